@@ -1,0 +1,17 @@
+"""Logistic regression on whatever array library already holds the data."""
+
+from xlr.estimators import LogisticRegression
+from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
+from xlr.losses import binary_cross_entropy, cross_entropy
+
+__all__ = [
+    "LogisticRegression",
+    "binary_cross_entropy",
+    "cross_entropy",
+    "log_sigmoid",
+    "log_softmax",
+    "sigmoid",
+    "softmax",
+]
+
+__version__ = "0.1.0"

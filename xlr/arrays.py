@@ -1,0 +1,176 @@
+"""Floor 0: the only room that knows array-api-compat.
+
+Namespace, device and dtype of an array, moving it between libraries, and the
+only way from a device to the host (:func:`to_host`).  Every other module is
+written against the ``xp`` that this one hands out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import array_api_compat
+import numpy as np
+from array_api_compat import device as device_of
+from array_api_compat import is_array_api_obj, is_dask_array
+
+# Arrays of any library that follows the Array API standard, and the namespaces
+# and devices that go with them: no static type spans the libraries.
+Array = Any
+Namespace = Any
+Device = Any
+
+__all__ = [
+    "Array",
+    "Device",
+    "Namespace",
+    "block_bytes",
+    "device_of",
+    "floating_dtype",
+    "is_array",
+    "is_floating",
+    "move",
+    "namespace",
+    "quiet",
+    "solve_positive_definite",
+    "to_host",
+    "widest_float",
+]
+
+
+def is_array(x: object) -> bool:
+    """Whether ``x`` is an array of a library other than NumPy.
+
+    NumPy arrays, lists and tables are read by scikit-learn's validation;
+    everything this returns True for stays in its own library.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is a Dask array, which is not supported yet.
+    """
+    if is_dask_array(x):
+        raise TypeError(
+            "Dask arrays are not supported yet: pass x.compute(), an array in memory."
+        )
+    return is_array_api_obj(x) and not isinstance(x, np.ndarray | np.generic)
+
+
+def namespace(*arrays: Array) -> Namespace:
+    """The array-API namespace ``xp`` that the arrays share; NumPy's for lists."""
+    found = [x for x in arrays if is_array_api_obj(x)]
+    return array_api_compat.array_namespace(*(found or [np.empty(0)]))
+
+
+def quiet() -> contextlib.AbstractContextManager[Any]:
+    """Silence floating-point warnings where overflow to inf is the right value."""
+    return np.errstate(all="ignore")
+
+
+def is_floating(x: Array, *, xp: Namespace) -> bool:
+    """Whether the dtype of ``x`` is a real floating-point one."""
+    return xp.isdtype(x.dtype, "real floating")
+
+
+def widest_float(*, xp: Namespace, device: Device) -> Any:
+    """float64 where the device has it, else float32.
+
+    Sums over rows and everything of the size of the coefficients are kept in
+    this dtype, so that float32 data loses nothing beyond its own precision.
+    """
+    dtypes = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
+    return dtypes.get("float64", dtypes["float32"])
+
+
+def floating_dtype(x: Array, *, xp: Namespace) -> Any:
+    """The dtype to compute in: that of ``x`` if float32 or float64, else the widest."""
+    if x.dtype in (xp.float32, xp.float64):
+        return x.dtype
+    return widest_float(xp=xp, device=device_of(x))
+
+
+def to_host(x: Array) -> np.ndarray:
+    """Copy ``x`` to a NumPy array: the only way from a device to the host.
+
+    Keep it out of inner loops: on a GPU each call waits for the device.
+    """
+    if isinstance(x, np.ndarray):
+        return x
+    if array_api_compat.is_torch_array(x):
+        return x.detach().cpu().numpy()
+    if array_api_compat.is_cupy_array(x):
+        return x.get()
+    if is_array_api_obj(x):
+        xp = array_api_compat.array_namespace(x)
+        if array_api_compat.is_array_api_strict_namespace(xp):
+            x = x.to_device(xp.Device("CPU_DEVICE"))  # it reads from no other
+    return np.asarray(x)
+
+
+def move(
+    x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None
+) -> Array:
+    """Bring ``x`` (an array of any library, or a list) to ``xp``, device and dtype.
+
+    Arrays that change library pass through the host; meant for what is small or
+    moved once, such as coefficients, labels and weights.
+    """
+    if is_array_api_obj(x) and array_api_compat.array_namespace(x) is xp:
+        if device_of(x) != device:
+            x = array_api_compat.to_device(x, device)
+        return x if dtype is None else xp.astype(x, dtype, copy=False)
+    return xp.asarray(to_host(x), dtype=dtype, device=device)
+
+
+def _in_host_memory(x: Array) -> bool:
+    # torch: device.type; JAX: platform of the device; CuPy's devices have neither.
+    if array_api_compat.is_cupy_array(x):
+        return False
+    device = device_of(x)
+    kind = getattr(device, "type", getattr(device, "platform", "cpu"))
+    return kind == "cpu"
+
+
+def block_bytes(x: Array) -> int:
+    """Bytes of X worth working on at once on the device of ``x``.
+
+    On a CPU a block should stay in the cache between the two products that use
+    it; on a GPU it should be large enough to hide the launch of the kernels.
+    """
+    return 2**21 if _in_host_memory(x) else 2**27
+
+
+def solve_positive_definite(a: Array, b: Array, *, xp: Namespace) -> Array:
+    """Solve ``a x = b`` for stacks of symmetric positive-definite matrices.
+
+    Uses a Cholesky factorisation where the library has the triangular solves
+    for it (NumPy through SciPy, torch), and the standard's LU ``solve``
+    elsewhere: the standard itself has no triangular solve.
+
+    Parameters
+    ----------
+    a : array of shape (n_models, n, n)
+    b : array of shape (n_models, n)
+    xp : namespace
+
+    Returns
+    -------
+    x : array of shape (n_models, n)
+        NaN for a matrix that is not positive definite; never raises and, on
+        torch, never waits for the device.
+    """
+    if array_api_compat.is_torch_namespace(xp):
+        factor, failed = xp.linalg.cholesky_ex(a)
+        x = xp.cholesky_solve(b[..., None], factor)[..., 0]
+        return xp.where(failed[..., None] == 0, x, float("nan"))
+    if array_api_compat.is_numpy_namespace(xp):
+        from scipy.linalg import cho_factor, cho_solve
+
+        x = np.full_like(b, np.nan)
+        for i in range(a.shape[0]):
+            with contextlib.suppress(np.linalg.LinAlgError):
+                factor = cho_factor(a[i], lower=True, check_finite=False)
+                x[i] = cho_solve(factor, b[i], check_finite=False)
+        return x
+    return xp.linalg.solve(a, b[..., None])[..., 0]

@@ -1,0 +1,14 @@
+"""Floor 2: what X can be, and how its rows are cut and run."""
+
+from xlr.design.blocks import row_blocks, sum_over_blocks
+from xlr.design.dense import DenseBlock, DenseDesign
+from xlr.design.standardisation import Standardisation, standardise
+
+__all__ = [
+    "DenseBlock",
+    "DenseDesign",
+    "Standardisation",
+    "row_blocks",
+    "standardise",
+    "sum_over_blocks",
+]

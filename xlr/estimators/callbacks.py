@@ -1,0 +1,76 @@
+"""scikit-learn's fit callbacks, where the installed version has them (1.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from xlr.arrays import Array
+from xlr.solvers import Record
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn 1.6 to 1.8
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands in for scikit-learn's mixin of the same name."""
+
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the method as it is: there are no callbacks to manage."""
+        return method
+
+
+__all__ = ["CallbackSupportMixin", "FitCallbacks", "with_callbacks"]
+
+
+class FitCallbacks:
+    """Tells the callbacks of an estimator about the fit and its iterations.
+
+    Parameters
+    ----------
+    estimator : estimator with CallbackSupportMixin
+    data : dict
+        X, y and metadata, handed to the callbacks.
+    max_iter : int
+    reconstruct : callable
+        Takes the parameters of an iteration and returns the fitted attributes that
+        make the estimator predict; called only if a callback asks for them.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        data: dict[str, Any],
+        max_iter: int,
+        reconstruct: Callable[[Array], dict[str, Any]],
+    ) -> None:
+        self._estimator = estimator
+        self._data = data
+        self._reconstruct = reconstruct
+        self._context = None
+        # Without callbacks nothing is built: a long gradient descent would pile up
+        # one context an iteration.
+        if getattr(estimator, "_skl_callbacks", None):
+            self._context = estimator._init_callback_context(max_subtasks=max_iter)
+            self._context.call_on_fit_task_begin(estimator=estimator, **data)
+
+    def on_iteration(self, record: Record, parameters: Array) -> bool:
+        """Report an iteration; True if a callback asks to stop."""
+        if self._context is None or record.iteration == 0:
+            return False
+        task = self._context.subcontext(task_name="iteration")
+        task.call_on_fit_task_begin(estimator=self._estimator, **self._data)
+        return task.call_on_fit_task_end(
+            estimator=self._estimator,
+            **self._data,
+            reconstruction_attributes=lambda: self._reconstruct(parameters),
+        )
+
+    def end(self, parameters: Array) -> None:
+        """Report the end of the fit."""
+        if self._context is not None:
+            self._context.call_on_fit_task_end(
+                estimator=self._estimator,
+                **self._data,
+                reconstruction_attributes=lambda: self._reconstruct(parameters),
+            )

@@ -1,0 +1,227 @@
+"""Reading what a person passes in: arrays, tables, labels and weights.
+
+Each check ends in a sentence that says what was given, what is needed and what to
+do; none of them changes the estimator.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils import column_or_1d, compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from xlr import arrays
+from xlr.arrays import Array, Device, Namespace
+
+__all__ = ["Features", "Labels", "read_features", "read_labels", "read_weights"]
+
+
+@dataclass(frozen=True)
+class Features:
+    """X, ready to compute with.
+
+    Attributes
+    ----------
+    X : array of shape (n_samples, n_features), float32 or float64
+    xp, device
+        Where it lives.
+    names : ndarray of str or None
+        Column names of a table.
+    """
+
+    X: Array
+    xp: Namespace
+    device: Device
+    names: np.ndarray | None
+
+    def place(self, values: Any, dtype: Any) -> Array:
+        """Bring an array of any library to where X is."""
+        return arrays.move(values, xp=self.xp, device=self.device, dtype=dtype)
+
+
+def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
+    """Check X and find its namespace; ``reset=False`` holds it against the fit.
+
+    Lists, tables and NumPy arrays go through scikit-learn's ``validate_data``; an
+    array of another library stays where it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If X is not a non-empty matrix of real numbers, or has other features than
+        the fit. Whether it is finite is found out later, while it is read.
+    """
+    if not arrays.is_array(X):
+        # validate_data notes names and number of the features on its estimator: on
+        # a copy, so that nothing changes should a later check fail.
+        reader = copy.copy(estimator)
+        X = validate_data(
+            reader,
+            X,
+            reset=reset,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+        )
+        names = getattr(reader, "feature_names_in_", None)
+        return Features(X, arrays.namespace(X), arrays.device_of(X), names)
+
+    xp, device = arrays.namespace(X), arrays.device_of(X)
+    shape = tuple(X.shape)
+    if len(shape) != 2:
+        raise ValueError(
+            f"Expected 2D array, got an X of shape {shape} instead. Reshape your data: "
+            "X.reshape(-1, 1) for a single feature, X.reshape(1, -1) for a single sample."
+        )
+    for size, unit in zip(shape, ("sample", "feature")):
+        if size == 0:
+            raise ValueError(
+                f"Found array with 0 {unit}(s) (shape={shape}) while a minimum of 1 is "
+                f"required by {type(estimator).__name__}."
+            )
+    if xp.isdtype(X.dtype, "complex floating"):
+        raise ValueError(f"Complex data not supported: X has dtype {X.dtype}.")
+    if not reset and shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {shape[1]} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input."
+        )
+    if hasattr(X, "detach"):  # torch: X is data here, not part of a graph
+        X = X.detach()
+    X = xp.astype(X, arrays.floating_dtype(X, xp=xp), copy=False)
+    return Features(X, xp, device, None)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The classes of y, and y as codes 0, 1, ... into them.
+
+    Attributes
+    ----------
+    classes : array of shape (n_classes,)
+        Sorted, in the library of y.
+    codes : array of shape (n_samples,)
+        Integers, in the library of y.
+    """
+
+    classes: Array
+    codes: Array
+
+
+def read_labels(y: Any, n_samples: int) -> Labels:
+    """Find the classes in y.
+
+    Raises
+    ------
+    ValueError
+        If y is missing, of another length, not made of class labels, or holds
+        fewer than two classes.
+    """
+    if y is None:
+        raise ValueError(
+            "LogisticRegression requires y to be passed, but the target y is None."
+        )
+    if arrays.is_array(y):
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        if y.ndim != 1:
+            raise ValueError(f"y should be a 1d array, got shape {tuple(y.shape)}.")
+        xp = arrays.namespace(y)
+    else:
+        y = column_or_1d(y, warn=True)
+        xp = arrays.namespace(y)
+    if y.shape[0] != n_samples:
+        raise ValueError(
+            f"X and y have inconsistent numbers of samples: {n_samples} rows of X, "
+            f"{y.shape[0]} entries of y. Pass one label for each row."
+        )
+    try:
+        classes, codes = xp.unique_inverse(y)
+    except TypeError as error:
+        raise ValueError(
+            "The labels in y cannot be sorted, because they mix types "
+            f"({error}). Convert them to one type, for instance y.astype(str)."
+        ) from error
+    check_classification_targets(arrays.to_host(classes))
+    if classes.shape[0] < 2:
+        raise ValueError(
+            "y holds a single class, "
+            f"{arrays.to_host(classes)[0]!r}; logistic regression needs samples of at "
+            "least two classes."
+        )
+    return Labels(classes, codes)
+
+
+def read_weights(
+    sample_weight: Any,
+    class_weight: dict[Any, float] | str | None,
+    labels: Labels,
+    features: Features,
+) -> Array:
+    """Sample weights times class weights, in the widest dtype where X is: (n_samples,).
+
+    Raises
+    ------
+    ValueError
+        If weights are not finite, negative, of another length, or leave fewer than
+        two classes.
+    """
+    xp, X = features.xp, features.X
+    wide = arrays.widest_float(xp=xp, device=features.device)
+    if sample_weight is None or np.isscalar(sample_weight):
+        size = 1.0 if sample_weight is None else float(sample_weight)
+        weights = xp.full(X.shape[0], size, dtype=wide, device=features.device)
+    else:
+        if not arrays.is_array(sample_weight):
+            sample_weight = np.asarray(sample_weight)
+            if sample_weight.dtype.kind not in "bfiu":
+                sample_weight = sample_weight.astype(np.float64)
+        weights = features.place(sample_weight, wide)
+    if tuple(weights.shape) != (X.shape[0],):
+        raise ValueError(
+            f"sample_weight has shape {tuple(weights.shape)}, expected "
+            f"({X.shape[0]},): one weight for each row of X."
+        )
+
+    n_classes = labels.classes.shape[0]
+    # Class by class: the sums say, in one transfer, all there is to check.
+    codes = features.place(labels.codes, None)
+    zeros = xp.zeros_like(weights)
+    totals = [xp.sum(xp.where(codes == k, weights, zeros)) for k in range(n_classes)]
+    *totals, smallest = arrays.to_host(xp.stack([*totals, xp.min(weights)]))
+    totals = np.asarray(totals, dtype=np.float64)
+    if not np.isfinite(totals).all():
+        raise ValueError("sample_weight contains NaN or infinity. Pass finite weights.")
+    if smallest < 0:
+        raise ValueError(
+            f"sample_weight contains negative values (the smallest is {smallest}). "
+            "Weights must be zero or positive."
+        )
+
+    if class_weight is not None:
+        host_classes = arrays.to_host(labels.classes)
+        if class_weight == "balanced":
+            with arrays.quiet():
+                factors = totals.sum() / (n_classes * totals)
+            factors[totals == 0] = 0
+        else:
+            factors = compute_class_weight(
+                class_weight, classes=host_classes, y=host_classes
+            )
+        if not (np.isfinite(factors) & (factors >= 0)).all():
+            raise ValueError(
+                f"class_weight gives the weights {factors.tolist()} to the classes "
+                f"{host_classes.tolist()}. Weights must be finite, zero or positive."
+            )
+        totals = totals * factors
+        weights = weights * xp.take(features.place(factors, wide), codes)
+    if (totals > 0).sum() < 2:
+        raise ValueError(
+            "The weights are zero for all samples, or for all but one class. Logistic "
+            "regression needs samples of at least two classes with positive weights."
+        )
+    return weights

@@ -1,0 +1,605 @@
+"""Logistic regression as an estimator."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.design import DenseDesign, Standardisation, standardise
+from xlr.design.standardisation import refuse_non_finite
+from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
+from xlr.estimators.inputs import (
+    Features,
+    Labels,
+    read_features,
+    read_labels,
+    read_weights,
+)
+from xlr.estimators.parameters import check_parameters
+from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
+from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
+from xlr.objective import Objective
+from xlr.penalties import L2Penalty
+from xlr.solvers import SOLVERS, Record, Solution, Solver, Status, choose, minimise
+
+__all__ = ["LogisticRegression"]
+
+
+class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+    r"""Logistic regression, binary and multinomial, on any array library.
+
+    Minimises, over coefficients w and intercepts b,
+
+    .. math::
+        F(w, b) = \frac{1}{S} \sum_i s_i\, \ell(x_i \cdot w + b,\; y_i)
+                  + \frac{1}{2 C S} \lVert w \rVert_2^2, \qquad S = \sum_i s_i
+
+    with the cross-entropy :math:`\ell` of a sigmoid (two classes) or a softmax
+    (more), and the weights :math:`s_i` of the samples times those of their
+    classes. The minimiser is that of scikit-learn's ``LogisticRegression`` with
+    the same ``C``; intercepts are not penalised.
+
+    X may be an array of any library that follows the Array API standard (NumPy,
+    CuPy, torch, JAX), on any device, or anything scikit-learn reads (lists,
+    tables). The fit runs where X is.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Inverse strength of the penalty, above 0; ``inf`` for none.
+    l1_ratio : float, default=0.0
+        Share of the L1 penalty. Only 0 (all L2) is available yet.
+    fit_intercept : bool, default=True
+        Whether the model has intercepts.
+    class_weight : dict or 'balanced', default=None
+        Weights of the classes, by label; classes that are not named weigh 1.
+        ``'balanced'`` gives all classes the same total weight.
+    multi_class : {'multinomial', 'ovr'}, default='multinomial'
+        How more than two classes are modelled: by one softmax. ``'ovr'`` (one
+        model against the rest for each class) is not available yet.
+    solver : str, default='auto'
+        - ``'newton-cholesky'``: Newton's method with the whole Hessian. The most
+          robust; time n p^2 and memory p^2 (p parameters).
+        - ``'newton-cg'``: Newton's method by Hessian-vector products.
+        - ``'lbfgs'``: quasi-Newton, for many features.
+        - ``'gradient-descent'``: the textbook algorithm, with a fixed
+          ``learning_rate``, in the units of X.
+        - ``'auto'``: newton-cholesky or lbfgs, by estimated time; see ``solver_``.
+
+        All but gradient descent standardise the columns internally, so that
+        units and offsets of the features do not matter.
+    tol : float, default=1e-6
+        Bound on ``optimality_`` at which the fit has converged.
+    max_iter : int, default=1000
+        Most iterations. One is a pass over the rows (newton-cg: and its
+        Hessian-vector products), whether its step is kept or refused.
+    warm_start : bool, default=False
+        Whether ``fit`` starts from the coefficients of the last fit.
+    learning_rate : float, default=None
+        Step of ``'gradient-descent'`` on the gradient of F. None takes 1 / L,
+        with L a bound on the curvature of F, so that F never rises.
+    random_state : int, RandomState or None, default=None
+        Accepted for programs written for scikit-learn; today's solvers are
+        deterministic.
+    verbose : int, default=0
+        Above 0, print a line for each iteration.
+
+    Attributes
+    ----------
+    coef_ : array of shape (1, n_features) or (n_classes, n_features)
+        Coefficients, in the library, dtype and device of X; one row if there are
+        two classes.
+    intercept_ : array of shape (1,) or (n_classes,)
+        Intercepts, likewise; zeros without ``fit_intercept``.
+    classes_ : array of shape (n_classes,)
+        The labels, sorted, in the library of y.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, if X was a table whose column names are all strings.
+    n_iter_ : ndarray of shape (1,)
+        Iterations done.
+    solver_ : str
+        The solver that ran.
+    converged_ : bool
+        Whether ``optimality_`` came down to ``tol``.
+    optimality_ : float
+        Max-norm of the gradient of F in standardised units: with m and d the
+        weighted mean and standard deviation of feature j (0 and the root mean
+        square without intercept), the largest of
+        :math:`|\partial_{w_j} F - m_j \partial_b F| / d_j` and
+        :math:`|\partial_b F|`.
+    history_ : dict of ndarrays of shape (n_iter_ + 1,)
+        ``objective``, ``optimality``, ``step`` (largest change of a parameter, in
+        the units of the solver; 0 where a step was refused) and ``seconds``
+        since the start, for the start and each iteration.
+
+    See Also
+    --------
+    sklearn.linear_model.LogisticRegression : Takes the same parameters.
+
+    References
+    ----------
+    Hastie, Tibshirani and Friedman (2009), *The Elements of Statistical
+    Learning*, section 4.4.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from xlr import LogisticRegression
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = LogisticRegression().fit(X, y)
+    >>> round(model.score(X, y), 4)
+    0.9578
+    >>> model.solver_, model.converged_
+    ('newton-cholesky', True)
+    """
+
+    def __init__(
+        self,
+        *,
+        C: float = 1.0,
+        l1_ratio: float = 0.0,
+        fit_intercept: bool = True,
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        multi_class: Literal["multinomial", "ovr"] = "multinomial",
+        solver: str = "auto",
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        warm_start: bool = False,
+        learning_rate: float | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.C = C
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.multi_class = multi_class
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+        self.learning_rate = learning_rate
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = True
+        return tags
+
+    # -- fit -------------------------------------------------------------------------
+
+    @with_callbacks
+    def fit(
+        self,
+        X: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        coef_init: Array | None = None,
+        intercept_init: Array | None = None,
+    ) -> LogisticRegression:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Features. float32 and float64 are computed in as they are; other real
+            dtypes are converted.
+        y : array of shape (n_samples,)
+            Labels: integers, booleans or strings, on the host or a device.
+        sample_weight : array of shape (n_samples,), default=None
+            Weights, zero or positive; None weighs all samples alike.
+        coef_init : array of shape (n_features,) or like ``coef_``, default=None
+            Coefficients to start from; None starts from zeros, or from the last
+            fit with ``warm_start``.
+        intercept_init : array of shape (1,) or (n_classes,), default=None
+            Intercepts to start from.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data are not as described; the estimator is then
+            as it was before.
+        FloatingPointError
+            If the objective overflows: ``learning_rate`` is too large, or the
+            start too far out.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``tol`` was not reached, with what to do.
+        """
+        check_parameters(self)
+        features = read_features(self, X, reset=True)
+        labels = read_labels(y, features.X.shape[0])
+        weights = read_weights(sample_weight, self.class_weight, labels, features)
+        start = self._read_start(coef_init, intercept_init, labels, features)
+        units = standardise(
+            features.X, weights, centre=bool(self.fit_intercept), xp=features.xp
+        )
+
+        n_classes = labels.classes.shape[0]
+        loss = LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
+        name = self.solver
+        if name == "auto":
+            name = choose(*features.X.shape, loss.n_outputs)
+        solver: Solver = (
+            SOLVERS[name](self.learning_rate)
+            if name == "gradient-descent"
+            else SOLVERS[name]()
+        )
+        objective = self._objective(features, labels, weights, loss, units, solver)
+        if solver.standardised:
+            start = units.into(*start)
+
+        def named(parameters: Array) -> dict[str, Any]:
+            coef, intercept = objective.split(parameters)
+            if solver.standardised:
+                coef, intercept = units.out_of(coef, intercept)
+            if not self.fit_intercept:
+                intercept = features.xp.zeros_like(intercept)
+            return self._coefficients(coef, intercept, labels, features)
+
+        data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
+        callbacks = FitCallbacks(self, data, self.max_iter, named)
+
+        def on_iteration(record: Record, parameters: Array) -> bool:
+            if self.verbose:
+                self._print(record, name)
+            return callbacks.on_iteration(record, parameters)
+
+        solution = minimise(
+            solver,
+            objective,
+            objective.join(*start),
+            tol=float(self.tol),
+            max_iter=int(self.max_iter),
+            on_iteration=on_iteration,
+        )
+        self._take(solution, named(solution.parameters), name)
+        callbacks.end(solution.parameters)
+        self._warn_unless_converged(solution, features.X.dtype)
+        return self
+
+    def _objective(
+        self,
+        features: Features,
+        labels: Labels,
+        weights: Array,
+        loss: Loss,
+        units: Standardisation,
+        solver: Solver,
+    ) -> Objective:
+        xp, X = features.xp, features.X
+        strength = 1 / (float(self.C) * xp.sum(weights))
+        strength = strength * xp.ones_like(units.scale)
+        if solver.standardised:
+            strength = strength / units.scale**2
+        return Objective(
+            DenseDesign(X, units if solver.standardised else None, xp=xp),
+            features.place(labels.codes, X.dtype)[:, None],
+            xp.astype(weights, X.dtype)[:, None],
+            loss,
+            L2Penalty(strength[None, None, :]),
+            n_models=1,
+            fit_intercept=bool(self.fit_intercept),
+            units=None if solver.standardised else units,
+        )
+
+    def _read_start(
+        self, coef_init: Any, intercept_init: Any, labels: Labels, features: Features
+    ) -> tuple[Array, Array]:
+        """Coefficients and intercepts to start from, in the units of X."""
+        xp = features.xp
+        n_classes = labels.classes.shape[0]
+        shape = (1 if n_classes == 2 else n_classes, features.X.shape[1])
+        wide = arrays.widest_float(xp=xp, device=features.device)
+        if self.warm_start and hasattr(self, "coef_"):
+            coef_init = self.coef_ if coef_init is None else coef_init
+            intercept_init = (
+                self.intercept_ if intercept_init is None else intercept_init
+            )
+        starts = []
+        for name, given, expected in (
+            ("coef_init", coef_init, shape),
+            ("intercept_init", intercept_init, shape[:1]),
+        ):
+            if given is None:
+                given = np.zeros(expected)
+            given = features.place(given, wide)
+            size = 1
+            for length in expected:
+                size *= length
+            fits = tuple(given.shape) == expected or (
+                shape[0] == 1 and tuple(given.shape) in ((), expected[1:])
+            )
+            if not fits:
+                raise ValueError(
+                    f"{name} has shape {tuple(given.shape)}, expected {expected} for "
+                    f"{n_classes} classes and {shape[1]} features (with warm_start, "
+                    "fit the same classes and features as before)."
+                )
+            starts.append(xp.reshape(given, expected))
+        coef, intercept = starts
+        if not self.fit_intercept:
+            intercept = xp.zeros_like(intercept)
+        if n_classes > 2:
+            # Equal changes to all classes change no probability, and the penalty is
+            # least where the classes' coefficients sum to zero.
+            coef = coef - xp.mean(coef, axis=0, keepdims=True)
+            intercept = intercept - xp.mean(intercept, axis=0, keepdims=True)
+        return coef, intercept
+
+    @staticmethod
+    def _coefficients(
+        coef: Array, intercept: Array, labels: Labels, features: Features
+    ) -> dict[str, Any]:
+        """The attributes that make an estimator predict."""
+        xp, X = features.xp, features.X
+        named = {
+            "coef_": xp.astype(coef, X.dtype),
+            "intercept_": xp.astype(intercept, X.dtype),
+            "classes_": labels.classes,
+            "n_features_in_": X.shape[1],
+        }
+        if features.names is not None:
+            named["feature_names_in_"] = features.names
+        return named
+
+    def _take(self, solution: Solution, named: dict[str, Any], solver: str) -> None:
+        """Set every fitted attribute, now that nothing can fail any more."""
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        for name, value in named.items():
+            setattr(self, name, value)
+        last = solution.records[-1]
+        self.n_iter_ = solution.n_iter
+        self.solver_ = solver
+        self.converged_ = all(s is Status.CONVERGED for s in solution.status)
+        self.optimality_ = float(last.optimality.max())
+        self.history_ = {
+            name: np.asarray([getattr(record, name)[0] for record in solution.records])
+            for name in ("objective", "optimality", "step")
+        }
+        self.history_["seconds"] = np.asarray([r.seconds for r in solution.records])
+
+    def _warn_unless_converged(self, solution: Solution, dtype: Any) -> None:
+        if self.converged_:
+            return
+        status = next(s for s in solution.status if s is not Status.CONVERGED)
+        advice = ""
+        if status is Status.ITERATION_LIMIT and self.solver_ != "newton-cholesky":
+            advice = ", or use solver='newton-cholesky'"
+            if self.solver_ == "gradient-descent":
+                advice = ", raise learning_rate, or use solver='auto'"
+        if status is Status.PRECISION_LIMIT and "32" in str(dtype):
+            advice = ", or pass X as float64"
+        sentence = status.value.format(
+            optimality=self.optimality_,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            dtype=str(dtype).rpartition(".")[2],
+            advice=advice,
+        )
+        warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
+
+    @staticmethod
+    def _print(record: Record, solver: str) -> None:
+        print(
+            f"[{solver}] iteration {record.iteration:4d}  "
+            f"objective {record.objective[0]:.10g}  "
+            f"optimality {record.optimality[0]:.2e}  "
+            f"step {record.step[0]:.2e}  {record.seconds:.3f} s"
+        )
+
+    # -- predict ---------------------------------------------------------------------
+
+    def decision_function(self, X: Array) -> Array:
+        """Logits: x.w + b.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Of any library and device: the coefficients move to it.
+
+        Returns
+        -------
+        array of shape (n_samples,) or (n_samples, n_classes)
+            One column a class, or, for two classes, the logit of ``classes_[1]``;
+            in the library, dtype and device of X.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If X has other features than the fit, or is not finite.
+        """
+        check_is_fitted(self, "coef_")
+        features = read_features(self, X, reset=False)
+        xp, X = features.xp, features.X
+        coef = features.place(self.coef_, X.dtype)
+        logits = X @ coef.T + features.place(self.intercept_, X.dtype)
+        self._refuse_non_finite(logits, X, xp)
+        return logits[:, 0] if logits.shape[1] == 1 else logits
+
+    @staticmethod
+    def _refuse_non_finite(logits: Array, X: Array, xp: Any) -> None:
+        """Look at X only where the logits, which are smaller, are not finite."""
+        if not arrays.to_host(xp.all(xp.isfinite(logits))):
+            refuse_non_finite(X, xp=xp)
+
+    def predict_proba(self, X: Array) -> Array:
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Of any library and device.
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+            In the order of ``classes_``; each row sums to one. In the library,
+            dtype and device of X.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As :meth:`decision_function`.
+        """
+        logits = self.decision_function(X)
+        if logits.ndim == 2:
+            return softmax(logits)
+        xp = arrays.namespace(logits)
+        return xp.stack([sigmoid(-logits), sigmoid(logits)], axis=1)
+
+    def predict_log_proba(self, X: Array) -> Array:
+        """Logarithms of the probabilities, accurate where those round to 0 or 1.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Of any library and device.
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As :meth:`decision_function`.
+        """
+        logits = self.decision_function(X)
+        if logits.ndim == 2:
+            return log_softmax(logits)
+        xp = arrays.namespace(logits)
+        return xp.stack([log_sigmoid(-logits), log_sigmoid(logits)], axis=1)
+
+    def _predict_codes(self, X: Array) -> Array:
+        """Position in ``classes_`` of the most probable class of each row."""
+        logits = self.decision_function(X)
+        xp = arrays.namespace(logits)
+        if logits.ndim == 2:
+            return xp.argmax(logits, axis=1)
+        return xp.astype(logits > 0, xp.int64)
+
+    def predict(self, X: Array) -> Array:
+        """The most probable class of each row.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Of any library and device.
+
+        Returns
+        -------
+        array of shape (n_samples,)
+            Labels, in the library and device of X; strings, which only NumPy can
+            hold, as a NumPy array.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As :meth:`decision_function`.
+        """
+        codes = self._predict_codes(X)
+        classes = self.classes_
+        if not arrays.is_array(classes) and classes.dtype.kind not in "biuf":
+            return classes[arrays.to_host(codes)]
+        xp, device = arrays.namespace(codes), arrays.device_of(codes)
+        return xp.take(arrays.move(classes, xp=xp, device=device), codes)
+
+    def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
+        """Accuracy: the weighted share of rows whose class is predicted.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+        y : array of shape (n_samples,)
+            True labels, on the host or any device.
+        sample_weight : array of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As :meth:`decision_function`, or if lengths differ.
+        """
+        from sklearn.metrics import accuracy_score
+
+        # Labels are compared on the host, where every kind of them can live.
+        y, sample_weight = (
+            arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
+        )
+        predicted = arrays.to_host(self.predict(X))
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+    # -- conversions -----------------------------------------------------------------
+
+    def to_numpy(self) -> LogisticRegression:
+        """A fitted copy whose arrays are NumPy's.
+
+        Returns
+        -------
+        LogisticRegression
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self, "coef_")
+        converted = copy.copy(self)
+        for name in ("coef_", "intercept_", "classes_"):
+            setattr(converted, name, np.array(arrays.to_host(getattr(self, name))))
+        return converted
+
+    def to_sklearn(self) -> Any:
+        """A fitted ``sklearn.linear_model.LogisticRegression`` that predicts the same.
+
+        Returns
+        -------
+        sklearn.linear_model.LogisticRegression
+            With NumPy attributes, for the tools that are made for it.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
+
+        fitted = self.to_numpy()
+        converted = SklearnLogisticRegression(
+            C=self.C,
+            fit_intercept=self.fit_intercept,
+            class_weight=self.class_weight,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            warm_start=self.warm_start,
+            random_state=self.random_state,
+        )
+        for name in ("coef_", "intercept_", "classes_", "n_iter_", "n_features_in_"):
+            setattr(converted, name, getattr(fitted, name))
+        if hasattr(fitted, "feature_names_in_"):
+            converted.feature_names_in_ = fitted.feature_names_in_
+        return converted

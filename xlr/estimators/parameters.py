@@ -1,0 +1,66 @@
+"""Checks of an estimator's parameters, each ending in a sentence."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+from xlr.solvers import SOLVERS
+
+__all__ = ["check_parameters"]
+
+
+def _number(name: str, value: Any, *, above: float, expected: str) -> float:
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be {expected}; got {value!r}.")
+    if not value > above:  # also refuses NaN
+        raise ValueError(f"{name} must be {expected}; got {value!r}.")
+    return float(value)
+
+
+def _one_of(name: str, value: Any, options: tuple[str, ...]) -> None:
+    if value not in options:
+        names = ", ".join(repr(option) for option in options)
+        raise ValueError(f"{name} must be one of {names}; got {value!r}.")
+
+
+def check_parameters(estimator: Any) -> None:
+    """Refuse parameters of a LogisticRegression that make no sense.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the parameter, what it may be and what it was.
+    """
+    positive = "a number above 0 (inf for no penalty)"
+    _number("C", estimator.C, above=0, expected=positive)
+    tol = _number("tol", estimator.tol, above=0, expected="a finite number above 0")
+    if math.isinf(tol):
+        raise ValueError("tol must be a finite number above 0; got inf.")
+    if estimator.learning_rate is not None:
+        expected = "None or a number above 0"
+        _number("learning_rate", estimator.learning_rate, above=0, expected=expected)
+    if not isinstance(estimator.max_iter, Integral) or estimator.max_iter < 1:
+        raise ValueError(
+            f"max_iter must be a whole number from 1 up; got {estimator.max_iter!r}."
+        )
+    if not isinstance(estimator.l1_ratio, Real) or not 0 <= estimator.l1_ratio <= 1:
+        raise ValueError(
+            f"l1_ratio must be a number from 0 to 1; got {estimator.l1_ratio!r}."
+        )
+    if estimator.l1_ratio > 0:
+        raise ValueError(
+            f"l1_ratio={estimator.l1_ratio!r} asks for an L1 penalty, which is not "
+            "available yet: use l1_ratio=0 (L2), or scikit-learn's solver='saga'."
+        )
+    _one_of("solver", estimator.solver, ("auto", *SOLVERS))
+    _one_of("multi_class", estimator.multi_class, ("multinomial", "ovr"))
+    if estimator.multi_class == "ovr":
+        raise ValueError(
+            "multi_class='ovr' is not available yet: wrap the estimator in "
+            "sklearn.multiclass.OneVsRestClassifier."
+        )
+    class_weight = estimator.class_weight
+    if class_weight is not None and not isinstance(class_weight, dict):
+        _one_of("class_weight", class_weight, ("balanced",))

@@ -1,0 +1,34 @@
+"""Floor 4: solvers, mathematics on quantities of the size of the parameters.
+
+A solver never sees X, y or the name of a backend.
+"""
+
+from __future__ import annotations
+
+from xlr.solvers.choose import choose
+from xlr.solvers.gradient_descent import GradientDescent
+from xlr.solvers.lbfgs import LBFGS
+from xlr.solvers.loop import Record, Solution, Solver, Status, minimise
+from xlr.solvers.newton_cg import NewtonCG
+from xlr.solvers.newton_cholesky import NewtonCholesky
+
+__all__ = [
+    "LBFGS",
+    "SOLVERS",
+    "GradientDescent",
+    "NewtonCG",
+    "NewtonCholesky",
+    "Record",
+    "Solution",
+    "Solver",
+    "Status",
+    "choose",
+    "minimise",
+]
+
+SOLVERS = {
+    "newton-cholesky": NewtonCholesky,
+    "newton-cg": NewtonCG,
+    "lbfgs": LBFGS,
+    "gradient-descent": GradientDescent,
+}

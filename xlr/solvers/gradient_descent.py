@@ -1,0 +1,59 @@
+"""Gradient descent, as every textbook has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xlr.arrays import Array
+from xlr.objective import Objective
+from xlr.solvers.loop import report
+
+__all__ = ["GradientDescent"]
+
+
+@dataclass(frozen=True)
+class GradientDescentState:
+    parameters: Array
+    gradient: Array
+    learning_rate: Array | float
+    report: Array
+
+
+class GradientDescent:
+    r"""Batch gradient descent with a fixed learning rate.
+
+    .. math:: w \leftarrow w - \gamma \nabla F(w)
+
+    in the units of X as it is given, unlike the other solvers: the path is the
+    one a textbook's loop would take, number by number.
+
+    Parameters
+    ----------
+    learning_rate : float or None
+        The rate :math:`\gamma`; None takes 1 / L, with L a bound on the curvature
+        of F, so that F never rises.
+    """
+
+    standardised = False
+    patience = float("inf")  # the schedule is the user's: run it to its end
+
+    def __init__(self, learning_rate: float | None) -> None:
+        self.learning_rate = learning_rate
+
+    def init(self, objective: Objective, start: Array) -> GradientDescentState:
+        at = objective.value_and_gradient(start)
+        rate = self.learning_rate
+        if rate is None:
+            rate = 1 / objective.curvature_bound()[:, None]
+        return GradientDescentState(start, at.gradient, rate, report(objective, at))
+
+    def step(
+        self, objective: Objective, state: GradientDescentState, fetched: np.ndarray
+    ) -> GradientDescentState:
+        change = -state.learning_rate * state.gradient
+        parameters = state.parameters + change
+        at = objective.value_and_gradient(parameters)
+        numbers = report(objective, at, change)
+        return GradientDescentState(parameters, at.gradient, state.learning_rate, numbers)

@@ -1,0 +1,219 @@
+"""The loop that every solver runs in: iterations, history, when to stop and why.
+
+A solver is an object with ``init`` and ``step``.  Both work on the device alone
+and return a state that carries a small ``report`` array; the loop fetches that
+array once an iteration, which is all that ever crosses to the host.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from time import perf_counter
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.objective import Evaluation, Objective
+
+__all__ = ["Record", "Solution", "Solver", "State", "Status", "minimise", "report"]
+
+
+class State(Protocol):
+    """What a solver carries from one iteration to the next.
+
+    Attributes
+    ----------
+    parameters : array of shape (n_models, n_parameters)
+        The best point so far.
+    report : array of shape (4, n_models)
+        Objective, optimality, largest change of a parameter in this iteration
+        (0 where a step was refused) and a number of the solver's own.
+    """
+
+    parameters: Array
+    report: Array
+
+
+class Solver(Protocol):
+    """Mathematics on quantities of the size of the parameters.
+
+    Attributes
+    ----------
+    standardised : bool
+        Whether the solver wants the columns of X standardised.
+    patience : float
+        Iterations without progress after which the arithmetic is at its end.
+    """
+
+    standardised: ClassVar[bool]
+    patience: ClassVar[float]
+
+    def init(self, objective: Objective, start: Array) -> Any: ...
+
+    def step(self, objective: Objective, state: Any, fetched: np.ndarray) -> Any: ...
+
+
+class Status(Enum):
+    """Why a fit ended; the value is the sentence a user reads."""
+
+    CONVERGED = "The optimality {optimality:.3g} is within tol={tol:.3g}."
+    ITERATION_LIMIT = (
+        "Stopped after max_iter={max_iter} iterations at an optimality of "
+        "{optimality:.3g}, above tol={tol:.3g}. Increase max_iter{advice}."
+    )
+    PRECISION_LIMIT = (
+        "Stopped where {dtype} arithmetic ends, at an optimality of {optimality:.3g}, "
+        "above tol={tol:.3g}: no step improves the fit any more. The coefficients are "
+        "as good as {dtype} data allow; raise tol{advice}."
+    )
+    CALLBACK = (
+        "A callback ended the fit at an optimality of {optimality:.3g}, above "
+        "tol={tol:.3g}."
+    )
+
+
+@dataclass(frozen=True)
+class Record:
+    """One iteration as a user sees it; each field but two has one entry a model."""
+
+    iteration: int
+    seconds: float
+    objective: np.ndarray
+    optimality: np.ndarray
+    step: np.ndarray
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Where a solver ended.
+
+    Attributes
+    ----------
+    parameters : array of shape (n_models, n_parameters)
+    records : list of Record
+        The start, then one for each iteration.
+    status : list of Status
+        One a model.
+    n_iter : ndarray of shape (n_models,)
+        Iterations until each model was finished.
+    """
+
+    parameters: Array
+    records: list[Record]
+    status: list[Status]
+    n_iter: np.ndarray
+
+
+def report(
+    objective: Objective, at: Evaluation, change: Array | None = None, extra: Any = 0.0
+) -> Array:
+    """The numbers of one iteration in one array, ready to be fetched: (4, n_models)."""
+    xp = objective.xp
+    zeros = xp.zeros_like(at.value)
+    step = zeros if change is None else xp.max(xp.abs(change), axis=1)
+    return xp.stack([at.value, objective.optimality(at.gradient), step, zeros + extra])
+
+
+def minimise(
+    solver: Solver,
+    objective: Objective,
+    start: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    on_iteration: Callable[[Record, Array], bool | None] | None = None,
+) -> Solution:
+    """Run a solver until every model is finished.
+
+    Parameters
+    ----------
+    solver : Solver
+    objective : Objective
+    start : array of shape (n_models, n_parameters)
+    tol : float
+        Bound on the optimality.
+    max_iter : int
+    on_iteration : callable, optional
+        Called with the record and the parameters of each iteration, the start
+        included; a true return value ends the fit.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    FloatingPointError
+        If the objective is not finite: the start is too far out, or a fixed
+        learning rate too large.
+    """
+    started = perf_counter()
+    with arrays.quiet():
+        state = solver.init(objective, start)
+    progress = _Progress(objective.n_models, objective.rounding)
+    records: list[Record] = []
+    status: list[Status | None] = [None] * objective.n_models
+    n_iter = np.zeros(objective.n_models, dtype=np.int32)
+
+    for iteration in range(max_iter + 1):
+        if iteration:
+            with arrays.quiet():  # a step too long may overflow; it is then refused
+                state = solver.step(objective, state, fetched)
+        fetched = arrays.to_host(state.report)  # the one transfer of an iteration
+        value, optimality, step, _ = fetched.astype(np.float64)
+        record = Record(iteration, perf_counter() - started, value, optimality, step)
+        records.append(record)
+        if not np.isfinite(value).all():
+            raise FloatingPointError(
+                f"The objective is {value[~np.isfinite(value)][0]} after iteration "
+                f"{iteration}. Lower learning_rate, start from smaller coefficients, or "
+                "scale the features (sklearn.preprocessing.StandardScaler)."
+            )
+        stopped = bool(on_iteration and on_iteration(record, state.parameters))
+        idle = progress.idle_iterations(value, optimality)
+        for model in range(objective.n_models):
+            if status[model] is not None:
+                continue
+            n_iter[model] = iteration
+            if optimality[model] <= tol:
+                status[model] = Status.CONVERGED
+            elif stopped:
+                status[model] = Status.CALLBACK
+            elif idle[model] >= solver.patience:
+                status[model] = Status.PRECISION_LIMIT
+            elif iteration == max_iter:
+                status[model] = Status.ITERATION_LIMIT
+        if None not in status:
+            break
+    final = [s for s in status if s is not None]
+    return Solution(state.parameters, records, final, n_iter)
+
+
+class _Progress:
+    """Counts the iterations in which neither the objective nor optimality improved.
+
+    The objective must fall by more than its own rounding error, or the optimality
+    by a tenth, against the best seen so far.
+    """
+
+    def __init__(self, n_models: int, rounding: float) -> None:
+        self._rounding = rounding
+        self._value = np.full(n_models, math.inf)
+        self._optimality = np.full(n_models, math.inf)
+        self._idle = np.zeros(n_models)
+
+    def idle_iterations(self, value: np.ndarray, optimality: np.ndarray) -> np.ndarray:
+        # At the first call the best value is inf, whose rounding error is not used.
+        best = self._value
+        margin = np.where(np.isfinite(best), self._rounding * np.abs(best), 0)
+        lower = value < best - margin
+        flatter = optimality < 0.9 * self._optimality
+        self._value = np.where(lower, value, self._value)
+        self._optimality = np.where(flatter, optimality, self._optimality)
+        self._idle = np.where(lower | flatter, 0, self._idle + 1)
+        return self._idle

@@ -1,0 +1,64 @@
+"""When a step is good enough, what to try when it is not, and taking it."""
+
+from __future__ import annotations
+
+from xlr.arrays import Array, Namespace
+from xlr.objective import Evaluation, Objective
+
+__all__ = ["better", "is_acceptable", "shorter", "take"]
+
+# Share of the decrease promised by the slope that a step must deliver (Armijo).
+SUFFICIENT = 1e-4
+
+
+def is_acceptable(
+    objective: Objective, at: Evaluation, trial: Evaluation, change: Array
+) -> Array:
+    r"""Whether a change of the parameters may be kept: boolean, shape (n_models,).
+
+    With F'(0) and F'(1) the slopes along the change at its ends, either Armijo's
+    condition, F(1) <= F(0) + c F'(0), or, where F is flat to within its rounding
+    error and cannot tell, its equivalent in slopes, F'(1) <= (2c - 1) F'(0)
+    (Hager and Zhang 2005, *A new conjugate gradient method with guaranteed descent
+    and an efficient line search*, eq. 4.1).  Both are false for NaN.
+
+    Parameters
+    ----------
+    objective : Objective
+    at, trial : Evaluation
+        F and its gradient before and after the change.
+    change : array of shape (n_models, n_parameters)
+    """
+    xp = objective.xp
+    slope = xp.sum(at.gradient * change, axis=1)
+    trial_slope = xp.sum(trial.gradient * change, axis=1)
+    enough = trial.value <= at.value + SUFFICIENT * slope
+    flat = trial.value <= at.value + objective.rounding * xp.abs(at.value)
+    return enough | (flat & (trial_slope <= (2 * SUFFICIENT - 1) * slope))
+
+
+def shorter(at: Evaluation, trial: Evaluation, change: Array, *, xp: Namespace) -> Array:
+    """Factor for a refused step: the minimiser of the parabola through what is known.
+
+    That is the value and slope before the change and the value after it; kept
+    within [0.1, 0.5], and 0.1 where the value is not finite.  Shape (n_models,).
+    """
+    slope = xp.sum(at.gradient * change, axis=1)
+    factor = -slope / (2 * (trial.value - at.value - slope))
+    factor = xp.clip(factor, 0.1, 0.5)
+    return xp.where(xp.isfinite(factor), factor, xp.full_like(factor, 0.1))
+
+
+def take(accept: Array, new: Array, old: Array, *, xp: Namespace) -> Array:
+    """``new`` for the models that accept it, ``old`` for the others."""
+    return xp.where(xp.reshape(accept, (-1,) + (1,) * (new.ndim - 1)), new, old)
+
+
+def better(
+    accept: Array, trial: Evaluation, at: Evaluation, *, xp: Namespace
+) -> Evaluation:
+    """The trial for the models that accept it, what was there for the others."""
+    return Evaluation(
+        *(None if new is None else take(accept, new, old, xp=xp)
+          for new, old in zip(trial, at))
+    )
