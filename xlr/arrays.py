@@ -114,13 +114,20 @@ def move(
     """Bring ``x`` (an array of any library, or a list) to ``xp``, device and dtype.
 
     Arrays that change library pass through the host; meant for what is small or
-    moved once, such as coefficients, labels and weights.
+    moved once, such as coefficients, labels and weights.  Without a dtype, one
+    that the device lacks becomes the device's default of the same kind.
     """
     if is_array_api_obj(x) and array_api_compat.array_namespace(x) is xp:
         if device_of(x) != device:
             x = array_api_compat.to_device(x, device)
         return x if dtype is None else xp.astype(x, dtype, copy=False)
-    return xp.asarray(to_host(x), dtype=dtype, device=device)
+    x = to_host(x)
+    if dtype is None:
+        info = xp.__array_namespace_info__()
+        if x.dtype.name not in info.dtypes(device=device):
+            kind = "real floating" if x.dtype.kind == "f" else "integral"
+            dtype = info.default_dtypes(device=device)[kind]
+    return xp.asarray(x, dtype=dtype, device=device)
 
 
 def _in_host_memory(x: Array) -> bool:

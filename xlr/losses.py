@@ -8,7 +8,8 @@ in the rows.  Shapes, for a batch of rows, models and outputs (classes):
   codes 0, 1, ... in the dtype of the logits
 - ``value``: (n_rows, n_models)
 - ``gradient``: the shape of ``logits``
-- ``curvature``: (n_rows, n_models, n_outputs, n_outputs)
+- ``curvature``: (n_rows, n_models, n_outputs, n_outputs); its diagonal and its
+  product with a vector have the shape of ``logits``
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ class Loss(Protocol):
 
     def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Array: ...
 
+    def curvature_diagonal(
+        self, logits: Array, targets: Array, *, xp: Namespace
+    ) -> Array: ...
+
     def curvature_product(
         self, logits: Array, targets: Array, vector: Array, *, xp: Namespace
     ) -> Array: ...
@@ -84,14 +89,20 @@ class LogisticLoss:
         return (1 - y) * sigmoid(logits) - y * sigmoid(-logits)
 
     def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Array:
-        """sigmoid(z) sigmoid(-z)."""
-        return (sigmoid(logits) * sigmoid(-logits))[..., None]
+        """sigmoid(z) sigmoid(-z), as a matrix of one entry."""
+        return self.curvature_diagonal(logits, targets, xp=xp)[..., None]
+
+    def curvature_diagonal(
+        self, logits: Array, targets: Array, *, xp: Namespace
+    ) -> Array:
+        """sigmoid(z) sigmoid(-z), of the shape of ``logits``."""
+        return sigmoid(logits) * sigmoid(-logits)
 
     def curvature_product(
         self, logits: Array, targets: Array, vector: Array, *, xp: Namespace
     ) -> Array:
         """The curvature times ``vector``, of the shape of ``logits``."""
-        return self.curvature(logits, targets, xp=xp)[..., 0] * vector
+        return self.curvature_diagonal(logits, targets, xp=xp) * vector
 
     def curvature_bound(self) -> float:
         """Largest curvature over all logits: 1/4, at z = 0."""
@@ -147,6 +158,13 @@ class SoftmaxLoss:
             self.n_outputs, dtype=p.dtype, device=arrays.device_of(logits)
         )
         return p[..., None] * (identity - p[..., None, :])
+
+    def curvature_diagonal(
+        self, logits: Array, targets: Array, *, xp: Namespace
+    ) -> Array:
+        """p (1 - p), of the shape of ``logits``."""
+        p = softmax(logits)
+        return p * (1 - p)
 
     def curvature_product(
         self, logits: Array, targets: Array, vector: Array, *, xp: Namespace

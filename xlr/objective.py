@@ -159,7 +159,8 @@ class Objective:
 
         def kernel(block: DenseBlock, y: Array, s: Array) -> tuple[Array, ...]:
             predictors = self._logits(block, both, both_intercepts)
-            logits, change = predictors[:, : self.n_models], predictors[:, self.n_models :]
+            logits = predictors[:, : self.n_models, :]
+            change = predictors[:, self.n_models :, :]
             product = loss.curvature_product(logits, y, change, xp=xp)
             product = xp.reshape(s[..., None] * product, (-1, self.n_columns))
             return (self._rmatvec(block, product),)
@@ -168,6 +169,23 @@ class Objective:
         coef_by_model = xp.reshape(coef, (self.n_models, loss.n_outputs, -1))
         curvature = self._penalty_curvature(coef_by_model)
         return self._by_model(product) + curvature * vector
+
+    def hessian_diagonal(self, parameters: Array) -> Array:
+        """Diagonal of the Hessian, in one pass: (n_models, n_parameters)."""
+        xp, loss = self.xp, self.loss
+        coef, intercept = self.split(parameters)
+        narrow_coef = xp.astype(coef, self.design.dtype)
+        narrow_intercept = xp.astype(intercept, self.design.dtype)
+
+        def kernel(block: DenseBlock, y: Array, s: Array) -> tuple[Array, ...]:
+            logits = self._logits(block, narrow_coef, narrow_intercept)
+            h = s[..., None] * loss.curvature_diagonal(logits, y, xp=xp)
+            h = xp.reshape(h, (-1, self.n_columns))
+            return (self._with_sum(block.gram_diagonal(h), h),)
+
+        (diagonal,) = self._sum(kernel, self.n_columns)
+        coef_by_model = xp.reshape(coef, (self.n_models, loss.n_outputs, -1))
+        return self._by_model(diagonal) + self._penalty_curvature(coef_by_model)
 
     def _sum(self, kernel, width: int) -> tuple[Array, ...]:
         slices = row_blocks(self.design.X, width, xp=self.xp)
@@ -186,10 +204,14 @@ class Objective:
 
     def _rmatvec(self, block: DenseBlock, residual: Array) -> Array:
         """[Z'r, sum(r)] for each column r: (n_columns, column_size), in wide."""
-        product = self.xp.astype(block.rmatvec(residual), self.wide)
+        return self._with_sum(block.rmatvec(residual), residual)
+
+    def _with_sum(self, product: Array, per_row: Array) -> Array:
+        """The intercept's share next to that of the features: a sum over the rows."""
+        product = self.xp.astype(product, self.wide)
         if not self.fit_intercept:
             return product
-        total = self._wide_sum(residual)
+        total = self._wide_sum(per_row)
         return self.xp.concat([product, total[:, None]], axis=1)
 
     def _by_model(self, columns: Array) -> Array:
@@ -282,22 +304,6 @@ class Objective:
         if self.units is not None:
             gradient = self.join(*self.units.gradient(*self.split(gradient)))
         return self.xp.max(self.xp.abs(gradient), axis=1)
-
-    def diagonal(self) -> Array:
-        """Diagonal of the Hessian at zero parameters of a standardised design.
-
-        There each column has mean square one and each row the same curvature, so
-        no pass is needed. Shape (n_models, n_parameters).
-        """
-        xp, outputs = self.xp, self.loss.n_outputs
-        zeros = xp.zeros((1, 1, outputs), dtype=self.wide, device=self.design.device)
-        at_zero = self.loss.curvature(zeros, zeros[..., 0], xp=xp)[0, 0, 0, 0]
-        coef = xp.zeros(
-            (self.n_models, outputs, self.design.n_features),
-            dtype=self.wide,
-            device=self.design.device,
-        )
-        return at_zero + self._penalty_curvature(coef)
 
     def curvature_bound(self) -> Array:
         r"""Upper bound L on the largest eigenvalue of any Hessian of F: (n_models,).

@@ -28,6 +28,10 @@ class DenseBlock:
         """Z' diag(h) Z for one h of shape (n_rows,): a (p, p) matrix."""
         return self._xp.matmul(self.rows.T, curvature[:, None] * self.rows)
 
+    def gram_diagonal(self, curvature: Array) -> Array:
+        """Diagonals of Z' diag(h) Z, per column h: (n_rows, n_columns) to (n_columns, p)."""
+        return self._xp.matmul(curvature.T, self.rows * self.rows)
+
 
 class DenseDesign:
     """A dense X of shape (n_samples, n_features), seen in standardised units.

@@ -495,9 +495,9 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Position in ``classes_`` of the most probable class of each row."""
         logits = self.decision_function(X)
         xp = arrays.namespace(logits)
-        if logits.ndim == 2:
-            return xp.argmax(logits, axis=1)
-        return xp.astype(logits > 0, xp.int64)
+        if logits.ndim == 1:
+            logits = xp.stack([xp.zeros_like(logits), logits], axis=1)
+        return xp.argmax(logits, axis=1)
 
     def predict(self, X: Array) -> Array:
         """The most probable class of each row.

@@ -6,23 +6,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xlr.arrays import Array
+from xlr.arrays import Array, Namespace
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import report
-from xlr.solvers.steps import better, is_acceptable, shorter, take
+from xlr.solvers.steps import better, is_acceptable, positive, shorter, take
 
 __all__ = ["LBFGS"]
 
 
+# s and y, of shape (n_models, n_parameters), and 1 / s'y, of shape (n_models,).
+Pair = tuple[Array, Array, Array]
+
+
 @dataclass(frozen=True)
 class LBFGSState:
-    """Each pair is s and y, of shape (n_models, n_parameters), and 1 / s'y."""
-
     parameters: Array
     at: Evaluation
     length: Array
-    pairs: tuple[tuple[Array, Array, Array], ...]
+    pairs: tuple[Pair, ...]
     diagonal: Array
+    age: int
     report: Array
 
 
@@ -31,8 +34,9 @@ class LBFGS:
 
     The direction is :math:`-B^{-1} g`, with B a quasi-Newton matrix built from the
     last changes s of the parameters and y of the gradient, starting at a multiple
-    of the diagonal of the Hessian at zero.  A refused step is shortened and tried
-    again, so that each iteration is one pass over the rows.
+    of the diagonal of the Hessian, which is looked up anew every so often: as a fit
+    grows confident, curvature moves to the few rows still in doubt.  A refused step
+    is shortened and tried again, so that each iteration is one pass over the rows.
 
     References
     ----------
@@ -42,12 +46,13 @@ class LBFGS:
     standardised = True
     patience = 30
     memory = 20
+    renewal = 50  # iterations between two looks at the diagonal of the Hessian
 
     def init(self, objective: Objective, start: Array) -> LBFGSState:
         at = objective.value_and_gradient(start)
         length = objective.xp.ones_like(at.value)
-        numbers = report(objective, at)
-        return LBFGSState(start, at, length, (), objective.diagonal(), numbers)
+        diagonal = self._diagonal(objective, start)
+        return LBFGSState(start, at, length, (), diagonal, 0, report(objective, at))
 
     def step(
         self, objective: Objective, state: LBFGSState, fetched: np.ndarray
@@ -57,7 +62,11 @@ class LBFGS:
             pairs = pairs[:-1]  # every model refused its step: nothing was learnt
         pairs = pairs[-self.memory :]
 
-        direction = -self._solve(at.gradient, pairs, state.diagonal, xp)
+        diagonal, age = state.diagonal, state.age + 1
+        if age % self.renewal == 0:
+            diagonal = self._diagonal(objective, state.parameters)
+
+        direction = -self._solve(at.gradient, pairs, diagonal, xp=xp)
         attempt = state.length[:, None] * direction
         trial = objective.value_and_gradient(state.parameters + attempt)
         accept = is_acceptable(objective, at, trial, attempt)
@@ -70,20 +79,30 @@ class LBFGS:
         # A refused model adds the pair (0, 0, 0), which changes nothing.
         y = new.gradient - at.gradient
         sy = xp.sum(change * y, axis=1)
-        pair = (change, y, xp.where(sy > 0, 1 / sy, xp.zeros_like(sy)))
-        diagonal = take(sy > 0, self._rescaled(state.diagonal, sy, y, xp), state.diagonal, xp=xp)
-        numbers = report(objective, new, change)
+        curved = sy > 0
+        pair = (change, y, xp.where(curved, 1 / sy, xp.zeros_like(sy)))
+        # y'D^-1 y / s'y: how far D falls short of the curvature along the last step.
+        ratio = xp.sum(y * y / diagonal, axis=1) / sy
+        diagonal = diagonal * xp.where(curved, ratio, xp.ones_like(ratio))[:, None]
         return LBFGSState(
-            state.parameters + change, new, length, (*pairs, pair), diagonal, numbers
+            parameters=state.parameters + change,
+            at=new,
+            length=length,
+            pairs=(*pairs, pair),
+            diagonal=diagonal,
+            age=age,
+            report=report(objective, new, change),
         )
 
     @staticmethod
-    def _rescaled(diagonal: Array, sy: Array, y: Array, xp) -> Array:
-        """The diagonal times y'D^-1 y / s'y, its curvature along the last step."""
-        return diagonal * (xp.sum(y * y / diagonal, axis=1) / sy)[:, None]
+    def _diagonal(objective: Objective, parameters: Array) -> Array:
+        """Diagonal of the Hessian, kept off zero: a constant column has none."""
+        return positive(objective.hessian_diagonal(parameters), xp=objective.xp)
 
     @staticmethod
-    def _solve(gradient: Array, pairs, diagonal: Array, xp) -> Array:
+    def _solve(
+        gradient: Array, pairs: tuple[Pair, ...], diagonal: Array, *, xp: Namespace
+    ) -> Array:
         """B^-1 g by the two-loop recursion."""
         q = gradient
         weights = []

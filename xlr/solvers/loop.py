@@ -155,7 +155,7 @@ def minimise(
     started = perf_counter()
     with arrays.quiet():
         state = solver.init(objective, start)
-    progress = _Progress(objective.n_models, objective.rounding)
+    progress = _Progress(objective.n_models)
     records: list[Record] = []
     status: list[Status | None] = [None] * objective.n_models
     n_iter = np.zeros(objective.n_models, dtype=np.int32)
@@ -197,21 +197,17 @@ def minimise(
 class _Progress:
     """Counts the iterations in which neither the objective nor optimality improved.
 
-    The objective must fall by more than its own rounding error, or the optimality
-    by a tenth, against the best seen so far.
+    The objective must fall below the lowest seen so far, or the optimality by a
+    tenth.  Rounding errors set new lows too, but ever more rarely.
     """
 
-    def __init__(self, n_models: int, rounding: float) -> None:
-        self._rounding = rounding
+    def __init__(self, n_models: int) -> None:
         self._value = np.full(n_models, math.inf)
         self._optimality = np.full(n_models, math.inf)
         self._idle = np.zeros(n_models)
 
     def idle_iterations(self, value: np.ndarray, optimality: np.ndarray) -> np.ndarray:
-        # At the first call the best value is inf, whose rounding error is not used.
-        best = self._value
-        margin = np.where(np.isfinite(best), self._rounding * np.abs(best), 0)
-        lower = value < best - margin
+        lower = value < self._value
         flatter = optimality < 0.9 * self._optimality
         self._value = np.where(lower, value, self._value)
         self._optimality = np.where(flatter, optimality, self._optimality)

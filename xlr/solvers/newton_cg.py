@@ -9,7 +9,14 @@ import numpy as np
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import report
-from xlr.solvers.steps import better, is_acceptable, shorter, take
+from xlr.solvers.steps import (
+    DampedStep,
+    better,
+    is_acceptable,
+    next_damping,
+    positive,
+    take,
+)
 
 __all__ = ["NewtonCG"]
 
@@ -18,44 +25,39 @@ __all__ = ["NewtonCG"]
 class NewtonCGState:
     parameters: Array
     at: Evaluation
-    direction: Array
-    length: Array
-    accept: Array
+    damping: Array
     budget: int
-    first_optimality: float | None
+    first_optimality: float
     report: Array
 
 
 class NewtonCG:
-    r"""Truncated Newton method, preconditioned by the diagonal of the Hessian.
+    r"""Damped Newton method whose steps are found by conjugate gradients.
 
-    Each iteration solves :math:`H d = -g` roughly by conjugate gradients, one pass
-    over the rows for each product with H, and tries the step d.  The number of
-    products is set before they start, from how the last iteration fared, so that
-    the iteration needs the host only at its end.
+    Like newton-cholesky, but :math:`(H + \lambda D) d = -g` is solved roughly, with
+    one pass over the rows for each product with H and D, the diagonal of H, as the
+    preconditioner.  The number of products is set before they start, from how the
+    last iteration fared, so that an iteration needs the host only at its end.
 
     References
     ----------
-    Nocedal and Wright (2006), *Numerical Optimization*, algorithm 7.1; Eisenstat
-    and Walker (1996), *Choosing the forcing terms in an inexact Newton method*.
+    Nocedal and Wright (2006), *Numerical Optimization*, algorithms 5.3 and 7.1;
+    Eisenstat and Walker (1996), *Choosing the forcing terms in an inexact Newton
+    method*.
     """
 
     standardised = True
     patience = 8
-    first_budget = 4
+    least_budget = 4
 
     def init(self, objective: Objective, start: Array) -> NewtonCGState:
-        xp = objective.xp
         at = objective.value_and_gradient(start)
-        ones = xp.ones_like(at.value)
         return NewtonCGState(
             parameters=start,
             at=at,
-            direction=xp.zeros_like(start),
-            length=ones,
-            accept=ones > 0,
-            budget=self.first_budget,
-            first_optimality=None,
+            damping=objective.xp.zeros_like(at.value),
+            budget=self.least_budget,
+            first_optimality=0.0,
             report=report(objective, at),
         )
 
@@ -63,39 +65,28 @@ class NewtonCG:
         self, objective: Objective, state: NewtonCGState, fetched: np.ndarray
     ) -> NewtonCGState:
         xp, at = objective.xp, state.at
-        optimality, step, residual = (float(row.max()) for row in fetched[1:])
-        first_optimality, budget = state.first_optimality, state.budget
-        direction, error = state.direction, xp.zeros_like(at.value)
-        if first_optimality is None:
-            first_optimality = optimality
-        elif step:
-            remaining = optimality / first_optimality
-            budget = self._next_budget(
-                budget, residual, remaining, objective.n_parameters
-            )
-        if step or state.first_optimality is None:
-            fresh, error = self._direction(objective, state, budget)
-            direction = take(state.accept, fresh, direction, xp=xp)
-
-        attempt = state.length[:, None] * direction
-        trial = objective.value_and_gradient(state.parameters + attempt)
-        accept = is_acceptable(objective, at, trial, attempt)
-        change = take(accept, attempt, xp.zeros_like(attempt), xp=xp)
+        optimality, _, residual = (float(row.max()) for row in fetched[1:])
+        first_optimality = max(state.first_optimality, optimality)
+        budget = self._next_budget(
+            state.budget, residual, optimality / first_optimality, objective.n_parameters
+        )
+        step, residual = self._solve(objective, state, budget)
+        trial = objective.value_and_gradient(state.parameters + step.change)
+        accept = is_acceptable(objective, at, trial, step.change)
+        change = take(accept, step.change, xp.zeros_like(step.change), xp=xp)
         new = better(accept, trial, at, xp=xp)
-        length = state.length * shorter(at, trial, attempt, xp=xp)
         return NewtonCGState(
             parameters=state.parameters + change,
             at=new,
-            direction=direction,
-            length=take(accept, xp.ones_like(length), length, xp=xp),
-            accept=accept,
+            damping=next_damping(objective, at, trial, accept, step),
             budget=budget,
             first_optimality=first_optimality,
-            report=report(objective, new, change, error),
+            report=report(objective, new, change, residual),
         )
 
-    @staticmethod
-    def _next_budget(budget: int, residual: float, remaining: float, size: int) -> int:
+    def _next_budget(
+        self, budget: int, residual: float, remaining: float, size: int
+    ) -> int:
         """Products for the next solve, to reach the residual that pays (forcing).
 
         A residual of sqrt(|g| / |g_0|) makes the outer iterations converge faster
@@ -106,29 +97,33 @@ class NewtonCG:
             budget = 2 * budget
         elif residual < 0.1 * forcing:
             budget = budget - budget // 4
-        return max(NewtonCG.first_budget, min(budget, 2 * size))
+        return max(self.least_budget, min(budget, 2 * size))
 
     @staticmethod
-    def _direction(
+    def _solve(
         objective: Objective, state: NewtonCGState, budget: int
-    ) -> tuple[Array, Array]:
-        """Approximate -H^-1 g, and the relative residual of that solve."""
+    ) -> tuple[DampedStep, Array]:
+        """Solve (H + lambda D) d = -g roughly; also the relative residual."""
         xp = objective.xp
-        inverse_diagonal = 1 / objective.diagonal()
-        direction = xp.zeros_like(state.parameters)
+        diagonal = positive(objective.hessian_diagonal(state.parameters), xp=xp)
+        ridge = state.damping[:, None] * diagonal
+        preconditioner = diagonal + ridge
+        change = xp.zeros_like(state.parameters)
         residual = -state.at.gradient
-        search = inverse_diagonal * residual
+        search = residual / preconditioner
         first_size = size = xp.sum(residual * search, axis=1)
         zeros = xp.zeros_like(size)
         for _ in range(budget):
             product = objective.hessian_product(state.parameters, search)
+            product = product + ridge * search
             curvature = xp.sum(search * product, axis=1)
             # Past the solution both are zero, and nothing moves any more.
             length = xp.where(curvature > 0, size / curvature, zeros)[:, None]
-            direction = direction + length * search
+            change = change + length * search
             residual = residual - length * product
-            scaled = inverse_diagonal * residual
+            scaled = residual / preconditioner
             new_size = xp.sum(residual * scaled, axis=1)
             search = scaled + xp.where(size > 0, new_size / size, zeros)[:, None] * search
             size = new_size
-        return direction, xp.sqrt(xp.where(first_size > 0, size / first_size, zeros))
+        error = xp.sqrt(xp.where(first_size > 0, size / first_size, zeros))
+        return DampedStep(change, diagonal, state.damping), error

@@ -10,7 +10,14 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import report
-from xlr.solvers.steps import better, is_acceptable, take
+from xlr.solvers.steps import (
+    DampedStep,
+    better,
+    is_acceptable,
+    next_damping,
+    positive,
+    take,
+)
 
 __all__ = ["NewtonCholesky"]
 
@@ -52,39 +59,32 @@ class NewtonCholesky:
         self, objective: Objective, state: NewtonState, fetched: np.ndarray
     ) -> NewtonState:
         xp, at = objective.xp, state.at
-        direction = self._direction(objective, state)
-        slope = xp.sum(at.gradient * direction, axis=1)
-        curvature = xp.sum(
-            direction * xp.matmul(at.hessian, direction[..., None])[..., 0], axis=1
-        )
-        predicted = -(slope + 0.5 * curvature)
-
-        trial = objective.value_gradient_hessian(state.parameters + direction)
-        accept = is_acceptable(objective, at, trial, direction)
-
-        # How well the model foresaw the decrease decides how far to trust it next.
-        gain = (at.value - trial.value) / predicted
-        calm = xp.where(gain > 0.75, state.damping / 16, state.damping)
-        calm = xp.where(gain < 0.25, 4 * calm, calm)
-        damping = xp.where(accept, calm, xp.clip(16 * state.damping, 1e-3, None))
-
-        change = take(accept, direction, xp.zeros_like(direction), xp=xp)
-        at = better(accept, trial, at, xp=xp)
+        step = self._solve(objective, state)
+        trial = objective.value_gradient_hessian(state.parameters + step.change)
+        accept = is_acceptable(objective, at, trial, step.change)
+        change = take(accept, step.change, xp.zeros_like(step.change), xp=xp)
+        new = better(accept, trial, at, xp=xp)
         return NewtonState(
-            state.parameters + change, at, damping, report(objective, at, change)
+            parameters=state.parameters + change,
+            at=new,
+            damping=next_damping(objective, at, trial, accept, step),
+            report=report(objective, new, change),
         )
 
-    def _direction(self, objective: Objective, state: NewtonState) -> Array:
-        """-(H + lambda D)^-1 g, from the system scaled to a unit diagonal."""
+    @staticmethod
+    def _solve(objective: Objective, state: NewtonState) -> DampedStep:
+        """Solve (H + lambda D) d = -g, scaled to a unit diagonal."""
         xp, hessian = objective.xp, state.at.hessian
         size = hessian.shape[-1]
         identity = xp.eye(size, dtype=hessian.dtype, device=arrays.device_of(hessian))
-        diagonal = xp.sum(hessian * identity, axis=-1)
-        root = xp.sqrt(xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal)))
+        diagonal = positive(xp.sum(hessian * identity, axis=-1), xp=xp)
+        root = xp.sqrt(diagonal)
         scaled = hessian / (root[:, :, None] * root[:, None, :])
         # A Gram matrix of rounded numbers is positive definite only up to their
         # rounding error: without this much, collinear columns would break it.
         floor = 16 * size * float(xp.finfo(hessian.dtype).eps) + objective.rounding
-        ridge = (state.damping + floor)[:, None, None] * identity
+        damping = state.damping + floor
+        ridge = damping[:, None, None] * identity
         gradient = state.at.gradient / root
-        return -arrays.solve_positive_definite(scaled + ridge, gradient, xp=xp) / root
+        change = -arrays.solve_positive_definite(scaled + ridge, gradient, xp=xp) / root
+        return DampedStep(change, diagonal, damping)

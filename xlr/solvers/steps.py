@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from xlr.arrays import Array, Namespace
 from xlr.objective import Evaluation, Objective
 
-__all__ = ["better", "is_acceptable", "shorter", "take"]
+__all__ = ["DampedStep", "better", "is_acceptable", "next_damping", "positive", "shorter", "take"]
 
 # Share of the decrease promised by the slope that a step must deliver (Armijo).
 SUFFICIENT = 1e-4
+
+# Rounding error of F, a sum of many numbers, in units of that of one of them.
+SUM_ROUNDING = 16
+
+
+class DampedStep(NamedTuple):
+    """A solution d of (H + lambda D) d = -g.
+
+    Attributes
+    ----------
+    change : array of shape (n_models, n_parameters)
+        d.
+    diagonal : array of shape (n_models, n_parameters)
+        D, a diagonal like that of H.
+    damping : array of shape (n_models,)
+        lambda.
+    """
+
+    change: Array
+    diagonal: Array
+    damping: Array
 
 
 def is_acceptable(
@@ -33,7 +56,7 @@ def is_acceptable(
     slope = xp.sum(at.gradient * change, axis=1)
     trial_slope = xp.sum(trial.gradient * change, axis=1)
     enough = trial.value <= at.value + SUFFICIENT * slope
-    flat = trial.value <= at.value + objective.rounding * xp.abs(at.value)
+    flat = trial.value <= at.value + SUM_ROUNDING * objective.rounding * xp.abs(at.value)
     return enough | (flat & (trial_slope <= (2 * SUFFICIENT - 1) * slope))
 
 
@@ -49,6 +72,30 @@ def shorter(at: Evaluation, trial: Evaluation, change: Array, *, xp: Namespace) 
     return xp.where(xp.isfinite(factor), factor, xp.full_like(factor, 0.1))
 
 
+def next_damping(
+    objective: Objective,
+    at: Evaluation,
+    trial: Evaluation,
+    accept: Array,
+    step: DampedStep,
+) -> Array:
+    r"""Damping for the next Newton step: shape (n_models,).
+
+    For (H + lambda D) d = -g, the quadratic model of F falls by
+    (lambda d'Dd - g'd) / 2.  How much of that F really fell decides how far the
+    model is trusted next (Nocedal and Wright 2006, *Numerical Optimization*,
+    section 10.3).
+    """
+    xp, damping = objective.xp, step.damping
+    change = step.change
+    damped = damping * xp.sum(step.diagonal * change * change, axis=1)
+    predicted = 0.5 * (damped - xp.sum(at.gradient * change, axis=1))
+    gain = (at.value - trial.value) / predicted
+    trusted = xp.where(gain > 0.75, damping / 16, damping)
+    trusted = xp.where(gain < 0.25, 4 * trusted, trusted)
+    return xp.where(accept, trusted, xp.clip(16 * damping, 1e-3, None))
+
+
 def take(accept: Array, new: Array, old: Array, *, xp: Namespace) -> Array:
     """``new`` for the models that accept it, ``old`` for the others."""
     return xp.where(xp.reshape(accept, (-1,) + (1,) * (new.ndim - 1)), new, old)
@@ -62,3 +109,8 @@ def better(
         *(None if new is None else take(accept, new, old, xp=xp)
           for new, old in zip(trial, at))
     )
+
+
+def positive(diagonal: Array, *, xp: Namespace) -> Array:
+    """The diagonal of a Hessian as a scale: one where there is no curvature at all."""
+    return xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
