@@ -108,9 +108,7 @@ def to_host(x: Array) -> np.ndarray:
     return np.asarray(x)
 
 
-def move(
-    x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None
-) -> Array:
+def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> Array:
     """Bring ``x`` (an array of any library, or a list) to ``xp``, device and dtype.
 
     Arrays that change library pass through the host; meant for what is small or

@@ -21,8 +21,8 @@ from xlr.arrays import Array, Namespace
 from xlr.functions import log_softmax, sigmoid, softmax
 
 __all__ = [
-    "Loss",
     "LogisticLoss",
+    "Loss",
     "SoftmaxLoss",
     "binary_cross_entropy",
     "cross_entropy",

@@ -16,8 +16,13 @@ from typing import NamedTuple
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import DenseBlock, DenseDesign, Standardisation
-from xlr.design import row_blocks, sum_over_blocks
+from xlr.design import (
+    DenseBlock,
+    DenseDesign,
+    Standardisation,
+    row_blocks,
+    sum_over_blocks,
+)
 from xlr.losses import Loss
 from xlr.penalties import Penalty
 
@@ -276,8 +281,10 @@ class Objective:
             xp.permute_dims(hessian, (0, 1, 3, 2, 4)),
             (models, self.n_parameters, self.n_parameters),
         )
-        return hessian + self._identity(self.n_parameters) * (
-            self._penalty_curvature(coef)[:, None, :]
+        return (
+            hessian
+            + self._identity(self.n_parameters)
+            * (self._penalty_curvature(coef)[:, None, :])
         )
 
     def _fill_shift_direction(self, hessian: Array) -> Array:

@@ -8,7 +8,7 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.design.blocks import row_blocks
 
-__all__ = ["Standardisation", "standardise"]
+__all__ = ["Standardisation", "refuse_non_finite", "standardise"]
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,7 @@ def standardise(
 
 
 def refuse_non_finite(X: Array, *, xp: Namespace) -> None:
+    """Raise ValueError, saying which, if X contains NaN or infinity."""
     found = xp.zeros(2, dtype=xp.bool, device=arrays.device_of(X))
     for rows in row_blocks(X, xp=xp):
         values = X[rows, :]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import DenseDesign, Standardisation, standardise
-from xlr.design.standardisation import refuse_non_finite
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.inputs import (
     Features,
@@ -23,8 +19,8 @@ from xlr.estimators.inputs import (
     read_labels,
     read_weights,
 )
+from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.parameters import check_parameters
-from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.objective import Objective
 from xlr.penalties import L2Penalty
@@ -33,7 +29,7 @@ from xlr.solvers import SOLVERS, Record, Solution, Solver, Status, choose, minim
 __all__ = ["LogisticRegression"]
 
 
-class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression, binary and multinomial, on any array library.
 
     Minimises, over coefficients w and intercepts b,
@@ -405,173 +401,6 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             f"optimality {record.optimality[0]:.2e}  "
             f"step {record.step[0]:.2e}  {record.seconds:.3f} s"
         )
-
-    # -- predict ---------------------------------------------------------------------
-
-    def decision_function(self, X: Array) -> Array:
-        """Logits: x.w + b.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features)
-            Of any library and device: the coefficients move to it.
-
-        Returns
-        -------
-        array of shape (n_samples,) or (n_samples, n_classes)
-            One column a class, or, for two classes, the logit of ``classes_[1]``;
-            in the library, dtype and device of X.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        ValueError
-            If X has other features than the fit, or is not finite.
-        """
-        check_is_fitted(self, "coef_")
-        features = read_features(self, X, reset=False)
-        xp, X = features.xp, features.X
-        coef = features.place(self.coef_, X.dtype)
-        logits = X @ coef.T + features.place(self.intercept_, X.dtype)
-        self._refuse_non_finite(logits, X, xp)
-        return logits[:, 0] if logits.shape[1] == 1 else logits
-
-    @staticmethod
-    def _refuse_non_finite(logits: Array, X: Array, xp: Any) -> None:
-        """Look at X only where the logits, which are smaller, are not finite."""
-        if not arrays.to_host(xp.all(xp.isfinite(logits))):
-            refuse_non_finite(X, xp=xp)
-
-    def predict_proba(self, X: Array) -> Array:
-        """Probabilities of the classes.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features)
-            Of any library and device.
-
-        Returns
-        -------
-        array of shape (n_samples, n_classes)
-            In the order of ``classes_``; each row sums to one. In the library,
-            dtype and device of X.
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As :meth:`decision_function`.
-        """
-        logits = self.decision_function(X)
-        if logits.ndim == 2:
-            return softmax(logits)
-        xp = arrays.namespace(logits)
-        return xp.stack([sigmoid(-logits), sigmoid(logits)], axis=1)
-
-    def predict_log_proba(self, X: Array) -> Array:
-        """Logarithms of the probabilities, accurate where those round to 0 or 1.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features)
-            Of any library and device.
-
-        Returns
-        -------
-        array of shape (n_samples, n_classes)
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As :meth:`decision_function`.
-        """
-        logits = self.decision_function(X)
-        if logits.ndim == 2:
-            return log_softmax(logits)
-        xp = arrays.namespace(logits)
-        return xp.stack([log_sigmoid(-logits), log_sigmoid(logits)], axis=1)
-
-    def _predict_codes(self, X: Array) -> Array:
-        """Position in ``classes_`` of the most probable class of each row."""
-        logits = self.decision_function(X)
-        xp = arrays.namespace(logits)
-        if logits.ndim == 1:
-            logits = xp.stack([xp.zeros_like(logits), logits], axis=1)
-        return xp.argmax(logits, axis=1)
-
-    def predict(self, X: Array) -> Array:
-        """The most probable class of each row.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features)
-            Of any library and device.
-
-        Returns
-        -------
-        array of shape (n_samples,)
-            Labels, in the library and device of X; strings, which only NumPy can
-            hold, as a NumPy array.
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As :meth:`decision_function`.
-        """
-        codes = self._predict_codes(X)
-        classes = self.classes_
-        if not arrays.is_array(classes) and classes.dtype.kind not in "biuf":
-            return classes[arrays.to_host(codes)]
-        xp, device = arrays.namespace(codes), arrays.device_of(codes)
-        return xp.take(arrays.move(classes, xp=xp, device=device), codes)
-
-    def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
-        """Accuracy: the weighted share of rows whose class is predicted.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features)
-        y : array of shape (n_samples,)
-            True labels, on the host or any device.
-        sample_weight : array of shape (n_samples,), default=None
-
-        Returns
-        -------
-        float
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As :meth:`decision_function`, or if lengths differ.
-        """
-        from sklearn.metrics import accuracy_score
-
-        # Labels are compared on the host, where every kind of them can live.
-        y, sample_weight = (
-            arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
-        )
-        predicted = arrays.to_host(self.predict(X))
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
-
-    # -- conversions -----------------------------------------------------------------
-
-    def to_numpy(self) -> LogisticRegression:
-        """A fitted copy whose arrays are NumPy's.
-
-        Returns
-        -------
-        LogisticRegression
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        """
-        check_is_fitted(self, "coef_")
-        converted = copy.copy(self)
-        for name in ("coef_", "intercept_", "classes_"):
-            setattr(converted, name, np.array(arrays.to_host(getattr(self, name))))
-        return converted
 
     def to_sklearn(self) -> Any:
         """A fitted ``sklearn.linear_model.LogisticRegression`` that predicts the same.

@@ -26,8 +26,10 @@ def choose(n_samples: int, n_features: int, n_outputs: int) -> str:
     """
     pairs = n_outputs * (n_outputs + 1) // 2
     parameters = n_outputs * (n_features + 1)
-    newton = NEWTON_PASSES / MATRIX_SPEEDUP * (
-        n_samples * n_features**2 * pairs + parameters**3 / 3
+    newton = (
+        NEWTON_PASSES
+        / MATRIX_SPEEDUP
+        * (n_samples * n_features**2 * pairs + parameters**3 / 3)
     )
     lbfgs = LBFGS_PASSES * 2 * n_samples * n_features * n_outputs
     return "newton-cholesky" if newton <= lbfgs else "lbfgs"

@@ -56,4 +56,6 @@ class GradientDescent:
         parameters = state.parameters + change
         at = objective.value_and_gradient(parameters)
         numbers = report(objective, at, change)
-        return GradientDescentState(parameters, at.gradient, state.learning_rate, numbers)
+        return GradientDescentState(
+            parameters, at.gradient, state.learning_rate, numbers
+        )

@@ -68,7 +68,10 @@ class NewtonCG:
         optimality, _, residual = (float(row.max()) for row in fetched[1:])
         first_optimality = max(state.first_optimality, optimality)
         budget = self._next_budget(
-            state.budget, residual, optimality / first_optimality, objective.n_parameters
+            state.budget,
+            residual,
+            optimality / first_optimality,
+            objective.n_parameters,
         )
         step, residual = self._solve(objective, state, budget)
         trial = objective.value_and_gradient(state.parameters + step.change)
@@ -123,7 +126,9 @@ class NewtonCG:
             residual = residual - length * product
             scaled = residual / preconditioner
             new_size = xp.sum(residual * scaled, axis=1)
-            search = scaled + xp.where(size > 0, new_size / size, zeros)[:, None] * search
+            search = (
+                scaled + xp.where(size > 0, new_size / size, zeros)[:, None] * search
+            )
             size = new_size
         error = xp.sqrt(xp.where(first_size > 0, size / first_size, zeros))
         return DampedStep(change, diagonal, state.damping), error

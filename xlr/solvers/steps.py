@@ -7,7 +7,15 @@ from typing import NamedTuple
 from xlr.arrays import Array, Namespace
 from xlr.objective import Evaluation, Objective
 
-__all__ = ["DampedStep", "better", "is_acceptable", "next_damping", "positive", "shorter", "take"]
+__all__ = [
+    "DampedStep",
+    "better",
+    "is_acceptable",
+    "next_damping",
+    "positive",
+    "shorter",
+    "take",
+]
 
 # Share of the decrease promised by the slope that a step must deliver (Armijo).
 SUFFICIENT = 1e-4
@@ -56,11 +64,15 @@ def is_acceptable(
     slope = xp.sum(at.gradient * change, axis=1)
     trial_slope = xp.sum(trial.gradient * change, axis=1)
     enough = trial.value <= at.value + SUFFICIENT * slope
-    flat = trial.value <= at.value + SUM_ROUNDING * objective.rounding * xp.abs(at.value)
+    flat = trial.value <= at.value + SUM_ROUNDING * objective.rounding * xp.abs(
+        at.value
+    )
     return enough | (flat & (trial_slope <= (2 * SUFFICIENT - 1) * slope))
 
 
-def shorter(at: Evaluation, trial: Evaluation, change: Array, *, xp: Namespace) -> Array:
+def shorter(
+    at: Evaluation, trial: Evaluation, change: Array, *, xp: Namespace
+) -> Array:
     """Factor for a refused step: the minimiser of the parabola through what is known.
 
     That is the value and slope before the change and the value after it; kept
@@ -106,8 +118,10 @@ def better(
 ) -> Evaluation:
     """The trial for the models that accept it, what was there for the others."""
     return Evaluation(
-        *(None if new is None else take(accept, new, old, xp=xp)
-          for new, old in zip(trial, at))
+        *(
+            None if new is None else take(accept, new, old, xp=xp)
+            for new, old in zip(trial, at)
+        )
     )
 
 

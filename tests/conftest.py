@@ -1,0 +1,178 @@
+"""Fixtures that run the numerical tests on every array library, device and dtype.
+
+``place`` is what most tests use: it brings NumPy arrays to the library, device and
+dtype of the test at hand.  ``XLR_TEST_BACKENDS`` (comma-separated) narrows the
+libraries; naming one that is not installed is then an error, not a skip.  With
+``XLR_REQUIRE_GPU=1`` a GPU that cannot be used is an error too.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+import pytest
+
+BACKENDS = ["numpy", "array_api_strict", "torch", "jax", "cupy", "torch-cuda"]
+STRICT_DEVICES = ["CPU_DEVICE", "device1", "device2", "no_float64"]
+REQUIRE_GPU = os.environ.get("XLR_REQUIRE_GPU") == "1"
+CHOSEN = [b for b in os.environ.get("XLR_TEST_BACKENDS", "").split(",") if b]
+if unknown := set(CHOSEN) - set(BACKENDS):
+    raise pytest.UsageError(f"XLR_TEST_BACKENDS: {unknown}; choose from {BACKENDS}.")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One library on one device."""
+
+    name: str
+    xp: Any
+    device: Any
+
+    def supports(self, dtype: str) -> bool:
+        info = self.xp.__array_namespace_info__()
+        return dtype in info.dtypes(device=self.device, kind="real floating")
+
+
+def _skip_or_fail(reason: str, *, required: bool) -> None:
+    if required:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _gpu_backend(name: str) -> Backend:
+    library = "cupy" if name == "cupy" else "torch"
+    required = REQUIRE_GPU or (name in CHOSEN and name != "cupy")
+    if importlib.util.find_spec(library) is None:
+        _skip_or_fail(f"{library} is not installed", required=required)
+    if name == "cupy":
+        import cupy
+
+        if not cupy.cuda.is_available():
+            _skip_or_fail("CuPy sees no CUDA GPU", required=required)
+        xp = array_api_compat.array_namespace(cupy.empty(0))
+        return Backend(name, xp, cupy.cuda.Device(0))
+    import torch
+
+    if not torch.cuda.is_available():
+        _skip_or_fail("torch sees no CUDA GPU", required=required)
+    xp = array_api_compat.array_namespace(torch.empty(0))
+    return Backend(name, xp, torch.device("cuda:0"))
+
+
+def make_backend(parameter: str) -> Backend:
+    """The backend for an entry of the parametrisation, or skip."""
+    name, _, strict_device = parameter.partition(":")
+    if CHOSEN and name not in CHOSEN:
+        pytest.skip(f"{name} is not among XLR_TEST_BACKENDS")
+    if name in ("cupy", "torch-cuda"):
+        return _gpu_backend(name)
+    if importlib.util.find_spec(name) is None:
+        _skip_or_fail(f"{name} is not installed", required=name in CHOSEN)
+    if name == "array_api_strict":
+        import array_api_strict as xp
+
+        return Backend(name, xp, xp.Device(strict_device))
+    if name == "torch":
+        import torch
+
+        xp = array_api_compat.array_namespace(torch.empty(0))
+        return Backend(name, xp, torch.device("cpu"))
+    if name == "jax":
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+        empty = jax.numpy.empty(0)
+        return Backend(name, array_api_compat.array_namespace(empty), empty.device)
+    empty = np.empty(0)
+    return Backend(name, array_api_compat.array_namespace(empty), "cpu")
+
+
+PARAMETERS = [
+    pytest.param(
+        parameter,
+        marks=[pytest.mark.gpu] if parameter in ("cupy", "torch-cuda") else [],
+    )
+    for parameter in [
+        "numpy",
+        *(f"array_api_strict:{device}" for device in STRICT_DEVICES),
+        "torch",
+        "jax",
+        "cupy",
+        "torch-cuda",
+    ]
+]
+
+
+@pytest.fixture(params=PARAMETERS)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return make_backend(request.param)
+
+
+@pytest.fixture
+def xp(backend: Backend) -> Any:
+    return backend.xp
+
+
+@pytest.fixture
+def device(backend: Backend) -> Any:
+    return backend.device
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request: pytest.FixtureRequest, backend: Backend) -> str:
+    if not backend.supports(request.param):
+        pytest.skip(f"{backend.device} has no {request.param}")
+    return request.param
+
+
+@pytest.fixture
+def place(backend: Backend, dtype: str) -> Callable[..., Any]:
+    """Bring NumPy values to the backend, in ``dtype`` unless they are integers."""
+
+    def place(values: Any, as_dtype: str | None = None) -> Any:
+        values = np.asarray(values)
+        if as_dtype is None and values.dtype.kind == "f":
+            as_dtype = dtype
+        values = np.ascontiguousarray(values, dtype=as_dtype)
+        return backend.xp.asarray(values, device=backend.device)
+
+    return place
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """NumPy copy of an array of any backend; not the code under test."""
+    if array_api_compat.is_torch_array(x):
+        return x.cpu().numpy()
+    if array_api_compat.is_cupy_array(x):
+        return x.get()
+    xp = array_api_compat.array_namespace(x)
+    if array_api_compat.is_array_api_strict_namespace(xp):
+        x = x.to_device(xp.Device("CPU_DEVICE"))
+    return np.asarray(x)
+
+
+@pytest.fixture
+def assert_close(backend: Backend, dtype: str) -> Callable[..., None]:
+    """Compare namespace, device and dtype together with the values."""
+
+    def assert_close(
+        actual: Any,
+        expected: Any,
+        *,
+        rtol: float = 0.0,
+        atol: float = 0.0,
+        as_dtype: str | None = None,
+    ) -> None:
+        assert array_api_compat.array_namespace(actual) is backend.xp
+        assert array_api_compat.device(actual) == backend.device
+        assert actual.dtype == getattr(backend.xp, as_dtype or dtype)
+        assert tuple(actual.shape) == np.shape(expected)
+        np.testing.assert_allclose(to_numpy(actual), expected, rtol=rtol, atol=atol)
+
+    return assert_close

@@ -1,0 +1,190 @@
+"""What every linear classifier does once it has coefficients."""
+
+from __future__ import annotations
+
+import copy
+from typing import Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.design import refuse_non_finite
+from xlr.estimators.inputs import read_features
+from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
+
+__all__ = ["LinearClassifier"]
+
+
+class LinearClassifier(ClassifierMixin, BaseEstimator):
+    """Predictions from ``coef_``, ``intercept_`` and ``classes_``.
+
+    The coefficients, which are small, move to the data: any predictor takes arrays
+    of any library and device, and answers there.
+    """
+
+    coef_: Array
+    intercept_: Array
+    classes_: Array
+
+    def decision_function(self, X: Array) -> Array:
+        """Logits: x.w + b.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Of any library and device: the coefficients move to it.
+
+        Returns
+        -------
+        array of shape (n_samples,) or (n_samples, n_classes)
+            One column a class, or, for two classes, the logit of ``classes_[1]``;
+            in the library, dtype and device of X.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If X has other features than the fit, or is not finite.
+        """
+        check_is_fitted(self, "coef_")
+        features = read_features(self, X, reset=False)
+        xp, X = features.xp, features.X
+        coef = features.place(self.coef_, X.dtype)
+        with arrays.quiet():
+            logits = X @ coef.T + features.place(self.intercept_, X.dtype)
+        # Look through X only if the logits, which are fewer, are not finite.
+        if not arrays.to_host(xp.all(xp.isfinite(logits))):
+            refuse_non_finite(X, xp=xp)
+        return logits[:, 0] if logits.shape[1] == 1 else logits
+
+    def predict_proba(self, X: Array) -> Array:
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Of any library and device.
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+            In the order of ``classes_``; each row sums to one. In the library,
+            dtype and device of X.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As :meth:`decision_function`.
+        """
+        logits = self.decision_function(X)
+        if logits.ndim == 2:
+            return softmax(logits)
+        xp = arrays.namespace(logits)
+        return xp.stack([sigmoid(-logits), sigmoid(logits)], axis=1)
+
+    def predict_log_proba(self, X: Array) -> Array:
+        """Logarithms of the probabilities, accurate where those round to 0 or 1.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Of any library and device.
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As :meth:`decision_function`.
+        """
+        logits = self.decision_function(X)
+        if logits.ndim == 2:
+            return log_softmax(logits)
+        xp = arrays.namespace(logits)
+        return xp.stack([log_sigmoid(-logits), log_sigmoid(logits)], axis=1)
+
+    def _predict_codes(self, X: Array) -> Array:
+        """Position in ``classes_`` of the most probable class of each row."""
+        logits = self.decision_function(X)
+        xp = arrays.namespace(logits)
+        if logits.ndim == 1:
+            logits = xp.stack([xp.zeros_like(logits), logits], axis=1)
+        return xp.argmax(logits, axis=1)
+
+    def predict(self, X: Array) -> Array:
+        """The most probable class of each row.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Of any library and device.
+
+        Returns
+        -------
+        array of shape (n_samples,)
+            Labels, in the library and device of X; strings, which only NumPy can
+            hold, as a NumPy array.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As :meth:`decision_function`.
+        """
+        codes = self._predict_codes(X)
+        classes = self.classes_
+        if not arrays.is_array(classes) and classes.dtype.kind not in "biuf":
+            return classes[arrays.to_host(codes)]
+        xp, device = arrays.namespace(codes), arrays.device_of(codes)
+        return xp.take(arrays.move(classes, xp=xp, device=device), codes)
+
+    def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
+        """Accuracy: the weighted share of rows whose class is predicted.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+        y : array of shape (n_samples,)
+            True labels, on the host or any device.
+        sample_weight : array of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As :meth:`decision_function`, or if lengths differ.
+        """
+        from sklearn.metrics import accuracy_score
+
+        # Labels are compared on the host, where every kind of them can live.
+        y, sample_weight = (
+            arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
+        )
+        predicted = arrays.to_host(self.predict(X))
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+    def to_numpy(self) -> Self:
+        """A fitted copy whose arrays are NumPy's.
+
+        Returns
+        -------
+        fitted estimator
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self, "coef_")
+        converted = copy.copy(self)
+        for name in ("coef_", "intercept_", "classes_"):
+            setattr(converted, name, np.array(arrays.to_host(getattr(self, name))))
+        return converted
