@@ -199,7 +199,9 @@ def _floating(logits: Array) -> Array:
     return xp.astype(logits, arrays.floating_dtype(logits, xp=xp), copy=False)
 
 
-def _check_lengths(shape: tuple[int, ...], y: Array, sample_weight: Array | None):
+def _check_lengths(
+    shape: tuple[int, ...], y: Array, sample_weight: Array | None
+) -> None:
     for name, value in (("y", y), ("sample_weight", sample_weight)):
         given = None if value is None else tuple(getattr(value, "shape", (len(value),)))
         if given not in (None, shape):

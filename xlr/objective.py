@@ -12,6 +12,7 @@ intercept: [w_1, b_1, w_2, b_2, ...].
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from xlr import arrays
@@ -36,12 +37,13 @@ class Evaluation(NamedTuple):
     ----------
     value : array of shape (n_models,)
     gradient : array of shape (n_models, n_parameters)
-    hessian : array of shape (n_models, n_parameters, n_parameters) or None
+    hessian : array of shape (n_models, n_parameters, n_parameters)
+        None where it was not asked for.
     """
 
     value: Array
     gradient: Array
-    hessian: Array | None
+    hessian: Array = None
 
 
 class Objective:
@@ -144,7 +146,7 @@ class Objective:
         value = value / self.total_weight + self.penalty.value(coef_by_model, xp=xp)
         gradient = self._by_model(slope) + self._penalty_gradient(coef_by_model)
         if not with_hessian:
-            return Evaluation(value, gradient, None)
+            return Evaluation(value, gradient)
         return Evaluation(value, gradient, self._hessian(coef_by_model, *parts))
 
     def hessian_product(self, parameters: Array, vector: Array) -> Array:
@@ -192,7 +194,9 @@ class Objective:
         coef_by_model = xp.reshape(coef, (self.n_models, loss.n_outputs, -1))
         return self._by_model(diagonal) + self._penalty_curvature(coef_by_model)
 
-    def _sum(self, kernel, width: int) -> tuple[Array, ...]:
+    def _sum(
+        self, kernel: Callable[..., tuple[Array, ...]], width: int
+    ) -> tuple[Array, ...]:
         slices = row_blocks(self.design.X, width, xp=self.xp)
         return sum_over_blocks(kernel, self.design, slices, self.targets, self.weights)
 
@@ -240,36 +244,42 @@ class Objective:
 
     # -- the Hessian ---------------------------------------------------------------
 
+    @property
+    def _pairs(self) -> list[tuple[int, int]]:
+        """Pairs of outputs (k, m) with k <= m; the Hessian is symmetric."""
+        outputs = range(self.loss.n_outputs)
+        return [(k, m) for k in outputs for m in outputs if k <= m]
+
     def _hessian_parts(self, block: DenseBlock, h: Array) -> tuple[Array, Array]:
-        r"""Z' diag(h_kl) Z for k <= l, and [Z'h_kl, sum h_kl] for all k, l.
+        r"""Z' diag(h_km) Z for k <= m, and [Z'h_km, sum h_km] for all k, m.
 
         ``h`` has shape (n_rows, n_models, n_outputs, n_outputs).
         """
-        xp, outputs = self.xp, self.loss.n_outputs
+        xp = self.xp
         grams = [
-            block.gram(h[:, model, k, l])
+            block.gram(h[:, model, k, m])
             for model in range(self.n_models)
-            for k in range(outputs)
-            for l in range(k, outputs)
+            for k, m in self._pairs
         ]
-        flat = xp.reshape(h, (-1, self.n_columns * outputs))
+        flat = xp.reshape(h, (-1, self.n_columns * self.loss.n_outputs))
         return xp.astype(xp.stack(grams), self.wide), self._rmatvec(block, flat)
 
     def _hessian(self, coef: Array, grams: Array, margins: Array) -> Array:
         """Put the summed parts together: (n_models, n_parameters, n_parameters)."""
         xp, models, outputs = self.xp, self.n_models, self.loss.n_outputs
         features = self.design.n_features
-        pairs = [(k, l) for k in range(outputs) for l in range(k, outputs)]
-        grams = xp.reshape(grams, (models, len(pairs), features, features))
-        # A gram is a symmetric matrix, so that of (l, k) is that of (k, l).
-        blocks = [
-            grams[:, pairs.index((min(k, l), max(k, l))), :, :]
-            for k in range(outputs)
-            for l in range(outputs)
-        ]
-        hessian = xp.reshape(
-            xp.stack(blocks, axis=1), (models, outputs, outputs, features, features)
+        # A gram is a symmetric matrix, so that of (m, k) is that of (k, m).
+        place = {pair: index for index, pair in enumerate(self._pairs)}
+        grams = xp.reshape(grams, (models, len(place), features, features))
+        hessian = xp.stack(
+            [
+                grams[:, place[min(k, m), max(k, m)], :, :]
+                for k in range(outputs)
+                for m in range(outputs)
+            ],
+            axis=1,
         )
+        hessian = xp.reshape(hessian, (models, outputs, outputs, features, features))
         if self.fit_intercept:
             margins = xp.reshape(margins, (models, outputs, outputs, self.column_size))
             top = xp.concat([hessian, margins[..., :-1, None]], axis=-1)
@@ -281,11 +291,8 @@ class Objective:
             xp.permute_dims(hessian, (0, 1, 3, 2, 4)),
             (models, self.n_parameters, self.n_parameters),
         )
-        return (
-            hessian
-            + self._identity(self.n_parameters)
-            * (self._penalty_curvature(coef)[:, None, :])
-        )
+        penalty = self._penalty_curvature(coef)[:, None, :]
+        return hessian + self._identity(self.n_parameters) * penalty
 
     def _fill_shift_direction(self, hessian: Array) -> Array:
         """Curvature where the loss has none: along equal changes to all classes.

@@ -29,7 +29,7 @@ class DenseBlock:
         return self._xp.matmul(self.rows.T, curvature[:, None] * self.rows)
 
     def gram_diagonal(self, curvature: Array) -> Array:
-        """Diagonals of Z' diag(h) Z, per column h: (n_rows, n_columns) to (n_columns, p)."""
+        """Diagonal of Z' diag(h) Z for each column h, as rows: (n_columns, p)."""
         return self._xp.matmul(curvature.T, self.rows * self.rows)
 
 

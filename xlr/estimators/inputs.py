@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
     if len(shape) != 2:
         raise ValueError(
             f"Expected 2D array, got an X of shape {shape} instead. Reshape your data: "
-            "X.reshape(-1, 1) for a single feature, X.reshape(1, -1) for a single sample."
+            "X.reshape(-1, 1) for a single feature, X.reshape(1, -1) for a single row."
         )
     for size, unit in zip(shape, ("sample", "feature")):
         if size == 0:
@@ -172,7 +173,7 @@ def read_weights(
     """
     xp, X = features.xp, features.X
     wide = arrays.widest_float(xp=xp, device=features.device)
-    if sample_weight is None or np.isscalar(sample_weight):
+    if sample_weight is None or isinstance(sample_weight, Real):
         size = 1.0 if sample_weight is None else float(sample_weight)
         weights = xp.full(X.shape[0], size, dtype=wide, device=features.device)
     else:
@@ -191,9 +192,9 @@ def read_weights(
     # Class by class: the sums say, in one transfer, all there is to check.
     codes = features.place(labels.codes, None)
     zeros = xp.zeros_like(weights)
-    totals = [xp.sum(xp.where(codes == k, weights, zeros)) for k in range(n_classes)]
-    *totals, smallest = arrays.to_host(xp.stack([*totals, xp.min(weights)]))
-    totals = np.asarray(totals, dtype=np.float64)
+    sums = [xp.sum(xp.where(codes == k, weights, zeros)) for k in range(n_classes)]
+    numbers = arrays.to_host(xp.stack([*sums, xp.min(weights)])).astype(np.float64)
+    totals, smallest = numbers[:-1], numbers[-1]
     if not np.isfinite(totals).all():
         raise ValueError("sample_weight contains NaN or infinity. Pass finite weights.")
     if smallest < 0:

@@ -232,7 +232,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         loss = LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
         name = self.solver
         if name == "auto":
-            name = choose(*features.X.shape, loss.n_outputs)
+            n_samples, n_features = features.X.shape
+            name = choose(n_samples, n_features, loss.n_outputs)
         solver: Solver = (
             SOLVERS[name](self.learning_rate)
             if name == "gradient-descent"

@@ -11,12 +11,13 @@ from xlr.solvers import SOLVERS
 __all__ = ["check_parameters"]
 
 
-def _number(name: str, value: Any, *, above: float, expected: str) -> float:
+def _positive_number(name: str, value: Any, expected: str) -> float:
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be {expected}; got {value!r}.")
-    if not value > above:  # also refuses NaN
+    number = float(value)
+    if not number > 0:  # also refuses NaN
         raise ValueError(f"{name} must be {expected}; got {value!r}.")
-    return float(value)
+    return number
 
 
 def _one_of(name: str, value: Any, options: tuple[str, ...]) -> None:
@@ -33,25 +34,24 @@ def check_parameters(estimator: Any) -> None:
     TypeError, ValueError
         Naming the parameter, what it may be and what it was.
     """
-    positive = "a number above 0 (inf for no penalty)"
-    _number("C", estimator.C, above=0, expected=positive)
-    tol = _number("tol", estimator.tol, above=0, expected="a finite number above 0")
-    if math.isinf(tol):
+    _positive_number("C", estimator.C, "a number above 0 (inf for no penalty)")
+    if math.isinf(_positive_number("tol", estimator.tol, "a finite number above 0")):
         raise ValueError("tol must be a finite number above 0; got inf.")
     if estimator.learning_rate is not None:
-        expected = "None or a number above 0"
-        _number("learning_rate", estimator.learning_rate, above=0, expected=expected)
-    if not isinstance(estimator.max_iter, Integral) or estimator.max_iter < 1:
-        raise ValueError(
-            f"max_iter must be a whole number from 1 up; got {estimator.max_iter!r}."
+        _positive_number(
+            "learning_rate", estimator.learning_rate, "None or a number above 0"
         )
-    if not isinstance(estimator.l1_ratio, Real) or not 0 <= estimator.l1_ratio <= 1:
+    max_iter = estimator.max_iter
+    if not isinstance(max_iter, Integral) or int(max_iter) < 1:
         raise ValueError(
-            f"l1_ratio must be a number from 0 to 1; got {estimator.l1_ratio!r}."
+            f"max_iter must be a whole number from 1 up; got {max_iter!r}."
         )
-    if estimator.l1_ratio > 0:
+    l1_ratio = estimator.l1_ratio
+    if not isinstance(l1_ratio, Real) or not 0 <= float(l1_ratio) <= 1:
+        raise ValueError(f"l1_ratio must be a number from 0 to 1; got {l1_ratio!r}.")
+    if float(l1_ratio) > 0:
         raise ValueError(
-            f"l1_ratio={estimator.l1_ratio!r} asks for an L1 penalty, which is not "
+            f"l1_ratio={l1_ratio!r} asks for an L1 penalty, which is not "
             "available yet: use l1_ratio=0 (L2), or scikit-learn's solver='saga'."
         )
     _one_of("solver", estimator.solver, ("auto", *SOLVERS))

@@ -153,26 +153,23 @@ def minimise(
         learning rate too large.
     """
     started = perf_counter()
-    with arrays.quiet():
-        state = solver.init(objective, start)
     progress = _Progress(objective.n_models)
     records: list[Record] = []
     status: list[Status | None] = [None] * objective.n_models
     n_iter = np.zeros(objective.n_models, dtype=np.int32)
+    with arrays.quiet():
+        state = solver.init(objective, start)
+    fetched = arrays.to_host(state.report)
 
     for iteration in range(max_iter + 1):
-        if iteration:
-            with arrays.quiet():  # a step too long may overflow; it is then refused
-                state = solver.step(objective, state, fetched)
-        fetched = arrays.to_host(state.report)  # the one transfer of an iteration
         value, optimality, step, _ = fetched.astype(np.float64)
         record = Record(iteration, perf_counter() - started, value, optimality, step)
         records.append(record)
         if not np.isfinite(value).all():
             raise FloatingPointError(
                 f"The objective is {value[~np.isfinite(value)][0]} after iteration "
-                f"{iteration}. Lower learning_rate, start from smaller coefficients, or "
-                "scale the features (sklearn.preprocessing.StandardScaler)."
+                f"{iteration}. Lower learning_rate, start from smaller coefficients, "
+                "or scale the features (sklearn.preprocessing.StandardScaler)."
             )
         stopped = bool(on_iteration and on_iteration(record, state.parameters))
         idle = progress.idle_iterations(value, optimality)
@@ -190,6 +187,9 @@ def minimise(
                 status[model] = Status.ITERATION_LIMIT
         if None not in status:
             break
+        with arrays.quiet():  # a step too long may overflow; it is then refused
+            state = solver.step(objective, state, fetched)
+        fetched = arrays.to_host(state.report)  # the one transfer of an iteration
     final = [s for s in status if s is not None]
     return Solution(state.parameters, records, final, n_iter)
 
