@@ -10,6 +10,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before NumPy is loaded: workers whose BLAS threads compete wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -36,6 +36,7 @@ __all__ = [
     "solve_positive_definite",
     "to_host",
     "widest_float",
+    "without_gradient",
 ]
 
 
@@ -63,8 +64,16 @@ def namespace(*arrays: Array) -> Namespace:
     return array_api_compat.array_namespace(*(found or [np.empty(0)]))
 
 
-def quiet() -> contextlib.AbstractContextManager[Any]:
-    """Silence floating-point warnings where overflow to inf is the right value."""
+def without_gradient(x: Array) -> Array:
+    """A torch tensor outside its graph: data here are not differentiated through."""
+    return x.detach() if array_api_compat.is_torch_array(x) else x
+
+
+def quiet() -> np.errstate:
+    """Silence floating-point warnings where what overflows is looked at afterwards.
+
+    Works as a context manager and as a decorator.
+    """
     return np.errstate(all="ignore")
 
 
@@ -98,7 +107,9 @@ def to_host(x: Array) -> np.ndarray:
     if isinstance(x, np.ndarray):
         return x
     if array_api_compat.is_torch_array(x):
-        return x.detach().cpu().numpy()
+        x = x.detach().cpu()
+        # NumPy has no bfloat16; float32 holds every number of it.
+        return (x.float() if "bfloat16" in str(x.dtype) else x).numpy()
     if array_api_compat.is_cupy_array(x):
         return x.get()
     if is_array_api_obj(x):
@@ -115,11 +126,15 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
     moved once, such as coefficients, labels and weights.  Without a dtype, one
     that the device lacks becomes the device's default of the same kind.
     """
+    if is_array(x):
+        x = without_gradient(x)
     if is_array_api_obj(x) and array_api_compat.array_namespace(x) is xp:
         if device_of(x) != device:
             x = array_api_compat.to_device(x, device)
         return x if dtype is None else xp.astype(x, dtype, copy=False)
+    # torch refuses NumPy arrays that are reversed, read-only or of foreign byte order.
     x = to_host(x)
+    x = np.require(x, dtype=x.dtype.newbyteorder("="), requirements=["C", "W"])
     if dtype is None:
         info = xp.__array_namespace_info__()
         if x.dtype.name not in info.dtypes(device=device):

@@ -14,7 +14,8 @@ __all__ = ["log_sigmoid", "log_softmax", "sigmoid", "softmax"]
 
 def _checked(z: Array) -> tuple[Array, Namespace]:
     xp = arrays.namespace(z)
-    z = xp.asarray(z)
+    if not arrays.is_array(z):
+        z = xp.asarray(z)
     if xp.isdtype(z.dtype, "complex floating"):
         raise TypeError(f"Expected real numbers, got an array of {z.dtype}.")
     return xp.astype(z, arrays.floating_dtype(z, xp=xp), copy=False), xp

@@ -195,7 +195,8 @@ def _mean_loss(
 
 def _floating(logits: Array) -> Array:
     xp = arrays.namespace(logits)
-    logits = xp.asarray(logits)
+    if not arrays.is_array(logits):
+        logits = xp.asarray(logits)
     return xp.astype(logits, arrays.floating_dtype(logits, xp=xp), copy=False)
 
 

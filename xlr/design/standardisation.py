@@ -56,19 +56,21 @@ def _moments(
         weighted = shares[rows, None] * u
         mean = mean + xp.sum(weighted, axis=0)
         mean_square = mean_square + xp.sum(weighted * u, axis=0)
-        largest = xp.maximum(largest, xp.max(xp.abs(u), axis=0))
+        counted = xp.where(shares[rows, None] > 0, xp.abs(u), xp.zeros_like(u))
+        largest = xp.maximum(largest, xp.max(counted, axis=0))
     return mean, mean_square, largest
 
 
+@arrays.quiet()
 def standardise(
     X: Array, weights: Array, *, centre: bool, xp: Namespace
 ) -> Standardisation:
     r"""Weighted mean and standard deviation of the columns of X.
 
-    One pass over X in the usual case: means of u and u^2 for u = x - (first row),
-    which do not cancel unless that row lies a thousand deviations away.  Where
-    it does, or where squares leave the range of the dtype, the columns are
-    looked at again, in units of their largest value.
+    Rows of zero weight do not count.  One pass over X in the usual case: means of u
+    and u^2 for u = x - (first row), which do not cancel unless that row lies a
+    thousand deviations away.  Where it does, or where squares leave the range of
+    the dtype, the columns are looked at again, in units of their largest value.
 
     Parameters
     ----------
@@ -110,7 +112,9 @@ def standardise(
         mean, mean_square, largest = _moments(X, weights, shift, unit, spread, xp=xp)
         variance = mean_square - mean * mean if centre else mean_square
     deviation = unit * spread * xp.sqrt(xp.maximum(variance, zeros))
-    scale = xp.where(deviation > 0, deviation, ones)
+    # Neither the inverse of a scale nor its square may leave the range of X's dtype.
+    least = 1e3 * float(xp.finfo(X.dtype).smallest_normal) ** 0.5
+    scale = xp.where(deviation > 0, xp.clip(deviation, least, None), ones)
     location = zeros
     if centre:  # a constant column becomes exactly zero
         location = xp.where(largest == 0, origin, unit * (shift + spread * mean))

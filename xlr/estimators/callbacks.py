@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +17,13 @@ except ImportError:  # scikit-learn 1.6 to 1.8
         """Stands in for scikit-learn's mixin of the same name."""
 
     def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the method as it is: there are no callbacks to manage."""
-        return method
+        """Call the method, as deep in the stack as scikit-learn 1.9 does."""
+
+        @functools.wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return method(*args, **kwargs)
+
+        return call
 
 
 __all__ = ["CallbackSupportMixin", "FitCallbacks", "with_callbacks"]

@@ -13,13 +13,19 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import column_or_1d, compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 
-__all__ = ["Features", "Labels", "read_features", "read_labels", "read_weights"]
+__all__ = [
+    "Features",
+    "Labels",
+    "as_real",
+    "read_features",
+    "read_labels",
+    "read_weights",
+]
 
 
 @dataclass(frozen=True)
@@ -91,8 +97,7 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
             f"X has {shape[1]} features, but {type(estimator).__name__} is expecting "
             f"{estimator.n_features_in_} features as input."
         )
-    if hasattr(X, "detach"):  # torch: X is data here, not part of a graph
-        X = X.detach()
+    X = arrays.without_gradient(X)
     X = xp.astype(X, arrays.floating_dtype(X, xp=xp), copy=False)
     return Features(X, xp, device, None)
 
@@ -144,19 +149,56 @@ def read_labels(y: Any, n_samples: int) -> Labels:
         classes, codes = xp.unique_inverse(y)
     except TypeError as error:
         raise ValueError(
-            "The labels in y cannot be sorted, because they mix types "
-            f"({error}). Convert them to one type, for instance y.astype(str)."
+            "The labels in y cannot be sorted, because they mix types or some are "
+            f"missing ({error}). Make them one type, for instance with y.astype(str)."
         ) from error
-    check_classification_targets(arrays.to_host(classes))
-    if classes.shape[0] < 2:
-        raise ValueError(
-            "y holds a single class, "
-            f"{arrays.to_host(classes)[0]!r}; logistic regression needs samples of at "
-            "least two classes."
-        )
+    _check_classes(arrays.to_host(classes))
     return Labels(classes, codes)
 
 
+def _check_classes(classes: np.ndarray) -> None:
+    if classes.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: y has dtype {classes.dtype}.")
+    if classes.dtype.kind == "f":
+        if not np.isfinite(classes).all():
+            raise ValueError(
+                "Input y contains NaN or infinity. Drop the rows without a label."
+            )
+        fractions = classes[classes % 1 != 0]
+        if fractions.size:
+            raise ValueError(
+                "Unknown label type: continuous. y holds numbers that are not whole, "
+                f"such as {fractions[0]}; logistic regression needs class labels. Cut "
+                "the numbers into classes, or use a regression model."
+            )
+    if classes.shape[0] < 2:
+        raise ValueError(
+            f"y holds only one class, {classes.tolist()[0]!r}; logistic regression "
+            "needs samples of at least two classes."
+        )
+
+
+def as_real(values: Any, name: str) -> Array:
+    """Arrays of other libraries as they are, all else as a NumPy array of numbers.
+
+    Raises
+    ------
+    ValueError
+        If the values are complex or no numbers at all.
+    """
+    if not arrays.is_array(values):
+        try:
+            values = np.asarray(values)
+            if values.dtype.kind in "OUS":
+                values = values.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} must hold real numbers: {error}.") from error
+    if "complex" in str(values.dtype):
+        raise ValueError(f"{name} must hold real numbers; got {values.dtype}.")
+    return values
+
+
+@arrays.quiet()
 def read_weights(
     sample_weight: Any,
     class_weight: dict[Any, float] | str | None,
@@ -177,11 +219,7 @@ def read_weights(
         size = 1.0 if sample_weight is None else float(sample_weight)
         weights = xp.full(X.shape[0], size, dtype=wide, device=features.device)
     else:
-        if not arrays.is_array(sample_weight):
-            sample_weight = np.asarray(sample_weight)
-            if sample_weight.dtype.kind not in "bfiu":
-                sample_weight = sample_weight.astype(np.float64)
-        weights = features.place(sample_weight, wide)
+        weights = features.place(as_real(sample_weight, "sample_weight"), wide)
     if tuple(weights.shape) != (X.shape[0],):
         raise ValueError(
             f"sample_weight has shape {tuple(weights.shape)}, expected "
@@ -196,7 +234,10 @@ def read_weights(
     numbers = arrays.to_host(xp.stack([*sums, xp.min(weights)])).astype(np.float64)
     totals, smallest = numbers[:-1], numbers[-1]
     if not np.isfinite(totals).all():
-        raise ValueError("sample_weight contains NaN or infinity. Pass finite weights.")
+        raise ValueError(
+            "sample_weight contains NaN or infinity, or its sum overflows. Pass finite "
+            "weights of a usual size."
+        )
     if smallest < 0:
         raise ValueError(
             f"sample_weight contains negative values (the smallest is {smallest}). "

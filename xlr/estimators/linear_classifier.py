@@ -128,8 +128,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         array of shape (n_samples,)
-            Labels, in the library and device of X; strings, which only NumPy can
-            hold, as a NumPy array.
+            Labels, in the library and device of X; those that only NumPy can hold
+            (strings, integers beyond the library's range) as a NumPy array.
 
         Raises
         ------
@@ -137,11 +137,15 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             As :meth:`decision_function`.
         """
         codes = self._predict_codes(X)
-        classes = self.classes_
-        if not arrays.is_array(classes) and classes.dtype.kind not in "biuf":
-            return classes[arrays.to_host(codes)]
-        xp, device = arrays.namespace(codes), arrays.device_of(codes)
-        return xp.take(arrays.move(classes, xp=xp, device=device), codes)
+        classes = arrays.to_host(self.classes_)
+        if classes.dtype.kind in "biuf":
+            xp, device = arrays.namespace(codes), arrays.device_of(codes)
+            with arrays.quiet():
+                moved = arrays.move(self.classes_, xp=xp, device=device)
+            # 10^12 does not fit the int32 of JAX, nor 2^63 the int64 of torch.
+            if np.array_equal(arrays.to_host(moved).astype(classes.dtype), classes):
+                return xp.take(moved, codes)
+        return classes[arrays.to_host(codes)]
 
     def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
         """Accuracy: the weighted share of rows whose class is predicted.
@@ -168,7 +172,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         y, sample_weight = (
             arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
         )
-        predicted = arrays.to_host(self.predict(X))
+        codes = arrays.to_host(self._predict_codes(X))
+        predicted = arrays.to_host(self.classes_)[codes]
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     def to_numpy(self) -> Self:

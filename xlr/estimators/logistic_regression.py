@@ -15,6 +15,7 @@ from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_ca
 from xlr.estimators.inputs import (
     Features,
     Labels,
+    as_real,
     read_features,
     read_labels,
     read_weights,
@@ -168,11 +169,6 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.array_api_support = True
-        return tags
-
     # -- fit -------------------------------------------------------------------------
 
     @with_callbacks
@@ -249,6 +245,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                 coef, intercept = units.out_of(coef, intercept)
             if not self.fit_intercept:
                 intercept = features.xp.zeros_like(intercept)
+            coef, intercept = self._sum_to_zero(coef, intercept, features.xp)
             return self._coefficients(coef, intercept, labels, features)
 
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
@@ -272,6 +269,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         self._warn_unless_converged(solution, features.X.dtype)
         return self
 
+    @arrays.quiet()
     def _objective(
         self,
         features: Features,
@@ -286,6 +284,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         strength = strength * xp.ones_like(units.scale)
         if solver.standardised:
             strength = strength / units.scale**2
+        largest = float(xp.finfo(strength.dtype).max) ** 0.5
+        strength = xp.where(strength < largest, strength, largest)
+        # Only ratios of the weights matter; around 1 they fit X's dtype.
+        weights = weights / xp.mean(weights)
         return Objective(
             DenseDesign(X, units if solver.standardised else None, xp=xp),
             features.place(labels.codes, X.dtype)[:, None],
@@ -317,29 +319,34 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         ):
             if given is None:
                 given = np.zeros(expected)
-            given = features.place(given, wide)
-            size = 1
-            for length in expected:
-                size *= length
-            fits = tuple(given.shape) == expected or (
-                shape[0] == 1 and tuple(given.shape) in ((), expected[1:])
-            )
-            if not fits:
+            given = features.place(as_real(given, name), wide)
+            # For two classes the leading 1 may be left out, as for SGDClassifier.
+            allowed = [expected, expected[1:]] if shape[0] == 1 else [expected]
+            if tuple(given.shape) not in allowed:
                 raise ValueError(
                     f"{name} has shape {tuple(given.shape)}, expected {expected} for "
                     f"{n_classes} classes and {shape[1]} features (with warm_start, "
                     "fit the same classes and features as before)."
                 )
+            if not arrays.to_host(xp.all(xp.isfinite(given))):
+                raise ValueError(f"{name} contains NaN or infinity.")
             starts.append(xp.reshape(given, expected))
         coef, intercept = starts
         if not self.fit_intercept:
             intercept = xp.zeros_like(intercept)
-        if n_classes > 2:
-            # Equal changes to all classes change no probability, and the penalty is
-            # least where the classes' coefficients sum to zero.
-            coef = coef - xp.mean(coef, axis=0, keepdims=True)
-            intercept = intercept - xp.mean(intercept, axis=0, keepdims=True)
-        return coef, intercept
+        return self._sum_to_zero(coef, intercept, xp)
+
+    @staticmethod
+    def _sum_to_zero(coef: Array, intercept: Array, xp: Any) -> tuple[Array, Array]:
+        """The one of equally good multinomial models that is symmetric in the classes.
+
+        Equal changes to all classes change no probability, and the penalty is least
+        where the classes' coefficients sum to zero.
+        """
+        if coef.shape[0] == 1:
+            return coef, intercept
+        coef = coef - xp.mean(coef, axis=0, keepdims=True)
+        return coef, intercept - xp.mean(intercept, axis=0, keepdims=True)
 
     @staticmethod
     def _coefficients(

@@ -6,6 +6,8 @@ import math
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from xlr.solvers import SOLVERS
 
 __all__ = ["check_parameters"]
@@ -38,11 +40,20 @@ def check_parameters(estimator: Any) -> None:
     if math.isinf(_positive_number("tol", estimator.tol, "a finite number above 0")):
         raise ValueError("tol must be a finite number above 0; got inf.")
     if estimator.learning_rate is not None:
-        _positive_number(
-            "learning_rate", estimator.learning_rate, "None or a number above 0"
-        )
+        expected = "None or a finite number above 0"
+        rate = _positive_number("learning_rate", estimator.learning_rate, expected)
+        if math.isinf(rate):
+            raise ValueError(f"learning_rate must be {expected}; got inf.")
+    for name in ("fit_intercept", "warm_start"):
+        if not isinstance(getattr(estimator, name), bool | np.bool_):
+            raise TypeError(
+                f"{name} must be True or False; got {getattr(estimator, name)!r}."
+            )
+    if not isinstance(estimator.verbose, Integral):
+        raise TypeError(f"verbose must be a whole number; got {estimator.verbose!r}.")
     max_iter = estimator.max_iter
-    if not isinstance(max_iter, Integral) or int(max_iter) < 1:
+    whole = isinstance(max_iter, Integral) and not isinstance(max_iter, bool)
+    if not whole or int(max_iter) < 1:
         raise ValueError(
             f"max_iter must be a whole number from 1 up; got {max_iter!r}."
         )

@@ -68,8 +68,8 @@ class Status(Enum):
     )
     PRECISION_LIMIT = (
         "Stopped where {dtype} arithmetic ends, at an optimality of {optimality:.3g}, "
-        "above tol={tol:.3g}: no step improves the fit any more. The coefficients are "
-        "as good as {dtype} data allow; raise tol{advice}."
+        "above tol={tol:.3g}: no step of this solver improves the fit any more. Raise "
+        "tol{advice}."
     )
     CALLBACK = (
         "A callback ended the fit at an optimality of {optimality:.3g}, above "
@@ -168,8 +168,9 @@ def minimise(
         if not np.isfinite(value).all():
             raise FloatingPointError(
                 f"The objective is {value[~np.isfinite(value)][0]} after iteration "
-                f"{iteration}. Lower learning_rate, start from smaller coefficients, "
-                "or scale the features (sklearn.preprocessing.StandardScaler)."
+                f"{iteration}. Start from smaller coefficients, lower learning_rate if "
+                "the solver is 'gradient-descent', or scale the features "
+                "(sklearn.preprocessing.StandardScaler)."
             )
         stopped = bool(on_iteration and on_iteration(record, state.parameters))
         idle = progress.idle_iterations(value, optimality)

@@ -82,7 +82,7 @@ class NewtonCholesky:
         scaled = hessian / (root[:, :, None] * root[:, None, :])
         # A Gram matrix of rounded numbers is positive definite only up to their
         # rounding error: without this much, collinear columns would break it.
-        floor = 16 * size * float(xp.finfo(hessian.dtype).eps) + objective.rounding
+        floor = 16 * size * float(xp.finfo(hessian.dtype).eps)
         damping = state.damping + floor
         ridge = damping[:, None, None] * identity
         gradient = state.at.gradient / root

@@ -105,7 +105,11 @@ def next_damping(
     gain = (at.value - trial.value) / predicted
     trusted = xp.where(gain > 0.75, damping / 16, damping)
     trusted = xp.where(gain < 0.25, 4 * trusted, trusted)
-    return xp.where(accept, trusted, xp.clip(16 * damping, 1e-3, None))
+    # Too long a step needs real damping; a matrix that could not be factorised, only
+    # as much as its entries are uncertain.
+    unresolved = xp.full_like(damping, 16 * objective.rounding)
+    least = xp.where(xp.isfinite(predicted), xp.full_like(damping, 1e-3), unresolved)
+    return xp.where(accept, trusted, xp.maximum(16 * damping, least))
 
 
 def take(accept: Array, new: Array, old: Array, *, xp: Namespace) -> Array:

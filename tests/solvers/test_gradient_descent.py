@@ -1,0 +1,60 @@
+"""The textbook algorithm, number by number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from problems import load, objective
+from scipy.special import expit, softmax
+
+import xlr
+
+
+def textbook(X, y, *, C, learning_rate, steps, binary):
+    """Plain gradient descent on F from zero, as every textbook writes it."""
+    n, p = X.shape
+    classes = 1 if binary else y.max() + 1
+    onehot = y[:, None] if binary else np.eye(classes)[y]
+    coef, intercept, losses = np.zeros((classes, p)), np.zeros(classes), []
+    for _ in range(steps + 1):
+        losses.append(objective(coef, intercept, X, y, C))
+        logits = X @ coef.T + intercept
+        mean = expit(logits) if binary else softmax(logits, axis=1)
+        residual = (mean - onehot) / n
+        coef = coef - learning_rate * (residual.T @ X + coef / (C * n))
+        intercept = intercept - learning_rate * residual.sum(axis=0)
+    return losses
+
+
+@pytest.mark.parametrize(("name", "binary"), [("breast_cancer", True), ("iris", False)])
+@pytest.mark.parametrize("standardised", [False, True])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_every_loss_is_the_textbooks(name, binary, standardised):
+    X, y = load(name, standardised)
+    rate = 0.3 if standardised else 1e-6
+    expected = textbook(X, y, C=2.0, learning_rate=rate, steps=60, binary=binary)
+    model = xlr.LogisticRegression(
+        C=2.0, solver="gradient-descent", learning_rate=rate, max_iter=60
+    ).fit(X, y)
+    np.testing.assert_allclose(model.history_["objective"], expected, rtol=1e-12)
+    assert model.n_iter_ == 60
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "wine"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_default_rate_never_raises_the_objective(name):
+    X, y = load(name, False)
+    model = xlr.LogisticRegression(solver="gradient-descent", max_iter=200).fit(X, y)
+    losses = model.history_["objective"]
+    assert (np.diff(losses) <= 0).all()
+    assert losses[-1] < losses[0]
+
+
+def test_rate_that_overflows_says_what_to_do():
+    X, y = load("breast_cancer", False)
+    model = xlr.LogisticRegression(
+        solver="gradient-descent", learning_rate=1e306, max_iter=50
+    )
+    with pytest.raises(FloatingPointError, match="lower learning_rate"):
+        model.fit(X, y)
+    assert not hasattr(model, "coef_")

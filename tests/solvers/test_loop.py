@@ -1,0 +1,142 @@
+"""When a fit ends and what it says then."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from conftest import to_numpy
+from problems import load
+from sklearn.exceptions import ConvergenceWarning
+
+import xlr
+from xlr.design import DenseDesign
+from xlr.losses import LogisticLoss
+from xlr.objective import Objective
+from xlr.penalties import L2Penalty
+from xlr.solvers import SOLVERS, Status, minimise
+
+SECOND_ORDER = ["newton-cholesky", "newton-cg", "lbfgs"]
+
+
+@pytest.mark.parametrize("solver", SECOND_ORDER)
+@pytest.mark.parametrize("C", [1.0, 1e6])
+def test_objective_never_rises(solver, C):
+    X, y = load("breast_cancer", False)
+    model = xlr.LogisticRegression(C=C, solver=solver, max_iter=3000).fit(X, y)
+    losses = model.history_["objective"]
+    # up to the rounding error of a sum of 569 numbers
+    assert (np.diff(losses) <= 16 * np.finfo(float).eps * losses[:-1]).all()
+    steps = model.history_["step"]
+    assert steps[0] == 0
+    assert (losses[1:][steps[1:] == 0] == losses[:-1][steps[1:] == 0]).all()
+
+
+def test_iteration_limit_warns_with_what_to_do():
+    X, y = load("breast_cancer", True)
+    model = xlr.LogisticRegression(solver="lbfgs", max_iter=2)
+    with pytest.warns(
+        ConvergenceWarning, match="Increase max_iter, or use solver="
+    ) as w:
+        model.fit(X, y)
+    assert w[0].filename == __file__  # points at the user's line
+    assert not model.converged_
+    assert model.optimality_ > model.tol
+    assert model.n_iter_ == 2
+    assert {len(column) for column in model.history_.values()} == {3}
+
+
+@pytest.mark.parametrize("solver", SECOND_ORDER)
+def test_precision_limit_says_where_float32_ends(solver):
+    X, y = load("breast_cancer", True)
+    model = xlr.LogisticRegression(solver=solver, tol=1e-14)
+    with pytest.warns(ConvergenceWarning, match="float32 arithmetic ends.*float64"):
+        model.fit(X.astype(np.float32), y)
+    assert not model.converged_
+    assert model.optimality_ < 1e-5
+
+
+def test_a_true_answer_from_a_callback_ends_the_fit():
+    X, y = load("iris", True)
+    objective = binary_objective(X, y == 1)
+    solution = minimise(
+        SOLVERS["lbfgs"](),
+        objective,
+        np.zeros((1, objective.n_parameters)),
+        tol=1e-9,
+        max_iter=100,
+        on_iteration=lambda record, parameters: record.iteration == 2,
+    )
+    assert solution.status == [Status.CALLBACK]
+    assert len(solution.records) == 3
+
+
+def test_start_that_overflows_is_refused():
+    X, y = load("iris", True)
+    with pytest.raises(FloatingPointError, match="Start from smaller coefficients"):
+        xlr.LogisticRegression().fit(
+            X, y, coef_init=np.full((3, 4), 1e300) * [[1], [2], [3]]
+        )
+
+
+def binary_objective(X, *labels, weights=None):
+    """One binary model for each array of labels."""
+    xp = xlr.arrays.namespace(X)
+    targets = np.stack([np.asarray(column, dtype=float) for column in labels], axis=1)
+    ones = np.ones_like(targets) if weights is None else weights
+    return Objective(
+        DenseDesign(X, None, xp=xp),
+        targets,
+        ones,
+        LogisticLoss(),
+        L2Penalty(np.full((1, 1, X.shape[1]), 1e-2)),
+        n_models=len(labels),
+        fit_intercept=True,
+        units=None,
+    )
+
+
+@pytest.mark.parametrize("solver", SECOND_ORDER)
+def test_models_that_share_rows_end_where_single_fits_do(solver):
+    """The model axis: three problems in one, of different difficulty."""
+    X, y = load("iris", True)
+    labels = [y == k for k in range(3)]
+    together = binary_objective(X, *labels)
+    solution = minimise(
+        SOLVERS[solver](),
+        together,
+        np.zeros((3, together.n_parameters)),
+        tol=1e-10,
+        max_iter=500,
+    )
+    assert solution.status == [Status.CONVERGED] * 3
+    for k, one in enumerate(labels):
+        alone = binary_objective(X, one)
+        single = minimise(
+            SOLVERS[solver](), alone, np.zeros((1, 5)), tol=1e-10, max_iter=500
+        )
+        np.testing.assert_allclose(
+            solution.parameters[k], single.parameters[0], rtol=1e-6, atol=1e-8
+        )
+        assert solution.n_iter[k] <= len(solution.records) - 1
+
+
+def test_singular_hessian_of_collinear_columns():
+    """Twice the same columns without a penalty: they share the coefficient."""
+    X, y = load("breast_cancer", True)
+    X = X[:, :3]
+    once = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(X, y)
+    twice = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(np.hstack([X, X]), y)
+    assert twice.converged_
+    together = twice.coef_[:, :3] + twice.coef_[:, 3:]
+    np.testing.assert_allclose(together, once.coef_, rtol=1e-5)
+    assert np.abs(twice.coef_).max() < np.abs(once.coef_).max()
+
+
+def test_no_warning_comes_from_inside():
+    X, y = load("digits", False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xlr.LogisticRegression(C=np.inf, tol=1e-3).fit(X * 1e150, y)
+        assert np.isfinite(to_numpy(xlr.sigmoid(X * 1e300))).all()
