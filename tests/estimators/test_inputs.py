@@ -1,0 +1,168 @@
+"""Bad input gets a sentence, the same on every library, and changes nothing."""
+
+from __future__ import annotations
+
+import copy
+import re
+
+import numpy as np
+import pytest
+from conftest import to_numpy
+from problems import load
+from sklearn.exceptions import NotFittedError
+
+import xlr
+
+X, Y = load("breast_cancer", True)
+X, Y = X[:80, :5], Y[:80]
+
+
+def altered(values, index, value):
+    values = np.array(values, dtype=float)
+    values[index] = value
+    return values
+
+
+BAD_DATA = [
+    # name, arguments of fit, words that the sentence must have
+    ("nan", {"X": altered(X, (3, 1), np.nan)}, "X contains NaN"),
+    ("inf", {"X": altered(X, (3, 1), np.inf)}, "X contains infinity"),
+    ("both", {"X": altered(altered(X, 0, np.inf), 1, np.nan)}, "NaN and infinity"),
+    ("vector", {"X": X[:, 0]}, "Expected 2D array"),
+    ("cube", {"X": X[None]}, "2D|dim 3|<= 2 expected"),
+    ("no rows", {"X": X[:0], "y": Y[:0]}, "0 sample"),
+    ("no columns", {"X": X[:, :0]}, "0 feature"),
+    ("complex", {"X": X + 0j}, "Complex data not supported"),
+    ("short y", {"y": Y[:-1]}, "inconsistent numbers of samples: 80 .* 79"),
+    ("one class", {"y": np.zeros(80, dtype=int)}, "only one class, 0;"),
+    ("continuous y", {"y": X[:, 0]}, "Unknown label type: continuous"),
+    ("y with nan", {"y": altered(Y, 2, np.nan)}, "y contains NaN"),
+    ("matrix y", {"y": np.stack([Y, Y], axis=1)}, "1d array"),
+    ("no y", {"y": None}, "requires y to be passed"),
+    (
+        "short weights",
+        {"sample_weight": np.ones(79)},
+        r"shape \(79,\), expected \(80,\)",
+    ),
+    ("nan weight", {"sample_weight": altered(np.ones(80), 0, np.nan)}, "contains NaN"),
+    ("inf weight", {"sample_weight": altered(np.ones(80), 0, np.inf)}, "or infinity"),
+    ("negative", {"sample_weight": altered(np.ones(80), 0, -1)}, "negative values"),
+    ("zero weights", {"sample_weight": np.zeros(80)}, "weights are zero"),
+    ("one class left", {"sample_weight": (Y == 0) * 1.0}, "all but one class"),
+    ("coef_init", {"coef_init": np.zeros((2, 5))}, r"expected \(1, 5\)"),
+    ("nan start", {"coef_init": altered(np.zeros((1, 5)), 0, np.nan)}, "contains NaN"),
+    ("intercept_init", {"intercept_init": np.zeros(3)}, r"shape \(3,\)"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [case[1:] for case in BAD_DATA],
+    ids=[c[0] for c in BAD_DATA],
+)
+def test_bad_data_gets_a_sentence_and_changes_nothing(backend, arguments, words):
+    def place(values):
+        if not isinstance(values, np.ndarray):
+            return values
+        if values.dtype.kind == "f" and not backend.supports("float64"):
+            values = values.astype(np.float32)
+        if values.dtype.kind == "c" and not backend.supports("float64"):
+            values = values.astype(np.complex64)
+        return backend.xp.asarray(np.ascontiguousarray(values), device=backend.device)
+
+    model = xlr.LogisticRegression().fit(X, Y)
+    before = {k: copy.deepcopy(v) for k, v in vars(model).items()}
+    given = {name: place(v) for name, v in ({"X": X, "y": Y} | arguments).items()}
+    with pytest.raises(ValueError, match=words):
+        model.fit(**given)
+    assert vars(model).keys() == before.keys()
+    for name, value in before.items():
+        np.testing.assert_equal(vars(model)[name], value)
+
+
+BAD_PARAMETERS = [
+    ({"C": 0}, ValueError, "C must be a number above 0 .* got 0"),
+    ({"C": -1.0}, ValueError, "C must be"),
+    ({"C": float("nan")}, ValueError, "C must be"),
+    ({"C": "1"}, TypeError, "C must be .* got '1'"),
+    ({"tol": 0.0}, ValueError, "tol must be a finite number above 0"),
+    ({"tol": float("inf")}, ValueError, "tol must be"),
+    ({"max_iter": 0}, ValueError, "max_iter must be a whole number"),
+    ({"max_iter": 1.5}, ValueError, "max_iter must be"),
+    ({"max_iter": True}, ValueError, "max_iter must be"),
+    ({"l1_ratio": 0.5}, ValueError, "not available yet: use l1_ratio=0"),
+    ({"l1_ratio": 2}, ValueError, "from 0 to 1"),
+    ({"solver": "saga"}, ValueError, "'newton-cholesky'.*got 'saga'"),
+    ({"multi_class": "ovr"}, ValueError, "OneVsRestClassifier"),
+    ({"multi_class": "auto"}, ValueError, "'multinomial', 'ovr'; got 'auto'"),
+    ({"class_weight": "equal"}, ValueError, "'balanced'"),
+    ({"class_weight": {0: -1.0}}, ValueError, "zero or positive"),
+    ({"learning_rate": 0}, ValueError, "learning_rate must be"),
+    ({"learning_rate": float("inf")}, ValueError, "learning_rate must be"),
+    ({"fit_intercept": "no"}, TypeError, "fit_intercept must be True or False"),
+    ({"warm_start": None}, TypeError, "warm_start must be True or False"),
+    ({"verbose": "a"}, TypeError, "verbose must be"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "error", "words"), BAD_PARAMETERS)
+def test_bad_parameters_get_a_sentence(parameters, error, words):
+    model = xlr.LogisticRegression(**parameters)
+    with pytest.raises(error, match=words):
+        model.fit(X, Y)
+    assert not hasattr(model, "coef_")
+
+
+def test_text_and_mixed_labels_are_refused():
+    with pytest.raises(ValueError, match="could not convert string"):
+        xlr.LogisticRegression().fit(X.astype(str).astype(object) + "a", Y)
+    mixed = np.array([1, "a"] * 40, dtype=object)
+    with pytest.raises(ValueError, match=re.escape("y.astype(str)")):
+        xlr.LogisticRegression().fit(X, mixed)
+    with pytest.raises(ValueError, match="sample_weight must hold real numbers"):
+        xlr.LogisticRegression().fit(X, Y, sample_weight=["a"] * 80)
+
+
+def test_predicting_needs_the_same_features(place):
+    model = xlr.LogisticRegression()
+    with pytest.raises(NotFittedError):
+        model.predict(place(X))
+    with pytest.raises(NotFittedError):
+        model.to_numpy()
+    model.fit(X, Y)
+    for method in (
+        "predict",
+        "predict_proba",
+        "predict_log_proba",
+        "decision_function",
+    ):
+        with pytest.raises(ValueError, match=r"3 features, but .* expecting 5"):
+            getattr(model, method)(place(X[:, :3]))
+    with pytest.raises(ValueError, match="X contains NaN"):
+        model.predict(place(altered(X, 0, np.nan)))
+
+
+def test_weights_and_labels_on_the_host_move_to_the_data(place):
+    weights = np.linspace(0.5, 2, 80).astype(np.float32)
+    there = xlr.LogisticRegression().fit(place(X), place(Y), place(weights))
+    host = xlr.LogisticRegression().fit(place(X), Y.tolist(), weights[::-1][::-1])
+    np.testing.assert_array_equal(to_numpy(there.coef_), to_numpy(host.coef_))
+
+
+@pytest.mark.parametrize("weight", [1e-200, 1e200])
+def test_weights_of_any_size(dtype, place, weight):
+    """Scaling the weights scales S, hence C: F is the same at C / weight."""
+    expected = xlr.LogisticRegression().fit(place(X), Y)
+    model = xlr.LogisticRegression(C=1 / weight)
+    if arrays_are_narrow(place(X)):
+        pytest.skip("1e200 is no number of this device")
+    model.fit(place(X), Y, sample_weight=np.full(80, weight))
+    np.testing.assert_allclose(
+        to_numpy(model.coef_), to_numpy(expected.coef_), rtol=1e-4, atol=1e-5
+    )
+
+
+def arrays_are_narrow(x):
+    xp = xlr.arrays.namespace(x)
+    device = xlr.arrays.device_of(x)
+    return xlr.arrays.widest_float(xp=xp, device=device) == xp.float32

@@ -1,0 +1,412 @@
+"""The estimator: a drop-in for scikit-learn's, on any library."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn.linear_model
+from conftest import to_numpy
+from problems import load, objective
+from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import xlr
+from xlr import arrays
+
+X, Y = load("wine", True)
+
+
+def sklearn_fit(X, y, sample_weight=None, **parameters):
+    parameters = {"solver": "newton-cholesky", "tol": 1e-12, **parameters}
+    model = sklearn.linear_model.LogisticRegression(max_iter=1000, **parameters)
+    return model.fit(X, y, sample_weight)
+
+
+# -- agreement with scikit-learn -------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("class_weight", [None, "balanced", {0: 3.0, 1: 0.5}])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_same_coefficients_as_sklearn(n_classes, fit_intercept, class_weight, weighted):
+    rows = n_classes > Y
+    weights = np.linspace(0.1, 3, rows.sum()) if weighted else None
+    parameters = {
+        "fit_intercept": fit_intercept,
+        "class_weight": class_weight,
+        "C": 0.3,
+    }
+    expected = sklearn_fit(X[rows], Y[rows], weights, **parameters)
+    model = xlr.LogisticRegression(tol=1e-10, **parameters)
+    model.fit(X[rows], Y[rows], sample_weight=weights)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(model.intercept_, expected.intercept_, atol=1e-7)
+    assert model.coef_.dtype == expected.coef_.dtype
+    assert model.intercept_.shape == expected.intercept_.shape
+    assert model.n_iter_.shape == expected.n_iter_.shape
+    for method in ("decision_function", "predict_proba", "predict_log_proba"):
+        ours, theirs = (getattr(m, method)(X) for m in (model, expected))
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(model.predict(X), expected.predict(X))
+    assert model.score(X, Y, weights if rows.all() else None) == pytest.approx(
+        expected.score(X, Y, weights if rows.all() else None)
+    )
+
+
+def test_without_penalty():
+    X, y = load("breast_cancer", True)
+    expected = sklearn_fit(X[:, :4], y, C=np.inf)
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(X[:, :4], y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5)
+
+
+def test_multinomial_without_penalty_sums_to_zero_over_classes():
+    X, y = load("iris", True)
+    for solver in ("newton-cholesky", "newton-cg", "lbfgs"):
+        model = xlr.LogisticRegression(C=1e4, solver=solver).fit(X, y)
+        np.testing.assert_allclose(model.coef_.sum(axis=0), 0, atol=1e-12)
+        assert abs(model.intercept_.sum()) < 1e-12
+
+
+def test_statsmodels_logit():
+    logit = pytest.importorskip("statsmodels.api").Logit
+    X, y = load("breast_cancer", True)
+    X = X[:, [1, 4, 8]]
+    expected = logit(y, np.c_[np.ones(len(X)), X]).fit(disp=0, tol=1e-12)
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(X, y)
+    np.testing.assert_allclose(
+        np.r_[model.intercept_, model.coef_[0]], expected.params, rtol=1e-7
+    )
+    log_likelihood = -model.history_["objective"][-1] * len(X)
+    assert log_likelihood == pytest.approx(expected.llf, rel=1e-10)
+
+
+def test_scipy_minimises_the_same_objective():
+    from scipy.optimize import minimize
+
+    def f(parameters):
+        coef, intercept = parameters[:12].reshape(3, 4), parameters[12:]
+        return objective(coef, intercept, X[:, :4], Y, 0.7)
+
+    best = minimize(f, np.zeros(15), method="BFGS", options={"gtol": 1e-7})
+    model = xlr.LogisticRegression(C=0.7, tol=1e-9).fit(X[:, :4], Y)
+    assert model.history_["objective"][-1] == pytest.approx(best.fun, rel=1e-10)
+
+
+# -- what the estimator says of itself -------------------------------------------------
+
+
+def test_optimality_is_the_gradient_in_standardised_units():
+    """By central differences of F in the coefficients of the standardised columns."""
+    raw, y = load("breast_cancer", False)
+    raw = raw[:, :3]
+    mean, scale = raw.mean(axis=0), raw.std(axis=0)
+    with pytest.warns(match="Stopped after max_iter=2"):
+        model = xlr.LogisticRegression(max_iter=2, solver="lbfgs").fit(raw, y)
+
+    def f(v, c):
+        coef = v / scale
+        return objective(coef[None], np.array([c - coef @ mean]), raw, y, 1.0)
+
+    v, c = model.coef_[0] * scale, model.intercept_[0] + model.coef_[0] @ mean
+    h = 1e-6
+    slopes = [(f(v + h * e, c) - f(v - h * e, c)) / (2 * h) for e in np.eye(3)]
+    slopes.append((f(v, c + h) - f(v, c - h)) / (2 * h))
+    assert model.optimality_ == pytest.approx(np.abs(slopes).max(), rel=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+def test_units_of_a_feature_change_nothing(solver):
+    raw, y = load("breast_cancer", False)
+    raw = raw[:, :6]
+    units = 2.0 ** np.array([-30, -3, 0, 5, 20, 40])
+    first, second = (
+        xlr.LogisticRegression(C=np.inf, solver=solver).fit(data, y)
+        for data in (raw, raw * units)
+    )
+    np.testing.assert_allclose(second.coef_ * units, first.coef_, rtol=1e-6)
+    assert first.n_iter_ == second.n_iter_
+    np.testing.assert_allclose(
+        first.history_["objective"], second.history_["objective"], rtol=1e-9
+    )
+
+
+def test_solver_and_history():
+    model = xlr.LogisticRegression().fit(X, Y)
+    assert model.solver_ == "newton-cholesky"
+    assert list(model.history_) == ["objective", "optimality", "step", "seconds"]
+    assert {v.shape for v in model.history_.values()} == {(model.n_iter_[0] + 1,)}
+    assert model.history_["objective"][0] == pytest.approx(np.log(3))
+    assert model.optimality_ == model.history_["optimality"][-1] <= model.tol
+    assert (np.diff(model.history_["seconds"]) > 0).all()
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(30, 3000))
+    assert xlr.LogisticRegression().fit(wide, np.arange(30) % 2).solver_ == "lbfgs"
+
+
+def test_verbose_prints_a_line_an_iteration(capsys):
+    model = xlr.LogisticRegression(verbose=1).fit(X, Y)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == model.n_iter_ + 1
+    assert "objective 1.098612289" in lines[0]
+
+
+# -- starts ----------------------------------------------------------------------------
+
+
+def test_starting_at_the_solution_takes_no_iteration(place, dtype):
+    cold = xlr.LogisticRegression(tol=1e-4).fit(place(X), Y)
+    warm = xlr.LogisticRegression(tol=2e-4).fit(
+        place(X), Y, coef_init=cold.coef_, intercept_init=to_numpy(cold.intercept_)
+    )
+    assert warm.n_iter_ == 0 < cold.n_iter_
+    again = clone(cold).set_params(warm_start=True, tol=2e-4)
+    assert again.fit(place(X), Y).n_iter_ == cold.n_iter_
+    with pytest.warns(match="max_iter=1"):
+        again.set_params(max_iter=1, tol=1e-30).fit(place(X), Y)
+    assert again.history_["objective"][0] == pytest.approx(
+        cold.history_["objective"][-1], rel=1e-5
+    )
+
+
+def test_binary_start_may_be_a_vector():
+    X, y = load("breast_cancer", True)
+    model = xlr.LogisticRegression(solver="gradient-descent", max_iter=1, tol=1.0)
+    coef = np.linspace(-1, 1, 30)
+    model.fit(X, y, coef_init=coef, intercept_init=0.5)
+    start = objective(coef[None], np.array([0.5]), X, y, 1.0)
+    assert model.history_["objective"][0] == pytest.approx(start)
+
+
+# -- labels ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["anna", "bert", "carl"]),
+        np.array([-7, 0, 2**62 + 1]),
+        np.array([2, 5, 250], dtype=np.uint8),
+        np.array([1.0, 2.0, 9.0]),
+        np.array(["x", "y", "z"], dtype=object),
+    ],
+    ids=["text", "int64", "uint8", "float", "object"],
+)
+def test_any_labels(place, labels):
+    y = labels[Y]
+    model = xlr.LogisticRegression().fit(place(X), y)
+    np.testing.assert_array_equal(model.classes_, labels)
+    predicted = model.predict(place(X))
+    if labels.dtype.kind in "OU":
+        assert isinstance(predicted, np.ndarray)
+    np.testing.assert_array_equal(arrays.to_host(predicted), labels[_codes(model, X)])
+    assert model.score(place(X), y) > 0.99
+
+
+def _codes(model, X):
+    return np.argmax(to_numpy(model.to_numpy().predict_proba(X)), axis=1)
+
+
+def test_boolean_labels(place):
+    X, y = load("breast_cancer", True)
+    model = xlr.LogisticRegression().fit(place(X), place(y == 1))
+    assert to_numpy(model.classes_).tolist() == [False, True]
+    assert to_numpy(model.predict(place(X))).dtype == bool
+
+
+def test_column_vector_of_labels_warns_as_sklearn_does():
+    with pytest.warns(DataConversionWarning):
+        xlr.LogisticRegression().fit(X, Y[:, None])
+
+
+# -- other libraries and conversions ---------------------------------------------------
+
+
+def test_predicting_with_another_library(place, assert_close, dtype):
+    """Fitted on NumPy, asked elsewhere: the coefficients move to the data."""
+    model = xlr.LogisticRegression().fit(X, Y)
+    rtol = 1e-12 if dtype == "float64" else 1e-4
+    for method in ("decision_function", "predict_proba", "predict_log_proba"):
+        expected = getattr(model, method)(X)
+        there = getattr(model, method)(place(X))
+        assert_close(there, expected, rtol=rtol, atol=rtol)
+    labels = model.predict(place(X))
+    np.testing.assert_array_equal(to_numpy(labels), model.predict(X))
+    assert arrays.namespace(labels) is arrays.namespace(place(X))
+    assert arrays.device_of(labels) == arrays.device_of(place(X))
+    assert model.score(place(X), Y) == model.score(X, Y)
+
+
+def test_conversions(place):
+    model = xlr.LogisticRegression().fit(place(X), place(Y))
+    on_host, theirs = model.to_numpy(), model.to_sklearn()
+    assert {type(v) for v in (on_host.coef_, on_host.classes_)} == {np.ndarray}
+    assert type(theirs) is sklearn.linear_model.LogisticRegression
+    sample = X.astype(on_host.coef_.dtype)
+    for converted in (on_host, theirs):
+        np.testing.assert_allclose(
+            converted.predict_proba(sample),
+            to_numpy(model.predict_proba(place(X))),
+            rtol=2e-4,
+            atol=1e-6,
+        )
+    np.testing.assert_array_equal(theirs.predict(sample), on_host.predict(sample))
+    model.coef_ = None  # the copies are copies
+    assert on_host.coef_ is not None
+
+
+def test_input_is_not_modified(place):
+    data, labels, weights = place(X), place(Y), place(np.ones(len(Y)))
+    xlr.LogisticRegression().fit(data, labels, weights)
+    np.testing.assert_array_equal(to_numpy(data), to_numpy(place(X)))
+    np.testing.assert_array_equal(to_numpy(weights), 1)
+
+
+def test_torch_tensors_in_a_graph():
+    torch = pytest.importorskip("torch")
+    data = torch.asarray(X, requires_grad=True)
+    start = torch.zeros((3, 13), dtype=torch.float64, requires_grad=True)
+    model = xlr.LogisticRegression().fit(data, Y, coef_init=start)
+    assert not model.coef_.requires_grad
+    assert not model.predict_proba(data).requires_grad
+    np.testing.assert_allclose(np.asarray(model.coef_), model.to_numpy().coef_)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        lambda X: np.asfortranarray(X),
+        lambda X: X[::-1][::-1],
+        lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+        lambda X: X.astype(">f8"),
+        lambda X: X.tolist(),
+    ],
+    ids=["fortran", "reversed", "strided", "big-endian", "lists"],
+)
+def test_memory_layouts(layout):
+    expected = xlr.LogisticRegression(tol=1e-10).fit(X, Y).coef_
+    model = xlr.LogisticRegression(tol=1e-10).fit(layout(X), Y)
+    np.testing.assert_allclose(model.coef_, expected, rtol=1e-8)
+
+
+# -- difficult numbers -----------------------------------------------------------------
+
+
+def test_columns_of_any_scale_and_offset():
+    raw, y = load("breast_cancer", True)
+    scaled = raw[:, :6] * [1e-150, 1e-8, 1, 1e8, 1e150, 1e3] + [
+        0,
+        1e-6,
+        0,
+        1e10,
+        0,
+        1e5,
+    ]
+    expected = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(raw[:, :6], y)
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(scaled, y)
+    assert model.converged_
+    assert model.history_["objective"][-1] == pytest.approx(
+        expected.history_["objective"][-1], rel=1e-9
+    )
+
+
+def test_columns_too_small_to_matter_do_not_break_the_fit():
+    raw, y = load("breast_cancer", True)
+    expected = xlr.LogisticRegression().fit(raw[:, 1:], y)
+    tiny = raw * np.array([1e-160] + [1] * 29)
+    model = xlr.LogisticRegression().fit(tiny, y)
+    np.testing.assert_allclose(model.coef_[:, 1:], expected.coef_, rtol=1e-6)
+    small = (raw * np.array([1e-40] + [1] * 29)).astype(np.float32)
+    assert xlr.LogisticRegression().fit(small, y).score(small, y) > 0.95
+
+
+def test_constant_columns_get_no_weight():
+    constant = np.full((len(X), 1), 0.1)
+    with_constant = np.hstack([constant, X])
+    expected = xlr.LogisticRegression(tol=1e-10).fit(X, Y)
+    for C in (1.0, np.inf):
+        model = xlr.LogisticRegression(C=C, tol=1e-3).fit(with_constant, Y)
+        assert (model.coef_[:, 0] == 0).all()
+    model = xlr.LogisticRegression(tol=1e-10).fit(with_constant, Y)
+    np.testing.assert_allclose(model.coef_[:, 1:], expected.coef_, rtol=1e-7)
+
+
+def test_rows_of_zero_weight_do_not_count():
+    outlier = np.vstack([X, np.full((1, 13), 1e300)])
+    expected = xlr.LogisticRegression(tol=1e-9).fit(X, Y)
+    weights = np.append(np.ones(len(Y)), 0)
+    model = xlr.LogisticRegression(tol=1e-9).fit(outlier, np.append(Y, 0), weights)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-7, atol=1e-9)
+
+
+def test_float32_far_from_zero():
+    """Means of 10^5 and deviations of 1: centred before anything is squared."""
+    raw, y = load("breast_cancer", True)
+    far = (raw + 1e5).astype(np.float32)
+    expected = sklearn_fit(far.astype(float) - 1e5, y)
+    model = xlr.LogisticRegression().fit(far, y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=0, atol=2e-4)
+
+
+# -- the ecosystem ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_tables(frame):
+    names = [f"column {i}" for i in range(13)]
+    table = frame(dict(zip(names, X.T)))
+    model = xlr.LogisticRegression().fit(table, Y)
+    assert model.feature_names_in_.tolist() == names
+    assert model.to_sklearn().feature_names_in_.tolist() == names
+    np.testing.assert_array_equal(model.predict(table), model.to_numpy().predict(table))
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame(dict(zip(reversed(names), X.T))))
+    assert not hasattr(model.fit(X, Y), "feature_names_in_")
+
+
+@pytest.mark.parametrize("output", ["default", "pandas", "polars"])
+def test_pipeline_search_and_scores(output):
+    pipeline = make_pipeline(StandardScaler(), xlr.LogisticRegression())
+    pipeline.set_output(transform=output)
+    raw, y = load("wine", False)
+    names = [f"column {i}" for i in range(13)]
+    table = (
+        pd.DataFrame(raw, columns=names)
+        if output != "polars"
+        else pl.DataFrame(dict(zip(names, raw.T)))
+    )
+    search = GridSearchCV(pipeline, {"logisticregression__C": [0.01, 1.0]}, cv=3)
+    search.fit(table, y)
+    theirs = make_pipeline(StandardScaler(), sklearn.linear_model.LogisticRegression())
+    expected = cross_val_score(theirs, raw, y, cv=3)
+    np.testing.assert_allclose(cross_val_score(pipeline, table, y, cv=3), expected)
+    assert search.best_score_ == pytest.approx(expected.mean())
+
+
+def test_clone_and_pickle(place):
+    model = xlr.LogisticRegression(C=3.0).fit(place(X), Y)
+    copied = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(to_numpy(copied.coef_), to_numpy(model.coef_))
+    assert copied.get_params() == model.get_params() == clone(model).get_params()
+    assert not hasattr(clone(model), "coef_")
+
+
+def test_metadata_routing():
+    import sklearn
+
+    weights = np.linspace(0.1, 3, len(Y))
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = xlr.LogisticRegression().set_fit_request(sample_weight=True)
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        pipeline = make_pipeline(scaler, model)
+        pipeline.fit(X, Y, sample_weight=weights)
+    direct = xlr.LogisticRegression().fit(StandardScaler().fit_transform(X), Y, weights)
+    np.testing.assert_allclose(pipeline[-1].coef_, direct.coef_)

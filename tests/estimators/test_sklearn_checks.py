@@ -1,0 +1,21 @@
+"""All of scikit-learn's own checks, with no expected failure."""
+
+from __future__ import annotations
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import xlr
+
+pytestmark = [
+    # Checks fit a few iterations, or data that no solver brings to tol.
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
+]
+
+SOLVERS = ["auto", "newton-cg", "lbfgs", "gradient-descent"]
+
+
+@parametrize_with_checks([xlr.LogisticRegression(solver=solver) for solver in SOLVERS])
+def test_sklearn_check(estimator, check):
+    check(estimator)

@@ -1,0 +1,122 @@
+"""Imports run downwards; the public names are what they are said to be."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import xlr
+
+PACKAGE = Path(xlr.__file__).parent
+FLOORS = {
+    "arrays": 0,
+    "functions": 1,
+    "losses": 2,
+    "penalties": 2,
+    "design": 2,
+    "objective": 3,
+    "solvers": 4,
+    "estimators": 5,
+    "__init__": 6,
+}
+
+
+def room(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Full names of everything a module imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: import by full name"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_imports_run_downwards(path):
+    here = room(path)
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] != "xlr":
+            continue
+        there = parts[1]
+        assert FLOORS[there] < FLOORS[here] or there == here, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_only_arrays_knows_the_libraries(path):
+    known = {"array_api_compat", "cupy", "torch", "jax", "dask", "array_api_strict"}
+    used = {name.split(".")[0] for name in imported(path)}
+    assert path.name == "arrays.py" or not used & known
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "solvers").glob("*.py")), ids=str)
+def test_solvers_see_neither_design_nor_losses(path):
+    rooms = {n.split(".")[1] for n in imported(path) if n.startswith("xlr.")}
+    assert rooms <= {"arrays", "objective", "solvers"}
+
+
+def test_public_names():
+    assert sorted(xlr.__all__) == [
+        "LogisticRegression",
+        "binary_cross_entropy",
+        "cross_entropy",
+        "log_sigmoid",
+        "log_softmax",
+        "sigmoid",
+        "softmax",
+    ]
+    assert all(getattr(xlr, name).__doc__ for name in xlr.__all__)
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_version_is_in_one_place():
+    try:
+        installed = metadata.version("xlr")
+    except metadata.PackageNotFoundError:
+        pytest.skip("xlr runs from a checkout, not installed")
+    assert installed == xlr.__version__
+
+
+def run(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PACKAGE.parent,
+    )
+    return done.stdout
+
+
+def test_import_brings_no_array_library():
+    """What scikit-learn loads by itself (pandas, where there is one) is its affair."""
+    listed = "import {}, sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    ours = set(run(listed.format("xlr")).split())
+    theirs = set(run(listed.format("sklearn.utils.validation")).split())
+    assert ours - theirs <= {"xlr", "array_api_compat"}
+
+
+def test_import_costs_little():
+    """At most 1.3 times ``import sklearn.linear_model``; best of four each."""
+    timed = "from time import perf_counter as t; s = t(); import {}; print(t() - s)"
+    best = {"xlr": 9.0, "sklearn.linear_model": 9.0}
+    for _ in range(4):
+        for name in best:
+            best[name] = min(best[name], float(run(timed.format(name))))
+    assert best["xlr"] <= 1.3 * best["sklearn.linear_model"]
