@@ -21,9 +21,9 @@ from xlr.arrays import Array, Device, Namespace
 __all__ = [
     "Features",
     "Labels",
-    "as_real",
     "read_features",
     "read_labels",
+    "read_start",
     "read_weights",
 ]
 
@@ -178,7 +178,7 @@ def _check_classes(classes: np.ndarray) -> None:
         )
 
 
-def as_real(values: Any, name: str) -> Array:
+def _as_real(values: Any, name: str) -> Array:
     """Arrays of other libraries as they are, all else as a NumPy array of numbers.
 
     Raises
@@ -219,7 +219,7 @@ def read_weights(
         size = 1.0 if sample_weight is None else float(sample_weight)
         weights = xp.full(X.shape[0], size, dtype=wide, device=features.device)
     else:
-        weights = features.place(as_real(sample_weight, "sample_weight"), wide)
+        weights = features.place(_as_real(sample_weight, "sample_weight"), wide)
     if tuple(weights.shape) != (X.shape[0],):
         raise ValueError(
             f"sample_weight has shape {tuple(weights.shape)}, expected "
@@ -267,3 +267,30 @@ def read_weights(
             "regression needs samples of at least two classes with positive weights."
         )
     return weights
+
+
+def read_start(
+    name: str, values: Any, shape: tuple[int, ...], features: Features
+) -> Array:
+    """Coefficients or intercepts to start from; zeros for None.
+
+    Raises
+    ------
+    ValueError
+        If they are of another shape, not finite or no numbers.
+    """
+    xp = features.xp
+    wide = arrays.widest_float(xp=xp, device=features.device)
+    if values is None:
+        return xp.zeros(shape, dtype=wide, device=features.device)
+    start = features.place(_as_real(values, name), wide)
+    # For two classes the leading 1 may be left out, as for SGDClassifier.
+    allowed = [shape, shape[1:]] if shape[0] == 1 else [shape]
+    if tuple(start.shape) not in allowed:
+        raise ValueError(
+            f"{name} has shape {tuple(start.shape)}, expected {shape} for these "
+            "classes and features (with warm_start: the same as in the last fit)."
+        )
+    if not arrays.to_host(xp.all(xp.isfinite(start))):
+        raise ValueError(f"{name} contains NaN or infinity.")
+    return xp.reshape(start, shape)

@@ -15,9 +15,9 @@ from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_ca
 from xlr.estimators.inputs import (
     Features,
     Labels,
-    as_real,
     read_features,
     read_labels,
+    read_start,
     read_weights,
 )
 from xlr.estimators.linear_classifier import LinearClassifier
@@ -303,38 +303,18 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         self, coef_init: Any, intercept_init: Any, labels: Labels, features: Features
     ) -> tuple[Array, Array]:
         """Coefficients and intercepts to start from, in the units of X."""
-        xp = features.xp
-        n_classes = labels.classes.shape[0]
-        shape = (1 if n_classes == 2 else n_classes, features.X.shape[1])
-        wide = arrays.widest_float(xp=xp, device=features.device)
         if self.warm_start and hasattr(self, "coef_"):
             coef_init = self.coef_ if coef_init is None else coef_init
-            intercept_init = (
-                self.intercept_ if intercept_init is None else intercept_init
-            )
-        starts = []
-        for name, given, expected in (
-            ("coef_init", coef_init, shape),
-            ("intercept_init", intercept_init, shape[:1]),
-        ):
-            if given is None:
-                given = np.zeros(expected)
-            given = features.place(as_real(given, name), wide)
-            # For two classes the leading 1 may be left out, as for SGDClassifier.
-            allowed = [expected, expected[1:]] if shape[0] == 1 else [expected]
-            if tuple(given.shape) not in allowed:
-                raise ValueError(
-                    f"{name} has shape {tuple(given.shape)}, expected {expected} for "
-                    f"{n_classes} classes and {shape[1]} features (with warm_start, "
-                    "fit the same classes and features as before)."
-                )
-            if not arrays.to_host(xp.all(xp.isfinite(given))):
-                raise ValueError(f"{name} contains NaN or infinity.")
-            starts.append(xp.reshape(given, expected))
-        coef, intercept = starts
+            if intercept_init is None:
+                intercept_init = self.intercept_
+        n_classes = labels.classes.shape[0]
+        n_columns = 1 if n_classes == 2 else n_classes
+        shape = (n_columns, features.X.shape[1])
+        coef = read_start("coef_init", coef_init, shape, features)
+        intercept = read_start("intercept_init", intercept_init, shape[:1], features)
         if not self.fit_intercept:
-            intercept = xp.zeros_like(intercept)
-        return self._sum_to_zero(coef, intercept, xp)
+            intercept = features.xp.zeros_like(intercept)
+        return self._sum_to_zero(coef, intercept, features.xp)
 
     @staticmethod
     def _sum_to_zero(coef: Array, intercept: Array, xp: Any) -> tuple[Array, Array]:
