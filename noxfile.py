@@ -1,0 +1,123 @@
+#!/usr/bin/env -S python
+
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox>=2025.2.9"]
+# ///
+
+"""Every check of this project: ``nox --list`` names them, ``nox -s NAME`` runs one.
+
+What follows ``--`` is handed on: ``nox -s "tests(torch)" -- -k sigmoid``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+from packaging.requirements import Requirement
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["tests"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+LOWEST_PYTHON = PROJECT["project"]["requires-python"].removeprefix(">=")
+EXAMPLES = Path("examples")
+
+
+def groups(*names: str) -> list[str]:
+    """The requirements in some dependency groups of pyproject.toml."""
+    return nox.project.dependency_groups(PROJECT, *names)
+
+
+# What to install for each backend beside the suite's own group, which brings
+# array-api-strict.
+BACKENDS = {
+    "numpy": ["-e."],
+    "array_api_strict": ["-e."],
+    "torch": ["-e.", *groups("torch")],
+    "jax": ["-e.", *groups("jax")],
+    "cupy": ["-e.[cuda12]"],
+}
+
+
+def lowest(requirement: str) -> str:
+    """``name>=1.2`` as ``name==1.2.*``: the lowest version that is allowed."""
+    parsed = Requirement(requirement)
+    (bound,) = (s.version for s in parsed.specifier if s.operator == ">=")
+    return f"{parsed.name}=={bound}.*"
+
+
+@nox.session
+@nox.parametrize("backend", list(BACKENDS), ids=list(BACKENDS))
+def tests(session: nox.Session, backend: str) -> None:
+    """Run the tests on one array library; CuPy's skip where there is no GPU."""
+    session.install(*BACKENDS[backend], *groups("test"))
+    session.run("pytest", *session.posargs, env={"XLR_TEST_BACKENDS": backend})
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Run the GPU tests on CuPy and torch; a test that would skip fails."""
+    if shutil.which("nvidia-smi") is None:
+        session.skip("This machine has no NVIDIA GPU: nvidia-smi is not on the PATH.")
+    session.install("-e.[cuda12]", *groups("test", "torch"))
+    session.run("pytest", "-m", "gpu", *session.posargs, env={"XLR_REQUIRE_GPU": "1"})
+
+
+@nox.session(python=LOWEST_PYTHON)
+def minimums(session: nox.Session) -> None:
+    """Run the tests on NumPy with the lowest versions that pyproject.toml allows."""
+    oldest = [lowest(needed) for needed in PROJECT["project"]["dependencies"]]
+    session.install("-e.", *groups("test"), *oldest)
+    session.run("pytest", *session.posargs, env={"XLR_TEST_BACKENDS": "numpy"})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting with ruff."""
+    session.install(*groups("lint"))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types with mypy."""
+    session.install("-e.", *groups("typing"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run every example."""
+    session.install(".")
+    for script in sorted(EXAMPLES.glob("*.py")):
+        session.run("python", str(script), *session.posargs)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Run every benchmark; ``nox -s benchmarks -- --out results.json`` keeps it."""
+    session.install(".")
+    for script in sorted(EXAMPLES.joinpath("benchmarks").glob("*.py")):
+        session.run("python", str(script), *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the wheel and the source archive, check them, import from the wheel."""
+    session.install(*groups("build"))
+    folder = Path(session.create_tmp()).resolve() / "dist"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(folder), *session.posargs)
+    built = sorted(str(path) for path in folder.iterdir())
+    session.run("twine", "check", "--strict", *built)
+    session.install(*(path for path in built if path.endswith(".whl")))
+    # -I: the installed package, not the folder beside this file.
+    session.run("python", "-I", "-c", "import xlr; print(xlr.__version__, xlr)")
+
+
+if __name__ == "__main__":
+    nox.main()

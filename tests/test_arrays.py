@@ -1,0 +1,199 @@
+"""Namespaces, moving between libraries, and the linear solve."""
+
+import array_api_compat
+import numpy as np
+import pytest
+from conftest import to_numpy
+
+from xlr import arrays
+
+FLAT = np.asarray([1.5, -2.0, 0.0])
+INTEGERS = np.asarray([3, 0, 200])
+NUMPY = array_api_compat.array_namespace(np.empty(0))
+
+
+def widest(backend):
+    return "float64" if backend.supports("float64") else "float32"
+
+
+def assert_on(x, backend, dtype):
+    assert array_api_compat.array_namespace(x) is backend.xp
+    assert arrays.device_of(x) == backend.device
+    assert x.dtype == getattr(backend.xp, dtype)
+
+
+def test_namespace(xp, place):
+    assert arrays.namespace(place(FLAT)) is xp
+    assert arrays.namespace([1.0], place(FLAT), None) is xp
+    assert arrays.namespace([1.0, 2.0]) is NUMPY
+
+
+def test_arrays_of_two_libraries_have_no_namespace():
+    strict = pytest.importorskip("array_api_strict")
+    with pytest.raises(TypeError):
+        arrays.namespace(np.empty(0), strict.empty(0))
+
+
+def test_is_array_is_for_other_libraries_than_numpy(backend, place):
+    assert arrays.is_array(place(FLAT)) == (backend.name != "numpy")
+
+
+@pytest.mark.parametrize("value", [[1.0], (), 2.0, None, "a", np.float64(1)])
+def test_what_is_no_array(value):
+    assert not arrays.is_array(value)
+
+
+def test_dask_is_refused_in_a_sentence():
+    dask = pytest.importorskip("dask.array")
+    with pytest.raises(TypeError, match=r"Dask arrays are not supported yet: pass x\."):
+        arrays.is_array(dask.ones(3))
+
+
+def test_dtypes_of_a_device(backend, xp, device):
+    float64 = widest(backend)
+    assert arrays.widest_float(xp=xp, device=device) == getattr(xp, float64)
+    for given, expected in [
+        ("float32", "float32"),
+        (float64, float64),
+        ("int32", float64),
+        ("bool", float64),
+    ]:
+        x = xp.zeros(2, dtype=getattr(xp, given), device=device)
+        assert arrays.floating_dtype(x, xp=xp) == getattr(xp, expected)
+        assert arrays.is_floating(x, xp=xp) == given.startswith("float")
+
+
+@pytest.mark.parametrize("values", [FLAT, INTEGERS, INTEGERS > 0, FLAT[:0], FLAT[0]])
+def test_to_host(values, place):
+    x = place(values)
+    host = arrays.to_host(x)
+    assert type(host) is np.ndarray
+    assert host.dtype.name == str(x.dtype).rpartition(".")[2]
+    np.testing.assert_array_equal(host, values)
+
+
+def test_to_host_takes_part_in_no_gradient():
+    torch = pytest.importorskip("torch")
+    x = torch.asarray(FLAT, requires_grad=True)
+    np.testing.assert_array_equal(arrays.to_host(x), FLAT)
+
+
+@pytest.mark.parametrize("given", ["float32", "float64", "int32", "bool"])
+@pytest.mark.parametrize("wanted", [None, "float32", "float64", "int32"])
+def test_move_from_numpy_and_back(given, wanted, backend):
+    if wanted == "float64" and not backend.supports("float64"):
+        pytest.skip("the device has no float64")
+    xp, device = backend.xp, backend.device
+    values = np.asarray([0, 1, 1]).astype(given)
+    dtype = None if wanted is None else getattr(xp, wanted)
+    there = arrays.move(values, xp=xp, device=device, dtype=dtype)
+    kept = widest(backend) if given == "float64" else given
+    assert_on(there, backend, wanted or kept)
+    np.testing.assert_array_equal(to_numpy(there), values)
+
+    dtype = None if wanted is None else getattr(np, wanted)
+    back = arrays.move(there, xp=NUMPY, device="cpu", dtype=dtype)
+    assert type(back) is np.ndarray
+    assert back.dtype.name == (wanted or kept)
+    np.testing.assert_array_equal(back, values)
+
+
+def test_move_within_a_library(backend, place, dtype):
+    x = place(FLAT)
+    same = arrays.move(x, xp=backend.xp, device=backend.device)
+    if array_api_compat.is_torch_array(x):
+        assert same.data_ptr() == x.data_ptr()
+    else:
+        assert same is x
+    changed = arrays.move(
+        x, xp=backend.xp, device=backend.device, dtype=backend.xp.int32
+    )
+    assert_on(changed, backend, "int32")
+    np.testing.assert_array_equal(to_numpy(changed), FLAT.astype("int32"))
+
+
+def test_move_between_devices_of_a_library():
+    xp = pytest.importorskip("array_api_strict")
+    x = xp.asarray(FLAT, device=xp.Device("device1"))
+    moved = arrays.move(x, xp=xp, device=xp.Device("device2"))
+    assert moved.device == xp.Device("device2")
+    np.testing.assert_array_equal(to_numpy(moved), FLAT)
+
+
+def test_move_a_list(backend):
+    x = arrays.move(FLAT.tolist(), xp=backend.xp, device=backend.device)
+    assert_on(x, backend, widest(backend))
+    np.testing.assert_array_equal(to_numpy(x), FLAT)
+
+
+@pytest.mark.parametrize("source", ["int64", "uint64", "float64"])
+def test_move_to_a_device_without_the_dtype(source):
+    xp = pytest.importorskip("array_api_strict")
+    try:
+        device = xp.Device("no_x64")
+    except ValueError:
+        pytest.skip("this array-api-strict has no device without int64")
+    x = arrays.move(INTEGERS.astype(source), xp=xp, device=device)
+    assert x.device == device
+    assert x.dtype == (xp.float32 if source == "float64" else xp.int32)
+    np.testing.assert_array_equal(to_numpy(x), INTEGERS)
+
+
+@pytest.mark.parametrize("layout", ["reversed", "strided", "big-endian", "read-only"])
+def test_move_from_numpy_memory_of_any_layout(layout, backend):
+    values = np.arange(6.0)
+    if layout == "reversed":
+        values = values[::-1]
+    elif layout == "strided":
+        values = values[::2]
+    elif layout == "big-endian":
+        values = values.astype(">f8")
+    else:
+        values.flags.writeable = False
+    x = arrays.move(values, xp=backend.xp, device=backend.device)
+    np.testing.assert_array_equal(to_numpy(x), values)
+    if backend.name == "torch" and layout == "read-only":
+        # torch has no read-only tensors: sharing the memory would warn.
+        assert not np.shares_memory(to_numpy(x), values)
+
+
+def test_block_bytes_of_the_host(backend, place):
+    on_gpu = backend.name in ("cupy", "torch-cuda")
+    assert arrays.block_bytes(place(FLAT)) == (2**27 if on_gpu else 2**21)
+
+
+# -- solve_positive_definite -------------------------------------------------------
+
+
+def positive_definite_stack():
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(3, 4, 6))
+    return root @ root.mT + 0.1 * np.eye(4), rng.normal(size=(3, 4))
+
+
+def test_solve_positive_definite(xp, place, dtype, assert_close):
+    a, b = positive_definite_stack()
+    expected = np.linalg.solve(a, b[..., None])[..., 0]
+    condition = np.linalg.cond(a).max()
+    tolerance = 4 * condition * np.finfo(dtype).eps * np.abs(expected).max()
+    actual = arrays.solve_positive_definite(place(a), place(b), xp=xp)
+    assert_close(actual, expected, atol=float(tolerance))
+
+
+@pytest.mark.parametrize("kind", ["indefinite", "singular", "nan"])
+def test_a_matrix_that_is_not_positive_definite_gives_nan(
+    kind, backend, place, assert_close
+):
+    if backend.name not in ("numpy", "torch", "torch-cuda"):
+        pytest.skip("this library solves by LU, which finds no indefinite matrix")
+    a, b = positive_definite_stack()
+    good = arrays.solve_positive_definite(place(a), place(b), xp=backend.xp)
+    a[1] = {
+        "indefinite": np.diag([1.0, -1.0, 1.0, 1.0]),
+        "singular": np.diag([1.0, 0.0, 1.0, 1.0]),
+        "nan": np.full((4, 4), np.nan),
+    }[kind]
+    expected = to_numpy(good).copy()
+    expected[1] = np.nan
+    actual = arrays.solve_positive_definite(place(a), place(b), xp=backend.xp)
+    assert_close(actual, expected, rtol=1e-6)

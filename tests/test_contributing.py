@@ -1,0 +1,29 @@
+"""The worked examples of CONTRIBUTING.md run, in order, and print what it shows."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from documents import ROOT, assert_links_lead_somewhere, blocks, read, run_block
+
+pytest.importorskip("array_api_strict")
+
+
+@pytest.mark.filterwarnings("ignore:Liblinear failed to converge")
+def test_worked_examples() -> None:
+    names: dict[str, object] = {}
+    for code, expected in blocks("CONTRIBUTING.md"):
+        run_block(code, expected, names)
+
+
+def test_rooms_exist() -> None:
+    table = re.findall(r"^\| \d \| (.*?) \|", read("CONTRIBUTING.md"), re.MULTILINE)
+    rooms = [room for cell in table for room in re.findall(r"`(.*?)`", cell)]
+    assert len(rooms) >= 8
+    for room in rooms:
+        assert (ROOT / room).exists(), room
+
+
+def test_links_lead_somewhere() -> None:
+    assert_links_lead_somewhere("CONTRIBUTING.md")

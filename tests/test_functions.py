@@ -1,0 +1,152 @@
+"""Sigmoid, softmax and their logarithms against 50-digit arithmetic."""
+
+from functools import lru_cache
+
+import mpmath
+import numpy as np
+import pytest
+from conftest import to_numpy
+
+from xlr import log_sigmoid, log_softmax, sigmoid, softmax
+
+mp = mpmath.MPContext()
+mp.dps = 50
+
+# Bounds in units in the last place.  float32 exp is wrong by up to 2.3 ulp in NumPy,
+# and log1p by up to 2.5 ulp in JAX; the division and the sums add half an ulp each.
+ULPS = {sigmoid: 5, log_sigmoid: 5, softmax: 8, log_softmax: 8}
+
+
+def logits(dtype: str) -> np.ndarray:
+    """Logits of both signs: extreme, ordinary, and where exp under- or overflows."""
+    info = np.finfo(dtype)
+    size = [0.0, info.smallest_subnormal, 8 * info.smallest_subnormal, info.tiny]
+    size += [1e-10, 1e-4, 0.5, 1.0, 16.6, 17.0, 36.7, 37.0, 87.3, 88.0, 88.8, 103.0]
+    size += [104.0, 708.3, 709.8, 720.0, 745.0, 746.0, 1e4, 1e20, 3e38]
+    size += [1e300, info.max] if dtype == "float64" else []
+    size += list(np.random.default_rng(0).uniform(0, 100, 50))
+    return np.concatenate([size, np.negative(size)]).astype(dtype)
+
+
+def logit_rows(dtype: str) -> np.ndarray:
+    """Rows of four logits: ties, certainty, wide ranges and extremes."""
+    info = np.finfo(dtype)
+    huge = 1e300 if dtype == "float64" else 3e38
+    tiny = info.smallest_subnormal
+    rows = [
+        [0.0, 0.0, -0.0, 0.0],
+        [5.0, 5.0, 5.0, -5.0],
+        [100.0, 0.0, 0.0, 0.0],
+        [0.1, -50.3, -86.9, -88.7],
+        [0.1, -650.3, -708.9, -740.3],
+        [1000.3, 999.7, -1000.1, 0.0],
+        [1e6, 1e6 + 1, 1e6 - 3, 1e6 - 80],
+        [huge, huge, -huge, 0.0],
+        [-huge, -huge, -huge, -huge],
+        [-huge, 1.0, 2.0, huge / 1e9],
+        [tiny, -tiny, 4 * tiny, 0.0],
+        [info.tiny, -info.tiny, 1.0, tiny],
+    ]
+    rng = np.random.default_rng(1)
+    rows += [spread * rng.normal(size=4) for spread in [1, 10, 60, 400] * 4]
+    return np.asarray(rows, dtype=dtype)
+
+
+def exact_sigmoid(z):
+    return 1 / (1 + mp.exp(-z))
+
+
+def exact_log_sigmoid(z):
+    return -mp.log1p(mp.exp(-z)) if z > -1000 else z
+
+
+def exact_log_softmax(row):
+    largest = max(row)
+    others = sorted(row)[:-1]
+    log_total = mp.log1p(mp.fsum(mp.exp(z - largest) for z in others))
+    return [z - largest - log_total for z in row]
+
+
+@lru_cache
+def exact(function, dtype: str) -> np.ndarray:
+    """Array of mpf: the function at ``logits`` or ``logit_rows``."""
+    if function in (sigmoid, log_sigmoid):
+        formula = exact_sigmoid if function is sigmoid else exact_log_sigmoid
+        return np.asarray([formula(mp.mpf(float(z))) for z in logits(dtype)])
+    rows = [[mp.mpf(float(z)) for z in row] for row in logit_rows(dtype)]
+    log_p = np.asarray([exact_log_softmax(row) for row in rows])
+    return (
+        np.vectorize(mp.exp, otypes=[object])(log_p) if function is softmax else log_p
+    )
+
+
+def assert_within_ulps(actual, expected, ulps: int, library: str) -> None:
+    """Error of each number in ulp of the exact one, given as mpf."""
+    info = np.finfo(actual.dtype)
+    # XLA's CPU code takes subnormals for zero, in and out; NumPy and torch keep them.
+    lost = info.tiny if library == "jax" else 2 * info.smallest_subnormal
+    for a, e in zip(actual.ravel().tolist(), expected.ravel()):
+        if abs(e) > float(info.max):
+            assert a == float(mp.sign(e)) * np.inf
+            continue
+        ulp = mp.ldexp(float(info.eps), mp.frexp(e)[1] - 1)
+        error = abs(mp.mpf(a) - e)
+        assert error <= ulps * ulp + float(lost), f"{a} for {e}: {error / ulp} ulp"
+
+
+@pytest.mark.parametrize("function", [sigmoid, log_sigmoid])
+def test_elementwise_function_is_right_to_a_few_ulp(
+    function, backend, place, dtype, assert_close
+):
+    actual = function(place(logits(dtype)))
+    assert_close(actual, to_numpy(actual))  # library, device and dtype
+    expected = exact(function, dtype)
+    assert_within_ulps(to_numpy(actual), expected, ULPS[function], backend.name)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((28, 4), -1), ((28, 4), 1), ((4, 28), 0), ((2, 4, 14), 1)]
+)
+@pytest.mark.parametrize("function", [softmax, log_softmax])
+def test_softmax_function_is_right_to_a_few_ulp(
+    function, shape, axis, backend, place, dtype, assert_close
+):
+    rows = logit_rows(dtype)
+    classes_last = [*np.delete(shape, axis), 4]
+    values = np.moveaxis(rows.reshape(classes_last), -1, axis)
+    actual = function(place(values), axis=axis)
+    assert_close(actual, to_numpy(actual))
+    actual = np.moveaxis(to_numpy(actual), axis, -1).reshape(rows.shape)
+    expected = exact(function, dtype)
+    assert_within_ulps(actual, expected, ULPS[function], backend.name)
+
+
+def test_default_axis_is_the_last(place, assert_close):
+    z = np.random.default_rng(2).normal(size=(4, 28))
+    assert_close(softmax(place(z)), to_numpy(softmax(place(z), axis=1)))
+    assert_close(log_softmax(place(z)), to_numpy(log_softmax(place(z), axis=1)))
+
+
+def test_one_class_is_certain(place, dtype, assert_close):
+    z = place(np.asarray([[0.0], [-7.5], [np.finfo(dtype).max]]))
+    assert_close(softmax(z), np.ones((3, 1)))
+    assert_close(log_softmax(z), np.zeros((3, 1)))
+
+
+@pytest.mark.parametrize("function", [sigmoid, log_sigmoid, softmax, log_softmax])
+@pytest.mark.parametrize("integer", ["int32", "uint8", "bool"])
+def test_integers_become_the_widest_float(function, integer, backend):
+    values = np.asarray([[0, 1, 3]], dtype=integer)
+    widest = "float64" if backend.supports("float64") else "float32"
+    z = backend.xp.asarray(values, device=backend.device)
+    result = function(z)
+    assert result.dtype == getattr(backend.xp, widest)
+    as_float = backend.xp.asarray(values.astype(widest), device=backend.device)
+    np.testing.assert_array_equal(to_numpy(result), to_numpy(function(as_float)))
+
+
+@pytest.mark.parametrize("function", [sigmoid, log_sigmoid, softmax, log_softmax])
+def test_complex_is_refused(function, xp, device):
+    z = xp.asarray(np.ones(3, dtype="complex64"), device=device)
+    with pytest.raises(TypeError, match=r"real numbers.*complex64"):
+        function(z)

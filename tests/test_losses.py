@@ -1,0 +1,264 @@
+"""Losses and their derivatives against 50-digit arithmetic."""
+
+from functools import lru_cache
+
+import mpmath
+import numpy as np
+import pytest
+from conftest import to_numpy
+from sklearn.metrics import log_loss
+
+import xlr
+from xlr.losses import LogisticLoss, SoftmaxLoss
+
+mp = mpmath.MPContext()
+mp.dps = 50
+
+N, N_CLASSES = 12, 3
+RNG = np.random.default_rng(0)
+# Multiples of 1/8, so that they are the same numbers in float32.
+Z = {
+    "moderate": RNG.integers(-24, 25, size=(N, N_CLASSES)) / 8,
+    "wide": RNG.integers(-400, 401, size=(N, N_CLASSES)) / 8,
+    "huge": RNG.choice([-1e30, -1e6, 0.0, 1e6, 1e30], size=(N, N_CLASSES)),
+}
+BINARY = RNG.integers(0, 2, size=N)
+CODES = RNG.permutation(np.arange(N) % N_CLASSES)
+WEIGHTS = RNG.integers(0, 9, size=N) / 8
+Z["confident"] = 32.0 * (CODES[:, None] == np.arange(N_CLASSES))
+Z["confident"][:, 0] += np.arange(N) / 8
+
+
+def eps(dtype):
+    return float(np.finfo(dtype).eps)
+
+
+def exact_logistic(z, y):
+    softplus = z + mp.log1p(mp.exp(-z)) if z > 0 else mp.log1p(mp.exp(z))
+    return softplus - y * z
+
+
+def exact_softmax_loss(z, code):
+    differences = [value - z[code] for k, value in enumerate(z) if k != code]
+    largest = max(0, *differences)
+    if largest == 0:  # 1 + e would lose an e below 10^-50
+        return mp.log1p(mp.fsum(mp.exp(d) for d in differences))
+    total = mp.exp(-largest) + mp.fsum(mp.exp(d - largest) for d in differences)
+    return largest + mp.log(total)
+
+
+def exact_mean(values, weights):
+    if weights is None:
+        weights = np.ones(N)
+    weights = [mp.mpf(float(w)) for w in weights]
+    return float(mp.fdot(values, weights) / mp.fsum(weights))
+
+
+def mpf(values):
+    return [mp.mpf(float(v)) for v in values]
+
+
+# -- the two functions ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("logits", ["moderate", "wide", "huge", "confident"])
+def test_cross_entropy(logits, weights, place, dtype, assert_close):
+    z = Z[logits].astype(dtype)
+    losses = [exact_softmax_loss(mpf(row), y) for row, y in zip(z, CODES)]
+    with np.errstate(over="raise"):
+        actual = xlr.cross_entropy(place(z), CODES, weights)
+    # Terms of one sign, so that the error is relative.
+    assert_close(actual, exact_mean(losses, weights), rtol=8 * eps(dtype))
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("logits", ["moderate", "wide", "huge", "confident"])
+def test_binary_cross_entropy(logits, weights, place, dtype, assert_close):
+    z = Z[logits].astype(dtype)[:, 0]
+    targets = BINARY
+    if logits == "confident":
+        z, targets = 16 + z, np.ones(N)
+    losses = [exact_logistic(a, b) for a, b in zip(mpf(z), mpf(targets))]
+    actual = xlr.binary_cross_entropy(place(z), targets, weights)
+    assert_close(actual, exact_mean(losses, weights), rtol=8 * eps(dtype))
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["unweighted", "weighted"])
+def test_they_are_the_log_loss_of_scikit_learn(weights, place, dtype, assert_close):
+    z = Z["moderate"]
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    expected = log_loss(CODES, p, sample_weight=weights)
+    rtol = 8 * eps(dtype)
+    assert_close(xlr.cross_entropy(place(z), CODES, weights), expected, rtol=rtol)
+    p = 1 / (1 + np.exp(-z[:, 0]))
+    expected = log_loss(BINARY, p, sample_weight=weights)
+    actual = xlr.binary_cross_entropy(place(z[:, 0]), BINARY, weights)
+    assert_close(actual, expected, rtol=rtol)
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint8", "bool", "float32", "list"])
+def test_targets_of_any_dtype(kind, place, assert_close):
+    z = place(Z["moderate"])
+    binary = BINARY.tolist() if kind == "list" else BINARY.astype(kind)
+    expected = to_numpy(xlr.binary_cross_entropy(z[:, 0], place(1.0 * BINARY)))
+    assert_close(xlr.binary_cross_entropy(z[:, 0], binary), expected)
+    codes = binary if kind in ("bool", "list") else CODES.astype(kind)
+    expected = to_numpy(xlr.cross_entropy(z, place(np.asarray(codes))))
+    assert_close(xlr.cross_entropy(z, codes), expected)
+
+
+def test_soft_targets(place, dtype, assert_close):
+    z, y = Z["wide"][:, 0], np.arange(N) / 16
+    losses = [exact_logistic(a, b) for a, b in zip(mpf(z), mpf(y))]
+    actual = xlr.binary_cross_entropy(place(z), y, WEIGHTS.tolist())
+    assert_close(actual, exact_mean(losses, WEIGHTS), rtol=8 * eps(dtype))
+
+
+def test_integer_logits_become_the_widest_float(backend):
+    widest = "float64" if backend.supports("float64") else "float32"
+    z = backend.xp.asarray(np.zeros((N, N_CLASSES), dtype=int), device=backend.device)
+    for loss in (
+        xlr.cross_entropy(z, CODES),
+        xlr.binary_cross_entropy(z[:, 0], BINARY),
+    ):
+        assert loss.dtype == getattr(backend.xp, widest)
+
+
+@pytest.mark.parametrize("y", [CODES[:-1], CODES[:, None], CODES[:, None].tolist()])
+def test_a_target_of_the_wrong_shape_is_refused(y, place):
+    z = place(Z["moderate"])
+    with pytest.raises(ValueError, match=r"y has shape .*one entry per row: \(12,\)"):
+        xlr.cross_entropy(z, y)
+    with pytest.raises(ValueError, match=r"y has shape .*one entry per row: \(12,\)"):
+        xlr.binary_cross_entropy(z[:, 0], y)
+
+
+@pytest.mark.parametrize("weights", [WEIGHTS[:-1], WEIGHTS[:, None]])
+def test_weights_of_the_wrong_shape_are_refused(weights, place):
+    z = place(Z["moderate"])
+    with pytest.raises(ValueError, match="sample_weight has shape"):
+        xlr.cross_entropy(z, CODES, weights)
+    with pytest.raises(ValueError, match="sample_weight has shape"):
+        xlr.binary_cross_entropy(z[:, 0], BINARY, place(weights))
+
+
+@pytest.mark.parametrize("wrong", [-1, N_CLASSES, 0.5, np.nan])
+def test_what_is_no_class_code_is_refused(wrong, place):
+    codes = CODES.astype(float)
+    codes[4] = wrong
+    with pytest.raises(ValueError, match=r"class codes 0, \.\.\., 2"):
+        xlr.cross_entropy(place(Z["moderate"]), place(codes))
+
+
+def test_logits_of_the_wrong_dimension_are_refused(place):
+    z = place(Z["moderate"])
+    with pytest.raises(ValueError, match=r"shape \(n, n_classes\), got \(12,\)"):
+        xlr.cross_entropy(z[:, 0], CODES)
+    with pytest.raises(ValueError, match=r"shape \(n,\), got \(12, 3\)"):
+        xlr.binary_cross_entropy(z, BINARY)
+
+
+# -- derivatives, for six rows of two models ---------------------------------------
+
+ROWS, MODELS = 6, 2
+LOSSES = {"logistic": LogisticLoss(), "softmax": SoftmaxLoss(N_CLASSES)}
+kinds = pytest.mark.parametrize("kind", LOSSES)
+
+
+@lru_cache
+def derivatives(kind):
+    """Logits, targets, and the exact value, gradient and curvature of the loss."""
+    loss = LOSSES[kind]
+    n_outputs = loss.n_outputs
+    logits = Z["wide"].reshape(ROWS, MODELS, N_CLASSES)[..., :n_outputs].copy()
+    logits[:3] /= 16
+    targets = (BINARY if kind == "logistic" else CODES).reshape(ROWS, MODELS)
+    value = np.zeros((ROWS, MODELS))
+    gradient = np.zeros(logits.shape)
+    curvature = np.zeros((*logits.shape, n_outputs))
+    for row, model in np.ndindex(ROWS, MODELS):
+        y, z = targets[row, model], tuple(mpf(logits[row, model]))
+
+        def exact(*z, y=y):
+            if kind == "logistic":
+                return exact_logistic(*z, int(y))
+            return exact_softmax_loss(z, y)
+
+        value[row, model] = exact(*z)
+        for k in range(n_outputs):
+            order = np.eye(n_outputs, dtype=int)
+            first = tuple(order[k].tolist())
+            gradient[row, model, k] = mp.diff(exact, z, first)
+            for other in range(n_outputs):
+                second = tuple((order[k] + order[other]).tolist())
+                curvature[row, model, k, other] = mp.diff(exact, z, second)
+    return logits, targets.astype(float), value, gradient, curvature
+
+
+@kinds
+def test_value_and_gradient(kind, xp, place, dtype, assert_close):
+    loss = LOSSES[kind]
+    logits, targets, value, gradient, _ = derivatives(kind)
+    z, y = place(logits), place(targets)
+    # Relative, also where the probability rounds to 0 or 1.
+    rtol = 8 * eps(dtype)
+    assert_close(loss.value(z, y, xp=xp), value, rtol=rtol)
+    assert_close(loss.gradient(z, y, xp=xp), gradient, rtol=rtol)
+
+
+@kinds
+def test_curvature(kind, xp, place, dtype, assert_close):
+    loss = LOSSES[kind]
+    logits, targets, *_, curvature = derivatives(kind)
+    z, y = place(logits), place(targets)
+    close = {"rtol": 8 * eps(dtype), "atol": 2 * eps(dtype)}
+    assert_close(loss.curvature(z, y, xp=xp), curvature, **close)
+    diagonal = np.diagonal(curvature, axis1=-2, axis2=-1)
+    assert_close(loss.curvature_diagonal(z, y, xp=xp), diagonal, **close)
+    vector = np.random.default_rng(3).normal(size=logits.shape).astype(dtype)
+    product = np.einsum("rmkl,rml->rmk", curvature, vector)
+    actual = loss.curvature_product(z, y, place(vector), xp=xp)
+    assert_close(actual, product, rtol=8 * eps(dtype), atol=8 * eps(dtype))
+
+
+def test_logistic_gradient_of_a_soft_target(xp, place, dtype, assert_close):
+    z, y = Z["moderate"][:, :1], np.arange(N)[:, None] / 16
+    expected = 1 / (1 + np.exp(-z)) - y
+    actual = LogisticLoss().gradient(place(z[..., None]), place(y), xp=xp)
+    assert_close(actual, expected[..., None], atol=2 * eps(dtype))
+
+
+@kinds
+def test_targets_can_be_shared_by_models(kind, xp, place, assert_close):
+    loss = LOSSES[kind]
+    logits, targets, *_ = derivatives(kind)
+    z, shared = place(logits), place(targets[:, :1])
+    own = place(np.repeat(targets[:, :1], MODELS, axis=1))
+    for method in (loss.value, loss.gradient):
+        assert_close(method(z, shared, xp=xp), to_numpy(method(z, own, xp=xp)))
+
+
+@kinds
+def test_curvature_bound_is_the_least_upper_bound(kind):
+    loss, rng = LOSSES[kind], np.random.default_rng(4)
+    spread = rng.choice([0.1, 1.0, 30.0], size=(500, 1, 1))
+    logits = spread * rng.normal(size=(500, 1, loss.n_outputs))
+    logits[0] = 0
+    logits[0, 0, 2:] = -50  # all the probability on two classes alike
+    curvature = loss.curvature(logits, np.zeros((500, 1)), xp=np)
+    largest = np.linalg.eigvalsh(curvature).max(axis=(1, 2))
+    assert (largest <= loss.curvature_bound() * (1 + 1e-14)).all()
+    assert largest.max() == pytest.approx(loss.curvature_bound(), rel=1e-12)
+    assert np.unique(largest.round(3)).size > 50  # they do vary
+
+
+def test_equal_changes_of_all_logits_change_nothing(xp, place, assert_close):
+    loss = LOSSES["softmax"]
+    assert loss.shift_invariant
+    logits, targets, *_ = derivatives("softmax")
+    z, shifted, y = place(logits), place(logits + 64), place(targets)
+    methods = loss.value, loss.gradient, loss.curvature, loss.curvature_diagonal
+    for method in methods:
+        # Differences of multiples of 1/8 are exact, so all that follows is equal.
+        assert_close(method(shifted, y, xp=xp), to_numpy(method(z, y, xp=xp)))

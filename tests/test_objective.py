@@ -1,0 +1,333 @@
+"""The objective against an independent formula and its exact derivatives."""
+
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from conftest import to_numpy
+
+from xlr.design import DenseDesign, Standardisation, standardise
+from xlr.losses import LogisticLoss, SoftmaxLoss
+from xlr.objective import Objective
+from xlr.penalties import L2Penalty
+
+N, P, MODELS = 24, 3, 3
+N_OUTPUTS = {"binary": 1, "softmax": 3}
+RNG = np.random.default_rng(0)
+# Multiples of 1/16, so that they are the same numbers in float32.
+X = RNG.integers(-32, 33, size=(N, P)) / 16 + [0, 2, -1]
+WEIGHTS = RNG.integers(0, 17, size=(N, MODELS)) / 8
+STRENGTH = RNG.integers(0, 9, size=(MODELS, 1, P)) / 16
+TARGETS = {
+    "binary": RNG.integers(0, 2, size=(N, MODELS)).astype(float),
+    "softmax": RNG.integers(0, 3, size=(N, MODELS)).astype(float),
+}
+PARAMETERS = RNG.integers(-16, 17, size=(MODELS, 3 * (P + 1))) / 16
+VECTOR = RNG.integers(-16, 17, size=(MODELS, 3 * (P + 1))) / 16
+
+kinds = pytest.mark.parametrize("kind", ["binary", "softmax"])
+intercepts = pytest.mark.parametrize(
+    "fit_intercept", [True, False], ids=["intercept", "no intercept"]
+)
+
+
+def n_parameters(kind, fit_intercept):
+    return N_OUTPUTS[kind] * (P + fit_intercept)
+
+
+def formula(row, model, kind, fit_intercept):
+    """F of one model, written for complex parameters too."""
+    columns = row.reshape(N_OUTPUTS[kind], P + fit_intercept)
+    coef = columns[:, :P]
+    logits = X @ coef.T
+    if fit_intercept:
+        logits = logits + columns[:, P]
+    y, s = TARGETS[kind][:, model], WEIGHTS[:, model]
+    if kind == "binary":
+        loss = np.log(1 + np.exp(logits[:, 0])) - y * logits[:, 0]
+    else:
+        chosen = logits[np.arange(N), y.astype(int)]
+        loss = np.log(np.exp(logits).sum(axis=1)) - chosen
+    return s @ loss / s.sum() + (STRENGTH[model] * coef**2).sum() / 2
+
+
+@lru_cache
+def expected(kind, fit_intercept):
+    """Values, gradients (by complex steps, exact) and Hessians of all models."""
+    size = n_parameters(kind, fit_intercept)
+    identity = np.eye(size)
+
+    def gradient(row, model):
+        steps = [row + 1e-30j * e for e in identity]
+        return np.asarray(
+            [formula(s, model, kind, fit_intercept).imag / 1e-30 for s in steps]
+        )
+
+    models = range(MODELS)
+    rows = PARAMETERS[:, :size]
+    h = 1e-5
+    hessians = [
+        [
+            (gradient(rows[m] + h * e, m) - gradient(rows[m] - h * e, m)) / (2 * h)
+            for e in identity
+        ]
+        for m in models
+    ]
+    return (
+        np.asarray([formula(rows[m], m, kind, fit_intercept) for m in models]),
+        np.asarray([gradient(rows[m], m) for m in models]),
+        np.asarray(hessians),
+    )
+
+
+@pytest.fixture
+def wide(backend):
+    return "float64" if backend.supports("float64") else "float32"
+
+
+@pytest.fixture
+def make(xp, place, wide):
+    """An objective of all models, or of the chosen ones."""
+
+    def make(
+        kind,
+        fit_intercept,
+        models=slice(None),
+        *,
+        X=X,
+        targets=None,
+        strength=STRENGTH,
+        standardisation=None,
+        units=None,
+    ):
+        loss = LogisticLoss() if kind == "binary" else SoftmaxLoss(3)
+        targets = TARGETS[kind] if targets is None else targets
+        return Objective(
+            DenseDesign(place(X), standardisation, xp=xp),
+            place(targets[:, models]),
+            place(WEIGHTS[:, models]),
+            loss,
+            L2Penalty(place(strength[models], wide)),
+            n_models=len(range(MODELS)[models]),
+            fit_intercept=fit_intercept,
+            units=units,
+        )
+
+    return make
+
+
+@pytest.fixture
+def at(place, wide):
+    """Parameters or a vector of the right length, in the widest dtype."""
+
+    def at(values, kind, fit_intercept, models=slice(None)):
+        return place(values[models, : n_parameters(kind, fit_intercept)], wide)
+
+    return at
+
+
+@pytest.fixture
+def close(dtype, wide, assert_close):
+    """Sums over rows keep the precision of the rows; finite differences 1e-9."""
+    rtol = {"float32": 2e-6, "float64": 1e-9}[dtype]
+
+    def close(actual, expected, rtol=rtol):
+        atol = rtol * np.abs(expected).max()
+        assert_close(actual, expected, atol=float(atol), as_dtype=wide)
+
+    return close
+
+
+@intercepts
+@kinds
+def test_value_and_gradient(kind, fit_intercept, make, at, close):
+    evaluation = make(kind, fit_intercept).value_and_gradient(
+        at(PARAMETERS, kind, fit_intercept)
+    )
+    value, gradient, _ = expected(kind, fit_intercept)
+    close(evaluation.value, value)
+    close(evaluation.gradient, gradient)
+    assert evaluation.hessian is None
+
+
+def along_equal_changes(kind, fit_intercept):
+    """Projection onto equal changes of all classes, where softmax is constant."""
+    identity = np.eye(P + fit_intercept)
+    return np.kron(np.full((3, 3), 1 / 3), identity) if kind == "softmax" else None
+
+
+@intercepts
+@kinds
+def test_value_gradient_hessian(kind, fit_intercept, make, at, close):
+    objective = make(kind, fit_intercept)
+    parameters = at(PARAMETERS, kind, fit_intercept)
+    evaluation = objective.value_gradient_hessian(parameters)
+    value, gradient, hessian = expected(kind, fit_intercept)
+    close(evaluation.value, value)
+    close(evaluation.gradient, gradient)
+    if kind == "softmax":  # curvature is added along equal changes, and only there
+        along = along_equal_changes(kind, fit_intercept)
+        added = to_numpy(evaluation.hessian) - hessian
+        size = np.trace(added, axis1=1, axis2=2) / np.trace(along)
+        assert (size > 0.01).all()
+        hessian = hessian + size[:, None, None] * along
+    close(evaluation.hessian, hessian)
+
+
+def test_hessian_of_softmax_is_positive_definite_without_penalty(make, at):
+    objective = make("softmax", True, strength=0 * STRENGTH)
+    parameters = at(PARAMETERS, "softmax", True)
+    hessian = to_numpy(objective.value_gradient_hessian(parameters).hessian)
+    eigenvalues = np.linalg.eigvalsh(hessian)
+    assert (eigenvalues.min(axis=1) > 1e-3 * eigenvalues.max(axis=1)).all()
+
+
+@intercepts
+@kinds
+def test_hessian_product_and_diagonal(kind, fit_intercept, make, at, close):
+    objective = make(kind, fit_intercept)
+    parameters = at(PARAMETERS, kind, fit_intercept)
+    vector = at(VECTOR, kind, fit_intercept)
+    *_, hessian = expected(kind, fit_intercept)
+    product = np.einsum("mij,mj->mi", hessian, to_numpy(vector))
+    close(objective.hessian_product(parameters, vector), product)
+    diagonal = np.diagonal(hessian, axis1=1, axis2=2)
+    close(objective.hessian_diagonal(parameters), diagonal)
+
+
+@kinds
+def test_several_models_equal_single_ones(kind, make, at, close):
+    parameters, vector = at(PARAMETERS, kind, True), at(VECTOR, kind, True)
+    together = make(kind, True)
+    evaluation = together.value_gradient_hessian(parameters)
+    product = together.hessian_product(parameters, vector)
+    bound = together.curvature_bound()
+    for model in range(MODELS):
+        one = slice(model, model + 1)
+        alone = make(kind, True, one)
+        parameters, vector = (at(x, kind, True, one) for x in (PARAMETERS, VECTOR))
+        for here, there in zip(alone.value_gradient_hessian(parameters), evaluation):
+            close(here, to_numpy(there)[one])
+        close(alone.hessian_product(parameters, vector), to_numpy(product)[one])
+        close(alone.curvature_bound(), to_numpy(bound)[one])
+
+
+def test_targets_and_strengths_shared_by_models(make, at, close):
+    shared, strength = TARGETS["binary"][:, :1], STRENGTH[:1]
+    parameters = at(PARAMETERS, "binary", True)
+    own = make(
+        "binary",
+        True,
+        targets=np.repeat(shared, MODELS, axis=1),
+        strength=np.repeat(strength, MODELS, axis=0),
+    )
+    one_for_all = make("binary", True, targets=shared, strength=strength)
+    own = own.value_gradient_hessian(parameters)
+    for a, b in zip(one_for_all.value_gradient_hessian(parameters), own):
+        close(a, to_numpy(b))
+
+
+@pytest.mark.parametrize("size", [1, 500])
+@kinds
+def test_blocks_of_any_size_give_the_same(
+    kind, size, backend, make, at, dtype, close, monkeypatch
+):
+    if backend.name == "jax" and size != 1:
+        pytest.skip("JAX compiles for each length of a block, for seconds")
+    parameters, vector = at(PARAMETERS, kind, True), at(VECTOR, kind, True)
+    objective = make(kind, True)
+
+    def results():
+        return (
+            *objective.value_and_gradient(parameters)[:2],
+            objective.value_gradient_hessian(parameters).hessian,
+            objective.hessian_product(parameters, vector),
+            objective.hessian_diagonal(parameters),
+        )
+
+    whole = results()
+    monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: size)
+    for here, there in zip(results(), whole):
+        rtol = 1e-12 if dtype == "float64" else 2e-6
+        close(here, to_numpy(there), rtol=rtol)
+
+
+@intercepts
+@kinds
+def test_split_and_join_are_inverses(kind, fit_intercept, make, at, close):
+    objective = make(kind, fit_intercept)
+    parameters = at(PARAMETERS, kind, fit_intercept)
+    coef, intercept = objective.split(parameters)
+    columns = to_numpy(parameters).reshape(MODELS * N_OUTPUTS[kind], -1)
+    close(coef, columns[:, :P], rtol=0)
+    close(intercept, columns[:, P] if fit_intercept else np.zeros(len(columns)), rtol=0)
+    close(objective.join(coef, intercept), to_numpy(parameters), rtol=0)
+
+
+# -- standardised designs, and units -----------------------------------------------
+
+SCALE, MEAN = np.asarray([0.5, 2.0, 4.0]), np.asarray([1.0, -2.0, 0.5])
+FIRST = slice(0, 1)
+
+
+@intercepts
+@kinds
+def test_standardised_design_is_a_change_of_variables(
+    kind, fit_intercept, make, at, place, wide, close
+):
+    mean = MEAN * fit_intercept
+    units = Standardisation(place(mean, wide), place(SCALE, wide))
+    raw = make(kind, fit_intercept, FIRST, units=units)
+    standardised = make(
+        kind,
+        fit_intercept,
+        FIRST,
+        strength=STRENGTH / SCALE**2,
+        standardisation=units,
+    )
+    same = make(
+        kind,
+        fit_intercept,
+        FIRST,
+        X=(X - mean) / SCALE,
+        strength=STRENGTH / SCALE**2,
+    )
+    parameters = at(PARAMETERS, kind, fit_intercept, FIRST)
+    changed = raw.join(*units.into(*raw.split(parameters)))
+    here = raw.value_and_gradient(parameters)
+    there = standardised.value_and_gradient(changed)
+    close(there.value, to_numpy(here.value))
+    gradient = raw.join(*units.gradient(*raw.split(here.gradient)))
+    close(there.gradient, to_numpy(gradient))
+    for a, b in zip(
+        standardised.value_gradient_hessian(changed),
+        same.value_gradient_hessian(changed),
+    ):
+        close(a, to_numpy(b))
+    optimality = np.abs(to_numpy(there.gradient)).max(axis=1)
+    close(standardised.optimality(there.gradient), optimality)
+    close(raw.optimality(here.gradient), optimality)
+
+
+@pytest.mark.parametrize("standardised", [True, False], ids=["standardised", "raw"])
+@intercepts
+@kinds
+def test_curvature_bound_is_no_less_than_any_eigenvalue(
+    kind, fit_intercept, standardised, make, at, place, wide, xp
+):
+    X_, weights = place(X), place(WEIGHTS[:, 0], wide)
+    units = standardise(X_, weights, centre=fit_intercept, xp=xp)
+    known = {"standardisation" if standardised else "units": units}
+    objective = make(kind, fit_intercept, FIRST, **known)
+    bound = to_numpy(objective.curvature_bound())
+    assert bound.shape == (1,)
+    largest = []
+    for factor in (0, 1 / 8, 1):  # curvature is largest near zero logits
+        parameters = at(factor * PARAMETERS, kind, fit_intercept, FIRST)
+        hessian = to_numpy(objective.value_gradient_hessian(parameters).hessian)[0]
+        if kind == "softmax":
+            away = np.eye(len(hessian)) - along_equal_changes(kind, fit_intercept)
+            hessian = away @ hessian @ away
+        largest.append(np.linalg.eigvalsh(hessian).max())
+    assert max(largest) <= bound[0] * (1 + 1e-6)
+    assert bound[0] < 8 * max(largest)  # of use as a step size
