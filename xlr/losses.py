@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.functions import log_softmax, sigmoid, softmax
@@ -200,15 +202,17 @@ def _floating(logits: Array) -> Array:
     return xp.astype(logits, arrays.floating_dtype(logits, xp=xp), copy=False)
 
 
-def _check_lengths(
-    shape: tuple[int, ...], y: Array, sample_weight: Array | None
+def _check_shapes(
+    expected: tuple[int, ...], y: Array, sample_weight: Array | None
 ) -> None:
-    for name, value in (("y", y), ("sample_weight", sample_weight)):
-        given = None if value is None else tuple(getattr(value, "shape", (len(value),)))
-        if given not in (None, shape):
+    for name, values in (("y", y), ("sample_weight", sample_weight)):
+        if values is None and name == "sample_weight":
+            continue
+        shape = tuple(values.shape) if hasattr(values, "shape") else np.shape(values)
+        if shape != expected:
             raise ValueError(
-                f"{name} has shape {given}, but these logits need one entry per row: "
-                f"{shape}."
+                f"{name} has shape {shape}, but these logits need one entry per row: "
+                f"{expected}."
             )
 
 
@@ -249,7 +253,7 @@ def binary_cross_entropy(
     logits = _floating(logits)
     if logits.ndim != 1:
         raise ValueError(f"logits must have shape (n,), got {tuple(logits.shape)}.")
-    _check_lengths(tuple(logits.shape), y, sample_weight)
+    _check_shapes(tuple(logits.shape), y, sample_weight)
     return _mean_loss(LogisticLoss(), logits[:, None], y, sample_weight)
 
 
@@ -291,7 +295,7 @@ def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -
             f"logits must have shape (n, n_classes), got {tuple(logits.shape)}."
         )
     n, n_classes = logits.shape
-    _check_lengths((n,), y, sample_weight)
+    _check_shapes((n,), y, sample_weight)
     codes = arrays.to_host(y)
     if n and not ((codes >= 0) & (codes < n_classes) & (codes % 1 == 0)).all():
         raise ValueError(

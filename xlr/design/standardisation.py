@@ -68,9 +68,9 @@ def standardise(
     r"""Weighted mean and standard deviation of the columns of X.
 
     Rows of zero weight do not count.  One pass over X in the usual case: means of u
-    and u^2 for u = x - (first row), which do not cancel unless that row lies a
-    thousand deviations away.  Where it does, or where squares leave the range of
-    the dtype, the columns are looked at again, in units of their largest value.
+    and u^2 for u = x - (a row), which do not cancel unless that row lies a thousand
+    deviations away (90 in float32).  Where it does, or where squares leave the range
+    of the dtype, the columns are looked at again, in units of their largest value.
 
     Parameters
     ----------
@@ -93,12 +93,15 @@ def standardise(
     """
     zeros = xp.zeros(X.shape[1], dtype=weights.dtype, device=arrays.device_of(X))
     ones = xp.ones_like(zeros)
-    origin = xp.astype(X[0, :], weights.dtype) if centre else zeros
+    row = int(arrays.to_host(xp.argmax(weights)))  # one that counts
+    origin = xp.astype(X[row, :], weights.dtype) if centre else zeros
     unit, shift, spread = ones, origin, ones
     mean, mean_square, largest = _moments(X, weights, shift, unit, spread, xp=xp)
-    # NaN compares false, so what is not finite is not trusted either.
+    # The share of the variance that cancels; NaN compares false, so what is not finite
+    # is not trusted either.
+    limit = min(1e6, 1e-3 / float(xp.finfo(zeros.dtype).eps))
     variance = mean_square - mean * mean if centre else mean_square
-    trusted = (variance > 1e-280) & (mean * mean < 1e6 * variance)
+    trusted = (variance > 1e-280) & (mean * mean < limit * variance)
     if not arrays.to_host(xp.all(trusted | (largest == 0))):
         refuse_non_finite(X, xp=xp)
         _, _, size = _moments(X, weights, zeros, ones, ones, xp=xp)
