@@ -112,6 +112,17 @@ def test_first_row_many_deviations_away(outlier, weight, standardised, dtype, wi
     np.testing.assert_allclose(mean, expected_mean.astype(float), atol=rtol)
 
 
+def test_one_row_far_away_among_many(backend, place, wide, dtype):
+    if wide == "float64" or backend.name == "jax":
+        pytest.skip("float64 would need 10^12 rows to lose as much")
+    n = 20_000  # the variance is an n-th of the mean square about that row
+    X = np.random.default_rng(1).normal(size=(n, 1))
+    X[0] = 1e6
+    weights = place(np.ones(n), wide)
+    units = standardise(place(X), weights, centre=True, xp=backend.xp)
+    np.testing.assert_allclose(to_numpy(units.scale), X.std(axis=0), rtol=1e-4)
+
+
 @pytest.mark.parametrize("centre", [True, False])
 def test_columns_of_very_different_size(centre, standardised, dtype, wide):
     if dtype == "float32":
@@ -133,6 +144,7 @@ def test_columns_at_the_ends_of_the_range_stay_finite(size, standardised, dtype)
     _, scale, rows = standardised(X)
     assert np.isfinite(rows).all()
     assert (scale > 0).all()
+    assert (scale < 1).all() == (size == "least")
     assert np.abs(rows).max() < 5
     with np.errstate(over="ignore"):  # the penalty divides by squares of scales
         assert np.isfinite(1 / scale.astype(dtype) ** 2).all()
