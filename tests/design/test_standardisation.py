@@ -115,12 +115,12 @@ def test_first_row_many_deviations_away(outlier, weight, standardised, dtype, wi
 def test_one_row_far_away_among_many(backend, place, wide, dtype):
     if wide == "float64" or backend.name == "jax":
         pytest.skip("float64 would need 10^12 rows to lose as much")
-    n = 20_000  # the variance is an n-th of the mean square about that row
+    n = 30_000  # the variance is an n-th of the mean square about that row
     X = np.random.default_rng(1).normal(size=(n, 1))
     X[0] = 1e6
     weights = place(np.ones(n), wide)
     units = standardise(place(X), weights, centre=True, xp=backend.xp)
-    np.testing.assert_allclose(to_numpy(units.scale), X.std(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(to_numpy(units.scale), X.std(axis=0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("centre", [True, False])
@@ -138,7 +138,7 @@ def test_columns_of_very_different_size(centre, standardised, dtype, wide):
 @pytest.mark.parametrize("size", ["least", "greatest"])
 def test_columns_at_the_ends_of_the_range_stay_finite(size, standardised, dtype):
     info = np.finfo(dtype)
-    unit = info.tiny if size == "least" else info.max / 8
+    unit = 8 * info.tiny if size == "least" else info.max / 8  # JAX has nothing less
     X = np.clip(NORMAL, -2, 2) * float(unit)
     X[:, 1] *= 0.01 if size == "greatest" else 100
     _, scale, rows = standardised(X)
