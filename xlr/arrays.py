@@ -177,8 +177,9 @@ def solve_positive_definite(a: Array, b: Array, *, xp: Namespace) -> Array:
     Returns
     -------
     x : array of shape (n_models, n)
-        NaN for a matrix that is not positive definite; never raises and, on
-        torch, never waits for the device.
+        On NumPy and torch, NaN for a matrix that is not positive definite,
+        without raising and, on torch, without waiting for the device. Elsewhere
+        whatever the library's ``solve`` makes of it.
     """
     if array_api_compat.is_torch_namespace(xp):
         factor, failed = xp.linalg.cholesky_ex(a)
