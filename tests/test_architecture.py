@@ -16,6 +16,7 @@ import xlr
 PACKAGE = Path(xlr.__file__).parent
 FLOORS = {
     "arrays": 0,
+    "threads": 1,
     "functions": 1,
     "losses": 2,
     "penalties": 2,

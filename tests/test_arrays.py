@@ -162,7 +162,7 @@ def test_block_bytes_of_the_host(backend, place):
     assert arrays.block_bytes(place(FLAT)) == (2**27 if on_gpu else 2**21)
 
 
-# -- solve_positive_definite -------------------------------------------------------
+# -- positive_definite_solver ------------------------------------------------------
 
 
 def positive_definite_stack():
@@ -171,12 +171,12 @@ def positive_definite_stack():
     return root @ root.mT + 0.1 * np.eye(4), rng.normal(size=(3, 4))
 
 
-def test_solve_positive_definite(xp, place, dtype, assert_close):
+def test_positive_definite_solver(xp, place, dtype, assert_close):
     a, b = positive_definite_stack()
     expected = np.linalg.solve(a, b[..., None])[..., 0]
     condition = np.linalg.cond(a).max()
     tolerance = 4 * condition * np.finfo(dtype).eps * np.abs(expected).max()
-    actual = arrays.solve_positive_definite(place(a), place(b), xp=xp)
+    actual = arrays.positive_definite_solver(place(a), xp=xp)(place(b))
     assert_close(actual, expected, atol=float(tolerance))
 
 
@@ -185,9 +185,9 @@ def test_a_matrix_that_is_not_positive_definite_gives_nan(
     kind, backend, place, assert_close
 ):
     if backend.name not in ("numpy", "torch", "torch-cuda"):
-        pytest.skip("this library solves by LU, which finds no indefinite matrix")
+        pytest.skip("this library inverts by LU, which finds no indefinite matrix")
     a, b = positive_definite_stack()
-    good = arrays.solve_positive_definite(place(a), place(b), xp=backend.xp)
+    good = arrays.positive_definite_solver(place(a), xp=backend.xp)(place(b))
     a[1] = {
         "indefinite": np.diag([1.0, -1.0, 1.0, 1.0]),
         "singular": np.diag([1.0, 0.0, 1.0, 1.0]),
@@ -195,5 +195,5 @@ def test_a_matrix_that_is_not_positive_definite_gives_nan(
     }[kind]
     expected = to_numpy(good).copy()
     expected[1] = np.nan
-    actual = arrays.solve_positive_definite(place(a), place(b), xp=backend.xp)
+    actual = arrays.positive_definite_solver(place(a), xp=backend.xp)(place(b))
     assert_close(actual, expected, rtol=1e-6)

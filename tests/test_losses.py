@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+import array_api_compat.numpy
 import mpmath
 import numpy as np
 import pytest
@@ -203,8 +204,9 @@ def test_value_and_gradient(kind, xp, place, dtype, assert_close):
     z, y = place(logits), place(targets)
     # Relative, also where the probability rounds to 0 or 1.
     rtol = 8 * eps(dtype)
-    assert_close(loss.value(z, y, xp=xp), value, rtol=rtol)
-    assert_close(loss.gradient(z, y, xp=xp), gradient, rtol=rtol)
+    point = loss.at(z, y, xp=xp)
+    assert_close(point.value(), value, rtol=rtol)
+    assert_close(point.gradient(), gradient, rtol=rtol)
 
 
 @kinds
@@ -212,21 +214,28 @@ def test_curvature(kind, xp, place, dtype, assert_close):
     loss = LOSSES[kind]
     logits, targets, *_, curvature = derivatives(kind)
     z, y = place(logits), place(targets)
+    here = loss.at(z, y, xp=xp).curvature()
     close = {"rtol": 8 * eps(dtype), "atol": 2 * eps(dtype)}
-    assert_close(loss.curvature(z, y, xp=xp), curvature, **close)
     diagonal = np.diagonal(curvature, axis1=-2, axis2=-1)
-    assert_close(loss.curvature_diagonal(z, y, xp=xp), diagonal, **close)
+    assert_close(here.own(), diagonal, **close)
+    for k, e in enumerate(np.eye(loss.n_outputs)):  # column by column
+        column = here.product(place(np.broadcast_to(e, logits.shape)), xp=xp)
+        assert_close(column, curvature[..., k], **close)
     vector = np.random.default_rng(3).normal(size=logits.shape).astype(dtype)
     product = np.einsum("rmkl,rml->rmk", curvature, vector)
-    actual = loss.curvature_product(z, y, place(vector), xp=xp)
-    assert_close(actual, product, rtol=8 * eps(dtype), atol=8 * eps(dtype))
+    close = {"rtol": 8 * eps(dtype), "atol": 8 * eps(dtype)}
+    assert_close(here.product(place(vector), xp=xp), product, **close)
+    weights = np.arange(ROWS)[:, None] / 8
+    weighted = here.weighted(place(weights), xp=xp)
+    product = weights[..., None] * product
+    assert_close(weighted.product(place(vector), xp=xp), product, **close)
 
 
 def test_logistic_gradient_of_a_soft_target(xp, place, dtype, assert_close):
     z, y = Z["moderate"][:, :1], np.arange(N)[:, None] / 16
     expected = 1 / (1 + np.exp(-z)) - y
-    actual = LogisticLoss().gradient(place(z[..., None]), place(y), xp=xp)
-    assert_close(actual, expected[..., None], atol=2 * eps(dtype))
+    point = LogisticLoss().at(place(z[..., None]), place(y), xp=xp)
+    assert_close(point.gradient(), expected[..., None], atol=2 * eps(dtype))
 
 
 @kinds
@@ -235,8 +244,9 @@ def test_targets_can_be_shared_by_models(kind, xp, place, assert_close):
     logits, targets, *_ = derivatives(kind)
     z, shared = place(logits), place(targets[:, :1])
     own = place(np.repeat(targets[:, :1], MODELS, axis=1))
-    for method in (loss.value, loss.gradient):
-        assert_close(method(z, shared, xp=xp), to_numpy(method(z, own, xp=xp)))
+    here, there = loss.at(z, shared, xp=xp), loss.at(z, own, xp=xp)
+    assert_close(here.value(), to_numpy(there.value()))
+    assert_close(here.gradient(), to_numpy(there.gradient()))
 
 
 @kinds
@@ -246,8 +256,12 @@ def test_curvature_bound_is_the_least_upper_bound(kind):
     logits = spread * rng.normal(size=(500, 1, loss.n_outputs))
     logits[0] = 0
     logits[0, 0, 2:] = -50  # all the probability on two classes alike
-    curvature = loss.curvature(logits, np.zeros((500, 1)), xp=np)
-    largest = np.linalg.eigvalsh(curvature).max(axis=(1, 2))
+    here = loss.at(logits, np.zeros((500, 1)), xp=array_api_compat.numpy).curvature()
+    columns = [
+        here.product(np.broadcast_to(e, logits.shape), xp=np)[:, 0]
+        for e in np.eye(loss.n_outputs)
+    ]
+    largest = np.linalg.eigvalsh(np.stack(columns, axis=-1)).max(axis=1)
     assert (largest <= loss.curvature_bound() * (1 + 1e-14)).all()
     assert largest.max() == pytest.approx(loss.curvature_bound(), rel=1e-12)
     assert np.unique(largest.round(3)).size > 50  # they do vary
@@ -258,7 +272,8 @@ def test_equal_changes_of_all_logits_change_nothing(xp, place, assert_close):
     assert loss.shift_invariant
     logits, targets, *_ = derivatives("softmax")
     z, shifted, y = place(logits), place(logits + 64), place(targets)
-    methods = loss.value, loss.gradient, loss.curvature, loss.curvature_diagonal
-    for method in methods:
-        # Differences of multiples of 1/8 are exact, so all that follows is equal.
-        assert_close(method(shifted, y, xp=xp), to_numpy(method(z, y, xp=xp)))
+    here, there = loss.at(shifted, y, xp=xp), loss.at(z, y, xp=xp)
+    # Differences of multiples of 1/8 are exact, so all that follows is equal.
+    assert_close(here.value(), to_numpy(there.value()))
+    assert_close(here.gradient(), to_numpy(there.gradient()))
+    assert_close(here.curvature().own(), to_numpy(there.curvature().own()))

@@ -151,7 +151,13 @@ def test_value_and_gradient(kind, fit_intercept, make, at, close):
     value, gradient, _ = expected(kind, fit_intercept)
     close(evaluation.value, value)
     close(evaluation.gradient, gradient)
-    assert evaluation.hessian is None
+
+
+def whole_hessian(objective, parameters, **options):
+    """The one block of the Hessian of each model."""
+    blocks = objective.hessian(parameters, **options).blocks
+    assert blocks.shape[1] == 1
+    return blocks[:, 0, :, :]
 
 
 def along_equal_changes(kind, fit_intercept):
@@ -162,26 +168,24 @@ def along_equal_changes(kind, fit_intercept):
 
 @intercepts
 @kinds
-def test_value_gradient_hessian(kind, fit_intercept, make, at, close):
+def test_hessian(kind, fit_intercept, make, at, close):
     objective = make(kind, fit_intercept)
     parameters = at(PARAMETERS, kind, fit_intercept)
-    evaluation = objective.value_gradient_hessian(parameters)
-    value, gradient, hessian = expected(kind, fit_intercept)
-    close(evaluation.value, value)
-    close(evaluation.gradient, gradient)
+    actual = whole_hessian(objective, parameters)
+    *_, hessian = expected(kind, fit_intercept)
     if kind == "softmax":  # curvature is added along equal changes, and only there
         along = along_equal_changes(kind, fit_intercept)
-        added = to_numpy(evaluation.hessian) - hessian
+        added = to_numpy(actual) - hessian
         size = np.trace(added, axis1=1, axis2=2) / np.trace(along)
         assert (size > 0.01).all()
         hessian = hessian + size[:, None, None] * along
-    close(evaluation.hessian, hessian)
+    close(actual, hessian)
 
 
 def test_hessian_of_softmax_is_positive_definite_without_penalty(make, at):
     objective = make("softmax", True, strength=0 * STRENGTH)
     parameters = at(PARAMETERS, "softmax", True)
-    hessian = to_numpy(objective.value_gradient_hessian(parameters).hessian)
+    hessian = to_numpy(whole_hessian(objective, parameters))
     eigenvalues = np.linalg.eigvalsh(hessian)
     assert (eigenvalues.min(axis=1) > 1e-3 * eigenvalues.max(axis=1)).all()
 
@@ -194,7 +198,8 @@ def test_hessian_product_and_diagonal(kind, fit_intercept, make, at, close):
     vector = at(VECTOR, kind, fit_intercept)
     *_, hessian = expected(kind, fit_intercept)
     product = np.einsum("mij,mj->mi", hessian, to_numpy(vector))
-    close(objective.hessian_product(parameters, vector), product)
+    curvature = objective.curvature(parameters)
+    close(objective.hessian_product(curvature, parameters, vector), product)
     diagonal = np.diagonal(hessian, axis1=1, axis2=2)
     close(objective.hessian_diagonal(parameters), diagonal)
 
@@ -205,17 +210,24 @@ def test_several_models_equal_single_ones(kind, backend, make, at, close):
         pytest.skip("JAX compiles for each number of models")
     parameters, vector = at(PARAMETERS, kind, True), at(VECTOR, kind, True)
     together = make(kind, True)
-    evaluation = together.value_gradient_hessian(parameters)
-    product = together.hessian_product(parameters, vector)
-    bound = together.curvature_bound()
+    everything = results(together, parameters, vector)
     for model in range(MODELS):
         one = slice(model, model + 1)
         alone = make(kind, True, one)
         parameters, vector = (at(x, kind, True, one) for x in (PARAMETERS, VECTOR))
-        for here, there in zip(alone.value_gradient_hessian(parameters), evaluation):
+        for here, there in zip(results(alone, parameters, vector), everything):
             close(here, to_numpy(there)[one])
-        close(alone.hessian_product(parameters, vector), to_numpy(product)[one])
-        close(alone.curvature_bound(), to_numpy(bound)[one])
+
+
+def results(objective, parameters, vector):
+    """All that an objective says about some parameters."""
+    return (
+        *objective.value_and_gradient(parameters),
+        whole_hessian(objective, parameters),
+        objective.hessian_product(objective.curvature(parameters), parameters, vector),
+        objective.hessian_diagonal(parameters),
+        objective.curvature_bound(),
+    )
 
 
 def test_targets_and_strengths_shared_by_models(make, at, close):
@@ -228,8 +240,10 @@ def test_targets_and_strengths_shared_by_models(make, at, close):
         strength=np.repeat(strength, MODELS, axis=0),
     )
     one_for_all = make("binary", True, targets=shared, strength=strength)
-    own = own.value_gradient_hessian(parameters)
-    for a, b in zip(one_for_all.value_gradient_hessian(parameters), own):
+    for a, b in zip(
+        results(one_for_all, parameters, parameters),
+        results(own, parameters, parameters),
+    ):
         close(a, to_numpy(b))
 
 
@@ -243,17 +257,9 @@ def test_blocks_of_any_size_give_the_same(
     parameters, vector = at(PARAMETERS, kind, True), at(VECTOR, kind, True)
     objective = make(kind, True)
 
-    def results():
-        return (
-            *objective.value_and_gradient(parameters)[:2],
-            objective.value_gradient_hessian(parameters).hessian,
-            objective.hessian_product(parameters, vector),
-            objective.hessian_diagonal(parameters),
-        )
-
-    whole = results()
+    whole = results(objective, parameters, vector)
     monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: size)
-    for here, there in zip(results(), whole):
+    for here, there in zip(results(objective, parameters, vector), whole):
         rtol = 1e-12 if dtype == "float64" else 2e-6
         close(here, to_numpy(there), rtol=rtol)
 
@@ -312,8 +318,7 @@ def test_standardised_design_is_a_change_of_variables(
     gradient = raw.join(*units.gradient(*raw.split(here.gradient)))
     close(there.gradient, to_numpy(gradient))
     for a, b in zip(
-        standardised.value_gradient_hessian(changed),
-        same.value_gradient_hessian(changed),
+        results(standardised, changed, changed), results(same, changed, changed)
     ):
         close(a, to_numpy(b))
     optimality = np.abs(to_numpy(there.gradient)).max(axis=1)
@@ -336,7 +341,7 @@ def test_curvature_bound_is_no_less_than_any_eigenvalue(
     largest = []
     for factor in (0, 1 / 8, 1):  # curvature is largest near zero logits
         parameters = at(factor * PARAMETERS, kind, fit_intercept)
-        hessian = to_numpy(objective.value_gradient_hessian(parameters).hessian)
+        hessian = to_numpy(whole_hessian(objective, parameters))
         if kind == "softmax":
             away = np.eye(hessian.shape[-1]) - along_equal_changes(kind, fit_intercept)
             hessian = away @ hessian @ away

@@ -7,7 +7,7 @@ written against the ``xp`` that this one hands out.
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat
@@ -32,8 +32,8 @@ __all__ = [
     "is_floating",
     "move",
     "namespace",
+    "positive_definite_solver",
     "quiet",
-    "solve_positive_definite",
     "to_host",
     "widest_float",
     "without_gradient",
@@ -161,37 +161,52 @@ def block_bytes(x: Array) -> int:
     return 2**21 if _in_host_memory(x) else 2**27
 
 
-def solve_positive_definite(a: Array, b: Array, *, xp: Namespace) -> Array:
-    """Solve ``a x = b`` for stacks of symmetric positive-definite matrices.
+def positive_definite_solver(a: Array, *, xp: Namespace) -> Callable[[Array], Array]:
+    """Factorise stacks of symmetric positive-definite matrices, to solve with them.
 
     Uses a Cholesky factorisation where the library has the triangular solves
-    for it (NumPy through SciPy, torch), and the standard's LU ``solve``
-    elsewhere: the standard itself has no triangular solve.
+    for it (NumPy through SciPy, torch), and the inverse elsewhere: the standard
+    itself has no triangular solve.
 
     Parameters
     ----------
-    a : array of shape (n_models, n, n)
-    b : array of shape (n_models, n)
+    a : array of shape (m, n, n)
     xp : namespace
 
     Returns
     -------
-    x : array of shape (n_models, n)
-        On NumPy and torch, NaN for a matrix that is not positive definite,
-        without raising and, on torch, without waiting for the device. Elsewhere
-        whatever the library's ``solve`` makes of it.
+    solve : callable
+        Takes b of shape (m, n) to x with ``a x = b``. On NumPy and torch, x is NaN
+        for a matrix that is not positive definite, without raising and, on torch,
+        without waiting for the device; elsewhere it is whatever the library's ``inv``
+        makes of it.
     """
     if array_api_compat.is_torch_namespace(xp):
         factor, failed = xp.linalg.cholesky_ex(a)
-        x = xp.cholesky_solve(b[..., None], factor)[..., 0]
-        return xp.where(failed[..., None] == 0, x, float("nan"))
-    if array_api_compat.is_numpy_namespace(xp):
-        from scipy.linalg import cho_factor, cho_solve
 
+        def solve_torch(b: Array) -> Array:
+            x = xp.cholesky_solve(b[..., None], factor)[..., 0]
+            return xp.where(failed[..., None] == 0, x, float("nan"))
+
+        return solve_torch
+    if array_api_compat.is_numpy_namespace(xp):
+        return _numpy_solver(a)
+    inverse = xp.linalg.inv(a)
+    return lambda b: xp.matmul(inverse, b[..., None])[..., 0]
+
+
+def _numpy_solver(a: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    from scipy.linalg import lapack
+
+    potrf, potrs = lapack.get_lapack_funcs(("potrf", "potrs"), (a,))
+    # a is symmetric: its transpose, which is in Fortran's order, needs no copy.
+    factors = [potrf(matrix.T, lower=True, clean=False) for matrix in a]
+
+    def solve(b: np.ndarray) -> np.ndarray:
         x = np.full_like(b, np.nan)
-        for i in range(a.shape[0]):
-            with contextlib.suppress(np.linalg.LinAlgError):
-                factor = cho_factor(a[i], lower=True, check_finite=False)
-                x[i] = cho_solve(factor, b[i], check_finite=False)
+        for i, (factor, failed) in enumerate(factors):
+            if not failed:
+                x[i], _ = potrs(factor, b[i], lower=True)
         return x
-    return xp.linalg.solve(a, b[..., None])[..., 0]
+
+    return solve

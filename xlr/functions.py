@@ -6,10 +6,21 @@ finite input: nothing overflows, nothing cancels, no warning is raised.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 
-__all__ = ["log_sigmoid", "log_softmax", "sigmoid", "softmax"]
+__all__ = [
+    "SigmoidTerms",
+    "SoftmaxTerms",
+    "log_sigmoid",
+    "log_softmax",
+    "sigmoid",
+    "sigmoid_terms",
+    "softmax",
+    "softmax_terms",
+]
 
 
 def _checked(z: Array) -> tuple[Array, Namespace]:
@@ -26,8 +37,8 @@ def sigmoid(z: Array) -> Array:
 
     .. math:: \sigma(z) = \frac{1}{1 + e^{-z}} = \frac{e^z}{1 + e^z}
 
-    Computed from :math:`e^{-|z|}`, which cannot overflow: the first form for
-    :math:`z \ge 0`, the second for :math:`z < 0`.
+    Computed as :math:`e^{\min(z, 0)} / (1 + e^{-|z|})`, which is the first form for
+    :math:`z \ge 0` and the second for :math:`z < 0`: nothing overflows.
 
     Parameters
     ----------
@@ -57,8 +68,41 @@ def sigmoid(z: Array) -> Array:
     """
     z, xp = _checked(z)
     with arrays.quiet():
-        e = xp.exp(-xp.abs(z))
-        return xp.where(z >= 0, xp.ones_like(e), e) / (1 + e)
+        return sigmoid_terms(z, xp=xp).probability
+
+
+class SigmoidTerms(NamedTuple):
+    """What the sigmoid, its complement and their logarithms share.
+
+    Attributes
+    ----------
+    low, high : arrays of the shape of z
+        min(z, 0) and min(-z, 0).
+    decay : array of the shape of z
+        exp(-abs(z)).
+    probability, complement : arrays of the shape of z
+        sigmoid(z) and sigmoid(-z), both to a few ulp.
+    """
+
+    low: Array
+    high: Array
+    decay: Array
+    probability: Array
+    complement: Array
+
+
+def sigmoid_terms(z: Array, *, xp: Namespace) -> SigmoidTerms:
+    """The terms of :class:`SigmoidTerms`.
+
+    Without ``where``: choosing between two numbers by a sign that looks random costs a
+    CPU more than a second exponential.
+    """
+    zero = xp.zeros((), dtype=z.dtype, device=arrays.device_of(z))
+    low, high = xp.minimum(z, zero), xp.minimum(-z, zero)
+    rise, fall = xp.exp(low), xp.exp(high)
+    decay = rise * fall  # one of them is 1
+    share = 1 / (1 + decay)
+    return SigmoidTerms(low, high, decay, rise * share, fall * share)
 
 
 def log_sigmoid(z: Array) -> Array:
@@ -99,7 +143,25 @@ def log_sigmoid(z: Array) -> Array:
         return xp.minimum(z, xp.zeros_like(z)) - xp.log1p(xp.exp(-xp.abs(z)))
 
 
-def _shifted_exp(z: Array, axis: int, xp: Namespace) -> tuple[Array, Array]:
+class SoftmaxTerms(NamedTuple):
+    """What the softmax and its logarithm share, for m the maximum of z.
+
+    Attributes
+    ----------
+    difference : array of the shape of z
+        z - m.
+    exponential : array of the shape of z
+        exp(z - m); exactly 1 at the maximum.
+    others : array with one entry along the axis
+        Sum of ``exponential`` over all classes but one of the largest.
+    """
+
+    difference: Array
+    exponential: Array
+    others: Array
+
+
+def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> SoftmaxTerms:
     """``z - max(z)`` along ``axis`` and its exponential, to a few ulp.
 
     The rounding error of a difference d of size 700 is 700 eps, and exp turns an
@@ -113,7 +175,18 @@ def _shifted_exp(z: Array, axis: int, xp: Namespace) -> tuple[Array, Array]:
     error = (z - (difference - recovered)) - (largest + recovered)
     # exp is 0 below this in every dtype, and there the error may be inf - inf.
     correction = xp.where(difference > -800, error, xp.zeros_like(error))
-    return difference, xp.exp(difference) * (1 + correction)
+    exponential = xp.exp(difference) * (1 + correction)
+    # Leave out one maximal term, not every tie of it.
+    shape = [1] * z.ndim
+    shape[axis] = z.shape[axis]
+    winner = xp.argmax(z, axis=axis, keepdims=True)
+    index = xp.reshape(
+        xp.arange(z.shape[axis], dtype=winner.dtype, device=arrays.device_of(z)),
+        tuple(shape),
+    )
+    rest = xp.where(index == winner, xp.zeros_like(exponential), exponential)
+    others = xp.sum(rest, axis=axis, keepdims=True)
+    return SoftmaxTerms(difference, exponential, others)
 
 
 def softmax(z: Array, axis: int = -1) -> Array:
@@ -153,8 +226,8 @@ def softmax(z: Array, axis: int = -1) -> Array:
     """
     z, xp = _checked(z)
     with arrays.quiet():
-        _, e = _shifted_exp(z, axis, xp)
-        return e / xp.sum(e, axis=axis, keepdims=True)
+        terms = softmax_terms(z, axis, xp=xp)
+        return terms.exponential / (1 + terms.others)
 
 
 def log_softmax(z: Array, axis: int = -1) -> Array:
@@ -190,14 +263,5 @@ def log_softmax(z: Array, axis: int = -1) -> Array:
     """
     z, xp = _checked(z)
     with arrays.quiet():
-        difference, e = _shifted_exp(z, axis, xp)
-        # Leave out one maximal term, not every tie of it.
-        shape = [1] * z.ndim
-        shape[axis] = z.shape[axis]
-        winner = xp.argmax(z, axis=axis, keepdims=True)
-        index = xp.reshape(
-            xp.arange(z.shape[axis], dtype=winner.dtype, device=arrays.device_of(z)),
-            tuple(shape),
-        )
-        others = xp.where(index == winner, xp.zeros_like(e), e)
-        return difference - xp.log1p(xp.sum(others, axis=axis, keepdims=True))
+        terms = softmax_terms(z, axis, xp=xp)
+        return terms.difference - xp.log1p(terms.others)

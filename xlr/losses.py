@@ -1,34 +1,90 @@
 """Floor 2: losses as functions of the linear predictor.
 
-A loss is a small class with a value, a gradient and a curvature, each pointwise
-in the rows.  Shapes, for a batch of rows, models and outputs (classes):
+A loss is a small class.  ``loss.at(logits, targets)`` is the loss at some logits,
+and knows its value, gradient and curvature there, each pointwise in the rows; what
+they have in common (an exponential, mostly) is computed once.  Shapes, for a batch
+of rows, models and outputs (classes):
 
 - ``logits``: (n_rows, n_models, n_outputs)
 - ``targets``: (n_rows, n_models), or (n_rows, 1) shared by all models; class
   codes 0, 1, ... in the dtype of the logits
-- ``value``: (n_rows, n_models)
-- ``gradient``: the shape of ``logits``
-- ``curvature``: (n_rows, n_models, n_outputs, n_outputs); its diagonal and its
-  product with a vector have the shape of ``logits``
+- ``value()``: (n_rows, n_models)
+- ``gradient()``: the shape of ``logits``
+- ``curvature()``: a :class:`Curvature`, whose arrays have the shape of ``logits``
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.functions import log_softmax, sigmoid, softmax
+from xlr.functions import sigmoid_terms, softmax_terms
 
 __all__ = [
+    "Curvature",
     "LogisticLoss",
     "Loss",
+    "LossPoint",
     "SoftmaxLoss",
     "binary_cross_entropy",
     "cross_entropy",
 ]
+
+
+class Curvature(NamedTuple):
+    """The second derivatives of a loss in its logits: diag(d) - u u' for each row.
+
+    Attributes
+    ----------
+    diagonal : array of shape (n_rows, n_models, n_outputs)
+        d, not negative.
+    outer : array of shape (n_rows, n_models, n_outputs) or None
+        u; None for zero.
+    """
+
+    diagonal: Array
+    outer: Array | None
+
+    def weighted(self, sample_weight: Array, *, xp: Namespace) -> Curvature:
+        """Times the weights of the rows, of shape (n_rows, n_models or 1)."""
+        weights = sample_weight[..., None]
+        outer = None if self.outer is None else self.outer * xp.sqrt(weights)
+        return Curvature(self.diagonal * weights, outer)
+
+    def astype(self, dtype: Any, *, xp: Namespace) -> Curvature:
+        """In another dtype."""
+        outer = self.outer
+        if outer is not None:
+            outer = xp.astype(outer, dtype, copy=False)
+        return Curvature(xp.astype(self.diagonal, dtype, copy=False), outer)
+
+    def own(self) -> Array:
+        """The entries on the diagonal, d - u^2."""
+        if self.outer is None:
+            return self.diagonal
+        return self.diagonal - self.outer * self.outer
+
+    def product(self, vector: Array, *, xp: Namespace) -> Array:
+        """(diag(d) - u u') v, without forming the matrix."""
+        product = self.diagonal * vector
+        if self.outer is None:
+            return product
+        along = xp.sum(self.outer * vector, axis=-1, keepdims=True)
+        return product - self.outer * along
+
+
+class LossPoint(Protocol):
+    """A loss at some logits."""
+
+    def value(self) -> Array: ...
+
+    def gradient(self) -> Array: ...
+
+    def curvature(self) -> Curvature: ...
 
 
 class Loss(Protocol):
@@ -46,19 +102,7 @@ class Loss(Protocol):
     n_outputs: int
     shift_invariant: bool
 
-    def value(self, logits: Array, targets: Array, *, xp: Namespace) -> Array: ...
-
-    def gradient(self, logits: Array, targets: Array, *, xp: Namespace) -> Array: ...
-
-    def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Array: ...
-
-    def curvature_diagonal(
-        self, logits: Array, targets: Array, *, xp: Namespace
-    ) -> Array: ...
-
-    def curvature_product(
-        self, logits: Array, targets: Array, vector: Array, *, xp: Namespace
-    ) -> Array: ...
+    def at(self, logits: Array, targets: Array, *, xp: Namespace) -> LossPoint: ...
 
     def curvature_bound(self) -> float: ...
 
@@ -79,36 +123,36 @@ class LogisticLoss:
     n_outputs = 1
     shift_invariant = False
 
-    def value(self, logits: Array, targets: Array, *, xp: Namespace) -> Array:
-        """log(1 + e^z) - y z, as two non-negative terms so that nothing cancels."""
-        z = logits[..., 0]
-        size = xp.abs(z)
-        return size * xp.where(z > 0, 1 - targets, targets) + xp.log1p(xp.exp(-size))
-
-    def gradient(self, logits: Array, targets: Array, *, xp: Namespace) -> Array:
-        """sigmoid(z) - y, as (1 - y) sigmoid(z) - y sigmoid(-z), accurate at y = 1."""
-        y = targets[..., None]
-        return (1 - y) * sigmoid(logits) - y * sigmoid(-logits)
-
-    def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Array:
-        """sigmoid(z) sigmoid(-z), as a matrix of one entry."""
-        return self.curvature_diagonal(logits, targets, xp=xp)[..., None]
-
-    def curvature_diagonal(
-        self, logits: Array, targets: Array, *, xp: Namespace
-    ) -> Array:
-        """sigmoid(z) sigmoid(-z), of the shape of ``logits``."""
-        return sigmoid(logits) * sigmoid(-logits)
-
-    def curvature_product(
-        self, logits: Array, targets: Array, vector: Array, *, xp: Namespace
-    ) -> Array:
-        """The curvature times ``vector``, of the shape of ``logits``."""
-        return self.curvature_diagonal(logits, targets, xp=xp) * vector
+    def at(self, logits: Array, targets: Array, *, xp: Namespace) -> LogisticPoint:
+        return LogisticPoint(logits, targets, xp=xp)
 
     def curvature_bound(self) -> float:
         """Largest curvature over all logits: 1/4, at z = 0."""
         return 0.25
+
+
+class LogisticPoint:
+    """The logistic loss at some logits z."""
+
+    def __init__(self, logits: Array, targets: Array, *, xp: Namespace) -> None:
+        self._xp = xp
+        self._y = targets
+        self._terms = sigmoid_terms(logits, xp=xp)
+
+    def value(self) -> Array:
+        """log(1 + e^z) - y z, as three non-negative terms so that nothing cancels."""
+        y, terms = self._y, self._terms
+        wrong = (1 - y) * terms.high[..., 0] + y * terms.low[..., 0]
+        return self._xp.log1p(terms.decay[..., 0]) - wrong
+
+    def gradient(self) -> Array:
+        """sigmoid(z) - y, as (1 - y) sigmoid(z) - y sigmoid(-z), accurate at y = 1."""
+        y = self._y[..., None]
+        return (1 - y) * self._terms.probability - y * self._terms.complement
+
+    def curvature(self) -> Curvature:
+        """sigmoid(z) sigmoid(-z)."""
+        return Curvature(self._terms.probability * self._terms.complement, None)
 
 
 class SoftmaxLoss:
@@ -134,50 +178,48 @@ class SoftmaxLoss:
     def __init__(self, n_outputs: int) -> None:
         self.n_outputs = n_outputs
 
-    def _is_target(self, logits: Array, targets: Array, xp: Namespace) -> Array:
-        classes = xp.arange(
-            self.n_outputs, dtype=targets.dtype, device=arrays.device_of(logits)
-        )
-        return targets[..., None] == classes
-
-    def value(self, logits: Array, targets: Array, *, xp: Namespace) -> Array:
-        """-log p_y, picked by a mask: Dask has no take_along_axis."""
-        log_p = log_softmax(logits)
-        is_target = self._is_target(logits, targets, xp)
-        return -xp.sum(xp.where(is_target, log_p, xp.zeros_like(log_p)), axis=-1)
-
-    def gradient(self, logits: Array, targets: Array, *, xp: Namespace) -> Array:
-        """p - onehot(y), with 1 - p_y summed from the other classes."""
-        p = softmax(logits)
-        is_target = self._is_target(logits, targets, xp)
-        others = xp.where(is_target, xp.zeros_like(p), p)
-        return xp.where(is_target, -xp.sum(others, axis=-1, keepdims=True), p)
-
-    def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Array:
-        """diag(p) - p p'."""
-        p = softmax(logits)
-        identity = xp.eye(
-            self.n_outputs, dtype=p.dtype, device=arrays.device_of(logits)
-        )
-        return p[..., None] * (identity - p[..., None, :])
-
-    def curvature_diagonal(
-        self, logits: Array, targets: Array, *, xp: Namespace
-    ) -> Array:
-        """p (1 - p), of the shape of ``logits``."""
-        p = softmax(logits)
-        return p * (1 - p)
-
-    def curvature_product(
-        self, logits: Array, targets: Array, vector: Array, *, xp: Namespace
-    ) -> Array:
-        """(diag(p) - p p') v, without forming the matrix."""
-        p = softmax(logits)
-        return p * (vector - xp.sum(p * vector, axis=-1, keepdims=True))
+    def at(self, logits: Array, targets: Array, *, xp: Namespace) -> SoftmaxPoint:
+        return SoftmaxPoint(logits, targets, xp=xp)
 
     def curvature_bound(self) -> float:
         """Bound on the largest eigenvalue over all logits (Böhning 1992): 1/2."""
         return 0.5
+
+
+class SoftmaxPoint:
+    """The softmax loss at some logits z."""
+
+    def __init__(self, logits: Array, targets: Array, *, xp: Namespace) -> None:
+        self._xp = xp
+        self._terms = softmax_terms(logits, -1, xp=xp)
+        classes = xp.arange(
+            logits.shape[-1], dtype=targets.dtype, device=arrays.device_of(logits)
+        )
+        # A mask, because Dask has no take_along_axis.
+        self._is_target = targets[..., None] == classes
+
+    @cached_property
+    def _probabilities(self) -> Array:
+        return self._terms.exponential / (1 + self._terms.others)
+
+    def value(self) -> Array:
+        """-log p_y = log(sum of e^(z - max)) - (z_y - max)."""
+        xp, (difference, _, others) = self._xp, self._terms
+        zeros = xp.zeros_like(difference)
+        chosen = xp.sum(xp.where(self._is_target, difference, zeros), axis=-1)
+        return xp.log1p(others[..., 0]) - chosen
+
+    def gradient(self) -> Array:
+        """p - onehot(y), with 1 - p_y summed from the other classes."""
+        xp, p = self._xp, self._probabilities
+        others = xp.where(self._is_target, xp.zeros_like(p), p)
+        return others - xp.where(
+            self._is_target, xp.sum(others, axis=-1, keepdims=True), xp.zeros_like(p)
+        )
+
+    def curvature(self) -> Curvature:
+        """diag(p) - p p'."""
+        return Curvature(self._probabilities, self._probabilities)
 
 
 def _mean_loss(
@@ -188,7 +230,7 @@ def _mean_loss(
     place = {"xp": xp, "device": arrays.device_of(logits), "dtype": logits.dtype}
     with arrays.quiet():
         targets = arrays.move(y, **place)[:, None]
-        value = loss.value(logits[:, None, :], targets, xp=xp)[:, 0]
+        value = loss.at(logits[:, None, :], targets, xp=xp).value()[:, 0]
         if sample_weight is None:
             return xp.mean(value)
         weights = arrays.move(sample_weight, **place)

@@ -14,7 +14,7 @@ COEF = RNG.integers(-4, 5, size=(2, 3)).astype(float)
 
 @pytest.fixture
 def block(xp, place):
-    return DenseBlock(place(Z), xp=xp)
+    return DenseBlock(place(Z), None, xp=xp)
 
 
 def test_matvec(block, place, assert_close):
@@ -23,11 +23,6 @@ def test_matvec(block, place, assert_close):
 
 def test_rmatvec(block, place, assert_close):
     assert_close(block.rmatvec(place(COLUMNS)), np.einsum("ik,ij->kj", COLUMNS, Z))
-
-
-def test_gram(block, place, assert_close):
-    h = COLUMNS[:, 0]
-    assert_close(block.gram(place(h)), np.einsum("i,ij,ik->jk", h, Z, Z))
 
 
 def test_gram_diagonal(block, place, assert_close):
@@ -46,5 +41,50 @@ def test_block_is_centred_and_scaled(backend, place, assert_close):
     xp, wide = backend.xp, "float64" if backend.supports("float64") else "float32"
     mean, scale = np.asarray([1.0, -2.0, 0.0]), np.asarray([2.0, 0.25, 8.0])
     units = Standardisation(place(mean, wide), place(scale, wide))
+    expected = ((Z - mean) / scale)[3:]
     design = DenseDesign(place(Z), units, xp=xp)
-    assert_close(design.block(slice(3, 7)).rows, ((Z - mean) / scale)[3:])
+    assert_close(design.block(slice(3, 7)).standardised(), expected)
+    # Means that are large against the deviations are not folded into products.
+    far = Standardisation(place(mean + 2.0**6, wide), place(scale, wide))
+    design = DenseDesign(place(Z + 2.0**6), far, xp=xp)
+    assert design.folded == (design.dtype == xp.float64)
+    block = design.block(slice(3, 7))
+    assert_close(block.standardised(), expected)
+    if not design.folded:
+        assert_close(block.rows, expected)
+
+
+def test_folded_products_are_those_of_standardised_rows(
+    backend, place, dtype, assert_close
+):
+    xp, wide = backend.xp, "float64" if backend.supports("float64") else "float32"
+    mean, scale = np.asarray([1.0, -0.5, 0.0]), np.asarray([2.0, 0.25, 8.0])
+    units = Standardisation(place(mean, wide), place(scale, wide))
+    design = DenseDesign(place(Z), units, xp=xp)
+    assert design.folded
+    block, standardised = design.block(slice(0, 7)), (Z - mean) / scale
+    coef, intercept = design.fold(place(COEF, wide), place(np.zeros(2), wide))
+    logits = block.matvec(xp.astype(coef, getattr(xp, dtype)))
+    logits = logits + xp.astype(intercept, getattr(xp, dtype))
+    assert_close(logits, standardised.dot(COEF.T))
+    product = xp.astype(block.rmatvec(place(COLUMNS)), getattr(xp, wide))
+    total = place(COLUMNS.sum(axis=0), wide)
+    expected = COLUMNS.T.dot(standardised)
+    assert_close(design.unfold(product, total), expected, as_dtype=wide)
+
+
+def test_sample_is_standardised_in_float32(backend, place, assert_close):
+    xp, wide = backend.xp, "float64" if backend.supports("float64") else "float32"
+    mean, scale = np.asarray([1.0, -2.0, 0.0]), np.asarray([2.0, 0.25, 8.0])
+    units = Standardisation(place(mean, wide), place(scale, wide))
+    rows = np.asarray([5, 0, 0, 3])
+    sample = DenseDesign(place(Z), units, xp=xp).sample(place(rows))
+    expected = ((Z - mean) / scale)[rows]
+    assert_close(sample.block(slice(0, 4)).rows, expected, as_dtype="float32")
+
+
+def test_kernel(xp, place, assert_close):
+    strength = np.asarray([4.0, 0.25, 1.0])
+    design = DenseDesign(place(Z), None, xp=xp)
+    expected = np.einsum("ij,kj,j->ik", Z, Z, 1 / strength)
+    assert_close(design.kernel(place(strength), design.dtype), expected)

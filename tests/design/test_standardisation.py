@@ -28,7 +28,7 @@ def standardised(xp, place, wide):
         weights = place(np.ones(N) if weights is None else weights, wide)
         units = standardise(X, weights, centre=centre, xp=xp)
         assert units.mean.dtype == units.scale.dtype == getattr(xp, wide)
-        rows = DenseDesign(X, units, xp=xp).block(slice(0, N)).rows
+        rows = DenseDesign(X, units, xp=xp).block(slice(0, N)).standardised()
         return to_numpy(units.mean), to_numpy(units.scale), to_numpy(rows)
 
     return standardised
@@ -47,10 +47,18 @@ def reference(X, dtype, weights=None, *, centre=True):
 
 
 def assert_units(mean, scale, expected, dtype, wide):
-    """Scales to the precision of wide; means rounded once more, to the dtype of X."""
+    """Means and scales to the precision of wide; means rounded to the dtype of X too.
+
+    One pass loses the digits of a variance that the square of the mean takes, where
+    those are few: less than five, or three without float64.
+    """
     expected_mean, expected_scale = expected
     tolerance = 100 * np.finfo(wide).eps
-    np.testing.assert_allclose(scale, expected_scale.astype(float), rtol=tolerance)
+    offset = np.abs(expected_mean / np.where(expected_scale > 0, expected_scale, 1))
+    one_pass = offset**2 < (1e5 if wide == "float64" else 8e3)
+    lost = tolerance * (1 + np.where(one_pass, offset, 0) ** 2)
+    error = np.abs(scale - expected_scale)
+    assert (error <= lost * expected_scale).all()
     rounding = 0.51 * np.finfo(dtype).eps * np.abs(expected_mean)
     error = np.abs(mean - expected_mean)
     assert (error <= rounding + tolerance * expected_scale).all()

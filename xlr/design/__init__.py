@@ -1,6 +1,11 @@
 """Floor 2: what X can be, and how its rows are cut and run."""
 
-from xlr.design.blocks import row_blocks, sum_over_blocks
+from xlr.design.blocks import (
+    add,
+    reduce_over_blocks,
+    row_blocks,
+    sum_over_blocks,
+)
 from xlr.design.dense import DenseBlock, DenseDesign
 from xlr.design.standardisation import (
     Standardisation,
@@ -12,6 +17,8 @@ __all__ = [
     "DenseBlock",
     "DenseDesign",
     "Standardisation",
+    "add",
+    "reduce_over_blocks",
     "refuse_non_finite",
     "row_blocks",
     "standardise",

@@ -5,22 +5,32 @@ This is the one place that decides how the rows are cut and what runs the map.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
+from xlr.threads import ALONE, Workers
 
-__all__ = ["Sliceable", "row_blocks", "sum_over_blocks"]
+__all__ = ["Sliceable", "add", "reduce_over_blocks", "row_blocks", "sum_over_blocks"]
+
+Parts = tuple[Array, ...]
 
 
 class Sliceable(Protocol):
     """A design that gives out blocks of its rows."""
 
+    workers: Workers
+
     def block(self, rows: slice) -> object: ...
 
 
-def row_blocks(X: Array, width: int = 1, *, xp: Namespace) -> Iterator[slice]:
+def row_blocks(
+    X: Array, width: int = 1, *, n_threads: int = 1, xp: Namespace
+) -> list[slice]:
     """Cut the rows of ``X`` into slices that suit the cache of its device.
 
     Parameters
@@ -29,26 +39,63 @@ def row_blocks(X: Array, width: int = 1, *, xp: Namespace) -> Iterator[slice]:
     width : int, default=1
         Numbers per row of the widest temporary that a block will need, where
         that is more than the features.
+    n_threads : int, default=1
+        Where there is more than one block, a multiple of this many are cut.
     xp : namespace
 
-    Yields
-    ------
-    slice
-        Consecutive, non-empty slices that cover all rows.
+    Returns
+    -------
+    list of slices
+        Consecutive and non-empty; they cover all rows.
     """
     n_samples, n_features = X.shape
     row_bytes = xp.finfo(X.dtype).bits // 8 * max(n_features, width)
-    rows = max(1, arrays.block_bytes(X) // row_bytes)
-    for start in range(0, n_samples, rows):
-        yield slice(start, min(start + rows, n_samples))
+    n_blocks = math.ceil(n_samples / max(1, arrays.block_bytes(X) // row_bytes))
+    if n_blocks > 1:
+        n_blocks = min(n_samples, n_threads * math.ceil(n_blocks / n_threads))
+    edges = [n_samples * i // n_blocks for i in range(n_blocks)] + [n_samples]
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+
+
+def reduce_over_blocks(
+    kernel: Callable[[slice], Parts],
+    combine: Callable[[Parts, Parts], Parts],
+    slices: Sequence[slice],
+    workers: Workers = ALONE,
+) -> Parts:
+    """Combine what ``kernel(rows)`` returns for each slice, in the order of the rows.
+
+    Each thread has consecutive slices: for a given number of threads, the same
+    numbers are combined in the same order every time.
+
+    Raises
+    ------
+    ValueError
+        If there are no slices.
+    """
+    if not slices:
+        raise ValueError("There are no rows to sum over.")
+    shares = min(workers.n, len(slices))
+    edges = [len(slices) * i // shares for i in range(shares + 1)]
+
+    def share(start: int, stop: int) -> Parts:
+        return functools.reduce(combine, map(kernel, slices[start:stop]))
+
+    tasks = [functools.partial(share, *ends) for ends in itertools.pairwise(edges)]
+    return functools.reduce(combine, workers.run(tasks))
+
+
+def add(total: Parts, part: Parts) -> Parts:
+    """Sums of two tuples of arrays, entry by entry."""
+    return tuple(a + b for a, b in zip(total, part))
 
 
 def sum_over_blocks(
-    kernel: Callable[..., tuple[Array, ...]],
+    kernel: Callable[..., Parts],
     design: Sliceable,
-    slices: Iterator[slice],
+    slices: Sequence[slice],
     *per_row: Array,
-) -> tuple[Array, ...]:
+) -> Parts:
     """Sum what ``kernel(block, *rows)`` returns over the row blocks of a design.
 
     Parameters
@@ -57,17 +104,20 @@ def sum_over_blocks(
         Takes a block of the design and the same rows of each of ``per_row``;
         returns a tuple of arrays to be summed.
     design : Sliceable
-    slices : iterator of slices
+    slices : list of slices
     *per_row : arrays of shape (n_samples, ...)
 
     Returns
     -------
     tuple of arrays
+
+    Raises
+    ------
+    ValueError
+        If there are no slices.
     """
-    total: tuple[Array, ...] | None = None
-    for rows in slices:
-        part = kernel(design.block(rows), *(values[rows, ...] for values in per_row))
-        total = part if total is None else tuple(a + b for a, b in zip(total, part))
-    if total is None:
-        raise ValueError("There are no rows to sum over.")
-    return total
+
+    def on_rows(rows: slice) -> Parts:
+        return kernel(design.block(rows), *(values[rows, ...] for values in per_row))
+
+    return reduce_over_blocks(on_rows, add, slices, design.workers)

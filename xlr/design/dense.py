@@ -1,74 +1,170 @@
-"""A dense matrix, standardised block by block."""
+"""A dense matrix, seen in standardised units."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from xlr import arrays
 from xlr.arrays import Array, Namespace
+from xlr.design.blocks import add, reduce_over_blocks, row_blocks
 from xlr.design.standardisation import Standardisation
+from xlr.threads import ALONE, Workers
 
 __all__ = ["DenseBlock", "DenseDesign"]
 
 
 class DenseBlock:
-    """Rows Z of a dense design, and the products a pass needs of them."""
+    """Rows of a dense design, and the products a pass needs of them.
 
-    def __init__(self, rows: Array, *, xp: Namespace) -> None:
+    Parameters
+    ----------
+    rows : array of shape (n_rows, p)
+        As :attr:`DenseDesign.folded` has them: in units of X, or standardised.
+    change : tuple of two arrays of shape (p,) or None
+        Mean and inverse scale that standardise the rows; None if they are.
+    xp : namespace
+    """
+
+    def __init__(
+        self, rows: Array, change: tuple[Array, Array] | None, *, xp: Namespace
+    ) -> None:
         self.rows = rows
+        self._change = change
         self._xp = xp
 
     def matvec(self, coef: Array) -> Array:
-        """Z w for each row w of ``coef``: (n_columns, p) to (n_rows, n_columns)."""
+        """The rows times each row w of ``coef``: (n_columns, p) to (n_rows, n_columns).
+
+        On a folded design, w is what :meth:`DenseDesign.fold` makes of coefficients.
+        """
         return self._xp.matmul(self.rows, coef.T)
 
     def rmatvec(self, residual: Array) -> Array:
-        """Z'r for each column r: (n_rows, n_columns) to (n_columns, p)."""
+        """Sums over the rows weighted by each column r: (n_rows, n_columns) to
+        (n_columns, p), for :meth:`DenseDesign.unfold` on a folded design.
+        """
         return self._xp.matmul(residual.T, self.rows)
 
-    def gram(self, curvature: Array) -> Array:
-        """Z' diag(h) Z for one h of shape (n_rows,): a (p, p) matrix."""
-        return self._xp.matmul(self.rows.T, curvature[:, None] * self.rows)
+    def standardised(self) -> Array:
+        """The rows Z in standardised units."""
+        if self._change is None:
+            return self.rows
+        mean, inverse_scale = self._change
+        values = self.rows - mean
+        values *= inverse_scale
+        return values
 
     def gram_diagonal(self, curvature: Array) -> Array:
         """Diagonal of Z' diag(h) Z for each column h, as rows: (n_columns, p)."""
-        return self._xp.matmul(curvature.T, self.rows * self.rows)
+        Z = self.standardised()
+        return self._xp.matmul(curvature.T, Z * Z)
 
 
 class DenseDesign:
     """A dense X of shape (n_samples, n_features), seen in standardised units.
 
-    Each block is centred and scaled explicitly when it is used: folding the
-    means into the products instead loses the Gram matrix on float32 data whose
-    means are large against their deviations.  The copy is one block, not X.
+    While the means are not large against the deviations, the change of units is
+    folded into the coefficients, which costs nothing: z.w + b = x.(w / scale) +
+    (b - mean.(w / scale)).  Otherwise, and always for second derivatives, each
+    block is centred and scaled explicitly when it is used: folding would lose the
+    digits that the means take.  The copy is one block, not X.
 
     Parameters
     ----------
     X : array of shape (n_samples, n_features)
     standardisation : Standardisation or None
         None leaves the rows as they are.
+    workers : Workers
+        Threads for passes over the rows.
     xp : namespace
+
+    Attributes
+    ----------
+    folded : bool
+        Whether :meth:`fold` and :meth:`unfold` change anything.
     """
 
     def __init__(
-        self, X: Array, standardisation: Standardisation | None, *, xp: Namespace
+        self,
+        X: Array,
+        standardisation: Standardisation | None,
+        *,
+        workers: Workers = ALONE,
+        xp: Namespace,
     ) -> None:
         self.X = X
         self.xp = xp
         self.dtype = X.dtype
         self.device = arrays.device_of(X)
+        self.workers = workers
         self.n_samples, self.n_features = X.shape
-        self._centre_scale = None
+        self.folded = False
+        self._units = standardisation
+        self._change = None
         if standardisation is not None:
             # The mean is a number of X's dtype already, so that x - mean here and
             # b - mean w in the coefficients are the same change of variables.
-            self._centre_scale = (
+            self._change = (
                 xp.astype(standardisation.mean, X.dtype),
                 xp.astype(1 / standardisation.scale, X.dtype),
             )
+            self.folded = standardisation.folds(X.dtype, xp=xp)
+
+    def fold(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
+        """Coefficients (n_columns, p) and intercepts for the rows of the blocks."""
+        if self._units is None or not self.folded:
+            return coef, intercept
+        return self._units.out_of(coef, intercept)
+
+    def unfold(self, product: Array, total: Array) -> Array:
+        """Z'r from what blocks sum up: X'r and sum(r), for each column r."""
+        if self._units is None or not self.folded:
+            return product
+        return self._units.gradient(product, total)[0]
 
     def block(self, rows: slice) -> DenseBlock:
-        """The standardised rows of a slice."""
-        values = self.X[rows, :]
-        if self._centre_scale is not None:
-            mean, inverse_scale = self._centre_scale
-            values = (values - mean) * inverse_scale
-        return DenseBlock(values, xp=self.xp)
+        """The rows of a slice."""
+        block = DenseBlock(self.X[rows, :], self._change, xp=self.xp)
+        if self.folded:
+            return block
+        return DenseBlock(block.standardised(), None, xp=self.xp)
+
+    def kernel(self, strength: Array, dtype: Any) -> Array:
+        """Z diag(1 / strength) Z', in one pass over the columns: (n, n), in ``dtype``.
+
+        Parameters
+        ----------
+        strength : array of shape (p,)
+            Positive.
+        dtype : dtype
+        """
+        xp = self.xp
+        root = xp.astype(1 / xp.sqrt(strength), self.dtype)
+
+        def on_columns(columns: slice) -> tuple[Array]:
+            change = self._change and tuple(part[columns] for part in self._change)
+            block = DenseBlock(self.X[:, columns], change, xp=xp)
+            values = xp.astype(block.standardised() * root[columns], dtype, copy=False)
+            return (xp.matmul(values, values.T),)
+
+        # So wide that the product counts, and not adding its n^2 numbers to the sum.
+        width = max(256, arrays.block_bytes(self.X) // (8 * self.n_samples))
+        edges = range(0, self.n_features, width)
+        slices = [slice(i, min(i + width, self.n_features)) for i in edges]
+        return reduce_over_blocks(on_columns, add, slices, self.workers)[0]
+
+    def sample(self, rows: Array) -> DenseDesign:
+        """A copy of some rows, standardised, in float32.
+
+        Parameters
+        ----------
+        rows : array of shape (n,)
+            Their indices, on the device of X.
+        """
+        xp = self.xp
+        copies = []
+        for part in row_blocks(self.X[: rows.shape[0], :], xp=xp):
+            chosen = xp.take(self.X, rows[part], axis=0)
+            block = DenseBlock(chosen, self._change, xp=xp)
+            copies.append(xp.astype(block.standardised(), xp.float32))
+        return DenseDesign(xp.concat(copies), None, workers=self.workers, xp=xp)

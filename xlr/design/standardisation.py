@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.design.blocks import row_blocks
+from xlr.design.blocks import add, reduce_over_blocks, row_blocks
+from xlr.threads import ALONE, Workers
 
 __all__ = ["Standardisation", "refuse_non_finite", "standardise"]
 
@@ -24,10 +28,14 @@ class Standardisation:
     mean, scale : arrays of shape (n_features,)
         In the widest dtype of the device.  The means are zero for a model
         without intercept; a constant column has scale 1.
+    varies : array of shape (n_features,) or None
+        0 for a constant column, whose derivatives are zero but for rounding; else 1.
+        None if all columns vary.
     """
 
     mean: Array
     scale: Array
+    varies: Array | None = None
 
     def into(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """(w, b) to (v, c); shapes (n_columns, n_features) and (n_columns,)."""
@@ -40,37 +48,40 @@ class Standardisation:
 
     def gradient(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Gradient in (w, b) to the gradient in (v, c), by the chain rule."""
-        return (coef - intercept[:, None] * self.mean) / self.scale, intercept
+        coef = (coef - intercept[:, None] * self.mean) / self.scale
+        return coef if self.varies is None else coef * self.varies, intercept
 
+    def folds(self, dtype: Any, *, xp: Namespace) -> bool:
+        """Whether products with X may stand for products with z.
 
-def _moments(
-    X: Array, weights: Array, shift: Array, unit: Array, spread: Array, *, xp: Namespace
-) -> tuple[Array, Array, Array]:
-    """Weighted means of u and u^2 and largest |u|, for u = (x/unit - shift)/spread."""
-    mean = xp.zeros_like(shift)
-    mean_square = xp.zeros_like(shift)
-    largest = xp.zeros_like(shift)
-    shares = weights / xp.sum(weights)
-    for rows in row_blocks(X, xp=xp):
-        u = (xp.astype(X[rows, :], shift.dtype) / unit - shift) / spread
-        weighted = shares[rows, None] * u
-        mean = mean + xp.sum(weighted, axis=0)
-        mean_square = mean_square + xp.sum(weighted * u, axis=0)
-        counted = xp.where(shares[rows, None] > 0, xp.abs(u), xp.zeros_like(u))
-        largest = xp.maximum(largest, xp.max(counted, axis=0))
-    return mean, mean_square, largest
+        They may while the digits that the means take are few (none to speak of in
+        float64, two bits in float32), and far from the ends of the dtype's range.
+        """
+        info = xp.finfo(dtype)
+        offset = xp.abs(self.mean) / self.scale
+        size = xp.maximum(xp.abs(self.mean), self.scale)
+        extremes = xp.stack([xp.max(offset), xp.max(size), 1 / xp.min(self.scale)])
+        offset, largest, inverse = arrays.to_host(extremes)
+        far = float(info.max) ** 0.25
+        near = max(4.0, 1e-12 / float(info.eps))
+        return bool(offset <= near and largest < far and inverse < far)
 
 
 @arrays.quiet()
 def standardise(
-    X: Array, weights: Array, *, centre: bool, xp: Namespace
+    X: Array,
+    weights: Array,
+    *,
+    centre: bool,
+    workers: Workers = ALONE,
+    xp: Namespace,
 ) -> Standardisation:
     r"""Weighted mean and standard deviation of the columns of X.
 
-    Rows of zero weight do not count.  One pass over X in the usual case: means of u
-    and u^2 for u = x - (a row), which do not cancel unless that row lies a thousand
-    deviations away (90 in float32).  Where it does, or where squares leave the range
-    of the dtype, the columns are looked at again, in units of their largest value.
+    Rows of zero weight do not count.  One pass over X in the usual case: the means of x
+    and x^2, whose difference is right to ten digits unless a mean lies hundreds of
+    deviations from zero (90 where there is no float64).  Columns where it does, or
+    whose squares leave the range of the dtype, are looked at again.
 
     Parameters
     ----------
@@ -80,6 +91,8 @@ def standardise(
     centre : bool
         False (a model without intercept) scales by the root mean square about
         zero and does not shift.
+    workers : Workers
+        Threads for the pass.
     xp : namespace
 
     Returns
@@ -91,39 +104,92 @@ def standardise(
     ValueError
         If X contains NaN or infinity.
     """
-    zeros = xp.zeros(X.shape[1], dtype=weights.dtype, device=arrays.device_of(X))
-    ones = xp.ones_like(zeros)
-    row = int(arrays.to_host(xp.argmax(weights)))  # one that counts
-    origin = xp.astype(X[row, :], weights.dtype) if centre else zeros
-    unit, shift, spread = ones, origin, ones
-    mean, mean_square, largest = _moments(X, weights, shift, unit, spread, xp=xp)
-    # The share of the variance that cancels; NaN compares false, so what is not finite
-    # is not trusted either.
-    limit = min(1e6, 1e-3 / float(xp.finfo(zeros.dtype).eps))
-    variance = mean_square - mean * mean if centre else mean_square
-    trusted = (variance > 1e-280) & (mean * mean < limit * variance)
-    if not arrays.to_host(xp.all(trusted | (largest == 0))):
-        refuse_non_finite(X, xp=xp)
-        _, _, size = _moments(X, weights, zeros, ones, ones, xp=xp)
-        unit = xp.where(size > 0, size, ones)
-        if centre:
-            shift = origin / unit
-            mean, _, _ = _moments(X, weights, shift, unit, ones, xp=xp)
-            shift = shift + mean
-        _, _, size = _moments(X, weights, shift, unit, ones, xp=xp)
-        spread = xp.where(size > 0, size, ones)
-        mean, mean_square, largest = _moments(X, weights, shift, unit, spread, xp=xp)
-        variance = mean_square - mean * mean if centre else mean_square
-    deviation = unit * spread * xp.sqrt(xp.maximum(variance, zeros))
+    shares = weights / xp.sum(weights)
+
+    def kernel(rows: slice) -> tuple[Array, Array]:
+        values, share = xp.astype(X[rows, :], shares.dtype, copy=False), shares[rows]
+        return share @ values, share @ (values * values)
+
+    slices = row_blocks(X, n_threads=workers.n, xp=xp)
+    mean, mean_square = reduce_over_blocks(kernel, add, slices, workers)
+    if not centre:
+        mean = xp.zeros_like(mean)
+    variance = mean_square - mean * mean
+    # The share of the variance that cancels, and squares that leave the range; NaN
+    # compares false, so what is not finite is not trusted either.
+    info = xp.finfo(mean.dtype)
+    eps, least, most = float(info.eps), float(info.smallest_normal), float(info.max)
+    limit = min(1e5, 1e-3 / eps)
+    trusted = (variance > least / eps) & (variance < most * eps)
+    trusted = trusted & (mean * mean < limit * variance)
+    scale = xp.sqrt(xp.maximum(variance, xp.zeros_like(variance)))
+    doubtful = np.nonzero(~arrays.to_host(trusted))[0]
+    if doubtful.size:
+        place = {"xp": xp, "device": arrays.device_of(X)}
+        columns = xp.take(X, arrays.move(doubtful, **place), axis=1)
+        refuse_non_finite(columns, xp=xp)
+        careful = _carefully(columns, shares, centre=centre, xp=xp)
+        source = np.arange(X.shape[1])
+        source[doubtful] = X.shape[1] + np.arange(doubtful.size)
+        source = arrays.move(source, **place)
+        mean, scale = (
+            xp.take(xp.concat(both), source)
+            for both in zip((mean, scale), careful, strict=True)
+        )
     # Neither the inverse of a scale nor its square may leave the range of X's dtype.
     least = 1e3 * float(xp.finfo(X.dtype).smallest_normal) ** 0.5
-    scale = xp.where(deviation > 0, xp.clip(deviation, least, None), ones)
-    location = zeros
-    if centre:  # a constant column becomes exactly zero
-        location = xp.where(largest == 0, origin, unit * (shift + spread * mean))
+    varies = xp.astype(scale > 0, scale.dtype)
+    scale = xp.where(scale > 0, xp.clip(scale, least, None), xp.ones_like(scale))
     # Rounded to X's dtype, x - mean is the change of variables that the
     # coefficients undo, to the last bit.
-    return Standardisation(xp.astype(xp.astype(location, X.dtype), zeros.dtype), scale)
+    mean = xp.astype(xp.astype(mean, X.dtype), scale.dtype)
+    return Standardisation(mean, scale, varies if doubtful.size else None)
+
+
+def _carefully(
+    X: Array, shares: Array, *, centre: bool, xp: Namespace
+) -> tuple[Array, Array]:
+    """Mean and deviation of columns of any size and offset, in several passes.
+
+    In units of their largest value, then about their mean, in units of the largest
+    distance from it.  Exactly zero for the deviation of a constant column.
+    """
+
+    def moments(shift: Array, unit: Array, spread: Array) -> tuple[Array, Array, Array]:
+        """Means of u and u^2 and largest |u|, for u = (x/unit - shift)/spread."""
+
+        def kernel(rows: slice) -> tuple[Array, Array, Array]:
+            u = (xp.astype(X[rows, :], shares.dtype) / unit - shift) / spread
+            share = shares[rows]
+            u = xp.where(share[:, None] > 0, u, xp.zeros_like(u))
+            return share @ u, share @ (u * u), xp.max(xp.abs(u), axis=0)
+
+        def combine(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
+            return a[0] + b[0], a[1] + b[1], xp.maximum(a[2], b[2])
+
+        return reduce_over_blocks(kernel, combine, row_blocks(X, xp=xp))
+
+    zeros = xp.zeros(X.shape[1], dtype=shares.dtype, device=arrays.device_of(X))
+    ones = xp.ones_like(zeros)
+    _, _, size = moments(zeros, ones, ones)
+    # A power of two, so that dividing by it rounds nothing.
+    unit = xp.pow(2 * ones, xp.floor(xp.log2(xp.where(size > 0, size, ones))))
+    shift = zeros
+    if centre:
+        # About a row first, one that counts: a constant column becomes exactly zero.
+        row = int(arrays.to_host(xp.argmax(shares)))
+        origin = xp.astype(X[row, :], shares.dtype)
+        shift = origin / unit
+        distance, _, _ = moments(shift, unit, ones)
+        shift = shift + distance
+    _, _, size = moments(shift, unit, ones)
+    spread = xp.where(size > 0, size, ones)
+    mean, mean_square, largest = moments(shift, unit, spread)
+    if not centre:
+        return zeros, unit * spread * xp.sqrt(mean_square)
+    variance = xp.maximum(mean_square - mean * mean, zeros)
+    location = xp.where(largest == 0, origin, unit * (shift + spread * mean))
+    return location, unit * spread * xp.sqrt(variance)
 
 
 def refuse_non_finite(X: Array, *, xp: Namespace) -> None:

@@ -7,10 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 
-from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import DenseDesign, Standardisation, standardise
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.inputs import (
     Features,
@@ -22,10 +21,9 @@ from xlr.estimators.inputs import (
 )
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.parameters import check_parameters
-from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
-from xlr.objective import Objective
-from xlr.penalties import L2Penalty
+from xlr.estimators.problem import Problem
 from xlr.solvers import SOLVERS, Record, Solution, Solver, Status, choose, minimise
+from xlr.threads import Workers, workers
 
 __all__ = ["LogisticRegression"]
 
@@ -154,6 +152,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         warm_start: bool = False,
         learning_rate: float | None = None,
         random_state: Any = None,
+        n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
         self.C = C
@@ -167,6 +166,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         self.warm_start = warm_start
         self.learning_rate = learning_rate
         self.random_state = random_state
+        self.n_jobs = n_jobs
         self.verbose = verbose
 
     # -- fit -------------------------------------------------------------------------
@@ -220,35 +220,44 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         labels = read_labels(y, features.X.shape[0])
         weights = read_weights(sample_weight, self.class_weight, labels, features)
         start = self._read_start(coef_init, intercept_init, labels, features)
-        units = standardise(
-            features.X, weights, centre=bool(self.fit_intercept), xp=features.xp
-        )
+        with workers(features.X, self.n_jobs) as crew:
+            data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
+            self._fit(features, labels, weights, start, data, crew)
+        return self
 
-        n_classes = labels.classes.shape[0]
-        loss = LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
+    def _fit(
+        self,
+        features: Features,
+        labels: Labels,
+        weights: Array,
+        start: tuple[Array, Array],
+        data: dict[str, Any],
+        crew: Workers,
+    ) -> None:
         name = self.solver
         if name == "auto":
             n_samples, n_features = features.X.shape
-            name = choose(n_samples, n_features, loss.n_outputs)
-        solver: Solver = (
-            SOLVERS[name](self.learning_rate)
-            if name == "gradient-descent"
-            else SOLVERS[name]()
+            name = choose(n_samples, n_features, labels.classes.shape[0])
+        solver = self._solver(name)
+        problem = Problem(
+            features,
+            labels,
+            weights,
+            C=float(self.C),
+            fit_intercept=bool(self.fit_intercept),
+            standardised=solver.standardised,
+            workers=crew,
         )
-        objective = self._objective(features, labels, weights, loss, units, solver)
-        if solver.standardised:
-            start = units.into(*start)
 
         def named(parameters: Array) -> dict[str, Any]:
-            coef, intercept = objective.split(parameters)
-            if solver.standardised:
-                coef, intercept = units.out_of(coef, intercept)
-            if not self.fit_intercept:
-                intercept = features.xp.zeros_like(intercept)
-            coef, intercept = self._sum_to_zero(coef, intercept, features.xp)
-            return self._coefficients(coef, intercept, labels, features)
+            """The attributes that make an estimator predict."""
+            attributes = problem.coefficients(parameters)
+            attributes["classes_"] = labels.classes
+            attributes["n_features_in_"] = features.X.shape[1]
+            if features.names is not None:
+                attributes["feature_names_in_"] = features.names
+            return attributes
 
-        data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         callbacks = FitCallbacks(self, data, self.max_iter, named)
 
         def on_iteration(record: Record, parameters: Array) -> bool:
@@ -258,8 +267,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
 
         solution = minimise(
             solver,
-            objective,
-            objective.join(*start),
+            problem.objective,
+            problem.parameters(*start),
             tol=float(self.tol),
             max_iter=int(self.max_iter),
             on_iteration=on_iteration,
@@ -267,37 +276,16 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         self._take(solution, named(solution.parameters), name)
         callbacks.end(solution.parameters)
         self._warn_unless_converged(solution, features.X.dtype)
-        return self
 
-    @arrays.quiet()
-    def _objective(
-        self,
-        features: Features,
-        labels: Labels,
-        weights: Array,
-        loss: Loss,
-        units: Standardisation,
-        solver: Solver,
-    ) -> Objective:
-        xp, X = features.xp, features.X
-        strength = 1 / (float(self.C) * xp.sum(weights))
-        strength = strength * xp.ones_like(units.scale)
-        if solver.standardised:
-            strength = strength / units.scale**2
-        largest = float(xp.finfo(strength.dtype).max) ** 0.5
-        strength = xp.where(strength < largest, strength, largest)
-        # Only ratios of the weights matter; around 1 they fit X's dtype.
-        weights = weights / xp.mean(weights)
-        return Objective(
-            DenseDesign(X, units if solver.standardised else None, xp=xp),
-            features.place(labels.codes, X.dtype)[:, None],
-            xp.astype(weights, X.dtype)[:, None],
-            loss,
-            L2Penalty(strength[None, None, :]),
-            n_models=1,
-            fit_intercept=bool(self.fit_intercept),
-            units=None if solver.standardised else units,
-        )
+    def _solver(self, name: str) -> Solver:
+        if name == "gradient-descent":
+            return SOLVERS[name](self.learning_rate)
+        if name == "lbfgs":
+            return SOLVERS[name]()
+        seed = 0
+        if self.random_state is not None:
+            seed = check_random_state(self.random_state).randint(2**31)
+        return SOLVERS[name](seed)
 
     def _read_start(
         self, coef_init: Any, intercept_init: Any, labels: Labels, features: Features
@@ -314,35 +302,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         intercept = read_start("intercept_init", intercept_init, shape[:1], features)
         if not self.fit_intercept:
             intercept = features.xp.zeros_like(intercept)
-        return self._sum_to_zero(coef, intercept, features.xp)
-
-    @staticmethod
-    def _sum_to_zero(coef: Array, intercept: Array, xp: Any) -> tuple[Array, Array]:
-        """The one of equally good multinomial models that is symmetric in the classes.
-
-        Equal changes to all classes change no probability, and the penalty is least
-        where the classes' coefficients sum to zero.
-        """
-        if coef.shape[0] == 1:
-            return coef, intercept
-        coef = coef - xp.mean(coef, axis=0, keepdims=True)
-        return coef, intercept - xp.mean(intercept, axis=0, keepdims=True)
-
-    @staticmethod
-    def _coefficients(
-        coef: Array, intercept: Array, labels: Labels, features: Features
-    ) -> dict[str, Any]:
-        """The attributes that make an estimator predict."""
-        xp, X = features.xp, features.X
-        named = {
-            "coef_": xp.astype(coef, X.dtype),
-            "intercept_": xp.astype(intercept, X.dtype),
-            "classes_": labels.classes,
-            "n_features_in_": X.shape[1],
-        }
-        if features.names is not None:
-            named["feature_names_in_"] = features.names
-        return named
+        return coef, intercept
 
     def _take(self, solution: Solution, named: dict[str, Any], solver: str) -> None:
         """Set every fitted attribute, now that nothing can fail any more."""
@@ -379,7 +339,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             dtype=str(dtype).rpartition(".")[2],
             advice=advice,
         )
-        warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
+        warnings.warn(sentence, ConvergenceWarning, stacklevel=5)
 
     @staticmethod
     def _print(record: Record, solver: str) -> None:

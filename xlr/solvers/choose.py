@@ -11,7 +11,7 @@ LBFGS_PASSES = 150
 MATRIX_SPEEDUP = 10
 
 
-def choose(n_samples: int, n_features: int, n_outputs: int) -> str:
+def choose(n_samples: int, n_features: int, n_classes: int) -> str:
     """Name of the solver with the least estimated time.
 
     Newton's method pays n p^2 for each pair of classes and the cube of the number
@@ -21,9 +21,9 @@ def choose(n_samples: int, n_features: int, n_outputs: int) -> str:
     Parameters
     ----------
     n_samples, n_features : int
-    n_outputs : int
-        Logits a model has for each row: 1 for binary, else the number of classes.
+    n_classes : int
     """
+    n_outputs = 1 if n_classes == 2 else n_classes
     pairs = n_outputs * (n_outputs + 1) // 2
     parameters = n_outputs * (n_features + 1)
     newton = (

@@ -6,16 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xlr.arrays import Array, Namespace
+from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
+from xlr.solvers import quasi_newton
 from xlr.solvers.loop import report
 from xlr.solvers.steps import better, is_acceptable, positive, shorter, take
 
 __all__ = ["LBFGS"]
-
-
-# s and y, of shape (n_models, n_parameters), and 1 / s'y, of shape (n_models,).
-Pair = tuple[Array, Array, Array]
 
 
 @dataclass(frozen=True)
@@ -23,7 +20,7 @@ class LBFGSState:
     parameters: Array
     at: Evaluation
     length: Array
-    pairs: tuple[Pair, ...]
+    pairs: tuple[quasi_newton.Pair, ...]
     diagonal: Array
     age: int
     report: Array
@@ -66,7 +63,9 @@ class LBFGS:
         if age % self.renewal == 0:
             diagonal = self._diagonal(objective, state.parameters)
 
-        direction = -self._solve(at.gradient, pairs, diagonal, xp=xp)
+        direction = -quasi_newton.solve(
+            at.gradient, pairs, lambda vector: vector / diagonal, xp=xp
+        )
         attempt = state.length[:, None] * direction
         trial = objective.value_and_gradient(state.parameters + attempt)
         accept = is_acceptable(objective, at, trial, attempt)
@@ -76,14 +75,11 @@ class LBFGS:
         length = state.length * shorter(at, trial, attempt, xp=xp)
         length = take(accept, xp.ones_like(length), length, xp=xp)
 
-        # A refused model adds the pair (0, 0, 0), which changes nothing.
-        y = new.gradient - at.gradient
-        sy = xp.sum(change * y, axis=1)
-        curved = sy > 0
-        pair = (change, y, xp.where(curved, 1 / sy, xp.zeros_like(sy)))
+        pair = quasi_newton.make_pair(change, new.gradient - at.gradient, xp=xp)
         # y'D^-1 y / s'y: how far D falls short of the curvature along the last step.
-        ratio = xp.sum(y * y / diagonal, axis=1) / sy
-        diagonal = diagonal * xp.where(curved, ratio, xp.ones_like(ratio))[:, None]
+        ratio = xp.sum(pair.slope * pair.slope / diagonal, axis=1) * pair.inverse
+        ratio = xp.where(pair.inverse > 0, ratio, xp.ones_like(ratio))
+        diagonal = diagonal * ratio[:, None]
         return LBFGSState(
             parameters=state.parameters + change,
             at=new,
@@ -98,19 +94,3 @@ class LBFGS:
     def _diagonal(objective: Objective, parameters: Array) -> Array:
         """Diagonal of the Hessian, kept off zero: a constant column has none."""
         return positive(objective.hessian_diagonal(parameters), xp=objective.xp)
-
-    @staticmethod
-    def _solve(
-        gradient: Array, pairs: tuple[Pair, ...], diagonal: Array, *, xp: Namespace
-    ) -> Array:
-        """B^-1 g by the two-loop recursion."""
-        q = gradient
-        weights = []
-        for s, y, inverse_sy in reversed(pairs):
-            weight = inverse_sy * xp.sum(s * q, axis=1)
-            weights.append(weight)
-            q = q - weight[:, None] * y
-        r = q / diagonal
-        for (s, y, inverse_sy), weight in zip(pairs, reversed(weights)):
-            r = r + s * (weight - inverse_sy * xp.sum(y * r, axis=1))[:, None]
-        return r

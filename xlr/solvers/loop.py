@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from time import perf_counter
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,6 +21,11 @@ from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 
 __all__ = ["Record", "Solution", "Solver", "State", "Status", "minimise", "report"]
+
+
+# A fit whose gradient is within tol has converged once another step would lower F by
+# less than this times tol, as a share of F.
+SETTLED = 1e-3
 
 
 class State(Protocol):
@@ -50,8 +55,11 @@ class Solver(Protocol):
         Iterations without progress after which the arithmetic is at its end.
     """
 
-    standardised: ClassVar[bool]
-    patience: ClassVar[float]
+    @property
+    def standardised(self) -> bool: ...
+
+    @property
+    def patience(self) -> float: ...
 
     def init(self, objective: Objective, start: Array) -> Any: ...
 
@@ -136,7 +144,8 @@ def minimise(
     objective : Objective
     start : array of shape (n_models, n_parameters)
     tol : float
-        Bound on the optimality.
+        Bound on the optimality; a model that is within it and would still lower F by
+        more than ``SETTLED * tol`` of itself in a step goes on.
     max_iter : int
     on_iteration : callable, optional
         Called with the record and the parameters of each iteration, the start
@@ -173,19 +182,22 @@ def minimise(
                 "(sklearn.preprocessing.StandardScaler)."
             )
         stopped = bool(on_iteration and on_iteration(record, state.parameters))
-        idle = progress.idle_iterations(value, optimality)
+        progress.note(value, optimality)
+        settled = progress.settled(max(tol * SETTLED, 4 * objective.rounding))
         for model in range(objective.n_models):
             if status[model] is not None:
                 continue
             n_iter[model] = iteration
-            if optimality[model] <= tol:
-                status[model] = Status.CONVERGED
-            elif stopped:
-                status[model] = Status.CALLBACK
-            elif idle[model] >= solver.patience:
-                status[model] = Status.PRECISION_LIMIT
+            ended = None
+            if stopped:
+                ended = Status.CALLBACK
+            elif progress.idle[model] >= solver.patience:
+                ended = Status.PRECISION_LIMIT
             elif iteration == max_iter:
-                status[model] = Status.ITERATION_LIMIT
+                ended = Status.ITERATION_LIMIT
+            if optimality[model] <= tol and (settled[model] or ended):
+                ended = Status.CONVERGED
+            status[model] = ended
         if None not in status:
             break
         with arrays.quiet():  # a step too long may overflow; it is then refused
@@ -196,21 +208,42 @@ def minimise(
 
 
 class _Progress:
-    """Counts the iterations in which neither the objective nor optimality improved.
+    """What the last iterations brought, for each model.
 
-    The objective must fall below the lowest seen so far, or the optimality by a
-    tenth.  Rounding errors set new lows too, but ever more rarely.
+    Attributes
+    ----------
+    idle : ndarray of shape (n_models,)
+        Iterations in a row in which neither the objective nor the optimality improved:
+        the objective must fall below the lowest seen so far, or the optimality by a
+        tenth.  Rounding errors set new lows too, but ever more rarely.
     """
 
     def __init__(self, n_models: int) -> None:
-        self._value = np.full(n_models, math.inf)
-        self._optimality = np.full(n_models, math.inf)
-        self._idle = np.zeros(n_models)
+        self._lowest = np.full(n_models, math.inf)
+        self._flattest = np.full(n_models, math.inf)
+        self._last: tuple[np.ndarray, np.ndarray] | None = None
+        self._decrease = np.zeros(n_models)
+        self._value = np.ones(n_models)
+        self.idle = np.zeros(n_models)
 
-    def idle_iterations(self, value: np.ndarray, optimality: np.ndarray) -> np.ndarray:
-        lower = value < self._value
-        flatter = optimality < 0.9 * self._optimality
-        self._value = np.where(lower, value, self._value)
-        self._optimality = np.where(flatter, optimality, self._optimality)
-        self._idle = np.where(lower | flatter, 0, self._idle + 1)
-        return self._idle
+    def note(self, value: np.ndarray, optimality: np.ndarray) -> None:
+        """Take in the numbers of an iteration."""
+        lower = value < self._lowest
+        flatter = optimality < 0.9 * self._flattest
+        self._lowest = np.where(lower, value, self._lowest)
+        self._flattest = np.where(flatter, optimality, self._flattest)
+        self.idle = np.where(lower | flatter, 0, self.idle + 1)
+        if self._last is not None:
+            last_value, last_optimality = self._last
+            # The gradient fell by this much, and F goes with its square.
+            rate = np.minimum(1, optimality / np.maximum(last_optimality, 1e-300))
+            self._decrease = np.maximum(0, last_value - value) * rate**2
+        self._last = value, optimality
+        self._value = value
+
+    def settled(self, share: float) -> np.ndarray:
+        """Whether another step would lower F by no more than a share of it.
+
+        A small gradient alone does not say so where F is flat or near zero.
+        """
+        return self._decrease <= share * np.abs(self._value)

@@ -14,7 +14,6 @@ from xlr.solvers.steps import (
     better,
     is_acceptable,
     next_damping,
-    positive,
     take,
 )
 
@@ -49,6 +48,9 @@ class NewtonCG:
     standardised = True
     patience = 8
     least_budget = 4
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
 
     def init(self, objective: Objective, start: Array) -> NewtonCGState:
         at = objective.value_and_gradient(start)
@@ -108,27 +110,28 @@ class NewtonCG:
     ) -> tuple[DampedStep, Array]:
         """Solve (H + lambda D) d = -g roughly; also the relative residual."""
         xp = objective.xp
-        diagonal = positive(objective.hessian_diagonal(state.parameters), xp=xp)
-        ridge = state.damping[:, None] * diagonal
-        preconditioner = diagonal + ridge
+        curvature = objective.curvature(state.parameters)
+        blocks = objective.class_hessians(state.parameters, rough=objective.is_large)
+        precondition = blocks.solver(state.damping)
+        ridge = state.damping[:, None] * blocks.diagonal
         change = xp.zeros_like(state.parameters)
         residual = -state.at.gradient
-        search = residual / preconditioner
+        search = precondition(residual)
         first_size = size = xp.sum(residual * search, axis=1)
         zeros = xp.zeros_like(size)
         for _ in range(budget):
-            product = objective.hessian_product(state.parameters, search)
+            product = objective.hessian_product(curvature, state.parameters, search)
             product = product + ridge * search
-            curvature = xp.sum(search * product, axis=1)
+            bend = xp.sum(search * product, axis=1)
             # Past the solution both are zero, and nothing moves any more.
-            length = xp.where(curvature > 0, size / curvature, zeros)[:, None]
+            length = xp.where(bend > 0, size / bend, zeros)[:, None]
             change = change + length * search
             residual = residual - length * product
-            scaled = residual / preconditioner
+            scaled = precondition(residual)
             new_size = xp.sum(residual * scaled, axis=1)
             search = (
                 scaled + xp.where(size > 0, new_size / size, zeros)[:, None] * search
             )
             size = new_size
         error = xp.sqrt(xp.where(first_size > 0, size / first_size, zeros))
-        return DampedStep(change, diagonal, state.damping), error
+        return DampedStep(change, blocks.diagonal, state.damping), error

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Evaluation, Objective
+from xlr.objective import Evaluation, Hessian, Objective
+from xlr.solvers import quasi_newton
 from xlr.solvers.loop import report
+from xlr.solvers.samples import solve_sample
 from xlr.solvers.steps import (
     DampedStep,
     better,
     is_acceptable,
     next_damping,
-    positive,
     take,
 )
 
@@ -26,65 +27,115 @@ __all__ = ["NewtonCholesky"]
 class NewtonState:
     parameters: Array
     at: Evaluation
+    hessian: Hessian
+    fresh: bool  # whether the last step was taken where the Hessian was computed
+    rough: bool  # whether the Hessian is good to float32 only
+    pairs: tuple[quasi_newton.Pair, ...]  # the steps since it was computed
     damping: Array
+    optimality: float  # before the last step
     report: Array
 
 
 class NewtonCholesky:
-    r"""Damped Newton method (Levenberg-Marquardt).
+    r"""Damped Newton method (Levenberg-Marquardt) that holds its Hessian while it may.
 
     With g and H the gradient and Hessian of F, and D the diagonal of H,
 
     .. math:: w \leftarrow w - (H + \lambda D)^{-1} g
 
-    The damping :math:`\lambda` is zero but for rounding while the quadratic model
-    predicts F well, and grows where a step is refused or H cannot be factorised.
-    Each iteration is one pass over the rows, which brings F, g and H together.
+    A Hessian costs more than a gradient: it is kept, corrected by what the steps
+    taken with it show (BFGS), until a new one would pay.  On many rows the start and
+    the first Hessian come from random samples of them, where a Newton step costs
+    little.  The damping :math:`\lambda` is zero but for rounding while the quadratic
+    model predicts F well, and grows where a step is refused or H cannot be
+    factorised.
+
+    Parameters
+    ----------
+    seed : int, default=0
+        Decides which rows are drawn.
 
     References
     ----------
     Marquardt (1963), *An algorithm for least-squares estimation of nonlinear
-    parameters*; Nocedal and Wright (2006), *Numerical Optimization*, ch. 4.
+    parameters*; Nocedal and Wright (2006), *Numerical Optimization*, ch. 4 and 6;
+    Roosta-Khorasani and Mahoney (2019), *Sub-sampled Newton methods*.
     """
 
     standardised = True
     patience = 8
+    rows_per_parameter = 10  # the least that tell a Hessian from noise
+    # The passes that a new Hessian costs must, spent on steps with the old one, bring
+    # the gradient down by this factor for it to be kept.
+    worth_holding = 0.01
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
 
     def init(self, objective: Objective, start: Array) -> NewtonState:
-        at = objective.value_gradient_hessian(start)
-        damping = objective.xp.zeros_like(at.value)
-        return NewtonState(start, at, damping, report(objective, at))
+        least = self.rows_per_parameter * objective.n_parameters
+        solved = solve_sample(self, objective, start, least, seed=self.seed)
+        if solved is None:
+            rough = objective.is_large
+            hessian = objective.hessian(start, rough=rough)
+            at = objective.value_and_gradient(start)
+        else:
+            start, at, rough = solved.parameters, solved.at, True
+            hessian = solved.sample.hessian(start)
+        return NewtonState(
+            parameters=start,
+            at=at,
+            hessian=hessian,
+            fresh=solved is None,
+            rough=rough,
+            pairs=(),
+            damping=objective.xp.zeros_like(at.value),
+            optimality=math.nan,
+            report=report(objective, at),
+        )
 
     def step(
         self, objective: Objective, state: NewtonState, fetched: np.ndarray
     ) -> NewtonState:
         xp, at = objective.xp, state.at
-        step = self._solve(objective, state)
-        trial = objective.value_gradient_hessian(state.parameters + step.change)
+        state = self._renewed(objective, state, fetched)
+        solve = state.hessian.solver(state.damping)
+        direction = quasi_newton.solve(at.gradient, state.pairs, solve, xp=xp)
+        step = DampedStep(-direction, state.hessian.diagonal, state.damping)
+        trial = objective.value_and_gradient(state.parameters + step.change)
         accept = is_acceptable(objective, at, trial, step.change)
         change = take(accept, step.change, xp.zeros_like(step.change), xp=xp)
         new = better(accept, trial, at, xp=xp)
-        return NewtonState(
+        pair = quasi_newton.make_pair(change, new.gradient - at.gradient, xp=xp)
+        return replace(
+            state,
             parameters=state.parameters + change,
             at=new,
+            pairs=(*state.pairs, pair),
             damping=next_damping(objective, at, trial, accept, step),
+            optimality=float(fetched[1].max()),
             report=report(objective, new, change),
         )
 
-    @staticmethod
-    def _solve(objective: Objective, state: NewtonState) -> DampedStep:
-        """Solve (H + lambda D) d = -g, scaled to a unit diagonal."""
-        xp, hessian = objective.xp, state.at.hessian
-        size = hessian.shape[-1]
-        identity = xp.eye(size, dtype=hessian.dtype, device=arrays.device_of(hessian))
-        diagonal = positive(xp.sum(hessian * identity, axis=-1), xp=xp)
-        root = xp.sqrt(diagonal)
-        scaled = hessian / (root[:, :, None] * root[:, None, :])
-        # A Gram matrix of rounded numbers is positive definite only up to their
-        # rounding error: without this much, collinear columns would break it.
-        floor = 16 * size * float(xp.finfo(hessian.dtype).eps)
-        damping = state.damping + floor
-        ridge = damping[:, None, None] * identity
-        gradient = state.at.gradient / root
-        change = -arrays.solve_positive_definite(scaled + ridge, gradient, xp=xp) / root
-        return DampedStep(change, diagonal, damping)
+    def _renewed(
+        self, objective: Objective, state: NewtonState, fetched: np.ndarray
+    ) -> NewtonState:
+        """The state with a new Hessian if the old one failed or a new one pays."""
+        if math.isnan(state.optimality):  # the first step
+            return state
+        _, optimality, moved, _ = fetched
+        refused = not moved.all()
+        if refused and not moved.any():
+            # Nothing was learnt, and the Hessian is as near as it was.
+            state = replace(state, pairs=state.pairs[:-1])
+            if state.fresh and not state.rough:
+                return state  # the damping has grown instead
+            rough = state.rough and not state.fresh
+        else:
+            rate = float(optimality.max()) / state.optimality
+            holds = rate ** (1 + objective.hessian_cost) < self.worth_holding
+            if holds and not refused:
+                return replace(state, fresh=False)
+            rough = state.rough
+        hessian = objective.hessian(state.parameters, rough=rough)
+        return replace(state, hessian=hessian, fresh=True, rough=rough, pairs=())

@@ -1,0 +1,175 @@
+r"""The Hessian of the mean loss: sums over rows, and the matrix made of them.
+
+A row z of the design, with 1 appended if there is an intercept, and curvature
+diag(d) - u u' in the logits adds
+
+.. math:: \mathrm{diag}(d) \otimes z z^T - (u \otimes z) (u \otimes z)^T
+
+to the Hessian of a model: one weighted Gram matrix for each class, less the Gram
+matrix of the rows u x z of all classes side by side. The second is one large
+product, where a product for each pair of classes would be many small ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from xlr import arrays
+from xlr.arrays import Array, Namespace
+from xlr.losses import Curvature
+
+__all__ = ["BlockHessian", "Hessian", "assemble", "row_sums"]
+
+
+class Hessian(Protocol):
+    """What a Newton step needs of a Hessian H, or of an estimate of it.
+
+    Attributes
+    ----------
+    diagonal : array of shape (n_models, n_parameters)
+        D, a positive diagonal like that of H.
+    """
+
+    diagonal: Array
+
+    def solver(self, damping: Array) -> Callable[[Array], Array]:
+        """What solves (H + lambda D) x = b for x, both (n_models, n_parameters)."""
+        ...
+
+
+class BlockHessian:
+    """A block-diagonal matrix for each model; a whole Hessian is one block.
+
+    Parameters
+    ----------
+    blocks : array of shape (n_models, n_blocks, q, q)
+        In the widest dtype.
+    rounding : float
+        Relative rounding error of the entries.
+    xp : namespace
+
+    Attributes
+    ----------
+    blocks : array of shape (n_models, n_blocks, q, q)
+    diagonal : array of shape (n_models, n_parameters)
+    """
+
+    def __init__(self, blocks: Array, rounding: float, *, xp: Namespace) -> None:
+        self.blocks = blocks
+        self._xp = xp
+        models, n_blocks, q, _ = blocks.shape
+        identity = xp.eye(q, dtype=blocks.dtype, device=arrays.device_of(blocks))
+        diagonal = xp.sum(blocks * identity, axis=-1)
+        # One where there is no curvature at all: a constant column.
+        diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
+        self.diagonal = xp.reshape(diagonal, (models, n_blocks * q))
+        root = xp.sqrt(diagonal)
+        self._root = xp.reshape(root, (models * n_blocks, q))
+        self._scaled = blocks / (root[..., :, None] * root[..., None, :])
+        self._identity = identity
+        # A Gram matrix of rounded numbers is positive definite only up to their
+        # rounding error: without this much, collinear columns would break it.
+        self._floor = q * rounding
+
+    def solver(self, damping: Array) -> Callable[[Array], Array]:
+        """What solves (H + lambda D) x = b, scaled to a unit diagonal."""
+        xp, root = self._xp, self._root
+        ridge = (damping + self._floor)[:, None, None, None] * self._identity
+        matrices = xp.reshape(self._scaled + ridge, (*root.shape, root.shape[1]))
+        solve_scaled = arrays.positive_definite_solver(matrices, xp=xp)
+
+        def solve(vector: Array) -> Array:
+            columns = xp.reshape(vector, root.shape) / root
+            return xp.reshape(solve_scaled(columns) / root, vector.shape)
+
+        return solve
+
+
+def _gram(rows: Array, root: Array, fit_intercept: bool, *, xp: Namespace) -> Array:
+    """A'A for A = [rows, root]: rows (n, m), root (n, k) the intercepts' columns."""
+    gram = xp.matmul(rows.T, rows)
+    if not fit_intercept:
+        return gram
+    margin, corner = xp.matmul(root.T, rows), xp.matmul(root.T, root)
+    return xp.concat(
+        [xp.concat([gram, margin.T], axis=1), xp.concat([margin, corner], axis=1)]
+    )
+
+
+def row_sums(
+    Z: Array, curvature: Curvature, fit_intercept: bool, *, xp: Namespace
+) -> tuple[Array, ...]:
+    """What the rows of a block add to the Hessian.
+
+    Parameters
+    ----------
+    Z : array of shape (n_rows, p)
+    curvature : Curvature
+        Of shape (n_rows, n_models, n_outputs), weighted, in the dtype of Z.
+    fit_intercept : bool
+    xp : namespace
+
+    Returns
+    -------
+    tuple of arrays
+        The Gram matrices of the classes, (n_models, n_outputs, q, q) with q the
+        number of features and intercept, and, unless ``curvature.outer`` is None, that
+        of all classes side by side: (n_models, m, m) with all coefficients first and
+        then all intercepts.
+    """
+    n_rows, n_models, n_outputs = curvature.diagonal.shape
+    roots = xp.sqrt(curvature.diagonal)
+    own = [
+        _gram(
+            Z * roots[:, model, k][:, None],
+            roots[:, model, k][:, None],
+            fit_intercept,
+            xp=xp,
+        )
+        for model in range(n_models)
+        for k in range(n_outputs)
+    ]
+    own = xp.stack(own)
+    sums = (xp.reshape(own, (n_models, n_outputs, *own.shape[1:])),)
+    if curvature.outer is None:
+        return sums
+    together = []
+    for model in range(n_models):
+        u = curvature.outer[:, model, :]
+        rows = xp.reshape(u[:, :, None] * Z[:, None, :], (n_rows, -1))
+        together.append(_gram(rows, u, fit_intercept, xp=xp))
+    return (*sums, xp.stack(together))
+
+
+def assemble(
+    own: Array, together: Array | None, fit_intercept: bool, *, xp: Namespace
+) -> Array:
+    """The matrices of shape (n_models, n_parameters, n_parameters) from their sums.
+
+    Rows and columns are class by class, each followed by its intercept.
+    """
+    n_models, n_outputs, q, _ = own.shape
+    place = {"dtype": own.dtype, "device": arrays.device_of(own)}
+    if together is None:
+        return xp.reshape(own, (n_models, q, q))
+    if fit_intercept:
+        together = _intercepts_after_their_class(together, n_outputs, xp=xp)
+    identity = xp.eye(n_outputs, **place)[None, :, None, :, None]
+    blocks = own[:, :, :, None, :] * identity
+    return xp.reshape(blocks, together.shape) - together
+
+
+def _intercepts_after_their_class(
+    matrix: Array, n_outputs: int, *, xp: Namespace
+) -> Array:
+    """From [w_1, ..., w_K, b_1, ..., b_K] to [w_1, b_1, ..., w_K, b_K]."""
+    n_features = matrix.shape[-1] // n_outputs - 1
+    coef = n_outputs * n_features
+    order = [
+        index
+        for k in range(n_outputs)
+        for index in (*range(k * n_features, (k + 1) * n_features), coef + k)
+    ]
+    order = xp.asarray(order, device=arrays.device_of(matrix))
+    return xp.take(xp.take(matrix, order, axis=1), order, axis=2)

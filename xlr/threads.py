@@ -1,0 +1,126 @@
+"""Floor 1: running the parts of a pass in several threads.
+
+Each thread works on its own rows with a BLAS of one thread, which keeps a block of
+rows in the cache of one core.  The BLAS of the process is set to one thread for as
+long as any fit has workers, and back when the last one ends: switching for each pass
+would leave BLAS's own threads spinning beside ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import joblib
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from xlr import arrays
+from xlr.arrays import Array
+
+__all__ = ["ALONE", "Workers", "available_threads", "workers"]
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_fits = 0  # with workers now, in any thread of the process
+_limit: Any = None  # what undoes the limit on BLAS when the last of them ends
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    # Looking through the loaded libraries takes half a millisecond.
+    return ThreadpoolController().select(user_api="blas")
+
+
+def available_threads(n_jobs: int | None) -> int:
+    """Threads that a pass may use.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        None for as many as BLAS may use now, which follows ``OMP_NUM_THREADS``,
+        threadpoolctl's limits and joblib's workers; otherwise as joblib counts:
+        -1 for all processors, -2 for all but one.
+    """
+    if n_jobs is not None:
+        return joblib.effective_n_jobs(n_jobs)
+    with _lock:
+        if _fits:  # a fit in another thread: BLAS is as that one set it
+            return max(_limit.get_original_num_threads().values())
+        libraries = _blas().lib_controllers
+        if not libraries:  # a BLAS that threadpoolctl does not know
+            return joblib.cpu_count()
+        return min(library.num_threads for library in libraries)
+
+
+@contextlib.contextmanager
+def _blas_of_one_thread() -> Iterator[None]:
+    global _fits, _limit
+    with _lock:
+        if _fits == 0:
+            _limit = _blas().limit(limits=1)
+        _fits += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _fits -= 1
+            if _fits == 0:
+                _limit.restore_original_limits()
+
+
+class Workers:
+    """Threads for the passes of one fit.
+
+    Attributes
+    ----------
+    n : int
+        How many, the calling thread included.
+    """
+
+    def __init__(self, n: int, pool: ThreadPoolExecutor | None) -> None:
+        self.n = n
+        self._pool = pool
+
+    def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
+        """The results of the tasks, in their order; the first runs in this thread."""
+        if self._pool is None:
+            return [task() for task in tasks]
+        first, *others = tasks
+        # NumPy's error state belongs to the context, which threads do not inherit.
+        futures = [
+            self._pool.submit(contextvars.copy_context().run, task) for task in others
+        ]
+        return [first(), *(future.result() for future in futures)]
+
+
+ALONE = Workers(1, None)
+
+
+@contextlib.contextmanager
+def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
+    """Threads for passes over ``x`` within the context, gone with it however it ends.
+
+    None is left behind to be lost in a fork. One thread is enough where a block holds
+    all of ``x``; a library other than NumPy has threads of its own.
+
+    Parameters
+    ----------
+    x : array
+    n_jobs : int or None
+        As for :func:`available_threads`.
+    """
+    if not isinstance(x, np.ndarray):
+        yield ALONE
+        return
+    n = available_threads(n_jobs) if x.nbytes > arrays.block_bytes(x) else 1
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_blas_of_one_thread())
+        pool = stack.enter_context(ThreadPoolExecutor(n - 1)) if n > 1 else None
+        yield Workers(n, pool)
