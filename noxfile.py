@@ -101,10 +101,9 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Run every benchmark; ``nox -s benchmarks -- --out results.json`` keeps it."""
-    session.install(".")
-    for script in sorted(EXAMPLES.joinpath("benchmarks").glob("*.py")):
-        session.run("python", str(script), *session.posargs)
+    """Time fits on the CPU; ``nox -s benchmarks -- tiny digits`` only some of them."""
+    session.install(".", *groups("benchmarks"))
+    session.run("python", "examples/benchmarks/cpu.py", *session.posargs)
 
 
 @nox.session

@@ -247,9 +247,10 @@ def _floating(logits: Array) -> Array:
 def _check_shapes(
     expected: tuple[int, ...], y: Array, sample_weight: Array | None
 ) -> None:
-    for name, values in (("y", y), ("sample_weight", sample_weight)):
-        if values is None and name == "sample_weight":
-            continue
+    given = {"y": y}
+    if sample_weight is not None:
+        given["sample_weight"] = sample_weight
+    for name, values in given.items():
         shape = tuple(values.shape) if hasattr(values, "shape") else np.shape(values)
         if shape != expected:
             raise ValueError(

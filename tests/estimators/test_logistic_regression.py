@@ -153,7 +153,7 @@ def test_solver_and_history():
     assert (np.diff(model.history_["seconds"]) > 0).all()
     rng = np.random.default_rng(0)
     wide = rng.normal(size=(30, 3000))
-    assert xlr.LogisticRegression().fit(wide, np.arange(30) % 2).solver_ == "lbfgs"
+    assert xlr.LogisticRegression().fit(wide, np.arange(30) % 2).solver_ == "newton-cg"
 
 
 def test_verbose_prints_a_line_an_iteration(capsys):

@@ -29,7 +29,7 @@ class Sliceable(Protocol):
 
 
 def row_blocks(
-    X: Array, width: int = 1, *, n_threads: int = 1, xp: Namespace
+    X: Array, width: int = 1, *, least: int = 1, n_threads: int = 1, xp: Namespace
 ) -> list[slice]:
     """Cut the rows of ``X`` into slices that suit the cache of its device.
 
@@ -39,6 +39,8 @@ def row_blocks(
     width : int, default=1
         Numbers per row of the widest temporary that a block will need, where
         that is more than the features.
+    least : int, default=1
+        Rows below which a block is not worth its sum, whatever the cache.
     n_threads : int, default=1
         Where there is more than one block, a multiple of this many are cut.
     xp : namespace
@@ -50,7 +52,8 @@ def row_blocks(
     """
     n_samples, n_features = X.shape
     row_bytes = xp.finfo(X.dtype).bits // 8 * max(n_features, width)
-    n_blocks = math.ceil(n_samples / max(1, arrays.block_bytes(X) // row_bytes))
+    n_rows = max(least, arrays.block_bytes(X) // row_bytes)
+    n_blocks = math.ceil(n_samples / n_rows)
     if n_blocks > 1:
         n_blocks = min(n_samples, n_threads * math.ceil(n_blocks / n_threads))
     edges = [n_samples * i // n_blocks for i in range(n_blocks)] + [n_samples]

@@ -148,7 +148,7 @@ class DenseDesign:
             return (xp.matmul(values, values.T),)
 
         # So wide that the product counts, and not adding its n^2 numbers to the sum.
-        width = max(256, arrays.block_bytes(self.X) // (8 * self.n_samples))
+        width = max(256, self.n_samples // 2)
         edges = range(0, self.n_features, width)
         slices = [slice(i, min(i + width, self.n_features)) for i in edges]
         return reduce_over_blocks(on_columns, add, slices, self.workers)[0]

@@ -164,11 +164,15 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
     """
     if y.shape[0] > 10_000 and xp.isdtype(y.dtype, ("integral", "real floating")):
         classes = xp.unique_values(y[:1000])
-        place = xp.searchsorted(classes, y)
-        last = classes.shape[0] - 1
-        codes = xp.where(place > last, xp.full_like(place, last), place)
-        if arrays.to_host(xp.all(xp.take(classes, codes) == y)):
-            return classes, codes
+        if classes.shape[0] <= 16:
+            known = xp.zeros(y.shape, dtype=xp.bool, device=arrays.device_of(y))
+            codes = xp.astype(known, xp.uint8)
+            for k in range(classes.shape[0]):
+                here = y == classes[k]
+                known = known | here
+                codes = codes + k * xp.astype(here, xp.uint8)
+            if arrays.to_host(xp.all(known)):
+                return classes, codes
     return xp.unique_inverse(y)
 
 
@@ -245,8 +249,7 @@ def read_weights(
     n_classes = labels.classes.shape[0]
     # Class by class: the sums say, in one transfer, all there is to check.
     codes = features.place(labels.codes, None)
-    zeros = xp.zeros_like(weights)
-    sums = [xp.sum(xp.where(codes == k, weights, zeros)) for k in range(n_classes)]
+    sums = [weights @ xp.astype(codes == k, wide) for k in range(n_classes)]
     numbers = arrays.to_host(xp.stack([*sums, xp.min(weights)])).astype(np.float64)
     totals, smallest = numbers[:-1], numbers[-1]
     if not np.isfinite(totals).all():

@@ -230,7 +230,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         features: Features,
         labels: Labels,
         weights: Array,
-        start: tuple[Array, Array],
+        start: tuple[Array, Array] | None,
         data: dict[str, Any],
         crew: Workers,
     ) -> None:
@@ -238,7 +238,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         if name == "auto":
             n_samples, n_features = features.X.shape
             name = choose(n_samples, n_features, labels.classes.shape[0])
-        solver = self._solver(name)
+        solver = self._solver(name, cold=start is None)
         problem = Problem(
             features,
             labels,
@@ -268,7 +268,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         solution = minimise(
             solver,
             problem.objective,
-            problem.parameters(*start),
+            problem.parameters(start),
             tol=float(self.tol),
             max_iter=int(self.max_iter),
             on_iteration=on_iteration,
@@ -277,10 +277,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         callbacks.end(solution.parameters)
         self._warn_unless_converged(solution, features.X.dtype)
 
-    def _solver(self, name: str) -> Solver:
+    def _solver(self, name: str, *, cold: bool) -> Solver:
         if name == "gradient-descent":
             return SOLVERS[name](self.learning_rate)
-        if name == "lbfgs":
+        if name == "lbfgs" or not cold:
             return SOLVERS[name]()
         seed = 0
         if self.random_state is not None:
@@ -289,12 +289,14 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
 
     def _read_start(
         self, coef_init: Any, intercept_init: Any, labels: Labels, features: Features
-    ) -> tuple[Array, Array]:
-        """Coefficients and intercepts to start from, in the units of X."""
+    ) -> tuple[Array, Array] | None:
+        """Coefficients and intercepts to start from, in units of X; None for zero."""
         if self.warm_start and hasattr(self, "coef_"):
             coef_init = self.coef_ if coef_init is None else coef_init
             if intercept_init is None:
                 intercept_init = self.intercept_
+        if coef_init is None and intercept_init is None:
+            return None
         n_classes = labels.classes.shape[0]
         n_columns = 1 if n_classes == 2 else n_classes
         shape = (n_columns, features.X.shape[1])

@@ -74,9 +74,14 @@ class Problem:
             units=None if standardised else units,
         )
 
-    def parameters(self, coef: Array, intercept: Array) -> Array:
-        """Coefficients and intercepts, in the units of X, as a solver sees them."""
-        coef, intercept = self._symmetric(coef, intercept)
+    def parameters(self, start: tuple[Array, Array] | None) -> Array:
+        """Coefficients and intercepts, in the units of X, as a solver sees them.
+
+        None is zero.
+        """
+        if start is None:
+            return self.objective.zeros()
+        coef, intercept = self._symmetric(*start)
         if self._units is not None:
             coef, intercept = self._units.into(coef, intercept)
         return self.objective.join(coef, intercept)

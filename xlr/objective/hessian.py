@@ -19,7 +19,7 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.losses import Curvature
 
-__all__ = ["BlockHessian", "Hessian", "assemble", "row_sums"]
+__all__ = ["BlockHessian", "DiagonalHessian", "Hessian", "assemble", "row_sums"]
 
 
 class Hessian(Protocol):
@@ -84,6 +84,29 @@ class BlockHessian:
             return xp.reshape(solve_scaled(columns) / root, vector.shape)
 
         return solve
+
+
+class DiagonalHessian:
+    """A diagonal matrix for each model.
+
+    Parameters
+    ----------
+    diagonal : array of shape (n_models, n_parameters)
+    xp : namespace
+
+    Attributes
+    ----------
+    diagonal : array of shape (n_models, n_parameters)
+        With one where there is no curvature at all: a constant column.
+    """
+
+    def __init__(self, diagonal: Array, *, xp: Namespace) -> None:
+        self.diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
+
+    def solver(self, damping: Array) -> Callable[[Array], Array]:
+        """What solves (H + lambda D) x = b, by a division."""
+        damped = self.diagonal * (1 + damping[:, None])
+        return lambda vector: vector / damped
 
 
 def _gram(rows: Array, root: Array, fit_intercept: bool, *, xp: Namespace) -> Array:

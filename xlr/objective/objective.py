@@ -13,7 +13,6 @@ intercept: [w_1, b_1, w_2, b_2, ...].
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -31,9 +30,8 @@ from xlr.design import (
 )
 from xlr.losses import Curvature, Loss, LossPoint
 from xlr.objective import hessian
-from xlr.objective.hessian import BlockHessian, Hessian
-from xlr.objective.row_space import RowSpaceHessian
-from xlr.penalties import Penalty
+from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
+from xlr.penalties import L2Penalty, Penalty
 
 __all__ = ["Evaluation", "Objective"]
 
@@ -96,7 +94,7 @@ class Objective:
         self.column_size = design.n_features + fit_intercept
         self.n_parameters = loss.n_outputs * self.column_size
         self.total_weight = self.xp.sum(weights, axis=0, dtype=self.wide)
-        self._kernels: dict[bool, Array] = {}
+        self._cuts: dict[tuple[int, int], list[slice]] = {}
 
     @property
     def rounding(self) -> float:
@@ -117,8 +115,6 @@ class Objective:
     def hessian_cost(self) -> float:
         """Time of a Hessian in passes of value and gradient, roughly."""
         features, outputs = self.design.n_features, self.loss.n_outputs
-        if self.in_row_space:
-            return 1 + self.n_samples**2 / (100 * features)
         if not self.is_large:
             return 1.0
         return 1.5 + outputs * features / 100
@@ -144,6 +140,73 @@ class Objective:
             units=self.units,
         )
 
+    @property
+    def fits_row_space(self) -> bool:
+        """Whether :meth:`row_space` exists and makes the problem much smaller."""
+        if self.n_samples > self.design.n_features // 2 or not self.is_large:
+            return False
+        place = {"dtype": self.wide, "device": self.design.device}
+        zeros = self.xp.zeros((1, 1, self.design.n_features), **place)
+        strength = self.penalty.curvature(zeros, xp=self.xp)
+        return strength.shape[0] == 1 and bool(
+            arrays.to_host(self.xp.all(strength > 0))
+        )
+
+    def row_space(self) -> tuple[Objective, Callable[[Array], Array]]:
+        r"""The objective in as many features as there are rows, in float32.
+
+        The coefficients that minimise F are sums of the rows, w = Lambda^-1 Z'a, with
+        the strengths of the penalty in Lambda. With the kernel matrix
+        Z Lambda^-1 Z' = L L' and v = L'a, the logits are L v + b and the penalty is
+        |v|^2 / 2: a problem of the same form whose design is L, whatever the number of
+        features of this one.
+
+        Returns
+        -------
+        objective : Objective
+        back : callable
+            Takes its parameters to those of this one.
+
+        References
+        ----------
+        Hastie and Tibshirani (2004), *Efficient quadratic regularization for expression
+        arrays*, section 3.
+        """
+        xp, n = self.xp, self.n_samples
+        place = {"dtype": self.wide, "device": self.design.device}
+        zeros = xp.zeros((1, 1, self.design.n_features), **place)
+        strength = self.penalty.curvature(zeros, xp=xp)[0, 0, :]
+        kernel = xp.astype(self.design.kernel(strength, xp.float32), self.wide)
+        # In units that make the columns of L about as large as standardised ones, and
+        # with as much on the diagonal as float32 leaves uncertain.
+        unit = xp.linalg.trace(kernel) / n**2
+        ridge = 16 * n * float(xp.finfo(xp.float32).eps)
+        kernel = kernel / unit + ridge * xp.eye(n, **place)
+        lower = xp.linalg.cholesky(kernel)
+        reduced = Objective(
+            DenseDesign(
+                xp.astype(lower, xp.float32), None, workers=self.design.workers, xp=xp
+            ),
+            xp.astype(self.targets, xp.float32),
+            xp.astype(self.weights, xp.float32),
+            self.loss,
+            L2Penalty(xp.ones((1, 1, n), **place) / unit),
+            n_models=self.n_models,
+            fit_intercept=self.fit_intercept,
+            units=None,
+        )
+
+        def back(parameters: Array) -> Array:
+            v, intercept = reduced.split(parameters)
+            a = arrays.positive_definite_solver(kernel[None, :, :], xp=xp)
+            dual = xp.concat([a((lower @ column)[None, :]) for column in v])
+            residual = xp.astype(dual.T, self.design.dtype) / unit
+            shape = (-1, self.n_models, self.loss.n_outputs)
+            product, total = self._sum_rows(xp.reshape(residual, shape))
+            return self.join(self.design.unfold(product, total) / strength, intercept)
+
+        return reduced, back
+
     # -- parameters, columns and their intercepts ---------------------------------
 
     def join(self, coef: Array, intercept: Array) -> Array:
@@ -159,6 +222,11 @@ class Objective:
         if self.fit_intercept:
             return columns[:, :-1], columns[:, -1]
         return columns, self.xp.zeros_like(columns[:, 0])
+
+    def zeros(self) -> Array:
+        """Parameters that are all zero: (n_models, n_parameters)."""
+        shape = self.n_models, self.n_parameters
+        return self.xp.zeros(shape, dtype=self.wide, device=self.design.device)
 
     # -- passes over the rows ------------------------------------------------------
 
@@ -189,8 +257,6 @@ class Objective:
             Whether float32 is precise enough for the products, which take most of
             the time.
         """
-        if self.in_row_space:
-            return self._row_space_hessian(parameters, rough)
         together = self.loss.n_outputs * self.design.n_features
         own, *sums = self._hessian_sums(parameters, rough, together, lambda c: c)
         matrix = hessian.assemble(
@@ -201,40 +267,16 @@ class Objective:
             matrix = matrix + self._fill_shift_direction(matrix)
         return self._with_penalty(matrix[:, None, :, :], parameters, rough)
 
-    @cached_property
-    def in_row_space(self) -> bool:
-        """Whether the Hessian is handled in the space of the rows, which are fewer."""
-        if self.n_columns > 1 or self.n_samples >= self.design.n_features:
-            return False
-        strength = self._penalty_strength()
-        return bool(arrays.to_host(self.xp.all(strength > 0)))
+    def curvature_estimate(self, parameters: Array) -> Hessian:
+        """An estimate of the Hessian that is cheap beside a few products with it.
 
-    def _penalty_strength(self) -> Array:
-        """Curvature of the penalty in each coefficient of the first column."""
-        place = {"dtype": self.wide, "device": self.design.device}
-        zeros = self.xp.zeros((1, 1, self.design.n_features), **place)
-        return self.penalty.curvature(zeros, xp=self.xp)[0, 0, :]
-
-    def _row_space_hessian(self, parameters: Array, rough: bool) -> RowSpaceHessian:
-        strength = self._penalty_strength()
-        if rough not in self._kernels:
-            dtype = self.xp.float32 if rough else self.design.dtype
-            self._kernels[rough] = self.design.kernel(strength, dtype)
-        curvature = self.curvature(parameters).diagonal[:, 0, 0]
-
-        def backward(t: Array) -> Array:
-            residual = self.xp.astype(t, self.design.dtype)[:, None, None]
-            return self._gradient(*self._sum_rows(residual)) * self.total_weight
-
-        return RowSpaceHessian(
-            self._kernels[rough],
-            self.xp.astype(curvature, self.wide) / self.total_weight,
-            strength,
-            lambda vector: self.xp.astype(self.logits(vector)[:, 0, 0], self.wide),
-            backward,
-            self.fit_intercept,
-            xp=self.xp,
-        )
+        The blocks of the classes where a factorisation costs no more than tens of
+        products with the Hessian, else the diagonal.
+        """
+        q = self.column_size
+        if q / 40 + q**2 / (6 * self.n_samples) < 100:
+            return self.class_hessians(parameters, rough=self.is_large)
+        return DiagonalHessian(self.hessian_diagonal(parameters), xp=self.xp)
 
     def class_hessians(self, parameters: Array, *, rough: bool = False) -> BlockHessian:
         """The blocks of the Hessian that belong to one class each, in one pass."""
@@ -265,7 +307,8 @@ class Objective:
             sums = hessian.row_sums(Z, curvature, self.fit_intercept, xp=xp)
             return tuple(xp.astype(total, self.wide, copy=False) for total in sums)
 
-        return self._sum(kernel, width)
+        # The sums are matrices of this width: adding them must not cost more than they.
+        return self._sum(kernel, width, least=4 * width)
 
     def _with_penalty(
         self, blocks: Array, parameters: Array, rough: bool
@@ -339,14 +382,17 @@ class Objective:
         diagonal = self._by_model(self.join(*self._sum(kernel, self.n_columns)))
         return diagonal + self._penalty_curvature(parameters)
 
-    def _slices(self, width: int) -> list[slice]:
-        design = self.design
-        return row_blocks(design.X, width, n_threads=design.workers.n, xp=self.xp)
+    def _slices(self, width: int, least: int = 1) -> list[slice]:
+        if (width, least) not in self._cuts:
+            X, threads = self.design.X, self.design.workers.n
+            cut = row_blocks(X, width, least=least, n_threads=threads, xp=self.xp)
+            self._cuts[width, least] = cut
+        return self._cuts[width, least]
 
     def _sum(
-        self, kernel: Callable[..., tuple[Array, ...]], width: int
+        self, kernel: Callable[..., tuple[Array, ...]], width: int, least: int = 1
     ) -> tuple[Array, ...]:
-        slices = self._slices(width)
+        slices = self._slices(width, least)
         return sum_over_blocks(kernel, self.design, slices, self.targets, self.weights)
 
     def _logits(self, parameters: Array) -> Callable[[DenseBlock], Array]:
@@ -393,6 +439,19 @@ class Objective:
     def _with_free_intercept(self, values: Array) -> Array:
         columns = self.xp.reshape(values, (self.n_columns, -1))
         return self.join(columns, self.xp.zeros_like(columns[:, 0]))
+
+    def symmetric(self, vector: Array) -> Array:
+        """The vector without equal changes to all classes, if those change nothing.
+
+        Neither the gradient nor a Newton step at symmetric parameters has any; an
+        estimate of the Hessian that sees one class at a time would bring them in.
+        """
+        if not self.loss.shift_invariant:
+            return vector
+        shape = self.n_models, self.loss.n_outputs, self.column_size
+        by_class = self.xp.reshape(vector, shape)
+        by_class = by_class - self.xp.mean(by_class, axis=1, keepdims=True)
+        return self.xp.reshape(by_class, vector.shape)
 
     # -- where the loss has no curvature ---------------------------------------------
 

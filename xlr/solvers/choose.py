@@ -4,19 +4,28 @@ from __future__ import annotations
 
 __all__ = ["choose"]
 
-# Passes over the rows until convergence, and how much faster than a product of X
-# with a few columns, which waits for memory, a product of two large matrices runs.
-NEWTON_PASSES = 10
-LBFGS_PASSES = 150
+# In multiply-adds of a product of X with a few columns, which waits for memory:
+# what a pass over the rows costs beside them, and by how much a product of two large
+# matrices runs faster.
+PASS_OVERHEAD = 1e5
 MATRIX_SPEEDUP = 10
+
+PRODUCTS = 8  # with the Hessian, for one step by preconditioned conjugate gradients
+UNPRECONDITIONED = 4  # times as many with a diagonal as the preconditioner
+
+# Of the rows, for a Hessian where there are so many for each parameter that it can be
+# begun on samples and held.
+HESSIAN_SHARE = 1 / 4
+MANY_ROWS = 80
 
 
 def choose(n_samples: int, n_features: int, n_classes: int) -> str:
     """Name of the solver with the least estimated time.
 
-    Newton's method pays n p^2 for each pair of classes and the cube of the number
-    of parameters, a few times, in large matrix products; L-BFGS pays n p for each
-    class, many times, and loses on ill-conditioned problems.
+    Both of Newton's methods take few iterations whatever the data. With the whole
+    Hessian an iteration pays n p^2 for each pair of classes, in large matrix products,
+    and the cube of the number of parameters; by conjugate gradients it pays n p for
+    each class, several times, and a preconditioner with a block for each class.
 
     Parameters
     ----------
@@ -24,12 +33,15 @@ def choose(n_samples: int, n_features: int, n_classes: int) -> str:
     n_classes : int
     """
     n_outputs = 1 if n_classes == 2 else n_classes
-    pairs = n_outputs * (n_outputs + 1) // 2
-    parameters = n_outputs * (n_features + 1)
-    newton = (
-        NEWTON_PASSES
-        / MATRIX_SPEEDUP
-        * (n_samples * n_features**2 * pairs + parameters**3 / 3)
-    )
-    lbfgs = LBFGS_PASSES * 2 * n_samples * n_features * n_outputs
-    return "newton-cholesky" if newton <= lbfgs else "lbfgs"
+    n_parameters = n_outputs * n_features
+    one_pass = PASS_OVERHEAD + 2 * n_samples * n_parameters
+
+    share = HESSIAN_SHARE if n_samples > MANY_ROWS * n_parameters else 1
+    whole = n_samples * share * n_parameters**2 / 2 + n_parameters**3 / 3
+    cholesky = one_pass + whole / MATRIX_SPEEDUP
+
+    sampled = min(n_samples, 4 * n_features)
+    blocks = n_outputs * (sampled * n_features**2 / 2 + n_features**3 / 3)
+    products = PRODUCTS * one_pass
+    products = min(products + blocks / MATRIX_SPEEDUP, UNPRECONDITIONED * products)
+    return "newton-cholesky" if cholesky <= one_pass + products else "newton-cg"

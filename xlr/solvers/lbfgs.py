@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from xlr.arrays import Array
-from xlr.objective import Evaluation, Objective
+from xlr.objective import DiagonalHessian, Evaluation, Objective
 from xlr.solvers import quasi_newton
 from xlr.solvers.loop import report
-from xlr.solvers.steps import better, is_acceptable, positive, shorter, take
+from xlr.solvers.steps import better, is_acceptable, shorter, take
 
 __all__ = ["LBFGS"]
 
@@ -93,4 +93,5 @@ class LBFGS:
     @staticmethod
     def _diagonal(objective: Objective, parameters: Array) -> Array:
         """Diagonal of the Hessian, kept off zero: a constant column has none."""
-        return positive(objective.hessian_diagonal(parameters), xp=objective.xp)
+        diagonal = objective.hessian_diagonal(parameters)
+        return DiagonalHessian(diagonal, xp=objective.xp).diagonal

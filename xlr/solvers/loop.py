@@ -184,6 +184,9 @@ def minimise(
         stopped = bool(on_iteration and on_iteration(record, state.parameters))
         progress.note(value, optimality)
         settled = progress.settled(max(tol * SETTLED, 4 * objective.rounding))
+        if iteration == 0 and state.parameters is not start:
+            # The solver began elsewhere: how far from the minimum is not known.
+            settled[:] = False
         for model in range(objective.n_models):
             if status[model] is not None:
                 continue

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from xlr.arrays import Array
-from xlr.objective import Evaluation, Objective
+from xlr.objective import Evaluation, Hessian, Objective
 from xlr.solvers.loop import report
+from xlr.solvers.starts import find_start
 from xlr.solvers.steps import (
     DampedStep,
     better,
@@ -25,6 +28,10 @@ class NewtonCGState:
     parameters: Array
     at: Evaluation
     damping: Array
+    sample: Objective  # what the preconditioner is computed on
+    estimate: Hessian
+    precondition: Callable[[Array], Array]
+    fresh: bool  # whether the preconditioner is of the last iteration
     budget: int
     first_optimality: float
     report: Array
@@ -34,9 +41,17 @@ class NewtonCG:
     r"""Damped Newton method whose steps are found by conjugate gradients.
 
     Like newton-cholesky, but :math:`(H + \lambda D) d = -g` is solved roughly, with
-    one pass over the rows for each product with H and D, the diagonal of H, as the
-    preconditioner.  The number of products is set before they start, from how the
-    last iteration fared, so that an iteration needs the host only at its end.
+    one pass over the rows for each product with H.  The preconditioner is the part of H
+    that belongs to each class alone, on a sample of the rows where they are many, or
+    its diagonal D; equal changes to all classes, of which the solution has none, are
+    taken out.  It is kept while it serves.  The number of products is set before they
+    start, from how the last iteration fared, so that an iteration needs the host only
+    at its end.
+
+    Parameters
+    ----------
+    seed : int or None, default=None
+        Draws the rows of samples to begin on; None begins where it is told to.
 
     References
     ----------
@@ -47,91 +62,108 @@ class NewtonCG:
 
     standardised = True
     patience = 8
-    least_budget = 4
+    first_budget = 8
+    least_budget = 3
+    rows_per_feature = 4  # the least that tell a curvature from noise
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
 
     def init(self, objective: Objective, start: Array) -> NewtonCGState:
-        at = objective.value_and_gradient(start)
+        least = self.rows_per_feature * objective.column_size
+        begun = find_start(self, objective, start, least, self.seed)
+        parameters, at = begun.parameters, begun.at
+        sample = objective
+        if objective.is_large and objective.n_samples > 2 * least:
+            sample = objective.sample(least, self.seed or 0)
+        damping = objective.xp.zeros_like(at.value)
+        estimate = sample.curvature_estimate(parameters)
         return NewtonCGState(
-            parameters=start,
+            parameters=parameters,
             at=at,
-            damping=objective.xp.zeros_like(at.value),
-            budget=self.least_budget,
+            damping=damping,
+            sample=sample,
+            estimate=estimate,
+            precondition=estimate.solver(damping),
+            fresh=True,
+            budget=self.least_budget if begun.is_close else self.first_budget,
             first_optimality=0.0,
-            report=report(objective, at),
+            report=report(objective, at, extra=1.0),
         )
 
     def step(
         self, objective: Objective, state: NewtonCGState, fetched: np.ndarray
     ) -> NewtonCGState:
         xp, at = objective.xp, state.at
-        optimality, _, residual = (float(row.max()) for row in fetched[1:])
-        first_optimality = max(state.first_optimality, optimality)
-        budget = self._next_budget(
-            state.budget,
-            residual,
-            optimality / first_optimality,
-            objective.n_parameters,
-        )
-        step, residual = self._solve(objective, state, budget)
+        state = self._planned(objective, state, fetched)
+        step, residual = self._solve(objective, state)
         trial = objective.value_and_gradient(state.parameters + step.change)
         accept = is_acceptable(objective, at, trial, step.change)
         change = take(accept, step.change, xp.zeros_like(step.change), xp=xp)
         new = better(accept, trial, at, xp=xp)
-        return NewtonCGState(
+        return replace(
+            state,
             parameters=state.parameters + change,
             at=new,
             damping=next_damping(objective, at, trial, accept, step),
-            budget=budget,
-            first_optimality=first_optimality,
             report=report(objective, new, change, residual),
         )
 
-    def _next_budget(
-        self, budget: int, residual: float, remaining: float, size: int
-    ) -> int:
-        """Products for the next solve, to reach the residual that pays (forcing).
+    def _planned(
+        self, objective: Objective, state: NewtonCGState, fetched: np.ndarray
+    ) -> NewtonCGState:
+        """With the number of products for the next solve, and the preconditioner.
 
         A residual of sqrt(|g| / |g_0|) makes the outer iterations converge faster
-        than linearly; a tenth is enough while they are far out.
+        than linearly (forcing); a tenth is enough while they are far out, and beyond a
+        hundredth the products are better spent on a new Hessian.
         """
-        forcing = min(0.1, remaining**0.5)
-        if residual > forcing:
-            budget = 2 * budget
-        elif residual < 0.1 * forcing:
-            budget = budget - budget // 4
-        return max(self.least_budget, min(budget, 2 * size))
+        optimality, _, residual = (float(row.max()) for row in fetched[1:])
+        first_optimality = max(state.first_optimality, optimality)
+        state = replace(state, first_optimality=first_optimality)
+        if state.first_optimality == optimality:  # nothing is known yet
+            return state
+        forcing = min(0.1, max(0.01, (optimality / first_optimality) ** 0.5))
+        budget = 2 * state.budget
+        if 0 <= residual < 1:
+            # Residuals fall by about the same factor with each product.
+            products = math.log(forcing) / math.log(max(residual, 1e-9))
+            budget = min(budget, math.ceil(products * state.budget))
+        budget = max(self.least_budget, min(budget, 2 * objective.n_parameters))
+        if residual > forcing and not state.fresh:
+            estimate = state.sample.curvature_estimate(state.parameters)
+            precondition = estimate.solver(state.damping)
+            return replace(
+                state, estimate=estimate, precondition=precondition, fresh=True
+            )
+        return replace(state, budget=budget, fresh=False)
 
     @staticmethod
-    def _solve(
-        objective: Objective, state: NewtonCGState, budget: int
-    ) -> tuple[DampedStep, Array]:
+    def _solve(objective: Objective, state: NewtonCGState) -> tuple[DampedStep, Array]:
         """Solve (H + lambda D) d = -g roughly; also the relative residual."""
         xp = objective.xp
         curvature = objective.curvature(state.parameters)
-        blocks = objective.class_hessians(state.parameters, rough=objective.is_large)
-        precondition = blocks.solver(state.damping)
-        ridge = state.damping[:, None] * blocks.diagonal
+        diagonal = state.estimate.diagonal
+        ridge = state.damping[:, None] * diagonal
         change = xp.zeros_like(state.parameters)
-        residual = -state.at.gradient
-        search = precondition(residual)
+        residual = -objective.symmetric(state.at.gradient)
+        search = objective.symmetric(state.precondition(residual))
         first_size = size = xp.sum(residual * search, axis=1)
+        least = (16 * objective.rounding) ** 2 * first_size
         zeros = xp.zeros_like(size)
-        for _ in range(budget):
+        for _ in range(state.budget):
             product = objective.hessian_product(curvature, state.parameters, search)
-            product = product + ridge * search
+            product = objective.symmetric(product + ridge * search)
             bend = xp.sum(search * product, axis=1)
-            # Past the solution both are zero, and nothing moves any more.
-            length = xp.where(bend > 0, size / bend, zeros)[:, None]
+            # Past the solution there is only rounding, and nothing moves any more.
+            moving = (size > least) & (bend > 0)
+            length = xp.where(moving, size / bend, zeros)[:, None]
             change = change + length * search
             residual = residual - length * product
-            scaled = precondition(residual)
+            scaled = objective.symmetric(state.precondition(residual))
             new_size = xp.sum(residual * scaled, axis=1)
-            search = (
-                scaled + xp.where(size > 0, new_size / size, zeros)[:, None] * search
-            )
+            ratio = xp.where(moving, new_size / size, zeros)[:, None]
+            search = scaled + ratio * search
             size = new_size
         error = xp.sqrt(xp.where(first_size > 0, size / first_size, zeros))
-        return DampedStep(change, blocks.diagonal, state.damping), error
+        return DampedStep(change, diagonal, state.damping), error

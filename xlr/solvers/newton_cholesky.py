@@ -11,7 +11,7 @@ from xlr.arrays import Array
 from xlr.objective import Evaluation, Hessian, Objective
 from xlr.solvers import quasi_newton
 from xlr.solvers.loop import report
-from xlr.solvers.samples import solve_sample
+from xlr.solvers.starts import find_start
 from xlr.solvers.steps import (
     DampedStep,
     better,
@@ -52,8 +52,8 @@ class NewtonCholesky:
 
     Parameters
     ----------
-    seed : int, default=0
-        Decides which rows are drawn.
+    seed : int or None, default=None
+        Draws the rows of samples to begin on; None begins where it is told to.
 
     References
     ----------
@@ -69,25 +69,23 @@ class NewtonCholesky:
     # the gradient down by this factor for it to be kept.
     worth_holding = 0.01
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
 
     def init(self, objective: Objective, start: Array) -> NewtonState:
         least = self.rows_per_parameter * objective.n_parameters
-        solved = solve_sample(self, objective, start, least, seed=self.seed)
-        if solved is None:
-            rough = objective.is_large
-            hessian = objective.hessian(start, rough=rough)
-            at = objective.value_and_gradient(start)
+        begun = find_start(self, objective, start, least, self.seed)
+        parameters, at, sample = begun.parameters, begun.at, begun.sample
+        if sample is None:
+            hessian = objective.hessian(parameters, rough=objective.is_large)
         else:
-            start, at, rough = solved.parameters, solved.at, True
-            hessian = solved.sample.hessian(start)
+            hessian = sample.hessian(parameters)
         return NewtonState(
-            parameters=start,
+            parameters=parameters,
             at=at,
             hessian=hessian,
-            fresh=solved is None,
-            rough=rough,
+            fresh=sample is None,
+            rough=objective.is_large,
             pairs=(),
             damping=objective.xp.zeros_like(at.value),
             optimality=math.nan,

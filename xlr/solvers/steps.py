@@ -12,7 +12,6 @@ __all__ = [
     "better",
     "is_acceptable",
     "next_damping",
-    "positive",
     "shorter",
     "take",
 ]
@@ -127,8 +126,3 @@ def better(
             for new, old in zip(trial, at)
         )
     )
-
-
-def positive(diagonal: Array, *, xp: Namespace) -> Array:
-    """The diagonal of a Hessian as a scale: one where there is no curvature at all."""
-    return xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))

@@ -1,0 +1,112 @@
+"""Makers of data: functions of a random generator and a number of rows.
+
+X is made in blocks of rows, so that it is all that is large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from data import Data, row_blocks
+from scipy.linalg import toeplitz
+from scipy.ndimage import gaussian_filter
+from scipy.special import expit
+from sklearn.preprocessing import StandardScaler
+
+
+def load(loader: Callable[..., Any], standardised: bool, rng, n: int) -> Data:
+    """A data set of scikit-learn's; if not all of it, then rows picked at random."""
+    X, y = loader(return_X_y=True)
+    if n < len(X):
+        rows = rng.permutation(len(X))[:n]
+        X, y = X[rows], y[rows]
+    return Data(StandardScaler().fit_transform(X) if standardised else X, y)
+
+
+def correlated(
+    rng,
+    n: int,
+    *,
+    p: int,
+    dtype: str = "float64",
+    correlation: float = 0.8,
+    deviation: float = 2.0,
+) -> Data:
+    """Features in a row, each correlated with its neighbours, and drawn labels.
+
+    ``deviation`` is that of the logits: 2 makes about one label in five surprising;
+    with 180, 3 labels in 1000 are on the wrong side of the plane, all of them near it.
+    """
+    covariance = toeplitz(correlation ** np.arange(p))
+    root = np.linalg.cholesky(covariance).T
+    coef = rng.standard_normal(p)
+    coef *= deviation / np.sqrt(coef @ covariance @ coef)
+    X, y = np.empty((n, p), dtype), np.empty(n, np.int64)
+    for rows in row_blocks(n, p):
+        values = rng.standard_normal((rows.stop - rows.start, p)) @ root
+        y[rows] = rng.random(len(values)) < expit(values @ coef - deviation / 4)
+        X[rows] = values
+    return Data(X, y)
+
+
+def badly_scaled(rng, n: int, *, p: int) -> Data:
+    """The same, in units over 4 decades and 100 deviations away from zero."""
+    X, y, *_ = correlated(rng, n, p=p)
+    scales = rng.permutation(np.logspace(-2, 2, p))
+    for rows in row_blocks(n, p):
+        X[rows] = (X[rows] + 100) * scales
+    return Data(X, y)
+
+
+def weighted(rng, n: int, *, p: int) -> Data:
+    """The same, with weights of samples over about two decades and of classes."""
+    X, y, *_ = correlated(rng, n, p=p)
+    return Data(X, y, rng.lognormal(size=n), {0: 1.0, 1: 2.5})
+
+
+def wide(rng, n: int, *, columns_a_row: int = 10, rank: int = 10) -> Data:
+    """More columns than rows: noise plus a few factors that all columns share."""
+    p = columns_a_row * n
+    loadings = rng.standard_normal((rank, p)) / np.sqrt(rank)
+    coef = rng.standard_normal(p)
+    coef *= 2 / np.linalg.norm(coef)
+    X, logits = np.empty((n, p)), np.empty(n)
+    for rows in row_blocks(n, p):
+        rng.standard_normal(out=X[rows])
+        X[rows] += rng.standard_normal((rows.stop - rows.start, rank)) @ loadings
+        logits[rows] = X[rows] @ coef
+    return Data(X, (rng.random(n) < expit(logits)).astype(np.int64))
+
+
+def images(
+    rng, n: int, *, side: int = 28, n_classes: int = 10, rank: int = 150
+) -> Data:
+    """Smooth bright blobs in the middle of a dark frame; values in [0, 1].
+
+    The k-th of the patterns that images are sums of has a variance of k^-2, so a few
+    make up nearly all of them; pixels of the frame are constant, or nearly so.
+    """
+    p = side * side
+    widths = 4 * np.arange(1, rank + 1) ** -0.3
+    patterns = [gaussian_filter(rng.standard_normal((side, side)), s) for s in widths]
+    patterns = np.linalg.qr(np.reshape(patterns, (rank, p)).T)[0].T
+    patterns *= np.sqrt(p / 2) / np.arange(1, rank + 1)[:, None]
+    distance = np.hypot(*np.indices((side, side)) - (side - 1) / 2).ravel()
+    window = np.exp(-((distance / (0.32 * side)) ** 4))
+    templates = rng.standard_normal((n_classes, side, side))
+    coef = gaussian_filter(templates, (0, 1.5, 1.5)).reshape(n_classes, p).T
+    X, y = np.empty((n, p)), np.empty(n, np.int64)
+    scale = centre = None
+    for rows in row_blocks(n, p):
+        m = rows.stop - rows.start
+        field = rng.standard_normal((m, rank)) @ patterns
+        field += 0.1 * rng.standard_normal((m, p))
+        X[rows] = np.clip(window * (0.3 + 0.5 * field) - 0.05, 0, 1)
+        logits = X[rows] @ coef
+        if scale is None:  # the first block stands for all: no class is then rare
+            centre, scale = logits.mean(axis=0), 12 / logits.std(axis=0)
+        noise = rng.gumbel(size=logits.shape)  # the largest is a draw from softmax
+        y[rows] = np.argmax(scale * (logits - centre) + noise, axis=1)
+    return Data(X, y)

@@ -1,0 +1,77 @@
+"""Where and with what the numbers were taken."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from measure import cores
+from peers import PEERS
+from threadpoolctl import threadpool_info
+
+import xlr
+
+
+def processor() -> str:
+    """The name of the CPU as the system has it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def machine() -> dict:
+    """CPU, cores, system, and the threads that the libraries were given."""
+    threads = sorted(
+        {
+            f"{info.get('internal_api')} {info.get('version') or ''}".strip()
+            + f" x {info['num_threads']}"
+            for info in threadpool_info()
+        }
+    )
+    limits = {
+        name: value
+        for name, value in os.environ.items()
+        if name.endswith("_NUM_THREADS")
+    }
+    return {
+        "processor": processor(),
+        "cores": cores(),
+        "system": platform.system(),
+        "threads": threads,
+        "limits": limits,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of all libraries compared, and the commit of xlr."""
+    found = {"python": platform.python_version(), "xlr": xlr.__version__}
+    if commit := _commit():
+        found["xlr"] += f" ({commit})"
+    wanted = ["numpy", "scipy", *(peer.distribution for peer in PEERS.values())]
+    for name in dict.fromkeys(wanted):
+        if name not in found:
+            try:
+                found[name] = version(name)
+            except PackageNotFoundError:
+                found[name] = "not installed"
+    return found
+
+
+def _commit() -> str | None:
+    """The commit of the folder that xlr was imported from, if it is one of git's."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    folder = Path(xlr.__file__).parent
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,118 @@
+"""The page of results: what was measured where, a summary, and each cell."""
+
+from __future__ import annotations
+
+from formats import error, share, table, time
+from peers import XLR
+from summary import other_goals, summary
+
+INTRODUCTION = """\
+# Fits on the CPU
+
+Written by `python examples/benchmarks/cpu.py`; all numbers, with each repeat and each
+run of the sweeps, are in `cpu.json`.
+
+Every way to fit minimises the same F. Its tolerance is swept from loose to tight, and
+the loosest counts whose F is within {good:.0e} of the best F known, relative. xlr runs
+as it comes, with its defaults; only where its default `tol` is not enough is a tighter
+one tried, and then shown. What counts is timed in turns with the others, and the median
+is shown. A row marked † never came so close: it shows the run that came closest, timed
+once. *Passes* are seconds in units of one product `X @ w`. *Memory* is the peak above
+what was there before the fit, X included, as a share of X.
+"""
+
+NOTES = """\
+- scikit-learn-intelex runs its own code for `lbfgs`, and for `newton-cg` only if its
+  previews are switched on, as they are here. With sample or class weights it hands
+  the fit to scikit-learn, and has no row. It compares `tol` to the gradient of the sum
+  over the rows; the `tol` shown is divided by their number.
+- statsmodels' `Logit` has no ridge penalty; its `GLM` has one that can leave the
+  constant free, minimised by SciPy's BFGS.
+- What holds a matrix of parameters x parameters has no row where that has more than
+  5,000 rows.
+- A peer's run is stopped when it takes 20 times as long as the fastest that was close
+  enough (and over a second), or longer than a minute; scikit-learn's lbfgs, its
+  default, always has the minute.
+"""
+
+
+def cell_section(result: dict) -> str:
+    """One cell: a table of all that ran, the fastest first, and what did not."""
+    fits = result["fits"]
+    xlr = fits[XLR]["seconds"]
+    ran = [name for name in fits if fits[name]["counts"] is not None]
+    ran.sort(key=lambda name: (not fits[name]["good"], fits[name]["seconds"]))
+    rows = []
+    for name in ran:
+        fit, counts = fits[name], fits[name]["counts"]
+        shown = f"**{name}**" if name == XLR else name
+        rows.append(
+            [
+                shown if fit["good"] else f"{shown} †",
+                time(fit["seconds"]),
+                "-" if xlr is None else f"{fit['seconds'] / xlr:.2f}",
+                f"{fit['seconds'] / result['matvec_seconds']:.1f}",
+                error(counts["distance"]),
+                str(counts["n_iter"]),
+                f"{counts['tol']:.0e}",
+                share(fit, result),
+                str(len(fit["repeats"]) or 1),
+            ]
+        )
+    header = (
+        "fit | seconds | / xlr | passes | F above best | iterations | tol | memory"
+        " | repeats"
+    )
+    best = result["best"]
+    text = (
+        f"### {result['name']}\n\n{result['description']}; C={result['C']:g}. "
+        f"Best F {best['F']:.15g} ({best['by']}; the reference effort came within "
+        f"{error(best['reference_distance'])}); one product "
+        f"{time(result['matvec_seconds'])} s; {result['date']}.\n\n"
+    )
+    if not result["whole"]:
+        text += f"**Only {result['rows']:,} rows of it.**\n\n"
+    text += table(header, rows)
+    absent = [f"{name}: {why}" for name, why in result["skipped"].items()]
+    absent += [
+        f"{name}: {fit['sweep'][-1]['problem']}"
+        for name, fit in fits.items()
+        if fit["counts"] is None
+    ]
+    if absent:
+        text += f"\nNo row: {'; '.join(absent)}.\n"
+    if result["dtype"] != "float64":
+        text += (
+            f"\nRounded to {result['dtype']}, the best coefficients known give an F "
+            f"{error(result['rounding'])} above the best.\n"
+        )
+    return text
+
+
+def surroundings(result: dict) -> str:
+    """Machine and versions in a line."""
+    machine, versions = result["machine"], result["versions"]
+    text = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; "
+    text += ", ".join(
+        machine["threads"] + [f"{k}={v}" for k, v in machine["limits"].items()]
+    )
+    return text + "; " + ", ".join(f"{k} {v}" for k, v in versions.items()) + "."
+
+
+def page(results: list[dict]) -> str:
+    """The whole page; it says so if cells were measured in different places."""
+    places: dict[str, list[dict]] = {}
+    for result in results:
+        places.setdefault(surroundings(result), []).append(result)
+    parts = [INTRODUCTION.format(good=results[0]["good"])]
+    for place, there in places.items():
+        dates = sorted(result["date"] for result in there)
+        span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+        names = ""
+        if len(places) > 1:
+            names = ", ".join(result["name"] for result in there) + ": "
+        parts.append(f"{names}{place} {span}.\n")
+    parts += ["## Summary\n", summary(results)]
+    parts += [text for text in [other_goals(results)] if text]
+    parts += ["## Cell by cell\n", *map(cell_section, results), "## Notes\n", NOTES]
+    return "\n".join(parts)

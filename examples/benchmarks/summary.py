@@ -1,0 +1,137 @@
+"""One table for all cells, and the goals that are not ratios."""
+
+from __future__ import annotations
+
+import math
+
+from formats import error, number, share, table, time
+from peers import SKLEARN_DEFAULT, XLR
+
+
+def fastest_peer(result: dict) -> str | None:
+    """The fastest that is not xlr and came close enough."""
+    fits = result["fits"]
+    good = [name for name in fits if name != XLR and fits[name]["good"]]
+    return min(good, key=lambda name: fits[name]["seconds"], default=None)
+
+
+def against_default(result: dict) -> tuple[float, bool] | None:
+    """Time of scikit-learn's default in units of xlr's, and whether it got there.
+
+    If it did not, its longest run stands for it: the truth is more than that.
+    """
+    fit, xlr = result["fits"].get(SKLEARN_DEFAULT), result["fits"][XLR]
+    if fit is None or not xlr["good"]:
+        return None
+    seconds = fit["seconds"] if fit["good"] else fit["longest"]
+    return seconds / xlr["seconds"], fit["good"]
+
+
+def remarks(fit: dict) -> str:
+    """What keeps xlr's time from being that of its defaults, good enough."""
+    tol = fit["counts"]["tol"]
+    text = "" if tol == fit["sweep"][0]["tol"] else f" (tol {tol:.0e})"
+    return text + ("" if fit["good"] else " †")
+
+
+def summary(results: list[dict]) -> str:
+    """One line a cell, and the geometric mean against scikit-learn's default."""
+    rows = []
+    for result in results:
+        fit, peer = result["fits"][XLR], fastest_peer(result)
+        counts = fit["counts"]
+        if counts is None:
+            rows.append([result["name"], fit["sweep"][-1]["problem"], *["-"] * 9])
+            continue
+        theirs = result["fits"][peer]["seconds"] if peer else None
+        ratio = theirs / fit["seconds"] if peer else None
+        met = fit["good"] and (ratio is None or ratio >= result["goal"])
+        default = against_default(result)
+        rows.append(
+            [
+                result["name"],
+                time(fit["seconds"]) + remarks(fit),
+                peer or "none",
+                time(theirs),
+                number(ratio, ".2f"),
+                f"{result['goal']:g}",
+                "yes" if met else "no",
+                f"{fit['seconds'] / result['matvec_seconds']:.1f}",
+                share(fit, result),
+                error(counts["distance"]),
+                "-"
+                if default is None
+                else f"{'' if default[1] else '> '}{default[0]:.1f}",
+            ]
+        )
+    header = (
+        "cell | xlr, s | fastest peer | its s | ratio | goal | met | xlr passes"
+        " | xlr memory | xlr F above best | scikit-learn's default, ratio"
+    )
+    text = table(header, rows)
+    return text + "\n" + default_sentence(results)
+
+
+def default_sentence(results: list[dict]) -> str:
+    """The geometric mean against scikit-learn's default, and where there is none."""
+    ratios, never = [], []
+    for result in results:
+        if default := against_default(result):
+            ratio, reached = default
+            ratios.append(ratio)
+            if not reached:
+                never.append(result["name"])
+    if not ratios:
+        return ""
+    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+    text = (
+        "scikit-learn's default solver, lbfgs, brought to the same accuracy takes "
+        f"{mean:.1f} times as long as xlr in the geometric mean of {len(ratios)} cells "
+        "(goal: 10)"
+    )
+    if never:
+        text += (
+            f"; it never got there in {', '.join(never)}, where its longest run stands "
+            "for the time it would take"
+        )
+    return text + ".\n"
+
+
+def other_goals(results: list[dict]) -> str:
+    """What the cells promise beside their ratios, as far as it was measured."""
+    named = {result["name"]: result for result in results}
+    lines = []
+
+    def add(text: str, met: bool) -> None:
+        lines.append(f"- {text}: {'met' if met else 'not met'}.")
+
+    def seconds(name: str) -> float | None:
+        return named[name]["fits"][XLR]["seconds"] if name in named else None
+
+    if (bad := seconds("bad scales")) and (medium := seconds("medium")):
+        text = (
+            f"bad scales take {bad / medium:.2f} times as long as medium (at most 1.3)"
+        )
+        add(text, bad <= 1.3 * medium)
+    if tall := seconds("tall"):
+        passes = tall / named["tall"]["matvec_seconds"]
+        add(f"tall takes {passes:.1f} passes (at most 10)", passes <= 10)
+    shares = {
+        name: result["fits"][XLR]["extra_bytes"] / result["X_bytes"]
+        for name, result in named.items()
+        if result["rows"] >= 100_000 and result["fits"][XLR]["extra_bytes"] is not None
+    }
+    if shares:
+        most = max(shares, key=shares.get)
+        text = (
+            "peak memory above X with 100,000 rows or more is at most "
+            f"{shares[most]:.2f} of X, in {most} (under 0.25)"
+        )
+        add(text, shares[most] < 0.25)
+    for result in results:
+        if result["overhead"]:
+            times = ", ".join(
+                f"{name} {1e3 * s:.3g} ms" for name, s in result["overhead"].items()
+            )
+            lines.append(f"- a fit of 2 x 1 rows, which is overhead alone: {times}.")
+    return "\n".join(lines) + "\n" if lines else ""

@@ -1,0 +1,270 @@
+"""The benchmark's own parts: its data, its yardsticks, its peers, its tables."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import threading
+import warnings
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "benchmarks"))
+
+import cell_run
+import cpu
+import measure
+from cells import CELLS, Cell
+from data import Data, row_weights
+from fits import no_fallback
+from page import page
+from peers import PEERS, XLR, Peer
+from reference import best_effort
+from sweep import Best, Run, Sweep, run, sweep_all
+
+ROWS = 300
+CLASSES = {"digits": 10, "softmax": 10}
+COLUMNS = {
+    "tiny": 30,
+    "digits": 64,
+    "tall": 50,
+    "tall float32": 50,
+    "many features": 500,
+    "wide": 10 * ROWS,
+    "softmax": 784,
+    "nearly separable": 50,
+}
+
+
+@pytest.fixture
+def short_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "SHORT", 0.002)
+    monkeypatch.setattr(measure, "SETTLE", 0.0)
+    # Among all that a test run has in memory it takes far longer than a fit.
+    monkeypatch.setattr(measure.gc, "collect", lambda: 0)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_data_are_as_described_and_the_same_each_time(name: str) -> None:
+    X, y, sample_weight, class_weight = data = CELLS[name].data(ROWS)
+    assert X.shape == (ROWS, COLUMNS.get(name, 100))
+    assert X.dtype == ("float32" if "float32" in name else "float64")
+    assert X.flags.c_contiguous
+    assert np.isfinite(X).all()
+    assert y.dtype == np.int64
+    assert set(np.unique(y)) == set(range(CLASSES.get(name, 2)))
+    assert data.n_outputs == (10 if name in CLASSES else 1)
+    assert (sample_weight is not None) == (name == "weighted")
+    assert (class_weight is not None) == (name == "weighted")
+    again = CELLS[name].data(ROWS)
+    assert np.array_equal(again.X, X)
+    assert np.array_equal(again.y, y)
+
+
+def test_cells_of_one_family_share_their_data() -> None:
+    medium, bad, weighted = (
+        CELLS[name].data(ROWS) for name in ("medium", "bad scales", "weighted")
+    )
+    assert np.array_equal(medium.X, weighted.X)
+    assert np.array_equal(medium.y, bad.y)
+    deviations = bad.X.std(axis=0)
+    assert 3e3 < deviations.max() / deviations.min() < 3e4
+    np.testing.assert_allclose(bad.X.mean(axis=0) / deviations, 100, rtol=0.2)
+    tall, single = CELLS["tall"].data(ROWS), CELLS["tall float32"].data(ROWS)
+    assert np.array_equal(tall.X.astype("float32"), single.X)
+
+
+def test_images_are_like_images() -> None:
+    X, y, *_ = CELLS["softmax"].data(2_000)
+    assert X.min() == 0
+    assert X.max() <= 1
+    assert (X.std(axis=0) < 0.01).sum() > 200
+    variances = np.linalg.eigvalsh(np.cov(X.T))[::-1]
+    assert variances[:30].sum() > 0.9 * variances.sum()
+    assert np.bincount(y).min() > 40
+
+
+@pytest.mark.parametrize("name", ["medium", "weighted", "digits", "tall float32"])
+def test_objective_is_log_loss_and_penalty(name: str) -> None:
+    data, C = CELLS[name].data(ROWS), 0.3
+    X, y, sample_weight, class_weight = data
+    model = LogisticRegression(C=C, class_weight=class_weight, tol=0.1)
+    model.fit(X, y, sample_weight)
+    weights = row_weights(y, sample_weight, class_weight)
+    S = ROWS if weights is None else weights.sum()
+    model.coef_, model.intercept_ = map(np.float64, (model.coef_, model.intercept_))
+    probabilities = model.predict_proba(X.astype("float64"))
+    expected = log_loss(y, probabilities, sample_weight=weights)
+    expected += (model.coef_**2).sum() / (2 * C * S)
+    F = measure.objective(model.coef_, model.intercept_, data, C)
+    assert math.isclose(F, expected, rel_tol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["medium", "bad scales", "weighted", "wide", "digits"])
+def test_best_effort_is_at_the_minimum(name: str) -> None:
+    n = 60 if name == "wide" else ROWS
+    data = CELLS[name].data(n)
+    X = data.X
+    coef, intercept = best_effort(data, C=1.0)
+    best = measure.objective(coef, intercept, data, 1.0)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        direction = rng.standard_normal(coef.shape) / X.std(axis=0).clip(1e-3)
+        shift = -direction @ X.mean(axis=0)
+        for step in (1e-3, -1e-3):
+            near = coef + step * direction, intercept + step * shift
+            assert measure.objective(*near, data, 1.0) > best
+
+
+def all_peers() -> list[Any]:
+    return [pytest.param(peer, id=name) for name, peer in PEERS.items()]
+
+
+@pytest.mark.parametrize("name", ["medium", "weighted", "digits", "tall float32"])
+@pytest.mark.parametrize("peer", all_peers())
+def test_peers_reach_the_same_f(peer: Peer, name: str) -> None:
+    data = CELLS[name].data(ROWS)
+    X = data.X[:, :30]  # few columns and like scales, so that no fit takes long
+    data = data._replace(X=np.ascontiguousarray(X / X.std(axis=0).clip(1)))
+    if why := peer.why_not(data):
+        pytest.skip(why)
+    pytest.importorskip(peer.module)
+    C = 0.01
+    best = measure.objective(*best_effort(data, C), data, C)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tightest float32 allows is wanted
+        tol = 1e-4 if X.dtype == np.float32 else 1e-7
+        coef, intercept, n_iter = peer.fit(*data, C, tol, 5_000)
+    assert (coef.shape, intercept.shape) == ((K := data.n_outputs, 30), (K,))
+    assert isinstance(n_iter, int)
+    F = measure.objective(coef, intercept, data, C)
+    assert abs(F - best) < 1e-7 * best
+
+
+def test_a_fallback_is_not_passed_for_its_own() -> None:
+    linear_model = pytest.importorskip("sklearnex.linear_model")
+    X, y, *_ = CELLS["tiny"].data(100)
+    model = linear_model.LogisticRegression()
+    with no_fallback():
+        model.fit(X, y)
+    with pytest.raises(RuntimeError, match="own code"), no_fallback():
+        model.fit(X, y, np.ones(100))
+
+
+def test_memory_meter_sees_an_allocation() -> None:
+    size = 50_000_000
+    extra = measure.peak_extra_bytes(lambda: np.ones(size // 8).sum())
+    if extra is None:
+        pytest.skip("this system does not tell the peak of memory")
+    assert abs(extra - size) < 0.1 * size
+    assert measure.peak_extra_bytes(lambda: None) < 1_000_000
+
+
+def test_time_limit_stops_a_call_and_nothing_after_it() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("only the main thread can be stopped")
+    with pytest.raises(measure.TimeLimitError), measure.time_limit(0.01):
+        sleep(5)
+    with measure.time_limit(0.01):
+        pass
+    sleep(0.02)
+
+
+def test_short_calls_are_timed_in_loops(short_loops: None) -> None:
+    calls = []
+    number = measure.loops_for(measure.SHORT / 9.5)
+    assert number == 10
+    measure.timed_in_loop(lambda: calls.append(1), number)
+    assert len(calls) == 10
+    assert measure.loops_for(3.0) == 1
+
+
+def scripted(values: dict[float, float], name: str = "scripted") -> Peer:
+    """A peer of one parameter whose F at each tolerance is known."""
+
+    def fit(X, y, sample_weight, class_weight, C, tol, max_iter):
+        return np.asarray([[values[tol]]]), np.zeros(1), 1
+
+    return Peer(name, "numpy", "numpy", fit, tuple(values))
+
+
+def test_a_choice_is_made_anew_when_the_best_falls(
+    monkeypatch: pytest.MonkeyPatch, short_loops: None
+) -> None:
+    monkeypatch.setattr("sweep.objective", lambda coef, *_: float(coef[0, 0]))
+    data = Data(np.zeros((2, 1)), np.asarray([0, 1]))
+    early = scripted({1e-1: 2.0, 1e-2: 1.0 + 1e-6, 1e-3: 1.0 + 1e-9}, XLR)
+    late = scripted({1e-1: 1.0})
+    sweeps = [Sweep(peer, data, 1.0, patience=9.0) for peer in (early, late)]
+    best = Best()
+    sweep_all(sweeps, best)
+    assert best.F == 1.0
+    assert sweeps[0].chosen(best).tol == 1e-3
+    assert [r.tol for r in sweeps[0].runs] == [1e-1, 1e-2, 1e-3]
+    assert sweeps[1].chosen(best).tol == 1e-1
+
+
+def test_a_peer_that_fails_or_is_too_slow_is_a_result(short_loops: None) -> None:
+    def raises(*_: Any) -> None:
+        raise ValueError("no")
+
+    def sleeps(*_: Any) -> None:
+        sleep(5)
+
+    data = Data(np.zeros((2, 1)), np.asarray([0, 1]))
+    best = Best()
+    failed = run(Peer("a", "numpy", "numpy", raises), data, 1.0, 1e-3, 9, best)
+    assert failed.problem == "ValueError: no"
+    slow = Peer("b", "numpy", "numpy", sleeps)
+    stopped = run(slow, data, 1.0, 1e-3, 9, best, limit=0.01)
+    assert stopped == Run(1e-3, 9, 0.01, problem="stopped after 0.01 s")
+    assert best.coef is None
+
+
+@pytest.fixture
+def few_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = (XLR, "scikit-learn newton-cholesky", "scikit-learn lbfgs")
+    monkeypatch.setattr(cell_run, "PEERS", {name: PEERS[name] for name in names})
+
+
+@pytest.mark.parametrize("name", ["tiny", "weighted"])
+def test_a_cell_becomes_a_row(
+    name: str, few_peers: None, short_loops: None, tmp_path: Path
+) -> None:
+    result = cell_run.run_cell(CELLS[name], repeats=2, patience=5.0, n=200)
+    fit = result["fits"][XLR]
+    assert fit["good"]
+    assert len(fit["repeats"]) == 2
+    assert fit["counts"]["distance"] < 1e-8
+    assert min(r["distance"] for f in result["fits"].values() for r in f["sweep"]) >= 0
+    cpu.save(tmp_path, {name: result})
+    kept = json.loads((tmp_path / "cpu.json").read_text("utf-8"))["cells"]
+    assert kept == {name: result}
+    text = (tmp_path / "cpu.md").read_text("utf-8")
+    assert text == page([result])
+    assert text.count(f"| {name} |") == 1
+    assert "| **xlr** |" in text
+    assert "Only 200 rows" in text
+    assert ("a fit of 2 x 1 rows" in text) == (name == "tiny")
+
+
+def test_the_command_keeps_trials_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cpu.parse(["tiny", "wide"]).cells == ["tiny", "wide"]
+    assert cpu.parse([]).cells == list(CELLS)
+    for wrong in (["huge"], ["tiny", "--rows", "10"]):
+        with pytest.raises(SystemExit):
+            cpu.parse(wrong)
+    assert "no cell huge" in capsys.readouterr().err
+
+
+def test_cells_are_those_of_the_goals() -> None:
+    goals = [cell.goal for cell in CELLS.values()]
+    assert goals == [2, 3, 3, 3, 4, 4, 3, 3, 3, 3, 3]
+    assert all(isinstance(cell, Cell) for cell in CELLS.values())
