@@ -349,3 +349,79 @@ def test_curvature_bound_is_no_less_than_any_eigenvalue(
     largest = np.max(largest, axis=0)
     assert (largest <= bound * (1 + 1e-6)).all()
     assert (bound < 8 * largest).all()  # of use as a step size
+
+
+# -- estimates of the Hessian, and samples --------------------------------------------
+
+
+@intercepts
+@kinds
+def test_class_hessians_are_the_diagonal_blocks(kind, fit_intercept, make, at, close):
+    objective = make(kind, fit_intercept)
+    blocks = objective.class_hessians(at(PARAMETERS, kind, fit_intercept)).blocks
+    *_, hessian = expected(kind, fit_intercept)
+    q = P + fit_intercept
+    parts = [
+        [each[k * q : (k + 1) * q, k * q : (k + 1) * q] for k in range(N_OUTPUTS[kind])]
+        for each in hessian
+    ]
+    close(blocks, np.asarray(parts))
+
+
+@kinds
+def test_a_rough_hessian_is_good_to_float32(kind, make, at, close):
+    objective, parameters = make(kind, True), at(PARAMETERS, kind, True)
+    exact = to_numpy(whole_hessian(objective, parameters))
+    close(whole_hessian(objective, parameters, rough=True), exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("damping", [0.0, 0.5])
+@intercepts
+@kinds
+def test_solving_with_the_hessian(
+    kind, fit_intercept, damping, make, at, place, wide, close
+):
+    objective = make(kind, fit_intercept, strength=STRENGTH + 1 / 16)
+    hessian = objective.hessian(at(PARAMETERS, kind, fit_intercept))
+    vector = at(VECTOR, kind, fit_intercept)
+    solve = hessian.solver(place(np.full(MODELS, damping), wide))
+    right, lower = to_numpy(vector), np.tril(to_numpy(hessian.blocks)[:, 0])
+    # A product in float32 is symmetric but for rounding; half of it is looked at.
+    matrix = lower + np.tril(lower, -1).mT
+    diagonal = np.diagonal(matrix, axis1=1, axis2=2)
+    np.testing.assert_allclose(to_numpy(hessian.diagonal), diagonal, rtol=1e-6)
+    damped = matrix + damping * diagonal[:, None, :] * np.eye(matrix.shape[-1])
+    solved = np.linalg.solve(damped, right[..., None])[..., 0]
+    close(solve(vector), solved, rtol=1e-5 if wide == "float32" else 1e-9)
+
+
+@kinds
+def test_sample_is_the_objective_on_its_rows(kind, backend, make, at, place, wide):
+    if backend.name == "jax":
+        pytest.skip("JAX compiles for each number of rows")
+    units = Standardisation(place(MEAN, wide), place(SCALE, wide))
+    whole = make(kind, True, standardisation=units)
+    parameters = at(PARAMETERS, kind, True)
+    sample = whole.sample(500, seed=3)
+    rows = np.sort(np.random.default_rng([3, 500]).integers(0, N, size=500))
+    again = make(
+        kind,
+        True,
+        X=(X[rows] - MEAN) / SCALE,
+        targets=TARGETS[kind][rows],
+        weights=WEIGHTS[rows],
+    )
+    for here, there in zip(
+        sample.value_and_gradient(parameters), again.value_and_gradient(parameters)
+    ):
+        np.testing.assert_allclose(to_numpy(here), to_numpy(there), atol=2e-6)
+
+
+@kinds
+def test_symmetric_takes_equal_changes_out(kind, make, at, close):
+    objective, vector = make(kind, True), at(VECTOR, kind, True)
+    symmetric = to_numpy(vector)
+    if kind == "softmax":
+        away = np.eye(symmetric.shape[1]) - along_equal_changes(kind, True)
+        symmetric = symmetric @ away
+    close(objective.symmetric(vector), symmetric)

@@ -26,6 +26,7 @@ __all__ = [
     "Device",
     "Namespace",
     "block_bytes",
+    "cholesky",
     "device_of",
     "floating_dtype",
     "is_array",
@@ -159,6 +160,24 @@ def block_bytes(x: Array) -> int:
     it; on a GPU it should be large enough to hide the launch of the kernels.
     """
     return 2**21 if _in_host_memory(x) else 2**27
+
+
+def cholesky(a: Array, *, xp: Namespace) -> Array:
+    """Lower Cholesky factor of a symmetric matrix, of shape (n, n).
+
+    NaN where NumPy or torch find that it is not positive definite; other libraries
+    may raise then.
+    """
+    if array_api_compat.is_torch_namespace(xp):
+        factor, failed = xp.linalg.cholesky_ex(a)
+        return xp.where(failed == 0, factor, float("nan"))
+    if array_api_compat.is_numpy_namespace(xp):
+        from scipy.linalg import lapack
+
+        (potrf,) = lapack.get_lapack_funcs(("potrf",), (a,))
+        factor, failed = potrf(a.T, lower=True, clean=True)
+        return np.full_like(a, np.nan) if failed else factor
+    return xp.linalg.cholesky(a)
 
 
 def positive_definite_solver(a: Array, *, xp: Namespace) -> Callable[[Array], Array]:

@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 _lock = threading.Lock()
 _fits = 0  # with workers now, in any thread of the process
+_allowed = 1  # BLAS threads before the first of them began
 _limit: Any = None  # what undoes the limit on BLAS when the last of them ends
 
 
@@ -38,32 +39,35 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
+def _blas_threads() -> int:
+    libraries = _blas().lib_controllers
+    if not libraries:  # a BLAS that threadpoolctl does not know
+        return joblib.cpu_count()
+    return min(library.num_threads for library in libraries)
+
+
 def available_threads(n_jobs: int | None) -> int:
     """Threads that a pass may use.
 
     Parameters
     ----------
     n_jobs : int or None
-        None for as many as BLAS may use now, which follows ``OMP_NUM_THREADS``,
+        None for as many as BLAS may use, which follows ``OMP_NUM_THREADS``,
         threadpoolctl's limits and joblib's workers; otherwise as joblib counts:
         -1 for all processors, -2 for all but one.
     """
     if n_jobs is not None:
         return joblib.effective_n_jobs(n_jobs)
     with _lock:
-        if _fits:  # a fit in another thread: BLAS is as that one set it
-            return max(_limit.get_original_num_threads().values())
-        libraries = _blas().lib_controllers
-        if not libraries:  # a BLAS that threadpoolctl does not know
-            return joblib.cpu_count()
-        return min(library.num_threads for library in libraries)
+        return _allowed if _fits else _blas_threads()
 
 
 @contextlib.contextmanager
 def _blas_of_one_thread() -> Iterator[None]:
-    global _fits, _limit
+    global _fits, _allowed, _limit
     with _lock:
         if _fits == 0:
+            _allowed = _blas_threads()
             _limit = _blas().limit(limits=1)
         _fits += 1
     try:

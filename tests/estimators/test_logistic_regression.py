@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 import xlr
 from xlr import arrays
+from xlr.estimators.inputs import read_labels
 
 X, Y = load("wine", True)
 
@@ -414,3 +415,25 @@ def test_metadata_routing():
         pipeline.fit(X, Y, sample_weight=weights)
     direct = xlr.LogisticRegression().fit(StandardScaler().fit_transform(X), Y, weights)
     np.testing.assert_allclose(pipeline[-1].coef_, direct.coef_)
+
+
+# -- many rows -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("last", [2, -1, 0, 1])
+def test_classes_that_are_not_among_the_first_labels(last, place):
+    """Many labels are tried against the classes of the first; one may be new."""
+    labels = np.arange(12_000) % 2
+    labels[-1] = last
+    read = read_labels(place(labels), len(labels))
+    classes, codes = np.unique(labels, return_inverse=True)
+    np.testing.assert_array_equal(to_numpy(read.classes), classes)
+    np.testing.assert_array_equal(to_numpy(read.codes), codes)
+
+
+def test_many_classes_of_many_labels(place):
+    labels = np.random.default_rng(0).integers(-50, 50, size=12_000)
+    read = read_labels(place(labels), len(labels))
+    classes, codes = np.unique(labels, return_inverse=True)
+    np.testing.assert_array_equal(to_numpy(read.classes), classes)
+    np.testing.assert_array_equal(to_numpy(read.codes), codes)

@@ -15,7 +15,14 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.threads import ALONE, Workers
 
-__all__ = ["Sliceable", "add", "reduce_over_blocks", "row_blocks", "sum_over_blocks"]
+__all__ = [
+    "Sliceable",
+    "add",
+    "reduce_over_blocks",
+    "row_blocks",
+    "rows_per_block",
+    "sum_over_blocks",
+]
 
 Parts = tuple[Array, ...]
 
@@ -28,10 +35,16 @@ class Sliceable(Protocol):
     def block(self, rows: slice) -> object: ...
 
 
+def rows_per_block(X: Array, width: int = 1, *, xp: Namespace) -> int:
+    """How many rows of X suit the cache of its device, with temporaries so wide."""
+    row_bytes = xp.finfo(X.dtype).bits // 8 * max(X.shape[1], width)
+    return max(1, arrays.block_bytes(X) // row_bytes)
+
+
 def row_blocks(
     X: Array, width: int = 1, *, least: int = 1, n_threads: int = 1, xp: Namespace
 ) -> list[slice]:
-    """Cut the rows of ``X`` into slices that suit the cache of its device.
+    """Cut the rows of ``X`` into slices alike, as :func:`rows_per_block` says.
 
     Parameters
     ----------
@@ -50,10 +63,8 @@ def row_blocks(
     list of slices
         Consecutive and non-empty; they cover all rows.
     """
-    n_samples, n_features = X.shape
-    row_bytes = xp.finfo(X.dtype).bits // 8 * max(n_features, width)
-    n_rows = max(least, arrays.block_bytes(X) // row_bytes)
-    n_blocks = math.ceil(n_samples / n_rows)
+    n_samples = X.shape[0]
+    n_blocks = math.ceil(n_samples / max(least, rows_per_block(X, width, xp=xp)))
     if n_blocks > 1:
         n_blocks = min(n_samples, n_threads * math.ceil(n_blocks / n_threads))
     edges = [n_samples * i // n_blocks for i in range(n_blocks)] + [n_samples]

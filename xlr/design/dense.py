@@ -6,7 +6,7 @@ from typing import Any
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.design.blocks import add, reduce_over_blocks, row_blocks
+from xlr.design.blocks import add, reduce_over_blocks, rows_per_block
 from xlr.design.standardisation import Standardisation
 from xlr.threads import ALONE, Workers
 
@@ -82,6 +82,8 @@ class DenseDesign:
     ----------
     folded : bool
         Whether :meth:`fold` and :meth:`unfold` change anything.
+    folds_rough : bool
+        Whether products in float32 may be folded too.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class DenseDesign:
         self.device = arrays.device_of(X)
         self.workers = workers
         self.n_samples, self.n_features = X.shape
-        self.folded = False
+        self.folded = self.folds_rough = False
         self._units = standardisation
         self._change = None
         if standardisation is not None:
@@ -109,6 +111,7 @@ class DenseDesign:
                 xp.astype(1 / standardisation.scale, X.dtype),
             )
             self.folded = standardisation.folds(X.dtype, xp=xp)
+            self.folds_rough = standardisation.folds(xp.float32, xp=xp)
 
     def fold(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Coefficients (n_columns, p) and intercepts for the rows of the blocks."""
@@ -163,8 +166,9 @@ class DenseDesign:
         """
         xp = self.xp
         copies = []
-        for part in row_blocks(self.X[: rows.shape[0], :], xp=xp):
-            chosen = xp.take(self.X, rows[part], axis=0)
+        step = rows_per_block(self.X, xp=xp)
+        for first in range(0, rows.shape[0], step):
+            chosen = xp.take(self.X, rows[first : first + step], axis=0)
             block = DenseBlock(chosen, self._change, xp=xp)
             copies.append(xp.astype(block.standardised(), xp.float32))
         return DenseDesign(xp.concat(copies), None, workers=self.workers, xp=xp)

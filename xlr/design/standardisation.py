@@ -62,7 +62,7 @@ class Standardisation:
         size = xp.maximum(xp.abs(self.mean), self.scale)
         extremes = xp.stack([xp.max(offset), xp.max(size), 1 / xp.min(self.scale)])
         offset, largest, inverse = arrays.to_host(extremes)
-        far = float(info.max) ** 0.25
+        far = float(xp.finfo(xp.float32).max) ** 0.25
         near = max(4.0, 1e-12 / float(info.eps))
         return bool(offset <= near and largest < far and inverse < far)
 

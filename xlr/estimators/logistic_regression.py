@@ -61,29 +61,37 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         How more than two classes are modelled: by one softmax. ``'ovr'`` (one
         model against the rest for each class) is not available yet.
     solver : str, default='auto'
-        - ``'newton-cholesky'``: Newton's method with the whole Hessian. The most
-          robust; time n p^2 and memory p^2 (p parameters).
-        - ``'newton-cg'``: Newton's method by Hessian-vector products.
-        - ``'lbfgs'``: quasi-Newton, for many features.
+        - ``'newton-cholesky'``: Newton's method with the whole Hessian, held while it
+          serves. The most robust; time n p^2 and memory p^2 (p parameters).
+        - ``'newton-cg'``: Newton's method by products with the Hessian, for many
+          features or classes.
+        - ``'lbfgs'``: quasi-Newton, from gradients alone.
         - ``'gradient-descent'``: the textbook algorithm, with a fixed
           ``learning_rate``, in the units of X.
-        - ``'auto'``: newton-cholesky or lbfgs, by estimated time; see ``solver_``.
+        - ``'auto'``: one of Newton's methods, by estimated time; see ``solver_``.
 
         All but gradient descent standardise the columns internally, so that
         units and offsets of the features do not matter.
     tol : float, default=1e-6
-        Bound on ``optimality_`` at which the fit has converged.
+        Bound on ``optimality_`` at which the fit has converged. A fit within it goes
+        on while another step would lower F by more than tol / 1000 of F.
     max_iter : int, default=1000
-        Most iterations. One is a pass over the rows (newton-cg: and its
-        Hessian-vector products), whether its step is kept or refused.
+        Most iterations. One is a pass over the rows (newton-cholesky: and now and
+        then a Hessian; newton-cg: and products with it), whether its step is kept or
+        refused.
     warm_start : bool, default=False
         Whether ``fit`` starts from the coefficients of the last fit.
     learning_rate : float, default=None
         Step of ``'gradient-descent'`` on the gradient of F. None takes 1 / L,
         with L a bound on the curvature of F, so that F never rises.
     random_state : int, RandomState or None, default=None
-        Accepted for programs written for scikit-learn; today's solvers are
-        deterministic.
+        Draws the random rows that Newton's methods begin on where there are many. The
+        same rows each time for the same number, and for None; which they are changes
+        the time and the last digits, not the model.
+    n_jobs : int or None, default=None
+        Threads for passes over NumPy arrays. None for as many as BLAS may use
+        (``OMP_NUM_THREADS``, threadpoolctl, joblib's workers); -1 for all processors.
+        Other libraries have threads of their own.
     verbose : int, default=0
         Above 0, print a line for each iteration.
 
@@ -115,7 +123,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     history_ : dict of ndarrays of shape (n_iter_ + 1,)
         ``objective``, ``optimality``, ``step`` (largest change of a parameter, in
         the units of the solver; 0 where a step was refused) and ``seconds``
-        since the start, for the start and each iteration.
+        since the start, for the start and each iteration. The start is that on all
+        the rows: what a sample of them was used for before is not listed.
 
     See Also
     --------

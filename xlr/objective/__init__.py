@@ -2,5 +2,13 @@
 
 from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
 from xlr.objective.objective import Evaluation, Objective
+from xlr.objective.row_space import row_space
 
-__all__ = ["BlockHessian", "DiagonalHessian", "Evaluation", "Hessian", "Objective"]
+__all__ = [
+    "BlockHessian",
+    "DiagonalHessian",
+    "Evaluation",
+    "Hessian",
+    "Objective",
+    "row_space",
+]

@@ -19,7 +19,14 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.losses import Curvature
 
-__all__ = ["BlockHessian", "DiagonalHessian", "Hessian", "assemble", "row_sums"]
+__all__ = [
+    "BlockHessian",
+    "DiagonalHessian",
+    "Hessian",
+    "assemble",
+    "change_units",
+    "row_sums",
+]
 
 
 class Hessian(Protocol):
@@ -196,3 +203,21 @@ def _intercepts_after_their_class(
     ]
     order = xp.asarray(order, device=arrays.device_of(matrix))
     return xp.take(xp.take(matrix, order, axis=1), order, axis=2)
+
+
+def change_units(matrix: Array, change: Array, *, xp: Namespace) -> Array:
+    """M H M' for each q x q block H of symmetric matrices, where M changes gradients.
+
+    Parameters
+    ----------
+    matrix : array of shape (n_models, n q, n q)
+    change : array of shape (q, q)
+    xp : namespace
+    """
+    n_models, size, _ = matrix.shape
+    q = change.shape[0]
+    for _ in range(2):
+        rows = xp.reshape(matrix, (n_models, size // q, q, size))
+        matrix = xp.reshape(xp.matmul(change, rows), matrix.shape)
+        matrix = xp.matrix_transpose(matrix)
+    return matrix

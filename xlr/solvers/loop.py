@@ -134,6 +134,7 @@ def minimise(
     *,
     tol: float,
     max_iter: int,
+    settle: float = SETTLED,
     on_iteration: Callable[[Record, Array], bool | None] | None = None,
 ) -> Solution:
     """Run a solver until every model is finished.
@@ -144,8 +145,10 @@ def minimise(
     objective : Objective
     start : array of shape (n_models, n_parameters)
     tol : float
-        Bound on the optimality; a model that is within it and would still lower F by
-        more than ``SETTLED * tol`` of itself in a step goes on.
+        Bound on the optimality.
+    settle : float, default=1e-3
+        A model within ``tol`` that would still lower F in a step by more than this
+        times ``tol``, as a share of F, goes on; ``inf`` for none.
     max_iter : int
     on_iteration : callable, optional
         Called with the record and the parameters of each iteration, the start
@@ -183,8 +186,8 @@ def minimise(
             )
         stopped = bool(on_iteration and on_iteration(record, state.parameters))
         progress.note(value, optimality)
-        settled = progress.settled(max(tol * SETTLED, 4 * objective.rounding))
-        if iteration == 0 and state.parameters is not start:
+        settled = progress.settled(max(tol * settle, 4 * objective.rounding))
+        if iteration == 0 and state.parameters is not start and settle < math.inf:
             # The solver began elsewhere: how far from the minimum is not known.
             settled[:] = False
         for model in range(objective.n_models):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Evaluation, Objective
+from xlr.objective import Evaluation, Objective, row_space
 from xlr.solvers.loop import Solver, minimise
 
 __all__ = ["Start", "find_start"]
@@ -72,10 +73,13 @@ def find_start(
     if objective.is_large and size >= least:
         sample = objective.sample(size, seed)
         tol = 0.1 / sample.n_samples**0.5
-        solution = minimise(solver, sample, start, tol=tol, max_iter=MAX_ITER)
+        # Not to the bottom: a sample may well be separable where the whole is not.
+        solution = minimise(
+            solver, sample, start, tol=tol, max_iter=MAX_ITER, settle=math.inf
+        )
         parameters = solution.parameters
-    elif objective.fits_row_space:
-        reduced, back = objective.row_space()
+    elif (smaller := row_space(objective)) is not None:
+        reduced, back = smaller
         solution = minimise(
             solver, reduced, reduced.zeros(), tol=1e-6, max_iter=MAX_ITER
         )

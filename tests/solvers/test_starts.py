@@ -1,0 +1,179 @@
+"""Many rows and many columns: where a fit begins changes its time, not its end."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from problems import objective
+from sklearn.linear_model import LogisticRegression
+
+import xlr
+from xlr.design import DenseDesign
+from xlr.losses import LogisticLoss, SoftmaxLoss
+from xlr.objective import Objective, row_space
+from xlr.penalties import L2Penalty
+from xlr.solvers import NewtonCG, NewtonCholesky, minimise
+from xlr.solvers.starts import find_start
+
+N, P = 30_000, 20  # large enough for samples: more than two blocks
+
+
+def draw(n_classes, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(N, P)) @ rng.normal(size=(P, P)) + rng.normal(size=P)
+    scores = X @ rng.normal(size=(P, n_classes)) / P + rng.gumbel(size=(N, n_classes))
+    return X, scores.argmax(axis=1)
+
+
+DATA = {2: draw(2), 3: draw(3)}
+solvers = pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg"])
+
+
+@pytest.fixture(params=[2, 3], ids=["binary", "softmax"])
+def data(request):
+    return DATA[request.param]
+
+
+def reached(model, X, y):
+    return objective(model.coef_, model.intercept_, X, y, 1.0)
+
+
+@solvers
+def test_ends_where_sklearn_does(solver, data):
+    X, y = data
+    model = xlr.LogisticRegression(solver=solver).fit(X, y)
+    expected = LogisticRegression(solver="newton-cholesky", tol=1e-10).fit(X, y)
+    assert model.converged_
+    assert reached(model, X, y) <= reached(expected, X, y) * (1 + 1e-8)
+    # It began on a sample, far closer than zero is.
+    assert model.history_["optimality"][0] < 0.05
+
+
+@solvers
+def test_the_same_bits_each_time(solver, data):
+    X, y = data
+    first, second = (xlr.LogisticRegression(solver=solver).fit(X, y) for _ in range(2))
+    np.testing.assert_array_equal(first.coef_, second.coef_)
+    np.testing.assert_array_equal(first.intercept_, second.intercept_)
+
+
+@solvers
+def test_threads_blocks_and_seeds_change_only_digits(solver, data, monkeypatch):
+    X, y = data
+
+    def fit(**options):
+        model = xlr.LogisticRegression(solver=solver, tol=1e-8, **options).fit(X, y)
+        return reached(model, X, y)
+
+    expected = fit(n_jobs=1)
+    assert fit(n_jobs=2) == pytest.approx(expected, rel=1e-10)
+    assert fit(n_jobs=3) == pytest.approx(expected, rel=1e-10)
+    assert fit(random_state=7) == pytest.approx(expected, rel=1e-10)
+    monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: 2**17)
+    assert fit() == pytest.approx(expected, rel=1e-10)
+
+
+@solvers
+@pytest.mark.parametrize("order", ["label", "feature", "extremes last"])
+def test_the_order_of_the_rows_does_not_matter(solver, order, data):
+    X, y = data
+    key = {"label": y, "feature": X[:, 0], "extremes last": np.abs(X).max(axis=1)}
+    rows = np.argsort(key[order], kind="stable")
+    expected = xlr.LogisticRegression(solver=solver, tol=1e-8).fit(X, y)
+    model = xlr.LogisticRegression(solver=solver, tol=1e-8).fit(X[rows], y[rows])
+    assert reached(model, X, y) == pytest.approx(reached(expected, X, y), rel=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@solvers
+def test_a_class_that_no_sample_holds(solver):
+    X, _ = DATA[2]
+    y = np.zeros(N, dtype=int)
+    y[[17, 12_000, 29_000]] = 1
+    model = xlr.LogisticRegression(solver=solver).fit(X, y)
+    expected = LogisticRegression(
+        solver="newton-cholesky", tol=1e-12, max_iter=1000
+    ).fit(X, y)
+    assert reached(model, X, y) <= reached(expected, X, y) * (1 + 1e-7)
+
+
+def test_a_sample_is_not_better_than_a_start_that_was_given():
+    X, y = DATA[2]
+    cold = xlr.LogisticRegression().fit(X, y)
+    warm = xlr.LogisticRegression(tol=2e-6).fit(
+        X, y, coef_init=cold.coef_, intercept_init=cold.intercept_
+    )
+    assert warm.n_iter_ == 0
+
+
+# -- more columns than rows ----------------------------------------------------------
+
+
+@pytest.fixture(params=[1, 3], ids=["binary", "softmax"])
+def wide(request, xp, place):
+    """An objective on 200 rows of 2,000 columns, which fits the space of the rows."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2000)) + 3 * rng.normal(size=(200, 1))
+    n_outputs = request.param
+    y = (X[:, :3] + rng.normal(size=(200, 3))).argmax(axis=1) % max(2, n_outputs)
+    return Objective(
+        DenseDesign(place(X), None, xp=xp),
+        place(y[:, None].astype(float)),
+        place(np.ones((200, 1))),
+        LogisticLoss() if n_outputs == 1 else SoftmaxLoss(3),
+        L2Penalty(place(np.full((1, 1, 2000), 0.02))),
+        n_models=1,
+        fit_intercept=True,
+        units=None,
+    )
+
+
+def test_the_space_of_the_rows_has_the_same_minimum(wide, backend, dtype, monkeypatch):
+    if backend.name != "numpy" or dtype != "float64":
+        pytest.skip("the answer is looked at in float64, on NumPy")
+    monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: 2**17)
+    reduced, back = row_space(wide)
+    assert reduced.design.n_features == 200
+    inside = minimise(NewtonCG(), reduced, reduced.zeros(), tol=1e-6, max_iter=100)
+    outside = minimise(NewtonCG(), wide, wide.zeros(), tol=1e-10, max_iter=100)
+    value, gradient = wide.value_and_gradient(back(inside.parameters))
+    best = outside.records[-1].objective
+    # To what float32 leaves of a kernel matrix whose eigenvalues span three decades.
+    np.testing.assert_allclose(value, best, rtol=1e-4)
+    np.testing.assert_allclose(inside.records[-1].objective, best, rtol=1e-4)
+    assert np.abs(gradient).max() < 1e-4
+
+
+def test_a_fit_of_many_columns_begins_there(wide, dtype, monkeypatch):
+    monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: 2**17)
+    begun = find_start(NewtonCG(0), wide, wide.zeros(), least=10**9, seed=0)
+    assert begun.is_close
+    assert begun.sample is None
+    there = float(wide.optimality(begun.at.gradient)[0])
+    assert there < 1e-3 * float(
+        wide.optimality(wide.value_and_gradient(wide.zeros()).gradient)[0]
+    )
+
+
+def test_without_a_penalty_there_is_no_space_of_the_rows(wide, monkeypatch):
+    monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: 2**17)
+    wide.penalty = L2Penalty(0 * wide.penalty.strength)
+    assert row_space(wide) is None
+
+
+@pytest.mark.parametrize("solver", [NewtonCholesky, NewtonCG])
+def test_a_solver_without_a_seed_begins_where_it_is_told(solver):
+    X, y = DATA[2]
+    xp = xlr.arrays.namespace(X)
+    whole = Objective(
+        DenseDesign(X, None, xp=xp),
+        y[:, None].astype(float),
+        np.ones((N, 1)),
+        LogisticLoss(),
+        L2Penalty(np.full((1, 1, P), 1e-3)),
+        n_models=1,
+        fit_intercept=True,
+        units=None,
+    )
+    solution = minimise(solver(), whole, whole.zeros(), tol=1e-8, max_iter=50)
+    assert solution.records[0].objective == pytest.approx(np.log(2))

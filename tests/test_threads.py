@@ -1,0 +1,149 @@
+"""Threads for passes, and the BLAS settings they leave behind."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+import xlr
+from xlr.threads import ALONE, available_threads, workers
+
+LARGE = np.zeros((1000, 1000))
+
+
+def blas_threads():
+    """What each BLAS of the process is set to now."""
+    controller = ThreadpoolController().select(user_api="blas")
+    return [library.num_threads for library in controller.lib_controllers]
+
+
+@pytest.fixture(params=[1, 2])
+def limit(request):
+    """BLAS threads that the user allows."""
+    with threadpool_limits(request.param, user_api="blas"):
+        yield request.param
+
+
+def test_as_many_threads_as_blas_may_use(limit):
+    assert available_threads(None) == limit
+    with workers(LARGE, None) as crew:
+        assert crew.n == limit
+
+
+def test_n_jobs_counts_as_joblib_does(limit):
+    assert available_threads(3) == 3
+    assert available_threads(-1) == joblib.cpu_count()
+    with workers(LARGE, 2) as crew:
+        assert crew.n == 2
+
+
+@pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
+def test_blas_is_left_as_it_was(limit, error):
+    before = blas_threads()
+    try:
+        with workers(LARGE, 2) as crew:
+            assert set(blas_threads()) == {1}
+            crew.run([lambda: None, lambda: None])
+            if error is not None:
+                raise error
+    except (ValueError, KeyboardInterrupt):
+        pass
+    assert blas_threads() == before
+
+
+def test_blas_is_left_as_it_was_by_fits_that_overlap(limit):
+    before = blas_threads()
+    first, second = threading.Event(), threading.Event()
+    seen = []
+
+    def other():
+        first.wait()
+        with workers(LARGE, None) as crew:
+            seen.append(crew.n)  # what the user allowed, not what the first fit set
+            second.set()
+        seen.append(blas_threads())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with workers(LARGE, None):
+        first.set()
+        second.wait()
+        thread.join()
+    assert seen == [limit, [1] * len(before)]
+    assert blas_threads() == before
+
+
+def test_no_thread_is_left_behind():
+    before = threading.active_count()
+    with workers(LARGE, 3) as crew:
+        crew.run([lambda: None] * 3)
+    assert threading.active_count() == before
+
+
+def test_one_thread_where_one_block_holds_all():
+    with workers(np.zeros((10, 10)), 2) as crew:
+        assert crew.n == 1
+
+
+def test_other_libraries_have_threads_of_their_own():
+    torch = pytest.importorskip("torch")
+    with workers(torch.zeros((1000, 1000)), 2) as crew:
+        assert crew is ALONE
+
+
+def test_results_come_in_the_order_of_the_tasks():
+    with workers(LARGE, 4) as crew:
+        assert crew.run([lambda i=i: i for i in range(4)]) == [0, 1, 2, 3]
+
+
+def test_what_a_task_raises_is_raised():
+    def fail():
+        raise ValueError("in a thread")
+
+    with workers(LARGE, 2) as crew, pytest.raises(ValueError, match="in a thread"):
+        crew.run([lambda: None, fail])
+
+
+def test_tasks_inherit_the_error_state():
+    with warnings.catch_warnings(), workers(LARGE, 2) as crew:
+        warnings.simplefilter("error")
+        with np.errstate(all="ignore"):
+            crew.run([lambda: np.log(np.zeros(3)), lambda: np.log(np.zeros(3))])
+
+
+# -- fits side by side -----------------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(20_000, 20))
+Y = (X[:, 0] + RNG.normal(size=20_000) > 0).astype(int)
+
+
+def fit(C):
+    return xlr.LogisticRegression(C=C).fit(X, Y).coef_
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_fits_side_by_side_are_those_one_after_the_other(backend):
+    before = blas_threads()
+    Cs = [0.01, 1.0, 100.0]
+    parallel = joblib.Parallel(n_jobs=2, backend=backend)
+    for C, coef in zip(Cs, parallel(joblib.delayed(fit)(C) for C in Cs)):
+        np.testing.assert_allclose(coef, fit(C), rtol=0, atol=1e-6)
+    assert blas_threads() == before
+
+
+def test_an_interrupted_fit_leaves_blas_as_it_was(monkeypatch):
+    def interrupt(record, solver):
+        raise KeyboardInterrupt
+
+    before = blas_threads()
+    monkeypatch.setattr(xlr.LogisticRegression, "_print", staticmethod(interrupt))
+    model = xlr.LogisticRegression(verbose=1)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y)
+    assert blas_threads() == before

@@ -1,0 +1,187 @@
+"""Passes over the rows: sums of a loss and its derivatives, without a penalty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.design import (
+    DenseBlock,
+    DenseDesign,
+    add,
+    reduce_over_blocks,
+    row_blocks,
+    sum_over_blocks,
+)
+from xlr.losses import Curvature, Loss
+from xlr.objective.layout import Layout
+
+__all__ = ["Passes"]
+
+
+class Passes(Layout):
+    """A loss on weighted rows, for one or several models that share X.
+
+    Parameters
+    ----------
+    design : DenseDesign
+    targets : array of shape (n_samples, n_models or 1)
+        Class codes, in the dtype of the design.
+    weights : array of shape (n_samples, n_models or 1)
+        Sample weights, in the dtype of the design.
+    loss : Loss
+    n_models : int
+    fit_intercept : bool
+    """
+
+    def __init__(
+        self,
+        design: DenseDesign,
+        targets: Array,
+        weights: Array,
+        loss: Loss,
+        *,
+        n_models: int,
+        fit_intercept: bool,
+    ) -> None:
+        super().__init__(
+            n_models,
+            loss.n_outputs,
+            design.n_features,
+            fit_intercept,
+            dtype=arrays.widest_float(xp=design.xp, device=design.device),
+            device=design.device,
+            xp=design.xp,
+        )
+        self.design = design
+        self.targets = targets
+        self.weights = weights
+        self.loss = loss
+        self.total_weight = self.xp.sum(weights, axis=0, dtype=self.wide)
+        self._cuts: dict[tuple[int, int], list[slice]] = {}
+
+    @property
+    def rounding(self) -> float:
+        """Relative rounding error of one number of X: eps of its dtype."""
+        return float(self.xp.finfo(self.design.dtype).eps)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return self.design.n_samples
+
+    @property
+    def is_large(self) -> bool:
+        """Whether X fills several blocks, so that arithmetic is what takes the time."""
+        return len(self._slices(self.n_columns)) > 1
+
+    def loss_and_slope(self, parameters: Array) -> tuple[Array, Array]:
+        """The sum of the loss, (n_models,), and its gradient, in one pass."""
+        xp = self.xp
+        logits = self.logits_of_block(parameters)
+
+        def kernel(block: DenseBlock, y: Array, s: Array) -> tuple[Array, ...]:
+            point = self.loss.at(logits(block), y, xp=xp)
+            slope = s[..., None] * point.gradient()
+            value = xp.sum(s * point.value(), axis=0, dtype=self.wide)
+            return value, *self._rmatvec(block, slope)
+
+        value, *slope = self.sum_over_rows(kernel, self.n_columns)
+        return value, self._gathered(*slope)
+
+    def curvature(self, parameters: Array) -> Curvature:
+        """Second derivatives of the loss in all logits, times the weights of the rows.
+
+        Arrays of shape (n_samples, n_models, n_outputs): what
+        :meth:`hessian_product` needs of the parameters.
+        """
+        logits = self.logits(parameters)
+        point = self.loss.at(logits, self.targets, xp=self.xp)
+        return point.curvature().weighted(self.weights, xp=self.xp)
+
+    def logits(self, parameters: Array) -> Array:
+        """Linear predictors of all rows: (n_samples, n_models, n_outputs)."""
+        logits = self.logits_of_block(parameters)
+        parts: dict[int, Array] = {}
+
+        def on_rows(rows: slice) -> tuple[()]:
+            parts[rows.start] = logits(self.design.block(rows))
+            return ()
+
+        slices = self._slices(self.n_columns)
+        reduce_over_blocks(on_rows, add, slices, self.design.workers)
+        return self.xp.concat([parts[rows.start] for rows in slices])
+
+    def curvature_product(self, curvature: Curvature, vector: Array) -> Array:
+        """The second derivatives of the sum of the loss times a vector, in one pass."""
+        xp = self.xp
+        change = self.logits_of_block(vector)
+
+        def kernel(block: DenseBlock, *parts: Array) -> tuple[Array, Array]:
+            here = Curvature(*parts) if len(parts) > 1 else Curvature(parts[0], None)
+            return self._rmatvec(block, here.product(change(block), xp=xp))
+
+        per_row = [part for part in curvature if part is not None]
+        slices = self._slices(self.n_columns)
+        return self._gathered(*sum_over_blocks(kernel, self.design, slices, *per_row))
+
+    def curvature_diagonal(self, parameters: Array) -> Array:
+        """The second derivatives of the sum of the loss in each parameter."""
+        xp = self.xp
+        logits = self.logits_of_block(parameters)
+
+        def kernel(block: DenseBlock, y: Array, s: Array) -> tuple[Array, Array]:
+            here = self.loss.at(logits(block), y, xp=xp).curvature()
+            h = xp.reshape(here.weighted(s, xp=xp).own(), (-1, self.n_columns))
+            diagonal = xp.astype(block.gram_diagonal(h), self.wide, copy=False)
+            return diagonal, xp.sum(h, axis=0, dtype=self.wide)
+
+        return self.join(*self.sum_over_rows(kernel, self.n_columns))
+
+    def transposed_product(self, residual: Array) -> Array:
+        """Z'r and sum(r) for residuals of the shape of the logits, as parameters."""
+        slices = self._slices(self.n_columns)
+        return self._gathered(
+            *sum_over_blocks(self._rmatvec, self.design, slices, residual)
+        )
+
+    # -- what a pass is made of ----------------------------------------------------
+
+    def _slices(self, width: int, least: int = 1) -> list[slice]:
+        if (width, least) not in self._cuts:
+            X, threads = self.design.X, self.design.workers.n
+            cut = row_blocks(X, width, least=least, n_threads=threads, xp=self.xp)
+            self._cuts[width, least] = cut
+        return self._cuts[width, least]
+
+    def sum_over_rows(
+        self, kernel: Callable[..., tuple[Array, ...]], width: int, least: int = 1
+    ) -> tuple[Array, ...]:
+        """Sum what the kernel makes of each block, its targets and its weights."""
+        slices = self._slices(width, least)
+        return sum_over_blocks(kernel, self.design, slices, self.targets, self.weights)
+
+    def logits_of_block(self, parameters: Array) -> Callable[[DenseBlock], Array]:
+        """What brings a block to its logits: (n_rows, n_models, n_outputs)."""
+        xp, dtype = self.xp, self.design.dtype
+        coef, intercept = self.design.fold(*self.split(parameters))
+        coef, intercept = xp.astype(coef, dtype), xp.astype(intercept, dtype)
+
+        def logits(block: DenseBlock) -> Array:
+            columns = block.matvec(coef)
+            if self.fit_intercept:
+                columns += intercept
+            return xp.reshape(columns, (-1, self.n_models, self.n_outputs))
+
+        return logits
+
+    def _rmatvec(self, block: DenseBlock, residual: Array) -> tuple[Array, Array]:
+        """Z'r and sum(r) for residuals of the shape of the logits, in wide."""
+        residual = self.xp.reshape(residual, (-1, self.n_columns))
+        product = self.xp.astype(block.rmatvec(residual), self.wide, copy=False)
+        return product, self.xp.sum(residual, axis=0, dtype=self.wide)
+
+    def _gathered(self, product: Array, total: Array) -> Array:
+        """The sums over blocks as parameters."""
+        return self.join(self.design.unfold(product, total), total)
