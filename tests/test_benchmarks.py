@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import threading
 import warnings
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from documents import read
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
@@ -24,9 +26,11 @@ import measure
 from cells import CELLS, Cell
 from data import Data, row_weights
 from fits import no_fallback
-from page import page
+from formats import time
+from page import page, surroundings
 from peers import PEERS, XLR, Peer
 from reference import best_effort
+from summary import fastest_peer, summary
 from sweep import Best, Run, Sweep, run, sweep_all
 
 ROWS = 300
@@ -268,3 +272,36 @@ def test_cells_are_those_of_the_goals() -> None:
     goals = [cell.goal for cell in CELLS.values()]
     assert goals == [2, 3, 3, 3, 4, 4, 3, 3, 3, 3, 3]
     assert all(isinstance(cell, Cell) for cell in CELLS.values())
+
+
+# -- what is committed -----------------------------------------------------------------
+
+RESULTS = cpu.RESULTS / "cpu.json"
+
+
+def test_the_committed_page_is_that_of_the_committed_numbers() -> None:
+    cells = json.loads(RESULTS.read_text("utf-8"))["cells"]
+    assert list(cells) == list(CELLS)
+    assert all(result["whole"] for result in cells.values())
+    assert RESULTS.with_suffix(".md").read_text("utf-8") == page(list(cells.values()))
+
+
+def readme_row(result: dict[str, Any]) -> str:
+    """A cell in a line: xlr's seconds, the fastest peer and its, and how many times."""
+    ours, peer = result["fits"][XLR], fastest_peer(result)
+    theirs = result["fits"][peer]
+    ratio = theirs["seconds"] / ours["seconds"]
+    return (
+        f"| {result['name']} | {time(ours['seconds'])} | {time(theirs['seconds'])} "
+        f"({peer}) | {ratio:.1f} |"
+    )
+
+
+def test_the_readme_quotes_the_committed_numbers() -> None:
+    cells = json.loads(RESULTS.read_text("utf-8"))["cells"]
+    readme = read("README.md")
+    for result in cells.values():
+        assert readme_row(result) in readme
+    assert surroundings(next(iter(cells.values()))).partition(";")[0] in readme
+    mean = re.search(r"takes ([\d.]+) times as long", summary(list(cells.values())))
+    assert f"{mean[1]} times" in readme

@@ -142,6 +142,7 @@ def run_cell(
         "seed": cell.seed,
         "goal": cell.goal,
         "good": GOOD,
+        "patience": patience,
         "best": {
             "F": best.F,
             "by": best.by,

@@ -31,8 +31,8 @@ NOTES = """\
 - What holds a matrix of parameters x parameters has no row where that has more than
   5,000 rows.
 - A peer's run is stopped when it takes 20 times as long as the fastest that was close
-  enough (and over a second), or longer than a minute; scikit-learn's lbfgs, its
-  default, always has the minute.
+  enough (and over a second), or longer than {patience} s; scikit-learn's lbfgs, its
+  default, always has those.
 """
 
 
@@ -114,5 +114,7 @@ def page(results: list[dict]) -> str:
         parts.append(f"{names}{place} {span}.\n")
     parts += ["## Summary\n", summary(results)]
     parts += [text for text in [other_goals(results)] if text]
-    parts += ["## Cell by cell\n", *map(cell_section, results), "## Notes\n", NOTES]
+    parts += ["## Cell by cell\n", *map(cell_section, results), "## Notes\n"]
+    patience = " or ".join(f"{s:g}" for s in sorted({r["patience"] for r in results}))
+    parts.append(NOTES.format(patience=patience))
     return "\n".join(parts)

@@ -102,6 +102,8 @@ BAD_PARAMETERS = [
     ({"fit_intercept": "no"}, TypeError, "fit_intercept must be True or False"),
     ({"warm_start": None}, TypeError, "warm_start must be True or False"),
     ({"verbose": "a"}, TypeError, "verbose must be"),
+    ({"n_jobs": 0}, ValueError, "n_jobs must be"),
+    ({"n_jobs": "two"}, ValueError, "n_jobs must be"),
 ]
 
 

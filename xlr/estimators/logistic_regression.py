@@ -226,11 +226,12 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         """
         check_parameters(self)
         features = read_features(self, X, reset=True)
-        labels = read_labels(y, features.X.shape[0])
-        weights = read_weights(sample_weight, self.class_weight, labels, features)
-        start = self._read_start(coef_init, intercept_init, labels, features)
+        data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
+        # Before anything that BLAS would start its threads for: they spin for a while.
         with workers(features.X, self.n_jobs) as crew:
-            data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
+            labels = read_labels(y, features.X.shape[0])
+            weights = read_weights(sample_weight, self.class_weight, labels, features)
+            start = self._read_start(coef_init, intercept_init, labels, features)
             self._fit(features, labels, weights, start, data, crew)
         return self
 

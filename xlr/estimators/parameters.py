@@ -51,6 +51,12 @@ def check_parameters(estimator: Any) -> None:
             )
     if not isinstance(estimator.verbose, Integral):
         raise TypeError(f"verbose must be a whole number; got {estimator.verbose!r}.")
+    n_jobs = estimator.n_jobs
+    if n_jobs is not None and (not isinstance(n_jobs, Integral) or n_jobs == 0):
+        raise ValueError(
+            "n_jobs must be None (as many threads as BLAS may use), a number of "
+            f"threads or -1 (all processors); got {n_jobs!r}."
+        )
     max_iter = estimator.max_iter
     whole = isinstance(max_iter, Integral) and not isinstance(max_iter, bool)
     if not whole or int(max_iter) < 1:
