@@ -168,7 +168,8 @@ class DenseDesign:
         copies = []
         step = rows_per_block(self.X, xp=xp)
         for first in range(0, rows.shape[0], step):
-            chosen = xp.take(self.X, rows[first : first + step], axis=0)
+            part = rows[first : min(first + step, rows.shape[0])]
+            chosen = xp.take(self.X, part, axis=0)
             block = DenseBlock(chosen, self._change, xp=xp)
             copies.append(xp.astype(block.standardised(), xp.float32))
         return DenseDesign(xp.concat(copies), None, workers=self.workers, xp=xp)

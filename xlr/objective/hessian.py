@@ -73,8 +73,6 @@ class BlockHessian:
         self.diagonal = xp.reshape(diagonal, (models, n_blocks * q))
         root = xp.sqrt(diagonal)
         self._root = xp.reshape(root, (models * n_blocks, q))
-        self._scaled = blocks / (root[..., :, None] * root[..., None, :])
-        self._identity = identity
         # A Gram matrix of rounded numbers is positive definite only up to their
         # rounding error: without this much, collinear columns would break it.
         self._floor = q * rounding
@@ -82,8 +80,12 @@ class BlockHessian:
     def solver(self, damping: Array) -> Callable[[Array], Array]:
         """What solves (H + lambda D) x = b, scaled to a unit diagonal."""
         xp, root = self._xp, self._root
-        ridge = (damping + self._floor)[:, None, None, None] * self._identity
-        matrices = xp.reshape(self._scaled + ridge, (*root.shape, root.shape[1]))
+        q = root.shape[1]
+        identity = xp.eye(q, dtype=root.dtype, device=arrays.device_of(root))
+        matrices = xp.reshape(self.blocks, (*root.shape, q)) / root[:, :, None]
+        matrices = matrices / root[:, None, :]
+        ridge = xp.repeat(damping + self._floor, self.blocks.shape[1])
+        matrices = matrices + ridge[:, None, None] * identity
         solve_scaled = arrays.positive_definite_solver(matrices, xp=xp)
 
         def solve(vector: Array) -> Array:

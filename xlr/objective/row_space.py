@@ -76,9 +76,11 @@ def row_space(
     def back(parameters: Array) -> Array:
         v, intercept = reduced.split(parameters)
         solve = arrays.positive_definite_solver(kernel[None, :, :], xp=xp)
-        dual = xp.stack([solve((lower @ column)[None, :])[0, :] for column in v])
+        logits = xp.matmul(v, lower.T)
+        dual = [solve(logits[k : k + 1, :]) for k in range(logits.shape[0])]
+        residual = xp.astype(xp.concat(dual).T, design.dtype)
         shape = (n, objective.n_models, objective.n_outputs)
-        residual = xp.reshape(xp.astype(dual.T, design.dtype), shape)
+        residual = xp.reshape(residual, shape)
         product, _ = objective.split(objective.transposed_product(residual))
         return objective.join(product / (unit * strength), intercept)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xlr.arrays import Array
-from xlr.objective import Evaluation, Hessian, Objective
+from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import report
 from xlr.solvers.starts import find_start
 from xlr.solvers.steps import (
@@ -29,7 +29,7 @@ class NewtonCGState:
     at: Evaluation
     damping: Array
     sample: Objective  # what the preconditioner is computed on
-    estimate: Hessian
+    diagonal: Array  # of the estimate of the Hessian that the preconditioner inverts
     precondition: Callable[[Array], Array]
     fresh: bool  # whether the preconditioner is of the last iteration
     budget: int
@@ -83,7 +83,7 @@ class NewtonCG:
             at=at,
             damping=damping,
             sample=sample,
-            estimate=estimate,
+            diagonal=estimate.diagonal,
             precondition=estimate.solver(damping),
             fresh=True,
             budget=self.least_budget if begun.is_close else self.first_budget,
@@ -132,9 +132,11 @@ class NewtonCG:
         budget = max(self.least_budget, min(budget, 2 * objective.n_parameters))
         if residual > forcing and not state.fresh:
             estimate = state.sample.curvature_estimate(state.parameters)
-            precondition = estimate.solver(state.damping)
             return replace(
-                state, estimate=estimate, precondition=precondition, fresh=True
+                state,
+                diagonal=estimate.diagonal,
+                precondition=estimate.solver(state.damping),
+                fresh=True,
             )
         return replace(state, budget=budget, fresh=False)
 
@@ -143,8 +145,7 @@ class NewtonCG:
         """Solve (H + lambda D) d = -g roughly; also the relative residual."""
         xp = objective.xp
         curvature = objective.curvature(state.parameters)
-        diagonal = state.estimate.diagonal
-        ridge = state.damping[:, None] * diagonal
+        ridge = state.damping[:, None] * state.diagonal
         change = xp.zeros_like(state.parameters)
         residual = -objective.symmetric(state.at.gradient)
         search = objective.symmetric(state.precondition(residual))
@@ -166,4 +167,4 @@ class NewtonCG:
             search = scaled + ratio * search
             size = new_size
         error = xp.sqrt(xp.where(first_size > 0, size / first_size, zeros))
-        return DampedStep(change, diagonal, state.damping), error
+        return DampedStep(change, state.diagonal, state.damping), error
