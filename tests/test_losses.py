@@ -217,7 +217,7 @@ def test_curvature(kind, xp, place, dtype, assert_close):
     here = loss.at(z, y, xp=xp).curvature()
     close = {"rtol": 8 * eps(dtype), "atol": 2 * eps(dtype)}
     diagonal = np.diagonal(curvature, axis1=-2, axis2=-1)
-    assert_close(here.own(), diagonal, **close)
+    assert_close(here.own(xp=xp), diagonal, **close)
     for k, e in enumerate(np.eye(loss.n_outputs)):  # column by column
         column = here.product(place(np.broadcast_to(e, logits.shape)), xp=xp)
         assert_close(column, curvature[..., k], **close)
@@ -229,6 +229,15 @@ def test_curvature(kind, xp, place, dtype, assert_close):
     weighted = here.weighted(place(weights), xp=xp)
     product = weights[..., None] * product
     assert_close(weighted.product(place(vector), xp=xp), product, **close)
+
+
+def test_curvature_of_a_certain_class_is_not_negative(xp, place):
+    """There it is a difference of equal numbers, in weights that round."""
+    logits = np.where(np.arange(N_CLASSES) == 0, 60.0, 0.0) * np.ones((50, 1, 1))
+    here = SoftmaxLoss(N_CLASSES).at(place(logits), place(np.zeros((50, 1))), xp=xp)
+    weights = np.random.default_rng(0).uniform(size=(50, 1))
+    own = here.curvature().weighted(place(weights), xp=xp).own(xp=xp)
+    assert (to_numpy(own) >= 0).all()
 
 
 def test_logistic_gradient_of_a_soft_target(xp, place, dtype, assert_close):
@@ -276,4 +285,4 @@ def test_equal_changes_of_all_logits_change_nothing(xp, place, assert_close):
     # Differences of multiples of 1/8 are exact, so all that follows is equal.
     assert_close(here.value(), to_numpy(there.value()))
     assert_close(here.gradient(), to_numpy(there.gradient()))
-    assert_close(here.curvature().own(), to_numpy(there.curvature().own()))
+    assert_close(here.curvature().own(xp=xp), to_numpy(there.curvature().own(xp=xp)))

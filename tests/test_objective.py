@@ -375,6 +375,25 @@ def test_a_rough_hessian_is_good_to_float32(kind, make, at, close):
     close(whole_hessian(objective, parameters, rough=True), exact, rtol=1e-6)
 
 
+@pytest.mark.parametrize("offset", [0.0, 64.0], ids=["folded", "centred"])
+@intercepts
+@kinds
+def test_a_rough_hessian_in_standardised_units(
+    kind, fit_intercept, offset, make, at, place, wide, close
+):
+    """Near zero it is summed up in units of X; far from it, rows are centred first."""
+    offset = offset * fit_intercept
+    mean = MEAN * fit_intercept + offset
+    units = Standardisation(place(mean, wide), place(SCALE, wide))
+    objective = make(kind, fit_intercept, X=X + offset, standardisation=units)
+    if fit_intercept:
+        assert objective.design.folds_rough == (offset == 0)
+    parameters = at(PARAMETERS / 8, kind, fit_intercept)
+    for method in (objective.hessian, objective.class_hessians):
+        exact = to_numpy(method(parameters).blocks)
+        close(method(parameters, rough=True).blocks, exact, rtol=1e-5)
+
+
 @pytest.mark.parametrize("damping", [0.0, 0.5])
 @intercepts
 @kinds

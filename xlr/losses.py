@@ -62,11 +62,12 @@ class Curvature(NamedTuple):
             outer = xp.astype(outer, dtype, copy=False)
         return Curvature(xp.astype(self.diagonal, dtype, copy=False), outer)
 
-    def own(self) -> Array:
-        """The entries on the diagonal, d - u^2."""
+    def own(self, *, xp: Namespace) -> Array:
+        """The entries on the diagonal, d - u^2, kept from rounding below zero."""
         if self.outer is None:
             return self.diagonal
-        return self.diagonal - self.outer * self.outer
+        own = self.diagonal - self.outer * self.outer
+        return xp.maximum(own, xp.zeros_like(own))
 
     def product(self, vector: Array, *, xp: Namespace) -> Array:
         """(diag(d) - u u') v, without forming the matrix."""

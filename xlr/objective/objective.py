@@ -195,7 +195,7 @@ class Objective(Passes):
             parameters,
             rough,
             self.n_features,
-            lambda curvature: Curvature(curvature.own(), None),
+            lambda curvature: Curvature(curvature.own(xp=self.xp), None),
         )
         if self._sums_before_units(rough):
             q = self.column_size

@@ -133,7 +133,7 @@ class Passes(Layout):
 
         def kernel(block: DenseBlock, y: Array, s: Array) -> tuple[Array, Array]:
             here = self.loss.at(logits(block), y, xp=xp).curvature()
-            h = xp.reshape(here.weighted(s, xp=xp).own(), (-1, self.n_columns))
+            h = xp.reshape(here.weighted(s, xp=xp).own(xp=xp), (-1, self.n_columns))
             diagonal = xp.astype(block.gram_diagonal(h), self.wide, copy=False)
             return diagonal, xp.sum(h, axis=0, dtype=self.wide)
 
