@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import joblib
-import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from xlr import arrays
@@ -120,7 +119,7 @@ def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
     n_jobs : int or None
         As for :func:`available_threads`.
     """
-    if not isinstance(x, np.ndarray):
+    if arrays.is_array(x):
         yield ALONE
         return
     n = available_threads(n_jobs) if x.nbytes > arrays.block_bytes(x) else 1

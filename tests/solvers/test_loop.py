@@ -140,3 +140,15 @@ def test_no_warning_comes_from_inside():
         warnings.simplefilter("error")
         xlr.LogisticRegression(C=np.inf, tol=1e-3).fit(X * 1e150, y)
         assert np.isfinite(to_numpy(xlr.sigmoid(X * 1e300))).all()
+
+
+def test_a_step_that_went_wrong_far_out_does_not_overflow_the_host(monkeypatch):
+    """Many features make a Hessian dear, and a gradient that grows is no overflow."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 300)) * 1e-3
+    objective = binary_objective(X, X[:, 0] > 0)
+    solver = SOLVERS["newton-cholesky"]()
+    state = solver.init(objective, objective.zeros())
+    state = solver.step(objective, state, np.asarray([[0.7], [1e-9], [0.0], [0.0]]))
+    monkeypatch.setattr(Objective, "hessian_cost", 400.0)
+    solver.step(objective, state, np.asarray([[0.7], [1e3], [1.0], [0.0]]))

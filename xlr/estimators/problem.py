@@ -81,33 +81,24 @@ class Problem:
         """
         if start is None:
             return self.objective.zeros()
-        coef, intercept = self._symmetric(*start)
+        coef, intercept = start
         if self._units is not None:
             coef, intercept = self._units.into(coef, intercept)
-        return self.objective.join(coef, intercept)
+        return self.objective.symmetric(self.objective.join(coef, intercept))
 
     def coefficients(self, parameters: Array) -> dict[str, Any]:
-        """``coef_`` and ``intercept_``, in the units and the dtype of X."""
+        """``coef_`` and ``intercept_``, in the units and the dtype of X.
+
+        Of equally good multinomial models, the one that is symmetric in the classes,
+        for which the penalty is least.
+        """
         xp, dtype = self._features.xp, self._features.X.dtype
-        coef, intercept = self.objective.split(parameters)
+        coef, intercept = self.objective.split(self.objective.symmetric(parameters))
         if self._units is not None:
             coef, intercept = self._units.out_of(coef, intercept)
         if not self._fit_intercept:
             intercept = xp.zeros_like(intercept)
-        coef, intercept = self._symmetric(coef, intercept)
         return {
             "coef_": xp.astype(coef, dtype),
             "intercept_": xp.astype(intercept, dtype),
         }
-
-    def _symmetric(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
-        """The one of equally good multinomial models that is symmetric in the classes.
-
-        Equal changes to all classes change no probability, and the penalty is least
-        where the classes' coefficients sum to zero.
-        """
-        if coef.shape[0] == 1:
-            return coef, intercept
-        xp = self._features.xp
-        coef = coef - xp.mean(coef, axis=0, keepdims=True)
-        return coef, intercept - xp.mean(intercept, axis=0, keepdims=True)

@@ -131,7 +131,8 @@ class NewtonCholesky:
             rough = state.rough and not state.fresh
         else:
             rate = float(optimality.max()) / state.optimality
-            holds = rate ** (1 + objective.hessian_cost) < self.worth_holding
+            # The rate itself to that power would overflow for a step that went wrong.
+            holds = rate < self.worth_holding ** (1 / (1 + objective.hessian_cost))
             if holds and not refused:
                 return replace(state, fresh=False)
             rough = state.rough
