@@ -240,13 +240,6 @@ def test_curvature_of_a_certain_class_is_not_negative(xp, place):
     assert (to_numpy(own) >= 0).all()
 
 
-def test_logistic_gradient_of_a_soft_target(xp, place, dtype, assert_close):
-    z, y = Z["moderate"][:, :1], np.arange(N)[:, None] / 16
-    expected = 1 / (1 + np.exp(-z)) - y
-    point = LogisticLoss().at(place(z[..., None]), place(y), xp=xp)
-    assert_close(point.gradient(), expected[..., None], atol=2 * eps(dtype))
-
-
 @kinds
 def test_targets_can_be_shared_by_models(kind, xp, place, assert_close):
     loss = LOSSES[kind]

@@ -76,19 +76,31 @@ class SigmoidTerms(NamedTuple):
 
     Attributes
     ----------
-    low, high : arrays of the shape of z
-        min(z, 0) and min(-z, 0).
+    high : array of the shape of z
+        min(-z, 0).
+    rise, fall : arrays of the shape of z
+        exp(min(z, 0)) and exp(min(-z, 0)); one of them is 1.
     decay : array of the shape of z
         exp(-abs(z)).
-    probability, complement : arrays of the shape of z
-        sigmoid(z) and sigmoid(-z), both to a few ulp.
+    share : array of the shape of z
+        1 / (1 + exp(-abs(z))).
     """
 
-    low: Array
     high: Array
+    rise: Array
+    fall: Array
     decay: Array
-    probability: Array
-    complement: Array
+    share: Array
+
+    @property
+    def probability(self) -> Array:
+        """sigmoid(z), to a few ulp."""
+        return self.rise * self.share
+
+    @property
+    def complement(self) -> Array:
+        """sigmoid(-z) = 1 - sigmoid(z), to a few ulp."""
+        return self.fall * self.share
 
 
 def sigmoid_terms(z: Array, *, xp: Namespace) -> SigmoidTerms:
@@ -98,11 +110,10 @@ def sigmoid_terms(z: Array, *, xp: Namespace) -> SigmoidTerms:
     CPU more than a second exponential.
     """
     zero = xp.zeros((), dtype=z.dtype, device=arrays.device_of(z))
-    low, high = xp.minimum(z, zero), xp.minimum(-z, zero)
-    rise, fall = xp.exp(low), xp.exp(high)
-    decay = rise * fall  # one of them is 1
-    share = 1 / (1 + decay)
-    return SigmoidTerms(low, high, decay, rise * share, fall * share)
+    high = xp.minimum(-z, zero)
+    rise, fall = xp.exp(xp.minimum(z, zero)), xp.exp(high)
+    decay = rise * fall
+    return SigmoidTerms(high, rise, fall, decay, 1 / (1 + decay))
 
 
 def log_sigmoid(z: Array) -> Array:

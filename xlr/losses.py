@@ -22,7 +22,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.functions import sigmoid_terms, softmax_terms
+from xlr.functions import log_sigmoid, sigmoid_terms, softmax_terms
 
 __all__ = [
     "Curvature",
@@ -109,11 +109,14 @@ class Loss(Protocol):
 
 
 class LogisticLoss:
-    r"""Cross-entropy of a binary target y in [0, 1] under probability sigmoid(z).
+    r"""Cross-entropy of a label y, 0 or 1, under probability sigmoid(z).
+
+    With the sign :math:`\epsilon = 1 - 2 y`, so that :math:`\epsilon z` is the logit
+    of the wrong class,
 
     .. math::
-        \ell(z, y) &= \log(1 + e^z) - y z \\
-        \ell'(z, y) &= \sigma(z) - y \\
+        \ell(z, y) &= \log(1 + e^{\epsilon z}) \\
+        \ell'(z, y) &= \epsilon\,\sigma(\epsilon z) = \sigma(z) - y \\
         \ell''(z, y) &= \sigma(z)\,\sigma(-z)
 
     References
@@ -137,19 +140,17 @@ class LogisticPoint:
 
     def __init__(self, logits: Array, targets: Array, *, xp: Namespace) -> None:
         self._xp = xp
-        self._y = targets
-        self._terms = sigmoid_terms(logits, xp=xp)
+        self._sign = 1 - 2 * targets[..., None]
+        self._terms = sigmoid_terms(self._sign * logits, xp=xp)
 
     def value(self) -> Array:
-        """log(1 + e^z) - y z, as three non-negative terms so that nothing cancels."""
-        y, terms = self._y, self._terms
-        wrong = (1 - y) * terms.high[..., 0] + y * terms.low[..., 0]
-        return self._xp.log1p(terms.decay[..., 0]) - wrong
+        """log(1 + e^t) at t = sign z: log(1 + e^-|t|) - min(-t, 0)."""
+        decay, high = self._terms.decay[..., 0], self._terms.high[..., 0]
+        return self._xp.log1p(decay) - high
 
     def gradient(self) -> Array:
-        """sigmoid(z) - y, as (1 - y) sigmoid(z) - y sigmoid(-z), accurate at y = 1."""
-        y = self._y[..., None]
-        return (1 - y) * self._terms.probability - y * self._terms.complement
+        """sign sigmoid(sign z), which keeps its digits for either label."""
+        return self._sign * self._terms.probability
 
     def curvature(self) -> Curvature:
         """sigmoid(z) sigmoid(-z)."""
@@ -223,19 +224,15 @@ class SoftmaxPoint:
         return Curvature(self._probabilities, self._probabilities)
 
 
-def _mean_loss(
-    loss: Loss, logits: Array, y: Array, sample_weight: Array | None
-) -> Array:
-    """Weighted mean of the loss over rows, for logits of shape (n, n_outputs)."""
-    xp = arrays.namespace(logits)
-    place = {"xp": xp, "device": arrays.device_of(logits), "dtype": logits.dtype}
+def _mean(loss: Array, sample_weight: Array | None, *, xp: Namespace) -> Array:
+    """Weighted mean over rows, for arrays of shape (n,)."""
+    if sample_weight is None:
+        return xp.mean(loss)
+    weights = arrays.move(
+        sample_weight, xp=xp, device=arrays.device_of(loss), dtype=loss.dtype
+    )
     with arrays.quiet():
-        targets = arrays.move(y, **place)[:, None]
-        value = loss.at(logits[:, None, :], targets, xp=xp).value()[:, 0]
-        if sample_weight is None:
-            return xp.mean(value)
-        weights = arrays.move(sample_weight, **place)
-        return xp.sum(value * weights) / xp.sum(weights)
+        return xp.sum(loss * weights) / xp.sum(weights)
 
 
 def _floating(logits: Array) -> Array:
@@ -298,7 +295,10 @@ def binary_cross_entropy(
     if logits.ndim != 1:
         raise ValueError(f"logits must have shape (n,), got {tuple(logits.shape)}.")
     _check_shapes(tuple(logits.shape), y, sample_weight)
-    return _mean_loss(LogisticLoss(), logits[:, None], y, sample_weight)
+    xp = arrays.namespace(logits)
+    y = arrays.move(y, xp=xp, device=arrays.device_of(logits), dtype=logits.dtype)
+    loss = -y * log_sigmoid(logits) - (1 - y) * log_sigmoid(-logits)
+    return _mean(loss, sample_weight, xp=xp)
 
 
 def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -> Array:
@@ -346,4 +346,9 @@ def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -
             f"y must hold class codes 0, ..., {n_classes - 1}, one for each column of "
             f"logits; got values from {codes.min()} to {codes.max()}."
         )
-    return _mean_loss(SoftmaxLoss(n_classes), logits, y, sample_weight)
+    xp = arrays.namespace(logits)
+    y = arrays.move(y, xp=xp, device=arrays.device_of(logits), dtype=logits.dtype)
+    with arrays.quiet():
+        point = SoftmaxLoss(n_classes).at(logits[:, None, :], y[:, None], xp=xp)
+        loss = point.value()[:, 0]
+    return _mean(loss, sample_weight, xp=xp)

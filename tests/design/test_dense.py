@@ -73,6 +73,19 @@ def test_folded_products_are_those_of_standardised_rows(
     assert_close(design.unfold(product, total), expected, as_dtype=wide)
 
 
+def test_a_small_design_is_standardised_once(backend, place, assert_close, monkeypatch):
+    xp, wide = backend.xp, "float64" if backend.supports("float64") else "float32"
+    mean, scale = np.asarray([1.0, -2.0, 0.0]), np.asarray([2.0, 0.25, 8.0])
+    units = Standardisation(place(mean, wide), place(scale, wide))
+    design = DenseDesign(place(Z), units, xp=xp)
+    small = design.standardised_if_small()
+    assert not small.folded
+    assert_close(small.X, (Z - mean) / scale)
+    assert small.standardised_if_small() is small
+    monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: 64)
+    assert design.standardised_if_small() is design
+
+
 def test_sample_is_standardised_in_float32(backend, place, assert_close):
     xp, wide = backend.xp, "float64" if backend.supports("float64") else "float32"
     mean, scale = np.asarray([1.0, -2.0, 0.0]), np.asarray([2.0, 0.25, 8.0])

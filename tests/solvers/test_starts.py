@@ -107,6 +107,29 @@ def test_a_sample_is_not_better_than_a_start_that_was_given():
     assert warm.n_iter_ == 0
 
 
+def test_a_sample_of_small_residuals_is_solved_further():
+    # The better the rows are told apart, the less noise is in the gradient of a sample.
+    X, _ = DATA[2]
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    slope = np.random.default_rng(1).normal(size=P)
+    y = np.where(X @ slope + np.random.default_rng(2).normal(size=N) / 10 > 0, 1.0, 0.0)
+    whole = Objective(
+        DenseDesign(X, None, xp=np),
+        y[:, None],
+        np.ones((N, 1)),
+        LogisticLoss(),
+        L2Penalty(np.full((1, 1, P), 1e-8)),
+        n_models=1,
+        fit_intercept=True,
+        units=None,
+    )
+    begun = find_start(NewtonCholesky(0), whole, whole.zeros(), least=200, seed=0)
+    inside = begun.sample.value_and_gradient(begun.parameters)
+    noise = np.sqrt(inside.value / begun.sample.n_samples)
+    assert inside.value < 0.1
+    assert begun.sample.optimality(inside.gradient) < 0.2 * noise
+
+
 # -- more columns than rows ----------------------------------------------------------
 
 

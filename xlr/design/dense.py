@@ -132,6 +132,16 @@ class DenseDesign:
             return block
         return DenseBlock(block.standardised(), None, xp=self.xp)
 
+    def standardised_if_small(self) -> DenseDesign:
+        """A standardised copy where one block holds all rows, else the design itself.
+
+        So small a copy costs less than the change of units in each pass.
+        """
+        if self._change is None or self.n_samples > rows_per_block(self.X, xp=self.xp):
+            return self
+        rows = self.block(slice(0, self.n_samples)).standardised()
+        return DenseDesign(rows, None, workers=self.workers, xp=self.xp)
+
     def kernel(self, strength: Array, dtype: Any) -> Array:
         """Z diag(1 / strength) Z', in one pass over the columns: (n, n), in ``dtype``.
 

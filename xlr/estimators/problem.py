@@ -63,8 +63,9 @@ class Problem:
         # Only ratios of the weights matter; around 1 they fit X's dtype.
         weights = weights / xp.mean(weights)
         n_classes = labels.classes.shape[0]
+        design = DenseDesign(X, self._units, workers=workers, xp=xp)
         self.objective = Objective(
-            DenseDesign(X, self._units, workers=workers, xp=xp),
+            design.standardised_if_small(),
             features.place(labels.codes, X.dtype)[:, None],
             xp.astype(weights, X.dtype, copy=False)[:, None],
             LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes),

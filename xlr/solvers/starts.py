@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
+
+import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective, row_space
-from xlr.solvers.loop import Solver, minimise
+from xlr.solvers.loop import Record, Solver, minimise
 
 __all__ = ["Start", "find_start"]
 
@@ -20,6 +23,13 @@ ENOUGH = 1000
 
 # Iterations on a smaller problem: more are better spent on the whole.
 MAX_ITER = 30
+
+# The optimality of a smaller problem that is solved as well as can be of use.
+SMALL_TOL = 1e-6
+
+# Of the noise in the gradient of a sample, beyond which its minimiser is not worth
+# looking for.
+NOISE_SHARE = 0.2
 
 
 class Start(NamedTuple):
@@ -48,9 +58,9 @@ def find_start(
     r"""Minimise a smaller problem first, if there is one.
 
     On many rows that is the objective on a random sample of them, itself begun on a
-    sample: the minimiser for m rows is within about :math:`1 / \sqrt{m}` of that for
-    all, and is found to a fraction of that only.  With more features than rows it is
-    the problem in the space of the rows.
+    sample; its minimiser is looked for until the gradient is within the noise of the
+    sample, and no further: a sample may be separable where the whole is not.  With
+    more features than rows it is the problem in the space of the rows.
 
     Parameters
     ----------
@@ -72,16 +82,20 @@ def find_start(
     sample = None
     if objective.is_large and size >= least:
         sample = objective.sample(size, seed)
-        tol = 0.1 / sample.n_samples**0.5
-        # Not to the bottom: a sample may well be separable where the whole is not.
         solution = minimise(
-            solver, sample, start, tol=tol, max_iter=MAX_ITER, settle=math.inf
+            solver,
+            sample,
+            start,
+            tol=SMALL_TOL,
+            max_iter=MAX_ITER,
+            settle=math.inf,
+            on_iteration=_within_noise(sample.n_samples),
         )
         parameters = solution.parameters
     elif (smaller := row_space(objective)) is not None:
         reduced, back = smaller
         solution = minimise(
-            solver, reduced, reduced.zeros(), tol=1e-6, max_iter=MAX_ITER
+            solver, reduced, reduced.zeros(), tol=SMALL_TOL, max_iter=MAX_ITER
         )
         parameters = back(solution.parameters)
     else:
@@ -91,3 +105,19 @@ def find_start(
         return Start(parameters, at, sample, is_close=sample is None)
     # What holds for the smaller problem does not for the whole.
     return Start(start, objective.value_and_gradient(start))
+
+
+def _within_noise(n_rows: int) -> Callable[[Record, Array], bool]:
+    r"""Whether the gradient on a sample is lost in what it differs from the whole's.
+
+    The gradient of a row is its residual times z, so that the mean over m rows is off
+    by about :math:`\sqrt{\mathrm{mean}(r^2) / m}`; and the mean square of residuals is
+    of the size of the mean loss: of p (1 - p) where the model is right, which is less
+    than the entropy.
+    """
+
+    def enough(record: Record, parameters: Array) -> bool:
+        noise = np.sqrt(np.minimum(1, record.objective) / n_rows)
+        return bool((record.optimality <= NOISE_SHARE * noise).all())
+
+    return enough
