@@ -93,7 +93,6 @@ BAD_PARAMETERS = [
     ({"l1_ratio": 0.5}, ValueError, "not available yet: use l1_ratio=0"),
     ({"l1_ratio": 2}, ValueError, "from 0 to 1"),
     ({"solver": "saga"}, ValueError, "'newton-cholesky'.*got 'saga'"),
-    ({"multi_class": "ovr"}, ValueError, "OneVsRestClassifier"),
     ({"multi_class": "auto"}, ValueError, "'multinomial', 'ovr'; got 'auto'"),
     ({"class_weight": "equal"}, ValueError, "'balanced'"),
     ({"class_weight": {0: -1.0}}, ValueError, "zero or positive"),

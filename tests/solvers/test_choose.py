@@ -8,16 +8,16 @@ from xlr.solvers import choose
 
 
 @pytest.mark.parametrize(
-    ("n_samples", "n_features", "n_classes"),
-    [(2, 1, 2), (569, 30, 2), (150, 4, 3), (10**6, 50, 2), (200_000, 500, 2)],
+    ("n_samples", "n_features", "n_outputs"),
+    [(2, 1, 1), (569, 30, 1), (150, 4, 3), (10**6, 50, 1), (200_000, 500, 1)],
 )
-def test_few_parameters_are_factorised(n_samples, n_features, n_classes):
-    assert choose(n_samples, n_features, n_classes) == "newton-cholesky"
+def test_few_parameters_are_factorised(n_samples, n_features, n_outputs):
+    assert choose(n_samples, n_features, n_outputs) == "newton-cholesky"
 
 
 @pytest.mark.parametrize(
-    ("n_samples", "n_features", "n_classes"),
-    [(2000, 20_000, 2), (60_000, 784, 10), (1797, 64, 10), (10**5, 10**4, 2)],
+    ("n_samples", "n_features", "n_outputs"),
+    [(2000, 20_000, 1), (60_000, 784, 10), (1797, 64, 10), (10**5, 10**4, 1)],
 )
-def test_many_parameters_are_not(n_samples, n_features, n_classes):
-    assert choose(n_samples, n_features, n_classes) == "newton-cg"
+def test_many_parameters_are_not(n_samples, n_features, n_outputs):
+    assert choose(n_samples, n_features, n_outputs) == "newton-cg"

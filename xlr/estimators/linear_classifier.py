@@ -61,6 +61,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             refuse_non_finite(X, xp=xp)
         return logits[:, 0] if logits.shape[1] == 1 else logits
 
+    def _log_scores(self, logits: Array) -> Array:
+        """Logarithms of numbers that the probabilities of the classes go with."""
+        return logits
+
     def predict_proba(self, X: Array) -> Array:
         """Probabilities of the classes.
 
@@ -82,7 +86,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         """
         logits = self.decision_function(X)
         if logits.ndim == 2:
-            return softmax(logits)
+            return softmax(self._log_scores(logits))
         xp = arrays.namespace(logits)
         return xp.stack([sigmoid(-logits), sigmoid(logits)], axis=1)
 
@@ -105,7 +109,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         """
         logits = self.decision_function(X)
         if logits.ndim == 2:
-            return log_softmax(logits)
+            return log_softmax(self._log_scores(logits))
         xp = arrays.namespace(logits)
         return xp.stack([log_sigmoid(-logits), log_sigmoid(logits)], axis=1)
 

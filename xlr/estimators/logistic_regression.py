@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import Any, Literal
 
-import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from xlr.arrays import Array
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
+from xlr.estimators.conversion import as_logistic_regression, as_one_vs_rest
 from xlr.estimators.inputs import (
     Features,
     Labels,
@@ -21,7 +21,8 @@ from xlr.estimators.inputs import (
 )
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.parameters import check_parameters
-from xlr.estimators.problem import Problem
+from xlr.estimators.problem import Problem, Task, multinomial, one_vs_rest
+from xlr.functions import log_sigmoid
 from xlr.solvers import SOLVERS, Record, Solution, Solver, Status, choose, minimise
 from xlr.threads import Workers, workers
 
@@ -38,9 +39,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                   + \frac{1}{2 C S} \lVert w \rVert_2^2, \qquad S = \sum_i s_i
 
     with the cross-entropy :math:`\ell` of a sigmoid (two classes) or a softmax
-    (more), and the weights :math:`s_i` of the samples times those of their
-    classes. The minimiser is that of scikit-learn's ``LogisticRegression`` with
-    the same ``C``; intercepts are not penalised.
+    (more; or a sigmoid for each class, see ``multi_class``), and the weights
+    :math:`s_i` of the samples times those of their classes. The minimiser is that of
+    scikit-learn's ``LogisticRegression`` with the same ``C``; intercepts are not
+    penalised.
 
     X may be an array of any library that follows the Array API standard (NumPy,
     CuPy, torch, JAX), on any device, or anything scikit-learn reads (lists,
@@ -58,8 +60,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         Weights of the classes, by label; classes that are not named weigh 1.
         ``'balanced'`` gives all classes the same total weight.
     multi_class : {'multinomial', 'ovr'}, default='multinomial'
-        How more than two classes are modelled: by one softmax. ``'ovr'`` (one
-        model against the rest for each class) is not available yet.
+        How more than two classes are modelled: by one softmax, or by one model for
+        each class against the rest. Those are fitted together, and probabilities are
+        theirs divided by their sum, as ``sklearn.multiclass.OneVsRestClassifier``
+        has them; ``class_weight='balanced'`` then balances each class with its rest.
     solver : str, default='auto'
         - ``'newton-cholesky'``: Newton's method with the whole Hessian, held while it
           serves. The most robust; time n p^2 and memory p^2 (p parameters).
@@ -108,8 +112,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Column names, if X was a table whose column names are all strings.
-    n_iter_ : ndarray of shape (1,)
-        Iterations done.
+    n_iter_ : ndarray of shape (1,) or (n_classes,)
+        Iterations until the model, or with ``'ovr'`` that of each class, was done.
     solver_ : str
         The solver that ran.
     converged_ : bool
@@ -120,11 +124,12 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         square without intercept), the largest of
         :math:`|\partial_{w_j} F - m_j \partial_b F| / d_j` and
         :math:`|\partial_b F|`.
-    history_ : dict of ndarrays of shape (n_iter_ + 1,)
+    history_ : dict of ndarrays of shape (n_records,) or (n_records, n_classes)
         ``objective``, ``optimality``, ``step`` (largest change of a parameter, in
         the units of the solver; 0 where a step was refused) and ``seconds``
-        since the start, for the start and each iteration. The start is that on all
-        the rows: what a sample of them was used for before is not listed.
+        since the start, for the start and each iteration; with ``'ovr'``, all but
+        the seconds have a column a class. The start is that on all the rows: what a
+        sample of them was used for before is not listed.
 
     See Also
     --------
@@ -230,16 +235,26 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         # Before anything that BLAS would start its threads for: they spin for a while.
         with workers(features.X, self.n_jobs) as crew:
             labels = read_labels(y, features.X.shape[0])
-            weights = read_weights(sample_weight, self.class_weight, labels, features)
+            task = self._task(sample_weight, labels, features)
             start = self._read_start(coef_init, intercept_init, labels, features)
-            self._fit(features, labels, weights, start, data, crew)
+            self._fit(features, labels, task, start, data, crew)
         return self
+
+    def _task(self, sample_weight: Any, labels: Labels, features: Features) -> Task:
+        if self.multi_class == "multinomial" or labels.classes.shape[0] == 2:
+            weights = read_weights(sample_weight, self.class_weight, labels, features)
+            return multinomial(features, labels, weights)
+        # Balanced is the weight of a class against that of the rest, model by model.
+        balanced = self.class_weight == "balanced"
+        class_weight = None if balanced else self.class_weight
+        weights = read_weights(sample_weight, class_weight, labels, features)
+        return one_vs_rest(features, labels, weights, balanced=balanced)
 
     def _fit(
         self,
         features: Features,
         labels: Labels,
-        weights: Array,
+        task: Task,
         start: tuple[Array, Array] | None,
         data: dict[str, Any],
         crew: Workers,
@@ -247,12 +262,11 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         name = self.solver
         if name == "auto":
             n_samples, n_features = features.X.shape
-            name = choose(n_samples, n_features, labels.classes.shape[0])
+            name = choose(n_samples, n_features, task.loss.n_outputs)
         solver = self._solver(name, cold=start is None)
         problem = Problem(
             features,
-            labels,
-            weights,
+            task,
             C=float(self.C),
             fit_intercept=bool(self.fit_intercept),
             standardised=solver.standardised,
@@ -263,6 +277,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             """The attributes that make an estimator predict."""
             attributes = problem.coefficients(parameters)
             attributes["classes_"] = labels.classes
+            attributes["_one_vs_rest"] = task.n_models > 1
             attributes["n_features_in_"] = features.X.shape[1]
             if features.names is not None:
                 attributes["feature_names_in_"] = features.names
@@ -327,11 +342,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         self.solver_ = solver
         self.converged_ = all(s is Status.CONVERGED for s in solution.status)
         self.optimality_ = float(last.optimality.max())
-        self.history_ = {
-            name: np.asarray([getattr(record, name)[0] for record in solution.records])
-            for name in ("objective", "optimality", "step")
-        }
-        self.history_["seconds"] = np.asarray([r.seconds for r in solution.records])
+        self.history_ = solution.history()
+        if not self._one_vs_rest:
+            for name in ("objective", "optimality", "step"):
+                self.history_[name] = self.history_[name][:, 0]
 
     def _warn_unless_converged(self, solution: Solution, dtype: Any) -> None:
         if self.converged_:
@@ -357,38 +371,29 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     def _print(record: Record, solver: str) -> None:
         print(
             f"[{solver}] iteration {record.iteration:4d}  "
-            f"objective {record.objective[0]:.10g}  "
-            f"optimality {record.optimality[0]:.2e}  "
-            f"step {record.step[0]:.2e}  {record.seconds:.3f} s"
+            f"objective {record.objective.mean():.10g}  "
+            f"optimality {record.optimality.max():.2e}  "
+            f"step {record.step.max():.2e}  {record.seconds:.3f} s"
         )
 
+    def _log_scores(self, logits: Array) -> Array:
+        return log_sigmoid(logits) if self._one_vs_rest else logits
+
     def to_sklearn(self) -> Any:
-        """A fitted ``sklearn.linear_model.LogisticRegression`` that predicts the same.
+        """A fitted estimator of scikit-learn's that predicts the same.
 
         Returns
         -------
-        sklearn.linear_model.LogisticRegression
-            With NumPy attributes, for the tools that are made for it.
+        LogisticRegression or OneVsRestClassifier
+            scikit-learn's, with NumPy attributes, for the tools that are made for
+            it; the second with ``multi_class='ovr'`` and more than two classes.
 
         Raises
         ------
         NotFittedError
             Before ``fit``.
         """
-        from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
-
         fitted = self.to_numpy()
-        converted = SklearnLogisticRegression(
-            C=self.C,
-            fit_intercept=self.fit_intercept,
-            class_weight=self.class_weight,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            warm_start=self.warm_start,
-            random_state=self.random_state,
-        )
-        for name in ("coef_", "intercept_", "classes_", "n_iter_", "n_features_in_"):
-            setattr(converted, name, getattr(fitted, name))
-        if hasattr(fitted, "feature_names_in_"):
-            converted.feature_names_in_ = fitted.feature_names_in_
-        return converted
+        if self._one_vs_rest:
+            return as_one_vs_rest(fitted)
+        return as_logistic_regression(fitted)

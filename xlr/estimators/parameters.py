@@ -73,11 +73,6 @@ def check_parameters(estimator: Any) -> None:
         )
     _one_of("solver", estimator.solver, ("auto", *SOLVERS))
     _one_of("multi_class", estimator.multi_class, ("multinomial", "ovr"))
-    if estimator.multi_class == "ovr":
-        raise ValueError(
-            "multi_class='ovr' is not available yet: wrap the estimator in "
-            "sklearn.multiclass.OneVsRestClassifier."
-        )
     class_weight = estimator.class_weight
     if class_weight is not None and not isinstance(class_weight, dict):
         _one_of("class_weight", class_weight, ("balanced",))

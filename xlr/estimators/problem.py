@@ -2,18 +2,75 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import DenseDesign, standardise
 from xlr.estimators.inputs import Features, Labels
-from xlr.losses import LogisticLoss, SoftmaxLoss
+from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.objective import Objective
 from xlr.penalties import L2Penalty
 from xlr.threads import Workers
 
-__all__ = ["Problem"]
+__all__ = ["Problem", "Task", "multinomial", "one_vs_rest"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one or several models are to predict from the same rows.
+
+    Attributes
+    ----------
+    loss : Loss
+    targets : array of shape (n_samples, n_models or 1)
+        Class codes of each model, in the dtype of X.
+    weights : array of shape (n_samples, n_models or 1)
+        In the widest dtype.
+    """
+
+    loss: Loss
+    targets: Array
+    weights: Array
+
+    @property
+    def n_models(self) -> int:
+        """How many models there are."""
+        return max(self.targets.shape[1], self.weights.shape[1])
+
+
+def multinomial(features: Features, labels: Labels, weights: Array) -> Task:
+    """One model of all classes; ``weights`` has shape (n_samples,)."""
+    n_classes = labels.classes.shape[0]
+    loss = LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
+    targets = features.place(labels.codes, features.X.dtype)
+    return Task(loss, targets[:, None], weights[:, None])
+
+
+def one_vs_rest(
+    features: Features, labels: Labels, weights: Array, *, balanced: bool
+) -> Task:
+    """A binary model for each class, against all others.
+
+    Parameters
+    ----------
+    features : Features
+    labels : Labels
+    weights : array of shape (n_samples,)
+    balanced : bool
+        Whether each class weighs as much as all others together.
+    """
+    xp, device = features.xp, features.device
+    codes = features.place(labels.codes, None)
+    classes = xp.arange(labels.classes.shape[0], dtype=codes.dtype, device=device)
+    own = codes[:, None] == classes
+    weights = weights[:, None]
+    if balanced:
+        share = xp.sum(weights * xp.astype(own, weights.dtype), axis=0)
+        share = share / xp.sum(weights)
+        weights = weights * xp.where(own, 0.5 / share, 0.5 / (1 - share))
+    return Task(LogisticLoss(), xp.astype(own, features.X.dtype), weights)
 
 
 class Problem:
@@ -22,9 +79,7 @@ class Problem:
     Parameters
     ----------
     features : Features
-    labels : Labels
-    weights : array of shape (n_samples,)
-        In the widest dtype.
+    task : Task
     C : float
     fit_intercept : bool
     standardised : bool
@@ -41,36 +96,37 @@ class Problem:
     def __init__(
         self,
         features: Features,
-        labels: Labels,
-        weights: Array,
+        task: Task,
         *,
         C: float,
         fit_intercept: bool,
         standardised: bool,
         workers: Workers,
     ) -> None:
-        xp, X = features.xp, features.X
+        xp, X, weights = features.xp, features.X, task.weights
         self._features = features
         self._fit_intercept = fit_intercept
-        units = standardise(X, weights, centre=fit_intercept, workers=workers, xp=xp)
+        # One change of units serves all models, whatever each of them weighs.
+        shared = weights[:, 0] if weights.shape[1] == 1 else xp.mean(weights, axis=1)
+        units = standardise(X, shared, centre=fit_intercept, workers=workers, xp=xp)
         self._units = units if standardised else None
 
-        strength = 1 / (C * xp.sum(weights)) * xp.ones_like(units.scale)
+        strength = 1 / (C * xp.sum(weights, axis=0))[:, None, None]
+        strength = strength * xp.ones_like(units.scale)
         if standardised:
             strength = strength / units.scale**2
         largest = float(xp.finfo(strength.dtype).max) ** 0.5
         strength = xp.where(strength < largest, strength, largest)
         # Only ratios of the weights matter; around 1 they fit X's dtype.
-        weights = weights / xp.mean(weights)
-        n_classes = labels.classes.shape[0]
+        weights = weights / xp.mean(weights, axis=0)
         design = DenseDesign(X, self._units, workers=workers, xp=xp)
         self.objective = Objective(
             design.standardised_if_small(),
-            features.place(labels.codes, X.dtype)[:, None],
-            xp.astype(weights, X.dtype, copy=False)[:, None],
-            LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes),
-            L2Penalty(strength[None, None, :]),
-            n_models=1,
+            task.targets,
+            xp.astype(weights, X.dtype, copy=False),
+            task.loss,
+            L2Penalty(strength),
+            n_models=task.n_models,
             fit_intercept=fit_intercept,
             units=None if standardised else units,
         )

@@ -19,7 +19,7 @@ HESSIAN_SHARE = 1 / 4
 MANY_ROWS = 80
 
 
-def choose(n_samples: int, n_features: int, n_classes: int) -> str:
+def choose(n_samples: int, n_features: int, n_outputs: int) -> str:
     """Name of the solver with the least estimated time.
 
     Both of Newton's methods take few iterations whatever the data. With the whole
@@ -30,9 +30,10 @@ def choose(n_samples: int, n_features: int, n_classes: int) -> str:
     Parameters
     ----------
     n_samples, n_features : int
-    n_classes : int
+    n_outputs : int
+        Of a model: 1 for two classes, else one for each. Several models that share X
+        take longer by the same factor with either solver.
     """
-    n_outputs = 1 if n_classes == 2 else n_classes
     n_parameters = n_outputs * n_features
     one_pass = PASS_OVERHEAD + 2 * n_samples * n_parameters
 

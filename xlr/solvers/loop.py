@@ -116,6 +116,14 @@ class Solution:
     status: list[Status]
     n_iter: np.ndarray
 
+    def history(self) -> dict[str, np.ndarray]:
+        """The records as columns: seconds, and one array (n_records, n_models) each."""
+        columns = {
+            name: np.stack([getattr(record, name) for record in self.records])
+            for name in ("objective", "optimality", "step")
+        }
+        return {**columns, "seconds": np.asarray([r.seconds for r in self.records])}
+
 
 def report(
     objective: Objective, at: Evaluation, change: Array | None = None, extra: Any = 0.0

@@ -1,0 +1,158 @@
+"""One model a class against the rest, all fitted together."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from conftest import to_numpy
+from problems import load
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+
+import xlr
+
+X, Y = load("wine", True)
+NAMES = np.asarray(["barbera", "barolo", "grignolino"])
+METHODS = ("decision_function", "predict_proba")
+
+
+def sklearn_fit(X, y, **parameters):
+    parameters = {"solver": "newton-cholesky", "tol": 1e-12, **parameters}
+    return OneVsRestClassifier(LogisticRegression(**parameters)).fit(X, y)
+
+
+def assert_same_model(model, expected, X, atol):
+    for k, one in enumerate(expected.estimators_):
+        np.testing.assert_allclose(to_numpy(model.coef_)[k], one.coef_[0], atol=atol)
+        np.testing.assert_allclose(
+            to_numpy(model.intercept_)[k], one.intercept_[0], atol=atol
+        )
+
+
+@pytest.mark.parametrize("solver", ["auto", "newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_same_models_as_sklearn(solver, fit_intercept, class_weight):
+    parameters = {
+        "C": 0.3,
+        "fit_intercept": fit_intercept,
+        "class_weight": class_weight,
+    }
+    expected = sklearn_fit(X, Y, **parameters)
+    model = xlr.LogisticRegression(
+        multi_class="ovr", solver=solver, tol=1e-10, **parameters
+    ).fit(X, Y)
+    assert model.converged_
+    assert_same_model(model, expected, X, atol=1e-7)
+    for method in METHODS:
+        theirs = getattr(expected, method)(X)
+        np.testing.assert_allclose(getattr(model, method)(X), theirs, atol=1e-6)
+    np.testing.assert_allclose(
+        model.predict_log_proba(X), np.log(expected.predict_proba(X)), atol=1e-6
+    )
+    np.testing.assert_array_equal(model.predict(X), expected.predict(X))
+
+
+def test_on_every_library(place, dtype, assert_close):
+    expected = sklearn_fit(X, Y)
+    model = xlr.LogisticRegression(multi_class="ovr").fit(place(X), place(Y))
+    atol = 1e-3 if dtype == "float32" else 1e-4
+    assert_same_model(model, expected, X, atol)
+    assert_close(model.predict_proba(place(X)), expected.predict_proba(X), atol=atol)
+    np.testing.assert_array_equal(to_numpy(model.predict(place(X))), Y)
+
+
+def test_many_rows_begin_on_samples():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40_000, 12))
+    y = (X[:, :4] + rng.gumbel(size=(40_000, 4))).argmax(axis=1)
+    model = xlr.LogisticRegression(multi_class="ovr", tol=1e-9).fit(X, y)
+    assert (model.history_["optimality"][0] < 0.05).all()
+    assert_same_model(model, sklearn_fit(X, y), X, atol=1e-6)
+
+
+def test_gradient_descent_fits_all_classes_at_once():
+    model = xlr.LogisticRegression(
+        multi_class="ovr", solver="gradient-descent", C=0.01, max_iter=5000
+    ).fit(X, Y)
+    assert_same_model(model, sklearn_fit(X, Y, C=0.01), X, atol=1e-4)
+    assert (np.diff(model.history_["objective"], axis=0) < 1e-12).all()
+
+
+def test_each_model_has_its_own_history():
+    model = xlr.LogisticRegression(multi_class="ovr").fit(X, Y)
+    n_records = model.history_["seconds"].shape[0]
+    for name in ("objective", "optimality", "step"):
+        assert model.history_[name].shape == (n_records, 3)
+    assert model.n_iter_.shape == (3,)
+    assert model.n_iter_.max() == n_records - 1
+    np.testing.assert_allclose(model.history_["objective"][0], np.log(2))
+
+
+def test_dict_of_class_weights_weighs_the_rows():
+    weight = {0: 3.0, 1: 0.5}
+    rows = np.asarray([3.0, 0.5, 1.0])[Y]
+    options = {"multi_class": "ovr", "tol": 1e-10}
+    by_class = xlr.LogisticRegression(class_weight=weight, **options).fit(X, Y)
+    by_row = xlr.LogisticRegression(**options).fit(X, Y, sample_weight=rows)
+    np.testing.assert_allclose(by_class.coef_, by_row.coef_, atol=1e-8)
+
+
+def test_balanced_weights_count_sample_weights():
+    counts = np.random.default_rng(0).integers(1, 4, size=len(Y))
+    options = {"multi_class": "ovr", "class_weight": "balanced", "tol": 1e-10}
+    weighted = xlr.LogisticRegression(**options).fit(X, Y, sample_weight=counts)
+    copies = xlr.LogisticRegression(**options)
+    copies.fit(np.repeat(X, counts, axis=0), np.repeat(Y, counts))
+    np.testing.assert_allclose(weighted.coef_, copies.coef_, atol=1e-7)
+
+
+def test_two_classes_are_one_model():
+    two = Y < 2
+    ovr = xlr.LogisticRegression(multi_class="ovr").fit(X[two], Y[two])
+    usual = xlr.LogisticRegression().fit(X[two], Y[two])
+    np.testing.assert_array_equal(ovr.coef_, usual.coef_)
+    np.testing.assert_array_equal(ovr.predict_proba(X), usual.predict_proba(X))
+
+
+def test_probabilities_where_every_model_says_no():
+    model = xlr.LogisticRegression(multi_class="ovr").fit(X, Y)
+    model.intercept_ = np.asarray([-2000.0, -1500.0, -1000.0])
+    far = np.zeros((1, X.shape[1]))
+    # All three sigmoids are zero in float64, their ratios are not.
+    np.testing.assert_allclose(model.predict_proba(far), [[0, 0, 1]], atol=1e-200)
+    log_proba = model.predict_log_proba(far)
+    np.testing.assert_allclose(log_proba, [[-1000, -500, 0]], atol=1e-200)
+
+
+def test_warm_start_and_start():
+    model = xlr.LogisticRegression(multi_class="ovr", warm_start=True, tol=2e-6)
+    model.fit(X, Y).fit(X, Y)
+    np.testing.assert_array_equal(model.n_iter_, [0, 0, 0])
+
+
+def test_changing_the_parameter_does_not_change_the_fitted_model():
+    model = xlr.LogisticRegression().fit(X, Y)
+    before = model.predict_proba(X)
+    model.set_params(multi_class="ovr")
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+def test_conversions(place, dtype):
+    model = xlr.LogisticRegression(multi_class="ovr").fit(place(X), NAMES[Y])
+    restored = pickle.loads(pickle.dumps(model))
+    converted = model.to_sklearn()
+    assert isinstance(converted, OneVsRestClassifier)
+    atol = 1e-5 if dtype == "float32" else 1e-12
+    for other in (restored.to_numpy(), converted):
+        for method in METHODS:
+            np.testing.assert_allclose(
+                getattr(other, method)(X),
+                to_numpy(getattr(model, method)(place(X))),
+                rtol=atol,
+                atol=atol,
+            )
+    np.testing.assert_array_equal(converted.predict(X), NAMES[Y])
+    np.testing.assert_array_equal(converted.classes_, NAMES)
