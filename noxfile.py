@@ -23,7 +23,14 @@ nox.options.sessions = ["tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 LOWEST_PYTHON = PROJECT["project"]["requires-python"].removeprefix(">=")
-EXAMPLES = Path("examples")
+# In the order to read them in.
+EXAMPLES = [
+    "quickstart",
+    "two_gaussians",
+    "exam_marks",
+    "breast_cancer",
+    "from_binary_to_softmax",
+]
 
 
 def groups(*names: str) -> list[str]:
@@ -93,10 +100,15 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """Run every example."""
-    session.install(".")
-    for script in sorted(EXAMPLES.glob("*.py")):
-        session.run("python", str(script), *session.posargs)
+    """Run every example; ``nox -s examples -- --backend torch`` on another library."""
+    session.install(".[plot]")
+    library = dict(zip(session.posargs, session.posargs[1:])).get("--backend")
+    if library in ("torch", "jax"):
+        session.install(*groups(library))
+    elif library == "cupy":
+        session.install(".[cuda12]")
+    for name in EXAMPLES:
+        session.run("python", f"examples/{name}.py", *session.posargs)
 
 
 @nox.session

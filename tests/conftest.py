@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before NumPy is loaded: workers whose BLAS threads compete wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable
+os.environ["MPLBACKEND"] = "agg"  # no windows
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,6 +153,14 @@ def place(backend: Backend, dtype: str) -> Callable[..., Any]:
         return backend.xp.asarray(values, device=backend.device)
 
     return place
+
+
+@pytest.fixture(autouse=True)
+def no_open_figures() -> Iterator[None]:
+    """Close what a test drew: matplotlib warns of many open figures."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 def to_numpy(x: Any) -> np.ndarray:

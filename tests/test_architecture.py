@@ -24,6 +24,8 @@ FLOORS = {
     "objective": 3,
     "solvers": 4,
     "estimators": 5,
+    "plotting": 5,
+    "datasets": 5,
     "__init__": 6,
 }
 
@@ -78,8 +80,10 @@ def test_public_names():
         "LogisticRegression",
         "binary_cross_entropy",
         "cross_entropy",
+        "datasets",
         "log_sigmoid",
         "log_softmax",
+        "plotting",
         "sigmoid",
         "softmax",
     ]

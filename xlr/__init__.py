@@ -1,5 +1,6 @@
 """Logistic regression on whatever array library already holds the data."""
 
+from xlr import datasets, plotting
 from xlr.estimators import LogisticRegression
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 from xlr.losses import binary_cross_entropy, cross_entropy
@@ -8,8 +9,10 @@ __all__ = [
     "LogisticRegression",
     "binary_cross_entropy",
     "cross_entropy",
+    "datasets",
     "log_sigmoid",
     "log_softmax",
+    "plotting",
     "sigmoid",
     "softmax",
 ]

@@ -1,0 +1,91 @@
+"""The tutorials run, reproduce their figures, and draw what they say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CHOSEN
+from documents import ROOT
+
+EXAMPLES = ROOT / "examples"
+TUTORIALS = {
+    "two_gaussians": ["data", "right_and_wrong", "log_likelihood", "newton"],
+    "exam_marks": ["sigmoid", "losses", "hours", "loss_curves", "marks"],
+    "breast_cancer": ["confusion", "loss_curves", "penalty", "digits"],
+    "from_binary_to_softmax": [
+        "sigmoid",
+        "data",
+        "loss_curve",
+        "boundary",
+        "threshold",
+        "moons",
+    ],
+}
+
+
+def run(tutorial: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", EXAMPLES / f"{tutorial}.py", *options]
+    env = {"PYTHONPATH": str(ROOT), **os.environ}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+
+
+@pytest.mark.parametrize("tutorial", TUTORIALS)
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+def test_reproduces_its_figures(tutorial: str, backend: str, tmp_path: Path) -> None:
+    if CHOSEN and backend not in CHOSEN:
+        pytest.skip(f"{backend} is not among XLR_TEST_BACKENDS")
+    if backend == "jax" and not CHOSEN:
+        pytest.skip('JAX compiles for a minute and a half: nox -s "tests(jax)" runs it')
+    if backend != "numpy":
+        pytest.importorskip(backend)
+    ran = run(tutorial, "--backend", backend, "--out", str(tmp_path))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"Arrays: {backend} on " in ran.stdout
+    assert "Published figures" in ran.stdout
+    assert "MISSED" not in ran.stdout
+    assert str(tmp_path) in ran.stdout
+    assert max(map(len, ran.stdout.splitlines())) <= 100
+    drawn = {path.stem: path.stat().st_size for path in tmp_path.glob("*.png")}
+    assert drawn.keys() == set(TUTORIALS[tutorial])
+    assert min(drawn.values()) > 5_000
+
+
+def test_a_missed_figure_is_said_and_fails(tmp_path: Path) -> None:
+    script = (EXAMPLES / "exam_marks.py").read_text(encoding="utf-8")
+    assert 'tutorial.compare("accuracy", 0.89,' in script
+    changed = tmp_path / "exam_marks.py"
+    changed.write_text(script.replace('"accuracy", 0.89,', '"accuracy", 0.9,'))
+    (tmp_path / "common.py").write_bytes((EXAMPLES / "common.py").read_bytes())
+    env = {"PYTHONPATH": str(ROOT), **os.environ}
+    ran = subprocess.run(
+        [sys.executable, changed], capture_output=True, text=True, check=False, env=env
+    )
+    assert ran.returncode == 1
+    assert "MISSED" in ran.stdout
+    assert "1 of 13 published figures were missed" in ran.stderr
+
+
+def test_a_library_that_is_missing_is_said(tmp_path: Path) -> None:
+    """CuPy is made unusable: the fit goes on with NumPy."""
+    (tmp_path / "cupy.py").write_text("raise ImportError('not here')")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, EXAMPLES / "exam_marks.py", "--backend", "cupy"]
+    ran = subprocess.run(
+        [*command, "--out", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=env,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "cupy cannot be used here (not here): going on with numpy." in ran.stdout
+
+
+def test_all_examples_are_run_by_nox() -> None:
+    noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    for script in EXAMPLES.glob("*.py"):
+        assert script.stem == "common" or f'"{script.stem}"' in noxfile
