@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
@@ -27,10 +28,10 @@ from cells import CELLS, Cell
 from data import Data, row_weights
 from fits import no_fallback
 from formats import time
-from page import page, surroundings
+from page import limits, page, surroundings
 from peers import PEERS, XLR, Peer
-from reference import best_effort
-from summary import fastest_peer, summary
+from reference import bare_newton, best_effort
+from summary import fastest_peer, misses, summary
 from sweep import Best, Run, Sweep, run, sweep_all
 
 ROWS = 300
@@ -284,6 +285,24 @@ def test_the_committed_page_is_that_of_the_committed_numbers() -> None:
     assert list(cells) == list(CELLS)
     assert all(result["whole"] for result in cells.values())
     assert RESULTS.with_suffix(".md").read_text("utf-8") == page(list(cells.values()))
+
+
+def test_bare_newton_finds_the_minimum() -> None:
+    data = CELLS["tiny"].data()
+    coef, intercept = bare_newton(data, 1.0, 1e-10)
+    best = measure.objective(*best_effort(data, 1.0), data, 1.0)
+    found = measure.objective(coef, np.asarray([intercept]), data, 1.0)
+    assert found == pytest.approx(best, rel=1e-12)
+
+
+def test_a_missed_goal_is_explained() -> None:
+    cells = json.loads(RESULTS.read_text("utf-8"))["cells"]
+    tiny, medium = copy.deepcopy(cells["tiny"]), cells["medium"]
+    tiny["fits"][XLR]["seconds"] = 1.0
+    assert misses(tiny)
+    assert not misses(medium)
+    assert limits([tiny, medium]).count("\n- ") == 1
+    assert limits([medium]) == ""
 
 
 def readme_row(result: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from measure import (
     timed_in_loop,
 )
 from peers import PEERS, SKLEARN_DEFAULT, XLR, XLR_MAX_ITER, XLR_TOL
-from reference import best_effort
+from reference import bare_newton, best_effort
 from sweep import GOOD, Best, Run, Sweep, run, say, sweep_all
 
 MUCH_SLOWER = 10  # times xlr, and over a second: timed twice only
@@ -49,6 +49,13 @@ def overhead() -> dict[str, float]:
         number = loops_for(timed(call)[0])
         seconds[name] = median(timed_in_loop(call, number) for _ in range(7))
     return seconds
+
+
+def bare_seconds(data: Data, C: float) -> float:
+    """Seconds of Newton's method in NumPy with nothing around it."""
+    call = partial(bare_newton, data, C, XLR_TOL)
+    number = loops_for(timed(call)[0])
+    return median(timed_in_loop(call, number) for _ in range(7))
 
 
 def repeat(
@@ -154,6 +161,7 @@ def run_cell(
         "fits": fits,
         "skipped": skipped,
         "overhead": overhead() if cell.name == "tiny" else None,
+        "bare_seconds": bare_seconds(data, cell.C) if cell.name == "tiny" else None,
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "took": perf_counter() - started,
         "machine": machine(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from formats import error, share, table, time
 from peers import XLR
-from summary import other_goals, summary
+from summary import misses, other_goals, summary
 
 INTRODUCTION = """\
 # Fits on the CPU
@@ -34,6 +34,38 @@ NOTES = """\
   enough (and over a second), or longer than {patience} s; scikit-learn's lbfgs, its
   default, always has those.
 """
+
+# What was tried, and what stands in the way, where a goal has not been reached.
+LIMITS = {
+    "tiny": """\
+- tiny: a fit makes some thousands of calls of Python and NumPy on arrays of a few
+  kilobytes, and they take its time; the summary shows how far bare NumPy would get.
+  Tried: keeping a standardised copy of small X, one expression for both labels, NumPy's
+  own namespace in place of array-api-compat's (6 % faster, but NumPy 2.0 lacks part of
+  the standard), a fresh Hessian in each step (as fast as holding it).
+""",
+    "tall": """\
+- tall: four passes for value and gradient, each about two products long, because a
+  block is multiplied twice and the exponentials of its rows take as long as a product;
+  one and a half products for means and deviations; and about twice as much for reading
+  labels and weights and for gathering random rows. The Hessian of the sample leaves an
+  error of about sqrt(p / rows): each step gains a factor of 20 to 40, and three steps
+  are needed. Larger samples, other blocks and a tighter sample were no faster.
+""",
+    "nearly separable": """\
+- nearly separable: residuals that matter are few, so that the Hessian changes with each
+  step and has to be computed again; two threads wait for each other's Python between
+  short NumPy calls.
+""",
+}
+
+
+def limits(results: list[dict]) -> str:
+    """Why goals are missed, for the cells that miss theirs."""
+    missed = [r["name"] for r in results if misses(r) and r["name"] in LIMITS]
+    if not missed:
+        return ""
+    return "## Where goals are missed\n\n" + "".join(LIMITS[name] for name in missed)
 
 
 def cell_section(result: dict) -> str:
@@ -114,6 +146,7 @@ def page(results: list[dict]) -> str:
         parts.append(f"{names}{place} {span}.\n")
     parts += ["## Summary\n", summary(results)]
     parts += [text for text in [other_goals(results)] if text]
+    parts += [text for text in [limits(results)] if text]
     parts += ["## Cell by cell\n", *map(cell_section, results), "## Notes\n"]
     patience = " or ".join(f"{s:g}" for s in sorted({r["patience"] for r in results}))
     parts.append(NOTES.format(patience=patience))

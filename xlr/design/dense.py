@@ -176,7 +176,8 @@ class DenseDesign:
         """
         xp = self.xp
         copies = []
-        step = rows_per_block(self.X, xp=xp)
+        # Small steps: each has a copy of its rows in the dtype of X, and one centred.
+        step = max(1, rows_per_block(self.X, xp=xp) // 8)
         for first in range(0, rows.shape[0], step):
             part = rows[first : min(first + step, rows.shape[0])]
             chosen = xp.take(self.X, part, axis=0)

@@ -12,6 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective, row_space
 from xlr.solvers.loop import Record, Solver, minimise
+from xlr.solvers.steps import take
 
 __all__ = ["Start", "find_start"]
 
@@ -101,10 +102,15 @@ def find_start(
     else:
         return Start(start, objective.value_and_gradient(start))
     at = objective.value_and_gradient(parameters)
-    if (arrays.to_host(at.value) < solution.records[0].objective).all():
+    better = arrays.to_host(at.value) < solution.records[0].objective
+    if better.all():
         return Start(parameters, at, sample, is_close=sample is None)
-    # What holds for the smaller problem does not for the whole.
-    return Start(start, objective.value_and_gradient(start))
+    # What holds for the smaller problem does not for the whole: of a rare class, a
+    # sample may hold no row.
+    xp = objective.xp
+    better = arrays.move(better, xp=xp, device=objective.device)
+    parameters = take(better, parameters, start, xp=xp)
+    return Start(parameters, objective.value_and_gradient(parameters))
 
 
 def _within_noise(n_rows: int) -> Callable[[Record, Array], bool]:
