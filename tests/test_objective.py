@@ -8,7 +8,7 @@ from conftest import to_numpy
 
 from xlr.design import DenseDesign, Standardisation, standardise
 from xlr.losses import LogisticLoss, SoftmaxLoss
-from xlr.objective import Objective
+from xlr.objective import Objective, Responses
 from xlr.penalties import L2Penalty
 
 N, P, MODELS = 24, 3, 3
@@ -108,11 +108,14 @@ def make(xp, place, wide):
         targets = TARGETS[kind] if targets is None else targets
         return Objective(
             DenseDesign(place(X), standardisation, xp=xp),
-            place(targets[:, models]),
-            place(weights[:, models]),
+            Responses(
+                len(range(MODELS)[models]),
+                place(targets[:, models]),
+                place(np.ones((len(X), 1))),
+                place(weights[:, models]),
+            ),
             loss,
             L2Penalty(place(strength[models], wide)),
-            n_models=len(range(MODELS)[models]),
             fit_intercept=fit_intercept,
             units=units,
         )

@@ -85,11 +85,6 @@ def test_no_thread_is_left_behind():
     assert threading.active_count() == before
 
 
-def test_one_thread_where_one_block_holds_all():
-    with workers(np.zeros((10, 10)), 2) as crew:
-        assert crew.n == 1
-
-
 def test_other_libraries_have_threads_of_their_own():
     torch = pytest.importorskip("torch")
     with workers(torch.zeros((1000, 1000)), 2) as crew:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+
+from xlr import arrays
 from xlr.arrays import Array, Namespace
 
 __all__ = ["L2Penalty", "Penalty"]
@@ -21,6 +24,8 @@ class Penalty(Protocol):
     def gradient(self, coef: Array, *, xp: Namespace) -> Array: ...
 
     def curvature(self, coef: Array, *, xp: Namespace) -> Array: ...
+
+    def select(self, models: np.ndarray, *, xp: Namespace) -> Penalty: ...
 
 
 class L2Penalty:
@@ -49,3 +54,10 @@ class L2Penalty:
     def curvature(self, coef: Array, *, xp: Namespace) -> Array:
         """Diagonal of the Hessian, of the shape of ``coef``."""
         return self.strength + xp.zeros_like(coef)
+
+    def select(self, models: np.ndarray, *, xp: Namespace) -> L2Penalty:
+        """That of some models, by their numbers."""
+        if self.strength.shape[0] == 1:
+            return self
+        index = arrays.move(models, xp=xp, device=arrays.device_of(self.strength))
+        return L2Penalty(xp.take(self.strength, index, axis=0))

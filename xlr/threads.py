@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import joblib
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from xlr import arrays
@@ -106,12 +107,24 @@ class Workers:
 ALONE = Workers(1, None)
 
 
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Let the C library keep what a pass frees for the next block of rows.
+
+    glibc gives freed memory back to the system beyond twice the largest block that was
+    ever freed, from 128 KB up to 32 MB (mallopt(3), M_MMAP_THRESHOLD), and new pages
+    cost more than what is computed in them: temporaries of half a megabyte took a pass
+    five times as long. One large block, never written to, is enough.
+    """
+    np.empty(2**25 - 2**16, dtype=np.uint8)
+
+
 @contextlib.contextmanager
 def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
     """Threads for passes over ``x`` within the context, gone with it however it ends.
 
-    None is left behind to be lost in a fork. One thread is enough where a block holds
-    all of ``x``; a library other than NumPy has threads of its own.
+    None is left behind to be lost in a fork. A library other than NumPy has threads of
+    its own.
 
     Parameters
     ----------
@@ -122,7 +135,8 @@ def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
     if arrays.is_array(x):
         yield ALONE
         return
-    n = available_threads(n_jobs) if x.nbytes > arrays.block_bytes(x) else 1
+    _keep_freed_memory()
+    n = available_threads(n_jobs)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_blas_of_one_thread())
         pool = stack.enter_context(ThreadPoolExecutor(n - 1)) if n > 1 else None

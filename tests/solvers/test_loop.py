@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 import xlr
 from xlr.design import DenseDesign
 from xlr.losses import LogisticLoss
-from xlr.objective import Objective
+from xlr.objective import Objective, Responses
 from xlr.penalties import L2Penalty
 from xlr.solvers import SOLVERS, Status, minimise
 
@@ -83,15 +83,13 @@ def test_start_that_overflows_is_refused():
 def binary_objective(X, *labels, weights=None):
     """One binary model for each array of labels."""
     xp = xlr.arrays.namespace(X)
-    targets = np.stack([np.asarray(column, dtype=float) for column in labels], axis=1)
-    ones = np.ones_like(targets) if weights is None else weights
+    targets = np.stack(labels, axis=1)
+    ones = np.ones((X.shape[0], 1))
     return Objective(
         DenseDesign(X, None, xp=xp),
-        targets,
-        ones,
+        Responses(len(labels), targets, ones, counts=weights),
         LogisticLoss(),
         L2Penalty(np.full((1, 1, X.shape[1]), 1e-2)),
-        n_models=len(labels),
         fit_intercept=True,
         units=None,
     )

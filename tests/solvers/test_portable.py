@@ -11,7 +11,7 @@ import xlr
 from xlr import arrays
 from xlr.design import DenseDesign
 from xlr.losses import LogisticLoss, SoftmaxLoss
-from xlr.objective import Objective
+from xlr.objective import Objective, Responses
 from xlr.penalties import L2Penalty
 from xlr.solvers import SOLVERS, GradientDescent
 
@@ -89,11 +89,9 @@ def test_steps_run_on_the_meta_device(name, n_classes):
     strength = torch.empty((1, 1, 4), dtype=torch.float64, device=meta)
     objective = Objective(
         DenseDesign(X, None, xp=xp),
-        column,
-        column,
+        Responses(1, column, column),
         loss,
         L2Penalty(strength),
-        n_models=1,
         fit_intercept=True,
         units=None,
     )

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 import xlr
 from xlr.design import DenseDesign
 from xlr.losses import LogisticLoss, SoftmaxLoss
-from xlr.objective import Objective, row_space
+from xlr.objective import Objective, Responses, row_space
 from xlr.penalties import L2Penalty
 from xlr.solvers import NewtonCG, NewtonCholesky, minimise
 from xlr.solvers.starts import find_start
@@ -114,12 +114,10 @@ def test_a_sample_of_small_residuals_is_solved_further():
     slope = np.random.default_rng(1).normal(size=P)
     y = np.where(X @ slope + np.random.default_rng(2).normal(size=N) / 10 > 0, 1.0, 0.0)
     whole = Objective(
-        DenseDesign(X, None, xp=np),
-        y[:, None],
-        np.ones((N, 1)),
+        DenseDesign(X, None, xp=xlr.arrays.namespace(X)),
+        Responses(1, y[:, None], np.ones((N, 1))),
         LogisticLoss(),
         L2Penalty(np.full((1, 1, P), 1e-8)),
-        n_models=1,
         fit_intercept=True,
         units=None,
     )
@@ -142,11 +140,9 @@ def wide(request, xp, place):
     y = (X[:, :3] + rng.normal(size=(200, 3))).argmax(axis=1) % max(2, n_outputs)
     return Objective(
         DenseDesign(place(X), None, xp=xp),
-        place(y[:, None].astype(float)),
-        place(np.ones((200, 1))),
+        Responses(1, place(y[:, None]), place(np.ones((200, 1)))),
         LogisticLoss() if n_outputs == 1 else SoftmaxLoss(3),
         L2Penalty(place(np.full((1, 1, 2000), 0.02))),
-        n_models=1,
         fit_intercept=True,
         units=None,
     )
@@ -191,11 +187,9 @@ def test_a_solver_without_a_seed_begins_where_it_is_told(solver):
     xp = xlr.arrays.namespace(X)
     whole = Objective(
         DenseDesign(X, None, xp=xp),
-        y[:, None].astype(float),
-        np.ones((N, 1)),
+        Responses(1, y[:, None], np.ones((N, 1))),
         LogisticLoss(),
         L2Penalty(np.full((1, 1, P), 1e-3)),
-        n_models=1,
         fit_intercept=True,
         units=None,
     )

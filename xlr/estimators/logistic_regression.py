@@ -277,7 +277,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             """The attributes that make an estimator predict."""
             attributes = problem.coefficients(parameters)
             attributes["classes_"] = labels.classes
-            attributes["_one_vs_rest"] = task.n_models > 1
+            attributes["_one_vs_rest"] = task.responses.n_models > 1
             attributes["n_features_in_"] = features.X.shape[1]
             if features.names is not None:
                 attributes["feature_names_in_"] = features.names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xlr import arrays
@@ -10,7 +10,7 @@ from xlr.arrays import Array
 from xlr.design import DenseDesign, standardise
 from xlr.estimators.inputs import Features, Labels
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
-from xlr.objective import Objective
+from xlr.objective import Objective, Responses
 from xlr.penalties import L2Penalty
 from xlr.threads import Workers
 
@@ -24,20 +24,12 @@ class Task:
     Attributes
     ----------
     loss : Loss
-    targets : array of shape (n_samples, n_models or 1)
-        Class codes of each model, in the dtype of X.
-    weights : array of shape (n_samples, n_models or 1)
-        In the widest dtype.
+    responses : Responses
+        With weights in the widest dtype.
     """
 
     loss: Loss
-    targets: Array
-    weights: Array
-
-    @property
-    def n_models(self) -> int:
-        """How many models there are."""
-        return max(self.targets.shape[1], self.weights.shape[1])
+    responses: Responses
 
 
 def multinomial(features: Features, labels: Labels, weights: Array) -> Task:
@@ -45,7 +37,7 @@ def multinomial(features: Features, labels: Labels, weights: Array) -> Task:
     n_classes = labels.classes.shape[0]
     loss = LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
     targets = features.place(labels.codes, features.X.dtype)
-    return Task(loss, targets[:, None], weights[:, None])
+    return Task(loss, Responses(1, targets[:, None], weights[:, None]))
 
 
 def one_vs_rest(
@@ -65,12 +57,17 @@ def one_vs_rest(
     codes = features.place(labels.codes, None)
     classes = xp.arange(labels.classes.shape[0], dtype=codes.dtype, device=device)
     own = codes[:, None] == classes
-    weights = weights[:, None]
+    factors = None
     if balanced:
-        share = xp.sum(weights * xp.astype(own, weights.dtype), axis=0)
-        share = share / xp.sum(weights)
-        weights = weights * xp.where(own, 0.5 / share, 0.5 / (1 - share))
-    return Task(LogisticLoss(), xp.astype(own, features.X.dtype), weights)
+        share = weights @ xp.astype(own, weights.dtype) / xp.sum(weights)
+        factors = xp.stack([0.5 / (1 - share), 0.5 / share], axis=1)
+    responses = Responses(
+        classes.shape[0],
+        xp.astype(own, xp.uint8),
+        weights[:, None],
+        class_factors=factors,
+    )
+    return Task(LogisticLoss(), responses)
 
 
 class Problem:
@@ -80,7 +77,7 @@ class Problem:
     ----------
     features : Features
     task : Task
-    C : float
+    C : float or array of shape (n_models,)
     fit_intercept : bool
     standardised : bool
         Whether the solver wants the columns of X standardised.
@@ -98,35 +95,40 @@ class Problem:
         features: Features,
         task: Task,
         *,
-        C: float,
+        C: float | Array,
         fit_intercept: bool,
         standardised: bool,
         workers: Workers,
     ) -> None:
-        xp, X, weights = features.xp, features.X, task.weights
+        xp, X = features.xp, features.X
         self._features = features
         self._fit_intercept = fit_intercept
+        # Only ratios of the weights matter; around 1 they fit X's dtype.
+        weights = task.responses.weights
+        unit = xp.mean(weights)
+        responses = replace(task.responses, weights=weights / unit)
+        responses = responses.astype(X.dtype, xp=xp)
         # One change of units serves all models, whatever each of them weighs.
-        shared = weights[:, 0] if weights.shape[1] == 1 else xp.mean(weights, axis=1)
-        units = standardise(X, shared, centre=fit_intercept, workers=workers, xp=xp)
+        units = standardise(
+            X, weights[:, 0], centre=fit_intercept, workers=workers, xp=xp
+        )
         self._units = units if standardised else None
 
-        strength = 1 / (C * xp.sum(weights, axis=0))[:, None, None]
+        design = DenseDesign(X, self._units, workers=workers, xp=xp)
+        total = unit * responses.total_weight(weights.dtype, xp=xp)
+        if responses.weighs_alike and isinstance(C, float):
+            total = total[:1]
+        strength = 1 / (C * total)[:, None, None]
         strength = strength * xp.ones_like(units.scale)
         if standardised:
             strength = strength / units.scale**2
         largest = float(xp.finfo(strength.dtype).max) ** 0.5
         strength = xp.where(strength < largest, strength, largest)
-        # Only ratios of the weights matter; around 1 they fit X's dtype.
-        weights = weights / xp.mean(weights, axis=0)
-        design = DenseDesign(X, self._units, workers=workers, xp=xp)
         self.objective = Objective(
             design.standardised_if_small(),
-            task.targets,
-            xp.astype(weights, X.dtype, copy=False),
+            responses,
             task.loss,
             L2Penalty(strength),
-            n_models=task.n_models,
             fit_intercept=fit_intercept,
             units=None if standardised else units,
         )

@@ -2,6 +2,7 @@
 
 from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
 from xlr.objective.objective import Evaluation, Objective
+from xlr.objective.responses import Responses
 from xlr.objective.row_space import row_space
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "Evaluation",
     "Hessian",
     "Objective",
+    "Responses",
     "row_space",
 ]

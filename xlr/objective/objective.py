@@ -20,6 +20,7 @@ from xlr.losses import Curvature, Loss
 from xlr.objective import hessian
 from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
 from xlr.objective.passes import Passes
+from xlr.objective.responses import Responses
 from xlr.penalties import Penalty
 
 __all__ = ["Evaluation", "Objective"]
@@ -43,7 +44,7 @@ class Objective(Passes):
 
     Parameters
     ----------
-    design, targets, weights, loss, n_models, fit_intercept
+    design, responses, loss, fit_intercept
         As for :class:`Passes`.
     penalty : Penalty
         Of the coefficients; the intercepts are free.
@@ -55,23 +56,14 @@ class Objective(Passes):
     def __init__(
         self,
         design: DenseDesign,
-        targets: Array,
-        weights: Array,
+        responses: Responses,
         loss: Loss,
         penalty: Penalty,
         *,
-        n_models: int,
         fit_intercept: bool,
         units: Standardisation | None,
     ) -> None:
-        super().__init__(
-            design,
-            targets,
-            weights,
-            loss,
-            n_models=n_models,
-            fit_intercept=fit_intercept,
-        )
+        super().__init__(design, responses, loss, fit_intercept=fit_intercept)
         self.penalty = penalty
         self.units = units
 
@@ -87,11 +79,20 @@ class Objective(Passes):
         rows = arrays.move(drawn, xp=xp, device=self.device)
         return Objective(
             self.design.sample(rows),
-            xp.astype(xp.take(self.targets, rows, axis=0), xp.float32),
-            xp.astype(xp.take(self.weights, rows, axis=0), xp.float32),
+            self.responses.sample(rows, xp.float32, xp=xp),
             self.loss,
             self.penalty,
-            n_models=self.n_models,
+            fit_intercept=self.fit_intercept,
+            units=self.units,
+        )
+
+    def select(self, models: np.ndarray) -> Objective:
+        """The objective of some of the models, by their numbers."""
+        return Objective(
+            self.design,
+            self.responses.select(models, xp=self.xp),
+            self.loss,
+            self.penalty.select(models, xp=self.xp),
             fit_intercept=self.fit_intercept,
             units=self.units,
         )

@@ -16,8 +16,12 @@ from xlr.design import (
 )
 from xlr.losses import Curvature, Loss
 from xlr.objective.layout import Layout
+from xlr.objective.responses import Responses
 
 __all__ = ["Passes"]
+
+# Arrays of the size of the logits that a pass over them holds at a time.
+TEMPORARIES = 4
 
 
 class Passes(Layout):
@@ -26,27 +30,22 @@ class Passes(Layout):
     Parameters
     ----------
     design : DenseDesign
-    targets : array of shape (n_samples, n_models or 1)
-        Class codes, in the dtype of the design.
-    weights : array of shape (n_samples, n_models or 1)
-        Sample weights, in the dtype of the design.
+    responses : Responses
+        With weights in the dtype of the design.
     loss : Loss
-    n_models : int
     fit_intercept : bool
     """
 
     def __init__(
         self,
         design: DenseDesign,
-        targets: Array,
-        weights: Array,
+        responses: Responses,
         loss: Loss,
         *,
-        n_models: int,
         fit_intercept: bool,
     ) -> None:
         super().__init__(
-            n_models,
+            responses.n_models,
             loss.n_outputs,
             design.n_features,
             fit_intercept,
@@ -55,10 +54,9 @@ class Passes(Layout):
             xp=design.xp,
         )
         self.design = design
-        self.targets = targets
-        self.weights = weights
+        self.responses = responses
         self.loss = loss
-        self.total_weight = self.xp.sum(weights, axis=0, dtype=self.wide)
+        self.total_weight = responses.total_weight(self.wide, xp=self.xp)
         self._cuts: dict[tuple[int, int], list[slice]] = {}
 
     @property
@@ -74,7 +72,7 @@ class Passes(Layout):
     @property
     def is_large(self) -> bool:
         """Whether X fills several blocks, so that arithmetic is what takes the time."""
-        return len(self._slices(self.n_columns)) > 1
+        return len(self._slices(TEMPORARIES * self.n_columns)) > 1
 
     def loss_and_slope(self, parameters: Array) -> tuple[Array, Array]:
         """The sum of the loss, (n_models,), and its gradient, in one pass."""
@@ -87,7 +85,7 @@ class Passes(Layout):
             value = xp.sum(s * point.value(), axis=0, dtype=self.wide)
             return value, *self._rmatvec(block, slope)
 
-        value, *slope = self.sum_over_rows(kernel, self.n_columns)
+        value, *slope = self.sum_over_rows(kernel, TEMPORARIES * self.n_columns)
         return value, self._gathered(*slope)
 
     def curvature(self, parameters: Array) -> Curvature:
@@ -96,9 +94,9 @@ class Passes(Layout):
         Arrays of shape (n_samples, n_models, n_outputs): what
         :meth:`hessian_product` needs of the parameters.
         """
-        logits = self.logits(parameters)
-        point = self.loss.at(logits, self.targets, xp=self.xp)
-        return point.curvature().weighted(self.weights, xp=self.xp)
+        targets, weights = self.responses.block(slice(None), xp=self.xp)
+        point = self.loss.at(self.logits(parameters), targets, xp=self.xp)
+        return point.curvature().weighted(weights, xp=self.xp)
 
     def logits(self, parameters: Array) -> Array:
         """Linear predictors of all rows: (n_samples, n_models, n_outputs)."""
@@ -109,7 +107,7 @@ class Passes(Layout):
             parts[rows.start] = logits(self.design.block(rows))
             return ()
 
-        slices = self._slices(self.n_columns)
+        slices = self._slices(TEMPORARIES * self.n_columns)
         reduce_over_blocks(on_rows, add, slices, self.design.workers)
         return self.xp.concat([parts[rows.start] for rows in slices])
 
@@ -123,7 +121,7 @@ class Passes(Layout):
             return self._rmatvec(block, here.product(change(block), xp=xp))
 
         per_row = [part for part in curvature if part is not None]
-        slices = self._slices(self.n_columns)
+        slices = self._slices(TEMPORARIES * self.n_columns)
         return self._gathered(*sum_over_blocks(kernel, self.design, slices, *per_row))
 
     def curvature_diagonal(self, parameters: Array) -> Array:
@@ -137,11 +135,11 @@ class Passes(Layout):
             diagonal = xp.astype(block.gram_diagonal(h), self.wide, copy=False)
             return diagonal, xp.sum(h, axis=0, dtype=self.wide)
 
-        return self.join(*self.sum_over_rows(kernel, self.n_columns))
+        return self.join(*self.sum_over_rows(kernel, TEMPORARIES * self.n_columns))
 
     def transposed_product(self, residual: Array) -> Array:
         """Z'r and sum(r) for residuals of the shape of the logits, as parameters."""
-        slices = self._slices(self.n_columns)
+        slices = self._slices(TEMPORARIES * self.n_columns)
         return self._gathered(
             *sum_over_blocks(self._rmatvec, self.design, slices, residual)
         )
@@ -159,8 +157,13 @@ class Passes(Layout):
         self, kernel: Callable[..., tuple[Array, ...]], width: int, least: int = 1
     ) -> tuple[Array, ...]:
         """Sum what the kernel makes of each block, its targets and its weights."""
+
+        def on_rows(rows: slice) -> tuple[Array, ...]:
+            y, s = self.responses.block(rows, xp=self.xp)
+            return kernel(self.design.block(rows), y, s)
+
         slices = self._slices(width, least)
-        return sum_over_blocks(kernel, self.design, slices, self.targets, self.weights)
+        return reduce_over_blocks(on_rows, add, slices, self.design.workers)
 
     def logits_of_block(self, parameters: Array) -> Callable[[DenseBlock], Array]:
         """What brings a block to its logits: (n_rows, n_models, n_outputs)."""

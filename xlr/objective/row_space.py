@@ -64,11 +64,9 @@ def row_space(
         return None
     reduced = Objective(
         DenseDesign(xp.astype(lower, xp.float32), None, workers=design.workers, xp=xp),
-        xp.astype(objective.targets, xp.float32),
-        xp.astype(objective.weights, xp.float32),
+        objective.responses.astype(xp.float32, xp=xp),
         objective.loss,
         L2Penalty(xp.ones((1, 1, n), **place) / unit),
-        n_models=objective.n_models,
         fit_intercept=objective.fit_intercept,
         units=None,
     )

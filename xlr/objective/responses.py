@@ -1,0 +1,137 @@
+"""What several models are asked about the same rows, and with what weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array, Namespace
+from xlr.design import add, reduce_over_blocks, row_blocks
+
+__all__ = ["Responses"]
+
+
+@dataclass(frozen=True)
+class Responses:
+    r"""Targets and weights of each row for each model, formed block by block.
+
+    Models that share something hold it once: row i weighs
+
+    .. math:: s_{im} = s_i\, n_{i\,r(m)}\, f_{m\,y_{im}}
+
+    for model m, with its class :math:`y_{im}` there.
+
+    Attributes
+    ----------
+    n_models : int
+    targets : array of shape (n_samples, n_targets)
+        Class codes 0, 1, ..., of any dtype.
+    weights : array of shape (n_samples, 1)
+        :math:`s_i`, in the dtype of the design.
+    counts : array of shape (n_samples, n_counts) or None
+        How often a row counts, :math:`n_{ir}`, of any dtype; None for once.
+    class_factors : array of shape (n_models, 2) or None
+        Weights of the classes 0 and 1 in each model, in the dtype of the design; None
+        for ones.
+    target_of, count_of : array of shape (n_models,) or None
+        The columns that each model has, integers. None for one column that all models
+        share, or for a column a model.
+    resample_of : ndarray of shape (n_models,) or None
+        Models with the same number differ in their counts alone.
+    """
+
+    n_models: int
+    targets: Array
+    weights: Array
+    counts: Array | None = None
+    class_factors: Array | None = None
+    target_of: Array | None = None
+    count_of: Array | None = None
+    resample_of: np.ndarray | None = None
+
+    def block(self, rows: slice, *, xp: Namespace) -> tuple[Array, Array]:
+        """Targets and weights of some rows: (n_rows, n_models or 1), in the dtype of
+        the weights.
+        """
+        dtype = self.weights.dtype
+        targets = _columns(self.targets[rows, :], self.target_of, dtype, xp=xp)
+        weights = self.weights[rows, :]
+        if self.counts is not None:
+            counts = _columns(self.counts[rows, :], self.count_of, dtype, xp=xp)
+            weights = weights * counts
+        if self.class_factors is not None:
+            first, second = self.class_factors[:, 0], self.class_factors[:, 1]
+            weights = weights * (first + (second - first) * targets)
+        return targets, weights
+
+    def total_weight(self, dtype: Any, *, xp: Namespace) -> Array:
+        """The sum of each model's weights: (n_models,), in ``dtype``."""
+        counts = None if self.class_factors is not None else self.counts
+        if counts is not None and self.count_of is not None:
+            # Models that share their counts share the sum.
+            each = Responses(counts.shape[1], self.targets[:, :1], self.weights, counts)
+            return xp.take(each.total_weight(dtype, xp=xp), self.count_of)
+
+        def kernel(rows: slice) -> tuple[Array]:
+            _, weights = self.block(rows, xp=xp)
+            return (xp.sum(weights, axis=0, dtype=dtype),)
+
+        slices = row_blocks(self.weights, self.n_models, xp=xp)
+        (total,) = reduce_over_blocks(kernel, add, slices)
+        return xp.broadcast_to(total, (self.n_models,))
+
+    @property
+    def weighs_alike(self) -> bool:
+        """Whether a row weighs the same in all models."""
+        return self.counts is None and self.class_factors is None
+
+    def select(self, models: np.ndarray, *, xp: Namespace) -> Responses:
+        """Those of some models, by their numbers on the host."""
+        index = arrays.move(models, xp=xp, device=arrays.device_of(self.weights))
+
+        def chosen(values: Array | None, of: Array | None) -> Array | None:
+            if of is not None:
+                return xp.take(of, index)
+            return None if values is None or values.shape[1] == 1 else index
+
+        factors = self.class_factors
+        return replace(
+            self,
+            n_models=models.shape[0],
+            class_factors=None if factors is None else xp.take(factors, index, axis=0),
+            target_of=chosen(self.targets, self.target_of),
+            count_of=chosen(self.counts, self.count_of),
+            resample_of=None if self.resample_of is None else self.resample_of[models],
+        )
+
+    def sample(self, rows: Array, dtype: Any, *, xp: Namespace) -> Responses:
+        """Those of some rows, by their numbers, computed with in ``dtype``."""
+        sampled = replace(
+            self,
+            targets=xp.take(self.targets, rows, axis=0),
+            weights=xp.take(self.weights, rows, axis=0),
+            counts=None if self.counts is None else xp.take(self.counts, rows, axis=0),
+        )
+        return sampled.astype(dtype, xp=xp)
+
+    def astype(self, dtype: Any, *, xp: Namespace) -> Responses:
+        """Computed with in another dtype."""
+        factors = self.class_factors
+        return replace(
+            self,
+            weights=xp.astype(self.weights, dtype, copy=False),
+            class_factors=None if factors is None else xp.astype(factors, dtype),
+        )
+
+    def without_counts(self) -> Responses:
+        """Every row once."""
+        return replace(self, counts=None, count_of=None)
+
+
+def _columns(values: Array, of: Array | None, dtype: Any, *, xp: Namespace) -> Array:
+    if of is not None:
+        values = xp.take(values, of, axis=1)
+    return xp.astype(values, dtype, copy=False)
