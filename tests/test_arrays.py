@@ -168,12 +168,12 @@ def test_block_bytes_of_the_host(backend, place):
 def positive_definite_stack():
     rng = np.random.default_rng(0)
     root = rng.normal(size=(3, 4, 6))
-    return root @ root.mT + 0.1 * np.eye(4), rng.normal(size=(3, 4))
+    return root @ root.mT + 0.1 * np.eye(4), rng.normal(size=(3, 2, 4))
 
 
 def test_positive_definite_solver(xp, place, dtype, assert_close):
     a, b = positive_definite_stack()
-    expected = np.linalg.solve(a, b[..., None])[..., 0]
+    expected = np.linalg.solve(a, b.mT).mT
     condition = np.linalg.cond(a).max()
     tolerance = 4 * condition * np.finfo(dtype).eps * np.abs(expected).max()
     actual = arrays.positive_definite_solver(place(a), xp=xp)(place(b))

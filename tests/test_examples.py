@@ -27,16 +27,8 @@ TUTORIALS = {
 }
 
 
-# matplotlib 3.9 calls names of pyparsing's that pyparsing 3.3 has renamed.
-WARNINGS = [
-    "-Werror",
-    "-Wignore::DeprecationWarning:matplotlib._fontconfig_pattern",
-    "-Wignore::DeprecationWarning:matplotlib._mathtext",
-]
-
-
 def run(tutorial: str, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *WARNINGS, EXAMPLES / f"{tutorial}.py", *options]
+    command = [sys.executable, "-W", "error", EXAMPLES / f"{tutorial}.py", *options]
     env = {"PYTHONPATH": str(ROOT), **os.environ}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
 

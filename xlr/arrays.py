@@ -29,12 +29,14 @@ __all__ = [
     "cholesky",
     "device_of",
     "floating_dtype",
+    "free_bytes",
     "is_array",
     "is_floating",
     "move",
     "namespace",
     "positive_definite_solver",
     "quiet",
+    "rows",
     "to_host",
     "widest_float",
     "without_gradient",
@@ -144,6 +146,12 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
     return xp.asarray(x, dtype=dtype, device=device)
 
 
+def rows(x: Array, numbers: np.ndarray) -> Array:
+    """Rows of ``x`` along its first axis, by their numbers on the host."""
+    xp = namespace(x)
+    return xp.take(x, move(numbers, xp=xp, device=device_of(x)), axis=0)
+
+
 def _in_host_memory(x: Array) -> bool:
     # torch: device.type; JAX: platform of the device; CuPy's devices have neither.
     if array_api_compat.is_cupy_array(x):
@@ -160,6 +168,28 @@ def block_bytes(x: Array) -> int:
     it; on a GPU it should be large enough to hide the launch of the kernels.
     """
     return 2**21 if _in_host_memory(x) else 2**27
+
+
+def free_bytes(x: Array) -> int:
+    """Bytes that are free on the device of ``x``; a guess where it does not say."""
+    device = device_of(x)
+    if array_api_compat.is_cupy_array(x):
+        return device.mem_info[0]
+    if array_api_compat.is_torch_array(x) and device.type == "cuda":
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0]
+    if not _in_host_memory(x):
+        # JAX; None where the device does not count.
+        statistics: dict[str, int] = getattr(device, "memory_stats", dict)() or {}
+        limit, used = statistics.get("bytes_limit"), statistics.get("bytes_in_use", 0)
+        return 2**31 if limit is None else limit - used
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            sizes = dict(line.split(":") for line in lines)
+        return 1024 * int(sizes["MemAvailable"].split()[0])
+    except (OSError, KeyError):  # not Linux
+        return 2**32
 
 
 def cholesky(a: Array, *, xp: Namespace) -> Array:
@@ -195,23 +225,23 @@ def positive_definite_solver(a: Array, *, xp: Namespace) -> Callable[[Array], Ar
     Returns
     -------
     solve : callable
-        Takes b of shape (m, n) to x with ``a x = b``. On NumPy and torch, x is NaN
-        for a matrix that is not positive definite, without raising and, on torch,
-        without waiting for the device; elsewhere it is whatever the library's ``inv``
-        makes of it.
+        Takes b of shape (m, k, n), the same number of rows for each matrix, to x with
+        ``a x = b`` for each row. On NumPy and torch, x is NaN for a matrix that is not
+        positive definite, without raising and, on torch, without waiting for the
+        device; elsewhere it is whatever the library's ``inv`` makes of it.
     """
     if array_api_compat.is_torch_namespace(xp):
         factor, failed = xp.linalg.cholesky_ex(a)
 
         def solve_torch(b: Array) -> Array:
-            x = xp.cholesky_solve(b[..., None], factor)[..., 0]
-            return xp.where(failed[..., None] == 0, x, float("nan"))
+            x = xp.cholesky_solve(b.mT, factor).mT
+            return xp.where(failed[:, None, None] == 0, x, float("nan"))
 
         return solve_torch
     if array_api_compat.is_numpy_namespace(xp):
         return _numpy_solver(a)
     inverse = xp.linalg.inv(a)
-    return lambda b: xp.matmul(inverse, b[..., None])[..., 0]
+    return lambda b: xp.matmul(b, inverse)
 
 
 def _numpy_solver(a: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -225,7 +255,7 @@ def _numpy_solver(a: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         x = np.full_like(b, np.nan)
         for i, (factor, failed) in enumerate(factors):
             if not failed:
-                x[i], _ = potrs(factor, b[i], lower=True)
+                x[i] = potrs(factor, b[i].T, lower=True)[0].T
         return x
 
     return solve

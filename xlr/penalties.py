@@ -25,7 +25,7 @@ class Penalty(Protocol):
 
     def curvature(self, coef: Array, *, xp: Namespace) -> Array: ...
 
-    def select(self, models: np.ndarray, *, xp: Namespace) -> Penalty: ...
+    def select(self, models: np.ndarray) -> Penalty: ...
 
 
 class L2Penalty:
@@ -55,9 +55,8 @@ class L2Penalty:
         """Diagonal of the Hessian, of the shape of ``coef``."""
         return self.strength + xp.zeros_like(coef)
 
-    def select(self, models: np.ndarray, *, xp: Namespace) -> L2Penalty:
+    def select(self, models: np.ndarray) -> L2Penalty:
         """That of some models, by their numbers."""
         if self.strength.shape[0] == 1:
             return self
-        index = arrays.move(models, xp=xp, device=arrays.device_of(self.strength))
-        return L2Penalty(xp.take(self.strength, index, axis=0))
+        return L2Penalty(arrays.rows(self.strength, models))

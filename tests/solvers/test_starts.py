@@ -122,10 +122,10 @@ def test_a_sample_of_small_residuals_is_solved_further():
         units=None,
     )
     begun = find_start(NewtonCholesky(0), whole, whole.zeros(), least=200, seed=0)
-    inside = begun.sample.value_and_gradient(begun.parameters)
-    noise = np.sqrt(inside.value / begun.sample.n_samples)
+    inside = begun.reference.objective.value_and_gradient(begun.parameters)
+    noise = np.sqrt(inside.value / begun.reference.objective.n_samples)
     assert inside.value < 0.1
-    assert begun.sample.optimality(inside.gradient) < 0.2 * noise
+    assert begun.reference.objective.optimality(inside.gradient) < 0.2 * noise
 
 
 # -- more columns than rows ----------------------------------------------------------
@@ -168,7 +168,7 @@ def test_a_fit_of_many_columns_begins_there(wide, dtype, monkeypatch):
     monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: 2**17)
     begun = find_start(NewtonCG(0), wide, wide.zeros(), least=10**9, seed=0)
     assert begun.is_close
-    assert begun.sample is None
+    assert begun.reference is None
     there = float(wide.optimality(begun.at.gradient)[0])
     assert there < 1e-3 * float(
         wide.optimality(wide.value_and_gradient(wide.zeros()).gradient)[0]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Literal
-
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
 from xlr.arrays import Array
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import as_logistic_regression, as_one_vs_rest
+from xlr.estimators.fitting import Fitting, print_record
 from xlr.estimators.inputs import (
     Features,
     Labels,
@@ -21,9 +18,9 @@ from xlr.estimators.inputs import (
 )
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.parameters import check_parameters
-from xlr.estimators.problem import Problem, Task, multinomial, one_vs_rest
+from xlr.estimators.problem import Task, multinomial, one_vs_rest
 from xlr.functions import log_sigmoid
-from xlr.solvers import SOLVERS, Record, Solution, Solver, Status, choose, minimise
+from xlr.solvers import Record, Solution, Status
 from xlr.threads import Workers, workers
 
 __all__ = ["LogisticRegression"]
@@ -259,19 +256,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         data: dict[str, Any],
         crew: Workers,
     ) -> None:
-        name = self.solver
-        if name == "auto":
-            n_samples, n_features = features.X.shape
-            name = choose(n_samples, n_features, task.loss.n_outputs)
-        solver = self._solver(name, cold=start is None)
-        problem = Problem(
-            features,
-            task,
-            C=float(self.C),
-            fit_intercept=bool(self.fit_intercept),
-            standardised=solver.standardised,
-            workers=crew,
-        )
+        fitting = Fitting(self, features, task, float(self.C), crew, start)
+        problem = fitting.problem
 
         def named(parameters: Array) -> dict[str, Any]:
             """The attributes that make an estimator predict."""
@@ -287,30 +273,13 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
 
         def on_iteration(record: Record, parameters: Array) -> bool:
             if self.verbose:
-                self._print(record, name)
+                print_record(record, fitting.solver_name)
             return callbacks.on_iteration(record, parameters)
 
-        solution = minimise(
-            solver,
-            problem.objective,
-            problem.parameters(start),
-            tol=float(self.tol),
-            max_iter=int(self.max_iter),
-            on_iteration=on_iteration,
-        )
-        self._take(solution, named(solution.parameters), name)
+        solution = fitting.run(on_iteration)
+        self._take(solution, named(solution.parameters), fitting.solver_name)
         callbacks.end(solution.parameters)
-        self._warn_unless_converged(solution, features.X.dtype)
-
-    def _solver(self, name: str, *, cold: bool) -> Solver:
-        if name == "gradient-descent":
-            return SOLVERS[name](self.learning_rate)
-        if name == "lbfgs" or not cold:
-            return SOLVERS[name]()
-        seed = 0
-        if self.random_state is not None:
-            seed = check_random_state(self.random_state).randint(2**31)
-        return SOLVERS[name](seed)
+        fitting.warn_unless_converged(solution, stacklevel=5)
 
     def _read_start(
         self, coef_init: Any, intercept_init: Any, labels: Labels, features: Features
@@ -346,35 +315,6 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         if not self._one_vs_rest:
             for name in ("objective", "optimality", "step"):
                 self.history_[name] = self.history_[name][:, 0]
-
-    def _warn_unless_converged(self, solution: Solution, dtype: Any) -> None:
-        if self.converged_:
-            return
-        status = next(s for s in solution.status if s is not Status.CONVERGED)
-        advice = ""
-        if status is Status.ITERATION_LIMIT and self.solver_ != "newton-cholesky":
-            advice = ", or use solver='newton-cholesky'"
-            if self.solver_ == "gradient-descent":
-                advice = ", raise learning_rate, or use solver='auto'"
-        if status is Status.PRECISION_LIMIT and "32" in str(dtype):
-            advice = ", or pass X as float64"
-        sentence = status.value.format(
-            optimality=self.optimality_,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            dtype=str(dtype).rpartition(".")[2],
-            advice=advice,
-        )
-        warnings.warn(sentence, ConvergenceWarning, stacklevel=5)
-
-    @staticmethod
-    def _print(record: Record, solver: str) -> None:
-        print(
-            f"[{solver}] iteration {record.iteration:4d}  "
-            f"objective {record.objective.mean():.10g}  "
-            f"optimality {record.optimality.max():.2e}  "
-            f"step {record.step.max():.2e}  {record.seconds:.3f} s"
-        )
 
     def _log_scores(self, logits: Array) -> Array:
         return log_sigmoid(logits) if self._one_vs_rest else logits

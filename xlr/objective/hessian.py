@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import numpy as np
+
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.losses import Curvature
@@ -44,54 +46,120 @@ class Hessian(Protocol):
         """What solves (H + lambda D) x = b for x, both (n_models, n_parameters)."""
         ...
 
+    def select(self, models: np.ndarray) -> Hessian:
+        """Those of some models, by their numbers; one may be chosen several times."""
+        ...
+
 
 class BlockHessian:
     """A block-diagonal matrix for each model; a whole Hessian is one block.
 
     Parameters
     ----------
-    blocks : array of shape (n_models, n_blocks, q, q)
+    blocks : array of shape (n_matrices, n_blocks, q, q)
         In the widest dtype.
     rounding : float
         Relative rounding error of the entries.
     xp : namespace
+    of : ndarray of shape (n_models,), default=None
+        The matrix of each model, for models that share some; None for one each.
 
     Attributes
     ----------
-    blocks : array of shape (n_models, n_blocks, q, q)
+    blocks : array of shape (n_matrices, n_blocks, q, q)
     diagonal : array of shape (n_models, n_parameters)
     """
 
-    def __init__(self, blocks: Array, rounding: float, *, xp: Namespace) -> None:
+    def __init__(
+        self,
+        blocks: Array,
+        rounding: float,
+        *,
+        xp: Namespace,
+        of: np.ndarray | None = None,
+    ) -> None:
         self.blocks = blocks
         self._xp = xp
-        models, n_blocks, q, _ = blocks.shape
+        self._rounding = rounding
+        matrices, n_blocks, q, _ = blocks.shape
         diagonal = xp.linalg.diagonal(blocks)
         # One where there is no curvature at all: a constant column.
         diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
-        self.diagonal = xp.reshape(diagonal, (models, n_blocks * q))
-        root = xp.sqrt(diagonal)
-        self._root = xp.reshape(root, (models * n_blocks, q))
-        # A Gram matrix of rounded numbers is positive definite only up to their
-        # rounding error: without this much, collinear columns would break it.
-        self._floor = q * rounding
+        self._root = xp.reshape(xp.sqrt(diagonal), (matrices * n_blocks, 1, q))
+        diagonal = xp.reshape(diagonal, (matrices, n_blocks * q))
+        self._table = None if of is None else _Table(of)
+        self.diagonal = diagonal if of is None else arrays.rows(diagonal, of)
+
+    def select(self, models: np.ndarray) -> BlockHessian:
+        """Those of some models, by their numbers; one may be chosen several times."""
+        of = models if self._table is None else self._table.of[models]
+        blocks, shared = self.blocks, np.unique(of).shape != of.shape
+        if not shared:
+            blocks, of = arrays.rows(blocks, of), None
+        return BlockHessian(blocks, self._rounding, xp=self._xp, of=of)
 
     def solver(self, damping: Array) -> Callable[[Array], Array]:
-        """What solves (H + lambda D) x = b, scaled to a unit diagonal."""
-        xp, root = self._xp, self._root
-        q = root.shape[1]
+        """What solves (H + lambda D) x = b, scaled to a unit diagonal.
+
+        Models that share a matrix share the largest of their dampings.
+        """
+        xp, root, table = self._xp, self._root, self._table
+        n_matrices, n_blocks, q, _ = self.blocks.shape
+        if table is not None:
+            damping = xp.max(table.spread(damping[:, None])[:, :, 0], axis=1)
         identity = xp.eye(q, dtype=root.dtype, device=arrays.device_of(root))
-        matrices = xp.reshape(self.blocks, (*root.shape, q)) / root[:, :, None]
-        matrices = matrices / root[:, None, :]
-        ridge = xp.repeat(damping + self._floor, self.blocks.shape[1])
+        matrices = xp.reshape(self.blocks, (n_matrices * n_blocks, q, q))
+        matrices = matrices / xp.matrix_transpose(root) / root
+        # A Gram matrix of rounded numbers is positive definite only up to their
+        # rounding error: without this much, collinear columns would break it.
+        ridge = xp.repeat(damping + q * self._rounding, n_blocks)
         matrices = matrices + ridge[:, None, None] * identity
         solve_scaled = arrays.positive_definite_solver(matrices, xp=xp)
 
         def solve(vector: Array) -> Array:
-            columns = xp.reshape(vector, root.shape) / root
-            return xp.reshape(solve_scaled(columns) / root, vector.shape)
+            columns = vector[:, None, :] if table is None else table.spread(vector)
+            models = columns.shape[1]
+            columns = xp.reshape(columns, (n_matrices, models, n_blocks, q))
+            columns = xp.permute_dims(columns, (0, 2, 1, 3))
+            columns = xp.reshape(columns, (n_matrices * n_blocks, models, q)) / root
+            solved = solve_scaled(columns) / root
+            solved = xp.reshape(solved, (n_matrices, n_blocks, models, q))
+            solved = xp.permute_dims(solved, (0, 2, 1, 3))
+            solved = xp.reshape(solved, (n_matrices, models, n_blocks * q))
+            return solved[:, 0, :] if table is None else table.gather(solved)
 
         return solve
+
+
+class _Table:
+    """Models by the matrix that they share: a row a matrix, filled up with the first.
+
+    Parameters
+    ----------
+    of : ndarray of shape (n_models,)
+        The matrix of each model.
+    """
+
+    def __init__(self, of: np.ndarray) -> None:
+        self.of = of
+        order = np.argsort(of, kind="stable")
+        counts = np.bincount(of)
+        self._shape = counts.shape[0], int(counts.max())
+        column = np.arange(of.shape[0]) - np.repeat(np.cumsum(counts) - counts, counts)
+        self._place = np.empty_like(order)
+        self._place[order] = of[order] * self._shape[1] + column
+        self._models = np.full(self._shape[0] * self._shape[1], order[0])
+        self._models[self._place[order]] = order
+
+    def spread(self, values: Array) -> Array:
+        """(n_models, m) to (n_matrices, most models of one, m)."""
+        spread = arrays.rows(values, self._models)
+        return arrays.namespace(values).reshape(spread, (*self._shape, values.shape[1]))
+
+    def gather(self, values: Array) -> Array:
+        """The inverse of :meth:`spread`."""
+        values = arrays.namespace(values).reshape(values, (-1, values.shape[2]))
+        return arrays.rows(values, self._place)
 
 
 class DiagonalHessian:
@@ -109,7 +177,12 @@ class DiagonalHessian:
     """
 
     def __init__(self, diagonal: Array, *, xp: Namespace) -> None:
+        self._xp = xp
         self.diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
+
+    def select(self, models: np.ndarray) -> DiagonalHessian:
+        """Those of some models, by their numbers; one may be chosen several times."""
+        return DiagonalHessian(arrays.rows(self.diagonal, models), xp=self._xp)
 
     def solver(self, damping: Array) -> Callable[[Array], Array]:
         """What solves (H + lambda D) x = b, by a division."""

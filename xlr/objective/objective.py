@@ -38,6 +38,10 @@ class Evaluation(NamedTuple):
     value: Array
     gradient: Array
 
+    def select(self, models: np.ndarray) -> Evaluation:
+        """That of some models, by their numbers on the host."""
+        return Evaluation(*(arrays.rows(part, models) for part in self))
+
 
 class Objective(Passes):
     """Mean loss plus penalty of one or several models that share X.
@@ -90,12 +94,41 @@ class Objective(Passes):
         """The objective of some of the models, by their numbers."""
         return Objective(
             self.design,
-            self.responses.select(models, xp=self.xp),
+            self.responses.select(models),
             self.loss,
-            self.penalty.select(models, xp=self.xp),
+            self.penalty.select(models),
             fit_intercept=self.fit_intercept,
             units=self.units,
         )
+
+    def pooled(self) -> tuple[Objective, np.ndarray] | None:
+        """One model, on all rows alike, for those that are resamples of each other.
+
+        Returns
+        -------
+        objective : Objective
+        of : ndarray of shape (n_models,)
+            Its model for each of these.
+        None
+            Instead of both where that is not far fewer models.
+        """
+        if self.responses.resample_of is None:
+            return None
+        _, first, of = np.unique(
+            self.responses.resample_of, return_index=True, return_inverse=True
+        )
+        if first.shape[0] > self.n_models / 2:
+            return None
+        responses = self.responses.select(first).without_counts()
+        pooled = Objective(
+            self.design,
+            responses,
+            self.loss,
+            self.penalty.select(first),
+            fit_intercept=self.fit_intercept,
+            units=self.units,
+        )
+        return pooled, of
 
     # -- value, gradient and products with the Hessian ------------------------------
 

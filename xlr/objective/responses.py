@@ -88,23 +88,25 @@ class Responses:
         """Whether a row weighs the same in all models."""
         return self.counts is None and self.class_factors is None
 
-    def select(self, models: np.ndarray, *, xp: Namespace) -> Responses:
+    def select(self, models: np.ndarray) -> Responses:
         """Those of some models, by their numbers on the host."""
-        index = arrays.move(models, xp=xp, device=arrays.device_of(self.weights))
 
         def chosen(values: Array | None, of: Array | None) -> Array | None:
             if of is not None:
-                return xp.take(of, index)
-            return None if values is None or values.shape[1] == 1 else index
+                return arrays.rows(of, models)
+            if values is None or values.shape[1] == 1:
+                return None
+            xp, device = arrays.namespace(values), arrays.device_of(values)
+            return arrays.move(models, xp=xp, device=device)
 
-        factors = self.class_factors
+        factors, resample_of = self.class_factors, self.resample_of
         return replace(
             self,
             n_models=models.shape[0],
-            class_factors=None if factors is None else xp.take(factors, index, axis=0),
+            class_factors=None if factors is None else arrays.rows(factors, models),
             target_of=chosen(self.targets, self.target_of),
             count_of=chosen(self.counts, self.count_of),
-            resample_of=None if self.resample_of is None else self.resample_of[models],
+            resample_of=None if resample_of is None else resample_of[models],
         )
 
     def sample(self, rows: Array, dtype: Any, *, xp: Namespace) -> Responses:
@@ -128,7 +130,7 @@ class Responses:
 
     def without_counts(self) -> Responses:
         """Every row once."""
-        return replace(self, counts=None, count_of=None)
+        return replace(self, counts=None, count_of=None, resample_of=None)
 
 
 def _columns(values: Array, of: Array | None, dtype: Any, *, xp: Namespace) -> Array:

@@ -75,8 +75,7 @@ def row_space(
         v, intercept = reduced.split(parameters)
         solve = arrays.positive_definite_solver(kernel[None, :, :], xp=xp)
         logits = xp.matmul(v, lower.T)
-        dual = [solve(logits[k : k + 1, :]) for k in range(logits.shape[0])]
-        residual = xp.astype(xp.concat(dual).T, design.dtype)
+        residual = xp.astype(solve(logits[None, :, :])[0, :, :].T, design.dtype)
         shape = (n, objective.n_models, objective.n_outputs)
         residual = xp.reshape(residual, shape)
         product, _ = objective.split(objective.transposed_product(residual))

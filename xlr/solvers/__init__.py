@@ -11,6 +11,7 @@ from xlr.solvers.lbfgs import LBFGS
 from xlr.solvers.loop import Record, Solution, Solver, Status, minimise
 from xlr.solvers.newton_cg import NewtonCG
 from xlr.solvers.newton_cholesky import NewtonCholesky
+from xlr.solvers.slices import minimise_in_slices
 
 __all__ = [
     "LBFGS",
@@ -24,6 +25,7 @@ __all__ = [
     "Status",
     "choose",
     "minimise",
+    "minimise_in_slices",
 ]
 
 SOLVERS = {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Objective
 from xlr.solvers.loop import report
@@ -19,6 +20,17 @@ class GradientDescentState:
     gradient: Array
     learning_rate: Array | float
     report: Array
+
+    def select(self, models: np.ndarray, objective: Objective) -> GradientDescentState:
+        rate = self.learning_rate
+        return GradientDescentState(
+            parameters=arrays.rows(self.parameters, models),
+            gradient=arrays.rows(self.gradient, models),
+            learning_rate=rate
+            if isinstance(rate, float)
+            else arrays.rows(rate, models),
+            report=self.report,
+        )
 
 
 class GradientDescent:
@@ -40,7 +52,11 @@ class GradientDescent:
     patience = float("inf")  # the schedule is the user's: run it to its end
 
     def __init__(self, learning_rate: float | None) -> None:
-        self.learning_rate = learning_rate
+        self.learning_rate = None if learning_rate is None else float(learning_rate)
+
+    def model_bytes(self, objective: Objective) -> int:
+        """Parameters and gradients."""
+        return 8 * 4 * objective.n_parameters
 
     def init(self, objective: Objective, start: Array) -> GradientDescentState:
         at = objective.value_and_gradient(start)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import DiagonalHessian, Evaluation, Objective
 from xlr.solvers import quasi_newton
@@ -24,6 +25,17 @@ class LBFGSState:
     diagonal: Array
     age: int
     report: Array
+
+    def select(self, models: np.ndarray, objective: Objective) -> LBFGSState:
+        return LBFGSState(
+            parameters=arrays.rows(self.parameters, models),
+            at=self.at.select(models),
+            length=arrays.rows(self.length, models),
+            pairs=tuple(pair.select(models) for pair in self.pairs),
+            diagonal=arrays.rows(self.diagonal, models),
+            age=self.age,
+            report=self.report,
+        )
 
 
 class LBFGS:
@@ -44,6 +56,10 @@ class LBFGS:
     patience = 30
     memory = 20
     renewal = 50  # iterations between two looks at the diagonal of the Hessian
+
+    def model_bytes(self, objective: Objective) -> int:
+        """The steps and gradients that it remembers."""
+        return 8 * 3 * self.memory * objective.n_parameters
 
     def init(self, objective: Objective, start: Array) -> LBFGSState:
         at = objective.value_and_gradient(start)

@@ -27,9 +27,15 @@ __all__ = ["Record", "Solution", "Solver", "State", "Status", "minimise", "repor
 # less than this times tol, as a share of F.
 SETTLED = 1e-3
 
+# Models that are done leave when no more than this share of those that run is left.
+WORTH_LEAVING = 3 / 4
+
 
 class State(Protocol):
     """What a solver carries from one iteration to the next.
+
+    ``select`` gives the state of some of the models, by their numbers on the host, for
+    the objective of those models: the others are done.
 
     Attributes
     ----------
@@ -42,6 +48,8 @@ class State(Protocol):
 
     parameters: Array
     report: Array
+
+    def select(self, models: np.ndarray, objective: Objective) -> State: ...
 
 
 class Solver(Protocol):
@@ -60,6 +68,10 @@ class Solver(Protocol):
 
     @property
     def patience(self) -> float: ...
+
+    def model_bytes(self, objective: Objective) -> int:
+        """Memory that the solver needs for a model, roughly."""
+        ...
 
     def init(self, objective: Objective, start: Array) -> Any: ...
 
@@ -173,6 +185,7 @@ def minimise(
         learning rate too large.
     """
     started = perf_counter()
+    batch = _Batch(objective)
     progress = _Progress(objective.n_models)
     records: list[Record] = []
     status: list[Status | None] = [None] * objective.n_models
@@ -182,7 +195,7 @@ def minimise(
     fetched = arrays.to_host(state.report)
 
     for iteration in range(max_iter + 1):
-        value, optimality, step, _ = fetched.astype(np.float64)
+        value, optimality, step = batch.all_models(fetched.astype(np.float64)[:3])
         record = Record(iteration, perf_counter() - started, value, optimality, step)
         records.append(record)
         if not np.isfinite(value).all():
@@ -192,13 +205,15 @@ def minimise(
                 "the solver is 'gradient-descent', or scale the features "
                 "(sklearn.preprocessing.StandardScaler)."
             )
-        stopped = bool(on_iteration and on_iteration(record, state.parameters))
+        stopped = bool(
+            on_iteration and on_iteration(record, batch.parameters(state.parameters))
+        )
         progress.note(value, optimality)
         settled = progress.settled(max(tol * settle, 4 * objective.rounding))
         if iteration == 0 and state.parameters is not start and settle < math.inf:
             # The solver began elsewhere: how far from the minimum is not known.
             settled[:] = False
-        for model in range(objective.n_models):
+        for model in batch.running:
             if status[model] is not None:
                 continue
             n_iter[model] = iteration
@@ -214,11 +229,64 @@ def minimise(
             status[model] = ended
         if None not in status:
             break
+        going = np.asarray([status[model] is None for model in batch.running])
         with arrays.quiet():  # a step too long may overflow; it is then refused
-            state = solver.step(objective, state, fetched)
+            if going.mean() <= WORTH_LEAVING:
+                state = batch.leave(going, state)
+                fetched = fetched[:, going]
+            state = solver.step(batch.objective, state, fetched)
         fetched = arrays.to_host(state.report)  # the one transfer of an iteration
     final = [s for s in status if s is not None]
-    return Solution(state.parameters, records, final, n_iter)
+    return Solution(batch.parameters(state.parameters), records, final, n_iter)
+
+
+class _Batch:
+    """The models that still run, and what became of those that left.
+
+    Models that are done go on with the others until there are enough of them: to go on
+    with fewer costs a copy of what the solver carries.
+
+    Attributes
+    ----------
+    objective : Objective
+        Of the models that run.
+    running : ndarray of int
+        Their numbers.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self.running = np.arange(objective.n_models)
+        self._last = np.zeros((3, objective.n_models))
+        self._gone: list[tuple[np.ndarray, Array]] = []
+
+    def all_models(self, numbers: np.ndarray) -> np.ndarray:
+        """Value, optimality and step of all models: (3, n_models).
+
+        Those that left keep their last value and optimality, and step no more.
+        """
+        self._last = self._last.copy()
+        self._last[2] = 0
+        self._last[:, self.running] = numbers
+        return self._last
+
+    def leave(self, going: np.ndarray, state: Any) -> Any:
+        """Let all models but some go; returns the state of the rest."""
+        done = arrays.rows(state.parameters, np.nonzero(~going)[0])
+        self._gone.append((self.running[~going], done))
+        self.running = self.running[going]
+        models = np.nonzero(going)[0]
+        self.objective = self.objective.select(models)
+        return state.select(models, self.objective)
+
+    def parameters(self, running: Array) -> Array:
+        """Parameters of all models: (n_models, n_parameters)."""
+        if not self._gone:
+            return running
+        numbers = [*(models for models, _ in self._gone), self.running]
+        found = [*(rows for _, rows in self._gone), running]
+        place = np.argsort(np.concatenate(numbers))
+        return arrays.rows(self.objective.xp.concat(found), place)
 
 
 class _Progress:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Evaluation, Objective
+from xlr.objective import Evaluation, Hessian, Objective
 from xlr.solvers.loop import report
-from xlr.solvers.starts import find_start
+from xlr.solvers.starts import Reference, find_start
 from xlr.solvers.steps import (
     DampedStep,
     better,
@@ -28,13 +29,36 @@ class NewtonCGState:
     parameters: Array
     at: Evaluation
     damping: Array
-    sample: Objective  # what the preconditioner is computed on
+    reference: Reference  # what the preconditioner is computed on
     diagonal: Array  # of the estimate of the Hessian that the preconditioner inverts
     precondition: Callable[[Array], Array]
     fresh: bool  # whether the preconditioner is of the last iteration
     budget: int
     first_optimality: float
     report: Array
+
+    def select(self, models: np.ndarray, objective: Objective) -> NewtonCGState:
+        state = replace(
+            self,
+            parameters=arrays.rows(self.parameters, models),
+            at=self.at.select(models),
+            damping=arrays.rows(self.damping, models),
+            reference=self.reference.select(models),
+        )
+        return state.with_new_preconditioner()
+
+    def with_new_preconditioner(self) -> NewtonCGState:
+        estimate = self.reference.hessian(self.parameters, _estimate)
+        return replace(
+            self,
+            diagonal=estimate.diagonal,
+            precondition=estimate.solver(self.damping),
+            fresh=True,
+        )
+
+
+def _estimate(objective: Objective, parameters: Array) -> Hessian:
+    return objective.curvature_estimate(parameters)
 
 
 class NewtonCG:
@@ -69,20 +93,29 @@ class NewtonCG:
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
 
+    def model_bytes(self, objective: Objective) -> int:
+        """The curvature of each row, formed from logits; the preconditioner."""
+        rows = 6 * objective.n_samples * objective.n_outputs
+        return 8 * (rows + 3 * objective.n_parameters * objective.column_size)
+
     def init(self, objective: Objective, start: Array) -> NewtonCGState:
         least = self.rows_per_feature * objective.column_size
         begun = find_start(self, objective, start, least, self.seed)
         parameters, at = begun.parameters, begun.at
-        sample = objective
-        if objective.is_large and objective.n_samples > 2 * least:
-            sample = objective.sample(least, self.seed or 0)
+        reference = Reference(objective)
+        if begun.reference is not None and begun.reference.of is not None:
+            reference = begun.reference  # of resamples: on all rows
+        whole = reference.objective
+        if whole.is_large and whole.n_samples > 2 * least:
+            sample = whole.sample(least, self.seed or 0)
+            reference = Reference(sample, reference.of)
         damping = objective.xp.zeros_like(at.value)
-        estimate = sample.curvature_estimate(parameters)
+        estimate = reference.hessian(parameters, _estimate)
         return NewtonCGState(
             parameters=parameters,
             at=at,
             damping=damping,
-            sample=sample,
+            reference=reference,
             diagonal=estimate.diagonal,
             precondition=estimate.solver(damping),
             fresh=True,
@@ -131,13 +164,7 @@ class NewtonCG:
             budget = min(budget, math.ceil(products * state.budget))
         budget = max(self.least_budget, min(budget, 2 * objective.n_parameters))
         if residual > forcing and not state.fresh:
-            estimate = state.sample.curvature_estimate(state.parameters)
-            return replace(
-                state,
-                diagonal=estimate.diagonal,
-                precondition=estimate.solver(state.damping),
-                fresh=True,
-            )
+            return state.with_new_preconditioner()
         return replace(state, budget=budget, fresh=False)
 
     @staticmethod

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Hessian, Objective
 from xlr.solvers import quasi_newton
 from xlr.solvers.loop import report
-from xlr.solvers.starts import find_start
+from xlr.solvers.starts import Reference, find_start
 from xlr.solvers.steps import (
     DampedStep,
     better,
@@ -34,6 +35,16 @@ class NewtonState:
     damping: Array
     optimality: float  # before the last step
     report: Array
+
+    def select(self, models: np.ndarray, objective: Objective) -> NewtonState:
+        return replace(
+            self,
+            parameters=arrays.rows(self.parameters, models),
+            at=self.at.select(models),
+            hessian=self.hessian.select(models),
+            pairs=tuple(pair.select(models) for pair in self.pairs),
+            damping=arrays.rows(self.damping, models),
+        )
 
 
 class NewtonCholesky:
@@ -72,19 +83,27 @@ class NewtonCholesky:
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
 
+    def model_bytes(self, objective: Objective) -> int:
+        """Its Hessian, and a factor of it made of a copy; steps and gradients."""
+        q = objective.n_parameters
+        return 8 * (3 * q**2 + 40 * q)
+
     def init(self, objective: Objective, start: Array) -> NewtonState:
         least = self.rows_per_parameter * objective.n_parameters
         begun = find_start(self, objective, start, least, self.seed)
-        parameters, at, sample = begun.parameters, begun.at, begun.sample
-        if sample is None:
-            hessian = objective.hessian(parameters, rough=objective.is_large)
-        else:
-            hessian = sample.hessian(parameters)
+        parameters, at = begun.parameters, begun.at
+        reference = begun.reference or Reference(objective)
+        # A sample is in float32 already.
+        sampled = reference.objective.n_samples < objective.n_samples
+        rough = objective.is_large and not sampled
+        hessian = reference.hessian(
+            parameters, lambda smaller, w: smaller.hessian(w, rough=rough)
+        )
         return NewtonState(
             parameters=parameters,
             at=at,
             hessian=hessian,
-            fresh=sample is None,
+            fresh=begun.reference is None,
             rough=objective.is_large,
             pairs=(),
             damping=objective.xp.zeros_like(at.value),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
+from xlr import arrays
 from xlr.arrays import Array, Namespace
 
 __all__ = ["Pair", "make_pair", "solve"]
@@ -24,6 +27,10 @@ class Pair(NamedTuple):
     change: Array
     slope: Array
     inverse: Array
+
+    def select(self, models: np.ndarray) -> Pair:
+        """That of some models, by their numbers on the host."""
+        return Pair(*(arrays.rows(part, models) for part in self))
 
 
 def make_pair(change: Array, slope: Array, *, xp: Namespace) -> Pair:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Evaluation, Objective, row_space
-from xlr.solvers.loop import Record, Solver, minimise
+from xlr.objective import Evaluation, Hessian, Objective, row_space
+from xlr.solvers.loop import Record, Solution, Solver, minimise
 from xlr.solvers.steps import take
 
-__all__ = ["Start", "find_start"]
+__all__ = ["Reference", "Start", "find_start"]
 
 # Rows for each one drawn, so that a sample costs little beside the whole.
 SHARE = 8
@@ -33,6 +34,41 @@ SMALL_TOL = 1e-6
 NOISE_SHARE = 0.2
 
 
+@dataclass(frozen=True)
+class Reference:
+    """A smaller objective, whose Hessian is like that of the one at hand.
+
+    Attributes
+    ----------
+    objective : Objective
+    of : ndarray of shape (n_models,) or None
+        Its model for each model at hand; None if they are the same.
+    """
+
+    objective: Objective
+    of: np.ndarray | None = None
+
+    def hessian(
+        self, parameters: Array, derivative: Callable[[Objective, Array], Hessian]
+    ) -> Hessian:
+        """What ``derivative`` makes of the objective, for each model at hand.
+
+        Where several share a model of the reference, at the parameters of the first.
+        """
+        if self.of is None:
+            return derivative(self.objective, parameters)
+        _, first = np.unique(self.of, return_index=True)
+        shared = derivative(self.objective, arrays.rows(parameters, first))
+        return shared.select(self.of)
+
+    def select(self, models: np.ndarray) -> Reference:
+        """That of some models, by their numbers on the host."""
+        if self.of is None:
+            return Reference(self.objective.select(models))
+        kept, of = np.unique(self.of[models], return_inverse=True)
+        return Reference(self.objective.select(kept), of)
+
+
 class Start(NamedTuple):
     """Where to begin.
 
@@ -41,15 +77,15 @@ class Start(NamedTuple):
     parameters : array of shape (n_models, n_parameters)
     at : Evaluation
         The objective there.
-    sample : Objective or None
-        On the random rows whose minimiser the parameters are.
+    reference : Reference or None
+        Whose minimiser the parameters are.
     is_close : bool
         Whether the parameters are the solution but for rounding.
     """
 
     parameters: Array
     at: Evaluation
-    sample: Objective | None = None
+    reference: Reference | None = None
     is_close: bool = False
 
 
@@ -58,10 +94,12 @@ def find_start(
 ) -> Start:
     r"""Minimise a smaller problem first, if there is one.
 
-    On many rows that is the objective on a random sample of them, itself begun on a
-    sample; its minimiser is looked for until the gradient is within the noise of the
-    sample, and no further: a sample may be separable where the whole is not.  With
-    more features than rows it is the problem in the space of the rows.
+    For models that are resamples of one, that is the one on all rows.  On many rows it
+    is the objective on a random sample of them, itself begun on a sample.  With more
+    features than rows it is the problem in the space of the rows.
+
+    The minimiser on other rows is looked for until the gradient is within their noise,
+    and no further: a sample may be separable where the whole is not.
 
     Parameters
     ----------
@@ -79,19 +117,18 @@ def find_start(
     """
     if seed is None:
         return Start(start, objective.value_and_gradient(start))
+    if (pooled := objective.pooled()) is not None:
+        whole, of = pooled
+        _, first = np.unique(of, return_index=True)
+        solution = _solve_to_noise(solver, whole, arrays.rows(start, first))
+        parameters = arrays.rows(solution.parameters, of)
+        at = objective.value_and_gradient(parameters)
+        return Start(parameters, at, Reference(whole, of))
+    reference: Reference | None = None
     size = min(objective.n_samples // SHARE, ENOUGH * objective.n_parameters)
-    sample = None
     if objective.is_large and size >= least:
-        sample = objective.sample(size, seed)
-        solution = minimise(
-            solver,
-            sample,
-            start,
-            tol=SMALL_TOL,
-            max_iter=MAX_ITER,
-            settle=math.inf,
-            on_iteration=_within_noise(sample.n_samples),
-        )
+        reference = Reference(objective.sample(size, seed))
+        solution = _solve_to_noise(solver, reference.objective, start)
         parameters = solution.parameters
     elif (smaller := row_space(objective)) is not None:
         reduced, back = smaller
@@ -104,13 +141,25 @@ def find_start(
     at = objective.value_and_gradient(parameters)
     better = arrays.to_host(at.value) < solution.records[0].objective
     if better.all():
-        return Start(parameters, at, sample, is_close=sample is None)
+        return Start(parameters, at, reference, is_close=reference is None)
     # What holds for the smaller problem does not for the whole: of a rare class, a
     # sample may hold no row.
     xp = objective.xp
     better = arrays.move(better, xp=xp, device=objective.device)
     parameters = take(better, parameters, start, xp=xp)
     return Start(parameters, objective.value_and_gradient(parameters))
+
+
+def _solve_to_noise(solver: Solver, objective: Objective, start: Array) -> Solution:
+    return minimise(
+        solver,
+        objective,
+        start,
+        tol=SMALL_TOL,
+        max_iter=MAX_ITER,
+        settle=math.inf,
+        on_iteration=_within_noise(objective.n_samples),
+    )
 
 
 def _within_noise(n_rows: int) -> Callable[[Record, Array], bool]:

@@ -1,0 +1,135 @@
+"""From a task to a solution, as the parameters of an estimator ask for it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+from xlr.arrays import Array
+from xlr.estimators.inputs import Features
+from xlr.estimators.problem import Problem, Task
+from xlr.solvers import (
+    SOLVERS,
+    Record,
+    Solution,
+    Solver,
+    Status,
+    choose,
+    minimise_in_slices,
+)
+from xlr.threads import Workers
+
+__all__ = ["Fitting", "print_record"]
+
+
+class Fitting:
+    """A task, the solver for it and the objective that the solver sees.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With the parameters ``solver``, ``tol``, ``max_iter``, ``fit_intercept`` and
+        ``random_state``, and ``learning_rate`` for gradient descent.
+    features : Features
+    task : Task
+    C : float or array of shape (n_models,)
+    workers : Workers
+    start : tuple of arrays, default=None
+        Coefficients and intercepts to start from, in units of X; None for zero.
+
+    Attributes
+    ----------
+    solver_name : str
+    problem : Problem
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        features: Features,
+        task: Task,
+        C: float | Array,
+        workers: Workers,
+        start: tuple[Array, Array] | None = None,
+    ) -> None:
+        name = estimator.solver
+        if name == "auto":
+            n_samples, n_features = features.X.shape
+            name = choose(n_samples, n_features, task.loss.n_outputs)
+        self.solver_name = name
+        self._estimator = estimator
+        self._dtype = features.X.dtype
+        self._start = start
+        self._solver = _solver(estimator, name, cold=start is None)
+        self.problem = Problem(
+            features,
+            task,
+            C=C,
+            fit_intercept=bool(estimator.fit_intercept),
+            standardised=self._solver.standardised,
+            workers=workers,
+        )
+
+    def run(self, on_iteration: Callable[[Record, Array], bool | None]) -> Solution:
+        """Minimise F for all models."""
+        return minimise_in_slices(
+            self._solver,
+            self.problem.objective,
+            self.problem.parameters(self._start),
+            tol=float(self._estimator.tol),
+            max_iter=int(self._estimator.max_iter),
+            on_iteration=on_iteration,
+        )
+
+    def warn_unless_converged(self, solution: Solution, *, stacklevel: int) -> None:
+        """Say why models did not converge and what to do, in the words of the first."""
+        failed = [
+            model
+            for model, status in enumerate(solution.status)
+            if status is not Status.CONVERGED
+        ]
+        if not failed:
+            return
+        status = solution.status[failed[0]]
+        advice = ""
+        if status is Status.ITERATION_LIMIT and self.solver_name != "newton-cholesky":
+            advice = ", or use solver='newton-cholesky'"
+            if self.solver_name == "gradient-descent":
+                advice = ", raise learning_rate, or use solver='auto'"
+        if status is Status.PRECISION_LIMIT and "32" in str(self._dtype):
+            advice = ", or pass X as float64"
+        sentence = status.value.format(
+            optimality=solution.records[-1].optimality[failed].max(),
+            tol=self._estimator.tol,
+            max_iter=self._estimator.max_iter,
+            dtype=str(self._dtype).rpartition(".")[2],
+            advice=advice,
+        )
+        if len(solution.status) > 1:
+            sentence = f"{len(failed)} of {len(solution.status)} models: {sentence}"
+        warnings.warn(sentence, ConvergenceWarning, stacklevel=stacklevel)
+
+
+def _solver(estimator: Any, name: str, *, cold: bool) -> Solver:
+    if name == "gradient-descent":
+        return SOLVERS[name](estimator.learning_rate)
+    if name == "lbfgs" or not cold:
+        return SOLVERS[name]()
+    seed = 0
+    if estimator.random_state is not None:
+        seed = check_random_state(estimator.random_state).randint(2**31)
+    return SOLVERS[name](seed)
+
+
+def print_record(record: Record, solver: str) -> None:
+    """A line for an iteration."""
+    print(
+        f"[{solver}] iteration {record.iteration:4d}  "
+        f"objective {record.objective.mean():.10g}  "
+        f"optimality {record.optimality.max():.2e}  "
+        f"step {record.step.max():.2e}  {record.seconds:.3f} s"
+    )
