@@ -137,7 +137,7 @@ def test_an_interrupted_fit_leaves_blas_as_it_was(monkeypatch):
         raise KeyboardInterrupt
 
     before = blas_threads()
-    monkeypatch.setattr(xlr.LogisticRegression, "_print", staticmethod(interrupt))
+    monkeypatch.setattr("xlr.estimators.logistic_regression.print_record", interrupt)
     model = xlr.LogisticRegression(verbose=1)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, Y)

@@ -1,13 +1,23 @@
 """Logistic regression on whatever array library already holds the data."""
 
 from xlr import datasets, plotting
-from xlr.estimators import LogisticRegression
+from xlr.estimators import (
+    BootstrapResult,
+    LogisticRegression,
+    LogisticRegressionCV,
+    MultiLabelLogisticRegression,
+    bootstrap,
+)
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 from xlr.losses import binary_cross_entropy, cross_entropy
 
 __all__ = [
+    "BootstrapResult",
     "LogisticRegression",
+    "LogisticRegressionCV",
+    "MultiLabelLogisticRegression",
     "binary_cross_entropy",
+    "bootstrap",
     "cross_entropy",
     "datasets",
     "log_sigmoid",

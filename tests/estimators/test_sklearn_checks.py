@@ -16,6 +16,12 @@ pytestmark = [
 SOLVERS = ["auto", "newton-cg", "lbfgs", "gradient-descent"]
 
 
-@parametrize_with_checks([xlr.LogisticRegression(solver=solver) for solver in SOLVERS])
+ESTIMATORS = [
+    *(xlr.LogisticRegression(solver=solver) for solver in SOLVERS),
+    xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3),
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
 def test_sklearn_check(estimator, check):
     check(estimator)

@@ -37,7 +37,7 @@ class DenseBlock:
 
         On a folded design, w is what :meth:`DenseDesign.fold` makes of coefficients.
         """
-        return self._xp.matmul(self.rows, coef.T)
+        return self._xp.matmul(coef, self.rows.T).T
 
     def rmatvec(self, residual: Array) -> Array:
         """Sums over the rows weighted by each column r: (n_rows, n_columns) to

@@ -33,7 +33,7 @@ class Fitting:
     ----------
     estimator : estimator
         With the parameters ``solver``, ``tol``, ``max_iter``, ``fit_intercept`` and
-        ``random_state``, and ``learning_rate`` for gradient descent.
+        ``random_state``; ``learning_rate`` for gradient descent if it has one.
     features : Features
     task : Task
     C : float or array of shape (n_models,)
@@ -116,7 +116,7 @@ class Fitting:
 
 def _solver(estimator: Any, name: str, *, cold: bool) -> Solver:
     if name == "gradient-descent":
-        return SOLVERS[name](estimator.learning_rate)
+        return SOLVERS[name](getattr(estimator, "learning_rate", None))
     if name == "lbfgs" or not cold:
         return SOLVERS[name]()
     seed = 0

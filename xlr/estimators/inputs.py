@@ -23,6 +23,7 @@ __all__ = [
     "Labels",
     "read_features",
     "read_labels",
+    "read_sample_weight",
     "read_start",
     "read_weights",
 ]
@@ -219,6 +220,52 @@ def _as_real(values: Any, name: str) -> Array:
 
 
 @arrays.quiet()
+def read_sample_weight(sample_weight: Any, features: Features) -> Array:
+    """Sample weights in the widest dtype where X is: (n_samples,).
+
+    Raises
+    ------
+    ValueError
+        If weights are not finite, negative, of another length, or all zero.
+    """
+    xp = features.xp
+    weights = _place_weights(sample_weight, features)
+    total, smallest = arrays.to_host(xp.stack([xp.sum(weights), xp.min(weights)]))
+    _check_weights(total, float(smallest))
+    if total == 0:
+        raise ValueError("The weights are zero for all samples.")
+    return weights
+
+
+def _place_weights(sample_weight: Any, features: Features) -> Array:
+    xp, n_samples = features.xp, features.X.shape[0]
+    wide = arrays.widest_float(xp=xp, device=features.device)
+    if sample_weight is None or isinstance(sample_weight, Real):
+        size = 1.0 if sample_weight is None else float(sample_weight)
+        return xp.full(n_samples, size, dtype=wide, device=features.device)
+    weights = features.place(_as_real(sample_weight, "sample_weight"), wide)
+    if tuple(weights.shape) != (n_samples,):
+        raise ValueError(
+            f"sample_weight has shape {tuple(weights.shape)}, expected "
+            f"({n_samples},): one weight for each row of X."
+        )
+    return weights
+
+
+def _check_weights(totals: np.ndarray, smallest: float) -> None:
+    if not np.isfinite(totals).all():
+        raise ValueError(
+            "sample_weight contains NaN or infinity, or its sum overflows. Pass finite "
+            "weights of a usual size."
+        )
+    if smallest < 0:
+        raise ValueError(
+            f"sample_weight contains negative values (the smallest is {smallest}). "
+            "Weights must be zero or positive."
+        )
+
+
+@arrays.quiet()
 def read_weights(
     sample_weight: Any,
     class_weight: dict[Any, float] | str | None,
@@ -233,35 +280,16 @@ def read_weights(
         If weights are not finite, negative, of another length, or leave fewer than
         two classes.
     """
-    xp, X = features.xp, features.X
-    wide = arrays.widest_float(xp=xp, device=features.device)
-    if sample_weight is None or isinstance(sample_weight, Real):
-        size = 1.0 if sample_weight is None else float(sample_weight)
-        weights = xp.full(X.shape[0], size, dtype=wide, device=features.device)
-    else:
-        weights = features.place(_as_real(sample_weight, "sample_weight"), wide)
-    if tuple(weights.shape) != (X.shape[0],):
-        raise ValueError(
-            f"sample_weight has shape {tuple(weights.shape)}, expected "
-            f"({X.shape[0]},): one weight for each row of X."
-        )
-
+    xp = features.xp
+    weights = _place_weights(sample_weight, features)
+    wide = weights.dtype
     n_classes = labels.classes.shape[0]
     # Class by class: the sums say, in one transfer, all there is to check.
     codes = features.place(labels.codes, None)
     sums = [weights @ xp.astype(codes == k, wide) for k in range(n_classes)]
     numbers = arrays.to_host(xp.stack([*sums, xp.min(weights)])).astype(np.float64)
-    totals, smallest = numbers[:-1], numbers[-1]
-    if not np.isfinite(totals).all():
-        raise ValueError(
-            "sample_weight contains NaN or infinity, or its sum overflows. Pass finite "
-            "weights of a usual size."
-        )
-    if smallest < 0:
-        raise ValueError(
-            f"sample_weight contains negative values (the smallest is {smallest}). "
-            "Weights must be zero or positive."
-        )
+    totals = numbers[:-1]
+    _check_weights(totals, numbers[-1])
 
     if class_weight is not None:
         host_classes = arrays.to_host(labels.classes)

@@ -50,6 +50,11 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If X has other features than the fit, or is not finite.
         """
+        logits = self._logits(X)
+        return logits[:, 0] if logits.shape[1] == 1 else logits
+
+    def _logits(self, X: Array) -> Array:
+        """x.w + b for each row of ``coef_``: (n_samples, n_columns)."""
         check_is_fitted(self, "coef_")
         features = read_features(self, X, reset=False)
         xp, X = features.xp, features.X
@@ -59,7 +64,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         # Look through X only if the logits, which are fewer, are not finite.
         if not arrays.to_host(xp.all(xp.isfinite(logits))):
             refuse_non_finite(X, xp=xp)
-        return logits[:, 0] if logits.shape[1] == 1 else logits
+        return logits
 
     def _log_scores(self, logits: Array) -> Array:
         """Logarithms of numbers that the probabilities of the classes go with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -28,51 +29,118 @@ def _one_of(name: str, value: Any, options: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {names}; got {value!r}.")
 
 
+def _check_strength(name: str, value: Any) -> None:
+    _positive_number(name, value, "a number above 0 (inf for no penalty)")
+
+
+def _check_tol(name: str, value: Any) -> None:
+    if math.isinf(_positive_number(name, value, "a finite number above 0")):
+        raise ValueError(f"{name} must be a finite number above 0; got inf.")
+
+
+def _check_learning_rate(name: str, value: Any) -> None:
+    if value is None:
+        return
+    expected = "None or a finite number above 0"
+    if math.isinf(_positive_number(name, value, expected)):
+        raise ValueError(f"{name} must be {expected}; got inf.")
+
+
+def _check_flag(name: str, value: Any) -> None:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False; got {value!r}.")
+
+
+def _check_verbose(name: str, value: Any) -> None:
+    if not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number; got {value!r}.")
+
+
+def _check_n_jobs(name: str, value: Any) -> None:
+    if value is not None and (not isinstance(value, Integral) or value == 0):
+        raise ValueError(
+            f"{name} must be None (as many threads as BLAS may use), a number of "
+            f"threads or -1 (all processors); got {value!r}."
+        )
+
+
+def _check_count(name: str, value: Any) -> None:
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or int(value) < 1:
+        raise ValueError(f"{name} must be a whole number from 1 up; got {value!r}.")
+
+
+def _check_l1_ratio(name: str, value: Any) -> None:
+    if not isinstance(value, Real) or not 0 <= float(value) <= 1:
+        raise ValueError(f"{name} must be a number from 0 to 1; got {value!r}.")
+    if float(value) > 0:
+        raise ValueError(
+            f"{name}={value!r} asks for an L1 penalty, which is not "
+            "available yet: use l1_ratio=0 (L2), or scikit-learn's solver='saga'."
+        )
+
+
+def _check_list(name: str, values: Any, check: Callable[[str, Any], None]) -> None:
+    values = np.asarray(values)
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(
+            f"{name} must be a list of at least one number; got {values!r}."
+        )
+    for value in values.tolist():
+        check(f"each of {name}", value)
+
+
+def _check_strengths(name: str, value: Any) -> None:
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        _check_count(name, value)
+    else:
+        _check_list(name, value, _check_strength)
+
+
+def _check_l1_ratios(name: str, value: Any) -> None:
+    _check_list(name, value, _check_l1_ratio)
+
+
+def _check_solver(name: str, value: Any) -> None:
+    _one_of(name, value, ("auto", *SOLVERS))
+
+
+def _check_multi_class(name: str, value: Any) -> None:
+    _one_of(name, value, ("multinomial", "ovr"))
+
+
+def _check_class_weight(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, dict):
+        _one_of(name, value, ("balanced",))
+
+
+CHECKS: dict[str, Callable[[str, Any], None]] = {
+    "C": _check_strength,
+    "Cs": _check_strengths,
+    "tol": _check_tol,
+    "learning_rate": _check_learning_rate,
+    "fit_intercept": _check_flag,
+    "warm_start": _check_flag,
+    "refit": _check_flag,
+    "verbose": _check_verbose,
+    "n_jobs": _check_n_jobs,
+    "max_iter": _check_count,
+    "l1_ratio": _check_l1_ratio,
+    "l1_ratios": _check_l1_ratios,
+    "solver": _check_solver,
+    "multi_class": _check_multi_class,
+    "class_weight": _check_class_weight,
+}
+
+
 def check_parameters(estimator: Any) -> None:
-    """Refuse parameters of a LogisticRegression that make no sense.
+    """Refuse parameters of an estimator that make no sense.
 
     Raises
     ------
     TypeError, ValueError
         Naming the parameter, what it may be and what it was.
     """
-    _positive_number("C", estimator.C, "a number above 0 (inf for no penalty)")
-    if math.isinf(_positive_number("tol", estimator.tol, "a finite number above 0")):
-        raise ValueError("tol must be a finite number above 0; got inf.")
-    if estimator.learning_rate is not None:
-        expected = "None or a finite number above 0"
-        rate = _positive_number("learning_rate", estimator.learning_rate, expected)
-        if math.isinf(rate):
-            raise ValueError(f"learning_rate must be {expected}; got inf.")
-    for name in ("fit_intercept", "warm_start"):
-        if not isinstance(getattr(estimator, name), bool | np.bool_):
-            raise TypeError(
-                f"{name} must be True or False; got {getattr(estimator, name)!r}."
-            )
-    if not isinstance(estimator.verbose, Integral):
-        raise TypeError(f"verbose must be a whole number; got {estimator.verbose!r}.")
-    n_jobs = estimator.n_jobs
-    if n_jobs is not None and (not isinstance(n_jobs, Integral) or n_jobs == 0):
-        raise ValueError(
-            "n_jobs must be None (as many threads as BLAS may use), a number of "
-            f"threads or -1 (all processors); got {n_jobs!r}."
-        )
-    max_iter = estimator.max_iter
-    whole = isinstance(max_iter, Integral) and not isinstance(max_iter, bool)
-    if not whole or int(max_iter) < 1:
-        raise ValueError(
-            f"max_iter must be a whole number from 1 up; got {max_iter!r}."
-        )
-    l1_ratio = estimator.l1_ratio
-    if not isinstance(l1_ratio, Real) or not 0 <= float(l1_ratio) <= 1:
-        raise ValueError(f"l1_ratio must be a number from 0 to 1; got {l1_ratio!r}.")
-    if float(l1_ratio) > 0:
-        raise ValueError(
-            f"l1_ratio={l1_ratio!r} asks for an L1 penalty, which is not "
-            "available yet: use l1_ratio=0 (L2), or scikit-learn's solver='saga'."
-        )
-    _one_of("solver", estimator.solver, ("auto", *SOLVERS))
-    _one_of("multi_class", estimator.multi_class, ("multinomial", "ovr"))
-    class_weight = estimator.class_weight
-    if class_weight is not None and not isinstance(class_weight, dict):
-        _one_of("class_weight", class_weight, ("balanced",))
+    for name, value in estimator.get_params(deep=False).items():
+        if name in CHECKS:
+            CHECKS[name](name, value)

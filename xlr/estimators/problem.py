@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import DenseDesign, standardise
+from xlr.estimators.indicators import Indicators
 from xlr.estimators.inputs import Features, Labels
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.objective import Objective, Responses
 from xlr.penalties import L2Penalty
 from xlr.threads import Workers
 
-__all__ = ["Problem", "Task", "multinomial", "one_vs_rest"]
+__all__ = [
+    "Problem",
+    "Task",
+    "many_labels",
+    "multinomial",
+    "one_vs_rest",
+    "resampled",
+]
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,66 @@ def one_vs_rest(
         class_factors=factors,
     )
     return Task(LogisticLoss(), responses)
+
+
+def many_labels(
+    indicators: Indicators,
+    weights: Array,
+    features: Features,
+    class_weight: dict[int, float] | Literal["balanced"] | None,
+) -> Task:
+    """A binary model for each label that has both values.
+
+    Parameters
+    ----------
+    indicators : Indicators
+    weights : array of shape (n_samples,)
+    features : Features
+    class_weight : dict, 'balanced' or None
+        Weights of 0 and 1; balanced label by label.
+    """
+    labels = indicators.varied
+    factors = None
+    if class_weight == "balanced":
+        both = np.stack([indicators.negative, indicators.positive], axis=1)[labels]
+        factors = both.sum(axis=1, keepdims=True) / (2 * both)
+    elif class_weight is not None:
+        pair = [float(class_weight.get(value, 1.0)) for value in (0, 1)]
+        factors = np.tile(pair, (labels.shape[0], 1))
+    if factors is not None:
+        factors = features.place(factors, weights.dtype)
+    responses = Responses(
+        indicators.targets.shape[1],
+        indicators.targets,
+        weights[:, None],
+        counts=indicators.counts,
+    ).select(labels)
+    return Task(LogisticLoss(), replace(responses, class_factors=factors))
+
+
+def resampled(task: Task, counts: Array, n_each: int) -> Task:
+    """The models of a task for each way to count the rows.
+
+    Parameters
+    ----------
+    task : Task
+        Of one model.
+    counts : array of shape (n_samples, n_counts)
+    n_each : int
+        Models for each of the counts, which differ in their penalty. The models of the
+        first penalty come first, in the order of the counts.
+    """
+    xp, device = arrays.namespace(counts), arrays.device_of(counts)
+    n_counts = counts.shape[1]
+    count_of = np.tile(np.arange(n_counts), n_each)
+    responses = replace(
+        task.responses,
+        n_models=n_counts * n_each,
+        counts=counts,
+        count_of=arrays.move(count_of, xp=xp, device=device),
+        resample_of=np.repeat(np.arange(n_each), n_counts),
+    )
+    return Task(task.loss, responses)
 
 
 class Problem:
@@ -144,6 +214,14 @@ class Problem:
         if self._units is not None:
             coef, intercept = self._units.into(coef, intercept)
         return self.objective.symmetric(self.objective.join(coef, intercept))
+
+    def coefficients_by_model(self, parameters: Array) -> dict[str, Array]:
+        """:meth:`coefficients` with the models first: (n_models, n_outputs, ...)."""
+        xp, n_models = self._features.xp, self.objective.n_models
+        return {
+            name: xp.reshape(values, (n_models, -1, *values.shape[1:]))
+            for name, values in self.coefficients(parameters).items()
+        }
 
     def coefficients(self, parameters: Array) -> dict[str, Any]:
         """``coef_`` and ``intercept_``, in the units and the dtype of X.

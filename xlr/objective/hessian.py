@@ -13,7 +13,7 @@ product, where a product for each pair of classes would be many small ones.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Hessian(Protocol):
         """What solves (H + lambda D) x = b for x, both (n_models, n_parameters)."""
         ...
 
-    def select(self, models: np.ndarray) -> Hessian:
+    def select(self, models: np.ndarray) -> Self:
         """Those of some models, by their numbers; one may be chosen several times."""
         ...
 
@@ -90,13 +90,26 @@ class BlockHessian:
         self._table = None if of is None else _Table(of)
         self.diagonal = diagonal if of is None else arrays.rows(diagonal, of)
 
-    def select(self, models: np.ndarray) -> BlockHessian:
+    def replace(self, models: np.ndarray, others: BlockHessian) -> Self:
+        """With other matrices for some models, by their numbers."""
+        n_matrices = self.blocks.shape[0]
+        of = np.arange(n_matrices) if self._table is None else self._table.of.copy()
+        of[models] = n_matrices + np.arange(models.shape[0])
+        blocks = self._xp.concat([self.blocks, others.blocks])
+        rounding = max(self._rounding, others._rounding)
+        return self._sharing(blocks, of, rounding)
+
+    def select(self, models: np.ndarray) -> Self:
         """Those of some models, by their numbers; one may be chosen several times."""
         of = models if self._table is None else self._table.of[models]
-        blocks, shared = self.blocks, np.unique(of).shape != of.shape
-        if not shared:
-            blocks, of = arrays.rows(blocks, of), None
-        return BlockHessian(blocks, self._rounding, xp=self._xp, of=of)
+        return self._sharing(self.blocks, of, self._rounding)
+
+    def _sharing(self, blocks: Array, of: np.ndarray, rounding: float) -> Self:
+        """With matrices that models share, and none that no model has."""
+        used, of = np.unique(of, return_inverse=True)
+        if used.shape == of.shape:
+            return type(self)(arrays.rows(blocks, used[of]), rounding, xp=self._xp)
+        return type(self)(arrays.rows(blocks, used), rounding, xp=self._xp, of=of)
 
     def solver(self, damping: Array) -> Callable[[Array], Array]:
         """What solves (H + lambda D) x = b, scaled to a unit diagonal.
@@ -112,7 +125,7 @@ class BlockHessian:
         matrices = matrices / xp.matrix_transpose(root) / root
         # A Gram matrix of rounded numbers is positive definite only up to their
         # rounding error: without this much, collinear columns would break it.
-        ridge = xp.repeat(damping + q * self._rounding, n_blocks)
+        ridge = xp.repeat(damping + q**0.5 * self._rounding, n_blocks)
         matrices = matrices + ridge[:, None, None] * identity
         solve_scaled = arrays.positive_definite_solver(matrices, xp=xp)
 
@@ -180,9 +193,9 @@ class DiagonalHessian:
         self._xp = xp
         self.diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
 
-    def select(self, models: np.ndarray) -> DiagonalHessian:
+    def select(self, models: np.ndarray) -> Self:
         """Those of some models, by their numbers; one may be chosen several times."""
-        return DiagonalHessian(arrays.rows(self.diagonal, models), xp=self._xp)
+        return type(self)(arrays.rows(self.diagonal, models), xp=self._xp)
 
     def solver(self, damping: Array) -> Callable[[Array], Array]:
         """What solves (H + lambda D) x = b, by a division."""

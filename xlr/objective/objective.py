@@ -25,6 +25,11 @@ from xlr.penalties import Penalty
 
 __all__ = ["Evaluation", "Objective"]
 
+# A pass in units of the multiply-adds of X with one column, which waits for memory:
+# that of another column, and the calls of a pass over little data.
+COLUMN_COST = 1 / 8
+CALL_COST = 1e5
+
 
 class Evaluation(NamedTuple):
     """What one pass over the rows finds out about some parameters.
@@ -92,11 +97,20 @@ class Objective(Passes):
 
     def select(self, models: np.ndarray) -> Objective:
         """The objective of some of the models, by their numbers."""
+        if models.shape[0] == self.n_models:
+            return self
+        chosen = self._with_models(
+            self.responses.select(models), self.penalty.select(models)
+        )
+        chosen.total_weight = arrays.rows(self.total_weight, models)
+        return chosen
+
+    def _with_models(self, responses: Responses, penalty: Penalty) -> Objective:
         return Objective(
             self.design,
-            self.responses.select(models),
+            responses,
             self.loss,
-            self.penalty.select(models),
+            penalty,
             fit_intercept=self.fit_intercept,
             units=self.units,
         )
@@ -120,15 +134,7 @@ class Objective(Passes):
         if first.shape[0] > self.n_models / 2:
             return None
         responses = self.responses.select(first).without_counts()
-        pooled = Objective(
-            self.design,
-            responses,
-            self.loss,
-            self.penalty.select(first),
-            fit_intercept=self.fit_intercept,
-            units=self.units,
-        )
-        return pooled, of
+        return self._with_models(responses, self.penalty.select(first)), of
 
     # -- value, gradient and products with the Hessian ------------------------------
 
@@ -182,13 +188,18 @@ class Objective(Passes):
 
     @property
     def hessian_cost(self) -> float:
-        """Time of a Hessian in passes of value and gradient, roughly."""
-        features, outputs = self.n_features, self.n_outputs
-        if not self.is_large:
-            return 1.0
-        return 1.5 + outputs * features / 100
+        """Time of a model's Hessian in passes of value and gradient, roughly.
 
-    def hessian(self, parameters: Array, *, rough: bool = False) -> Hessian:
+        A pass for many columns costs each of them a fraction of what it costs one.
+        """
+        n, p, size = self.n_samples, self.n_features, self.n_outputs * self.n_features
+        share = (1 + COLUMN_COST) / (1 / self.n_columns + COLUMN_COST)
+        if self.is_large:
+            return share * (1.5 + size / 100)
+        one_pass = CALL_COST / self.n_models + 2 * n * p * self.n_outputs / share
+        return max(1.0, (n / 2 + size / 3) * size**2 / (10 * one_pass))
+
+    def hessian(self, parameters: Array, *, rough: bool = False) -> BlockHessian:
         """The Hessian, in one pass.
 
         Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from xlr import arrays
@@ -56,8 +57,12 @@ class Passes(Layout):
         self.design = design
         self.responses = responses
         self.loss = loss
-        self.total_weight = responses.total_weight(self.wide, xp=self.xp)
         self._cuts: dict[tuple[int, int], list[slice]] = {}
+
+    @functools.cached_property
+    def total_weight(self) -> Array:
+        """The sum of each model's weights: (n_models,)."""
+        return self.responses.total_weight(self.wide, xp=self.xp)
 
     @property
     def rounding(self) -> float:

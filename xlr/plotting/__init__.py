@@ -4,7 +4,8 @@
 was drawn on is kept as ``ax_`` and ``figure_``.  Arrays come to the host only here.
 """
 
+from xlr.plotting.cv_scores import CVScoresDisplay
 from xlr.plotting.loss_curve import LossCurveDisplay
 from xlr.plotting.threshold import ThresholdDisplay
 
-__all__ = ["LossCurveDisplay", "ThresholdDisplay"]
+__all__ = ["CVScoresDisplay", "LossCurveDisplay", "ThresholdDisplay"]

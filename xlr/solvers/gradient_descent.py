@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,7 @@ class GradientDescent:
     """
 
     standardised = False
+    enough_columns = math.inf
     patience = float("inf")  # the schedule is the user's: run it to its end
 
     def __init__(self, learning_rate: float | None) -> None:

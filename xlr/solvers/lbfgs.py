@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,7 @@ class LBFGS:
     """
 
     standardised = True
+    enough_columns = math.inf
     patience = 30
     memory = 20
     renewal = 50  # iterations between two looks at the diagonal of the Hessian

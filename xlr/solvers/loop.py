@@ -61,6 +61,9 @@ class Solver(Protocol):
         Whether the solver wants the columns of X standardised.
     patience : float
         Iterations without progress after which the arithmetic is at its end.
+    enough_columns : float
+        Columns of W beyond which more models at a time only wait for each other: a
+        pass for so many costs no less for each with more.
     """
 
     @property
@@ -69,13 +72,18 @@ class Solver(Protocol):
     @property
     def patience(self) -> float: ...
 
+    @property
+    def enough_columns(self) -> float: ...
+
     def model_bytes(self, objective: Objective) -> int:
         """Memory that the solver needs for a model, roughly."""
         ...
 
     def init(self, objective: Objective, start: Array) -> Any: ...
 
-    def step(self, objective: Objective, state: Any, fetched: np.ndarray) -> Any: ...
+    def step(self, objective: Objective, state: Any, fetched: np.ndarray) -> Any:
+        """The next state; ``fetched`` is the report, with zeros for models done."""
+        ...
 
 
 class Status(Enum):
@@ -208,11 +216,10 @@ def minimise(
         stopped = bool(
             on_iteration and on_iteration(record, batch.parameters(state.parameters))
         )
-        progress.note(value, optimality)
+        if iteration == 0 and state.parameters is not start:
+            progress.begin_elsewhere()
+        progress.note(value, optimality, step)
         settled = progress.settled(max(tol * settle, 4 * objective.rounding))
-        if iteration == 0 and state.parameters is not start and settle < math.inf:
-            # The solver began elsewhere: how far from the minimum is not known.
-            settled[:] = False
         for model in batch.running:
             if status[model] is not None:
                 continue
@@ -230,6 +237,8 @@ def minimise(
         if None not in status:
             break
         going = np.asarray([status[model] is None for model in batch.running])
+        # What is done asks for nothing more: it is flat, and its step was kept.
+        fetched = np.where(going, fetched, np.asarray([[0.0], [0.0], [1.0], [0.0]]))
         with arrays.quiet():  # a step too long may overflow; it is then refused
             if going.mean() <= WORTH_LEAVING:
                 state = batch.leave(going, state)
@@ -308,7 +317,11 @@ class _Progress:
         self._value = np.ones(n_models)
         self.idle = np.zeros(n_models)
 
-    def note(self, value: np.ndarray, optimality: np.ndarray) -> None:
+    def begin_elsewhere(self) -> None:
+        """Forget the start: how far from the minimum the models are is not known."""
+        self._decrease[:] = math.inf
+
+    def note(self, value: np.ndarray, optimality: np.ndarray, step: np.ndarray) -> None:
         """Take in the numbers of an iteration."""
         lower = value < self._lowest
         flatter = optimality < 0.9 * self._flattest
@@ -319,7 +332,9 @@ class _Progress:
             last_value, last_optimality = self._last
             # The gradient fell by this much, and F goes with its square.
             rate = np.minimum(1, optimality / np.maximum(last_optimality, 1e-300))
-            self._decrease = np.maximum(0, last_value - value) * rate**2
+            decrease = np.maximum(0, last_value - value) * rate**2
+            # A step that was refused says nothing of what the next will bring.
+            self._decrease = np.where(step > 0, decrease, self._decrease)
         self._last = value, optimality
         self._value = value
 

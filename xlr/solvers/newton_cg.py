@@ -85,6 +85,7 @@ class NewtonCG:
     """
 
     standardised = True
+    enough_columns = 32
     patience = 8
     first_budget = 8
     least_budget = 3

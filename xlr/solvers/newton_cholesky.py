@@ -9,7 +9,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Evaluation, Hessian, Objective
+from xlr.objective import BlockHessian, Evaluation, Objective
 from xlr.solvers import quasi_newton
 from xlr.solvers.loop import report
 from xlr.solvers.starts import Reference, find_start
@@ -28,12 +28,12 @@ __all__ = ["NewtonCholesky"]
 class NewtonState:
     parameters: Array
     at: Evaluation
-    hessian: Hessian
-    fresh: bool  # whether the last step was taken where the Hessian was computed
-    rough: bool  # whether the Hessian is good to float32 only
+    hessian: BlockHessian
+    fresh: np.ndarray  # whether the last step was taken where the Hessian was computed
+    rough: np.ndarray  # whether the Hessian is good to float32 only
     pairs: tuple[quasi_newton.Pair, ...]  # the steps since it was computed
     damping: Array
-    optimality: float  # before the last step
+    optimality: np.ndarray | None  # before the last step
     report: Array
 
     def select(self, models: np.ndarray, objective: Objective) -> NewtonState:
@@ -44,6 +44,9 @@ class NewtonState:
             hessian=self.hessian.select(models),
             pairs=tuple(pair.select(models) for pair in self.pairs),
             damping=arrays.rows(self.damping, models),
+            fresh=self.fresh[models],
+            rough=self.rough[models],
+            optimality=None if self.optimality is None else self.optimality[models],
         )
 
 
@@ -74,6 +77,7 @@ class NewtonCholesky:
     """
 
     standardised = True
+    enough_columns = math.inf
     patience = 8
     rows_per_parameter = 10  # the least that tell a Hessian from noise
     # The passes that a new Hessian costs must, spent on steps with the old one, bring
@@ -103,11 +107,11 @@ class NewtonCholesky:
             parameters=parameters,
             at=at,
             hessian=hessian,
-            fresh=begun.reference is None,
-            rough=objective.is_large,
+            fresh=np.full(objective.n_models, begun.reference is None),
+            rough=np.full(objective.n_models, objective.is_large),
             pairs=(),
             damping=objective.xp.zeros_like(at.value),
-            optimality=math.nan,
+            optimality=None,
             report=report(objective, at),
         )
 
@@ -130,30 +134,45 @@ class NewtonCholesky:
             at=new,
             pairs=(*state.pairs, pair),
             damping=next_damping(objective, at, trial, accept, step),
-            optimality=float(fetched[1].max()),
+            optimality=fetched[1],
             report=report(objective, new, change),
         )
 
     def _renewed(
         self, objective: Objective, state: NewtonState, fetched: np.ndarray
     ) -> NewtonState:
-        """The state with a new Hessian if the old one failed or a new one pays."""
-        if math.isnan(state.optimality):  # the first step
+        """The state with a new Hessian for each model whose old one failed, or for
+        which a new one pays.
+        """
+        if state.optimality is None:  # the first step
             return state
         _, optimality, moved, _ = fetched
-        refused = not moved.all()
-        if refused and not moved.any():
-            # Nothing was learnt, and the Hessian is as near as it was.
-            state = replace(state, pairs=state.pairs[:-1])
-            if state.fresh and not state.rough:
-                return state  # the damping has grown instead
-            rough = state.rough and not state.fresh
-        else:
-            rate = float(optimality.max()) / state.optimality
-            # The rate itself to that power would overflow for a step that went wrong.
-            holds = rate < self.worth_holding ** (1 / (1 + objective.hessian_cost))
-            if holds and not refused:
-                return replace(state, fresh=False)
-            rough = state.rough
-        hessian = objective.hessian(state.parameters, rough=rough)
-        return replace(state, hessian=hessian, fresh=True, rough=rough, pairs=())
+        refused = moved == 0
+        # The rate itself to that power would overflow for a step that went wrong.
+        slowest = self.worth_holding ** (1 / (1 + objective.hessian_cost))
+        holds = optimality < slowest * state.optimality
+        # Where the Hessian is as good as it gets, the damping has grown instead.
+        renew = np.where(refused, ~state.fresh | state.rough, ~holds)
+        pairs = state.pairs[:-1] if refused.all() else state.pairs  # nothing learnt
+        rough = state.rough & ~(refused & state.fresh)
+        fresh = renew | (state.fresh & refused)
+        hessian = state.hessian
+        for kind in (True, False):
+            models = np.nonzero(renew & (rough == kind))[0]
+            if models.size == renew.size:
+                hessian = objective.hessian(state.parameters, rough=kind)
+            elif models.size:
+                at = arrays.rows(state.parameters, models)
+                new = objective.select(models).hessian(at, rough=kind)
+                hessian = hessian.replace(models, new)
+        if renew.all():
+            pairs = ()
+        elif renew.any():
+            pairs = tuple(pair.without(np.nonzero(renew)[0]) for pair in pairs)
+        return replace(
+            state,
+            hessian=hessian,
+            fresh=fresh,
+            rough=np.where(renew, rough, state.rough),
+            pairs=pairs,
+        )

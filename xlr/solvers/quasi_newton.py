@@ -28,6 +28,15 @@ class Pair(NamedTuple):
     slope: Array
     inverse: Array
 
+    def without(self, models: np.ndarray) -> Pair:
+        """The pair, but nothing for some models, by their numbers on the host."""
+        counts = np.ones(self.inverse.shape[0])
+        counts[models] = 0
+        xp, device = arrays.namespace(self.inverse), arrays.device_of(self.inverse)
+        dtype = self.inverse.dtype
+        kept = arrays.move(counts, xp=xp, device=device, dtype=dtype)
+        return Pair(self.change, self.slope, self.inverse * kept)
+
     def select(self, models: np.ndarray) -> Pair:
         """That of some models, by their numbers on the host."""
         return Pair(*(arrays.rows(part, models) for part in self))

@@ -45,7 +45,9 @@ def minimise_in_slices(
     if objective.n_models > 1:
         needed = objective.n_models * solver.model_bytes(objective)
         free = MEMORY_SHARE * arrays.free_bytes(start)
-        n_slices = min(objective.n_models, math.ceil(needed / free))
+        columns = objective.n_columns / solver.enough_columns
+        n_slices = math.ceil(max(needed / free, columns))
+        n_slices = min(objective.n_models, n_slices)
     if n_slices == 1:
         return minimise(
             solver,

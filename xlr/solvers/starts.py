@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Hessian, Objective, row_space
-from xlr.solvers.loop import Record, Solution, Solver, minimise
+from xlr.solvers.loop import Record, Solver, minimise
 from xlr.solvers.steps import take
+
+H = TypeVar("H", bound=Hessian)
 
 __all__ = ["Reference", "Start", "find_start"]
 
@@ -22,6 +24,10 @@ SHARE = 8
 
 # Most rows that a sample needs for each parameter: beyond, its error falls slowly.
 ENOUGH = 1000
+
+# Rows for each parameter, below which resamples are little like each other: the rows
+# that one lacks may be those that decide.
+ROWS_TO_POOL = 10
 
 # Iterations on a smaller problem: more are better spent on the whole.
 MAX_ITER = 30
@@ -49,8 +55,8 @@ class Reference:
     of: np.ndarray | None = None
 
     def hessian(
-        self, parameters: Array, derivative: Callable[[Objective, Array], Hessian]
-    ) -> Hessian:
+        self, parameters: Array, derivative: Callable[[Objective, Array], H]
+    ) -> H:
         """What ``derivative`` makes of the objective, for each model at hand.
 
         Where several share a model of the reference, at the parameters of the first.
@@ -98,8 +104,8 @@ def find_start(
     is the objective on a random sample of them, itself begun on a sample.  With more
     features than rows it is the problem in the space of the rows.
 
-    The minimiser on other rows is looked for until the gradient is within their noise,
-    and no further: a sample may be separable where the whole is not.
+    The minimiser on a sample is looked for until the gradient is within its noise, and
+    no further: it may be separable where the whole is not.
 
     Parameters
     ----------
@@ -117,10 +123,19 @@ def find_start(
     """
     if seed is None:
         return Start(start, objective.value_and_gradient(start))
-    if (pooled := objective.pooled()) is not None:
+    enough = ROWS_TO_POOL * objective.n_parameters
+    pooled = objective.pooled() if objective.n_samples >= enough else None
+    if pooled is not None:
         whole, of = pooled
         _, first = np.unique(of, return_index=True)
-        solution = _solve_to_noise(solver, whole, arrays.rows(start, first))
+        # To the bottom: a step for these few models is cheaper than one for all.
+        solution = minimise(
+            solver,
+            whole,
+            arrays.rows(start, first),
+            tol=SMALL_TOL,
+            max_iter=MAX_ITER,
+        )
         parameters = arrays.rows(solution.parameters, of)
         at = objective.value_and_gradient(parameters)
         return Start(parameters, at, Reference(whole, of))
@@ -128,7 +143,15 @@ def find_start(
     size = min(objective.n_samples // SHARE, ENOUGH * objective.n_parameters)
     if objective.is_large and size >= least:
         reference = Reference(objective.sample(size, seed))
-        solution = _solve_to_noise(solver, reference.objective, start)
+        solution = minimise(
+            solver,
+            reference.objective,
+            start,
+            tol=SMALL_TOL,
+            max_iter=MAX_ITER,
+            settle=math.inf,
+            on_iteration=_within_noise(size),
+        )
         parameters = solution.parameters
     elif (smaller := row_space(objective)) is not None:
         reduced, back = smaller
@@ -148,18 +171,6 @@ def find_start(
     better = arrays.move(better, xp=xp, device=objective.device)
     parameters = take(better, parameters, start, xp=xp)
     return Start(parameters, objective.value_and_gradient(parameters))
-
-
-def _solve_to_noise(solver: Solver, objective: Objective, start: Array) -> Solution:
-    return minimise(
-        solver,
-        objective,
-        start,
-        tol=SMALL_TOL,
-        max_iter=MAX_ITER,
-        settle=math.inf,
-        on_iteration=_within_noise(objective.n_samples),
-    )
 
 
 def _within_noise(n_rows: int) -> Callable[[Record, Array], bool]:

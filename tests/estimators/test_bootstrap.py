@@ -1,0 +1,146 @@
+"""Refits on resampled rows, against loops of fits and known standard errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from problems import load
+from sklearn.linear_model import LogisticRegression
+
+import xlr
+from xlr.estimators.folds import small_counts
+
+X, Y = load("breast_cancer", True)
+X = X[:, :5]
+
+
+def drawn(n_samples, n_resamples, seed):
+    """The rows that a number draws, as the docstring of ``bootstrap`` has it."""
+    seed = np.random.RandomState(seed).randint(2**31)
+    draw = np.random.default_rng(seed)
+    return [
+        draw.integers(n_samples, size=n_samples, dtype=np.int32)
+        for _ in range(n_resamples)
+    ]
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "wine"])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+def test_replicates_are_fits_to_the_drawn_rows(name, solver):
+    X, y = load(name, True)
+    X = X[:, :5]
+    estimator = xlr.LogisticRegression(C=0.5, solver=solver, tol=1e-10)
+    result = xlr.bootstrap(estimator, X, y, n_resamples=6, random_state=3)
+    assert result.converged.all()
+    for k, rows in enumerate(drawn(len(y), 6, seed=3)):
+        one = LogisticRegression(C=0.5, solver="newton-cholesky", tol=1e-12)
+        one.fit(X[rows], y[rows])
+        np.testing.assert_allclose(result.coef[k], one.coef_, atol=1e-6)
+        np.testing.assert_allclose(result.intercept[k], one.intercept_, atol=1e-6)
+    assert not hasattr(estimator, "coef_")
+
+
+def test_weights_go_with_their_rows():
+    weights = np.random.default_rng(0).uniform(0.1, 3, len(Y))
+    estimator = xlr.LogisticRegression(tol=1e-10, class_weight={1: 2.0})
+    result = xlr.bootstrap(estimator, X, Y, weights, n_resamples=3, random_state=0)
+    for k, rows in enumerate(drawn(len(Y), 3, seed=0)):
+        one = xlr.LogisticRegression(tol=1e-10, class_weight={1: 2.0})
+        one.fit(X[rows], Y[rows], weights[rows])
+        np.testing.assert_allclose(result.coef[k], one.coef_, atol=1e-6)
+
+
+def test_intervals_are_percentiles():
+    result = xlr.bootstrap(
+        xlr.LogisticRegression(), X, Y, n_resamples=200, random_state=0
+    )
+    for level in (0.5, 0.9, 0.95):
+        tail = (1 - level) / 2
+        for name in ("coef", "intercept"):
+            low, high = result.interval(level)[name]
+            values = getattr(result, name)
+            np.testing.assert_allclose(low, np.quantile(values, tail, axis=0))
+            np.testing.assert_allclose(high, np.quantile(values, 1 - tail, axis=0))
+    for level in (0, 1, 95):
+        with pytest.raises(ValueError, match="level must be between 0 and 1"):
+            result.interval(level)
+
+
+def test_spread_is_that_of_the_asymptotic_covariance():
+    # Of a right model, the standard deviation of replicates estimates the standard
+    # error, sqrt of the diagonal of (X' diag(p(1-p)) X)^-1.
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4_000, 3))
+    y = (X @ [1.0, -0.5, 0.2] + rng.logistic(size=4_000) > 0).astype(int)
+    estimator = xlr.LogisticRegression(C=np.inf)
+    result = xlr.bootstrap(estimator, X, y, n_resamples=1000, random_state=0)
+    p = estimator.fit(X, y).predict_proba(X)[:, 1]
+    Z = np.column_stack([X, np.ones(len(X))])
+    error = np.sqrt(np.diag(np.linalg.inv(Z.T @ (Z * (p * (1 - p))[:, None]))))
+    spread = result.coef[:, 0, :].std(axis=0)
+    np.testing.assert_allclose(spread, error[:3], rtol=0.1)
+    np.testing.assert_allclose(result.intercept.std(), error[3], rtol=0.1)
+
+
+def test_on_every_library(place, dtype, assert_close):
+    options = {"n_resamples": 5, "random_state": 1}
+    expected = xlr.bootstrap(xlr.LogisticRegression(tol=1e-9), X, Y, **options)
+    tol = 1e-5 if dtype == "float32" else 1e-9
+    estimator = xlr.LogisticRegression(tol=tol)
+    result = xlr.bootstrap(estimator, place(X), place(Y), **options)
+    atol = 1e-3 if dtype == "float32" else 1e-6
+    assert_close(result.coef, expected.coef, atol=atol)
+    low, high = result.interval(0.5)["coef"]
+    assert_close(low, expected.interval(0.5)["coef"][0], atol=atol)
+    assert_close(high, expected.interval(0.5)["coef"][1], atol=atol)
+
+
+def test_resamples_of_one_class_are_counted_and_do_not_count():
+    X = np.arange(8.0)[:, None]
+    y = np.asarray([0] * 7 + [1])
+    with pytest.warns(UserWarning, match="of 40 resamples have one class only"):
+        result = xlr.bootstrap(
+            xlr.LogisticRegression(), X, y, n_resamples=40, random_state=0
+        )
+    single = [len(set(y[rows])) == 1 for rows in drawn(8, 40, seed=0)]
+    np.testing.assert_array_equal(np.isnan(result.coef[:, 0, 0]), single)
+    np.testing.assert_array_equal(result.converged, ~np.asarray(single))
+    low, high = result.interval(0.5)["coef"]
+    assert low < high
+
+
+def test_slices_give_the_same_replicates(monkeypatch):
+    options = {"n_resamples": 7, "random_state": 0}
+    estimator = xlr.LogisticRegression(tol=1e-10)
+    expected = xlr.bootstrap(estimator, X, Y, **options)
+    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: 10_000)
+    result = xlr.bootstrap(estimator, X, Y, **options)
+    np.testing.assert_allclose(result.coef, expected.coef, atol=1e-7)
+
+
+def test_counts_are_bytes_while_they_fit():
+    counts = small_counts([np.asarray([0, 0, 2]), np.asarray([1])], 3)
+    assert counts.dtype == np.uint8
+    np.testing.assert_array_equal(counts, [[2, 0], [0, 1], [1, 0]])
+    assert small_counts([np.zeros(300, dtype=int)], 1)[0, 0] == 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"estimator": LogisticRegression()}, TypeError, "xlr.LogisticRegression"),
+        ({"n_resamples": 0}, ValueError, "n_resamples must be a whole number"),
+        ({"estimator": xlr.LogisticRegression(C=-1)}, ValueError, "C must be"),
+        ({"random_state": "a"}, ValueError, "cannot be used to seed"),
+    ],
+)
+def test_arguments_that_make_no_sense(arguments, error, message):
+    arguments = {"estimator": xlr.LogisticRegression(), **arguments}
+    with pytest.raises(error, match=message):
+        xlr.bootstrap(arguments.pop("estimator"), X, Y, **arguments)
+
+
+def test_one_vs_rest_is_refused():
+    X, y = load("wine", True)
+    with pytest.raises(ValueError, match="bootstrap each class against the rest"):
+        xlr.bootstrap(xlr.LogisticRegression(multi_class="ovr"), X, y)

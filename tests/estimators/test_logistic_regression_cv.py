@@ -1,0 +1,225 @@
+"""Cross-validation: scikit-learn's folds, scores and choice, from one batch of fits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn.linear_model
+from conftest import to_numpy
+from problems import load, objective
+from sklearn.metrics import brier_score_loss
+from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold
+
+import xlr
+
+DATA = {name: load(name, True) for name in ("breast_cancer", "wine")}
+CS = [1e-3, 0.1, 1.0, 10.0]
+RNG = np.random.default_rng(0)
+WEIGHTS = {name: RNG.uniform(0.5, 2, len(y)) for name, (_, y) in DATA.items()}
+
+
+def sklearn_fit(X, y, sample_weight=None, **parameters):
+    parameters = {
+        "Cs": CS,
+        "solver": "newton-cholesky",
+        "tol": 1e-10,
+        "max_iter": 1000,
+        "scoring": "neg_log_loss",
+        "l1_ratios": (0.0,),
+        "use_legacy_attributes": False,
+        **parameters,
+    }
+    model = sklearn.linear_model.LogisticRegressionCV(**parameters)
+    return model.fit(X, y, sample_weight)
+
+
+@pytest.fixture
+def needs_the_new_attributes():
+    """scikit-learn's attributes have these shapes from 1.8 on."""
+    parameters = sklearn.linear_model.LogisticRegressionCV().get_params()
+    if "use_legacy_attributes" not in parameters:
+        pytest.skip("this scikit-learn has the legacy attributes only")
+
+
+@pytest.mark.usefixtures("needs_the_new_attributes")
+@pytest.mark.parametrize("name", list(DATA))
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"fit_intercept": False, "cv": 3},
+        {"class_weight": "balanced", "refit": False},
+        {"scoring": "accuracy", "cv": KFold(4, shuffle=True, random_state=0)},
+        {"scoring": "roc_auc_ovr", "cv": ShuffleSplit(3, random_state=1)},
+    ],
+    ids=["default", "no intercept", "balanced", "accuracy", "roc auc"],
+)
+@pytest.mark.parametrize("weighted", [False, True], ids=["alike", "weighted"])
+def test_same_scores_and_choice_as_sklearn(name, parameters, weighted):
+    X, y = DATA[name]
+    weights = WEIGHTS[name] if weighted else None
+    expected = sklearn_fit(X, y, weights, **parameters)
+    model = xlr.LogisticRegressionCV(Cs=CS, tol=1e-10, **parameters)
+    model.fit(X, y, weights)
+    assert model.converged_
+    assert model.C_ == expected.C_
+    assert model.l1_ratio_ == expected.l1_ratio_
+    np.testing.assert_allclose(model.scores_, expected.scores_, atol=1e-7)
+    for attribute in ("coef_", "intercept_", "coefs_paths_"):
+        ours, theirs = getattr(model, attribute), getattr(expected, attribute)
+        np.testing.assert_allclose(ours, theirs, atol=2e-5)
+    assert model.n_iter_.shape == expected.n_iter_.shape
+    np.testing.assert_array_equal(model.Cs_, expected.Cs_)
+    np.testing.assert_array_equal(model.classes_, expected.classes_)
+    options = {"sample_weight": weights} if weighted else {}
+    ours, theirs = model.score(X, y, **options), expected.score(X, y, **options)
+    assert ours == pytest.approx(theirs, abs=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_every_model_is_that_of_a_fit_of_its_own(solver, n_classes):
+    # Many rows: the folds begin at the fit to all rows, which begins on a sample.
+    rng = np.random.default_rng(n_classes)
+    X = rng.normal(size=(6_000, 8)) * [1, 1, 1, 1, 1, 1, 1, 100] + 3
+    scores = (X - 3)[:, :n_classes] + rng.gumbel(size=(6_000, n_classes))
+    y = scores.argmax(axis=1)
+    folds = list(StratifiedKFold(3).split(X, y))
+    Cs = [1e-3, 1.0, np.inf]
+    model = xlr.LogisticRegressionCV(Cs=Cs, cv=folds, solver=solver).fit(X, y)
+    assert model.converged_
+    for fold, (train, _) in enumerate(folds):
+        for i, C in enumerate(Cs):
+            path = model.coefs_paths_[fold, 0, i]
+            one = xlr.LogisticRegression(C=C, tol=1e-10).fit(X[train], y[train])
+            best = objective(one.coef_, one.intercept_, X[train], y[train], C)
+            ours = objective(path[:, :-1], path[:, -1], X[train], y[train], C)
+            assert ours <= best * (1 + 1e-8)
+
+
+def test_on_every_library(place, dtype, assert_close):
+    X, y = DATA["wine"]
+    expected = xlr.LogisticRegressionCV(Cs=CS, cv=3, tol=1e-9).fit(X, y)
+    tol = 1e-5 if dtype == "float32" else 1e-9
+    model = xlr.LogisticRegressionCV(Cs=CS, cv=3, tol=tol).fit(place(X), place(y))
+    atol = 5e-3 if dtype == "float32" else 1e-5
+    np.testing.assert_allclose(model.scores_, expected.scores_, atol=atol)
+    assert model.C_ == expected.C_
+    assert_close(model.coefs_paths_, expected.coefs_paths_, atol=atol)
+    assert_close(model.coef_, expected.coef_, atol=atol)
+    proba = model.predict_proba(place(X))
+    assert_close(proba, expected.predict_proba(X), atol=atol)
+    assert model.score(place(X), y) == pytest.approx(expected.score(X, y), abs=atol)
+
+
+def test_scorers_of_sklearn_see_any_library(place, dtype):
+    X, y = DATA["wine"]
+    parameters = {"Cs": CS, "cv": 3, "scoring": "f1_macro"}
+    expected = xlr.LogisticRegressionCV(**parameters).fit(X, y)
+    model = xlr.LogisticRegressionCV(**parameters).fit(place(X), y)
+    np.testing.assert_allclose(model.scores_, expected.scores_, atol=0.02)
+
+
+def test_a_scorer_of_ones_own():
+    X, y = DATA["breast_cancer"]
+
+    def brier(estimator, X, y):
+        return -brier_score_loss(y, estimator.predict_proba(X)[:, 1])
+
+    model = xlr.LogisticRegressionCV(Cs=CS, scoring=brier).fit(X, y)
+    named = xlr.LogisticRegressionCV(Cs=CS, scoring="neg_brier_score").fit(X, y)
+    np.testing.assert_allclose(model.scores_, named.scores_, rtol=1e-12)
+    assert model.score(X, y) == pytest.approx(named.score(X, y), rel=1e-12)
+
+
+def test_a_fold_with_one_class_is_named_and_leaves_the_others_unharmed():
+    X, y = DATA["breast_cancer"]
+    folds = list(StratifiedKFold(3).split(X, y))
+    broken = [folds[0], (np.nonzero(y == 0)[0], folds[1][1]), *folds[1:]]
+    expected = xlr.LogisticRegressionCV(Cs=CS, cv=folds).fit(X, y)
+    model = xlr.LogisticRegressionCV(Cs=CS, cv=broken)
+    with pytest.warns(UserWarning, match=r"Of the 4 folds.*numbers \[1\]"):
+        model.fit(X, y)
+    assert np.isnan(model.scores_[1]).all()
+    assert np.isnan(model.coefs_paths_[1]).all()
+    others = [0, 2, 3]
+    np.testing.assert_allclose(model.scores_[others], expected.scores_, atol=1e-6)
+    assert model.C_ == expected.C_
+    with pytest.raises(ValueError, match="No fold has samples of two classes"):
+        xlr.LogisticRegressionCV(cv=[broken[1]]).fit(X, y)
+
+
+def test_one_separable_fold_leaves_the_others_unharmed():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 2))
+    y = (X[:, 0] + 0.3 * rng.normal(size=400) > 0).astype(int)
+    clear = np.nonzero((X[:, 0] > 0) == y)[0]
+    folds = [(np.arange(300), np.arange(300, 400)), (clear, np.arange(100))]
+    model = xlr.LogisticRegressionCV(Cs=[1.0, np.inf], cv=folds, refit=False)
+    model.fit(X, y)
+    one = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(X[:300], y[:300])
+    path = model.coefs_paths_[0, 0, 1]
+    np.testing.assert_allclose(path[:, :-1], one.coef_, rtol=1e-4)
+    assert np.abs(model.coefs_paths_[1, 0, 1]).max() > 100
+
+
+def test_rows_that_a_fold_repeats_count_twice():
+    X, y = DATA["breast_cancer"]
+    train = np.concatenate([np.arange(300), np.arange(200)])
+    folds = [(train, np.arange(300, 569))]
+    model = xlr.LogisticRegressionCV(Cs=[1.0], cv=folds, tol=1e-9).fit(X, y)
+    one = xlr.LogisticRegression(tol=1e-9).fit(X[train], y[train])
+    np.testing.assert_allclose(
+        model.coefs_paths_[0, 0, 0, :, :-1], one.coef_, rtol=1e-5
+    )
+
+
+def test_slices_give_the_same_models(monkeypatch):
+    X, y = DATA["breast_cancer"]
+    expected = xlr.LogisticRegressionCV(Cs=CS, tol=1e-9).fit(X, y)
+    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: 300_000)
+    model = xlr.LogisticRegressionCV(Cs=CS, tol=1e-9).fit(X, y)
+    np.testing.assert_allclose(model.coefs_paths_, expected.coefs_paths_, atol=1e-6)
+    np.testing.assert_allclose(model.scores_, expected.scores_, rtol=1e-6)
+
+
+def test_labels_tables_and_names():
+    pd = pytest.importorskip("pandas")
+    X, y = DATA["wine"]
+    names = np.asarray(["barbera", "barolo", "grignolino"])[y]
+    table = pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])])
+    model = xlr.LogisticRegressionCV(Cs=CS).fit(table, names)
+    np.testing.assert_array_equal(model.feature_names_in_, table.columns)
+    assert set(model.predict(table)) == set(names)
+    assert to_numpy(model.coef_).shape == (3, 13)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"Cs": 0}, "Cs must be a whole number from 1 up"),
+        ({"Cs": []}, "Cs must be a list of at least one number"),
+        ({"Cs": [1.0, -1.0]}, "each of Cs must be a number above 0"),
+        ({"l1_ratios": (0.5,)}, "L1 penalty, which is not available"),
+        ({"scoring": "no such score"}, "scoring"),
+        ({"solver": "saga"}, "solver must be one of"),
+    ],
+)
+def test_parameters_that_make_no_sense(parameters, message):
+    X, y = DATA["wine"]
+    with pytest.raises(ValueError, match=message):
+        xlr.LogisticRegressionCV(**parameters).fit(X, y)
+
+
+def test_convergence_is_reported(recwarn):
+    X, y = DATA["wine"]
+    model = xlr.LogisticRegressionCV(Cs=CS, max_iter=1).fit(X, y)
+    assert not model.converged_
+    sentences = [str(warning.message) for warning in recwarn]
+    assert any("of 20 models: Stopped after max_iter=1" in s for s in sentences)
+
+
+def test_verbose_prints_iterations(capsys):
+    X, y = DATA["wine"]
+    xlr.LogisticRegressionCV(Cs=[1.0], verbose=1).fit(X, y)
+    assert "[newton-" in capsys.readouterr().out

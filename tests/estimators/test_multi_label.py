@@ -1,0 +1,157 @@
+"""Many labels at once: each is what a fit of its own gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import to_numpy
+from problems import load, objective
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
+from sklearn.multiclass import OneVsRestClassifier
+
+import xlr
+
+X, _ = load("breast_cancer", True)
+X = X[:, :6]
+RNG = np.random.default_rng(0)
+N, P = X.shape
+SLOPES = RNG.normal(size=(P, 5))
+Y = (X @ SLOPES + RNG.logistic(size=(N, 5)) + [0, 1, -1, 3, 0] > 0).astype(int)
+MISSING = np.where(RNG.uniform(size=Y.shape) < 0.3, np.nan, Y)
+WEIGHTS = RNG.uniform(0, 2, size=N)
+
+
+def oracle(X, y, weights=None, **parameters):
+    model = LogisticRegression(solver="newton-cholesky", tol=1e-12, **parameters)
+    return model.fit(X, y, weights)
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("targets", [Y, MISSING], ids=["whole", "missing"])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"C": 0.01, "fit_intercept": False},
+        {"C": 10.0, "class_weight": {1: 3.0}},
+        {"class_weight": "balanced"},
+    ],
+    ids=["default", "no intercept", "weights of classes", "balanced"],
+)
+def test_equals_a_fit_for_each_label(solver, targets, parameters):
+    model = xlr.MultiLabelLogisticRegression(solver=solver, tol=1e-10, **parameters)
+    model.fit(X, targets)
+    assert model.converged_.all()
+    for k in range(Y.shape[1]):
+        known = np.isfinite(targets[:, k])
+        one = oracle(X[known], targets[known, k].astype(int), **parameters)
+        np.testing.assert_allclose(model.coef_[[k]], one.coef_, atol=1e-6)
+        np.testing.assert_allclose(model.intercept_[[k]], one.intercept_, atol=1e-6)
+
+
+def test_sample_weights():
+    model = xlr.MultiLabelLogisticRegression(tol=1e-10).fit(X, MISSING, WEIGHTS)
+    for k in range(Y.shape[1]):
+        known = np.isfinite(MISSING[:, k])
+        one = oracle(X[known], MISSING[known, k].astype(int), WEIGHTS[known])
+        np.testing.assert_allclose(model.coef_[[k]], one.coef_, atol=1e-6)
+
+
+def test_many_rows_and_labels_of_every_rarity():
+    # Labels begin on a sample of the rows, which may hold none of a rare one.
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(20_000, 10))
+    shift = np.linspace(-8, 8, 40)
+    Y = X @ rng.normal(size=(10, 40)) + rng.logistic(size=(20_000, 40)) + shift > 0
+    model = xlr.MultiLabelLogisticRegression().fit(X, Y)
+    assert model.converged_.all()
+    for k in range(0, 40, 3):
+        one = oracle(X, Y[:, k])
+        best = objective(one.coef_, one.intercept_, X, Y[:, k].astype(int), 1.0)
+        ours = objective(
+            model.coef_[[k]], model.intercept_[[k]], X, Y[:, k].astype(int), 1.0
+        )
+        assert ours <= best * (1 + 1e-8)
+
+
+def test_on_every_library(place, dtype, assert_close):
+    expected = xlr.MultiLabelLogisticRegression(tol=1e-9).fit(X, MISSING)
+    tol = 1e-5 if dtype == "float32" else 1e-9
+    model = xlr.MultiLabelLogisticRegression(tol=tol).fit(place(X), place(MISSING))
+    atol = 1e-3 if dtype == "float32" else 1e-6
+    assert_close(model.coef_, expected.coef_, atol=atol)
+    assert_close(model.intercept_, expected.intercept_, atol=atol)
+    for method in ("decision_function", "predict_proba", "predict_log_proba"):
+        answer = getattr(model, method)(place(X))
+        assert_close(answer, getattr(expected, method)(X), atol=10 * atol)
+    np.testing.assert_array_equal(
+        to_numpy(model.predict(place(X))), expected.predict(X)
+    )
+
+
+def test_predictions_are_those_of_sklearn():
+    expected = OneVsRestClassifier(
+        LogisticRegression(solver="newton-cholesky", tol=1e-12)
+    ).fit(X, Y)
+    model = xlr.MultiLabelLogisticRegression(tol=1e-10).fit(X, Y)
+    np.testing.assert_array_equal(model.predict(X), expected.predict(X))
+    proba = model.predict_proba(X)
+    np.testing.assert_allclose(proba, expected.predict_proba(X), atol=1e-6)
+    np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), proba, rtol=1e-12)
+    assert model.score(X, Y) == accuracy_score(Y, expected.predict(X))
+
+
+def test_labels_of_one_value_are_named_and_leave_the_others_unharmed():
+    constant = np.stack([Y[:, 0], np.ones(N), np.zeros(N), np.full(N, np.nan)], axis=1)
+    model = xlr.MultiLabelLogisticRegression()
+    with pytest.warns(UserWarning, match=r"numbers \[1, 2\].*numbers \[3\] have no"):
+        model.fit(X, constant)
+    alone = xlr.MultiLabelLogisticRegression().fit(X, Y[:, :1])
+    np.testing.assert_allclose(model.coef_[0], alone.coef_[0], rtol=1e-12)
+    np.testing.assert_array_equal(model.coef_[1:], 0)
+    np.testing.assert_array_equal(model.intercept_[1:], [np.inf, -np.inf, np.nan])
+    proba = model.predict_proba(X)
+    np.testing.assert_array_equal(proba[:, 1:3], np.tile([1.0, 0.0], (N, 1)))
+    assert np.isnan(proba[:, 3]).all()
+    np.testing.assert_array_equal(model.predict(X)[:, 1:3], constant[:, 1:3])
+
+
+def test_a_separable_label_leaves_the_others_unharmed():
+    labels = np.stack([X[:, 0] > 0, Y[:, 1]], axis=1)
+    model = xlr.MultiLabelLogisticRegression(C=np.inf).fit(X, labels)
+    one = oracle(X, Y[:, 1], C=np.inf)
+    np.testing.assert_allclose(model.coef_[[1]], one.coef_, rtol=1e-5)
+    assert np.abs(model.coef_[0]).max() > 100
+
+
+def test_slices_give_the_same_models(monkeypatch):
+    expected = xlr.MultiLabelLogisticRegression(tol=1e-9).fit(X, Y)
+    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: 20_000)
+    model = xlr.MultiLabelLogisticRegression(tol=1e-9).fit(X, Y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-7)
+    np.testing.assert_array_equal(model.converged_, expected.converged_)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (Y[:, 0], r"y has shape \(569,\), expected \(569, n_labels\)"),
+        (Y[:10], r"y has shape \(10, 5\)"),
+        (Y + 1, "y must hold 0, 1 and, for missing entries, NaN only; got 2"),
+        (np.full(Y.shape, "a"), "y must hold 0, 1 and NaN only"),
+        (np.ones((N, 2)), "No label in y has both zeros and ones"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The labels with the numbers")
+def test_labels_that_make_no_sense(labels, message):
+    model = xlr.MultiLabelLogisticRegression()
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, labels)
+    assert not hasattr(model, "coef_")
+
+
+def test_weights_that_make_no_sense():
+    for weights, message in ((-WEIGHTS, "negative"), (0 * WEIGHTS, "zero for all")):
+        with pytest.raises(ValueError, match=message):
+            xlr.MultiLabelLogisticRegression().fit(X, Y, weights)

@@ -1,0 +1,61 @@
+"""Scores against C, their spread and the two choices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from problems import load
+from sklearn.exceptions import NotFittedError
+
+import xlr
+from xlr.plotting import CVScoresDisplay
+
+X, Y = load("breast_cancer", True)
+CS = [0.001, 0.01, 0.1, 1.0, 10.0]
+
+
+def test_mean_and_spread_are_those_of_the_folds():
+    model = xlr.LogisticRegressionCV(Cs=CS).fit(X, Y)
+    display = CVScoresDisplay.from_estimator(model)
+    scores = model.scores_[:, 0, :]
+    np.testing.assert_allclose(display.mean, scores.mean(axis=0))
+    expected = scores.std(axis=0, ddof=1) / np.sqrt(5)
+    np.testing.assert_allclose(display.standard_error, expected)
+    assert display.best_C == model.C_
+    np.testing.assert_array_equal(display.line_.get_xdata(), CS)
+    np.testing.assert_allclose(display.line_.get_ydata(), display.mean)
+    assert display.ax_.get_xscale() == "log"
+    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert labels[0] == "mean of 5 folds"
+    assert f"C={model.C_:.3g}" in labels[2]
+
+
+def test_one_standard_error_takes_the_strongest_penalty_within_it():
+    # Means 0, 2, 3, 2.9 with a spread of 1 at each: 2 is within one standard error.
+    scores = np.asarray([[-1.0, 1, 2, 1.9], [1.0, 3, 4, 3.9]])
+    display = CVScoresDisplay(np.asarray([1.0, 2, 3, 4]), scores)
+    np.testing.assert_allclose(display.standard_error, 1)
+    assert (display.best_C, display.one_standard_error_C) == (3, 2)
+
+
+def test_any_order_of_penalties_and_folds_that_do_not_count():
+    scores = np.asarray([[3.0, 1], [np.nan, np.nan], [3.0, 2]])
+    display = CVScoresDisplay(np.asarray([10.0, 1]), scores)
+    np.testing.assert_array_equal(display.Cs, [1, 10])
+    np.testing.assert_array_equal(display.mean, [1.5, 3])
+    assert display.best_C == 10
+
+
+def test_draws_on_given_axes():
+    _, ax = plt.subplots()
+    model = xlr.LogisticRegressionCV(Cs=CS, scoring="roc_auc", cv=3).fit(X, Y)
+    display = CVScoresDisplay.from_estimator(model, ax=ax, color="red")
+    assert display.ax_ is ax
+    assert display.line_.get_color() == "red"
+    assert ax.get_ylabel() == "roc auc, held out"
+
+
+def test_unfitted():
+    with pytest.raises(NotFittedError):
+        CVScoresDisplay.from_estimator(xlr.LogisticRegressionCV())

@@ -1,0 +1,117 @@
+"""Reading many binary labels of the same rows, some of them missing."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.estimators.inputs import Features
+from xlr.objective import Responses
+
+__all__ = ["Indicators", "read_indicators"]
+
+
+@dataclass(frozen=True)
+class Indicators:
+    """A column of zeros and ones for each label.
+
+    Attributes
+    ----------
+    targets : array of shape (n_samples, n_labels)
+        0 or 1, a byte each; 0 where the entry is missing.
+    counts : array of shape (n_samples, n_labels) or None
+        0 where an entry is missing, else 1; None if none is.
+    positive, negative : ndarrays of shape (n_labels,)
+        Total weight of the ones and of the zeros.
+    """
+
+    targets: Array
+    counts: Array | None
+    positive: np.ndarray
+    negative: np.ndarray
+
+    @property
+    def varied(self) -> np.ndarray:
+        """The numbers of the labels that have both zeros and ones."""
+        return np.nonzero((self.positive > 0) & (self.negative > 0))[0]
+
+
+def read_indicators(Y: Any, weights: Array, features: Features) -> Indicators:
+    """Check Y and bring it to where X is.
+
+    Raises
+    ------
+    ValueError
+        If y is not a matrix of 0, 1 and NaN with a row for each row of X.
+
+    Warns
+    -----
+    UserWarning
+        If labels have one value only, or none.
+    """
+    n_samples = features.X.shape[0]
+    if hasattr(Y, "toarray"):  # scikit-learn's sparse indicators
+        Y = Y.toarray()
+    if not arrays.is_array(Y):
+        Y = np.asarray(Y)
+        if Y.dtype.kind not in "biuf":
+            try:
+                Y = Y.astype(np.float64)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"y must hold 0, 1 and NaN only: {error}.") from error
+    if Y.ndim != 2 or Y.shape[0] != n_samples or Y.shape[1] == 0:
+        raise ValueError(
+            f"y has shape {tuple(Y.shape)}, expected ({n_samples}, n_labels): a row "
+            "for each row of X and a column for each label."
+        )
+    xp = arrays.namespace(Y)
+    positive = xp.ones_like(Y) == Y
+    known = positive | (xp.zeros_like(Y) == Y)
+    floating = arrays.is_floating(Y, xp=xp)
+    valid = known | xp.isnan(Y) if floating else known
+    if not arrays.to_host(xp.all(valid)):
+        wrong = arrays.to_host(Y)[~arrays.to_host(valid)][0].item()
+        raise ValueError(
+            f"y must hold 0, 1 and, for missing entries, NaN only; got {wrong!r}. For "
+            "labels of other values use sklearn.preprocessing.MultiLabelBinarizer."
+        )
+    targets = features.place(xp.astype(positive, xp.uint8), None)
+    counts = None
+    if floating and not arrays.to_host(xp.all(known)):
+        counts = features.place(xp.astype(known, xp.uint8), None)
+    ones = _total(targets, weights, features)
+    total = arrays.to_host(features.xp.sum(weights)) * np.ones_like(ones)
+    if counts is not None:
+        total = _total(counts, weights, features)
+    _warn_of_constant_labels(ones, total)
+    return Indicators(targets, counts, ones, total - ones)
+
+
+def _total(counts: Array, weights: Array, features: Features) -> np.ndarray:
+    """The weight of the rows that each column counts."""
+    weights = weights[:, None]
+    columns = Responses(counts.shape[1], weights, weights, counts)
+    return arrays.to_host(columns.total_weight(weights.dtype, xp=features.xp))
+
+
+def _warn_of_constant_labels(ones: np.ndarray, total: np.ndarray) -> None:
+    constant = np.nonzero(((ones == 0) | (ones == total)) & (total > 0))[0]
+    empty = np.nonzero(total == 0)[0]
+    sentences = []
+    if constant.size:
+        sentences.append(
+            f"The labels with the numbers {constant.tolist()} have one value only, and "
+            "will be predicted as that."
+        )
+    if empty.size:
+        sentences.append(
+            f"The labels with the numbers {empty.tolist()} have no entries; their "
+            "probabilities will be NaN."
+        )
+    if sentences:
+        warnings.warn(" ".join(sentences), UserWarning, stacklevel=5)

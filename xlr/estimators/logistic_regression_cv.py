@@ -1,0 +1,376 @@
+"""Logistic regression whose penalty is chosen by cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import check_cv
+from sklearn.utils.validation import check_is_fitted
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
+from xlr.estimators.fitting import Fitting, print_record
+from xlr.estimators.folds import Folds, read_folds
+from xlr.estimators.inputs import (
+    Features,
+    Labels,
+    read_features,
+    read_labels,
+    read_weights,
+)
+from xlr.estimators.linear_classifier import LinearClassifier
+from xlr.estimators.parameters import check_parameters
+from xlr.estimators.problem import Problem, Task, multinomial, resampled
+from xlr.estimators.scoring import HeldOutLikelihood, HeldOutScore, ScoredModel
+from xlr.solvers import Record, Status
+from xlr.threads import Workers, workers
+
+__all__ = ["LogisticRegressionCV"]
+
+
+class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
+    r"""Logistic regression with the penalty chosen by cross-validation.
+
+    Fits a model for each fold and each C, all of them together: they share X, and a
+    pass over it for many models costs little more than for one. All models begin at
+    the minimiser on all rows for their C. The one chosen has the highest mean score on
+    the rows that its folds left out, and is fitted to all rows.
+
+    The parameters are those of scikit-learn's ``LogisticRegressionCV`` and the
+    attributes those it has with ``use_legacy_attributes=False``; for the same splitter
+    the folds, scores and chosen C are the same.
+
+    Parameters
+    ----------
+    Cs : int or list of floats, default=10
+        Inverse strengths of the penalty, each above 0 (``inf`` for none); a number
+        takes as many from 1e-4 to 1e4, evenly on a logarithmic scale.
+    l1_ratios : list of floats, default=(0.0,)
+        Shares of the L1 penalty. Only 0 (all L2) is available yet.
+    fit_intercept : bool, default=True
+        Whether the model has intercepts.
+    cv : int, splitter or iterable, default=None
+        Number of stratified folds (None for 5), a splitter of scikit-learn's, or
+        pairs of row numbers to train and to test on.
+    scoring : str or callable, default=None
+        A scorer of scikit-learn's, by name or as ``scorer(estimator, X, y)``. None for
+        the mean log-likelihood, ``'neg_log_loss'``, which is computed where X is. Any
+        other scorer gets X where it is and y as NumPy has it, and an estimator that
+        answers with NumPy arrays, or, with scikit-learn's ``array_api_dispatch``, where
+        X is.
+    solver, tol, max_iter
+        As for :class:`LogisticRegression`.
+    class_weight : dict or 'balanced', default=None
+        As for :class:`LogisticRegression`; balanced over all rows.
+    refit : bool, default=True
+        Whether the chosen model is fitted to all rows. False takes the mean, over the
+        folds, of the coefficients at the C that is best for the fold.
+    random_state, n_jobs, verbose
+        As for :class:`LogisticRegression`. Folds are drawn by the splitter.
+
+    Attributes
+    ----------
+    C_ : float
+        The chosen C; with ``refit=False`` the mean of those chosen in the folds.
+    l1_ratio_ : float
+        The chosen share of the L1 penalty.
+    Cs_ : ndarray of shape (n_Cs,)
+    l1_ratios_ : ndarray of shape (n_l1_ratios,)
+    scores_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs)
+        Score of each model on the rows that its fold left out.
+    coefs_paths_ : array of shape (n_folds, n_l1_ratios, n_Cs, n_columns, n_dof)
+        Coefficients and, if there is one, intercept of each model; one column if there
+        are two classes, else one for each. In the library, dtype and device of X.
+    n_iter_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs)
+    coef_, intercept_, classes_, n_features_in_, feature_names_in_
+        As for :class:`LogisticRegression`.
+    solver_ : str
+        The solver that ran.
+    converged_ : bool
+        Whether all fits converged.
+
+    See Also
+    --------
+    sklearn.linear_model.LogisticRegressionCV : Takes the same parameters.
+    xlr.plotting.CVScoresDisplay : Draws the scores.
+
+    References
+    ----------
+    Hastie, Tibshirani and Friedman (2009), *The Elements of Statistical Learning*,
+    section 7.10.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from xlr import LogisticRegressionCV
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X = StandardScaler().fit_transform(X)
+    >>> model = LogisticRegressionCV(Cs=[0.01, 1, 100]).fit(X, y)
+    >>> model.C_
+    1.0
+    >>> model.scores_.mean(axis=0).round(2)
+    array([[-0.18, -0.08, -0.23]])
+    """
+
+    def __init__(
+        self,
+        *,
+        Cs: int | Any = 10,
+        l1_ratios: Any = (0.0,),
+        fit_intercept: bool = True,
+        cv: Any = None,
+        scoring: str | Callable[..., float] | None = None,
+        solver: str = "auto",
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        refit: bool = True,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.Cs = Cs
+        self.l1_ratios = l1_ratios
+        self.fit_intercept = fit_intercept
+        self.cv = cv
+        self.scoring = scoring
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.class_weight = class_weight
+        self.refit = refit
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @with_callbacks
+    def fit(
+        self, X: Array, y: Array, sample_weight: Array | None = None
+    ) -> LogisticRegressionCV:
+        """Fit all models, choose one, and fit it to all rows.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+        y : array of shape (n_samples,)
+            Labels: integers, booleans or strings, on the host or a device.
+        sample_weight : array of shape (n_samples,), default=None
+            Weights, zero or positive, in the fits and in the scores.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data are not as described, or if no fold has two
+            classes to train on; the estimator is then as it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If fits did not reach ``tol``.
+        UserWarning
+            If folds have a single class to train on, or none: their scores are NaN.
+        """
+        check_parameters(self)
+        scorer = self._scorer()
+        features = read_features(self, X, reset=True)
+        data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
+        with workers(features.X, self.n_jobs) as crew:
+            labels = read_labels(y, features.X.shape[0])
+            weights = read_weights(sample_weight, self.class_weight, labels, features)
+            task = multinomial(features, labels, weights)
+            host_y = arrays.to_host(labels.classes)[arrays.to_host(labels.codes)]
+            splitter = check_cv(self.cv, host_y, classifier=True)
+            folds = read_folds(splitter, host_y, weights, labels, features)
+            if self.scoring is None:
+                weights = read_weights(sample_weight, None, labels, features)
+                score: Callable[[int, Array, Array], np.ndarray] = HeldOutLikelihood(
+                    features, task, weights, folds.tests, crew
+                )
+            else:
+                weights = (
+                    arrays.to_host(read_weights(sample_weight, None, labels, features))
+                    if sample_weight is not None
+                    else None
+                )
+                score = HeldOutScore(
+                    scorer, features, labels.classes, host_y, weights, folds.tests
+                )
+            fitted = self._fit(features, labels, task, folds, score, data, crew)
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        for name, value in fitted.items():
+            setattr(self, name, value)
+        return self
+
+    def _fit(
+        self,
+        features: Features,
+        labels: Labels,
+        task: Task,
+        folds: Folds,
+        score: Callable[[int, Array, Array], np.ndarray],
+        data: dict[str, Any],
+        crew: Workers,
+    ) -> dict[str, Any]:
+        """All fitted attributes.
+
+        ``score`` takes a fold and its models' coefficients and intercepts.
+        """
+        Cs = np.logspace(-4, 4, self.Cs) if np.ndim(self.Cs) == 0 else self.Cs
+        Cs = np.asarray(Cs, dtype=np.float64)
+        n_Cs, n_folds = Cs.shape[0], folds.usable.shape[0]
+        many = Fitting(
+            self,
+            features,
+            resampled(task, folds.counts, n_Cs),
+            features.place(np.repeat(Cs, n_folds), task.responses.weights.dtype),
+            crew,
+        )
+        progress = _Progress(self, data, features, labels)
+        solution = many.run(progress.follow(many))
+        xp = features.xp
+        coef, intercept = (
+            xp.stack([values[i::n_folds, ...] for i in range(n_folds)])
+            for values in many.problem.coefficients_by_model(
+                solution.parameters
+            ).values()
+        )
+        scores = np.full((len(folds.tests), n_Cs), np.nan)
+        for i, fold in enumerate(folds.usable):
+            scores[fold] = score(fold, coef[i, ...], intercept[i, ...])
+
+        best = np.full(n_folds, np.nanargmax(np.nanmean(scores, axis=0)))
+        if not self.refit:
+            best = np.nanargmax(scores[folds.usable], axis=1)
+        chosen = {
+            name: xp.mean(
+                xp.stack([values[i, int(k), ...] for i, k in enumerate(best)]), axis=0
+            )
+            for name, values in (("coef_", coef), ("intercept_", intercept))
+        }
+        converged = all(status is Status.CONVERGED for status in solution.status)
+        many.warn_unless_converged(solution, stacklevel=6)
+        if self.refit:
+            start = tuple(
+                xp.astype(v, task.responses.weights.dtype) for v in chosen.values()
+            )
+            one = Fitting(self, features, task, float(Cs[best[0]]), crew, start)
+            last = one.run(progress.follow(one))
+            chosen = one.problem.coefficients(last.parameters)
+            converged = converged and last.status[0] is Status.CONVERGED
+            one.warn_unless_converged(last, stacklevel=6)
+        n_iter = np.zeros(scores.shape, dtype=np.int32)
+        n_iter[folds.usable] = solution.n_iter.reshape(n_Cs, n_folds).T
+        fitted = {
+            **progress.common,
+            **chosen,
+            "C_": float(Cs[best].mean()),
+            "l1_ratio_": 0.0,
+            "Cs_": Cs,
+            "l1_ratios_": np.asarray(self.l1_ratios, dtype=np.float64),
+            "scores_": scores[:, None, :],
+            "coefs_paths_": self._paths(coef, intercept, folds),
+            "n_iter_": n_iter[:, None, :],
+            "solver_": many.solver_name,
+            "converged_": converged,
+        }
+        progress.end()
+        return fitted
+
+    def _paths(self, coef: Array, intercept: Array, folds: Folds) -> Array:
+        xp = arrays.namespace(coef)
+        paths = coef
+        if self.fit_intercept:
+            paths = xp.concat([coef, intercept[..., None]], axis=-1)
+        # NaN for the folds that could not be fitted.
+        paths = xp.concat([paths, xp.full_like(paths[:1, ...], xp.nan)])
+        place = np.full(len(folds.tests), folds.usable.shape[0])
+        place[folds.usable] = np.arange(folds.usable.shape[0])
+        return arrays.rows(paths, place)[:, None, ...]
+
+    def _scorer(self) -> Callable[..., float]:
+        return get_scorer("neg_log_loss" if self.scoring is None else self.scoring)
+
+    def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
+        """The score that ``scoring`` names, for some data.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+        y : array of shape (n_samples,)
+            True labels, on the host or any device.
+        sample_weight : array of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            Before ``fit``, or if X has other features.
+        """
+        check_is_fitted(self, "coef_")
+        y, sample_weight = (
+            arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
+        )
+        weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return float(self._scorer()(ScoredModel.of(self), X, y, **weighted))
+
+
+class _Progress:
+    """Tells callbacks and the reader how far the fits of an estimator are."""
+
+    def __init__(
+        self,
+        estimator: LogisticRegressionCV,
+        data: dict[str, Any],
+        features: Features,
+        labels: Labels,
+    ) -> None:
+        self.common = {
+            "classes_": labels.classes,
+            "n_features_in_": features.X.shape[1],
+        }
+        if features.names is not None:
+            self.common["feature_names_in_"] = features.names
+        self._verbose = estimator.verbose
+        self._problem: Problem | None = None
+        self._parameters: Array = None
+        # One run for the folds, one for the refit.
+        self._callbacks = FitCallbacks(
+            estimator, data, 2 * estimator.max_iter, self._named
+        )
+
+    def follow(self, fitting: Fitting) -> Callable[[Record, Array], bool]:
+        """What to call after each iteration of a fitting."""
+        self._problem = fitting.problem
+
+        def on_iteration(record: Record, parameters: Array) -> bool:
+            self._parameters = parameters
+            if self._verbose:
+                print_record(record, fitting.solver_name)
+            return self._callbacks.on_iteration(record, parameters)
+
+        return on_iteration
+
+    def end(self) -> None:
+        """Report the end of the fit."""
+        self._callbacks.end(self._parameters)
+
+    def _named(self, parameters: Array) -> dict[str, Any]:
+        """What makes an estimator predict: until the refit, the mean of the models."""
+        assert self._problem is not None  # there is an iteration to report
+        found = self._problem.coefficients_by_model(parameters)
+        xp = arrays.namespace(parameters)
+        mean = {name: xp.mean(values, axis=0) for name, values in found.items()}
+        return {**self.common, **mean}

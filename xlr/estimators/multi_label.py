@@ -1,0 +1,338 @@
+"""Many binary labels of the same rows."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
+from xlr.estimators.fitting import Fitting, print_record
+from xlr.estimators.indicators import Indicators, read_indicators
+from xlr.estimators.inputs import Features, read_features, read_sample_weight
+from xlr.estimators.linear_classifier import LinearClassifier
+from xlr.estimators.parameters import check_parameters
+from xlr.estimators.problem import many_labels
+from xlr.functions import log_sigmoid, sigmoid
+from xlr.solvers import Record, Status
+from xlr.threads import Workers, workers
+
+__all__ = ["MultiLabelLogisticRegression"]
+
+
+class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
+    r"""A logistic regression for each of many labels, all fitted together.
+
+    For label l, the model minimises the objective of :class:`LogisticRegression` over
+    the rows where the label is known; it is what a fit of its own would give. The
+    labels share X, and a pass over it for many costs little more than for one; a label
+    that has converged costs nothing more.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Inverse strength of the penalty, above 0; ``inf`` for none.
+    fit_intercept : bool, default=True
+        Whether the models have intercepts.
+    class_weight : dict or 'balanced', default=None
+        Weights of 0 and 1; ``'balanced'`` gives both the same total weight, label by
+        label.
+    solver, tol, max_iter, random_state, n_jobs, verbose
+        As for :class:`LogisticRegression`.
+
+    Attributes
+    ----------
+    coef_ : array of shape (n_labels, n_features)
+        Zeros for a label that has one value only.
+    intercept_ : array of shape (n_labels,)
+        For a label that has one value only, plus or minus infinity: the limit of the
+        fits. NaN for one without entries.
+    classes_ : array of shape (n_labels,)
+        The numbers of the labels.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, if X was a table whose column names are all strings.
+    n_iter_ : ndarray of shape (n_labels,)
+        Iterations until each model was done.
+    converged_ : ndarray of shape (n_labels,)
+        Whether the optimality of each model came down to ``tol``.
+    optimality_ : ndarray of shape (n_labels,)
+        As for :class:`LogisticRegression`.
+    solver_ : str
+        The solver that ran.
+
+    See Also
+    --------
+    sklearn.multiclass.OneVsRestClassifier : Fits such labels one by one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xlr import MultiLabelLogisticRegression
+    >>> X = np.asarray([[0.0], [1.0], [2.0], [3.0]])
+    >>> Y = np.asarray([[0, 1], [0, 1], [1, np.nan], [1, 0]])
+    >>> model = MultiLabelLogisticRegression().fit(X, Y)
+    >>> model.predict(X)
+    array([[0, 1],
+           [0, 1],
+           [1, 1],
+           [1, 0]])
+    """
+
+    def __init__(
+        self,
+        *,
+        C: float = 1.0,
+        fit_intercept: bool = True,
+        class_weight: dict[int, float] | Literal["balanced"] | None = None,
+        solver: str = "auto",
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.C = C
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @with_callbacks
+    def fit(
+        self, X: Array, y: Array, sample_weight: Array | None = None
+    ) -> MultiLabelLogisticRegression:
+        """Fit a model for each label.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+        y : array of shape (n_samples, n_labels)
+            0 or 1; NaN where an entry is missing. On the host or a device.
+        sample_weight : array of shape (n_samples,), default=None
+            Weights, zero or positive; None weighs all samples alike.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data are not as described, or if no label has both
+            values; the estimator is then as it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If labels did not reach ``tol``.
+        UserWarning
+            If labels have one value only, or no entries.
+        """
+        check_parameters(self)
+        features = read_features(self, X, reset=True)
+        data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
+        with workers(features.X, self.n_jobs) as crew:
+            weights = read_sample_weight(sample_weight, features)
+            indicators = read_indicators(y, weights, features)
+            if indicators.varied.size == 0:
+                raise ValueError(
+                    "No label in y has both zeros and ones among the rows of positive "
+                    "weight: there is nothing to fit."
+                )
+            self._fit(features, indicators, weights, data, crew)
+        return self
+
+    def _fit(
+        self,
+        features: Features,
+        indicators: Indicators,
+        weights: Array,
+        data: dict[str, Any],
+        crew: Workers,
+    ) -> None:
+        task = many_labels(indicators, weights, features, self.class_weight)
+        fitting = Fitting(self, features, task, float(self.C), crew)
+        n_labels = indicators.targets.shape[1]
+
+        def named(parameters: Array) -> dict[str, Any]:
+            found = fitting.problem.coefficients(parameters)
+            attributes = _with_constant_labels(found, indicators, features)
+            xp, device = features.xp, features.device
+            attributes["classes_"] = xp.arange(n_labels, device=device)
+            attributes["n_features_in_"] = features.X.shape[1]
+            if features.names is not None:
+                attributes["feature_names_in_"] = features.names
+            return attributes
+
+        callbacks = FitCallbacks(self, data, self.max_iter, named)
+
+        def on_iteration(record: Record, parameters: Array) -> bool:
+            if self.verbose:
+                print_record(record, fitting.solver_name)
+            return callbacks.on_iteration(record, parameters)
+
+        solution = fitting.run(on_iteration)
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        for name, value in named(solution.parameters).items():
+            setattr(self, name, value)
+        self.solver_ = fitting.solver_name
+        self.n_iter_ = np.zeros(n_labels, dtype=np.int32)
+        self.n_iter_[indicators.varied] = solution.n_iter
+        self.converged_ = np.ones(n_labels, dtype=bool)
+        self.converged_[indicators.varied] = [
+            status is Status.CONVERGED for status in solution.status
+        ]
+        self.optimality_ = np.zeros(n_labels)
+        self.optimality_[indicators.varied] = solution.records[-1].optimality
+        callbacks.end(solution.parameters)
+        fitting.warn_unless_converged(solution, stacklevel=5)
+
+    # -- predictions -------------------------------------------------------------------
+
+    def decision_function(self, X: Array) -> Array:
+        """Logits: x.w + b.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Of any library and device: the coefficients move to it.
+
+        Returns
+        -------
+        array of shape (n_samples, n_labels)
+            In the library, dtype and device of X.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If X has other features than the fit, or is not finite.
+        """
+        return self._logits(X)
+
+    def predict_proba(self, X: Array) -> Array:
+        """Probability of 1 for each label.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_labels)
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As :meth:`decision_function`.
+        """
+        return sigmoid(self._logits(X))
+
+    def predict_log_proba(self, X: Array) -> Array:
+        """Logarithm of the probability of 1 for each label.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_labels)
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As :meth:`decision_function`.
+        """
+        return log_sigmoid(self._logits(X))
+
+    def predict(self, X: Array) -> Array:
+        """1 for each label that is more probable than not, else 0.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_labels)
+            Integers.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As :meth:`decision_function`.
+        """
+        logits = self._logits(X)
+        xp = arrays.namespace(logits)
+        integer = xp.__array_namespace_info__().default_dtypes(
+            device=arrays.device_of(logits)
+        )["integral"]
+        return xp.astype(logits > 0, integer)
+
+    def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
+        """Share of rows whose labels are all predicted.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+        y : array of shape (n_samples, n_labels)
+            0 or 1, on the host or any device.
+        sample_weight : array of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As :meth:`decision_function`, or if lengths differ.
+        """
+        from sklearn.metrics import accuracy_score
+
+        y, sample_weight = (
+            arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
+        )
+        predicted = arrays.to_host(self.predict(X))
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.single_output = False
+        tags.target_tags.multi_output = True
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _with_constant_labels(
+    found: dict[str, Array], indicators: Indicators, features: Features
+) -> dict[str, Any]:
+    """Coefficients of all labels, from those of the labels that have both values."""
+    xp = features.xp
+    labels, n_labels = indicators.varied, indicators.targets.shape[1]
+    if labels.size == n_labels:
+        return dict(found)
+    # Rows after those of the models: nothing but zeros, ones and NaN.
+    place = np.full(n_labels, labels.size)
+    place[indicators.positive > 0] = labels.size + 1
+    place[indicators.positive + indicators.negative == 0] = labels.size + 2
+    place[labels] = np.arange(labels.size)
+    ends = features.place(np.asarray([-np.inf, np.inf, np.nan]), features.X.dtype)
+    nothing = xp.zeros_like(found["coef_"][:1, :])
+    coef = xp.concat([found["coef_"], nothing, nothing, nothing])
+    return {
+        "coef_": arrays.rows(coef, place),
+        "intercept_": arrays.rows(xp.concat([found["intercept_"], ends]), place),
+    }

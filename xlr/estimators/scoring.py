@@ -1,0 +1,159 @@
+"""Scores of models on rows that they were not fitted on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn import get_config
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.design import add, reduce_over_blocks, row_blocks
+from xlr.estimators.inputs import Features
+from xlr.estimators.linear_classifier import LinearClassifier
+from xlr.estimators.problem import Task
+from xlr.threads import Workers
+
+__all__ = ["HeldOutLikelihood", "HeldOutScore", "ScoredModel"]
+
+
+class HeldOutLikelihood:
+    """Mean log-likelihood of the rows that a fold left out: minus the log-loss.
+
+    scikit-learn's ``'neg_log_loss'``, computed from logits, for many models at a time.
+
+    Parameters
+    ----------
+    features : Features
+    task : Task
+        Of one model.
+    weights : array of shape (n_samples,)
+        In the widest dtype.
+    tests : list of ndarrays
+        The numbers of the rows that each fold left out.
+    workers : Workers
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        task: Task,
+        weights: Array,
+        tests: list[np.ndarray],
+        workers: Workers,
+    ) -> None:
+        self._features = features
+        self._loss = task.loss
+        self._targets = task.responses.targets[:, 0]
+        self._weights = weights
+        self._tests = tests
+        self._workers = workers
+
+    @arrays.quiet()
+    def __call__(self, fold: int, coef: Array, intercept: Array) -> np.ndarray:
+        """For coefficients of shape (n_models, n_outputs, n_features): (n_models,)."""
+        xp, X = self._features.xp, self._features.X
+        n_models, n_outputs, n_features = coef.shape
+        columns = xp.reshape(coef, (-1, n_features))
+        shift = xp.reshape(intercept, (-1,))
+        rows = self._features.place(self._tests[fold], None)
+
+        def kernel(part: slice) -> tuple[Array, Array]:
+            here = rows[part]
+            logits = xp.matmul(columns, xp.take(X, here, axis=0).T).T + shift
+            logits = xp.reshape(logits, (-1, n_models, n_outputs))
+            targets = xp.take(self._targets, here)[:, None]
+            value = self._loss.at(logits, targets, xp=xp).value()
+            # No probability below eps, as in scikit-learn's log_loss.
+            most = -math.log(float(xp.finfo(value.dtype).eps))
+            value = xp.clip(value, None, most)
+            weight = xp.take(self._weights, here)
+            value = xp.astype(value, weight.dtype, copy=False)
+            return xp.sum(weight[:, None] * value, axis=0), xp.sum(weight)
+
+        cut = row_blocks(X, 4 * columns.shape[0], n_threads=self._workers.n, xp=xp)
+        step, n_rows = cut[0].stop, rows.shape[0]
+        slices = [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
+        total, weight = reduce_over_blocks(kernel, add, slices, self._workers)
+        return -arrays.to_host(total / weight)
+
+
+class HeldOutScore:
+    """A scorer of scikit-learn's on the rows that a fold left out.
+
+    Parameters
+    ----------
+    scorer : callable
+    features : Features
+    classes : array of shape (n_classes,)
+    y : ndarray of shape (n_samples,)
+    sample_weight : ndarray of shape (n_samples,) or None
+    tests : list of ndarrays
+    """
+
+    def __init__(
+        self,
+        scorer: Callable[..., float],
+        features: Features,
+        classes: Array,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None,
+        tests: list[np.ndarray],
+    ) -> None:
+        self._scorer = scorer
+        self._features = features
+        self._classes = arrays.to_host(classes)
+        self._y = y
+        self._sample_weight = sample_weight
+        self._tests = tests
+
+    def __call__(self, fold: int, coef: Array, intercept: Array) -> np.ndarray:
+        """For coefficients of shape (n_models, n_outputs, n_features): (n_models,)."""
+        features, rows = self._features, self._tests[fold]
+        X = features.xp.take(features.X, features.place(rows, None), axis=0)
+        metadata = {}
+        if self._sample_weight is not None:
+            metadata["sample_weight"] = self._sample_weight[rows]
+        models = [
+            ScoredModel(
+                coef_=coef[i, ...],
+                intercept_=intercept[i, ...],
+                classes_=self._classes,
+                n_features_in_=X.shape[1],
+            )
+            for i in range(coef.shape[0])
+        ]
+        scores = [self._scorer(model, X, self._y[rows], **metadata) for model in models]
+        return np.asarray(scores, dtype=np.float64)
+
+
+class ScoredModel(LinearClassifier):
+    """A fitted model as scikit-learn's scorers want it, with NumPy answers.
+
+    Their metrics are NumPy's but with scikit-learn's ``array_api_dispatch``: then the
+    answers stay where X is.
+    """
+
+    def __init__(self, **attributes: Any) -> None:
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def fit(self, X: Array, y: Array) -> ScoredModel:
+        """Nothing: it is fitted."""
+        return self
+
+    @classmethod
+    def of(cls, fitted: LinearClassifier) -> ScoredModel:
+        """The same model as a fitted estimator."""
+        names = ("coef_", "intercept_", "classes_", "n_features_in_")
+        attributes = {name: getattr(fitted, name) for name in names}
+        attributes["classes_"] = arrays.to_host(fitted.classes_)
+        return cls(**attributes)
+
+    def decision_function(self, X: Array) -> Array:
+        # What every prediction is made of.
+        logits = super().decision_function(X)
+        return logits if get_config()["array_api_dispatch"] else arrays.to_host(logits)
