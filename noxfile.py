@@ -120,6 +120,13 @@ def benchmarks(session: nox.Session) -> None:
 
 
 @nox.session
+def benchmarks_many(session: nox.Session) -> None:
+    """Time many models at once; ``nox -s benchmarks_many -- cv`` only some cells."""
+    session.install(".", *groups("benchmarks"))
+    session.run("python", "examples/benchmarks/many.py", *session.posargs)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build the wheel and the source archive, check them, import from the wheel."""
     session.install(*groups("build"))

@@ -77,8 +77,12 @@ def test_solvers_see_neither_design_nor_losses(path):
 
 def test_public_names():
     assert sorted(xlr.__all__) == [
+        "BootstrapResult",
         "LogisticRegression",
+        "LogisticRegressionCV",
+        "MultiLabelLogisticRegression",
         "binary_cross_entropy",
+        "bootstrap",
         "cross_entropy",
         "datasets",
         "log_sigmoid",

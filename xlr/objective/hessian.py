@@ -130,16 +130,17 @@ class BlockHessian:
         solve_scaled = arrays.positive_definite_solver(matrices, xp=xp)
 
         def solve(vector: Array) -> Array:
-            columns = vector[:, None, :] if table is None else table.spread(vector)
-            models = columns.shape[1]
-            columns = xp.reshape(columns, (n_matrices, models, n_blocks, q))
-            columns = xp.permute_dims(columns, (0, 2, 1, 3))
-            columns = xp.reshape(columns, (n_matrices * n_blocks, models, q)) / root
+            if table is None:
+                columns = xp.reshape(vector, root.shape) / root
+                return xp.reshape(solve_scaled(columns) / root, vector.shape)
+            spread = table.spread(vector)
+            shape = n_matrices, spread.shape[1], n_blocks, q
+            columns = xp.permute_dims(xp.reshape(spread, shape), (0, 2, 1, 3))
+            columns = xp.reshape(columns, (n_matrices * n_blocks, -1, q)) / root
             solved = solve_scaled(columns) / root
-            solved = xp.reshape(solved, (n_matrices, n_blocks, models, q))
+            solved = xp.reshape(solved, (n_matrices, n_blocks, -1, q))
             solved = xp.permute_dims(solved, (0, 2, 1, 3))
-            solved = xp.reshape(solved, (n_matrices, models, n_blocks * q))
-            return solved[:, 0, :] if table is None else table.gather(solved)
+            return table.gather(xp.reshape(solved, spread.shape))
 
         return solve
 

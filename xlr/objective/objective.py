@@ -140,7 +140,19 @@ class Objective(Passes):
 
     def value_and_gradient(self, parameters: Array) -> Evaluation:
         """F and its gradient, in one pass."""
-        loss, slope = self.loss_and_slope(parameters)
+        return self._evaluation(parameters, *self.loss_and_slope(parameters))
+
+    def at_pooled(
+        self, pooled: Objective, parameters: Array, of: np.ndarray
+    ) -> Evaluation:
+        """F and its gradient where each model has the parameters of its pooled one.
+
+        ``pooled`` and ``of`` are what :meth:`pooled` returned.
+        """
+        sums = self.loss_and_slope_of_resamples(pooled, parameters, of)
+        return self._evaluation(arrays.rows(parameters, of), *sums)
+
+    def _evaluation(self, parameters: Array, loss: Array, slope: Array) -> Evaluation:
         coef = self.by_class(parameters)
         value = loss / self.total_weight + self.penalty.value(coef, xp=self.xp)
         penalty = self._with_free_intercept(self.penalty.gradient(coef, xp=self.xp))

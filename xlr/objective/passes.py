@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+import numpy as np
+
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import (
@@ -92,6 +94,58 @@ class Passes(Layout):
 
         value, *slope = self.sum_over_rows(kernel, TEMPORARIES * self.n_columns)
         return value, self._gathered(*slope)
+
+    def loss_and_slope_of_resamples(
+        self, pooled: Passes, parameters: Array, of: np.ndarray
+    ) -> tuple[Array, Array]:
+        """:meth:`loss_and_slope` where resamples of one model share its parameters.
+
+        Their logits are the same, and their sums are products of the counts C with the
+        losses and with Z diag(slope) of the one model: no exponentials, and no numbers
+        for each row and model.
+
+        Parameters
+        ----------
+        pooled : Passes
+            The models without their counts.
+        parameters : array of shape (pooled.n_models, n_parameters)
+        of : ndarray of shape (n_models,)
+            The model of ``pooled`` for each of these.
+        """
+        xp, responses = self.xp, self.responses
+        logits = pooled.logits_of_block(parameters)
+        columns = range(pooled.n_columns)
+        all_counts: Array = responses.counts
+
+        def on_rows(rows: slice) -> tuple[Array, ...]:
+            block = self.design.block(rows)
+            y, s = pooled.responses.block(rows, xp=xp)
+            counts = xp.astype(all_counts[rows, :], self.design.dtype).T
+            point = self.loss.at(logits(block), y, xp=xp)
+            value = xp.matmul(counts, s * point.value())
+            slope = xp.reshape(s[..., None] * point.gradient(), (-1, len(columns)))
+            product = [counts @ (block.rows * slope[:, k][:, None]) for k in columns]
+            parts = value, xp.stack(product), xp.matmul(counts, slope)
+            return tuple(xp.astype(part, self.wide, copy=False) for part in parts)
+
+        width = max(self.n_features, TEMPORARIES * pooled.n_columns)
+        slices = self._slices(width, least=4 * self.n_features)
+        value, product, total = reduce_over_blocks(
+            on_rows, add, slices, self.design.workers
+        )
+        # From all counts and models to the models there are.
+        n_counts = value.shape[0]
+        count_of = np.arange(self.n_models)
+        if responses.count_of is not None:
+            count_of = arrays.to_host(responses.count_of)
+        value = arrays.rows(xp.reshape(value, (-1,)), count_of * pooled.n_models + of)
+        outputs = np.arange(self.n_outputs)
+        column = (of[:, None] * self.n_outputs + outputs).reshape(-1)
+        counted = np.repeat(count_of, self.n_outputs)
+        product = xp.reshape(product, (-1, self.n_features))
+        product = arrays.rows(product, column * n_counts + counted)
+        total = arrays.rows(xp.reshape(total, (-1,)), counted * len(columns) + column)
+        return value, self._gathered(product, total)
 
     def curvature(self, parameters: Array) -> Curvature:
         """Second derivatives of the loss in all logits, times the weights of the rows.

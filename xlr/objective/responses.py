@@ -136,4 +136,4 @@ class Responses:
 def _columns(values: Array, of: Array | None, dtype: Any, *, xp: Namespace) -> Array:
     if of is not None:
         values = xp.take(values, of, axis=1)
-    return xp.astype(values, dtype, copy=False)
+    return values if values.dtype == dtype else xp.astype(values, dtype)

@@ -237,12 +237,14 @@ def minimise(
         if None not in status:
             break
         going = np.asarray([status[model] is None for model in batch.running])
-        # What is done asks for nothing more: it is flat, and its step was kept.
-        fetched = np.where(going, fetched, np.asarray([[0.0], [0.0], [1.0], [0.0]]))
         with arrays.quiet():  # a step too long may overflow; it is then refused
-            if going.mean() <= WORTH_LEAVING:
-                state = batch.leave(going, state)
-                fetched = fetched[:, going]
+            if not going.all():
+                # What is done asks for nothing more: it is flat, and its step was kept.
+                done = np.asarray([[0.0], [0.0], [1.0], [0.0]])
+                fetched = np.where(going, fetched, done)
+                if going.mean() <= WORTH_LEAVING:
+                    state = batch.leave(going, state)
+                    fetched = fetched[:, going]
             state = solver.step(batch.objective, state, fetched)
         fetched = arrays.to_host(state.report)  # the one transfer of an iteration
     final = [s for s in status if s is not None]
@@ -266,7 +268,7 @@ class _Batch:
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
         self.running = np.arange(objective.n_models)
-        self._last = np.zeros((3, objective.n_models))
+        self._last = np.empty((3, objective.n_models))
         self._gone: list[tuple[np.ndarray, Array]] = []
 
     def all_models(self, numbers: np.ndarray) -> np.ndarray:
@@ -274,6 +276,9 @@ class _Batch:
 
         Those that left keep their last value and optimality, and step no more.
         """
+        if not self._gone:
+            self._last = numbers
+            return numbers
         self._last = self._last.copy()
         self._last[2] = 0
         self._last[:, self.running] = numbers

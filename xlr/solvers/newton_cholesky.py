@@ -153,6 +153,8 @@ class NewtonCholesky:
         holds = optimality < slowest * state.optimality
         # Where the Hessian is as good as it gets, the damping has grown instead.
         renew = np.where(refused, ~state.fresh | state.rough, ~holds)
+        if not (renew.any() or refused.any()):
+            return replace(state, fresh=renew)
         pairs = state.pairs[:-1] if refused.all() else state.pairs  # nothing learnt
         rough = state.rough & ~(refused & state.fresh)
         fresh = renew | (state.fresh & refused)

@@ -136,8 +136,8 @@ def find_start(
             tol=SMALL_TOL,
             max_iter=MAX_ITER,
         )
+        at = objective.at_pooled(whole, solution.parameters, of)
         parameters = arrays.rows(solution.parameters, of)
-        at = objective.value_and_gradient(parameters)
         return Start(parameters, at, Reference(whole, of))
     reference: Reference | None = None
     size = min(objective.n_samples // SHARE, ENOUGH * objective.n_parameters)

@@ -1,0 +1,276 @@
+"""Many models that share X: what is fitted, by whom, and how far off it is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from generators import correlated
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.multiclass import OneVsRestClassifier
+
+import xlr
+
+N_JOBS = 2  # of scikit-learn; the machine has two cores
+SOLVERS = ("lbfgs", "newton-cholesky", "newton-cg")
+EQUAL_SCORES = 1e-4  # relative, of the mean over the folds at each C
+EQUAL_F = 1e-8  # relative, above the best known, of each model
+
+
+@dataclass(frozen=True)
+class ManyCell:
+    """One row of the table.
+
+    Attributes
+    ----------
+    make : callable
+        Takes a share of the rows; returns the data, a dict of arrays.
+    ours : callable
+        Takes the data and a tolerance; returns what it found, a dict of arrays.
+    theirs : callable
+        The same with a solver of scikit-learn's, and how many models at most, if they
+        are fitted in a loop.
+    distance : callable
+        Takes the data, what was found and the best known.
+    equal : float
+        Distance up to which it is the same answer.
+    n_models : int
+    loop : bool
+        Whether scikit-learn fits the models in a loop, of which a part can be run.
+    """
+
+    name: str
+    description: str
+    goal: float
+    n_models: int
+    make: Callable[[float], dict[str, Any]]
+    ours: Callable[..., dict[str, Any]]
+    theirs: Callable[..., dict[str, Any]]
+    distance: Callable[..., float]
+    equal: float
+    loop: bool = False
+
+
+def quiet(fit: Callable[[], Any]) -> Any:
+    """Without warnings: a fit that is not good enough shows as such."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return fit()
+
+
+# -- cross-validation ------------------------------------------------------------------
+
+
+def cv_data(share: float, *, n: int, p: int) -> dict[str, Any]:
+    X, y, *_ = correlated(np.random.default_rng(0), max(400, int(n * share)), p=p)
+    return {"X": X, "y": y}
+
+
+def digits_data(share: float) -> dict[str, Any]:
+    X, y = load_digits(return_X_y=True)
+    rows = np.arange(max(400, int(len(X) * share)))
+    return {"X": X[rows], "y": y[rows]}
+
+
+def _scores(model: Any) -> dict[str, Any]:
+    return {"scores": model.scores_[:, 0, :].mean(axis=0), "C": model.C_}
+
+
+def our_cv(data: dict[str, Any], tol: float, *, Cs: int, cv: int) -> dict[str, Any]:
+    model = xlr.LogisticRegressionCV(Cs=Cs, cv=cv, tol=tol)
+    return _scores(quiet(lambda: model.fit(data["X"], data["y"])))
+
+
+def their_cv(
+    data: dict[str, Any], tol: float, solver: str, part: int, *, Cs: int, cv: int
+) -> dict[str, Any]:
+    model = LogisticRegressionCV(
+        Cs=Cs,
+        cv=cv,
+        tol=tol,
+        solver=solver,
+        max_iter=10_000,
+        n_jobs=N_JOBS,
+        scoring="neg_log_loss",
+        l1_ratios=(0.0,),
+        use_legacy_attributes=False,
+    )
+    return _scores(quiet(lambda: model.fit(data["X"], data["y"])))
+
+
+def cv_distance(data: Any, found: dict[str, Any], best: dict[str, Any]) -> float:
+    """Of the scores, relative; infinite if another C is chosen."""
+    if found["C"] != best["C"]:
+        return np.inf
+    return float(np.max(np.abs(found["scores"] / best["scores"] - 1)))
+
+
+# -- binary models, compared by F ------------------------------------------------------
+
+
+def objectives(data: dict[str, Any], found: dict[str, Any]) -> np.ndarray:
+    """F of each model, in float64: (n_models,), for as many as were fitted."""
+    coef, intercept = found["coef"], found["intercept"]
+    losses = np.empty(len(coef))
+    for k in range(len(coef)):
+        weights = data["counts"][:, k] if "counts" in data else np.ones(len(data["X"]))
+        y = data["Y"][:, k] if data["Y"].ndim == 2 else data["Y"]
+        logits = data["X"] @ coef[k] + intercept[k]
+        loss = np.logaddexp(0, (1 - 2.0 * y) * logits)
+        losses[k] = (weights @ loss + coef[k] @ coef[k] / 2) / weights.sum()
+    return losses
+
+
+def F_distance(  # noqa: N802 - F is what the objective is called
+    data: dict[str, Any], found: dict[str, Any], best: dict[str, Any]
+) -> float:
+    """The largest share by which a model's F is above the best known."""
+    ours = objectives(data, found)
+    return float(np.max(ours / objectives(data, best)[: len(ours)] - 1))
+
+
+def classes_data(share: float) -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    X, *_ = correlated(rng, max(1_000, int(20_000 * share)), p=64)
+    scores = X @ rng.standard_normal((64, 26)) / 4 + rng.gumbel(size=(len(X), 26))
+    y = scores.argmax(axis=1)
+    return {"X": X, "y": y, "Y": y[:, None] == np.arange(26)}
+
+
+def labels_data(share: float) -> dict[str, Any]:
+    rng = np.random.default_rng(2)
+    X, *_ = correlated(rng, max(400, int(20_000 * share)), p=100)
+    logits = X @ rng.standard_normal((100, 500)) / 5 + rng.normal(-1, 1, size=500)
+    Y = logits + rng.logistic(size=logits.shape) > 0
+    return {"X": X, "Y": Y.astype(np.int8)}
+
+
+def bootstrap_data(share: float) -> dict[str, Any]:
+    X, y, *_ = correlated(np.random.default_rng(3), max(400, int(10_000 * share)), p=20)
+    n = len(X)
+    # What xlr.bootstrap draws for random_state=0, for the loop to fit the same.
+    draw = np.random.default_rng(np.random.RandomState(0).randint(2**31))
+    drawn = [draw.integers(n, size=n, dtype=np.int32) for _ in range(1_000)]
+    counts = [np.bincount(rows, minlength=n) for rows in drawn]
+    return {"X": X, "Y": y, "counts": np.stack(counts, axis=1).astype(np.float64)}
+
+
+def our_classes(data: dict[str, Any], tol: float) -> dict[str, Any]:
+    model = xlr.LogisticRegression(multi_class="ovr", tol=tol).fit(data["X"], data["y"])
+    return {"coef": model.coef_, "intercept": model.intercept_}
+
+
+def their_classes(
+    data: dict[str, Any], tol: float, solver: str, part: int
+) -> dict[str, Any]:
+    one = LogisticRegression(solver=solver, tol=tol, max_iter=10_000)
+    model = OneVsRestClassifier(one, n_jobs=N_JOBS)
+    quiet(lambda: model.fit(data["X"], data["y"]))
+    return {
+        "coef": np.concatenate([e.coef_ for e in model.estimators_]),
+        "intercept": np.concatenate([e.intercept_ for e in model.estimators_]),
+    }
+
+
+def our_labels(data: dict[str, Any], tol: float) -> dict[str, Any]:
+    model = xlr.MultiLabelLogisticRegression(tol=tol).fit(data["X"], data["Y"])
+    return {"coef": model.coef_, "intercept": model.intercept_}
+
+
+def our_bootstrap(data: dict[str, Any], tol: float) -> dict[str, Any]:
+    estimator = xlr.LogisticRegression(tol=tol)
+    result = xlr.bootstrap(estimator, data["X"], data["Y"], random_state=0)
+    return {"coef": result.coef[:, 0, :], "intercept": result.intercept[:, 0]}
+
+
+def their_loop(
+    data: dict[str, Any], tol: float, solver: str, part: int
+) -> dict[str, Any]:
+    """A fit for each label, or for each resample."""
+    model = LogisticRegression(solver=solver, tol=tol, max_iter=10_000)
+    coef, intercept = [], []
+    for k in range(part):
+        y = data["Y"][:, k] if data["Y"].ndim == 2 else data["Y"]
+        weights = data["counts"][:, k] if "counts" in data else None
+        quiet(lambda y=y, weights=weights: model.fit(data["X"], y, weights))
+        coef.append(model.coef_[0])
+        intercept.append(model.intercept_[0])
+    return {"coef": np.stack(coef), "intercept": np.asarray(intercept)}
+
+
+def _cv(name: str, description: str, goal: float, make: Any, Cs: int, cv: int) -> Any:
+    return ManyCell(
+        name,
+        description,
+        goal,
+        Cs * cv,
+        make,
+        partial(our_cv, Cs=Cs, cv=cv),
+        partial(their_cv, Cs=Cs, cv=cv),
+        cv_distance,
+        EQUAL_SCORES,
+    )
+
+
+MANY_CELLS = {
+    cell.name: cell
+    for cell in [
+        _cv(
+            "cv",
+            "20k x 50, correlated; 10 C x 5 folds",
+            10,
+            partial(cv_data, n=20_000, p=50),
+            10,
+            5,
+        ),
+        _cv(
+            "large cv",
+            "100k x 100, correlated; 20 C x 10 folds",
+            10,
+            partial(cv_data, n=100_000, p=100),
+            20,
+            10,
+        ),
+        _cv("digits cv", "digits, 10 classes; 10 C x 5 folds", 5, digits_data, 10, 5),
+        ManyCell(
+            "one-vs-rest",
+            "20k x 64, correlated; 26 classes, each against the rest",
+            10,
+            26,
+            classes_data,
+            our_classes,
+            their_classes,
+            F_distance,
+            EQUAL_F,
+        ),
+        ManyCell(
+            "labels",
+            "20k x 100, correlated; 500 labels",
+            10,
+            500,
+            labels_data,
+            our_labels,
+            their_loop,
+            F_distance,
+            EQUAL_F,
+            loop=True,
+        ),
+        ManyCell(
+            "bootstrap",
+            "10k x 20, correlated; 1,000 resamples",
+            10,
+            1_000,
+            bootstrap_data,
+            our_bootstrap,
+            their_loop,
+            F_distance,
+            EQUAL_F,
+            loop=True,
+        ),
+    ]
+}
