@@ -23,11 +23,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "benchmarks"))
 
 import cell_run
 import cpu
+import many
 import measure
 from cells import CELLS, Cell
 from data import Data, row_weights
 from fits import no_fallback
 from formats import time
+from many_cells import MANY_CELLS
 from page import limits, page, surroundings
 from peers import PEERS, XLR, Peer
 from reference import bare_newton, best_effort
@@ -324,3 +326,63 @@ def test_the_readme_quotes_the_committed_numbers() -> None:
     assert surroundings(next(iter(cells.values()))).partition(";")[0] in readme
     mean = re.search(r"takes ([\d.]+) times as long", summary(list(cells.values())))
     assert f"{mean[1]} times" in readme
+
+
+# -- many models at once ---------------------------------------------------------------
+
+MANY_RESULTS = many.RESULTS / "many.json"
+
+
+@pytest.mark.parametrize("name", ["cv", "one-vs-rest", "bootstrap"])
+def test_many_models_are_compared_by_their_answers(name: str) -> None:
+    cell = MANY_CELLS[name]
+    data = cell.make(0.02)
+    best = cell.ours(data, 1e-10)
+    assert cell.distance(data, best, best) == 0
+    assert cell.distance(data, cell.ours(data, 1e-6), best) <= cell.equal
+    part = min(cell.n_models, 8) if cell.loop else cell.n_models
+    tight = cell.theirs(data, 1e-8, "newton-cholesky", part)
+    assert cell.distance(data, tight, best) <= cell.equal
+    if name == "cv":
+        moved = {**best, "scores": best["scores"] * 1.01}
+        assert cell.distance(data, moved, best) == pytest.approx(0.01)
+        assert math.isinf(cell.distance(data, {**best, "C": 0.0}, best))
+    else:
+        moved = {**best, "coef": best["coef"] + 0.01}
+        assert cell.distance(data, moved, best) > cell.equal
+
+
+def test_a_trial_of_many_models_makes_a_page() -> None:
+    result = many.run_cell(MANY_CELLS["cv"], repeats=1, patience=20.0, share=0.02)
+    json.dumps(result)
+    row = many.page([result]).splitlines()[-1]
+    assert row.startswith("| cv | 20k x 50, correlated; 10 C x 5 folds | ")
+    assert f"| {many.ratio(result):.1f} | 10 |" in row
+
+
+def test_the_committed_page_of_many_models_is_that_of_its_numbers() -> None:
+    cells = json.loads(MANY_RESULTS.read_text("utf-8"))["cells"]
+    assert list(cells) == list(MANY_CELLS)
+    assert all(result["whole"] for result in cells.values())
+    page = many.page(list(cells.values()))
+    assert MANY_RESULTS.with_suffix(".md").read_text("utf-8") == page
+    for result in cells.values():
+        assert result["ours"]["distance"] <= result["equal"]
+        if many.ratio(result) < result["goal"]:
+            assert result["name"] in many.LIMITS
+
+
+def test_the_readme_quotes_the_committed_numbers_of_many_models() -> None:
+    cells = json.loads(MANY_RESULTS.read_text("utf-8"))["cells"]
+    readme = read("README.md")
+    for result in cells.values():
+        assert many_readme_row(result) in readme
+
+
+def many_readme_row(result: dict[str, Any]) -> str:
+    """A cell in a line, as the README has it."""
+    peer = result["peers"][result["fastest"]]
+    return (
+        f"| {result['description']} | {time(result['ours']['seconds'])} | "
+        f"{time(peer['seconds'])} ({result['fastest']}) | {many.ratio(result):.1f} |"
+    )

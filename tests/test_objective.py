@@ -452,3 +452,123 @@ def test_symmetric_takes_equal_changes_out(kind, make, at, close):
         away = np.eye(symmetric.shape[1]) - along_equal_changes(kind, True)
         symmetric = symmetric @ away
     close(objective.symmetric(vector), symmetric)
+
+
+# -- what models share -----------------------------------------------------------------
+
+
+@kinds
+def test_some_of_the_models(kind, make, at, close):
+    objective, parameters = make(kind, True), at(PARAMETERS, kind, True)
+    chosen = np.asarray([2, 0])
+    part = objective.select(chosen).value_and_gradient(
+        at(PARAMETERS, kind, True, chosen)
+    )
+    whole = objective.value_and_gradient(parameters).select(chosen)
+    close(part.value, to_numpy(whole.value))
+    close(part.gradient, to_numpy(whole.gradient))
+
+
+@pytest.fixture
+def responses(place, xp, device):
+    """Four models: two ways to count, two labels, and weights of their classes."""
+    index = {"device": device}
+    return Responses(
+        4,
+        place(np.asarray([[0, 1], [1, 1], [0, 0]], dtype=np.uint8)),
+        place(np.asarray([[1.0], [0.5], [2.0]])),
+        counts=place(np.asarray([[2, 0], [1, 1], [0, 3]], dtype=np.uint8)),
+        class_factors=place(np.asarray([[1, 4], [1, 1], [2, 1], [1, 0.5]])),
+        target_of=xp.asarray([0, 1, 0, 1], **index),
+        count_of=xp.asarray([0, 0, 1, 1], **index),
+        resample_of=np.asarray([0, 1, 0, 1]),
+    )
+
+
+EXPECTED_TARGETS = np.asarray([[0.0, 1, 0, 1], [1, 1, 1, 1], [0, 0, 0, 0]])
+EXPECTED_WEIGHTS = np.asarray([[2, 2, 0, 0], [2, 0.5, 0.5, 0.25], [0, 0, 12, 6]])
+
+
+def test_responses_are_formed_block_by_block(responses, xp, assert_close, wide):
+    for rows in (slice(None), slice(1, 3)):
+        targets, weights = responses.block(rows, xp=xp)
+        assert_close(targets, EXPECTED_TARGETS[rows])
+        assert_close(weights, EXPECTED_WEIGHTS[rows])
+    total = responses.total_weight(getattr(xp, wide), xp=xp)
+    assert_close(total, EXPECTED_WEIGHTS.sum(axis=0), as_dtype=wide)
+
+
+def test_responses_of_some_models(responses, xp, assert_close, wide):
+    chosen = np.asarray([3, 0])
+    part = responses.select(chosen)
+    targets, weights = part.block(slice(None), xp=xp)
+    assert_close(targets, EXPECTED_TARGETS[:, chosen])
+    assert_close(weights, EXPECTED_WEIGHTS[:, chosen])
+    total = part.total_weight(getattr(xp, wide), xp=xp)
+    assert_close(total, EXPECTED_WEIGHTS[:, chosen].sum(axis=0), as_dtype=wide)
+    np.testing.assert_array_equal(part.resample_of, [1, 0])
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+@intercepts
+@kinds
+def test_resamples_at_the_parameters_of_their_model(
+    kind, fit_intercept, indexed, make, at, close, xp, device
+):
+    """Counts times losses of one model are what each resample's own pass finds."""
+    objective = make(kind, fit_intercept)
+    targets = objective.responses.targets[:, :1]
+    weights, counts = objective.responses.weights, objective.responses.counts
+    count_of, resample_of = np.arange(MODELS), np.zeros(MODELS, dtype=int)
+    if indexed:  # two models, in all ways to count
+        count_of, resample_of = np.asarray([0, 1, 2, 0, 1, 2]), np.repeat([0, 1], 3)
+    many = Objective(
+        objective.design,
+        Responses(
+            len(count_of),
+            targets,
+            weights,
+            counts,
+            count_of=xp.asarray(count_of, device=device) if indexed else None,
+            resample_of=resample_of,
+        ),
+        objective.loss,
+        L2Penalty(objective.penalty.strength[:1, ...]),
+        fit_intercept=fit_intercept,
+        units=None,
+    )
+    pooled, of = many.pooled()
+    np.testing.assert_array_equal(of, resample_of)
+    parameters = at(PARAMETERS, kind, fit_intercept, slice(0, pooled.n_models))
+    together = many.at_pooled(pooled, parameters, of)
+    spread = at(PARAMETERS, kind, fit_intercept, of)
+    expected = many.value_and_gradient(spread)
+    close(together.value, to_numpy(expected.value))
+    close(together.gradient, to_numpy(expected.gradient))
+    ones = Responses(pooled.n_models, targets, weights)
+    plain = pooled._with_models(ones, pooled.penalty).value_and_gradient(parameters)
+    close(pooled.value_and_gradient(parameters).value, to_numpy(plain.value))
+
+
+@kinds
+def test_models_that_share_a_hessian_solve_with_the_same(kind, make, at, close, place):
+    objective, parameters = make(kind, True), at(PARAMETERS, kind, True)
+    own = objective.hessian(parameters)
+    of = np.asarray([2, 0, 2, 2])
+    shared = own.select(of)
+    vectors = at(VECTOR, kind, True, [0, 1, 2, 0])
+    damping = at(np.asarray([[0.0], [0.1], [0.3], [0.2]]), "binary", False)[:, 0]
+    found = to_numpy(shared.solver(damping)(vectors))
+    blocks, diagonal = to_numpy(own.blocks)[:, 0], to_numpy(own.diagonal)
+    largest = {2: 0.3, 0: 0.1}  # of the models that share a matrix
+    for model, k in enumerate(of):
+        damped = blocks[k] + largest[k] * np.diag(diagonal[k])
+        expected = np.linalg.solve(damped, to_numpy(vectors)[model])
+        np.testing.assert_allclose(
+            found[model], expected, rtol=0, atol=1e-3 * np.abs(expected).max()
+        )
+    # And with a matrix of its own for one of them.
+    mixed = shared.replace(np.asarray([3]), own.select(np.asarray([1])))
+    order = [2, 0, 2, 1]
+    close(mixed.diagonal, diagonal[order])
+    close(mixed.select(np.asarray([3, 0])).diagonal, diagonal[[1, 2]])

@@ -33,3 +33,12 @@ def test_l2_penalty(strength, xp, place, assert_close):
     assert_close(penalty.value(coef, xp=xp), ridge(COEF, strength), rtol=1e-6)
     assert_close(penalty.gradient(coef, xp=xp), gradient)
     assert_close(penalty.curvature(coef, xp=xp), curvature)
+
+
+def test_l2_penalty_of_some_models(xp, place, assert_close):
+    chosen = np.asarray([1])
+    for strength in (ONE_STRENGTH, STRENGTHS):
+        part = L2Penalty(place(strength)).select(chosen)
+        expected = ridge(COEF, strength)[chosen]
+        value = part.value(place(COEF[chosen]), xp=xp)
+        assert_close(value, expected, rtol=1e-6)

@@ -219,6 +219,12 @@ def test_convergence_is_reported(recwarn):
     assert any("of 20 models: Stopped after max_iter=1" in s for s in sentences)
 
 
+def test_the_chosen_penalty_is_one_of_them_to_the_last_bit():
+    X, y = DATA["breast_cancer"]
+    model = xlr.LogisticRegressionCV(Cs=20, cv=10).fit(X, y)
+    assert model.C_ in np.logspace(-4, 4, 20)
+
+
 def test_verbose_prints_iterations(capsys):
     X, y = DATA["wine"]
     xlr.LogisticRegressionCV(Cs=[1.0], verbose=1).fit(X, y)

@@ -16,6 +16,7 @@ from xlr.losses import LogisticLoss
 from xlr.objective import Objective, Responses
 from xlr.penalties import L2Penalty
 from xlr.solvers import SOLVERS, Status, minimise
+from xlr.solvers.loop import _Progress
 
 SECOND_ORDER = ["newton-cholesky", "newton-cg", "lbfgs"]
 
@@ -150,3 +151,47 @@ def test_a_step_that_went_wrong_far_out_does_not_overflow_the_host(monkeypatch):
     state = solver.step(objective, state, np.asarray([[0.7], [1e-9], [0.0], [0.0]]))
     monkeypatch.setattr(Objective, "hessian_cost", 400.0)
     solver.step(objective, state, np.asarray([[0.7], [1e3], [1.0], [0.0]]))
+
+
+@pytest.mark.parametrize("solver", [*SECOND_ORDER, "gradient-descent"])
+def test_models_that_are_done_leave(solver, monkeypatch):
+    """The passes get narrower, and the answers stay in their places."""
+    X, y = load("iris", True)
+    labels = [y == 0, y == 1, y == 2, X[:, 1] > 0.1]
+    together = binary_objective(X, *labels)
+    widths = []
+    passes = Objective.value_and_gradient
+
+    def watched(self, parameters):
+        widths.append(self.n_models)
+        return passes(self, parameters)
+
+    monkeypatch.setattr(Objective, "value_and_gradient", watched)
+    options = {"tol": 1e-8, "max_iter": 5_000}
+    make = SOLVERS[solver]
+    arguments = (None,) if solver == "gradient-descent" else ()
+    solution = minimise(make(*arguments), together, together.zeros(), **options)
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] < widths[0] == 4
+    last = solution.records[-1]
+    assert (last.optimality <= 1e-8).all()
+    for k, one in enumerate(labels):
+        alone = binary_objective(X, one)
+        single = minimise(make(*arguments), alone, alone.zeros(), **options)
+        np.testing.assert_allclose(
+            solution.parameters[k], single.parameters[0], rtol=1e-5, atol=1e-6
+        )
+        value, _ = passes(alone, solution.parameters[k : k + 1])
+        assert value[0] == pytest.approx(last.objective[k], rel=1e-12)
+
+
+def test_a_refused_step_does_not_settle_a_model():
+    """A start within tol, from which the first steps are refused, is no minimum."""
+    progress = _Progress(1)
+    progress.begin_elsewhere()
+    value, optimality, refused = np.ones(1), np.full(1, 1e-7), np.zeros(1)
+    for _ in range(3):
+        progress.note(value, optimality, refused)
+        assert not progress.settled(1e-9)[0]
+    progress.note(value * (1 - 1e-12), optimality, np.ones(1))
+    assert progress.settled(1e-9)[0]

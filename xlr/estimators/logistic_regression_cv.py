@@ -273,7 +273,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         fitted = {
             **progress.common,
             **chosen,
-            "C_": float(Cs[best].mean()),
+            # A mean of equal numbers may be off by a rounding error.
+            "C_": float(Cs[best[0]] if self.refit else Cs[best].mean()),
             "l1_ratio_": 0.0,
             "Cs_": Cs,
             "l1_ratios_": np.asarray(self.l1_ratios, dtype=np.float64),
