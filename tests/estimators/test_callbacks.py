@@ -73,6 +73,34 @@ def test_a_failing_fit_tears_callbacks_down():
     assert not hasattr(model, "coef_")
 
 
+def test_cross_validation_tells_of_the_folds_and_of_the_refit():
+    recorder = Recorder()
+    model = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3, tol=1e-9)
+    model.set_callbacks(recorder).fit(X, Y)
+    assert recorder.begun[:2] == ["setup", "fit"]
+    iterations = recorder.begun.count("iteration")
+    assert iterations > model.n_iter_.max()
+    assert recorder.ended == ["iteration"] * iterations + ["fit", "teardown"]
+    p = model.predict_proba(X)
+    final = -np.log(p[np.arange(len(Y)), Y]).mean()
+    assert recorder.losses[-1] == pytest.approx(final, rel=1e-9)
+
+
+def test_many_labels_tell_of_their_iterations():
+    labels = (Y[:, None] == np.arange(3)).astype(int)
+
+    class Counter(Recorder):
+        def on_fit_task_end(self, estimator, context, *, X, y, fitted_estimator):
+            self.ended.append(context.task_name)
+            self.losses.append(fitted_estimator.predict_proba(X).shape)
+
+    counter = Counter()
+    model = xlr.MultiLabelLogisticRegression().set_callbacks(counter).fit(X, labels)
+    n_iter = int(model.n_iter_.max())
+    assert counter.ended == ["iteration"] * n_iter + ["fit", "teardown"]
+    assert set(counter.losses) == {labels.shape}
+
+
 def test_progress_bar_shows_the_fit():
     pytest.importorskip("rich")
     shown = io.StringIO()

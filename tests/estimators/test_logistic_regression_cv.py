@@ -11,6 +11,7 @@ from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold
 
 import xlr
+from xlr.solvers import SOLVERS
 
 DATA = {name: load(name, True) for name in ("breast_cancer", "wine")}
 CS = [1e-3, 0.1, 1.0, 10.0]
@@ -87,6 +88,26 @@ def test_every_model_is_that_of_a_fit_of_its_own(solver, n_classes):
     folds = list(StratifiedKFold(3).split(X, y))
     Cs = [1e-3, 1.0, np.inf]
     model = xlr.LogisticRegressionCV(Cs=Cs, cv=folds, solver=solver).fit(X, y)
+    assert model.converged_
+    for fold, (train, _) in enumerate(folds):
+        for i, C in enumerate(Cs):
+            path = model.coefs_paths_[fold, 0, i]
+            one = xlr.LogisticRegression(C=C, tol=1e-10).fit(X[train], y[train])
+            best = objective(one.coef_, one.intercept_, X[train], y[train], C)
+            ours = objective(path[:, :-1], path[:, -1], X[train], y[train], C)
+            assert ours <= best * (1 + 1e-8)
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+def test_every_model_on_a_path_is_that_of_a_fit_of_its_own(solver, monkeypatch):
+    # Few rows: penalty by penalty, in the order of their strengths, which is not that
+    # of Cs, and in two slices for each.
+    X, y = DATA["wine"]
+    folds = list(StratifiedKFold(3).split(X, y))
+    Cs = [10.0, 1e-3, 1.0, 1.0, 0.1, 1e3]
+    monkeypatch.setattr(SOLVERS[solver], "enough_columns", 7)
+    model = xlr.LogisticRegressionCV(Cs=Cs, cv=folds, solver=solver, tol=1e-8)
+    model.fit(X, y)
     assert model.converged_
     for fold, (train, _) in enumerate(folds):
         for i, C in enumerate(Cs):

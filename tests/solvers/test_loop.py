@@ -187,8 +187,7 @@ def test_models_that_are_done_leave(solver, monkeypatch):
 
 def test_a_refused_step_does_not_settle_a_model():
     """A start within tol, from which the first steps are refused, is no minimum."""
-    progress = _Progress(1)
-    progress.begin_elsewhere()
+    progress = _Progress(np.ones(1, dtype=bool))
     value, optimality, refused = np.ones(1), np.full(1, 1e-7), np.zeros(1)
     for _ in range(3):
         progress.note(value, optimality, refused)

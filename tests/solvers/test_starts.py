@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from problems import objective
+from problems import load, objective, tightest_sklearn
 from sklearn.linear_model import LogisticRegression
 
 import xlr
@@ -104,7 +104,21 @@ def test_a_sample_is_not_better_than_a_start_that_was_given():
     warm = xlr.LogisticRegression(tol=2e-6).fit(
         X, y, coef_init=cold.coef_, intercept_init=cold.intercept_
     )
-    assert warm.n_iter_ == 0
+    assert warm.n_iter_ == 1
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+def test_the_solution_for_another_penalty_is_not_taken_for_this_one(solver):
+    # Of separable classes: its gradient is within tol already.
+    X, y = load("digits", True)
+    warm = xlr.LogisticRegression(C=1e4, solver=solver, tol=1e-5, warm_start=True)
+    before = objective(warm.fit(X, y).coef_, warm.intercept_, X, y, 1e5)
+    warm.set_params(C=1e5).fit(X, y)
+    assert warm.history_["optimality"][0] <= 1e-5
+    best = tightest_sklearn("digits", True, 1e5)
+    best = objective(best.coef_, best.intercept_, X, y, 1e5)
+    reached = objective(warm.coef_, warm.intercept_, X, y, 1e5)
+    assert reached - best < 0.01 * (before - best)
 
 
 def test_a_sample_of_small_residuals_is_solved_further():

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
@@ -40,6 +41,8 @@ class Fitting:
     workers : Workers
     start : tuple of arrays, default=None
         Coefficients and intercepts to start from, in units of X; None for zero.
+    along : ndarray, default=None
+        Positions on a path, on each of which there are as many models.
 
     Attributes
     ----------
@@ -55,6 +58,7 @@ class Fitting:
         C: float | Array,
         workers: Workers,
         start: tuple[Array, Array] | None = None,
+        along: np.ndarray | None = None,
     ) -> None:
         name = estimator.solver
         if name == "auto":
@@ -64,6 +68,7 @@ class Fitting:
         self._estimator = estimator
         self._dtype = features.X.dtype
         self._start = start
+        self._along = along
         self._solver = _solver(estimator, name, cold=start is None)
         self.problem = Problem(
             features,
@@ -82,6 +87,7 @@ class Fitting:
             self.problem.parameters(self._start),
             tol=float(self._estimator.tol),
             max_iter=int(self._estimator.max_iter),
+            along=self._along,
             on_iteration=on_iteration,
         )
 

@@ -228,18 +228,21 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Cs = np.logspace(-4, 4, self.Cs) if np.ndim(self.Cs) == 0 else self.Cs
         Cs = np.asarray(Cs, dtype=np.float64)
         n_Cs, n_folds = Cs.shape[0], folds.usable.shape[0]
+        order = np.argsort(Cs, kind="stable")  # weaker and weaker penalties: a path
         many = Fitting(
             self,
             features,
             resampled(task, folds.counts, n_Cs),
-            features.place(np.repeat(Cs, n_folds), task.responses.weights.dtype),
+            features.place(np.repeat(Cs[order], n_folds), task.responses.weights.dtype),
             crew,
+            along=np.log(Cs[order]),
         )
         progress = _Progress(self, data, features, labels)
         solution = many.run(progress.follow(many))
         xp = features.xp
+        place = np.argsort(order) * n_folds
         coef, intercept = (
-            xp.stack([values[i::n_folds, ...] for i in range(n_folds)])
+            xp.stack([arrays.rows(values, place + i) for i in range(n_folds)])
             for values in many.problem.coefficients_by_model(
                 solution.parameters
             ).values()
@@ -269,7 +272,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             converged = converged and last.status[0] is Status.CONVERGED
             one.warn_unless_converged(last, stacklevel=6)
         n_iter = np.zeros(scores.shape, dtype=np.int32)
-        n_iter[folds.usable] = solution.n_iter.reshape(n_Cs, n_folds).T
+        n_iter[folds.usable] = solution.n_iter[place + np.arange(n_folds)[:, None]]
         fitted = {
             **progress.common,
             **chosen,

@@ -79,7 +79,7 @@ class Passes(Layout):
     @property
     def is_large(self) -> bool:
         """Whether X fills several blocks, so that arithmetic is what takes the time."""
-        return len(self._slices(TEMPORARIES * self.n_columns)) > 1
+        return len(self._slices(TEMPORARIES * self.n_outputs)) > 1
 
     def loss_and_slope(self, parameters: Array) -> tuple[Array, Array]:
         """The sum of the loss, (n_models,), and its gradient, in one pass."""

@@ -51,6 +51,7 @@ class GradientDescent:
 
     standardised = False
     enough_columns = math.inf
+    finds_start = False
     patience = float("inf")  # the schedule is the user's: run it to its end
 
     def __init__(self, learning_rate: float | None) -> None:

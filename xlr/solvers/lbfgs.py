@@ -55,6 +55,7 @@ class LBFGS:
 
     standardised = True
     enough_columns = math.inf
+    finds_start = False
     patience = 30
     memory = 20
     renewal = 50  # iterations between two looks at the diagonal of the Hessian

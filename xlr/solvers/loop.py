@@ -64,6 +64,8 @@ class Solver(Protocol):
     enough_columns : float
         Columns of W beyond which more models at a time only wait for each other: a
         pass for so many costs no less for each with more.
+    finds_start : bool
+        Whether it looks for a start of its own, given any.
     """
 
     @property
@@ -74,6 +76,9 @@ class Solver(Protocol):
 
     @property
     def enough_columns(self) -> float: ...
+
+    @property
+    def finds_start(self) -> bool: ...
 
     def model_bytes(self, objective: Objective) -> int:
         """Memory that the solver needs for a model, roughly."""
@@ -194,12 +199,13 @@ def minimise(
     """
     started = perf_counter()
     batch = _Batch(objective)
-    progress = _Progress(objective.n_models)
     records: list[Record] = []
     status: list[Status | None] = [None] * objective.n_models
     n_iter = np.zeros(objective.n_models, dtype=np.int32)
     with arrays.quiet():
         state = solver.init(objective, start)
+        elsewhere = objective.xp.any(state.parameters != 0, axis=1)
+    progress = _Progress(arrays.to_host(elsewhere))
     fetched = arrays.to_host(state.report)
 
     for iteration in range(max_iter + 1):
@@ -216,8 +222,6 @@ def minimise(
         stopped = bool(
             on_iteration and on_iteration(record, batch.parameters(state.parameters))
         )
-        if iteration == 0 and state.parameters is not start:
-            progress.begin_elsewhere()
         progress.note(value, optimality, step)
         settled = progress.settled(max(tol * settle, 4 * objective.rounding))
         for model in batch.running:
@@ -306,6 +310,12 @@ class _Batch:
 class _Progress:
     """What the last iterations brought, for each model.
 
+    Parameters
+    ----------
+    elsewhere : ndarray of bool, of shape (n_models,)
+        Whether a model begins elsewhere than at zero: at the minimum of another F,
+        where a small gradient does not say how far its own is.
+
     Attributes
     ----------
     idle : ndarray of shape (n_models,)
@@ -314,17 +324,14 @@ class _Progress:
         tenth.  Rounding errors set new lows too, but ever more rarely.
     """
 
-    def __init__(self, n_models: int) -> None:
+    def __init__(self, elsewhere: np.ndarray) -> None:
+        n_models = elsewhere.shape[0]
         self._lowest = np.full(n_models, math.inf)
         self._flattest = np.full(n_models, math.inf)
         self._last: tuple[np.ndarray, np.ndarray] | None = None
-        self._decrease = np.zeros(n_models)
+        self._decrease = np.where(elsewhere, math.inf, 0.0)
         self._value = np.ones(n_models)
         self.idle = np.zeros(n_models)
-
-    def begin_elsewhere(self) -> None:
-        """Forget the start: how far from the minimum the models are is not known."""
-        self._decrease[:] = math.inf
 
     def note(self, value: np.ndarray, optimality: np.ndarray, step: np.ndarray) -> None:
         """Take in the numbers of an iteration."""

@@ -85,7 +85,7 @@ class NewtonCG:
     """
 
     standardised = True
-    enough_columns = 32
+    enough_columns = 64
     patience = 8
     first_budget = 8
     least_budget = 3
@@ -93,6 +93,10 @@ class NewtonCG:
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
+
+    @property
+    def finds_start(self) -> bool:
+        return self.seed is not None
 
     def model_bytes(self, objective: Objective) -> int:
         """The curvature of each row, formed from logits; the preconditioner."""

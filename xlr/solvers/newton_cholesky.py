@@ -87,6 +87,10 @@ class NewtonCholesky:
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
 
+    @property
+    def finds_start(self) -> bool:
+        return self.seed is not None
+
     def model_bytes(self, objective: Objective) -> int:
         """Its Hessian, and a factor of it made of a copy; steps and gradients."""
         q = objective.n_parameters

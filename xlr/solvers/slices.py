@@ -1,4 +1,4 @@
-"""Many models in slices, where they would not fit into memory together."""
+"""Many models in slices: where memory is short, or where one leads to another."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Objective
 from xlr.solvers.loop import Record, Solution, Solver, minimise
+from xlr.solvers.starts import pooled_start
 
 __all__ = ["minimise_in_slices"]
 
@@ -25,6 +26,7 @@ def minimise_in_slices(
     *,
     tol: float,
     max_iter: int,
+    along: np.ndarray | None = None,
     on_iteration: Callable[[Record, Array], bool | None] | None = None,
 ) -> Solution:
     """:func:`minimise`, as many models at a time as there is memory for.
@@ -34,6 +36,10 @@ def minimise_in_slices(
     solver, objective, start, tol, max_iter, on_iteration
         As for :func:`minimise`.  The parameters that ``on_iteration`` is given are
         those of all models, and the record those of the models of a slice.
+    along : ndarray of shape (n_steps,), default=None
+        Positions on a path: the models are as many for each, and change smoothly
+        along it.  They are solved position by position, and start where those before
+        lead, unless the solver finds a start for all of them on all rows.
 
     Returns
     -------
@@ -41,14 +47,17 @@ def minimise_in_slices(
         Where the models took different numbers of iterations, the last numbers of
         each are repeated in the records.
     """
+    if along is None or (solver.finds_start and pooled_start(objective) is not None):
+        along = np.zeros(1)
+    n_steps = along.shape[0]
+    per_step = objective.n_models // n_steps
     n_slices = 1
-    if objective.n_models > 1:
-        needed = objective.n_models * solver.model_bytes(objective)
+    if per_step > 1:
+        needed = per_step * solver.model_bytes(objective)
         free = MEMORY_SHARE * arrays.free_bytes(start)
-        columns = objective.n_columns / solver.enough_columns
-        n_slices = math.ceil(max(needed / free, columns))
-        n_slices = min(objective.n_models, n_slices)
-    if n_slices == 1:
+        columns = per_step * objective.n_outputs / solver.enough_columns
+        n_slices = min(per_step, math.ceil(max(needed / free, columns)))
+    if n_steps * n_slices == 1:
         return minimise(
             solver,
             objective,
@@ -58,20 +67,37 @@ def minimise_in_slices(
             on_iteration=on_iteration,
         )
     solutions: list[Solution] = []
-    for models in np.array_split(np.arange(objective.n_models), n_slices):
-        before = [solution.parameters for solution in solutions]
-        after = arrays.rows(start, np.arange(models[-1] + 1, objective.n_models))
-        solutions.append(
-            minimise(
-                solver,
-                objective.select(models),
-                arrays.rows(start, models),
-                tol=tol,
-                max_iter=max_iter,
-                on_iteration=_between(before, after, on_iteration, objective),
+    for step in range(n_steps):
+        of_step = np.arange(step * per_step, (step + 1) * per_step)
+        for models in np.array_split(of_step, n_slices):
+            before = [solution.parameters for solution in solutions]
+            after = arrays.rows(start, np.arange(models[-1] + 1, objective.n_models))
+            begin = arrays.rows(start, models)
+            if step > 0:
+                begin = _led_to(before[-n_slices::-n_slices], along[: step + 1])
+            solutions.append(
+                minimise(
+                    solver,
+                    objective.select(models),
+                    begin,
+                    tol=tol,
+                    max_iter=max_iter,
+                    on_iteration=_between(before, after, on_iteration, objective),
+                )
             )
-        )
     return _joined(solutions, objective)
+
+
+def _led_to(before: list[Array], along: np.ndarray) -> Array:
+    """Where the last two solutions, the latest first, lead to on a straight line.
+
+    No farther than these two are from each other: a line does not hold for long.
+    """
+    if len(before) == 1:
+        return before[0]
+    last, next_one = np.diff(along)[-2:]
+    share = float(min(1.0, next_one / last)) if last > 0 else 0.0
+    return before[0] + share * (before[0] - before[1])
 
 
 def _between(

@@ -17,7 +17,7 @@ from xlr.solvers.steps import take
 
 H = TypeVar("H", bound=Hessian)
 
-__all__ = ["Reference", "Start", "find_start"]
+__all__ = ["Reference", "Start", "find_start", "pooled_start"]
 
 # Rows for each one drawn, so that a sample costs little beside the whole.
 SHARE = 8
@@ -123,9 +123,7 @@ def find_start(
     """
     if seed is None:
         return Start(start, objective.value_and_gradient(start))
-    enough = ROWS_TO_POOL * objective.n_parameters
-    pooled = objective.pooled() if objective.n_samples >= enough else None
-    if pooled is not None:
+    if (pooled := pooled_start(objective)) is not None:
         whole, of = pooled
         _, first = np.unique(of, return_index=True)
         # To the bottom: a step for these few models is cheaper than one for all.
@@ -171,6 +169,16 @@ def find_start(
     better = arrays.move(better, xp=xp, device=objective.device)
     parameters = take(better, parameters, start, xp=xp)
     return Start(parameters, objective.value_and_gradient(parameters))
+
+
+def pooled_start(objective: Objective) -> tuple[Objective, np.ndarray] | None:
+    """The models on all rows that resamples begin at, where rows are many enough.
+
+    With the number of its model for each resample, as :meth:`Objective.pooled` says.
+    """
+    if objective.n_samples < ROWS_TO_POOL * objective.n_parameters:
+        return None
+    return objective.pooled()
 
 
 def _within_noise(n_rows: int) -> Callable[[Record, Array], bool]:
