@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +26,13 @@ from xlr.solvers.steps import (
 __all__ = ["NewtonCholesky"]
 
 
+class Factors(NamedTuple):
+    """A factorised Hessian, and the damping it has, on the host."""
+
+    solve: Callable[[Array], Array]
+    damping: np.ndarray
+
+
 @dataclass(frozen=True)
 class NewtonState:
     parameters: Array
@@ -31,6 +40,7 @@ class NewtonState:
     hessian: BlockHessian
     fresh: np.ndarray  # whether the last step was taken where the Hessian was computed
     rough: np.ndarray  # whether the Hessian is good to float32 only
+    factors: Factors | None  # of the Hessian; None if it is new
     pairs: tuple[quasi_newton.Pair, ...]  # the steps since it was computed
     damping: Array
     optimality: np.ndarray | None  # before the last step
@@ -42,6 +52,7 @@ class NewtonState:
             parameters=arrays.rows(self.parameters, models),
             at=self.at.select(models),
             hessian=self.hessian.select(models),
+            factors=None,
             pairs=tuple(pair.select(models) for pair in self.pairs),
             damping=arrays.rows(self.damping, models),
             fresh=self.fresh[models],
@@ -113,6 +124,7 @@ class NewtonCholesky:
             hessian=hessian,
             fresh=np.full(objective.n_models, begun.reference is None),
             rough=np.full(objective.n_models, objective.is_large),
+            factors=None,
             pairs=(),
             damping=objective.xp.zeros_like(at.value),
             optimality=None,
@@ -124,22 +136,26 @@ class NewtonCholesky:
     ) -> NewtonState:
         xp, at = objective.xp, state.at
         state = self._renewed(objective, state, fetched)
-        solve = state.hessian.solver(state.damping)
-        direction = quasi_newton.solve(at.gradient, state.pairs, solve, xp=xp)
+        factors, damping = state.factors, fetched[3]
+        if factors is None or (damping != factors.damping).any():
+            factors = Factors(state.hessian.solver(state.damping), damping)
+        direction = quasi_newton.solve(at.gradient, state.pairs, factors.solve, xp=xp)
         step = DampedStep(-direction, state.hessian.diagonal, state.damping)
         trial = objective.value_and_gradient(state.parameters + step.change)
         accept = is_acceptable(objective, at, trial, step.change)
         change = take(accept, step.change, xp.zeros_like(step.change), xp=xp)
         new = better(accept, trial, at, xp=xp)
         pair = quasi_newton.make_pair(change, new.gradient - at.gradient, xp=xp)
+        new_damping = next_damping(objective, at, trial, accept, step)
         return replace(
             state,
             parameters=state.parameters + change,
             at=new,
+            factors=factors,
             pairs=(*state.pairs, pair),
-            damping=next_damping(objective, at, trial, accept, step),
+            damping=new_damping,
             optimality=fetched[1],
-            report=report(objective, new, change),
+            report=report(objective, new, change, new_damping),
         )
 
     def _renewed(
@@ -178,6 +194,7 @@ class NewtonCholesky:
         return replace(
             state,
             hessian=hessian,
+            factors=None if renew.any() else state.factors,
             fresh=fresh,
             rough=np.where(renew, rough, state.rough),
             pairs=pairs,

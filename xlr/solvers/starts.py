@@ -104,8 +104,9 @@ def find_start(
     is the objective on a random sample of them, itself begun on a sample.  With more
     features than rows it is the problem in the space of the rows.
 
-    The minimiser on a sample is looked for until the gradient is within its noise, and
-    no further: it may be separable where the whole is not.
+    The minimiser on a sample, or on all rows for resamples, is looked for until the
+    gradient is within the noise of the draw, and no further: a sample may be separable
+    where the whole is not.
 
     Parameters
     ----------
@@ -126,13 +127,14 @@ def find_start(
     if (pooled := pooled_start(objective)) is not None:
         whole, of = pooled
         _, first = np.unique(of, return_index=True)
-        # To the bottom: a step for these few models is cheaper than one for all.
         solution = minimise(
             solver,
             whole,
             arrays.rows(start, first),
             tol=SMALL_TOL,
             max_iter=MAX_ITER,
+            settle=math.inf,
+            on_iteration=_within_noise(objective.n_samples),
         )
         at = objective.at_pooled(whole, solution.parameters, of)
         parameters = arrays.rows(solution.parameters, of)
