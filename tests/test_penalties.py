@@ -1,9 +1,10 @@
-"""The ridge penalty against its closed form."""
+"""Penalties against their closed forms, and kinks against a fine grid."""
 
 import numpy as np
 import pytest
+from conftest import to_numpy
 
-from xlr.penalties import L2Penalty
+from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty
 
 RNG = np.random.default_rng(0)
 COEF = RNG.integers(-8, 9, size=(3, 2, 4)) / 4  # exact in float32
@@ -42,3 +43,62 @@ def test_l2_penalty_of_some_models(xp, place, assert_close):
         expected = ridge(COEF, strength)[chosen]
         value = part.value(place(COEF[chosen]), xp=xp)
         assert_close(value, expected, rtol=1e-6)
+
+
+W = np.asarray([-2.0, -0.5, 0.0, 0.0, 0.0, 0.25, 1.0, 3.0, 0.0, -1.0])
+LASSO = np.asarray([0.5, 0.0, 1.0, 0.25, 0.0, 2.0, 0.5, 1.0, 1.0, 0.0])
+LOWER = np.asarray([-2.0, -9.0, -np.inf, 0.0, -1.0, 0.0, -1.0, -3.0, 0.0, -1.0])
+UPPER = np.asarray([2.0, 9.0, np.inf, 1.0, 1.0, 0.25, 1.0, np.inf, 0.0, 1.0])
+
+
+def test_kinks_move_to_the_nearest_best_point(xp, place, assert_close):
+    kinks = Kinks(place(LASSO), place(LOWER), place(UPPER))
+    step = 0.5
+    expected = []
+    for w, lasso, low, high in zip(W, LASSO, LOWER, UPPER):
+        grid = np.linspace(max(low, -4), min(high, 4), 8 * 4096 + 1)
+        value = (grid - w) ** 2 / 2 + step * lasso * np.abs(grid)
+        expected.append(grid[value.argmin()])
+    nearest = kinks.nearest(place(W), step, xp=xp)
+    assert_close(nearest, np.asarray(expected), atol=2e-3)
+    assert_close(kinks.value(place(W), xp=xp), LASSO * np.abs(W))
+
+
+@pytest.mark.parametrize("gradient", [-3.0, -0.75, 0.0, 0.75, 3.0])
+def test_the_subgradient_is_the_slope_to_where_it_falls(
+    gradient, xp, place, assert_close
+):
+    kinks = Kinks(place(LASSO), place(LOWER), place(UPPER))
+    h = 1e-6
+    expected = []
+    for w, lasso, low, high in zip(W, LASSO, LOWER, UPPER):
+        here = lasso * abs(w)
+        up = (lasso * abs(w + h) - here) / h + gradient if w + h <= high else np.inf
+        down = (lasso * abs(w - h) - here) / h - gradient if w - h >= low else np.inf
+        expected.append(min(up, 0.0) if up < down else -min(down, 0.0))
+    gradients = place(np.full_like(W, gradient))
+    slope = kinks.subgradient(place(W), gradients, xp=xp)
+    assert_close(slope, np.asarray(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize("strength", [ONE_STRENGTH, STRENGTHS], ids=["shared", "own"])
+def test_elastic_net_is_ridge_and_lasso(strength, xp, place, assert_close):
+    lasso = 2 * strength
+    unbounded = np.full_like(strength, np.inf)
+    kinks = Kinks(*map(place, (lasso, -unbounded, unbounded)))
+    penalty, coef = ElasticNetPenalty(place(strength), kinks), place(COEF)
+    smooth = L2Penalty(place(strength))
+    value = ridge(COEF, strength) + (lasso * np.abs(COEF)).sum(axis=(1, 2))
+    assert_close(penalty.value(coef, xp=xp), value, rtol=1e-6)
+    for method in ("gradient", "curvature"):
+        expected = to_numpy(getattr(smooth, method)(coef, xp=xp))
+        assert_close(getattr(penalty, method)(coef, xp=xp), expected)
+
+    part = penalty.select(np.asarray([2, 0]))
+    assert_close(part.value(place(COEF[[2, 0]]), xp=xp), value[[2, 0]], rtol=1e-6)
+    features = xp.asarray(np.asarray([3, 1])) if xp is np else None
+    if features is not None:
+        few = penalty.of_features(features, xp=xp)
+        expected = ridge(COEF[:, :, [3, 1]], strength[:, :, [3, 1]])
+        expected += (lasso * np.abs(COEF))[:, :, [3, 1]].sum(axis=(1, 2))
+        assert_close(few.value(coef[:, :, [3, 1]], xp=xp), expected)

@@ -37,6 +37,7 @@ __all__ = [
     "positive_definite_solver",
     "quiet",
     "rows",
+    "spread",
     "to_host",
     "widest_float",
     "without_gradient",
@@ -150,6 +151,20 @@ def rows(x: Array, numbers: np.ndarray) -> Array:
     """Rows of ``x`` along its first axis, by their numbers on the host."""
     xp = namespace(x)
     return xp.take(x, move(numbers, xp=xp, device=device_of(x)), axis=0)
+
+
+def spread(values: Array, places: Array, size: int, *, xp: Namespace) -> Array:
+    """Columns into places: (n, m) to (n, size), with zeros elsewhere.
+
+    By searching for the places, which must be sorted: the standard has no scatter.
+    """
+    everywhere = xp.arange(size, dtype=places.dtype, device=device_of(values))
+    position = xp.searchsorted(places, everywhere)
+    last = places.shape[0] - 1
+    position = xp.where(position > last, xp.full_like(position, last), position)
+    columns = xp.take(values, position, axis=1)
+    found = xp.take(places, position) == everywhere
+    return xp.where(found, columns, xp.zeros_like(columns))
 
 
 def _in_host_memory(x: Array) -> bool:

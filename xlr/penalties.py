@@ -1,23 +1,80 @@
 """Floor 2: penalties as functions of the coefficients.
 
 A penalty is a small class; it sees the coefficients of shape
-(n_models, n_outputs, n_features), never the intercepts.
+(n_models, n_outputs, n_features), never the intercepts.  What of it has no
+derivative is described by :class:`Kinks`, apart from the rest.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 
-__all__ = ["L2Penalty", "Penalty"]
+__all__ = ["ElasticNetPenalty", "Kinks", "L2Penalty", "Penalty"]
+
+
+class Kinks(NamedTuple):
+    r"""Where a penalty has no derivative: :math:`\kappa |w|` at zero, and bounds.
+
+    Attributes
+    ----------
+    lasso : array
+        :math:`\kappa`, not negative.
+    lower, upper : array
+        Least and largest coefficients, which may be infinite.
+    """
+
+    lasso: Array
+    lower: Array
+    upper: Array
+
+    def value(self, w: Array, *, xp: Namespace) -> Array:
+        """kappa |w|, entry by entry."""
+        return self.lasso * xp.abs(w)
+
+    def nearest(self, w: Array, step: Array | float, *, xp: Namespace) -> Array:
+        r"""The proximal map: minimiser over u of (u - w)^2 / 2 + step kappa |u|.
+
+        Within the bounds. The soft threshold, clipped (Parikh and Boyd 2014,
+        *Proximal Algorithms*, section 6.5.2).
+        """
+        beyond = xp.abs(w) - step * self.lasso
+        shrunk = xp.sign(w) * xp.where(beyond > 0, beyond, xp.zeros_like(beyond))
+        return self.clip(shrunk, xp=xp)
+
+    def clip(self, w: Array, *, xp: Namespace) -> Array:
+        """The nearest within the bounds."""
+        return xp.minimum(xp.maximum(w, self.lower), self.upper)
+
+    def subgradient(self, w: Array, gradient: Array, *, xp: Namespace) -> Array:
+        """The least subgradient of a function whose smooth part has this gradient.
+
+        The slope to the side on which the function falls, and zero where it falls to
+        neither, or is bounded there.
+        """
+        right = gradient + xp.where(w >= 0, self.lasso, -self.lasso)
+        left = gradient + xp.where(w > 0, self.lasso, -self.lasso)
+        falls_left = (left > 0) & (w > self.lower)
+        sloping = xp.where(falls_left, left, xp.zeros_like(left))
+        return xp.where((right < 0) & (w < self.upper), right, sloping)
 
 
 class Penalty(Protocol):
-    """What the objective needs from a penalty."""
+    """What the objective needs from a penalty.
+
+    Attributes
+    ----------
+    kinks : Kinks or None
+        What the gradient and the curvature leave out, for arrays of shape
+        (n_models or 1, 1, n_features); None for nothing.
+    """
+
+    @property
+    def kinks(self) -> Kinks | None: ...
 
     def value(self, coef: Array, *, xp: Namespace) -> Array: ...
 
@@ -26,6 +83,8 @@ class Penalty(Protocol):
     def curvature(self, coef: Array, *, xp: Namespace) -> Array: ...
 
     def select(self, models: np.ndarray) -> Penalty: ...
+
+    def of_features(self, features: Array, *, xp: Namespace) -> Penalty: ...
 
 
 class L2Penalty:
@@ -39,6 +98,8 @@ class L2Penalty:
         The :math:`\lambda_j`; zeros leave the coefficients unpenalised. For the
         objective of this library, 1 / (C S scale_j^2).
     """
+
+    kinks: Kinks | None = None
 
     def __init__(self, strength: Array) -> None:
         self.strength = strength
@@ -57,6 +118,62 @@ class L2Penalty:
 
     def select(self, models: np.ndarray) -> L2Penalty:
         """That of some models, by their numbers."""
-        if self.strength.shape[0] == 1:
-            return self
-        return L2Penalty(arrays.rows(self.strength, models))
+        return L2Penalty(_of_models(self.strength, models))
+
+    def of_features(self, features: Array, *, xp: Namespace) -> L2Penalty:
+        """That of some features, by their numbers on the device."""
+        return L2Penalty(xp.take(self.strength, features, axis=2))
+
+
+class ElasticNetPenalty:
+    r"""Ridge and lasso, each with a strength per feature, and bounds.
+
+    .. math::
+        \sum_j \tfrac12 \lambda_j w_j^2 + \kappa_j |w_j|, \qquad l_j \le w_j \le u_j
+
+    Parameters
+    ----------
+    ridge : array of shape (n_models or 1, 1, n_features)
+        The :math:`\lambda_j`.
+    kinks : Kinks
+        The :math:`\kappa_j`, :math:`l_j` and :math:`u_j`, of the same shape.
+
+    References
+    ----------
+    Zou and Hastie (2005), *Regularization and variable selection via the elastic net*.
+    """
+
+    def __init__(self, ridge: Array, kinks: Kinks) -> None:
+        self._smooth = L2Penalty(ridge)
+        self.kinks: Kinks | None = kinks
+        self._kinks = kinks
+
+    def value(self, coef: Array, *, xp: Namespace) -> Array:
+        """Penalty of each model, shape (n_models,)."""
+        lasso = xp.sum(self._kinks.value(coef, xp=xp), axis=(1, 2))
+        return self._smooth.value(coef, xp=xp) + lasso
+
+    def gradient(self, coef: Array, *, xp: Namespace) -> Array:
+        """lambda w: that of the ridge alone."""
+        return self._smooth.gradient(coef, xp=xp)
+
+    def curvature(self, coef: Array, *, xp: Namespace) -> Array:
+        """Diagonal of the Hessian of the ridge."""
+        return self._smooth.curvature(coef, xp=xp)
+
+    def select(self, models: np.ndarray) -> ElasticNetPenalty:
+        """That of some models, by their numbers."""
+        kinks = Kinks(*(_of_models(part, models) for part in self._kinks))
+        return ElasticNetPenalty(_of_models(self._smooth.strength, models), kinks)
+
+    def of_features(self, features: Array, *, xp: Namespace) -> ElasticNetPenalty:
+        """That of some features, by their numbers on the device."""
+        kinks = Kinks(*(xp.take(part, features, axis=2) for part in self._kinks))
+        return ElasticNetPenalty(
+            xp.take(self._smooth.strength, features, axis=2), kinks
+        )
+
+
+def _of_models(strength: Array, models: np.ndarray) -> Array:
+    """Rows of what has a row for each model, or one for all."""
+    return strength if strength.shape[0] == 1 else arrays.rows(strength, models)

@@ -90,7 +90,7 @@ BAD_PARAMETERS = [
     ({"max_iter": 0}, ValueError, "max_iter must be a whole number"),
     ({"max_iter": 1.5}, ValueError, "max_iter must be"),
     ({"max_iter": True}, ValueError, "max_iter must be"),
-    ({"l1_ratio": 0.5}, ValueError, "not available yet: use l1_ratio=0"),
+    ({"l1_ratio": "all"}, ValueError, "from 0 to 1"),
     ({"l1_ratio": 2}, ValueError, "from 0 to 1"),
     ({"solver": "saga"}, ValueError, "'newton-cholesky'.*got 'saga'"),
     ({"multi_class": "auto"}, ValueError, "'multinomial', 'ovr'; got 'auto'"),

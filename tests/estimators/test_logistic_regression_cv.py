@@ -118,6 +118,29 @@ def test_every_model_on_a_path_is_that_of_a_fit_of_its_own(solver, monkeypatch):
             assert ours <= best * (1 + 1e-8)
 
 
+@pytest.mark.usefixtures("needs_the_new_attributes")
+@pytest.mark.filterwarnings("ignore:The max_iter was reached:UserWarning")
+@pytest.mark.parametrize("refit", [True, False])
+def test_shares_of_the_l1_penalty(refit):
+    X, y = DATA["breast_cancer"]
+    parameters = {
+        "Cs": [0.01, 0.1, 0.3],
+        "cv": 3,
+        "l1_ratios": np.asarray([0.0, 0.5, 1.0]),
+    }
+    model = xlr.LogisticRegressionCV(**parameters, refit=refit, tol=1e-8).fit(X, y)
+    expected = sklearn_fit(
+        X, y, **parameters, refit=refit, solver="saga", tol=1e-7, max_iter=20_000
+    )
+    np.testing.assert_allclose(model.scores_, expected.scores_, rtol=1e-4)
+    np.testing.assert_allclose(model.C_, expected.C_, rtol=1e-12)
+    assert model.l1_ratio_ == pytest.approx(expected.l1_ratio_, rel=1e-12)
+    assert model.coefs_paths_.shape == expected.coefs_paths_.shape
+    np.testing.assert_allclose(model.coefs_paths_, expected.coefs_paths_, atol=5e-3)
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=5e-3)
+    assert model.n_iter_.shape == (3, 3, 3)
+
+
 def test_on_every_library(place, dtype, assert_close):
     X, y = DATA["wine"]
     expected = xlr.LogisticRegressionCV(Cs=CS, cv=3, tol=1e-9).fit(X, y)
@@ -221,7 +244,8 @@ def test_labels_tables_and_names():
         ({"Cs": 0}, "Cs must be a whole number from 1 up"),
         ({"Cs": []}, "Cs must be a list of at least one number"),
         ({"Cs": [1.0, -1.0]}, "each of Cs must be a number above 0"),
-        ({"l1_ratios": (0.5,)}, "L1 penalty, which is not available"),
+        ({"l1_ratios": (0.5, 1.5)}, "each of l1_ratios must be a number from 0 to 1"),
+        ({"l1_ratios": (0.0, 0.5), "solver": "lbfgs"}, "needs l1_ratio=0"),
         ({"scoring": "no such score"}, "scoring"),
         ({"solver": "saga"}, "solver must be one of"),
     ],

@@ -6,7 +6,7 @@ from typing import Any
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.design.blocks import add, reduce_over_blocks, rows_per_block
+from xlr.design.blocks import add, reduce_over_blocks, row_blocks, rows_per_block
 from xlr.design.standardisation import Standardisation
 from xlr.threads import ALONE, Workers
 
@@ -141,6 +141,30 @@ class DenseDesign:
             return self
         rows = self.block(slice(0, self.n_samples)).standardised()
         return DenseDesign(rows, None, workers=self.workers, xp=self.xp)
+
+    def of_features(self, features: Array) -> DenseDesign:
+        """A copy of some columns, standardised.
+
+        Parameters
+        ----------
+        features : array of shape (m,)
+            Their indices, on the device of X.
+        """
+        xp = self.xp
+        change = self._change and tuple(
+            xp.take(part, features) for part in self._change
+        )
+        parts: dict[int, Array] = {}
+
+        def on_rows(rows: slice) -> tuple[()]:
+            columns = xp.take(self.X[rows, :], features, axis=1)
+            parts[rows.start] = DenseBlock(columns, change, xp=xp).standardised()
+            return ()
+
+        slices = row_blocks(self.X, n_threads=self.workers.n, xp=xp)
+        reduce_over_blocks(on_rows, add, slices, self.workers)
+        columns = xp.concat([parts[rows.start] for rows in slices])
+        return DenseDesign(columns, None, workers=self.workers, xp=xp)
 
     def kernel(self, strength: Array, dtype: Any) -> Array:
         """Z diag(1 / strength) Z', in one pass over the columns: (n, n), in ``dtype``.

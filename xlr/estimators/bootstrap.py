@@ -214,7 +214,12 @@ def _refits(
         )
         counts = xp.take(counts, features.place(chosen, None), axis=1)
     fitting = Fitting(
-        estimator, features, resampled(task, counts, 1), estimator.C, crew
+        estimator,
+        features,
+        resampled(task, counts, 1),
+        estimator.C,
+        crew,
+        l1_ratio=float(estimator.l1_ratio),
     )
 
     def on_iteration(record: Record, parameters: Array) -> None:

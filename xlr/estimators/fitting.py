@@ -12,7 +12,9 @@ from sklearn.utils import check_random_state
 
 from xlr.arrays import Array
 from xlr.estimators.inputs import Features
+from xlr.estimators.parameters import check_solver_for
 from xlr.estimators.problem import Problem, Task
+from xlr.estimators.regularisation import read_regularisation
 from xlr.solvers import (
     SOLVERS,
     Record,
@@ -41,6 +43,7 @@ class Fitting:
     workers : Workers
     start : tuple of arrays, default=None
         Coefficients and intercepts to start from, in units of X; None for zero.
+    l1_ratio : float, default=0.0
     along : ndarray, default=None
         Positions on a path, on each of which there are as many models.
 
@@ -57,13 +60,22 @@ class Fitting:
         task: Task,
         C: float | Array,
         workers: Workers,
+        *,
+        l1_ratio: float = 0.0,
         start: tuple[Array, Array] | None = None,
         along: np.ndarray | None = None,
     ) -> None:
+        regularisation = read_regularisation(estimator, l1_ratio, C, features)
         name = estimator.solver
         if name == "auto":
             n_samples, n_features = features.X.shape
-            name = choose(n_samples, n_features, task.loss.n_outputs)
+            name = choose(
+                n_samples,
+                n_features,
+                task.loss.n_outputs,
+                smooth=regularisation.smooth,
+            )
+        check_solver_for(name, smooth=regularisation.smooth)
         self.solver_name = name
         self._estimator = estimator
         self._dtype = features.X.dtype
@@ -74,6 +86,7 @@ class Fitting:
             features,
             task,
             C=C,
+            regularisation=regularisation,
             fit_intercept=bool(estimator.fit_intercept),
             standardised=self._solver.standardised,
             workers=workers,

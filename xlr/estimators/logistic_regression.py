@@ -50,7 +50,13 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     C : float, default=1.0
         Inverse strength of the penalty, above 0; ``inf`` for none.
     l1_ratio : float, default=0.0
-        Share of the L1 penalty. Only 0 (all L2) is available yet.
+        Share of the L1 penalty, from 0 (all L2) to 1; see Notes.
+    penalty_factor : float or array of shape (n_features,), default=None
+        By how much more the coefficients of a feature are penalised: 0 leaves them
+        free, ``inf`` removes the feature. None for 1.
+    lower, upper : float or array of shape (n_features,), default=None
+        Least and largest coefficients, in the units of X; None for no bound. With
+        more than two classes, the same for all of them.
     fit_intercept : bool, default=True
         Whether the model has intercepts.
     class_weight : dict or 'balanced', default=None
@@ -69,10 +75,14 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         - ``'lbfgs'``: quasi-Newton, from gradients alone.
         - ``'gradient-descent'``: the textbook algorithm, with a fixed
           ``learning_rate``, in the units of X.
+        - ``'proximal-newton'``: Newton's method with an L1 penalty and bounds.
+        - ``'active-set'``: the same on the features in play, for many features of
+          which few have a coefficient.
         - ``'auto'``: one of Newton's methods, by estimated time; see ``solver_``.
 
-        All but gradient descent standardise the columns internally, so that
-        units and offsets of the features do not matter.
+        The first four need ``l1_ratio=0`` and no bounds. All but gradient descent
+        standardise the columns internally, so that units and offsets of the features
+        do not matter.
     tol : float, default=1e-6
         Bound on ``optimality_`` at which the fit has converged. A fit within it goes
         on while another step would lower F by more than tol / 1000 of F.
@@ -121,6 +131,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         square without intercept), the largest of
         :math:`|\partial_{w_j} F - m_j \partial_b F| / d_j` and
         :math:`|\partial_b F|`.
+    duality_gap_ : ndarray of shape (1,) or (n_classes,)
+        F here is above its minimum by no more than this: for every model, by a
+        feasible point of the dual problem. It is of no use (no less than F) where a
+        coefficient is neither penalised nor bounded on both sides.
     history_ : dict of ndarrays of shape (n_records,) or (n_records, n_classes)
         ``objective``, ``optimality``, ``step`` (largest change of a parameter, in
         the units of the solver; 0 where a step was refused) and ``seconds``
@@ -154,6 +168,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         *,
         C: float = 1.0,
         l1_ratio: float = 0.0,
+        penalty_factor: Any = None,
+        lower: Any = None,
+        upper: Any = None,
         fit_intercept: bool = True,
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
         multi_class: Literal["multinomial", "ovr"] = "multinomial",
@@ -168,6 +185,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
+        self.penalty_factor = penalty_factor
+        self.lower = lower
+        self.upper = upper
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.multi_class = multi_class
@@ -256,7 +276,15 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         data: dict[str, Any],
         crew: Workers,
     ) -> None:
-        fitting = Fitting(self, features, task, float(self.C), crew, start)
+        fitting = Fitting(
+            self,
+            features,
+            task,
+            float(self.C),
+            crew,
+            l1_ratio=float(self.l1_ratio),
+            start=start,
+        )
         problem = fitting.problem
 
         def named(parameters: Array) -> dict[str, Any]:
@@ -277,7 +305,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             return callbacks.on_iteration(record, parameters)
 
         solution = fitting.run(on_iteration)
-        self._take(solution, named(solution.parameters), fitting.solver_name)
+        attributes = named(solution.parameters)
+        attributes["duality_gap_"] = problem.duality_gap(solution)
+        self._take(solution, attributes, fitting.solver_name)
         callbacks.end(solution.parameters)
         fitting.warn_unless_converged(solution, stacklevel=5)
 

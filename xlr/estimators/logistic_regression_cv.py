@@ -14,6 +14,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.fitting import Fitting, print_record
+from xlr.estimators.fold_models import FoldModels, fit_folds
 from xlr.estimators.folds import Folds, read_folds
 from xlr.estimators.inputs import (
     Features,
@@ -24,7 +25,7 @@ from xlr.estimators.inputs import (
 )
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.parameters import check_parameters
-from xlr.estimators.problem import Problem, Task, multinomial, resampled
+from xlr.estimators.problem import Problem, Task, multinomial
 from xlr.estimators.scoring import HeldOutLikelihood, HeldOutScore, ScoredModel
 from xlr.solvers import Record, Status
 from xlr.threads import Workers, workers
@@ -50,7 +51,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Inverse strengths of the penalty, each above 0 (``inf`` for none); a number
         takes as many from 1e-4 to 1e4, evenly on a logarithmic scale.
     l1_ratios : list of floats, default=(0.0,)
-        Shares of the L1 penalty. Only 0 (all L2) is available yet.
+        Shares of the L1 penalty, from 0 (all L2) to 1, each combined with each C.
     fit_intercept : bool, default=True
         Whether the model has intercepts.
     cv : int, splitter or iterable, default=None
@@ -89,7 +90,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     coef_, intercept_, classes_, n_features_in_, feature_names_in_
         As for :class:`LogisticRegression`.
     solver_ : str
-        The solver that ran.
+        The solver that ran last.
     converged_ : bool
         Whether all fits converged.
 
@@ -227,79 +228,66 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         """
         Cs = np.logspace(-4, 4, self.Cs) if np.ndim(self.Cs) == 0 else self.Cs
         Cs = np.asarray(Cs, dtype=np.float64)
-        n_Cs, n_folds = Cs.shape[0], folds.usable.shape[0]
-        order = np.argsort(Cs, kind="stable")  # weaker and weaker penalties: a path
-        many = Fitting(
-            self,
-            features,
-            resampled(task, folds.counts, n_Cs),
-            features.place(np.repeat(Cs[order], n_folds), task.responses.weights.dtype),
-            crew,
-            along=np.log(Cs[order]),
-        )
+        l1_ratios = np.asarray(self.l1_ratios, dtype=np.float64)
         progress = _Progress(self, data, features, labels)
-        solution = many.run(progress.follow(many))
-        xp = features.xp
-        place = np.argsort(order) * n_folds
-        coef, intercept = (
-            xp.stack([arrays.rows(values, place + i) for i in range(n_folds)])
-            for values in many.problem.coefficients_by_model(
-                solution.parameters
-            ).values()
+        models = fit_folds(
+            self, features, task, folds, (l1_ratios, Cs), crew, progress.follow
         )
-        scores = np.full((len(folds.tests), n_Cs), np.nan)
+        # One after the other: (n_folds, n_l1_ratios * n_Cs).
+        scores = np.full((len(folds.tests), l1_ratios.shape[0] * Cs.shape[0]), np.nan)
+        n_iter = np.zeros(scores.shape, dtype=np.int32)
+        n_iter[folds.usable] = models.n_iter
         for i, fold in enumerate(folds.usable):
-            scores[fold] = score(fold, coef[i, ...], intercept[i, ...])
+            scores[fold] = score(fold, models.coef[i, ...], models.intercept[i, ...])
 
-        best = np.full(n_folds, np.nanargmax(np.nanmean(scores, axis=0)))
+        best = np.full(folds.usable.shape[0], np.nanargmax(np.nanmean(scores, axis=0)))
         if not self.refit:
             best = np.nanargmax(scores[folds.usable], axis=1)
-        chosen = {
-            name: xp.mean(
-                xp.stack([values[i, int(k), ...] for i, k in enumerate(best)]), axis=0
-            )
-            for name, values in (("coef_", coef), ("intercept_", intercept))
-        }
-        converged = all(status is Status.CONVERGED for status in solution.status)
-        many.warn_unless_converged(solution, stacklevel=6)
+        chosen, converged = models.mean_of(best), models.converged
+        # A mean of equal numbers may be off by a rounding error.
+        unique = best[:1] if self.refit else best
+        C = float(Cs[unique % Cs.shape[0]].mean())
+        l1_ratio = float(l1_ratios[unique // Cs.shape[0]].mean())
         if self.refit:
             start = tuple(
-                xp.astype(v, task.responses.weights.dtype) for v in chosen.values()
+                features.xp.astype(v, task.responses.weights.dtype)
+                for v in chosen.values()
             )
-            one = Fitting(self, features, task, float(Cs[best[0]]), crew, start)
+            one = Fitting(self, features, task, C, crew, start=start, l1_ratio=l1_ratio)
             last = one.run(progress.follow(one))
             chosen = one.problem.coefficients(last.parameters)
             converged = converged and last.status[0] is Status.CONVERGED
             one.warn_unless_converged(last, stacklevel=6)
-        n_iter = np.zeros(scores.shape, dtype=np.int32)
-        n_iter[folds.usable] = solution.n_iter[place + np.arange(n_folds)[:, None]]
+        by_penalty = len(folds.tests), l1_ratios.shape[0], Cs.shape[0]
         fitted = {
             **progress.common,
             **chosen,
-            # A mean of equal numbers may be off by a rounding error.
-            "C_": float(Cs[best[0]] if self.refit else Cs[best].mean()),
-            "l1_ratio_": 0.0,
+            "C_": C,
+            "l1_ratio_": l1_ratio,
             "Cs_": Cs,
-            "l1_ratios_": np.asarray(self.l1_ratios, dtype=np.float64),
-            "scores_": scores[:, None, :],
-            "coefs_paths_": self._paths(coef, intercept, folds),
-            "n_iter_": n_iter[:, None, :],
-            "solver_": many.solver_name,
+            "l1_ratios_": l1_ratios,
+            "scores_": np.reshape(scores, by_penalty),
+            "coefs_paths_": self._paths(models, folds, by_penalty),
+            "n_iter_": np.reshape(n_iter, by_penalty),
+            "solver_": progress.solver_name,
             "converged_": converged,
         }
         progress.end()
         return fitted
 
-    def _paths(self, coef: Array, intercept: Array, folds: Folds) -> Array:
-        xp = arrays.namespace(coef)
-        paths = coef
+    def _paths(
+        self, models: FoldModels, folds: Folds, by_penalty: tuple[int, ...]
+    ) -> Array:
+        xp = arrays.namespace(models.coef)
+        paths = models.coef
         if self.fit_intercept:
-            paths = xp.concat([coef, intercept[..., None]], axis=-1)
+            paths = xp.concat([paths, models.intercept[..., None]], axis=-1)
         # NaN for the folds that could not be fitted.
         paths = xp.concat([paths, xp.full_like(paths[:1, ...], xp.nan)])
         place = np.full(len(folds.tests), folds.usable.shape[0])
         place[folds.usable] = np.arange(folds.usable.shape[0])
-        return arrays.rows(paths, place)[:, None, ...]
+        paths = arrays.rows(paths, place)
+        return xp.reshape(paths, (*by_penalty, *paths.shape[2:]))
 
     def _scorer(self) -> Callable[..., float]:
         return get_scorer("neg_log_loss" if self.scoring is None else self.scoring)
@@ -347,17 +335,20 @@ class _Progress:
         }
         if features.names is not None:
             self.common["feature_names_in_"] = features.names
+        self.solver_name = ""
         self._verbose = estimator.verbose
         self._problem: Problem | None = None
         self._parameters: Array = None
-        # One run for the folds, one for the refit.
+        # A run for the folds with each share of L1, and one for the refit.
+        n_runs = len(estimator.l1_ratios) + 1
         self._callbacks = FitCallbacks(
-            estimator, data, 2 * estimator.max_iter, self._named
+            estimator, data, n_runs * estimator.max_iter, self._named
         )
 
     def follow(self, fitting: Fitting) -> Callable[[Record, Array], bool]:
         """What to call after each iteration of a fitting."""
         self._problem = fitting.problem
+        self.solver_name = fitting.solver_name
 
         def on_iteration(record: Record, parameters: Array) -> bool:
             self._parameters = parameters

@@ -11,7 +11,10 @@ import numpy as np
 
 from xlr.solvers import SOLVERS
 
-__all__ = ["check_parameters"]
+__all__ = ["check_parameters", "check_solver_for"]
+
+# The solvers for an L1 penalty and bounds.
+NOT_SMOOTH = frozenset({"proximal-newton", "active-set"})
 
 
 def _positive_number(name: str, value: Any, expected: str) -> float:
@@ -73,11 +76,6 @@ def _check_count(name: str, value: Any) -> None:
 def _check_l1_ratio(name: str, value: Any) -> None:
     if not isinstance(value, Real) or not 0 <= float(value) <= 1:
         raise ValueError(f"{name} must be a number from 0 to 1; got {value!r}.")
-    if float(value) > 0:
-        raise ValueError(
-            f"{name}={value!r} asks for an L1 penalty, which is not "
-            "available yet: use l1_ratio=0 (L2), or scikit-learn's solver='saga'."
-        )
 
 
 def _check_list(name: str, values: Any, check: Callable[[str, Any], None]) -> None:
@@ -131,6 +129,25 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "multi_class": _check_multi_class,
     "class_weight": _check_class_weight,
 }
+
+
+def check_solver_for(solver: str, *, smooth: bool) -> None:
+    """Refuse a solver that is not made for the kind of penalty.
+
+    Raises
+    ------
+    ValueError
+    """
+    if smooth == (solver not in NOT_SMOOTH):
+        return
+    if smooth:
+        needs, others = "an L1 penalty or bounds", sorted(set(SOLVERS) - NOT_SMOOTH)
+    else:
+        needs, others = "l1_ratio=0 and no bounds", sorted(NOT_SMOOTH)
+    raise ValueError(
+        f"solver={solver!r} needs {needs}. Use solver='auto', or one of "
+        f"{', '.join(map(repr, others))}."
+    )
 
 
 def check_parameters(estimator: Any) -> None:

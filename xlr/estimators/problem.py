@@ -12,9 +12,10 @@ from xlr.arrays import Array
 from xlr.design import DenseDesign, standardise
 from xlr.estimators.indicators import Indicators
 from xlr.estimators.inputs import Features, Labels
+from xlr.estimators.regularisation import Regularisation
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
-from xlr.objective import Objective, Responses
-from xlr.penalties import L2Penalty
+from xlr.objective import Objective, Responses, duality_gap
+from xlr.solvers import Solution
 from xlr.threads import Workers
 
 __all__ = [
@@ -148,6 +149,7 @@ class Problem:
     features : Features
     task : Task
     C : float or array of shape (n_models,)
+    regularisation : Regularisation
     fit_intercept : bool
     standardised : bool
         Whether the solver wants the columns of X standardised.
@@ -166,6 +168,7 @@ class Problem:
         task: Task,
         *,
         C: float | Array,
+        regularisation: Regularisation,
         fit_intercept: bool,
         standardised: bool,
         workers: Workers,
@@ -173,6 +176,7 @@ class Problem:
         xp, X = features.xp, features.X
         self._features = features
         self._fit_intercept = fit_intercept
+        self._regularisation = regularisation
         # Only ratios of the weights matter; around 1 they fit X's dtype.
         weights = task.responses.weights
         unit = xp.mean(weights)
@@ -189,16 +193,12 @@ class Problem:
         if responses.weighs_alike and isinstance(C, float):
             total = total[:1]
         strength = 1 / (C * total)[:, None, None]
-        strength = strength * xp.ones_like(units.scale)
-        if standardised:
-            strength = strength / units.scale**2
-        largest = float(xp.finfo(strength.dtype).max) ** 0.5
-        strength = xp.where(strength < largest, strength, largest)
+        scale = units.scale if standardised else xp.ones_like(units.scale)
         self.objective = Objective(
             design.standardised_if_small(),
             responses,
             task.loss,
-            L2Penalty(strength),
+            regularisation.penalty(strength, scale, features),
             fit_intercept=fit_intercept,
             units=None if standardised else units,
         )
@@ -214,6 +214,12 @@ class Problem:
         if self._units is not None:
             coef, intercept = self._units.into(coef, intercept)
         return self.objective.symmetric(self.objective.join(coef, intercept))
+
+    @arrays.quiet()
+    def duality_gap(self, solution: Solution) -> np.ndarray:
+        """Upper bounds on what F is above its minimum: (n_models,), on the host."""
+        gap = duality_gap(self.objective, solution.parameters, solution.at)
+        return arrays.to_host(gap).astype(np.float64)
 
     def coefficients_by_model(self, parameters: Array) -> dict[str, Array]:
         """:meth:`coefficients` with the models first: (n_models, n_outputs, ...)."""
@@ -233,6 +239,8 @@ class Problem:
         coef, intercept = self.objective.split(self.objective.symmetric(parameters))
         if self._units is not None:
             coef, intercept = self._units.out_of(coef, intercept)
+            # Back from standardised units a bound may be missed by a rounding error.
+            coef = self._regularisation.clip(coef, xp=xp)
         if not self._fit_intercept:
             intercept = xp.zeros_like(intercept)
         return {

@@ -1,5 +1,6 @@
 """Floor 3: the objective, and the only place where a pass over the rows happens."""
 
+from xlr.objective.duality import duality_gap
 from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
 from xlr.objective.objective import Evaluation, Objective
 from xlr.objective.responses import Responses
@@ -12,5 +13,6 @@ __all__ = [
     "Hessian",
     "Objective",
     "Responses",
+    "duality_gap",
     "row_space",
 ]

@@ -90,6 +90,22 @@ class BlockHessian:
         self._table = None if of is None else _Table(of)
         self.diagonal = diagonal if of is None else arrays.rows(diagonal, of)
 
+    def matrices(self) -> Array:
+        """The whole matrix of each model, of one block: (n_models, q, q).
+
+        With as much on the diagonal as its rounding leaves uncertain.
+        """
+        q = self.blocks.shape[-1]
+        diagonal = self._xp.reshape(self._root**2, (-1, 1, q))
+        identity = self._xp.eye(
+            q, dtype=self._root.dtype, device=arrays.device_of(self._root)
+        )
+        matrices = self.blocks[:, 0, :, :]
+        matrices = matrices + identity * diagonal * (q**0.5 * self._rounding)
+        return (
+            matrices if self._table is None else arrays.rows(matrices, self._table.of)
+        )
+
     def replace(self, models: np.ndarray, others: BlockHessian) -> Self:
         """With other matrices for some models, by their numbers."""
         n_matrices = self.blocks.shape[0]

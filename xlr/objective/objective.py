@@ -8,6 +8,7 @@ eta_i = z_i.w + b,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from xlr.objective import hessian
 from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
 from xlr.objective.passes import Passes
 from xlr.objective.responses import Responses
-from xlr.penalties import Penalty
+from xlr.penalties import Kinks, Penalty
 
 __all__ = ["Evaluation", "Objective"]
 
@@ -136,6 +137,20 @@ class Objective(Passes):
         responses = self.responses.select(first).without_counts()
         return self._with_models(responses, self.penalty.select(first)), of
 
+    def of_features(self, features: Array) -> Objective:
+        """F for some of the features, by their numbers: the others' coefficients are 0.
+
+        On a standardised copy of their columns.
+        """
+        return Objective(
+            self.design.of_features(features),
+            self.responses,
+            self.loss,
+            self.penalty.of_features(features, xp=self.xp),
+            fit_intercept=self.fit_intercept,
+            units=None,
+        )
+
     # -- value, gradient and products with the Hessian ------------------------------
 
     def value_and_gradient(self, parameters: Array) -> Evaluation:
@@ -181,7 +196,42 @@ class Objective(Passes):
         """
         if not self.loss.shift_invariant:
             return vector
-        return self.without_equal_changes(vector)
+        even = self.without_equal_changes(vector)
+        return even if self.kinks is None else self.xp.where(self._shifts, even, vector)
+
+    @functools.cached_property
+    def kinks(self) -> Kinks | None:
+        """Those of the penalty, for parameters: (n_models, n_parameters).
+
+        The intercepts have none.
+        """
+        if self.penalty.kinks is None:
+            return None
+        coef = self.by_class(self.zeros())
+        free = self.xp.zeros_like(coef[:, :, 0]) + self.xp.inf
+        outside = (self.xp.zeros_like(free), -free, free)
+        return Kinks(
+            *(
+                self.join(
+                    self.xp.reshape(part + coef, (self.n_columns, -1)),
+                    self.xp.reshape(beside, (-1,)),
+                )
+                for part, beside in zip(self.penalty.kinks, outside)
+            )
+        )
+
+    @property
+    def _shifts(self) -> Array:
+        """Which parameters equal changes to all classes leave as good as they were."""
+        assert self.kinks is not None
+        lasso, lower, upper = self.kinks
+        return (lasso == 0) & (lower == -self.xp.inf) & (upper == self.xp.inf)
+
+    def subgradient(self, parameters: Array, gradient: Array) -> Array:
+        """The least subgradient of F, whose smooth part has this gradient."""
+        if self.kinks is None:
+            return gradient
+        return self.kinks.subgradient(parameters, gradient, xp=self.xp)
 
     def _mean(self, sums: Array) -> Array:
         return sums / self.total_weight[:, None]
@@ -316,13 +366,18 @@ class Objective(Passes):
 
         The gradient has no component there while the coefficients of the classes sum
         to zero, so Newton steps are unchanged; only the factorisation becomes
-        possible. Sized as the mean of the diagonal.
+        possible. Sized as the mean of the diagonal. Not where the penalty has kinks,
+        which decide between the classes.
         """
         xp, outputs = self.xp, self.n_outputs
         trace = xp.sum(matrix * self.identity(self.n_parameters), axis=(1, 2))
         size = trace / (self.n_parameters * outputs)
         equal = xp.tile(self.identity(self.column_size), (outputs, outputs))
-        return size[:, None, None] * equal
+        equal = size[:, None, None] * equal
+        if self.kinks is None:
+            return equal
+        shifts = xp.astype(self._shifts, equal.dtype)
+        return equal * shifts[:, :, None] * shifts[:, None, :]
 
     # -- scales --------------------------------------------------------------------
 
@@ -331,6 +386,28 @@ class Objective(Passes):
         if self.units is not None:
             gradient = self.join(*self.units.gradient(*self.split(gradient)))
         return self.xp.max(self.xp.abs(gradient), axis=1)
+
+    def class_shares(self) -> Array:
+        """The share of each class in a model's weight: (n_models, n_classes)."""
+        n_classes = max(2, self.n_outputs)
+        weights = self.responses.class_weights(n_classes, self.wide, xp=self.xp)
+        return weights / self.total_weight[:, None]
+
+    def root_mean_squares(self) -> Array:
+        """Upper bounds of those of the columns of Z: (n_models or 1, 1, n_features).
+
+        One in standardised units, for the weights that these were found with; a model
+        may weigh its classes otherwise.
+        """
+        xp, factors = self.xp, self.responses.class_factors
+        squares = xp.ones((1, 1, self.n_features), dtype=self.wide, device=self.device)
+        if self.units is not None:
+            squares = squares * (self.units.scale**2 + self.units.mean**2)
+        if factors is not None:
+            whole = xp.sum(self.responses.weights, dtype=self.wide) / self.total_weight
+            largest = xp.astype(xp.max(factors, axis=1), self.wide)
+            squares = squares * (largest * whole)[:, None, None]
+        return xp.sqrt(squares)
 
     def curvature_bound(self) -> Array:
         r"""Upper bound L on the largest eigenvalue of any Hessian of F: (n_models,).

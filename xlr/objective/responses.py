@@ -83,6 +83,21 @@ class Responses:
         (total,) = reduce_over_blocks(kernel, add, slices)
         return xp.broadcast_to(total, (self.n_models,))
 
+    def class_weights(self, n_classes: int, dtype: Any, *, xp: Namespace) -> Array:
+        """The sum of each model's weights in each class: (n_models, n_classes)."""
+
+        def kernel(rows: slice) -> tuple[Array]:
+            targets, weights = self.block(rows, xp=xp)
+            of_class = [
+                xp.sum(weights * xp.astype(targets == k, dtype), axis=0, dtype=dtype)
+                for k in range(n_classes)
+            ]
+            return (xp.stack(of_class, axis=1),)
+
+        slices = row_blocks(self.weights, self.n_models, xp=xp)
+        (weights,) = reduce_over_blocks(kernel, add, slices)
+        return xp.broadcast_to(weights, (self.n_models, n_classes))
+
     @property
     def weighs_alike(self) -> bool:
         """Whether a row weighs the same in all models."""

@@ -35,7 +35,7 @@ def row_space(
         Takes its parameters to those of ``objective``.
     None
         Instead of both where that is not a much smaller problem, where a feature is
-        not penalised, or where float32 does not resolve the kernel.
+        not penalised or not by a square, or where float32 does not resolve the kernel.
 
     References
     ----------
@@ -44,6 +44,8 @@ def row_space(
     """
     xp, n, design = objective.xp, objective.n_samples, objective.design
     if n > objective.n_features // 2 or not objective.is_large:
+        return None
+    if objective.kinks is not None:
         return None
     place = {"dtype": objective.wide, "device": objective.device}
     strength = objective.penalty.curvature(

@@ -5,20 +5,24 @@ A solver never sees X, y or the name of a backend.
 
 from __future__ import annotations
 
+from xlr.solvers.active_set import ActiveSet
 from xlr.solvers.choose import choose
 from xlr.solvers.gradient_descent import GradientDescent
 from xlr.solvers.lbfgs import LBFGS
 from xlr.solvers.loop import Record, Solution, Solver, Status, minimise
 from xlr.solvers.newton_cg import NewtonCG
 from xlr.solvers.newton_cholesky import NewtonCholesky
+from xlr.solvers.proximal_newton import ProximalNewton
 from xlr.solvers.slices import minimise_in_slices
 
 __all__ = [
     "LBFGS",
     "SOLVERS",
+    "ActiveSet",
     "GradientDescent",
     "NewtonCG",
     "NewtonCholesky",
+    "ProximalNewton",
     "Record",
     "Solution",
     "Solver",
@@ -33,4 +37,6 @@ SOLVERS = {
     "newton-cg": NewtonCG,
     "lbfgs": LBFGS,
     "gradient-descent": GradientDescent,
+    "proximal-newton": ProximalNewton,
+    "active-set": ActiveSet,
 }

@@ -19,7 +19,13 @@ HESSIAN_SHARE = 1 / 4
 MANY_ROWS = 80
 
 
-def choose(n_samples: int, n_features: int, n_outputs: int) -> str:
+# Parameters up to which the Hessian of all of them costs little beside a pass.
+FEW_PARAMETERS = 256
+
+
+def choose(
+    n_samples: int, n_features: int, n_outputs: int, *, smooth: bool = True
+) -> str:
     """Name of the solver with the least estimated time.
 
     Both of Newton's methods take few iterations whatever the data. With the whole
@@ -33,8 +39,12 @@ def choose(n_samples: int, n_features: int, n_outputs: int) -> str:
     n_outputs : int
         Of a model: 1 for two classes, else one for each. Several models that share X
         take longer by the same factor with either solver.
+    smooth : bool, default=True
+        Whether the penalty has a derivative everywhere, and there are no bounds.
     """
     n_parameters = n_outputs * n_features
+    if not smooth:
+        return "proximal-newton" if n_parameters <= FEW_PARAMETERS else "active-set"
     one_pass = PASS_OVERHEAD + 2 * n_samples * n_parameters
 
     share = HESSIAN_SHARE if n_samples > MANY_ROWS * n_parameters else 1

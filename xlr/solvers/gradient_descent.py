@@ -9,7 +9,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Objective
+from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import report
 
 __all__ = ["GradientDescent"]
@@ -18,7 +18,7 @@ __all__ = ["GradientDescent"]
 @dataclass(frozen=True)
 class GradientDescentState:
     parameters: Array
-    gradient: Array
+    at: Evaluation
     learning_rate: Array | float
     report: Array
 
@@ -26,7 +26,7 @@ class GradientDescentState:
         rate = self.learning_rate
         return GradientDescentState(
             parameters=arrays.rows(self.parameters, models),
-            gradient=arrays.rows(self.gradient, models),
+            at=self.at.select(models),
             learning_rate=rate
             if isinstance(rate, float)
             else arrays.rows(rate, models),
@@ -66,15 +66,13 @@ class GradientDescent:
         rate = self.learning_rate
         if rate is None:
             rate = 1 / objective.curvature_bound()[:, None]
-        return GradientDescentState(start, at.gradient, rate, report(objective, at))
+        return GradientDescentState(start, at, rate, report(objective, at))
 
     def step(
         self, objective: Objective, state: GradientDescentState, fetched: np.ndarray
     ) -> GradientDescentState:
-        change = -state.learning_rate * state.gradient
+        change = -state.learning_rate * state.at.gradient
         parameters = state.parameters + change
         at = objective.value_and_gradient(parameters)
         numbers = report(objective, at, change)
-        return GradientDescentState(
-            parameters, at.gradient, state.learning_rate, numbers
-        )
+        return GradientDescentState(parameters, at, state.learning_rate, numbers)

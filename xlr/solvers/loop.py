@@ -41,12 +41,15 @@ class State(Protocol):
     ----------
     parameters : array of shape (n_models, n_parameters)
         The best point so far.
+    at : Evaluation
+        The objective there.
     report : array of shape (4, n_models)
         Objective, optimality, largest change of a parameter in this iteration
         (0 where a step was refused) and a number of the solver's own.
     """
 
     parameters: Array
+    at: Evaluation
     report: Array
 
     def select(self, models: np.ndarray, objective: Objective) -> State: ...
@@ -128,6 +131,8 @@ class Solution:
     Attributes
     ----------
     parameters : array of shape (n_models, n_parameters)
+    at : Evaluation
+        The objective there.
     records : list of Record
         The start, then one for each iteration.
     status : list of Status
@@ -137,6 +142,7 @@ class Solution:
     """
 
     parameters: Array
+    at: Evaluation
     records: list[Record]
     status: list[Status]
     n_iter: np.ndarray
@@ -252,7 +258,9 @@ def minimise(
             state = solver.step(batch.objective, state, fetched)
         fetched = arrays.to_host(state.report)  # the one transfer of an iteration
     final = [s for s in status if s is not None]
-    return Solution(batch.parameters(state.parameters), records, final, n_iter)
+    return Solution(
+        batch.parameters(state.parameters), batch.at(state.at), records, final, n_iter
+    )
 
 
 class _Batch:
@@ -273,7 +281,7 @@ class _Batch:
         self.objective = objective
         self.running = np.arange(objective.n_models)
         self._last = np.empty((3, objective.n_models))
-        self._gone: list[tuple[np.ndarray, Array]] = []
+        self._gone: list[tuple[np.ndarray, Array, Evaluation]] = []
 
     def all_models(self, numbers: np.ndarray) -> np.ndarray:
         """Value, optimality and step of all models: (3, n_models).
@@ -290,8 +298,9 @@ class _Batch:
 
     def leave(self, going: np.ndarray, state: Any) -> Any:
         """Let all models but some go; returns the state of the rest."""
-        done = arrays.rows(state.parameters, np.nonzero(~going)[0])
-        self._gone.append((self.running[~going], done))
+        left = np.nonzero(~going)[0]
+        done = arrays.rows(state.parameters, left), state.at.select(left)
+        self._gone.append((self.running[~going], *done))
         self.running = self.running[going]
         models = np.nonzero(going)[0]
         self.objective = self.objective.select(models)
@@ -299,12 +308,21 @@ class _Batch:
 
     def parameters(self, running: Array) -> Array:
         """Parameters of all models: (n_models, n_parameters)."""
-        if not self._gone:
+        return self._joined([parameters for _, parameters, _ in self._gone], running)
+
+    def at(self, running: Evaluation) -> Evaluation:
+        """The objective there."""
+        gone = [at for _, _, at in self._gone]
+        return Evaluation(
+            *(self._joined(list(parts), last) for *parts, last in zip(*gone, running))
+        )
+
+    def _joined(self, gone: list[Array], running: Array) -> Array:
+        if not gone:
             return running
-        numbers = [*(models for models, _ in self._gone), self.running]
-        found = [*(rows for _, rows in self._gone), running]
+        numbers = [*(models for models, _, _ in self._gone), self.running]
         place = np.argsort(np.concatenate(numbers))
-        return arrays.rows(self.objective.xp.concat(found), place)
+        return arrays.rows(self.objective.xp.concat([*gone, running]), place)
 
 
 class _Progress:

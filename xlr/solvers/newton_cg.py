@@ -139,11 +139,14 @@ class NewtonCG:
         accept = is_acceptable(objective, at, trial, step.change)
         change = take(accept, step.change, xp.zeros_like(step.change), xp=xp)
         new = better(accept, trial, at, xp=xp)
+        predicted = step.predicted(at.gradient, xp=xp)
         return replace(
             state,
             parameters=state.parameters + change,
             at=new,
-            damping=next_damping(objective, at, trial, accept, step),
+            damping=next_damping(
+                objective, state.damping, predicted, at.value - trial.value, accept
+            ),
             report=report(objective, new, change, residual),
         )
 

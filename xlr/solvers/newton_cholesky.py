@@ -146,7 +146,10 @@ class NewtonCholesky:
         change = take(accept, step.change, xp.zeros_like(step.change), xp=xp)
         new = better(accept, trial, at, xp=xp)
         pair = quasi_newton.make_pair(change, new.gradient - at.gradient, xp=xp)
-        new_damping = next_damping(objective, at, trial, accept, step)
+        predicted = step.predicted(at.gradient, xp=xp)
+        new_damping = next_damping(
+            objective, state.damping, predicted, at.value - trial.value, accept
+        )
         return replace(
             state,
             parameters=state.parameters + change,

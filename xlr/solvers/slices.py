@@ -9,7 +9,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Objective
+from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import Record, Solution, Solver, minimise
 from xlr.solvers.starts import pooled_start
 
@@ -127,6 +127,7 @@ def _joined(solutions: list[Solution], objective: Objective) -> Solution:
         records.append(Record(i, seconds, **columns))
     return Solution(
         objective.xp.concat([solution.parameters for solution in solutions]),
+        Evaluation(*map(objective.xp.concat, zip(*(s.at for s in solutions)))),
         records,
         [status for solution in solutions for status in solution.status],
         np.concatenate([solution.n_iter for solution in solutions]),

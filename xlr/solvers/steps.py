@@ -8,9 +8,11 @@ from xlr.arrays import Array, Namespace
 from xlr.objective import Evaluation, Objective
 
 __all__ = [
+    "SUFFICIENT",
     "DampedStep",
     "better",
     "is_acceptable",
+    "is_flat",
     "next_damping",
     "shorter",
     "take",
@@ -40,6 +42,12 @@ class DampedStep(NamedTuple):
     diagonal: Array
     damping: Array
 
+    def predicted(self, gradient: Array, *, xp: Namespace) -> Array:
+        """What the quadratic model of F falls by: (lambda d'Dd - g'd) / 2."""
+        damped = self.diagonal * self.change * self.change
+        damped = self.damping * xp.sum(damped, axis=1)
+        return 0.5 * (damped - xp.sum(gradient * self.change, axis=1))
+
 
 def is_acceptable(
     objective: Objective, at: Evaluation, trial: Evaluation, change: Array
@@ -63,10 +71,14 @@ def is_acceptable(
     slope = xp.sum(at.gradient * change, axis=1)
     trial_slope = xp.sum(trial.gradient * change, axis=1)
     enough = trial.value <= at.value + SUFFICIENT * slope
-    flat = trial.value <= at.value + SUM_ROUNDING * objective.rounding * xp.abs(
-        at.value
-    )
+    flat = is_flat(objective, at, trial)
     return enough | (flat & (trial_slope <= (2 * SUFFICIENT - 1) * slope))
+
+
+def is_flat(objective: Objective, at: Evaluation, trial: Evaluation) -> Array:
+    """Whether F did not rise by more than its rounding error: shape (n_models,)."""
+    rounding = SUM_ROUNDING * objective.rounding * objective.xp.abs(at.value)
+    return trial.value <= at.value + rounding
 
 
 def shorter(
@@ -84,24 +96,25 @@ def shorter(
 
 
 def next_damping(
-    objective: Objective,
-    at: Evaluation,
-    trial: Evaluation,
-    accept: Array,
-    step: DampedStep,
+    objective: Objective, damping: Array, predicted: Array, fell: Array, accept: Array
 ) -> Array:
     r"""Damping for the next Newton step: shape (n_models,).
 
-    For (H + lambda D) d = -g, the quadratic model of F falls by
-    (lambda d'Dd - g'd) / 2.  How much of that F really fell decides how far the
+    How much of what the quadratic model promised F really fell by decides how far the
     model is trusted next (Nocedal and Wright 2006, *Numerical Optimization*,
     section 10.3).
+
+    Parameters
+    ----------
+    objective : Objective
+    damping : array of shape (n_models,)
+        Of the last step.
+    predicted, fell : array of shape (n_models,)
+        What the model of F and F itself fell by.
+    accept : array of bool, of shape (n_models,)
     """
-    xp, damping = objective.xp, step.damping
-    change = step.change
-    damped = damping * xp.sum(step.diagonal * change * change, axis=1)
-    predicted = 0.5 * (damped - xp.sum(at.gradient * change, axis=1))
-    gain = (at.value - trial.value) / predicted
+    xp = objective.xp
+    gain = fell / predicted
     trusted = xp.where(gain > 0.75, damping / 16, damping)
     trusted = xp.where(gain < 0.25, 4 * trusted, trusted)
     # Too long a step needs real damping; a matrix that could not be factorised, only

@@ -1,0 +1,271 @@
+"""L1 penalty, factors and bounds: against scikit-learn, SciPy and the conditions."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+
+import numpy as np
+import pytest
+from conftest import to_numpy
+from problems import load, objective
+from scipy.optimize import minimize
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+
+import xlr
+
+
+def penalised(model, X, y, C, l1_ratio, factor=1.0):
+    """F, by SciPy."""
+    smooth = objective(model.coef_, model.intercept_, X, y, np.inf)
+    coef = model.coef_
+    penalty = l1_ratio * np.abs(coef) + (1 - l1_ratio) / 2 * coef**2
+    return smooth + (penalty * factor).sum() / (C * len(X))
+
+
+def missed_conditions(model, X, y, C, l1_ratio, lower=-np.inf, upper=np.inf):
+    """By how much the conditions of a minimum are missed, from scratch."""
+    logits = X @ model.coef_.T + model.intercept_
+    if logits.shape[1] == 1:
+        p = softmax(np.c_[np.zeros(len(X)), logits[:, 0]], axis=1)[:, 1:]
+        residual = p - (y[:, None] == 1)
+    else:
+        residual = softmax(logits, axis=1) - (y[:, None] == np.arange(logits.shape[1]))
+    w, strength = model.coef_, 1 / (C * len(X))
+    slope = residual.T @ X / len(X) + strength * (1 - l1_ratio) * w
+    right = slope + strength * l1_ratio * np.where(w >= 0, 1, -1)
+    left = slope + strength * l1_ratio * np.where(w > 0, 1, -1)
+    missed = np.maximum(
+        np.where(w < upper, -right, -np.inf), np.where(w > lower, left, -np.inf)
+    )
+    free = np.abs(residual.mean(axis=0))
+    return max(float(missed.max()), float(free.max()))
+
+
+@cache
+def saga(name, C, l1_ratio):
+    X, y = load(name, True)
+    model = LogisticRegression(
+        C=C, l1_ratio=l1_ratio, solver="saga", tol=1e-10, max_iter=30_000
+    )
+    if "penalty" in model.get_params() and model.get_params()["penalty"] == "l2":
+        model.set_params(penalty="elasticnet")  # needed until scikit-learn 1.7
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(X, y)
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "wine"])
+@pytest.mark.parametrize("C", [0.02, 0.3])
+@pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
+@pytest.mark.parametrize("solver", ["proximal-newton", "active-set"])
+def test_same_zeros_and_minimum_as_sklearn(name, C, l1_ratio, solver):
+    X, y = load(name, True)
+    model = xlr.LogisticRegression(C=C, l1_ratio=l1_ratio, solver=solver, tol=1e-9)
+    model.fit(X, y)
+    expected = saga(name, C, l1_ratio)
+    assert model.converged_
+    assert missed_conditions(model, X, y, C, l1_ratio) < 1e-8
+    ours, theirs = (penalised(m, X, y, C, l1_ratio) for m in (model, expected))
+    assert ours <= theirs * (1 + 1e-12)
+    assert model.history_["objective"][-1] == pytest.approx(ours, rel=1e-12)
+    np.testing.assert_array_equal(model.coef_ != 0, np.abs(expected.coef_) > 1e-6)
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "wine", "digits"])
+@pytest.mark.parametrize("C", [1.0, 100.0])
+def test_the_conditions_of_a_minimum_hold_where_saga_is_far_off(name, C):
+    X, y = load(name, True)
+    rows = np.random.default_rng(0).permutation(len(X))[:400]
+    X, y = X[rows], y[rows]
+    model = xlr.LogisticRegression(C=C, l1_ratio=1.0, tol=1e-8).fit(X, y)
+    assert model.converged_
+    scale = X.std(axis=0).max()
+    assert missed_conditions(model, X, y, C, 1.0) < 1e-8 * max(1.0, scale)
+    assert (model.coef_ == 0).any()
+    assert model.duality_gap_[0] < 1e-4
+
+
+def test_more_features_than_rows():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 900)) @ np.diag(10 ** rng.uniform(-2, 2, size=900))
+    y = (X[:, :5] / X[:, :5].std(axis=0)).sum(axis=1) + rng.normal(size=120) > 0
+    # In units of X the penalty would see the large columns alone.
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    models = [
+        xlr.LogisticRegression(C=0.1, l1_ratio=1.0, solver=solver, tol=1e-9).fit(X, y)
+        for solver in ("proximal-newton", "active-set")
+    ]
+    assert models[1].solver_ == xlr.LogisticRegression(l1_ratio=1.0).fit(X, y).solver_
+    np.testing.assert_allclose(models[0].coef_, models[1].coef_, atol=1e-7)
+    np.testing.assert_array_equal(models[0].coef_ != 0, models[1].coef_ != 0)
+    assert 3 < (models[0].coef_ != 0).sum() < 60
+    assert missed_conditions(models[1], X, y.astype(int), 0.1, 1.0) < 1e-8
+
+
+def test_many_rows_begin_on_a_sample():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60_000, 20)) + 3
+    y = (X[:, 0] - X[:, 1] + rng.logistic(size=60_000) > 0).astype(int)
+    for C in (1e-3, 1.0):
+        model = xlr.LogisticRegression(C=C, l1_ratio=1.0, tol=1e-9).fit(X, y)
+        assert missed_conditions(model, X, y, C, 1.0) < 1e-7
+        assert model.n_iter_[0] < 8
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+def test_factors_weigh_the_penalty_feature_by_feature(l1_ratio):
+    X, y = load("breast_cancer", True)
+    X = X[:, :6]
+    factor = np.asarray([1.0, 4.0, 0.25, 1.0, 9.0, 1.0])
+    model = xlr.LogisticRegression(
+        C=0.05, l1_ratio=l1_ratio, penalty_factor=factor, tol=1e-10
+    ).fit(X, y)
+    if l1_ratio == 0:
+        # The same as features that are larger by the root.
+        root = np.sqrt(factor)
+        alike = xlr.LogisticRegression(C=0.05, tol=1e-10).fit(X / root, y)
+        np.testing.assert_allclose(model.coef_, alike.coef_ / root, rtol=1e-6)
+    best = minimize(
+        lambda v: penalised(_model(v), X, y, 0.05, l1_ratio, factor),
+        np.r_[model.coef_[0], model.intercept_] + 0.01,
+        method="Nelder-Mead",
+        options={"maxiter": 20_000, "maxfev": 20_000, "xatol": 1e-9, "fatol": 1e-14},
+    )
+    assert penalised(model, X, y, 0.05, l1_ratio, factor) <= best.fun * (1 + 1e-12)
+
+
+def _model(v):
+    return type("M", (), {"coef_": v[None, :-1], "intercept_": v[-1:]})
+
+
+def test_factors_of_zero_and_of_infinity():
+    X, y = load("breast_cancer", True)
+    factor = np.ones(30)
+    factor[3], factor[7:] = 0, np.inf
+    model = xlr.LogisticRegression(C=1e-3, l1_ratio=1.0, penalty_factor=factor)
+    model.fit(X, y)
+    np.testing.assert_array_equal(np.nonzero(model.coef_[0])[0], [3])
+    alone = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(X[:, [3]], y)
+    np.testing.assert_allclose(model.coef_[0, 3], alone.coef_[0, 0], rtol=1e-5)
+    removed = xlr.LogisticRegression(penalty_factor=factor, tol=1e-9).fit(X, y)
+    kept = xlr.LogisticRegression(penalty_factor=factor[:7], tol=1e-9).fit(X[:, :7], y)
+    np.testing.assert_allclose(removed.coef_[:, :7], kept.coef_, rtol=1e-6)
+    assert (removed.coef_[:, 7:] == 0).all()
+
+
+@pytest.mark.parametrize("C", [0.1, np.inf])
+def test_bounds_against_scipy(C):
+    X, y = load("breast_cancer", False)
+    X = X[:, :5]
+    lower = np.asarray([0.0, -np.inf, -0.02, -1.0, 1.0])
+    upper = np.asarray([np.inf, 0.05, 0.02, 1.0, 3.0])
+    model = xlr.LogisticRegression(C=C, lower=lower, upper=upper, tol=1e-10)
+    model.fit(X, y)
+    assert model.converged_
+    assert (model.coef_ >= lower).all()
+    assert (model.coef_ <= upper).all()
+    scale = np.r_[X.std(axis=0), 1.0]
+    best = minimize(
+        lambda v: penalised(_model(v / scale), X, y, C, 0.0),
+        np.clip(np.r_[np.zeros(5), 0.0], np.r_[lower, -9], np.r_[upper, 9]) * scale,
+        bounds=list(zip(np.r_[lower, -np.inf] * scale, np.r_[upper, np.inf] * scale)),
+        method="L-BFGS-B",
+        options={"maxiter": 10_000, "maxfun": 200_000, "ftol": 1e-15, "gtol": 1e-10},
+    )
+    assert penalised(model, X, y, C, 0.0) <= best.fun * (1 + 1e-10)
+    at_bound = (model.coef_ == lower) | (model.coef_ == upper)
+    assert at_bound.any()
+
+
+def test_bounds_hold_for_all_classes():
+    X, y = load("wine", True)
+    model = xlr.LogisticRegression(C=1.0, lower=0.0, tol=1e-9).fit(X, y)
+    assert (model.coef_ >= 0).all()
+    assert (model.coef_ == 0).any()
+    assert missed_conditions(model, X, y, 1.0, 0.0, lower=0.0) < 1e-8
+
+
+def test_one_vs_rest_and_resamples():
+    X, y = load("wine", True)
+    ovr = xlr.LogisticRegression(C=0.1, l1_ratio=1.0, multi_class="ovr", tol=1e-9)
+    ovr.fit(X, y)
+    for k in range(3):
+        one = xlr.LogisticRegression(C=0.1, l1_ratio=1.0, tol=1e-9).fit(X, y == k)
+        np.testing.assert_allclose(ovr.coef_[k], one.coef_[0], atol=1e-6)
+    single = xlr.LogisticRegression(C=0.1, l1_ratio=1.0, tol=1e-9)
+    result = xlr.bootstrap(single, X, y == 0, n_resamples=5, random_state=0)
+    assert (result.coef == 0).any()
+
+
+def test_on_every_library(place, dtype, assert_close):
+    X, y = load("wine", True)
+    tol = 1e-5 if dtype == "float32" else 1e-9
+    expected = xlr.LogisticRegression(C=0.3, l1_ratio=0.7, tol=1e-10).fit(X, y)
+    for solver in ("proximal-newton", "active-set"):
+        model = xlr.LogisticRegression(C=0.3, l1_ratio=0.7, solver=solver, tol=tol)
+        model.fit(place(X), y)
+        coarse = dtype == "float32"
+        assert_close(model.coef_, expected.coef_, atol=2e-3 if coarse else 1e-6)
+        if not coarse:
+            assert ((to_numpy(model.coef_) == 0) == (expected.coef_ == 0)).all()
+
+
+def test_the_ridge_and_the_lasso_meet():
+    X, y = load("breast_cancer", True)
+    ridge = xlr.LogisticRegression(C=0.1, tol=1e-10).fit(X, y)
+    nearly = xlr.LogisticRegression(C=0.1, l1_ratio=1e-9, tol=1e-10).fit(X, y)
+    np.testing.assert_allclose(nearly.coef_, ridge.coef_, atol=1e-6)
+    wide = xlr.LogisticRegression(C=0.1, lower=-99.0, tol=1e-10).fit(X, y)
+    np.testing.assert_allclose(wide.coef_, ridge.coef_, atol=1e-6)
+
+
+def test_so_strong_a_penalty_that_nothing_is_left():
+    X, y = load("breast_cancer", True)
+    for solver in ("proximal-newton", "active-set"):
+        model = xlr.LogisticRegression(C=1e-4, l1_ratio=1.0, solver=solver).fit(X, y)
+        assert (model.coef_ == 0).all()
+        share = y.mean()
+        intercept = np.log(share / (1 - share))
+        assert model.intercept_[0] == pytest.approx(intercept, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"l1_ratio": 1.5}, ValueError, "l1_ratio must be a number from 0 to 1"),
+        ({"l1_ratio": 0.5, "solver": "lbfgs"}, ValueError, "needs l1_ratio=0"),
+        ({"solver": "active-set"}, ValueError, "needs an L1 penalty or bounds"),
+        ({"lower": 1.0, "upper": 0.0}, ValueError, "lower must not be above upper"),
+        ({"lower": np.inf}, ValueError, "no coefficient can be infinite"),
+        ({"upper": [0.0, 1.0]}, ValueError, r"array of shape \(30,\)"),
+        ({"lower": "low"}, TypeError, "lower must be None, a number"),
+        ({"penalty_factor": -1.0}, ValueError, "must not be negative"),
+        ({"penalty_factor": np.nan}, ValueError, "without NaN"),
+        (
+            {"penalty_factor": np.inf, "lower": 1.0},
+            ValueError,
+            "keep the coefficient of one of those away from zero",
+        ),
+    ],
+)
+def test_parameters_that_make_no_sense(parameters, error, message):
+    X, y = load("breast_cancer", True)
+    model = xlr.LogisticRegression(**parameters)
+    with pytest.raises(error, match=message):
+        model.fit(X, y)
+    assert not hasattr(model, "coef_")
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_parameters_without_effect_are_named():
+    X, y = load("breast_cancer", True)
+    for parameters, name in (
+        ({"l1_ratio": 0.5}, "l1"),
+        ({"penalty_factor": 2.0}, "pen"),
+    ):
+        model = xlr.LogisticRegression(C=np.inf, max_iter=3, **parameters)
+        with pytest.warns(UserWarning, match=f"{name}.* has no effect"):
+            model.fit(X, y)

@@ -1,0 +1,66 @@
+"""The duality gap is never below what F is above its minimum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from problems import load
+from sklearn.exceptions import ConvergenceWarning
+
+import xlr
+
+KINDS = {
+    "ridge": {},
+    "elastic net": {"l1_ratio": 0.5},
+    "lasso": {"l1_ratio": 1.0},
+    "bounded": {"lower": 0.0},
+    "bounded lasso": {"l1_ratio": 1.0, "lower": -0.1, "upper": 0.2},
+    "without intercept": {"l1_ratio": 1.0, "fit_intercept": False},
+    "factors": {
+        "l1_ratio": 0.5,
+        "penalty_factor": np.r_[np.inf, np.linspace(1, 4, 12)],
+    },
+    "one-vs-rest": {"multi_class": "ovr", "class_weight": "balanced"},
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("C", [0.05, 1.0, 100.0])
+def test_it_bounds_the_error_at_every_iteration(kind, n_classes, C):
+    X, y = load("wine", True)
+    X, y = X[y < n_classes], y[y < n_classes]
+    model = xlr.LogisticRegression(C=C, tol=1e-13, max_iter=3000, **KINDS[kind])
+    best = model.fit(X, y).history_["objective"][-1]
+    assert (model.duality_gap_ < 1e-6 * best + 1e-9).all()
+    for max_iter in (1, 2, 4, 8):
+        model = xlr.LogisticRegression(C=C, max_iter=max_iter, **KINDS[kind]).fit(X, y)
+        error = model.history_["objective"][-1] - best
+        assert (model.duality_gap_ >= error).all()
+        assert (model.duality_gap_ <= model.history_["objective"][-1]).all()
+
+
+def test_without_a_penalty_it_says_no_more_than_that_f_is_positive():
+    X, y = load("breast_cancer", True)
+    with pytest.warns(ConvergenceWarning):
+        model = xlr.LogisticRegression(C=np.inf, max_iter=5).fit(X, y)
+    assert model.duality_gap_[0] == model.history_["objective"][-1]
+
+
+@pytest.mark.parametrize("solver", ["gradient-descent", "lbfgs", "newton-cg"])
+def test_in_the_units_of_every_solver(solver):
+    X, y = load("wine", True)
+    X = X * 1.2 + 0.1
+    best = xlr.LogisticRegression(C=0.01, tol=1e-12).fit(X, y).history_["objective"][-1]
+    model = xlr.LogisticRegression(C=0.01, solver=solver, tol=1e-3, max_iter=20_000)
+    model.fit(X, y)
+    error = model.history_["objective"][-1] - best
+    assert error <= model.duality_gap_[0] < 0.1 * best
+
+
+def test_on_every_library(place, dtype):
+    X, y = load("breast_cancer", True)
+    model = xlr.LogisticRegression(C=0.1, l1_ratio=1.0).fit(place(X), y)
+    assert model.duality_gap_.shape == (1,)
+    assert 0 < model.duality_gap_[0] < 1e-4

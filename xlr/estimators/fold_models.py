@@ -1,0 +1,113 @@
+"""The models of all folds, for each share of the L1 penalty and each C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.estimators.fitting import Fitting
+from xlr.estimators.folds import Folds
+from xlr.estimators.inputs import Features
+from xlr.estimators.problem import Task, resampled
+from xlr.solvers import Record, Status
+from xlr.threads import Workers
+
+__all__ = ["FoldModels", "fit_folds"]
+
+
+@dataclass(frozen=True)
+class FoldModels:
+    """Models of the usable folds, by fold, share of L1 and C.
+
+    Attributes
+    ----------
+    coef : array of shape (n_folds, n_l1_ratios * n_Cs, n_columns, n_features)
+        One share of L1 after the other.
+    intercept : array of shape (n_folds, n_l1_ratios * n_Cs, n_columns)
+    n_iter : ndarray of shape (n_folds, n_l1_ratios * n_Cs)
+    converged : bool
+    """
+
+    coef: Array
+    intercept: Array
+    n_iter: np.ndarray
+    converged: bool
+
+    def mean_of(self, which: np.ndarray) -> dict[str, Array]:
+        """``coef_`` and ``intercept_``, a mean over the folds of one model of each."""
+        xp = arrays.namespace(self.coef)
+        return {
+            name: xp.mean(
+                xp.stack([values[i, int(k), ...] for i, k in enumerate(which)]), axis=0
+            )
+            for name, values in (("coef_", self.coef), ("intercept_", self.intercept))
+        }
+
+
+def fit_folds(
+    estimator: Any,
+    features: Features,
+    task: Task,
+    folds: Folds,
+    grid: tuple[np.ndarray, np.ndarray],
+    crew: Workers,
+    follow: Callable[[Fitting], Callable[[Record, Array], bool]],
+) -> FoldModels:
+    """Fit the models of all folds and penalties, those of a share of L1 together.
+
+    Parameters
+    ----------
+    estimator : LogisticRegressionCV
+    features : Features
+    task : Task
+        Of one model.
+    folds : Folds
+    grid : tuple of two ndarrays
+        Shares of L1 and values of C.
+    crew : Workers
+    follow : callable
+        Takes a fitting; returns what to call after its iterations.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If some did not converge.
+    """
+    xp = features.xp
+    l1_ratios, Cs = grid
+    n_folds = folds.usable.shape[0]
+    order = np.argsort(Cs, kind="stable")  # weaker and weaker penalties: a path
+    place = np.argsort(order) * n_folds
+    coefs: list[Array] = []
+    intercepts: list[Array] = []
+    n_iters, converged = [], True
+    for l1_ratio in l1_ratios:
+        many = Fitting(
+            estimator,
+            features,
+            resampled(task, folds.counts, Cs.shape[0]),
+            features.place(np.repeat(Cs[order], n_folds), task.responses.weights.dtype),
+            crew,
+            l1_ratio=float(l1_ratio),
+            along=np.log(Cs[order]),
+        )
+        solution = many.run(follow(many))
+        many.warn_unless_converged(solution, stacklevel=7)
+        found = many.problem.coefficients_by_model(solution.parameters)
+        for values, by_fold in zip(found.values(), (coefs, intercepts)):
+            by_fold.append(
+                xp.stack([arrays.rows(values, place + i) for i in range(n_folds)])
+            )
+        n_iters.append(solution.n_iter[place + np.arange(n_folds)[:, None]])
+        converged &= all(status is Status.CONVERGED for status in solution.status)
+    return FoldModels(
+        xp.concat(coefs, axis=1),
+        xp.concat(intercepts, axis=1),
+        np.concatenate(n_iters, axis=1),
+        converged,
+    )

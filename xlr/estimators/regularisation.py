@@ -1,0 +1,180 @@
+"""How coefficients are penalised and bounded, feature by feature."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array, Namespace
+from xlr.estimators.inputs import Features
+from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty, Penalty
+
+__all__ = ["Regularisation", "read_regularisation"]
+
+
+@dataclass(frozen=True)
+class Regularisation:
+    """Shape of the penalty, in units of X; its strength is 1 / (C S).
+
+    Attributes
+    ----------
+    l1_ratio : float
+        Share of the L1 penalty.
+    factor : array of shape (n_features,) or None
+        By how much more a feature is penalised; None for ones.
+    lower, upper : array of shape (n_features,) or None
+        Bounds of the coefficients; None for none.
+    """
+
+    l1_ratio: float
+    factor: Array | None
+    lower: Array | None
+    upper: Array | None
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the penalty has a derivative everywhere, and there are no bounds."""
+        return self.l1_ratio == 0 and self.lower is None and self.upper is None
+
+    def penalty(self, strength: Array, scale: Array, features: Features) -> Penalty:
+        """The penalty of coefficients scale * w.
+
+        Parameters
+        ----------
+        strength : array of shape (n_models or 1, 1, 1)
+            1 / (C S).
+        scale : array of shape (n_features,)
+        features : Features
+        """
+        xp = features.xp
+        strength = strength * xp.ones_like(scale)
+        if self.factor is not None:
+            strength = strength * self.factor
+        ridge = _finite((1 - self.l1_ratio) * strength / scale**2, features)
+        if self.smooth:
+            return L2Penalty(ridge)
+        lasso = _finite(self.l1_ratio * strength / scale, features)
+        unbounded = xp.full_like(scale, xp.inf)
+        lower = -unbounded if self.lower is None else self.lower * scale
+        upper = unbounded if self.upper is None else self.upper * scale
+        kinks = Kinks(lasso, lower + xp.zeros_like(lasso), upper + xp.zeros_like(lasso))
+        return ElasticNetPenalty(ridge, kinks)
+
+    def clip(self, coef: Array, *, xp: Namespace) -> Array:
+        """Coefficients (n_columns, n_features) within the bounds, in units of X."""
+        coef = coef if self.lower is None else xp.maximum(coef, self.lower)
+        return coef if self.upper is None else xp.minimum(coef, self.upper)
+
+
+def _finite(strength: Array, features: Features) -> Array:
+    """Large enough to hold a coefficient at zero, small enough to compute with."""
+    xp = features.xp
+    largest = float(xp.finfo(strength.dtype).max) ** 0.5
+    return xp.where(strength < largest, strength, largest)
+
+
+def read_regularisation(
+    estimator: Any, l1_ratio: float, C: float | Array, features: Features
+) -> Regularisation:
+    """The penalty that an estimator's parameters ask for.
+
+    Those are, as far as it has them, ``penalty_factor``, ``lower`` and ``upper``. An
+    infinite factor becomes bounds of zero.
+
+    Parameters
+    ----------
+    estimator : estimator
+    l1_ratio : float
+    C : float or array of shape (n_models,)
+    features : Features
+
+    Raises
+    ------
+    ValueError
+        If they do not fit the features, or contradict each other.
+
+    Warns
+    -----
+    UserWarning
+        If without a penalty its parameters have no effect.
+    """
+    xp, n_features = features.xp, features.X.shape[1]
+    parameters = estimator.get_params(deep=False)
+    factor = _per_feature(
+        "penalty_factor", parameters.get("penalty_factor"), n_features
+    )
+    lower = _per_feature("lower", parameters.get("lower"), n_features)
+    upper = _per_feature("upper", parameters.get("upper"), n_features)
+    if factor is not None and (factor < 0).any():
+        raise ValueError(
+            "penalty_factor must not be negative; got "
+            f"{factor.min()} for feature {int(factor.argmin())}."
+        )
+    least = np.full(n_features, -np.inf) if lower is None else lower
+    most = np.full(n_features, np.inf) if upper is None else upper
+    empty = (least > most) | np.isposinf(least) | np.isneginf(most)
+    if empty.any():
+        wrong = int(empty.argmax())
+        raise ValueError(
+            "lower must not be above upper, and no coefficient can be infinite; "
+            f"feature {wrong} has lower={least[wrong]} and upper={most[wrong]}."
+        )
+    if factor is not None and np.isposinf(factor).any():
+        removed = np.isposinf(factor)
+        if ((least > 0) | (most < 0))[removed].any():
+            raise ValueError(
+                "An infinite penalty_factor removes a feature, but lower and upper "
+                "keep the coefficient of one of those away from zero."
+            )
+        factor = np.where(removed, 1.0, factor)
+        lower, upper = np.where(removed, 0.0, least), np.where(removed, 0.0, most)
+    if isinstance(C, float) and np.isposinf(C):
+        useless = [
+            name
+            for name, given in (
+                ("l1_ratio", l1_ratio > 0),
+                ("penalty_factor", factor is not None and (factor != 1).any()),
+            )
+            if given
+        ]
+        if useless:
+            warnings.warn(
+                f"With C=inf there is no penalty: {' and '.join(useless)} has no "
+                "effect. Use a finite C.",
+                UserWarning,
+                stacklevel=6,
+            )
+        l1_ratio = 0.0
+    wide = arrays.widest_float(xp=xp, device=features.device)
+    return Regularisation(
+        l1_ratio,
+        *(
+            None if values is None else features.place(values, wide)
+            for values in (factor, lower, upper)
+        ),
+    )
+
+
+def _per_feature(name: str, values: Any, n_features: int) -> np.ndarray | None:
+    """A number for all features or one for each: (n_features,) on the host."""
+    if values is None:
+        return None
+    if arrays.is_array(values):
+        values = arrays.to_host(values)
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name} must be None, a number or a number for each feature; got "
+            f"{values!r}."
+        ) from error
+    if numbers.shape not in ((), (n_features,)) or np.isnan(numbers).any():
+        raise ValueError(
+            f"{name} must be None, a number or an array of shape ({n_features},), "
+            f"without NaN; got {values!r}."
+        )
+    return np.broadcast_to(numbers, (n_features,))

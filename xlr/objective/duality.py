@@ -1,0 +1,139 @@
+"""A bound on how far F is above its minimum, without a pass over X."""
+
+from __future__ import annotations
+
+from xlr.arrays import Array, Namespace
+from xlr.objective.objective import Evaluation, Objective
+from xlr.penalties import Kinks
+
+__all__ = ["duality_gap"]
+
+# Rounding error of F, in units of that of one number.
+ROUNDING = 16
+
+
+def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Array:
+    r"""An upper bound on F - min F at some parameters: shape (n_models,).
+
+    With residuals r = p - onehot(y), their weighted mean gradient g = Z'(s r) / S and
+    the entropy h of the probabilities, Fenchel's dual of F at r is
+
+    .. math:: D(r) = \frac1S \sum_i s_i h(p_i) - \sum_j \phi_j^*(-g_j)
+
+    with :math:`\phi_j^*` the conjugate of the penalty and bounds of a coefficient, if
+    the residuals of each class sum to zero, as the intercepts, which are free, demand.
+    Then D(r) <= min F. Two changes make any r feasible, and only mix the probabilities
+    of each row with others, so that the entropy, which is concave, stays above a share
+    of what it was:
+
+    - with the share :math:`\theta` of probabilities that are the same in all rows,
+      each class sums to the weight it has; g changes by no more than :math:`\theta`
+      times the root mean square of the column;
+    - a factor c on all residuals (the share 1 - c of certainty) brings g to where the
+      conjugate of a pure L1 penalty is finite.
+
+    The entropy itself is that of Fenchel's equality: loss less g.w.
+
+    Parameters
+    ----------
+    objective : Objective
+    parameters : array of shape (n_models, n_parameters)
+    at : Evaluation
+        The objective there.
+
+    References
+    ----------
+    Boyd and Vandenberghe (2004), *Convex Optimization*, section 5.1; Ndiaye, Fercoq,
+    Gramfort and Salmon (2017), *Gap safe screening rules for sparsity enforcing
+    penalties*, section 3.
+    """
+    xp = objective.xp
+    coef = objective.by_class(parameters)
+    penalty = objective.penalty.value(coef, xp=xp)
+    ridge = objective.penalty.curvature(coef, xp=xp)
+    gradient, free = objective.split(at.gradient)
+    gradient = xp.reshape(gradient, coef.shape) - ridge * coef
+    _, intercept = objective.split(parameters)
+    shape = objective.n_models, objective.n_outputs
+    free, intercept = xp.reshape(free, shape), xp.reshape(intercept, shape)
+
+    products = xp.sum(coef * gradient, axis=2)
+    linear = xp.sum(products + intercept * free, axis=1)
+    entropy = at.value - penalty - linear
+    share = _share_of_others(objective, free)
+    uncertain = share[:, None, None] * objective.root_mean_squares()
+    slope = -(1 - share)[:, None, None] * gradient
+    kinks = objective.penalty.kinks
+    if kinks is None:
+        unbounded = xp.zeros_like(ridge) + xp.inf
+        kinks = Kinks(xp.zeros_like(ridge), -unbounded, unbounded)
+    factor = _feasible(slope, uncertain, ridge, kinks, xp=xp)
+    conjugate = _conjugate(
+        factor[:, None, None] * slope,
+        factor[:, None, None] * uncertain,
+        ridge,
+        kinks,
+        xp=xp,
+    )
+    dual = factor * (1 - share) * entropy - xp.sum(conjugate, axis=(1, 2))
+    size = xp.abs(at.value) + xp.sum(xp.abs(products), axis=1)
+    gap = at.value - dual + ROUNDING * objective.rounding * size
+    # F cannot be below zero (c = 0); NaN says nothing either.
+    return xp.where(gap < at.value, gap, at.value)
+
+
+def _share_of_others(objective: Objective, free: Array) -> Array:
+    """The share of other probabilities with which each class has its weight."""
+    xp = objective.xp
+    if not objective.fit_intercept:
+        return xp.zeros_like(free[:, 0])
+    weights = objective.class_shares()
+    if weights.shape[1] == 2 > free.shape[1]:
+        free = xp.concat([-free, free], axis=1)
+    predicted = weights + free
+    missing = xp.where(free > 0, free / predicted, xp.zeros_like(free))
+    return xp.clip(xp.max(missing, axis=1), 0.0, 1.0)
+
+
+def _feasible(
+    slope: Array, uncertain: Array, ridge: Array, kinks: Kinks, *, xp: Namespace
+) -> Array:
+    """The factor on the residuals with which all conjugates are finite."""
+    size = xp.abs(slope) + uncertain
+    finite = (ridge > 0) | (xp.isfinite(kinks.lower) & xp.isfinite(kinks.upper))
+    fits = finite | (size <= kinks.lasso)
+    ones = xp.ones_like(size)
+    # Inside by more than the rounding error of what it is multiplied with.
+    inside = 1 - 8 * float(xp.finfo(size.dtype).eps)
+    factor = inside * kinks.lasso / xp.where(fits, ones, size)
+    return xp.min(xp.where(fits, ones, factor), axis=(1, 2))
+
+
+def _conjugate(
+    slope: Array, uncertain: Array, ridge: Array, kinks: Kinks, *, xp: Namespace
+) -> Array:
+    """Upper bound of sup over w of v w - ridge w^2 / 2 - lasso |w|, within the bounds.
+
+    For all v no farther from ``slope`` than ``uncertain``, as if the lasso were less
+    by that. On either side of zero it is a parabola, or a line.
+    """
+    lasso = kinks.lasso - uncertain
+    zeros = xp.zeros_like(slope)
+    is_curved = ridge > 0
+    divisor = xp.where(is_curved, ridge, xp.ones_like(ridge))
+    largest = zeros - xp.inf
+    for sign in (1.0, -1.0):
+        if sign > 0:
+            first, last = xp.maximum(kinks.lower, zeros), kinks.upper + zeros
+        else:
+            first, last = kinks.lower + zeros, xp.minimum(kinks.upper, zeros)
+        rise = slope - sign * lasso
+        # Without a ridge it is largest at an end; all the same if there is no rise.
+        end = xp.where(rise > 0, last, xp.where(rise < 0, first, zeros))
+        best = xp.where(is_curved, rise / divisor, end)
+        best = xp.minimum(xp.maximum(best, first), last)
+        bend = 0.5 * ridge * xp.where(is_curved, best, zeros)
+        value = xp.where(rise == 0, zeros, rise) - bend
+        value = xp.where(best == 0, zeros, value * best)
+        largest = xp.where((first <= last) & (value > largest), value, largest)
+    return largest

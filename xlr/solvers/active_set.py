@@ -1,0 +1,130 @@
+"""Many features, of which few have a coefficient."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.objective import Evaluation, Objective
+from xlr.solvers.loop import minimise, report
+from xlr.solvers.proximal_newton import ProximalNewton
+
+__all__ = ["ActiveSet"]
+
+# Features in play at the least, and as many times those that have a coefficient.
+LEAST = 128
+GROWTH = 2
+
+# By how much the optimality of the features in play falls before the others are asked.
+ENOUGH = 0.01
+
+
+@dataclass(frozen=True)
+class ActiveSetState:
+    parameters: Array
+    at: Evaluation
+    slope: Array  # the least subgradient
+    first: bool
+    report: Array
+
+    def select(self, models: np.ndarray, objective: Objective) -> ActiveSetState:
+        return ActiveSetState(
+            arrays.rows(self.parameters, models),
+            self.at.select(models),
+            arrays.rows(self.slope, models),
+            self.first,
+            arrays.rows(self.report.T, models).T,
+        )
+
+
+class ActiveSet:
+    r"""Proximal Newton on the features in play, until no other one wants to be.
+
+    In play are the features that have a coefficient and those whose subgradient is
+    largest.  Their problem is solved on a copy of their columns by
+    :class:`ProximalNewton`; a pass over all of X then tells what the others would do,
+    and so nothing is left out that belongs in.
+
+    Parameters
+    ----------
+    seed : int or None, default=None
+        As for :class:`ProximalNewton`.
+
+    References
+    ----------
+    Friedman, Hastie and Tibshirani (2010), *Regularization paths for generalized linear
+    models via coordinate descent*, section 2.6; Massias, Gramfort and Salmon (2018),
+    *Celer: a fast solver for the lasso with dual extrapolation*.
+    """
+
+    standardised = True
+    finds_start = False
+    enough_columns = math.inf
+    patience = 8
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
+
+    def model_bytes(self, objective: Objective) -> int:
+        """The Hessian of the features in play, roughly."""
+        q = objective.n_outputs * min(objective.n_features, 4 * LEAST)
+        return 8 * (6 * q**2 + 10 * objective.n_parameters)
+
+    def init(self, objective: Objective, start: Array) -> ActiveSetState:
+        assert objective.kinks is not None
+        start = objective.kinks.clip(start, xp=objective.xp)
+        at = objective.value_and_gradient(start)
+        return _state(objective, start, at, None, first=True)
+
+    def step(
+        self, objective: Objective, state: ActiveSetState, fetched: np.ndarray
+    ) -> ActiveSetState:
+        xp = objective.xp
+        chosen = _in_play(objective, state)
+        features = arrays.move(chosen, xp=xp, device=objective.device)
+        restricted = objective.of_features(features)
+        coef, intercept = objective.split(state.parameters)
+        solution = minimise(
+            ProximalNewton(self.seed if state.first else None),
+            restricted,
+            restricted.join(xp.take(coef, features, axis=1), intercept),
+            tol=ENOUGH * float(fetched[1].max()),
+            max_iter=100,
+        )
+        found, intercept = restricted.split(solution.parameters)
+        coef = arrays.spread(found, features, objective.n_features, xp=xp)
+        parameters = objective.join(coef, intercept)
+        at = objective.value_and_gradient(parameters)
+        change = parameters - state.parameters
+        return _state(objective, parameters, at, change, first=False)
+
+
+def _state(
+    objective: Objective,
+    parameters: Array,
+    at: Evaluation,
+    change: Array | None,
+    *,
+    first: bool,
+) -> ActiveSetState:
+    slope = objective.subgradient(parameters, at.gradient)
+    numbers = report(objective, Evaluation(at.value, slope), change)
+    return ActiveSetState(parameters, at, slope, first, numbers)
+
+
+def _in_play(objective: Objective, state: ActiveSetState) -> np.ndarray:
+    """Numbers of the features with a coefficient, and of those that want one most."""
+    xp = objective.xp
+    coef, slope = (objective.split(v)[0] for v in (state.parameters, state.slope))
+    largest = xp.max(xp.abs(xp.stack([coef, slope])), axis=1)
+    size, wanted = arrays.to_host(largest)
+    has_coef = size > 0
+    room = max(LEAST, GROWTH * int(has_coef.sum()))
+    order = np.argsort(np.where(has_coef, 0, -wanted), kind="stable")[:room]
+    # One at least, though none may want to: the intercept is found beside it.
+    wanting = order[wanted[order] > 0] if wanted.any() else order[:1]
+    return np.union1d(np.nonzero(has_coef)[0], wanting)
