@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import lapack
+
+from xlr.penalties import Kinks
 
 __all__ = ["BoxLasso", "minimise_quadratic"]
 
@@ -18,7 +21,13 @@ MAX_PATHS = 4
 
 # Violation of the conditions of a minimum, in units of the numbers they are made of,
 # that is rounding.
-ROUNDING = 1e-11
+ROUNDING = 1e-10
+
+# Coordinates that want to leave where they rest, beyond which steps for all of them at
+# once pay; and how many of these are taken at most.
+MANY = 100
+MAX_DESCENT = 300
+ENOUGH_UNCHANGED = 10
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,8 @@ def minimise_quadratic(problem: BoxLasso, start: np.ndarray) -> np.ndarray:
         problem.noise,
     )
     path = _Path(scaled, start * root)
+    if path.n_wanting > MANY:
+        path = _Path(scaled, _descend(scaled, path.u))
     for _ in range(MAX_PATHS):
         if path.violation() <= ROUNDING:
             break
@@ -108,6 +119,38 @@ def minimise_quadratic(problem: BoxLasso, start: np.ndarray) -> np.ndarray:
     found = np.where(path.u == start * root, start, path.u / root)
     found = np.where(path.u <= scaled.lower, problem.lower, found)
     return np.where(path.u >= scaled.upper, problem.upper, found)
+
+
+def _descend(problem: BoxLasso, u: np.ndarray) -> np.ndarray:
+    """Near the minimum, by proximal gradient steps with momentum.
+
+    Until it is the same coordinates that rest for a while.
+
+    References
+    ----------
+    Beck and Teboulle (2009), *A fast iterative shrinkage-thresholding algorithm for
+    linear inverse problems*; O'Donoghue and Candès (2015), *Adaptive restart for
+    accelerated gradient schemes*.
+    """
+    kinks = Kinks(problem.lasso, problem.lower, problem.upper)
+    vector = np.ones_like(u)
+    for _ in range(20):  # of the largest eigenvalue, from below
+        vector = problem.matrix @ (vector / np.linalg.norm(vector))
+    rate = 1 / (1.1 * np.linalg.norm(vector))
+    ahead, momentum, unchanged = u, 1.0, 0
+    for _ in range(MAX_DESCENT):
+        slope = problem.matrix @ ahead - problem.linear
+        new = kinks.nearest(ahead - rate * slope, rate, xp=np)
+        if (ahead - new) @ (new - u) > 0:
+            momentum = 1.0  # uphill: forget where it came from
+        following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+        ahead = new + (momentum - 1) / following * (new - u)
+        same = ((new == 0) == (u == 0)).all()
+        unchanged = unchanged + 1 if same else 0
+        u, momentum = new, following
+        if unchanged == ENOUGH_UNCHANGED:
+            break
+    return u
 
 
 class _Path:
@@ -132,6 +175,13 @@ class _Path:
         self._high = np.where(rests, high, wanted)
         self._residual = residual
 
+    @property
+    def n_wanting(self) -> int:
+        """How many want to leave where they rest."""
+        beyond = (self._residual > self._high) | (self._residual < self._low)
+        beyond[self._moving] = False
+        return int(beyond.sum())
+
     def violation(self) -> float:
         """By how much the conditions of a minimum are missed."""
         beyond = np.maximum(self._residual - self._high, self._low - self._residual)
@@ -153,13 +203,15 @@ class _Path:
         residual = np.where((target > high) | (target < low), inside, target)
         residual[moving] = high[moving]
         change = target - residual  # of the linear term
-        inverse = np.linalg.inv(problem.matrix[np.ix_(moving, moving)])
+        inverse = _inverse(problem.matrix[np.ix_(moving, moving)])
+        velocities = np.zeros_like(u)
         left = entered = -1
         way = 1.0
         for _ in range(20 * u.shape[0] + 100):
             velocity = inverse @ change[moving]
-            drift = change - problem.matrix[:, moving] @ velocity
-            drift[moving] = 0.0
+            velocities[moving] = velocity
+            drift = change - problem.matrix @ velocities
+            drift[moving] = velocities[moving] = 0.0
             unclear = problem.noise * np.max(np.abs(velocity), initial=0.0)
             drift[np.abs(drift) <= unclear] = 0.0
             if left >= 0 and (drift[left] > 0) == (residual[left] >= high[left]):
@@ -179,7 +231,7 @@ class _Path:
             residual += soonest * drift
             way -= soonest
             if way <= 0:
-                return
+                break
             left = entered = -1
             if stops >= 0 and time[stops] <= wait[starts]:
                 left = int(moving[stops])
@@ -197,13 +249,18 @@ class _Path:
                 end, time = self._ends(moving, -up * column)
                 stops = int(np.argmin(time))
                 if np.isinf(time[stops]):
-                    return
+                    break
                 u[moving] -= up * time[stops] * column
                 u[entered] += up * time[stops]
                 left = int(moving[stops])
                 inverse, moving = self._rest(stops, end[stops], inverse, moving)
             inverse = _with(inverse, problem.matrix, moving, entered)
             moving = np.append(moving, entered)
+        # What rounding did on the way.
+        missing = problem.linear - problem.matrix @ u - self._sign * problem.lasso
+        u[moving] += inverse @ missing[moving]
+        first, last = problem.piece(moving, self._sign[moving])
+        u[moving] = np.clip(u[moving], first, last)
 
     def _ends(
         self, moving: np.ndarray, velocity: np.ndarray
@@ -223,6 +280,15 @@ class _Path:
         self.u[j] = end
         self._low[j], self._high[j] = self.problem.resting(j, self.u[j])
         return _without(inverse, stops), np.delete(moving, stops)
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """Of a positive definite matrix, or of one that is not but for rounding."""
+    factor, failed = lapack.dpotrf(matrix, lower=True)
+    if failed:
+        return np.linalg.pinv(matrix, hermitian=True)
+    lower, _ = lapack.dpotri(factor, lower=True)
+    return np.tril(lower) + np.tril(lower, -1).T
 
 
 def _with(
