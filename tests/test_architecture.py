@@ -78,6 +78,7 @@ def test_solvers_see_neither_design_nor_losses(path):
 def test_public_names():
     assert sorted(xlr.__all__) == [
         "BootstrapResult",
+        "LogisticPath",
         "LogisticRegression",
         "LogisticRegressionCV",
         "MultiLabelLogisticRegression",
@@ -87,6 +88,7 @@ def test_public_names():
         "datasets",
         "log_sigmoid",
         "log_softmax",
+        "logistic_path",
         "plotting",
         "sigmoid",
         "softmax",

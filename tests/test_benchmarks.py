@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "benchmarks"))
 
 import cell_run
 import cpu
+import comparison
 import many
 import measure
 from cells import CELLS, Cell
@@ -330,7 +331,7 @@ def test_the_readme_quotes_the_committed_numbers() -> None:
 
 # -- many models at once ---------------------------------------------------------------
 
-MANY_RESULTS = many.RESULTS / "many.json"
+MANY_RESULTS = comparison.RESULTS / "many.json"
 
 
 @pytest.mark.parametrize("name", ["cv", "one-vs-rest", "bootstrap"])
@@ -353,22 +354,22 @@ def test_many_models_are_compared_by_their_answers(name: str) -> None:
 
 
 def test_a_trial_of_many_models_makes_a_page() -> None:
-    result = many.run_cell(MANY_CELLS["cv"], repeats=1, patience=20.0, share=0.02)
+    result = comparison.run_cell(MANY_CELLS["cv"], repeats=1, patience=20.0, share=0.02)
     json.dumps(result)
-    row = many.page([result]).splitlines()[-1]
+    row = comparison.page(many.MANY, [result]).splitlines()[-1]
     assert row.startswith("| cv | 20k x 50, correlated; 10 C x 5 folds | ")
-    assert f"| {many.ratio(result):.1f} | 10 |" in row
+    assert f"| {comparison.ratio(result):.1f} | 10 |" in row
 
 
 def test_the_committed_page_of_many_models_is_that_of_its_numbers() -> None:
     cells = json.loads(MANY_RESULTS.read_text("utf-8"))["cells"]
     assert list(cells) == list(MANY_CELLS)
     assert all(result["whole"] for result in cells.values())
-    page = many.page(list(cells.values()))
+    page = comparison.page(many.MANY, list(cells.values()))
     assert MANY_RESULTS.with_suffix(".md").read_text("utf-8") == page
     for result in cells.values():
         assert result["ours"]["distance"] <= result["equal"]
-        if many.ratio(result) < result["goal"]:
+        if comparison.ratio(result) < result["goal"]:
             assert result["name"] in many.LIMITS
 
 
@@ -384,5 +385,5 @@ def many_readme_row(result: dict[str, Any]) -> str:
     peer = result["peers"][result["fastest"]]
     return (
         f"| {result['description']} | {time(result['ours']['seconds'])} | "
-        f"{time(peer['seconds'])} ({result['fastest']}) | {many.ratio(result):.1f} |"
+        f"{time(peer['seconds'])} ({result['fastest']}) | {comparison.ratio(result):.1f} |"
     )

@@ -3,16 +3,19 @@
 from xlr import datasets, plotting
 from xlr.estimators import (
     BootstrapResult,
+    LogisticPath,
     LogisticRegression,
     LogisticRegressionCV,
     MultiLabelLogisticRegression,
     bootstrap,
+    logistic_path,
 )
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 from xlr.losses import binary_cross_entropy, cross_entropy
 
 __all__ = [
     "BootstrapResult",
+    "LogisticPath",
     "LogisticRegression",
     "LogisticRegressionCV",
     "MultiLabelLogisticRegression",
@@ -22,6 +25,7 @@ __all__ = [
     "datasets",
     "log_sigmoid",
     "log_softmax",
+    "logistic_path",
     "plotting",
     "sigmoid",
     "softmax",

@@ -4,11 +4,14 @@ from xlr.estimators.bootstrap import BootstrapResult, bootstrap
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.logistic_regression_cv import LogisticRegressionCV
 from xlr.estimators.multi_label import MultiLabelLogisticRegression
+from xlr.estimators.path import LogisticPath, logistic_path
 
 __all__ = [
     "BootstrapResult",
+    "LogisticPath",
     "LogisticRegression",
     "LogisticRegressionCV",
     "MultiLabelLogisticRegression",
     "bootstrap",
+    "logistic_path",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 
 from xlr.solvers import SOLVERS
 
-__all__ = ["check_parameters", "check_solver_for"]
+__all__ = ["check_parameter", "check_parameters", "check_solver_for"]
 
 # The solvers for an L1 penalty and bounds.
 NOT_SMOOTH = frozenset({"proximal-newton", "active-set"})
@@ -115,6 +115,7 @@ def _check_class_weight(name: str, value: Any) -> None:
 CHECKS: dict[str, Callable[[str, Any], None]] = {
     "C": _check_strength,
     "Cs": _check_strengths,
+    "n_Cs": _check_count,
     "tol": _check_tol,
     "learning_rate": _check_learning_rate,
     "fit_intercept": _check_flag,
@@ -160,4 +161,9 @@ def check_parameters(estimator: Any) -> None:
     """
     for name, value in estimator.get_params(deep=False).items():
         if name in CHECKS:
-            CHECKS[name](name, value)
+            check_parameter(name, value)
+
+
+def check_parameter(name: str, value: Any) -> None:
+    """Refuse a parameter that makes no sense, as :func:`check_parameters` does."""
+    CHECKS[name](name, value)

@@ -15,6 +15,7 @@ from xlr.estimators.inputs import Features, Labels
 from xlr.estimators.regularisation import Regularisation
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.objective import Objective, Responses, duality_gap
+from xlr.penalties import Penalty
 from xlr.solvers import Solution
 from xlr.threads import Workers
 
@@ -192,16 +193,21 @@ class Problem:
         total = unit * responses.total_weight(weights.dtype, xp=xp)
         if responses.weighs_alike and isinstance(C, float):
             total = total[:1]
-        strength = 1 / (C * total)[:, None, None]
-        scale = units.scale if standardised else xp.ones_like(units.scale)
+        self._total = total
+        self._scale = units.scale if standardised else xp.ones_like(units.scale)
         self.objective = Objective(
             design.standardised_if_small(),
             responses,
             task.loss,
-            regularisation.penalty(strength, scale, features),
+            self.penalty(C),
             fit_intercept=fit_intercept,
             units=None if standardised else units,
         )
+
+    def penalty(self, C: float | Array) -> Penalty:
+        """For parameters, with strength 1 / (C S)."""
+        strength = 1 / (C * self._total)[:, None, None]
+        return self._regularisation.penalty(strength, self._scale, self._features)
 
     def parameters(self, start: tuple[Array, Array] | None) -> Array:
         """Coefficients and intercepts, in the units of X, as a solver sees them.

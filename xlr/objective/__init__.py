@@ -5,12 +5,14 @@ from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
 from xlr.objective.objective import Evaluation, Objective
 from xlr.objective.responses import Responses
 from xlr.objective.row_space import row_space
+from xlr.penalties import Kinks
 
 __all__ = [
     "BlockHessian",
     "DiagonalHessian",
     "Evaluation",
     "Hessian",
+    "Kinks",
     "Objective",
     "Responses",
     "duality_gap",

@@ -116,6 +116,12 @@ class Objective(Passes):
             units=self.units,
         )
 
+    def with_penalty(self, penalty: Penalty) -> Objective:
+        """The same with another penalty."""
+        changed = self._with_models(self.responses, penalty)
+        changed.total_weight = self.total_weight
+        return changed
+
     def pooled(self) -> tuple[Objective, np.ndarray] | None:
         """One model, on all rows alike, for those that are resamples of each other.
 
@@ -156,6 +162,18 @@ class Objective(Passes):
     def value_and_gradient(self, parameters: Array) -> Evaluation:
         """F and its gradient, in one pass."""
         return self._evaluation(parameters, *self.loss_and_slope(parameters))
+
+    def repenalised(
+        self, other: Objective, parameters: Array, at: Evaluation
+    ) -> Evaluation:
+        """F and its gradient where those with another penalty are known."""
+        xp, coef = self.xp, self.by_class(parameters)
+        mine, others = self.penalty, other.penalty
+        value = mine.value(coef, xp=xp) - others.value(coef, xp=xp)
+        change = mine.gradient(coef, xp=xp) - others.gradient(coef, xp=xp)
+        return Evaluation(
+            at.value + value, at.gradient + self._with_free_intercept(change)
+        )
 
     def at_pooled(
         self, pooled: Objective, parameters: Array, of: np.ndarray

@@ -103,7 +103,12 @@ class CVScoresDisplay:
         name = "log-likelihood of a row" if scoring is None else "score"
         if isinstance(scoring, str):
             name = scoring.replace("_", " ")
-        display = cls(estimator.Cs_, estimator.scores_[:, 0, :], score_name=name)
+        # With several shares of L1, those of the share that is nearest the chosen one.
+        nearest = np.argmin(
+            np.abs(np.subtract(estimator.l1_ratios_, estimator.l1_ratio_))
+        )
+        scores = estimator.scores_[:, int(nearest), :]
+        display = cls(estimator.Cs_, scores, score_name=name)
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: Axes | None = None, **kwargs: Any) -> Self:

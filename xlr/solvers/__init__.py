@@ -12,6 +12,7 @@ from xlr.solvers.lbfgs import LBFGS
 from xlr.solvers.loop import Record, Solution, Solver, Status, minimise
 from xlr.solvers.newton_cg import NewtonCG
 from xlr.solvers.newton_cholesky import NewtonCholesky
+from xlr.solvers.path import PathPoint, follow_path
 from xlr.solvers.proximal_newton import ProximalNewton
 from xlr.solvers.slices import minimise_in_slices
 
@@ -22,12 +23,14 @@ __all__ = [
     "GradientDescent",
     "NewtonCG",
     "NewtonCholesky",
+    "PathPoint",
     "ProximalNewton",
     "Record",
     "Solution",
     "Solver",
     "Status",
     "choose",
+    "follow_path",
     "minimise",
     "minimise_in_slices",
 ]

@@ -10,14 +10,17 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
-from xlr.solvers.loop import minimise, report
+from xlr.solvers.loop import Solution, minimise, report
 from xlr.solvers.proximal_newton import ProximalNewton
 
-__all__ = ["ActiveSet"]
+__all__ = ["ActiveSet", "solve_on"]
 
 # Features in play at the least, and as many times those that have a coefficient.
 LEAST = 128
 GROWTH = 2
+
+# Iterations on the features in play: more are better spent on asking the others.
+MAX_ITER = 100
 
 # By how much the optimality of the features in play falls before the others are asked.
 ENOUGH = 0.01
@@ -83,24 +86,67 @@ class ActiveSet:
     def step(
         self, objective: Objective, state: ActiveSetState, fetched: np.ndarray
     ) -> ActiveSetState:
-        xp = objective.xp
-        chosen = _in_play(objective, state)
-        features = arrays.move(chosen, xp=xp, device=objective.device)
-        restricted = objective.of_features(features)
-        coef, intercept = objective.split(state.parameters)
-        solution = minimise(
-            ProximalNewton(self.seed if state.first else None),
-            restricted,
-            restricted.join(xp.take(coef, features, axis=1), intercept),
-            tol=ENOUGH * float(fetched[1].max()),
-            max_iter=100,
+        features = arrays.move(
+            _in_play(objective, state), xp=objective.xp, device=objective.device
         )
-        found, intercept = restricted.split(solution.parameters)
-        coef = arrays.spread(found, features, objective.n_features, xp=xp)
-        parameters = objective.join(coef, intercept)
-        at = objective.value_and_gradient(parameters)
+        parameters, at, _ = solve_on(
+            features,
+            objective.of_features(features),
+            objective,
+            state.parameters,
+            tol=ENOUGH * float(fetched[1].max()),
+            max_iter=MAX_ITER,
+            seed=self.seed if state.first else None,
+        )
         change = parameters - state.parameters
         return _state(objective, parameters, at, change, first=False)
+
+
+def solve_on(
+    features: Array | None,
+    part: Objective,
+    whole: Objective,
+    parameters: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    seed: int | None = None,
+) -> tuple[Array, Evaluation, Solution]:
+    """Minimise F over the coefficients of some features, the others being zero.
+
+    Parameters
+    ----------
+    features : array of int or None
+        Their numbers; None for all.
+    part, whole : Objective
+        F for these features, and for all.
+    parameters : array of shape (n_models, n_parameters)
+        Of the whole: where to begin.
+    tol, max_iter
+        As for :func:`minimise`.
+    seed : int, default=None
+        As for :class:`ProximalNewton`.
+
+    Returns
+    -------
+    parameters : array of shape (n_models, n_parameters)
+        Of the whole.
+    at : Evaluation
+        The whole objective there.
+    solution : Solution
+        Of the part.
+    """
+    xp, solver = whole.xp, ProximalNewton(seed)
+    if features is None:
+        solution = minimise(solver, whole, parameters, tol=tol, max_iter=max_iter)
+        return solution.parameters, solution.at, solution
+    coef, intercept = whole.split(parameters)
+    start = part.join(xp.take(coef, features, axis=1), intercept)
+    solution = minimise(solver, part, start, tol=tol, max_iter=max_iter)
+    found, intercept = part.split(solution.parameters)
+    coef = arrays.spread(found, features, whole.n_features, xp=xp)
+    parameters = whole.join(coef, intercept)
+    return parameters, whole.value_and_gradient(parameters), solution
 
 
 def _state(

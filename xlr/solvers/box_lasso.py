@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
-from xlr.penalties import Kinks
+from xlr.objective import Kinks
 
 __all__ = ["BoxLasso", "minimise_quadratic"]
 

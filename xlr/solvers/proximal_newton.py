@@ -9,8 +9,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.objective import BlockHessian, Evaluation, Objective
-from xlr.penalties import Kinks
+from xlr.objective import BlockHessian, Evaluation, Kinks, Objective
 from xlr.solvers.box_lasso import BoxLasso, minimise_quadratic
 from xlr.solvers.loop import report
 from xlr.solvers.starts import Reference, find_start

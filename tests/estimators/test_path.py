@@ -1,0 +1,137 @@
+"""Paths of sparse models: each is a fit of its own, and none is screened away."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import to_numpy
+from problems import load, objective
+
+import xlr
+from xlr.solvers import path as solver_path
+
+X, Y = load("breast_cancer", True)
+
+
+def wide(n=80, p=400):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(n, p)) + rng.normal(size=(n, 1))
+    y = features[:, :4].sum(axis=1) - 4 * features[:, 4] + rng.normal(size=n) > 0
+    return features, y.astype(int)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.4, 1.0])
+@pytest.mark.parametrize("data", ["breast_cancer", "wine", "wide"])
+def test_every_model_is_that_of_a_fit_of_its_own(data, l1_ratio):
+    features, y = wide() if data == "wide" else load(data, True)
+    path = xlr.logistic_path(features, y, n_Cs=12, l1_ratio=l1_ratio, tol=1e-9)
+    assert path.converged.all()
+    for i, C in enumerate(path.Cs):
+        one = xlr.LogisticRegression(C=C, l1_ratio=l1_ratio, tol=1e-10)
+        one.fit(features, y)
+        best = one.history_["objective"][-1]
+        assert path.objective[i] == pytest.approx(best, rel=1e-9)
+        assert path.duality_gap[i] >= path.objective[i] - best
+        np.testing.assert_allclose(path.coefs[i], one.coef_, atol=2e-5)
+        assert path.df[i] == np.count_nonzero(path.coefs[i])
+        loss = objective(path.coefs[i], path.intercepts[i], features, y, np.inf)
+        shares = np.bincount(y) / len(y)
+        null = -(shares * np.log(shares)).sum()
+        assert path.deviance_explained[i] == pytest.approx(1 - loss / null, abs=1e-9)
+
+
+@pytest.mark.parametrize("data", ["breast_cancer", "wine", "wide"])
+def test_it_begins_where_the_first_coefficient_is_about_to_leave_zero(data):
+    features, y = wide() if data == "wide" else load(data, True)
+    path = xlr.logistic_path(features, y, n_Cs=3)
+    assert path.df[0] == 0 < path.df[1]
+    first = path.Cs[0]
+    for C, nonzero in ((0.999 * first, False), (1.001 * first, True)):
+        one = xlr.LogisticRegression(C=C, l1_ratio=1.0, tol=1e-10).fit(features, y)
+        assert (one.coef_ != 0).any() == nonzero
+    decades = 2 if features.shape[1] > len(y) else 4
+    assert path.Cs[-1] / first == pytest.approx(10**decades)
+
+
+def test_bounds_and_factors():
+    factor = np.ones(30)
+    factor[5], factor[6:9] = 0, np.inf
+    path = xlr.logistic_path(X, Y, n_Cs=6, penalty_factor=factor, lower=0.0)
+    assert (path.coefs >= 0).all()
+    assert (path.coefs[:, 0, 6:9] == 0).all()
+    alone = xlr.LogisticRegression(C=np.inf, lower=0.0, tol=1e-9).fit(X[:, [5]], Y)
+    assert path.coefs[0, 0, 5] == pytest.approx(alone.coef_[0, 0], abs=1e-5)
+    penalised = np.delete(path.coefs[:, 0, :], 5, axis=1)
+    assert not penalised[0].any()
+    assert penalised[1].any()
+    for i in (1, 5):
+        one = xlr.LogisticRegression(
+            C=path.Cs[i], l1_ratio=1.0, penalty_factor=factor, lower=0.0, tol=1e-10
+        ).fit(X, Y)
+        best = one.history_["objective"][-1]
+        assert path.objective[i] == pytest.approx(best, rel=1e-8)
+
+
+def test_the_screening_leaves_out_most_and_is_checked(monkeypatch):
+    features, y = wide()
+    path = xlr.logistic_path(features, y, n_Cs=20, tol=1e-9)
+    assert path.n_in_play.max() < 200 < features.shape[1]
+    assert (path.n_in_play >= path.df).all()
+
+    # A rule that leaves out what it must not is found out.
+    def wrong(objective, last, parameters, at):
+        return np.zeros(objective.n_features, dtype=bool)
+
+    monkeypatch.setattr(solver_path, "_kept_by_strong_rule", wrong)
+    again = xlr.logistic_path(features, y, n_Cs=20, tol=1e-9)
+    np.testing.assert_allclose(again.coefs, path.coefs, atol=1e-6)
+
+
+def test_given_penalties_weights_names_and_labels(capsys):
+    table = pd.DataFrame(X, columns=[f"x{j}" for j in range(30)])
+    weights = np.random.default_rng(0).uniform(0.5, 2, size=len(Y))
+    labels = np.asarray(["benign", "malign"])[Y]
+    path = xlr.logistic_path(
+        table, labels, weights, Cs=[1.0, 0.01], l1_ratio=0.5, tol=1e-9, verbose=1
+    )
+    np.testing.assert_array_equal(path.Cs, [0.01, 1.0])
+    np.testing.assert_array_equal(path.classes, ["benign", "malign"])
+    assert list(path.feature_names) == list(table.columns)
+    assert path.seconds.shape == path.n_iter.shape == (2,)
+    assert capsys.readouterr().out.count("features in play") == 2
+    one = xlr.LogisticRegression(C=1.0, l1_ratio=0.5, tol=1e-9)
+    one.fit(X, labels, sample_weight=weights)
+    np.testing.assert_allclose(path.coefs[1], one.coef_, atol=1e-6)
+
+
+def test_without_intercept():
+    path = xlr.logistic_path(X, Y, n_Cs=3, fit_intercept=False)
+    assert not path.intercepts.any()
+    assert path.deviance_explained[0] == pytest.approx(0, abs=1e-12)
+
+
+def test_on_every_library(place, dtype, assert_close):
+    features, y = wide()
+    tol = 1e-5 if dtype == "float32" else 1e-9
+    expected = xlr.logistic_path(features, y, Cs=[0.05, 0.2], tol=1e-9)
+    path = xlr.logistic_path(place(features), y, Cs=[0.05, 0.2], tol=tol)
+    atol = 5e-3 if dtype == "float32" else 1e-6
+    assert_close(path.coefs, expected.coefs, atol=atol)
+    assert_close(path.intercepts, expected.intercepts, atol=atol)
+    assert to_numpy(path.coefs).shape == (2, 1, 400)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"l1_ratio": 0.0}, "l1_ratio must be above 0 for a path"),
+        ({"n_Cs": 0}, "n_Cs must be a whole number from 1 up"),
+        ({"Cs": [1.0, -1.0]}, "each of Cs must be a number above 0"),
+        ({"lower": 0.5}, "Give the values of C as Cs"),
+        ({"penalty_factor": np.inf}, "No penalised feature tells the classes apart"),
+    ],
+)
+def test_parameters_that_make_no_sense(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        xlr.logistic_path(X, Y, **parameters)

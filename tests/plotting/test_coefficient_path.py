@@ -1,0 +1,40 @@
+"""The picture of a path shows its coefficients."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from problems import load
+
+import xlr
+from xlr.plotting import CoefficientPathDisplay
+
+
+def test_it_draws_what_the_path_holds():
+    X, y = load("breast_cancer", True)
+    table = pd.DataFrame(X, columns=[f"x{j}" for j in range(30)])
+    path = xlr.logistic_path(table, y, n_Cs=8)
+    display = CoefficientPathDisplay.from_path(path)
+    present = np.nonzero((path.coefs[:, 0, :] != 0).any(axis=0))[0]
+    assert len(display.lines_) == len(present)
+    drawn = {line.get_label(): line.get_ydata() for line in display.lines_}
+    first = (path.coefs[:, 0, :] != 0).argmax(axis=0)
+    named = [name for name in drawn if name.startswith("x")]
+    assert len(named) == 8
+    for name in named:
+        np.testing.assert_array_equal(drawn[name], path.coefs[:, 0, int(name[1:])])
+    others = [j for j in present if f"x{j}" not in named]
+    assert max(first[int(n[1:])] for n in named) <= min(first[j] for j in others)
+    (above,) = display.ax_.child_axes
+    assert above.get_xticklabels()[0].get_text() == "0"
+    assert above.get_xticklabels()[-1].get_text() == str(path.df[-1])
+
+
+def test_of_one_class():
+    X, y = load("wine", True)
+    path = xlr.logistic_path(X, y, n_Cs=5)
+    display = CoefficientPathDisplay.from_path(path, column=2)
+    np.testing.assert_array_equal(display.coefs, path.coefs[:, 2, :])
+    assert display.df[-1] == np.count_nonzero(path.coefs[-1, 2])
+    assert display.plot(n_labels=0) is display
+    with pytest.raises(IndexError):
+        CoefficientPathDisplay.from_path(path, column=3)

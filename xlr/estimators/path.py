@@ -1,0 +1,305 @@
+"""The models of a whole path of penalties."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.estimators.inputs import read_features, read_labels, read_weights
+from xlr.estimators.logistic_regression import LogisticRegression
+from xlr.estimators.parameters import check_parameter, check_parameters
+from xlr.estimators.problem import Problem, multinomial
+from xlr.estimators.regularisation import read_regularisation
+from xlr.objective import Objective, duality_gap
+from xlr.solvers import PathPoint, follow_path
+from xlr.threads import workers
+
+__all__ = ["LogisticPath", "logistic_path"]
+
+# So small a C that no penalised coefficient leaves zero.
+NO_COEFFICIENT = 1e-30
+
+
+@dataclass(frozen=True)
+class LogisticPath:
+    """Models of a path, from the strongest penalty to the weakest.
+
+    Attributes
+    ----------
+    Cs : ndarray of shape (n_Cs,)
+        Inverse strengths of the penalty, ascending.
+    coefs : array of shape (n_Cs, n_columns, n_features)
+        In the library, dtype and device of X; one column for two classes, else one for
+        each.
+    intercepts : array of shape (n_Cs, n_columns)
+    objective : ndarray of shape (n_Cs,)
+        F, as in :class:`LogisticRegression`.
+    duality_gap : ndarray of shape (n_Cs,)
+        F is above its minimum by no more than this.
+    df : ndarray of shape (n_Cs,)
+        Coefficients that are not zero, the degrees of freedom of a lasso (Zou, Hastie
+        and Tibshirani 2007, *On the degrees of freedom of the lasso*).
+    deviance_explained : ndarray of shape (n_Cs,)
+        Share of the deviance of the model with intercepts alone (without intercepts: of
+        equal probabilities) that is gone.
+    n_iter : ndarray of shape (n_Cs,)
+    n_in_play : ndarray of shape (n_Cs,)
+        Features that the screening kept; all others were asked, and want none.
+    converged : ndarray of bool, of shape (n_Cs,)
+    seconds : ndarray of shape (n_Cs,)
+    l1_ratio : float
+    classes : array of shape (n_classes,)
+        In the library of y.
+    feature_names : ndarray of str or None
+        If X was a table whose column names are all strings.
+    """
+
+    Cs: np.ndarray
+    coefs: Array
+    intercepts: Array
+    objective: np.ndarray
+    duality_gap: np.ndarray
+    df: np.ndarray
+    deviance_explained: np.ndarray
+    n_iter: np.ndarray
+    n_in_play: np.ndarray
+    converged: np.ndarray
+    seconds: np.ndarray
+    l1_ratio: float
+    classes: Array
+    feature_names: np.ndarray | None
+
+
+def logistic_path(
+    X: Array,
+    y: Array,
+    sample_weight: Array | None = None,
+    *,
+    Cs: Any = None,
+    n_Cs: int = 100,
+    l1_ratio: float = 1.0,
+    penalty_factor: Any = None,
+    lower: Any = None,
+    upper: Any = None,
+    fit_intercept: bool = True,
+    class_weight: Any = None,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> LogisticPath:
+    r"""Fit models from the strongest penalty of interest to a weak one.
+
+    The path begins at the largest C at which all penalised coefficients are zero, which
+    the slopes g of the loss there tell:
+
+    .. math:: C_0 = \min_j \frac{\alpha f_j}{S\, |g_j|}
+
+    with :math:`\alpha` the ``l1_ratio``, :math:`f_j` the ``penalty_factor`` and S the
+    sum of the weights. Each model begins at the last, on the features that the strong
+    rule keeps, and all features are asked before it is called a solution.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+    y : array of shape (n_samples,)
+        Labels; two classes or more (softmax).
+    sample_weight : array of shape (n_samples,), default=None
+    Cs : array of shape (n_Cs,), default=None
+        Inverse strengths of the penalty, in any order; None for a path.
+    n_Cs : int, default=100
+        Models of the path, evenly on a logarithmic scale, to 10,000 times its first C,
+        or 100 times where there are more features than rows.
+    l1_ratio : float, default=1.0
+        Share of the L1 penalty, above 0.
+    penalty_factor, lower, upper, fit_intercept, class_weight, tol, max_iter, n_jobs
+        As for :class:`LogisticRegression`. A path without ``Cs`` needs bounds that zero
+        is within.
+    verbose : int, default=0
+        Above 0, print a line for each model.
+
+    Returns
+    -------
+    LogisticPath
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter or the data are not as described.
+
+    See Also
+    --------
+    xlr.plotting.CoefficientPathDisplay : Draws the path.
+
+    References
+    ----------
+    Friedman, Hastie and Tibshirani (2010), *Regularization paths for generalized linear
+    models via coordinate descent*, section 2.5.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> import xlr
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> path = xlr.logistic_path(StandardScaler().fit_transform(X), y, n_Cs=4)
+    >>> path.df
+    array([ 0,  8, 16, 27])
+    >>> path.deviance_explained[1:].round(2)
+    array([0.83, 0.93, 0.96])
+    """
+    estimator = LogisticRegression(
+        l1_ratio=l1_ratio,
+        penalty_factor=penalty_factor,
+        lower=lower,
+        upper=upper,
+        fit_intercept=fit_intercept,
+        class_weight=class_weight,
+        tol=tol,
+        max_iter=max_iter,
+        n_jobs=n_jobs,
+        verbose=verbose,
+    )
+    check_parameters(estimator)
+    if not l1_ratio > 0:
+        raise ValueError(
+            f"l1_ratio must be above 0 for a path of sparse models; got {l1_ratio!r}. "
+            "For ridge models use LogisticRegressionCV."
+        )
+    Cs = _read_strengths(Cs, n_Cs)
+    features = read_features(estimator, X, reset=True)
+    with workers(features.X, n_jobs) as crew:
+        labels = read_labels(y, features.X.shape[0])
+        weights = read_weights(sample_weight, class_weight, labels, features)
+        task = multinomial(features, labels, weights)
+        regularisation = read_regularisation(estimator, float(l1_ratio), 1.0, features)
+        problem = Problem(
+            features,
+            task,
+            C=1.0,
+            regularisation=regularisation,
+            fit_intercept=bool(fit_intercept),
+            standardised=True,
+            workers=crew,
+        )
+        null = _null(problem, float(tol), int(max_iter))
+        if Cs is None:
+            Cs = _from_the_first(problem, null, n_Cs)
+        points = _points(problem, null, Cs, estimator)
+        found = [problem.coefficients(point.parameters) for point in points]
+        gaps = [
+            arrays.to_host(duality_gap(point.objective, point.parameters, point.at))
+            for point in points
+        ]
+    xp = features.xp
+    coefs = xp.stack([each["coef_"] for each in found])
+    losses = np.asarray([_loss(point) for point in points])
+    return LogisticPath(
+        Cs,
+        coefs,
+        xp.stack([each["intercept_"] for each in found]),
+        np.asarray([float(arrays.to_host(point.at.value)[0]) for point in points]),
+        np.concatenate(gaps).astype(np.float64),
+        np.count_nonzero(arrays.to_host(coefs), axis=(1, 2)),
+        1 - losses / _null_loss(problem.objective),
+        np.asarray([point.n_iter for point in points]),
+        np.asarray([point.n_in_play for point in points]),
+        np.asarray([point.converged for point in points]),
+        np.asarray([point.seconds for point in points]),
+        float(l1_ratio),
+        labels.classes,
+        features.names,
+    )
+
+
+def _read_strengths(Cs: Any, n_Cs: int) -> np.ndarray | None:
+    """The given values of C, ascending; None to compute them."""
+    if Cs is None:
+        check_parameter("n_Cs", n_Cs)
+        return None
+    values = np.asarray(arrays.to_host(Cs) if arrays.is_array(Cs) else Cs)
+    check_parameter("Cs", np.atleast_1d(values))
+    return np.sort(np.atleast_1d(values).astype(np.float64))
+
+
+def _null(problem: Problem, tol: float, max_iter: int) -> PathPoint:
+    """The model without the penalised coefficients: of an infinite penalty."""
+    objective = problem.objective
+    infinite = objective.with_penalty(problem.penalty(NO_COEFFICIENT))
+    (point,) = follow_path([infinite], objective.zeros(), tol=tol, max_iter=max_iter)
+    return point
+
+
+def _from_the_first(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
+    """A path from the C at which the first coefficient is about to leave zero."""
+    objective, xp = problem.objective, problem.objective.xp
+    kinks = objective.kinks  # at C = 1
+    assert kinks is not None
+    penalised = kinks.lasso > 0
+    within = (kinks.lower <= 0) & (kinks.upper >= 0)
+    if not arrays.to_host(xp.all(within | ~penalised)):
+        raise ValueError(
+            "lower and upper keep a penalised coefficient away from zero, so that no "
+            "path begins with none. Give the values of C as Cs."
+        )
+    gradient = null.at.gradient
+    zeros = xp.zeros_like(gradient)
+    # To the sides that the bounds leave open.
+    up = xp.where(kinks.upper > 0, -gradient, zeros)
+    down = xp.where(kinks.lower < 0, gradient, zeros)
+    slope = xp.where(penalised, xp.maximum(up, down), zeros)
+    wants = slope > 0
+    ratio = xp.where(wants, kinks.lasso / xp.where(wants, slope, zeros + 1), xp.inf)
+    first = float(arrays.to_host(xp.min(ratio)))
+    if math.isinf(first):
+        raise ValueError(
+            "No penalised feature tells the classes apart: there is no path. Remove "
+            "constant columns, or give the values of C as Cs."
+        )
+    decades = 4 if objective.n_samples > objective.n_features else 2
+    return first * np.logspace(0, decades, n_Cs)
+
+
+def _points(
+    problem: Problem, null: PathPoint, Cs: np.ndarray, estimator: LogisticRegression
+) -> list[PathPoint]:
+    objectives = (problem.objective.with_penalty(problem.penalty(float(C))) for C in Cs)
+    points = []
+    for C, point in zip(
+        Cs,
+        follow_path(
+            objectives,
+            null.parameters,
+            tol=float(estimator.tol),
+            max_iter=int(estimator.max_iter),
+        ),
+    ):
+        points.append(point)
+        if estimator.verbose:
+            print(
+                f"C {C:.4g}  objective {float(point.at.value[0]):.10g}  "
+                f"{point.n_in_play} features in play  {point.n_iter} iterations  "
+                f"{point.seconds:.3f} s"
+            )
+    return points
+
+
+def _loss(point: PathPoint) -> float:
+    """The mean loss, without the penalty."""
+    objective = point.objective
+    coef = objective.by_class(point.parameters)
+    penalty = objective.penalty.value(coef, xp=objective.xp)
+    return float(arrays.to_host(point.at.value - penalty)[0])
+
+
+def _null_loss(objective: Objective) -> float:
+    """The mean loss of the best intercepts alone, or of none."""
+    if not objective.fit_intercept:
+        return math.log(max(2, objective.n_outputs))
+    shares = arrays.to_host(objective.class_shares())[0].astype(np.float64)
+    return float(-shares @ np.log(shares))

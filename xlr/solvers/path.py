@@ -1,0 +1,162 @@
+"""One model after another along a path of penalties, each begun at the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.objective import Evaluation, Objective
+from xlr.solvers.active_set import solve_on
+
+__all__ = ["PathPoint", "follow_path"]
+
+# Features up to which all are in play.
+FEW = 64
+
+# Share of the features beyond which a copy of those in play is not worth it.
+MOST = 0.75
+
+
+class PathPoint(NamedTuple):
+    """A solution on the path.
+
+    Attributes
+    ----------
+    objective : Objective
+    parameters : array of shape (1, n_parameters)
+    at : Evaluation
+        The objective there.
+    n_iter : int
+    converged : bool
+    n_in_play : int
+        Features that the last solve was on; no other wants a coefficient.
+    seconds : float
+    """
+
+    objective: Objective
+    parameters: Array
+    at: Evaluation
+    n_iter: int
+    converged: bool
+    n_in_play: int
+    seconds: float
+
+
+def follow_path(
+    objectives: Iterable[Objective], start: Array, *, tol: float, max_iter: int
+) -> Iterator[PathPoint]:
+    r"""Minimise objectives that differ in their penalties, weaker and weaker.
+
+    Each begins at the solution of the last, on the features that the strong rule keeps:
+    with slopes g of the loss there, feature j is left out if
+
+    .. math:: |g_j| < 2 \kappa_j - \kappa_j^{last}
+
+    for what its slope would become if it changed no faster than its penalty.  The rule
+    may be wrong: all features are asked at the end, and those that want a coefficient
+    come in.
+
+    Parameters
+    ----------
+    objectives : iterable of Objective
+        Of one model, on the same data.
+    start : array of shape (1, n_parameters)
+    tol : float
+        Bound on the optimality.
+    max_iter : int
+
+    References
+    ----------
+    Tibshirani et al. (2012), *Strong rules for discarding predictors in lasso-type
+    problems*, sections 2 and 5.
+    """
+    parameters = start
+    last: Objective | None = None
+    columns = _Columns()
+    for objective in objectives:
+        began = perf_counter()
+        if last is None:
+            at = objective.value_and_gradient(parameters)
+            in_play = np.zeros(objective.n_features, dtype=bool)
+        else:
+            at = objective.repenalised(last, parameters, at)
+            in_play = _kept_by_strong_rule(objective, last, parameters, at)
+        n_iter, wanting = 0, _wanting(objective, parameters, at)
+        while True:
+            in_play |= wanting
+            features, part = columns.of(objective, in_play)
+            parameters, at, solution = solve_on(
+                features, part, objective, parameters, tol=tol, max_iter=max_iter
+            )
+            n_iter += int(solution.n_iter[0])
+            wanting = _wanting(objective, parameters, at) & ~in_play
+            slope = objective.subgradient(parameters, at.gradient)
+            optimality = float(arrays.to_host(objective.optimality(slope))[0])
+            if optimality <= tol or not wanting.any() or n_iter >= max_iter:
+                break
+        converged = optimality <= tol
+        seconds = perf_counter() - began
+        n_in_play = int(in_play.sum())
+        yield PathPoint(
+            objective, parameters, at, n_iter, converged, n_in_play, seconds
+        )
+        last = objective
+
+
+class _Columns:
+    """A copy of the columns in play, which serves while no other is asked for."""
+
+    def __init__(self) -> None:
+        self._copied = np.zeros(0, dtype=bool)
+        self._part: Objective | None = None
+        self._features: Array = None
+
+    def of(
+        self, objective: Objective, in_play: np.ndarray
+    ) -> tuple[Array | None, Objective]:
+        """The numbers of some features, which hold those in play, and F for them.
+
+        None for all features.
+        """
+        if not in_play.any():
+            in_play[0] = True  # the intercept is found beside it
+        if in_play.shape[0] <= FEW or in_play.mean() > MOST:
+            in_play[:] = True
+            return None, objective
+        if self._part is None or (in_play & ~self._copied).any():
+            self._copied = in_play.copy()
+            self._features = arrays.move(
+                np.nonzero(in_play)[0], xp=objective.xp, device=objective.device
+            )
+            self._part = objective.of_features(self._features)
+        in_play |= self._copied
+        penalty = objective.penalty.of_features(self._features, xp=objective.xp)
+        return self._features, self._part.with_penalty(penalty)
+
+
+def _wanting(objective: Objective, parameters: Array, at: Evaluation) -> np.ndarray:
+    """Which features have a coefficient, or want one: bool, on the host."""
+    slope = objective.subgradient(parameters, at.gradient)
+    return _any_class(objective, (parameters != 0) | (slope != 0))
+
+
+def _kept_by_strong_rule(
+    objective: Objective, last: Objective, parameters: Array, at: Evaluation
+) -> np.ndarray:
+    xp, now, before = objective.xp, objective.kinks, last.kinks
+    assert now is not None
+    assert before is not None
+    kept = xp.abs(at.gradient) >= 2 * now.lasso - before.lasso
+    return _any_class(objective, kept)
+
+
+def _any_class(objective: Objective, chosen: Array) -> np.ndarray:
+    """Whether a feature is chosen for any class."""
+    columns = objective.xp.astype(chosen, objective.wide)
+    coef = objective.by_class(columns)[0, :, :]
+    return arrays.to_host(objective.xp.max(coef, axis=0)) > 0
