@@ -127,6 +127,13 @@ def benchmarks_many(session: nox.Session) -> None:
 
 
 @nox.session
+def benchmarks_sparse(session: nox.Session) -> None:
+    """Time sparse models; ``nox -s benchmarks_sparse -- path`` only some cells."""
+    session.install(".", *groups("benchmarks"))
+    session.run("python", "examples/benchmarks/sparse.py", *session.posargs)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build the wheel and the source archive, check them, import from the wheel."""
     session.install(*groups("build"))

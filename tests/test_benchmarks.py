@@ -22,10 +22,11 @@ from sklearn.metrics import log_loss
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "benchmarks"))
 
 import cell_run
-import cpu
 import comparison
+import cpu
 import many
 import measure
+import sparse
 from cells import CELLS, Cell
 from data import Data, row_weights
 from fits import no_fallback
@@ -34,6 +35,7 @@ from many_cells import MANY_CELLS
 from page import limits, page, surroundings
 from peers import PEERS, XLR, Peer
 from reference import bare_newton, best_effort
+from sparse_cells import SPARSE_CELLS
 from summary import fastest_peer, misses, summary
 from sweep import Best, Run, Sweep, run, sweep_all
 
@@ -331,8 +333,6 @@ def test_the_readme_quotes_the_committed_numbers() -> None:
 
 # -- many models at once ---------------------------------------------------------------
 
-MANY_RESULTS = comparison.RESULTS / "many.json"
-
 
 @pytest.mark.parametrize("name", ["cv", "one-vs-rest", "bootstrap"])
 def test_many_models_are_compared_by_their_answers(name: str) -> None:
@@ -353,6 +353,20 @@ def test_many_models_are_compared_by_their_answers(name: str) -> None:
         assert cell.distance(data, moved, best) > cell.equal
 
 
+@pytest.mark.parametrize("name", ["L1, many rows", "path", "L1, ten classes"])
+def test_sparse_models_are_compared_by_their_f(name: str) -> None:
+    cell = SPARSE_CELLS[name]
+    data = cell.make(0.02)
+    best = cell.best(data)
+    assert cell.distance(data, best, best) == 0
+    assert cell.distance(data, cell.ours(data, 1e-6), best) <= cell.equal
+    moved = {**best, "coef": best["coef"] + 0.01}
+    assert cell.distance(data, moved, best) > cell.equal
+    if name != "path":  # the peers of which come with the benchmarks only
+        tight = cell.theirs({**data, "epochs": 3_000}, 1e-7, "saga", 1)
+        assert abs(cell.distance(data, tight, best)) <= 1e-5
+
+
 def test_a_trial_of_many_models_makes_a_page() -> None:
     result = comparison.run_cell(MANY_CELLS["cv"], repeats=1, patience=20.0, share=0.02)
     json.dumps(result)
@@ -361,29 +375,37 @@ def test_a_trial_of_many_models_makes_a_page() -> None:
     assert f"| {comparison.ratio(result):.1f} | 10 |" in row
 
 
-def test_the_committed_page_of_many_models_is_that_of_its_numbers() -> None:
-    cells = json.loads(MANY_RESULTS.read_text("utf-8"))["cells"]
-    assert list(cells) == list(MANY_CELLS)
+COMPARISONS = {c.name: c for c in (many.MANY, sparse.SPARSE)}
+
+
+@pytest.mark.parametrize("name", list(COMPARISONS))
+def test_a_committed_page_is_that_of_its_numbers(name: str) -> None:
+    table, path = COMPARISONS[name], comparison.RESULTS / f"{name}.json"
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    assert list(cells) == list(table.cells)
     assert all(result["whole"] for result in cells.values())
-    page = comparison.page(many.MANY, list(cells.values()))
-    assert MANY_RESULTS.with_suffix(".md").read_text("utf-8") == page
+    page = comparison.page(table, list(cells.values()))
+    assert path.with_suffix(".md").read_text("utf-8") == page
     for result in cells.values():
         assert result["ours"]["distance"] <= result["equal"]
         if comparison.ratio(result) < result["goal"]:
-            assert result["name"] in many.LIMITS
+            assert result["name"] in table.limits
 
 
-def test_the_readme_quotes_the_committed_numbers_of_many_models() -> None:
-    cells = json.loads(MANY_RESULTS.read_text("utf-8"))["cells"]
+@pytest.mark.parametrize("name", list(COMPARISONS))
+def test_the_readme_quotes_the_numbers_of_a_committed_page(name: str) -> None:
+    path = comparison.RESULTS / f"{name}.json"
+    cells = json.loads(path.read_text("utf-8"))["cells"]
     readme = read("README.md")
     for result in cells.values():
-        assert many_readme_row(result) in readme
+        assert readme_row_of_a_cell(result) in readme
 
 
-def many_readme_row(result: dict[str, Any]) -> str:
+def readme_row_of_a_cell(result: dict[str, Any]) -> str:
     """A cell in a line, as the README has it."""
     peer = result["peers"][result["fastest"]]
     return (
         f"| {result['description']} | {time(result['ours']['seconds'])} | "
-        f"{time(peer['seconds'])} ({result['fastest']}) | {comparison.ratio(result):.1f} |"
+        f"{time(peer['seconds'])} ({result['fastest']}) | "
+        f"{comparison.ratio(result):.1f} |"
     )

@@ -33,13 +33,15 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
 
     .. math::
         F(w, b) = \frac{1}{S} \sum_i s_i\, \ell(x_i \cdot w + b,\; y_i)
-                  + \frac{1}{2 C S} \lVert w \rVert_2^2, \qquad S = \sum_i s_i
+                  + \frac{1}{C S} \sum_j f_j \Bigl[ \alpha |w_j|
+                  + \frac{1 - \alpha}{2} w_j^2 \Bigr], \qquad S = \sum_i s_i
 
-    with the cross-entropy :math:`\ell` of a sigmoid (two classes) or a softmax
-    (more; or a sigmoid for each class, see ``multi_class``), and the weights
-    :math:`s_i` of the samples times those of their classes. The minimiser is that of
-    scikit-learn's ``LogisticRegression`` with the same ``C``; intercepts are not
-    penalised.
+    with the cross-entropy :math:`\ell` of a sigmoid (two classes) or a softmax (more;
+    or a sigmoid for each class, see ``multi_class``), the weights :math:`s_i` of the
+    samples times those of their classes, :math:`\alpha` the ``l1_ratio`` and
+    :math:`f_j` the ``penalty_factor``, for coefficients between ``lower`` and
+    ``upper``. The minimiser is that of scikit-learn's ``LogisticRegression`` with the
+    same ``C`` and ``l1_ratio``; intercepts are not penalised.
 
     X may be an array of any library that follows the Array API standard (NumPy,
     CuPy, torch, JAX), on any device, or anything scikit-learn reads (lists,
@@ -50,7 +52,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     C : float, default=1.0
         Inverse strength of the penalty, above 0; ``inf`` for none.
     l1_ratio : float, default=0.0
-        Share of the L1 penalty, from 0 (all L2) to 1; see Notes.
+        Share of the L1 penalty, from 0 (all L2) to 1: with some, coefficients that
+        are exactly zero.
     penalty_factor : float or array of shape (n_features,), default=None
         By how much more the coefficients of a feature are penalised: 0 leaves them
         free, ``inf`` removes the feature. None for 1.

@@ -15,7 +15,7 @@ from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.parameters import check_parameter, check_parameters
 from xlr.estimators.problem import Problem, multinomial
 from xlr.estimators.regularisation import read_regularisation
-from xlr.objective import Objective, duality_gap
+from xlr.objective import Objective, class_shares, duality_gap
 from xlr.solvers import PathPoint, follow_path
 from xlr.threads import workers
 
@@ -301,5 +301,5 @@ def _null_loss(objective: Objective) -> float:
     """The mean loss of the best intercepts alone, or of none."""
     if not objective.fit_intercept:
         return math.log(max(2, objective.n_outputs))
-    shares = arrays.to_host(objective.class_shares())[0].astype(np.float64)
+    shares = arrays.to_host(class_shares(objective))[0].astype(np.float64)
     return float(-shares @ np.log(shares))

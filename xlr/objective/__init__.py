@@ -1,6 +1,6 @@
 """Floor 3: the objective, and the only place where a pass over the rows happens."""
 
-from xlr.objective.duality import duality_gap
+from xlr.objective.duality import class_shares, duality_gap
 from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
 from xlr.objective.objective import Evaluation, Objective
 from xlr.objective.responses import Responses
@@ -15,6 +15,7 @@ __all__ = [
     "Kinks",
     "Objective",
     "Responses",
+    "class_shares",
     "duality_gap",
     "row_space",
 ]

@@ -6,7 +6,7 @@ from xlr.arrays import Array, Namespace
 from xlr.objective.objective import Evaluation, Objective
 from xlr.penalties import Kinks
 
-__all__ = ["duality_gap"]
+__all__ = ["class_shares", "duality_gap"]
 
 # Rounding error of F, in units of that of one number.
 ROUNDING = 16
@@ -61,7 +61,7 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
     linear = xp.sum(products + intercept * free, axis=1)
     entropy = at.value - penalty - linear
     share = _share_of_others(objective, free)
-    uncertain = share[:, None, None] * objective.root_mean_squares()
+    uncertain = share[:, None, None] * _root_mean_squares(objective)
     slope = -(1 - share)[:, None, None] * gradient
     kinks = objective.penalty.kinks
     if kinks is None:
@@ -87,7 +87,7 @@ def _share_of_others(objective: Objective, free: Array) -> Array:
     xp = objective.xp
     if not objective.fit_intercept:
         return xp.zeros_like(free[:, 0])
-    weights = objective.class_shares()
+    weights = class_shares(objective)
     if weights.shape[1] == 2 > free.shape[1]:
         free = xp.concat([-free, free], axis=1)
     predicted = weights + free
@@ -137,3 +137,34 @@ def _conjugate(
         value = xp.where(best == 0, zeros, value * best)
         largest = xp.where((first <= last) & (value > largest), value, largest)
     return largest
+
+
+def class_shares(objective: Objective) -> Array:
+    """The share of each class in a model's weight: (n_models, n_classes)."""
+    n_classes = max(2, objective.n_outputs)
+    weights = objective.responses.class_weights(
+        n_classes, objective.wide, xp=objective.xp
+    )
+    return weights / objective.total_weight[:, None]
+
+
+def _root_mean_squares(objective: Objective) -> Array:
+    """Upper bounds of those of the columns of Z: (n_models or 1, 1, n_features).
+
+    One in standardised units, for the weights that these were found with; a model
+    may weigh its classes otherwise.
+    """
+    xp, factors = objective.xp, objective.responses.class_factors
+    squares = xp.ones(
+        (1, 1, objective.n_features), dtype=objective.wide, device=objective.device
+    )
+    if objective.units is not None:
+        squares = squares * (objective.units.scale**2 + objective.units.mean**2)
+    if factors is not None:
+        whole = (
+            xp.sum(objective.responses.weights, dtype=objective.wide)
+            / objective.total_weight
+        )
+        largest = xp.astype(xp.max(factors, axis=1), objective.wide)
+        squares = squares * (largest * whole)[:, None, None]
+    return xp.sqrt(squares)

@@ -8,7 +8,6 @@ eta_i = z_i.w + b,
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,9 +19,9 @@ from xlr.design import DenseBlock, DenseDesign, Standardisation
 from xlr.losses import Curvature, Loss
 from xlr.objective import hessian
 from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
-from xlr.objective.passes import Passes
+from xlr.objective.penalised import Penalised
 from xlr.objective.responses import Responses
-from xlr.penalties import Kinks, Penalty
+from xlr.penalties import Penalty
 
 __all__ = ["Evaluation", "Objective"]
 
@@ -49,15 +48,13 @@ class Evaluation(NamedTuple):
         return Evaluation(*(arrays.rows(part, models) for part in self))
 
 
-class Objective(Passes):
+class Objective(Penalised):
     """Mean loss plus penalty of one or several models that share X.
 
     Parameters
     ----------
-    design, responses, loss, fit_intercept
-        As for :class:`Passes`.
-    penalty : Penalty
-        Of the coefficients; the intercepts are free.
+    design, responses, loss, penalty, fit_intercept
+        As for :class:`Penalised`.
     units : Standardisation or None
         How the gradient is brought to standardised units to measure optimality,
         for a design that is not standardised itself.
@@ -73,8 +70,7 @@ class Objective(Passes):
         fit_intercept: bool,
         units: Standardisation | None,
     ) -> None:
-        super().__init__(design, responses, loss, fit_intercept=fit_intercept)
-        self.penalty = penalty
+        super().__init__(design, responses, loss, penalty, fit_intercept=fit_intercept)
         self.units = units
 
     def sample(self, size: int, seed: int) -> Objective:
@@ -206,63 +202,8 @@ class Objective(Passes):
         diagonal = self._mean(self.curvature_diagonal(parameters))
         return diagonal + self._penalty_curvature(parameters)
 
-    def symmetric(self, vector: Array) -> Array:
-        """The vector without equal changes to all classes, if those change nothing.
-
-        Neither the gradient nor a Newton step at symmetric parameters has any; an
-        estimate of the Hessian that sees one class at a time would bring them in.
-        """
-        if not self.loss.shift_invariant:
-            return vector
-        even = self.without_equal_changes(vector)
-        return even if self.kinks is None else self.xp.where(self._shifts, even, vector)
-
-    @functools.cached_property
-    def kinks(self) -> Kinks | None:
-        """Those of the penalty, for parameters: (n_models, n_parameters).
-
-        The intercepts have none.
-        """
-        if self.penalty.kinks is None:
-            return None
-        coef = self.by_class(self.zeros())
-        free = self.xp.zeros_like(coef[:, :, 0]) + self.xp.inf
-        outside = (self.xp.zeros_like(free), -free, free)
-        return Kinks(
-            *(
-                self.join(
-                    self.xp.reshape(part + coef, (self.n_columns, -1)),
-                    self.xp.reshape(beside, (-1,)),
-                )
-                for part, beside in zip(self.penalty.kinks, outside)
-            )
-        )
-
-    @property
-    def _shifts(self) -> Array:
-        """Which parameters equal changes to all classes leave as good as they were."""
-        assert self.kinks is not None
-        lasso, lower, upper = self.kinks
-        return (lasso == 0) & (lower == -self.xp.inf) & (upper == self.xp.inf)
-
-    def subgradient(self, parameters: Array, gradient: Array) -> Array:
-        """The least subgradient of F, whose smooth part has this gradient."""
-        if self.kinks is None:
-            return gradient
-        return self.kinks.subgradient(parameters, gradient, xp=self.xp)
-
     def _mean(self, sums: Array) -> Array:
         return sums / self.total_weight[:, None]
-
-    # -- the penalty, which leaves the intercepts free -----------------------------
-
-    def _penalty_curvature(self, parameters: Array) -> Array:
-        curvature = self.penalty.curvature(self.by_class(parameters), xp=self.xp)
-        return self._with_free_intercept(curvature)
-
-    def _with_free_intercept(self, values: Array) -> Array:
-        columns = self.xp.reshape(values, (self.n_columns, -1))
-        return self.join(columns, self.xp.zeros_like(columns[:, 0]))
 
     # -- Hessians --------------------------------------------------------------------
 
@@ -404,28 +345,6 @@ class Objective(Passes):
         if self.units is not None:
             gradient = self.join(*self.units.gradient(*self.split(gradient)))
         return self.xp.max(self.xp.abs(gradient), axis=1)
-
-    def class_shares(self) -> Array:
-        """The share of each class in a model's weight: (n_models, n_classes)."""
-        n_classes = max(2, self.n_outputs)
-        weights = self.responses.class_weights(n_classes, self.wide, xp=self.xp)
-        return weights / self.total_weight[:, None]
-
-    def root_mean_squares(self) -> Array:
-        """Upper bounds of those of the columns of Z: (n_models or 1, 1, n_features).
-
-        One in standardised units, for the weights that these were found with; a model
-        may weigh its classes otherwise.
-        """
-        xp, factors = self.xp, self.responses.class_factors
-        squares = xp.ones((1, 1, self.n_features), dtype=self.wide, device=self.device)
-        if self.units is not None:
-            squares = squares * (self.units.scale**2 + self.units.mean**2)
-        if factors is not None:
-            whole = xp.sum(self.responses.weights, dtype=self.wide) / self.total_weight
-            largest = xp.astype(xp.max(factors, axis=1), self.wide)
-            squares = squares * (largest * whole)[:, None, None]
-        return xp.sqrt(squares)
 
     def curvature_bound(self) -> Array:
         r"""Upper bound L on the largest eigenvalue of any Hessian of F: (n_models,).
