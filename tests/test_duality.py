@@ -48,6 +48,15 @@ def test_without_a_penalty_it_says_no_more_than_that_f_is_positive():
     assert model.duality_gap_[0] == model.history_["objective"][-1]
 
 
+def test_a_fit_that_it_proves_has_converged():
+    X, y = load("breast_cancer", True)
+    model = xlr.LogisticRegression(C=1e-3, fit_intercept=False, max_iter=3, tol=1e-5)
+    model.fit(X, y)
+    assert model.optimality_ > 1e-5
+    assert model.duality_gap_[0] <= 1e-5 * model.history_["objective"][-1]
+    assert model.converged_
+
+
 @pytest.mark.parametrize("solver", ["gradient-descent", "lbfgs", "newton-cg"])
 def test_in_the_units_of_every_solver(solver):
     X, y = load("wine", True)

@@ -128,7 +128,7 @@ def sweep(
             with time_limit(patience):
                 fit = partial(cell.theirs, data, tol, peer, cell.trial)
                 seconds, found = timed(partial(quiet, fit))
-        except TimeLimitError:
+        except (TimeLimitError, SystemError):  # the second is what numba makes of it
             tried.append({"tol": tol, "seconds": patience, "distance": None})
             break
         distance = cell.distance(data, found, best)

@@ -194,3 +194,14 @@ def test_a_refused_step_does_not_settle_a_model():
         assert not progress.settled(1e-9)[0]
     progress.note(value * (1 - 1e-12), optimality, np.ones(1))
     assert progress.settled(1e-9)[0]
+
+
+def test_a_proof_counts_as_convergence():
+    objective = binary_objective(*(load("iris", True)[0], load("iris", True)[1] == 0))
+    ended = minimise(
+        SOLVERS["newton-cg"](), objective, objective.zeros(), tol=1e-9, max_iter=2
+    )
+    assert ended.status == [Status.ITERATION_LIMIT]
+    F = ended.records[-1].objective
+    assert ended.with_proof(2e-3 * F, 1e-3).status == [Status.ITERATION_LIMIT]
+    assert ended.with_proof(0.5e-3 * F, 1e-3).status == [Status.CONVERGED]

@@ -68,16 +68,38 @@ def test_one_host_fetch_an_iteration(backend, monkeypatch, solver):
     for max_iter in (3, 8):
         fetched.clear()
         model = xlr.LogisticRegression(
-            C=1e4, solver=solver, tol=1e-30, max_iter=max_iter, learning_rate=0.1
+            C=1e4, solver=solver, tol=1e-30, max_iter=max_iter
         ).fit(X, y)
         assert model.n_iter_ == max_iter
         counts[max_iter] = len(fetched)
     assert counts[8] - counts[3] == 5
-    assert fetched[-6:] == [(4, 1)] * 6  # a few numbers each
+    assert fetched[-7:] == [(4, 1)] * 6 + [(1,)]  # a few numbers each; then the gap
+
+
+@pytest.mark.parametrize("solver", ["proximal-newton", "active-set"])
+def test_nothing_of_the_rows_is_fetched_for_sparse_models(backend, monkeypatch, solver):
+    """What crosses has the size of the parameters, or of the Hessian of some."""
+    X, y = load("iris", True)
+    X = backend.xp.asarray(X.astype(np.float32), device=backend.device)
+    shapes = set()
+    real = arrays.to_host
+
+    def watched(x):
+        shapes.add(tuple(x.shape))
+        return real(x)
+
+    labels = y == 2
+    model = xlr.LogisticRegression(l1_ratio=0.5, solver=solver, tol=1e-4)
+    model.fit(X, labels)
+    monkeypatch.setattr(arrays, "to_host", watched)
+    model.fit(X, y)
+    of_rows = {shape for shape in shapes if len(y) in shape}
+    assert of_rows <= {(len(y),)}  # the labels, which are read on the host
+    assert max(np.prod(shape) for shape in shapes - of_rows) <= 15**2
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("name", list(SOLVERS))
+@pytest.mark.parametrize("name", [*SECOND_ORDER, "gradient-descent"])
 def test_steps_run_on_the_meta_device(name, n_classes):
     """torch's meta tensors have no values: whatever asks for one raises."""
     torch = pytest.importorskip("torch")

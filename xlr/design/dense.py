@@ -22,13 +22,21 @@ class DenseBlock:
         As :attr:`DenseDesign.folded` has them: in units of X, or standardised.
     change : tuple of two arrays of shape (p,) or None
         Mean and inverse scale that standardise the rows; None if they are.
+    offset : array of shape (n_rows, n_outputs) or None
+        What is added to the logits; None for nothing.
     xp : namespace
     """
 
     def __init__(
-        self, rows: Array, change: tuple[Array, Array] | None, *, xp: Namespace
+        self,
+        rows: Array,
+        change: tuple[Array, Array] | None,
+        offset: Array | None = None,
+        *,
+        xp: Namespace,
     ) -> None:
         self.rows = rows
+        self.offset = offset
         self._change = change
         self._xp = xp
 
@@ -74,6 +82,8 @@ class DenseDesign:
     X : array of shape (n_samples, n_features)
     standardisation : Standardisation or None
         None leaves the rows as they are.
+    offset : array of shape (n_samples, n_outputs), default=None
+        What is added to the logits, as a column with a coefficient of one would be.
     workers : Workers
         Threads for passes over the rows.
     xp : namespace
@@ -90,11 +100,13 @@ class DenseDesign:
         self,
         X: Array,
         standardisation: Standardisation | None,
+        offset: Array | None = None,
         *,
         workers: Workers = ALONE,
         xp: Namespace,
     ) -> None:
         self.X = X
+        self.offset = offset
         self.xp = xp
         self.dtype = X.dtype
         self.device = arrays.device_of(X)
@@ -127,10 +139,11 @@ class DenseDesign:
 
     def block(self, rows: slice) -> DenseBlock:
         """The rows of a slice."""
-        block = DenseBlock(self.X[rows, :], self._change, xp=self.xp)
+        offset = None if self.offset is None else self.offset[rows, :]
+        block = DenseBlock(self.X[rows, :], self._change, offset, xp=self.xp)
         if self.folded:
             return block
-        return DenseBlock(block.standardised(), None, xp=self.xp)
+        return DenseBlock(block.standardised(), None, offset, xp=self.xp)
 
     def standardised_if_small(self) -> DenseDesign:
         """A standardised copy where one block holds all rows, else the design itself.
@@ -140,7 +153,7 @@ class DenseDesign:
         if self._change is None or self.n_samples > rows_per_block(self.X, xp=self.xp):
             return self
         rows = self.block(slice(0, self.n_samples)).standardised()
-        return DenseDesign(rows, None, workers=self.workers, xp=self.xp)
+        return DenseDesign(rows, None, self.offset, workers=self.workers, xp=self.xp)
 
     def of_features(self, features: Array) -> DenseDesign:
         """A copy of some columns, standardised.
@@ -164,7 +177,7 @@ class DenseDesign:
         slices = row_blocks(self.X, n_threads=self.workers.n, xp=xp)
         reduce_over_blocks(on_rows, add, slices, self.workers)
         columns = xp.concat([parts[rows.start] for rows in slices])
-        return DenseDesign(columns, None, workers=self.workers, xp=xp)
+        return DenseDesign(columns, None, self.offset, workers=self.workers, xp=xp)
 
     def kernel(self, strength: Array, dtype: Any) -> Array:
         """Z diag(1 / strength) Z', in one pass over the columns: (n, n), in ``dtype``.
@@ -207,4 +220,7 @@ class DenseDesign:
             chosen = xp.take(self.X, part, axis=0)
             block = DenseBlock(chosen, self._change, xp=xp)
             copies.append(xp.astype(block.standardised(), xp.float32))
-        return DenseDesign(xp.concat(copies), None, workers=self.workers, xp=xp)
+        offset = self.offset
+        if offset is not None:
+            offset = xp.astype(xp.take(offset, rows, axis=0), xp.float32)
+        return DenseDesign(xp.concat(copies), None, offset, workers=self.workers, xp=xp)

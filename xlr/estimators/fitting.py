@@ -46,6 +46,8 @@ class Fitting:
     l1_ratio : float, default=0.0
     along : ndarray, default=None
         Positions on a path, on each of which there are as many models.
+    offset : array of shape (n_samples, n_outputs), default=None
+        What is added to the logits.
 
     Attributes
     ----------
@@ -64,6 +66,7 @@ class Fitting:
         l1_ratio: float = 0.0,
         start: tuple[Array, Array] | None = None,
         along: np.ndarray | None = None,
+        offset: Array | None = None,
     ) -> None:
         regularisation = read_regularisation(estimator, l1_ratio, C, features)
         name = estimator.solver
@@ -90,6 +93,7 @@ class Fitting:
             fit_intercept=bool(estimator.fit_intercept),
             standardised=self._solver.standardised,
             workers=workers,
+            offset=offset,
         )
 
     def run(self, on_iteration: Callable[[Record, Array], bool | None]) -> Solution:
@@ -136,6 +140,13 @@ class Fitting:
 def _solver(estimator: Any, name: str, *, cold: bool) -> Solver:
     if name == "gradient-descent":
         return SOLVERS[name](getattr(estimator, "learning_rate", None))
+    if getattr(estimator, "learning_rate", None) is not None:
+        warnings.warn(
+            f"learning_rate has no effect with the solver {name!r}. Use "
+            "solver='gradient-descent', or leave it out.",
+            UserWarning,
+            stacklevel=6,
+        )
     if name == "lbfgs" or not cold:
         return SOLVERS[name]()
     seed = 0

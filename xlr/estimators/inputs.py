@@ -23,6 +23,7 @@ __all__ = [
     "Labels",
     "read_features",
     "read_labels",
+    "read_offset",
     "read_sample_weight",
     "read_start",
     "read_weights",
@@ -341,3 +342,24 @@ def read_start(
     if not arrays.to_host(xp.all(xp.isfinite(start))):
         raise ValueError(f"{name} contains NaN or infinity.")
     return xp.reshape(start, shape)
+
+
+def read_offset(offset: Any, n_columns: int, features: Features) -> Array:
+    """What is added to the logits: (n_samples, n_columns), where X is.
+
+    Raises
+    ------
+    ValueError
+        If it is of another shape, not finite or no numbers.
+    """
+    n_samples = features.X.shape[0]
+    values = features.place(_as_real(offset, "offset"), features.X.dtype)
+    expected = (n_samples,) if n_columns == 1 else (n_samples, n_columns)
+    if tuple(values.shape) != expected:
+        raise ValueError(
+            f"offset has shape {tuple(values.shape)}, expected {expected}: a number "
+            "for each row, with more than two classes for each row and class."
+        )
+    if not arrays.to_host(features.xp.all(features.xp.isfinite(values))):
+        raise ValueError("offset contains NaN or infinity.")
+    return features.xp.reshape(values, (n_samples, n_columns))

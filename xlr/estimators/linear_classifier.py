@@ -89,7 +89,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        logits = self.decision_function(X)
+        return self._probabilities(self.decision_function(X))
+
+    def _probabilities(self, logits: Array) -> Array:
         if logits.ndim == 2:
             return softmax(self._log_scores(logits))
         xp = arrays.namespace(logits)
@@ -112,19 +114,13 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        logits = self.decision_function(X)
+        return self._log_probabilities(self.decision_function(X))
+
+    def _log_probabilities(self, logits: Array) -> Array:
         if logits.ndim == 2:
             return log_softmax(self._log_scores(logits))
         xp = arrays.namespace(logits)
         return xp.stack([log_sigmoid(-logits), log_sigmoid(logits)], axis=1)
-
-    def _predict_codes(self, X: Array) -> Array:
-        """Position in ``classes_`` of the most probable class of each row."""
-        logits = self.decision_function(X)
-        xp = arrays.namespace(logits)
-        if logits.ndim == 1:
-            logits = xp.stack([xp.zeros_like(logits), logits], axis=1)
-        return xp.argmax(logits, axis=1)
 
     def predict(self, X: Array) -> Array:
         """The most probable class of each row.
@@ -145,7 +141,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        codes = self._predict_codes(X)
+        return self._labels(self.decision_function(X))
+
+    def _labels(self, logits: Array) -> Array:
+        codes = _most_probable(logits)
         classes = arrays.to_host(self.classes_)
         if classes.dtype.kind in "biuf":
             xp, device = arrays.namespace(codes), arrays.device_of(codes)
@@ -175,13 +174,16 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         NotFittedError, ValueError
             As :meth:`decision_function`, or if lengths differ.
         """
+        return self._accuracy(self.decision_function(X), y, sample_weight)
+
+    def _accuracy(self, logits: Array, y: Array, sample_weight: Array | None) -> float:
         from sklearn.metrics import accuracy_score
 
         # Labels are compared on the host, where every kind of them can live.
         y, sample_weight = (
             arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
         )
-        codes = arrays.to_host(self._predict_codes(X))
+        codes = arrays.to_host(_most_probable(logits))
         predicted = arrays.to_host(self.classes_)[codes]
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
@@ -202,3 +204,11 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         for name in ("coef_", "intercept_", "classes_"):
             setattr(converted, name, np.array(arrays.to_host(getattr(self, name))))
         return converted
+
+
+def _most_probable(logits: Array) -> Array:
+    """Position in ``classes_`` of the most probable class of each row."""
+    xp = arrays.namespace(logits)
+    if logits.ndim == 1:
+        logits = xp.stack([xp.zeros_like(logits), logits], axis=1)
+    return xp.argmax(logits, axis=1)

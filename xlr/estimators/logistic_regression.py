@@ -13,10 +13,11 @@ from xlr.estimators.inputs import (
     Labels,
     read_features,
     read_labels,
+    read_offset,
     read_start,
     read_weights,
 )
-from xlr.estimators.linear_classifier import LinearClassifier
+from xlr.estimators.offset_classifier import OffsetClassifier
 from xlr.estimators.parameters import check_parameters
 from xlr.estimators.problem import Task, multinomial, one_vs_rest
 from xlr.functions import log_sigmoid
@@ -26,7 +27,7 @@ from xlr.threads import Workers, workers
 __all__ = ["LogisticRegression"]
 
 
-class LogisticRegression(CallbackSupportMixin, LinearClassifier):
+class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
     r"""Logistic regression, binary and multinomial, on any array library.
 
     Minimises, over coefficients w and intercepts b,
@@ -88,7 +89,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         do not matter.
     tol : float, default=1e-6
         Bound on ``optimality_`` at which the fit has converged. A fit within it goes
-        on while another step would lower F by more than tol / 1000 of F.
+        on while another step would lower F by more than tol / 1000 of F. One that ends
+        for another reason has converged too if ``duality_gap_`` is within tol of F.
     max_iter : int, default=1000
         Most iterations. One is a pass over the rows (newton-cholesky: and now and
         then a Hessian; newton-cg: and products with it), whether its step is kept or
@@ -127,7 +129,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     solver_ : str
         The solver that ran.
     converged_ : bool
-        Whether ``optimality_`` came down to ``tol``.
+        Whether ``optimality_``, or ``duality_gap_`` as a share of F, came down to
+        ``tol``.
     optimality_ : float
         Max-norm of the gradient of F in standardised units: with m and d the
         weighted mean and standard deviation of feature j (0 and the root mean
@@ -213,6 +216,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         sample_weight: Array | None = None,
         coef_init: Array | None = None,
         intercept_init: Array | None = None,
+        offset: Array | None = None,
     ) -> LogisticRegression:
         """Fit the model.
 
@@ -230,6 +234,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             fit with ``warm_start``.
         intercept_init : array of shape (1,) or (n_classes,), default=None
             Intercepts to start from.
+        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits of each row, as a feature with a coefficient of one
+            would be; a column a class with more than two. Not with ``'ovr'``.
 
         Returns
         -------
@@ -251,14 +258,27 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         """
         check_parameters(self)
         features = read_features(self, X, reset=True)
-        data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
+        metadata = {"sample_weight": sample_weight, "offset": offset}
+        data = {"X": X, "y": y, "metadata": metadata}
         # Before anything that BLAS would start its threads for: they spin for a while.
         with workers(features.X, self.n_jobs) as crew:
             labels = read_labels(y, features.X.shape[0])
             task = self._task(sample_weight, labels, features)
             start = self._read_start(coef_init, intercept_init, labels, features)
-            self._fit(features, labels, task, start, data, crew)
+            added = self._read_offset(offset, task, features)
+            self._fit(features, labels, task, start, added, data, crew)
         return self
+
+    @staticmethod
+    def _read_offset(offset: Any, task: Task, features: Features) -> Array | None:
+        if offset is None:
+            return None
+        if task.responses.n_models > 1:
+            raise ValueError(
+                "An offset of the logits is of one model; multi_class='ovr' fits one "
+                "for each class. Use multi_class='multinomial'."
+            )
+        return read_offset(offset, task.loss.n_outputs, features)
 
     def _task(self, sample_weight: Any, labels: Labels, features: Features) -> Task:
         if self.multi_class == "multinomial" or labels.classes.shape[0] == 2:
@@ -276,6 +296,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         labels: Labels,
         task: Task,
         start: tuple[Array, Array] | None,
+        offset: Array | None,
         data: dict[str, Any],
         crew: Workers,
     ) -> None:
@@ -287,6 +308,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             crew,
             l1_ratio=float(self.l1_ratio),
             start=start,
+            offset=offset,
         )
         problem = fitting.problem
 
@@ -309,7 +331,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
 
         solution = fitting.run(on_iteration)
         attributes = named(solution.parameters)
-        attributes["duality_gap_"] = problem.duality_gap(solution)
+        attributes["duality_gap_"] = gap = problem.duality_gap(solution)
+        solution = solution.with_proof(gap, float(self.tol))
         self._take(solution, attributes, fitting.solver_name)
         callbacks.end(solution.parameters)
         fitting.warn_unless_converged(solution, stacklevel=5)

@@ -156,6 +156,8 @@ class Problem:
         Whether the solver wants the columns of X standardised.
     workers : Workers
         Threads for the passes over the rows.
+    offset : array of shape (n_samples, n_outputs), default=None
+        What is added to the logits.
 
     Attributes
     ----------
@@ -173,6 +175,7 @@ class Problem:
         fit_intercept: bool,
         standardised: bool,
         workers: Workers,
+        offset: Array | None = None,
     ) -> None:
         xp, X = features.xp, features.X
         self._features = features
@@ -189,7 +192,7 @@ class Problem:
         )
         self._units = units if standardised else None
 
-        design = DenseDesign(X, self._units, workers=workers, xp=xp)
+        design = DenseDesign(X, self._units, offset, workers=workers, xp=xp)
         total = unit * responses.total_weight(weights.dtype, xp=xp)
         if responses.weighs_alike and isinstance(C, float):
             total = total[:1]

@@ -32,7 +32,9 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
     - a factor c on all residuals (the share 1 - c of certainty) brings g to where the
       conjugate of a pure L1 penalty is finite.
 
-    The entropy itself is that of Fenchel's equality: loss less g.w.
+    The entropy itself is that of Fenchel's equality: loss less g.w. (An offset o of the
+    logits adds the mean of o.r to D and takes it from the entropy; only the share of
+    other probabilities is left of it.)
 
     Parameters
     ----------
@@ -76,6 +78,8 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
         xp=xp,
     )
     dual = factor * (1 - share) * entropy - xp.sum(conjugate, axis=(1, 2))
+    if objective.design.offset is not None:
+        dual = dual - factor * share * _offset_size(objective)
     size = xp.abs(at.value) + xp.sum(xp.abs(products), axis=1)
     gap = at.value - dual + ROUNDING * objective.rounding * size
     # F cannot be below zero (c = 0); NaN says nothing either.
@@ -146,6 +150,15 @@ def class_shares(objective: Objective) -> Array:
         n_classes, objective.wide, xp=objective.xp
     )
     return weights / objective.total_weight[:, None]
+
+
+def _offset_size(objective: Objective) -> Array:
+    """Upper bound of the mean of |o.(p - q)| for probabilities p, q: (n_models,)."""
+    xp = objective.xp
+    largest = 2 * xp.max(xp.abs(objective.design.offset), axis=1)
+    weights = objective.responses.weights[:, 0]
+    whole = xp.sum(largest * weights, dtype=objective.wide)
+    return whole / objective.total_weight
 
 
 def _root_mean_squares(objective: Objective) -> Array:

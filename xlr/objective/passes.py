@@ -173,7 +173,7 @@ class Passes(Layout):
     def curvature_product(self, curvature: Curvature, vector: Array) -> Array:
         """The second derivatives of the sum of the loss times a vector, in one pass."""
         xp = self.xp
-        change = self.logits_of_block(vector)
+        change = self.products_of_block(vector)
 
         def kernel(block: DenseBlock, *parts: Array) -> tuple[Array, Array]:
             here = Curvature(*parts) if len(parts) > 1 else Curvature(parts[0], None)
@@ -224,17 +224,31 @@ class Passes(Layout):
         slices = self._slices(width, least)
         return reduce_over_blocks(on_rows, add, slices, self.design.workers)
 
-    def logits_of_block(self, parameters: Array) -> Callable[[DenseBlock], Array]:
-        """What brings a block to its logits: (n_rows, n_models, n_outputs)."""
+    def products_of_block(self, parameters: Array) -> Callable[[DenseBlock], Array]:
+        """What brings a block to z.w + b: (n_rows, n_models, n_outputs)."""
         xp, dtype = self.xp, self.design.dtype
         coef, intercept = self.design.fold(*self.split(parameters))
         coef, intercept = xp.astype(coef, dtype), xp.astype(intercept, dtype)
 
-        def logits(block: DenseBlock) -> Array:
+        def products(block: DenseBlock) -> Array:
             columns = block.matvec(coef)
             if self.fit_intercept:
                 columns += intercept
             return xp.reshape(columns, (-1, self.n_models, self.n_outputs))
+
+        return products
+
+    def logits_of_block(self, parameters: Array) -> Callable[[DenseBlock], Array]:
+        """What brings a block to its logits: (n_rows, n_models, n_outputs)."""
+        products = self.products_of_block(parameters)
+
+        def logits(block: DenseBlock) -> Array:
+            added = block.offset
+            return (
+                products(block)
+                if added is None
+                else products(block) + added[:, None, :]
+            )
 
         return logits
 

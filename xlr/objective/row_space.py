@@ -64,8 +64,12 @@ def row_space(
     lower = arrays.cholesky(kernel, xp=xp)
     if not arrays.to_host(xp.all(xp.isfinite(lower))):
         return None
+    offset = design.offset
+    if offset is not None:
+        offset = xp.astype(offset, xp.float32)
+    rows = xp.astype(lower, xp.float32)
     reduced = Objective(
-        DenseDesign(xp.astype(lower, xp.float32), None, workers=design.workers, xp=xp),
+        DenseDesign(rows, None, offset, workers=design.workers, xp=xp),
         objective.responses.astype(xp.float32, xp=xp),
         objective.loss,
         L2Penalty(xp.ones((1, 1, n), **place) / unit),
@@ -76,7 +80,7 @@ def row_space(
     def back(parameters: Array) -> Array:
         v, intercept = reduced.split(parameters)
         solve = arrays.positive_definite_solver(kernel[None, :, :], xp=xp)
-        logits = xp.matmul(v, lower.T)
+        logits = xp.matmul(v, lower.T)  # less intercept and offset
         residual = xp.astype(solve(logits[None, :, :])[0, :, :].T, design.dtype)
         shape = (n, objective.n_models, objective.n_outputs)
         residual = xp.reshape(residual, shape)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from time import perf_counter
 from typing import Any, Protocol
@@ -146,6 +146,17 @@ class Solution:
     records: list[Record]
     status: list[Status]
     n_iter: np.ndarray
+
+    def with_proof(self, gap: np.ndarray, tol: float) -> Solution:
+        """Where a bound proves F to be within tol of its minimum, as a share of it,
+        the model has converged, whatever ended its fit.
+        """
+        proven = gap <= tol * self.records[-1].objective
+        status = [
+            Status.CONVERGED if within else status
+            for within, status in zip(proven, self.status)
+        ]
+        return replace(self, status=status)
 
     def history(self) -> dict[str, np.ndarray]:
         """The records as columns: seconds, and one array (n_records, n_models) each."""

@@ -1,0 +1,145 @@
+"""An offset of the logits: a feature whose coefficient is one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import to_numpy
+from problems import load
+from scipy.special import logsumexp, softmax
+
+import xlr
+
+X, Y = load("breast_cancer", True)
+RNG = np.random.default_rng(0)
+OFFSET = RNG.normal(size=len(Y)) + 2 * Y
+PENALTIES = {
+    "ridge": {"C": 0.3},
+    "lasso": {"C": 0.3, "l1_ratio": 1.0},
+    "bounded": {"C": 0.3, "lower": -0.1},
+}
+
+
+def as_a_feature(parameters):
+    """The same model, with a column more whose coefficient is held at one."""
+    bounds = {
+        "lower": np.r_[np.full(30, parameters.get("lower", -np.inf)), 1.0],
+        "upper": np.r_[np.full(30, np.inf), 1.0],
+        "penalty_factor": np.r_[np.ones(30), 0.0],
+    }
+    model = xlr.LogisticRegression(**{**parameters, **bounds}, tol=1e-10)
+    return model.fit(np.c_[X, OFFSET], Y)
+
+
+@pytest.mark.parametrize("kind", list(PENALTIES))
+def test_it_is_a_feature_with_a_coefficient_of_one(kind):
+    expected = as_a_feature(PENALTIES[kind])
+    model = xlr.LogisticRegression(**PENALTIES[kind], tol=1e-10)
+    model.fit(X, Y, offset=OFFSET)
+    np.testing.assert_allclose(model.coef_, expected.coef_[:, :30], atol=1e-6)
+    np.testing.assert_allclose(model.intercept_, expected.intercept_, atol=1e-6)
+    assert model.history_["objective"][-1] == pytest.approx(
+        expected.history_["objective"][-1], rel=1e-10
+    )
+
+
+@pytest.mark.parametrize(
+    "solver", ["newton-cholesky", "newton-cg", "lbfgs", "gradient-descent"]
+)
+def test_every_solver(solver):
+    expected = as_a_feature({"C": 1e-3})
+    model = xlr.LogisticRegression(C=1e-3, solver=solver, tol=1e-8, max_iter=20_000)
+    model.fit(X, Y, offset=OFFSET)
+    np.testing.assert_allclose(model.coef_, expected.coef_[:, :30], atol=1e-6)
+
+
+def test_against_statsmodels():
+    statsmodels = pytest.importorskip("statsmodels.api")
+    few = X[:, :3]
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(few, Y, offset=OFFSET)
+    family = statsmodels.families.Binomial()
+    design = statsmodels.add_constant(few)
+    expected = statsmodels.GLM(Y, design, family=family, offset=OFFSET).fit(tol=1e-12)
+    found = np.r_[model.intercept_, model.coef_[0]]
+    np.testing.assert_allclose(found, expected.params, rtol=1e-6)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_of_many_classes(l1_ratio):
+    features, y = load("wine", True)
+    offset = RNG.normal(size=(len(y), 3))
+    model = xlr.LogisticRegression(C=0.3, l1_ratio=l1_ratio, tol=1e-9)
+    model.fit(features, y, offset=offset)
+    logits = features @ model.coef_.T + model.intercept_ + offset
+    loss = logsumexp(logits, axis=1) - logits[np.arange(len(y)), y]
+    w = model.coef_
+    penalty = l1_ratio * np.abs(w) + (1 - l1_ratio) / 2 * w**2
+    F = (loss.sum() + penalty.sum() / 0.3) / len(y)
+    assert model.history_["objective"][-1] == pytest.approx(F, rel=1e-12)
+    residual = softmax(logits, axis=1) - np.eye(3)[y]
+    slope = residual.T @ features / len(y) + (1 - l1_ratio) * w / (0.3 * len(y))
+    missed = np.abs(slope + l1_ratio * np.sign(w) / (0.3 * len(y)))
+    assert missed[w != 0].max() < 1e-8
+    assert np.abs(slope[w == 0]).max(initial=0) <= 1 / (0.3 * len(y)) + 1e-9
+    np.testing.assert_allclose(
+        model.predict_proba(features, offset=offset),
+        softmax(logits, axis=1),
+        atol=1e-12,
+    )
+
+
+def test_many_rows_and_many_columns_begin_on_a_smaller_problem():
+    rng = np.random.default_rng(0)
+    for n, p, C in ((30_000, 8, 1.0), (300, 3_000, 0.01)):
+        features = rng.normal(size=(n, p))
+        offset = 2 * rng.normal(size=n)
+        y = features[:, 0] + offset + rng.logistic(size=n) > 0
+        model = xlr.LogisticRegression(C=C, tol=1e-9).fit(features, y, offset=offset)
+        other = xlr.LogisticRegression(C=C, solver="lbfgs", tol=1e-8)
+        other.fit(features, y, offset=offset)
+        np.testing.assert_allclose(model.coef_, other.coef_, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", list(PENALTIES))
+def test_the_duality_gap_still_bounds_the_error(kind):
+    best = xlr.LogisticRegression(**PENALTIES[kind], tol=1e-12, max_iter=2000)
+    best = best.fit(X, Y, offset=OFFSET).history_["objective"][-1]
+    for max_iter in (1, 2, 4, 8):
+        model = xlr.LogisticRegression(**PENALTIES[kind], max_iter=max_iter)
+        model.fit(X, Y, offset=OFFSET)
+        assert model.duality_gap_[0] >= model.history_["objective"][-1] - best
+
+
+def test_predictions(place, assert_close):
+    model = xlr.LogisticRegression().fit(place(X), Y, offset=place(OFFSET))
+    without = to_numpy(model.decision_function(place(X)))
+    logits = model.decision_function(place(X), offset=OFFSET)
+    assert_close(logits, without + OFFSET, atol=1e-4, rtol=1e-5)
+    p = to_numpy(model.predict_proba(place(X), offset=OFFSET))
+    log_p = to_numpy(model.predict_log_proba(place(X), offset=OFFSET))
+    np.testing.assert_allclose(np.log(p[:, 1]), log_p[:, 1], atol=1e-3)
+    labels = to_numpy(model.predict(place(X), offset=OFFSET))
+    np.testing.assert_array_equal(labels, to_numpy(logits) > 0)
+    right = (labels == Y).mean()
+    assert model.score(place(X), Y, offset=OFFSET) == pytest.approx(right)
+
+
+@pytest.mark.parametrize(
+    ("offset", "message"),
+    [
+        (OFFSET[:5], r"offset has shape \(5,\), expected \(569,\)"),
+        (np.full(569, np.nan), "offset contains NaN"),
+        (np.zeros((569, 2)), r"expected \(569,\)"),
+    ],
+)
+def test_offsets_that_do_not_fit(offset, message):
+    with pytest.raises(ValueError, match=message):
+        xlr.LogisticRegression().fit(X, Y, offset=offset)
+
+
+def test_not_with_one_vs_rest():
+    features, y = load("wine", True)
+    model = xlr.LogisticRegression(multi_class="ovr")
+    with pytest.raises(ValueError, match="Use multi_class='multinomial'"):
+        model.fit(features, y, offset=np.zeros((len(y), 3)))
