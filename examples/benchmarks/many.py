@@ -32,7 +32,6 @@ it takes more than ten seconds.
 # What stands in the way where a goal has not been reached.
 LIMITS: dict[str, str] = {}
 
-
 MANY = Comparison("many", INTRODUCTION, MANY_CELLS, LIMITS)
 
 if __name__ == "__main__":

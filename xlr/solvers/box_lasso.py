@@ -99,8 +99,10 @@ def minimise_quadratic(problem: BoxLasso, start: np.ndarray) -> np.ndarray:
     """
     # In units that make the diagonal one.
     root = np.sqrt(np.diagonal(problem.matrix))
+    matrix = problem.matrix / root
+    matrix /= root[:, None]
     scaled = BoxLasso(
-        problem.matrix / root / root[:, None],
+        matrix,
         problem.linear / root,
         problem.lasso / root,
         problem.lower * root,
@@ -287,7 +289,7 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
     factor, failed = lapack.dpotrf(matrix, lower=True)
     if failed:
         return np.linalg.pinv(matrix, hermitian=True)
-    lower, _ = lapack.dpotri(factor, lower=True)
+    lower, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
     return np.tril(lower) + np.tril(lower, -1).T
 
 

@@ -75,8 +75,9 @@ def follow_path(
     Tibshirani et al. (2012), *Strong rules for discarding predictors in lasso-type
     problems*, sections 2 and 5.
     """
-    parameters = start
+    parameters = before = start
     last: Objective | None = None
+    position = step = 0.0
     columns = _Columns()
     for objective in objectives:
         began = perf_counter()
@@ -87,12 +88,17 @@ def follow_path(
             at = objective.repenalised(last, parameters, at)
             in_play = _kept_by_strong_rule(objective, last, parameters, at)
         n_iter, wanting = 0, _wanting(objective, parameters, at)
+        ahead = _log_strength(objective) - position
+        share = min(1.0, ahead / step) if ahead * step > 0 else 0.0
+        begin = _led_to(objective, parameters, before, share)
+        position, step, before = position + ahead, ahead, parameters
         while True:
             in_play |= wanting
             features, part = columns.of(objective, in_play)
-            parameters, at, solution = solve_on(
-                features, part, objective, parameters, tol=tol, max_iter=max_iter
+            begin, at, solution = solve_on(
+                features, part, objective, begin, tol=tol, max_iter=max_iter
             )
+            parameters = begin
             n_iter += int(solution.n_iter[0])
             wanting = _wanting(objective, parameters, at) & ~in_play
             slope = objective.subgradient(parameters, at.gradient)
@@ -137,6 +143,22 @@ class _Columns:
         in_play |= self._copied
         penalty = objective.penalty.of_features(self._features, xp=objective.xp)
         return self._features, self._part.with_penalty(penalty)
+
+
+def _log_strength(objective: Objective) -> float:
+    """Logarithm of the strength of the L1 penalty, up to a constant."""
+    xp, kinks = objective.xp, objective.kinks
+    assert kinks is not None
+    return float(np.log(arrays.to_host(xp.max(kinks.lasso))))
+
+
+def _led_to(objective: Objective, last: Array, before: Array, share: float) -> Array:
+    """Where the last two solutions lead to, short of where a coefficient is zero."""
+    xp, kinks = objective.xp, objective.kinks
+    assert kinks is not None
+    ahead = kinks.clip(last + share * (last - before), xp=xp)
+    crossed = (ahead * last <= 0) & (kinks.lasso > 0)
+    return xp.where(crossed, xp.zeros_like(ahead), ahead)
 
 
 def _wanting(objective: Objective, parameters: Array, at: Evaluation) -> np.ndarray:

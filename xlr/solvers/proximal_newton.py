@@ -17,6 +17,9 @@ from xlr.solvers.steps import SUFFICIENT, better, is_flat, next_damping, take
 
 __all__ = ["ProximalNewton"]
 
+# Of an iteration in passes, roughly: the quadratic problem is to be solved too.
+STEP_COST = 4
+
 # Rounding error of the entries of a Hessian that is good to float32.
 ROUGH = float(np.finfo(np.float32).eps)
 
@@ -151,7 +154,8 @@ class ProximalNewton:
             return state
         _, optimality, moved, _ = fetched
         refused = moved == 0
-        slowest = self.worth_holding ** (1 / (1 + objective.hessian_cost))
+        steps = objective.hessian_cost / STEP_COST  # that a Hessian is worth
+        slowest = self.worth_holding ** (1 / (1 + steps))
         slow = optimality >= slowest * state.optimality
         # Where the Hessian is as good as it gets, the damping has grown instead.
         renewable = not state.fresh or state.rough
@@ -177,13 +181,16 @@ def _minimised_models(
     lasso, lower, upper = (
         np.broadcast_to(arrays.to_host(part), w.shape) for part in state.kinks
     )
-    matrices = arrays.to_host(state.matrix).astype(np.float64)
+    matrices = arrays.to_host(state.matrix).astype(np.float64, copy=False)
     gradient = arrays.to_host(state.at.gradient)
     damping = arrays.to_host(state.damping)
     target, predicted = np.empty_like(w), np.empty(w.shape[0])
     for model, matrix in enumerate(matrices):
         at, ridge = w[model], damping[model] * np.diagonal(matrix)
-        damped = matrix + np.diag(ridge)
+        damped = matrix
+        if damping[model] > 0:
+            damped = matrix.copy()
+            damped[np.diag_indices(len(at))] += ridge
         noise = 4 * len(at) ** 0.5 * ROUGH
         problem = BoxLasso(
             damped,
