@@ -130,7 +130,7 @@ def benchmarks_many(session: nox.Session) -> None:
 def benchmarks_sparse(session: nox.Session) -> None:
     """Time sparse models; ``nox -s benchmarks_sparse -- path`` only some cells."""
     session.install(".", *groups("benchmarks"))
-    session.run("python", "examples/benchmarks/sparse.py", *session.posargs)
+    session.run("python", "examples/benchmarks/sparse_models.py", *session.posargs)
 
 
 @nox.session

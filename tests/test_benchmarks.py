@@ -26,7 +26,7 @@ import comparison
 import cpu
 import many
 import measure
-import sparse
+import sparse_models
 from cells import CELLS, Cell
 from data import Data, row_weights
 from fits import no_fallback
@@ -375,7 +375,7 @@ def test_a_trial_of_many_models_makes_a_page() -> None:
     assert f"| {comparison.ratio(result):.1f} | 10 |" in row
 
 
-COMPARISONS = {c.name: c for c in (many.MANY, sparse.SPARSE)}
+COMPARISONS = {c.name: c for c in (many.MANY, sparse_models.SPARSE)}
 
 
 @pytest.mark.parametrize("name", list(COMPARISONS))

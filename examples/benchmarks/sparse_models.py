@@ -1,11 +1,11 @@
 """Time sparse models: xlr and its peers, brought to the same F.
 
-    python examples/benchmarks/sparse.py                   # all cells
-    python examples/benchmarks/sparse.py "L1, many rows"   # this, the others are kept
+    python examples/benchmarks/sparse_models.py                   # all cells
+    python examples/benchmarks/sparse_models.py "L1, many rows"   # this, the others are kept
 
 Peers are swept from loose to tight; for each the loosest tolerance that comes within
 1e-8 of the best F is timed, in turns with xlr, and medians are shown. The table goes to
-``sparse.md`` and all numbers to ``sparse.json``.
+``sparse_models.md`` and all numbers to ``sparse_models.json``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sparse_cells import EQUAL_F, SPARSE_CELLS
 INTRODUCTION = f"""\
 # Sparse models on the CPU
 
-Written by `python examples/benchmarks/sparse.py`; all numbers are in `sparse.json`.
+Written by `python examples/benchmarks/sparse_models.py`; all numbers are in `sparse_models.json`.
 
 xlr with its defaults against the fastest of scikit-learn's saga and liblinear, glum and
 skglm, each at the loosest tolerance with which F comes within {EQUAL_F:.0e}, relative,
@@ -30,7 +30,7 @@ the same size. celer has no intercept, and solves another problem.
 # What stands in the way where a goal has not been reached.
 LIMITS: dict[str, str] = {}
 
-SPARSE = Comparison("sparse", INTRODUCTION, SPARSE_CELLS, LIMITS)
+SPARSE = Comparison("sparse_models", INTRODUCTION, SPARSE_CELLS, LIMITS)
 
 if __name__ == "__main__":
     sys.exit(main(SPARSE))
