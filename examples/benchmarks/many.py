@@ -30,7 +30,19 @@ it takes more than ten seconds.
 """
 
 # What stands in the way where a goal has not been reached.
-LIMITS: dict[str, str] = {}
+LIMITS = {
+    "cv": """\
+- **cv**: of 0.11 s, the ten fits to all rows that the folds begin at take 32 ms, the
+  first pass for the folds 12 ms, the ten Hessians 12 ms and the three passes for fifty
+  models 36 ms. A tenth of scikit-learn's time is that of four such passes.
+""",
+    "one-vs-rest": """\
+- **one-vs-rest**: of 0.23 s, passes for up to 26 models take 68 ms, and Hessians, one
+  for each class and more for the rare ones, 95 ms; on a sample of the rows, where these
+  are nearly told apart, the start takes 32 ms. A tenth of scikit-learn's time would be
+  that of these passes alone.
+""",
+}
 
 MANY = Comparison("many", INTRODUCTION, MANY_CELLS, LIMITS)
 

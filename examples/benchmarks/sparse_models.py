@@ -1,7 +1,7 @@
 """Time sparse models: xlr and its peers, brought to the same F.
 
-    python examples/benchmarks/sparse_models.py                   # all cells
-    python examples/benchmarks/sparse_models.py "L1, many rows"   # this, the others are kept
+    python examples/benchmarks/sparse_models.py        # all cells
+    python examples/benchmarks/sparse_models.py path   # this, the others are kept
 
 Peers are swept from loose to tight; for each the loosest tolerance that comes within
 1e-8 of the best F is timed, in turns with xlr, and medians are shown. The table goes to
@@ -18,7 +18,8 @@ from sparse_cells import EQUAL_F, SPARSE_CELLS
 INTRODUCTION = f"""\
 # Sparse models on the CPU
 
-Written by `python examples/benchmarks/sparse_models.py`; all numbers are in `sparse_models.json`.
+Written by `python examples/benchmarks/sparse_models.py`; all numbers are in
+`sparse_models.json`.
 
 xlr with its defaults against the fastest of scikit-learn's saga and liblinear, glum and
 skglm, each at the loosest tolerance with which F comes within {EQUAL_F:.0e}, relative,
@@ -28,7 +29,23 @@ the same size. celer has no intercept, and solves another problem.
 """
 
 # What stands in the way where a goal has not been reached.
-LIMITS: dict[str, str] = {}
+LIMITS = {
+    "L1, many columns": """\
+- **L1, many columns**: of 0.13 s, the five passes over X that ask all columns take
+  71 ms, at 11 GB/s, and standardising them 10 ms: these alone are a third of skglm's
+  time.
+""",
+    "path": """\
+- **path**: the last models have 1,400 coefficients on 5,000 rows. There each takes
+  0.5 to 1 s: a Hessian of that size, and the inverse of its part that is not zero,
+  for one or two steps of Newton's method.
+""",
+    "L1, ten classes": """\
+- **L1, ten classes**: the Hessian of 2,010 parameters takes 0.7 s, and is computed
+  twice for all features and twice for 128 of them (1.9 of 4.4 s); the quadratic
+  problems in it take 17 times 0.12 s.
+""",
+}
 
 SPARSE = Comparison("sparse_models", INTRODUCTION, SPARSE_CELLS, LIMITS)
 
