@@ -191,25 +191,25 @@ def ratio(result: dict[str, Any]) -> float:
     return result["peers"][result["fastest"]]["seconds"] / result["ours"]["seconds"]
 
 
+def _row(result: dict[str, Any]) -> list[str]:
+    ours, peer = result["ours"], result["peers"][result["fastest"]]
+    return [
+        result["name"],
+        result["description"],
+        time(ours["seconds"]),
+        f"{ours['distance']:.1e}",
+        f"{result['fastest']}, tol {peer['tol']:.0e}",
+        time(peer["seconds"]),
+        f"{peer['distance']:.1e}",
+        f"{ratio(result):.1f}",
+        f"{result['goal']:g}",
+        "yes" if ratio(result) >= result["goal"] else "no",
+    ]
+
+
 def page(comparison: Comparison, results: list[dict[str, Any]]) -> str:
     """The page of results."""
-    rows = []
-    for result in results:
-        ours, peer = result["ours"], result["peers"][result["fastest"]]
-        rows.append(
-            [
-                result["name"],
-                result["description"],
-                time(ours["seconds"]),
-                f"{ours['distance']:.1e}",
-                f"{result['fastest']}, tol {peer['tol']:.0e}",
-                time(peer["seconds"]),
-                f"{peer['distance']:.1e}",
-                f"{ratio(result):.1f}",
-                f"{result['goal']:g}",
-                "yes" if ratio(result) >= result["goal"] else "no",
-            ]
-        )
+    rows = [_row(result) for result in results]
     header = (
         "cell | what | xlr, s | off by | the fastest peer | its s | off by"
         " | ratio | goal | met"
@@ -251,5 +251,5 @@ def main(comparison: Comparison) -> int:
         path.write_text(text + "\n", encoding="utf-8")
         page_of_all = page(comparison, list(ordered.values()))
         path.with_suffix(".md").write_text(page_of_all, "utf-8")
-        print(page(comparison, [results[name]]).splitlines()[-1], flush=True)
+        print(" | ".join(_row(results[name])), flush=True)
     return 0

@@ -55,6 +55,7 @@ def versions() -> dict[str, str]:
     if commit := _commit():
         found["xlr"] += f" ({commit})"
     wanted = ["numpy", "scipy", *(peer.distribution for peer in PEERS.values())]
+    wanted.append("skglm")
     for name in dict.fromkeys(wanted):
         if name not in found:
             try:

@@ -189,7 +189,8 @@ def logistic_path(
         )
         null = _null(problem, float(tol), int(max_iter))
         if Cs is None:
-            Cs = _from_the_first(problem, null, n_Cs)
+            # Less what the slopes are uncertain by: at the edge, rounding decides.
+            Cs = (1 - float(tol)) * _from_the_first(problem, null, n_Cs)
         points = _points(problem, null, Cs, estimator)
         found = [problem.coefficients(point.parameters) for point in points]
         gaps = [
@@ -231,7 +232,10 @@ def _null(problem: Problem, tol: float, max_iter: int) -> PathPoint:
     """The model without the penalised coefficients: of an infinite penalty."""
     objective = problem.objective
     infinite = objective.with_penalty(problem.penalty(NO_COEFFICIENT))
-    (point,) = follow_path([infinite], objective.zeros(), tol=tol, max_iter=max_iter)
+    # Its slopes decide where the path begins.
+    (point,) = follow_path(
+        [infinite], objective.zeros(), tol=1e-3 * tol, max_iter=max_iter
+    )
     return point
 
 
