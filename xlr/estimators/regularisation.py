@@ -103,12 +103,10 @@ def read_regularisation(
         If without a penalty its parameters have no effect.
     """
     xp, n_features = features.xp, features.X.shape[1]
-    parameters = estimator.get_params(deep=False)
-    factor = _per_feature(
-        "penalty_factor", parameters.get("penalty_factor"), n_features
+    factor, lower, upper = (
+        _per_feature(name, getattr(estimator, name, None), n_features)
+        for name in ("penalty_factor", "lower", "upper")
     )
-    lower = _per_feature("lower", parameters.get("lower"), n_features)
-    upper = _per_feature("upper", parameters.get("upper"), n_features)
     if factor is not None and (factor < 0).any():
         raise ValueError(
             "penalty_factor must not be negative; got "
