@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from documents import read
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import log_loss
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "benchmarks"))
@@ -331,9 +331,15 @@ def test_the_readme_quotes_the_committed_numbers() -> None:
     assert f"{mean[1]} times" in readme
 
 
-# -- many models at once ---------------------------------------------------------------
+# -- many models at once, and sparse ones ----------------------------------------------
+
+needs_a_new_sklearn = pytest.mark.skipif(
+    "use_legacy_attributes" not in LogisticRegressionCV().get_params(),
+    reason="these benchmarks run on scikit-learn from 1.8 on",
+)
 
 
+@needs_a_new_sklearn
 @pytest.mark.parametrize("name", ["cv", "one-vs-rest", "bootstrap"])
 def test_many_models_are_compared_by_their_answers(name: str) -> None:
     cell = MANY_CELLS[name]
@@ -352,6 +358,7 @@ def test_many_models_are_compared_by_their_answers(name: str) -> None:
         assert cell.distance(data, moved, best) > cell.equal
 
 
+@needs_a_new_sklearn
 @pytest.mark.parametrize("name", ["L1, many rows", "path", "L1, ten classes"])
 def test_sparse_models_are_compared_by_their_f(name: str) -> None:
     cell = SPARSE_CELLS[name]
@@ -366,6 +373,7 @@ def test_sparse_models_are_compared_by_their_f(name: str) -> None:
         assert abs(cell.distance(data, tight, best)) <= 1e-5
 
 
+@needs_a_new_sklearn
 def test_a_trial_of_many_models_makes_a_page() -> None:
     result = comparison.run_cell(MANY_CELLS["cv"], repeats=1, patience=20.0, share=0.02)
     json.dumps(result)
