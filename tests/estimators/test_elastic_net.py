@@ -11,6 +11,7 @@ from conftest import to_numpy
 from problems import load, objective
 from scipy.optimize import minimize
 from scipy.special import softmax
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 import xlr
@@ -257,6 +258,19 @@ def test_parameters_that_make_no_sense(parameters, error, message):
     with pytest.raises(error, match=message):
         model.fit(X, y)
     assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize("solver", ["proximal-newton", "active-set"])
+def test_the_advice_is_a_solver_that_takes_the_penalty(solver):
+    X, y = load("breast_cancer", True)
+    model = xlr.LogisticRegression(
+        C=100.0, l1_ratio=1.0, solver=solver, max_iter=1, tol=1e-12
+    )
+    with pytest.warns(ConvergenceWarning, match="Increase max_iter") as caught:
+        model.fit(X, y)
+    (sentence,) = [str(warning.message) for warning in caught]
+    assert ("solver=" in sentence) == (solver == "active-set")
+    assert "newton-cholesky" not in sentence
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -103,8 +103,8 @@ def bootstrap(
     """Fit an estimator to many resamples of the rows, all together.
 
     Each resample draws as many rows as there are, with replacement. To count a row
-    twice is to weigh it twice, so that all refits share X and begin at the fit to all
-    rows.
+    twice is to weigh it twice, so that all refits share X; where the rows are many for
+    the parameters, they begin at the fit to all rows.
 
     Parameters
     ----------

@@ -28,6 +28,14 @@ from xlr.threads import Workers
 
 __all__ = ["Fitting", "print_record"]
 
+# What else to do where a solver ran out of iterations.
+INSTEAD = {
+    "newton-cg": ", or use solver='newton-cholesky'",
+    "lbfgs": ", or use solver='newton-cholesky'",
+    "gradient-descent": ", raise learning_rate, or use solver='auto'",
+    "active-set": ", or use solver='proximal-newton'",
+}
+
 
 class Fitting:
     """A task, the solver for it and the objective that the solver sees.
@@ -119,10 +127,8 @@ class Fitting:
             return
         status = solution.status[failed[0]]
         advice = ""
-        if status is Status.ITERATION_LIMIT and self.solver_name != "newton-cholesky":
-            advice = ", or use solver='newton-cholesky'"
-            if self.solver_name == "gradient-descent":
-                advice = ", raise learning_rate, or use solver='auto'"
+        if status is Status.ITERATION_LIMIT:
+            advice = INSTEAD.get(self.solver_name, "")
         if status is Status.PRECISION_LIMIT and "32" in str(self._dtype):
             advice = ", or pass X as float64"
         sentence = status.value.format(

@@ -136,7 +136,8 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
         weighted mean and standard deviation of feature j (0 and the root mean
         square without intercept), the largest of
         :math:`|\partial_{w_j} F - m_j \partial_b F| / d_j` and
-        :math:`|\partial_b F|`.
+        :math:`|\partial_b F|`. With an L1 penalty or bounds, of the least subgradient:
+        the slope to the side on which F falls.
     duality_gap_ : ndarray of shape (1,) or (n_classes,)
         F here is above its minimum by no more than this: for every model, by a
         feasible point of the dual problem. It is of no use (no less than F) where a

@@ -37,9 +37,10 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression with the penalty chosen by cross-validation.
 
     Fits a model for each fold and each C, all of them together: they share X, and a
-    pass over it for many models costs little more than for one. All models begin at
-    the minimiser on all rows for their C. The one chosen has the highest mean score on
-    the rows that its folds left out, and is fitted to all rows.
+    pass over it for many models costs little more than for one. On many rows all models
+    begin at the minimiser on all rows for their C; on few they are fitted C by C, each
+    begun where those before it lead. The one chosen has the highest mean score on the
+    rows that its folds left out, and is fitted to all rows.
 
     The parameters are those of scikit-learn's ``LogisticRegressionCV`` and the
     attributes those it has with ``use_legacy_attributes=False``; for the same splitter

@@ -101,8 +101,8 @@ def logistic_path(
     .. math:: C_0 = \min_j \frac{\alpha f_j}{S\, |g_j|}
 
     with :math:`\alpha` the ``l1_ratio``, :math:`f_j` the ``penalty_factor`` and S the
-    sum of the weights. Each model begins at the last, on the features that the strong
-    rule keeps, and all features are asked before it is called a solution.
+    sum of the weights. Each model begins where the last two lead, on the features that
+    the strong rule keeps, and all features are asked before it is called a solution.
 
     Parameters
     ----------
@@ -285,8 +285,9 @@ def _points(
     ):
         points.append(point)
         if estimator.verbose:
+            value = float(arrays.to_host(point.at.value)[0])
             print(
-                f"C {C:.4g}  objective {float(point.at.value[0]):.10g}  "
+                f"C {C:.4g}  objective {value:.10g}  "
                 f"{point.n_in_play} features in play  {point.n_iter} iterations  "
                 f"{point.seconds:.3f} s"
             )

@@ -12,6 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.active_set import solve_on
+from xlr.solvers.slices import share_of_step
 
 __all__ = ["PathPoint", "follow_path"]
 
@@ -52,8 +53,8 @@ def follow_path(
 ) -> Iterator[PathPoint]:
     r"""Minimise objectives that differ in their penalties, weaker and weaker.
 
-    Each begins at the solution of the last, on the features that the strong rule keeps:
-    with slopes g of the loss there, feature j is left out if
+    Each begins where the last two lead, on the features that the strong rule keeps:
+    with slopes g of the loss at the last, feature j is left out if
 
     .. math:: |g_j| < 2 \kappa_j - \kappa_j^{last}
 
@@ -77,7 +78,7 @@ def follow_path(
     """
     parameters = before = start
     last: Objective | None = None
-    position = step = 0.0
+    positions: list[float] = []
     columns = _Columns()
     for objective in objectives:
         began = perf_counter()
@@ -88,17 +89,16 @@ def follow_path(
             at = objective.repenalised(last, parameters, at)
             in_play = _kept_by_strong_rule(objective, last, parameters, at)
         n_iter, wanting = 0, _wanting(objective, parameters, at)
-        ahead = _log_strength(objective) - position
-        share = min(1.0, ahead / step) if ahead * step > 0 else 0.0
-        begin = _led_to(objective, parameters, before, share)
-        position, step, before = position + ahead, ahead, parameters
+        positions.append(-_log_strength(objective))
+        share = share_of_step(np.asarray(positions))
+        ahead = _led_to(objective, parameters, before, share)
+        before, parameters = parameters, ahead
         while True:
             in_play |= wanting
             features, part = columns.of(objective, in_play)
-            begin, at, solution = solve_on(
-                features, part, objective, begin, tol=tol, max_iter=max_iter
+            parameters, at, solution = solve_on(
+                features, part, objective, parameters, tol=tol, max_iter=max_iter
             )
-            parameters = begin
             n_iter += int(solution.n_iter[0])
             wanting = _wanting(objective, parameters, at) & ~in_play
             slope = objective.subgradient(parameters, at.gradient)

@@ -28,7 +28,7 @@ ROUGH = float(np.finfo(np.float32).eps)
 class ProximalNewtonState:
     parameters: Array
     at: Evaluation
-    kinks: Kinks
+    kinks: Kinks  # on the host, for each model
     matrix: Array  # the Hessian of the smooth part: (n_models, q, q)
     fresh: bool  # whether it is that of where the last step was taken
     rough: bool  # whether it is good to float32 only
@@ -37,12 +37,11 @@ class ProximalNewtonState:
     report: Array
 
     def select(self, models: np.ndarray, objective: Objective) -> ProximalNewtonState:
-        assert objective.kinks is not None
         return replace(
             self,
             parameters=arrays.rows(self.parameters, models),
             at=self.at.select(models),
-            kinks=objective.kinks,
+            kinks=_kinks_on_host(objective),
             matrix=arrays.rows(self.matrix, models),
             damping=arrays.rows(self.damping, models),
             optimality=None if self.optimality is None else self.optimality[models],
@@ -92,9 +91,8 @@ class ProximalNewton:
         return 8 * (6 * q**2 + 40 * q)
 
     def init(self, objective: Objective, start: Array) -> ProximalNewtonState:
-        kinks = objective.kinks
-        assert kinks is not None
-        start = kinks.clip(start, xp=objective.xp)
+        assert objective.kinks is not None
+        start = objective.kinks.clip(start, xp=objective.xp)
         least = self.rows_per_parameter * objective.n_parameters
         begun = find_start(self, objective, start, least, self.seed)
         reference = begun.reference or Reference(objective)
@@ -108,7 +106,7 @@ class ProximalNewton:
         return ProximalNewtonState(
             parameters=begun.parameters,
             at=begun.at,
-            kinks=kinks,
+            kinks=_kinks_on_host(objective),
             matrix=reference.hessian(begun.parameters, derivative).matrices(),
             fresh=begun.reference is None,
             rough=objective.is_large,
@@ -173,14 +171,20 @@ def _report(
     return report(objective, Evaluation(at.value, slope), change)
 
 
+def _kinks_on_host(objective: Objective) -> Kinks:
+    assert objective.kinks is not None
+    shape = objective.n_models, objective.n_parameters
+    return Kinks(
+        *(np.broadcast_to(arrays.to_host(part), shape) for part in objective.kinks)
+    )
+
+
 def _minimised_models(
     state: ProximalNewtonState, *, xp: Namespace
 ) -> tuple[Array, Array]:
     """Where the damped models of F are least, and by how much less those of F are."""
     w = arrays.to_host(state.parameters).astype(np.float64)
-    lasso, lower, upper = (
-        np.broadcast_to(arrays.to_host(part), w.shape) for part in state.kinks
-    )
+    lasso, lower, upper = state.kinks
     matrices = arrays.to_host(state.matrix).astype(np.float64, copy=False)
     gradient = arrays.to_host(state.at.gradient)
     damping = arrays.to_host(state.damping)

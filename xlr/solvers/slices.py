@@ -13,7 +13,7 @@ from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import Record, Solution, Solver, minimise
 from xlr.solvers.starts import pooled_start
 
-__all__ = ["minimise_in_slices"]
+__all__ = ["minimise_in_slices", "share_of_step"]
 
 # Of the free memory, for what a solver carries.
 MEMORY_SHARE = 1 / 3
@@ -89,15 +89,22 @@ def minimise_in_slices(
 
 
 def _led_to(before: list[Array], along: np.ndarray) -> Array:
-    """Where the last two solutions, the latest first, lead to on a straight line.
-
-    No farther than these two are from each other: a line does not hold for long.
-    """
+    """Where the last two solutions, the latest first, lead to on a straight line."""
     if len(before) == 1:
         return before[0]
-    last, next_one = np.diff(along)[-2:]
-    share = float(min(1.0, next_one / last)) if last > 0 else 0.0
-    return before[0] + share * (before[0] - before[1])
+    return before[0] + share_of_step(along) * (before[0] - before[1])
+
+
+def share_of_step(along: np.ndarray) -> float:
+    """How far to go on from the last two positions to the next, in their distance.
+
+    No farther than these two are from each other: a line does not hold for long. None
+    of the way where there are not two, or where they are the same.
+    """
+    steps = np.diff(along)[-2:]
+    if steps.shape[0] < 2 or steps[0] <= 0:
+        return 0.0
+    return float(min(1.0, steps[1] / steps[0]))
 
 
 def _between(
