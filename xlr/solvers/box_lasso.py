@@ -7,14 +7,13 @@ a GPU starts one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from scipy.linalg import lapack
 
 from xlr.objective import Kinks
+from xlr.solvers.quadratic import Quadratic
 
-__all__ = ["BoxLasso", "minimise_quadratic"]
+__all__ = ["minimise_quadratic"]
 
 # Paths that are followed at most: the second mends what rounding did to the first.
 MAX_PATHS = 4
@@ -30,66 +29,36 @@ MAX_DESCENT = 300
 ENOUGH_UNCHANGED = 10
 
 
-@dataclass(frozen=True)
-class BoxLasso:
-    r""":math:`u'Hu / 2 - c'u + \sum_j \kappa_j |u_j|` for :math:`l_j \le u_j \le h_j`.
+def minimise_quadratic(
+    quadratic: Quadratic, gradient: np.ndarray, kinks: Kinks, start: np.ndarray
+) -> tuple[np.ndarray, float]:
+    r"""The minimiser of a quadratic function with kinks and bounds,
 
-    Attributes
-    ----------
-    matrix : ndarray of shape (q, q)
-        H, positive definite.
-    linear : ndarray of shape (q,)
-        c.
-    lasso, lower, upper : ndarray of shape (q,)
-        :math:`\kappa \ge 0`, l and h.
-    noise : float
-        Uncertainty of the entries of H, relative to its diagonal. H may be singular
-        as far as that tells.
-    """
+    .. math::
+        g'(v - w) + \tfrac12 (v - w)'H(v - w) + \sum_j \kappa_j |v_j|,
+        \qquad l_j \le v_j \le h_j
 
-    matrix: np.ndarray
-    linear: np.ndarray
-    lasso: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    noise: float
-
-    def value(self, u: np.ndarray) -> float:
-        smooth = u @ (0.5 * (self.matrix @ u) - self.linear)
-        return float(smooth + self.lasso @ np.abs(u))
-
-    def resting(self, j: Any, u: Any) -> tuple[Any, Any]:
-        """The residuals c - Hu at which coordinates j rest at a kink or bound u."""
-        lasso = self.lasso[j]
-        low = np.where(u <= self.lower[j], -np.inf, np.where(u > 0, lasso, -lasso))
-        high = np.where(u >= self.upper[j], np.inf, np.where(u >= 0, lasso, -lasso))
-        return low, high
-
-    def piece(self, j: Any, sign: Any) -> tuple[Any, Any]:
-        """The ends of the stretch, of this sign of u, on which there is no kink."""
-        kink = self.lasso[j] > 0
-        low = np.where(kink & (sign > 0), np.maximum(self.lower[j], 0), self.lower[j])
-        high = np.where(kink & (sign < 0), np.minimum(self.upper[j], 0), self.upper[j])
-        return low, high
-
-
-def minimise_quadratic(problem: BoxLasso, start: np.ndarray) -> np.ndarray:
-    """The minimiser, by following the solution from a problem that ``start`` solves.
-
-    That problem differs in its linear term alone. While the term moves to that of the
-    problem at hand, the solution moves on straight lines, and at the end of each one
-    coordinate comes to rest at a kink or bound, or leaves one: as many steps as there
-    are coordinates that change.
+    by following the solution from a problem that w solves. That problem differs in its
+    linear term alone. While the term moves to that of the problem at hand, the solution
+    moves on straight lines, and at the end of each one coordinate comes to rest at a
+    kink or bound, or leaves one: as many steps as there are coordinates that change.
 
     Parameters
     ----------
-    problem : BoxLasso
+    quadratic : Quadratic
+        H; it holds an inverse for the next problem.
+    gradient : ndarray of shape (q,)
+        g.
+    kinks : Kinks
+        :math:`\kappa`, l and h, of shape (q,).
     start : ndarray of shape (q,)
-        Within the bounds.
+        w, within the bounds.
 
     Returns
     -------
-    ndarray of shape (q,)
+    v : ndarray of shape (q,)
+    fell : float
+        By how much less the function is there than at w.
 
     References
     ----------
@@ -97,33 +66,75 @@ def minimise_quadratic(problem: BoxLasso, start: np.ndarray) -> np.ndarray:
     squares problems*; Ferreau, Bock and Diehl (2008), *An online active set strategy to
     overcome the limitations of explicit MPC*.
     """
-    # In units that make the diagonal one.
-    root = np.sqrt(np.diagonal(problem.matrix))
-    matrix = problem.matrix / root
-    matrix /= root[:, None]
-    scaled = BoxLasso(
-        matrix,
-        problem.linear / root,
-        problem.lasso / root,
-        problem.lower * root,
-        problem.upper * root,
-        problem.noise,
-    )
-    path = _Path(scaled, start * root)
+    unit = quadratic.unit
+    scaled = Kinks(kinks.lasso / unit, kinks.lower * unit, kinks.upper * unit)
+    problem = BoxLasso(quadratic, gradient / unit, scaled, start * unit)
+    path = _Path(problem, problem.start)
     if path.n_wanting > MANY:
-        path = _Path(scaled, _descend(scaled, path.u))
-    for _ in range(MAX_PATHS):
+        path = _Path(problem, _descend(problem))
+    for number in range(MAX_PATHS):
         if path.violation() <= ROUNDING:
             break
-        path.follow()
-        path = _Path(scaled, path.u)
+        path.follow(anew=number > 0)
+        path = _Path(problem, path.u)
+    u = path.u
     # What is at a bound, or did not move, is not off by a rounding error.
-    found = np.where(path.u == start * root, start, path.u / root)
-    found = np.where(path.u <= scaled.lower, problem.lower, found)
-    return np.where(path.u >= scaled.upper, problem.upper, found)
+    found = np.where(u == problem.start, start, u / unit)
+    found = np.where(u <= scaled.lower, kinks.lower, found)
+    found = np.where(u >= scaled.upper, kinks.upper, found)
+    return found, problem.fall(u)
 
 
-def _descend(problem: BoxLasso, u: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class BoxLasso:
+    """What :func:`minimise_quadratic` minimises, in the units of the quadratic.
+
+    Attributes
+    ----------
+    quadratic : Quadratic
+    gradient : ndarray of shape (q,)
+        At the start.
+    kinks : Kinks
+    start : ndarray of shape (q,)
+    """
+
+    quadratic: Quadratic
+    gradient: np.ndarray
+    kinks: Kinks
+    start: np.ndarray
+
+    def slope(self, u: np.ndarray) -> np.ndarray:
+        """The gradient of the quadratic function."""
+        return self.gradient + self.quadratic.times(u - self.start)
+
+    def fall(self, u: np.ndarray) -> float:
+        """By how much less the function is than at the start."""
+        step = u - self.start
+        bend = 0.5 * self.quadratic.times(step)
+        lasso = self.kinks.lasso @ (np.abs(self.start) - np.abs(u))
+        return float(lasso - step @ (self.gradient + bend))
+
+    def rests(self, u: np.ndarray) -> np.ndarray:
+        """Which coordinates are at a kink or bound."""
+        lasso, lower, upper = self.kinks
+        return ((lasso > 0) & (u == 0)) | (u <= lower) | (u >= upper)
+
+    def resting(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The slopes with which u rests, as ends of the range of minus the slope."""
+        lasso, lower, upper = self.kinks
+        low = np.where(u <= lower, -np.inf, np.where(u > 0, lasso, -lasso))
+        high = np.where(u >= upper, np.inf, np.where(u >= 0, lasso, -lasso))
+        return low, high
+
+    def piece(self, sign: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The ends of the stretch, of this sign of u, on which there is no kink."""
+        lasso, lower, upper = self.kinks
+        low = np.where((lasso > 0) & (sign > 0), np.maximum(lower, 0), lower)
+        high = np.where((lasso > 0) & (sign < 0), np.minimum(upper, 0), upper)
+        return low, high
+
+
+def _descend(problem: BoxLasso) -> np.ndarray:
     """Near the minimum, by proximal gradient steps with momentum.
 
     Until it is the same coordinates that rest for a while.
@@ -134,15 +145,15 @@ def _descend(problem: BoxLasso, u: np.ndarray) -> np.ndarray:
     linear inverse problems*; O'Donoghue and Candès (2015), *Adaptive restart for
     accelerated gradient schemes*.
     """
-    kinks = Kinks(problem.lasso, problem.lower, problem.upper)
+    u = problem.start
     vector = np.ones_like(u)
     for _ in range(20):  # of the largest eigenvalue, from below
-        vector = problem.matrix @ (vector / np.linalg.norm(vector))
+        vector = problem.quadratic.times(vector / np.linalg.norm(vector))
     rate = 1 / (1.1 * np.linalg.norm(vector))
     ahead, momentum, unchanged = u, 1.0, 0
     for _ in range(MAX_DESCENT):
-        slope = problem.matrix @ ahead - problem.linear
-        new = kinks.nearest(ahead - rate * slope, rate, xp=np)
+        slope = problem.slope(ahead)
+        new = problem.kinks.nearest(ahead - rate * slope, rate, xp=np)
         if (ahead - new) @ (new - u) > 0:
             momentum = 1.0  # uphill: forget where it came from
         following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
@@ -166,150 +177,114 @@ class _Path:
     def __init__(self, problem: BoxLasso, u: np.ndarray) -> None:
         self.problem = problem
         self.u = u.copy()
-        rests = (problem.lasso > 0) & (u == 0)
-        rests |= (u <= problem.lower) | (u >= problem.upper)
-        self._moving = np.nonzero(~rests)[0]
+        self._rests = problem.rests(u)
         self._sign = np.where(u < 0, -1.0, 1.0)
-        residual = problem.linear - problem.matrix @ u
-        low, high = problem.resting(np.arange(u.shape[0]), u)
-        wanted = self._sign * problem.lasso
-        self._low = np.where(rests, low, wanted)
-        self._high = np.where(rests, high, wanted)
-        self._residual = residual
+        self._residual = -problem.slope(u)
+        low, high = problem.resting(u)
+        wanted = self._sign * problem.kinks.lasso
+        self._low = np.where(self._rests, low, wanted)
+        self._high = np.where(self._rests, high, wanted)
 
     @property
     def n_wanting(self) -> int:
         """How many want to leave where they rest."""
         beyond = (self._residual > self._high) | (self._residual < self._low)
-        beyond[self._moving] = False
-        return int(beyond.sum())
+        return int((beyond & self._rests).sum())
 
     def violation(self) -> float:
         """By how much the conditions of a minimum are missed."""
         beyond = np.maximum(self._residual - self._high, self._low - self._residual)
-        product = self.problem.linear - self._residual
-        size = np.max(np.abs(product) + np.abs(self.problem.linear), initial=1e-300)
-        return float(np.max(beyond, initial=0.0) / size)
+        gradient = self.problem.gradient
+        size = np.abs(self._residual + gradient) + np.abs(gradient)
+        size += self.problem.kinks.lasso
+        return float(np.max(beyond, initial=0.0) / np.max(size, initial=1e-300))
 
-    def follow(self) -> None:
-        """Move the linear term to its place, from where ``u`` is the solution."""
-        problem, u = self.problem, self.u
+    def follow(self, *, anew: bool = False) -> None:
+        """Move the linear term to its place, from where ``u`` is the solution.
+
+        With an inverse that is computed again, if that is asked for.
+        """
+        problem, quadratic, u = self.problem, self.problem.quadratic, self.u
         low, high = self._low, self._high
-        moving = self._moving
+        inverse = quadratic.inverse_of(~self._rests, anew=anew)
+        moving = inverse.inside  # which the inverse keeps up to date
         # What rests and would leave begins well inside, each at its own distance.
         target = self._residual
         inside = np.where(np.isfinite(low + high), (low + high) / 2, 0.0)
-        margin = problem.lasso + 1e-3 * np.max(np.abs(target), initial=1e-300)
+        largest = np.max(np.abs(target), initial=1e-300)
+        margin = problem.kinks.lasso + 1e-3 * largest
         inside = np.where(np.isinf(low), high - margin, inside)
         inside = np.where(np.isinf(high), low + margin, inside)
         residual = np.where((target > high) | (target < low), inside, target)
         residual[moving] = high[moving]
         change = target - residual  # of the linear term
-        inverse = _inverse(problem.matrix[np.ix_(moving, moving)])
-        velocities = np.zeros_like(u)
         left = entered = -1
         way = 1.0
         for _ in range(20 * u.shape[0] + 100):
-            velocity = inverse @ change[moving]
-            velocities[moving] = velocity
-            drift = change - problem.matrix @ velocities
-            drift[moving] = velocities[moving] = 0.0
-            unclear = problem.noise * np.max(np.abs(velocity), initial=0.0)
+            velocity = inverse.times(change)
+            drift = change - quadratic.times(velocity)
+            drift[moving] = 0.0
+            unclear = quadratic.noise * np.max(np.abs(velocity), initial=0.0)
             drift[np.abs(drift) <= unclear] = 0.0
             if left >= 0 and (drift[left] > 0) == (residual[left] >= high[left]):
                 drift[left] = 0.0  # it is to rest: outward is a rounding error
             # Until something that moves comes to the end of its piece ...
-            end, time = self._ends(moving, velocity)
-            time[(moving == entered) & (time <= 0)] = np.inf
+            end, time = self._ends(velocity)
+            if entered >= 0 and time[entered] <= 0:
+                time[entered] = np.inf
+            stops = int(np.argmin(time))
             # ... or something that rests to where it leaves.
             edge = np.where(drift > 0, high, low)
             with np.errstate(divide="ignore", invalid="ignore"):
                 wait = np.where(drift != 0, (edge - residual) / drift, np.inf)
-            stops = int(np.argmin(time)) if time.size else -1
             starts = int(np.argmin(wait))
-            soonest = min(time[stops] if stops >= 0 else np.inf, wait[starts], way)
-            soonest = max(soonest, 0.0)
-            u[moving] += soonest * velocity
+            soonest = max(min(time[stops], wait[starts], way), 0.0)
+            u += soonest * velocity
             residual += soonest * drift
             way -= soonest
             if way <= 0:
                 break
             left = entered = -1
-            if stops >= 0 and time[stops] <= wait[starts]:
-                left = int(moving[stops])
-                inverse, moving = self._rest(stops, end[stops], inverse, moving)
+            if time[stops] <= wait[starts]:
+                left = stops
+                self._rest(stops, end[stops])
+                inverse.remove(stops)
                 continue
             entered = starts
             up = 1.0 if drift[entered] > 0 else -1.0
             self._sign[entered] = np.sign(u[entered]) or up
             residual[entered] = high[entered] if up > 0 else low[entered]
-            column = inverse @ problem.matrix[moving, entered]
-            left_over = 1.0 - problem.matrix[entered, moving] @ column
-            if left_over <= problem.noise:
+            column, left_over = inverse.standing_for(entered)
+            if left_over <= quadratic.noise:
                 # Those that move can stand for it: it comes in for one of them, which
                 # a change that costs nothing brings to rest.
-                end, time = self._ends(moving, -up * column)
+                end, time = self._ends(-up * column)
                 stops = int(np.argmin(time))
                 if np.isinf(time[stops]):
                     break
-                u[moving] -= up * time[stops] * column
+                u -= up * time[stops] * column
                 u[entered] += up * time[stops]
-                left = int(moving[stops])
-                inverse, moving = self._rest(stops, end[stops], inverse, moving)
-            inverse = _with(inverse, problem.matrix, moving, entered)
-            moving = np.append(moving, entered)
+                left = stops
+                self._rest(stops, end[stops])
+                inverse.remove(stops)
+                column, left_over = inverse.standing_for(entered)
+            inverse.add(entered, column, left_over)
         # What rounding did on the way.
-        missing = problem.linear - problem.matrix @ u - self._sign * problem.lasso
-        u[moving] += inverse @ missing[moving]
-        first, last = problem.piece(moving, self._sign[moving])
-        u[moving] = np.clip(u[moving], first, last)
+        missing = -problem.slope(u) - self._sign * problem.kinks.lasso
+        u += inverse.times(np.where(moving, missing, 0.0))
+        first, last = problem.piece(self._sign)
+        u[moving] = np.clip(u, first, last)[moving]
 
-    def _ends(
-        self, moving: np.ndarray, velocity: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _ends(self, velocity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where each that moves comes to the end of its piece, and how soon."""
-        first, last = self.problem.piece(moving, self._sign[moving])
+        first, last = self.problem.piece(self._sign)
         end = np.where(velocity > 0, last, first)
         with np.errstate(divide="ignore", invalid="ignore"):
-            time = (end - self.u[moving]) / velocity
+            time = (end - self.u) / velocity
         return end, np.where(velocity != 0, time, np.inf)
 
-    def _rest(
-        self, stops: int, end: float, inverse: np.ndarray, moving: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The inverse and the list of those that move, without one of these."""
-        j = moving[stops]
-        self.u[j] = end
-        self._low[j], self._high[j] = self.problem.resting(j, self.u[j])
-        return _without(inverse, stops), np.delete(moving, stops)
-
-
-def _inverse(matrix: np.ndarray) -> np.ndarray:
-    """Of a positive definite matrix, or of one that is not but for rounding."""
-    factor, failed = lapack.dpotrf(matrix, lower=True)
-    if failed:
-        return np.linalg.pinv(matrix, hermitian=True)
-    lower, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
-    return np.tril(lower) + np.tril(lower, -1).T
-
-
-def _with(
-    inverse: np.ndarray, matrix: np.ndarray, moving: np.ndarray, j: int
-) -> np.ndarray:
-    """The inverse of a part of a matrix, with a row and a column more at the end."""
-    m = moving.shape[0]
-    column = inverse @ matrix[moving, j]
-    left = matrix[j, j] - matrix[j, moving] @ column  # the Schur complement
-    bordered = np.empty((m + 1, m + 1))
-    bordered[:m, :m] = inverse + np.outer(column, column / left)
-    bordered[:m, m] = bordered[m, :m] = -column / left
-    bordered[m, m] = 1 / left
-    return bordered
-
-
-def _without(inverse: np.ndarray, i: int) -> np.ndarray:
-    """The inverse of a part of a matrix, without its row and column i."""
-    kept = np.delete(np.arange(inverse.shape[0]), i)
-    column = inverse[kept, i]
-    part = inverse[np.ix_(kept, kept)]
-    return part - np.outer(column, column / inverse[i, i])
+    def _rest(self, stops: int, end: float) -> None:
+        """Bring a coordinate to rest at the end of its piece."""
+        self.u[stops] = end
+        low, high = self.problem.resting(self.u)
+        self._low[stops], self._high[stops] = low[stops], high[stops]

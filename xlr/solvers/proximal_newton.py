@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.objective import BlockHessian, Evaluation, Kinks, Objective
-from xlr.solvers.box_lasso import BoxLasso, minimise_quadratic
+from xlr.solvers.box_lasso import minimise_quadratic
 from xlr.solvers.loop import report
+from xlr.solvers.quadratic import Quadratic
 from xlr.solvers.starts import Reference, find_start
 from xlr.solvers.steps import SUFFICIENT, better, is_flat, next_damping, take
 
@@ -24,16 +26,24 @@ STEP_COST = 4
 ROUGH = float(np.finfo(np.float32).eps)
 
 
+class OnHost(NamedTuple):
+    """What the steps of the models begin at, of shape (n_models, n_parameters)."""
+
+    parameters: np.ndarray
+    gradient: np.ndarray
+
+
 @dataclass(frozen=True)
 class ProximalNewtonState:
     parameters: Array
     at: Evaluation
     kinks: Kinks  # on the host, for each model
-    matrix: Array  # the Hessian of the smooth part: (n_models, q, q)
+    quadratics: list[Quadratic]  # the Hessian of the smooth part, for each model
     fresh: bool  # whether it is that of where the last step was taken
     rough: bool  # whether it is good to float32 only
     damping: Array
-    optimality: np.ndarray | None  # before the last step
+    last: OnHost | None  # before the last step
+    optimality: np.ndarray | None  # there
     report: Array
 
     def select(self, models: np.ndarray, objective: Objective) -> ProximalNewtonState:
@@ -42,8 +52,9 @@ class ProximalNewtonState:
             parameters=arrays.rows(self.parameters, models),
             at=self.at.select(models),
             kinks=_kinks_on_host(objective),
-            matrix=arrays.rows(self.matrix, models),
+            quadratics=[self.quadratics[model] for model in models],
             damping=arrays.rows(self.damping, models),
+            last=self.last and OnHost(*(part[models] for part in self.last)),
             optimality=None if self.optimality is None else self.optimality[models],
         )
 
@@ -65,6 +76,9 @@ class ProximalNewton:
     ----------
     seed : int or None, default=None
         Draws the rows of samples to begin on; None begins where it is told to.
+    held : list of Quadratic, default=None
+        The Hessian of each model, near where it will begin. They change as the fit
+        goes on; an empty list is filled. None computes them, and drops them.
 
     References
     ----------
@@ -78,15 +92,18 @@ class ProximalNewton:
     rows_per_parameter = 10  # the least that tell a Hessian from noise
     worth_holding = 0.01  # as in newton-cholesky
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(
+        self, seed: int | None = None, held: list[Quadratic] | None = None
+    ) -> None:
         self.seed = seed
+        self._held = held
 
     @property
     def finds_start(self) -> bool:
         return self.seed is not None
 
     def model_bytes(self, objective: Objective) -> int:
-        """Its Hessian, copies of it, and a factor."""
+        """Its Hessian, copies of it, and the inverse of a part."""
         q = objective.n_parameters
         return 8 * (6 * q**2 + 40 * q)
 
@@ -103,14 +120,23 @@ class ProximalNewton:
         def derivative(smaller: Objective, parameters: Array) -> BlockHessian:
             return smaller.hessian(parameters, rough=rough)
 
+        quadratics = self._held
+        if not quadratics:
+            matrices = reference.hessian(begun.parameters, derivative).matrices()
+            noise = 4 * objective.n_parameters**0.5 * ROUGH
+            computed = [Quadratic(matrix, noise) for matrix in _on_host(matrices)]
+            if quadratics is None:
+                quadratics = computed
+            quadratics[:] = computed
         return ProximalNewtonState(
             parameters=begun.parameters,
             at=begun.at,
             kinks=_kinks_on_host(objective),
-            matrix=reference.hessian(begun.parameters, derivative).matrices(),
-            fresh=begun.reference is None,
+            quadratics=quadratics,
+            fresh=begun.reference is None and quadratics is not self._held,
             rough=objective.is_large,
             damping=objective.xp.zeros_like(begun.at.value),
+            last=None,
             optimality=None,
             report=_report(objective, begun.parameters, begun.at),
         )
@@ -119,8 +145,9 @@ class ProximalNewton:
         self, objective: Objective, state: ProximalNewtonState, fetched: np.ndarray
     ) -> ProximalNewtonState:
         xp, at, w = objective.xp, state.at, state.parameters
-        state = self._renewed(objective, state, fetched)
-        target, predicted = _minimised_models(state, xp=xp)
+        here = OnHost(_on_host(w), _on_host(at.gradient))
+        state = self._renewed(objective, state, here, fetched)
+        target, predicted = _minimised_models(state, here, xp=xp)
         change = target - w
 
         trial = objective.value_and_gradient(target)
@@ -136,19 +163,26 @@ class ProximalNewton:
             state,
             parameters=parameters,
             at=new,
-            matrix=_corrected(state.matrix, taken, new.gradient - at.gradient, xp=xp),
             damping=next_damping(
                 objective, state.damping, predicted, at.value - trial.value, accept
             ),
+            last=here,
             optimality=fetched[1],
             report=_report(objective, parameters, new, taken),
         )
 
     def _renewed(
-        self, objective: Objective, state: ProximalNewtonState, fetched: np.ndarray
+        self,
+        objective: Objective,
+        state: ProximalNewtonState,
+        here: OnHost,
+        fetched: np.ndarray,
     ) -> ProximalNewtonState:
-        """The state with a new Hessian if the old one failed, or if a new one pays."""
-        if state.optimality is None:  # the first step
+        """The state with what the last step tells of the Hessian.
+
+        With a new one if the old failed, or if a new one pays.
+        """
+        if state.optimality is None or state.last is None:  # the first step
             return state
         _, optimality, moved, _ = fetched
         refused = moved == 0
@@ -158,10 +192,20 @@ class ProximalNewton:
         # Where the Hessian is as good as it gets, the damping has grown instead.
         renewable = not state.fresh or state.rough
         if not (slow & ~refused).any() and not (refused.any() and renewable):
+            for model, quadratic in enumerate(state.quadratics):
+                quadratic.correct(
+                    *(new[model] - old[model] for new, old in zip(here, state.last))
+                )
             return replace(state, fresh=False)
         rough = state.rough and not (refused.any() and state.fresh)
-        matrix = objective.hessian(state.parameters, rough=rough).matrices()
-        return replace(state, matrix=matrix, fresh=True, rough=rough)
+        matrices = objective.hessian(state.parameters, rough=rough).matrices()
+        for quadratic, matrix in zip(state.quadratics, _on_host(matrices)):
+            quadratic.renew(matrix)
+        return replace(state, fresh=True, rough=rough)
+
+
+def _on_host(values: Array) -> np.ndarray:
+    return arrays.to_host(values).astype(np.float64, copy=False)
 
 
 def _report(
@@ -174,56 +218,27 @@ def _report(
 def _kinks_on_host(objective: Objective) -> Kinks:
     assert objective.kinks is not None
     shape = objective.n_models, objective.n_parameters
-    return Kinks(
-        *(np.broadcast_to(arrays.to_host(part), shape) for part in objective.kinks)
-    )
+    return Kinks(*(np.broadcast_to(_on_host(part), shape) for part in objective.kinks))
 
 
 def _minimised_models(
-    state: ProximalNewtonState, *, xp: Namespace
+    state: ProximalNewtonState, here: OnHost, *, xp: Namespace
 ) -> tuple[Array, Array]:
     """Where the damped models of F are least, and by how much less those of F are."""
-    w = arrays.to_host(state.parameters).astype(np.float64)
-    lasso, lower, upper = state.kinks
-    matrices = arrays.to_host(state.matrix).astype(np.float64, copy=False)
-    gradient = arrays.to_host(state.at.gradient)
     damping = arrays.to_host(state.damping)
-    target, predicted = np.empty_like(w), np.empty(w.shape[0])
-    for model, matrix in enumerate(matrices):
-        at, ridge = w[model], damping[model] * np.diagonal(matrix)
-        damped = matrix
+    target, predicted = np.empty_like(here.parameters), np.empty(damping.shape[0])
+    for model, undamped in enumerate(state.quadratics):
+        quadratic = undamped
         if damping[model] > 0:
-            damped = matrix.copy()
-            damped[np.diag_indices(len(at))] += ridge
-        noise = 4 * len(at) ** 0.5 * ROUGH
-        problem = BoxLasso(
-            damped,
-            damped @ at - gradient[model],
-            lasso[model],
-            lower[model],
-            upper[model],
-            noise,
-        )
-        found = target[model] = minimise_quadratic(problem, at)
-        fell = problem.value(at) - problem.value(found)
-        predicted[model] = fell + 0.5 * ridge @ (found - at) ** 2
+            quadratic = undamped.damped(float(damping[model]))
+        w, gradient = here.parameters[model], here.gradient[model]
+        kinks = Kinks(*(part[model] for part in state.kinks))
+        target[model], fell = minimise_quadratic(quadratic, gradient, kinks, w)
+        step = (target[model] - w) * undamped.unit
+        undamping = damping[model] * np.diagonal(undamped.matrix)
+        predicted[model] = fell + 0.5 * undamping @ step**2
     place = {"xp": xp, "device": arrays.device_of(state.at.value)}
     return tuple(
         arrays.move(values, dtype=state.parameters.dtype, **place)
         for values in (target, predicted)
     )
-
-
-def _corrected(matrix: Array, step: Array, change: Array, *, xp: Namespace) -> Array:
-    """BFGS: the matrix changed so that it takes the step to the change of gradient."""
-    product = xp.matmul(matrix, step[:, :, None])[:, :, 0]
-    before = xp.sum(step * product, axis=1)
-    after = xp.sum(step * change, axis=1)
-    # Rounding alone would make it indefinite; and there is nothing to learn of no step.
-    sound = (before > 0) & (after > 1e-4 * before)
-    ones = xp.ones_like(before)
-    old = product / xp.sqrt(xp.where(sound, before, ones))[:, None]
-    new = change / xp.sqrt(xp.where(sound, after, ones))[:, None]
-    corrected = matrix + new[:, :, None] * new[:, None, :]
-    corrected = corrected - old[:, :, None] * old[:, None, :]
-    return xp.where(sound[:, None, None], corrected, matrix)
