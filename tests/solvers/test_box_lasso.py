@@ -26,9 +26,7 @@ class Problem(NamedTuple):
         lasso = self.kinks.lasso @ np.abs(u)
         return u @ (0.5 * (self.matrix @ u) - self.linear) + lasso
 
-    def minimise(
-        self, start: np.ndarray, held: Quadratic | None = None
-    ) -> np.ndarray:
+    def minimise(self, start: np.ndarray, held: Quadratic | None = None) -> np.ndarray:
         """By the function that is tested, which must say how far it fell."""
         gradient = self.matrix @ start - self.linear
         quadratic = held or Quadratic(self.matrix, noise=1e-10)
@@ -110,6 +108,19 @@ def test_the_conditions_of_a_minimum_hold(seed, q, start):
     assert np.abs(slope(quadratic, found)).max() < 1e-8
     # Once there, nothing moves.
     np.testing.assert_array_equal(quadratic.minimise(found), found)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_inverse_serves_many_problems(seed):
+    first = problem(seed, 60)
+    held = Quadratic(first.matrix, noise=1e-10)
+    rng = np.random.default_rng(seed)
+    u = np.clip(np.zeros(60), first.kinks.lower, first.kinks.upper)
+    for _ in range(20):
+        moved = first.linear * (1 + 0.2 * rng.normal(size=60))
+        quadratic = first._replace(linear=moved)
+        u = quadratic.minimise(u, held)
+        assert np.abs(slope(quadratic, u)).max() < 1e-8
 
 
 @pytest.mark.parametrize("seed", range(6))

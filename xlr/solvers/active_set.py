@@ -10,6 +10,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
+from xlr.solvers.columns import Columns
 from xlr.solvers.loop import Solution, minimise, report
 from xlr.solvers.proximal_newton import ProximalNewton
 
@@ -31,6 +32,7 @@ class ActiveSetState:
     parameters: Array
     at: Evaluation
     slope: Array  # the least subgradient
+    columns: Columns
     first: bool
     report: Array
 
@@ -39,6 +41,7 @@ class ActiveSetState:
             arrays.rows(self.parameters, models),
             self.at.select(models),
             arrays.rows(self.slope, models),
+            Columns(),
             self.first,
             arrays.rows(self.report.T, models).T,
         )
@@ -81,28 +84,27 @@ class ActiveSet:
         assert objective.kinks is not None
         start = objective.kinks.clip(start, xp=objective.xp)
         at = objective.value_and_gradient(start)
-        return _state(objective, start, at, None, first=True)
+        return _state(objective, start, at, Columns(), first=True)
 
     def step(
         self, objective: Objective, state: ActiveSetState, fetched: np.ndarray
     ) -> ActiveSetState:
-        features = arrays.move(
-            _in_play(objective, state), xp=objective.xp, device=objective.device
-        )
+        features, part = state.columns.of(objective, *_in_play(objective, state))
         parameters, at, _ = solve_on(
+            ProximalNewton(self.seed if state.first else None, state.columns.held),
             features,
-            objective.of_features(features),
+            part,
             objective,
             state.parameters,
             tol=ENOUGH * float(fetched[1].max()),
             max_iter=MAX_ITER,
-            seed=self.seed if state.first else None,
         )
         change = parameters - state.parameters
-        return _state(objective, parameters, at, change, first=False)
+        return _state(objective, parameters, at, state.columns, change)
 
 
 def solve_on(
+    solver: ProximalNewton,
     features: Array | None,
     part: Objective,
     whole: Objective,
@@ -110,12 +112,12 @@ def solve_on(
     *,
     tol: float,
     max_iter: int,
-    seed: int | None = None,
 ) -> tuple[Array, Evaluation, Solution]:
     """Minimise F over the coefficients of some features, the others being zero.
 
     Parameters
     ----------
+    solver : ProximalNewton
     features : array of int or None
         Their numbers; None for all.
     part, whole : Objective
@@ -124,8 +126,6 @@ def solve_on(
         Of the whole: where to begin.
     tol, max_iter
         As for :func:`minimise`.
-    seed : int, default=None
-        As for :class:`ProximalNewton`.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def solve_on(
     solution : Solution
         Of the part.
     """
-    xp, solver = whole.xp, ProximalNewton(seed)
+    xp = whole.xp
     if features is None:
         solution = minimise(solver, whole, parameters, tol=tol, max_iter=max_iter)
         return solution.parameters, solution.at, solution
@@ -153,17 +153,23 @@ def _state(
     objective: Objective,
     parameters: Array,
     at: Evaluation,
-    change: Array | None,
+    columns: Columns,
+    change: Array | None = None,
     *,
-    first: bool,
+    first: bool = False,
 ) -> ActiveSetState:
     slope = objective.subgradient(parameters, at.gradient)
     numbers = report(objective, Evaluation(at.value, slope), change)
-    return ActiveSetState(parameters, at, slope, first, numbers)
+    return ActiveSetState(parameters, at, slope, columns, first, numbers)
 
 
-def _in_play(objective: Objective, state: ActiveSetState) -> np.ndarray:
-    """Numbers of the features with a coefficient, and of those that want one most."""
+def _in_play(
+    objective: Objective, state: ActiveSetState
+) -> tuple[np.ndarray, np.ndarray]:
+    """The features that must be in play, as a mask, and those that may as well.
+
+    The first have a coefficient, or want one more than the next solve will resolve.
+    """
     xp = objective.xp
     coef, slope = (objective.split(v)[0] for v in (state.parameters, state.slope))
     largest = xp.max(xp.abs(xp.stack([coef, slope])), axis=1)
@@ -171,6 +177,7 @@ def _in_play(objective: Objective, state: ActiveSetState) -> np.ndarray:
     has_coef = size > 0
     room = max(LEAST, GROWTH * int(has_coef.sum()))
     order = np.argsort(np.where(has_coef, 0, -wanted), kind="stable")[:room]
+    must = has_coef.copy()
     # One at least, though none may want to: the intercept is found beside it.
-    wanting = order[wanted[order] > 0] if wanted.any() else order[:1]
-    return np.union1d(np.nonzero(has_coef)[0], wanting)
+    must[order[wanted[order] >= ENOUGH * wanted.max()]] = True
+    return must, order[wanted[order] > 0]

@@ -18,6 +18,10 @@ __all__ = ["minimise_quadratic"]
 # Paths that are followed at most: the second mends what rounding did to the first.
 MAX_PATHS = 4
 
+# Steps of no length in a row, beyond which coordinates that are nearly the same go in a
+# circle: a path from there goes another way.
+MAX_STANDING = 64
+
 # Violation of the conditions of a minimum, in units of the numbers they are made of,
 # that is rounding.
 ROUNDING = 1e-10
@@ -129,8 +133,8 @@ class BoxLasso:
     def piece(self, sign: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The ends of the stretch, of this sign of u, on which there is no kink."""
         lasso, lower, upper = self.kinks
-        low = np.where((lasso > 0) & (sign > 0), np.maximum(lower, 0), lower)
-        high = np.where((lasso > 0) & (sign < 0), np.minimum(upper, 0), upper)
+        low = np.where((lasso > 0) & (sign > 0), np.maximum(lower, 0.0), lower)
+        high = np.where((lasso > 0) & (sign < 0), np.minimum(upper, 0.0), upper)
         return low, high
 
 
@@ -196,7 +200,6 @@ class _Path:
         beyond = np.maximum(self._residual - self._high, self._low - self._residual)
         gradient = self.problem.gradient
         size = np.abs(self._residual + gradient) + np.abs(gradient)
-        size += self.problem.kinks.lasso
         return float(np.max(beyond, initial=0.0) / np.max(size, initial=1e-300))
 
     def follow(self, *, anew: bool = False) -> None:
@@ -219,7 +222,7 @@ class _Path:
         residual[moving] = high[moving]
         change = target - residual  # of the linear term
         left = entered = -1
-        way = 1.0
+        standing, way = 0, 1.0
         for _ in range(20 * u.shape[0] + 100):
             velocity = inverse.times(change)
             drift = change - quadratic.times(velocity)
@@ -244,6 +247,9 @@ class _Path:
             way -= soonest
             if way <= 0:
                 break
+            standing = standing + 1 if soonest == 0 else 0
+            if standing == MAX_STANDING:
+                return
             left = entered = -1
             if time[stops] <= wait[starts]:
                 left = stops

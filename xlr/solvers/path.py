@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from time import perf_counter
 from typing import NamedTuple
@@ -12,15 +13,15 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.active_set import solve_on
+from xlr.solvers.columns import Columns
+from xlr.solvers.proximal_newton import ProximalNewton
 from xlr.solvers.slices import share_of_step
 
 __all__ = ["PathPoint", "follow_path"]
 
-# Features up to which all are in play.
-FEW = 64
-
-# Share of the features beyond which a copy of those in play is not worth it.
-MOST = 0.75
+# Features beyond those in play that a copy holds, as a share: the next few models will
+# want them.
+AHEAD = 0.2
 
 
 class PathPoint(NamedTuple):
@@ -79,7 +80,7 @@ def follow_path(
     parameters = before = start
     last: Objective | None = None
     positions: list[float] = []
-    columns = _Columns()
+    columns = Columns()
     for objective in objectives:
         began = perf_counter()
         if last is None:
@@ -95,9 +96,19 @@ def follow_path(
         before, parameters = parameters, ahead
         while True:
             in_play |= wanting
-            features, part = columns.of(objective, in_play)
+            if not in_play.any():
+                in_play[0] = True  # the intercept is found beside it
+            likely = _likely_next(objective, in_play, at)
+            features, part = columns.of(objective, in_play, likely)
+            in_play = _mask(features, objective.n_features)
             parameters, at, solution = solve_on(
-                features, part, objective, parameters, tol=tol, max_iter=max_iter
+                ProximalNewton(held=columns.held),
+                features,
+                part,
+                objective,
+                parameters,
+                tol=tol,
+                max_iter=max_iter,
             )
             n_iter += int(solution.n_iter[0])
             wanting = _wanting(objective, parameters, at) & ~in_play
@@ -112,37 +123,6 @@ def follow_path(
             objective, parameters, at, n_iter, converged, n_in_play, seconds
         )
         last = objective
-
-
-class _Columns:
-    """A copy of the columns in play, which serves while no other is asked for."""
-
-    def __init__(self) -> None:
-        self._copied = np.zeros(0, dtype=bool)
-        self._part: Objective | None = None
-        self._features: Array = None
-
-    def of(
-        self, objective: Objective, in_play: np.ndarray
-    ) -> tuple[Array | None, Objective]:
-        """The numbers of some features, which hold those in play, and F for them.
-
-        None for all features.
-        """
-        if not in_play.any():
-            in_play[0] = True  # the intercept is found beside it
-        if in_play.shape[0] <= FEW or in_play.mean() > MOST:
-            in_play[:] = True
-            return None, objective
-        if self._part is None or (in_play & ~self._copied).any():
-            self._copied = in_play.copy()
-            self._features = arrays.move(
-                np.nonzero(in_play)[0], xp=objective.xp, device=objective.device
-            )
-            self._part = objective.of_features(self._features)
-        in_play |= self._copied
-        penalty = objective.penalty.of_features(self._features, xp=objective.xp)
-        return self._features, self._part.with_penalty(penalty)
 
 
 def _log_strength(objective: Objective) -> float:
@@ -177,8 +157,31 @@ def _kept_by_strong_rule(
     return _any_class(objective, kept)
 
 
+def _likely_next(
+    objective: Objective, in_play: np.ndarray, at: Evaluation
+) -> np.ndarray:
+    """The features out of play that are likely to be in it soon."""
+    slope = _largest_of_classes(objective, objective.xp.abs(at.gradient))
+    slope[in_play] = -1.0
+    return np.argsort(-slope, kind="stable")[: math.ceil(AHEAD * in_play.sum())]
+
+
+def _mask(features: Array | None, size: int) -> np.ndarray:
+    """Which features have these numbers, or all."""
+    mask = np.ones(size, dtype=bool)
+    if features is not None:
+        mask[:] = False
+        mask[arrays.to_host(features)] = True
+    return mask
+
+
 def _any_class(objective: Objective, chosen: Array) -> np.ndarray:
     """Whether a feature is chosen for any class."""
-    columns = objective.xp.astype(chosen, objective.wide)
+    return _largest_of_classes(objective, chosen) > 0
+
+
+def _largest_of_classes(objective: Objective, values: Array) -> np.ndarray:
+    """The largest of the values for the coefficients of a feature, on the host."""
+    columns = objective.xp.astype(values, objective.wide)
     coef = objective.by_class(columns)[0, :, :]
-    return arrays.to_host(objective.xp.max(coef, axis=0)) > 0
+    return arrays.to_host(objective.xp.max(coef, axis=0)).copy()

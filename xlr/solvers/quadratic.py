@@ -153,7 +153,7 @@ class PartialInverse:
         differs = np.nonzero(inside != self.inside)[0]
         if differs.shape[0] > WORTH_CHANGING * max(1, inside.sum()):
             return False
-        for j in differs:
+        for j in map(int, differs):
             if self.inside[j]:
                 self.remove(j)
                 continue
