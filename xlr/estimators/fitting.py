@@ -116,6 +116,11 @@ class Fitting:
             on_iteration=on_iteration,
         )
 
+    def proven(self, solution: Solution) -> tuple[np.ndarray, Solution]:
+        """Bounds on what F is above its minimum, and the solution that they prove."""
+        gap = self.problem.duality_gap(solution)
+        return gap, solution.with_proof(gap, float(self._estimator.tol))
+
     def warn_unless_converged(self, solution: Solution, *, stacklevel: int) -> None:
         """Say why models did not converge and what to do, in the words of the first."""
         failed = [

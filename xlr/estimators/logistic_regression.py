@@ -332,8 +332,7 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
 
         solution = fitting.run(on_iteration)
         attributes = named(solution.parameters)
-        attributes["duality_gap_"] = gap = problem.duality_gap(solution)
-        solution = solution.with_proof(gap, float(self.tol))
+        attributes["duality_gap_"], solution = fitting.proven(solution)
         self._take(solution, attributes, fitting.solver_name)
         callbacks.end(solution.parameters)
         fitting.warn_unless_converged(solution, stacklevel=5)

@@ -94,6 +94,9 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         The solver that ran last.
     converged_ : bool
         Whether all fits converged.
+    duality_gap_ : ndarray of shape (1,)
+        As for :class:`LogisticRegression`, of the fit to all rows; NaN with
+        ``refit=False``.
 
     See Also
     --------
@@ -249,13 +252,14 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         unique = best[:1] if self.refit else best
         C = float(Cs[unique % Cs.shape[0]].mean())
         l1_ratio = float(l1_ratios[unique // Cs.shape[0]].mean())
+        gap = np.asarray([np.nan])
         if self.refit:
             start = tuple(
                 features.xp.astype(v, task.responses.weights.dtype)
                 for v in chosen.values()
             )
             one = Fitting(self, features, task, C, crew, start=start, l1_ratio=l1_ratio)
-            last = one.run(progress.follow(one))
+            gap, last = one.proven(one.run(progress.follow(one)))
             chosen = one.problem.coefficients(last.parameters)
             converged = converged and last.status[0] is Status.CONVERGED
             one.warn_unless_converged(last, stacklevel=6)
@@ -272,6 +276,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             "n_iter_": np.reshape(n_iter, by_penalty),
             "solver_": progress.solver_name,
             "converged_": converged,
+            "duality_gap_": gap,
         }
         progress.end()
         return fitted

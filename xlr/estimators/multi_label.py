@@ -58,9 +58,10 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
     n_iter_ : ndarray of shape (n_labels,)
         Iterations until each model was done.
     converged_ : ndarray of shape (n_labels,)
-        Whether the optimality of each model came down to ``tol``.
-    optimality_ : ndarray of shape (n_labels,)
-        As for :class:`LogisticRegression`.
+        Whether the optimality of each model, or its duality gap as a share of F,
+        came down to ``tol``.
+    optimality_, duality_gap_ : ndarray of shape (n_labels,)
+        As for :class:`LogisticRegression`; zero for a label that has one value only.
     solver_ : str
         The solver that ran.
 
@@ -179,7 +180,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
                 print_record(record, fitting.solver_name)
             return callbacks.on_iteration(record, parameters)
 
-        solution = fitting.run(on_iteration)
+        gap, solution = fitting.proven(fitting.run(on_iteration))
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         for name, value in named(solution.parameters).items():
@@ -193,6 +194,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         ]
         self.optimality_ = np.zeros(n_labels)
         self.optimality_[indicators.varied] = solution.records[-1].optimality
+        self.duality_gap_ = np.zeros(n_labels)
+        self.duality_gap_[indicators.varied] = gap
         callbacks.end(solution.parameters)
         fitting.warn_unless_converged(solution, stacklevel=5)
 

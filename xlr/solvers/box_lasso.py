@@ -133,8 +133,8 @@ class BoxLasso:
     def piece(self, sign: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The ends of the stretch, of this sign of u, on which there is no kink."""
         lasso, lower, upper = self.kinks
-        low = np.where((lasso > 0) & (sign > 0), np.maximum(lower, 0.0), lower)
-        high = np.where((lasso > 0) & (sign < 0), np.minimum(upper, 0.0), upper)
+        low: np.ndarray = np.where((lasso > 0) & (sign > 0), lower.clip(min=0), lower)
+        high: np.ndarray = np.where((lasso > 0) & (sign < 0), upper.clip(max=0), upper)
         return low, high
 
 
