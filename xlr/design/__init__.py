@@ -7,6 +7,7 @@ from xlr.design.blocks import (
     sum_over_blocks,
 )
 from xlr.design.dense import DenseBlock, DenseDesign
+from xlr.design.design import Block, Design
 from xlr.design.standardisation import (
     Standardisation,
     refuse_non_finite,
@@ -14,8 +15,10 @@ from xlr.design.standardisation import (
 )
 
 __all__ = [
+    "Block",
     "DenseBlock",
     "DenseDesign",
+    "Design",
     "Standardisation",
     "add",
     "reduce_over_blocks",

@@ -62,10 +62,30 @@ class DenseBlock:
         values *= inverse_scale
         return values
 
+    def weighted_sums(self, weights: Array, slope: Array) -> Array:
+        """Sums over the rows times a slope (n_rows,) with each row of weights:
+        (n_sums, n_rows) to (n_sums, p), for :meth:`DenseDesign.unfold`.
+        """
+        return self._xp.matmul(weights, self.rows * slope[:, None])
+
     def gram_diagonal(self, curvature: Array) -> Array:
         """Diagonal of Z' diag(h) Z for each column h, as rows: (n_columns, p)."""
         Z = self.standardised()
         return self._xp.matmul(curvature.T, Z * Z)
+
+    def for_gram(self, dtype: Any, *, folded: bool) -> DenseBlock:
+        """The rows for :meth:`gram`, in some dtype: in units of X or standardised."""
+        Z = self.rows if folded else self.standardised()
+        return DenseBlock(self._xp.astype(Z, dtype, copy=False), None, xp=self._xp)
+
+    def gram(self, columns: Array) -> tuple[Array, Array]:
+        """A'A and U'A for A = [u_1 x Z, ..., u_m x Z], with U of shape (n_rows, m).
+
+        Of shape (m p, m p) and (m, m p).
+        """
+        xp, n_rows = self._xp, self.rows.shape[0]
+        A = xp.reshape(columns[:, :, None] * self.rows[:, None, :], (n_rows, -1))
+        return xp.matmul(A.T, A), xp.matmul(columns.T, A)
 
 
 class DenseDesign:
@@ -92,8 +112,6 @@ class DenseDesign:
     ----------
     folded : bool
         Whether :meth:`fold` and :meth:`unfold` change anything.
-    folds_rough : bool
-        Whether products in float32 may be folded too.
     """
 
     def __init__(
@@ -112,7 +130,7 @@ class DenseDesign:
         self.device = arrays.device_of(X)
         self.workers = workers
         self.n_samples, self.n_features = X.shape
-        self.folded = self.folds_rough = False
+        self.folded = self._folds_rough = False
         self._units = standardisation
         self._change = None
         if standardisation is not None:
@@ -123,7 +141,7 @@ class DenseDesign:
                 xp.astype(1 / standardisation.scale, X.dtype),
             )
             self.folded = standardisation.folds(X.dtype, xp=xp)
-            self.folds_rough = standardisation.folds(xp.float32, xp=xp)
+            self._folds_rough = standardisation.folds(xp.float32, xp=xp)
 
     def fold(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Coefficients (n_columns, p) and intercepts for the rows of the blocks."""
@@ -136,6 +154,22 @@ class DenseDesign:
         if self._units is None or not self.folded:
             return product
         return self._units.gradient(product, total)[0]
+
+    def folds_gram(self, *, rough: bool) -> bool:
+        """Whether Gram matrices are to be summed in units of X.
+
+        That is cheaper, but good to float32 at most.
+        """
+        return rough and self._folds_rough
+
+    def slices(self, width: int, least: int = 1) -> list[slice]:
+        """The rows cut for a pass, as :func:`row_blocks` does."""
+        threads = self.workers.n
+        return row_blocks(self.X, width, least=least, n_threads=threads, xp=self.xp)
+
+    def is_large(self, width: int) -> bool:
+        """Whether the rows, with temporaries so wide, fill several blocks."""
+        return self.n_samples > rows_per_block(self.X, width, xp=self.xp)
 
     def block(self, rows: slice) -> DenseBlock:
         """The rows of a slice."""
@@ -174,7 +208,7 @@ class DenseDesign:
             parts[rows.start] = DenseBlock(columns, change, xp=xp).standardised()
             return ()
 
-        slices = row_blocks(self.X, n_threads=self.workers.n, xp=xp)
+        slices = self.slices(1)
         reduce_over_blocks(on_rows, add, slices, self.workers)
         columns = xp.concat([parts[rows.start] for rows in slices])
         return DenseDesign(columns, None, self.offset, workers=self.workers, xp=xp)

@@ -19,6 +19,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
+from xlr.design import Block
 from xlr.losses import Curvature
 
 __all__ = [
@@ -220,27 +221,28 @@ class DiagonalHessian:
         return lambda vector: vector / damped
 
 
-def _gram(rows: Array, root: Array, fit_intercept: bool, *, xp: Namespace) -> Array:
-    """A'A for A = [rows, root]: rows (n, m), root (n, k) the intercepts' columns."""
-    gram = xp.matmul(rows.T, rows)
+def _gram(block: Block, columns: Array, fit_intercept: bool, *, xp: Namespace) -> Array:
+    """A'A for A = [u_1 x Z, ..., u_m x Z, U], the intercepts' columns last."""
+    gram, margin = block.gram(columns)
     if not fit_intercept:
         return gram
-    margin, corner = xp.matmul(root.T, rows), xp.matmul(root.T, root)
+    corner = xp.matmul(columns.T, columns)
     return xp.concat(
         [xp.concat([gram, margin.T], axis=1), xp.concat([margin, corner], axis=1)]
     )
 
 
 def row_sums(
-    Z: Array, curvature: Curvature, fit_intercept: bool, *, xp: Namespace
+    block: Block, curvature: Curvature, fit_intercept: bool, *, xp: Namespace
 ) -> tuple[Array, ...]:
     """What the rows of a block add to the Hessian.
 
     Parameters
     ----------
-    Z : array of shape (n_rows, p)
+    block : Block
+        As :meth:`Block.for_gram` makes it, in the dtype of the curvature.
     curvature : Curvature
-        Of shape (n_rows, n_models, n_outputs), weighted, in the dtype of Z.
+        Of shape (n_rows, n_models, n_outputs), weighted.
     fit_intercept : bool
     xp : namespace
 
@@ -252,15 +254,10 @@ def row_sums(
         of all classes side by side: (n_models, m, m) with all coefficients first and
         then all intercepts.
     """
-    n_rows, n_models, n_outputs = curvature.diagonal.shape
+    _, n_models, n_outputs = curvature.diagonal.shape
     roots = xp.sqrt(curvature.diagonal)
     own = [
-        _gram(
-            Z * roots[:, model, k][:, None],
-            roots[:, model, k][:, None],
-            fit_intercept,
-            xp=xp,
-        )
+        _gram(block, roots[:, model, k][:, None], fit_intercept, xp=xp)
         for model in range(n_models)
         for k in range(n_outputs)
     ]
@@ -268,11 +265,10 @@ def row_sums(
     sums = (xp.reshape(own, (n_models, n_outputs, *own.shape[1:])),)
     if curvature.outer is None:
         return sums
-    together = []
-    for model in range(n_models):
-        u = curvature.outer[:, model, :]
-        rows = xp.reshape(u[:, :, None] * Z[:, None, :], (n_rows, -1))
-        together.append(_gram(rows, u, fit_intercept, xp=xp))
+    together = [
+        _gram(block, curvature.outer[:, model, :], fit_intercept, xp=xp)
+        for model in range(n_models)
+    ]
     return (*sums, xp.stack(together))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import DenseBlock, DenseDesign, Standardisation
+from xlr.design import Block, Design, Standardisation
 from xlr.losses import Curvature, Loss
 from xlr.objective import hessian
 from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
@@ -62,7 +62,7 @@ class Objective(Penalised):
 
     def __init__(
         self,
-        design: DenseDesign,
+        design: Design,
         responses: Responses,
         loss: Loss,
         penalty: Penalty,
@@ -235,7 +235,7 @@ class Objective(Penalised):
         matrix = hessian.assemble(
             own, sums[0] if sums else None, self.fit_intercept, xp=self.xp
         )
-        if self._sums_before_units(rough):
+        if self.design.folds_gram(rough=rough):
             matrix = hessian.change_units(
                 matrix, self._change_of_gradient(), xp=self.xp
             )
@@ -264,7 +264,7 @@ class Objective(Penalised):
             self.n_features,
             lambda curvature: Curvature(curvature.own(xp=self.xp), None),
         )
-        if self._sums_before_units(rough):
+        if self.design.folds_gram(rough=rough):
             q = self.column_size
             matrices = self.xp.reshape(own, (self.n_columns, q, q))
             change = self._change_of_gradient()
@@ -282,23 +282,18 @@ class Objective(Penalised):
     ) -> tuple[Array, ...]:
         xp = self.xp
         dtype = xp.float32 if rough else self.design.dtype
-        before_units = self._sums_before_units(rough)
+        folded = self.design.folds_gram(rough=rough)
         logits = self.logits_of_block(parameters)
 
-        def kernel(block: DenseBlock, y: Array, s: Array) -> tuple[Array, ...]:
+        def kernel(block: Block, y: Array, s: Array) -> tuple[Array, ...]:
             here = self.loss.at(logits(block), y, xp=xp).curvature()
             here = part(here.weighted(s, xp=xp)).astype(dtype, xp=xp)
-            Z = block.rows if before_units else block.standardised()
-            Z = xp.astype(Z, dtype, copy=False)
-            sums = hessian.row_sums(Z, here, self.fit_intercept, xp=xp)
+            rows = block.for_gram(dtype, folded=folded)
+            sums = hessian.row_sums(rows, here, self.fit_intercept, xp=xp)
             return tuple(xp.astype(total, self.wide, copy=False) for total in sums)
 
         # The sums are matrices of this width: adding them must not cost more than they.
         return self.sum_over_rows(kernel, width, least=4 * width)
-
-    def _sums_before_units(self, rough: bool) -> bool:
-        """Whether a Hessian is summed up in units of X, which is cheaper."""
-        return rough and self.design.folds_rough
 
     def _change_of_gradient(self) -> Array:
         """What takes a gradient in units of X to one in standardised units: (q, q)."""

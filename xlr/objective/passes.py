@@ -10,11 +10,10 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import (
-    DenseBlock,
-    DenseDesign,
+    Block,
+    Design,
     add,
     reduce_over_blocks,
-    row_blocks,
     sum_over_blocks,
 )
 from xlr.losses import Curvature, Loss
@@ -32,7 +31,7 @@ class Passes(Layout):
 
     Parameters
     ----------
-    design : DenseDesign
+    design : Design
     responses : Responses
         With weights in the dtype of the design.
     loss : Loss
@@ -41,7 +40,7 @@ class Passes(Layout):
 
     def __init__(
         self,
-        design: DenseDesign,
+        design: Design,
         responses: Responses,
         loss: Loss,
         *,
@@ -79,14 +78,14 @@ class Passes(Layout):
     @property
     def is_large(self) -> bool:
         """Whether X fills several blocks, so that arithmetic is what takes the time."""
-        return len(self._slices(TEMPORARIES * self.n_outputs)) > 1
+        return self.design.is_large(TEMPORARIES * self.n_outputs)
 
     def loss_and_slope(self, parameters: Array) -> tuple[Array, Array]:
         """The sum of the loss, (n_models,), and its gradient, in one pass."""
         xp = self.xp
         logits = self.logits_of_block(parameters)
 
-        def kernel(block: DenseBlock, y: Array, s: Array) -> tuple[Array, ...]:
+        def kernel(block: Block, y: Array, s: Array) -> tuple[Array, ...]:
             point = self.loss.at(logits(block), y, xp=xp)
             slope = s[..., None] * point.gradient()
             value = xp.sum(s * point.value(), axis=0, dtype=self.wide)
@@ -124,7 +123,7 @@ class Passes(Layout):
             point = self.loss.at(logits(block), y, xp=xp)
             value = xp.matmul(counts, s * point.value())
             slope = xp.reshape(s[..., None] * point.gradient(), (-1, len(columns)))
-            product = [counts @ (block.rows * slope[:, k][:, None]) for k in columns]
+            product = [block.weighted_sums(counts, slope[:, k]) for k in columns]
             parts = value, xp.stack(product), xp.matmul(counts, slope)
             return tuple(xp.astype(part, self.wide, copy=False) for part in parts)
 
@@ -175,7 +174,7 @@ class Passes(Layout):
         xp = self.xp
         change = self.products_of_block(vector)
 
-        def kernel(block: DenseBlock, *parts: Array) -> tuple[Array, Array]:
+        def kernel(block: Block, *parts: Array) -> tuple[Array, Array]:
             here = Curvature(*parts) if len(parts) > 1 else Curvature(parts[0], None)
             return self._rmatvec(block, here.product(change(block), xp=xp))
 
@@ -188,7 +187,7 @@ class Passes(Layout):
         xp = self.xp
         logits = self.logits_of_block(parameters)
 
-        def kernel(block: DenseBlock, y: Array, s: Array) -> tuple[Array, Array]:
+        def kernel(block: Block, y: Array, s: Array) -> tuple[Array, Array]:
             here = self.loss.at(logits(block), y, xp=xp).curvature()
             h = xp.reshape(here.weighted(s, xp=xp).own(xp=xp), (-1, self.n_columns))
             diagonal = xp.astype(block.gram_diagonal(h), self.wide, copy=False)
@@ -207,9 +206,7 @@ class Passes(Layout):
 
     def _slices(self, width: int, least: int = 1) -> list[slice]:
         if (width, least) not in self._cuts:
-            X, threads = self.design.X, self.design.workers.n
-            cut = row_blocks(X, width, least=least, n_threads=threads, xp=self.xp)
-            self._cuts[width, least] = cut
+            self._cuts[width, least] = self.design.slices(width, least)
         return self._cuts[width, least]
 
     def sum_over_rows(
@@ -224,13 +221,13 @@ class Passes(Layout):
         slices = self._slices(width, least)
         return reduce_over_blocks(on_rows, add, slices, self.design.workers)
 
-    def products_of_block(self, parameters: Array) -> Callable[[DenseBlock], Array]:
+    def products_of_block(self, parameters: Array) -> Callable[[Block], Array]:
         """What brings a block to z.w + b: (n_rows, n_models, n_outputs)."""
         xp, dtype = self.xp, self.design.dtype
         coef, intercept = self.design.fold(*self.split(parameters))
         coef, intercept = xp.astype(coef, dtype), xp.astype(intercept, dtype)
 
-        def products(block: DenseBlock) -> Array:
+        def products(block: Block) -> Array:
             columns = block.matvec(coef)
             if self.fit_intercept:
                 columns += intercept
@@ -238,11 +235,11 @@ class Passes(Layout):
 
         return products
 
-    def logits_of_block(self, parameters: Array) -> Callable[[DenseBlock], Array]:
+    def logits_of_block(self, parameters: Array) -> Callable[[Block], Array]:
         """What brings a block to its logits: (n_rows, n_models, n_outputs)."""
         products = self.products_of_block(parameters)
 
-        def logits(block: DenseBlock) -> Array:
+        def logits(block: Block) -> Array:
             added = block.offset
             return (
                 products(block)
@@ -252,7 +249,7 @@ class Passes(Layout):
 
         return logits
 
-    def _rmatvec(self, block: DenseBlock, residual: Array) -> tuple[Array, Array]:
+    def _rmatvec(self, block: Block, residual: Array) -> tuple[Array, Array]:
         """Z'r and sum(r) for residuals of the shape of the logits, in wide."""
         residual = self.xp.reshape(residual, (-1, self.n_columns))
         product = self.xp.astype(block.rmatvec(residual), self.wide, copy=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from xlr.arrays import Array
-from xlr.design import DenseDesign
+from xlr.design import Design
 from xlr.losses import Loss
 from xlr.objective.passes import Passes
 from xlr.objective.responses import Responses
@@ -27,7 +27,7 @@ class Penalised(Passes):
 
     def __init__(
         self,
-        design: DenseDesign,
+        design: Design,
         responses: Responses,
         loss: Loss,
         penalty: Penalty,
