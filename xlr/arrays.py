@@ -7,6 +7,7 @@ written against the ``xp`` that this one hands out.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ import array_api_compat
 import numpy as np
 from array_api_compat import device as device_of
 from array_api_compat import is_array_api_obj, is_dask_array
+from scipy.sparse import issparse
 
 # Arrays of any library that follows the Array API standard, and the namespaces
 # and devices that go with them: no static type spans the libraries.
@@ -28,16 +30,19 @@ __all__ = [
     "block_bytes",
     "cholesky",
     "device_of",
+    "entries",
     "floating_dtype",
     "free_bytes",
     "is_array",
     "is_floating",
+    "is_sparse",
     "move",
     "namespace",
     "positive_definite_solver",
     "quiet",
     "rows",
     "spread",
+    "take_rows",
     "to_host",
     "widest_float",
     "without_gradient",
@@ -60,6 +65,17 @@ def is_array(x: object) -> bool:
             "Dask arrays are not supported yet: pass x.compute(), an array in memory."
         )
     return is_array_api_obj(x) and not isinstance(x, np.ndarray | np.generic)
+
+
+def is_sparse(x: object) -> bool:
+    """Whether ``x`` is a matrix or array of scipy.sparse or cupyx.scipy.sparse."""
+    on_device = sys.modules.get("cupyx.scipy.sparse")
+    return issparse(x) or (on_device is not None and on_device.issparse(x))
+
+
+def entries(x: Array) -> Array:
+    """The array that holds the numbers: of a sparse matrix, those that it stores."""
+    return x.data if is_sparse(x) else x
 
 
 def namespace(*arrays: Array) -> Namespace:
@@ -151,6 +167,11 @@ def rows(x: Array, numbers: np.ndarray) -> Array:
     """Rows of ``x`` along its first axis, by their numbers on the host."""
     xp = namespace(x)
     return xp.take(x, move(numbers, xp=xp, device=device_of(x)), axis=0)
+
+
+def take_rows(x: Array, places: Array, *, xp: Namespace) -> Array:
+    """Rows of a matrix, which may be sparse, by their numbers on the device."""
+    return x[places, :] if is_sparse(x) else xp.take(x, places, axis=0)
 
 
 def spread(values: Array, places: Array, size: int, *, xp: Namespace) -> Array:

@@ -8,6 +8,7 @@ from xlr.design.blocks import (
 )
 from xlr.design.dense import DenseBlock, DenseDesign
 from xlr.design.design import Block, Design
+from xlr.design.sparse import SparseBlock, SparseDesign, standardise_sparse
 from xlr.design.standardisation import (
     Standardisation,
     refuse_non_finite,
@@ -19,11 +20,14 @@ __all__ = [
     "DenseBlock",
     "DenseDesign",
     "Design",
+    "SparseBlock",
+    "SparseDesign",
     "Standardisation",
     "add",
     "reduce_over_blocks",
     "refuse_non_finite",
     "row_blocks",
     "standardise",
+    "standardise_sparse",
     "sum_over_blocks",
 ]

@@ -37,8 +37,9 @@ class Sliceable(Protocol):
 
 def rows_per_block(X: Array, width: int = 1, *, xp: Namespace) -> int:
     """How many rows of X suit the cache of its device, with temporaries so wide."""
-    row_bytes = xp.finfo(X.dtype).bits // 8 * max(X.shape[1], width)
-    return max(1, arrays.block_bytes(X) // row_bytes)
+    stored = X.nnz // X.shape[0] if arrays.is_sparse(X) else X.shape[1]
+    row_bytes = xp.finfo(X.dtype).bits // 8 * max(stored, width, 1)
+    return max(1, arrays.block_bytes(arrays.entries(X)) // row_bytes)
 
 
 def row_blocks(

@@ -12,7 +12,7 @@ from xlr.arrays import Array, Namespace
 from xlr.design.blocks import add, reduce_over_blocks, row_blocks
 from xlr.threads import ALONE, Workers
 
-__all__ = ["Standardisation", "refuse_non_finite", "standardise"]
+__all__ = ["Standardisation", "farthest_mean", "refuse_non_finite", "standardise"]
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,21 @@ class Standardisation:
         They may while the digits that the means take are few (none to speak of in
         float64, two bits in float32), and far from the ends of the dtype's range.
         """
-        info = xp.finfo(dtype)
         offset = xp.abs(self.mean) / self.scale
         size = xp.maximum(xp.abs(self.mean), self.scale)
         extremes = xp.stack([xp.max(offset), xp.max(size), 1 / xp.min(self.scale)])
         offset, largest, inverse = arrays.to_host(extremes)
         far = float(xp.finfo(xp.float32).max) ** 0.25
-        near = max(4.0, 1e-12 / float(info.eps))
+        near = farthest_mean(dtype, xp=xp)
         return bool(offset <= near and largest < far and inverse < far)
+
+
+def farthest_mean(dtype: Any, *, xp: Namespace) -> float:
+    """Deviations from zero at which a mean takes no digits that are missed.
+
+    None to speak of in float64, two bits in float32.
+    """
+    return max(4.0, 1e-12 / float(xp.finfo(dtype).eps))
 
 
 @arrays.quiet()
@@ -194,6 +201,8 @@ def _carefully(
 
 def refuse_non_finite(X: Array, *, xp: Namespace) -> None:
     """Raise ValueError, saying which, if X contains NaN or infinity."""
+    if arrays.is_sparse(X):
+        X = X.data[:, None]
     found = xp.zeros(2, dtype=xp.bool, device=arrays.device_of(X))
     for rows in row_blocks(X, xp=xp):
         values = X[rows, :]

@@ -12,6 +12,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array, issparse
 from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.validation import validate_data
 
@@ -36,7 +37,8 @@ class Features:
 
     Attributes
     ----------
-    X : array of shape (n_samples, n_features), float32 or float64
+    X : array or sparse CSR array of shape (n_samples, n_features)
+        float32 or float64; a sparse one in canonical form.
     xp, device
         Where it lives.
     names : ndarray of str or None
@@ -56,8 +58,8 @@ class Features:
 def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
     """Check X and find its namespace; ``reset=False`` holds it against the fit.
 
-    Lists, tables and NumPy arrays go through scikit-learn's ``validate_data``; an
-    array of another library stays where it is.
+    Lists, tables, NumPy arrays and matrices of scipy.sparse go through scikit-learn's
+    ``validate_data``; an array of another library stays where it is.
 
     Raises
     ------
@@ -65,7 +67,7 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
         If X is not a non-empty matrix of real numbers, or has other features than
         the fit. Whether it is finite is found out later, while it is read.
     """
-    if not arrays.is_array(X):
+    if not arrays.is_array(arrays.entries(X)):
         # validate_data notes names and number of the features on its estimator: on
         # a copy, so that nothing changes should a later check fail.
         reader = copy.copy(estimator)
@@ -73,13 +75,19 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
             reader,
             X,
             reset=reset,
+            accept_sparse="csr",
             dtype=[np.float64, np.float32],
             ensure_all_finite=False,
         )
         names = getattr(reader, "feature_names_in_", None)
-        return Features(X, arrays.namespace(X), arrays.device_of(X), names)
+        if issparse(X):
+            X = _canonical(csr_array(X))
+        entries = arrays.entries(X)
+        xp, device = arrays.namespace(entries), arrays.device_of(entries)
+        return Features(X, xp, device, names)
 
-    xp, device = arrays.namespace(X), arrays.device_of(X)
+    xp = arrays.namespace(arrays.entries(X))
+    device = arrays.device_of(arrays.entries(X))
     shape = tuple(X.shape)
     if len(shape) != 2:
         raise ValueError(
@@ -99,9 +107,19 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
             f"X has {shape[1]} features, but {type(estimator).__name__} is expecting "
             f"{estimator.n_features_in_} features as input."
         )
-    X = arrays.without_gradient(X)
-    X = xp.astype(X, arrays.floating_dtype(X, xp=xp), copy=False)
+    dtype = arrays.floating_dtype(arrays.entries(X), xp=xp)
+    if arrays.is_sparse(X):
+        return Features(_canonical(X.tocsr().astype(dtype)), xp, device, None)
+    X = xp.astype(arrays.without_gradient(X), dtype, copy=False)
     return Features(X, xp, device, None)
+
+
+def _canonical(X: Any) -> Any:
+    """A sparse CSR array with sorted columns, each once in a row."""
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,13 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import DenseDesign, standardise
+from xlr.design import (
+    DenseDesign,
+    Design,
+    SparseDesign,
+    standardise,
+    standardise_sparse,
+)
 from xlr.estimators.indicators import Indicators
 from xlr.estimators.inputs import Features, Labels
 from xlr.estimators.regularisation import Regularisation
@@ -187,12 +193,17 @@ class Problem:
         responses = replace(task.responses, weights=weights / unit)
         responses = responses.astype(X.dtype, xp=xp)
         # One change of units serves all models, whatever each of them weighs.
-        units = standardise(
-            X, weights[:, 0], centre=fit_intercept, workers=workers, xp=xp
-        )
-        self._units = units if standardised else None
-
-        design = DenseDesign(X, self._units, offset, workers=workers, xp=xp)
+        design: Design
+        if arrays.is_sparse(X):
+            units = standardise_sparse(X, weights[:, 0], centre=fit_intercept, xp=xp)
+            self._units = units if standardised else None
+            design = SparseDesign(X, self._units, offset, workers=workers, xp=xp)
+        else:
+            units = standardise(
+                X, weights[:, 0], centre=fit_intercept, workers=workers, xp=xp
+            )
+            self._units = units if standardised else None
+            design = DenseDesign(X, self._units, offset, workers=workers, xp=xp)
         total = unit * responses.total_weight(weights.dtype, xp=xp)
         if responses.weighs_alike and isinstance(C, float):
             total = total[:1]

@@ -63,7 +63,7 @@ class HeldOutLikelihood:
 
         def kernel(part: slice) -> tuple[Array, Array]:
             here = rows[part]
-            logits = xp.matmul(columns, xp.take(X, here, axis=0).T).T + shift
+            logits = arrays.take_rows(X, here, xp=xp) @ columns.T + shift
             logits = xp.reshape(logits, (-1, n_models, n_outputs))
             targets = xp.take(self._targets, here)[:, None]
             value = self._loss.at(logits, targets, xp=xp).value()
@@ -113,7 +113,7 @@ class HeldOutScore:
     def __call__(self, fold: int, coef: Array, intercept: Array) -> np.ndarray:
         """For coefficients of shape (n_models, n_outputs, n_features): (n_models,)."""
         features, rows = self._features, self._tests[fold]
-        X = features.xp.take(features.X, features.place(rows, None), axis=0)
+        X = arrays.take_rows(features.X, features.place(rows, None), xp=features.xp)
         metadata = {}
         if self._sample_weight is not None:
             metadata["sample_weight"] = self._sample_weight[rows]

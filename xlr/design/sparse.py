@@ -1,0 +1,400 @@
+"""A sparse matrix, seen in standardised units without a copy that is dense."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Self
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array, Namespace
+from xlr.design.blocks import row_blocks
+from xlr.design.standardisation import (
+    Standardisation,
+    farthest_mean,
+    refuse_non_finite,
+)
+from xlr.threads import ALONE, Workers
+
+__all__ = ["SparseBlock", "SparseDesign", "standardise_sparse"]
+
+# A product with an entry of a sparse matrix takes as long as so many with those of a
+# dense one: its place has to be read, and what is there fetched.
+ENTRY_COST = 4
+
+# The same for a pair of entries of a row in a Gram matrix, beside a dense product of
+# matrices.
+PAIR_COST = 500
+
+
+class SparseBlock:
+    """Rows of a sparse design, and the products a pass needs of them.
+
+    Parameters
+    ----------
+    rows : sparse CSR array of shape (n_rows, p)
+    centre : array of shape (p,) or None
+        Mean of the columns, which is left to the coefficients; None for zero.
+    offset : array of shape (n_rows, n_outputs) or None
+        What is added to the logits; None for nothing.
+    xp : namespace
+    """
+
+    def __init__(
+        self,
+        rows: Any,
+        centre: Array | None,
+        offset: Array | None = None,
+        *,
+        xp: Namespace,
+    ) -> None:
+        self.rows = rows
+        self.offset = offset
+        self._centre = centre
+        self._xp = xp
+
+    def matvec(self, coef: Array) -> Array:
+        """The rows times each row w of ``coef``: (n_columns, p) to (n_rows, n_columns).
+
+        On a folded design, w is what :meth:`SparseDesign.fold` makes of coefficients.
+        """
+        if coef.shape[0] == 1:
+            return (self.rows @ coef[0, :])[:, None]
+        return self.rows @ coef.T
+
+    def rmatvec(self, residual: Array) -> Array:
+        """Sums over the rows weighted by each column r: (n_rows, n_columns) to
+        (n_columns, p), for :meth:`SparseDesign.unfold` on a folded design.
+        """
+        if residual.shape[1] == 1:
+            return (self.rows.T @ residual[:, 0])[None, :]
+        return (self.rows.T @ residual).T
+
+    def weighted_sums(self, weights: Array, slope: Array) -> Array:
+        """Sums over the rows times a slope (n_rows,) with each row of weights:
+        (n_sums, n_rows) to (n_sums, p), for :meth:`SparseDesign.unfold`.
+        """
+        return self.rmatvec((weights * slope).T)
+
+    def gram_diagonal(self, curvature: Array) -> Array:
+        """Diagonal of Z' diag(h) Z for each column h, as rows: (n_columns, p)."""
+        xp = self._xp
+        squares = self._with_entries(self.rows.data * self.rows.data)
+        diagonal = squares.rmatvec(curvature)
+        if self._centre is not None:
+            total = xp.sum(curvature, axis=0)[:, None]
+            linear = 2 * self.rmatvec(curvature) - total * self._centre
+            diagonal = diagonal - linear * self._centre
+        # What cancels may leave less than nothing.
+        return xp.maximum(diagonal, xp.zeros_like(diagonal))
+
+    def for_gram(self, dtype: Any, *, folded: bool) -> Self:
+        """The rows for :meth:`gram`, in some dtype: folded, as they always are."""
+        return self._with_entries(self.rows.data.astype(dtype, copy=False))
+
+    def gram(self, columns: Array) -> tuple[Array, Array]:
+        """A'A and U'A for A = [u_1 x Z, ..., u_m x Z], with U of shape (n_rows, m).
+
+        Of shape (m p, m p) and (m, m p).
+        """
+        xp, (n_rows, p), m = self._xp, self.rows.shape, columns.shape[1]
+        lengths = xp.astype(xp.diff(self.rows.indptr), xp.float64)
+        pairs = float(arrays.to_host(xp.sum(lengths * lengths)))
+        if m == 1 and PAIR_COST * pairs < n_rows * p**2:
+            A = self._times_rows(columns[:, 0])
+            return (A.T @ A).toarray(), (A.T @ columns[:, 0])[None, :]
+        A = xp.reshape(columns[:, :, None] * self.rows.toarray()[:, None, :], (-1, m * p))
+        return xp.matmul(A.T, A), xp.matmul(columns.T, A)
+
+    def _times_rows(self, factors: Array) -> Any:
+        """The rows times a factor each."""
+        lengths = self._xp.diff(self.rows.indptr)
+        return self._with_entries(
+            self.rows.data * self._xp.repeat(factors, lengths)
+        ).rows
+
+    def _with_entries(self, data: Array) -> SparseBlock:
+        """Other entries in the same places."""
+        parts = data, self.rows.indices, self.rows.indptr
+        rows = type(self.rows)(parts, shape=self.rows.shape)
+        return SparseBlock(rows, self._centre, xp=self._xp)
+
+
+class SparseDesign:
+    """A sparse X of shape (n_samples, n_features), seen in standardised units.
+
+    The columns are scaled, in a copy of the entries; their means are left to the
+    coefficients, so that what is zero stays zero: z.w + b = u.w + (b - mean.w), with u
+    the scaled row.
+
+    Parameters
+    ----------
+    X : sparse CSR array of shape (n_samples, n_features)
+        In canonical form.
+    standardisation : Standardisation or None
+        As :func:`standardise_sparse` finds it; None leaves the rows as they are.
+    offset : array of shape (n_samples, n_outputs), default=None
+        What is added to the logits, as a column with a coefficient of one would be.
+    workers : Workers
+        Threads for passes over the rows.
+    xp : namespace
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        standardisation: Standardisation | None,
+        offset: Array | None = None,
+        *,
+        workers: Workers = ALONE,
+        xp: Namespace,
+    ) -> None:
+        self.xp = xp
+        self.dtype = X.dtype
+        self.device = arrays.device_of(X.data)
+        self.workers = workers
+        self.offset = offset
+        self._rows = X
+        self._by_column: Any = None
+        self._views: dict[tuple[int, int], Any] = {}
+        self._units: Standardisation | None = None
+        self._centre: Array | None = None
+        if standardisation is not None:
+            scale = xp.astype(standardisation.scale, X.dtype)
+            entries = X.data / xp.take(scale, X.indices)
+            self._rows = type(X)((entries, X.indices, X.indptr), shape=X.shape)
+            mean = standardisation.mean / standardisation.scale
+            self._units = Standardisation(
+                mean, xp.ones_like(mean), standardisation.varies
+            )
+            self._centre = xp.astype(mean, X.dtype)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return self._rows.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+        return self._rows.shape[1]
+
+    @property
+    def product_cost(self) -> float:
+        """Time of a product with a vector, in multiply-adds of a dense matrix."""
+        return float(ENTRY_COST * self._rows.nnz + self.n_features)
+
+    def fold(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
+        """Coefficients (n_columns, p) and intercepts for the rows of the blocks."""
+        if self._units is None:
+            return coef, intercept
+        return self._units.out_of(coef, intercept)
+
+    def unfold(self, product: Array, total: Array) -> Array:
+        """Z'r from what blocks sum up: U'r and sum(r), for each column r."""
+        if self._units is None:
+            return product
+        return self._units.gradient(product, total)[0]
+
+    def folds_gram(self, *, rough: bool) -> bool:
+        """Whether Gram matrices are to be summed before :meth:`unfold`: always.
+
+        Means are not so large against deviations that they cost digits.
+        """
+        return self._units is not None
+
+    def slices(self, width: int, least: int = 1) -> list[slice]:
+        """The rows cut for a pass, as :func:`row_blocks` does.
+
+        Into blocks with more entries than there are columns, for each adds as many
+        numbers to the sum.
+        """
+        entries = max(1.0, self._rows.nnz / self.n_samples)
+        least = max(least, int(self.n_features / entries))
+        threads = self.workers.n
+        return row_blocks(self._rows, width, least=least, n_threads=threads, xp=self.xp)
+
+    def is_large(self, width: int) -> bool:
+        """Whether arithmetic is what takes the time, with temporaries so wide."""
+        entries = self._rows.nnz / self.n_samples
+        block = arrays.block_bytes(self._rows.data)
+        return 8 * self.n_samples * max(entries, width) > block
+
+    def block(self, rows: slice) -> SparseBlock:
+        """The rows of a slice."""
+        start, stop, _ = rows.indices(self.n_samples)
+        if (start, stop) not in self._views:
+            self._views[start, stop] = self._view(start, stop)
+        offset = None if self.offset is None else self.offset[rows, :]
+        part = self._views[start, stop]
+        return SparseBlock(part, self._centre, offset, xp=self.xp)
+
+    def _view(self, start: int, stop: int) -> Any:
+        """Some rows, without a copy of their entries."""
+        whole = self._rows
+        ends = whole.indptr[start : stop + 1]
+        first, last = arrays.to_host(ends[[0, -1]]).tolist()
+        parts = whole.data[first:last], whole.indices[first:last], ends - first
+        return type(whole)(parts, shape=(stop - start, whole.shape[1]))
+
+    def standardised_if_small(self) -> Self:
+        """Itself: a dense copy is not made behind anyone's back."""
+        return self
+
+    def of_features(self, features: Array) -> SparseDesign:
+        """A copy of some columns.
+
+        Parameters
+        ----------
+        features : array of shape (m,)
+            Their indices, on the device of X.
+        """
+        if self._by_column is None:
+            self._by_column = self._rows.tocsc()
+        other = self._with_rows(self._by_column[:, features].tocsr())
+        if self._units is not None and self._centre is not None:
+            xp, units = self.xp, self._units
+            other._units = Standardisation(
+                *(
+                    None if part is None else xp.take(part, features)
+                    for part in (units.mean, units.scale, units.varies)
+                )
+            )
+            other._centre = xp.take(self._centre, features)
+        return other
+
+    def _with_rows(self, rows: Any) -> SparseDesign:
+        """The same but for its rows."""
+        other = copy.copy(self)
+        other._rows, other._by_column, other._views = rows, None, {}
+        return other
+
+    def kernel(self, strength: Array, dtype: Any) -> Array:
+        """Z diag(1 / strength) Z': (n, n), in ``dtype``.
+
+        Parameters
+        ----------
+        strength : array of shape (p,)
+            Positive.
+        dtype : dtype
+        """
+        xp, rows = self.xp, self._rows
+        weights = xp.astype(1 / strength, rows.dtype)
+        entries = rows.data * xp.take(weights, rows.indices)
+        weighted = type(rows)((entries, rows.indices, rows.indptr), shape=rows.shape)
+        kernel = (weighted @ rows.T).toarray()
+        if self._centre is not None:
+            margin = weighted @ self._centre
+            corner = xp.sum(weights * self._centre**2)
+            kernel = kernel - margin[:, None] - margin[None, :] + corner
+        return xp.astype(kernel, dtype, copy=False)
+
+    def sample(self, rows: Array) -> SparseDesign:
+        """A copy of some rows, in float32.
+
+        Parameters
+        ----------
+        rows : array of shape (n,)
+            Their indices, on the device of X.
+        """
+        xp = self.xp
+        other = self._with_rows(self._rows[rows, :].astype(xp.float32))
+        other.dtype = xp.float32
+        if self._centre is not None:
+            other._centre = xp.astype(self._centre, xp.float32)
+        if self.offset is not None:
+            taken = xp.take(self.offset, rows, axis=0)
+            other.offset = xp.astype(taken, xp.float32)
+        return other
+
+
+@arrays.quiet()
+def standardise_sparse(
+    X: Any, weights: Array, *, centre: bool, xp: Namespace
+) -> Standardisation:
+    r"""Weighted mean and standard deviation of the columns of a sparse X.
+
+    Means that are large against the deviation cannot be left to the coefficients
+    without a loss of digits: such a column keeps its mean (0 here), and is scaled by
+    its root mean square.
+
+    Parameters
+    ----------
+    X : sparse CSR array of shape (n_samples, n_features)
+        In canonical form.
+    weights : array of shape (n_samples,)
+        Non-negative, not all zero, in the widest dtype of the device.
+    centre : bool
+        False (a model without intercept) scales by the root mean square about
+        zero and does not shift.
+    xp : namespace
+
+    Returns
+    -------
+    Standardisation
+
+    Raises
+    ------
+    ValueError
+        If X contains NaN or infinity.
+    """
+    refuse_non_finite(X, xp=xp)
+    shares = weights / xp.sum(weights)
+    unit = xp.ones(X.shape[1], dtype=shares.dtype, device=arrays.device_of(shares))
+    mean, mean_square = _moments(X, shares, unit, xp=xp)
+    # Squares that leave the range of the dtype, as those of columns without entries.
+    info = xp.finfo(mean.dtype)
+    eps, least, most = float(info.eps), float(info.smallest_normal), float(info.max)
+    trusted = (mean_square > least / eps) & (mean_square < most * eps)
+    if not arrays.to_host(xp.all(trusted)):
+        largest = xp.astype(abs(X).max(axis=0).toarray().reshape(-1), unit.dtype)
+        # A power of two, so that dividing by it rounds nothing.
+        size = xp.where(largest > 0, largest, unit)
+        unit = xp.pow(2 * unit, xp.floor(xp.log2(size)))
+        mean, mean_square = _moments(X, shares, unit, xp=xp)
+    if not centre:
+        mean = xp.zeros_like(mean)
+    variance = xp.maximum(mean_square - mean * mean, xp.zeros_like(mean))
+    near = farthest_mean(X.dtype, xp=xp)
+    moves = mean * mean <= near**2 * variance
+    scale = unit * xp.sqrt(xp.where(moves, variance, mean_square))
+    mean = unit * xp.where(moves, mean, xp.zeros_like(mean))
+    least = 1e3 * float(xp.finfo(X.dtype).smallest_normal) ** 0.5
+    scale = xp.where(scale > 0, xp.clip(scale, least, None), xp.ones_like(scale))
+    varies = xp.ones_like(mean)
+    if centre:
+        # What is the same in all rows is left to the intercept, as in a dense X.
+        numbers, values = _constant_columns(X, arrays.to_host(~moves), xp=xp)
+        if numbers.size:
+            places = arrays.move(numbers, xp=xp, device=arrays.device_of(mean))
+            mean[places] = xp.astype(values, mean.dtype)
+            scale[places] = 1.0
+            varies[places] = 0.0
+    mean = xp.astype(xp.astype(mean, X.dtype), scale.dtype)
+    return Standardisation(mean, scale, varies)
+
+
+def _constant_columns(
+    X: Any, candidates: np.ndarray, *, xp: Namespace
+) -> tuple[np.ndarray, Array]:
+    """The numbers of the columns, of some, with one value in all rows; the values."""
+    n_samples, n_features = X.shape
+    stored = arrays.to_host(xp.bincount(X.indices, minlength=n_features))
+    numbers = np.nonzero(candidates & (stored == n_samples))[0]
+    if not numbers.size:
+        return numbers, X.data[:0]
+    places = arrays.move(numbers, xp=xp, device=arrays.device_of(X.data))
+    columns = X[:, places].toarray()
+    same = arrays.to_host(xp.min(columns, axis=0) == xp.max(columns, axis=0))
+    return numbers[same], columns[0, same]
+
+
+def _moments(X: Any, shares: Array, unit: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Means of u and u^2 for u = x / unit."""
+    values = xp.astype(X.data, shares.dtype) / xp.take(unit, X.indices)
+    scaled, squares = (
+        type(X)((part, X.indices, X.indptr), shape=X.shape)
+        for part in (values, values * values)
+    )
+    return scaled.T @ shares, squares.T @ shares
