@@ -143,6 +143,11 @@ class DenseDesign:
             self.folded = standardisation.folds(X.dtype, xp=xp)
             self._folds_rough = standardisation.folds(xp.float32, xp=xp)
 
+    @property
+    def product_cost(self) -> float:
+        """Multiply-adds of a product with a vector."""
+        return float(self.n_samples * self.n_features)
+
     def fold(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Coefficients (n_columns, p) and intercepts for the rows of the blocks."""
         if self._units is None or not self.folded:
@@ -155,12 +160,12 @@ class DenseDesign:
             return product
         return self._units.gradient(product, total)[0]
 
-    def folds_gram(self, *, rough: bool) -> bool:
-        """Whether Gram matrices are to be summed in units of X.
+    def gram_form(self, *, rough: bool) -> tuple[Any, bool]:
+        """The dtype to sum Gram matrices in, and whether before :meth:`unfold`.
 
         That is cheaper, but good to float32 at most.
         """
-        return rough and self._folds_rough
+        return (self.xp.float32, self._folds_rough) if rough else (self.dtype, False)
 
     def slices(self, width: int, least: int = 1) -> list[slice]:
         """The rows cut for a pass, as :func:`row_blocks` does."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from xlr.arrays import Array, Device, Namespace
 from xlr.threads import Workers
@@ -44,7 +44,7 @@ class Block(Protocol):
         """Diagonal of Z' diag(h) Z for each column h, as rows: (n_columns, p)."""
         ...
 
-    def for_gram(self, dtype: Any, *, folded: bool) -> Self:
+    def for_gram(self, dtype: Any, *, folded: bool) -> Block:
         """The rows for :meth:`gram`, in some dtype: folded or standardised."""
         ...
 
@@ -70,6 +70,8 @@ class Design(Protocol):
     workers : Workers
         Threads for passes over the rows.
     n_samples, n_features : int
+    product_cost : float
+        Time of a product with a vector, in multiply-adds of a dense matrix.
     offset : array of shape (n_samples, n_outputs) or None
         What is added to the logits, as a column with a coefficient of one would be.
     """
@@ -82,6 +84,9 @@ class Design(Protocol):
     n_features: int
     offset: Array | None
 
+    @property
+    def product_cost(self) -> float: ...
+
     def fold(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Coefficients (n_columns, p) and intercepts for the rows of the blocks."""
         ...
@@ -90,8 +95,8 @@ class Design(Protocol):
         """Z'r from what blocks sum up: X'r and sum(r), for each column r."""
         ...
 
-    def folds_gram(self, *, rough: bool) -> bool:
-        """Whether Gram matrices are to be summed before :meth:`unfold`.
+    def gram_form(self, *, rough: bool) -> tuple[Any, bool]:
+        """The dtype to sum Gram matrices in, and whether before :meth:`unfold`.
 
         ``rough`` says that float32 is good enough for them.
         """

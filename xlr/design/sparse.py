@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -28,14 +28,19 @@ ENTRY_COST = 4
 PAIR_COST = 500
 
 
+# Scales, and inverses of scales, up to which entries keep within the range of float32
+# through all that is done with them.
+FAR = 1e9
+
+
 class SparseBlock:
     """Rows of a sparse design, and the products a pass needs of them.
 
     Parameters
     ----------
     rows : sparse CSR array of shape (n_rows, p)
-    centre : array of shape (p,) or None
-        Mean of the columns, which is left to the coefficients; None for zero.
+    units : Standardisation or None
+        What :meth:`SparseDesign.fold` and :meth:`SparseDesign.unfold` change.
     offset : array of shape (n_rows, n_outputs) or None
         What is added to the logits; None for nothing.
     xp : namespace
@@ -44,14 +49,14 @@ class SparseBlock:
     def __init__(
         self,
         rows: Any,
-        centre: Array | None,
+        units: Standardisation | None,
         offset: Array | None = None,
         *,
         xp: Namespace,
     ) -> None:
         self.rows = rows
         self.offset = offset
-        self._centre = centre
+        self._units = units
         self._xp = xp
 
     def matvec(self, coef: Array) -> Array:
@@ -82,16 +87,19 @@ class SparseBlock:
         xp = self._xp
         squares = self._with_entries(self.rows.data * self.rows.data)
         diagonal = squares.rmatvec(curvature)
-        if self._centre is not None:
-            total = xp.sum(curvature, axis=0)[:, None]
-            linear = 2 * self.rmatvec(curvature) - total * self._centre
-            diagonal = diagonal - linear * self._centre
+        if self._units is None:
+            return diagonal
+        mean, total = self._units.mean, xp.sum(curvature, axis=0)[:, None]
+        diagonal = diagonal - (2 * self.rmatvec(curvature) - total * mean) * mean
         # What cancels may leave less than nothing.
-        return xp.maximum(diagonal, xp.zeros_like(diagonal))
+        diagonal = xp.maximum(diagonal, xp.zeros_like(diagonal))
+        if self._units.varies is not None:
+            diagonal = diagonal * self._units.varies
+        return diagonal / self._units.scale**2
 
-    def for_gram(self, dtype: Any, *, folded: bool) -> Self:
+    def for_gram(self, dtype: Any, *, folded: bool) -> SparseBlock:
         """The rows for :meth:`gram`, in some dtype: folded, as they always are."""
-        return self._with_entries(self.rows.data.astype(dtype, copy=False))
+        return self._with_entries(self._xp.astype(self.rows.data, dtype, copy=False))
 
     def gram(self, columns: Array) -> tuple[Array, Array]:
         """A'A and U'A for A = [u_1 x Z, ..., u_m x Z], with U of shape (n_rows, m).
@@ -104,7 +112,9 @@ class SparseBlock:
         if m == 1 and PAIR_COST * pairs < n_rows * p**2:
             A = self._times_rows(columns[:, 0])
             return (A.T @ A).toarray(), (A.T @ columns[:, 0])[None, :]
-        A = xp.reshape(columns[:, :, None] * self.rows.toarray()[:, None, :], (-1, m * p))
+        A = xp.reshape(
+            columns[:, :, None] * self.rows.toarray()[:, None, :], (-1, m * p)
+        )
         return xp.matmul(A.T, A), xp.matmul(columns.T, A)
 
     def _times_rows(self, factors: Array) -> Any:
@@ -118,15 +128,15 @@ class SparseBlock:
         """Other entries in the same places."""
         parts = data, self.rows.indices, self.rows.indptr
         rows = type(self.rows)(parts, shape=self.rows.shape)
-        return SparseBlock(rows, self._centre, xp=self._xp)
+        return SparseBlock(rows, self._units, xp=self._xp)
 
 
 class SparseDesign:
     """A sparse X of shape (n_samples, n_features), seen in standardised units.
 
-    The columns are scaled, in a copy of the entries; their means are left to the
-    coefficients, so that what is zero stays zero: z.w + b = u.w + (b - mean.w), with u
-    the scaled row.
+    The change of units is left to the coefficients, so that what is zero stays zero and
+    there is no copy: z.w + b = x.(w / scale) + (b - mean.(w / scale)).  Only where
+    squares of the entries might leave the range of their dtype is there a copy, scaled.
 
     Parameters
     ----------
@@ -155,30 +165,22 @@ class SparseDesign:
         self.device = arrays.device_of(X.data)
         self.workers = workers
         self.offset = offset
+        self.n_samples, self.n_features = X.shape
         self._rows = X
         self._by_column: Any = None
         self._views: dict[tuple[int, int], Any] = {}
-        self._units: Standardisation | None = None
-        self._centre: Array | None = None
+        self._units = standardisation
         if standardisation is not None:
-            scale = xp.astype(standardisation.scale, X.dtype)
-            entries = X.data / xp.take(scale, X.indices)
-            self._rows = type(X)((entries, X.indices, X.indptr), shape=X.shape)
-            mean = standardisation.mean / standardisation.scale
-            self._units = Standardisation(
-                mean, xp.ones_like(mean), standardisation.varies
-            )
-            self._centre = xp.astype(mean, X.dtype)
-
-    @property
-    def n_samples(self) -> int:
-        """Number of rows."""
-        return self._rows.shape[0]
-
-    @property
-    def n_features(self) -> int:
-        """Number of columns."""
-        return self._rows.shape[1]
+            scale = standardisation.scale
+            sizes = xp.stack([xp.max(scale), 1 / xp.min(scale)])
+            if not arrays.to_host(xp.all(sizes < FAR)):
+                entries = X.data / xp.take(xp.astype(scale, X.dtype), X.indices)
+                self._rows = type(X)((entries, X.indices, X.indptr), shape=X.shape)
+                self._units = Standardisation(
+                    standardisation.mean / scale,
+                    xp.ones_like(scale),
+                    standardisation.varies,
+                )
 
     @property
     def product_cost(self) -> float:
@@ -197,12 +199,18 @@ class SparseDesign:
             return product
         return self._units.gradient(product, total)[0]
 
-    def folds_gram(self, *, rough: bool) -> bool:
-        """Whether Gram matrices are to be summed before :meth:`unfold`: always.
+    def gram_form(self, *, rough: bool) -> tuple[Any, bool]:
+        """The dtype to sum Gram matrices in, and that it is before :meth:`unfold`.
 
-        Means are not so large against deviations that they cost digits.
+        In float64 where a mean is so large that float32 would lose digits.
         """
-        return self._units is not None
+        xp = self.xp
+        dtype = xp.float32 if rough else self.dtype
+        if self._units is None:
+            return dtype, False
+        if self._units.farthest(xp=xp) > farthest_mean(dtype, xp=xp):
+            dtype = xp.float64
+        return dtype, True
 
     def slices(self, width: int, least: int = 1) -> list[slice]:
         """The rows cut for a pass, as :func:`row_blocks` does.
@@ -228,7 +236,7 @@ class SparseDesign:
             self._views[start, stop] = self._view(start, stop)
         offset = None if self.offset is None else self.offset[rows, :]
         part = self._views[start, stop]
-        return SparseBlock(part, self._centre, offset, xp=self.xp)
+        return SparseBlock(part, self._units, offset, xp=self.xp)
 
     def _view(self, start: int, stop: int) -> Any:
         """Some rows, without a copy of their entries."""
@@ -238,7 +246,7 @@ class SparseDesign:
         parts = whole.data[first:last], whole.indices[first:last], ends - first
         return type(whole)(parts, shape=(stop - start, whole.shape[1]))
 
-    def standardised_if_small(self) -> Self:
+    def standardised_if_small(self) -> SparseDesign:
         """Itself: a dense copy is not made behind anyone's back."""
         return self
 
@@ -253,20 +261,20 @@ class SparseDesign:
         if self._by_column is None:
             self._by_column = self._rows.tocsc()
         other = self._with_rows(self._by_column[:, features].tocsr())
-        if self._units is not None and self._centre is not None:
-            xp, units = self.xp, self._units
+        if self._units is not None:
+            units = vars(self._units).values()
             other._units = Standardisation(
                 *(
-                    None if part is None else xp.take(part, features)
-                    for part in (units.mean, units.scale, units.varies)
+                    part if part is None else self.xp.take(part, features)
+                    for part in units
                 )
             )
-            other._centre = xp.take(self._centre, features)
         return other
 
     def _with_rows(self, rows: Any) -> SparseDesign:
         """The same but for its rows."""
         other = copy.copy(self)
+        other.n_samples, other.n_features = rows.shape
         other._rows, other._by_column, other._views = rows, None, {}
         return other
 
@@ -279,14 +287,18 @@ class SparseDesign:
             Positive.
         dtype : dtype
         """
-        xp, rows = self.xp, self._rows
-        weights = xp.astype(1 / strength, rows.dtype)
-        entries = rows.data * xp.take(weights, rows.indices)
+        xp, rows, weights = self.xp, self._rows, 1 / strength
+        if self._units is not None:
+            weights = weights / self._units.scale**2
+            if self._units.varies is not None:
+                weights = weights * self._units.varies
+        entries = rows.data * xp.take(xp.astype(weights, rows.dtype), rows.indices)
         weighted = type(rows)((entries, rows.indices, rows.indptr), shape=rows.shape)
         kernel = (weighted @ rows.T).toarray()
-        if self._centre is not None:
-            margin = weighted @ self._centre
-            corner = xp.sum(weights * self._centre**2)
+        if self._units is not None:
+            mean = self._units.mean
+            margin = weighted @ mean
+            corner = xp.sum(weights * mean**2)
             kernel = kernel - margin[:, None] - margin[None, :] + corner
         return xp.astype(kernel, dtype, copy=False)
 
@@ -301,8 +313,6 @@ class SparseDesign:
         xp = self.xp
         other = self._with_rows(self._rows[rows, :].astype(xp.float32))
         other.dtype = xp.float32
-        if self._centre is not None:
-            other._centre = xp.astype(self._centre, xp.float32)
         if self.offset is not None:
             taken = xp.take(self.offset, rows, axis=0)
             other.offset = xp.astype(taken, xp.float32)
@@ -341,18 +351,20 @@ def standardise_sparse(
     """
     refuse_non_finite(X, xp=xp)
     shares = weights / xp.sum(weights)
-    unit = xp.ones(X.shape[1], dtype=shares.dtype, device=arrays.device_of(shares))
-    mean, mean_square = _moments(X, shares, unit, xp=xp)
-    # Squares that leave the range of the dtype, as those of columns without entries.
+    entries = xp.astype(X.data, shares.dtype, copy=False)
+    mean, mean_square = _moments(X, entries, shares)
+    unit = xp.ones_like(mean)
+    # Of a column without entries they are zero; other squares may leave the range.
     info = xp.finfo(mean.dtype)
     eps, least, most = float(info.eps), float(info.smallest_normal), float(info.max)
     trusted = (mean_square > least / eps) & (mean_square < most * eps)
-    if not arrays.to_host(xp.all(trusted)):
+    stored = xp.bincount(X.indices, minlength=X.shape[1])
+    if not arrays.to_host(xp.all(trusted | (stored == 0))):
         largest = xp.astype(abs(X).max(axis=0).toarray().reshape(-1), unit.dtype)
         # A power of two, so that dividing by it rounds nothing.
         size = xp.where(largest > 0, largest, unit)
         unit = xp.pow(2 * unit, xp.floor(xp.log2(size)))
-        mean, mean_square = _moments(X, shares, unit, xp=xp)
+        mean, mean_square = _moments(X, entries / xp.take(unit, X.indices), shares)
     if not centre:
         mean = xp.zeros_like(mean)
     variance = xp.maximum(mean_square - mean * mean, xp.zeros_like(mean))
@@ -365,7 +377,8 @@ def standardise_sparse(
     varies = xp.ones_like(mean)
     if centre:
         # What is the same in all rows is left to the intercept, as in a dense X.
-        numbers, values = _constant_columns(X, arrays.to_host(~moves), xp=xp)
+        full = ~moves & (stored == X.shape[0])
+        numbers, values = _constant_columns(X, arrays.to_host(full), xp=xp)
         if numbers.size:
             places = arrays.move(numbers, xp=xp, device=arrays.device_of(mean))
             mean[places] = xp.astype(values, mean.dtype)
@@ -379,9 +392,7 @@ def _constant_columns(
     X: Any, candidates: np.ndarray, *, xp: Namespace
 ) -> tuple[np.ndarray, Array]:
     """The numbers of the columns, of some, with one value in all rows; the values."""
-    n_samples, n_features = X.shape
-    stored = arrays.to_host(xp.bincount(X.indices, minlength=n_features))
-    numbers = np.nonzero(candidates & (stored == n_samples))[0]
+    numbers = np.nonzero(candidates)[0]
     if not numbers.size:
         return numbers, X.data[:0]
     places = arrays.move(numbers, xp=xp, device=arrays.device_of(X.data))
@@ -390,11 +401,10 @@ def _constant_columns(
     return numbers[same], columns[0, same]
 
 
-def _moments(X: Any, shares: Array, unit: Array, *, xp: Namespace) -> tuple[Array, Array]:
-    """Means of u and u^2 for u = x / unit."""
-    values = xp.astype(X.data, shares.dtype) / xp.take(unit, X.indices)
-    scaled, squares = (
+def _moments(X: Any, entries: Array, shares: Array) -> tuple[Array, Array]:
+    """Means of u and u^2, where u has these entries in the places of those of X."""
+    values, squares = (
         type(X)((part, X.indices, X.indptr), shape=X.shape)
-        for part in (values, values * values)
+        for part in (entries, entries * entries)
     )
-    return scaled.T @ shares, squares.T @ shares
+    return values.T @ shares, squares.T @ shares

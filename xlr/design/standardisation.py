@@ -51,6 +51,17 @@ class Standardisation:
         coef = (coef - intercept[:, None] * self.mean) / self.scale
         return coef if self.varies is None else coef * self.varies, intercept
 
+    def of_features(self, features: Array, *, xp: Namespace) -> Standardisation:
+        """That of some columns, by their numbers on the device."""
+        parts = self.mean, self.scale, self.varies
+        return Standardisation(
+            *(None if part is None else xp.take(part, features) for part in parts)
+        )
+
+    def farthest(self, *, xp: Namespace) -> float:
+        """The largest distance of a mean from zero, in deviations."""
+        return float(arrays.to_host(xp.max(xp.abs(self.mean) / self.scale)))
+
     def folds(self, dtype: Any, *, xp: Namespace) -> bool:
         """Whether products with X may stand for products with z.
 

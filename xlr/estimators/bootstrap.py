@@ -173,7 +173,9 @@ def bootstrap(
             )
         weights = read_weights(sample_weight, estimator.class_weight, labels, features)
         task = multinomial(features, labels, weights)
-        at_a_time = MEMORY_SHARE * arrays.free_bytes(arrays.entries(features.X)) / n_samples
+        at_a_time = (
+            MEMORY_SHARE * arrays.free_bytes(arrays.entries(features.X)) / n_samples
+        )
         n_slices = math.ceil(n_resamples / max(1, at_a_time))
         parts = []
         for part in np.array_split(np.arange(n_resamples), n_slices):

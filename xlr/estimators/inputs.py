@@ -82,6 +82,10 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
         names = getattr(reader, "feature_names_in_", None)
         if issparse(X):
             X = _canonical(csr_array(X))
+            if X.indices.dtype != np.int32 and max(X.nnz, *X.shape) < 2**31:
+                # Half as many bytes to read in each pass.
+                indices, ends = (v.astype(np.int32) for v in (X.indices, X.indptr))
+                X = csr_array((X.data, indices, ends), shape=X.shape)
         entries = arrays.entries(X)
         xp, device = arrays.namespace(entries), arrays.device_of(entries)
         return Features(X, xp, device, names)

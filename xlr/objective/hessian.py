@@ -305,19 +305,20 @@ def _intercepts_after_their_class(
     return xp.take(xp.take(matrix, order, axis=1), order, axis=2)
 
 
-def change_units(matrix: Array, change: Array, *, xp: Namespace) -> Array:
+def change_units(
+    matrix: Array, change: Callable[[Array], Array], q: int, *, xp: Namespace
+) -> Array:
     """M H M' for each q x q block H of symmetric matrices, where M changes gradients.
 
     Parameters
     ----------
     matrix : array of shape (n_models, n q, n q)
-    change : array of shape (q, q)
+    change : callable
+        Takes gradients, as rows of shape (m, q), to M times each.
+    q : int
     xp : namespace
     """
-    n_models, size, _ = matrix.shape
-    q = change.shape[0]
     for _ in range(2):
-        rows = xp.reshape(matrix, (n_models, size // q, q, size))
-        matrix = xp.reshape(xp.matmul(change, rows), matrix.shape)
-        matrix = xp.matrix_transpose(matrix)
+        rows = xp.reshape(matrix, (-1, q))
+        matrix = xp.matrix_transpose(xp.reshape(change(rows), matrix.shape))
     return matrix

@@ -215,9 +215,10 @@ class Objective(Penalised):
         """
         n, p, size = self.n_samples, self.n_features, self.n_outputs * self.n_features
         share = (1 + COLUMN_COST) / (1 / self.n_columns + COLUMN_COST)
+        product = self.design.product_cost
         if self.is_large:
-            return share * (1.5 + size / 100)
-        one_pass = CALL_COST / self.n_models + 2 * n * p * self.n_outputs / share
+            return share * (1.5 + size / 100 * n * p / product)
+        one_pass = CALL_COST / self.n_models + 2 * product * self.n_outputs / share
         return max(1.0, (n / 2 + size / 3) * size**2 / (10 * one_pass))
 
     def hessian(self, parameters: Array, *, rough: bool = False) -> BlockHessian:
@@ -235,24 +236,28 @@ class Objective(Penalised):
         matrix = hessian.assemble(
             own, sums[0] if sums else None, self.fit_intercept, xp=self.xp
         )
-        if self.design.folds_gram(rough=rough):
-            matrix = hessian.change_units(
-                matrix, self._change_of_gradient(), xp=self.xp
-            )
+        if self.design.gram_form(rough=rough)[1]:
+            q = self.column_size
+            matrix = hessian.change_units(matrix, self._unfolded, q, xp=self.xp)
         matrix = matrix / self.total_weight[:, None, None]
         if self.loss.shift_invariant:
             matrix = matrix + self._fill_shift_direction(matrix)
         return self._with_penalty(matrix[:, None, :, :], parameters, rough)
 
-    def curvature_estimate(self, parameters: Array) -> Hessian:
-        """An estimate of the Hessian that is cheap beside a few products with it.
+    def curvature_estimate(self, parameters: Array, product_cost: float) -> Hessian:
+        """An estimate of the Hessian that is cheap beside tens of products with it.
 
-        The blocks of the classes where a factorisation costs no more than tens of
-        products with the Hessian, else the diagonal. In float32, which is twice as
-        fast and near enough for an estimate.
+        The blocks of the classes where they are, else the diagonal. In float32, which
+        is twice as fast and near enough for an estimate.
+
+        Parameters
+        ----------
+        parameters : array of shape (n_models, n_parameters)
+        product_cost : float
+            Of the design with which the products will be.
         """
         q = self.column_size
-        if q / 40 + q**2 / (6 * self.n_samples) < 100:
+        if self.n_samples * q**2 / 20 + q**3 / 3 < 200 * product_cost:
             return self.class_hessians(parameters, rough=True)
         return DiagonalHessian(self.hessian_diagonal(parameters), xp=self.xp)
 
@@ -264,11 +269,10 @@ class Objective(Penalised):
             self.n_features,
             lambda curvature: Curvature(curvature.own(xp=self.xp), None),
         )
-        if self.design.folds_gram(rough=rough):
+        if self.design.gram_form(rough=rough)[1]:
             q = self.column_size
             matrices = self.xp.reshape(own, (self.n_columns, q, q))
-            change = self._change_of_gradient()
-            matrices = hessian.change_units(matrices, change, xp=self.xp)
+            matrices = hessian.change_units(matrices, self._unfolded, q, xp=self.xp)
             own = self.xp.reshape(matrices, own.shape)
         blocks = own / self.total_weight[:, None, None, None]
         return self._with_penalty(blocks, parameters, rough)
@@ -281,8 +285,7 @@ class Objective(Penalised):
         part: Callable[[Curvature], Curvature],
     ) -> tuple[Array, ...]:
         xp = self.xp
-        dtype = xp.float32 if rough else self.design.dtype
-        folded = self.design.folds_gram(rough=rough)
+        dtype, folded = self.design.gram_form(rough=rough)
         logits = self.logits_of_block(parameters)
 
         def kernel(block: Block, y: Array, s: Array) -> tuple[Array, ...]:
@@ -295,14 +298,13 @@ class Objective(Penalised):
         # The sums are matrices of this width: adding them must not cost more than they.
         return self.sum_over_rows(kernel, width, least=4 * width)
 
-    def _change_of_gradient(self) -> Array:
-        """What takes a gradient in units of X to one in standardised units: (q, q)."""
-        basis = self.identity(self.column_size)
-        coef, intercept = basis[:, : self.n_features], basis[:, -1]
+    def _unfolded(self, gradients: Array) -> Array:
+        """Gradients (m, q) of what blocks sum up, to standardised units."""
         if not self.fit_intercept:
-            return self.design.unfold(coef, self.xp.zeros_like(intercept)).T
-        changed = self.design.unfold(coef, intercept)
-        return self.xp.concat([changed, intercept[:, None]], axis=1).T
+            return self.design.unfold(gradients, self.xp.zeros_like(gradients[:, 0]))
+        total = gradients[:, -1]
+        changed = self.design.unfold(gradients[:, :-1], total)
+        return self.xp.concat([changed, total[:, None]], axis=1)
 
     def _with_penalty(
         self, blocks: Array, parameters: Array, rough: bool

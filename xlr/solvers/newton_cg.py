@@ -30,6 +30,7 @@ class NewtonCGState:
     at: Evaluation
     damping: Array
     reference: Reference  # what the preconditioner is computed on
+    product_cost: float  # of X
     diagonal: Array  # of the estimate of the Hessian that the preconditioner inverts
     precondition: Callable[[Array], Array]
     fresh: bool  # whether the preconditioner is of the last iteration
@@ -48,7 +49,7 @@ class NewtonCGState:
         return state.with_new_preconditioner()
 
     def with_new_preconditioner(self) -> NewtonCGState:
-        estimate = self.reference.hessian(self.parameters, _estimate)
+        estimate = _estimate(self.reference, self.parameters, self.product_cost)
         return replace(
             self,
             diagonal=estimate.diagonal,
@@ -57,8 +58,11 @@ class NewtonCGState:
         )
 
 
-def _estimate(objective: Objective, parameters: Array) -> Hessian:
-    return objective.curvature_estimate(parameters)
+def _estimate(reference: Reference, parameters: Array, product_cost: float) -> Hessian:
+    def derivative(smaller: Objective, at: Array) -> Hessian:
+        return smaller.curvature_estimate(at, product_cost)
+
+    return reference.hessian(parameters, derivative)
 
 
 class NewtonCG:
@@ -115,12 +119,14 @@ class NewtonCG:
             sample = whole.sample(least, self.seed or 0)
             reference = Reference(sample, reference.of)
         damping = objective.xp.zeros_like(at.value)
-        estimate = reference.hessian(parameters, _estimate)
+        product_cost = objective.design.product_cost
+        estimate = _estimate(reference, parameters, product_cost)
         return NewtonCGState(
             parameters=parameters,
             at=at,
             damping=damping,
             reference=reference,
+            product_cost=product_cost,
             diagonal=estimate.diagonal,
             precondition=estimate.solver(damping),
             fresh=True,
