@@ -72,6 +72,8 @@ class Design(Protocol):
     n_samples, n_features : int
     product_cost : float
         Time of a product with a vector, in multiply-adds of a dense matrix.
+    gram_cost : float
+        Time that a row adds to that of a Gram matrix, in the same unit.
     offset : array of shape (n_samples, n_outputs) or None
         What is added to the logits, as a column with a coefficient of one would be.
     """
@@ -86,6 +88,9 @@ class Design(Protocol):
 
     @property
     def product_cost(self) -> float: ...
+
+    @property
+    def gram_cost(self) -> float: ...
 
     def fold(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Coefficients (n_columns, p) and intercepts for the rows of the blocks."""

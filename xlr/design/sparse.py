@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.design.blocks import row_blocks
+from xlr.design.dense import GRAM_SPEEDUP
 from xlr.design.standardisation import (
     Standardisation,
     farthest_mean,
@@ -23,9 +25,8 @@ __all__ = ["SparseBlock", "SparseDesign", "standardise_sparse"]
 # dense one: its place has to be read, and what is there fetched.
 ENTRY_COST = 4
 
-# The same for a pair of entries of a row in a Gram matrix, beside a dense product of
-# matrices.
-PAIR_COST = 500
+# The same for a pair of entries of a row in a Gram matrix.
+PAIR_COST = 25
 
 
 # Scales, and inverses of scales, up to which entries keep within the range of float32
@@ -107,9 +108,7 @@ class SparseBlock:
         Of shape (m p, m p) and (m, m p).
         """
         xp, (n_rows, p), m = self._xp, self.rows.shape, columns.shape[1]
-        lengths = xp.astype(xp.diff(self.rows.indptr), xp.float64)
-        pairs = float(arrays.to_host(xp.sum(lengths * lengths)))
-        if m == 1 and PAIR_COST * pairs < n_rows * p**2:
+        if m == 1 and _pair_cost(self.rows, xp=xp) < n_rows * p**2 / GRAM_SPEEDUP:
             A = self._times_rows(columns[:, 0])
             return (A.T @ A).toarray(), (A.T @ columns[:, 0])[None, :]
         A = xp.reshape(
@@ -186,6 +185,12 @@ class SparseDesign:
     def product_cost(self) -> float:
         """Time of a product with a vector, in multiply-adds of a dense matrix."""
         return float(ENTRY_COST * self._rows.nnz + self.n_features)
+
+    @functools.cached_property
+    def gram_cost(self) -> float:
+        """Time that a row adds to that of a Gram matrix, in the same unit."""
+        by_pairs = _pair_cost(self._rows, xp=self.xp) / self.n_samples
+        return min(by_pairs, self.n_features**2 / GRAM_SPEEDUP)
 
     def fold(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Coefficients (n_columns, p) and intercepts for the rows of the blocks."""
@@ -276,6 +281,7 @@ class SparseDesign:
         other = copy.copy(self)
         other.n_samples, other.n_features = rows.shape
         other._rows, other._by_column, other._views = rows, None, {}
+        other.__dict__.pop("gram_cost", None)
         return other
 
     def kernel(self, strength: Array, dtype: Any) -> Array:
@@ -317,6 +323,12 @@ class SparseDesign:
             taken = xp.take(self.offset, rows, axis=0)
             other.offset = xp.astype(taken, xp.float32)
         return other
+
+
+def _pair_cost(rows: Any, *, xp: Namespace) -> float:
+    """Time of the Gram matrix of some rows, pair by pair of entries."""
+    lengths = xp.astype(xp.diff(rows.indptr), xp.float64)
+    return PAIR_COST * float(arrays.to_host(xp.sum(lengths * lengths)))
 
 
 @arrays.quiet()

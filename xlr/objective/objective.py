@@ -213,11 +213,12 @@ class Objective(Penalised):
 
         A pass for many columns costs each of them a fraction of what it costs one.
         """
-        n, p, size = self.n_samples, self.n_features, self.n_outputs * self.n_features
+        n, size = self.n_samples, self.n_outputs * self.n_features
         share = (1 + COLUMN_COST) / (1 / self.n_columns + COLUMN_COST)
         product = self.design.product_cost
         if self.is_large:
-            return share * (1.5 + size / 100 * n * p / product)
+            gram = n * self.design.gram_cost * self.n_outputs**2
+            return share * (1.5 + gram / (5 * self.n_outputs * product))
         one_pass = CALL_COST / self.n_models + 2 * product * self.n_outputs / share
         return max(1.0, (n / 2 + size / 3) * size**2 / (10 * one_pass))
 
@@ -256,8 +257,8 @@ class Objective(Penalised):
         product_cost : float
             Of the design with which the products will be.
         """
-        q = self.column_size
-        if self.n_samples * q**2 / 20 + q**3 / 3 < 200 * product_cost:
+        gram = self.n_samples * self.design.gram_cost
+        if gram + self.column_size**3 / 3 < 200 * product_cost:
             return self.class_hessians(parameters, rough=True)
         return DiagonalHessian(self.hessian_diagonal(parameters), xp=self.xp)
 

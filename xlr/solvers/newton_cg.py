@@ -94,6 +94,7 @@ class NewtonCG:
     first_budget = 8
     least_budget = 3
     rows_per_feature = 4  # the least that tell a curvature from noise
+    worth = 12  # products with X that an estimate from more rows than that may cost
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
@@ -116,7 +117,10 @@ class NewtonCG:
             reference = begun.reference  # of resamples: on all rows
         whole = reference.objective
         if whole.is_large and whole.n_samples > 2 * least:
-            sample = whole.sample(least, self.seed or 0)
+            # More rows, while they cost no more than a few products with X.
+            size = int(self.worth * whole.design.product_cost / whole.design.gram_cost)
+            size = min(max(least, size), 4 * least, whole.n_samples // 2)
+            sample = whole.sample(size, self.seed or 0)
             reference = Reference(sample, reference.of)
         damping = objective.xp.zeros_like(at.value)
         product_cost = objective.design.product_cost
