@@ -50,10 +50,10 @@ __all__ = [
 
 
 def is_array(x: object) -> bool:
-    """Whether ``x`` is an array of a library other than NumPy.
+    """Whether ``x`` is an array or a matrix of a library other than NumPy and SciPy.
 
-    NumPy arrays, lists and tables are read by scikit-learn's validation;
-    everything this returns True for stays in its own library.
+    NumPy arrays, matrices of scipy.sparse, lists and tables are read by scikit-learn's
+    validation; everything this returns True for stays in its own library.
 
     Raises
     ------
@@ -64,6 +64,8 @@ def is_array(x: object) -> bool:
         raise TypeError(
             "Dask arrays are not supported yet: pass x.compute(), an array in memory."
         )
+    if is_sparse(x):
+        return not issparse(x)
     return is_array_api_obj(x) and not isinstance(x, np.ndarray | np.generic)
 
 
@@ -74,7 +76,7 @@ def is_sparse(x: object) -> bool:
 
 
 def entries(x: Array) -> Array:
-    """The array that holds the numbers: of a sparse matrix, those that it stores."""
+    """The array that holds the numbers: of a sparse CSR matrix, those it stores."""
     return x.data if is_sparse(x) else x
 
 

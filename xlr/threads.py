@@ -132,7 +132,7 @@ def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
     n_jobs : int or None
         As for :func:`available_threads`.
     """
-    if arrays.is_array(arrays.entries(x)):
+    if arrays.is_array(x):
         yield ALONE
         return
     _keep_freed_memory()

@@ -60,7 +60,7 @@ def saga(name, C, l1_ratio):
 @pytest.mark.parametrize("name", ["breast_cancer", "wine"])
 @pytest.mark.parametrize("C", [0.02, 0.3])
 @pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
-@pytest.mark.parametrize("solver", ["proximal-newton", "active-set"])
+@pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 def test_same_zeros_and_minimum_as_sklearn(name, C, l1_ratio, solver):
     X, y = load(name, True)
     model = xlr.LogisticRegression(C=C, l1_ratio=l1_ratio, solver=solver, tol=1e-9)

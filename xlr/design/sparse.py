@@ -248,8 +248,11 @@ class SparseDesign:
         whole = self._rows
         ends = whole.indptr[start : stop + 1]
         first, last = arrays.to_host(ends[[0, -1]]).tolist()
-        parts = whole.data[first:last], whole.indices[first:last], ends - first
-        return type(whole)(parts, shape=(stop - start, whole.shape[1]))
+        part = type(whole)((stop - start, whole.shape[1]), dtype=whole.dtype)
+        # Given to the constructor, SciPy would copy what is less than half of an array.
+        part.data, part.indices = whole.data[first:last], whole.indices[first:last]
+        part.indptr = ends - first
+        return part
 
     def standardised_if_small(self) -> SparseDesign:
         """Itself: a dense copy is not made behind anyone's back."""

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.inputs import Features
 from xlr.estimators.parameters import check_solver_for
@@ -80,11 +81,15 @@ class Fitting:
         name = estimator.solver
         if name == "auto":
             n_samples, n_features = features.X.shape
+            stored = (
+                features.X.nnz / n_samples if arrays.is_sparse(features.X) else None
+            )
             name = choose(
                 n_samples,
                 n_features,
                 task.loss.n_outputs,
                 smooth=regularisation.smooth,
+                stored=stored,
             )
         check_solver_for(name, smooth=regularisation.smooth)
         self.solver_name = name

@@ -67,7 +67,7 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
         If X is not a non-empty matrix of real numbers, or has other features than
         the fit. Whether it is finite is found out later, while it is read.
     """
-    if not arrays.is_array(arrays.entries(X)):
+    if not arrays.is_array(X):
         # validate_data notes names and number of the features on its estimator: on
         # a copy, so that nothing changes should a later check fail.
         reader = copy.copy(estimator)
@@ -90,8 +90,10 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
         xp, device = arrays.namespace(entries), arrays.device_of(entries)
         return Features(X, xp, device, names)
 
-    xp = arrays.namespace(arrays.entries(X))
-    device = arrays.device_of(arrays.entries(X))
+    if arrays.is_sparse(X):
+        X = X.tocsr()
+    entries = arrays.entries(X)
+    xp, device = arrays.namespace(entries), arrays.device_of(entries)
     shape = tuple(X.shape)
     if len(shape) != 2:
         raise ValueError(
@@ -111,9 +113,9 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
             f"X has {shape[1]} features, but {type(estimator).__name__} is expecting "
             f"{estimator.n_features_in_} features as input."
         )
-    dtype = arrays.floating_dtype(arrays.entries(X), xp=xp)
+    dtype = arrays.floating_dtype(entries, xp=xp)
     if arrays.is_sparse(X):
-        return Features(_canonical(X.tocsr().astype(dtype)), xp, device, None)
+        return Features(_canonical(X.astype(dtype)), xp, device, None)
     X = xp.astype(arrays.without_gradient(X), dtype, copy=False)
     return Features(X, xp, device, None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -34,14 +34,14 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
             Of any library and device: the coefficients move to it.
 
         Returns
         -------
         array of shape (n_samples,) or (n_samples, n_classes)
             One column a class, or, for two classes, the logit of ``classes_[1]``;
-            in the library, dtype and device of X.
+            in the library, dtype and device of X, or of the entries of a sparse one.
 
         Raises
         ------
@@ -204,6 +204,11 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         for name in ("coef_", "intercept_", "classes_"):
             setattr(converted, name, np.array(arrays.to_host(getattr(self, name))))
         return converted
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
 
 def _most_probable(logits: Array) -> Array:

@@ -16,6 +16,9 @@ __all__ = ["check_parameter", "check_parameters", "check_solver_for"]
 # The solvers for an L1 penalty and bounds.
 NOT_SMOOTH = frozenset({"proximal-newton", "active-set"})
 
+# Solvers that take any penalty.
+FOR_BOTH = frozenset({"newton-cg"})
+
 
 def _positive_number(name: str, value: Any, expected: str) -> float:
     if not isinstance(value, Real) or isinstance(value, bool):
@@ -139,12 +142,12 @@ def check_solver_for(solver: str, *, smooth: bool) -> None:
     ------
     ValueError
     """
-    if smooth == (solver not in NOT_SMOOTH):
+    if solver in FOR_BOTH or smooth == (solver not in NOT_SMOOTH):
         return
     if smooth:
         needs, others = "an L1 penalty or bounds", sorted(set(SOLVERS) - NOT_SMOOTH)
     else:
-        needs, others = "l1_ratio=0 and no bounds", sorted(NOT_SMOOTH)
+        needs, others = "l1_ratio=0 and no bounds", sorted(NOT_SMOOTH | FOR_BOTH)
     raise ValueError(
         f"solver={solver!r} needs {needs}. Use solver='auto', or one of "
         f"{', '.join(map(repr, others))}."

@@ -12,9 +12,11 @@ from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.columns import Columns
 from xlr.solvers.loop import Solution, minimise, report
+from xlr.solvers.newton_cg import NewtonCG
 from xlr.solvers.proximal_newton import ProximalNewton
+from xlr.solvers.quadratic import Quadratic
 
-__all__ = ["ActiveSet", "solve_on"]
+__all__ = ["ActiveSet", "inner_solver", "solve_on"]
 
 # Features in play at the least, and as many times those that have a coefficient.
 LEAST = 128
@@ -22,6 +24,9 @@ GROWTH = 2
 
 # Iterations on the features in play: more are better spent on asking the others.
 MAX_ITER = 100
+
+# Parameters in play beyond which their Hessian is too large to have.
+MOST_PARAMETERS = 2500
 
 # By how much the optimality of the features in play falls before the others are asked.
 ENOUGH = 0.01
@@ -52,8 +57,9 @@ class ActiveSet:
 
     In play are the features that have a coefficient and those whose subgradient is
     largest.  Their problem is solved on a copy of their columns by
-    :class:`ProximalNewton`; a pass over all of X then tells what the others would do,
-    and so nothing is left out that belongs in.
+    :class:`ProximalNewton`, or by :class:`NewtonCG` where they are thousands; a pass
+    over all of X then tells what the others would do, and so nothing is left out that
+    belongs in.
 
     Parameters
     ----------
@@ -91,7 +97,9 @@ class ActiveSet:
     ) -> ActiveSetState:
         features, part = state.columns.of(objective, *_in_play(objective, state))
         parameters, at, _ = solve_on(
-            ProximalNewton(self.seed if state.first else None, state.columns.held),
+            inner_solver(
+                part, state.columns.held, seed=self.seed if state.first else None
+            ),
             features,
             part,
             objective,
@@ -103,8 +111,25 @@ class ActiveSet:
         return _state(objective, parameters, at, state.columns, change)
 
 
+def inner_solver(
+    part: Objective, held: list[Quadratic], *, seed: int | None = None
+) -> ProximalNewton | NewtonCG:
+    """The solver for the features in play.
+
+    Parameters
+    ----------
+    part : Objective
+        F for these features.
+    held, seed
+        As for :class:`ProximalNewton`.
+    """
+    if part.n_parameters > MOST_PARAMETERS:
+        return NewtonCG(seed)
+    return ProximalNewton(seed, held)
+
+
 def solve_on(
-    solver: ProximalNewton,
+    solver: ProximalNewton | NewtonCG,
     features: Array | None,
     part: Objective,
     whole: Objective,
@@ -117,7 +142,7 @@ def solve_on(
 
     Parameters
     ----------
-    solver : ProximalNewton
+    solver : ProximalNewton or NewtonCG
     features : array of int or None
         Their numbers; None for all.
     part, whole : Objective

@@ -12,6 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Hessian, Objective
 from xlr.solvers.loop import report
+from xlr.solvers.orthant import free_parameters, in_the_orthant
 from xlr.solvers.starts import Reference, find_start
 from xlr.solvers.steps import (
     DampedStep,
@@ -76,6 +77,10 @@ class NewtonCG:
     start, from how the last iteration fared, so that an iteration needs the host only
     at its end.
 
+    Where the penalty has kinks, or there are bounds, F is smooth between them: a step
+    is for the parameters that move or want to, and ends for each where the next kink
+    or bound is.
+
     Parameters
     ----------
     seed : int or None, default=None
@@ -85,7 +90,8 @@ class NewtonCG:
     ----------
     Nocedal and Wright (2006), *Numerical Optimization*, algorithms 5.3 and 7.1;
     Eisenstat and Walker (1996), *Choosing the forcing terms in an inexact Newton
-    method*.
+    method*; Byrd, Chin, Nocedal and Oztoprak (2016), *A family of second-order methods
+    for convex l1-regularized optimization*.
     """
 
     standardised = True
@@ -109,6 +115,8 @@ class NewtonCG:
         return 8 * (rows + 3 * objective.n_parameters * objective.column_size)
 
     def init(self, objective: Objective, start: Array) -> NewtonCGState:
+        if objective.kinks is not None:
+            start = objective.kinks.clip(start, xp=objective.xp)
         least = self.rows_per_feature * objective.column_size
         begun = find_start(self, objective, start, least, self.seed)
         parameters, at = begun.parameters, begun.at
@@ -136,28 +144,46 @@ class NewtonCG:
             fresh=True,
             budget=self.least_budget if begun.is_close else self.first_budget,
             first_optimality=0.0,
-            report=report(objective, at, extra=1.0),
+            report=report(
+                objective,
+                at._replace(gradient=objective.subgradient(parameters, at.gradient)),
+                extra=1.0,
+            ),
         )
 
     def step(
         self, objective: Objective, state: NewtonCGState, fetched: np.ndarray
     ) -> NewtonCGState:
-        xp, at = objective.xp, state.at
+        xp, at, w = objective.xp, state.at, state.parameters
         state = self._planned(objective, state, fetched)
-        step, residual = self._solve(objective, state)
-        trial = objective.value_and_gradient(state.parameters + step.change)
-        accept = is_acceptable(objective, at, trial, step.change)
+        slope = objective.subgradient(w, at.gradient)
+        step, residual = self._solve(objective, state, slope)
+        target = in_the_orthant(objective, w, slope, w + step.change)
+        step = step._replace(change=target - w)
+        trial = objective.value_and_gradient(target)
+        trial_slope = objective.subgradient(target, trial.gradient)
+        accept = is_acceptable(
+            objective,
+            at._replace(gradient=slope),
+            trial._replace(gradient=trial_slope),
+            step.change,
+        )
         change = take(accept, step.change, xp.zeros_like(step.change), xp=xp)
         new = better(accept, trial, at, xp=xp)
-        predicted = step.predicted(at.gradient, xp=xp)
+        predicted = step.predicted(slope, xp=xp)
         return replace(
             state,
-            parameters=state.parameters + change,
+            parameters=take(accept, target, w, xp=xp),
             at=new,
             damping=next_damping(
                 objective, state.damping, predicted, at.value - trial.value, accept
             ),
-            report=report(objective, new, change, residual),
+            report=report(
+                objective,
+                new._replace(gradient=take(accept, trial_slope, slope, xp=xp)),
+                change,
+                residual,
+            ),
         )
 
     def _planned(
@@ -186,27 +212,38 @@ class NewtonCG:
         return replace(state, budget=budget, fresh=False)
 
     @staticmethod
-    def _solve(objective: Objective, state: NewtonCGState) -> tuple[DampedStep, Array]:
-        """Solve (H + lambda D) d = -g roughly; also the relative residual."""
+    def _solve(
+        objective: Objective, state: NewtonCGState, slope: Array
+    ) -> tuple[DampedStep, Array]:
+        """Solve (H + lambda D) d = -g roughly; also the relative residual.
+
+        For the parameters that are free to move.
+        """
         xp = objective.xp
         curvature = objective.curvature(state.parameters)
         ridge = state.damping[:, None] * state.diagonal
+        free = free_parameters(objective, state.parameters, slope)
+
+        def moves(vector: Array) -> Array:
+            vector = objective.symmetric(vector)
+            return vector if free is None else vector * free
+
         change = xp.zeros_like(state.parameters)
-        residual = -objective.symmetric(state.at.gradient)
-        search = objective.symmetric(state.precondition(residual))
+        residual = -moves(slope)
+        search = moves(state.precondition(residual))
         first_size = size = xp.sum(residual * search, axis=1)
         least = (16 * objective.rounding) ** 2 * first_size
         zeros = xp.zeros_like(size)
         for _ in range(state.budget):
             product = objective.hessian_product(curvature, state.parameters, search)
-            product = objective.symmetric(product + ridge * search)
+            product = moves(product + ridge * search)
             bend = xp.sum(search * product, axis=1)
             # Past the solution there is only rounding, and nothing moves any more.
             moving = (size > least) & (bend > 0)
             length = xp.where(moving, size / bend, zeros)[:, None]
             change = change + length * search
             residual = residual - length * product
-            scaled = objective.symmetric(state.precondition(residual))
+            scaled = moves(state.precondition(residual))
             new_size = xp.sum(residual * scaled, axis=1)
             ratio = xp.where(moving, new_size / size, zeros)[:, None]
             search = scaled + ratio * search

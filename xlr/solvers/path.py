@@ -12,9 +12,8 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
-from xlr.solvers.active_set import solve_on
+from xlr.solvers.active_set import inner_solver, solve_on
 from xlr.solvers.columns import Columns
-from xlr.solvers.proximal_newton import ProximalNewton
 from xlr.solvers.slices import share_of_step
 
 __all__ = ["PathPoint", "follow_path"]
@@ -102,7 +101,7 @@ def follow_path(
             features, part = columns.of(objective, in_play, likely)
             in_play = _mask(features, objective.n_features)
             parameters, at, solution = solve_on(
-                ProximalNewton(held=columns.held),
+                inner_solver(part, columns.held),
                 features,
                 part,
                 objective,

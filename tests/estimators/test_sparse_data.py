@@ -1,0 +1,255 @@
+"""Sparse X: every estimator, as on the dense matrix of the same numbers."""
+
+from __future__ import annotations
+
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.datasets import load_breast_cancer
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+import xlr
+
+FORMATS = [
+    getattr(sp, f"{name}_{kind}")
+    for name in ("csr", "csc", "coo", "lil", "dok")
+    for kind in ("array", "matrix")
+]
+
+
+def words(n: int = 400, p: int = 60, seed: int = 0, n_classes: int = 2):
+    """Counts, of which most are zero, and labels that go with them."""
+    rng = np.random.default_rng(seed)
+    X = rng.poisson(np.geomspace(2, 0.02, p), size=(n, p)).astype(float)
+    X[:, -1] = 0.0  # a word of another text
+    X[:, -2] = 1.0
+    logits = X @ rng.normal(size=(p, n_classes)) / 3 + rng.gumbel(size=(n, n_classes))
+    return X, logits.argmax(axis=1)
+
+
+def assert_same(sparse, dense, atol=1e-7):
+    np.testing.assert_allclose(sparse.coef_, dense.coef_, atol=atol)
+    np.testing.assert_allclose(sparse.intercept_, dense.intercept_, atol=atol)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"C": 100.0},
+        {"fit_intercept": False},
+        {"class_weight": "balanced"},
+        {"solver": "newton-cholesky"},
+        {"solver": "newton-cg"},
+        {"solver": "lbfgs"},
+        {"l1_ratio": 1.0, "C": 0.1},
+        {"l1_ratio": 0.5, "C": 0.3, "solver": "active-set"},
+        {"l1_ratio": 1.0, "C": 0.1, "solver": "newton-cg"},
+        {"lower": 0.0},
+        {"penalty_factor": np.r_[0.0, np.ones(58), np.inf]},
+        {"multi_class": "ovr"},
+    ],
+    ids=str,
+)
+def test_every_penalty_and_solver(n_classes, parameters):
+    X, y = words(n_classes=n_classes)
+    fits = [
+        xlr.LogisticRegression(tol=1e-9, **parameters).fit(data, y)
+        for data in (sp.csr_array(X), X)
+    ]
+    assert fits[0].converged_
+    assert_same(*fits)
+    np.testing.assert_array_equal(fits[0].coef_[:, -1], 0.0)
+    if fits[0].fit_intercept:  # which takes the column that is constant
+        np.testing.assert_array_equal(fits[0].coef_[:, -2], 0.0)
+    assert fits[0].optimality_ <= 1e-9
+    np.testing.assert_allclose(
+        fits[0].history_["objective"][-1], fits[1].history_["objective"][-1], rtol=1e-12
+    )
+
+
+def test_as_sklearn_fits_it():
+    X, y = words()
+    ours = xlr.LogisticRegression(tol=1e-9).fit(sp.csr_array(X), y)
+    theirs = LogisticRegression(solver="newton-cholesky", tol=1e-10).fit(X, y)
+    assert_same(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.__name__)
+def test_every_format_in_and_out(form):
+    X, y = words()
+    expected = xlr.LogisticRegression().fit(sp.csr_array(X), y)
+    model = xlr.LogisticRegression().fit(form(X), y)
+    np.testing.assert_array_equal(model.coef_, expected.coef_)
+    for name in ("decision_function", "predict_proba", "predict_log_proba", "predict"):
+        found = getattr(model, name)(form(X))
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_allclose(found, getattr(model, name)(X), atol=1e-12)
+    assert model.score(form(X), y) == model.score(X, y)
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+def test_indices_duplicates_and_zeros_that_are_stored(index):
+    X, y = words()
+    rows, columns = np.nonzero(np.ones_like(X))
+    half = np.ravel(X) / 2
+    places = tuple(np.tile(v, 2).astype(index) for v in (rows, columns))
+    twice = sp.coo_array((np.tile(half, 2), places), shape=X.shape)
+    unsorted = sp.csr_array(
+        (X[:, ::-1].ravel(), columns[::-1].astype(index), np.arange(401) * 60),
+        shape=X.shape,
+    )
+    unsorted.indices = np.tile(np.arange(60)[::-1], 400).astype(index)
+    before = unsorted.copy()
+    expected = xlr.LogisticRegression(tol=1e-10).fit(X, y)
+    for data in (twice, unsorted):
+        assert_same(xlr.LogisticRegression(tol=1e-10).fit(data, y), expected)
+    for part in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(unsorted, part), getattr(before, part))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, bool])
+def test_dtypes(dtype):
+    X, y = words()
+    data = sp.csr_array(X.astype(dtype))
+    model = xlr.LogisticRegression().fit(data, y)
+    dense = xlr.LogisticRegression().fit(data.toarray(), y)
+    assert model.coef_.dtype == dense.coef_.dtype
+    assert_same(model, dense, atol=2e-4 if dtype == np.float32 else 1e-6)
+
+
+def test_weights_offset_and_a_start():
+    X, y = words()
+    rng = np.random.default_rng(0)
+    s, offset = rng.uniform(size=400), rng.normal(size=400)
+    s[:20] = 0
+    fits = []
+    for data in (sp.csc_array(X), X):
+        model = xlr.LogisticRegression(tol=1e-9, warm_start=True)
+        model.fit(data, y, sample_weight=s, offset=offset)
+        fits.append(model.fit(data, y, sample_weight=s, offset=offset))
+    assert_same(*fits)
+    np.testing.assert_allclose(
+        fits[0].predict_proba(sp.csc_array(X), offset=offset),
+        fits[1].predict_proba(X, offset=offset),
+        atol=1e-9,
+    )
+
+
+def test_many_rows_begin_on_samples_and_in_threads():
+    rng = np.random.default_rng(1)
+    X = sp.random_array((40_000, 50), density=0.2, rng=rng, format="csr")
+    y = (X @ rng.normal(size=50) + rng.logistic(size=40_000) > 0).astype(int)
+    for parameters in ({}, {"solver": "newton-cg"}, {"n_jobs": 2}):
+        model = xlr.LogisticRegression(**parameters).fit(X, y)
+        best = xlr.LogisticRegression(tol=1e-11, n_jobs=1).fit(X.toarray(), y)
+        least = best.history_["objective"][-1]
+        assert model.history_["objective"][-1] <= least * (1 + 1e-9)
+
+
+def test_more_features_than_rows():
+    rng = np.random.default_rng(2)
+    X = sp.random_array((300, 5000), density=0.1, rng=rng, format="csr")
+    y = (X[:, :20].sum(axis=1) + 0.1 * rng.normal(size=300) > 1).astype(int)
+    for l1_ratio in (0.0, 1.0):
+        fits = [
+            xlr.LogisticRegression(l1_ratio=l1_ratio, C=10, tol=1e-8).fit(data, y)
+            for data in (X, X.toarray())
+        ]
+        assert_same(*fits, atol=1e-4)
+        np.testing.assert_array_equal(fits[0].coef_ == 0, fits[1].coef_ == 0)
+
+
+def test_a_path():
+    X, y = words()
+    ours = xlr.logistic_path(sp.csr_array(X), y, n_Cs=12, tol=1e-9)
+    dense = xlr.logistic_path(X, y, n_Cs=12, tol=1e-9)
+    np.testing.assert_allclose(ours.Cs, dense.Cs, rtol=1e-10)
+    np.testing.assert_allclose(ours.coefs, dense.coefs, atol=1e-6)
+
+
+@pytest.mark.parametrize("scoring", [None, "accuracy"])
+def test_cross_validation(scoring):
+    X, y = words(n_classes=3)
+    fits = [
+        xlr.LogisticRegressionCV(Cs=[0.1, 1, 10], cv=3, scoring=scoring, tol=1e-9).fit(
+            data, y
+        )
+        for data in (sp.csr_array(X), X)
+    ]
+    assert fits[0].C_ == fits[1].C_
+    np.testing.assert_allclose(fits[0].scores_, fits[1].scores_, rtol=1e-6)
+    assert_same(*fits, atol=1e-5)
+
+
+def test_many_labels_and_resamples():
+    X, y = words(n_classes=3)
+    labels = y[:, None] == np.arange(3)
+    fits = [
+        xlr.MultiLabelLogisticRegression(tol=1e-9).fit(data, labels)
+        for data in (sp.csr_array(X), X)
+    ]
+    assert_same(*fits)
+    results = [
+        xlr.bootstrap(
+            xlr.LogisticRegression(tol=1e-9), data, y, n_resamples=5, random_state=0
+        )
+        for data in (sp.csr_array(X), X)
+    ]
+    np.testing.assert_allclose(results[0].coef, results[1].coef, atol=1e-6)
+
+
+def test_a_million_features_in_a_few_times_the_memory_of_x():
+    rng = np.random.default_rng(3)
+    n, p = 20_000, 1_000_000
+    columns = rng.integers(0, p, size=n * 50, dtype=np.int32)
+    X = sp.csr_array((np.ones(n * 50), columns, np.arange(0, n * 50 + 1, 50)), (n, p))
+    X.sum_duplicates()
+    y = rng.integers(0, 2, size=n)
+    stored = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
+    vector = 8 * p  # coefficients and each vector like them
+    tracemalloc.start()
+    with pytest.warns(ConvergenceWarning):
+        xlr.LogisticRegression(max_iter=2).fit(X, y)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * stored + 30 * vector
+
+
+def test_persistence():
+    X, y = words()
+    model = xlr.LogisticRegression().fit(sp.csr_array(X), y)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(
+        again.predict_proba(sp.csr_array(X)), model.predict_proba(sp.csr_array(X))
+    )
+    theirs = model.to_sklearn()
+    np.testing.assert_allclose(
+        theirs.predict_proba(sp.csr_array(X)), model.predict_proba(X), atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused(bad):
+    X, y = words()
+    model = xlr.LogisticRegression().fit(sp.csr_array(X), y)
+    X[3, 4] = bad
+    with pytest.raises(ValueError, match="Input X contains"):
+        xlr.LogisticRegression().fit(sp.csr_array(X), y)
+    with pytest.raises(ValueError, match="Input X contains"):
+        model.predict(sp.csr_array(X))
+
+
+def test_real_data_with_columns_of_all_sizes():
+    X, y = load_breast_cancer(return_X_y=True)
+    for data in (X, np.concatenate([X * 1e9, X * 1e-9], axis=1)):
+        values = [
+            xlr.LogisticRegression(tol=1e-8).fit(form, y).history_["objective"][-1]
+            for form in (sp.csr_array(data), data)
+        ]
+        assert values[0] == pytest.approx(values[1], rel=1e-9)
