@@ -18,6 +18,7 @@ from xlr.threads import ALONE, Workers
 __all__ = [
     "Sliceable",
     "add",
+    "cut",
     "reduce_over_blocks",
     "row_blocks",
     "rows_per_block",
@@ -36,9 +37,12 @@ class Sliceable(Protocol):
 
 
 def rows_per_block(X: Array, width: int = 1, *, xp: Namespace) -> int:
-    """How many rows of X suit the cache of its device, with temporaries so wide."""
-    stored = X.nnz // X.shape[0] if arrays.is_sparse(X) else X.shape[1]
-    row_bytes = xp.finfo(X.dtype).bits // 8 * max(stored, width, 1)
+    """How many rows of X suit the cache of its device, with temporaries so wide.
+
+    Of a sparse X, the temporaries alone: the products with it do not wait for memory.
+    """
+    stored = 1 if arrays.is_sparse(X) else X.shape[1]
+    row_bytes = xp.finfo(X.dtype).bits // 8 * max(stored, width)
     return max(1, arrays.block_bytes(arrays.entries(X)) // row_bytes)
 
 
@@ -64,8 +68,13 @@ def row_blocks(
     list of slices
         Consecutive and non-empty; they cover all rows.
     """
-    n_samples = X.shape[0]
-    n_blocks = math.ceil(n_samples / max(least, rows_per_block(X, width, xp=xp)))
+    n_rows = max(least, rows_per_block(X, width, xp=xp))
+    return cut(X.shape[0], n_rows, n_threads=n_threads)
+
+
+def cut(n_samples: int, n_rows: int, *, n_threads: int) -> list[slice]:
+    """Slices of about so many rows, as :func:`row_blocks` returns them."""
+    n_blocks = math.ceil(n_samples / n_rows)
     if n_blocks > 1:
         n_blocks = min(n_samples, n_threads * math.ceil(n_blocks / n_threads))
     edges = [n_samples * i // n_blocks for i in range(n_blocks)] + [n_samples]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from typing import Any
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.design.blocks import row_blocks
+from xlr.design.blocks import cut, rows_per_block
 from xlr.design.dense import GRAM_SPEEDUP
 from xlr.design.standardisation import (
     Standardisation,
@@ -59,6 +60,7 @@ class SparseBlock:
         self.offset = offset
         self._units = units
         self._xp = xp
+        self._columns = _transposed(rows)
 
     def matvec(self, coef: Array) -> Array:
         """The rows times each row w of ``coef``: (n_columns, p) to (n_rows, n_columns).
@@ -74,8 +76,8 @@ class SparseBlock:
         (n_columns, p), for :meth:`SparseDesign.unfold` on a folded design.
         """
         if residual.shape[1] == 1:
-            return (self.rows.T @ residual[:, 0])[None, :]
-        return (self.rows.T @ residual).T
+            return (self._columns @ residual[:, 0])[None, :]
+        return (self._columns @ residual).T
 
     def weighted_sums(self, weights: Array, slope: Array) -> Array:
         """Sums over the rows times a slope (n_rows,) with each row of weights:
@@ -126,7 +128,7 @@ class SparseBlock:
     def _with_entries(self, data: Array) -> SparseBlock:
         """Other entries in the same places."""
         parts = data, self.rows.indices, self.rows.indptr
-        rows = type(self.rows)(parts, shape=self.rows.shape)
+        rows = _filled(type(self.rows)(self.rows.shape, dtype=data.dtype), parts)
         return SparseBlock(rows, self._units, xp=self._xp)
 
 
@@ -218,15 +220,18 @@ class SparseDesign:
         return dtype, True
 
     def slices(self, width: int, least: int = 1) -> list[slice]:
-        """The rows cut for a pass, as :func:`row_blocks` does.
+        """The rows cut for a pass: into as many blocks as there are threads, or more
+        where temporaries so wide would not keep in the cache.
 
-        Into blocks with more entries than there are columns, for each adds as many
+        But into blocks with more entries than there are columns, for each adds as many
         numbers to the sum.
         """
-        entries = max(1.0, self._rows.nnz / self.n_samples)
-        least = max(least, int(self.n_features / entries))
-        threads = self.workers.n
-        return row_blocks(self._rows, width, least=least, n_threads=threads, xp=self.xp)
+        n, threads = self.n_samples, self.workers.n
+        n_rows = rows_per_block(self._rows, width, xp=self.xp)
+        if self.is_large(width):
+            n_rows = min(n_rows, math.ceil(n / threads))
+        enough = math.ceil(n * self.n_features / max(1, self._rows.nnz))
+        return cut(n, max(n_rows, least, enough), n_threads=threads)
 
     def is_large(self, width: int) -> bool:
         """Whether arithmetic is what takes the time, with temporaries so wide."""
@@ -249,10 +254,8 @@ class SparseDesign:
         ends = whole.indptr[start : stop + 1]
         first, last = arrays.to_host(ends[[0, -1]]).tolist()
         part = type(whole)((stop - start, whole.shape[1]), dtype=whole.dtype)
-        # Given to the constructor, SciPy would copy what is less than half of an array.
-        part.data, part.indices = whole.data[first:last], whole.indices[first:last]
-        part.indptr = ends - first
-        return part
+        parts = whole.data[first:last], whole.indices[first:last], ends - first
+        return _filled(part, parts)
 
     def standardised_if_small(self) -> SparseDesign:
         """Itself: a dense copy is not made behind anyone's back."""
@@ -326,6 +329,21 @@ class SparseDesign:
             taken = xp.take(self.offset, rows, axis=0)
             other.offset = xp.astype(taken, xp.float32)
         return other
+
+
+def _filled(matrix: Any, parts: tuple[Array, Array, Array]) -> Any:
+    """An empty matrix with entries, their places and the ends of its rows or columns.
+
+    Given to the constructor, SciPy would copy what is less than half of an array.
+    """
+    matrix.data, matrix.indices, matrix.indptr = parts
+    return matrix
+
+
+def _transposed(rows: Any) -> Any:
+    """The transpose, without a copy."""
+    empty = type(rows)(rows.shape, dtype=rows.dtype).T
+    return _filled(empty, (rows.data, rows.indices, rows.indptr))
 
 
 def _pair_cost(rows: Any, *, xp: Namespace) -> float:
