@@ -98,18 +98,18 @@ def their_fit(
         model = SparseLogisticRegression(
             alpha=alpha, l1_ratio=l1_ratio, tol=tol, max_iter=100, max_epochs=MAX_ITER
         )
-    elif peer == "saga":
-        model = LogisticRegression(
-            C=C, l1_ratio=l1_ratio, solver="saga", tol=tol, max_iter=data["epochs"]
-        )
-    else:
+    elif peer == "liblinear":
         model = LogisticRegression(
             C=C,
-            l1_ratio=1,
+            l1_ratio=l1_ratio,
             solver="liblinear",
             tol=tol,
             max_iter=1_000,
             intercept_scaling=100,  # it penalises the intercept over this
+        )
+    else:
+        model = LogisticRegression(
+            C=C, l1_ratio=l1_ratio, solver=peer, tol=tol, max_iter=data["epochs"]
         )
     model.fit(X, y)
     return {
@@ -194,7 +194,7 @@ def above_the_best(
     return float(np.max(ours / objectives(data, best, **how) - 1))
 
 
-def _fit(
+def fit_cell(
     name: str,
     description: str,
     goal: float,
@@ -203,7 +203,7 @@ def _fit(
     *,
     C: float,
     l1_ratio: float = 1.0,
-    epochs: int,
+    epochs: int = MAX_ITER,
 ) -> Cell:
     how = {"C": C, "l1_ratio": l1_ratio}
     return Cell(
@@ -230,7 +230,7 @@ def path_above_the_best(
 SPARSE_CELLS = {
     cell.name: cell
     for cell in [
-        _fit(
+        fit_cell(
             "L1, many rows",
             "50k x 200, correlated",
             3,
@@ -239,7 +239,7 @@ SPARSE_CELLS = {
             C=0.01,
             epochs=1_000,
         ),
-        _fit(
+        fit_cell(
             "L1, many columns",
             "1k x 20k",
             3,
@@ -248,7 +248,7 @@ SPARSE_CELLS = {
             C=0.05,
             epochs=1_000,
         ),
-        _fit(
+        fit_cell(
             "elastic net",
             "20k x 1k, correlated, half L1",
             3,
@@ -270,7 +270,7 @@ SPARSE_CELLS = {
             path_above_the_best,
             EQUAL_F,
         ),
-        _fit(
+        fit_cell(
             "L1, ten classes",
             "20k x 200 x 10 classes, correlated",
             5,
