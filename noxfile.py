@@ -134,6 +134,13 @@ def benchmarks_sparse(session: nox.Session) -> None:
 
 
 @nox.session
+def benchmarks_matrices(session: nox.Session) -> None:
+    """Time fits on sparse matrices; ``-- text`` only some cells."""
+    session.install(".", *groups("benchmarks"))
+    session.run("python", "examples/benchmarks/sparse_matrices.py", *session.posargs)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build the wheel and the source archive, check them, import from the wheel."""
     session.install(*groups("build"))

@@ -33,6 +33,7 @@ __all__ = [
     "entries",
     "floating_dtype",
     "free_bytes",
+    "in_host_memory",
     "is_array",
     "is_floating",
     "is_sparse",
@@ -190,7 +191,8 @@ def spread(values: Array, places: Array, size: int, *, xp: Namespace) -> Array:
     return xp.where(found, columns, xp.zeros_like(columns))
 
 
-def _in_host_memory(x: Array) -> bool:
+def in_host_memory(x: Array) -> bool:
+    """Whether the numbers of ``x`` are where the processor reads them."""
     # torch: device.type; JAX: platform of the device; CuPy's devices have neither.
     if array_api_compat.is_cupy_array(x):
         return False
@@ -205,7 +207,7 @@ def block_bytes(x: Array) -> int:
     On a CPU a block should stay in the cache between the two products that use
     it; on a GPU it should be large enough to hide the launch of the kernels.
     """
-    return 2**21 if _in_host_memory(x) else 2**27
+    return 2**21 if in_host_memory(x) else 2**27
 
 
 def free_bytes(x: Array) -> int:
@@ -217,7 +219,7 @@ def free_bytes(x: Array) -> int:
         import torch
 
         return torch.cuda.mem_get_info(device)[0]
-    if not _in_host_memory(x):
+    if not in_host_memory(x):
         # JAX; None where the device does not count.
         statistics: dict[str, int] = getattr(device, "memory_stats", dict)() or {}
         limit, used = statistics.get("bytes_limit"), statistics.get("bytes_in_use", 0)

@@ -14,7 +14,8 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.fitting import Fitting, print_record
 from xlr.estimators.folds import n_classes_counted, small_counts
-from xlr.estimators.inputs import Features, read_features, read_labels, read_weights
+from xlr.estimators.features import Features, read_features
+from xlr.estimators.inputs import read_labels, read_weights
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.parameters import check_parameters
 from xlr.estimators.problem import Task, multinomial, resampled
@@ -110,7 +111,7 @@ def bootstrap(
     ----------
     estimator : LogisticRegression
         Whose parameters the refits have; it is not changed.
-    X : array of shape (n_samples, n_features)
+    X : array or sparse matrix of shape (n_samples, n_features)
     y : array of shape (n_samples,)
     sample_weight : array of shape (n_samples,), default=None
         Weights that go with the rows.

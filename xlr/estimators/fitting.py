@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.inputs import Features
+from xlr.estimators.features import Features
 from xlr.estimators.parameters import check_solver_for
 from xlr.estimators.problem import Problem, Task
 from xlr.estimators.regularisation import read_regularisation
@@ -94,6 +94,7 @@ class Fitting:
         check_solver_for(name, smooth=regularisation.smooth)
         self.solver_name = name
         self._estimator = estimator
+        self._not_smooth = not regularisation.smooth
         self._dtype = features.X.dtype
         self._start = start
         self._along = along
@@ -139,6 +140,8 @@ class Fitting:
         advice = ""
         if status is Status.ITERATION_LIMIT:
             advice = INSTEAD.get(self.solver_name, "")
+            if self._not_smooth and self.solver_name == "newton-cg":
+                advice = ""  # it is what is left for many parameters
         if status is Status.PRECISION_LIMIT and "32" in str(self._dtype):
             advice = ", or pass X as float64"
         sentence = status.value.format(

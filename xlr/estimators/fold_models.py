@@ -12,7 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.folds import Folds
-from xlr.estimators.inputs import Features
+from xlr.estimators.features import Features
 from xlr.estimators.problem import Task, resampled
 from xlr.solvers import Record, Status
 from xlr.threads import Workers

@@ -10,7 +10,8 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.inputs import Features, Labels
+from xlr.estimators.features import Features
+from xlr.estimators.inputs import Labels
 from xlr.objective import Responses
 
 __all__ = ["Folds", "n_classes_counted", "read_folds", "small_counts"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.inputs import Features
+from xlr.estimators.features import Features
 from xlr.objective import Responses
 
 __all__ = ["Indicators", "read_indicators"]

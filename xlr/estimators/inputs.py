@@ -1,4 +1,4 @@
-"""Reading what a person passes in: arrays, tables, labels and weights.
+"""Reading what comes with X: labels, weights, offsets and where to start.
 
 Each check ends in a sentence that says what was given, what is needed and what to
 do; none of them changes the estimator.
@@ -6,126 +6,25 @@ do; none of them changes the estimator.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, issparse
 from sklearn.utils import column_or_1d, compute_class_weight
-from sklearn.utils.validation import validate_data
 
 from xlr import arrays
-from xlr.arrays import Array, Device, Namespace
+from xlr.arrays import Array, Namespace
+from xlr.estimators.features import Features
 
 __all__ = [
-    "Features",
     "Labels",
-    "read_features",
     "read_labels",
     "read_offset",
     "read_sample_weight",
     "read_start",
     "read_weights",
 ]
-
-
-@dataclass(frozen=True)
-class Features:
-    """X, ready to compute with.
-
-    Attributes
-    ----------
-    X : array or sparse CSR array of shape (n_samples, n_features)
-        float32 or float64; a sparse one in canonical form.
-    xp, device
-        Where it lives.
-    names : ndarray of str or None
-        Column names of a table.
-    """
-
-    X: Array
-    xp: Namespace
-    device: Device
-    names: np.ndarray | None
-
-    def place(self, values: Any, dtype: Any) -> Array:
-        """Bring an array of any library to where X is."""
-        return arrays.move(values, xp=self.xp, device=self.device, dtype=dtype)
-
-
-def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
-    """Check X and find its namespace; ``reset=False`` holds it against the fit.
-
-    Lists, tables, NumPy arrays and matrices of scipy.sparse go through scikit-learn's
-    ``validate_data``; an array of another library stays where it is.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If X is not a non-empty matrix of real numbers, or has other features than
-        the fit. Whether it is finite is found out later, while it is read.
-    """
-    if not arrays.is_array(X):
-        # validate_data notes names and number of the features on its estimator: on
-        # a copy, so that nothing changes should a later check fail.
-        reader = copy.copy(estimator)
-        X = validate_data(
-            reader,
-            X,
-            reset=reset,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=False,
-        )
-        names = getattr(reader, "feature_names_in_", None)
-        if issparse(X):
-            X = _canonical(csr_array(X))
-            if X.indices.dtype != np.int32 and max(X.nnz, *X.shape) < 2**31:
-                # Half as many bytes to read in each pass.
-                indices, ends = (v.astype(np.int32) for v in (X.indices, X.indptr))
-                X = csr_array((X.data, indices, ends), shape=X.shape)
-        entries = arrays.entries(X)
-        xp, device = arrays.namespace(entries), arrays.device_of(entries)
-        return Features(X, xp, device, names)
-
-    if arrays.is_sparse(X):
-        X = X.tocsr()
-    entries = arrays.entries(X)
-    xp, device = arrays.namespace(entries), arrays.device_of(entries)
-    shape = tuple(X.shape)
-    if len(shape) != 2:
-        raise ValueError(
-            f"Expected 2D array, got an X of shape {shape} instead. Reshape your data: "
-            "X.reshape(-1, 1) for a single feature, X.reshape(1, -1) for a single row."
-        )
-    for size, unit in zip(shape, ("sample", "feature")):
-        if size == 0:
-            raise ValueError(
-                f"Found array with 0 {unit}(s) (shape={shape}) while a minimum of 1 is "
-                f"required by {type(estimator).__name__}."
-            )
-    if xp.isdtype(X.dtype, "complex floating"):
-        raise ValueError(f"Complex data not supported: X has dtype {X.dtype}.")
-    if not reset and shape[1] != estimator.n_features_in_:
-        raise ValueError(
-            f"X has {shape[1]} features, but {type(estimator).__name__} is expecting "
-            f"{estimator.n_features_in_} features as input."
-        )
-    dtype = arrays.floating_dtype(entries, xp=xp)
-    if arrays.is_sparse(X):
-        return Features(_canonical(X.astype(dtype)), xp, device, None)
-    X = xp.astype(arrays.without_gradient(X), dtype, copy=False)
-    return Features(X, xp, device, None)
-
-
-def _canonical(X: Any) -> Any:
-    """A sparse CSR array with sorted columns, each once in a row."""
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    return X
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import refuse_non_finite
-from xlr.estimators.inputs import read_features
+from xlr.estimators.features import read_features
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 
 __all__ = ["LinearClassifier"]
@@ -75,7 +75,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
             Of any library and device.
 
         Returns
@@ -102,7 +102,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
             Of any library and device.
 
         Returns
@@ -127,7 +127,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
             Of any library and device.
 
         Returns
@@ -160,7 +160,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
         y : array of shape (n_samples,)
             True labels, on the host or any device.
         sample_weight : array of shape (n_samples,), default=None

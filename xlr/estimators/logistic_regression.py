@@ -8,10 +8,9 @@ from xlr.arrays import Array
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import as_logistic_regression, as_one_vs_rest
 from xlr.estimators.fitting import Fitting, print_record
+from xlr.estimators.features import Features, read_features
 from xlr.estimators.inputs import (
-    Features,
     Labels,
-    read_features,
     read_labels,
     read_offset,
     read_start,
@@ -45,8 +44,8 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
     same ``C`` and ``l1_ratio``; intercepts are not penalised.
 
     X may be an array of any library that follows the Array API standard (NumPy,
-    CuPy, torch, JAX), on any device, or anything scikit-learn reads (lists,
-    tables). The fit runs where X is.
+    CuPy, torch, JAX), on any device, a sparse matrix, or anything scikit-learn reads
+    (lists, tables). The fit runs where X is; a sparse X is never made dense.
 
     Parameters
     ----------
@@ -75,16 +74,16 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
         - ``'newton-cholesky'``: Newton's method with the whole Hessian, held while it
           serves. The most robust; time n p^2 and memory p^2 (p parameters).
         - ``'newton-cg'``: Newton's method by products with the Hessian, for many
-          features or classes.
+          features or classes; with any penalty and bounds.
         - ``'lbfgs'``: quasi-Newton, from gradients alone.
         - ``'gradient-descent'``: the textbook algorithm, with a fixed
           ``learning_rate``, in the units of X.
         - ``'proximal-newton'``: Newton's method with an L1 penalty and bounds.
         - ``'active-set'``: the same on the features in play, for many features of
-          which few have a coefficient.
+          which few have a coefficient; by products where those are thousands.
         - ``'auto'``: one of Newton's methods, by estimated time; see ``solver_``.
 
-        The first four need ``l1_ratio=0`` and no bounds. All but gradient descent
+        The first four but for ``'newton-cg'`` need ``l1_ratio=0`` and no bounds. All but gradient descent
         standardise the columns internally, so that units and offsets of the features
         do not matter.
     tol : float, default=1e-6
@@ -223,7 +222,7 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
             Features. float32 and float64 are computed in as they are; other real
             dtypes are converted.
         y : array of shape (n_samples,)

@@ -16,13 +16,8 @@ from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_ca
 from xlr.estimators.fitting import Fitting, print_record
 from xlr.estimators.fold_models import FoldModels, fit_folds
 from xlr.estimators.folds import Folds, read_folds
-from xlr.estimators.inputs import (
-    Features,
-    Labels,
-    read_features,
-    read_labels,
-    read_weights,
-)
+from xlr.estimators.features import Features, read_features
+from xlr.estimators.inputs import Labels, read_labels, read_weights
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.parameters import check_parameters
 from xlr.estimators.problem import Problem, Task, multinomial
@@ -161,7 +156,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
         y : array of shape (n_samples,)
             Labels: integers, booleans or strings, on the host or a device.
         sample_weight : array of shape (n_samples,), default=None
@@ -303,7 +298,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
         y : array of shape (n_samples,)
             True labels, on the host or any device.
         sample_weight : array of shape (n_samples,), default=None

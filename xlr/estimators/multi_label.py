@@ -11,7 +11,8 @@ from xlr.arrays import Array
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.fitting import Fitting, print_record
 from xlr.estimators.indicators import Indicators, read_indicators
-from xlr.estimators.inputs import Features, read_features, read_sample_weight
+from xlr.estimators.features import Features, read_features
+from xlr.estimators.inputs import read_sample_weight
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.parameters import check_parameters
 from xlr.estimators.problem import many_labels
@@ -114,7 +115,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
         y : array of shape (n_samples, n_labels)
             0 or 1; NaN where an entry is missing. On the host or a device.
         sample_weight : array of shape (n_samples,), default=None
@@ -206,7 +207,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
             Of any library and device: the coefficients move to it.
 
         Returns
@@ -228,7 +229,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -246,7 +247,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -264,7 +265,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -288,7 +289,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
         y : array of shape (n_samples, n_labels)
             0 or 1, on the host or any device.
         sample_weight : array of shape (n_samples,), default=None

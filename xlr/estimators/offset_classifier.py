@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from xlr.arrays import Array
-from xlr.estimators.inputs import read_features, read_offset
+from xlr.estimators.features import read_features
+from xlr.estimators.inputs import read_offset
 from xlr.estimators.linear_classifier import LinearClassifier
 
 __all__ = ["OffsetClassifier"]
@@ -17,7 +18,7 @@ class OffsetClassifier(LinearClassifier):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
             Of any library and device: the coefficients move to it.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
@@ -48,7 +49,7 @@ class OffsetClassifier(LinearClassifier):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
             Of any library and device.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
@@ -71,7 +72,7 @@ class OffsetClassifier(LinearClassifier):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
             Of any library and device.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
@@ -92,7 +93,7 @@ class OffsetClassifier(LinearClassifier):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
             Of any library and device.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
@@ -121,7 +122,7 @@ class OffsetClassifier(LinearClassifier):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array or sparse matrix of shape (n_samples, n_features)
         y : array of shape (n_samples,)
             True labels, on the host or any device.
         sample_weight : array of shape (n_samples,), default=None

@@ -10,7 +10,8 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.inputs import read_features, read_labels, read_weights
+from xlr.estimators.features import read_features
+from xlr.estimators.inputs import read_labels, read_weights
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.parameters import check_parameter, check_parameters
 from xlr.estimators.problem import Problem, multinomial
@@ -106,7 +107,7 @@ def logistic_path(
 
     Parameters
     ----------
-    X : array of shape (n_samples, n_features)
+    X : array or sparse matrix of shape (n_samples, n_features)
     y : array of shape (n_samples,)
         Labels; two classes or more (softmax).
     sample_weight : array of shape (n_samples,), default=None

@@ -17,7 +17,8 @@ from xlr.design import (
     standardise_sparse,
 )
 from xlr.estimators.indicators import Indicators
-from xlr.estimators.inputs import Features, Labels
+from xlr.estimators.features import Features
+from xlr.estimators.inputs import Labels
 from xlr.estimators.regularisation import Regularisation
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.objective import Objective, Responses, duality_gap

@@ -10,7 +10,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.estimators.inputs import Features
+from xlr.estimators.features import Features
 from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty, Penalty
 
 __all__ = ["Regularisation", "read_regularisation"]

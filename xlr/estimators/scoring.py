@@ -12,7 +12,7 @@ from sklearn import get_config
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import add, reduce_over_blocks, row_blocks
-from xlr.estimators.inputs import Features
+from xlr.estimators.features import Features
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.problem import Task
 from xlr.threads import Workers

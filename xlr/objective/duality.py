@@ -67,16 +67,20 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
     slope = -(1 - share)[:, None, None] * gradient
     kinks = objective.penalty.kinks
     if kinks is None:
-        unbounded = xp.zeros_like(ridge) + xp.inf
-        kinks = Kinks(xp.zeros_like(ridge), -unbounded, unbounded)
-    factor = _feasible(slope, uncertain, ridge, kinks, xp=xp)
-    conjugate = _conjugate(
-        factor[:, None, None] * slope,
-        factor[:, None, None] * uncertain,
-        ridge,
-        kinks,
-        xp=xp,
-    )
+        size = xp.abs(slope) + uncertain
+        finite = xp.all((ridge > 0) | (size == 0), axis=(1, 2))
+        factor = xp.astype(finite, size.dtype)
+        curved = xp.where(ridge > 0, ridge, xp.ones_like(ridge))
+        conjugate = 0.5 * (factor[:, None, None] * size) ** 2 / curved
+    else:
+        factor = _feasible(slope, uncertain, ridge, kinks, xp=xp)
+        conjugate = _conjugate(
+            factor[:, None, None] * slope,
+            factor[:, None, None] * uncertain,
+            ridge,
+            kinks,
+            xp=xp,
+        )
     dual = factor * (1 - share) * entropy - xp.sum(conjugate, axis=(1, 2))
     if objective.design.offset is not None:
         dual = dual - factor * share * _offset_size(objective)

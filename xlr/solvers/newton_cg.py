@@ -36,6 +36,7 @@ class NewtonCGState:
     precondition: Callable[[Array], Array]
     fresh: bool  # whether the preconditioner is of the last iteration
     budget: int
+    forcing: float  # residual with which a solve is good enough
     first_optimality: float
     report: Array
 
@@ -73,7 +74,7 @@ class NewtonCG:
     one pass over the rows for each product with H.  The preconditioner is the part of H
     that belongs to each class alone, on a sample of the rows where they are many, or
     its diagonal D; equal changes to all classes, of which the solution has none, are
-    taken out.  It is kept while it serves.  The number of products is set before they
+    taken out.  It is kept while it serves.  The most products are set before they
     start, from how the last iteration fared, so that an iteration needs the host only
     at its end.
 
@@ -143,6 +144,7 @@ class NewtonCG:
             precondition=estimate.solver(damping),
             fresh=True,
             budget=self.least_budget if begun.is_close else self.first_budget,
+            forcing=0.0 if begun.is_close else 0.1,
             first_optimality=0.0,
             report=report(
                 objective,
@@ -209,7 +211,7 @@ class NewtonCG:
         budget = max(self.least_budget, min(budget, 2 * objective.n_parameters))
         if residual > forcing and not state.fresh:
             return state.with_new_preconditioner()
-        return replace(state, budget=budget, fresh=False)
+        return replace(state, budget=budget, forcing=forcing, fresh=False)
 
     @staticmethod
     def _solve(
@@ -234,6 +236,7 @@ class NewtonCG:
         first_size = size = xp.sum(residual * search, axis=1)
         least = (16 * objective.rounding) ** 2 * first_size
         zeros = xp.zeros_like(size)
+        enough = state.forcing**2 * first_size
         for _ in range(state.budget):
             product = objective.hessian_product(curvature, state.parameters, search)
             product = moves(product + ridge * search)
@@ -248,5 +251,8 @@ class NewtonCG:
             ratio = xp.where(moving, new_size / size, zeros)[:, None]
             search = scaled + ratio * search
             size = new_size
+            # Where it costs nothing to ask; a device would have to be waited for.
+            if arrays.in_host_memory(size) and arrays.to_host(xp.all(size <= enough)):
+                break
         error = xp.sqrt(xp.where(first_size > 0, size / first_size, zeros))
         return DampedStep(change, state.diagonal, state.damping), error

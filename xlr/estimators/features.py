@@ -1,0 +1,141 @@
+"""Reading X: arrays of any library, sparse matrices, tables and lists.
+
+Each check ends in a sentence that says what was given, what is needed and what to
+do; none of them changes the estimator.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array, issparse
+from sklearn.utils.validation import validate_data
+
+from xlr import arrays
+from xlr.arrays import Array, Device, Namespace
+from xlr.estimators.tables import (
+    column_names,
+    columns_on_device,
+    explain_columns,
+    refuse_dates,
+)
+
+__all__ = ["Features", "read_features"]
+
+
+@dataclass(frozen=True)
+class Features:
+    """X, ready to compute with.
+
+    Attributes
+    ----------
+    X : array or sparse CSR array of shape (n_samples, n_features)
+        float32 or float64; a sparse one in canonical form.
+    xp, device
+        Where it lives.
+    names : ndarray of str or None
+        Column names of a table.
+    """
+
+    X: Array
+    xp: Namespace
+    device: Device
+    names: np.ndarray | None
+
+    def place(self, values: Any, dtype: Any) -> Array:
+        """Bring an array of any library to where X is."""
+        return arrays.move(values, xp=self.xp, device=self.device, dtype=dtype)
+
+
+def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
+    """Check X and find its namespace; ``reset=False`` holds it against the fit.
+
+    Lists, tables, NumPy arrays and matrices of scipy.sparse go through scikit-learn's
+    ``validate_data``; an array of another library stays where it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If X is not a non-empty matrix of real numbers, or has other features than
+        the fit. Whether it is finite is found out later, while it is read.
+    """
+    table, names = X, None
+    if (on_device := columns_on_device(X)) is not None:
+        X, names = on_device, np.asarray(column_names(X), dtype=object)
+        _check_names(estimator, names, reset=reset)
+    if not arrays.is_array(X):
+        refuse_dates(table)
+        # validate_data notes names and number of the features on its estimator: on
+        # a copy, so that nothing changes should a later check fail.
+        reader = copy.copy(estimator)
+        try:
+            X = validate_data(
+                reader,
+                X,
+                reset=reset,
+                accept_sparse="csr",
+                dtype=[np.float64, np.float32],
+                ensure_all_finite=False,
+            )
+        except (TypeError, ValueError) as error:
+            explain_columns(table, error)
+        names = getattr(reader, "feature_names_in_", None)
+        if issparse(X):
+            X = _canonical(csr_array(X))
+            if X.indices.dtype != np.int32 and max(X.nnz, *X.shape) < 2**31:
+                # Half as many bytes to read in each pass.
+                indices, ends = (v.astype(np.int32) for v in (X.indices, X.indptr))
+                X = csr_array((X.data, indices, ends), shape=X.shape)
+        entries = arrays.entries(X)
+        xp, device = arrays.namespace(entries), arrays.device_of(entries)
+        return Features(X, xp, device, names)
+
+    if arrays.is_sparse(X):
+        X = X.tocsr()
+    entries = arrays.entries(X)
+    xp, device = arrays.namespace(entries), arrays.device_of(entries)
+    shape = tuple(X.shape)
+    if len(shape) != 2:
+        raise ValueError(
+            f"Expected 2D array, got an X of shape {shape} instead. Reshape your data: "
+            "X.reshape(-1, 1) for a single feature, X.reshape(1, -1) for a single row."
+        )
+    for size, unit in zip(shape, ("sample", "feature")):
+        if size == 0:
+            raise ValueError(
+                f"Found array with 0 {unit}(s) (shape={shape}) while a minimum of 1 is "
+                f"required by {type(estimator).__name__}."
+            )
+    if xp.isdtype(X.dtype, "complex floating"):
+        raise ValueError(f"Complex data not supported: X has dtype {X.dtype}.")
+    if not reset and shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {shape[1]} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input."
+        )
+    dtype = arrays.floating_dtype(entries, xp=xp)
+    if arrays.is_sparse(X):
+        return Features(_canonical(X.astype(dtype)), xp, device, names)
+    X = xp.astype(arrays.without_gradient(X), dtype, copy=False)
+    return Features(X, xp, device, names)
+
+
+def _check_names(estimator: Any, names: np.ndarray, *, reset: bool) -> None:
+    """Hold the names of the columns against those of the fit."""
+    known = None if reset else getattr(estimator, "feature_names_in_", None)
+    if known is not None and list(known) != list(names):
+        raise ValueError(
+            "The feature names should match those that were passed during fit: the "
+            f"columns were {list(known)}, and are {list(names)}."
+        )
+
+
+def _canonical(X: Any) -> Any:
+    """A sparse CSR array with sorted columns, each once in a row."""
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
