@@ -1,4 +1,4 @@
-"""Tables of pandas, polars and PyArrow: names, dtypes, pipelines, and what is refused."""
+"""Tables of pandas, polars and PyArrow: names, dtypes, pipelines and refusals."""
 
 from __future__ import annotations
 

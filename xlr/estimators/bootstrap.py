@@ -12,9 +12,9 @@ from sklearn.utils import check_random_state
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import Fitting, print_record
 from xlr.estimators.folds import n_classes_counted, small_counts
-from xlr.estimators.features import Features, read_features
 from xlr.estimators.inputs import read_labels, read_weights
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.parameters import check_parameters

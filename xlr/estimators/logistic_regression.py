@@ -7,8 +7,8 @@ from typing import Any, Literal
 from xlr.arrays import Array
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import as_logistic_regression, as_one_vs_rest
-from xlr.estimators.fitting import Fitting, print_record
 from xlr.estimators.features import Features, read_features
+from xlr.estimators.fitting import Fitting, print_record
 from xlr.estimators.inputs import (
     Labels,
     read_labels,
@@ -83,9 +83,9 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
           which few have a coefficient; by products where those are thousands.
         - ``'auto'``: one of Newton's methods, by estimated time; see ``solver_``.
 
-        The first four but for ``'newton-cg'`` need ``l1_ratio=0`` and no bounds. All but gradient descent
-        standardise the columns internally, so that units and offsets of the features
-        do not matter.
+        ``'newton-cholesky'``, ``'lbfgs'`` and ``'gradient-descent'`` need
+        ``l1_ratio=0`` and no bounds. All but gradient descent standardise the columns
+        internally, so that units and offsets of the features do not matter.
     tol : float, default=1e-6
         Bound on ``optimality_`` at which the fit has converged. A fit within it goes
         on while another step would lower F by more than tol / 1000 of F. One that ends

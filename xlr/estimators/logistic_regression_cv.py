@@ -13,10 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
+from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import Fitting, print_record
 from xlr.estimators.fold_models import FoldModels, fit_folds
 from xlr.estimators.folds import Folds, read_folds
-from xlr.estimators.features import Features, read_features
 from xlr.estimators.inputs import Labels, read_labels, read_weights
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.parameters import check_parameters

@@ -9,9 +9,9 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
+from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import Fitting, print_record
 from xlr.estimators.indicators import Indicators, read_indicators
-from xlr.estimators.features import Features, read_features
 from xlr.estimators.inputs import read_sample_weight
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.parameters import check_parameters

@@ -16,8 +16,8 @@ from xlr.design import (
     standardise,
     standardise_sparse,
 )
-from xlr.estimators.indicators import Indicators
 from xlr.estimators.features import Features
+from xlr.estimators.indicators import Indicators
 from xlr.estimators.inputs import Labels
 from xlr.estimators.regularisation import Regularisation
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss

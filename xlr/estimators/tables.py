@@ -40,8 +40,8 @@ def refuse_dates(X: Any) -> None:
     ]
     if dates:
         raise ValueError(
-            f"{_named(dates)} of X {_hold(dates)} dates or times. Turn them into numbers "
-            "first, such as days since a date or the month."
+            f"{_named(dates)} of X {_hold(dates)} dates or times. Turn them into "
+            "numbers first, such as days since a date or the month."
         )
 
 

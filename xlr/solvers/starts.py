@@ -35,6 +35,10 @@ MAX_ITER = 30
 # The optimality of a smaller problem that is solved as well as can be of use.
 SMALL_TOL = 1e-6
 
+# The same in the space of the rows, where the products of an iteration cost less than a
+# pass over X.
+ROW_SPACE_TOL = 1e-7
+
 # Of the noise in the gradient of a sample, beyond which its minimiser is not worth
 # looking for.
 NOISE_SHARE = 0.2
@@ -156,7 +160,7 @@ def find_start(
     elif (smaller := row_space(objective)) is not None:
         reduced, back = smaller
         solution = minimise(
-            solver, reduced, reduced.zeros(), tol=SMALL_TOL, max_iter=MAX_ITER
+            solver, reduced, reduced.zeros(), tol=ROW_SPACE_TOL, max_iter=MAX_ITER
         )
         parameters = back(solution.parameters)
     else:
