@@ -30,6 +30,8 @@ EXAMPLES = [
     "exam_marks",
     "breast_cancer",
     "from_binary_to_softmax",
+    "docstrings",
+    "election",
 ]
 
 
@@ -102,7 +104,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def examples(session: nox.Session) -> None:
     """Run every example; ``nox -s examples -- --backend torch`` on another library."""
-    session.install(".[plot]")
+    session.install(".[plot]", "statsmodels")  # of which one uses a table
     library = dict(zip(session.posargs, session.posargs[1:])).get("--backend")
     if library in ("torch", "jax"):
         session.install(*groups(library))

@@ -96,8 +96,19 @@ class Tutorial:
     _figures: list[tuple[str, float, float, float]] = field(default_factory=list)
 
     @classmethod
-    def start(cls, script: str, description: str, *, full: str | None = None):
-        """Read the command line; ``full`` says what ``--full`` adds, if anything."""
+    def start(
+        cls,
+        script: str,
+        description: str,
+        *,
+        full: str | None = None,
+        host_only: bool = False,
+    ):
+        """Read the command line.
+
+        ``full`` says what ``--full`` adds, if anything; ``host_only`` that there is
+        nothing but NumPy for tables and matrices of SciPy.
+        """
         parser = argparse.ArgumentParser(description=description.splitlines()[0])
         parser.add_argument(
             "--backend", choices=["numpy", "cupy", "torch", "jax"], default="numpy"
@@ -113,7 +124,7 @@ class Tutorial:
             parser.add_argument("--full", action="store_true", help=full)
         options = parser.parse_args()
         print(description.splitlines()[0])
-        backend = find_backend(options.backend)
+        backend = find_backend("numpy" if host_only else options.backend)
         print(f"Arrays: {backend.name} on {backend.device}")
         options.out.mkdir(parents=True, exist_ok=True)
         return cls(backend, options.out, full is not None and options.full)
@@ -131,7 +142,10 @@ class Tutorial:
         plt.close(figure)
 
     def finish(self) -> None:
-        """Print the comparison; exit with 1 if a figure was missed."""
+        """Print the comparison, if any; exit with 1 if a figure was missed."""
+        if not self._figures:
+            print(f"\nPictures: {self.folder}")
+            return
         heading("Published figures")
         width = max(len(name) for name, *_ in self._figures)
         print(f"  {'':<{width}}  {'theirs':>15}{'ours':>16}{'difference':>12}  allowed")

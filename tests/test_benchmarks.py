@@ -26,12 +26,14 @@ import comparison
 import cpu
 import many
 import measure
+import sparse_matrices
 import sparse_models
 from cells import CELLS, Cell
 from data import Data, row_weights
 from fits import no_fallback
 from formats import time
 from many_cells import MANY_CELLS
+from matrix_cells import MATRIX_CELLS
 from page import limits, page, surroundings
 from peers import PEERS, XLR, Peer
 from reference import bare_newton, best_effort
@@ -374,6 +376,18 @@ def test_sparse_models_are_compared_by_their_f(name: str) -> None:
 
 
 @needs_a_new_sklearn
+@pytest.mark.parametrize("name", ["text", "one-hot", "text, L1"])
+def test_sparse_matrices_are_compared_by_their_f(name: str) -> None:
+    cell = MATRIX_CELLS[name]
+    data = cell.make(0.01)
+    best = cell.best(data)
+    assert cell.distance(data, best, best) == 0
+    assert cell.distance(data, cell.ours(data, 1e-6), best) <= cell.equal
+    tight = cell.theirs(data, 1e-8, "liblinear", 1)
+    assert abs(cell.distance(data, tight, best)) <= 1e-6
+
+
+@needs_a_new_sklearn
 def test_a_trial_of_many_models_makes_a_page() -> None:
     result = comparison.run_cell(MANY_CELLS["cv"], repeats=1, patience=20.0, share=0.02)
     json.dumps(result)
@@ -383,7 +397,9 @@ def test_a_trial_of_many_models_makes_a_page() -> None:
     assert f"| {comparison.ratio(result):.1f} | 10 |" in row
 
 
-COMPARISONS = {c.name: c for c in (many.MANY, sparse_models.SPARSE)}
+COMPARISONS = {
+    c.name: c for c in (many.MANY, sparse_models.SPARSE, sparse_matrices.MATRICES)
+}
 
 
 @pytest.mark.parametrize("name", list(COMPARISONS))

@@ -54,6 +54,27 @@ def test_reproduces_its_figures(tutorial: str, backend: str, tmp_path: Path) -> 
     assert min(drawn.values()) > 5_000
 
 
+@pytest.mark.parametrize(
+    ("script", "pictures", "said"),
+    [
+        ("docstrings", {"words", "path"}, "words, test accuracy 0.9"),
+        ("election", {"coefficients"}, "Columns 'party', 'education' of X hold no"),
+    ],
+)
+def test_text_and_tables(
+    script: str, pictures: set[str], said: str, tmp_path: Path
+) -> None:
+    if CHOSEN and "numpy" not in CHOSEN:
+        pytest.skip("sparse matrices and tables are NumPy's")
+    ran = run(script, "--out", str(tmp_path))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert said in ran.stdout
+    assert max(map(len, ran.stdout.splitlines())) <= 100
+    drawn = {path.stem: path.stat().st_size for path in tmp_path.glob("*.png")}
+    assert drawn.keys() == pictures
+    assert min(drawn.values()) > 5_000
+
+
 def test_a_missed_figure_is_said_and_fails(tmp_path: Path) -> None:
     script = (EXAMPLES / "exam_marks.py").read_text(encoding="utf-8")
     assert 'tutorial.compare("accuracy", 0.89,' in script

@@ -1,0 +1,123 @@
+"""Whose docstring is it? Text, as a sparse matrix with a column for each word.
+
+    python examples/docstrings.py
+
+The corpus is on every machine that can run this: the docstrings of NumPy, SciPy and
+scikit-learn, about two thousand short texts (which, depends on their versions). What a
+library calls itself is taken out; the rest has to tell them apart. Then which words
+do, and how few are enough.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+
+import numpy as np
+from common import COLOURS, Tutorial, heading, plt, timed
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+
+import xlr
+
+tutorial = Tutorial.start(__file__, __doc__, host_only=True)
+
+# -- the corpus ------------------------------------------------------------------------
+
+MODULES = {
+    "numpy": "fft linalg ma polynomial random strings",
+    "scipy": (
+        "cluster constants differentiate fft integrate interpolate linalg ndimage "
+        "optimize signal sparse spatial special stats"
+    ),
+    "sklearn": (
+        "calibration cluster covariance datasets decomposition ensemble "
+        "feature_extraction feature_selection gaussian_process impute inspection "
+        "linear_model manifold metrics mixture model_selection naive_bayes neighbors "
+        "neural_network pipeline preprocessing svm tree utils"
+    ),
+}
+NAMES = re.compile(r"numpy|\bnp\b|scipy|scikit|sklearn|\bsp\b", re.IGNORECASE)
+
+
+def docstrings(library: str) -> set[str]:
+    """The docstrings of what its modules offer, and of the methods of classes."""
+    texts = set()
+    names = [library, *(f"{library}.{part}" for part in MODULES[library].split())]
+    for name in names:
+        try:
+            module = importlib.import_module(name)
+        except ImportError:  # of another version
+            continue
+        offered = vars(module)
+        for public in offered.get("__all__", list(offered)):
+            found = offered.get(public)
+            home = getattr(found, "__module__", None) or library
+            if callable(found) and home.startswith(library):
+                texts.add(NAMES.sub(" ", inspect.getdoc(found) or ""))
+    return {text for text in texts if len(text) > 200}
+
+
+corpus = {library: sorted(docstrings(library)) for library in MODULES}
+texts = [text for library in corpus for text in corpus[library]]
+labels = np.repeat(list(corpus), [len(found) for found in corpus.values()])
+for library, found in corpus.items():
+    print(f"  {library:<8} {len(found):>5} docstrings")
+train, test, y, y_test = train_test_split(
+    texts, labels, test_size=0.3, random_state=0, stratify=labels
+)
+
+# -- two fits of the same words --------------------------------------------------------
+
+heading("Which words tell them apart")
+words = TfidfVectorizer(sublinear_tf=True, token_pattern=r"[A-Za-z_]{2,}", min_df=2)
+X, X_test = words.fit_transform(train), words.transform(test)
+print(f"{X.shape[0]} texts, {X.shape[1]} words, {X.nnz / X.shape[0]:.0f} in a text")
+model = xlr.LogisticRegression(C=10)
+theirs = SklearnLogisticRegression(C=10)
+for name, each in {"xlr": model, "scikit-learn": theirs}.items():
+    each.fit(X, y)
+    _, seconds = timed(lambda each=each: each.fit(X, y))
+    score = each.score(X_test, y_test)
+    print(f"  {name:<12} {1e3 * seconds:>7.0f} ms, test accuracy {score:.3f}")
+
+pipeline = make_pipeline(words, model)
+guess = "Return a sorted copy of an array."
+print(f"  {guess!r}: {pipeline.predict([guess])[0]}")
+
+vocabulary = words.get_feature_names_out()
+figure, axes = plt.subplots(1, 3, figsize=(10, 4.6), layout="constrained")
+for ax, library, coef in zip(axes, model.classes_, model.coef_):
+    strongest = np.argsort(coef)[-15:]
+    ax.barh(vocabulary[strongest], coef[strongest], color=COLOURS[0])
+    ax.set(title=library, xlabel="coefficient")
+    ax.grid(axis="y", visible=False)
+    ax.set_axisbelow(True)
+figure.suptitle("The words that speak for a library")
+tutorial.save(figure, "words")
+
+# -- how few words are enough ----------------------------------------------------------
+
+heading("How few words are enough")
+path = xlr.logistic_path(X, y, n_Cs=25)
+scores, used = [], []
+for coef, intercept in zip(path.coefs, path.intercepts):
+    logits = X_test @ coef.T + intercept
+    scores.append(np.mean(path.classes[logits.argmax(axis=1)] == y_test))
+    used.append(np.any(coef != 0, axis=0).sum())
+for i in range(0, len(scores), 4):
+    print(f"  C={path.Cs[i]:<9.3g} {used[i]:>5} words, test accuracy {scores[i]:.3f}")
+print(f"  {path.seconds.sum():.1f} s for {len(scores)} models")
+
+figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+ax.plot(used, scores, "o-", color=COLOURS[0], label="L1, along the path")
+every = np.mean(model.predict(X_test) == y_test)
+ax.axhline(every, color=COLOURS[1], ls="--", label=f"L2, all {X.shape[1]} words")
+ax.set(xlabel="words with a coefficient", ylabel="test accuracy")
+ax.set_title("A few of the words say nearly all")
+ax.legend()
+tutorial.save(figure, "path")
+tutorial.finish()
