@@ -361,30 +361,30 @@ def test_many_models_are_compared_by_their_answers(name: str) -> None:
 
 
 @needs_a_new_sklearn
-@pytest.mark.parametrize("name", ["L1, many rows", "path", "L1, ten classes"])
-def test_sparse_models_are_compared_by_their_f(name: str) -> None:
-    cell = SPARSE_CELLS[name]
-    data = cell.make(0.02)
+@pytest.mark.parametrize(
+    ("name", "share", "peer"),
+    [
+        ("L1, many rows", 0.02, "saga"),
+        ("path", 0.02, None),  # its peers come with the benchmarks only
+        ("L1, ten classes", 0.02, "saga"),
+        ("text", 0.01, "liblinear"),
+        ("one-hot", 0.01, "liblinear"),
+        ("text, L1", 0.01, "liblinear"),
+    ],
+)
+def test_models_are_compared_by_their_f(
+    name: str, share: float, peer: str | None
+) -> None:
+    cell = {**SPARSE_CELLS, **MATRIX_CELLS}[name]
+    data = cell.make(share)
     best = cell.best(data)
     assert cell.distance(data, best, best) == 0
     assert cell.distance(data, cell.ours(data, 1e-6), best) <= cell.equal
     moved = {**best, "coef": best["coef"] + 0.01}
     assert cell.distance(data, moved, best) > cell.equal
-    if name != "path":  # the peers of which come with the benchmarks only
-        tight = cell.theirs({**data, "epochs": 3_000}, 1e-7, "saga", 1)
+    if peer is not None:
+        tight = cell.theirs({**data, "epochs": 3_000}, 1e-7, peer, 1)
         assert abs(cell.distance(data, tight, best)) <= 1e-5
-
-
-@needs_a_new_sklearn
-@pytest.mark.parametrize("name", ["text", "one-hot", "text, L1"])
-def test_sparse_matrices_are_compared_by_their_f(name: str) -> None:
-    cell = MATRIX_CELLS[name]
-    data = cell.make(0.01)
-    best = cell.best(data)
-    assert cell.distance(data, best, best) == 0
-    assert cell.distance(data, cell.ours(data, 1e-6), best) <= cell.equal
-    tight = cell.theirs(data, 1e-8, "liblinear", 1)
-    assert abs(cell.distance(data, tight, best)) <= 1e-6
 
 
 @needs_a_new_sklearn
