@@ -8,7 +8,8 @@ from xlr.design.blocks import (
 )
 from xlr.design.dense import DenseBlock, DenseDesign
 from xlr.design.design import Block, Design
-from xlr.design.sparse import SparseBlock, SparseDesign, standardise_sparse
+from xlr.design.sparse import SparseBlock, SparseDesign
+from xlr.design.sparse_standardisation import standardise_sparse
 from xlr.design.standardisation import (
     Standardisation,
     refuse_non_finite,
