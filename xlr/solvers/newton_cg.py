@@ -24,6 +24,9 @@ from xlr.solvers.steps import (
 
 __all__ = ["NewtonCG"]
 
+# By how much more products a solve may take where it ends when it is good enough.
+MORE_ON_HOST = 4
+
 
 @dataclass(frozen=True)
 class NewtonCGState:
@@ -236,8 +239,10 @@ class NewtonCG:
         first_size = size = xp.sum(residual * search, axis=1)
         least = (16 * objective.rounding) ** 2 * first_size
         zeros = xp.zeros_like(size)
+        # Where it costs nothing to ask how far it is; a device would be waited for.
+        asks = arrays.in_host_memory(size) and state.forcing > 0
         enough = state.forcing**2 * first_size
-        for _ in range(state.budget):
+        for _ in range(MORE_ON_HOST * state.budget if asks else state.budget):
             product = objective.hessian_product(curvature, state.parameters, search)
             product = moves(product + ridge * search)
             bend = xp.sum(search * product, axis=1)
@@ -251,8 +256,7 @@ class NewtonCG:
             ratio = xp.where(moving, new_size / size, zeros)[:, None]
             search = scaled + ratio * search
             size = new_size
-            # Where it costs nothing to ask; a device would have to be waited for.
-            if arrays.in_host_memory(size) and arrays.to_host(xp.all(size <= enough)):
+            if asks and arrays.to_host(xp.all(size <= enough)):
                 break
         error = xp.sqrt(xp.where(first_size > 0, size / first_size, zeros))
         return DampedStep(change, state.diagonal, state.damping), error
