@@ -274,3 +274,22 @@ def test_verbose_prints_iterations(capsys):
     X, y = DATA["wine"]
     xlr.LogisticRegressionCV(Cs=[1.0], verbose=1).fit(X, y)
     assert "[newton-" in capsys.readouterr().out
+
+
+def test_every_solver_of_sparse_models_fits_the_same_folds():
+    """Whose models begin at those on all rows, and are done at different times."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(900, 20))
+    y = (X[:, :5].sum(axis=1) + rng.logistic(size=900) > 0).astype(int)
+    fits = [
+        xlr.LogisticRegressionCV(
+            Cs=[0.01, 0.03, 0.1], l1_ratios=[1.0], cv=4, solver=solver, tol=1e-9
+        ).fit(X, y)
+        for solver in ("proximal-newton", "active-set", "newton-cg")
+    ]
+    for other in fits[1:]:
+        assert other.converged_
+        np.testing.assert_allclose(other.coefs_paths_, fits[0].coefs_paths_, atol=1e-6)
+        np.testing.assert_array_equal(
+            other.coefs_paths_ == 0, fits[0].coefs_paths_ == 0
+        )

@@ -123,6 +123,14 @@ def test_dtypes(dtype):
     assert_same(model, dense, atol=2e-4 if dtype == np.float32 else 1e-6)
 
 
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_a_matrix_without_entries_leaves_the_intercept(l1_ratio):
+    y = np.arange(30) % 3 == 0
+    model = xlr.LogisticRegression(l1_ratio=l1_ratio).fit(sp.csr_array((30, 4)), y)
+    np.testing.assert_array_equal(model.coef_, 0.0)
+    np.testing.assert_allclose(model.intercept_, np.log(10 / 20), atol=1e-6)
+
+
 def test_weights_offset_and_a_start():
     X, y = words()
     rng = np.random.default_rng(0)

@@ -23,7 +23,6 @@ ENTRY_COST = 4
 # The same for a pair of entries of a row in a Gram matrix.
 PAIR_COST = 25
 
-
 # Scales, and inverses of scales, up to which entries keep within the range of float32
 # through all that is done with them.
 FAR = 1e9
@@ -267,13 +266,7 @@ class SparseDesign:
             self._by_column = self._rows.tocsc()
         other = self._with_rows(self._by_column[:, features].tocsr())
         if self._units is not None:
-            units = vars(self._units).values()
-            other._units = Standardisation(
-                *(
-                    part if part is None else self.xp.take(part, features)
-                    for part in units
-                )
-            )
+            other._units = self._units.of_features(features, xp=self.xp)
         return other
 
     def _with_rows(self, rows: Any) -> SparseDesign:

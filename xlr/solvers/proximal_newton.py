@@ -111,7 +111,9 @@ class ProximalNewton:
         assert objective.kinks is not None
         start = objective.kinks.clip(start, xp=objective.xp)
         least = self.rows_per_parameter * objective.n_parameters
-        begun = find_start(self, objective, start, least, self.seed)
+        # What is held is for these models, not for those of a smaller problem.
+        smaller = ProximalNewton(self.seed)
+        begun = find_start(smaller, objective, start, least, self.seed)
         reference = begun.reference or Reference(objective)
         # A sample is in float32 already.
         sampled = reference.objective.n_samples < objective.n_samples
@@ -120,20 +122,18 @@ class ProximalNewton:
         def derivative(smaller: Objective, parameters: Array) -> BlockHessian:
             return smaller.hessian(parameters, rough=rough)
 
-        quadratics = self._held
-        if not quadratics:
+        quadratics = [] if self._held is None else self._held
+        known = bool(quadratics)
+        if not known:
             matrices = reference.hessian(begun.parameters, derivative).matrices()
             noise = 4 * objective.n_parameters**0.5 * ROUGH
-            computed = [Quadratic(matrix, noise) for matrix in _on_host(matrices)]
-            if quadratics is None:
-                quadratics = computed
-            quadratics[:] = computed
+            quadratics += [Quadratic(matrix, noise) for matrix in _on_host(matrices)]
         return ProximalNewtonState(
             parameters=begun.parameters,
             at=begun.at,
             kinks=_kinks_on_host(objective),
             quadratics=quadratics,
-            fresh=begun.reference is None and quadratics is not self._held,
+            fresh=begun.reference is None and not known,
             rough=objective.is_large,
             damping=objective.xp.zeros_like(begun.at.value),
             last=None,
