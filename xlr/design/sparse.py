@@ -104,19 +104,11 @@ class SparseBlock:
         """
         xp, (n_rows, p), m = self._xp, self.rows.shape, columns.shape[1]
         if m == 1 and _pair_cost(self.rows, xp=xp) < n_rows * p**2 / GRAM_SPEEDUP:
-            A = self._times_rows(columns[:, 0])
+            A = self.rows.multiply(columns).tocsr()
             return (A.T @ A).toarray(), (A.T @ columns[:, 0])[None, :]
-        A = xp.reshape(
-            columns[:, :, None] * self.rows.toarray()[:, None, :], (-1, m * p)
-        )
+        rows = self.rows.toarray()
+        A = xp.reshape(columns[:, :, None] * rows[:, None, :], (n_rows, m * p))
         return xp.matmul(A.T, A), xp.matmul(columns.T, A)
-
-    def _times_rows(self, factors: Array) -> Any:
-        """The rows times a factor each."""
-        lengths = self._xp.diff(self.rows.indptr)
-        return self._with_entries(
-            self.rows.data * self._xp.repeat(factors, lengths)
-        ).rows
 
     def _with_entries(self, data: Array) -> SparseBlock:
         """Other entries in the same places."""
