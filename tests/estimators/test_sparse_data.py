@@ -31,6 +31,11 @@ def words(n: int = 400, p: int = 60, seed: int = 0, n_classes: int = 2):
     return X, logits.argmax(axis=1)
 
 
+def scattered(rng: np.random.Generator, n: int, p: int, density: float) -> sp.csr_array:
+    """Numbers from 0 to 1 in a share of the places."""
+    return sp.csr_array(rng.random((n, p)) * (rng.random((n, p)) < density))
+
+
 def assert_same(sparse, dense, atol=1e-7):
     np.testing.assert_allclose(sparse.coef_, dense.coef_, atol=atol)
     np.testing.assert_allclose(sparse.intercept_, dense.intercept_, atol=atol)
@@ -151,7 +156,7 @@ def test_weights_offset_and_a_start():
 
 def test_many_rows_begin_on_samples_and_in_threads():
     rng = np.random.default_rng(1)
-    X = sp.random_array((40_000, 50), density=0.2, rng=rng, format="csr")
+    X = scattered(rng, 40_000, 50, density=0.2)
     y = (X @ rng.normal(size=50) + rng.logistic(size=40_000) > 0).astype(int)
     for parameters in ({}, {"solver": "newton-cg"}, {"n_jobs": 2}):
         model = xlr.LogisticRegression(**parameters).fit(X, y)
@@ -162,7 +167,7 @@ def test_many_rows_begin_on_samples_and_in_threads():
 
 def test_more_features_than_rows():
     rng = np.random.default_rng(2)
-    X = sp.random_array((300, 5000), density=0.1, rng=rng, format="csr")
+    X = scattered(rng, 300, 5000, density=0.1)
     y = (X[:, :20].sum(axis=1) + 0.1 * rng.normal(size=300) > 1).astype(int)
     for l1_ratio in (0.0, 1.0):
         fits = [
