@@ -138,7 +138,12 @@ def test_sums_for_many_weights():
 
 @pytest.mark.parametrize("n_columns", [1, 2])
 @pytest.mark.parametrize("density", [0.001, 0.5])
-def test_gram_matrices_pair_by_pair_and_dense(n_columns, density):
+@pytest.mark.parametrize("at_a_time", [7, 1024])
+def test_gram_matrices_pair_by_pair_and_dense(
+    monkeypatch, n_columns, density, at_a_time
+):
+    monkeypatch.setattr("xlr.design.sparse.LEAST_DENSE_ROWS", at_a_time)
+    monkeypatch.setattr("xlr.design.sparse.DENSE_NUMBERS", 200 * at_a_time)
     rng = np.random.default_rng(4)
     X = rng.normal(size=(N, 200)) * (rng.random((N, 200)) < density)
     block = SparseDesign(sp.csr_array(X), None, xp=XP).block(slice(0, N))

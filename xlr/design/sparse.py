@@ -9,7 +9,7 @@ from typing import Any
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.design.blocks import cut, rows_per_block
+from xlr.design.blocks import add, cut, reduce_over_blocks, rows_per_block
 from xlr.design.dense import GRAM_SPEEDUP
 from xlr.design.standardisation import Standardisation, farthest_mean
 from xlr.threads import ALONE, Workers
@@ -22,6 +22,11 @@ ENTRY_COST = 4
 
 # The same for a pair of entries of a row in a Gram matrix.
 PAIR_COST = 25
+
+# Numbers that are made dense at a time for Gram matrices, and rows at the least, so
+# that adding the matrices up costs less than they do.
+DENSE_NUMBERS = 2**23
+LEAST_DENSE_ROWS = 1024
 
 # Scales, and inverses of scales, up to which entries keep within the range of float32
 # through all that is done with them.
@@ -106,9 +111,14 @@ class SparseBlock:
         if m == 1 and _pair_cost(self.rows, xp=xp) < n_rows * p**2 / GRAM_SPEEDUP:
             A = self.rows.multiply(columns).tocsr()
             return (A.T @ A).toarray(), (A.T @ columns[:, 0])[None, :]
-        rows = self.rows.toarray()
-        A = xp.reshape(columns[:, :, None] * rows[:, None, :], (n_rows, m * p))
-        return xp.matmul(A.T, A), xp.matmul(columns.T, A)
+
+        def kernel(part: slice) -> tuple[Array, Array]:
+            u, rows = columns[part, :], self.rows[part, :].toarray()
+            A = xp.reshape(u[:, :, None] * rows[:, None, :], (-1, m * p))
+            return xp.matmul(A.T, A), xp.matmul(u.T, A)
+
+        step = max(LEAST_DENSE_ROWS, DENSE_NUMBERS // (m * p))
+        return reduce_over_blocks(kernel, add, cut(n_rows, step, n_threads=1))
 
     def _with_entries(self, data: Array) -> SparseBlock:
         """Other entries in the same places."""
