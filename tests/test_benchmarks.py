@@ -397,6 +397,12 @@ def test_a_trial_of_many_models_makes_a_page() -> None:
     assert f"| {comparison.ratio(result):.1f} | 10 |" in row
 
 
+@needs_a_new_sklearn
+def test_peers_that_are_given_no_time_are_said_to_need_it() -> None:
+    with pytest.raises(RuntimeError, match=r"No peer came within .*--patience"):
+        comparison.run_cell(MANY_CELLS["cv"], repeats=1, patience=0.001, share=0.02)
+
+
 COMPARISONS = {
     c.name: c for c in (many.MANY, sparse_models.SPARSE, sparse_matrices.MATRICES)
 }
