@@ -21,3 +21,14 @@ def test_few_parameters_are_factorised(n_samples, n_features, n_outputs):
 )
 def test_many_parameters_are_not(n_samples, n_features, n_outputs):
     assert choose(n_samples, n_features, n_outputs) == "newton-cg"
+
+
+def test_a_sparse_matrix_is_judged_by_what_its_rows_cost():
+    words, categories = (200.0, 60_000.0), (120.0, 20_000.0)
+    assert choose(20_000, 100_000, 1, sparse_costs=words) == "newton-cg"
+    assert choose(500_000, 2_000, 1, sparse_costs=categories) == "newton-cg"
+    assert choose(500_000, 60, 1, sparse_costs=(40.0, 180.0)) == "newton-cholesky"
+    assert choose(20_000, 100_000, 1, smooth=False, sparse_costs=words) == "newton-cg"
+    assert choose(20_000, 100_000, 1, smooth=False) == "active-set"
+    few = choose(20_000, 200, 1, smooth=False, sparse_costs=(40.0, 400.0))
+    assert few == "proximal-newton"

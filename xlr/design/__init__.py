@@ -8,7 +8,7 @@ from xlr.design.blocks import (
 )
 from xlr.design.dense import DenseBlock, DenseDesign
 from xlr.design.design import Block, Design
-from xlr.design.sparse import SparseBlock, SparseDesign
+from xlr.design.sparse import SparseBlock, SparseDesign, row_costs
 from xlr.design.sparse_standardisation import standardise_sparse
 from xlr.design.standardisation import (
     Standardisation,
@@ -28,6 +28,7 @@ __all__ = [
     "reduce_over_blocks",
     "refuse_non_finite",
     "row_blocks",
+    "row_costs",
     "standardise",
     "standardise_sparse",
     "sum_over_blocks",

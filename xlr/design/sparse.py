@@ -14,7 +14,7 @@ from xlr.design.dense import GRAM_SPEEDUP
 from xlr.design.standardisation import Standardisation, farthest_mean
 from xlr.threads import ALONE, Workers
 
-__all__ = ["SparseBlock", "SparseDesign"]
+__all__ = ["SparseBlock", "SparseDesign", "row_costs"]
 
 # A product with an entry of a sparse matrix takes as long as so many with those of a
 # dense one: its place has to be read, and what is there fetched.
@@ -43,6 +43,8 @@ class SparseBlock:
         What :meth:`SparseDesign.fold` and :meth:`SparseDesign.unfold` change.
     offset : array of shape (n_rows, n_outputs) or None
         What is added to the logits; None for nothing.
+    pairwise : bool, default=True
+        Whether a Gram matrix costs less pair by pair of entries than of dense rows.
     xp : namespace
     """
 
@@ -52,11 +54,13 @@ class SparseBlock:
         units: Standardisation | None,
         offset: Array | None = None,
         *,
+        pairwise: bool = True,
         xp: Namespace,
     ) -> None:
         self.rows = rows
         self.offset = offset
         self._units = units
+        self._pairwise = pairwise
         self._xp = xp
         self._columns = _transposed(rows)
 
@@ -108,7 +112,7 @@ class SparseBlock:
         Of shape (m p, m p) and (m, m p).
         """
         xp, (n_rows, p), m = self._xp, self.rows.shape, columns.shape[1]
-        if m == 1 and _pair_cost(self.rows, xp=xp) < n_rows * p**2 / GRAM_SPEEDUP:
+        if m == 1 and self._pairwise:
             A = self.rows.multiply(columns).tocsr()
             return (A.T @ A).toarray(), (A.T @ columns[:, 0])[None, :]
 
@@ -124,7 +128,7 @@ class SparseBlock:
         """Other entries in the same places."""
         parts = data, self.rows.indices, self.rows.indptr
         rows = _filled(type(self.rows)(self.rows.shape, dtype=data.dtype), parts)
-        return SparseBlock(rows, self._units, xp=self._xp)
+        return SparseBlock(rows, self._units, pairwise=self._pairwise, xp=self._xp)
 
 
 class SparseDesign:
@@ -181,13 +185,16 @@ class SparseDesign:
     @property
     def product_cost(self) -> float:
         """Time of a product with a vector, in multiply-adds of a dense matrix."""
-        return float(ENTRY_COST * self._rows.nnz + self.n_features)
+        return self.n_samples * self._row_costs[0] + self.n_features
 
-    @functools.cached_property
+    @property
     def gram_cost(self) -> float:
         """Time that a row adds to that of a Gram matrix, in the same unit."""
-        by_pairs = _pair_cost(self._rows, xp=self.xp) / self.n_samples
-        return min(by_pairs, self.n_features**2 / GRAM_SPEEDUP)
+        return self._row_costs[1]
+
+    @functools.cached_property
+    def _row_costs(self) -> tuple[float, float]:
+        return row_costs(self._rows, xp=self.xp)
 
     def fold(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Coefficients (n_columns, p) and intercepts for the rows of the blocks."""
@@ -241,7 +248,8 @@ class SparseDesign:
             self._views[start, stop] = self._view(start, stop)
         offset = None if self.offset is None else self.offset[rows, :]
         part = self._views[start, stop]
-        return SparseBlock(part, self._units, offset, xp=self.xp)
+        pairwise = self.gram_cost < self.n_features**2 / GRAM_SPEEDUP
+        return SparseBlock(part, self._units, offset, pairwise=pairwise, xp=self.xp)
 
     def _view(self, start: int, stop: int) -> Any:
         """Some rows, without a copy of their entries."""
@@ -276,7 +284,7 @@ class SparseDesign:
         other = copy.copy(self)
         other.n_samples, other.n_features = rows.shape
         other._rows, other._by_column, other._views = rows, None, {}
-        other.__dict__.pop("gram_cost", None)
+        other.__dict__.pop("_row_costs", None)
         return other
 
     def kernel(self, strength: Array, dtype: Any) -> Array:
@@ -335,7 +343,18 @@ def _transposed(rows: Any) -> Any:
     return _filled(empty, (rows.data, rows.indices, rows.indptr))
 
 
-def _pair_cost(rows: Any, *, xp: Namespace) -> float:
-    """Time of the Gram matrix of some rows, pair by pair of entries."""
-    lengths = xp.astype(xp.diff(rows.indptr), xp.float64)
-    return PAIR_COST * float(arrays.to_host(xp.sum(lengths * lengths)))
+def row_costs(X: Any, *, xp: Namespace) -> tuple[float, float]:
+    """What a row adds to the time of a product with a vector and of a Gram matrix.
+
+    In multiply-adds of a product of a dense matrix with a vector.
+
+    Parameters
+    ----------
+    X : sparse CSR array of shape (n_samples, n_features)
+    xp : namespace
+    """
+    n_samples, n_features = X.shape
+    lengths = xp.astype(xp.diff(X.indptr), xp.float64)
+    pairs = float(arrays.to_host(xp.mean(lengths * lengths)))
+    gram = min(PAIR_COST * pairs, n_features**2 / GRAM_SPEEDUP)
+    return ENTRY_COST * X.nnz / n_samples, gram

@@ -12,6 +12,7 @@ from xlr.design.standardisation import (
     Standardisation,
     farthest_mean,
     refuse_non_finite,
+    well_within_range,
 )
 
 __all__ = ["standardise_sparse"]
@@ -53,11 +54,9 @@ def standardise_sparse(
     mean, mean_square = _moments(X, entries, shares)
     unit = xp.ones_like(mean)
     # Of a column without entries they are zero; other squares may leave the range.
-    info = xp.finfo(mean.dtype)
-    eps, least, most = float(info.eps), float(info.smallest_normal), float(info.max)
-    trusted = (mean_square > least / eps) & (mean_square < most * eps)
     stored = xp.bincount(X.indices, minlength=X.shape[1])
-    if not arrays.to_host(xp.all(trusted | (stored == 0))):
+    trusted = well_within_range(mean_square, xp=xp) | (stored == 0)
+    if not arrays.to_host(xp.all(trusted)):
         largest = xp.astype(abs(X).max(axis=0).toarray().reshape(-1), unit.dtype)
         # A power of two, so that dividing by it rounds nothing.
         size = xp.where(largest > 0, largest, unit)
@@ -70,8 +69,6 @@ def standardise_sparse(
     moves = mean * mean <= near**2 * variance
     scale = unit * xp.sqrt(xp.where(moves, variance, mean_square))
     mean = unit * xp.where(moves, mean, xp.zeros_like(mean))
-    least = 1e3 * float(xp.finfo(X.dtype).smallest_normal) ** 0.5
-    scale = xp.where(scale > 0, xp.clip(scale, least, None), xp.ones_like(scale))
     varies = xp.ones_like(mean)
     if centre:
         # What is the same in all rows is left to the intercept, as in a dense X.
@@ -82,8 +79,7 @@ def standardise_sparse(
             mean[places] = xp.astype(values, mean.dtype)
             scale[places] = 1.0
             varies[places] = 0.0
-    mean = xp.astype(xp.astype(mean, X.dtype), scale.dtype)
-    return Standardisation(mean, scale, varies)
+    return Standardisation.within_range(mean, scale, varies, X.dtype, xp=xp)
 
 
 def _constant_columns(

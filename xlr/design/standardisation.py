@@ -12,7 +12,13 @@ from xlr.arrays import Array, Namespace
 from xlr.design.blocks import add, reduce_over_blocks, row_blocks
 from xlr.threads import ALONE, Workers
 
-__all__ = ["Standardisation", "farthest_mean", "refuse_non_finite", "standardise"]
+__all__ = [
+    "Standardisation",
+    "farthest_mean",
+    "refuse_non_finite",
+    "standardise",
+    "well_within_range",
+]
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,24 @@ class Standardisation:
     mean: Array
     scale: Array
     varies: Array | None = None
+
+    @classmethod
+    def within_range(
+        cls,
+        mean: Array,
+        scale: Array,
+        varies: Array | None,
+        dtype: Any,
+        *,
+        xp: Namespace,
+    ) -> Standardisation:
+        """With scales that can be divided by in some dtype, and means that it holds."""
+        # Neither the inverse of a scale nor its square may leave the range.
+        least = 1e3 * float(xp.finfo(dtype).smallest_normal) ** 0.5
+        scale = xp.where(scale > 0, xp.clip(scale, least, None), xp.ones_like(scale))
+        # Rounded to the dtype, x - mean is the change of variables that the
+        # coefficients undo, to the last bit.
+        return cls(xp.astype(xp.astype(mean, dtype), scale.dtype), scale, varies)
 
     def into(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """(w, b) to (v, c); shapes (n_columns, n_features) and (n_columns,)."""
@@ -75,6 +99,15 @@ class Standardisation:
         far = float(xp.finfo(xp.float32).max) ** 0.25
         near = farthest_mean(dtype, xp=xp)
         return bool(offset <= near and largest < far and inverse < far)
+
+
+def well_within_range(squares: Array, *, xp: Namespace) -> Array:
+    """Whether sums of squares are so far from the ends of the range of their dtype that
+    no digits of them are lost there.
+    """
+    info = xp.finfo(squares.dtype)
+    eps, least, most = float(info.eps), float(info.smallest_normal), float(info.max)
+    return (squares > least / eps) & (squares < most * eps)
 
 
 def farthest_mean(dtype: Any, *, xp: Namespace) -> float:
@@ -135,11 +168,8 @@ def standardise(
     variance = mean_square - mean * mean
     # The share of the variance that cancels, and squares that leave the range; NaN
     # compares false, so what is not finite is not trusted either.
-    info = xp.finfo(mean.dtype)
-    eps, least, most = float(info.eps), float(info.smallest_normal), float(info.max)
-    limit = min(1e5, 1e-3 / eps)
-    trusted = (variance > least / eps) & (variance < most * eps)
-    trusted = trusted & (mean * mean < limit * variance)
+    limit = min(1e5, 1e-3 / float(xp.finfo(mean.dtype).eps))
+    trusted = well_within_range(variance, xp=xp) & (mean * mean < limit * variance)
     scale = xp.sqrt(xp.maximum(variance, xp.zeros_like(variance)))
     doubtful = np.nonzero(~arrays.to_host(trusted))[0]
     if doubtful.size:
@@ -154,14 +184,8 @@ def standardise(
             xp.take(xp.concat(both), source)
             for both in zip((mean, scale), careful, strict=True)
         )
-    # Neither the inverse of a scale nor its square may leave the range of X's dtype.
-    least = 1e3 * float(xp.finfo(X.dtype).smallest_normal) ** 0.5
-    varies = xp.astype(scale > 0, scale.dtype)
-    scale = xp.where(scale > 0, xp.clip(scale, least, None), xp.ones_like(scale))
-    # Rounded to X's dtype, x - mean is the change of variables that the
-    # coefficients undo, to the last bit.
-    mean = xp.astype(xp.astype(mean, X.dtype), scale.dtype)
-    return Standardisation(mean, scale, varies if doubtful.size else None)
+    varies = xp.astype(scale > 0, scale.dtype) if doubtful.size else None
+    return Standardisation.within_range(mean, scale, varies, X.dtype, xp=xp)
 
 
 def _carefully(

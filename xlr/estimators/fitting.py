@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.design import row_costs
 from xlr.estimators.features import Features
 from xlr.estimators.parameters import check_solver_for
 from xlr.estimators.problem import Problem, Task
@@ -34,8 +35,8 @@ INSTEAD = {
     "newton-cg": ", or use solver='newton-cholesky'",
     "lbfgs": ", or use solver='newton-cholesky'",
     "gradient-descent": ", raise learning_rate, or use solver='auto'",
-    "active-set": ", or use solver='proximal-newton'",
 }
+INSTEAD_WITH_KINKS = {"active-set": ", or use solver='proximal-newton'"}
 
 
 class Fitting:
@@ -81,20 +82,19 @@ class Fitting:
         name = estimator.solver
         if name == "auto":
             n_samples, n_features = features.X.shape
-            stored = (
-                features.X.nnz / n_samples if arrays.is_sparse(features.X) else None
-            )
+            costs = None
+            if arrays.is_sparse(features.X):
+                costs = row_costs(features.X, xp=features.xp)
             name = choose(
                 n_samples,
                 n_features,
                 task.loss.n_outputs,
                 smooth=regularisation.smooth,
-                stored=stored,
+                sparse_costs=costs,
             )
         check_solver_for(name, smooth=regularisation.smooth)
         self.solver_name = name
         self._estimator = estimator
-        self._not_smooth = not regularisation.smooth
         self._dtype = features.X.dtype
         self._start = start
         self._along = along
@@ -140,8 +140,9 @@ class Fitting:
         advice = ""
         if status is Status.ITERATION_LIMIT:
             advice = INSTEAD.get(self.solver_name, "")
-            if self._not_smooth and self.solver_name == "newton-cg":
-                advice = ""  # it is what is left for many parameters
+            if self.problem.objective.kinks is not None:
+                # newton-cg is what is left for many parameters.
+                advice = INSTEAD_WITH_KINKS.get(self.solver_name, "")
         if status is Status.PRECISION_LIMIT and "32" in str(self._dtype):
             advice = ", or pass X as float64"
         sentence = status.value.format(

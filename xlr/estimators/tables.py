@@ -31,12 +31,17 @@ def refuse_dates(X: Any) -> None:
 
     NumPy would turn them into numbers without a word.
     """
+    names = column_names(X)
+    if names is None:
+        return
+    # The dtypes alone, for this is asked before each prediction.
+    dtypes = X.dtypes if hasattr(X, "dtypes") else X.schema.types
     dates = [
         name
-        for name, column in _columns(X)
-        if getattr(getattr(column, "dtype", None), "kind", "") in ("m", "M")
-        or getattr(getattr(column, "dtype", None), "is_temporal", bool)()
-        or str(getattr(column, "type", "")).startswith(("date", "time", "duration"))
+        for name, dtype in zip(names, dtypes)
+        if getattr(dtype, "kind", "") in ("m", "M")  # pandas
+        or getattr(dtype, "is_temporal", bool)()  # polars
+        or str(dtype).startswith(("date", "time", "duration"))  # PyArrow
     ]
     if dates:
         raise ValueError(

@@ -12,10 +12,9 @@ from xlr.penalties import L2Penalty
 
 __all__ = ["row_space"]
 
-# A factorisation of the kernel matrix that takes longer than so many products with X
-# is not worth it; a multiply-add of either, roughly, takes as long as three of the
-# cube of n.
-MOST_PRODUCTS = 3000
+# Products with X, in multiply-adds, beyond which a factorisation of the kernel matrix
+# is not worth it.
+MOST_PRODUCTS = 1000
 
 
 def row_space(
@@ -50,7 +49,7 @@ def row_space(
     xp, n, design = objective.xp, objective.n_samples, objective.design
     if n > objective.n_features // 2 or not objective.is_large:
         return None
-    if n**3 > MOST_PRODUCTS * design.product_cost:
+    if n**3 / 3 > MOST_PRODUCTS * design.product_cost:
         return None
     if objective.kinks is not None:
         return None

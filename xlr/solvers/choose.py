@@ -18,11 +18,6 @@ UNPRECONDITIONED = 4  # times as many with a diagonal as the preconditioner
 HESSIAN_SHARE = 1 / 4
 MANY_ROWS = 80
 
-# An entry of a sparse matrix beside one of a dense one, in a product with a vector, and
-# a pair of them in a Gram matrix.
-ENTRY_COST = 4
-PAIR_COST = 250
-
 # Parameters up to which the Hessian of all of them costs little beside a pass.
 FEW_PARAMETERS = 256
 
@@ -33,7 +28,7 @@ def choose(
     n_outputs: int,
     *,
     smooth: bool = True,
-    stored: float | None = None,
+    sparse_costs: tuple[float, float] | None = None,
 ) -> str:
     """Name of the solver with the least estimated time.
 
@@ -50,25 +45,25 @@ def choose(
         take longer by the same factor with either solver.
     smooth : bool, default=True
         Whether the penalty has a derivative everywhere, and there are no bounds.
-    stored : float, default=None
-        Entries that a row of a sparse X stores; None for a dense X.
+    sparse_costs : tuple of two floats, default=None
+        What a row of a sparse X adds to a product and to a Gram matrix, in
+        multiply-adds of a dense product; None for a dense X.
     """
     n_parameters = n_outputs * n_features
     if not smooth:
         if n_parameters <= FEW_PARAMETERS:
             return "proximal-newton"
-        return "active-set" if stored is None else "newton-cg"
-    width, pairs = float(n_features), n_features**2 / 2
-    if stored is not None:
-        width, pairs = ENTRY_COST * stored, min(PAIR_COST * stored**2, pairs)
-    one_pass = PASS_OVERHEAD + 2 * n_samples * n_outputs * width
+        return "active-set" if sparse_costs is None else "newton-cg"
+    dense_costs = n_features, n_features**2 / (2 * MATRIX_SPEEDUP)
+    product, gram = sparse_costs or dense_costs
+    one_pass = PASS_OVERHEAD + 2 * n_samples * n_outputs * product
 
     share = HESSIAN_SHARE if n_samples > MANY_ROWS * n_parameters else 1
-    whole = n_samples * share * n_outputs**2 * pairs + n_parameters**3 / 3
-    cholesky = one_pass + whole / MATRIX_SPEEDUP
+    whole = n_samples * share * n_outputs**2 * gram
+    cholesky = one_pass + whole + n_parameters**3 / (3 * MATRIX_SPEEDUP)
 
     sampled = min(n_samples, 4 * n_features)
-    blocks = n_outputs * (sampled * pairs + n_features**3 / 3)
+    blocks = n_outputs * (sampled * gram + n_features**3 / (3 * MATRIX_SPEEDUP))
     products = PRODUCTS * one_pass
-    products = min(products + blocks / MATRIX_SPEEDUP, UNPRECONDITIONED * products)
+    products = min(products + blocks, UNPRECONDITIONED * products)
     return "newton-cholesky" if cholesky <= one_pass + products else "newton-cg"

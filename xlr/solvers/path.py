@@ -161,7 +161,7 @@ def _likely_next(
 ) -> np.ndarray:
     """The features out of play that are likely to be in it soon."""
     slope = _largest_of_classes(objective, objective.xp.abs(at.gradient))
-    slope[in_play] = -1.0
+    slope = np.where(in_play, -1.0, slope)
     return np.argsort(-slope, kind="stable")[: math.ceil(AHEAD * in_play.sum())]
 
 
@@ -183,4 +183,4 @@ def _largest_of_classes(objective: Objective, values: Array) -> np.ndarray:
     """The largest of the values for the coefficients of a feature, on the host."""
     columns = objective.xp.astype(values, objective.wide)
     coef = objective.by_class(columns)[0, :, :]
-    return arrays.to_host(objective.xp.max(coef, axis=0)).copy()
+    return arrays.to_host(objective.xp.max(coef, axis=0))
