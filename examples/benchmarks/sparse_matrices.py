@@ -33,15 +33,14 @@ problem.
 # What stands in the way where a goal has not been reached.
 LIMITS = {
     "text": """\
-- **text**: of 95 ms, timed function by function in another run, nine products with the Hessian take 30 ms, five
-  passes 18, two diagonals for preconditioning 13, standardising 7, curvatures 7 and
-  reading X 6. SciPy takes 0.9 to 1.3 ms for a product of these 1.0 million entries with
-  a vector, and 0.7 to 1.2 in two threads. A block of the Hessian for up to 2,000 of the
-  most frequent words as a preconditioner saved no product at all.
+- **text**: of 95 ms, timed function by function in another run, nine products with the
+  Hessian take 30 ms, five passes 18, two diagonals for preconditioning 13,
+  standardising 7, curvatures 7 and reading X 6. A block of the Hessian for up to 2,000
+  of the most frequent words as a preconditioner saved no product at all.
 """,
     "text, weak penalty": """\
-- **text, weak penalty**: of 0.36 s, timed in the same way, 64 products with the Hessian take
-  0.23. scikit-learn's newton-cg is bound by the same products.
+- **text, weak penalty**: of 0.36 s, timed in the same way, 64 products with the Hessian
+  take 0.23. scikit-learn's newton-cg is bound by the same products.
 """,
 }
 
