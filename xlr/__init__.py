@@ -3,6 +3,7 @@
 from xlr import datasets, plotting
 from xlr.estimators import (
     BootstrapResult,
+    FirthLogisticRegression,
     LogisticPath,
     LogisticRegression,
     LogisticRegressionCV,
@@ -11,10 +12,19 @@ from xlr.estimators import (
     logistic_path,
 )
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
+from xlr.inference import (
+    InferenceResults,
+    LikelihoodRatioTest,
+    infer,
+    likelihood_ratio_test,
+)
 from xlr.losses import binary_cross_entropy, cross_entropy
 
 __all__ = [
     "BootstrapResult",
+    "FirthLogisticRegression",
+    "InferenceResults",
+    "LikelihoodRatioTest",
     "LogisticPath",
     "LogisticRegression",
     "LogisticRegressionCV",
@@ -23,6 +33,8 @@ __all__ = [
     "bootstrap",
     "cross_entropy",
     "datasets",
+    "infer",
+    "likelihood_ratio_test",
     "log_sigmoid",
     "log_softmax",
     "logistic_path",

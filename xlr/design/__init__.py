@@ -2,6 +2,7 @@
 
 from xlr.design.blocks import (
     add,
+    cut,
     reduce_over_blocks,
     row_blocks,
     sum_over_blocks,
@@ -25,6 +26,7 @@ __all__ = [
     "SparseDesign",
     "Standardisation",
     "add",
+    "cut",
     "reduce_over_blocks",
     "refuse_non_finite",
     "row_blocks",

@@ -89,6 +89,8 @@ def reduce_over_blocks(
 ) -> Parts:
     """Combine what ``kernel(rows)`` returns for each slice, in the order of the rows.
 
+    By :func:`add` to sums; by ``operator.add`` to one tuple of all that it returned.
+
     Each thread has consecutive slices: for a given number of threads, the same
     numbers are combined in the same order every time.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from xlr import arrays
@@ -216,16 +217,13 @@ class DenseDesign:
         change = self._change and tuple(
             xp.take(part, features) for part in self._change
         )
-        parts: dict[int, Array] = {}
 
-        def on_rows(rows: slice) -> tuple[()]:
+        def on_rows(rows: slice) -> tuple[Array]:
             columns = xp.take(self.X[rows, :], features, axis=1)
-            parts[rows.start] = DenseBlock(columns, change, xp=xp).standardised()
-            return ()
+            return (DenseBlock(columns, change, xp=xp).standardised(),)
 
-        slices = self.slices(1)
-        reduce_over_blocks(on_rows, add, slices, self.workers)
-        columns = xp.concat([parts[rows.start] for rows in slices])
+        parts = reduce_over_blocks(on_rows, operator.add, self.slices(1), self.workers)
+        columns = xp.concat(list(parts))
         return DenseDesign(columns, None, self.offset, workers=self.workers, xp=xp)
 
     def kernel(self, strength: Array, dtype: Any) -> Array:

@@ -1,6 +1,7 @@
 """Floor 5: what a person imports."""
 
 from xlr.estimators.bootstrap import BootstrapResult, bootstrap
+from xlr.estimators.firth import FirthLogisticRegression
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.logistic_regression_cv import LogisticRegressionCV
 from xlr.estimators.multi_label import MultiLabelLogisticRegression
@@ -8,6 +9,7 @@ from xlr.estimators.path import LogisticPath, logistic_path
 
 __all__ = [
     "BootstrapResult",
+    "FirthLogisticRegression",
     "LogisticPath",
     "LogisticRegression",
     "LogisticRegressionCV",

@@ -45,6 +45,13 @@ class Features:
     device: Device
     names: np.ndarray | None
 
+    @property
+    def column_names(self) -> list[str]:
+        """The names, or x0, x1, ... where there are none."""
+        if self.names is None:
+            return [f"x{j}" for j in range(self.X.shape[1])]
+        return [str(name) for name in self.names]
+
     def place(self, values: Any, dtype: Any) -> Array:
         """Bring an array of any library to where X is."""
         return arrays.move(values, xp=self.xp, device=self.device, dtype=dtype)

@@ -28,7 +28,7 @@ from xlr.solvers import (
 )
 from xlr.threads import Workers
 
-__all__ = ["Fitting", "print_record"]
+__all__ = ["Fitting", "print_record", "warn_unless_converged"]
 
 # What else to do where a solver ran out of iterations.
 INSTEAD = {
@@ -143,18 +143,38 @@ class Fitting:
             if self.problem.objective.kinks is not None:
                 # newton-cg is what is left for many parameters.
                 advice = INSTEAD_WITH_KINKS.get(self.solver_name, "")
-        if status is Status.PRECISION_LIMIT and "32" in str(self._dtype):
-            advice = ", or pass X as float64"
-        sentence = status.value.format(
-            optimality=solution.records[-1].optimality[failed].max(),
-            tol=self._estimator.tol,
-            max_iter=self._estimator.max_iter,
-            dtype=str(self._dtype).rpartition(".")[2],
-            advice=advice,
-        )
-        if len(solution.status) > 1:
-            sentence = f"{len(failed)} of {len(solution.status)} models: {sentence}"
-        warnings.warn(sentence, ConvergenceWarning, stacklevel=stacklevel)
+        _warn(solution, failed, self._estimator, self._dtype, advice, stacklevel + 1)
+
+
+def warn_unless_converged(
+    solution: Solution, estimator: Any, dtype: Any, *, stacklevel: int
+) -> None:
+    """Say why the model did not converge, where there is one solver to choose from."""
+    if solution.status[0] is not Status.CONVERGED:
+        _warn(solution, [0], estimator, dtype, "", stacklevel + 1)
+
+
+def _warn(
+    solution: Solution,
+    failed: list[int],
+    estimator: Any,
+    dtype: Any,
+    advice: str,
+    stacklevel: int,
+) -> None:
+    status = solution.status[failed[0]]
+    if status is Status.PRECISION_LIMIT and "32" in str(dtype):
+        advice = ", or pass X as float64"
+    sentence = status.value.format(
+        optimality=solution.records[-1].optimality[failed].max(),
+        tol=estimator.tol,
+        max_iter=estimator.max_iter,
+        dtype=str(dtype).rpartition(".")[2],
+        advice=advice,
+    )
+    if len(solution.status) > 1:
+        sentence = f"{len(failed)} of {len(solution.status)} models: {sentence}"
+    warnings.warn(sentence, ConvergenceWarning, stacklevel=stacklevel)
 
 
 def _solver(estimator: Any, name: str, *, cold: bool) -> Solver:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.objective import Objective, Responses, duality_gap
 from xlr.penalties import Penalty
 from xlr.solvers import Solution
-from xlr.threads import Workers
+from xlr.threads import ALONE, Workers
 
 __all__ = [
     "Problem",
@@ -169,6 +170,10 @@ class Problem:
     Attributes
     ----------
     objective : Objective
+    units : Standardisation or None
+        The change of units that the solver sees; None for none.
+    total_weight : array of shape (n_models or 1,)
+        Sum of the weights, as they were given.
     """
 
     @arrays.quiet()
@@ -194,21 +199,18 @@ class Problem:
         responses = replace(task.responses, weights=weights / unit)
         responses = responses.astype(X.dtype, xp=xp)
         # One change of units serves all models, whatever each of them weighs.
-        design: Design
-        if arrays.is_sparse(X):
-            units = standardise_sparse(X, weights[:, 0], centre=fit_intercept, xp=xp)
-            self._units = units if standardised else None
-            design = SparseDesign(X, self._units, offset, workers=workers, xp=xp)
-        else:
-            units = standardise(
-                X, weights[:, 0], centre=fit_intercept, workers=workers, xp=xp
-            )
-            self._units = units if standardised else None
-            design = DenseDesign(X, self._units, offset, workers=workers, xp=xp)
+        moments = (
+            standardise_sparse
+            if arrays.is_sparse(X)
+            else partial(standardise, workers=workers)
+        )
+        units = moments(X, weights[:, 0], centre=fit_intercept, xp=xp)
+        self.units = units if standardised else None
+        design = self.design(X, offset, workers)
         total = unit * responses.total_weight(weights.dtype, xp=xp)
         if responses.weighs_alike and isinstance(C, float):
             total = total[:1]
-        self._total = total
+        self.total_weight = total
         self._scale = units.scale if standardised else xp.ones_like(units.scale)
         self.objective = Objective(
             design.standardised_if_small(),
@@ -219,9 +221,17 @@ class Problem:
             units=None if standardised else units,
         )
 
+    def design(
+        self, X: Array, offset: Array | None = None, workers: Workers = ALONE
+    ) -> Design:
+        """Rows, these or others, in the units of the solver."""
+        kind = SparseDesign if arrays.is_sparse(X) else DenseDesign
+        xp = arrays.namespace(arrays.entries(X))
+        return kind(X, self.units, offset, workers=workers, xp=xp)
+
     def penalty(self, C: float | Array) -> Penalty:
         """For parameters, with strength 1 / (C S)."""
-        strength = 1 / (C * self._total)[:, None, None]
+        strength = 1 / (C * self.total_weight)[:, None, None]
         return self._regularisation.penalty(strength, self._scale, self._features)
 
     def parameters(self, start: tuple[Array, Array] | None) -> Array:
@@ -232,8 +242,8 @@ class Problem:
         if start is None:
             return self.objective.zeros()
         coef, intercept = start
-        if self._units is not None:
-            coef, intercept = self._units.into(coef, intercept)
+        if self.units is not None:
+            coef, intercept = self.units.into(coef, intercept)
         return self.objective.symmetric(self.objective.join(coef, intercept))
 
     @arrays.quiet()
@@ -258,8 +268,8 @@ class Problem:
         """
         xp, dtype = self._features.xp, self._features.X.dtype
         coef, intercept = self.objective.split(self.objective.symmetric(parameters))
-        if self._units is not None:
-            coef, intercept = self._units.out_of(coef, intercept)
+        if self.units is not None:
+            coef, intercept = self.units.out_of(coef, intercept)
             # Back from standardised units a bound may be missed by a rounding error.
             coef = self._regularisation.clip(coef, xp=xp)
         if not self._fit_intercept:

@@ -28,6 +28,8 @@ __all__ = [
     "Hessian",
     "assemble",
     "change_units",
+    "gram",
+    "intercepts_after_their_class",
     "row_sums",
 ]
 
@@ -221,7 +223,7 @@ class DiagonalHessian:
         return lambda vector: vector / damped
 
 
-def _gram(block: Block, columns: Array, fit_intercept: bool, *, xp: Namespace) -> Array:
+def gram(block: Block, columns: Array, fit_intercept: bool, *, xp: Namespace) -> Array:
     """A'A for A = [u_1 x Z, ..., u_m x Z, U], the intercepts' columns last."""
     gram, margin = block.gram(columns)
     if not fit_intercept:
@@ -257,7 +259,7 @@ def row_sums(
     _, n_models, n_outputs = curvature.diagonal.shape
     roots = xp.sqrt(curvature.diagonal)
     own = [
-        _gram(block, roots[:, model, k][:, None], fit_intercept, xp=xp)
+        gram(block, roots[:, model, k][:, None], fit_intercept, xp=xp)
         for model in range(n_models)
         for k in range(n_outputs)
     ]
@@ -266,7 +268,7 @@ def row_sums(
     if curvature.outer is None:
         return sums
     together = [
-        _gram(block, curvature.outer[:, model, :], fit_intercept, xp=xp)
+        gram(block, curvature.outer[:, model, :], fit_intercept, xp=xp)
         for model in range(n_models)
     ]
     return (*sums, xp.stack(together))
@@ -284,13 +286,13 @@ def assemble(
     if together is None:
         return xp.reshape(own, (n_models, q, q))
     if fit_intercept:
-        together = _intercepts_after_their_class(together, n_outputs, xp=xp)
+        together = intercepts_after_their_class(together, n_outputs, xp=xp)
     identity = xp.eye(n_outputs, **place)[None, :, None, :, None]
     blocks = own[:, :, :, None, :] * identity
     return xp.reshape(blocks, together.shape) - together
 
 
-def _intercepts_after_their_class(
+def intercepts_after_their_class(
     matrix: Array, n_outputs: int, *, xp: Namespace
 ) -> Array:
     """From [w_1, ..., w_K, b_1, ..., b_K] to [w_1, b_1, ..., w_K, b_K]."""

@@ -195,12 +195,12 @@ class Objective(Penalised):
         ``curvature`` is that at the parameters.
         """
         product = self._mean(self.curvature_product(curvature, vector))
-        return product + self._penalty_curvature(parameters) * vector
+        return product + self.penalty_curvature(parameters) * vector
 
     def hessian_diagonal(self, parameters: Array) -> Array:
         """Diagonal of the Hessian, in one pass: (n_models, n_parameters)."""
         diagonal = self._mean(self.curvature_diagonal(parameters))
-        return diagonal + self._penalty_curvature(parameters)
+        return diagonal + self.penalty_curvature(parameters)
 
     def _mean(self, sums: Array) -> Array:
         return sums / self.total_weight[:, None]
@@ -237,9 +237,7 @@ class Objective(Penalised):
         matrix = hessian.assemble(
             own, sums[0] if sums else None, self.fit_intercept, xp=self.xp
         )
-        if self.design.gram_form(rough=rough)[1]:
-            q = self.column_size
-            matrix = hessian.change_units(matrix, self._unfolded, q, xp=self.xp)
+        matrix = self.gathered_matrix(matrix, rough=rough)
         matrix = matrix / self.total_weight[:, None, None]
         if self.loss.shift_invariant:
             matrix = matrix + self._fill_shift_direction(matrix)
@@ -270,11 +268,10 @@ class Objective(Penalised):
             self.n_features,
             lambda curvature: Curvature(curvature.own(xp=self.xp), None),
         )
-        if self.design.gram_form(rough=rough)[1]:
-            q = self.column_size
-            matrices = self.xp.reshape(own, (self.n_columns, q, q))
-            matrices = hessian.change_units(matrices, self._unfolded, q, xp=self.xp)
-            own = self.xp.reshape(matrices, own.shape)
+        q = self.column_size
+        matrices = self.xp.reshape(own, (self.n_columns, q, q))
+        matrices = self.gathered_matrix(matrices, rough=rough)
+        own = self.xp.reshape(matrices, own.shape)
         blocks = own / self.total_weight[:, None, None, None]
         return self._with_penalty(blocks, parameters, rough)
 
@@ -299,6 +296,16 @@ class Objective(Penalised):
         # The sums are matrices of this width: adding them must not cost more than they.
         return self.sum_over_rows(kernel, width, least=4 * width)
 
+    def gathered_matrix(self, matrix: Array, *, rough: bool) -> Array:
+        """Symmetric matrices that blocks sum up, (n, m q, m q), in standardised units.
+
+        With q = ``column_size``; ``rough`` as they were summed.
+        """
+        if not self.design.gram_form(rough=rough)[1]:
+            return matrix
+        q = self.column_size
+        return hessian.change_units(matrix, self._unfolded, q, xp=self.xp)
+
     def _unfolded(self, gradients: Array) -> Array:
         """Gradients (m, q) of what blocks sum up, to standardised units."""
         if not self.fit_intercept:
@@ -312,7 +319,7 @@ class Objective(Penalised):
     ) -> BlockHessian:
         xp, (models, n_blocks, q, _) = self.xp, blocks.shape
         penalty = xp.reshape(
-            self._penalty_curvature(parameters), (models, n_blocks, 1, q)
+            self.penalty_curvature(parameters), (models, n_blocks, 1, q)
         )
         rounding = float(xp.finfo(xp.float32 if rough else self.wide).eps)
         blocks = blocks + self.identity(q) * penalty

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 
 import numpy as np
 
 from xlr import arrays
-from xlr.arrays import Array
+from xlr.arrays import Array, Namespace
 from xlr.design import (
     Block,
     Design,
@@ -20,10 +21,36 @@ from xlr.losses import Curvature, Loss
 from xlr.objective.layout import Layout
 from xlr.objective.responses import Responses
 
-__all__ = ["Passes"]
+__all__ = ["Passes", "linear_map"]
 
 # Arrays of the size of the logits that a pass over them holds at a time.
 TEMPORARIES = 4
+
+
+def linear_map(
+    design: Design, coef: Array, intercept: Array | None, *, xp: Namespace
+) -> Callable[[Block], Array]:
+    """What brings a block of a design to z.w + b: (n_rows, m).
+
+    Parameters
+    ----------
+    design : Design
+    coef : array of shape (m, n_features)
+    intercept : array of shape (m,) or None
+        None for zeros, without adding them.
+    xp : namespace
+    """
+    moved = xp.zeros_like(coef[:, 0]) if intercept is None else intercept
+    coef, moved = design.fold(coef, moved)
+    coef, moved = xp.astype(coef, design.dtype), xp.astype(moved, design.dtype)
+
+    def products(block: Block) -> Array:
+        columns = block.matvec(coef)
+        if intercept is not None:
+            columns += moved
+        return columns
+
+    return products
 
 
 class Passes(Layout):
@@ -89,10 +116,10 @@ class Passes(Layout):
             point = self.loss.at(logits(block), y, xp=xp)
             slope = s[..., None] * point.gradient()
             value = xp.sum(s * point.value(), axis=0, dtype=self.wide)
-            return value, *self._rmatvec(block, slope)
+            return value, *self.rmatvec(block, slope)
 
         value, *slope = self.sum_over_rows(kernel, TEMPORARIES * self.n_columns)
-        return value, self._gathered(*slope)
+        return value, self.gathered(*slope)
 
     def loss_and_slope_of_resamples(
         self, pooled: Passes, parameters: Array, of: np.ndarray
@@ -144,7 +171,7 @@ class Passes(Layout):
         product = xp.reshape(product, (-1, self.n_features))
         product = arrays.rows(product, column * n_counts + counted)
         total = arrays.rows(xp.reshape(total, (-1,)), counted * len(columns) + column)
-        return value, self._gathered(product, total)
+        return value, self.gathered(product, total)
 
     def curvature(self, parameters: Array) -> Curvature:
         """Second derivatives of the loss in all logits, times the weights of the rows.
@@ -159,15 +186,14 @@ class Passes(Layout):
     def logits(self, parameters: Array) -> Array:
         """Linear predictors of all rows: (n_samples, n_models, n_outputs)."""
         logits = self.logits_of_block(parameters)
-        parts: dict[int, Array] = {}
-
-        def on_rows(rows: slice) -> tuple[()]:
-            parts[rows.start] = logits(self.design.block(rows))
-            return ()
-
         slices = self._slices(TEMPORARIES * self.n_columns)
-        reduce_over_blocks(on_rows, add, slices, self.design.workers)
-        return self.xp.concat([parts[rows.start] for rows in slices])
+        parts = reduce_over_blocks(
+            lambda rows: (logits(self.design.block(rows)),),
+            operator.add,
+            slices,
+            self.design.workers,
+        )
+        return self.xp.concat(list(parts))
 
     def curvature_product(self, curvature: Curvature, vector: Array) -> Array:
         """The second derivatives of the sum of the loss times a vector, in one pass."""
@@ -176,11 +202,11 @@ class Passes(Layout):
 
         def kernel(block: Block, *parts: Array) -> tuple[Array, Array]:
             here = Curvature(*parts) if len(parts) > 1 else Curvature(parts[0], None)
-            return self._rmatvec(block, here.product(change(block), xp=xp))
+            return self.rmatvec(block, here.product(change(block), xp=xp))
 
         per_row = [part for part in curvature if part is not None]
         slices = self._slices(TEMPORARIES * self.n_columns)
-        return self._gathered(*sum_over_blocks(kernel, self.design, slices, *per_row))
+        return self.gathered(*sum_over_blocks(kernel, self.design, slices, *per_row))
 
     def curvature_diagonal(self, parameters: Array) -> Array:
         """The second derivatives of the sum of the loss in each parameter."""
@@ -198,8 +224,8 @@ class Passes(Layout):
     def transposed_product(self, residual: Array) -> Array:
         """Z'r and sum(r) for residuals of the shape of the logits, as parameters."""
         slices = self._slices(TEMPORARIES * self.n_columns)
-        return self._gathered(
-            *sum_over_blocks(self._rmatvec, self.design, slices, residual)
+        return self.gathered(
+            *sum_over_blocks(self.rmatvec, self.design, slices, residual)
         )
 
     # -- what a pass is made of ----------------------------------------------------
@@ -223,17 +249,18 @@ class Passes(Layout):
 
     def products_of_block(self, parameters: Array) -> Callable[[Block], Array]:
         """What brings a block to z.w + b: (n_rows, n_models, n_outputs)."""
-        xp, dtype = self.xp, self.design.dtype
-        coef, intercept = self.design.fold(*self.split(parameters))
-        coef, intercept = xp.astype(coef, dtype), xp.astype(intercept, dtype)
+        products = self.columns_of_block(*self.split(parameters))
+        shape = -1, self.n_models, self.n_outputs
+        return lambda block: self.xp.reshape(products(block), shape)
 
-        def products(block: Block) -> Array:
-            columns = block.matvec(coef)
-            if self.fit_intercept:
-                columns += intercept
-            return xp.reshape(columns, (-1, self.n_models, self.n_outputs))
-
-        return products
+    def columns_of_block(
+        self, coef: Array, intercept: Array
+    ) -> Callable[[Block], Array]:
+        """What brings a block to z.w + b, for coefficients (m, n_features) and
+        intercepts (m,): (n_rows, m).
+        """
+        added = intercept if self.fit_intercept else None
+        return linear_map(self.design, coef, added, xp=self.xp)
 
     def logits_of_block(self, parameters: Array) -> Callable[[Block], Array]:
         """What brings a block to its logits: (n_rows, n_models, n_outputs)."""
@@ -249,12 +276,12 @@ class Passes(Layout):
 
         return logits
 
-    def _rmatvec(self, block: Block, residual: Array) -> tuple[Array, Array]:
+    def rmatvec(self, block: Block, residual: Array) -> tuple[Array, Array]:
         """Z'r and sum(r) for residuals of the shape of the logits, in wide."""
         residual = self.xp.reshape(residual, (-1, self.n_columns))
         product = self.xp.astype(block.rmatvec(residual), self.wide, copy=False)
         return product, self.xp.sum(residual, axis=0, dtype=self.wide)
 
-    def _gathered(self, product: Array, total: Array) -> Array:
+    def gathered(self, product: Array, total: Array) -> Array:
         """The sums over blocks as parameters."""
         return self.join(self.design.unfold(product, total), total)

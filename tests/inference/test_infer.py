@@ -1,0 +1,409 @@
+"""Estimates, errors and tests of fitted models, against statsmodels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import statsmodels.api as sm
+from conftest import to_numpy
+from studies import anes96, fair, sex2, spector
+
+import xlr
+
+RTOL = 1e-8
+SAME_NAME = [
+    "params",
+    "bse",
+    "pvalues",
+    "llf",
+    "llnull",
+    "llr",
+    "llr_pvalue",
+    "aic",
+    "bic",
+    "prsquared",
+    "df_model",
+    "df_resid",
+]
+
+
+def unpenalised(X, y, **options):
+    fitted = {
+        name: options.pop(name)
+        for name in ("sample_weight", "offset")
+        if name in options
+    }
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-11, **options)
+    return model.fit(X, y, **fitted)
+
+
+def without_separation():
+    """All with a diaphragm were cases: without that column."""
+    X, y, counts = sex2()
+    return X[:, :5], y, counts
+
+
+def with_constant(X):
+    return sm.add_constant(np.asarray(X))
+
+
+def assert_same(ours, theirs, names=SAME_NAME):
+    for name in names:
+        actual, expected = getattr(ours, name), np.asarray(getattr(theirs, name))
+        # What is certain to 14 digits is not told apart any further.
+        atol = 1e-14 if "pvalue" in name else 0
+        np.testing.assert_allclose(
+            actual, expected, rtol=RTOL, atol=atol, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("data", [spector, fair])
+def test_two_classes_as_statsmodels(data):
+    X, y = data()
+    results = xlr.infer(unpenalised(X, y), X, y)
+    reference = sm.Logit(y, with_constant(X)).fit(disp=0, tol=1e-13)
+    assert_same(results, reference)
+    np.testing.assert_allclose(results.zvalues, reference.tvalues, rtol=RTOL)
+    np.testing.assert_allclose(results.cov_params(), reference.cov_params(), rtol=RTOL)
+    for alpha in (0.05, 0.32):
+        expected = reference.conf_int(alpha)
+        np.testing.assert_allclose(results.conf_int(alpha), expected, rtol=RTOL)
+    assert results.nobs == len(y)
+
+
+def test_many_classes_as_statsmodels():
+    X, y = anes96()
+    results = xlr.infer(unpenalised(X, y), X, y)
+    reference = sm.MNLogit(y, with_constant(X)).fit(disp=0, tol=1e-13)
+    assert_same(results, reference)
+    np.testing.assert_allclose(
+        results.cov_params(), reference.cov_params(), rtol=1e-7, atol=1e-12
+    )
+    expected = reference.conf_int()
+    np.testing.assert_allclose(results.conf_int(), expected, rtol=1e-7)
+    assert results.equations == [str(k) for k in range(1, 7)]
+
+
+def test_without_intercept():
+    X, y = spector()
+    X = X - X.mean(axis=0)
+    results = xlr.infer(unpenalised(X, y, fit_intercept=False), X, y)
+    reference = sm.Logit(y, X).fit(disp=0, tol=1e-13)
+    assert_same(results, reference, ["params", "bse", "pvalues", "llf", "aic", "bic"])
+    assert results.names == ["x0", "x1", "x2"]
+    # The null model is nested in this one: without an intercept it has nothing.
+    np.testing.assert_allclose(results.llnull, len(y) * np.log(0.5))
+    assert round(results.df_model, 9) == 3
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_offset_and_frequencies_as_glm(fit_intercept):
+    X, y, counts = without_separation()
+    offset = np.linspace(-1, 1, len(y))
+    model = unpenalised(
+        X, y, sample_weight=counts, offset=offset, fit_intercept=fit_intercept
+    )
+    results = xlr.infer(model, X, y, counts, offset=offset)
+    exog = with_constant(X) if fit_intercept else X
+    binomial = sm.families.Binomial()
+    reference = sm.GLM(y, exog, binomial, offset=offset, freq_weights=counts)
+    reference = reference.fit(tol=1e-14)
+    assert_same(results, reference, ["params", "bse", "pvalues", "llf", "aic"])
+    assert results.nobs == 239
+    if fit_intercept:
+        np.testing.assert_allclose(results.llnull, reference.llnull, rtol=RTOL)
+
+
+def test_rows_counted_are_rows_repeated():
+    X, y, counts = without_separation()
+    many = np.repeat(np.arange(len(y)), counts.astype(int))
+    for cov_type in ("nonrobust", "HC0", "HC1"):
+        counted = xlr.infer(
+            unpenalised(X, y, sample_weight=counts), X, y, counts, cov_type=cov_type
+        )
+        repeated = xlr.infer(
+            unpenalised(X[many], y[many]), X[many], y[many], cov_type=cov_type
+        )
+        assert_same(counted, repeated, ["params", "bse", "llf", "llnull", "bic"])
+
+
+def test_robust_covariances_as_statsmodels():
+    X, y = fair()
+    model = unpenalised(X, y)
+    n, k = len(y), X.shape[1] + 1
+    logit = sm.Logit(y, with_constant(X))
+    reference = logit.fit(disp=0, tol=1e-13, cov_type="HC0")
+    robust = xlr.infer(model, X, y, cov_type="HC0")
+    assert_same(robust, reference, ["params", "bse", "pvalues", "llf"])
+    # statsmodels leaves the factor of HC1 out for all but linear models.
+    corrected = xlr.infer(model, X, y, cov_type="HC1")
+    np.testing.assert_allclose(
+        corrected.bse, np.asarray(reference.bse) * np.sqrt(n / (n - k)), rtol=RTOL
+    )
+    groups = np.random.default_rng(0).integers(0, 700, n)
+    keywords = {"groups": groups}
+    reference = logit.fit(disp=0, tol=1e-13, cov_type="cluster", cov_kwds=keywords)
+    for labels in (groups, [f"county {g}" for g in groups]):
+        clustered = xlr.infer(model, X, y, cov_type="cluster", groups=labels)
+        assert_same(clustered, reference, ["bse", "pvalues"])
+
+
+def test_robust_covariances_of_many_classes():
+    X, y = anes96()
+    model = unpenalised(X, y)
+    exog = with_constant(X)
+    logit = sm.MNLogit(y, exog)
+    reference = logit.fit(disp=0, tol=1e-13, cov_type="HC0")
+    robust = xlr.infer(model, X, y, cov_type="HC0")
+    np.testing.assert_allclose(robust.bse, reference.bse, rtol=RTOL)
+    groups = np.arange(len(y)) % 40
+    clustered = xlr.infer(model, X, y, cov_type="cluster", groups=groups)
+    keywords = {"groups": groups}
+    reference = logit.fit(disp=0, tol=1e-13, cov_type="cluster", cov_kwds=keywords)
+    # statsmodels counts the parameters of one equation in its correction; all here.
+    n, one, whole = len(y), exog.shape[1], exog.shape[1] * 6
+    factor = np.sqrt((n - one) / (n - whole))
+    ratio = clustered.bse / np.asarray(reference.bse)
+    assert np.allclose(ratio, 1, rtol=RTOL) or np.allclose(ratio, factor, rtol=RTOL)
+
+
+def test_every_backend(place, dtype):
+    X, y = spector()
+    wide = "float64"
+    reference = sm.Logit(y, with_constant(X)).fit(disp=0, tol=1e-13)
+    at = place(X)
+    tol = 1e-10 if dtype == wide else 1e-4
+    model = xlr.LogisticRegression(C=np.inf, tol=tol).fit(at, place(y, "int64"))
+    for cov_type, options in (
+        ("nonrobust", {}),
+        ("HC0", {}),
+        ("cluster", {"groups": np.arange(len(y)) % 8}),
+    ):
+        results = xlr.infer(model, at, place(y, "int64"), cov_type=cov_type, **options)
+        keywords = {"cov_kwds": options} if options else {}
+        logit = sm.Logit(y, with_constant(X))
+        reference = logit.fit(disp=0, tol=1e-13, cov_type=cov_type, **keywords)
+        rtol = 1e-7 if dtype == wide else 5e-3
+        for name in ("params", "bse", "llf", "llnull"):
+            expected = np.asarray(getattr(reference, name))
+            np.testing.assert_allclose(getattr(results, name), expected, rtol=rtol)
+    effects = results.get_margeff().columns["dy/dx"]
+    np.testing.assert_allclose(effects, reference.get_margeff().margeff, rtol=rtol)
+    interval = results.predict_interval(at)
+    expected = reference.get_prediction().summary_frame()
+    np.testing.assert_allclose(
+        to_numpy(interval.proba)[:, 1], expected["predicted"], rtol=20 * rtol
+    )
+    lower = to_numpy(interval.lower)[:, 1]
+    np.testing.assert_allclose(lower, expected["ci_lower"], rtol=20 * rtol)
+
+
+def test_sparse_rows():
+    rng = np.random.default_rng(0)
+    X = sp.random(500, 8, density=0.3, random_state=0, format="csr")
+    y = (X @ rng.normal(size=8) + rng.logistic(size=500) > 0).astype(int)
+    groups = np.arange(500) % 50
+    for options in ({}, {"cov_type": "HC1"}, {"cov_type": "cluster", "groups": groups}):
+        sparse, dense = (
+            xlr.infer(unpenalised(Z, y), Z, y, **options) for Z in (X, X.toarray())
+        )
+        np.testing.assert_allclose(sparse.bse, dense.bse, rtol=1e-7)
+        np.testing.assert_allclose(
+            sparse.get_margeff().columns["std err"],
+            dense.get_margeff().columns["std err"],
+            rtol=1e-7,
+        )
+        np.testing.assert_allclose(
+            sparse.predict_interval(X).se,
+            dense.predict_interval(X.toarray()).se,
+            rtol=1e-7,
+        )
+
+
+def ridge_sandwich(X, y, coef, intercept, C):
+    """From the formula, in units of X."""
+    Z = with_constant(X)
+    p = 1 / (1 + np.exp(-(X @ coef + intercept)))
+    information = Z.T @ (Z * (p * (1 - p))[:, None])
+    penalty = np.diag([0.0, *np.full(X.shape[1], 1 / C)])
+    inverse = np.linalg.inv(information + penalty)
+    return inverse, information, Z * (y - p)[:, None]
+
+
+@pytest.mark.parametrize("cov_type", ["nonrobust", "HC0"])
+def test_penalised_fits_have_the_sandwich(cov_type):
+    X, y = fair()
+    C = 0.01
+    model = xlr.LogisticRegression(C=C, tol=1e-11).fit(X, y)
+    results = xlr.infer(model, X, y, cov_type=cov_type)
+    inverse, information, scores = ridge_sandwich(
+        X, y, model.coef_[0], model.intercept_[0], C
+    )
+    meat = information if cov_type == "nonrobust" else scores.T @ scores
+    expected = inverse @ meat @ inverse
+    np.testing.assert_allclose(results.cov_params(), expected, rtol=1e-7, atol=1e-12)
+    np.testing.assert_allclose(results.effective_df, np.trace(inverse @ information))
+    assert np.isnan(results.llr_pvalue)
+    assert "penalised" in results.notes[0]
+    assert "NA (penalised)" in str(results.summary())
+
+
+def test_penalised_estimates_of_many_classes_vary_as_their_sandwich_says():
+    """The sandwich as a sum over the rows of what their weights do to the optimum.
+
+    The derivative of the estimates in the weight of a row is (I + P)^-1 g (Efron 1982,
+    the infinitesimal jackknife): measured here for each row, by differences.
+    """
+    X, y = anes96()
+    X, y = X[::20, :3], np.minimum(y[::20], 2)
+    C, step = 0.1, 1e-3
+
+    def estimates(weights):
+        model = xlr.LogisticRegression(C=C, tol=1e-12).fit(X, y, weights)
+        coef = np.column_stack([model.intercept_, model.coef_])
+        return model, (coef[1:] - coef[:1]).reshape(-1)
+
+    moved = []
+    for row in np.eye(len(y)):
+        ends = [estimates(1 + sign * step * row)[1] for sign in (1, -1)]
+        moved.append((ends[0] - ends[1]) / (2 * step))
+    model, _ = estimates(None)
+    results = xlr.infer(model, X, y, cov_type="HC0")
+    expected = np.transpose(moved) @ moved
+    np.testing.assert_allclose(results.cov_params(), expected, rtol=1e-4, atol=1e-9)
+
+
+def test_lasso_counts_what_it_dropped_as_known():
+    X, y = fair()
+    model = xlr.LogisticRegression(C=0.01, l1_ratio=1, tol=1e-11).fit(X, y)
+    kept = model.coef_[0] != 0
+    assert 0 < kept.sum() < kept.size
+    results = xlr.infer(model, X, y)
+    assert (np.isnan(results.bse) == [False, *~kept]).all()
+    # No curvature in an L1 penalty: the inverse information of those that are left.
+    Z = with_constant(X[:, kept])
+    p = model.predict_proba(X)[:, 1]
+    covariance = np.linalg.inv(Z.T @ (Z * (p * (1 - p))[:, None]))
+    expected = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(results.bse[[True, *kept]], expected, rtol=1e-7)
+    np.testing.assert_allclose(results.effective_df, kept.sum() + 1)
+    assert "held at zero" in " ".join(results.notes)
+
+
+def test_model_chosen_by_cross_validation():
+    X, y = fair()
+    search = xlr.LogisticRegressionCV(Cs=[0.01, 1], tol=1e-10).fit(X, y)
+    single = xlr.LogisticRegression(C=search.C_, tol=1e-10).fit(X, y)
+    np.testing.assert_allclose(
+        xlr.infer(search, X, y).bse, xlr.infer(single, X, y).bse, rtol=1e-6
+    )
+
+
+def test_names_and_summary_of_a_table():
+    data = sm.datasets.spector.load_pandas()
+    y = data.endog.astype(int)
+    results = xlr.infer(unpenalised(data.exog, y), data.exog, y)
+    assert results.names == ["intercept", "GPA", "TUCE", "PSI"]
+    frame = results.summary().to_frame()
+    assert isinstance(frame, pd.DataFrame)
+    assert list(frame.index) == results.names
+    assert list(frame.columns) == [
+        "coef",
+        "std err",
+        "z",
+        "P>|z|",
+        "[0.025",
+        "0.975]",
+    ]
+    text, html = str(results.summary()), results.summary()._repr_html_()
+    for part in ("GPA", "Log-likelihood", "-12.89", "0.001502", "McFadden"):
+        assert part in text
+        assert part in html
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_summary_of_many_classes():
+    X, y = anes96()
+    summary = xlr.infer(unpenalised(X, y), X, y).summary()
+    frame = summary.to_frame()
+    assert frame.shape == (36, 6)
+    assert frame.loc[("3", "x2"), "coef"] == frame["coef"].iloc[15]
+    assert str(summary).count("coef ") == 6
+
+
+def test_odds_ratios():
+    X, y = spector()
+    results = xlr.infer(unpenalised(X, y), X, y)
+    frame = results.odds_ratios(0.1).to_frame()
+    np.testing.assert_allclose(frame["odds ratio"], np.exp(results.params[1:]))
+    np.testing.assert_allclose(frame["[0.05"], np.exp(results.conf_int(0.1)[1:, 0]))
+    np.testing.assert_allclose(frame["0.95]"], np.exp(results.conf_int(0.1)[1:, 1]))
+
+
+def test_class_weights_have_a_sandwich():
+    X, y = fair()
+    model = unpenalised(X, y, class_weight={0: 1.0, 1: 3.0})
+    with pytest.raises(ValueError, match="class_weight"):
+        xlr.infer(model, X, y)
+    results = xlr.infer(model, X, y, cov_type="HC0")
+    weights = np.where(y == 1, 3.0, 1.0)
+    Z, p = with_constant(X), model.predict_proba(X)[:, 1]
+    inverse = np.linalg.inv(Z.T @ (Z * (weights * p * (1 - p))[:, None]))
+    scores = Z * (weights * (y - p))[:, None]
+    expected = inverse @ scores.T @ scores @ inverse
+    np.testing.assert_allclose(results.cov_params(), expected, rtol=1e-7)
+
+
+def test_aliased_columns_are_left_out_as_by_r():
+    X, y = spector()
+    doubled = np.column_stack([X, X[:, 0] + 2 * X[:, 1], np.ones(len(y))])
+    results = xlr.infer(unpenalised(doubled, y), doubled, y)
+    reference = sm.Logit(y, with_constant(X)).fit(disp=0, tol=1e-13)
+    assert (np.isnan(results.params) == [False] * 4 + [True] * 2).all()
+    for name in ("params", "bse"):
+        np.testing.assert_allclose(
+            getattr(results, name)[:4], getattr(reference, name), rtol=1e-7
+        )
+    np.testing.assert_allclose(results.aic, reference.aic)
+    assert "x3 = x0 + 2 x1; x4 = intercept" in results.notes[0]
+    assert "NA" in str(results.summary())
+    with pytest.raises(ValueError, match="x3 = x0 \\+ 2 x1"):
+        xlr.infer(unpenalised(doubled, y), doubled, y, collinear="raise")
+
+
+def test_refuses_what_it_cannot_mean():
+    X, y = spector()
+    model = unpenalised(X, y)
+    cases = [
+        ({"cov_type": "HC9"}, "cov_type must be one of"),
+        ({"collinear": "drop"}, "collinear must be"),
+        ({"cov_type": "cluster"}, "needs groups"),
+        ({"groups": y}, "take none"),
+        ({"cov_type": "cluster", "groups": y[:3]}, "the cluster of"),
+        ({"cov_type": "cluster", "groups": 0 * y}, "only one cluster"),
+        ({"sample_weight": np.arange(1, len(y) + 1)}, "not the optimum on these rows"),
+    ]
+    for options, message in cases:
+        with pytest.raises(ValueError, match=message):
+            xlr.infer(model, X, y, **options)
+    with pytest.raises(ValueError, match="not the optimum on these rows"):
+        xlr.infer(model, X + 1e-3 * X**2, y)
+    with pytest.raises(ValueError, match="classes"):
+        xlr.infer(model, X, y + 1)
+    with pytest.raises(TypeError, match="must be one of xlr"):
+        xlr.infer(object(), X, y)
+    several = xlr.LogisticRegression(multi_class="ovr").fit(*anes96())
+    with pytest.raises(ValueError, match="several models"):
+        xlr.infer(several, *anes96())
+
+
+def test_says_that_a_fit_did_not_converge():
+    X, y = spector()
+    model = xlr.LogisticRegression(C=np.inf, max_iter=2)
+    with pytest.warns(UserWarning, match="max_iter"):
+        model.fit(X, y)
+    results = xlr.infer(model, X, y)
+    assert not results.converged
+    assert "did not converge" in results.notes[-1]

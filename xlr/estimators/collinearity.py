@@ -1,0 +1,82 @@
+"""Columns that are sums of others, and what they are sums of."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Aliased", "find_aliased"]
+
+# Rounding errors of a Gram matrix, for each column: below so many, what is left of a
+# column beside the others is nothing.
+ROUNDING = 64
+
+
+class Aliased(NamedTuple):
+    """The columns that others make up.
+
+    Attributes
+    ----------
+    kept : ndarray of int
+        The columns that are not.
+    dropped : ndarray of int
+        Those that are sums of columns kept before them.
+    weights : ndarray of shape (n_kept, n_dropped)
+        Column ``dropped[j]`` is the sum of ``weights[:, j]`` times those kept.
+    """
+
+    kept: np.ndarray
+    dropped: np.ndarray
+    weights: np.ndarray
+
+    def describe(self, names: list[str]) -> str:
+        """A sentence that names the columns and what they are made of."""
+        sums = []
+        for j, column in enumerate(self.dropped):
+            terms = [
+                name if np.isclose(weight, 1) else f"{weight:.4g} {name}"
+                for weight, name in zip(
+                    self.weights[:, j], (names[kept] for kept in self.kept)
+                )
+                if abs(weight) > 1e-6
+            ]
+            sums.append(f"{names[column]} = {' + '.join(terms) or 0}")
+        return "; ".join(sums)
+
+
+def find_aliased(gram: np.ndarray, eps: float) -> Aliased:
+    """The columns that are sums of those before them, from their Gram matrix.
+
+    As R does: of columns that make each other up, the first are kept. One is taken for
+    a sum if what is left of its square beside the others is within the rounding error
+    of the matrix.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (q, q)
+        Weights of the rows do not matter, as long as they are positive.
+    eps : float
+        Relative rounding error of its entries.
+    """
+    diagonal = np.diagonal(gram)
+    root = np.sqrt(np.where(diagonal > 0, diagonal, 1))
+    scaled = gram / root / root[:, None]
+    least = ROUNDING * gram.shape[0] * eps
+    try:
+        pivots = np.diagonal(np.linalg.cholesky(scaled)) ** 2
+    except np.linalg.LinAlgError:
+        pivots = np.zeros(1)
+    q = np.arange(gram.shape[0])
+    if (pivots > least).all():
+        return Aliased(q, q[:0], np.zeros((q.size, 0)))
+    left = scaled.copy()
+    kept = np.zeros(q.size, dtype=bool)
+    for j in q:
+        if left[j, j] > least:
+            kept[j] = True
+            left = left - np.outer(left[:, j], left[j, :]) / left[j, j]
+    dropped = q[~kept]
+    weights = np.linalg.solve(scaled[np.ix_(kept, kept)], scaled[np.ix_(kept, dropped)])
+    weights = weights * root[dropped] / root[kept][:, None]
+    return Aliased(q[kept], dropped, weights)

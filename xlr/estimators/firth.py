@@ -1,0 +1,234 @@
+"""Logistic regression with Firth's penalty, whose estimates are always finite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.estimators.collinearity import find_aliased
+from xlr.estimators.features import Features, read_features
+from xlr.estimators.fitting import print_record, warn_unless_converged
+from xlr.estimators.inputs import read_labels, read_offset, read_weights
+from xlr.estimators.offset_classifier import OffsetClassifier
+from xlr.estimators.parameters import check_parameters
+from xlr.estimators.problem import Problem, multinomial
+from xlr.estimators.regularisation import Regularisation
+from xlr.objective import FirthObjective, information
+from xlr.solvers import SOLVERS, Record, Status, minimise
+from xlr.threads import workers
+
+__all__ = ["FirthLogisticRegression", "firth_problem"]
+
+
+class FirthLogisticRegression(OffsetClassifier):
+    r"""Binary logistic regression with Firth's bias reduction.
+
+    Maximises the likelihood L times the root of the determinant of the information
+    I, which is Jeffreys' prior,
+
+    .. math:: \log L(w, b) + \tfrac12 \log\det I(w, b)
+
+    The estimates are finite where those of maximum likelihood are not (separation), and
+    have less bias in small samples. They do not depend on the units of the features.
+
+    Parameters
+    ----------
+    fit_intercept : bool, default=True
+        Whether the model has an intercept.
+    tol : float, default=1e-6
+        Bound on ``optimality_`` at which the fit has converged.
+    max_iter : int, default=100
+        Most iterations; one is two passes over the rows, and now and then a third.
+    n_jobs : int or None, default=None
+        Threads for passes over NumPy arrays. None for as many as BLAS may use; -1 for
+        all processors. Other libraries have threads of their own.
+    verbose : int, default=0
+        Above 0, print a line for each iteration.
+
+    Attributes
+    ----------
+    coef_ : array of shape (1, n_features)
+        Coefficients, in the library, dtype and device of X.
+    intercept_ : array of shape (1,)
+        Intercept, likewise; zero without ``fit_intercept``.
+    classes_ : array of shape (2,)
+        The labels, sorted, in the library of y.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, if X was a table whose column names are all strings.
+    n_iter_ : ndarray of shape (1,)
+        Iterations.
+    converged_ : bool
+        Whether ``optimality_`` came down to ``tol``.
+    optimality_ : float
+        Max-norm of the gradient, in standardised units, of what is minimised: the
+        logarithm above, divided by less the sum of the weights.
+
+    See Also
+    --------
+    xlr.infer : Standard errors, tests and profile intervals.
+
+    References
+    ----------
+    Firth (1993), *Bias reduction of maximum likelihood estimates*, Biometrika 80,
+    27-38; Heinze and Schemper (2002), *A solution to the problem of separation in
+    logistic regression*, Statistics in Medicine 21, 2409-2419.
+
+    Examples
+    --------
+    The feature separates the classes, and maximum likelihood has no finite estimate:
+
+    >>> import numpy as np
+    >>> from xlr import FirthLogisticRegression
+    >>> X = np.asarray([[0.0], [0.0], [0.0], [1.0], [1.0], [1.0]])
+    >>> y = np.asarray([0, 0, 0, 1, 1, 1])
+    >>> FirthLogisticRegression().fit(X, y).coef_.round(3)
+    array([[3.892]])
+
+    With one feature of two values, that is to add a half to each cell of the table:
+
+    >>> round(2 * np.log(3.5 / 0.5), 3)
+    3.892
+    """
+
+    def __init__(
+        self,
+        *,
+        fit_intercept: bool = True,
+        tol: float = 1e-6,
+        max_iter: int = 100,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        offset: Array | None = None,
+    ) -> FirthLogisticRegression:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+        y : array of shape (n_samples,)
+            Labels of two classes: integers, booleans or strings.
+        sample_weight : array of shape (n_samples,), default=None
+            How often each row counts. Other than without this penalty, a factor on all
+            of them matters.
+        offset : array of shape (n_samples,), default=None
+            Added to the logits of each row.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data are not as described, if there are more than two
+            classes, or if columns are sums of others; the estimator is then as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``tol`` was not reached, with what to do.
+        """
+        check_parameters(self)
+        features = read_features(self, X, reset=True)
+        with workers(features.X, self.n_jobs) as crew:
+            labels = read_labels(y, features.X.shape[0])
+            weights = read_weights(sample_weight, None, labels, features)
+            added = None if offset is None else read_offset(offset, 1, features)
+            if labels.classes.shape[0] > 2:
+                raise ValueError(
+                    "Only binary classification is supported. The type of the target "
+                    f"is multiclass: y holds {labels.classes.shape[0]} classes. Fit "
+                    "each class against another."
+                )
+            task = multinomial(features, labels, weights)
+            problem, objective = firth_problem(
+                features, task, bool(self.fit_intercept), crew, added
+            )
+            self._refuse_collinear(objective, features)
+
+            def on_iteration(record: Record, parameters: Array) -> None:
+                if self.verbose:
+                    print_record(record, "newton-cholesky")
+
+            solution = minimise(
+                SOLVERS["newton-cholesky"](),
+                objective,
+                problem.parameters(None),
+                tol=float(self.tol),
+                max_iter=int(self.max_iter),
+                on_iteration=on_iteration,
+            )
+            fitted = problem.coefficients(solution.parameters)
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        if features.names is not None:
+            self.feature_names_in_ = features.names
+        self.coef_, self.intercept_ = fitted["coef_"], fitted["intercept_"]
+        self.classes_ = labels.classes
+        self.n_features_in_ = features.X.shape[1]
+        self.n_iter_ = solution.n_iter
+        self.converged_ = solution.status[0] is Status.CONVERGED
+        self.optimality_ = float(solution.records[-1].optimality.max())
+        warn_unless_converged(solution, self, features.X.dtype, stacklevel=3)
+        return self
+
+    def _refuse_collinear(self, objective: FirthObjective, features: Features) -> None:
+        known = information(objective, objective.zeros())
+        gram = arrays.to_host(known.hessian).astype(np.float64)
+        if not np.isfinite(gram).all():
+            raise ValueError("X contains NaN or infinity.")
+        if self.fit_intercept:  # the first to be kept
+            gram = np.roll(gram, 1, axis=(0, 1))
+        aliased = find_aliased(gram, objective.rounding)
+        if not aliased.dropped.size:
+            return
+        names = ["intercept"] * bool(self.fit_intercept) + features.column_names
+        dropped = ", ".join(names[j] for j in aliased.dropped)
+        raise ValueError(
+            "The information is singular, and with it Firth's penalty has no value: "
+            f"these columns are sums of others (a constant one is of the intercept): "
+            f"{dropped}. Leave them out."
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
+
+def firth_problem(
+    features: Features,
+    task: Any,
+    fit_intercept: bool,
+    crew: Any,
+    offset: Array | None,
+) -> tuple[Problem, FirthObjective]:
+    """What a solver is given for Firth's penalty."""
+    problem = Problem(
+        features,
+        task,
+        C=float("inf"),
+        regularisation=Regularisation(0.0, None, None, None),
+        fit_intercept=fit_intercept,
+        standardised=True,
+        workers=crew,
+        offset=offset,
+    )
+    return problem, FirthObjective(problem.objective, problem.total_weight)

@@ -1,0 +1,110 @@
+"""The optimum under linear constraints on the parameters."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from xlr import arrays
+from xlr.objective import Objective
+
+__all__ = ["Constrained", "constrained_minimum"]
+
+# Bound on the gradient, less that part which the constraints hold, or so many times
+# the rounding error of X.
+TOL = 1e-9
+ROUNDINGS = 64
+
+MAX_ITER = 100
+HALVINGS = 30
+
+
+class Constrained(NamedTuple):
+    """The minimum of F where A w = c.
+
+    Attributes
+    ----------
+    parameters : ndarray of shape (n_parameters,)
+    value : float
+        F.
+    multipliers : ndarray of shape (n_constraints,)
+        The derivatives of the minimum in c.
+    """
+
+    parameters: np.ndarray
+    value: float
+    multipliers: np.ndarray
+
+
+def constrained_minimum(
+    objective: Objective, start: np.ndarray, constraints: np.ndarray, values: np.ndarray
+) -> Constrained:
+    """Newton's method in the space that the constraints leave.
+
+    Two passes over the rows a step.
+
+    Parameters
+    ----------
+    objective : Objective
+        Smooth, of one model and with a Hessian of full rank.
+    start : ndarray of shape (n_parameters,)
+    constraints : ndarray of shape (n_constraints, n_parameters)
+        A, of full rank.
+    values : ndarray of shape (n_constraints,)
+        c.
+
+    Raises
+    ------
+    FloatingPointError
+        If no optimum is found.
+
+    References
+    ----------
+    Nocedal and Wright (2006), *Numerical Optimization*, section 18.1.
+    """
+    tol = max(TOL, ROUNDINGS * objective.rounding)
+    hessian = _hessian(objective, start)
+    solved = np.linalg.solve(hessian, constraints.T)
+    missing = values - constraints @ start
+    at = start + solved @ np.linalg.solve(constraints @ solved, missing)
+    value, gradient = _value_and_gradient(objective, at)
+    for _ in range(MAX_ITER):
+        rows = np.concatenate([gradient[None, :], constraints])
+        solved = np.linalg.solve(_hessian(objective, at), rows.T)
+        along = constraints @ solved
+        multipliers = np.linalg.solve(along[:, 1:], along[:, 0])
+        if np.abs(gradient - multipliers @ constraints).max() <= tol:
+            return Constrained(at, value, multipliers)
+        change = solved[:, 1:] @ multipliers - solved[:, 0]
+        for _ in range(HALVINGS):
+            new_value, new_gradient = _value_and_gradient(objective, at + change)
+            # Where F is flat to within its rounding error it cannot tell.
+            if new_value <= value + 16 * objective.rounding * abs(value):
+                break
+            change = change / 2
+        at, value, gradient = at + change, new_value, new_gradient
+    raise FloatingPointError(
+        f"The optimum under constraints was not found in {MAX_ITER} steps."
+    )
+
+
+def _placed(objective: Objective, at: np.ndarray) -> arrays.Array:
+    return arrays.move(
+        at[None, :], xp=objective.xp, device=objective.device, dtype=objective.wide
+    )
+
+
+@arrays.quiet()
+def _value_and_gradient(
+    objective: Objective, at: np.ndarray
+) -> tuple[float, np.ndarray]:
+    found = objective.value_and_gradient(_placed(objective, at))
+    gradient = arrays.to_host(found.gradient)[0].astype(np.float64)
+    return float(arrays.to_host(found.value)[0]), gradient
+
+
+@arrays.quiet()
+def _hessian(objective: Objective, at: np.ndarray) -> np.ndarray:
+    blocks = objective.hessian(_placed(objective, at)).blocks
+    return arrays.to_host(blocks)[0, 0].astype(np.float64)

@@ -1,0 +1,224 @@
+"""The covariance of the estimates: inverse information and sandwiches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xlr import arrays
+from xlr.estimators.collinearity import Aliased, find_aliased
+from xlr.inference.evidence import Evidence
+from xlr.objective import cluster_scores, information
+
+__all__ = ["Estimates", "estimate"]
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Estimates and their covariance, as reported, on the host.
+
+    Attributes
+    ----------
+    params : ndarray of shape (n_reported,)
+        NaN for an aliased feature.
+    covariance : ndarray of shape (n_reported, n_reported)
+        NaN for what has none: an aliased feature, or one held at zero or a bound.
+    standardised : ndarray of shape (n_parameters, n_parameters)
+        The same in the units of the solver, zero where there is none.
+    inverse : ndarray of shape (n_parameters, n_parameters)
+        Of the Hessian of the sum of the losses and the penalty, likewise.
+    aliased : Aliased
+        Columns of X, with the intercept, if there is one, before them.
+    log_likelihood : float
+    effective_df : float
+        Trace of the information times the inverse of the Hessian of F.
+    """
+
+    params: np.ndarray
+    covariance: np.ndarray
+    standardised: np.ndarray
+    inverse: np.ndarray
+    aliased: Aliased
+    log_likelihood: float
+    effective_df: float
+
+
+def estimate(
+    evidence: Evidence, cov_type: str, clusters: np.ndarray | None
+) -> Estimates:
+    r"""Estimates and their covariance.
+
+    With the information I of the likelihood and the curvature P of the penalty, the
+    estimates move with the scores of the rows by :math:`(I + P)^{-1}`, so that their
+    covariance is
+
+    .. math:: (I + P)^{-1} M (I + P)^{-1}
+
+    where M is that of the sum of the scores: I if the model is right, the sum of
+    :math:`g_i g_i^T` over the rows (HC0), n / (n - k) of it (HC1), or over the sums of
+    the scores in clusters.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    cov_type : {'nonrobust', 'HC0', 'HC1', 'cluster'}
+    clusters : ndarray of shape (n_samples,) or None
+        The cluster of each row: 0, 1, ..., for ``'cluster'``.
+
+    References
+    ----------
+    White (1982), *Maximum likelihood estimation of misspecified models*; MacKinnon and
+    White (1985), *Some heteroskedasticity-consistent covariance matrix estimators*;
+    Liang and Zeger (1986), *Longitudinal data analysis using generalized linear
+    models*.
+    """
+    by_row = cov_type in ("HC0", "HC1")
+    weights = evidence.outer_weights if by_row else None
+    known = information(evidence.objective, evidence.parameters, weights)
+    matrix, loss = (
+        evidence.unit * arrays.to_host(part).astype(np.float64)
+        for part in (known.hessian, known.loss)
+    )
+    aliased, chosen = _kept(evidence, matrix)
+    bread = _filled(matrix, evidence) + np.diag(evidence.strength)
+    inverse = np.zeros_like(bread)
+    inverse[chosen] = _inverse(bread[chosen])
+    if by_row:
+        meat = evidence.unit * arrays.to_host(known.outer).astype(np.float64)
+    elif clusters is not None:
+        meat = _between_clusters(evidence, clusters)
+    else:
+        meat = matrix
+    covariance = inverse
+    if evidence.is_penalised or meat is not matrix:
+        covariance = inverse @ meat @ inverse
+        covariance = (covariance + covariance.T) / 2
+    effective_df = float(np.sum(inverse * matrix))
+    covariance = covariance * _correction(evidence, cov_type, clusters, aliased)
+    return Estimates(
+        _params(evidence, aliased),
+        _reported(evidence, covariance, aliased),
+        covariance,
+        inverse,
+        _in_units_of_data(evidence, aliased),
+        -float(loss),
+        effective_df,
+    )
+
+
+def _kept(
+    evidence: Evidence, matrix: np.ndarray
+) -> tuple[Aliased, tuple[np.ndarray, ...]]:
+    """Columns that make each other up, and the parameters that are neither those nor
+    held: as indices of a square matrix.
+    """
+    objective = evidence.objective
+    outputs, size = objective.n_outputs, objective.column_size
+    curved = matrix + np.diag(evidence.strength)
+    # Summed over the classes: weights of the rows do not matter here.
+    blocks = curved.reshape(outputs, size, outputs, size)
+    gram = np.einsum("kikj->ij", blocks)
+    if evidence.fit_intercept:  # the first to be kept
+        gram = np.roll(gram, 1, axis=(0, 1))
+    free = evidence.free.reshape(outputs, size)
+    moves = free.any(axis=0)
+    moves = np.roll(moves, 1) if evidence.fit_intercept else moves
+    columns = np.nonzero(moves)[0]
+    found = find_aliased(gram[np.ix_(columns, columns)], objective.rounding)
+    aliased = Aliased(columns[found.kept], columns[found.dropped], found.weights)
+    dropped = np.zeros(size, dtype=bool)
+    dropped[aliased.dropped] = True
+    dropped = np.roll(dropped, -1) if evidence.fit_intercept else dropped
+    chosen = (free & ~dropped).reshape(-1)
+    return aliased, np.ix_(chosen, chosen)
+
+
+def _in_units_of_data(evidence: Evidence, aliased: Aliased) -> Aliased:
+    """The same with the columns of X: x_j = m_j + d_j z_j, z_k = (x_k - m_k) / d_k."""
+    units = evidence.problem.units
+    assert units is not None
+    mean, scale = (arrays.to_host(part) for part in (units.mean, units.scale))
+    if evidence.fit_intercept:
+        mean, scale = np.append(0.0, mean), np.append(1.0, scale)
+    weights = aliased.weights * scale[aliased.dropped] / scale[aliased.kept][:, None]
+    if evidence.fit_intercept:  # the first that is kept
+        weights[0] += mean[aliased.dropped] - mean[aliased.kept] @ weights
+    return aliased._replace(weights=weights)
+
+
+def _filled(matrix: np.ndarray, evidence: Evidence) -> np.ndarray:
+    """With curvature along equal changes to all classes, where there is none.
+
+    Scores have no component there, nor have differences between classes.
+    """
+    objective = evidence.objective
+    if not objective.loss.shift_invariant:
+        return matrix
+    outputs, size = objective.n_outputs, objective.column_size
+    undecided = (evidence.free & (evidence.strength == 0)).reshape(outputs, size)
+    alike = undecided.all(axis=0)
+    level = np.trace(matrix) / matrix.shape[0]
+    return matrix + np.tile(np.diag(level * alike), (outputs, outputs))
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """Of a positive-definite matrix, scaled to a unit diagonal."""
+    root = np.sqrt(np.diagonal(matrix))
+    inverse = np.linalg.inv(matrix / root / root[:, None])
+    return (inverse + inverse.T) / 2 / root / root[:, None]
+
+
+def _between_clusters(evidence: Evidence, clusters: np.ndarray) -> np.ndarray:
+    objective = evidence.objective
+    weights = evidence.objective.responses.weights[:, 0]
+    scores = cluster_scores(objective, evidence.parameters, weights, clusters)
+    return evidence.unit**2 * scores.T @ scores
+
+
+def _correction(
+    evidence: Evidence, cov_type: str, clusters: np.ndarray | None, aliased: Aliased
+) -> float:
+    """For the degrees of freedom that the estimates take."""
+    n = evidence.n_samples
+    k = evidence.n_equations * aliased.kept.size
+    if cov_type == "HC1":
+        return n / (n - k)
+    if clusters is not None:
+        groups = int(clusters.max()) + 1
+        return groups / (groups - 1) * (n - 1) / (n - k)
+    return 1.0
+
+
+def _params(evidence: Evidence, aliased: Aliased) -> np.ndarray:
+    """Estimates without the aliased columns, whose part the others take over."""
+    at = arrays.to_host(evidence.parameters).astype(np.float64)
+    size = evidence.objective.column_size
+    columns = at.reshape(-1, size).copy()
+    if evidence.fit_intercept:
+        columns = np.roll(columns, 1, axis=1)
+    columns[:, aliased.kept] += columns[:, aliased.dropped] @ aliased.weights.T
+    columns[:, aliased.dropped] = 0
+    if evidence.fit_intercept:
+        columns = np.roll(columns, -1, axis=1)
+    params = evidence.reported(columns.reshape(1, -1))[0]
+    params.reshape(-1, size)[:, aliased.dropped] = np.nan
+    return params
+
+
+def _reported(
+    evidence: Evidence, covariance: np.ndarray, aliased: Aliased
+) -> np.ndarray:
+    half = evidence.reported(covariance)
+    reported = evidence.reported(np.ascontiguousarray(half.T))
+    size = evidence.objective.column_size
+    # A difference of two classes has none only where neither class moves.
+    moves = np.abs(evidence.reported(np.diag(evidence.free.astype(float)))).sum(axis=0)
+    none = (moves == 0).reshape(-1, size)
+    none[:, aliased.dropped] = True
+    if evidence.fit_intercept:
+        none[:, 0] = False
+    none = none.reshape(-1)
+    reported[none, :] = np.nan
+    reported[:, none] = np.nan
+    return reported

@@ -1,0 +1,276 @@
+"""A fitted model together with its rows: what all inference starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.estimators import (
+    FirthLogisticRegression,
+    LogisticRegression,
+    LogisticRegressionCV,
+)
+from xlr.estimators.features import Features
+from xlr.estimators.firth import firth_problem
+from xlr.estimators.inputs import (
+    Labels,
+    read_labels,
+    read_offset,
+    read_sample_weight,
+    read_weights,
+)
+from xlr.estimators.problem import Problem, multinomial
+from xlr.estimators.regularisation import read_regularisation
+from xlr.objective import FirthObjective, Objective
+from xlr.threads import Workers
+
+__all__ = ["Evidence", "check_model", "read_evidence"]
+
+# How much further from the optimum than the fit ended the model may be on the rows
+# given: rounding its coefficients to the dtype of X, and other orders of summing.
+SLACK = 10
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A fitted model, its rows, and its parameters as a statistician lists them.
+
+    Those of the solver are standardised, class by class with the intercept last. The
+    reported ones are in units of X with the intercept first; of more than two classes,
+    each is less that of the first class.
+
+    Attributes
+    ----------
+    model : estimator
+    features : Features
+    objective : Objective
+        Of the model, with its penalty.
+    problem : Problem
+    parameters : array of shape (1, n_parameters)
+        Where the model is.
+    unit : float
+        What the weights of the objective are to be multiplied by.
+    outer_weights : array of shape (n_samples,)
+        Of the outer products of the rows' scores: frequencies times the squares of the
+        class weights, in those units.
+    n_samples : float
+        Sum of the frequencies.
+    class_totals : ndarray of shape (n_classes,)
+        Weights of the classes.
+    classes : ndarray
+    """
+
+    model: Any
+    features: Features
+    problem: Problem
+    objective: Objective
+    parameters: Array
+    unit: float
+    outer_weights: Array
+    n_samples: float
+    class_totals: np.ndarray
+    classes: np.ndarray
+
+    @property
+    def fit_intercept(self) -> bool:
+        """Whether the model has intercepts."""
+        return self.objective.fit_intercept
+
+    @property
+    def is_firth(self) -> bool:
+        """Whether the likelihood has Firth's penalty."""
+        return isinstance(self.objective, FirthObjective)
+
+    @property
+    def n_equations(self) -> int:
+        """Columns of reported parameters: one, or one less than there are classes."""
+        return max(1, self.objective.n_outputs - 1)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the reported parameters of one equation."""
+        return ["intercept"] * self.fit_intercept + self.features.column_names
+
+    @property
+    def strength(self) -> np.ndarray:
+        """Curvature of the penalty of the sum of the losses: (n_parameters,)."""
+        curvature = self.objective.penalty_curvature(self.parameters)[0, :]
+        return arrays.to_host(curvature).astype(np.float64) * self.total_weight
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights."""
+        return float(self.class_totals.sum())
+
+    @property
+    def free(self) -> np.ndarray:
+        """Which parameters could move: not zero by an L1 penalty, nor at a bound."""
+        kinks = self.objective.kinks
+        if kinks is None:
+            return np.ones(self.objective.n_parameters, dtype=bool)
+        at = arrays.to_host(self.parameters)[0]
+        lasso, lower, upper = (arrays.to_host(part)[0] for part in kinks)
+        return ~((lasso > 0) & (at == 0)) & (at > lower) & (at < upper)
+
+    @property
+    def is_penalised(self) -> bool:
+        """Whether anything but the likelihood moves the parameters."""
+        kinks = self.objective.kinks
+        return bool(
+            (self.strength > 0).any()
+            or not self.free.all()
+            or (kinks is not None and arrays.to_host(kinks.lasso > 0).any())
+        )
+
+    def reported(self, rows: np.ndarray) -> np.ndarray:
+        """Parameters of the solver, as rows, to reported ones: (m, n) to (m, n').
+
+        The map is linear: of a covariance, it is to be taken from both sides.
+        """
+        outputs, size = self.objective.n_outputs, self.objective.column_size
+        columns = np.asarray(rows, dtype=np.float64).reshape(-1, outputs, size)
+        n_features = self.objective.n_features
+        coef = columns[:, :, :n_features]
+        units = self.problem.units
+        assert units is not None
+        coef = coef / arrays.to_host(units.scale)
+        if self.fit_intercept:
+            moved = coef @ arrays.to_host(units.mean)
+            intercept = columns[:, :, n_features] - moved
+            coef = np.concatenate([intercept[:, :, None], coef], axis=2)
+        if outputs > 1:
+            coef = coef[:, 1:, :] - coef[:, :1, :]
+        return coef.reshape(rows.shape[0], -1)
+
+    def at(self, parameters: Array) -> Evidence:
+        """The same at other parameters."""
+        return replace(self, parameters=parameters)
+
+
+def read_evidence(
+    model: Any,
+    features: Features,
+    y: Any,
+    sample_weight: Any,
+    offset: Any,
+    crew: Workers,
+) -> Evidence:
+    """Check a model and its rows.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the model is none that inference is for, or not the optimum on these rows.
+    """
+    labels = _labels(model, y, features)
+    frequencies = read_sample_weight(sample_weight, features)
+    class_weight = getattr(model, "class_weight", None)
+    weights = read_weights(sample_weight, class_weight, labels, features)
+    problem, objective = _problem(model, features, labels, weights, offset, crew)
+    xp = features.xp
+    start = features.place(model.coef_, objective.wide)
+    intercept = features.place(model.intercept_, objective.wide)
+    parameters = problem.parameters((start, intercept))
+    at = objective.value_and_gradient(parameters)
+    slope = objective.subgradient(parameters, at.gradient)
+    unit = problem.total_weight[0] / objective.total_weight[0]
+    codes = features.place(labels.codes, None)
+    totals = [
+        xp.sum(weights * xp.astype(codes == k, weights.dtype))
+        for k in range(labels.classes.shape[0])
+    ]
+    fetched = arrays.to_host(
+        xp.stack([*totals, xp.sum(frequencies), unit, objective.optimality(slope)[0]])
+    ).astype(np.float64)
+    *class_totals, n_samples, host_unit, optimality = fetched
+    eps = float(xp.finfo(features.X.dtype).eps)
+    reached = max(float(model.tol), getattr(model, "optimality_", 0.0))
+    if not optimality <= SLACK * max(reached, eps**0.5):
+        raise ValueError(
+            "The model is not the optimum on these rows: the gradient of F is "
+            f"{optimality:.3g} there, and within {reached:.3g} where the fit ended. "
+            "Pass the X, y, sample_weight and offset of the fit."
+        )
+    ones = xp.ones_like(frequencies)
+    counted = xp.where(frequencies > 0, frequencies, ones)
+    return Evidence(
+        model=model,
+        features=features,
+        problem=problem,
+        objective=objective,
+        parameters=parameters,
+        unit=float(host_unit),
+        outer_weights=weights * weights / counted / unit,
+        n_samples=float(n_samples),
+        class_totals=np.asarray(class_totals),
+        classes=arrays.to_host(labels.classes),
+    )
+
+
+def check_model(model: Any) -> None:
+    """Refuse what inference is not for.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    kinds = FirthLogisticRegression, LogisticRegression, LogisticRegressionCV
+    if not isinstance(model, kinds):
+        names = ", ".join(f"xlr.{kind.__name__}" for kind in kinds)
+        raise TypeError(f"model must be one of {names}; got {model!r}.")
+    check_is_fitted(model, "coef_")
+    if getattr(model, "_one_vs_rest", False):
+        raise ValueError(
+            "A model of multi_class='ovr' is several models, each of other labels. Fit "
+            "each class against the rest, or use multi_class='multinomial'."
+        )
+
+
+def _labels(model: Any, y: Any, features: Features) -> Labels:
+    """y as codes into the classes of the model."""
+    labels = read_labels(y, features.X.shape[0])
+    given, known = arrays.to_host(labels.classes), arrays.to_host(model.classes_)
+    if given.shape != known.shape or not (given == known).all():
+        raise ValueError(
+            f"y holds the classes {given.tolist()}, and the model was fitted to "
+            f"{known.tolist()}. Pass the y of the fit."
+        )
+    return labels
+
+
+def _problem(
+    model: Any,
+    features: Features,
+    labels: Labels,
+    weights: Array,
+    offset: Any,
+    crew: Workers,
+) -> tuple[Problem, Objective]:
+    """The objective of the model, in standardised units."""
+    task = multinomial(features, labels, weights)
+    added = None
+    if offset is not None:
+        added = read_offset(offset, task.loss.n_outputs, features)
+    fit_intercept = bool(model.fit_intercept)
+    if isinstance(model, FirthLogisticRegression):
+        return firth_problem(features, task, fit_intercept, crew, added)
+    C, l1_ratio = (
+        float(getattr(model, name + "_", getattr(model, name, None)))
+        for name in ("C", "l1_ratio")
+    )
+    problem = Problem(
+        features,
+        task,
+        C=C,
+        regularisation=read_regularisation(model, l1_ratio, C, features),
+        fit_intercept=fit_intercept,
+        standardised=True,
+        workers=crew,
+        offset=added,
+    )
+    return problem, problem.objective

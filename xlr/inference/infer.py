@@ -1,0 +1,189 @@
+"""From a fitted model and its rows to standard errors and tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.estimators import FirthLogisticRegression
+from xlr.estimators.features import read_features
+from xlr.inference.constrained import constrained_minimum
+from xlr.inference.covariance import Estimates, estimate
+from xlr.inference.evidence import Evidence, check_model, read_evidence
+from xlr.inference.results import InferenceResults
+from xlr.inference.summary import notes_on
+from xlr.threads import ALONE, workers
+
+__all__ = ["infer"]
+
+COV_TYPES = "nonrobust", "HC0", "HC1", "cluster"
+
+
+def infer(
+    model: Any,
+    X: Array,
+    y: Array,
+    sample_weight: Array | None = None,
+    *,
+    offset: Array | None = None,
+    cov_type: Literal["nonrobust", "HC0", "HC1", "cluster"] = "nonrobust",
+    groups: Any = None,
+    collinear: Literal["nan", "raise"] = "nan",
+) -> InferenceResults:
+    r"""Standard errors, tests and intervals of a fitted model.
+
+    Parameters
+    ----------
+    model : LogisticRegression, LogisticRegressionCV or FirthLogisticRegression
+        Fitted, of two classes or multinomial. Estimates are the model's own: for all
+        digits, fit with a small ``tol``.
+    X : array or sparse matrix of shape (n_samples, n_features)
+    y : array of shape (n_samples,)
+    sample_weight : array of shape (n_samples,), default=None
+        How often each row counts, as in the fit.
+    offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+        As in the fit.
+    cov_type : {'nonrobust', 'HC0', 'HC1', 'cluster'}, default='nonrobust'
+        - ``'nonrobust'``: the inverse of the information I; right if the model is.
+        - ``'HC0'``: White's sandwich :math:`I^{-1} (\sum_i g_i g_i^T) I^{-1}` of the
+          scores g of the rows, right if only the mean is.
+        - ``'HC1'``: the same times n / (n - k).
+        - ``'cluster'``: with scores summed within ``groups`` first, times
+          G / (G - 1) (n - 1) / (n - k) for G groups.
+
+        With the curvature P of a penalty, :math:`(I + P)^{-1}` takes the place of
+        :math:`I^{-1}` in the sandwich, which with I in the middle is then
+        ``'nonrobust'``: the covariance of the penalised estimates about their mean,
+        not about the truth. Coefficients that an L1 penalty holds at zero, or a bound,
+        count as known.
+    groups : array of shape (n_samples,), default=None
+        The cluster of each row: numbers or strings.
+    collinear : {'nan', 'raise'}, default='nan'
+        What to do about columns that are sums of others (without a penalty, their
+        coefficients are not determined): leave them out, as R does, with NaN in their
+        place, or raise.
+
+    Returns
+    -------
+    InferenceResults
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the model is not fitted, is not at the optimum on these rows or has no finite
+        one, a parameter or the data are not as described, or columns are collinear and
+        ``collinear='raise'``.
+
+    References
+    ----------
+    Agresti (2013), *Categorical Data Analysis*, sections 4.6, 5.1 and 8.1; White
+    (1982), *Maximum likelihood estimation of misspecified models*; Gray (1992),
+    *Flexible methods for analyzing survival data using splines*, for penalised fits.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> import xlr
+    >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    >>> X = X[["mean radius", "mean texture"]]
+    >>> model = xlr.LogisticRegression(C=float("inf"), tol=1e-10).fit(X, y)
+    >>> results = xlr.infer(model, X, y)
+    >>> results.bse.round(3)
+    array([1.608, 0.09 , 0.035])
+    >>> print(results.odds_ratios())
+    """
+    if cov_type not in COV_TYPES:
+        names = ", ".join(map(repr, COV_TYPES))
+        raise ValueError(f"cov_type must be one of {names}; got {cov_type!r}.")
+    if collinear not in ("nan", "raise"):
+        raise ValueError(f"collinear must be 'nan' or 'raise'; got {collinear!r}.")
+    check_model(model)
+    _check_covariance(model, cov_type)
+    features = read_features(model, X, reset=False)
+    clusters = _read_groups(groups, cov_type, features.X.shape[0])
+    with workers(features.X, model.n_jobs) as crew, arrays.quiet():
+        evidence = read_evidence(model, features, y, sample_weight, offset, crew)
+        estimates = estimate(evidence, cov_type, clusters)
+        if collinear == "raise" and estimates.aliased.dropped.size:
+            raise ValueError(
+                "Columns are sums of others, so that their coefficients are not "
+                f"determined: {estimates.aliased.describe(evidence.names)}. Leave them "
+                "out, or pass collinear='nan'."
+            )
+        estimates, null = _log_likelihoods(evidence, estimates)
+    # The threads are gone: what is asked for later runs in this one.
+    evidence.objective.design.workers = ALONE
+    notes = notes_on(evidence, estimates, cov_type)
+    return InferenceResults(evidence, estimates, cov_type, null, notes)
+
+
+def _check_covariance(model: Any, cov_type: str) -> None:
+    if isinstance(model, FirthLogisticRegression) and cov_type != "nonrobust":
+        raise ValueError(
+            "With Firth's penalty there is the covariance of the model alone: "
+            f"cov_type must be 'nonrobust'; got {cov_type!r}."
+        )
+    if getattr(model, "class_weight", None) is not None and cov_type == "nonrobust":
+        raise ValueError(
+            "With class_weight the inverse of the information is no covariance: the "
+            "weights are not counts of rows. Pass cov_type='HC0', or fit without "
+            "class_weight."
+        )
+
+
+def _read_groups(groups: Any, cov_type: str, n_samples: int) -> np.ndarray | None:
+    """The cluster of each row as a number: 0, 1, ..."""
+    if (groups is None) == (cov_type == "cluster"):
+        raise ValueError(
+            "cov_type='cluster' needs groups, the cluster of each row, and the others "
+            f"take none; got cov_type={cov_type!r} and groups={groups!r}."
+        )
+    if groups is None:
+        return None
+    values = arrays.to_host(groups) if arrays.is_array(groups) else np.asarray(groups)
+    if values.shape != (n_samples,):
+        raise ValueError(
+            f"groups has shape {values.shape}, expected ({n_samples},): the cluster of "
+            "each row."
+        )
+    found, clusters = np.unique(values, return_inverse=True)
+    if found.size < 2:
+        raise ValueError("groups holds only one cluster; at least two are needed.")
+    return clusters
+
+
+def _log_likelihoods(
+    evidence: Evidence, estimates: Estimates
+) -> tuple[Estimates, float]:
+    """The log-likelihood, with Firth's penalty if there is one, and the null model's."""
+    objective, total = evidence.objective, evidence.total_weight
+    constant = 0.0
+    if evidence.is_firth:
+        # The information in units of X, and of the weights as they were given.
+        units = evidence.problem.units
+        assert units is not None
+        constant = float(np.log(arrays.to_host(units.scale)).sum())
+        constant += objective.n_parameters * np.log(evidence.unit) / 2
+        value = objective.value_and_gradient(evidence.parameters).value
+        fitted = constant - total * float(arrays.to_host(value)[0])
+        estimates = replace(estimates, log_likelihood=fitted)
+    if (
+        evidence.fit_intercept
+        and not evidence.is_firth
+        and objective.design.offset is None
+    ):
+        shares = evidence.class_totals / total
+        return estimates, float(evidence.class_totals @ np.log(shares))
+    zeros = np.zeros(objective.n_parameters)
+    if not evidence.fit_intercept:
+        value = objective.value_and_gradient(objective.zeros()).value
+        return estimates, constant - total * float(arrays.to_host(value)[0])
+    is_coef = np.arange(objective.n_parameters) % objective.column_size
+    is_coef = is_coef < objective.n_features
+    constraints = np.eye(objective.n_parameters)[is_coef]
+    null = constrained_minimum(objective, zeros, constraints, zeros[is_coef])
+    return estimates, constant - total * null.value

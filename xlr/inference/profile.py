@@ -1,0 +1,83 @@
+"""Intervals from the profile of the likelihood."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from xlr import arrays
+from xlr.inference.constrained import constrained_minimum
+from xlr.inference.evidence import Evidence
+
+__all__ = ["profile_end"]
+
+# Bound on the error of the end of an interval, in standard errors.
+TOL = 1e-8
+
+MAX_ITER = 50
+
+# Standard errors beyond which an end is not looked for: the likelihood is flat there.
+FARTHEST = 1e4
+
+
+def profile_end(
+    evidence: Evidence,
+    direction: np.ndarray,
+    estimate: float,
+    step: float,
+    quantile: float,
+) -> float:
+    r"""Where the root of the deviance from the optimum comes to a quantile.
+
+    With :math:`\hat F(c)` the minimum of F where the parameter is c and S the sum of the
+    weights, the end of the interval is where
+    :math:`r(c) = \sqrt{2 S (\hat F(c) - \hat F)}` is the quantile. That root is nearly
+    linear in c, which makes Newton's method fast: its derivative is S over r times the
+    multiplier of the constraint.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Without a penalty, or with Firth's.
+    direction : ndarray of shape (n_parameters,)
+        The parameter as a linear combination of those of the solver.
+    estimate : float
+        Where it is.
+    step : float
+        Its standard error, with the sign of the end to be found.
+    quantile : float
+        Above 0.
+
+    Returns
+    -------
+    float
+        Infinite where there is no end.
+
+    References
+    ----------
+    Venzon and Moolgavkar (1988), *A method for computing profile-likelihood-based
+    confidence intervals*, Applied Statistics 37.
+    """
+    objective = evidence.objective
+    lowest = float(arrays.to_host(objective.value_and_gradient(evidence.parameters)[0]))
+    start = arrays.to_host(evidence.parameters)[0].astype(np.float64)
+    total = evidence.total_weight
+    # In standard errors; those of the ends found to be too near and too far.
+    distance, near, far = quantile, 0.0, math.inf
+    for _ in range(MAX_ITER):
+        value = np.asarray([estimate + distance * step])
+        found = constrained_minimum(objective, start, direction[None, :], value)
+        root = math.sqrt(max(0.0, 2 * total * (found.value - lowest)))
+        near, far = (distance, far) if root < quantile else (near, distance)
+        slope = total * float(found.multipliers[0]) * step / root if root else 0.0
+        change = (quantile - root) / slope if slope > 0 else math.inf
+        if abs(change) <= TOL:
+            return estimate + (distance + change) * step
+        start = found.parameters
+        distance += change
+        if not near < distance < far:
+            distance = 2 * near + 1 if math.isinf(far) else (near + far) / 2
+        if distance > FARTHEST:
+            break
+    return math.copysign(math.inf, step)
