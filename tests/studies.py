@@ -8,7 +8,6 @@ import statsmodels.api as sm
 # Heinze and Schemper (2002), table I: neovascularisation, pulsatility index and height
 # of the endometrium of 79 patients, and whether the tumour was of a high grade. All
 # with neovascularisation had one.
-ENDOMETRIAL_NAMES = ["NV", "PI", "EH"]
 _ENDOMETRIAL = """
 0 13 164 0 0 16 226 0 0 8 314 0 0 34 268 0 0 20 128 0 0 5 231 0 0 17 180 0 0 10 168 0
 0 26 156 0 0 17 231 0 0 8 201 0 0 7 189 0 0 20 315 0 0 10 123 0 0 18 127 0 0 16 176 0
@@ -24,7 +23,6 @@ _ENDOMETRIAL = """
 
 # Urinary tract infection of 239 students, by age and contraceptives (Cytel; sex2 of the
 # R package logistf): case, age, oc, vic, vicl, vis and dia, and how many.
-SEX2_NAMES = ["age", "oc", "vic", "vicl", "vis", "dia"]
 _SEX2 = """
 1000010 1  1001000 14  1001010 3  1001100 10  1001110 12  1001111 1  1010000 44
 1010001 3  1011000 15  1011001 1  1011010 2  1011100 7  1011110 3  1101000 2

@@ -8,6 +8,7 @@ from xlr.estimators import (
     LogisticRegression,
     LogisticRegressionCV,
     MultiLabelLogisticRegression,
+    SeparationWarning,
     bootstrap,
     logistic_path,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "LogisticRegression",
     "LogisticRegressionCV",
     "MultiLabelLogisticRegression",
+    "SeparationWarning",
     "binary_cross_entropy",
     "bootstrap",
     "cross_entropy",

@@ -54,9 +54,7 @@ def assert_same(ours, theirs, names=SAME_NAME):
         actual, expected = getattr(ours, name), np.asarray(getattr(theirs, name))
         # What is certain to 14 digits is not told apart any further.
         atol = 1e-14 if "pvalue" in name else 0
-        np.testing.assert_allclose(
-            actual, expected, rtol=RTOL, atol=atol, err_msg=name
-        )
+        np.testing.assert_allclose(actual, expected, rtol=RTOL, atol=atol, err_msg=name)
 
 
 @pytest.mark.parametrize("data", [spector, fair])

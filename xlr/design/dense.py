@@ -250,13 +250,14 @@ class DenseDesign:
         slices = [slice(i, min(i + width, self.n_features)) for i in edges]
         return reduce_over_blocks(on_columns, add, slices, self.workers)[0]
 
-    def sample(self, rows: Array) -> DenseDesign:
-        """A copy of some rows, standardised, in float32.
+    def sample(self, rows: Array, dtype: Any) -> DenseDesign:
+        """A copy of some rows, standardised.
 
         Parameters
         ----------
         rows : array of shape (n,)
             Their indices, on the device of X.
+        dtype : dtype
         """
         xp = self.xp
         copies = []
@@ -266,8 +267,8 @@ class DenseDesign:
             part = rows[first : min(first + step, rows.shape[0])]
             chosen = xp.take(self.X, part, axis=0)
             block = DenseBlock(chosen, self._change, xp=xp)
-            copies.append(xp.astype(block.standardised(), xp.float32))
+            copies.append(xp.astype(block.standardised(), dtype, copy=False))
         offset = self.offset
         if offset is not None:
-            offset = xp.astype(xp.take(offset, rows, axis=0), xp.float32)
+            offset = xp.astype(xp.take(offset, rows, axis=0), dtype)
         return DenseDesign(xp.concat(copies), None, offset, workers=self.workers, xp=xp)

@@ -139,6 +139,6 @@ class Design(Protocol):
         """Z diag(1 / strength) Z', for strengths (p,) above 0: (n, n), in ``dtype``."""
         ...
 
-    def sample(self, rows: Array) -> Design:
-        """A copy of some rows in float32, by their numbers (n,) on the device."""
+    def sample(self, rows: Array, dtype: Any) -> Design:
+        """A copy of some rows in a dtype, by their numbers (n,) on the device."""
         ...

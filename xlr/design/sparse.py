@@ -311,20 +311,21 @@ class SparseDesign:
             kernel = kernel - margin[:, None] - margin[None, :] + corner
         return xp.astype(kernel, dtype, copy=False)
 
-    def sample(self, rows: Array) -> SparseDesign:
-        """A copy of some rows, in float32.
+    def sample(self, rows: Array, dtype: Any) -> SparseDesign:
+        """A copy of some rows.
 
         Parameters
         ----------
         rows : array of shape (n,)
             Their indices, on the device of X.
+        dtype : dtype
         """
         xp = self.xp
-        other = self._with_rows(self._rows[rows, :].astype(xp.float32))
-        other.dtype = xp.float32
+        other = self._with_rows(self._rows[rows, :].astype(dtype))
+        other.dtype = dtype
         if self.offset is not None:
             taken = xp.take(self.offset, rows, axis=0)
-            other.offset = xp.astype(taken, xp.float32)
+            other.offset = xp.astype(taken, dtype)
         return other
 
 

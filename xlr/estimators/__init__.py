@@ -6,6 +6,7 @@ from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.logistic_regression_cv import LogisticRegressionCV
 from xlr.estimators.multi_label import MultiLabelLogisticRegression
 from xlr.estimators.path import LogisticPath, logistic_path
+from xlr.estimators.separation import SeparationWarning
 
 __all__ = [
     "BootstrapResult",
@@ -14,6 +15,7 @@ __all__ = [
     "LogisticRegression",
     "LogisticRegressionCV",
     "MultiLabelLogisticRegression",
+    "SeparationWarning",
     "bootstrap",
     "logistic_path",
 ]

@@ -196,7 +196,7 @@ class FirthLogisticRegression(OffsetClassifier):
             raise ValueError("X contains NaN or infinity.")
         if self.fit_intercept:  # the first to be kept
             gram = np.roll(gram, 1, axis=(0, 1))
-        aliased = find_aliased(gram, objective.rounding)
+        aliased = find_aliased(gram, objective.wide_rounding)
         if not aliased.dropped.size:
             return
         names = ["intercept"] * bool(self.fit_intercept) + features.column_names

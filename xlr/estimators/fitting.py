@@ -17,6 +17,7 @@ from xlr.estimators.features import Features
 from xlr.estimators.parameters import check_solver_for
 from xlr.estimators.problem import Problem, Task
 from xlr.estimators.regularisation import read_regularisation
+from xlr.estimators.separation import SeparationWarning, find_separation
 from xlr.solvers import (
     SOLVERS,
     Record,
@@ -96,6 +97,9 @@ class Fitting:
         self.solver_name = name
         self._estimator = estimator
         self._dtype = features.X.dtype
+        self._column_names = features.column_names
+        unpenalised = isinstance(C, float) and np.isposinf(C) and regularisation.smooth
+        self._may_diverge = unpenalised and task.responses.n_models == 1
         self._start = start
         self._along = along
         self._solver = _solver(estimator, name, cold=start is None)
@@ -128,7 +132,16 @@ class Fitting:
         return gap, solution.with_proof(gap, float(self._estimator.tol))
 
     def warn_unless_converged(self, solution: Solution, *, stacklevel: int) -> None:
-        """Say why models did not converge and what to do, in the words of the first."""
+        """Say why models did not converge and what to do, in the words of the first.
+
+        Without a penalty there may be nothing to converge to: then that.
+        """
+        if self._may_diverge:
+            found = find_separation(self.problem.objective, solution.parameters)
+            if found is not None:
+                sentence = found.describe(self._column_names)
+                warnings.warn(sentence, SeparationWarning, stacklevel=stacklevel)
+                return
         failed = [
             model
             for model, status in enumerate(solution.status)

@@ -125,7 +125,7 @@ def _kept(
     moves = free.any(axis=0)
     moves = np.roll(moves, 1) if evidence.fit_intercept else moves
     columns = np.nonzero(moves)[0]
-    found = find_aliased(gram[np.ix_(columns, columns)], objective.rounding)
+    found = find_aliased(gram[np.ix_(columns, columns)], objective.wide_rounding)
     aliased = Aliased(columns[found.kept], columns[found.dropped], found.weights)
     dropped = np.zeros(size, dtype=bool)
     dropped[aliased.dropped] = True

@@ -11,6 +11,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators import FirthLogisticRegression
 from xlr.estimators.features import read_features
+from xlr.estimators.separation import find_separation
 from xlr.inference.constrained import constrained_minimum
 from xlr.inference.covariance import Estimates, estimate
 from xlr.inference.evidence import Evidence, check_model, read_evidence
@@ -74,9 +75,9 @@ def infer(
     Raises
     ------
     TypeError, ValueError
-        If the model is not fitted, is not at the optimum on these rows or has no finite
-        one, a parameter or the data are not as described, or columns are collinear and
-        ``collinear='raise'``.
+        If the model is not fitted or not at the optimum on these rows, if there is no
+        finite one (separation, with what separates), a parameter or the data are not as
+        described, or columns are collinear and ``collinear='raise'``.
 
     References
     ----------
@@ -107,6 +108,10 @@ def infer(
     clusters = _read_groups(groups, cov_type, features.X.shape[0])
     with workers(features.X, model.n_jobs) as crew, arrays.quiet():
         evidence = read_evidence(model, features, y, sample_weight, offset, crew)
+        if not (evidence.is_penalised or evidence.is_firth):
+            found = find_separation(evidence.objective, evidence.parameters)
+            if found is not None:
+                raise ValueError(found.describe(features.column_names))
         estimates = estimate(evidence, cov_type, clusters)
         if collinear == "raise" and estimates.aliased.dropped.size:
             raise ValueError(
@@ -159,7 +164,7 @@ def _read_groups(groups: Any, cov_type: str, n_samples: int) -> np.ndarray | Non
 def _log_likelihoods(
     evidence: Evidence, estimates: Estimates
 ) -> tuple[Estimates, float]:
-    """The log-likelihood, with Firth's penalty if there is one, and the null model's."""
+    """The log-likelihood, with Firth's penalty if there is one, and of no features."""
     objective, total = evidence.objective, evidence.total_weight
     constant = 0.0
     if evidence.is_firth:

@@ -12,8 +12,10 @@ from xlr.inference.evidence import Evidence
 
 __all__ = ["profile_end"]
 
-# Bound on the error of the end of an interval, in standard errors.
+# Bound on the error of the end of an interval, in standard errors, or so many times
+# the rounding error of the root of as many rows.
 TOL = 1e-8
+ROUNDINGS = 16
 
 MAX_ITER = 50
 
@@ -30,8 +32,8 @@ def profile_end(
 ) -> float:
     r"""Where the root of the deviance from the optimum comes to a quantile.
 
-    With :math:`\hat F(c)` the minimum of F where the parameter is c and S the sum of the
-    weights, the end of the interval is where
+    With :math:`\hat F(c)` the minimum of F where the parameter is c and S the sum of
+    the weights, the end of the interval is where
     :math:`r(c) = \sqrt{2 S (\hat F(c) - \hat F)}` is the quantile. That root is nearly
     linear in c, which makes Newton's method fast: its derivative is S over r times the
     multiplier of the constraint.
@@ -54,30 +56,39 @@ def profile_end(
     float
         Infinite where there is no end.
 
+    Raises
+    ------
+    FloatingPointError
+        If the arithmetic is not precise enough to find it.
+
     References
     ----------
     Venzon and Moolgavkar (1988), *A method for computing profile-likelihood-based
     confidence intervals*, Applied Statistics 37.
     """
     objective = evidence.objective
-    lowest = float(arrays.to_host(objective.value_and_gradient(evidence.parameters)[0]))
+    value = objective.value_and_gradient(evidence.parameters).value
+    lowest = float(arrays.to_host(value)[0])
     start = arrays.to_host(evidence.parameters)[0].astype(np.float64)
     total = evidence.total_weight
+    tol = max(TOL, ROUNDINGS * objective.rounding * math.sqrt(total))
     # In standard errors; those of the ends found to be too near and too far.
     distance, near, far = quantile, 0.0, math.inf
     for _ in range(MAX_ITER):
-        value = np.asarray([estimate + distance * step])
-        found = constrained_minimum(objective, start, direction[None, :], value)
+        held = np.asarray([estimate + distance * step])
+        found = constrained_minimum(objective, start, direction[None, :], held)
         root = math.sqrt(max(0.0, 2 * total * (found.value - lowest)))
         near, far = (distance, far) if root < quantile else (near, distance)
         slope = total * float(found.multipliers[0]) * step / root if root else 0.0
         change = (quantile - root) / slope if slope > 0 else math.inf
-        if abs(change) <= TOL:
+        if abs(change) <= tol:
             return estimate + (distance + change) * step
         start = found.parameters
         distance += change
         if not near < distance < far:
             distance = 2 * near + 1 if math.isinf(far) else (near + far) / 2
         if distance > FARTHEST:
-            break
-    return math.copysign(math.inf, step)
+            return math.copysign(math.inf, step)
+    raise FloatingPointError(
+        f"The end of a profile interval was not found in {MAX_ITER} fits."
+    )

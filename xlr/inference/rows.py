@@ -160,14 +160,14 @@ def probability_interval(
             return (xp.stack([xp.concat([-eta, eta], axis=1), xp.tile(se, (1, 2))]),)
         logits, ses = [], []
         for k in range(outputs):
-            others = [l for l in range(outputs) if l != k]
-            parts = xp.stack([eta[:, l] for l in others], axis=1)
-            share = softmax(parts)
+            others = [j for j in range(outputs) if j != k]
+            rest = xp.stack([eta[:, j] for j in others], axis=1)
+            share = softmax(rest)
             moved = moves[:, k, :]
-            for place_of, l in enumerate(others):
-                moved = moved - share[:, place_of, None] * moves[:, l, :]
-            most = xp.max(parts, axis=1)
-            total = xp.sum(xp.exp(parts - most[:, None]), axis=1)
+            for i, j in enumerate(others):
+                moved = moved - share[:, i, None] * moves[:, j, :]
+            most = xp.max(rest, axis=1)
+            total = xp.sum(xp.exp(rest - most[:, None]), axis=1)
             logits.append(eta[:, k] - most - xp.log(total))
             ses.append(xp.sqrt(xp.sum(moved**2, axis=1)))
         return (xp.stack([xp.stack(logits, axis=1), xp.stack(ses, axis=1)]),)

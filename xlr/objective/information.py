@@ -55,7 +55,7 @@ def information(
         outer products.
     """
     xp, wide, intercept = objective.xp, objective.wide, objective.fit_intercept
-    dtype, folded = objective.design.gram_form(rough=False)
+    _, folded = objective.design.gram_form(rough=False)
     logits = objective.logits_of_block(parameters)
     per_row = [objective.responses.targets, objective.responses.weights]
     if outer_weights is not None:
@@ -64,15 +64,15 @@ def information(
     def kernel(block: Block, y: Array, s: Array, *roots: Array) -> tuple[Array, ...]:
         point = objective.loss.at(logits(block), xp.astype(y, s.dtype), xp=xp)
         slope = point.gradient()
-        curvature = point.curvature().weighted(s, xp=xp).astype(dtype, xp=xp)
-        rows = block.for_gram(dtype, folded=folded)
+        curvature = point.curvature().weighted(s, xp=xp).astype(wide, xp=xp)
+        rows = block.for_gram(wide, folded=folded)
         sums = [
             xp.sum(s * point.value(), axis=0),
             *objective.rmatvec(block, s[..., None] * slope),
             *hessian.row_sums(rows, curvature, intercept, xp=xp),
         ]
         for root in roots:
-            columns = xp.astype(root * slope[:, 0, :], dtype)
+            columns = xp.astype(root * slope[:, 0, :], wide)
             sums.append(hessian.gram(rows, columns, intercept, xp=xp)[None, :, :])
         return tuple(xp.astype(total, wide, copy=False) for total in sums)
 

@@ -84,7 +84,7 @@ class Objective(Penalised):
         drawn = np.sort(rng.integers(0, self.n_samples, size=size))
         rows = arrays.move(drawn, xp=xp, device=self.device)
         return Objective(
-            self.design.sample(rows),
+            self.design.sample(rows, xp.float32),
             self.responses.sample(rows, xp.float32, xp=xp),
             self.loss,
             self.penalty,

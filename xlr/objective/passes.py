@@ -98,6 +98,11 @@ class Passes(Layout):
         return float(self.xp.finfo(self.design.dtype).eps)
 
     @property
+    def wide_rounding(self) -> float:
+        """That of what is summed over the rows: eps of the widest dtype."""
+        return float(self.xp.finfo(self.wide).eps)
+
+    @property
     def n_samples(self) -> int:
         """Number of rows."""
         return self.design.n_samples

@@ -1,0 +1,118 @@
+"""Firth's penalty, against logistf's published figures and in closed form."""
+
+from __future__ import annotations
+
+import firthmodels
+import numpy as np
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from studies import endometrial, sex2
+
+import xlr
+
+# Fifteen rows, of which weights leave fewer than there are coefficients.
+WITHOUT_A_VALUE = "check_sample_weight_equivalence"
+
+
+@parametrize_with_checks([xlr.FirthLogisticRegression()])
+def test_scikit_learn_checks(estimator, check):
+    if check.func.__name__.startswith(WITHOUT_A_VALUE):
+        with pytest.raises(ValueError, match="The information is singular"):
+            check(estimator)
+    elif check.keywords.get("X_dtype") == "float32":
+        # It holds logarithms of probabilities that round to 1 against zeros.
+        with pytest.raises(AssertionError, match="-5"):
+            check(estimator)
+    else:
+        check(estimator)
+
+
+def test_endometrial_as_logistf(place, dtype, assert_close):
+    """R: logistf(HG ~ NV + PI + EH), whose maximum-likelihood estimate is infinite."""
+    X, y = endometrial()
+    tol = 1e-9 if dtype == "float64" else 1e-5
+    model = xlr.FirthLogisticRegression(tol=tol).fit(place(X), place(y, "int64"))
+    rtol = 5e-7 if dtype == "float64" else 1e-3
+    expected = [[2.92927330, -0.03475175, -2.60416387]]
+    assert_close(model.coef_, expected, rtol=rtol)
+    assert_close(model.intercept_, [3.77455951], rtol=rtol)
+    assert model.converged_
+
+
+def test_sex2_as_logistf():
+    X, y, counts = sex2()
+    expected = [
+        [-1.10598131, -0.06881673, 2.26887464, -2.11140817, -0.78831694, 3.09601166]
+    ]
+    for rows in (np.arange(len(y)), np.repeat(np.arange(len(y)), counts.astype(int))):
+        weights = counts if rows.size == len(y) else None
+        model = xlr.FirthLogisticRegression(tol=1e-10).fit(X[rows], y[rows], weights)
+        np.testing.assert_allclose(model.coef_, expected, rtol=2e-6)
+        np.testing.assert_allclose(model.intercept_, [0.12025405], rtol=2e-6)
+        errors = xlr.infer(model, X[rows], y[rows], weights).bse
+        # As R prints them.
+        expected_errors = [0.485542, 0.42366, 0.443793, 0.548416, 0.543082, 0.417368]
+        np.testing.assert_allclose(errors[:6], expected_errors, rtol=2e-5)
+
+
+def test_a_table_of_two_by_two_gets_a_half_in_each_cell():
+    for counts in ([3, 0, 1, 7], [5, 2, 4, 9], [0, 6, 8, 0]):
+        X = np.asarray([[0.0], [0.0], [1.0], [1.0]])
+        model = xlr.FirthLogisticRegression(tol=1e-11)
+        model.fit(X, [0, 1, 0, 1], np.asarray(counts, dtype=float))
+        a, b, c, d = np.asarray(counts) + 0.5
+        np.testing.assert_allclose(model.intercept_, [np.log(b / a)], rtol=1e-9)
+        np.testing.assert_allclose(model.coef_, [[np.log(d / c * a / b)]], rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_data_as_firthmodels(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(40, 4)) * [1, 100, 0.01, 1] + [0, 50, 0, -3]
+    y = (X[:, 0] + 0.5 * rng.logistic(size=40) > 0).astype(int)
+    model = xlr.FirthLogisticRegression(tol=1e-11).fit(X, y)
+    peer = firthmodels.FirthLogisticRegression(gtol=1e-6, xtol=1e-6, max_iter=500)
+    peer.fit(X, y)
+    np.testing.assert_allclose(model.coef_[0], peer.coef_, rtol=1e-6)
+    results = xlr.infer(model, X, y)
+    np.testing.assert_allclose(results.llf, peer.loglik_, rtol=1e-9)
+
+
+def test_without_intercept_and_with_an_offset():
+    """The gradient that Firth (1993) gives, from scratch."""
+    X, y = endometrial()
+    offset = np.linspace(-1, 1, len(y))
+    for fit_intercept in (True, False):
+        model = xlr.FirthLogisticRegression(tol=1e-11, fit_intercept=fit_intercept)
+        model.fit(X, y, offset=offset)
+        Z = np.column_stack([X, np.ones(len(y))]) if fit_intercept else X
+        p = 1 / (1 + np.exp(-model.decision_function(X, offset)))
+        half = Z * np.sqrt(p * (1 - p))[:, None]
+        leverage = np.einsum("ij,jk,ik->i", half, np.linalg.inv(half.T @ half), half)
+        score = Z.T @ (y - p + leverage * (0.5 - p))
+        np.testing.assert_allclose(score / np.abs(Z).sum(axis=0), 0, atol=1e-10)
+
+
+def test_likelihood_ratio_of_sex2_as_logistf():
+    """R prints: Likelihood ratio test=49.09064 on 6 df, p=7.15089e-09."""
+    X, y, counts = sex2()
+    model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y, counts)
+    results = xlr.infer(model, X, y, counts)
+    np.testing.assert_allclose(results.llf, -132.5394, rtol=1e-6)
+    np.testing.assert_allclose(results.llr, 49.09064, rtol=1e-6)
+    np.testing.assert_allclose(results.llr_pvalue, 7.15089e-09, rtol=1e-4)
+
+
+def test_refuses():
+    X, y = endometrial()
+    model = xlr.FirthLogisticRegression()
+    with pytest.raises(ValueError, match=r"sums of others.*: x3"):
+        model.fit(np.column_stack([X, X[:, 0] - X[:, 1]]), y)
+    with pytest.raises(ValueError, match="Only binary"):
+        model.fit(X, np.arange(len(y)) % 3)
+    assert not hasattr(model, "coef_")
+    with pytest.warns(UserWarning, match="max_iter=1"):
+        xlr.FirthLogisticRegression(max_iter=1).fit(X, y)
+    results = model.fit(X, y)
+    with pytest.raises(ValueError, match="nonrobust"):
+        xlr.infer(results, X, y, cov_type="HC0")

@@ -1,0 +1,45 @@
+"""Likelihood-ratio tests of nested fits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy import stats
+from studies import anes96, fair, spector
+
+import xlr
+
+
+def results_of(X, y, **options):
+    model = xlr.LogisticRegression(**{"C": np.inf, "tol": 1e-10} | options).fit(X, y)
+    return xlr.infer(model, X, y)
+
+
+@pytest.mark.parametrize(("data", "kind"), [(fair, sm.Logit), (anes96, sm.MNLogit)])
+def test_as_from_statsmodels_likelihoods(data, kind):
+    X, y = data()
+    found = xlr.likelihood_ratio_test(results_of(X[:, :2], y), results_of(X, y))
+    part, full = (
+        kind(y, sm.add_constant(x)).fit(disp=0, tol=1e-13) for x in (X[:, :2], X)
+    )
+    statistic = 2 * (full.llf - part.llf)
+    df = full.df_model - part.df_model
+    np.testing.assert_allclose(found.statistic, statistic, rtol=1e-8)
+    assert found.df == df
+    np.testing.assert_allclose(found.pvalue, stats.chi2.sf(statistic, df), rtol=1e-6)
+
+
+def test_refuses_what_is_not_nested():
+    X, y = spector()
+    full, part = results_of(X, y), results_of(X[:, :1], y)
+    cases = [
+        (full, part, "not nested"),
+        (full, full, "not nested"),
+        (results_of(X[1:, :1], y[1:]), full, "not nested"),
+        (results_of(X[:, :1], y, C=1.0), full, "restricted fit is penalised"),
+        (part, results_of(X, y, C=1.0), "full fit is penalised"),
+    ]
+    for restricted, larger, message in cases:
+        with pytest.raises(ValueError, match=message):
+            xlr.likelihood_ratio_test(restricted, larger)

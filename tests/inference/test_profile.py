@@ -1,0 +1,126 @@
+"""Profile intervals, against logistf and against the definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy import stats
+from scipy.optimize import brentq, minimize
+from studies import anes96, endometrial, sex2, spector
+
+import xlr
+
+# R: logistf(HG ~ NV + PI + EH), and of sex2 below: estimates and profile intervals of
+# the penalised likelihood, the intercept first; to the digits that its steps leave.
+ENDOMETRIAL = [
+    (3.77455951, 1.0825371, 7.20928050),
+    (2.92927330, 0.6097244, 7.85463171),
+    (-0.03475175, -0.1244587, 0.04045547),
+    (-2.60416387, -4.3651832, -1.23272106),
+]
+SEX2 = [
+    (0.12025405, -0.8185591, 1.07315122),
+    (-1.10598131, -1.9737884, -0.30742514),
+    (-0.06881673, -0.9414363, 0.78920202),
+    (2.26887464, 1.2730216, 3.43543273),
+    (-2.11140817, -3.2608611, -1.11773495),
+    (-0.78831694, -1.6080879, 0.01518468),
+    (3.09601166, 0.7745682, 8.03029352),
+]
+
+
+def test_endometrial_as_logistf():
+    X, y = endometrial()
+    model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y)
+    table = xlr.infer(model, X, y).profile_conf_int()
+    assert table.index == ["intercept", "x0", "x1", "x2"]
+    columns = np.stack(list(table.columns.values()), axis=1)
+    np.testing.assert_allclose(columns, ENDOMETRIAL, rtol=2e-6)
+
+
+def test_counted_sex2_as_logistf():
+    X, y, counts = sex2()
+    model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y, counts)
+    results = xlr.infer(model, X, y, counts)
+    table = results.profile_conf_int()
+    columns = np.stack(list(table.columns.values()), axis=1)
+    np.testing.assert_allclose(columns, SEX2, rtol=5e-6)
+
+
+def constrained_likelihood(X, y, column, value):
+    """The highest log-likelihood with one coefficient held, by statsmodels."""
+    exog = sm.add_constant(X)
+    rest = np.delete(exog, column, axis=1)
+    model = sm.GLM(y, rest, sm.families.Binomial(), offset=value * exog[:, column])
+    return model.fit(tol=1e-13).llf
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.5])
+def test_ends_as_by_definition(alpha):
+    X, y = spector()
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
+    results = xlr.infer(model, X, y)
+    table = results.profile_conf_int(["x2", "intercept"], alpha)
+    assert table.index == ["x2", "intercept"]
+    fall = stats.chi2.isf(alpha, 1) / 2
+    for row, column in enumerate([3, 0]):
+        estimate, se = results.params[column], results.bse[column]
+
+        def missing(value, column=column):
+            return constrained_likelihood(X, y, column, value) - results.llf + fall
+
+        expected = [
+            brentq(missing, estimate + near * se, estimate + far * se, xtol=1e-11)
+            for near, far in ((-0.1, -4), (0.1, 4))
+        ]
+        _, lower, upper = (values[row] for values in table.columns.values())
+        np.testing.assert_allclose([lower, upper], expected, rtol=1e-7)
+
+
+def test_many_classes():
+    """Two of the classes alone are a model of two classes; more are near it."""
+    X, y = anes96()
+    X, y = X[:, 1:3], np.digitize(y, [2, 5])
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
+    results = xlr.infer(model, X, y)
+    table = results.profile_conf_int(["x0"])
+    frame = table.to_frame()
+    assert frame.shape == (2, 3)
+    for row, value in enumerate(frame["[0.025"]):
+        # The profile of the likelihood there, with the class's coefficient held.
+        others = sm.add_constant(X)
+
+        def loss(free, row=row, value=value, others=others):
+            coef = np.insert(free, 3 * row + 1, value).reshape(2, 3)
+            eta = np.column_stack([np.zeros(len(y)), others @ coef.T])
+            return np.sum(np.logaddexp.reduce(eta, axis=1) - eta[range(len(y)), y])
+
+        start = np.delete(results.params.T.reshape(-1), 3 * row + 1)
+        found = minimize(loss, start, method="BFGS", options={"gtol": 1e-6})
+        fall = 2 * (found.fun + results.llf)
+        np.testing.assert_allclose(fall, stats.chi2.isf(0.05, 1), rtol=1e-6)
+
+
+def test_every_backend(place, dtype):
+    X, y = endometrial()
+    at, labels = place(X), place(y, "int64")
+    tol = 1e-9 if dtype == "float64" else 1e-5
+    model = xlr.FirthLogisticRegression(tol=tol).fit(at, labels)
+    table = xlr.infer(model, at, labels).profile_conf_int(["x2"])
+    rtol = 5e-6 if dtype == "float64" else 5e-3
+    found = [values[0] for values in table.columns.values()]
+    np.testing.assert_allclose(found, ENDOMETRIAL[3], rtol=rtol)
+
+
+def test_refuses():
+    X, y = spector()
+    penalised = xlr.LogisticRegression().fit(X, y)
+    with pytest.raises(ValueError, match="no likelihood profile"):
+        xlr.infer(penalised, X, y).profile_conf_int()
+    results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
+    with pytest.raises(ValueError, match="no parameter 'x9'"):
+        results.profile_conf_int(["x9"])
+    for alpha in (0, 1, -0.1):
+        with pytest.raises(ValueError, match="alpha must be between"):
+            results.profile_conf_int(alpha=alpha)
