@@ -238,6 +238,23 @@ def test_labels_tables_and_names():
     assert to_numpy(model.coef_).shape == (3, 13)
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("scoring", [None, "accuracy"])
+def test_scores_of_tables_hold_their_columns_against_the_fit(library, scoring):
+    frame = pytest.importorskip(library).DataFrame
+    X, y = DATA["wine"]
+    names = [f"x{j}" for j in range(X.shape[1])]
+    table = frame(dict(zip(names, X.T)))
+    model = xlr.LogisticRegressionCV(Cs=CS, scoring=scoring).fit(table, y)
+    with pytest.warns(UserWarning, match="but LogisticRegressionCV was fitted with"):
+        expected = model.score(X, y)
+    assert model.score(table, y) == expected  # without a warning
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.score(table[names[::-1]], y)
+    with pytest.raises(ValueError, match=r"3 features, but LogisticRegressionCV"):
+        xlr.LogisticRegressionCV(Cs=CS).fit(X, y).score(X[:, :3], y)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [

@@ -313,11 +313,14 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             Before ``fit``, or if X has other features.
         """
         check_is_fitted(self, "coef_")
+        # Here, where the names of the columns are known; as in the fit, scorers get
+        # the numbers.
+        features = read_features(self, X, reset=False)
         y, sample_weight = (
             arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
         )
         weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return float(self._scorer()(ScoredModel.of(self), X, y, **weighted))
+        return float(self._scorer()(ScoredModel.of(self), features.X, y, **weighted))
 
 
 class _Progress:
