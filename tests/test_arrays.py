@@ -45,8 +45,31 @@ def test_what_is_no_array(value):
 
 def test_dask_is_refused_in_a_sentence():
     dask = pytest.importorskip("dask.array")
-    with pytest.raises(TypeError, match=r"Dask arrays are not supported yet: pass x\."):
+    with pytest.raises(TypeError, match=r"Dask arrays and tables .* pass x\.compute"):
         arrays.is_array(dask.ones(3))
+
+
+def test_tables_of_dask_are_refused_in_a_sentence():
+    dask = pytest.importorskip("dask.dataframe")
+    pandas = pytest.importorskip("pandas")
+    table = dask.from_pandas(pandas.DataFrame({"a": [1.0, 2.0]}), npartitions=1)
+    for x in (table, table["a"]):
+        with pytest.raises(TypeError, match=r"Dask arrays and tables .* x\.compute"):
+            arrays.is_array(x)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta:UserWarning")
+def test_sparse_tensors_of_torch_are_refused_in_a_sentence():
+    torch = pytest.importorskip("torch")
+    for x in (torch.eye(3).to_sparse(), torch.eye(3).to_sparse_csr()):
+        with pytest.raises(TypeError, match=r"Sparse tensors .* x\.to_dense\(\)"):
+            arrays.is_array(x)
+
+
+def test_sparse_arrays_of_jax_are_refused_in_a_sentence():
+    sparse = pytest.importorskip("jax.experimental.sparse")
+    with pytest.raises(TypeError, match=r"Sparse tensors .* x\.todense\(\)"):
+        arrays.is_array(sparse.BCOO.fromdense(np.eye(3)))
 
 
 def test_dtypes_of_a_device(backend, xp, device):

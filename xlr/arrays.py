@@ -14,7 +14,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 from array_api_compat import device as device_of
-from array_api_compat import is_array_api_obj, is_dask_array
+from array_api_compat import is_array_api_obj
 from scipy.sparse import issparse
 
 # Arrays of any library that follows the Array API standard, and the namespaces
@@ -59,15 +59,32 @@ def is_array(x: object) -> bool:
     Raises
     ------
     TypeError
-        If ``x`` is a Dask array, which is not supported yet.
+        If ``x`` is of Dask, or a sparse tensor of torch or JAX: not supported yet.
     """
-    if is_dask_array(x):
-        raise TypeError(
-            "Dask arrays are not supported yet: pass x.compute(), an array in memory."
-        )
+    _refuse_unsupported(x)
     if is_sparse(x):
         return not issparse(x)
     return is_array_api_obj(x) and not isinstance(x, np.ndarray | np.generic)
+
+
+def _refuse_unsupported(x: Any) -> None:
+    dask = sys.modules.get("dask.base")
+    if dask is not None and dask.is_dask_collection(x):
+        raise TypeError(
+            "Dask arrays and tables are not supported yet: pass x.compute(), which is "
+            "in memory."
+        )
+    dense = None
+    if array_api_compat.is_torch_array(x) and "sparse" in str(x.layout):
+        dense = "x.to_dense()"
+    jax_sparse = sys.modules.get("jax.experimental.sparse")
+    if jax_sparse is not None and isinstance(x, jax_sparse.JAXSparse):
+        dense = "x.todense()"
+    if dense is not None:
+        raise TypeError(
+            "Sparse tensors of torch and JAX are not supported yet: pass the dense "
+            f"{dense}, or a matrix of scipy.sparse."
+        )
 
 
 def is_sparse(x: object) -> bool:
