@@ -124,6 +124,29 @@ def test_text_and_mixed_labels_are_refused():
         xlr.LogisticRegression().fit(X, Y, sample_weight=["a"] * 80)
 
 
+@pytest.mark.parametrize("kind", ["datetime64[D]", "timedelta64[s]"])
+def test_dates_are_refused(kind):
+    dates = np.arange(400).reshape(80, 5).astype(kind)
+    model = xlr.LogisticRegression().fit(X, Y)
+    for data in (dates, list(dates)):
+        with pytest.raises(ValueError, match="X holds dates or times"):
+            xlr.LogisticRegression().fit(data, Y)
+        with pytest.raises(ValueError, match="X holds dates or times"):
+            model.predict(data)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta:UserWarning")
+def test_sparse_tensors_are_refused_at_the_door():
+    torch = pytest.importorskip("torch")
+    for layout in (torch.sparse_coo, torch.sparse_csr):
+        data = torch.asarray(X).to_sparse(layout=layout)
+        with pytest.raises(TypeError, match=r"Sparse tensors .* x\.to_dense\(\)"):
+            xlr.LogisticRegression().fit(data, Y)
+    sparse = pytest.importorskip("jax.experimental.sparse")
+    with pytest.raises(TypeError, match=r"Sparse tensors .* x\.todense\(\)"):
+        xlr.LogisticRegression().fit(sparse.BCOO.fromdense(X), Y)
+
+
 def test_predicting_needs_the_same_features(place):
     model = xlr.LogisticRegression()
     with pytest.raises(NotFittedError):

@@ -118,6 +118,26 @@ def test_indices_duplicates_and_zeros_that_are_stored(index):
         np.testing.assert_array_equal(getattr(unsorted, part), getattr(before, part))
 
 
+def test_indices_without_a_sign():
+    X, y = words()
+    data = sp.csr_array(X)
+    expected = xlr.LogisticRegression().fit(data, y)
+    data.indices, data.indptr = (
+        v.astype(np.uint32) for v in (data.indices, data.indptr)
+    )
+    model = xlr.LogisticRegression().fit(data, y)
+    np.testing.assert_array_equal(model.coef_, expected.coef_)
+    np.testing.assert_array_equal(model.predict(data), expected.predict(X))
+
+
+def test_dates_are_refused():
+    X, y = words()
+    data = sp.csr_array(X)
+    data.data = data.data.astype("datetime64[D]")
+    with pytest.raises(ValueError, match="X holds dates or times"):
+        xlr.LogisticRegression().fit(data, y)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, bool])
 def test_dtypes(dtype):
     X, y = words()

@@ -1,4 +1,4 @@
-"""Tables of pandas, polars and PyArrow: names, dtypes, pipelines and refusals."""
+"""Tables of pandas, polars, PyArrow and narwhals: names, dtypes, refusals."""
 
 from __future__ import annotations
 
@@ -40,8 +40,11 @@ class OnDevice:
     """What is asked of a cuDF table."""
 
     def __init__(self, columns):
-        self.columns = list(columns)
         self._columns = columns
+
+    @property
+    def columns(self):
+        return list(self._columns)
 
     def to_cupy(self):
         import array_api_strict
@@ -49,7 +52,15 @@ class OnDevice:
         return array_api_strict.asarray(np.stack(list(self._columns.values()), axis=1))
 
 
-TABLES = [in_pandas, in_polars, in_pyarrow]
+def in_batch(columns):
+    return in_pyarrow(columns).to_batches()[0]
+
+
+def in_narwhals(columns):
+    return pytest.importorskip("narwhals").from_native(in_polars(columns))
+
+
+TABLES = [in_pandas, in_polars, in_pyarrow, in_batch, in_narwhals]
 
 
 @pytest.mark.parametrize("table", [*TABLES, OnDevice])
@@ -124,6 +135,186 @@ def test_dates_are_refused(table):
     for values in (days, days - days[0]):
         with pytest.raises(ValueError, match="Column 'when' of X holds dates or times"):
             xlr.LogisticRegression().fit(table({"age": X[:, 0], "when": values}), y)
+
+
+def dates_in_disguise(days):
+    categories = pd.DataFrame({"age": np.arange(60.0), "when": pd.Categorical(days)})
+    pyarrow = pytest.importorskip("pyarrow")
+    codes = pyarrow.array(days).dictionary_encode()
+    return {
+        "categories": categories,
+        "categories alone": categories[["when"]],
+        "sparse": pd.DataFrame({"when": days}).astype("Sparse[datetime64[us]]"),
+        "periods": pd.DataFrame({"when": pd.Series(days).dt.to_period("D")}),
+        "Arrow in pandas": pd.DataFrame({"when": days}).astype("date32[pyarrow]"),
+        "codes": pyarrow.table({"age": np.arange(60.0), "when": codes}),
+    }
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["categories", "categories alone", "sparse", "periods", "Arrow in pandas", "codes"],
+)
+def test_dates_in_disguise_are_refused(kind):
+    _, y = numbers()
+    days = np.datetime64("2026-01-01", "us") + np.arange(60) * np.timedelta64(1, "D")
+    with pytest.raises(ValueError, match="Column 'when' of X holds dates or times"):
+        xlr.LogisticRegression().fit(dates_in_disguise(days)[kind], y)
+
+
+def test_columns_of_bytes_lists_and_complex_numbers_are_named():
+    pyarrow = pytest.importorskip("pyarrow")
+    X, y = numbers()
+    pairs = [[1.0, 2.0]] * 60
+    wide = {"wide": pl.Array(pl.Float64, 2)}
+    for table, words in [
+        (pyarrow.table({"raw": [b"1", b"2"] * 30}), "'raw' of X holds bytes"),
+        (pl.DataFrame({"raw": [b"1", b"2"] * 30}), "'raw' of X holds bytes"),
+        (pl.DataFrame({"wide": pairs}), "'wide' of X holds lists or records"),
+        (pl.DataFrame({"wide": pairs}, wide), "'wide' of X holds lists or records"),
+        (pl.DataFrame({"wide": [{"a": 1}] * 60}), "'wide' of X holds lists or records"),
+        (pyarrow.table({"wide": pairs}), "'wide' of X holds lists or records"),
+        (pd.DataFrame({"z": X[:, 0] + 1j}), "'z' of X .* Complex data not supported"),
+        (pd.DataFrame({"z": [np.complex128(1j)] * 60}, dtype=object), "Complex data"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            xlr.LogisticRegression().fit(table, y)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Series([1.0, pd.NA, 3.0] * 20, dtype=object),
+        pd.Series(["1", pd.NA, "3"] * 20, dtype="string"),
+    ],
+    ids=["objects", "numbers in text"],
+)
+def test_missing_values_are_not_said_to_be_no_numbers(values):
+    X, y = numbers()
+    table = pd.DataFrame({"age": values, "sold": X[:, 2]})
+    with pytest.raises(ValueError, match="Column 'age' of X holds missing values"):
+        xlr.LogisticRegression().fit(table, y)
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_codes_of_pyarrow(batch):
+    """NumPy reads the code of a missing number as the last number."""
+    pyarrow = pytest.importorskip("pyarrow")
+    X, y = numbers()
+    whole = np.round(X[:, 0])
+
+    def table(column):
+        found = pyarrow.table(
+            {"age": pyarrow.array(column).dictionary_encode(), "sold": X[:, 2]}
+        )
+        return found.to_batches()[0] if batch else found
+
+    model = xlr.LogisticRegression().fit(table(whole), y)
+    expected = xlr.LogisticRegression().fit(np.stack([whole, X[:, 2]], axis=1), y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-12)
+    with pytest.raises(ValueError, match="X contains NaN"):
+        model.fit(table([None, *whole[1:]]), y)
+
+
+@pytest.mark.parametrize(
+    "table", [in_pandas, in_polars, in_pyarrow], ids=["pandas", "polars", "pyarrow"]
+)
+def test_float32_stays(table):
+    X, y = numbers()
+    columns = dict(zip(NAMES, X.T.astype(np.float32)))
+    assert xlr.LogisticRegression().fit(table(columns), y).coef_.dtype == np.float32
+    wider = {**columns, "age": X[:, 0]}
+    assert xlr.LogisticRegression().fit(table(wider), y).coef_.dtype == np.float64
+
+
+def test_sparse_columns_of_truth_values():
+    _, y = numbers()
+    table = pd.get_dummies(pd.Series(["Oslo", "Rome", "Bern"] * 20), sparse=True)
+    dense = table.sparse.to_dense().to_numpy(dtype=float)
+    expected = xlr.LogisticRegression().fit(dense, y)
+    model = xlr.LogisticRegression().fit(table, y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-12)
+    proba = model.predict_proba(table)
+    np.testing.assert_allclose(proba, expected.predict_proba(dense), atol=1e-12)
+    both = table.assign(sold=pd.arrays.SparseArray(np.arange(60.0), fill_value=0.0))
+    wider = np.concatenate([dense, np.arange(60.0)[:, None]], axis=1)
+    expected.fit(wider, y)
+    np.testing.assert_allclose(model.fit(both, y).coef_, expected.coef_, atol=1e-6)
+
+
+def test_sparse_columns_of_float32_stay_float32():
+    X, y = numbers()
+    table = pd.DataFrame(X, columns=NAMES).astype(pd.SparseDtype(np.float32, 0))
+    model = xlr.LogisticRegression().fit(table, y)
+    assert model.coef_.dtype == np.float32
+    assert list(model.feature_names_in_) == NAMES
+
+
+def test_sparse_columns_filled_with_other_than_zero_are_named():
+    X, y = numbers()
+    table = pd.DataFrame(X, columns=NAMES).astype(pd.SparseDtype(float, 0.0))
+    table["age"] = pd.arrays.SparseArray(X[:, 0], fill_value=np.nan)
+    with pytest.raises(ValueError, match=r"Column 'age'.*fill value.*to_dense\(\)"):
+        xlr.LogisticRegression().fit(table, y)
+
+
+def test_columns_named_like_attributes_of_other_libraries():
+    X, y = numbers()
+    names = ["to_cupy", "column_names", "to_native"]
+    model = xlr.LogisticRegression().fit(pd.DataFrame(X, columns=names), y)
+    assert list(model.feature_names_in_) == names
+    for others in (["schema", "dtype", "dtypes"], ["columns", "shape", "iloc"]):
+        model.fit(pd.DataFrame(X, columns=others), y)
+        assert list(model.feature_names_in_) == others
+
+
+class Named(np.ndarray):
+    """An array that knows the names of its columns."""
+
+    columns = NAMES
+
+
+class Readable:
+    """A table of a library that nobody has heard of."""
+
+    columns = NAMES
+
+    def __init__(self, values):
+        self.shape = values.shape
+        self._values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return self._values.astype(dtype or self._values.dtype)
+
+
+@pytest.mark.parametrize("table", [lambda X: X.view(Named), Readable])
+def test_what_has_columns_and_no_dtypes(table):
+    X, y = numbers()
+    model = xlr.LogisticRegression().fit(table(X), y)
+    np.testing.assert_array_equal(model.coef_, xlr.LogisticRegression().fit(X, y).coef_)
+    np.testing.assert_array_equal(model.predict(table(X)), model.predict(X))
+
+
+def test_tables_that_are_not_computed_are_refused():
+    X, y = numbers()
+    table = pl.DataFrame(X, schema=NAMES)
+    narwhals = pytest.importorskip("narwhals")
+    for lazy in (table.lazy(), narwhals.from_native(table).lazy()):
+        with pytest.raises(TypeError, match=r"LazyFrame .* pass X\.collect\(\)"):
+            xlr.LogisticRegression().fit(lazy, y)
+    dask = pytest.importorskip("dask.dataframe")
+    lazy = dask.from_pandas(pd.DataFrame(X, columns=NAMES), npartitions=2)
+    with pytest.raises(TypeError, match=r"pass x\.compute\(\)"):
+        xlr.LogisticRegression().fit(lazy, y)
+
+
+def test_two_columns_of_one_name_in_pyarrow():
+    pyarrow = pytest.importorskip("pyarrow")
+    X, y = numbers()
+    columns = [pyarrow.array(["x"] * 60), pyarrow.array(X[:, 0])]
+    table = pyarrow.table(columns, names=["same", "same"])
+    with pytest.raises(ValueError, match="Column 'same' of X holds no numbers"):
+        xlr.LogisticRegression().fit(table, y)
 
 
 def test_two_columns_of_one_name():

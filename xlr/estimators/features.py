@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array, issparse
+from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
+from xlr.estimators.columns import explain_columns, refuse_columns, refuse_matrix
 from xlr.estimators.tables import (
     column_names,
     columns_on_device,
-    explain_columns,
-    refuse_dates,
+    native_table,
+    numbers,
 )
 
 __all__ = ["Features", "read_features"]
@@ -69,36 +71,14 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
         If X is not a non-empty matrix of real numbers, or has other features than
         the fit. Whether it is finite is found out later, while it is read.
     """
-    table, names = X, None
+    X, names = native_table(X), None
     if (on_device := columns_on_device(X)) is not None:
         X, names = on_device, np.asarray(column_names(X), dtype=object)
         _check_names(estimator, names, reset=reset)
     if not arrays.is_array(X):
-        refuse_dates(table)
-        # validate_data notes names and number of the features on its estimator: on
-        # a copy, so that nothing changes should a later check fail.
-        reader = copy.copy(estimator)
-        try:
-            X = validate_data(
-                reader,
-                X,
-                reset=reset,
-                accept_sparse="csr",
-                dtype=[np.float64, np.float32],
-                ensure_all_finite=False,
-            )
-        except (TypeError, ValueError) as error:
-            explain_columns(table, error)
-        names = getattr(reader, "feature_names_in_", None)
-        if issparse(X):
-            X = _canonical(csr_array(X))
-            if X.indices.dtype != np.int32 and max(X.nnz, *X.shape) < 2**31:
-                # Half as many bytes to read in each pass.
-                indices, ends = (v.astype(np.int32) for v in (X.indices, X.indptr))
-                X = csr_array((X.data, indices, ends), shape=X.shape)
+        X, names = _read_on_host(estimator, X, reset=reset)
         entries = arrays.entries(X)
-        xp, device = arrays.namespace(entries), arrays.device_of(entries)
-        return Features(X, xp, device, names)
+        return Features(X, arrays.namespace(entries), arrays.device_of(entries), names)
 
     if arrays.is_sparse(X):
         X = X.tocsr()
@@ -128,6 +108,38 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
         return Features(_canonical(X.astype(dtype)), xp, device, names)
     X = xp.astype(arrays.without_gradient(X), dtype, copy=False)
     return Features(X, xp, device, names)
+
+
+def _read_on_host(
+    estimator: Any, X: Any, *, reset: bool
+) -> tuple[Any, np.ndarray | None]:
+    """What scikit-learn's validation makes of X, and the names of its columns."""
+    refuse_columns(X)
+    # validate_data notes names and number of the features on its estimator: on a
+    # copy, so that nothing changes should a later check fail.
+    reader = copy.copy(estimator)
+    options = {
+        "accept_sparse": "csr",
+        "dtype": [np.float64, np.float32],
+        "ensure_all_finite": False,
+    }
+    try:
+        matrix = numbers(X)
+        if isinstance(matrix, np.ndarray) or issparse(matrix):
+            refuse_matrix(matrix)
+        if column_names(X) is None or matrix is X:
+            matrix = validate_data(reader, matrix, reset=reset, **options)
+        else:
+            validate_data(reader, X, reset=reset, skip_check_array=True)
+            matrix = check_array(matrix, input_name="X", estimator=reader, **options)
+    except (TypeError, ValueError) as error:
+        explain_columns(X, error)
+    if issparse(matrix):
+        # From its parts: then SciPy takes int32 for the indices, if they fit, which are
+        # half as many bytes to read in each pass as int64, and any integers for them.
+        parts = (matrix.data, matrix.indices, matrix.indptr)
+        matrix = _canonical(csr_array(parts, shape=matrix.shape))
+    return matrix, getattr(reader, "feature_names_in_", None)
 
 
 def _check_names(estimator: Any, names: np.ndarray, *, reset: bool) -> None:
