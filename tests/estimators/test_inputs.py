@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import re
+from decimal import Decimal
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
+import scipy.sparse as sp
 from conftest import to_numpy
 from problems import load
 from sklearn.exceptions import NotFittedError
@@ -96,6 +101,8 @@ BAD_PARAMETERS = [
     ({"multi_class": "auto"}, ValueError, "'multinomial', 'ovr'; got 'auto'"),
     ({"class_weight": "equal"}, ValueError, "'balanced'"),
     ({"class_weight": {0: -1.0}}, ValueError, "zero or positive"),
+    ({"class_weight": pd.Series({0: 1.0, 1: 2.0})}, TypeError, "got Series. Pass dict"),
+    ({"class_weight": [1.0, 2.0]}, TypeError, "class_weight must be .* got list"),
     ({"learning_rate": 0}, ValueError, "learning_rate must be"),
     ({"learning_rate": float("inf")}, ValueError, "learning_rate must be"),
     ({"fit_intercept": "no"}, TypeError, "fit_intercept must be True or False"),
@@ -122,6 +129,52 @@ def test_text_and_mixed_labels_are_refused():
         xlr.LogisticRegression().fit(X, mixed)
     with pytest.raises(ValueError, match="sample_weight must hold real numbers"):
         xlr.LogisticRegression().fit(X, Y, sample_weight=["a"] * 80)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([0.5, 1.5], dtype=object),
+        np.array([0, 1], dtype=object),
+        np.array([Decimal("0.1"), Decimal("0.2")]),
+        pd.Series(pd.cut([1.0, 2.0], 2)),
+        np.array([datetime.date(2026, 1, 1), datetime.date(2026, 1, 2)]),
+        np.array([b"no", b"yes"]),
+    ],
+    ids=["fractions", "integers", "decimals", "intervals", "dates", "bytes"],
+)
+def test_objects_are_no_labels(labels):
+    """As for scikit-learn, whose scores would not take them either."""
+    with pytest.raises(ValueError, match=r"label type: unknown\. y holds objects"):
+        xlr.LogisticRegression().fit(X, np.asarray(labels)[Y])
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA], ids=str)
+def test_missing_labels_are_not_said_to_be_mixed(missing):
+    names = np.array(["no", "yes"], dtype=object)[Y]
+    names[:3] = missing
+    for y in (names, pd.Series(names, dtype="string"), pd.Series(names)):
+        with pytest.raises(ValueError, match=r"labels, 3 of 80\. Drop the rows"):
+            xlr.LogisticRegression().fit(X, y)
+
+
+def test_labels_of_tables_with_missing_ones():
+    pyarrow = pytest.importorskip("pyarrow")
+    names = [None, *np.array(["no", "yes"])[Y[1:]].tolist()]
+    codes = pyarrow.chunked_array([pyarrow.array(names).dictionary_encode()])
+    for y in (pl.Series(names), pyarrow.array(names), codes):
+        with pytest.raises(ValueError, match="missing labels, 1 of 80"):
+            xlr.LogisticRegression().fit(X, y)
+
+
+def test_sparse_weights_offsets_and_starts_are_refused():
+    for name, values in [
+        ("sample_weight", np.ones((80, 1))),
+        ("offset", np.ones((80, 1))),
+        ("coef_init", np.ones((1, 5))),
+    ]:
+        with pytest.raises(ValueError, match=rf"{name} must be dense.*\.toarray\(\)"):
+            xlr.LogisticRegression().fit(X, Y, **{name: sp.csr_array(values)})
 
 
 @pytest.mark.parametrize("kind", ["datetime64[D]", "timedelta64[s]"])

@@ -16,6 +16,7 @@ from sklearn.utils import column_or_1d, compute_class_weight
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.estimators.features import Features
+from xlr.estimators.tables import decoded
 
 __all__ = [
     "Labels",
@@ -63,7 +64,7 @@ def read_labels(y: Any, n_samples: int) -> Labels:
             raise ValueError(f"y should be a 1d array, got shape {tuple(y.shape)}.")
         xp = arrays.namespace(y)
     else:
-        y = column_or_1d(y, warn=True)
+        y = column_or_1d(decoded(y), warn=True)
         xp = arrays.namespace(y)
     if y.shape[0] != n_samples:
         raise ValueError(
@@ -73,9 +74,10 @@ def read_labels(y: Any, n_samples: int) -> Labels:
     try:
         classes, codes = _classes_and_codes(y, xp=xp)
     except TypeError as error:
+        _refuse_missing(arrays.to_host(y))
         raise ValueError(
-            "The labels in y cannot be sorted, because they mix types or some are "
-            f"missing ({error}). Make them one type, for instance with y.astype(str)."
+            f"The labels in y cannot be sorted, because they mix types ({error}). Make "
+            "them one type, for instance with y.astype(str)."
         ) from error
     _check_classes(arrays.to_host(classes))
     return Labels(classes, codes)
@@ -101,7 +103,32 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
     return xp.unique_inverse(y)
 
 
+def _refuse_missing(labels: np.ndarray) -> None:
+    n_missing = sum(map(_is_missing, labels.tolist()))
+    if n_missing:
+        raise ValueError(
+            f"Input y contains missing labels, {n_missing} of {labels.shape[0]}. Drop "
+            "the rows without a label."
+        )
+
+
+def _is_missing(label: Any) -> bool:
+    # NaN is no number that equals itself; the others are those of pandas.
+    if isinstance(label, float):
+        return label != label
+    return label is None or type(label).__name__ in ("NAType", "NaTType")
+
+
 def _check_classes(classes: np.ndarray) -> None:
+    if classes.dtype.kind in "OSV":
+        _refuse_missing(classes)
+        others = [label for label in classes.tolist() if not isinstance(label, str)]
+        if others:
+            raise ValueError(
+                f"Unknown label type: unknown. y holds objects such as {others[0]!r}; "
+                "labels are strings, whole numbers or booleans. Turn them into those, "
+                "for instance with y.astype(str) or y.astype(int)."
+            )
     if classes.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: y has dtype {classes.dtype}.")
     if classes.dtype.kind == "f":
@@ -129,11 +156,16 @@ def _as_real(values: Any, name: str) -> Array:
     Raises
     ------
     ValueError
-        If the values are complex or no numbers at all.
+        If the values are sparse, complex or no numbers at all.
     """
+    if arrays.is_sparse(values):
+        raise ValueError(
+            f"{name} must be dense; got a sparse {type(values).__name__} of shape "
+            f"{tuple(values.shape)}. Pass {name}.toarray()."
+        )
     if not arrays.is_array(values):
         try:
-            values = np.asarray(values)
+            values = np.asarray(decoded(values))
             if values.dtype.kind in "OUS":
                 values = values.astype(np.float64)
         except (TypeError, ValueError) as error:

@@ -111,8 +111,14 @@ def _check_multi_class(name: str, value: Any) -> None:
 
 
 def _check_class_weight(name: str, value: Any) -> None:
-    if value is not None and not isinstance(value, dict):
-        _one_of(name, value, ("balanced",))
+    if value is None or isinstance(value, dict):
+        return
+    if not isinstance(value, str):
+        raise TypeError(
+            f"{name} must be None, 'balanced' or a dict from classes to weights; got "
+            f"{type(value).__name__}. Pass dict({name}) if it has the classes as keys."
+        )
+    _one_of(name, value, ("balanced",))
 
 
 CHECKS: dict[str, Callable[[str, Any], None]] = {
