@@ -102,6 +102,60 @@ def test_predictions_are_those_of_sklearn():
     assert model.score(X, Y) == accuracy_score(Y, expected.predict(X))
 
 
+def test_scores_count_the_known_labels():
+    model = xlr.MultiLabelLogisticRegression().fit(X, MISSING)
+    labels = MISSING.copy()
+    labels[::7] = np.nan  # rows that do not count
+    predicted, known = model.predict(X), np.isfinite(labels)
+    for weights in (None, WEIGHTS):
+        right = [(p == y)[k].all() for p, y, k in zip(predicted, labels, known)]
+        expected = np.average(
+            np.asarray(right)[known.any(axis=1)],
+            weights=None if weights is None else weights[known.any(axis=1)],
+        )
+        assert model.score(X, labels, weights) == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match="no known labels"):
+        model.score(X, np.full(Y.shape, np.nan))
+    with pytest.raises(ValueError, match=r"y has 4 labels, but .* with 5\."):
+        model.score(X, Y[:, :4])
+    with pytest.raises(ValueError, match="sample_weight has shape"):
+        model.score(X, Y, WEIGHTS[1:])
+
+
+NAMES = [f"label {k}" for k in range(Y.shape[1])]
+
+
+def in_polars(labels):
+    return pytest.importorskip("polars").DataFrame(labels)
+
+
+def in_pyarrow(labels):
+    return pytest.importorskip("pyarrow").table(labels)
+
+
+def in_pandas(dtype):
+    def table(labels):
+        return pytest.importorskip("pandas").DataFrame(labels).astype(dtype)
+
+    return table
+
+
+@pytest.mark.parametrize(
+    "table",
+    [in_polars, in_pyarrow, in_pandas("boolean"), in_pandas("Int64")],
+    ids=["polars", "pyarrow", "boolean", "Int64"],
+)
+def test_tables_with_missing_entries(table):
+    labels = {
+        name: [None if np.isnan(v) else bool(v) for v in column]
+        for name, column in zip(NAMES, MISSING.T)
+    }
+    expected = xlr.MultiLabelLogisticRegression().fit(X, MISSING)
+    model = xlr.MultiLabelLogisticRegression().fit(X, table(labels))
+    np.testing.assert_array_equal(model.coef_, expected.coef_)
+    assert model.score(X, table(labels)) == expected.score(X, MISSING)
+
+
 def test_labels_of_one_value_are_named_and_leave_the_others_unharmed():
     constant = np.stack([Y[:, 0], np.ones(N), np.zeros(N), np.full(N, np.nan)], axis=1)
     model = xlr.MultiLabelLogisticRegression()

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_array
 
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.features import Features
+from xlr.estimators.tables import native_table, numbers
 from xlr.objective import Responses
 
-__all__ = ["Indicators", "read_indicators"]
+__all__ = ["Indicators", "read_entries", "read_indicators"]
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,31 @@ def read_indicators(Y: Any, weights: Array, features: Features) -> Indicators:
     UserWarning
         If labels have one value only, or none.
     """
-    n_samples = features.X.shape[0]
-    if hasattr(Y, "toarray"):  # scikit-learn's sparse indicators
-        Y = Y.toarray()
+    positive, known = read_entries(Y, features.X.shape[0])
+    xp = arrays.namespace(known)
+    targets = features.place(xp.astype(positive, xp.uint8), None)
+    counts = None
+    if not arrays.to_host(xp.all(known)):
+        counts = features.place(xp.astype(known, xp.uint8), None)
+    ones = _total(targets, weights, features)
+    total = arrays.to_host(features.xp.sum(weights)) * np.ones_like(ones)
+    if counts is not None:
+        total = _total(counts, weights, features)
+    _warn_of_constant_labels(ones, total)
+    return Indicators(targets, counts, ones, total - ones)
+
+
+def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
+    """Where Y is 1 and where it is known, each of shape (n_samples, n_labels).
+
+    Raises
+    ------
+    ValueError
+        As :func:`read_indicators`.
+    """
+    Y = Y.toarray() if arrays.is_sparse(Y) else Y
     if not arrays.is_array(Y):
-        Y = np.asarray(Y)
-        if Y.dtype.kind not in "biuf":
-            try:
-                Y = Y.astype(np.float64)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"y must hold 0, 1 and NaN only: {error}.") from error
+        Y = _host_numbers(Y)
     if Y.ndim != 2 or Y.shape[0] != n_samples or Y.shape[1] == 0:
         raise ValueError(
             f"y has shape {tuple(Y.shape)}, expected ({n_samples}, n_labels): a row "
@@ -72,24 +89,36 @@ def read_indicators(Y: Any, weights: Array, features: Features) -> Indicators:
     xp = arrays.namespace(Y)
     positive = xp.ones_like(Y) == Y
     known = positive | (xp.zeros_like(Y) == Y)
-    floating = arrays.is_floating(Y, xp=xp)
-    valid = known | xp.isnan(Y) if floating else known
+    valid = known | xp.isnan(Y) if arrays.is_floating(Y, xp=xp) else known
     if not arrays.to_host(xp.all(valid)):
         wrong = arrays.to_host(Y)[~arrays.to_host(valid)][0].item()
         raise ValueError(
             f"y must hold 0, 1 and, for missing entries, NaN only; got {wrong!r}. For "
             "labels of other values use sklearn.preprocessing.MultiLabelBinarizer."
         )
-    targets = features.place(xp.astype(positive, xp.uint8), None)
-    counts = None
-    if floating and not arrays.to_host(xp.all(known)):
-        counts = features.place(xp.astype(known, xp.uint8), None)
-    ones = _total(targets, weights, features)
-    total = arrays.to_host(features.xp.sum(weights)) * np.ones_like(ones)
-    if counts is not None:
-        total = _total(counts, weights, features)
-    _warn_of_constant_labels(ones, total)
-    return Indicators(targets, counts, ones, total - ones)
+    return positive, known
+
+
+def _host_numbers(Y: Any) -> np.ndarray:
+    """An array of numbers, with NaN for what is missing in a table."""
+    Y = numbers(native_table(Y))
+    Y = Y.toarray() if arrays.is_sparse(Y) else Y  # columns of pandas
+    values = np.asarray(Y)
+    if values.dtype.kind in "biuf":
+        return values
+    try:
+        # scikit-learn knows what is missing in columns of pandas.
+        return check_array(
+            Y,
+            dtype=np.float64,
+            ensure_all_finite=False,
+            ensure_2d=False,
+            allow_nd=True,
+            ensure_min_samples=0,
+            ensure_min_features=0,
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"y must hold 0, 1 and NaN only: {error}.") from error
 
 
 def _total(counts: Array, weights: Array, features: Features) -> np.ndarray:

@@ -11,7 +11,7 @@ from xlr.arrays import Array
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import Fitting, print_record
-from xlr.estimators.indicators import Indicators, read_indicators
+from xlr.estimators.indicators import Indicators, read_entries, read_indicators
 from xlr.estimators.inputs import read_sample_weight
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.parameters import check_parameters
@@ -285,13 +285,14 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         return xp.astype(logits > 0, integer)
 
     def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
-        """Share of rows whose labels are all predicted.
+        """Share of rows whose known labels are all predicted.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
         y : array of shape (n_samples, n_labels)
-            0 or 1, on the host or any device.
+            0 or 1; NaN where an entry is missing, which then does not count, nor does
+            a row without entries. On the host or any device.
         sample_weight : array of shape (n_samples,), default=None
 
         Returns
@@ -301,15 +302,22 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         Raises
         ------
         NotFittedError, ValueError
-            As :meth:`decision_function`, or if lengths differ.
+            As :meth:`decision_function`, or if y or the weights are not as described.
         """
-        from sklearn.metrics import accuracy_score
-
-        y, sample_weight = (
-            arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
-        )
         predicted = arrays.to_host(self.predict(X))
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        positive, known = map(arrays.to_host, read_entries(y, predicted.shape[0]))
+        if known.shape != predicted.shape:
+            raise ValueError(
+                f"y has {known.shape[1]} labels, but the model was fitted with "
+                f"{predicted.shape[1]}."
+            )
+        features = read_features(self, X, reset=False)
+        weights = arrays.to_host(read_sample_weight(sample_weight, features))
+        weights = weights * known.any(axis=1)
+        if not weights.any():
+            raise ValueError("y has no known labels in the rows of positive weight.")
+        right = ((predicted == 1) == positive) | ~known
+        return float(np.average(right.all(axis=1), weights=weights))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
