@@ -300,7 +300,7 @@ def test_tables_that_are_not_computed_are_refused():
     table = pl.DataFrame(X, schema=NAMES)
     narwhals = pytest.importorskip("narwhals")
     for lazy in (table.lazy(), narwhals.from_native(table).lazy()):
-        with pytest.raises(TypeError, match=r"LazyFrame .* pass X\.collect\(\)"):
+        with pytest.raises(TypeError, match=r"LazyFrame .* call its \.collect\(\)"):
             xlr.LogisticRegression().fit(lazy, y)
     dask = pytest.importorskip("dask.dataframe")
     lazy = dask.from_pandas(pd.DataFrame(X, columns=NAMES), npartitions=2)

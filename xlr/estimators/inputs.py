@@ -16,7 +16,7 @@ from sklearn.utils import column_or_1d, compute_class_weight
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.estimators.features import Features
-from xlr.estimators.tables import decoded
+from xlr.estimators.tables import decoded, native_table
 
 __all__ = [
     "Labels",
@@ -64,7 +64,7 @@ def read_labels(y: Any, n_samples: int) -> Labels:
             raise ValueError(f"y should be a 1d array, got shape {tuple(y.shape)}.")
         xp = arrays.namespace(y)
     else:
-        y = column_or_1d(decoded(y), warn=True)
+        y = column_or_1d(decoded(native_table(y)), warn=True)
         xp = arrays.namespace(y)
     if y.shape[0] != n_samples:
         raise ValueError(

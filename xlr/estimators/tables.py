@@ -35,8 +35,8 @@ def native_table(X: Any) -> Any:
         X = X.to_native()
     if type(X).__name__ == "LazyFrame":
         raise TypeError(
-            "A LazyFrame has no numbers until it is computed: pass X.collect(), a "
-            "table in memory."
+            "A LazyFrame has no numbers until it is computed: call its .collect(), and "
+            "pass the table in memory."
         )
     if type(X).__name__ == "RecordBatch":
         # scikit-learn asks tables alone for names; this one shares the memory.
@@ -122,5 +122,8 @@ def _sparse_matrix(X: Any) -> Any:
     scikit-learn would change float32, leave truth values, and fail on columns of both.
     """
     dtypes = column_dtypes(X)
-    common = np.result_type(*(dtype.subtype for dtype in dtypes))
-    return X.astype(type(dtypes[0])(common, common.type(0))).sparse.to_coo()
+    subtypes = [dtype.subtype for dtype in dtypes]
+    if any(subtype != subtypes[0] for subtype in subtypes):
+        common = np.result_type(*subtypes)
+        X = X.astype(type(dtypes[0])(common, common.type(0)))
+    return X.sparse.to_coo()
