@@ -74,22 +74,69 @@ def test_columns_of_any_size(size):
     np.testing.assert_allclose(diagonal[0], (Z * Z).sum(axis=0), rtol=1e-8)
 
 
-def test_a_mean_far_from_zero_stays_where_it_is():
-    """It would take the digits of what varies: the column is only scaled."""
-    X = matrix()
-    X[:, 1] = 1e6 + np.arange(N)
+def far_columns(distance: float, dtype: str) -> np.ndarray:
+    """Two columns whose means are so many deviations from zero; one not quite full.
+
+    Without an entry in rows of no weight, and in float32 in one that has some.
+    """
+    X, rng = matrix(), np.random.default_rng(6)
+    X[:, 1] = 3 * (distance + rng.normal(size=N))
+    X[:, 5] = -0.01 * (distance + rng.normal(size=N))
+    X[: 5 if dtype == "float64" else 6, 5] = 0
+    return X.astype(dtype)
+
+
+@pytest.mark.parametrize("distance", [50, 1e3, 1e5, 1e9])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_mean_far_from_zero(distance, dtype):
+    X = far_columns(distance, dtype)
+    expected = standardise(X, weights(), centre=True, xp=XP)
     units = standardise_sparse(sp.csr_array(X), weights(), centre=True, xp=XP)
-    assert units.mean[1] == 0
-    share = weights() / weights().sum()
-    assert units.scale[1] == pytest.approx(np.sqrt(share @ X[:, 1] ** 2), rel=1e-12)
+    np.testing.assert_allclose(units.mean, expected.mean, rtol=1e-12)
+    np.testing.assert_allclose(units.scale, expected.scale, rtol=1e-9)
+
+
+@pytest.mark.parametrize("distance", [50, 1e5])
+@pytest.mark.parametrize("size", [1.0, 1e-120])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_products_lose_no_digits_to_a_mean_far_from_zero(distance, size, dtype):
+    X = far_columns(distance, dtype)
+    if dtype == "float64":
+        X *= size  # beyond FAR too: scaled as well
+    given = sp.csr_array(X)
+    units = standardise_sparse(given, weights(), centre=True, xp=XP)
+    mean, scale = units.mean.astype(np.longdouble), units.scale
+    Z = np.where(units.varies > 0, ((X - mean) / scale).astype(np.float64), 0)
+    Z[:5] = 0  # of no weight
+    rng = np.random.default_rng(7)
+    coef, intercept = rng.normal(size=(1, P)), rng.normal(size=1)
+    residual = (weights() > 0)[:, None] * rng.normal(size=(N, 1))
+
+    def assert_same(found, expected):
+        rtol = 1e-9 if dtype == "float64" else 2e-5
+        np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol)
+
+    design = SparseDesign(given, units, xp=XP)
+    np.testing.assert_array_equal(given.toarray(), X)
+    w, b = design.fold(coef, intercept)
+    found = design.block(slice(0, N)).matvec(w.astype(dtype)) + b
+    assert_same(found[5:], Z[5:] @ coef.T + intercept)
+    assert_same(unfolded(design, residual.astype(dtype)), residual.T @ Z)
+    curvature = residual**2
+    diagonal = design.block(slice(0, N)).gram_diagonal(curvature)
+    assert_same(diagonal, curvature.T @ Z**2)
+    assert_same(design.kernel(np.ones(P), np.float64)[5:, 5:], Z[5:] @ Z[5:].T)
 
 
 def test_a_constant_column_is_left_to_the_intercept():
     X = matrix()
-    X[:, 4] = 3.25
+    X[:, 4], X[:, 5] = 3.25, 1e6
     units = standardise_sparse(sp.csr_array(X), weights(), centre=True, xp=XP)
-    assert (units.mean[4], units.scale[4], units.varies[4]) == (3.25, 1.0, 0.0)
-    assert units.varies.sum() == P - 1
+    expected = standardise(X, weights(), centre=True, xp=XP)
+    for part in ("mean", "scale", "varies"):
+        found = getattr(units, part)[[2, 4, 5]]
+        np.testing.assert_array_equal(found, getattr(expected, part)[[2, 4, 5]])
+    np.testing.assert_array_equal(np.nonzero(units.varies == 0)[0], [2, 4, 5])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -286,3 +286,65 @@ def test_real_data_with_columns_of_all_sizes():
             for form in (sp.csr_array(data), data)
         ]
         assert values[0] == pytest.approx(values[1], rel=1e-9)
+
+
+def dated(distance: float, dtype: str = "float64", n_classes: int = 2):
+    """A date, whose mean is so many deviations from zero, beside a category."""
+    rng = np.random.default_rng(3)
+    date, category = rng.normal(size=300), rng.integers(0, 10, 300)
+    X = np.column_stack([3 * (date + distance), np.eye(10)[category]])
+    later = np.outer(date + rng.normal(size=10)[category], np.arange(n_classes))
+    y = (1.5 * later + rng.gumbel(size=later.shape)).argmax(axis=1)
+    return X.astype(dtype), y
+
+
+DISTANCES = [("float64", distance) for distance in (1e3, 1e4, 1e6, 1e9)]
+DISTANCES += [("float32", distance) for distance in (10, 1e3)]
+
+
+@pytest.mark.parametrize(("dtype", "distance"), DISTANCES)
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    ("l1_ratio", "solver"),
+    [
+        (0.0, "newton-cholesky"),
+        (0.0, "newton-cg"),
+        (0.0, "lbfgs"),
+        (1.0, "newton-cg"),
+        (1.0, "proximal-newton"),
+        (0.5, "proximal-newton"),
+        (0.5, "active-set"),
+    ],
+)
+def test_a_column_far_from_zero(dtype, distance, n_classes, l1_ratio, solver):
+    X, y = dated(distance, dtype, n_classes)
+    exact = dtype == "float64"
+    fits = [
+        xlr.LogisticRegression(
+            l1_ratio=l1_ratio, solver=solver, tol=1e-8 if exact else 1e-5
+        ).fit(data, y)
+        for data in (sp.csr_array(X), X)
+    ]
+    assert fits[0].converged_
+    least = [fit.history_["objective"][-1] for fit in fits]
+    assert least[0] == pytest.approx(least[1], rel=1e-8 if exact else 1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "distance"), DISTANCES)
+def test_paths_and_folds_of_a_column_far_from_zero(dtype, distance):
+    X, y = dated(distance, dtype)
+    tol, rtol = (1e-8, 1e-7) if dtype == "float64" else (1e-5, 1e-4)
+    ours, dense = (
+        xlr.logistic_path(data, y, n_Cs=6, tol=tol) for data in (sp.csr_array(X), X)
+    )
+    assert ours.converged.all()
+    np.testing.assert_allclose(ours.objective, dense.objective, rtol=rtol)
+    for l1_ratio in (0.0, 1.0):
+        ours, dense = (
+            xlr.LogisticRegressionCV(
+                Cs=[0.1, 1, 10], l1_ratios=[l1_ratio], cv=3, tol=tol
+            ).fit(data, y)
+            for data in (sp.csr_array(X), X)
+        )
+        assert ours.C_ == dense.C_
+        np.testing.assert_allclose(ours.scores_, dense.scores_, rtol=rtol)

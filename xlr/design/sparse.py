@@ -135,8 +135,10 @@ class SparseDesign:
     """A sparse X of shape (n_samples, n_features), seen in standardised units.
 
     The change of units is left to the coefficients, so that what is zero stays zero and
-    there is no copy: z.w + b = x.(w / scale) + (b - mean.(w / scale)).  Only where
-    squares of the entries might leave the range of their dtype is there a copy, scaled.
+    there is no copy: z.w + b = x.(w / scale) + (b - mean.(w / scale)).  There is one
+    only where digits would be lost: less the means that are large against the
+    deviation, and scaled where squares of the entries might leave the range of their
+    dtype.
 
     Parameters
     ----------
@@ -166,21 +168,11 @@ class SparseDesign:
         self.workers = workers
         self.offset = offset
         self.n_samples, self.n_features = X.shape
-        self._rows = X
+        self._rows, self._units = X, standardisation
         self._by_column: Any = None
         self._views: dict[tuple[int, int], Any] = {}
-        self._units = standardisation
         if standardisation is not None:
-            scale = standardisation.scale
-            sizes = xp.stack([xp.max(scale), 1 / xp.min(scale)])
-            if not arrays.to_host(xp.all(sizes < FAR)):
-                entries = X.data / xp.take(xp.astype(scale, X.dtype), X.indices)
-                self._rows = type(X)((entries, X.indices, X.indptr), shape=X.shape)
-                self._units = Standardisation(
-                    standardisation.mean / scale,
-                    xp.ones_like(scale),
-                    standardisation.varies,
-                )
+            self._rows, self._units = _within_reach(X, standardisation, xp=xp)
 
     @property
     def product_cost(self) -> float:
@@ -327,6 +319,37 @@ class SparseDesign:
             taken = xp.take(self.offset, rows, axis=0)
             other.offset = xp.astype(taken, dtype)
         return other
+
+
+def _within_reach(
+    X: Any, units: Standardisation, *, xp: Namespace
+) -> tuple[Any, Standardisation]:
+    """Rows and their change of units, with nothing in it that loses digits."""
+    mean, scale = units.mean, units.scale
+    far = xp.abs(mean) > farthest_mean(X.dtype, xp=xp) * scale
+    extreme = (scale >= FAR) | (1 / scale >= FAR)
+    has_far, has_extreme = arrays.to_host(xp.stack([xp.any(far), xp.any(extreme)]))
+    if has_far:
+        X = _less(X, xp.astype(mean, X.dtype), far, xp=xp)
+        mean = xp.where(far, xp.zeros_like(mean), mean)
+    if has_extreme:
+        entries = X.data / xp.take(xp.astype(scale, X.dtype), X.indices)
+        X = type(X)((entries, X.indices, X.indptr), shape=X.shape)
+        mean, scale = mean / scale, xp.ones_like(scale)
+    return X, Standardisation(mean, scale, units.varies)
+
+
+def _less(X: Any, shift: Array, chosen: Array, *, xp: Namespace) -> Any:
+    """X less a number in all rows of the columns chosen.
+
+    Few rows have no entry there: a mean is not far from most of the values.
+    """
+    n_samples, (columns,) = X.shape[0], xp.nonzero(chosen)
+    ends = columns.shape[0] * xp.arange(n_samples + 1, device=arrays.device_of(columns))
+    places = xp.astype(columns, X.indices.dtype)
+    everywhere = xp.tile(xp.take(shift, columns), (n_samples,))
+    parts = everywhere, xp.tile(places, (n_samples,)), ends
+    return X - type(X)(parts, shape=X.shape)
 
 
 def _filled(matrix: Any, parts: tuple[Array, Array, Array]) -> Any:

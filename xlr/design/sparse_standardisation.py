@@ -10,7 +10,8 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.design.standardisation import (
     Standardisation,
-    farthest_mean,
+    carefully,
+    keeps_digits,
     refuse_non_finite,
     well_within_range,
 )
@@ -24,9 +25,11 @@ def standardise_sparse(
 ) -> Standardisation:
     r"""Weighted mean and standard deviation of the columns of a sparse X.
 
-    Means that are large against the deviation cannot be left to the coefficients
-    without a loss of digits: such a column keeps its mean (0 here), and is scaled by
-    its root mean square.
+    As :func:`standardise` finds those of a dense one, column by column.  Columns whose
+    mean takes the digits of the variance are made dense for a second look.  They nearly
+    are: if rows with the share f of the weight have an entry, then (Cauchy-Schwarz)
+
+    .. math:: mean^2 \le \frac{f}{1 - f} variance
 
     Parameters
     ----------
@@ -65,34 +68,14 @@ def standardise_sparse(
     if not centre:
         mean = xp.zeros_like(mean)
     variance = xp.maximum(mean_square - mean * mean, xp.zeros_like(mean))
-    near = farthest_mean(X.dtype, xp=xp)
-    moves = mean * mean <= near**2 * variance
-    scale = unit * xp.sqrt(xp.where(moves, variance, mean_square))
-    mean = unit * xp.where(moves, mean, xp.zeros_like(mean))
-    varies = xp.ones_like(mean)
-    if centre:
-        # What is the same in all rows is left to the intercept, as in a dense X.
-        full = ~moves & (stored == X.shape[0])
-        numbers, values = _constant_columns(X, arrays.to_host(full), xp=xp)
-        if numbers.size:
-            places = arrays.move(numbers, xp=xp, device=arrays.device_of(mean))
-            mean[places] = xp.astype(values, mean.dtype)
-            scale[places] = 1.0
-            varies[places] = 0.0
+    doubtful = np.nonzero(~arrays.to_host(keeps_digits(mean, variance, xp=xp)))[0]
+    mean, scale = unit * mean, unit * xp.sqrt(variance)
+    if doubtful.size:
+        places = arrays.move(doubtful, xp=xp, device=arrays.device_of(mean))
+        columns = X[:, places].toarray()
+        mean[places], scale[places] = carefully(columns, shares, centre=centre, xp=xp)
+    varies = xp.astype(scale > 0, scale.dtype)
     return Standardisation.within_range(mean, scale, varies, X.dtype, xp=xp)
-
-
-def _constant_columns(
-    X: Any, candidates: np.ndarray, *, xp: Namespace
-) -> tuple[np.ndarray, Array]:
-    """The numbers of the columns, of some, with one value in all rows; the values."""
-    numbers = np.nonzero(candidates)[0]
-    if not numbers.size:
-        return numbers, X.data[:0]
-    places = arrays.move(numbers, xp=xp, device=arrays.device_of(X.data))
-    columns = X[:, places].toarray()
-    same = arrays.to_host(xp.min(columns, axis=0) == xp.max(columns, axis=0))
-    return numbers[same], columns[0, same]
 
 
 def _moments(X: Any, entries: Array, shares: Array) -> tuple[Array, Array]:

@@ -14,7 +14,9 @@ from xlr.threads import ALONE, Workers
 
 __all__ = [
     "Standardisation",
+    "carefully",
     "farthest_mean",
+    "keeps_digits",
     "refuse_non_finite",
     "standardise",
     "well_within_range",
@@ -110,6 +112,14 @@ def well_within_range(squares: Array, *, xp: Namespace) -> Array:
     return (squares > least / eps) & (squares < most * eps)
 
 
+def keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
+    """Whether a variance is right to ten digits as the mean square less the square of
+    the mean: three in float32.
+    """
+    limit = min(1e5, 1e-3 / float(xp.finfo(mean.dtype).eps))
+    return mean * mean <= limit * variance
+
+
 def farthest_mean(dtype: Any, *, xp: Namespace) -> float:
     """Deviations from zero at which a mean takes no digits that are missed.
 
@@ -166,17 +176,15 @@ def standardise(
     if not centre:
         mean = xp.zeros_like(mean)
     variance = mean_square - mean * mean
-    # The share of the variance that cancels, and squares that leave the range; NaN
-    # compares false, so what is not finite is not trusted either.
-    limit = min(1e5, 1e-3 / float(xp.finfo(mean.dtype).eps))
-    trusted = well_within_range(variance, xp=xp) & (mean * mean < limit * variance)
+    # NaN compares false, so what is not finite is not trusted either.
+    trusted = well_within_range(variance, xp=xp) & keeps_digits(mean, variance, xp=xp)
     scale = xp.sqrt(xp.maximum(variance, xp.zeros_like(variance)))
     doubtful = np.nonzero(~arrays.to_host(trusted))[0]
     if doubtful.size:
         place = {"xp": xp, "device": arrays.device_of(X)}
         columns = xp.take(X, arrays.move(doubtful, **place), axis=1)
         refuse_non_finite(columns, xp=xp)
-        careful = _carefully(columns, shares, centre=centre, xp=xp)
+        careful = carefully(columns, shares, centre=centre, xp=xp)
         source = np.arange(X.shape[1])
         source[doubtful] = X.shape[1] + np.arange(doubtful.size)
         source = arrays.move(source, **place)
@@ -188,7 +196,7 @@ def standardise(
     return Standardisation.within_range(mean, scale, varies, X.dtype, xp=xp)
 
 
-def _carefully(
+def carefully(
     X: Array, shares: Array, *, centre: bool, xp: Namespace
 ) -> tuple[Array, Array]:
     """Mean and deviation of columns of any size and offset, in several passes.
