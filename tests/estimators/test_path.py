@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from conftest import to_numpy
 from problems import load, objective
 
@@ -103,6 +106,20 @@ def test_given_penalties_weights_names_and_labels(capsys):
     one = xlr.LogisticRegression(C=1.0, l1_ratio=0.5, tol=1e-9)
     one.fit(X, labels, sample_weight=weights)
     np.testing.assert_allclose(path.coefs[1], one.coef_, atol=1e-6)
+
+
+def test_little_more_is_kept_of_a_model_than_its_coefficients():
+    rng = np.random.default_rng(0)
+    features = sp.random_array((200, 20_000), density=0.01, format="csr", rng=rng)
+    y = features[:, :20].sum(axis=1) > 0.1
+    peaks = []
+    for n_models in (5, 55):
+        tracemalloc.start()
+        xlr.logistic_path(features, y, Cs=np.geomspace(3, 3.3, n_models))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # Twice the coefficients while they are stacked.
+    assert peaks[1] - peaks[0] < 50 * 3 * 8 * features.shape[1]
 
 
 def test_without_intercept():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -74,6 +75,21 @@ class LogisticPath:
     l1_ratio: float
     classes: Array
     feature_names: np.ndarray | None
+
+
+class _Model(NamedTuple):
+    """What is kept of a point: all else of it is many times as large."""
+
+    coef: Array
+    intercept: Array
+    objective: float
+    duality_gap: float
+    loss: float
+    df: int
+    n_iter: int
+    n_in_play: int
+    converged: bool
+    seconds: float
 
 
 def logistic_path(
@@ -192,27 +208,23 @@ def logistic_path(
         if Cs is None:
             # Less what the slopes are uncertain by: at the edge, rounding decides.
             Cs = (1 - float(tol)) * _from_the_first(problem, null, n_Cs)
-        points = _points(problem, null, Cs, estimator)
-        found = [problem.coefficients(point.parameters) for point in points]
-        gaps = [
-            arrays.to_host(duality_gap(point.objective, point.parameters, point.at))
-            for point in points
+        models = [
+            _model(problem, point) for point in _points(problem, null, Cs, estimator)
         ]
     xp = features.xp
-    coefs = xp.stack([each["coef_"] for each in found])
-    losses = np.asarray([_loss(point) for point in points])
+    losses = np.asarray([model.loss for model in models])
     return LogisticPath(
         Cs,
-        coefs,
-        xp.stack([each["intercept_"] for each in found]),
-        np.asarray([float(arrays.to_host(point.at.value)[0]) for point in points]),
-        np.concatenate(gaps).astype(np.float64),
-        np.count_nonzero(arrays.to_host(coefs), axis=(1, 2)),
+        xp.stack([model.coef for model in models]),
+        xp.stack([model.intercept for model in models]),
+        np.asarray([model.objective for model in models]),
+        np.asarray([model.duality_gap for model in models]),
+        np.asarray([model.df for model in models]),
         1 - losses / _null_loss(problem.objective),
-        np.asarray([point.n_iter for point in points]),
-        np.asarray([point.n_in_play for point in points]),
-        np.asarray([point.converged for point in points]),
-        np.asarray([point.seconds for point in points]),
+        np.asarray([model.n_iter for model in models]),
+        np.asarray([model.n_in_play for model in models]),
+        np.asarray([model.converged for model in models]),
+        np.asarray([model.seconds for model in models]),
         float(l1_ratio),
         labels.classes,
         features.names,
@@ -272,19 +284,15 @@ def _from_the_first(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
 
 def _points(
     problem: Problem, null: PathPoint, Cs: np.ndarray, estimator: LogisticRegression
-) -> list[PathPoint]:
+) -> Iterator[PathPoint]:
     objectives = (problem.objective.with_penalty(problem.penalty(float(C))) for C in Cs)
-    points = []
-    for C, point in zip(
-        Cs,
-        follow_path(
-            objectives,
-            null.parameters,
-            tol=float(estimator.tol),
-            max_iter=int(estimator.max_iter),
-        ),
-    ):
-        points.append(point)
+    points = follow_path(
+        objectives,
+        null.parameters,
+        tol=float(estimator.tol),
+        max_iter=int(estimator.max_iter),
+    )
+    for C, point in zip(Cs, points):
         if estimator.verbose:
             value = float(arrays.to_host(point.at.value)[0])
             print(
@@ -292,15 +300,28 @@ def _points(
                 f"{point.n_in_play} features in play  {point.n_iter} iterations  "
                 f"{point.seconds:.3f} s"
             )
-    return points
+        yield point
 
 
-def _loss(point: PathPoint) -> float:
-    """The mean loss, without the penalty."""
-    objective = point.objective
+def _model(problem: Problem, point: PathPoint) -> _Model:
+    objective, at = point.objective, point.at
+    found = problem.coefficients(point.parameters)
+    value = float(arrays.to_host(at.value)[0])
     coef = objective.by_class(point.parameters)
     penalty = objective.penalty.value(coef, xp=objective.xp)
-    return float(arrays.to_host(point.at.value - penalty)[0])
+    gap = duality_gap(objective, point.parameters, at)
+    return _Model(
+        found["coef_"],
+        found["intercept_"],
+        value,
+        float(arrays.to_host(gap)[0]),
+        value - float(arrays.to_host(penalty)[0]),
+        int(np.count_nonzero(arrays.to_host(found["coef_"]))),
+        point.n_iter,
+        point.n_in_play,
+        point.converged,
+        point.seconds,
+    )
 
 
 def _null_loss(objective: Objective) -> float:
