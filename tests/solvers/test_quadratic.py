@@ -82,6 +82,13 @@ def test_a_coordinate_that_others_stand_for_is_not_taken_in():
     np.testing.assert_allclose(quadratic.times(solved), vector, rtol=1e-6, atol=1e-8)
 
 
+def test_an_inverse_of_no_coordinates(capfd):
+    quadratic = Quadratic(matrix_of(9, 5), noise=1e-10)
+    none = np.zeros(5, dtype=bool)
+    assert_is_inverse(quadratic, quadratic.inverse_of(none), none)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_correction_takes_the_step_to_the_change_of_gradient():
     quadratic = Quadratic(matrix_of(6, 25), noise=1e-10)
     inside = np.arange(25) % 3 > 0

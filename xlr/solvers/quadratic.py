@@ -195,6 +195,8 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
 
     Positive definite, but for rounding.
     """
+    if not matrix.size:
+        return matrix  # LAPACK refuses it, on the terminal
     factor, failed = lapack.dpotrf(matrix, lower=True)
     if failed:
         symmetric = np.tril(matrix) + np.tril(matrix, -1).T
