@@ -157,6 +157,27 @@ def test_solver_and_history():
     assert xlr.LogisticRegression().fit(wide, np.arange(30) % 2).solver_ == "newton-cg"
 
 
+@pytest.mark.parametrize(
+    ("solver", "l1_ratio", "instead"),
+    [
+        ("newton-cholesky", 0.0, ["auto", "newton-cg", "lbfgs"]),
+        ("proximal-newton", 1.0, ["auto", "newton-cg", "active-set"]),
+    ],
+)
+def test_a_hessian_that_does_not_fit_is_refused(solver, l1_ratio, instead, monkeypatch):
+    """Three classes of 13 features and an intercept: four matrices of 42 x 42."""
+    needed = 4 * 8 * 42**2
+    model = xlr.LogisticRegression(solver=solver, l1_ratio=l1_ratio)
+    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: needed)
+    model.fit(X, Y)
+    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: needed - 1)
+    with pytest.raises(MemoryError, match=f"'{solver}' needs 5.64e\\+04 bytes") as info:
+        model.fit(X, Y)
+    for other in instead:
+        assert f"'{other}'" in str(info.value)
+        xlr.LogisticRegression(solver=other, l1_ratio=l1_ratio).fit(X, Y)
+
+
 def test_verbose_prints_a_line_an_iteration(capsys):
     model = xlr.LogisticRegression(verbose=1).fit(X, Y)
     lines = capsys.readouterr().out.splitlines()

@@ -39,6 +39,14 @@ INSTEAD = {
 }
 INSTEAD_WITH_KINKS = {"active-set": ", or use solver='proximal-newton'"}
 
+# Solvers that hold a whole Hessian, those to use instead where it is too large, and how
+# many matrices of its size they have at a time.
+INSTEAD_OF_HESSIAN = {
+    "newton-cholesky": "'newton-cg' or 'lbfgs'",
+    "proximal-newton": "'newton-cg' or 'active-set'",
+}
+HESSIANS = 4
+
 
 class Fitting:
     """A task, the solver for it and the objective that the solver sees.
@@ -59,6 +67,11 @@ class Fitting:
         Positions on a path, on each of which there are as many models.
     offset : array of shape (n_samples, n_outputs), default=None
         What is added to the logits.
+
+    Raises
+    ------
+    MemoryError
+        If the solver was asked for by name, and there is no room for its Hessian.
 
     Attributes
     ----------
@@ -94,6 +107,8 @@ class Fitting:
                 sparse_costs=costs,
             )
         check_solver_for(name, smooth=regularisation.smooth)
+        n_columns = features.X.shape[1] + bool(estimator.fit_intercept)
+        _check_memory_for(estimator.solver, task.loss.n_outputs * n_columns, features)
         self.solver_name = name
         self._estimator = estimator
         self._dtype = features.X.dtype
@@ -188,6 +203,20 @@ def _warn(
     if len(solution.status) > 1:
         sentence = f"{len(failed)} of {len(solution.status)} models: {sentence}"
     warnings.warn(sentence, ConvergenceWarning, stacklevel=stacklevel)
+
+
+def _check_memory_for(name: str, n_parameters: int, features: Features) -> None:
+    """Refuse a Hessian that was asked for, before the memory is filled with it."""
+    if name not in INSTEAD_OF_HESSIAN:
+        return
+    needed = HESSIANS * 8 * n_parameters**2
+    free = arrays.free_bytes(arrays.entries(features.X))
+    if needed > free:
+        raise MemoryError(
+            f"solver={name!r} needs {needed:.3g} bytes for the second derivatives in "
+            f"{n_parameters} parameters, and {free:.3g} are free. Use solver='auto', "
+            f"{INSTEAD_OF_HESSIAN[name]}."
+        )
 
 
 def _solver(estimator: Any, name: str, *, cold: bool) -> Solver:

@@ -247,6 +247,8 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
         TypeError, ValueError
             If a parameter or the data are not as described; the estimator is then
             as it was before.
+        MemoryError
+            If there is no room for the Hessian of the ``solver``.
         FloatingPointError
             If the objective overflows: ``learning_rate`` is too large, or the
             start too far out.
