@@ -11,6 +11,7 @@ import pytest
 import sklearn.linear_model
 from conftest import to_numpy
 from problems import load, objective
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -352,6 +353,20 @@ def test_columns_too_small_to_matter_do_not_break_the_fit():
     np.testing.assert_allclose(model.coef_[:, 1:], expected.coef_, rtol=1e-6)
     small = (raw * np.array([1e-40] + [1] * 29)).astype(np.float32)
     assert xlr.LogisticRegression().fit(small, y).score(small, y) > 0.95
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+@pytest.mark.parametrize(("seed", "solver"), [(33, "lbfgs"), (26, "newton-cg")])
+def test_f_is_that_of_the_coefficients_beside_next_to_nothing(seed, solver, form):
+    """That of the column is zero but for rounding, whose square is large."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(50, 6)) * 10 ** rng.uniform(-2, 2, size=6)
+    logits = features[:, 1] / features[:, 1].std() + rng.logistic(size=50)
+    features[:, 0] *= 1e-150
+    y = (logits > 0).astype(int)
+    model = xlr.LogisticRegression(C=1e10, solver=solver).fit(form(features), y)
+    by_hand = objective(model.coef_, model.intercept_, features, y, 1e10)
+    assert by_hand == pytest.approx(model.history_["objective"][-1], rel=1e-9)
 
 
 def test_constant_columns_get_no_weight():

@@ -20,7 +20,7 @@ from xlr.design import (
 from xlr.estimators.features import Features
 from xlr.estimators.indicators import Indicators
 from xlr.estimators.inputs import Labels
-from xlr.estimators.regularisation import Regularisation
+from xlr.estimators.regularisation import Regularisation, largest_strength
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.objective import Objective, Responses, duality_gap
 from xlr.penalties import Penalty
@@ -260,6 +260,13 @@ class Problem:
             for name, values in self.coefficients(parameters).items()
         }
 
+    def _is_held(self, parameters: Array) -> Array:
+        """Which coefficients the penalty holds at zero, but for rounding."""
+        objective, xp = self.objective, self._features.xp
+        coef = objective.by_class(parameters)
+        strength = objective.penalty.curvature(coef, xp=xp)
+        return strength >= largest_strength(strength.dtype, xp=xp)
+
     def coefficients(self, parameters: Array) -> dict[str, Any]:
         """``coef_`` and ``intercept_``, in the units and the dtype of X.
 
@@ -268,6 +275,9 @@ class Problem:
         """
         xp, dtype = self._features.xp, self._features.X.dtype
         coef, intercept = self.objective.split(self.objective.symmetric(parameters))
+        # In units of X, the rounding errors would be many times as large.
+        held = xp.reshape(self._is_held(parameters), coef.shape)
+        coef = xp.where(held, xp.zeros_like(coef), coef)
         if self.units is not None:
             coef, intercept = self.units.out_of(coef, intercept)
             # Back from standardised units a bound may be missed by a rounding error.

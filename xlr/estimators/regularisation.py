@@ -13,7 +13,7 @@ from xlr.arrays import Array, Namespace
 from xlr.estimators.features import Features
 from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty, Penalty
 
-__all__ = ["Regularisation", "read_regularisation"]
+__all__ = ["Regularisation", "largest_strength", "read_regularisation"]
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,13 @@ class Regularisation:
 
 def _finite(strength: Array, features: Features) -> Array:
     """Large enough to hold a coefficient at zero, small enough to compute with."""
-    xp = features.xp
-    largest = float(xp.finfo(strength.dtype).max) ** 0.5
-    return xp.where(strength < largest, strength, largest)
+    largest = largest_strength(strength.dtype, xp=features.xp)
+    return features.xp.where(strength < largest, strength, largest)
+
+
+def largest_strength(dtype: Any, *, xp: Namespace) -> float:
+    """Where penalties end: a coefficient that is held by one is rounding, or zero."""
+    return float(xp.finfo(dtype).max) ** 0.5
 
 
 def read_regularisation(
