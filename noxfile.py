@@ -142,6 +142,13 @@ def benchmarks_matrices(session: nox.Session) -> None:
     session.run("python", "examples/benchmarks/sparse_matrices.py", *session.posargs)
 
 
+@nox.session(default=False)
+def benchmarks_inference(session: nox.Session) -> None:
+    """Time fits with standard errors, against statsmodels."""
+    session.install(".", *groups("benchmarks"))
+    session.run("python", "examples/benchmarks/inference.py", *session.posargs)
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Build the wheel and the source archive, check them, import from the wheel."""

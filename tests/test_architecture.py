@@ -26,7 +26,8 @@ FLOORS = {
     "estimators": 5,
     "plotting": 5,
     "datasets": 5,
-    "__init__": 6,
+    "inference": 6,
+    "__init__": 7,
 }
 
 
@@ -78,14 +79,20 @@ def test_solvers_see_neither_design_nor_losses(path):
 def test_public_names():
     assert sorted(xlr.__all__) == [
         "BootstrapResult",
+        "FirthLogisticRegression",
+        "InferenceResults",
+        "LikelihoodRatioTest",
         "LogisticPath",
         "LogisticRegression",
         "LogisticRegressionCV",
         "MultiLabelLogisticRegression",
+        "SeparationWarning",
         "binary_cross_entropy",
         "bootstrap",
         "cross_entropy",
         "datasets",
+        "infer",
+        "likelihood_ratio_test",
         "log_sigmoid",
         "log_softmax",
         "logistic_path",

@@ -91,9 +91,11 @@ class FirthLogisticRegression(OffsetClassifier):
 
     With one feature of two values, that is to add a half to each cell of the table:
 
-    >>> round(2 * np.log(3.5 / 0.5), 3)
+    >>> round(float(2 * np.log(3.5 / 0.5)), 3)
     3.892
     """
+
+    feature_names_in_: np.ndarray
 
     def __init__(
         self,

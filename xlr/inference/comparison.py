@@ -65,7 +65,7 @@ def likelihood_ratio_test(
     ... ]
     >>> test = xlr.likelihood_ratio_test(*results)
     >>> round(test.statistic, 2), test.df
-    (38.73, 1.0)
+    (38.89, 1.0)
     """
     for name, results in (("restricted", restricted), ("full", full)):
         if results.evidence.is_penalised or results.evidence.is_firth:

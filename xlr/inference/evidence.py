@@ -259,10 +259,9 @@ def _problem(
     fit_intercept = bool(model.fit_intercept)
     if isinstance(model, FirthLogisticRegression):
         return firth_problem(features, task, fit_intercept, crew, added)
-    C, l1_ratio = (
-        float(getattr(model, name + "_", getattr(model, name, None)))
-        for name in ("C", "l1_ratio")
-    )
+    searched = isinstance(model, LogisticRegressionCV)
+    C = float(model.C_ if searched else model.C)
+    l1_ratio = float(model.l1_ratio_ if searched else model.l1_ratio)
     problem = Problem(
         features,
         task,

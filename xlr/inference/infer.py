@@ -94,7 +94,7 @@ def infer(
     >>> model = xlr.LogisticRegression(C=float("inf"), tol=1e-10).fit(X, y)
     >>> results = xlr.infer(model, X, y)
     >>> results.bse.round(3)
-    array([1.608, 0.09 , 0.035])
+    array([1.774, 0.101, 0.037])
     >>> print(results.odds_ratios())
     """
     if cov_type not in COV_TYPES:
@@ -187,8 +187,8 @@ def _log_likelihoods(
     if not evidence.fit_intercept:
         value = objective.value_and_gradient(objective.zeros()).value
         return estimates, constant - total * float(arrays.to_host(value)[0])
-    is_coef = np.arange(objective.n_parameters) % objective.column_size
-    is_coef = is_coef < objective.n_features
+    place = np.arange(objective.n_parameters) % objective.column_size
+    is_coef = place < objective.n_features
     constraints = np.eye(objective.n_parameters)[is_coef]
     null = constrained_minimum(objective, zeros, constraints, zeros[is_coef])
     return estimates, constant - total * null.value

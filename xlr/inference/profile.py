@@ -10,7 +10,7 @@ from xlr import arrays
 from xlr.inference.constrained import constrained_minimum
 from xlr.inference.evidence import Evidence
 
-__all__ = ["profile_end"]
+__all__ = ["profile_ends"]
 
 # Bound on the error of the end of an interval, in standard errors, or so many times
 # the rounding error of the root of as many rows.
@@ -23,7 +23,38 @@ MAX_ITER = 50
 FARTHEST = 1e4
 
 
-def profile_end(
+def profile_ends(
+    evidence: Evidence,
+    params: np.ndarray,
+    errors: np.ndarray,
+    chosen: list[int],
+    quantile: float,
+) -> np.ndarray:
+    """Lower and upper ends of some reported parameters: (2, n_chosen).
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Without a penalty, or with Firth's.
+    params, errors : ndarray of shape (n_reported,)
+        Estimates and their standard errors.
+    chosen : list of int
+        The parameters, by their numbers.
+    quantile : float
+        That of a normal distribution, above 0.
+    """
+    directions = evidence.reported(np.eye(evidence.objective.n_parameters)).T
+    ends = [
+        [
+            _profile_end(evidence, directions[j], params[j], sign * errors[j], quantile)
+            for j in chosen
+        ]
+        for sign in (-1, 1)
+    ]
+    return np.asarray(ends)
+
+
+def _profile_end(
     evidence: Evidence,
     direction: np.ndarray,
     estimate: float,
@@ -41,7 +72,6 @@ def profile_end(
     Parameters
     ----------
     evidence : Evidence
-        Without a penalty, or with Firth's.
     direction : ndarray of shape (n_parameters,)
         The parameter as a linear combination of those of the solver.
     estimate : float

@@ -16,7 +16,7 @@ from xlr.estimators.inputs import read_offset
 from xlr.inference.covariance import Estimates
 from xlr.inference.evidence import Evidence
 from xlr.inference.margins import average_marginal_effects
-from xlr.inference.profile import profile_end
+from xlr.inference.profile import profile_ends
 from xlr.inference.rows import (
     Influence,
     ProbabilityInterval,
@@ -326,28 +326,18 @@ class InferenceResults:
         unknown = [name for name in which if name not in names]
         if unknown:
             raise ValueError(f"There is no parameter {unknown[0]!r}, only {names}.")
-        size, n_equations = len(names), evidence.n_equations
-        identity = np.eye(evidence.objective.n_parameters)
-        directions = evidence.reported(identity).T
-        quantile = float(stats.norm.isf(alpha / 2))
-        chosen = [e * size + names.index(n) for e in range(n_equations) for n in which]
-        params = self.estimates.params
-        ends = [
-            [
-                profile_end(
-                    evidence, directions[j], params[j], sign * self._errors[j], quantile
-                )
-                for j in chosen
-            ]
-            for sign in (-1, 1)
+        chosen = [
+            equation * len(names) + names.index(name)
+            for equation in range(evidence.n_equations)
+            for name in which
         ]
-        columns = {
-            "coef": params[chosen],
-            low: np.asarray(ends[0]),
-            high: np.asarray(ends[1]),
-        }
+        quantile = float(stats.norm.isf(alpha / 2))
+        lower, upper = profile_ends(
+            evidence, self.estimates.params, self._errors, chosen, quantile
+        )
+        columns = {"coef": self.estimates.params[chosen], low: lower, high: upper}
         title = "Profile likelihood intervals"
-        return Table(title, which * n_equations, columns, self.equations)
+        return Table(title, which * evidence.n_equations, columns, self.equations)
 
     def get_influence(self) -> Influence:
         """Leverage, residuals and Cook's distance of each row.

@@ -145,9 +145,9 @@ def probability_interval(
     at = arrays.to_host(evidence.parameters).reshape(outputs, size)
     linear = linear_map(design, *_columns(evidence, at, place), xp=xp)
     # One class after another, all the columns of the root: (outputs * m, size).
-    root = _root(covariance).T.reshape(-1, outputs, size)
-    root = np.moveaxis(root, 1, 0).reshape(-1, size)
-    errors = linear_map(design, *_columns(evidence, root, place), xp=xp)
+    by_class = _root(covariance).T.reshape(-1, outputs, size)
+    columns = np.moveaxis(by_class, 1, 0).reshape(-1, size)
+    errors = linear_map(design, *_columns(evidence, columns, place), xp=xp)
 
     def kernel(rows: slice) -> tuple[Array]:
         block = design.block(rows)
@@ -172,7 +172,7 @@ def probability_interval(
             ses.append(xp.sqrt(xp.sum(moved**2, axis=1)))
         return (xp.stack([xp.stack(logits, axis=1), xp.stack(ses, axis=1)]),)
 
-    slices = design.slices(2 * root.shape[0])
+    slices = design.slices(2 * columns.shape[0])
     parts = reduce_over_blocks(kernel, operator.add, slices)
     found = xp.concat(list(parts), axis=1)
     logits, se = found[0, ...], found[1, ...]

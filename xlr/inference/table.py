@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,7 +65,7 @@ class Table:
         Names of the rows.
     columns : dict of str to ndarray of shape (n_rows,)
     groups : list of str, default=[]
-        Names of as many equal parts of the rows; none for one part.
+        Classes of as many equal parts of the rows; none for one part.
     """
 
     title: str
@@ -109,7 +110,7 @@ class Table:
 
     def _lines(self) -> list[str]:
         longest = max(len(name) for name in self.index)
-        first = max(longest, *(len(group) for group in [*self.groups, ""]))
+        first = max(longest, *(len(_class(group)) for group in [*self.groups, ""]))
         widths = [
             max(10, len(name), *(len(_cell(name, v)) for v in values))
             for name, values in self.columns.items()
@@ -126,7 +127,7 @@ class Table:
             heads = list(self.columns) if g == 0 or self.groups else []
             if g:
                 lines.append("-" * full)
-            lines += [line(group, heads), "-" * full]
+            lines += [line(_class(group), heads), "-" * full]
             lines += [line(name, cells) for name, cells in rows]
         return [*lines, "=" * full]
 
@@ -134,7 +135,8 @@ class Table:
         heads = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
         body = []
         for group, rows in self._parts():
-            body.append(f"<tr><th>{html.escape(group)}</th>{heads}</tr>")
+            name = html.escape(_class(group))
+            body.append(f"<tr><th>{name}</th>{heads}</tr>")
             for name, cells in rows:
                 numbers = "".join(
                     f'<td style="text-align: right">{html.escape(cell)}</td>'
@@ -143,6 +145,10 @@ class Table:
                 body.append(f"<tr><th>{html.escape(name)}</th>{numbers}</tr>")
         caption = f"<caption>{html.escape(self.title)}</caption>"
         return f"<table>{caption}{''.join(body)}</table>"
+
+
+def _class(group: str) -> str:
+    return f"class {group}" if group else ""
 
 
 def _cell(column: str, value: float) -> str:
@@ -195,7 +201,10 @@ class Summary:
             ).rstrip()
             for pair in self._pairs()
         ]
-        notes = [f"[{i}] {note}" for i, note in enumerate(self.notes, 1)]
+        notes = [
+            textwrap.fill(f"[{i}] {note}", full, subsequent_indent="    ")
+            for i, note in enumerate(self.notes, 1)
+        ]
         title = self.title.center(full).rstrip()
         return "\n".join([title, "=" * full, *head, *lines, *notes])
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 from sklearn.utils import column_or_1d
-from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.plotting.axes import axes_for
+from xlr.plotting.positive_class import positive_class
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,22 +120,7 @@ class ThresholdDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        check_is_fitted(estimator)
-        classes = arrays.to_host(estimator.classes_)
-        if classes.shape[0] != 2:
-            raise ValueError(
-                f"A threshold decides between two classes; the estimator has "
-                f"{classes.shape[0]}. Pass one column of predict_proba and y == label "
-                "to from_predictions."
-            )
-        if pos_label is None:
-            pos_label = classes[1]
-        (position,) = np.nonzero(classes == pos_label)
-        if position.size == 0:
-            raise ValueError(
-                f"pos_label={pos_label!r} is not a class: {classes.tolist()}."
-            )
-        probability = estimator.predict_proba(X)[:, int(position[0])]
+        pos_label, probability = positive_class(estimator, X, pos_label)
         return cls.from_predictions(
             y,
             probability,

@@ -1,0 +1,32 @@
+"""Time fits with standard errors: xlr and statsmodels, brought to the same answer.
+
+    python examples/benchmarks/inference.py                # all cells
+    python examples/benchmarks/inference.py "two classes"  # this, the others are kept
+
+The table goes to ``inference.md`` and all numbers to ``inference.json``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from comparison import Comparison, main
+from inference_cells import EQUAL, INFERENCE_CELLS
+
+INTRODUCTION = f"""\
+# Fits with standard errors, on the CPU
+
+Written by `python examples/benchmarks/inference.py`; all numbers are in
+`inference.json`.
+
+`xlr.LogisticRegression(C=inf).fit` and `xlr.infer`, with xlr's defaults, against the
+fit of statsmodels by Newton's method, which includes the standard errors; each at the
+loosest tolerance with which all estimates, in standard errors, and all standard errors,
+relative, are within {EQUAL:.0e} of those of statsmodels at its tightest; medians of runs
+in turns, or one run where it takes more than ten seconds.
+"""
+
+INFERENCE = Comparison("inference", INTRODUCTION, INFERENCE_CELLS, {})
+
+if __name__ == "__main__":
+    sys.exit(main(INFERENCE))

@@ -1,0 +1,24 @@
+"""The picture of influence shows leverages, residuals and distances."""
+
+import numpy as np
+from studies import spector
+
+import xlr
+from xlr.plotting import InfluenceDisplay
+
+
+def test_it_draws_what_the_results_hold():
+    X, y = spector()
+    results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
+    display = InfluenceDisplay.from_results(results)
+    influence = results.get_influence()
+    drawn = np.column_stack([influence.hat_matrix_diag, influence.resid_studentized])
+    np.testing.assert_allclose(display.points_.get_offsets(), drawn)
+    largest = np.argsort(-influence.cooks_distance)[:5]
+    assert [int(label.get_text()) for label in display.labels_] == largest.tolist()
+    # The row of the largest distance lies on the curve of that distance.
+    curve = display.ax_.get_lines()[2]
+    row = largest[0]
+    at = np.interp(display.leverage[row], curve.get_xdata(), curve.get_ydata())
+    np.testing.assert_allclose(at, abs(display.residual[row]), rtol=2e-3)
+    assert display.plot(n_labels=0).labels_ == []
