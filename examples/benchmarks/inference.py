@@ -20,10 +20,10 @@ Written by `python examples/benchmarks/inference.py`; all numbers are in
 `inference.json`.
 
 `xlr.LogisticRegression(C=inf).fit` and `xlr.infer`, with xlr's defaults, against the
-fit of statsmodels by Newton's method, which includes the standard errors; each at the
-loosest tolerance with which all estimates, in standard errors, and all standard errors,
-relative, are within {EQUAL:.0e} of those of statsmodels at its tightest; medians of runs
-in turns, or one run where it takes more than ten seconds.
+fit of statsmodels by Newton's method, which includes the standard errors. Each is at
+the loosest tolerance with which all estimates, in standard errors, and all standard
+errors, relative, are within {EQUAL:.0e} of those of statsmodels at its tightest; medians
+of runs in turns, or one run where it takes more than ten seconds.
 """
 
 INFERENCE = Comparison("inference", INTRODUCTION, INFERENCE_CELLS, {})

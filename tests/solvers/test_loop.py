@@ -205,3 +205,14 @@ def test_a_proof_counts_as_convergence():
     F = ended.records[-1].objective
     assert ended.with_proof(2e-3 * F, 1e-3).status == [Status.ITERATION_LIMIT]
     assert ended.with_proof(0.5e-3 * F, 1e-3).status == [Status.CONVERGED]
+
+
+def test_without_a_penalty_a_fit_without_an_optimum_ends():
+    """All rows told apart: F falls to 0 for ever, by a factor each iteration."""
+    X, y = load("digits", False)
+    with pytest.warns(xlr.SeparationWarning, match="complete separation"):
+        model = xlr.LogisticRegression(C=np.inf).fit(X, y)
+    assert model.converged_
+    assert model.score(X, y) == 1
+    assert model.history_["objective"][-1] < 1e-12
+    assert model.n_iter_ < 100

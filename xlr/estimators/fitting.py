@@ -137,6 +137,8 @@ class Fitting:
             self.problem.parameters(self._start),
             tol=float(self._estimator.tol),
             max_iter=int(self._estimator.max_iter),
+            # Classes that are told apart without an error let F fall to 0.
+            negligible=float(self._estimator.tol) if self._may_diverge else 0.0,
             along=self._along,
             on_iteration=on_iteration,
         )
@@ -152,7 +154,10 @@ class Fitting:
         Without a penalty there may be nothing to converge to: then that.
         """
         if self._may_diverge:
-            found = find_separation(self.problem.objective, solution.parameters)
+            gradient = arrays.to_host(solution.at.gradient)[0].astype(np.float64)
+            found = find_separation(
+                self.problem.objective, solution.parameters, gradient
+            )
             if found is not None:
                 sentence = found.describe(self._column_names)
                 warnings.warn(sentence, SeparationWarning, stacklevel=stacklevel)

@@ -12,7 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import Block, reduce_over_blocks
 from xlr.estimators.collinearity import find_aliased
-from xlr.objective import Information, Objective, information, linear_map
+from xlr.objective import Objective, linear_map
 
 __all__ = ["Separation", "SeparationWarning", "find_separation"]
 
@@ -75,9 +75,14 @@ class Separation:
 
 @arrays.quiet()
 def find_separation(
-    objective: Objective, parameters: Array, known: Information | None = None
+    objective: Objective,
+    parameters: Array,
+    gradient: np.ndarray,
+    hessian: np.ndarray | None = None,
 ) -> Separation | None:
-    r"""A direction that separates rows from the other classes; None if none does.
+    r"""A direction that separates rows from the other classes.
+
+    None if there is none, or if it would take minutes to know.
 
     With :math:`a_{ik} = (e_{y_i} - e_k) \otimes z_i` for each row and each other class,
     there is a finite optimum unless some d has :math:`a_{ik} d \ge 0` for all and
@@ -94,8 +99,10 @@ def find_separation(
         Without a penalty, of one model.
     parameters : array of shape (1, n_parameters)
         Near its optimum, if there is one.
-    known : Information, default=None
-        At the parameters; None to find it.
+    gradient : ndarray of shape (n_parameters,)
+        Of F there.
+    hessian : ndarray of shape (n_parameters, n_parameters), default=None
+        Of F there, in the widest dtype; None to compute it as roughly as will do.
 
     References
     ----------
@@ -103,9 +110,7 @@ def find_separation(
     logistic regression models*; Konis (2007), *Linear programming algorithms for
     detecting separated data in binary logistic regression models*.
     """
-    if known is None:
-        known = information(objective, parameters)
-    step = _newton_step(objective, known)
+    step = _newton_step(objective, parameters, gradient, hessian)
     if step is not None and _change_of_logits(objective, parameters, step) < NEAR:
         return None
     rows = _Rows(objective)
@@ -185,25 +190,38 @@ def _solve(
     return None if solved.x is None else solved.x[: sizes.size] - solved.x[sizes.size :]
 
 
-def _newton_step(objective: Objective, known: Information) -> np.ndarray | None:
+def _newton_step(
+    objective: Objective,
+    parameters: Array,
+    gradient: np.ndarray,
+    hessian: np.ndarray | None,
+) -> np.ndarray | None:
     """On the host, (n_parameters,); None where the Hessian is nearly singular."""
-    hessian, slope = (
-        arrays.to_host(part).astype(np.float64) for part in (known.hessian, known.slope)
-    )
-    outputs, size = objective.n_outputs, objective.column_size
-    # Of equal changes to all classes, which change nothing, the first one has none.
-    first = size if outputs > 1 else 0
+    if hessian is None and objective.is_large:
+        rough = _host_hessian(objective, parameters, rough=True)
+        eps = float(np.finfo(np.float32).eps)
+        if np.isfinite(rough).all() and not find_aliased(rough, eps).dropped.size:
+            return _solved(rough, gradient, eps)
+    if hessian is None:
+        hessian = _host_hessian(objective, parameters, rough=False)
+    return _solved(hessian, gradient, objective.wide_rounding)
+
+
+def _host_hessian(
+    objective: Objective, parameters: Array, *, rough: bool
+) -> np.ndarray:
+    blocks = objective.hessian(parameters, rough=rough).blocks
+    return arrays.to_host(blocks)[0, 0].astype(np.float64)
+
+
+def _solved(hessian: np.ndarray, gradient: np.ndarray, eps: float) -> np.ndarray | None:
     # In standardised units a column has as much curvature as there are rows, but for
     # the uncertainty of the rows: with none left, rounding is all there is.
-    flat = np.diagonal(hessian).min() < GONE * float(objective.total_weight[0])
-    if flat or not (np.isfinite(hessian).all() and np.isfinite(slope).all()):
+    if not np.diagonal(hessian).min() > GONE or not np.isfinite(hessian).all():
         return None
-    hessian = hessian[first:, first:]
-    kept = find_aliased(hessian, objective.wide_rounding).kept
-    step = np.zeros(slope.shape)
-    step[first:][kept] = -np.linalg.solve(
-        hessian[np.ix_(kept, kept)], slope[first:][kept]
-    )
+    kept = find_aliased(hessian, eps).kept
+    step = np.zeros(gradient.shape)
+    step[kept] = -np.linalg.solve(hessian[np.ix_(kept, kept)], gradient[kept])
     return step
 
 

@@ -11,7 +11,7 @@ from xlr.estimators.collinearity import Aliased, find_aliased
 from xlr.inference.evidence import Evidence
 from xlr.objective import cluster_scores, information
 
-__all__ = ["Estimates", "estimate"]
+__all__ = ["Estimates", "Known", "estimate", "look"]
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,55 @@ class Estimates:
     effective_df: float
 
 
+@dataclass(frozen=True)
+class Known:
+    """What the pass over the rows found out, on the host, in units of the solver.
+
+    Attributes
+    ----------
+    loss : float
+        Less the log-likelihood.
+    gradient : ndarray of shape (n_parameters,)
+        Of F.
+    information : ndarray of shape (n_parameters, n_parameters)
+    bread : ndarray of shape (n_parameters, n_parameters)
+        The information and the curvature of the penalty.
+    outer : ndarray of shape (n_parameters, n_parameters) or None
+        The outer products of the scores of the rows.
+    """
+
+    loss: float
+    gradient: np.ndarray
+    information: np.ndarray
+    bread: np.ndarray
+    outer: np.ndarray | None
+
+
+def look(evidence: Evidence, cov_type: str) -> Known:
+    """The pass over the rows."""
+    objective, at = evidence.objective, evidence.parameters
+    by_row = cov_type in ("HC0", "HC1")
+    found = information(objective, at, evidence.outer_weights if by_row else None)
+    if evidence.is_firth:
+        gradient = objective.value_and_gradient(at).gradient
+    else:
+        slope = found.slope / objective.total_weight
+        gradient = slope[None, :] + objective.penalty_gradient(at)
+    loss, matrix, outer = (
+        None
+        if part is None
+        else evidence.unit * arrays.to_host(part).astype(np.float64)
+        for part in (found.loss, found.hessian, found.outer)
+    )
+    assert loss is not None
+    assert matrix is not None
+    bread = _filled(matrix, evidence) + np.diag(evidence.strength)
+    host_gradient = arrays.to_host(gradient)[0].astype(np.float64)
+    return Known(float(loss), host_gradient, matrix, bread, outer)
+
+
 def estimate(
-    evidence: Evidence, cov_type: str, clusters: np.ndarray | None
+    evidence: Evidence, known: Known, cov_type: str, clusters: np.ndarray | None
 ) -> Estimates:
     r"""Estimates and their covariance.
 
@@ -62,6 +109,7 @@ def estimate(
     Parameters
     ----------
     evidence : Evidence
+    known : Known
     cov_type : {'nonrobust', 'HC0', 'HC1', 'cluster'}
     clusters : ndarray of shape (n_samples,) or None
         The cluster of each row: 0, 1, ..., for ``'cluster'``.
@@ -73,23 +121,15 @@ def estimate(
     Liang and Zeger (1986), *Longitudinal data analysis using generalized linear
     models*.
     """
-    by_row = cov_type in ("HC0", "HC1")
-    weights = evidence.outer_weights if by_row else None
-    known = information(evidence.objective, evidence.parameters, weights)
-    matrix, loss = (
-        evidence.unit * arrays.to_host(part).astype(np.float64)
-        for part in (known.hessian, known.loss)
-    )
+    matrix = known.information
     aliased, chosen = _kept(evidence, matrix)
-    bread = _filled(matrix, evidence) + np.diag(evidence.strength)
-    inverse = np.zeros_like(bread)
-    inverse[chosen] = _inverse(bread[chosen])
-    if by_row:
-        meat = evidence.unit * arrays.to_host(known.outer).astype(np.float64)
+    inverse = np.zeros_like(matrix)
+    inverse[chosen] = _inverse(known.bread[chosen])
+    meat = matrix
+    if known.outer is not None:
+        meat = known.outer
     elif clusters is not None:
         meat = _between_clusters(evidence, clusters)
-    else:
-        meat = matrix
     covariance = inverse
     if evidence.is_penalised or meat is not matrix:
         covariance = inverse @ meat @ inverse
@@ -102,7 +142,7 @@ def estimate(
         covariance,
         inverse,
         _in_units_of_data(evidence, aliased),
-        -float(loss),
+        -known.loss,
         effective_df,
     )
 

@@ -29,7 +29,7 @@ from xlr.estimators.regularisation import read_regularisation
 from xlr.objective import FirthObjective, Objective
 from xlr.threads import Workers
 
-__all__ = ["Evidence", "check_model", "read_evidence"]
+__all__ = ["Evidence", "check_model", "read_evidence", "refuse_other_rows"]
 
 # How much further from the optimum than the fit ended the model may be on the rows
 # given: rounding its coefficients to the dtype of X, and other orders of summing.
@@ -165,7 +165,7 @@ def read_evidence(
     Raises
     ------
     TypeError, ValueError
-        If the model is none that inference is for, or not the optimum on these rows.
+        If the rows are not as described, or other classes than those of the model.
     """
     labels = _labels(model, y, features)
     frequencies = read_sample_weight(sample_weight, features)
@@ -176,26 +176,16 @@ def read_evidence(
     start = features.place(model.coef_, objective.wide)
     intercept = features.place(model.intercept_, objective.wide)
     parameters = problem.parameters((start, intercept))
-    at = objective.value_and_gradient(parameters)
-    slope = objective.subgradient(parameters, at.gradient)
     unit = problem.total_weight[0] / objective.total_weight[0]
     codes = features.place(labels.codes, None)
     totals = [
         xp.sum(weights * xp.astype(codes == k, weights.dtype))
         for k in range(labels.classes.shape[0])
     ]
-    fetched = arrays.to_host(
-        xp.stack([*totals, xp.sum(frequencies), unit, objective.optimality(slope)[0]])
-    ).astype(np.float64)
-    *class_totals, n_samples, host_unit, optimality = fetched
-    eps = float(xp.finfo(features.X.dtype).eps)
-    reached = max(float(model.tol), getattr(model, "optimality_", 0.0))
-    if not optimality <= SLACK * max(reached, eps**0.5):
-        raise ValueError(
-            "The model is not the optimum on these rows: the gradient of F is "
-            f"{optimality:.3g} there, and within {reached:.3g} where the fit ended. "
-            "Pass the X, y, sample_weight and offset of the fit."
-        )
+    fetched = arrays.to_host(xp.stack([*totals, xp.sum(frequencies), unit])).astype(
+        np.float64
+    )
+    *class_totals, n_samples, host_unit = fetched
     ones = xp.ones_like(frequencies)
     counted = xp.where(frequencies > 0, frequencies, ones)
     return Evidence(
@@ -210,6 +200,37 @@ def read_evidence(
         class_totals=np.asarray(class_totals),
         classes=arrays.to_host(labels.classes),
     )
+
+
+def refuse_other_rows(evidence: Evidence, gradient: np.ndarray) -> None:
+    """Refuse rows on which the model is not at the optimum.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    gradient : ndarray of shape (n_parameters,)
+        Of F.
+
+    Raises
+    ------
+    ValueError
+    """
+    model, objective = evidence.model, evidence.objective
+    placed = arrays.move(
+        gradient[None, :],
+        xp=objective.xp,
+        device=objective.device,
+        dtype=objective.wide,
+    )
+    slope = objective.subgradient(evidence.parameters, placed)
+    optimality = float(np.abs(arrays.to_host(slope)).max())
+    reached = max(float(model.tol), getattr(model, "optimality_", 0.0))
+    if not optimality <= SLACK * max(reached, objective.rounding**0.5):
+        raise ValueError(
+            "The model is not the optimum on these rows: the gradient of F is "
+            f"{optimality:.3g} there, and within {reached:.3g} where the fit ended. "
+            "Pass the X, y, sample_weight and offset of the fit."
+        )
 
 
 def check_model(model: Any) -> None:

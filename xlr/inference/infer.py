@@ -13,8 +13,13 @@ from xlr.estimators import FirthLogisticRegression
 from xlr.estimators.features import read_features
 from xlr.estimators.separation import find_separation
 from xlr.inference.constrained import constrained_minimum
-from xlr.inference.covariance import Estimates, estimate
-from xlr.inference.evidence import Evidence, check_model, read_evidence
+from xlr.inference.covariance import Estimates, Known, estimate, look
+from xlr.inference.evidence import (
+    Evidence,
+    check_model,
+    read_evidence,
+    refuse_other_rows,
+)
 from xlr.inference.results import InferenceResults
 from xlr.inference.summary import notes_on
 from xlr.threads import ALONE, workers
@@ -108,11 +113,10 @@ def infer(
     clusters = _read_groups(groups, cov_type, features.X.shape[0])
     with workers(features.X, model.n_jobs) as crew, arrays.quiet():
         evidence = read_evidence(model, features, y, sample_weight, offset, crew)
-        if not (evidence.is_penalised or evidence.is_firth):
-            found = find_separation(evidence.objective, evidence.parameters)
-            if found is not None:
-                raise ValueError(found.describe(features.column_names))
-        estimates = estimate(evidence, cov_type, clusters)
+        known = look(evidence, cov_type)
+        refuse_other_rows(evidence, known.gradient)
+        _refuse_separation(evidence, known)
+        estimates = estimate(evidence, known, cov_type, clusters)
         if collinear == "raise" and estimates.aliased.dropped.size:
             raise ValueError(
                 "Columns are sums of others, so that their coefficients are not "
@@ -124,6 +128,19 @@ def infer(
     evidence.objective.design.workers = ALONE
     notes = notes_on(evidence, estimates, cov_type)
     return InferenceResults(evidence, estimates, cov_type, null, notes)
+
+
+def _refuse_separation(evidence: Evidence, known: Known) -> None:
+    if evidence.is_penalised or evidence.is_firth:
+        return
+    found = find_separation(
+        evidence.objective,
+        evidence.parameters,
+        known.gradient,
+        known.bread / evidence.total_weight,
+    )
+    if found is not None:
+        raise ValueError(found.describe(evidence.features.column_names))
 
 
 def _check_covariance(model: Any, cov_type: str) -> None:

@@ -184,8 +184,7 @@ class Objective(Penalised):
     def _evaluation(self, parameters: Array, loss: Array, slope: Array) -> Evaluation:
         coef = self.by_class(parameters)
         value = loss / self.total_weight + self.penalty.value(coef, xp=self.xp)
-        penalty = self._with_free_intercept(self.penalty.gradient(coef, xp=self.xp))
-        return Evaluation(value, self._mean(slope) + penalty)
+        return Evaluation(value, self._mean(slope) + self.penalty_gradient(parameters))
 
     def hessian_product(
         self, curvature: Curvature, parameters: Array, vector: Array

@@ -82,6 +82,11 @@ class Penalised(Passes):
         even = self.without_equal_changes(vector)
         return even if self.kinks is None else self.xp.where(self._shifts, even, vector)
 
+    def penalty_gradient(self, parameters: Array) -> Array:
+        """Gradient of its smooth part: (n_models, n_parameters)."""
+        gradient = self.penalty.gradient(self.by_class(parameters), xp=self.xp)
+        return self._with_free_intercept(gradient)
+
     def penalty_curvature(self, parameters: Array) -> Array:
         """Second derivatives of the penalty: (n_models, n_parameters)."""
         curvature = self.penalty.curvature(self.by_class(parameters), xp=self.xp)

@@ -89,8 +89,12 @@ class InfluenceDisplay:
             If matplotlib is not installed.
         """
         found = results.get_influence()
-        drawn = found.hat_matrix_diag, found.resid_studentized, found.cooks_distance
-        display = cls(*map(arrays.to_host, drawn), results.effective_df)
+        display = cls(
+            arrays.to_host(found.hat_matrix_diag),
+            arrays.to_host(found.resid_studentized),
+            arrays.to_host(found.cooks_distance),
+            results.effective_df,
+        )
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: Axes | None = None, *, n_labels: int = 5, **kwargs: Any) -> Self:

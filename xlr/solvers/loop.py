@@ -185,6 +185,7 @@ def minimise(
     tol: float,
     max_iter: int,
     settle: float = SETTLED,
+    negligible: float = 0.0,
     on_iteration: Callable[[Record, Array], bool | None] | None = None,
 ) -> Solution:
     """Run a solver until every model is finished.
@@ -199,6 +200,9 @@ def minimise(
     settle : float, default=1e-3
         A model within ``tol`` that would still lower F in a step by more than this
         times ``tol``, as a share of F, goes on; ``inf`` for none.
+    negligible : float, default=0.0
+        F below which it is that share of this. Without a penalty F may fall towards 0
+        for ever.
     max_iter : int
     on_iteration : callable, optional
         Called with the record and the parameters of each iteration, the start
@@ -240,7 +244,8 @@ def minimise(
             on_iteration and on_iteration(record, batch.parameters(state.parameters))
         )
         progress.note(value, optimality, step)
-        settled = progress.settled(max(tol * settle, 4 * objective.rounding))
+        share = max(tol * settle, 4 * objective.rounding)
+        settled = progress.settled(share, negligible)
         for model in batch.running:
             if status[model] is not None:
                 continue
@@ -379,9 +384,10 @@ class _Progress:
         self._last = value, optimality
         self._value = value
 
-    def settled(self, share: float) -> np.ndarray:
-        """Whether another step would lower F by no more than a share of it.
+    def settled(self, share: float, negligible: float) -> np.ndarray:
+        """Whether another step would lower F by no more than a share of it, or of what
+        is negligible.
 
         A small gradient alone does not say so where F is flat or near zero.
         """
-        return self._decrease <= share * np.abs(self._value)
+        return self._decrease <= share * np.maximum(np.abs(self._value), negligible)

@@ -26,6 +26,7 @@ def minimise_in_slices(
     *,
     tol: float,
     max_iter: int,
+    negligible: float = 0.0,
     along: np.ndarray | None = None,
     on_iteration: Callable[[Record, Array], bool | None] | None = None,
 ) -> Solution:
@@ -33,7 +34,7 @@ def minimise_in_slices(
 
     Parameters
     ----------
-    solver, objective, start, tol, max_iter, on_iteration
+    solver, objective, start, tol, max_iter, negligible, on_iteration
         As for :func:`minimise`.  The parameters that ``on_iteration`` is given are
         those of all models, and the record those of the models of a slice.
     along : ndarray of shape (n_steps,), default=None
@@ -64,6 +65,7 @@ def minimise_in_slices(
             start,
             tol=tol,
             max_iter=max_iter,
+            negligible=negligible,
             on_iteration=on_iteration,
         )
     solutions: list[Solution] = []
@@ -82,6 +84,7 @@ def minimise_in_slices(
                     begin,
                     tol=tol,
                     max_iter=max_iter,
+                    negligible=negligible,
                     on_iteration=_between(before, after, on_iteration, objective),
                 )
             )
