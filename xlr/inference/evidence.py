@@ -55,9 +55,8 @@ class Evidence:
         Where the model is.
     unit : float
         What the weights of the objective are to be multiplied by.
-    outer_weights : array of shape (n_samples,)
-        Of the outer products of the rows' scores: frequencies times the squares of the
-        class weights, in those units.
+    frequencies, weights : array of shape (n_samples,)
+        How often each row counts, and that times the weight of its class.
     n_samples : float
         Sum of the frequencies.
     class_totals : ndarray of shape (n_classes,)
@@ -71,7 +70,8 @@ class Evidence:
     objective: Objective
     parameters: Array
     unit: float
-    outer_weights: Array
+    frequencies: Array
+    weights: Array
     n_samples: float
     class_totals: np.ndarray
     classes: np.ndarray
@@ -95,6 +95,17 @@ class Evidence:
     def names(self) -> list[str]:
         """Of the reported parameters of one equation."""
         return ["intercept"] * self.fit_intercept + self.features.column_names
+
+    @property
+    def outer_weights(self) -> Array:
+        """Of the outer products of the rows' scores, in units of the objective.
+
+        Frequencies times the squares of the class weights: of a row that counts
+        several times each has a score of its own.
+        """
+        xp, counts = self.features.xp, self.frequencies
+        counts = xp.where(counts > 0, counts, xp.ones_like(counts))
+        return self.weights * self.weights / counts / self.unit
 
     @property
     def strength(self) -> np.ndarray:
@@ -186,8 +197,6 @@ def read_evidence(
         np.float64
     )
     *class_totals, n_samples, host_unit = fetched
-    ones = xp.ones_like(frequencies)
-    counted = xp.where(frequencies > 0, frequencies, ones)
     return Evidence(
         model=model,
         features=features,
@@ -195,7 +204,8 @@ def read_evidence(
         objective=objective,
         parameters=parameters,
         unit=float(host_unit),
-        outer_weights=weights * weights / counted / unit,
+        frequencies=frequencies,
+        weights=weights,
         n_samples=float(n_samples),
         class_totals=np.asarray(class_totals),
         classes=arrays.to_host(labels.classes),
