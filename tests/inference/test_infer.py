@@ -84,6 +84,18 @@ def test_many_classes_as_statsmodels():
     assert results.equations == [str(k) for k in range(1, 7)]
 
 
+@pytest.mark.parametrize(("data", "kind"), [(fair, sm.Logit), (anes96, sm.MNLogit)])
+def test_default_tolerance_is_enough(data, kind):
+    """One more Newton step leaves nothing of what the fit's tol leaves open."""
+    X, y = data()
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-4).fit(X, y)
+    results = xlr.infer(model, X, y)
+    reference = kind(y, with_constant(X)).fit(disp=0, tol=1e-13)
+    off = (results.params - np.asarray(reference.params)) / results.bse
+    assert np.abs(off).max() < 1e-8
+    assert_same(results, reference, ["llf", "aic"])
+
+
 def test_without_intercept():
     X, y = spector()
     X = X - X.mean(axis=0)

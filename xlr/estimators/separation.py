@@ -34,6 +34,11 @@ GONE = 1e-12
 # Change of logits by a Newton step, with which there is certainly an optimum.
 NEAR = 0.5
 
+# Rows for each parameter of a sample that the certificate is looked for on first. A row
+# may be drawn more than once, and so often moves its share.
+SAMPLED_ROWS = 20
+NEAR_IN_SAMPLE = 0.05
+
 
 class SeparationWarning(UserWarning):
     """A fit without a penalty has no finite optimum."""
@@ -102,7 +107,7 @@ def find_separation(
     gradient : ndarray of shape (n_parameters,)
         Of F there.
     hessian : ndarray of shape (n_parameters, n_parameters), default=None
-        Of F there, in the widest dtype; None to compute it as roughly as will do.
+        Of F there; None to compute it where it is needed.
 
     References
     ----------
@@ -110,7 +115,11 @@ def find_separation(
     logistic regression models*; Konis (2007), *Linear programming algorithms for
     detecting separated data in binary logistic regression models*.
     """
-    step = _newton_step(objective, parameters, gradient, hessian)
+    if _is_certain_on_a_sample(objective, parameters, gradient):
+        return None
+    if hessian is None:
+        hessian = _host_hessian(objective, parameters)
+    step = _newton_step(hessian, gradient, objective.wide_rounding)
     if step is not None and _change_of_logits(objective, parameters, step) < NEAR:
         return None
     rows = _Rows(objective)
@@ -190,31 +199,34 @@ def _solve(
     return None if solved.x is None else solved.x[: sizes.size] - solved.x[sizes.size :]
 
 
-def _newton_step(
-    objective: Objective,
-    parameters: Array,
-    gradient: np.ndarray,
-    hessian: np.ndarray | None,
-) -> np.ndarray | None:
-    """On the host, (n_parameters,); None where the Hessian is nearly singular."""
-    if hessian is None and objective.is_large:
-        rough = _host_hessian(objective, parameters, rough=True)
-        eps = float(np.finfo(np.float32).eps)
-        if np.isfinite(rough).all() and not find_aliased(rough, eps).dropped.size:
-            return _solved(rough, gradient, eps)
-    if hessian is None:
-        hessian = _host_hessian(objective, parameters, rough=False)
-    return _solved(hessian, gradient, objective.wide_rounding)
+def _is_certain_on_a_sample(
+    objective: Objective, parameters: Array, gradient: np.ndarray
+) -> bool:
+    """Whether a Newton step of a few rows, with the whole gradient, is short enough."""
+    size = SAMPLED_ROWS * objective.n_parameters
+    if size > objective.n_samples // 2:
+        return False
+    sample = objective.sample(size, 0)
+    share = sample.total_weight / objective.total_weight
+    hessian = _host_hessian(sample, parameters)
+    eps = float(np.finfo(np.float32).eps)
+    if np.isfinite(hessian).all() and find_aliased(hessian, eps).dropped.size:
+        return False
+    step = _newton_step(hessian, gradient / float(arrays.to_host(share)[0]), eps)
+    if step is None:
+        return False
+    return _change_of_logits(sample, parameters, step) < NEAR_IN_SAMPLE
 
 
-def _host_hessian(
-    objective: Objective, parameters: Array, *, rough: bool
-) -> np.ndarray:
-    blocks = objective.hessian(parameters, rough=rough).blocks
+def _host_hessian(objective: Objective, parameters: Array) -> np.ndarray:
+    blocks = objective.hessian(parameters).blocks
     return arrays.to_host(blocks)[0, 0].astype(np.float64)
 
 
-def _solved(hessian: np.ndarray, gradient: np.ndarray, eps: float) -> np.ndarray | None:
+def _newton_step(
+    hessian: np.ndarray, gradient: np.ndarray, eps: float
+) -> np.ndarray | None:
+    """Of shape (n_parameters,); None where the Hessian is nearly singular."""
     # In standardised units a column has as much curvature as there are rows, but for
     # the uncertainty of the rows: with none left, rounding is all there is.
     if not np.diagonal(hessian).min() > GONE or not np.isfinite(hessian).all():

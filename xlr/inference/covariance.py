@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xlr import arrays
+from xlr.arrays import Array
 from xlr.estimators.collinearity import Aliased, find_aliased
 from xlr.inference.evidence import Evidence
 from xlr.objective import cluster_scores, information
@@ -20,6 +21,8 @@ class Estimates:
 
     Attributes
     ----------
+    at : ndarray of shape (n_parameters,)
+        In the units of the solver.
     params : ndarray of shape (n_reported,)
         NaN for an aliased feature.
     covariance : ndarray of shape (n_reported, n_reported)
@@ -35,6 +38,7 @@ class Estimates:
         Trace of the information times the inverse of the Hessian of F.
     """
 
+    at: np.ndarray
     params: np.ndarray
     covariance: np.ndarray
     standardised: np.ndarray
@@ -52,6 +56,8 @@ class Known:
     ----------
     loss : float
         Less the log-likelihood.
+    slope : ndarray of shape (n_parameters,)
+        Of the loss.
     gradient : ndarray of shape (n_parameters,)
         Of F.
     information : ndarray of shape (n_parameters, n_parameters)
@@ -62,6 +68,7 @@ class Known:
     """
 
     loss: float
+    slope: np.ndarray
     gradient: np.ndarray
     information: np.ndarray
     bread: np.ndarray
@@ -78,17 +85,16 @@ def look(evidence: Evidence, cov_type: str) -> Known:
     else:
         slope = found.slope / objective.total_weight
         gradient = slope[None, :] + objective.penalty_gradient(at)
-    loss, matrix, outer = (
-        None
-        if part is None
-        else evidence.unit * arrays.to_host(part).astype(np.float64)
-        for part in (found.loss, found.hessian, found.outer)
-    )
-    assert loss is not None
-    assert matrix is not None
+
+    def host(part: Array) -> np.ndarray:
+        return evidence.unit * arrays.to_host(part).astype(np.float64)
+
+    matrix = host(found.hessian)
     bread = _filled(matrix, evidence) + np.diag(evidence.strength)
     host_gradient = arrays.to_host(gradient)[0].astype(np.float64)
-    return Known(float(loss), host_gradient, matrix, bread, outer)
+    outer = None if found.outer is None else host(found.outer)
+    loss = float(host(found.loss))
+    return Known(loss, host(found.slope), host_gradient, matrix, bread, outer)
 
 
 def estimate(
@@ -135,14 +141,22 @@ def estimate(
         covariance = inverse @ meat @ inverse
         covariance = (covariance + covariance.T) / 2
     effective_df = float(np.sum(inverse * matrix))
+    at = arrays.to_host(evidence.parameters)[0].astype(np.float64)
+    step = np.zeros_like(at)
+    if evidence.model.converged_:
+        # The Newton step that the information is good for: with many rows a standard
+        # error is less than what tol leaves open.
+        step = -inverse @ known.gradient * evidence.total_weight
+    change = known.slope @ step + step @ matrix @ step / 2
     covariance = covariance * _correction(evidence, cov_type, clusters, aliased)
     return Estimates(
-        _params(evidence, aliased),
+        at + step,
+        _params(evidence, at + step, aliased),
         _reported(evidence, covariance, aliased),
         covariance,
         inverse,
         _in_units_of_data(evidence, aliased),
-        -known.loss,
+        -(known.loss + change),
         effective_df,
     )
 
@@ -230,9 +244,8 @@ def _correction(
     return 1.0
 
 
-def _params(evidence: Evidence, aliased: Aliased) -> np.ndarray:
+def _params(evidence: Evidence, at: np.ndarray, aliased: Aliased) -> np.ndarray:
     """Estimates without the aliased columns, whose part the others take over."""
-    at = arrays.to_host(evidence.parameters).astype(np.float64)
     size = evidence.objective.column_size
     columns = at.reshape(-1, size).copy()
     if evidence.fit_intercept:

@@ -158,9 +158,16 @@ class Evidence:
             coef = coef[:, 1:, :] - coef[:, :1, :]
         return coef.reshape(rows.shape[0], -1)
 
-    def at(self, parameters: Array) -> Evidence:
-        """The same at other parameters."""
-        return replace(self, parameters=parameters)
+    def at(self, parameters: np.ndarray) -> Evidence:
+        """The same at other parameters of the solver, (n_parameters,) on the host."""
+        objective = self.objective
+        placed = arrays.move(
+            parameters[None, :],
+            xp=objective.xp,
+            device=objective.device,
+            dtype=objective.wide,
+        )
+        return replace(self, parameters=placed)
 
 
 def read_evidence(

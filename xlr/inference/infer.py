@@ -45,8 +45,9 @@ def infer(
     Parameters
     ----------
     model : LogisticRegression, LogisticRegressionCV or FirthLogisticRegression
-        Fitted, of two classes or multinomial. Estimates are the model's own: for all
-        digits, fit with a small ``tol``.
+        Fitted, of two classes or multinomial. Estimates are those of the model after
+        one more Newton step, if it converged: what ``tol`` leaves open may be as large
+        as a standard error where there are very many rows.
     X : array or sparse matrix of shape (n_samples, n_features)
     y : array of shape (n_samples,)
     sample_weight : array of shape (n_samples,), default=None
@@ -123,6 +124,7 @@ def infer(
                 f"determined: {estimates.aliased.describe(evidence.names)}. Leave them "
                 "out, or pass collinear='nan'."
             )
+        evidence = evidence.at(estimates.at)
         estimates, null = _log_likelihoods(evidence, estimates)
     # The threads are gone: what is asked for later runs in this one.
     evidence.objective.design.workers = ALONE
