@@ -31,8 +31,8 @@ LIMITS = {
     "many classes": """\
 - **many classes**: statsmodels takes few Newton steps over data that fit the cache. Of
   xlr's 0.33 s, timed in another run, 0.18 are the fit and 0.15 the inference, most of
-  that the one pass for the information: five Gram matrices of 31 columns and one of 155.
-  A tenth of statsmodels' time is that of this pass alone.
+  that the one pass for the information: five Gram matrices of 31 columns and one of
+  155. A tenth of statsmodels' time is that of this pass alone.
 """,
 }
 
