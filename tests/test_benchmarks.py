@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "benchmarks"))
 import cell_run
 import comparison
 import cpu
+import inference
 import many
 import measure
 import sparse_matrices
@@ -32,6 +33,7 @@ from cells import CELLS, Cell
 from data import Data, row_weights
 from fits import no_fallback
 from formats import time
+from inference_cells import INFERENCE_CELLS
 from many_cells import MANY_CELLS
 from matrix_cells import MATRIX_CELLS
 from page import limits, page, surroundings
@@ -397,6 +399,18 @@ def test_a_trial_of_many_models_makes_a_page() -> None:
     assert f"| {comparison.ratio(result):.1f} | 10 |" in row
 
 
+@pytest.mark.parametrize("name", INFERENCE_CELLS)
+def test_inference_is_compared_by_estimates_and_errors(name: str) -> None:
+    cell = INFERENCE_CELLS[name]
+    data = cell.make(0.02)
+    best = cell.best(data)
+    assert cell.distance(data, cell.ours(data, 1e-9), best) <= cell.equal
+    assert cell.distance(data, cell.theirs(data, 1e-8, "newton", 1), best) <= cell.equal
+    for part in ("params", "bse"):
+        moved = {**best, part: best[part] + 1e-3 * best["bse"]}
+        assert cell.distance(data, moved, best) > cell.equal
+
+
 @needs_a_new_sklearn
 def test_peers_that_are_given_no_time_are_said_to_need_it(monkeypatch) -> None:
     monkeypatch.setattr(comparison, "sweep", lambda *given: {"tol": None})
@@ -405,7 +419,13 @@ def test_peers_that_are_given_no_time_are_said_to_need_it(monkeypatch) -> None:
 
 
 COMPARISONS = {
-    c.name: c for c in (many.MANY, sparse_models.SPARSE, sparse_matrices.MATRICES)
+    c.name: c
+    for c in (
+        many.MANY,
+        sparse_models.SPARSE,
+        sparse_matrices.MATRICES,
+        inference.INFERENCE,
+    )
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -407,6 +409,20 @@ def test_refuses_what_it_cannot_mean():
     several = xlr.LogisticRegression(multi_class="ovr").fit(*anes96())
     with pytest.raises(ValueError, match="several models"):
         xlr.infer(several, *anes96())
+
+
+def test_takes_little_memory_beside_the_rows():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200_000, 50))
+    y = (X @ rng.normal(size=50) / 7 + rng.logistic(size=len(X)) > 0).astype(int)
+    model = xlr.LogisticRegression(C=np.inf).fit(X, y)
+    tracemalloc.start()
+    try:
+        xlr.infer(model, X, y)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < X.nbytes / 4
 
 
 def test_says_that_a_fit_did_not_converge():

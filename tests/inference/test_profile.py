@@ -113,6 +113,33 @@ def test_every_backend(place, dtype):
     np.testing.assert_allclose(found, ENDOMETRIAL[3], rtol=rtol)
 
 
+def test_a_table_with_an_empty_cell():
+    """The penalised likelihood of a 2 x 2 table, profiled by hand."""
+    X = np.asarray([[0.0]] * 6 + [[1.0]] * 6)
+    y = np.asarray([0, 1, 0, 0, 1, 0] + [1] * 6)
+    model = xlr.FirthLogisticRegression(tol=1e-11).fit(X, y)
+    results = xlr.infer(model, X, y)
+
+    def log_likelihood(first, slope):
+        p, q = 1 / (1 + np.exp(-first)), 1 / (1 + np.exp(-first - slope))
+        # log det I / 2 of this design is that of the two weights.
+        prior = np.log(6 * p * (1 - p) * 6 * q * (1 - q)) / 2
+        return 2 * np.log(p) + 4 * np.log1p(-p) + 6 * np.log(q) + prior
+
+    def profile(slope):
+        grid = minimize(lambda b: -log_likelihood(b[0], slope), [-slope / 2])
+        return -grid.fun
+
+    np.testing.assert_allclose(
+        results.llf, log_likelihood(model.intercept_[0], model.coef_[0, 0])
+    )
+    fall = stats.chi2.isf(0.05, 1) / 2
+    table = results.profile_conf_int(["x0"])
+    for name in ("[0.025", "0.975]"):
+        (end,) = table.columns[name]
+        np.testing.assert_allclose(results.llf - profile(end), fall, rtol=1e-6)
+
+
 def test_refuses():
     X, y = spector()
     penalised = xlr.LogisticRegression().fit(X, y)

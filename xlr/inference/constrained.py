@@ -69,18 +69,24 @@ def constrained_minimum(
     missing = values - constraints @ start
     at = start + solved @ np.linalg.solve(constraints @ solved, missing)
     value, gradient = _value_and_gradient(objective, at)
+    along_constraints = np.linalg.pinv(constraints) @ constraints
+
+    def free(gradient: np.ndarray) -> float:
+        """The size of that part of the gradient which the constraints do not hold."""
+        return float(np.abs(gradient - along_constraints @ gradient).max())
+
     for _ in range(MAX_ITER):
         rows = np.concatenate([gradient[None, :], constraints])
         solved = np.linalg.solve(_hessian(objective, at), rows.T)
         along = constraints @ solved
         multipliers = np.linalg.solve(along[:, 1:], along[:, 0])
-        if np.abs(gradient - multipliers @ constraints).max() <= tol:
+        if free(gradient) <= tol:
             return Constrained(at, value, multipliers)
         change = solved[:, 1:] @ multipliers - solved[:, 0]
         for _ in range(HALVINGS):
             new_value, new_gradient = _value_and_gradient(objective, at + change)
-            # Where F is flat to within its rounding error it cannot tell.
-            if new_value <= value + 16 * objective.rounding * abs(value):
+            # Near the optimum F is flat to within its rounding error, and cannot tell.
+            if new_value <= value or free(new_gradient) <= free(gradient) / 2:
                 break
             change = change / 2
         at, value, gradient = at + change, new_value, new_gradient
