@@ -2,11 +2,11 @@
 
 from xlr.estimators.bootstrap import BootstrapResult, bootstrap
 from xlr.estimators.firth import FirthLogisticRegression
+from xlr.estimators.fitting import SeparationWarning
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.logistic_regression_cv import LogisticRegressionCV
 from xlr.estimators.multi_label import MultiLabelLogisticRegression
 from xlr.estimators.path import LogisticPath, logistic_path
-from xlr.estimators.separation import SeparationWarning
 
 __all__ = [
     "BootstrapResult",

@@ -8,7 +8,6 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.collinearity import find_aliased
 from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import print_record, warn_unless_converged
 from xlr.estimators.inputs import read_labels, read_offset, read_weights
@@ -16,7 +15,7 @@ from xlr.estimators.offset_classifier import OffsetClassifier
 from xlr.estimators.parameters import check_parameters
 from xlr.estimators.problem import Problem, multinomial
 from xlr.estimators.regularisation import Regularisation
-from xlr.objective import FirthObjective, information
+from xlr.objective import FirthObjective, find_aliased, information
 from xlr.solvers import SOLVERS, Record, Status, minimise
 from xlr.threads import workers
 

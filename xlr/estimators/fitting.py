@@ -17,7 +17,7 @@ from xlr.estimators.features import Features
 from xlr.estimators.parameters import check_solver_for
 from xlr.estimators.problem import Problem, Task
 from xlr.estimators.regularisation import read_regularisation
-from xlr.estimators.separation import SeparationWarning, find_separation
+from xlr.objective import find_separation
 from xlr.solvers import (
     SOLVERS,
     Record,
@@ -29,7 +29,7 @@ from xlr.solvers import (
 )
 from xlr.threads import Workers
 
-__all__ = ["Fitting", "print_record", "warn_unless_converged"]
+__all__ = ["Fitting", "SeparationWarning", "print_record", "warn_unless_converged"]
 
 # What else to do where a solver ran out of iterations.
 INSTEAD = {
@@ -46,6 +46,10 @@ INSTEAD_OF_HESSIAN = {
     "proximal-newton": "'newton-cg' or 'active-set'",
 }
 HESSIANS = 4
+
+
+class SeparationWarning(UserWarning):
+    """A fit without a penalty has no finite optimum: classes can be told apart."""
 
 
 class Fitting:

@@ -8,9 +8,8 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.collinearity import Aliased, find_aliased
 from xlr.inference.evidence import Evidence
-from xlr.objective import cluster_scores, information
+from xlr.objective import Aliased, cluster_scores, find_aliased, information
 
 __all__ = ["Estimates", "Known", "estimate", "look"]
 

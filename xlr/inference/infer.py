@@ -11,7 +11,6 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators import FirthLogisticRegression
 from xlr.estimators.features import read_features
-from xlr.estimators.separation import find_separation
 from xlr.inference.constrained import constrained_minimum
 from xlr.inference.covariance import Estimates, Known, estimate, look
 from xlr.inference.evidence import (
@@ -22,6 +21,7 @@ from xlr.inference.evidence import (
 )
 from xlr.inference.results import InferenceResults
 from xlr.inference.summary import notes_on
+from xlr.objective import find_separation
 from xlr.threads import ALONE, workers
 
 __all__ = ["infer"]

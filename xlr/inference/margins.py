@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from xlr import arrays
-from xlr.arrays import Array
-from xlr.design import Block
 from xlr.inference.evidence import Evidence
+from xlr.objective import mean_slopes
 
 __all__ = ["average_marginal_effects"]
 
@@ -29,7 +28,7 @@ def average_marginal_effects(evidence: Evidence) -> tuple[np.ndarray, np.ndarray
     objective = evidence.objective
     outputs, size = objective.n_outputs, objective.column_size
     n_features = objective.n_features
-    slopes, gradients = _mean_slopes(evidence)
+    slopes, gradients = mean_slopes(objective, evidence.parameters)
     units = evidence.problem.units
     assert units is not None
     scale = arrays.to_host(units.scale).astype(np.float64)
@@ -43,43 +42,3 @@ def average_marginal_effects(evidence: Evidence) -> tuple[np.ndarray, np.ndarray
     j = np.arange(n_features)
     by_class[j, :, :, j] += slopes / scale[:, None, None]
     return effects, jacobian
-
-
-def _mean_slopes(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of A, (n_effects, n_outputs), and its derivatives in the parameters."""
-    objective = evidence.objective
-    xp, outputs = objective.xp, objective.n_outputs
-    logits = objective.logits_of_block(evidence.parameters)
-
-    def kernel(block: Block, y: Array, s: Array) -> tuple[Array, ...]:
-        point = objective.loss.at(logits(block), y, xp=xp)
-        if outputs == 1:
-            slope = point.curvature().diagonal[:, 0, :]
-            p = point.gradient()[:, 0, :] + y
-            first, second = slope, slope * (1 - 2 * p)
-        else:
-            p = point.curvature().diagonal[:, 0, :]
-            same = xp.eye(outputs, dtype=p.dtype, device=objective.device)
-            # A, and dA_kl / d eta_m = A_km ([k = l] - p_l) - p_k A_lm
-            A = p[:, :, None] * (same - p[:, None, :])
-            third = A[:, :, None, :] * (same - p[:, None, :])[:, :, :, None]
-            third = third - p[:, :, None, None] * A[:, None, :, :]
-            first = xp.reshape(A, (-1, outputs**2))
-            second = xp.reshape(third, (-1, outputs**3))
-        second = s * second
-        product = xp.astype(block.rmatvec(second), objective.wide, copy=False)
-        return (
-            xp.sum(s * first, axis=0, dtype=objective.wide),
-            product,
-            xp.sum(second, axis=0, dtype=objective.wide),
-        )
-
-    first, product, total = objective.sum_over_rows(kernel, 3 * outputs**3)
-    gradients = objective.design.unfold(product, total)
-    if objective.fit_intercept:
-        gradients = xp.concat([gradients, total[:, None]], axis=1)
-    weight = float(arrays.to_host(objective.total_weight)[0])
-    slopes = arrays.to_host(first).astype(np.float64).reshape(-1, outputs)
-    host = arrays.to_host(gradients).astype(np.float64)
-    n_parameters = objective.n_parameters
-    return slopes / weight, host.reshape(-1, outputs, n_parameters) / weight

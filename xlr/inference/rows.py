@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Design, reduce_over_blocks
-from xlr.functions import sigmoid, softmax
+from xlr.design import Design
+from xlr.functions import sigmoid
 from xlr.inference.evidence import Evidence
-from xlr.objective import linear_map
+from xlr.objective import leverages, log_odds
 
 __all__ = [
     "Influence",
@@ -68,12 +67,6 @@ class Influence:
     cooks_distance: Array
 
 
-def _root(matrix: np.ndarray) -> np.ndarray:
-    """R with R R' = M, for a positive semi-definite M."""
-    values, vectors = np.linalg.eigh(matrix)
-    return vectors * np.sqrt(np.maximum(values, 0))
-
-
 @arrays.quiet()
 def influence(
     evidence: Evidence, inverse: np.ndarray, n_parameters: float
@@ -88,28 +81,10 @@ def influence(
         Of the Hessian of the sum of the losses and the penalty.
     n_parameters : float
     """
-    objective = evidence.objective
-    xp, design = objective.xp, objective.design
-    responses = objective.responses
-    logits = objective.logits_of_block(evidence.parameters)
-    place = {"xp": xp, "device": objective.device, "dtype": objective.wide}
-    columns = _columns(evidence, _root(inverse).T, place)
-    products = linear_map(design, *columns, xp=xp)
-
-    def kernel(rows: slice) -> tuple[Array]:
-        block = design.block(rows)
-        y, s = responses.block(rows, xp=xp)
-        point = objective.loss.at(logits(block), y, xp=xp)
-        curvature = point.curvature().diagonal[:, 0, 0]
-        form = xp.sum(products(block) ** 2, axis=1)
-        leverage = evidence.unit * s[:, 0] * curvature * form
-        residual = -point.gradient()[:, 0, 0] / xp.sqrt(curvature)
-        return (xp.stack([leverage, residual], axis=1),)
-
-    slices = design.slices(3 * objective.n_parameters)
-    parts = reduce_over_blocks(kernel, operator.add, slices)
-    found = xp.concat(list(parts))
-    leverage, residual = found[:, 0], found[:, 1]
+    xp = evidence.features.xp
+    leverage, residual = leverages(
+        evidence.objective, evidence.parameters, evidence.unit * inverse
+    )
     studentized = residual / xp.sqrt(1 - leverage)
     distance = studentized**2 * leverage / (1 - leverage) / n_parameters
     return Influence(leverage, residual, studentized, distance)
@@ -120,14 +95,9 @@ def probability_interval(
 ) -> ProbabilityInterval:
     r"""Probabilities with intervals by the delta method, on the scale of their logits.
 
-    .. math::
-        \lambda_k &= \log \frac{p_k}{1 - p_k} = \eta_k - \log \sum_{l \ne k} e^{\eta_l}
-        \\
-        \nabla \lambda_k &= (e_k - q_k) \otimes z, \qquad
-        q_k = \mathrm{softmax}(\eta_l, l \ne k)
-
-    so that an interval is :math:`\sigma(\lambda_k \pm c\, s_k)`, between 0 and 1, and
-    the standard error of the probability :math:`p_k (1 - p_k) s_k`.
+    With :math:`\lambda_k = \log p_k / (1 - p_k)` and its standard error :math:`s_k`, an
+    interval is :math:`\sigma(\lambda_k \pm c\, s_k)`, between 0 and 1, and the standard
+    error of the probability :math:`p_k (1 - p_k) s_k`.
 
     Parameters
     ----------
@@ -139,43 +109,7 @@ def probability_interval(
     quantile : float
         c.
     """
-    objective, xp = evidence.objective, design.xp
-    outputs, size = objective.n_outputs, objective.column_size
-    place = {"xp": xp, "device": design.device, "dtype": objective.wide}
-    at = arrays.to_host(evidence.parameters).reshape(outputs, size)
-    linear = linear_map(design, *_columns(evidence, at, place), xp=xp)
-    # One class after another, all the columns of the root: (outputs * m, size).
-    by_class = _root(covariance).T.reshape(-1, outputs, size)
-    columns = np.moveaxis(by_class, 1, 0).reshape(-1, size)
-    errors = linear_map(design, *_columns(evidence, columns, place), xp=xp)
-
-    def kernel(rows: slice) -> tuple[Array]:
-        block = design.block(rows)
-        eta = linear(block)
-        if block.offset is not None:
-            eta = eta + block.offset
-        moves = xp.reshape(errors(block), (eta.shape[0], outputs, -1))
-        if outputs == 1:
-            se = xp.sqrt(xp.sum(moves[:, 0, :] ** 2, axis=1))[:, None]
-            return (xp.stack([xp.concat([-eta, eta], axis=1), xp.tile(se, (1, 2))]),)
-        logits, ses = [], []
-        for k in range(outputs):
-            others = [j for j in range(outputs) if j != k]
-            rest = xp.stack([eta[:, j] for j in others], axis=1)
-            share = softmax(rest)
-            moved = moves[:, k, :]
-            for i, j in enumerate(others):
-                moved = moved - share[:, i, None] * moves[:, j, :]
-            most = xp.max(rest, axis=1)
-            total = xp.sum(xp.exp(rest - most[:, None]), axis=1)
-            logits.append(eta[:, k] - most - xp.log(total))
-            ses.append(xp.sqrt(xp.sum(moved**2, axis=1)))
-        return (xp.stack([xp.stack(logits, axis=1), xp.stack(ses, axis=1)]),)
-
-    slices = design.slices(2 * columns.shape[0])
-    parts = reduce_over_blocks(kernel, operator.add, slices)
-    found = xp.concat(list(parts), axis=1)
-    logits, se = found[0, ...], found[1, ...]
+    logits, se = log_odds(evidence.objective, design, evidence.parameters, covariance)
     proba = sigmoid(logits)
     return ProbabilityInterval(
         proba,
@@ -183,14 +117,3 @@ def probability_interval(
         sigmoid(logits - quantile * se),
         sigmoid(logits + quantile * se),
     )
-
-
-def _columns(
-    evidence: Evidence, rows: np.ndarray, place: dict[str, Any]
-) -> tuple[Array, Array | None]:
-    """Rows (m, column_size) as coefficients and intercepts on a device."""
-    n_features = evidence.objective.n_features
-    coef = arrays.move(np.ascontiguousarray(rows[:, :n_features]), **place)
-    if not evidence.fit_intercept:
-        return coef, None
-    return coef, arrays.move(np.ascontiguousarray(rows[:, n_features]), **place)

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
 
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import Block, reduce_over_blocks
-from xlr.estimators.collinearity import find_aliased
-from xlr.objective import Objective, linear_map
+from xlr.objective.collinearity import find_aliased
+from xlr.objective.conditions import ZERO, Conditions, placed
+from xlr.objective.objective import Objective
 
-__all__ = ["Separation", "SeparationWarning", "find_separation"]
+__all__ = ["Separation", "find_separation"]
 
-# Rows for each parameter that a linear programme begins with, and gets more each time.
-ROWS = 4
-ROUNDS = 100
-
-# Numbers of a linear programme beyond which it would take minutes to decide, or seconds
-# to describe more simply what is known.
-LARGEST = 1e6
+# Numbers of a linear programme beyond which to describe more simply what is known would
+# take seconds.
 LARGEST_TO_DESCRIBE = 2e5
-
-# What is zero of a margin whose direction is of size 1, beside the solver's tolerance.
-ZERO = 1e-7
 
 # Curvature for each row that is as good as none.
 GONE = 1e-12
@@ -38,10 +29,6 @@ NEAR = 0.5
 # may be drawn more than once, and so often moves its share.
 SAMPLED_ROWS = 20
 NEAR_IN_SAMPLE = 0.05
-
-
-class SeparationWarning(UserWarning):
-    """A fit without a penalty has no finite optimum."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +109,7 @@ def find_separation(
     step = _newton_step(hessian, gradient, objective.wide_rounding)
     if step is not None and _change_of_logits(objective, parameters, step) < NEAR:
         return None
-    rows = _Rows(objective)
+    rows = Conditions(objective)
     margins = rows.margins(parameters)
     direction = arrays.to_host(parameters)[0].astype(np.float64)
     separated = margins > 0
@@ -137,7 +124,7 @@ def find_separation(
     return Separation(complete, coef / np.abs(coef).max())
 
 
-def _separable(rows: _Rows, margins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _separable(rows: Conditions, margins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The conditions that some direction with a d >= 0 for all meets with a d > 0, and
     one that meets all of those so.
 
@@ -162,7 +149,7 @@ def _separable(rows: _Rows, margins: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _simplest(
-    rows: _Rows, margins: np.ndarray, separated: np.ndarray
+    rows: Conditions, margins: np.ndarray, separated: np.ndarray
 ) -> np.ndarray | None:
     """The direction of the least sum of sizes, so of few features, that separates.
 
@@ -173,30 +160,6 @@ def _simplest(
         return None
     least = np.where(separated & rows.counted, 1.0, 0.0)
     return rows.best(None, least, None, begin)
-
-
-def _solve(
-    cost: np.ndarray | None,
-    conditions: np.ndarray,
-    least: np.ndarray,
-    bound: float | None,
-    free: np.ndarray,
-) -> np.ndarray | None:
-    """A linear programme: d of the least cost with conditions d >= least."""
-    if cost is not None:
-        limits = (-bound, bound) if bound is not None else (None, None)
-        solved = linprog(cost, -conditions, -least, bounds=limits, method="highs")
-        return solved.x
-    # Sizes as the sums of two parts of d that are not negative.
-    sizes = np.where(free, 0.0, 1.0)
-    solved = linprog(
-        np.concatenate([sizes, sizes]),
-        np.concatenate([-conditions, conditions], axis=1),
-        -least,
-        bounds=(0, None),
-        method="highs",
-    )
-    return None if solved.x is None else solved.x[: sizes.size] - solved.x[sizes.size :]
 
 
 def _is_certain_on_a_sample(
@@ -245,7 +208,7 @@ def _change_of_logits(
     """
     xp = objective.xp
     logits = objective.logits_of_block(parameters)
-    changes = objective.products_of_block(_placed(objective, step))
+    changes = objective.products_of_block(placed(objective, step))
 
     def kernel(block: Block, y: Array, s: Array) -> tuple[Array]:
         point = objective.loss.at(logits(block), y, xp=xp)
@@ -275,142 +238,3 @@ def _change_of_logits(
 
     (largest,) = reduce_over_blocks(on_rows, larger, slices, workers)
     return float(arrays.to_host(largest))
-
-
-def _placed(objective: Objective, parameters: np.ndarray) -> Array:
-    return arrays.move(
-        parameters[None, :],
-        xp=objective.xp,
-        device=objective.device,
-        dtype=objective.wide,
-    )
-
-
-class _Rows:
-    """The rows as conditions a d >= 0 on a direction: one for each other class.
-
-    Attributes
-    ----------
-    n_conditions : int
-        By row and class, a row's own class among them.
-    counted : ndarray of bool, of shape (n_conditions,)
-        Those of other classes, for rows with a weight.
-    """
-
-    def __init__(self, objective: Objective) -> None:
-        self._objective = objective
-        targets = arrays.to_host(objective.responses.targets)[:, 0]
-        self._codes = targets.astype(np.int64)
-        self._n_classes = max(2, objective.n_outputs)
-        other = self._codes[:, None] != np.arange(self._n_classes)
-        weights = arrays.to_host(objective.responses.weights)
-        self.counted = (other & (weights > 0)).reshape(-1)
-        self.n_conditions = self.counted.size
-        self.n_parameters = objective.n_parameters
-        place = np.arange(objective.n_parameters) % objective.column_size
-        self._is_intercept = place >= objective.n_features
-
-    def hardest(self, margins: np.ndarray) -> np.ndarray:
-        """The conditions to begin a programme with: those that a fit met the least."""
-        return np.argsort(margins, kind="stable")[: ROWS * self.n_parameters]
-
-    def margins_along(self, direction: np.ndarray) -> np.ndarray:
-        """:meth:`margins` of parameters on the host."""
-        return self.margins(_placed(self._objective, direction))
-
-    def margins(self, parameters: Array) -> np.ndarray:
-        """a d of each condition; infinite of those that do not count."""
-        objective = self._objective
-        products = objective.products_of_block(parameters)
-
-        def kernel(rows: slice) -> tuple[Array]:
-            return (products(objective.design.block(rows))[:, 0, :],)
-
-        slices = objective.design.slices(2 * objective.n_outputs)
-        parts = reduce_over_blocks(
-            kernel, operator.add, slices, objective.design.workers
-        )
-        change = arrays.to_host(objective.xp.concat(list(parts))).astype(np.float64)
-        if objective.n_outputs == 1:
-            change = np.concatenate([np.zeros_like(change), change], axis=1)
-        own = np.take_along_axis(change, self._codes[:, None], axis=1)
-        return np.where(self.counted, (own - change).reshape(-1), np.inf)
-
-    def conditions(self, chosen: np.ndarray) -> np.ndarray:
-        """a of some conditions, by their numbers: (m, n_parameters)."""
-        objective = self._objective
-        outputs, size = objective.n_outputs, objective.column_size
-        row, other = np.divmod(chosen, self._n_classes)
-        place = {"xp": objective.xp, "device": objective.device}
-        few = objective.design.sample(arrays.move(row, **place), objective.design.dtype)
-        read = linear_map(
-            few, objective.identity(objective.n_features), None, xp=few.xp
-        )
-        z = arrays.to_host(read(few.block(slice(0, row.size)))).astype(np.float64)
-        if objective.fit_intercept:
-            z = np.concatenate([z, np.ones((row.size, 1))], axis=1)
-        own = self._codes[row]
-        if outputs == 1:
-            return (own - other)[:, None] * z
-        classes = np.arange(outputs)
-        sign = (own[:, None] == classes) * 1.0 - (other[:, None] == classes)
-        return (sign[:, :, None] * z[:, None, :]).reshape(row.size, outputs * size)
-
-    def direction(self, gains: np.ndarray) -> np.ndarray:
-        """The sum of a over conditions, each times its gain: (n_parameters,)."""
-        objective = self._objective
-        by_class = gains.reshape(-1, self._n_classes)
-        own = by_class.sum(axis=1)
-        residual = -by_class
-        np.put_along_axis(residual, self._codes[:, None], own[:, None], axis=1)
-        residual = residual[:, None, -objective.n_outputs :]
-        placed = arrays.move(
-            residual,
-            xp=objective.xp,
-            device=objective.device,
-            dtype=objective.design.dtype,
-        )
-        return arrays.to_host(objective.transposed_product(placed))[0].astype(float)
-
-    def best(
-        self,
-        cost: np.ndarray | None,
-        least: np.ndarray,
-        bound: float | None,
-        begin: np.ndarray,
-    ) -> np.ndarray | None:
-        """The d of least cost with a d >= ``least`` for all conditions.
-
-        On as few conditions as are needed: those that what was found violates are added
-        until none is.
-
-        Parameters
-        ----------
-        cost : ndarray of shape (n_parameters,) or None
-            None for the sum of the sizes of d.
-        least : ndarray of shape (n_conditions,)
-        bound : float or None
-            On the size of each number of d.
-        begin : ndarray of int
-            Conditions to begin with.
-
-        Returns
-        -------
-        ndarray of shape (n_parameters,), or None if the programme is too large.
-        """
-        chosen, step = begin, max(begin.size, 64)
-        for _ in range(ROUNDS):
-            if chosen.size * self._objective.n_parameters > LARGEST:
-                return None
-            conditions = self.conditions(chosen)
-            found = _solve(cost, conditions, least[chosen], bound, self._is_intercept)
-            if found is None:
-                return None
-            missing = least - self.margins_along(found)
-            missing[chosen] = 0
-            worst = np.argsort(-missing)[:step]
-            worst = worst[missing[worst] > ZERO]
-            if not worst.size:
-                return found
-            chosen = np.concatenate([chosen, worst])
-        return None
