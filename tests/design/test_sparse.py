@@ -213,7 +213,7 @@ def test_parts():
     rows, features = np.asarray([3, 3, 40]), np.asarray([1, 4])
     rng = np.random.default_rng(5)
     for pick, n in (
-        (lambda d: d.sample(rows), 3),
+        (lambda d: d.sample(rows, np.float32), 3),
         (lambda d: d.of_features(features), N),
     ):
         ours, theirs = pick(sparse), pick(dense)

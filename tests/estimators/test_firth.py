@@ -63,6 +63,8 @@ def test_a_table_of_two_by_two_gets_a_half_in_each_cell():
         np.testing.assert_allclose(model.coef_, [[np.log(d / c * a / b)]], rtol=1e-9)
 
 
+# Of the peer, whose steps end where its likelihood is flat.
+@pytest.mark.filterwarnings("ignore:Step-halving")
 @pytest.mark.parametrize("seed", range(5))
 def test_random_data_as_firthmodels(seed):
     rng = np.random.default_rng(seed)

@@ -369,6 +369,7 @@ def test_f_is_that_of_the_coefficients_beside_next_to_nothing(seed, solver, form
     assert by_hand == pytest.approx(model.history_["objective"][-1], rel=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::xlr.SeparationWarning")
 def test_constant_columns_get_no_weight():
     constant = np.full((len(X), 1), 0.1)
     with_constant = np.hstack([constant, X])

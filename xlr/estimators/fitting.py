@@ -48,8 +48,8 @@ INSTEAD_OF_HESSIAN = {
 HESSIANS = 4
 
 
-class SeparationWarning(UserWarning):
-    """A fit without a penalty has no finite optimum: classes can be told apart."""
+class SeparationWarning(ConvergenceWarning):
+    """A fit without a penalty has nothing to converge to: classes are told apart."""
 
 
 class Fitting:

@@ -86,5 +86,5 @@ def likelihood_ratio_test(
             f"{full.llf:.6g} against {restricted.llf:.6g}, and {full.nobs:.6g} "
             f"observations against {restricted.nobs:.6g}."
         )
-    statistic, df = max(0.0, statistic), float(round(df))
+    statistic, df = max(0.0, float(statistic)), float(round(df))
     return LikelihoodRatioTest(statistic, df, float(stats.chi2.sf(statistic, df)))

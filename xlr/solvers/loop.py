@@ -384,7 +384,7 @@ class _Progress:
         self._last = value, optimality
         self._value = value
 
-    def settled(self, share: float, negligible: float) -> np.ndarray:
+    def settled(self, share: float, negligible: float = 0.0) -> np.ndarray:
         """Whether another step would lower F by no more than a share of it, or of what
         is negligible.
 
