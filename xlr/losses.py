@@ -38,6 +38,8 @@ __all__ = [
 class Curvature(NamedTuple):
     """The second derivatives of a loss in its logits: diag(d) - u u' for each row.
 
+    With u, equal changes to all logits change nothing: d = u sum(u).
+
     Attributes
     ----------
     diagonal : array of shape (n_rows, n_models, n_outputs)

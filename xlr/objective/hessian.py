@@ -5,9 +5,10 @@ diag(d) - u u' in the logits adds
 
 .. math:: \mathrm{diag}(d) \otimes z z^T - (u \otimes z) (u \otimes z)^T
 
-to the Hessian of a model: one weighted Gram matrix for each class, less the Gram
-matrix of the rows u x z of all classes side by side. The second is one large
-product, where a product for each pair of classes would be many small ones.
+to the Hessian of a model. The second part is the Gram matrix of the rows u x z of all
+classes side by side: one large product, where one for each pair of classes would be
+many small ones. The first is in it: d = u sum(u), because equal changes to all logits
+change nothing, so that the sum over its columns of classes is that of a class alone.
 """
 
 from __future__ import annotations
@@ -236,8 +237,8 @@ def gram(block: Block, columns: Array, fit_intercept: bool, *, xp: Namespace) ->
 
 def row_sums(
     block: Block, curvature: Curvature, fit_intercept: bool, *, xp: Namespace
-) -> tuple[Array, ...]:
-    """What the rows of a block add to the Hessian.
+) -> Array:
+    """What the rows of a block add to the Hessian, or to its classes' own blocks.
 
     Parameters
     ----------
@@ -250,13 +251,19 @@ def row_sums(
 
     Returns
     -------
-    tuple of arrays
-        The Gram matrices of the classes, (n_models, n_outputs, q, q) with q the
-        number of features and intercept, and, unless ``curvature.outer`` is None, that
-        of all classes side by side: (n_models, m, m) with all coefficients first and
-        then all intercepts.
+    array
+        If ``curvature.outer`` is None, the Gram matrices of the classes: (n_models,
+        n_outputs, q, q) with q the number of features and intercept. Else that of all
+        classes side by side: (n_models, m, m) with all coefficients first and then all
+        intercepts.
     """
     _, n_models, n_outputs = curvature.diagonal.shape
+    if curvature.outer is not None:
+        together = [
+            gram(block, curvature.outer[:, model, :], fit_intercept, xp=xp)
+            for model in range(n_models)
+        ]
+        return xp.stack(together)
     roots = xp.sqrt(curvature.diagonal)
     own = [
         gram(block, roots[:, model, k][:, None], fit_intercept, xp=xp)
@@ -264,32 +271,29 @@ def row_sums(
         for k in range(n_outputs)
     ]
     own = xp.stack(own)
-    sums = (xp.reshape(own, (n_models, n_outputs, *own.shape[1:])),)
-    if curvature.outer is None:
-        return sums
-    together = [
-        gram(block, curvature.outer[:, model, :], fit_intercept, xp=xp)
-        for model in range(n_models)
-    ]
-    return (*sums, xp.stack(together))
+    return xp.reshape(own, (n_models, n_outputs, *own.shape[1:]))
 
 
 def assemble(
-    own: Array, together: Array | None, fit_intercept: bool, *, xp: Namespace
+    sums: Array, n_outputs: int, fit_intercept: bool, *, xp: Namespace
 ) -> Array:
     """The matrices of shape (n_models, n_parameters, n_parameters) from their sums.
 
     Rows and columns are class by class, each followed by its intercept.
     """
-    n_models, n_outputs, q, _ = own.shape
-    place = {"dtype": own.dtype, "device": arrays.device_of(own)}
-    if together is None:
-        return xp.reshape(own, (n_models, q, q))
+    if n_outputs == 1:
+        return sums[:, 0, :, :]
     if fit_intercept:
-        together = intercepts_after_their_class(together, n_outputs, xp=xp)
-    identity = xp.eye(n_outputs, **place)[None, :, None, :, None]
-    blocks = own[:, :, :, None, :] * identity
-    return xp.reshape(blocks, together.shape) - together
+        sums = intercepts_after_their_class(sums, n_outputs, xp=xp)
+    n_models, size, _ = sums.shape
+    q = size // n_outputs
+    by_class = xp.reshape(sums, (n_models, n_outputs, q, n_outputs, q))
+    # With d = u sum(u), the Gram matrix of a class is that with all classes, summed.
+    own = xp.sum(by_class, axis=3)
+    own = (own + xp.matrix_transpose(own)) / 2  # but for rounding it is symmetric
+    identity = xp.eye(n_outputs, dtype=sums.dtype, device=arrays.device_of(sums))
+    blocks = own[:, :, :, None, :] * identity[None, :, None, :, None]
+    return xp.reshape(blocks, sums.shape) - sums
 
 
 def intercepts_after_their_class(

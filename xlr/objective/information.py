@@ -69,7 +69,7 @@ def information(
         sums = [
             xp.sum(s * point.value(), axis=0),
             *objective.rmatvec(block, s[..., None] * slope),
-            *hessian.row_sums(rows, curvature, intercept, xp=xp),
+            hessian.row_sums(rows, curvature, intercept, xp=xp),
         ]
         for root in roots:
             columns = xp.astype(root * slope[:, 0, :], wide)
@@ -79,14 +79,14 @@ def information(
     # The sums are matrices of this width: adding them must not cost more than they.
     width = objective.n_outputs * objective.n_features
     slices = objective.design.slices(width, least=4 * width)
-    loss, product, total, own, *matrices = sum_over_blocks(
+    loss, product, total, sums, *outers = sum_over_blocks(
         kernel, objective.design, slices, *per_row
     )
-    outer = None if outer_weights is None else matrices.pop()
-    matrix = hessian.assemble(own, matrices[0] if matrices else None, intercept, xp=xp)
+    n_outputs = objective.n_outputs
+    matrix = hessian.assemble(sums, n_outputs, intercept, xp=xp)
+    outer = outers[0] if outers else None
     if outer is not None:
-        if intercept and objective.n_outputs > 1:
-            n_outputs = objective.n_outputs
+        if intercept and n_outputs > 1:
             outer = hessian.intercepts_after_their_class(outer, n_outputs, xp=xp)
         outer = objective.gathered_matrix(outer, rough=False)[0, :, :]
     return Information(

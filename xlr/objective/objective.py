@@ -232,10 +232,8 @@ class Objective(Penalised):
             the time.
         """
         together = self.n_outputs * self.n_features
-        own, *sums = self._hessian_sums(parameters, rough, together, lambda c: c)
-        matrix = hessian.assemble(
-            own, sums[0] if sums else None, self.fit_intercept, xp=self.xp
-        )
+        sums = self._hessian_sums(parameters, rough, together, lambda c: c)
+        matrix = hessian.assemble(sums, self.n_outputs, self.fit_intercept, xp=self.xp)
         matrix = self.gathered_matrix(matrix, rough=rough)
         matrix = matrix / self.total_weight[:, None, None]
         if self.loss.shift_invariant:
@@ -261,7 +259,7 @@ class Objective(Penalised):
 
     def class_hessians(self, parameters: Array, *, rough: bool = False) -> BlockHessian:
         """The blocks of the Hessian that belong to one class each, in one pass."""
-        (own,) = self._hessian_sums(
+        own = self._hessian_sums(
             parameters,
             rough,
             self.n_features,
@@ -280,20 +278,20 @@ class Objective(Penalised):
         rough: bool,
         width: int,
         part: Callable[[Curvature], Curvature],
-    ) -> tuple[Array, ...]:
+    ) -> Array:
         xp = self.xp
         dtype, folded = self.design.gram_form(rough=rough)
         logits = self.logits_of_block(parameters)
 
-        def kernel(block: Block, y: Array, s: Array) -> tuple[Array, ...]:
+        def kernel(block: Block, y: Array, s: Array) -> tuple[Array]:
             here = self.loss.at(logits(block), y, xp=xp).curvature()
             here = part(here.weighted(s, xp=xp)).astype(dtype, xp=xp)
             rows = block.for_gram(dtype, folded=folded)
             sums = hessian.row_sums(rows, here, self.fit_intercept, xp=xp)
-            return tuple(xp.astype(total, self.wide, copy=False) for total in sums)
+            return (xp.astype(sums, self.wide, copy=False),)
 
         # The sums are matrices of this width: adding them must not cost more than they.
-        return self.sum_over_rows(kernel, width, least=4 * width)
+        return self.sum_over_rows(kernel, width, least=4 * width)[0]
 
     def gathered_matrix(self, matrix: Array, *, rough: bool) -> Array:
         """Symmetric matrices that blocks sum up, (n, m q, m q), in standardised units.
