@@ -30,9 +30,9 @@ medians of runs in turns, or one run where it takes more than ten seconds.
 LIMITS = {
     "many classes": """\
 - **many classes**: statsmodels takes few Newton steps over data that fit the cache. Of
-  xlr's 0.33 s, timed in another run, 0.18 are the fit and 0.15 the inference, most of
-  that the one pass for the information: five Gram matrices of 31 columns and one of
-  155. A tenth of statsmodels' time is that of this pass alone.
+  xlr's 0.3 s, timed in another run, 0.19 are the fit and 0.12 the inference, most of
+  that the one pass for the information, whose Gram matrix has 155 columns. A tenth of
+  statsmodels' time is hardly more than that pass.
 """,
 }
 
