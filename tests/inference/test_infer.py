@@ -301,6 +301,8 @@ def test_lasso_counts_what_it_dropped_as_known():
     expected = np.sqrt(np.diag(covariance))
     np.testing.assert_allclose(results.bse[[True, *kept]], expected, rtol=1e-7)
     np.testing.assert_allclose(results.effective_df, kept.sum() + 1)
+    estimates = np.append(model.intercept_, model.coef_)
+    np.testing.assert_allclose(results.params, estimates, rtol=1e-6, atol=1e-12)
     assert "held at zero" in " ".join(results.notes)
 
 

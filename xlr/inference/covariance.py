@@ -58,7 +58,7 @@ class Known:
     slope : ndarray of shape (n_parameters,)
         Of the loss.
     gradient : ndarray of shape (n_parameters,)
-        Of F.
+        Of F, the least subgradient where it has kinks.
     information : ndarray of shape (n_parameters, n_parameters)
     bread : ndarray of shape (n_parameters, n_parameters)
         The information and the curvature of the penalty.
@@ -84,6 +84,7 @@ def look(evidence: Evidence, cov_type: str) -> Known:
     else:
         slope = found.slope / objective.total_weight
         gradient = slope[None, :] + objective.penalty_gradient(at)
+    gradient = objective.subgradient(at, gradient)
 
     def host(part: Array) -> np.ndarray:
         return evidence.unit * arrays.to_host(part).astype(np.float64)
