@@ -111,6 +111,18 @@ def test_rare_category_among_many_rows():
     assert warning_of(X, y) is None
 
 
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("tol", [1e-4, 1e-8, 1e-12])
+def test_found_wherever_the_fit_stops(solver, tol):
+    """Far out, all curvature along the direction is lost to rounding."""
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(3_000, 4))
+    y = (X[:, 0] + rng.logistic(size=len(X)) > 0).astype(int)
+    X[:, 3] = 0
+    X[:2, 3], y[:2] = 1, 1
+    assert "the feature x3 tells" in warning_of(X, y, solver=solver, tol=tol)
+
+
 def test_rows_without_weight_do_not_count():
     X, y = endometrial()
     overlap = np.vstack([X, [1.0, 20.0, 1.0]]), np.append(y, 0)

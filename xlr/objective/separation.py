@@ -106,7 +106,10 @@ def find_separation(
         return None
     if hessian is None:
         hessian = _host_hessian(objective, parameters)
-    step = _newton_step(hessian, gradient, objective.wide_rounding)
+    eps = objective.wide_rounding
+    step = _newton_step(hessian, gradient, eps)
+    if step is not None and _loses_curvature(objective, hessian, eps):
+        step = None
     if step is not None and _change_of_logits(objective, parameters, step) < NEAR:
         return None
     rows = Conditions(objective)
@@ -179,6 +182,18 @@ def _is_certain_on_a_sample(
     if step is None:
         return False
     return _change_of_logits(sample, parameters, step) < NEAR_IN_SAMPLE
+
+
+def _loses_curvature(objective: Objective, hessian: np.ndarray, eps: float) -> bool:
+    """Whether a direction is flat that is not so at zero, where all rows weigh alike.
+
+    A step takes no part of such a direction: it says nothing of it.
+    """
+    n_flat = find_aliased(hessian, eps).dropped.size
+    if not n_flat:
+        return False
+    at_zero = _host_hessian(objective, objective.zeros())
+    return n_flat > find_aliased(at_zero, eps).dropped.size
 
 
 def _host_hessian(objective: Objective, parameters: Array) -> np.ndarray:
