@@ -124,6 +124,9 @@ def test_refuses_other_features_and_libraries():
     results = xlr.infer(xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y)
     with pytest.raises(ValueError, match="features"):
         results.predict_interval(X[:, :2])
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"NaN|infinity"):
+            results.predict_interval(np.where(X[0, 0] == X, bad, X))
     torch = pytest.importorskip("torch")
     with pytest.raises(ValueError, match="another library"):
         results.predict_interval(torch.asarray(X))

@@ -13,11 +13,11 @@ from xlr.estimators.fitting import print_record, warn_unless_converged
 from xlr.estimators.inputs import read_labels, read_offset, read_weights
 from xlr.estimators.offset_classifier import OffsetClassifier
 from xlr.estimators.parameters import check_parameters
-from xlr.estimators.problem import Problem, multinomial
+from xlr.estimators.problem import Problem, Task, multinomial
 from xlr.estimators.regularisation import Regularisation
 from xlr.objective import FirthObjective, find_aliased, information
 from xlr.solvers import SOLVERS, Record, Status, minimise
-from xlr.threads import workers
+from xlr.threads import Workers, workers
 
 __all__ = ["FirthLogisticRegression", "firth_problem"]
 
@@ -216,9 +216,9 @@ class FirthLogisticRegression(OffsetClassifier):
 
 def firth_problem(
     features: Features,
-    task: Any,
+    task: Task,
     fit_intercept: bool,
-    crew: Any,
+    crew: Workers,
     offset: Array | None,
 ) -> tuple[Problem, FirthObjective]:
     """What a solver is given for Firth's penalty."""

@@ -115,8 +115,7 @@ class Fitting:
         _check_memory_for(estimator.solver, task.loss.n_outputs * n_columns, features)
         self.solver_name = name
         self._estimator = estimator
-        self._dtype = features.X.dtype
-        self._column_names = features.column_names
+        self._features = features
         unpenalised = isinstance(C, float) and np.isposinf(C) and regularisation.smooth
         self._may_diverge = unpenalised and task.responses.n_models == 1
         self._start = start
@@ -163,7 +162,7 @@ class Fitting:
                 self.problem.objective, solution.parameters, gradient
             )
             if found is not None:
-                sentence = found.describe(self._column_names)
+                sentence = found.describe(self._features.column_names)
                 warnings.warn(sentence, SeparationWarning, stacklevel=stacklevel)
                 return
         failed = [
@@ -180,7 +179,14 @@ class Fitting:
             if self.problem.objective.kinks is not None:
                 # newton-cg is what is left for many parameters.
                 advice = INSTEAD_WITH_KINKS.get(self.solver_name, "")
-        _warn(solution, failed, self._estimator, self._dtype, advice, stacklevel + 1)
+        _warn(
+            solution,
+            failed,
+            self._estimator,
+            self._features.X.dtype,
+            advice,
+            stacklevel + 1,
+        )
 
 
 def warn_unless_converged(

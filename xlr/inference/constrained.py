@@ -37,6 +37,7 @@ class Constrained(NamedTuple):
     multipliers: np.ndarray
 
 
+@arrays.quiet()
 def constrained_minimum(
     objective: Objective, start: np.ndarray, constraints: np.ndarray, values: np.ndarray
 ) -> Constrained:
@@ -64,7 +65,7 @@ def constrained_minimum(
     Nocedal and Wright (2006), *Numerical Optimization*, section 18.1.
     """
     tol = max(TOL, ROUNDINGS * objective.rounding)
-    hessian = _hessian(objective, start)
+    hessian = objective.hessian_on_host(objective.place(start[None, :]))
     solved = np.linalg.solve(hessian, constraints.T)
     missing = values - constraints @ start
     at = start + solved @ np.linalg.solve(constraints @ solved, missing)
@@ -77,7 +78,8 @@ def constrained_minimum(
 
     for _ in range(MAX_ITER):
         rows = np.concatenate([gradient[None, :], constraints])
-        solved = np.linalg.solve(_hessian(objective, at), rows.T)
+        hessian = objective.hessian_on_host(objective.place(at[None, :]))
+        solved = np.linalg.solve(hessian, rows.T)
         along = constraints @ solved
         multipliers = np.linalg.solve(along[:, 1:], along[:, 0])
         if free(gradient) <= tol:
@@ -95,22 +97,9 @@ def constrained_minimum(
     )
 
 
-def _placed(objective: Objective, at: np.ndarray) -> arrays.Array:
-    return arrays.move(
-        at[None, :], xp=objective.xp, device=objective.device, dtype=objective.wide
-    )
-
-
-@arrays.quiet()
 def _value_and_gradient(
     objective: Objective, at: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    found = objective.value_and_gradient(_placed(objective, at))
+    found = objective.value_and_gradient(objective.place(at[None, :]))
     gradient = arrays.to_host(found.gradient)[0].astype(np.float64)
     return float(arrays.to_host(found.value)[0]), gradient
-
-
-@arrays.quiet()
-def _hessian(objective: Objective, at: np.ndarray) -> np.ndarray:
-    blocks = objective.hessian(_placed(objective, at)).blocks
-    return arrays.to_host(blocks)[0, 0].astype(np.float64)

@@ -160,14 +160,7 @@ class Evidence:
 
     def at(self, parameters: np.ndarray) -> Evidence:
         """The same at other parameters of the solver, (n_parameters,) on the host."""
-        objective = self.objective
-        placed = arrays.move(
-            parameters[None, :],
-            xp=objective.xp,
-            device=objective.device,
-            dtype=objective.wide,
-        )
-        return replace(self, parameters=placed)
+        return replace(self, parameters=self.objective.place(parameters[None, :]))
 
 
 def read_evidence(
@@ -232,10 +225,9 @@ def refuse_other_rows(evidence: Evidence, gradient: np.ndarray) -> None:
     ------
     ValueError
     """
-    model, objective = evidence.model, evidence.objective
-    optimality = float(np.abs(gradient).max())
+    model, optimality = evidence.model, float(np.abs(gradient).max())
     reached = max(float(model.tol), getattr(model, "optimality_", 0.0))
-    if not optimality <= SLACK * max(reached, objective.rounding**0.5):
+    if not optimality <= SLACK * max(reached, evidence.objective.rounding**0.5):
         raise ValueError(
             "The model is not the optimum on these rows: the gradient of F is "
             f"{optimality:.3g} there, and within {reached:.3g} where the fit ended. "

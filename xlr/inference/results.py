@@ -11,6 +11,7 @@ from scipy import stats
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.design import refuse_non_finite
 from xlr.estimators.features import read_features
 from xlr.estimators.inputs import read_offset
 from xlr.inference.covariance import Estimates
@@ -138,9 +139,8 @@ class InferenceResults:
 
     @property
     def df_model(self) -> float:
-        return (
-            self.effective_df - self.evidence.n_equations * self.evidence.fit_intercept
-        )
+        n_intercepts = self.evidence.n_equations * self.evidence.fit_intercept
+        return self.effective_df - n_intercepts
 
     @property
     def df_resid(self) -> float:
@@ -196,10 +196,8 @@ class InferenceResults:
         ValueError
             If ``alpha`` is not between 0 and 1.
         """
-        interval_columns(alpha)
-        reach = stats.norm.isf(alpha / 2) * self._errors
-        params = self.estimates.params
-        ends = np.stack([params - reach, params + reach], axis=1)
+        columns = self.coefficients(alpha).columns
+        ends = np.stack([columns[end] for end in interval_columns(alpha)], axis=1)
         n_equations = self.evidence.n_equations
         return ends if n_equations == 1 else ends.reshape(n_equations, -1, 2)
 
@@ -380,10 +378,8 @@ class InferenceResults:
         ValueError
             If X has other features than the fit, or anything is not finite.
         """
-        interval_columns(alpha)
+        interval_columns(alpha)  # refuses what is no level
         evidence = self.evidence
-        # Checks X and the offset as the model's own predictions do.
-        evidence.model.decision_function(X)
         features = read_features(evidence.model, X, reset=False)
         if features.xp is not evidence.features.xp:
             raise ValueError(
@@ -395,6 +391,10 @@ class InferenceResults:
             added = read_offset(offset, evidence.objective.n_outputs, features)
         quantile = float(stats.norm.isf(alpha / 2))
         design = evidence.problem.design(features.X, added)
-        return probability_interval(
-            evidence, design, self.estimates.standardised, quantile
-        )
+        with arrays.quiet():
+            found = probability_interval(
+                evidence, design, self.estimates.standardised, quantile
+            )
+        if not arrays.to_host(features.xp.all(features.xp.isfinite(found.se))):
+            refuse_non_finite(features.X, xp=features.xp)
+        return found

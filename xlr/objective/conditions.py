@@ -13,7 +13,7 @@ from xlr.design import reduce_over_blocks
 from xlr.objective.objective import Objective
 from xlr.objective.passes import linear_map
 
-__all__ = ["ZERO", "Conditions", "placed"]
+__all__ = ["ZERO", "Conditions"]
 
 # Rows for each parameter that a linear programme begins with, and gets more each time.
 ROWS = 4
@@ -24,15 +24,6 @@ LARGEST = 1e6
 
 # What is zero of a margin whose direction is of size 1, beside the solver's tolerance.
 ZERO = 1e-7
-
-
-def placed(objective: Objective, parameters: np.ndarray) -> Array:
-    return arrays.move(
-        parameters[None, :],
-        xp=objective.xp,
-        device=objective.device,
-        dtype=objective.wide,
-    )
 
 
 class Conditions:
@@ -65,7 +56,7 @@ class Conditions:
 
     def margins_along(self, direction: np.ndarray) -> np.ndarray:
         """:meth:`margins` of parameters on the host."""
-        return self.margins(placed(self._objective, direction))
+        return self.margins(self._objective.place(direction[None, :]))
 
     def margins(self, parameters: Array) -> np.ndarray:
         """a d of each condition; infinite of those that do not count."""
@@ -113,12 +104,7 @@ class Conditions:
         residual = -by_class
         np.put_along_axis(residual, self._codes[:, None], own[:, None], axis=1)
         residual = residual[:, None, -objective.n_outputs :]
-        placed = arrays.move(
-            residual,
-            xp=objective.xp,
-            device=objective.device,
-            dtype=objective.design.dtype,
-        )
+        placed = objective.place(residual, objective.design.dtype)
         return arrays.to_host(objective.transposed_product(placed))[0].astype(float)
 
     def best(

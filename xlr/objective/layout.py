@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 
 __all__ = ["Layout"]
@@ -77,6 +80,12 @@ class Layout:
         """Parameters that are all zero."""
         shape = self.n_models, self.n_parameters
         return self.xp.zeros(shape, dtype=self.wide, device=self.device)
+
+    def place(self, values: np.ndarray, dtype: object = None) -> Array:
+        """Bring numbers from the host to the parameters, in their dtype or another."""
+        return arrays.move(
+            values, xp=self.xp, device=self.device, dtype=dtype or self.wide
+        )
 
     def identity(self, size: int) -> Array:
         """The identity matrix, where the parameters are."""

@@ -240,6 +240,11 @@ class Objective(Penalised):
             matrix = matrix + self._fill_shift_direction(matrix)
         return self._with_penalty(matrix[:, None, :, :], parameters, rough)
 
+    def hessian_on_host(self, parameters: Array) -> np.ndarray:
+        """That of one model, (n_parameters, n_parameters), in float64."""
+        blocks = arrays.to_host(self.hessian(parameters).blocks)
+        return blocks[0, 0].astype(np.float64)
+
     def curvature_estimate(self, parameters: Array, product_cost: float) -> Hessian:
         """An estimate of the Hessian that is cheap beside tens of products with it.
 

@@ -116,12 +116,6 @@ def _root(matrix: np.ndarray) -> np.ndarray:
 
 def _columns(objective: Objective, rows: np.ndarray) -> tuple[Array, Array | None]:
     """Rows (m, column_size) as coefficients and intercepts on the device."""
-
-    def placed(part: np.ndarray) -> Array:
-        return arrays.move(
-            part, xp=objective.xp, device=objective.device, dtype=objective.wide
-        )
-
-    coef = placed(rows[:, : objective.n_features])
-    intercept = placed(rows[:, -1]) if objective.fit_intercept else None
+    coef = objective.place(rows[:, : objective.n_features])
+    intercept = objective.place(rows[:, -1]) if objective.fit_intercept else None
     return coef, intercept

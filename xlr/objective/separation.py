@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import Block, reduce_over_blocks
 from xlr.objective.collinearity import find_aliased
-from xlr.objective.conditions import ZERO, Conditions, placed
+from xlr.objective.conditions import ZERO, Conditions
 from xlr.objective.objective import Objective
 
 __all__ = ["Separation", "find_separation"]
@@ -105,11 +106,15 @@ def find_separation(
     if _is_certain_on_a_sample(objective, parameters, gradient):
         return None
     if hessian is None:
-        hessian = _host_hessian(objective, parameters)
+        hessian = objective.hessian_on_host(parameters)
     eps = objective.wide_rounding
-    step = _newton_step(hessian, gradient, eps)
-    if step is not None and _loses_curvature(objective, hessian, eps):
-        step = None
+
+    def n_collinear() -> int:
+        # At zero, where all rows weigh alike.
+        at_zero = objective.hessian_on_host(objective.zeros())
+        return find_aliased(at_zero, eps).dropped.size
+
+    step = _newton_step(hessian, gradient, eps, n_collinear)
     if step is not None and _change_of_logits(objective, parameters, step) < NEAR:
         return None
     rows = Conditions(objective)
@@ -174,42 +179,36 @@ def _is_certain_on_a_sample(
         return False
     sample = objective.sample(size, 0)
     share = sample.total_weight / objective.total_weight
-    hessian = _host_hessian(sample, parameters)
-    eps = float(np.finfo(np.float32).eps)
-    if np.isfinite(hessian).all() and find_aliased(hessian, eps).dropped.size:
-        return False
-    step = _newton_step(hessian, gradient / float(arrays.to_host(share)[0]), eps)
+    step = _newton_step(
+        sample.hessian_on_host(parameters),
+        gradient / float(arrays.to_host(share)[0]),
+        float(np.finfo(np.float32).eps),
+        lambda: 0,
+    )
     if step is None:
         return False
     return _change_of_logits(sample, parameters, step) < NEAR_IN_SAMPLE
 
 
-def _loses_curvature(objective: Objective, hessian: np.ndarray, eps: float) -> bool:
-    """Whether a direction is flat that is not so at zero, where all rows weigh alike.
-
-    A step takes no part of such a direction: it says nothing of it.
-    """
-    n_flat = find_aliased(hessian, eps).dropped.size
-    if not n_flat:
-        return False
-    at_zero = _host_hessian(objective, objective.zeros())
-    return n_flat > find_aliased(at_zero, eps).dropped.size
-
-
-def _host_hessian(objective: Objective, parameters: Array) -> np.ndarray:
-    blocks = objective.hessian(parameters).blocks
-    return arrays.to_host(blocks)[0, 0].astype(np.float64)
-
-
 def _newton_step(
-    hessian: np.ndarray, gradient: np.ndarray, eps: float
+    hessian: np.ndarray,
+    gradient: np.ndarray,
+    eps: float,
+    n_collinear: Callable[[], int],
 ) -> np.ndarray | None:
-    """Of shape (n_parameters,); None where the Hessian is nearly singular."""
+    """Of shape (n_parameters,); None where the Hessian is nearly singular.
+
+    But for collinear columns, ``n_collinear()`` of them: in other flat directions
+    curvature is lost to rounding, and a step, which has no part of them, says nothing
+    of them.
+    """
     # In standardised units a column has as much curvature as there are rows, but for
     # the uncertainty of the rows: with none left, rounding is all there is.
     if not np.diagonal(hessian).min() > GONE or not np.isfinite(hessian).all():
         return None
-    kept = find_aliased(hessian, eps).kept
+    kept, dropped, _ = find_aliased(hessian, eps)
+    if dropped.size and dropped.size > n_collinear():
+        return None
     step = np.zeros(gradient.shape)
     step[kept] = -np.linalg.solve(hessian[np.ix_(kept, kept)], gradient[kept])
     return step
@@ -223,7 +222,7 @@ def _change_of_logits(
     """
     xp = objective.xp
     logits = objective.logits_of_block(parameters)
-    changes = objective.products_of_block(placed(objective, step))
+    changes = objective.products_of_block(objective.place(step[None, :]))
 
     def kernel(block: Block, y: Array, s: Array) -> tuple[Array]:
         point = objective.loss.at(logits(block), y, xp=xp)
