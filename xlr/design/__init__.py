@@ -9,24 +9,29 @@ from xlr.design.blocks import (
 )
 from xlr.design.dense import DenseBlock, DenseDesign
 from xlr.design.design import Block, Design
+from xlr.design.moments import (
+    Moments,
+    find_moments,
+    merge_moments,
+    refuse_non_finite,
+)
 from xlr.design.sparse import SparseBlock, SparseDesign, row_costs
 from xlr.design.sparse_standardisation import standardise_sparse
-from xlr.design.standardisation import (
-    Standardisation,
-    refuse_non_finite,
-    standardise,
-)
+from xlr.design.standardisation import Standardisation, standardise
 
 __all__ = [
     "Block",
     "DenseBlock",
     "DenseDesign",
     "Design",
+    "Moments",
     "SparseBlock",
     "SparseDesign",
     "Standardisation",
     "add",
     "cut",
+    "find_moments",
+    "merge_moments",
     "reduce_over_blocks",
     "refuse_non_finite",
     "row_blocks",

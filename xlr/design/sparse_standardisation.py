@@ -8,13 +8,13 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.design.standardisation import (
-    Standardisation,
+from xlr.design.moments import (
     carefully,
     keeps_digits,
     refuse_non_finite,
     well_within_range,
 )
+from xlr.design.standardisation import Standardisation
 
 __all__ = ["standardise_sparse"]
 

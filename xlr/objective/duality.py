@@ -83,9 +83,11 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
         )
     dual = factor * (1 - share) * entropy - xp.sum(conjugate, axis=(1, 2))
     if objective.design.offset is not None:
-        dual = dual - factor * share * _offset_size(objective)
-    size = xp.abs(at.value) + xp.sum(xp.abs(products), axis=1)
-    gap = at.value - dual + ROUNDING * objective.rounding * size
+        # Upper bound of the mean of |o.(p - q)| for probabilities p, q.
+        size = 2 * objective.offset_sizes() / objective.total_weight
+        dual = dual - factor * share * size
+    digits = xp.abs(at.value) + xp.sum(xp.abs(products), axis=1)
+    gap = at.value - dual + ROUNDING * objective.rounding * digits
     # F cannot be below zero (c = 0); NaN says nothing either.
     return xp.where(gap < at.value, gap, at.value)
 
@@ -149,20 +151,7 @@ def _conjugate(
 
 def class_shares(objective: Objective) -> Array:
     """The share of each class in a model's weight: (n_models, n_classes)."""
-    n_classes = max(2, objective.n_outputs)
-    weights = objective.responses.class_weights(
-        n_classes, objective.wide, xp=objective.xp
-    )
-    return weights / objective.total_weight[:, None]
-
-
-def _offset_size(objective: Objective) -> Array:
-    """Upper bound of the mean of |o.(p - q)| for probabilities p, q: (n_models,)."""
-    xp = objective.xp
-    largest = 2 * xp.max(xp.abs(objective.design.offset), axis=1)
-    weights = objective.responses.weights[:, 0]
-    whole = xp.sum(largest * weights, dtype=objective.wide)
-    return whole / objective.total_weight
+    return objective.class_weights() / objective.total_weight[:, None]
 
 
 def _root_mean_squares(objective: Objective) -> Array:
@@ -178,10 +167,8 @@ def _root_mean_squares(objective: Objective) -> Array:
     if objective.units is not None:
         squares = squares * (objective.units.scale**2 + objective.units.mean**2)
     if factors is not None:
-        whole = (
-            xp.sum(objective.responses.weights, dtype=objective.wide)
-            / objective.total_weight
-        )
+        whole = objective.responses.row_weight(objective.wide, xp=xp)
+        whole = whole / objective.total_weight
         largest = xp.astype(xp.max(factors, axis=1), objective.wide)
         squares = squares * (largest * whole)[:, None, None]
     return xp.sqrt(squares)

@@ -8,14 +8,13 @@ eta_i = z_i.w + b,
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Block, Design, Standardisation
+from xlr.design import Design, Standardisation
 from xlr.losses import Curvature, Loss
 from xlr.objective import hessian
 from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
@@ -231,8 +230,7 @@ class Objective(Penalised):
             Whether float32 is precise enough for the products, which take most of
             the time.
         """
-        together = self.n_outputs * self.n_features
-        sums = self._hessian_sums(parameters, rough, together, lambda c: c)
+        sums = self.curvature_sums(parameters, rough=rough)
         matrix = hessian.assemble(sums, self.n_outputs, self.fit_intercept, xp=self.xp)
         matrix = self.gathered_matrix(matrix, rough=rough)
         matrix = matrix / self.total_weight[:, None, None]
@@ -264,39 +262,13 @@ class Objective(Penalised):
 
     def class_hessians(self, parameters: Array, *, rough: bool = False) -> BlockHessian:
         """The blocks of the Hessian that belong to one class each, in one pass."""
-        own = self._hessian_sums(
-            parameters,
-            rough,
-            self.n_features,
-            lambda curvature: Curvature(curvature.own(xp=self.xp), None),
-        )
+        own = self.curvature_sums(parameters, rough=rough, by_class=True)
         q = self.column_size
         matrices = self.xp.reshape(own, (self.n_columns, q, q))
         matrices = self.gathered_matrix(matrices, rough=rough)
         own = self.xp.reshape(matrices, own.shape)
         blocks = own / self.total_weight[:, None, None, None]
         return self._with_penalty(blocks, parameters, rough)
-
-    def _hessian_sums(
-        self,
-        parameters: Array,
-        rough: bool,
-        width: int,
-        part: Callable[[Curvature], Curvature],
-    ) -> Array:
-        xp = self.xp
-        dtype, folded = self.design.gram_form(rough=rough)
-        logits = self.logits_of_block(parameters)
-
-        def kernel(block: Block, y: Array, s: Array) -> tuple[Array]:
-            here = self.loss.at(logits(block), y, xp=xp).curvature()
-            here = part(here.weighted(s, xp=xp)).astype(dtype, xp=xp)
-            rows = block.for_gram(dtype, folded=folded)
-            sums = hessian.row_sums(rows, here, self.fit_intercept, xp=xp)
-            return (xp.astype(sums, self.wide, copy=False),)
-
-        # The sums are matrices of this width: adding them must not cost more than they.
-        return self.sum_over_rows(kernel, width, least=4 * width)[0]
 
     def gathered_matrix(self, matrix: Array, *, rough: bool) -> Array:
         """Symmetric matrices that blocks sum up, (n, m q, m q), in standardised units.

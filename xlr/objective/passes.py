@@ -18,6 +18,7 @@ from xlr.design import (
     sum_over_blocks,
 )
 from xlr.losses import Curvature, Loss
+from xlr.objective import hessian
 from xlr.objective.layout import Layout
 from xlr.objective.responses import Responses
 
@@ -91,6 +92,17 @@ class Passes(Layout):
     def total_weight(self) -> Array:
         """The sum of each model's weights: (n_models,)."""
         return self.responses.total_weight(self.wide, xp=self.xp)
+
+    def class_weights(self) -> Array:
+        """The sum of each model's weights in each class: (n_models, n_classes)."""
+        n_classes = max(2, self.n_outputs)
+        return self.responses.class_weights(n_classes, self.wide, xp=self.xp)
+
+    def offset_sizes(self) -> Array:
+        """The sum over the rows of the largest size of their offsets: a number."""
+        largest = self.xp.max(self.xp.abs(self.design.offset), axis=1)
+        weights = self.responses.weights[:, 0]
+        return self.xp.sum(largest * weights, dtype=self.wide)
 
     @property
     def rounding(self) -> float:
@@ -225,6 +237,37 @@ class Passes(Layout):
             return diagonal, xp.sum(h, axis=0, dtype=self.wide)
 
         return self.join(*self.sum_over_rows(kernel, TEMPORARIES * self.n_columns))
+
+    def curvature_sums(
+        self, parameters: Array, *, rough: bool, by_class: bool = False
+    ) -> Array:
+        """What all rows add to the Hessians, as :func:`hessian.row_sums` forms it.
+
+        Parameters
+        ----------
+        parameters : array of shape (n_models, n_parameters)
+        rough : bool
+            Whether float32 is precise enough for the products.
+        by_class : bool, default=False
+            Only the blocks that belong to one class each.
+        """
+        xp = self.xp
+        dtype, folded = self.design.gram_form(rough=rough)
+        logits = self.logits_of_block(parameters)
+
+        def kernel(block: Block, y: Array, s: Array) -> tuple[Array]:
+            here = self.loss.at(logits(block), y, xp=xp).curvature()
+            here = here.weighted(s, xp=xp)
+            if by_class:
+                here = Curvature(here.own(xp=xp), None)
+            here = here.astype(dtype, xp=xp)
+            rows = block.for_gram(dtype, folded=folded)
+            sums = hessian.row_sums(rows, here, self.fit_intercept, xp=xp)
+            return (xp.astype(sums, self.wide, copy=False),)
+
+        # The sums are matrices of this width: adding them must not cost more than they.
+        width = self.n_features if by_class else self.n_outputs * self.n_features
+        return self.sum_over_rows(kernel, width, least=4 * width)[0]
 
     def transposed_product(self, residual: Array) -> Array:
         """Z'r and sum(r) for residuals of the shape of the logits, as parameters."""

@@ -98,6 +98,10 @@ class Responses:
         (weights,) = reduce_over_blocks(kernel, add, slices)
         return xp.broadcast_to(weights, (self.n_models, n_classes))
 
+    def row_weight(self, dtype: Any, *, xp: Namespace) -> Array:
+        """The sum of the weights that models share: a number."""
+        return xp.sum(self.weights, dtype=dtype)
+
     @property
     def weighs_alike(self) -> bool:
         """Whether a row weighs the same in all models."""
