@@ -35,6 +35,7 @@ __all__ = [
     "free_bytes",
     "in_host_memory",
     "is_array",
+    "is_dask",
     "is_floating",
     "is_sparse",
     "move",
@@ -59,21 +60,28 @@ def is_array(x: object) -> bool:
     Raises
     ------
     TypeError
-        If ``x`` is of Dask, or a sparse tensor of torch or JAX: not supported yet.
+        If ``x`` is of Dask where all of it is needed, or a sparse tensor of torch or
+        JAX: not supported yet.
     """
-    _refuse_unsupported(x)
+    if is_dask(x):
+        raise TypeError(
+            "Dask arrays and tables are for LogisticRegression, LogisticRegressionCV, "
+            "logistic_path and infer, as X and what comes with it: pass x.compute() "
+            "here, which is in memory."
+        )
+    _refuse_sparse_tensors(x)
     if is_sparse(x):
         return not issparse(x)
     return is_array_api_obj(x) and not isinstance(x, np.ndarray | np.generic)
 
 
-def _refuse_unsupported(x: Any) -> None:
+def is_dask(x: object) -> bool:
+    """Whether ``x`` is an array or a table of Dask, which is not computed yet."""
     dask = sys.modules.get("dask.base")
-    if dask is not None and dask.is_dask_collection(x):
-        raise TypeError(
-            "Dask arrays and tables are not supported yet: pass x.compute(), which is "
-            "in memory."
-        )
+    return dask is not None and dask.is_dask_collection(x)
+
+
+def _refuse_sparse_tensors(x: Any) -> None:
     dense = None
     if array_api_compat.is_torch_array(x) and "sparse" in str(x.layout):
         dense = "x.to_dense()"

@@ -108,7 +108,7 @@ ALONE = Workers(1, None)
 
 
 @functools.cache
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let the C library keep what a pass frees for the next block of rows.
 
     glibc gives freed memory back to the system beyond twice the largest block that was
@@ -135,7 +135,7 @@ def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
     if arrays.is_array(x):
         yield ALONE
         return
-    _keep_freed_memory()
+    keep_freed_memory()
     n = available_threads(n_jobs)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_blas_of_one_thread())

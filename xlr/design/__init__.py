@@ -7,6 +7,8 @@ from xlr.design.blocks import (
     row_blocks,
     sum_over_blocks,
 )
+from xlr.design.chunked import ChunkedDesign, ChunkedOffset
+from xlr.design.chunks import Chunks, Delayed, call, fetch, literal, sum_of, tree
 from xlr.design.dense import DenseBlock, DenseDesign
 from xlr.design.design import Block, Design
 from xlr.design.moments import (
@@ -21,6 +23,10 @@ from xlr.design.standardisation import Standardisation, standardise
 
 __all__ = [
     "Block",
+    "ChunkedDesign",
+    "ChunkedOffset",
+    "Chunks",
+    "Delayed",
     "DenseBlock",
     "DenseDesign",
     "Design",
@@ -29,8 +35,11 @@ __all__ = [
     "SparseDesign",
     "Standardisation",
     "add",
+    "call",
     "cut",
+    "fetch",
     "find_moments",
+    "literal",
     "merge_moments",
     "reduce_over_blocks",
     "refuse_non_finite",
@@ -38,5 +47,7 @@ __all__ = [
     "row_costs",
     "standardise",
     "standardise_sparse",
+    "sum_of",
     "sum_over_blocks",
+    "tree",
 ]

@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import numpy as np
+
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.threads import ALONE, Workers
@@ -19,6 +21,7 @@ __all__ = [
     "Sliceable",
     "add",
     "cut",
+    "draw_rows",
     "reduce_over_blocks",
     "row_blocks",
     "rows_per_block",
@@ -79,6 +82,12 @@ def cut(n_samples: int, n_rows: int, *, n_threads: int) -> list[slice]:
         n_blocks = min(n_samples, n_threads * math.ceil(n_blocks / n_threads))
     edges = [n_samples * i // n_blocks for i in range(n_blocks)] + [n_samples]
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+
+
+def draw_rows(n_samples: int, size: int, seed: int) -> np.ndarray:
+    """Numbers of random rows, drawn with replacement, ascending."""
+    rng = np.random.default_rng([seed, size])
+    return np.sort(rng.integers(0, n_samples, size=size))
 
 
 def reduce_over_blocks(

@@ -5,9 +5,17 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
+
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.design.blocks import add, reduce_over_blocks, row_blocks, rows_per_block
+from xlr.design.blocks import (
+    add,
+    draw_rows,
+    reduce_over_blocks,
+    row_blocks,
+    rows_per_block,
+)
 from xlr.design.standardisation import Standardisation
 from xlr.threads import ALONE, Workers
 
@@ -136,8 +144,9 @@ class DenseDesign:
         self.device = arrays.device_of(X)
         self.workers = workers
         self.n_samples, self.n_features = X.shape
+        self.n_drawable = self.n_samples
         self.folded = self._folds_rough = False
-        self._units = standardisation
+        self.units = standardisation
         self._change = None
         if standardisation is not None:
             # The mean is a number of X's dtype already, so that x - mean here and
@@ -161,15 +170,15 @@ class DenseDesign:
 
     def fold(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Coefficients (n_columns, p) and intercepts for the rows of the blocks."""
-        if self._units is None or not self.folded:
+        if self.units is None or not self.folded:
             return coef, intercept
-        return self._units.out_of(coef, intercept)
+        return self.units.out_of(coef, intercept)
 
     def unfold(self, product: Array, total: Array) -> Array:
         """Z'r from what blocks sum up: X'r and sum(r), for each column r."""
-        if self._units is None or not self.folded:
+        if self.units is None or not self.folded:
             return product
-        return self._units.gradient(product, total)[0]
+        return self.units.gradient(product, total)[0]
 
     def gram_form(self, *, rough: bool) -> tuple[Any, bool]:
         """The dtype to sum Gram matrices in, and whether before :meth:`unfold`.
@@ -249,6 +258,10 @@ class DenseDesign:
         edges = range(0, self.n_features, width)
         slices = [slice(i, min(i + width, self.n_features)) for i in edges]
         return reduce_over_blocks(on_columns, add, slices, self.workers)[0]
+
+    def draw(self, size: int, seed: int) -> np.ndarray:
+        """Numbers of random rows, drawn with replacement."""
+        return draw_rows(self.n_samples, size, seed)
 
     def sample(self, rows: Array, dtype: Any) -> DenseDesign:
         """A copy of some rows, standardised.

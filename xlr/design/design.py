@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
+
 from xlr.arrays import Array, Device, Namespace
 from xlr.threads import Workers
 
@@ -70,6 +72,8 @@ class Design(Protocol):
     workers : Workers
         Threads for passes over the rows.
     n_samples, n_features : int
+    n_drawable : int
+        Most rows that :meth:`draw` may be asked for.
     product_cost : float
         Time of a product with a vector, in multiply-adds of a dense matrix.
     gram_cost : float
@@ -84,6 +88,7 @@ class Design(Protocol):
     workers: Workers
     n_samples: int
     n_features: int
+    n_drawable: int
     offset: Array | None
 
     @property
@@ -137,6 +142,10 @@ class Design(Protocol):
 
     def kernel(self, strength: Array, dtype: Any) -> Array:
         """Z diag(1 / strength) Z', for strengths (p,) above 0: (n, n), in ``dtype``."""
+        ...
+
+    def draw(self, size: int, seed: int) -> np.ndarray:
+        """Numbers of ``size`` random rows for :meth:`sample`, on the host."""
         ...
 
     def sample(self, rows: Array, dtype: Any) -> Design:

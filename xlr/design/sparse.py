@@ -7,9 +7,17 @@ import functools
 import math
 from typing import Any
 
+import numpy as np
+
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.design.blocks import add, cut, reduce_over_blocks, rows_per_block
+from xlr.design.blocks import (
+    add,
+    cut,
+    draw_rows,
+    reduce_over_blocks,
+    rows_per_block,
+)
 from xlr.design.dense import GRAM_SPEEDUP
 from xlr.design.standardisation import Standardisation, farthest_mean
 from xlr.threads import ALONE, Workers
@@ -168,6 +176,7 @@ class SparseDesign:
         self.workers = workers
         self.offset = offset
         self.n_samples, self.n_features = X.shape
+        self.n_drawable = self.n_samples
         self._rows, self._units = X, standardisation
         self._by_column: Any = None
         self._views: dict[tuple[int, int], Any] = {}
@@ -302,6 +311,10 @@ class SparseDesign:
             corner = xp.sum(weights * mean**2)
             kernel = kernel - margin[:, None] - margin[None, :] + corner
         return xp.astype(kernel, dtype, copy=False)
+
+    def draw(self, size: int, seed: int) -> np.ndarray:
+        """Numbers of random rows, drawn with replacement."""
+        return draw_rows(self.n_samples, size, seed)
 
     def sample(self, rows: Array, dtype: Any) -> SparseDesign:
         """A copy of some rows.

@@ -7,7 +7,7 @@ do; none of them changes the estimator.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from sklearn.utils.validation import validate_data
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 from xlr.estimators.columns import explain_columns, refuse_columns, refuse_matrix
+from xlr.estimators.dask_input import chunks_of, stand_in
 from xlr.estimators.tables import (
     column_names,
     columns_on_device,
@@ -54,16 +55,23 @@ class Features:
             return [f"x{j}" for j in range(self.X.shape[1])]
         return [str(name) for name in self.names]
 
+    def like(self, X: Array) -> Features:
+        """The same of other rows."""
+        return replace(self, X=X)
+
     def place(self, values: Any, dtype: Any) -> Array:
         """Bring an array of any library to where X is."""
         return arrays.move(values, xp=self.xp, device=self.device, dtype=dtype)
 
 
-def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
+def read_features(
+    estimator: Any, X: Any, *, reset: bool, chunked: bool = False
+) -> Features:
     """Check X and find its namespace; ``reset=False`` holds it against the fit.
 
     Lists, tables, NumPy arrays and matrices of scipy.sparse go through scikit-learn's
-    ``validate_data``; an array of another library stays where it is.
+    ``validate_data``; an array of another library stays where it is. With ``chunked``,
+    arrays and tables of Dask become :class:`Chunks`.
 
     Raises
     ------
@@ -71,6 +79,9 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Features:
         If X is not a non-empty matrix of real numbers, or has other features than
         the fit. Whether it is finite is found out later, while it is read.
     """
+    if chunked and arrays.is_dask(X):
+        like = read_features(estimator, stand_in(X), reset=reset)
+        return like.like(chunks_of(X, like.X, xp=like.xp))
     X, names = native_table(X), None
     if (on_device := columns_on_device(X)) is not None:
         X, names = on_device, np.asarray(column_names(X), dtype=object)

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import row_costs
 from xlr.estimators.features import Features
-from xlr.estimators.parameters import check_solver_for
+from xlr.estimators.parameters import check_solver_for, random_seed
 from xlr.estimators.problem import Problem, Task
 from xlr.estimators.regularisation import read_regularisation
 from xlr.objective import find_separation
@@ -246,10 +245,7 @@ def _solver(estimator: Any, name: str, *, cold: bool) -> Solver:
         )
     if name == "lbfgs" or not cold:
         return SOLVERS[name]()
-    seed = 0
-    if estimator.random_state is not None:
-        seed = check_random_state(estimator.random_state).randint(2**31)
-    return SOLVERS[name](seed)
+    return SOLVERS[name](random_seed(estimator))
 
 
 def print_record(record: Record, solver: str) -> None:

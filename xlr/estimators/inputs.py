@@ -1,4 +1,4 @@
-"""Reading what comes with X: labels, weights, offsets and where to start.
+"""Reading what comes with X: labels, offsets and where to start.
 
 Each check ends in a sentence that says what was given, what is needed and what to
 do; none of them changes the estimator.
@@ -7,11 +7,10 @@ do; none of them changes the estimator.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils import column_or_1d, compute_class_weight
+from sklearn.utils import column_or_1d
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
@@ -19,13 +18,20 @@ from xlr.estimators.features import Features
 from xlr.estimators.tables import decoded, native_table
 
 __all__ = [
+    "NO_LABELS",
     "Labels",
+    "as_real",
+    "check_number",
+    "check_offset_shape",
+    "encode",
+    "mixed_types",
     "read_labels",
     "read_offset",
-    "read_sample_weight",
     "read_start",
-    "read_weights",
 ]
+
+
+NO_LABELS = "LogisticRegression requires y to be passed, but the target y is None."
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,20 @@ def read_labels(y: Any, n_samples: int) -> Labels:
         fewer than two classes.
     """
     if y is None:
-        raise ValueError(
-            "LogisticRegression requires y to be passed, but the target y is None."
-        )
+        raise ValueError(NO_LABELS)
+    labels = encode(y, n_samples)
+    check_number(labels.classes)
+    return labels
+
+
+def encode(y: Any, n_samples: int) -> Labels:
+    """The classes in y, of which there may be but one.
+
+    Raises
+    ------
+    ValueError
+        If y is of another length, or not made of class labels.
+    """
     if arrays.is_array(y):
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
@@ -75,12 +92,17 @@ def read_labels(y: Any, n_samples: int) -> Labels:
         classes, codes = _classes_and_codes(y, xp=xp)
     except TypeError as error:
         _refuse_missing(arrays.to_host(y))
-        raise ValueError(
-            f"The labels in y cannot be sorted, because they mix types ({error}). Make "
-            "them one type, for instance with y.astype(str)."
-        ) from error
+        raise mixed_types(error) from error
     _check_classes(arrays.to_host(classes))
     return Labels(classes, codes)
+
+
+def mixed_types(error: TypeError) -> ValueError:
+    """What to say of labels that cannot be sorted."""
+    return ValueError(
+        f"The labels in y cannot be sorted, because they mix types ({error}). Make "
+        "them one type, for instance with y.astype(str)."
+    )
 
 
 def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
@@ -143,14 +165,19 @@ def _check_classes(classes: np.ndarray) -> None:
                 f"such as {fractions[0]}; logistic regression needs class labels. Cut "
                 "the numbers into classes, or use a regression model."
             )
+
+
+def check_number(classes: Array) -> None:
+    """Raise ValueError for a single class."""
     if classes.shape[0] < 2:
+        only = arrays.to_host(classes).tolist()[0]
         raise ValueError(
-            f"y holds only one class, {classes.tolist()[0]!r}; logistic regression "
-            "needs samples of at least two classes."
+            f"y holds only one class, {only!r}; logistic regression needs samples of "
+            "at least two classes."
         )
 
 
-def _as_real(values: Any, name: str) -> Array:
+def as_real(values: Any, name: str) -> Array:
     """Arrays of other libraries as they are, all else as a NumPy array of numbers.
 
     Raises
@@ -175,103 +202,6 @@ def _as_real(values: Any, name: str) -> Array:
     return values
 
 
-@arrays.quiet()
-def read_sample_weight(sample_weight: Any, features: Features) -> Array:
-    """Sample weights in the widest dtype where X is: (n_samples,).
-
-    Raises
-    ------
-    ValueError
-        If weights are not finite, negative, of another length, or all zero.
-    """
-    xp = features.xp
-    weights = _place_weights(sample_weight, features)
-    total, smallest = arrays.to_host(xp.stack([xp.sum(weights), xp.min(weights)]))
-    _check_weights(total, float(smallest))
-    if total == 0:
-        raise ValueError("The weights are zero for all samples.")
-    return weights
-
-
-def _place_weights(sample_weight: Any, features: Features) -> Array:
-    xp, n_samples = features.xp, features.X.shape[0]
-    wide = arrays.widest_float(xp=xp, device=features.device)
-    if sample_weight is None or isinstance(sample_weight, Real):
-        size = 1.0 if sample_weight is None else float(sample_weight)
-        return xp.full(n_samples, size, dtype=wide, device=features.device)
-    weights = features.place(_as_real(sample_weight, "sample_weight"), wide)
-    if tuple(weights.shape) != (n_samples,):
-        raise ValueError(
-            f"sample_weight has shape {tuple(weights.shape)}, expected "
-            f"({n_samples},): one weight for each row of X."
-        )
-    return weights
-
-
-def _check_weights(totals: np.ndarray, smallest: float) -> None:
-    if not np.isfinite(totals).all():
-        raise ValueError(
-            "sample_weight contains NaN or infinity, or its sum overflows. Pass finite "
-            "weights of a usual size."
-        )
-    if smallest < 0:
-        raise ValueError(
-            f"sample_weight contains negative values (the smallest is {smallest}). "
-            "Weights must be zero or positive."
-        )
-
-
-@arrays.quiet()
-def read_weights(
-    sample_weight: Any,
-    class_weight: dict[Any, float] | str | None,
-    labels: Labels,
-    features: Features,
-) -> Array:
-    """Sample weights times class weights, in the widest dtype where X is: (n_samples,).
-
-    Raises
-    ------
-    ValueError
-        If weights are not finite, negative, of another length, or leave fewer than
-        two classes.
-    """
-    xp = features.xp
-    weights = _place_weights(sample_weight, features)
-    wide = weights.dtype
-    n_classes = labels.classes.shape[0]
-    # Class by class: the sums say, in one transfer, all there is to check.
-    codes = features.place(labels.codes, None)
-    sums = [weights @ xp.astype(codes == k, wide) for k in range(n_classes)]
-    numbers = arrays.to_host(xp.stack([*sums, xp.min(weights)])).astype(np.float64)
-    totals = numbers[:-1]
-    _check_weights(totals, numbers[-1])
-
-    if class_weight is not None:
-        host_classes = arrays.to_host(labels.classes)
-        if class_weight == "balanced":
-            with arrays.quiet():
-                factors = totals.sum() / (n_classes * totals)
-            factors[totals == 0] = 0
-        else:
-            factors = compute_class_weight(
-                class_weight, classes=host_classes, y=host_classes
-            )
-        if not (np.isfinite(factors) & (factors >= 0)).all():
-            raise ValueError(
-                f"class_weight gives the weights {factors.tolist()} to the classes "
-                f"{host_classes.tolist()}. Weights must be finite, zero or positive."
-            )
-        totals = totals * factors
-        weights = weights * xp.take(features.place(factors, wide), codes)
-    if (totals > 0).sum() < 2:
-        raise ValueError(
-            "The weights are zero for all samples, or for all but one class. Logistic "
-            "regression needs samples of at least two classes with positive weights."
-        )
-    return weights
-
-
 def read_start(
     name: str, values: Any, shape: tuple[int, ...], features: Features
 ) -> Array:
@@ -286,7 +216,7 @@ def read_start(
     wide = arrays.widest_float(xp=xp, device=features.device)
     if values is None:
         return xp.zeros(shape, dtype=wide, device=features.device)
-    start = features.place(_as_real(values, name), wide)
+    start = features.place(as_real(values, name), wide)
     # For two classes the leading 1 may be left out, as for SGDClassifier.
     allowed = [shape, shape[1:]] if shape[0] == 1 else [shape]
     if tuple(start.shape) not in allowed:
@@ -308,13 +238,18 @@ def read_offset(offset: Any, n_columns: int, features: Features) -> Array:
         If it is of another shape, not finite or no numbers.
     """
     n_samples = features.X.shape[0]
-    values = features.place(_as_real(offset, "offset"), features.X.dtype)
-    expected = (n_samples,) if n_columns == 1 else (n_samples, n_columns)
-    if tuple(values.shape) != expected:
-        raise ValueError(
-            f"offset has shape {tuple(values.shape)}, expected {expected}: a number "
-            "for each row, with more than two classes for each row and class."
-        )
+    values = features.place(as_real(offset, "offset"), features.X.dtype)
+    check_offset_shape(values.shape, n_columns, n_samples)
     if not arrays.to_host(features.xp.all(features.xp.isfinite(values))):
         raise ValueError("offset contains NaN or infinity.")
     return features.xp.reshape(values, (n_samples, n_columns))
+
+
+def check_offset_shape(shape: tuple[int, ...], n_columns: int, n_samples: int) -> None:
+    """Raise ValueError unless it is that of an offset of so many columns."""
+    expected = (n_samples,) if n_columns == 1 else (n_samples, n_columns)
+    if tuple(shape) != expected:
+        raise ValueError(
+            f"offset has shape {tuple(shape)}, expected {expected}: a number for each "
+            "row, with more than two classes for each row and class."
+        )

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import refuse_non_finite
+from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
 from xlr.estimators.features import read_features
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 
@@ -29,6 +30,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     intercept_: Array
     classes_: Array
 
+    @chunk_by_chunk
     def decision_function(self, X: Array) -> Array:
         """Logits: x.w + b.
 
@@ -70,6 +72,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         """Logarithms of numbers that the probabilities of the classes go with."""
         return logits
 
+    @chunk_by_chunk
     def predict_proba(self, X: Array) -> Array:
         """Probabilities of the classes.
 
@@ -97,6 +100,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         xp = arrays.namespace(logits)
         return xp.stack([sigmoid(-logits), sigmoid(logits)], axis=1)
 
+    @chunk_by_chunk
     def predict_log_proba(self, X: Array) -> Array:
         """Logarithms of the probabilities, accurate where those round to 0 or 1.
 
@@ -122,6 +126,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         xp = arrays.namespace(logits)
         return xp.stack([log_sigmoid(-logits), log_sigmoid(logits)], axis=1)
 
+    @chunk_by_chunk
     def predict(self, X: Array) -> Array:
         """The most probable class of each row.
 
@@ -155,6 +160,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
                 return xp.take(moved, codes)
         return classes[arrays.to_host(codes)]
 
+    @mean_over_chunks
     def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
         """Accuracy: the weighted share of rows whose class is predicted.
 

@@ -9,16 +9,10 @@ from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_ca
 from xlr.estimators.conversion import as_logistic_regression, as_one_vs_rest
 from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import Fitting, print_record
-from xlr.estimators.inputs import (
-    Labels,
-    read_labels,
-    read_offset,
-    read_start,
-    read_weights,
-)
+from xlr.estimators.inputs import Labels, read_start
 from xlr.estimators.offset_classifier import OffsetClassifier
 from xlr.estimators.parameters import check_parameters
-from xlr.estimators.problem import Task, multinomial, one_vs_rest
+from xlr.estimators.rows import Rows, read_rows
 from xlr.functions import log_sigmoid
 from xlr.solvers import Record, Solution, Status
 from xlr.threads import Workers, workers
@@ -259,49 +253,26 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
             If ``tol`` was not reached, with what to do.
         """
         check_parameters(self)
-        features = read_features(self, X, reset=True)
+        features = read_features(self, X, reset=True, chunked=True)
         metadata = {"sample_weight": sample_weight, "offset": offset}
         data = {"X": X, "y": y, "metadata": metadata}
         # Before anything that BLAS would start its threads for: they spin for a while.
         with workers(features.X, self.n_jobs) as crew:
-            labels = read_labels(y, features.X.shape[0])
-            task = self._task(sample_weight, labels, features)
-            start = self._read_start(coef_init, intercept_init, labels, features)
-            added = self._read_offset(offset, task, features)
-            self._fit(features, labels, task, start, added, data, crew)
-        return self
-
-    @staticmethod
-    def _read_offset(offset: Any, task: Task, features: Features) -> Array | None:
-        if offset is None:
-            return None
-        if task.responses.n_models > 1:
-            raise ValueError(
-                "An offset of the logits is of one model; multi_class='ovr' fits one "
-                "for each class. Use multi_class='multinomial'."
+            rows = read_rows(self, features, y, sample_weight, offset)
+            start = self._read_start(
+                coef_init, intercept_init, rows.labels, rows.features
             )
-        return read_offset(offset, task.loss.n_outputs, features)
-
-    def _task(self, sample_weight: Any, labels: Labels, features: Features) -> Task:
-        if self.multi_class == "multinomial" or labels.classes.shape[0] == 2:
-            weights = read_weights(sample_weight, self.class_weight, labels, features)
-            return multinomial(features, labels, weights)
-        # Balanced is the weight of a class against that of the rest, model by model.
-        balanced = self.class_weight == "balanced"
-        class_weight = None if balanced else self.class_weight
-        weights = read_weights(sample_weight, class_weight, labels, features)
-        return one_vs_rest(features, labels, weights, balanced=balanced)
+            self._fit(rows, start, data, crew)
+        return self
 
     def _fit(
         self,
-        features: Features,
-        labels: Labels,
-        task: Task,
+        rows: Rows,
         start: tuple[Array, Array] | None,
-        offset: Array | None,
         data: dict[str, Any],
         crew: Workers,
     ) -> None:
+        features, labels, task, offset = rows
         fitting = Fitting(
             self,
             features,

@@ -17,11 +17,12 @@ from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import Fitting, print_record
 from xlr.estimators.fold_models import FoldModels, fit_folds
 from xlr.estimators.folds import Folds, read_folds
-from xlr.estimators.inputs import Labels, read_labels, read_weights
+from xlr.estimators.inputs import Labels, read_labels
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.parameters import check_parameters
 from xlr.estimators.problem import Problem, Task, multinomial
 from xlr.estimators.scoring import HeldOutLikelihood, HeldOutScore, ScoredModel
+from xlr.estimators.weights import read_weights
 from xlr.solvers import Record, Status
 from xlr.threads import Workers, workers
 

@@ -12,10 +12,10 @@ from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_ca
 from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import Fitting, print_record
 from xlr.estimators.indicators import Indicators, read_entries, read_indicators
-from xlr.estimators.inputs import read_sample_weight
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.parameters import check_parameters
 from xlr.estimators.problem import many_labels
+from xlr.estimators.weights import read_sample_weight
 from xlr.functions import log_sigmoid, sigmoid
 from xlr.solvers import Record, Status
 from xlr.threads import Workers, workers

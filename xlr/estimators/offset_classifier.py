@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xlr.arrays import Array
+from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
 from xlr.estimators.features import read_features
 from xlr.estimators.inputs import read_offset
 from xlr.estimators.linear_classifier import LinearClassifier
@@ -13,6 +14,7 @@ __all__ = ["OffsetClassifier"]
 class OffsetClassifier(LinearClassifier):
     """A linear classifier with something added to its logits row by row."""
 
+    @chunk_by_chunk
     def decision_function(self, X: Array, offset: Array | None = None) -> Array:
         """Logits: x.w + b, and the offset.
 
@@ -44,6 +46,7 @@ class OffsetClassifier(LinearClassifier):
         added = read_offset(offset, n_columns, features)
         return logits + (added[:, 0] if logits.ndim == 1 else added)
 
+    @chunk_by_chunk
     def predict_proba(self, X: Array, offset: Array | None = None) -> Array:
         """Probabilities of the classes.
 
@@ -67,6 +70,7 @@ class OffsetClassifier(LinearClassifier):
         """
         return self._probabilities(self.decision_function(X, offset))
 
+    @chunk_by_chunk
     def predict_log_proba(self, X: Array, offset: Array | None = None) -> Array:
         """Logarithms of the probabilities, accurate where those round to 0 or 1.
 
@@ -88,6 +92,7 @@ class OffsetClassifier(LinearClassifier):
         """
         return self._log_probabilities(self.decision_function(X, offset))
 
+    @chunk_by_chunk
     def predict(self, X: Array, offset: Array | None = None) -> Array:
         """The most probable class of each row.
 
@@ -111,6 +116,7 @@ class OffsetClassifier(LinearClassifier):
         """
         return self._labels(self.decision_function(X, offset))
 
+    @mean_over_chunks
     def score(
         self,
         X: Array,

@@ -8,10 +8,11 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from xlr.solvers import SOLVERS
 
-__all__ = ["check_parameter", "check_parameters", "check_solver_for"]
+__all__ = ["check_parameter", "check_parameters", "check_solver_for", "random_seed"]
 
 # The solvers for an L1 penalty and bounds.
 NOT_SMOOTH = frozenset({"proximal-newton", "active-set"})
@@ -176,3 +177,10 @@ def check_parameters(estimator: Any) -> None:
 def check_parameter(name: str, value: Any) -> None:
     """Refuse a parameter that makes no sense, as :func:`check_parameters` does."""
     CHECKS[name](name, value)
+
+
+def random_seed(estimator: Any) -> int:
+    """A seed from the ``random_state`` of an estimator: 0 for None."""
+    if estimator.random_state is None:
+        return 0
+    return check_random_state(estimator.random_state).randint(2**31)

@@ -12,11 +12,11 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.features import read_features
-from xlr.estimators.inputs import read_labels, read_weights
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.parameters import check_parameter, check_parameters
-from xlr.estimators.problem import Problem, multinomial
+from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
+from xlr.estimators.rows import read_rows
 from xlr.objective import Objective, class_shares, duality_gap
 from xlr.solvers import PathPoint, follow_path
 from xlr.threads import workers
@@ -189,15 +189,14 @@ def logistic_path(
             "For ridge models use LogisticRegressionCV."
         )
     Cs = _read_strengths(Cs, n_Cs)
-    features = read_features(estimator, X, reset=True)
+    features = read_features(estimator, X, reset=True, chunked=True)
     with workers(features.X, n_jobs) as crew:
-        labels = read_labels(y, features.X.shape[0])
-        weights = read_weights(sample_weight, class_weight, labels, features)
-        task = multinomial(features, labels, weights)
+        rows = read_rows(estimator, features, y, sample_weight)
+        features = rows.features
         regularisation = read_regularisation(estimator, float(l1_ratio), 1.0, features)
         problem = Problem(
             features,
-            task,
+            rows.task,
             C=1.0,
             regularisation=regularisation,
             fit_intercept=bool(fit_intercept),
@@ -226,7 +225,7 @@ def logistic_path(
         np.asarray([model.converged for model in models]),
         np.asarray([model.seconds for model in models]),
         float(l1_ratio),
-        labels.classes,
+        rows.labels.classes,
         features.names,
     )
 

@@ -11,9 +11,12 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import (
+    ChunkedDesign,
+    Chunks,
     DenseDesign,
     Design,
     SparseDesign,
+    Standardisation,
     standardise,
     standardise_sparse,
 )
@@ -22,7 +25,7 @@ from xlr.estimators.indicators import Indicators
 from xlr.estimators.inputs import Labels
 from xlr.estimators.regularisation import Regularisation, largest_strength
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
-from xlr.objective import Objective, Responses, duality_gap
+from xlr.objective import ChunkedObjective, Objective, Responses, duality_gap
 from xlr.penalties import Penalty
 from xlr.solvers import Solution
 from xlr.threads import ALONE, Workers
@@ -44,12 +47,12 @@ class Task:
     Attributes
     ----------
     loss : Loss
-    responses : Responses
-        With weights in the widest dtype.
+    responses : Responses or ChunkedResponses
+        With weights in the widest dtype; of chunks, around 1 in that of X.
     """
 
     loss: Loss
-    responses: Responses
+    responses: Any
 
 
 def multinomial(features: Features, labels: Labels, weights: Array) -> Task:
@@ -61,7 +64,10 @@ def multinomial(features: Features, labels: Labels, weights: Array) -> Task:
 
 
 def one_vs_rest(
-    features: Features, labels: Labels, weights: Array, *, balanced: bool
+    features: Features,
+    labels: Labels,
+    weights: Array,
+    factors: np.ndarray | None = None,
 ) -> Task:
     """A binary model for each class, against all others.
 
@@ -70,17 +76,15 @@ def one_vs_rest(
     features : Features
     labels : Labels
     weights : array of shape (n_samples,)
-    balanced : bool
-        Whether each class weighs as much as all others together.
+    factors : ndarray of shape (n_classes, 2), default=None
+        What the weights of the rest and of the class itself are multiplied by.
     """
     xp, device = features.xp, features.device
     codes = features.place(labels.codes, None)
     classes = xp.arange(labels.classes.shape[0], dtype=codes.dtype, device=device)
     own = codes[:, None] == classes
-    factors = None
-    if balanced:
-        share = weights @ xp.astype(own, weights.dtype) / xp.sum(weights)
-        factors = xp.stack([0.5 / (1 - share), 0.5 / share], axis=1)
+    if factors is not None:
+        factors = features.place(factors, weights.dtype)
     responses = Responses(
         classes.shape[0],
         xp.astype(own, xp.uint8),
@@ -164,7 +168,7 @@ class Problem:
         Whether the solver wants the columns of X standardised.
     workers : Workers
         Threads for the passes over the rows.
-    offset : array of shape (n_samples, n_outputs), default=None
+    offset : array of shape (n_samples, n_outputs) or ChunkedOffset, default=None
         What is added to the logits.
 
     Attributes
@@ -187,32 +191,38 @@ class Problem:
         fit_intercept: bool,
         standardised: bool,
         workers: Workers,
-        offset: Array | None = None,
+        offset: Any = None,
     ) -> None:
         xp, X = features.xp, features.X
         self._features = features
         self._fit_intercept = fit_intercept
         self._regularisation = regularisation
-        # Only ratios of the weights matter; around 1 they fit X's dtype.
-        weights = task.responses.weights
-        unit = xp.mean(weights)
-        responses = replace(task.responses, weights=weights / unit)
-        responses = responses.astype(X.dtype, xp=xp)
-        # One change of units serves all models, whatever each of them weighs.
-        moments = (
-            standardise_sparse
-            if arrays.is_sparse(X)
-            else partial(standardise, workers=workers)
-        )
-        units = moments(X, weights[:, 0], centre=fit_intercept, xp=xp)
+        if isinstance(X, Chunks):  # the first pass saw to weights and moments
+            responses, unit = task.responses, task.responses.unit
+            units = Standardisation.of(responses.moments, X.dtype, xp=xp)
+            kind: type[Objective] = ChunkedObjective
+        else:
+            # Only ratios of the weights matter; around 1 they fit X's dtype.
+            weights = task.responses.weights
+            unit = xp.mean(weights)
+            responses = replace(task.responses, weights=weights / unit)
+            responses = responses.astype(X.dtype, xp=xp)
+            # One change of units serves all models, whatever each of them weighs.
+            moments = (
+                standardise_sparse
+                if arrays.is_sparse(X)
+                else partial(standardise, workers=workers)
+            )
+            units = moments(X, weights[:, 0], centre=fit_intercept, xp=xp)
+            kind = Objective
         self.units = units if standardised else None
         design = self.design(X, offset, workers)
-        total = unit * responses.total_weight(weights.dtype, xp=xp)
+        total = unit * responses.total_weight(units.scale.dtype, xp=xp)
         if responses.weighs_alike and isinstance(C, float):
             total = total[:1]
         self.total_weight = total
         self._scale = units.scale if standardised else xp.ones_like(units.scale)
-        self.objective = Objective(
+        self.objective = kind(
             design.standardised_if_small(),
             responses,
             task.loss,
@@ -222,9 +232,11 @@ class Problem:
         )
 
     def design(
-        self, X: Array, offset: Array | None = None, workers: Workers = ALONE
+        self, X: Array | Chunks, offset: Any = None, workers: Workers = ALONE
     ) -> Design:
         """Rows, these or others, in the units of the solver."""
+        if isinstance(X, Chunks):
+            return ChunkedDesign(X, self.units, offset, workers=workers)
         kind = SparseDesign if arrays.is_sparse(X) else DenseDesign
         xp = arrays.namespace(arrays.entries(X))
         return kind(X, self.units, offset, workers=workers, xp=xp)

@@ -21,11 +21,10 @@ from xlr.estimators.inputs import (
     Labels,
     read_labels,
     read_offset,
-    read_sample_weight,
-    read_weights,
 )
 from xlr.estimators.problem import Problem, multinomial
 from xlr.estimators.regularisation import read_regularisation
+from xlr.estimators.weights import read_sample_weight, read_weights
 from xlr.objective import FirthObjective, Objective
 from xlr.threads import Workers
 

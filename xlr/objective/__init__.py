@@ -1,5 +1,6 @@
 """Floor 3: the objective, and the only place where a pass over the rows happens."""
 
+from xlr.objective.chunked import ChunkedObjective, ChunkedResponses
 from xlr.objective.collinearity import Aliased, find_aliased
 from xlr.objective.duality import class_shares, duality_gap
 from xlr.objective.firth import FirthObjective
@@ -16,6 +17,8 @@ from xlr.penalties import Kinks
 __all__ = [
     "Aliased",
     "BlockHessian",
+    "ChunkedObjective",
+    "ChunkedResponses",
     "DiagonalHessian",
     "Evaluation",
     "FirthObjective",

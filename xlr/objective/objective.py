@@ -73,14 +73,13 @@ class Objective(Penalised):
         self.units = units
 
     def sample(self, size: int, seed: int) -> Objective:
-        """The objective on ``size`` random rows, drawn with replacement, in float32.
+        """The objective on ``size`` random rows, in float32.
 
         Its minimiser is close to that of the whole, and so are its second
         derivatives; both cost a fraction.
         """
         xp = self.xp
-        rng = np.random.default_rng([seed, size])
-        drawn = np.sort(rng.integers(0, self.n_samples, size=size))
+        drawn = self.design.draw(size, seed)
         rows = arrays.move(drawn, xp=xp, device=self.device)
         return Objective(
             self.design.sample(rows, xp.float32),
@@ -101,15 +100,25 @@ class Objective(Penalised):
         chosen.total_weight = arrays.rows(self.total_weight, models)
         return chosen
 
-    def _with_models(self, responses: Responses, penalty: Penalty) -> Objective:
+    def _like(
+        self,
+        design: Design,
+        responses: Responses,
+        penalty: Penalty,
+        units: Standardisation | None,
+    ) -> Objective:
+        """F of the same loss with other parts."""
         return Objective(
-            self.design,
+            design,
             responses,
             self.loss,
             penalty,
             fit_intercept=self.fit_intercept,
-            units=self.units,
+            units=units,
         )
+
+    def _with_models(self, responses: Responses, penalty: Penalty) -> Objective:
+        return self._like(self.design, responses, penalty, self.units)
 
     def with_penalty(self, penalty: Penalty) -> Objective:
         """The same with another penalty."""
@@ -143,14 +152,9 @@ class Objective(Penalised):
 
         On a standardised copy of their columns.
         """
-        return Objective(
-            self.design.of_features(features),
-            self.responses,
-            self.loss,
-            self.penalty.of_features(features, xp=self.xp),
-            fit_intercept=self.fit_intercept,
-            units=None,
-        )
+        penalty = self.penalty.of_features(features, xp=self.xp)
+        design = self.design.of_features(features)
+        return self._like(design, self.responses, penalty, None)
 
     # -- value, gradient and products with the Hessian ------------------------------
 

@@ -64,7 +64,14 @@ class Passes(Layout):
         With weights in the dtype of the design.
     loss : Loss
     fit_intercept : bool
+
+    Attributes
+    ----------
+    has_rows : bool
+        Whether there are rows to be had, and not sums over them alone.
     """
+
+    has_rows = True
 
     def __init__(
         self,
@@ -118,6 +125,11 @@ class Passes(Layout):
     def n_samples(self) -> int:
         """Number of rows."""
         return self.design.n_samples
+
+    @property
+    def n_drawable(self) -> int:
+        """Most rows that a sample may have."""
+        return self.design.n_drawable
 
     @property
     def is_large(self) -> bool:

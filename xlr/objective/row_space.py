@@ -47,7 +47,7 @@ def row_space(
     arrays*, section 3.
     """
     xp, n, design = objective.xp, objective.n_samples, objective.design
-    if n > objective.n_features // 2 or not objective.is_large:
+    if n > objective.n_features // 2 or not (objective.is_large and objective.has_rows):
         return None
     if n**3 / 3 > MOST_PRODUCTS * design.product_cost:
         return None

@@ -128,10 +128,11 @@ class NewtonCG:
         if begun.reference is not None and begun.reference.of is not None:
             reference = begun.reference  # of resamples: on all rows
         whole = reference.objective
-        if whole.is_large and whole.n_samples > 2 * least:
+        most = min(whole.n_samples // 2, whole.n_drawable)
+        if whole.is_large and most > least:
             # More rows, while they cost no more than a few products with X.
             size = int(self.worth * whole.design.product_cost / whole.design.gram_cost)
-            size = min(max(least, size), 4 * least, whole.n_samples // 2)
+            size = min(max(least, size), 4 * least, most)
             sample = whole.sample(size, self.seed or 0)
             reference = Reference(sample, reference.of)
         damping = objective.xp.zeros_like(at.value)

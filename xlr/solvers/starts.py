@@ -145,6 +145,7 @@ def find_start(
         return Start(parameters, at, Reference(whole, of))
     reference: Reference | None = None
     size = min(objective.n_samples // SHARE, ENOUGH * objective.n_parameters)
+    size = min(size, objective.n_drawable)
     if objective.is_large and size >= least:
         reference = Reference(objective.sample(size, seed))
         solution = minimise(

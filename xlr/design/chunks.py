@@ -1,0 +1,236 @@
+"""Rows that a Dask scheduler holds in chunks, and sums over them.
+
+The only room that knows Dask: a pass is one graph, of a task for each chunk and a tree
+of sums above them, and one ``compute`` on whatever scheduler is current.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from xlr.arrays import Array, Device, Namespace
+from xlr.design.blocks import Parts, add
+
+__all__ = ["Chunks", "Delayed", "call", "fetch", "literal", "sum_of", "tree"]
+
+# A part of a Dask graph that is to be computed.
+Delayed = Any
+
+# Results that a task of the tree adds up.
+FAN_IN = 8
+
+
+def call(
+    function: Callable[..., Any], *arguments: Delayed, name: str, pure: bool = False
+) -> Delayed:
+    """``function`` of what some parts of a graph become.
+
+    Under a name that Dask's dashboard shows.  What is no part of a graph is to be bound
+    to the function before: then Dask does not look into it.
+    """
+    from dask import delayed
+
+    key = f"xlr-{name}-{uuid.uuid4().hex}"
+    return delayed(function, pure=pure, traverse=False)(*arguments, dask_key_name=key)
+
+
+def tree(
+    parts: Sequence[Delayed], combine: Callable[[Any, Any], Any], *, name: str
+) -> Delayed:
+    """All parts combined, in their order, by a tree on the workers."""
+    level = list(parts)
+    together = functools.partial(_combined, combine)
+    while len(level) > 1:
+        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
+        level = [call(together, *group, name=f"{name}-sum") for group in groups]
+    return level[0]
+
+
+def _combined(combine: Callable[[Any, Any], Any], *parts: Any) -> Any:
+    return functools.reduce(combine, parts)
+
+
+def literal(value: Any) -> Delayed:
+    """A part of a graph that is there already."""
+    from dask import delayed
+
+    return delayed(value, pure=False, traverse=False)
+
+
+def fetch(
+    parts: Sequence[Delayed],
+    *loads: Sequence[Delayed],
+    keep: Sequence[Delayed] = (),
+) -> tuple[tuple[Any, ...], list[Delayed]]:
+    """Compute some parts.
+
+    Parameters
+    ----------
+    parts : sequence of Delayed
+    *loads : sequences of Delayed
+        What they need of each chunk: should one of them fail, the error says which.
+    keep : sequence of Delayed
+        To be computed as well, and to stay where they are computed.
+
+    Returns
+    -------
+    results : tuple
+        Of the parts.
+    kept : list of Delayed
+    """
+    import dask
+
+    kept: tuple[Delayed, ...] = ()
+    try:
+        if keep:
+            # Of a graph whose parts are on the way, nothing is computed twice.
+            kept = dask.persist(*keep, *parts)
+            parts = kept[len(keep) :]
+        return dask.compute(*parts), list(kept[: len(keep)])
+    except BaseException as error:
+        _cancel(kept)
+        if isinstance(error, Exception) and not hasattr(error, "__notes__"):
+            _say_where(error, loads)
+        raise
+
+
+def _cancel(kept: Sequence[Delayed]) -> None:
+    """Stop what a cluster was asked to keep: tracebacks may hold on to it."""
+    cluster = sys.modules.get("distributed")
+    if cluster is not None:
+        for future in cluster.futures_of(list(kept)):
+            future.cancel()
+
+
+def _say_where(error: Exception, loads: Sequence[Sequence[Delayed]]) -> None:
+    """Add a note with the position of the chunk that cannot be computed."""
+    import dask
+
+    for position, chunk in enumerate(zip(*loads)):
+        try:
+            # Whether they are there: nothing of them comes here.
+            dask.compute(call(_nothing, *chunk, name="look-for-error"))
+        except Exception as again:
+            if type(again) is type(error):
+                error.add_note(f"This was raised by chunk {position} of X or y.")
+                return
+
+
+def _nothing(*parts: Any) -> None:
+    return None
+
+
+def sum_of(
+    function: Callable[..., Parts], *parts: Sequence[Delayed], name: str
+) -> Parts:
+    """The sum of ``function(*chunk)`` over the chunks, entry by entry."""
+    results = [call(function, *chunk, name=name) for chunk in zip(*parts)]
+    (total,), _ = fetch([tree(results, add, name=name)], *parts)
+    return total
+
+
+class Chunks:
+    """A matrix of shape (n_samples, n_features) whose rows are in chunks.
+
+    Parameters
+    ----------
+    parts : list of Delayed
+        Arrays of shape (n_i, n_features), in ``dtype``.
+    row_counts : tuple of int or float
+        Rows of each chunk, as far as they are known: else NaN.
+    n_features : int
+    dtype, device
+    xp : namespace
+        Of the chunks.
+
+    Attributes
+    ----------
+    sampled : array of shape (n_sampled, n_features)
+        Random rows in random order, in memory; None before they are drawn.
+    n_passes : int
+        How often all chunks were asked for.
+    """
+
+    def __init__(
+        self,
+        parts: list[Delayed],
+        row_counts: tuple[float, ...],
+        n_features: int,
+        *,
+        dtype: Any,
+        device: Device,
+        xp: Namespace,
+    ) -> None:
+        self.parts = parts
+        self.row_counts = row_counts
+        self.n_features = n_features
+        self.dtype = dtype
+        self.device = device
+        self.xp = xp
+        self.sampled: Array = None
+        self.n_passes = 0
+
+    @property
+    def shape(self) -> tuple[float, int]:
+        """Rows, NaN where that is not known yet, and columns."""
+        total = sum(self.row_counts)
+        return (total if math.isnan(total) else int(total)), self.n_features
+
+    def counted(self, row_counts: np.ndarray, sampled: Array) -> Chunks:
+        """With what a pass found out: without the chunks that are empty."""
+        full = np.nonzero(row_counts)[0]
+        chunks = Chunks(
+            [self.parts[i] for i in full],
+            tuple(int(count) for count in row_counts[full]),
+            self.n_features,
+            dtype=self.dtype,
+            device=self.device,
+            xp=self.xp,
+        )
+        chunks.sampled = sampled
+        chunks.n_passes = self.n_passes
+        return chunks
+
+    def sum_of(
+        self, function: Callable[..., Parts], *others: Sequence[Delayed], name: str
+    ) -> Parts:
+        """The sum of ``function(X, *others)`` over the chunks: a pass."""
+        self.n_passes += 1
+        return sum_of(function, self.parts, *others, name=name)
+
+    def map(
+        self,
+        function: Callable[..., Array],
+        *others: Sequence[Delayed],
+        like: Array,
+        name: str,
+    ) -> Any:
+        """A Dask array of ``function(X, *others)`` for each chunk, not computed yet.
+
+        Parameters
+        ----------
+        function : callable
+        *others : sequences of Delayed
+        like : array of shape (n, ...)
+            Such as the results are, but for the number of rows.
+        name : str
+        """
+        from dask import array as da
+
+        results = [
+            da.from_delayed(
+                call(function, *chunk, name=name),
+                (count, *like.shape[1:]),
+                dtype=like.dtype,
+                meta=like[:0, ...],
+            )
+            for count, chunk in zip(self.row_counts, zip(self.parts, *others))
+        ]
+        return da.concatenate(results, allow_unknown_chunksizes=True)

@@ -1,0 +1,123 @@
+"""Predictions for rows in chunks: lazy, each made where its chunk is."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.design import Chunks, Delayed
+from xlr.estimators.dask_input import parts_beside
+from xlr.estimators.features import read_features
+
+__all__ = ["chunk_by_chunk", "mean_over_chunks"]
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def chunk_by_chunk(method: Method) -> Method:
+    """A method that predicts for rows, with arrays of Dask for Dask's arrays.
+
+    What else it takes is None or belongs to the rows.
+    """
+
+    @functools.wraps(method)
+    def predict(self: Any, X: Array, *others: Any, **named: Any) -> Array:
+        if not arrays.is_dask(X):
+            return method(self, X, *others, **named)
+        chunks, on_chunk, beside = _prepared(method, self, X, others, named)
+        # What becomes of a row tells the shape and the dtype of all answers.
+        place = {"dtype": chunks.dtype, "device": chunks.device}
+        answer = on_chunk(chunks.xp.ones((1, chunks.n_features), **place))
+        return chunks.map(
+            functools.partial(_or_empty, on_chunk, answer[:0, ...]),
+            *beside,
+            like=answer,
+            name=method.__name__.replace("_", "-"),
+        )
+
+    return predict  # type: ignore[return-value]
+
+
+def mean_over_chunks(method: Method) -> Method:
+    """A method of X, y and ``sample_weight`` that returns a weighted mean over rows."""
+
+    @functools.wraps(method)
+    def score(
+        self: Any,
+        X: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        *others: Any,
+        **named: Any,
+    ) -> float:
+        if not arrays.is_dask(X):
+            return method(self, X, y, sample_weight, *others, **named)
+        chunks, on_chunk, beside = _prepared(
+            method, self, X, (y, sample_weight, *others), named
+        )
+        function = functools.partial(_weighted, on_chunk)
+        total, weight = chunks.sum_of(function, *beside, name="score")
+        return float(total / weight)
+
+    return score  # type: ignore[return-value]
+
+
+def _prepared(
+    method: Callable[..., Any],
+    estimator: Any,
+    X: Array,
+    others: tuple[Any, ...],
+    named: dict[str, Any],
+) -> tuple[Chunks, Callable[..., Any], list[list[Delayed]]]:
+    """The chunks of X, the method of a copy as it is now, and what it takes beside."""
+    check_is_fitted(estimator, "coef_")
+    chunks: Chunks = read_features(estimator, X, reset=False, chunked=True).X
+    model = copy.copy(estimator)
+    if hasattr(model, "feature_names_in_"):  # which a chunk has not
+        del model.feature_names_in_
+    beside = [
+        parts_beside(chunks, values, name)
+        for name, values in (
+            *zip(("y", "sample_weight", "offset")[-len(others) :], others),
+            *named.items(),
+        )
+    ]
+    return chunks, functools.partial(_called, method, model, tuple(named)), beside
+
+
+def _called(
+    method: Callable[..., Any],
+    model: Any,
+    names: tuple[str, ...],
+    X: Array,
+    *others: Any,
+) -> Any:
+    n_positional = len(others) - len(names)
+    named = dict(zip(names, others[n_positional:]))
+    return method(model, X, *others[:n_positional], **named)
+
+
+def _or_empty(
+    on_chunk: Callable[..., Array], empty: Array, X: Array, *others: Any
+) -> Array:
+    return on_chunk(X, *others) if X.shape[0] else empty
+
+
+def _weighted(
+    on_chunk: Callable[..., float], X: Array, y: Any, weight: Any, *others: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """The sum of what the rows score, and of their weights."""
+    total = np.asarray(float(X.shape[0]))
+    if weight is not None and X.shape[0]:
+        host = arrays.to_host(weight) if arrays.is_array(weight) else weight
+        total = np.sum(np.broadcast_to(np.asarray(host, dtype=float), X.shape[:1]))
+    if total == 0:
+        return np.zeros(()), np.zeros(())
+    return np.asarray(on_chunk(X, y, weight, *others)) * total, np.asarray(total)

@@ -1,0 +1,187 @@
+"""What is to be known of a chunk of rows, found where the chunk is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array, Namespace
+from xlr.design import Moments, find_moments, merge_moments, refuse_non_finite
+from xlr.estimators.features import Features
+from xlr.estimators.inputs import Labels, encode, read_offset
+from xlr.estimators.weights import class_totals, of_classes, place_weights
+
+__all__ = ["ChunkRows", "Look", "Plan", "look_at", "merged"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to look at chunks.
+
+    Attributes
+    ----------
+    dtype : dtype
+        Of X.
+    n_features : int
+    centre : bool
+        As for :func:`find_moments`.
+    by_class : bool
+        Whether moments are wanted for each class.
+    seed : int
+        Of the rows that are drawn.
+    """
+
+    dtype: Any
+    n_features: int
+    centre: bool
+    by_class: bool
+    seed: int
+
+
+class ChunkRows(NamedTuple):
+    """What belongs to the rows of a chunk beside X.
+
+    Attributes
+    ----------
+    classes : array of shape (n_classes,)
+        Those of the chunk.
+    codes : array of shape (n_rows,)
+        Into these.
+    weights : array of shape (n_rows,)
+        As they were given.
+    offset : array of shape (n_rows, n_columns) or None
+    """
+
+    classes: Array
+    codes: Array
+    weights: Array
+    offset: Array | None
+
+    def select(self, rows: np.ndarray) -> ChunkRows:
+        """Some of them, by their numbers on the host."""
+        offset = None if self.offset is None else arrays.rows(self.offset, rows)
+        codes, weights = arrays.rows(self.codes, rows), arrays.rows(self.weights, rows)
+        return ChunkRows(self.classes, codes, weights, offset)
+
+    def among(self, classes: Array) -> ChunkRows:
+        """With codes into the classes of all chunks."""
+        own, every = arrays.to_host(self.classes), arrays.to_host(classes)
+        places = np.searchsorted(every, own)
+        xp, device = arrays.namespace(self.codes), arrays.device_of(self.codes)
+        place = arrays.move(places, xp=xp, device=device)
+        return self._replace(classes=classes, codes=xp.take(place, self.codes))
+
+
+class Look(NamedTuple):
+    """What is found out about chunks, by their positions.
+
+    Attributes
+    ----------
+    sizes : dict of int
+    classes : dict of arrays
+    totals : dict of ndarrays
+        Sums of the weights of the classes of each chunk.
+    moments : dict of Moments
+        Of all rows together, under None; or by class, under their labels.
+    offset_columns : set of int
+    """
+
+    sizes: dict[int, int]
+    classes: dict[int, Array]
+    totals: dict[int, np.ndarray]
+    moments: dict[Any, Moments]
+    offset_columns: set[int]
+
+
+def look_at(
+    plan: Plan,
+    position: int,
+    to_draw: int,
+    X: Array,
+    y: Any,
+    sample_weight: Any,
+    offset: Any,
+) -> tuple[ChunkRows | None, Look, tuple[Array, ChunkRows] | None]:
+    """What there is to know of a chunk."""
+    try:
+        return _looked(plan, position, to_draw, X, y, sample_weight, offset)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"Chunk {position} of the rows: {error}") from error
+
+
+@arrays.quiet()
+def _looked(
+    plan: Plan,
+    position: int,
+    to_draw: int,
+    X: Array,
+    y: Any,
+    sample_weight: Any,
+    offset: Any,
+) -> tuple[ChunkRows | None, Look, tuple[Array, ChunkRows] | None]:
+    if X.ndim != 2 or X.shape[1] != plan.n_features or X.dtype != plan.dtype:
+        raise ValueError(
+            f"X has shape {tuple(X.shape)} and dtype {X.dtype} there, and was to have "
+            f"{plan.n_features} columns of {plan.dtype}. Give Dask the right meta."
+        )
+    size = int(X.shape[0])
+    if size == 0:
+        return None, Look({position: 0}, {}, {}, {}, set()), None
+    xp = arrays.namespace(X)
+    features = Features(X, xp, arrays.device_of(X), None)
+    labels = encode(y, size)
+    weights = place_weights(sample_weight, features)
+    totals = class_totals(weights, labels, features)
+    added = None
+    if offset is not None:
+        n_columns = 1 if offset.ndim == 1 else offset.shape[1]
+        added = read_offset(offset, n_columns, features)
+    rows = ChunkRows(labels.classes, labels.codes, weights, added)
+    look = Look(
+        {position: size},
+        {position: labels.classes},
+        {position: totals},
+        _moments(plan, features, labels, weights, totals),
+        set() if added is None else {added.shape[1]},
+    )
+    generator = np.random.default_rng([plan.seed, position])
+    drawn = generator.choice(size, min(to_draw, size), replace=False)
+    return rows, look, (arrays.rows(X, drawn), rows.select(drawn))
+
+
+def _moments(
+    plan: Plan, features: Features, labels: Labels, weights: Array, totals: np.ndarray
+) -> dict[Any, Moments]:
+    """Of all rows under None, or of each class under its label."""
+    X, xp = features.X, features.xp
+    if not totals.any():  # nothing counts, but all must be finite
+        refuse_non_finite(X, xp=xp)
+        return {}
+    if not plan.by_class:
+        return {None: find_moments(X, weights, centre=plan.centre, xp=xp)}
+    names = arrays.to_host(labels.classes).tolist()
+    found = {}
+    for k in np.nonzero(totals)[0]:
+        is_own = np.arange(len(names)) == k
+        own = weights * of_classes(is_own, labels, weights.dtype, features)
+        found[names[k]] = find_moments(X, own, centre=plan.centre, xp=xp)
+    return found
+
+
+def merged(first: Look, second: Look, *, xp: Namespace) -> Look:
+    """What is known of the chunks of both."""
+    moments = dict(first.moments)
+    for key, found in second.moments.items():
+        moments[key] = (
+            merge_moments(moments[key], found, xp=xp) if key in moments else found
+        )
+    return Look(
+        first.sizes | second.sizes,
+        first.classes | second.classes,
+        first.totals | second.totals,
+        moments,
+        first.offset_columns | second.offset_columns,
+    )

@@ -1,0 +1,175 @@
+"""Arrays and tables of Dask as chunks of rows: X, and what comes with it."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from functools import partial
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array, Namespace
+from xlr.design import Chunks, Delayed, call, literal
+from xlr.estimators.tables import numbers
+
+__all__ = ["chunks_of", "parts_beside", "stand_in"]
+
+
+def stand_in(X: Any) -> Any:
+    """A few rows such as those of a Dask array or table, in memory.
+
+    Raises
+    ------
+    ValueError
+        If X is no matrix, or the number of its columns is not known.
+    """
+    if _is_table(X):
+        return X._meta_nonempty
+    if X.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got an X of shape {X.shape} instead. Reshape your "
+            "data: X.reshape(-1, 1) for a single feature, X.reshape(1, -1) for a "
+            "single row."
+        )
+    if np.isnan(X.shape[1]):
+        raise ValueError(
+            "The number of columns of X is not known. Call X.compute_chunk_sizes(), or "
+            "build X with the chunks of its columns known."
+        )
+    meta = X._meta
+    xp = arrays.namespace(meta)
+    return xp.ones((1, X.shape[1]), dtype=meta.dtype, device=arrays.device_of(meta))
+
+
+def chunks_of(X: Any, like: Array, *, xp: Namespace) -> Chunks:
+    """The rows of a Dask array or table.
+
+    Parameters
+    ----------
+    X : array or table of Dask
+    like : array of shape (n, n_features)
+        Rows as they are to be.
+    xp : namespace
+        Of those.
+
+    Warns
+    -----
+    UserWarning
+        If the columns are in several chunks.
+    """
+    if _is_table(X):
+        matrix = partial(_matrix, str(like.dtype))
+        parts = [call(matrix, part, name="table") for part in X.to_delayed()]
+        counts = (float("nan"),) * len(parts)
+    else:
+        if len(X.chunks[1]) > 1:
+            warnings.warn(
+                f"The columns of X are in {len(X.chunks[1])} chunks. They are brought "
+                "together for each pass over the rows, which moves all of X between "
+                "workers. Do so once: X.rechunk({1: -1}).persist().",
+                UserWarning,
+                stacklevel=6,
+            )
+            X = X.rechunk({1: -1})
+        if X.dtype != like.dtype:
+            X = X.astype(like.dtype)
+        parts, counts = list(X.to_delayed()[:, 0]), X.chunks[0]
+    return Chunks(
+        parts,
+        tuple(counts),
+        like.shape[1],
+        dtype=like.dtype,
+        device=arrays.device_of(like),
+        xp=xp,
+    )
+
+
+def parts_beside(X: Chunks, values: Any, name: str) -> list[Delayed]:
+    """What belongs to the rows of each chunk of X.
+
+    Parameters
+    ----------
+    X : Chunks
+    values : array or column of any library, Dask's included, a number or None
+    name : str
+        For messages.
+
+    Raises
+    ------
+    ValueError
+        If it has other rows than X, or cannot be brought into its chunks.
+
+    Warns
+    -----
+    UserWarning
+        If it is in other chunks, and cut again.
+    """
+    n_chunks = len(X.parts)
+    if values is None or isinstance(values, Real):
+        return [literal(values)] * n_chunks
+    if not arrays.is_dask(values):
+        return _cut(X, values, name)
+    if _is_table(values):
+        parts = list(values.to_delayed())
+        if len(parts) != n_chunks:
+            raise ValueError(
+                f"{name} is in {len(parts)} partitions and X in {n_chunks} chunks. "
+                "Take both from one table, or give both known chunks of the same sizes."
+            )
+        return parts
+    if values.ndim > 1 and len(values.chunks[1]) > 1:
+        values = values.rechunk({1: -1})
+    own = values.chunks[0]
+    if own != X.row_counts and not np.isnan([*own, *X.row_counts]).any():
+        if sum(own) != sum(X.row_counts):
+            raise ValueError(
+                "X and y have inconsistent numbers of samples: "
+                f"{int(sum(X.row_counts))} rows of X, {int(sum(own))} of {name}. Pass "
+                "one for each row."
+            )
+        warnings.warn(
+            f"{name} is in other chunks than X, and is cut again as X is. Do so once: "
+            f"{name}.rechunk(X.chunks[:1]).",
+            UserWarning,
+            stacklevel=7,
+        )
+        values = values.rechunk((X.row_counts, *values.chunks[1:]))
+    if len(values.chunks[0]) != n_chunks:
+        raise ValueError(
+            f"{name} is in {len(values.chunks[0])} chunks and X in {n_chunks}, of "
+            "sizes that are not all known. Call compute_chunk_sizes() on both."
+        )
+    return list(values.to_delayed().reshape(-1))
+
+
+def _cut(X: Chunks, values: Any, name: str) -> list[Delayed]:
+    """What is in memory, cut as X is."""
+    if np.isnan(X.row_counts).any():
+        raise ValueError(
+            f"The sizes of the chunks of X are not known, so that {name}, which is in "
+            "memory, cannot be cut as they are. Pass it as a Dask array or column, or "
+            "call X.compute_chunk_sizes() first."
+        )
+    edges = np.cumsum([0, *X.row_counts])
+    if not hasattr(values, "shape"):
+        values = np.asarray(values)
+    if values.shape[0] != edges[-1]:
+        raise ValueError(
+            f"X and y have inconsistent numbers of samples: {edges[-1]} rows of X, "
+            f"{values.shape[0]} of {name}. Pass one for each row."
+        )
+    return [literal(values[a:b]) for a, b in itertools.pairwise(edges)]
+
+
+def _is_table(X: Any) -> bool:
+    return not hasattr(X, "chunks")
+
+
+def _matrix(dtype: str, table: Any) -> Array:
+    """A partition of a table as an array."""
+    if hasattr(type(table), "to_cupy"):
+        return table.to_cupy(dtype=dtype)
+    return np.asarray(numbers(table), dtype=dtype)

@@ -1,0 +1,184 @@
+"""The first pass over rows in chunks: labels, sums, moments and a sample at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.design import Chunks, Delayed, Moments, call, fetch, tree
+from xlr.estimators.chunk_look import ChunkRows, Plan, look_at, merged
+from xlr.estimators.dask_input import parts_beside
+from xlr.estimators.features import Features
+from xlr.estimators.inputs import NO_LABELS, check_number, mixed_types
+from xlr.estimators.parameters import random_seed
+
+__all__ = ["Found", "first_pass"]
+
+# Of all rows, those drawn: at most one in so many, and as many as fill so many bytes,
+# or as there are for each feature, up to more bytes.
+SHARE = 8
+SAMPLE_BYTES = 2**25
+ROWS_PER_FEATURE = 20
+MOST_BYTES = 2**28
+
+# Where the sizes of the chunks are not known, by how much one may be above the mean.
+UNEVEN = 4
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the first pass found.
+
+    Attributes
+    ----------
+    sizes : ndarray of shape (n_chunks,)
+        Rows of each chunk; all that follows is of chunks that have some.
+    classes : array of shape (n_classes,)
+        Sorted, in the library of y.
+    totals : ndarray of shape (n_classes,)
+        Sums of the weights, without those of classes.
+    moments : dict of Moments
+        Of all rows together, under None; or by class, under its label.
+    rows : list of Delayed
+        The :class:`ChunkRows`, kept where the chunks are.
+    sample : tuple of arrays
+        Random rows of X, and their :class:`ChunkRows`, of all classes.
+    """
+
+    sizes: np.ndarray
+    classes: Array
+    totals: np.ndarray
+    moments: dict[Any, Moments]
+    rows: list[Delayed]
+    sample: tuple[Array, ChunkRows]
+
+
+def first_pass(
+    estimator: Any, features: Features, y: Any, sample_weight: Any, offset: Any
+) -> Found:
+    """Look at all chunks, and keep what belongs to their rows where they are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the rows are not as described, with the position of the chunk.
+    """
+    if y is None:
+        raise ValueError(NO_LABELS)
+    X: Chunks = features.X
+    loads = [
+        X.parts,
+        *(
+            parts_beside(X, values, name)
+            for values, name in (
+                (y, "y"),
+                (sample_weight, "sample_weight"),
+                (offset, "offset"),
+            )
+        ),
+    ]
+    plan = Plan(
+        X.dtype,
+        X.n_features,
+        centre=bool(estimator.fit_intercept),
+        by_class=estimator.class_weight is not None,
+        seed=random_seed(estimator),
+    )
+    looks = [
+        call(partial(look_at, plan, i, size), *chunk, name="first-look")
+        for i, (size, chunk) in enumerate(zip(_to_draw(X), zip(*loads)))
+    ]
+    rows, found, drawn = (
+        [call(itemgetter(k), part, name="first-look-part") for part in looks]
+        for k in range(3)
+    )
+    X.n_passes += 1
+    together = tree(found, partial(merged, xp=features.xp), name="first-look")
+    (seen, *sample), kept = fetch([together, *drawn], *loads, keep=rows)
+    sizes = np.asarray([seen.sizes[i] for i in range(len(X.parts))])
+    if not sizes.any():
+        raise ValueError(
+            "Found array with 0 sample(s): all chunks of X are empty, while a minimum "
+            f"of 1 is required by {type(estimator).__name__}."
+        )
+    full = np.nonzero(sizes)[0]
+    classes = _all_classes([seen.classes[i] for i in full])
+    check_number(classes)
+    if len(seen.offset_columns) > 1:
+        raise ValueError(
+            "The chunks of offset have different numbers of columns: "
+            f"{sorted(seen.offset_columns)}."
+        )
+    totals = np.zeros(classes.shape[0])
+    for i in full:
+        own = arrays.to_host(seen.classes[i])
+        totals[np.searchsorted(arrays.to_host(classes), own)] += seen.totals[i]
+    X_drawn, rows_drawn = zip(*(sample[i] for i in full))
+    return Found(
+        sizes,
+        classes,
+        totals,
+        seen.moments,
+        [kept[i] for i in full],
+        _even_sample(
+            X_drawn,
+            [part.among(classes) for part in rows_drawn],
+            sizes[full],
+            plan.seed,
+        ),
+    )
+
+
+def _all_classes(found: list[Array]) -> Array:
+    """The classes of all chunks, sorted."""
+    xp = arrays.namespace(found[0])
+    if xp is not arrays.namespace(np.empty(0)):
+        return xp.unique_values(xp.concat(found))
+    try:
+        return np.unique(np.concatenate(found))
+    except TypeError as error:
+        raise mixed_types(error) from error
+
+
+def _to_draw(X: Chunks) -> list[int]:
+    """How many rows of each chunk are enough for the sample."""
+    row_bytes = X.n_features * X.xp.finfo(X.dtype).bits // 8
+    wanted = ROWS_PER_FEATURE * X.n_features
+    wanted = max(SAMPLE_BYTES // row_bytes, min(wanted, MOST_BYTES // row_bytes))
+    counts, n_chunks = np.asarray(X.row_counts, dtype=np.float64), len(X.parts)
+    if np.isnan(counts).any():
+        return [UNEVEN * math.ceil(wanted / n_chunks)] * n_chunks
+    share = min(1 / SHARE, wanted / max(1.0, counts.sum()))
+    return [math.ceil(share * count) for count in counts]
+
+
+def _even_sample(
+    X: Sequence[Array], rows: Sequence[ChunkRows], sizes: np.ndarray, seed: int
+) -> tuple[Array, ChunkRows]:
+    """As large a share of each chunk as all of them gave, in random order."""
+    given = np.asarray([part.shape[0] for part in X])
+    share = (given / sizes).min()
+    most = np.ceil(share * sizes)
+    chosen = [np.arange(min(n, int(m))) for n, m in zip(given, most)]
+    drawn = [part.select(first) for part, first in zip(rows, chosen)]
+    order = np.random.default_rng(seed).permutation(sum(map(len, chosen)))
+    parts = [arrays.rows(part, first) for part, first in zip(X, chosen)]
+    return _in_order(parts, order), ChunkRows(
+        drawn[0].classes,
+        *(
+            None if values[0] is None else _in_order(values, order)
+            for values in zip(*(part[1:] for part in drawn))
+        ),
+    )
+
+
+def _in_order(parts: Sequence[Array], order: np.ndarray) -> Array:
+    return arrays.rows(arrays.namespace(*parts).concat(list(parts)), order)

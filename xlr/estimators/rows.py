@@ -1,0 +1,214 @@
+"""The rows of a fit: features, labels and weights as a task for a solver."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.design import (
+    ChunkedOffset,
+    Chunks,
+    Moments,
+    call,
+    fetch,
+    merge_moments,
+)
+from xlr.estimators.chunk_look import ChunkRows
+from xlr.estimators.features import Features
+from xlr.estimators.first_pass import Found, first_pass
+from xlr.estimators.inputs import (
+    Labels,
+    check_offset_shape,
+    read_labels,
+    read_offset,
+)
+from xlr.estimators.problem import Task, multinomial, one_vs_rest
+from xlr.estimators.weights import (
+    check_totals,
+    class_factors,
+    class_totals,
+    of_classes,
+    place_weights,
+)
+from xlr.objective import ChunkedResponses, Responses
+
+__all__ = ["Rows", "read_rows"]
+
+
+class Rows(NamedTuple):
+    """What models are fitted to.
+
+    Attributes
+    ----------
+    features : Features
+    labels : Labels
+        Of rows in chunks: without codes.
+    task : Task
+    offset : array of shape (n_samples, n_outputs), ChunkedOffset or None
+    """
+
+    features: Features
+    labels: Labels
+    task: Task
+    offset: Any
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """How classes weigh, and what becomes of weighted labels.
+
+    Attributes
+    ----------
+    factors : ndarray of shape (n_classes,) or None
+        What the weights of each class are multiplied by.
+    one_vs_rest : bool
+        Whether there is a model for each class.
+    against_rest : ndarray of shape (n_classes, 2) or None
+        What the weights of the rest and of the class are multiplied by in its model.
+    """
+
+    factors: np.ndarray | None
+    one_vs_rest: bool
+    against_rest: np.ndarray | None
+
+    @classmethod
+    @arrays.quiet()
+    def of(
+        cls, classes: Array, totals: np.ndarray, class_weight: Any, multi_class: str
+    ) -> Weighing:
+        """As an estimator's parameters say, for some sums of the classes' weights.
+
+        Raises
+        ------
+        ValueError
+            If fewer than two classes are left with a weight.
+        """
+        by_class = multi_class == "ovr" and classes.shape[0] > 2
+        factors = against_rest = None
+        if by_class and class_weight == "balanced":
+            # A class weighs as much as its rest, model by model.
+            share = totals / totals.sum()
+            against_rest = np.stack([0.5 / (1 - share), 0.5 / share], axis=1)
+        elif class_weight is not None:
+            factors = class_factors(class_weight, classes, totals)
+            totals = totals * factors
+        check_totals(totals)
+        return cls(factors, by_class, against_rest)
+
+    def task(self, features: Features, labels: Labels, weights: Array) -> Task:
+        """The task for some rows, with weights (n_samples,)."""
+        if self.factors is not None:
+            weights = weights * of_classes(
+                self.factors, labels, weights.dtype, features
+            )
+        if self.one_vs_rest:
+            return one_vs_rest(features, labels, weights, self.against_rest)
+        return multinomial(features, labels, weights)
+
+
+def read_rows(
+    estimator: Any,
+    features: Features,
+    y: Any,
+    sample_weight: Any = None,
+    offset: Any = None,
+) -> Rows:
+    """Check what comes with X, and make it a task. Of chunks: in the first pass.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With ``fit_intercept``, ``random_state`` and ``class_weight``, and
+        ``multi_class`` if it has a choice.
+    features : Features
+    y, sample_weight, offset : arrays
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not as described.
+    """
+    class_weight = estimator.class_weight
+    multi_class = getattr(estimator, "multi_class", "multinomial")
+    if isinstance(features.X, Chunks):
+        found = first_pass(estimator, features, y, sample_weight, offset)
+        weighing = Weighing.of(found.classes, found.totals, class_weight, multi_class)
+        _check_offset(offset, weighing)
+        return _of_chunks(features, found, weighing)
+    labels = read_labels(y, features.X.shape[0])
+    weights = place_weights(sample_weight, features)
+    totals = class_totals(weights, labels, features)
+    weighing = Weighing.of(labels.classes, totals, class_weight, multi_class)
+    task = weighing.task(features, labels, weights)
+    if offset is not None:
+        _check_offset(offset, weighing)
+        offset = read_offset(offset, task.loss.n_outputs, features)
+    return Rows(features, labels, task, offset)
+
+
+def _check_offset(offset: Any, weighing: Weighing) -> None:
+    if offset is not None and weighing.one_vs_rest:
+        raise ValueError(
+            "An offset of the logits is of one model; multi_class='ovr' fits one for "
+            "each class. Use multi_class='multinomial'."
+        )
+
+
+def _of_chunks(features: Features, found: Found, weighing: Weighing) -> Rows:
+    X, rows_drawn = features.X.counted(found.sizes, found.sample[0]), found.sample[1]
+    features = features.like(X)
+    moments = _weighed(found, weighing, features)
+    unit = float(arrays.to_host(moments.weight)) / X.shape[0]
+    task_of = partial(_task_of, weighing, features.like(X.sampled[:0, :]), unit)
+    responses_of = partial(_responses_of, task_of, found.classes)
+    parts = [call(responses_of, part, name="targets") for part in found.rows]
+    task = task_of(rows_drawn)
+    added = None
+    if rows_drawn.offset is not None:
+        check_offset_shape(rows_drawn.offset.shape, task.loss.n_outputs, X.shape[0])
+        added = ChunkedOffset(
+            [call(attrgetter("offset"), part, name="offset") for part in found.rows],
+            rows_drawn.offset,
+        )
+    _, kept = fetch([], found.rows, keep=parts)
+    responses = ChunkedResponses(kept, task.responses, unit, moments)
+    labels = Labels(found.classes, None)
+    return Rows(features, labels, Task(task.loss, responses), added)
+
+
+def _weighed(found: Found, weighing: Weighing, features: Features) -> Moments:
+    """Those of all rows, with the weights of their classes."""
+    if None in found.moments:
+        return found.moments[None]
+    factors = weighing.factors
+    if factors is None:
+        factors = np.ones(found.totals.shape[0])
+    labels = arrays.to_host(found.classes).tolist()
+    parts = [
+        found.moments[label]._replace(weight=factor * found.moments[label].weight)
+        for label, factor in zip(labels, factors)
+        if label in found.moments and factor > 0
+    ]
+    return functools.reduce(partial(merge_moments, xp=features.xp), parts)
+
+
+def _task_of(weighing: Weighing, like: Features, unit: float, rows: ChunkRows) -> Task:
+    """The task of some rows, with weights around 1 in the dtype of X."""
+    labels = Labels(rows.classes, rows.codes)
+    task = weighing.task(like, labels, rows.weights / unit)
+    responses = task.responses.astype(like.X.dtype, xp=like.xp)
+    return replace(task, responses=responses)
+
+
+def _responses_of(
+    task_of: Callable[[ChunkRows], Task], classes: Array, rows: ChunkRows
+) -> Responses:
+    return task_of(rows.among(classes)).responses

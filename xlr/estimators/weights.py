@@ -1,0 +1,172 @@
+"""Reading weights: of samples and of classes."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils import compute_class_weight
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.estimators.features import Features
+from xlr.estimators.inputs import Labels, as_real
+
+__all__ = [
+    "check_totals",
+    "class_factors",
+    "class_totals",
+    "of_classes",
+    "place_weights",
+    "read_sample_weight",
+    "read_weights",
+]
+
+
+@arrays.quiet()
+def read_sample_weight(sample_weight: Any, features: Features) -> Array:
+    """Sample weights in the widest dtype where X is: (n_samples,).
+
+    Raises
+    ------
+    ValueError
+        If weights are not finite, negative, of another length, or all zero.
+    """
+    xp = features.xp
+    weights = place_weights(sample_weight, features)
+    total, smallest = arrays.to_host(xp.stack([xp.sum(weights), xp.min(weights)]))
+    _check_weights(total, float(smallest))
+    if total == 0:
+        raise ValueError("The weights are zero for all samples.")
+    return weights
+
+
+def place_weights(sample_weight: Any, features: Features) -> Array:
+    """Sample weights in the widest dtype where X is, not looked at yet: (n_samples,).
+
+    Ones for None; a number is the weight of all samples.
+
+    Raises
+    ------
+    ValueError
+        If they are of another length, or no numbers.
+    """
+    xp, n_samples = features.xp, features.X.shape[0]
+    wide = arrays.widest_float(xp=xp, device=features.device)
+    if sample_weight is None or isinstance(sample_weight, Real):
+        size = 1.0 if sample_weight is None else float(sample_weight)
+        return xp.full(n_samples, size, dtype=wide, device=features.device)
+    weights = features.place(as_real(sample_weight, "sample_weight"), wide)
+    if tuple(weights.shape) != (n_samples,):
+        raise ValueError(
+            f"sample_weight has shape {tuple(weights.shape)}, expected "
+            f"({n_samples},): one weight for each row of X."
+        )
+    return weights
+
+
+def _check_weights(totals: np.ndarray, smallest: float) -> None:
+    if not np.isfinite(totals).all():
+        raise ValueError(
+            "sample_weight contains NaN or infinity, or its sum overflows. Pass finite "
+            "weights of a usual size."
+        )
+    if smallest < 0:
+        raise ValueError(
+            f"sample_weight contains negative values (the smallest is {smallest}). "
+            "Weights must be zero or positive."
+        )
+
+
+@arrays.quiet()
+def read_weights(
+    sample_weight: Any,
+    class_weight: dict[Any, float] | str | None,
+    labels: Labels,
+    features: Features,
+) -> Array:
+    """Sample weights times class weights, in the widest dtype where X is: (n_samples,).
+
+    Raises
+    ------
+    ValueError
+        If weights are not finite, negative, of another length, or leave fewer than
+        two classes.
+    """
+    weights = place_weights(sample_weight, features)
+    totals = class_totals(weights, labels, features)
+    if class_weight is not None:
+        factors = class_factors(class_weight, labels.classes, totals)
+        totals = totals * factors
+        weights = weights * of_classes(factors, labels, weights.dtype, features)
+    check_totals(totals)
+    return weights
+
+
+def class_totals(weights: Array, labels: Labels, features: Features) -> np.ndarray:
+    """The sums of the weights of each class, on the host: (n_classes,).
+
+    Raises
+    ------
+    ValueError
+        If weights are not finite, or negative.
+    """
+    xp, n_classes = features.xp, labels.classes.shape[0]
+    # Class by class: the sums say, in one transfer, all there is to check.
+    codes = features.place(labels.codes, None)
+    sums = [weights @ xp.astype(codes == k, weights.dtype) for k in range(n_classes)]
+    numbers = arrays.to_host(xp.stack([*sums, xp.min(weights)])).astype(np.float64)
+    _check_weights(numbers[:-1], numbers[-1])
+    return numbers[:-1]
+
+
+def of_classes(
+    values: np.ndarray, labels: Labels, dtype: Any, features: Features
+) -> Array:
+    """For each row the value of its class: (n_samples,), where X is."""
+    codes = features.place(labels.codes, None)
+    return features.xp.take(features.place(values, dtype), codes)
+
+
+def class_factors(
+    class_weight: dict[Any, float] | str, classes: Array, totals: np.ndarray
+) -> np.ndarray:
+    """What ``class_weight`` multiplies the weights of each class by, on the host.
+
+    Parameters
+    ----------
+    class_weight : dict or 'balanced'
+    classes : array of shape (n_classes,)
+    totals : ndarray of shape (n_classes,)
+        Sums of the weights of each.
+
+    Raises
+    ------
+    ValueError
+        If they are not finite, or negative, or of other classes.
+    """
+    host_classes = arrays.to_host(classes)
+    if class_weight == "balanced":
+        with arrays.quiet():
+            factors = totals.sum() / (totals.shape[0] * totals)
+        factors[totals == 0] = 0
+    else:
+        factors = compute_class_weight(
+            class_weight, classes=host_classes, y=host_classes
+        )
+    if not (np.isfinite(factors) & (factors >= 0)).all():
+        raise ValueError(
+            f"class_weight gives the weights {factors.tolist()} to the classes "
+            f"{host_classes.tolist()}. Weights must be finite, zero or positive."
+        )
+    return factors
+
+
+def check_totals(totals: np.ndarray) -> None:
+    """Raise ValueError unless two classes have weights above zero."""
+    if (totals > 0).sum() < 2:
+        raise ValueError(
+            "The weights are zero for all samples, or for all but one class. Logistic "
+            "regression needs samples of at least two classes with positive weights."
+        )

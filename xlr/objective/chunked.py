@@ -1,0 +1,293 @@
+"""F on rows that are in chunks: each pass asks all of them for their sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import methodcaller
+from typing import Any
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array, Namespace
+from xlr.design import Delayed, DenseDesign, Moments, Standardisation
+from xlr.design.chunks import sum_of
+from xlr.losses import Curvature, Loss
+from xlr.objective.objective import Objective
+from xlr.objective.passes import Passes
+from xlr.objective.responses import Responses
+from xlr.penalties import Penalty
+from xlr.threads import keep_freed_memory
+
+__all__ = ["ChunkedObjective", "ChunkedResponses"]
+
+
+@dataclass(frozen=True)
+class ChunkedResponses:
+    """What models are asked about rows that are in chunks; as :class:`Responses`.
+
+    Attributes
+    ----------
+    parts : list of Delayed
+        The :class:`Responses` of each chunk, as all of them began.
+    sampled : Responses
+        Those of the sample, after all changes.
+    unit : float
+        What their weights are to be multiplied by to be those that were given.
+    moments : Moments
+        Of the columns of X, with the weights that were given.
+    changes : tuple of callables
+        What became of the responses since.
+    """
+
+    parts: list[Delayed]
+    sampled: Responses
+    unit: float
+    moments: Moments
+    changes: tuple[Callable[[Responses], Responses], ...] = ()
+
+    @property
+    def n_models(self) -> int:
+        """How many models there are."""
+        return self.sampled.n_models
+
+    @property
+    def class_factors(self) -> Array | None:
+        """Weights of the classes in each model."""
+        return self.sampled.class_factors
+
+    @property
+    def count_of(self) -> Array | None:
+        """The column of the counts that each model has."""
+        return self.sampled.count_of
+
+    @property
+    def resample_of(self) -> np.ndarray | None:
+        """Models with the same number differ in their counts alone."""
+        return self.sampled.resample_of
+
+    @property
+    def weighs_alike(self) -> bool:
+        """Whether a row weighs the same in all models."""
+        return self.sampled.weighs_alike
+
+    def total_weight(self, dtype: Any, *, xp: Namespace) -> Array:
+        """The sum of each model's weights: (n_models,)."""
+        return self._sum_of(Responses.total_weight, dtype, xp=xp)
+
+    def class_weights(self, n_classes: int, dtype: Any, *, xp: Namespace) -> Array:
+        """The sum of each model's weights in each class: (n_models, n_classes)."""
+        return self._sum_of(Responses.class_weights, n_classes, dtype, xp=xp)
+
+    def row_weight(self, dtype: Any, *, xp: Namespace) -> Array:
+        """The sum of the weights that models share: a number."""
+        return self._sum_of(Responses.row_weight, dtype, xp=xp)
+
+    def _sum_of(self, sums: Callable[..., Array], *arguments: Any, xp: Any) -> Array:
+        function = partial(_of_responses, sums, self.changes, arguments, xp)
+        return sum_of(function, self.parts, name="weights")[0]
+
+    def select(self, models: np.ndarray) -> ChunkedResponses:
+        """Those of some models, by their numbers on the host."""
+        return self._changed(methodcaller("select", models))
+
+    def without_counts(self) -> ChunkedResponses:
+        """Every row once."""
+        return self._changed(methodcaller("without_counts"))
+
+    def _changed(self, change: Callable[[Responses], Responses]) -> ChunkedResponses:
+        changes = (*self.changes, change)
+        return replace(self, sampled=change(self.sampled), changes=changes)
+
+    def sample(self, rows: Array, dtype: Any, *, xp: Namespace) -> Responses:
+        """Those of some rows of the sample, computed with in ``dtype``."""
+        return self.sampled.sample(rows, dtype, xp=xp)
+
+
+def _of_responses(
+    sums: Callable[..., Array],
+    changes: tuple[Callable[[Responses], Responses], ...],
+    arguments: tuple[Any, ...],
+    xp: Namespace,
+    responses: Responses,
+) -> tuple[Array]:
+    return (sums(_changed(responses, changes), *arguments, xp=xp),)
+
+
+def _changed(
+    responses: Responses, changes: tuple[Callable[[Responses], Responses], ...]
+) -> Responses:
+    for change in changes:
+        responses = change(responses)
+    return responses
+
+
+@dataclass(frozen=True)
+class View:
+    """How a chunk is to be looked at: all that a pass knows but for its parameters.
+
+    Attributes
+    ----------
+    units : Standardisation or None
+    features : array or None
+        The columns to look at; None for all.
+    changes : tuple of callables
+        As :class:`ChunkedResponses` has them.
+    loss : Loss
+    fit_intercept : bool
+    """
+
+    units: Standardisation | None
+    features: Array | None
+    changes: tuple[Callable[[Responses], Responses], ...]
+    loss: Loss
+    fit_intercept: bool
+
+    def passes(self, X: Array, responses: Responses, offset: Array | None) -> Passes:
+        """Passes over the rows of a chunk."""
+        design = DenseDesign(X, self.units, offset, xp=arrays.namespace(X))
+        if self.features is not None:
+            design = design.of_features(self.features)
+        responses = _changed(responses, self.changes)
+        return Passes(design, responses, self.loss, fit_intercept=self.fit_intercept)
+
+
+@arrays.quiet()
+def _on_chunk(
+    function: Callable[..., Any],
+    view: View,
+    arguments: tuple[Any, ...],
+    X: Array,
+    responses: Responses,
+    offset: Array | None = None,
+) -> tuple[Array, ...]:
+    """What a function of passes finds in a chunk."""
+    keep_freed_memory()
+    found = function(view.passes(X, responses, offset), *arguments)
+    return found if isinstance(found, tuple) else (found,)
+
+
+class ChunkedObjective(Objective):
+    """F of rows that are in chunks on the workers of a Dask scheduler.
+
+    Solvers see no difference: passes are sums over the chunks, and what is begun on a
+    sample is begun here.
+
+    Parameters
+    ----------
+    design : ChunkedDesign
+    responses : ChunkedResponses
+    loss, penalty, fit_intercept, units
+        As for :class:`Objective`.
+    """
+
+    design: Any
+    responses: Any
+    has_rows = False
+
+    def _like(
+        self, design: Any, responses: Any, penalty: Penalty, units: Any
+    ) -> ChunkedObjective:
+        return ChunkedObjective(
+            design,
+            responses,
+            self.loss,
+            penalty,
+            fit_intercept=self.fit_intercept,
+            units=units,
+        )
+
+    def sum_of(
+        self, function: Callable[..., Any], *arguments: Any, name: str
+    ) -> tuple[Array, ...]:
+        """What a function of :class:`Passes` returns for each chunk, added up: a pass.
+
+        Parameters
+        ----------
+        function : callable
+            Takes passes over a chunk, and the arguments; returns an array or a tuple.
+        *arguments
+            The same for all chunks.
+        name : str
+            For Dask's dashboard.
+        """
+        view = View(
+            self.design.units,
+            self.design.features,
+            self.responses.changes,
+            self.loss,
+            self.fit_intercept,
+        )
+        on_chunk = partial(_on_chunk, function, view, arguments)
+        others = [self.responses.parts]
+        if self.design.offset is not None:
+            others.append(self.design.offset.parts)
+        return self.design.X.sum_of(on_chunk, *others, name=name)
+
+    def loss_and_slope(self, parameters: Array) -> tuple[Array, Array]:
+        """The sum of the loss and its gradient, in one pass."""
+        value, slope = self.sum_of(Passes.loss_and_slope, parameters, name="gradient")
+        return value, slope
+
+    def loss_and_slope_of_resamples(
+        self, pooled: Passes, parameters: Array, of: np.ndarray
+    ) -> tuple[Array, Array]:
+        """The same where resamples of one model share its parameters."""
+        pooled_responses: Any = pooled.responses
+        since = pooled_responses.changes[len(self.responses.changes) :]
+        value, slope = self.sum_of(
+            _of_resamples, since, parameters, of, name="gradient"
+        )
+        return value, slope
+
+    def curvature(self, parameters: Array) -> Any:
+        """The parameters: each chunk finds its curvature again when it is asked."""
+        return parameters
+
+    def curvature_product(self, curvature: Any, vector: Array) -> Array:
+        """The second derivatives of the sum of the loss times a vector, in one pass."""
+        (product,) = self.sum_of(
+            _curvature_product, curvature, vector, name="hessian-product"
+        )
+        return product
+
+    def curvature_diagonal(self, parameters: Array) -> Array:
+        """The second derivatives of the sum of the loss in each parameter."""
+        (diagonal,) = self.sum_of(
+            Passes.curvature_diagonal, parameters, name="hessian-diagonal"
+        )
+        return diagonal
+
+    def curvature_sums(
+        self, parameters: Array, *, rough: bool, by_class: bool = False
+    ) -> Array:
+        """What all rows add to the Hessians."""
+        sums = partial(Passes.curvature_sums, rough=rough, by_class=by_class)
+        (total,) = self.sum_of(sums, parameters, name="hessian")
+        return total
+
+    def offset_sizes(self) -> Array:
+        """The sum over the rows of the largest size of their offsets: a number."""
+        (total,) = self.sum_of(Passes.offset_sizes, name="offsets")
+        return total
+
+
+def _curvature_product(passes: Passes, parameters: Array, vector: Array) -> Array:
+    curvature: Curvature = passes.curvature(parameters)
+    return passes.curvature_product(curvature, vector)
+
+
+def _of_resamples(
+    passes: Passes,
+    changes: tuple[Callable[[Responses], Responses], ...],
+    parameters: Array,
+    of: np.ndarray,
+) -> tuple[Array, Array]:
+    """``changes`` are those from the resamples to the models they are pooled to."""
+    responses = _changed(passes.responses, changes)
+    pooled = Passes(
+        passes.design, responses, passes.loss, fit_intercept=passes.fit_intercept
+    )
+    return passes.loss_and_slope_of_resamples(pooled, parameters, of)
