@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import row_costs
+from xlr.design import Chunks, row_costs
 from xlr.estimators.features import Features
 from xlr.estimators.parameters import check_solver_for, random_seed
 from xlr.estimators.problem import Problem, Task
@@ -108,6 +108,7 @@ class Fitting:
                 task.loss.n_outputs,
                 smooth=regularisation.smooth,
                 sparse_costs=costs,
+                in_chunks=isinstance(features.X, Chunks),
             )
         check_solver_for(name, smooth=regularisation.smooth)
         n_columns = features.X.shape[1] + bool(estimator.fit_intercept)
@@ -130,6 +131,12 @@ class Fitting:
             workers=workers,
             offset=offset,
         )
+
+    @property
+    def n_passes(self) -> int | None:
+        """How often all chunks of X were read; None for an X that is not in chunks."""
+        X = self._features.X
+        return X.n_passes if isinstance(X, Chunks) else None
 
     def run(self, on_iteration: Callable[[Record, Array], bool | None]) -> Solution:
         """Minimise F for all models."""

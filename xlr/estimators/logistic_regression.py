@@ -135,6 +135,8 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
         F here is above its minimum by no more than this: for every model, by a
         feasible point of the dual problem. It is of no use (no less than F) where a
         coefficient is neither penalised nor bounded on both sides.
+    n_passes_ : int or None
+        How often all of X was read, where it is of Dask; else None.
     history_ : dict of ndarrays of shape (n_records,) or (n_records, n_classes)
         ``objective``, ``optimality``, ``step`` (largest change of a parameter, in
         the units of the solver; 0 where a step was refused) and ``seconds``
@@ -305,6 +307,7 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
         solution = fitting.run(on_iteration)
         attributes = named(solution.parameters)
         attributes["duality_gap_"], solution = fitting.proven(solution)
+        attributes["n_passes_"] = fitting.n_passes
         self._take(solution, attributes, fitting.solver_name)
         callbacks.end(solution.parameters)
         fitting.warn_unless_converged(solution, stacklevel=5)

@@ -104,6 +104,7 @@ def read_weights(
     return weights
 
 
+@arrays.quiet()
 def class_totals(weights: Array, labels: Labels, features: Features) -> np.ndarray:
     """The sums of the weights of each class, on the host: (n_classes,).
 

@@ -18,6 +18,9 @@ UNPRECONDITIONED = 4  # times as many with a diagonal as the preconditioner
 HESSIAN_SHARE = 1 / 4
 MANY_ROWS = 80
 
+# Parameters up to which a Hessian is sent from each chunk, in megabytes.
+MOST_IN_CHUNKS = 2048
+
 # Parameters up to which the Hessian of all of them costs little beside a pass.
 FEW_PARAMETERS = 256
 
@@ -29,6 +32,7 @@ def choose(
     *,
     smooth: bool = True,
     sparse_costs: tuple[float, float] | None = None,
+    in_chunks: bool = False,
 ) -> str:
     """Name of the solver with the least estimated time.
 
@@ -48,12 +52,17 @@ def choose(
     sparse_costs : tuple of two floats, default=None
         What a row of a sparse X adds to a product and to a Gram matrix, in
         multiply-adds of a dense product; None for a dense X.
+    in_chunks : bool, default=False
+        Whether what counts is how often X is read, and not what is computed then: the
+        whole Hessian is begun on a sample and held, while each product is a pass.
     """
     n_parameters = n_outputs * n_features
     if not smooth:
         if n_parameters <= FEW_PARAMETERS:
             return "proximal-newton"
         return "active-set" if sparse_costs is None else "newton-cg"
+    if in_chunks and n_parameters <= MOST_IN_CHUNKS:
+        return "newton-cholesky"
     dense_costs = n_features, n_features**2 / (2 * MATRIX_SPEEDUP)
     product, gram = sparse_costs or dense_costs
     one_pass = PASS_OVERHEAD + 2 * n_samples * n_outputs * product
