@@ -8,7 +8,7 @@ from xlr.design.blocks import (
     sum_over_blocks,
 )
 from xlr.design.chunked import ChunkedDesign, ChunkedOffset
-from xlr.design.chunks import Chunks, Delayed, call, fetch, literal, sum_of, tree
+from xlr.design.chunks import Chunks, Delayed, call, fetch, literal, over_chunks, tree
 from xlr.design.dense import DenseBlock, DenseDesign
 from xlr.design.design import Block, Design
 from xlr.design.moments import (
@@ -41,13 +41,13 @@ __all__ = [
     "find_moments",
     "literal",
     "merge_moments",
+    "over_chunks",
     "reduce_over_blocks",
     "refuse_non_finite",
     "row_blocks",
     "row_costs",
     "standardise",
     "standardise_sparse",
-    "sum_of",
     "sum_over_blocks",
     "tree",
 ]

@@ -7,6 +7,7 @@ of sums above them, and one ``compute`` on whatever scheduler is current.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import sys
 import uuid
@@ -18,7 +19,7 @@ import numpy as np
 from xlr.arrays import Array, Device, Namespace
 from xlr.design.blocks import Parts, add
 
-__all__ = ["Chunks", "Delayed", "call", "fetch", "literal", "sum_of", "tree"]
+__all__ = ["Chunks", "Delayed", "call", "fetch", "literal", "over_chunks", "tree"]
 
 # A part of a Dask graph that is to be computed.
 Delayed = Any
@@ -62,6 +63,18 @@ def literal(value: Any) -> Delayed:
     from dask import delayed
 
     return delayed(value, pure=False, traverse=False)
+
+
+def send(pieces: Sequence[Delayed]) -> list[Delayed]:
+    """Have a scheduler keep what is known already, so that it is sent to it once.
+
+    In a graph, and not by ``scatter``: so it outlives the workers that hold it.
+    """
+    import dask
+
+    # Dask warns of graphs with data in them, because mostly they are not meant.
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+        return list(dask.persist(*pieces))
 
 
 def fetch(
@@ -127,12 +140,15 @@ def _nothing(*parts: Any) -> None:
     return None
 
 
-def sum_of(
-    function: Callable[..., Parts], *parts: Sequence[Delayed], name: str
+def over_chunks(
+    function: Callable[..., Parts],
+    *parts: Sequence[Delayed],
+    combine: Callable[[Parts, Parts], Parts] = add,
+    name: str,
 ) -> Parts:
-    """The sum of ``function(*chunk)`` over the chunks, entry by entry."""
+    """What ``function(*chunk)`` returns for all chunks, combined: mostly sums."""
     results = [call(function, *chunk, name=name) for chunk in zip(*parts)]
-    (total,), _ = fetch([tree(results, add, name=name)], *parts)
+    (total,), _ = fetch([tree(results, combine, name=name)], *parts)
     return total
 
 
@@ -154,6 +170,10 @@ class Chunks:
     ----------
     sampled : array of shape (n_sampled, n_features)
         Random rows in random order, in memory; None before they are drawn.
+    drawn : ndarray of shape (n_sampled,)
+        Their numbers.
+    positions : list of int
+        Of the chunks among those that were given: the empty ones are left out.
     n_passes : int
         How often all chunks were asked for.
     """
@@ -175,6 +195,8 @@ class Chunks:
         self.device = device
         self.xp = xp
         self.sampled: Array = None
+        self.drawn = np.zeros(0, dtype=np.int64)
+        self.positions = list(range(len(parts)))
         self.n_passes = 0
 
     @property
@@ -183,8 +205,13 @@ class Chunks:
         total = sum(self.row_counts)
         return (total if math.isnan(total) else int(total)), self.n_features
 
-    def counted(self, row_counts: np.ndarray, sampled: Array) -> Chunks:
-        """With what a pass found out: without the chunks that are empty."""
+    def counted(
+        self, row_counts: np.ndarray, sample: tuple[Array, np.ndarray]
+    ) -> Chunks:
+        """With what a pass found out: without the chunks that are empty.
+
+        ``sample`` is what becomes ``sampled`` and ``drawn``.
+        """
         full = np.nonzero(row_counts)[0]
         chunks = Chunks(
             [self.parts[i] for i in full],
@@ -194,16 +221,27 @@ class Chunks:
             device=self.device,
             xp=self.xp,
         )
-        chunks.sampled = sampled
+        chunks.sampled, chunks.drawn = sample
+        chunks.positions = [self.positions[i] for i in full]
         chunks.n_passes = self.n_passes
         return chunks
 
-    def sum_of(
-        self, function: Callable[..., Parts], *others: Sequence[Delayed], name: str
+    def cut(self, values: Array) -> list[Delayed]:
+        """What belongs to the rows, in memory, in the chunks of these."""
+        edges = np.cumsum([0, *self.row_counts])
+        pieces = [literal(values[a:b, ...]) for a, b in itertools.pairwise(edges)]
+        return send(pieces)
+
+    def over_chunks(
+        self,
+        function: Callable[..., Parts],
+        *others: Sequence[Delayed],
+        combine: Callable[[Parts, Parts], Parts] = add,
+        name: str,
     ) -> Parts:
-        """The sum of ``function(X, *others)`` over the chunks: a pass."""
+        """What ``function(X, *others)`` returns for all chunks, combined: a pass."""
         self.n_passes += 1
-        return sum_of(function, self.parts, *others, name=name)
+        return over_chunks(function, self.parts, *others, combine=combine, name=name)
 
     def map(
         self,

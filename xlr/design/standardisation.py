@@ -59,6 +59,11 @@ class Standardisation:
         # coefficients undo, to the last bit.
         return cls(xp.astype(xp.astype(mean, dtype), scale.dtype), scale, varies)
 
+    @property
+    def deviation(self) -> Array:
+        """That of the columns: zero where they are constant."""
+        return self.scale if self.varies is None else self.scale * self.varies
+
     def into(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """(w, b) to (v, c); shapes (n_columns, n_features) and (n_columns,)."""
         return coef * self.scale, intercept + coef @ self.mean

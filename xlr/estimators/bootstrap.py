@@ -18,7 +18,7 @@ from xlr.estimators.folds import n_classes_counted, small_counts
 from xlr.estimators.inputs import read_labels
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.parameters import check_parameters
-from xlr.estimators.problem import Task, multinomial, resampled
+from xlr.estimators.problem import Task, multinomial
 from xlr.estimators.weights import read_weights
 from xlr.solvers import Record, Status
 from xlr.threads import Workers, workers
@@ -185,7 +185,7 @@ def bootstrap(
                 draw.integers(n_samples, size=n_samples, dtype=np.int32) for _ in part
             ]
             counts = features.place(small_counts(drawn, n_samples), None)
-            usable = n_classes_counted(counts, weights, labels, features) >= 2
+            usable = n_classes_counted(task, counts, features) >= 2
             parts.append(_refits(estimator, features, task, counts, usable, crew))
     coef, intercept, converged = zip(*parts)
     xp = features.xp
@@ -220,7 +220,7 @@ def _refits(
     fitting = Fitting(
         estimator,
         features,
-        resampled(task, counts, 1),
+        task.resampled(counts, 1),
         estimator.C,
         crew,
         l1_ratio=float(estimator.l1_ratio),

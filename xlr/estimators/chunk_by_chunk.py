@@ -63,7 +63,7 @@ def mean_over_chunks(method: Method) -> Method:
             method, self, X, (y, sample_weight, *others), named
         )
         function = functools.partial(_weighted, on_chunk)
-        total, weight = chunks.sum_of(function, *beside, name="score")
+        total, weight = chunks.over_chunks(function, *beside, name="score")
         return float(total / weight)
 
     return score  # type: ignore[return-value]

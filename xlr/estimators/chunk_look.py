@@ -14,7 +14,7 @@ from xlr.estimators.features import Features
 from xlr.estimators.inputs import Labels, encode, read_offset
 from xlr.estimators.weights import class_totals, of_classes, place_weights
 
-__all__ = ["ChunkRows", "Look", "Plan", "look_at", "merged"]
+__all__ = ["ChunkRows", "Drawn", "Look", "Plan", "look_at", "merged"]
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,8 @@ class Plan:
 
     Attributes
     ----------
-    dtype : dtype
-        Of X.
-    n_features : int
+    like : array of shape (0, n_features)
+        As X is to be.
     centre : bool
         As for :func:`find_moments`.
     by_class : bool
@@ -34,8 +33,7 @@ class Plan:
         Of the rows that are drawn.
     """
 
-    dtype: Any
-    n_features: int
+    like: Array
     centre: bool
     by_class: bool
     seed: int
@@ -75,6 +73,22 @@ class ChunkRows(NamedTuple):
         return self._replace(classes=classes, codes=xp.take(place, self.codes))
 
 
+class Drawn(NamedTuple):
+    """Random rows.
+
+    Attributes
+    ----------
+    X : array of shape (n_drawn, n_features)
+    rows : ChunkRows
+    numbers : ndarray of shape (n_drawn,)
+        Of these rows in their chunk, or among all.
+    """
+
+    X: Array
+    rows: ChunkRows
+    numbers: np.ndarray
+
+
 class Look(NamedTuple):
     """What is found out about chunks, by their positions.
 
@@ -104,7 +118,7 @@ def look_at(
     y: Any,
     sample_weight: Any,
     offset: Any,
-) -> tuple[ChunkRows | None, Look, tuple[Array, ChunkRows] | None]:
+) -> tuple[ChunkRows | None, Look, Drawn | None]:
     """What there is to know of a chunk."""
     try:
         return _looked(plan, position, to_draw, X, y, sample_weight, offset)
@@ -121,16 +135,19 @@ def _looked(
     y: Any,
     sample_weight: Any,
     offset: Any,
-) -> tuple[ChunkRows | None, Look, tuple[Array, ChunkRows] | None]:
-    if X.ndim != 2 or X.shape[1] != plan.n_features or X.dtype != plan.dtype:
+) -> tuple[ChunkRows | None, Look, Drawn | None]:
+    like, xp = plan.like, arrays.namespace(plan.like)
+    if X is None:  # all is known of it but its rows
+        X = xp.zeros((y.shape[0], 0), dtype=like.dtype, device=arrays.device_of(like))
+        to_draw = 0
+    elif X.ndim != 2 or X.shape[1] != like.shape[1] or X.dtype != like.dtype:
         raise ValueError(
             f"X has shape {tuple(X.shape)} and dtype {X.dtype} there, and was to have "
-            f"{plan.n_features} columns of {plan.dtype}. Give Dask the right meta."
+            f"{like.shape[1]} columns of {like.dtype}. Give Dask the right meta."
         )
     size = int(X.shape[0])
     if size == 0:
         return None, Look({position: 0}, {}, {}, {}, set()), None
-    xp = arrays.namespace(X)
     features = Features(X, xp, arrays.device_of(X), None)
     labels = encode(y, size)
     weights = place_weights(sample_weight, features)
@@ -149,7 +166,8 @@ def _looked(
     )
     generator = np.random.default_rng([plan.seed, position])
     drawn = generator.choice(size, min(to_draw, size), replace=False)
-    return rows, look, (arrays.rows(X, drawn), rows.select(drawn))
+    some = arrays.rows(X, drawn) if drawn.size else like
+    return rows, look, Drawn(some, rows.select(drawn), drawn)
 
 
 def _moments(
@@ -157,6 +175,8 @@ def _moments(
 ) -> dict[Any, Moments]:
     """Of all rows under None, or of each class under its label."""
     X, xp = features.X, features.xp
+    if X.shape[1] == 0:
+        return {}
     if not totals.any():  # nothing counts, but all must be finite
         refuse_non_finite(X, xp=xp)
         return {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from functools import partial
 from numbers import Real
@@ -153,15 +152,14 @@ def _cut(X: Chunks, values: Any, name: str) -> list[Delayed]:
             "memory, cannot be cut as they are. Pass it as a Dask array or column, or "
             "call X.compute_chunk_sizes() first."
         )
-    edges = np.cumsum([0, *X.row_counts])
     if not hasattr(values, "shape"):
         values = np.asarray(values)
-    if values.shape[0] != edges[-1]:
+    if values.shape[0] != X.shape[0]:
         raise ValueError(
-            f"X and y have inconsistent numbers of samples: {edges[-1]} rows of X, "
+            f"X and y have inconsistent numbers of samples: {X.shape[0]} rows of X, "
             f"{values.shape[0]} of {name}. Pass one for each row."
         )
-    return [literal(values[a:b]) for a, b in itertools.pairwise(edges)]
+    return X.cut(values)
 
 
 def _is_table(X: Any) -> bool:

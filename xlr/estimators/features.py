@@ -55,6 +55,11 @@ class Features:
             return [f"x{j}" for j in range(self.X.shape[1])]
         return [str(name) for name in self.names]
 
+    @property
+    def wide(self) -> Any:
+        """The widest dtype that there is where X is."""
+        return arrays.widest_float(xp=self.xp, device=self.device)
+
     def like(self, X: Array) -> Features:
         """The same of other rows."""
         return replace(self, X=X)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -13,8 +12,8 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Chunks, Delayed, Moments, call, fetch, tree
-from xlr.estimators.chunk_look import ChunkRows, Plan, look_at, merged
+from xlr.design import Chunks, Delayed, Moments, call, fetch, literal, tree
+from xlr.estimators.chunk_look import ChunkRows, Drawn, Plan, look_at, merged
 from xlr.estimators.dask_input import parts_beside
 from xlr.estimators.features import Features
 from xlr.estimators.inputs import NO_LABELS, check_number, mixed_types
@@ -49,8 +48,8 @@ class Found:
         Of all rows together, under None; or by class, under its label.
     rows : list of Delayed
         The :class:`ChunkRows`, kept where the chunks are.
-    sample : tuple of arrays
-        Random rows of X, and their :class:`ChunkRows`, of all classes.
+    sample : Drawn
+        With codes into all classes.
     """
 
     sizes: np.ndarray
@@ -58,13 +57,21 @@ class Found:
     totals: np.ndarray
     moments: dict[Any, Moments]
     rows: list[Delayed]
-    sample: tuple[Array, ChunkRows]
+    sample: Drawn
 
 
 def first_pass(
-    estimator: Any, features: Features, y: Any, sample_weight: Any, offset: Any
+    estimator: Any,
+    features: Features,
+    y: Any,
+    sample_weight: Any,
+    offset: Any,
+    *,
+    moments: Moments | None = None,
 ) -> Found:
     """Look at all chunks, and keep what belongs to their rows where they are.
+
+    With ``moments`` that are known X is not looked at, and nothing drawn from it.
 
     Raises
     ------
@@ -75,7 +82,7 @@ def first_pass(
         raise ValueError(NO_LABELS)
     X: Chunks = features.X
     loads = [
-        X.parts,
+        X.parts if moments is None else [literal(None)] * len(X.parts),
         *(
             parts_beside(X, values, name)
             for values, name in (
@@ -86,11 +93,10 @@ def first_pass(
         ),
     ]
     plan = Plan(
-        X.dtype,
-        X.n_features,
+        features.xp.zeros((0, X.n_features), dtype=X.dtype, device=X.device),
         centre=bool(estimator.fit_intercept),
-        by_class=estimator.class_weight is not None,
-        seed=random_seed(estimator),
+        by_class=getattr(estimator, "class_weight", None) is not None,
+        seed=random_seed(estimator) if hasattr(estimator, "random_state") else 0,
     )
     looks = [
         call(partial(look_at, plan, i, size), *chunk, name="first-look")
@@ -100,7 +106,7 @@ def first_pass(
         [call(itemgetter(k), part, name="first-look-part") for part in looks]
         for k in range(3)
     )
-    X.n_passes += 1
+    X.n_passes += moments is None
     together = tree(found, partial(merged, xp=features.xp), name="first-look")
     (seen, *sample), kept = fetch([together, *drawn], *loads, keep=rows)
     sizes = np.asarray([seen.sizes[i] for i in range(len(X.parts))])
@@ -121,19 +127,19 @@ def first_pass(
     for i in full:
         own = arrays.to_host(seen.classes[i])
         totals[np.searchsorted(arrays.to_host(classes), own)] += seen.totals[i]
-    X_drawn, rows_drawn = zip(*(sample[i] for i in full))
+    first_rows = np.cumsum(sizes) - sizes
+    drawn = [
+        Drawn(part.X, part.rows.among(classes), part.numbers + first_rows[i])
+        for i, part in enumerate(sample)
+        if part is not None
+    ]
     return Found(
         sizes,
         classes,
         totals,
-        seen.moments,
+        seen.moments if moments is None else {None: moments},
         [kept[i] for i in full],
-        _even_sample(
-            X_drawn,
-            [part.among(classes) for part in rows_drawn],
-            sizes[full],
-            plan.seed,
-        ),
+        _even_sample(drawn, sizes[full], plan.seed),
     )
 
 
@@ -160,25 +166,25 @@ def _to_draw(X: Chunks) -> list[int]:
     return [math.ceil(share * count) for count in counts]
 
 
-def _even_sample(
-    X: Sequence[Array], rows: Sequence[ChunkRows], sizes: np.ndarray, seed: int
-) -> tuple[Array, ChunkRows]:
+def _even_sample(drawn: list[Drawn], sizes: np.ndarray, seed: int) -> Drawn:
     """As large a share of each chunk as all of them gave, in random order."""
-    given = np.asarray([part.shape[0] for part in X])
-    share = (given / sizes).min()
-    most = np.ceil(share * sizes)
-    chosen = [np.arange(min(n, int(m))) for n, m in zip(given, most)]
-    drawn = [part.select(first) for part, first in zip(rows, chosen)]
+    given = np.asarray([part.X.shape[0] for part in drawn])
+    most = np.ceil((given / sizes).min() * sizes).astype(np.int64)
+    chosen = [np.arange(min(n, m)) for n, m in zip(given, most)]
     order = np.random.default_rng(seed).permutation(sum(map(len, chosen)))
-    parts = [arrays.rows(part, first) for part, first in zip(X, chosen)]
-    return _in_order(parts, order), ChunkRows(
-        drawn[0].classes,
-        *(
-            None if values[0] is None else _in_order(values, order)
-            for values in zip(*(part[1:] for part in drawn))
-        ),
+
+    def joined(parts: list[Array]) -> Array:
+        few = [arrays.rows(part, first) for part, first in zip(parts, chosen)]
+        return arrays.rows(arrays.namespace(*few).concat(few), order)
+
+    offset = None
+    if drawn[0].rows.offset is not None:
+        offset = joined([part.rows.offset for part in drawn])
+    rows = ChunkRows(
+        drawn[0].rows.classes,
+        joined([part.rows.codes for part in drawn]),
+        joined([part.rows.weights for part in drawn]),
+        offset,
     )
-
-
-def _in_order(parts: Sequence[Array], order: np.ndarray) -> Array:
-    return arrays.rows(arrays.namespace(*parts).concat(list(parts)), order)
+    numbers = joined([part.numbers for part in drawn])
+    return Drawn(joined([part.X for part in drawn]), rows, numbers)

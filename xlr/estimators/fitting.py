@@ -16,7 +16,7 @@ from xlr.estimators.features import Features
 from xlr.estimators.parameters import check_solver_for, random_seed
 from xlr.estimators.problem import Problem, Task
 from xlr.estimators.regularisation import read_regularisation
-from xlr.objective import find_separation
+from xlr.objective import Separation, find_separation
 from xlr.solvers import (
     SOLVERS,
     Record,
@@ -157,20 +157,28 @@ class Fitting:
         gap = self.problem.duality_gap(solution)
         return gap, solution.with_proof(gap, float(self._estimator.tol))
 
-    def warn_unless_converged(self, solution: Solution, *, stacklevel: int) -> None:
+    def separation(self, solution: Solution) -> Separation | None:
+        """What there is instead of an optimum; None with a penalty."""
+        if not self._may_diverge:
+            return None
+        gradient = arrays.to_host(solution.at.gradient)[0].astype(np.float64)
+        return find_separation(self.problem.objective, solution.parameters, gradient)
+
+    def warn_unless_converged(
+        self,
+        solution: Solution,
+        separation: Separation | None = None,
+        *,
+        stacklevel: int,
+    ) -> None:
         """Say why models did not converge and what to do, in the words of the first.
 
-        Without a penalty there may be nothing to converge to: then that.
+        With separation there is nothing to converge to: then that.
         """
-        if self._may_diverge:
-            gradient = arrays.to_host(solution.at.gradient)[0].astype(np.float64)
-            found = find_separation(
-                self.problem.objective, solution.parameters, gradient
-            )
-            if found is not None:
-                sentence = found.describe(self._features.column_names)
-                warnings.warn(sentence, SeparationWarning, stacklevel=stacklevel)
-                return
+        if separation is not None:
+            sentence = separation.describe(self._features.column_names)
+            warnings.warn(sentence, SeparationWarning, stacklevel=stacklevel)
+            return
         failed = [
             model
             for model, status in enumerate(solution.status)

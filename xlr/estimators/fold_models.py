@@ -13,7 +13,7 @@ from xlr.arrays import Array
 from xlr.estimators.features import Features
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.folds import Folds
-from xlr.estimators.problem import Task, resampled
+from xlr.estimators.problem import Task
 from xlr.solvers import Record, Status
 from xlr.threads import Workers
 
@@ -90,8 +90,8 @@ def fit_folds(
         many = Fitting(
             estimator,
             features,
-            resampled(task, folds.counts, Cs.shape[0]),
-            features.place(np.repeat(Cs[order], n_folds), task.responses.weights.dtype),
+            task.resampled(folds.counts, Cs.shape[0]),
+            features.place(np.repeat(Cs[order], n_folds), features.wide),
             crew,
             l1_ratio=float(l1_ratio),
             along=np.log(Cs[order]),

@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 
 from xlr import arrays
-from xlr.arrays import Array
+from xlr.design import Chunks, call, fetch
 from xlr.estimators.features import Features
-from xlr.estimators.inputs import Labels
-from xlr.objective import Responses
+from xlr.estimators.problem import Task
+from xlr.estimators.rows import Rows
+from xlr.objective import ChunkedCounts, Responses
 
-__all__ = ["Folds", "n_classes_counted", "read_folds", "small_counts"]
+__all__ = [
+    "Folds",
+    "labels_on_host",
+    "n_classes_counted",
+    "place_counts",
+    "read_folds",
+    "small_counts",
+]
 
 
 @dataclass(frozen=True)
@@ -27,13 +35,13 @@ class Folds:
         The numbers of the rows that each fold is tested on.
     usable : ndarray of int
         The folds with at least two classes to train on.
-    counts : array of shape (n_samples, n_usable)
+    counts : array of shape (n_samples, n_usable), or ChunkedCounts
         How often each row is trained on, in the usable folds.
     """
 
     tests: list[np.ndarray]
     usable: np.ndarray
-    counts: Array
+    counts: Any
 
 
 def small_counts(numbers: list[np.ndarray], n_samples: int) -> np.ndarray:
@@ -44,23 +52,30 @@ def small_counts(numbers: list[np.ndarray], n_samples: int) -> np.ndarray:
     return np.stack([count.astype(dtype) for count in counts], axis=1)
 
 
-def n_classes_counted(
-    counts: Array, weights: Array, labels: Labels, features: Features
-) -> np.ndarray:
+def n_classes_counted(task: Task, counts: Any, features: Features) -> np.ndarray:
     """How many classes have rows of positive weight, for each way to count the rows."""
-    xp, codes = features.xp, features.place(labels.codes, None)
-    n_classes = np.zeros(counts.shape[1], dtype=np.int64)
-    for k in range(labels.classes.shape[0]):
-        own = (weights * xp.astype(codes == k, weights.dtype))[:, None]
-        columns = Responses(counts.shape[1], own, own, counts)
-        total = columns.total_weight(weights.dtype, xp=xp)
-        n_classes += arrays.to_host(total) > 0
-    return n_classes
+    responses = task.responses.resampled(counts, 1)
+    n_classes = max(2, task.loss.n_outputs)
+    weights = responses.class_weights(n_classes, features.wide, xp=features.xp)
+    return (arrays.to_host(weights) > 0).sum(axis=1)
 
 
-def read_folds(
-    splitter: Any, y: np.ndarray, weights: Array, labels: Labels, features: Features
-) -> Folds:
+def labels_on_host(rows: Rows) -> np.ndarray:
+    """The label of each row, (n_samples,), for a splitter."""
+    codes = rows.labels.codes
+    if codes is None:  # of chunks: brought here, a byte or so for each row
+        responses = rows.task.responses.parts
+        parts = [call(_codes, part, name="labels") for part in responses]
+        codes = np.concatenate(fetch(parts)[0])
+    return arrays.to_host(rows.labels.classes)[arrays.to_host(codes)]
+
+
+def _codes(responses: Responses) -> np.ndarray:
+    codes = arrays.to_host(responses.targets)[:, 0]
+    return codes.astype(np.min_scalar_type(int(codes.max())))
+
+
+def read_folds(splitter: Any, y: np.ndarray, rows: Rows) -> Folds:
     """Ask a splitter for its folds, and look at the classes in them.
 
     Parameters
@@ -68,9 +83,7 @@ def read_folds(
     splitter : splitter of scikit-learn's
     y : ndarray of shape (n_samples,)
         Labels, on the host.
-    weights : array of shape (n_samples,)
-    labels : Labels
-    features : Features
+    rows : Rows
 
     Raises
     ------
@@ -85,12 +98,11 @@ def read_folds(
     n_samples = y.shape[0]
     # A splitter counts the rows of X; its values stay where they are.
     splits = list(splitter.split(np.zeros((n_samples, 1)), y))
-    rows = np.arange(n_samples)
-    trains = [rows[train] for train, _ in splits]
-    tests = [rows[test] for _, test in splits]
-    counts = features.place(small_counts(trains, n_samples), None)
-
-    n_classes = n_classes_counted(counts, weights, labels, features)
+    every = np.arange(n_samples)
+    tests = [every[test] for _, test in splits]
+    counts = small_counts([every[train] for train, _ in splits], n_samples)
+    placed = place_counts(counts, rows)
+    n_classes = n_classes_counted(rows.task, placed, rows.features)
     usable = np.nonzero(n_classes >= 2)[0]
     if usable.size == 0:
         raise ValueError(
@@ -107,5 +119,14 @@ def read_folds(
             UserWarning,
             stacklevel=5,
         )
-        counts = features.xp.take(counts, features.place(usable, None), axis=1)
-    return Folds(tests, usable, counts)
+        placed = place_counts(counts[:, usable], rows)
+    return Folds(tests, usable, placed)
+
+
+def place_counts(counts: np.ndarray, rows: Rows) -> Any:
+    """Counts, (n_samples, n_counts) on the host, to where the rows are."""
+    X = rows.features.X
+    if not isinstance(X, Chunks):
+        return rows.features.place(counts, None)
+    sampled = rows.features.place(counts[X.drawn], None)
+    return ChunkedCounts(X.cut(counts), sampled)

@@ -207,8 +207,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "coef_")
         converted = copy.copy(self)
-        for name in ("coef_", "intercept_", "classes_"):
-            setattr(converted, name, np.array(arrays.to_host(getattr(self, name))))
+        for name in ("coef_", "intercept_", "classes_", "_column_moments"):
+            if hasattr(self, name):
+                setattr(converted, name, np.array(arrays.to_host(getattr(self, name))))
         return converted
 
     def __sklearn_tags__(self) -> Any:

@@ -274,7 +274,7 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
         data: dict[str, Any],
         crew: Workers,
     ) -> None:
-        features, labels, task, offset = rows
+        features, labels, task = rows.features, rows.labels, rows.task
         fitting = Fitting(
             self,
             features,
@@ -283,7 +283,7 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
             crew,
             l1_ratio=float(self.l1_ratio),
             start=start,
-            offset=offset,
+            offset=rows.offset,
         )
         problem = fitting.problem
 
@@ -307,10 +307,13 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
         solution = fitting.run(on_iteration)
         attributes = named(solution.parameters)
         attributes["duality_gap_"], solution = fitting.proven(solution)
+        separation = fitting.separation(solution)
+        attributes["_has_optimum"] = separation is None
         attributes["n_passes_"] = fitting.n_passes
+        attributes["_column_moments"] = problem.column_moments
         self._take(solution, attributes, fitting.solver_name)
         callbacks.end(solution.parameters)
-        fitting.warn_unless_converged(solution, stacklevel=5)
+        fitting.warn_unless_converged(solution, separation, stacklevel=5)
 
     def _read_start(
         self, coef_init: Any, intercept_init: Any, labels: Labels, features: Features

@@ -13,14 +13,16 @@ from sklearn.utils.validation import check_is_fitted
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
+from xlr.estimators.chunked_scoring import ChunkedLikelihood, ChunkedScore
 from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import Fitting, print_record
 from xlr.estimators.fold_models import FoldModels, fit_folds
-from xlr.estimators.folds import Folds, read_folds
-from xlr.estimators.inputs import Labels, read_labels
+from xlr.estimators.folds import Folds, labels_on_host, read_folds
+from xlr.estimators.inputs import Labels
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.parameters import check_parameters
-from xlr.estimators.problem import Problem, Task, multinomial
+from xlr.estimators.problem import Problem
+from xlr.estimators.rows import Rows, read_rows
 from xlr.estimators.scoring import HeldOutLikelihood, HeldOutScore, ScoredModel
 from xlr.estimators.weights import read_weights
 from xlr.solvers import Record, Status
@@ -182,30 +184,15 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         """
         check_parameters(self)
         scorer = self._scorer()
-        features = read_features(self, X, reset=True)
+        features = read_features(self, X, reset=True, chunked=True)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with workers(features.X, self.n_jobs) as crew:
-            labels = read_labels(y, features.X.shape[0])
-            weights = read_weights(sample_weight, self.class_weight, labels, features)
-            task = multinomial(features, labels, weights)
-            host_y = arrays.to_host(labels.classes)[arrays.to_host(labels.codes)]
+            rows = read_rows(self, features, y, sample_weight)
+            host_y = labels_on_host(rows)
             splitter = check_cv(self.cv, host_y, classifier=True)
-            folds = read_folds(splitter, host_y, weights, labels, features)
-            if self.scoring is None:
-                weights = read_weights(sample_weight, None, labels, features)
-                score: Callable[[int, Array, Array], np.ndarray] = HeldOutLikelihood(
-                    features, task, weights, folds.tests, crew
-                )
-            else:
-                weights = (
-                    arrays.to_host(read_weights(sample_weight, None, labels, features))
-                    if sample_weight is not None
-                    else None
-                )
-                score = HeldOutScore(
-                    scorer, features, labels.classes, host_y, weights, folds.tests
-                )
-            fitted = self._fit(features, labels, task, folds, score, data, crew)
+            folds = read_folds(splitter, host_y, rows)
+            score = self._held_out(scorer, rows, host_y, sample_weight, folds, crew)
+            fitted = self._fit(rows, folds, score, data, crew)
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         for name, value in fitted.items():
@@ -214,18 +201,17 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
 
     def _fit(
         self,
-        features: Features,
-        labels: Labels,
-        task: Task,
+        rows: Rows,
         folds: Folds,
-        score: Callable[[int, Array, Array], np.ndarray],
+        score: Callable[[np.ndarray, Array, Array], np.ndarray],
         data: dict[str, Any],
         crew: Workers,
     ) -> dict[str, Any]:
         """All fitted attributes.
 
-        ``score`` takes a fold and its models' coefficients and intercepts.
+        ``score`` takes folds, and the coefficients and intercepts of their models.
         """
+        features, labels, task = rows.features, rows.labels, rows.task
         Cs = np.logspace(-4, 4, self.Cs) if np.ndim(self.Cs) == 0 else self.Cs
         Cs = np.asarray(Cs, dtype=np.float64)
         l1_ratios = np.asarray(self.l1_ratios, dtype=np.float64)
@@ -237,8 +223,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         scores = np.full((len(folds.tests), l1_ratios.shape[0] * Cs.shape[0]), np.nan)
         n_iter = np.zeros(scores.shape, dtype=np.int32)
         n_iter[folds.usable] = models.n_iter
-        for i, fold in enumerate(folds.usable):
-            scores[fold] = score(fold, models.coef[i, ...], models.intercept[i, ...])
+        scores[folds.usable] = score(folds.usable, models.coef, models.intercept)
 
         best = np.full(folds.usable.shape[0], np.nanargmax(np.nanmean(scores, axis=0)))
         if not self.refit:
@@ -250,15 +235,12 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         l1_ratio = float(l1_ratios[unique // Cs.shape[0]].mean())
         gap = np.asarray([np.nan])
         if self.refit:
-            start = tuple(
-                features.xp.astype(v, task.responses.weights.dtype)
-                for v in chosen.values()
-            )
+            start = tuple(features.xp.astype(v, features.wide) for v in chosen.values())
             one = Fitting(self, features, task, C, crew, start=start, l1_ratio=l1_ratio)
             gap, last = one.proven(one.run(progress.follow(one)))
             chosen = one.problem.coefficients(last.parameters)
             converged = converged and last.status[0] is Status.CONVERGED
-            one.warn_unless_converged(last, stacklevel=6)
+            one.warn_unless_converged(last, one.separation(last), stacklevel=6)
         by_penalty = len(folds.tests), l1_ratios.shape[0], Cs.shape[0]
         fitted = {
             **progress.common,
@@ -273,6 +255,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             "solver_": progress.solver_name,
             "converged_": converged,
             "duality_gap_": gap,
+            "_column_moments": progress.column_moments,
         }
         progress.end()
         return fitted
@@ -290,6 +273,28 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         place[folds.usable] = np.arange(folds.usable.shape[0])
         paths = arrays.rows(paths, place)
         return xp.reshape(paths, (*by_penalty, *paths.shape[2:]))
+
+    def _held_out(
+        self,
+        scorer: Callable[..., float],
+        rows: Rows,
+        y: np.ndarray,
+        sample_weight: Any,
+        folds: Folds,
+        crew: Workers,
+    ) -> Callable[[np.ndarray, Array, Array], np.ndarray]:
+        """What scores models on the rows that their folds left out."""
+        features, labels, task = rows.features, rows.labels, rows.task
+        weighted = sample_weight is not None
+        if rows.chunk_rows is not None:
+            if self.scoring is None:
+                return ChunkedLikelihood(rows, folds.tests)
+            return ChunkedScore(scorer, rows, y, weighted, folds.tests)
+        weights = read_weights(sample_weight, None, labels, features)
+        if self.scoring is None:
+            return HeldOutLikelihood(features, task, weights, folds.tests, crew)
+        given = arrays.to_host(weights) if weighted else None
+        return HeldOutScore(scorer, features, labels.classes, y, given, folds.tests)
 
     def _scorer(self) -> Callable[..., float]:
         return get_scorer("neg_log_loss" if self.scoring is None else self.scoring)
@@ -362,6 +367,12 @@ class _Progress:
             return self._callbacks.on_iteration(record, parameters)
 
         return on_iteration
+
+    @property
+    def column_moments(self) -> Array:
+        """Of X, as :class:`Problem` has them."""
+        assert self._problem is not None
+        return self._problem.column_moments
 
     def end(self) -> None:
         """Report the end of the fit."""

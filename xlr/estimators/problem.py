@@ -14,7 +14,6 @@ from xlr.design import (
     ChunkedDesign,
     Chunks,
     DenseDesign,
-    Design,
     SparseDesign,
     Standardisation,
     standardise,
@@ -36,7 +35,6 @@ __all__ = [
     "many_labels",
     "multinomial",
     "one_vs_rest",
-    "resampled",
 ]
 
 
@@ -53,6 +51,12 @@ class Task:
 
     loss: Loss
     responses: Any
+
+    def resampled(self, counts: Any, n_each: int) -> Task:
+        """The task of one model for each way to count the rows; see
+        :meth:`Responses.resampled`.
+        """
+        return replace(self, responses=self.responses.resampled(counts, n_each))
 
 
 def multinomial(features: Features, labels: Labels, weights: Array) -> Task:
@@ -129,31 +133,6 @@ def many_labels(
     return Task(LogisticLoss(), replace(responses, class_factors=factors))
 
 
-def resampled(task: Task, counts: Array, n_each: int) -> Task:
-    """The models of a task for each way to count the rows.
-
-    Parameters
-    ----------
-    task : Task
-        Of one model.
-    counts : array of shape (n_samples, n_counts)
-    n_each : int
-        Models for each of the counts, which differ in their penalty. The models of the
-        first penalty come first, in the order of the counts.
-    """
-    xp, device = arrays.namespace(counts), arrays.device_of(counts)
-    n_counts = counts.shape[1]
-    count_of = np.tile(np.arange(n_counts), n_each)
-    responses = replace(
-        task.responses,
-        n_models=n_counts * n_each,
-        counts=counts,
-        count_of=arrays.move(count_of, xp=xp, device=device),
-        resample_of=np.repeat(np.arange(n_each), n_counts),
-    )
-    return Task(task.loss, responses)
-
-
 class Problem:
     """What a solver is given for some data, and what its answer means.
 
@@ -178,6 +157,8 @@ class Problem:
         The change of units that the solver sees; None for none.
     total_weight : array of shape (n_models or 1,)
         Sum of the weights, as they were given.
+    column_moments : array of shape (2, n_features)
+        Mean and standard deviation of the columns of X.
     """
 
     @arrays.quiet()
@@ -215,6 +196,7 @@ class Problem:
             )
             units = moments(X, weights[:, 0], centre=fit_intercept, xp=xp)
             kind = Objective
+        self.column_moments = xp.stack([units.mean, units.deviation])
         self.units = units if standardised else None
         design = self.design(X, offset, workers)
         total = unit * responses.total_weight(units.scale.dtype, xp=xp)
@@ -233,8 +215,10 @@ class Problem:
 
     def design(
         self, X: Array | Chunks, offset: Any = None, workers: Workers = ALONE
-    ) -> Design:
-        """Rows, these or others, in the units of the solver."""
+    ) -> Any:
+        """Rows, these or others, in the units of the solver: a :class:`Design`, or that
+        of chunks.
+        """
         if isinstance(X, Chunks):
             return ChunkedDesign(X, self.units, offset, workers=workers)
         kind = SparseDesign if arrays.is_sparse(X) else DenseDesign

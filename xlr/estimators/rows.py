@@ -16,6 +16,7 @@ from xlr.arrays import Array
 from xlr.design import (
     ChunkedOffset,
     Chunks,
+    Delayed,
     Moments,
     call,
     fetch,
@@ -53,12 +54,21 @@ class Rows(NamedTuple):
         Of rows in chunks: without codes.
     task : Task
     offset : array of shape (n_samples, n_outputs), ChunkedOffset or None
+    totals : ndarray of shape (n_classes,)
+        Sums of the sample weights in each class.
+    factors : ndarray of shape (n_classes,) or None
+        What those are multiplied by for the class weights.
+    chunk_rows : list of Delayed or None
+        Where rows are in chunks, what was given beside X: :class:`ChunkRows`.
     """
 
     features: Features
     labels: Labels
     task: Task
     offset: Any
+    totals: np.ndarray
+    factors: np.ndarray | None
+    chunk_rows: list[Delayed] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,26 +130,32 @@ def read_rows(
     y: Any,
     sample_weight: Any = None,
     offset: Any = None,
+    *,
+    moments: Moments | None = None,
 ) -> Rows:
     """Check what comes with X, and make it a task. Of chunks: in the first pass.
 
     Parameters
     ----------
     estimator : estimator
-        With ``fit_intercept``, ``random_state`` and ``class_weight``, and
-        ``multi_class`` if it has a choice.
+        With ``fit_intercept`` and, if it has a choice, ``random_state``,
+        ``class_weight`` and ``multi_class``.
     features : Features
     y, sample_weight, offset : arrays
+    moments : Moments, default=None
+        Of the columns of chunks, where they are known: then X is not read yet, and
+        there is no sample.
 
     Raises
     ------
     TypeError, ValueError
         If they are not as described.
     """
-    class_weight = estimator.class_weight
+    class_weight = getattr(estimator, "class_weight", None)
     multi_class = getattr(estimator, "multi_class", "multinomial")
     if isinstance(features.X, Chunks):
-        found = first_pass(estimator, features, y, sample_weight, offset)
+        given = y, sample_weight, offset
+        found = first_pass(estimator, features, *given, moments=moments)
         weighing = Weighing.of(found.classes, found.totals, class_weight, multi_class)
         _check_offset(offset, weighing)
         return _of_chunks(features, found, weighing)
@@ -151,7 +167,7 @@ def read_rows(
     if offset is not None:
         _check_offset(offset, weighing)
         offset = read_offset(offset, task.loss.n_outputs, features)
-    return Rows(features, labels, task, offset)
+    return Rows(features, labels, task, offset, totals, weighing.factors)
 
 
 def _check_offset(offset: Any, weighing: Weighing) -> None:
@@ -163,10 +179,14 @@ def _check_offset(offset: Any, weighing: Weighing) -> None:
 
 
 def _of_chunks(features: Features, found: Found, weighing: Weighing) -> Rows:
-    X, rows_drawn = features.X.counted(found.sizes, found.sample[0]), found.sample[1]
+    sampled, rows_drawn, numbers = found.sample
+    X = features.X.counted(found.sizes, (sampled, numbers))
     features = features.like(X)
     moments = _weighed(found, weighing, features)
-    unit = float(arrays.to_host(moments.weight)) / X.shape[0]
+    totals = (
+        found.totals if weighing.factors is None else found.totals * weighing.factors
+    )
+    unit = totals.sum() / X.shape[0]
     task_of = partial(_task_of, weighing, features.like(X.sampled[:0, :]), unit)
     responses_of = partial(_responses_of, task_of, found.classes)
     parts = [call(responses_of, part, name="targets") for part in found.rows]
@@ -181,7 +201,10 @@ def _of_chunks(features: Features, found: Found, weighing: Weighing) -> Rows:
     _, kept = fetch([], found.rows, keep=parts)
     responses = ChunkedResponses(kept, task.responses, unit, moments)
     labels = Labels(found.classes, None)
-    return Rows(features, labels, Task(task.loss, responses), added)
+    task = Task(task.loss, responses)
+    return Rows(
+        features, labels, task, added, found.totals, weighing.factors, found.rows
+    )
 
 
 def _weighed(found: Found, weighing: Weighing, features: Features) -> Moments:

@@ -10,14 +10,15 @@ import numpy as np
 from sklearn import get_config
 
 from xlr import arrays
-from xlr.arrays import Array
+from xlr.arrays import Array, Namespace
 from xlr.design import add, reduce_over_blocks, row_blocks
 from xlr.estimators.features import Features
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.problem import Task
+from xlr.losses import Loss
 from xlr.threads import Workers
 
-__all__ = ["HeldOutLikelihood", "HeldOutScore", "ScoredModel"]
+__all__ = ["HeldOutLikelihood", "HeldOutScore", "ScoredModel", "clipped_loss"]
 
 
 class HeldOutLikelihood:
@@ -52,33 +53,65 @@ class HeldOutLikelihood:
         self._tests = tests
         self._workers = workers
 
+    def __call__(self, folds: np.ndarray, coef: Array, intercept: Array) -> np.ndarray:
+        """For coefficients (n_folds, n_models, n_outputs, n_features): (n_folds,
+        n_models).
+        """
+        scores = [
+            self._of_fold(fold, coef[i, ...], intercept[i, ...])
+            for i, fold in enumerate(folds)
+        ]
+        return np.stack(scores)
+
     @arrays.quiet()
-    def __call__(self, fold: int, coef: Array, intercept: Array) -> np.ndarray:
-        """For coefficients of shape (n_models, n_outputs, n_features): (n_models,)."""
+    def _of_fold(self, fold: int, coef: Array, intercept: Array) -> np.ndarray:
         xp, X = self._features.xp, self._features.X
-        n_models, n_outputs, n_features = coef.shape
-        columns = xp.reshape(coef, (-1, n_features))
-        shift = xp.reshape(intercept, (-1,))
         rows = self._features.place(self._tests[fold], None)
 
         def kernel(part: slice) -> tuple[Array, Array]:
             here = rows[part]
-            logits = arrays.take_rows(X, here, xp=xp) @ columns.T + shift
-            logits = xp.reshape(logits, (-1, n_models, n_outputs))
-            targets = xp.take(self._targets, here)[:, None]
-            value = self._loss.at(logits, targets, xp=xp).value()
-            # No probability below eps, as in scikit-learn's log_loss.
-            most = -math.log(float(xp.finfo(value.dtype).eps))
-            value = xp.clip(value, None, most)
+            chosen = arrays.take_rows(X, here, xp=xp)
+            targets = xp.take(self._targets, here)
+            value = clipped_loss(self._loss, chosen, targets, coef, intercept, xp=xp)
             weight = xp.take(self._weights, here)
             value = xp.astype(value, weight.dtype, copy=False)
             return xp.sum(weight[:, None] * value, axis=0), xp.sum(weight)
 
-        cut = row_blocks(X, 4 * columns.shape[0], n_threads=self._workers.n, xp=xp)
+        width = 4 * coef.shape[0] * coef.shape[1]
+        cut = row_blocks(X, width, n_threads=self._workers.n, xp=xp)
         step, n_rows = cut[0].stop, rows.shape[0]
         slices = [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
         total, weight = reduce_over_blocks(kernel, add, slices, self._workers)
         return -arrays.to_host(total / weight)
+
+
+def clipped_loss(
+    loss: Loss,
+    X: Array,
+    targets: Array,
+    coef: Array,
+    intercept: Array,
+    *,
+    xp: Namespace,
+) -> Array:
+    """The loss of rows for some models, (n_rows, n_models), as log_loss has it.
+
+    Parameters
+    ----------
+    loss : Loss
+    X : array of shape (n_rows, n_features)
+    targets : array of shape (n_rows,)
+    coef : array of shape (n_models, n_outputs, n_features)
+    intercept : array of shape (n_models, n_outputs)
+    xp : namespace
+    """
+    n_models, n_outputs, n_features = coef.shape
+    columns = xp.reshape(coef, (-1, n_features))
+    logits = X @ columns.T + xp.reshape(intercept, (-1,))
+    logits = xp.reshape(logits, (-1, n_models, n_outputs))
+    value = loss.at(logits, targets[:, None], xp=xp).value()
+    # No probability below eps, as in scikit-learn's log_loss.
+    return xp.clip(value, None, -math.log(float(xp.finfo(value.dtype).eps)))
 
 
 class HeldOutScore:
@@ -110,8 +143,15 @@ class HeldOutScore:
         self._sample_weight = sample_weight
         self._tests = tests
 
-    def __call__(self, fold: int, coef: Array, intercept: Array) -> np.ndarray:
-        """For coefficients of shape (n_models, n_outputs, n_features): (n_models,)."""
+    def __call__(self, folds: np.ndarray, coef: Array, intercept: Array) -> np.ndarray:
+        """As :class:`HeldOutLikelihood`."""
+        scores = [
+            self._of_fold(fold, coef[i, ...], intercept[i, ...])
+            for i, fold in enumerate(folds)
+        ]
+        return np.asarray(scores)
+
+    def _of_fold(self, fold: int, coef: Array, intercept: Array) -> list[float]:
         features, rows = self._features, self._tests[fold]
         X = arrays.take_rows(features.X, features.place(rows, None), xp=features.xp)
         metadata = {}
@@ -126,8 +166,9 @@ class HeldOutScore:
             )
             for i in range(coef.shape[0])
         ]
-        scores = [self._scorer(model, X, self._y[rows], **metadata) for model in models]
-        return np.asarray(scores, dtype=np.float64)
+        return [
+            float(self._scorer(model, X, self._y[rows], **metadata)) for model in models
+        ]
 
 
 class ScoredModel(LinearClassifier):

@@ -8,6 +8,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.inference.clusters import Clusters
 from xlr.inference.evidence import Evidence
 from xlr.objective import Aliased, cluster_scores, find_aliased, information
 
@@ -78,7 +79,7 @@ def look(evidence: Evidence, cov_type: str) -> Known:
     """The pass over the rows."""
     objective, at = evidence.objective, evidence.parameters
     by_row = cov_type in ("HC0", "HC1")
-    found = information(objective, at, evidence.outer_weights if by_row else None)
+    found = information(objective, at, evidence.class_factors if by_row else None)
     if evidence.is_firth:
         gradient = objective.value_and_gradient(at).gradient
     else:
@@ -98,7 +99,7 @@ def look(evidence: Evidence, cov_type: str) -> Known:
 
 
 def estimate(
-    evidence: Evidence, known: Known, cov_type: str, clusters: np.ndarray | None
+    evidence: Evidence, known: Known, cov_type: str, clusters: Clusters | None
 ) -> Estimates:
     r"""Estimates and their covariance.
 
@@ -117,7 +118,7 @@ def estimate(
     evidence : Evidence
     known : Known
     cov_type : {'nonrobust', 'HC0', 'HC1', 'cluster'}
-    clusters : ndarray of shape (n_samples,) or None
+    clusters : Clusters or None
         The cluster of each row: 0, 1, ..., for ``'cluster'``.
 
     References
@@ -223,15 +224,20 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
     return (inverse + inverse.T) / 2 / root / root[:, None]
 
 
-def _between_clusters(evidence: Evidence, clusters: np.ndarray) -> np.ndarray:
+def _between_clusters(evidence: Evidence, clusters: Clusters) -> np.ndarray:
     objective = evidence.objective
-    weights = evidence.objective.responses.weights[:, 0]
-    scores = cluster_scores(objective, evidence.parameters, weights, clusters)
+    (scores,) = objective.over_rows(
+        cluster_scores,
+        evidence.parameters,
+        clusters.n,
+        beside=clusters.of_rows,
+        name="clusters",
+    )
     return evidence.unit**2 * scores.T @ scores
 
 
 def _correction(
-    evidence: Evidence, cov_type: str, clusters: np.ndarray | None, aliased: Aliased
+    evidence: Evidence, cov_type: str, clusters: Clusters | None, aliased: Aliased
 ) -> float:
     """For the degrees of freedom that the estimates take."""
     n = evidence.n_samples
@@ -239,7 +245,7 @@ def _correction(
     if cov_type == "HC1":
         return n / (n - k)
     if clusters is not None:
-        groups = int(clusters.max()) + 1
+        groups = clusters.n
         return groups / (groups - 1) * (n - 1) / (n - k)
     return 1.0
 

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.design import Moments
 from xlr.estimators import (
     FirthLogisticRegression,
     LogisticRegression,
@@ -17,14 +18,9 @@ from xlr.estimators import (
 )
 from xlr.estimators.features import Features
 from xlr.estimators.firth import firth_problem
-from xlr.estimators.inputs import (
-    Labels,
-    read_labels,
-    read_offset,
-)
-from xlr.estimators.problem import Problem, multinomial
+from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
-from xlr.estimators.weights import read_sample_weight, read_weights
+from xlr.estimators.rows import Rows, read_rows
 from xlr.objective import FirthObjective, Objective
 from xlr.threads import Workers
 
@@ -54,10 +50,10 @@ class Evidence:
         Where the model is.
     unit : float
         What the weights of the objective are to be multiplied by.
-    frequencies, weights : array of shape (n_samples,)
-        How often each row counts, and that times the weight of its class.
+    class_factors : ndarray of shape (n_classes,)
+        What ``class_weight`` multiplies the weights of the rows by.
     n_samples : float
-        Sum of the frequencies.
+        Sum of the sample weights.
     class_totals : ndarray of shape (n_classes,)
         Weights of the classes.
     classes : ndarray
@@ -69,8 +65,7 @@ class Evidence:
     objective: Objective
     parameters: Array
     unit: float
-    frequencies: Array
-    weights: Array
+    class_factors: np.ndarray
     n_samples: float
     class_totals: np.ndarray
     classes: np.ndarray
@@ -94,17 +89,6 @@ class Evidence:
     def names(self) -> list[str]:
         """Of the reported parameters of one equation."""
         return ["intercept"] * self.fit_intercept + self.features.column_names
-
-    @property
-    def outer_weights(self) -> Array:
-        """Of the outer products of the rows' scores, in units of the objective.
-
-        Frequencies times the squares of the class weights: of a row that counts
-        several times each has a score of its own.
-        """
-        xp, counts = self.features.xp, self.frequencies
-        counts = xp.where(counts > 0, counts, xp.ones_like(counts))
-        return self.weights * self.weights / counts / self.unit
 
     @property
     def strength(self) -> np.ndarray:
@@ -177,37 +161,29 @@ def read_evidence(
     TypeError, ValueError
         If the rows are not as described, or other classes than those of the model.
     """
-    labels = _labels(model, y, features)
-    frequencies = read_sample_weight(sample_weight, features)
-    class_weight = getattr(model, "class_weight", None)
-    weights = read_weights(sample_weight, class_weight, labels, features)
-    problem, objective = _problem(model, features, labels, weights, offset, crew)
-    xp = features.xp
-    start = features.place(model.coef_, objective.wide)
-    intercept = features.place(model.intercept_, objective.wide)
-    parameters = problem.parameters((start, intercept))
-    unit = problem.total_weight[0] / objective.total_weight[0]
-    codes = features.place(labels.codes, None)
-    totals = [
-        xp.sum(weights * xp.astype(codes == k, weights.dtype))
-        for k in range(labels.classes.shape[0])
-    ]
-    fetched = arrays.to_host(xp.stack([*totals, xp.sum(frequencies), unit])).astype(
-        np.float64
-    )
-    *class_totals, n_samples, host_unit = fetched
+    moments = getattr(model, "_column_moments", None)
+    known = None
+    if moments is not None:
+        mean, deviation = (features.place(moments[i, :], None) for i in range(2))
+        known = Moments(features.xp.ones_like(mean[0]), mean, deviation)
+    rows = read_rows(model, features, y, sample_weight, offset, moments=known)
+    _check_classes(model, rows)
+    problem, objective = _problem(model, rows, crew)
+    start = rows.features.place(model.coef_, objective.wide)
+    intercept = rows.features.place(model.intercept_, objective.wide)
+    factors = np.ones_like(rows.totals) if rows.factors is None else rows.factors
+    unit = arrays.to_host(problem.total_weight / objective.total_weight)
     return Evidence(
         model=model,
-        features=features,
+        features=rows.features,
         problem=problem,
         objective=objective,
-        parameters=parameters,
-        unit=float(host_unit),
-        frequencies=frequencies,
-        weights=weights,
-        n_samples=float(n_samples),
-        class_totals=np.asarray(class_totals),
-        classes=arrays.to_host(labels.classes),
+        parameters=problem.parameters((start, intercept)),
+        unit=float(unit[0]),
+        class_factors=factors,
+        n_samples=float(rows.totals.sum()),
+        class_totals=rows.totals * factors,
+        classes=arrays.to_host(rows.labels.classes),
     )
 
 
@@ -253,45 +229,31 @@ def check_model(model: Any) -> None:
         )
 
 
-def _labels(model: Any, y: Any, features: Features) -> Labels:
-    """y as codes into the classes of the model."""
-    labels = read_labels(y, features.X.shape[0])
-    given, known = arrays.to_host(labels.classes), arrays.to_host(model.classes_)
+def _check_classes(model: Any, rows: Rows) -> None:
+    given, known = arrays.to_host(rows.labels.classes), arrays.to_host(model.classes_)
     if given.shape != known.shape or not (given == known).all():
         raise ValueError(
             f"y holds the classes {given.tolist()}, and the model was fitted to "
             f"{known.tolist()}. Pass the y of the fit."
         )
-    return labels
 
 
-def _problem(
-    model: Any,
-    features: Features,
-    labels: Labels,
-    weights: Array,
-    offset: Any,
-    crew: Workers,
-) -> tuple[Problem, Objective]:
+def _problem(model: Any, rows: Rows, crew: Workers) -> tuple[Problem, Objective]:
     """The objective of the model, in standardised units."""
-    task = multinomial(features, labels, weights)
-    added = None
-    if offset is not None:
-        added = read_offset(offset, task.loss.n_outputs, features)
     fit_intercept = bool(model.fit_intercept)
     if isinstance(model, FirthLogisticRegression):
-        return firth_problem(features, task, fit_intercept, crew, added)
+        return firth_problem(rows.features, rows.task, fit_intercept, crew, rows.offset)
     searched = isinstance(model, LogisticRegressionCV)
     C = float(model.C_ if searched else model.C)
     l1_ratio = float(model.l1_ratio_ if searched else model.l1_ratio)
     problem = Problem(
-        features,
-        task,
+        rows.features,
+        rows.task,
         C=C,
-        regularisation=read_regularisation(model, l1_ratio, C, features),
+        regularisation=read_regularisation(model, l1_ratio, C, rows.features),
         fit_intercept=fit_intercept,
         standardised=True,
         workers=crew,
-        offset=added,
+        offset=rows.offset,
     )
     return problem, problem.objective

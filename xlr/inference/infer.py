@@ -11,6 +11,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators import FirthLogisticRegression
 from xlr.estimators.features import read_features
+from xlr.inference.clusters import read_clusters
 from xlr.inference.constrained import constrained_minimum
 from xlr.inference.covariance import Estimates, Known, estimate, look
 from xlr.inference.evidence import (
@@ -117,10 +118,18 @@ def infer(
         raise ValueError(f"collinear must be 'nan' or 'raise'; got {collinear!r}.")
     check_model(model)
     _check_covariance(model, cov_type)
-    features = read_features(model, X, reset=False)
-    clusters = _read_groups(groups, cov_type, features.X.shape[0])
+    if (groups is None) == (cov_type == "cluster"):
+        raise ValueError(
+            "cov_type='cluster' needs groups, the cluster of each row, and the others "
+            f"take none; got cov_type={cov_type!r} and groups={groups!r}."
+        )
+    chunked = not isinstance(model, FirthLogisticRegression)
+    features = read_features(model, X, reset=False, chunked=chunked)
+    clusters = None if groups is None else read_clusters(groups, features.X)
     with workers(features.X, model.n_jobs) as crew, arrays.quiet():
         evidence = read_evidence(model, features, y, sample_weight, offset, crew)
+        if clusters is not None:
+            clusters = clusters.among(evidence.features.X)
         known = look(evidence, cov_type)
         refuse_other_rows(evidence, known.gradient)
         _refuse_separation(evidence, known)
@@ -141,6 +150,8 @@ def infer(
 
 def _refuse_separation(evidence: Evidence, known: Known) -> None:
     if evidence.is_penalised or evidence.is_firth:
+        return
+    if getattr(evidence.model, "_has_optimum", False):  # the fit looked
         return
     found = find_separation(
         evidence.objective,
@@ -164,27 +175,6 @@ def _check_covariance(model: Any, cov_type: str) -> None:
             "weights are not counts of rows. Pass cov_type='HC0', or fit without "
             "class_weight."
         )
-
-
-def _read_groups(groups: Any, cov_type: str, n_samples: int) -> np.ndarray | None:
-    """The cluster of each row as a number: 0, 1, ..."""
-    if (groups is None) == (cov_type == "cluster"):
-        raise ValueError(
-            "cov_type='cluster' needs groups, the cluster of each row, and the others "
-            f"take none; got cov_type={cov_type!r} and groups={groups!r}."
-        )
-    if groups is None:
-        return None
-    values = arrays.to_host(groups) if arrays.is_array(groups) else np.asarray(groups)
-    if values.shape != (n_samples,):
-        raise ValueError(
-            f"groups has shape {values.shape}, expected ({n_samples},): the cluster of "
-            "each row."
-        )
-    found, clusters = np.unique(values, return_inverse=True)
-    if found.size < 2:
-        raise ValueError("groups holds only one cluster; at least two are needed.")
-    return clusters
 
 
 def _log_likelihoods(

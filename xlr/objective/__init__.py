@@ -1,6 +1,10 @@
 """Floor 3: the objective, and the only place where a pass over the rows happens."""
 
-from xlr.objective.chunked import ChunkedObjective, ChunkedResponses
+from xlr.objective.chunked import (
+    ChunkedCounts,
+    ChunkedObjective,
+    ChunkedResponses,
+)
 from xlr.objective.collinearity import Aliased, find_aliased
 from xlr.objective.duality import class_shares, duality_gap
 from xlr.objective.firth import FirthObjective
@@ -11,12 +15,13 @@ from xlr.objective.objective import Evaluation, Objective
 from xlr.objective.responses import Responses
 from xlr.objective.row_space import row_space
 from xlr.objective.rows import leverages, log_odds
-from xlr.objective.separation import find_separation
+from xlr.objective.separation import Separation, find_separation
 from xlr.penalties import Kinks
 
 __all__ = [
     "Aliased",
     "BlockHessian",
+    "ChunkedCounts",
     "ChunkedObjective",
     "ChunkedResponses",
     "DiagonalHessian",
@@ -27,6 +32,7 @@ __all__ = [
     "Kinks",
     "Objective",
     "Responses",
+    "Separation",
     "class_shares",
     "cluster_scores",
     "duality_gap",

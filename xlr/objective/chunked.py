@@ -6,14 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import methodcaller
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.design import Delayed, DenseDesign, Moments, Standardisation
-from xlr.design.chunks import sum_of
+from xlr.design import (
+    Delayed,
+    DenseDesign,
+    Moments,
+    Standardisation,
+    add,
+    call,
+    literal,
+    over_chunks,
+)
 from xlr.losses import Curvature, Loss
 from xlr.objective.objective import Objective
 from xlr.objective.passes import Passes
@@ -21,7 +29,22 @@ from xlr.objective.responses import Responses
 from xlr.penalties import Penalty
 from xlr.threads import keep_freed_memory
 
-__all__ = ["ChunkedObjective", "ChunkedResponses"]
+__all__ = ["ChunkedCounts", "ChunkedObjective", "ChunkedResponses"]
+
+
+class ChunkedCounts(NamedTuple):
+    """How often rows in chunks count.
+
+    Attributes
+    ----------
+    parts : list of Delayed
+        Of each chunk: (n_i, n_counts), on the host.
+    sampled : array of shape (n_sampled, n_counts)
+        Of the sample.
+    """
+
+    parts: list[Delayed]
+    sampled: Array
 
 
 @dataclass(frozen=True)
@@ -87,11 +110,21 @@ class ChunkedResponses:
 
     def _sum_of(self, sums: Callable[..., Array], *arguments: Any, xp: Any) -> Array:
         function = partial(_of_responses, sums, self.changes, arguments, xp)
-        return sum_of(function, self.parts, name="weights")[0]
+        return over_chunks(function, self.parts, name="weights")[0]
 
     def select(self, models: np.ndarray) -> ChunkedResponses:
         """Those of some models, by their numbers on the host."""
         return self._changed(methodcaller("select", models))
+
+    def resampled(self, counts: ChunkedCounts, n_each: int) -> ChunkedResponses:
+        """The one model there is for each way to count the rows."""
+        count = partial(_resampled, n_each)
+        parts = [
+            call(count, *chunk, name="resamples")
+            for chunk in zip(self.parts, counts.parts)
+        ]
+        sampled = self.sampled.resampled(counts.sampled, n_each)
+        return replace(self, parts=parts, sampled=sampled)
 
     def without_counts(self) -> ChunkedResponses:
         """Every row once."""
@@ -104,6 +137,14 @@ class ChunkedResponses:
     def sample(self, rows: Array, dtype: Any, *, xp: Namespace) -> Responses:
         """Those of some rows of the sample, computed with in ``dtype``."""
         return self.sampled.sample(rows, dtype, xp=xp)
+
+
+def _resampled(n_each: int, responses: Responses, counts: np.ndarray) -> Responses:
+    xp, device = (
+        arrays.namespace(responses.weights),
+        arrays.device_of(responses.weights),
+    )
+    return responses.resampled(arrays.move(counts, xp=xp, device=device), n_each)
 
 
 def _of_responses(
@@ -161,12 +202,13 @@ def _on_chunk(
     arguments: tuple[Any, ...],
     X: Array,
     responses: Responses,
-    offset: Array | None = None,
-) -> tuple[Array, ...]:
+    offset: Array | None,
+    beside: Any,
+) -> tuple[Any, ...]:
     """What a function of passes finds in a chunk."""
     keep_freed_memory()
-    found = function(view.passes(X, responses, offset), *arguments)
-    return found if isinstance(found, tuple) else (found,)
+    passes = view.passes(X, responses, offset)
+    return passes.over_rows(function, *arguments, beside=beside, name="chunk")
 
 
 class ChunkedObjective(Objective):
@@ -199,19 +241,17 @@ class ChunkedObjective(Objective):
             units=units,
         )
 
-    def sum_of(
-        self, function: Callable[..., Any], *arguments: Any, name: str
-    ) -> tuple[Array, ...]:
-        """What a function of :class:`Passes` returns for each chunk, added up: a pass.
+    def over_rows(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        beside: Any = None,
+        combine: Callable[[Any, Any], Any] = add,
+        name: str,
+    ) -> tuple[Any, ...]:
+        """What a function of :class:`Passes` returns for all chunks: a pass over them.
 
-        Parameters
-        ----------
-        function : callable
-            Takes passes over a chunk, and the arguments; returns an array or a tuple.
-        *arguments
-            The same for all chunks.
-        name : str
-            For Dask's dashboard.
+        ``beside`` is a list of Delayed.
         """
         view = View(
             self.design.units,
@@ -221,14 +261,16 @@ class ChunkedObjective(Objective):
             self.fit_intercept,
         )
         on_chunk = partial(_on_chunk, function, view, arguments)
-        others = [self.responses.parts]
-        if self.design.offset is not None:
-            others.append(self.design.offset.parts)
-        return self.design.X.sum_of(on_chunk, *others, name=name)
+        parts = [self.responses.parts]
+        for more in (self.design.offset and self.design.offset.parts, beside):
+            parts.append(more or [literal(None)] * len(self.responses.parts))
+        return self.design.X.over_chunks(on_chunk, *parts, combine=combine, name=name)
 
     def loss_and_slope(self, parameters: Array) -> tuple[Array, Array]:
         """The sum of the loss and its gradient, in one pass."""
-        value, slope = self.sum_of(Passes.loss_and_slope, parameters, name="gradient")
+        value, slope = self.over_rows(
+            Passes.loss_and_slope, parameters, name="gradient"
+        )
         return value, slope
 
     def loss_and_slope_of_resamples(
@@ -237,7 +279,7 @@ class ChunkedObjective(Objective):
         """The same where resamples of one model share its parameters."""
         pooled_responses: Any = pooled.responses
         since = pooled_responses.changes[len(self.responses.changes) :]
-        value, slope = self.sum_of(
+        value, slope = self.over_rows(
             _of_resamples, since, parameters, of, name="gradient"
         )
         return value, slope
@@ -248,14 +290,14 @@ class ChunkedObjective(Objective):
 
     def curvature_product(self, curvature: Any, vector: Array) -> Array:
         """The second derivatives of the sum of the loss times a vector, in one pass."""
-        (product,) = self.sum_of(
+        (product,) = self.over_rows(
             _curvature_product, curvature, vector, name="hessian-product"
         )
         return product
 
     def curvature_diagonal(self, parameters: Array) -> Array:
         """The second derivatives of the sum of the loss in each parameter."""
-        (diagonal,) = self.sum_of(
+        (diagonal,) = self.over_rows(
             Passes.curvature_diagonal, parameters, name="hessian-diagonal"
         )
         return diagonal
@@ -265,12 +307,12 @@ class ChunkedObjective(Objective):
     ) -> Array:
         """What all rows add to the Hessians."""
         sums = partial(Passes.curvature_sums, rough=rough, by_class=by_class)
-        (total,) = self.sum_of(sums, parameters, name="hessian")
+        (total,) = self.over_rows(sums, parameters, name="hessian")
         return total
 
     def offset_sizes(self) -> Array:
         """The sum over the rows of the largest size of their offsets: a number."""
-        (total,) = self.sum_of(Passes.offset_sizes, name="offsets")
+        (total,) = self.over_rows(Passes.offset_sizes, name="offsets")
         return total
 
 

@@ -10,8 +10,7 @@ from scipy.optimize import linprog
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import reduce_over_blocks
-from xlr.objective.objective import Objective
-from xlr.objective.passes import linear_map
+from xlr.objective.passes import Passes, linear_map
 
 __all__ = ["ZERO", "Conditions"]
 
@@ -31,18 +30,20 @@ class Conditions:
 
     Attributes
     ----------
+    codes : ndarray of int, of shape (n_samples,)
+        The class of each row.
     n_conditions : int
         By row and class, a row's own class among them.
     counted : ndarray of bool, of shape (n_conditions,)
         Those of other classes, for rows with a weight.
     """
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Passes) -> None:
         self._objective = objective
         targets = arrays.to_host(objective.responses.targets)[:, 0]
-        self._codes = targets.astype(np.int64)
+        self.codes = targets.astype(np.int64)
         self._n_classes = max(2, objective.n_outputs)
-        other = self._codes[:, None] != np.arange(self._n_classes)
+        other = self.codes[:, None] != np.arange(self._n_classes)
         weights = arrays.to_host(objective.responses.weights)
         self.counted = (other & (weights > 0)).reshape(-1)
         self.n_conditions = self.counted.size
@@ -73,7 +74,7 @@ class Conditions:
         change = arrays.to_host(objective.xp.concat(list(parts))).astype(np.float64)
         if objective.n_outputs == 1:
             change = np.concatenate([np.zeros_like(change), change], axis=1)
-        own = np.take_along_axis(change, self._codes[:, None], axis=1)
+        own = np.take_along_axis(change, self.codes[:, None], axis=1)
         return np.where(self.counted, (own - change).reshape(-1), np.inf)
 
     def conditions(self, chosen: np.ndarray) -> np.ndarray:
@@ -89,7 +90,7 @@ class Conditions:
         z = arrays.to_host(read(few.block(slice(0, row.size)))).astype(np.float64)
         if objective.fit_intercept:
             z = np.concatenate([z, np.ones((row.size, 1))], axis=1)
-        own = self._codes[row]
+        own = self.codes[row]
         if outputs == 1:
             return (own - other)[:, None] * z
         classes = np.arange(outputs)
@@ -102,7 +103,7 @@ class Conditions:
         by_class = gains.reshape(-1, self._n_classes)
         own = by_class.sum(axis=1)
         residual = -by_class
-        np.put_along_axis(residual, self._codes[:, None], own[:, None], axis=1)
+        np.put_along_axis(residual, self.codes[:, None], own[:, None], axis=1)
         residual = residual[:, None, -objective.n_outputs :]
         placed = objective.place(residual, objective.design.dtype)
         return arrays.to_host(objective.transposed_product(placed))[0].astype(float)
@@ -149,6 +150,29 @@ class Conditions:
                 return found
             chosen = np.concatenate([chosen, worst])
         return None
+
+    def separable(self, margins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The conditions that some direction with a d >= 0 for all meets with a d > 0,
+        and one that meets all of those so.
+
+        Of all such directions the one in which the rest gains most, again and again.
+        """
+        separated = np.zeros(self.n_conditions, dtype=bool)
+        none = np.zeros(self.n_conditions)
+        total = np.zeros(self.n_parameters)
+        begin = self.hardest(margins)
+        while (left := self.counted & ~separated).any():
+            gain = self.direction(left / left.sum())
+            found = self.best(-gain, none, 1.0, begin)
+            # Directions are of any length: of one that gains, the largest is 1.
+            if found is None or np.abs(found).max() < 0.5:
+                break
+            new = left & (self.margins_along(found) > ZERO)
+            if not new.any():
+                break
+            separated |= new
+            total += found
+        return separated, total
 
 
 def _solve(

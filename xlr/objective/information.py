@@ -8,9 +8,10 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Block, add, cut, reduce_over_blocks, sum_over_blocks
+from xlr.design import Block, add, cut, reduce_over_blocks
 from xlr.objective import hessian
 from xlr.objective.objective import Objective
+from xlr.objective.passes import Passes
 
 __all__ = ["Information", "cluster_scores", "information"]
 
@@ -41,7 +42,7 @@ class Information(NamedTuple):
 
 
 def information(
-    objective: Objective, parameters: Array, outer_weights: Array | None = None
+    objective: Objective, parameters: Array, class_factors: np.ndarray | None = None
 ) -> Information:
     r"""The loss, its gradient, its Hessian and the outer products, in one pass.
 
@@ -50,37 +51,15 @@ def information(
     objective : Objective
         Of one model.
     parameters : array of shape (1, n_parameters)
-    outer_weights : array of shape (n_samples,), default=None
-        :math:`v_i` in :math:`\sum_i v_i\, \nabla\ell_i \nabla\ell_i^T`; None for no
-        outer products.
+    class_factors : ndarray of shape (n_classes,), default=None
+        With weights :math:`s_i = f_i c_{y_i}` that are how often a row counts and what
+        its class weighs, the :math:`c_k`, for the outer products
+        :math:`\sum_i f_i c_{y_i}^2\, \nabla\ell_i \nabla\ell_i^T`: a row that counts
+        several times has as many scores. None for no outer products.
     """
-    xp, wide, intercept = objective.xp, objective.wide, objective.fit_intercept
-    _, folded = objective.design.gram_form(rough=False)
-    logits = objective.logits_of_block(parameters)
-    per_row = [objective.responses.targets, objective.responses.weights]
-    if outer_weights is not None:
-        per_row.append(xp.sqrt(outer_weights)[:, None])
-
-    def kernel(block: Block, y: Array, s: Array, *roots: Array) -> tuple[Array, ...]:
-        point = objective.loss.at(logits(block), xp.astype(y, s.dtype), xp=xp)
-        slope = point.gradient()
-        curvature = point.curvature().weighted(s, xp=xp).astype(wide, xp=xp)
-        rows = block.for_gram(wide, folded=folded)
-        sums = [
-            xp.sum(s * point.value(), axis=0),
-            *objective.rmatvec(block, s[..., None] * slope),
-            hessian.row_sums(rows, curvature, intercept, xp=xp),
-        ]
-        for root in roots:
-            columns = xp.astype(root * slope[:, 0, :], wide)
-            sums.append(hessian.gram(rows, columns, intercept, xp=xp)[None, :, :])
-        return tuple(xp.astype(total, wide, copy=False) for total in sums)
-
-    # The sums are matrices of this width: adding them must not cost more than they.
-    width = objective.n_outputs * objective.n_features
-    slices = objective.design.slices(width, least=4 * width)
-    loss, product, total, sums, *outers = sum_over_blocks(
-        kernel, objective.design, slices, *per_row
+    xp, intercept = objective.xp, objective.fit_intercept
+    loss, product, total, sums, *outers = objective.over_rows(
+        _sums, parameters, class_factors, name="information"
     )
     n_outputs = objective.n_outputs
     matrix = hessian.assemble(sums, n_outputs, intercept, xp=xp)
@@ -97,11 +76,39 @@ def information(
     )
 
 
+def _sums(
+    passes: Passes, parameters: Array, class_factors: np.ndarray | None
+) -> tuple[Array, ...]:
+    """What rows add to the information, before it is assembled."""
+    xp, wide, intercept = passes.xp, passes.wide, passes.fit_intercept
+    _, folded = passes.design.gram_form(rough=False)
+    logits = passes.logits_of_block(parameters)
+    factors = None if class_factors is None else passes.place(class_factors)
+
+    def kernel(block: Block, y: Array, s: Array) -> tuple[Array, ...]:
+        point = passes.loss.at(logits(block), y, xp=xp)
+        slope = point.gradient()
+        curvature = point.curvature().weighted(s, xp=xp).astype(wide, xp=xp)
+        rows = block.for_gram(wide, folded=folded)
+        sums = [
+            xp.sum(s * point.value(), axis=0),
+            *passes.rmatvec(block, s[..., None] * slope),
+            hessian.row_sums(rows, curvature, intercept, xp=xp),
+        ]
+        if factors is not None:
+            own = xp.take(factors, xp.astype(y[:, 0], xp.int64))
+            root = xp.sqrt(xp.astype(s, wide) * own[:, None])
+            columns = root * xp.astype(slope[:, 0, :], wide)
+            sums.append(hessian.gram(rows, columns, intercept, xp=xp)[None, :, :])
+        return tuple(xp.astype(total, wide, copy=False) for total in sums)
+
+    # The sums are matrices of this width: adding them must not cost more than they.
+    width = passes.n_outputs * passes.n_features
+    return passes.sum_over_rows(kernel, width, least=4 * width)
+
+
 def cluster_scores(
-    objective: Objective,
-    parameters: Array,
-    row_weights: Array,
-    clusters: np.ndarray,
+    passes: Passes, parameters: Array, n_clusters: int, clusters: np.ndarray
 ) -> np.ndarray:
     """Gradients of the loss summed within clusters: (n_clusters, n_parameters).
 
@@ -109,38 +116,35 @@ def cluster_scores(
 
     Parameters
     ----------
-    objective : Objective
+    passes : Passes
         Of one model.
     parameters : array of shape (1, n_parameters)
-    row_weights : array of shape (n_samples,)
+    n_clusters : int
     clusters : ndarray of shape (n_samples,)
         The cluster of each row: 0, 1, ..., n_clusters - 1.
     """
-    xp, design, wide = objective.xp, objective.design, objective.wide
-    logits = objective.logits_of_block(parameters)
-    sums = np.zeros((int(clusters.max()) + 1, objective.n_parameters))
+    xp, design, wide = passes.xp, passes.design, passes.wide
+    logits = passes.logits_of_block(parameters)
+    sums = np.zeros((n_clusters, passes.n_parameters))
 
     def on_rows(rows: slice) -> tuple[()]:
         block = design.block(rows)
-        y = xp.astype(objective.responses.targets[rows, :], design.dtype)
-        slope = objective.loss.at(logits(block), y, xp=xp).gradient()[:, 0, :]
-        slope = slope * xp.astype(row_weights[rows], design.dtype)[:, None]
+        y, s = passes.responses.block(rows, xp=xp)
+        slope = s * passes.loss.at(logits(block), y, xp=xp).gradient()[:, 0, :]
         here, place = np.unique(clusters[rows], return_inverse=True)
         is_member = np.arange(here.size)[:, None] == place
-        member = arrays.move(
-            is_member, xp=xp, device=objective.device, dtype=design.dtype
-        )
+        member = passes.place(is_member, design.dtype)
         columns = []
-        for k in range(objective.n_outputs):
+        for k in range(passes.n_outputs):
             total = xp.astype(member @ slope[:, k], wide)
             product = xp.astype(block.weighted_sums(member, slope[:, k]), wide)
             columns.append(design.unfold(product, total))
-            if objective.fit_intercept:
+            if passes.fit_intercept:
                 columns.append(total[:, None])
         sums[here, :] += arrays.to_host(xp.concat(columns, axis=1))
         return ()
 
     # One block after another, for they add to the same sums.
-    slices = cut(objective.n_samples, CLUSTER_ROWS, n_threads=1)
+    slices = cut(passes.n_samples, CLUSTER_ROWS, n_threads=1)
     reduce_over_blocks(on_rows, add, slices)
     return sums

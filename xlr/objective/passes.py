@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -135,6 +136,33 @@ class Passes(Layout):
     def is_large(self) -> bool:
         """Whether X fills several blocks, so that arithmetic is what takes the time."""
         return self.design.is_large(TEMPORARIES * self.n_outputs)
+
+    def over_rows(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        beside: Any = None,
+        combine: Callable[[Any, Any], Any] = add,
+        name: str,
+    ) -> tuple[Any, ...]:
+        """What a function of these passes returns, as a tuple.
+
+        Parameters
+        ----------
+        function : callable
+            Takes the passes, the arguments, and what there is beside.
+        *arguments
+            The same for all rows.
+        beside : array of shape (n_samples, ...), default=None
+            What belongs to the rows; None for nothing.
+        combine : callable, default=add
+            What makes one of its results for two parts of the rows.
+        name : str
+            What the pass is for.
+        """
+        more = () if beside is None else (beside,)
+        found = function(self, *arguments, *more)
+        return found if isinstance(found, tuple) else (found,)
 
     def loss_and_slope(self, parameters: Array) -> tuple[Array, Array]:
         """The sum of the loss, (n_models,), and its gradient, in one pass."""

@@ -147,6 +147,27 @@ class Responses:
             class_factors=None if factors is None else xp.astype(factors, dtype),
         )
 
+    def resampled(self, counts: Array, n_each: int) -> Responses:
+        """The one model there is for each way to count the rows.
+
+        Parameters
+        ----------
+        counts : array of shape (n_samples, n_counts)
+        n_each : int
+            Models for each of the counts, which differ in their penalty. The models of
+            the first penalty come first, in the order of the counts.
+        """
+        n_counts = counts.shape[1]
+        count_of = np.tile(np.arange(n_counts), n_each)
+        xp, device = arrays.namespace(counts), arrays.device_of(counts)
+        return replace(
+            self,
+            n_models=n_counts * n_each,
+            counts=counts,
+            count_of=arrays.move(count_of, xp=xp, device=device),
+            resample_of=np.repeat(np.arange(n_each), n_counts),
+        )
+
     def without_counts(self) -> Responses:
         """Every row once."""
         return replace(self, counts=None, count_of=None, resample_of=None)

@@ -9,10 +9,12 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Block, reduce_over_blocks
+from xlr.design import reduce_over_blocks
 from xlr.objective.collinearity import find_aliased
-from xlr.objective.conditions import ZERO, Conditions
+from xlr.objective.conditions import Conditions
 from xlr.objective.objective import Objective
+from xlr.objective.passes import Passes
+from xlr.objective.separation_in_chunks import separating_direction
 
 __all__ = ["Separation", "find_separation"]
 
@@ -117,43 +119,27 @@ def find_separation(
     step = _newton_step(hessian, gradient, eps, n_collinear)
     if step is not None and _change_of_logits(objective, parameters, step) < NEAR:
         return None
+    if not objective.has_rows:
+        found = separating_direction(objective, parameters)
+        return None if found is None else _described(objective, *found)
     rows = Conditions(objective)
     margins = rows.margins(parameters)
     direction = arrays.to_host(parameters)[0].astype(np.float64)
     separated = margins > 0
     if not separated.all():
-        separated, direction = _separable(rows, margins)
+        separated, direction = rows.separable(margins)
         if not separated.any():
             return None
     simple = _simplest(rows, margins, separated)
     direction = direction if simple is None else simple
+    return _described(objective, direction, bool(separated[rows.counted].all()))
+
+
+def _described(
+    objective: Objective, direction: np.ndarray, complete: bool
+) -> Separation:
     coef = direction.reshape(objective.n_outputs, -1)[:, : objective.n_features]
-    complete = bool(separated[rows.counted].all())
     return Separation(complete, coef / np.abs(coef).max())
-
-
-def _separable(rows: Conditions, margins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The conditions that some direction with a d >= 0 for all meets with a d > 0, and
-    one that meets all of those so.
-
-    Of all such directions the one in which the rest gains most, again and again.
-    """
-    separated = np.zeros(rows.n_conditions, dtype=bool)
-    none = np.zeros(rows.n_conditions)
-    total = np.zeros(rows.n_parameters)
-    begin = rows.hardest(margins)
-    while (left := rows.counted & ~separated).any():
-        gain = rows.direction(left / left.sum())
-        found = rows.best(-gain, none, 1.0, begin)
-        # Directions are of any length: of one that gains, the largest is 1.
-        if found is None or np.abs(found).max() < 0.5:
-            break
-        new = left & (rows.margins_along(found) > ZERO)
-        if not new.any():
-            break
-        separated |= new
-        total += found
-    return separated, total
 
 
 def _simplest(
@@ -175,7 +161,7 @@ def _is_certain_on_a_sample(
 ) -> bool:
     """Whether a Newton step of a few rows, with the whole gradient, is short enough."""
     size = SAMPLED_ROWS * objective.n_parameters
-    if size > objective.n_samples // 2:
+    if size > min(objective.n_samples // 2, objective.n_drawable):
         return False
     sample = objective.sample(size, 0)
     share = sample.total_weight / objective.total_weight
@@ -220,14 +206,29 @@ def _change_of_logits(
     """The largest that a step brings, of another class than that of the row, against
     the mean of the row by its probabilities.
     """
-    xp = objective.xp
-    logits = objective.logits_of_block(parameters)
-    changes = objective.products_of_block(objective.place(step[None, :]))
+    (largest,) = objective.over_rows(
+        _largest_change, parameters, step, combine=_larger, name="separation"
+    )
+    return float(arrays.to_host(largest))
 
-    def kernel(block: Block, y: Array, s: Array) -> tuple[Array]:
-        point = objective.loss.at(logits(block), y, xp=xp)
+
+def _larger(a: tuple[Array], b: tuple[Array]) -> tuple[Array]:
+    return (arrays.namespace(a[0]).maximum(a[0], b[0]),)
+
+
+def _largest_change(
+    passes: Passes, parameters: Array, step: np.ndarray
+) -> tuple[Array]:
+    xp = passes.xp
+    logits = passes.logits_of_block(parameters)
+    changes = passes.products_of_block(passes.place(step[None, :]))
+
+    def on_rows(part: slice) -> tuple[Array]:
+        y, s = passes.responses.block(part, xp=xp)
+        block = passes.design.block(part)
+        point = passes.loss.at(logits(block), y, xp=xp)
         change = changes(block)
-        if objective.n_outputs == 1:
+        if passes.n_outputs == 1:
             # Of y = 1 the other logit is 0, and 0 - p z; of y = 0 it is z - p z.
             against = (1 - xp.abs(point.gradient())) * change
         else:
@@ -238,17 +239,5 @@ def _change_of_logits(
         counts = xp.astype(s > 0, against.dtype)[..., None]
         return (xp.max(xp.abs(against) * counts),)
 
-    slices = objective.design.slices(4 * objective.n_outputs)
-
-    def larger(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
-        return (xp.maximum(a[0], b[0]),)
-
-    slices = objective.design.slices(4 * objective.n_outputs)
-    workers = objective.design.workers
-
-    def on_rows(part: slice) -> tuple[Array]:
-        y, s = objective.responses.block(part, xp=xp)
-        return kernel(objective.design.block(part), y, s)
-
-    (largest,) = reduce_over_blocks(on_rows, larger, slices, workers)
-    return float(arrays.to_host(largest))
+    slices = passes.design.slices(4 * passes.n_outputs)
+    return reduce_over_blocks(on_rows, _larger, slices, passes.design.workers)
