@@ -65,9 +65,18 @@ def test_imports_run_downwards(path):
     "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
 )
 def test_only_arrays_knows_the_libraries(path):
-    known = {"array_api_compat", "cupy", "torch", "jax", "dask", "array_api_strict"}
+    known = {"array_api_compat", "cupy", "torch", "jax", "array_api_strict"}
     used = {name.split(".")[0] for name in imported(path)}
     assert path.name == "arrays.py" or not used & known
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_only_chunks_knows_dask(path):
+    used = {name.split(".")[0] for name in imported(path)}
+    at_home = path.relative_to(PACKAGE).as_posix() == "design/chunks.py"
+    assert at_home or not used & {"dask", "distributed"}
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "solvers").glob("*.py")), ids=str)

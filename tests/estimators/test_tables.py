@@ -302,10 +302,24 @@ def test_tables_that_are_not_computed_are_refused():
     for lazy in (table.lazy(), narwhals.from_native(table).lazy()):
         with pytest.raises(TypeError, match=r"LazyFrame .* call its \.collect\(\)"):
             xlr.LogisticRegression().fit(lazy, y)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda X, y: xlr.FirthLogisticRegression().fit(X, y),
+        lambda X, y: xlr.MultiLabelLogisticRegression().fit(X, np.c_[y, 1 - y]),
+        lambda X, y: xlr.bootstrap(xlr.LogisticRegression(), X, y, n_resamples=2),
+        lambda X, y: xlr.LogisticRegression().fit(numbers()[0], X[NAMES[2]]),
+    ],
+    ids=["firth", "multi_label", "bootstrap", "beside_rows_in_memory"],
+)
+def test_tables_of_dask_are_refused_where_all_rows_are_needed(use):
     dask = pytest.importorskip("dask.dataframe")
-    lazy = dask.from_pandas(pd.DataFrame(X, columns=NAMES), npartitions=2)
-    with pytest.raises(TypeError, match=r"pass x\.compute\(\)"):
-        xlr.LogisticRegression().fit(lazy, y)
+    X, y = numbers()
+    table = dask.from_pandas(pd.DataFrame(X, columns=NAMES), npartitions=2)
+    with pytest.raises(TypeError, match=r"Dask .* pass x\.compute\(\)"):
+        use(table, y)
 
 
 def test_two_columns_of_one_name_in_pyarrow():
