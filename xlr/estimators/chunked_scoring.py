@@ -12,12 +12,16 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.design import Delayed, add, call, fetch, reduce_over_blocks, row_blocks
 from xlr.estimators.chunk_look import ChunkRows
+from xlr.estimators.dask_input import parts_beside
+from xlr.estimators.features import Features, read_features
 from xlr.estimators.folds import small_counts
+from xlr.estimators.inputs import encode
 from xlr.estimators.rows import Rows
 from xlr.estimators.scoring import ScoredModel, clipped_loss
+from xlr.estimators.weights import place_weights
 from xlr.losses import Loss
 
-__all__ = ["ChunkedLikelihood", "ChunkedScore"]
+__all__ = ["ChunkedLikelihood", "ChunkedScore", "score_chunks"]
 
 
 class ChunkedLikelihood:
@@ -141,6 +145,48 @@ class ChunkedScore:
             )
             for model in range(coef.shape[0])
         ]
+
+
+def score_chunks(
+    model: Any,
+    scorer: Callable[..., float],
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+) -> float:
+    """What a scorer of scikit-learn's says of a fitted model, for rows of Dask.
+
+    Logits, labels and weights are brought here.
+    """
+    chunks: Any = read_features(model, X, reset=False, chunked=True).X
+    parts = [
+        chunks.parts,
+        parts_beside(chunks, y, "y"),
+        parts_beside(chunks, sample_weight, "sample_weight"),
+    ]
+    answer = partial(_answer, ScoredModel.of(model))
+    answers = [part for part in _fetched(answer, parts) if part is not None]
+    logits, labels, *weights = map(np.concatenate, zip(*answers))
+    weighted = {"sample_weight": weights[0]} if weights else {}
+    numbers = np.arange(labels.shape[0])[:, None]
+    known = _Answers(logits, arrays.to_host(model.classes_))
+    return float(scorer(known, numbers, labels, **weighted))
+
+
+def _answer(
+    model: ScoredModel, X: Array, y: Any, sample_weight: Any
+) -> tuple[np.ndarray, ...] | None:
+    """Logits, (n_rows, n_outputs), labels and any weights, on the host."""
+    n_rows = X.shape[0]
+    if n_rows == 0:
+        return None
+    logits = arrays.to_host(model.decision_function(X)).reshape(n_rows, -1)
+    features = Features(X, arrays.namespace(X), arrays.device_of(X), None)
+    labels = encode(y, n_rows)
+    on_host = arrays.to_host(labels.classes)[arrays.to_host(labels.codes)]
+    if sample_weight is None:
+        return logits, on_host
+    return logits, on_host, arrays.to_host(place_weights(sample_weight, features))
 
 
 def _fetched(

@@ -37,7 +37,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device: the coefficients move to it.
+            Of any library and device: the coefficients move to it. For arrays and
+            tables of Dask the answer is of Dask, chunk by chunk.
 
         Returns
         -------
@@ -79,7 +80,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device.
+            Of any library and device, or of Dask: then so is the answer.
 
         Returns
         -------
@@ -107,7 +108,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device.
+            Of any library and device, or of Dask: then so is the answer.
 
         Returns
         -------
@@ -133,7 +134,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device.
+            Of any library and device, or of Dask: then so is the answer.
 
         Returns
         -------

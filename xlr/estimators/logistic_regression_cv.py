@@ -13,7 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.chunked_scoring import ChunkedLikelihood, ChunkedScore
+from xlr.estimators.chunked_scoring import (
+    ChunkedLikelihood,
+    ChunkedScore,
+    score_chunks,
+)
 from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import Fitting, print_record
 from xlr.estimators.fold_models import FoldModels, fit_folds
@@ -319,6 +323,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             Before ``fit``, or if X has other features.
         """
         check_is_fitted(self, "coef_")
+        if arrays.is_dask(X):
+            return score_chunks(self, self._scorer(), X, y, sample_weight)
         # Here, where the names of the columns are known; as in the fit, scorers get
         # the numbers.
         features = read_features(self, X, reset=False)

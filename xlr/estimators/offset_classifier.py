@@ -21,7 +21,8 @@ class OffsetClassifier(LinearClassifier):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device: the coefficients move to it.
+            Of any library and device: the coefficients move to it. For arrays and
+            tables of Dask the answer is of Dask, chunk by chunk.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
 
@@ -53,7 +54,7 @@ class OffsetClassifier(LinearClassifier):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device.
+            Of any library and device, or of Dask: then so is the answer.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
 
@@ -77,7 +78,7 @@ class OffsetClassifier(LinearClassifier):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device.
+            Of any library and device, or of Dask: then so is the answer.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
 
@@ -99,7 +100,7 @@ class OffsetClassifier(LinearClassifier):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device.
+            Of any library and device, or of Dask: then so is the answer.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
 

@@ -343,7 +343,7 @@ class InferenceResults:
         Raises
         ------
         ValueError
-            If there are more than two classes.
+            If there are more than two classes, or the rows are of Dask.
         """
         if self.evidence.n_equations > 1:
             raise ValueError(

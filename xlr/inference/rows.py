@@ -81,6 +81,11 @@ def influence(
         Of the Hessian of the sum of the losses and the penalty.
     n_parameters : float
     """
+    if not evidence.objective.has_rows:
+        raise ValueError(
+            "Influence is of single rows, and those of Dask are not here. Call infer "
+            "on the rows of interest in memory: X.compute()."
+        )
     xp = evidence.features.xp
     leverage, residual = leverages(
         evidence.objective, evidence.parameters, evidence.unit * inverse

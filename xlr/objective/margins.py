@@ -8,6 +8,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import Block
 from xlr.objective.objective import Objective
+from xlr.objective.passes import Passes
 
 __all__ = ["mean_slopes"]
 
@@ -32,33 +33,9 @@ def mean_slopes(
     gradients : ndarray of shape (n_outputs, n_outputs, n_parameters)
         Their derivatives in the parameters.
     """
-    xp, outputs = objective.xp, objective.n_outputs
-    logits = objective.logits_of_block(parameters)
-
-    def kernel(block: Block, y: Array, s: Array) -> tuple[Array, ...]:
-        point = objective.loss.at(logits(block), y, xp=xp)
-        if outputs == 1:
-            slope = point.curvature().diagonal[:, 0, :]
-            p = point.gradient()[:, 0, :] + y
-            first, second = slope, slope * (1 - 2 * p)
-        else:
-            p = point.curvature().diagonal[:, 0, :]
-            same = xp.eye(outputs, dtype=p.dtype, device=objective.device)
-            # A, and dA_kl / d eta_m = A_km ([k = l] - p_l) - p_k A_lm
-            A = p[:, :, None] * (same - p[:, None, :])
-            third = A[:, :, None, :] * (same - p[:, None, :])[:, :, :, None]
-            third = third - p[:, :, None, None] * A[:, None, :, :]
-            first = xp.reshape(A, (-1, outputs**2))
-            second = xp.reshape(third, (-1, outputs**3))
-        second = s * second
-        product = xp.astype(block.rmatvec(second), objective.wide, copy=False)
-        return (
-            xp.sum(s * first, axis=0, dtype=objective.wide),
-            product,
-            xp.sum(second, axis=0, dtype=objective.wide),
-        )
-
-    first, product, total = objective.sum_over_rows(kernel, 3 * outputs**3)
+    outputs = objective.n_outputs
+    first, product, total = objective.over_rows(_sums, parameters, name="margins")
+    xp = objective.xp
     gradients = objective.design.unfold(product, total)
     if objective.fit_intercept:
         gradients = xp.concat([gradients, total[:, None]], axis=1)
@@ -67,3 +44,34 @@ def mean_slopes(
     host = arrays.to_host(gradients).astype(np.float64)
     n_parameters = objective.n_parameters
     return slopes / weight, host.reshape(-1, outputs, n_parameters) / weight
+
+
+def _sums(passes: Passes, parameters: Array) -> tuple[Array, ...]:
+    """Sums over the rows of A and of its derivatives."""
+    xp, outputs = passes.xp, passes.n_outputs
+    logits = passes.logits_of_block(parameters)
+
+    def kernel(block: Block, y: Array, s: Array) -> tuple[Array, ...]:
+        point = passes.loss.at(logits(block), y, xp=xp)
+        if outputs == 1:
+            slope = point.curvature().diagonal[:, 0, :]
+            p = point.gradient()[:, 0, :] + y
+            first, second = slope, slope * (1 - 2 * p)
+        else:
+            p = point.curvature().diagonal[:, 0, :]
+            same = xp.eye(outputs, dtype=p.dtype, device=passes.device)
+            # A, and dA_kl / d eta_m = A_km ([k = l] - p_l) - p_k A_lm
+            A = p[:, :, None] * (same - p[:, None, :])
+            third = A[:, :, None, :] * (same - p[:, None, :])[:, :, :, None]
+            third = third - p[:, :, None, None] * A[:, None, :, :]
+            first = xp.reshape(A, (-1, outputs**2))
+            second = xp.reshape(third, (-1, outputs**3))
+        second = s * second
+        product = xp.astype(block.rmatvec(second), passes.wide, copy=False)
+        return (
+            xp.sum(s * first, axis=0, dtype=passes.wide),
+            product,
+            xp.sum(second, axis=0, dtype=passes.wide),
+        )
+
+    return passes.sum_over_rows(kernel, 3 * outputs**3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,8 @@ def separating_direction(
     """A direction that no row of any chunk is against, and whether all are for it.
 
     Rows that are against the direction of the last programme are brought here until
-    there is none, or no direction any more.
+    there is none, or no direction any more. Then the same for the direction of the
+    least sum of sizes, so of few features, that tells the same rows apart.
 
     Parameters
     ----------
@@ -39,26 +41,78 @@ def separating_direction(
     parameters : array of shape (1, n_parameters)
         The direction to begin with.
     """
-    xp = objective.xp
     direction = arrays.to_host(parameters)[0].astype(np.float64)
-    Z, codes = objective.identity(objective.n_features)[:0, :], np.zeros(0)
-    for _ in range(ROUNDS):
-        direction = direction / np.abs(direction).max()
-        more, its_codes, margins = objective.over_rows(
-            _against,
-            direction,
-            combine=partial(_worst, ROWS * objective.n_parameters),
-            name="separation",
+    rows = _Rows(objective)
+    found = rows.without_objection(direction, _Rows.best)
+    if found is None:
+        return None
+    simple = rows.without_objection(rows.simplest(found[0]), _Rows.simplest)
+    # Of some rows alone, it may be another that tells fewer apart.
+    return simple if simple is not None and simple[1] == found[1] else found
+
+
+class _Rows:
+    """The few rows that are here.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of all rows.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._Z = objective.identity(objective.n_features)[:0, :]
+        self._codes = np.zeros(0)
+
+    def without_objection(
+        self,
+        direction: np.ndarray | None,
+        programme: Callable[[_Rows, np.ndarray], np.ndarray | None],
+    ) -> tuple[np.ndarray, bool] | None:
+        """The direction that a programme comes to when no row is against it any more,
+        and whether all are for it.
+        """
+        objective, xp = self._objective, self._objective.xp
+        most = ROWS * objective.n_parameters
+        for _ in range(ROUNDS):
+            if direction is None:
+                return None
+            direction = direction / np.abs(direction).max()
+            Z, codes, margins = objective.over_rows(
+                _against, direction, combine=partial(_worst, most), name="separation"
+            )
+            self._Z = xp.concat([self._Z, Z])
+            self._codes = np.concatenate([self._codes, codes])
+            if not (margins < -ZERO).any():
+                return direction, bool((margins > ZERO).all())
+            direction = programme(self, direction)
+        return None
+
+    def best(self, direction: np.ndarray) -> np.ndarray | None:
+        """A direction that none of these rows is against, and some are for."""
+        rows = self._conditions()
+        separated, found = rows.separable(rows.margins_along(direction))
+        return found if separated.any() else None
+
+    def simplest(self, direction: np.ndarray) -> np.ndarray | None:
+        """That of the least sum of sizes that tells the same rows apart."""
+        rows = self._conditions()
+        margins = rows.margins_along(direction)
+        least = np.where((margins > ZERO) & rows.counted, 1.0, 0.0)
+        return rows.best(None, least, None, rows.hardest(margins))
+
+    def _conditions(self) -> Conditions:
+        objective = self._objective
+        weights = objective.xp.ones_like(self._Z[:, :1])
+        targets = objective.place(self._codes[:, None])
+        few = Passes(
+            DenseDesign(self._Z, None, xp=objective.xp),
+            Responses(1, targets, weights),
+            objective.loss,
+            fit_intercept=objective.fit_intercept,
         )
-        if not (margins < -ZERO).any():
-            return direction, bool((margins > ZERO).all())
-        Z = xp.concat([Z, more])
-        codes = np.concatenate([codes, its_codes])
-        found = _programme(objective, Z, codes)
-        if found is None:
-            return None
-        direction = found
-    return None
+        return Conditions(few)
 
 
 def _against(
@@ -88,18 +142,3 @@ def _worst(
     Z = arrays.namespace(first[0]).concat([first[0], second[0]])
     codes = np.concatenate([first[1], second[1]])
     return arrays.rows(Z, order), codes[order], margins[order]
-
-
-def _programme(objective: Objective, Z: Array, codes: np.ndarray) -> np.ndarray | None:
-    """A direction that no row of a few is against, and some are for."""
-    weights = objective.xp.ones_like(Z[:, :1])
-    targets = objective.place(codes[:, None])
-    few = Passes(
-        DenseDesign(Z, None, xp=objective.xp),
-        Responses(1, targets, weights),
-        objective.loss,
-        fit_intercept=objective.fit_intercept,
-    )
-    rows = Conditions(few)
-    separated, direction = rows.separable(rows.margins(objective.zeros()))
-    return direction if separated.any() else None
