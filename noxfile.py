@@ -43,7 +43,7 @@ def groups(*names: str) -> list[str]:
 # What to install for each backend beside the suite's own group, which brings
 # array-api-strict.
 BACKENDS = {
-    "numpy": ["-e.[dask]", *groups("formats", "peers")],
+    "numpy": ["-e.", *groups("formats", "peers")],
     "array_api_strict": ["-e."],
     "torch": ["-e.", *groups("torch")],
     "jax": ["-e.", *groups("jax")],

@@ -13,6 +13,7 @@ from xlr.design import Moments, find_moments, merge_moments, refuse_non_finite
 from xlr.estimators.features import Features
 from xlr.estimators.inputs import Labels, encode, read_offset
 from xlr.estimators.weights import class_totals, of_classes, place_weights
+from xlr.threads import keep_freed_memory
 
 __all__ = ["ChunkRows", "Drawn", "Look", "Plan", "look_at", "merged"]
 
@@ -120,6 +121,7 @@ def look_at(
     offset: Any,
 ) -> tuple[ChunkRows | None, Look, Drawn | None]:
     """What there is to know of a chunk."""
+    keep_freed_memory()
     try:
         return _looked(plan, position, to_draw, X, y, sample_weight, offset)
     except (TypeError, ValueError) as error:
