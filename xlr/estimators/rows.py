@@ -193,7 +193,10 @@ def _of_chunks(features: Features, found: Found, weighing: Weighing) -> Rows:
     task = task_of(rows_drawn)
     added = None
     if rows_drawn.offset is not None:
-        check_offset_shape(rows_drawn.offset.shape, task.loss.n_outputs, X.shape[0])
+        # As it was given: those of all chunks have one number of columns.
+        n_samples, n_columns = X.shape[0], rows_drawn.offset.shape[1]
+        shape = (n_samples,) if n_columns == 1 else (n_samples, n_columns)
+        check_offset_shape(shape, task.loss.n_outputs, n_samples)
         added = ChunkedOffset(
             [call(attrgetter("offset"), part, name="offset") for part in found.rows],
             rows_drawn.offset,

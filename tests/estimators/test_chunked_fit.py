@@ -1,0 +1,261 @@
+"""Fits to rows in chunks: those of the same rows in memory, however they are cut."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import cache
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from in_chunks import in_chunks, of_unknown_sizes
+
+import xlr
+
+dask = pytest.importorskip("dask")
+da = pytest.importorskip("dask.array")
+
+N = 240
+
+
+@pytest.fixture(autouse=True)
+def in_this_thread():
+    """The scheduler that costs least; others where a test sets them."""
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+@cache
+def problem(n_classes):
+    """Columns of unlike scales and offsets, sorted by class: chunks have only one."""
+    rng = np.random.default_rng(n_classes)
+    Z = rng.normal(size=(N, 4))
+    logits = Z @ rng.normal(size=(4, n_classes))
+    y = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    X = Z * [1.0, 1e3, 1e-2, 7.0] + [0.0, 5e3, -3.0, 1e2]
+    order = np.argsort(y, kind="stable")
+    return X[order], y[order]
+
+
+WEIGHTS = np.random.default_rng(0).uniform(0.1, 2, N)
+WEIGHTS[60:120] = 0
+SIZES = (60, 60, 0, 1, 119)
+CASES = {
+    "ridge": {},
+    "weak": {"C": 1e4},
+    "no_intercept": {"fit_intercept": False},
+    "class_weight": {"class_weight": {0: 3.0, 1: 0.5}},
+    "balanced": {"class_weight": "balanced"},
+    "one_vs_rest": {"multi_class": "ovr"},
+    "one_vs_rest_balanced": {"multi_class": "ovr", "class_weight": "balanced"},
+    "lasso": {"l1_ratio": 1.0, "C": 0.1},
+    "elastic_net": {"l1_ratio": 0.5},
+    "bounds": {"lower": [-0.1, -np.inf, 0, 0], "upper": 0.2},
+    "penalty_factor": {"penalty_factor": [0, 1, 2, np.inf]},
+    "newton-cholesky": {"solver": "newton-cholesky"},
+    "newton-cg": {"solver": "newton-cg"},
+    "newton-cg_lasso": {"solver": "newton-cg", "l1_ratio": 1.0, "C": 0.1},
+    "lbfgs": {"solver": "lbfgs"},
+    "proximal-newton": {"solver": "proximal-newton", "l1_ratio": 0.9},
+    "active-set": {"solver": "active-set", "l1_ratio": 0.9},
+}
+
+
+def assert_same(model, expected, X, rtol=1e-10):
+    """F is that of the fit in memory, and so are the probabilities, nearly."""
+    found, F = (m.history_["objective"][-1] for m in (model, expected))
+    np.testing.assert_allclose(found, F, rtol=rtol)
+    p, q = (m.predict_proba(X) for m in (model, expected))
+    np.testing.assert_allclose(p, q, atol=rtol**0.5)
+    for name in ("coef_", "intercept_", "classes_"):
+        values, others = getattr(model, name), getattr(expected, name)
+        assert (values.shape, values.dtype) == (others.shape, others.dtype)
+    np.testing.assert_array_equal(model.classes_, expected.classes_)
+    assert model.solver_ == expected.solver_
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("case", list(CASES))
+def test_every_parameter(case, n_classes):
+    X, y = problem(n_classes)
+    model = xlr.LogisticRegression(tol=1e-9, **CASES[case])
+    expected = xlr.LogisticRegression(tol=1e-9, **CASES[case]).fit(X, y, WEIGHTS)
+    model.fit(*(in_chunks(values, SIZES) for values in (X, y, WEIGHTS)))
+    assert_same(model, expected, X)
+    assert model.converged_
+
+
+def test_gradient_descent_takes_the_same_steps():
+    X, y = problem(3)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    options = {"solver": "gradient-descent", "tol": 1e-3}
+    expected = xlr.LogisticRegression(**options).fit(X, y)
+    model = xlr.LogisticRegression(**options)
+    model.fit(in_chunks(X, SIZES), in_chunks(y, SIZES))
+    assert model.n_iter_ == expected.n_iter_
+    assert_same(model, expected, X, rtol=1e-14)
+
+
+def cuts(n):
+    """Sizes of chunks of n rows; some are empty."""
+    edges = st.lists(st.integers(0, n), max_size=8)
+    return edges.map(lambda inner: np.diff([0, *sorted(inner), n]).tolist())
+
+
+@given(cuts(N), st.integers(2, 3), st.booleans(), st.integers(0, 3))
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+def test_any_cut(sizes, n_classes, unknown, seed):
+    rng = np.random.default_rng(seed)
+    X, y = problem(n_classes)
+    order, weights = rng.permutation(N), rng.integers(0, 3, N)
+    given_rows = X[order], y[order], weights
+    lazy = [in_chunks(values, sizes) for values in given_rows]
+    if unknown:
+        lazy = [of_unknown_sizes(values) for values in lazy]
+    model = xlr.LogisticRegression(tol=1e-9, random_state=seed).fit(*lazy)
+    assert_same(model, xlr.LogisticRegression(tol=1e-9).fit(*given_rows), X)
+
+
+def test_more_rows_than_the_sample():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30_000, 6)) + 3
+    y = (X @ [1, -1, 0.5, 0.5, 0, 0] - 3 + rng.logistic(size=len(X)) > 0).astype(int)
+    order = np.argsort(y, kind="stable")  # most chunks have one class
+    X, y = X[order], y[order]
+    sizes = (20_000, 9_000, 0, 1_000)
+    model = xlr.LogisticRegression(tol=1e-8)
+    model.fit(in_chunks(X, sizes), in_chunks(y, sizes))
+    assert_same(model, xlr.LogisticRegression(tol=1e-8).fit(X, y), X)
+    assert model.n_passes_ <= 8
+
+
+def test_few_passes_to_the_usual_tolerance():
+    X, y = problem(2)
+    model = xlr.LogisticRegression().fit(in_chunks(X, SIZES), in_chunks(y, SIZES))
+    assert model.converged_
+    assert model.n_passes_ <= 12  # so few rows are not begun on a sample
+    assert xlr.LogisticRegression().fit(X, y).n_passes_ is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "int8", "bool"])
+def test_every_dtype(dtype):
+    X, y = problem(3)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    X = X > 0 if dtype == "bool" else np.round(3 * X).astype(dtype)
+    expected = xlr.LogisticRegression(tol=1e-6).fit(X, y)
+    model = xlr.LogisticRegression(tol=1e-6)
+    model.fit(in_chunks(X, SIZES), in_chunks(y, SIZES))
+    assert_same(model, expected, X, rtol=1e-6 if dtype == "float32" else 1e-9)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda X: X + np.asarray([1e6, 0, -1e8, 0]),
+        lambda X: X * [1e-150, 1e-90, 1e-30, 1],
+        lambda X: X * [1e150, 1e90, 1e30, 1],
+        lambda X: X * [0, 1, 1, 1] + [7.7, 0, 0, 0],
+        lambda X: X * [0, 1, 1, 1] + np.arange(N)[:, None] // 60 * [1, 0, 0, 0],
+        lambda X: X[:, [0, 1, 2, 2]],
+    ],
+    ids=["far", "tiny", "huge", "constant", "constant_in_chunks", "twice"],
+)
+def test_columns_of_any_size(change):
+    X, y = problem(2)
+    X = change((X - X.mean(axis=0)) / X.std(axis=0))
+    model = xlr.LogisticRegression(tol=1e-9)
+    model.fit(in_chunks(X, SIZES), in_chunks(y, SIZES))
+    assert_same(model, xlr.LogisticRegression(tol=1e-9).fit(X, y), X)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_offset(n_classes, in_memory):
+    X, y = problem(n_classes)
+    shape = (N,) if n_classes == 2 else (N, 3)
+    offset = np.random.default_rng(1).normal(size=shape)
+    expected = xlr.LogisticRegression(tol=1e-9).fit(X, y, offset=offset)
+    lazy = offset if in_memory else in_chunks(offset, SIZES)
+    model = xlr.LogisticRegression(tol=1e-9)
+    model.fit(in_chunks(X, SIZES), in_chunks(y, SIZES), offset=lazy)
+    assert_same(model, expected, X)
+    assert np.abs(model.coef_ - xlr.LogisticRegression().fit(X, y).coef_).max() > 1e-6
+
+
+@pytest.mark.parametrize("weight", [2.5, np.float64(2.5)])
+def test_a_number_weighs_all_rows(weight):
+    X, y = problem(2)
+    model = xlr.LogisticRegression(tol=1e-9)
+    model.fit(in_chunks(X, SIZES), in_chunks(y, SIZES), weight)
+    assert_same(model, xlr.LogisticRegression(tol=1e-9).fit(X, y, np.full(N, 2.5)), X)
+
+
+def test_starts():
+    X, y = problem(3)
+    lazy = in_chunks(X, SIZES), in_chunks(y, SIZES)
+    model = xlr.LogisticRegression(tol=1e-9, warm_start=True).fit(*lazy)
+    n_iter = model.n_iter_
+    assert model.fit(*lazy).n_iter_ == 1 < n_iter
+    start = {"coef_init": model.coef_, "intercept_init": model.intercept_}
+    again = xlr.LogisticRegression(tol=1e-9).fit(*lazy, **start)
+    assert again.n_iter_ == 1
+    assert_same(again, model, X)
+    with pytest.raises(ValueError, match=r"coef_init has shape \(3, 3\)"):
+        again.fit(*lazy, coef_init=model.coef_[:, :3])
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+def test_every_scheduler(scheduler):
+    X, y = problem(3)
+    pools = {
+        "threads": lambda: ThreadPoolExecutor(3),
+        # Without a pool that is given, Dask starts processes anew for each pass.
+        "processes": lambda: ProcessPoolExecutor(1, get_context("spawn")),
+    }
+    with pools[scheduler]() as pool, dask.config.set(scheduler=scheduler, pool=pool):
+        model = xlr.LogisticRegression(tol=1e-9)
+        model.fit(in_chunks(X, SIZES), in_chunks(y, SIZES))
+    assert_same(model, xlr.LogisticRegression(tol=1e-9).fit(X, y), X)
+
+
+def test_the_same_numbers_each_time():
+    X, y = problem(3)
+    lazy = in_chunks(X, SIZES), in_chunks(y, SIZES)
+
+    def fitted(seed, scheduler="synchronous"):
+        with dask.config.set(scheduler=scheduler):
+            return xlr.LogisticRegression(random_state=seed).fit(*lazy).coef_
+
+    for seed in (None, 0, 1):
+        np.testing.assert_array_equal(fitted(seed), fitted(seed))
+        np.testing.assert_array_equal(fitted(seed), fitted(seed, "threads"))
+
+
+def test_nothing_of_dask_stays():
+    X, y = problem(3)
+    model = xlr.LogisticRegression().fit(in_chunks(X, SIZES), in_chunks(y, SIZES))
+    assert all(isinstance(v, np.ndarray) for v in (model.coef_, model.classes_))
+    written = pickle.dumps(model)
+    assert b"dask" not in written
+    again = pickle.loads(written)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_chunks_are_read_a_pass_at_a_time():
+    """What a fit asks of the chunks is what it says that it asked."""
+    X, y = problem(2)
+    reads = []
+
+    def read(block):
+        reads.append(len(block))
+        return block
+
+    lazy = da.map_blocks(
+        read, in_chunks(X, SIZES), dtype=X.dtype, meta=np.empty((0, 0))
+    )
+    model = xlr.LogisticRegression().fit(lazy, in_chunks(y, SIZES))
+    full = [size for size in SIZES if size]
+    assert sorted(reads) == sorted([0, *full * model.n_passes_])
