@@ -28,9 +28,7 @@ Delayed = Any
 FAN_IN = 8
 
 
-def call(
-    function: Callable[..., Any], *arguments: Delayed, name: str, pure: bool = False
-) -> Delayed:
+def call(function: Callable[..., Any], *arguments: Delayed, name: str) -> Delayed:
     """``function`` of what some parts of a graph become.
 
     Under a name that Dask's dashboard shows.  What is no part of a graph is to be bound
@@ -39,7 +37,7 @@ def call(
     from dask import delayed
 
     key = f"xlr-{name}-{uuid.uuid4().hex}"
-    return delayed(function, pure=pure, traverse=False)(*arguments, dask_key_name=key)
+    return delayed(function, pure=False, traverse=False)(*arguments, dask_key_name=key)
 
 
 def tree(
