@@ -6,7 +6,7 @@ X is made in blocks of rows, so that it is all that is large.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from data import Data, row_blocks
@@ -25,6 +25,39 @@ def load(loader: Callable[..., Any], standardised: bool, rng, n: int) -> Data:
     return Data(StandardScaler().fit_transform(X) if standardised else X, y)
 
 
+class Model(NamedTuple):
+    """What rows are drawn from: ``root`` of the covariance of the features, and logits.
+
+    ``deviation`` is that of the logits: 2 makes about one label in five surprising;
+    with 180, 3 labels in 1000 are on the wrong side of the plane, all of them near it.
+    """
+
+    root: np.ndarray
+    coef: np.ndarray
+    deviation: float
+
+    def draw(self, rng, n: int, dtype: str = "float64") -> Data:
+        """So many rows, and their labels."""
+        p = len(self.coef)
+        X, y = np.empty((n, p), dtype), np.empty(n, np.int64)
+        for rows in row_blocks(n, p):
+            values = rng.standard_normal((rows.stop - rows.start, p)) @ self.root
+            chances = expit(values @ self.coef - self.deviation / 4)
+            y[rows] = rng.random(len(values)) < chances
+            X[rows] = values
+        return Data(X, y)
+
+
+def correlated_model(
+    rng, *, p: int, correlation: float = 0.8, deviation: float = 2.0
+) -> Model:
+    """Features in a row, each correlated with its neighbours."""
+    covariance = toeplitz(correlation ** np.arange(p))
+    coef = rng.standard_normal(p)
+    coef *= deviation / np.sqrt(coef @ covariance @ coef)
+    return Model(np.linalg.cholesky(covariance).T, coef, deviation)
+
+
 def correlated(
     rng,
     n: int,
@@ -34,21 +67,9 @@ def correlated(
     correlation: float = 0.8,
     deviation: float = 2.0,
 ) -> Data:
-    """Features in a row, each correlated with its neighbours, and drawn labels.
-
-    ``deviation`` is that of the logits: 2 makes about one label in five surprising;
-    with 180, 3 labels in 1000 are on the wrong side of the plane, all of them near it.
-    """
-    covariance = toeplitz(correlation ** np.arange(p))
-    root = np.linalg.cholesky(covariance).T
-    coef = rng.standard_normal(p)
-    coef *= deviation / np.sqrt(coef @ covariance @ coef)
-    X, y = np.empty((n, p), dtype), np.empty(n, np.int64)
-    for rows in row_blocks(n, p):
-        values = rng.standard_normal((rows.stop - rows.start, p)) @ root
-        y[rows] = rng.random(len(values)) < expit(values @ coef - deviation / 4)
-        X[rows] = values
-    return Data(X, y)
+    """Rows of such features, and drawn labels."""
+    model = correlated_model(rng, p=p, correlation=correlation, deviation=deviation)
+    return model.draw(rng, n, dtype)
 
 
 def badly_scaled(rng, n: int, *, p: int) -> Data:
