@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -49,13 +50,14 @@ def machine() -> dict:
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of all libraries compared, and the commit of xlr."""
+COMPARED = ("numpy", "scipy", *(peer.distribution for peer in PEERS.values()), "skglm")
+
+
+def versions(wanted: Iterable[str] = COMPARED) -> dict[str, str]:
+    """Versions of Python and of the libraries compared, and the commit of xlr."""
     found = {"python": platform.python_version(), "xlr": xlr.__version__}
     if commit := _commit():
         found["xlr"] += f" ({commit})"
-    wanted = ["numpy", "scipy", *(peer.distribution for peer in PEERS.values())]
-    wanted.append("skglm")
     for name in dict.fromkeys(wanted):
         if name not in found:
             try:

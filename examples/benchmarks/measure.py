@@ -121,6 +121,14 @@ def _status(field: str) -> int:
     raise OSError(f"/proc/self/status has no {field}")
 
 
+def peak_bytes() -> int | None:
+    """Peak of this process's resident memory; None where the system does not say."""
+    try:
+        return _status("VmHWM")
+    except OSError:
+        return None
+
+
 def _release() -> None:
     """Give what is free back to the system, so that its next use shows."""
     gc.collect()
