@@ -149,6 +149,13 @@ def benchmarks_inference(session: nox.Session) -> None:
     session.run("python", "examples/benchmarks/inference.py", *session.posargs)
 
 
+@nox.session(default=False)
+def benchmarks_cluster(session: nox.Session) -> None:
+    """Time fits on Dask, against dask-ml and Spark; ``-- disk`` only some cells."""
+    session.install(".[dask]", *groups("benchmarks-cluster"))
+    session.run("python", "examples/benchmarks/cluster.py", *session.posargs)
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Build the wheel and the source archive, check them, import from the wheel."""

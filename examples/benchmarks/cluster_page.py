@@ -1,0 +1,294 @@
+"""The page of fits on workers: the goals, and a section for each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from cluster_cells import EQUAL
+from cluster_passes import GRADIENT, KINDS
+from cluster_scaling import FORETOLD_WORKERS, Constants, Setting
+from formats import error, number, table, time
+from page import surroundings
+
+MOST_PASSES = 8
+MOST_OVERHEAD = 1.5
+
+
+class Goal(NamedTuple):
+    """One promise: ``key`` finds the reason where it is not kept."""
+
+    key: str
+    what: str
+    measured: str
+    goal: str
+    met: bool
+
+
+def size(setting: dict[str, Any]) -> str:
+    """As "2M x 100 in 20 chunks"."""
+    n = setting["n"]
+    rows = f"{n / 1e6:g}M" if n >= 1e6 else f"{n / 1e3:g}k"
+    return f"{rows} x {setting['p']} in {setting['chunks']} chunks"
+
+
+def of_kinds(passes: dict[str, Any]) -> str:
+    """As "1 start, 4 gradients, 1 hessian"."""
+    counts = {kind: passes[kind]["count"] for kind in KINDS if kind in passes}
+    words = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items()]
+    return ", ".join(words)
+
+
+def goals(results: dict[str, Any]) -> Iterator[Goal]:
+    """All goals that were measured."""
+    if result := results.get("in memory"):
+        yield from _goals_in_memory(result)
+    if result := results.get("threads"):
+        one, chunks = result["fits"]["one array"], result["fits"]["in chunks"]
+        what = f"{size(result['setting'])} on Dask's threads against one array"
+        if one["seconds"] is None or chunks["seconds"] is None:
+            yield Goal("threads", what, "not within tolerance", "", False)
+        else:
+            ratio = chunks["seconds"] / one["seconds"]
+            yield Goal(
+                "threads",
+                what,
+                f"{ratio:.2f} times as long",
+                f"at most {MOST_OVERHEAD:g}",
+                ratio <= MOST_OVERHEAD,
+            )
+    if result := results.get("disk"):
+        yield Goal(
+            "disk",
+            f"{result['X_bytes'] / 1e9:.1f} GB on disk, two workers of "
+            f"{result['memory_limit']} each",
+            f"{time(result['seconds'])} s, {result['killed']} workers killed",
+            "finishes",
+            result["killed"] == 0 and result["distance"] <= EQUAL,
+        )
+
+
+def _goals_in_memory(result: dict[str, Any]) -> Iterator[Goal]:
+    ours = result["fits"]["xlr"]
+    what = f"{size(result['setting'])} on two workers"
+    for name, goal in result["goals"].items():
+        fit = result["fits"].get(name)
+        wanted = f"at least {goal:g}"
+        if fit is None or ours["seconds"] is None:
+            yield Goal(name, f"{what}, against {name}", "no figure", wanted, False)
+            continue
+        # Where it never came near enough, its tightest try stands for it.
+        theirs = fit["seconds"] or fit["tried"][-1]["seconds"]
+        ratio = theirs / ours["seconds"]
+        more = "" if fit["seconds"] else "more than "
+        text = f"{more}{ratio:.1f} times as fast"
+        yield Goal(name, f"{what}, against {name}", text, wanted, ratio >= goal)
+    passes = ours.get("n_passes")
+    yield Goal(
+        "passes",
+        f"{what}: passes over all rows",
+        number(passes, "d"),
+        f"at most {MOST_PASSES}",
+        passes is not None and passes <= MOST_PASSES,
+    )
+
+
+def page(introduction: str, limits: dict[str, str], results: dict[str, Any]) -> str:
+    """The whole page."""
+    parts = [introduction, *_places(results)]
+    kept = list(goals(results))
+    if kept:
+        rows = [[g.what, g.measured, g.goal, "yes" if g.met else "no"] for g in kept]
+        parts += ["## Goals\n", table("what | measured | goal | met", rows)]
+    missed = [limits[g.key] for g in kept if not g.met and g.key in limits]
+    if missed:
+        parts.append("## Where goals are missed\n\n" + "".join(missed))
+    for name, section in SECTIONS.items():
+        if name in results:
+            parts += [section(results[name])]
+    return "\n".join(parts)
+
+
+def _places(results: dict[str, Any]) -> Iterator[str]:
+    places: dict[str, list[str]] = {}
+    for name, result in results.items():
+        places.setdefault(surroundings(result), []).append(name)
+    for place, names in places.items():
+        cells = "" if len(places) == 1 else ", ".join(names) + ": "
+        yield f"{cells}{place}\n"
+
+
+def _fits(fits: dict[str, Any], first: str) -> str:
+    """A table of fits, of which one is what the others are measured by."""
+    rows = []
+    for name, fit in fits.items():
+        last = fit["tried"][-1]
+        seconds = last["seconds"] if fit["seconds"] is None else fit["seconds"]
+        unit = fits[first]["seconds"]
+        rows.append(
+            [
+                name if fit["tol"] is not None else f"{name} †",
+                time(seconds),
+                "-" if unit is None else f"{seconds / unit:.2f}",
+                error(max(0.0, fit["distance"])),
+                f"{last['tol']:.0e}",
+                number(fit.get("n_passes"), "d"),
+                str(len(fit.get("repeats", [])) or 1),
+            ]
+        )
+    text = table(
+        f"fit | seconds | / {first} | F above best | tol | passes | repeats", rows
+    )
+    if any(fit["tol"] is None for fit in fits.values()):
+        text += f"\n†: at no tolerance within {EQUAL:.0e}; this is the tightest.\n"
+    return text
+
+
+def _trial(result: dict[str, Any]) -> str:
+    return "" if result["whole"] else "**A trial, with fewer rows.**\n\n"
+
+
+def in_memory_section(result: dict[str, Any]) -> str:
+    text = f"## {size(result['setting'])}, in memory\n\n" + _trial(result)
+    text += (
+        "Two worker processes with one thread each; for Spark, `local[2]`. Best F "
+        f"{result['best']:.15g} (the reference effort came within "
+        f"{error(max(0.0, result['reference_distance']))}).\n\n"
+    )
+    text += _fits(result["fits"], "xlr")
+    if result["absent"]:
+        reasons = (f"{name}: {why}" for name, why in result["absent"].items())
+        text += f"\nNo row: {'; '.join(reasons)}.\n"
+    text += "\nWhere xlr's seconds go, and what moves:\n\n"
+    return text + _passes(Setting(**result["setting"]), result["passes"])
+
+
+def _passes(setting: Setting, passes: dict[str, Any]) -> str:
+    rows = []
+    for kind, found in passes.items():
+        rows.append(
+            [
+                kind,
+                str(found["count"]),
+                time(found["seconds"]),
+                _kilobytes(setting.sent_up(kind)),
+                _kilobytes(setting.sent_down(kind)),
+                _kilobytes(found["moved"]),
+            ]
+        )
+    return table(
+        "pass | of them | s each | kB of results | kB of parameters | kB in all", rows
+    )
+
+
+def _kilobytes(count: float | None) -> str:
+    return "-" if count is None else f"{count / 1e3:,.0f}"
+
+
+def threads_section(result: dict[str, Any]) -> str:
+    text = f"## {size(result['setting'])}, on threads\n\n" + _trial(result)
+    text += "Two threads, of xlr's own on one array and of Dask's on chunks of it.\n\n"
+    return text + _fits(result["fits"], "one array")
+
+
+def disk_section(result: dict[str, Any]) -> str:
+    peaks = ", ".join(_megabytes(peak) for peak in result["peaks"])
+    idle = ", ".join(_megabytes(peak) for peak in result["idle_peaks"])
+    text = f"## {size(result['setting'])}, on disk\n\n" + _trial(result)
+    text += (
+        f"{result['X_bytes'] / 1e9:.2f} GB in Zarr, which the system was asked to "
+        "forget before the fit; it keeps what it reads in memory that is free, which "
+        f"is not the workers'. Each worker may have {result['memory_limit']}. The fit "
+        f"took {time(result['seconds'])} s and {result['n_passes']} passes; "
+        f"F is {error(result['distance'])} above that at a tol of 1e-12. Peak memory "
+        f"of the workers: {peaks} MB ({idle} MB before the fit). {result['killed']} of "
+        "them were killed for taking more.\n\n"
+    )
+    return text + _passes(Setting(**result["setting"]), result["passes"])
+
+
+def _megabytes(count: int | None) -> str:
+    return "-" if count is None else f"{count / 1e6:,.0f}"
+
+
+def scaling_section(result: dict[str, Any]) -> str:
+    runs = result["runs"]
+    found = {kind: Constants(**values) for kind, values in result["constants"].items()}
+    text = "## Scaling\n\n" + _trial(result)
+    text += (
+        "Seconds of each kind of pass as measured and, in brackets, by the formula\n\n"
+        "    seconds = work / (rate x workers) + chunks x overhead + alone\n\n"
+        "The work of a start (labels, moments, a sample, and all that is done with "
+        "that) and of a gradient is rows x columns; that of a Hessian, which a fit "
+        "asks for where there are few rows for each column, rows x columns^2.\n\n"
+    )
+    text += table(
+        "data | workers | start, s | gradient, s | Hessian, s",
+        [
+            [
+                size(run["setting"]),
+                str(run["setting"]["workers"]),
+                *(_measured_and_not(run, kind, found.get(kind)) for kind in KINDS),
+            ]
+            for run in runs
+        ],
+    )
+    text += "\nThe constants, by least squares of relative errors:\n\n"
+    text += table(
+        "pass | rate of a worker, 1/s | overhead of a chunk, ms | alone, ms",
+        [
+            [
+                kind,
+                number(fitted.rate, ".3g"),
+                f"{1e3 * fitted.overhead:.2g}",
+                f"{1e3 * fitted.alone:.2g}",
+            ]
+            for kind, fitted in found.items()
+        ],
+    )
+    return text + "\n" + _foretold(result)
+
+
+def _measured_and_not(run: dict[str, Any], kind: str, fitted: Constants | None) -> str:
+    if kind not in run["passes"]:
+        return "-"
+    seconds = run["passes"][kind]["seconds"]
+    if fitted is None:
+        return time(seconds)
+    formula = fitted.seconds(Setting(**run["setting"]), kind)
+    return f"{time(seconds)} ({time(formula)})"
+
+
+def _foretold(result: dict[str, Any]) -> str:
+    rows = []
+    for name, prediction in result["foretold"].items():
+        setting, seconds = Setting(**prediction["setting"]), prediction["seconds"]
+        rows.append(
+            [
+                name,
+                f"{setting.chunks:,}",
+                *(number(seconds.get(kind), ".3g") for kind in KINDS),
+                f"{sum(seconds.values()):.3g}",
+                _megabytes(setting.sent_up(GRADIENT)),
+            ]
+        )
+    made = of_kinds(result["runs"][0]["passes"])
+    text = (
+        f"What the formula foretells for {FORETOLD_WORKERS} such workers, of one "
+        "thread each, that hold the data in memory, as float64 in chunks of 1 GB, and "
+        f"for as many passes as the first fit above made ({made}). The logs have 13 "
+        "numbers and 26 categories in a row; here each category is a column with one "
+        "number for its level, such as how often it is clicked on. The time of sending "
+        "between machines is not in it; the last column says what the chunks send for "
+        "a gradient.\n\n"
+    )
+    kinds = " | ".join(f"{kind}, s" for kind in KINDS)
+    return text + table(f"data | chunks | {kinds} | all, s | MB a gradient", rows)
+
+
+SECTIONS = {
+    "in memory": in_memory_section,
+    "threads": threads_section,
+    "disk": disk_section,
+    "scaling": scaling_section,
+}

@@ -1,0 +1,88 @@
+"""The passes of a fit over its chunks: their seconds, and the bytes that they move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from statistics import median
+from time import perf_counter
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from cluster_workers import moved_bytes
+
+# Labels, moments and a sample, on which the fit is begun: all that is no other pass.
+START = "start"
+GRADIENT = "gradient"
+HESSIAN = "hessian"
+KINDS = (START, GRADIENT, HESSIAN)
+
+
+class Pass(NamedTuple):
+    """One time that something was asked of all chunks; ``moved`` if it was counted."""
+
+    name: str
+    seconds: float
+    moved: int | None
+
+
+@contextmanager
+def watched() -> Iterator[list[Pass]]:
+    """The passes within, as Dask is asked for them, under the names of their tasks."""
+    import dask
+
+    compute = dask.compute
+    passes: list[Pass] = []
+
+    def watch(*parts: Any, **options: Any) -> Any:
+        before, started = moved_bytes(), perf_counter()
+        found = compute(*parts, **options)
+        if parts:
+            seconds = perf_counter() - started
+            passes.append(Pass(_name(parts[0]), seconds, _since(before)))
+        return found
+
+    with patch.object(dask, "compute", watch):
+        yield passes
+
+
+def _name(part: Any) -> str:
+    """``xlr-gradient-sum-...`` as "gradient"."""
+    key = str(part.key).removeprefix("xlr-").rpartition("-")[0]
+    return key.removesuffix("-sum")
+
+
+def _since(before: int | None) -> int | None:
+    after = moved_bytes()
+    return None if before is None or after is None else after - before
+
+
+def fit_in_passes(fit: Callable[[], tuple[float, Any]]) -> tuple[list[Pass], Any]:
+    """The passes of a fit, and what it found; it says itself how long it took.
+
+    The start comes first: all of the seconds that are no gradient and no Hessian.
+    """
+    with watched() as passes:
+        before = moved_bytes()
+        seconds, found = fit()
+        moved = _since(before)
+    known = [done for done in passes if done.name in (GRADIENT, HESSIAN)]
+    seconds -= sum(done.seconds for done in known)
+    if moved is not None:
+        moved -= sum(done.moved for done in known)
+    return [Pass(START, seconds, moved), *known], found
+
+
+def summarised(fits: list[list[Pass]]) -> dict[str, dict[str, Any]]:
+    """How often a fit makes each kind of pass; medians of seconds and of bytes."""
+    found = {}
+    for kind in KINDS:
+        alike = [done for passes in fits for done in passes if done.name == kind]
+        if alike:
+            counted = [done.moved for done in alike if done.moved is not None]
+            found[kind] = {
+                "count": round(len(alike) / len(fits)),
+                "seconds": median(done.seconds for done in alike),
+                "moved": median(counted) if counted else None,
+            }
+    return found

@@ -1,0 +1,181 @@
+"""Other libraries on two cores: how each fits, and what brings it to the answer.
+
+A peer is opened for some rows, and is then a function of a tolerance, which returns
+the seconds of a fit and what it found. There is no penalty: dask-ml's Newton method has
+none, and its L-BFGS would penalise the intercept too.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+from cluster_data import Model, Rows
+from comparison import quiet
+from measure import timed
+
+MAX_ITER = 10_000
+# Below this tolerance L-BFGS of dask-ml is told to go on where F hardly falls: SciPy
+# ends it when F falls by less than 2e-9 of itself, which dask-ml leaves as it is.
+LEFT_TO_SCIPY = 1e-7
+FACTOR = 1e7  # of the least float, in SciPy
+
+TimedFit = Callable[[float], tuple[float, Model]]
+
+
+class Opened(NamedTuple):
+    """A peer that is ready to fit, and what it is made of."""
+
+    fit: TimedFit
+    versions: dict[str, str]
+
+
+class MissingPeerError(RuntimeError):
+    """A peer that is not here."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What peers are given.
+
+    Attributes
+    ----------
+    rows : Rows
+    X, y : Dask arrays
+        Of the rows, on the workers.
+    python : str
+        An interpreter that has PySpark.
+    scratch : Path
+        A folder to write to.
+    """
+
+    rows: Rows
+    X: Any
+    y: Any
+    python: str
+    scratch: Path
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A library and a solver.
+
+    ``tolerances`` go from loose to tight, the first looser than is likely to be enough.
+    """
+
+    name: str
+    goal: float
+    tolerances: tuple[float, ...]
+    opened: Callable[[Given], AbstractContextManager[Opened]]
+
+
+@contextmanager
+def dask_ml(given: Given, *, solver: str) -> Iterator[Opened]:
+    """dask-ml on the workers."""
+    try:
+        from dask_glm import algorithms
+        from dask_ml.linear_model import LogisticRegression
+    except ImportError as error:
+        raise MissingPeerError(f"dask-ml is not installed ({error})") from error
+
+    def fit(tol: float) -> tuple[float, Model]:
+        if solver == "newton":  # of the coefficients, in standardised units
+            model = LogisticRegression(solver="newton", tol=tol, max_iter=MAX_ITER)
+        else:  # of the gradient, which is a sum over the rows
+            model = LogisticRegression(
+                solver="lbfgs", C=np.inf, tol=tol * given.rows.n, max_iter=MAX_ITER
+            )
+        factor = FACTOR * min(1.0, tol / LEFT_TO_SCIPY)
+        lbfgs = partial(algorithms.fmin_l_bfgs_b, factr=factor)
+        with patch.object(algorithms, "fmin_l_bfgs_b", lbfgs):
+            seconds, _ = timed(lambda: quiet(lambda: model.fit(given.X, given.y)))
+        coef, intercept = np.asarray(model.coef_), np.asarray(model.intercept_)
+        return seconds, {"coef": coef[None], "intercept": intercept.reshape(1)}
+
+    yield Opened(fit, {name: version(name) for name in ("dask-ml", "dask-glm")})
+
+
+@contextmanager
+def spark(given: Given) -> Iterator[Opened]:
+    """MLlib on two cores, which holds the rows in its memory, after a first fit."""
+    with tempfile.TemporaryDirectory(dir=given.scratch) as folder:
+        path = Path(folder)
+        (path / "rows").mkdir()
+        given.rows.write_parquet(path / "rows")
+        with closing(_Spark(given, path)) as process:
+            versions = process.versions()
+            process.fit(1e-3)  # the first takes longer
+            yield Opened(process.fit, versions)
+
+
+class _Spark:
+    """A process of ``cluster_spark.py``, which is to be closed."""
+
+    def __init__(self, given: Given, folder: Path) -> None:
+        # Twice the rows and more: it keeps them as they are and standardised.
+        memory = f"{max(1, round(5e-9 * given.rows.X_bytes))}g"
+        script = Path(__file__).with_name("cluster_spark.py")
+        self.log = folder / "log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [given.python, str(script), str(folder / "rows"), memory],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    def versions(self) -> dict[str, str]:
+        """Its first answer, when the rows are in its memory."""
+        return self._answer()
+
+    def close(self) -> None:
+        """End the process."""
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+    def fit(self, tol: float) -> tuple[float, Model]:
+        """Seconds of a fit, and what it found."""
+        self.process.stdin.write(f"{tol!r}\n")
+        self.process.stdin.flush()
+        found = self._answer()
+        model = {key: np.asarray(found[key]) for key in ("coef", "intercept")}
+        return found["seconds"], model
+
+    def _answer(self) -> dict[str, Any]:
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        self.process.wait()
+        lines = self.log.read_text().strip().splitlines()
+        last = lines[-1] if lines else "it said nothing"
+        raise MissingPeerError(f"Spark did not run: {last}")
+
+
+DASK_NEWTON = Peer(
+    "dask-ml newton", 5, (1.0, 0.1, 1e-2, 1e-3, 1e-4), partial(dask_ml, solver="newton")
+)
+DASK_LBFGS = Peer(
+    "dask-ml lbfgs",
+    20,
+    (1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10),
+    partial(dask_ml, solver="lbfgs"),
+)
+SPARK = Peer("Spark MLlib", 10, (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9), spark)
+PEERS = (DASK_NEWTON, DASK_LBFGS, SPARK)

@@ -1,0 +1,128 @@
+"""How a fit scales: constants of a formula for its time, and what that foretells.
+
+A pass takes ``work / (rate * workers) + chunks * overhead + alone`` seconds: what the
+workers do side by side, what the scheduler does for one chunk after the other, and what
+comes once. The work of a start or a gradient is the number of entries of X; that of a
+Hessian is as many multiply-adds as there are columns for each of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from cluster_passes import GRADIENT, HESSIAN, KINDS, START
+from scipy.optimize import nnls
+
+# What is foretold: rows and columns, on how many workers, in chunks of what size.
+FORETOLD = {
+    "1e9 rows x 1,000 columns": (1e9, 1_000),
+    "Criteo's terabyte of logs, 4.37e9 rows x 39 columns": (4.37e9, 39),
+}
+FORETOLD_WORKERS = 100
+CHUNK_BYTES = 1e9
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A size of the data and of the cluster."""
+
+    n: float
+    p: int
+    chunks: int
+    workers: int
+
+    def work(self, kind: str) -> float:
+        """Of a pass of some kind."""
+        return self.n * self.p * (self.p if kind == HESSIAN else 1)
+
+    def sent_up(self, kind: str) -> int | None:
+        """Bytes of what the chunks find: value and gradient, or the Hessian."""
+        n_parameters = self.p + 1
+        numbers = {GRADIENT: n_parameters + 1, HESSIAN: n_parameters**2}
+        return 8 * self.chunks * numbers[kind] if kind in numbers else None
+
+    def sent_down(self, kind: str) -> int | None:
+        """Bytes of the parameters, once for each chunk."""
+        return None if kind == START else 8 * self.chunks * (self.p + 1)
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Of one kind of pass.
+
+    Attributes
+    ----------
+    rate : float or None
+        Work of a worker in a second; None if no time was due to it.
+    overhead : float
+        Seconds that a chunk adds.
+    alone : float
+        Seconds without a row.
+    """
+
+    rate: float | None
+    overhead: float
+    alone: float
+
+    def seconds(self, setting: Setting, kind: str) -> float:
+        """Of one pass."""
+        own = 0.0
+        if self.rate is not None:
+            own = setting.work(kind) / (self.rate * setting.workers)
+        return own + setting.chunks * self.overhead + self.alone
+
+
+def fitted(kind: str, measured: list[tuple[Setting, float]]) -> Constants | None:
+    """The least squares of relative errors, no constant below zero.
+
+    None where it was measured in fewer settings than there are constants.
+    """
+    if len(measured) < 3:
+        return None
+    rows = [[s.work(kind) / s.workers, float(s.chunks), 1.0] for s, _ in measured]
+    shares = np.asarray(rows) / np.asarray([[seconds] for _, seconds in measured])
+    scales = shares.max(axis=0)
+    found = nnls(shares / scales, np.ones(len(shares)))[0] / scales
+    per_work, overhead, alone = (float(value) for value in found)
+    return Constants(1 / per_work if per_work > 0 else None, overhead, alone)
+
+
+def all_constants(runs: list[dict[str, Any]]) -> dict[str, Constants]:
+    """Of each kind of pass that was measured often enough."""
+    found = {}
+    for kind in KINDS:
+        measured = [
+            (Setting(**run["setting"]), run["passes"][kind]["seconds"])
+            for run in runs
+            if kind in run["passes"]
+        ]
+        if of_kind := fitted(kind, measured):
+            found[kind] = of_kind
+    return found
+
+
+def foretold(
+    found: dict[str, Constants], counts: dict[str, int]
+) -> dict[str, dict[str, Any]]:
+    """Fits of data that do not fit this machine: seconds of all passes of each kind.
+
+    Parameters
+    ----------
+    found : dict of Constants
+    counts : dict of int
+        How many passes of each kind a fit makes.
+    """
+    predictions = {}
+    for name, (n, p) in FORETOLD.items():
+        setting = Setting(
+            n, p, max(1, round(8 * n * p / CHUNK_BYTES)), FORETOLD_WORKERS
+        )
+        seconds = {
+            kind: count * found[kind].seconds(setting, kind)
+            for kind, count in counts.items()
+            if kind in found
+        }
+        predictions[name] = {"setting": asdict(setting), "seconds": seconds}
+    return predictions
