@@ -187,7 +187,9 @@ def _of_chunks(features: Features, found: Found, weighing: Weighing) -> Rows:
         found.totals if weighing.factors is None else found.totals * weighing.factors
     )
     unit = totals.sum() / X.shape[0]
-    task_of = partial(_task_of, weighing, features.like(X.sampled[:0, :]), unit)
+    # No view of the sample: a graph that a client remembers would keep all of it.
+    like = X.xp.zeros((0, X.n_features), dtype=X.dtype, device=X.device)
+    task_of = partial(_task_of, weighing, features.like(like), unit)
     responses_of = partial(_responses_of, task_of, found.classes)
     parts = [call(responses_of, part, name="targets") for part in found.rows]
     task = task_of(rows_drawn)
