@@ -75,6 +75,25 @@ def test_text_and_tables(
     assert min(drawn.values()) > 5_000
 
 
+def test_fits_on_a_cluster(tmp_path: Path) -> None:
+    if CHOSEN and "numpy" not in CHOSEN:
+        pytest.skip("the chunks are NumPy's")
+    pytest.importorskip("distributed")
+    ran = run("on_a_cluster", "--folder", str(tmp_path))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert not ran.stderr
+    progress, said = [], []
+    for line in ran.stdout.splitlines():
+        (progress if line.startswith("[newton-cholesky]") else said).append(line)
+    assert f"all of X was read {1 + len(progress)} times" in ran.stdout
+    assert max(map(len, said)) <= 100
+    assert "0.1                  -0.37" in ran.stdout
+    assert "<- chosen" in ran.stdout
+    there, here = (float(line.split()[-4]) for line in said[-3:-1])
+    assert there < 0.5 * here
+    assert len(list(tmp_path.glob("X/*.npy"))) == 10
+
+
 def test_a_missed_figure_is_said_and_fails(tmp_path: Path) -> None:
     script = (EXAMPLES / "exam_marks.py").read_text(encoding="utf-8")
     assert 'tutorial.compare("accuracy", 0.89,' in script

@@ -1,0 +1,135 @@
+"""Half a million rows in ten files, on a Dask cluster: no process holds them all.
+
+    python examples/on_a_cluster.py
+    python examples/on_a_cluster.py --scheduler tcp://10.0.0.1:8786 --folder /shared
+
+Visits to a shop, made by chance: ten numbers about each, and whether it ended in a
+purchase. The workers of the cluster read the files, a chunk of rows each, and send back
+sums over them; a fit needs no more. By default the cluster is two processes on this
+machine; any other will do whose workers have xlr and see the folder. It needs
+``pip install '.[dask]'``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tracemalloc
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from distributed import Client, LocalCluster
+from sklearn.base import clone
+
+import xlr
+
+N_ROWS, N_FEATURES, ROWS_OF_CHUNK = 500_000, 10, 50_000
+# What a unit more of each number adds to the log-odds of a purchase.
+TRUTH = np.linspace(1, -1, N_FEATURES) ** 3
+INTERCEPT = -2.0
+
+
+def read_options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scheduler", help="of a cluster; by default one starts here")
+    parser.add_argument("--folder", help="for the files; by default one that goes away")
+    return parser.parse_args()
+
+
+def write_files(folder: Path) -> None:
+    """Have the workers make the rows, and write a file for each chunk of X and of y."""
+    rng = da.random.default_rng(0)
+    X = rng.normal(size=(N_ROWS, N_FEATURES), chunks=(ROWS_OF_CHUNK, N_FEATURES))
+    probability = 1 / (1 + da.exp(-(X @ TRUTH + INTERCEPT)))
+    y = rng.uniform(size=N_ROWS, chunks=ROWS_OF_CHUNK) < probability
+    da.to_npy_stack(folder / "X", X)
+    da.to_npy_stack(folder / "y", y)
+
+
+def with_peak(call: Callable[[], Any]) -> tuple[Any, float]:
+    """What the call returns, and the most megabytes that it took in this process."""
+    tracemalloc.start()
+    try:
+        return call(), tracemalloc.get_traced_memory()[1] / 1e6
+    finally:
+        tracemalloc.stop()
+
+
+def heading(text: str) -> None:
+    """A title with a blank line above it."""
+    print(f"\n{text}\n{'-' * len(text)}")
+
+
+def main(folder: Path) -> None:
+    """Fit, predict, judge and compare, on the cluster of the current client."""
+    write_files(folder)
+    X, y = da.from_npy_stack(folder / "X"), da.from_npy_stack(folder / "y")
+    print(
+        f"X: {X.shape[0]:,} rows of {X.shape[1]} numbers, {X.nbytes / 1e6:.0f} MB, in "
+        f"{X.npartitions} files"
+    )
+
+    heading("Fit")
+    # As for arrays in memory: Dask knows the cluster of the client that was made last.
+    started = perf_counter()
+    model = xlr.LogisticRegression(verbose=1).fit(X, y)
+    seconds = perf_counter() - started
+    print(f"{seconds:.1f} s, in which all of X was read {model.n_passes_} times: first")
+    print("to look at it and to draw some rows on which the fit begins, then once for")
+    print("each line above.")
+
+    heading("Predict")
+    probability = model.predict_proba(X)[:, 1]  # nothing is computed yet
+    print(f"  purchases predicted    {float(probability.mean()):.4f} of all visits")
+    print(f"  purchases              {float(y.mean()):.4f}")
+    print(f"  accuracy               {model.score(X, y):.4f}")
+
+    heading("How sure is it?")
+    # A penalty would pull the coefficients towards zero: here without one.
+    unpenalised = xlr.LogisticRegression(C=np.inf).fit(X, y)
+    results = xlr.infer(unpenalised, X, y)
+    header = ("", "truth", "estimate", "standard error", "apart by")
+    print("  {:<12}{:>10}{:>12}{:>17}{:>16}".format(*header))
+    truth = [INTERCEPT, *TRUTH]
+    for name, true, estimate, error in zip(
+        results.names, truth, results.params, results.bse
+    ):
+        print(f"  {name:<12}{true:>10.4f}{estimate:>12.4f}{error:>17.4f}", end="")
+        print(f"{abs(estimate - true) / error:>9.1f} errors")
+
+    heading("Which penalty?")
+    # Each C is judged on the thirds of the rows that its fits have not seen.
+    cv = xlr.LogisticRegressionCV(Cs=[1e-5, 1e-3, 1e-1], cv=3).fit(X, y)
+    print("  C (small: strong)    mean log-likelihood of a row not seen")
+    for C, score in zip(cv.Cs_, cv.scores_.mean(axis=(0, 1))):
+        print(f"  {C:<21g}{score:.6f}{'  <- chosen' if cv.C_ == C else ''}")
+
+    heading("The memory of this process")
+    model = xlr.LogisticRegression(tol=1e-10)
+    there, peak = with_peak(lambda: clone(model).fit(X, y))
+    print(f"  a fit on the cluster                     {peak:>6.0f} MB at most")
+    here, peak = with_peak(lambda: clone(model).fit(*da.compute(X, y)))
+    print(f"  all rows brought here, and then a fit    {peak:>6.0f} MB at most")
+    apart = np.abs(there.coef_ - here.coef_).max()
+    print(
+        f"The coefficients are the same to within {apart:.0e}; tol is {there.tol:.0e}."
+    )
+
+
+if __name__ == "__main__":
+    options = read_options()
+    with ExitStack() as stack:
+        cluster = options.scheduler or stack.enter_context(
+            LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+        )
+        client = stack.enter_context(Client(cluster))
+        folder = options.folder or stack.enter_context(TemporaryDirectory())
+        n_workers, address = len(client.ncores()), client.scheduler.address
+        print(f"A cluster of {n_workers} workers, with its scheduler at {address}")
+        main(Path(folder))
