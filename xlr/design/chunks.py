@@ -18,6 +18,7 @@ import numpy as np
 
 from xlr.arrays import Array, Device, Namespace
 from xlr.design.blocks import Parts, add
+from xlr.design.homes import homes_of
 
 __all__ = ["Chunks", "Delayed", "call", "fetch", "literal", "over_chunks", "tree"]
 
@@ -28,16 +29,25 @@ Delayed = Any
 FAN_IN = 8
 
 
-def call(function: Callable[..., Any], *arguments: Delayed, name: str) -> Delayed:
+def call(
+    function: Callable[..., Any],
+    *arguments: Delayed,
+    name: str,
+    at: Sequence[str] = (),
+) -> Delayed:
     """``function`` of what some parts of a graph become.
 
     Under a name that Dask's dashboard shows.  What is no part of a graph is to be bound
-    to the function before: then Dask does not look into it.
+    to the function before: then Dask does not look into it.  It is called on one of the
+    workers ``at`` some addresses, as long as there is one.
     """
-    from dask import delayed
+    import dask
 
     key = f"xlr-{name}-{uuid.uuid4().hex}"
-    return delayed(function, pure=False, traverse=False)(*arguments, dask_key_name=key)
+    where = {"workers": list(at), "allow_other_workers": True} if at else {}
+    with dask.annotate(**where):
+        task = dask.delayed(function, pure=False, traverse=False)
+        return task(*arguments, dask_key_name=key)
 
 
 def tree(
@@ -143,9 +153,13 @@ def over_chunks(
     *parts: Sequence[Delayed],
     combine: Callable[[Parts, Parts], Parts] = add,
     name: str,
+    homes: Sequence[Sequence[str]] | None = None,
 ) -> Parts:
     """What ``function(*chunk)`` returns for all chunks, combined: mostly sums."""
-    results = [call(function, *chunk, name=name) for chunk in zip(*parts)]
+    results = [
+        call(function, *chunk, name=name, at=home)
+        for home, chunk in zip(homes or [()] * len(parts[0]), zip(*parts))
+    ]
     (total,), _ = fetch([tree(results, combine, name=name)], *parts)
     return total
 
@@ -163,6 +177,8 @@ class Chunks:
     dtype, device
     xp : namespace
         Of the chunks.
+    source : array or table of Dask
+        What the parts are made of: a cluster may hold its chunks.
 
     Attributes
     ----------
@@ -185,8 +201,10 @@ class Chunks:
         dtype: Any,
         device: Device,
         xp: Namespace,
+        source: Any,
     ) -> None:
         self.parts = parts
+        self._source = source
         self.row_counts = row_counts
         self.n_features = n_features
         self.dtype = dtype
@@ -196,6 +214,15 @@ class Chunks:
         self.drawn = np.zeros(0, dtype=np.int64)
         self.positions = list(range(len(parts)))
         self.n_passes = 0
+
+    @functools.cached_property
+    def homes(self) -> list[Sequence[str]]:
+        """Addresses of the workers that hold each chunk, as :func:`homes_of` says.
+
+        What is asked of a chunk is asked there: by its guesses of times, a scheduler
+        may else have X follow what comes with it, which is smaller.
+        """
+        return homes_of(self._source)
 
     @property
     def shape(self) -> tuple[float, int]:
@@ -218,7 +245,9 @@ class Chunks:
             dtype=self.dtype,
             device=self.device,
             xp=self.xp,
+            source=self._source,
         )
+        chunks.homes = [self.homes[i] for i in full]
         chunks.sampled, chunks.drawn = sample
         chunks.positions = [self.positions[i] for i in full]
         chunks.n_passes = self.n_passes
@@ -239,7 +268,14 @@ class Chunks:
     ) -> Parts:
         """What ``function(X, *others)`` returns for all chunks, combined: a pass."""
         self.n_passes += 1
-        return over_chunks(function, self.parts, *others, combine=combine, name=name)
+        return over_chunks(
+            function,
+            self.parts,
+            *others,
+            combine=combine,
+            name=name,
+            homes=self.homes,
+        )
 
     def map(
         self,

@@ -59,6 +59,7 @@ def chunks_of(X: Any, like: Array, *, xp: Namespace) -> Chunks:
     UserWarning
         If the columns are in several chunks.
     """
+    source = X
     if _is_table(X):
         matrix = partial(_matrix, str(like.dtype))
         parts = [call(matrix, part, name="table") for part in X.to_delayed()]
@@ -83,6 +84,7 @@ def chunks_of(X: Any, like: Array, *, xp: Namespace) -> Chunks:
         dtype=like.dtype,
         device=arrays.device_of(like),
         xp=xp,
+        source=source,
     )
 
 

@@ -99,8 +99,8 @@ def first_pass(
         seed=random_seed(estimator) if hasattr(estimator, "random_state") else 0,
     )
     looks = [
-        call(partial(look_at, plan, i, size), *chunk, name="first-look")
-        for i, (size, chunk) in enumerate(zip(_to_draw(X), zip(*loads)))
+        call(partial(look_at, plan, i, size), *chunk, name="first-look", at=home)
+        for i, (size, home, chunk) in enumerate(zip(_to_draw(X), X.homes, zip(*loads)))
     ]
     rows, found, drawn = (
         [call(itemgetter(k), part, name="first-look-part") for part in looks]

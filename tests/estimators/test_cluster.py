@@ -1,0 +1,315 @@
+"""Fits on a Dask cluster: where they run, what moves, what stays, and what goes wrong.
+
+Two worker processes of one thread each, started once for all tests here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import xlr
+from xlr.estimators import logistic_regression
+
+dask = pytest.importorskip("dask")
+da = pytest.importorskip("dask.array")
+distributed = pytest.importorskip("distributed")
+
+N_CHUNKS, ROWS, FEATURES = 8, 500, 5
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=":0",
+        silence_logs=logging.CRITICAL,
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    """The current client; afterwards nothing is left on the cluster."""
+    with distributed.Client(cluster) as client:
+        client.wait_for_workers(2, timeout=60)
+        yield client
+        assert_in_time(lambda: not tasks(client))
+
+
+def tasks(client):
+    """The prefixes of the keys that the scheduler knows, and their states."""
+
+    def listed(dask_scheduler):
+        return {
+            (task.prefix.name, task.state) for task in dask_scheduler.tasks.values()
+        }
+
+    return client.run_on_scheduler(listed)
+
+
+def assert_in_time(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def made(position, seconds=0.0):
+    """A chunk of X and y side by side, the same each time that it is asked for."""
+    time.sleep(seconds)
+    rng = np.random.default_rng(position)
+    X = rng.normal(size=(ROWS, FEATURES))
+    y = X[:, 0] - X[:, 1] + rng.logistic(size=ROWS) > 0
+    return np.column_stack([X, y])
+
+
+def rows(make=made):
+    """X and y of chunks that are made where they are needed."""
+    chunks = [
+        da.from_delayed(
+            dask.delayed(make)(position), (ROWS, FEATURES + 1), meta=np.empty((0, 0))
+        )
+        for position in range(N_CHUNKS)
+    ]
+    both = da.concatenate(chunks)
+    return both[:, :-1], both[:, -1]
+
+
+@pytest.fixture(scope="module")
+def in_memory():
+    both = np.concatenate([made(position) for position in range(N_CHUNKS)])
+    return xlr.LogisticRegression(tol=1e-9).fit(both[:, :-1], both[:, -1])
+
+
+def assert_same(model, expected):
+    np.testing.assert_allclose(
+        model.history_["objective"][-1], expected.history_["objective"][-1], rtol=1e-10
+    )
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("persisted", [False, True])
+def test_a_fit_leaves_nothing_behind(client, in_memory, persisted):
+    X, y = dask.persist(*rows()) if persisted else rows()
+    model = xlr.LogisticRegression(tol=1e-9).fit(X, y)
+    assert_same(model, in_memory)
+    assert b"dask" not in pickle.dumps(model)
+    assert_in_time(lambda: not any(name.startswith("xlr") for name, _ in tasks(client)))
+    assert len(client.futures) == (2 * N_CHUNKS if persisted else 0)
+
+
+def test_tasks_are_named_for_what_they_do(client):
+    def prefixes(dask_scheduler):
+        return set(dask_scheduler.task_prefixes)
+
+    X, y = dask.persist(*rows())
+    for solver in ("newton-cholesky", "newton-cg", "lbfgs"):
+        xlr.LogisticRegression(solver=solver).fit(X, y)
+    ours = {name for name in client.run_on_scheduler(prefixes) if "xlr" in name}
+    assert {"xlr-first-look", "xlr-gradient", "xlr-gradient-sum"} < ours
+    assert {"xlr-hessian", "xlr-hessian-sum", "xlr-hessian-product"} < ours
+    assert {distributed.utils.key_split(f"{name}-{'a1' * 16}") for name in ours} == ours
+
+
+def test_the_client_in_whose_context_it_is(client, in_memory):
+    with (
+        distributed.LocalCluster(
+            n_workers=1, processes=False, dashboard_address=":0"
+        ) as other_cluster,
+        distributed.Client(other_cluster, set_as_default=False) as other,
+    ):
+        with other.as_current():
+            model = xlr.LogisticRegression(tol=1e-9).fit(*rows())
+        names = other.run_on_scheduler(
+            lambda dask_scheduler: set(dask_scheduler.task_prefixes)
+        )
+        assert "xlr-gradient" in names
+    assert_same(model, in_memory)
+
+
+def moved(client):
+    """Bytes that workers had from each other."""
+
+    def received(dask_worker):
+        log = dask_worker.transfer_incoming_log
+        return sum(sum(entry["keys"].values()) for entry in log)
+
+    return sum(client.run(received).values())
+
+
+def placed(client, array, first):
+    """An array whose chunks the two workers hold in turn."""
+    places = sorted(client.scheduler_info()["workers"])
+    parts = [
+        client.persist(part, workers=places[(i + first) % 2])
+        for i, part in enumerate(array.partitions)
+    ]
+    distributed.wait(parts)
+    return da.concatenate(parts)
+
+
+@pytest.fixture
+def client_of_threads():
+    """Of a cluster where nothing is stolen: then it is known what moves."""
+    with (
+        dask.config.set({"distributed.scheduler.work-stealing": False}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize(
+    "kind", ["held", "columns", "shifted", "table", "columns_of_table", "host"]
+)
+def test_features_stay_where_they_are(client_of_threads, kind):
+    """The labels, which are on the other worker, come to them."""
+    client, n, p, n_chunks = client_of_threads, 48_000, 20, 12
+    rng = da.random.default_rng(0)
+    X = rng.normal(size=(n, p), chunks=(n // n_chunks, p))
+    y = X[:, 0] + rng.logistic(size=n, chunks=n // n_chunks) > 0
+    array, y = placed(client, X, 0), placed(client, y, 1)
+    if kind == "held":
+        X = array.persist()
+    elif kind == "columns":
+        X = array[:, 1:]
+    elif kind == "shifted":
+        X = array + 1
+    elif "table" in kind:
+        frame = pytest.importorskip("dask.dataframe", exc_type=ImportError)
+        names = [f"x{j}" for j in range(p)]
+        X = frame.from_dask_array(array, columns=names).persist()
+        X = X[names[1:]] if kind == "columns_of_table" else X
+    else:
+        X, y = array, y.compute()
+    before = moved(client)
+    model = xlr.LogisticRegression().fit(X, y)
+    assert model.n_passes_ > 3
+    assert moved(client) - before < 0.05 * array.nbytes
+
+
+# -- what goes wrong ---------------------------------------------------------------
+
+
+def at_iteration(monkeypatch, number, action):
+    """Have something happen in the middle of a fit that is ``verbose``."""
+
+    def on_iteration(record, solver):
+        if record.iteration == number:
+            action()
+
+    monkeypatch.setattr(logistic_regression, "print_record", on_iteration)
+
+
+@pytest.mark.parametrize(
+    ("solver", "persisted"), [("newton-cholesky", True), ("newton-cg", False)]
+)
+def test_a_worker_is_killed(client, in_memory, monkeypatch, persisted, solver):
+    """What it held is made again elsewhere."""
+    X, y = dask.persist(*rows()) if persisted else rows()
+    distributed.wait([X, y])
+    killed = client.run(os.getpid).popitem()[1]
+    at_iteration(monkeypatch, 1, lambda: os.kill(killed, signal.SIGKILL))
+    model = xlr.LogisticRegression(tol=1e-9, verbose=1, solver=solver).fit(X, y)
+    assert killed not in client.run(os.getpid).values()
+    assert_same(model, in_memory)
+    assert b"dask" not in pickle.dumps(model)
+
+
+def test_a_worker_is_killed_by_what_it_reads(client, in_memory, tmp_path):
+    """Once: a chunk that kills each worker is refused by the scheduler."""
+    reads = tmp_path / "reads"
+    reads.touch()
+
+    def make(position):
+        if position == 3:
+            with reads.open("a") as file:
+                file.write("x")
+            if reads.stat().st_size == 4:  # in a later pass
+                os.kill(os.getpid(), signal.SIGKILL)
+        return made(position)
+
+    model = xlr.LogisticRegression(tol=1e-9).fit(*rows(make))
+    assert reads.stat().st_size > 4
+    assert_same(model, in_memory)
+
+
+@pytest.mark.parametrize("at", [1, 4])
+@pytest.mark.parametrize("on_cluster", [True, False])
+def test_a_chunk_cannot_be_read(request, tmp_path, at, on_cluster):
+    """The error is that of the chunk, and says which; nothing is fitted."""
+    if on_cluster:
+        request.getfixturevalue("client")
+    reads = tmp_path / "reads"
+    reads.touch()
+
+    def make(position):
+        if position == 5:
+            with reads.open("a") as file:
+                file.write("x")
+            if reads.stat().st_size >= at:
+                raise OSError("the file ends too early")
+        return made(position)
+
+    model = xlr.LogisticRegression()
+    before = dict(vars(model))
+    scheduler = {} if on_cluster else {"scheduler": "synchronous"}
+    with dask.config.set(scheduler), pytest.raises(OSError, match="too early") as info:
+        model.fit(*rows(make))
+    assert info.value.__notes__ == ["This was raised by chunk 5 of X or y."]
+    assert vars(model) == before
+    del info
+
+
+@pytest.mark.parametrize("what", ["X", "y", "weight"])
+def test_a_chunk_cannot_be_used(client, what):
+    X, y = rows()
+    weight = da.ones_like(y)
+    here = da.arange(len(y), chunks=y.chunks) == 5 * ROWS + 3
+    if what == "X":
+        X = da.where(here[:, None], np.nan, X)
+    elif what == "y":
+        y = da.where(here, np.nan, y)
+    else:
+        weight = da.where(here, -1, weight)
+    model = xlr.LogisticRegression()
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match=r"^Chunk 5 of the rows: .*(NaN|negative)"):
+        model.fit(X, y, weight)
+    assert vars(model) == before
+
+
+@pytest.mark.parametrize("iteration", [None, 1])
+def test_an_interrupt_cancels_what_was_asked_for(client, monkeypatch, iteration):
+    """Ctrl-C, in the first pass and in one of an iteration."""
+
+    def interrupt():
+        assert_in_time(lambda: any(state == "processing" for _, state in tasks(client)))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    if iteration is None:
+        thread.start()
+    else:
+        at_iteration(monkeypatch, iteration, thread.start)
+    X, y = rows(lambda position: made(position, seconds=0.2))
+    model = xlr.LogisticRegression(verbose=1)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    thread.join()
+    assert not hasattr(model, "coef_")
+    # Even while a traceback is kept, as interactive sessions do.
+    assert_in_time(
+        lambda: all(state == "memory" for _, state in tasks(client)), seconds=2
+    )
