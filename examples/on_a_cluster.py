@@ -1,4 +1,4 @@
-"""Half a million rows in ten files, on a Dask cluster: no process holds them all.
+"""Half a million rows in ten files: fits on a Dask cluster that never hold them all.
 
     python examples/on_a_cluster.py
     python examples/on_a_cluster.py --scheduler tcp://10.0.0.1:8786 --folder /shared

@@ -8,7 +8,16 @@ from xlr.design.blocks import (
     sum_over_blocks,
 )
 from xlr.design.chunked import ChunkedDesign, ChunkedOffset
-from xlr.design.chunks import Chunks, Delayed, call, fetch, literal, over_chunks, tree
+from xlr.design.chunks import (
+    Chunks,
+    Delayed,
+    call,
+    fetch,
+    literal,
+    over_chunks,
+    partitions,
+    tree,
+)
 from xlr.design.dense import DenseBlock, DenseDesign
 from xlr.design.design import Block, Design
 from xlr.design.moments import (
@@ -42,6 +51,7 @@ __all__ = [
     "literal",
     "merge_moments",
     "over_chunks",
+    "partitions",
     "reduce_over_blocks",
     "refuse_non_finite",
     "row_blocks",

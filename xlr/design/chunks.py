@@ -20,7 +20,16 @@ from xlr.arrays import Array, Device, Namespace
 from xlr.design.blocks import Parts, add
 from xlr.design.homes import homes_of
 
-__all__ = ["Chunks", "Delayed", "call", "fetch", "literal", "over_chunks", "tree"]
+__all__ = [
+    "Chunks",
+    "Delayed",
+    "call",
+    "fetch",
+    "literal",
+    "over_chunks",
+    "partitions",
+    "tree",
+]
 
 # A part of a Dask graph that is to be computed.
 Delayed = Any
@@ -71,6 +80,18 @@ def literal(value: Any) -> Delayed:
     from dask import delayed
 
     return delayed(value, pure=False, traverse=False)
+
+
+def partitions(table: Any) -> list[Delayed]:
+    """The partitions of a Dask table or column: as many as its ``npartitions``.
+
+    Left to itself, Dask reads some files together, the more the fewer of their columns
+    are asked for: y would be in other partitions than X of the same table.
+    """
+    import dask
+
+    with dask.config.set({"optimization.tune.active": False}):
+        return list(table.to_delayed())
 
 
 def send(pieces: Sequence[Delayed]) -> list[Delayed]:

@@ -31,7 +31,7 @@ def chunk_by_chunk(method: Method) -> Method:
     def predict(self: Any, X: Array, *others: Any, **named: Any) -> Array:
         if not arrays.is_dask(X):
             return method(self, X, *others, **named)
-        chunks, on_chunk, beside = _prepared(method, self, X, others, named)
+        chunks, on_chunk, beside = _prepared(method, self, X, others, named, 2)
         # What becomes of a row tells the shape and the dtype of all answers.
         place = {"dtype": chunks.dtype, "device": chunks.device}
         answer = on_chunk(chunks.xp.ones((1, chunks.n_features), **place))
@@ -60,7 +60,7 @@ def mean_over_chunks(method: Method) -> Method:
         if not arrays.is_dask(X):
             return method(self, X, y, sample_weight, *others, **named)
         chunks, on_chunk, beside = _prepared(
-            method, self, X, (y, sample_weight, *others), named
+            method, self, X, (y, sample_weight, *others), named, 0
         )
         function = functools.partial(_weighted, on_chunk)
         total, weight = chunks.over_chunks(function, *beside, name="score")
@@ -75,8 +75,12 @@ def _prepared(
     X: Array,
     others: tuple[Any, ...],
     named: dict[str, Any],
+    first: int,
 ) -> tuple[Chunks, Callable[..., Any], list[list[Delayed]]]:
-    """The chunks of X, the method of a copy as it is now, and what it takes beside."""
+    """The chunks of X, the method of a copy as it is now, and what it takes beside.
+
+    ``first`` is the place of the first of ``others`` among y, weights and offset.
+    """
     check_is_fitted(estimator, "coef_")
     chunks: Chunks = read_features(estimator, X, reset=False, chunked=True).X
     model = copy.copy(estimator)
@@ -85,7 +89,7 @@ def _prepared(
     beside = [
         parts_beside(chunks, values, name)
         for name, values in (
-            *zip(("y", "sample_weight", "offset")[-len(others) :], others),
+            *zip(("y", "sample_weight", "offset")[first:], others),
             *named.items(),
         )
     ]

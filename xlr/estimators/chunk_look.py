@@ -10,6 +10,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.design import Moments, find_moments, merge_moments, refuse_non_finite
+from xlr.estimators.dask_input import refuse_kind
 from xlr.estimators.features import Features
 from xlr.estimators.inputs import Labels, encode, read_offset
 from xlr.estimators.weights import class_totals, of_classes, place_weights
@@ -139,6 +140,7 @@ def _looked(
     offset: Any,
 ) -> tuple[ChunkRows | None, Look, Drawn | None]:
     like, xp = plan.like, arrays.namespace(plan.like)
+    refuse_kind(X)
     if X is None:  # all is known of it but its rows
         X = xp.zeros((y.shape[0], 0), dtype=like.dtype, device=arrays.device_of(like))
         to_draw = 0

@@ -8,13 +8,14 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import DataConversionWarning
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.design import Chunks, Delayed, call, literal
-from xlr.estimators.tables import numbers
+from xlr.design import Chunks, Delayed, call, literal, partitions
+from xlr.estimators.tables import decoded, native_table
 
-__all__ = ["chunks_of", "parts_beside", "stand_in"]
+__all__ = ["chunks_of", "parts_beside", "refuse_kind", "stand_in"]
 
 
 def stand_in(X: Any) -> Any:
@@ -22,9 +23,10 @@ def stand_in(X: Any) -> Any:
 
     Raises
     ------
-    ValueError
-        If X is no matrix, or the number of its columns is not known.
+    TypeError, ValueError
+        If X is no dense matrix, or the number of its columns is not known.
     """
+    _refuse_collection(X, "X")
     if _is_table(X):
         return X._meta_nonempty
     if X.ndim != 2:
@@ -39,6 +41,7 @@ def stand_in(X: Any) -> Any:
             "build X with the chunks of its columns known."
         )
     meta = X._meta
+    refuse_kind(meta)
     xp = arrays.namespace(meta)
     return xp.ones((1, X.shape[1]), dtype=meta.dtype, device=arrays.device_of(meta))
 
@@ -62,7 +65,7 @@ def chunks_of(X: Any, like: Array, *, xp: Namespace) -> Chunks:
     source = X
     if _is_table(X):
         matrix = partial(_matrix, str(like.dtype))
-        parts = [call(matrix, part, name="table") for part in X.to_delayed()]
+        parts = [call(matrix, part, name="table") for part in partitions(X)]
         counts = (float("nan"),) * len(parts)
     else:
         if len(X.chunks[1]) > 1:
@@ -107,14 +110,21 @@ def parts_beside(X: Chunks, values: Any, name: str) -> list[Delayed]:
     -----
     UserWarning
         If it is in other chunks, and cut again.
+    DataConversionWarning
+        If y is a matrix of one column.
     """
     n_chunks = len(X.parts)
     if values is None or isinstance(values, Real):
         return [literal(values)] * n_chunks
-    if not arrays.is_dask(values):
+    is_lazy = arrays.is_dask(values)
+    if is_lazy:
+        _refuse_collection(values, name)
+    if name == "y":
+        values = _column(values)
+    if not is_lazy:
         return _cut(X, values, name)
     if _is_table(values):
-        parts = list(values.to_delayed())
+        parts = partitions(values)
         if len(parts) != n_chunks:
             raise ValueError(
                 f"{name} is in {len(parts)} partitions and X in {n_chunks} chunks. "
@@ -146,16 +156,30 @@ def parts_beside(X: Chunks, values: Any, name: str) -> list[Delayed]:
     return list(values.to_delayed().reshape(-1))
 
 
+def _column(y: Any) -> Any:
+    """The one column of a matrix; anything else as it is."""
+    if getattr(y, "ndim", 1) != 2 or y.shape[1] != 1:
+        return y
+    warnings.warn(
+        "A column-vector y was passed when a 1d array was expected. Please change the "
+        "shape of y to (n_samples,), for example using ravel().",
+        DataConversionWarning,
+        stacklevel=8,
+    )
+    return y[y.columns[0]] if hasattr(type(y), "columns") else y[:, 0]
+
+
 def _cut(X: Chunks, values: Any, name: str) -> list[Delayed]:
     """What is in memory, cut as X is."""
     if np.isnan(X.row_counts).any():
         raise ValueError(
             f"The sizes of the chunks of X are not known, so that {name}, which is in "
             "memory, cannot be cut as they are. Pass it as a Dask array or column, or "
-            "call X.compute_chunk_sizes() first."
+            "find them out first: X.compute_chunk_sizes(), and for a table "
+            "X.to_dask_array(lengths=True)."
         )
-    if not hasattr(values, "shape"):
-        values = np.asarray(values)
+    if not arrays.is_array(values):
+        values = np.asarray(decoded(native_table(values)))
     if values.shape[0] != X.shape[0]:
         raise ValueError(
             f"X and y have inconsistent numbers of samples: {X.shape[0]} rows of X, "
@@ -165,11 +189,44 @@ def _cut(X: Chunks, values: Any, name: str) -> list[Delayed]:
 
 
 def _is_table(X: Any) -> bool:
-    return not hasattr(X, "chunks")
+    return hasattr(type(X), "_meta_nonempty")
+
+
+def _refuse_collection(values: Any, name: str) -> None:
+    """Say what is neither an array nor a table or a column."""
+    if not (_is_table(values) or hasattr(type(values), "chunks")):
+        raise TypeError(
+            f"{name} is a {type(values).__name__} of Dask, whose rows and columns are "
+            "not known. Make an array or a table of it, for instance with "
+            "dask.array.from_delayed or dask.dataframe.from_delayed."
+        )
+
+
+def refuse_kind(chunk: Any) -> None:
+    """Say that rows in chunks are to be dense, and all there.
+
+    Raises
+    ------
+    TypeError
+        If these are not.
+    """
+    kind = type(chunk)
+    if arrays.is_sparse(chunk) or kind.__module__.split(".")[0] == "sparse":
+        raise TypeError(
+            f"The chunks of X are sparse, of type {kind.__name__}; those of a Dask "
+            "array are to be dense. Make them so, with X.map_blocks(lambda chunk: "
+            "chunk.toarray()) or chunk.todense(); or pass a scipy.sparse matrix, in "
+            "memory."
+        )
+    if isinstance(chunk, np.ma.MaskedArray):
+        raise TypeError(
+            "The chunks of X are masked arrays, and what is masked is not known. Drop "
+            "those rows, or put numbers in their places: dask.array.ma.filled(X, 0.0)."
+        )
 
 
 def _matrix(dtype: str, table: Any) -> Array:
     """A partition of a table as an array."""
     if hasattr(type(table), "to_cupy"):
         return table.to_cupy(dtype=dtype)
-    return np.asarray(numbers(table), dtype=dtype)
+    return table.to_numpy(dtype=dtype, na_value=np.nan)

@@ -99,6 +99,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     duality_gap_ : ndarray of shape (1,)
         As for :class:`LogisticRegression`, of the fit to all rows; NaN with
         ``refit=False``.
+    n_passes_ : int or None
+        As for :class:`LogisticRegression`, of all fits and scores together.
 
     See Also
     --------
@@ -259,6 +261,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             "solver_": progress.solver_name,
             "converged_": converged,
             "duality_gap_": gap,
+            "n_passes_": getattr(features.X, "n_passes", None),
             "_column_moments": progress.column_moments,
         }
         progress.end()

@@ -1,0 +1,141 @@
+"""What users of Dask bring: tables in files, columns in memory, what is no matrix."""
+
+from __future__ import annotations
+
+import re
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+from sklearn.exceptions import DataConversionWarning
+
+import xlr
+from xlr.design import Chunks
+
+dask = pytest.importorskip("dask")
+da = pytest.importorskip("dask.array")
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(240, 4))
+Y = (X @ [1.0, -1.0, 0.5, 0.0] + RNG.logistic(size=240) > 0).astype(int)
+NAMES = list("abcd")
+TABLE = pd.DataFrame(X, columns=NAMES).assign(y=Y, label=np.where(Y, "yes", "no"))
+
+
+def fitted(features, labels):
+    return xlr.LogisticRegression(tol=1e-10).fit(features, labels)
+
+
+IN_MEMORY = fitted(X, Y)
+
+
+@pytest.fixture
+def dd():
+    return pytest.importorskip("dask.dataframe")
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # Dask's own
+def test_a_table_of_files_and_its_column_are_in_the_same_partitions(
+    dd, tmp_path: Path
+) -> None:
+    """Dask would read more of them at once for one column than for four."""
+    dd.from_pandas(TABLE, npartitions=6).to_parquet(tmp_path)
+    table = dd.read_parquet(tmp_path)
+    assert len(table["y"].to_delayed()) < 6  # else this tests nothing
+    model = fitted(table[NAMES], table["label"])
+    np.testing.assert_allclose(model.coef_, IN_MEMORY.coef_, rtol=0, atol=1e-8)
+    assert model.classes_.tolist() == ["no", "yes"]
+    assert len(model.predict(table[NAMES]).chunks[0]) == table.npartitions
+    assert model.score(table[NAMES], table["label"]) == IN_MEMORY.score(X, Y)
+
+
+def test_missing_numbers_of_nullable_columns_are_said(dd) -> None:
+    table = TABLE.assign(b=TABLE["b"].round().astype("Int64"))
+    table.loc[200, "b"] = pd.NA
+    rows = dd.from_pandas(table, npartitions=3)
+    with pytest.raises(ValueError, match=r"Chunk 2 of the rows: Input X contains NaN"):
+        fitted(rows[NAMES], rows["y"])
+
+
+@pytest.mark.parametrize("labels", [TABLE["y"], TABLE["label"], Y.tolist()])
+def test_labels_in_memory_are_columns_and_lists_too(labels) -> None:
+    model = fitted(da.from_array(X, chunks=(100, 4)), labels)
+    np.testing.assert_allclose(model.coef_, IN_MEMORY.coef_, rtol=0, atol=1e-8)
+
+
+def test_labels_in_memory_need_known_chunks(dd) -> None:
+    rows = dd.from_pandas(TABLE, npartitions=3)
+    with pytest.raises(ValueError, match=re.escape("X.to_dask_array(lengths=True)")):
+        fitted(rows[NAMES], Y)
+    known = rows[NAMES].to_dask_array(lengths=True)
+    np.testing.assert_allclose(
+        fitted(known, Y).coef_, IN_MEMORY.coef_, rtol=0, atol=1e-8
+    )
+
+
+def test_a_matrix_of_one_column_of_labels_is_said_once(dd) -> None:
+    rows = dd.from_pandas(TABLE, npartitions=3)
+    features = da.from_array(X, chunks=(100, 4))
+    for given, labels in (
+        (rows[NAMES], rows[["y"]]),
+        (features, da.from_array(Y[:, None], chunks=(100, 1))),
+        (features, Y[:, None]),
+        (features, TABLE[["y"]]),
+    ):
+        with pytest.warns(DataConversionWarning, match="column-vector y") as caught:
+            model = fitted(given, labels)
+        assert len(caught) == 1
+        np.testing.assert_allclose(model.coef_, IN_MEMORY.coef_, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("meta", [None, np.empty((0, 0))])
+@pytest.mark.parametrize("kind", ["csr_array", "csr_matrix", "coo_array"])
+def test_sparse_chunks_are_refused(kind: str, meta) -> None:
+    sparse = da.from_array(X, chunks=(100, 4)).map_blocks(
+        getattr(scipy.sparse, kind), dtype=float, meta=meta
+    )
+    with pytest.raises(TypeError, match=f"chunks of X are sparse, of type {kind};"):
+        fitted(sparse, Y)
+
+
+def test_masked_chunks_are_refused() -> None:
+    masked = da.ma.masked_greater(da.from_array(X, chunks=(100, 4)), 2.0)
+    with pytest.raises(TypeError, match=r"masked arrays.*dask.array.ma.filled"):
+        fitted(masked, Y)
+
+
+def test_what_has_no_rows_and_columns_is_refused() -> None:
+    features = da.from_array(X, chunks=(100, 4))
+    with pytest.raises(TypeError, match=r"X is a Delayed\w* of Dask.*from_delayed"):
+        fitted(dask.delayed(X), Y)
+    with pytest.raises(TypeError, match=r"y is a Delayed\w* of Dask"):
+        fitted(features, dask.delayed(Y))
+
+
+def test_scores_call_y_by_its_name() -> None:
+    features = da.from_array(X, chunks=(100, 4))
+    with pytest.warns(UserWarning, match=r"^y is in other chunks than X"):
+        score = IN_MEMORY.score(features, da.from_array(Y, chunks=60))
+    assert score == IN_MEMORY.score(X, Y)
+
+
+def test_a_fit_on_a_cluster_leaves_nothing_of_its_sample(monkeypatch) -> None:
+    """A client remembers its last graphs: a view in one would keep all of an array."""
+    distributed = pytest.importorskip("distributed")
+    samples = []
+    counted = Chunks.counted
+
+    def watched(self, row_counts, sample):
+        samples.append(weakref.ref(sample[0]))
+        return counted(self, row_counts, sample)
+
+    monkeypatch.setattr(Chunks, "counted", watched)
+    with distributed.Client(
+        processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None
+    ):
+        fitted(da.from_array(X, chunks=(100, 4)), Y)
+        assert samples
+        assert all(sample() is None for sample in samples)
