@@ -1,0 +1,183 @@
+"""Cross-validation and paths of rows in chunks: as of the same rows in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold
+
+import xlr
+
+da = pytest.importorskip("dask.array")
+
+N = 300
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(N, 4)) * [1.0, 10.0, 0.1, 1.0] + [0.0, 5.0, 0.0, -1.0]
+LOGITS = (X - X.mean(axis=0)) / X.std(axis=0) @ [[1, 0], [-1, 1], [0.5, -1], [0, 0.5]]
+NOISE = RNG.logistic(size=(N, 2))
+TWO = np.where(LOGITS[:, 0] + NOISE[:, 0] > 0, "yes", "no")
+THREE = np.argmax(np.c_[np.zeros(N), LOGITS + NOISE], axis=1)
+LABELS = {"two": TWO, "three": THREE}
+WEIGHTS = RNG.uniform(0.5, 2.0, N)
+CS = [0.01, 1.0, 100.0]
+# Of one size, of sizes that differ and none at all, and a few rows each.
+CHUNKINGS: dict[str, Any] = {"all": N, "uneven": (120, 1, 0, 179), "small": 23}
+
+
+def in_chunks(*values: np.ndarray, chunks: Any = CHUNKINGS["uneven"]) -> list[Any]:
+    """Arrays of Dask, all cut alike in their rows alone."""
+    return [da.from_array(v, chunks=(chunks, *v.shape[1:])) for v in values]
+
+
+def cross_validated(features: Any, labels: Any, weights: Any = None, **parameters: Any):
+    parameters = {"Cs": CS, "cv": 3, "tol": 1e-10, **parameters}
+    model = xlr.LogisticRegressionCV(**parameters)
+    return model.fit(features, labels, sample_weight=weights)
+
+
+def assert_same(chunked: Any, expected: Any) -> None:
+    """The same scores, choice and model."""
+    np.testing.assert_allclose(chunked.scores_, expected.scores_, rtol=0, atol=1e-7)
+    assert chunked.C_ == expected.C_
+    assert chunked.l1_ratio_ == expected.l1_ratio_
+    np.testing.assert_allclose(chunked.coef_, expected.coef_, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(
+        chunked.intercept_, expected.intercept_, rtol=1e-6, atol=1e-7
+    )
+    assert chunked.coefs_paths_.shape == expected.coefs_paths_.shape
+    assert chunked.converged_
+    assert chunked.classes_.tolist() == expected.classes_.tolist()
+
+
+@pytest.mark.parametrize("chunks", CHUNKINGS.values(), ids=CHUNKINGS)
+@pytest.mark.parametrize("classes", LABELS)
+def test_the_chunks_make_no_difference(classes: str, chunks: Any) -> None:
+    y = LABELS[classes]
+    chunked = cross_validated(*in_chunks(X, y, WEIGHTS, chunks=chunks))
+    assert_same(chunked, cross_validated(X, y, WEIGHTS))
+
+
+@pytest.mark.parametrize("classes", LABELS)
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"class_weight": "balanced"},
+        {"fit_intercept": False},
+        {"refit": False},
+        {"l1_ratios": [0.0, 1.0], "Cs": [0.1, 1.0]},
+        {"scoring": "accuracy", "cv": KFold(4, shuffle=True, random_state=0)},
+        {"scoring": "roc_auc_ovr", "cv": StratifiedKFold(3)},
+        {"scoring": "neg_log_loss"},
+        {"cv": ShuffleSplit(3, random_state=1)},
+        {"cv": [(np.arange(200), np.arange(200, N)), (np.arange(50, N), [3, 1])]},
+    ],
+    ids=lambda parameters: " ".join(parameters),
+)
+def test_as_in_memory(parameters: dict[str, Any], classes: str) -> None:
+    y = LABELS[classes]
+    expected = cross_validated(X, y, **parameters)
+    chunked = cross_validated(*in_chunks(X, y), **parameters)
+    assert_same(chunked, expected)
+    score = chunked.score(*in_chunks(X, y))
+    assert score == pytest.approx(expected.score(X, y), rel=0, abs=1e-7)
+
+
+def test_roc_auc_of_two_classes() -> None:
+    parameters = {"scoring": "roc_auc"}
+    chunked = cross_validated(*in_chunks(X, TWO), **parameters)
+    assert_same(chunked, cross_validated(X, TWO, **parameters))
+
+
+def test_scorers_of_ones_own_get_weights_only_if_there_are_some() -> None:
+    def share_right(model: Any, rows: Any, labels: Any, sample_weight: Any = None):
+        given.append(sample_weight is not None)
+        return np.average(model.predict(rows) == labels, weights=sample_weight)
+
+    given: list[bool] = []
+    expected = cross_validated(X, TWO, WEIGHTS, scoring=share_right)
+    chunked = cross_validated(*in_chunks(X, TWO, WEIGHTS), scoring=share_right)
+    assert_same(chunked, expected)
+    assert all(given)
+    given.clear()
+    cross_validated(*in_chunks(X, TWO), scoring=share_right)
+    assert not any(given)
+
+
+def test_labels_and_weights_may_be_in_memory() -> None:
+    (features,) = in_chunks(X)
+    chunked = cross_validated(features, THREE, WEIGHTS)
+    assert_same(chunked, cross_validated(X, THREE, WEIGHTS))
+
+
+def test_sizes_of_chunks_need_not_be_known() -> None:
+    features, labels = in_chunks(X, TWO)
+    kept = X[:, 0] > 0
+    lazily_kept = features[:, 0] > 0
+    chunked = cross_validated(features[lazily_kept], labels[lazily_kept])
+    assert_same(chunked, cross_validated(X[kept], TWO[kept]))
+
+
+def test_single_precision() -> None:
+    features, labels = in_chunks(X.astype(np.float32), THREE)
+    chunked = cross_validated(features, labels, tol=1e-6)
+    expected = cross_validated(X.astype(np.float32), THREE, tol=1e-6)
+    assert chunked.coef_.dtype == np.float32
+    np.testing.assert_allclose(chunked.scores_, expected.scores_, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(chunked.coef_, expected.coef_, rtol=0, atol=1e-3)
+
+
+def test_a_class_that_is_rare_warns_as_in_memory() -> None:
+    rare = THREE.copy()
+    rare[rare == 2] = 1
+    rare[:2] = 2
+    warned = []
+    for data in ((X, rare), in_chunks(X, rare)):
+        with pytest.warns(UserWarning, match="least populated") as caught:
+            cross_validated(*data)
+        warned.append(sorted(str(warning.message) for warning in caught))
+    assert warned[0] == warned[1]
+
+
+def test_passes_are_counted() -> None:
+    asked = []
+
+    def noted(chunk: np.ndarray) -> np.ndarray:
+        asked.append(len(chunk))
+        return chunk
+
+    features = da.from_array(X, chunks=(100, 4)).map_blocks(noted, meta=X[:0])
+    asked.clear()
+    model = cross_validated(features, da.from_array(TWO, chunks=100))
+    assert len(asked) == 3 * model.n_passes_
+    asked.clear()
+    model = cross_validated(
+        features, da.from_array(TWO, chunks=100), scoring="accuracy"
+    )
+    assert len(asked) == 3 * model.n_passes_
+    assert cross_validated(X, TWO).n_passes_ is None
+
+
+@pytest.mark.parametrize("chunks", CHUNKINGS.values(), ids=CHUNKINGS)
+@pytest.mark.parametrize("classes", LABELS)
+def test_paths_are_those_in_memory(classes: str, chunks: Any) -> None:
+    y = LABELS[classes]
+    options = {"n_Cs": 6, "tol": 1e-10}
+    expected = xlr.logistic_path(X, y, sample_weight=WEIGHTS, **options)
+    *data, weights = in_chunks(X, y, WEIGHTS, chunks=chunks)
+    path = xlr.logistic_path(*data, sample_weight=weights, **options)
+    for name in ("Cs", "coefs", "intercepts", "objective", "deviance_explained"):
+        np.testing.assert_allclose(
+            getattr(path, name), getattr(expected, name), rtol=1e-6, atol=1e-7
+        )
+    assert path.df.tolist() == expected.df.tolist()
+    assert path.converged.all()
+    assert path.classes.tolist() == expected.classes.tolist()
+
+
+def test_a_path_with_balanced_classes_and_a_share_of_l1() -> None:
+    options = {"n_Cs": 4, "tol": 1e-10, "l1_ratio": 0.5, "class_weight": "balanced"}
+    expected = xlr.logistic_path(X, THREE, **options)
+    path = xlr.logistic_path(*in_chunks(X, THREE), **options)
+    np.testing.assert_allclose(path.coefs, expected.coefs, rtol=1e-6, atol=1e-7)
