@@ -21,8 +21,12 @@ __all__ = ["separating_direction"]
 # Passes over all rows, after which nothing is said.
 ROUNDS = 10
 
-# Rows for each parameter that a pass brings here.
+# Rows against a direction, for each parameter, that a pass brings here; and as many as
+# there are parameters that are for it.
 ROWS = 4
+
+# What is zero of a size beside the largest, where conditions depend on each other.
+FLAT = 1e-9
 
 
 def separating_direction(
@@ -30,8 +34,9 @@ def separating_direction(
 ) -> tuple[np.ndarray, bool] | None:
     """A direction that no row of any chunk is against, and whether all are for it.
 
-    Rows that are against the direction of the last programme are brought here until
-    there is none, or no direction any more. Then the same for the direction of the
+    Rows that are the most against the direction of the last programme, and some that
+    are for it, are brought here until none is against it, or there is no direction any
+    more. Then the same for the direction of the
     least sum of sizes, so of few features, that tells the same rows apart.
 
     Parameters
@@ -74,26 +79,37 @@ class _Rows:
         and whether all are for it.
         """
         objective, xp = self._objective, self._objective.xp
-        most = ROWS * objective.n_parameters
+        ends = ROWS * objective.n_parameters, objective.n_parameters
         for _ in range(ROUNDS):
             if direction is None:
                 return None
             direction = direction / np.abs(direction).max()
             Z, codes, margins = objective.over_rows(
-                _against, direction, combine=partial(_worst, most), name="separation"
+                _ends,
+                ends,
+                direction,
+                combine=partial(_joined, ends),
+                name="separation",
             )
             self._Z = xp.concat([self._Z, Z])
             self._codes = np.concatenate([self._codes, codes])
-            if not (margins < -ZERO).any():
-                return direction, bool((margins > ZERO).all())
+            least, most = margins.T
+            if not (least < -ZERO).any():
+                separates = (most > ZERO).any()
+                return (direction, bool((least > ZERO).all())) if separates else None
             direction = programme(self, direction)
         return None
 
     def best(self, direction: np.ndarray) -> np.ndarray | None:
-        """A direction that none of these rows is against, and some are for."""
+        """A direction that none of these rows is against, and, if there is one, that
+        some are for.
+        """
         rows = self._conditions()
         separated, found = rows.separable(rows.margins_along(direction))
-        return found if separated.any() else None
+        if separated.any():
+            return found
+        # Then a direction that separates others is flat here: none for, none against.
+        return _flat(rows.conditions(np.nonzero(rows.counted)[0]), direction)
 
     def simplest(self, direction: np.ndarray) -> np.ndarray | None:
         """That of the least sum of sizes that tells the same rows apart."""
@@ -115,30 +131,47 @@ class _Rows:
         return Conditions(few)
 
 
-def _against(
-    passes: Passes, direction: np.ndarray
+def _flat(conditions: np.ndarray, direction: np.ndarray) -> np.ndarray | None:
+    """The part of a direction that changes no condition; None if there is none."""
+    _, sizes, axes = np.linalg.svd(np.linalg.qr(conditions, mode="r"))
+    null = axes[np.count_nonzero(sizes > FLAT * sizes.max()) :]
+    flat = (null @ direction) @ null
+    return flat if np.abs(flat).max() > FLAT * np.abs(direction).max() else None
+
+
+def _ends(
+    passes: Passes, ends: tuple[int, int], direction: np.ndarray
 ) -> tuple[Array, np.ndarray, np.ndarray]:
-    """The rows that a direction does the worst for: standardised, with their codes and
-    margins, the least first.
+    """The rows that a direction does the worst for, and those it does the best for.
+
+    Standardised, with their codes and the least and the largest of their margins.
     """
     conditions = Conditions(passes)
-    margins = conditions.margins_along(direction)
-    by_row = margins.reshape(passes.n_samples, -1).min(axis=1)
-    worst = np.argsort(by_row, kind="stable")[: ROWS * passes.n_parameters]
-    worst = worst[np.isfinite(by_row[worst])]  # the others do not count
+    margins = conditions.margins_along(direction).reshape(passes.n_samples, -1)
+    counted = conditions.counted.reshape(margins.shape)
+    largest = np.where(counted, margins, -np.inf).max(axis=1)
+    both = np.column_stack([margins.min(axis=1), largest])
+    rows = np.nonzero(counted.any(axis=1))[0]
+    rows = rows[_at_ends(both[rows], ends)]
     place = {"xp": passes.xp, "device": passes.device}
-    some: Any = passes.design.sample(arrays.move(worst, **place), passes.wide)
-    return some.X, conditions.codes[worst], by_row[worst]
+    some: Any = passes.design.sample(arrays.move(rows, **place), passes.wide)
+    return some.X, conditions.codes[rows], both[rows]
 
 
-def _worst(
-    most: int,
+def _joined(
+    ends: tuple[int, int],
     first: tuple[Array, np.ndarray, np.ndarray],
     second: tuple[Array, np.ndarray, np.ndarray],
 ) -> tuple[Array, np.ndarray, np.ndarray]:
-    """Of both, those with the least margins."""
+    """Of both, those with the least margins and those with the largest."""
     margins = np.concatenate([first[2], second[2]])
-    order = np.argsort(margins, kind="stable")[:most]
+    rows = _at_ends(margins, ends)
     Z = arrays.namespace(first[0]).concat([first[0], second[0]])
     codes = np.concatenate([first[1], second[1]])
-    return arrays.rows(Z, order), codes[order], margins[order]
+    return arrays.rows(Z, rows), codes[rows], margins[rows]
+
+
+def _at_ends(margins: np.ndarray, ends: tuple[int, int]) -> np.ndarray:
+    """The numbers of so many rows with the least, and with the largest margins."""
+    least, most = (np.argsort(column, kind="stable") for column in margins.T)
+    return np.union1d(least[: ends[0]], most[most.size - min(ends[1], most.size) :])

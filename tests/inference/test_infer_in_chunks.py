@@ -1,0 +1,223 @@
+"""Inference on rows in chunks: as on the same rows in memory, separation included."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from studies import anes96, endometrial, fair, spector
+
+import xlr
+
+da = pytest.importorskip("dask.array")
+
+N = 240
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(N, 3)) * [1.0, 10.0, 0.1] + [0.0, 5.0, 0.0]
+LOGITS = (X - X.mean(axis=0)) / X.std(axis=0) @ [[1, 0], [-1, 1], [0.5, -1]]
+NOISE = RNG.logistic(size=(N, 2))
+LABELS = {
+    "two": np.where(LOGITS[:, 0] + NOISE[:, 0] > 0, "yes", "no"),
+    "three": np.argmax(np.c_[np.zeros(N), LOGITS + NOISE], axis=1),
+}
+WEIGHTS = RNG.uniform(0.5, 2.0, N)
+OFFSET = RNG.normal(size=N)
+GROUPS = RNG.integers(0, 30, N)
+# Of one size, of sizes that differ and none at all, and a few rows each.
+CHUNKINGS: dict[str, Any] = {"all": N, "uneven": (120, 1, 0, 119), "small": 23}
+UNPENALISED = {"C": np.inf, "tol": 1e-10}
+
+
+def in_chunks(*values: np.ndarray, chunks: Any = CHUNKINGS["uneven"]) -> list[Any]:
+    """Arrays of Dask, all cut alike in their rows alone."""
+    return [da.from_array(v, chunks=(chunks, *v.shape[1:])) for v in values]
+
+
+def results_of(
+    features: Any,
+    labels: Any,
+    rows: dict[str, Any] | None = None,
+    fit: dict[str, Any] | None = None,
+    **options: Any,
+):
+    """Of a fit with ``rows`` beside X and y, and the parameters ``fit``."""
+    model = xlr.LogisticRegression(**UNPENALISED | (fit or {}))
+    rows = rows or {}
+    return xlr.infer(
+        model.fit(features, labels, **rows), features, labels, **rows, **options
+    )
+
+
+def assert_same(chunked: Any, expected: Any) -> None:
+    """The same estimates, errors and sums over the rows."""
+    for name in ("params", "bse", "cov_params"):
+        np.testing.assert_allclose(
+            _found(chunked, name), _found(expected, name), rtol=1e-6, atol=1e-9
+        )
+    for name in ("llf", "llnull", "aic", "bic", "nobs", "effective_df", "df_resid"):
+        found = getattr(chunked, name)
+        assert found == pytest.approx(getattr(expected, name), rel=1e-9), name
+    assert chunked.names == expected.names
+
+
+def _found(results: Any, name: str) -> np.ndarray:
+    value = getattr(results, name)
+    return np.asarray(value() if callable(value) else value)
+
+
+@pytest.mark.parametrize("chunks", CHUNKINGS.values(), ids=CHUNKINGS)
+@pytest.mark.parametrize("classes", LABELS)
+def test_the_chunks_make_no_difference(classes: str, chunks: Any) -> None:
+    y = LABELS[classes]
+    *data, weights = in_chunks(X, y, WEIGHTS, chunks=chunks)
+    chunked = results_of(*data, {"sample_weight": weights})
+    assert_same(chunked, results_of(X, y, {"sample_weight": WEIGHTS}))
+
+
+@pytest.mark.parametrize("cov_type", ["nonrobust", "HC0", "HC1", "cluster"])
+@pytest.mark.parametrize("classes", LABELS)
+@pytest.mark.parametrize(
+    "fit",
+    [{}, {"class_weight": "balanced"}, {"fit_intercept": False}, {"C": 0.1}],
+    ids=["plain", "balanced", "no intercept", "penalised"],
+)
+def test_covariances(classes: str, cov_type: str, fit: dict[str, Any]) -> None:
+    if "class_weight" in fit and cov_type == "nonrobust":
+        pytest.skip("not defined: the weights count no rows")
+    y, options = LABELS[classes], {"cov_type": cov_type}
+    groups = {"groups": GROUPS} if cov_type == "cluster" else {}
+    in_memory = results_of(X, y, fit=fit, **options, **groups)
+    lazily = {name: in_chunks(values)[0] for name, values in groups.items()}
+    data = in_chunks(X, y)
+    assert_same(results_of(*data, fit=fit, **options, **lazily), in_memory)
+    # Groups of rows in chunks may be in memory.
+    assert_same(results_of(*data, fit=fit, **options, **groups), in_memory)
+
+
+def test_an_offset() -> None:
+    y = LABELS["two"]
+    *data, offset = in_chunks(X, y, OFFSET)
+    chunked = results_of(*data, {"offset": offset}, cov_type="HC0")
+    assert_same(chunked, results_of(X, y, {"offset": OFFSET}, cov_type="HC0"))
+
+
+def test_groups_may_be_strings() -> None:
+    y, names = LABELS["two"], np.asarray([f"school {k}" for k in GROUPS])
+    *data, groups = in_chunks(X, y, names)
+    options = {"cov_type": "cluster"}
+    chunked = results_of(*data, **options, groups=groups)
+    assert_same(chunked, results_of(X, y, **options, groups=GROUPS))
+
+
+@pytest.mark.parametrize("classes", LABELS)
+def test_what_is_made_of_the_results(classes: str) -> None:
+    y = LABELS[classes]
+    chunked, expected = results_of(*in_chunks(X, y)), results_of(X, y)
+    for method in ("get_margeff", "profile_conf_int", "odds_ratios"):
+        found, known = (getattr(each, method)() for each in (chunked, expected))
+        assert list(found.columns) == list(known.columns)
+        for name, column in known.columns.items():
+            np.testing.assert_allclose(
+                found.columns[name], column, rtol=1e-5, atol=1e-8
+            )
+    assert str(chunked.summary()) == str(expected.summary())
+    intervals = [each.predict_interval(X[:5]) for each in (chunked, expected)]
+    np.testing.assert_allclose(*intervals, rtol=1e-6)
+
+
+def test_likelihood_ratio() -> None:
+    y = LABELS["two"]
+    tests = []
+    for features, labels in ((X, y), in_chunks(X, y)):
+        part = results_of(features[:, :2], labels)
+        tests.append(xlr.likelihood_ratio_test(part, results_of(features, labels)))
+    assert tests[1].statistic == pytest.approx(tests[0].statistic, rel=1e-8)
+    assert tests[1].df == tests[0].df == 1
+
+
+def test_influence_is_refused_in_a_sentence() -> None:
+    results = results_of(*in_chunks(X, LABELS["two"]))
+    with pytest.raises(
+        ValueError, match=r"Influence is of single rows.*X\.compute\(\)"
+    ):
+        results.get_influence()
+
+
+def test_a_model_of_memory_on_chunks_and_the_other_way() -> None:
+    y = LABELS["three"]
+    model = xlr.LogisticRegression(**UNPENALISED)
+    data, expected = in_chunks(X, y), results_of(X, y)
+    assert_same(xlr.infer(model.fit(X, y), *data), expected)
+    assert_same(xlr.infer(model.fit(*data), X, y), expected)
+
+
+@pytest.mark.parametrize("chunks", CHUNKINGS.values(), ids=CHUNKINGS)
+def test_collinear_columns(chunks: Any) -> None:
+    columns, y = np.c_[X, X[:, 0] + X[:, 1]], LABELS["three"]
+    data = in_chunks(columns, y, chunks=chunks)
+    chunked, expected = results_of(*data), results_of(columns, y)
+    assert np.isnan(expected.bse).sum() == 2  # one column, in each equation
+    np.testing.assert_allclose(chunked.bse, expected.bse, rtol=1e-6)
+    with pytest.raises(ValueError, match="x3 = x0 \\+ x1"):
+        results_of(*data, collinear="raise")
+
+
+def test_other_rows_are_refused() -> None:
+    features, labels = in_chunks(X, LABELS["two"])
+    model = xlr.LogisticRegression(**UNPENALISED).fit(features, labels)
+    with pytest.raises(ValueError, match="not the optimum on these rows"):
+        xlr.infer(model, features[:130], labels[:130])
+
+
+def test_groups_of_other_rows_are_refused() -> None:
+    features, labels = in_chunks(X, LABELS["two"])
+    with pytest.raises(ValueError, match="240 rows of X, 7 of groups"):
+        results_of(features, labels, cov_type="cluster", groups=np.arange(7))
+
+
+def _quasi() -> tuple[np.ndarray, np.ndarray]:
+    """Whoever has the last feature says yes."""
+    has = (RNG.uniform(size=N) < 0.1).astype(float)
+    return np.c_[X, has], np.where(has == 1, "yes", LABELS["two"])
+
+
+SEPARATED: dict[str, tuple[np.ndarray, np.ndarray]] = {
+    "complete": (X, (X[:, 0] > 0).astype(int)),
+    "quasi": _quasi(),
+    "three": (X, np.where(X[:, 0] > 0.5, 2, (X[:, 1] > 5).astype(int))),
+    "one of three": (X, np.where(X[:, 0] > 0.5, 3, LABELS["three"])),
+    "endometrial": endometrial(),
+}
+
+
+def sentences(features: Any, labels: Any) -> list[str]:
+    """What the fit warns of, and what inference refuses with."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = xlr.LogisticRegression(C=np.inf).fit(features, labels)
+    said = [str(w.message) for w in caught if w.category is xlr.SeparationWarning]
+    try:
+        xlr.infer(model, features, labels)
+    except ValueError as error:
+        said.append(str(error))
+    return said
+
+
+@pytest.mark.parametrize("name", SEPARATED)
+@pytest.mark.parametrize("n_chunks", [1, 4, 13])
+def test_separation_is_said_as_in_memory(name: str, n_chunks: int) -> None:
+    features, labels = (np.asarray(values) for values in SEPARATED[name])
+    expected = sentences(features, labels)
+    assert expected
+    size = -(-len(labels) // n_chunks)
+    assert sentences(*in_chunks(features, labels, chunks=size)) == expected
+
+
+@pytest.mark.parametrize("study", [spector, fair, anes96])
+def test_what_is_not_separated_is_not_said_to_be(study) -> None:
+    features, labels = (np.asarray(values) for values in study())
+    size = -(-len(labels) // 5)
+    assert sentences(features, labels) == []
+    assert sentences(*in_chunks(features, labels, chunks=size)) == []
