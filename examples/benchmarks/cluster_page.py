@@ -269,7 +269,7 @@ def _foretold(result: dict[str, Any]) -> str:
                 f"{setting.chunks:,}",
                 *(number(seconds.get(kind), ".3g") for kind in KINDS),
                 f"{sum(seconds.values()):.3g}",
-                _megabytes(setting.sent_up(GRADIENT)),
+                _kilobytes(setting.sent_up(GRADIENT)),
             ]
         )
     made = of_kinds(result["runs"][0]["passes"])
@@ -283,7 +283,7 @@ def _foretold(result: dict[str, Any]) -> str:
         "a gradient.\n\n"
     )
     kinds = " | ".join(f"{kind}, s" for kind in KINDS)
-    return text + table(f"data | chunks | {kinds} | all, s | MB a gradient", rows)
+    return text + table(f"data | chunks | {kinds} | all, s | kB a gradient", rows)
 
 
 SECTIONS = {
