@@ -139,3 +139,29 @@ def test_a_fit_on_a_cluster_leaves_nothing_of_its_sample(monkeypatch) -> None:
         fitted(da.from_array(X, chunks=(100, 4)), Y)
         assert samples
         assert all(sample() is None for sample in samples)
+
+
+def test_labels_of_dask_do_not_go_with_rows_in_memory() -> None:
+    with pytest.raises(
+        TypeError, match=r"^y is of Dask while X is in memory\. Pass y\."
+    ):
+        xlr.LogisticRegression().fit(X, da.from_array(Y, chunks=100))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda X, y: xlr.LogisticRegression().fit(X, y),
+        lambda X, y: xlr.LogisticRegressionCV(Cs=2, cv=2).fit(X, y),
+        lambda X, y: xlr.logistic_path(X, y, n_Cs=2),
+        lambda X, y: IN_MEMORY.predict(X),
+        lambda X, y: IN_MEMORY.score(X, y),
+        lambda X, y: xlr.infer(IN_MEMORY, X, y),
+    ],
+    ids=["fit", "cross-validation", "path", "predict", "score", "infer"],
+)
+def test_warnings_point_at_the_line_that_called_xlr(call) -> None:
+    columns = da.from_array(X, chunks=(100, 2))
+    with pytest.warns(UserWarning, match="columns of X are in 2 chunks") as caught:
+        call(columns, da.from_array(Y, chunks=100))
+    assert {warning.filename for warning in caught} == {__file__}

@@ -159,6 +159,12 @@ def read_rows(
         weighing = Weighing.of(found.classes, found.totals, class_weight, multi_class)
         _check_offset(offset, weighing)
         return _of_chunks(features, found, weighing)
+    for name, given in (("y", y), ("sample_weight", sample_weight), ("offset", offset)):
+        if arrays.is_dask(given):
+            raise TypeError(
+                f"{name} is of Dask while X is in memory. Pass {name}.compute(), or X "
+                "as a Dask array."
+            )
     labels = read_labels(y, features.X.shape[0])
     weights = place_weights(sample_weight, features)
     totals = class_totals(weights, labels, features)
