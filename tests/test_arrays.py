@@ -220,3 +220,12 @@ def test_a_matrix_that_is_not_positive_definite_gives_nan(
     expected[1] = np.nan
     actual = arrays.positive_definite_solver(place(a), xp=backend.xp)(place(b))
     assert_close(actual, expected, rtol=1e-6)
+
+
+def test_numbers_at_odd_bytes_are_copied_and_others_are_not():
+    there = np.arange(6.0)
+    received = np.frombuffer(b"abc" + there.tobytes(), offset=3)
+    assert not received.flags.aligned
+    assert arrays.aligned(received).flags.aligned
+    np.testing.assert_array_equal(arrays.aligned(received), there)
+    assert arrays.aligned(there) is there

@@ -27,6 +27,7 @@ __all__ = [
     "Array",
     "Device",
     "Namespace",
+    "aligned",
     "block_bytes",
     "cholesky",
     "device_of",
@@ -99,6 +100,17 @@ def is_sparse(x: object) -> bool:
     """Whether ``x`` is a matrix or array of scipy.sparse or cupyx.scipy.sparse."""
     on_device = sys.modules.get("cupyx.scipy.sparse")
     return issparse(x) or (on_device is not None and on_device.issparse(x))
+
+
+def aligned(x: Array) -> Array:
+    """``x``, or a copy of it where a processor reads its numbers with ease.
+
+    What came over a network may begin at any byte, and NumPy's products make a copy of
+    it each time that they read it.
+    """
+    if isinstance(x, np.ndarray) and not x.flags.aligned:
+        return np.require(x, requirements="A")
+    return x
 
 
 def entries(x: Array) -> Array:

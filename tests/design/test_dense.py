@@ -101,3 +101,11 @@ def test_kernel(xp, place, assert_close):
     design = DenseDesign(place(Z), None, xp=xp)
     expected = np.einsum("ij,kj,j->ik", Z, Z, 1 / strength)
     assert_close(design.kernel(place(strength), design.dtype), expected)
+
+
+def test_blocks_of_rows_at_odd_bytes_are_aligned():
+    X = np.arange(12.0).reshape(4, 3)
+    received = np.frombuffer(b"abc" + X.tobytes(), offset=3).reshape(4, 3)
+    rows = DenseDesign(received, None, xp=np).block(slice(1, 3)).rows
+    assert rows.flags.aligned
+    np.testing.assert_array_equal(rows, X[1:3])

@@ -199,7 +199,8 @@ class DenseDesign:
     def block(self, rows: slice) -> DenseBlock:
         """The rows of a slice."""
         offset = None if self.offset is None else self.offset[rows, :]
-        block = DenseBlock(self.X[rows, :], self._change, offset, xp=self.xp)
+        X = arrays.aligned(self.X[rows, :])
+        block = DenseBlock(X, self._change, offset, xp=self.xp)
         if self.folded:
             return block
         return DenseBlock(block.standardised(), None, offset, xp=self.xp)

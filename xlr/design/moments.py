@@ -104,7 +104,8 @@ def find_moments(
     shares = weights / total
 
     def kernel(rows: slice) -> tuple[Array, Array]:
-        values, share = xp.astype(X[rows, :], shares.dtype, copy=False), shares[rows]
+        values, share = arrays.aligned(X[rows, :]), shares[rows]
+        values = xp.astype(values, shares.dtype, copy=False)
         return share @ values, share @ (values * values)
 
     slices = row_blocks(X, n_threads=workers.n, xp=xp)
