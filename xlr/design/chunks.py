@@ -174,13 +174,9 @@ def over_chunks(
     *parts: Sequence[Delayed],
     combine: Callable[[Parts, Parts], Parts] = add,
     name: str,
-    homes: Sequence[Sequence[str]] | None = None,
 ) -> Parts:
     """What ``function(*chunk)`` returns for all chunks, combined: mostly sums."""
-    results = [
-        call(function, *chunk, name=name, at=home)
-        for home, chunk in zip(homes or [()] * len(parts[0]), zip(*parts))
-    ]
+    results = [call(function, *chunk, name=name) for chunk in zip(*parts)]
     (total,), _ = fetch([tree(results, combine, name=name)], *parts)
     return total
 
@@ -211,6 +207,8 @@ class Chunks:
         Of the chunks among those that were given: the empty ones are left out.
     n_passes : int
         How often all chunks were asked for.
+    kept : list of Delayed
+        What a cluster keeps beside the chunks as long as nothing fails.
     """
 
     def __init__(
@@ -235,6 +233,7 @@ class Chunks:
         self.drawn = np.zeros(0, dtype=np.int64)
         self.positions = list(range(len(parts)))
         self.n_passes = 0
+        self.kept: list[Delayed] = []
 
     @functools.cached_property
     def homes(self) -> list[Sequence[str]]:
@@ -271,14 +270,32 @@ class Chunks:
         chunks.homes = [self.homes[i] for i in full]
         chunks.sampled, chunks.drawn = sample
         chunks.positions = [self.positions[i] for i in full]
-        chunks.n_passes = self.n_passes
+        chunks.n_passes, chunks.kept = self.n_passes, self.kept
         return chunks
 
     def cut(self, values: Array) -> list[Delayed]:
         """What belongs to the rows, in memory, in the chunks of these."""
         edges = np.cumsum([0, *self.row_counts])
         pieces = [literal(values[a:b, ...]) for a, b in itertools.pairwise(edges)]
-        return send(pieces)
+        sent = send(pieces)
+        self.kept.extend(sent)
+        return sent
+
+    def fetch(
+        self,
+        parts: Sequence[Delayed],
+        *loads: Sequence[Delayed],
+        keep: Sequence[Delayed] = (),
+    ) -> tuple[tuple[Any, ...], list[Delayed]]:
+        """As :func:`fetch` does. Where it fails, nothing is kept any more."""
+        try:
+            results, kept = fetch(parts, *loads, keep=keep)
+        except BaseException:
+            # The error of a client is in a cycle with all that its traceback holds.
+            _cancel(self.kept)
+            raise
+        self.kept.extend(kept)
+        return results, kept
 
     def over_chunks(
         self,
@@ -289,14 +306,12 @@ class Chunks:
     ) -> Parts:
         """What ``function(X, *others)`` returns for all chunks, combined: a pass."""
         self.n_passes += 1
-        return over_chunks(
-            function,
-            self.parts,
-            *others,
-            combine=combine,
-            name=name,
-            homes=self.homes,
-        )
+        parts = self.parts, *others
+        results = [
+            call(function, *chunk, name=name, at=home)
+            for home, chunk in zip(self.homes, zip(*parts))
+        ]
+        return self.fetch([tree(results, combine, name=name)], *parts)[0][0]
 
     def map(
         self,

@@ -12,7 +12,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Chunks, Delayed, Moments, call, fetch, literal, tree
+from xlr.design import Chunks, Delayed, Moments, call, literal, tree
 from xlr.estimators.chunk_look import ChunkRows, Drawn, Plan, look_at, merged
 from xlr.estimators.dask_input import parts_beside
 from xlr.estimators.features import Features
@@ -108,7 +108,7 @@ def first_pass(
     )
     X.n_passes += moments is None
     together = tree(found, partial(merged, xp=features.xp), name="first-look")
-    (seen, *sample), kept = fetch([together, *drawn], *loads, keep=rows)
+    (seen, *sample), kept = X.fetch([together, *drawn], *loads, keep=rows)
     sizes = np.asarray([seen.sizes[i] for i in range(len(X.parts))])
     if not sizes.any():
         raise ValueError(

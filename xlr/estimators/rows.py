@@ -19,7 +19,6 @@ from xlr.design import (
     Delayed,
     Moments,
     call,
-    fetch,
     merge_moments,
 )
 from xlr.estimators.chunk_look import ChunkRows
@@ -209,7 +208,7 @@ def _of_chunks(features: Features, found: Found, weighing: Weighing) -> Rows:
             [call(attrgetter("offset"), part, name="offset") for part in found.rows],
             rows_drawn.offset,
         )
-    _, kept = fetch([], found.rows, keep=parts)
+    _, kept = X.fetch([], found.rows, keep=parts)
     responses = ChunkedResponses(kept, task.responses, unit, moments)
     labels = Labels(found.classes, None)
     task = Task(task.loss, responses)
