@@ -331,14 +331,16 @@ class Chunks:
         name : str
         """
         from dask import array as da
+        from dask.highlevelgraph import HighLevelGraph
 
         results = [
-            da.from_delayed(
-                call(function, *chunk, name=name),
-                (count, *like.shape[1:]),
-                dtype=like.dtype,
-                meta=like[:0, ...],
-            )
-            for count, chunk in zip(self.row_counts, zip(self.parts, *others))
+            call(function, *chunk, name=name) for chunk in zip(self.parts, *others)
         ]
-        return da.concatenate(results, allow_unknown_chunksizes=True)
+        # Not by ``concatenate``, which leaves out empty chunks.
+        of_all, beside = f"xlr-{name}-{uuid.uuid4().hex}", (0,) * (like.ndim - 1)
+        keys: dict[Any, Any] = {
+            (of_all, i, *beside): part.key for i, part in enumerate(results)
+        }
+        graph = HighLevelGraph.from_collections(of_all, keys, dependencies=results)
+        chunks = (self.row_counts, *((size,) for size in like.shape[1:]))
+        return da.Array(graph, of_all, chunks, meta=like[:0, ...], dtype=like.dtype)

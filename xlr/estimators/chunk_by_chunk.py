@@ -64,6 +64,10 @@ def mean_over_chunks(method: Method) -> Method:
         )
         function = functools.partial(_weighted, on_chunk)
         total, weight = chunks.over_chunks(function, *beside, name="score")
+        if weight == 0:
+            raise ValueError(
+                "There is nothing to score: X has no rows, or their weights are zero."
+            )
         return float(total / weight)
 
     return score  # type: ignore[return-value]

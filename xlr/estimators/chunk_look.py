@@ -150,10 +150,10 @@ def _looked(
             f"{like.shape[1]} columns of {like.dtype}. Give Dask the right meta."
         )
     size = int(X.shape[0])
+    labels = encode(y, size)
     if size == 0:
         return None, Look({position: 0}, {}, {}, {}, set()), None
     features = Features(X, xp, arrays.device_of(X), None)
-    labels = encode(y, size)
     weights = place_weights(sample_weight, features)
     totals = class_totals(weights, labels, features)
     added = None
@@ -195,6 +195,7 @@ def _moments(
     return found
 
 
+@arrays.quiet()
 def merged(first: Look, second: Look, *, xp: Namespace) -> Look:
     """What is known of the chunks of both."""
     moments = dict(first.moments)

@@ -118,7 +118,7 @@ def parts_beside(X: Chunks, values: Any, name: str) -> list[Delayed]:
         If y is a matrix of one column.
     """
     n_chunks = len(X.parts)
-    if values is None or isinstance(values, Real):
+    if values is None or (name == "sample_weight" and isinstance(values, Real)):
         return [literal(values)] * n_chunks
     is_lazy = arrays.is_dask(values)
     if is_lazy:
@@ -135,13 +135,14 @@ def parts_beside(X: Chunks, values: Any, name: str) -> list[Delayed]:
                 "Take both from one table, or give both known chunks of the same sizes."
             )
         return parts
+    _refuse_number(values, name)
     if values.ndim > 1 and len(values.chunks[1]) > 1:
         values = values.rechunk({1: -1})
     own = values.chunks[0]
     if own != X.row_counts and not np.isnan([*own, *X.row_counts]).any():
         if sum(own) != sum(X.row_counts):
             raise ValueError(
-                "X and y have inconsistent numbers of samples: "
+                f"X and {name} have inconsistent numbers of samples: "
                 f"{int(sum(X.row_counts))} rows of X, {int(sum(own))} of {name}. Pass "
                 "one for each row."
             )
@@ -184,12 +185,20 @@ def _cut(X: Chunks, values: Any, name: str) -> list[Delayed]:
         )
     if not arrays.is_array(values):
         values = np.asarray(decoded(native_table(values)))
+    _refuse_number(values, name)
     if values.shape[0] != X.shape[0]:
         raise ValueError(
-            f"X and y have inconsistent numbers of samples: {X.shape[0]} rows of X, "
-            f"{values.shape[0]} of {name}. Pass one for each row."
+            f"X and {name} have inconsistent numbers of samples: {X.shape[0]} rows of "
+            f"X, {values.shape[0]} of {name}. Pass one for each row."
         )
     return X.cut(values)
+
+
+def _refuse_number(values: Array, name: str) -> None:
+    if values.ndim == 0:
+        raise ValueError(
+            f"{name} is a single number, of shape (). Pass one for each row of X."
+        )
 
 
 def _is_table(X: Any) -> bool:

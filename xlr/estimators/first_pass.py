@@ -13,7 +13,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import Chunks, Delayed, Moments, call, literal, tree
-from xlr.estimators.chunk_look import ChunkRows, Drawn, Plan, look_at, merged
+from xlr.estimators.chunk_look import ChunkRows, Drawn, Look, Plan, look_at, merged
 from xlr.estimators.dask_input import parts_beside
 from xlr.estimators.features import Features
 from xlr.estimators.inputs import NO_LABELS, check_number, mixed_types
@@ -123,10 +123,6 @@ def first_pass(
             "The chunks of offset have different numbers of columns: "
             f"{sorted(seen.offset_columns)}."
         )
-    totals = np.zeros(classes.shape[0])
-    for i in full:
-        own = arrays.to_host(seen.classes[i])
-        totals[np.searchsorted(arrays.to_host(classes), own)] += seen.totals[i]
     first_rows = np.cumsum(sizes) - sizes
     drawn = [
         Drawn(part.X, part.rows.among(classes), part.numbers + first_rows[i])
@@ -136,7 +132,7 @@ def first_pass(
     return Found(
         sizes,
         classes,
-        totals,
+        _all_totals(classes, seen, full),
         seen.moments if moments is None else {None: moments},
         [kept[i] for i in full],
         _even_sample(drawn, sizes[full], plan.seed),
@@ -149,9 +145,21 @@ def _all_classes(found: list[Array]) -> Array:
     if xp is not arrays.namespace(np.empty(0)):
         return xp.unique_values(xp.concat(found))
     try:
-        return np.unique(np.concatenate(found))
+        # As objects: of numbers and strings together NumPy would make strings.
+        classes = np.unique(np.concatenate([own.astype(object) for own in found]))
     except TypeError as error:
         raise mixed_types(error) from error
+    return classes.astype(np.result_type(*found))
+
+
+@arrays.quiet()
+def _all_totals(classes: Array, seen: Look, full: np.ndarray) -> np.ndarray:
+    """Sums of the weights of all classes: (n_classes,)."""
+    totals = np.zeros(classes.shape[0])
+    for i in full:
+        own = arrays.to_host(seen.classes[i])
+        totals[np.searchsorted(arrays.to_host(classes), own)] += seen.totals[i]
+    return totals
 
 
 def _to_draw(X: Chunks) -> list[int]:

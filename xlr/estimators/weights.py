@@ -165,7 +165,8 @@ def class_factors(
 
 
 def check_totals(totals: np.ndarray) -> None:
-    """Raise ValueError unless two classes have weights above zero."""
+    """Raise ValueError unless two classes have weights above zero, and a finite sum."""
+    _check_weights(totals.sum(), 0.0)
     if (totals > 0).sum() < 2:
         raise ValueError(
             "The weights are zero for all samples, or for all but one class. Logistic "

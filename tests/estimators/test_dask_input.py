@@ -1,0 +1,397 @@
+"""What comes with rows in chunks, in arrays, tables and memory; what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+from in_chunks import in_chunks, of_unknown_sizes
+
+import xlr
+
+dask = pytest.importorskip("dask")
+da = pytest.importorskip("dask.array")
+
+N = 120
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(N, 3)) * [1, 10, 0.1] + [0, 50, 3]
+CODES = (X @ [1, 0.1, 5] - 20 + RNG.gumbel(size=(3, N)).T[:, 0] > 0).astype(int)
+CODES[:20] = 2
+NAMES = np.asarray(["no", "maybe", "yes!"])
+WEIGHTS = RNG.uniform(0.5, 2, N)
+WEIGHTS[40:80] = 0
+SIZES = (40, 40, 0, 40)
+
+
+@pytest.fixture(autouse=True)
+def in_this_thread():
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+def lazily(values, sizes=SIZES):
+    return in_chunks(values, sizes)
+
+
+def assert_same(model, y, sample_weight=None, features=X):
+    """As the fit in memory to the same rows."""
+    expected = xlr.LogisticRegression(tol=1e-9).fit(features, y, sample_weight)
+    F, expected_F = (m.history_["objective"][-1] for m in (model, expected))
+    assert pytest.approx(expected_F, rel=1e-10) == F
+    np.testing.assert_array_equal(model.classes_, expected.classes_)
+    np.testing.assert_allclose(
+        model.predict_proba(X), expected.predict_proba(X), atol=1e-6
+    )
+
+
+def fitted(*rows, **options):
+    return xlr.LogisticRegression(tol=1e-9, **options).fit(*rows)
+
+
+LABELS = {
+    "integers": CODES,
+    "floats": CODES.astype(float),
+    "booleans": CODES > 0,
+    "strings": NAMES[CODES],
+    "objects": NAMES[CODES].astype(object),
+    "unsigned": CODES.astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("kind", list(LABELS))
+def test_labels_of_every_kind(kind):
+    y = LABELS[kind]
+    in_chunks_too = fitted(lazily(X), lazily(y))
+    assert_same(in_chunks_too, y)
+    assert in_chunks_too.classes_.dtype == fitted(X, y).classes_.dtype
+    assert_same(fitted(lazily(X), y), y)
+    assert_same(fitted(lazily(X), y.tolist()), y)
+
+
+def test_chunks_of_strings_of_unlike_lengths():
+    parts = [NAMES[CODES[:60]], NAMES[CODES[60:]].astype("U30")]
+    parts[0] = parts[0].astype(f"U{max(map(len, parts[0]))}")
+    y = da.concatenate([da.from_array(part, chunks=60) for part in parts])
+    assert_same(fitted(lazily(X, (60, 60)), y), NAMES[CODES])
+
+
+@pytest.mark.parametrize("given", [WEIGHTS, list(WEIGHTS), WEIGHTS > 0.9])
+def test_weights_in_memory_and_in_chunks(given):
+    """Of a whole chunk they are zero."""
+    expected = np.asarray(given)
+    assert_same(fitted(lazily(X), lazily(CODES), given), CODES, expected)
+    assert_same(fitted(lazily(X), lazily(CODES), lazily(given)), CODES, expected)
+
+
+@pytest.mark.parametrize("which", ["X", "y", "both"])
+def test_sizes_that_are_not_known(which):
+    lazy_X, y = lazily(X), lazily(CODES)
+    if which in ("X", "both"):
+        lazy_X = of_unknown_sizes(lazy_X)
+    if which in ("y", "both"):
+        y = of_unknown_sizes(y)
+    assert_same(fitted(lazy_X, y), CODES)
+
+
+def test_rows_that_were_filtered():
+    kept = X[:, 0] > -0.5
+    lazy = lazily(X)
+    chosen = lazy[:, 0] > -0.5
+    model = fitted(lazy[chosen], lazily(CODES)[chosen])
+    assert_same(model, CODES[kept], features=X[kept])
+
+
+@pytest.mark.parametrize("sizes", [(120,), (7, 0, 113), (1,) * 120])
+@pytest.mark.parametrize("name", ["y", "sample_weight", "offset"])
+def test_other_chunks_are_cut_again(name, sizes):
+    weights = np.where(WEIGHTS > 0, WEIGHTS, 1)
+    offset = RNG.normal(size=(N, 3))
+    rows = {"y": CODES, "sample_weight": weights, "offset": offset}
+    expected = xlr.LogisticRegression(tol=1e-9).fit(X, **rows)
+    lazy = {key: lazily(values) for key, values in rows.items()}
+    lazy[name] = lazily(rows[name], sizes)
+    model = xlr.LogisticRegression(tol=1e-9)
+    match = f"^{name} is in other chunks than X, .*{name}.rechunk"
+    with pytest.warns(UserWarning, match=match) as caught:
+        model.fit(lazily(X), **lazy)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert model.history_["objective"][-1] == pytest.approx(
+        expected.history_["objective"][-1], rel=1e-10
+    )
+
+
+def test_chunks_of_columns_are_brought_together():
+    with pytest.warns(UserWarning, match="in 3 chunks. .* moves all of X") as caught:
+        model = fitted(da.from_array(X, chunks=(50, 1)), CODES)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert_same(model, CODES)
+
+
+def test_an_offset_in_chunks_of_columns():
+    offset = RNG.normal(size=(N, 3))
+    expected = xlr.LogisticRegression(tol=1e-9).fit(X, CODES, offset=offset)
+    model = xlr.LogisticRegression(tol=1e-9)
+    lazy = da.from_array(offset, chunks=(SIZES, 1))
+    model.fit(lazily(X), lazily(CODES), offset=lazy)
+    np.testing.assert_allclose(
+        model.history_["objective"][-1], expected.history_["objective"][-1], rtol=1e-10
+    )
+
+
+# -- tables ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def frames():
+    """pandas, its table of all rows, and that of Dask, with an empty partition."""
+    frame = pytest.importorskip("dask.dataframe", exc_type=ImportError)
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(X, columns=["a", "b", "c"])
+    table["y"], table["name"], table["weight"] = CODES, NAMES[CODES], WEIGHTS
+    edges = np.cumsum([0, *SIZES])
+    parts = [dask.delayed(table.iloc[i:j]) for i, j in itertools.pairwise(edges)]
+    return pandas, table, frame.from_delayed(parts, meta=table.iloc[:0])
+
+
+def test_tables_by_partitions(frames):
+    _, table, lazy = frames
+    model = fitted(lazy[["a", "b", "c"]], lazy["name"], lazy["weight"])
+    expected = fitted(table[["a", "b", "c"]], table["name"], table["weight"])
+    np.testing.assert_allclose(
+        model.history_["objective"][-1], expected.history_["objective"][-1], rtol=1e-10
+    )
+    assert model.feature_names_in_.tolist() == ["a", "b", "c"]
+    assert model.classes_.tolist() == ["maybe", "no", "yes!"]
+    assert not hasattr(fitted(lazily(X), CODES), "feature_names_in_")
+
+
+def test_arrays_and_tables_together(frames):
+    _, table, lazy = frames
+    expected = table["y"].to_numpy()
+    assert_same(fitted(lazily(X), lazy["y"]), expected)
+    assert_same(fitted(lazy[["a", "b", "c"]].values, lazily(CODES)), expected)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        assert_same(fitted(lazy[["a", "b", "c"]], lazily(CODES)), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "Float64", "Int8", "bool"])
+def test_tables_of_every_dtype(frames, dtype):
+    _, table, lazy = frames
+
+    def change(part):
+        part = part[["a", "b"]]
+        return (part > 0 if dtype == "bool" else part.round()).astype(dtype)
+
+    model = xlr.LogisticRegression(tol=1e-7).fit(lazy.map_partitions(change), lazy["y"])
+    expected = xlr.LogisticRegression(tol=1e-7).fit(change(table), table["y"])
+    assert model.coef_.dtype == expected.coef_.dtype
+    np.testing.assert_allclose(
+        model.history_["objective"][-1],
+        expected.history_["objective"][-1],
+        rtol=1e-6 if dtype == "float32" else 1e-10,
+    )
+
+
+def test_categories_are_labels(frames):
+    lazy = frames[2]
+    model = fitted(lazy[["a", "b", "c"]], lazy["name"].astype("category"))
+    assert model.classes_.tolist() == ["maybe", "no", "yes!"]
+
+
+def test_columns_of_a_table_that_hold_no_numbers(frames):
+    _, _, lazy = frames
+    with pytest.raises(ValueError, match="Column 'name' of X holds no numbers"):
+        fitted(lazy[["a", "name"]], lazy["y"])
+
+
+def test_missing_numbers_in_a_column_that_can_miss_them(frames):
+    pandas, _, lazy = frames
+
+    def change(part):
+        part = part[["a", "b"]].astype("Float64")
+        return part.mask(part["a"] > 1, pandas.NA)
+
+    with pytest.raises(ValueError, match=r"^Chunk . of the rows: Input X contains NaN"):
+        fitted(lazy.map_partitions(change), lazy["y"])
+
+
+# -- refused -----------------------------------------------------------------------
+
+
+def with_one(values, row, value):
+    changed = np.array(values, dtype=float if values.dtype.kind in "if" else object)
+    changed[row] = value
+    return changed
+
+
+REFUSED = {
+    "no rows": (
+        lambda: (lazily(X[:0], (0, 0)), lazily(CODES[:0], (0, 0))),
+        r"Found array with 0 sample\(s\)",
+    ),
+    "no columns": (lambda: (lazily(X[:, :0]), CODES), r"Found array with 0 feature"),
+    "a vector": (lambda: (lazily(X[:, 0]), CODES), "Expected 2D array"),
+    "a cube": (lambda: (lazily(X[:, :, None]), CODES), "Expected 2D array"),
+    "complex": (lambda: (lazily(X + 1j), CODES), "Complex data not supported"),
+    "no labels": (lambda: (lazily(X), None), "requires y to be passed"),
+    "one class": (lambda: (lazily(X), lazily(0 * CODES)), "only one class, 0;"),
+    "two columns of labels": (
+        lambda: (lazily(X), lazily(np.c_[CODES, CODES])),
+        "Chunk . of the rows: y should be a 1d array",
+    ),
+    "few labels": (
+        lambda: (lazily(X), CODES[:-1]),
+        "X and y have inconsistent .* 120 rows of X, 119 of y",
+    ),
+    "few labels in chunks": (
+        lambda: (lazily(X), lazily(CODES[:-1], (40, 79))),
+        "X and y have inconsistent .* 120 rows of X, 119 of y",
+    ),
+    "few weights": (
+        lambda: (lazily(X), CODES, WEIGHTS[:-1]),
+        "X and sample_weight have inconsistent .* 119 of sample_weight",
+    ),
+    "few labels in a chunk of unknown size": (
+        lambda: (lazily(X), of_unknown_sizes(lazily(CODES[:-1], (40, 40, 0, 39)))),
+        "Chunk 3 of the rows: .* 40 rows of X, 39 entries of y",
+    ),
+    "labels of no rows": (
+        lambda: (
+            of_unknown_sizes(lazily(X[:100], (50, 0, 50))),
+            of_unknown_sizes(lazily(CODES, (50, 20, 50))),
+        ),
+        "Chunk 1 of the rows: .* 0 rows of X, 20 entries of y",
+    ),
+    "other unknown chunks": (
+        lambda: (of_unknown_sizes(lazily(X)), lazily(CODES, (60, 60))),
+        "y is in 2 chunks and X in 4, .* compute_chunk_sizes",
+    ),
+    "labels in memory for unknown chunks": (
+        lambda: (of_unknown_sizes(lazily(X)), CODES),
+        "chunks of X are not known, so that y, which .* X.compute_chunk_sizes",
+    ),
+    "a number of columns that is not known": (
+        lambda: (lazily(X)[:, da.from_array(np.asarray([True, False, True]))], CODES),
+        "number of columns of X is not known",
+    ),
+    "a label for all": (lambda: (lazily(X), np.asarray(1)), "y is a single number"),
+    "a weight of no rows": (
+        lambda: (lazily(X), CODES, np.asarray(2.0)),
+        "sample_weight is a single number",
+    ),
+    "labels that miss": (
+        lambda: (lazily(X), lazily(with_one(CODES, 50, np.nan))),
+        "Chunk 1 of the rows: Input y contains NaN",
+    ),
+    "labels that are no object": (
+        lambda: (lazily(X), lazily(with_one(NAMES[CODES], 50, None))),
+        "Chunk 1 of the rows: Input y contains missing labels, 1 of 40",
+    ),
+    "mixed labels": (
+        lambda: (lazily(X), lazily(with_one(NAMES[CODES], 50, 1.0))),
+        "Chunk 1 of the rows: The labels in y cannot be sorted",
+    ),
+    "mixed labels of two chunks": (
+        lambda: (
+            lazily(X, (60, 60)),
+            lazily(CODES, (60, 60)).map_blocks(
+                lambda codes: NAMES[codes] if 2 in codes else codes, dtype=object
+            ),
+        ),
+        "cannot be sorted, because they mix types",
+    ),
+    "NaN": (
+        lambda: (lazily(np.where(X[90, 2] == X, np.nan, X)), CODES),
+        "Chunk 3 of the rows: Input X contains NaN",
+    ),
+    "infinity in rows that do not count": (
+        lambda: (lazily(np.where(X[50, 2] == X, np.inf, X)), CODES, WEIGHTS),
+        "Chunk 1 of the rows: Input X contains infinity",
+    ),
+    "negative weights": (
+        lambda: (lazily(X), CODES, lazily(with_one(WEIGHTS, 50, -1.0))),
+        "Chunk 1 of the rows: sample_weight contains negative values",
+    ),
+    "weights that miss": (
+        lambda: (lazily(X), CODES, lazily(with_one(WEIGHTS, 50, np.nan))),
+        "Chunk 1 of the rows: sample_weight contains NaN",
+    ),
+    "no weight": (
+        lambda: (lazily(X), CODES, lazily(0 * WEIGHTS)),
+        "weights are zero for all samples",
+    ),
+    "too much weight in a chunk": (
+        lambda: (lazily(X), CODES, lazily(np.full(N, 1e307))),
+        "sample_weight contains NaN or infinity, or its sum overflows",
+    ),
+    "too much weight in all": (
+        lambda: (lazily(X), CODES, lazily(np.full(N, 3e306))),
+        "^sample_weight contains NaN or infinity, or its sum overflows",
+    ),
+    "wrong meta": (
+        lambda: (
+            lazily(X).map_blocks(
+                lambda chunk: chunk[:, :2], dtype=float, meta=np.empty((0, 0))
+            ),
+            CODES,
+        ),
+        r"Chunk . of the rows: X has shape \(40, 2\) .* right meta",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", list(REFUSED))
+def test_refused_in_a_sentence(case):
+    rows, sentence = REFUSED[case]
+    model = xlr.LogisticRegression()
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match=sentence):
+        model.fit(*rows())
+    assert vars(model) == before
+
+
+OFFSETS = {
+    "a number": (lambda: 1.0, "offset is a single number"),
+    "too few columns": (
+        lambda: lazily(np.zeros((N, 2))),
+        r"offset has shape \(120, 2\), expected \(120, 3\)",
+    ),
+    "one column": (
+        lambda: lazily(np.zeros(N)),
+        r"offset has shape \(120,\), expected \(120, 3\)",
+    ),
+    "other columns": (
+        lambda: da.map_blocks(
+            lambda part, block_info=None: part[:, : 2 + len(part) % 2],
+            lazily(np.zeros((N, 3)), (40, 41, 39)),
+            dtype=float,
+            meta=np.empty((0, 0)),
+        ),
+        r"different numbers of columns: \[2, 3\]",
+    ),
+    "NaN": (
+        lambda: lazily(np.full((N, 3), np.nan)),
+        "Chunk . of the rows: offset contains NaN",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", list(OFFSETS))
+def test_offsets_are_refused_in_a_sentence(case):
+    offset, sentence = OFFSETS[case]
+    sizes = (40, 41, 39) if case == "other columns" else SIZES
+    with pytest.raises(ValueError, match=sentence):
+        xlr.LogisticRegression().fit(lazily(X, sizes), CODES, offset=offset())
+    with pytest.raises(ValueError, match="An offset of the logits is of one model"):
+        xlr.LogisticRegression(multi_class="ovr").fit(
+            lazily(X), CODES, offset=np.zeros((N, 3))
+        )
+
+
+def test_tables_in_other_partitions_are_refused(frames):
+    _, _, lazy = frames
+    with pytest.raises(ValueError, match="y is in 2 partitions and X in 4 chunks"):
+        fitted(lazy[["a", "b"]], lazy["y"].repartition(npartitions=2))
