@@ -1,0 +1,226 @@
+"""Predictions and scores of rows in chunks: lazy, and those of the rows in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from in_chunks import in_chunks, of_unknown_sizes
+from sklearn.exceptions import NotFittedError
+
+import xlr
+
+dask = pytest.importorskip("dask")
+da = pytest.importorskip("dask.array")
+
+N = 90
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(N, 3))
+CODES = (2 * X + RNG.gumbel(size=(N, 3))).argmax(axis=1)
+OFFSET = RNG.normal(size=(N, 3))
+WEIGHTS = RNG.uniform(0.5, 2, N)
+WEIGHTS[30:60] = 0
+SIZES = (30, 0, 30, 30)
+METHODS = ["decision_function", "predict_proba", "predict_log_proba", "predict"]
+LABELS = {
+    "two": CODES > 0,
+    "integers": CODES,
+    "strings": np.asarray(["a", "bb", "ccc"])[CODES],
+    "objects": np.asarray(["a", "bb", "ccc"], dtype=object)[CODES],
+}
+
+
+@pytest.fixture(autouse=True)
+def in_this_thread():
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+def lazily(values, sizes=SIZES):
+    return in_chunks(values, sizes)
+
+
+def assert_same(lazy, expected, sizes):
+    """As in memory, in chunks of some sizes; Dask knows before what they will be."""
+    assert isinstance(lazy, da.Array)
+    assert lazy.ndim == expected.ndim
+    np.testing.assert_array_equal(lazy.chunks[0], sizes)
+    assert lazy.shape[1:] == expected.shape[1:]
+    assert lazy.dtype == expected.dtype
+    assert type(lazy._meta) is type(expected)
+    computed = lazy.compute()
+    assert computed.dtype == expected.dtype
+    if expected.dtype.kind == "f":
+        precision = np.finfo(expected.dtype).eps
+        np.testing.assert_allclose(computed, expected, rtol=8 * precision, atol=1e-15)
+    else:
+        np.testing.assert_array_equal(computed, expected)
+
+
+@pytest.mark.parametrize("kind", list(LABELS))
+@pytest.mark.parametrize("method", METHODS)
+def test_as_in_memory(method, kind):
+    predict = getattr(xlr.LogisticRegression().fit(X, LABELS[kind]), method)
+    expected = predict(X)
+    assert_same(predict(lazily(X)), expected, SIZES)
+    assert_same(predict(X=of_unknown_sizes(lazily(X))), expected, [np.nan] * 4)
+    assert_same(predict(lazily(X, (N,))), expected, (N,))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "bool"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_dtype(method, dtype):
+    predict = getattr(xlr.LogisticRegression().fit(X, CODES), method)
+    features = (X > 0 if dtype == "bool" else 3 * X).astype(dtype)
+    assert_same(predict(lazily(features)), predict(features), SIZES)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_offset(method):
+    predict = getattr(xlr.LogisticRegression().fit(X, CODES), method)
+    expected = predict(X, OFFSET)
+    assert_same(predict(lazily(X), lazily(OFFSET)), expected, SIZES)
+    assert_same(predict(lazily(X), offset=OFFSET), expected, SIZES)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_tables(method):
+    frame = pytest.importorskip("dask.dataframe", exc_type=ImportError)
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(X, columns=["a", "b", "c"])
+    parts = [dask.delayed(table[i:j]) for i, j in ((0, 50), (50, 50), (50, N))]
+    lazy = frame.from_delayed(parts, meta=table[:0])
+    model = xlr.LogisticRegression().fit(table, CODES)
+    predict = getattr(model, method)
+    assert_same(predict(lazy), predict(table), [np.nan] * 3)
+    with pytest.raises(ValueError, match="feature names should match"):
+        predict(lazy[["b", "a", "c"]])
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        xlr.LogisticRegression(multi_class="ovr"),
+        xlr.LogisticRegressionCV(Cs=2, cv=2),
+        xlr.FirthLogisticRegression(),
+    ],
+    ids=["one_vs_rest", "cv", "firth"],
+)
+def test_every_estimator(estimator):
+    y = CODES if "Firth" not in type(estimator).__name__ else CODES > 0
+    estimator.fit(X, y)
+    for method in METHODS:
+        predict = getattr(estimator, method)
+        assert_same(predict(lazily(X)), predict(X), SIZES)
+    assert estimator.score(lazily(X), y) == pytest.approx(estimator.score(X, y))
+
+
+def test_nothing_is_computed_before_it_is_asked_for():
+    asked = []
+
+    def note(block):
+        asked.append(len(block))
+        return block
+
+    lazy = lazily(X).map_blocks(note, dtype=X.dtype, meta=np.empty((0, 0)))
+    model = xlr.LogisticRegression().fit(X, CODES)
+    predicted = [getattr(model, method)(lazy) for method in METHODS]
+    assert not asked
+    np.testing.assert_array_equal(predicted[-1][:10].compute(), model.predict(X[:10]))
+    assert asked == [30]  # one chunk is enough for ten rows
+
+
+def test_predictions_are_of_the_model_as_it_was():
+    model = xlr.LogisticRegression(C=1e-3).fit(X, CODES)
+    before = model.predict_proba(X)
+    lazy = model.predict_proba(lazily(X))
+    model.set_params(C=10).fit(X, (CODES == 0) + 1)
+    np.testing.assert_allclose(lazy.compute(), before, rtol=1e-12)
+
+
+def test_predictions_go_on_as_arrays_of_dask():
+    model = xlr.LogisticRegression().fit(X, CODES)
+    proba = model.predict_proba(lazily(X))
+    assert proba.sum().compute() == pytest.approx(N)
+    np.testing.assert_allclose(
+        proba[5:50, 1].rechunk(7).compute(), model.predict_proba(X)[5:50, 1]
+    )
+    both = da.concatenate([proba, lazily(X)], axis=1)
+    assert both.compute().shape == (N, 6)
+
+
+def test_columns_in_chunks_are_brought_together():
+    model = xlr.LogisticRegression().fit(X, CODES)
+    with pytest.warns(UserWarning, match="columns of X are in 2 chunks") as caught:
+        lazy = model.predict(da.from_array(X, chunks=(30, 2)))
+    assert [warning.filename for warning in caught] == [__file__]
+    np.testing.assert_array_equal(lazy.compute(), model.predict(X))
+
+
+def test_refused():
+    model = xlr.LogisticRegression()
+    for method in METHODS:
+        with pytest.raises(NotFittedError):
+            getattr(model, method)(lazily(X))
+    model.fit(X, CODES)
+    with pytest.raises(ValueError, match=r"X has 2 features, but .* expecting 3"):
+        model.predict(lazily(X[:, :2]))
+    with pytest.raises(ValueError, match="offset is a single number"):
+        model.predict(lazily(X), 1.0)
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        model.predict(lazily(np.where(X[50, 1] == X, np.nan, X))).compute()
+
+
+# -- score -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("kind", list(LABELS))
+def test_score(kind, in_memory):
+    model, y = xlr.LogisticRegression().fit(X, LABELS[kind]), LABELS[kind]
+    place = np.asarray if in_memory else lazily
+    found = model.score(lazily(X), place(y))
+    assert isinstance(found, float)
+    assert found == pytest.approx(model.score(X, y), rel=1e-14)
+    weighted = model.score(lazily(X), place(y), place(WEIGHTS))
+    assert weighted == pytest.approx(model.score(X, y, WEIGHTS), rel=1e-14)
+    named = model.score(X=lazily(X), y=place(y), sample_weight=place(WEIGHTS))
+    assert named == weighted != found
+
+
+def test_score_with_an_offset():
+    model = xlr.LogisticRegression().fit(X, CODES)
+    rows = lazily(X), lazily(CODES)
+    expected = model.score(X, CODES, offset=3 * OFFSET)
+    assert model.score(*rows, offset=lazily(3 * OFFSET)) == pytest.approx(expected)
+    assert model.score(*rows, None, 3 * OFFSET) == pytest.approx(expected)
+    assert model.score(*rows) != pytest.approx(expected)
+
+
+@given(
+    st.lists(st.integers(0, N), max_size=6),
+    st.booleans(),
+    st.sampled_from([None, 2.0, "weights"]),
+)
+@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+def test_score_of_any_cut(edges, unknown, weight):
+    sizes = np.diff([0, *sorted(edges), N]).tolist()
+    rows = {"X": X, "y": CODES}
+    if weight is not None:
+        rows["sample_weight"] = WEIGHTS if weight == "weights" else np.full(N, weight)
+    lazy = {name: lazily(values, sizes) for name, values in rows.items()}
+    if unknown:
+        lazy = {name: of_unknown_sizes(values) for name, values in lazy.items()}
+    model = xlr.LogisticRegression().fit(X, CODES)
+    assert model.score(**lazy) == pytest.approx(model.score(**rows), rel=1e-14)
+
+
+def test_nothing_to_score():
+    model = xlr.LogisticRegression().fit(X, CODES)
+    with pytest.raises(ValueError, match="nothing to score"):
+        model.score(lazily(X[:0], (0, 0)), CODES[:0])
+    with pytest.raises(ValueError, match="nothing to score"):
+        model.score(lazily(X), CODES, 0 * WEIGHTS)
+    with pytest.raises(ValueError, match="X and y have inconsistent"):
+        model.score(lazily(X), CODES[:-1])
