@@ -12,6 +12,7 @@ import math
 import sys
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def tree(
 ) -> Delayed:
     """All parts combined, in their order, by a tree on the workers."""
     level = list(parts)
-    together = functools.partial(_combined, combine)
+    together = partial(_combined, combine)
     while len(level) > 1:
         groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
         level = [call(together, *group, name=f"{name}-sum") for group in groups]
@@ -110,6 +111,7 @@ def fetch(
     parts: Sequence[Delayed],
     *loads: Sequence[Delayed],
     keep: Sequence[Delayed] = (),
+    positions: Sequence[int] | None = None,
 ) -> tuple[tuple[Any, ...], list[Delayed]]:
     """Compute some parts.
 
@@ -120,6 +122,8 @@ def fetch(
         What they need of each chunk: should one of them fail, the error says which.
     keep : sequence of Delayed
         To be computed as well, and to stay where they are computed.
+    positions : sequence of int, default=None
+        Of the chunks among those that a user knows; None for 0, 1, ...
 
     Returns
     -------
@@ -138,8 +142,8 @@ def fetch(
         return dask.compute(*parts), list(kept[: len(keep)])
     except BaseException as error:
         _cancel(kept)
-        if isinstance(error, Exception) and not hasattr(error, "__notes__"):
-            _say_where(error, loads)
+        if isinstance(error, Exception):
+            _note_where(error, list(zip(*loads)), positions)
         raise
 
 
@@ -151,18 +155,46 @@ def _cancel(kept: Sequence[Delayed]) -> None:
             future.cancel()
 
 
-def _say_where(error: Exception, loads: Sequence[Sequence[Delayed]]) -> None:
-    """Add a note with the position of the chunk that cannot be computed."""
+def _saying_where(position: int, function: Callable[..., Any], *chunk: Any) -> Any:
+    """What a function returns of a chunk. What it has against it says which it is."""
+    try:
+        return function(*chunk)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"Chunk {position} of the rows: {error}") from error
+
+
+def _note_where(
+    error: Exception,
+    chunks: Sequence[tuple[Delayed, ...]],
+    positions: Sequence[int] | None,
+) -> None:
+    """Add a note with the position of the first chunk that cannot be computed.
+
+    Unless the error says so itself, or looking for it would kill more workers.
+    """
+    if str(error).startswith("Chunk ") or type(error).__name__ == "KilledWorker":
+        return
+    suspects = list(zip(positions or range(len(chunks)), chunks))
+    while suspects:
+        first = suspects[: (len(suspects) + 1) // 2]
+        if not _raise(type(error), [chunk for _, chunk in first]):
+            suspects = suspects[len(first) :]
+        elif len(first) > 1:
+            suspects = first
+        else:
+            error.add_note(f"This was raised by chunk {first[0][0]} of X or y.")
+            return
+
+
+def _raise(kind: type[Exception], chunks: Sequence[tuple[Delayed, ...]]) -> bool:
+    """Whether some chunks cannot be computed. Nothing of them comes here."""
     import dask
 
-    for position, chunk in enumerate(zip(*loads)):
-        try:
-            # Whether they are there: nothing of them comes here.
-            dask.compute(call(_nothing, *chunk, name="look-for-error"))
-        except Exception as again:
-            if type(again) is type(error):
-                error.add_note(f"This was raised by chunk {position} of X or y.")
-                return
+    try:
+        dask.compute(*(call(_nothing, *c, name="look-for-error") for c in chunks))
+    except Exception as again:
+        return type(again) is kind
+    return False
 
 
 def _nothing(*parts: Any) -> None:
@@ -277,9 +309,7 @@ class Chunks:
         """What belongs to the rows, in memory, in the chunks of these."""
         edges = np.cumsum([0, *self.row_counts])
         pieces = [literal(values[a:b, ...]) for a, b in itertools.pairwise(edges)]
-        sent = send(pieces)
-        self.kept.extend(sent)
-        return sent
+        return send(pieces)
 
     def fetch(
         self,
@@ -289,13 +319,29 @@ class Chunks:
     ) -> tuple[tuple[Any, ...], list[Delayed]]:
         """As :func:`fetch` does. Where it fails, nothing is kept any more."""
         try:
-            results, kept = fetch(parts, *loads, keep=keep)
+            results, kept = fetch(parts, *loads, keep=keep, positions=self.positions)
         except BaseException:
             # The error of a client is in a cycle with all that its traceback holds.
             _cancel(self.kept)
             raise
         self.kept.extend(kept)
         return results, kept
+
+    def of_each(
+        self,
+        functions: Sequence[Callable[..., Any]],
+        *parts: Sequence[Delayed],
+        name: str,
+        held: bool = True,
+    ) -> list[Delayed]:
+        """What a function returns of each chunk; where that is held, or anywhere."""
+        homes = self.homes if held else [()] * len(self.parts)
+        return [
+            call(partial(_saying_where, i, function), *chunk, name=name, at=home)
+            for i, function, home, chunk in zip(
+                self.positions, functions, homes, zip(*parts)
+            )
+        ]
 
     def over_chunks(
         self,
@@ -307,10 +353,7 @@ class Chunks:
         """What ``function(X, *others)`` returns for all chunks, combined: a pass."""
         self.n_passes += 1
         parts = self.parts, *others
-        results = [
-            call(function, *chunk, name=name, at=home)
-            for home, chunk in zip(self.homes, zip(*parts))
-        ]
+        results = self.of_each([function] * len(self.parts), *parts, name=name)
         return self.fetch([tree(results, combine, name=name)], *parts)[0][0]
 
     def map(
@@ -333,9 +376,9 @@ class Chunks:
         from dask import array as da
         from dask.highlevelgraph import HighLevelGraph
 
-        results = [
-            call(function, *chunk, name=name) for chunk in zip(self.parts, *others)
-        ]
+        functions, parts = [function] * len(self.parts), (self.parts, *others)
+        # On any workers: which hold a chunk is found out by waiting for it.
+        results = self.of_each(functions, *parts, name=name, held=False)
         # Not by ``concatenate``, which leaves out empty chunks.
         of_all, beside = f"xlr-{name}-{uuid.uuid4().hex}", (0,) * (like.ndim - 1)
         keys: dict[Any, Any] = {

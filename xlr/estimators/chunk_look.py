@@ -112,6 +112,7 @@ class Look(NamedTuple):
     offset_columns: set[int]
 
 
+@arrays.quiet()
 def look_at(
     plan: Plan,
     position: int,
@@ -123,22 +124,6 @@ def look_at(
 ) -> tuple[ChunkRows | None, Look, Drawn | None]:
     """What there is to know of a chunk."""
     keep_freed_memory()
-    try:
-        return _looked(plan, position, to_draw, X, y, sample_weight, offset)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"Chunk {position} of the rows: {error}") from error
-
-
-@arrays.quiet()
-def _looked(
-    plan: Plan,
-    position: int,
-    to_draw: int,
-    X: Array,
-    y: Any,
-    sample_weight: Any,
-    offset: Any,
-) -> tuple[ChunkRows | None, Look, Drawn | None]:
     like, xp = plan.like, arrays.namespace(plan.like)
     refuse_kind(X)
     if X is None:  # all is known of it but its rows

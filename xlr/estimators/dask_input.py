@@ -191,7 +191,9 @@ def _cut(X: Chunks, values: Any, name: str) -> list[Delayed]:
             f"X and {name} have inconsistent numbers of samples: {X.shape[0]} rows of "
             f"X, {values.shape[0]} of {name}. Pass one for each row."
         )
-    return X.cut(values)
+    parts = X.cut(values)
+    X.kept.extend(parts)
+    return parts
 
 
 def _refuse_number(values: Array, name: str) -> None:

@@ -98,10 +98,8 @@ def first_pass(
         by_class=getattr(estimator, "class_weight", None) is not None,
         seed=random_seed(estimator) if hasattr(estimator, "random_state") else 0,
     )
-    looks = [
-        call(partial(look_at, plan, i, size), *chunk, name="first-look", at=home)
-        for i, (size, home, chunk) in enumerate(zip(_to_draw(X), X.homes, zip(*loads)))
-    ]
+    functions = [partial(look_at, plan, i, n) for i, n in enumerate(_to_draw(X))]
+    looks = X.of_each(functions, *loads, name="first-look")
     rows, found, drawn = (
         [call(itemgetter(k), part, name="first-look-part") for part in looks]
         for k in range(3)
