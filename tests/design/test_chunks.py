@@ -11,7 +11,6 @@ from in_chunks import in_chunks, of_unknown_sizes
 
 from xlr import arrays
 from xlr.design import Chunks, call, fetch, literal, over_chunks, tree
-from xlr.design.homes import homes_of
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -132,8 +131,9 @@ def test_a_map_has_the_chunks_it_is_of(unknown):
 
 
 def test_without_a_cluster_no_worker_holds_anything():
-    assert homes_of(in_chunks(X, SIZES)) == [()] * 5
-    assert homes_of(in_chunks(X, SIZES).persist()[:, 1:]) == [()] * 5
+    array = in_chunks(X, SIZES)
+    assert chunks(array).homes == [()] * 5
+    assert chunks(array.persist()[:, 0:]).homes == [()] * 5
 
 
 # -- errors ------------------------------------------------------------------------

@@ -107,6 +107,22 @@ def test_a_fit_leaves_nothing_behind(client, in_memory, persisted):
     assert len(client.futures) == (2 * N_CHUNKS if persisted else 0)
 
 
+def test_predictions_outlive_the_rows_that_they_are_of(client, in_memory):
+    """Dask on its own would have let go of what a cluster holds of X."""
+    X, y = dask.persist(*rows())
+    expected = in_memory.predict(X.compute())
+    lazy = [in_memory.predict(X), in_memory.predict(X + 0.0)]
+    held = len(client.futures)
+    del X
+    for predictions in lazy:
+        np.testing.assert_array_equal(predictions.compute(), expected)
+    assert_in_time(lambda: len(client.futures) == held)
+    model = xlr.LogisticRegression(tol=1e-9).fit(rows()[0].persist(), y)
+    assert_same(model, in_memory)
+    del predictions, lazy
+    assert_in_time(lambda: len(client.futures) == N_CHUNKS)  # those of y
+
+
 def test_tasks_are_named_for_what_they_do(client):
     def prefixes(dask_scheduler):
         return set(dask_scheduler.task_prefixes)

@@ -15,7 +15,7 @@ from xlr.design.chunks import (
     fetch,
     literal,
     over_chunks,
-    partitions,
+    parts_of,
     tree,
 )
 from xlr.design.dense import DenseBlock, DenseDesign
@@ -51,7 +51,7 @@ __all__ = [
     "literal",
     "merge_moments",
     "over_chunks",
-    "partitions",
+    "parts_of",
     "reduce_over_blocks",
     "refuse_non_finite",
     "row_blocks",

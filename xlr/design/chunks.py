@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import sys
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,7 +18,7 @@ import numpy as np
 
 from xlr.arrays import Array, Device, Namespace
 from xlr.design.blocks import Parts, add
-from xlr.design.homes import homes_of
+from xlr.design.homes import futures_of, homes_of
 
 __all__ = [
     "Chunks",
@@ -28,7 +27,7 @@ __all__ = [
     "fetch",
     "literal",
     "over_chunks",
-    "partitions",
+    "parts_of",
     "tree",
 ]
 
@@ -83,16 +82,25 @@ def literal(value: Any) -> Delayed:
     return delayed(value, pure=False, traverse=False)
 
 
-def partitions(table: Any) -> list[Delayed]:
-    """The partitions of a Dask table or column: as many as its ``npartitions``.
+def parts_of(values: Any) -> list[Delayed]:
+    """The chunks of the rows of an array, or the partitions of a table or column.
 
-    Left to itself, Dask reads some files together, the more the fewer of their columns
-    are asked for: y would be in other partitions than X of the same table.
+    They hold on to what a cluster holds of them: what is not computed yet outlives the
+    collection. Of a table they are as many as its ``npartitions``: left to itself, Dask
+    reads some files together, the more the fewer of their columns are asked for, and y
+    would be in other partitions than X of the same table.
     """
     import dask
 
+    # Dask's optimisation of arrays leaves the futures out.
+    options = {"optimize_graph": not futures_of(values)}
     with dask.config.set({"optimization.tune.active": False}):
-        return list(table.to_delayed())
+        parts = values.to_delayed(**options)
+    return (
+        parts
+        if isinstance(parts, list)
+        else parts.reshape(len(parts), -1)[:, 0].tolist()
+    )
 
 
 def send(pieces: Sequence[Delayed]) -> list[Delayed]:
@@ -149,10 +157,8 @@ def fetch(
 
 def _cancel(kept: Sequence[Delayed]) -> None:
     """Stop what a cluster was asked to keep: tracebacks may hold on to it."""
-    cluster = sys.modules.get("distributed")
-    if cluster is not None:
-        for future in cluster.futures_of(list(kept)):
-            future.cancel()
+    for future in futures_of(list(kept)):
+        future.cancel()
 
 
 def _saying_where(position: int, function: Callable[..., Any], *chunk: Any) -> Any:
@@ -274,7 +280,7 @@ class Chunks:
         What is asked of a chunk is asked there: by its guesses of times, a scheduler
         may else have X follow what comes with it, which is smaller.
         """
-        return homes_of(self._source)
+        return homes_of(self._source, parts_of(self._source))
 
     @property
     def shape(self) -> tuple[float, int]:

@@ -6,10 +6,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["homes_of"]
+__all__ = ["futures_of", "homes_of"]
 
 
-def homes_of(X: Any) -> list[Sequence[str]]:
+def futures_of(values: Any) -> list[Any]:
+    """What a cluster holds, or is about to, of collections of Dask."""
+    cluster = sys.modules.get("distributed")
+    return [] if cluster is None else cluster.futures_of(values)
+
+
+def homes_of(X: Any, parts: Sequence[Any]) -> list[Sequence[str]]:
     """Addresses of the workers that hold each chunk of the rows, or most of what it is
     made of; none where a cluster holds nothing of it.
 
@@ -18,14 +24,13 @@ def homes_of(X: Any) -> list[Sequence[str]]:
     Parameters
     ----------
     X : array or table of Dask
+    parts : sequence of Delayed
+        Its chunks of rows.
     """
-    parts = X.to_delayed(optimize_graph=False)
-    parts = parts if isinstance(parts, list) else parts[:, 0].tolist()
-    cluster: Any = sys.modules.get("distributed")
-    futures = cluster.futures_of(X) if cluster is not None else []
+    futures = futures_of(X)
     if not futures:
         return [()] * len(parts)
-    cluster.wait(futures)
+    sys.modules["distributed"].wait(futures)
     client = futures[0].client
     held = client.who_has(futures)
     sizes = client.nbytes(list(held), summary=False)

@@ -13,7 +13,7 @@ from sklearn.exceptions import DataConversionWarning
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.design import Chunks, Delayed, call, literal, partitions
+from xlr.design import Chunks, Delayed, call, literal, parts_of
 from xlr.estimators.tables import decoded, native_table
 
 __all__ = ["chunks_of", "parts_beside", "refuse_kind", "stand_in"]
@@ -69,7 +69,7 @@ def chunks_of(X: Any, like: Array, *, xp: Namespace) -> Chunks:
     source = X
     if _is_table(X):
         matrix = partial(_matrix, str(like.dtype))
-        parts = [call(matrix, part, name="table") for part in partitions(X)]
+        parts = [call(matrix, part, name="table") for part in parts_of(X)]
         counts = (float("nan"),) * len(parts)
     else:
         if len(X.chunks[1]) > 1:
@@ -83,7 +83,7 @@ def chunks_of(X: Any, like: Array, *, xp: Namespace) -> Chunks:
             X = X.rechunk({1: -1})
         if X.dtype != like.dtype:
             X = X.astype(like.dtype)
-        parts, counts = list(X.to_delayed()[:, 0]), X.chunks[0]
+        parts, counts = parts_of(X), X.chunks[0]
     return Chunks(
         parts,
         tuple(counts),
@@ -128,7 +128,7 @@ def parts_beside(X: Chunks, values: Any, name: str) -> list[Delayed]:
     if not is_lazy:
         return _cut(X, values, name)
     if _is_table(values):
-        parts = partitions(values)
+        parts = parts_of(values)
         if len(parts) != n_chunks:
             raise ValueError(
                 f"{name} is in {len(parts)} partitions and X in {n_chunks} chunks. "
@@ -158,7 +158,7 @@ def parts_beside(X: Chunks, values: Any, name: str) -> list[Delayed]:
             f"{name} is in {len(values.chunks[0])} chunks and X in {n_chunks}, of "
             "sizes that are not all known. Call compute_chunk_sizes() on both."
         )
-    return list(values.to_delayed().reshape(-1))
+    return parts_of(values)
 
 
 def _column(y: Any) -> Any:
