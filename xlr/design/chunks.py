@@ -110,8 +110,13 @@ def send(pieces: Sequence[Delayed]) -> list[Delayed]:
     """
     import dask
 
-    # Dask warns of graphs with data in them, because mostly they are not meant.
-    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+    # A cluster warns of graphs with data in them, because mostly they are not meant.
+    # Without its library there is none; and were that imported meanwhile, Dask would
+    # take all settings of it away again with this one.
+    options = {}
+    if "distributed" in sys.modules:
+        options["distributed.admin.large-graph-warning-threshold"] = "1 TB"
+    with dask.config.set(options):
         return list(dask.persist(*pieces))
 
 
