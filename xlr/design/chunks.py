@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import sys
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
