@@ -30,9 +30,9 @@ medians of runs in turns, or one run where it takes more than ten seconds.
 LIMITS = {
     "many classes": """\
 - **many classes**: statsmodels takes few Newton steps over data that fit the cache. Of
-  xlr's 0.3 s, timed in another run, 0.19 are the fit and 0.12 the inference, most of
-  that the one pass for the information, whose Gram matrix has 155 columns. A tenth of
-  statsmodels' time is hardly more than that pass.
+  xlr's time, in another run, six tenths (0.19 s) are the fit and four the inference,
+  most of that the one pass for the information, whose Gram matrix has 155 columns. A
+  tenth of statsmodels' time is hardly more than that pass.
 """,
 }
 
