@@ -36,48 +36,45 @@ __all__ = [
 
 
 class Curvature(NamedTuple):
-    """The second derivatives of a loss in its logits: diag(d) - u u' for each row.
-
-    With u, equal changes to all logits change nothing: d = u sum(u).
+    """The second derivatives of a loss in its logits, for each row: a diagonal matrix,
+    or that of classes of which one gains what the others lose.
 
     Attributes
     ----------
-    diagonal : array of shape (n_rows, n_models, n_outputs)
-        d, not negative.
-    outer : array of shape (n_rows, n_models, n_outputs) or None
-        u; None for zero.
+    values : array of shape (n_rows, n_models, n_outputs)
+        h, not negative.
+    coupled : bool
+        False for diag(h); True for diag(h sum(h)) - h h', which leaves equal changes
+        to all logits out.
     """
 
-    diagonal: Array
-    outer: Array | None
+    values: Array
+    coupled: bool
 
     def weighted(self, sample_weight: Array, *, xp: Namespace) -> Curvature:
         """Times the weights of the rows, of shape (n_rows, n_models or 1)."""
-        weights = sample_weight[..., None]
-        outer = None if self.outer is None else self.outer * xp.sqrt(weights)
-        return Curvature(self.diagonal * weights, outer)
+        factor = xp.sqrt(sample_weight) if self.coupled else sample_weight
+        return self._replace(values=self.values * factor[..., None])
 
     def astype(self, dtype: Any, *, xp: Namespace) -> Curvature:
         """In another dtype."""
-        outer = self.outer
-        if outer is not None:
-            outer = xp.astype(outer, dtype, copy=False)
-        return Curvature(xp.astype(self.diagonal, dtype, copy=False), outer)
+        return self._replace(values=xp.astype(self.values, dtype, copy=False))
 
     def own(self, *, xp: Namespace) -> Array:
-        """The entries on the diagonal, d - u^2, kept from rounding below zero."""
-        if self.outer is None:
-            return self.diagonal
-        own = self.diagonal - self.outer * self.outer
-        return xp.maximum(own, xp.zeros_like(own))
+        """The entries on the diagonal, h or h (sum(h) - h), of the shape of h."""
+        if not self.coupled:
+            return self.values
+        others = xp.sum(self.values, axis=-1, keepdims=True) - self.values
+        # Kept from rounding below zero.
+        return self.values * xp.maximum(others, xp.zeros_like(others))
 
     def product(self, vector: Array, *, xp: Namespace) -> Array:
-        """(diag(d) - u u') v, without forming the matrix."""
-        product = self.diagonal * vector
-        if self.outer is None:
-            return product
-        along = xp.sum(self.outer * vector, axis=-1, keepdims=True)
-        return product - self.outer * along
+        """The matrix times v, without forming it."""
+        if not self.coupled:
+            return self.values * vector
+        total = xp.sum(self.values, axis=-1, keepdims=True)
+        along = xp.sum(self.values * vector, axis=-1, keepdims=True)
+        return self.values * (total * vector - along)
 
 
 class LossPoint(Protocol):
@@ -156,7 +153,7 @@ class LogisticPoint:
 
     def curvature(self) -> Curvature:
         """sigmoid(z) sigmoid(-z)."""
-        return Curvature(self._terms.probability * self._terms.complement, None)
+        return Curvature(self._terms.probability * self._terms.complement, False)
 
 
 class SoftmaxLoss:
@@ -223,7 +220,7 @@ class SoftmaxPoint:
 
     def curvature(self) -> Curvature:
         """diag(p) - p p'."""
-        return Curvature(self._probabilities, self._probabilities)
+        return Curvature(self._probabilities, True)
 
 
 def _mean(loss: Array, sample_weight: Array | None, *, xp: Namespace) -> Array:

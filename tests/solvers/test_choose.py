@@ -17,10 +17,26 @@ def test_few_parameters_are_factorised(n_samples, n_features, n_outputs):
 
 @pytest.mark.parametrize(
     ("n_samples", "n_features", "n_outputs"),
-    [(2000, 20_000, 1), (60_000, 784, 10), (1797, 64, 10), (10**5, 10**4, 1)],
+    [(2000, 20_000, 1), (1797, 64, 10), (10**5, 10**4, 1), (500, 10**5, 20)],
 )
 def test_many_parameters_are_not(n_samples, n_features, n_outputs):
     assert choose(n_samples, n_features, n_outputs) == "newton-cg"
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_features", "n_outputs"),
+    [(60_000, 784, 10), (100_000, 512, 100), (1_280_000, 1024, 1000)],
+)
+def test_many_classes_are_learnt_from_gradients(n_samples, n_features, n_outputs):
+    assert choose(n_samples, n_features, n_outputs) == "lbfgs"
+
+
+def test_products_with_chunks_are_not_asked_for():
+    """Each would be a pass over all chunks."""
+    for n_features, n_outputs in ((30, 1), (2000, 1), (5000, 1), (784, 10)):
+        name = choose(10**7, n_features, n_outputs, in_chunks=True)
+        few = n_features * n_outputs <= 2048
+        assert name == ("newton-cholesky" if few else "lbfgs")
 
 
 def test_a_sparse_matrix_is_judged_by_what_its_rows_cost():

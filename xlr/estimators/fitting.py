@@ -258,7 +258,7 @@ def _solver(estimator: Any, name: str, *, cold: bool) -> Solver:
             UserWarning,
             stacklevel=6,
         )
-    if name == "lbfgs" or not cold:
+    if not cold:
         return SOLVERS[name]()
     return SOLVERS[name](random_seed(estimator))
 

@@ -69,13 +69,14 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
           serves. The most robust; time n p^2 and memory p^2 (p parameters).
         - ``'newton-cg'``: Newton's method by products with the Hessian, for many
           features or classes; with any penalty and bounds.
-        - ``'lbfgs'``: quasi-Newton, from gradients alone.
+        - ``'lbfgs'``: quasi-Newton, from the part of the Hessian that belongs to each
+          class alone; for many classes.
         - ``'gradient-descent'``: the textbook algorithm, with a fixed
           ``learning_rate``, in the units of X.
         - ``'proximal-newton'``: Newton's method with an L1 penalty and bounds.
         - ``'active-set'``: the same on the features in play, for many features of
           which few have a coefficient; by products where those are thousands.
-        - ``'auto'``: one of Newton's methods, by estimated time; see ``solver_``.
+        - ``'auto'``: one of these, by estimated time; see ``solver_``.
 
         ``'newton-cholesky'``, ``'lbfgs'`` and ``'gradient-descent'`` need
         ``l1_ratio=0`` and no bounds. All but gradient descent standardise the columns
@@ -94,7 +95,7 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
         Step of ``'gradient-descent'`` on the gradient of F. None takes 1 / L,
         with L a bound on the curvature of F, so that F never rises.
     random_state : int, RandomState or None, default=None
-        Draws the random rows that Newton's methods begin on where there are many. The
+        Draws the random rows that solvers begin on where there are many. The
         same rows each time for the same number, and for None; which they are changes
         the time and the last digits, not the model.
     n_jobs : int or None, default=None

@@ -12,6 +12,7 @@ from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
 from xlr.objective.information import Information, cluster_scores, information
 from xlr.objective.margins import mean_slopes
 from xlr.objective.objective import Evaluation, Objective
+from xlr.objective.pooled_hessian import PooledHessian
 from xlr.objective.responses import Responses
 from xlr.objective.row_space import row_space
 from xlr.objective.rows import leverages, log_odds
@@ -31,6 +32,7 @@ __all__ = [
     "Information",
     "Kinks",
     "Objective",
+    "PooledHessian",
     "Responses",
     "Separation",
     "class_shares",

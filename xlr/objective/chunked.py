@@ -22,7 +22,7 @@ from xlr.design import (
     literal,
     over_chunks,
 )
-from xlr.losses import Curvature, Loss
+from xlr.losses import Loss
 from xlr.objective.objective import Objective
 from xlr.objective.passes import Passes
 from xlr.objective.responses import Responses
@@ -291,7 +291,7 @@ class ChunkedObjective(Objective):
     def curvature_product(self, curvature: Any, vector: Array) -> Array:
         """The second derivatives of the sum of the loss times a vector, in one pass."""
         (product,) = self.over_rows(
-            _curvature_product, curvature, vector, name="hessian-product"
+            Passes.curvature_product, curvature, vector, name="hessian-product"
         )
         return product
 
@@ -314,11 +314,6 @@ class ChunkedObjective(Objective):
         """The sum over the rows of the largest size of their offsets: a number."""
         (total,) = self.over_rows(Passes.offset_sizes, name="offsets")
         return total
-
-
-def _curvature_product(passes: Passes, parameters: Array, vector: Array) -> Array:
-    curvature: Curvature = passes.curvature(parameters)
-    return passes.curvature_product(curvature, vector)
 
 
 def _of_resamples(

@@ -10,7 +10,8 @@ from scipy.optimize import linprog
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import reduce_over_blocks
-from xlr.objective.passes import Passes, linear_map
+from xlr.objective.blockwise import linear_map
+from xlr.objective.passes import Passes
 
 __all__ = ["ZERO", "Conditions"]
 

@@ -77,7 +77,7 @@ class FirthObjective(Objective):
 
         def kernel(block: Block, y: Array, s: Array) -> tuple[Array, ...]:
             point = self.loss.at(logits(block), y, xp=xp)
-            curvature = (s[..., None] * point.curvature().diagonal)[:, 0, 0]
+            curvature = (s[..., None] * point.curvature().values)[:, 0, 0]
             leverage = curvature * xp.sum(products(block) ** 2, axis=1)
             probability = point.gradient()[:, 0, 0] + y[:, 0]
             return self.rmatvec(block, (leverage * (0.5 - probability))[:, None])

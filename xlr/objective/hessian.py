@@ -1,14 +1,15 @@
 r"""The Hessian of the mean loss: sums over rows, and the matrix made of them.
 
 A row z of the design, with 1 appended if there is an intercept, and curvature
-diag(d) - u u' in the logits adds
+diag(h sum(h)) - h h' in the logits adds
 
-.. math:: \mathrm{diag}(d) \otimes z z^T - (u \otimes z) (u \otimes z)^T
+.. math::
+    \mathrm{diag}(h \textstyle\sum_k h_k) \otimes z z^T
+    - (h \otimes z) (h \otimes z)^T
 
-to the Hessian of a model. The second part is the Gram matrix of the rows u x z of all
+to the Hessian of a model. The second part is the Gram matrix of the rows h x z of all
 classes side by side: one large product, where one for each pair of classes would be
-many small ones. The first is in it: d = u sum(u), because equal changes to all logits
-change nothing, so that the sum over its columns of classes is that of a class alone.
+many small ones. The first is in it: the sum over its columns of classes.
 """
 
 from __future__ import annotations
@@ -225,7 +226,10 @@ class DiagonalHessian:
 
 
 def gram(block: Block, columns: Array, fit_intercept: bool, *, xp: Namespace) -> Array:
-    """A'A for A = [u_1 x Z, ..., u_m x Z, U], the intercepts' columns last."""
+    """A'A for A = [u_1 x Z, ..., u_m x Z, U], the intercepts' columns last.
+
+    With U, of shape (n_rows, m), the ``columns``.
+    """
     gram, margin = block.gram(columns)
     if not fit_intercept:
         return gram
@@ -252,19 +256,20 @@ def row_sums(
     Returns
     -------
     array
-        If ``curvature.outer`` is None, the Gram matrices of the classes: (n_models,
+        If the curvature is not coupled, the Gram matrices of the classes: (n_models,
         n_outputs, q, q) with q the number of features and intercept. Else that of all
         classes side by side: (n_models, m, m) with all coefficients first and then all
         intercepts.
     """
-    _, n_models, n_outputs = curvature.diagonal.shape
-    if curvature.outer is not None:
+    values = curvature.values
+    _, n_models, n_outputs = values.shape
+    if curvature.coupled:
         together = [
-            gram(block, curvature.outer[:, model, :], fit_intercept, xp=xp)
+            gram(block, values[:, model, :], fit_intercept, xp=xp)
             for model in range(n_models)
         ]
         return xp.stack(together)
-    roots = xp.sqrt(curvature.diagonal)
+    roots = xp.sqrt(values)
     own = [
         gram(block, roots[:, model, k][:, None], fit_intercept, xp=xp)
         for model in range(n_models)
@@ -288,7 +293,7 @@ def assemble(
     n_models, size, _ = sums.shape
     q = size // n_outputs
     by_class = xp.reshape(sums, (n_models, n_outputs, q, n_outputs, q))
-    # With d = u sum(u), the Gram matrix of a class is that with all classes, summed.
+    # The Gram matrix of a class alone is that with all classes, summed.
     own = xp.sum(by_class, axis=3)
     own = (own + xp.matrix_transpose(own)) / 2  # but for rounding it is symmetric
     identity = xp.eye(n_outputs, dtype=sums.dtype, device=arrays.device_of(sums))

@@ -54,11 +54,11 @@ def _sums(passes: Passes, parameters: Array) -> tuple[Array, ...]:
     def kernel(block: Block, y: Array, s: Array) -> tuple[Array, ...]:
         point = passes.loss.at(logits(block), y, xp=xp)
         if outputs == 1:
-            slope = point.curvature().diagonal[:, 0, :]
+            slope = point.curvature().values[:, 0, :]
             p = point.gradient()[:, 0, :] + y
             first, second = slope, slope * (1 - 2 * p)
         else:
-            p = point.curvature().diagonal[:, 0, :]
+            p = point.curvature().values[:, 0, :]
             same = xp.eye(outputs, dtype=p.dtype, device=passes.device)
             # A, and dA_kl / d eta_m = A_km ([k = l] - p_l) - p_k A_lm
             A = p[:, :, None] * (same - p[:, None, :])

@@ -8,6 +8,7 @@ eta_i = z_i.w + b,
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +16,12 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import Design, Standardisation
-from xlr.losses import Curvature, Loss
+from xlr.losses import Loss
 from xlr.objective import hessian
 from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
+from xlr.objective.passes import Held, Passes
 from xlr.objective.penalised import Penalised
+from xlr.objective.pooled_hessian import PooledHessian
 from xlr.objective.responses import Responses
 from xlr.penalties import Penalty
 
@@ -28,6 +31,10 @@ __all__ = ["Evaluation", "Objective"]
 # that of another column, and the calls of a pass over little data.
 COLUMN_COST = 1 / 8
 CALL_COST = 1e5
+
+# Numbers that matrices for all classes may hold: so many, or as a share of those of X.
+FEW_NUMBERS = 2**20
+MEMORY_SHARE = 1 / 4
 
 
 class Evaluation(NamedTuple):
@@ -190,11 +197,11 @@ class Objective(Penalised):
         return Evaluation(value, self._mean(slope) + self.penalty_gradient(parameters))
 
     def hessian_product(
-        self, curvature: Curvature, parameters: Array, vector: Array
+        self, curvature: Held | Array, parameters: Array, vector: Array
     ) -> Array:
         """Hessian at ``parameters`` times ``vector``, in one pass.
 
-        ``curvature`` is that at the parameters.
+        ``curvature`` is that at the parameters, as :meth:`curvature` finds it.
         """
         product = self._mean(self.curvature_product(curvature, vector))
         return product + self.penalty_curvature(parameters) * vector
@@ -250,8 +257,9 @@ class Objective(Penalised):
     def curvature_estimate(self, parameters: Array, product_cost: float) -> Hessian:
         """An estimate of the Hessian that is cheap beside tens of products with it.
 
-        The blocks of the classes where they are, else the diagonal. In float32, which
-        is twice as fast and near enough for an estimate.
+        The blocks of the classes where they are, pooled where those of all classes
+        would be as large as X; else the diagonal. In float32, which is twice as fast
+        and near enough for an estimate.
 
         Parameters
         ----------
@@ -260,9 +268,44 @@ class Objective(Penalised):
             Of the design with which the products will be.
         """
         gram = self.n_samples * self.design.gram_cost
-        if gram + self.column_size**3 / 3 < 200 * product_cost:
+        if gram + self.column_size**3 / 3 >= 200 * product_cost:
+            return DiagonalHessian(self.hessian_diagonal(parameters), xp=self.xp)
+        size = self.n_columns * self.column_size**2
+        if self.n_outputs == 1 or size <= max(FEW_NUMBERS, MEMORY_SHARE * product_cost):
             return self.class_hessians(parameters, rough=True)
-        return DiagonalHessian(self.hessian_diagonal(parameters), xp=self.xp)
+        return self.pooled_hessian(parameters, rough=True)
+
+    def pooled_hessian(
+        self, parameters: Array, *, rough: bool = False
+    ) -> PooledHessian:
+        """The blocks of the classes with one covariance for all, in one pass."""
+        xp, shape = self.xp, (self.n_models, self.n_outputs)
+        pooled, counted, total = self.over_rows(
+            partial(Passes.pooled_curvature, rough=rough),
+            parameters,
+            name="pooled-curvature",
+        )
+        p = self.n_features
+        pooled = self.gathered_matrix(pooled, rough=rough)[:, :p, :p]
+        total = xp.reshape(total, shape)
+        everything = xp.sum(total, axis=1)[:, None, None]
+        covariance, centres = pooled / everything, None
+        if self.fit_intercept:
+            known = xp.where(total > 0, total, xp.ones_like(total))[:, :, None]
+            centres = xp.reshape(counted, (*shape, p)) / known
+            weighted = centres * (total[:, :, None] / everything)
+            between = xp.matmul(xp.matrix_transpose(weighted), centres)
+            covariance = covariance - between
+        penalty = self.penalty.curvature(self.by_class(parameters), xp=xp)
+        rounding = float(xp.finfo(xp.float32 if rough else self.wide).eps)
+        return PooledHessian(
+            total / self.total_weight[:, None],
+            centres,
+            covariance,
+            xp.mean(penalty, axis=1),
+            rounding,
+            xp=xp,
+        )
 
     def class_hessians(self, parameters: Array, *, rough: bool = False) -> BlockHessian:
         """The blocks of the Hessian that belong to one class each, in one pass."""

@@ -10,8 +10,8 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import Design, reduce_over_blocks
 from xlr.functions import softmax
+from xlr.objective.blockwise import linear_map
 from xlr.objective.objective import Objective
-from xlr.objective.passes import linear_map
 
 __all__ = ["leverages", "log_odds"]
 
@@ -40,7 +40,7 @@ def leverages(
         block = design.block(rows)
         y, s = objective.responses.block(rows, xp=xp)
         point = objective.loss.at(logits(block), y, xp=xp)
-        curvature = point.curvature().diagonal[:, 0, 0]
+        curvature = point.curvature().values[:, 0, 0]
         leverage = s[:, 0] * curvature * xp.sum(products(block) ** 2, axis=1)
         residual = -point.gradient()[:, 0, 0] / xp.sqrt(curvature)
         return (xp.stack([leverage, residual], axis=1),)

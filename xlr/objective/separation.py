@@ -232,7 +232,7 @@ def _largest_change(
             # Of y = 1 the other logit is 0, and 0 - p z; of y = 0 it is z - p z.
             against = (1 - xp.abs(point.gradient())) * change
         else:
-            p = point.curvature().diagonal
+            p = point.curvature().values
             against = change - xp.sum(p * change, axis=-1, keepdims=True)
             is_target = point.gradient() < 0
             against = xp.where(is_target, xp.zeros_like(against), against)

@@ -18,6 +18,9 @@ UNPRECONDITIONED = 4  # times as many with a diagonal as the preconditioner
 HESSIAN_SHARE = 1 / 4
 MANY_ROWS = 80
 
+# A pass in which arithmetic takes longer than the many calls of a quasi-Newton step.
+WORTH_LEARNING = 1e7
+
 # Parameters up to which a Hessian is sent from each chunk, in megabytes.
 MOST_IN_CHUNKS = 2048
 
@@ -39,7 +42,9 @@ def choose(
     Both of Newton's methods take few iterations whatever the data. With the whole
     Hessian an iteration pays n p^2 for each pair of classes, in large matrix products,
     and the cube of the number of parameters; by conjugate gradients it pays n p for
-    each class, several times, and a preconditioner with a block for each class.
+    each class, several times, and a preconditioner with a block for each class. With
+    many classes a quasi-Newton method from that preconditioner takes as many passes in
+    all as one or two of those iterations.
 
     Parameters
     ----------
@@ -61,8 +66,8 @@ def choose(
         if n_parameters <= FEW_PARAMETERS:
             return "proximal-newton"
         return "active-set" if sparse_costs is None else "newton-cg"
-    if in_chunks and n_parameters <= MOST_IN_CHUNKS:
-        return "newton-cholesky"
+    if in_chunks:
+        return "newton-cholesky" if n_parameters <= MOST_IN_CHUNKS else "lbfgs"
     dense_costs = n_features, n_features**2 / (2 * MATRIX_SPEEDUP)
     product, gram = sparse_costs or dense_costs
     one_pass = PASS_OVERHEAD + 2 * n_samples * n_outputs * product
@@ -74,5 +79,10 @@ def choose(
     sampled = min(n_samples, 4 * n_features)
     blocks = n_outputs * (sampled * gram + n_features**3 / (3 * MATRIX_SPEEDUP))
     products = PRODUCTS * one_pass
-    products = min(products + blocks, UNPRECONDITIONED * products)
-    return "newton-cholesky" if cholesky <= one_pass + products else "newton-cg"
+    preconditioned, plain = products + blocks, UNPRECONDITIONED * products
+    if cholesky <= one_pass + min(preconditioned, plain):
+        return "newton-cholesky"
+    # With an estimate of what each class has for its own, quasi-Newton steps learn the
+    # rest of the Hessian from gradients; products would find it anew in each step.
+    learns = n_outputs > 1 and preconditioned <= plain
+    return "lbfgs" if learns and one_pass > WORTH_LEARNING else "newton-cg"

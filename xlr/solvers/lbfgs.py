@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import DiagonalHessian, Evaluation, Objective
+from xlr.objective import Evaluation, Objective
 from xlr.solvers import quasi_newton
 from xlr.solvers.loop import report
+from xlr.solvers.reference import Reference, least_rows
+from xlr.solvers.starts import find_start
 from xlr.solvers.steps import better, is_acceptable, shorter, take
 
 __all__ = ["LBFGS"]
@@ -23,30 +26,49 @@ class LBFGSState:
     at: Evaluation
     length: Array
     pairs: tuple[quasi_newton.Pair, ...]
-    diagonal: Array
+    reference: Reference  # what the Hessian is estimated on
+    product_cost: float  # of X
+    estimate: Callable[[Array], Array]  # solves with an estimate of the Hessian
+    scale: Array  # by how much it falls short of the curvature along the last step
     age: int
     report: Array
 
     def select(self, models: np.ndarray, objective: Objective) -> LBFGSState:
-        return LBFGSState(
+        state = replace(
+            self,
             parameters=arrays.rows(self.parameters, models),
             at=self.at.select(models),
             length=arrays.rows(self.length, models),
             pairs=tuple(pair.select(models) for pair in self.pairs),
-            diagonal=arrays.rows(self.diagonal, models),
-            age=self.age,
-            report=self.report,
+            reference=self.reference.select(models),
         )
+        return state.with_new_estimate(objective)
+
+    def with_new_estimate(self, objective: Objective) -> LBFGSState:
+        estimate = self.reference.estimate(self.parameters, self.product_cost)
+        solve = estimate.solver(objective.xp.zeros_like(self.at.value))
+
+        def symmetric(vector: Array) -> Array:
+            return objective.symmetric(solve(objective.symmetric(vector)))
+
+        scale = objective.xp.ones_like(self.at.value)
+        return replace(self, estimate=symmetric, scale=scale)
 
 
 class LBFGS:
-    r"""L-BFGS from a diagonal estimate of the Hessian.
+    r"""L-BFGS from an estimate of the Hessian.
 
     The direction is :math:`-B^{-1} g`, with B a quasi-Newton matrix built from the
-    last changes s of the parameters and y of the gradient, starting at a multiple
-    of the diagonal of the Hessian, which is looked up anew every so often: as a fit
-    grows confident, curvature moves to the few rows still in doubt.  A refused step
-    is shortened and tried again, so that each iteration is one pass over the rows.
+    last changes s of the parameters and y of the gradient, starting at a multiple of
+    the part of the Hessian that belongs to each class alone, on a sample of the rows
+    where they are many, or of its diagonal.  That is looked up anew every so often: as
+    a fit grows confident, curvature moves to the few rows still in doubt.  A refused
+    step is shortened and tried again, so that each iteration is one pass over the rows.
+
+    Parameters
+    ----------
+    seed : int or None, default=None
+        Draws the rows of samples to begin on; None begins where it is told to.
 
     References
     ----------
@@ -55,20 +77,38 @@ class LBFGS:
 
     standardised = True
     enough_columns = math.inf
-    finds_start = False
     patience = 30
     memory = 20
-    renewal = 50  # iterations between two looks at the diagonal of the Hessian
+    renewal = 8  # iterations between two estimates of the Hessian
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
+
+    @property
+    def finds_start(self) -> bool:
+        return self.seed is not None
 
     def model_bytes(self, objective: Objective) -> int:
-        """The steps and gradients that it remembers."""
-        return 8 * 3 * self.memory * objective.n_parameters
+        """The steps and gradients that it remembers; the estimate."""
+        numbers = 3 * (self.memory + objective.column_size)
+        return 8 * numbers * objective.n_parameters
 
     def init(self, objective: Objective, start: Array) -> LBFGSState:
-        at = objective.value_and_gradient(start)
-        length = objective.xp.ones_like(at.value)
-        diagonal = self._diagonal(objective, start)
-        return LBFGSState(start, at, length, (), diagonal, 0, report(objective, at))
+        begun = find_start(self, objective, start, least_rows(objective), self.seed)
+        ones = objective.xp.ones_like(begun.at.value)
+        state = LBFGSState(
+            parameters=begun.parameters,
+            at=begun.at,
+            length=ones,
+            pairs=(),
+            reference=begun.to_look_at(objective, self.seed),
+            product_cost=objective.design.product_cost,
+            estimate=lambda vector: vector,
+            scale=ones,
+            age=0,
+            report=report(objective, begun.at),
+        )
+        return state.with_new_estimate(objective)
 
     def step(
         self, objective: Objective, state: LBFGSState, fetched: np.ndarray
@@ -77,13 +117,14 @@ class LBFGS:
         if pairs and not fetched[2].any():
             pairs = pairs[:-1]  # every model refused its step: nothing was learnt
         pairs = pairs[-self.memory :]
-
-        diagonal, age = state.diagonal, state.age + 1
-        if age % self.renewal == 0:
-            diagonal = self._diagonal(objective, state.parameters)
+        if state.age and state.age % self.renewal == 0:
+            state = state.with_new_estimate(objective)
 
         direction = -quasi_newton.solve(
-            at.gradient, pairs, lambda vector: vector / diagonal, xp=xp
+            at.gradient,
+            pairs,
+            lambda vector: state.estimate(vector) / state.scale[:, None],
+            xp=xp,
         )
         attempt = state.length[:, None] * direction
         trial = objective.value_and_gradient(state.parameters + attempt)
@@ -95,22 +136,14 @@ class LBFGS:
         length = take(accept, xp.ones_like(length), length, xp=xp)
 
         pair = quasi_newton.make_pair(change, new.gradient - at.gradient, xp=xp)
-        # y'D^-1 y / s'y: how far D falls short of the curvature along the last step.
-        ratio = xp.sum(pair.slope * pair.slope / diagonal, axis=1) * pair.inverse
-        ratio = xp.where(pair.inverse > 0, ratio, xp.ones_like(ratio))
-        diagonal = diagonal * ratio[:, None]
-        return LBFGSState(
+        scale = xp.sum(pair.slope * state.estimate(pair.slope), axis=1) * pair.inverse
+        return replace(
+            state,
             parameters=state.parameters + change,
             at=new,
             length=length,
             pairs=(*pairs, pair),
-            diagonal=diagonal,
-            age=age,
+            scale=xp.where(pair.inverse > 0, scale, state.scale),
+            age=state.age + 1,
             report=report(objective, new, change),
         )
-
-    @staticmethod
-    def _diagonal(objective: Objective, parameters: Array) -> Array:
-        """Diagonal of the Hessian, kept off zero: a constant column has none."""
-        diagonal = objective.hessian_diagonal(parameters)
-        return DiagonalHessian(diagonal, xp=objective.xp).diagonal

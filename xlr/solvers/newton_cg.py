@@ -10,10 +10,11 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Evaluation, Hessian, Objective
+from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import report
 from xlr.solvers.orthant import free_parameters, in_the_orthant
-from xlr.solvers.starts import Reference, find_start
+from xlr.solvers.reference import Reference, least_rows
+from xlr.solvers.starts import find_start
 from xlr.solvers.steps import (
     DampedStep,
     better,
@@ -54,20 +55,13 @@ class NewtonCGState:
         return state.with_new_preconditioner()
 
     def with_new_preconditioner(self) -> NewtonCGState:
-        estimate = _estimate(self.reference, self.parameters, self.product_cost)
+        estimate = self.reference.estimate(self.parameters, self.product_cost)
         return replace(
             self,
             diagonal=estimate.diagonal,
             precondition=estimate.solver(self.damping),
             fresh=True,
         )
-
-
-def _estimate(reference: Reference, parameters: Array, product_cost: float) -> Hessian:
-    def derivative(smaller: Objective, at: Array) -> Hessian:
-        return smaller.curvature_estimate(at, product_cost)
-
-    return reference.hessian(parameters, derivative)
 
 
 class NewtonCG:
@@ -103,8 +97,6 @@ class NewtonCG:
     patience = 8
     first_budget = 8
     least_budget = 3
-    rows_per_feature = 4  # the least that tell a curvature from noise
-    worth = 12  # products with X that an estimate from more rows than that may cost
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
@@ -121,23 +113,12 @@ class NewtonCG:
     def init(self, objective: Objective, start: Array) -> NewtonCGState:
         if objective.kinks is not None:
             start = objective.kinks.clip(start, xp=objective.xp)
-        least = self.rows_per_feature * objective.column_size
-        begun = find_start(self, objective, start, least, self.seed)
+        begun = find_start(self, objective, start, least_rows(objective), self.seed)
         parameters, at = begun.parameters, begun.at
-        reference = Reference(objective)
-        if begun.reference is not None and begun.reference.of is not None:
-            reference = begun.reference  # of resamples: on all rows
-        whole = reference.objective
-        most = min(whole.n_samples // 2, whole.n_drawable)
-        if whole.is_large and most > least:
-            # More rows, while they cost no more than a few products with X.
-            size = int(self.worth * whole.design.product_cost / whole.design.gram_cost)
-            size = min(max(least, size), 4 * least, most)
-            sample = whole.sample(size, self.seed or 0)
-            reference = Reference(sample, reference.of)
+        reference = begun.to_look_at(objective, self.seed)
         damping = objective.xp.zeros_like(at.value)
         product_cost = objective.design.product_cost
-        estimate = _estimate(reference, parameters, product_cost)
+        estimate = reference.estimate(parameters, product_cost)
         return NewtonCGState(
             parameters=parameters,
             at=at,

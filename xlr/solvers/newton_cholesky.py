@@ -14,7 +14,8 @@ from xlr.arrays import Array
 from xlr.objective import BlockHessian, Evaluation, Objective
 from xlr.solvers import quasi_newton
 from xlr.solvers.loop import report
-from xlr.solvers.starts import Reference, find_start
+from xlr.solvers.reference import Reference
+from xlr.solvers.starts import find_start
 from xlr.solvers.steps import (
     DampedStep,
     better,

@@ -14,7 +14,8 @@ from xlr.objective import BlockHessian, Evaluation, Kinks, Objective
 from xlr.solvers.box_lasso import minimise_quadratic
 from xlr.solvers.loop import report
 from xlr.solvers.quadratic import Quadratic
-from xlr.solvers.starts import Reference, find_start
+from xlr.solvers.reference import Reference
+from xlr.solvers.starts import find_start
 from xlr.solvers.steps import SUFFICIENT, better, is_flat, next_damping, take
 
 __all__ = ["ProximalNewton"]

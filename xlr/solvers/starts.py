@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Evaluation, Hessian, Objective, row_space
+from xlr.objective import Evaluation, Objective, row_space
 from xlr.solvers.loop import Record, Solver, minimise
+from xlr.solvers.reference import Reference
 from xlr.solvers.steps import take
 
-H = TypeVar("H", bound=Hessian)
-
-__all__ = ["Reference", "Start", "find_start", "pooled_start"]
+__all__ = ["Start", "find_start", "pooled_start"]
 
 # Rows for each one drawn, so that a sample costs little beside the whole.
 SHARE = 8
@@ -44,41 +42,6 @@ ROW_SPACE_TOL = 1e-7
 NOISE_SHARE = 0.2
 
 
-@dataclass(frozen=True)
-class Reference:
-    """A smaller objective, whose Hessian is like that of the one at hand.
-
-    Attributes
-    ----------
-    objective : Objective
-    of : ndarray of shape (n_models,) or None
-        Its model for each model at hand; None if they are the same.
-    """
-
-    objective: Objective
-    of: np.ndarray | None = None
-
-    def hessian(
-        self, parameters: Array, derivative: Callable[[Objective, Array], H]
-    ) -> H:
-        """What ``derivative`` makes of the objective, for each model at hand.
-
-        Where several share a model of the reference, at the parameters of the first.
-        """
-        if self.of is None:
-            return derivative(self.objective, parameters)
-        _, first = np.unique(self.of, return_index=True)
-        shared = derivative(self.objective, arrays.rows(parameters, first))
-        return shared.select(self.of)
-
-    def select(self, models: np.ndarray) -> Reference:
-        """That of some models, by their numbers on the host."""
-        if self.of is None:
-            return Reference(self.objective.select(models))
-        kept, of = np.unique(self.of[models], return_inverse=True)
-        return Reference(self.objective.select(kept), of)
-
-
 class Start(NamedTuple):
     """Where to begin.
 
@@ -97,6 +60,16 @@ class Start(NamedTuple):
     at: Evaluation
     reference: Reference | None = None
     is_close: bool = False
+
+    def to_look_at(self, objective: Objective, seed: int | None) -> Reference:
+        """What to look at the Hessian on, beside tens of passes: a sample of all rows.
+
+        For resamples of one model, of that on all rows.
+        """
+        reference = self.reference
+        if reference is None or reference.of is None:
+            reference = Reference(objective)
+        return reference.sampled(seed)
 
 
 def find_start(
@@ -138,7 +111,7 @@ def find_start(
             tol=SMALL_TOL,
             max_iter=MAX_ITER,
             settle=math.inf,
-            on_iteration=_within_noise(objective.n_samples),
+            on_iteration=_within_noise(objective.n_samples, objective.n_outputs),
         )
         at = objective.at_pooled(whole, solution.parameters, of)
         parameters = arrays.rows(solution.parameters, of)
@@ -155,7 +128,7 @@ def find_start(
             tol=SMALL_TOL,
             max_iter=MAX_ITER,
             settle=math.inf,
-            on_iteration=_within_noise(size),
+            on_iteration=_within_noise(size, objective.n_outputs),
         )
         parameters = solution.parameters
     elif (smaller := row_space(objective)) is not None:
@@ -188,17 +161,17 @@ def pooled_start(objective: Objective) -> tuple[Objective, np.ndarray] | None:
     return objective.pooled()
 
 
-def _within_noise(n_rows: int) -> Callable[[Record, Array], bool]:
+def _within_noise(n_rows: int, n_outputs: int) -> Callable[[Record, Array], bool]:
     r"""Whether the gradient on a sample is lost in what it differs from the whole's.
 
     The gradient of a row is its residual times z, so that the mean over m rows is off
     by about :math:`\sqrt{\mathrm{mean}(r^2) / m}`; and the mean square of residuals is
     of the size of the mean loss: of p (1 - p) where the model is right, which is less
-    than the entropy.
+    than the entropy. The classes share it.
     """
 
     def enough(record: Record, parameters: Array) -> bool:
-        noise = np.sqrt(np.minimum(1, record.objective) / n_rows)
+        noise = np.sqrt(np.minimum(1, record.objective) / (n_rows * n_outputs))
         return bool((record.optimality <= NOISE_SHARE * noise).all())
 
     return enough
