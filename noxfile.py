@@ -33,6 +33,7 @@ EXAMPLES = [
     "docstrings",
     "election",
     "on_a_cluster",
+    "linear_probe",
 ]
 
 

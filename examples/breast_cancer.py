@@ -14,7 +14,8 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from common import Tutorial, heading, host, plt, timed
+from backends import host
+from common import Tutorial, heading, plt, timed
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression

@@ -13,7 +13,8 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from common import COLOURS, Tutorial, heading, host, plt, scatter
+from backends import host
+from common import COLOURS, Tutorial, heading, plt, scatter
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import confusion_matrix
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from common import COLOURS, SHADES, Tutorial, heading, host, plt, scatter
+from backends import host
+from common import COLOURS, SHADES, Tutorial, heading, plt, scatter
 from sklearn.datasets import load_iris, make_classification, make_moons
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.inspection import DecisionBoundaryDisplay

@@ -13,7 +13,8 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from common import COLOURS, WRONG, Tutorial, heading, host, plt, scatter, timed
+from backends import host
+from common import COLOURS, WRONG, Tutorial, heading, plt, scatter, timed
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 

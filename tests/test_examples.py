@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,10 @@ from pathlib import Path
 import pytest
 from conftest import CHOSEN
 from documents import ROOT
+from sklearn.datasets import load_digits
+from sklearn.metrics import top_k_accuracy_score
+
+from xlr import LogisticRegression
 
 EXAMPLES = ROOT / "examples"
 TUTORIALS = {
@@ -75,6 +80,37 @@ def test_text_and_tables(
     assert min(drawn.values()) > 5_000
 
 
+def test_probes_embeddings() -> None:
+    if CHOSEN and "numpy" not in CHOSEN:
+        pytest.skip("other libraries take minutes where they share the processor")
+    options = "--rows 3000 --test-rows 1000 --dimensions 32 --classes 20"
+    ran = run("linear_probe", *options.split(), "--choose-on", "1000")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "X: 3,000 x 32, 20 classes, 0 MB in float32" in ran.stdout
+    assert ran.stdout.count("log-loss") == 5
+    assert ran.stdout.count("<- chosen") == 1
+    assert "] iteration    1" in ran.stdout
+    assert "converged: True" in ran.stdout
+    one, five = re.findall(r"top-\d ([\d.]+)", ran.stdout)
+    assert 0.9 < float(one) < float(five) <= 1
+    assert max(map(len, ran.stdout.splitlines())) <= 100
+
+
+def test_ranks_of_the_probe_are_those_of_sklearn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import linear_probe
+
+    monkeypatch.setattr(linear_probe, "ROWS_AT_A_TIME", 60)
+    X, y = load_digits(return_X_y=True)
+    model = LogisticRegression(C=1e-6).fit(X[:500], y[:500])
+    ours = linear_probe.top_k_accuracy(model, X, y, ks=(1, 2, 5))
+    scores = model.predict_proba(X)
+    theirs = [top_k_accuracy_score(y, scores, k=k) for k in (1, 2, 5)]
+    assert ours == theirs
+
+
 def test_fits_on_a_cluster(tmp_path: Path) -> None:
     if CHOSEN and "numpy" not in CHOSEN:
         pytest.skip("the chunks are NumPy's")
@@ -99,7 +135,8 @@ def test_a_missed_figure_is_said_and_fails(tmp_path: Path) -> None:
     assert 'tutorial.compare("accuracy", 0.89,' in script
     changed = tmp_path / "exam_marks.py"
     changed.write_text(script.replace('"accuracy", 0.89,', '"accuracy", 0.9,'))
-    (tmp_path / "common.py").write_bytes((EXAMPLES / "common.py").read_bytes())
+    for shared in ("backends.py", "common.py"):
+        (tmp_path / shared).write_bytes((EXAMPLES / shared).read_bytes())
     env = {"PYTHONPATH": str(ROOT), **os.environ}
     ran = subprocess.run(
         [sys.executable, changed], capture_output=True, text=True, check=False, env=env
@@ -128,4 +165,4 @@ def test_a_library_that_is_missing_is_said(tmp_path: Path) -> None:
 def test_all_examples_are_run_by_nox() -> None:
     noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
     for script in EXAMPLES.glob("*.py"):
-        assert script.stem == "common" or f'"{script.stem}"' in noxfile
+        assert script.stem in ("common", "backends") or f'"{script.stem}"' in noxfile

@@ -131,3 +131,22 @@ def images(
         noise = rng.gumbel(size=logits.shape)  # the largest is a draw from softmax
         y[rows] = np.argmax(scale * (logits - centre) + noise, axis=1)
     return Data(X, y)
+
+
+def embeddings(rng, n: int, *, p: int, n_classes: int, distance: float = 6.0) -> Data:
+    """What a trained network makes of its inputs: a centre for each class, and noise.
+
+    The noise has the same covariance around all centres, with variances that fall as
+    1 / j along random directions. Two centres are ``distance`` of its deviations apart;
+    classes differ in how often they come.
+    """
+    turn = np.linalg.qr(rng.standard_normal((p, p)))[0]
+    root = (turn * np.arange(1, p + 1) ** -0.5).T
+    centres = distance / np.sqrt(2 * p) * rng.standard_normal((n_classes, p))
+    y = rng.choice(n_classes, size=n, p=rng.dirichlet(np.full(n_classes, 5.0)))
+    y[:n_classes] = np.arange(n_classes)[:n]  # none is missing
+    X = np.empty((n, p))
+    for rows in row_blocks(n, p):
+        noise = rng.standard_normal((rows.stop - rows.start, p))
+        X[rows] = (centres[y[rows]] + noise) @ root
+    return Data(X, y)

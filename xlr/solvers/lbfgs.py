@@ -51,8 +51,15 @@ class LBFGSState:
         def symmetric(vector: Array) -> Array:
             return objective.symmetric(solve(objective.symmetric(vector)))
 
-        scale = objective.xp.ones_like(self.at.value)
-        return replace(self, estimate=symmetric, scale=scale)
+        ones = objective.xp.ones_like(self.at.value)
+        state = replace(self, estimate=symmetric, scale=ones)
+        return state.with_scale_along(self.pairs[-1]) if self.pairs else state
+
+    def with_scale_along(self, pair: quasi_newton.Pair) -> LBFGSState:
+        """With y'E^-1 y / s'y for the estimate E, as it was for models without a pair."""
+        xp = arrays.namespace(self.scale)
+        scale = xp.sum(pair.slope * self.estimate(pair.slope), axis=1) * pair.inverse
+        return replace(self, scale=xp.where(pair.inverse > 0, scale, self.scale))
 
 
 class LBFGS:
@@ -136,14 +143,12 @@ class LBFGS:
         length = take(accept, xp.ones_like(length), length, xp=xp)
 
         pair = quasi_newton.make_pair(change, new.gradient - at.gradient, xp=xp)
-        scale = xp.sum(pair.slope * state.estimate(pair.slope), axis=1) * pair.inverse
         return replace(
-            state,
+            state.with_scale_along(pair),
             parameters=state.parameters + change,
             at=new,
             length=length,
             pairs=(*pairs, pair),
-            scale=xp.where(pair.inverse > 0, scale, state.scale),
             age=state.age + 1,
             report=report(objective, new, change),
         )

@@ -1,0 +1,58 @@
+"""The array library that an example runs on, and NumPy copies of its arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An array library, and where it puts arrays."""
+
+    name: str
+    xp: Any
+    device: Any
+
+    def place(self, values: np.ndarray) -> Any:
+        """A NumPy array as an array of this library."""
+        return self.xp.asarray(values, device=self.device)
+
+
+def find_backend(name: str) -> Backend:
+    """The library of that name, or NumPy with a message where it cannot be used."""
+    try:
+        if name == "cupy":
+            import cupy
+
+            if not cupy.cuda.is_available():
+                raise ImportError("CuPy sees no CUDA GPU")
+            empty = cupy.empty(0)
+        elif name == "torch":
+            import torch
+
+            empty = torch.empty(0, device="cuda" if torch.cuda.is_available() else None)
+        elif name == "jax":
+            import jax
+
+            jax.config.update("jax_enable_x64", True)  # float64, as the others have
+            empty = jax.numpy.empty(0)
+        else:
+            empty = np.empty(0)
+    except ImportError as error:
+        print(f"{name} cannot be used here ({error}): going on with numpy.")
+        name, empty = "numpy", np.empty(0)
+    xp = array_api_compat.array_namespace(empty)
+    return Backend(name, xp, array_api_compat.device(empty))
+
+
+def host(values: Any) -> np.ndarray:
+    """A NumPy copy of an array of any library."""
+    if array_api_compat.is_torch_array(values):
+        return values.cpu().numpy()
+    if array_api_compat.is_cupy_array(values):
+        return values.get()
+    return np.asarray(values)

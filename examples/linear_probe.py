@@ -1,0 +1,170 @@
+"""A linear probe: a classifier on frozen embeddings, with hundreds of classes.
+
+    python examples/linear_probe.py
+    python examples/linear_probe.py --backend cupy --imagenet
+
+The embeddings are made by chance: a centre for each class, and noise around it that is
+wide in some directions and narrow in many, as that of a trained network is. The C is
+chosen by cross-validation on a part of the rows, the probe fitted to all of them, and
+judged on rows that it has not seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
+
+import array_api_compat
+import numpy as np
+from backends import Backend, find_backend, host
+
+import xlr
+
+# Of two centres, in deviations of the noise: some classes are easily confused.
+DISTANCE = 6.0
+ROWS_AT_A_TIME = 8192
+IMAGENET = {"rows": 1_281_167, "dimensions": 1024, "classes": 1000}
+
+
+def read_options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--backend", choices=["numpy", "cupy", "torch", "jax"], default="numpy"
+    )
+    parser.add_argument("--rows", type=int, default=20_000, help="to fit to")
+    parser.add_argument("--test-rows", type=int, default=5_000, help="to judge on")
+    parser.add_argument("--dimensions", type=int, default=128, help="of an embedding")
+    parser.add_argument("--classes", type=int, default=100)
+    parser.add_argument(
+        "--choose-on", type=int, default=5_000, help="rows to choose C on; 0 for C=1"
+    )
+    parser.add_argument("--tol", type=float, default=1e-5)
+    parser.add_argument(
+        "--imagenet",
+        action="store_true",
+        help="1.28M rows of 1,024 numbers, 1,000 classes: for a GPU",
+    )
+    options = parser.parse_args()
+    if options.imagenet:
+        vars(options).update(IMAGENET, test_rows=50_000, choose_on=20_000)
+    return options
+
+
+class Embeddings:
+    """Embeddings of classes, as a network might have them."""
+
+    def __init__(self, dimensions: int, n_classes: int) -> None:
+        rng = np.random.default_rng(0)
+        # The variance falls as 1 / j along random directions.
+        width = (1 + np.arange(dimensions)) ** -0.5
+        turn, _ = np.linalg.qr(rng.standard_normal((dimensions, dimensions)))
+        self._mix = np.float32((turn * width).T)
+        centres = rng.standard_normal((n_classes, dimensions), dtype=np.float32)
+        self._centres = centres * DISTANCE / np.float32(2 * dimensions) ** 0.5
+        self._often = rng.dirichlet(np.full(n_classes, 5.0))  # unlike each other
+
+    def draw(self, n_rows: int, seed: int, backend: Backend) -> tuple[Any, Any]:
+        """Rows and their classes, in the memory of the library."""
+        rng = np.random.default_rng(seed)
+        y = rng.choice(len(self._often), size=n_rows, p=self._often)
+        # As often as they can, all classes are there.
+        y[: len(self._often)] = np.arange(len(self._often))[:n_rows]
+        parts = []
+        for rows in slices(n_rows):
+            size = len(y[rows]), self._mix.shape[0]
+            noise = rng.standard_normal(size, dtype=np.float32)
+            parts.append(backend.place((noise + self._centres[y[rows]]) @ self._mix))
+        return backend.xp.concat(parts), backend.place(y)
+
+
+def slices(n_rows: int) -> Iterator[slice]:
+    """Of some rows, a few thousand at a time."""
+    for start in range(0, n_rows, ROWS_AT_A_TIME):
+        yield slice(start, min(start + ROWS_AT_A_TIME, n_rows))
+
+
+def top_k_accuracy(model: Any, X: Any, y: Any, ks: tuple[int, ...]) -> list[float]:
+    """Share of the rows whose class is among the k that score highest, for each k."""
+    xp = array_api_compat.array_namespace(X)
+    hits = dict.fromkeys(ks, 0.0)
+    for rows in slices(X.shape[0]):
+        scores = model.decision_function(X[rows, :])
+        classes = xp.arange(
+            scores.shape[1], dtype=y.dtype, device=array_api_compat.device(y)
+        )
+        is_own = y[rows][:, None] == classes
+        own = xp.sum(xp.where(is_own, scores, xp.zeros_like(scores)), axis=1)
+        above = host(xp.sum(xp.astype(scores > own[:, None], xp.int32), axis=1))
+        for k in ks:
+            hits[k] += (above < k).sum()
+    return [hits[k] / X.shape[0] for k in ks]
+
+
+def peak_bytes(backend: Backend) -> int:
+    """The most memory so far: of arrays on a GPU, else of the process."""
+    if backend.name == "torch" and backend.device.type == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated(backend.device)
+    if backend.name == "cupy":
+        import cupy
+
+        return cupy.get_default_memory_pool().total_bytes()
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def choose_penalty(X: Any, y: Any, options: argparse.Namespace) -> float:
+    """The C that cross-validation on some of the rows finds best."""
+    n_rows = min(options.choose_on, X.shape[0])
+    print(f"Choosing C on {n_rows:,} rows, 3 folds of 5 C:")
+    grid = np.logspace(-3, 1, 5)
+    search = xlr.LogisticRegressionCV(Cs=grid, cv=3, tol=options.tol)
+    started = perf_counter()
+    search.fit(X[:n_rows, :], y[:n_rows])
+    losses = -search.scores_.mean(axis=0)
+    for C, loss in zip(grid, losses.reshape(-1)):
+        chosen = "  <- chosen" if search.C_ == C else ""
+        print(f"  C={C:<7g} log-loss {loss:.4f}{chosen}")
+    print(f"  in {perf_counter() - started:.1f} s")
+    return float(search.C_)
+
+
+def main() -> None:
+    """Make the embeddings, choose C, fit, and judge."""
+    options = read_options()
+    backend = find_backend(options.backend)
+    print(f"Arrays: {backend.name} on {backend.device}")
+    made = Embeddings(options.dimensions, options.classes)
+    X, y = made.draw(options.rows, 1, backend)
+    n_bytes = 4 * X.shape[0] * X.shape[1]
+    print(
+        f"X: {X.shape[0]:,} x {X.shape[1]:,}, {options.classes:,} classes, "
+        f"{n_bytes / 1e6:,.0f} MB in float32\n"
+    )
+    C = choose_penalty(X, y, options) if options.choose_on else 1.0
+
+    print(f"\nFitting with C={C:g} to all rows:")
+    before = peak_bytes(backend)
+    model = xlr.LogisticRegression(C=C, tol=options.tol, verbose=1)
+    started = perf_counter()
+    model.fit(X, y)
+    seconds = perf_counter() - started
+    print(
+        f"{seconds:.1f} s in {model.n_iter_[0]} iterations of {model.solver_}; "
+        f"converged: {model.converged_}"
+    )
+    more = peak_bytes(backend) - before
+    print(f"Peak memory above that before the fit: {more / n_bytes:.2f} times X")
+
+    one, five = top_k_accuracy(
+        model, *made.draw(options.test_rows, 2, backend), ks=(1, 5)
+    )
+    print(f"\nOn {options.test_rows:,} new rows: top-1 {one:.3f}, top-5 {five:.3f}")
+
+
+if __name__ == "__main__":
+    main()
