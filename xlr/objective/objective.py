@@ -8,7 +8,6 @@ eta_i = z_i.w + b,
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,24 +16,11 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import Design, Standardisation
 from xlr.losses import Loss
-from xlr.objective import hessian
-from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
-from xlr.objective.passes import Held, Passes
-from xlr.objective.penalised import Penalised
-from xlr.objective.pooled_hessian import PooledHessian
 from xlr.objective.responses import Responses
+from xlr.objective.second_order import SecondOrder
 from xlr.penalties import Penalty
 
 __all__ = ["Evaluation", "Objective"]
-
-# A pass in units of the multiply-adds of X with one column, which waits for memory:
-# that of another column, and the calls of a pass over little data.
-COLUMN_COST = 1 / 8
-CALL_COST = 1e5
-
-# Numbers that matrices for all classes may hold: so many, or as a share of those of X.
-FEW_NUMBERS = 2**20
-MEMORY_SHARE = 1 / 4
 
 
 class Evaluation(NamedTuple):
@@ -54,13 +40,13 @@ class Evaluation(NamedTuple):
         return Evaluation(*(arrays.rows(part, models) for part in self))
 
 
-class Objective(Penalised):
+class Objective(SecondOrder):
     """Mean loss plus penalty of one or several models that share X.
 
     Parameters
     ----------
     design, responses, loss, penalty, fit_intercept
-        As for :class:`Penalised`.
+        As for :class:`SecondOrder`.
     units : Standardisation or None
         How the gradient is brought to standardised units to measure optimality,
         for a design that is not standardised itself.
@@ -163,7 +149,7 @@ class Objective(Penalised):
         design = self.design.of_features(features)
         return self._like(design, self.responses, penalty, None)
 
-    # -- value, gradient and products with the Hessian ------------------------------
+    # -- value and gradient ---------------------------------------------------------
 
     def value_and_gradient(self, parameters: Array) -> Evaluation:
         """F and its gradient, in one pass."""
@@ -195,174 +181,6 @@ class Objective(Penalised):
         coef = self.by_class(parameters)
         value = loss / self.total_weight + self.penalty.value(coef, xp=self.xp)
         return Evaluation(value, self._mean(slope) + self.penalty_gradient(parameters))
-
-    def hessian_product(
-        self, curvature: Held | Array, parameters: Array, vector: Array
-    ) -> Array:
-        """Hessian at ``parameters`` times ``vector``, in one pass.
-
-        ``curvature`` is that at the parameters, as :meth:`curvature` finds it.
-        """
-        product = self._mean(self.curvature_product(curvature, vector))
-        return product + self.penalty_curvature(parameters) * vector
-
-    def hessian_diagonal(self, parameters: Array) -> Array:
-        """Diagonal of the Hessian, in one pass: (n_models, n_parameters)."""
-        diagonal = self._mean(self.curvature_diagonal(parameters))
-        return diagonal + self.penalty_curvature(parameters)
-
-    def _mean(self, sums: Array) -> Array:
-        return sums / self.total_weight[:, None]
-
-    # -- Hessians --------------------------------------------------------------------
-
-    @property
-    def hessian_cost(self) -> float:
-        """Time of a model's Hessian in passes of value and gradient, roughly.
-
-        A pass for many columns costs each of them a fraction of what it costs one.
-        """
-        n, size = self.n_samples, self.n_outputs * self.n_features
-        share = (1 + COLUMN_COST) / (1 / self.n_columns + COLUMN_COST)
-        product = self.design.product_cost
-        if self.is_large:
-            gram = n * self.design.gram_cost * self.n_outputs**2
-            return share * (1.5 + gram / (5 * self.n_outputs * product))
-        one_pass = CALL_COST / self.n_models + 2 * product * self.n_outputs / share
-        return max(1.0, (n / 2 + size / 3) * size**2 / (10 * one_pass))
-
-    def hessian(self, parameters: Array, *, rough: bool = False) -> BlockHessian:
-        """The Hessian, in one pass.
-
-        Parameters
-        ----------
-        parameters : array of shape (n_models, n_parameters)
-        rough : bool, default=False
-            Whether float32 is precise enough for the products, which take most of
-            the time.
-        """
-        sums = self.curvature_sums(parameters, rough=rough)
-        matrix = hessian.assemble(sums, self.n_outputs, self.fit_intercept, xp=self.xp)
-        matrix = self.gathered_matrix(matrix, rough=rough)
-        matrix = matrix / self.total_weight[:, None, None]
-        if self.loss.shift_invariant:
-            matrix = matrix + self._fill_shift_direction(matrix)
-        return self._with_penalty(matrix[:, None, :, :], parameters, rough)
-
-    def hessian_on_host(self, parameters: Array) -> np.ndarray:
-        """That of one model, (n_parameters, n_parameters), in float64."""
-        blocks = arrays.to_host(self.hessian(parameters).blocks)
-        return blocks[0, 0].astype(np.float64)
-
-    def curvature_estimate(self, parameters: Array, product_cost: float) -> Hessian:
-        """An estimate of the Hessian that is cheap beside tens of products with it.
-
-        The blocks of the classes where they are, pooled where those of all classes
-        would be as large as X; else the diagonal. In float32, which is twice as fast
-        and near enough for an estimate.
-
-        Parameters
-        ----------
-        parameters : array of shape (n_models, n_parameters)
-        product_cost : float
-            Of the design with which the products will be.
-        """
-        gram = self.n_samples * self.design.gram_cost
-        if gram + self.column_size**3 / 3 >= 200 * product_cost:
-            return DiagonalHessian(self.hessian_diagonal(parameters), xp=self.xp)
-        size = self.n_columns * self.column_size**2
-        if self.n_outputs == 1 or size <= max(FEW_NUMBERS, MEMORY_SHARE * product_cost):
-            return self.class_hessians(parameters, rough=True)
-        return self.pooled_hessian(parameters, rough=True)
-
-    def pooled_hessian(
-        self, parameters: Array, *, rough: bool = False
-    ) -> PooledHessian:
-        """The blocks of the classes with one covariance for all, in one pass."""
-        xp, shape = self.xp, (self.n_models, self.n_outputs)
-        pooled, counted, total = self.over_rows(
-            partial(Passes.pooled_curvature, rough=rough),
-            parameters,
-            name="pooled-curvature",
-        )
-        p = self.n_features
-        pooled = self.gathered_matrix(pooled, rough=rough)[:, :p, :p]
-        total = xp.reshape(total, shape)
-        everything = xp.sum(total, axis=1)[:, None, None]
-        covariance, centres = pooled / everything, None
-        if self.fit_intercept:
-            known = xp.where(total > 0, total, xp.ones_like(total))[:, :, None]
-            centres = xp.reshape(counted, (*shape, p)) / known
-            weighted = centres * (total[:, :, None] / everything)
-            between = xp.matmul(xp.matrix_transpose(weighted), centres)
-            covariance = covariance - between
-        penalty = self.penalty.curvature(self.by_class(parameters), xp=xp)
-        rounding = float(xp.finfo(xp.float32 if rough else self.wide).eps)
-        return PooledHessian(
-            total / self.total_weight[:, None],
-            centres,
-            covariance,
-            xp.mean(penalty, axis=1),
-            rounding,
-            xp=xp,
-        )
-
-    def class_hessians(self, parameters: Array, *, rough: bool = False) -> BlockHessian:
-        """The blocks of the Hessian that belong to one class each, in one pass."""
-        own = self.curvature_sums(parameters, rough=rough, by_class=True)
-        q = self.column_size
-        matrices = self.xp.reshape(own, (self.n_columns, q, q))
-        matrices = self.gathered_matrix(matrices, rough=rough)
-        own = self.xp.reshape(matrices, own.shape)
-        blocks = own / self.total_weight[:, None, None, None]
-        return self._with_penalty(blocks, parameters, rough)
-
-    def gathered_matrix(self, matrix: Array, *, rough: bool) -> Array:
-        """Symmetric matrices that blocks sum up, (n, m q, m q), in standardised units.
-
-        With q = ``column_size``; ``rough`` as they were summed.
-        """
-        if not self.design.gram_form(rough=rough)[1]:
-            return matrix
-        q = self.column_size
-        return hessian.change_units(matrix, self._unfolded, q, xp=self.xp)
-
-    def _unfolded(self, gradients: Array) -> Array:
-        """Gradients (m, q) of what blocks sum up, to standardised units."""
-        if not self.fit_intercept:
-            return self.design.unfold(gradients, self.xp.zeros_like(gradients[:, 0]))
-        total = gradients[:, -1]
-        changed = self.design.unfold(gradients[:, :-1], total)
-        return self.xp.concat([changed, total[:, None]], axis=1)
-
-    def _with_penalty(
-        self, blocks: Array, parameters: Array, rough: bool
-    ) -> BlockHessian:
-        xp, (models, n_blocks, q, _) = self.xp, blocks.shape
-        penalty = xp.reshape(
-            self.penalty_curvature(parameters), (models, n_blocks, 1, q)
-        )
-        rounding = float(xp.finfo(xp.float32 if rough else self.wide).eps)
-        blocks = blocks + self.identity(q) * penalty
-        return BlockHessian(blocks, rounding if rough else 16 * rounding, xp=xp)
-
-    def _fill_shift_direction(self, matrix: Array) -> Array:
-        """Curvature along equal changes to all classes, where the loss has none.
-
-        The gradient has no component there while the coefficients of the classes sum
-        to zero, so Newton steps are unchanged; only the factorisation becomes
-        possible. Sized as the mean of the diagonal. Not where the penalty has kinks,
-        which decide between the classes.
-        """
-        xp, outputs = self.xp, self.n_outputs
-        trace = xp.sum(matrix * self.identity(self.n_parameters), axis=(1, 2))
-        size = trace / (self.n_parameters * outputs)
-        equal = xp.tile(self.identity(self.column_size), (outputs, outputs))
-        equal = size[:, None, None] * equal
-        if self.kinks is None:
-            return equal
-        shifts = xp.astype(self._shifts, equal.dtype)
-        return equal * shifts[:, :, None] * shifts[:, None, :]
 
     # -- scales --------------------------------------------------------------------
 

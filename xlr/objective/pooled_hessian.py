@@ -25,7 +25,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 
-__all__ = ["PooledHessian"]
+__all__ = ["LEVELS", "PooledHessian"]
 
 # Sizes of classes for which the matrix with the penalty is factorised.
 LEVELS = 4

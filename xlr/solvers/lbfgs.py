@@ -56,7 +56,7 @@ class LBFGSState:
         return state.with_scale_along(self.pairs[-1]) if self.pairs else state
 
     def with_scale_along(self, pair: quasi_newton.Pair) -> LBFGSState:
-        """With y'E^-1 y / s'y for the estimate E, as it was for models without a pair."""
+        """With y'E^-1 y / s'y for the estimate E; as it was where there is no pair."""
         xp = arrays.namespace(self.scale)
         scale = xp.sum(pair.slope * self.estimate(pair.slope), axis=1) * pair.inverse
         return replace(self, scale=xp.where(pair.inverse > 0, scale, self.scale))
@@ -97,8 +97,8 @@ class LBFGS:
 
     def model_bytes(self, objective: Objective) -> int:
         """The steps and gradients that it remembers; the estimate."""
-        numbers = 3 * (self.memory + objective.column_size)
-        return 8 * numbers * objective.n_parameters
+        pairs = self.memory * objective.n_parameters
+        return 8 * 3 * (pairs + objective.estimate_size)
 
     def init(self, objective: Objective, start: Array) -> LBFGSState:
         begun = find_start(self, objective, start, least_rows(objective), self.seed)

@@ -106,9 +106,9 @@ class NewtonCG:
         return self.seed is not None
 
     def model_bytes(self, objective: Objective) -> int:
-        """The curvature of each row, formed from logits; the preconditioner."""
-        rows = 6 * objective.n_samples * objective.n_outputs
-        return 8 * (rows + 3 * objective.n_parameters * objective.column_size)
+        """The curvature of each row, and the preconditioner."""
+        rows = objective.n_samples * objective.n_outputs
+        return 8 * (rows + 3 * objective.estimate_size)
 
     def init(self, objective: Objective, start: Array) -> NewtonCGState:
         if objective.kinks is not None:
