@@ -186,6 +186,13 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     def _accuracy(self, logits: Array, y: Array, sample_weight: Array | None) -> float:
         from sklearn.metrics import accuracy_score
 
+        if sample_weight is None and arrays.is_array(y):
+            found = self._labels(logits)
+            xp = arrays.namespace(logits)
+            # Where the answers are, so that one number crosses to the host.
+            if arrays.is_array(found) and _are_alike(y, found):
+                wide = arrays.widest_float(xp=xp, device=arrays.device_of(found))
+                return float(arrays.to_host(xp.mean(xp.astype(y == found, wide))))
         # Labels are compared on the host, where every kind of them can live.
         y, sample_weight = (
             arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
@@ -217,6 +224,18 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _are_alike(y: Array, found: Array) -> bool:
+    """Whether these are whole numbers of one library, on one device."""
+    xp = arrays.namespace(found)
+    return (
+        tuple(y.shape) == tuple(found.shape)
+        and arrays.namespace(y) is xp
+        and arrays.device_of(y) == arrays.device_of(found)
+        and y.dtype == found.dtype
+        and xp.isdtype(y.dtype, ("bool", "integral"))
+    )
 
 
 def _most_probable(logits: Array) -> Array:
