@@ -130,4 +130,4 @@ def standardise(
     Standardisation
     """
     found = find_moments(X, weights, centre=centre, workers=workers, xp=xp)
-    return Standardisation.of(found, X.dtype, xp=xp)
+    return Standardisation.of(found, arrays.floating_dtype(X, xp=xp), xp=xp)

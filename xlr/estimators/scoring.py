@@ -107,6 +107,8 @@ def clipped_loss(
     """
     n_models, n_outputs, n_features = coef.shape
     columns = xp.reshape(coef, (-1, n_features))
+    if arrays.is_half(X):
+        X = xp.astype(X, columns.dtype)
     logits = X @ columns.T + xp.reshape(intercept, (-1,))
     logits = xp.reshape(logits, (-1, n_models, n_outputs))
     value = loss.at(logits, targets[:, None], xp=xp).value()
