@@ -94,7 +94,7 @@ def by_scikit_learn(
 
 @contextmanager
 def stopped_after(seconds: float) -> Iterator[None]:
-    """Raise :class:`TooLongError` where a call takes longer, between steps of Python."""
+    """Raise :class:`TooLongError` if a call takes longer, between steps of Python."""
     can_stop = hasattr(signal, "setitimer")
     if not can_stop or threading.current_thread() is not threading.main_thread():
         yield
