@@ -51,6 +51,7 @@ __all__ = [
     "take_rows",
     "to_host",
     "widest_float",
+    "within",
     "without_gradient",
 ]
 
@@ -240,6 +241,18 @@ def spread(values: Array, places: Array, size: int, *, xp: Namespace) -> Array:
     return xp.where(found, columns, xp.zeros_like(columns))
 
 
+def within(
+    x: Array, least: float | None, most: float | None, *, xp: Namespace
+) -> Array:
+    """``x``, kept between two numbers: the standard's clip, but for CuPy.
+
+    There array-api-compat's picks entries by a mask, which waits for the device.
+    """
+    if least is not None:
+        x = xp.maximum(x, xp.full_like(x, least))
+    return x if most is None else xp.minimum(x, xp.full_like(x, most))
+
+
 def in_host_memory(x: Array) -> bool:
     """Whether the numbers of ``x`` are where the processor reads them."""
     # torch: device.type; JAX: platform of the device; CuPy's devices have neither.
@@ -314,9 +327,16 @@ def memory_errors(x: Array) -> Iterator[None]:
 def cholesky(a: Array, *, xp: Namespace) -> Array:
     """Lower Cholesky factor of a symmetric matrix, of shape (n, n).
 
-    NaN where NumPy or torch find that it is not positive definite; other libraries
-    may raise then.
+    NaN where NumPy, torch, JAX or CuPy find that it is not positive definite; other
+    libraries may raise then.
     """
+    if array_api_compat.is_cupy_namespace(xp):
+        # It does not say whether it worked, and leaves what it had begun.
+        factor = xp.linalg.cholesky(a)
+        error = xp.max(xp.abs(xp.matmul(factor, factor.T) - a))
+        return xp.where(
+            error <= 1e-3 * xp.max(xp.abs(a)), factor, xp.full_like(factor, xp.nan)
+        )
     if array_api_compat.is_torch_namespace(xp):
         factor, failed = xp.linalg.cholesky_ex(a)
         return xp.where(failed == 0, factor, float("nan"))

@@ -12,6 +12,7 @@ from conftest import PARAMETERS, make_backend
 
 import xlr
 from xlr import arrays
+from xlr.estimators import inputs
 from xlr.solvers import SOLVERS
 
 # Of no other size in a fit, so that what has it is of the rows.
@@ -23,9 +24,9 @@ LABELS = {2: (LOGITS[:, 0] > 0).astype(np.int64), 3: LOGITS.argmax(axis=1)}
 WEIGHTS = RNG.uniform(0.5, 2.0, N)
 OFFSET = RNG.normal(size=N)
 
-# How else CuPy's numbers come to the host. Its arrays are of a class made in Python, so
-# that these can be replaced.
-OTHER_WAYS = ["__bool__", "__float__", "__index__", "__int__", "item", "tolist"]
+# How CuPy's numbers come to the host. Its arrays are of a class made in Python, so that
+# these can be replaced.
+WAYS = ["__bool__", "__float__", "__index__", "__int__", "get", "item", "tolist"]
 
 
 # Libraries that tell, and one on which nothing but arrays.to_host works at all.
@@ -59,48 +60,51 @@ def crossed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     return shapes
 
 
-def unheard_of(*_: Any, **__: Any) -> None:
-    raise AssertionError("this waits for the device, beside arrays.to_host")
-
-
 @contextmanager
 def only_through_to_host(
     backend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """Refuse every other way from the device to the host that a library can tell."""
+    """Refuse every other way from the device to the host that a library can tell.
+
+    But for labels, which are sorted into classes, once: what there are is found out.
+    """
     with ExitStack() as stack, monkeypatch.context() as patch:
         if backend.name == "cupy":
-            for name in OTHER_WAYS:
-                patch.setattr(backend.xp.ndarray, name, unheard_of)
-            patch.setattr(backend.xp.ndarray, "get", _within_to_host(backend, patch))
+            _guard_cupy(backend.xp.ndarray, patch)
         if backend.name.startswith("torch"):
             stack.enter_context(_no_data_dependence())
         yield
 
 
-def _within_to_host(backend: Any, patch: pytest.MonkeyPatch) -> Any:
-    """``ndarray.get`` that only :func:`arrays.to_host` may call."""
-    get, real, inside = backend.xp.ndarray.get, arrays.to_host, []
+def _guard_cupy(ndarray: type, patch: pytest.MonkeyPatch) -> None:
+    inside: list[str] = []
 
-    def to_host(x: Any) -> np.ndarray:
-        inside.append(True)
-        try:
-            return real(x)
-        finally:
-            inside.pop()
+    def allowed(function: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
+            inside.append(function.__name__)
+            try:
+                return function(*arguments, **options)
+            finally:
+                inside.pop()
 
-    def guarded(self: Any, *arguments: Any, **options: Any) -> np.ndarray:
-        return (get if inside else unheard_of)(self, *arguments, **options)
+        return run
 
-    patch.setattr(arrays, "to_host", to_host)
-    return guarded
+    def guarded(way: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
+            assert inside, "this waits for the device, beside arrays.to_host"
+            return way(*arguments, **options)
+
+        return run
+
+    patch.setattr(arrays, "to_host", allowed(arrays.to_host))
+    sort = inputs._classes_and_codes
+    patch.setattr(inputs, "_classes_and_codes", allowed(sort))
+    for name in WAYS:
+        patch.setattr(ndarray, name, guarded(getattr(ndarray, name)))
 
 
 def _no_data_dependence() -> Any:
-    """Refuse operations of torch that read values on the host, or to find a shape.
-
-    Labels are sorted into classes, once: that may find the shape of the classes.
-    """
+    """Refuse operations of torch that read values on the host, or to find a shape."""
     torch = pytest.importorskip("torch")
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -213,8 +217,6 @@ def test_the_proof_has_teeth(way, backend, place, monkeypatch):
         "bool": lambda: bool(x[0] > 0),
         "mask": lambda: x[x > 1],
     }
-    if backend.name == "cupy" and way == "mask":
-        pytest.skip("CuPy finds the shape of it inside")
     with (
         only_through_to_host(backend, monkeypatch),
         pytest.raises(AssertionError, match="waits for the device"),
@@ -252,8 +254,8 @@ def test_no_iteration_waits_for_cuda(solver, backend, place, monkeypatch):
             torch.cuda.set_sync_debug_mode("default")
 
     # From the host to the device too a copy waits: of what has a parameter's size.
-    for name in ("to_host", "move"):
-        monkeypatch.setattr(arrays, name, allowed(getattr(arrays, name)))
+    for room, name in ((arrays, "to_host"), (arrays, "move"), (backend.xp, "asarray")):
+        monkeypatch.setattr(room, name, allowed(getattr(room, name)))
     monkeypatch.setattr(fitting, "minimise_in_slices", strictly)
     l1_ratio = 0.5 if solver in ("proximal-newton", "active-set") else 0.0
     model = xlr.LogisticRegression(solver=solver, l1_ratio=l1_ratio, tol=1e-3)

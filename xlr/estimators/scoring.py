@@ -113,7 +113,8 @@ def clipped_loss(
     logits = xp.reshape(logits, (-1, n_models, n_outputs))
     value = loss.at(logits, targets[:, None], xp=xp).value()
     # No probability below eps, as in scikit-learn's log_loss.
-    return xp.clip(value, None, -math.log(float(xp.finfo(value.dtype).eps)))
+    most = -math.log(float(xp.finfo(value.dtype).eps))
+    return arrays.within(value, None, most, xp=xp)
 
 
 class HeldOutScore:
