@@ -159,6 +159,15 @@ def benchmarks_cluster(session: nox.Session) -> None:
     session.run("python", "examples/benchmarks/cluster.py", *session.posargs)
 
 
+@nox.session(default=False)
+def benchmarks_gpu(session: nox.Session) -> None:
+    """Time fits on a GPU, against torch and scikit-learn; ``-- fit`` some cells."""
+    if shutil.which("nvidia-smi") is None:
+        session.skip("This machine has no NVIDIA GPU: nvidia-smi is not on the PATH")
+    session.install("-e.[cuda12]", *groups("torch"))
+    session.run("python", "examples/benchmarks/gpu.py", *session.posargs)
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Build the wheel and the source archive, check them, import from the wheel."""

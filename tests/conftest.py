@@ -3,7 +3,8 @@
 ``place`` is what most tests use: it brings NumPy arrays to the library, device and
 dtype of the test at hand.  ``XLR_TEST_BACKENDS`` (comma-separated) narrows the
 libraries; naming one that is not installed is then an error, not a skip.  With
-``XLR_REQUIRE_GPU=1`` a GPU that cannot be used is an error too.
+``XLR_REQUIRE_GPU=1`` a GPU that cannot be used is an error too.  ``-m gpu`` without a
+GPU ends at once, and says so.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ import array_api_compat
 import numpy as np
 import pytest
 
-BACKENDS = ["numpy", "array_api_strict", "torch", "jax", "cupy", "torch-cuda"]
+GPU_BACKENDS = ["cupy", "torch-cuda"]
+BACKENDS = ["numpy", "array_api_strict", "torch", "jax", *GPU_BACKENDS]
 # Not no_x64: there argmax and unique_inverse of array-api-strict 2.6 themselves raise,
 # because the int64 that they answer in does not exist.
 STRICT_DEVICES = ["CPU_DEVICE", "device1", "device2", "no_float64"]
@@ -55,22 +57,43 @@ def _skip_or_fail(reason: str, *, required: bool) -> None:
     pytest.skip(reason)
 
 
-def _gpu_backend(name: str) -> Backend:
+def _why_not(name: str) -> str | None:
+    """What keeps a backend on a GPU from running here; None if nothing does."""
     library = "cupy" if name == "cupy" else "torch"
-    required = REQUIRE_GPU or (name in CHOSEN and name != "cupy")
     if importlib.util.find_spec(library) is None:
-        _skip_or_fail(f"{library} is not installed", required=required)
+        return f"{library} is not installed"
     if name == "cupy":
         import cupy
 
-        if not cupy.cuda.is_available():
-            _skip_or_fail("CuPy sees no CUDA GPU", required=required)
+        return None if cupy.cuda.is_available() else "CuPy sees no CUDA GPU"
+    import torch
+
+    return None if torch.cuda.is_available() else "torch sees no CUDA GPU"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """End here, in one sentence, if GPU tests are asked for that cannot run."""
+    if config.option.markexpr != "gpu":
+        return
+    reasons = [_why_not(name) for name in GPU_BACKENDS if name in (CHOSEN or BACKENDS)]
+    missing = "; ".join(reason for reason in reasons if reason is not None)
+    if REQUIRE_GPU and missing:
+        raise pytest.UsageError(f"XLR_REQUIRE_GPU=1: {missing}.")
+    if None not in reasons:
+        pytest.exit(f"no GPU test can run here: {missing}.", returncode=0)
+
+
+def _gpu_backend(name: str) -> Backend:
+    required = REQUIRE_GPU or (name in CHOSEN and name != "cupy")
+    if reason := _why_not(name):
+        _skip_or_fail(reason, required=required)
+    if name == "cupy":
+        import cupy
+
         xp = array_api_compat.array_namespace(cupy.empty(0))
         return Backend(name, xp, cupy.cuda.Device(0))
     import torch
 
-    if not torch.cuda.is_available():
-        _skip_or_fail("torch sees no CUDA GPU", required=required)
     xp = array_api_compat.array_namespace(torch.empty(0))
     return Backend(name, xp, torch.device("cuda:0"))
 
@@ -80,7 +103,7 @@ def make_backend(parameter: str) -> Backend:
     name, _, strict_device = parameter.partition(":")
     if CHOSEN and name not in CHOSEN:
         pytest.skip(f"{name} is not among XLR_TEST_BACKENDS")
-    if name in ("cupy", "torch-cuda"):
+    if name in GPU_BACKENDS:
         return _gpu_backend(name)
     if importlib.util.find_spec(name) is None:
         _skip_or_fail(f"{name} is not installed", required=name in CHOSEN)
@@ -106,7 +129,7 @@ def make_backend(parameter: str) -> Backend:
 PARAMETERS = [
     pytest.param(
         parameter,
-        marks=[pytest.mark.gpu] if parameter in ("cupy", "torch-cuda") else [],
+        marks=[pytest.mark.gpu] if parameter in GPU_BACKENDS else [],
     )
     for parameter in [
         "numpy",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import statsmodels.api as sm
+from optional import on_demand
+
+sm = on_demand("statsmodels.api")
 
 # Heinze and Schemper (2002), table I: neovascularisation, pulsatility index and height
 # of the endometrium of 79 patients, and whether the tumour was of a high grade. All

@@ -185,6 +185,30 @@ def test_block_bytes_of_the_host(backend, place):
     assert arrays.block_bytes(place(FLAT)) == (2**27 if on_gpu else 2**21)
 
 
+@pytest.mark.parametrize(("least", "most"), [(-1, 1), (None, 0.5), (0.25, None)])
+def test_within_is_clip(least, most, xp, place, assert_close):
+    x = np.asarray([-3.0, 0.0, 0.5, 2.0, np.inf, -np.inf, np.nan])
+    found = arrays.within(place(x), least, most, xp=xp)
+    assert_close(found, np.clip(x, least, most))
+
+
+def test_cholesky(xp, place, dtype, assert_close):
+    a, _ = positive_definite_stack()
+    tolerance = 8 * np.linalg.cond(a[0]) * np.finfo(dtype).eps
+    actual = arrays.cholesky(place(a[0]), xp=xp)
+    assert_close(actual, np.linalg.cholesky(a[0]), atol=float(tolerance))
+
+
+@pytest.mark.parametrize("entry", [-1.0, -1e-2, np.nan])
+@pytest.mark.parametrize("j", [0, 3])
+def test_cholesky_of_another_matrix_is_nan(entry, j, backend, place):
+    if backend.name == "array_api_strict":
+        pytest.skip("it raises")
+    a = np.eye(4)
+    a[j, j] = entry
+    assert np.isnan(to_numpy(arrays.cholesky(place(a), xp=backend.xp))).any()
+
+
 # -- positive_definite_solver ------------------------------------------------------
 
 

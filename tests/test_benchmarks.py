@@ -19,6 +19,7 @@ from documents import read
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import log_loss
 
+pytest.importorskip("statsmodels")  # which one of the benchmarks is against
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "benchmarks"))
 
 import cell_run

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import mpmath
 import numpy as np
 import pytest
+from optional import on_demand
 from problems import load
 
 import xlr
+
+mpmath = on_demand("mpmath")
 
 KINDS = {
     "ridge": {},

@@ -12,7 +12,13 @@ from documents import ROOT, assert_links_lead_somewhere, blocks, read, run_block
 BLOCKS = blocks("README.md")
 
 
-@pytest.mark.parametrize(("code", "expected"), BLOCKS, ids=range(1, len(BLOCKS) + 1))
+CASES = [
+    pytest.param(*block, marks=[pytest.mark.gpu] if "import cupy" in block[0] else [])
+    for block in BLOCKS
+]
+
+
+@pytest.mark.parametrize(("code", "expected"), CASES, ids=range(1, len(BLOCKS) + 1))
 def test_python_blocks_print_what_is_shown(code: str, expected: str | None) -> None:
     run_block(code, expected, {})
 

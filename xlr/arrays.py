@@ -7,8 +7,9 @@ written against the ``xp`` that this one hands out.
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import array_api_compat
@@ -38,7 +39,9 @@ __all__ = [
     "is_array",
     "is_dask",
     "is_floating",
+    "is_half",
     "is_sparse",
+    "memory_errors",
     "move",
     "namespace",
     "positive_definite_solver",
@@ -48,6 +51,7 @@ __all__ = [
     "take_rows",
     "to_host",
     "widest_float",
+    "within",
     "without_gradient",
 ]
 
@@ -152,10 +156,19 @@ def widest_float(*, xp: Namespace, device: Device) -> Any:
     return dtypes.get("float64", dtypes["float32"])
 
 
+def is_half(x: Array) -> bool:
+    """Whether the numbers of ``x`` are float16 or bfloat16."""
+    return str(x.dtype).rpartition(".")[2] in ("float16", "bfloat16")
+
+
 def floating_dtype(x: Array, *, xp: Namespace) -> Any:
-    """The dtype to compute in: that of ``x`` if float32 or float64, else the widest."""
+    """The dtype to compute in: float32 for half precision, else the widest for what is
+    neither float32 nor float64.
+    """
     if x.dtype in (xp.float32, xp.float64):
         return x.dtype
+    if is_half(x):
+        return xp.float32
     return widest_float(xp=xp, device=device_of(x))
 
 
@@ -228,6 +241,18 @@ def spread(values: Array, places: Array, size: int, *, xp: Namespace) -> Array:
     return xp.where(found, columns, xp.zeros_like(columns))
 
 
+def within(
+    x: Array, least: float | None, most: float | None, *, xp: Namespace
+) -> Array:
+    """``x``, kept between two numbers: the standard's clip, but for CuPy.
+
+    There array-api-compat's picks entries by a mask, which waits for the device.
+    """
+    if least is not None:
+        x = xp.maximum(x, xp.full_like(x, least))
+    return x if most is None else xp.minimum(x, xp.full_like(x, most))
+
+
 def in_host_memory(x: Array) -> bool:
     """Whether the numbers of ``x`` are where the processor reads them."""
     # torch: device.type; JAX: platform of the device; CuPy's devices have neither.
@@ -248,14 +273,21 @@ def block_bytes(x: Array) -> int:
 
 
 def free_bytes(x: Array) -> int:
-    """Bytes that are free on the device of ``x``; a guess where it does not say."""
+    """Bytes that are free on the device of ``x``; a guess where it does not say.
+
+    With those that CuPy and torch keep for themselves, to use them again.
+    """
     device = device_of(x)
     if array_api_compat.is_cupy_array(x):
-        return device.mem_info[0]
-    if array_api_compat.is_torch_array(x) and device.type == "cuda":
-        import torch
+        import cupy
 
-        return torch.cuda.mem_get_info(device)[0]
+        with device:
+            return device.mem_info[0] + cupy.get_default_memory_pool().free_bytes()
+    if array_api_compat.is_torch_array(x) and device.type == "cuda":
+        from torch import cuda
+
+        kept = cuda.memory_reserved(device) - cuda.memory_allocated(device)
+        return cuda.mem_get_info(device)[0] + kept
     if not in_host_memory(x):
         # JAX; None where the device does not count.
         statistics: dict[str, int] = getattr(device, "memory_stats", dict)() or {}
@@ -269,12 +301,42 @@ def free_bytes(x: Array) -> int:
         return 2**32
 
 
+@contextlib.contextmanager
+def memory_errors(x: Array) -> Iterator[None]:
+    """Say what is free on the device of ``x`` where its library finds too little.
+
+    Raises
+    ------
+    MemoryError
+    """
+    try:
+        yield
+    except Exception as error:
+        names = {kind.__name__ for kind in type(error).__mro__}
+        full = "OutOfMemoryError" in names or "RESOURCE_EXHAUSTED" in str(error)
+        if not full:
+            raise
+        said = str(error).partition("\n")[0]
+        raise MemoryError(
+            f"The memory of {device_of(x)} is full: {free_bytes(x):.3g} bytes are free "
+            f"there ({said}). Fit to fewer rows, to X in a narrower dtype, or to "
+            "chunks of Dask."
+        ) from error
+
+
 def cholesky(a: Array, *, xp: Namespace) -> Array:
     """Lower Cholesky factor of a symmetric matrix, of shape (n, n).
 
-    NaN where NumPy or torch find that it is not positive definite; other libraries
-    may raise then.
+    NaN where NumPy, torch, JAX or CuPy find that it is not positive definite; other
+    libraries may raise then.
     """
+    if array_api_compat.is_cupy_namespace(xp):
+        # It does not say whether it worked, and leaves what it had begun.
+        factor = xp.linalg.cholesky(a)
+        error = xp.max(xp.abs(xp.matmul(factor, factor.T) - a))
+        return xp.where(
+            error <= 1e-3 * xp.max(xp.abs(a)), factor, xp.full_like(factor, xp.nan)
+        )
     if array_api_compat.is_torch_namespace(xp):
         factor, failed = xp.linalg.cholesky_ex(a)
         return xp.where(failed == 0, factor, float("nan"))

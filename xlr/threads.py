@@ -23,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.precision import full_precision
 
 __all__ = ["ALONE", "Workers", "available_threads", "workers"]
 
@@ -144,7 +145,9 @@ def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
         As for :func:`available_threads`.
     """
     if arrays.is_array(x):
-        yield ALONE
+        entries = arrays.entries(x)
+        with full_precision(entries), arrays.memory_errors(entries):
+            yield ALONE
         return
     keep_freed_memory()
     n = available_threads(n_jobs)

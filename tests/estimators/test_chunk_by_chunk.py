@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from in_chunks import in_chunks, of_unknown_sizes
 from sklearn.exceptions import NotFittedError
 
 import xlr
 
+hypothesis = pytest.importorskip("hypothesis")
+st = pytest.importorskip("hypothesis.strategies")
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
@@ -198,12 +198,12 @@ def test_score_with_an_offset():
     assert model.score(*rows) != pytest.approx(expected)
 
 
-@given(
+@hypothesis.given(
     st.lists(st.integers(0, N), max_size=6),
     st.booleans(),
     st.sampled_from([None, 2.0, "weights"]),
 )
-@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+@hypothesis.settings(max_examples=30, deadline=None, derandomize=True, database=None)
 def test_score_of_any_cut(edges, unknown, weight):
     sizes = np.diff([0, *sorted(edges), N]).tolist()
     rows = {"X": X, "y": CODES}

@@ -9,12 +9,12 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from in_chunks import in_chunks, of_unknown_sizes
 
 import xlr
 
+hypothesis = pytest.importorskip("hypothesis")
+st = pytest.importorskip("hypothesis.strategies")
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
@@ -105,8 +105,8 @@ def cuts(n):
     return edges.map(lambda inner: np.diff([0, *sorted(inner), n]).tolist())
 
 
-@given(cuts(N), st.integers(2, 3), st.booleans(), st.integers(0, 3))
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@hypothesis.given(cuts(N), st.integers(2, 3), st.booleans(), st.integers(0, 3))
+@hypothesis.settings(max_examples=40, deadline=None, derandomize=True, database=None)
 def test_any_cut(sizes, n_classes, unknown, seed):
     rng = np.random.default_rng(seed)
     X, y = problem(n_classes)

@@ -7,7 +7,6 @@ import weakref
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse
 from sklearn.exceptions import DataConversionWarning
@@ -15,6 +14,7 @@ from sklearn.exceptions import DataConversionWarning
 import xlr
 from xlr.design import Chunks
 
+pd = pytest.importorskip("pandas")
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import firthmodels
 import numpy as np
 import pytest
+from optional import on_demand
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from studies import endometrial, sex2
 
 import xlr
 
+firthmodels = on_demand("firthmodels")
 # Fifteen rows, of which weights leave fewer than there are coefficients.
 WITHOUT_A_VALUE = "check_sample_weight_equivalence"
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
 import sklearn.linear_model
 from conftest import to_numpy
+from optional import on_demand
 from problems import load, objective
 from scipy.sparse import csr_array
 from sklearn.base import clone
@@ -21,6 +20,9 @@ from sklearn.preprocessing import StandardScaler
 import xlr
 from xlr import arrays
 from xlr.estimators.inputs import read_labels
+
+pd = on_demand("pandas")
+pl = on_demand("polars")
 
 X, Y = load("wine", True)
 
@@ -401,8 +403,9 @@ def test_float32_far_from_zero():
 # -- the ecosystem ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
-def test_tables(frame):
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_tables(library):
+    frame = pytest.importorskip(library).DataFrame
     names = [f"column {i}" for i in range(13)]
     table = frame(dict(zip(names, X.T)))
     model = xlr.LogisticRegression().fit(table, Y)

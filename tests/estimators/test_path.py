@@ -5,15 +5,16 @@ from __future__ import annotations
 import tracemalloc
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse as sp
 from conftest import to_numpy
+from optional import on_demand
 from problems import load, objective
 
 import xlr
 from xlr.solvers import path as solver_path
 
+pd = on_demand("pandas")
 X, Y = load("breast_cancer", True)
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
+from optional import on_demand
 from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import xlr
 
+pd = on_demand("pandas")
+pl = on_demand("polars")
 NAMES = ["age", "income", "sold"]
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
+from optional import on_demand
 from studies import anes96, fair, spector
 
 import xlr
+
+sm = on_demand("statsmodels.api")
 
 
 @pytest.mark.parametrize("data", [spector, fair])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
+from optional import on_demand
 from scipy import stats
 from scipy.optimize import brentq, minimize
 from studies import anes96, endometrial, sex2, spector
 
 import xlr
+
+sm = on_demand("statsmodels.api")
 
 # R: logistf(HG ~ NV + PI + EH), and of sex2 below: estimates and profile intervals of
 # the penalised likelihood, the intercept first; to the digits that its steps leave.

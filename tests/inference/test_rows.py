@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
+from optional import on_demand
 from scipy.special import expit, logit
 from scipy.stats import norm
 from studies import anes96, fair, spector
 
 import xlr
+
+sm = on_demand("statsmodels.api")
 
 UNPENALISED = {"C": np.inf, "tol": 1e-11}
 

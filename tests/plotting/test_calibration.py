@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from optional import on_demand
 from problems import load
 from sklearn.calibration import calibration_curve
-from statsmodels.stats.proportion import proportion_confint
 
 import xlr
 from xlr.plotting import CalibrationDisplay
+
+proportion = on_demand("statsmodels.stats.proportion")
 
 
 def test_groups_as_scikit_learn_and_intervals_as_statsmodels():
@@ -19,7 +21,9 @@ def test_groups_as_scikit_learn_and_intervals_as_statsmodels():
     np.testing.assert_allclose(display.predicted, predicted)
     np.testing.assert_allclose(display.observed, observed)
     events = display.observed * display.counts
-    lower, upper = proportion_confint(events, display.counts, 0.1, method="wilson")
+    lower, upper = proportion.proportion_confint(
+        events, display.counts, 0.1, method="wilson"
+    )
     np.testing.assert_allclose(display.lower, lower, atol=1e-15)
     np.testing.assert_allclose(display.upper, upper)
     points, _, _ = display.errorbar_

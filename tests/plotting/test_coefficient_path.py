@@ -1,12 +1,14 @@
 """The picture of a path shows its coefficients."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from optional import on_demand
 from problems import load
 
 import xlr
 from xlr.plotting import CoefficientPathDisplay
+
+pd = on_demand("pandas")
 
 
 def test_it_draws_what_the_path_holds():

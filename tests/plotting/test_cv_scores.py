@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 from problems import load
 from sklearn.exceptions import NotFittedError
 
 import xlr
 from xlr.plotting import CVScoresDisplay
 
+plt = pytest.importorskip("matplotlib.pyplot")
 X, Y = load("breast_cancer", True)
 CS = [0.001, 0.01, 0.1, 1.0, 10.0]
 

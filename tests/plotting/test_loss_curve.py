@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 from problems import load
 from sklearn.exceptions import NotFittedError
 
 import xlr
 from xlr.plotting import LossCurveDisplay
 
+plt = pytest.importorskip("matplotlib.pyplot")
 X, Y = load("iris", False)
 MODEL = xlr.LogisticRegression().fit(X, Y)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import to_numpy
-from matplotlib import pyplot as plt
 from problems import load
 from sklearn.metrics import f1_score, precision_score, recall_score
 from sklearn.pipeline import make_pipeline
@@ -14,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 import xlr
 from xlr.plotting import ThresholdDisplay
 
+plt = pytest.importorskip("matplotlib.pyplot")
 X, Y = load("breast_cancer", True)
 X = X[:, :2]  # so that the classes overlap
 MODEL = xlr.LogisticRegression().fit(X, Y)

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from xlr.penalties import Kinks
 from xlr.solvers.box_lasso import minimise_quadratic
 from xlr.solvers.quadratic import Quadratic
+
+hypothesis = pytest.importorskip("hypothesis")
+st = pytest.importorskip("hypothesis.strategies")
 
 
 class Problem(NamedTuple):
@@ -80,8 +81,8 @@ def by_enumeration(quadratic: Problem) -> float:
     return best
 
 
-@given(seed=st.integers(0, 10_000), q=st.integers(1, 4))
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@hypothesis.given(seed=st.integers(0, 10_000), q=st.integers(1, 4))
+@hypothesis.settings(max_examples=60, deadline=None, derandomize=True, database=None)
 def test_the_minimum_is_that_of_enumeration(seed, q):
     quadratic = problem(seed, q)
     rng = np.random.default_rng(seed)

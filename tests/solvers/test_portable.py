@@ -36,6 +36,17 @@ def test_fit_agrees_with_sklearn(place, assert_close, dtype, solver, name):
     assert model.converged_
 
 
+@pytest.mark.parametrize("name", ["breast_cancer", "iris"])
+def test_the_same_bits_again(place, name):
+    X, y = load(name, True)
+    X, y = (np.concatenate([part] * 40) for part in (X, y))  # it begins on a sample
+    X, y = place(X), place(y)
+    first, again = (xlr.LogisticRegression(tol=1e-4).fit(X, y) for _ in range(2))
+    for attribute in ("coef_", "intercept_"):
+        found, wanted = (getattr(model, attribute) for model in (again, first))
+        np.testing.assert_array_equal(to_numpy(found), to_numpy(wanted))
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_gradient_descent_takes_the_same_path(place, dtype):
     X, y = load("breast_cancer", True)

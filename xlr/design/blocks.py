@@ -45,7 +45,9 @@ def rows_per_block(X: Array, width: int = 1, *, xp: Namespace) -> int:
     Of a sparse X, the temporaries alone: the products with it do not wait for memory.
     """
     stored = 1 if arrays.is_sparse(X) else X.shape[1]
-    row_bytes = xp.finfo(X.dtype).bits // 8 * max(stored, width)
+    # Half precision is computed in float32.
+    bits = max(32, xp.finfo(X.dtype).bits)
+    row_bytes = bits // 8 * max(stored, width)
     return max(1, arrays.block_bytes(arrays.entries(X)) // row_bytes)
 
 

@@ -114,6 +114,7 @@ class DenseDesign:
     Parameters
     ----------
     X : array of shape (n_samples, n_features)
+        Of half precision, its blocks are computed with in float32.
     standardisation : Standardisation or None
         None leaves the rows as they are.
     offset : array of shape (n_samples, n_outputs), default=None
@@ -140,7 +141,7 @@ class DenseDesign:
         self.X = X
         self.offset = offset
         self.xp = xp
-        self.dtype = X.dtype
+        self.dtype = arrays.floating_dtype(X, xp=xp)
         self.device = arrays.device_of(X)
         self.workers = workers
         self.n_samples, self.n_features = X.shape
@@ -152,10 +153,10 @@ class DenseDesign:
             # The mean is a number of X's dtype already, so that x - mean here and
             # b - mean w in the coefficients are the same change of variables.
             self._change = (
-                xp.astype(standardisation.mean, X.dtype),
-                xp.astype(1 / standardisation.scale, X.dtype),
+                xp.astype(standardisation.mean, self.dtype),
+                xp.astype(1 / standardisation.scale, self.dtype),
             )
-            self.folded = standardisation.folds(X.dtype, xp=xp)
+            self.folded = standardisation.folds(self.dtype, xp=xp)
             self._folds_rough = standardisation.folds(xp.float32, xp=xp)
 
     @property
@@ -199,11 +200,15 @@ class DenseDesign:
     def block(self, rows: slice) -> DenseBlock:
         """The rows of a slice."""
         offset = None if self.offset is None else self.offset[rows, :]
-        X = arrays.aligned(self.X[rows, :])
+        X = self._converted(arrays.aligned(self.X[rows, :]))
         block = DenseBlock(X, self._change, offset, xp=self.xp)
         if self.folded:
             return block
         return DenseBlock(block.standardised(), None, offset, xp=self.xp)
+
+    def _converted(self, part: Array) -> Array:
+        """A part of X in the dtype to compute in: a copy of half precision alone."""
+        return self.xp.astype(part, self.dtype, copy=False)
 
     def standardised_if_small(self) -> DenseDesign:
         """A standardised copy where one block holds all rows, else the design itself.
@@ -229,7 +234,7 @@ class DenseDesign:
         )
 
         def on_rows(rows: slice) -> tuple[Array]:
-            columns = xp.take(self.X[rows, :], features, axis=1)
+            columns = self._converted(xp.take(self.X[rows, :], features, axis=1))
             return (DenseBlock(columns, change, xp=xp).standardised(),)
 
         parts = reduce_over_blocks(on_rows, operator.add, self.slices(1), self.workers)
@@ -250,7 +255,7 @@ class DenseDesign:
 
         def on_columns(columns: slice) -> tuple[Array]:
             change = self._change and tuple(part[columns] for part in self._change)
-            block = DenseBlock(self.X[:, columns], change, xp=xp)
+            block = DenseBlock(self._converted(self.X[:, columns]), change, xp=xp)
             values = xp.astype(block.standardised() * root[columns], dtype, copy=False)
             return (xp.matmul(values, values.T),)
 
@@ -279,7 +284,7 @@ class DenseDesign:
         step = max(1, rows_per_block(self.X, xp=xp) // 8)
         for first in range(0, rows.shape[0], step):
             part = rows[first : min(first + step, rows.shape[0])]
-            chosen = xp.take(self.X, part, axis=0)
+            chosen = self._converted(xp.take(self.X, part, axis=0))
             block = DenseBlock(chosen, self._change, xp=xp)
             copies.append(xp.astype(block.standardised(), dtype, copy=False))
         offset = self.offset

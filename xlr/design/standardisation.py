@@ -54,7 +54,9 @@ class Standardisation:
         """With scales that can be divided by in some dtype, and means that it holds."""
         # Neither the inverse of a scale nor its square may leave the range.
         least = 1e3 * float(xp.finfo(dtype).smallest_normal) ** 0.5
-        scale = xp.where(scale > 0, xp.clip(scale, least, None), xp.ones_like(scale))
+        scale = xp.where(
+            scale > 0, arrays.within(scale, least, None, xp=xp), xp.ones_like(scale)
+        )
         # Rounded to the dtype, x - mean is the change of variables that the
         # coefficients undo, to the last bit.
         return cls(xp.astype(xp.astype(mean, dtype), scale.dtype), scale, varies)
@@ -130,4 +132,4 @@ def standardise(
     Standardisation
     """
     found = find_moments(X, weights, centre=centre, workers=workers, xp=xp)
-    return Standardisation.of(found, X.dtype, xp=xp)
+    return Standardisation.of(found, arrays.floating_dtype(X, xp=xp), xp=xp)

@@ -36,7 +36,8 @@ class Features:
     Attributes
     ----------
     X : array or sparse CSR array of shape (n_samples, n_features)
-        float32 or float64; a sparse one in canonical form.
+        float32 or float64, or half precision beside which there is no copy; a sparse
+        one in canonical form.
     xp, device
         Where it lives.
     names : ndarray of str or None
@@ -54,6 +55,11 @@ class Features:
         if self.names is None:
             return [f"x{j}" for j in range(self.X.shape[1])]
         return [str(name) for name in self.names]
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype to compute in: that of X, or float32 for half precision."""
+        return arrays.floating_dtype(self.X, xp=self.xp)
 
     @property
     def wide(self) -> Any:
@@ -86,6 +92,8 @@ def read_features(
     """
     if chunked and arrays.is_dask(X):
         like = read_features(estimator, stand_in(X), reset=reset)
+        # Chunks are converted as they are read.
+        like = like.like(like.xp.astype(like.X, like.dtype, copy=False))
         return like.like(chunks_of(X, like.X, xp=like.xp))
     X, names = native_table(X), None
     if (on_device := columns_on_device(X)) is not None:
@@ -122,7 +130,9 @@ def read_features(
     dtype = arrays.floating_dtype(entries, xp=xp)
     if arrays.is_sparse(X):
         return Features(_canonical(X.astype(dtype)), xp, device, names)
-    X = xp.astype(arrays.without_gradient(X), dtype, copy=False)
+    X = arrays.without_gradient(X)
+    if not arrays.is_half(X):  # its blocks are converted, one at a time
+        X = xp.astype(X, dtype, copy=False)
     return Features(X, xp, device, names)
 
 

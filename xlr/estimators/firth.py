@@ -188,7 +188,7 @@ class FirthLogisticRegression(OffsetClassifier):
         self.n_iter_ = solution.n_iter
         self.converged_ = solution.status[0] is Status.CONVERGED
         self.optimality_ = float(solution.records[-1].optimality.max())
-        warn_unless_converged(solution, self, features.X.dtype, stacklevel=3)
+        warn_unless_converged(solution, self, features.dtype, stacklevel=3)
         return self
 
     def _refuse_collinear(self, objective: FirthObjective, features: Features) -> None:

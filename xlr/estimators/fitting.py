@@ -46,6 +46,13 @@ INSTEAD_OF_HESSIAN = {
 }
 HESSIANS = 4
 
+# On a device: arrays of the size of a block of rows that a pass has at a time, numbers
+# that are held of each row, and the largest sample: this share of the rows, or so many
+# rows for a parameter.
+BLOCKS = 4
+ROW_NUMBERS = 4
+SAMPLE, ROWS_OF_SAMPLE = 1 / 8, 1000
+
 
 class SeparationWarning(ConvergenceWarning):
     """A fit without a penalty has nothing to converge to: classes are told apart."""
@@ -74,7 +81,8 @@ class Fitting:
     Raises
     ------
     MemoryError
-        If the solver was asked for by name, and there is no room for its Hessian.
+        If the solver was asked for by name, and there is no room for its Hessian; on a
+        device, if there is none for the rows.
 
     Attributes
     ----------
@@ -112,7 +120,9 @@ class Fitting:
             )
         check_solver_for(name, smooth=regularisation.smooth)
         n_columns = features.X.shape[1] + bool(estimator.fit_intercept)
-        _check_memory_for(estimator.solver, task.loss.n_outputs * n_columns, features)
+        n_parameters = task.loss.n_outputs * n_columns
+        _check_memory_for(estimator.solver, n_parameters, features)
+        _check_memory_of_device(name, n_parameters, features)
         self.solver_name = name
         self._estimator = estimator
         self._features = features
@@ -197,7 +207,7 @@ class Fitting:
             solution,
             failed,
             self._estimator,
-            self._features.X.dtype,
+            self._features.dtype,
             advice,
             stacklevel + 1,
         )
@@ -245,6 +255,28 @@ def _check_memory_for(name: str, n_parameters: int, features: Features) -> None:
             f"solver={name!r} needs {needed:.3g} bytes for the second derivatives in "
             f"{n_parameters} parameters, and {free:.3g} are free. Use solver='auto', "
             f"{INSTEAD_OF_HESSIAN[name]}."
+        )
+
+
+def _check_memory_of_device(name: str, n_parameters: int, features: Features) -> None:
+    """Refuse a fit that a device has no room for, before its driver does."""
+    X = features.X
+    if isinstance(X, Chunks) or arrays.in_host_memory(entries := arrays.entries(X)):
+        return
+    n_samples, n_features = X.shape
+    size = features.xp.finfo(features.dtype).bits // 8
+    stored = entries.size / n_samples if arrays.is_sparse(X) else n_features
+    sample = min(SAMPLE * n_samples, ROWS_OF_SAMPLE * n_parameters)
+    needed = 8 * ROW_NUMBERS * n_samples + size * sample * stored
+    needed += BLOCKS * min(size * n_samples * stored, arrays.block_bytes(entries))
+    if name in INSTEAD_OF_HESSIAN:
+        needed += HESSIANS * 8 * n_parameters**2
+    free = arrays.free_bytes(entries)
+    if needed > free:
+        raise MemoryError(
+            f"A fit to X of shape {tuple(X.shape)} with solver={name!r} needs about "
+            f"{needed:.3g} bytes beside X on {features.device}, and {free:.3g} are "
+            "free. Free some, fit to fewer rows, or to chunks of Dask."
         )
 
 

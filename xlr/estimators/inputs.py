@@ -238,7 +238,7 @@ def read_offset(offset: Any, n_columns: int, features: Features) -> Array:
         If it is of another shape, not finite or no numbers.
     """
     n_samples = features.X.shape[0]
-    values = features.place(as_real(offset, "offset"), features.X.dtype)
+    values = features.place(as_real(offset, "offset"), features.dtype)
     check_offset_shape(values.shape, n_columns, n_samples)
     if not arrays.to_host(features.xp.all(features.xp.isfinite(values))):
         raise ValueError("offset contains NaN or infinity.")

@@ -10,11 +10,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
-from xlr.arrays import Array
-from xlr.design import refuse_non_finite
+from xlr.arrays import Array, Namespace
+from xlr.design import refuse_non_finite, row_blocks
 from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
 from xlr.estimators.features import read_features
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
+from xlr.precision import full_precision
 
 __all__ = ["LinearClassifier"]
 
@@ -61,9 +62,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "coef_")
         features = read_features(self, X, reset=False)
         xp, X = features.xp, features.X
-        coef = features.place(self.coef_, X.dtype)
-        with arrays.quiet():
-            logits = X @ coef.T + features.place(self.intercept_, X.dtype)
+        coef = features.place(self.coef_, features.dtype)
+        with arrays.quiet(), full_precision(arrays.entries(X)):
+            logits = _products(X, coef, xp=xp)
+            logits += features.place(self.intercept_, features.dtype)
         # Look through X only if the logits, which are fewer, are not finite.
         if not arrays.to_host(xp.all(xp.isfinite(logits))):
             refuse_non_finite(X, xp=xp)
@@ -186,6 +188,13 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     def _accuracy(self, logits: Array, y: Array, sample_weight: Array | None) -> float:
         from sklearn.metrics import accuracy_score
 
+        if sample_weight is None and arrays.is_array(y):
+            found = self._labels(logits)
+            xp = arrays.namespace(logits)
+            # Where the answers are, so that one number crosses to the host.
+            if arrays.is_array(found) and _are_alike(y, found):
+                wide = arrays.widest_float(xp=xp, device=arrays.device_of(found))
+                return float(arrays.to_host(xp.mean(xp.astype(y == found, wide))))
         # Labels are compared on the host, where every kind of them can live.
         y, sample_weight = (
             arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
@@ -217,6 +226,26 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _products(X: Array, coef: Array, *, xp: Namespace) -> Array:
+    """The rows of X times those of ``coef``: block by block in half precision."""
+    if not arrays.is_half(X):
+        return X @ coef.T
+    blocks = (X[rows, :] for rows in row_blocks(X, coef.shape[0], xp=xp))
+    return xp.concat([xp.astype(block, coef.dtype) @ coef.T for block in blocks])
+
+
+def _are_alike(y: Array, found: Array) -> bool:
+    """Whether these are whole numbers of one library, on one device."""
+    xp = arrays.namespace(found)
+    return (
+        tuple(y.shape) == tuple(found.shape)
+        and arrays.namespace(y) is xp
+        and arrays.device_of(y) == arrays.device_of(found)
+        and y.dtype == found.dtype
+        and xp.isdtype(y.dtype, ("bool", "integral"))
+    )
 
 
 def _most_probable(logits: Array) -> Array:

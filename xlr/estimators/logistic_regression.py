@@ -220,10 +220,11 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Features. float32 and float64 are computed in as they are; other real
-            dtypes are converted. Arrays and tables of Dask stay in their chunks, on
-            the scheduler that is current; they are read ``n_passes_`` times, so that
-            ``persist()`` is worth its memory where they are computed.
+            Features. float32 and float64 are computed in as they are, float16 and
+            bfloat16 of other libraries than NumPy in float32, without a copy of X;
+            other real dtypes are converted. Arrays and tables of Dask stay in their
+            chunks, on the scheduler that is current; they are read ``n_passes_`` times,
+            so that ``persist()`` is worth its memory where they are computed.
         y : array of shape (n_samples,)
             Labels: integers, booleans or strings, on the host or a device.
         sample_weight : array of shape (n_samples,), default=None
@@ -247,7 +248,8 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
             If a parameter or the data are not as described; the estimator is then
             as it was before.
         MemoryError
-            If there is no room for the Hessian of the ``solver``.
+            If there is no room for the Hessian of the ``solver``, or, on a device, for
+            the fit.
         FloatingPointError
             If the objective overflows: ``learning_rate`` is too large, or the
             start too far out.

@@ -341,7 +341,7 @@ def _with_constant_labels(
     place[indicators.positive > 0] = labels.size + 1
     place[indicators.positive + indicators.negative == 0] = labels.size + 2
     place[labels] = np.arange(labels.size)
-    ends = features.place(np.asarray([-np.inf, np.inf, np.nan]), features.X.dtype)
+    ends = features.place(np.asarray([-np.inf, np.inf, np.nan]), features.dtype)
     nothing = xp.zeros_like(found["coef_"][:1, :])
     coef = xp.concat([found["coef_"], nothing, nothing, nothing])
     return {

@@ -63,7 +63,7 @@ def multinomial(features: Features, labels: Labels, weights: Array) -> Task:
     """One model of all classes; ``weights`` has shape (n_samples,)."""
     n_classes = labels.classes.shape[0]
     loss = LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
-    targets = features.place(labels.codes, features.X.dtype)
+    targets = features.place(labels.codes, features.dtype)
     return Task(loss, Responses(1, targets[:, None], weights[:, None]))
 
 
@@ -180,14 +180,14 @@ class Problem:
         self._regularisation = regularisation
         if isinstance(X, Chunks):  # the first pass saw to weights and moments
             responses, unit = task.responses, task.responses.unit
-            units = Standardisation.of(responses.moments, X.dtype, xp=xp)
+            units = Standardisation.of(responses.moments, features.dtype, xp=xp)
             kind: type[Objective] = ChunkedObjective
         else:
             # Only ratios of the weights matter; around 1 they fit X's dtype.
             weights = task.responses.weights
             unit = xp.mean(weights)
             responses = replace(task.responses, weights=weights / unit)
-            responses = responses.astype(X.dtype, xp=xp)
+            responses = responses.astype(features.dtype, xp=xp)
             # One change of units serves all models, whatever each of them weighs.
             moments = (
                 standardise_sparse
@@ -269,7 +269,7 @@ class Problem:
         Of equally good multinomial models, the one that is symmetric in the classes,
         for which the penalty is least.
         """
-        xp, dtype = self._features.xp, self._features.X.dtype
+        xp, dtype = self._features.xp, self._features.dtype
         coef, intercept = self.objective.split(self.objective.symmetric(parameters))
         # In units of X, the rounding errors would be many times as large.
         held = xp.reshape(self._is_held(parameters), coef.shape)

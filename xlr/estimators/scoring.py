@@ -107,11 +107,14 @@ def clipped_loss(
     """
     n_models, n_outputs, n_features = coef.shape
     columns = xp.reshape(coef, (-1, n_features))
+    if arrays.is_half(X):
+        X = xp.astype(X, columns.dtype)
     logits = X @ columns.T + xp.reshape(intercept, (-1,))
     logits = xp.reshape(logits, (-1, n_models, n_outputs))
     value = loss.at(logits, targets[:, None], xp=xp).value()
     # No probability below eps, as in scikit-learn's log_loss.
-    return xp.clip(value, None, -math.log(float(xp.finfo(value.dtype).eps)))
+    most = -math.log(float(xp.finfo(value.dtype).eps))
+    return arrays.within(value, None, most, xp=xp)
 
 
 class HeldOutScore:

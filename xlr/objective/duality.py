@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.objective.objective import Evaluation, Objective
 from xlr.penalties import Kinks
@@ -102,7 +103,7 @@ def _share_of_others(objective: Objective, free: Array) -> Array:
         free = xp.concat([-free, free], axis=1)
     predicted = weights + free
     missing = xp.where(free > 0, free / predicted, xp.zeros_like(free))
-    return xp.clip(xp.max(missing, axis=1), 0.0, 1.0)
+    return arrays.within(xp.max(missing, axis=1), 0.0, 1.0, xp=xp)
 
 
 def _feasible(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.objective import Evaluation, Objective
 
@@ -91,7 +92,7 @@ def shorter(
     """
     slope = xp.sum(at.gradient * change, axis=1)
     factor = -slope / (2 * (trial.value - at.value - slope))
-    factor = xp.clip(factor, 0.1, 0.5)
+    factor = arrays.within(factor, 0.1, 0.5, xp=xp)
     return xp.where(xp.isfinite(factor), factor, xp.full_like(factor, 0.1))
 
 

@@ -1,0 +1,289 @@
+"""What is measured on a device: passes, fits, cross-validation, a linear probe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import gpu_data
+import gpu_fits
+import numpy as np
+from gpu_data import Rows, value_and_optimality
+from gpu_libraries import NumPy, timed
+
+import xlr
+from xlr.design import DenseDesign
+from xlr.losses import LogisticLoss
+from xlr.objective import Objective, Responses
+from xlr.penalties import L2Penalty
+
+Row = dict[str, Any]
+# An answer is as asked if its gradient, summed in float64, is no more than this many
+# times the optimality that was asked for.
+SLACK = 1.1
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where the cells run.
+
+    Attributes
+    ----------
+    libraries : list
+        Of one device; the first makes the data.
+    share : float
+        Of the rows of each cell that are made.
+    end : float
+        When to begin no more fits, by ``perf_counter``.
+    """
+
+    libraries: list[Any]
+    share: float
+    end: float
+
+    def rows(
+        self, make: Callable[..., Rows], n: int, p: int, k: int, dtype: str
+    ) -> Rows:
+        """Data of a cell: fewer rows, columns and classes in a dry run."""
+        if self.share < 1:
+            n, p, k = max(600, int(n * self.share)), min(p, 20), min(k, 5)
+        return make(self.libraries[0], n, p, k, dtype)
+
+    @property
+    def torch(self) -> Any:
+        """torch among the libraries, or None."""
+        return next((each for each in self.libraries if each.name == "torch"), None)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A line of the table of goals.
+
+    Attributes
+    ----------
+    name : str
+    goal : str
+    run : callable
+        Takes a setting, gives a row for each measurement.
+    """
+
+    name: str
+    goal: str
+    run: Callable[[Setting], Iterator[Row]]
+
+
+def pass_over_rows(setting: Setting) -> Iterator[Row]:
+    """Value and gradient against a copy, which reads X once and writes it once.
+
+    A pass reads X twice: for the logits and for the gradient.
+    """
+    rows = setting.rows(gpu_data.correlated, 10_000_000, 100, 2, "float32")
+    for library in setting.libraries:
+        mine = rows.of(library)
+        xp, X = library.xp, mine.X
+        n = X.shape[0]
+        _, copying = timed(lambda X=X, xp=xp: xp.asarray(X, copy=True), library, 7)
+        ones = xp.ones_like(X[:, :1])
+        responses = Responses(1, xp.astype(mine.y, X.dtype)[:, None], ones)
+        ridge = xp.astype(xp.ones_like(X[:1, :]), xp.float64)[None, :, :] / n
+        design = DenseDesign(X, None, xp=xp)
+        objective = Objective(
+            design,
+            responses,
+            LogisticLoss(),
+            L2Penalty(ridge),
+            fit_intercept=True,
+            units=None,
+        )
+        at = objective.zeros()
+        _, seconds = timed(partial(objective.value_and_gradient, at), library, 7)
+        bandwidth = 2 * rows.nbytes / copying
+        found = 2 * rows.nbytes / seconds
+        yield {
+            "who": f"xlr, {library.name}",
+            "seconds": seconds,
+            "note": f"{found / 1e9:.4g} GB/s, X counted twice; a copy moves "
+            f"{bandwidth / 1e9:.4g} GB/s: {found / bandwidth:.0%} of it",
+            "share_of_bandwidth": found / bandwidth,
+        }
+
+
+def fits(
+    setting: Setting,
+    make: Callable[..., Rows],
+    shape: tuple[int, int, int],
+    dtype: str,
+    tol: float,
+    *,
+    limit: float = 20.0,
+    on_cpu: bool = False,
+    scikit_learn: bool = True,
+) -> Iterator[Row]:
+    """Fits of one problem by xlr on each library and by its peers."""
+    rows, C = setting.rows(make, *shape, dtype), 1.0
+    for library in setting.libraries:
+        yield measured(
+            f"xlr, {library.name}", gpu_fits.by_xlr, rows.of(library), C, tol
+        )
+    if scikit_learn:
+        yield loosest_of_scikit_learn(rows, C, tol, limit, end=setting.end)
+    if setting.torch is not None:
+        mine = rows.of(setting.torch)
+        yield measured(
+            "torch LBFGS", gpu_fits.by_torch, mine, C, tol, limit, end=setting.end
+        )
+    if on_cpu:
+        host = NumPy()
+        parts = (rows.library.to_host(part) for part in (rows.X, rows.y))
+        mine = Rows(*parts, rows.n_classes, host)
+        name = "xlr, numpy on the CPU"
+        yield measured(name, gpu_fits.by_xlr, mine, C, tol, limit, end=setting.end)
+
+
+def loosest_of_scikit_learn(
+    rows: Rows, C: float, tol: float, limit: float, *, end: float
+) -> Row:
+    """Its loosest tolerance that gives the optimality asked for, or the tightest."""
+    who = f"scikit-learn, {rows.library.name}"
+    for tighter in (1, 0.1, 0.01):
+        fit = partial(gpu_fits.by_scikit_learn, tighter=tighter)
+        row = measured(who, fit, rows, C, tol, limit, end=end)
+        if row.get("good", True):  # as asked, or it did not end
+            break
+    return row
+
+
+def measured(
+    who: str,
+    fit: Callable[..., gpu_fits.Model],
+    rows: Rows,
+    C: float,
+    tol: float,
+    limit: float = math.inf,
+    *,
+    end: float = math.inf,
+) -> Row:
+    """One way to fit: its time and its memory, and what its answer is worth."""
+    library = rows.library
+    if perf_counter() > end:
+        return {"who": who, "note": "left out: the time of the whole was over"}
+    try:
+        library.release()
+        with library.peak() as most:
+            (coef, intercept), seconds = timed(
+                partial(fit, rows, C, tol, limit), library
+            )
+            extra = most()
+        F, optimality = value_and_optimality(rows, coef, intercept, C)
+    except Exception as error:  # one that fails leaves the others
+        said = str(error).partition("\n")[0][:150]
+        return {"who": who, "note": f"{type(error).__name__}: {said}"}
+    good = optimality <= SLACK * tol
+    return {
+        "who": who,
+        "seconds": seconds,
+        "F": F,
+        "optimality": optimality,
+        "good": good,
+        "peak": None if extra is None else 1 + extra / rows.nbytes,
+        "note": "" if good else f"not at the optimality asked for, {tol:.0e}",
+    }
+
+
+def cross_validation(setting: Setting) -> Iterator[Row]:
+    """20 C in 10 folds at once, and fits one by one to a tenth of these."""
+    rows = setting.rows(gpu_data.correlated, 1_000_000, 100, 2, "float32")
+    Cs, n_folds = np.logspace(-4, 4, 20), 10
+    for library in setting.libraries:
+        mine = rows.of(library)
+        model = xlr.LogisticRegressionCV(Cs=Cs, cv=n_folds, tol=1e-5)
+        _, seconds = timed(partial(model.fit, mine.X, mine.y), library, 1)
+        n = mine.X.shape[0]
+        X, y = mine.X[n // n_folds :, :], mine.y[n // n_folds :]
+
+        def one_by_one(X: Any = X, y: Any = y) -> None:
+            for C in Cs:
+                xlr.LogisticRegression(C=C, tol=1e-5).fit(X, y)
+
+        _, of_a_fold = timed(one_by_one, library, 1)
+        yield {
+            "who": f"xlr, {library.name}",
+            "seconds": seconds,
+            "note": f"single fits: {n_folds * of_a_fold:.3g} s, by those of one fold",
+            "loop_seconds": n_folds * of_a_fold,
+        }
+
+
+def small(setting: Setting) -> Iterator[Row]:
+    """The fixed cost of a fit."""
+    rows = gpu_data.correlated(setting.libraries[0], 569, 30, 2, "float32")
+    for library in setting.libraries:
+        mine = rows.of(library)
+        yield measured(f"xlr, {library.name}", gpu_fits.by_xlr, mine, 1.0, 1e-5)
+
+
+CELLS = [
+    Cell(
+        "one pass, 10M x 100 float32",
+        "80 % of the bandwidth of a copy",
+        pass_over_rows,
+    ),
+    Cell(
+        "fit, 10M x 100 float32",
+        "25 passes; a fifth of torch's time, a tenth of scikit-learn's, a twentieth of "
+        "xlr's on the CPU",
+        partial(
+            fits,
+            make=gpu_data.correlated,
+            shape=(10_000_000, 100, 2),
+            dtype="float32",
+            tol=1e-5,
+            on_cpu=True,
+        ),
+    ),
+    Cell(
+        "fit, 1M x 1000 float64",
+        "a fifth of the time of each of the others",
+        partial(
+            fits,
+            make=gpu_data.correlated,
+            shape=(1_000_000, 1000, 2),
+            dtype="float64",
+            tol=1e-5,
+        ),
+    ),
+    Cell(
+        "softmax, 1M x 784 x 10 float32",
+        "a fifth of the time of each of the others",
+        partial(
+            fits,
+            make=gpu_data.correlated,
+            shape=(1_000_000, 784, 10),
+            dtype="float32",
+            tol=1e-5,
+        ),
+    ),
+    Cell(
+        "cross-validation, 20 C x 10 folds, 1M x 100",
+        "a tenth of the time of single fits",
+        cross_validation,
+    ),
+    Cell(
+        "linear probe, 1.28M x 1024 x 1000 float32",
+        "under a minute, a fifth of torch's time, at most 1.5 times the memory of X",
+        partial(
+            fits,
+            make=gpu_data.embeddings,
+            shape=(1_280_000, 1024, 1000),
+            dtype="float32",
+            tol=1e-4,
+            limit=60.0,
+            scikit_learn=False,
+        ),
+    ),
+    Cell("fixed cost, 569 x 30", "tens of milliseconds at most", small),
+]

@@ -1,0 +1,112 @@
+"""Ways to fit on a device: xlr, torch's L-BFGS, and scikit-learn by the array API.
+
+Each is given rows, C and the optimality that is asked for, and returns coefficients in
+scikit-learn's shapes, on the device.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from time import perf_counter
+from typing import Any
+
+import sklearn
+import sklearn.linear_model
+from gpu_data import Rows
+
+import xlr
+
+Model = tuple[Any, Any]
+
+
+class TooLongError(Exception):
+    """A fit took longer than it may."""
+
+
+def by_xlr(rows: Rows, C: float, tol: float, limit: float) -> Model:
+    """xlr with its defaults; ``limit`` is not needed to keep the time."""
+    model = xlr.LogisticRegression(C=C, tol=tol).fit(rows.X, rows.y)
+    return model.coef_, model.intercept_
+
+
+def by_torch(rows: Rows, C: float, tol: float, limit: float) -> Model:
+    """torch.optim.LBFGS with strong Wolfe, until its gradient of F is within ``tol``.
+
+    Where the time is over, what it has reached by then.
+    """
+    torch = rows.library.torch
+    X, n = rows.X, rows.X.shape[0]
+    n_outputs = 1 if rows.n_classes == 2 else rows.n_classes
+    place = {"dtype": X.dtype, "device": X.device, "requires_grad": True}
+    coef = torch.zeros((n_outputs, X.shape[1]), **place)
+    intercept = torch.zeros(n_outputs, **place)
+    targets = rows.y.to(X.dtype) if n_outputs == 1 else rows.y
+    losses = torch.nn.functional
+    optimiser = torch.optim.LBFGS(
+        [coef, intercept],
+        max_iter=100_000,
+        max_eval=200_000,
+        tolerance_grad=tol,
+        tolerance_change=0.0,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+    )
+    end = perf_counter() + limit
+
+    def closure() -> Any:
+        if perf_counter() > end:
+            raise TooLongError
+        optimiser.zero_grad()
+        logits = X @ coef.T + intercept
+        if n_outputs == 1:
+            loss = losses.binary_cross_entropy_with_logits(logits[:, 0], targets)
+        else:
+            loss = losses.cross_entropy(logits, targets)
+        value = loss + (coef * coef).sum() / (2 * C * n)
+        value.backward()
+        return value
+
+    with suppress(TooLongError):
+        optimiser.step(closure)
+    return coef.detach(), intercept.detach()
+
+
+def by_scikit_learn(
+    rows: Rows, C: float, tol: float, limit: float, tighter: float = 1.0
+) -> Model:
+    """scikit-learn's lbfgs on the same array, by array API dispatch."""
+    model = sklearn.linear_model.LogisticRegression(
+        C=C, tol=tighter * tol, max_iter=100_000
+    )
+    with (
+        stopped_after(limit),
+        sklearn.config_context(array_api_dispatch=True),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # it says when it stops before its tolerance
+        model.fit(rows.X, rows.y)
+    return model.coef_, model.intercept_
+
+
+@contextmanager
+def stopped_after(seconds: float) -> Iterator[None]:
+    """Raise :class:`TooLongError` if a call takes longer, between steps of Python."""
+    can_stop = hasattr(signal, "setitimer")
+    if not can_stop or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise TooLongError(f"stopped after {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,92 @@
+"""What a device has no room for is refused before its driver refuses it."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import xlr
+from xlr import arrays
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(400, 5))
+Y = (X[:, 0] + RNG.logistic(size=400) > 0).astype(int)
+
+
+@pytest.fixture
+def as_on_a_device(monkeypatch):
+    monkeypatch.setattr(arrays, "in_host_memory", lambda x: False)
+
+
+def least(size, n_samples=400, n_features=5):
+    """Four numbers a row, four copies of X, an eighth of it, and four Hessians."""
+    rows = 32 * n_samples + 4.125 * size * n_samples * n_features
+    return rows + 32 * (n_features + 1) ** 2
+
+
+def test_a_fit_without_room_names_what_it_needs(
+    place, dtype, as_on_a_device, monkeypatch
+):
+    needed = least(int(dtype[-2:]) // 8)
+    model = xlr.LogisticRegression()
+    monkeypatch.setattr(arrays, "free_bytes", lambda x: needed)
+    model.fit(place(X), Y)
+    monkeypatch.setattr(arrays, "free_bytes", lambda x: needed - 1)
+    sentence = (
+        rf"X of shape \(400, 5\) with solver='newton-cholesky' needs about "
+        rf"{re.escape(f'{needed:.3g}')} bytes beside X on .*, and "
+    )
+    with pytest.raises(MemoryError, match=sentence):
+        model.fit(place(X), Y)
+
+
+def test_in_the_memory_of_the_host_the_system_decides(monkeypatch):
+    monkeypatch.setattr(arrays, "free_bytes", lambda x: 0)
+    assert xlr.LogisticRegression().fit(X, Y).converged_
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch has it."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nAnd so on."),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 2147483648 bytes."),
+    ],
+    ids=["torch", "jax"],
+)
+def test_the_error_of_a_driver_becomes_a_sentence(error, monkeypatch):
+    torch = pytest.importorskip("torch")
+    x = torch.asarray(X)
+    monkeypatch.setattr(arrays, "free_bytes", lambda x: 1000)
+    with (
+        pytest.raises(
+            MemoryError, match=r"memory of cpu is full: 1e\+03 bytes"
+        ) as found,
+        arrays.memory_errors(x),
+    ):
+        raise error
+    assert "Tried to allocate 2 GiB." in str(found.value) or "2147" in str(found.value)
+    assert "And so on" not in str(found.value)
+    assert found.value.__cause__ is error
+
+
+def test_in_a_fit_too(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from xlr.solvers import NewtonCholesky
+
+    def fail(self, objective, start):
+        raise OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(NewtonCholesky, "init", fail)
+    with pytest.raises(MemoryError, match=r"\(CUDA out of memory\.\)"):
+        xlr.LogisticRegression().fit(torch.asarray(X), Y)
+
+
+def test_other_errors_are_left_alone():
+    with pytest.raises(RuntimeError, match="no such kernel"), arrays.memory_errors(X):
+        raise RuntimeError("no such kernel")

@@ -1,0 +1,132 @@
+"""float16 and bfloat16 stay as they are; what is computed of them is float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat
+import numpy as np
+import pytest
+from conftest import GPU_BACKENDS, make_backend, to_numpy
+
+import xlr
+from xlr import arrays
+from xlr.design import DenseDesign, standardise
+
+RNG = np.random.default_rng(0)
+X = (RNG.normal(size=(300, 4)) * [1, 8, 0.25, 1] + [0, 4, 0, 1]).round(2)
+CODES = (X @ RNG.normal(size=(4, 3)) + RNG.gumbel(size=(300, 3))).argmax(axis=1)
+KINDS = [
+    *(("torch", kind) for kind in ("float16", "bfloat16")),
+    *(("jax", kind) for kind in ("float16", "bfloat16")),
+    *(("torch-cuda", kind) for kind in ("float16", "bfloat16")),
+    ("cupy", "float16"),
+]
+KINDS = [
+    pytest.param(kind, marks=[pytest.mark.gpu] if kind[0] in GPU_BACKENDS else [])
+    for kind in KINDS
+]
+
+
+@pytest.fixture(params=KINDS, ids="-".join)
+def half(request: pytest.FixtureRequest) -> tuple[Any, Any]:
+    """X in half precision, and the same numbers in float32."""
+    name, dtype = request.param
+    backend = make_backend(name)
+    xp = backend.xp
+    wide = xp.asarray(X.astype(np.float32), device=backend.device)
+    narrow = xp.astype(wide, getattr(xp, dtype))
+    return narrow, xp.astype(narrow, xp.float32)
+
+
+@pytest.fixture
+def half_of_torch() -> Any:
+    torch = pytest.importorskip("torch")
+    return torch.asarray(X, dtype=torch.float16)
+
+
+@pytest.mark.parametrize(
+    ("labels", "options"),
+    [
+        (CODES > 0, {}),
+        (CODES, {}),
+        (CODES, {"multi_class": "ovr"}),
+        (CODES > 0, {"l1_ratio": 0.5, "C": 0.1}),
+        (CODES, {"solver": "newton-cg"}),
+    ],
+    ids=["two classes", "three", "one against the rest", "sparse", "newton-cg"],
+)
+def test_the_fit_is_that_of_the_same_numbers(half, labels, options):
+    narrow, wide = half
+    model = xlr.LogisticRegression(tol=1e-4, **options)
+    expected = model.fit(wide, labels).coef_
+    found = model.fit(narrow, labels)
+    assert found.coef_.dtype == found.intercept_.dtype == expected.dtype
+    np.testing.assert_allclose(to_numpy(found.coef_), to_numpy(expected), atol=1e-5)
+    assert found.converged_
+    for method in ("decision_function", "predict_proba", "predict_log_proba"):
+        here, there = getattr(found, method)(narrow), getattr(found, method)(wide)
+        assert here.dtype == there.dtype
+        np.testing.assert_allclose(to_numpy(here), to_numpy(there), atol=1e-6)
+    assert (to_numpy(found.predict(narrow)) == to_numpy(found.predict(wide))).all()
+
+
+def test_cross_validation_and_inference(half):
+    narrow, wide = half
+    search = xlr.LogisticRegressionCV(Cs=3, cv=3, tol=1e-4)
+    labels = CODES > 0
+    expected = search.fit(wide, labels).scores_
+    np.testing.assert_allclose(search.fit(narrow, labels).scores_, expected, rtol=1e-4)
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-4).fit(wide, labels)
+    expected = xlr.infer(model, wide, labels)
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-4).fit(narrow, labels)
+    found = xlr.infer(model, narrow, labels)
+    np.testing.assert_allclose(found.bse, expected.bse, rtol=1e-4)
+    interval = found.predict_interval(narrow)
+    assert interval.proba.dtype == model.coef_.dtype
+
+
+def test_there_is_no_copy_of_x(half_of_torch, monkeypatch):
+    """Nothing converted is larger than a block, in the fit and in predictions."""
+    xp = arrays.namespace(half_of_torch)
+    monkeypatch.setattr(arrays, "block_bytes", lambda x: 40 * 4 * 4)
+    sizes = []
+    real = xp.astype
+
+    def watched(x, *arguments, **options):
+        if arrays.is_half(x):
+            sizes.append(x.shape[0])
+        return real(x, *arguments, **options)
+
+    monkeypatch.setattr(xp, "astype", watched)
+    model = xlr.LogisticRegression(tol=1e-4).fit(half_of_torch, CODES > 0)
+    model.predict_proba(half_of_torch)
+    assert 0 < max(sizes) <= 40
+
+
+def test_sums_are_not_of_half_precision(half_of_torch):
+    """In float16 they would end at 65504."""
+    many = half_of_torch[:1, :].repeat(100_000, 1) * 0 + 1
+    many[::2, :] = 3
+    xp = arrays.namespace(many)
+    weights = xp.ones(100_000, dtype=xp.float64)
+    units = standardise(many, weights, centre=True, xp=xp)
+    np.testing.assert_allclose(to_numpy(units.mean), 2, rtol=1e-6)
+    np.testing.assert_allclose(to_numpy(units.scale), 1, rtol=1e-6)
+    design = DenseDesign(many, units, xp=xp)
+    assert design.dtype == xp.float32
+    block = design.block(slice(0, 100_000))
+    total = block.rmatvec(xp.ones((100_000, 1), dtype=xp.float32))
+    assert total.dtype == xp.float32
+    np.testing.assert_allclose(to_numpy(total), 200_000, rtol=1e-6)
+
+
+def test_numpys_is_converted_as_scikit_learn_does():
+    model = xlr.LogisticRegression().fit(X.astype(np.float16), CODES)
+    assert model.coef_.dtype == np.float64
+
+
+def test_what_is_half():
+    strict = array_api_compat.array_namespace(np.empty(0))
+    assert arrays.is_half(np.empty(0, dtype=np.float16))
+    assert not arrays.is_half(strict.empty(0))

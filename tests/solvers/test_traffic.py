@@ -1,0 +1,263 @@
+"""What crosses from a device to the host: a few numbers, and nothing of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import PARAMETERS, make_backend
+
+import xlr
+from xlr import arrays
+from xlr.estimators import inputs
+from xlr.solvers import SOLVERS
+
+# Of no other size in a fit, so that what has it is of the rows.
+N, P = 211, 5
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(N, P)).astype(np.float32)
+LOGITS = X @ RNG.normal(size=(P, 3)) + RNG.gumbel(size=(N, 3))
+LABELS = {2: (LOGITS[:, 0] > 0).astype(np.int64), 3: LOGITS.argmax(axis=1)}
+WEIGHTS = RNG.uniform(0.5, 2.0, N)
+OFFSET = RNG.normal(size=N)
+
+# How CuPy's numbers come to the host. Its arrays are of a class made in Python, so that
+# these can be replaced.
+WAYS = ["__bool__", "__float__", "__index__", "__int__", "get", "item", "tolist"]
+
+
+# Libraries that tell, and one on which nothing but arrays.to_host works at all.
+TELLING = {"torch", "torch-cuda", "cupy", "array_api_strict:device1"}
+
+
+@pytest.fixture(params=[p for p in PARAMETERS if p.values[0] in TELLING])
+def backend(request: pytest.FixtureRequest) -> Any:
+    return make_backend(request.param)
+
+
+@pytest.fixture
+def place(backend: Any) -> Any:
+    return lambda values: backend.xp.asarray(values, device=backend.device)
+
+
+@pytest.fixture
+def crossed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Shapes of all that :func:`arrays.to_host` copied, as on a device."""
+    shapes = []
+    real = arrays.to_host
+
+    def watched(x: Any) -> np.ndarray:
+        if not isinstance(x, np.ndarray):
+            shapes.append(tuple(x.shape))
+        return real(x)
+
+    monkeypatch.setattr(arrays, "to_host", watched)
+    # In the memory of the host some rows are looked at where they are.
+    monkeypatch.setattr(arrays, "in_host_memory", lambda x: False)
+    return shapes
+
+
+@contextmanager
+def only_through_to_host(
+    backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Refuse every other way from the device to the host that a library can tell.
+
+    But for labels, which are sorted into classes, once: what there are is found out.
+    """
+    with ExitStack() as stack, monkeypatch.context() as patch:
+        if backend.name == "cupy":
+            _guard_cupy(backend.xp.ndarray, patch)
+        if backend.name.startswith("torch"):
+            stack.enter_context(_no_data_dependence())
+        yield
+
+
+def _guard_cupy(ndarray: type, patch: pytest.MonkeyPatch) -> None:
+    inside: list[str] = []
+
+    def allowed(function: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
+            inside.append(function.__name__)
+            try:
+                return function(*arguments, **options)
+            finally:
+                inside.pop()
+
+        return run
+
+    def guarded(way: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
+            assert inside, "this waits for the device, beside arrays.to_host"
+            return way(*arguments, **options)
+
+        return run
+
+    patch.setattr(arrays, "to_host", allowed(arrays.to_host))
+    sort = inputs._classes_and_codes
+    patch.setattr(inputs, "_classes_and_codes", allowed(sort))
+    for name in WAYS:
+        patch.setattr(ndarray, name, guarded(getattr(ndarray, name)))
+
+
+def _no_data_dependence() -> Any:
+    """Refuse operations of torch that read values on the host, or to find a shape."""
+    torch = pytest.importorskip("torch")
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    waits = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+
+    class Refusing(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if waits & set(function.tags) and "unique" not in str(function):
+                raise AssertionError(f"{function} waits for the device")
+            return function(*args, **(kwargs or {}))
+
+    return Refusing()
+
+
+def of_rows(shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    return [shape for shape in shapes if max(shape, default=0) >= N // 2]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("solver", list(SOLVERS))
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_fit(solver, n_classes, place, backend, crossed, monkeypatch):
+    l1_ratio = 0.5 if solver in ("proximal-newton", "active-set") else 0.0
+    model = xlr.LogisticRegression(solver=solver, l1_ratio=l1_ratio, tol=1e-4)
+    data = place(X), place(LABELS[n_classes]), place(WEIGHTS)
+    with only_through_to_host(backend, monkeypatch):
+        model.fit(*data)
+    assert len(crossed) >= model.n_iter_[0]
+    assert of_rows(crossed) == []
+    # The classes, the moments, what an iteration tells; of the Hessian at the most.
+    assert max(map(np.prod, crossed), default=0) <= (3 * (P + 1)) ** 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"C": np.inf},
+        {"class_weight": "balanced"},
+        {"multi_class": "ovr"},
+        {"upper": 0.1},
+    ],
+    ids=str,
+)
+def test_fits_of_other_kinds(options, place, backend, crossed, monkeypatch):
+    data = place(X), place(LABELS[3])
+    with only_through_to_host(backend, monkeypatch):
+        xlr.LogisticRegression(tol=1e-4, **options).fit(*data)
+    assert of_rows(crossed) == []
+
+
+def test_an_offset(place, backend, crossed, monkeypatch):
+    data, offset = (place(X), place(LABELS[2])), place(OFFSET)
+    with only_through_to_host(backend, monkeypatch):
+        xlr.LogisticRegression(tol=1e-4).fit(*data, offset=offset)
+    assert of_rows(crossed) == []
+
+
+def test_predictions(place, backend, crossed, monkeypatch):
+    at, labels = place(X), place(LABELS[3])
+    model = xlr.LogisticRegression(tol=1e-4).fit(at, labels)
+    crossed.clear()
+    with only_through_to_host(backend, monkeypatch):
+        for method in ("predict", "predict_proba", "predict_log_proba"):
+            getattr(model, method)(at)
+        accuracy = model.score(at, labels)
+    assert of_rows(crossed) == []
+    assert accuracy == pytest.approx(np.mean(model.to_numpy().predict(X) == LABELS[3]))
+
+
+def test_cross_validation_brings_the_labels_to_the_splitter(
+    place, backend, crossed, monkeypatch
+):
+    """Folds are scikit-learn's, whose splitters read labels on the host."""
+    data = place(X), place(LABELS[2])
+    with only_through_to_host(backend, monkeypatch):
+        xlr.LogisticRegressionCV(Cs=3, tol=1e-4).fit(*data)
+    assert of_rows(crossed) == [(N,)]
+
+
+def test_inference(place, backend, crossed, monkeypatch):
+    at, labels = place(X), place(LABELS[2])
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-4).fit(at, labels)
+    with only_through_to_host(backend, monkeypatch):
+        results = xlr.infer(model, at, labels, cov_type="HC0")
+        results.summary()
+        results.get_margeff()
+        results.get_influence()
+        results.predict_interval(at)
+    assert of_rows(crossed) == []
+
+
+def test_models_of_many_columns(place, backend, crossed, monkeypatch):
+    at, labels = place(X), place(LABELS[2])
+    both = backend.xp.stack([labels, 1 - labels], axis=1)
+    with only_through_to_host(backend, monkeypatch):
+        xlr.logistic_path(at, labels, n_Cs=3)
+        xlr.FirthLogisticRegression(tol=1e-4).fit(at, labels)
+        xlr.MultiLabelLogisticRegression(tol=1e-4).fit(at, both)
+        xlr.bootstrap(xlr.LogisticRegression(tol=1e-4), at, labels, n_resamples=5)
+    assert of_rows(crossed) == []
+
+
+@pytest.mark.parametrize("way", ["float", "bool", "mask"])
+def test_the_proof_has_teeth(way, backend, place, monkeypatch):
+    if backend.name == "array_api_strict":
+        pytest.skip("it leaves these to chance")
+    x = place(np.asarray([1.0, 2.0]))
+    waiting = {
+        "float": lambda: float(x[0]),
+        "bool": lambda: bool(x[0] > 0),
+        "mask": lambda: x[x > 1],
+    }
+    with (
+        only_through_to_host(backend, monkeypatch),
+        pytest.raises(AssertionError, match="waits for the device"),
+    ):
+        waiting[way]()
+
+
+@pytest.mark.parametrize("solver", list(SOLVERS))
+def test_no_iteration_waits_for_cuda(solver, backend, place, monkeypatch):
+    """By torch's own word, from the start of the first pass to the end of the last."""
+    if backend.name != "torch-cuda":
+        pytest.skip("torch tells of CUDA alone")
+    import torch
+
+    from xlr.estimators import fitting
+
+    def allowed(function: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
+            mode = torch.cuda.get_sync_debug_mode()
+            torch.cuda.set_sync_debug_mode("default")
+            try:
+                return function(*arguments, **options)
+            finally:
+                torch.cuda.set_sync_debug_mode(mode)
+
+        return run
+
+    real = fitting.minimise_in_slices
+
+    def strictly(*arguments: Any, **options: Any) -> Any:
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            return real(*arguments, **options)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    # From the host to the device too a copy waits: of what has a parameter's size.
+    for room, name in ((arrays, "to_host"), (arrays, "move"), (backend.xp, "asarray")):
+        monkeypatch.setattr(room, name, allowed(getattr(room, name)))
+    monkeypatch.setattr(fitting, "minimise_in_slices", strictly)
+    l1_ratio = 0.5 if solver in ("proximal-newton", "active-set") else 0.0
+    model = xlr.LogisticRegression(solver=solver, l1_ratio=l1_ratio, tol=1e-3)
+    model.fit(place(X), place(LABELS[3]))
+    assert model.converged_

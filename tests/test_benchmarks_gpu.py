@@ -1,0 +1,153 @@
+"""The benchmark of GPUs, at a small size on the CPU: its yardstick, peers and table."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from time import sleep
+
+import numpy as np
+import pytest
+from problems import objective
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "benchmarks"))
+
+import gpu_cells
+import gpu_data
+import gpu_fits
+from gpu_libraries import NumPy, Torch, find
+
+SCRIPT = Path(gpu_cells.__file__).with_name("gpu.py")
+
+
+@pytest.fixture(params=["numpy", "torch"])
+def library(request):
+    if request.param == "torch":
+        pytest.importorskip("torch")
+        return Torch("cpu")
+    return NumPy()
+
+
+def as_numpy(rows):
+    return rows.library.to_host(rows.X), rows.library.to_host(rows.y)
+
+
+@pytest.mark.parametrize("make", [gpu_data.correlated, gpu_data.embeddings])
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_rows_are_standardised_and_of_all_classes(make, n_classes, library):
+    X, y = as_numpy(make(library, 2000, 6, n_classes, "float32"))
+    assert X.dtype == np.float32
+    np.testing.assert_allclose(X.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(X.std(axis=0), 1, rtol=1e-5)
+    counts = np.bincount(y, minlength=n_classes)
+    assert counts.shape == (n_classes,)
+    assert counts.min() > 2000 / n_classes / 4
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_the_yardstick_is_f_and_its_gradient(n_classes, library, monkeypatch):
+    rows = gpu_data.correlated(library, 500, 3, n_classes, "float64")
+    X, y = as_numpy(rows)
+    n_outputs, C = (1 if n_classes == 2 else n_classes), 0.3
+    at = np.random.default_rng(1).normal(size=(n_outputs, 4))
+
+    def value(parameters):
+        return objective(parameters[:, :3], parameters[:, 3], X, y, C)
+
+    slope = np.zeros_like(at)
+    for place in np.ndindex(*at.shape):
+        step = np.zeros_like(at)
+        step[place] = 1e-5
+        slope[place] = (value(at + step) - value(at - step)) / 2e-5
+    monkeypatch.setattr(gpu_data, "BLOCK", 8 * 100 * 8)  # several blocks
+    placed = library.xp.asarray(at)
+    found = gpu_data.value_and_optimality(rows, placed[:, :3], placed[:, 3], C)
+    assert found == pytest.approx((value(at), np.abs(slope).max()), rel=1e-8)
+
+
+def test_the_same_memory_in_two_libraries():
+    pytest.importorskip("torch")
+    rows = gpu_data.correlated(Torch("cpu"), 300, 3, 2, "float32")
+    there = rows.of(NumPy())
+    assert np.shares_memory(there.X, rows.X.numpy())
+    assert there.of(there.library) is there
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_peers_fit_the_same_model(n_classes):
+    pytest.importorskip("torch")
+    rows = gpu_data.correlated(Torch("cpu"), 800, 4, n_classes, "float64")
+    reached = [
+        gpu_data.value_and_optimality(rows, *fit(rows, 1.0, 1e-7, 60.0), 1.0)
+        for fit in (gpu_fits.by_xlr, gpu_fits.by_torch)
+    ]
+    assert reached[0][0] == pytest.approx(reached[1][0], rel=1e-10)
+    assert max(optimality for _, optimality in reached) <= 1.1e-7
+
+
+def test_a_fit_that_takes_too_long_is_stopped():
+    torch = pytest.importorskip("torch")
+    rows = gpu_data.correlated(Torch("cpu"), 800, 4, 2, "float64")
+    coef, _ = gpu_fits.by_torch(rows, 1.0, 1e-9, 0.0)
+    assert torch.equal(coef, torch.zeros_like(coef))
+    with (
+        pytest.raises(gpu_fits.TooLongError, match="stopped after"),
+        gpu_fits.stopped_after(0.01),
+    ):
+        sleep(5)
+
+
+def test_a_failure_leaves_the_others():
+    rows = gpu_data.correlated(NumPy(), 300, 3, 2, "float32")
+
+    def fails(*_):
+        raise RuntimeError("out of memory\nand so on")
+
+    row = gpu_cells.measured("a peer", fails, rows, 1.0, 1e-5)
+    assert row == {"who": "a peer", "note": "RuntimeError: out of memory"}
+
+
+def test_an_answer_that_is_not_as_asked_is_marked():
+    rows = gpu_data.correlated(NumPy(), 300, 3, 2, "float32")
+
+    def zero(*_):
+        return np.zeros((1, 3)), np.zeros(1)
+
+    row = gpu_cells.measured("a peer", zero, rows, 1.0, 1e-5)
+    assert not row["good"]
+    assert row["note"] == "not at the optimality asked for, 1e-05"
+
+
+def test_a_dry_run(tmp_path):
+    """From its own folder: the package is found beside it, and needs no install."""
+    out = tmp_path / "results.json"
+    command = [sys.executable, SCRIPT, "--dry-run", "--out", out]
+    ran = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    results = json.loads(out.read_text())
+    assert results["dry_run"]
+    assert {"gpu", "driver", "python", "versions", "date"} <= set(results)
+    assert [cell["name"] for cell in results["cells"]] == [
+        cell.name for cell in gpu_cells.CELLS
+    ]
+    assert ran.stdout.startswith("A dry run on the CPU")
+    for cell in results["cells"]:
+        assert f"| {cell['name']} |" in ran.stdout
+        ours = [row for row in cell["rows"] if row["who"].startswith("xlr")]
+        assert ours
+        for row in ours:
+            assert row["seconds"] > 0
+            assert row.get("good", True), row
+
+
+def test_without_a_gpu_it_says_so_in_a_line():
+    if find(dry_run=False)[0]:
+        pytest.skip("there is a GPU")
+    command = [sys.executable, SCRIPT]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("No GPU to measure: ")
+    assert ran.stdout.count("\n") == 1
+    assert ran.stderr == ""

@@ -1,0 +1,76 @@
+"""``pytest -m gpu`` needs little, and says in a sentence what it misses."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import conftest
+import pytest
+
+TESTS = Path(__file__).parent
+CONFIG = SimpleNamespace(option=SimpleNamespace(markexpr="gpu"))
+# xlr's dependencies and theirs, and what finds the tests.
+THERE = {"array_api_compat", "joblib", "numpy", "pytest", "scipy", "sklearn"}
+THERE |= {"threadpoolctl", "xlr"}
+
+
+def imported_at_once(path: Path) -> set[str]:
+    """First names of what a module imports before a test of it runs."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda p: p.stem)
+def test_no_file_needs_more_before_its_tests_run(path):
+    ours = [TESTS, TESTS.parent / "examples" / "benchmarks"]
+    names = {module.stem for folder in ours for module in folder.rglob("*.py")}
+    assert imported_at_once(path) <= set(sys.stdlib_module_names) | THERE | names
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(conftest, "CHOSEN", [])
+    monkeypatch.setattr(conftest, "_why_not", lambda name: f"{name} is not here")
+
+
+def test_without_a_gpu_it_ends_in_a_sentence(no_gpu, monkeypatch):
+    monkeypatch.setattr(conftest, "REQUIRE_GPU", False)
+    with pytest.raises(pytest.exit.Exception, match="cupy is not here; ") as caught:
+        conftest.pytest_configure(CONFIG)
+    assert caught.value.returncode == 0
+
+
+def test_a_gpu_that_is_required_is_an_error(no_gpu, monkeypatch):
+    monkeypatch.setattr(conftest, "REQUIRE_GPU", True)
+    with pytest.raises(pytest.UsageError, match="XLR_REQUIRE_GPU=1: cupy is not here"):
+        conftest.pytest_configure(CONFIG)
+
+
+def test_one_library_may_be_chosen(no_gpu, monkeypatch):
+    monkeypatch.setattr(conftest, "REQUIRE_GPU", True)
+    monkeypatch.setattr(conftest, "CHOSEN", ["torch-cuda"])
+    with pytest.raises(pytest.UsageError, match=r"=1: torch-cuda is not here\.$"):
+        conftest.pytest_configure(CONFIG)
+
+
+def test_with_one_of_them_its_tests_run(monkeypatch):
+    monkeypatch.setattr(conftest, "CHOSEN", [])
+    monkeypatch.setattr(conftest, "REQUIRE_GPU", False)
+    here = {"cupy": None, "torch-cuda": "torch is not here"}
+    monkeypatch.setattr(conftest, "_why_not", here.get)
+    conftest.pytest_configure(CONFIG)
+    monkeypatch.setattr(conftest, "REQUIRE_GPU", True)
+    with pytest.raises(pytest.UsageError, match="torch is not here"):
+        conftest.pytest_configure(CONFIG)
+
+
+def test_other_sessions_go_on(no_gpu):
+    conftest.pytest_configure(SimpleNamespace(option=SimpleNamespace(markexpr="")))
