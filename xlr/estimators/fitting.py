@@ -120,9 +120,7 @@ class Fitting:
             )
         check_solver_for(name, smooth=regularisation.smooth)
         n_columns = features.X.shape[1] + bool(estimator.fit_intercept)
-        n_parameters = task.loss.n_outputs * n_columns
-        _check_memory_for(estimator.solver, n_parameters, features)
-        _check_memory_of_device(name, n_parameters, features)
+        _check_memory_for(estimator.solver, task.loss.n_outputs * n_columns, features)
         self.solver_name = name
         self._estimator = estimator
         self._features = features
@@ -141,6 +139,34 @@ class Fitting:
             workers=workers,
             offset=offset,
         )
+        self._check_memory_of_device()
+
+    def _check_memory_of_device(self) -> None:
+        """Refuse a fit that a device has no room for, before its driver does."""
+        features, X, objective = (
+            self._features,
+            self._features.X,
+            self.problem.objective,
+        )
+        if isinstance(X, Chunks) or arrays.in_host_memory(entries := arrays.entries(X)):
+            return
+        n_samples, n_features = X.shape
+        size = features.xp.finfo(features.dtype).bits // 8
+        stored = entries.size / n_samples if arrays.is_sparse(X) else n_features
+        sample = min(SAMPLE * n_samples, ROWS_OF_SAMPLE * objective.n_parameters)
+        needed = 8 * ROW_NUMBERS * n_samples + size * sample * stored
+        needed += BLOCKS * min(size * n_samples * stored, arrays.block_bytes(entries))
+        needed += self._solver.model_bytes(
+            objective
+        )  # of more, as many as there is room
+        free = arrays.free_bytes(entries)
+        if needed > free:
+            raise MemoryError(
+                f"A fit to X of shape {tuple(X.shape)} with "
+                f"solver={self.solver_name!r} needs about {needed:.3g} bytes beside X "
+                f"on {features.device}, and {free:.3g} are free. Free some, fit to "
+                "fewer rows, or to chunks of Dask."
+            )
 
     @property
     def n_passes(self) -> int | None:
@@ -255,28 +281,6 @@ def _check_memory_for(name: str, n_parameters: int, features: Features) -> None:
             f"solver={name!r} needs {needed:.3g} bytes for the second derivatives in "
             f"{n_parameters} parameters, and {free:.3g} are free. Use solver='auto', "
             f"{INSTEAD_OF_HESSIAN[name]}."
-        )
-
-
-def _check_memory_of_device(name: str, n_parameters: int, features: Features) -> None:
-    """Refuse a fit that a device has no room for, before its driver does."""
-    X = features.X
-    if isinstance(X, Chunks) or arrays.in_host_memory(entries := arrays.entries(X)):
-        return
-    n_samples, n_features = X.shape
-    size = features.xp.finfo(features.dtype).bits // 8
-    stored = entries.size / n_samples if arrays.is_sparse(X) else n_features
-    sample = min(SAMPLE * n_samples, ROWS_OF_SAMPLE * n_parameters)
-    needed = 8 * ROW_NUMBERS * n_samples + size * sample * stored
-    needed += BLOCKS * min(size * n_samples * stored, arrays.block_bytes(entries))
-    if name in INSTEAD_OF_HESSIAN:
-        needed += HESSIANS * 8 * n_parameters**2
-    free = arrays.free_bytes(entries)
-    if needed > free:
-        raise MemoryError(
-            f"A fit to X of shape {tuple(X.shape)} with solver={name!r} needs about "
-            f"{needed:.3g} bytes beside X on {features.device}, and {free:.3g} are "
-            "free. Free some, fit to fewer rows, or to chunks of Dask."
         )
 
 

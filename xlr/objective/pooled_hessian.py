@@ -147,6 +147,7 @@ class PooledHessian:
         levels = least * xp.exp(width * (number + 0.5))
         # All in the first where they are alike.
         width = xp.where(width > 0, width, xp.ones_like(width))
-        place = xp.clip(xp.floor(xp.log(sizes / least) / width), 0, n_levels - 1)
+        place = xp.floor(xp.log(sizes / least) / width)
+        place = arrays.within(place, 0.0, n_levels - 1.0, xp=xp)
         nearest = place[:, None, :] == number[None, :, None]
         return levels, xp.astype(nearest, sizes.dtype)
