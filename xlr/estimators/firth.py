@@ -182,7 +182,8 @@ class FirthLogisticRegression(OffsetClassifier):
             del self.feature_names_in_
         if features.names is not None:
             self.feature_names_in_ = features.names
-        self.coef_, self.intercept_ = fitted["coef_"], fitted["intercept_"]
+        for name, value in fitted.items():
+            setattr(self, name, value)
         self.classes_ = labels.classes
         self.n_features_in_ = features.X.shape[1]
         self.n_iter_ = solution.n_iter

@@ -14,6 +14,7 @@ from xlr.arrays import Array
 from xlr.design import refuse_non_finite
 from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
 from xlr.estimators.features import read_features
+from xlr.estimators.logits import logits
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 
 __all__ = ["LinearClassifier"]
@@ -53,21 +54,24 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If X has other features than the fit, or is not finite.
         """
-        logits = self._logits(X)
-        return logits[:, 0] if logits.shape[1] == 1 else logits
+        found = self._logits(X)
+        return found[:, 0] if found.shape[1] == 1 else found
 
     def _logits(self, X: Array) -> Array:
         """x.w + b for each row of ``coef_``: (n_samples, n_columns)."""
         check_is_fitted(self, "coef_")
         features = read_features(self, X, reset=False)
         xp, X = features.xp, features.X
-        coef = features.place(self.coef_, X.dtype)
-        with arrays.quiet():
-            logits = X @ coef.T + features.place(self.intercept_, X.dtype)
+        coef = features.place(self.coef_, features.wide)
+        intercept = features.place(self.intercept_, features.wide)
+        rest = getattr(self, "_intercept_rest", None)
+        if rest is not None:
+            intercept = intercept + features.place(rest, features.wide)
+        found = logits(X, coef, intercept, xp=xp)
         # Look through X only if the logits, which are fewer, are not finite.
-        if not arrays.to_host(xp.all(xp.isfinite(logits))):
+        if not arrays.to_host(xp.all(xp.isfinite(found))):
             refuse_non_finite(X, xp=xp)
-        return logits
+        return found
 
     def _log_scores(self, logits: Array) -> Array:
         """Logarithms of numbers that the probabilities of the classes go with."""
@@ -208,8 +212,14 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "coef_")
         converted = copy.copy(self)
-        for name in ("coef_", "intercept_", "classes_", "_column_moments"):
-            if hasattr(self, name):
+        for name in (
+            "coef_",
+            "intercept_",
+            "_intercept_rest",
+            "classes_",
+            "_column_moments",
+        ):
+            if getattr(self, name, None) is not None:
                 setattr(converted, name, np.array(arrays.to_host(getattr(self, name))))
         return converted
 

@@ -241,7 +241,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         l1_ratio = float(l1_ratios[unique // Cs.shape[0]].mean())
         gap = np.asarray([np.nan])
         if self.refit:
-            start = tuple(features.xp.astype(v, features.wide) for v in chosen.values())
+            names = "coef_", "intercept_"
+            start = tuple(features.place(chosen[k], features.wide) for k in names)
             one = Fitting(self, features, task, C, crew, start=start, l1_ratio=l1_ratio)
             gap, last = one.proven(one.run(progress.follow(one)))
             chosen = one.problem.coefficients(last.parameters)
@@ -273,7 +274,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         xp = arrays.namespace(models.coef)
         paths = models.coef
         if self.fit_intercept:
-            paths = xp.concat([paths, models.intercept[..., None]], axis=-1)
+            intercept = xp.astype(models.intercept[..., None], paths.dtype)
+            paths = xp.concat([paths, intercept], axis=-1)
         # NaN for the folds that could not be fitted.
         paths = xp.concat([paths, xp.full_like(paths[:1, ...], xp.nan)])
         place = np.full(len(folds.tests), folds.usable.shape[0])

@@ -344,7 +344,10 @@ def _with_constant_labels(
     ends = features.place(np.asarray([-np.inf, np.inf, np.nan]), features.X.dtype)
     nothing = xp.zeros_like(found["coef_"][:1, :])
     coef = xp.concat([found["coef_"], nothing, nothing, nothing])
+    rest = found["_intercept_rest"]
+    zeros = xp.zeros(3, dtype=rest.dtype, device=features.device)
     return {
         "coef_": arrays.rows(coef, place),
         "intercept_": arrays.rows(xp.concat([found["intercept_"], ends]), place),
+        "_intercept_rest": arrays.rows(xp.concat([rest, zeros]), place),
     }
