@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.chunked_scoring import (
     ChunkedLikelihood,
@@ -192,17 +193,17 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         scorer = self._scorer()
         features = read_features(self, X, reset=True, chunked=True)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
-        with workers(features.X, self.n_jobs) as crew:
+        with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
             rows = read_rows(self, features, y, sample_weight)
             host_y = labels_on_host(rows)
             splitter = check_cv(self.cv, host_y, classifier=True)
             folds = read_folds(splitter, host_y, rows)
             score = self._held_out(scorer, rows, host_y, sample_weight, folds, crew)
             fitted = self._fit(rows, folds, score, data, crew)
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        for name, value in fitted.items():
-            setattr(self, name, value)
+            if hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+            for name, value in fitted.items():
+                setattr(self, name, value)
         return self
 
     def _fit(
