@@ -174,8 +174,8 @@ def test_any_chunks_of_dask(problem, data):
 def test_softmax_of_two_classes_is_a_sigmoid_at_half_the_c(problem):
     """Coefficients are w/2 and -w/2, whose squares sum to half that of w.
 
-    A third class of no weight to speak of makes it a softmax, for Newton's method alone:
-    lbfgs says that its arithmetic ends there.
+    A third class of no weight to speak of makes it a softmax, by Newton's method: lbfgs
+    says that its arithmetic ends there.
     """
     X, y, weights, C = problem
     sigmoid = fit(X, y, weights, C)
