@@ -14,6 +14,7 @@ from xlr.arrays import Array
 from xlr.design import refuse_non_finite
 from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
 from xlr.estimators.features import read_features
+from xlr.estimators.kinds import refuse_kind
 from xlr.estimators.logits import logits
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 
@@ -190,10 +191,13 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     def _accuracy(self, logits: Array, y: Array, sample_weight: Array | None) -> float:
         from sklearn.metrics import accuracy_score
 
+        refuse_kind("y", y)
         # Labels are compared on the host, where every kind of them can live.
         y, sample_weight = (
             arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
         )
+        if sample_weight is not None and np.min(sample_weight) < 0:
+            raise ValueError("sample_weight contains negative values.")
         codes = arrays.to_host(_most_probable(logits))
         predicted = arrays.to_host(self.classes_)[codes]
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
