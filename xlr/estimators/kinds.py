@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from xlr import arrays
+
 __all__ = ["refuse_kind"]
 
 
@@ -20,6 +22,8 @@ def refuse_kind(name: str, values: Any) -> None:
     ValueError
         For masked, structured and complex arrays.
     """
+    if arrays.is_sparse(values):  # of which one kind is a dict
+        return
     if isinstance(values, Iterator | Set | Mapping):
         advice = f"list({name})"
         if isinstance(values, Mapping):
