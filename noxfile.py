@@ -88,6 +88,14 @@ def minimums(session: nox.Session) -> None:
     session.run("pytest", *session.posargs, env=env)
 
 
+@nox.session(default=False)
+def properties(session: nox.Session) -> None:
+    """Try what cannot change a model on many more examples, others each time."""
+    session.install("-e.", *groups("test"))
+    env = {"XLR_PROPERTY_EXAMPLES": "500", "XLR_TEST_BACKENDS": "numpy"}
+    session.run("pytest", "-k", "properties", *session.posargs, env=env)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting with ruff."""

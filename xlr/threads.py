@@ -76,9 +76,22 @@ def _blas_of_one_thread() -> Iterator[None]:
         yield
     finally:
         with _lock:
-            _fits -= 1
+            _fits = max(0, _fits - 1)
             if _fits == 0:
                 _limit.restore_original_limits()
+
+
+def _forget_fits() -> None:
+    """In a forked process, where the fits of other threads are not."""
+    global _lock, _fits
+    _lock = threading.Lock()  # another thread may have held it
+    if _fits:
+        _fits = 0
+        _limit.restore_original_limits()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_fits)
 
 
 class Workers:

@@ -108,7 +108,7 @@ class SparseBlock:
         diagonal = xp.maximum(diagonal, xp.zeros_like(diagonal))
         if self._units.varies is not None:
             diagonal = diagonal * self._units.varies
-        return diagonal / self._units.scale**2
+        return diagonal / self._units.scale / self._units.scale
 
     def for_gram(self, dtype: Any, *, folded: bool) -> SparseBlock:
         """The rows for :meth:`gram`, in some dtype: folded, as they always are."""
@@ -299,7 +299,7 @@ class SparseDesign:
         """
         xp, rows, weights = self.xp, self._rows, 1 / strength
         if self._units is not None:
-            weights = weights / self._units.scale**2
+            weights = weights / self._units.scale / self._units.scale
             if self._units.varies is not None:
                 weights = weights * self._units.varies
         entries = rows.data * xp.take(xp.astype(weights, rows.dtype), rows.indices)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xlr import arrays
@@ -52,14 +52,26 @@ class Standardisation:
         xp: Namespace,
     ) -> Standardisation:
         """With scales that can be divided by in some dtype, and means that it holds."""
-        # Neither the inverse of a scale nor its square may leave the range.
-        least = 1e3 * float(xp.finfo(dtype).smallest_normal) ** 0.5
+        # The inverse of a scale must not leave the range.
+        least = 4 * float(xp.finfo(dtype).smallest_normal)
         scale = xp.where(
             scale > 0, arrays.within(scale, least, None, xp=xp), xp.ones_like(scale)
         )
         # Rounded to the dtype, x - mean is the change of variables that the
         # coefficients undo, to the last bit.
         return cls(xp.astype(xp.astype(mean, dtype), scale.dtype), scale, varies)
+
+    def coarser(self, columns: Array, dtype: Any, *, xp: Namespace) -> Standardisation:
+        """With scales of some columns, by a mask of shape (n_features,), of which not
+        even the inverse of a square leaves the range of a dtype.
+
+        For those that are next to nothing: solvers that go along gradients would see
+        nothing else.
+        """
+        least = 1e3 * float(xp.finfo(dtype).smallest_normal) ** 0.5
+        coarse = arrays.within(self.scale, least, None, xp=xp)
+        scale = xp.where(columns, coarse, self.scale)
+        return replace(self, scale=scale)
 
     @property
     def deviation(self) -> Array:

@@ -237,7 +237,7 @@ def _refits(
     found = fitting.problem.coefficients_by_model(solution.parameters)
     coef, intercept = (
         arrays.rows(xp.concat([v, xp.full_like(v[:1, ...], xp.nan)]), place)
-        for v in found.values()
+        for v in (found["coef_"], found["intercept_"])
     )
     converged = np.zeros(usable.size, dtype=bool)
     converged[chosen] = [status is Status.CONVERGED for status in solution.status]

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from xlr import arrays
-from xlr.arrays import Array, Namespace
+from xlr.arrays import Array
 from xlr.design import Delayed, add, call, fetch, reduce_over_blocks, row_blocks
 from xlr.estimators.chunk_look import ChunkRows
 from xlr.estimators.dask_input import parts_beside
 from xlr.estimators.features import Features, read_features
 from xlr.estimators.folds import small_counts
 from xlr.estimators.inputs import encode
+from xlr.estimators.logits import logits
 from xlr.estimators.rows import Rows
 from xlr.estimators.scoring import ScoredModel, clipped_loss
 from xlr.estimators.weights import place_weights
@@ -201,15 +202,11 @@ def _logits_and_weights(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of some rows, (n_rows, n_models, n_outputs) and (n_rows,), on the host."""
     test = np.nonzero(is_test)[0]
-    logits = arrays.rows(X, test) @ _columns(coef, X).T + _columns(intercept, X)
-    shape = test.shape[0], *coef.shape[:2]
+    xp, (n_models, n_outputs, n_features) = arrays.namespace(X), coef.shape
+    coef = xp.reshape(coef, (-1, n_features))
+    found = logits(arrays.rows(X, test), coef, xp.reshape(intercept, (-1,)), xp=xp)
     weights = arrays.to_host(arrays.rows(rows.weights, test))
-    return arrays.to_host(logits).reshape(shape), weights
-
-
-def _columns(values: Array, X: Array) -> Array:
-    xp: Namespace = arrays.namespace(values)
-    return xp.astype(xp.reshape(values, (-1, *values.shape[2:])), X.dtype, copy=False)
+    return arrays.to_host(found).reshape(-1, n_models, n_outputs), weights
 
 
 class _Answers(ScoredModel):

@@ -19,6 +19,7 @@ from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 from xlr.estimators.columns import explain_columns, refuse_columns, refuse_matrix
 from xlr.estimators.dask_input import chunks_of, stand_in
+from xlr.estimators.kinds import refuse_kind
 from xlr.estimators.tables import (
     column_names,
     columns_on_device,
@@ -95,6 +96,7 @@ def read_features(
         # Chunks are converted as they are read.
         like = like.like(like.xp.astype(like.X, like.dtype, copy=False))
         return like.like(chunks_of(X, like.X, xp=like.xp))
+    refuse_kind("X", X)
     X, names = native_table(X), None
     if (on_device := columns_on_device(X)) is not None:
         X, names = on_device, np.asarray(column_names(X), dtype=object)
@@ -158,6 +160,8 @@ def _read_on_host(
         else:
             validate_data(reader, X, reset=reset, skip_check_array=True)
             matrix = check_array(matrix, input_name="X", estimator=reader, **options)
+    except OverflowError as error:
+        raise ValueError(f"X holds numbers beyond float64: {error}.") from error
     except (TypeError, ValueError) as error:
         explain_columns(X, error)
     if issparse(matrix):

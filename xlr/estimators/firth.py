@@ -8,6 +8,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import print_record, warn_unless_converged
 from xlr.estimators.inputs import read_labels, read_offset
@@ -149,7 +150,7 @@ class FirthLogisticRegression(OffsetClassifier):
         """
         check_parameters(self)
         features = read_features(self, X, reset=True)
-        with workers(features.X, self.n_jobs) as crew:
+        with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
             labels = read_labels(y, features.X.shape[0])
             weights = read_weights(sample_weight, None, labels, features)
             added = None if offset is None else read_offset(offset, 1, features)
@@ -178,17 +179,18 @@ class FirthLogisticRegression(OffsetClassifier):
                 on_iteration=on_iteration,
             )
             fitted = problem.coefficients(solution.parameters)
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        if features.names is not None:
-            self.feature_names_in_ = features.names
-        self.coef_, self.intercept_ = fitted["coef_"], fitted["intercept_"]
-        self.classes_ = labels.classes
-        self.n_features_in_ = features.X.shape[1]
-        self.n_iter_ = solution.n_iter
-        self.converged_ = solution.status[0] is Status.CONVERGED
-        self.optimality_ = float(solution.records[-1].optimality.max())
-        warn_unless_converged(solution, self, features.dtype, stacklevel=3)
+            if hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+            if features.names is not None:
+                self.feature_names_in_ = features.names
+            for name, value in fitted.items():
+                setattr(self, name, value)
+            self.classes_ = labels.classes
+            self.n_features_in_ = features.X.shape[1]
+            self.n_iter_ = solution.n_iter
+            self.converged_ = solution.status[0] is Status.CONVERGED
+            self.optimality_ = float(solution.records[-1].optimality.max())
+            warn_unless_converged(solution, self, features.dtype, stacklevel=3)
         return self
 
     def _refuse_collinear(self, objective: FirthObjective, features: Features) -> None:

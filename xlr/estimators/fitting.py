@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -124,8 +125,8 @@ class Fitting:
         self.solver_name = name
         self._estimator = estimator
         self._features = features
-        unpenalised = isinstance(C, float) and np.isposinf(C) and regularisation.smooth
-        self._may_diverge = unpenalised and task.responses.n_models == 1
+        unpenalised = isinstance(C, float) and np.isposinf(C)
+        self._may_diverge = unpenalised and regularisation.smooth
         self._start = start
         self._along = along
         self._solver = _solver(estimator, name, cold=start is None)
@@ -194,8 +195,8 @@ class Fitting:
         return gap, solution.with_proof(gap, float(self._estimator.tol))
 
     def separation(self, solution: Solution) -> Separation | None:
-        """What there is instead of an optimum; None with a penalty."""
-        if not self._may_diverge:
+        """What there is instead of an optimum; None with a penalty, or many models."""
+        if not self._may_diverge or self.problem.objective.n_models > 1:
             return None
         gradient = arrays.to_host(solution.at.gradient)[0].astype(np.float64)
         return find_separation(self.problem.objective, solution.parameters, gradient)
@@ -215,6 +216,16 @@ class Fitting:
             sentence = separation.describe(self._features.column_names)
             warnings.warn(sentence, SeparationWarning, stacklevel=stacklevel)
             return
+        n_models = len(solution.status)
+        if n_separated := self._n_separated(solution):
+            warnings.warn(
+                f"{n_separated} of {n_models} models have no finite estimate: their "
+                "classes are told apart without an error (complete separation), so "
+                "that the likelihood rises for ever as coefficients grow. Use a "
+                "finite C.",
+                SeparationWarning,
+                stacklevel=stacklevel,
+            )
         failed = [
             model
             for model, status in enumerate(solution.status)
@@ -237,6 +248,24 @@ class Fitting:
             advice,
             stacklevel + 1,
         )
+
+    @arrays.quiet()
+    def _n_separated(self, solution: Solution) -> int:
+        """How many of many models tell all rows apart, for certain."""
+        objective = self.problem.objective
+        if not self._may_diverge or objective.n_models == 1 or not objective.has_rows:
+            return 0
+        # The loss of a row that is on the wrong side is log 2 at least.
+        xp, responses = objective.xp, objective.responses
+        parts = [responses.weights]
+        if responses.class_factors is not None:
+            parts.append(responses.class_factors)
+        least = 1.0
+        for part in parts:
+            positive = xp.where(part > 0, part, xp.full_like(part, xp.inf))
+            least *= float(arrays.to_host(xp.min(positive)))
+        loss = solution.records[-1].objective * arrays.to_host(objective.total_weight)
+        return int(np.sum(loss < math.log(2) * least))
 
 
 def warn_unless_converged(

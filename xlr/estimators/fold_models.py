@@ -29,6 +29,7 @@ class FoldModels:
     coef : array of shape (n_folds, n_l1_ratios * n_Cs, n_columns, n_features)
         One share of L1 after the other.
     intercept : array of shape (n_folds, n_l1_ratios * n_Cs, n_columns)
+        In the widest dtype.
     n_iter : ndarray of shape (n_folds, n_l1_ratios * n_Cs)
     converged : bool
     """
@@ -39,14 +40,20 @@ class FoldModels:
     converged: bool
 
     def mean_of(self, which: np.ndarray) -> dict[str, Array]:
-        """``coef_`` and ``intercept_``, a mean over the folds of one model of each."""
+        """Coefficients and intercepts, a mean over the folds of one model of each.
+
+        As :meth:`Problem.coefficients` has them.
+        """
         xp = arrays.namespace(self.coef)
-        return {
-            name: xp.mean(
+        coef, intercept = (
+            xp.mean(
                 xp.stack([values[i, int(k), ...] for i, k in enumerate(which)]), axis=0
             )
-            for name, values in (("coef_", self.coef), ("intercept_", self.intercept))
-        }
+            for values in (self.coef, self.intercept)
+        )
+        rounded = xp.astype(intercept, coef.dtype)
+        rest = intercept - xp.astype(rounded, intercept.dtype)
+        return {"coef_": coef, "intercept_": rounded, "_intercept_rest": rest}
 
 
 def fit_folds(
@@ -99,7 +106,8 @@ def fit_folds(
         solution = many.run(follow(many))
         many.warn_unless_converged(solution, stacklevel=7)
         found = many.problem.coefficients_by_model(solution.parameters)
-        for values, by_fold in zip(found.values(), (coefs, intercepts)):
+        exact = xp.astype(found["intercept_"], features.wide) + found["_intercept_rest"]
+        for values, by_fold in zip((found["coef_"], exact), (coefs, intercepts)):
             by_fold.append(
                 xp.stack([arrays.rows(values, place + i) for i in range(n_folds)])
             )

@@ -12,6 +12,7 @@ from sklearn.utils import check_array
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.features import Features
+from xlr.estimators.kinds import refuse_kind
 from xlr.estimators.tables import native_table, numbers
 from xlr.objective import Responses
 
@@ -78,6 +79,7 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
     ValueError
         As :func:`read_indicators`.
     """
+    refuse_kind("y", Y)
     Y = Y.toarray() if arrays.is_sparse(Y) else Y
     if not arrays.is_array(Y):
         Y = _host_numbers(Y)

@@ -7,6 +7,7 @@ do; none of them changes the estimator.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.utils import column_or_1d
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.estimators.features import Features
+from xlr.estimators.kinds import refuse_kind
 from xlr.estimators.tables import decoded, native_table
 
 __all__ = [
@@ -74,6 +76,8 @@ def encode(y: Any, n_samples: int) -> Labels:
     ValueError
         If y is of another length, or not made of class labels.
     """
+    refuse_kind("y", y)
+    _refuse_mixed_list(y)
     if arrays.is_array(y):
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
@@ -95,6 +99,17 @@ def encode(y: Any, n_samples: int) -> Labels:
         raise mixed_types(error) from error
     _check_classes(arrays.to_host(classes))
     return Labels(classes, codes)
+
+
+def _refuse_mixed_list(y: Any) -> None:
+    """Raise ValueError for a list of strings and numbers, that NumPy makes strings."""
+    if not isinstance(y, list | tuple):
+        return
+    kinds = {type(label) for label in y}
+    numbers = sorted(kind.__name__ for kind in kinds if issubclass(kind, Number))
+    if numbers and any(issubclass(kind, str) for kind in kinds):
+        _refuse_missing(np.asarray(y, dtype=object))
+        raise mixed_types(TypeError(f"str and {', '.join(numbers)}"))
 
 
 def mixed_types(error: TypeError) -> ValueError:
@@ -191,13 +206,14 @@ def as_real(values: Any, name: str) -> Array:
             f"{tuple(values.shape)}. Pass {name}.toarray()."
         )
     if not arrays.is_array(values):
+        refuse_kind(name, values)
         try:
             values = np.asarray(decoded(values))
             if values.dtype.kind in "OUS":
                 values = values.astype(np.float64)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{name} must hold real numbers: {error}.") from error
-    if "complex" in str(values.dtype):
+    if "complex" in str(values.dtype) or getattr(values.dtype, "kind", "f") in "mM":
         raise ValueError(f"{name} must hold real numbers; got {values.dtype}.")
     return values
 

@@ -10,10 +10,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
-from xlr.arrays import Array, Namespace
-from xlr.design import refuse_non_finite, row_blocks
+from xlr.arrays import Array
+from xlr.design import refuse_non_finite
 from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
 from xlr.estimators.features import read_features
+from xlr.estimators.kinds import refuse_kind
+from xlr.estimators.logits import logits
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 from xlr.precision import full_precision
 
@@ -54,22 +56,25 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If X has other features than the fit, or is not finite.
         """
-        logits = self._logits(X)
-        return logits[:, 0] if logits.shape[1] == 1 else logits
+        found = self._logits(X)
+        return found[:, 0] if found.shape[1] == 1 else found
 
     def _logits(self, X: Array) -> Array:
         """x.w + b for each row of ``coef_``: (n_samples, n_columns)."""
         check_is_fitted(self, "coef_")
         features = read_features(self, X, reset=False)
         xp, X = features.xp, features.X
-        coef = features.place(self.coef_, features.dtype)
-        with arrays.quiet(), full_precision(arrays.entries(X)):
-            logits = _products(X, coef, xp=xp)
-            logits += features.place(self.intercept_, features.dtype)
+        coef = features.place(self.coef_, features.wide)
+        intercept = features.place(self.intercept_, features.wide)
+        rest = getattr(self, "_intercept_rest", None)
+        if rest is not None:
+            intercept = intercept + features.place(rest, features.wide)
+        with full_precision(arrays.entries(X)):
+            found = logits(X, coef, intercept, xp=xp)
         # Look through X only if the logits, which are fewer, are not finite.
-        if not arrays.to_host(xp.all(xp.isfinite(logits))):
+        if not arrays.to_host(xp.all(xp.isfinite(found))):
             refuse_non_finite(X, xp=xp)
-        return logits
+        return found
 
     def _log_scores(self, logits: Array) -> Array:
         """Logarithms of numbers that the probabilities of the classes go with."""
@@ -188,6 +193,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     def _accuracy(self, logits: Array, y: Array, sample_weight: Array | None) -> float:
         from sklearn.metrics import accuracy_score
 
+        refuse_kind("y", y)
         if sample_weight is None and arrays.is_array(y):
             found = self._labels(logits)
             xp = arrays.namespace(logits)
@@ -199,6 +205,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         y, sample_weight = (
             arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
         )
+        if sample_weight is not None and np.min(sample_weight) < 0:
+            raise ValueError("sample_weight contains negative values.")
         codes = arrays.to_host(_most_probable(logits))
         predicted = arrays.to_host(self.classes_)[codes]
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
@@ -217,8 +225,14 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "coef_")
         converted = copy.copy(self)
-        for name in ("coef_", "intercept_", "classes_", "_column_moments"):
-            if hasattr(self, name):
+        for name in (
+            "coef_",
+            "intercept_",
+            "_intercept_rest",
+            "classes_",
+            "_column_moments",
+        ):
+            if getattr(self, name, None) is not None:
                 setattr(converted, name, np.array(arrays.to_host(getattr(self, name))))
         return converted
 
@@ -226,14 +240,6 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def _products(X: Array, coef: Array, *, xp: Namespace) -> Array:
-    """The rows of X times those of ``coef``: block by block in half precision."""
-    if not arrays.is_half(X):
-        return X @ coef.T
-    blocks = (X[rows, :] for rows in row_blocks(X, coef.shape[0], xp=xp))
-    return xp.concat([xp.astype(block, coef.dtype) @ coef.T for block in blocks])
 
 
 def _are_alike(y: Array, found: Array) -> bool:

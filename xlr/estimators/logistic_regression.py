@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from xlr.arrays import Array
+from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import as_logistic_regression, as_one_vs_rest
 from xlr.estimators.features import Features, read_features
@@ -264,7 +265,7 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
         metadata = {"sample_weight": sample_weight, "offset": offset}
         data = {"X": X, "y": y, "metadata": metadata}
         # Before anything that BLAS would start its threads for: they spin for a while.
-        with workers(features.X, self.n_jobs) as crew:
+        with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
             rows = read_rows(self, features, y, sample_weight, offset)
             start = self._read_start(
                 coef_init, intercept_init, rows.labels, rows.features

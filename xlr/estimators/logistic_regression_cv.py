@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.chunked_scoring import (
     ChunkedLikelihood,
@@ -192,17 +193,17 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         scorer = self._scorer()
         features = read_features(self, X, reset=True, chunked=True)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
-        with workers(features.X, self.n_jobs) as crew:
+        with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
             rows = read_rows(self, features, y, sample_weight)
             host_y = labels_on_host(rows)
             splitter = check_cv(self.cv, host_y, classifier=True)
             folds = read_folds(splitter, host_y, rows)
             score = self._held_out(scorer, rows, host_y, sample_weight, folds, crew)
             fitted = self._fit(rows, folds, score, data, crew)
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        for name, value in fitted.items():
-            setattr(self, name, value)
+            if hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+            for name, value in fitted.items():
+                setattr(self, name, value)
         return self
 
     def _fit(
@@ -241,7 +242,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         l1_ratio = float(l1_ratios[unique // Cs.shape[0]].mean())
         gap = np.asarray([np.nan])
         if self.refit:
-            start = tuple(features.xp.astype(v, features.wide) for v in chosen.values())
+            names = "coef_", "intercept_"
+            start = tuple(features.place(chosen[k], features.wide) for k in names)
             one = Fitting(self, features, task, C, crew, start=start, l1_ratio=l1_ratio)
             gap, last = one.proven(one.run(progress.follow(one)))
             chosen = one.problem.coefficients(last.parameters)
@@ -273,7 +275,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         xp = arrays.namespace(models.coef)
         paths = models.coef
         if self.fit_intercept:
-            paths = xp.concat([paths, models.intercept[..., None]], axis=-1)
+            intercept = xp.astype(models.intercept[..., None], paths.dtype)
+            paths = xp.concat([paths, intercept], axis=-1)
         # NaN for the folds that could not be fitted.
         paths = xp.concat([paths, xp.full_like(paths[:1, ...], xp.nan)])
         place = np.full(len(folds.tests), folds.usable.shape[0])

@@ -8,6 +8,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import Fitting, print_record
@@ -141,7 +142,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         check_parameters(self)
         features = read_features(self, X, reset=True)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
-        with workers(features.X, self.n_jobs) as crew:
+        with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
             weights = read_sample_weight(sample_weight, features)
             indicators = read_indicators(y, weights, features)
             if indicators.varied.size == 0:
@@ -344,7 +345,10 @@ def _with_constant_labels(
     ends = features.place(np.asarray([-np.inf, np.inf, np.nan]), features.dtype)
     nothing = xp.zeros_like(found["coef_"][:1, :])
     coef = xp.concat([found["coef_"], nothing, nothing, nothing])
+    rest = found["_intercept_rest"]
+    zeros = xp.zeros(3, dtype=rest.dtype, device=features.device)
     return {
         "coef_": arrays.rows(coef, place),
         "intercept_": arrays.rows(xp.concat([found["intercept_"], ends]), place),
+        "_intercept_rest": arrays.rows(xp.concat([rest, zeros]), place),
     }

@@ -24,14 +24,19 @@ FOR_BOTH = frozenset({"newton-cg"})
 def _positive_number(name: str, value: Any, expected: str) -> float:
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be {expected}; got {value!r}.")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise ValueError(
+            f"{name} must be {expected}; got one beyond float64."
+        ) from error
     if not number > 0:  # also refuses NaN
         raise ValueError(f"{name} must be {expected}; got {value!r}.")
     return number
 
 
 def _one_of(name: str, value: Any, options: tuple[str, ...]) -> None:
-    if value not in options:
+    if not isinstance(value, str) or value not in options:
         names = ", ".join(repr(option) for option in options)
         raise ValueError(f"{name} must be one of {names}; got {value!r}.")
 

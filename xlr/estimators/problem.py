@@ -197,12 +197,14 @@ class Problem:
             units = moments(X, weights[:, 0], centre=fit_intercept, xp=xp)
             kind = Objective
         self.column_moments = xp.stack([units.mean, units.deviation])
-        self.units = units if standardised else None
-        design = self.design(X, offset, workers)
         total = unit * responses.total_weight(units.scale.dtype, xp=xp)
         if responses.weighs_alike and isinstance(C, float):
             total = total[:1]
         self.total_weight = total
+        held = regularisation.holds(self._strength(C), units.scale, xp=xp)
+        units = units.coarser(held, features.dtype, xp=xp)
+        self.units = units if standardised else None
+        design = self.design(X, offset, workers)
         self._scale = units.scale if standardised else xp.ones_like(units.scale)
         self.objective = kind(
             design.standardised_if_small(),
@@ -227,8 +229,11 @@ class Problem:
 
     def penalty(self, C: float | Array) -> Penalty:
         """For parameters, with strength 1 / (C S)."""
-        strength = 1 / (C * self.total_weight)[:, None, None]
+        strength = self._strength(C)
         return self._regularisation.penalty(strength, self._scale, self._features)
+
+    def _strength(self, C: float | Array) -> Array:
+        return 1 / (C * self.total_weight)[:, None, None]
 
     def parameters(self, start: tuple[Array, Array] | None) -> Array:
         """Coefficients and intercepts, in the units of X, as a solver sees them.
@@ -263,11 +268,19 @@ class Problem:
         strength = objective.penalty.curvature(coef, xp=xp)
         return strength >= largest_strength(strength.dtype, xp=xp)
 
+    @arrays.quiet()
     def coefficients(self, parameters: Array) -> dict[str, Any]:
         """``coef_`` and ``intercept_``, in the units and the dtype of X.
 
-        Of equally good multinomial models, the one that is symmetric in the classes,
-        for which the penalty is least.
+        With ``_intercept_rest``, in the widest dtype: what intercepts are rounded by,
+        which for columns far from zero may be more than the logits. Of equally good
+        multinomial models, the one that is symmetric in the classes, for which the
+        penalty is least.
+
+        Raises
+        ------
+        FloatingPointError
+            If that dtype does not hold them.
         """
         xp, dtype = self._features.xp, self._features.dtype
         coef, intercept = self.objective.split(self.objective.symmetric(parameters))
@@ -275,12 +288,32 @@ class Problem:
         held = xp.reshape(self._is_held(parameters), coef.shape)
         coef = xp.where(held, xp.zeros_like(coef), coef)
         if self.units is not None:
-            coef, intercept = self.units.out_of(coef, intercept)
             # Back from standardised units a bound may be missed by a rounding error.
+            coef, _ = self.units.out_of(coef, intercept)
             coef = self._regularisation.clip(coef, xp=xp)
+        rounded = xp.astype(coef, dtype)
         if not self._fit_intercept:
             intercept = xp.zeros_like(intercept)
+        elif self.units is not None:
+            intercept = intercept - xp.astype(rounded, coef.dtype) @ self.units.mean
+        intercept_rounded = xp.astype(intercept, dtype)
+        self._refuse_infinite(rounded, intercept_rounded)
         return {
-            "coef_": xp.astype(coef, dtype),
-            "intercept_": xp.astype(intercept, dtype),
+            "coef_": rounded,
+            "intercept_": intercept_rounded,
+            "_intercept_rest": intercept - xp.astype(intercept_rounded, coef.dtype),
         }
+
+    def _refuse_infinite(self, coef: Array, intercept: Array) -> None:
+        xp = self._features.xp
+        finite = xp.concat([xp.isfinite(coef), xp.isfinite(intercept)[:, None]], axis=1)
+        finite = arrays.to_host(xp.all(finite, axis=0))
+        if finite.all():
+            return
+        names = np.asarray([*self._features.column_names, "the intercept"])[~finite]
+        dtype = str(self._features.dtype).rpartition(".")[2]
+        raise FloatingPointError(
+            f"The coefficient of {names[0]} is too large for {dtype}: numbers of X are "
+            "too small, or too far from zero for their deviation. Standardise the "
+            "features (sklearn.preprocessing.StandardScaler)."
+        )

@@ -51,18 +51,31 @@ class Regularisation:
         features : Features
         """
         xp = features.xp
-        strength = strength * xp.ones_like(scale)
-        if self.factor is not None:
-            strength = strength * self.factor
-        ridge = _finite((1 - self.l1_ratio) * strength / scale**2, features)
+        ridge = _finite(self._ridge(strength, scale, xp=xp), features)
         if self.smooth:
             return L2Penalty(ridge)
-        lasso = _finite(self.l1_ratio * strength / scale, features)
+        lasso = self.l1_ratio * self._by_feature(strength, scale, xp=xp) / scale
+        lasso = _finite(lasso, features)
         unbounded = xp.full_like(scale, xp.inf)
         lower = -unbounded if self.lower is None else self.lower * scale
         upper = unbounded if self.upper is None else self.upper * scale
         kinks = Kinks(lasso, lower + xp.zeros_like(lasso), upper + xp.zeros_like(lasso))
         return ElasticNetPenalty(ridge, kinks)
+
+    def holds(self, strength: Array, scale: Array, *, xp: Namespace) -> Array:
+        """Whether coefficients scale * w are held at zero, but for rounding, in all
+        models: (n_features,).
+        """
+        ridge = self._ridge(strength, scale, xp=xp)
+        return xp.all(ridge >= largest_strength(ridge.dtype, xp=xp), axis=(0, 1))
+
+    def _ridge(self, strength: Array, scale: Array, *, xp: Namespace) -> Array:
+        ridge = (1 - self.l1_ratio) * self._by_feature(strength, scale, xp=xp)
+        return ridge / scale / scale  # whose square may leave the range
+
+    def _by_feature(self, strength: Array, scale: Array, *, xp: Namespace) -> Array:
+        strength = strength * xp.ones_like(scale)
+        return strength if self.factor is None else strength * self.factor
 
     def clip(self, coef: Array, *, xp: Namespace) -> Array:
         """Coefficients (n_columns, n_features) within the bounds, in units of X."""

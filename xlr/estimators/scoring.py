@@ -14,6 +14,7 @@ from xlr.arrays import Array, Namespace
 from xlr.design import add, reduce_over_blocks, row_blocks
 from xlr.estimators.features import Features
 from xlr.estimators.linear_classifier import LinearClassifier
+from xlr.estimators.logits import logits
 from xlr.estimators.problem import Task
 from xlr.losses import Loss
 from xlr.threads import Workers
@@ -107,11 +108,9 @@ def clipped_loss(
     """
     n_models, n_outputs, n_features = coef.shape
     columns = xp.reshape(coef, (-1, n_features))
-    if arrays.is_half(X):
-        X = xp.astype(X, columns.dtype)
-    logits = X @ columns.T + xp.reshape(intercept, (-1,))
-    logits = xp.reshape(logits, (-1, n_models, n_outputs))
-    value = loss.at(logits, targets[:, None], xp=xp).value()
+    found = logits(X, columns, xp.reshape(intercept, (-1,)), xp=xp)
+    found = xp.reshape(found, (-1, n_models, n_outputs))
+    value = loss.at(found, targets[:, None], xp=xp).value()
     # No probability below eps, as in scikit-learn's log_loss.
     most = -math.log(float(xp.finfo(value.dtype).eps))
     return arrays.within(value, None, most, xp=xp)
@@ -192,12 +191,12 @@ class ScoredModel(LinearClassifier):
     @classmethod
     def of(cls, fitted: LinearClassifier) -> ScoredModel:
         """The same model as a fitted estimator."""
-        names = ("coef_", "intercept_", "classes_", "n_features_in_")
+        names = "coef_", "intercept_", "_intercept_rest", "classes_", "n_features_in_"
         attributes = {name: getattr(fitted, name) for name in names}
         attributes["classes_"] = arrays.to_host(fitted.classes_)
         return cls(**attributes)
 
     def decision_function(self, X: Array) -> Array:
         # What every prediction is made of.
-        logits = super().decision_function(X)
-        return logits if get_config()["array_api_dispatch"] else arrays.to_host(logits)
+        found = super().decision_function(X)
+        return found if get_config()["array_api_dispatch"] else arrays.to_host(found)

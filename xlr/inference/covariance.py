@@ -150,10 +150,12 @@ def estimate(
         step = -inverse @ known.gradient * evidence.total_weight
     change = known.slope @ step + step @ matrix @ step / 2
     covariance = covariance * _correction(evidence, cov_type, clusters, aliased)
+    reported = _reported(evidence, covariance, aliased)
+    _refuse_out_of_range(evidence, covariance, reported)
     return Estimates(
         at + step,
         _params(evidence, at + step, aliased),
-        _reported(evidence, covariance, aliased),
+        reported,
         covariance,
         inverse,
         _in_units_of_data(evidence, aliased),
@@ -242,6 +244,12 @@ def _correction(
     """For the degrees of freedom that the estimates take."""
     n = evidence.n_samples
     k = evidence.n_equations * aliased.kept.size
+    if n <= k and (cov_type == "HC1" or clusters is not None):
+        raise ValueError(
+            f"cov_type={cov_type!r} needs more observations than parameters; there are "
+            f"{n:g} (the sum of the weights) and {k}. Pass cov_type='nonrobust' or "
+            "'HC0'."
+        )
     if cov_type == "HC1":
         return n / (n - k)
     if clusters is not None:
@@ -281,3 +289,24 @@ def _reported(
     reported[none, :] = np.nan
     reported[:, none] = np.nan
     return reported
+
+
+def _refuse_out_of_range(
+    evidence: Evidence, covariance: np.ndarray, reported: np.ndarray
+) -> None:
+    """Raise ValueError where a variance is one in the units of the solver, and infinite
+    or zero in those of X.
+    """
+    size = evidence.objective.column_size
+    own = np.diagonal(covariance).reshape(-1, size).max(axis=0)
+    own = np.roll(own, 1) if evidence.fit_intercept else own
+    variance = np.diagonal(reported).reshape(-1, size)
+    lost = ((variance == 0) & (own > 0)) | np.isinf(variance)
+    wrong = np.asarray(evidence.names)[lost.any(axis=0)]
+    if wrong.size:
+        raise ValueError(
+            f"The variances of the coefficients of {', '.join(wrong[:5])} leave the "
+            "range of float64: the numbers of those features are too small or too "
+            "large. Standardise them (sklearn.preprocessing.StandardScaler), and fit "
+            "again."
+        )

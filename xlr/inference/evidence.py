@@ -171,6 +171,9 @@ def read_evidence(
     problem, objective = _problem(model, rows, crew)
     start = rows.features.place(model.coef_, objective.wide)
     intercept = rows.features.place(model.intercept_, objective.wide)
+    rest = getattr(model, "_intercept_rest", None)
+    if rest is not None:
+        intercept = intercept + rows.features.place(rest, objective.wide)
     factors = np.ones_like(rows.totals) if rows.factors is None else rows.factors
     unit = arrays.to_host(problem.total_weight / objective.total_weight)
     return Evidence(

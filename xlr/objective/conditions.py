@@ -31,6 +31,7 @@ class Conditions:
 
     Attributes
     ----------
+    objective : Passes
     codes : ndarray of int, of shape (n_samples,)
         The class of each row.
     n_conditions : int
@@ -40,7 +41,7 @@ class Conditions:
     """
 
     def __init__(self, objective: Passes) -> None:
-        self._objective = objective
+        self.objective = objective
         targets = arrays.to_host(objective.responses.targets)[:, 0]
         self.codes = targets.astype(np.int64)
         self._n_classes = max(2, objective.n_outputs)
@@ -58,11 +59,11 @@ class Conditions:
 
     def margins_along(self, direction: np.ndarray) -> np.ndarray:
         """:meth:`margins` of parameters on the host."""
-        return self.margins(self._objective.place(direction[None, :]))
+        return self.margins(self.objective.place(direction[None, :]))
 
     def margins(self, parameters: Array) -> np.ndarray:
         """a d of each condition; infinite of those that do not count."""
-        objective = self._objective
+        objective = self.objective
         products = objective.products_of_block(parameters)
 
         def kernel(rows: slice) -> tuple[Array]:
@@ -80,7 +81,7 @@ class Conditions:
 
     def conditions(self, chosen: np.ndarray) -> np.ndarray:
         """a of some conditions, by their numbers: (m, n_parameters)."""
-        objective = self._objective
+        objective = self.objective
         outputs, size = objective.n_outputs, objective.column_size
         row, other = np.divmod(chosen, self._n_classes)
         place = {"xp": objective.xp, "device": objective.device}
@@ -100,7 +101,7 @@ class Conditions:
 
     def direction(self, gains: np.ndarray) -> np.ndarray:
         """The sum of a over conditions, each times its gain: (n_parameters,)."""
-        objective = self._objective
+        objective = self.objective
         by_class = gains.reshape(-1, self._n_classes)
         own = by_class.sum(axis=1)
         residual = -by_class
@@ -137,7 +138,7 @@ class Conditions:
         """
         chosen, step = begin, max(begin.size, 64)
         for _ in range(ROUNDS):
-            if chosen.size * self._objective.n_parameters > LARGEST:
+            if chosen.size * self.objective.n_parameters > LARGEST:
                 return None
             conditions = self.conditions(chosen)
             found = _solve(cost, conditions, least[chosen], bound, self._is_intercept)

@@ -22,6 +22,9 @@ __all__ = ["Separation", "find_separation"]
 # take seconds.
 LARGEST_TO_DESCRIBE = 2e5
 
+# Parameters beyond which a Hessian takes gigabytes, and a minute.
+LARGEST_HESSIAN = 8000
+
 # Curvature for each row that is as good as none.
 GONE = 1e-12
 
@@ -85,8 +88,9 @@ def find_separation(
     for some positive :math:`\lambda` (Stiemke's lemma). The gradient of the loss is
     that sum, negative, with the probabilities as :math:`\lambda`, and a Newton step
     from there takes the rest of it away: if it changes no logit by more than a half,
-    against the mean of the row, the :math:`\lambda` stay positive. Otherwise a linear
-    programme decides, on as few rows as are needed.
+    against the mean of the row, the :math:`\lambda` stay positive. Where the parameters
+    themselves separate all rows, that is known without it. Otherwise a linear programme
+    decides, on as few rows as are needed.
 
     Parameters
     ----------
@@ -107,7 +111,56 @@ def find_separation(
     """
     if _is_certain_on_a_sample(objective, parameters, gradient):
         return None
+    rows = None
+    if objective.has_rows:
+        rows = Conditions(objective)
+        margins = rows.margins(parameters)
+        separated = margins > 0
+        if separated.all():
+            direction = arrays.to_host(parameters)[0].astype(np.float64)
+            return _simplest(rows, margins, separated, direction)
+    if _is_certain(objective, parameters, gradient, hessian):
+        return None
+    if rows is None:
+        found = separating_direction(objective, parameters)
+        return None if found is None else _described(objective, *found)
+    separated, direction = rows.separable(margins)
+    if not separated.any():
+        return None
+    return _simplest(rows, margins, separated, direction)
+
+
+def _described(objective: Passes, direction: np.ndarray, complete: bool) -> Separation:
+    coef = direction.reshape(objective.n_outputs, -1)[:, : objective.n_features]
+    return Separation(complete, coef / np.abs(coef).max())
+
+
+def _simplest(
+    rows: Conditions, margins: np.ndarray, separated: np.ndarray, direction: np.ndarray
+) -> Separation:
+    """By the direction of the least sum of sizes, so of few features, that separates.
+
+    By the one that is known where it would take long to find.
+    """
+    begin = rows.hardest(margins)
+    if begin.size * rows.n_parameters <= LARGEST_TO_DESCRIBE:
+        least = np.where(separated & rows.counted, 1.0, 0.0)
+        simple = rows.best(None, least, None, begin)
+        direction = direction if simple is None else simple
+    complete = bool(separated[rows.counted].all())
+    return _described(rows.objective, direction, complete)
+
+
+def _is_certain(
+    objective: Objective,
+    parameters: Array,
+    gradient: np.ndarray,
+    hessian: np.ndarray | None,
+) -> bool:
+    """Whether a Newton step is so short that there certainly is an optimum."""
     if hessian is None:
+        if objective.n_parameters > LARGEST_HESSIAN:
+            return False
         hessian = objective.hessian_on_host(parameters)
     eps = objective.wide_rounding
 
@@ -117,43 +170,7 @@ def find_separation(
         return find_aliased(at_zero, eps).dropped.size
 
     step = _newton_step(hessian, gradient, eps, n_collinear)
-    if step is not None and _change_of_logits(objective, parameters, step) < NEAR:
-        return None
-    if not objective.has_rows:
-        found = separating_direction(objective, parameters)
-        return None if found is None else _described(objective, *found)
-    rows = Conditions(objective)
-    margins = rows.margins(parameters)
-    direction = arrays.to_host(parameters)[0].astype(np.float64)
-    separated = margins > 0
-    if not separated.all():
-        separated, direction = rows.separable(margins)
-        if not separated.any():
-            return None
-    simple = _simplest(rows, margins, separated)
-    direction = direction if simple is None else simple
-    return _described(objective, direction, bool(separated[rows.counted].all()))
-
-
-def _described(
-    objective: Objective, direction: np.ndarray, complete: bool
-) -> Separation:
-    coef = direction.reshape(objective.n_outputs, -1)[:, : objective.n_features]
-    return Separation(complete, coef / np.abs(coef).max())
-
-
-def _simplest(
-    rows: Conditions, margins: np.ndarray, separated: np.ndarray
-) -> np.ndarray | None:
-    """The direction of the least sum of sizes, so of few features, that separates.
-
-    None where it would take long to find.
-    """
-    begin = rows.hardest(margins)
-    if begin.size * rows.n_parameters > LARGEST_TO_DESCRIBE:
-        return None
-    least = np.where(separated & rows.counted, 1.0, 0.0)
-    return rows.best(None, least, None, begin)
+    return step is not None and _change_of_logits(objective, parameters, step) < NEAR
 
 
 def _is_certain_on_a_sample(

@@ -1,0 +1,242 @@
+"""A fit that fails changes nothing; one that does not changes no input."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from conftest import to_numpy
+from sklearn.exceptions import ConvergenceWarning
+
+import xlr
+from xlr.objective.passes import Passes
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(90, 3))
+Y = (X @ [1, -1, 0.5] + RNG.logistic(size=90) > 0).astype(int)
+NAN = np.where(np.arange(270).reshape(90, 3) == 100, np.nan, X)
+
+ESTIMATORS = {
+    "multinomial": xlr.LogisticRegression,
+    "cv": lambda: xlr.LogisticRegressionCV(Cs=2, cv=3),
+    "labels": xlr.MultiLabelLogisticRegression,
+    "firth": xlr.FirthLogisticRegression,
+}
+# Those that tell callbacks of their iterations.
+TELLING = ["multinomial", "cv", "labels"]
+
+
+def labels(kind, y):
+    return np.column_stack([y, 1 - y]) if kind == "labels" else y
+
+
+@pytest.fixture(params=list(ESTIMATORS))
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["unfitted", "fitted"])
+def estimator(request, kind):
+    made = ESTIMATORS[kind]()
+    return made.fit(X[:60, :2], labels(kind, Y[:60])) if request.param else made
+
+
+@pytest.fixture
+def unchanged(estimator):
+    """What an estimator has must be what it had, object by object."""
+    before = dict(vars(estimator))
+    values = copy.deepcopy(before)
+    yield
+    now = {k: v for k, v in vars(estimator).items() if k != "_skl_callbacks"}
+    assert now.keys() == before.keys()
+    for name, value in now.items():
+        assert value is before[name], name
+        np.testing.assert_equal(value, values[name])
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"X": NAN},
+        {"X": X[:, 0]},
+        {"X": X[:0]},
+        {"X": X.astype("M8[s]")},
+        {"y": None},
+        {"y": Y[:-1]},
+        {"y": np.full(90, 3)},
+        {"y": X[:, 0]},
+        {"sample_weight": np.zeros(90)},
+        {"sample_weight": -np.ones(90)},
+        {"sample_weight": np.ones(5)},
+        {"sample_weight": "heavy"},
+    ],
+    ids=str,
+)
+def test_bad_data(kind, estimator, given):
+    y = given["y"] if "y" in given else labels(kind, Y)
+    with pytest.raises((ValueError, TypeError)):
+        estimator.fit(**({"X": X} | given | {"y": y}))
+
+
+@pytest.mark.parametrize(
+    "parameter", [("tol", -1.0), ("max_iter", 0), ("n_jobs", 0), ("fit_intercept", 3)]
+)
+def test_bad_parameters(kind, estimator, parameter):
+    estimator.set_params(**dict([parameter]))
+    before = dict(vars(estimator))
+    with pytest.raises((ValueError, TypeError), match=parameter[0]):
+        estimator.fit(X, labels(kind, Y))
+    assert vars(estimator) == before
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, RuntimeError])
+@pytest.mark.parametrize("after", [0, 2])
+def test_errors_in_the_middle(kind, estimator, error, after, monkeypatch):
+    calls = iter(range(after))
+    passes = Passes.sum_over_rows
+
+    def fail(self, *arguments, **options):
+        if next(calls, None) is None:
+            raise error
+        return passes(self, *arguments, **options)
+
+    monkeypatch.setattr(Passes, "sum_over_rows", fail)
+    with pytest.raises(error):
+        estimator.fit(X, labels(kind, Y))
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_errors_between_two_attributes(kind, estimator, error, monkeypatch):
+    made = type(estimator)
+
+    def fail(self, name, value):
+        if name in ("converged_", "scores_"):
+            raise error
+        object.__setattr__(self, name, value)
+
+    monkeypatch.setattr(made, "__setattr__", fail, raising=False)
+    with pytest.raises(error):
+        estimator.fit(X, labels(kind, Y))
+
+
+def test_warnings_that_are_errors(kind, estimator):
+    estimator.set_params(max_iter=1, tol=1e-14)
+    before = dict(vars(estimator))
+    with pytest.raises(ConvergenceWarning, match="max_iter=1"):
+        estimator.fit(X, labels(kind, Y))
+    assert vars(estimator).keys() == before.keys()
+    assert all(vars(estimator)[name] is value for name, value in before.items())
+
+
+class Failing:
+    """A callback that raises at one of the moments at which it is told something."""
+
+    def __init__(self, moment, error):
+        self.moment, self.error = moment, error
+
+    def at(self, moment):
+        if moment == self.moment:
+            raise self.error
+
+    def setup(self, estimator, context):
+        self.at("setup")
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        self.at(f"{context.task_name} begins")
+
+    def on_fit_task_end(self, estimator, context, *, X, y, fitted_estimator):
+        assert fitted_estimator.predict(X).shape == np.shape(y)
+        self.at(f"{context.task_name} ends")
+
+
+@pytest.mark.parametrize("kind", TELLING, indirect=True)
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize(
+    "moment",
+    ["setup", "fit begins", "iteration begins", "iteration ends", "fit ends"],
+)
+def test_callbacks_that_raise(kind, estimator, moment, error):
+    pytest.importorskip("sklearn.callback")
+    estimator.set_callbacks(Failing(moment, error))
+    with pytest.raises(error):
+        estimator.fit(X, labels(kind, Y))
+
+
+# -- inputs ----------------------------------------------------------------------------
+
+
+def fingerprint(values):
+    if sp.issparse(values):
+        return [fingerprint(v) for v in (values.data, values.indices, values.indptr)]
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("form", [np.asarray, np.asfortranarray, sp.csr_array])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_inputs_are_not_modified(kind, form, dtype, scale):
+    values = (10 * X + scale).astype(dtype)  # near zero and far from it
+    given = [form(values), labels(kind, Y), RNG.uniform(0.5, 2, size=90)]
+    before = [fingerprint(v) for v in given]
+    model = ESTIMATORS[kind]().fit(*given)
+    model.predict_proba(given[0])
+    model.score(*given)
+    if kind in ("multinomial", "firth"):
+        xlr.infer(model, *given).summary()
+    assert [fingerprint(v) for v in given] == before
+
+
+@pytest.mark.parametrize("form", ["coo", "csc", "lil", "unsorted"])
+def test_sparse_matrices_are_not_tidied_in_place(form):
+    """Entries that are given twice, or out of order, stay so."""
+    row, column = np.nonzero(X)
+    twice = sp.coo_array(
+        (np.tile(X[row, column] / 2, 2), (np.tile(row, 2), np.tile(column, 2)))
+    )
+    given = (
+        twice
+        if form == "coo"
+        else twice.asformat("csr" if form == "unsorted" else form)
+    )
+    if form == "unsorted":
+        order = np.arange(3)[::-1]
+        given = sp.csr_array(
+            (X[:, order].ravel(), np.tile(order, 90), np.arange(91) * 3)
+        )
+    before = copy.deepcopy(given)
+    model = xlr.LogisticRegression(tol=1e-9).fit(given, Y)
+    expected = xlr.LogisticRegression(tol=1e-9).fit(X, Y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-6)
+    for name in ("data", "indices", "indptr", "coords"):
+        if hasattr(before, name):
+            np.testing.assert_equal(getattr(given, name), getattr(before, name))
+
+
+def test_parameters_are_not_modified():
+    factor, lower = np.asarray([1.0, 2.0, np.inf]), np.asarray([0.0, -np.inf, -1.0])
+    weights = {0: 1.0, 1: 3.0}
+    parameters = {"penalty_factor": factor, "lower": lower, "class_weight": weights}
+    before = copy.deepcopy(parameters)
+    model = xlr.LogisticRegression(l1_ratio=0.5, **parameters).fit(X, Y)
+    for name, value in parameters.items():
+        assert getattr(model, name) is value
+        np.testing.assert_equal(value, before[name])
+
+
+def test_tensors_are_not_modified(place):
+    given = [place(X + 1e3), place(Y), place(np.linspace(0.5, 2, 90))]
+    before = [to_numpy(v).copy() for v in given]
+    model = xlr.LogisticRegression().fit(*given)
+    model.predict_proba(given[0])
+    for value, old in zip(given, before, strict=True):
+        np.testing.assert_array_equal(to_numpy(value), old)

@@ -1,0 +1,234 @@
+"""Fits side by side, in other processes and interrupted."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
+
+import xlr
+from xlr.threads import workers
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(3000, 10))
+Y = (X[:, 0] + RNG.logistic(size=3000) > 0).astype(int)
+CS = np.logspace(-3, 3, 16)
+
+
+def fit(C):
+    """The bits of a fit in two threads."""
+    return xlr.LogisticRegression(C=C, n_jobs=2).fit(X, Y).coef_.tobytes()
+
+
+@pytest.fixture(scope="module")
+def one_after_the_other():
+    return [fit(C) for C in CS]
+
+
+def test_fits_in_many_threads_have_the_same_bits(one_after_the_other):
+    before = threadpool_info()
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(fit, CS)) == one_after_the_other
+    assert threadpool_info() == before
+
+
+def test_one_estimator_fitted_in_many_threads(one_after_the_other):
+    """The same data: whichever thread is the last, it is the same model."""
+    model = xlr.LogisticRegression(C=CS[3], n_jobs=2)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: model.fit(X, Y), range(16)))
+    assert model.coef_.tobytes() == one_after_the_other[3]
+    assert model.converged_
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_estimator_predicts_in_many_threads(dtype):
+    model, rows = xlr.LogisticRegression().fit(X, Y), X.astype(dtype)
+    expected = model.predict_proba(rows).tobytes()
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda _: model.predict_proba(rows).tobytes(), range(40))
+        assert set(found) == {expected}
+
+
+def test_other_estimators_in_many_threads():
+    def fitted(kind):
+        if kind == 0:
+            return xlr.LogisticRegressionCV(Cs=3, cv=3, n_jobs=2).fit(X, Y).scores_
+        if kind == 1:
+            return xlr.FirthLogisticRegression(n_jobs=2).fit(X, Y).coef_
+        labels = np.column_stack([Y, 1 - Y, X[:, 1] > 0])
+        return xlr.MultiLabelLogisticRegression(n_jobs=2).fit(X[:, 2:], labels).coef_
+
+    expected = [fitted(kind).tobytes() for kind in range(3)]
+    with ThreadPoolExecutor(6) as pool:
+        found = pool.map(lambda i: fitted(i % 3).tobytes(), range(12))
+        assert list(found) == expected * 4
+
+
+# -- other processes -------------------------------------------------------------------
+
+
+def send_fit(queue):
+    queue.put(fit(CS[5]))
+
+
+def received(context):
+    queue = context.SimpleQueue()
+    process = context.Process(target=send_fit, args=(queue,))
+    with warnings.catch_warnings():
+        # Python 3.12 says that a fork beside threads may hang: not with ours.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    finish(process)
+    return queue.get()
+
+
+def finish(process):
+    process.join(60)
+    hangs = process.is_alive()
+    process.kill()
+    assert not hangs
+    assert process.exitcode == 0
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_fits_in_another_process(method, one_after_the_other):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip("not on this system")
+    fit(1.0)  # whatever a fit leaves behind, it is there now
+    assert received(multiprocessing.get_context(method)) == one_after_the_other[5]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_forks_during_fits(one_after_the_other):
+    stop = threading.Event()
+
+    def keep_fitting():
+        while not stop.is_set():
+            fit(1.0)
+
+    threads = [threading.Thread(target=keep_fitting) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        context = multiprocessing.get_context("fork")
+        for _ in range(5):
+            assert received(context) == one_after_the_other[5]
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def blas_threads():
+    controller = ThreadpoolController().select(user_api="blas")
+    return [library.num_threads for library in controller.lib_controllers]
+
+
+def send_blas_threads(queue):
+    queue.put(blas_threads())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_during_a_fit_has_all_threads_of_blas():
+    """The fit is of the other process, and will not end in this one."""
+    context = multiprocessing.get_context("fork")
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        with workers(X, 2), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            assert set(blas_threads()) == {1}
+            queue = context.SimpleQueue()
+            process = context.Process(target=send_blas_threads, args=(queue,))
+            process.start()
+            finish(process)
+            assert queue.get() == before
+        assert blas_threads() == before
+
+
+def test_joblib_beside_a_fit(one_after_the_other):
+    with workers(X, 2):
+        found = joblib.Parallel(n_jobs=2)(joblib.delayed(fit)(C) for C in CS[:4])
+    assert found == one_after_the_other[:4]
+
+
+# -- Ctrl-C and memory -----------------------------------------------------------------
+
+INTERRUPTED = """
+import signal, threading, time
+import numpy as np
+import xlr
+from threadpoolctl import threadpool_info
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(20_000, 20))
+y = (X[:, 0] + rng.logistic(size=20_000) > 0).astype(int)
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+blas = threadpool_info()
+model = xlr.LogisticRegression(n_jobs=2).fit(X, y)
+began = time.perf_counter()
+expected = model.fit(X, y).coef_.tobytes()
+seconds = time.perf_counter() - began
+state = dict(vars(model))
+interrupted = 0
+for share in np.linspace(0.02, 0.9, 30):
+    model.C = state["C"] = 2.0
+    try:
+        signal.setitimer(signal.ITIMER_REAL, share * seconds)
+        model.fit(X, y)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        state = dict(vars(model))
+    except KeyboardInterrupt:
+        interrupted += 1
+        assert vars(model).keys() == state.keys()
+        assert all(vars(model)[name] is value for name, value in state.items())
+    assert threadpool_info() == blas
+    deadline = time.perf_counter() + 10  # a thread that had just begun is to end
+    while threading.active_count() > 1:
+        assert time.perf_counter() < deadline
+        time.sleep(0.001)
+model.C = 1.0
+assert model.fit(X, y).coef_.tobytes() == expected
+print(interrupted)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
+def test_ctrl_c_leaves_no_thread_and_no_setting_behind():
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "2"}
+    ran = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) > 5
+
+
+def test_out_of_memory_raises_before_the_first_pass(monkeypatch):
+    """A Hessian that has no room is refused before work is lost."""
+    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: 1000)
+    passes = []
+    monkeypatch.setattr(
+        "xlr.objective.passes.Passes.sum_over_rows",
+        lambda self, *arguments, **options: passes.append(self),
+    )
+    model = xlr.LogisticRegression(solver="newton-cholesky")
+    with pytest.raises(MemoryError, match="Use solver='auto'"):
+        model.fit(X, Y)
+    assert not passes
+    assert not hasattr(model, "coef_")

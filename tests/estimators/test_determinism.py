@@ -1,0 +1,93 @@
+"""The same bits each time, and in each process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import to_numpy
+
+import xlr
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(5000, 8))
+Y = (X[:, 0] + RNG.logistic(size=5000) > 0).astype(int)
+THREE = Y + (X[:, 1] > 1)
+SOLVERS = ["newton-cholesky", "newton-cg", "lbfgs"]
+
+
+def bits(model):
+    parts = [to_numpy(model.coef_), to_numpy(model.intercept_)]
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("n_jobs", [1, 2, 3])
+def test_the_same_bits_on_repetition(solver, n_jobs):
+    model = xlr.LogisticRegression(solver=solver, n_jobs=n_jobs)
+    assert len({bits(model.fit(X, THREE)) for _ in range(4)}) == 1
+
+
+def test_the_same_bits_on_every_library(backend):
+    dtype = "float64" if backend.supports("float64") else "float32"
+    data = backend.xp.asarray(X[:500].astype(dtype), device=backend.device)
+    model = xlr.LogisticRegression()
+    assert len({bits(model.fit(data, THREE[:500])) for _ in range(2)}) == 1
+
+
+def test_other_numbers_of_threads_differ_by_rounding_alone():
+    one, two = (xlr.LogisticRegression(n_jobs=n, tol=1e-10).fit(X, Y) for n in (1, 2))
+    np.testing.assert_allclose(one.coef_, two.coef_, rtol=1e-8)
+    objectives = one.history_["objective"][-1], two.history_["objective"][-1]
+    assert objectives[0] == pytest.approx(objectives[1], rel=1e-13)
+
+
+def test_random_rows_are_the_same_for_the_same_number():
+    rows = np.random.default_rng(1).normal(size=(60_000, 20))
+    y = (rows[:, 0] > np.random.default_rng(2).logistic(size=60_000)).astype(int)
+    fits = [
+        bits(xlr.LogisticRegression(random_state=seed).fit(rows, y))
+        for seed in (None, None, 7, 7)
+    ]
+    assert fits[0] == fits[1]
+    assert fits[2] == fits[3]
+
+
+def test_resamples_and_folds_are_the_same_for_the_same_number():
+    def resampled():
+        model = xlr.LogisticRegression()
+        return xlr.bootstrap(model, X, Y, n_resamples=20, random_state=3).coef.tobytes()
+
+    assert resampled() == resampled()
+    scores = [xlr.LogisticRegressionCV(Cs=3).fit(X, Y).scores_ for _ in range(2)]
+    assert scores[0].tobytes() == scores[1].tobytes()
+
+
+ELSEWHERE = """
+import sys
+sys.path[:0] = ["tests", "tests/estimators"]
+from test_determinism import THREE, X, bits, xlr
+print(bits(xlr.LogisticRegression(n_jobs=2).fit(X, THREE)))
+"""
+
+
+def test_the_same_bits_in_another_process():
+    root = Path(__file__).parents[2]
+    # Hashes of strings differ from process to process.
+    environment = os.environ | {"PYTHONPATH": str(root), "PYTHONHASHSEED": "11"}
+    ran = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    expected = bits(xlr.LogisticRegression(n_jobs=2).fit(X, THREE))
+    assert ran.stdout.strip() == expected

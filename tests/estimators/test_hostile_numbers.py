@@ -1,0 +1,318 @@
+"""Numbers at the ends of what there is: the right model, or a sentence."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from conftest import to_numpy
+from problems import objective
+from scipy.special import expit
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression as Oracle
+
+import xlr
+
+RNG = np.random.default_rng(0)
+Z = RNG.normal(size=(300, 4))
+Y = (Z @ [1, -1, 0.5, 2] + RNG.logistic(size=300) > 0).astype(int)
+EXTREME = np.asarray([1e-300, 1e150, 1e300, 1.0])
+
+
+def oracle(X, y, C=np.inf):
+    """scikit-learn's fit at the end of what its arithmetic reaches."""
+    model = Oracle(C=C, tol=1e-12, solver="newton-cholesky", max_iter=1000)
+    with warnings.catch_warnings():
+        # It says where it turns from Newton's method to lbfgs.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X, y)
+
+
+# -- features of any size --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", [np.asarray, np.asfortranarray, sp.csr_array])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("mean", [0.0, 3.0])
+def test_sizes_over_600_decades(form, solver, mean):
+    X = (Z + mean) * EXTREME
+    model = xlr.LogisticRegression(C=np.inf, solver=solver, tol=1e-9).fit(form(X), Y)
+    expected = oracle(Z + mean, Y)
+    assert model.converged_
+    np.testing.assert_allclose(model.coef_ * EXTREME, expected.coef_, rtol=1e-6)
+    expected = expected.decision_function(Z + mean)
+    np.testing.assert_allclose(
+        model.decision_function(form(X)), expected, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_sizes_over_600_decades_on_every_library(backend):
+    if not backend.supports("float64"):
+        pytest.skip("such numbers are float64's alone")
+    X = backend.xp.asarray(Z * EXTREME, device=backend.device)
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(X, Y)
+    coef = to_numpy(model.coef_) * EXTREME
+    np.testing.assert_allclose(coef, oracle(Z, Y).coef_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+def test_penalised_sizes_over_600_decades(solver):
+    """What is tiny is held at zero, what is huge is free."""
+    X = Z * EXTREME
+    model = xlr.LogisticRegression(solver=solver, tol=1e-9).fit(X, Y)
+    units = Z[:, 1:]
+    # Strength 1 on the last, none to speak of on the others.
+    expected = oracle(units * [1e4, 1e4, 1], Y, 1.0)
+    assert model.converged_
+    assert model.coef_[0, 0] == 0
+    np.testing.assert_allclose(
+        model.coef_[0, 1:] * EXTREME[1:], expected.coef_[0] * [1e4, 1e4, 1], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("sizes", [[1e-30, 1e15, 1e30, 1.0], [1e-37, 1.0, 1.0, 1e37]])
+def test_sizes_at_the_ends_of_float32(backend, sizes):
+    X = backend.xp.asarray((Z * sizes).astype(np.float32), device=backend.device)
+    model = xlr.LogisticRegression(C=np.inf).fit(X, Y)
+    coef = to_numpy(model.coef_).astype(float) * sizes
+    np.testing.assert_allclose(coef, oracle(Z, Y).coef_, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e-40), (np.float64, 1e-310)])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        xlr.LogisticRegression(C=np.inf),
+        xlr.LogisticRegressionCV(Cs=[1.0, np.inf], cv=3),
+        xlr.MultiLabelLogisticRegression(C=np.inf),
+        xlr.FirthLogisticRegression(),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_coefficients_beyond_the_range_are_refused(estimator, dtype, size):
+    X = (Z * [size, 1, 1, 1]).astype(dtype)
+    y = Y[:, None] if "Multi" in type(estimator).__name__ else Y
+    with pytest.raises(FloatingPointError, match=r"x0 is too large for float"):
+        estimator.fit(X, y)
+    assert not hasattr(estimator, "coef_")
+
+
+def test_variances_beyond_the_range_are_refused():
+    X = Z * EXTREME
+    model = xlr.LogisticRegression(C=np.inf).fit(X, Y)
+    with pytest.raises(ValueError, match="variances of the coefficients of x0, x2 "):
+        xlr.infer(model, X, Y)
+
+
+# -- columns that say nothing, or the same ---------------------------------------------
+
+
+def degenerate():
+    noise = np.random.default_rng(1).normal(size=300)
+    return np.column_stack(
+        [Z, np.full(300, 3.7), np.zeros(300), Z[:, 0], Z[:, 1] + 1e-9 * noise]
+    )
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("C", [1.0, 1e6])
+def test_constant_duplicate_zero_and_collinear_columns(solver, C):
+    X = degenerate()
+    model = xlr.LogisticRegression(C=C, solver=solver, tol=1e-9).fit(X, Y)
+    exact = oracle(X, Y, C)
+    best = objective(exact.coef_, exact.intercept_, X, Y, C)
+    assert model.converged_
+    found = objective(model.coef_, model.intercept_, X, Y, C)
+    assert found == pytest.approx(best, rel=1e-9)
+    assert model.coef_[0, 4] == 0
+    assert model.coef_[0, 5] == 0
+    np.testing.assert_allclose(model.coef_[0, 0], model.coef_[0, 6], rtol=1e-5)
+
+
+def test_collinear_columns_without_a_penalty():
+    """The minimiser is not unique; its predictions are."""
+    X = np.column_stack([Z, Z @ [1, 2, 3, 4], Z[:, 0], np.ones(300)])
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(X, Y)
+    expected = oracle(Z, Y).predict_proba(Z)
+    np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-6)
+
+
+# -- float32 far from zero -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mean", [1e3, 1e6, -3e6])
+def test_float32_a_million_deviations_from_zero(backend, mean):
+    """The model and its predictions keep the digits that the rows have."""
+    X = (Z + mean).astype(np.float32)
+    exact = oracle(X.astype(float) - mean, Y)
+    data = backend.xp.asarray(X, device=backend.device)
+    model = xlr.LogisticRegression(C=np.inf).fit(data, Y)
+    np.testing.assert_allclose(to_numpy(model.coef_), exact.coef_, rtol=1e-4)
+    logits = to_numpy(model.decision_function(data))
+    if not backend.supports("float64"):
+        # Products with numbers of this size are rounded to more than the logits.
+        bound = np.finfo(np.float32).eps * np.abs(exact.coef_).sum() * abs(mean)
+        assert np.abs(logits).max() < 20 + 4 * bound
+        return
+    expected = exact.decision_function(X.astype(float) - mean)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        xlr.LogisticRegressionCV(Cs=[1.0, 10.0], cv=3),
+        xlr.LogisticRegressionCV(Cs=[1.0, 10.0], cv=3, refit=False),
+        xlr.LogisticRegressionCV(Cs=[1.0, 10.0], cv=3, scoring="roc_auc"),
+        xlr.FirthLogisticRegression(),
+        xlr.MultiLabelLogisticRegression(),
+    ],
+    ids=["cv", "mean", "scorer", "firth", "labels"],
+)
+def test_other_estimators_on_float32_far_from_zero(estimator):
+    X = (Z + 1e6).astype(np.float32)
+    y = Y
+    if isinstance(estimator, xlr.MultiLabelLogisticRegression):
+        y = np.column_stack([Y, np.zeros_like(Y), 1 - Y])
+        with pytest.warns(UserWarning, match="one value only"):
+            near = estimator.fit(X.astype(float) - 1e6, y).predict_proba(
+                X.astype(float) - 1e6
+            )
+        with pytest.warns(UserWarning, match="one value only"):
+            far = estimator.fit(X, y).predict_proba(X)
+    else:
+        near = estimator.fit(X.astype(float) - 1e6, y).predict_proba(
+            X.astype(float) - 1e6
+        )
+        scores = getattr(estimator, "scores_", 0)
+        far = estimator.fit(X, y).predict_proba(X)
+        np.testing.assert_allclose(getattr(estimator, "scores_", 0), scores, atol=1e-5)
+    # The mean of coefficients is rounded; everything else keeps its digits.
+    atol = 0.05 if getattr(estimator, "refit", True) is False else 1e-5
+    np.testing.assert_allclose(far, near, atol=atol)
+
+
+def test_inference_on_float32_far_from_zero():
+    X = (Z + 1e6).astype(np.float32)
+    exact = X.astype(float)
+    narrow = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, Y), X, Y)
+    wide = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(exact, Y), exact, Y)
+    np.testing.assert_allclose(narrow.bse, wide.bse, rtol=1e-4)
+    np.testing.assert_allclose(narrow.params, wide.params, rtol=1e-4)
+
+
+# -- classes that are told apart -------------------------------------------------------
+
+APART = np.concatenate([RNG.normal(size=(50, 3)) + 5, RNG.normal(size=(50, 3)) - 5])
+SIDES = np.repeat([1, 0], 50)
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+def test_separable_data_at_c_1e12(solver):
+    model = xlr.LogisticRegression(C=1e12, solver=solver).fit(APART, SIDES)
+    exact = xlr.LogisticRegression(C=1e12, tol=1e-14).fit(APART, SIDES)
+    assert model.converged_
+    assert model.score(APART, SIDES) == 1
+    values = [
+        objective(m.coef_, m.intercept_, APART, SIDES, 1e12) for m in (model, exact)
+    ]
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+    assert values[1] < 1e-12
+
+
+def test_models_that_are_separable_warn():
+    labels = np.column_stack([SIDES, RNG.integers(0, 2, 100), 1 - SIDES])
+    with pytest.warns(xlr.SeparationWarning, match="2 of 3 models have no finite"):
+        xlr.MultiLabelLogisticRegression(C=np.inf).fit(APART, labels)
+    three = np.repeat([0, 1, 2], 34)[:100]
+    X = RNG.normal(size=(100, 3)) + 20 * np.eye(3)[three]
+    model = xlr.LogisticRegression(C=np.inf, multi_class="ovr")
+    with pytest.warns(xlr.SeparationWarning, match="3 of 3 models"):
+        model.fit(X, three)
+    assert model.score(X, three) == 1
+
+
+def test_weights_do_not_hide_that_models_are_separable():
+    weights = np.ones(100)
+    weights[:50] = 1e-6
+    with pytest.warns(xlr.SeparationWarning, match="2 of 2 models"):
+        xlr.MultiLabelLogisticRegression(C=np.inf).fit(
+            APART, np.column_stack([SIDES, 1 - SIDES]), sample_weight=weights
+        )
+
+
+# -- few rows, few of a class, many columns --------------------------------------------
+
+
+def test_one_row_for_each_class():
+    X = RNG.normal(size=(5, 3))
+    model = xlr.LogisticRegression(tol=1e-10).fit(X, np.arange(5))
+    expected = oracle(X, np.arange(5), 1.0).predict_proba(X)
+    np.testing.assert_allclose(model.predict_proba(X), expected, 1e-6)
+
+
+def test_more_parameters_than_observations_have_no_hc1():
+    X = RNG.normal(size=(3, 3))
+    model = xlr.LogisticRegression().fit(X, [0, 1, 0])
+    with pytest.raises(ValueError, match="needs more observations than parameters"):
+        xlr.infer(model, X, [0, 1, 0], cov_type="HC1")
+
+
+@pytest.mark.parametrize("solver", ["auto", "lbfgs"])
+def test_many_more_columns_than_rows(solver):
+    X, y = RNG.normal(size=(20, 5000)), np.arange(20) % 2
+    model = xlr.LogisticRegression(solver=solver, tol=1e-10).fit(X, y)
+    # In the space of the rows: the minimiser is a combination of them.
+    kernel = np.linalg.cholesky(X @ X.T)
+    expected = oracle(kernel, y, 1.0).decision_function(kernel)
+    np.testing.assert_allclose(model.decision_function(X), expected, rtol=1e-6)
+
+
+def test_separation_is_found_at_once_among_many_columns():
+    """The Hessian of so many would take gigabytes, and the fit with it."""
+    X, y = RNG.normal(size=(20, 20_000)), np.arange(20) % 2
+    began = time.perf_counter()
+    with pytest.warns(xlr.SeparationWarning, match="complete separation"):
+        xlr.LogisticRegression(C=np.inf).fit(X, y)
+    assert time.perf_counter() - began < 20
+
+
+def test_a_million_rows_with_three_positives(dtype):
+    n = 1_000_000
+    X = np.random.default_rng(5).normal(size=(n, 2))
+    y = np.zeros(n, dtype=int)
+    y[[5, 500_000, n - 1]] = 1
+    model = xlr.LogisticRegression(tol=1e-9).fit(X.astype(dtype), y)
+    # The score equations of the intercept and of the coefficients.
+    residual = expit(X @ model.coef_[0].astype(float) + float(model.intercept_[0])) - y
+    slack = 1e-3 if dtype == "float32" else 1e-5
+    assert abs(residual.sum()) < slack
+    np.testing.assert_allclose(X.T @ residual, -model.coef_[0], atol=10 * slack)
+
+
+# -- weights ---------------------------------------------------------------------------
+
+
+def test_weights_over_30_decades():
+    """Rows of no weight to speak of are as good as absent."""
+    weights = np.where(np.arange(300) % 3 == 0, 1e-15, 1e15)
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(Z, Y, weights)
+    kept = weights > 1
+    np.testing.assert_allclose(model.coef_, oracle(Z[kept], Y[kept]).coef_, rtol=1e-6)
+
+
+def test_weights_over_30_decades_that_all_matter():
+    """Groups with a coefficient each, whose optimum is in closed form."""
+    decades = np.logspace(-15, 15, 7)
+    group = np.repeat(np.arange(7), 4)
+    y = np.tile([0, 1, 1, 1], 7)
+    X = np.eye(7)[group]
+    model = xlr.LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-12)
+    model.fit(X, y, sample_weight=decades[group])
+    # Those whose share is beyond tol are not told by the gradient.
+    seen = decades / decades.sum() > 1e-9
+    np.testing.assert_allclose(model.coef_[0, seen], math.log(3), rtol=1e-3)

@@ -1,0 +1,200 @@
+"""What cannot change a model, tried on data that hypothesis makes up.
+
+``nox -s properties`` tries many more of them.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from problems import objective
+
+import xlr
+
+# The same examples each time, but in the session that looks for others.
+EXAMPLES = int(os.environ.get("XLR_PROPERTY_EXAMPLES", "0"))
+tried = settings(
+    max_examples=EXAMPLES or 12,
+    derandomize=not EXAMPLES,
+    deadline=None,
+    database=None,
+    # To shrink what is found takes minutes: seeds of data do not get simpler.
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+@st.composite
+def problems(draw, classes=(2, 3)):
+    """X, y, weights and C: columns of any units, of overlapping classes."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n_classes = draw(st.sampled_from(classes))
+    n, p = draw(st.integers(40, 120)), draw(st.integers(1, 5))
+    units = 10.0 ** rng.integers(-3, 4, size=p)
+    mean = rng.normal(size=p) * draw(st.sampled_from([0.0, 1.0, 30.0]))
+    Z = rng.normal(size=(n, p))
+    X = (Z + mean) * units
+    logits = Z @ rng.normal(size=(p, n_classes)) + rng.gumbel(size=(n, n_classes))
+    y = logits.argmax(axis=1)
+    y[: 2 * n_classes] = np.repeat(np.arange(n_classes), 2)  # none is missing
+    weights = rng.uniform(0.2, 3, size=n) if draw(st.booleans()) else np.ones(n)
+    return X, y, weights, draw(st.sampled_from([1e-2, 1.0, 1e2]))
+
+
+def fit(X, y, weights, C, **options):
+    # Where arithmetic ends before tol, a fit has converged by what is proved of it.
+    model = xlr.LogisticRegression(C=C, tol=1e-9, **options)
+    return model.fit(X, y, sample_weight=weights)
+
+
+def assert_same(one, other, X, others_X=None):
+    """F to 1e-10 of itself, and the probabilities."""
+    values = [model.history_["objective"][-1] for model in (one, other)]
+    assert values[0] == pytest.approx(values[1], rel=1e-10)
+    found = other.predict_proba(X if others_X is None else others_X)
+    np.testing.assert_allclose(found, one.predict_proba(X), atol=1e-6)
+
+
+@tried
+@given(problems(), st.randoms(use_true_random=False))
+def test_the_order_of_rows(problem, random):
+    X, y, weights, C = problem
+    order = np.asarray(random.sample(range(len(y)), len(y)))
+    one = fit(X, y, weights, C)
+    other = fit(X[order], y[order], weights[order], C)
+    assert_same(one, other, X)
+
+
+@tried
+@given(problems(), st.randoms(use_true_random=False))
+def test_the_order_of_features(problem, random):
+    X, y, weights, C = problem
+    order = np.asarray(random.sample(range(X.shape[1]), X.shape[1]))
+    one, other = fit(X, y, weights, C), fit(X[:, order], y, weights, C)
+    assert_same(one, other, X, X[:, order])
+
+
+@tried
+@given(problems(), st.permutations(["b", "a", "c"]))
+def test_the_names_of_classes(problem, names):
+    X, y, weights, C = problem
+    y = np.unique(y, return_inverse=True)[1]
+    named = np.asarray(names)[y]
+    one, other = fit(X, y, weights, C), fit(X, named, weights, C)
+    values = [model.history_["objective"][-1] for model in (one, other)]
+    assert values[0] == pytest.approx(values[1], rel=1e-10)
+    column = [list(other.classes_).index(names[k]) for k in range(y.max() + 1)]
+    found = other.predict_proba(X)[:, column]
+    np.testing.assert_allclose(found, one.predict_proba(X), atol=1e-6)
+
+
+@tried
+@given(problems(), st.data())
+def test_rows_twice_and_weights_of_two(problem, data):
+    X, y, weights, C = problem
+    twice = np.asarray(
+        data.draw(st.lists(st.booleans(), min_size=len(y), max_size=len(y)))
+    )
+    again = np.concatenate([np.arange(len(y)), np.nonzero(twice)[0]])
+    one = fit(X, y, weights * (1 + twice), C)
+    other = fit(X[again], y[again], weights[again], C)
+    assert_same(one, other, X)
+
+
+@tried
+@given(problems(), st.floats(1e-12, 1e12))
+def test_the_unit_of_weights(problem, unit):
+    """S grows with them, and C has to shrink."""
+    X, y, weights, C = problem
+    one, other = fit(X, y, weights, C), fit(X, y, weights * unit, C / unit)
+    assert_same(one, other, X)
+
+
+@tried
+@given(problems(), st.data())
+def test_the_units_of_features_without_a_penalty(problem, data):
+    X, y, weights, _ = problem
+    exponents = st.lists(st.integers(-20, 20), min_size=5, max_size=5)
+    units = 2.0 ** np.asarray(data.draw(exponents)[: X.shape[1]])
+    # A penalty that is next to nothing, for classes that are told apart.
+    one, other = (fit(values, y, weights, 1e6) for values in (X, X))
+    assert_same(one, other, X)
+    if not one.coef_.size or np.abs(one.decision_function(X)).max() > 30:
+        return
+    one = xlr.LogisticRegression(C=np.inf, tol=1e-9)
+    other = xlr.LogisticRegression(C=np.inf, tol=1e-9)
+    one.fit(X, y, sample_weight=weights)
+    other.fit(X * units, y, sample_weight=weights)
+    assert_same(one, other, X, X * units)
+
+
+@tried
+@given(problems(), st.floats(-1e6, 1e6))
+def test_a_constant_feature(problem, constant):
+    X, y, weights, C = problem
+    more = np.column_stack([X, np.full(len(y), constant)])
+    one, other = fit(X, y, weights, C), fit(more, y, weights, C)
+    assert_same(one, other, X, more)
+    assert (other.coef_[:, -1] == 0).all()
+
+
+@tried
+@given(problems(), st.integers(40, 4000))
+def test_any_blocks_of_rows(problem, size):
+    X, y, weights, C = problem
+    one = fit(X, y, weights, C)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xlr.arrays.block_bytes", lambda x: size)
+        other = fit(X, y, weights, C, n_jobs=2)
+    assert_same(one, other, X)
+
+
+@settings(tried, max_examples=EXAMPLES or 5)
+@given(problems(), st.data())
+def test_any_chunks_of_dask(problem, data):
+    da = pytest.importorskip("dask.array")
+    X, y, weights, C = problem
+    cuts = data.draw(st.sets(st.integers(1, len(y) - 1), max_size=6))
+    sizes = tuple(np.diff([0, *sorted(cuts), len(y)]).tolist())
+    chunked = (
+        da.from_array(X, chunks=(sizes, -1)),
+        da.from_array(y, chunks=(sizes,)),
+        da.from_array(weights, chunks=(sizes,)),
+    )
+    one, other = fit(X, y, weights, C), fit(*chunked, C)
+    assert_same(one, other, X)
+
+
+@tried
+@given(problems(classes=(2,)))
+def test_softmax_of_two_classes_is_a_sigmoid_at_half_the_c(problem):
+    """Coefficients are w/2 and -w/2, whose squares sum to half that of w.
+
+    A third class of no weight to speak of makes it a softmax, by Newton's method: lbfgs
+    says that its arithmetic ends there.
+    """
+    X, y, weights, C = problem
+    sigmoid = fit(X, y, weights, C)
+    absent = np.concatenate([y, [2]]), np.append(weights, 1e-13)
+    softmax = fit(np.concatenate([X, X[:1]]), *absent, C / 2, solver="newton-cholesky")
+    coef = softmax.coef_[1] - softmax.coef_[0]
+    codes = np.asarray(y)
+    best = objective(sigmoid.coef_, sigmoid.intercept_, X, codes, C, weights)
+    intercept = softmax.intercept_[[1]] - softmax.intercept_[0]
+    found = objective(coef[None, :], intercept, X, codes, C, weights)
+    assert found == pytest.approx(best, rel=1e-9)
+
+
+@tried
+@given(problems(classes=(3,)))
+def test_one_against_the_rest_is_a_fit_for_each_class(problem):
+    X, y, weights, C = problem
+    together = fit(X, y, weights, C, multi_class="ovr")
+    for k in range(3):
+        alone = fit(X, y == k, weights, C)
+        values = together.history_["objective"][-1, k], alone.history_["objective"][-1]
+        assert values[0] == pytest.approx(values[1], rel=1e-10)
