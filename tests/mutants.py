@@ -3,7 +3,7 @@
 An operator or a comparison swapped, a number nudged, a sign or a negation dropped, a
 condition turned round, a step left out.  Not changed are what is not in functions
 (constants there set how fast a fit is, and not where it ends), annotations, defaults,
-and errors with their sentences.
+``copy=False``, and errors with their sentences.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def places(tree: ast.Module) -> Iterator[Place]:
     """All of them in functions."""
 
     def within(node: Any, name: str, lines: range | None) -> Iterator[Place]:
-        if isinstance(node, SKIPPED):
+        if isinstance(node, SKIPPED) or getattr(node, "arg", None) == "copy":
             return
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             name = f"{name}.{node.name}".lstrip(".")
