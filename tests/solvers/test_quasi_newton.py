@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from conftest import to_numpy
 
+from xlr import arrays
 from xlr.solvers.quasi_newton import make_pair, solve
 
 RNG = np.random.default_rng(0)
@@ -45,7 +46,8 @@ def test_a_pair_of_no_step_or_of_a_bend_downwards_counts_for_nothing(
 ):
     change, slope = CHANGES[0].copy(), SLOPES[0].copy()
     change[0], slope[1] = 0, -slope[1]
-    pair = make_pair(place(change), place(slope), xp=xp)
+    with arrays.quiet():  # as the loop does
+        pair = make_pair(place(change), place(slope), xp=xp)
     assert_close(pair.inverse, np.zeros(MODELS))
     gradient = place(GRADIENT)
     assert_close(solve(gradient, (pair,), lambda v: v, xp=xp), to_numpy(gradient))
