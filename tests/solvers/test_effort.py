@@ -16,17 +16,22 @@ from xlr.objective import Objective
 COUNTED = ("value_and_gradient", "hessian_product", "hessian")
 
 
+def counting(name, counts):
+    method = getattr(Objective, name)
+
+    def counted(self, *args, **kwargs):
+        counts[name] += 1
+        return method(self, *args, **kwargs)
+
+    return counted
+
+
 @pytest.fixture
 def effort(monkeypatch):
     """Counts of the passes since the test began."""
     counts = dict.fromkeys(COUNTED, 0)
     for name in COUNTED:
-
-        def counting(self, *args, name=name, method=getattr(Objective, name), **kwargs):
-            counts[name] += 1
-            return method(self, *args, **kwargs)
-
-        monkeypatch.setattr(Objective, name, counting)
+        monkeypatch.setattr(Objective, name, counting(name, counts))
     return counts
 
 
