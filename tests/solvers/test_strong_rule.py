@@ -29,7 +29,7 @@ def make(request):
             DenseDesign(X, None, xp=arrays.namespace(X)),
             Responses(1, y, np.ones((6, 1))),
             LogisticLoss() if outputs == 1 else SoftmaxLoss(outputs),
-            ElasticNetPenalty(0 * ones, kinks),
+            ElasticNetPenalty(lasso**2 * ones, kinks),
             fit_intercept=True,
             units=None,
         )
@@ -78,3 +78,12 @@ def test_where_the_last_two_lead_to(make):
     last = joined(objective, [1.0, 2.0, 0.25, -1.0, 0.0])
     ahead = to_numpy(path._led_to(objective, last, before, 0.5))
     np.testing.assert_array_equal(ahead, joined(objective, [1.5, 2.5, 0.0, -0.5, 0.0]))
+
+
+def test_f_with_another_penalty_where_it_is_known_with_one(make):
+    now, last = make(0.8), make(0.3)
+    parameters = joined(now, [0.5, -1.0, 0.0, 2.0, 0.25])
+    at = now.repenalised(last, parameters, last.value_and_gradient(parameters))
+    expected = now.value_and_gradient(parameters)
+    np.testing.assert_allclose(at.value, expected.value, rtol=1e-14)
+    np.testing.assert_allclose(at.gradient, expected.gradient, rtol=1e-13, atol=1e-15)
