@@ -77,6 +77,21 @@ def gpu(session: nox.Session) -> None:
     session.run("pytest", "-m", "gpu", *session.posargs, env={"XLR_REQUIRE_GPU": "1"})
 
 
+@nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """Run the tests on NumPy, array-api-strict and torch; below 95 % it fails."""
+    install = [*BACKENDS["numpy"], *BACKENDS["torch"]]
+    session.install(*install, *groups("test", "coverage"))
+    session.run("pytest", "--cov", "--cov-report=term", *session.posargs)
+
+
+@nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """Change the mathematics here and there: does a test fail? ``-- --help``."""
+    session.install(*BACKENDS["numpy"], *groups("test", "coverage"))
+    session.run("python", "tests/mutate.py", *session.posargs)
+
+
 @nox.session(python=LOWEST_PYTHON)
 def minimums(session: nox.Session) -> None:
     """Run the tests on NumPy with the lowest versions that pyproject.toml allows."""

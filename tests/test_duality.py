@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from optional import on_demand
+from extended_precision import Exact
 from problems import load
 
 import xlr
-
-mpmath = on_demand("mpmath")
 
 KINDS = {
     "ridge": {},
@@ -43,116 +41,22 @@ def test_it_bounds_the_error_at_every_iteration(kind, n_classes, C):
         assert (model.duality_gap_ <= model.history_["objective"][-1]).all()
 
 
-class Exact:
-    """F in 40 digits, for the coefficients of some features and classes.
-
-    Parameters
-    ----------
-    X, y : ndarrays
-    C, l1_ratio : float
-    """
-
-    def __init__(self, X, y, C, l1_ratio):
-        self.rows = [[mpmath.mpf(v) for v in (*row, 1.0)] for row in X.tolist()]
-        self.y, self.n_classes = y.tolist(), int(y.max()) + 1
-        strength = 1 / (mpmath.mpf(C) * len(y))
-        self.lasso = mpmath.mpf(l1_ratio) * strength
-        self.ridge = (1 - mpmath.mpf(l1_ratio)) * strength
-
-    def probabilities(self, w):
-        """w: a list of coefficients and intercept for each column."""
-        for row in self.rows:
-            logits = [mpmath.fdot(row, column) for column in w]
-            if self.n_classes == 2:
-                logits = [mpmath.mpf(0), *logits]
-            top = max(logits)
-            terms = [mpmath.exp(v - top) for v in logits]
-            total = mpmath.fsum(terms)
-            yield row, logits, top + mpmath.log(total), [t / total for t in terms]
-
-    def value(self, w):
-        loss = mpmath.fsum(
-            size - logits[k]
-            for (_, logits, size, _), k in zip(self.probabilities(w), self.y)
-        )
-        coef = [v for column in w for v in column[:-1]]
-        lasso = self.lasso * mpmath.fsum(abs(v) for v in coef)
-        return loss / len(self.y) + lasso + self.ridge / 2 * mpmath.fdot(coef, coef)
-
-    def derivatives(self, w, free):
-        """Gradient of all but the lasso, and the Hessian, in the free parameters."""
-        first = self.n_classes == 2
-        gradient = [[mpmath.mpf(0)] * len(column) for column in w]
-        hessian = mpmath.zeros(len(free), len(free))
-        for (row, _, _, p), label in zip(self.probabilities(w), self.y):
-            p = p[first:]
-            for k, column in enumerate(gradient):
-                residual = p[k] - (label == k + first)
-                for j, x in enumerate(row):
-                    column[j] += residual * x
-            for a, (k, i) in enumerate(free):
-                for b, (m, j) in enumerate(free[: a + 1]):
-                    hessian[a, b] += p[k] * ((k == m) - p[m]) * row[i] * row[j]
-        n, last = len(self.y), len(w[0]) - 1
-        for k, column in enumerate(gradient):
-            for j in range(len(column)):
-                column[j] = column[j] / n + (j < last) * self.ridge * w[k][j]
-        for a, (_, i) in enumerate(free):
-            for b in range(a + 1):
-                hessian[a, b] = hessian[b, a] = hessian[a, b] / n
-            hessian[a, a] += (i < last) * self.ridge
-        return gradient, hessian
-
-    def minimum(self, model):
-        """min F: Newton's method on the parameters that are not zero, and a look at
-        the conditions for those that are.
-        """
-        w = [
-            [mpmath.mpf(v) for v in (*coef, b)]
-            for coef, b in zip(model.coef_.tolist(), model.intercept_.tolist())
-        ]
-        last = len(w[0]) - 1
-        everything = [(k, j) for k in range(len(w)) for j in range(last + 1)]
-        free = [(k, j) for k, j in everything if w[k][j] != 0]
-        if self.n_classes > 2:
-            free.remove((0, last))  # equal changes to the intercepts change nothing
-        for _ in range(4):
-            gradient, hessian = self.derivatives(w, free)
-            slope = [
-                gradient[k][j] + (j < last) * self.lasso * mpmath.sign(w[k][j])
-                for k, j in free
-            ]
-            step = mpmath.lu_solve(hessian, mpmath.matrix(slope))
-            for (k, j), change in zip(free, step):
-                w[k][j] -= change
-        assert max(abs(v) for v in step) < mpmath.mpf(10) ** -25
-        for k, j in everything:
-            if j < last and w[k][j] == 0:
-                assert abs(gradient[k][j]) < self.lasso
-        return self.value(w)
-
-    def of(self, model):
-        columns = zip(model.coef_.tolist(), model.intercept_.tolist())
-        return self.value([[mpmath.mpf(v) for v in (*w, b)] for w, b in columns])
-
-
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("C", [0.1, 10.0])
-def test_it_bounds_the_error_in_forty_digits(n_classes, l1_ratio, C):
+def test_it_bounds_the_error_in_fifty_digits(n_classes, l1_ratio, C):
     X, y = load("iris", True)
     X, y = X[y < n_classes][::3], y[y < n_classes][::3]
     best = xlr.LogisticRegression(C=C, l1_ratio=l1_ratio, tol=1e-12).fit(X, y)
-    with mpmath.workdps(40):
-        exact = Exact(X, y, C, l1_ratio)
-        least = exact.minimum(best)
-        for tol in (1e-2, 1e-4, 1e-6, 1e-12):
-            model = xlr.LogisticRegression(C=C, l1_ratio=l1_ratio, tol=tol).fit(X, y)
-            error = exact.of(model) - least
-            assert 0 <= error <= model.duality_gap_[0]
-        assert error < 1e-14 * least
-        assert model.duality_gap_[0] < 1e-9 * least
+    exact = Exact(X, y, C=C, l1_ratio=l1_ratio)
+    least = exact.minimum(exact.parameters(best))
+    for tol in (1e-2, 1e-4, 1e-6, 1e-12):
+        model = xlr.LogisticRegression(C=C, l1_ratio=l1_ratio, tol=tol).fit(X, y)
+        error = exact.value(exact.parameters(model)) - least
+        assert 0 <= error <= model.duality_gap_[0]
+    assert error < 1e-14 * least
+    assert model.duality_gap_[0] < 1e-9 * least
 
 
 def test_the_fits_of_other_estimators_carry_it_too():

@@ -149,6 +149,14 @@ def test_integers_become_the_widest_float(function, integer, backend):
 
 
 @pytest.mark.parametrize("function", [sigmoid, log_sigmoid, softmax, log_softmax])
+def test_lists_are_numpy_arrays(function):
+    values = [[0.0, 1.0, -2.5], [1, 2, 3]]
+    result = function(values)
+    assert isinstance(result, np.ndarray)
+    np.testing.assert_array_equal(result, function(np.asarray(values)))
+
+
+@pytest.mark.parametrize("function", [sigmoid, log_sigmoid, softmax, log_softmax])
 def test_complex_is_refused(function, xp, device):
     z = xp.asarray(np.ones(3, dtype="complex64"), device=device)
     with pytest.raises(TypeError, match=r"real numbers.*complex64"):

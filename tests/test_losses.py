@@ -127,6 +127,17 @@ def test_integer_logits_become_the_widest_float(backend):
         assert loss.dtype == getattr(backend.xp, widest)
 
 
+def test_lists_of_logits_are_numpy_arrays():
+    z = Z["moderate"]
+    assert xlr.cross_entropy(z.tolist(), CODES) == xlr.cross_entropy(z, CODES)
+    whole = [[1, 2, 0]] * N  # of integers
+    expected = xlr.cross_entropy(np.asarray(whole, dtype=float), CODES)
+    assert xlr.cross_entropy(whole, CODES) == expected
+    z = z[:, 0]
+    expected = xlr.binary_cross_entropy(z, BINARY)
+    assert xlr.binary_cross_entropy(z.tolist(), BINARY) == expected
+
+
 @pytest.mark.parametrize("y", [CODES[:-1], CODES[:, None], CODES[:, None].tolist()])
 def test_a_target_of_the_wrong_shape_is_refused(y, place):
     z = place(Z["moderate"])
@@ -228,6 +239,20 @@ def test_curvature(kind, xp, place, dtype, assert_close):
     weighted = here.weighted(place(weights), xp=xp)
     product = weights[..., None] * product
     assert_close(weighted.product(place(vector), xp=xp), product, **close)
+
+
+@kinds
+def test_curvature_in_another_dtype(kind, xp, place, dtype, backend, assert_close):
+    logits, targets, *_ = derivatives(kind)
+    here = LOSSES[kind].at(place(logits), place(targets), xp=xp).curvature()
+    for name in ("float32", "float64"):
+        if not backend.supports(name):
+            continue
+        there = here.astype(getattr(xp, name), xp=xp)
+        for part, other in zip(here, there):
+            if part is not None:
+                assert_close(other, to_numpy(part), rtol=1e-6, as_dtype=name)
+        assert (here.outer is None) == (there.outer is None)
 
 
 def test_curvature_of_a_certain_class_is_not_negative(xp, place):

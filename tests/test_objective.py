@@ -1,5 +1,6 @@
 """The objective against an independent formula and its exact derivatives."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -496,6 +497,22 @@ def test_responses_are_formed_block_by_block(responses, xp, assert_close, wide):
         assert_close(weights, EXPECTED_WEIGHTS[rows])
     total = responses.total_weight(getattr(xp, wide), xp=xp)
     assert_close(total, EXPECTED_WEIGHTS.sum(axis=0), as_dtype=wide)
+
+
+def test_weights_of_the_classes(responses, xp, assert_close, wide):
+    weights = responses.class_weights(2, getattr(xp, wide), xp=xp)
+    of_class = [
+        (EXPECTED_WEIGHTS * (k == EXPECTED_TARGETS)).sum(axis=0) for k in (0, 1)
+    ]
+    assert_close(weights, np.stack(of_class, axis=1), as_dtype=wide)
+
+
+def test_rows_weigh_alike_where_nothing_tells_models_apart(responses):
+    assert not responses.weighs_alike
+    counted = replace(responses, class_factors=None)
+    assert not counted.weighs_alike
+    assert not responses.without_counts().weighs_alike
+    assert counted.without_counts().weighs_alike
 
 
 def test_responses_of_some_models(responses, xp, assert_close, wide):

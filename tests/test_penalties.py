@@ -45,6 +45,16 @@ def test_l2_penalty_of_some_models(xp, place, assert_close):
         assert_close(value, expected, rtol=1e-6)
 
 
+def test_l2_penalty_of_some_features(xp, device, place, assert_close):
+    features = xp.asarray([3, 1], device=device)
+    few = COEF[:, :, [3, 1]]
+    for strength in (ONE_STRENGTH, STRENGTHS):
+        part = L2Penalty(place(strength)).of_features(features, xp=xp)
+        assert_close(part.strength, strength[:, :, [3, 1]])
+        expected = ridge(few, strength[:, :, [3, 1]])
+        assert_close(part.value(place(few), xp=xp), expected, rtol=1e-6)
+
+
 W = np.asarray([-2.0, -0.5, 0.0, 0.0, 0.0, 0.25, 1.0, 3.0, 0.0, -1.0])
 LASSO = np.asarray([0.5, 0.0, 1.0, 0.25, 0.0, 2.0, 0.5, 1.0, 1.0, 0.0])
 LOWER = np.asarray([-2.0, -9.0, -np.inf, 0.0, -1.0, 0.0, -1.0, -3.0, 0.0, -1.0])
@@ -82,7 +92,7 @@ def test_the_subgradient_is_the_slope_to_where_it_falls(
 
 
 @pytest.mark.parametrize("strength", [ONE_STRENGTH, STRENGTHS], ids=["shared", "own"])
-def test_elastic_net_is_ridge_and_lasso(strength, xp, place, assert_close):
+def test_elastic_net_is_ridge_and_lasso(strength, xp, device, place, assert_close):
     lasso = 2 * strength
     unbounded = np.full_like(strength, np.inf)
     kinks = Kinks(*map(place, (lasso, -unbounded, unbounded)))
@@ -96,9 +106,7 @@ def test_elastic_net_is_ridge_and_lasso(strength, xp, place, assert_close):
 
     part = penalty.select(np.asarray([2, 0]))
     assert_close(part.value(place(COEF[[2, 0]]), xp=xp), value[[2, 0]], rtol=1e-6)
-    features = xp.asarray(np.asarray([3, 1])) if xp is np else None
-    if features is not None:
-        few = penalty.of_features(features, xp=xp)
-        expected = ridge(COEF[:, :, [3, 1]], strength[:, :, [3, 1]])
-        expected += (lasso * np.abs(COEF))[:, :, [3, 1]].sum(axis=(1, 2))
-        assert_close(few.value(coef[:, :, [3, 1]], xp=xp), expected)
+    few = penalty.of_features(xp.asarray([3, 1], device=device), xp=xp)
+    expected = ridge(COEF[:, :, [3, 1]], strength[:, :, [3, 1]])
+    expected += (lasso * np.abs(COEF))[:, :, [3, 1]].sum(axis=(1, 2))
+    assert_close(few.value(place(COEF[:, :, [3, 1]]), xp=xp), expected, rtol=1e-6)

@@ -9,22 +9,23 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 from problems import objective
 
 import xlr
 
+hypothesis = pytest.importorskip("hypothesis")
+st = pytest.importorskip("hypothesis.strategies")
+
 # The same examples each time, but in the session that looks for others.
 EXAMPLES = int(os.environ.get("XLR_PROPERTY_EXAMPLES", "0"))
-tried = settings(
+tried = hypothesis.settings(
     max_examples=EXAMPLES or 12,
     derandomize=not EXAMPLES,
     deadline=None,
     database=None,
     # To shrink what is found takes minutes: seeds of data do not get simpler.
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=[HealthCheck.too_slow],
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 
 
@@ -60,7 +61,7 @@ def assert_same(one, other, X, others_X=None):
 
 
 @tried
-@given(problems(), st.randoms(use_true_random=False))
+@hypothesis.given(problems(), st.randoms(use_true_random=False))
 def test_the_order_of_rows(problem, random):
     X, y, weights, C = problem
     order = np.asarray(random.sample(range(len(y)), len(y)))
@@ -70,7 +71,7 @@ def test_the_order_of_rows(problem, random):
 
 
 @tried
-@given(problems(), st.randoms(use_true_random=False))
+@hypothesis.given(problems(), st.randoms(use_true_random=False))
 def test_the_order_of_features(problem, random):
     X, y, weights, C = problem
     order = np.asarray(random.sample(range(X.shape[1]), X.shape[1]))
@@ -79,7 +80,7 @@ def test_the_order_of_features(problem, random):
 
 
 @tried
-@given(problems(), st.permutations(["b", "a", "c"]))
+@hypothesis.given(problems(), st.permutations(["b", "a", "c"]))
 def test_the_names_of_classes(problem, names):
     X, y, weights, C = problem
     y = np.unique(y, return_inverse=True)[1]
@@ -93,7 +94,7 @@ def test_the_names_of_classes(problem, names):
 
 
 @tried
-@given(problems(), st.data())
+@hypothesis.given(problems(), st.data())
 def test_rows_twice_and_weights_of_two(problem, data):
     X, y, weights, C = problem
     twice = np.asarray(
@@ -106,7 +107,7 @@ def test_rows_twice_and_weights_of_two(problem, data):
 
 
 @tried
-@given(problems(), st.floats(1e-12, 1e12))
+@hypothesis.given(problems(), st.floats(1e-12, 1e12))
 def test_the_unit_of_weights(problem, unit):
     """S grows with them, and C has to shrink."""
     X, y, weights, C = problem
@@ -115,7 +116,7 @@ def test_the_unit_of_weights(problem, unit):
 
 
 @tried
-@given(problems(), st.data())
+@hypothesis.given(problems(), st.data())
 def test_the_units_of_features_without_a_penalty(problem, data):
     X, y, weights, _ = problem
     exponents = st.lists(st.integers(-20, 20), min_size=5, max_size=5)
@@ -133,7 +134,7 @@ def test_the_units_of_features_without_a_penalty(problem, data):
 
 
 @tried
-@given(problems(), st.floats(-1e6, 1e6))
+@hypothesis.given(problems(), st.floats(-1e6, 1e6))
 def test_a_constant_feature(problem, constant):
     X, y, weights, C = problem
     more = np.column_stack([X, np.full(len(y), constant)])
@@ -143,7 +144,7 @@ def test_a_constant_feature(problem, constant):
 
 
 @tried
-@given(problems(), st.integers(40, 4000))
+@hypothesis.given(problems(), st.integers(40, 4000))
 def test_any_blocks_of_rows(problem, size):
     X, y, weights, C = problem
     one = fit(X, y, weights, C)
@@ -153,8 +154,8 @@ def test_any_blocks_of_rows(problem, size):
     assert_same(one, other, X)
 
 
-@settings(tried, max_examples=EXAMPLES or 5)
-@given(problems(), st.data())
+@hypothesis.settings(tried, max_examples=EXAMPLES or 5)
+@hypothesis.given(problems(), st.data())
 def test_any_chunks_of_dask(problem, data):
     da = pytest.importorskip("dask.array")
     X, y, weights, C = problem
@@ -170,7 +171,7 @@ def test_any_chunks_of_dask(problem, data):
 
 
 @tried
-@given(problems(classes=(2,)))
+@hypothesis.given(problems(classes=(2,)))
 def test_softmax_of_two_classes_is_a_sigmoid_at_half_the_c(problem):
     """Coefficients are w/2 and -w/2, whose squares sum to half that of w.
 
@@ -190,7 +191,7 @@ def test_softmax_of_two_classes_is_a_sigmoid_at_half_the_c(problem):
 
 
 @tried
-@given(problems(classes=(3,)))
+@hypothesis.given(problems(classes=(3,)))
 def test_one_against_the_rest_is_a_fit_for_each_class(problem):
     X, y, weights, C = problem
     together = fit(X, y, weights, C, multi_class="ovr")

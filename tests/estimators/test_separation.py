@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits, load_iris, load_wine
 from studies import anes96, endometrial, fair, sex2, spector
 
 import xlr
+from xlr.objective import Separation
 
 UNPENALISED = {"C": np.inf, "tol": 1e-8}
 
@@ -150,3 +151,27 @@ def test_inference_refuses(place):
         model = xlr.LogisticRegression(C=np.inf).fit(at, labels)
     with pytest.raises(ValueError, match="the feature x0 tells the classes apart"):
         xlr.infer(model, at, labels)
+
+
+@pytest.mark.parametrize(
+    ("size", "listed"),
+    [
+        (1, "the feature x0 tells"),
+        (5, "a combination of x0, x1, x2, x3, x4 tells"),
+        (6, "a combination of x0, x1, x2, x3, x4 and 1 more tells"),
+        (8, "a combination of x0, x1, x2, x3, x4 and 3 more tells"),
+    ],
+)
+def test_the_largest_five_are_named(size, listed):
+    """The larger of the two classes counts, and what is rounding does not."""
+    direction = np.zeros((2, 9))
+    direction[np.arange(size) % 2, np.arange(size)] = (-0.5) ** np.arange(size)
+    direction[0, 8] = 1e-7
+    names = [f"x{j}" for j in range(9)]
+    for complete, rows in (
+        (True, "all rows (complete"),
+        (False, "some of the rows (q"),
+    ):
+        sentence = Separation(complete, direction).describe(names)
+        assert listed in sentence
+        assert rows in sentence

@@ -84,8 +84,9 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
         internally, so that units and offsets of the features do not matter.
     tol : float, default=1e-6
         Bound on ``optimality_`` at which the fit has converged. A fit within it goes
-        on while another step would lower F by more than tol / 1000 of F. One that ends
-        for another reason has converged too if ``duality_gap_`` is within tol of F.
+        on while another step would lower F by more than tol / 100,000 of F. One that
+        ends for another reason has converged too if ``duality_gap_`` is within tol of
+        F.
     max_iter : int, default=1000
         Most iterations. One is a pass over the rows (newton-cholesky: and now and
         then a Hessian; newton-cg: and products with it), whether its step is kept or

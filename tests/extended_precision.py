@@ -1,0 +1,210 @@
+"""F, its minimum and its optimality in 50 digits, by mpmath: no code of xlr's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+mpmath = pytest.importorskip("mpmath")
+
+__all__ = ["Exact", "mp"]
+
+mp = mpmath.MPContext()
+mp.dps = 50
+
+# Newton's steps from a fit, whose error is squared by each.
+STEPS = 8
+
+
+class Exact:
+    """F of one model as the README states it, for the data that a model was fitted to.
+
+    Parameters are a list of coefficients, with the intercept behind them, a class.
+
+    Parameters
+    ----------
+    X, y : ndarrays
+        y holds the numbers of the classes.
+    C, l1_ratio : float
+    fit_intercept : bool
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Times the weight of the class.
+    offset : ndarray of shape (n_samples,) or (n_samples, n_classes), default=None
+    penalty_factor : ndarray of shape (n_features,), default=None
+    """
+
+    def __init__(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        *,
+        C: float = 1.0,
+        l1_ratio: float = 0.0,
+        fit_intercept: bool = True,
+        sample_weight: np.ndarray | None = None,
+        offset: np.ndarray | None = None,
+        penalty_factor: np.ndarray | None = None,
+    ) -> None:
+        n, p = X.shape
+        end = [1.0] if fit_intercept else []
+        self.rows = [[mp.mpf(v) for v in row + end] for row in X.tolist()]
+        self.y, self.n_classes = y.tolist(), int(y.max()) + 1
+        weights = np.ones(n) if sample_weight is None else sample_weight
+        self.weights = [mp.mpf(v) for v in weights.tolist()]
+        self.total = mp.fsum(self.weights)
+        offset = np.zeros(n) if offset is None else offset
+        self.offset = [[mp.mpf(v) for v in row] for row in offset.reshape(n, -1)]
+        factors = np.ones(p) if penalty_factor is None else penalty_factor
+        strengths = [mp.mpf(v) / (mp.mpf(C) * self.total) for v in factors.tolist()]
+        unpenalised = [mp.mpf(0)] * len(end)
+        self.lasso = [mp.mpf(l1_ratio) * v for v in strengths] + unpenalised
+        self.ridge = [(1 - mp.mpf(l1_ratio)) * v for v in strengths] + unpenalised
+        self.n_features = p
+        self.size = p + len(end)
+
+    def parameters(self, model: Any) -> list[list[Any]]:
+        """Those of a fitted estimator."""
+        columns = np.column_stack([model.coef_, model.intercept_])[:, : self.size]
+        return [[mp.mpf(v) for v in column] for column in columns.tolist()]
+
+    def _points(self, w: list[list[Any]]) -> Any:
+        """Row, weight, class, logits, log of the sum of exponentials, probabilities.
+
+        Two classes have one column, of the second of them.
+        """
+        for row, s, k, added in zip(self.rows, self.weights, self.y, self.offset):
+            added = added if len(added) == len(w) else added * len(w)
+            logits = [mp.fdot(row, column) + o for column, o in zip(w, added)]
+            if len(w) == 1:
+                logits = [mp.mpf(0), *logits]
+            top = max(logits)
+            terms = [mp.exp(v - top) for v in logits]
+            total = mp.fsum(terms)
+            yield row, s, k, logits, top + mp.log(total), [t / total for t in terms]
+
+    def value(self, w: list[list[Any]]) -> Any:
+        """F."""
+        loss = mp.fsum(
+            s * (size - logits[k]) for _, s, k, logits, size, _ in self._points(w)
+        )
+        penalty = mp.fsum(
+            kappa * abs(v) + ridge / 2 * v**2
+            for column in w
+            for v, kappa, ridge in zip(column, self.lasso, self.ridge)
+        )
+        return loss / self.total + penalty
+
+    def derivatives(
+        self, w: list[list[Any]], free: list[tuple[int, int]]
+    ) -> tuple[list[list[Any]], Any]:
+        """Gradient of all but the lasso, and the Hessian in the free parameters."""
+        first = len(w) == 1
+        gradient = [[mp.mpf(0)] * self.size for _ in w]
+        hessian = mp.zeros(len(free), len(free))
+        for row, s, label, _, _, p in self._points(w):
+            share, p = s / self.total, p[first:]
+            for k, column in enumerate(gradient):
+                residual = share * (p[k] - (label == k + first))
+                for j, x in enumerate(row):
+                    column[j] += residual * x
+            for a, (k, i) in enumerate(free):
+                for b, (m, j) in enumerate(free[: a + 1]):
+                    curvature = share * p[k] * ((k == m) - p[m])
+                    hessian[a, b] += curvature * row[i] * row[j]
+        for k, column in enumerate(gradient):
+            for j in range(self.size):
+                column[j] += self.ridge[j] * w[k][j]
+        for a, (_, i) in enumerate(free):
+            for b in range(a):
+                hessian[b, a] = hessian[a, b]
+            hessian[a, a] += self.ridge[i]
+        return gradient, hessian
+
+    def minimum(self, near: list[list[Any]]) -> Any:
+        """min F, from parameters near it, with the same zeros.
+
+        Newton's method on all but those that a lasso holds at zero, and a look at the
+        conditions for these: F is convex, so where they hold is its minimum.
+        """
+        w = [list(column) for column in near]
+        everything = [(k, j) for k in range(len(w)) for j in range(self.size)]
+        held = [(k, j) for k, j in everything if w[k][j] == 0 and self.lasso[j] > 0]
+        penalised = [a + b > 0 for a, b in zip(self.lasso, self.ridge)]
+        # Equal changes to unpenalised parameters of all classes change nothing.
+        fixed = [(0, j) for j in range(self.size) if len(w) > 1 and not penalised[j]]
+        free = [pair for pair in everything if pair not in held + fixed]
+        for _ in range(STEPS):
+            gradient, hessian = self.derivatives(w, free)
+            slope = [gradient[k][j] + self.lasso[j] * mp.sign(w[k][j]) for k, j in free]
+            step = mp.lu_solve(hessian, mp.matrix(slope))
+            for (k, j), change in zip(free, step):
+                w[k][j] -= change
+            if mp.fdot(slope, step) < 1e-30:  # twice by what it lowers F
+                break
+        else:
+            raise AssertionError("Newton's method does not converge from this fit.")
+        gradient, _ = self.derivatives(w, [])
+        assert all(abs(gradient[k][j]) <= self.lasso[j] for k, j in held)
+        return self.value(w)
+
+    # -- optimality ----------------------------------------------------------------
+
+    def _units(self) -> tuple[list[Any], list[Any]]:
+        """Weighted mean and standard deviation of the columns.
+
+        Without an intercept zero and the root of the mean square.
+        """
+        shares = [s / self.total for s in self.weights]
+        columns = list(zip(*self.rows))[: self.n_features]
+        centred = self.size > self.n_features
+        means = [mp.fdot(shares, x) if centred else mp.mpf(0) for x in columns]
+        squares = [
+            mp.fdot(shares, [(v - mean) ** 2 for v in x])
+            for x, mean in zip(columns, means)
+        ]
+        return means, [mp.sqrt(v) for v in squares]
+
+    def optimality(self, w: list[list[Any]]) -> Any:
+        """Largest entry of the least subgradient of F for standardised features."""
+        gradient, _ = self.derivatives(w, [])
+        means, scales = self._units()
+        largest = mp.mpf(0)
+        for column, slope in zip(w, gradient):
+            if self.size > self.n_features:
+                intercept = slope[-1]
+                largest = max(largest, abs(intercept))
+            else:
+                intercept = mp.mpf(0)
+            for j, (mean, scale) in enumerate(zip(means, scales)):
+                if scale == 0:  # a constant column
+                    continue
+                smooth = (slope[j] - mean * intercept) / scale
+                kappa = self.lasso[j] / scale
+                if column[j] == 0:
+                    least = max(abs(smooth) - kappa, mp.mpf(0))
+                else:
+                    least = abs(smooth + mp.sign(column[j]) * kappa)
+                largest = max(largest, least)
+        return largest
+
+    def rounding(self, w: list[list[Any]], eps: float) -> Any:
+        """What rounding X, the parameters and the sums changes the optimality by.
+
+        To first order: a relative error of eps in each product of x and w changes a
+        logit by eps sum|x w|, and a residual by no more.
+        """
+        means, scales = self._units()
+        sizes = [mp.mpf(1)] * self.size
+        for row, s, *_ in self._points(w):
+            logit = max(
+                mp.fsum(abs(x * v) for x, v in zip(row, column)) for column in w
+            )
+            for j, (mean, scale) in enumerate(zip(means, scales)):
+                if scale > 0:
+                    # (x - mean) / scale, and the error of x - mean.
+                    z = (abs(row[j] - mean) + eps * abs(mean)) / scale
+                    sizes[j] += s / self.total * z * (1 + logit)
+            sizes[-1] += s / self.total * logit
+        return eps * max(sizes)

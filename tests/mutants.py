@@ -1,0 +1,177 @@
+"""Modules with one small change each, as :mod:`mutate` asks the tests about them.
+
+An operator or a comparison swapped, a number nudged, a sign or a negation dropped, a
+condition turned round, a step left out.  Not changed are what is not in functions
+(constants there set how fast a fit is, and not where it ends), annotations, defaults,
+``copy=False``, and errors with their sentences.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = ["ROOT", "Mutant", "mutants_of"]
+
+ROOT = Path(__file__).parent.parent
+
+SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
+NAMES = {
+    "min": "max",
+    "minimum": "maximum",
+    "argmin": "argmax",
+    "any": "all",
+    "zeros": "ones",
+    "zeros_like": "ones_like",
+    "fmin": "fmax",
+    "exp": "expm1",
+    "log1p": "log",
+    "cumsum": "cumprod",
+}
+NAMES |= {other: name for name, other in NAMES.items()}
+SKIPPED = (ast.Raise, ast.Assert, ast.JoinedStr, ast.arguments)
+
+
+def changes(node: Any) -> Iterator[Callable[[], None]]:
+    """What makes each of the mutants of a node, in place."""
+
+    def put(**fields: Any) -> Callable[[], None]:
+        return lambda: [setattr(node, *item) for item in fields.items()] and None
+
+    match node:
+        case ast.BinOp() | ast.AugAssign() | ast.BoolOp():
+            if type(node.op) in SWAPPED:
+                yield put(op=SWAPPED[type(node.op)]())
+        case ast.Compare():
+            yield put(ops=[SWAPPED[type(op)]() for op in node.ops])
+        case ast.UnaryOp():  # +x is x
+            yield (
+                put(op=ast.UAdd())
+                if not isinstance(node.op, ast.Not)
+                else put(operand=ast.UnaryOp(ast.Not(), node.operand))
+            )
+        case ast.Constant(value=bool(value)):
+            yield put(value=not value)
+        case ast.Constant(value=int(value)):
+            yield put(value=value + 1)
+        case ast.Constant(value=float(value)):
+            yield put(value=2 * value or 1.0)
+        case ast.Attribute(attr=name) if name in NAMES:
+            yield put(attr=NAMES[name])
+        case ast.Call(func=ast.Name(id=name)) if name in NAMES:
+            yield put(func=ast.Name(NAMES[name], ast.Load()))
+        case ast.Call(func=ast.Attribute(attr="where"), args=[condition, yes, no]):
+            yield put(args=[condition, no, yes])
+        case ast.If() | ast.While() | ast.IfExp():
+            yield put(test=ast.UnaryOp(ast.Not(), node.test))
+        case ast.Assign(targets=[ast.Name(id=name)]):
+            inside = ast.walk(node.value)
+            if any(isinstance(n, ast.Name) and n.id == name for n in inside):
+                yield put(value=ast.Name(name, ast.Load()))
+        case ast.Expr(value=ast.Call()):
+            yield put(value=ast.Constant(None))
+
+
+class Place(NamedTuple):
+    """A node that may change, its function, and the lines of its statement."""
+
+    node: Any
+    function: str
+    lines: range
+
+
+def places(tree: ast.Module) -> Iterator[Place]:
+    """All of them in functions."""
+
+    def within(node: Any, name: str, lines: range | None) -> Iterator[Place]:
+        if isinstance(node, SKIPPED) or getattr(node, "arg", None) == "copy":
+            return
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            name = f"{name}.{node.name}".lstrip(".")
+            if isinstance(node, ast.FunctionDef):
+                lines = range(0)
+            for statement in node.body:
+                yield from within(statement, name, lines)
+            return
+        if lines is not None:
+            if isinstance(node, ast.stmt):
+                end = node.end_lineno + 1
+                if isinstance(node, ast.If | ast.For | ast.While | ast.With):
+                    end = max(node.lineno + 1, node.body[0].lineno)
+                lines = range(node.lineno, end)
+            yield Place(node, name, lines)
+        for field, value in ast.iter_fields(node):
+            if field != "annotation":
+                for child in value if isinstance(value, list) else [value]:
+                    if isinstance(child, ast.AST):
+                        yield from within(child, name, lines)
+
+    yield from within(tree, "", None)
+
+
+class Mutant(NamedTuple):
+    """A change of a module: the number of a node, and of a change of that."""
+
+    path: str
+    function: str
+    lines: range  # of the statement
+    before: str
+    after: str
+    node: int
+    change: int
+
+    @property
+    def name(self) -> str:
+        """Without the lines, which move."""
+        return f"{self.path} {self.function}: {self.before}  ->  {self.after}"
+
+    def tree(self) -> ast.Module:
+        """The module with the change."""
+        tree = ast.parse((ROOT / self.path).read_text())
+        place = list(places(tree))[self.node]
+        list(changes(place.node))[self.change]()
+        return ast.fix_missing_locations(tree)
+
+
+def mutants_of(path: Path) -> list[Mutant]:
+    """All mutants of a module."""
+    found = []
+    tree = ast.parse(path.read_text())
+    for number, (node, function, lines) in enumerate(places(tree)):
+        for change, make in enumerate(changes(node)):
+            before, kept = _first_line(node), dict(vars(node))
+            make()
+            after = _first_line(node)
+            vars(node).update(kept)
+            here = str(path.relative_to(ROOT))
+            mutant = Mutant(here, function, lines, before, after, number, change)
+            found.append(mutant)
+    return found
+
+
+def _first_line(node: ast.AST) -> str:
+    return ast.unparse(ast.fix_missing_locations(node)).splitlines()[0]

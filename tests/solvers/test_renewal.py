@@ -1,0 +1,125 @@
+"""When a solver computes its Hessian anew, and for which models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import to_numpy
+from problems import load
+
+from xlr import arrays
+from xlr.design import DenseDesign
+from xlr.losses import LogisticLoss
+from xlr.objective import Objective, Responses
+from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty
+from xlr.solvers import NewtonCholesky, ProximalNewton
+
+
+def three_models(penalty):
+    X, y = load("iris", True)
+    return Objective(
+        DenseDesign(X, None, xp=arrays.namespace(X)),
+        Responses(3, np.stack([y == k for k in range(3)], axis=1), np.ones((150, 1))),
+        LogisticLoss(),
+        penalty,
+        fit_intercept=True,
+        units=None,
+    )
+
+
+@pytest.fixture
+def stepped(monkeypatch):
+    """The Newton method after two steps, with a Hessian that is not of the last."""
+    objective = three_models(L2Penalty(np.full((1, 1, 4), 0.01)))
+    monkeypatch.setattr(Objective, "hessian_cost", 1.0)  # a step must bring a tenth
+    solver = NewtonCholesky()
+    state = solver.init(objective, objective.zeros())
+    for _ in range(2):
+        held = replace(state, optimality=None)  # as it was at the first
+        state = solver.step(objective, held, state.report)
+    state = replace(state, optimality=np.ones(3), fresh=np.zeros(3, dtype=bool))
+    return solver, objective, state
+
+
+def fetched(optimality, moved):
+    return np.asarray([[0.5] * 3, optimality, moved, [0.0] * 3])
+
+
+def matrices(state):
+    return to_numpy(state.hessian.matrices())
+
+
+def test_a_hessian_that_serves_is_kept(stepped):
+    solver, objective, state = stepped
+    after = solver._renewed(objective, state, fetched([0.05, 0.09, 1e-3], [1, 1, 1]))
+    assert after.hessian is state.hessian
+    assert after.pairs == state.pairs
+    assert not after.fresh.any()
+
+
+@pytest.mark.parametrize(
+    ("optimality", "moved"),
+    [([0.05, 0.2, 0.05], [1, 1, 1]), ([0.05, 0.05, 0.05], [1, 0, 1])],
+    ids=["slow", "refused"],
+)
+def test_a_model_that_it_does_not_serve_has_a_new_one(stepped, optimality, moved):
+    solver, objective, state = stepped
+    after = solver._renewed(objective, state, fetched(optimality, moved))
+    now = to_numpy(objective.hessian(state.parameters).matrices())
+    old = matrices(state)
+    assert np.abs(now - old).max() > 1e-3
+    expected = np.stack([old[0], now[1], old[2]])
+    np.testing.assert_allclose(matrices(after), expected, rtol=1e-12, atol=1e-15)
+    np.testing.assert_array_equal(after.fresh, [False, True, False])
+    assert after.factors is None
+    assert len(after.pairs) == len(state.pairs) == 2
+    for pair, before in zip(after.pairs, state.pairs):
+        np.testing.assert_array_equal(pair.inverse, before.inverse * [1, 0, 1])
+
+
+def test_all_have_new_ones_and_nothing_to_correct_them(stepped):
+    solver, objective, state = stepped
+    after = solver._renewed(objective, state, fetched([0.5] * 3, [1] * 3))
+    now = to_numpy(objective.hessian(state.parameters).matrices())
+    np.testing.assert_array_equal(matrices(after), now)
+    assert after.pairs == ()
+    assert after.fresh.all()
+
+
+def test_a_hessian_that_is_as_good_as_it_gets_is_kept_where_steps_are_refused(stepped):
+    """The damping grows instead; and the last pair taught nothing."""
+    solver, objective, state = stepped
+    state = replace(state, fresh=np.ones(3, dtype=bool))
+    after = solver._renewed(objective, state, fetched([0.5] * 3, [0] * 3))
+    assert after.hessian is state.hessian
+    assert after.factors is state.factors
+    assert after.pairs == state.pairs[:-1]
+    assert after.fresh.all()
+    # But for one that is good to float32 only.
+    state = replace(state, rough=np.asarray([False, True, False]))
+    after = solver._renewed(objective, state, fetched([0.5] * 3, [0] * 3))
+    np.testing.assert_array_equal(after.rough, [False, False, False])
+    now = to_numpy(objective.hessian(state.parameters).matrices())
+    np.testing.assert_allclose(matrices(after)[1], now[1], rtol=1e-12, atol=1e-15)
+
+
+def test_the_state_of_some_models():
+    ones = np.ones((1, 1, 4))
+    kinks = Kinks(0.02 * ones, -9 * ones, 9 * ones)
+    objective = three_models(ElasticNetPenalty(0.01 * ones, kinks))
+    solver, chosen = ProximalNewton(), np.asarray([2, 0])
+    state = solver.init(objective, objective.zeros())
+    part = state.select(chosen, objective.select(chosen))
+    assert part.last is None
+    assert part.optimality is None
+    for _ in range(2):
+        state = solver.step(objective, state, state.report)
+    part = state.select(chosen, objective.select(chosen))
+    np.testing.assert_array_equal(part.parameters, state.parameters[chosen])
+    np.testing.assert_array_equal(part.at.gradient, state.at.gradient[chosen])
+    np.testing.assert_array_equal(part.optimality, state.optimality[chosen])
+    for mine, all_of_it in zip(part.last, state.last):
+        np.testing.assert_array_equal(mine, all_of_it[chosen])
+    assert part.quadratics == [state.quadratics[2], state.quadratics[0]]

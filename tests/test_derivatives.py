@@ -1,0 +1,209 @@
+"""Derivatives of any objective are what differences of it are, within their error."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import array_api_compat.numpy as xp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from xlr.design import DenseDesign, SparseDesign, standardise, standardise_sparse
+from xlr.losses import LogisticLoss, SoftmaxLoss
+from xlr.objective import Objective, Responses
+from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty
+
+hypothesis = pytest.importorskip("hypothesis")
+st = pytest.importorskip("hypothesis.strategies")
+
+EPS = float(np.finfo(np.float64).eps)
+
+# Along a line, the third derivative of the loss of a row is the third cumulant of a
+# number that lies within the range R of the changes of its logits: no more than this
+# times R^3, that of two numbers of the right odds. The fourth is no more than R^4 / 8.
+THIRD = 1 / (6 * 3**0.5)
+FOURTH = 1 / 8
+
+# Largest change of a parameter: errors of truncation and of rounding are then alike.
+STEP = 1e-4
+
+
+class Shape(NamedTuple):
+    """What kind of objective."""
+
+    seed: int
+    n_samples: int
+    n_features: int
+    n_models: int
+    n_outputs: int
+    fit_intercept: bool
+    sparse: bool
+    standardised: bool
+    offset: bool
+    lasso: bool
+    weights: str  # of the models: shared, their own, or by counts and classes
+
+
+shapes = st.builds(
+    Shape,
+    seed=st.integers(0, 2**32 - 1),
+    n_samples=st.integers(1, 40),
+    n_features=st.integers(1, 5),
+    n_models=st.integers(1, 4),
+    n_outputs=st.sampled_from([1, 3, 4]),
+    fit_intercept=st.booleans(),
+    sparse=st.booleans(),
+    standardised=st.booleans(),
+    offset=st.booleans(),
+    lasso=st.booleans(),
+    weights=st.sampled_from(["shared", "own", "indexed"]),
+)
+many = hypothesis.settings(
+    max_examples=150, deadline=None, derandomize=True, database=None
+)
+
+
+class Drawn(NamedTuple):
+    """An objective, parameters, and a small step of them."""
+
+    objective: Objective
+    parameters: np.ndarray
+    step: np.ndarray
+    ranges: np.ndarray  # of what the step changes logits by, (n_samples, n_models)
+    shares: np.ndarray  # of the weights, (n_samples, n_models)
+    sizes: np.ndarray  # of the rows, as parameters meet them
+
+
+def responses(shape, rng):
+    n, m, outputs = shape.n_samples, shape.n_models, shape.n_outputs
+    classes = max(2, outputs)
+    weights = rng.uniform(0.1, 2, size=(n, 1))
+    if shape.weights == "shared" or outputs > 1:
+        return Responses(
+            m, rng.integers(0, classes, size=(n, 1)).astype(float), weights
+        )
+    targets = rng.integers(0, classes, size=(n, m)).astype(np.uint8)
+    if shape.weights == "own":
+        return Responses(m, targets, weights, counts=rng.uniform(0.1, 2, size=(n, m)))
+    return Responses(
+        m,
+        targets,
+        weights,
+        counts=rng.integers(1, 4, size=(n, 2)),
+        class_factors=rng.uniform(0.5, 2, size=(m, 2)),
+        target_of=rng.integers(0, m, size=m),
+        count_of=rng.integers(0, 2, size=m),
+    )
+
+
+def draw(shape: Shape) -> Drawn:
+    rng = np.random.default_rng(shape.seed)
+    n, p, m = shape.n_samples, shape.n_features, shape.n_models
+    X = rng.normal(size=(n, p)) * rng.integers(0, 2, size=(n, p)) + shape.seed % 3
+    given = responses(shape, rng)
+    offset = rng.normal(size=(n, shape.n_outputs)) if shape.offset else None
+    units = None
+    if shape.standardised:
+        units = (standardise_sparse if shape.sparse else standardise)(
+            sp.csr_array(X) if shape.sparse else X,
+            hypothesis.given.weights[:, 0],
+            centre=shape.fit_intercept,
+            xp=xp,
+        )
+    if shape.sparse:
+        design = SparseDesign(sp.csr_array(X), units, offset, xp=xp)
+    else:
+        design = DenseDesign(X, units, offset, xp=xp)
+    strength = rng.exponential(size=(m, 1, p))
+    penalty = L2Penalty(strength)
+    if shape.lasso:
+        kinks = Kinks(2 * strength, np.full((m, 1, p), -np.inf), strength + np.inf)
+        penalty = ElasticNetPenalty(strength, kinks)
+    objective = Objective(
+        design,
+        given,
+        LogisticLoss() if shape.n_outputs == 1 else SoftmaxLoss(shape.n_outputs),
+        penalty,
+        fit_intercept=shape.fit_intercept,
+        units=None,
+    )
+    # Where no kink is near.
+    parameters = rng.choice([-1, 1], size=(m, objective.n_parameters))
+    parameters = parameters * rng.uniform(0.1, 1, size=parameters.shape)
+    step = rng.uniform(-1, 1, size=parameters.shape)
+    step *= STEP / np.abs(step).max()
+
+    z = (X - units.mean) / units.scale if units else X
+    z = np.column_stack([z, np.ones(n)])[:, : p + shape.fit_intercept]
+    columns = step.reshape(m, shape.n_outputs, -1)
+    changes = np.einsum("np,mop->nmo", z, columns)
+    if shape.n_outputs == 1:
+        changes = np.concatenate([changes, 0 * changes], axis=-1)
+    _, weights = hypothesis.given.block(slice(None), xp=xp)
+    weights = np.broadcast_to(weights, (n, m))
+    return Drawn(
+        objective,
+        parameters,
+        step,
+        np.ptp(changes, axis=-1),
+        weights / weights.sum(axis=0),
+        np.tile(np.abs(z), shape.n_outputs),
+    )
+
+
+@many
+@hypothesis.given(shapes)
+def test_the_gradient_is_what_differences_of_f_are(shape):
+    drawn = draw(shape)
+    objective, w, v = drawn.objective, drawn.parameters, drawn.step
+    up, down = (objective.value_and_gradient(w + h * v).value for h in (1, -1))
+    gradient = objective.subgradient(w, objective.value_and_gradient(w).gradient)
+    slope = (gradient * v).sum(axis=1)
+    truncated = THIRD / 6 * (drawn.shares * drawn.ranges**3).sum(axis=0)
+    rounded = 64 * EPS * (np.abs(up) + np.abs(down))
+    assert (np.abs((up - down) / 2 - slope) <= truncated + rounded).all()
+
+
+@many
+@hypothesis.given(shapes)
+def test_products_with_the_hessian_are_what_differences_of_the_gradient_are(shape):
+    drawn = draw(shape)
+    objective, w, v = drawn.objective, drawn.parameters, drawn.step
+    up, down = (objective.value_and_gradient(w + h * v).gradient for h in (1, -1))
+    product = objective.hessian_product(objective.curvature(w), w, v)
+    cubes = drawn.shares * drawn.ranges**3
+    truncated = FOURTH / 6 * np.einsum("nm,np->mp", cubes, drawn.sizes)
+    rounded = 64 * EPS * (np.abs(up) + np.abs(down) + drawn.sizes.max())
+    assert (np.abs((up - down) / 2 - product) <= truncated + rounded).all()
+
+
+@many
+@hypothesis.given(shapes)
+def test_every_form_of_the_hessian_is_the_same_one(shape):
+    drawn = draw(shape)
+    objective, w, v = drawn.objective, drawn.parameters, drawn.step
+    curvature = objective.curvature(w)
+    v = objective.symmetric(v)  # softmax has curvature added along equal changes
+    product = objective.hessian_product(curvature, w, v)
+    blocks = objective.hessian(w).blocks
+    size = 64 * EPS * (np.abs(blocks).max() + drawn.sizes.max() ** 2)
+    matrix = blocks[:, 0]
+    np.testing.assert_allclose(matrix, matrix.transpose(0, 2, 1), atol=size)
+    np.testing.assert_allclose(np.einsum("mij,mj->mi", matrix, v), product, atol=size)
+    alone = [
+        objective.hessian_product(curvature, w, np.tile(e, (shape.n_models, 1)))
+        for e in np.eye(w.shape[1])
+    ]
+    whole = np.stack(alone, axis=-1)
+    diagonal = np.diagonal(whole, axis1=1, axis2=2)
+    np.testing.assert_allclose(objective.hessian_diagonal(w), diagonal, atol=size)
+    own = objective.class_hessians(w).blocks
+    q = objective.column_size
+    for k in range(shape.n_outputs):
+        part = slice(k * q, (k + 1) * q)
+        np.testing.assert_allclose(own[:, k], whole[:, part, part], atol=size)
+    if shape.standardised and shape.weights == "shared":
+        largest = np.linalg.eigvalsh(whole).max(axis=1)
+        assert (largest <= objective.curvature_bound() * (1 + 1e-12)).all()
+    assert np.linalg.eigvalsh(whole).min() >= -size
