@@ -107,7 +107,7 @@ def draw(shape: Shape) -> Drawn:
     if shape.standardised:
         units = (standardise_sparse if shape.sparse else standardise)(
             sp.csr_array(X) if shape.sparse else X,
-            hypothesis.given.weights[:, 0],
+            given.weights[:, 0],
             centre=shape.fit_intercept,
             xp=xp,
         )
@@ -140,7 +140,7 @@ def draw(shape: Shape) -> Drawn:
     changes = np.einsum("np,mop->nmo", z, columns)
     if shape.n_outputs == 1:
         changes = np.concatenate([changes, 0 * changes], axis=-1)
-    _, weights = hypothesis.given.block(slice(None), xp=xp)
+    _, weights = given.block(slice(None), xp=xp)
     weights = np.broadcast_to(weights, (n, m))
     return Drawn(
         objective,
