@@ -58,3 +58,19 @@ def test_rate_that_overflows_says_what_to_do():
     with pytest.raises(FloatingPointError, match="lower learning_rate"):
         model.fit(X, y)
     assert not hasattr(model, "coef_")
+
+
+def test_it_never_raises_f_of_models_that_weigh_rows_in_their_own_ways():
+    """Balanced against their rest, three far rows weigh as much as all others."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 1)), np.repeat([0, 1, 2], [50, 3, 7])
+    X[y == 1] *= 30
+    model = xlr.LogisticRegression(
+        C=1e6,
+        solver="gradient-descent",
+        multi_class="ovr",
+        class_weight="balanced",
+        fit_intercept=False,
+        tol=1e-3,
+    ).fit(X, y)
+    assert (np.diff(model.history_["objective"], axis=0) <= 1e-15).all()

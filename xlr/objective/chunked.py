@@ -302,6 +302,11 @@ class ChunkedObjective(Objective):
         )
         return diagonal
 
+    def squared_rows(self) -> Array:
+        """The sum of the weights times the squares of the rows: (n_models,)."""
+        (squares,) = self.over_rows(Passes.squared_rows, name="squares")
+        return squares
+
     def curvature_sums(
         self, parameters: Array, *, rough: bool, by_class: bool = False
     ) -> Array:

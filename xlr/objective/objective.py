@@ -193,20 +193,13 @@ class Objective(SecondOrder):
     def curvature_bound(self) -> Array:
         r"""Upper bound L on the largest eigenvalue of any Hessian of F: (n_models,).
 
-        The largest eigenvalue of Z'Z / n is at most its trace, the sum of the mean
-        squares of the columns. Gradient descent with a rate of 1 / L never raises
-        F (Nesterov 2004, *Introductory Lectures on Convex Optimization*, 1.2.3).
+        The largest eigenvalue of Z'SZ / S is at most its trace, the mean square of the
+        rows, by the weights of each model: in one pass. Gradient descent with a rate of
+        1 / L never raises F (Nesterov 2004, *Introductory Lectures on Convex
+        Optimization*, 1.2.3).
         """
-        xp, units = self.xp, self.units
-        trace = float(self.fit_intercept)
-        if units is None:
-            trace = trace + self.n_features
-        else:
-            trace = trace + xp.sum(units.scale**2 + units.mean**2)
-        coef = xp.zeros(
-            (self.n_models, 1, self.n_features),
-            dtype=self.wide,
-            device=self.device,
-        )
+        xp = self.xp
+        coef = self.by_class(self.zeros())
         strength = xp.max(self.penalty.curvature(coef, xp=xp), axis=(1, 2))
+        trace = self.squared_rows() / self.total_weight
         return self.loss.curvature_bound() * trace + strength

@@ -152,6 +152,22 @@ class Passes(Blockwise):
 
         return self.join(*self.sum_over_rows(kernel, TEMPORARIES * self.n_columns))
 
+    def squared_rows(self) -> Array:
+        """The sum of the weights times the squares of the rows: (n_models,).
+
+        With 1 for the intercept.
+        """
+        xp = self.xp
+
+        def kernel(block: Block, y: Array, s: Array) -> tuple[Array]:
+            weights = xp.broadcast_to(s, (s.shape[0], self.n_models))
+            squares = xp.sum(block.gram_diagonal(weights), axis=1, dtype=self.wide)
+            if self.fit_intercept:
+                squares = squares + xp.sum(weights, axis=0, dtype=self.wide)
+            return (squares,)
+
+        return self.sum_over_rows(kernel, TEMPORARIES * self.n_features)[0]
+
     def curvature_sums(
         self, parameters: Array, *, rough: bool, by_class: bool = False
     ) -> Array:
