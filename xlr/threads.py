@@ -30,9 +30,8 @@ __all__ = ["ALONE", "Workers", "available_threads", "workers"]
 T = TypeVar("T")
 
 _lock = threading.Lock()
-_fits = 0  # with workers now, in any thread of the process
-_allowed = 1  # BLAS threads before the first of them began
-_limit: Any = None  # what undoes the limit on BLAS when the last of them ends
+_fits: set[object] = set()  # with workers now, in any thread of the process
+_before: list[tuple[Any, int]] = []  # threads of each BLAS, before the first of them
 
 
 @functools.cache
@@ -61,33 +60,53 @@ def available_threads(n_jobs: int | None) -> int:
     if n_jobs is not None:
         return joblib.effective_n_jobs(n_jobs)
     with _lock:
-        return _allowed if _fits else _blas_threads()
+        return min(n for _, n in _before) if _before else _blas_threads()
 
 
 @contextlib.contextmanager
 def _blas_of_one_thread() -> Iterator[None]:
-    global _fits, _allowed, _limit
-    with _lock:
-        if _fits == 0:
-            _allowed = _blas_threads()
-            _limit = _blas().limit(limits=1)
-        _fits += 1
+    """Ctrl-C may come between any two steps: each can be done again, or undone."""
+    fit = object()
     try:
+        with _lock:
+            _fits.add(fit)
+            libraries = _blas().lib_controllers
+            if not _before:
+                _before.extend([(each, each.num_threads) for each in libraries])
+            for library in libraries:
+                library.set_num_threads(1)
         yield
     finally:
-        with _lock:
-            _fits = max(0, _fits - 1)
-            if _fits == 0:
-                _limit.restore_original_limits()
+        interrupted = None
+        while fit in _fits:
+            try:
+                _end(fit)
+            except KeyboardInterrupt as error:
+                interrupted = error
+        if interrupted is not None:
+            raise interrupted
+
+
+def _end(fit: object) -> None:
+    """Take a fit from those that run; the last gives BLAS its threads back."""
+    with _lock:
+        if _fits == {fit}:
+            _restore()
+        _fits.discard(fit)
+
+
+def _restore() -> None:
+    for library, n_threads in _before:
+        library.set_num_threads(n_threads)
+    _before.clear()
 
 
 def _forget_fits() -> None:
     """In a forked process, where the fits of other threads are not."""
-    global _lock, _fits
+    global _lock
     _lock = threading.Lock()  # another thread may have held it
-    if _fits:
-        _fits = 0
-        _limit.restore_original_limits()
+    _fits.clear()
+    _restore()
 
 
 if hasattr(os, "register_at_fork"):

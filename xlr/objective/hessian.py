@@ -312,7 +312,7 @@ def intercepts_after_their_class(
         for k in range(n_outputs)
         for index in (*range(k * n_features, (k + 1) * n_features), coef + k)
     ]
-    order = arrays.move(order, xp=xp, device=arrays.device_of(matrix))
+    order = xp.asarray(order, device=arrays.device_of(matrix))
     return xp.take(xp.take(matrix, order, axis=1), order, axis=2)
 
 

@@ -88,9 +88,9 @@ def find_separation(
     for some positive :math:`\lambda` (Stiemke's lemma). The gradient of the loss is
     that sum, negative, with the probabilities as :math:`\lambda`, and a Newton step
     from there takes the rest of it away: if it changes no logit by more than a half,
-    against the mean of the row, the :math:`\lambda` stay positive. Where the parameters
-    themselves separate all rows, that is known without it. Otherwise a linear programme
-    decides, on as few rows as are needed.
+    against the mean of the row, the :math:`\lambda` stay positive. Otherwise the
+    parameters may separate all rows themselves, or a linear programme decides, on as
+    few rows as are needed.
 
     Parameters
     ----------
@@ -111,20 +111,17 @@ def find_separation(
     """
     if _is_certain_on_a_sample(objective, parameters, gradient):
         return None
-    rows = None
-    if objective.has_rows:
-        rows = Conditions(objective)
-        margins = rows.margins(parameters)
-        separated = margins > 0
-        if separated.all():
-            direction = arrays.to_host(parameters)[0].astype(np.float64)
-            return _simplest(rows, margins, separated, direction)
     if _is_certain(objective, parameters, gradient, hessian):
         return None
-    if rows is None:
+    if not objective.has_rows:
         found = separating_direction(objective, parameters)
         return None if found is None else _described(objective, *found)
-    separated, direction = rows.separable(margins)
+    rows = Conditions(objective)
+    margins = rows.margins(parameters)
+    separated = margins > 0
+    direction = arrays.to_host(parameters)[0].astype(np.float64)
+    if not separated.all():
+        separated, direction = rows.separable(margins)
     if not separated.any():
         return None
     return _simplest(rows, margins, separated, direction)
@@ -159,6 +156,9 @@ def _is_certain(
 ) -> bool:
     """Whether a Newton step is so short that there certainly is an optimum."""
     if hessian is None:
+        # With fewer rows than columns there is none.
+        if objective.n_samples < objective.column_size:
+            return False
         if objective.n_parameters > LARGEST_HESSIAN:
             return False
         hessian = objective.hessian_on_host(parameters)
