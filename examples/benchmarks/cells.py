@@ -12,7 +12,15 @@ from functools import partial
 
 import numpy as np
 from data import Data
-from generators import badly_scaled, correlated, images, load, weighted, wide
+from generators import (
+    badly_scaled,
+    correlated,
+    embeddings,
+    images,
+    load,
+    weighted,
+    wide,
+)
 from sklearn.datasets import load_breast_cancer, load_digits
 
 
@@ -102,6 +110,13 @@ CELLS = {
             "60k x 784, 10 classes, like images",
             images,
             n=60_000,
+            goal=3,
+        ),
+        Cell(
+            "embeddings",
+            "100k x 512, 100 classes, like a network's embeddings",
+            partial(embeddings, p=512, n_classes=100),
+            n=100_000,
             goal=3,
         ),
         Cell(

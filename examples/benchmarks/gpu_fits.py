@@ -6,17 +6,15 @@ scikit-learn's shapes, on the device.
 
 from __future__ import annotations
 
-import signal
-import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
 import sklearn
 import sklearn.linear_model
 from gpu_data import Rows
+from measure import TimeLimitError, time_limit
 
 import xlr
 
@@ -83,30 +81,13 @@ def by_scikit_learn(
         C=C, tol=tighter * tol, max_iter=100_000
     )
     with (
-        stopped_after(limit),
         sklearn.config_context(array_api_dispatch=True),
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # it says when it stops before its tolerance
-        model.fit(rows.X, rows.y)
+        try:
+            with time_limit(limit):
+                model.fit(rows.X, rows.y)
+        except TimeLimitError:
+            raise TooLongError(f"stopped after {limit:.0f} s") from None
     return model.coef_, model.intercept_
-
-
-@contextmanager
-def stopped_after(seconds: float) -> Iterator[None]:
-    """Raise :class:`TooLongError` if a call takes longer, between steps of Python."""
-    can_stop = hasattr(signal, "setitimer")
-    if not can_stop or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: Any) -> None:
-        raise TooLongError(f"stopped after {seconds:.0f} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

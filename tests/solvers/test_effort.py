@@ -130,3 +130,17 @@ def test_a_path_costs_no_more_than_it_did(effort):
 def assert_no_more(effort, took):
     for name, bound in zip(COUNTED, took):
         assert effort[name] <= bound + max(1, bound // 10), effort
+
+
+def test_many_classes_are_learnt_in_fewer_passes(effort):
+    """Gradients alone, against gradients and products; on samples, too."""
+    passes = {}
+    rng = np.random.default_rng(0)
+    centres, y = rng.normal(size=(40, 64)) / 2, rng.integers(0, 40, size=8000)
+    X = centres[y] + rng.normal(size=(8000, 64)) * np.arange(1, 65) ** -0.5
+    for solver in ("auto", "newton-cg"):
+        before = sum(effort.values())
+        model = xlr.LogisticRegression(solver=solver).fit(X, y)
+        passes[solver] = sum(effort.values()) - before
+        assert model.converged_
+    assert passes["auto"] < passes["newton-cg"] / 2

@@ -43,8 +43,7 @@ def choose(
     Hessian an iteration pays n p^2 for each pair of classes, in large matrix products,
     and the cube of the number of parameters; by conjugate gradients it pays n p for
     each class, several times, and a preconditioner with a block for each class. With
-    many classes a quasi-Newton method from that preconditioner takes as many passes in
-    all as one or two of those iterations.
+    many classes a quasi-Newton method from that preconditioner reads X less often.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ __all__ = ["Record", "Solution", "Solver", "State", "Status", "minimise", "repor
 
 # A fit whose gradient is within tol has converged once another step would lower F by
 # less than this times tol, as a share of F. That is foreseen to a factor of a few, and
-# steps follow it: with tol=1e-6, F is within 1e-10 of its minimum.
+# steps follow it.
 SETTLED = 1e-5
 
 # Models that are done leave when no more than this share of those that run is left.
