@@ -136,6 +136,14 @@ def test_one_class_is_certain(place, dtype, assert_close):
     assert_close(log_softmax(z), np.zeros((3, 1)))
 
 
+def test_infinite_logits(place):
+    """Minus infinity is no chance; how large a chance infinity is, nobody can say."""
+    z = place(np.asarray([[-np.inf, 0.0], [np.inf, 0.0], [-np.inf, -np.inf]]))
+    expected = np.asarray([[0.0, 1.0], [np.nan, 0.0], [np.nan, np.nan]])
+    np.testing.assert_array_equal(to_numpy(softmax(z)), expected)
+    np.testing.assert_array_equal(to_numpy(sigmoid(z))[:2, 0], [0.0, 1.0])
+
+
 @pytest.mark.parametrize("function", [sigmoid, log_sigmoid, softmax, log_softmax])
 @pytest.mark.parametrize("integer", ["int32", "uint8", "bool"])
 def test_integers_become_the_widest_float(function, integer, backend):

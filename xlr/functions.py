@@ -205,7 +205,8 @@ def softmax(z: Array, axis: int = -1) -> Array:
 
     .. math:: p_k = \frac{e^{z_k}}{\sum_l e^{z_l}}
 
-    Shifted by the maximum, so that nothing overflows.
+    Shifted by the maximum, so that nothing overflows. A class whose logit is an
+    infinite maximum gets NaN: infinity less itself has no value.
 
     Parameters
     ----------

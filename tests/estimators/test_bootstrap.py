@@ -61,7 +61,7 @@ def test_intervals_are_percentiles():
             values = getattr(result, name)
             np.testing.assert_allclose(low, np.quantile(values, tail, axis=0))
             np.testing.assert_allclose(high, np.quantile(values, 1 - tail, axis=0))
-    for level in (0, 1, 95):
+    for level in (0, 1, 95, "a"):
         with pytest.raises(ValueError, match="level must be between 0 and 1"):
             result.interval(level)
 
@@ -130,6 +130,7 @@ def test_counts_are_bytes_while_they_fit():
     [
         ({"estimator": LogisticRegression()}, TypeError, "xlr.LogisticRegression"),
         ({"n_resamples": 0}, ValueError, "n_resamples must be a whole number"),
+        ({"n_resamples": True}, ValueError, "n_resamples must be a whole number"),
         ({"estimator": xlr.LogisticRegression(C=-1)}, ValueError, "C must be"),
         ({"random_state": "a"}, ValueError, "cannot be used to seed"),
     ],

@@ -107,7 +107,8 @@ BAD_PARAMETERS = [
     ({"learning_rate": float("inf")}, ValueError, "learning_rate must be"),
     ({"fit_intercept": "no"}, TypeError, "fit_intercept must be True or False"),
     ({"warm_start": None}, TypeError, "warm_start must be True or False"),
-    ({"verbose": "a"}, TypeError, "verbose must be"),
+    ({"verbose": "a"}, ValueError, "verbose must be 0"),
+    ({"verbose": -1}, ValueError, "verbose must be 0"),
     ({"n_jobs": 0}, ValueError, "n_jobs must be"),
     ({"n_jobs": "two"}, ValueError, "n_jobs must be"),
 ]

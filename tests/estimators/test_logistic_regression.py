@@ -292,6 +292,19 @@ def test_conversions(place):
     assert on_host.coef_ is not None
 
 
+def test_a_conversion_keeps_the_digits_of_columns_far_from_zero():
+    rng = np.random.default_rng(0)
+    far = (rng.normal(size=(200, 3)) + 1e6).astype("float32")
+    labels = far[:, 0] - 1e6 + rng.normal(size=200) > 0
+    model = xlr.LogisticRegression().fit(far, labels)
+    np.testing.assert_allclose(
+        model.to_sklearn().decision_function(far),
+        model.decision_function(far),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
 def test_input_is_not_modified(place):
     data, labels, weights = place(X), place(Y), place(np.ones(len(Y)))
     xlr.LogisticRegression().fit(data, labels, weights)

@@ -176,6 +176,25 @@ def test_a_scorer_of_ones_own():
     assert model.score(X, y) == pytest.approx(named.score(X, y), rel=1e-12)
 
 
+@pytest.mark.parametrize("refit", [True, False])
+def test_scores_that_are_nan_do_not_count(refit):
+    X, y = DATA["breast_cancer"]
+
+    def strong_alone(estimator, X, y):
+        known = np.linalg.norm(estimator.coef_) > 1  # NaN for small coefficients
+        return estimator.score(X, y) if known else np.nan
+
+    model = xlr.LogisticRegressionCV(Cs=CS, scoring=strong_alone, refit=refit)
+    model.fit(X, y)
+    known = ~np.isnan(model.scores_[:, 0])
+    assert 0 < known.sum() < known.size
+    if refit:
+        best = np.nanargmax(np.nanmean(model.scores_[:, 0, known[0]], axis=0))
+        assert np.asarray(CS)[known[0]][best] == model.C_
+    with pytest.raises(ValueError, match="scores of all models are NaN"):
+        model.set_params(scoring=lambda *_: np.nan).fit(X, y)
+
+
 def test_a_fold_with_one_class_is_named_and_leaves_the_others_unharmed():
     X, y = DATA["breast_cancer"]
     folds = list(StratifiedKFold(3).split(X, y))
@@ -265,6 +284,10 @@ def test_scores_of_tables_hold_their_columns_against_the_fit(library, scoring):
         ({"l1_ratios": (0.0, 0.5), "solver": "lbfgs"}, "needs l1_ratio=0"),
         ({"scoring": "no such score"}, "scoring"),
         ({"solver": "saga"}, "solver must be one of"),
+        ({"cv": []}, "cv has no folds"),
+        ({"cv": [([0, 100], [178])]}, "row numbers in fold 0 .* 178 rows: .*178"),
+        ({"cv": [([0.0, 100.0], [5])]}, "row numbers in fold 0 .* integer"),
+        ({"cv": [([0, 100], [])]}, "no rows to test on in fold 0"),
     ],
 )
 def test_parameters_that_make_no_sense(parameters, message):

@@ -150,6 +150,6 @@ def test_refuses():
     results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
     with pytest.raises(ValueError, match="no parameter 'x9'"):
         results.profile_conf_int(["x9"])
-    for alpha in (0, 1, -0.1):
+    for alpha in (0, 1, -0.1, "a"):
         with pytest.raises(ValueError, match="alpha must be between"):
             results.profile_conf_int(alpha=alpha)

@@ -17,7 +17,7 @@ from xlr.estimators.fitting import Fitting, print_record
 from xlr.estimators.folds import n_classes_counted, small_counts
 from xlr.estimators.inputs import read_labels
 from xlr.estimators.logistic_regression import LogisticRegression
-from xlr.estimators.parameters import check_parameters
+from xlr.estimators.parameters import check_parameter, check_parameters
 from xlr.estimators.problem import Task, multinomial
 from xlr.estimators.weights import read_weights
 from xlr.solvers import Record, Status
@@ -65,14 +65,13 @@ class BootstrapResult:
         Raises
         ------
         ValueError
-            If ``level`` is not between 0 and 1.
+            If ``level`` is not between 0 and 1, or if no replicate was fitted.
 
         References
         ----------
         Efron and Tibshirani (1993), *An Introduction to the Bootstrap*, section 13.3.
         """
-        if not 0 < level < 1:
-            raise ValueError(f"level must be between 0 and 1; got {level!r}.")
+        check_parameter("level", level)
         tail = (1 - level) / 2
         return {
             name: (_quantile(values, tail), _quantile(values, 1 - tail))
@@ -85,6 +84,11 @@ def _quantile(values: Array, q: float) -> Array:
     xp = arrays.namespace(values)
     first = xp.reshape(values, (values.shape[0], -1))[:, 0]
     kept = np.nonzero(np.isfinite(arrays.to_host(first)))[0]
+    if kept.size == 0:
+        raise ValueError(
+            f"None of the {values.shape[0]} replicates has two classes: there are no "
+            "quantiles. Draw more with n_resamples."
+        )
     ordered = xp.sort(arrays.rows(values, kept), axis=0)
     place = q * (kept.size - 1)
     below = math.floor(place)
@@ -157,10 +161,7 @@ def bootstrap(
     if not isinstance(estimator, LogisticRegression):
         raise TypeError(f"bootstrap takes a xlr.LogisticRegression; got {estimator!r}.")
     check_parameters(estimator)
-    if not isinstance(n_resamples, int | np.integer) or n_resamples < 1:
-        raise ValueError(
-            f"n_resamples must be a whole number from 1 up; got {n_resamples!r}."
-        )
+    check_parameter("n_resamples", n_resamples)
     # One number seeds the rest: NumPy's newer generator draws five times as fast.
     seed = check_random_state(random_state).randint(2**31)
     draw = np.random.default_rng(seed)

@@ -28,8 +28,12 @@ def _logistic_regression(fitted: Any, classes: np.ndarray, models: slice) -> Any
         random_state=fitted.random_state,
     )
     converted.classes_ = classes
-    for name in ("coef_", "intercept_", "n_iter_"):
-        setattr(converted, name, getattr(fitted, name)[models])
+    # In float64, in which xlr predicts: an intercept of float32 has too few digits for
+    # columns far from zero.
+    intercept = fitted.intercept_.astype("float64") + fitted._intercept_rest
+    converted.coef_ = fitted.coef_[models].astype("float64")
+    converted.intercept_ = intercept[models]
+    converted.n_iter_ = fitted.n_iter_[models]
     _copy_of_features(fitted, converted)
     return converted
 

@@ -88,7 +88,8 @@ def read_folds(splitter: Any, y: np.ndarray, rows: Rows) -> Folds:
     Raises
     ------
     ValueError
-        If no fold has two classes to train on.
+        If there are no folds, if they name rows that are not there or test on none, or
+        if none has two classes to train on.
 
     Warns
     -----
@@ -98,9 +99,16 @@ def read_folds(splitter: Any, y: np.ndarray, rows: Rows) -> Folds:
     n_samples = y.shape[0]
     # A splitter counts the rows of X; its values stay where they are.
     splits = list(splitter.split(np.zeros((n_samples, 1)), y))
-    every = np.arange(n_samples)
-    tests = [every[test] for _, test in splits]
-    counts = small_counts([every[train] for train, _ in splits], n_samples)
+    if not splits:
+        raise ValueError("cv has no folds: give it at least one (train, test) pair.")
+    trains, tests = (
+        [_chosen(split[part], n_samples, f"fold {k}") for k, split in enumerate(splits)]
+        for part in (0, 1)
+    )
+    for k, test in enumerate(tests):
+        if test.size == 0:
+            raise ValueError(f"cv has no rows to test on in fold {k}.")
+    counts = small_counts(trains, n_samples)
     placed = place_counts(counts, rows)
     n_classes = n_classes_counted(rows.task, placed, rows.features)
     usable = np.nonzero(n_classes >= 2)[0]
@@ -121,6 +129,16 @@ def read_folds(splitter: Any, y: np.ndarray, rows: Rows) -> Folds:
         )
         placed = place_counts(counts[:, usable], rows)
     return Folds(tests, usable, placed)
+
+
+def _chosen(numbers: Any, n_samples: int, fold: str) -> np.ndarray:
+    """Numbers of rows as a splitter has them, also from the end or as a mask."""
+    try:
+        return np.arange(n_samples)[numbers]
+    except IndexError as error:
+        raise ValueError(
+            f"cv has row numbers in {fold} that do not fit {n_samples} rows: {error}."
+        ) from error
 
 
 def place_counts(counts: np.ndarray, rows: Rows) -> Any:

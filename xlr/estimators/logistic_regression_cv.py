@@ -13,24 +13,28 @@ from sklearn.utils.validation import check_is_fitted
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
-from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
+from xlr.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from xlr.estimators.chunked_scoring import (
     ChunkedLikelihood,
     ChunkedScore,
     score_chunks,
 )
-from xlr.estimators.features import Features, read_features
-from xlr.estimators.fitting import Fitting, print_record
+from xlr.estimators.features import read_features
+from xlr.estimators.fitting import Fitting
 from xlr.estimators.fold_models import FoldModels, fit_folds
 from xlr.estimators.folds import Folds, labels_on_host, read_folds
-from xlr.estimators.inputs import Labels
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.parameters import check_parameters
-from xlr.estimators.problem import Problem
+from xlr.estimators.progress import Progress
 from xlr.estimators.rows import Rows, read_rows
-from xlr.estimators.scoring import HeldOutLikelihood, HeldOutScore, ScoredModel
+from xlr.estimators.scoring import (
+    HeldOutLikelihood,
+    HeldOutScore,
+    ScoredModel,
+    best_models,
+)
 from xlr.estimators.weights import read_weights
-from xlr.solvers import Record, Status
+from xlr.solvers import Status
 from xlr.threads import Workers, workers
 
 __all__ = ["LogisticRegressionCV"]
@@ -222,7 +226,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Cs = np.logspace(-4, 4, self.Cs) if np.ndim(self.Cs) == 0 else self.Cs
         Cs = np.asarray(Cs, dtype=np.float64)
         l1_ratios = np.asarray(self.l1_ratios, dtype=np.float64)
-        progress = _Progress(self, data, features, labels)
+        progress = Progress(self, data, features, labels)
         models = fit_folds(
             self, features, task, folds, (l1_ratios, Cs), crew, progress.follow
         )
@@ -232,9 +236,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         n_iter[folds.usable] = models.n_iter
         scores[folds.usable] = score(folds.usable, models.coef, models.intercept)
 
-        best = np.full(folds.usable.shape[0], np.nanargmax(np.nanmean(scores, axis=0)))
-        if not self.refit:
-            best = np.nanargmax(scores[folds.usable], axis=1)
+        best = best_models(scores[folds.usable], by_fold=not self.refit)
         chosen, converged = models.mean_of(best), models.converged
         # A mean of equal numbers may be off by a rounding error.
         unique = best[:1] if self.refit else best
@@ -339,61 +341,3 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         )
         weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
         return float(self._scorer()(ScoredModel.of(self), features.X, y, **weighted))
-
-
-class _Progress:
-    """Tells callbacks and the reader how far the fits of an estimator are."""
-
-    def __init__(
-        self,
-        estimator: LogisticRegressionCV,
-        data: dict[str, Any],
-        features: Features,
-        labels: Labels,
-    ) -> None:
-        self.common = {
-            "classes_": labels.classes,
-            "n_features_in_": features.X.shape[1],
-        }
-        if features.names is not None:
-            self.common["feature_names_in_"] = features.names
-        self.solver_name = ""
-        self._verbose = estimator.verbose
-        self._problem: Problem | None = None
-        self._parameters: Array = None
-        # A run for the folds with each share of L1, and one for the refit.
-        n_runs = len(estimator.l1_ratios) + 1
-        self._callbacks = FitCallbacks(
-            estimator, data, n_runs * estimator.max_iter, self._named
-        )
-
-    def follow(self, fitting: Fitting) -> Callable[[Record, Array], bool]:
-        """What to call after each iteration of a fitting."""
-        self._problem = fitting.problem
-        self.solver_name = fitting.solver_name
-
-        def on_iteration(record: Record, parameters: Array) -> bool:
-            self._parameters = parameters
-            if self._verbose:
-                print_record(record, fitting.solver_name)
-            return self._callbacks.on_iteration(record, parameters)
-
-        return on_iteration
-
-    @property
-    def column_moments(self) -> Array:
-        """Of X, as :class:`Problem` has them."""
-        assert self._problem is not None
-        return self._problem.column_moments
-
-    def end(self) -> None:
-        """Report the end of the fit."""
-        self._callbacks.end(self._parameters)
-
-    def _named(self, parameters: Array) -> dict[str, Any]:
-        """What makes an estimator predict: until the refit, the mean of the models."""
-        assert self._problem is not None  # there is an iteration to report
-        found = self._problem.coefficients_by_model(parameters)
-        xp = arrays.namespace(parameters)
-        mean = {name: xp.mean(values, axis=0) for name, values in found.items()}
-        return {**self.common, **mean}

@@ -64,8 +64,10 @@ def _check_flag(name: str, value: Any) -> None:
 
 
 def _check_verbose(name: str, value: Any) -> None:
-    if not isinstance(value, Integral):
-        raise TypeError(f"{name} must be a whole number; got {value!r}.")
+    if not isinstance(value, Integral) or value < 0:
+        raise ValueError(
+            f"{name} must be 0 (silent) or a whole number above it; got {value!r}."
+        )
 
 
 def _check_n_jobs(name: str, value: Any) -> None:
@@ -85,6 +87,11 @@ def _check_count(name: str, value: Any) -> None:
 def _check_l1_ratio(name: str, value: Any) -> None:
     if not isinstance(value, Real) or not 0 <= float(value) <= 1:
         raise ValueError(f"{name} must be a number from 0 to 1; got {value!r}.")
+
+
+def _check_share(name: str, value: Any) -> None:
+    if not isinstance(value, Real) or not 0 < float(value) < 1:
+        raise ValueError(f"{name} must be between 0 and 1; got {value!r}.")
 
 
 def _check_list(name: str, values: Any, check: Callable[[str, Any], None]) -> None:
@@ -131,6 +138,9 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "C": _check_strength,
     "Cs": _check_strengths,
     "n_Cs": _check_count,
+    "n_resamples": _check_count,
+    "level": _check_share,
+    "alpha": _check_share,
     "tol": _check_tol,
     "learning_rate": _check_learning_rate,
     "fit_intercept": _check_flag,

@@ -19,7 +19,13 @@ from xlr.estimators.problem import Task
 from xlr.losses import Loss
 from xlr.threads import Workers
 
-__all__ = ["HeldOutLikelihood", "HeldOutScore", "ScoredModel", "clipped_loss"]
+__all__ = [
+    "HeldOutLikelihood",
+    "HeldOutScore",
+    "ScoredModel",
+    "best_models",
+    "clipped_loss",
+]
 
 
 class HeldOutLikelihood:
@@ -171,6 +177,38 @@ class HeldOutScore:
         return [
             float(self._scorer(model, X, self._y[rows], **metadata)) for model in models
         ]
+
+
+def best_models(scores: np.ndarray, *, by_fold: bool) -> np.ndarray:
+    """The numbers of the models with the highest mean score, or the highest of a fold.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_folds, n_models)
+        NaN where a model has none: it does not count.
+    by_fold : bool
+
+    Returns
+    -------
+    ndarray of int, (n_folds,)
+        All the same but with ``by_fold``.
+
+    Raises
+    ------
+    ValueError
+        If no model has a score, or none in some fold.
+    """
+    known = ~np.isnan(scores)
+    if not (known.any(axis=1).all() if by_fold else known.any()):
+        raise ValueError(
+            "The scores of all models are NaN, so none is the best: let scoring give "
+            "numbers, or use folds on which it can."
+        )
+    if by_fold:
+        return np.nanargmax(scores, axis=1)
+    total, n_known = np.nansum(scores, axis=0), known.sum(axis=0)
+    mean = np.where(n_known > 0, total / np.maximum(n_known, 1), -np.inf)
+    return np.full(scores.shape[0], np.argmax(mean))
 
 
 class ScoredModel(LinearClassifier):

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from xlr.estimators.parameters import check_parameter
+
 __all__ = ["Summary", "Table", "interval_columns", "wald_table"]
 
 WIDTH = 78
@@ -25,8 +27,7 @@ def interval_columns(alpha: float) -> tuple[str, str]:
     ValueError
         If ``alpha`` is not between 0 and 1.
     """
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha must be between 0 and 1; got {alpha!r}.")
+    check_parameter("alpha", alpha)
     return f"[{alpha / 2:.5g}", f"{1 - alpha / 2:.5g}]"
 
 
