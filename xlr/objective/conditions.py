@@ -10,7 +10,6 @@ from scipy.optimize import linprog
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import reduce_over_blocks
-from xlr.objective.blockwise import linear_map
 from xlr.objective.passes import Passes
 
 __all__ = ["ZERO", "Conditions"]
@@ -84,12 +83,7 @@ class Conditions:
         objective = self.objective
         outputs, size = objective.n_outputs, objective.column_size
         row, other = np.divmod(chosen, self._n_classes)
-        place = {"xp": objective.xp, "device": objective.device}
-        few = objective.design.sample(arrays.move(row, **place), objective.design.dtype)
-        read = linear_map(
-            few, objective.identity(objective.n_features), None, xp=few.xp
-        )
-        z = arrays.to_host(read(few.block(slice(0, row.size)))).astype(np.float64)
+        z = arrays.to_host(self._standardised(row)).astype(np.float64)
         if objective.fit_intercept:
             z = np.concatenate([z, np.ones((row.size, 1))], axis=1)
         own = self.codes[row]
@@ -98,6 +92,15 @@ class Conditions:
         classes = np.arange(outputs)
         sign = (own[:, None] == classes) * 1.0 - (other[:, None] == classes)
         return (sign[:, :, None] * z[:, None, :]).reshape(row.size, outputs * size)
+
+    def _standardised(self, chosen: np.ndarray) -> Array:
+        """Some rows Z, by their numbers: sums over them, each with one of weight 1."""
+        objective, design = self.objective, self.objective.design
+        place = {"xp": objective.xp, "device": objective.device}
+        few, xp = design.sample(arrays.move(chosen, **place), design.dtype), design.xp
+        one = objective.identity(chosen.size)
+        rows = few.block(slice(0, chosen.size)).rmatvec(xp.astype(one, few.dtype))
+        return few.unfold(xp.astype(rows, objective.wide), xp.ones_like(one[:, 0]))
 
     def direction(self, gains: np.ndarray) -> np.ndarray:
         """The sum of a over conditions, each times its gain: (n_parameters,)."""

@@ -67,7 +67,7 @@ class _Rows:
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
-        self._Z = objective.identity(objective.n_features)[:0, :]
+        self._Z = objective.place(np.zeros((0, objective.n_features)))
         self._codes = np.zeros(0)
 
     def without_objection(
