@@ -24,11 +24,12 @@ FLOORS = {
     "design": 2,
     "objective": 3,
     "solvers": 4,
-    "estimators": 5,
+    "inputs": 5,
     "plotting": 5,
     "datasets": 5,
-    "inference": 6,
-    "__init__": 7,
+    "estimators": 6,
+    "inference": 7,
+    "__init__": 8,
 }
 
 

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 import xlr
 from xlr import arrays
-from xlr.estimators.inputs import read_labels
+from xlr.inputs.labels import read_labels
 
 pd = on_demand("pandas")
 pl = on_demand("polars")

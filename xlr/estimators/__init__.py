@@ -1,4 +1,4 @@
-"""Floor 5: what a person imports."""
+"""Floor 6: what a person imports."""
 
 from xlr.estimators.bootstrap import BootstrapResult, bootstrap
 from xlr.estimators.firth import FirthLogisticRegression

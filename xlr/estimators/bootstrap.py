@@ -12,14 +12,14 @@ from sklearn.utils import check_random_state
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import Fitting, print_record
 from xlr.estimators.folds import n_classes_counted, small_counts
-from xlr.estimators.inputs import read_labels
 from xlr.estimators.logistic_regression import LogisticRegression
-from xlr.estimators.parameters import check_parameter, check_parameters
 from xlr.estimators.problem import Task, multinomial
-from xlr.estimators.weights import read_weights
+from xlr.inputs.features import Features, read_features
+from xlr.inputs.labels import read_labels
+from xlr.inputs.parameters import check_parameter, check_parameters
+from xlr.inputs.weights import read_weights
 from xlr.solvers import Record, Status
 from xlr.threads import Workers, workers
 

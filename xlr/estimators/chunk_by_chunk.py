@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import Chunks, Delayed
-from xlr.estimators.dask_input import parts_beside
-from xlr.estimators.features import read_features
+from xlr.inputs.dask_input import parts_beside
+from xlr.inputs.features import read_features
 
 __all__ = ["chunk_by_chunk", "mean_over_chunks"]
 

@@ -11,15 +11,15 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import Delayed, add, call, fetch, reduce_over_blocks, row_blocks
-from xlr.estimators.chunk_look import ChunkRows
-from xlr.estimators.dask_input import parts_beside
-from xlr.estimators.features import Features, read_features
 from xlr.estimators.folds import small_counts
-from xlr.estimators.inputs import encode
 from xlr.estimators.logits import logits
 from xlr.estimators.rows import Rows
 from xlr.estimators.scoring import ScoredModel, clipped_loss
-from xlr.estimators.weights import place_weights
+from xlr.inputs.chunk_look import ChunkRows
+from xlr.inputs.dask_input import parts_beside
+from xlr.inputs.features import Features, read_features
+from xlr.inputs.labels import encode
+from xlr.inputs.weights import place_weights
 from xlr.losses import Loss
 
 __all__ = ["ChunkedLikelihood", "ChunkedScore", "score_chunks"]

@@ -9,14 +9,15 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
-from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import print_record, warn_unless_converged
-from xlr.estimators.inputs import read_labels, read_offset
 from xlr.estimators.offset_classifier import OffsetClassifier
-from xlr.estimators.parameters import check_parameters
 from xlr.estimators.problem import Problem, Task, multinomial
 from xlr.estimators.regularisation import Regularisation
-from xlr.estimators.weights import read_weights
+from xlr.inputs.features import Features, read_features
+from xlr.inputs.labels import read_labels
+from xlr.inputs.offset import read_offset
+from xlr.inputs.parameters import check_parameters
+from xlr.inputs.weights import read_weights
 from xlr.objective import FirthObjective, find_aliased, information
 from xlr.solvers import SOLVERS, Record, Status, minimise
 from xlr.threads import Workers, workers

@@ -13,10 +13,10 @@ from sklearn.exceptions import ConvergenceWarning
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import Chunks, row_costs
-from xlr.estimators.features import Features
-from xlr.estimators.parameters import check_solver_for, random_seed
 from xlr.estimators.problem import Problem, Task
 from xlr.estimators.regularisation import read_regularisation
+from xlr.inputs.features import Features
+from xlr.inputs.parameters import check_solver_for, random_seed
 from xlr.objective import Separation, find_separation
 from xlr.solvers import (
     SOLVERS,

@@ -10,10 +10,10 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.features import Features
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.folds import Folds
 from xlr.estimators.problem import Task
+from xlr.inputs.features import Features
 from xlr.solvers import Record, Status
 from xlr.threads import Workers
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from xlr import arrays
 from xlr.design import Chunks, call, fetch
-from xlr.estimators.features import Features
 from xlr.estimators.problem import Task
 from xlr.estimators.rows import Rows
+from xlr.inputs.features import Features
 from xlr.objective import ChunkedCounts, Responses
 
 __all__ = [

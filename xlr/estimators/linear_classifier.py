@@ -13,10 +13,10 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import refuse_non_finite
 from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
-from xlr.estimators.features import read_features
-from xlr.estimators.kinds import refuse_kind
 from xlr.estimators.logits import logits
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
+from xlr.inputs.features import read_features
+from xlr.inputs.kinds import refuse_kind
 from xlr.precision import full_precision
 
 __all__ = ["LinearClassifier"]

@@ -8,13 +8,14 @@ from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import as_logistic_regression, as_one_vs_rest
-from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import Fitting, print_record
-from xlr.estimators.inputs import Labels, read_start
 from xlr.estimators.offset_classifier import OffsetClassifier
-from xlr.estimators.parameters import check_parameters
 from xlr.estimators.rows import Rows, read_rows
 from xlr.functions import log_sigmoid
+from xlr.inputs.features import Features, read_features
+from xlr.inputs.labels import Labels
+from xlr.inputs.offset import read_start
+from xlr.inputs.parameters import check_parameters
 from xlr.solvers import Record, Solution, Status
 from xlr.threads import Workers, workers
 

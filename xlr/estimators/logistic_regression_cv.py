@@ -19,12 +19,10 @@ from xlr.estimators.chunked_scoring import (
     ChunkedScore,
     score_chunks,
 )
-from xlr.estimators.features import read_features
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.fold_models import FoldModels, fit_folds
 from xlr.estimators.folds import Folds, labels_on_host, read_folds
 from xlr.estimators.linear_classifier import LinearClassifier
-from xlr.estimators.parameters import check_parameters
 from xlr.estimators.progress import Progress
 from xlr.estimators.rows import Rows, read_rows
 from xlr.estimators.scoring import (
@@ -33,7 +31,9 @@ from xlr.estimators.scoring import (
     ScoredModel,
     best_models,
 )
-from xlr.estimators.weights import read_weights
+from xlr.inputs.features import read_features
+from xlr.inputs.parameters import check_parameters
+from xlr.inputs.weights import read_weights
 from xlr.solvers import Status
 from xlr.threads import Workers, workers
 

@@ -10,14 +10,14 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.features import Features, read_features
 from xlr.estimators.fitting import Fitting, print_record
-from xlr.estimators.indicators import Indicators, read_entries, read_indicators
 from xlr.estimators.linear_classifier import LinearClassifier
-from xlr.estimators.parameters import check_parameters
 from xlr.estimators.problem import many_labels
-from xlr.estimators.weights import read_sample_weight
 from xlr.functions import log_sigmoid, sigmoid
+from xlr.inputs.features import Features, read_features
+from xlr.inputs.indicators import Indicators, read_entries, read_indicators
+from xlr.inputs.parameters import check_parameters
+from xlr.inputs.weights import read_sample_weight
 from xlr.solvers import Record, Status
 from xlr.threads import Workers, workers
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from xlr.arrays import Array
 from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
-from xlr.estimators.features import read_features
-from xlr.estimators.inputs import read_offset
 from xlr.estimators.linear_classifier import LinearClassifier
+from xlr.inputs.features import read_features
+from xlr.inputs.offset import read_offset
 
 __all__ = ["OffsetClassifier"]
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.features import read_features
 from xlr.estimators.logistic_regression import LogisticRegression
-from xlr.estimators.parameters import check_parameter, check_parameters
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
 from xlr.estimators.rows import read_rows
+from xlr.inputs.features import read_features
+from xlr.inputs.parameters import check_parameter, check_parameters
 from xlr.objective import Objective, class_shares, duality_gap
 from xlr.solvers import PathPoint, follow_path
 from xlr.threads import workers

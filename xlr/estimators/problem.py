@@ -19,10 +19,10 @@ from xlr.design import (
     standardise,
     standardise_sparse,
 )
-from xlr.estimators.features import Features
-from xlr.estimators.indicators import Indicators
-from xlr.estimators.inputs import Labels
 from xlr.estimators.regularisation import Regularisation, largest_strength
+from xlr.inputs.features import Features
+from xlr.inputs.indicators import Indicators
+from xlr.inputs.labels import Labels
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.objective import ChunkedObjective, Objective, Responses, duality_gap
 from xlr.penalties import Penalty

@@ -8,10 +8,10 @@ from typing import Any
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.callbacks import FitCallbacks
-from xlr.estimators.features import Features
 from xlr.estimators.fitting import Fitting, print_record
-from xlr.estimators.inputs import Labels
 from xlr.estimators.problem import Problem
+from xlr.inputs.features import Features
+from xlr.inputs.labels import Labels
 from xlr.solvers import Record
 
 __all__ = ["Progress"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.estimators.features import Features
+from xlr.inputs.features import Features
 from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty, Penalty
 
 __all__ = ["Regularisation", "largest_strength", "read_regularisation"]

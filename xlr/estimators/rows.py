@@ -21,17 +21,13 @@ from xlr.design import (
     call,
     merge_moments,
 )
-from xlr.estimators.chunk_look import ChunkRows
-from xlr.estimators.features import Features
-from xlr.estimators.first_pass import Found, first_pass
-from xlr.estimators.inputs import (
-    Labels,
-    check_offset_shape,
-    read_labels,
-    read_offset,
-)
 from xlr.estimators.problem import Task, multinomial, one_vs_rest
-from xlr.estimators.weights import (
+from xlr.inputs.chunk_look import ChunkRows
+from xlr.inputs.features import Features
+from xlr.inputs.first_pass import Found, first_pass
+from xlr.inputs.labels import Labels, read_labels
+from xlr.inputs.offset import check_offset_shape, read_offset
+from xlr.inputs.weights import (
     check_totals,
     class_factors,
     class_totals,

@@ -12,10 +12,10 @@ from sklearn import get_config
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.design import add, reduce_over_blocks, row_blocks
-from xlr.estimators.features import Features
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.logits import logits
 from xlr.estimators.problem import Task
+from xlr.inputs.features import Features
 from xlr.losses import Loss
 from xlr.threads import Workers
 

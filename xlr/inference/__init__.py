@@ -1,4 +1,4 @@
-"""Floor 6: the numbers a statistician asks for, of a fitted model and its rows."""
+"""Floor 7: the numbers a statistician asks for, of a fitted model and its rows."""
 
 from xlr.inference.comparison import LikelihoodRatioTest, likelihood_ratio_test
 from xlr.inference.infer import infer

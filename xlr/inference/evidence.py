@@ -16,11 +16,11 @@ from xlr.estimators import (
     LogisticRegression,
     LogisticRegressionCV,
 )
-from xlr.estimators.features import Features
 from xlr.estimators.firth import firth_problem
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
 from xlr.estimators.rows import Rows, read_rows
+from xlr.inputs.features import Features
 from xlr.objective import FirthObjective, Objective
 from xlr.threads import Workers
 

@@ -10,7 +10,6 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators import FirthLogisticRegression
-from xlr.estimators.features import read_features
 from xlr.inference.clusters import read_clusters
 from xlr.inference.constrained import constrained_minimum
 from xlr.inference.covariance import Estimates, Known, estimate, look
@@ -22,6 +21,7 @@ from xlr.inference.evidence import (
 )
 from xlr.inference.results import InferenceResults
 from xlr.inference.summary import notes_on
+from xlr.inputs.features import read_features
 from xlr.objective import find_separation
 from xlr.threads import ALONE, workers
 

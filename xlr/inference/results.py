@@ -12,8 +12,6 @@ from scipy import stats
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import refuse_non_finite
-from xlr.estimators.features import read_features
-from xlr.estimators.inputs import read_offset
 from xlr.inference.covariance import Estimates
 from xlr.inference.evidence import Evidence
 from xlr.inference.margins import average_marginal_effects
@@ -26,6 +24,8 @@ from xlr.inference.rows import (
 )
 from xlr.inference.summary import summarise
 from xlr.inference.table import Summary, Table, interval_columns, wald_table
+from xlr.inputs.features import read_features
+from xlr.inputs.offset import read_offset
 
 __all__ = ["InferenceResults"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from xlr.estimators.parameters import check_parameter
+from xlr.inputs.parameters import check_parameter
 
 __all__ = ["Summary", "Table", "interval_columns", "wald_table"]
 

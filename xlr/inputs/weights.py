@@ -10,8 +10,9 @@ from sklearn.utils import compute_class_weight
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.features import Features
-from xlr.estimators.inputs import Labels, as_real
+from xlr.inputs.features import Features
+from xlr.inputs.kinds import as_real
+from xlr.inputs.labels import Labels
 
 __all__ = [
     "check_totals",

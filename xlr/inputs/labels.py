@@ -1,4 +1,4 @@
-"""Reading what comes with X: labels, offsets and where to start.
+"""Labels as classes and the number of each.
 
 Each check ends in a sentence that says what was given, what is needed and what to
 do; none of them changes the estimator.
@@ -15,21 +15,16 @@ from sklearn.utils import column_or_1d
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.estimators.features import Features
-from xlr.estimators.kinds import refuse_kind
-from xlr.estimators.tables import decoded, native_table
+from xlr.inputs.kinds import refuse_kind
+from xlr.inputs.tables import decoded, native_table
 
 __all__ = [
     "NO_LABELS",
     "Labels",
-    "as_real",
     "check_number",
-    "check_offset_shape",
     "encode",
     "mixed_types",
     "read_labels",
-    "read_offset",
-    "read_start",
 ]
 
 
@@ -189,83 +184,4 @@ def check_number(classes: Array) -> None:
         raise ValueError(
             f"y holds only one class, {only!r}; logistic regression needs samples of "
             "at least two classes."
-        )
-
-
-def as_real(values: Any, name: str) -> Array:
-    """Arrays of other libraries as they are, all else as a NumPy array of numbers.
-
-    Raises
-    ------
-    ValueError
-        If the values are sparse, complex or no numbers at all.
-    """
-    if arrays.is_sparse(values):
-        raise ValueError(
-            f"{name} must be dense; got a sparse {type(values).__name__} of shape "
-            f"{tuple(values.shape)}. Pass {name}.toarray()."
-        )
-    if not arrays.is_array(values):
-        refuse_kind(name, values)
-        try:
-            values = np.asarray(decoded(values))
-            if values.dtype.kind in "OUS":
-                values = values.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{name} must hold real numbers: {error}.") from error
-    if "complex" in str(values.dtype) or getattr(values.dtype, "kind", "f") in "mM":
-        raise ValueError(f"{name} must hold real numbers; got {values.dtype}.")
-    return values
-
-
-def read_start(
-    name: str, values: Any, shape: tuple[int, ...], features: Features
-) -> Array:
-    """Coefficients or intercepts to start from; zeros for None.
-
-    Raises
-    ------
-    ValueError
-        If they are of another shape, not finite or no numbers.
-    """
-    xp = features.xp
-    wide = arrays.widest_float(xp=xp, device=features.device)
-    if values is None:
-        return xp.zeros(shape, dtype=wide, device=features.device)
-    start = features.place(as_real(values, name), wide)
-    # For two classes the leading 1 may be left out, as for SGDClassifier.
-    allowed = [shape, shape[1:]] if shape[0] == 1 else [shape]
-    if tuple(start.shape) not in allowed:
-        raise ValueError(
-            f"{name} has shape {tuple(start.shape)}, expected {shape} for these "
-            "classes and features (with warm_start: the same as in the last fit)."
-        )
-    if not arrays.to_host(xp.all(xp.isfinite(start))):
-        raise ValueError(f"{name} contains NaN or infinity.")
-    return xp.reshape(start, shape)
-
-
-def read_offset(offset: Any, n_columns: int, features: Features) -> Array:
-    """What is added to the logits: (n_samples, n_columns), where X is.
-
-    Raises
-    ------
-    ValueError
-        If it is of another shape, not finite or no numbers.
-    """
-    n_samples = features.X.shape[0]
-    values = features.place(as_real(offset, "offset"), features.dtype)
-    check_offset_shape(values.shape, n_columns, n_samples)
-    if not arrays.to_host(features.xp.all(features.xp.isfinite(values))):
-        raise ValueError("offset contains NaN or infinity.")
-    return features.xp.reshape(values, (n_samples, n_columns))
-
-
-def check_offset_shape(shape: tuple[int, ...], n_columns: int, n_samples: int) -> None:
-    """Raise ValueError unless it is that of an offset of so many columns."""
-    expected = (n_samples,) if n_columns == 1 else (n_samples, n_columns)
-    if tuple(shape) != expected:
-        raise ValueError(
-            f"offset has shape {tuple(shape)}, expected {expected}: a number for each "
-            "row, with more than two classes for each row and class."
         )

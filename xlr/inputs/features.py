@@ -17,10 +17,10 @@ from sklearn.utils.validation import validate_data
 
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
-from xlr.estimators.columns import explain_columns, refuse_columns, refuse_matrix
-from xlr.estimators.dask_input import chunks_of, stand_in
-from xlr.estimators.kinds import refuse_kind
-from xlr.estimators.tables import (
+from xlr.inputs.columns import explain_columns, refuse_columns, refuse_matrix
+from xlr.inputs.dask_input import chunks_of, stand_in
+from xlr.inputs.kinds import refuse_kind
+from xlr.inputs.tables import (
     column_names,
     columns_on_device,
     native_table,

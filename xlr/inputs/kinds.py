@@ -1,4 +1,4 @@
-"""Objects that NumPy would make something else of than was meant."""
+"""What values are: real numbers, or what NumPy would make something else of."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from xlr import arrays
+from xlr.arrays import Array
+from xlr.inputs.tables import decoded
 
-__all__ = ["refuse_kind"]
+__all__ = ["as_real", "refuse_kind"]
 
 
 def refuse_kind(name: str, values: Any) -> None:
@@ -49,3 +51,29 @@ def refuse_kind(name: str, values: Any) -> None:
         raise ValueError(
             f"Complex data not supported: {name} has dtype {values.dtype}."
         )
+
+
+def as_real(values: Any, name: str) -> Array:
+    """Arrays of other libraries as they are, all else as a NumPy array of numbers.
+
+    Raises
+    ------
+    ValueError
+        If the values are sparse, complex or no numbers at all.
+    """
+    if arrays.is_sparse(values):
+        raise ValueError(
+            f"{name} must be dense; got a sparse {type(values).__name__} of shape "
+            f"{tuple(values.shape)}. Pass {name}.toarray()."
+        )
+    if not arrays.is_array(values):
+        refuse_kind(name, values)
+        try:
+            values = np.asarray(decoded(values))
+            if values.dtype.kind in "OUS":
+                values = values.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} must hold real numbers: {error}.") from error
+    if "complex" in str(values.dtype) or getattr(values.dtype, "kind", "f") in "mM":
+        raise ValueError(f"{name} must hold real numbers; got {values.dtype}.")
+    return values

@@ -10,10 +10,11 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.design import Moments, find_moments, merge_moments, refuse_non_finite
-from xlr.estimators.dask_input import refuse_kind
-from xlr.estimators.features import Features
-from xlr.estimators.inputs import Labels, encode, read_offset
-from xlr.estimators.weights import class_totals, of_classes, place_weights
+from xlr.inputs.dask_input import refuse_kind
+from xlr.inputs.features import Features
+from xlr.inputs.labels import Labels, encode
+from xlr.inputs.offset import read_offset
+from xlr.inputs.weights import class_totals, of_classes, place_weights
 from xlr.threads import keep_freed_memory
 
 __all__ = ["ChunkRows", "Drawn", "Look", "Plan", "look_at", "merged"]

@@ -13,11 +13,11 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import Chunks, Delayed, Moments, call, literal, tree
-from xlr.estimators.chunk_look import ChunkRows, Drawn, Look, Plan, look_at, merged
-from xlr.estimators.dask_input import parts_beside
-from xlr.estimators.features import Features
-from xlr.estimators.inputs import NO_LABELS, check_number, mixed_types
-from xlr.estimators.parameters import random_seed
+from xlr.inputs.chunk_look import ChunkRows, Drawn, Look, Plan, look_at, merged
+from xlr.inputs.dask_input import parts_beside
+from xlr.inputs.features import Features
+from xlr.inputs.labels import NO_LABELS, check_number, mixed_types
+from xlr.inputs.parameters import random_seed
 
 __all__ = ["Found", "first_pass"]
 

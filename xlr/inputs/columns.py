@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from xlr.estimators.tables import column_dtypes, column_names, columns
+from xlr.inputs.tables import column_dtypes, column_names, columns
 
 __all__ = ["explain_columns", "refuse_columns", "refuse_matrix"]
 

@@ -11,9 +11,9 @@ from sklearn.utils import check_array
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.features import Features
-from xlr.estimators.kinds import refuse_kind
-from xlr.estimators.tables import native_table, numbers
+from xlr.inputs.features import Features
+from xlr.inputs.kinds import refuse_kind
+from xlr.inputs.tables import native_table, numbers
 from xlr.objective import Responses
 
 __all__ = ["Indicators", "read_entries", "read_indicators"]

@@ -1,0 +1,1 @@
+"""Floor 5: what a person gives, read and checked once, before anything is fitted."""

@@ -1,0 +1,65 @@
+"""Numbers for the logits: offsets, and coefficients to start from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.inputs.features import Features
+from xlr.inputs.kinds import as_real
+
+__all__ = ["check_offset_shape", "read_offset", "read_start"]
+
+
+def read_start(
+    name: str, values: Any, shape: tuple[int, ...], features: Features
+) -> Array:
+    """Coefficients or intercepts to start from; zeros for None.
+
+    Raises
+    ------
+    ValueError
+        If they are of another shape, not finite or no numbers.
+    """
+    xp = features.xp
+    wide = arrays.widest_float(xp=xp, device=features.device)
+    if values is None:
+        return xp.zeros(shape, dtype=wide, device=features.device)
+    start = features.place(as_real(values, name), wide)
+    # For two classes the leading 1 may be left out, as for SGDClassifier.
+    allowed = [shape, shape[1:]] if shape[0] == 1 else [shape]
+    if tuple(start.shape) not in allowed:
+        raise ValueError(
+            f"{name} has shape {tuple(start.shape)}, expected {shape} for these "
+            "classes and features (with warm_start: the same as in the last fit)."
+        )
+    if not arrays.to_host(xp.all(xp.isfinite(start))):
+        raise ValueError(f"{name} contains NaN or infinity.")
+    return xp.reshape(start, shape)
+
+
+def read_offset(offset: Any, n_columns: int, features: Features) -> Array:
+    """What is added to the logits: (n_samples, n_columns), where X is.
+
+    Raises
+    ------
+    ValueError
+        If it is of another shape, not finite or no numbers.
+    """
+    n_samples = features.X.shape[0]
+    values = features.place(as_real(offset, "offset"), features.dtype)
+    check_offset_shape(values.shape, n_columns, n_samples)
+    if not arrays.to_host(features.xp.all(features.xp.isfinite(values))):
+        raise ValueError("offset contains NaN or infinity.")
+    return features.xp.reshape(values, (n_samples, n_columns))
+
+
+def check_offset_shape(shape: tuple[int, ...], n_columns: int, n_samples: int) -> None:
+    """Raise ValueError unless it is that of an offset of so many columns."""
+    expected = (n_samples,) if n_columns == 1 else (n_samples, n_columns)
+    if tuple(shape) != expected:
+        raise ValueError(
+            f"offset has shape {tuple(shape)}, expected {expected}: a number for each "
+            "row, with more than two classes for each row and class."
+        )
