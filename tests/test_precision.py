@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from problems import objective
+from sklearn.linear_model import LogisticRegression
 
 import xlr
 from xlr.precision import full_precision
@@ -147,3 +149,21 @@ def test_products_of_float32_on_a_gpu_have_seven_digits(backend, monkeypatch):
         torch.set_float32_matmul_precision("highest")
     exact = a.astype(np.float64) @ a.T.astype(np.float64)
     np.testing.assert_allclose(found, exact, atol=1e-3)
+
+
+def test_sums_of_float32_rows_are_as_good_as_float64(backend):
+    """The coefficients are rounded to float32; F at them, in float64, is the lowest."""
+    if not backend.supports("float64"):
+        pytest.skip(f"{backend.device} has no float64 to sum in")
+    rng = np.random.default_rng(6)
+    X = rng.normal([0, 10, 100, -1000], 1, size=(60_000, 4)).astype(np.float32)
+    wide = X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)
+    y = (rng.logistic(size=60_000) < wide @ [1, -1, 0.5, 0.2]).astype(int)
+    best = LogisticRegression(solver="newton-cholesky", tol=1e-12).fit(wide, y)
+    lowest = objective(best.coef_, best.intercept_, wide, y, 1.0)
+    model = xlr.LogisticRegression()
+    model.fit(backend.xp.asarray(X, device=backend.device), y)
+    assert model.to_numpy().coef_.dtype == np.float32
+    found = model.to_sklearn()  # in float64, with all digits of the intercept
+    F = objective(found.coef_, found.intercept_, X.astype(np.float64), y, 1.0)
+    assert abs(F - lowest) <= 1e-13 * lowest
