@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from problems import load
+from problems import load, tightest_sklearn
 
 import xlr
 from xlr.objective import Objective
@@ -125,6 +125,14 @@ def test_a_path_costs_no_more_than_it_did(effort):
     # and says how long it took, model by model
     assert (path.seconds > 0).all()
     assert path.seconds.sum() < 60
+
+
+def test_damped_steps_leave_nothing_to_take_back():
+    """Nearly separable classes, where the first steps are damped."""
+    X, y = load("digits", False)
+    model = xlr.LogisticRegression(C=1e4, solver="newton-cholesky").fit(X, y)
+    theirs = tightest_sklearn("digits", False, 1e4)
+    assert model.n_iter_[0] < 4 * theirs.n_iter_[0]
 
 
 def assert_no_more(effort, took):

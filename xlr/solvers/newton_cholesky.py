@@ -139,7 +139,10 @@ class NewtonCholesky:
         state = self._renewed(objective, state, fetched)
         factors, damping = state.factors, fetched[3]
         if factors is None or (damping != factors.damping).any():
-            factors = Factors(state.hessian.solver(state.damping), damping)
+            solve = state.hessian.solver(state.damping)
+            # A damped step has equal changes to all classes, which the Hessian is
+            # filled up along: the next ones would take them back only slowly.
+            factors = Factors(lambda b: objective.symmetric(solve(b)), damping)
         direction = quasi_newton.solve(at.gradient, state.pairs, factors.solve, xp=xp)
         step = DampedStep(-direction, state.hessian.diagonal, state.damping)
         trial = objective.value_and_gradient(state.parameters + step.change)
