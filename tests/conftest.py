@@ -21,11 +21,18 @@ os.environ["MPLBACKEND"] = "agg"  # no windows
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import array_api_compat
 import numpy as np
 import pytest
+
+# Most of the time of a test on JAX is XLA's, which compiles for every shape: what one
+# worker has compiled the other reads, and the next run too.
+COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "jax"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(COMPILED))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 GPU_BACKENDS = ["cupy", "torch-cuda"]
 BACKENDS = ["numpy", "array_api_strict", "torch", "jax", *GPU_BACKENDS]
