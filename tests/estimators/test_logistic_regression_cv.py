@@ -143,9 +143,10 @@ def test_shares_of_the_l1_penalty(refit):
 
 def test_on_every_library(place, dtype, assert_close):
     X, y = DATA["wine"]
-    expected = xlr.LogisticRegressionCV(Cs=CS, cv=3, tol=1e-9).fit(X, y)
+    parameters = {"Cs": [0.1, 10.0], "cv": 3}
+    expected = xlr.LogisticRegressionCV(**parameters, tol=1e-9).fit(X, y)
     tol = 1e-5 if dtype == "float32" else 1e-9
-    model = xlr.LogisticRegressionCV(Cs=CS, cv=3, tol=tol).fit(place(X), place(y))
+    model = xlr.LogisticRegressionCV(**parameters, tol=tol).fit(place(X), place(y))
     atol = 5e-3 if dtype == "float32" else 1e-5
     np.testing.assert_allclose(model.scores_, expected.scores_, atol=atol)
     assert model.C_ == expected.C_

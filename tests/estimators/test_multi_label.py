@@ -76,9 +76,10 @@ def test_many_rows_and_labels_of_every_rarity():
 
 
 def test_on_every_library(place, dtype, assert_close):
-    expected = xlr.MultiLabelLogisticRegression(tol=1e-9).fit(X, MISSING)
+    few = MISSING[:, :3]  # JAX compiles anew for each number of models that run
+    expected = xlr.MultiLabelLogisticRegression(tol=1e-9).fit(X, few)
     tol = 1e-5 if dtype == "float32" else 1e-9
-    model = xlr.MultiLabelLogisticRegression(tol=tol).fit(place(X), place(MISSING))
+    model = xlr.MultiLabelLogisticRegression(tol=tol).fit(place(X), place(few))
     atol = 1e-3 if dtype == "float32" else 1e-6
     assert_close(model.coef_, expected.coef_, atol=atol)
     assert_close(model.intercept_, expected.intercept_, atol=atol)

@@ -12,7 +12,6 @@ from conftest import PARAMETERS, make_backend
 
 import xlr
 from xlr import arrays
-from xlr.estimators import inputs
 from xlr.solvers import SOLVERS
 
 # Of no other size in a fit, so that what has it is of the rows.
@@ -97,8 +96,9 @@ def _guard_cupy(ndarray: type, patch: pytest.MonkeyPatch) -> None:
         return run
 
     patch.setattr(arrays, "to_host", allowed(arrays.to_host))
-    sort = inputs._classes_and_codes
-    patch.setattr(inputs, "_classes_and_codes", allowed(sort))
+    reading = xlr.inputs.labels
+    sort = reading._classes_and_codes
+    patch.setattr(reading, "_classes_and_codes", allowed(sort))
     for name in WAYS:
         patch.setattr(ndarray, name, guarded(getattr(ndarray, name)))
 
