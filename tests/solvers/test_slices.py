@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from problems import load
@@ -9,7 +11,12 @@ from test_loop import binary_objective
 
 from xlr.objective import Objective
 from xlr.penalties import L2Penalty
-from xlr.solvers import NewtonCholesky, minimise, minimise_in_slices
+from xlr.solvers import (
+    NewtonCholesky,
+    ProximalNewton,
+    minimise,
+    minimise_in_slices,
+)
 from xlr.solvers.slices import share_of_step
 
 X, Y = load("iris", True)
@@ -26,8 +33,9 @@ def along_a_path() -> Objective:
     )
 
 
+@pytest.mark.parametrize("seed", [None, 0], ids=["told", "finds its start"])
 @pytest.mark.parametrize("short_of_memory", [False, True])
-def test_a_path_is_followed_to_the_same_solutions(short_of_memory, monkeypatch):
+def test_a_path_is_followed_to_the_same_solutions(short_of_memory, seed, monkeypatch):
     objective = along_a_path()
     options = {"tol": 1e-9, "max_iter": 200}
     expected = minimise(NewtonCholesky(), objective, objective.zeros(), **options)
@@ -36,7 +44,7 @@ def test_a_path_is_followed_to_the_same_solutions(short_of_memory, monkeypatch):
         monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: few)
     seen = []
     solution = minimise_in_slices(
-        NewtonCholesky(),
+        NewtonCholesky(seed),
         objective,
         objective.zeros(),
         along=np.log(CS),
@@ -70,6 +78,7 @@ def test_a_path_is_followed_to_the_same_solutions(short_of_memory, monkeypatch):
     [
         (1, 4, 2, {2}),
         (1, 2, 1, {1}),
+        (1, 3, 2, {1, 2}),
         (2, 4, 2, {2}),  # as many slices as steps
         (5, 1, 1, {1}),
     ],
@@ -96,6 +105,13 @@ def test_as_many_models_at_a_time_as_there_is_room_for(
     assert seen == widths
     expected = minimise(solver, objective, objective.zeros(), **options)
     np.testing.assert_allclose(solution.parameters, expected.parameters, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", [NewtonCholesky(), ProximalNewton()])
+def test_there_is_room_for_a_hessian_and_copies_of_it(solver):
+    few, many = (solver.model_bytes(SimpleNamespace(n_parameters=q)) for q in (1, 1000))
+    assert 2 * 8 * 1000**2 < many < 10 * 8 * 1000**2
+    assert 0 < few < 1000
 
 
 @pytest.mark.parametrize(
