@@ -12,6 +12,7 @@ from test_loop import binary_objective
 from xlr.objective import Objective
 from xlr.penalties import L2Penalty
 from xlr.solvers import (
+    ActiveSet,
     NewtonCholesky,
     ProximalNewton,
     minimise,
@@ -112,6 +113,12 @@ def test_there_is_room_for_a_hessian_and_copies_of_it(solver):
     few, many = (solver.model_bytes(SimpleNamespace(n_parameters=q)) for q in (1, 1000))
     assert 2 * 8 * 1000**2 < many < 10 * 8 * 1000**2
     assert 0 < few < 1000
+
+
+def test_there_is_room_for_a_hessian_of_the_few_features_in_play():
+    size = 1_000_000
+    problem = SimpleNamespace(n_features=size, n_parameters=size, n_outputs=1)
+    assert 8 * 10 * size < ActiveSet().model_bytes(problem) < 8 * 20 * size
 
 
 @pytest.mark.parametrize(
