@@ -15,7 +15,7 @@ from xlr.losses import LogisticLoss, SoftmaxLoss
 from xlr.objective import Objective, Responses, row_space
 from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty
 from xlr.solvers import NewtonCG, NewtonCholesky, ProximalNewton, minimise
-from xlr.solvers.starts import _within_noise, find_start
+from xlr.solvers.starts import _within_noise, find_start, pooled_start
 
 N, P = 30_000, 20  # large enough for samples: more than two blocks
 
@@ -161,6 +161,14 @@ def test_a_gradient_is_lost_in_the_noise_of_400_rows(optimality, n_outputs, enou
         objective=np.asarray([0.25, 4.0]), optimality=np.asarray(optimality)
     )
     assert _within_noise(400, n_outputs)(record, None) is enough
+
+
+@pytest.mark.parametrize(("n_samples", "pools"), [(199, False), (200, True)])
+def test_resamples_begin_together_from_ten_rows_for_each_parameter(n_samples, pools):
+    models = SimpleNamespace(
+        n_samples=n_samples, n_parameters=20, pooled=lambda: ("whole", np.zeros(3))
+    )
+    assert (pooled_start(models) is not None) == pools
 
 
 def large_objective(n_samples=N):
