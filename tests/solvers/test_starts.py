@@ -222,6 +222,22 @@ def test_the_first_hessian_is_rough_where_rows_are_many(solver, monkeypatch):
         assert np.all(state.fresh) == fresh
 
 
+@pytest.mark.parametrize("solver", [NewtonCG, ProximalNewton])
+def test_a_start_beyond_the_bounds_is_moved_onto_them(solver):
+    objective = large_objective(500)
+    state = solver().init(objective, objective.zeros() + 20)
+    np.testing.assert_array_equal(state.parameters[0, :P], 9)
+    assert state.fresh
+
+
+def test_the_first_solve_from_afar_has_more_products():
+    objective = large_objective(500)
+    state = NewtonCG().init(objective, objective.zeros())
+    assert state.budget == NewtonCG.first_budget
+    assert state.forcing == 0.1
+    np.testing.assert_array_equal(state.damping, 0)
+
+
 # -- more columns than rows ----------------------------------------------------------
 
 
