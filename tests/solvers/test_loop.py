@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 import xlr
 from xlr.design import DenseDesign
 from xlr.losses import LogisticLoss
-from xlr.objective import Objective, Responses
+from xlr.objective import Evaluation, Objective, Responses
 from xlr.penalties import L2Penalty
 from xlr.solvers import SOLVERS, Status, minimise
 from xlr.solvers.loop import _Progress
@@ -195,6 +196,48 @@ def test_a_refused_step_does_not_settle_a_model():
         assert not progress.settled(1e-9)[0]
     progress.note(value * (1 - 1e-12), optimality, np.ones(1))
     assert progress.settled(1e-9)[0]
+
+
+class Scripted:
+    """A solver that is within tol at once, and lowers F by half as much each time."""
+
+    patience = 99
+
+    def __init__(self, least):
+        self._least, self._fall = least, 2.0
+
+    def init(self, objective, start):
+        return self.step(objective, None, None)
+
+    def step(self, objective, state, fetched):
+        self._fall /= 2
+        value = np.asarray([self._least + self._fall])
+        numbers = np.stack([value, [1e-3], [1.0], [0.0]])
+        return SimpleNamespace(
+            parameters=value[:, None],
+            at=Evaluation(value, value[:, None]),
+            report=numbers,
+        )
+
+
+@pytest.mark.parametrize(
+    ("least", "settle", "n_iter"),
+    [
+        (1.0, 0.1, 10),  # the next step brings 2^-10 of 1, of which 1e-3 is nothing
+        (1000.0, 0.1, 1),
+        (1.0, 1e-3, 17),
+        (1.0, 0.0, 20),  # four roundings of F
+        (1.0, np.inf, 0),
+    ],
+)
+def test_a_fit_goes_on_while_steps_lower_f(least, settle, n_iter):
+    objective = SimpleNamespace(
+        n_models=1, xp=xlr.arrays.namespace(np.ones(1)), rounding=2.0**-22
+    )
+    options = {"tol": 1e-2, "max_iter": 50, "settle": settle}
+    solution = minimise(Scripted(least), objective, np.zeros((1, 1)), **options)
+    assert solution.status == [Status.CONVERGED]
+    assert solution.n_iter[0] == n_iter
 
 
 def test_a_proof_counts_as_convergence():

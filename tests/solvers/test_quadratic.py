@@ -105,6 +105,48 @@ def test_a_correction_takes_the_step_to_the_change_of_gradient():
     assert_is_inverse(quadratic, inverse, inside)
 
 
+def test_a_correction_is_as_good_for_a_small_step_and_in_its_place():
+    quadratic = Quadratic(matrix_of(6, 25), noise=1e-10)
+    before = quadratic.matrix
+    step = 1e-9 * np.random.default_rng(7).normal(size=25) / quadratic.unit
+    change = 3 * whole(quadratic.matrix) @ (step * quadratic.unit) * quadratic.unit
+    quadratic.correct(step, change)
+    product = quadratic.times(step * quadratic.unit) * quadratic.unit
+    np.testing.assert_allclose(product, change, rtol=1e-8)
+    assert np.shares_memory(quadratic.matrix, before)
+
+
+def test_an_inverse_that_cannot_follow_a_correction_is_computed_again():
+    """The curvature along the step all but vanishes, as far as the noise tells."""
+    quadratic = Quadratic(matrix_of(6, 25), noise=1e-2)
+    inside = np.ones(25, dtype=bool)
+    inverse = quadratic.inverse_of(inside)
+    step = np.random.default_rng(7).normal(size=25) / quadratic.unit
+    change = whole(quadratic.matrix) @ (step * quadratic.unit) * quadratic.unit
+    quadratic.correct(step, 1e-3 * change)
+    again = quadratic.inverse_of(inside)
+    assert again is not inverse
+    assert_is_inverse(quadratic, again, inside)
+
+
+def test_one_that_others_stand_for_has_the_inverse_computed_again():
+    matrix = matrix_of(4, 20)
+    matrix[:, 19] = matrix[:, 18]
+    matrix[19, :] = matrix[18, :]
+    quadratic = Quadratic(matrix, noise=1e-9)
+    inverse = quadratic.inverse_of(np.arange(20) < 19)
+    both = quadratic.inverse_of(np.ones(20, dtype=bool))
+    assert both is not inverse
+    assert both.inside.all()
+
+
+def test_the_inverse_of_a_part_that_has_no_factor():
+    matrix = np.asarray([[1.0, 2.0, 0.5], [2.0, 1.0, -0.3], [0.5, -0.3, 1.0]])
+    assert np.linalg.eigvalsh(matrix)[0] < 0
+    quadratic, every = Quadratic(matrix, noise=1e-10), np.ones(3, dtype=bool)
+    assert_is_inverse(quadratic, quadratic.inverse_of(every), every)
+
+
 def test_nothing_is_learned_of_a_gradient_that_does_not_rise():
     quadratic = Quadratic(matrix_of(8, 10), noise=1e-10)
     before = quadratic.matrix.copy()

@@ -105,6 +105,41 @@ def test_a_hessian_that_is_as_good_as_it_gets_is_kept_where_steps_are_refused(st
     np.testing.assert_allclose(matrices(after)[1], now[1], rtol=1e-12, atol=1e-15)
 
 
+def test_a_fall_is_of_the_optimality_before(stepped):
+    solver, objective, state = stepped
+    state = replace(state, optimality=np.full(3, 3.0))
+    after = solver._renewed(objective, state, fetched([0.29] * 3, [1] * 3))
+    assert after.hessian is state.hessian
+
+
+def test_a_hessian_is_fresh_until_a_step_is_taken_with_it(stepped):
+    solver, objective, state = stepped
+    state = replace(state, fresh=np.ones(3, dtype=bool))
+    after = solver._renewed(objective, state, fetched([0.05] * 3, [1, 0, 1]))
+    assert after.hessian is state.hessian
+    np.testing.assert_array_equal(after.fresh, [False, True, False])
+
+
+def test_only_the_last_pair_of_a_refused_step_is_dropped(stepped):
+    solver, objective, state = stepped
+    three = (*state.pairs, state.pairs[0])
+    state = replace(state, fresh=np.ones(3, dtype=bool), pairs=three)
+    after = solver._renewed(objective, state, fetched([0.5] * 3, [0] * 3))
+    assert after.pairs == three[:2]
+
+
+def test_a_new_hessian_for_a_slow_model_is_as_rough_as_the_last(stepped):
+    solver, objective, state = stepped
+    state = replace(
+        state, fresh=np.ones(3, dtype=bool), rough=np.asarray([True, False, True])
+    )
+    after = solver._renewed(objective, state, fetched([0.5, 0.5, 0.05], [1] * 3))
+    np.testing.assert_array_equal(after.rough, state.rough)
+    now, old = to_numpy(objective.hessian(state.parameters).matrices()), matrices(state)
+    expected = np.stack([now[0], now[1], old[2]])
+    np.testing.assert_allclose(matrices(after), expected, rtol=1e-5, atol=1e-7)
+
+
 def test_the_state_of_some_models():
     ones = np.ones((1, 1, 4))
     kinks = Kinks(0.02 * ones, -9 * ones, 9 * ones)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from problems import load
@@ -9,7 +11,14 @@ from test_loop import binary_objective
 
 from xlr.objective import Objective
 from xlr.penalties import L2Penalty
-from xlr.solvers import NewtonCholesky, minimise, minimise_in_slices
+from xlr.solvers import (
+    ActiveSet,
+    NewtonCholesky,
+    ProximalNewton,
+    minimise,
+    minimise_in_slices,
+)
+from xlr.solvers.slices import share_of_step
 
 X, Y = load("iris", True)
 CS = np.asarray([1.0, 10.0, 100.0, 100.0, 300.0])
@@ -25,8 +34,9 @@ def along_a_path() -> Objective:
     )
 
 
+@pytest.mark.parametrize("seed", [None, 0], ids=["told", "finds its start"])
 @pytest.mark.parametrize("short_of_memory", [False, True])
-def test_a_path_is_followed_to_the_same_solutions(short_of_memory, monkeypatch):
+def test_a_path_is_followed_to_the_same_solutions(short_of_memory, seed, monkeypatch):
     objective = along_a_path()
     options = {"tol": 1e-9, "max_iter": 200}
     expected = minimise(NewtonCholesky(), objective, objective.zeros(), **options)
@@ -35,7 +45,7 @@ def test_a_path_is_followed_to_the_same_solutions(short_of_memory, monkeypatch):
         monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: few)
     seen = []
     solution = minimise_in_slices(
-        NewtonCholesky(),
+        NewtonCholesky(seed),
         objective,
         objective.zeros(),
         along=np.log(CS),
@@ -48,15 +58,81 @@ def test_a_path_is_followed_to_the_same_solutions(short_of_memory, monkeypatch):
     widths = {width for width, _ in seen}
     assert widths == ({1, 2} if short_of_memory else {3})
     np.testing.assert_array_equal(seen[-1][1], solution.parameters)
+    assert {parameters.shape for _, parameters in seen} == {(15, 5)}
     assert solution.records[-1].objective.shape == (15,)
     np.testing.assert_allclose(
         solution.records[-1].objective, expected.records[-1].objective, rtol=1e-9
     )
 
-    # The first model of the third step begins on the line through those of the first
-    # two, and that of the fourth, whose penalty is the same, where the third ended.
+    # The first model of the second step begins where that of the first ended, that of
+    # the third on the line through those, and that of the fourth, whose penalty is the
+    # same, where the third ended.
     first, second, third = (solution.parameters[3 * k] for k in range(3))
-    for step, start in ((2, 2 * second - first), (3, third)):
+    for step, start in ((1, first), (2, 2 * second - first), (3, third)):
         at = np.stack([parameters[3 * step] for _, parameters in seen])
         moved = at[np.any(at != 0, axis=1)]
         np.testing.assert_allclose(moved[0], start, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "per_step", "room", "widths"),
+    [
+        (1, 4, 2, {2}),
+        (1, 2, 1, {1}),
+        (1, 3, 2, {1, 2}),
+        (2, 4, 2, {2}),  # as many slices as steps
+        (5, 1, 1, {1}),
+    ],
+)
+def test_as_many_models_at_a_time_as_there_is_room_for(
+    n_steps, per_step, room, widths, monkeypatch
+):
+    labels = [y > 0 for y in np.random.default_rng(0).normal(size=(per_step, len(X)))]
+    objective = binary_objective(X, *(labels * n_steps))
+    solver = NewtonCholesky()
+    # A third of the memory is what a solver may take; a little is left over.
+    free = int(3 * (room + 0.1) * solver.model_bytes(objective))
+    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: free)
+    seen = set()
+    options = {"tol": 1e-9, "max_iter": 100}
+    solution = minimise_in_slices(
+        solver,
+        objective,
+        objective.zeros(),
+        along=None if n_steps == 1 else np.arange(float(n_steps)),
+        on_iteration=lambda record, parameters: seen.add(record.objective.shape[0]),
+        **options,
+    )
+    assert seen == widths
+    expected = minimise(solver, objective, objective.zeros(), **options)
+    np.testing.assert_allclose(solution.parameters, expected.parameters, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", [NewtonCholesky(), ProximalNewton()])
+def test_there_is_room_for_a_hessian_and_copies_of_it(solver):
+    few, many = (solver.model_bytes(SimpleNamespace(n_parameters=q)) for q in (1, 1000))
+    assert 2 * 8 * 1000**2 < many < 10 * 8 * 1000**2
+    assert 0 < few < 1000
+
+
+def test_there_is_room_for_a_hessian_of_the_few_features_in_play():
+    size = 1_000_000
+    problem = SimpleNamespace(n_features=size, n_parameters=size, n_outputs=1)
+    assert 8 * 10 * size < ActiveSet().model_bytes(problem) < 8 * 20 * size
+
+
+@pytest.mark.parametrize(
+    ("along", "share"),
+    [
+        ([7.0], 0),
+        ([7.0, 8.0], 0),
+        ([0.0, 2.0, 3.0], 0.5),
+        ([9.0, 0.0, 0.5, 0.75], 0.5),
+        ([0.0, 1.0, 4.0], 1),  # no farther than the last two are apart
+        ([0.0, 1.0, 1.0], 0),
+        ([1.0, 1.0, 2.0], 0),
+        ([1.0, 0.5, 2.0], 0),
+    ],
+)
+def test_how_far_a_line_goes_on(along, share):
+    assert share_of_step(np.asarray(along)) == share

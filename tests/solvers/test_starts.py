@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from problems import load, objective, tightest_sklearn
@@ -11,9 +13,9 @@ import xlr
 from xlr.design import DenseDesign
 from xlr.losses import LogisticLoss, SoftmaxLoss
 from xlr.objective import Objective, Responses, row_space
-from xlr.penalties import L2Penalty
-from xlr.solvers import NewtonCG, NewtonCholesky, minimise
-from xlr.solvers.starts import find_start
+from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty
+from xlr.solvers import NewtonCG, NewtonCholesky, ProximalNewton, minimise
+from xlr.solvers.starts import _within_noise, find_start, pooled_start
 
 N, P = 30_000, 20  # large enough for samples: more than two blocks
 
@@ -140,6 +142,100 @@ def test_a_sample_of_small_residuals_is_solved_further():
     noise = np.sqrt(inside.value / begun.reference.objective.n_samples)
     assert inside.value < 0.1
     assert begun.reference.objective.optimality(inside.gradient) < 0.2 * noise
+
+
+@pytest.mark.parametrize(
+    ("optimality", "n_outputs", "enough"),
+    [
+        # A fifth of 0.5 / 20 for the first model, of 1 / 20 for the second.
+        ([0.0049, 0.0099], 1, True),
+        ([0.0051, 0.0099], 1, False),
+        ([0.0049, 0.0101], 1, False),
+        # Four classes share the noise: half as much for each.
+        ([0.0024, 0.0049], 4, True),
+        ([0.0026, 0.0049], 4, False),
+    ],
+)
+def test_a_gradient_is_lost_in_the_noise_of_400_rows(optimality, n_outputs, enough):
+    record = SimpleNamespace(
+        objective=np.asarray([0.25, 4.0]), optimality=np.asarray(optimality)
+    )
+    assert _within_noise(400, n_outputs)(record, None) is enough
+
+
+@pytest.mark.parametrize(("n_samples", "pools"), [(199, False), (200, True)])
+def test_resamples_begin_together_from_ten_rows_for_each_parameter(n_samples, pools):
+    models = SimpleNamespace(
+        n_samples=n_samples, n_parameters=20, pooled=lambda: ("whole", np.zeros(3))
+    )
+    assert (pooled_start(models) is not None) == pools
+
+
+def large_objective(n_samples=N):
+    X, y = DATA[2]
+    X, y = X[:n_samples], y[:n_samples]
+    ones = np.ones((1, 1, P))
+    return Objective(
+        DenseDesign(X, None, xp=xlr.arrays.namespace(X)),
+        Responses(1, y[:, None], np.ones((n_samples, 1))),
+        LogisticLoss(),
+        ElasticNetPenalty(1e-3 * ones, Kinks(1e-3 * ones, -9 * ones, 9 * ones)),
+        fit_intercept=True,
+        units=None,
+    )
+
+
+def test_how_many_rows_a_fit_begins_on(monkeypatch):
+    """An eighth of them, or as many as are enough for each parameter."""
+    whole = large_objective()
+
+    def rows():
+        begun = find_start(ProximalNewton(0), whole, whole.zeros(), least=200, seed=0)
+        return begun.reference.objective.n_samples
+
+    assert rows() == N // 8
+    monkeypatch.setattr("xlr.solvers.starts.ENOUGH", 100)
+    assert rows() == 100 * (P + 1)
+
+
+@pytest.mark.parametrize("solver", [NewtonCholesky, ProximalNewton])
+def test_the_first_hessian_is_rough_where_rows_are_many(solver, monkeypatch):
+    """A sample is in float32 as it is; few rows cost little."""
+    seen = []
+    hessian = Objective.hessian
+
+    def watched(self, parameters, *, rough=False):
+        seen.append((self.n_samples, rough))
+        return hessian(self, parameters, rough=rough)
+
+    monkeypatch.setattr(Objective, "hessian", watched)
+    for n_samples, seed, expected in (
+        (N, None, (N, True)),
+        (N, 0, (N // 8, False)),
+        (500, None, (500, False)),
+        (500, 0, (500, False)),
+    ):
+        objective = large_objective(n_samples)
+        state = solver(seed).init(objective, objective.zeros())
+        assert seen[-1] == expected
+        fresh = expected[0] == n_samples
+        assert np.all(state.fresh) == fresh
+
+
+@pytest.mark.parametrize("solver", [NewtonCG, ProximalNewton])
+def test_a_start_beyond_the_bounds_is_moved_onto_them(solver):
+    objective = large_objective(500)
+    state = solver().init(objective, objective.zeros() + 20)
+    np.testing.assert_array_equal(state.parameters[0, :P], 9)
+    assert state.fresh
+
+
+def test_the_first_solve_from_afar_has_more_products():
+    objective = large_objective(500)
+    state = NewtonCG().init(objective, objective.zeros())
+    assert state.budget == NewtonCG.first_budget
+    assert state.forcing == 0.1
+    np.testing.assert_array_equal(state.damping, 0)
 
 
 # -- more columns than rows ----------------------------------------------------------

@@ -80,6 +80,12 @@ def test_where_the_last_two_lead_to(make):
     np.testing.assert_array_equal(ahead, joined(objective, [1.5, 2.5, 0.0, -0.5, 0.0]))
 
 
+def test_the_features_of_a_solve_as_a_mask():
+    np.testing.assert_array_equal(path._mask(None, 3), [True] * 3)
+    chosen = path._mask(np.asarray([2, 0]), 4)
+    np.testing.assert_array_equal(chosen, [True, False, True, False])
+
+
 def test_f_with_another_penalty_where_it_is_known_with_one(make):
     now, last = make(0.8), make(0.3)
     parameters = joined(now, [0.5, -1.0, 0.0, 2.0, 0.25])

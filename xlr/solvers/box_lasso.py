@@ -213,10 +213,9 @@ class _Path:
         moving = inverse.inside  # which the inverse keeps up to date
         # What rests and would leave begins well inside, each at its own distance.
         target = self._residual
-        inside = np.where(np.isfinite(low + high), (low + high) / 2, 0.0)
         largest = np.max(np.abs(target), initial=1e-300)
         margin = problem.kinks.lasso + 1e-3 * largest
-        inside = np.where(np.isinf(low), high - margin, inside)
+        inside = np.where(np.isinf(low), high - margin, 0.0)
         inside = np.where(np.isinf(high), low + margin, inside)
         residual = np.where((target > high) | (target < low), inside, target)
         residual[moving] = high[moving]

@@ -151,7 +151,7 @@ class PartialInverse:
     def changed_to(self, inside: np.ndarray) -> bool:
         """Take in and leave out what differs; False if that does not pay."""
         differs = np.nonzero(inside != self.inside)[0]
-        if differs.shape[0] > WORTH_CHANGING * max(1, inside.sum()):
+        if differs.shape[0] > WORTH_CHANGING * inside.sum():
             return False
         for j in map(int, differs):
             if self.inside[j]:
