@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xlr.objective import find_aliased
+from xlr.objective import Aliased, find_aliased
 
 EPS = float(np.finfo(float).eps)
 
@@ -38,6 +38,12 @@ def test_independent_columns_are_all_kept():
     assert found.kept.tolist() == [0, 1, 2, 3, 4]
     assert found.weights.shape == (5, 0)
     assert found.dropped.size == 0
+
+
+def test_less_than_a_millionth_of_a_column_is_not_named():
+    weights = np.asarray([[1.0], [1.5e-6], [0.5e-6]])
+    aliased = Aliased(np.arange(3), np.asarray([3]), weights)
+    assert aliased.describe(list("abcd")) == "d = a + 1.5e-06 b"
 
 
 @pytest.mark.parametrize("size", [1e-12, 1e12])

@@ -16,7 +16,7 @@ WEIGHTS = np.random.default_rng(0).uniform(0.5, 2.0, N)
 # A column for each: ridge, lasso, lower and upper bound, and a coefficient within.
 FINITE = np.asarray(
     [
-        [1.0, 0.00, -np.inf, np.inf, 0.4],
+        [0.8, 0.00, -np.inf, np.inf, 0.4],
         [1.0, 0.02, -np.inf, np.inf, -0.4],
         [1.0, 9.00, -np.inf, np.inf, 0.0],
         [1.0, 0.02, -0.1, 0.1, 0.1],
@@ -55,6 +55,7 @@ class Problem:
         raw=False,
         factors=None,
         offset=None,
+        blank=False,
     ):
         self.columns, self.n_classes, self.factors = columns, n_classes, factors
         self.intercept, self.offset = intercept, offset
@@ -63,6 +64,8 @@ class Problem:
         if intercept:
             X = X - WEIGHTS @ X / WEIGHTS.sum()
             X = X / np.sqrt(WEIGHTS @ X**2 / WEIGHTS.sum())
+        if blank:
+            X[:, -1] = 0
         units = None
         if raw:
             scale, mean = np.linspace(0.5, 1.5, len(X.T)), np.linspace(-1, 1, len(X.T))
@@ -102,7 +105,8 @@ class Problem:
 
     def check(self):
         at = self.objective.value_and_gradient(self.parameters)
-        found = duality_gap(self.objective, self.parameters, at)
+        with arrays.quiet():
+            found = duality_gap(self.objective, self.parameters, at)
         expected = [self._of_model(k) for k in range(MODELS)]
         np.testing.assert_allclose(found, expected, rtol=1e-7)
         assert (found < at.value).any()  # else it would say nothing
@@ -134,7 +138,9 @@ class Problem:
         slope = slope[-len(self.coef[k]) :]
         endless = (ridge == 0) & ~(np.isfinite(lower) & np.isfinite(upper))
         size = np.abs(slope) + mixed * spread
-        kept = (lasso / size)[:, endless].min(initial=1.0)
+        # What is nothing already may stay.
+        shares = np.divide(lasso, size, where=size > 0, out=np.ones_like(size))
+        kept = shares[:, endless].min(initial=1.0)
         conjugates = [
             max(conjugate(kept * (v + u), *column) for u in (-mixed * r, mixed * r))
             for row in slope
@@ -178,6 +184,23 @@ def test_without_an_intercept_it_is_f_less_its_dual(kind, n_classes):
 @pytest.mark.parametrize("kind", list(COLUMNS))
 def test_with_an_intercept_as_much_is_left_as_is_of_each_class(kind, raw, n_classes):
     Problem(COLUMNS[kind], n_classes, intercept=True, raw=raw).check()
+
+
+@binary_or_not
+@pytest.mark.parametrize("kind", ["ridge", "lasso", "both"])
+def test_a_column_of_zeros_without_a_penalty_is_no_loss(kind, n_classes):
+    free = np.asarray([[0.0, 0.0, -np.inf, np.inf, 0.0]]).T
+    Problem(np.hstack([COLUMNS[kind], free]), n_classes, blank=True).check()
+
+
+@binary_or_not
+@pytest.mark.parametrize("kind", ["ridge", "lasso"])
+def test_another_column_without_a_penalty_leaves_nothing_to_say(kind, n_classes):
+    free = np.asarray([[0.0, 0.0, -np.inf, np.inf, 0.1]]).T
+    problem = Problem(np.hstack([COLUMNS[kind], free]), n_classes)
+    at = problem.objective.value_and_gradient(problem.parameters)
+    found = duality_gap(problem.objective, problem.parameters, at)
+    np.testing.assert_allclose(found, at.value, rtol=1e-12)
 
 
 @pytest.mark.parametrize("intercept", [False, True])

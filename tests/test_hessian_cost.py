@@ -74,6 +74,17 @@ def test_of_little_data_and_many_features_it_costs_their_squares():
     assert costs[1] < together < 20 * costs[1]
 
 
+def test_of_one_block_of_many_rows_their_number_does_not_matter(monkeypatch):
+    """A Hessian and a pass take time in proportion to them."""
+    monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: 2**30)
+    few, many = (objective(n, 200).hessian_cost for n in (4_000, 8_000))
+    assert few > 1
+    assert 0.98 < many / few < 1.02
+    # Of twice the classes there are four times the blocks; a pass takes up to twice.
+    few, many = (objective(4_000, 64, n_classes=k).hessian_cost for k in (4, 8))
+    assert 2 < many / few < 4
+
+
 def test_the_space_of_the_rows_is_of_one_penalty(small_blocks):
     one = np.full((1, 1, 400), 0.1)
     for strength, reduces in [
