@@ -166,7 +166,7 @@ def test_the_largest_five_are_named(size, listed):
     """The larger of the two classes counts, and what is rounding does not."""
     direction = np.zeros((2, 9))
     direction[np.arange(size) % 2, np.arange(size)] = (-0.5) ** np.arange(size)
-    direction[0, 8] = 0.9e-6
+    direction[0, 8] = 1e-7
     names = [f"x{j}" for j in range(9)]
     for complete, rows in (
         (True, "all rows (complete"),
@@ -175,3 +175,9 @@ def test_the_largest_five_are_named(size, listed):
         sentence = Separation(complete, direction).describe(names)
         assert listed in sentence
         assert rows in sentence
+
+
+def test_a_millionth_of_the_largest_is_not_named():
+    direction = np.asarray([[1.0, 0.9e-6, -1.5e-6]])
+    sentence = Separation(True, direction).describe(["a", "b", "c"])
+    assert "a combination of a, c tells" in sentence
