@@ -9,6 +9,7 @@ condition turned round, a step left out.  Not changed are what is not in functio
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -143,11 +144,13 @@ class Mutant(NamedTuple):
     after: str
     node: int
     change: int
+    count: int  # in its function, of those that read alike
 
     @property
     def name(self) -> str:
         """Without the lines, which move."""
-        return f"{self.path} {self.function}: {self.before}  ->  {self.after}"
+        number = f"  ({self.count})" if self.count > 1 else ""
+        return f"{self.path} {self.function}: {self.before}  ->  {self.after}{number}"
 
     def tree(self) -> ast.Module:
         """The module with the change."""
@@ -160,6 +163,7 @@ class Mutant(NamedTuple):
 def mutants_of(path: Path) -> list[Mutant]:
     """All mutants of a module."""
     found = []
+    seen: Counter[tuple[str, str, str]] = Counter()
     tree = ast.parse(path.read_text())
     for number, (node, function, lines) in enumerate(places(tree)):
         for change, make in enumerate(changes(node)):
@@ -168,7 +172,9 @@ def mutants_of(path: Path) -> list[Mutant]:
             after = _first_line(node)
             vars(node).update(kept)
             here = str(path.relative_to(ROOT))
-            mutant = Mutant(here, function, lines, before, after, number, change)
+            seen[function, before, after] += 1
+            count = seen[function, before, after]
+            mutant = Mutant(here, function, lines, before, after, number, change, count)
             found.append(mutant)
     return found
 

@@ -175,3 +175,9 @@ def test_the_largest_five_are_named(size, listed):
         sentence = Separation(complete, direction).describe(names)
         assert listed in sentence
         assert rows in sentence
+
+
+def test_a_millionth_of_the_largest_is_not_named():
+    direction = np.asarray([[1.0, 0.9e-6, -1.5e-6]])
+    sentence = Separation(True, direction).describe(["a", "b", "c"])
+    assert "a combination of a, c tells" in sentence

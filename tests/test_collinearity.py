@@ -1,0 +1,83 @@
+"""Columns that are sums of others, against the columns themselves."""
+
+import numpy as np
+import pytest
+
+from xlr.objective import Aliased, find_aliased
+
+EPS = float(np.finfo(float).eps)
+
+
+def independent(n_columns):
+    return np.random.default_rng(0).normal(size=(40, n_columns))
+
+
+def aliased(Z):
+    found = find_aliased(Z.T @ Z, EPS)
+    # Whatever is dropped, the weights make it up.
+    np.testing.assert_allclose(
+        Z[:, found.kept] @ found.weights,
+        Z[:, found.dropped],
+        atol=1e-6 * np.abs(Z[:, found.dropped]).max(initial=0.0),
+    )
+    return found
+
+
+def test_the_first_of_columns_that_make_each_other_up_are_kept():
+    a, b, c = independent(3).T
+    found = aliased(np.column_stack([a, b, a + 2 * b, c, a - c, 3 * b]))
+    assert found.kept.tolist() == [0, 1, 3]
+    assert found.dropped.tolist() == [2, 4, 5]
+    weights = [[1, 1, 0], [2, 0, 3], [0, -1, 0]]
+    np.testing.assert_allclose(found.weights, weights, atol=1e-12)
+    assert found.describe(list("abcdef")) == "c = a + 2 b; e = a + -1 d; f = 3 b"
+
+
+def test_independent_columns_are_all_kept():
+    found = aliased(independent(5))
+    assert found.kept.tolist() == [0, 1, 2, 3, 4]
+    assert found.weights.shape == (5, 0)
+    assert found.dropped.size == 0
+
+
+def test_less_than_a_millionth_of_a_column_is_not_named():
+    weights = np.asarray([[1.0], [1.5e-6], [0.5e-6]])
+    aliased = Aliased(np.arange(3), np.asarray([3]), weights)
+    assert aliased.describe(list("abcd")) == "d = a + 1.5e-06 b"
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e12])
+def test_units_do_not_matter(size):
+    a, b, c = independent(3).T
+    found = aliased(np.column_stack([a, size * b, c, (a + b) / size]))
+    assert found.kept.tolist() == [0, 1, 2]
+    weights = np.asarray([[1 / size], [1 / size**2], [0]])
+    np.testing.assert_allclose(found.weights, weights, rtol=1e-9, atol=1e-12 / size)
+
+
+def test_a_column_of_zeros_is_the_sum_of_none():
+    a, b = independent(2).T
+    found = aliased(np.column_stack([a, 0 * a, b]))
+    assert found.dropped.tolist() == [1]
+    assert found.describe(["a", "nothing", "b"]) == "nothing = 0"
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.5, 4), (2.0, 5)])
+def test_a_column_is_kept_for_more_than_rounding_errors(share, kept):
+    """64 of them for each column, of what is left of its square."""
+    left = share * 64 * 5 * EPS
+    # A factor of the Gram matrix, exact in its last entry.
+    factor = np.eye(5)
+    factor[3] = [0.5, 0.5, 0.0, np.sqrt(0.5), 0.0]
+    factor[4] = [np.sqrt(1 - left), 0.0, 0.0, 0.0, np.sqrt(left)]
+    gram = factor @ factor.T
+    assert find_aliased(gram, EPS).kept.size == kept
+    assert find_aliased(gram, EPS / 16).kept.size == 5
+
+
+def test_a_matrix_that_rounding_made_indefinite():
+    gram = np.asarray([[1.0, 1.0], [1.0, 1.0]])
+    gram[1, 1] -= 4 * EPS
+    found = find_aliased(gram, EPS)
+    assert found.dropped.tolist() == [1]
+    np.testing.assert_allclose(found.weights, [[1.0]])
