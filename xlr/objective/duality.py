@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.objective.objective import Evaluation, Objective
 from xlr.penalties import Kinks
@@ -103,7 +102,7 @@ def _share_of_others(objective: Objective, free: Array) -> Array:
         free = xp.concat([-free, free], axis=1)
     predicted = weights + free
     missing = xp.where(free > 0, free / predicted, xp.zeros_like(free))
-    return arrays.within(xp.max(missing, axis=1), 0.0, 1.0, xp=xp)
+    return xp.max(missing, axis=1)
 
 
 def _feasible(
@@ -144,8 +143,7 @@ def _conjugate(
         best = xp.where(is_curved, rise / divisor, end)
         best = xp.minimum(xp.maximum(best, first), last)
         bend = 0.5 * ridge * xp.where(is_curved, best, zeros)
-        value = xp.where(rise == 0, zeros, rise) - bend
-        value = xp.where(best == 0, zeros, value * best)
+        value = xp.where(best == 0, zeros, (rise - bend) * best)
         largest = xp.where((first <= last) & (value > largest), value, largest)
     return largest
 
