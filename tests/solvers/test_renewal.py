@@ -12,7 +12,7 @@ from problems import load
 from xlr import arrays
 from xlr.design import DenseDesign
 from xlr.losses import LogisticLoss
-from xlr.objective import Objective, Responses
+from xlr.objective import BlockHessian, Objective, Responses
 from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty
 from xlr.solvers import NewtonCholesky, ProximalNewton
 
@@ -57,6 +57,23 @@ def test_a_hessian_that_serves_is_kept(stepped):
     assert after.hessian is state.hessian
     assert after.pairs == state.pairs
     assert not after.fresh.any()
+
+
+def test_a_hessian_is_factorised_once_for_each_damping(stepped, monkeypatch):
+    solver, objective, state = stepped
+    state, asked = replace(state, optimality=None), []
+    factorise = BlockHessian.solver
+    monkeypatch.setattr(
+        BlockHessian,
+        "solver",
+        lambda H, damping: asked.append(damping) or factorise(H, damping),
+    )
+    solver.step(objective, state, state.report)
+    assert not asked
+    damping = np.asarray([0.0, 0.5, 0.0])
+    report = np.concatenate([state.report[:3], damping[None]])
+    solver.step(objective, replace(state, damping=damping), report)
+    np.testing.assert_array_equal(asked, [damping])
 
 
 @pytest.mark.parametrize(
