@@ -251,6 +251,11 @@ def test_a_proof_counts_as_convergence():
     assert ended.with_proof(0.5e-3 * F, 1e-3).status == [Status.CONVERGED]
 
 
+def test_a_fit_that_begins_where_the_last_ended_may_end_at_once():
+    progress = _Progress(np.asarray([False, True]))  # one begins elsewhere
+    np.testing.assert_array_equal(progress.settled(1e-9), [True, False])
+
+
 def test_without_a_penalty_a_fit_without_an_optimum_ends():
     """All rows told apart: F falls to 0 for ever, by a factor each iteration."""
     X, y = load("digits", False)
