@@ -65,7 +65,7 @@ class BootstrapResult:
         Raises
         ------
         ValueError
-            If ``level`` is not between 0 and 1, or if no replicate was fitted.
+            If ``level`` is not between 0 and 1.
 
         References
         ----------
@@ -84,11 +84,6 @@ def _quantile(values: Array, q: float) -> Array:
     xp = arrays.namespace(values)
     first = xp.reshape(values, (values.shape[0], -1))[:, 0]
     kept = np.nonzero(np.isfinite(arrays.to_host(first)))[0]
-    if kept.size == 0:
-        raise ValueError(
-            f"None of the {values.shape[0]} replicates has two classes: there are no "
-            "quantiles. Draw more with n_resamples."
-        )
     ordered = xp.sort(arrays.rows(values, kept), axis=0)
     place = q * (kept.size - 1)
     below = math.floor(place)
