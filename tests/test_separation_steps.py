@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.special import expit, softmax
@@ -128,3 +130,18 @@ def test_the_flat_part_of_a_direction_changes_no_condition(size):
     flat = _flat(conditions[:, :2], direction[:2])
     np.testing.assert_allclose(flat, [0, direction[1]], atol=1e-12)
     assert _flat(conditions, conditions[0] / size) is None
+
+
+def test_rows_as_conditions_take_no_square_matrix_of_them():
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(4000, 2)), rng.integers(0, 2, 4000)
+    problem = objective(X, y)
+    conditions = Conditions(problem)
+    chosen = 2 * np.arange(4000) + (1 - y)  # a row, and the other class
+    tracemalloc.start()
+    found = conditions.conditions(chosen)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    Z = np.column_stack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones(4000)])
+    np.testing.assert_allclose(found, (2 * y - 1)[:, None] * Z, rtol=0, atol=1e-12)
+    assert peak < 4000**2  # bytes; the matrix would take eight times as many

@@ -21,6 +21,9 @@ ROUNDS = 100
 # Numbers of a linear programme beyond which it would take minutes.
 LARGEST = 1e6
 
+# Rows that are read by one identity matrix: of all of them it would outgrow the rows.
+AT_A_TIME = 256
+
 # What is zero of a margin whose direction is of size 1, beside the solver's tolerance.
 ZERO = 1e-7
 
@@ -95,12 +98,16 @@ class Conditions:
 
     def _standardised(self, chosen: np.ndarray) -> Array:
         """Some rows Z, by their numbers: sums over them, each with one of weight 1."""
-        objective, design = self.objective, self.objective.design
-        place = {"xp": objective.xp, "device": objective.device}
-        few, xp = design.sample(arrays.move(chosen, **place), design.dtype), design.xp
-        one = objective.identity(chosen.size)
-        rows = few.block(slice(0, chosen.size)).rmatvec(xp.astype(one, few.dtype))
-        return few.unfold(xp.astype(rows, objective.wide), xp.ones_like(one[:, 0]))
+        objective, design, xp = self.objective, self.objective.design, self.objective.xp
+        place = {"xp": xp, "device": objective.device}
+        few, parts = design.sample(arrays.move(chosen, **place), design.dtype), []
+        for start in range(0, chosen.size, AT_A_TIME):
+            block = slice(start, min(start + AT_A_TIME, chosen.size))
+            one = objective.identity(block.stop - start)
+            rows = few.block(block).rmatvec(xp.astype(one, few.dtype))
+            rows = xp.astype(rows, objective.wide)
+            parts.append(few.unfold(rows, xp.ones_like(one[:, 0])))
+        return xp.concat(parts)
 
     def direction(self, gains: np.ndarray) -> np.ndarray:
         """The sum of a over conditions, each times its gain: (n_parameters,)."""
