@@ -149,6 +149,15 @@ PARAMETERS = [
 ]
 
 
+@pytest.fixture
+def in_this_thread() -> Iterator[None]:
+    """Dask's scheduler that costs least; others where a test sets them."""
+    import dask
+
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
 @pytest.fixture(params=PARAMETERS)
 def backend(request: pytest.FixtureRequest) -> Backend:
     return make_backend(request.param)

@@ -15,14 +15,10 @@ from xlr.design import Chunks, call, fetch, literal, over_chunks, tree
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
+pytestmark = pytest.mark.usefixtures("in_this_thread")
+
 X = np.arange(36.0).reshape(12, 3)
 SIZES = (4, 0, 3, 0, 5)
-
-
-@pytest.fixture(autouse=True)
-def in_this_thread():
-    with dask.config.set(scheduler="synchronous"):
-        yield
 
 
 def chunks(array=None):

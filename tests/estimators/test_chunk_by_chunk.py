@@ -14,6 +14,8 @@ st = pytest.importorskip("hypothesis.strategies")
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
+pytestmark = pytest.mark.usefixtures("in_this_thread")
+
 N = 90
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(N, 3))
@@ -29,12 +31,6 @@ LABELS = {
     "strings": np.asarray(["a", "bb", "ccc"])[CODES],
     "objects": np.asarray(["a", "bb", "ccc"], dtype=object)[CODES],
 }
-
-
-@pytest.fixture(autouse=True)
-def in_this_thread():
-    with dask.config.set(scheduler="synchronous"):
-        yield
 
 
 def lazily(values, sizes=SIZES):

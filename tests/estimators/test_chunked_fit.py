@@ -18,14 +18,9 @@ st = pytest.importorskip("hypothesis.strategies")
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
+pytestmark = pytest.mark.usefixtures("in_this_thread")
+
 N = 240
-
-
-@pytest.fixture(autouse=True)
-def in_this_thread():
-    """The scheduler that costs least; others where a test sets them."""
-    with dask.config.set(scheduler="synchronous"):
-        yield
 
 
 @cache

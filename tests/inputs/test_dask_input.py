@@ -14,6 +14,8 @@ import xlr
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
+pytestmark = pytest.mark.usefixtures("in_this_thread")
+
 N = 120
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(N, 3)) * [1, 10, 0.1] + [0, 50, 3]
@@ -23,12 +25,6 @@ NAMES = np.asarray(["no", "maybe", "yes!"])
 WEIGHTS = RNG.uniform(0.5, 2, N)
 WEIGHTS[40:80] = 0
 SIZES = (40, 40, 0, 40)
-
-
-@pytest.fixture(autouse=True)
-def in_this_thread():
-    with dask.config.set(scheduler="synchronous"):
-        yield
 
 
 def lazily(values, sizes=SIZES):
