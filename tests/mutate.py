@@ -3,10 +3,11 @@
     python tests/mutate.py                          # the sample, and the share killed
     python tests/mutate.py --room solvers --sample 20 --seed 1
 
-Those of a seeded sample are made in memory, one in each child process, which runs the
-tests that reach the line, the fastest first, on NumPy.  A test that fails kills the
-mutant, and so does one that hangs.  ``tests/equivalent_mutants.txt`` names mutants that
-no test can kill, with the reason.
+The tests are collected once.  Each mutant is a child process in which one function of
+xlr has the code of the mutant, and which runs the tests that reach the line, the
+fastest first, on NumPy.  A test that fails kills the mutant, and so does one that
+hangs.  ``tests/equivalent_mutants.txt`` names mutants that no test can kill, with the
+reason.
 
 Nothing is written to the working tree.  It needs ``coverage``, for what tests reach.
 """
@@ -14,19 +15,23 @@ Nothing is written to the working tree.  It needs ``coverage``, for what tests r
 from __future__ import annotations
 
 import argparse
-import importlib.abc
-import importlib.machinery
+import gc
+import importlib
 import json
 import os
 import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import CodeType, FunctionType, SimpleNamespace
 from typing import Any
 
+import coverage
+import hypothesis
+import pytest
 from mutants import ROOT, Mutant, mutants_of
 
 ROOMS = {
@@ -67,32 +72,15 @@ LIBRARIES = [
 ]
 
 # Seconds of tests for a mutant, as long as they took when the map was made; and by how
-# much longer they may take with it.
+# much longer each may take with it, in seconds and times.
 MOST_SECONDS = 30.0
+PATIENCE = 10.0
 SLOWER = 4
 
 ENOUGH = 0.95
 
 
-# -- processes ---------------------------------------------------------------------
-
-
-class Replaced(importlib.abc.MetaPathFinder):
-    """Has a module imported as a mutant of it."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        self._name = mutant.path.removesuffix(".py").replace("/", ".")
-        self._name = self._name.removesuffix(".__init__")
-        self._code = compile(mutant.tree(), str(ROOT / mutant.path), "exec")
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        if name != self._name:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        assert spec is not None
-        assert spec.loader is not None
-        spec.loader.get_code = lambda name: self._code  # type: ignore[attr-defined]
-        return spec
+# -- the tests, and what they reach ------------------------------------------------
 
 
 def prepare() -> None:
@@ -100,12 +88,12 @@ def prepare() -> None:
     os.environ["XLR_TEST_BACKENDS"] = "numpy"
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["MPLBACKEND"] = "agg"
+    # Plugins would take each child time.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
     for name in LIBRARIES:
         importlib.import_module(name)
-    import hypothesis
-
     # A failure need not be made small, nor explained.
     found = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
     hypothesis.settings.register_profile("mutants", phases=found)
@@ -129,24 +117,28 @@ def start(task: Callable[[], int]) -> int:
     return 0
 
 
-def run_tests(arguments: list[str], *plugins: Any) -> int:
-    import pytest
+def test_files() -> list[str]:
+    return [
+        str(path.relative_to(ROOT))
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        if not {path.name, path.parent.name} & set(NOT_HERE)
+    ]
 
-    # Plugins, and assertions that explain themselves, would take each child seconds.
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    quiet = ["-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:faulthandler"]
-    return int(pytest.main([*quiet, *arguments], plugins=list(plugins)))
+
+def run_pytest(files: list[str], plugin: Any) -> int:
+    plugins = ["-p", "no:cacheprovider", "-p", "no:faulthandler"]
+    return int(pytest.main(["-qqs", "--assert=plain", *plugins, *files], [plugin]))
 
 
 class Reached:
-    """Which lines of xlr each test reaches, and how long it takes."""
+    """Which lines of the rooms each test reaches, and how long it takes."""
 
-    def __init__(self, coverage: Any) -> None:
-        self._coverage = coverage
+    def __init__(self, watch: coverage.Coverage) -> None:
+        self._watch = watch
         self.seconds: dict[str, float] = {}
 
     def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
-        self._coverage.switch_context(nodeid)
+        self._watch.switch_context(nodeid)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         before = self.seconds.get(report.nodeid, 0.0)
@@ -157,18 +149,21 @@ class Reached:
 
 def map_lines(files: list[str], place: Path) -> int:
     """Run test files, and write which tests reach which lines."""
-    import coverage
-
-    watch = coverage.Coverage(source=[str(ROOT / "xlr")], data_file=None)
+    rooms = [str(ROOT / glob) for globs in ROOMS.values() for glob in globs]
+    watch = coverage.Coverage(include=rooms, data_file=None)
     watch.start()
     plugin = Reached(watch)
-    status = run_tests(files, plugin)
+    status = run_pytest(files, plugin)
     watch.stop()
     data, lines = watch.get_data(), {}
+    number = {test: k for k, test in enumerate(plugin.seconds)}
     for path in data.measured_files():
         by_line = data.contexts_by_lineno(path)
         here = str(Path(path).relative_to(ROOT))
-        lines[here] = {line: [t for t in by_line[line] if t] for line in by_line}
+        lines[here] = {
+            line: [number[test] for test in tests if test]
+            for line, tests in by_line.items()
+        }
     place.write_text(json.dumps([lines, plugin.seconds]))
     return status
 
@@ -178,37 +173,36 @@ class Map:
 
     def __init__(self, parts: list[Path]) -> None:
         self._reach: dict[tuple[str, int], list[str]] = {}
-        self._seconds: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
         for part in parts:
             lines, seconds = json.loads(part.read_text())
-            self._seconds |= seconds
+            self.seconds |= seconds
+            names = list(seconds)
             for path, by_line in lines.items():
                 for line, tests in by_line.items():
-                    self._reach.setdefault((path, int(line)), []).extend(tests)
+                    reached = self._reach.setdefault((path, int(line)), [])
+                    reached += [names[test] for test in tests]
 
-    def tests(self, mutant: Mutant, most: float) -> tuple[list[str], float]:
-        """As many as take no longer than so many seconds, and how long they take."""
+    def tests(self, mutant: Mutant, most: float) -> list[str]:
+        """As many as take no longer than so many seconds, of those that pass."""
         every = set()
         for line in mutant.lines:
             every |= set(self._reach.get((mutant.path, line), []))
+        every = {test for test in every if self.seconds[test] < float("inf")}
         chosen, total = [], 0.0
-        for test in sorted(every, key=lambda test: (self._seconds[test], test)):
-            total += self._seconds[test]
+        for test in sorted(every, key=lambda test: (self.seconds[test], test)):
+            total += self.seconds[test]
             if total > most and chosen:
                 break
             chosen.append(test)
-        return chosen, total
+        return chosen
 
 
 def make_map(folder: Path, n_processes: int) -> Map:
     """Run the tests once; a map that is in the folder already is taken as it is."""
     if made := sorted(folder.glob("map*.json")):
         return Map(made)
-    files = [
-        str(path.relative_to(ROOT))
-        for path in sorted((ROOT / "tests").rglob("test_*.py"))
-        if not {path.name, path.parent.name} & set(NOT_HERE)
-    ]
+    files = test_files()
     random.Random(0).shuffle(files)
     parts = [folder / f"map{k}.json" for k in range(n_processes)]
     children = [
@@ -220,37 +214,110 @@ def make_map(folder: Path, n_processes: int) -> Map:
     return Map(parts)
 
 
-def outcomes(
-    mutants: list[Mutant], reach: Map, n_processes: int, most: float
-) -> Iterator[tuple[Mutant, str]]:
-    """Each mutant with what became of it, as they end."""
-    waiting, running = list(reversed(mutants)), {}
-    while waiting or running:
-        while waiting and len(running) < n_processes:
-            mutant = waiting.pop()
-            tests, seconds = reach.tests(mutant, most)
-            if not tests:
-                yield mutant, "is reached by no test"
-                continue
+# -- the mutants -------------------------------------------------------------------
 
-            def attempt(mutant: Mutant = mutant, tests: list[str] = tests) -> int:
-                sys.meta_path.insert(0, Replaced(mutant))
-                return run_tests(["-x", *tests])
 
-            limit = 60 + SLOWER * min(seconds, most)
-            running[start(attempt)] = mutant, time.monotonic() + limit
-        time.sleep(0.02)
-        for child, (mutant, end) in list(running.items()):
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                code = os.waitstatus_to_exitcode(status)
-                yield mutant, "survives" if code == 0 else "is killed"
-                del running[child]
-            elif time.monotonic() > end:
-                os.killpg(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-                yield mutant, "is killed: it hangs"
-                del running[child]
+def functions_of_rooms() -> list[FunctionType]:
+    """All that are alive: methods, and what is wrapped or within others, as well."""
+    for globs in ROOMS.values():
+        for path in [path for glob in globs for path in ROOT.glob(glob)]:
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            importlib.import_module(name.removesuffix(".__init__"))
+    # Of proxies isinstance asks what they stand for.
+    return [each for each in gc.get_objects() if type(each) is FunctionType]
+
+
+def put_in_place(mutant: Mutant, functions: list[FunctionType]) -> None:
+    """Give the functions the code of the mutant."""
+    path = str(ROOT / mutant.path)
+    new: dict[tuple[str, int], CodeType] = {}
+    codes = [compile(mutant.tree(), path, "exec")]
+    while codes:
+        code = codes.pop()
+        new[code.co_qualname, code.co_firstlineno] = code
+        codes += [each for each in code.co_consts if isinstance(each, CodeType)]
+    for function in functions:
+        code = function.__code__
+        if code.co_filename == path:
+            function.__code__ = new.get((code.co_qualname, code.co_firstlineno), code)
+
+
+def attempt(tests: list[pytest.Item], seconds: list[float]) -> int:
+    """Run tests until one fails: 1 then, and else 0."""
+    failed = []
+    judge = SimpleNamespace(
+        pytest_runtest_logreport=lambda report: failed.append(report.failed)
+    )
+    tests[0].config.pluginmanager.register(judge)
+    for test, duration in zip(tests, seconds):
+        # Seconds of computing, beyond which the signal ends the process.
+        signal.setitimer(signal.ITIMER_PROF, PATIENCE + SLOWER * duration)
+        test.config.hook.pytest_runtest_protocol(item=test, nextitem=None)
+        if any(failed):
+            return 1
+    return 0
+
+
+WHAT = {0: "survives", 1: "is killed", -signal.SIGPROF: "is killed: it hangs"}
+
+
+class Trial:
+    """A plugin for pytest that tries mutants where it would run the tests."""
+
+    def __init__(
+        self, mutants: list[Mutant], reach: Map, n_processes: int, most: float
+    ) -> None:
+        self._waiting = list(reversed(mutants))
+        self._reach = reach
+        self._n_processes = n_processes
+        self._most = most
+        self.outcomes: list[tuple[Mutant, str]] = []
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        items = {item.nodeid: item for item in session.items}
+        functions = functions_of_rooms()
+        gc.freeze()
+        running: dict[int, tuple[Mutant, float]] = {}
+        while self._waiting or running:
+            while self._waiting and len(running) < self._n_processes:
+                mutant = self._waiting.pop()
+                names = self._reach.tests(mutant, self._most)
+                if not names:
+                    self._ends(mutant, "is reached by no test")
+                    continue
+                tests = [items[name] for name in names]
+                seconds = [self._reach.seconds[name] for name in names]
+
+                def task(
+                    mutant: Mutant = mutant,
+                    tests: list[pytest.Item] = tests,
+                    seconds: list[float] = seconds,
+                ) -> int:
+                    put_in_place(mutant, functions)
+                    return attempt(tests, seconds)
+
+                child = start(task)
+                limit = 60 + 2 * SLOWER * sum(seconds)
+                running[child] = mutant, time.monotonic() + limit
+            time.sleep(0.005)
+            for child, (mutant, end) in list(running.items()):
+                done, status = os.waitpid(child, os.WNOHANG)
+                if done:
+                    code = os.waitstatus_to_exitcode(status)
+                    self._ends(mutant, WHAT.get(code, f"ended the trial: {code}"))
+                    del running[child]
+                elif time.monotonic() > end:
+                    os.killpg(child, signal.SIGKILL)
+                    os.waitpid(child, 0)
+                    self._ends(mutant, "is killed: it waits")
+                    del running[child]
+        return True
+
+    def _ends(self, mutant: Mutant, what: str) -> None:
+        self.outcomes.append((mutant, what))
+        if not what.startswith("is killed"):
+            line = f"{mutant.name}  [line {mutant.lines[0]}] {what}"
+            print(line, flush=True)
 
 
 # -- the figures -------------------------------------------------------------------
@@ -259,38 +326,39 @@ def outcomes(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--room", choices=[*ROOMS], action="append")
-    parser.add_argument("--sample", type=int, default=60, help="mutants of a room")
+    parser.add_argument("--sample", type=int, help="mutants of a room, of all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--seconds", type=float, default=MOST_SECONDS)
     parser.add_argument("--map", type=Path, help="folder to keep or to take it from")
     parser.add_argument("--only", help="those whose name contains this")
     options = parser.parse_args()
-    prepare()
-    with TemporaryDirectory() as folder:
-        reach = make_map(options.map or Path(folder), options.processes)
-    known = EQUIVALENT.read_text().splitlines() if EQUIVALENT.exists() else []
-    in_all = [0, 0]
+    known = EQUIVALENT.read_text().splitlines()
+    chosen: dict[str, list[Mutant]] = {}
     for room in options.room or ROOMS:
         paths = [path for glob in ROOMS[room] for path in sorted(ROOT.glob(glob))]
         every = [mutant for path in paths for mutant in mutants_of(path)]
-        chosen = [m for m in every if not options.only or options.only in m.name]
-        random.Random(options.seed).shuffle(chosen)
-        chosen = chosen[: options.sample]
-        tried = [mutant for mutant in chosen if mutant.name not in known]
-        killed = 0
-        for mutant, what in outcomes(tried, reach, options.processes, options.seconds):
-            if what.startswith("is killed"):
-                killed += 1
-            else:
-                print(f"{mutant.name}  [line {mutant.lines[0]}] {what}", flush=True)
+        every = [m for m in every if not options.only or options.only in m.name]
+        random.Random(options.seed).shuffle(every)
+        chosen[room] = every[: options.sample]
+    tried = {room: [m for m in chosen[room] if m.name not in known] for room in chosen}
+    prepare()
+    with TemporaryDirectory() as folder:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
+        reach = make_map(options.map or Path(folder), options.processes)
+        mutants = [mutant for room in tried for mutant in tried[room]]
+        trial = Trial(mutants, reach, options.processes, options.seconds)
+        run_pytest(test_files(), trial)
+    killed = {m.name for m, what in trial.outcomes if what.startswith("is killed")}
+    for room, mutants in tried.items():
+        n_killed = sum(mutant.name in killed for mutant in mutants)
+        n_equivalent = len(chosen[room]) - len(mutants)
+        share = n_killed / max(1, len(mutants))
         print(
-            f"{room}: {killed} of {len(chosen)} killed, "
-            f"{len(chosen) - len(tried)} equivalent, of {len(every)} that there are",
-            flush=True,
+            f"{room}: {n_killed} of {len(mutants)} killed ({share:.1%}), "
+            f"{n_equivalent} equivalent"
         )
-        in_all = [in_all[0] + killed, in_all[1] + len(tried)]
-    share = in_all[0] / max(1, in_all[1])
+    share = len(killed) / max(1, len(trial.outcomes))
     print(f"together {share:.1%} of those that are not equivalent")
     return int(share < ENOUGH)
 
