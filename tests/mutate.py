@@ -239,7 +239,10 @@ def put_in_place(mutant: Mutant, functions: list[FunctionType]) -> None:
     for function in functions:
         code = function.__code__
         if code.co_filename == path:
-            function.__code__ = new.get((code.co_qualname, code.co_firstlineno), code)
+            changed = new.get((code.co_qualname, code.co_firstlineno), code)
+            if not changed.co_freevars:  # as where a mutant no longer says super()
+                changed = changed.replace(co_freevars=code.co_freevars)
+            function.__code__ = changed
 
 
 def attempt(tests: list[pytest.Item], seconds: list[float]) -> int:
