@@ -1,7 +1,8 @@
 """Mutation tests: does some test fail for each small change of the mathematics?
 
-    python tests/mutate.py                          # the sample, and the share killed
-    python tests/mutate.py --room solvers --sample 20 --seed 1
+    python tests/mutate.py                          # all, and the share killed
+    python tests/mutate.py --room solvers --sample 100 --seed 1
+    python tests/mutate.py --only _conjugate tests/test_dual_value.py
 
 The tests are collected once.  Each mutant is a child process in which one function of
 xlr has the code of the mutant, and which runs the tests that reach the line, the
@@ -198,15 +199,15 @@ class Map:
         return chosen
 
 
-def make_map(folder: Path, n_processes: int) -> Map:
+def make_map(files: list[str], folder: Path, n_processes: int) -> Map:
     """Run the tests once; a map that is in the folder already is taken as it is."""
     if made := sorted(folder.glob("map*.json")):
         return Map(made)
-    files = test_files()
+    files = files.copy()
     random.Random(0).shuffle(files)
-    parts = [folder / f"map{k}.json" for k in range(n_processes)]
+    parts = [folder / f"map{k}.json" for k in range(min(n_processes, len(files)))]
     children = [
-        start(lambda k=k, part=part: map_lines(files[k::n_processes], part))
+        start(lambda k=k, part=part: map_lines(files[k :: len(parts)], part))
         for k, part in enumerate(parts)
     ]
     for child in children:
@@ -335,6 +336,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=MOST_SECONDS)
     parser.add_argument("--map", type=Path, help="folder to keep or to take it from")
     parser.add_argument("--only", help="those whose name contains this")
+    parser.add_argument("tests", nargs="*", help="files of tests, instead of all")
     options = parser.parse_args()
     known = EQUIVALENT.read_text().splitlines()
     chosen: dict[str, list[Mutant]] = {}
@@ -348,10 +350,11 @@ def main() -> int:
     prepare()
     with TemporaryDirectory() as folder:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
-        reach = make_map(options.map or Path(folder), options.processes)
+        files = options.tests or test_files()
+        reach = make_map(files, options.map or Path(folder), options.processes)
         mutants = [mutant for room in tried for mutant in tried[room]]
         trial = Trial(mutants, reach, options.processes, options.seconds)
-        run_pytest(test_files(), trial)
+        run_pytest(files, trial)
     killed = {m.name for m, what in trial.outcomes if what.startswith("is killed")}
     for room, mutants in tried.items():
         n_killed = sum(mutant.name in killed for mutant in mutants)
