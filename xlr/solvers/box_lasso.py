@@ -261,16 +261,20 @@ class _Path:
             residual[entered] = high[entered] if up > 0 else low[entered]
             column, left_over = inverse.standing_for(entered)
             if left_over <= quadratic.noise:
-                # Those that move can stand for it: it comes in for one of them, which
-                # a change that costs nothing brings to rest.
-                end, time = self._ends(-up * column)
+                # Those that move can stand for it: a change that costs nothing brings
+                # one of them to rest, for which it comes in, or takes it to its end.
+                exchange = -up * column
+                exchange[entered] = up
+                end, time = self._ends(exchange)
                 stops = int(np.argmin(time))
                 if np.isinf(time[stops]):
                     break
-                u -= up * time[stops] * column
-                u[entered] += up * time[stops]
+                u += time[stops] * exchange
                 left = stops
                 self._rest(stops, end[stops])
+                if stops == entered:
+                    entered = -1
+                    continue
                 inverse.remove(stops)
                 column, left_over = inverse.standing_for(entered)
             inverse.add(entered, column, left_over)
