@@ -10,7 +10,7 @@ import pytest
 from conftest import to_numpy
 from problems import load, objective
 from scipy.optimize import minimize
-from scipy.special import softmax
+from scipy.special import logit, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
@@ -140,6 +140,18 @@ def test_factors_weigh_the_penalty_feature_by_feature(l1_ratio):
 
 def _model(v):
     return type("M", (), {"coef_": v[None, :-1], "intercept_": v[-1:]})
+
+
+@pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
+@pytest.mark.parametrize("n_categories", [20, 80, 150])
+def test_columns_that_come_in_all_at_once(solver, n_categories):
+    """Ten rows of a category, 8 or 2 of them ones: 10 expit(w) - 8 + sign(w) = 0."""
+    X = np.repeat(np.eye(n_categories), 10, axis=0)
+    y = np.tile([1] * 8 + [0] * 2 + [1] * 2 + [0] * 8, n_categories // 2)
+    model = xlr.LogisticRegression(l1_ratio=1.0, fit_intercept=False, solver=solver)
+    coef = model.fit(X, y).coef_
+    expected = np.tile([logit(0.7), logit(0.3)], n_categories // 2)
+    np.testing.assert_allclose(coef[0], expected, rtol=1e-4)
 
 
 def test_factors_of_zero_and_of_infinity():

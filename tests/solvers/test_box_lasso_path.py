@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from xlr.objective import Kinks
-from xlr.solvers.box_lasso import BoxLasso, _Path, minimise_quadratic
+from xlr.solvers import box_lasso
+from xlr.solvers.box_lasso import MAX_STANDING, BoxLasso, _Path, minimise_quadratic
 from xlr.solvers.quadratic import Quadratic
 
 MANY = range(300)
@@ -50,7 +51,7 @@ def with_ties(seed: int) -> BoxLasso:
 
 
 def collinear(seed: int) -> BoxLasso:
-    """More columns than rows, or some of them twice, and a linear term in their range."""
+    """More columns than rows, or some twice; the linear term is in their range."""
     rng = np.random.default_rng(seed)
     q = int(rng.integers(2, 13))
     rows = rng.normal(size=(q // 2, q)) + rng.normal(size=(q // 2, 1))
@@ -82,6 +83,14 @@ def missed(problem: BoxLasso, u: np.ndarray) -> float:
     return falls.max(initial=0.0) / np.abs(problem.gradient).max()
 
 
+class Counted(Quadratic):
+    """How many steps a path has taken, each with one product."""
+
+    def times(self, u: np.ndarray) -> np.ndarray:
+        self.n_products = getattr(self, "n_products", 0) + 1
+        return super().times(u)
+
+
 @pytest.mark.parametrize("draw", [generic, with_ties])
 def test_one_path_ends_at_the_minimum(draw):
     moved = 0
@@ -98,3 +107,96 @@ def test_it_ends_at_the_minimum_where_coordinates_can_stand_for_others():
     for problem in map(collinear, MANY):
         found, _ = minimise_quadratic(*vars(problem).values())
         assert missed(problem, found) < 1e-8
+
+
+def test_a_path_that_goes_in_a_circle_is_given_up():
+    for seed in (397, 903, 1775, 3049, 4627, 4629, 4805, *range(200)):
+        problem = collinear(seed)
+        problem.quadratic.__class__ = Counted
+        path = _Path(problem, problem.start)
+        path.follow()
+        n_steps = problem.quadratic.n_products - 2
+        assert n_steps < (MAX_STANDING + 5) * problem.start.size, seed
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_without_kinks_a_path_is_one_step(sign):
+    problem = generic(0)
+    q = problem.start.size
+    free = Kinks(np.zeros(q), np.full(q, -np.inf), np.full(q, np.inf))
+    quadratic = Counted(np.tril(problem.quadratic.matrix), noise=1e-10)
+    path = _Path(
+        BoxLasso(quadratic, sign * 1e3 * np.ones(q), free, sign * np.ones(q)),
+        sign * np.ones(q),
+    )
+    before = quadratic.n_products
+    path.follow()
+    # That of the step, and the slope at the end.
+    assert quadratic.n_products == before + 2
+    assert (path.u * sign < 0).any()
+
+
+@pytest.mark.parametrize("scale", [2.0**-40, 2.0**40])
+def test_a_problem_in_other_units_takes_the_same_path(scale):
+    for problem in map(generic, range(20)):
+        scaled = BoxLasso(
+            problem.quadratic,
+            problem.gradient * scale,
+            Kinks(*(scale * end for end in problem.kinks)),
+            problem.start * scale,
+        )
+        paths = _Path(problem, problem.start), _Path(scaled, scaled.start)
+        for path in paths:
+            path.follow(anew=True)
+        np.testing.assert_array_equal(paths[1].u, paths[0].u * scale)
+
+
+def test_what_wants_to_leave_where_it_rests():
+    """Not what is just at the end of its range, and not what moves."""
+    q = 8
+    kinks = Kinks(np.ones(q), np.full(q, -9.0), np.full(q, 9.0))
+    u = np.asarray([0, 0, 0, 0, 9, 9, -9, 5.0])
+    # Its residual is minus the slope.
+    gradient = -np.asarray([1.0, -1.0, 1.5, -1.5, 0.5, 1.5, -0.5, 7.0])
+    path = _Path(BoxLasso(Quadratic(np.eye(q), 1e-10), gradient, kinks, u), u)
+    # At the upper bound it would go down with a residual below 1, at the lower up.
+    assert path.n_wanting == 2 + 1 + 1
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_steps_for_all_at_once_where_many_want_to_leave(extra, monkeypatch):
+    q = box_lasso.MANY + extra
+    kinks = Kinks(np.ones(q), np.full(q, -np.inf), np.full(q, np.inf))
+    calls = []
+    monkeypatch.setattr(
+        box_lasso, "_descend", lambda problem: calls.append(1) or problem.start
+    )
+    found, _ = minimise_quadratic(
+        Quadratic(np.eye(q), 1e-10), np.full(q, 3.0), kinks, np.zeros(q)
+    )
+    np.testing.assert_allclose(found, -2.0)
+    assert len(calls) == extra
+
+
+def test_the_second_path_has_an_inverse_that_is_computed_again(monkeypatch):
+    anew = []
+
+    class Watched(Quadratic):
+        def inverse_of(self, inside, **options):
+            anew.append(options["anew"])
+            return super().inverse_of(inside, **options)
+
+    # As if rounding had spoiled the first.
+    follow = _Path.follow
+
+    def spoiled(path, **options):
+        follow(path, **options)
+        path.u += 1e-3 if len(anew) < 3 else 0.0
+
+    monkeypatch.setattr(_Path, "follow", spoiled)
+    problem = generic(3)
+    quadratic = Watched(np.tril(problem.quadratic.matrix), noise=1e-10)
+    free = problem.kinks._replace(lower=np.full(problem.start.size, -np.inf))
+    free = free._replace(upper=-free.lower)
+    minimise_quadratic(quadratic, problem.gradient, free, problem.start)
+    assert anew == [False, True, True]

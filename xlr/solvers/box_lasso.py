@@ -18,9 +18,10 @@ __all__ = ["minimise_quadratic"]
 # Paths that are followed at most: the second mends what rounding did to the first.
 MAX_PATHS = 4
 
-# Steps of no length in a row, beyond which coordinates that are nearly the same go in a
-# circle: a path from there goes another way.
-MAX_STANDING = 64
+# Steps of no length in a row, for each coordinate, beyond which some that are nearly
+# the same go in a circle: a path from there goes another way. Where columns are alike
+# all of them may leave at once, and some come to rest again.
+MAX_STANDING = 4
 
 # Violation of the conditions of a minimum, in units of the numbers they are made of,
 # that is rounding.
@@ -220,7 +221,7 @@ class _Path:
         residual = np.where((target > high) | (target < low), inside, target)
         residual[moving] = high[moving]
         change = target - residual  # of the linear term
-        left = entered = -1
+        left = entered = None
         standing, way = 0, 1.0
         for _ in range(20 * u.shape[0] + 100):
             velocity = inverse.times(change)
@@ -228,11 +229,11 @@ class _Path:
             drift[moving] = 0.0
             unclear = quadratic.noise * np.max(np.abs(velocity), initial=0.0)
             drift[np.abs(drift) <= unclear] = 0.0
-            if left >= 0 and (drift[left] > 0) == (residual[left] >= high[left]):
+            if left is not None and (drift[left] > 0) == (residual[left] >= high[left]):
                 drift[left] = 0.0  # it is to rest: outward is a rounding error
             # Until something that moves comes to the end of its piece ...
             end, time = self._ends(velocity)
-            if entered >= 0 and time[entered] <= 0:
+            if entered is not None and time[entered] <= 0:
                 time[entered] = np.inf
             stops = int(np.argmin(time))
             # ... or something that rests to where it leaves.
@@ -247,9 +248,9 @@ class _Path:
             if way <= 0:
                 break
             standing = standing + 1 if soonest == 0 else 0
-            if standing == MAX_STANDING:
+            if standing == MAX_STANDING * u.shape[0]:
                 return
-            left = entered = -1
+            left = entered = None
             if time[stops] <= wait[starts]:
                 left = stops
                 self._rest(stops, end[stops])
@@ -273,14 +274,13 @@ class _Path:
                 left = stops
                 self._rest(stops, end[stops])
                 if stops == entered:
-                    entered = -1
                     continue
                 inverse.remove(stops)
                 column, left_over = inverse.standing_for(entered)
             inverse.add(entered, column, left_over)
         # What rounding did on the way.
         missing = -problem.slope(u) - self._sign * problem.kinks.lasso
-        u += inverse.times(np.where(moving, missing, 0.0))
+        u += inverse.times(missing)
         first, last = problem.piece(self._sign)
         u[moving] = np.clip(u, first, last)[moving]
 
