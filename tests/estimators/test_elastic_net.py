@@ -154,6 +154,23 @@ def test_columns_that_come_in_all_at_once(solver, n_categories):
     np.testing.assert_allclose(coef[0], expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("seed", [2, 3, 5, 7])
+@pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
+def test_many_columns_of_three_classes_from_zero(solver, seed):
+    """There all classes are alike, and to move their coefficients alike does nothing:
+    a direction without curvature among hundreds that want to leave zero.
+    """
+    rng = np.random.default_rng(seed)
+    X = np.hstack([np.eye(26)[rng.integers(0, 26, size=56)] for _ in range(2)])
+    y = rng.integers(0, 3, size=56)
+    model = xlr.LogisticRegression(
+        C=4.0, l1_ratio=1.0, solver=solver, fit_intercept=False, tol=1e-8
+    )
+    model.fit(X, y)
+    assert model.converged_
+    assert (np.diff(model.history_["objective"]) <= 1e-12).all()
+
+
 def test_factors_of_zero_and_of_infinity():
     X, y = load("breast_cancer", True)
     factor = np.ones(30)
@@ -191,6 +208,19 @@ def test_bounds_against_scipy(C):
     assert penalised(model, X, y, C, 0.0) <= best.fun * (1 + 1e-10)
     at_bound = (model.coef_ == lower) | (model.coef_ == upper)
     assert at_bound.any()
+
+
+@pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
+def test_what_is_at_a_bound_is_exactly_there(solver, place, dtype):
+    """Not a rounding error inside, as after a change of units and back."""
+    X, y = load("wine", False)
+    model = xlr.LogisticRegression(C=1e4, lower=-0.1, upper=0.1, solver=solver)
+    coef = to_numpy(model.fit(place(X), y).coef_)
+    lower, upper = np.asarray([-0.1, 0.1], dtype=dtype)
+    assert (coef == lower).sum() > 3
+    assert (coef == upper).sum() > 3
+    near = np.minimum(np.abs(coef - lower), np.abs(coef - upper)) < 1e-7
+    np.testing.assert_array_equal((coef == lower) | (coef == upper), near)
 
 
 def test_bounds_hold_for_all_classes():

@@ -95,6 +95,18 @@ def test_it_ends_once_the_same_coordinates_have_rested_for_a_while(seed, monkeyp
     np.testing.assert_allclose(_descend(problem(seed, lasso=0.0)), expected, atol=1e-6)
 
 
+def test_steps_are_short_enough_where_to_move_all_alike_changes_nothing():
+    """As of three classes that are equally likely: H = (I - 11'/3) x G."""
+    gram = np.diag(np.arange(1.0, 5.0))
+    matrix = np.kron(np.eye(3) - 1 / 3, gram) + 1e-14 * np.eye(12)
+    free = Kinks(np.full(12, 0.1), np.full(12, -np.inf), np.full(12, np.inf))
+    linear = np.kron([1.0, -2.0, 1.0], np.ones(4))
+    of = BoxLasso(Quadratic(matrix, 1e-10), linear, free, np.zeros(12))
+    u = _descend(of)
+    assert of.fall(u) > 0
+    assert _Path(of, u).violation() < 0.05 < _Path(of, of.start).violation()
+
+
 @pytest.mark.parametrize("side", [1, -1])
 def test_how_far_the_conditions_of_a_minimum_are_missed(side):
     """In units of the numbers they are made of: |H(u - w)| + |g| at the largest."""

@@ -136,6 +136,18 @@ def test_a_step_is_kept_that_brings_enough_or_makes_f_flatter():
     np.testing.assert_array_equal(after.optimality, fetched[1])
 
 
+def test_no_rise_is_kept_that_a_model_foresees(monkeypatch):
+    """As one may that could not be minimised."""
+
+    def above(begun, here, *, xp):
+        return here.parameters + 1, np.full(2, -9.0)
+
+    monkeypatch.setattr("xlr.solvers.proximal_newton._minimised_models", above)
+    after, _ = stepped([1 + 1e-4, 1 - 1e-4], np.full((2, SIZE), 9.0))
+    np.testing.assert_array_equal(after.report[2], [0, 1])
+    np.testing.assert_array_equal(after.at.value, [1, 1 - 1e-4])
+
+
 def test_the_damping_follows_what_the_model_was_worth():
     """All, half and none of what it promises: 16 / 9."""
     promised = 16 / 9

@@ -268,6 +268,20 @@ class Problem:
         strength = objective.penalty.curvature(coef, xp=xp)
         return strength >= largest_strength(strength.dtype, xp=xp)
 
+    def _is_at_bounds(self, coef: Array) -> tuple[Array, Array]:
+        """Which coefficients (n_columns, n_features) are at the lower bound, and which
+        at the upper, in the units of the solver.
+        """
+        kinks, xp = self.objective.penalty.kinks, self._features.xp
+        if kinks is None:
+            nowhere = xp.zeros_like(coef, dtype=xp.bool)
+            return nowhere, nowhere
+        by_model = xp.reshape(coef, (self.objective.n_models, -1, coef.shape[1]))
+        return (
+            xp.reshape(by_model <= kinks.lower, coef.shape),
+            xp.reshape(by_model >= kinks.upper, coef.shape),
+        )
+
     @arrays.quiet()
     def coefficients(self, parameters: Array) -> dict[str, Any]:
         """``coef_`` and ``intercept_``, in the units and the dtype of X.
@@ -289,8 +303,9 @@ class Problem:
         coef = xp.where(held, xp.zeros_like(coef), coef)
         if self.units is not None:
             # Back from standardised units a bound may be missed by a rounding error.
+            at_bounds = self._is_at_bounds(coef)
             coef, _ = self.units.out_of(coef, intercept)
-            coef = self._regularisation.clip(coef, xp=xp)
+            coef = self._regularisation.bounded(coef, *at_bounds, xp=xp)
         rounded = xp.astype(coef, dtype)
         if not self._fit_intercept:
             intercept = xp.zeros_like(intercept)

@@ -77,10 +77,17 @@ class Regularisation:
         strength = strength * xp.ones_like(scale)
         return strength if self.factor is None else strength * self.factor
 
-    def clip(self, coef: Array, *, xp: Namespace) -> Array:
-        """Coefficients (n_columns, n_features) within the bounds, in units of X."""
-        coef = coef if self.lower is None else xp.maximum(coef, self.lower)
-        return coef if self.upper is None else xp.minimum(coef, self.upper)
+    def bounded(
+        self, coef: Array, at_lower: Array, at_upper: Array, *, xp: Namespace
+    ) -> Array:
+        """Coefficients (n_columns, n_features) within the bounds, in units of X, and
+        those that a solver brought to a bound exactly there.
+        """
+        if self.lower is not None:
+            coef = xp.where(at_lower, self.lower, xp.maximum(coef, self.lower))
+        if self.upper is not None:
+            coef = xp.where(at_upper, self.upper, xp.minimum(coef, self.upper))
+        return coef
 
 
 def _finite(strength: Array, features: Features) -> Array:

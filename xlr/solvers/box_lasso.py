@@ -151,8 +151,10 @@ def _descend(problem: BoxLasso) -> np.ndarray:
     accelerated gradient schemes*.
     """
     u = problem.start
-    vector = np.ones_like(u)
-    for _ in range(20):  # of the largest eigenvalue, from below
+    # Of the largest eigenvalue, from below. Not from ones: to move all classes alike
+    # changes nothing.
+    vector = np.random.default_rng(0).normal(size=u.shape)
+    for _ in range(20):
         vector = problem.quadratic.times(vector / np.linalg.norm(vector))
     rate = 1 / (1.1 * np.linalg.norm(vector))
     ahead, momentum, unchanged = u, 1.0, 0

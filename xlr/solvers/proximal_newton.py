@@ -155,7 +155,9 @@ class ProximalNewton:
         slope = objective.subgradient(w, at.gradient)
         trial_slope = objective.subgradient(target, trial.gradient)
         flatter = objective.optimality(trial_slope) < objective.optimality(slope)
-        accept = trial.value <= at.value - SUFFICIENT * predicted
+        # A model that could not be minimised may be above where it began.
+        promised = xp.maximum(predicted, xp.zeros_like(predicted))
+        accept = trial.value <= at.value - SUFFICIENT * promised
         accept = accept | (is_flat(objective, at, trial) & flatter)
         new = better(accept, trial, at, xp=xp)
         taken = take(accept, change, xp.zeros_like(change), xp=xp)
