@@ -96,6 +96,12 @@ def test_sample_is_standardised_in_float32(backend, place, assert_close):
     assert_close(sample.block(slice(0, 4)).rows, expected, as_dtype="float32")
 
 
+def test_a_sample_of_no_rows_has_the_columns(backend, place):
+    design = DenseDesign(place(Z), None, xp=backend.xp)
+    none = design.sample(place(np.zeros(0, dtype=int)), backend.xp.float32)
+    assert (none.n_samples, none.n_features) == (0, 3)
+
+
 def test_kernel(xp, place, assert_close):
     strength = np.asarray([4.0, 0.25, 1.0])
     design = DenseDesign(place(Z), None, xp=xp)

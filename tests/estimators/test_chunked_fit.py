@@ -83,6 +83,22 @@ def test_every_parameter(case, n_classes):
     assert model.converged_
 
 
+def test_few_features_of_many_are_in_play():
+    """And others later, as of rows in memory: the chunks copy columns of theirs."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N, 90)) * rng.uniform(0.1, 10, 90) + 1
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    y = (Z[:, :5] @ [2, -2, 1, 1, 1] + rng.logistic(size=N) > 0).astype(int)
+    options = {"solver": "active-set", "l1_ratio": 1.0, "tol": 1e-9}
+    lazy = [in_chunks(values, SIZES) for values in (X, y)]
+    for C, offset in ((0.05, None), (0.1, Z[:, 0])):
+        expected = xlr.LogisticRegression(C=C, **options).fit(X, y, offset=offset)
+        added = None if offset is None else in_chunks(offset, SIZES)
+        model = xlr.LogisticRegression(C=C, **options).fit(*lazy, offset=added)
+        np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-7)
+        assert 0 < np.count_nonzero(model.coef_) < 45
+
+
 def test_gradient_descent_takes_the_same_steps():
     X, y = problem(3)
     X = (X - X.mean(axis=0)) / X.std(axis=0)

@@ -7,9 +7,9 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from scipy.optimize import linprog
 from sklearn.datasets import load_digits, load_iris, load_wine
 from studies import anes96, endometrial, fair, sex2, spector
+from unpenalised import dense_conditions, kind_by_definition
 
 import xlr
 from xlr.objective import Separation
@@ -33,32 +33,6 @@ def kind(sentence):
     return "quasi-complete" if "quasi-complete" in sentence else "complete"
 
 
-def kind_by_definition(X, y):
-    """Albert and Anderson (1984), by one linear programme on all rows."""
-    classes, codes = np.unique(y, return_inverse=True)
-    Z = np.column_stack([np.ones(len(X)), X])
-    conditions = []
-    for z, own in zip(Z, codes):
-        for other in set(range(len(classes))) - {own}:
-            condition = np.zeros((len(classes), Z.shape[1]))
-            condition[own], condition[other] = z, -z
-            conditions.append(condition.reshape(-1))
-    conditions = np.asarray(conditions)
-    n, q = conditions.shape
-    # The most margins t <= 1 that a direction of any size has together.
-    solved = linprog(
-        [0.0] * q + [-1.0] * n,
-        np.hstack([-conditions, np.eye(n)]),
-        np.zeros(n),
-        bounds=[(None, None)] * q + [(0, 1)] * n,
-        method="highs",
-    )
-    met = -solved.fun
-    if met < 1e-6:
-        return None
-    return "complete" if met > n - 1e-6 else "quasi-complete"
-
-
 @pytest.mark.parametrize("seed", range(40))
 def test_small_tables_as_by_definition(seed):
     rng = np.random.default_rng(seed)
@@ -67,7 +41,10 @@ def test_small_tables_as_by_definition(seed):
     y = (X[:, 0] + 1.2 * rng.normal(size=n)).round().clip(0, n_classes - 1)
     if np.unique(y).size < 2:
         y[0] = 1 - y[0]
-    assert kind(warning_of(X, y)) == kind_by_definition(X, y)
+    codes = np.unique(y, return_inverse=True)[1]
+    conditions = dense_conditions(X, codes, codes.max() + 1)
+    counted = codes[:, None] != np.arange(codes.max() + 1)
+    assert kind(warning_of(X, y)) == kind_by_definition(conditions[counted])
 
 
 @pytest.mark.parametrize("data", [spector, anes96, fair])
@@ -131,6 +108,12 @@ def test_rows_without_weight_do_not_count():
     with pytest.warns(xlr.SeparationWarning, match="the feature x0"):
         xlr.LogisticRegression(**UNPENALISED).fit(*overlap, weights)
     assert warning_of(*overlap) is None
+
+
+def test_nor_do_they_where_all_rows_are_in_one_programme():
+    X, y = np.asarray([[1.0], [0], [0], [1], [2]]), np.asarray([0, 0, 1, 1, 1])
+    with pytest.warns(xlr.SeparationWarning, match="the feature x0"):
+        xlr.LogisticRegression(**UNPENALISED).fit(X, y, [0, 1, 1, 1, 1])
 
 
 def test_a_penalty_needs_no_warning():

@@ -215,6 +215,14 @@ def test_separation_is_said_as_in_memory(name: str, n_chunks: int) -> None:
     assert sentences(*in_chunks(features, labels, chunks=size)) == expected
 
 
+def test_separation_with_a_chunk_whose_rows_have_no_weight() -> None:
+    features, labels = SEPARATED["complete"]
+    weights = np.where(np.arange(N) // 60 == 1, 0.0, 1.0)
+    data = in_chunks(features, labels, weights, chunks=60)
+    with pytest.warns(xlr.SeparationWarning, match="complete separation"):
+        xlr.LogisticRegression(C=np.inf).fit(*data)
+
+
 @pytest.mark.parametrize("study", [spector, fair, anes96])
 def test_what_is_not_separated_is_not_said_to_be(study) -> None:
     features, labels = (np.asarray(values) for values in study())

@@ -282,7 +282,7 @@ class DenseDesign:
         copies = []
         # Small steps: each has a copy of its rows in the dtype of X, and one centred.
         step = max(1, rows_per_block(self.X, xp=xp) // 8)
-        for first in range(0, rows.shape[0], step):
+        for first in range(0, max(1, rows.shape[0]), step):  # of no rows, none
             part = rows[first : min(first + step, rows.shape[0])]
             chosen = self._converted(xp.take(self.X, part, axis=0))
             block = DenseBlock(chosen, self._change, xp=xp)

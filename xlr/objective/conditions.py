@@ -57,7 +57,9 @@ class Conditions:
 
     def hardest(self, margins: np.ndarray) -> np.ndarray:
         """The conditions to begin a programme with: those that a fit met the least."""
-        return np.argsort(margins, kind="stable")[: ROWS * self.n_parameters]
+        counted = np.nonzero(self.counted)[0]
+        order = np.argsort(margins[counted], kind="stable")
+        return counted[order[: ROWS * self.n_parameters]]
 
     def margins_along(self, direction: np.ndarray) -> np.ndarray:
         """:meth:`margins` of parameters on the host."""
@@ -92,8 +94,8 @@ class Conditions:
         own = self.codes[row]
         if outputs == 1:
             return (own - other)[:, None] * z
-        classes = np.arange(outputs)
-        sign = (own[:, None] == classes) * 1.0 - (other[:, None] == classes)
+        unit = np.eye(outputs)
+        sign = unit[own] - unit[other]
         return (sign[:, :, None] * z[:, None, :]).reshape(row.size, outputs * size)
 
     def _standardised(self, chosen: np.ndarray) -> Array:
@@ -105,7 +107,6 @@ class Conditions:
             block = slice(start, min(start + AT_A_TIME, chosen.size))
             one = objective.identity(block.stop - start)
             rows = few.block(block).rmatvec(xp.astype(one, few.dtype))
-            rows = xp.astype(rows, objective.wide)
             parts.append(few.unfold(rows, xp.ones_like(one[:, 0])))
         return xp.concat(parts)
 
@@ -124,7 +125,6 @@ class Conditions:
         self,
         cost: np.ndarray | None,
         least: np.ndarray,
-        bound: float | None,
         begin: np.ndarray,
     ) -> np.ndarray | None:
         """The d of least cost with a d >= ``least`` for all conditions.
@@ -135,23 +135,22 @@ class Conditions:
         Parameters
         ----------
         cost : ndarray of shape (n_parameters,) or None
-            None for the sum of the sizes of d.
+            Of numbers from -1 to 1. None for the sum of the sizes of d, of any size.
         least : ndarray of shape (n_conditions,)
-        bound : float or None
-            On the size of each number of d.
         begin : ndarray of int
             Conditions to begin with.
 
         Returns
         -------
-        ndarray of shape (n_parameters,), or None if the programme is too large.
+        ndarray of shape (n_parameters,), or None if no d meets the conditions, or the
+        programme is too large.
         """
         chosen, step = begin, max(begin.size, 64)
         for _ in range(ROUNDS):
             if chosen.size * self.objective.n_parameters > LARGEST:
                 return None
             conditions = self.conditions(chosen)
-            found = _solve(cost, conditions, least[chosen], bound, self._is_intercept)
+            found = _solve(cost, conditions, least[chosen], self._is_intercept)
             if found is None:
                 return None
             missing = least - self.margins_along(found)
@@ -175,7 +174,7 @@ class Conditions:
         begin = self.hardest(margins)
         while (left := self.counted & ~separated).any():
             gain = self.direction(left / left.sum())
-            found = self.best(-gain, none, 1.0, begin)
+            found = self.best(-gain, none, begin)
             # Directions are of any length: of one that gains, the largest is 1.
             if found is None or np.abs(found).max() < 0.5:
                 break
@@ -191,13 +190,11 @@ def _solve(
     cost: np.ndarray | None,
     conditions: np.ndarray,
     least: np.ndarray,
-    bound: float | None,
     free: np.ndarray,
 ) -> np.ndarray | None:
     """A linear programme: d of the least cost with conditions d >= least."""
     if cost is not None:
-        limits = (-bound, bound) if bound is not None else (None, None)
-        solved = linprog(cost, -conditions, -least, bounds=limits, method="highs")
+        solved = linprog(cost, -conditions, -least, bounds=(-1, 1), method="highs")
         return solved.x
     # Sizes as the sums of two parts of d that are not negative.
     sizes = np.where(free, 0.0, 1.0)

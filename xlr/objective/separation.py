@@ -141,8 +141,8 @@ def _simplest(
     """
     begin = rows.hardest(margins)
     if begin.size * rows.n_parameters <= LARGEST_TO_DESCRIBE:
-        least = np.where(separated & rows.counted, 1.0, 0.0)
-        simple = rows.best(None, least, None, begin)
+        least = np.where(separated, 1.0, 0.0)
+        simple = rows.best(None, least, begin)
         direction = direction if simple is None else simple
     complete = bool(separated[rows.counted].all())
     return _described(rows.objective, direction, complete)

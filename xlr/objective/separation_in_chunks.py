@@ -36,8 +36,8 @@ def separating_direction(
 
     Rows that are the most against the direction of the last programme, and some that
     are for it, are brought here until none is against it, or there is no direction any
-    more. Then the same for the direction of the
-    least sum of sizes, so of few features, that tells the same rows apart.
+    more. Then the same for the direction of the least sum of sizes, so of few features,
+    that tells the same rows apart.
 
     Parameters
     ----------
@@ -115,8 +115,8 @@ class _Rows:
         """That of the least sum of sizes that tells the same rows apart."""
         rows = self._conditions()
         margins = rows.margins_along(direction)
-        least = np.where((margins > ZERO) & rows.counted, 1.0, 0.0)
-        return rows.best(None, least, None, rows.hardest(margins))
+        least = np.where(margins > ZERO, 1.0, 0.0)
+        return rows.best(None, least, rows.hardest(margins))
 
     def _conditions(self) -> Conditions:
         objective = self._objective
