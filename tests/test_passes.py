@@ -1,4 +1,4 @@
-"""What passes hold at a time, and in which dtype: of time and memory, not of numbers."""
+"""What passes hold at a time, and in which dtype: time and memory, not numbers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PASSES = {
     "curvature": lambda problem, at: problem.curvature(at),
     "product": lambda problem, at: problem.curvature_product(at, at),
     "transposed": lambda problem, at: problem.transposed_product(
-        np.ones((problem.n_samples, problem.n_columns))
+        np.broadcast_to(np.ones(1), (problem.n_samples, problem.n_columns))
     ),
     "diagonal": lambda problem, at: problem.hessian_diagonal(at),
     "bound": lambda problem, at: problem.curvature_bound(),

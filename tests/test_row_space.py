@@ -113,7 +113,7 @@ def test_only_where_rows_can_be_had_and_fill_several_blocks(make, monkeypatch):
 
 
 def test_only_where_the_kernel_is_worth_its_factor(make, monkeypatch):
-    """That takes the cube of the rows, and a product their number by that of columns."""
+    """It takes the cube of the rows; a product, the rows times the columns."""
     # The package has a function of the same name.
     module = importlib.import_module("xlr.objective.row_space")
     monkeypatch.setattr(module, "MOST_PRODUCTS", N / 8)
