@@ -48,9 +48,6 @@ PASSES = {
     "value and gradient": lambda problem, at: problem.value_and_gradient(at),
     "curvature": lambda problem, at: problem.curvature(at),
     "product": lambda problem, at: problem.curvature_product(at, at),
-    "transposed": lambda problem, at: problem.transposed_product(
-        np.broadcast_to(np.ones(1), (problem.n_samples, problem.n_columns))
-    ),
     "diagonal": lambda problem, at: problem.hessian_diagonal(at),
     "bound": lambda problem, at: problem.curvature_bound(),
     "hessian": lambda problem, at: problem.hessian(at),

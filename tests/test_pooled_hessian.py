@@ -184,7 +184,7 @@ def test_a_class_without_doubt_takes_no_step_to_infinity(make, xp):
     assert np.isfinite(to_numpy(found)).all()
     # Where there is no penalty: that of its intercept.
     of_intercepts = to_numpy(estimate.diagonal).reshape(MODELS, K, P + 1)[:, :, -1]
-    least = xp.finfo(at.dtype).eps * of_intercepts.mean(axis=1)
+    least = xp.finfo(objective.design.dtype).eps * of_intercepts.mean(axis=1)
     np.testing.assert_allclose(of_intercepts[:, 0], least, rtol=1e-5)
 
 
