@@ -172,3 +172,15 @@ def test_numbers_from_the_host_are_placed_in_a_dtype(xp, place):
     assert wide.dtype == problem.zeros().dtype
     assert problem.place(values, xp.int32).dtype == xp.int32
     np.testing.assert_array_equal(to_numpy(wide), values)
+
+
+@pytest.mark.parametrize("n_models", [1, 3])
+def test_the_mean_square_of_the_rows_counts_the_intercept(n_models):
+    problem = objective(50, 4, n_models=n_models, counted=n_models > 1)
+    weights = np.ones((50, 1)) if n_models == 1 else problem.responses.counts
+    squares = (problem.design.X**2).sum(axis=1)
+    expected = weights.T @ (squares + 1)
+    np.testing.assert_allclose(problem.squared_rows(), expected, rtol=1e-12)
+    problem.fit_intercept = False
+    found = problem.squared_rows()
+    np.testing.assert_allclose(found, weights.T @ squares, rtol=1e-12)
