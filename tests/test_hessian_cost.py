@@ -48,6 +48,15 @@ def test_models_that_share_a_pass_make_a_hessian_dearer_in_passes(small_blocks):
     assert 8 < costs[-1] / costs[0] < 9
 
 
+def test_of_one_column_it_does_not_matter_what_another_costs(small_blocks, monkeypatch):
+    costs = []
+    for column in (1 / 8, 1 / 2):
+        monkeypatch.setattr("xlr.objective.second_order.COLUMN_COST", column)
+        costs.append((objective().hessian_cost, objective(models=8).hessian_cost))
+    assert costs[0][0] == pytest.approx(costs[1][0])
+    assert costs[0][1] > 1.5 * costs[1][1]
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_more_features_make_it_dearer(n_classes, small_blocks):
     """Of many features, in proportion: their squares by what a pass takes."""

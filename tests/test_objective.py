@@ -408,14 +408,14 @@ def test_solving_with_the_hessian(
     hessian = objective.hessian(at(PARAMETERS, kind, fit_intercept))
     vector = at(VECTOR, kind, fit_intercept)
     solve = hessian.solver(place(np.full(MODELS, damping), wide))
-    right, lower = to_numpy(vector), np.tril(to_numpy(hessian.blocks)[:, 0])
+    right, lower = to_numpy(vector), np.tril(to_numpy(hessian.matrices()))
     # A product in float32 is symmetric but for rounding; half of it is looked at.
     matrix = lower + np.tril(lower, -1).mT
-    diagonal = np.diagonal(matrix, axis1=1, axis2=2)
-    np.testing.assert_allclose(to_numpy(hessian.diagonal), diagonal, rtol=1e-6)
+    diagonal = to_numpy(hessian.diagonal)
+    own = np.diagonal(to_numpy(hessian.blocks)[:, 0], axis1=1, axis2=2)
+    np.testing.assert_allclose(diagonal, own, rtol=1e-6)
     damped = matrix + damping * diagonal[:, None, :] * np.eye(matrix.shape[-1])
     solved = np.linalg.solve(damped, right[..., None])[..., 0]
-    # The ridge that is added is a few eps of the diagonal.
     condition = np.linalg.cond(
         damped / np.sqrt(diagonal[:, None] * diagonal[..., None])
     )

@@ -9,6 +9,7 @@ from conftest import to_numpy
 from xlr.design import DenseDesign
 from xlr.losses import SoftmaxLoss
 from xlr.objective import Objective, PooledHessian, Responses
+from xlr.objective.hessian import BlockHessian
 from xlr.penalties import L2Penalty
 
 N, P, K, MODELS = 60, 3, 5, 2
@@ -183,5 +184,105 @@ def test_a_class_without_doubt_takes_no_step_to_infinity(make, xp):
     assert np.isfinite(to_numpy(found)).all()
     # Where there is no penalty: that of its intercept.
     of_intercepts = to_numpy(estimate.diagonal).reshape(MODELS, K, P + 1)[:, :, -1]
-    least = xp.finfo(at.dtype).eps * of_intercepts.mean(axis=1)
+    least = xp.finfo(objective.design.dtype).eps * of_intercepts.mean(axis=1)
     np.testing.assert_allclose(of_intercepts[:, 0], least, rtol=1e-5)
+
+
+# Of classes of one size, which is the nearest of all: sums of Gram matrices whose units
+# are far apart, and a feature with a penalty alone.
+SIZES = np.asarray([[0.25] * K, [4.0] * K])
+ROWS = np.random.default_rng(1).normal(size=(MODELS, 20, P)) * [8.0, 1.0, 0.125]
+COVARIANCE = ROWS.mT @ ROWS / 20
+RIDGE = np.asarray([[0.5, 0.25, 0.0], [0.0, 8.0, 1.0]])
+
+
+@pytest.fixture
+def one_size(place, xp):
+    def one_size(centres=None, covariance=COVARIANCE, penalty=RIDGE, rounding=0.0):
+        centres = None if centres is None else place(centres)
+        parts = place(covariance), place(penalty), rounding
+        return PooledHessian(place(SIZES), centres, *parts, xp=xp)
+
+    return one_size
+
+
+def own_blocks(penalty=RIDGE):
+    """a S + R for each model and class, without their centres."""
+    return matrices(SIZES, np.zeros((MODELS, K, P)), COVARIANCE, penalty, False)
+
+
+@pytest.mark.parametrize("rounding", [0.0, 0.05])
+def test_classes_of_one_size_are_as_with_blocks_of_their_own(
+    one_size, rounding, xp, place, dtype
+):
+    """Damped, and with what the same rounding leaves uncertain."""
+    pooled, blocks = one_size(rounding=rounding), place(own_blocks())
+    exact = BlockHessian(blocks, rounding, xp=xp)
+    rtol = 1e-10 if dtype == "float64" else 1e-4
+    found, expected = to_numpy(pooled.diagonal), to_numpy(exact.diagonal)
+    np.testing.assert_allclose(found, expected, rtol=rtol)
+    right = place(np.linspace(-1, 1, MODELS * K * P).reshape(MODELS, -1))
+    for damping in ([0.0, 0.0], [3.0, 0.25]):
+        damping = place(np.asarray(damping))
+        found, expected = (
+            to_numpy(each.solver(damping)(right)) for each in (pooled, exact)
+        )
+        np.testing.assert_allclose(
+            found, expected, rtol=0, atol=rtol * np.abs(expected).max()
+        )
+
+
+def test_damping_is_of_what_is_left_without_the_centres(one_size, place, dtype):
+    """That is T diag(a S + R, a) T' with T = [[I, m], [0, 1]], whose middle is damped.
+
+    So an intercept is damped by its own size.
+    """
+    centres = np.random.default_rng(2).normal(size=(MODELS, K, P))
+    damping = np.asarray([0.5, 3.0])
+    right = np.linspace(-1, 1, MODELS * K * (P + 1)).reshape(MODELS, K, P + 1)
+    solve = one_size(centres).solver(place(damping))
+    found = to_numpy(solve(place(right.reshape(MODELS, -1))))
+    rtol = 1e-10 if dtype == "float64" else 1e-4
+    for model, blocks in enumerate(own_blocks()):
+        for k, block in enumerate(blocks):
+            middle, change = np.zeros((P + 1, P + 1)), np.eye(P + 1)
+            middle[:P, :P], middle[P, P] = block, SIZES[model, k]
+            middle += damping[model] * np.diag(np.diagonal(middle))
+            change[:P, P] = centres[model, k]
+            expected = np.linalg.solve(change @ middle @ change.T, right[model, k])
+            np.testing.assert_allclose(
+                found[model].reshape(K, P + 1)[k],
+                expected,
+                rtol=0,
+                atol=rtol * np.abs(expected).max(),
+            )
+
+
+def test_a_feature_without_curvature_has_a_diagonal_of_one(one_size, place, dtype):
+    """A constant column without a penalty, in which no gradient has a component."""
+    covariance, penalty = COVARIANCE.copy(), RIDGE.copy()
+    covariance[:, 1, :] = covariance[:, :, 1] = penalty[:, 1] = 0.0
+    estimate = one_size(None, covariance, penalty, float(np.finfo(dtype).eps))
+    diagonal = to_numpy(estimate.diagonal).reshape(MODELS, K, P)
+    np.testing.assert_array_equal(diagonal[:, :, 1], 1.0)
+    right = np.ones((MODELS, K, P)) * [1.0, 0.0, 1.0]
+    nothing = place(np.zeros(MODELS))
+    found = to_numpy(estimate.solver(nothing)(place(right.reshape(MODELS, -1))))
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found.reshape(MODELS, K, P)[:, :, 1], 0.0)
+
+
+@intercepts
+@pytest.mark.parametrize("factor", [2.0**-10, 2.0**10])
+def test_the_unit_of_the_weights_does_not_matter(
+    make, parameters, place, factor, fit_intercept
+):
+    """Where classes are so small that all their curvature is far below 1."""
+    objective, at = make(fit_intercept), parameters(fit_intercept)
+    expected = to_numpy(objective.pooled_hessian(at).diagonal)
+    objective.responses = Responses(
+        MODELS, place(TARGETS), place(factor * WEIGHTS[:, :1])
+    )
+    del objective.total_weight
+    found = to_numpy(objective.pooled_hessian(at).diagonal)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -167,7 +167,7 @@ class BlockHessian:
 
 
 class _Table:
-    """Models by the matrix that they share: a row a matrix, filled up with the first.
+    """Models by the matrix that they share: a row a matrix, filled up with its first.
 
     Parameters
     ----------
@@ -180,10 +180,12 @@ class _Table:
         order = np.argsort(of, kind="stable")
         counts = np.bincount(of)
         self._shape = counts.shape[0], int(counts.max())
-        column = np.arange(of.shape[0]) - np.repeat(np.cumsum(counts) - counts, counts)
+        first = np.cumsum(counts) - counts
+        column = np.arange(of.shape[0]) - np.repeat(first, counts)
         self._place = np.empty_like(order)
         self._place[order] = of[order] * self._shape[1] + column
-        self._models = np.full(self._shape[0] * self._shape[1], order[0])
+        # A model of another matrix would have its damping taken for that of this one.
+        self._models = np.repeat(order[first], self._shape[1])
         self._models[self._place[order]] = order
 
     def spread(self, values: Array) -> Array:

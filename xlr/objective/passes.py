@@ -74,13 +74,13 @@ class Passes(Blockwise):
             parts = value, xp.stack(product), xp.matmul(counts, slope)
             return tuple(xp.astype(part, self.wide, copy=False) for part in parts)
 
-        width = max(self.n_features, TEMPORARIES * pooled.n_columns)
+        n_counts = all_counts.shape[1]
+        width = max(self.n_features, TEMPORARIES * pooled.n_columns, n_counts)
         slices = self.slices(width, least=4 * self.n_features)
         value, product, total = reduce_over_blocks(
             on_rows, add, slices, self.design.workers
         )
         # From all counts and models to the models there are.
-        n_counts = value.shape[0]
         count_of = np.arange(self.n_models)
         if responses.count_of is not None:
             count_of = arrays.to_host(responses.count_of)
@@ -166,7 +166,7 @@ class Passes(Blockwise):
                 squares = squares + xp.sum(weights, axis=0, dtype=self.wide)
             return (squares,)
 
-        return self.sum_over_rows(kernel, TEMPORARIES * self.n_features)[0]
+        return self.sum_over_rows(kernel, TEMPORARIES * self.n_models)[0]
 
     def curvature_sums(
         self, parameters: Array, *, rough: bool, by_class: bool = False
@@ -194,9 +194,10 @@ class Passes(Blockwise):
             sums = hessian.row_sums(rows, here, self.fit_intercept, xp=xp)
             return (xp.astype(sums, self.wide, copy=False),)
 
-        # The sums are matrices of this width: adding them must not cost more than they.
-        width = self.n_features if by_class else self.n_outputs * self.n_features
-        return self.sum_over_rows(kernel, width, least=4 * width)[0]
+        # The sums are matrices of this size: adding them must not cost more than they.
+        size = self.n_features if by_class else self.n_outputs * self.n_features
+        width = max(size, self.n_columns)
+        return self.sum_over_rows(kernel, width, least=4 * size)[0]
 
     def pooled_curvature(
         self, parameters: Array, *, rough: bool

@@ -46,7 +46,7 @@ class Penalised(Passes):
         if self.penalty.kinks is None:
             return None
         coef = self.by_class(self.zeros())
-        free = self.xp.zeros_like(coef[:, :, 0]) + self.xp.inf
+        free = self.xp.full_like(coef[:, :, 0], self.xp.inf)
         outside = (self.xp.zeros_like(free), -free, free)
         return Kinks(
             *(

@@ -140,13 +140,12 @@ class SecondOrder(Penalised):
             between = xp.matmul(xp.matrix_transpose(weighted), centres)
             covariance = covariance - between
         penalty = self.penalty.curvature(self.by_class(parameters), xp=xp)
-        rounding = float(xp.finfo(xp.float32 if rough else self.wide).eps)
         return PooledHessian(
             total / self.total_weight[:, None],
             centres,
             covariance,
             xp.mean(penalty, axis=1),
-            rounding,
+            self._gram_rounding(rough=rough),
             xp=xp,
         )
 
@@ -185,9 +184,18 @@ class SecondOrder(Penalised):
         penalty = xp.reshape(
             self.penalty_curvature(parameters), (models, n_blocks, 1, q)
         )
-        rounding = float(xp.finfo(xp.float32 if rough else self.wide).eps)
+        rounding = self._gram_rounding(rough=rough)
+        if rounding == self.wide_rounding:
+            rounding = 16 * rounding
         blocks = blocks + self.identity(q) * penalty
-        return BlockHessian(blocks, rounding if rough else 16 * rounding, xp=xp)
+        return BlockHessian(blocks, rounding, xp=xp)
+
+    def _gram_rounding(self, *, rough: bool) -> float:
+        """Relative rounding error of Gram matrices: of narrow rows, such as those of a
+        sample, never better than theirs.
+        """
+        dtype, _ = self.design.gram_form(rough=rough)
+        return float(self.xp.finfo(dtype).eps)
 
     def _fill_shift_direction(self, matrix: Array) -> Array:
         """Curvature along equal changes to all classes, where the loss has none.
