@@ -144,7 +144,8 @@ def _model(v):
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 @pytest.mark.parametrize("n_categories", [20, 80, 150])
-def test_columns_that_come_in_all_at_once(solver, n_categories):
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_columns_that_come_in_all_at_once(solver, n_categories, fit_intercept):
     """Ten rows of a category, 8 or 2 of them ones: 10 expit(w) - 8 + sign(w) = 0."""
     X = np.repeat(np.eye(n_categories), 10, axis=0)
     y = np.tile([1] * 8 + [0] * 2 + [1] * 2 + [0] * 8, n_categories // 2)

@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 from conftest import to_numpy
 from problems import objective
+from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as Oracle
@@ -132,6 +133,27 @@ def test_constant_duplicate_zero_and_collinear_columns(solver, C):
     assert model.coef_[0, 4] == 0
     assert model.coef_[0, 5] == 0
     np.testing.assert_allclose(model.coef_[0, 0], model.coef_[0, 6], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("C", [1e3, 1e8])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+def test_columns_that_are_alike_and_collinear(solver, C, dtype):
+    """A column for each of 200 categories, with the intercept: rounding errors of their
+    products are all the same, and add up.
+
+    Six rows of a category, two or four of them ones: 6 expit(w) - 2 + w / C = 0, and
+    the same on the other side.
+    """
+    X = np.repeat(np.eye(200, dtype=dtype), 6, axis=0)
+    y = np.tile([0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0], 100)
+    model = xlr.LogisticRegression(C=C, solver=solver).fit(X, y)
+    assert model.converged_
+    assert model.n_iter_ < 10
+    w = brentq(lambda w: 6 * expit(w) - 2 + w / C, -2, 0)
+    logits = model.decision_function(X).reshape(200, 6)
+    expected = np.broadcast_to(np.tile([[w], [-w]], (100, 1)), (200, 6))
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
 def test_collinear_columns_without_a_penalty():
