@@ -51,7 +51,8 @@ class Quadratics:
     def curvature_estimate(self, parameters, product_cost):
         diagonal = self.diagonal(parameters)
         return SimpleNamespace(
-            solver=lambda damping: lambda v: v / (diagonal * (1 + damping[:, None]))
+            diagonal=diagonal,
+            solver=lambda damping: lambda v: v / (diagonal * (1 + damping[:, None])),
         )
 
 

@@ -8,7 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xlr.solvers.reference import Reference, least_rows
+import xlr
+from xlr import arrays
+from xlr.objective import BlockHessian
+from xlr.solvers.reference import Reference, least_rows, preconditioner
 
 
 @dataclass(frozen=True)
@@ -111,3 +114,29 @@ def test_some_models_keep_those_that_they_share():
     shared = Reference(Smaller(), of=np.asarray([1, 0, 1, 2, 0])).select(chosen)
     assert shared.objective.models == (1, 2)
     np.testing.assert_array_equal(shared.of, [1, 0, 0])
+
+
+def test_an_estimate_that_rounding_made_indefinite_gives_way_to_its_diagonal():
+    """Of two models one has a factor."""
+    definite = np.asarray([[4.0, 1.0], [1.0, 2.0]])
+    indefinite = np.asarray([[4.0, 2.83], [2.83, 2.0]])
+    blocks = np.stack([definite, indefinite])[:, None, :, :]
+    xp = arrays.namespace(blocks)
+    solve = preconditioner(BlockHessian(blocks, 0.0, xp=xp), np.zeros(2))
+    vector = np.asarray([[1.0, -2.0], [1.0, -2.0]])
+    expected = [np.linalg.solve(definite, vector[0]), [1 / 4, -2 / 2]]
+    np.testing.assert_allclose(solve(vector), expected)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
+def test_rounding_errors_that_add_up(solver, fit_intercept):
+    """An estimate in float32 of balanced categories, which are collinear."""
+    X = np.repeat(np.eye(37), 6, axis=0)
+    y = np.tile([0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0], 19)[: len(X)]
+    model = xlr.LogisticRegression(
+        C=1e9, solver=solver, fit_intercept=fit_intercept, tol=1e-8
+    ).fit(X, y)
+    assert model.converged_
+    proba = model.predict_proba(X)[::6, 1]
+    np.testing.assert_allclose(proba, np.tile([1 / 3, 2 / 3], 19)[:37], rtol=1e-6)

@@ -13,7 +13,7 @@ from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers import quasi_newton
 from xlr.solvers.loop import report
-from xlr.solvers.reference import Reference, least_rows
+from xlr.solvers.reference import Reference, least_rows, preconditioner
 from xlr.solvers.starts import find_start
 from xlr.solvers.steps import better, is_acceptable, shorter, take
 
@@ -46,7 +46,7 @@ class LBFGSState:
 
     def with_new_estimate(self, objective: Objective) -> LBFGSState:
         estimate = self.reference.estimate(self.parameters, self.product_cost)
-        solve = estimate.solver(objective.xp.zeros_like(self.at.value))
+        solve = preconditioner(estimate, objective.xp.zeros_like(self.at.value))
 
         def symmetric(vector: Array) -> Array:
             return objective.symmetric(solve(objective.symmetric(vector)))

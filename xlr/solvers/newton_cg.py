@@ -13,7 +13,7 @@ from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import report
 from xlr.solvers.orthant import free_parameters, in_the_orthant
-from xlr.solvers.reference import Reference, least_rows
+from xlr.solvers.reference import Reference, least_rows, preconditioner
 from xlr.solvers.starts import find_start
 from xlr.solvers.steps import (
     DampedStep,
@@ -59,7 +59,7 @@ class NewtonCGState:
         return replace(
             self,
             diagonal=estimate.diagonal,
-            precondition=estimate.solver(self.damping),
+            precondition=preconditioner(estimate, self.damping),
             fresh=True,
         )
 
@@ -126,7 +126,7 @@ class NewtonCG:
             reference=reference,
             product_cost=product_cost,
             diagonal=estimate.diagonal,
-            precondition=estimate.solver(damping),
+            precondition=preconditioner(estimate, damping),
             fresh=True,
             budget=self.least_budget if begun.is_close else self.first_budget,
             forcing=0.0 if begun.is_close else 0.1,

@@ -12,7 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Hessian, Objective
 
-__all__ = ["Reference", "least_rows"]
+__all__ = ["Reference", "least_rows", "preconditioner"]
 
 H = TypeVar("H", bound=Hessian)
 
@@ -76,6 +76,22 @@ class Reference:
         size = int(WORTH * whole.design.product_cost / whole.design.gram_cost)
         size = min(max(least, size), 4 * least, most)
         return Reference(whole.sample(size, seed or 0), self.of)
+
+
+def preconditioner(estimate: Hessian, damping: Array) -> Callable[[Array], Array]:
+    """What solves with an estimate of the Hessian: see :meth:`Hessian.solver`.
+
+    With its diagonal for the models for which rounding errors make the estimate
+    indefinite: where columns are alike and collinear, their errors are the same.
+    """
+    solve, diagonal = estimate.solver(damping), estimate.diagonal
+    xp = arrays.namespace(diagonal)
+
+    def precondition(vector: Array) -> Array:
+        solved = solve(vector)
+        return xp.where(xp.isfinite(solved), solved, vector / diagonal)
+
+    return precondition
 
 
 def least_rows(objective: Objective) -> int:
