@@ -1,0 +1,85 @@
+"""From far out, where F is nearly linear, Newton steps are too long and refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from problems import load
+from scipy.special import expit
+from test_loop import binary_objective
+
+from xlr import arrays
+from xlr.solvers import SOLVERS, NewtonCholesky, minimise
+
+X, Y = load("iris", True)
+FAR = 10 * np.random.default_rng(0).normal(size=(3, 5))
+
+
+def three_models():
+    return binary_objective(X, Y == 0, Y == 1, Y == 2)
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+def test_a_model_stays_where_it_is_until_a_step_is_kept(solver):
+    objective, seen = three_models(), []
+    solution = minimise(
+        SOLVERS[solver](),
+        objective,
+        FAR,
+        tol=1e-8,
+        max_iter=100,
+        on_iteration=lambda record, parameters: seen.append((record, parameters)),
+    )
+    assert (solution.records[-1].optimality <= 1e-8).all()
+    n_refused = 0
+    for (before, w), (record, u) in zip(seen, seen[1:]):
+        at = objective.value_and_gradient(u)
+        np.testing.assert_allclose(record.objective, at.value, rtol=1e-12)
+        moved = np.abs(u - w).max(axis=1)
+        np.testing.assert_allclose(record.step, moved, rtol=1e-9, atol=1e-13)
+        refused = (record.step == 0) & (before.optimality > 1e-8)
+        n_refused += refused.sum()
+    assert n_refused > 5
+
+
+def damping_after_a_step(w, damping):
+    """A step of Newton's method, and the damping that its gain asks for."""
+    objective = three_models()
+    Z = np.column_stack([X, np.ones(len(X))])
+    ridge = np.append(np.full(4, 1e-2), 0.0)
+    solver = NewtonCholesky()
+    state = solver.init(objective, w)
+    state = replace(state, damping=damping)
+    report = state.report.copy()
+    report[3] = damping
+    with arrays.quiet():  # as the loop does
+        after = solver.step(objective, state, report)
+    expected = []
+    for k in range(3):
+        p = expit(Z @ w[k])
+        g = Z.T @ (p - (Y == k)) / len(X) + ridge * w[k]
+        H = (Z * (p * (1 - p))[:, None]).T @ Z / len(X) + np.diag(ridge)
+        d = -np.linalg.solve(H + damping[k] * np.diag(np.diag(H)), g)
+
+        def F(u, k=k):
+            loss = np.logaddexp(0, Z @ u) - (Y == k) * (Z @ u)
+            return loss.mean() + ridge @ u**2 / 2
+
+        gain = (F(w[k]) - F(w[k] + d)) / -(g @ d + d @ H @ d / 2)
+        worth = 1 / 16 if gain > 0.75 else 4 if gain < 0.25 else 1
+        expected.append((16 if gain < 0 else worth) * damping[k])
+    return after, expected
+
+
+def test_the_damping_follows_what_newtons_model_was_worth():
+    found = set()
+    for size in (0.05, 0.1, 0.2):
+        for damping in (0.1, 0.5, 2.0):
+            start = np.asarray([damping] * 3)
+            after, expected = damping_after_a_step(size * FAR, start)
+            np.testing.assert_allclose(after.damping, expected)
+            np.testing.assert_allclose(after.report[3], expected)
+            found |= set((after.damping / damping).tolist())
+    assert found == {1 / 16, 1, 4, 16}
