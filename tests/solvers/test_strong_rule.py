@@ -45,9 +45,9 @@ def joined(objective, coef):
 
 
 def test_the_strong_rule(make):
-    """Kept where |g| >= 2 kappa - kappa of the last: 2 x 0.8 - 1 = 0.6."""
-    now, last = make(0.8), make(1.0)
-    gradient = joined(now, [0.61, -0.61, 0.59, -0.59, 0.0])
+    """Kept where |g| >= 2 kappa - kappa of the last: 2 x 0.75 - 1 = 0.5."""
+    now, last = make(0.75), make(1.0)
+    gradient = joined(now, [0.51, -0.5, 0.49, -0.49, 0.0])
     at = Evaluation(np.zeros(1), gradient)
     kept = path._kept_by_strong_rule(now, last, now.zeros(), at)
     np.testing.assert_array_equal(kept, [True, True, False, False, False])
