@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -23,11 +25,12 @@ def problem(n_models=1, n_outputs=1, n_features=P, n_samples=N, bound=np.inf):
     scores = X[:, :3] * 2 + rng.gumbel(size=(n_samples, 3))
     y = scores.argmax(axis=1)
     targets = [y % max(2, n_outputs)] + [(y == k) for k in range(1, n_models)]
+    y = np.stack(targets, axis=1).astype(float)
     ones = np.ones((1, 1, n_features))
     kinks = Kinks(0.02 * ones, -bound * ones, bound * ones)
     return Objective(
         DenseDesign(X, None, xp=arrays.namespace(X)),
-        Responses(n_models, np.stack(targets, 1).astype(float), np.ones((n_samples, 1))),
+        Responses(n_models, y, np.ones((n_samples, 1))),
         LogisticLoss() if n_outputs == 1 else SoftmaxLoss(n_outputs),
         ElasticNetPenalty(0.01 * ones, kinks),
         fit_intercept=True,
@@ -166,5 +169,5 @@ def test_samples_are_drawn_for_the_first_solve_alone(monkeypatch):
     assert (solution.records[-1].optimality <= 1e-8).all()
     assert len(seen) > 2
     assert set(drawn) == {1}
-    for (_, w), (step, u) in zip(seen, seen[1:]):
+    for (_, w), (step, u) in pairwise(seen):
         assert step == pytest.approx(np.abs(u - w).max())

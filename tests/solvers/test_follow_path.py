@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,7 +113,8 @@ def test_a_model_begins_where_the_last_two_lead(solves):
     np.testing.assert_array_equal(begun[1].start, begun[0].found)
     for before, last, solve in zip(points, points[1:], begun[2:]):
         line = 2 * last.parameters - before.parameters
-        np.testing.assert_allclose(solve.start[solve.start != 0], line[solve.start != 0])
+        led = solve.start != 0
+        np.testing.assert_allclose(solve.start[led], line[led])
         F = solve.objective.value_and_gradient
         least = F(solve.found).value
         ahead, behind = F(solve.start).value - least, F(last.parameters).value - least
@@ -157,7 +159,7 @@ def test_features_that_were_missed_come_in(solves, missed):
     points = follow(objectives([0.9, 0.7, 0.5]))
     assert all(point.converged for point in points)
     assert len(solves) > len(points)
-    for before, after in zip(solves, solves[1:]):
+    for before, after in pairwise(solves):
         if before.objective is after.objective:
             assert before.features < after.features
     assert all(len(solve.features) < P for solve in solves)

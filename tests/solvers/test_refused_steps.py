@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_a_model_stays_where_it_is_until_a_step_is_kept(solver):
     )
     assert (solution.records[-1].optimality <= 1e-8).all()
     n_refused = 0
-    for (before, w), (record, u) in zip(seen, seen[1:]):
+    for (before, w), (record, u) in pairwise(seen):
         at = objective.value_and_gradient(u)
         np.testing.assert_allclose(record.objective, at.value, rtol=1e-12)
         moved = np.abs(u - w).max(axis=1)
@@ -55,22 +56,22 @@ def damping_after_a_step(w, damping):
     report = state.report.copy()
     report[3] = damping
     with arrays.quiet():  # as the loop does
-        after = solver.step(objective, state, report)
+        stepped = solver.step(objective, state, report)
     expected = []
     for k in range(3):
-        p = expit(Z @ w[k])
-        g = Z.T @ (p - (Y == k)) / len(X) + ridge * w[k]
+        p, y = expit(Z @ w[k]), np.where(k == Y, 1.0, 0.0)
+        g = Z.T @ (p - y) / len(X) + ridge * w[k]
         H = (Z * (p * (1 - p))[:, None]).T @ Z / len(X) + np.diag(ridge)
         d = -np.linalg.solve(H + damping[k] * np.diag(np.diag(H)), g)
 
-        def F(u, k=k):
-            loss = np.logaddexp(0, Z @ u) - (Y == k) * (Z @ u)
-            return loss.mean() + ridge @ u**2 / 2
-
-        gain = (F(w[k]) - F(w[k] + d)) / -(g @ d + d @ H @ d / 2)
+        before, after = (
+            np.mean(np.logaddexp(0, Z @ u) - y * (Z @ u)) + ridge @ u**2 / 2
+            for u in (w[k], w[k] + d)
+        )
+        gain = (before - after) / -(g @ d + d @ H @ d / 2)
         worth = 1 / 16 if gain > 0.75 else 4 if gain < 0.25 else 1
         expected.append((16 if gain < 0 else worth) * damping[k])
-    return after, expected
+    return stepped, expected
 
 
 def test_the_damping_follows_what_newtons_model_was_worth():
@@ -78,8 +79,8 @@ def test_the_damping_follows_what_newtons_model_was_worth():
     for size in (0.05, 0.1, 0.2):
         for damping in (0.1, 0.5, 2.0):
             start = np.asarray([damping] * 3)
-            after, expected = damping_after_a_step(size * FAR, start)
-            np.testing.assert_allclose(after.damping, expected)
-            np.testing.assert_allclose(after.report[3], expected)
-            found |= set((after.damping / damping).tolist())
+            stepped, expected = damping_after_a_step(size * FAR, start)
+            np.testing.assert_allclose(stepped.damping, expected)
+            np.testing.assert_allclose(stepped.report[3], expected)
+            found |= set((stepped.damping / damping).tolist())
     assert found == {1 / 16, 1, 4, 16}
