@@ -9,7 +9,10 @@ import pytest
 from problems import load
 from test_loop import binary_objective
 
-from xlr.objective import Objective
+from xlr import arrays
+from xlr.design import DenseDesign
+from xlr.losses import SoftmaxLoss
+from xlr.objective import Objective, Responses
 from xlr.penalties import L2Penalty
 from xlr.solvers import (
     LBFGS,
@@ -109,6 +112,35 @@ def test_as_many_models_at_a_time_as_there_is_room_for(
     assert seen == widths
     expected = minimise(solver, objective, objective.zeros(), **options)
     np.testing.assert_allclose(solution.parameters, expected.parameters, atol=1e-6)
+
+
+def test_columns_enough_for_a_product_are_taken_at_a_time():
+    """Of three outputs for each model: more would only take longer."""
+    rng = np.random.default_rng(0)
+    objective = Objective(
+        DenseDesign(X, None, xp=arrays.namespace(X)),
+        Responses(50, rng.integers(0, 3, (len(X), 50)), np.ones((len(X), 1))),
+        SoftmaxLoss(3),
+        L2Penalty(np.full((1, 1, 4), 0.1)),
+        fit_intercept=True,
+        units=None,
+    )
+    widths = set()
+    minimise_in_slices(
+        NewtonCG(),
+        objective,
+        objective.zeros(),
+        tol=1e-3,
+        max_iter=50,
+        on_iteration=lambda record, parameters: widths.add(record.objective.shape[0]),
+    )
+    assert widths == {16, 17}  # of 64 columns, 21 models
+
+
+@pytest.mark.parametrize("solver", [NewtonCholesky, NewtonCG, LBFGS, ProximalNewton])
+def test_a_solver_finds_a_start_where_it_has_a_seed(solver):
+    assert solver(0).finds_start
+    assert not solver(None).finds_start
 
 
 @pytest.mark.parametrize("solver", [NewtonCholesky(), ProximalNewton()])

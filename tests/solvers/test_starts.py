@@ -11,11 +11,13 @@ from sklearn.linear_model import LogisticRegression
 
 import xlr
 from xlr.design import DenseDesign
+from xlr.design.blocks import draw_rows
 from xlr.losses import LogisticLoss, SoftmaxLoss
 from xlr.objective import Objective, Responses, row_space
 from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty
 from xlr.solvers import NewtonCG, NewtonCholesky, ProximalNewton, minimise
-from xlr.solvers.starts import _within_noise, find_start, pooled_start
+from xlr.solvers.reference import Reference
+from xlr.solvers.starts import Start, _within_noise, find_start, pooled_start
 
 N, P = 30_000, 20  # large enough for samples: more than two blocks
 
@@ -198,6 +200,63 @@ def test_how_many_rows_a_fit_begins_on(monkeypatch):
     assert rows() == 100 * (P + 1)
 
 
+def test_few_rows_or_too_few_of_them_are_not_sampled(monkeypatch):
+    """Nor more than the rows that there are to draw from."""
+    drawn, sample = [], Objective.sample
+    monkeypatch.setattr(
+        Objective,
+        "sample",
+        lambda self, size, seed: drawn.append(size) or sample(self, size, seed),
+    )
+    few, many = large_objective(500), large_objective()
+    start = find_start(NewtonCholesky(0), few, few.zeros(), least=1, seed=0)
+    assert not drawn
+    assert not start.parameters.any()
+    start = find_start(NewtonCholesky(0), many, many.zeros(), least=N // 4, seed=0)
+    assert not drawn
+    assert not start.parameters.any()
+    many.design.n_drawable = 1000  # as where chunks are drawn from
+    find_start(NewtonCholesky(0), many, many.zeros(), least=200, seed=0)
+    assert drawn[0] == 1000
+
+
+def test_each_model_begins_at_the_better_of_its_start_and_the_samples():
+    """A class of three rows, which the sample does not hold, and one of many."""
+    X, y = DATA[2]
+    held = draw_rows(N, N // 8, seed=0)
+    rare = np.isin(np.arange(N), np.setdiff1d(np.arange(N), held)[[17, 9000, 19_000]])
+    both = Objective(
+        DenseDesign(X, None, xp=xlr.arrays.namespace(X)),
+        Responses(2, np.stack([rare, y], axis=1).astype(float), np.ones((N, 1))),
+        LogisticLoss(),
+        L2Penalty(np.full((1, 1, P), 1e-3)),
+        fit_intercept=True,
+        units=None,
+    )
+    best = minimise(NewtonCholesky(), both, both.zeros(), tol=1e-6, max_iter=50)
+    start = best.parameters * np.asarray([[1.0], [0.0]])
+    begun = find_start(NewtonCholesky(0), both, start, least=200, seed=0)
+    np.testing.assert_array_equal(begun.parameters[0], start[0])
+    first = both.value_and_gradient(start).value
+    assert begun.at.value[0] == first[0]
+    assert begun.at.value[1] < 0.9 * first[1]
+    expected = both.value_and_gradient(begun.parameters)
+    np.testing.assert_array_equal(begun.at.value, expected.value)
+
+
+def test_the_hessian_is_looked_at_on_all_rows_or_a_sample_of_them():
+    """Not on those that the start was found on, but for resamples of one model."""
+    objective = large_objective(500)
+    at = objective.value_and_gradient(objective.zeros())
+    few = Reference(large_objective(100))
+    for begun in (Start(at, at), Start(at, at, few)):
+        assert begun.to_look_at(objective, 0).objective is objective
+    pooled = Reference(large_objective(100), of=np.zeros(1, dtype=int))
+    found = Start(at, at, pooled).to_look_at(objective, 0)
+    assert found.objective is pooled.objective
+    assert found.of is pooled.of
+
+
 @pytest.mark.parametrize("solver", [NewtonCholesky, ProximalNewton])
 def test_the_first_hessian_is_rough_where_rows_are_many(solver, monkeypatch):
     """A sample is in float32 as it is; few rows cost little."""
@@ -235,6 +294,7 @@ def test_the_first_solve_from_afar_has_more_products():
     state = NewtonCG().init(objective, objective.zeros())
     assert state.budget == NewtonCG.first_budget
     assert state.forcing == 0.1
+    assert state.first_optimality == 0  # of which nothing is known
     np.testing.assert_array_equal(state.damping, 0)
 
 
@@ -279,6 +339,10 @@ def test_a_fit_of_many_columns_begins_there(wide, dtype, monkeypatch):
     begun = find_start(NewtonCG(0), wide, wide.zeros(), least=10**9, seed=0)
     assert begun.is_close
     assert begun.reference is None
+    # The first solve from so near has few products, and takes them all.
+    state = NewtonCG(0).init(wide, wide.zeros())
+    assert state.budget == NewtonCG.least_budget
+    assert state.forcing == 0
     there = float(wide.optimality(begun.at.gradient)[0])
     assert there < 1e-3 * float(
         wide.optimality(wide.value_and_gradient(wide.zeros()).gradient)[0]
