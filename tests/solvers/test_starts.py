@@ -220,6 +220,42 @@ def test_few_rows_or_too_few_of_them_are_not_sampled(monkeypatch):
     assert drawn[0] == 1000
 
 
+@pytest.mark.parametrize("solver", [NewtonCholesky, ProximalNewton])
+@pytest.mark.parametrize(("n_samples", "samples"), [(1600, 0), (1760, 1)])
+def test_a_sample_has_ten_rows_for_each_parameter(
+    solver, n_samples, samples, monkeypatch
+):
+    monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: 2**14)
+    drawn, sample = [], Objective.sample
+    monkeypatch.setattr(
+        Objective,
+        "sample",
+        lambda self, size, seed: drawn.append(size) or sample(self, size, seed),
+    )
+    objective = large_objective(n_samples)  # of 21 parameters
+    solver(0).init(objective, objective.zeros())
+    assert len(drawn) == samples
+
+
+def test_the_noise_of_a_hessian_adds_up_as_rounding_errors_do():
+    """By the square root of how many there are; they are those of float32."""
+    noise = []
+    for n_features in (3, 15):
+        X, ones = np.eye(20, n_features), np.ones((1, 1, n_features))
+        objective = Objective(
+            DenseDesign(X, None, xp=xlr.arrays.namespace(X)),
+            Responses(1, np.arange(20.0)[:, None] % 2, np.ones((20, 1))),
+            LogisticLoss(),
+            ElasticNetPenalty(0.1 * ones, Kinks(0.1 * ones, -9 * ones, 9 * ones)),
+            fit_intercept=True,
+            units=None,
+        )
+        state = ProximalNewton().init(objective, objective.zeros())
+        noise.append(state.quadratics[0].noise)
+    assert noise[1] / noise[0] == pytest.approx(2)
+    assert 1 < noise[0] / np.finfo(np.float32).eps < 20
+
+
 def test_each_model_begins_at_the_better_of_its_start_and_the_samples():
     """A class of three rows, which the sample does not hold, and one of many."""
     X, y = DATA[2]
