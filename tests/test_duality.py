@@ -59,6 +59,16 @@ def test_it_bounds_the_error_in_fifty_digits(n_classes, l1_ratio, C):
     assert model.duality_gap_[0] < 1e-9 * least
 
 
+@pytest.mark.parametrize("C", [1e-2, 1.0, 1e2, 1e4, 1e6])
+def test_at_the_minimum_it_is_the_rounding_error_of_f(C):
+    X, y = load("iris", True)
+    X, y = X[y < 2], y[y < 2]
+    model = xlr.LogisticRegression(C=C, fit_intercept=False, tol=1e-14).fit(X, y)
+    # Of classes that are far apart F is small, and its penalty most of it.
+    rounding = np.finfo(float).eps * model.history_["objective"][-1]
+    assert rounding < model.duality_gap_[0] < 100 * rounding
+
+
 def test_the_fits_of_other_estimators_carry_it_too():
     X, y = load("wine", True)
     cv = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], l1_ratios=[0.0, 1.0], cv=3).fit(X, y)

@@ -112,13 +112,19 @@ def test_intervals_with_an_offset():
     )
 
 
-def test_extreme_rows_stay_between_zero_and_one():
-    X, y = spector()
-    results = xlr.infer(xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y)
-    found = results.predict_interval(np.asarray([[1e4, 0, 0], [-1e4, 0, 0]]))
-    for values in found:
-        assert np.isfinite(values).all()
-        assert ((values >= 0) & (values <= 1)).all()
+@pytest.mark.parametrize("data", [spector, anes96])
+def test_extreme_rows_have_their_probabilities_with_intervals_around_them(data):
+    X, y = data()
+    model = xlr.LogisticRegression(**UNPENALISED).fit(X, y)
+    far = 1e4 * np.eye(X.shape[1])
+    rows = np.concatenate([far, -far])
+    found = xlr.infer(model, X, y).predict_interval(rows)
+    np.testing.assert_allclose(found.proba, model.predict_proba(rows), rtol=1e-9)
+    assert np.isfinite(found.se).all()
+    assert (found.lower >= 0).all()
+    assert (found.lower <= found.proba).all()
+    assert (found.proba <= found.upper).all()
+    assert (found.upper <= 1).all()
 
 
 def test_refuses_other_features_and_libraries():

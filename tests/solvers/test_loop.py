@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -177,6 +178,8 @@ def test_models_that_are_done_leave(solver, monkeypatch):
     assert widths[-1] < widths[0] == 4
     last = solution.records[-1]
     assert (last.optimality <= 1e-8).all()
+    # What has left stands still.
+    assert (last.step > 0).sum() <= widths[-1]
     for k, one in enumerate(labels):
         alone = binary_objective(X, one)
         single = minimise(make(*arguments), alone, alone.zeros(), **options)
@@ -249,6 +252,9 @@ def test_a_proof_counts_as_convergence():
     F = ended.records[-1].objective
     assert ended.with_proof(2e-3 * F, 1e-3).status == [Status.ITERATION_LIMIT]
     assert ended.with_proof(0.5e-3 * F, 1e-3).status == [Status.CONVERGED]
+    # Nothing is below an F of zero.
+    nothing = replace(ended, records=[replace(ended.records[-1], objective=0 * F)])
+    assert nothing.with_proof(0 * F, 1e-3).status == [Status.CONVERGED]
 
 
 def test_a_fit_that_begins_where_the_last_ended_may_end_at_once():

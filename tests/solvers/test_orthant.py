@@ -50,6 +50,15 @@ def test_a_step_ends_where_it_would_cross():
     )
 
 
+def test_what_rests_at_a_kink_without_a_slope_stays_there():
+    objective = Kinked([[1.0, 1.0, 0.0]])
+    zeros = np.zeros((1, 3))
+    target = np.asarray([[0.7, -0.7, 0.7]])
+    np.testing.assert_array_equal(
+        in_the_orthant(objective, zeros, zeros, target), [[0.0, 0.0, 0.7]]
+    )
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize(
     "parameters",

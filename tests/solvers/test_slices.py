@@ -9,10 +9,16 @@ import pytest
 from problems import load
 from test_loop import binary_objective
 
-from xlr.objective import Objective
+from xlr import arrays
+from xlr.design import DenseDesign
+from xlr.losses import SoftmaxLoss
+from xlr.objective import Objective, Responses
 from xlr.penalties import L2Penalty
 from xlr.solvers import (
+    LBFGS,
     ActiveSet,
+    GradientDescent,
+    NewtonCG,
     NewtonCholesky,
     ProximalNewton,
     minimise,
@@ -108,17 +114,72 @@ def test_as_many_models_at_a_time_as_there_is_room_for(
     np.testing.assert_allclose(solution.parameters, expected.parameters, atol=1e-6)
 
 
+def test_columns_enough_for_a_product_are_taken_at_a_time():
+    """Of three outputs for each model: more would only take longer."""
+    rng = np.random.default_rng(0)
+    objective = Objective(
+        DenseDesign(X, None, xp=arrays.namespace(X)),
+        Responses(50, rng.integers(0, 3, (len(X), 50)), np.ones((len(X), 1))),
+        SoftmaxLoss(3),
+        L2Penalty(np.full((1, 1, 4), 0.1)),
+        fit_intercept=True,
+        units=None,
+    )
+    widths = set()
+    minimise_in_slices(
+        NewtonCG(),
+        objective,
+        objective.zeros(),
+        tol=1e-3,
+        max_iter=50,
+        on_iteration=lambda record, parameters: widths.add(record.objective.shape[0]),
+    )
+    assert widths == {16, 17}  # of 64 columns, 21 models
+
+
+@pytest.mark.parametrize("solver", [NewtonCholesky, NewtonCG, LBFGS, ProximalNewton])
+def test_a_solver_finds_a_start_where_it_has_a_seed(solver):
+    assert solver(0).finds_start
+    assert not solver(None).finds_start
+
+
 @pytest.mark.parametrize("solver", [NewtonCholesky(), ProximalNewton()])
 def test_there_is_room_for_a_hessian_and_copies_of_it(solver):
-    few, many = (solver.model_bytes(SimpleNamespace(n_parameters=q)) for q in (1, 1000))
+    few, many = (solver.model_bytes(SimpleNamespace(n_parameters=q)) for q in (3, 1000))
     assert 2 * 8 * 1000**2 < many < 10 * 8 * 1000**2
-    assert 0 < few < 1000
+    # Of few parameters it is the steps and gradients that take the most.
+    assert 30 * 8 * 3 < few < 100 * 8 * 3
+
+
+def test_there_is_room_for_parameters_and_gradients():
+    problem = SimpleNamespace(n_parameters=1000)
+    assert 2 * 1000 < GradientDescent(None).model_bytes(problem) / 8 < 10 * 1000
 
 
 def test_there_is_room_for_a_hessian_of_the_few_features_in_play():
     size = 1_000_000
     problem = SimpleNamespace(n_features=size, n_parameters=size, n_outputs=1)
     assert 8 * 10 * size < ActiveSet().model_bytes(problem) < 8 * 20 * size
+    problem = SimpleNamespace(n_features=300, n_parameters=600, n_outputs=2)
+    assert 2 * 8 * 600**2 < ActiveSet().model_bytes(problem) < 10 * 8 * 600**2
+
+
+@pytest.mark.parametrize(("n_samples", "estimate_size"), [(9, 10**6), (10**6, 10**6)])
+def test_there_is_room_for_the_curvature_of_the_rows(n_samples, estimate_size):
+    """And for the preconditioner, made of copies."""
+    problem = SimpleNamespace(
+        n_samples=n_samples, n_outputs=3, estimate_size=estimate_size
+    )
+    numbers = 3 * n_samples + estimate_size
+    assert numbers < NewtonCG().model_bytes(problem) / 8 < 4 * numbers
+
+
+@pytest.mark.parametrize(("size", "estimate_size"), [(10**6, 9), (9, 10**6)])
+def test_there_is_room_for_what_is_remembered(size, estimate_size):
+    """Twenty steps, as many changes of the gradient, and an estimate of the Hessian."""
+    problem = SimpleNamespace(n_parameters=size, estimate_size=estimate_size)
+    numbers = 2 * 20 * size + estimate_size
+    assert numbers < LBFGS().model_bytes(problem) / 8 < 4 * numbers
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,7 @@ def test_the_first_solve_from_afar_has_more_products():
     state = NewtonCG().init(objective, objective.zeros())
     assert state.budget == NewtonCG.first_budget
     assert state.forcing == 0.1
+    assert state.first_optimality == 0  # of which nothing is known
     np.testing.assert_array_equal(state.damping, 0)
 
 
@@ -279,6 +280,10 @@ def test_a_fit_of_many_columns_begins_there(wide, dtype, monkeypatch):
     begun = find_start(NewtonCG(0), wide, wide.zeros(), least=10**9, seed=0)
     assert begun.is_close
     assert begun.reference is None
+    # The first solve from so near has few products, and takes them all.
+    state = NewtonCG(0).init(wide, wide.zeros())
+    assert state.budget == NewtonCG.least_budget
+    assert state.forcing == 0
     there = float(wide.optimality(begun.at.gradient)[0])
     assert there < 1e-3 * float(
         wide.optimality(wide.value_and_gradient(wide.zeros()).gradient)[0]

@@ -50,10 +50,10 @@ def test_the_decrease_that_a_damped_model_predicts(xp, place, assert_close):
 
 def test_a_step_is_kept_that_brings_enough(objective, at, place):
     change = place(np.tile([[1.0, 0.0]], (5, 1)))
-    before = at([1.0] * 5, [[-1.0, 7.0]] * 5)
-    # The slope promises 1, of which 1e-4 is asked for.
-    values = [1 - 2e-4, 1 - 0.5e-4, 1 + 2e-3, np.nan, 0.5]
-    after = at(values, [[2.0, 0.0]] * 5)
+    before = at([1.0] * 5, [[-4.0, 7.0]] * 5)
+    # The slope promises 4, of which 1e-4 is asked for.
+    values = [1 - 5e-4, 1 - 3e-4, 1 + 2e-3, np.nan, 0.5]
+    after = at(values, [[8.0, 0.0]] * 5)
     kept = to_numpy(is_acceptable(objective, before, after, change))
     np.testing.assert_array_equal(kept, [True, False, False, False, True])
 
@@ -70,6 +70,21 @@ def test_where_f_is_flat_the_slopes_decide(objective, at, place):
     np.testing.assert_array_equal(kept, [True, False, True, False, True])
 
 
+def test_slopes_decide_as_hager_and_zhang_have_it(objective, at, place):
+    """Kept up to 1 - 2c of the slope before, for the c = 1e-4 of Armijo's condition."""
+    change = place(np.tile([[0.5, 0.0]], (3, 1)))
+    before = at([1.0] * 3, [[-8.0, 7.0]] * 3)
+    after = 8 * (1 - 2e-4 + np.asarray([-1e-5, 1e-5, -2]))
+    trial = at([1.0] * 3, np.stack([after, np.zeros(3)], axis=1))
+    kept = to_numpy(is_acceptable(objective, before, trial, change))
+    np.testing.assert_array_equal(kept, [True, False, True])
+
+
+def test_f_that_stays_as_it_is_is_flat(objective, at):
+    same = at([0.0, 1.0], [[0.0, 0.0]] * 2)
+    assert to_numpy(is_flat(objective, same, same)).all()
+
+
 def test_f_that_is_below_zero_rounds_as_much(objective, at):
     before = at([-1.0, -1.0], [[0.0, 0.0]] * 2)
     rise = np.asarray([15, 17]) * objective.rounding
@@ -81,7 +96,7 @@ def test_a_refused_step_is_cut_to_the_minimum_of_a_parabola(
     xp, at, place, assert_close
 ):
     """F(0) = 1, F'(0) = -1 and F(1): that of 1 - t + a t^2 is at 1 / (2 a)."""
-    a = np.asarray([1.25, 2.5, 100.0, 1.0, np.inf, np.nan])
+    a = np.asarray([1.25, 2.5, 100.0, 0.75, np.inf, np.nan])
     change = place(np.tile([[0.5, 0.0]], (6, 1)))
     before = at([1.0] * 6, [[-2.0, 3.0]] * 6)
     factor = shorter(before, at(a, [[0.0, 0.0]] * 6), change, xp=xp)
@@ -90,7 +105,7 @@ def test_a_refused_step_is_cut_to_the_minimum_of_a_parabola(
 
 
 def test_damping_follows_what_the_model_was_worth(objective, place, assert_close):
-    gain = np.asarray([1.0, 0.76, 0.74, 0.26, 0.24, -1.0])
+    gain = np.asarray([1.0, 0.76, 0.75, 0.25, 0.24, -1.0])
     ones = np.ones(6)
     for accept, factor in (
         (True, [1 / 16, 1 / 16, 1, 1, 4, 4]),

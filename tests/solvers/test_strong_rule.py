@@ -45,9 +45,9 @@ def joined(objective, coef):
 
 
 def test_the_strong_rule(make):
-    """Kept where |g| >= 2 kappa - kappa of the last: 2 x 0.8 - 1 = 0.6."""
-    now, last = make(0.8), make(1.0)
-    gradient = joined(now, [0.61, -0.61, 0.59, -0.59, 0.0])
+    """Kept where |g| >= 2 kappa - kappa of the last: 2 x 0.75 - 1 = 0.5."""
+    now, last = make(0.75), make(1.0)
+    gradient = joined(now, [0.51, -0.5, 0.49, -0.49, 0.0])
     at = Evaluation(np.zeros(1), gradient)
     kept = path._kept_by_strong_rule(now, last, now.zeros(), at)
     np.testing.assert_array_equal(kept, [True, True, False, False, False])
@@ -72,12 +72,17 @@ def test_who_is_likely_next(make, monkeypatch):
 
 
 def test_where_the_last_two_lead_to(make):
-    """On a straight line, but not across zero."""
+    """On a straight line, but not across zero, nor away from it."""
     objective = make(0.5)
-    before = joined(objective, [0.0, 1.0, 1.0, -2.0, 0.0])
+    before = joined(objective, [0.0, 1.0, 1.0, -2.0, 1.0])
     last = joined(objective, [1.0, 2.0, 0.25, -1.0, 0.0])
     ahead = to_numpy(path._led_to(objective, last, before, 0.5))
     np.testing.assert_array_equal(ahead, joined(objective, [1.5, 2.5, 0.0, -0.5, 0.0]))
+    # Where zero is no kink, nothing ends there.
+    smooth = make(0.0)
+    ahead = to_numpy(path._led_to(smooth, last, before, 0.5))
+    expected = joined(smooth, [1.5, 2.5, -0.125, -0.5, -0.5])
+    np.testing.assert_array_equal(ahead, expected)
 
 
 def test_the_features_of_a_solve_as_a_mask():

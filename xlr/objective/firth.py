@@ -73,7 +73,8 @@ class FirthObjective(Objective):
         """The sum of h (1/2 - p) z over the rows, as parameters."""
         xp = self.xp
         logits = self.logits_of_block(parameters)
-        products = self.columns_of_block(*self._columns(root.T))
+        # Without an intercept the last column is not added.
+        products = self.columns_of_block(root.T[:, : self.n_features], root.T[:, -1])
 
         def kernel(block: Block, y: Array, s: Array) -> tuple[Array, ...]:
             point = self.loss.at(logits(block), y, xp=xp)
@@ -83,9 +84,3 @@ class FirthObjective(Objective):
             return self.rmatvec(block, (leverage * (0.5 - probability))[:, None])
 
         return self.gathered(*self.sum_over_rows(kernel, self.n_parameters))
-
-    def _columns(self, rows: Array) -> tuple[Array, Array]:
-        """Rows of the shape of parameters as coefficients and intercepts."""
-        if self.fit_intercept:
-            return rows[:, :-1], rows[:, -1]
-        return rows, self.xp.zeros_like(rows[:, 0])
