@@ -141,3 +141,24 @@ def test_equal_changes_of_all_classes_have_the_mean_curvature(fit_intercept):
     # And nothing beside them.
     other = np.r_[np.eye(q)[0], -np.eye(q)[0], np.zeros(q)]
     np.testing.assert_allclose(filled @ other, 0, atol=1e-14)
+
+
+@pytest.fixture
+def calls_cost_nothing(monkeypatch):
+    """And a pass for more columns costs as much for each."""
+    monkeypatch.setattr("xlr.objective.second_order.CALL_COST", 0.0)
+    monkeypatch.setattr("xlr.objective.second_order.COLUMN_COST", 1e12)
+
+
+def test_of_little_data_it_is_a_gram_matrix_and_its_factor(calls_cost_nothing):
+    """np^2 / 2 and p^3 / 3, beside np: as many rows as p / 1.5 make both alike."""
+    few, many = (objective(n=n, p=90).hessian_cost for n in (60, 600))
+    assert few / many == pytest.approx((1 / 2 + 1 / 2) / (1 / 2 + 1 / 20), rel=1e-6)
+
+
+def test_of_little_data_it_goes_with_the_classes(calls_cost_nothing):
+    """Their squares, by a pass for as many columns."""
+    few, many = (objective(n=90, p=30, n_classes=k).hessian_cost for k in (4, 8))
+    gram, factor = 90 / 2, 30 / 3
+    expected = 2 * (gram + 8 * factor) / (gram + 4 * factor)
+    assert many / few == pytest.approx(expected, rel=1e-6)
