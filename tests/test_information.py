@@ -62,5 +62,8 @@ def test_sums_of_the_rows_as_by_their_scores(loss, n_classes, fit_intercept):
 
     clusters = rng.integers(0, 5, N)
     expected = [(weights * (clusters == k)) @ scores for k in range(6)]
-    found = cluster_scores(problem, at, 6, clusters)
+    found, counted = cluster_scores(problem, at, 6, clusters)
     np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_array_equal(
+        counted, np.bincount(clusters[weights > 0], minlength=6)
+    )

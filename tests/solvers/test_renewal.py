@@ -9,7 +9,7 @@ import pytest
 from conftest import to_numpy
 from problems import load
 
-from xlr import arrays
+from xlr import LogisticRegression, SeparationWarning, arrays
 from xlr.design import DenseDesign
 from xlr.losses import LogisticLoss
 from xlr.objective import BlockHessian, Objective, Responses
@@ -155,6 +155,31 @@ def test_a_new_hessian_for_a_slow_model_is_as_rough_as_the_last(stepped):
     now, old = to_numpy(objective.hessian(state.parameters).matrices()), matrices(state)
     expected = np.stack([now[0], now[1], old[2]])
     np.testing.assert_allclose(matrices(after), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_rough_hessian_with_which_a_step_leaves_most_of_the_gradient_gives_way(
+    stepped,
+):
+    solver, objective, state = stepped
+    state = replace(
+        state, fresh=np.asarray([True, True, False]), rough=np.ones(3, dtype=bool)
+    )
+    after = solver._renewed(objective, state, fetched([0.6, 0.4, 0.6], [1] * 3))
+    np.testing.assert_array_equal(after.rough, [False, True, True])
+
+
+def test_rounding_of_a_rough_hessian_does_not_slow_a_fit_without_a_minimum(monkeypatch):
+    """A step was as short as the curvature is small beside float32."""
+    monkeypatch.setattr(DenseDesign, "is_large", lambda design, width: True)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3))
+    y = (X[:, 0] + rng.logistic(size=300) > 0).astype(int)
+    X[:, 2] = rng.random(300) < 0.3
+    y[X[:, 2] == 1] = 1
+    model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8)
+    with pytest.warns(SeparationWarning, match="the feature x2"):
+        model.fit(X, y)
+    assert model.n_iter_[0] < 40
 
 
 def test_the_state_of_some_models():

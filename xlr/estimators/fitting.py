@@ -127,6 +127,7 @@ class Fitting:
         self._features = features
         unpenalised = isinstance(C, float) and np.isposinf(C)
         self._may_diverge = unpenalised and regularisation.smooth
+        self._may_vanish = self._may_diverge or regularisation.leaves_some_free
         self._start = start
         self._along = along
         self._solver = _solver(estimator, name, cold=start is None)
@@ -184,7 +185,7 @@ class Fitting:
             tol=float(self._estimator.tol),
             max_iter=int(self._estimator.max_iter),
             # Classes that are told apart without an error let F fall to 0.
-            negligible=float(self._estimator.tol) if self._may_diverge else 0.0,
+            negligible=float(self._estimator.tol) if self._may_vanish else 0.0,
             along=self._along,
             on_iteration=on_iteration,
         )

@@ -40,6 +40,13 @@ class Regularisation:
         """Whether the penalty has a derivative everywhere, and there are no bounds."""
         return self.l1_ratio == 0 and self.lower is None and self.upper is None
 
+    @property
+    def leaves_some_free(self) -> bool:
+        """Whether the penalty of a feature is zero, whatever its strength."""
+        if self.factor is None:
+            return False
+        return bool((arrays.to_host(self.factor) == 0).any())
+
     def penalty(self, strength: Array, scale: Array, features: Features) -> Penalty:
         """The penalty of coefficients scale * w.
 

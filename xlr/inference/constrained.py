@@ -48,7 +48,7 @@ def constrained_minimum(
     Parameters
     ----------
     objective : Objective
-        Smooth, of one model and with a Hessian of full rank.
+        Smooth, of one model, with a Hessian of full rank in that space.
     start : ndarray of shape (n_parameters,)
     constraints : ndarray of shape (n_constraints, n_parameters)
         A, of full rank.
@@ -65,26 +65,27 @@ def constrained_minimum(
     Nocedal and Wright (2006), *Numerical Optimization*, section 18.1.
     """
     tol = max(TOL, ROUNDINGS * objective.rounding)
-    hessian = objective.hessian_on_host(objective.place(start[None, :]))
-    solved = np.linalg.solve(hessian, constraints.T)
-    missing = values - constraints @ start
-    at = start + solved @ np.linalg.solve(constraints @ solved, missing)
-    value, gradient = _value_and_gradient(objective, at)
-    along_constraints = np.linalg.pinv(constraints) @ constraints
+    onto = np.linalg.pinv(constraints)
+    axes = np.linalg.svd(constraints)[2][constraints.shape[0] :]
 
     def free(gradient: np.ndarray) -> float:
         """The size of that part of the gradient which the constraints do not hold."""
-        return float(np.abs(gradient - along_constraints @ gradient).max())
+        return float(np.abs(axes.T @ (axes @ gradient)).max())
 
+    def within(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """The Newton step in the space that the constraints leave."""
+        step: np.ndarray = np.linalg.solve(axes @ hessian @ axes.T, axes @ gradient)
+        return -axes.T @ step
+
+    hessian = objective.hessian_on_host(objective.place(start[None, :]))
+    missing = onto @ (values - constraints @ start)
+    at = start + missing + within(hessian, hessian @ missing)
+    value, gradient = _value_and_gradient(objective, at)
     for _ in range(MAX_ITER):
-        rows = np.concatenate([gradient[None, :], constraints])
-        hessian = objective.hessian_on_host(objective.place(at[None, :]))
-        solved = np.linalg.solve(hessian, rows.T)
-        along = constraints @ solved
-        multipliers = np.linalg.solve(along[:, 1:], along[:, 0])
         if free(gradient) <= tol:
-            return Constrained(at, value, multipliers)
-        change = solved[:, 1:] @ multipliers - solved[:, 0]
+            return Constrained(at, value, onto.T @ gradient)
+        hessian = objective.hessian_on_host(objective.place(at[None, :]))
+        change = within(hessian, gradient)
         for _ in range(HALVINGS):
             new_value, new_gradient = _value_and_gradient(objective, at + change)
             # Near the optimum F is flat to within its rounding error, and cannot tell.

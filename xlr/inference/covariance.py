@@ -132,11 +132,11 @@ def estimate(
     aliased, chosen = _kept(evidence, matrix)
     inverse = np.zeros_like(matrix)
     inverse[chosen] = _inverse(known.bread[chosen])
-    meat = matrix
+    meat, n_clusters = matrix, None
     if known.outer is not None:
         meat = known.outer
     elif clusters is not None:
-        meat = _between_clusters(evidence, clusters)
+        meat, n_clusters = _between_clusters(evidence, clusters)
     covariance = inverse
     if evidence.is_penalised or meat is not matrix:
         covariance = inverse @ meat @ inverse
@@ -149,7 +149,7 @@ def estimate(
         # error is less than what tol leaves open.
         step = -inverse @ known.gradient * evidence.total_weight
     change = known.slope @ step + step @ matrix @ step / 2
-    covariance = covariance * _correction(evidence, cov_type, clusters, aliased)
+    covariance = covariance * _correction(evidence, cov_type, n_clusters, aliased)
     reported = _reported(evidence, covariance, aliased)
     _refuse_out_of_range(evidence, covariance, reported)
     return Estimates(
@@ -226,25 +226,31 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
     return (inverse + inverse.T) / 2 / root / root[:, None]
 
 
-def _between_clusters(evidence: Evidence, clusters: Clusters) -> np.ndarray:
+def _between_clusters(evidence: Evidence, clusters: Clusters) -> tuple[np.ndarray, int]:
+    """The sum over clusters, and how many have rows that count."""
     objective = evidence.objective
-    (scores,) = objective.over_rows(
+    scores, counted = objective.over_rows(
         cluster_scores,
         evidence.parameters,
         clusters.n,
         beside=clusters.of_rows,
         name="clusters",
     )
-    return evidence.unit**2 * scores.T @ scores
+    n_clusters = int(np.count_nonzero(counted))
+    if n_clusters < 2:
+        raise ValueError(
+            "The rows with a weight are of one cluster; at least two are needed."
+        )
+    return evidence.unit**2 * scores.T @ scores, n_clusters
 
 
 def _correction(
-    evidence: Evidence, cov_type: str, clusters: Clusters | None, aliased: Aliased
+    evidence: Evidence, cov_type: str, n_clusters: int | None, aliased: Aliased
 ) -> float:
     """For the degrees of freedom that the estimates take."""
     n = evidence.n_samples
     k = evidence.n_equations * aliased.kept.size
-    if n <= k and (cov_type == "HC1" or clusters is not None):
+    if n <= k and cov_type in ("HC1", "cluster"):
         raise ValueError(
             f"cov_type={cov_type!r} needs more observations than parameters; there are "
             f"{n:g} (the sum of the weights) and {k}. Pass cov_type='nonrobust' or "
@@ -252,9 +258,8 @@ def _correction(
         )
     if cov_type == "HC1":
         return n / (n - k)
-    if clusters is not None:
-        groups = clusters.n
-        return groups / (groups - 1) * (n - 1) / (n - k)
+    if n_clusters is not None:
+        return n_clusters / (n_clusters - 1) * (n - 1) / (n - k)
     return 1.0
 
 

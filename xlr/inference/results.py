@@ -23,7 +23,7 @@ from xlr.inference.rows import (
     probability_interval,
 )
 from xlr.inference.summary import summarise
-from xlr.inference.table import Summary, Table, interval_columns, wald_table
+from xlr.inference.table import Summary, Table, interval_columns, wald_table, z_values
 from xlr.inputs.features import read_features
 from xlr.inputs.offset import read_offset
 
@@ -109,7 +109,7 @@ class InferenceResults:
 
     @property
     def zvalues(self) -> np.ndarray:
-        return self.params / self.bse
+        return z_values(self.params, self.bse)
 
     @property
     def pvalues(self) -> np.ndarray:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from xlr import arrays
 from xlr.inputs.parameters import check_parameter
 
-__all__ = ["Summary", "Table", "interval_columns", "wald_table"]
+__all__ = ["Summary", "Table", "interval_columns", "wald_table", "z_values"]
 
 WIDTH = 78
 
@@ -31,6 +32,15 @@ def interval_columns(alpha: float) -> tuple[str, str]:
     return f"[{alpha / 2:.5g}", f"{1 - alpha / 2:.5g}]"
 
 
+@arrays.quiet()
+def z_values(estimates: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Estimates over their standard errors.
+
+    NaN where both are 0: a constant column under a penalty.
+    """
+    return estimates / errors
+
+
 def wald_table(
     title: str,
     estimated: str,
@@ -42,7 +52,7 @@ def wald_table(
 ) -> Table:
     """Estimates, standard errors, z, P and normal intervals."""
     low, high = interval_columns(alpha)
-    z = estimates / errors
+    z = z_values(estimates, errors)
     reach = stats.norm.isf(alpha / 2) * errors
     columns = {
         estimated: estimates,

@@ -109,10 +109,10 @@ def _sums(
 
 def cluster_scores(
     passes: Passes, parameters: Array, n_clusters: int, clusters: np.ndarray
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Gradients of the loss summed within clusters: (n_clusters, n_parameters).
 
-    In one pass, to the host.
+    In one pass, to the host; and how many rows of each cluster have a weight.
 
     Parameters
     ----------
@@ -126,6 +126,7 @@ def cluster_scores(
     xp, design, wide = passes.xp, passes.design, passes.wide
     logits = passes.logits_of_block(parameters)
     sums = np.zeros((n_clusters, passes.n_parameters))
+    counted = np.zeros(n_clusters)
 
     def on_rows(rows: slice) -> tuple[()]:
         block = design.block(rows)
@@ -142,9 +143,10 @@ def cluster_scores(
             if passes.fit_intercept:
                 columns.append(total[:, None])
         sums[here, :] += arrays.to_host(xp.concat(columns, axis=1))
+        counted[here] += np.bincount(place, arrays.to_host(s)[:, 0] > 0)
         return ()
 
     # One block after another, for they add to the same sums.
     slices = cut(passes.n_samples, CLUSTER_ROWS, n_threads=1)
     reduce_over_blocks(on_rows, add, slices)
-    return sums
+    return sums, counted

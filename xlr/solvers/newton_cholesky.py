@@ -95,6 +95,10 @@ class NewtonCholesky:
     # The passes that a new Hessian costs must, spent on steps with the old one, bring
     # the gradient down by this factor for it to be kept.
     worth_holding = 0.01
+    # Where there is no minimum and F falls like exp(-t), a Newton step leaves 1 / e of
+    # the gradient. One that leaves more than this is short where the rounding of a
+    # rough Hessian outweighs the curvature.
+    slow = 0.5
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
@@ -183,7 +187,8 @@ class NewtonCholesky:
         if not (renew.any() or refused.any()):
             return replace(state, fresh=renew)
         pairs = state.pairs[:-1] if refused.all() else state.pairs  # nothing learnt
-        rough = state.rough & ~(refused & state.fresh)
+        slow = refused | (optimality > self.slow * state.optimality)
+        rough = state.rough & ~(slow & state.fresh)
         fresh = renew | (state.fresh & refused)
         hessian = state.hessian
         for kind in (True, False):
