@@ -110,3 +110,14 @@ def test_elastic_net_is_ridge_and_lasso(strength, xp, device, place, assert_clos
     expected = ridge(COEF[:, :, [3, 1]], strength[:, :, [3, 1]])
     expected += (lasso * np.abs(COEF))[:, :, [3, 1]].sum(axis=(1, 2))
     assert_close(few.value(place(COEF[:, :, [3, 1]]), xp=xp), expected, rtol=1e-6)
+
+
+def test_a_lasso_at_its_strongest_leaves_what_bounds_ask_for(xp, place, assert_close):
+    lasso = np.asarray([[[1.0, 2.0, 3.0, 0.0]]])
+    lower = np.asarray([[[-1.0, 0.5, -np.inf, 0.5]]])
+    upper = np.asarray([[[1.0, 2.0, -0.25, np.inf]]])
+    kinks = Kinks(*map(place, (lasso, lower, upper)))
+    strongest = ElasticNetPenalty(place(lasso), kinks).at_its_strongest(xp=xp)
+    assert_close(strongest.kinks.lasso, lasso)
+    assert_close(strongest.kinks.lower, np.asarray([[[0.0, 0.5, -0.25, 0.5]]]))
+    assert_close(strongest.kinks.upper, np.asarray([[[0.0, 0.5, -0.25, np.inf]]]))

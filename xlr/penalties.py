@@ -161,6 +161,17 @@ class ElasticNetPenalty:
         """Diagonal of the Hessian of the ridge."""
         return self._smooth.curvature(coef, xp=xp)
 
+    def at_its_strongest(self, *, xp: Namespace) -> ElasticNetPenalty:
+        """One that holds what the lasso penalises as near to zero as the bounds let it.
+
+        Which is where an infinite lasso would have it, without numbers that would hide
+        the loss behind their rounding error.
+        """
+        lasso, lower, upper = self._kinks
+        nearest = self._kinks.clip(xp.zeros_like(lasso), xp=xp)
+        ends = (xp.where(lasso > 0, nearest, end) for end in (lower, upper))
+        return ElasticNetPenalty(self._smooth.strength, Kinks(lasso, *ends))
+
     def select(self, models: np.ndarray) -> ElasticNetPenalty:
         """That of some models, by their numbers."""
         kinks = Kinks(*(_of_models(part, models) for part in self._kinks))

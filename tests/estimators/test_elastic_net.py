@@ -281,6 +281,11 @@ def test_so_strong_a_penalty_that_nothing_is_left():
     [
         ({"l1_ratio": 1.5}, ValueError, "l1_ratio must be a number from 0 to 1"),
         ({"l1_ratio": 0.5, "solver": "lbfgs"}, ValueError, "needs l1_ratio=0"),
+        (
+            {"penalty_factor": np.inf, "solver": "lbfgs"},
+            ValueError,
+            "no infinite penalty_factor",
+        ),
         ({"solver": "active-set"}, ValueError, "needs an L1 penalty or bounds"),
         ({"lower": 1.0, "upper": 0.0}, ValueError, "lower must not be above upper"),
         ({"lower": np.inf}, ValueError, "no coefficient can be infinite"),

@@ -77,6 +77,48 @@ def test_bounds_and_factors():
         assert path.objective[i] == pytest.approx(best, rel=1e-8)
 
 
+@pytest.mark.parametrize("free", [False, True])
+@pytest.mark.parametrize("data", ["breast_cancer", "wine", "wide"])
+def test_bounds_that_keep_coefficients_from_zero(data, free):
+    """However strong the penalty, they are at the bound, and in F."""
+    features, y = wide() if data == "wide" else load(data, True)
+    lower = np.full(features.shape[1], -np.inf)
+    lower[::3] = 0.2
+    factor = np.ones(features.shape[1])
+    factor[1] = 0 if free else 1
+    shape = {"lower": lower, "penalty_factor": factor, "l1_ratio": 1.0}
+    path = xlr.logistic_path(features, y, Cs=[1e-3, 0.01, 0.1], tol=1e-9, **shape)
+    assert path.converged.all()
+    assert (path.coefs >= lower).all()
+    for i, C in enumerate(path.Cs):
+        one = xlr.LogisticRegression(C=C, tol=1e-10, **shape).fit(features, y)
+        best = one.history_["objective"][-1]
+        assert path.objective[i] == pytest.approx(best, rel=1e-9)
+        coef, intercept = path.coefs[i], path.intercepts[i]
+        loss = objective(coef, intercept, features, y, np.inf)
+        penalty = (factor * np.abs(coef)).sum() / (C * len(y))
+        assert path.objective[i] == pytest.approx(loss + penalty, rel=1e-12)
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_what_bounds_hold_does_not_hide_the_loss_of_what_is_free(fit_intercept):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(20, 2))
+    y = rng.logistic(size=20) + x[:, 0] > 0
+    features = np.c_[x, x[:, 0]]
+    shape = {
+        "lower": [-np.inf, 0.3, -1.2],
+        "upper": [np.inf, 0.3, -1.2],
+        "penalty_factor": [0.0, 1.0, 1.0],
+        "fit_intercept": fit_intercept,
+        "l1_ratio": 1.0,
+    }
+    path = xlr.logistic_path(features, y, Cs=[0.1], **shape)
+    one = xlr.LogisticRegression(C=0.1, **shape).fit(features, y)
+    assert path.converged.all()
+    np.testing.assert_allclose(path.coefs[0], one.coef_, atol=1e-5)
+
+
 def test_the_screening_leaves_out_most_and_is_checked(monkeypatch):
     features, y = wide()
     path = xlr.logistic_path(features, y, n_Cs=20, tol=1e-9)

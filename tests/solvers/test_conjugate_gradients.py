@@ -54,6 +54,7 @@ def state(**fields) -> NewtonCGState:
         parameters=zeros,
         at=None,
         damping=DAMPING,
+        cautious=np.zeros(MODELS, dtype=bool),
         reference=None,
         product_cost=0.0,
         diagonal=DIAGONAL,

@@ -9,7 +9,11 @@ from problems import load
 import xlr
 from xlr.penalties import Kinks
 from xlr.solvers.newton_cg import NewtonCG
-from xlr.solvers.orthant import free_parameters, in_the_orthant
+from xlr.solvers.orthant import (
+    free_parameters,
+    in_the_orthant,
+    up_to_the_first_kink,
+)
 
 
 class Kinked:
@@ -57,6 +61,38 @@ def test_what_rests_at_a_kink_without_a_slope_stays_there():
     np.testing.assert_array_equal(
         in_the_orthant(objective, zeros, zeros, target), [[0.0, 0.0, 0.7]]
     )
+
+
+def test_all_stop_together_where_the_first_one_must():
+    objective = Kinked([[1.0, 1.0, 1.0, 0.0]] * 3, lower=-3.0, upper=2.0)
+    w = np.asarray([[1.0, -1.0, 0.0, 1.0]] * 3)
+    step = np.asarray(
+        [[-2.0, 0.5, 0.0, -2.0], [-2.0, -8.0, 0.0, -8.0], [0.5, 0.5, 0.0, 0.5]]
+    )
+    expected = w + np.asarray([[0.5], [0.25], [1.0]]) * step
+    found = up_to_the_first_kink(objective, w, np.zeros_like(w), w + step)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_column_that_is_there_twice_and_two_coefficients_of_it(seed):
+    """One of them is to come to zero and the other to take over what it had: alone, it
+    would go uphill.
+    """
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=100)
+    y = (rng.logistic(size=100) - 0.6 * x > 0).astype(int)
+    model = xlr.LogisticRegression(
+        C=4.0, l1_ratio=1.0, solver="newton-cg", upper=0.05, tol=1e-9, warm_start=True
+    )
+    model.fit(np.c_[x, x], y)
+    expected = model.history_["objective"][-1]
+    model.coef_ = np.asarray([[-0.3, 0.1]])
+    model.intercept_ = np.asarray([-0.2])
+    model.fit(np.c_[x, x], y)
+    assert model.converged_
+    assert model.n_iter_[0] < 30
+    assert model.history_["objective"][-1] == pytest.approx(expected, rel=1e-10)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -81,8 +81,9 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
         - ``'auto'``: one of these, by estimated time; see ``solver_``.
 
         ``'newton-cholesky'``, ``'lbfgs'`` and ``'gradient-descent'`` need
-        ``l1_ratio=0`` and no bounds. All but gradient descent standardise the columns
-        internally, so that units and offsets of the features do not matter.
+        ``l1_ratio=0``, no bounds and no infinite ``penalty_factor``. All but gradient
+        descent standardise the columns internally, so that units and offsets of the
+        features do not matter.
     tol : float, default=1e-6
         Bound on ``optimality_`` at which the fit has converged. A fit within it goes
         on while another step would lower F by more than tol / 100,000 of F. One that

@@ -18,13 +18,11 @@ from xlr.estimators.rows import read_rows
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_parameter, check_parameters
 from xlr.objective import Objective, class_shares, duality_gap
+from xlr.penalties import ElasticNetPenalty
 from xlr.solvers import PathPoint, follow_path
 from xlr.threads import workers
 
 __all__ = ["LogisticPath", "logistic_path"]
-
-# So small a C that no penalised coefficient leaves zero.
-NO_COEFFICIENT = 1e-30
 
 
 @dataclass(frozen=True)
@@ -242,8 +240,9 @@ def _read_strengths(Cs: Any, n_Cs: int) -> np.ndarray | None:
 
 def _null(problem: Problem, tol: float, max_iter: int) -> PathPoint:
     """The model without the penalised coefficients: of an infinite penalty."""
-    objective = problem.objective
-    infinite = objective.with_penalty(problem.penalty(NO_COEFFICIENT))
+    objective, penalty = problem.objective, problem.penalty(1.0)
+    assert isinstance(penalty, ElasticNetPenalty)
+    infinite = objective.with_penalty(penalty.at_its_strongest(xp=objective.xp))
     # Its slopes decide where the path begins.
     (point,) = follow_path(
         [infinite], objective.zeros(), tol=1e-3 * tol, max_iter=max_iter

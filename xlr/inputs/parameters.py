@@ -169,7 +169,8 @@ def check_solver_for(solver: str, *, smooth: bool) -> None:
     if smooth:
         needs, others = "an L1 penalty or bounds", sorted(set(SOLVERS) - NOT_SMOOTH)
     else:
-        needs, others = "l1_ratio=0 and no bounds", sorted(NOT_SMOOTH | FOR_BOTH)
+        needs = "l1_ratio=0, no bounds and no infinite penalty_factor"
+        others = sorted(NOT_SMOOTH | FOR_BOTH)
     raise ValueError(
         f"solver={solver!r} needs {needs}. Use solver='auto', or one of "
         f"{', '.join(map(repr, others))}."

@@ -12,7 +12,12 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import report
-from xlr.solvers.orthant import free_parameters, in_the_orthant
+from xlr.solvers.orthant import (
+    free_parameters,
+    in_the_orthant,
+    resting,
+    up_to_the_first_kink,
+)
 from xlr.solvers.reference import Reference, least_rows, preconditioner
 from xlr.solvers.starts import find_start
 from xlr.solvers.steps import (
@@ -34,6 +39,7 @@ class NewtonCGState:
     parameters: Array
     at: Evaluation
     damping: Array
+    cautious: Array  # whether what kinks left of the last step led uphill
     reference: Reference  # what the preconditioner is computed on
     product_cost: float  # of X
     diagonal: Array  # of the estimate of the Hessian that the preconditioner inverts
@@ -50,6 +56,7 @@ class NewtonCGState:
             parameters=arrays.rows(self.parameters, models),
             at=self.at.select(models),
             damping=arrays.rows(self.damping, models),
+            cautious=arrays.rows(self.cautious, models),
             reference=self.reference.select(models),
         )
         return state.with_new_preconditioner()
@@ -77,7 +84,9 @@ class NewtonCG:
 
     Where the penalty has kinks, or there are bounds, F is smooth between them: a step
     is for the parameters that move or want to, and ends for each where the next kink
-    or bound is.
+    or bound is. Where columns are alike, what is left of it may lead uphill, and from
+    however near to the kink. Then the next step is for the parameters between kinks
+    alone, which stop together at the first one.
 
     Parameters
     ----------
@@ -123,6 +132,7 @@ class NewtonCG:
             parameters=parameters,
             at=at,
             damping=damping,
+            cautious=objective.xp.zeros_like(damping) > 0,
             reference=reference,
             product_cost=product_cost,
             diagonal=estimate.diagonal,
@@ -145,7 +155,7 @@ class NewtonCG:
         state = self._planned(objective, state, fetched)
         slope = objective.subgradient(w, at.gradient)
         step, residual = self._solve(objective, state, slope)
-        target = in_the_orthant(objective, w, slope, w + step.change)
+        target, is_cut = _cut(objective, state, slope, w + step.change)
         step = step._replace(change=target - w)
         trial = objective.value_and_gradient(target)
         trial_slope = objective.subgradient(target, trial.gradient)
@@ -158,13 +168,20 @@ class NewtonCG:
         change = take(accept, step.change, xp.zeros_like(step.change), xp=xp)
         new = better(accept, trial, at, xp=xp)
         predicted = step.predicted(slope, xp=xp)
+        uphill = xp.sum(slope * step.change, axis=1) >= 0
+        cautious = is_cut & uphill & ~accept & ~state.cautious
+        # That refusal says nothing of the model of F; the step after it does, unless a
+        # kink was what it came to.
+        holds = accept & (is_cut | ~state.cautious)
+        damping = next_damping(
+            objective, state.damping, predicted, at.value - trial.value, holds
+        )
         return replace(
             state,
             parameters=take(accept, target, w, xp=xp),
             at=new,
-            damping=next_damping(
-                objective, state.damping, predicted, at.value - trial.value, accept
-            ),
+            damping=xp.where(cautious, state.damping, damping),
+            cautious=cautious,
             report=report(
                 objective,
                 new._replace(gradient=take(accept, trial_slope, slope, xp=xp)),
@@ -209,7 +226,7 @@ class NewtonCG:
         xp = objective.xp
         curvature = objective.curvature(state.parameters)
         ridge = state.damping[:, None] * state.diagonal
-        free = free_parameters(objective, state.parameters, slope)
+        free = _free(objective, state, slope)
 
         def moves(vector: Array) -> Array:
             vector = objective.symmetric(vector)
@@ -242,3 +259,26 @@ class NewtonCG:
                 break
         error = xp.sqrt(xp.where(first_size > 0, size / first_size, zeros))
         return DampedStep(change, state.diagonal, state.damping), error
+
+
+def _free(objective: Objective, state: NewtonCGState, slope: Array) -> Array | None:
+    """1 for the parameters that a step is for, 0 for the others; None for all."""
+    free = free_parameters(objective, state.parameters, slope)
+    rests = resting(objective, state.parameters)
+    if free is None or rests is None:
+        return None
+    zeros = objective.xp.zeros_like(free)
+    return objective.xp.where(rests & state.cautious[:, None], zeros, free)
+
+
+def _cut(
+    objective: Objective, state: NewtonCGState, slope: Array, target: Array
+) -> tuple[Array, Array]:
+    """The target, short of kinks and bounds; also for which models it was beyond."""
+    xp, w = objective.xp, state.parameters
+    within = in_the_orthant(objective, w, slope, target)
+    is_cut = xp.any(within != target, axis=1)
+    if objective.kinks is None:
+        return within, is_cut
+    together = up_to_the_first_kink(objective, w, slope, target)
+    return take(state.cautious, together, within, xp=xp), is_cut

@@ -83,6 +83,8 @@ def follow_path(
     for objective in objectives:
         began = perf_counter()
         if last is None:
+            # What a bound keeps from zero is in play from the start.
+            parameters = before = _within_bounds(objective, parameters)
             at = objective.value_and_gradient(parameters)
             in_play = np.zeros(objective.n_features, dtype=bool)
         else:
@@ -135,9 +137,15 @@ def _led_to(objective: Objective, last: Array, before: Array, share: float) -> A
     """Where the last two solutions lead to, short of where a coefficient is zero."""
     xp, kinks = objective.xp, objective.kinks
     assert kinks is not None
-    ahead = kinks.clip(last + share * (last - before), xp=xp)
+    ahead = last + share * (last - before)
     crossed = (ahead * last <= 0) & (kinks.lasso > 0)
-    return xp.where(crossed, xp.zeros_like(ahead), ahead)
+    ahead = xp.where(crossed, xp.zeros_like(ahead), ahead)
+    return _within_bounds(objective, ahead)
+
+
+def _within_bounds(objective: Objective, parameters: Array) -> Array:
+    assert objective.kinks is not None
+    return objective.kinks.clip(parameters, xp=objective.xp)
 
 
 def _wanting(objective: Objective, parameters: Array, at: Evaluation) -> np.ndarray:
