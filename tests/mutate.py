@@ -30,8 +30,6 @@ from tempfile import TemporaryDirectory
 from types import CodeType, FunctionType, SimpleNamespace
 from typing import Any
 
-import coverage
-import hypothesis
 import pytest
 from mutants import ROOT, Mutant, mutants_of
 
@@ -95,6 +93,8 @@ def prepare() -> None:
     sys.path.insert(0, str(ROOT))
     for name in LIBRARIES:
         importlib.import_module(name)
+    import hypothesis
+
     # A failure need not be made small, nor explained.
     found = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
     hypothesis.settings.register_profile("mutants", phases=found)
@@ -134,7 +134,7 @@ def run_pytest(files: list[str], plugin: Any) -> int:
 class Reached:
     """Which lines of the rooms each test reaches, and how long it takes."""
 
-    def __init__(self, watch: coverage.Coverage) -> None:
+    def __init__(self, watch: Any) -> None:
         self._watch = watch
         self.seconds: dict[str, float] = {}
 
@@ -150,6 +150,8 @@ class Reached:
 
 def map_lines(files: list[str], place: Path) -> int:
     """Run test files, and write which tests reach which lines."""
+    import coverage
+
     rooms = [str(ROOT / glob) for globs in ROOMS.values() for glob in globs]
     watch = coverage.Coverage(include=rooms, data_file=None)
     watch.start()
