@@ -16,6 +16,7 @@ import xlr
 PACKAGE = Path(xlr.__file__).parent
 FLOORS = {
     "arrays": 0,
+    "cached": 0,
     "precision": 0,
     "threads": 1,
     "functions": 1,

@@ -15,13 +15,13 @@ of rows, models and outputs (classes):
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
+from xlr.cached import cached_property
 from xlr.functions import log_sigmoid, sigmoid_terms, softmax_terms
 
 __all__ = [

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from xlr.arrays import Array, Device, Namespace
+from xlr.cached import cached_property
 from xlr.design.blocks import Parts, add
 from xlr.design.homes import futures_of, homes_of
 
@@ -279,7 +280,7 @@ class Chunks:
         self.n_passes = 0
         self.kept: list[Delayed] = []
 
-    @functools.cached_property
+    @cached_property
     def homes(self) -> list[Sequence[str]]:
         """Addresses of the workers that hold each chunk, as :func:`homes_of` says.
 

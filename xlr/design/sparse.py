@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import math
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
+from xlr.cached import cached_property
 from xlr.design.blocks import (
     add,
     cut,
@@ -193,7 +193,7 @@ class SparseDesign:
         """Time that a row adds to that of a Gram matrix, in the same unit."""
         return self._row_costs[1]
 
-    @functools.cached_property
+    @cached_property
     def _row_costs(self) -> tuple[float, float]:
         return row_costs(self._rows, xp=self.xp)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from scipy import stats
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.cached import cached_property
 from xlr.design import refuse_non_finite
 from xlr.inference.covariance import Estimates
 from xlr.inference.evidence import Evidence

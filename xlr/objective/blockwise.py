@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
+from xlr.cached import cached_property
 from xlr.design import Block, Design, add, reduce_over_blocks
 from xlr.losses import Curvature, Loss
 from xlr.objective.layout import Layout
@@ -86,7 +86,7 @@ class Blockwise(Layout):
         self.loss = loss
         self._cuts: dict[tuple[int, int], list[slice]] = {}
 
-    @functools.cached_property
+    @cached_property
     def total_weight(self) -> Array:
         """The sum of each model's weights: (n_models,)."""
         return self.responses.total_weight(self.wide, xp=self.xp)

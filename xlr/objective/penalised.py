@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-
 from xlr.arrays import Array
+from xlr.cached import cached_property
 from xlr.design import Design
 from xlr.losses import Loss
 from xlr.objective.passes import Passes
@@ -37,7 +36,7 @@ class Penalised(Passes):
         super().__init__(design, responses, loss, fit_intercept=fit_intercept)
         self.penalty = penalty
 
-    @functools.cached_property
+    @cached_property
     def kinks(self) -> Kinks | None:
         """Those of the penalty, for parameters: (n_models, n_parameters).
 
