@@ -233,3 +233,10 @@ def assert_close(backend: Backend, dtype: str) -> Callable[..., None]:
         np.testing.assert_allclose(to_numpy(actual), expected, rtol=rtol, atol=atol)
 
     return assert_close
+
+
+@pytest.fixture
+def not_compiled_for_long(backend: Backend) -> None:
+    """Skips JAX, unless it is asked for: each operation on each shape is compiled."""
+    if backend.name == "jax" and not CHOSEN:
+        pytest.skip('JAX compiles for long: nox -s "tests(jax)" runs it')

@@ -35,7 +35,7 @@ def close(dtype):
 
 
 @pytest.fixture
-def block_hessian(place, xp):
+def block_hessian(place, xp, not_compiled_for_long):
     def block_hessian(blocks, rounding=0.0):
         return BlockHessian(place(blocks), rounding, xp=xp)
 

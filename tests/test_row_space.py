@@ -20,7 +20,7 @@ STRENGTH = RNG.uniform(0.5, 2, size=(1, 1, P))
 
 
 @pytest.fixture
-def make(xp, place, monkeypatch):
+def make(xp, place, not_compiled_for_long, monkeypatch):
     monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: 2**8)
 
     def make(
