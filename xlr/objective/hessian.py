@@ -106,7 +106,7 @@ class BlockHessian:
             q, dtype=self._root.dtype, device=arrays.device_of(self._root)
         )
         matrices = self.blocks[:, 0, :, :]
-        matrices = matrices + identity * diagonal * (q * self._rounding)
+        matrices = matrices + identity * diagonal * (q**0.5 * self._rounding)
         return (
             matrices if self._table is None else arrays.rows(matrices, self._table.of)
         )
@@ -145,9 +145,10 @@ class BlockHessian:
         matrices = xp.reshape(self.blocks, (n_matrices * n_blocks, q, q))
         matrices = matrices / xp.matrix_transpose(root) / root
         # A Gram matrix of rounded numbers is positive definite only up to their
-        # rounding errors, which add up where columns are alike: without this much,
-        # collinear ones would break it.
-        ridge = xp.repeat(damping + q * self._rounding, n_blocks)
+        # rounding error: without this much, collinear columns would break it. More,
+        # for errors that add up where columns are alike, would hide what little
+        # curvature separable classes leave: ten times the passes on digits at C=inf.
+        ridge = xp.repeat(damping + q**0.5 * self._rounding, n_blocks)
         matrices = matrices + ridge[:, None, None] * identity
         solve_scaled = arrays.positive_definite_solver(matrices, xp=xp)
 

@@ -111,7 +111,7 @@ class PooledHessian:
         scaled = self._covariance / xp.matrix_transpose(root) / root
         # With as much on the diagonal as its rounding leaves uncertain.
         ridge = self._penalty[:, None, :] / levels[..., None] / root**2
-        ridge = ridge + damping[:, None, None] + p * self._rounding
+        ridge = ridge + damping[:, None, None] + p**0.5 * self._rounding
         identity = xp.eye(p, dtype=root.dtype, device=arrays.device_of(root))
         matrices = scaled[:, None, :, :] + identity * ridge[..., None, :]
         matrices = xp.reshape(matrices, (-1, p, p))
