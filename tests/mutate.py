@@ -2,7 +2,7 @@
 
     python tests/mutate.py                          # all, and the share killed
     python tests/mutate.py --room solvers --sample 100 --seed 1
-    python tests/mutate.py --only _conjugate tests/test_dual_value.py
+    python tests/mutate.py --only _conjugate tests/objective/test_dual_value.py
 
 The tests are collected once.  Each mutant is a child process in which one function of
 xlr has the code of the mutant, and which runs the tests that reach the line, the
