@@ -215,6 +215,12 @@ def to_numpy(x: Any) -> np.ndarray:
 
 
 @pytest.fixture
+def wide(backend: Backend) -> str:
+    """The widest dtype of the backend: of sums over the rows, means and scales."""
+    return "float64" if backend.supports("float64") else "float32"
+
+
+@pytest.fixture
 def assert_close(backend: Backend, dtype: str) -> Callable[..., None]:
     """Compare namespace, device and dtype together with the values."""
 

@@ -12,10 +12,6 @@ INTEGERS = np.asarray([3, 0, 200])
 NUMPY = array_api_compat.array_namespace(np.empty(0))
 
 
-def widest(backend):
-    return "float64" if backend.supports("float64") else "float32"
-
-
 def assert_on(x, backend, dtype):
     assert array_api_compat.array_namespace(x) is backend.xp
     assert arrays.device_of(x) == backend.device
@@ -72,14 +68,13 @@ def test_sparse_arrays_of_jax_are_refused_in_a_sentence():
         arrays.is_array(sparse.BCOO.fromdense(np.eye(3)))
 
 
-def test_dtypes_of_a_device(backend, xp, device):
-    float64 = widest(backend)
-    assert arrays.widest_float(xp=xp, device=device) == getattr(xp, float64)
+def test_dtypes_of_a_device(xp, wide, device):
+    assert arrays.widest_float(xp=xp, device=device) == getattr(xp, wide)
     for given, expected in [
         ("float32", "float32"),
-        (float64, float64),
-        ("int32", float64),
-        ("bool", float64),
+        (wide, wide),
+        ("int32", wide),
+        ("bool", wide),
     ]:
         x = xp.zeros(2, dtype=getattr(xp, given), device=device)
         assert arrays.floating_dtype(x, xp=xp) == getattr(xp, expected)
@@ -103,14 +98,14 @@ def test_to_host_takes_part_in_no_gradient():
 
 @pytest.mark.parametrize("given", ["float32", "float64", "int32", "bool"])
 @pytest.mark.parametrize("wanted", [None, "float32", "float64", "int32"])
-def test_move_from_numpy_and_back(given, wanted, backend):
+def test_move_from_numpy_and_back(wide, given, wanted, backend):
     if wanted == "float64" and not backend.supports("float64"):
         pytest.skip("the device has no float64")
     xp, device = backend.xp, backend.device
     values = np.asarray([0, 1, 1]).astype(given)
     dtype = None if wanted is None else getattr(xp, wanted)
     there = arrays.move(values, xp=xp, device=device, dtype=dtype)
-    kept = widest(backend) if given == "float64" else given
+    kept = wide if given == "float64" else given
     assert_on(there, backend, wanted or kept)
     np.testing.assert_array_equal(to_numpy(there), values)
 
@@ -143,9 +138,9 @@ def test_move_between_devices_of_a_library():
     np.testing.assert_array_equal(to_numpy(moved), FLAT)
 
 
-def test_move_a_list(backend):
+def test_move_a_list(backend, wide):
     x = arrays.move(FLAT.tolist(), xp=backend.xp, device=backend.device)
-    assert_on(x, backend, widest(backend))
+    assert_on(x, backend, wide)
     np.testing.assert_array_equal(to_numpy(x), FLAT)
 
 

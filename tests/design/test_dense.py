@@ -37,8 +37,7 @@ def test_block_without_standardisation_is_the_rows(xp, place, dtype, assert_clos
     assert_close(design.block(slice(2, 5)).rows, Z[2:5])
 
 
-def test_block_is_centred_and_scaled(backend, place, assert_close):
-    xp, wide = backend.xp, "float64" if backend.supports("float64") else "float32"
+def test_block_is_centred_and_scaled(xp, wide, place, assert_close):
     mean, scale = np.asarray([1.0, -2.0, 0.0]), np.asarray([2.0, 0.25, 8.0])
     units = Standardisation(place(mean, wide), place(scale, wide))
     expected = ((Z - mean) / scale)[3:]
@@ -55,9 +54,8 @@ def test_block_is_centred_and_scaled(backend, place, assert_close):
 
 
 def test_folded_products_are_those_of_standardised_rows(
-    backend, place, dtype, assert_close
+    xp, wide, place, dtype, assert_close
 ):
-    xp, wide = backend.xp, "float64" if backend.supports("float64") else "float32"
     mean, scale = np.asarray([1.0, -0.5, 0.0]), np.asarray([2.0, 0.25, 8.0])
     units = Standardisation(place(mean, wide), place(scale, wide))
     design = DenseDesign(place(Z), units, xp=xp)
@@ -73,8 +71,9 @@ def test_folded_products_are_those_of_standardised_rows(
     assert_close(design.unfold(product, total), expected, as_dtype=wide)
 
 
-def test_a_small_design_is_standardised_once(backend, place, assert_close, monkeypatch):
-    xp, wide = backend.xp, "float64" if backend.supports("float64") else "float32"
+def test_a_small_design_is_standardised_once(
+    xp, wide, place, assert_close, monkeypatch
+):
     mean, scale = np.asarray([1.0, -2.0, 0.0]), np.asarray([2.0, 0.25, 8.0])
     units = Standardisation(place(mean, wide), place(scale, wide))
     design = DenseDesign(place(Z), units, xp=xp)
@@ -86,8 +85,7 @@ def test_a_small_design_is_standardised_once(backend, place, assert_close, monke
     assert design.standardised_if_small() is design
 
 
-def test_sample_is_standardised_in_float32(backend, place, assert_close):
-    xp, wide = backend.xp, "float64" if backend.supports("float64") else "float32"
+def test_sample_is_standardised_in_float32(xp, wide, place, assert_close):
     mean, scale = np.asarray([1.0, -2.0, 0.0]), np.asarray([2.0, 0.25, 8.0])
     units = Standardisation(place(mean, wide), place(scale, wide))
     rows = np.asarray([5, 0, 0, 3])

@@ -14,12 +14,6 @@ SOME_ZERO = WEIGHTS * (np.arange(N) % 3 > 0)  # the first row counts for nothing
 
 
 @pytest.fixture
-def wide(backend):
-    """The dtype of means and scales."""
-    return "float64" if backend.supports("float64") else "float32"
-
-
-@pytest.fixture
 def standardised(xp, place, wide):
     """Means, scales and the standardised rows, as NumPy arrays."""
 

@@ -33,9 +33,8 @@ def test_the_same_bits_on_repetition(solver, n_jobs):
     assert len({bits(model.fit(X, THREE)) for _ in range(4)}) == 1
 
 
-def test_the_same_bits_on_every_library(backend):
-    dtype = "float64" if backend.supports("float64") else "float32"
-    data = backend.xp.asarray(X[:500].astype(dtype), device=backend.device)
+def test_the_same_bits_on_every_library(backend, wide):
+    data = backend.xp.asarray(X[:500].astype(wide), device=backend.device)
     model = xlr.LogisticRegression()
     assert len({bits(model.fit(data, THREE[:500])) for _ in range(2)}) == 1
 

@@ -181,15 +181,14 @@ def test_labels_come_back_as_they_were(kind):
     assert model.predict(X).tolist() == expected.tolist()
 
 
-def test_integers_beyond_2_53_on_every_library(backend):
+def test_integers_beyond_2_53_on_every_library(backend, wide):
     if backend.name == "jax":
         import jax
 
         assert jax.config.jax_enable_x64
     classes = np.asarray([2**53, 2**53 + 1, 2**53 + 2])
     y = np.arange(120) % 3
-    dtype = "float64" if backend.supports("float64") else "float32"
-    data = backend.xp.asarray(X.astype(dtype), device=backend.device)
+    data = backend.xp.asarray(X.astype(wide), device=backend.device)
     labels = backend.xp.asarray(classes[y], device=backend.device)
     model = xlr.LogisticRegression().fit(data, labels)
     assert [int(label) for label in model.classes_] == classes.tolist()

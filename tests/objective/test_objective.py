@@ -81,11 +81,11 @@ def expected(kind, fit_intercept):
 
 
 @pytest.fixture
-def wide(backend, dtype):
+def wide(backend, dtype, wide):
     if backend.name == "jax" and dtype == "float64":
         # It compiles each operation for each shape and dtype, which takes a minute.
         pytest.skip("on JAX, float32 rows with float64 sums stand for both")
-    return "float64" if backend.supports("float64") else "float32"
+    return wide
 
 
 @pytest.fixture
