@@ -76,9 +76,9 @@ def test_only_arrays_knows_the_libraries(path):
 @pytest.mark.parametrize(
     "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
 )
-def test_only_chunks_knows_dask(path):
+def test_only_graph_knows_dask(path):
     used = {name.split(".")[0] for name in imported(path)}
-    at_home = path.relative_to(PACKAGE).as_posix() == "design/chunks.py"
+    at_home = path.relative_to(PACKAGE).as_posix() == "design/graph.py"
     assert at_home or not used & {"dask", "distributed"}
 
 

@@ -8,8 +8,10 @@ from xlr.design.blocks import (
     sum_over_blocks,
 )
 from xlr.design.chunked import ChunkedDesign, ChunkedOffset
-from xlr.design.chunks import (
-    Chunks,
+from xlr.design.chunks import Chunks
+from xlr.design.dense import DenseBlock, DenseDesign
+from xlr.design.design import Block, Design
+from xlr.design.graph import (
     Delayed,
     call,
     fetch,
@@ -18,8 +20,6 @@ from xlr.design.chunks import (
     parts_of,
     tree,
 )
-from xlr.design.dense import DenseBlock, DenseDesign
-from xlr.design.design import Block, Design
 from xlr.design.moments import (
     Moments,
     find_moments,

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xlr.arrays import Array
-from xlr.design.chunks import Chunks, Delayed
+from xlr.design.chunks import Chunks
 from xlr.design.dense import GRAM_SPEEDUP, DenseDesign
+from xlr.design.graph import Delayed
 from xlr.design.standardisation import Standardisation
 from xlr.threads import ALONE, Workers
 
