@@ -18,11 +18,6 @@ __all__ = ["minimise_quadratic"]
 # Paths that are followed at most: the second mends what rounding did to the first.
 MAX_PATHS = 4
 
-# Steps of no length in a row, for each coordinate, beyond which some that are nearly
-# the same go in a circle: a path from there goes another way. Where columns are alike
-# all of them may leave at once, and some come to rest again.
-MAX_STANDING = 4
-
 # Violation of the conditions of a minimum, in units of the numbers they are made of,
 # that is rounding.
 ROUNDING = 1e-10
@@ -224,7 +219,8 @@ class _Path:
         residual[moving] = high[moving]
         change = target - residual  # of the linear term
         left = entered = None
-        standing, way = 0, 1.0
+        stood: set[bytes] = set()
+        way = 1.0
         for _ in range(20 * u.shape[0] + 100):
             velocity = inverse.times(change)
             drift = change - quadratic.times(velocity)
@@ -249,9 +245,15 @@ class _Path:
             way -= soonest
             if way <= 0:
                 break
-            standing = standing + 1 if soonest == 0 else 0
-            if standing == MAX_STANDING * u.shape[0]:
+            # Steps of no length may be as many as there are columns that are alike. But
+            # where the same rest a second time, some that are nearly the same go in a
+            # circle: a path from there goes another way.
+            if soonest > 0:
+                stood.clear()
+            here = moving.tobytes() + self._sign.tobytes()
+            if here in stood:
                 return
+            stood.add(here)
             left = entered = None
             if time[stops] <= wait[starts]:
                 left = stops
