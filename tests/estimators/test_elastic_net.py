@@ -142,6 +142,16 @@ def _model(v):
     return type("M", (), {"coef_": v[None, :-1], "intercept_": v[-1:]})
 
 
+@pytest.mark.parametrize("solver", ["proximal-newton", "active-set"])
+def test_columns_that_are_alike_share_a_coefficient(solver):
+    """However small the part of the penalty that has them share (Zou and Hastie)."""
+    rng = np.random.default_rng(0)
+    half, y = rng.normal(size=(90, 4)), rng.integers(0, 3, 90)
+    X = np.hstack([half, -half])
+    coef = xlr.LogisticRegression(C=300, l1_ratio=0.99, solver=solver).fit(X, y).coef_
+    np.testing.assert_allclose(coef[:, :4], -coef[:, 4:], rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 @pytest.mark.parametrize("n_categories", [20, 80, 150])
 @pytest.mark.parametrize("fit_intercept", [False, True])

@@ -185,7 +185,7 @@ class Anew:
 
     def hessian(self, parameters, *, rough):
         self.rough.append(rough)
-        return SimpleNamespace(matrices=lambda: 3 * MATRIX)
+        return SimpleNamespace(matrices=lambda: 3 * MATRIX, noise=0.125)
 
 
 def told_of(optimality, moved, *, before=0.5, **fields):
@@ -235,6 +235,7 @@ def test_one_that_fails_a_model_is_computed_anew(optimality, moved, rough):
     after, computed, _ = told_of(optimality, moved, rough=rough)
     assert computed == [rough]
     assert_matrices(after, 3)
+    assert [quadratic.noise for quadratic in after.quadratics] == [0.125] * MODELS
     assert after.fresh
     assert after.rough == rough
 

@@ -95,6 +95,11 @@ class BlockHessian:
         self._table = None if of is None else _Table(of)
         self.diagonal = diagonal if of is None else arrays.rows(diagonal, of)
 
+    @property
+    def noise(self) -> float:
+        """Share of the diagonal below which a curvature is not to be told from none."""
+        return 4 * self.diagonal.shape[1] ** 0.5 * self._rounding
+
     def matrices(self) -> Array:
         """The whole matrix of each model, of one block: (n_models, q, q).
 

@@ -242,13 +242,14 @@ class _Path:
             soonest = max(min(time[stops], wait[starts], way), 0.0)
             u += soonest * velocity
             residual += soonest * drift
+            before = way
             way -= soonest
             if way <= 0:
                 break
             # Steps of no length may be as many as there are columns that are alike. But
             # where the same rest a second time, some that are nearly the same go in a
             # circle: a path from there goes another way.
-            if soonest > 0:
+            if way < before:
                 stood.clear()
             here = moving.tobytes() + self._sign.tobytes()
             if here in stood:

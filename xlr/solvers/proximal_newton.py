@@ -23,9 +23,6 @@ __all__ = ["ProximalNewton"]
 # Of an iteration in passes, roughly: the quadratic problem is to be solved too.
 STEP_COST = 4
 
-# Rounding error of the entries of a Hessian that is good to float32.
-ROUGH = float(np.finfo(np.float32).eps)
-
 
 class OnHost(NamedTuple):
     """What the steps of the models begin at, of shape (n_models, n_parameters)."""
@@ -126,9 +123,11 @@ class ProximalNewton:
         quadratics = [] if self._held is None else self._held
         known = bool(quadratics)
         if not known:
-            matrices = reference.hessian(begun.parameters, derivative).matrices()
-            noise = 4 * objective.n_parameters**0.5 * ROUGH
-            quadratics += [Quadratic(matrix, noise) for matrix in _on_host(matrices)]
+            hessian = reference.hessian(begun.parameters, derivative)
+            quadratics += [
+                Quadratic(matrix, hessian.noise)
+                for matrix in _on_host(hessian.matrices())
+            ]
         return ProximalNewtonState(
             parameters=begun.parameters,
             at=begun.at,
@@ -201,9 +200,9 @@ class ProximalNewton:
                 )
             return replace(state, fresh=False)
         rough = state.rough and not (refused.any() and state.fresh)
-        matrices = objective.hessian(state.parameters, rough=rough).matrices()
-        for quadratic, matrix in zip(state.quadratics, _on_host(matrices)):
-            quadratic.renew(matrix)
+        hessian = objective.hessian(state.parameters, rough=rough)
+        for quadratic, matrix in zip(state.quadratics, _on_host(hessian.matrices())):
+            quadratic.renew(matrix, hessian.noise)
         return replace(state, fresh=True, rough=rough)
 
 

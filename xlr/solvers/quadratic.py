@@ -39,11 +39,11 @@ class Quadratic:
     """
 
     def __init__(self, matrix: np.ndarray, noise: float) -> None:
-        self.noise = noise
-        self.renew(matrix)
+        self.renew(matrix, noise)
 
-    def renew(self, matrix: np.ndarray) -> None:
+    def renew(self, matrix: np.ndarray, noise: float) -> None:
         """Take another matrix."""
+        self.noise = noise
         self.unit = np.sqrt(np.diagonal(matrix))
         scaled = matrix / self.unit
         scaled /= self.unit[:, None]
