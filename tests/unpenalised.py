@@ -97,15 +97,28 @@ def dense_conditions(Z: Any, y: Any, n_classes: int, intercept: bool = True) -> 
     return (signs[:, :, :, None] * Z[:, None, None, :]).reshape(len(Z), n_classes, -1)
 
 
-def kind_by_definition(conditions: np.ndarray) -> str | None:
-    """Albert and Anderson (1984), by one linear programme on all conditions."""
+def kind_by_definition(
+    conditions: np.ndarray,
+    least: np.ndarray | float = -np.inf,
+    most: np.ndarray | float = np.inf,
+) -> str | None:
+    """Albert and Anderson (1984), by one linear programme on all conditions.
+
+    Of directions between ``least`` and ``most``.
+    """
     n, q = conditions.shape
+    none = np.zeros(n)
     # The most margins t <= 1 that a direction of any size has together.
     solved = linprog(
         [0.0] * q + [-1.0] * n,
         np.hstack([-conditions, np.eye(n)]),
         np.zeros(n),
-        bounds=[(None, None)] * q + [(0, 1)] * n,
+        bounds=np.column_stack(
+            [
+                np.append(least + np.zeros(q), none),
+                np.append(most + np.zeros(q), none + 1),
+            ]
+        ),
         method="highs",
     )
     met = -solved.fun

@@ -9,8 +9,10 @@ import pytest
 from scipy.optimize import linprog
 from unpenalised import dense_conditions, standardised, unpenalised
 
+from xlr import arrays
 from xlr.objective import conditions
-from xlr.objective.conditions import Conditions
+from xlr.objective.conditions import Conditions, Reach, zero_of
+from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty
 
 N = 300
 RNG = np.random.default_rng(0)
@@ -190,3 +192,49 @@ def test_rows_as_conditions_take_no_square_matrix_of_them():
     Z = np.column_stack([standardised(features), np.ones(4000)])
     np.testing.assert_allclose(found, (2 * y - 1)[:, None] * Z, rtol=0, atol=1e-12)
     assert peak < 4000**2  # bytes; the matrix would take eight times as many
+
+
+def test_a_direction_reaches_where_neither_penalty_nor_bound_is_in_the_way():
+    problem = unpenalised(X, labels(3))
+    assert (Reach.of(problem).moving == np.arange(12)).all()
+    ridge = problem.with_penalty(L2Penalty(np.asarray([[[0.0, 1e-30, 0.0]]])))
+    np.testing.assert_array_equal(Reach.of(ridge).most, [1, 0, 1, 1] * 3)
+    np.testing.assert_array_equal(Reach.of(ridge).least, [-1, 0, -1, -1] * 3)
+    far = np.inf
+    lasso, lower, upper = [0, 0, 1e-30], [-1, -far, -far], [far, 2, far]
+    kinks = Kinks(*(np.asarray([[part]]) for part in (lasso, lower, upper)))
+    boxed = ElasticNetPenalty(np.zeros((1, 1, 3)), kinks)
+    reach = Reach.of(problem.with_penalty(boxed))
+    np.testing.assert_array_equal(reach.most, [1, 0, 0, 1] * 3)
+    np.testing.assert_array_equal(reach.least, [0, -1, 0, -1] * 3)
+    np.testing.assert_array_equal(reach.moving[:3], [0, 1, 3])
+    part = [0.5, 0, 0, 0.5] * 3
+    np.testing.assert_array_equal(reach.part(np.full(12, 0.5)), part)
+    np.testing.assert_array_equal(reach.part(np.full(12, -2.0)), [0, -2, 0, -2] * 3)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_programmes_keep_within_reach(n_classes):
+    rows, dense, least = feasible(n_classes)
+    q = rows.n_parameters
+    reach = Reach(-(np.arange(q) % 3 > 0).astype(float), (np.arange(q) % 3 < 2) * 1.0)
+    reach.most[1] = reach.least[1] = 0
+    within = Conditions(rows.objective, reach)
+    least = np.minimum(least, 0)
+    cost = np.random.default_rng(0).normal(size=q)
+    solve = {"A_ub": -dense, "b_ub": -least, "method": "highs"}
+    expected = linprog(cost, bounds=np.column_stack(reach), **solve)
+    found = within.best(cost, least, np.arange(10))
+    assert cost @ found == pytest.approx(expected.fun, abs=1e-6)
+    for direction in (found, within.best(None, least, np.arange(10))):
+        assert (dense @ direction >= least - 1e-6).all()
+        assert ((direction >= 0) | (reach.least < 0)).all()
+        assert ((direction <= 0) | (reach.most > 0)).all()
+
+
+def test_nothing_of_a_margin_is_as_much_as_the_rows_are_rounded_by(place):
+    problem = unpenalised(X, labels(2), place=place)
+    eps = {8: 0.0, 4: 64 * np.finfo(np.float32).eps}[
+        arrays.to_host(problem.zeros()).itemsize
+    ]
+    assert zero_of(problem) == max(1e-7, eps)

@@ -9,12 +9,7 @@ import pytest
 from unpenalised import InParts, dense_conditions, standardised, unpenalised
 
 from xlr.objective import Objective, conditions
-from xlr.objective.separation_in_chunks import (
-    _ends,
-    _flat,
-    _joined,
-    separating_direction,
-)
+from xlr.objective.separation_in_chunks import _ends, _joined, separating_direction
 
 
 def noisy(n_classes, n=60):
@@ -119,27 +114,3 @@ def test_a_direction_that_cannot_be_made_simpler_is_what_is_known(monkeypatch):
     direction, complete = separating_direction(problem, begin[None, :])
     assert complete
     np.testing.assert_allclose(direction, begin)
-
-
-@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
-def test_the_flat_part_of_a_direction_changes_no_condition(size):
-    rng = np.random.default_rng(0)
-    conditions = size * rng.normal(size=(12, 3)) @ rng.normal(size=(3, 5))
-    direction = rng.normal(size=5)
-    flat = _flat(conditions, direction)
-    expected = direction - np.linalg.pinv(conditions, rtol=1e-10) @ (
-        conditions @ direction
-    )
-    np.testing.assert_allclose(flat, expected, atol=1e-12)
-    np.testing.assert_allclose(_flat(conditions, direction / 1e12), flat / 1e12)
-    assert _flat(size * rng.normal(size=(12, 5)), direction) is None
-    # One with and one without a part for a column.
-    conditions[:, 1] = 0
-    flat = _flat(conditions[:, :2], direction[:2])
-    np.testing.assert_allclose(flat, [0, direction[1]], atol=1e-12)
-    assert _flat(conditions, conditions[0] / size) is None
-
-
-def test_where_there_are_no_conditions_all_is_flat():
-    direction = np.asarray([1.0, -2.0])
-    np.testing.assert_allclose(_flat(np.zeros((3, 2)), direction), direction)

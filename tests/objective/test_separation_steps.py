@@ -213,6 +213,20 @@ def test_a_newton_step_solves_what_its_columns_span():
     assert _newton_step(singular, gradient, eps, lambda: 0) is None
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_what_is_flat_is_seen_wherever_the_column_is_that_it_needs_least_of(place):
+    """Beside those before it, more of that is left than of any other beside all."""
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=200)
+    for seed in range(20):
+        few = 10.0 ** -np.random.default_rng(seed).uniform(2, 4)
+        columns = [a, a + few * np.ones(200)]
+        columns.insert(place, np.ones(200))
+        Z = np.column_stack(columns)
+        hessian, eps = Z.T @ Z / 200, float(np.finfo(float).eps)
+        assert _newton_step(hessian, np.ones(3), eps, lambda: 0) is None
+
+
 @pytest.mark.parametrize(
     "hessian",
     [

@@ -49,6 +49,8 @@ class ChunkedDesign:
         Threads for passes over the sample.
     features : array of shape (m,), default=None
         The columns that the design has, by their numbers; None for all.
+    dtype : dtype, default=None
+        To compute in; None for that of X.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class ChunkedDesign:
         *,
         workers: Workers = ALONE,
         features: Array | None = None,
+        dtype: Any = None,
     ) -> None:
         self.X = X
         self.units = units
@@ -66,11 +69,13 @@ class ChunkedDesign:
         self.features = features
         self.workers = workers
         self.xp = X.xp
-        self.dtype = X.dtype
+        self.dtype = X.dtype if dtype is None else dtype
         self.device = X.device
         self.n_samples = X.shape[0]
         added = None if offset is None else offset.sampled
-        sampled = DenseDesign(X.sampled, units, added, workers=workers, xp=X.xp)
+        sampled = DenseDesign(
+            X.sampled, units, added, workers=workers, dtype=self.dtype, xp=X.xp
+        )
         self.sampled = sampled if features is None else sampled.of_features(features)
         self.n_features = self.sampled.n_features
         self.n_drawable = self.sampled.n_samples
@@ -103,7 +108,12 @@ class ChunkedDesign:
         if self.features is not None:
             chosen = self.xp.take(self.features, features)
         return ChunkedDesign(
-            self.X, self.units, self.offset, workers=self.workers, features=chosen
+            self.X,
+            self.units,
+            self.offset,
+            workers=self.workers,
+            features=chosen,
+            dtype=self.dtype,
         )
 
     def draw(self, size: int, seed: int) -> np.ndarray:

@@ -121,6 +121,8 @@ class DenseDesign:
         What is added to the logits, as a column with a coefficient of one would be.
     workers : Workers
         Threads for passes over the rows.
+    dtype : dtype, default=None
+        To compute in; None for that of X.
     xp : namespace
 
     Attributes
@@ -136,12 +138,13 @@ class DenseDesign:
         offset: Array | None = None,
         *,
         workers: Workers = ALONE,
+        dtype: Any = None,
         xp: Namespace,
     ) -> None:
         self.X = X
         self.offset = offset
         self.xp = xp
-        self.dtype = arrays.floating_dtype(X, xp=xp)
+        self.dtype = arrays.floating_dtype(X, xp=xp) if dtype is None else dtype
         self.device = arrays.device_of(X)
         self.workers = workers
         self.n_samples, self.n_features = X.shape
@@ -207,7 +210,7 @@ class DenseDesign:
         return DenseBlock(block.standardised(), None, offset, xp=self.xp)
 
     def _converted(self, part: Array) -> Array:
-        """A part of X in the dtype to compute in: a copy of half precision alone."""
+        """A part of X in the dtype to compute in: a copy where it is another."""
         return self.xp.astype(part, self.dtype, copy=False)
 
     def standardised_if_small(self) -> DenseDesign:

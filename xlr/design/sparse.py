@@ -158,6 +158,8 @@ class SparseDesign:
         What is added to the logits, as a column with a coefficient of one would be.
     workers : Workers
         Threads for passes over the rows.
+    dtype : dtype, default=None
+        To compute in; None for that of X.
     xp : namespace
     """
 
@@ -168,8 +170,10 @@ class SparseDesign:
         offset: Array | None = None,
         *,
         workers: Workers = ALONE,
+        dtype: Any = None,
         xp: Namespace,
     ) -> None:
+        X = X if dtype is None else X.astype(dtype)
         self.xp = xp
         self.dtype = X.dtype
         self.device = arrays.device_of(X.data)

@@ -17,7 +17,7 @@ from xlr.estimators.problem import Problem, Task
 from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.features import Features
 from xlr.inputs.parameters import check_solver_for, random_seed
-from xlr.objective import Separation, find_separation
+from xlr.objective import Separation
 from xlr.solvers import (
     SOLVERS,
     Record,
@@ -37,6 +37,7 @@ INSTEAD = {
     "lbfgs": ", or use solver='newton-cholesky'",
     "gradient-descent": ", raise learning_rate, or use solver='auto'",
 }
+WITH_FREE_FEATURES = "Use a penalty_factor above 0 for all features."
 INSTEAD_WITH_KINKS = {"active-set": ", or use solver='proximal-newton'"}
 
 # Solvers that hold a whole Hessian, those to use instead where it is too large, and how
@@ -56,7 +57,7 @@ SAMPLE, ROWS_OF_SAMPLE = 1 / 8, 1000
 
 
 class SeparationWarning(ConvergenceWarning):
-    """A fit without a penalty has nothing to converge to: classes are told apart."""
+    """A fit has nothing to converge to: what has no penalty tells classes apart."""
 
 
 class Fitting:
@@ -126,8 +127,9 @@ class Fitting:
         self._estimator = estimator
         self._features = features
         unpenalised = isinstance(C, float) and np.isposinf(C)
-        self._may_diverge = unpenalised and regularisation.smooth
-        self._may_vanish = self._may_diverge or regularisation.leaves_some_free
+        self._is_unpenalised = unpenalised and regularisation.smooth
+        self._may_diverge = unpenalised or regularisation.leaves_some_free
+        self._instead_of_separation = () if unpenalised else (WITH_FREE_FEATURES,)
         self._start = start
         self._along = along
         self._solver = _solver(estimator, name, cold=start is None)
@@ -185,7 +187,7 @@ class Fitting:
             tol=float(self._estimator.tol),
             max_iter=int(self._estimator.max_iter),
             # Classes that are told apart without an error let F fall to 0.
-            negligible=float(self._estimator.tol) if self._may_vanish else 0.0,
+            negligible=float(self._estimator.tol) if self._may_diverge else 0.0,
             along=self._along,
             on_iteration=on_iteration,
         )
@@ -196,11 +198,13 @@ class Fitting:
         return gap, solution.with_proof(gap, float(self._estimator.tol))
 
     def separation(self, solution: Solution) -> Separation | None:
-        """What there is instead of an optimum; None with a penalty, or many models."""
+        """What there is instead of an optimum; None where all is penalised, and of many
+        models.
+        """
         if not self._may_diverge or self.problem.objective.n_models > 1:
             return None
         gradient = arrays.to_host(solution.at.gradient)[0].astype(np.float64)
-        return find_separation(self.problem.objective, solution.parameters, gradient)
+        return self.problem.separation(solution.parameters, gradient)
 
     def warn_unless_converged(
         self,
@@ -214,7 +218,8 @@ class Fitting:
         With separation there is nothing to converge to: then that.
         """
         if separation is not None:
-            sentence = separation.describe(self._features.column_names)
+            names = self._features.column_names
+            sentence = separation.describe(names, *self._instead_of_separation)
             warnings.warn(sentence, SeparationWarning, stacklevel=stacklevel)
             return
         n_models = len(solution.status)
@@ -254,7 +259,8 @@ class Fitting:
     def _n_separated(self, solution: Solution) -> int:
         """How many of many models tell all rows apart, for certain."""
         objective = self.problem.objective
-        if not self._may_diverge or objective.n_models == 1 or not objective.has_rows:
+        many = objective.n_models > 1 and objective.has_rows
+        if not self._is_unpenalised or not many:
             return 0
         # The loss of a row that is on the wrong side is log 2 at least.
         xp, responses = objective.xp, objective.responses

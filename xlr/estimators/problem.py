@@ -24,7 +24,14 @@ from xlr.inputs.features import Features
 from xlr.inputs.indicators import Indicators
 from xlr.inputs.labels import Labels
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
-from xlr.objective import ChunkedObjective, Objective, Responses, duality_gap
+from xlr.objective import (
+    ChunkedObjective,
+    Objective,
+    Responses,
+    Separation,
+    duality_gap,
+    find_separation,
+)
 from xlr.penalties import Penalty
 from xlr.solvers import Solution
 from xlr.threads import ALONE, Workers
@@ -216,16 +223,47 @@ class Problem:
         )
 
     def design(
-        self, X: Array | Chunks, offset: Any = None, workers: Workers = ALONE
+        self,
+        X: Array | Chunks,
+        offset: Any = None,
+        workers: Workers = ALONE,
+        dtype: Any = None,
     ) -> Any:
         """Rows, these or others, in the units of the solver: a :class:`Design`, or that
-        of chunks.
+        of chunks. Computed with in a dtype, if it is given.
         """
         if isinstance(X, Chunks):
-            return ChunkedDesign(X, self.units, offset, workers=workers)
+            return ChunkedDesign(X, self.units, offset, workers=workers, dtype=dtype)
         kind = SparseDesign if arrays.is_sparse(X) else DenseDesign
         xp = arrays.namespace(arrays.entries(X))
-        return kind(X, self.units, offset, workers=workers, xp=xp)
+        return kind(X, self.units, offset, workers=workers, dtype=dtype, xp=xp)
+
+    def separation(
+        self,
+        parameters: Array,
+        gradient: np.ndarray,
+        hessian: np.ndarray | None = None,
+    ) -> Separation | None:
+        """What there is instead of an optimum, as :func:`find_separation` finds it."""
+        objective = self.objective
+        is_exact = objective.design.dtype == objective.wide
+        return find_separation(
+            objective, parameters, gradient, hessian, None if is_exact else self._exact
+        )
+
+    def _exact(self) -> Objective:
+        """F with nothing lost to the rounding of rows that are narrow."""
+        narrow = self.objective
+        wide, rows = narrow.wide, narrow.design
+        design = self.design(self._features.X, rows.offset, rows.workers, wide)
+        return type(narrow)(
+            design.standardised_if_small(),
+            narrow.responses.astype(wide, xp=narrow.xp),
+            narrow.loss,
+            narrow.penalty,
+            fit_intercept=narrow.fit_intercept,
+            units=narrow.units,
+        )
 
     def penalty(self, C: float | Array) -> Penalty:
         """For parameters, with strength 1 / (C S)."""

@@ -22,7 +22,6 @@ from xlr.inference.evidence import (
 from xlr.inference.results import InferenceResults
 from xlr.inference.summary import notes_on
 from xlr.inputs.features import read_features
-from xlr.objective import find_separation
 from xlr.threads import ALONE, workers
 
 __all__ = ["infer"]
@@ -153,8 +152,7 @@ def _refuse_separation(evidence: Evidence, known: Known) -> None:
         return
     if getattr(evidence.model, "_has_optimum", False):  # the fit looked
         return
-    found = find_separation(
-        evidence.objective,
+    found = evidence.problem.separation(
         evidence.parameters,
         known.gradient,
         known.bread / evidence.total_weight,

@@ -130,6 +130,10 @@ class ChunkedResponses:
         """Every row once."""
         return self._changed(methodcaller("without_counts"))
 
+    def astype(self, dtype: Any, *, xp: Namespace) -> ChunkedResponses:
+        """With weights in a dtype."""
+        return self._changed(methodcaller("astype", dtype, xp=xp))
+
     def _changed(self, change: Callable[[Responses], Responses]) -> ChunkedResponses:
         changes = (*self.changes, change)
         return replace(self, sampled=change(self.sampled), changes=changes)
@@ -178,6 +182,8 @@ class View:
         As :class:`ChunkedResponses` has them.
     loss : Loss
     fit_intercept : bool
+    dtype : dtype
+        To compute in.
     """
 
     units: Standardisation | None
@@ -185,10 +191,12 @@ class View:
     changes: tuple[Callable[[Responses], Responses], ...]
     loss: Loss
     fit_intercept: bool
+    dtype: Any
 
     def passes(self, X: Array, responses: Responses, offset: Array | None) -> Passes:
         """Passes over the rows of a chunk."""
-        design = DenseDesign(X, self.units, offset, xp=arrays.namespace(X))
+        xp = arrays.namespace(X)
+        design = DenseDesign(X, self.units, offset, dtype=self.dtype, xp=xp)
         if self.features is not None:
             design = design.of_features(self.features)
         responses = _changed(responses, self.changes)
@@ -259,6 +267,7 @@ class ChunkedObjective(Objective):
             self.responses.changes,
             self.loss,
             self.fit_intercept,
+            self.design.dtype,
         )
         on_chunk = partial(_on_chunk, function, view, arguments)
         parts = [self.responses.parts]

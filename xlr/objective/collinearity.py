@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Aliased", "find_aliased"]
+__all__ = ["Aliased", "find_aliased", "smallest_square"]
 
 # Rounding errors of a Gram matrix, for each column: below so many, what is left of a
 # column beside the others is nothing.
@@ -45,6 +45,11 @@ class Aliased(NamedTuple):
         return "; ".join(sums)
 
 
+def smallest_square(n_columns: int, eps: float) -> float:
+    """What can be told from zero of a column's square beside the others, as a share."""
+    return ROUNDING * n_columns * eps
+
+
 def find_aliased(gram: np.ndarray, eps: float) -> Aliased:
     """The columns that are sums of those before them, from their Gram matrix.
 
@@ -62,7 +67,7 @@ def find_aliased(gram: np.ndarray, eps: float) -> Aliased:
     diagonal = np.diagonal(gram)
     root = np.sqrt(np.where(diagonal > 0, diagonal, 1))
     scaled = gram / root / root[:, None]
-    least = ROUNDING * gram.shape[0] * eps
+    least = smallest_square(gram.shape[0], eps)
     try:
         pivots = np.diagonal(np.linalg.cholesky(scaled)) ** 2
     except np.linalg.LinAlgError:

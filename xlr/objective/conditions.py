@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linprog
@@ -10,9 +11,10 @@ from scipy.optimize import linprog
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import reduce_over_blocks
+from xlr.objective.objective import Objective
 from xlr.objective.passes import Passes
 
-__all__ = ["ZERO", "Conditions"]
+__all__ = ["Conditions", "Reach", "zero_of"]
 
 # Rows for each parameter that a linear programme begins with, and gets more each time.
 ROWS = 4
@@ -24,12 +26,62 @@ LARGEST = 1e6
 # Rows that are read by one identity matrix: of all of them it would outgrow the rows.
 AT_A_TIME = 256
 
-# What is zero of a margin whose direction is of size 1, beside the solver's tolerance.
-ZERO = 1e-7
+# What is zero of a margin whose direction is of size 1, beside the solver's tolerance,
+# and in rounding errors of the rows.
+ZERO, ROUNDING = 1e-7, 64
+
+
+def zero_of(objective: Passes) -> float:
+    """The largest margin that is nothing, of a direction whose largest part is 1."""
+    return max(ZERO, ROUNDING * objective.wide_rounding)
+
+
+class Reach(NamedTuple):
+    """How far a direction of size 1 may go in each parameter, without end.
+
+    Attributes
+    ----------
+    least, most : ndarray of shape (n_parameters,)
+        -1 and 1; 0 where a penalty, or a bound on that side, is in the way.
+    """
+
+    least: np.ndarray
+    most: np.ndarray
+
+    @classmethod
+    def everywhere(cls, n_parameters: int) -> Reach:
+        """Where nothing is in the way."""
+        return cls(-np.ones(n_parameters), np.ones(n_parameters))
+
+    @classmethod
+    def of(cls, objective: Objective) -> Reach:
+        """That which the penalty of one model leaves."""
+        is_free = arrays.to_host(objective.penalty_curvature(objective.zeros()))[0] == 0
+        falls = rises = is_free
+        if objective.kinks is not None:
+            lasso, lower, upper = (arrays.to_host(part)[0] for part in objective.kinks)
+            falls = is_free & (lasso == 0) & np.isneginf(lower)
+            rises = is_free & (lasso == 0) & np.isposinf(upper)
+        return cls(-falls.astype(np.float64), rises.astype(np.float64))
+
+    @property
+    def moving(self) -> np.ndarray:
+        """The numbers of the parameters that may go anywhere."""
+        return np.nonzero(self.most > self.least)[0]
+
+    def part(self, direction: np.ndarray) -> np.ndarray:
+        """What of a direction may go on without end."""
+        return np.where(direction > 0, self.most, -self.least) * direction
 
 
 class Conditions:
     """The rows as conditions a d >= 0 on a direction: one for each other class.
+
+    Parameters
+    ----------
+    objective : Passes
+    reach : Reach, default=None
+        Of the directions that programmes look for; None for everywhere.
 
     Attributes
     ----------
@@ -40,10 +92,16 @@ class Conditions:
         By row and class, a row's own class among them.
     counted : ndarray of bool, of shape (n_conditions,)
         Those of other classes, for rows with a weight.
+    zero : float
+        The largest margin that is nothing, of a direction whose largest part is 1.
+    reach : Reach
     """
 
-    def __init__(self, objective: Passes) -> None:
+    def __init__(self, objective: Passes, reach: Reach | None = None) -> None:
         self.objective = objective
+        self.zero = zero_of(objective)
+        self.reach = reach or Reach.everywhere(objective.n_parameters)
+        self._moving = self.reach.moving
         targets = arrays.to_host(objective.responses.targets)[:, 0]
         self.codes = targets.astype(np.int64)
         self._n_classes = max(2, objective.n_outputs)
@@ -59,7 +117,7 @@ class Conditions:
         """The conditions to begin a programme with: those that a fit met the least."""
         counted = np.nonzero(self.counted)[0]
         order = np.argsort(margins[counted], kind="stable")
-        return counted[order[: ROWS * self.n_parameters]]
+        return counted[order[: ROWS * self._moving.size]]
 
     def margins_along(self, direction: np.ndarray) -> np.ndarray:
         """:meth:`margins` of parameters on the host."""
@@ -147,16 +205,15 @@ class Conditions:
         """
         chosen, step = begin, max(begin.size, 64)
         for _ in range(ROUNDS):
-            if chosen.size * self.objective.n_parameters > LARGEST:
+            if chosen.size * self._moving.size > LARGEST:
                 return None
-            conditions = self.conditions(chosen)
-            found = _solve(cost, conditions, least[chosen], self._is_intercept)
+            found = self._solved(cost, least, chosen)
             if found is None:
                 return None
             missing = least - self.margins_along(found)
             missing[chosen] = 0
             worst = np.argsort(-missing)[:step]
-            worst = worst[missing[worst] > ZERO]
+            worst = worst[missing[worst] > self.zero]
             if not worst.size:
                 return found
             chosen = np.concatenate([chosen, worst])
@@ -178,12 +235,30 @@ class Conditions:
             # Directions are of any length: of one that gains, the largest is 1.
             if found is None or np.abs(found).max() < 0.5:
                 break
-            new = left & (self.margins_along(found) > ZERO)
+            new = left & (self.margins_along(found) > self.zero)
             if not new.any():
                 break
             separated |= new
             total += found
         return separated, total
+
+    def _solved(
+        self, cost: np.ndarray | None, least: np.ndarray, chosen: np.ndarray
+    ) -> np.ndarray | None:
+        """:meth:`best` under some of the conditions alone."""
+        moving = self._moving
+        part = _solve(
+            None if cost is None else cost[moving],
+            self.conditions(chosen)[:, moving],
+            least[chosen],
+            self._is_intercept[moving],
+            Reach(*(side[moving] for side in self.reach)),
+        )
+        if part is None:
+            return None
+        found = np.zeros(self.n_parameters)
+        found[moving] = part
+        return found
 
 
 def _solve(
@@ -191,18 +266,21 @@ def _solve(
     conditions: np.ndarray,
     least: np.ndarray,
     free: np.ndarray,
+    reach: Reach,
 ) -> np.ndarray | None:
     """A linear programme: d of the least cost with conditions d >= least."""
     if cost is not None:
-        solved = linprog(cost, -conditions, -least, bounds=(-1, 1), method="highs")
+        sides = np.column_stack(reach)
+        solved = linprog(cost, -conditions, -least, bounds=sides, method="highs")
         return solved.x
     # Sizes as the sums of two parts of d that are not negative.
     sizes = np.where(free, 0.0, 1.0)
+    largest = np.where(np.concatenate([reach.most, -reach.least]) > 0, np.inf, 0.0)
     solved = linprog(
         np.concatenate([sizes, sizes]),
         np.concatenate([-conditions, conditions], axis=1),
         -least,
-        bounds=(0, None),
+        bounds=np.column_stack([np.zeros_like(largest), largest]),
         method="highs",
     )
     return None if solved.x is None else solved.x[: sizes.size] - solved.x[sizes.size :]

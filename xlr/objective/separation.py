@@ -10,8 +10,8 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import reduce_over_blocks
-from xlr.objective.collinearity import find_aliased
-from xlr.objective.conditions import Conditions
+from xlr.objective.collinearity import find_aliased, smallest_square
+from xlr.objective.conditions import Conditions, Reach
 from xlr.objective.objective import Objective
 from xlr.objective.passes import Passes
 from xlr.objective.separation_in_chunks import separating_direction
@@ -36,6 +36,9 @@ NEAR = 0.5
 SAMPLED_ROWS = 20
 NEAR_IN_SAMPLE = 0.05
 
+# What to do.
+WITHOUT_PENALTY = "Use a finite C, or FirthLogisticRegression."
+
 
 @dataclass(frozen=True)
 class Separation:
@@ -52,8 +55,8 @@ class Separation:
     complete: bool
     direction: np.ndarray
 
-    def describe(self, names: list[str]) -> str:
-        """What separates the classes, in a sentence."""
+    def describe(self, names: list[str], advice: str = WITHOUT_PENALTY) -> str:
+        """What separates the classes, in a sentence, and what to do."""
         size = np.abs(self.direction).max(axis=0)
         moving = np.nonzero(size > 1e-6)[0]
         largest = moving[np.argsort(-size[moving], kind="stable")]
@@ -63,11 +66,12 @@ class Separation:
         rows = "all rows" if self.complete else "some of the rows"
         kind = "complete" if self.complete else "quasi-complete"
         features = "the feature" if largest.size == 1 else "a combination of"
+        if not largest.size:  # a class of which no row has a weight
+            features, listed = "the", "intercept"
         return (
             f"There is no finite estimate: {features} {listed} tells the classes apart "
             f"without an error for {rows} ({kind} separation), so that the likelihood "
-            "rises for ever as coefficients grow. Use a finite C, or "
-            "FirthLogisticRegression."
+            f"rises for ever as coefficients grow. {advice}"
         )
 
 
@@ -77,10 +81,12 @@ def find_separation(
     parameters: Array,
     gradient: np.ndarray,
     hessian: np.ndarray | None = None,
+    exact: Callable[[], Objective] | None = None,
 ) -> Separation | None:
     r"""A direction that separates rows from the other classes.
 
-    None if there is none, or if it would take minutes to know.
+    Without end: neither a penalty nor a bound is in the way. None if there is none, or
+    if it would take minutes to know.
 
     With :math:`a_{ik} = (e_{y_i} - e_k) \otimes z_i` for each row and each other class,
     there is a finite optimum unless some d has :math:`a_{ik} d \ge 0` for all and
@@ -95,13 +101,16 @@ def find_separation(
     Parameters
     ----------
     objective : Objective
-        Without a penalty, of one model.
+        Of one model.
     parameters : array of shape (1, n_parameters)
         Near its optimum, if there is one.
     gradient : ndarray of shape (n_parameters,)
         Of F there.
     hessian : ndarray of shape (n_parameters, n_parameters), default=None
         Of F there; None to compute it where it is needed.
+    exact : callable, default=None
+        Returns the same objective in the widest dtype, in which columns that depend on
+        each other do so. None if it is.
 
     References
     ----------
@@ -109,17 +118,29 @@ def find_separation(
     logistic regression models*; Konis (2007), *Linear programming algorithms for
     detecting separated data in binary logistic regression models*.
     """
-    if _is_certain_on_a_sample(objective, parameters, gradient):
+    reach = Reach.of(objective)
+    if not reach.moving.size:
         return None
-    if _is_certain(objective, parameters, gradient, hessian):
-        return None
+    # Of few parameters a programme takes less time than all second derivatives.
+    if 2 * reach.moving.size >= objective.n_parameters:
+        if _is_certain_on_a_sample(objective, parameters, gradient):
+            return None
+        if exact is not None:
+            objective, hessian = exact(), None
+            slope = objective.value_and_gradient(parameters).gradient
+            gradient = arrays.to_host(slope)[0].astype(np.float64)
+        if _is_certain(objective, parameters, gradient, hessian):
+            return None
+    elif exact is not None:
+        objective = exact()
     if not objective.has_rows:
         found = separating_direction(objective, parameters)
         return None if found is None else _described(objective, *found)
-    rows = Conditions(objective)
-    margins = rows.margins(parameters)
-    separated = margins > 0
-    direction = arrays.to_host(parameters)[0].astype(np.float64)
+    rows = Conditions(objective, reach)
+    direction = reach.part(arrays.to_host(parameters)[0].astype(np.float64))
+    direction /= max(np.abs(direction).max(), np.finfo(float).tiny)
+    margins = rows.margins_along(direction)
+    separated = margins > rows.zero
     if not separated.all():
         separated, direction = rows.separable(margins)
     if not separated.any():
@@ -129,7 +150,7 @@ def find_separation(
 
 def _described(objective: Passes, direction: np.ndarray, complete: bool) -> Separation:
     coef = direction.reshape(objective.n_outputs, -1)[:, : objective.n_features]
-    return Separation(complete, coef / np.abs(coef).max())
+    return Separation(complete, coef / (np.abs(coef).max() or 1.0))
 
 
 def _simplest(
@@ -140,7 +161,7 @@ def _simplest(
     By the one that is known where it would take long to find.
     """
     begin = rows.hardest(margins)
-    if begin.size * rows.n_parameters <= LARGEST_TO_DESCRIBE:
+    if begin.size * rows.reach.moving.size <= LARGEST_TO_DESCRIBE:
         least = np.where(separated, 1.0, 0.0)
         simple = rows.best(None, least, begin)
         direction = direction if simple is None else simple
@@ -164,12 +185,12 @@ def _is_certain(
         hessian = objective.hessian_on_host(parameters)
     eps = objective.wide_rounding
 
-    def n_collinear() -> int:
+    def n_collinear(free: np.ndarray) -> int:
         # At zero, where all rows weigh alike.
         at_zero = objective.hessian_on_host(objective.zeros())
-        return find_aliased(at_zero, eps).dropped.size
+        return find_aliased(at_zero[np.ix_(free, free)], eps).dropped.size
 
-    step = _newton_step(hessian, gradient, eps, n_collinear)
+    step = _step_off_bounds(objective, parameters, hessian, gradient, eps, n_collinear)
     return step is not None and _change_of_logits(objective, parameters, step) < NEAR
 
 
@@ -182,15 +203,49 @@ def _is_certain_on_a_sample(
         return False
     sample = objective.sample(size, 0)
     share = sample.total_weight / objective.total_weight
-    step = _newton_step(
+    step = _step_off_bounds(
+        sample,
+        parameters,
         sample.hessian_on_host(parameters),
         gradient / float(arrays.to_host(share)[0]),
         float(np.finfo(np.float32).eps),
-        lambda: 0,
+        lambda free: 0,
     )
     if step is None:
         return False
     return _change_of_logits(sample, parameters, step) < NEAR_IN_SAMPLE
+
+
+def _step_off_bounds(
+    objective: Objective,
+    parameters: Array,
+    hessian: np.ndarray,
+    gradient: np.ndarray,
+    eps: float,
+    n_collinear: Callable[[np.ndarray], int],
+) -> np.ndarray | None:
+    """The Newton step of the parameters that no penalty holds, nor a bound.
+
+    None where F falls off such a bound after it, or as in :func:`_newton_step`, but
+    for ``n_collinear`` of some parameters.
+    """
+    reach = Reach.of(objective)
+    side = reach.least + reach.most
+    at_bound = np.zeros(side.shape, dtype=bool)
+    if objective.kinks is not None:
+        at = arrays.to_host(parameters)[0]
+        _, lower, upper = (arrays.to_host(part)[0] for part in objective.kinks)
+        at_bound = (side != 0) & ((at <= lower) | (at >= upper))
+    free = np.nonzero((reach.most > reach.least) & ~at_bound)[0]
+    step = np.zeros(gradient.shape)
+    found = _newton_step(
+        hessian[np.ix_(free, free)], gradient[free], eps, lambda: n_collinear(free)
+    )
+    if found is None:
+        return None
+    step[free] = found
+    falls = side * (gradient + hessian @ step) < 0
+    return None if (falls & at_bound).any() else step
 
 
 def _newton_step(
@@ -207,13 +262,20 @@ def _newton_step(
     """
     # In standardised units a column has as much curvature as there are rows, but for
     # the uncertainty of the rows: with none left, rounding is all there is.
-    if not np.diagonal(hessian).min() > GONE or not np.isfinite(hessian).all():
+    has_curvature = (np.diagonal(hessian) > GONE).all()
+    if not has_curvature or not np.isfinite(hessian).all():
         return None
     kept, dropped, _ = find_aliased(hessian, eps)
     if dropped.size and dropped.size > n_collinear():
         return None
+    root = np.sqrt(np.diagonal(hessian)[kept])
+    inverse = np.linalg.inv(hessian[np.ix_(kept, kept)] / root / root[:, None])
+    # What is left of each column beside all others, not only beside those before it.
+    left = 1 / np.diagonal(inverse)
+    if not (left > smallest_square(kept.size, eps)).all():
+        return None
     step = np.zeros(gradient.shape)
-    step[kept] = -np.linalg.solve(hessian[np.ix_(kept, kept)], gradient[kept])
+    step[kept] = -(inverse @ (gradient[kept] / root)) / root
     return step
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.cached import cached_property
 from xlr.design import DenseDesign
-from xlr.objective.conditions import ZERO, Conditions
+from xlr.objective.conditions import Conditions, Reach, zero_of
 from xlr.objective.objective import Objective
 from xlr.objective.passes import Passes
 from xlr.objective.responses import Responses
@@ -24,9 +25,6 @@ ROUNDS = 10
 # Rows against a direction, for each parameter, that a pass brings here; and as many as
 # there are parameters that are for it.
 ROWS = 4
-
-# What is zero of a size beside the largest, where conditions depend on each other.
-FLAT = 1e-9
 
 
 def separating_direction(
@@ -46,9 +44,11 @@ def separating_direction(
     parameters : array of shape (1, n_parameters)
         The direction to begin with.
     """
-    direction = arrays.to_host(parameters)[0].astype(np.float64)
     rows = _Rows(objective)
-    found = rows.without_objection(direction, _Rows.best)
+    begin = rows.reach.part(arrays.to_host(parameters)[0].astype(np.float64))
+    if not begin.any():
+        begin = rows.reach.part(rows.gain)
+    found = rows.without_objection(begin, _Rows.best)
     if found is None:
         return None
     simple = rows.without_objection(rows.simplest(found[0]), _Rows.simplest)
@@ -63,10 +63,16 @@ class _Rows:
     ----------
     objective : Objective
         Of all rows.
+
+    Attributes
+    ----------
+    reach : Reach
+        Of the directions.
     """
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
+        self.reach = Reach.of(objective)
         self._Z = objective.place(np.zeros((0, objective.n_features)))
         self._codes = np.zeros(0)
 
@@ -79,9 +85,10 @@ class _Rows:
         and whether all are for it.
         """
         objective, xp = self._objective, self._objective.xp
-        ends = ROWS * objective.n_parameters, objective.n_parameters
+        n_moving, zero = self.reach.moving.size, zero_of(objective)
+        ends = ROWS * n_moving, n_moving
         for _ in range(ROUNDS):
-            if direction is None:
+            if direction is None or not direction.any():
                 return None
             direction = direction / np.abs(direction).max()
             Z, codes, margins = objective.over_rows(
@@ -94,9 +101,9 @@ class _Rows:
             self._Z = xp.concat([self._Z, Z])
             self._codes = np.concatenate([self._codes, codes])
             least, most = margins.T
-            if not (least < -ZERO).any():
-                separates = (most > ZERO).any()
-                return (direction, bool((least > ZERO).all())) if separates else None
+            if not (least < -zero).any():
+                separates = (most > zero).any()
+                return (direction, bool((least > zero).all())) if separates else None
             direction = programme(self, direction)
         return None
 
@@ -108,14 +115,21 @@ class _Rows:
         separated, found = rows.separable(rows.margins_along(direction))
         if separated.any():
             return found
-        # Then a direction that separates others is flat here: none for, none against.
-        return _flat(rows.conditions(np.nonzero(rows.counted)[0]), direction)
+        # Then one that separates others is flat here, and all rows together gain by it.
+        none = np.zeros(rows.n_conditions)
+        return rows.best(-self.gain, none, np.nonzero(rows.counted)[0])
+
+    @cached_property
+    def gain(self) -> np.ndarray:
+        """What all rows of all chunks gain in each parameter; the largest is 1."""
+        (gain,) = self._objective.over_rows(_gain, name="separation")
+        return gain / max(np.abs(gain).max(), np.finfo(float).tiny)
 
     def simplest(self, direction: np.ndarray) -> np.ndarray | None:
         """That of the least sum of sizes that tells the same rows apart."""
         rows = self._conditions()
         margins = rows.margins_along(direction)
-        least = np.where(margins > ZERO, 1.0, 0.0)
+        least = np.where(margins > rows.zero, 1.0, 0.0)
         return rows.best(None, least, rows.hardest(margins))
 
     def _conditions(self) -> Conditions:
@@ -128,15 +142,12 @@ class _Rows:
             objective.loss,
             fit_intercept=objective.fit_intercept,
         )
-        return Conditions(few)
+        return Conditions(few, self.reach)
 
 
-def _flat(conditions: np.ndarray, direction: np.ndarray) -> np.ndarray | None:
-    """The part of a direction that changes no condition; None if there is none."""
-    _, sizes, axes = np.linalg.svd(np.linalg.qr(conditions, mode="r"))
-    null = axes[np.count_nonzero(sizes > FLAT * sizes.max()) :]
-    flat = (null @ direction) @ null
-    return flat if np.abs(flat).max() > FLAT * np.abs(direction).max() else None
+def _gain(passes: Passes) -> tuple[np.ndarray]:
+    conditions = Conditions(passes)
+    return (conditions.direction(conditions.counted.astype(np.float64)),)
 
 
 def _ends(
