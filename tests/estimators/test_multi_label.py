@@ -211,3 +211,11 @@ def test_weights_that_make_no_sense():
     for weights, message in ((-WEIGHTS, "negative"), (0 * WEIGHTS, "zero for all")):
         with pytest.raises(ValueError, match=message):
             xlr.MultiLabelLogisticRegression().fit(X, Y, weights)
+
+
+def test_a_label_of_ones_has_no_zeros_by_rounding():
+    weights = 10 ** RNG.uniform(-4, 4, size=N)
+    labels = np.stack([Y[:, 0].astype(float), np.ones(N)], axis=1)
+    with pytest.warns(UserWarning, match=r"numbers \[1\] have one value"):
+        model = xlr.MultiLabelLogisticRegression().fit(X, labels, weights)
+    assert model.intercept_[1] == np.inf
