@@ -137,6 +137,20 @@ def test_lists_of_logits_are_numpy_arrays():
     assert xlr.binary_cross_entropy(z.tolist(), BINARY) == expected
 
 
+def test_infinite_logits_of_what_is_certain(place, dtype, assert_close):
+    """Those of a label of one value: right without a loss, wrong beyond all bounds."""
+    logits = place(np.asarray([np.inf, -np.inf, 0.0]))
+    right = xlr.binary_cross_entropy(logits, [1, 0, 1])
+    assert_close(right, np.log(2) / 3, rtol=8 * eps(dtype))
+    assert to_numpy(xlr.binary_cross_entropy(logits, [0, 0, 1])) == np.inf
+
+
+@pytest.mark.parametrize("loss", [xlr.binary_cross_entropy, xlr.cross_entropy])
+def test_complex_logits_are_refused(loss):
+    with pytest.raises(TypeError, match="Expected real numbers"):
+        loss(np.ones(2, dtype=complex), np.asarray([0, 1]))
+
+
 @pytest.mark.parametrize("y", [CODES[:-1], CODES[:, None], CODES[:, None].tolist()])
 def test_a_target_of_the_wrong_shape_is_refused(y, place):
     z = place(Z["moderate"])

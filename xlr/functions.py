@@ -16,6 +16,7 @@ __all__ = [
     "SoftmaxTerms",
     "log_sigmoid",
     "log_softmax",
+    "real_floating",
     "sigmoid",
     "sigmoid_terms",
     "softmax",
@@ -23,7 +24,8 @@ __all__ = [
 ]
 
 
-def _checked(z: Array) -> tuple[Array, Namespace]:
+def real_floating(z: Array) -> tuple[Array, Namespace]:
+    """Real numbers as an array of a floating dtype, and its namespace."""
     xp = arrays.namespace(z)
     if not arrays.is_array(z):
         z = xp.asarray(z)
@@ -66,7 +68,7 @@ def sigmoid(z: Array) -> Array:
     >>> xlr.sigmoid(np.asarray([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
-    z, xp = _checked(z)
+    z, xp = real_floating(z)
     with arrays.quiet():
         return sigmoid_terms(z, xp=xp).probability
 
@@ -149,7 +151,7 @@ def log_sigmoid(z: Array) -> Array:
     >>> xlr.log_sigmoid(np.asarray([-1000.0, 0.0]))
     array([-1.00000000e+03, -6.93147181e-01])
     """
-    z, xp = _checked(z)
+    z, xp = real_floating(z)
     with arrays.quiet():
         return xp.minimum(z, xp.zeros_like(z)) - xp.log1p(xp.exp(-xp.abs(z)))
 
@@ -236,7 +238,7 @@ def softmax(z: Array, axis: int = -1) -> Array:
     array([[0.5, 0.5],
            [1. , 0. ]])
     """
-    z, xp = _checked(z)
+    z, xp = real_floating(z)
     with arrays.quiet():
         terms = softmax_terms(z, axis, xp=xp)
         return terms.exponential / (1 + terms.others)
@@ -273,7 +275,7 @@ def log_softmax(z: Array, axis: int = -1) -> Array:
     >>> xlr.log_softmax(np.asarray([100.0, 0.0]))
     array([-3.72007598e-44, -1.00000000e+02])
     """
-    z, xp = _checked(z)
+    z, xp = real_floating(z)
     with arrays.quiet():
         terms = softmax_terms(z, axis, xp=xp)
         return terms.difference - xp.log1p(terms.others)

@@ -22,7 +22,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.cached import cached_property
-from xlr.functions import log_sigmoid, sigmoid_terms, softmax_terms
+from xlr.functions import log_sigmoid, real_floating, sigmoid_terms, softmax_terms
 
 __all__ = [
     "Curvature",
@@ -234,13 +234,6 @@ def _mean(loss: Array, sample_weight: Array | None, *, xp: Namespace) -> Array:
         return xp.sum(loss * weights) / xp.sum(weights)
 
 
-def _floating(logits: Array) -> Array:
-    xp = arrays.namespace(logits)
-    if not arrays.is_array(logits):
-        logits = xp.asarray(logits)
-    return xp.astype(logits, arrays.floating_dtype(logits, xp=xp), copy=False)
-
-
 def _check_shapes(
     expected: tuple[int, ...], y: Array, sample_weight: Array | None
 ) -> None:
@@ -290,13 +283,16 @@ def binary_cross_entropy(
     >>> float(xlr.binary_cross_entropy(np.asarray([0.0, 0.0]), np.asarray([0, 1])))
     0.6931471805599453
     """
-    logits = _floating(logits)
+    logits, xp = real_floating(logits)
     if logits.ndim != 1:
         raise ValueError(f"logits must have shape (n,), got {tuple(logits.shape)}.")
     _check_shapes(tuple(logits.shape), y, sample_weight)
-    xp = arrays.namespace(logits)
     y = arrays.move(y, xp=xp, device=arrays.device_of(logits), dtype=logits.dtype)
-    loss = -y * log_sigmoid(logits) - (1 - y) * log_sigmoid(-logits)
+    with arrays.quiet():
+        # Infinite logits are those of labels of one value: what y leaves out is 0.
+        loss = xp.where(y == 0, xp.zeros_like(y), -y * log_sigmoid(logits))
+        against = -(1 - y) * log_sigmoid(-logits)
+        loss = loss + xp.where(y == 1, xp.zeros_like(y), against)
     return _mean(loss, sample_weight, xp=xp)
 
 
@@ -332,7 +328,7 @@ def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -
     >>> float(xlr.cross_entropy(np.zeros((2, 4)), np.asarray([0, 3])))
     1.3862943611198906
     """
-    logits = _floating(logits)
+    logits, xp = real_floating(logits)
     if logits.ndim != 2:
         raise ValueError(
             f"logits must have shape (n, n_classes), got {tuple(logits.shape)}."
@@ -345,7 +341,6 @@ def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -
             f"y must hold class codes 0, ..., {n_classes - 1}, one for each column of "
             f"logits; got values from {codes.min()} to {codes.max()}."
         )
-    xp = arrays.namespace(logits)
     y = arrays.move(y, xp=xp, device=arrays.device_of(logits), dtype=logits.dtype)
     with arrays.quiet():
         point = SoftmaxLoss(n_classes).at(logits[:, None, :], y[:, None], xp=xp)

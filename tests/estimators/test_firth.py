@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from optional import on_demand
+from problems import load
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from studies import endometrial, sex2
 
@@ -117,3 +118,11 @@ def test_refuses():
     results = model.fit(X, y)
     with pytest.raises(ValueError, match="nonrobust"):
         xlr.infer(results, X, y, cov_type="HC0")
+
+
+def test_a_penalty_with_as_much_curvature_as_the_likelihood():
+    """With the Hessian of the likelihood alone this took 400 steps."""
+    X, y = load("wine", True)
+    model = xlr.FirthLogisticRegression().fit(X, y > 0)
+    assert model.converged_
+    assert model.n_iter_[0] < 50

@@ -211,3 +211,26 @@ def test_weights_that_make_no_sense():
     for weights, message in ((-WEIGHTS, "negative"), (0 * WEIGHTS, "zero for all")):
         with pytest.raises(ValueError, match=message):
             xlr.MultiLabelLogisticRegression().fit(X, Y, weights)
+
+
+def test_a_label_of_ones_has_no_zeros_by_rounding():
+    weights = 10 ** RNG.uniform(-4, 4, size=N)
+    labels = np.stack([Y[:, 0].astype(float), np.ones(N)], axis=1)
+    with pytest.warns(UserWarning, match=r"numbers \[1\] have one value"):
+        model = xlr.MultiLabelLogisticRegression().fit(X, labels, weights)
+    assert model.intercept_[1] == np.inf
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ({0: -1.0}, "finite, zero or positive"),
+        ({0: np.nan}, "finite, zero or positive"),
+        ({"a": 1.0}, "not in class_weight"),
+        ({0: 0.0}, "zero for all samples, or for all but one class"),
+    ],
+)
+def test_weights_of_the_values_that_make_no_sense(class_weight, message):
+    model = xlr.MultiLabelLogisticRegression(class_weight=class_weight)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, Y)

@@ -123,6 +123,16 @@ def test_balanced_weights_count_sample_weights():
     np.testing.assert_allclose(weighted.coef_, copies.coef_, atol=1e-7)
 
 
+def test_balanced_weights_of_a_class_that_is_all_but_alone():
+    """Classes of the same weight each, whatever they had."""
+    options = {"multi_class": "ovr", "class_weight": "balanced", "tol": 1e-10}
+    weights = np.where(Y == 0, 1e10, 1e-8)
+    C = len(Y) / weights.sum()
+    found = xlr.LogisticRegression(C=C, **options).fit(X, Y, weights)
+    one = xlr.LogisticRegression(class_weight="balanced", tol=1e-10).fit(X, Y == 0)
+    np.testing.assert_allclose(found.coef_[0], one.coef_[0], rtol=1e-6)
+
+
 def test_two_classes_are_one_model():
     two = Y < 2
     ovr = xlr.LogisticRegression(multi_class="ovr").fit(X[two], Y[two])

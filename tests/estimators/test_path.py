@@ -197,3 +197,10 @@ def test_on_every_library(place, dtype, assert_close):
 def test_parameters_that_make_no_sense(parameters, message):
     with pytest.raises(ValueError, match=message):
         xlr.logistic_path(X, Y, **parameters)
+
+
+def test_a_path_may_end_without_a_penalty():
+    features = X[:, :3]
+    found = xlr.logistic_path(features, Y, Cs=[0.1, np.inf, np.inf], tol=1e-9)
+    free = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(features, Y)
+    np.testing.assert_allclose(found.coefs[-1], free.coef_, rtol=1e-5)

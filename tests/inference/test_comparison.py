@@ -46,3 +46,10 @@ def test_refuses_what_is_not_nested():
     for restricted, larger, message in cases:
         with pytest.raises(ValueError, match=message):
             xlr.likelihood_ratio_test(restricted, larger)
+
+
+def test_models_are_not_their_results():
+    X, y = spector()
+    full = results_of(X, y)
+    with pytest.raises(TypeError, match="restricted must be the results"):
+        xlr.likelihood_ratio_test(full.evidence.model, full)

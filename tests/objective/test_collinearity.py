@@ -62,9 +62,9 @@ def test_a_column_of_zeros_is_the_sum_of_none():
     assert found.describe(["a", "nothing", "b"]) == "nothing = 0"
 
 
-@pytest.mark.parametrize(("share", "kept"), [(0.5, 4), (2.0, 5)])
+@pytest.mark.parametrize(("share", "kept"), [(1.5, 4), (2.5, 5)])
 def test_a_column_is_kept_for_more_than_rounding_errors(share, kept):
-    """64 of them for each column, of what is left of its square."""
+    """64 of them for each column, in its square and in that of the one beside it."""
     left = share * 64 * 5 * EPS
     # A factor of the Gram matrix, exact in its last entry.
     factor = np.eye(5)
@@ -81,3 +81,16 @@ def test_a_matrix_that_rounding_made_indefinite():
     found = find_aliased(gram, EPS)
     assert found.dropped.tolist() == [1]
     np.testing.assert_allclose(found.weights, [[1.0]])
+
+
+@pytest.mark.parametrize("n_rows", [1, 10])
+def test_a_rare_category_that_comes_last_is_a_sum(n_rows):
+    """It is little beside the columns that make it up, and their rounding errors."""
+    rare = 20_000 - n_rows
+    place = np.arange(20_000)
+    category = np.where(place < rare, place % 4, 4)
+    X = np.eye(5)[category]
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    gram = np.column_stack([np.ones(20_000), Z])
+    found = find_aliased(gram.T @ gram / 20_000, EPS)
+    assert found.dropped.tolist() == [5]

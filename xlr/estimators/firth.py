@@ -24,6 +24,10 @@ from xlr.threads import Workers, workers
 
 __all__ = ["FirthLogisticRegression", "firth_problem"]
 
+# Newton's method would take the Hessian of the likelihood alone, and hundreds of steps
+# where the penalty has as much curvature: this one learns that on the way.
+SOLVER = "lbfgs"
+
 
 class FirthLogisticRegression(OffsetClassifier):
     r"""Binary logistic regression with Firth's bias reduction.
@@ -66,6 +70,8 @@ class FirthLogisticRegression(OffsetClassifier):
         Iterations.
     converged_ : bool
         Whether ``optimality_`` came down to ``tol``.
+    solver_ : str
+        The solver that ran.
     optimality_ : float
         Max-norm of the gradient, in standardised units, of what is minimised: the
         logarithm above, divided by less the sum of the weights.
@@ -169,10 +175,10 @@ class FirthLogisticRegression(OffsetClassifier):
 
             def on_iteration(record: Record, parameters: Array) -> None:
                 if self.verbose:
-                    print_record(record, "newton-cholesky")
+                    print_record(record, SOLVER)
 
             solution = minimise(
-                SOLVERS["newton-cholesky"](),
+                SOLVERS[SOLVER](),
                 objective,
                 problem.parameters(None),
                 tol=float(self.tol),
@@ -188,6 +194,7 @@ class FirthLogisticRegression(OffsetClassifier):
                 setattr(self, name, value)
             self.classes_ = labels.classes
             self.n_features_in_ = features.X.shape[1]
+            self.solver_ = SOLVER
             self.n_iter_ = solution.n_iter
             self.converged_ = solution.status[0] is Status.CONVERGED
             self.optimality_ = float(solution.records[-1].optimality.max())

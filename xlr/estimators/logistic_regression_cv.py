@@ -30,6 +30,7 @@ from xlr.estimators.scoring import (
     HeldOutScore,
     ScoredModel,
     best_models,
+    knowing_classes,
 )
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_parameters
@@ -194,7 +195,6 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             If folds have a single class to train on, or none: their scores are NaN.
         """
         check_parameters(self)
-        scorer = self._scorer()
         features = read_features(self, X, reset=True, chunked=True)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
@@ -202,6 +202,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             host_y = labels_on_host(rows)
             splitter = check_cv(self.cv, host_y, classifier=True)
             folds = read_folds(splitter, host_y, rows)
+            scorer = self._scorer(rows.labels.classes)
             score = self._held_out(scorer, rows, host_y, sample_weight, folds, crew)
             fitted = self._fit(rows, folds, score, data, crew)
             if hasattr(self, "feature_names_in_"):
@@ -308,8 +309,9 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         given = arrays.to_host(weights) if weighted else None
         return HeldOutScore(scorer, features, labels.classes, y, given, folds.tests)
 
-    def _scorer(self) -> Callable[..., float]:
-        return get_scorer("neg_log_loss" if self.scoring is None else self.scoring)
+    def _scorer(self, classes: Array) -> Callable[..., float]:
+        named = get_scorer("neg_log_loss" if self.scoring is None else self.scoring)
+        return knowing_classes(named, arrays.to_host(classes))
 
     def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
         """The score that ``scoring`` names, for some data.
@@ -331,8 +333,9 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             Before ``fit``, or if X has other features.
         """
         check_is_fitted(self, "coef_")
+        scorer = self._scorer(self.classes_)
         if arrays.is_dask(X):
-            return score_chunks(self, self._scorer(), X, y, sample_weight)
+            return score_chunks(self, scorer, X, y, sample_weight)
         # Here, where the names of the columns are known; as in the fit, scorers get
         # the numbers.
         features = read_features(self, X, reset=False)
@@ -340,4 +343,4 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
         )
         weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return float(self._scorer()(ScoredModel.of(self), features.X, y, **weighted))
+        return float(scorer(ScoredModel.of(self), features.X, y, **weighted))

@@ -23,6 +23,7 @@ from xlr.estimators.regularisation import Regularisation, largest_strength
 from xlr.inputs.features import Features
 from xlr.inputs.indicators import Indicators
 from xlr.inputs.labels import Labels
+from xlr.inputs.weights import check_totals, class_factors
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.objective import (
     ChunkedObjective,
@@ -127,7 +128,8 @@ def many_labels(
         both = np.stack([indicators.negative, indicators.positive], axis=1)[labels]
         factors = both.sum(axis=1, keepdims=True) / (2 * both)
     elif class_weight is not None:
-        pair = [float(class_weight.get(value, 1.0)) for value in (0, 1)]
+        pair = class_factors(class_weight, np.asarray([0, 1]), np.ones(2))
+        check_totals(pair)
         factors = np.tile(pair, (labels.shape[0], 1))
     if factors is not None:
         factors = features.place(factors, weights.dtype)

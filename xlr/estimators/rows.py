@@ -100,8 +100,11 @@ class Weighing:
         factors = against_rest = None
         if by_class and class_weight == "balanced":
             # A class weighs as much as its rest, model by model.
-            share = totals / totals.sum()
-            against_rest = np.stack([0.5 / (1 - share), 0.5 / share], axis=1)
+            # Sums of the others: a difference from the whole may round to nothing.
+            before, after = np.cumsum([0, *totals]), np.cumsum([0, *totals[::-1]])
+            rest = before[:-1] + after[-2::-1]
+            half = totals.sum() / 2
+            against_rest = np.stack([half / rest, half / totals], axis=1)
         elif class_weight is not None:
             factors = class_factors(class_weight, classes, totals)
             totals = totals * factors

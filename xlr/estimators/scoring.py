@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sklearn import get_config
+from sklearn.metrics import make_scorer
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
@@ -25,6 +27,7 @@ __all__ = [
     "ScoredModel",
     "best_models",
     "clipped_loss",
+    "knowing_classes",
 ]
 
 
@@ -177,6 +180,29 @@ class HeldOutScore:
         return [
             float(self._scorer(model, X, self._y[rows], **metadata)) for model in models
         ]
+
+
+def knowing_classes(
+    scorer: Callable[..., float], classes: np.ndarray
+) -> Callable[..., float]:
+    """The same with all classes as the ``labels`` of its metric, if that has such.
+
+    Rows to score may lack some. As in scikit-learn's ``LogisticRegressionCV``.
+    """
+    metric: Any = getattr(scorer, "_score_func", None)
+    taken = {} if metric is None else inspect.signature(metric).parameters
+    if "labels" not in taken:
+        return scorer
+    known: dict[str, Any] = {"labels": classes}
+    if "pos_label" in taken and classes.shape[0] == 2:
+        known["pos_label"] = classes[1]
+    made: Any = scorer
+    return make_scorer(
+        metric,
+        greater_is_better=made._sign > 0,
+        response_method=made._response_method,
+        **{**known, **made._kwargs},
+    )
 
 
 def best_models(scores: np.ndarray, *, by_fold: bool) -> np.ndarray:

@@ -45,9 +45,9 @@ def likelihood_ratio_test(
 
     Raises
     ------
-    ValueError
-        If a fit is penalised, or the fits cannot be nested: other rows, no fewer
-        parameters, or a higher likelihood with fewer.
+    TypeError, ValueError
+        If one is no result of :func:`infer`, a fit is penalised, or the fits cannot be
+        nested: other rows, no fewer parameters, or a higher likelihood with fewer.
 
     References
     ----------
@@ -68,6 +68,10 @@ def likelihood_ratio_test(
     (38.89, 1.0)
     """
     for name, results in (("restricted", restricted), ("full", full)):
+        if not isinstance(results, InferenceResults):
+            raise TypeError(
+                f"{name} must be the results of xlr.infer; got {results!r}."
+            )
         if results.evidence.is_penalised or results.evidence.is_firth:
             raise ValueError(
                 f"The {name} fit is penalised: twice the difference of the "

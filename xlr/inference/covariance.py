@@ -138,7 +138,8 @@ def estimate(
     elif clusters is not None:
         meat, n_clusters = _between_clusters(evidence, clusters)
     covariance = inverse
-    if evidence.is_penalised or meat is not matrix:
+    sandwich = evidence.is_penalised or meat is not matrix
+    if sandwich:
         covariance = inverse @ meat @ inverse
         covariance = (covariance + covariance.T) / 2
     effective_df = float(np.sum(inverse * matrix))
@@ -152,6 +153,8 @@ def estimate(
     covariance = covariance * _correction(evidence, cov_type, n_clusters, aliased)
     reported = _reported(evidence, covariance, aliased)
     _refuse_out_of_range(evidence, covariance, reported)
+    if sandwich:
+        reported = _known_to_rounding(evidence, inverse, meat, reported)
     return Estimates(
         at + step,
         _params(evidence, at + step, aliased),
@@ -205,7 +208,8 @@ def _in_units_of_data(evidence: Evidence, aliased: Aliased) -> Aliased:
 
 
 def _filled(matrix: np.ndarray, evidence: Evidence) -> np.ndarray:
-    """With curvature along equal changes to all classes, where there is none.
+    """With curvature along equal changes to all classes, where the penalty may have
+    next to none.
 
     Scores have no component there, nor have differences between classes.
     """
@@ -213,8 +217,7 @@ def _filled(matrix: np.ndarray, evidence: Evidence) -> np.ndarray:
     if not objective.loss.shift_invariant:
         return matrix
     outputs, size = objective.n_outputs, objective.column_size
-    undecided = (evidence.free & (evidence.strength == 0)).reshape(outputs, size)
-    alike = undecided.all(axis=0)
+    alike = evidence.free.reshape(outputs, size).all(axis=0)
     level = np.trace(matrix) / matrix.shape[0]
     return matrix + np.tile(np.diag(level * alike), (outputs, outputs))
 
@@ -296,6 +299,37 @@ def _reported(
     return reported
 
 
+def _known_to_rounding(
+    evidence: Evidence, inverse: np.ndarray, meat: np.ndarray, reported: np.ndarray
+) -> np.ndarray:
+    """The same, with variances no less than rounding errors of the meat make of zero.
+
+    It is zero for the difference of two classes that move together.
+
+    Raises
+    ------
+    ValueError
+        If that is much beside the inverse of the Hessian: along what the data hardly
+        determine, robust variances may be much less than that.
+    """
+    eps = evidence.objective.wide_rounding
+    moves = evidence.reported(inverse)
+    least = eps * (np.sqrt(np.diagonal(meat)) @ np.abs(moves)) ** 2
+    of_model = np.diagonal(evidence.reported(np.ascontiguousarray(moves.T)))
+    variance = np.diagonal(reported)
+    lost = (least > 0.1 * variance) & (least > eps**0.5 * of_model)
+    if lost.any():
+        names = np.asarray(evidence.names * evidence.n_equations)[lost]
+        raise ValueError(
+            f"The variances of the coefficients of {', '.join(dict.fromkeys(names))} "
+            "are lost in rounding errors: the data and the penalty hardly determine "
+            "them. Standardise the features, or lower C."
+        )
+    known = reported.copy()
+    np.fill_diagonal(known, np.maximum(variance, least))
+    return known
+
+
 def _refuse_out_of_range(
     evidence: Evidence, covariance: np.ndarray, reported: np.ndarray
 ) -> None:
@@ -304,10 +338,13 @@ def _refuse_out_of_range(
     """
     size = evidence.objective.column_size
     own = np.diagonal(covariance).reshape(-1, size).max(axis=0)
-    own = np.roll(own, 1) if evidence.fit_intercept else own
-    variance = np.diagonal(reported).reshape(-1, size)
-    lost = ((variance == 0) & (own > 0)) | np.isinf(variance)
-    wrong = np.asarray(evidence.names)[lost.any(axis=0)]
+    units = evidence.problem.units
+    assert units is not None
+    scale = np.append(arrays.to_host(units.scale), np.ones(int(evidence.fit_intercept)))
+    vanished = (own > 0) & (own / scale / scale == 0)
+    vanished = np.roll(vanished, 1) if evidence.fit_intercept else vanished
+    infinite = np.isinf(np.diagonal(reported)).reshape(-1, size).any(axis=0)
+    wrong = np.asarray(evidence.names)[vanished | infinite]
     if wrong.size:
         raise ValueError(
             f"The variances of the coefficients of {', '.join(wrong[:5])} leave the "

@@ -271,7 +271,7 @@ class InferenceResults:
             "dy/dx",
             evidence.features.column_names * n_effects,
             effects.T.reshape(-1),
-            np.sqrt(variance),
+            np.sqrt(np.maximum(variance, 0)),
             alpha,
             groups,
         )

@@ -62,7 +62,7 @@ def summarise(results: Any, table: Table) -> Summary:
     facts = {
         "Model": type(evidence.model).__name__,
         "Classes": ", ".join(str(label) for label in evidence.classes),
-        "Solver": getattr(evidence.model, "solver_", "newton-cholesky"),
+        "Solver": evidence.model.solver_,
         "Converged": str(results.converged),
         "Covariance": results.cov_type,
         "No. observations": count(results.nobs),

@@ -57,18 +57,18 @@ def read_indicators(Y: Any, weights: Array, features: Features) -> Indicators:
     UserWarning
         If labels have one value only, or none.
     """
-    positive, known = read_entries(Y, features.X.shape[0])
+    ones, known = read_entries(Y, features.X.shape[0])
     xp = arrays.namespace(known)
-    targets = features.place(xp.astype(positive, xp.uint8), None)
+    targets = features.place(xp.astype(ones, xp.uint8), None)
     counts = None
     if not arrays.to_host(xp.all(known)):
         counts = features.place(xp.astype(known, xp.uint8), None)
-    ones = _total(targets, weights, features)
-    total = arrays.to_host(features.xp.sum(weights)) * np.ones_like(ones)
-    if counts is not None:
-        total = _total(counts, weights, features)
-    _warn_of_constant_labels(ones, total)
-    return Indicators(targets, counts, ones, total - ones)
+    columns = Responses(targets.shape[1], targets, weights[:, None], counts)
+    # Each by itself: the zeros of a label of ones weigh nothing, not a rounding error.
+    both = columns.class_weights(2, features.wide, xp=features.xp)
+    negative, positive = arrays.to_host(both).T
+    _warn_of_constant_labels(positive, negative)
+    return Indicators(targets, counts, positive, negative)
 
 
 def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
@@ -123,16 +123,9 @@ def _host_numbers(Y: Any) -> np.ndarray:
         raise ValueError(f"y must hold 0, 1 and NaN only: {error}.") from error
 
 
-def _total(counts: Array, weights: Array, features: Features) -> np.ndarray:
-    """The weight of the rows that each column counts."""
-    weights = weights[:, None]
-    columns = Responses(counts.shape[1], weights, weights, counts)
-    return arrays.to_host(columns.total_weight(weights.dtype, xp=features.xp))
-
-
-def _warn_of_constant_labels(ones: np.ndarray, total: np.ndarray) -> None:
-    constant = np.nonzero(((ones == 0) | (ones == total)) & (total > 0))[0]
-    empty = np.nonzero(total == 0)[0]
+def _warn_of_constant_labels(positive: np.ndarray, negative: np.ndarray) -> None:
+    constant = np.nonzero((positive > 0) != (negative > 0))[0]
+    empty = np.nonzero(positive + negative == 0)[0]
     sentences = []
     if constant.size:
         sentences.append(

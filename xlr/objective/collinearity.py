@@ -55,7 +55,8 @@ def find_aliased(gram: np.ndarray, eps: float) -> Aliased:
 
     As R does: of columns that make each other up, the first are kept. One is taken for
     a sum if what is left of its square beside the others is within the rounding error
-    of the matrix.
+    of the matrix, which the weights of that sum multiply: they are large for a column
+    that is small beside those, such as a category of a few rows that comes last.
 
     Parameters
     ----------
@@ -68,19 +69,22 @@ def find_aliased(gram: np.ndarray, eps: float) -> Aliased:
     root = np.sqrt(np.where(diagonal > 0, diagonal, 1))
     scaled = gram / root / root[:, None]
     least = smallest_square(gram.shape[0], eps)
-    try:
-        pivots = np.diagonal(np.linalg.cholesky(scaled)) ** 2
-    except np.linalg.LinAlgError:
-        pivots = np.zeros(1)
     q = np.arange(gram.shape[0])
-    if (pivots > least).all():
-        return Aliased(q, q[:0], np.zeros((q.size, 0)))
-    left = scaled.copy()
+    try:
+        # A row over its last entry: what is left of a column, as a sum of columns.
+        rows = np.linalg.inv(np.linalg.cholesky(scaled))
+        if (least * np.sum(rows**2, axis=1) < 1).all():
+            return Aliased(q, q[:0], np.zeros((q.size, 0)))
+    except np.linalg.LinAlgError:
+        pass
+    left, sums = scaled.copy(), np.eye(q.size)
     kept = np.zeros(q.size, dtype=bool)
     for j in q:
-        if left[j, j] > least:
+        if left[j, j] > least * np.sum(sums[j] ** 2):
             kept[j] = True
-            left = left - np.outer(left[:, j], left[j, :]) / left[j, j]
+            share = left[:, j] / left[j, j]
+            left = left - np.outer(share, left[j, :])
+            sums = sums - np.outer(share, sums[j])
     dropped = q[~kept]
     weights = np.linalg.solve(scaled[np.ix_(kept, kept)], scaled[np.ix_(kept, dropped)])
     weights = weights * root[dropped] / root[kept][:, None]

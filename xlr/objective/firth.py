@@ -22,7 +22,7 @@ class FirthObjective(Objective):
         \nabla F^* &= \nabla F - \frac1S \sum_i h_i (\tfrac12 - p_i) z_i,
         \qquad h_i = s_i p_i (1 - p_i) z_i^T I^{-1} z_i
 
-    The Hessian stands for that of F, whose steps Firth takes too.
+    The Hessian is that of F, which leaves out the penalty's.
 
     Parameters
     ----------

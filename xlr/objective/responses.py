@@ -64,7 +64,7 @@ class Responses:
             weights = weights * counts
         if self.class_factors is not None:
             first, second = self.class_factors[:, 0], self.class_factors[:, 1]
-            weights = weights * (first + (second - first) * targets)
+            weights = weights * xp.where(targets > 0, second, first)
         return targets, weights
 
     def total_weight(self, dtype: Any, *, xp: Namespace) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Iterator
 from time import perf_counter
 from typing import NamedTuple
@@ -127,10 +128,11 @@ def follow_path(
 
 
 def _log_strength(objective: Objective) -> float:
-    """Logarithm of the strength of the L1 penalty, up to a constant."""
+    """Logarithm of the strength of the L1 penalty, up to a constant; never infinite."""
     xp, kinks = objective.xp, objective.kinks
     assert kinks is not None
-    return float(np.log(arrays.to_host(xp.max(kinks.lasso))))
+    strength = float(arrays.to_host(xp.max(kinks.lasso)))
+    return math.log(max(strength, sys.float_info.min))
 
 
 def _led_to(objective: Objective, last: Array, before: Array, share: float) -> Array:

@@ -1,0 +1,42 @@
+"""Metrics are told all classes, of which the rows to score may lack some."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from problems import load
+from sklearn.metrics import f1_score, make_scorer
+
+import xlr
+
+X, CODES = load("wine", True)
+NAMES = np.asarray(["barbera", "barolo", "grignolino"])
+Y = NAMES[CODES]
+
+
+def test_a_fold_without_rows_of_a_class_to_test_on():
+    n = np.arange(len(Y))
+    lacking = (CODES < 2) & (n % 3 == 0)
+    given = {"average": "macro", "zero_division": 0}
+    folds, scorer = [(n[~lacking], n[lacking])], make_scorer(f1_score, **given)
+    model = xlr.LogisticRegressionCV(Cs=[1.0], cv=folds, scoring=scorer).fit(X, Y)
+    one = xlr.LogisticRegression(tol=1e-9).fit(X[~lacking], Y[~lacking])
+    predicted = one.predict(X[lacking])
+    expected = f1_score(Y[lacking], predicted, labels=NAMES, **given)
+    assert model.scores_.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_class_that_counts_as_positive_is_the_second():
+    """Which scikit-learn's metrics know of 0 and 1 alone."""
+    two = CODES < 2
+    named = xlr.LogisticRegressionCV(Cs=[0.1], scoring="f1").fit(X[two], Y[two])
+    coded = xlr.LogisticRegressionCV(Cs=[0.1], scoring="f1").fit(X[two], CODES[two])
+    np.testing.assert_array_equal(named.scores_, coded.scores_)
+    assert named.score(X[two], Y[two]) == coded.score(X[two], CODES[two])
+
+
+@pytest.mark.parametrize("kept", [(CODES < 2), (CODES == 0)], ids=["two", "one"])
+def test_the_likelihood_of_rows_without_some_classes(kept):
+    model = xlr.LogisticRegressionCV(Cs=[1.0]).fit(X, Y)
+    own = model.predict_log_proba(X)[kept, CODES[kept]]
+    assert model.score(X[kept], Y[kept]) == pytest.approx(own.mean(), rel=1e-9)
