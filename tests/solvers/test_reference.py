@@ -122,9 +122,12 @@ def test_an_estimate_that_rounding_made_indefinite_gives_way_to_its_diagonal():
     indefinite = np.asarray([[4.0, 2.83], [2.83, 2.0]])
     blocks = np.stack([definite, indefinite])[:, None, :, :]
     xp = arrays.namespace(blocks)
-    solve = preconditioner(BlockHessian(blocks, 0.0, xp=xp), np.zeros(2))
+    slope = np.asarray([[1.0, 6.0], [1.0, 6.0]])
+    damping = np.asarray([0.5, 0.0])
+    solve = preconditioner(BlockHessian(blocks, 0.0, xp=xp), damping, slope)
     vector = np.asarray([[1.0, -2.0], [1.0, -2.0]])
-    expected = [np.linalg.solve(definite, vector[0]), [1 / 4, -2 / 2]]
+    damped = definite + 0.5 * np.diag([4.0, 6.0])
+    expected = [np.linalg.solve(damped, vector[0]), [1 / 4, -2 / 2]]
     np.testing.assert_allclose(solve(vector), expected)
 
 
