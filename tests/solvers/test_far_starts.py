@@ -42,3 +42,13 @@ def test_offsets_that_leave_no_row_in_doubt(solver, bounds, seed, scale):
     model = xlr.LogisticRegression(solver=solver, tol=1e-8, **bounds)
     model.fit(rng.normal(size=(80, 5)), rng.integers(0, 2, size=80), offset=offset)
     assert model.converged_
+
+
+@solvers
+def test_offsets_of_classes_that_leave_no_row_in_doubt(solver, bounds):
+    """Curvature is where a step has come to, not where it came from."""
+    rng = np.random.default_rng(8)
+    model = xlr.LogisticRegression(solver=solver, tol=1e-8, **bounds)
+    offset = 4000 * rng.normal(size=(80, 3))
+    model.fit(X[:, :2], LABELS, offset=offset)
+    assert model.converged_

@@ -67,7 +67,7 @@ def test_a_step_is_the_minimum_of_the_damped_model(lasso):
     target, predicted = _minimised_models(begun, OnHost(w, g), xp=XP)
     for model, H in enumerate(map(whole, begun.quadratics)):
         u, step = target[model], target[model] - w[model]
-        D = np.maximum(np.diag(H), np.abs(g[model]))
+        D = np.maximum(np.diag(H), np.abs(g[model]).max())
         damped = H + damping[model] * np.diag(D)
         slope = g[model] + damped @ step
         scale = np.sqrt(np.diag(H))

@@ -93,7 +93,7 @@ def damping_after_a_step(solver, w, damping):
         p, y = expit(Z @ w[k]), np.where(k == Y, 1.0, 0.0)
         g = Z.T @ (p - y) / len(X) + ridge * w[k]
         H = (Z * (p * (1 - p))[:, None]).T @ Z / len(X) + np.diag(ridge)
-        D = np.maximum(np.diag(H), np.abs(g))
+        D = np.maximum(np.diag(H), np.abs(g).max())
         d = -np.linalg.solve(H + damping[k] * np.diag(D), g)
         before, after = (
             np.mean(np.logaddexp(0, Z @ u) - y * (Z @ u)) + ridge @ u**2 / 2

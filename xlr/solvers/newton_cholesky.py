@@ -67,8 +67,8 @@ class NewtonState:
 class NewtonCholesky:
     r"""Damped Newton method (Levenberg-Marquardt) that holds its Hessian while it may.
 
-    With g and H the gradient and Hessian of F, and D the diagonal of H, or the size of
-    g where that is more,
+    With g and H the gradient and Hessian of F, and D the diagonal of H, or the
+    largest of g where that is more,
 
     .. math:: w \leftarrow w - (H + \lambda D)^{-1} g
 

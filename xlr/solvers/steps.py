@@ -52,13 +52,13 @@ class DampedStep(NamedTuple):
 
 
 def to_be_damped(diagonal: Array, slope: Array) -> Array:
-    """What of a Hessian is damped: its diagonal, but no less than the slope.
+    """What of a Hessian is damped: its diagonal, but no less than the largest slope.
 
-    Where the model of F holds for every row, curvature is of the size of exp(-300), and
-    a multiple of that holds nothing back; one of the slope bounds how far a step goes.
+    Where no row is in doubt the curvature is of the size of exp(-300), and a multiple
+    of that holds nothing back; one of the slope bounds how far a step goes.
     """
     xp = arrays.namespace(diagonal)
-    return xp.maximum(diagonal, xp.abs(slope))
+    return xp.maximum(diagonal, xp.max(xp.abs(slope), axis=-1, keepdims=True))
 
 
 def is_acceptable(
