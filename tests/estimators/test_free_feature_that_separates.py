@@ -15,3 +15,11 @@ def test_a_fit_ends_where_f_is_negligible(solver):
     model = xlr.LogisticRegression(penalty_factor=[0, 1], solver=solver).fit(X, y)
     assert model.n_iter_[0] < 100
     np.testing.assert_array_equal(model.predict(X), y)
+
+
+@pytest.mark.parametrize("solver", ["proximal-newton", "newton-cg"])
+def test_so_does_one_with_bounds_and_no_penalty(solver):
+    X, y = [[0.0, 1], [1, 1], [2, 0]], [0, 0, 1]
+    model = xlr.LogisticRegression(C=np.inf, lower=[0, -np.inf], solver=solver)
+    assert model.fit(X, y).n_iter_[0] < 100
+    np.testing.assert_array_equal(model.predict(X), y)

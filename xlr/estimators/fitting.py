@@ -127,7 +127,7 @@ class Fitting:
         self._features = features
         unpenalised = isinstance(C, float) and np.isposinf(C)
         self._may_diverge = unpenalised and regularisation.smooth
-        self._may_vanish = self._may_diverge or regularisation.leaves_some_free
+        self._may_vanish = unpenalised or regularisation.leaves_some_free
         self._start = start
         self._along = along
         self._solver = _solver(estimator, name, cold=start is None)
