@@ -44,6 +44,16 @@ def test_a_fit_ends_where_f_is_negligible(solver):
     np.testing.assert_array_equal(model.predict(X), Y)
 
 
+@pytest.mark.parametrize("solver", ["proximal-newton", "newton-cg"])
+def test_so_does_one_with_bounds_and_no_penalty(solver):
+    features, y = [[0.0, 1], [1, 1], [2, 0]], [0, 0, 1]
+    model = xlr.LogisticRegression(C=np.inf, lower=[0, -np.inf], solver=solver)
+    with pytest.warns(xlr.SeparationWarning, match="complete separation"):
+        model.fit(features, y)
+    assert model.n_iter_[0] < 100
+    np.testing.assert_array_equal(model.predict(features), y)
+
+
 @pytest.mark.parametrize("chunks", [None, (4, 2)])
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
 def test_only_what_is_free_can_separate(l1_ratio, chunks):

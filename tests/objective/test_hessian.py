@@ -94,6 +94,26 @@ def test_a_damping_is_that_of_the_models_of_its_matrix_alone(
 
 
 @pytest.mark.parametrize("of", [None, SHARED[:4]], ids=["own", "shared"])
+def test_what_is_damped_is_no_less_than_asked_for(of, block_hessian, place, close):
+    """However small the curvature; of models that share a matrix, the most."""
+    whole = WHOLE.copy()
+    whole[:, :, 1, :] *= 1e-12
+    whole[:, :, :, 1] *= 1e-12
+    hessian = block_hessian(whole)
+    hessian = hessian if of is None else hessian.select(of)
+    matrix = (whole if of is None else whole[of])[:, 0]
+    least = np.linspace(0.5, 2, matrix[..., 0].size).reshape(-1, Q)
+    damping = np.full(len(matrix), 0.5)
+    added = 0.5 * np.maximum(np.diagonal(matrix, axis1=1, axis2=2), least)
+    if of is not None:
+        added = np.stack([added[of == k].max(axis=0) for k in of])
+    right = right_sides(len(matrix))
+    found = hessian.solver(place(damping), place(least))(place(right))
+    damped = matrix + added[:, None, :] * np.eye(Q)
+    close(found, np.linalg.solve(damped, right[..., None])[..., 0])
+
+
+@pytest.mark.parametrize("of", [None, SHARED[:4]], ids=["own", "shared"])
 def test_some_models_with_other_matrices(of, block_hessian, place, close):
     others = WHOLE[:2] + 16 * np.eye(Q)
     hessian = block_hessian(WHOLE)
@@ -129,6 +149,9 @@ def test_a_diagonal_one(place, xp, close):
     damping, right = np.asarray([0.0, 3.0]), right_sides(2)
     damped = positive + damping[:, None] * positive
     close(hessian.solver(place(damping))(place(right)), right / damped)
+    damped = positive + damping[:, None] * np.maximum(positive, 1.5)
+    least = place(np.full((2, 3), 1.5))
+    close(hessian.solver(place(damping), least)(place(right)), right / damped)
     chosen = hessian.select(np.asarray([1, 0, 1]))
     close(chosen.diagonal, positive[[1, 0, 1]])
 

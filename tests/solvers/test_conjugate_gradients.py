@@ -214,9 +214,9 @@ def planned(monkeypatch):
         lambda self: replace(self, precondition="new", fresh=True),
     )
 
-    def planned(optimality, residual, *, n_parameters=1000, **fields):
+    def planned(optimality, residual, moved=1.0, *, n_parameters=1000, **fields):
         told = np.zeros((4, MODELS))
-        told[1], told[3] = optimality, residual
+        told[1], told[2], told[3] = optimality, moved, residual
         return NewtonCG()._planned(
             SimpleNamespace(n_parameters=n_parameters), state(**fields), told
         )
@@ -227,9 +227,8 @@ def planned(monkeypatch):
 def test_the_first_solve_is_as_it_was_set(planned):
     plan = planned([0.2, 0.7, 0.1], 1.0, first_optimality=0.0, budget=8, forcing=0.1)
     assert (plan.budget, plan.forcing, plan.first_optimality) == (8, 0.1, 0.7)
-    # So are those that follow while the gradient is as large as ever.
-    plan = planned([0.2, 1.5, 0.1], 1.0, first_optimality=0.7, budget=8, forcing=0.1)
-    assert (plan.budget, plan.forcing, plan.first_optimality) == (8, 0.1, 1.5)
+    plan = planned([0.2, 1.5, 0.1], 1.0, first_optimality=0.7, budget=8)
+    assert (plan.budget, plan.forcing, plan.first_optimality) == (16, 0.1, 1.5)
 
 
 @pytest.mark.parametrize(
@@ -279,3 +278,6 @@ def test_the_preconditioner_is_kept_while_it_serves(planned):
         assert plan.fresh == renewed
         if renewed:  # for a solve like the last
             assert (plan.budget, plan.forcing) == (5, 0.0)
+    # Another damping, after a step that was refused, asks for another.
+    for fresh in (True, False):
+        assert planned(1e-4, 0.005, [1, 0, 1], fresh=fresh).precondition == "new"

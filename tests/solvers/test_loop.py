@@ -235,7 +235,11 @@ class Scripted:
 )
 def test_a_fit_goes_on_while_steps_lower_f(least, settle, n_iter):
     objective = SimpleNamespace(
-        n_models=1, xp=xlr.arrays.namespace(np.ones(1)), rounding=2.0**-22
+        n_models=1,
+        n_outputs=2,
+        xp=xlr.arrays.namespace(np.ones(1)),
+        rounding=2.0**-22,
+        or_zero=lambda start, value: start,
     )
     options = {"tol": 1e-2, "max_iter": 50, "settle": settle}
     solution = minimise(Scripted(least), objective, np.zeros((1, 1)), **options)

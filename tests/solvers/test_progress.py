@@ -15,7 +15,13 @@ from xlr.objective import Evaluation
 from xlr.solvers import SOLVERS, Status, minimise
 from xlr.solvers.loop import _Progress, report
 
-OBJECTIVE = SimpleNamespace(n_models=1, xp=arrays.namespace(np.ones(1)), rounding=0.0)
+OBJECTIVE = SimpleNamespace(
+    n_models=1,
+    n_outputs=2,
+    xp=arrays.namespace(np.ones(1)),
+    rounding=0.0,
+    or_zero=lambda start, value: start,
+)
 
 
 def idle(values, optimality):
@@ -146,7 +152,7 @@ def test_a_start_elsewhere_within_tol_is_looked_at_once_more():
     X, y = load("iris", True)
     objective = binary_objective(X, y == 0, y == 0)
     start = objective.zeros()
-    start[1, 0] = 0.1
+    start[1, 0] = -0.1
     solution = minimise(SOLVERS["lbfgs"](), objective, start, tol=9.0, max_iter=50)
     assert solution.n_iter[0] == 0 < solution.n_iter[1]
 

@@ -43,9 +43,19 @@ def test_products_are_those_of_the_matrix_in_its_units():
     product = quadratic.times(u * quadratic.unit) * quadratic.unit
     np.testing.assert_allclose(product, matrix @ u, rtol=1e-10)
     np.testing.assert_allclose(np.diag(quadratic.matrix), 1.0)
-    damped = quadratic.damped(0.5)
-    np.testing.assert_allclose(np.diag(damped.matrix), 1.5)
-    np.testing.assert_allclose(np.diag(quadratic.matrix), 1.0)
+    np.testing.assert_allclose(quadratic.diagonal, np.diag(matrix))
+
+
+def test_a_damped_quadratic_is_in_units_of_its_own():
+    matrix, added = matrix_of(0, 12), np.geomspace(1e-9, 1e9, 12)
+    quadratic = Quadratic(matrix, noise=1e-10)
+    damped = quadratic.damped(added)
+    vector = np.random.default_rng(1).normal(size=12)
+    product = damped.times(vector * damped.unit) * damped.unit
+    np.testing.assert_allclose(product, (matrix + np.diag(added)) @ vector, rtol=1e-10)
+    np.testing.assert_allclose(np.diag(damped.matrix), 1.0)
+    product = quadratic.times(vector * quadratic.unit) * quadratic.unit
+    np.testing.assert_allclose(product, matrix @ vector, rtol=1e-10)
 
 
 @pytest.mark.parametrize("few", [True, False])

@@ -122,9 +122,12 @@ def test_an_estimate_that_rounding_made_indefinite_gives_way_to_its_diagonal():
     indefinite = np.asarray([[4.0, 2.83], [2.83, 2.0]])
     blocks = np.stack([definite, indefinite])[:, None, :, :]
     xp = arrays.namespace(blocks)
-    solve = preconditioner(BlockHessian(blocks, 0.0, xp=xp), np.zeros(2))
+    slope = np.asarray([[1.0, 6.0], [1.0, 6.0]])
+    damping = np.asarray([0.5, 0.0])
+    solve = preconditioner(BlockHessian(blocks, 0.0, xp=xp), damping, slope)
     vector = np.asarray([[1.0, -2.0], [1.0, -2.0]])
-    expected = [np.linalg.solve(definite, vector[0]), [1 / 4, -2 / 2]]
+    damped = definite + 0.5 * np.diag([6.0, 6.0])
+    expected = [np.linalg.solve(damped, vector[0]), [1 / 4, -2 / 2]]
     np.testing.assert_allclose(solve(vector), expected)
 
 
@@ -140,3 +143,15 @@ def test_rounding_errors_that_add_up(solver, fit_intercept):
     assert model.converged_
     proba = model.predict_proba(X)[::6, 1]
     np.testing.assert_allclose(proba, np.tile([1 / 3, 2 / 3], 19)[:37], rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [32, 45])
+def test_columns_that_are_alike_with_next_to_no_penalty(seed):
+    """Their estimate is singular but for rounding, and solving with it led nowhere."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(12, 7))[:, rng.integers(0, 7, size=14)]
+    X = X * rng.choice([1, -1, 2.0], size=14)
+    y = (rng.random(12) < 0.5).astype(int)
+    y[:2] = 0, 1
+    model = xlr.LogisticRegression(C=1000, l1_ratio=1.0, solver="newton-cg", tol=1e-8)
+    assert model.fit(X, y).n_iter_[0] < 200

@@ -66,7 +66,7 @@ def test_a_hessian_is_factorised_once_for_each_damping(stepped, monkeypatch):
     monkeypatch.setattr(
         BlockHessian,
         "solver",
-        lambda H, damping: asked.append(damping) or factorise(H, damping),
+        lambda H, damping, least: asked.append(damping) or factorise(H, damping),
     )
     solver.step(objective, state, state.report)
     assert not asked

@@ -47,8 +47,13 @@ class Hessian(Protocol):
 
     diagonal: Array
 
-    def solver(self, damping: Array) -> Callable[[Array], Array]:
-        """What solves (H + lambda D) x = b for x, both (n_models, n_parameters)."""
+    def solver(
+        self, damping: Array, least: Array | None = None
+    ) -> Callable[[Array], Array]:
+        """What solves (H + lambda D) x = b for x, both (n_models, n_parameters).
+
+        With a D of ``least`` where that is more.
+        """
         ...
 
     def select(self, models: np.ndarray) -> Self:
@@ -137,15 +142,20 @@ class BlockHessian:
             return type(self)(arrays.rows(blocks, used[of]), rounding, xp=self._xp)
         return type(self)(arrays.rows(blocks, used), rounding, xp=self._xp, of=of)
 
-    def solver(self, damping: Array) -> Callable[[Array], Array]:
+    def solver(
+        self, damping: Array, least: Array | None = None
+    ) -> Callable[[Array], Array]:
         """What solves (H + lambda D) x = b, scaled to a unit diagonal.
 
         Models that share a matrix share the largest of their dampings.
         """
-        xp, root, table = self._xp, self._root, self._table
+        xp, table = self._xp, self._table
         n_matrices, n_blocks, q, _ = self.blocks.shape
+        added = damping[:, None] * at_least(self.diagonal, least, xp=xp)
         if table is not None:
-            damping = xp.max(table.spread(damping[:, None])[:, :, 0], axis=1)
+            added = xp.max(table.spread(added), axis=1)
+        added = xp.reshape(added, self._root.shape)
+        root = xp.sqrt(self._root**2 + added)
         identity = xp.eye(q, dtype=root.dtype, device=arrays.device_of(root))
         matrices = xp.reshape(self.blocks, (n_matrices * n_blocks, q, q))
         matrices = matrices / xp.matrix_transpose(root) / root
@@ -153,8 +163,8 @@ class BlockHessian:
         # rounding error: without this much, collinear columns would break it. More,
         # for errors that add up where columns are alike, would hide what little
         # curvature separable classes leave: ten times the passes on digits at C=inf.
-        ridge = xp.repeat(damping + q**0.5 * self._rounding, n_blocks)
-        matrices = matrices + ridge[:, None, None] * identity
+        ridge = added + q**0.5 * self._rounding * self._root**2
+        matrices = matrices + ridge / root**2 * identity
         solve_scaled = arrays.positive_definite_solver(matrices, xp=xp)
 
         def solve(vector: Array) -> Array:
@@ -228,10 +238,18 @@ class DiagonalHessian:
         """Those of some models, by their numbers; one may be chosen several times."""
         return type(self)(arrays.rows(self.diagonal, models), xp=self._xp)
 
-    def solver(self, damping: Array) -> Callable[[Array], Array]:
+    def solver(
+        self, damping: Array, least: Array | None = None
+    ) -> Callable[[Array], Array]:
         """What solves (H + lambda D) x = b, by a division."""
-        damped = self.diagonal * (1 + damping[:, None])
+        added = damping[:, None] * at_least(self.diagonal, least, xp=self._xp)
+        damped = self.diagonal + added
         return lambda vector: vector / damped
+
+
+def at_least(diagonal: Array, least: Array | None, *, xp: Namespace) -> Array:
+    """The diagonal, or what is more."""
+    return diagonal if least is None else xp.maximum(diagonal, least)
 
 
 def gram(block: Block, columns: Array, fit_intercept: bool, *, xp: Namespace) -> Array:

@@ -155,6 +155,24 @@ class Objective(SecondOrder):
         """F and its gradient, in one pass."""
         return self._evaluation(parameters, *self.loss_and_slope(parameters))
 
+    def or_zero(self, parameters: Array, value: Array) -> Array:
+        """The parameters, or zeros for the models whose F is lower there.
+
+        Far out on the wrong side, F has neither curvature nor a minimum in sight. What
+        is not finite stays, to be known of.
+        """
+        xp = self.xp
+        if not arrays.to_host(xp.any(parameters != 0)):
+            return parameters
+        zeros = self.zeros()
+        if self.kinks is not None:
+            zeros = self.kinks.clip(zeros, xp=xp)
+        lower = self.value_and_gradient(zeros).value < value
+        lower = lower & xp.isfinite(value)
+        if not arrays.to_host(xp.any(lower)):
+            return parameters
+        return xp.where(lower[:, None], zeros, parameters)
+
     def repenalised(
         self, other: Objective, parameters: Array, at: Evaluation
     ) -> Evaluation:

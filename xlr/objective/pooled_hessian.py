@@ -93,8 +93,12 @@ class PooledHessian:
             xp=self._xp,
         )
 
-    def solver(self, damping: Array) -> Callable[[Array], Array]:
+    def solver(
+        self, damping: Array, least: Array | None = None
+    ) -> Callable[[Array], Array]:
         r"""What solves (H + lambda D) x = b, with D the diagonal but for the centres.
+
+        Whatever the ``least``, which would take a factor for each class.
 
         A class without its intercept, which is solved for apart, has
         :math:`a_k \Sigma + R = a_k (\Sigma + R / a_k)`. The second factor is made for a

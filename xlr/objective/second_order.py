@@ -25,6 +25,10 @@ CALL_COST = 1e5
 FEW_NUMBERS = 2**20
 X_SHARE = 1 / 4
 
+# Curvature along equal changes to all classes that bounds make F have: so little that a
+# step comes to the bounds, and enough that it goes no farther.
+BOUNDED_SHIFT = 1e-3
+
 
 class SecondOrder(Penalised):
     """Passes over the rows, a penalty, and the second derivatives of both.
@@ -202,8 +206,8 @@ class SecondOrder(Penalised):
 
         The gradient has no component there while the coefficients of the classes sum
         to zero, so Newton steps are unchanged; only the factorisation becomes
-        possible. Sized as the mean of the diagonal. Not where the penalty has kinks,
-        which decide between the classes.
+        possible. Sized as the mean of the diagonal. Not where the penalty decides
+        between the classes, and less where bounds do, but only as far as they hold.
         """
         xp, outputs = self.xp, self.n_outputs
         trace = xp.sum(matrix * self.identity(self.n_parameters), axis=(1, 2))
@@ -213,6 +217,11 @@ class SecondOrder(Penalised):
         if self.kinks is None:
             return equal
         shifts = xp.astype(self._shifts, equal.dtype)
+        undecided = (self.kinks.lasso == 0) & (
+            self.penalty_curvature(self.zeros()) == 0
+        )
+        bounded = xp.full_like(shifts, BOUNDED_SHIFT**0.5)
+        shifts = xp.where((shifts == 0) & undecided, bounded, shifts)
         return equal * shifts[:, :, None] * shifts[:, None, :]
 
     def _mean(self, sums: Array) -> Array:

@@ -46,7 +46,8 @@ class LBFGSState:
 
     def with_new_estimate(self, objective: Objective) -> LBFGSState:
         estimate = self.reference.estimate(self.parameters, self.product_cost)
-        solve = preconditioner(estimate, objective.xp.zeros_like(self.at.value))
+        undamped = objective.xp.zeros_like(self.at.value)
+        solve = preconditioner(estimate, undamped, self.at.gradient)
 
         def symmetric(vector: Array) -> Array:
             return objective.symmetric(solve(objective.symmetric(vector)))

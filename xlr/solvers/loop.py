@@ -226,9 +226,15 @@ def minimise(
     n_iter = np.zeros(objective.n_models, dtype=np.int32)
     with arrays.quiet():
         state = solver.init(objective, start)
+        fetched = arrays.to_host(state.report)
+        # At zero, without an offset, F is this.
+        if (fetched[0] > math.log(max(2, objective.n_outputs))).any():
+            nearer = objective.or_zero(start, state.at.value)
+            if nearer is not start:
+                state = solver.init(objective, nearer)
+                fetched = arrays.to_host(state.report)
         elsewhere = objective.xp.any(state.parameters != 0, axis=1)
     progress = _Progress(arrays.to_host(elsewhere))
-    fetched = arrays.to_host(state.report)
 
     for iteration in range(max_iter + 1):
         value, optimality, step = batch.all_models(fetched.astype(np.float64)[:3])

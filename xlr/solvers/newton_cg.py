@@ -26,6 +26,7 @@ from xlr.solvers.steps import (
     is_acceptable,
     next_damping,
     take,
+    to_be_damped,
 )
 
 __all__ = ["NewtonCG"]
@@ -63,10 +64,11 @@ class NewtonCGState:
 
     def with_new_preconditioner(self) -> NewtonCGState:
         estimate = self.reference.estimate(self.parameters, self.product_cost)
+        slope = self.at.gradient
         return replace(
             self,
-            diagonal=estimate.diagonal,
-            precondition=preconditioner(estimate, self.damping),
+            diagonal=to_be_damped(estimate.diagonal, slope),
+            precondition=preconditioner(estimate, self.damping, slope),
             fresh=True,
         )
 
@@ -127,26 +129,23 @@ class NewtonCG:
         reference = begun.to_look_at(objective, self.seed)
         damping = objective.xp.zeros_like(at.value)
         product_cost = objective.design.product_cost
-        estimate = reference.estimate(parameters, product_cost)
-        return NewtonCGState(
+        slope = objective.subgradient(parameters, at.gradient)
+        state = NewtonCGState(
             parameters=parameters,
             at=at,
             damping=damping,
             cautious=objective.xp.zeros_like(damping) > 0,
             reference=reference,
             product_cost=product_cost,
-            diagonal=estimate.diagonal,
-            precondition=preconditioner(estimate, damping),
+            diagonal=slope,
+            precondition=lambda vector: vector,
             fresh=True,
             budget=self.least_budget if begun.is_close else self.first_budget,
             forcing=0.0 if begun.is_close else 0.1,
             first_optimality=0.0,
-            report=report(
-                objective,
-                at._replace(gradient=objective.subgradient(parameters, at.gradient)),
-                extra=1.0,
-            ),
+            report=report(objective, at._replace(gradient=slope), extra=1.0),
         )
+        return state.with_new_preconditioner()
 
     def step(
         self, objective: Objective, state: NewtonCGState, fetched: np.ndarray
@@ -165,6 +164,8 @@ class NewtonCG:
             trial._replace(gradient=trial_slope),
             step.change,
         )
+        # Where there is no curvature, undamped conjugate gradients do not set out.
+        accept = accept & xp.any(step.change != 0, axis=1)
         change = take(accept, step.change, xp.zeros_like(step.change), xp=xp)
         new = better(accept, trial, at, xp=xp)
         predicted = step.predicted(slope, xp=xp)
@@ -199,10 +200,12 @@ class NewtonCG:
         than linearly (forcing); a tenth is enough while they are far out, and beyond a
         hundredth the products are better spent on a new Hessian.
         """
-        optimality, _, residual = (float(row.max()) for row in fetched[1:])
+        moved = fetched[2]
+        optimality, residual = float(fetched[1].max()), float(fetched[3].max())
+        begins = state.first_optimality == 0
         first_optimality = max(state.first_optimality, optimality)
         state = replace(state, first_optimality=first_optimality)
-        if state.first_optimality == optimality:  # nothing is known yet
+        if begins:  # nothing is known yet
             return state
         forcing = min(0.1, max(0.01, (optimality / first_optimality) ** 0.5))
         budget = 2 * state.budget
@@ -211,7 +214,8 @@ class NewtonCG:
             products = math.log(forcing) / math.log(max(residual, 1e-9))
             budget = min(budget, math.ceil(products * state.budget))
         budget = max(self.least_budget, min(budget, 2 * objective.n_parameters))
-        if residual > forcing and not state.fresh:
+        # A refused step leaves another damping.
+        if (residual > forcing and not state.fresh) or not moved.all():
             return state.with_new_preconditioner()
         return replace(state, budget=budget, forcing=forcing, fresh=False)
 

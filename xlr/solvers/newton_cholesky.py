@@ -22,16 +22,18 @@ from xlr.solvers.steps import (
     is_acceptable,
     next_damping,
     take,
+    to_be_damped,
 )
 
 __all__ = ["NewtonCholesky"]
 
 
 class Factors(NamedTuple):
-    """A factorised Hessian, and the damping it has, on the host."""
+    """A factorised Hessian, the damping it has, on the host, and what that is of."""
 
     solve: Callable[[Array], Array]
     damping: np.ndarray
+    diagonal: Array
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class NewtonState:
 class NewtonCholesky:
     r"""Damped Newton method (Levenberg-Marquardt) that holds its Hessian while it may.
 
-    With g and H the gradient and Hessian of F, and D the diagonal of H,
+    With g and H the gradient and Hessian of F, and D the diagonal of H, or the
+    largest of g where that is more,
 
     .. math:: w \leftarrow w - (H + \lambda D)^{-1} g
 
@@ -143,12 +146,15 @@ class NewtonCholesky:
         state = self._renewed(objective, state, fetched)
         factors, damping = state.factors, fetched[3]
         if factors is None or (damping != factors.damping).any():
-            solve = state.hessian.solver(state.damping)
+            diagonal = to_be_damped(state.hessian.diagonal, at.gradient)
+            solve = state.hessian.solver(state.damping, diagonal)
             # A damped step has equal changes to all classes, which the Hessian is
             # filled up along: the next ones would take them back only slowly.
-            factors = Factors(lambda b: objective.symmetric(solve(b)), damping)
+            factors = Factors(
+                lambda b: objective.symmetric(solve(b)), damping, diagonal
+            )
         direction = quasi_newton.solve(at.gradient, state.pairs, factors.solve, xp=xp)
-        step = DampedStep(-direction, state.hessian.diagonal, state.damping)
+        step = DampedStep(-direction, factors.diagonal, state.damping)
         trial = objective.value_and_gradient(state.parameters + step.change)
         accept = is_acceptable(objective, at, trial, step.change)
         change = take(accept, step.change, xp.zeros_like(step.change), xp=xp)

@@ -16,7 +16,14 @@ from xlr.solvers.loop import report
 from xlr.solvers.quadratic import Quadratic
 from xlr.solvers.reference import Reference
 from xlr.solvers.starts import find_start
-from xlr.solvers.steps import SUFFICIENT, better, is_flat, next_damping, take
+from xlr.solvers.steps import (
+    SUFFICIENT,
+    better,
+    is_flat,
+    next_damping,
+    take,
+    to_be_damped,
+)
 
 __all__ = ["ProximalNewton"]
 
@@ -230,15 +237,12 @@ def _minimised_models(
     damping = arrays.to_host(state.damping)
     target, predicted = np.empty_like(here.parameters), np.empty(damping.shape[0])
     for model, undamped in enumerate(state.quadratics):
-        quadratic = undamped
-        if damping[model] > 0:
-            quadratic = undamped.damped(float(damping[model]))
         w, gradient = here.parameters[model], here.gradient[model]
         kinks = Kinks(*(part[model] for part in state.kinks))
+        added = damping[model] * to_be_damped(undamped.diagonal, gradient)
+        quadratic = undamped.damped(added) if damping[model] > 0 else undamped
         target[model], fell = minimise_quadratic(quadratic, gradient, kinks, w)
-        step = (target[model] - w) * undamped.unit
-        undamping = damping[model] * np.diagonal(undamped.matrix)
-        predicted[model] = fell + 0.5 * undamping @ step**2
+        predicted[model] = fell + 0.5 * added @ (target[model] - w) ** 2
     place = {"xp": xp, "device": arrays.device_of(state.at.value)}
     return tuple(
         arrays.move(values, dtype=state.parameters.dtype, **place)

@@ -58,13 +58,19 @@ class Quadratic:
         """That of H."""
         return _column(self.matrix, j)
 
-    def damped(self, damping: float) -> Quadratic:
-        """A copy with (1 + damping) times as much on the diagonal."""
+    def damped(self, added: np.ndarray) -> Quadratic:
+        """A copy with more on the diagonal of H for v, and in its units."""
         other = copy.copy(self)
-        other.matrix = self.matrix.copy(order="F")
-        other.matrix[np.diag_indices(len(other.matrix))] *= 1 + damping
-        other._inverse = None
+        matrix = self.matrix.T * self.unit
+        matrix *= self.unit[:, None]
+        matrix[np.diag_indices(len(matrix))] += added
+        other.renew(matrix, self.noise)
         return other
+
+    @property
+    def diagonal(self) -> np.ndarray:
+        """That of H for v."""
+        return np.diagonal(self.matrix) * self.unit**2
 
     def correct(self, step: np.ndarray, change: np.ndarray) -> None:
         """BFGS: change H so that it takes a step to the change of the gradient.

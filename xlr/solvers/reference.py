@@ -11,6 +11,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Hessian, Objective
+from xlr.solvers.steps import to_be_damped
 
 __all__ = ["Reference", "least_rows", "preconditioner"]
 
@@ -20,6 +21,10 @@ H = TypeVar("H", bound=Hessian)
 # that an estimate from more rows than that may cost.
 ROWS_PER_FEATURE = 4
 WORTH = 12
+
+# Damping of an estimate, at the least: no step is a million times as long as the slope
+# makes sense of.
+LEAST_DAMPING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -78,14 +83,18 @@ class Reference:
         return Reference(whole.sample(size, seed or 0), self.of)
 
 
-def preconditioner(estimate: Hessian, damping: Array) -> Callable[[Array], Array]:
+def preconditioner(
+    estimate: Hessian, damping: Array, slope: Array
+) -> Callable[[Array], Array]:
     """What solves with an estimate of the Hessian: see :meth:`Hessian.solver`.
 
     With its diagonal for the models for which rounding errors make the estimate
     indefinite: where columns are alike and collinear, their errors are the same.
     """
-    solve, diagonal = estimate.solver(damping), estimate.diagonal
+    diagonal = estimate.diagonal
     xp = arrays.namespace(diagonal)
+    damping = xp.maximum(damping, xp.full_like(damping, LEAST_DAMPING))
+    solve = estimate.solver(damping, to_be_damped(diagonal, slope))
 
     def precondition(vector: Array) -> Array:
         solved = solve(vector)

@@ -17,6 +17,7 @@ __all__ = [
     "next_damping",
     "shorter",
     "take",
+    "to_be_damped",
 ]
 
 # Share of the decrease promised by the slope that a step must deliver (Armijo).
@@ -34,7 +35,7 @@ class DampedStep(NamedTuple):
     change : array of shape (n_models, n_parameters)
         d.
     diagonal : array of shape (n_models, n_parameters)
-        D, a diagonal like that of H.
+        D, a diagonal like that of H: see :func:`to_be_damped`.
     damping : array of shape (n_models,)
         lambda.
     """
@@ -48,6 +49,16 @@ class DampedStep(NamedTuple):
         damped = self.diagonal * self.change * self.change
         damped = self.damping * xp.sum(damped, axis=1)
         return 0.5 * (damped - xp.sum(gradient * self.change, axis=1))
+
+
+def to_be_damped(diagonal: Array, slope: Array) -> Array:
+    """What of a Hessian is damped: its diagonal, but no less than the largest slope.
+
+    Where no row is in doubt the curvature is of the size of exp(-300), and a multiple
+    of that holds nothing back; one of the slope bounds how far a step goes.
+    """
+    xp = arrays.namespace(diagonal)
+    return xp.maximum(diagonal, xp.max(xp.abs(slope), axis=-1, keepdims=True))
 
 
 def is_acceptable(

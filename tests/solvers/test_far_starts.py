@@ -1,0 +1,54 @@
+"""Starts and offsets far out, where no row is in doubt and F has no curvature."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xlr
+
+SMOOTH = [(solver, {}) for solver in ("newton-cholesky", "newton-cg", "lbfgs")]
+BOUNDED = [
+    (solver, {"lower": -1e9})
+    for solver in ("proximal-newton", "active-set", "newton-cg")
+]
+solvers = pytest.mark.parametrize(("solver", "bounds"), SMOOTH + BOUNDED)
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(80, 5))
+DIRECTION = RNG.normal(size=(3, 5))
+LABELS = RNG.integers(0, 3, size=80)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("C", [1.0, np.inf])
+@solvers
+def test_a_start_far_out_does_not_matter(solver, bounds, C, n_classes, place, dtype):
+    tol = 1e-7 if dtype == "float64" else 1e-4
+    data = place(X), place(np.minimum(LABELS, n_classes - 1))
+    model = xlr.LogisticRegression(C=C, solver=solver, tol=tol, **bounds)
+    least = model.fit(*data).history_["objective"][-1]
+    for scale in (100.0, 1e4):
+        start = place(scale * DIRECTION[: model.coef_.shape[0]])
+        model.fit(*data, coef_init=start)
+        assert model.converged_
+        assert model.history_["objective"][-1] <= least * (1 + tol)
+
+
+@pytest.mark.parametrize(("seed", "scale"), [(0, 1e4), (2, 1e4), (3, 1000.0)])
+@solvers
+def test_offsets_that_leave_no_row_in_doubt(solver, bounds, seed, scale):
+    rng = np.random.default_rng(seed)
+    offset = scale * rng.normal(size=80)
+    model = xlr.LogisticRegression(solver=solver, tol=1e-8, **bounds)
+    model.fit(rng.normal(size=(80, 5)), rng.integers(0, 2, size=80), offset=offset)
+    assert model.converged_
+
+
+@solvers
+def test_offsets_of_classes_that_leave_no_row_in_doubt(solver, bounds):
+    """Curvature is where a step has come to, not where it came from."""
+    rng = np.random.default_rng(8)
+    model = xlr.LogisticRegression(solver=solver, tol=1e-8, **bounds)
+    offset = 4000 * rng.normal(size=(80, 3))
+    model.fit(X[:, :2], LABELS, offset=offset)
+    assert model.converged_
