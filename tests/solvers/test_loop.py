@@ -205,6 +205,7 @@ class Scripted:
     """A solver that is within tol at once, and lowers F by half as much each time."""
 
     patience = 99
+    standardised = True
 
     def __init__(self, least):
         self._least, self._fall = least, 2.0

@@ -235,7 +235,8 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
             Weights, zero or positive; None weighs all samples alike.
         coef_init : array of shape (n_features,) or like ``coef_``, default=None
             Coefficients to start from; None starts from zeros, or from the last
-            fit with ``warm_start``.
+            fit with ``warm_start``. A start with an F above ``log(n_classes)`` and
+            above that at zeros gives way to zeros, but for gradient descent.
         intercept_init : array of shape (1,) or (n_classes,), default=None
             Intercepts to start from.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None

@@ -176,18 +176,20 @@ def _is_certain(
     hessian: np.ndarray | None,
 ) -> bool:
     """Whether a Newton step is so short that there certainly is an optimum."""
+    # Where bounds hold some classes, to move the others is no equal change.
+    filled = objective.kinks is None
     if hessian is None:
         # With fewer rows than columns there is none.
         if objective.n_samples < objective.column_size:
             return False
         if objective.n_parameters > LARGEST_HESSIAN:
             return False
-        hessian = objective.hessian_on_host(parameters)
+        hessian = objective.hessian_on_host(parameters, filled=filled)
     eps = objective.wide_rounding
 
     def n_collinear(free: np.ndarray) -> int:
         # At zero, where all rows weigh alike.
-        at_zero = objective.hessian_on_host(objective.zeros())
+        at_zero = objective.hessian_on_host(objective.zeros(), filled=filled)
         return find_aliased(at_zero[np.ix_(free, free)], eps).dropped.size
 
     step = _step_off_bounds(objective, parameters, hessian, gradient, eps, n_collinear)
@@ -206,7 +208,7 @@ def _is_certain_on_a_sample(
     step = _step_off_bounds(
         sample,
         parameters,
-        sample.hessian_on_host(parameters),
+        sample.hessian_on_host(parameters, filled=sample.kinks is None),
         gradient / float(arrays.to_host(share)[0]),
         float(np.finfo(np.float32).eps),
         lambda free: 0,

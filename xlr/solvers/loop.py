@@ -227,8 +227,10 @@ def minimise(
     with arrays.quiet():
         state = solver.init(objective, start)
         fetched = arrays.to_host(state.report)
-        # At zero, without an offset, F is this.
-        if (fetched[0] > math.log(max(2, objective.n_outputs))).any():
+        # At zero, without an offset, F is this. A textbook's loop, in the units of X,
+        # begins where it is told to.
+        at_zero = math.log(max(2, objective.n_outputs))
+        if solver.standardised and (fetched[0] > at_zero).any():
             nearer = objective.or_zero(start, state.at.value)
             if nearer is not start:
                 state = solver.init(objective, nearer)
