@@ -203,6 +203,7 @@ class Map:
 
 def make_map(files: list[str], folder: Path, n_processes: int) -> Map:
     """Run the tests once; a map that is in the folder already is taken as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
     if made := sorted(folder.glob("map*.json")):
         return Map(made)
     files = files.copy()

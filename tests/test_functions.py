@@ -124,6 +124,16 @@ def test_softmax_function_is_right_to_a_few_ulp(
     assert_within_ulps(actual, expected, ULPS[function], backend.name)
 
 
+@pytest.mark.parametrize("function", [softmax, log_softmax])
+@pytest.mark.parametrize("shape", [(0,), (2, 0)])
+def test_there_are_logits_of_classes(function, shape, place):
+    with pytest.raises(ValueError, match="a logit for each class along axis -1"):
+        function(place(np.zeros(shape)))
+    with pytest.raises(ValueError, match=r"got an array of shape \(\)"):
+        function(1.0)
+    assert function(place(np.zeros((0, 2)))).shape == (0, 2)
+
+
 def test_default_axis_is_the_last(place, assert_close):
     z = np.random.default_rng(2).normal(size=(28, 4))
     assert_close(softmax(place(z)), to_numpy(softmax(place(z), axis=1)))

@@ -202,6 +202,16 @@ def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> SoftmaxTerms:
     return SoftmaxTerms(difference, exponential, others)
 
 
+def _logits_of_classes(z: Array, axis: int) -> tuple[Array, Namespace]:
+    z, xp = real_floating(z)
+    if z.ndim == 0 or z.shape[axis] == 0:
+        raise ValueError(
+            f"z must have a logit for each class along axis {axis}; got an array of "
+            f"shape {tuple(z.shape)}."
+        )
+    return z, xp
+
+
 def softmax(z: Array, axis: int = -1) -> Array:
     r"""Softmax: class probabilities from one logit per class.
 
@@ -226,6 +236,8 @@ def softmax(z: Array, axis: int = -1) -> Array:
     ------
     TypeError
         If ``z`` is complex.
+    ValueError
+        If ``z`` has no logits along ``axis``.
 
     References
     ----------
@@ -238,7 +250,7 @@ def softmax(z: Array, axis: int = -1) -> Array:
     array([[0.5, 0.5],
            [1. , 0. ]])
     """
-    z, xp = real_floating(z)
+    z, xp = _logits_of_classes(z, axis)
     with arrays.quiet():
         terms = softmax_terms(z, axis, xp=xp)
         return terms.exponential / (1 + terms.others)
@@ -268,6 +280,8 @@ def log_softmax(z: Array, axis: int = -1) -> Array:
     ------
     TypeError
         If ``z`` is complex.
+    ValueError
+        If ``z`` has no logits along ``axis``.
 
     Examples
     --------
@@ -275,7 +289,7 @@ def log_softmax(z: Array, axis: int = -1) -> Array:
     >>> xlr.log_softmax(np.asarray([100.0, 0.0]))
     array([-3.72007598e-44, -1.00000000e+02])
     """
-    z, xp = real_floating(z)
+    z, xp = _logits_of_classes(z, axis)
     with arrays.quiet():
         terms = softmax_terms(z, axis, xp=xp)
         return terms.difference - xp.log1p(terms.others)

@@ -65,6 +65,20 @@ def test_a_table_of_two_by_two_gets_a_half_in_each_cell():
         np.testing.assert_allclose(model.coef_, [[np.log(d / c * a / b)]], rtol=1e-9)
 
 
+def test_weights_over_eight_decades():
+    rng = np.random.default_rng(81)
+    n = int(rng.integers(6, 12))
+    X, y = rng.integers(-2, 3, (n, 2)).astype(float), np.arange(n) % 2
+    weights = 10.0 ** rng.uniform(-4, 4, n)
+    model = xlr.FirthLogisticRegression(tol=1e-8).fit(X, y, weights)
+    z, at = np.column_stack([X, np.ones(n)]), np.append(model.coef_, model.intercept_)
+    p = 1 / (1 + np.exp(-z @ at))
+    root = np.sqrt(weights * p * (1 - p))[:, None] * z
+    leverage = (np.linalg.qr(root)[0] ** 2).sum(axis=1)
+    score = z.T @ (weights * (y - p) + leverage * (0.5 - p))  # Firth (1993)
+    np.testing.assert_allclose(score, 0, atol=1e-6 * weights.sum())
+
+
 # Of the peer, whose steps end where its likelihood is flat.
 @pytest.mark.filterwarnings("ignore:Step-halving")
 @pytest.mark.parametrize("seed", range(5))

@@ -286,6 +286,7 @@ def test_scores_of_tables_hold_their_columns_against_the_fit(library, scoring):
         ({"scoring": "no such score"}, "scoring"),
         ({"solver": "saga"}, "solver must be one of"),
         ({"cv": []}, "cv has no folds"),
+        ({"cv": [1.0]}, r"pairs \(train, test\) of row numbers"),
         ({"cv": [([0, 100], [178])]}, "row numbers in fold 0 .* 178 rows: .*178"),
         ({"cv": [([0.0, 100.0], [5])]}, "row numbers in fold 0 .* integer"),
         ({"cv": [([0, 100], [])]}, "no rows to test on in fold 0"),

@@ -392,12 +392,14 @@ def test_aliased_columns_are_left_out_as_by_r():
 def test_refuses_what_it_cannot_mean():
     X, y = spector()
     model = unpenalised(X, y)
+    mixed = np.asarray([1, "a"] * 16, dtype=object)
     cases = [
         ({"cov_type": "HC9"}, "cov_type must be one of"),
         ({"collinear": "drop"}, "collinear must be"),
         ({"cov_type": "cluster"}, "needs groups"),
         ({"groups": y}, "take none"),
         ({"cov_type": "cluster", "groups": y[:3]}, "the cluster of"),
+        ({"cov_type": "cluster", "groups": mixed}, "cannot be compared.* or strings"),
         ({"cov_type": "cluster", "groups": 0 * y}, "only one cluster"),
         ({"sample_weight": np.arange(1, len(y) + 1)}, "not the optimum on these rows"),
     ]

@@ -88,8 +88,8 @@ def read_folds(splitter: Any, y: np.ndarray, rows: Rows) -> Folds:
     Raises
     ------
     ValueError
-        If there are no folds, if they name rows that are not there or test on none, or
-        if none has two classes to train on.
+        If there are no folds, or no pairs, if they name rows that are not there or test
+        on none, or if none has two classes to train on.
 
     Warns
     -----
@@ -98,7 +98,12 @@ def read_folds(splitter: Any, y: np.ndarray, rows: Rows) -> Folds:
     """
     n_samples = y.shape[0]
     # A splitter counts the rows of X; its values stay where they are.
-    splits = list(splitter.split(np.zeros((n_samples, 1)), y))
+    try:
+        splits = list(splitter.split(np.zeros((n_samples, 1)), y))
+    except TypeError as error:
+        raise ValueError(
+            f"cv must give pairs (train, test) of row numbers: {error}."
+        ) from error
     if not splits:
         raise ValueError("cv has no folds: give it at least one (train, test) pair.")
     trains, tests = (

@@ -41,12 +41,12 @@ def read_clusters(groups: Any, X: Array | Chunks) -> Clusters:
     Raises
     ------
     ValueError
-        If there are not as many as rows, or only one.
+        If there are not as many as rows, or only one, or if they do not compare.
     """
     if isinstance(X, Chunks):
         parts = parts_beside(X, groups, "groups")
-        names = [call(_names, part, name="clusters") for part in parts]
-        found = np.unique(np.concatenate(fetch(names, parts)[0]))
+        names = [call(_unique, part, name="clusters") for part in parts]
+        found = _unique(np.concatenate(fetch(names, parts)[0]))
         number = partial(_numbers, found)
         of_rows: Any = [call(number, part, name="clusters") for part in parts]
     else:
@@ -56,7 +56,8 @@ def read_clusters(groups: Any, X: Array | Chunks) -> Clusters:
                 f"groups has shape {values.shape}, expected ({X.shape[0]},): the "
                 "cluster of each row."
             )
-        found, of_rows = np.unique(values, return_inverse=True)
+        found = _unique(values)
+        of_rows = _numbers(found, values)
     if found.size < 2:
         raise ValueError("groups holds only one cluster; at least two are needed.")
     return Clusters(found.size, of_rows)
@@ -66,8 +67,14 @@ def _on_host(groups: Any) -> np.ndarray:
     return arrays.to_host(groups) if arrays.is_array(groups) else np.asarray(groups)
 
 
-def _names(groups: Any) -> np.ndarray:
-    return np.unique(_on_host(groups))
+def _unique(groups: Any) -> np.ndarray:
+    try:
+        return np.unique(_on_host(groups))
+    except TypeError as error:
+        raise ValueError(
+            f"groups holds values that cannot be compared: {error}. Use numbers or "
+            "strings."
+        ) from error
 
 
 def _numbers(names: np.ndarray, groups: Any) -> np.ndarray:

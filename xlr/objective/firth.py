@@ -65,9 +65,9 @@ class FirthObjective(Objective):
         factor = arrays.cholesky(known.hessian, xp=xp)
         half_log_determinant = xp.sum(xp.log(xp.linalg.diagonal(factor)))
         solve = arrays.positive_definite_solver(known.hessian[None, :, :], xp=xp)
-        inverse = solve(self.identity(self.n_parameters)[None, :, :])[0, :, :]
-        inverse = (inverse + inverse.T) / 2
-        return half_log_determinant, arrays.cholesky(inverse, xp=xp)
+        # With I = L L', R = I^-1 L is the inverse of L'.
+        root = solve(factor.T[None, :, :])[0, :, :].T
+        return half_log_determinant, root
 
     def _penalty_slope(self, parameters: Array, root: Array) -> Array:
         """The sum of h (1/2 - p) z over the rows, as parameters."""
