@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import xlr
+from xlr.objective import Objective
 
 SMOOTH = [(solver, {}) for solver in ("newton-cholesky", "newton-cg", "lbfgs")]
 BOUNDED = [
@@ -32,6 +33,34 @@ def test_a_start_far_out_does_not_matter(solver, bounds, C, n_classes, place, dt
         model.fit(*data, coef_init=start)
         assert model.converged_
         assert model.history_["objective"][-1] <= least * (1 + tol)
+
+
+@solvers
+def test_a_start_above_f_at_zero_gives_way(solver, bounds):
+    start, y = 0.3 * DIRECTION[0], np.minimum(LABELS, 1)
+    textbook = xlr.LogisticRegression(solver="gradient-descent", max_iter=1, tol=1.0)
+    there = textbook.fit(X, y, coef_init=start).history_["objective"][0]
+    assert np.log(2) < there < np.log(3)
+    model = xlr.LogisticRegression(solver=solver, **bounds)
+    model.fit(X, y, coef_init=start)
+    assert model.history_["objective"][0] == pytest.approx(np.log(2))
+
+
+@solvers
+def test_a_start_below_it_costs_no_more(solver, bounds, monkeypatch):
+    monkeypatch.setattr(Objective, "or_zero", None)
+    y = (X[:, 0] + 0.1 * RNG.normal(size=80) > 0).astype(int)
+    for start in (np.zeros(5), [0.5, 0, 0, 0, 0]):
+        model = xlr.LogisticRegression(solver=solver, **bounds)
+        assert model.fit(X, y, coef_init=start).converged_
+
+
+def test_one_of_several_starts_gives_way():
+    start = np.zeros((3, 5))
+    start[1] = 1e4
+    model = xlr.LogisticRegression(multi_class="ovr", solver="newton-cholesky")
+    model.fit(X, LABELS, coef_init=start)
+    np.testing.assert_allclose(model.history_["objective"][0], np.log(2))
 
 
 @pytest.mark.parametrize(("seed", "scale"), [(0, 1e4), (2, 1e4), (3, 1000.0)])

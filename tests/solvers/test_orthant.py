@@ -95,6 +95,26 @@ def test_a_column_that_is_there_twice_and_two_coefficients_of_it(seed):
     assert model.history_["objective"][-1] == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.parametrize("seed", [0, 33, 38])
+def test_columns_that_are_there_twice_and_any_start(seed):
+    rng = np.random.default_rng(seed)
+    p = int(rng.integers(1, 4))
+    x = rng.normal(size=(60, p))
+    y = (rng.logistic(size=60) - x @ rng.normal(size=p) > 0).astype(int)
+    model = xlr.LogisticRegression(
+        C=1e3,
+        l1_ratio=1.0,
+        upper=np.inf if seed % 2 else 0.5,
+        solver="newton-cg",
+        tol=1e-9,
+        warm_start=True,
+    )
+    model.fit(np.c_[x, x], y)
+    model.coef_ = rng.normal(size=(3, 1, 2 * p)).clip(max=0.5)[2]
+    model.fit(np.c_[x, x], y)
+    assert model.n_iter_[0] < 15
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize(
     "parameters",

@@ -162,9 +162,12 @@ def test_a_rough_hessian_with_which_a_step_leaves_most_of_the_gradient_gives_way
 ):
     solver, objective, state = stepped
     state = replace(
-        state, fresh=np.asarray([True, True, False]), rough=np.ones(3, dtype=bool)
+        state,
+        fresh=np.asarray([True, True, False]),
+        rough=np.ones(3, dtype=bool),
+        optimality=np.full(3, 2.0),
     )
-    after = solver._renewed(objective, state, fetched([0.6, 0.4, 0.6], [1] * 3))
+    after = solver._renewed(objective, state, fetched([1.2, 0.8, 1.2], [1] * 3))
     np.testing.assert_array_equal(after.rough, [False, True, True])
 
 
