@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 import xlr
 from xlr.objective import Objective
@@ -56,11 +57,13 @@ def test_a_start_below_it_costs_no_more(solver, bounds, monkeypatch):
 
 
 def test_one_of_several_starts_gives_way():
-    start = np.zeros((3, 5))
-    start[1] = 1e4
     model = xlr.LogisticRegression(multi_class="ovr", solver="newton-cholesky")
+    start = model.fit(X, LABELS).coef_.copy()
+    start[1] = 1e4
     model.fit(X, LABELS, coef_init=start)
-    np.testing.assert_allclose(model.history_["objective"][0], np.log(2))
+    first = model.history_["objective"][0]
+    assert first[1] == pytest.approx(np.log(2))
+    assert (first[[0, 2]] < 0.69).all()
 
 
 @pytest.mark.parametrize(("seed", "scale"), [(0, 1e4), (2, 1e4), (3, 1000.0)])
@@ -71,6 +74,19 @@ def test_offsets_that_leave_no_row_in_doubt(solver, bounds, seed, scale):
     model = xlr.LogisticRegression(solver=solver, tol=1e-8, **bounds)
     model.fit(rng.normal(size=(80, 5)), rng.integers(0, 2, size=80), offset=offset)
     assert model.converged_
+
+
+@pytest.mark.parametrize("solver", [solver for solver, _ in SMOOTH])
+def test_offsets_that_leave_no_curvature(solver):
+    """Conjugate gradients without a damping do not set out then."""
+    rng = np.random.default_rng(2)
+    offset, features = 1e4 * rng.normal(size=60), rng.normal(size=(60, 4))
+    y = rng.integers(0, 2, 60)
+    model = xlr.LogisticRegression(C=np.inf, solver=solver, tol=1e-7, max_iter=400)
+    model.fit(features, y, offset=offset)
+    gradient = features.T @ (expit(model.decision_function(features, offset)) - y) / 60
+    assert model.converged_
+    np.testing.assert_allclose(gradient, 0, atol=1e-6)
 
 
 @solvers

@@ -72,6 +72,10 @@ def test_all_stop_together_where_the_first_one_must():
     expected = w + np.asarray([[0.5], [0.25], [1.0]]) * step
     found = up_to_the_first_kink(objective, w, np.zeros_like(w), w + step)
     np.testing.assert_array_equal(found, expected)
+    # And there exactly: 0.9 less three tenths of 3 leaves 1e-16.
+    w, step = np.asarray([[0.9, 0, 0, 0.0]] * 3), np.asarray([[-3.0, 0, 0, 1]] * 3)
+    found = up_to_the_first_kink(objective, w, np.zeros_like(w), w + step)
+    np.testing.assert_array_equal(found[:, 0], 0)
 
 
 @pytest.mark.parametrize("seed", [0, 3])
