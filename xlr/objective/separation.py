@@ -10,7 +10,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import reduce_over_blocks
-from xlr.objective.collinearity import find_aliased, smallest_square
+from xlr.objective.collinearity import find_aliased
 from xlr.objective.conditions import Conditions, Reach
 from xlr.objective.objective import Objective
 from xlr.objective.passes import Passes
@@ -271,13 +271,9 @@ def _newton_step(
     if dropped.size and dropped.size > n_collinear():
         return None
     root = np.sqrt(np.diagonal(hessian)[kept])
-    inverse = np.linalg.inv(hessian[np.ix_(kept, kept)] / root / root[:, None])
-    # What is left of each column beside all others, not only beside those before it.
-    left = 1 / np.diagonal(inverse)
-    if not (left > smallest_square(kept.size, eps)).all():
-        return None
+    scaled = hessian[np.ix_(kept, kept)] / root / root[:, None]
     step = np.zeros(gradient.shape)
-    step[kept] = -(inverse @ (gradient[kept] / root)) / root
+    step[kept] = -np.linalg.solve(scaled, gradient[kept] / root) / root
     return step
 
 
