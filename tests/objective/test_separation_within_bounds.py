@@ -92,20 +92,33 @@ def test_small_tables_as_by_definition(seed, of):
         assert (rises | (found.direction <= 0)).all()
 
 
-def overlapping(n_classes, n=300):
+def overlapping(n_classes, n=300, seed=0):
     """Two features that say something, and four that say nothing."""
-    rng = np.random.default_rng(n_classes)
+    rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 6))
     y = np.clip(np.round(X[:, 0] - X[:, 1] + rng.normal(size=n)) + 1, 0, n_classes - 1)
     return X, y.astype(int)
 
 
-def test_an_optimum_at_bounds_needs_no_programme(monkeypatch):
-    X, y = overlapping(2)
-    problem = penalised(X, y, [RISES, FREE, FREE, FREE, RISES, FALLS])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n_classes", [2, 3, 4])
+def test_an_optimum_at_bounds_needs_no_programme(n_classes, seed, monkeypatch):
+    X, y = overlapping(n_classes, seed=seed)
+    problem = penalised(X, y, [RISES, FREE, FREE, BOXED, RISES, FALLS])
     at = optimum(problem)
-    assert (at == 0).any()
+    if n_classes > 2:  # of those that are as good, one at a bound of each feature
+        by_class = at.reshape(n_classes, -1)
+        by_class[:, [0, 4]] -= by_class[:, [0, 4]].min(axis=0)
+        by_class[:, 5] -= by_class[:, 5].max()
     monkeypatch.setattr("xlr.objective.separation.Conditions", not_needed)
+    assert separation_at(problem, at) is None
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_of_many_rows_a_sample_is_certain(n_classes, monkeypatch):
+    problem = penalised(*overlapping(n_classes, n=3000), [RISES, *[FREE] * 4, FALLS])
+    at = optimum(problem)
+    monkeypatch.setattr("xlr.objective.separation._is_certain", not_needed)
     assert separation_at(problem, at) is None
 
 
