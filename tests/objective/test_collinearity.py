@@ -94,3 +94,13 @@ def test_a_rare_category_that_comes_last_is_a_sum(n_rows):
     gram = np.column_stack([np.ones(20_000), Z])
     found = find_aliased(gram.T @ gram / 20_000, EPS)
     assert found.dropped.tolist() == [5]
+
+
+def test_columns_that_differ_by_little_are_no_sum_for_what_differs_by_less():
+    """The weights of a sum multiply rounding errors, not what makes the weights up."""
+    a, u, v, w = np.linalg.qr(independent(4))[0].T
+    b, c = a + 1e-2 * u, a + v
+    d = c + 3e-6 * w
+    found = aliased(np.column_stack([a, b, c + u, d + u, b]))
+    assert found.kept.tolist() == [0, 1, 2, 3]
+    assert found.dropped.tolist() == [4]

@@ -215,18 +215,34 @@ def test_a_direction_reaches_where_neither_penalty_nor_bound_is_in_the_way():
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_programmes_keep_within_reach(n_classes):
-    rows, dense, least = feasible(n_classes)
+    rows, dense, _ = feasible(n_classes)
     q = rows.n_parameters
     reach = Reach(-(np.arange(q) % 3 > 0).astype(float), (np.arange(q) % 3 < 2) * 1.0)
     reach.most[1] = reach.least[1] = 0
     within = Conditions(rows.objective, reach)
-    least = np.minimum(least, 0)
-    cost = np.random.default_rng(0).normal(size=q)
+    rng = np.random.default_rng(0)
+    known = reach.part(rng.uniform(-0.5, 0.5, q))
+    least = dense @ known - np.where(rows.counted, rng.exponential(size=len(dense)), 0)
+    # Of any size: d, and its size in each parameter, the intercepts' for nothing.
+    sizes = np.where(np.arange(q) % 4 == 3, 0.0, 1.0)
+    anywhere = 1e6 * np.column_stack(reach)
+    either = np.vstack([np.eye(q), -np.eye(q)])
+    smallest = linprog(
+        np.concatenate([np.zeros(q), sizes]),
+        np.block([[-dense, 0 * dense], [either, np.vstack([-np.eye(q)] * 2)]]),
+        np.concatenate([-least, np.zeros(2 * q)]),
+        bounds=np.vstack([anywhere, np.tile([0, np.inf], (q, 1))]),
+        method="highs",
+    )
+    cost = rng.normal(size=q)
+    bounds = np.column_stack(reach)
     solve = {"A_ub": -dense, "b_ub": -least, "method": "highs"}
-    expected = linprog(cost, bounds=np.column_stack(reach), **solve)
+    best = linprog(cost, bounds=bounds, **solve)
     found = within.best(cost, least, np.arange(10))
-    assert cost @ found == pytest.approx(expected.fun, abs=1e-6)
-    for direction in (found, within.best(None, least, np.arange(10))):
+    simple = within.best(None, least, np.arange(10))
+    assert cost @ found == pytest.approx(best.fun, abs=1e-6)
+    assert sizes @ np.abs(simple) == pytest.approx(smallest.fun, abs=1e-6)
+    for direction in (found, simple):
         assert (dense @ direction >= least - 1e-6).all()
         assert ((direction >= 0) | (reach.least < 0)).all()
         assert ((direction <= 0) | (reach.most > 0)).all()

@@ -9,7 +9,7 @@ from xlr import arrays
 from xlr.design import DenseDesign
 from xlr.losses import LogisticLoss, SoftmaxLoss
 from xlr.objective import Objective, Responses, row_space
-from xlr.penalties import L2Penalty
+from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty
 
 
 def objective(n=400, p=8, *, models=1, n_classes=2, strength=None, resample_of=None):
@@ -141,6 +141,34 @@ def test_equal_changes_of_all_classes_have_the_mean_curvature(fit_intercept):
     # And nothing beside them.
     other = np.r_[np.eye(q)[0], -np.eye(q)[0], np.zeros(q)]
     np.testing.assert_allclose(filled @ other, 0, atol=1e-14)
+
+
+def test_bounds_leave_less_of_the_curvature_along_equal_changes():
+    """All of it where there are none, none of it where a penalty decides, and else so
+    little that a Newton step comes as far as the bounds.
+    """
+    far, nothing = np.inf, np.zeros((1, 1, 8))
+    free = objective(n_classes=3, strength=nothing)
+    ridge, lasso, lower, upper = (np.asarray([[part]]) for part in np.zeros((4, 8)))
+    lower, upper = lower - far, upper + far
+    lower[..., 1], upper[..., 2] = -1, 1
+    lower[..., 3], upper[..., 3] = -1, 1
+    lasso[..., 4] = lasso[..., 5] = 0.1
+    lower[..., 5] = lower[..., 6] = 0
+    ridge[..., 6] = 0.1
+    bounded = free.with_penalty(ElasticNetPenalty(ridge, Kinks(lasso, lower, upper)))
+
+    def along_equal_changes(problem):
+        """Where the loss has none."""
+        found = problem.hessian_on_host(problem.zeros())
+        equal = np.tile(np.eye(problem.column_size), (3, 1))
+        return np.diagonal(equal.T @ found @ equal)
+
+    share = along_equal_changes(bounded) / along_equal_changes(free)
+    np.testing.assert_allclose(share[[4, 5]], 0, atol=1e-12)
+    assert along_equal_changes(bounded)[6] == pytest.approx(3 * 0.1)
+    np.testing.assert_allclose(share[[0, 7, 8]], 1)
+    np.testing.assert_allclose(share[[1, 2, 3]], 1e-3)
 
 
 @pytest.fixture

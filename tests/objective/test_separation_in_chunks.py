@@ -9,7 +9,12 @@ import pytest
 from unpenalised import InParts, dense_conditions, standardised, unpenalised
 
 from xlr.objective import Objective, conditions
-from xlr.objective.separation_in_chunks import _ends, _joined, separating_direction
+from xlr.objective.separation_in_chunks import (
+    _ends,
+    _joined,
+    _Rows,
+    separating_direction,
+)
 
 
 def noisy(n_classes, n=60):
@@ -58,6 +63,8 @@ def test_a_direction_that_the_rows_which_are_here_say_nothing_of():
     assert not complete
     np.testing.assert_allclose(direction[:4], [0, 0, 0, direction[3]], atol=1e-9)
     assert direction[3] > 0
+    # To see that they overlap, what all gain by, that it separates, and the simplest.
+    assert problem.n_passes == 4
     y[100] = 0
     problem = unpenalised(X, y, of=InParts)
     assert separating_direction(problem, begin) is None
@@ -114,3 +121,23 @@ def test_a_direction_that_cannot_be_made_simpler_is_what_is_known(monkeypatch):
     direction, complete = separating_direction(problem, begin[None, :])
     assert complete
     np.testing.assert_allclose(direction, begin)
+
+
+def test_all_rows_are_for_a_sum_of_directions_that_not_all_are_for():
+    """What all rows gain the most by is flat for the fewer of them."""
+    sign = np.where(np.arange(50) % 2 == 0, 1.0, -1.0)
+    second = np.where(np.arange(50) < 10, 1.0, -1.0)
+    X = sign[:, None] * np.column_stack([np.ones(50), second])
+    y = (sign > 0).astype(int)
+    problem = unpenalised(X, y, fit_intercept=False, of=InParts)
+    direction, complete = separating_direction(problem, np.asarray([[0.1, -1.0]]))
+    assert complete
+    assert (sign * (X @ direction) > 0).all()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_what_all_rows_gain_is_of_size_1(n_classes):
+    X, y = noisy(n_classes)
+    gain = _Rows(unpenalised(X, y, of=InParts)).gain
+    expected = dense_conditions(standardised(X), y, n_classes).sum(axis=(0, 1))
+    np.testing.assert_allclose(gain, expected / np.abs(expected).max(), atol=1e-12)

@@ -69,9 +69,7 @@ class SecondOrder(Penalised):
         one_pass = CALL_COST / self.n_models + 2 * product * self.n_outputs / share
         return max(1.0, (n / 2 + size / 3) * size**2 / (10 * one_pass))
 
-    def hessian(
-        self, parameters: Array, *, rough: bool = False, filled: bool = True
-    ) -> BlockHessian:
+    def hessian(self, parameters: Array, *, rough: bool = False) -> BlockHessian:
         """The Hessian, in one pass.
 
         Parameters
@@ -80,20 +78,18 @@ class SecondOrder(Penalised):
         rough : bool, default=False
             Whether float32 is precise enough for the products, which take most of
             the time.
-        filled : bool, default=True
-            Whether equal changes to all classes, which change nothing, have curvature.
         """
         sums = self.curvature_sums(parameters, rough=rough)
         matrix = hessian.assemble(sums, self.n_outputs, self.fit_intercept, xp=self.xp)
         matrix = self.gathered_matrix(matrix, rough=rough)
         matrix = matrix / self.total_weight[:, None, None]
-        if filled and self.loss.shift_invariant:
+        if self.loss.shift_invariant:
             matrix = matrix + self._fill_shift_direction(matrix)
         return self._with_penalty(matrix[:, None, :, :], parameters, rough)
 
-    def hessian_on_host(self, parameters: Array, *, filled: bool = True) -> np.ndarray:
+    def hessian_on_host(self, parameters: Array) -> np.ndarray:
         """That of one model, (n_parameters, n_parameters), in float64."""
-        blocks = arrays.to_host(self.hessian(parameters, filled=filled).blocks)
+        blocks = arrays.to_host(self.hessian(parameters).blocks)
         return blocks[0, 0].astype(np.float64)
 
     def curvature_estimate(self, parameters: Array, product_cost: float) -> Hessian:

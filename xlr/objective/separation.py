@@ -10,7 +10,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.design import reduce_over_blocks
-from xlr.objective.collinearity import find_aliased, smallest_square
+from xlr.objective.collinearity import find_aliased
 from xlr.objective.conditions import Conditions, Reach
 from xlr.objective.objective import Objective
 from xlr.objective.passes import Passes
@@ -176,20 +176,18 @@ def _is_certain(
     hessian: np.ndarray | None,
 ) -> bool:
     """Whether a Newton step is so short that there certainly is an optimum."""
-    # Where bounds hold some classes, to move the others is no equal change.
-    filled = objective.kinks is None
     if hessian is None:
         # With fewer rows than columns there is none.
         if objective.n_samples < objective.column_size:
             return False
         if objective.n_parameters > LARGEST_HESSIAN:
             return False
-        hessian = objective.hessian_on_host(parameters, filled=filled)
+        hessian = objective.hessian_on_host(parameters)
     eps = objective.wide_rounding
 
     def n_collinear(free: np.ndarray) -> int:
         # At zero, where all rows weigh alike.
-        at_zero = objective.hessian_on_host(objective.zeros(), filled=filled)
+        at_zero = objective.hessian_on_host(objective.zeros())
         return find_aliased(at_zero[np.ix_(free, free)], eps).dropped.size
 
     step = _step_off_bounds(objective, parameters, hessian, gradient, eps, n_collinear)
@@ -208,7 +206,7 @@ def _is_certain_on_a_sample(
     step = _step_off_bounds(
         sample,
         parameters,
-        sample.hessian_on_host(parameters, filled=sample.kinks is None),
+        sample.hessian_on_host(parameters),
         gradient / float(arrays.to_host(share)[0]),
         float(np.finfo(np.float32).eps),
         lambda free: 0,
@@ -228,13 +226,16 @@ def _step_off_bounds(
 ) -> np.ndarray | None:
     """The Newton step of the parameters that no penalty holds, nor a bound.
 
+    Of several classes no bound on one side holds any: equal changes to all of them,
+    which change nothing, bring every direction within it.
+
     None where F falls off such a bound after it, or as in :func:`_newton_step`, but
     for ``n_collinear`` of some parameters.
     """
     reach = Reach.of(objective)
     side = reach.least + reach.most
     at_bound = np.zeros(side.shape, dtype=bool)
-    if objective.kinks is not None:
+    if objective.kinks is not None and not objective.loss.shift_invariant:
         at = arrays.to_host(parameters)[0]
         _, lower, upper = (arrays.to_host(part)[0] for part in objective.kinks)
         at_bound = (side != 0) & ((at <= lower) | (at >= upper))
@@ -271,13 +272,9 @@ def _newton_step(
     if dropped.size and dropped.size > n_collinear():
         return None
     root = np.sqrt(np.diagonal(hessian)[kept])
-    inverse = np.linalg.inv(hessian[np.ix_(kept, kept)] / root / root[:, None])
-    # What is left of each column beside all others, not only beside those before it.
-    left = 1 / np.diagonal(inverse)
-    if not (left > smallest_square(kept.size, eps)).all():
-        return None
+    scaled = hessian[np.ix_(kept, kept)] / root / root[:, None]
     step = np.zeros(gradient.shape)
-    step[kept] = -(inverse @ (gradient[kept] / root)) / root
+    step[kept] = -np.linalg.solve(scaled, gradient[kept] / root) / root
     return step
 
 
