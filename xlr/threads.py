@@ -14,8 +14,9 @@ import ctypes
 import functools
 import os
 import threading
+from _thread import start_new_thread
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import joblib
@@ -122,23 +123,73 @@ class Workers:
         How many, the calling thread included.
     """
 
-    def __init__(self, n: int, pool: ThreadPoolExecutor | None) -> None:
+    def __init__(self, n: int, tasks: SimpleQueue[Any] | None) -> None:
         self.n = n
-        self._pool = pool
+        self._tasks = tasks
 
     def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """The results of the tasks, in their order; the first runs in this thread."""
-        if self._pool is None:
+        if self._tasks is None:
             return [task() for task in tasks]
         first, *others = tasks
-        # NumPy's error state belongs to the context, which threads do not inherit.
-        futures = [
-            self._pool.submit(contextvars.copy_context().run, task) for task in others
-        ]
-        return [first(), *(future.result() for future in futures)]
+        done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
+        for number, task in enumerate(others):
+            # NumPy's error state belongs to the context, which threads do not inherit.
+            run = functools.partial(contextvars.copy_context().run, task)
+            self._tasks.put(functools.partial(_tell, done, number, run))
+        results: list[Any] = [first(), *[None] * len(others)]
+        errors: list[BaseException | None] = [None] * len(others)
+        for _ in others:
+            number, results[1 + number], errors[number] = done.get()
+        for error in errors:
+            if error is not None:
+                raise error
+        return results
 
 
 ALONE = Workers(1, None)
+
+
+def _tell(
+    done: SimpleQueue[tuple[int, Any, BaseException | None]],
+    number: int,
+    task: Callable[[], Any],
+) -> None:
+    """Run a task and put what came of it where it is waited for."""
+    try:
+        done.put((number, task(), None))
+    except BaseException as error:
+        done.put((number, None, error))
+
+
+@contextlib.contextmanager
+def _threads(n: int) -> Iterator[SimpleQueue[Any]]:
+    """A queue whose tasks n threads run, which are gone with the context.
+
+    Each call of a queue or of ``start_new_thread`` is one step, before or after which
+    Ctrl-C may come. Executors, events and ``Thread.start`` wait for conditions, which
+    are written in Python: Ctrl-C in the middle may leave their lock to nobody, and a
+    thread that is to tell of its end waits for it for ever.
+    """
+    tasks: SimpleQueue[Any] = SimpleQueue()
+    ended: SimpleQueue[None] = SimpleQueue()
+    started: list[int] = []
+    try:
+        for _ in range(n):
+            started.append(start_new_thread(_work, (tasks, ended)))
+        yield tasks
+    finally:
+        tasks.put(None)
+        for _ in started:
+            ended.get()
+
+
+def _work(tasks: SimpleQueue[Any], ended: SimpleQueue[None]) -> None:
+    while (task := tasks.get()) is not None:
+        task()
+        del task  # and the rows that it holds
+    tasks.put(None)  # for the next thread
+    ended.put(None)
 
 
 # Options of mallopt(3), from <malloc.h>, and what they are set to.
@@ -185,5 +236,5 @@ def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
     n = available_threads(n_jobs)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_blas_of_one_thread())
-        pool = stack.enter_context(ThreadPoolExecutor(n - 1)) if n > 1 else None
-        yield Workers(n, pool)
+        tasks = stack.enter_context(_threads(n - 1)) if n > 1 else None
+        yield Workers(n, tasks)

@@ -248,49 +248,6 @@ def test_a_fit_goes_on_while_steps_lower_f(least, settle, n_iter):
     assert solution.n_iter[0] == n_iter
 
 
-class Two:
-    """A solver of two models, the second of which is done at once."""
-
-    patience = 99
-    standardised = True
-
-    def __init__(self, *values):
-        self.told, self._values = [], values
-
-    def init(self, objective, start):
-        return self.step(objective, None, None)
-
-    def step(self, objective, state, fetched):
-        self.told.append(fetched)
-        value = np.asarray(self._values)
-        numbers = np.stack([value, [0.5, 1e-3], [0.25, 0.0], [7.0, 8.0]])
-        at = Evaluation(value, np.zeros((2, 1)))
-        return SimpleNamespace(parameters=np.zeros((2, 1)), at=at, report=numbers)
-
-
-TWO = SimpleNamespace(
-    n_models=2, n_outputs=1, xp=xlr.arrays.namespace(np.ones(1)), rounding=2.0**-22
-)
-
-
-def test_what_is_done_asks_for_nothing(monkeypatch):
-    monkeypatch.setattr("xlr.solvers.loop.WORTH_LEAVING", 0.0)
-    solver = Two(0.5, 0.25)
-    solution = minimise(solver, TWO, np.zeros((2, 1)), tol=1e-2, max_iter=2)
-    assert solution.status == [Status.ITERATION_LIMIT, Status.CONVERGED]
-    for told in solver.told[1:]:
-        np.testing.assert_array_equal(told, [[0.5, 0], [0.5, 0], [0.25, 1], [7, 0]])
-    seconds = [record.seconds for record in solution.records]
-    assert 0 <= seconds[0] <= seconds[1] <= seconds[2] < 60
-
-
-@pytest.mark.parametrize("values", [(np.nan, 0.5), (0.5, np.inf)])
-def test_one_of_several_models_is_not_finite(values):
-    objective = SimpleNamespace(**vars(TWO), or_zero=lambda start, value: start)
-    with pytest.raises(FloatingPointError, match=r"The objective is (nan|inf) after"):
-        minimise(Two(*values), objective, np.zeros((2, 1)), tol=1e-2, max_iter=2)
-
-
 def test_a_proof_counts_as_convergence():
     objective = binary_objective(*(load("iris", True)[0], load("iris", True)[1] == 0))
     ended = minimise(

@@ -72,6 +72,8 @@ def test_an_objective_that_rose_foretells_nothing():
 class Scripted:
     """A solver that reports what it is told to, and keeps what it is given."""
 
+    standardised = True
+
     def __init__(self, *reports, patience=99):
         self._reports, self.patience, self.given = list(reports), patience, []
 
