@@ -84,8 +84,11 @@ def _blas_of_one_thread() -> Iterator[None]:
                 _end(fit)
             except KeyboardInterrupt as error:
                 interrupted = error
-        if interrupted is not None:
-            raise interrupted
+        try:
+            if interrupted is not None:
+                raise interrupted
+        finally:
+            del interrupted  # it would hold on to itself, by this frame
 
 
 def _end(fit: object) -> None:
@@ -234,7 +237,7 @@ def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
         return
     keep_freed_memory()
     n = available_threads(n_jobs)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_blas_of_one_thread())
-        tasks = stack.enter_context(_threads(n - 1)) if n > 1 else None
-        yield Workers(n, tasks)
+    # No ExitStack: it leaves exceptions in circles, and what Ctrl-C keeps from its end
+    # would not be ended with the exception, but when the collector comes by.
+    with _blas_of_one_thread(), _threads(n - 1) as tasks:
+        yield Workers(n, tasks if n > 1 else None)
