@@ -120,26 +120,28 @@ if hasattr(os, "register_at_fork"):
 class Workers:
     """Threads for the passes of one fit.
 
-    Attributes
+    Parameters
     ----------
     n : int
         How many, the calling thread included.
+    start : callable
+        Starts a task in one of the others.
     """
 
-    def __init__(self, n: int, tasks: SimpleQueue[Any] | None) -> None:
+    def __init__(self, n: int, start: Callable[[Callable[[], None]], None]) -> None:
         self.n = n
-        self._tasks = tasks
+        self._start = start
 
     def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """The results of the tasks, in their order; the first runs in this thread."""
-        if self._tasks is None:
+        if self.n == 1:
             return [task() for task in tasks]
         first, *others = tasks
         done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
         for number, task in enumerate(others):
             # NumPy's error state belongs to the context, which threads do not inherit.
             run = functools.partial(contextvars.copy_context().run, task)
-            self._tasks.put(functools.partial(_tell, done, number, run))
+            self._start(functools.partial(_tell, done, number, run))
         results: list[Any] = [first(), *[None] * len(others)]
         errors: list[BaseException | None] = [None] * len(others)
         for _ in others:
@@ -150,7 +152,7 @@ class Workers:
         return results
 
 
-ALONE = Workers(1, None)
+ALONE = Workers(1, lambda task: task())
 
 
 def _tell(
@@ -166,8 +168,10 @@ def _tell(
 
 
 @contextlib.contextmanager
-def _threads(n: int) -> Iterator[SimpleQueue[Any]]:
-    """A queue whose tasks n threads run, which are gone with the context.
+def _threads(n: int) -> Iterator[Callable[[Callable[[], None]], None]]:
+    """What starts a task in one of n threads, which are gone with the context.
+
+    They begin with the first task: small fits have none.
 
     Each call of a queue or of ``start_new_thread`` is one step, before or after which
     Ctrl-C may come. Executors, events and ``Thread.start`` wait for conditions, which
@@ -177,10 +181,14 @@ def _threads(n: int) -> Iterator[SimpleQueue[Any]]:
     tasks: SimpleQueue[Any] = SimpleQueue()
     ended: SimpleQueue[None] = SimpleQueue()
     started: list[int] = []
-    try:
-        for _ in range(n):
+
+    def start(task: Callable[[], None]) -> None:
+        while len(started) < n:
             started.append(start_new_thread(_work, (tasks, ended)))
-        yield tasks
+        tasks.put(task)
+
+    try:
+        yield start
     finally:
         tasks.put(None)
         for _ in started:
@@ -239,5 +247,5 @@ def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
     n = available_threads(n_jobs)
     # No ExitStack: it leaves exceptions in circles, and what Ctrl-C keeps from its end
     # would not be ended with the exception, but when the collector comes by.
-    with _blas_of_one_thread(), _threads(n - 1) as tasks:
-        yield Workers(n, tasks if n > 1 else None)
+    with _blas_of_one_thread(), _threads(n - 1) as start:
+        yield Workers(n, start)
