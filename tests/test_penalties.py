@@ -1,10 +1,10 @@
-"""Penalties against their closed forms, and kinks against a fine grid."""
+"""Penalties against their closed forms, and proximal maps against a fine grid."""
 
 import numpy as np
 import pytest
 from conftest import to_numpy
 
-from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty
+from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth
 
 RNG = np.random.default_rng(0)
 COEF = RNG.integers(-8, 9, size=(3, 2, 4)) / 4  # exact in float32
@@ -49,56 +49,63 @@ def test_l2_penalty_of_some_features(xp, device, place, assert_close):
     features = xp.asarray([3, 1], device=device)
     few = COEF[:, :, [3, 1]]
     for strength in (ONE_STRENGTH, STRENGTHS):
-        part = L2Penalty(place(strength)).of_features(features, xp=xp)
+        part = L2Penalty(place(strength)).take_columns(features, xp=xp)
         assert_close(part.strength, strength[:, :, [3, 1]])
         expected = ridge(few, strength[:, :, [3, 1]])
         assert_close(part.value(place(few), xp=xp), expected, rtol=1e-6)
 
 
 W = np.asarray([-2.0, -0.5, 0.0, 0.0, 0.0, 0.25, 1.0, 3.0, 0.0, -1.0])
-LASSO = np.asarray([0.5, 0.0, 1.0, 0.25, 0.0, 2.0, 0.5, 1.0, 1.0, 0.0])
+L1 = np.asarray([0.5, 0.0, 1.0, 0.25, 0.0, 2.0, 0.5, 1.0, 1.0, 0.0])
 LOWER = np.asarray([-2.0, -9.0, -np.inf, 0.0, -1.0, 0.0, -1.0, -3.0, 0.0, -1.0])
 UPPER = np.asarray([2.0, 9.0, np.inf, 1.0, 1.0, 0.25, 1.0, np.inf, 0.0, 1.0])
 
 
-def test_kinks_move_to_the_nearest_best_point(xp, place, assert_close):
-    kinks = Kinks(place(LASSO), place(LOWER), place(UPPER))
+def test_prox_minimises_distance_and_penalty(xp, place, assert_close):
+    non_smooth = NonSmooth(place(L1), place(LOWER), place(UPPER))
     step = 0.5
     expected = []
-    for w, lasso, low, high in zip(W, LASSO, LOWER, UPPER):
+    for w, l1, low, high in zip(W, L1, LOWER, UPPER):
         grid = np.linspace(max(low, -4), min(high, 4), 8 * 4096 + 1)
-        value = (grid - w) ** 2 / 2 + step * lasso * np.abs(grid)
+        value = (grid - w) ** 2 / 2 + step * l1 * np.abs(grid)
         expected.append(grid[value.argmin()])
-    nearest = kinks.nearest(place(W), step, xp=xp)
-    assert_close(nearest, np.asarray(expected), atol=2e-3)
-    assert_close(kinks.value(place(W), xp=xp), LASSO * np.abs(W))
+    found = non_smooth.prox(place(W), step, xp=xp)
+    assert_close(found, np.asarray(expected), atol=2e-3)
+    assert_close(non_smooth.value(place(W), xp=xp), L1 * np.abs(W))
+
+
+def test_project_moves_onto_the_bounds(xp, place, assert_close):
+    non_smooth = NonSmooth(place(L1), place(LOWER), place(UPPER))
+    for values in (W, 100 * W - 3):
+        found = non_smooth.project(place(values), xp=xp)
+        assert_close(found, np.clip(values, LOWER, UPPER))
 
 
 @pytest.mark.parametrize("gradient", [-3.0, -0.75, 0.0, 0.75, 3.0])
-def test_the_subgradient_is_the_slope_to_where_it_falls(
+def test_minimum_norm_subgradient_is_the_slope_to_where_f_falls(
     gradient, xp, place, assert_close
 ):
-    kinks = Kinks(place(LASSO), place(LOWER), place(UPPER))
+    non_smooth = NonSmooth(place(L1), place(LOWER), place(UPPER))
     h = 1e-6
     expected = []
-    for w, lasso, low, high in zip(W, LASSO, LOWER, UPPER):
-        here = lasso * abs(w)
-        up = (lasso * abs(w + h) - here) / h + gradient if w + h <= high else np.inf
-        down = (lasso * abs(w - h) - here) / h - gradient if w - h >= low else np.inf
+    for w, l1, low, high in zip(W, L1, LOWER, UPPER):
+        here = l1 * abs(w)
+        up = (l1 * abs(w + h) - here) / h + gradient if w + h <= high else np.inf
+        down = (l1 * abs(w - h) - here) / h - gradient if w - h >= low else np.inf
         expected.append(min(up, 0.0) if up < down else -min(down, 0.0))
     gradients = place(np.full_like(W, gradient))
-    slope = kinks.subgradient(place(W), gradients, xp=xp)
-    assert_close(slope, np.asarray(expected), atol=1e-6)
+    found = non_smooth.minimum_norm_subgradient(place(W), gradients, xp=xp)
+    assert_close(found, np.asarray(expected), atol=1e-6)
 
 
 @pytest.mark.parametrize("strength", [ONE_STRENGTH, STRENGTHS], ids=["shared", "own"])
-def test_elastic_net_is_ridge_and_lasso(strength, xp, device, place, assert_close):
-    lasso = 2 * strength
+def test_elastic_net_penalty_is_ridge_and_l1(strength, xp, device, place, assert_close):
+    l1 = 2 * strength
     unbounded = np.full_like(strength, np.inf)
-    kinks = Kinks(*map(place, (lasso, -unbounded, unbounded)))
-    penalty, coef = ElasticNetPenalty(place(strength), kinks), place(COEF)
+    non_smooth = NonSmooth(*map(place, (l1, -unbounded, unbounded)))
+    penalty, coef = ElasticNetPenalty(place(strength), non_smooth), place(COEF)
     smooth = L2Penalty(place(strength))
-    value = ridge(COEF, strength) + (lasso * np.abs(COEF)).sum(axis=(1, 2))
+    value = ridge(COEF, strength) + (l1 * np.abs(COEF)).sum(axis=(1, 2))
     assert_close(penalty.value(coef, xp=xp), value, rtol=1e-6)
     for method in ("gradient", "curvature"):
         expected = to_numpy(getattr(smooth, method)(coef, xp=xp))
@@ -106,18 +113,18 @@ def test_elastic_net_is_ridge_and_lasso(strength, xp, device, place, assert_clos
 
     part = penalty.select(np.asarray([2, 0]))
     assert_close(part.value(place(COEF[[2, 0]]), xp=xp), value[[2, 0]], rtol=1e-6)
-    few = penalty.of_features(xp.asarray([3, 1], device=device), xp=xp)
+    few = penalty.take_columns(xp.asarray([3, 1], device=device), xp=xp)
     expected = ridge(COEF[:, :, [3, 1]], strength[:, :, [3, 1]])
-    expected += (lasso * np.abs(COEF))[:, :, [3, 1]].sum(axis=(1, 2))
+    expected += (l1 * np.abs(COEF))[:, :, [3, 1]].sum(axis=(1, 2))
     assert_close(few.value(place(COEF[:, :, [3, 1]]), xp=xp), expected, rtol=1e-6)
 
 
-def test_a_lasso_at_its_strongest_leaves_what_bounds_ask_for(xp, place, assert_close):
-    lasso = np.asarray([[[1.0, 2.0, 3.0, 0.0]]])
+def test_elastic_net_at_its_strongest_leaves_what_bounds_demand(xp, place, assert_close):
+    l1 = np.asarray([[[1.0, 2.0, 3.0, 0.0]]])
     lower = np.asarray([[[-1.0, 0.5, -np.inf, 0.5]]])
     upper = np.asarray([[[1.0, 2.0, -0.25, np.inf]]])
-    kinks = Kinks(*map(place, (lasso, lower, upper)))
-    strongest = ElasticNetPenalty(place(lasso), kinks).at_its_strongest(xp=xp)
-    assert_close(strongest.kinks.lasso, lasso)
-    assert_close(strongest.kinks.lower, np.asarray([[[0.0, 0.5, -0.25, 0.5]]]))
-    assert_close(strongest.kinks.upper, np.asarray([[[0.0, 0.5, -0.25, np.inf]]]))
+    non_smooth = NonSmooth(*map(place, (l1, lower, upper)))
+    strongest = ElasticNetPenalty(place(l1), non_smooth).at_its_strongest(xp=xp)
+    assert_close(strongest.non_smooth.l1, l1)
+    assert_close(strongest.non_smooth.lower, np.asarray([[[0.0, 0.5, -0.25, 0.5]]]))
+    assert_close(strongest.non_smooth.upper, np.asarray([[[0.0, 0.5, -0.25, np.inf]]]))

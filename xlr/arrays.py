@@ -50,6 +50,7 @@ __all__ = [
     "spread",
     "take_rows",
     "to_host",
+    "widened",
     "widest_float",
     "within",
     "without_gradient",
@@ -154,6 +155,13 @@ def widest_float(*, xp: Namespace, device: Device) -> Any:
     """
     dtypes = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
     return dtypes.get("float64", dtypes["float32"])
+
+
+def widened(x: Array, *, xp: Namespace) -> Array:
+    """Return ``x`` in the widest dtype of its device."""
+    if x.dtype == xp.float64:
+        return x
+    return xp.astype(x, widest_float(xp=xp, device=device_of(x)), copy=False)
 
 
 def is_half(x: Array) -> bool:
@@ -386,9 +394,14 @@ def positive_definite_solver(a: Array, *, xp: Namespace) -> Callable[[Array], Ar
 def _numpy_solver(a: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     from scipy.linalg import lapack
 
-    potrf, potrs = lapack.get_lapack_funcs(("potrf", "potrs"), (a,))
-    # a is symmetric: its transpose, which is in Fortran's order, needs no copy.
-    factors = [potrf(matrix.T, lower=True, clean=False) for matrix in a]
+    if a.dtype == np.float64:  # looking them up takes longer than a small solve
+        potrf, potrs = lapack.dpotrf, lapack.dpotrs
+    else:
+        potrf, potrs = lapack.spotrf, lapack.spotrs
+    factors = []
+    for matrix in a:
+        # Its transpose is the same, and in Fortran's order: it needs no copy.
+        factors.append(potrf(matrix.T, lower=True, clean=False))
 
     def solve(b: np.ndarray) -> np.ndarray:
         x = np.full_like(b, np.nan)

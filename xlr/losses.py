@@ -1,34 +1,30 @@
-"""Floor 2: losses as functions of the linear predictor.
+"""Losses as functions of the logits.
 
-A loss is a small class.  ``loss.at(logits, targets)`` is the loss at some logits,
-and knows its value, gradient and curvature there, each pointwise in the rows; what
-they have in common (an exponential, mostly) is computed once.  Shapes, for a batch
-of rows, models and outputs (classes):
+A loss is a small class with two pure functions, pointwise in the rows:
+``value_and_gradient`` and ``curvature``. Shapes, for a block of rows, models and
+outputs (classes):
 
 - ``logits``: (n_rows, n_models, n_outputs)
-- ``targets``: (n_rows, n_models), or (n_rows, 1) shared by all models; class
-  codes 0, 1, ... in the dtype of the logits
-- ``value()``: (n_rows, n_models)
-- ``gradient()``: the shape of ``logits``
-- ``curvature()``: a :class:`Curvature`, whose arrays have the shape of ``logits``
+- ``targets``: (n_rows, n_models), or (n_rows, 1) shared by all models; class codes 0,
+1,
+  ... in the dtype of the logits
+- value: (n_rows, n_models); gradient and curvature: the shape of ``logits``
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.cached import cached_property
 from xlr.functions import log_sigmoid, real_floating, sigmoid_terms, softmax_terms
 
 __all__ = [
     "Curvature",
     "LogisticLoss",
     "Loss",
-    "LossPoint",
     "SoftmaxLoss",
     "binary_cross_entropy",
     "cross_entropy",
@@ -36,8 +32,9 @@ __all__ = [
 
 
 class Curvature(NamedTuple):
-    """The second derivatives of a loss in its logits, for each row: a diagonal matrix,
-    or that of classes of which one gains what the others lose.
+    """The second derivatives of a loss in the logits of each row.
+
+    diag(h) for the binary loss; diag(p) - p p' for the softmax, with h = p.
 
     Attributes
     ----------
@@ -51,17 +48,8 @@ class Curvature(NamedTuple):
     values: Array
     coupled: bool
 
-    def weighted(self, sample_weight: Array, *, xp: Namespace) -> Curvature:
-        """Times the weights of the rows, of shape (n_rows, n_models or 1)."""
-        factor = xp.sqrt(sample_weight) if self.coupled else sample_weight
-        return self._replace(values=self.values * factor[..., None])
-
-    def astype(self, dtype: Any, *, xp: Namespace) -> Curvature:
-        """In another dtype."""
-        return self._replace(values=xp.astype(self.values, dtype, copy=False))
-
-    def own(self, *, xp: Namespace) -> Array:
-        """The entries on the diagonal, h or h (sum(h) - h), of the shape of h."""
+    def diagonal(self, *, xp: Namespace) -> Array:
+        """Return the diagonal, h or h (sum(h) - h), of the shape of h."""
         if not self.coupled:
             return self.values
         others = xp.sum(self.values, axis=-1, keepdims=True) - self.values
@@ -77,34 +65,34 @@ class Curvature(NamedTuple):
         return self.values * (total * vector - along)
 
 
-class LossPoint(Protocol):
-    """A loss at some logits."""
-
-    def value(self) -> Array: ...
-
-    def gradient(self) -> Array: ...
-
-    def curvature(self) -> Curvature: ...
-
-
 class Loss(Protocol):
-    """What the objective needs from a loss.
+    """A loss, pointwise in the rows.
 
     Attributes
     ----------
     n_outputs : int
-        Logits a model has for each row.
+        Logits of a model for each row.
     shift_invariant : bool
-        Whether adding one number to all logits of a row changes nothing. Then
-        the Hessian is singular in that direction, and the objective fills it.
+        Whether adding one number to all logits of a row changes nothing. The Hessian is
+        then singular, and the objective adds curvature along its null space.
     """
 
     n_outputs: int
     shift_invariant: bool
 
-    def at(self, logits: Array, targets: Array, *, xp: Namespace) -> LossPoint: ...
+    def value_and_gradient(
+        self, logits: Array, targets: Array, *, xp: Namespace
+    ) -> tuple[Array, Array]:
+        """Return the loss, (n_rows, n_models), and its derivatives in the logits."""
+        ...
 
-    def curvature_bound(self) -> float: ...
+    def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Curvature:
+        """Return the second derivatives in the logits."""
+        ...
+
+    def curvature_bound(self) -> float:
+        """Return a bound on the largest eigenvalue of the curvature."""
+        ...
 
 
 class LogisticLoss:
@@ -126,34 +114,27 @@ class LogisticLoss:
     n_outputs = 1
     shift_invariant = False
 
-    def at(self, logits: Array, targets: Array, *, xp: Namespace) -> LogisticPoint:
-        return LogisticPoint(logits, targets, xp=xp)
+    def value_and_gradient(
+        self, logits: Array, targets: Array, *, xp: Namespace
+    ) -> tuple[Array, Array]:
+        """Return log(1 + e^t) and sign sigmoid(t) at t = sign z.
+
+        The first is log(1 + e^-|t|) - min(-t, 0); the second keeps its digits for
+        either label.
+        """
+        sign = 1 - 2 * targets[..., None]
+        terms = sigmoid_terms(sign * logits, xp=xp)
+        value = xp.log1p(terms.decay) - terms.high
+        return value[..., 0], sign * (terms.rise * terms.share)
+
+    def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Curvature:
+        """Return sigmoid(z) sigmoid(-z), whatever the label."""
+        terms = sigmoid_terms(logits, xp=xp)
+        return Curvature(terms.decay * terms.share * terms.share, False)
 
     def curvature_bound(self) -> float:
-        """Largest curvature over all logits: 1/4, at z = 0."""
+        """Return the largest curvature over all logits: 1/4, at z = 0."""
         return 0.25
-
-
-class LogisticPoint:
-    """The logistic loss at some logits z."""
-
-    def __init__(self, logits: Array, targets: Array, *, xp: Namespace) -> None:
-        self._xp = xp
-        self._sign = 1 - 2 * targets[..., None]
-        self._terms = sigmoid_terms(self._sign * logits, xp=xp)
-
-    def value(self) -> Array:
-        """log(1 + e^t) at t = sign z: log(1 + e^-|t|) - min(-t, 0)."""
-        decay, high = self._terms.decay[..., 0], self._terms.high[..., 0]
-        return self._xp.log1p(decay) - high
-
-    def gradient(self) -> Array:
-        """sign sigmoid(sign z), which keeps its digits for either label."""
-        return self._sign * self._terms.probability
-
-    def curvature(self) -> Curvature:
-        """sigmoid(z) sigmoid(-z)."""
-        return Curvature(self._terms.probability * self._terms.complement, False)
 
 
 class SoftmaxLoss:
@@ -179,48 +160,37 @@ class SoftmaxLoss:
     def __init__(self, n_outputs: int) -> None:
         self.n_outputs = n_outputs
 
-    def at(self, logits: Array, targets: Array, *, xp: Namespace) -> SoftmaxPoint:
-        return SoftmaxPoint(logits, targets, xp=xp)
+    def value_and_gradient(
+        self, logits: Array, targets: Array, *, xp: Namespace
+    ) -> tuple[Array, Array]:
+        """Return -log p_y and p - onehot(y).
 
-    def curvature_bound(self) -> float:
-        """Bound on the largest eigenvalue over all logits (Böhning 1992): 1/2."""
-        return 0.5
+        1 - p_y is summed from the other classes, which keeps its digits.
 
-
-class SoftmaxPoint:
-    """The softmax loss at some logits z."""
-
-    def __init__(self, logits: Array, targets: Array, *, xp: Namespace) -> None:
-        self._xp = xp
-        self._terms = softmax_terms(logits, -1, xp=xp)
+        The first is log(sum of e^(z - max)) - (z_y - max).
+        """
+        difference, exponential, others = softmax_terms(logits, -1, xp=xp)
         classes = xp.arange(
             logits.shape[-1], dtype=targets.dtype, device=arrays.device_of(logits)
         )
         # A mask, because Dask has no take_along_axis.
-        self._is_target = targets[..., None] == classes
-
-    @cached_property
-    def _probabilities(self) -> Array:
-        return self._terms.exponential / (1 + self._terms.others)
-
-    def value(self) -> Array:
-        """-log p_y = log(sum of e^(z - max)) - (z_y - max)."""
-        xp, (difference, _, others) = self._xp, self._terms
+        is_target = targets[..., None] == classes
         zeros = xp.zeros_like(difference)
-        chosen = xp.sum(xp.where(self._is_target, difference, zeros), axis=-1)
-        return xp.log1p(others[..., 0]) - chosen
+        chosen = xp.sum(xp.where(is_target, difference, zeros), axis=-1)
+        p = exponential / (1 + others)
+        wrong = xp.where(is_target, zeros, p)
+        total = xp.sum(wrong, axis=-1, keepdims=True)
+        gradient = wrong - xp.where(is_target, total, zeros)
+        return xp.log1p(others[..., 0]) - chosen, gradient
 
-    def gradient(self) -> Array:
-        """p - onehot(y), with 1 - p_y summed from the other classes."""
-        xp, p = self._xp, self._probabilities
-        others = xp.where(self._is_target, xp.zeros_like(p), p)
-        return others - xp.where(
-            self._is_target, xp.sum(others, axis=-1, keepdims=True), xp.zeros_like(p)
-        )
+    def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Curvature:
+        """Return diag(p) - p p' as a coupled curvature."""
+        _, exponential, others = softmax_terms(logits, -1, xp=xp)
+        return Curvature(exponential / (1 + others), True)
 
-    def curvature(self) -> Curvature:
-        """diag(p) - p p'."""
-        return Curvature(self._probabilities, True)
+    def curvature_bound(self) -> float:
+        """Return a bound on the largest eigenvalue, 1/2 (Böhning 1992)."""
+        return 0.5
 
 
 def _mean(loss: Array, sample_weight: Array | None, *, xp: Namespace) -> Array:
@@ -343,6 +313,8 @@ def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -
         )
     y = arrays.move(y, xp=xp, device=arrays.device_of(logits), dtype=logits.dtype)
     with arrays.quiet():
-        point = SoftmaxLoss(n_classes).at(logits[:, None, :], y[:, None], xp=xp)
-        loss = point.value()[:, 0]
+        loss, _ = SoftmaxLoss(n_classes).value_and_gradient(
+            logits[:, None, :], y[:, None], xp=xp
+        )
+        loss = loss[:, 0]
     return _mean(loss, sample_weight, xp=xp)

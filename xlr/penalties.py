@@ -2,7 +2,7 @@
 
 A penalty is a small class; it sees the coefficients of shape
 (n_models, n_outputs, n_features), never the intercepts.  What of it has no
-derivative is described by :class:`Kinks`, apart from the rest.
+derivative is described by :class:`NonSmooth`, apart from the rest.
 """
 
 from __future__ import annotations
@@ -14,50 +14,52 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 
-__all__ = ["ElasticNetPenalty", "Kinks", "L2Penalty", "Penalty"]
+__all__ = ["ElasticNetPenalty", "L2Penalty", "NonSmooth", "Penalty"]
 
 
-class Kinks(NamedTuple):
+class NonSmooth(NamedTuple):
     r"""Where a penalty has no derivative: :math:`\kappa |w|` at zero, and bounds.
 
     Attributes
     ----------
-    lasso : array
+    l1 : array
         :math:`\kappa`, not negative.
     lower, upper : array
         Least and largest coefficients, which may be infinite.
     """
 
-    lasso: Array
+    l1: Array
     lower: Array
     upper: Array
 
     def value(self, w: Array, *, xp: Namespace) -> Array:
         """kappa |w|, entry by entry."""
-        return self.lasso * xp.abs(w)
+        return self.l1 * xp.abs(w)
 
-    def nearest(self, w: Array, step: Array | float, *, xp: Namespace) -> Array:
+    def prox(self, w: Array, step: Array | float, *, xp: Namespace) -> Array:
         r"""The proximal map: minimiser over u of (u - w)^2 / 2 + step kappa |u|.
 
         Within the bounds. The soft threshold, clipped (Parikh and Boyd 2014,
         *Proximal Algorithms*, section 6.5.2).
         """
-        beyond = xp.abs(w) - step * self.lasso
+        beyond = xp.abs(w) - step * self.l1
         shrunk = xp.sign(w) * xp.where(beyond > 0, beyond, xp.zeros_like(beyond))
-        return self.clip(shrunk, xp=xp)
+        return self.project(shrunk, xp=xp)
 
-    def clip(self, w: Array, *, xp: Namespace) -> Array:
+    def project(self, w: Array, *, xp: Namespace) -> Array:
         """The nearest within the bounds."""
         return xp.minimum(xp.maximum(w, self.lower), self.upper)
 
-    def subgradient(self, w: Array, gradient: Array, *, xp: Namespace) -> Array:
+    def minimum_norm_subgradient(
+        self, w: Array, gradient: Array, *, xp: Namespace
+    ) -> Array:
         """The least subgradient of a function whose smooth part has this gradient.
 
         The slope to the side on which the function falls, and zero where it falls to
         neither, or is bounded there.
         """
-        right = gradient + xp.where(w >= 0, self.lasso, -self.lasso)
-        left = gradient + xp.where(w > 0, self.lasso, -self.lasso)
+        right = gradient + xp.where(w >= 0, self.l1, -self.l1)
+        left = gradient + xp.where(w > 0, self.l1, -self.l1)
         falls_left = (left > 0) & (w > self.lower)
         sloping = xp.where(falls_left, left, xp.zeros_like(left))
         return xp.where((right < 0) & (w < self.upper), right, sloping)
@@ -68,13 +70,13 @@ class Penalty(Protocol):
 
     Attributes
     ----------
-    kinks : Kinks or None
+    non_smooth : NonSmooth or None
         What the gradient and the curvature leave out, for arrays of shape
         (n_models or 1, 1, n_features); None for nothing.
     """
 
     @property
-    def kinks(self) -> Kinks | None: ...
+    def non_smooth(self) -> NonSmooth | None: ...
 
     def value(self, coef: Array, *, xp: Namespace) -> Array: ...
 
@@ -84,7 +86,7 @@ class Penalty(Protocol):
 
     def select(self, models: np.ndarray) -> Penalty: ...
 
-    def of_features(self, features: Array, *, xp: Namespace) -> Penalty: ...
+    def take_columns(self, features: Array, *, xp: Namespace) -> Penalty: ...
 
 
 class L2Penalty:
@@ -99,7 +101,7 @@ class L2Penalty:
         objective of this library, 1 / (C S scale_j^2).
     """
 
-    kinks: Kinks | None = None
+    non_smooth: NonSmooth | None = None
 
     def __init__(self, strength: Array) -> None:
         self.strength = strength
@@ -120,7 +122,7 @@ class L2Penalty:
         """That of some models, by their numbers."""
         return L2Penalty(_of_models(self.strength, models))
 
-    def of_features(self, features: Array, *, xp: Namespace) -> L2Penalty:
+    def take_columns(self, features: Array, *, xp: Namespace) -> L2Penalty:
         """That of some features, by their numbers on the device."""
         return L2Penalty(xp.take(self.strength, features, axis=2))
 
@@ -135,7 +137,7 @@ class ElasticNetPenalty:
     ----------
     ridge : array of shape (n_models or 1, 1, n_features)
         The :math:`\lambda_j`.
-    kinks : Kinks
+    non_smooth : NonSmooth
         The :math:`\kappa_j`, :math:`l_j` and :math:`u_j`, of the same shape.
 
     References
@@ -143,14 +145,14 @@ class ElasticNetPenalty:
     Zou and Hastie (2005), *Regularization and variable selection via the elastic net*.
     """
 
-    def __init__(self, ridge: Array, kinks: Kinks) -> None:
+    def __init__(self, ridge: Array, non_smooth: NonSmooth) -> None:
         self._smooth = L2Penalty(ridge)
-        self.kinks: Kinks | None = kinks
-        self._kinks = kinks
+        self.non_smooth: NonSmooth | None = non_smooth
+        self._non_smooth = non_smooth
 
     def value(self, coef: Array, *, xp: Namespace) -> Array:
         """Penalty of each model, shape (n_models,)."""
-        lasso = xp.sum(self._kinks.value(coef, xp=xp), axis=(1, 2))
+        lasso = xp.sum(self._non_smooth.value(coef, xp=xp), axis=(1, 2))
         return self._smooth.value(coef, xp=xp) + lasso
 
     def gradient(self, coef: Array, *, xp: Namespace) -> Array:
@@ -167,21 +169,23 @@ class ElasticNetPenalty:
         Which is where an infinite lasso would have it, without numbers that would hide
         the loss behind their rounding error.
         """
-        lasso, lower, upper = self._kinks
-        nearest = self._kinks.clip(xp.zeros_like(lasso), xp=xp)
+        lasso, lower, upper = self._non_smooth
+        nearest = self._non_smooth.project(xp.zeros_like(lasso), xp=xp)
         ends = (xp.where(lasso > 0, nearest, end) for end in (lower, upper))
-        return ElasticNetPenalty(self._smooth.strength, Kinks(lasso, *ends))
+        return ElasticNetPenalty(self._smooth.strength, NonSmooth(lasso, *ends))
 
     def select(self, models: np.ndarray) -> ElasticNetPenalty:
         """That of some models, by their numbers."""
-        kinks = Kinks(*(_of_models(part, models) for part in self._kinks))
-        return ElasticNetPenalty(_of_models(self._smooth.strength, models), kinks)
+        non_smooth = NonSmooth(*(_of_models(part, models) for part in self._non_smooth))
+        return ElasticNetPenalty(_of_models(self._smooth.strength, models), non_smooth)
 
-    def of_features(self, features: Array, *, xp: Namespace) -> ElasticNetPenalty:
+    def take_columns(self, features: Array, *, xp: Namespace) -> ElasticNetPenalty:
         """That of some features, by their numbers on the device."""
-        kinks = Kinks(*(xp.take(part, features, axis=2) for part in self._kinks))
+        non_smooth = NonSmooth(
+            *(xp.take(part, features, axis=2) for part in self._non_smooth)
+        )
         return ElasticNetPenalty(
-            xp.take(self._smooth.strength, features, axis=2), kinks
+            xp.take(self._smooth.strength, features, axis=2), non_smooth
         )
 
 

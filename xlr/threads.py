@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import ctypes
 import functools
 import os
 import threading
@@ -203,28 +202,6 @@ def _work(tasks: SimpleQueue[Any], ended: SimpleQueue[None]) -> None:
     ended.put(None)
 
 
-# Options of mallopt(3), from <malloc.h>, and what they are set to.
-M_TRIM_THRESHOLD, TRIM_BYTES = -1, 2**26
-M_MMAP_THRESHOLD, MMAP_BYTES = -3, 2**25
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Let the C library keep what a pass frees for the next block of rows.
-
-    glibc gives large blocks back to the system when they are freed, from 128 KB up, and
-    new pages cost more than what is computed in them: temporaries of half a megabyte
-    took a pass five times as long. Of its own accord it learns that such blocks come
-    again, but not where MALLOC_TRIM_THRESHOLD_ is set, as it is for Dask's workers. Up
-    to 64 MB a thread are kept.
-    """
-    library = ctypes.CDLL(None) if os.name == "posix" else None
-    mallopt = getattr(library, "mallopt", None)
-    if mallopt is not None:  # glibc
-        mallopt(M_TRIM_THRESHOLD, TRIM_BYTES)
-        mallopt(M_MMAP_THRESHOLD, MMAP_BYTES)
-
-
 @contextlib.contextmanager
 def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
     """Threads for passes over ``x`` within the context, gone with it however it ends.
@@ -243,7 +220,6 @@ def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
         with full_precision(entries), arrays.memory_errors(entries):
             yield ALONE
         return
-    keep_freed_memory()
     n = available_threads(n_jobs)
     # No ExitStack: it leaves exceptions in circles, and what Ctrl-C keeps from its end
     # would not be ended with the exception, but when the collector comes by.

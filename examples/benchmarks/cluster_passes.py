@@ -13,8 +13,8 @@ from cluster_workers import moved_bytes
 
 # Labels, moments and a sample, on which the fit is begun: all that is no other pass.
 START = "start"
-GRADIENT = "gradient"
-HESSIAN = "hessian"
+GRADIENT = "value-and-gradient"
+HESSIAN = "gram-sums"
 KINDS = (START, GRADIENT, HESSIAN)
 
 
@@ -47,7 +47,7 @@ def watched() -> Iterator[list[Pass]]:
 
 
 def _name(part: Any) -> str:
-    """``xlr-gradient-sum-...`` as "gradient"."""
+    """``xlr-gram-sums-sum-...`` as "gram-sums"."""
     key = str(part.key).removeprefix("xlr-").rpartition("-")[0]
     return key.removesuffix("-sum")
 

@@ -16,9 +16,9 @@ from gpu_data import Rows, value_and_optimality
 from gpu_libraries import NumPy, timed
 
 import xlr
-from xlr.design import DenseDesign
+from xlr.data import DenseMatrix, Targets, TrainingData
 from xlr.losses import LogisticLoss
-from xlr.objective import Objective, Responses
+from xlr.objective import Objective
 from xlr.penalties import L2Penalty
 
 Row = dict[str, Any]
@@ -88,16 +88,11 @@ def pass_over_rows(setting: Setting) -> Iterator[Row]:
         n = X.shape[0]
         _, copying = timed(lambda X=X, xp=xp: xp.asarray(X, copy=True), library, 7)
         ones = xp.ones_like(X[:, :1])
-        responses = Responses(1, xp.astype(mine.y, X.dtype)[:, None], ones)
+        targets = Targets(1, xp.astype(mine.y, X.dtype)[:, None], ones)
         ridge = xp.astype(xp.ones_like(X[:1, :]), xp.float64)[None, :, :] / n
-        design = DenseDesign(X, None, xp=xp)
+        data = TrainingData(DenseMatrix(X, xp=xp), targets)
         objective = Objective(
-            design,
-            responses,
-            LogisticLoss(),
-            L2Penalty(ridge),
-            fit_intercept=True,
-            units=None,
+            data, LogisticLoss(), L2Penalty(ridge), fit_intercept=True
         )
         at = objective.zeros()
         _, seconds = timed(partial(objective.value_and_gradient, at), library, 7)

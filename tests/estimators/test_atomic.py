@@ -12,7 +12,7 @@ from conftest import to_numpy
 from sklearn.exceptions import ConvergenceWarning
 
 import xlr
-from xlr.objective.passes import Passes
+from xlr.data import TrainingData
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 3))
@@ -98,14 +98,14 @@ def test_bad_parameters(kind, estimator, parameter):
 @pytest.mark.parametrize("after", [0, 2])
 def test_errors_in_the_middle(kind, estimator, error, after, monkeypatch):
     calls = iter(range(after))
-    passes = Passes.sum_over_rows
+    map_reduce = TrainingData.map_reduce
 
     def fail(self, *arguments, **options):
         if next(calls, None) is None:
             raise error
-        return passes(self, *arguments, **options)
+        return map_reduce(self, *arguments, **options)
 
-    monkeypatch.setattr(Passes, "sum_over_rows", fail)
+    monkeypatch.setattr(TrainingData, "map_reduce", fail)
     with pytest.raises(error):
         estimator.fit(X, labels(kind, Y))
 

@@ -209,10 +209,10 @@ def test_starts():
     lazy = in_chunks(X, SIZES), in_chunks(y, SIZES)
     model = xlr.LogisticRegression(tol=1e-9, warm_start=True).fit(*lazy)
     n_iter = model.n_iter_
-    assert model.fit(*lazy).n_iter_ == 1 < n_iter
+    assert model.fit(*lazy).n_iter_ <= 1 < n_iter
     start = {"coef_init": model.coef_, "intercept_init": model.intercept_}
     again = xlr.LogisticRegression(tol=1e-9).fit(*lazy, **start)
-    assert again.n_iter_ == 1
+    assert again.n_iter_ <= 1
     assert_same(again, model, X)
     with pytest.raises(ValueError, match=r"coef_init has shape \(3, 3\)"):
         again.fit(*lazy, coef_init=model.coef_[:, :3])

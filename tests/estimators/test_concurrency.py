@@ -253,7 +253,7 @@ def test_out_of_memory_raises_before_the_first_pass(monkeypatch):
     monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: 1000)
     passes = []
     monkeypatch.setattr(
-        "xlr.objective.passes.Passes.sum_over_rows",
+        "xlr.data.TrainingData.map_reduce",
         lambda self, *arguments, **options: passes.append(self),
     )
     model = xlr.LogisticRegression(solver="newton-cholesky")

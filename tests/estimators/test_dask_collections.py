@@ -12,7 +12,7 @@ import scipy.sparse
 from sklearn.exceptions import DataConversionWarning
 
 import xlr
-from xlr.design import Chunks
+from xlr.data import Chunks
 
 pd = pytest.importorskip("pandas")
 dask = pytest.importorskip("dask")

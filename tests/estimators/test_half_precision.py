@@ -11,7 +11,7 @@ from conftest import GPU_BACKENDS, make_backend, to_numpy
 
 import xlr
 from xlr import arrays
-from xlr.design import DenseDesign, standardise
+from xlr.data import DenseMatrix, column_statistics
 
 RNG = np.random.default_rng(0)
 X = (RNG.normal(size=(300, 4)) * [1, 8, 0.25, 1] + [0, 4, 0, 1]).round(2)
@@ -110,14 +110,13 @@ def test_sums_are_not_of_half_precision(half_of_torch):
     many[::2, :] = 3
     xp = arrays.namespace(many)
     weights = xp.ones(100_000, dtype=xp.float64)
-    units = standardise(many, weights, centre=True, xp=xp)
-    np.testing.assert_allclose(to_numpy(units.mean), 2, rtol=1e-6)
-    np.testing.assert_allclose(to_numpy(units.scale), 1, rtol=1e-6)
-    design = DenseDesign(many, units, xp=xp)
-    assert design.dtype == xp.float32
-    block = design.block(slice(0, 100_000))
-    total = block.rmatvec(xp.ones((100_000, 1), dtype=xp.float32))
-    assert total.dtype == xp.float32
+    matrix = DenseMatrix(many, xp=xp)
+    statistics = column_statistics(matrix, weights, centre=True)
+    np.testing.assert_allclose(to_numpy(statistics.mean), 2, rtol=1e-6)
+    np.testing.assert_allclose(to_numpy(statistics.std), 1, rtol=1e-6)
+    assert matrix.dtype == xp.float32
+    block = matrix.take_rows(slice(0, 100_000))
+    total = block.transpose_matvec(xp.ones((100_000, 1), dtype=xp.float32))
     np.testing.assert_allclose(to_numpy(total), 200_000, rtol=1e-6)
 
 

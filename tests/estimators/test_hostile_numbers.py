@@ -21,7 +21,7 @@ import xlr
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(300, 4))
 Y = (Z @ [1, -1, 0.5, 2] + RNG.logistic(size=300) > 0).astype(int)
-EXTREME = np.asarray([1e-300, 1e150, 1e300, 1.0])
+EXTREME = np.asarray([1e-140, 1e70, 1e140, 1.0])
 
 
 def oracle(X, y, C=np.inf):
@@ -39,7 +39,7 @@ def oracle(X, y, C=np.inf):
 @pytest.mark.parametrize("form", [np.asarray, np.asfortranarray, sp.csr_array])
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
 @pytest.mark.parametrize("mean", [0.0, 3.0])
-def test_sizes_over_600_decades(form, solver, mean):
+def test_sizes_over_280_decades(form, solver, mean):
     X = (Z + mean) * EXTREME
     model = xlr.LogisticRegression(C=np.inf, solver=solver, tol=1e-9).fit(form(X), Y)
     expected = oracle(Z + mean, Y)
@@ -51,7 +51,7 @@ def test_sizes_over_600_decades(form, solver, mean):
     )
 
 
-def test_sizes_over_600_decades_on_every_library(backend):
+def test_sizes_over_280_decades_on_every_library(backend):
     if not backend.supports("float64"):
         pytest.skip("such numbers are float64's alone")
     X = backend.xp.asarray(Z * EXTREME, device=backend.device)
@@ -61,7 +61,7 @@ def test_sizes_over_600_decades_on_every_library(backend):
 
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_penalised_sizes_over_600_decades(solver):
+def test_penalised_sizes_over_280_decades(solver):
     """What is tiny is held at zero, what is huge is free."""
     X = Z * EXTREME
     model = xlr.LogisticRegression(solver=solver, tol=1e-9).fit(X, Y)
@@ -84,8 +84,7 @@ def test_sizes_at_the_ends_of_float32(backend, sizes):
     np.testing.assert_allclose(coef, oracle(Z, Y).coef_, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e-40), (np.float64, 1e-310)])
-@pytest.mark.parametrize(
+every_estimator = pytest.mark.parametrize(
     "estimator",
     [
         xlr.LogisticRegression(C=np.inf),
@@ -95,19 +94,26 @@ def test_sizes_at_the_ends_of_float32(backend, sizes):
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
-def test_coefficients_beyond_the_range_are_refused(estimator, dtype, size):
-    X = (Z * [size, 1, 1, 1]).astype(dtype)
+
+
+@every_estimator
+def test_coefficients_beyond_the_range_are_refused(estimator):
+    X = (Z * [1e-40, 1, 1, 1]).astype(np.float32)
     y = Y[:, None] if "Multi" in type(estimator).__name__ else Y
     with pytest.raises(FloatingPointError, match=r"x0 is too large for float"):
         estimator.fit(X, y)
     assert not hasattr(estimator, "coef_")
 
 
-def test_variances_beyond_the_range_are_refused():
-    X = Z * EXTREME
-    model = xlr.LogisticRegression(C=np.inf).fit(X, Y)
-    with pytest.raises(ValueError, match="variances of the coefficients of x0, x2 "):
-        xlr.infer(model, X, Y)
+@pytest.mark.parametrize("size", [1e-310, 1e-200, 1e160, 1e307])
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+@every_estimator
+def test_columns_that_float64_cannot_square_are_refused(estimator, form, size):
+    X = form(Z * [1, 1, size, 1])
+    y = Y[:, None] if "Multi" in type(estimator).__name__ else Y
+    with pytest.raises(ValueError, match=r"Column x2 of X .*Rescale the column"):
+        estimator.fit(X, y)
+    assert not hasattr(estimator, "coef_")
 
 
 # -- columns that say nothing, or the same ---------------------------------------------
@@ -295,7 +301,7 @@ def test_many_more_columns_than_rows(solver):
     np.testing.assert_allclose(model.decision_function(X), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("words", ["complete separation", "tells the classes"])
+@pytest.mark.parametrize("words", ["complete separation", "separates the classes"])
 def test_separation_among_many_columns_takes_no_square_matrix_of_them(words):
     """It would be 3.2 GB large, and take the fit a minute."""
     X, y = RNG.normal(size=(20, 20_000)), np.arange(20) % 2

@@ -191,12 +191,12 @@ def test_verbose_prints_a_line_an_iteration(capsys):
 # -- starts ----------------------------------------------------------------------------
 
 
-def test_starting_at_the_solution_takes_one_iteration(place, dtype):
+def test_starting_at_the_solution_takes_one_iteration_at_most(place, dtype):
     cold = xlr.LogisticRegression(tol=1e-4).fit(place(X), Y)
     warm = xlr.LogisticRegression(tol=2e-4).fit(
         place(X), Y, coef_init=cold.coef_, intercept_init=to_numpy(cold.intercept_)
     )
-    assert warm.n_iter_ == 1 < cold.n_iter_
+    assert warm.n_iter_ <= 1 < cold.n_iter_
     again = clone(cold).set_params(warm_start=True)
     assert again.fit(place(X), Y).n_iter_ == cold.n_iter_
     with pytest.warns(match="max_iter=1"):

@@ -154,7 +154,7 @@ def test_probabilities_where_every_model_says_no():
 def test_warm_start_and_start():
     model = xlr.LogisticRegression(multi_class="ovr", warm_start=True, tol=2e-6)
     model.fit(X, Y).fit(X, Y)
-    np.testing.assert_array_equal(model.n_iter_, [1, 1, 1])
+    assert (model.n_iter_ <= 1).all()
 
 
 def test_changing_the_parameter_does_not_change_the_fitted_model():

@@ -1,4 +1,4 @@
-"""Derivatives of any objective are what differences of it are, within their error."""
+"""Derivatives of any objective against its differences, within their error."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from xlr.design import DenseDesign, SparseDesign, standardise, standardise_sparse
+from make_objective import make_penalty
+
+from xlr.data import (
+    DenseMatrix,
+    Scaler,
+    SparseMatrix,
+    Targets,
+    TrainingData,
+    column_statistics,
+)
 from xlr.losses import LogisticLoss, SoftmaxLoss
-from xlr.objective import Objective, Responses
-from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty
+from xlr.objective import Objective
 
 hypothesis = pytest.importorskip("hypothesis")
 st = pytest.importorskip("hypothesis.strategies")
@@ -39,7 +47,7 @@ class Shape(NamedTuple):
     n_outputs: int
     fit_intercept: bool
     sparse: bool
-    standardised: bool
+    standardized: bool
     offset: bool
     lasso: bool
     weights: str  # of the models: shared, their own, or by counts and classes
@@ -54,7 +62,7 @@ shapes = st.builds(
     n_outputs=st.sampled_from([1, 3, 4]),
     fit_intercept=st.booleans(),
     sparse=st.booleans(),
-    standardised=st.booleans(),
+    standardized=st.booleans(),
     offset=st.booleans(),
     lasso=st.booleans(),
     weights=st.sampled_from(["shared", "own", "indexed"]),
@@ -75,24 +83,22 @@ class Drawn(NamedTuple):
     sizes: np.ndarray  # of the rows, as parameters meet them
 
 
-def responses(shape, rng):
+def targets(shape, rng):
     n, m, outputs = shape.n_samples, shape.n_models, shape.n_outputs
     classes = max(2, outputs)
     weights = rng.uniform(0.1, 2, size=(n, 1))
     if shape.weights == "shared" or outputs > 1:
-        return Responses(
-            m, rng.integers(0, classes, size=(n, 1)).astype(float), weights
-        )
-    targets = rng.integers(0, classes, size=(n, m)).astype(np.uint8)
+        return Targets(m, rng.integers(0, classes, size=(n, 1)).astype(float), weights)
+    labels = rng.integers(0, classes, size=(n, m)).astype(np.uint8)
     if shape.weights == "own":
-        return Responses(m, targets, weights, counts=rng.uniform(0.1, 2, size=(n, m)))
-    return Responses(
+        return Targets(m, labels, weights, counts=rng.uniform(0.1, 2, size=(n, m)))
+    return Targets(
         m,
-        targets,
+        labels,
         weights,
         counts=rng.integers(1, 4, size=(n, 2)),
         class_factors=rng.uniform(0.5, 2, size=(m, 2)),
-        target_of=rng.integers(0, m, size=m),
+        label_of=rng.integers(0, m, size=m),
         count_of=rng.integers(0, 2, size=m),
     )
 
@@ -101,40 +107,32 @@ def draw(shape: Shape) -> Drawn:
     rng = np.random.default_rng(shape.seed)
     n, p, m = shape.n_samples, shape.n_features, shape.n_models
     X = rng.normal(size=(n, p)) * rng.integers(0, 2, size=(n, p)) + shape.seed % 3
-    given = responses(shape, rng)
+    given = targets(shape, rng)
     offset = rng.normal(size=(n, shape.n_outputs)) if shape.offset else None
-    units = None
-    if shape.standardised:
-        units = (standardise_sparse if shape.sparse else standardise)(
-            sp.csr_array(X) if shape.sparse else X,
-            given.weights[:, 0],
-            centre=shape.fit_intercept,
-            xp=xp,
-        )
-    if shape.sparse:
-        design = SparseDesign(sp.csr_array(X), units, offset, xp=xp)
-    else:
-        design = DenseDesign(X, units, offset, xp=xp)
+    matrix = (
+        SparseMatrix(sp.csr_array(X), xp=xp) if shape.sparse else DenseMatrix(X, xp=xp)
+    )
+    data, scaler = TrainingData(matrix, given, offset), None
+    if shape.standardized:
+        weights = given.weights[:, 0]
+        found = column_statistics(matrix, weights, centre=shape.fit_intercept)
+        scaler = Scaler.of(found.mean, found.std, matrix.dtype, xp=xp)
+        data = data.standardized(scaler)
     strength = rng.exponential(size=(m, 1, p))
-    penalty = L2Penalty(strength)
-    if shape.lasso:
-        kinks = Kinks(2 * strength, np.full((m, 1, p), -np.inf), strength + np.inf)
-        penalty = ElasticNetPenalty(strength, kinks)
+    penalty = make_penalty(p, ridge=strength, l1=2 * strength * shape.lasso)
     objective = Objective(
-        design,
-        given,
+        data,
         LogisticLoss() if shape.n_outputs == 1 else SoftmaxLoss(shape.n_outputs),
         penalty,
         fit_intercept=shape.fit_intercept,
-        units=None,
     )
-    # Where no kink is near.
+    # Far from zero, where the L1 penalty has no derivative.
     parameters = rng.choice([-1, 1], size=(m, objective.n_parameters))
     parameters = parameters * rng.uniform(0.1, 1, size=parameters.shape)
     step = rng.uniform(-1, 1, size=parameters.shape)
     step *= STEP / np.abs(step).max()
 
-    z = (X - units.mean) / units.scale if units else X
+    z = (X - scaler.mean) / scaler.scale if scaler else X
     z = np.column_stack([z, np.ones(n)])[:, : p + shape.fit_intercept]
     columns = step.reshape(m, shape.n_outputs, -1)
     changes = np.einsum("np,mop->nmo", z, columns)
@@ -154,11 +152,12 @@ def draw(shape: Shape) -> Drawn:
 
 @many
 @hypothesis.given(shapes)
-def test_the_gradient_is_what_differences_of_f_are(shape):
+def test_objective_gradient_agrees_with_differences_of_f(shape):
     drawn = draw(shape)
     objective, w, v = drawn.objective, drawn.parameters, drawn.step
     up, down = (objective.value_and_gradient(w + h * v).value for h in (1, -1))
-    gradient = objective.subgradient(w, objective.value_and_gradient(w).gradient)
+    at = objective.value_and_gradient(w)
+    gradient = objective.minimum_norm_subgradient(w, at.gradient)
     slope = (gradient * v).sum(axis=1)
     truncated = THIRD / 6 * (drawn.shares * drawn.ranges**3).sum(axis=0)
     rounded = 64 * EPS * (np.abs(up) + np.abs(down))
@@ -167,11 +166,11 @@ def test_the_gradient_is_what_differences_of_f_are(shape):
 
 @many
 @hypothesis.given(shapes)
-def test_products_with_the_hessian_are_what_differences_of_the_gradient_are(shape):
+def test_hessian_operator_agrees_with_differences_of_the_gradient(shape):
     drawn = draw(shape)
     objective, w, v = drawn.objective, drawn.parameters, drawn.step
     up, down = (objective.value_and_gradient(w + h * v).gradient for h in (1, -1))
-    product = objective.hessian_product(objective.curvature(w), w, v)
+    product = objective.hessian_operator(w)(v)
     cubes = drawn.shares * drawn.ranges**3
     truncated = FOURTH / 6 * np.einsum("nm,np->mp", cubes, drawn.sizes)
     rounded = 64 * EPS * (np.abs(up) + np.abs(down) + drawn.sizes.max())
@@ -180,29 +179,24 @@ def test_products_with_the_hessian_are_what_differences_of_the_gradient_are(shap
 
 @many
 @hypothesis.given(shapes)
-def test_every_form_of_the_hessian_is_the_same_one(shape):
+def test_hessian_operator_matrix_and_diagonal_agree(shape):
     drawn = draw(shape)
     objective, w, v = drawn.objective, drawn.parameters, drawn.step
-    curvature = objective.curvature(w)
-    v = objective.symmetric(v)  # softmax has curvature added along equal changes
-    product = objective.hessian_product(curvature, w, v)
-    blocks = objective.hessian(w).blocks
-    size = 64 * EPS * (np.abs(blocks).max() + drawn.sizes.max() ** 2)
-    matrix = blocks[:, 0]
+    multiply = objective.hessian_operator(w)
+    # Curvature is added along equal changes to all classes.
+    v = objective.centred_over_classes(v)
+    product = multiply(v)
+    hessian = objective.hessian(w)
+    matrix = hessian.blocks[:, 0] + hessian.penalty[:, None] * np.eye(w.shape[1])
+    size = 64 * EPS * (np.abs(matrix).max() + drawn.sizes.max() ** 2)
     np.testing.assert_allclose(matrix, matrix.transpose(0, 2, 1), atol=size)
     np.testing.assert_allclose(np.einsum("mij,mj->mi", matrix, v), product, atol=size)
     alone = [
-        objective.hessian_product(curvature, w, np.tile(e, (shape.n_models, 1)))
-        for e in np.eye(w.shape[1])
+        multiply(np.tile(e, (shape.n_models, 1))) for e in np.eye(w.shape[1])
     ]
     whole = np.stack(alone, axis=-1)
     diagonal = np.diagonal(whole, axis1=1, axis2=2)
     np.testing.assert_allclose(objective.hessian_diagonal(w), diagonal, atol=size)
-    own = objective.class_hessians(w).blocks
-    q = objective.column_size
-    for k in range(shape.n_outputs):
-        part = slice(k * q, (k + 1) * q)
-        np.testing.assert_allclose(own[:, k], whole[:, part, part], atol=size)
     largest = np.linalg.eigvalsh(whole).max(axis=1)
     assert (largest <= objective.curvature_bound() * (1 + 1e-12)).all()
     assert np.linalg.eigvalsh(whole).min() >= -size

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from make_objective import make_penalty
+
 from xlr import arrays
-from xlr.design import DenseDesign
+from xlr.data import DenseMatrix, Targets, TrainingData
 from xlr.losses import LogisticLoss, SoftmaxLoss
-from xlr.objective import Objective, Responses, cluster_scores, information
-from xlr.penalties import L2Penalty
+from xlr.objective import Objective, cluster_scores, information
 
 N, P = 40, 3
 
@@ -21,19 +22,15 @@ N, P = 40, 3
     [(LogisticLoss(), 2), (SoftmaxLoss(2), 2), (SoftmaxLoss(4), 4)],
     ids=["binary", "two outputs", "four outputs"],
 )
-def test_sums_of_the_rows_as_by_their_scores(loss, n_classes, fit_intercept):
+def test_information_is_the_sum_over_the_scores_of_the_rows(loss, n_classes, fit_intercept):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(N, P)), rng.integers(0, n_classes, N)
     repeats, factors = rng.integers(0, 4, N), rng.uniform(0.5, 2, n_classes)
     weights = repeats * factors[y]
-    problem = Objective(
-        DenseDesign(X, None, xp=arrays.namespace(X)),
-        Responses(1, y[:, None].astype(float), weights[:, None]),
-        loss,
-        L2Penalty(np.ones((1, 1, P))),
-        fit_intercept=fit_intercept,
-        units=None,
-    )
+    targets = Targets(1, y[:, None].astype(float), weights[:, None])
+    data = TrainingData(DenseMatrix(X, xp=arrays.namespace(X)), targets)
+    penalty = make_penalty(P, ridge=1.0)
+    problem = Objective(data, loss, penalty, fit_intercept=fit_intercept)
     at = rng.normal(size=(1, problem.n_parameters))
 
     Z = np.column_stack([X, np.ones(N)])[:, : problem.column_size]
@@ -50,7 +47,7 @@ def test_sums_of_the_rows_as_by_their_scores(loss, n_classes, fit_intercept):
     found = information(problem, at, factors)
     expected_loss = -weights @ np.log(p[np.arange(N), y])
     np.testing.assert_allclose(found.loss, expected_loss)
-    np.testing.assert_allclose(found.slope, weights @ scores)
+    np.testing.assert_allclose(found.gradient, weights @ scores)
     size = problem.n_parameters
     np.testing.assert_allclose(
         found.hessian, hessian.reshape(size, size), rtol=1e-9, atol=1e-12

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Chunks, Delayed
+from xlr.data import Chunks, Delayed
 from xlr.inputs.dask_input import parts_beside
 from xlr.inputs.features import read_features
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Delayed, add, call, fetch, reduce_over_blocks, row_blocks
+from xlr.data import Delayed, call, fetch, map_reduce, row_slices
 from xlr.estimators.folds import small_counts
 from xlr.estimators.logits import logits
 from xlr.estimators.rows import Rows
@@ -82,7 +82,7 @@ def _losses_left_out(
         return xp.stack(totals), xp.sum(weights, axis=0)
 
     width = 4 * coef.shape[1] * coef.shape[2]
-    total, weight = reduce_over_blocks(kernel, add, row_blocks(X, width, xp=xp))
+    total, weight = map_reduce(kernel, row_slices(X, width, xp=xp))
     return total, weight
 
 

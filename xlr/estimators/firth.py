@@ -18,7 +18,7 @@ from xlr.inputs.labels import read_labels
 from xlr.inputs.offset import read_offset
 from xlr.inputs.parameters import check_parameters
 from xlr.inputs.weights import read_weights
-from xlr.objective import FirthObjective, find_aliased, information
+from xlr.objective import JeffreysTerm, Objective, find_aliased, information
 from xlr.solvers import SOLVERS, Record, Status, minimise
 from xlr.threads import Workers, workers
 
@@ -201,7 +201,7 @@ class FirthLogisticRegression(OffsetClassifier):
             warn_unless_converged(solution, self, features.dtype, stacklevel=3)
         return self
 
-    def _refuse_collinear(self, objective: FirthObjective, features: Features) -> None:
+    def _refuse_collinear(self, objective: Objective, features: Features) -> None:
         known = information(objective, objective.zeros())
         gram = arrays.to_host(known.hessian).astype(np.float64)
         if not np.isfinite(gram).all():
@@ -231,16 +231,17 @@ def firth_problem(
     fit_intercept: bool,
     crew: Workers,
     offset: Array | None,
-) -> tuple[Problem, FirthObjective]:
-    """What a solver is given for Firth's penalty."""
+) -> tuple[Problem, Objective]:
+    """Return the problem with Firth's penalty, and its objective."""
     problem = Problem(
         features,
         task,
         C=float("inf"),
         regularisation=Regularisation(0.0, None, None, None),
         fit_intercept=fit_intercept,
-        standardised=True,
-        workers=crew,
+        standardized=True,
+        pool=crew,
         offset=offset,
+        term=JeffreysTerm,
     )
-    return problem, FirthObjective(problem.objective, problem.total_weight)
+    return problem, problem.objective

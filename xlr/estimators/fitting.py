@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Chunks, row_costs
+from xlr.data import Chunks, row_costs
 from xlr.estimators.problem import Problem, Task
 from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.features import Features
@@ -25,7 +25,7 @@ from xlr.solvers import (
     Solver,
     Status,
     choose,
-    minimise_in_slices,
+    minimise_models,
 )
 from xlr.threads import Workers
 
@@ -132,15 +132,16 @@ class Fitting:
         self._instead_of_separation = () if unpenalised else (WITH_FREE_FEATURES,)
         self._start = start
         self._along = along
-        self._solver = _solver(estimator, name, cold=start is None)
+        self._seed = random_seed(estimator) if start is None else None
+        self._solver = _solver(estimator, name, self._seed)
         self.problem = Problem(
             features,
             task,
             C=C,
             regularisation=regularisation,
             fit_intercept=bool(estimator.fit_intercept),
-            standardised=self._solver.standardised,
-            workers=workers,
+            standardized=self._solver.standardized,
+            pool=workers,
             offset=offset,
         )
         self._check_memory_of_device()
@@ -180,14 +181,13 @@ class Fitting:
 
     def run(self, on_iteration: Callable[[Record, Array], bool | None]) -> Solution:
         """Minimise F for all models."""
-        return minimise_in_slices(
+        return minimise_models(
             self._solver,
             self.problem.objective,
             self.problem.parameters(self._start),
+            seed=self._seed,
             tol=float(self._estimator.tol),
             max_iter=int(self._estimator.max_iter),
-            # Classes that are told apart without an error let F fall to 0.
-            negligible=float(self._estimator.tol) if self._may_diverge else 0.0,
             along=self._along,
             on_iteration=on_iteration,
         )
@@ -195,7 +195,7 @@ class Fitting:
     def proven(self, solution: Solution) -> tuple[np.ndarray, Solution]:
         """Bounds on what F is above its minimum, and the solution that they prove."""
         gap = self.problem.duality_gap(solution)
-        return gap, solution.with_proof(gap, float(self._estimator.tol))
+        return gap, solution.with_bound(gap, float(self._estimator.tol))
 
     def separation(self, solution: Solution) -> Separation | None:
         """What there is instead of an optimum; None where all is penalised, and of many
@@ -243,7 +243,7 @@ class Fitting:
         advice = ""
         if status is Status.ITERATION_LIMIT:
             advice = INSTEAD.get(self.solver_name, "")
-            if self.problem.objective.kinks is not None:
+            if self.problem.objective.non_smooth is not None:
                 # newton-cg is what is left for many parameters.
                 advice = INSTEAD_WITH_KINKS.get(self.solver_name, "")
         _warn(
@@ -257,16 +257,16 @@ class Fitting:
 
     @arrays.quiet()
     def _n_separated(self, solution: Solution) -> int:
-        """How many of many models tell all rows apart, for certain."""
+        """Return how many of many models separate all rows, for certain."""
         objective = self.problem.objective
-        many = objective.n_models > 1 and objective.has_rows
+        many = objective.n_models > 1 and objective.data.in_memory
         if not self._is_unpenalised or not many:
             return 0
-        # The loss of a row that is on the wrong side is log 2 at least.
-        xp, responses = objective.xp, objective.responses
-        parts = [responses.weights]
-        if responses.class_factors is not None:
-            parts.append(responses.class_factors)
+        # The loss of a row on the wrong side is log 2 at least.
+        xp, targets = objective.xp, objective.data.targets
+        parts = [targets.weights]
+        if targets.class_factors is not None:
+            parts.append(targets.class_factors)
         least = 1.0
         for part in parts:
             positive = xp.where(part > 0, part, xp.full_like(part, xp.inf))
@@ -296,6 +296,7 @@ def _warn(
         advice = ", or pass X as float64"
     sentence = status.value.format(
         optimality=solution.records[-1].optimality[failed].max(),
+        reason=_reason(solution, failed, float(estimator.tol)),
         tol=estimator.tol,
         max_iter=estimator.max_iter,
         dtype=str(dtype).rpartition(".")[2],
@@ -304,6 +305,18 @@ def _warn(
     if len(solution.status) > 1:
         sentence = f"{len(failed)} of {len(solution.status)} models: {sentence}"
     warnings.warn(sentence, ConvergenceWarning, stacklevel=stacklevel)
+
+
+def _reason(solution: Solution, failed: list[int], tol: float) -> str:
+    """Say which of the two conditions of convergence is not met."""
+    last = solution.records[-1]
+    if (last.optimality[failed] > tol).any():
+        return f"above tol={tol:.3g}"
+    share = (solution.decrease[failed] / np.abs(last.objective[failed])).max()
+    return (
+        f"within tol={tol:.3g}, but another step would still lower the objective by "
+        f"{share:.2g} of it"
+    )
 
 
 def _check_memory_for(name: str, n_parameters: int, features: Features) -> None:
@@ -320,7 +333,7 @@ def _check_memory_for(name: str, n_parameters: int, features: Features) -> None:
         )
 
 
-def _solver(estimator: Any, name: str, *, cold: bool) -> Solver:
+def _solver(estimator: Any, name: str, seed: int | None) -> Solver:
     if name == "gradient-descent":
         return SOLVERS[name](getattr(estimator, "learning_rate", None))
     if getattr(estimator, "learning_rate", None) is not None:
@@ -330,9 +343,9 @@ def _solver(estimator: Any, name: str, *, cold: bool) -> Solver:
             UserWarning,
             stacklevel=6,
         )
-    if not cold:
-        return SOLVERS[name]()
-    return SOLVERS[name](random_seed(estimator))
+    if name in ("newton-cg", "lbfgs"):
+        return SOLVERS[name](seed or 0)
+    return SOLVERS[name](seed) if name == "active-set" else SOLVERS[name]()
 
 
 def print_record(record: Record, solver: str) -> None:

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from xlr import arrays
-from xlr.design import Chunks, call, fetch
+from xlr.data import ChunkedCounts, Chunks, Targets, call, fetch
 from xlr.estimators.problem import Task
 from xlr.estimators.rows import Rows
 from xlr.inputs.features import Features
-from xlr.objective import ChunkedCounts, Responses
 
 __all__ = [
     "Folds",
@@ -54,9 +53,9 @@ def small_counts(numbers: list[np.ndarray], n_samples: int) -> np.ndarray:
 
 def n_classes_counted(task: Task, counts: Any, features: Features) -> np.ndarray:
     """How many classes have rows of positive weight, for each way to count the rows."""
-    responses = task.responses.resampled(counts, 1)
+    data = features.data(task.targets.resampled(counts, 1))
     n_classes = max(2, task.loss.n_outputs)
-    weights = responses.class_weights(n_classes, features.wide, xp=features.xp)
+    weights = data.class_weights(n_classes)
     return (arrays.to_host(weights) > 0).sum(axis=1)
 
 
@@ -64,14 +63,14 @@ def labels_on_host(rows: Rows) -> np.ndarray:
     """The label of each row, (n_samples,), for a splitter."""
     codes = rows.labels.codes
     if codes is None:  # of chunks: brought here, a byte or so for each row
-        responses = rows.task.responses.parts
-        parts = [call(_codes, part, name="labels") for part in responses]
+        targets = rows.task.targets.parts
+        parts = [call(_codes, part, name="labels") for part in targets]
         codes = np.concatenate(fetch(parts)[0])
     return arrays.to_host(rows.labels.classes)[arrays.to_host(codes)]
 
 
-def _codes(responses: Responses) -> np.ndarray:
-    codes = arrays.to_host(responses.targets)[:, 0]
+def _codes(targets: Targets) -> np.ndarray:
+    codes = arrays.to_host(targets.labels)[:, 0]
     return codes.astype(np.min_scalar_type(int(codes.max())))
 
 

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import refuse_non_finite
+from xlr.data import refuse_non_finite
 from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
 from xlr.estimators.logits import logits
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
@@ -73,7 +73,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             found = logits(X, coef, intercept, xp=xp)
         # Look through X only if the logits, which are fewer, are not finite.
         if not arrays.to_host(xp.all(xp.isfinite(found))):
-            refuse_non_finite(X, xp=xp)
+            refuse_non_finite(features.matrix())
         return found
 
     def _log_scores(self, logits: Array) -> Array:

@@ -301,7 +301,7 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
             """The attributes that make an estimator predict."""
             attributes = problem.coefficients(parameters)
             attributes["classes_"] = labels.classes
-            attributes["_one_vs_rest"] = task.responses.n_models > 1
+            attributes["_one_vs_rest"] = task.targets.n_models > 1
             attributes["n_features_in_"] = features.X.shape[1]
             if features.names is not None:
                 attributes["feature_names_in_"] = features.names

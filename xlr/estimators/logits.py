@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.design import row_blocks
+from xlr.data import row_slices
 
 __all__ = ["logits"]
 
@@ -37,6 +37,6 @@ def logits(X: Array, coef: Array, intercept: Array, *, xp: Namespace) -> Array:
         return xp.astype(X @ coef + intercept, dtype, copy=False)
     parts = [
         xp.astype(xp.astype(X[rows, :], wide) @ coef + intercept, dtype)
-        for rows in row_blocks(X, coef.shape[1], xp=xp)
+        for rows in row_slices(X, coef.shape[1], xp=xp)
     ]
     return parts[0] if len(parts) == 1 else xp.concat(parts)

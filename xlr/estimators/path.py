@@ -198,8 +198,8 @@ def logistic_path(
             C=1.0,
             regularisation=regularisation,
             fit_intercept=bool(fit_intercept),
-            standardised=True,
-            workers=crew,
+            standardized=True,
+            pool=crew,
         )
         null = _null(problem, float(tol), int(max_iter))
         if Cs is None:
@@ -253,10 +253,9 @@ def _null(problem: Problem, tol: float, max_iter: int) -> PathPoint:
 def _from_the_first(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
     """A path from the C at which the first coefficient is about to leave zero."""
     objective, xp = problem.objective, problem.objective.xp
-    kinks = objective.kinks  # at C = 1
-    assert kinks is not None
-    penalised = kinks.lasso > 0
-    within = (kinks.lower <= 0) & (kinks.upper >= 0)
+    penalty = objective.non_smooth  # at C = 1
+    penalised = penalty.l1 > 0
+    within = (penalty.lower <= 0) & (penalty.upper >= 0)
     if not arrays.to_host(xp.all(within | ~penalised)):
         raise ValueError(
             "lower and upper keep a penalised coefficient away from zero, so that no "
@@ -265,11 +264,11 @@ def _from_the_first(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
     gradient = null.at.gradient
     zeros = xp.zeros_like(gradient)
     # To the sides that the bounds leave open.
-    up = xp.where(kinks.upper > 0, -gradient, zeros)
-    down = xp.where(kinks.lower < 0, gradient, zeros)
+    up = xp.where(penalty.upper > 0, -gradient, zeros)
+    down = xp.where(penalty.lower < 0, gradient, zeros)
     slope = xp.where(penalised, xp.maximum(up, down), zeros)
     wants = slope > 0
-    ratio = xp.where(wants, kinks.lasso / xp.where(wants, slope, zeros + 1), xp.inf)
+    ratio = xp.where(wants, penalty.l1 / xp.where(wants, slope, zeros + 1), xp.inf)
     first = float(arrays.to_host(xp.min(ratio)))
     if math.isinf(first):
         raise ValueError(
@@ -295,7 +294,7 @@ def _points(
             value = float(arrays.to_host(point.at.value)[0])
             print(
                 f"C {C:.4g}  objective {value:.10g}  "
-                f"{point.n_in_play} features in play  {point.n_iter} iterations  "
+                f"{point.n_working} features in play  {point.n_iter} iterations  "
                 f"{point.seconds:.3f} s"
             )
         yield point
@@ -316,7 +315,7 @@ def _model(problem: Problem, point: PathPoint) -> _Model:
         value - float(arrays.to_host(penalty)[0]),
         int(np.count_nonzero(arrays.to_host(found["coef_"]))),
         point.n_iter,
-        point.n_in_play,
+        point.n_working,
         point.converged,
         point.seconds,
     )

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import (
-    ChunkedDesign,
-    Chunks,
-    DenseDesign,
-    SparseDesign,
-    Standardisation,
-    standardise,
-    standardise_sparse,
-)
+from xlr.data import Chunks, Scaler, Targets, column_statistics
 from xlr.estimators.regularisation import Regularisation, largest_strength
 from xlr.inputs.features import Features
 from xlr.inputs.indicators import Indicators
@@ -26,16 +18,15 @@ from xlr.inputs.labels import Labels
 from xlr.inputs.weights import check_totals, class_factors
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.objective import (
-    ChunkedObjective,
     Objective,
-    Responses,
     Separation,
+    Term,
     duality_gap,
     find_separation,
 )
 from xlr.penalties import Penalty
 from xlr.solvers import Solution
-from xlr.threads import ALONE, Workers
+from xlr.threads import Workers
 
 __all__ = [
     "Problem",
@@ -53,26 +44,26 @@ class Task:
     Attributes
     ----------
     loss : Loss
-    responses : Responses or ChunkedResponses
+    targets : Targets or ChunkedTargets
         With weights in the widest dtype; of chunks, around 1 in that of X.
     """
 
     loss: Loss
-    responses: Any
+    targets: Any
 
     def resampled(self, counts: Any, n_each: int) -> Task:
         """The task of one model for each way to count the rows; see
-        :meth:`Responses.resampled`.
+        :meth:`Targets.resampled`.
         """
-        return replace(self, responses=self.responses.resampled(counts, n_each))
+        return replace(self, targets=self.targets.resampled(counts, n_each))
 
 
 def multinomial(features: Features, labels: Labels, weights: Array) -> Task:
     """One model of all classes; ``weights`` has shape (n_samples,)."""
     n_classes = labels.classes.shape[0]
     loss = LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
-    targets = features.place(labels.codes, features.dtype)
-    return Task(loss, Responses(1, targets[:, None], weights[:, None]))
+    codes = features.place(labels.codes, features.dtype)
+    return Task(loss, Targets(1, codes[:, None], weights[:, None]))
 
 
 def one_vs_rest(
@@ -97,13 +88,13 @@ def one_vs_rest(
     own = codes[:, None] == classes
     if factors is not None:
         factors = features.place(factors, weights.dtype)
-    responses = Responses(
+    targets = Targets(
         classes.shape[0],
         xp.astype(own, xp.uint8),
         weights[:, None],
         class_factors=factors,
     )
-    return Task(LogisticLoss(), responses)
+    return Task(LogisticLoss(), targets)
 
 
 def many_labels(
@@ -133,17 +124,17 @@ def many_labels(
         factors = np.tile(pair, (labels.shape[0], 1))
     if factors is not None:
         factors = features.place(factors, weights.dtype)
-    responses = Responses(
+    targets = Targets(
         indicators.targets.shape[1],
         indicators.targets,
         weights[:, None],
         counts=indicators.counts,
     ).select(labels)
-    return Task(LogisticLoss(), replace(responses, class_factors=factors))
+    return Task(LogisticLoss(), replace(targets, class_factors=factors))
 
 
 class Problem:
-    """What a solver is given for some data, and what its answer means.
+    """The objective that a solver minimises for some data, and what its answer means.
 
     Parameters
     ----------
@@ -152,18 +143,20 @@ class Problem:
     C : float or array of shape (n_models,)
     regularisation : Regularisation
     fit_intercept : bool
-    standardised : bool
-        Whether the solver wants the columns of X standardised.
-    workers : Workers
+    standardized : bool
+        Whether the solver needs standardized columns.
+    pool : Workers
         Threads for the passes over the rows.
     offset : array of shape (n_samples, n_outputs) or ChunkedOffset, default=None
-        What is added to the logits.
+        Added to the logits.
+    term : callable, default=None
+        Takes the total weight to a :class:`Term` of the objective.
 
     Attributes
     ----------
     objective : Objective
-    units : Standardisation or None
-        The change of units that the solver sees; None for none.
+    scaler : Scaler or None
+        The change of variables that the solver sees; None for none.
     total_weight : array of shape (n_models or 1,)
         Sum of the weights, as they were given.
     column_moments : array of shape (2, n_features)
@@ -179,66 +172,60 @@ class Problem:
         C: float | Array,
         regularisation: Regularisation,
         fit_intercept: bool,
-        standardised: bool,
-        workers: Workers,
+        standardized: bool,
+        pool: Workers,
         offset: Any = None,
+        term: Callable[[Array], Term] | None = None,
     ) -> None:
-        xp, X = features.xp, features.X
+        xp = features.xp
         self._features = features
         self._fit_intercept = fit_intercept
         self._regularisation = regularisation
-        if isinstance(X, Chunks):  # the first pass saw to weights and moments
-            responses, unit = task.responses, task.responses.unit
-            units = Standardisation.of(responses.moments, features.dtype, xp=xp)
-            kind: type[Objective] = ChunkedObjective
+        targets = task.targets
+        if isinstance(features.X, Chunks):  # the first pass has scaled the weights
+            unit, statistics = targets.unit, targets.statistics
         else:
-            # Only ratios of the weights matter; around 1 they fit X's dtype.
-            weights = task.responses.weights
+            # Only ratios of the weights matter; around 1 they fit the dtype of X. One
+            # scaler serves all models, whatever weights each of them has.
+            weights = targets.weights
             unit = xp.mean(weights)
-            responses = replace(task.responses, weights=weights / unit)
-            responses = responses.astype(features.dtype, xp=xp)
-            # One change of units serves all models, whatever each of them weighs.
-            moments = (
-                standardise_sparse
-                if arrays.is_sparse(X)
-                else partial(standardise, workers=workers)
+            targets = replace(targets, weights=weights / unit)
+            targets = targets.astype(features.dtype, xp=xp)
+            statistics = column_statistics(
+                features.matrix(),
+                weights[:, 0],
+                centre=fit_intercept,
+                pool=pool,
+                names=features.column_names,
             )
-            units = moments(X, weights[:, 0], centre=fit_intercept, xp=xp)
-            kind = Objective
-        self.column_moments = xp.stack([units.mean, units.deviation])
-        total = unit * responses.total_weight(units.scale.dtype, xp=xp)
-        if responses.weighs_alike and isinstance(C, float):
+        scaler = Scaler.of(statistics.mean, statistics.std, features.dtype, xp=xp)
+        self.column_moments = xp.stack([scaler.mean, scaler.std])
+        raw = features.data(targets, offset, pool)
+        total_weight = raw.total_weight()
+        total = unit * total_weight
+        if targets.weighs_alike and isinstance(C, float):
             total = total[:1]
         self.total_weight = total
-        held = regularisation.holds(self._strength(C), units.scale, xp=xp)
-        units = units.coarser(held, features.dtype, xp=xp)
-        self.units = units if standardised else None
-        design = self.design(X, offset, workers)
-        self._scale = units.scale if standardised else xp.ones_like(units.scale)
-        self.objective = kind(
-            design.standardised_if_small(),
-            responses,
+        held = regularisation.holds(self._strength(C), scaler.scale, xp=xp)
+        scaler = scaler.with_larger_scale(held, features.dtype, xp=xp)
+        self.scaler = scaler if standardized else None
+        self._scale = scaler.scale if standardized else xp.ones_like(scaler.scale)
+        self.objective = Objective(
+            raw if self.scaler is None else raw.standardized(self.scaler),
             task.loss,
             self.penalty(C),
             fit_intercept=fit_intercept,
-            units=None if standardised else units,
+            scaler=None if standardized else scaler,
+            term=None if term is None else term(self.total_weight),
+            total_weight=total_weight,
         )
 
-    def design(
-        self,
-        X: Array | Chunks,
-        offset: Any = None,
-        workers: Workers = ALONE,
-        dtype: Any = None,
-    ) -> Any:
-        """Rows, these or others, in the units of the solver: a :class:`Design`, or that
-        of chunks. Computed with in a dtype, if it is given.
-        """
-        if isinstance(X, Chunks):
-            return ChunkedDesign(X, self.units, offset, workers=workers, dtype=dtype)
-        kind = SparseDesign if arrays.is_sparse(X) else DenseDesign
-        xp = arrays.namespace(arrays.entries(X))
-        return kind(X, self.units, offset, workers=workers, dtype=dtype, xp=xp)
+    def data_of(self, features: Features, offset: Any = None) -> Any:
+        """Return other rows in the units of the solver, with weights of one."""
+        xp, n = features.xp, features.X.shape[0]
+        ones = xp.ones((n, 1), dtype=features.dtype, device=features.device)
+        data = features.data(Targets(1, ones, ones), offset)
+        return data if self.scaler is None else data.standardized(self.scaler)
 
     def separation(
         self,
@@ -246,25 +233,22 @@ class Problem:
         gradient: np.ndarray,
         hessian: np.ndarray | None = None,
     ) -> Separation | None:
-        """What there is instead of an optimum, as :func:`find_separation` finds it."""
+        """Return the direction of separation, if there is one."""
         objective = self.objective
-        is_exact = objective.design.dtype == objective.wide
+        is_exact = objective.data.dtype == objective.wide
         return find_separation(
             objective, parameters, gradient, hessian, None if is_exact else self._exact
         )
 
     def _exact(self) -> Objective:
-        """F with nothing lost to the rounding of rows that are narrow."""
+        """Return the objective on rows without the rounding of a narrow dtype."""
         narrow = self.objective
-        wide, rows = narrow.wide, narrow.design
-        design = self.design(self._features.X, rows.offset, rows.workers, wide)
-        return type(narrow)(
-            design.standardised_if_small(),
-            narrow.responses.astype(wide, xp=narrow.xp),
-            narrow.loss,
-            narrow.penalty,
-            fit_intercept=narrow.fit_intercept,
-            units=narrow.units,
+        targets = narrow.data.targets.astype(narrow.wide, xp=narrow.xp)
+        data = self._features.data(
+            targets, narrow.data.offset, narrow.data.pool, narrow.wide
+        )
+        return narrow.with_data(
+            data if self.scaler is None else data.standardized(self.scaler)
         )
 
     def penalty(self, C: float | Array) -> Penalty:
@@ -283,9 +267,10 @@ class Problem:
         if start is None:
             return self.objective.zeros()
         coef, intercept = start
-        if self.units is not None:
-            coef, intercept = self.units.into(coef, intercept)
-        return self.objective.symmetric(self.objective.join(coef, intercept))
+        if self.scaler is not None:
+            coef, intercept = self.scaler.to_standardized(coef, intercept)
+        parameters = self.objective.join(coef, intercept)
+        return self.objective.centred_over_classes(parameters)
 
     @arrays.quiet()
     def duality_gap(self, solution: Solution) -> np.ndarray:
@@ -312,14 +297,14 @@ class Problem:
         """Which coefficients (n_columns, n_features) are at the lower bound, and which
         at the upper, in the units of the solver.
         """
-        kinks, xp = self.objective.penalty.kinks, self._features.xp
-        if kinks is None:
+        penalty, xp = self.objective.penalty.non_smooth, self._features.xp
+        if penalty is None:
             nowhere = xp.zeros_like(coef, dtype=xp.bool)
             return nowhere, nowhere
         by_model = xp.reshape(coef, (self.objective.n_models, -1, coef.shape[1]))
         return (
-            xp.reshape(by_model <= kinks.lower, coef.shape),
-            xp.reshape(by_model >= kinks.upper, coef.shape),
+            xp.reshape(by_model <= penalty.lower, coef.shape),
+            xp.reshape(by_model >= penalty.upper, coef.shape),
         )
 
     @arrays.quiet()
@@ -337,20 +322,23 @@ class Problem:
             If that dtype does not hold them.
         """
         xp, dtype = self._features.xp, self._features.dtype
-        coef, intercept = self.objective.split(self.objective.symmetric(parameters))
+        centred = self.objective.centred_over_classes(parameters)
+        coef, intercept = self.objective.split(centred)
+        if intercept is None:
+            intercept = xp.zeros_like(coef[:, 0])
         # In units of X, the rounding errors would be many times as large.
         held = xp.reshape(self._is_held(parameters), coef.shape)
         coef = xp.where(held, xp.zeros_like(coef), coef)
-        if self.units is not None:
+        if self.scaler is not None:
             # Back from standardised units a bound may be missed by a rounding error.
             at_bounds = self._is_at_bounds(coef)
-            coef, _ = self.units.out_of(coef, intercept)
+            coef, _ = self.scaler.to_raw(coef, intercept)
             coef = self._regularisation.bounded(coef, *at_bounds, xp=xp)
         rounded = xp.astype(coef, dtype)
         if not self._fit_intercept:
             intercept = xp.zeros_like(intercept)
-        elif self.units is not None:
-            intercept = intercept - xp.astype(rounded, coef.dtype) @ self.units.mean
+        elif self.scaler is not None:
+            intercept = intercept - xp.astype(rounded, coef.dtype) @ self.scaler.mean
         intercept_rounded = xp.astype(intercept, dtype)
         self._refuse_infinite(rounded, intercept_rounded)
         return {

@@ -11,7 +11,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.inputs.features import Features
-from xlr.penalties import ElasticNetPenalty, Kinks, L2Penalty, Penalty
+from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth, Penalty
 
 __all__ = ["Regularisation", "largest_strength", "read_regularisation"]
 
@@ -66,8 +66,10 @@ class Regularisation:
         unbounded = xp.full_like(scale, xp.inf)
         lower = -unbounded if self.lower is None else self.lower * scale
         upper = unbounded if self.upper is None else self.upper * scale
-        kinks = Kinks(lasso, lower + xp.zeros_like(lasso), upper + xp.zeros_like(lasso))
-        return ElasticNetPenalty(ridge, kinks)
+        non_smooth = NonSmooth(
+            lasso, lower + xp.zeros_like(lasso), upper + xp.zeros_like(lasso)
+        )
+        return ElasticNetPenalty(ridge, non_smooth)
 
     def holds(self, strength: Array, scale: Array, *, xp: Namespace) -> Array:
         """Whether coefficients scale * w are held at zero, but for rounding, in all

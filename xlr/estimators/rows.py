@@ -13,13 +13,14 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import (
+from xlr.data import (
     ChunkedOffset,
+    ChunkedTargets,
     Chunks,
+    ColumnStatistics,
     Delayed,
-    Moments,
+    Targets,
     call,
-    merge_moments,
 )
 from xlr.estimators.problem import Task, multinomial, one_vs_rest
 from xlr.inputs.chunk_look import ChunkRows
@@ -34,7 +35,6 @@ from xlr.inputs.weights import (
     of_classes,
     place_weights,
 )
-from xlr.objective import ChunkedResponses, Responses
 
 __all__ = ["Rows", "read_rows"]
 
@@ -129,7 +129,7 @@ def read_rows(
     sample_weight: Any = None,
     offset: Any = None,
     *,
-    moments: Moments | None = None,
+    statistics: ColumnStatistics | None = None,
 ) -> Rows:
     """Check what comes with X, and make it a task. Of chunks: in the first pass.
 
@@ -140,7 +140,7 @@ def read_rows(
         ``class_weight`` and ``multi_class``.
     features : Features
     y, sample_weight, offset : arrays
-    moments : Moments, default=None
+    statistics : ColumnStatistics, default=None
         Of the columns of chunks, where they are known: then X is not read yet, and
         there is no sample.
 
@@ -153,7 +153,7 @@ def read_rows(
     multi_class = getattr(estimator, "multi_class", "multinomial")
     if isinstance(features.X, Chunks):
         given = y, sample_weight, offset
-        found = first_pass(estimator, features, *given, moments=moments)
+        found = first_pass(estimator, features, *given, statistics=statistics)
         weighing = Weighing.of(found.classes, found.totals, class_weight, multi_class)
         _check_offset(offset, weighing)
         return _of_chunks(features, found, weighing)
@@ -186,7 +186,7 @@ def _of_chunks(features: Features, found: Found, weighing: Weighing) -> Rows:
     sampled, rows_drawn, numbers = found.sample
     X = features.X.counted(found.sizes, (sampled, numbers))
     features = features.like(X)
-    moments = _weighed(found, weighing, features)
+    statistics = _weighed(found, weighing, features)
     totals = (
         found.totals if weighing.factors is None else found.totals * weighing.factors
     )
@@ -194,8 +194,8 @@ def _of_chunks(features: Features, found: Found, weighing: Weighing) -> Rows:
     # No view of the sample: a graph that a client remembers would keep all of it.
     like = X.xp.zeros((0, X.n_features), dtype=X.dtype, device=X.device)
     task_of = partial(_task_of, weighing, features.like(like), unit)
-    responses_of = partial(_responses_of, task_of, found.classes)
-    parts = [call(responses_of, part, name="targets") for part in found.rows]
+    targets_of = partial(_targets_of, task_of, found.classes)
+    parts = [call(targets_of, part, name="targets") for part in found.rows]
     task = task_of(rows_drawn)
     added = None
     if rows_drawn.offset is not None:
@@ -208,39 +208,39 @@ def _of_chunks(features: Features, found: Found, weighing: Weighing) -> Rows:
             rows_drawn.offset,
         )
     _, kept = X.fetch([], found.rows, keep=parts)
-    responses = ChunkedResponses(kept, task.responses, unit, moments)
+    targets = ChunkedTargets(kept, task.targets, unit, statistics)
     labels = Labels(found.classes, None)
-    task = Task(task.loss, responses)
+    task = Task(task.loss, targets)
     return Rows(
         features, labels, task, added, found.totals, weighing.factors, found.rows
     )
 
 
-def _weighed(found: Found, weighing: Weighing, features: Features) -> Moments:
+def _weighed(found: Found, weighing: Weighing, features: Features) -> ColumnStatistics:
     """Those of all rows, with the weights of their classes."""
-    if None in found.moments:
-        return found.moments[None]
+    if None in found.statistics:
+        return found.statistics[None]
     factors = weighing.factors
     if factors is None:
         factors = np.ones(found.totals.shape[0])
     labels = arrays.to_host(found.classes).tolist()
     parts = [
-        found.moments[label]._replace(weight=factor * found.moments[label].weight)
+        found.statistics[label]._replace(weight=factor * found.statistics[label].weight)
         for label, factor in zip(labels, factors)
-        if label in found.moments and factor > 0
+        if label in found.statistics and factor > 0
     ]
-    return functools.reduce(partial(merge_moments, xp=features.xp), parts)
+    return functools.reduce(partial(ColumnStatistics.merged, xp=features.xp), parts)
 
 
 def _task_of(weighing: Weighing, like: Features, unit: float, rows: ChunkRows) -> Task:
     """The task of some rows, with weights around 1 in the dtype of X."""
     labels = Labels(rows.classes, rows.codes)
     task = weighing.task(like, labels, rows.weights / unit)
-    responses = task.responses.astype(like.X.dtype, xp=like.xp)
-    return replace(task, responses=responses)
+    targets = task.targets.astype(like.X.dtype, xp=like.xp)
+    return replace(task, targets=targets)
 
 
-def _responses_of(
+def _targets_of(
     task_of: Callable[[ChunkRows], Task], classes: Array, rows: ChunkRows
-) -> Responses:
-    return task_of(rows.among(classes)).responses
+) -> Targets:
+    return task_of(rows.among(classes)).targets

@@ -13,7 +13,7 @@ from sklearn.metrics import make_scorer
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.design import add, reduce_over_blocks, row_blocks
+from xlr.data import map_reduce, row_slices
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.logits import logits
 from xlr.estimators.problem import Task
@@ -58,7 +58,7 @@ class HeldOutLikelihood:
     ) -> None:
         self._features = features
         self._loss = task.loss
-        self._targets = task.responses.targets[:, 0]
+        self._targets = task.targets.labels[:, 0]
         self._weights = weights
         self._tests = tests
         self._workers = workers
@@ -88,10 +88,10 @@ class HeldOutLikelihood:
             return xp.sum(weight[:, None] * value, axis=0), xp.sum(weight)
 
         width = 4 * coef.shape[0] * coef.shape[1]
-        cut = row_blocks(X, width, n_threads=self._workers.n, xp=xp)
+        cut = row_slices(X, width, n_threads=self._workers.n, xp=xp)
         step, n_rows = cut[0].stop, rows.shape[0]
         slices = [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
-        total, weight = reduce_over_blocks(kernel, add, slices, self._workers)
+        total, weight = map_reduce(kernel, slices, self._workers)
         return -arrays.to_host(total / weight)
 
 
@@ -119,7 +119,7 @@ def clipped_loss(
     columns = xp.reshape(coef, (-1, n_features))
     found = logits(X, columns, xp.reshape(intercept, (-1,)), xp=xp)
     found = xp.reshape(found, (-1, n_models, n_outputs))
-    value = loss.at(found, targets[:, None], xp=xp).value()
+    value, _ = loss.value_and_gradient(found, targets[:, None], xp=xp)
     # No probability below eps, as in scikit-learn's log_loss.
     most = -math.log(float(xp.finfo(value.dtype).eps))
     return arrays.within(value, None, most, xp=xp)

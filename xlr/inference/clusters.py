@@ -9,7 +9,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Chunks, call, fetch
+from xlr.data import Chunks, call, fetch
 from xlr.inputs.dask_input import parts_beside
 
 __all__ = ["Clusters", "read_clusters"]

@@ -83,9 +83,9 @@ def look(evidence: Evidence, cov_type: str) -> Known:
     if evidence.is_firth:
         gradient = objective.value_and_gradient(at).gradient
     else:
-        slope = found.slope / objective.total_weight
+        slope = found.gradient / objective.total_weight
         gradient = slope[None, :] + objective.penalty_gradient(at)
-    gradient = objective.subgradient(at, gradient)
+    gradient = objective.minimum_norm_subgradient(at, gradient)
 
     def host(part: Array) -> np.ndarray:
         return evidence.unit * arrays.to_host(part).astype(np.float64)
@@ -95,7 +95,7 @@ def look(evidence: Evidence, cov_type: str) -> Known:
     host_gradient = arrays.to_host(gradient)[0].astype(np.float64)
     outer = None if found.outer is None else host(found.outer)
     loss = float(host(found.loss))
-    return Known(loss, host(found.slope), host_gradient, matrix, bread, outer)
+    return Known(loss, host(found.gradient), host_gradient, matrix, bread, outer)
 
 
 def estimate(
@@ -196,7 +196,7 @@ def _kept(
 
 def _in_units_of_data(evidence: Evidence, aliased: Aliased) -> Aliased:
     """The same with the columns of X: x_j = m_j + d_j z_j, z_k = (x_k - m_k) / d_k."""
-    units = evidence.problem.units
+    units = evidence.problem.scaler
     assert units is not None
     mean, scale = (arrays.to_host(part) for part in (units.mean, units.scale))
     if evidence.fit_intercept:
@@ -232,12 +232,8 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
 def _between_clusters(evidence: Evidence, clusters: Clusters) -> tuple[np.ndarray, int]:
     """The sum over clusters, and how many have rows that count."""
     objective = evidence.objective
-    scores, counted = objective.over_rows(
-        cluster_scores,
-        evidence.parameters,
-        clusters.n,
-        beside=clusters.of_rows,
-        name="clusters",
+    scores, counted = cluster_scores(
+        objective, evidence.parameters, clusters.n, clusters.of_rows
     )
     n_clusters = int(np.count_nonzero(counted))
     if n_clusters < 2:
@@ -338,7 +334,7 @@ def _refuse_out_of_range(
     """
     size = evidence.objective.column_size
     own = np.diagonal(covariance).reshape(-1, size).max(axis=0)
-    units = evidence.problem.units
+    units = evidence.problem.scaler
     assert units is not None
     scale = np.append(arrays.to_host(units.scale), np.ones(int(evidence.fit_intercept)))
     vanished = (own > 0) & (own / scale / scale == 0)

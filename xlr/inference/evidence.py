@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Moments
+from xlr.data import ColumnStatistics
 from xlr.estimators import (
     FirthLogisticRegression,
     LogisticRegression,
@@ -21,7 +21,7 @@ from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
 from xlr.estimators.rows import Rows, read_rows
 from xlr.inputs.features import Features
-from xlr.objective import FirthObjective, Objective
+from xlr.objective import Objective
 from xlr.threads import Workers
 
 __all__ = ["Evidence", "check_model", "read_evidence", "refuse_other_rows"]
@@ -78,7 +78,7 @@ class Evidence:
     @property
     def is_firth(self) -> bool:
         """Whether the likelihood has Firth's penalty."""
-        return isinstance(self.objective, FirthObjective)
+        return self.objective.term is not None
 
     @property
     def n_equations(self) -> int:
@@ -104,21 +104,21 @@ class Evidence:
     @property
     def free(self) -> np.ndarray:
         """Which parameters could move: not zero by an L1 penalty, nor at a bound."""
-        kinks = self.objective.kinks
-        if kinks is None:
+        penalty = self.objective.non_smooth
+        if penalty is None:
             return np.ones(self.objective.n_parameters, dtype=bool)
         at = arrays.to_host(self.parameters)[0]
-        lasso, lower, upper = (arrays.to_host(part)[0] for part in kinks)
-        return ~((lasso > 0) & (at == 0)) & (at > lower) & (at < upper)
+        l1, lower, upper = (arrays.to_host(part)[0] for part in penalty)
+        return ~((l1 > 0) & (at == 0)) & (at > lower) & (at < upper)
 
     @property
     def is_penalised(self) -> bool:
         """Whether anything but the likelihood moves the parameters."""
-        kinks = self.objective.kinks
+        penalty = self.objective.non_smooth
         return bool(
             (self.strength > 0).any()
             or not self.free.all()
-            or (kinks is not None and arrays.to_host(kinks.lasso > 0).any())
+            or (penalty is not None and arrays.to_host(penalty.l1 > 0).any())
         )
 
     def reported(self, rows: np.ndarray) -> np.ndarray:
@@ -130,11 +130,11 @@ class Evidence:
         columns = np.asarray(rows, dtype=np.float64).reshape(-1, outputs, size)
         n_features = self.objective.n_features
         coef = columns[:, :, :n_features]
-        units = self.problem.units
-        assert units is not None
-        coef = coef / arrays.to_host(units.scale)
+        scaler = self.problem.scaler
+        assert scaler is not None
+        coef = coef / arrays.to_host(scaler.scale)
         if self.fit_intercept:
-            moved = coef @ arrays.to_host(units.mean)
+            moved = coef @ arrays.to_host(scaler.mean)
             intercept = columns[:, :, n_features] - moved
             coef = np.concatenate([intercept[:, :, None], coef], axis=2)
         if outputs > 1:
@@ -165,8 +165,8 @@ def read_evidence(
     known = None
     if moments is not None:
         mean, deviation = (features.place(moments[i, :], None) for i in range(2))
-        known = Moments(features.xp.ones_like(mean[0]), mean, deviation)
-    rows = read_rows(model, features, y, sample_weight, offset, moments=known)
+        known = ColumnStatistics(features.xp.ones_like(mean[0]), mean, deviation)
+    rows = read_rows(model, features, y, sample_weight, offset, statistics=known)
     _check_classes(model, rows)
     problem, objective = _problem(model, rows, crew)
     start = rows.features.place(model.coef_, objective.wide)
@@ -255,8 +255,8 @@ def _problem(model: Any, rows: Rows, crew: Workers) -> tuple[Problem, Objective]
         C=C,
         regularisation=read_regularisation(model, l1_ratio, C, rows.features),
         fit_intercept=fit_intercept,
-        standardised=True,
-        workers=crew,
+        standardized=True,
+        pool=crew,
         offset=rows.offset,
     )
     return problem, problem.objective

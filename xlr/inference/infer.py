@@ -142,7 +142,7 @@ def infer(
         evidence = evidence.at(estimates.at)
         estimates, null = _log_likelihoods(evidence, estimates)
     # The threads are gone: what is asked for later runs in this one.
-    evidence.objective.design.workers = ALONE
+    evidence.objective.data.pool = ALONE
     notes = notes_on(evidence, estimates, cov_type)
     return InferenceResults(evidence, estimates, cov_type, null, notes)
 
@@ -183,7 +183,7 @@ def _log_likelihoods(
     constant = 0.0
     if evidence.is_firth:
         # The information in units of X, and of the weights as they were given.
-        units = evidence.problem.units
+        units = evidence.problem.scaler
         assert units is not None
         constant = float(np.log(arrays.to_host(units.scale)).sum())
         constant += objective.n_parameters * np.log(evidence.unit) / 2
@@ -193,7 +193,7 @@ def _log_likelihoods(
     if (
         evidence.fit_intercept
         and not evidence.is_firth
-        and objective.design.offset is None
+        and objective.data.offset is None
     ):
         shares = evidence.class_totals / total
         return estimates, float(evidence.class_totals @ np.log(shares))

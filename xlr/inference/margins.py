@@ -6,7 +6,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.inference.evidence import Evidence
-from xlr.objective import mean_slopes
+from xlr.objective import mean_derivatives
 
 __all__ = ["average_marginal_effects"]
 
@@ -28,8 +28,8 @@ def average_marginal_effects(evidence: Evidence) -> tuple[np.ndarray, np.ndarray
     objective = evidence.objective
     outputs, size = objective.n_outputs, objective.column_size
     n_features = objective.n_features
-    slopes, gradients = mean_slopes(objective, evidence.parameters)
-    units = evidence.problem.units
+    slopes, gradients = mean_derivatives(objective, evidence.parameters)
+    units = evidence.problem.scaler
     assert units is not None
     scale = arrays.to_host(units.scale).astype(np.float64)
     at = arrays.to_host(evidence.parameters).astype(np.float64)

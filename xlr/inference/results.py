@@ -11,7 +11,7 @@ from scipy import stats
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.cached import cached_property
-from xlr.design import refuse_non_finite
+from xlr.data import refuse_non_finite
 from xlr.inference.covariance import Estimates
 from xlr.inference.evidence import Evidence
 from xlr.inference.margins import average_marginal_effects
@@ -390,11 +390,11 @@ class InferenceResults:
         if offset is not None:
             added = read_offset(offset, evidence.objective.n_outputs, features)
         quantile = float(stats.norm.isf(alpha / 2))
-        design = evidence.problem.design(features.X, added)
+        data = evidence.problem.data_of(features, added)
         with arrays.quiet():
             found = probability_interval(
-                evidence, design, self.estimates.standardised, quantile
+                evidence, data, self.estimates.standardised, quantile
             )
         if not arrays.to_host(features.xp.all(features.xp.isfinite(found.se))):
-            refuse_non_finite(features.X, xp=features.xp)
+            refuse_non_finite(features.matrix())
         return found

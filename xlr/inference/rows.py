@@ -9,7 +9,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Design
+from xlr.data import TrainingData
 from xlr.functions import sigmoid
 from xlr.inference.evidence import Evidence
 from xlr.objective import leverages, log_odds
@@ -81,7 +81,7 @@ def influence(
         Of the Hessian of the sum of the losses and the penalty.
     n_parameters : float
     """
-    if not evidence.objective.has_rows:
+    if not evidence.objective.data.in_memory:
         raise ValueError(
             "Influence is of single rows, and those of Dask are not here. Call infer "
             "on the rows of interest in memory: X.compute()."
@@ -96,7 +96,7 @@ def influence(
 
 
 def probability_interval(
-    evidence: Evidence, design: Design, covariance: np.ndarray, quantile: float
+    evidence: Evidence, data: TrainingData, covariance: np.ndarray, quantile: float
 ) -> ProbabilityInterval:
     r"""Probabilities with intervals by the delta method, on the scale of their logits.
 
@@ -107,14 +107,14 @@ def probability_interval(
     Parameters
     ----------
     evidence : Evidence
-    design : Design
+    data : TrainingData
         The rows, in the units of the solver.
     covariance : ndarray of shape (n_parameters, n_parameters)
         Of the parameters, in those units.
     quantile : float
         c.
     """
-    logits, se = log_odds(evidence.objective, design, evidence.parameters, covariance)
+    logits, se = log_odds(evidence.objective, data, evidence.parameters, covariance)
     proba = sigmoid(logits)
     return ProbabilityInterval(
         proba,

@@ -9,13 +9,12 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.design import Moments, find_moments, merge_moments, refuse_non_finite
+from xlr.data import ColumnStatistics, column_statistics, refuse_non_finite
 from xlr.inputs.dask_input import refuse_kind
 from xlr.inputs.features import Features
 from xlr.inputs.labels import Labels, encode
 from xlr.inputs.offset import read_offset
 from xlr.inputs.weights import class_totals, of_classes, place_weights
-from xlr.threads import keep_freed_memory
 
 __all__ = ["ChunkRows", "Drawn", "Look", "Plan", "look_at", "merged"]
 
@@ -29,9 +28,9 @@ class Plan:
     like : array of shape (0, n_features)
         As X is to be.
     centre : bool
-        As for :func:`find_moments`.
+        As for :func:`column_statistics`.
     by_class : bool
-        Whether moments are wanted for each class.
+        Whether statistics are wanted for each class.
     seed : int
         Of the rows that are drawn.
     """
@@ -101,7 +100,7 @@ class Look(NamedTuple):
     classes : dict of arrays
     totals : dict of ndarrays
         Sums of the weights of the classes of each chunk.
-    moments : dict of Moments
+    statistics : dict of ColumnStatistics
         Of all rows together, under None; or by class, under their labels.
     offset_columns : set of int
     """
@@ -109,7 +108,7 @@ class Look(NamedTuple):
     sizes: dict[int, int]
     classes: dict[int, Array]
     totals: dict[int, np.ndarray]
-    moments: dict[Any, Moments]
+    statistics: dict[Any, ColumnStatistics]
     offset_columns: set[int]
 
 
@@ -124,7 +123,6 @@ def look_at(
     offset: Any,
 ) -> tuple[ChunkRows | None, Look, Drawn | None]:
     """What there is to know of a chunk."""
-    keep_freed_memory()
     like, xp = plan.like, arrays.namespace(plan.like)
     refuse_kind(X)
     if X is None:  # all is known of it but its rows
@@ -151,7 +149,7 @@ def look_at(
         {position: size},
         {position: labels.classes},
         {position: totals},
-        _moments(plan, features, labels, weights, totals),
+        _statistics(plan, features, labels, weights, totals),
         set() if added is None else {added.shape[1]},
     )
     generator = np.random.default_rng([plan.seed, position])
@@ -160,39 +158,38 @@ def look_at(
     return rows, look, Drawn(some, rows.select(drawn), drawn)
 
 
-def _moments(
+def _statistics(
     plan: Plan, features: Features, labels: Labels, weights: Array, totals: np.ndarray
-) -> dict[Any, Moments]:
+) -> dict[Any, ColumnStatistics]:
     """Of all rows under None, or of each class under its label."""
-    X, xp = features.X, features.xp
-    if X.shape[1] == 0:
+    if features.X.shape[1] == 0:
         return {}
     if not totals.any():  # nothing counts, but all must be finite
-        refuse_non_finite(X, xp=xp)
+        refuse_non_finite(features.matrix())
         return {}
     if not plan.by_class:
-        return {None: find_moments(X, weights, centre=plan.centre, xp=xp)}
+        return {None: column_statistics(features.matrix(), weights, centre=plan.centre)}
     names = arrays.to_host(labels.classes).tolist()
     found = {}
     for k in np.nonzero(totals)[0]:
         is_own = np.arange(len(names)) == k
         own = weights * of_classes(is_own, labels, weights.dtype, features)
-        found[names[k]] = find_moments(X, own, centre=plan.centre, xp=xp)
+        found[names[k]] = column_statistics(features.matrix(), own, centre=plan.centre)
     return found
 
 
 @arrays.quiet()
 def merged(first: Look, second: Look, *, xp: Namespace) -> Look:
     """What is known of the chunks of both."""
-    moments = dict(first.moments)
-    for key, found in second.moments.items():
-        moments[key] = (
-            merge_moments(moments[key], found, xp=xp) if key in moments else found
+    statistics = dict(first.statistics)
+    for key, found in second.statistics.items():
+        statistics[key] = (
+            statistics[key].merged(found, xp=xp) if key in statistics else found
         )
     return Look(
         first.sizes | second.sizes,
         first.classes | second.classes,
         first.totals | second.totals,
-        moments,
+        statistics,
         first.offset_columns | second.offset_columns,
     )

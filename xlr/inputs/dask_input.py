@@ -13,7 +13,7 @@ from sklearn.exceptions import DataConversionWarning
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.design import Chunks, Delayed, call, literal, parts_of
+from xlr.data import Chunks, Delayed, call, literal, parts_of
 from xlr.inputs.tables import decoded, native_table
 
 __all__ = ["chunks_of", "parts_beside", "refuse_kind", "stand_in"]

@@ -17,6 +17,14 @@ from sklearn.utils.validation import validate_data
 
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
+from xlr.data import (
+    ChunkedData,
+    Chunks,
+    DenseMatrix,
+    Matrix,
+    SparseMatrix,
+    TrainingData,
+)
 from xlr.inputs.columns import explain_columns, refuse_columns, refuse_matrix
 from xlr.inputs.dask_input import chunks_of, stand_in
 from xlr.inputs.kinds import refuse_kind
@@ -26,6 +34,7 @@ from xlr.inputs.tables import (
     native_table,
     numbers,
 )
+from xlr.threads import ALONE, Workers
 
 __all__ = ["Features", "read_features"]
 
@@ -70,6 +79,21 @@ class Features:
     def like(self, X: Array) -> Features:
         """The same of other rows."""
         return replace(self, X=X)
+
+    def matrix(self, dtype: Any = None) -> Matrix:
+        """X as a matrix, to compute with in its dtype or another."""
+        if arrays.is_sparse(self.X):
+            X = self.X if dtype is None else self.X.astype(dtype)
+            return SparseMatrix(X, xp=self.xp)
+        return DenseMatrix(self.X, dtype, xp=self.xp)
+
+    def data(
+        self, targets: Any, offset: Any = None, pool: Workers = ALONE, dtype: Any = None
+    ) -> TrainingData | ChunkedData:
+        """The rows with their targets, in memory or in chunks."""
+        if isinstance(self.X, Chunks):
+            return ChunkedData(self.X, targets, offset, pool=pool, dtype=dtype)
+        return TrainingData(self.matrix(dtype), targets, offset, pool=pool)
 
     def place(self, values: Any, dtype: Any) -> Array:
         """Bring an array of any library to where X is."""

@@ -1,4 +1,4 @@
-"""The first pass over rows in chunks: labels, sums, moments and a sample at once."""
+"""The first pass over rows in chunks: labels, sums, statistics and a sample at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Chunks, Delayed, Moments, call, literal, tree
+from xlr.data import Chunks, ColumnStatistics, Delayed, call, literal, tree
 from xlr.inputs.chunk_look import ChunkRows, Drawn, Look, Plan, look_at, merged
 from xlr.inputs.dask_input import parts_beside
 from xlr.inputs.features import Features
@@ -44,7 +44,7 @@ class Found:
         Sorted, in the library of y.
     totals : ndarray of shape (n_classes,)
         Sums of the weights, without those of classes.
-    moments : dict of Moments
+    statistics : dict of ColumnStatistics
         Of all rows together, under None; or by class, under its label.
     rows : list of Delayed
         The :class:`ChunkRows`, kept where the chunks are.
@@ -55,7 +55,7 @@ class Found:
     sizes: np.ndarray
     classes: Array
     totals: np.ndarray
-    moments: dict[Any, Moments]
+    statistics: dict[Any, ColumnStatistics]
     rows: list[Delayed]
     sample: Drawn
 
@@ -67,11 +67,11 @@ def first_pass(
     sample_weight: Any,
     offset: Any,
     *,
-    moments: Moments | None = None,
+    statistics: ColumnStatistics | None = None,
 ) -> Found:
     """Look at all chunks, and keep what belongs to their rows where they are.
 
-    With ``moments`` that are known X is not looked at, and nothing drawn from it.
+    With ``statistics`` that are known X is not looked at, and nothing drawn from it.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def first_pass(
         raise ValueError(NO_LABELS)
     X: Chunks = features.X
     loads = [
-        X.parts if moments is None else [literal(None)] * len(X.parts),
+        X.parts if statistics is None else [literal(None)] * len(X.parts),
         *(
             parts_beside(X, values, name)
             for values, name in (
@@ -104,7 +104,7 @@ def first_pass(
         [call(itemgetter(k), part, name="first-look-part") for part in looks]
         for k in range(3)
     )
-    X.n_passes += moments is None
+    X.n_passes += statistics is None
     together = tree(found, partial(merged, xp=features.xp), name="first-look")
     (seen, *sample), kept = X.fetch([together, *drawn], *loads, keep=rows)
     sizes = np.asarray([seen.sizes[i] for i in range(len(X.parts))])
@@ -131,7 +131,7 @@ def first_pass(
         sizes,
         classes,
         _all_totals(classes, seen, full),
-        seen.moments if moments is None else {None: moments},
+        seen.statistics if statistics is None else {None: statistics},
         [kept[i] for i in full],
         _even_sample(drawn, sizes[full], plan.seed),
     )

@@ -11,10 +11,10 @@ from sklearn.utils import check_array
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.data import Targets
 from xlr.inputs.features import Features
 from xlr.inputs.kinds import refuse_kind
 from xlr.inputs.tables import native_table, numbers
-from xlr.objective import Responses
 
 __all__ = ["Indicators", "read_entries", "read_indicators"]
 
@@ -63,9 +63,9 @@ def read_indicators(Y: Any, weights: Array, features: Features) -> Indicators:
     counts = None
     if not arrays.to_host(xp.all(known)):
         counts = features.place(xp.astype(known, xp.uint8), None)
-    columns = Responses(targets.shape[1], targets, weights[:, None], counts)
+    columns = Targets(targets.shape[1], targets, weights[:, None], counts)
     # Each by itself: the zeros of a label of ones weigh nothing, not a rounding error.
-    both = columns.class_weights(2, features.wide, xp=features.xp)
+    both = features.data(columns).class_weights(2)
     negative, positive = arrays.to_host(both).T
     _warn_of_constant_labels(positive, negative)
     return Indicators(targets, counts, positive, negative)

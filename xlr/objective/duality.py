@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from xlr.arrays import Array, Namespace
+from xlr.objective import passes
 from xlr.objective.objective import Evaluation, Objective
-from xlr.penalties import Kinks
+from xlr.penalties import NonSmooth
 
 __all__ = ["class_shares", "duality_gap"]
 
@@ -57,7 +58,9 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
     gradient = xp.reshape(gradient, coef.shape) - ridge * coef
     _, intercept = objective.split(parameters)
     shape = objective.n_models, objective.n_outputs
-    free, intercept = xp.reshape(free, shape), xp.reshape(intercept, shape)
+    zeros = xp.zeros_like(coef[:, :, 0])
+    free = zeros if free is None else xp.reshape(free, shape)
+    intercept = zeros if intercept is None else xp.reshape(intercept, shape)
 
     products = xp.sum(coef * gradient, axis=2)
     linear = xp.sum(products + intercept * free, axis=1)
@@ -65,26 +68,27 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
     share = _share_of_others(objective, free)
     uncertain = share[:, None, None] * _root_mean_squares(objective)
     slope = -(1 - share)[:, None, None] * gradient
-    kinks = objective.penalty.kinks
-    if kinks is None:
+    non_smooth = objective.penalty.non_smooth
+    if non_smooth is None:
         size = xp.abs(slope) + uncertain
         finite = xp.all((ridge > 0) | (size == 0), axis=(1, 2))
         factor = xp.astype(finite, size.dtype)
         curved = xp.where(ridge > 0, ridge, xp.ones_like(ridge))
         conjugate = 0.5 * (factor[:, None, None] * size) ** 2 / curved
     else:
-        factor = _feasible(slope, uncertain, ridge, kinks, xp=xp)
+        factor = _feasible(slope, uncertain, ridge, non_smooth, xp=xp)
         conjugate = _conjugate(
             factor[:, None, None] * slope,
             factor[:, None, None] * uncertain,
             ridge,
-            kinks,
+            non_smooth,
             xp=xp,
         )
     dual = factor * (1 - share) * entropy - xp.sum(conjugate, axis=(1, 2))
-    if objective.design.offset is not None:
+    if objective.data.offset is not None:
         # Upper bound of the mean of |o.(p - q)| for probabilities p, q.
-        size = 2 * objective.offset_sizes() / objective.total_weight
+        (size,) = objective.data.map_reduce(passes.offset_size, reads_rows=False)
+        size = 2 * size / objective.total_weight
         dual = dual - factor * share * size
     digits = xp.abs(at.value) + xp.sum(xp.abs(products), axis=1)
     gap = at.value - dual + ROUNDING * objective.rounding * digits
@@ -106,37 +110,49 @@ def _share_of_others(objective: Objective, free: Array) -> Array:
 
 
 def _feasible(
-    slope: Array, uncertain: Array, ridge: Array, kinks: Kinks, *, xp: Namespace
+    slope: Array,
+    uncertain: Array,
+    ridge: Array,
+    non_smooth: NonSmooth,
+    *,
+    xp: Namespace,
 ) -> Array:
     """The factor on the residuals with which all conjugates are finite."""
     size = xp.abs(slope) + uncertain
-    finite = (ridge > 0) | (xp.isfinite(kinks.lower) & xp.isfinite(kinks.upper))
-    fits = finite | (size <= kinks.lasso)
+    finite = (ridge > 0) | (
+        xp.isfinite(non_smooth.lower) & xp.isfinite(non_smooth.upper)
+    )
+    fits = finite | (size <= non_smooth.l1)
     ones = xp.ones_like(size)
     # Inside by more than the rounding error of what it is multiplied with.
     inside = 1 - 8 * float(xp.finfo(size.dtype).eps)
-    factor = inside * kinks.lasso / xp.where(fits, ones, size)
+    factor = inside * non_smooth.l1 / xp.where(fits, ones, size)
     return xp.min(xp.where(fits, ones, factor), axis=(1, 2))
 
 
 def _conjugate(
-    slope: Array, uncertain: Array, ridge: Array, kinks: Kinks, *, xp: Namespace
+    slope: Array,
+    uncertain: Array,
+    ridge: Array,
+    non_smooth: NonSmooth,
+    *,
+    xp: Namespace,
 ) -> Array:
     """Upper bound of sup over w of v w - ridge w^2 / 2 - lasso |w|, within the bounds.
 
     For all v no farther from ``slope`` than ``uncertain``, as if the lasso were less
     by that. On either side of zero it is a parabola, or a line.
     """
-    lasso = kinks.lasso - uncertain
+    lasso = non_smooth.l1 - uncertain
     zeros = xp.zeros_like(slope)
     is_curved = ridge > 0
     divisor = xp.where(is_curved, ridge, xp.ones_like(ridge))
     largest = zeros - xp.inf
     for sign in (1.0, -1.0):
         if sign > 0:
-            first, last = xp.maximum(kinks.lower, zeros), kinks.upper + zeros
+            first, last = xp.maximum(non_smooth.lower, zeros), non_smooth.upper + zeros
         else:
-            first, last = kinks.lower + zeros, xp.minimum(kinks.upper, zeros)
+            first, last = non_smooth.lower + zeros, xp.minimum(non_smooth.upper, zeros)
         rise = slope - sign * lasso
         # Without a ridge it is largest at an end; all the same if there is no rise.
         end = xp.where(rise > 0, last, xp.where(rise < 0, first, zeros))
@@ -159,14 +175,14 @@ def _root_mean_squares(objective: Objective) -> Array:
     One in standardised units, for the weights that these were found with; a model
     may weigh its classes otherwise.
     """
-    xp, factors = objective.xp, objective.responses.class_factors
+    xp, factors = objective.xp, objective.data.targets.class_factors
     squares = xp.ones(
         (1, 1, objective.n_features), dtype=objective.wide, device=objective.device
     )
-    if objective.units is not None:
-        squares = squares * (objective.units.scale**2 + objective.units.mean**2)
+    if objective.scaler is not None:
+        squares = squares * (objective.scaler.scale**2 + objective.scaler.mean**2)
     if factors is not None:
-        whole = objective.responses.row_weight(objective.wide, xp=xp)
+        (whole,) = objective.data.map_reduce(passes.row_weight, reads_rows=False)
         whole = whole / objective.total_weight
         largest = xp.astype(xp.max(factors, axis=1), objective.wide)
         squares = squares * (largest * whole)[:, None, None]

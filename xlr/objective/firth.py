@@ -4,30 +4,27 @@ from __future__ import annotations
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Block
-from xlr.objective.information import Information, information
+from xlr.data import Block
+from xlr.losses import Loss
+from xlr.objective import passes
 from xlr.objective.objective import Evaluation, Objective
 
-__all__ = ["FirthObjective"]
+__all__ = ["JeffreysTerm"]
 
 
-class FirthObjective(Objective):
-    r"""The mean binary loss, less Jeffreys' prior of the coefficients.
+class JeffreysTerm:
+    r"""Jeffreys' prior of the coefficients, as a term of the mean binary loss.
 
     With the information :math:`I = \sum_i s_i p_i (1 - p_i) z_i z_i^T` and S the sum of
     the weights, as they were given,
 
     .. math::
-        F^* &= F - \frac{1}{2S} \log\det I \\
-        \nabla F^* &= \nabla F - \frac1S \sum_i h_i (\tfrac12 - p_i) z_i,
+        T &= -\frac{1}{2S} \log\det I \\
+        \nabla T &= -\frac1S \sum_i h_i (\tfrac12 - p_i) z_i,
         \qquad h_i = s_i p_i (1 - p_i) z_i^T I^{-1} z_i
-
-    The Hessian is that of F, which leaves out the penalty's.
 
     Parameters
     ----------
-    objective : Objective
-        F: of one model of two classes, without a penalty.
     total_weight : array of shape (1,)
         S.
 
@@ -37,50 +34,46 @@ class FirthObjective(Objective):
     section 3.3.
     """
 
-    def __init__(self, objective: Objective, total_weight: Array) -> None:
-        super().__init__(
-            objective.design,
-            objective.responses,
-            objective.loss,
-            objective.penalty,
-            fit_intercept=objective.fit_intercept,
-            units=objective.units,
-        )
-        self._sum = total_weight
+    def __init__(self, total_weight: Array) -> None:
+        self._total_weight = total_weight
 
-    def value_and_gradient(self, parameters: Array) -> Evaluation:
-        """F* and its gradient, in two passes; NaN where I is singular."""
-        known = information(self, parameters)
-        half_log_determinant, covariance_root = self._factors(known)
-        slope = self._penalty_slope(parameters, covariance_root)
-        loss = known.loss / self.total_weight
-        return Evaluation(
-            loss - half_log_determinant / self._sum,
-            known.slope / self.total_weight[:, None] - slope / self._sum[:, None],
-        )
-
-    def _factors(self, known: Information) -> tuple[Array, Array]:
-        """log(det I) / 2, and R with R R' the inverse of I, up to its scale."""
-        xp = self.xp
-        factor = arrays.cholesky(known.hessian, xp=xp)
+    def value_and_gradient(self, objective: Objective, parameters: Array) -> Evaluation:
+        """Return the term and its gradient, in two passes; NaN where I is singular."""
+        xp = objective.xp
+        information = objective.loss_hessian(parameters)
+        factor = arrays.cholesky(information[0, :, :], xp=xp)
         half_log_determinant = xp.sum(xp.log(xp.linalg.diagonal(factor)))
-        solve = arrays.positive_definite_solver(known.hessian[None, :, :], xp=xp)
-        # With I = L L', R = I^-1 L is the inverse of L'.
-        root = solve(factor.T[None, :, :])[0, :, :].T
-        return half_log_determinant, root
+        solve = arrays.positive_definite_solver(information, xp=xp)
+        # With I = L L', I^-1 L is the inverse of L', so that z'I^-1 z = |L^-1 z|^2.
+        inverse_root = solve(factor.T[None, :, :])[0, :, :]
+        columns = inverse_root[:, : objective.n_features], None
+        if objective.fit_intercept:
+            columns = columns[0], inverse_root[:, -1]
+        product, total = objective.data.map_reduce(
+            _gradient_sums,
+            objective.loss,
+            *objective.split(parameters),
+            columns,
+            width=objective.n_parameters,
+        )
+        gradient = -objective.join(product, total) / self._total_weight[:, None]
+        return Evaluation(-half_log_determinant / self._total_weight, gradient)
 
-    def _penalty_slope(self, parameters: Array, root: Array) -> Array:
-        """The sum of h (1/2 - p) z over the rows, as parameters."""
-        xp = self.xp
-        logits = self.logits_of_block(parameters)
-        # Without an intercept the last column is not added.
-        products = self.columns_of_block(root.T[:, : self.n_features], root.T[:, -1])
 
-        def kernel(block: Block, y: Array, s: Array) -> tuple[Array, ...]:
-            point = self.loss.at(logits(block), y, xp=xp)
-            curvature = (s[..., None] * point.curvature().values)[:, 0, 0]
-            leverage = curvature * xp.sum(products(block) ** 2, axis=1)
-            probability = point.gradient()[:, 0, 0] + y[:, 0]
-            return self.rmatvec(block, (leverage * (0.5 - probability))[:, None])
-
-        return self.gathered(*self.sum_over_rows(kernel, self.n_parameters))
+def _gradient_sums(
+    block: Block,
+    loss: Loss,
+    coef: Array,
+    intercept: Array | None,
+    columns: tuple[Array, Array | None],
+) -> tuple[Array, Array]:
+    """Return the sums of h (1/2 - p) z over the rows, and of h (1/2 - p)."""
+    xp = block.xp
+    eta = passes.logits(block, loss, coef, intercept)
+    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
+    h = passes.curvature(block, loss, coef, intercept).values[:, 0, 0]
+    leverage = h * xp.sum(block.matrix.matvec(*columns) ** 2, axis=1)
+    probability = gradient[:, 0, 0] + block.labels[:, 0]
+    residual = (leverage * (0.5 - probability))[:, None]
+    total = xp.sum(residual, axis=0, dtype=block.wide)
+    return block.matrix.transpose_matvec(residual, total), total

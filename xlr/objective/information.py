@@ -1,22 +1,24 @@
-"""What inference needs of the likelihood of one model, as sums over its rows."""
+"""Information: sums over the rows that the inference for one model needs."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Block, add, cut, reduce_over_blocks
-from xlr.objective import hessian
+from xlr.data import Block
+from xlr.losses import Loss
+from xlr.objective import passes
+from xlr.objective.hessian import bordered, softmax_hessian
 from xlr.objective.objective import Objective
-from xlr.objective.passes import Passes
 
 __all__ = ["Information", "cluster_scores", "information"]
 
-# Rows that are summed into their clusters at a time: by a product with a matrix of
-# ones and zeros that may be as wide.
+# Rows that are summed into their clusters at a time, by a product with a matrix of ones
+# and zeros that may be as wide.
 CLUSTER_ROWS = 512
 
 
@@ -26,17 +28,17 @@ class Information(NamedTuple):
     Attributes
     ----------
     loss : array of shape ()
-        Less the log-likelihood.
-    slope : array of shape (n_parameters,)
-        The gradient of the loss.
+        Minus the log-likelihood.
+    gradient : array of shape (n_parameters,)
+        Of the loss.
     hessian : array of shape (n_parameters, n_parameters)
-        That of the loss: the observed information, which is the expected one here.
+        Of the loss: the observed information, which is the expected one here.
     outer : array of shape (n_parameters, n_parameters) or None
-        The outer products of the gradients of the rows.
+        The outer products of the scores of the rows.
     """
 
     loss: Array
-    slope: Array
+    gradient: Array
     hessian: Array
     outer: Array | None
 
@@ -44,7 +46,7 @@ class Information(NamedTuple):
 def information(
     objective: Objective, parameters: Array, class_factors: np.ndarray | None = None
 ) -> Information:
-    r"""The loss, its gradient, its Hessian and the outer products, in one pass.
+    r"""Return the loss, its gradient, its Hessian and the outer products, in one pass.
 
     Parameters
     ----------
@@ -52,101 +54,133 @@ def information(
         Of one model.
     parameters : array of shape (1, n_parameters)
     class_factors : ndarray of shape (n_classes,), default=None
-        With weights :math:`s_i = f_i c_{y_i}` that are how often a row counts and what
-        its class weighs, the :math:`c_k`, for the outer products
+        With weights :math:`s_i = f_i c_{y_i}`, of which :math:`f_i` counts the row and
+        :math:`c_k` weighs its class, the :math:`c_k` for the outer products
         :math:`\sum_i f_i c_{y_i}^2\, \nabla\ell_i \nabla\ell_i^T`: a row that counts
         several times has as many scores. None for no outer products.
     """
-    xp, intercept = objective.xp, objective.fit_intercept
-    loss, product, total, sums, *outers = objective.over_rows(
-        _sums, parameters, class_factors, name="information"
+    xp, n_outputs = objective.xp, objective.n_outputs
+    factors = None if class_factors is None else objective.place(class_factors)
+    width = n_outputs * objective.n_features
+    value, product, total, *sums = objective.data.map_reduce(
+        _sums,
+        objective.loss,
+        *objective.split(parameters),
+        factors,
+        # The sums are matrices of this width: adding them must not cost more.
+        width=width,
+        least=4 * width,
     )
-    n_outputs = objective.n_outputs
-    matrix = hessian.assemble(sums, n_outputs, intercept, xp=xp)
-    outer = outers[0] if outers else None
-    if outer is not None:
-        if intercept and n_outputs > 1:
-            outer = hessian.intercepts_after_their_class(outer, n_outputs, xp=xp)
-        outer = objective.gathered_matrix(outer, rough=False)[0, :, :]
-    return Information(
-        loss[0],
-        objective.gathered(product, total)[0, :],
-        objective.gathered_matrix(matrix, rough=False)[0, :, :],
-        outer,
-    )
+    matrices = [
+        bordered(*three, xp=xp) if objective.fit_intercept else three[0]
+        for three in (sums[:3], sums[3:])
+        if three
+    ]
+    if n_outputs > 1:
+        matrices[0] = softmax_hessian(matrices[0], n_outputs, xp=xp)
+    gradient = objective.join(product, total)[0, :]
+    outer = matrices[1][0, :, :] if factors is not None else None
+    return Information(value[0], gradient, matrices[0][0, :, :], outer)
 
 
 def _sums(
-    passes: Passes, parameters: Array, class_factors: np.ndarray | None
+    block: Block,
+    loss: Loss,
+    coef: Array,
+    intercept: Array | None,
+    factors: Array | None,
 ) -> tuple[Array, ...]:
-    """What rows add to the information, before it is assembled."""
-    xp, wide, intercept = passes.xp, passes.wide, passes.fit_intercept
-    _, folded = passes.design.gram_form(rough=False)
-    logits = passes.logits_of_block(parameters)
-    factors = None if class_factors is None else passes.place(class_factors)
-
-    def kernel(block: Block, y: Array, s: Array) -> tuple[Array, ...]:
-        point = passes.loss.at(logits(block), y, xp=xp)
-        slope = point.gradient()
-        curvature = point.curvature().weighted(s, xp=xp).astype(wide, xp=xp)
-        rows = block.for_gram(wide, folded=folded)
-        sums = [
-            xp.sum(s * point.value(), axis=0),
-            *passes.rmatvec(block, s[..., None] * slope),
-            hessian.row_sums(rows, curvature, intercept, xp=xp),
-        ]
-        if factors is not None:
-            own = xp.take(factors, xp.astype(y[:, 0], xp.int64))
-            root = xp.sqrt(xp.astype(s, wide) * own[:, None])
-            columns = root * xp.astype(slope[:, 0, :], wide)
-            sums.append(hessian.gram(rows, columns, intercept, xp=xp)[None, :, :])
-        return tuple(xp.astype(total, wide, copy=False) for total in sums)
-
-    # The sums are matrices of this width: adding them must not cost more than they.
-    width = passes.n_outputs * passes.n_features
-    return passes.sum_over_rows(kernel, width, least=4 * width)
+    xp, wide = block.xp, block.wide
+    block = block._replace(matrix=block.matrix.astype(wide))
+    sums = (
+        *passes.value_and_gradient(block, loss, coef, intercept),
+        *passes.gram_sums(block, loss, coef, intercept, wide, False),
+    )
+    if factors is None:
+        return sums
+    eta = passes.logits(block, loss, coef, intercept)
+    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
+    own = xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
+    root = xp.sqrt(xp.astype(block.weights, wide) * own[:, None])
+    scores = root * xp.astype(gradient[:, 0, :], wide)
+    return *sums, *passes.outer_sums(block, scores[:, None, :], wide)
 
 
 def cluster_scores(
-    passes: Passes, parameters: Array, n_clusters: int, clusters: np.ndarray
+    objective: Objective, parameters: Array, n_clusters: int, clusters: object
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gradients of the loss summed within clusters: (n_clusters, n_parameters).
+    """Sum the gradients of the loss within clusters: (n_clusters, n_parameters).
 
-    In one pass, to the host; and how many rows of each cluster have a weight.
+    In one pass, to the host; and count the rows of each cluster that have a weight.
 
     Parameters
     ----------
-    passes : Passes
+    objective : Objective
         Of one model.
     parameters : array of shape (1, n_parameters)
     n_clusters : int
-    clusters : ndarray of shape (n_samples,)
+    clusters : ndarray of shape (n_samples,), or a list of its chunks
         The cluster of each row: 0, 1, ..., n_clusters - 1.
     """
-    xp, design, wide = passes.xp, passes.design, passes.wide
-    logits = passes.logits_of_block(parameters)
-    sums = np.zeros((n_clusters, passes.n_parameters))
-    counted = np.zeros(n_clusters)
-
-    def on_rows(rows: slice) -> tuple[()]:
-        block = design.block(rows)
-        y, s = passes.responses.block(rows, xp=xp)
-        slope = s * passes.loss.at(logits(block), y, xp=xp).gradient()[:, 0, :]
-        here, place = np.unique(clusters[rows], return_inverse=True)
-        is_member = np.arange(here.size)[:, None] == place
-        member = passes.place(is_member, design.dtype)
-        columns = []
-        for k in range(passes.n_outputs):
-            total = xp.astype(member @ slope[:, k], wide)
-            product = xp.astype(block.weighted_sums(member, slope[:, k]), wide)
-            columns.append(design.unfold(product, total))
-            if passes.fit_intercept:
-                columns.append(total[:, None])
-        sums[here, :] += arrays.to_host(xp.concat(columns, axis=1))
-        counted[here] += np.bincount(place, arrays.to_host(s)[:, 0] > 0)
-        return ()
-
-    # One block after another, for they add to the same sums.
-    slices = cut(passes.n_samples, CLUSTER_ROWS, n_threads=1)
-    reduce_over_blocks(on_rows, add, slices)
+    ids, scores, weighted = objective.data.map_reduce(
+        _cluster_sums,
+        objective.loss,
+        *objective.split(parameters),
+        combine=partial(_merged, n_clusters),
+        per_row=clusters,
+    )
+    sums, counted = np.zeros((n_clusters, scores.shape[1])), np.zeros(n_clusters)
+    np.add.at(sums, ids, scores)
+    np.add.at(counted, ids, weighted)
     return sums, counted
+
+
+def _merged(
+    n_clusters: int, a: tuple[np.ndarray, ...], b: tuple[np.ndarray, ...]
+) -> tuple[np.ndarray, ...]:
+    """Join the sums of two parts of the rows; add up where clusters come again."""
+    ids, *sums = map(np.concatenate, zip(a, b))
+    if ids.size <= 2 * n_clusters:
+        return ids, *sums
+    unique, place = np.unique(ids, return_inverse=True)
+    added = [np.zeros((unique.size, *part.shape[1:])) for part in sums]
+    for total, part in zip(added, sums):
+        np.add.at(total, place, part)
+    return unique, *added
+
+
+def _cluster_sums(
+    block: Block,
+    loss: Loss,
+    coef: Array,
+    intercept: Array | None,
+    clusters: np.ndarray,
+) -> tuple[np.ndarray, ...]:
+    """Return the clusters of some rows, their scores and how many rows count."""
+    xp, wide = block.xp, block.wide
+    eta = passes.logits(block, loss, coef, intercept)
+    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
+    gradient = block.weights * gradient[:, 0, :]
+    found = []
+    for start in range(0, gradient.shape[0], CLUSTER_ROWS):
+        rows = slice(start, min(start + CLUSTER_ROWS, gradient.shape[0]))
+        here, place = np.unique(clusters[rows], return_inverse=True)
+        is_member = arrays.move(
+            np.arange(here.size) == place[:, None],
+            xp=xp,
+            device=block.matrix.device,
+            dtype=gradient.dtype,
+        )
+        matrix = block.matrix.take_rows(rows)
+        columns = []
+        for k in range(gradient.shape[1]):
+            scores = is_member * gradient[rows, k][:, None]
+            total = xp.sum(scores, axis=0, dtype=wide)
+            columns.append(matrix.transpose_matvec(scores, total))
+            if intercept is not None:
+                columns.append(total[:, None])
+        scores = arrays.to_host(xp.concat(columns, axis=1))
+        weights = arrays.to_host(block.weights[rows, 0])
+        found.append((here, scores, np.bincount(place, weights > 0)))
+    ids, sums, weighted = map(np.concatenate, zip(*found))
+    return ids, sums, weighted

@@ -1,126 +1,187 @@
-"""F for one or several models, and its derivatives.
+r"""The objective: mean loss plus penalty, with its first and second derivatives.
 
 For each model, with weights s_i, S = sum(s_i) and linear predictor
-eta_i = z_i.w + b,
+eta_i = z_i.w + b + offset_i,
 
     F(w, b) = (1/S) sum_i s_i loss(eta_i, y_i) + penalty(w)
+
+Parameters of several models lie in one array, (n_models, n_parameters). A row holds the
+coefficients of one model, output (class) by output, each followed by its intercept:
+[w_1, b_1, w_2, b_2, ...].
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.design import Design, Standardisation
+from xlr.data import Scaler, Targets
 from xlr.losses import Loss
-from xlr.objective.responses import Responses
-from xlr.objective.second_order import SecondOrder
-from xlr.penalties import Penalty
+from xlr.objective import passes
+from xlr.objective.hessian import (
+    BlockHessian,
+    DiagonalHessian,
+    Hessian,
+    bordered,
+    softmax_hessian,
+)
+from xlr.objective.pooled_hessian import PooledHessian
+from xlr.penalties import NonSmooth, Penalty
 
-__all__ = ["Evaluation", "Objective"]
+__all__ = ["Evaluation", "Objective", "Term"]
+
+# Arrays of the size of the logits that a pass has at a time.
+TEMPORARIES = 4
+
+# Outputs of all models up to which the curvature of each row is stored for products
+# with the Hessian, and above that the share of the numbers in a row of X.
+FEW_COLUMNS = 16
+MEMORY_SHARE = 1 / 4
+
+# Products with X in the time of which an estimate of the Hessian is computed: 200, as
+# many as a fit by conjugate gradients takes.
+ESTIMATE_PRODUCTS = 200
+
+# Numbers above which the blocks of all classes are pooled: 8 MB, and a share of X.
+FEW_NUMBERS = 2**20
+X_SHARE = 1 / 4
+
+# Curvature along the null space of the softmax, as a share of the mean of the diagonal,
+# where bounds hold F from being constant: a step comes to the bounds and no further.
+BOUNDED_NULL_SPACE = 1e-3
+
+# A pass in units of one product with X: the cost of each further column, and, in
+# multiply-adds, that of the calls of a pass over little data.
+COLUMN_COST = 1 / 8
+CALL_COST = 1e5
 
 
 class Evaluation(NamedTuple):
-    """What one pass over the rows finds out about some parameters.
+    """F at some parameters.
 
     Attributes
     ----------
     value : array of shape (n_models,)
     gradient : array of shape (n_models, n_parameters)
+        Of the smooth part of F.
     """
 
     value: Array
     gradient: Array
 
     def select(self, models: np.ndarray) -> Evaluation:
-        """That of some models, by their numbers on the host."""
+        """Return those of some models, by their numbers on the host."""
         return Evaluation(*(arrays.rows(part, models) for part in self))
 
 
-class Objective(SecondOrder):
+class Term(Protocol):
+    """A smooth term of F beside the mean loss and the penalty.
+
+    It depends on the rows (Firth's penalty does). Its curvature is not part of the
+    Hessian.
+    """
+
+    def value_and_gradient(self, objective: Objective, parameters: Array) -> Evaluation:
+        """Return the term and its gradient."""
+        ...
+
+
+class Objective:
     """Mean loss plus penalty of one or several models that share X.
 
     Parameters
     ----------
-    design, responses, loss, penalty, fit_intercept
-        As for :class:`SecondOrder`.
-    units : Standardisation or None
-        How the gradient is brought to standardised units to measure optimality,
-        for a design that is not standardised itself.
+    data : TrainingData or ChunkedData
+        Rows, targets and weights.
+    loss : Loss
+    penalty : Penalty
+        Of the coefficients; the intercepts are free.
+    fit_intercept : bool
+    scaler : Scaler, default=None
+        Brings the gradient to standardized units, for data that are not standardized.
+    term : Term, default=None
+        Added to F.
+    total_weight : array of shape (n_models,), default=None
+        S, where it is known.
     """
 
     def __init__(
         self,
-        design: Design,
-        responses: Responses,
+        data: Any,
         loss: Loss,
         penalty: Penalty,
         *,
         fit_intercept: bool,
-        units: Standardisation | None,
+        scaler: Scaler | None = None,
+        term: Term | None = None,
+        total_weight: Array | None = None,
     ) -> None:
-        super().__init__(design, responses, loss, penalty, fit_intercept=fit_intercept)
-        self.units = units
-
-    def sample(self, size: int, seed: int) -> Objective:
-        """The objective on ``size`` random rows, in float32.
-
-        Its minimiser is close to that of the whole, and so are its second
-        derivatives; both cost a fraction.
-        """
-        xp = self.xp
-        drawn = self.design.draw(size, seed)
-        rows = arrays.move(drawn, xp=xp, device=self.device)
-        return Objective(
-            self.design.sample(rows, xp.float32),
-            self.responses.sample(rows, xp.float32, xp=xp),
-            self.loss,
-            self.penalty,
-            fit_intercept=self.fit_intercept,
-            units=self.units,
+        self.data = data
+        self.loss = loss
+        self.penalty = penalty
+        self.fit_intercept = fit_intercept
+        self.scaler = scaler
+        self.term = term
+        self.xp, self.device, self.wide = data.xp, data.device, data.wide
+        self.n_samples, self.n_features = data.n_samples, data.n_features
+        self.n_models, self.n_outputs = data.targets.n_models, loss.n_outputs
+        self.n_columns = self.n_models * self.n_outputs
+        self.column_size = self.n_features + fit_intercept
+        self.n_parameters = self.n_outputs * self.column_size
+        self.rounding = float(self.xp.finfo(data.dtype).eps)
+        self.wide_rounding = float(self.xp.finfo(self.wide).eps)
+        self._width = TEMPORARIES * self.n_columns
+        self._coef_shape = self.n_models, self.n_outputs, self.n_features
+        self._hessian_cost: float | None = None
+        self.total_weight = (
+            data.total_weight() if total_weight is None else total_weight
         )
+        self.non_smooth = self._of_parameters(penalty.non_smooth)
 
-    def select(self, models: np.ndarray) -> Objective:
-        """The objective of some of the models, by their numbers."""
-        if models.shape[0] == self.n_models:
-            return self
-        chosen = self._with_models(
-            self.responses.select(models), self.penalty.select(models)
-        )
-        chosen.total_weight = arrays.rows(self.total_weight, models)
-        return chosen
+    # -- other models, rows, columns and penalties ------------------------------------
 
-    def _like(
-        self,
-        design: Design,
-        responses: Responses,
-        penalty: Penalty,
-        units: Standardisation | None,
-    ) -> Objective:
-        """F of the same loss with other parts."""
-        return Objective(
-            design,
-            responses,
-            self.loss,
-            penalty,
-            fit_intercept=self.fit_intercept,
-            units=units,
-        )
+    def _with(self, data: Any, penalty: Penalty, **changed: Any) -> Objective:
+        """Return the objective with other parts; the loss and the term stay."""
+        parts = {"scaler": self.scaler, "term": self.term, **changed}
+        intercept = self.fit_intercept
+        return Objective(data, self.loss, penalty, fit_intercept=intercept, **parts)
 
-    def _with_models(self, responses: Responses, penalty: Penalty) -> Objective:
-        return self._like(self.design, responses, penalty, self.units)
+    def with_data(self, data: Any) -> Objective:
+        """Return the objective on other rows with the same weights."""
+        return self._with(data, self.penalty, total_weight=self.total_weight)
 
     def with_penalty(self, penalty: Penalty) -> Objective:
-        """The same with another penalty."""
-        changed = self._with_models(self.responses, penalty)
-        changed.total_weight = self.total_weight
-        return changed
+        """Return the objective with another penalty."""
+        return self._with(self.data, penalty, total_weight=self.total_weight)
 
-    def pooled(self) -> tuple[Objective, np.ndarray] | None:
-        """One model, on all rows alike, for those that are resamples of each other.
+    def select(self, models: np.ndarray) -> Objective:
+        """Return the objective of some models, by their numbers on the host."""
+        if models.shape[0] == self.n_models:
+            return self
+        weight = arrays.rows(self.total_weight, models)
+        penalty = self.penalty.select(models)
+        return self._with(self.data.select(models), penalty, total_weight=weight)
+
+    def sample(self, size: int, seed: int) -> Objective:
+        """Return the objective on about ``size`` random rows, in float32."""
+        return self._with(self.data.sample(size, seed), self.penalty)
+
+    def take_columns(self, features: Array) -> Objective:
+        """Return F of some features on a copy of their columns, the others at zero."""
+        penalty = self.penalty.take_columns(features, xp=self.xp)
+        return self._with(
+            self.data.take_columns(features),
+            penalty,
+            scaler=None,
+            total_weight=self.total_weight,
+        )
+
+    def without_resampling(self) -> tuple[Objective, np.ndarray] | None:
+        """Return one model on all rows for each set of resamples of it.
 
         Returns
         -------
@@ -128,55 +189,97 @@ class Objective(SecondOrder):
         of : ndarray of shape (n_models,)
             Its model for each of these.
         None
-            Instead of both where that is not far fewer models.
+            Instead of both where the models are not mostly resamples of each other.
         """
-        if self.responses.resample_of is None:
+        targets: Targets = self.data.targets
+        if targets.resample_of is None:
             return None
         _, first, of = np.unique(
-            self.responses.resample_of, return_index=True, return_inverse=True
+            targets.resample_of, return_index=True, return_inverse=True
         )
         if first.shape[0] > self.n_models / 2:
             return None
-        responses = self.responses.select(first).without_counts()
-        return self._with_models(responses, self.penalty.select(first)), of
+        data = self.data.with_targets(targets.select(first).without_counts())
+        return self._with(data, self.penalty.select(first)), of
 
-    def of_features(self, features: Array) -> Objective:
-        """F for some of the features, by their numbers: the others' coefficients are 0.
+    # -- parameters -------------------------------------------------------------------
 
-        On a standardised copy of their columns.
+    def join(self, coef: Array, intercept: Array) -> Array:
+        """(n_columns, n_features) and (n_columns,) to parameters."""
+        if self.fit_intercept:
+            coef = self.xp.concat([coef, intercept[:, None]], axis=1)
+        return self.xp.reshape(coef, (self.n_models, self.n_parameters))
+
+    def split(self, parameters: Array) -> tuple[Array, Array | None]:
+        """Parameters to (n_columns, n_features) and (n_columns,) or None."""
+        columns = self.xp.reshape(parameters, (self.n_columns, self.column_size))
+        if self.fit_intercept:
+            return columns[:, :-1], columns[:, -1]
+        return columns, None
+
+    def by_class(self, parameters: Array) -> Array:
+        """Return the coefficients: (n_models, n_outputs, n_features)."""
+        return self.xp.reshape(self.split(parameters)[0], self._coef_shape)
+
+    def zeros(self) -> Array:
+        """Return parameters that are all zero."""
+        shape = self.n_models, self.n_parameters
+        return self.xp.zeros(shape, dtype=self.wide, device=self.device)
+
+    def place(self, values: np.ndarray, dtype: Any = None) -> Array:
+        """Bring numbers from the host to the parameters, in their dtype or another."""
+        return arrays.move(
+            values, xp=self.xp, device=self.device, dtype=dtype or self.wide
+        )
+
+    def centred_over_classes(self, vector: Array) -> Array:
+        """Subtract the mean over the classes, where that changes no probability.
+
+        The gradient and the Newton step of the softmax loss have no component in its
+        null space, the same change to all classes. An estimate of the Hessian that sees
+        one class at a time would bring one in.
         """
-        penalty = self.penalty.of_features(features, xp=self.xp)
-        design = self.design.of_features(features)
-        return self._like(design, self.responses, penalty, None)
+        if not self.loss.shift_invariant:
+            return vector
+        shape = self.n_models, self.n_outputs, self.column_size
+        by_class = self.xp.reshape(vector, shape)
+        by_class = by_class - self.xp.mean(by_class, axis=1, keepdims=True)
+        centred = self.xp.reshape(by_class, vector.shape)
+        if self.non_smooth is None:
+            return centred
+        return self.xp.where(self._is_unrestricted(), centred, vector)
 
-    # -- value and gradient ---------------------------------------------------------
+    def _is_unrestricted(self) -> Array:
+        """Which parameters have no L1 penalty and no bounds."""
+        l1, lower, upper = self.non_smooth
+        return (l1 == 0) & (lower == -self.xp.inf) & (upper == self.xp.inf)
+
+    # -- value and gradient -----------------------------------------------------------
 
     def value_and_gradient(self, parameters: Array) -> Evaluation:
-        """F and its gradient, in one pass."""
-        return self._evaluation(parameters, *self.loss_and_slope(parameters))
+        """Return F and the gradient of its smooth part, in one pass."""
+        xp, weight = self.xp, self.total_weight
+        coef, intercept = self.split(parameters)
+        value, product, total = self.data.map_reduce(
+            passes.value_and_gradient, self.loss, coef, intercept, width=self._width
+        )
+        coef = xp.reshape(coef, self._coef_shape)
+        value = value / weight + self.penalty.value(coef, xp=xp)
+        gradient = xp.reshape(product, self._coef_shape) / weight[:, None, None]
+        gradient = gradient + self.penalty.gradient(coef, xp=xp)
+        if self.fit_intercept:
+            total = xp.reshape(total, (self.n_models, self.n_outputs, 1))
+            gradient = xp.concat([gradient, total / weight[:, None, None]], axis=2)
+        gradient = xp.reshape(gradient, parameters.shape)
+        if self.term is not None:
+            term = self.term.value_and_gradient(self, parameters)
+            value, gradient = value + term.value, gradient + term.gradient
+        return Evaluation(value, gradient)
 
-    def or_zero(self, parameters: Array, value: Array) -> Array:
-        """The parameters, or zeros for the models whose F is lower there.
-
-        Far out on the wrong side, F has neither curvature nor a minimum in sight. What
-        is not finite stays, to be known of.
-        """
-        xp = self.xp
-        if not arrays.to_host(xp.any(parameters != 0)):
-            return parameters
-        zeros = self.zeros()
-        if self.kinks is not None:
-            zeros = self.kinks.clip(zeros, xp=xp)
-        lower = self.value_and_gradient(zeros).value < value
-        lower = lower & xp.isfinite(value)
-        if not arrays.to_host(xp.any(lower)):
-            return parameters
-        return xp.where(lower[:, None], zeros, parameters)
-
-    def repenalised(
+    def with_penalty_of(
         self, other: Objective, parameters: Array, at: Evaluation
     ) -> Evaluation:
-        """F and its gradient where those with another penalty are known."""
+        """Return F and its gradient from those with another penalty, without a pass."""
         xp, coef = self.xp, self.by_class(parameters)
         mine, others = self.penalty, other.penalty
         value = mine.value(coef, xp=xp) - others.value(coef, xp=xp)
@@ -185,39 +288,269 @@ class Objective(SecondOrder):
             at.value + value, at.gradient + self._with_free_intercept(change)
         )
 
-    def at_pooled(
-        self, pooled: Objective, parameters: Array, of: np.ndarray
-    ) -> Evaluation:
-        """F and its gradient where each model has the parameters of its pooled one.
+    # -- penalty ----------------------------------------------------------------------
 
-        ``pooled`` and ``of`` are what :meth:`pooled` returned.
+    def penalty_gradient(self, parameters: Array) -> Array:
+        """Return the gradient of the smooth penalty: (n_models, n_parameters)."""
+        gradient = self.penalty.gradient(self.by_class(parameters), xp=self.xp)
+        return self._with_free_intercept(gradient)
+
+    def penalty_curvature(self, parameters: Array) -> Array:
+        """Return the second derivatives of the penalty: (n_models, n_parameters)."""
+        shape = self.n_models, self.n_outputs, self.column_size
+        coef = self.xp.reshape(parameters, shape)[:, :, : self.n_features]
+        return self._with_free_intercept(self.penalty.curvature(coef, xp=self.xp))
+
+    def _with_free_intercept(self, values: Array) -> Array:
+        if self.fit_intercept:
+            zeros = self.xp.zeros_like(values[:, :, :1])
+            values = self.xp.concat([values, zeros], axis=2)
+        return self.xp.reshape(values, (self.n_models, self.n_parameters))
+
+    def _of_parameters(self, penalty: NonSmooth | None) -> NonSmooth | None:
+        """Return the L1 penalty and the bounds of all parameters."""
+        if penalty is None:
+            return None
+        xp = self.xp
+
+        def with_intercept(values: Array, free: float) -> Array:
+            columns = xp.broadcast_to(values, self._coef_shape)
+            columns = xp.reshape(columns, (self.n_columns, self.n_features))
+            return self.join(columns, xp.full_like(columns[:, 0], free))
+
+        free = 0.0, -np.inf, np.inf
+        return NonSmooth(*(with_intercept(*part) for part in zip(penalty, free)))
+
+    def minimum_norm_subgradient(self, parameters: Array, gradient: Array) -> Array:
+        """Return that of F, whose smooth part has this gradient."""
+        if self.non_smooth is None:
+            return gradient
+        return self.non_smooth.minimum_norm_subgradient(
+            parameters, gradient, xp=self.xp
+        )
+
+    # -- second derivatives -----------------------------------------------------------
+
+    def hessian(self, parameters: Array) -> BlockHessian:
+        """Return the Hessian, in one pass."""
+        matrix = self.loss_hessian(parameters) / self.total_weight[:, None, None]
+        if self.loss.shift_invariant:
+            matrix = matrix + self._null_space_curvature(matrix)
+        return self._block_hessian(matrix[:, None, :, :], parameters, self.data.dtype)
+
+    def hessian_on_host(self, parameters: Array) -> np.ndarray:
+        """Return the Hessian of one model in float64: (n_parameters, n_parameters)."""
+        hessian = self.hessian(parameters)
+        blocks, penalty = map(arrays.to_host, (hessian.blocks, hessian.penalty))
+        return blocks[0, 0].astype(np.float64) + np.diag(penalty[0])
+
+    def loss_hessian(self, parameters: Array) -> Array:
+        """Return the Hessian of the sum of the losses: (n_models, q, q)."""
+        matrix = self._gram_sums(parameters, self.data.dtype, by_class=False)
+        if self.n_outputs == 1:
+            return matrix
+        return softmax_hessian(matrix, self.n_outputs, xp=self.xp)
+
+    def class_hessians(self, parameters: Array) -> BlockHessian:
+        """Return the blocks of the Hessian of single classes, in float32."""
+        matrix = self._gram_sums(parameters, self.xp.float32, by_class=True)
+        q = self.column_size
+        blocks = self.xp.reshape(matrix, (self.n_models, self.n_outputs, q, q))
+        blocks = blocks / self.total_weight[:, None, None, None]
+        return self._block_hessian(blocks, parameters, self.xp.float32)
+
+    def pooled_hessian(self, parameters: Array) -> PooledHessian:
+        """Return the blocks of the classes with one covariance for all, in float32."""
+        xp, (models, outputs, p) = self.xp, self._coef_shape
+        gram, product, total = self.data.map_reduce(
+            passes.pooled_sums,
+            self.loss,
+            *self.split(parameters),
+            xp.float32,
+            width=max(p, self._width),
+            least=4 * p,
+        )
+        total = xp.reshape(total, (models, outputs))
+        everything = xp.sum(total, axis=1)[:, None, None]
+        covariance, centres = gram / everything, None
+        if self.fit_intercept:
+            known = xp.where(total > 0, total, xp.ones_like(total))[:, :, None]
+            centres = xp.reshape(product, self._coef_shape) / known
+            weighted = centres * (total[:, :, None] / everything)
+            between = xp.matmul(xp.matrix_transpose(weighted), centres)
+            covariance = covariance - between
+        penalty = self.penalty.curvature(self.by_class(parameters), xp=xp)
+        return PooledHessian(
+            total / self.total_weight[:, None],
+            centres,
+            covariance,
+            xp.mean(penalty, axis=1),
+            float(xp.finfo(xp.float32).eps),
+            xp=xp,
+        )
+
+    def _gram_sums(self, parameters: Array, dtype: Any, *, by_class: bool) -> Array:
+        size = self.n_features if by_class else self.n_outputs * self.n_features
+        sums = self.data.map_reduce(
+            passes.gram_sums,
+            self.loss,
+            *self.split(parameters),
+            dtype,
+            by_class,
+            # The sums are matrices of this size: adding them must not cost more.
+            width=max(size, self.n_columns),
+            least=4 * size,
+        )
+        return bordered(*sums, xp=self.xp) if self.fit_intercept else sums[0]
+
+    def _block_hessian(
+        self, blocks: Array, parameters: Array, dtype: Any
+    ) -> BlockHessian:
+        rounding = float(self.xp.finfo(dtype).eps)
+        if dtype == self.wide:
+            rounding = 16 * rounding
+        penalty = self.penalty_curvature(parameters)
+        return BlockHessian(blocks, penalty, rounding, xp=self.xp)
+
+    def _null_space_curvature(self, matrix: Array) -> Array:
+        """Return curvature for the null space of the softmax, the size of the diagonal.
+
+        Newton steps do not change, for the gradient has no component there while the
+        coefficients are centred over the classes; only the factorisation becomes
+        possible. None where the penalty decides between the classes, and little where
+        bounds do.
         """
-        sums = self.loss_and_slope_of_resamples(pooled, parameters, of)
-        return self._evaluation(arrays.rows(parameters, of), *sums)
+        xp, outputs = self.xp, self.n_outputs
+        trace = xp.sum(xp.linalg.diagonal(matrix), axis=1)
+        size = trace / (self.n_parameters * outputs)
+        one = xp.eye(self.column_size, dtype=matrix.dtype, device=self.device)
+        same = size[:, None, None] * xp.tile(one, (outputs, outputs))
+        if self.non_smooth is None:
+            return same
+        free = xp.astype(self._is_unrestricted(), same.dtype)
+        penalised = self.penalty_curvature(self.zeros()) > 0
+        undecided = (self.non_smooth.l1 == 0) & ~penalised
+        bounded = xp.full_like(free, BOUNDED_NULL_SPACE**0.5)
+        share = xp.where((free == 0) & undecided, bounded, free)
+        return same * share[:, :, None] * share[:, None, :]
 
-    def _evaluation(self, parameters: Array, loss: Array, slope: Array) -> Evaluation:
-        coef = self.by_class(parameters)
-        value = loss / self.total_weight + self.penalty.value(coef, xp=self.xp)
-        return Evaluation(value, self._mean(slope) + self.penalty_gradient(parameters))
+    def hessian_diagonal(self, parameters: Array) -> Array:
+        """Return the diagonal of the Hessian, in one pass: (n_models, n_parameters)."""
+        diagonal, total = self.data.map_reduce(
+            passes.hessian_diagonal,
+            self.loss,
+            *self.split(parameters),
+            width=self._width,
+        )
+        diagonal = self.join(diagonal, total) / self.total_weight[:, None]
+        return diagonal + self.penalty_curvature(parameters)
 
-    # -- scales --------------------------------------------------------------------
+    def hessian_operator(self, parameters: Array) -> Callable[[Array], Array]:
+        """Return what multiplies a vector by the Hessian, in one pass a product.
+
+        The curvature of each row is stored where it takes little memory beside X.
+        """
+        point = self.loss, *self.split(parameters)
+        values = None
+        stored = self.data.product_cost / self.n_samples
+        if self.data.in_memory and self.n_columns <= max(
+            FEW_COLUMNS, MEMORY_SHARE * stored
+        ):
+            values = self.data.map_rows(
+                lambda *block: passes.curvature(*block).values,
+                *point,
+                width=self._width,
+            )
+        penalty = self.penalty_curvature(parameters)
+
+        def product(vector: Array) -> Array:
+            direction = self.split(vector)
+            if values is None:
+                sums = self.data.map_reduce(
+                    passes.hessian_product, *point, direction, width=self._width
+                )
+            else:
+                sums = self.data.map_reduce(
+                    passes.product_with_curvature,
+                    self.loss,
+                    self.loss.shift_invariant,
+                    direction,
+                    width=self._width,
+                    per_row=values,
+                )
+            return self.join(*sums) / self.total_weight[:, None] + penalty * vector
+
+        return product
+
+    def estimated_hessian(self, parameters: Array, product_cost: float) -> Hessian:
+        """Return an estimate that costs little beside tens of products with X.
+
+        The blocks of single classes in float32; with one covariance for all classes
+        where they would be as large as X; the diagonal where there are too many
+        features.
+
+        Parameters
+        ----------
+        parameters : array of shape (n_models, n_parameters)
+        product_cost : float
+            Of the data that the products are with.
+        """
+        cost = self.data.gram_cost + self.column_size**3 / 3
+        if cost >= ESTIMATE_PRODUCTS * product_cost:
+            return DiagonalHessian(self.hessian_diagonal(parameters), xp=self.xp)
+        size = self.n_columns * self.column_size**2
+        if self.n_outputs > 1 and size > max(FEW_NUMBERS, X_SHARE * product_cost):
+            return self.pooled_hessian(parameters)
+        return self.class_hessians(parameters)
+
+    # -- scales -----------------------------------------------------------------------
+
+    @property
+    def is_large(self) -> bool:
+        """Whether X fills several blocks, so that arithmetic takes the time."""
+        return bool(self.data.is_large(TEMPORARIES * self.n_outputs))
+
+    @property
+    def hessian_cost(self) -> float:
+        """Time of a model's Hessian in passes of value and gradient, roughly."""
+        if self._hessian_cost is None:
+            self._hessian_cost = self._cost_of_hessian()
+        return self._hessian_cost
+
+    def _cost_of_hessian(self) -> float:
+        n, size = self.n_samples, self.n_outputs * self.n_features
+        # A pass for many columns costs each of them a fraction of what it costs one.
+        share = (1 + COLUMN_COST) / (1 / self.n_columns + COLUMN_COST)
+        product = self.data.product_cost
+        if self.is_large:
+            gram = self.data.gram_cost * self.n_outputs**2
+            return share * (1.5 + gram / (5 * self.n_outputs * product))
+        one_pass = CALL_COST / self.n_models + 2 * product * self.n_outputs / share
+        return max(1.0, (n / 2 + size / 3) * size**2 / (10 * one_pass))
 
     def optimality(self, gradient: Array) -> Array:
-        """Max-norm of the gradient in standardised units, shape (n_models,)."""
-        if self.units is not None:
-            gradient = self.join(*self.units.gradient(*self.split(gradient)))
+        """Return the max-norm of the gradient in standardized units: (n_models,)."""
+        if self.scaler is not None:
+            coef, intercept = self.split(gradient)
+            if intercept is None:
+                intercept = self.xp.zeros_like(coef[:, 0])
+            gradient = self.join(*self.scaler.gradient(coef, intercept))
         return self.xp.max(self.xp.abs(gradient), axis=1)
 
+    def class_weights(self) -> Array:
+        """Return the sum of the weights in each class: (n_models, n_classes)."""
+        weights: Array = self.data.class_weights(max(2, self.n_outputs))
+        return weights
+
     def curvature_bound(self) -> Array:
-        r"""Upper bound L on the largest eigenvalue of any Hessian of F: (n_models,).
+        r"""Return a bound L on the largest eigenvalue of any Hessian of F: (n_models,).
 
         The largest eigenvalue of Z'SZ / S is at most its trace, the mean square of the
-        rows, by the weights of each model: in one pass. Gradient descent with a rate of
-        1 / L never raises F (Nesterov 2004, *Introductory Lectures on Convex
-        Optimization*, 1.2.3).
+        rows: in one pass. Gradient descent with step size 1 / L never raises F
+        (Nesterov 2004, *Introductory Lectures on Convex Optimization*, 1.2.3).
         """
-        xp = self.xp
-        coef = self.by_class(self.zeros())
-        strength = xp.max(self.penalty.curvature(coef, xp=xp), axis=(1, 2))
-        trace = self.squared_rows() / self.total_weight
-        return self.loss.curvature_bound() * trace + strength
+        (squares,) = self.data.map_reduce(
+            passes.squared_rows, self.n_models, self.fit_intercept, width=self._width
+        )
+        strength = self.xp.max(self.penalty_curvature(self.zeros()), axis=1)
+        return self.loss.curvature_bound() * squares / self.total_weight + strength

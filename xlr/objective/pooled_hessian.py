@@ -1,6 +1,6 @@
-r"""An estimate of the Hessian for many classes, of the size of that for one.
+r"""An estimate of the Hessian for many classes, of the size of that of one.
 
-With :math:`h_{ik}` the curvature of row i in class k, weighted, and S the sum of the
+With :math:`h_{ik}` the weighted curvature of row i in class k, and S the sum of the
 weights, the block of the Hessian that belongs to class k is
 
 .. math::
@@ -8,27 +8,23 @@ weights, the block of the Hessian that belongs to class k is
     \qquad a_k = \frac{1}{S} \sum_i h_{ik},
     \quad m_k = \frac{\sum_i h_{ik} z_i}{\sum_i h_{ik}}
 
-where :math:`\Sigma_k` is the covariance of the rows as class k counts them and R the
+where :math:`\Sigma_k` is the covariance of the rows, weighted by class k, and R the
 penalty. As in linear discriminant analysis, one covariance is pooled for all classes,
-:math:`\Sigma = \sum_k a_k \Sigma_k / \sum_k a_k`; the sizes and the centres stay those
-of each. So what is stored and factorised is a matrix of the size of the features, where
-the blocks of a thousand classes would be a thousand of them.
+:math:`\Sigma = \sum_k a_k \Sigma_k / \sum_k a_k`; sizes and centres stay those of each.
+One matrix of the size of the features is factorised, where the blocks of a thousand
+classes would be a thousand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 
-__all__ = ["LEVELS", "PooledHessian"]
-
-# Sizes of classes for which the matrix with the penalty is factorised.
-LEVELS = 4
+__all__ = ["PooledHessian"]
 
 
 class PooledHessian:
@@ -65,8 +61,8 @@ class PooledHessian:
     ) -> None:
         self._xp = xp
         self._rounding = rounding
+        # A class of which every row is certain has no curvature.
         mean = xp.mean(sizes, axis=1, keepdims=True)
-        # A class that no row leaves in doubt has no curvature.
         self._sizes = xp.maximum(sizes, rounding * mean)
         self._centres = centres
         self._covariance = covariance
@@ -74,17 +70,16 @@ class PooledHessian:
         variances = xp.linalg.diagonal(covariance)[:, None, :]
         if centres is not None:
             variances = variances + centres**2
-        diagonal = self._sizes[..., None] * variances + penalty[:, None, :]
-        # One where there is no curvature at all: a constant column.
+        diagonal = self._sizes[:, :, None] * variances + penalty[:, None, :]
         diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
         if centres is not None:
-            diagonal = xp.concat([diagonal, self._sizes[..., None]], axis=2)
+            diagonal = xp.concat([diagonal, self._sizes[:, :, None]], axis=2)
         self.diagonal = xp.reshape(diagonal, (sizes.shape[0], -1))
 
-    def select(self, models: np.ndarray) -> Self:
-        """Those of some models, by their numbers; one may be chosen several times."""
+    def select(self, models: np.ndarray) -> PooledHessian:
+        """Return those of some models, by their numbers, which may repeat."""
         centres = self._centres
-        return type(self)(
+        return PooledHessian(
             arrays.rows(self._sizes, models),
             None if centres is None else arrays.rows(centres, models),
             arrays.rows(self._covariance, models),
@@ -93,65 +88,41 @@ class PooledHessian:
             xp=self._xp,
         )
 
-    def solver(
-        self, damping: Array, least: Array | None = None
-    ) -> Callable[[Array], Array]:
-        r"""What solves (H + lambda D) x = b, with D the diagonal but for the centres.
+    def solver(self, added: Array) -> Callable[[Array], Array]:
+        r"""Return what solves with H, damped as much as ``added`` damps its diagonal.
 
-        Whatever the ``least``, which would take a factor for each class.
-
-        A class without its intercept, which is solved for apart, has
-        :math:`a_k \Sigma + R = a_k (\Sigma + R / a_k)`. The second factor is made for a
-        few sizes, and each class has that of the nearest.
+        The intercept is eliminated first: with :math:`g_k` and :math:`t_k` the parts of
+        the right-hand side, :math:`(a_k \Sigma + R)\, w_k = g_k - m_k t_k` and
+        :math:`b_k = t_k / a_k - m_k \cdot w_k`. The first is solved as
+        :math:`a_k (\Sigma + R / a)` with one size a for all classes, the geometric mean
+        of the least and the largest.
         """
         xp, sizes, centres = self._xp, self._sizes, self._centres
         n_models, n_outputs = sizes.shape
         p = self._covariance.shape[-1]
-        levels, nearest = self._levels()
-        penalty = self._penalty / xp.mean(sizes, axis=1, keepdims=True)
+        damping = xp.max(added / self.diagonal, axis=1)
+        ends = xp.min(sizes, axis=1) * xp.max(sizes, axis=1)
+        penalty = self._penalty / xp.sqrt(ends)[:, None]
         diagonal = xp.linalg.diagonal(self._covariance) + penalty
-        root = xp.sqrt(xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal)))
-        root = root[:, None, :]
+        diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
+        root = xp.sqrt(diagonal)[:, None, :]
         scaled = self._covariance / xp.matrix_transpose(root) / root
-        # With as much on the diagonal as its rounding leaves uncertain.
-        ridge = self._penalty[:, None, :] / levels[..., None] / root**2
-        ridge = ridge + damping[:, None, None] + p**0.5 * self._rounding
+        ridge = penalty / diagonal + damping[:, None] + p**0.5 * self._rounding
         identity = xp.eye(p, dtype=root.dtype, device=arrays.device_of(root))
-        matrices = scaled[:, None, :, :] + identity * ridge[..., None, :]
-        matrices = xp.reshape(matrices, (-1, p, p))
+        matrices = scaled + identity * ridge[:, None, :]
         solve_scaled = arrays.positive_definite_solver(matrices, xp=xp)
         own = sizes * (1 + damping[:, None])
 
         def solve(vector: Array) -> Array:
-            slope = xp.reshape(vector, (n_models, n_outputs, -1))
-            if centres is not None:
-                slope, total = slope[..., :-1], slope[..., -1]
-                slope = slope - centres * total[..., None]
-            slope = slope / sizes[..., None] / root
-            each = solve_scaled(xp.repeat(slope, levels.shape[1], axis=0))
-            each = xp.reshape(each, (*levels.shape, n_outputs, p))
-            solved = xp.sum(each * nearest[..., None], axis=1) / root
-            if centres is not None:
-                shift = xp.sum(centres * solved, axis=2)
-                intercept = total / own - shift
-                solved = xp.concat([solved, intercept[..., None]], axis=2)
+            right = xp.reshape(vector, (n_models, n_outputs, -1))
+            if centres is None:
+                coef = solve_scaled(right / sizes[:, :, None] / root) / root
+                return xp.reshape(coef, vector.shape)
+            right, total = right[:, :, :-1], right[:, :, -1]
+            right = right - centres * total[:, :, None]
+            coef = solve_scaled(right / sizes[:, :, None] / root) / root
+            intercept = total / own - xp.sum(centres * coef, axis=2)
+            solved = xp.concat([coef, intercept[:, :, None]], axis=2)
             return xp.reshape(solved, vector.shape)
 
         return solve
-
-    def _levels(self) -> tuple[Array, Array]:
-        """A few sizes, (n_models, n_levels), and which is the nearest to that of each
-        class: ones and zeros, (n_models, n_levels, n_outputs).
-        """
-        xp, sizes = self._xp, self._sizes
-        n_levels = min(LEVELS, sizes.shape[1])
-        least = xp.min(sizes, axis=1, keepdims=True)
-        width = xp.log(xp.max(sizes, axis=1, keepdims=True) / least) / n_levels
-        number = xp.arange(n_levels, dtype=sizes.dtype, device=arrays.device_of(sizes))
-        levels = least * xp.exp(width * (number + 0.5))
-        # All in the first where they are alike.
-        width = xp.where(width > 0, width, xp.ones_like(width))
-        place = xp.floor(xp.log(sizes / least) / width)
-        place = arrays.within(place, 0.0, n_levels - 1.0, xp=xp)
-        nearest = place[:, None, :] == number[None, :, None]
-        return levels, xp.astype(nearest, sizes.dtype)

@@ -1,25 +1,28 @@
-"""Floor 4: solvers, mathematics on quantities of the size of the parameters.
+"""Layer 3: solvers, mathematics on quantities of the size of the parameters.
 
-A solver never sees X, y or the name of a backend.
+A solver never sees X, y or the name of a library.
 """
 
 from __future__ import annotations
 
 from xlr.solvers.active_set import ActiveSet
 from xlr.solvers.choose import choose
+from xlr.solvers.diagnostics import Diagnostics
 from xlr.solvers.gradient_descent import GradientDescent
 from xlr.solvers.lbfgs import LBFGS
-from xlr.solvers.loop import Record, Solution, Solver, Status, minimise
+from xlr.solvers.loop import Record, Solution, Solver, Start, minimise
+from xlr.solvers.many_models import minimise_models
 from xlr.solvers.newton_cg import NewtonCG
 from xlr.solvers.newton_cholesky import NewtonCholesky
 from xlr.solvers.path import PathPoint, follow_path
 from xlr.solvers.proximal_newton import ProximalNewton
-from xlr.solvers.slices import minimise_in_slices
+from xlr.solvers.stopping import Status
 
 __all__ = [
     "LBFGS",
     "SOLVERS",
     "ActiveSet",
+    "Diagnostics",
     "GradientDescent",
     "NewtonCG",
     "NewtonCholesky",
@@ -28,11 +31,12 @@ __all__ = [
     "Record",
     "Solution",
     "Solver",
+    "Start",
     "Status",
     "choose",
     "follow_path",
     "minimise",
-    "minimise_in_slices",
+    "minimise_models",
 ]
 
 SOLVERS = {

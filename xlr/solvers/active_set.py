@@ -1,4 +1,4 @@
-"""Many features, of which few have a coefficient."""
+"""Proximal Newton on a working set: many features, few of them with a coefficient."""
 
 from __future__ import annotations
 
@@ -10,61 +10,61 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
-from xlr.solvers.columns import Columns
-from xlr.solvers.loop import Solution, minimise, report
-from xlr.solvers.newton_cg import NewtonCG
-from xlr.solvers.proximal_newton import ProximalNewton
-from xlr.solvers.quadratic import Quadratic
+from xlr.solvers.diagnostics import Diagnostics
+from xlr.solvers.loop import Start
+from xlr.solvers.working_set import WorkingSet
 
-__all__ = ["ActiveSet", "inner_solver", "solve_on"]
+__all__ = ["ActiveSet"]
 
-# Features in play at the least, and as many times those that have a coefficient.
+# Features of a working set at the least, and as a multiple of those with a coefficient.
 LEAST = 128
 GROWTH = 2
 
-# Iterations on the features in play: more are better spent on asking the others.
+# Iterations on a working set: more are better spent on a look at the other features.
 MAX_ITER = 100
 
-# Parameters in play beyond which their Hessian is too large to have.
-MOST_PARAMETERS = 2500
-
-# By how much the optimality of the features in play falls before the others are asked.
+# Share of the optimality at which a working set is solved well enough.
 ENOUGH = 0.01
+
+# Curvature of a feature outside the working set, for the decrease that it would bring:
+# p (1 - p) of rows whose event has a probability of 1 %.
+CURVATURE = 0.01
 
 
 @dataclass(frozen=True)
 class ActiveSetState:
     parameters: Array
     at: Evaluation
-    slope: Array  # the least subgradient
-    columns: Columns
-    first: bool
-    report: Array
+    subgradient: Array  # of minimum norm
+    working_set: WorkingSet
+    seed: int | None  # draws the sample that the first solve begins on
+    left: Array  # predicted decrease by the next step
+    diagnostics: Diagnostics
 
     def select(self, models: np.ndarray, objective: Objective) -> ActiveSetState:
         return ActiveSetState(
             arrays.rows(self.parameters, models),
             self.at.select(models),
-            arrays.rows(self.slope, models),
-            Columns(),
-            self.first,
-            arrays.rows(self.report.T, models).T,
+            arrays.rows(self.subgradient, models),
+            WorkingSet(),
+            self.seed,
+            arrays.rows(self.left, models),
+            self.diagnostics,
         )
 
 
 class ActiveSet:
-    r"""Proximal Newton on the features in play, until no other one wants to be.
+    r"""Proximal Newton on a working set, until no other feature violates its condition.
 
-    In play are the features that have a coefficient and those whose subgradient is
-    largest.  Their problem is solved on a copy of their columns by
+    The working set holds the features that have a coefficient and those whose
+    subgradient is largest. Its problem is solved on a copy of its columns by
     :class:`ProximalNewton`, or by :class:`NewtonCG` where they are thousands; a pass
-    over all of X then tells what the others would do, and so nothing is left out that
-    belongs in.
+    over all of X then finds the features that violate the KKT conditions.
 
     Parameters
     ----------
     seed : int or None, default=None
-        As for :class:`ProximalNewton`.
+        Draws a sample to begin on; None for none.
 
     References
     ----------
@@ -73,136 +73,90 @@ class ActiveSet:
     *Celer: a fast solver for the lasso with dual extrapolation*.
     """
 
-    standardised = True
-    finds_start = False
-    enough_columns = math.inf
+    standardized = True
     patience = 8
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
 
+    def least_sample(self, objective: Objective) -> float:
+        """Return inf: the first working set is solved on a sample, not all features."""
+        return math.inf
+
     def model_bytes(self, objective: Objective) -> int:
-        """The Hessian of the features in play, roughly."""
+        """Return the bytes of the Hessian of a working set, roughly."""
         q = objective.n_outputs * min(objective.n_features, 4 * LEAST)
         return 8 * (6 * q**2 + 10 * objective.n_parameters)
 
-    def init(self, objective: Objective, start: Array) -> ActiveSetState:
-        assert objective.kinks is not None
-        start = objective.kinks.clip(start, xp=objective.xp)
-        at = objective.value_and_gradient(start)
-        return _state(objective, start, at, Columns(), first=True)
+    def init(self, objective: Objective, start: Start) -> ActiveSetState:
+        unknown = objective.xp.full_like(start.at.value, objective.xp.inf)
+        return _state(objective, start[:2], WorkingSet(), self.seed, left=unknown)
 
     def step(
-        self, objective: Objective, state: ActiveSetState, fetched: np.ndarray
+        self, objective: Objective, state: ActiveSetState, last: Diagnostics
     ) -> ActiveSetState:
-        features, part = state.columns.of(objective, *_in_play(objective, state))
-        parameters, at, _ = solve_on(
-            inner_solver(
-                part, state.columns.held, seed=self.seed if state.first else None
-            ),
-            features,
-            part,
+        xp = objective.xp
+        # 1. Minimise over the features of the working set.
+        parameters, at, solution, features = state.working_set.solve(
             objective,
             state.parameters,
-            tol=ENOUGH * float(fetched[1].max()),
+            *_working_set(objective, state),
+            tol=ENOUGH * float(last.optimality.max()),
             max_iter=MAX_ITER,
+            seed=state.seed,
         )
+        # 2. The decrease that its coefficients and the others would still bring.
+        gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
+        coef = objective.by_class(gradient)
+        outside = xp.astype(objective.place(~features) > 0, coef.dtype)
+        left = xp.sum((coef * outside) ** 2, axis=(1, 2)) / (2 * CURVATURE)
+        left = left + objective.place(solution.decrease)
         change = parameters - state.parameters
-        return _state(objective, parameters, at, state.columns, change)
+        point = parameters, at
+        return _state(
+            objective, point, state.working_set, None, left=left, change=change
+        )
 
-
-def inner_solver(
-    part: Objective, held: list[Quadratic], *, seed: int | None = None
-) -> ProximalNewton | NewtonCG:
-    """The solver for the features in play.
-
-    Parameters
-    ----------
-    part : Objective
-        F for these features.
-    held, seed
-        As for :class:`ProximalNewton`.
-    """
-    if part.n_parameters > MOST_PARAMETERS:
-        return NewtonCG(seed)
-    return ProximalNewton(seed, held)
-
-
-def solve_on(
-    solver: ProximalNewton | NewtonCG,
-    features: Array | None,
-    part: Objective,
-    whole: Objective,
-    parameters: Array,
-    *,
-    tol: float,
-    max_iter: int,
-) -> tuple[Array, Evaluation, Solution]:
-    """Minimise F over the coefficients of some features, the others being zero.
-
-    Parameters
-    ----------
-    solver : ProximalNewton or NewtonCG
-    features : array of int or None
-        Their numbers; None for all.
-    part, whole : Objective
-        F for these features, and for all.
-    parameters : array of shape (n_models, n_parameters)
-        Of the whole: where to begin.
-    tol, max_iter
-        As for :func:`minimise`.
-
-    Returns
-    -------
-    parameters : array of shape (n_models, n_parameters)
-        Of the whole.
-    at : Evaluation
-        The whole objective there.
-    solution : Solution
-        Of the part.
-    """
-    xp = whole.xp
-    if features is None:
-        solution = minimise(solver, whole, parameters, tol=tol, max_iter=max_iter)
-        return solution.parameters, solution.at, solution
-    coef, intercept = whole.split(parameters)
-    start = part.join(xp.take(coef, features, axis=1), intercept)
-    solution = minimise(solver, part, start, tol=tol, max_iter=max_iter)
-    found, intercept = part.split(solution.parameters)
-    coef = arrays.spread(found, features, whole.n_features, xp=xp)
-    parameters = whole.join(coef, intercept)
-    return parameters, whole.value_and_gradient(parameters), solution
+    def decrease(self, objective: Objective, state: ActiveSetState) -> Array:
+        """Return what the working set and the other features would bring."""
+        return state.left
 
 
 def _state(
     objective: Objective,
-    parameters: Array,
-    at: Evaluation,
-    columns: Columns,
-    change: Array | None = None,
+    point: tuple[Array, Evaluation],
+    working_set: WorkingSet,
+    seed: int | None,
     *,
-    first: bool = False,
+    left: Array,
+    change: Array | None = None,
 ) -> ActiveSetState:
-    slope = objective.subgradient(parameters, at.gradient)
-    numbers = report(objective, Evaluation(at.value, slope), change)
-    return ActiveSetState(parameters, at, slope, columns, first, numbers)
+    parameters, at = point
+    gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
+    diagnostics = Diagnostics.of(objective, at.value, gradient, change=change)
+    return ActiveSetState(
+        parameters, at, gradient, working_set, seed, left, diagnostics
+    )
 
 
-def _in_play(
+def _working_set(
     objective: Objective, state: ActiveSetState
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The features that must be in play, as a mask, and those that may as well.
+    """Return the features that are needed, as a mask, and those that are welcome.
 
-    The first have a coefficient, or want one more than the next solve will resolve.
+    Needed are those with a coefficient, and those that violate their KKT condition by
+    more than the next solve will resolve.
     """
     xp = objective.xp
-    coef, slope = (objective.split(v)[0] for v in (state.parameters, state.slope))
-    largest = xp.max(xp.abs(xp.stack([coef, slope])), axis=1)
-    size, wanted = arrays.to_host(largest)
+    coef, gradient = (
+        objective.split(v)[0] for v in (state.parameters, state.subgradient)
+    )
+    largest = xp.max(xp.abs(xp.stack([coef, gradient])), axis=1)
+    size, violation = arrays.to_host(largest)
     has_coef = size > 0
     room = max(LEAST, GROWTH * int(has_coef.sum()))
-    order = np.argsort(np.where(has_coef, 0, -wanted), kind="stable")[:room]
-    must = has_coef.copy()
-    # One at least, though none may want to: the intercept is found beside it.
-    must[order[wanted[order] >= ENOUGH * wanted.max()]] = True
-    return must, order[wanted[order] > 0]
+    order = np.argsort(np.where(has_coef, 0, -violation), kind="stable")[:room]
+    needed = has_coef.copy()
+    # One at least, though none may violate its condition: the intercept goes with it.
+    needed[order[violation[order] >= ENOUGH * violation.max()]] = True
+    return needed, order[violation[order] > 0]

@@ -10,7 +10,8 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
-from xlr.solvers.loop import report
+from xlr.solvers.diagnostics import Diagnostics
+from xlr.solvers.loop import Start
 
 __all__ = ["GradientDescent"]
 
@@ -19,18 +20,15 @@ __all__ = ["GradientDescent"]
 class GradientDescentState:
     parameters: Array
     at: Evaluation
-    learning_rate: Array | float
-    report: Array
+    learning_rate: Array  # (n_models, 1)
+    diagnostics: Diagnostics
 
     def select(self, models: np.ndarray, objective: Objective) -> GradientDescentState:
-        rate = self.learning_rate
         return GradientDescentState(
-            parameters=arrays.rows(self.parameters, models),
-            at=self.at.select(models),
-            learning_rate=rate
-            if isinstance(rate, float)
-            else arrays.rows(rate, models),
-            report=self.report,
+            arrays.rows(self.parameters, models),
+            self.at.select(models),
+            arrays.rows(self.learning_rate, models),
+            self.diagnostics,
         )
 
 
@@ -39,40 +37,53 @@ class GradientDescent:
 
     .. math:: w \leftarrow w - \gamma \nabla F(w)
 
-    in the units of X as it is given, unlike the other solvers: the path is the
-    one a textbook's loop would take, number by number.
+    in the units of X as it is given, unlike the other solvers: number by number, the
+    path of a textbook's loop.
 
     Parameters
     ----------
     learning_rate : float or None
-        The rate :math:`\gamma`; None takes 1 / L, with L a bound on the curvature
-        of F, so that F never rises.
+        The rate :math:`\gamma`; None takes 1 / L, with L a bound on the curvature of F,
+        so that F never rises.
     """
 
-    standardised = False
-    enough_columns = math.inf
-    finds_start = False
-    patience = float("inf")  # the schedule is the user's: run it to its end
+    standardized = False
+    patience = math.inf  # the schedule is the user's: run it to its end
 
     def __init__(self, learning_rate: float | None) -> None:
         self.learning_rate = None if learning_rate is None else float(learning_rate)
 
+    def least_sample(self, objective: Objective) -> float:
+        """Return inf: the path begins where it is told to."""
+        return math.inf
+
     def model_bytes(self, objective: Objective) -> int:
-        """Parameters and gradients."""
+        """Return the bytes of parameters and gradients."""
         return 8 * 4 * objective.n_parameters
 
-    def init(self, objective: Objective, start: Array) -> GradientDescentState:
-        at = objective.value_and_gradient(start)
-        rate = self.learning_rate
-        if rate is None:
-            rate = 1 / objective.curvature_bound()[:, None]
-        return GradientDescentState(start, at, rate, report(objective, at))
+    def init(self, objective: Objective, start: Start) -> GradientDescentState:
+        xp, at = objective.xp, start.at
+        rate = xp.full_like(at.value, self.learning_rate or 0.0)
+        if self.learning_rate is None:
+            rate = 1 / objective.curvature_bound()
+        return _state(objective, start.parameters, at, rate[:, None], None)
 
     def step(
-        self, objective: Objective, state: GradientDescentState, fetched: np.ndarray
+        self, objective: Objective, state: GradientDescentState, last: Diagnostics
     ) -> GradientDescentState:
         change = -state.learning_rate * state.at.gradient
         parameters = state.parameters + change
         at = objective.value_and_gradient(parameters)
-        numbers = report(objective, at, change)
-        return GradientDescentState(parameters, at, state.learning_rate, numbers)
+        return _state(objective, parameters, at, state.learning_rate, change)
+
+    def decrease(self, objective: Objective, state: GradientDescentState) -> Array:
+        """Return the decrease to first order; F falls by half of it at least."""
+        squares = state.learning_rate * state.at.gradient**2
+        return objective.xp.sum(squares, axis=1)
+
+
+def _state(
+    objective: Objective, parameters: Array, at: Evaluation, rate: Array, change: Array
+) -> GradientDescentState:
+    diagnostics = Diagnostics.of(objective, *at, change=change)
+    return GradientDescentState(parameters, at, rate, diagnostics)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -12,10 +11,10 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers import quasi_newton
-from xlr.solvers.loop import report
-from xlr.solvers.reference import Reference, least_rows, preconditioner
-from xlr.solvers.starts import find_start
-from xlr.solvers.steps import better, is_acceptable, shorter, take
+from xlr.solvers.diagnostics import Diagnostics
+from xlr.solvers.loop import Start
+from xlr.solvers.steps import better, is_acceptable, shortened
+from xlr.solvers.surrogate import Surrogate, least_rows, preconditioner
 
 __all__ = ["LBFGS"]
 
@@ -24,132 +23,140 @@ __all__ = ["LBFGS"]
 class LBFGSState:
     parameters: Array
     at: Evaluation
-    length: Array
+    step_size: Array
     pairs: tuple[quasi_newton.Pair, ...]
-    reference: Reference  # what the Hessian is estimated on
+    surrogate: Surrogate  # what the Hessian is estimated on
     product_cost: float  # of X
-    estimate: Callable[[Array], Array]  # solves with an estimate of the Hessian
-    scale: Array  # by how much it falls short of the curvature along the last step
+    solve: Callable[[Array], Array]  # with an estimate E of the Hessian
+    scale: Array  # of E, from the curvature along the last step
     age: int
-    report: Array
+    diagnostics: Diagnostics
 
     def select(self, models: np.ndarray, objective: Objective) -> LBFGSState:
         state = replace(
             self,
             parameters=arrays.rows(self.parameters, models),
             at=self.at.select(models),
-            length=arrays.rows(self.length, models),
+            step_size=arrays.rows(self.step_size, models),
             pairs=tuple(pair.select(models) for pair in self.pairs),
-            reference=self.reference.select(models),
+            surrogate=self.surrogate.select(models),
         )
         return state.with_new_estimate(objective)
 
     def with_new_estimate(self, objective: Objective) -> LBFGSState:
-        estimate = self.reference.estimate(self.parameters, self.product_cost)
+        estimate = self.surrogate.estimate(self.parameters, self.product_cost)
         undamped = objective.xp.zeros_like(self.at.value)
         solve = preconditioner(estimate, undamped, self.at.gradient)
-
-        def symmetric(vector: Array) -> Array:
-            return objective.symmetric(solve(objective.symmetric(vector)))
-
+        centred = objective.centred_over_classes
         ones = objective.xp.ones_like(self.at.value)
-        state = replace(self, estimate=symmetric, scale=ones)
+        state = replace(self, solve=lambda v: centred(solve(centred(v))), scale=ones)
         return state.with_scale_along(self.pairs[-1]) if self.pairs else state
 
     def with_scale_along(self, pair: quasi_newton.Pair) -> LBFGSState:
-        """With y'E^-1 y / s'y for the estimate E; as it was where there is no pair."""
+        """Return the state with scale y'E^-1 y / s'y, unless there is no pair."""
         xp = arrays.namespace(self.scale)
-        scale = xp.sum(pair.slope * self.estimate(pair.slope), axis=1) * pair.inverse
+        scale = xp.sum(pair.change * self.solve(pair.change), axis=1) * pair.inverse
         return replace(self, scale=xp.where(pair.inverse > 0, scale, self.scale))
 
 
 class LBFGS:
     r"""L-BFGS from an estimate of the Hessian.
 
-    The direction is :math:`-B^{-1} g`, with B a quasi-Newton matrix built from the
-    last changes s of the parameters and y of the gradient, starting at a multiple of
-    the part of the Hessian that belongs to each class alone, on a sample of the rows
-    where they are many, or of its diagonal.  That is looked up anew every so often: as
-    a fit grows confident, curvature moves to the few rows still in doubt.  A refused
-    step is shortened and tried again, so that each iteration is one pass over the rows.
+    The direction is :math:`-B^{-1} g`, with B a quasi-Newton matrix built from the last
+    steps s and changes y of the gradient, starting at a multiple of the part of the
+    Hessian that belongs to each class alone (on a sample where the rows are many) or of
+    its diagonal. As a fit grows confident, curvature moves to the few rows that are
+    still uncertain: the estimate is renewed every few iterations. A refused step is
+    shortened and tried again, so that each iteration is one pass over the rows.
 
     Parameters
     ----------
-    seed : int or None, default=None
-        Draws the rows of samples to begin on; None begins where it is told to.
+    seed : int, default=0
+        Draws the sample for the estimate.
 
     References
     ----------
     Nocedal and Wright (2006), *Numerical Optimization*, algorithms 7.4 and 7.5.
     """
 
-    standardised = True
-    enough_columns = math.inf
+    standardized = True
     patience = 30
     memory = 20
     renewal = 8  # iterations between two estimates of the Hessian
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    @property
-    def finds_start(self) -> bool:
-        return self.seed is not None
+    def least_sample(self, objective: Objective) -> float:
+        """Return the rows that the curvature of a class on a sample needs."""
+        return least_rows(objective)
 
     def model_bytes(self, objective: Objective) -> int:
-        """The steps and gradients that it remembers; the estimate."""
+        """Return the bytes of the pairs and of the estimate."""
         pairs = self.memory * objective.n_parameters
-        return 8 * 3 * (pairs + objective.estimate_size)
+        estimate = objective.n_outputs * objective.column_size**2
+        return 8 * 3 * (pairs + estimate)
 
-    def init(self, objective: Objective, start: Array) -> LBFGSState:
-        begun = find_start(self, objective, start, least_rows(objective), self.seed)
-        ones = objective.xp.ones_like(begun.at.value)
+    def init(self, objective: Objective, start: Start) -> LBFGSState:
+        xp, (parameters, at) = objective.xp, start[:2]
+        surrogate = start.surrogate
+        if surrogate is None or surrogate.of is None:
+            surrogate = Surrogate(objective)
         state = LBFGSState(
-            parameters=begun.parameters,
-            at=begun.at,
-            length=ones,
+            parameters=parameters,
+            at=at,
+            step_size=xp.ones_like(at.value),
             pairs=(),
-            reference=begun.to_look_at(objective, self.seed),
-            product_cost=objective.design.product_cost,
-            estimate=lambda vector: vector,
-            scale=ones,
+            surrogate=surrogate.sampled(self.seed),
+            product_cost=objective.data.product_cost,
+            solve=lambda vector: vector,
+            scale=xp.ones_like(at.value),
             age=0,
-            report=report(objective, begun.at),
+            diagnostics=Diagnostics.of(objective, *at),
         )
         return state.with_new_estimate(objective)
 
     def step(
-        self, objective: Objective, state: LBFGSState, fetched: np.ndarray
+        self, objective: Objective, state: LBFGSState, last: Diagnostics
     ) -> LBFGSState:
-        xp, at, pairs = objective.xp, state.at, state.pairs
-        if pairs and not fetched[2].any():
-            pairs = pairs[:-1]  # every model refused its step: nothing was learnt
-        pairs = pairs[-self.memory :]
+        xp, at = objective.xp, state.at
+        if (last.step_norm == 0).all():  # the last pair says nothing
+            state = replace(state, pairs=state.pairs[:-1])
+        # 1. Every few iterations, a new estimate that the pairs correct.
         if state.age and state.age % self.renewal == 0:
             state = state.with_new_estimate(objective)
-
-        direction = -quasi_newton.solve(
-            at.gradient,
-            pairs,
-            lambda vector: state.estimate(vector) / state.scale[:, None],
-            xp=xp,
-        )
-        attempt = state.length[:, None] * direction
+        # 2. Trial step, taken if F falls as far as its gradient promises.
+        attempt = -state.step_size[:, None] * _solve(objective, state)
         trial = objective.value_and_gradient(state.parameters + attempt)
         accept = is_acceptable(objective, at, trial, attempt)
-
-        change = take(accept, attempt, xp.zeros_like(attempt), xp=xp)
+        change = xp.where(accept[:, None], attempt, xp.zeros_like(attempt))
         new = better(accept, trial, at, xp=xp)
-        length = state.length * shorter(at, trial, attempt, xp=xp)
-        length = take(accept, xp.ones_like(length), length, xp=xp)
-
+        # 3. A shorter step after a refusal.
+        step_size = state.step_size * shortened(at, trial, attempt, xp=xp)
+        step_size = xp.where(accept, xp.ones_like(step_size), step_size)
+        # 4. The pair of the step corrects the estimate.
         pair = quasi_newton.make_pair(change, new.gradient - at.gradient, xp=xp)
         return replace(
             state.with_scale_along(pair),
             parameters=state.parameters + change,
             at=new,
-            length=length,
-            pairs=(*pairs, pair),
+            step_size=step_size,
+            pairs=(*state.pairs, pair)[-self.memory :],
             age=state.age + 1,
-            report=report(objective, new, change),
+            diagnostics=Diagnostics.of(objective, *new, change=change),
         )
+
+    def decrease(self, objective: Objective, state: LBFGSState) -> Array:
+        """Return g'B^-1 g / 2."""
+        step = _solve(objective, state)
+        return 0.5 * objective.xp.sum(state.at.gradient * step, axis=1)
+
+
+def _solve(objective: Objective, state: LBFGSState) -> Array:
+    """Return B^-1 g."""
+    return quasi_newton.solve(
+        state.at.gradient,
+        state.pairs,
+        lambda vector: state.solve(vector) / state.scale[:, None],
+        xp=objective.xp,
+    )

@@ -1,4 +1,4 @@
-"""Newton's method without a Hessian: conjugate gradients on its products."""
+"""Newton's method by conjugate gradients, on products with the Hessian."""
 
 from __future__ import annotations
 
@@ -11,27 +11,15 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
-from xlr.solvers.loop import report
-from xlr.solvers.orthant import (
-    free_parameters,
-    in_the_orthant,
-    resting,
-    up_to_the_first_kink,
-)
-from xlr.solvers.reference import Reference, least_rows, preconditioner
-from xlr.solvers.starts import find_start
-from xlr.solvers.steps import (
-    DampedStep,
-    better,
-    is_acceptable,
-    next_damping,
-    take,
-    to_be_damped,
-)
+from xlr.solvers.diagnostics import Diagnostics
+from xlr.solvers.loop import Start
+from xlr.solvers.orthant import free_parameters, project_onto_orthant
+from xlr.solvers.steps import better, damping_scale, is_acceptable, next_damping
+from xlr.solvers.surrogate import Surrogate, least_rows, preconditioner
 
 __all__ = ["NewtonCG"]
 
-# By how much more products a solve may take where it ends when it is good enough.
+# Factor on the planned products of a solve that may end when its residual is small.
 MORE_ON_HOST = 4
 
 
@@ -39,61 +27,61 @@ MORE_ON_HOST = 4
 class NewtonCGState:
     parameters: Array
     at: Evaluation
+    subgradient: Array  # of minimum norm
     damping: Array
-    cautious: Array  # whether what kinks left of the last step led uphill
-    reference: Reference  # what the preconditioner is computed on
+    surrogate: Surrogate  # what the preconditioner is computed on
     product_cost: float  # of X
-    diagonal: Array  # of the estimate of the Hessian that the preconditioner inverts
+    scale: Array  # D of the damping term
     precondition: Callable[[Array], Array]
-    fresh: bool  # whether the preconditioner is of the last iteration
-    budget: int
-    forcing: float  # residual with which a solve is good enough
+    is_fresh: bool  # whether the preconditioner is of the last iteration
+    budget: int  # products of a solve
+    forcing: float  # relative residual at which a solve is good enough
     first_optimality: float
-    report: Array
+    left: Array  # predicted decrease by the next step
+    diagnostics: Diagnostics
 
     def select(self, models: np.ndarray, objective: Objective) -> NewtonCGState:
         state = replace(
             self,
             parameters=arrays.rows(self.parameters, models),
             at=self.at.select(models),
+            subgradient=arrays.rows(self.subgradient, models),
+            left=arrays.rows(self.left, models),
             damping=arrays.rows(self.damping, models),
-            cautious=arrays.rows(self.cautious, models),
-            reference=self.reference.select(models),
+            surrogate=self.surrogate.select(models),
         )
         return state.with_new_preconditioner()
 
     def with_new_preconditioner(self) -> NewtonCGState:
-        estimate = self.reference.estimate(self.parameters, self.product_cost)
-        slope = self.at.gradient
+        estimate = self.surrogate.estimate(self.parameters, self.product_cost)
+        gradient = self.at.gradient
         return replace(
             self,
-            diagonal=to_be_damped(estimate.diagonal, slope),
-            precondition=preconditioner(estimate, self.damping, slope),
-            fresh=True,
+            scale=damping_scale(
+                estimate.diagonal, gradient, xp=arrays.namespace(gradient)
+            ),
+            precondition=preconditioner(estimate, self.damping, gradient),
+            is_fresh=True,
         )
 
 
 class NewtonCG:
     r"""Damped Newton method whose steps are found by conjugate gradients.
 
-    Like newton-cholesky, but :math:`(H + \lambda D) d = -g` is solved roughly, with
-    one pass over the rows for each product with H.  The preconditioner is the part of H
-    that belongs to each class alone, on a sample of the rows where they are many, or
-    its diagonal D; equal changes to all classes, of which the solution has none, are
-    taken out.  It is kept while it serves.  The most products are set before they
-    start, from how the last iteration fared, so that an iteration needs the host only
-    at its end.
+    :math:`(H + \lambda D) d = -g` is solved inexactly, with one pass over the rows for
+    each product with H. The preconditioner is the part of H that belongs to each class
+    alone, on a sample where the rows are many, or its diagonal; it is kept while it
+    serves. The number of products is planned from the last iteration, so that an
+    iteration needs the host only at its end.
 
-    Where the penalty has kinks, or there are bounds, F is smooth between them: a step
-    is for the parameters that move or want to, and ends for each where the next kink
-    or bound is. Where columns are alike, what is left of it may lead uphill, and from
-    however near to the kink. Then the next step is for the parameters between kinks
-    alone, which stop together at the first one.
+    With an L1 penalty or bounds, F is smooth within an orthant: g is the minimum-norm
+    subgradient, parameters at a zero or bound that F keeps them at do not move, and the
+    step is projected onto the orthant.
 
     Parameters
     ----------
-    seed : int or None, default=None
-        Draws the rows of samples to begin on; None begins where it is told to.
+    seed : int, default=0
+        Draws the sample for the preconditioner.
 
     References
     ----------
@@ -103,109 +91,120 @@ class NewtonCG:
     for convex l1-regularized optimization*.
     """
 
-    standardised = True
-    enough_columns = 64
+    standardized = True
     patience = 8
     first_budget = 8
     least_budget = 3
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    @property
-    def finds_start(self) -> bool:
-        return self.seed is not None
+    def least_sample(self, objective: Objective) -> float:
+        """Return the rows that the curvature of a class on a sample needs."""
+        return least_rows(objective)
 
     def model_bytes(self, objective: Objective) -> int:
-        """The curvature of each row, and the preconditioner."""
+        """Return the bytes of the curvature of each row, and the preconditioner."""
         rows = objective.n_samples * objective.n_outputs
-        return 8 * (rows + 3 * objective.estimate_size)
+        return 8 * (rows + 3 * objective.n_outputs * objective.column_size**2)
 
-    def init(self, objective: Objective, start: Array) -> NewtonCGState:
-        if objective.kinks is not None:
-            start = objective.kinks.clip(start, xp=objective.xp)
-        begun = find_start(self, objective, start, least_rows(objective), self.seed)
-        parameters, at = begun.parameters, begun.at
-        reference = begun.to_look_at(objective, self.seed)
-        damping = objective.xp.zeros_like(at.value)
-        product_cost = objective.design.product_cost
-        slope = objective.subgradient(parameters, at.gradient)
+    def init(self, objective: Objective, start: Start) -> NewtonCGState:
+        xp, (parameters, at) = objective.xp, start[:2]
+        subgradient = objective.minimum_norm_subgradient(parameters, at.gradient)
+        unknown = xp.where(
+            xp.any(subgradient != 0, axis=1),
+            xp.full_like(at.value, xp.inf),
+            xp.zeros_like(at.value),
+        )
+        surrogate = start.surrogate
+        if surrogate is None or surrogate.of is None:
+            surrogate = Surrogate(objective)
         state = NewtonCGState(
             parameters=parameters,
             at=at,
-            damping=damping,
-            cautious=objective.xp.zeros_like(damping) > 0,
-            reference=reference,
-            product_cost=product_cost,
-            diagonal=slope,
+            subgradient=subgradient,
+            damping=xp.zeros_like(at.value),
+            surrogate=surrogate.sampled(self.seed),
+            product_cost=objective.data.product_cost,
+            scale=subgradient,
             precondition=lambda vector: vector,
-            fresh=True,
-            budget=self.least_budget if begun.is_close else self.first_budget,
-            forcing=0.0 if begun.is_close else 0.1,
+            is_fresh=True,
+            budget=self.least_budget if start.is_close else self.first_budget,
+            forcing=0.0 if start.is_close else 0.1,
             first_optimality=0.0,
-            report=report(objective, at._replace(gradient=slope), extra=1.0),
+            left=unknown,
+            diagnostics=Diagnostics.of(objective, at.value, subgradient),
         )
         return state.with_new_preconditioner()
 
     def step(
-        self, objective: Objective, state: NewtonCGState, fetched: np.ndarray
+        self, objective: Objective, state: NewtonCGState, last: Diagnostics
     ) -> NewtonCGState:
-        xp, at, w = objective.xp, state.at, state.parameters
-        state = self._planned(objective, state, fetched)
-        slope = objective.subgradient(w, at.gradient)
-        step, residual = self._solve(objective, state, slope)
-        target, is_cut = _cut(objective, state, slope, w + step.change)
-        step = step._replace(change=target - w)
+        xp, w = objective.xp, state.parameters
+        # 1. The products to spend, and a new preconditioner where the old one fails.
+        state = self._planned(objective, state, last)
+        # 2. Newton step by conjugate gradients, projected onto the orthant.
+        change, residual = _conjugate_gradients(objective, state)
+        gradient = state.subgradient
+        target = project_onto_orthant(objective, w, gradient, w + change)
+        change = target - w
+        # 3. Trial step, taken if F falls as far as its gradient promises.
         trial = objective.value_and_gradient(target)
-        trial_slope = objective.subgradient(target, trial.gradient)
+        after = objective.minimum_norm_subgradient(target, trial.gradient)
         accept = is_acceptable(
             objective,
-            at._replace(gradient=slope),
-            trial._replace(gradient=trial_slope),
-            step.change,
+            state.at._replace(gradient=gradient),
+            trial._replace(gradient=after),
+            change,
         )
-        # Where there is no curvature, undamped conjugate gradients do not set out.
-        accept = accept & xp.any(step.change != 0, axis=1)
-        change = take(accept, step.change, xp.zeros_like(step.change), xp=xp)
-        new = better(accept, trial, at, xp=xp)
-        predicted = step.predicted(slope, xp=xp)
-        uphill = xp.sum(slope * step.change, axis=1) >= 0
-        cautious = is_cut & uphill & ~accept & ~state.cautious
-        # That refusal says nothing of the model of F; the step after it does, unless a
-        # kink was what it came to.
-        holds = accept & (is_cut | ~state.cautious)
-        damping = next_damping(
-            objective, state.damping, predicted, at.value - trial.value, holds
-        )
+        # Without curvature, undamped conjugate gradients do not set out.
+        accept = accept & xp.any(change != 0, axis=1)
+        new = better(accept, trial, state.at, xp=xp)
+        subgradient = xp.where(accept[:, None], after, gradient)
+        # 4. Damping, from the decrease of F and of its quadratic model.
+        damped = xp.sum(state.scale * change * change, axis=1) * state.damping
+        predicted = 0.5 * (damped - xp.sum(gradient * change, axis=1))
+        fell = state.at.value - trial.value
+        damping = next_damping(objective, state.damping, predicted, fell, accept)
+        # The next decrease is the share of this one that the solve and the model left.
+        error = residual + xp.abs(1 - fell / predicted)
+        left = predicted * xp.where(accept, error * error, xp.ones_like(error))
+        left = xp.where(predicted > 0, left, xp.zeros_like(left))
         return replace(
             state,
-            parameters=take(accept, target, w, xp=xp),
+            parameters=xp.where(accept[:, None], target, w),
             at=new,
-            damping=xp.where(cautious, state.damping, damping),
-            cautious=cautious,
-            report=report(
+            subgradient=subgradient,
+            damping=damping,
+            left=left,
+            diagnostics=Diagnostics.of(
                 objective,
-                new._replace(gradient=take(accept, trial_slope, slope, xp=xp)),
-                change,
-                residual,
+                new.value,
+                subgradient,
+                change=xp.where(accept[:, None], change, xp.zeros_like(change)),
+                damping=damping,
+                residual=residual,
             ),
         )
 
-    def _planned(
-        self, objective: Objective, state: NewtonCGState, fetched: np.ndarray
-    ) -> NewtonCGState:
-        """With the number of products for the next solve, and the preconditioner.
+    def decrease(self, objective: Objective, state: NewtonCGState) -> Array:
+        """Return what the last solve and its model left of their decrease."""
+        return state.left
 
-        A residual of sqrt(|g| / |g_0|) makes the outer iterations converge faster
-        than linearly (forcing); a tenth is enough while they are far out, and beyond a
-        hundredth the products are better spent on a new Hessian.
+    def _planned(
+        self, objective: Objective, state: NewtonCGState, last: Diagnostics
+    ) -> NewtonCGState:
+        """Return the state with the number of products, or a new preconditioner.
+
+        With a relative residual of sqrt(|g| / |g_0|) the outer iterations converge
+        faster than linearly (Eisenstat and Walker). A tenth is enough while they are
+        far out; beyond a hundredth the products are better spent on a new Hessian.
         """
-        moved = fetched[2]
-        optimality, residual = float(fetched[1].max()), float(fetched[3].max())
-        begins = state.first_optimality == 0
+        optimality, residual = float(last.optimality.max()), float(last.residual.max())
+        is_first = state.first_optimality == 0
         first_optimality = max(state.first_optimality, optimality)
         state = replace(state, first_optimality=first_optimality)
-        if begins:  # nothing is known yet
+        if is_first:
             return state
         forcing = min(0.1, max(0.01, (optimality / first_optimality) ** 0.5))
         budget = 2 * state.budget
@@ -214,75 +213,51 @@ class NewtonCG:
             products = math.log(forcing) / math.log(max(residual, 1e-9))
             budget = min(budget, math.ceil(products * state.budget))
         budget = max(self.least_budget, min(budget, 2 * objective.n_parameters))
-        # A refused step leaves another damping.
-        if (residual > forcing and not state.fresh) or not moved.all():
+        refused = (last.step_norm == 0).any()
+        if (residual > forcing and not state.is_fresh) or refused:
             return state.with_new_preconditioner()
-        return replace(state, budget=budget, forcing=forcing, fresh=False)
-
-    @staticmethod
-    def _solve(
-        objective: Objective, state: NewtonCGState, slope: Array
-    ) -> tuple[DampedStep, Array]:
-        """Solve (H + lambda D) d = -g roughly; also the relative residual.
-
-        For the parameters that are free to move.
-        """
-        xp = objective.xp
-        curvature = objective.curvature(state.parameters)
-        ridge = state.damping[:, None] * state.diagonal
-        free = _free(objective, state, slope)
-
-        def moves(vector: Array) -> Array:
-            vector = objective.symmetric(vector)
-            return vector if free is None else vector * free
-
-        change = xp.zeros_like(state.parameters)
-        residual = -moves(slope)
-        search = moves(state.precondition(residual))
-        first_size = size = xp.sum(residual * search, axis=1)
-        least = (16 * objective.rounding) ** 2 * first_size
-        zeros = xp.zeros_like(size)
-        # Where it costs nothing to ask how far it is; a device would be waited for.
-        asks = arrays.in_host_memory(size) and state.forcing > 0
-        enough = state.forcing**2 * first_size
-        for _ in range(MORE_ON_HOST * state.budget if asks else state.budget):
-            product = objective.hessian_product(curvature, state.parameters, search)
-            product = moves(product + ridge * search)
-            bend = xp.sum(search * product, axis=1)
-            # Past the solution there is only rounding, and nothing moves any more.
-            moving = (size > least) & (bend > 0)
-            length = xp.where(moving, size / bend, zeros)[:, None]
-            change = change + length * search
-            residual = residual - length * product
-            scaled = moves(state.precondition(residual))
-            new_size = xp.sum(residual * scaled, axis=1)
-            ratio = xp.where(moving, new_size / size, zeros)[:, None]
-            search = scaled + ratio * search
-            size = new_size
-            if asks and arrays.to_host(xp.all(size <= enough)):
-                break
-        error = xp.sqrt(xp.where(first_size > 0, size / first_size, zeros))
-        return DampedStep(change, state.diagonal, state.damping), error
+        return replace(state, budget=budget, forcing=forcing, is_fresh=False)
 
 
-def _free(objective: Objective, state: NewtonCGState, slope: Array) -> Array | None:
-    """1 for the parameters that a step is for, 0 for the others; None for all."""
-    free = free_parameters(objective, state.parameters, slope)
-    rests = resting(objective, state.parameters)
-    if free is None or rests is None:
-        return None
-    zeros = objective.xp.zeros_like(free)
-    return objective.xp.where(rests & state.cautious[:, None], zeros, free)
-
-
-def _cut(
-    objective: Objective, state: NewtonCGState, slope: Array, target: Array
+def _conjugate_gradients(
+    objective: Objective, state: NewtonCGState
 ) -> tuple[Array, Array]:
-    """The target, short of kinks and bounds; also for which models it was beyond."""
-    xp, w = objective.xp, state.parameters
-    within = in_the_orthant(objective, w, slope, target)
-    is_cut = xp.any(within != target, axis=1)
-    if objective.kinks is None:
-        return within, is_cut
-    together = up_to_the_first_kink(objective, w, slope, target)
-    return take(state.cautious, together, within, xp=xp), is_cut
+    """Solve (H + lambda D) d = -g for the free parameters; return d and the residual.
+
+    The residual is relative, in the norm of the preconditioner: (n_models,).
+    """
+    xp = objective.xp
+    multiply = objective.hessian_operator(state.parameters)
+    ridge = state.damping[:, None] * state.scale
+    free = free_parameters(objective, state.parameters, state.subgradient)
+
+    def restrict(vector: Array) -> Array:
+        vector = objective.centred_over_classes(vector)
+        return vector if free is None else vector * free
+
+    change = xp.zeros_like(state.parameters)
+    residual = -restrict(state.subgradient)
+    search = restrict(state.precondition(residual))
+    first_size = size = xp.sum(residual * search, axis=1)
+    least = (16 * objective.rounding) ** 2 * first_size
+    zeros = xp.zeros_like(size)
+    # Looking at the residual costs nothing on the host; a device would have to wait.
+    looks = arrays.in_host_memory(size) and state.forcing > 0
+    enough = state.forcing**2 * first_size
+    for _ in range(MORE_ON_HOST * state.budget if looks else state.budget):
+        product = restrict(multiply(search) + ridge * search)
+        curvature = xp.sum(search * product, axis=1)
+        # Past the solution there is only rounding: such models stand still.
+        moving = (size > least) & (curvature > 0)
+        step_size = xp.where(moving, size / curvature, zeros)[:, None]
+        change = change + step_size * search
+        residual = residual - step_size * product
+        scaled = restrict(state.precondition(residual))
+        new_size = xp.sum(residual * scaled, axis=1)
+        ratio = xp.where(moving, new_size / size, zeros)[:, None]
+        search = scaled + ratio * search
+        size = new_size
+        if looks and arrays.to_host(xp.all(size <= enough)):
+            break
+    left = xp.sqrt(xp.where(first_size > 0, size / first_size, zeros))
+    return change, left

@@ -1,9 +1,7 @@
-"""One model after another along a path of penalties, each begun at the last."""
+"""Regularization paths: one model after another, each begun at the last."""
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Iterable, Iterator
 from time import perf_counter
 from typing import NamedTuple
@@ -13,15 +11,9 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
-from xlr.solvers.active_set import inner_solver, solve_on
-from xlr.solvers.columns import Columns
-from xlr.solvers.slices import share_of_step
+from xlr.solvers.working_set import WorkingSet
 
 __all__ = ["PathPoint", "follow_path"]
-
-# Features beyond those in play that a copy holds, as a share: the next few models will
-# want them.
-AHEAD = 0.2
 
 
 class PathPoint(NamedTuple):
@@ -35,8 +27,8 @@ class PathPoint(NamedTuple):
         The objective there.
     n_iter : int
     converged : bool
-    n_in_play : int
-        Features that the last solve was on; no other wants a coefficient.
+    n_working : int
+        Features of the last working set; no other violates its KKT condition.
     seconds : float
     """
 
@@ -45,23 +37,19 @@ class PathPoint(NamedTuple):
     at: Evaluation
     n_iter: int
     converged: bool
-    n_in_play: int
+    n_working: int
     seconds: float
 
 
 def follow_path(
     objectives: Iterable[Objective], start: Array, *, tol: float, max_iter: int
 ) -> Iterator[PathPoint]:
-    r"""Minimise objectives that differ in their penalties, weaker and weaker.
+    """Minimise objectives that differ in their penalties, weaker and weaker.
 
-    Each begins where the last two lead, on the features that the strong rule keeps:
-    with slopes g of the loss at the last, feature j is left out if
-
-    .. math:: |g_j| < 2 \kappa_j - \kappa_j^{last}
-
-    for what its slope would become if it changed no faster than its penalty.  The rule
-    may be wrong: all features are asked at the end, and those that want a coefficient
-    come in.
+    Each begins at the last solution, on a working set: the features that have a
+    coefficient there, or whose gradient exceeds the new penalty. At the end all
+    features are checked, and those that violate their KKT condition join the working
+    set.
 
     Parameters
     ----------
@@ -74,123 +62,49 @@ def follow_path(
 
     References
     ----------
-    Tibshirani et al. (2012), *Strong rules for discarding predictors in lasso-type
-    problems*, sections 2 and 5.
+    Friedman, Hastie and Tibshirani (2010), *Regularization paths for generalized linear
+    models via coordinate descent*, sections 2.5 and 2.6.
     """
-    parameters = before = start
-    last: Objective | None = None
-    positions: list[float] = []
-    columns = Columns()
+    parameters, last = start, None
+    working_set = WorkingSet()
+    none = np.zeros(0, dtype=np.int64)
     for objective in objectives:
         began = perf_counter()
         if last is None:
-            # What a bound keeps from zero is in play from the start.
-            parameters = before = _within_bounds(objective, parameters)
+            parameters = objective.non_smooth.project(parameters, xp=objective.xp)
             at = objective.value_and_gradient(parameters)
-            in_play = np.zeros(objective.n_features, dtype=bool)
         else:
-            at = objective.repenalised(last, parameters, at)
-            in_play = _kept_by_strong_rule(objective, last, parameters, at)
-        n_iter, wanting = 0, _wanting(objective, parameters, at)
-        positions.append(-_log_strength(objective))
-        share = share_of_step(np.asarray(positions))
-        ahead = _led_to(objective, parameters, before, share)
-        before, parameters = parameters, ahead
+            at = objective.with_penalty_of(last, parameters, at)
+        needed = _violating(objective, parameters, at)
+        n_iter = 0
         while True:
-            in_play |= wanting
-            if not in_play.any():
-                in_play[0] = True  # the intercept is found beside it
-            likely = _likely_next(objective, in_play, at)
-            features, part = columns.of(objective, in_play, likely)
-            in_play = _mask(features, objective.n_features)
-            parameters, at, solution = solve_on(
-                inner_solver(part, columns.held),
-                features,
-                part,
-                objective,
-                parameters,
-                tol=tol,
-                max_iter=max_iter,
+            if not needed.any():
+                needed[0] = True  # the intercept goes with it
+            parameters, at, solution, needed = working_set.solve(
+                objective, parameters, needed, none, tol=tol, max_iter=max_iter
             )
             n_iter += int(solution.n_iter[0])
-            wanting = _wanting(objective, parameters, at) & ~in_play
-            slope = objective.subgradient(parameters, at.gradient)
-            optimality = float(arrays.to_host(objective.optimality(slope))[0])
-            if optimality <= tol or not wanting.any() or n_iter >= max_iter:
+            violating = _violating(objective, parameters, at) & ~needed
+            gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
+            optimality = float(arrays.to_host(objective.optimality(gradient))[0])
+            if optimality <= tol or not violating.any() or n_iter >= max_iter:
                 break
-        converged = optimality <= tol
-        seconds = perf_counter() - began
-        n_in_play = int(in_play.sum())
+            needed = needed | violating
         yield PathPoint(
-            objective, parameters, at, n_iter, converged, n_in_play, seconds
+            objective,
+            parameters,
+            at,
+            n_iter,
+            optimality <= tol,
+            int(needed.sum()),
+            perf_counter() - began,
         )
         last = objective
 
 
-def _log_strength(objective: Objective) -> float:
-    """Logarithm of the strength of the L1 penalty, up to a constant; never infinite."""
-    xp, kinks = objective.xp, objective.kinks
-    assert kinks is not None
-    strength = float(arrays.to_host(xp.max(kinks.lasso)))
-    return math.log(max(strength, sys.float_info.min))
-
-
-def _led_to(objective: Objective, last: Array, before: Array, share: float) -> Array:
-    """Where the last two solutions lead to, short of where a coefficient is zero."""
-    xp, kinks = objective.xp, objective.kinks
-    assert kinks is not None
-    ahead = last + share * (last - before)
-    crossed = (ahead * last <= 0) & (kinks.lasso > 0)
-    ahead = xp.where(crossed, xp.zeros_like(ahead), ahead)
-    return _within_bounds(objective, ahead)
-
-
-def _within_bounds(objective: Objective, parameters: Array) -> Array:
-    assert objective.kinks is not None
-    return objective.kinks.clip(parameters, xp=objective.xp)
-
-
-def _wanting(objective: Objective, parameters: Array, at: Evaluation) -> np.ndarray:
-    """Which features have a coefficient, or want one: bool, on the host."""
-    slope = objective.subgradient(parameters, at.gradient)
-    return _any_class(objective, (parameters != 0) | (slope != 0))
-
-
-def _kept_by_strong_rule(
-    objective: Objective, last: Objective, parameters: Array, at: Evaluation
-) -> np.ndarray:
-    xp, now, before = objective.xp, objective.kinks, last.kinks
-    assert now is not None
-    assert before is not None
-    kept = xp.abs(at.gradient) >= 2 * now.lasso - before.lasso
-    return _any_class(objective, kept)
-
-
-def _likely_next(
-    objective: Objective, in_play: np.ndarray, at: Evaluation
-) -> np.ndarray:
-    """The features out of play that are likely to be in it soon."""
-    slope = _largest_of_classes(objective, objective.xp.abs(at.gradient))
-    slope = np.where(in_play, -1.0, slope)
-    return np.argsort(-slope, kind="stable")[: math.ceil(AHEAD * in_play.sum())]
-
-
-def _mask(features: Array | None, size: int) -> np.ndarray:
-    """Which features have these numbers, or all."""
-    mask = np.ones(size, dtype=bool)
-    if features is not None:
-        mask[:] = False
-        mask[arrays.to_host(features)] = True
-    return mask
-
-
-def _any_class(objective: Objective, chosen: Array) -> np.ndarray:
-    """Whether a feature is chosen for any class."""
-    return _largest_of_classes(objective, chosen) > 0
-
-
-def _largest_of_classes(objective: Objective, values: Array) -> np.ndarray:
-    """The largest of the values for the coefficients of a feature, on the host."""
-    columns = objective.xp.astype(values, objective.wide)
-    coef = objective.by_class(columns)[0, :, :]
-    return arrays.to_host(objective.xp.max(coef, axis=0))
+def _violating(objective: Objective, parameters: Array, at: Evaluation) -> np.ndarray:
+    """Return which features have a coefficient or violate their KKT condition."""
+    xp = objective.xp
+    gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
+    chosen = xp.astype((parameters != 0) | (gradient != 0), objective.wide)
+    return arrays.to_host(xp.max(objective.by_class(chosen)[0, :, :], axis=0)) > 0

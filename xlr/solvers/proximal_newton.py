@@ -1,4 +1,4 @@
-"""Newton's method for penalties with kinks, and for bounds."""
+"""Newton's method for an L1 penalty and bounds."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import NamedTuple
 import numpy as np
 
 from xlr import arrays
-from xlr.arrays import Array, Namespace
-from xlr.objective import BlockHessian, Evaluation, Kinks, Objective
-from xlr.solvers.box_lasso import minimise_quadratic
-from xlr.solvers.loop import report
-from xlr.solvers.quadratic import Quadratic
-from xlr.solvers.reference import Reference
-from xlr.solvers.starts import find_start
+from xlr.arrays import Array
+from xlr.objective import BlockHessian, Evaluation, Objective
+from xlr.penalties import NonSmooth
+from xlr.solvers.diagnostics import Diagnostics
+from xlr.solvers.loop import Start
+from xlr.solvers.quadratic import Quadratic, minimise_quadratic
 from xlr.solvers.steps import (
     SUFFICIENT,
     better,
+    damping_scale,
     is_flat,
     next_damping,
-    take,
-    to_be_damped,
+    renewal,
 )
+from xlr.solvers.surrogate import Surrogate
 
 __all__ = ["ProximalNewton"]
 
-# Of an iteration in passes, roughly: the quadratic problem is to be solved too.
+# An iteration in passes, roughly: its quadratic problem takes time on the host.
 STEP_COST = 4
 
 
 class OnHost(NamedTuple):
-    """What the steps of the models begin at, of shape (n_models, n_parameters)."""
+    """A point on the host: (n_models, n_parameters) each."""
 
     parameters: np.ndarray
     gradient: np.ndarray
@@ -42,25 +42,26 @@ class OnHost(NamedTuple):
 class ProximalNewtonState:
     parameters: Array
     at: Evaluation
-    kinks: Kinks  # on the host, for each model
-    quadratics: list[Quadratic]  # the Hessian of the smooth part, for each model
-    fresh: bool  # whether it is that of where the last step was taken
-    rough: bool  # whether it is good to float32 only
-    damping: Array
-    last: OnHost | None  # before the last step
-    optimality: np.ndarray | None  # there
-    report: Array
+    subgradient: Array  # of minimum norm
+    non_smooth: NonSmooth  # on the host
+    quadratics: list[Quadratic]  # the Hessian of the smooth part of each model
+    is_fresh: np.ndarray  # whether it was computed where the last step began
+    last: OnHost | None  # where the last step began
+    before: np.ndarray  # the optimality one iteration ago
+    diagnostics: Diagnostics
 
     def select(self, models: np.ndarray, objective: Objective) -> ProximalNewtonState:
         return replace(
             self,
             parameters=arrays.rows(self.parameters, models),
             at=self.at.select(models),
-            kinks=_kinks_on_host(objective),
+            subgradient=arrays.rows(self.subgradient, models),
+            non_smooth=_on_host(objective),
             quadratics=[self.quadratics[model] for model in models],
-            damping=arrays.rows(self.damping, models),
+            is_fresh=self.is_fresh[models],
             last=self.last and OnHost(*(part[models] for part in self.last)),
-            optimality=None if self.optimality is None else self.optimality[models],
+            before=self.before[models],
+            diagnostics=self.diagnostics.select(models),
         )
 
 
@@ -73,17 +74,15 @@ class ProximalNewton:
         g \cdot (u - w) + \tfrac12 (u - w)' (H + \lambda D) (u - w)
         + \sum_j \kappa_j |u_j|, \qquad l_j \le u_j \le h_j
 
-    exactly, so that zeros are exact.  As in newton-cholesky, the Hessian is begun on a
-    sample and held while it serves, corrected by what the steps show (BFGS), and the
-    damping grows where the model of f does not hold.
+    exactly, so that zeros are exact. As in newton-cholesky, the first Hessian may be
+    that of a sample, H is kept and corrected by BFGS while it serves, and the damping
+    grows where the model of f does not hold.
 
     Parameters
     ----------
-    seed : int or None, default=None
-        Draws the rows of samples to begin on; None begins where it is told to.
     held : list of Quadratic, default=None
-        The Hessian of each model, near where it will begin. They change as the fit
-        goes on; an empty list is filled. None computes them, and drops them.
+        The Hessian of each model, near where it begins. They change as the fit goes on;
+        an empty list is filled. None computes them, and drops them.
 
     References
     ----------
@@ -91,160 +90,134 @@ class ProximalNewton:
     functions*; Nocedal and Wright (2006), *Numerical Optimization*, eq. 6.19.
     """
 
-    standardised = True
-    enough_columns = math.inf
+    standardized = True
     patience = 8
-    rows_per_parameter = 10  # the least that tell a Hessian from noise
-    worth_holding = 0.01  # as in newton-cholesky
+    rows_per_parameter = 10  # below, the Hessian of a sample is noise
 
-    def __init__(
-        self, seed: int | None = None, held: list[Quadratic] | None = None
-    ) -> None:
-        self.seed = seed
+    def __init__(self, held: list[Quadratic] | None = None) -> None:
         self._held = held
 
-    @property
-    def finds_start(self) -> bool:
-        return self.seed is not None
+    def least_sample(self, objective: Objective) -> float:
+        """Return the rows that a Hessian on a sample needs."""
+        return self.rows_per_parameter * objective.n_parameters
 
     def model_bytes(self, objective: Objective) -> int:
-        """Its Hessian, copies of it, and the inverse of a part."""
+        """Return the bytes of a Hessian and its copies; of steps and gradients."""
         q = objective.n_parameters
         return 8 * (6 * q**2 + 40 * q)
 
-    def init(self, objective: Objective, start: Array) -> ProximalNewtonState:
-        assert objective.kinks is not None
-        start = objective.kinks.clip(start, xp=objective.xp)
-        least = self.rows_per_parameter * objective.n_parameters
-        # What is held is for these models, not for those of a smaller problem.
-        smaller = ProximalNewton(self.seed)
-        begun = find_start(smaller, objective, start, least, self.seed)
-        reference = begun.reference or Reference(objective)
-        # A sample is in float32 already.
-        sampled = reference.objective.n_samples < objective.n_samples
-        rough = objective.is_large and not sampled
-
-        def derivative(smaller: Objective, parameters: Array) -> BlockHessian:
-            return smaller.hessian(parameters, rough=rough)
-
+    def init(self, objective: Objective, start: Start) -> ProximalNewtonState:
+        parameters, at = start.parameters, start.at
         quadratics = [] if self._held is None else self._held
-        known = bool(quadratics)
-        if not known:
-            hessian = reference.hessian(begun.parameters, derivative)
-            quadratics += [
-                Quadratic(matrix, hessian.noise)
-                for matrix in _on_host(hessian.matrices())
-            ]
+        is_known = bool(quadratics)
+        if not is_known:
+            surrogate = start.surrogate or Surrogate(objective)
+            quadratics += _quadratics(surrogate.hessian(parameters, Objective.hessian))
+        is_fresh = start.surrogate is None and not is_known
+        subgradient = objective.minimum_norm_subgradient(parameters, at.gradient)
         return ProximalNewtonState(
-            parameters=begun.parameters,
-            at=begun.at,
-            kinks=_kinks_on_host(objective),
+            parameters=parameters,
+            at=at,
+            subgradient=subgradient,
+            non_smooth=_on_host(objective),
             quadratics=quadratics,
-            fresh=begun.reference is None and not known,
-            rough=objective.is_large,
-            damping=objective.xp.zeros_like(begun.at.value),
+            is_fresh=np.full(objective.n_models, is_fresh),
             last=None,
-            optimality=None,
-            report=_report(objective, begun.parameters, begun.at),
+            before=np.full(objective.n_models, math.inf),
+            diagnostics=Diagnostics.of(objective, at.value, subgradient),
         )
 
     def step(
-        self, objective: Objective, state: ProximalNewtonState, fetched: np.ndarray
+        self, objective: Objective, state: ProximalNewtonState, last: Diagnostics
     ) -> ProximalNewtonState:
-        xp, at, w = objective.xp, state.at, state.parameters
-        here = OnHost(_on_host(w), _on_host(at.gradient))
-        state = self._renewed(objective, state, here, fetched)
-        target, predicted = _minimised_models(state, here, xp=xp)
-        change = target - w
-
+        xp, w, at = objective.xp, state.parameters, state.at
+        # 1. The Hessian: a new one, or a BFGS correction of the one at hand.
+        here = _point(w, at)
+        state = _renewed(objective, state, here, last)
+        # 2. Trial at the minimum of the model, taken if F falls as far as it promises.
+        target, predicted = _minimised_model(objective, state, here, last.damping)
         trial = objective.value_and_gradient(target)
-        slope = objective.subgradient(w, at.gradient)
-        trial_slope = objective.subgradient(target, trial.gradient)
-        flatter = objective.optimality(trial_slope) < objective.optimality(slope)
-        # A model that could not be minimised may be above where it began.
+        after = objective.minimum_norm_subgradient(target, trial.gradient)
+        flatter = objective.optimality(after) < state.diagnostics.optimality
         promised = xp.maximum(predicted, xp.zeros_like(predicted))
         accept = trial.value <= at.value - SUFFICIENT * promised
         accept = accept | (is_flat(objective, at, trial) & flatter)
         new = better(accept, trial, at, xp=xp)
-        taken = take(accept, change, xp.zeros_like(change), xp=xp)
-        parameters = take(accept, target, w, xp=xp)
+        subgradient = xp.where(accept[:, None], after, state.subgradient)
+        change = xp.where(accept[:, None], target - w, xp.zeros_like(w))
+        # 3. Damping, from the decrease of F and of its model.
+        fell, damping = at.value - trial.value, state.diagnostics.damping
+        damping = next_damping(objective, damping, predicted, fell, accept)
         return replace(
             state,
-            parameters=parameters,
+            parameters=xp.where(accept[:, None], target, w),
             at=new,
-            damping=next_damping(
-                objective, state.damping, predicted, at.value - trial.value, accept
-            ),
+            subgradient=subgradient,
             last=here,
-            optimality=fetched[1],
-            report=_report(objective, parameters, new, taken),
+            before=last.optimality,
+            diagnostics=Diagnostics.of(
+                objective, new.value, subgradient, change=change, damping=damping
+            ),
         )
 
-    def _renewed(
-        self,
-        objective: Objective,
-        state: ProximalNewtonState,
-        here: OnHost,
-        fetched: np.ndarray,
-    ) -> ProximalNewtonState:
-        """The state with what the last step tells of the Hessian.
-
-        With a new one if the old failed, or if a new one pays.
-        """
-        if state.optimality is None or state.last is None:  # the first step
-            return state
-        _, optimality, moved, _ = fetched
-        refused = moved == 0
-        steps = objective.hessian_cost / STEP_COST  # that a Hessian is worth
-        slowest = self.worth_holding ** (1 / (1 + steps))
-        slow = optimality >= slowest * state.optimality
-        # Where the Hessian is as good as it gets, the damping has grown instead.
-        renewable = not state.fresh or state.rough
-        if not (slow & ~refused).any() and not (refused.any() and renewable):
-            for model, quadratic in enumerate(state.quadratics):
-                quadratic.correct(
-                    *(new[model] - old[model] for new, old in zip(here, state.last))
-                )
-            return replace(state, fresh=False)
-        rough = state.rough and not (refused.any() and state.fresh)
-        hessian = objective.hessian(state.parameters, rough=rough)
-        for quadratic, matrix in zip(state.quadratics, _on_host(hessian.matrices())):
-            quadratic.renew(matrix, hessian.noise)
-        return replace(state, fresh=True, rough=rough)
+    def decrease(self, objective: Objective, state: ProximalNewtonState) -> Array:
+        """Return the decrease of the model of F."""
+        damping = arrays.to_host(state.diagnostics.damping).astype(np.float64)
+        here = _point(state.parameters, state.at)
+        return _minimised_model(objective, state, here, damping)[1]
 
 
-def _on_host(values: Array) -> np.ndarray:
-    return arrays.to_host(values).astype(np.float64, copy=False)
+def _point(parameters: Array, at: Evaluation) -> OnHost:
+    both = parameters, at.gradient
+    return OnHost(*(arrays.to_host(x).astype(np.float64, copy=False) for x in both))
 
 
-def _report(
-    objective: Objective, parameters: Array, at: Evaluation, change: Array | None = None
-) -> Array:
-    slope = objective.subgradient(parameters, at.gradient)
-    return report(objective, Evaluation(at.value, slope), change)
+def _on_host(objective: Objective) -> NonSmooth:
+    return NonSmooth(*map(arrays.to_host, objective.non_smooth))
 
 
-def _kinks_on_host(objective: Objective) -> Kinks:
-    assert objective.kinks is not None
-    shape = objective.n_models, objective.n_parameters
-    return Kinks(*(np.broadcast_to(_on_host(part), shape) for part in objective.kinks))
+def _quadratics(hessian: BlockHessian) -> list[Quadratic]:
+    matrices = arrays.to_host(hessian.matrices()).astype(np.float64, copy=False)
+    return [Quadratic(matrix, hessian.noise) for matrix in matrices]
 
 
-def _minimised_models(
-    state: ProximalNewtonState, here: OnHost, *, xp: Namespace
+def _renewed(
+    objective: Objective,
+    state: ProximalNewtonState,
+    here: OnHost,
+    last: Diagnostics,
+) -> ProximalNewtonState:
+    """Return the state with a new Hessian for the models that need one.
+
+    The others are corrected by the last step.
+    """
+    if state.last is None:  # the first step
+        return state
+    cost = objective.hessian_cost / STEP_COST
+    renew = renewal(last, state.before, state.is_fresh, cost)
+    for model in np.nonzero(~renew)[0]:
+        step, change = (new[model] - old[model] for new, old in zip(here, state.last))
+        state.quadratics[model].correct(step, change)
+    models = np.nonzero(renew)[0]
+    if models.size:
+        at = arrays.rows(state.parameters, models)
+        hessian = objective.select(models).hessian(at)
+        for model, new in zip(models, _quadratics(hessian)):
+            state.quadratics[model] = new
+    return replace(state, is_fresh=renew | (state.is_fresh & (last.step_norm == 0)))
+
+
+def _minimised_model(
+    objective: Objective, state: ProximalNewtonState, here: OnHost, damping: np.ndarray
 ) -> tuple[Array, Array]:
-    """Where the damped models of F are least, and by how much less those of F are."""
-    damping = arrays.to_host(state.damping)
-    target, predicted = np.empty_like(here.parameters), np.empty(damping.shape[0])
+    """Return the minimum of the damped model of each F, and its decrease."""
+    target, predicted = np.empty_like(here.parameters), np.empty_like(damping)
     for model, undamped in enumerate(state.quadratics):
         w, gradient = here.parameters[model], here.gradient[model]
-        kinks = Kinks(*(part[model] for part in state.kinks))
-        added = damping[model] * to_be_damped(undamped.diagonal, gradient)
+        scale = damping_scale(undamped.diagonal, gradient, xp=np)
+        added = damping[model] * scale
         quadratic = undamped.damped(added) if damping[model] > 0 else undamped
-        target[model], fell = minimise_quadratic(quadratic, gradient, kinks, w)
+        penalty = NonSmooth(*(part[model] for part in state.non_smooth))
+        target[model], fell = minimise_quadratic(quadratic, gradient, penalty, w)
         predicted[model] = fell + 0.5 * added @ (target[model] - w) ** 2
-    place = {"xp": xp, "device": arrays.device_of(state.at.value)}
-    return tuple(
-        arrays.move(values, dtype=state.parameters.dtype, **place)
-        for values in (target, predicted)
-    )
+    return objective.place(target), objective.place(predicted)

@@ -1,4 +1,4 @@
-"""What the last steps tell about the Hessian, on top of an estimate of it."""
+"""BFGS corrections: what the last steps tell about a Hessian, on top of an estimate."""
 
 from __future__ import annotations
 
@@ -14,39 +14,40 @@ __all__ = ["Pair", "make_pair", "solve"]
 
 
 class Pair(NamedTuple):
-    """A change of the parameters and the change of the gradient that it brought.
+    """A step and the change of the gradient along it.
 
     Attributes
     ----------
-    change, slope : arrays of shape (n_models, n_parameters)
+    step, change : arrays of shape (n_models, n_parameters)
         s and y.
     inverse : array of shape (n_models,)
-        1 / s'y; zero for a model that took no step, whose pair changes nothing.
+        1 / s'y; zero for a model whose pair changes nothing.
     """
 
+    step: Array
     change: Array
-    slope: Array
     inverse: Array
 
     def without(self, models: np.ndarray) -> Pair:
-        """The pair, but nothing for some models, by their numbers on the host."""
-        counts = np.ones(self.inverse.shape[0])
-        counts[models] = 0
-        xp, device = arrays.namespace(self.inverse), arrays.device_of(self.inverse)
-        dtype = self.inverse.dtype
-        kept = arrays.move(counts, xp=xp, device=device, dtype=dtype)
-        return Pair(self.change, self.slope, self.inverse * kept)
+        """Return the pair with nothing for some models, by a mask on the host."""
+        kept = arrays.move(
+            np.where(models, 0.0, 1.0),
+            xp=arrays.namespace(self.inverse),
+            device=arrays.device_of(self.inverse),
+            dtype=self.inverse.dtype,
+        )
+        return self._replace(inverse=self.inverse * kept)
 
     def select(self, models: np.ndarray) -> Pair:
-        """That of some models, by their numbers on the host."""
+        """Return the pair of some models, by their numbers on the host."""
         return Pair(*(arrays.rows(part, models) for part in self))
 
 
-def make_pair(change: Array, slope: Array, *, xp: Namespace) -> Pair:
-    """The pair of a step, which counts where F curves upwards along it."""
-    product = xp.sum(change * slope, axis=1)
+def make_pair(step: Array, change: Array, *, xp: Namespace) -> Pair:
+    """Return the pair of a step, which counts where F curves upwards along it."""
+    product = xp.sum(step * change, axis=1)
     inverse = xp.where(product > 0, 1 / product, xp.zeros_like(product))
-    return Pair(change, slope, inverse)
+    return Pair(step, change, inverse)
 
 
 def solve(
@@ -56,7 +57,7 @@ def solve(
     *,
     xp: Namespace,
 ) -> Array:
-    """B^-1 g for the BFGS matrix B of an estimate and some pairs (two-loop recursion).
+    """Return B^-1 g for the BFGS matrix B of an estimate and pairs: two-loop recursion.
 
     Parameters
     ----------
@@ -74,11 +75,11 @@ def solve(
     q = gradient
     weights = []
     for pair in reversed(pairs):
-        weight = pair.inverse * xp.sum(pair.change * q, axis=1)
+        weight = pair.inverse * xp.sum(pair.step * q, axis=1)
         weights.append(weight)
-        q = q - weight[:, None] * pair.slope
+        q = q - weight[:, None] * pair.change
     r = estimate(q)
     for pair, weight in zip(pairs, reversed(weights)):
-        correction = weight - pair.inverse * xp.sum(pair.slope * r, axis=1)
-        r = r + pair.change * correction[:, None]
+        correction = weight - pair.inverse * xp.sum(pair.change * r, axis=1)
+        r = r + pair.step * correction[:, None]
     return r

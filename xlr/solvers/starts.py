@@ -1,177 +1,188 @@
-"""Starting from the solution of a smaller problem that is like the one at hand."""
+"""Starts: beginning at the solution of a smaller problem."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Evaluation, Objective, row_space
-from xlr.solvers.loop import Record, Solver, minimise
-from xlr.solvers.reference import Reference
-from xlr.solvers.steps import take
+from xlr.objective import Objective
+from xlr.solvers.loop import Record, Solver, Start, minimise
+from xlr.solvers.row_space import row_space
+from xlr.solvers.steps import better
+from xlr.solvers.surrogate import Surrogate
 
-__all__ = ["Start", "find_start", "pooled_start"]
+__all__ = ["find_start", "start_of_resamples"]
 
-# Rows for each one drawn, so that a sample costs little beside the whole.
+# Rows for each one drawn, so that a sample costs little beside all rows; and rows per
+# parameter beyond which its error falls slowly.
 SHARE = 8
-
-# Most rows that a sample needs for each parameter: beyond, its error falls slowly.
 ENOUGH = 1000
 
-# Rows for each parameter, below which resamples are little like each other: the rows
-# that one lacks may be those that decide.
+# Rows per parameter below which resamples differ too much: the rows that one lacks may
+# be those that decide.
 ROWS_TO_POOL = 10
 
-# Iterations on a smaller problem: more are better spent on the whole.
+# Iterations on the smaller problem, and the optimality at which it is solved.
 MAX_ITER = 30
-
-# The optimality of a smaller problem that is solved as well as can be of use.
 SMALL_TOL = 1e-6
 
-# The same in the space of the rows, where the products of an iteration cost less than a
-# pass over X.
+# The same in the row space, where an iteration costs less than a pass over X.
 ROW_SPACE_TOL = 1e-7
 
-# Of the noise in the gradient of a sample, beyond which its minimiser is not worth
-# looking for.
+# Share of the noise in the gradient of a sample at which its minimiser is good enough.
 NOISE_SHARE = 0.2
 
 
-class Start(NamedTuple):
-    """Where to begin.
-
-    Attributes
-    ----------
-    parameters : array of shape (n_models, n_parameters)
-    at : Evaluation
-        The objective there.
-    reference : Reference or None
-        Whose minimiser the parameters are.
-    is_close : bool
-        Whether the parameters are the solution but for rounding.
-    """
-
-    parameters: Array
-    at: Evaluation
-    reference: Reference | None = None
-    is_close: bool = False
-
-    def to_look_at(self, objective: Objective, seed: int | None) -> Reference:
-        """What to look at the Hessian on, beside tens of passes: a sample of all rows.
-
-        For resamples of one model, of that on all rows.
-        """
-        reference = self.reference
-        if reference is None or reference.of is None:
-            reference = Reference(objective)
-        return reference.sampled(seed)
-
-
 def find_start(
-    solver: Solver, objective: Objective, start: Array, least: int, seed: int | None
+    solver: Solver, objective: Objective, start: Array, seed: int | None
 ) -> Start:
     r"""Minimise a smaller problem first, if there is one.
 
-    For models that are resamples of one, that is the one on all rows.  On many rows it
-    is the objective on a random sample of them, itself begun on a sample.  With more
-    features than rows it is the problem in the space of the rows.
-
-    The minimiser on a sample, or on all rows for resamples, is looked for until the
-    gradient is within the noise of the draw, and no further: a sample may be separable
-    where the whole is not.
+    For models that are resamples of one, that is the one on all rows. On many rows it
+    is the objective on a random sample of them, itself begun on a sample. With more
+    features than rows it is the problem in the row space. The minimiser on a sample is
+    looked for until the gradient is within the noise of the draw, and no further: a
+    sample may be separable where all rows are not.
 
     Parameters
     ----------
     solver : Solver
     objective : Objective
     start : array of shape (n_models, n_parameters)
-    least : int
-        Rows without which a sample is of no use.
     seed : int or None
-        Of the random rows; None for a start that is better than zero, and kept.
-
-    Returns
-    -------
-    Start
+        Draws the rows of samples; None begins at ``start``.
     """
-    if seed is None:
+    if objective.non_smooth is not None:
+        start = objective.non_smooth.project(start, xp=objective.xp)
+    if not solver.standardized:  # a textbook's loop begins where it is told to
         return Start(start, objective.value_and_gradient(start))
-    if (pooled := pooled_start(objective)) is not None:
-        whole, of = pooled
-        _, first = np.unique(of, return_index=True)
-        solution = minimise(
-            solver,
-            whole,
-            arrays.rows(start, first),
-            tol=SMALL_TOL,
-            max_iter=MAX_ITER,
-            settle=math.inf,
-            on_iteration=_within_noise(objective.n_samples, objective.n_outputs),
-        )
-        at = objective.at_pooled(whole, solution.parameters, of)
-        parameters = arrays.rows(solution.parameters, of)
-        return Start(parameters, at, Reference(whole, of))
-    reference: Reference | None = None
+    if seed is None or math.isinf(least := solver.least_sample(objective)):
+        return _or_zeros(objective, start)
+    if (pooled := start_of_resamples(objective)) is not None:
+        return _on_all_rows(solver, objective, start, *pooled)
     size = min(objective.n_samples // SHARE, ENOUGH * objective.n_parameters)
-    size = min(size, objective.n_drawable)
-    if objective.is_large and size >= least:
-        reference = Reference(objective.sample(size, seed))
-        solution = minimise(
-            solver,
-            reference.objective,
-            start,
-            tol=SMALL_TOL,
-            max_iter=MAX_ITER,
-            settle=math.inf,
-            on_iteration=_within_noise(size, objective.n_outputs),
-        )
-        parameters = solution.parameters
-    elif (smaller := row_space(objective)) is not None:
-        reduced, back = smaller
-        solution = minimise(
-            solver, reduced, reduced.zeros(), tol=ROW_SPACE_TOL, max_iter=MAX_ITER
-        )
-        parameters = back(solution.parameters)
-    else:
-        return Start(start, objective.value_and_gradient(start))
-    at = objective.value_and_gradient(parameters)
-    better = arrays.to_host(at.value) < solution.records[0].objective
-    if better.all():
-        return Start(parameters, at, reference, is_close=reference is None)
-    # What holds for the smaller problem does not for the whole: of a rare class, a
-    # sample may hold no row.
-    xp = objective.xp
-    better = arrays.move(better, xp=xp, device=objective.device)
-    parameters = take(better, parameters, start, xp=xp)
-    return Start(parameters, objective.value_and_gradient(parameters))
+    size = min(size, objective.data.n_drawable)
+    if not objective.is_large or size < least:
+        smaller = row_space(objective)
+        if smaller is None:
+            return _or_zeros(objective, start)
+        return _in_row_space(solver, objective, start, *smaller)
+    return _on_sample(solver, objective, start, size, seed)
 
 
-def pooled_start(objective: Objective) -> tuple[Objective, np.ndarray] | None:
-    """The models on all rows that resamples begin at, where rows are many enough.
+def start_of_resamples(objective: Objective) -> tuple[Objective, np.ndarray] | None:
+    """Return the models on all rows that resamples begin at, where rows are enough.
 
-    With the number of its model for each resample, as :meth:`Objective.pooled` says.
+    As :meth:`Objective.without_resampling`.
     """
     if objective.n_samples < ROWS_TO_POOL * objective.n_parameters:
         return None
-    return objective.pooled()
+    return objective.without_resampling()
+
+
+def _or_zeros(objective: Objective, start: Array) -> Start:
+    """Begin at zero instead, in the models whose F is lower there.
+
+    Far from the minimum F has no curvature, where every row is certain. A start that is
+    not finite stays, to be reported.
+    """
+    xp = objective.xp
+    begin = Start(start, objective.value_and_gradient(start))
+    if not arrays.to_host(xp.any(start != 0)):
+        return begin
+    # At zero, without an offset, F is this.
+    at_zero = math.log(max(2, objective.n_outputs))
+    if not (arrays.to_host(begin.at.value) > at_zero).any():
+        return begin
+    zeros = objective.zeros()
+    if objective.non_smooth is not None:
+        zeros = objective.non_smooth.project(zeros, xp=xp)
+    at = objective.value_and_gradient(zeros)
+    lower = (at.value < begin.at.value) & xp.isfinite(begin.at.value)
+    parameters = xp.where(lower[:, None], zeros, start)
+    return Start(parameters, better(lower, at, begin.at, xp=xp))
+
+
+def _on_all_rows(
+    solver: Solver,
+    objective: Objective,
+    start: Array,
+    whole: Objective,
+    of: np.ndarray,
+) -> Start:
+    """Begin resamples at the fit to all rows."""
+    _, first = np.unique(of, return_index=True)
+    solution = minimise(
+        solver,
+        whole,
+        arrays.rows(start, first),
+        tol=SMALL_TOL,
+        max_iter=MAX_ITER,
+        settle=math.inf,
+        on_iteration=_within_noise(objective.n_samples, objective.n_outputs),
+    )
+    parameters = arrays.rows(solution.parameters, of)
+    at = objective.value_and_gradient(parameters)
+    return Start(parameters, at, Surrogate(whole, of))
+
+
+def _on_sample(
+    solver: Solver, objective: Objective, start: Array, size: int, seed: int
+) -> Start:
+    """Begin at the fit to a sample, in the models for which that is better."""
+    xp, sample = objective.xp, objective.sample(size, seed)
+    solution = minimise(
+        solver,
+        sample,
+        find_start(solver, sample, start, seed),
+        tol=SMALL_TOL,
+        max_iter=MAX_ITER,
+        settle=math.inf,
+        on_iteration=_within_noise(size, objective.n_outputs),
+    )
+    parameters = solution.parameters
+    at = objective.value_and_gradient(parameters)
+    is_better = arrays.to_host(at.value) < solution.records[0].objective
+    if is_better.all():
+        return Start(parameters, at, Surrogate(sample))
+    # Of a rare class, a sample may hold no row.
+    is_better = arrays.move(is_better, xp=xp, device=objective.device)
+    return _or_zeros(objective, xp.where(is_better[:, None], parameters, start))
+
+
+def _in_row_space(
+    solver: Solver,
+    objective: Objective,
+    start: Array,
+    reduced: Objective,
+    back: Callable[[Array], Array],
+) -> Start:
+    """Begin at the solution in the row space, where that is better."""
+    solution = minimise(
+        solver, reduced, reduced.zeros(), tol=ROW_SPACE_TOL, max_iter=MAX_ITER
+    )
+    parameters = back(solution.parameters)
+    at = objective.value_and_gradient(parameters)
+    if (arrays.to_host(at.value) < solution.records[0].objective).all():
+        return Start(parameters, at, is_close=True)
+    return _or_zeros(objective, start)
 
 
 def _within_noise(n_rows: int, n_outputs: int) -> Callable[[Record, Array], bool]:
-    r"""Whether the gradient on a sample is lost in what it differs from the whole's.
+    r"""Return whether the gradient on a sample is within its distance to the whole's.
 
     The gradient of a row is its residual times z, so that the mean over m rows is off
-    by about :math:`\sqrt{\mathrm{mean}(r^2) / m}`; and the mean square of residuals is
+    by about :math:`\sqrt{\mathrm{mean}(r^2) / m}`. The mean square of the residuals is
     of the size of the mean loss: of p (1 - p) where the model is right, which is less
     than the entropy. The classes share it.
     """
 
-    def enough(record: Record, parameters: Array) -> bool:
+    def is_enough(record: Record, parameters: Array) -> bool:
         noise = np.sqrt(np.minimum(1, record.objective) / (n_rows * n_outputs))
         return bool((record.optimality <= NOISE_SHARE * noise).all())
 
-    return enough
+    return is_enough

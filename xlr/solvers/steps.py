@@ -1,105 +1,84 @@
-"""When a step is good enough, what to try when it is not, and taking it."""
+"""Steps: when one is good enough, what to try when it is not, and taking it."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.objective import Evaluation, Objective
+from xlr.solvers.diagnostics import Diagnostics
 
 __all__ = [
     "SUFFICIENT",
-    "DampedStep",
     "better",
+    "damping_scale",
     "is_acceptable",
     "is_flat",
     "next_damping",
-    "shorter",
-    "take",
-    "to_be_damped",
+    "renewal",
+    "shortened",
 ]
 
-# Share of the decrease promised by the slope that a step must deliver (Armijo).
+# Share of the decrease that the gradient promises, which a step must deliver (Armijo).
 SUFFICIENT = 1e-4
 
-# Rounding error of F, a sum of many numbers, in units of that of one of them.
+# Rounding error of F, a sum of many numbers, in rounding errors of one of them.
 SUM_ROUNDING = 16
 
+# Factor by which steps with an old Hessian must lower the gradient, in the time of a
+# new one, for the old one to be kept.
+WORTH_HOLDING = 0.01
 
-class DampedStep(NamedTuple):
-    """A solution d of (H + lambda D) d = -g.
 
-    Attributes
-    ----------
-    change : array of shape (n_models, n_parameters)
-        d.
-    diagonal : array of shape (n_models, n_parameters)
-        D, a diagonal like that of H: see :func:`to_be_damped`.
-    damping : array of shape (n_models,)
-        lambda.
+def damping_scale(diagonal: Array, gradient: Array, *, xp: Namespace) -> Array:
+    """Return D of the damping term: max(diag H, max abs(g)).
+
+    Where every row is certain, diag H vanishes and only the gradient limits the step.
     """
-
-    change: Array
-    diagonal: Array
-    damping: Array
-
-    def predicted(self, gradient: Array, *, xp: Namespace) -> Array:
-        """What the quadratic model of F falls by: (lambda d'Dd - g'd) / 2."""
-        damped = self.diagonal * self.change * self.change
-        damped = self.damping * xp.sum(damped, axis=1)
-        return 0.5 * (damped - xp.sum(gradient * self.change, axis=1))
-
-
-def to_be_damped(diagonal: Array, slope: Array) -> Array:
-    """What of a Hessian is damped: its diagonal, but no less than the largest slope.
-
-    Where no row is in doubt the curvature is of the size of exp(-300), and a multiple
-    of that holds nothing back; one of the slope bounds how far a step goes.
-    """
-    xp = arrays.namespace(diagonal)
-    return xp.maximum(diagonal, xp.max(xp.abs(slope), axis=-1, keepdims=True))
+    largest = xp.max(xp.abs(gradient), axis=-1, keepdims=True)
+    return xp.maximum(diagonal, largest)
 
 
 def is_acceptable(
     objective: Objective, at: Evaluation, trial: Evaluation, change: Array
 ) -> Array:
-    r"""Whether a change of the parameters may be kept: boolean, shape (n_models,).
+    r"""Whether a step may be taken: boolean, (n_models,).
 
-    With F'(0) and F'(1) the slopes along the change at its ends, either Armijo's
-    condition, F(1) <= F(0) + c F'(0), or, where F is flat to within its rounding
-    error and cannot tell, its equivalent in slopes, F'(1) <= (2c - 1) F'(0)
-    (Hager and Zhang 2005, *A new conjugate gradient method with guaranteed descent
-    and an efficient line search*, eq. 4.1).  Both are false for NaN.
+    With F'(0) and F'(1) the derivatives along the step at its ends, either Armijo's
+    condition, F(1) <= F(0) + c F'(0), or, where F is flat to within its rounding error
+    and cannot decide, its equivalent in derivatives, F'(1) <= (2c - 1) F'(0) (Hager and
+    Zhang 2005, *A new conjugate gradient method with guaranteed descent and an
+    efficient line search*, eq. 4.1). Both are false for NaN.
 
     Parameters
     ----------
     objective : Objective
     at, trial : Evaluation
-        F and its gradient before and after the change.
+        F and its gradient before and after the step.
     change : array of shape (n_models, n_parameters)
     """
     xp = objective.xp
-    slope = xp.sum(at.gradient * change, axis=1)
-    trial_slope = xp.sum(trial.gradient * change, axis=1)
-    enough = trial.value <= at.value + SUFFICIENT * slope
-    flat = is_flat(objective, at, trial)
-    return enough | (flat & (trial_slope <= (2 * SUFFICIENT - 1) * slope))
+    before = xp.sum(at.gradient * change, axis=1)
+    after = xp.sum(trial.gradient * change, axis=1)
+    enough = trial.value <= at.value + SUFFICIENT * before
+    less = after <= (2 * SUFFICIENT - 1) * before
+    return enough | (is_flat(objective, at, trial) & less)
 
 
 def is_flat(objective: Objective, at: Evaluation, trial: Evaluation) -> Array:
-    """Whether F did not rise by more than its rounding error: shape (n_models,)."""
+    """Whether F rose by no more than its rounding error: boolean, (n_models,)."""
     rounding = SUM_ROUNDING * objective.rounding * objective.xp.abs(at.value)
     return trial.value <= at.value + rounding
 
 
-def shorter(
+def shortened(
     at: Evaluation, trial: Evaluation, change: Array, *, xp: Namespace
 ) -> Array:
-    """Factor for a refused step: the minimiser of the parabola through what is known.
+    """Return the factor for a refused step: the minimum of the interpolating parabola.
 
-    That is the value and slope before the change and the value after it; kept
-    within [0.1, 0.5], and 0.1 where the value is not finite.  Shape (n_models,).
+    From the value and derivative before the step and the value after it; kept within
+    [0.1, 0.5], and 0.1 where that value is not finite. Shape (n_models,).
     """
     slope = xp.sum(at.gradient * change, axis=1)
     factor = -slope / (2 * (trial.value - at.value - slope))
@@ -110,11 +89,11 @@ def shorter(
 def next_damping(
     objective: Objective, damping: Array, predicted: Array, fell: Array, accept: Array
 ) -> Array:
-    r"""Damping for the next Newton step: shape (n_models,).
+    r"""Return the damping for the next Newton step: (n_models,).
 
-    How much of what the quadratic model promised F really fell by decides how far the
-    model is trusted next (Nocedal and Wright 2006, *Numerical Optimization*,
-    section 10.3).
+    The decrease of F as a share of that of its quadratic model decides how far the
+    model is trusted next (Nocedal and Wright 2006, *Numerical Optimization*, section
+    10.3).
 
     Parameters
     ----------
@@ -122,32 +101,50 @@ def next_damping(
     damping : array of shape (n_models,)
         Of the last step.
     predicted, fell : array of shape (n_models,)
-        What the model of F and F itself fell by.
+        Decrease of the model of F, and of F.
     accept : array of bool, of shape (n_models,)
     """
     xp = objective.xp
     gain = fell / predicted
     trusted = xp.where(gain > 0.75, damping / 16, damping)
     trusted = xp.where(gain < 0.25, 4 * trusted, trusted)
-    # Too long a step needs real damping; a matrix that could not be factorised, only
-    # as much as its entries are uncertain.
+    # Too long a step needs real damping. A matrix that could not be factorised needs
+    # only as much as its entries are uncertain.
     unresolved = xp.full_like(damping, 16 * objective.rounding)
     least = xp.where(xp.isfinite(predicted), xp.full_like(damping, 1e-3), unresolved)
     return xp.where(accept, trusted, xp.maximum(16 * damping, least))
 
 
-def take(accept: Array, new: Array, old: Array, *, xp: Namespace) -> Array:
-    """``new`` for the models that accept it, ``old`` for the others."""
-    return xp.where(xp.reshape(accept, (-1,) + (1,) * (new.ndim - 1)), new, old)
+def renewal(
+    last: Diagnostics, before: np.ndarray, is_fresh: np.ndarray, cost: float
+) -> np.ndarray:
+    """Whether a new Hessian pays: boolean, (n_models,), on the host.
+
+    It does where the last step was refused, unless the Hessian is of the same point,
+    and where the gradient fell so little that the time of a Hessian is better spent on
+    one than on more such steps.
+
+    Parameters
+    ----------
+    last : Diagnostics
+        Of the last iteration, on the host.
+    before : ndarray of shape (n_models,)
+        The optimality one iteration earlier.
+    is_fresh : ndarray of bool, of shape (n_models,)
+        Whether the Hessian was computed where the last step began.
+    cost : float
+        Time of a Hessian, in iterations.
+    """
+    slowest = WORTH_HOLDING ** (1 / (1 + cost))
+    is_slow = last.optimality >= slowest * before
+    return np.where(last.step_norm == 0, ~is_fresh, is_slow)
 
 
 def better(
     accept: Array, trial: Evaluation, at: Evaluation, *, xp: Namespace
 ) -> Evaluation:
-    """The trial for the models that accept it, what was there for the others."""
+    """Return the trial for the models that accept it, ``at`` for the others."""
     return Evaluation(
-        *(
-            None if new is None else take(accept, new, old, xp=xp)
-            for new, old in zip(trial, at)
-        )
+        xp.where(accept, trial.value, at.value),
+        xp.where(accept[:, None], trial.gradient, at.gradient),
     )

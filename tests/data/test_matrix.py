@@ -1,0 +1,214 @@
+"""Matrices: each verb of each kind against the same numbers in plain NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from conftest import to_numpy
+
+from xlr import arrays
+from xlr.data import DenseMatrix, Scaler, SparseMatrix
+
+N, P, M = 23, 5, 3
+RNG = np.random.default_rng(0)
+# Multiples of 1/8, so that they are the same numbers in float32.
+ENTRIES = RNG.integers(-16, 17, size=(N, P)) / 8 * (RNG.random((N, P)) < 0.5)
+ENTRIES[:, 4] = 0
+COEF = RNG.integers(-8, 9, size=(M, P)) / 8
+INTERCEPT = RNG.integers(-8, 9, size=M) / 8
+RESIDUAL = RNG.integers(-8, 9, size=(N, M)) / 8
+WEIGHTS = RNG.integers(0, 9, size=(N, M)) / 8
+SCALE = np.asarray([1.0, 0.5, 2.0, 4.0, 1.0])
+# The last column is constant.
+VARIES = np.asarray([1.0, 1.0, 1.0, 1.0, 0.0])
+NEAR = np.asarray([0.0, 1.0, -2.0, 0.5, 3.0])
+FAR = np.asarray([0.0, 200.0, -3000.0, 2.0**16, 3.0])
+MEANS = {
+    "dense": None,
+    "dense near": NEAR,
+    "dense far": FAR,
+    "dense in one block": NEAR,
+    "sparse": None,
+    "sparse near": NEAR,
+    "sparse far": FAR,
+}
+
+
+@pytest.fixture(params=MEANS)
+def matrix(request, backend, monkeypatch, place, dtype, wide):
+    """A matrix and its numbers: X, or (X - mean) / scale where there is a mean."""
+    form, xp = request.param, backend.xp
+    if "sparse" in form and backend.name not in ("numpy", "cupy"):
+        pytest.skip("sparse matrices are SciPy's or CuPy's")
+    if form != "dense in one block":
+        monkeypatch.setattr(arrays, "block_bytes", lambda x: 64)
+    mean = MEANS[form]
+    X = ENTRIES if mean is None else ENTRIES + mean
+    made = SparseMatrix(csr(place(X)), xp=xp) if "sparse" in form else DenseMatrix(
+        place(X), xp=xp
+    )
+    if mean is None:
+        return made, ENTRIES
+    parts = (place(part, wide) for part in (mean, SCALE, VARIES))
+    return made.standardized(Scaler(*parts)), ENTRIES / SCALE
+
+
+def csr(X):
+    if isinstance(X, np.ndarray):
+        return sp.csr_array(X)
+    from cupyx.scipy import sparse
+
+    return sparse.csr_matrix(X)
+
+
+@pytest.fixture
+def close(assert_close, dtype):
+    """Within rounding errors of X, whose means are up to 2^14 deviations from zero."""
+    tolerance = {"float32": 1e-5, "float64": 1e-10}[dtype]
+
+    def close(actual, expected, *, as_dtype=None, tolerance=tolerance):
+        atol = tolerance * max(1.0, np.abs(expected).max(initial=0))
+        assert_close(actual, expected, atol=atol, as_dtype=as_dtype)
+
+    return close
+
+
+def rows_of(matrix, start=0, stop=N):
+    """Return a block of rows, as a pass sees it."""
+    return matrix.take_rows(slice(start, stop))
+
+
+def test_matrix_describes_its_numbers(matrix, backend, dtype):
+    made, Z = matrix
+    assert made.shape == Z.shape
+    assert made.dtype == getattr(backend.xp, dtype)
+    assert made.device == backend.device
+    assert made.xp is backend.xp
+    assert made.product_cost > 0
+    assert made.gram_cost > 0
+
+
+def test_matvec_is_x_times_coefficients(matrix, place, wide, close):
+    made, Z = matrix
+    coef, intercept = place(COEF, wide), place(INTERCEPT, wide)
+    close(rows_of(made).matvec(coef, intercept), Z @ COEF.T + INTERCEPT)
+    close(rows_of(made).matvec(coef), Z @ COEF.T)
+    close(rows_of(made).matvec(coef[:1, :]), Z @ COEF[:1].T)
+
+
+def test_transpose_matvec_is_residuals_times_x(matrix, place, wide, close):
+    made, Z = matrix
+    for columns in (RESIDUAL, RESIDUAL[:, :1]):
+        total = place(columns.sum(axis=0), wide)
+        for known in (total, None):
+            found = rows_of(made).transpose_matvec(place(columns), known)
+            close(found, columns.T @ Z, as_dtype=wide)
+
+
+@pytest.mark.parametrize("m", [1, M])
+def test_sandwich_is_the_gram_matrix_of_weighted_rows(m, matrix, place, wide, close):
+    made, Z = matrix
+    A = (RESIDUAL[:, :m, None] * Z[:, None, :]).reshape(N, -1)
+    found = rows_of(made).sandwich(place(RESIDUAL[:, :m]))
+    close(found, A.T @ A, as_dtype=wide)
+    np.testing.assert_allclose(to_numpy(found), to_numpy(found).T, atol=1e-3)
+
+
+def test_sandwich_takes_columns_in_float32(matrix, place, wide, close):
+    made, Z = matrix
+    A = RESIDUAL[:, :1] * Z
+    found = rows_of(made).sandwich(place(RESIDUAL[:, :1], "float32"))
+    close(found, A.T @ A, as_dtype=wide, tolerance=1e-5)
+
+
+def test_sandwich_diagonal_weighs_the_squares(matrix, place, wide, close):
+    made, Z = matrix
+    found = rows_of(made).sandwich_diagonal(place(WEIGHTS))
+    close(found, WEIGHTS.T @ Z**2, as_dtype=wide)
+    assert (to_numpy(found) >= 0).all()
+
+
+def test_take_rows_takes_slices_and_numbers(matrix, backend, close):
+    made, Z = matrix
+    close(rows_of(made, 3, 9).to_dense(), Z[3:9])
+    numbers = backend.xp.asarray([5, 0, 0, 22], device=backend.device)
+    close(made.take_rows(numbers).to_dense(), Z[[5, 0, 0, 22]])
+    close(made.take_rows(numbers[:0]).to_dense(), Z[:0])
+
+
+def test_take_columns_keeps_all_rows(matrix, backend, place, wide, close):
+    made, Z = matrix
+    some = made.take_columns(backend.xp.asarray([3, 1], device=backend.device))
+    assert some.shape == (N, 2)
+    close(rows_of(some).to_dense(), Z[:, [3, 1]])
+    found = rows_of(some).transpose_matvec(place(RESIDUAL))
+    close(found, RESIDUAL.T @ Z[:, [3, 1]], as_dtype=wide)
+
+
+def test_row_slices_cover_all_rows_once(matrix):
+    made, _ = matrix
+    for width, least, n_threads in ((1, 1, 1), (50, 1, 2), (1, 7, 1), (1, 99, 3)):
+        slices = made.row_slices(width, least, n_threads)
+        numbers = [number for rows in slices for number in range(rows.start, rows.stop)]
+        assert numbers == list(range(N))
+        assert all(rows.stop > rows.start for rows in slices)
+        if least == 99:
+            assert len(slices) <= n_threads
+
+
+def test_sparse_matrix_slices_share_memory_with_x():
+    X = sp.csr_array(ENTRIES)
+    part = SparseMatrix(X, xp=arrays.namespace(X.data)).take_rows(slice(10, 20))
+    assert np.shares_memory(part.stored, X.data)
+
+
+@pytest.mark.parametrize("density", [0.002, 0.5])
+@pytest.mark.parametrize("m", [1, 2])
+def test_sparse_sandwich_of_wide_rows(density, m):
+    """Few entries are multiplied pair by pair, more as dense rows."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(40, 300)) * (rng.random((40, 300)) < density)
+    u = rng.normal(size=(40, m))
+    A = (u[:, :, None] * X[:, None, :]).reshape(40, -1)
+    found = SparseMatrix(sp.csr_array(X), xp=arrays.namespace(X)).sandwich(u)
+    np.testing.assert_allclose(found, A.T @ A, atol=1e-12)
+
+
+def test_dense_rows_at_odd_addresses_are_aligned():
+    received = np.frombuffer(b"abc" + ENTRIES.tobytes(), offset=3).reshape(N, P)
+    made = DenseMatrix(received, xp=arrays.namespace(received))
+    rows = made.take_rows(slice(1, 3)).to_dense()
+    assert rows.flags.aligned
+    np.testing.assert_array_equal(rows, ENTRIES[1:3])
+
+
+# -- scalers ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scaler(place):
+    return Scaler(*map(place, (NEAR, SCALE, np.ones(P))))
+
+
+def test_scaler_keeps_the_linear_predictor(scaler, place):
+    v, c = map(to_numpy, scaler.to_standardized(place(COEF), place(INTERCEPT)))
+    Z = (ENTRIES - NEAR) / SCALE
+    np.testing.assert_array_equal(Z @ v.T + c, ENTRIES @ COEF.T + INTERCEPT)
+
+
+def test_scaler_to_raw_inverts_to_standardized(scaler, place, assert_close):
+    there = scaler.to_standardized(place(COEF), place(INTERCEPT))
+    for part, expected in zip(scaler.to_raw(*there), (COEF, INTERCEPT)):
+        assert_close(part, expected)
+
+
+def test_scaler_gradient_is_the_chain_rule(scaler, place):
+    """The same linear function in either variables."""
+    w, b = scaler.to_raw(place(COEF), place(INTERCEPT))
+    slope, of_intercept = RESIDUAL[:M, :1] * COEF, INTERCEPT[::-1]
+    raw = (slope * to_numpy(w)).sum(axis=1) + of_intercept * to_numpy(b)
+    found = scaler.gradient(place(slope), place(of_intercept.copy()))
+    gradient, of_c = map(to_numpy, found)
+    standardized = (gradient * COEF).sum(axis=1) + of_c * INTERCEPT
+    np.testing.assert_allclose(standardized, raw, rtol=1e-5, atol=1e-6)

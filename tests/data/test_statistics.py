@@ -1,0 +1,250 @@
+"""Column statistics against extended precision and exact sums."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from conftest import to_numpy
+
+from xlr import arrays
+from xlr.data import (
+    ColumnStatistics,
+    DenseMatrix,
+    Scaler,
+    SparseMatrix,
+    column_statistics,
+)
+
+N = 60
+RNG = np.random.default_rng(0)
+NORMAL = RNG.normal(size=(N, 3))
+WEIGHTS = RNG.integers(1, 17, size=N) / 8
+SOME_ZERO = WEIGHTS * (np.arange(N) % 3 > 0)  # the first row does not count
+weighings = pytest.mark.parametrize(
+    "weights", [np.ones(N), WEIGHTS, SOME_ZERO], ids=["equal", "own", "some zero"]
+)
+centrings = pytest.mark.parametrize("centre", [True, False])
+
+
+@pytest.fixture
+def statistics(xp, place, wide):
+    """Mean and standard deviation of columns, as NumPy arrays."""
+
+    def statistics(X, weights=None, *, centre=True, **options):
+        weights = np.ones(len(X)) if weights is None else weights
+        matrix = DenseMatrix(place(X), xp=xp)
+        found = column_statistics(
+            matrix, place(weights, wide), centre=centre, **options
+        )
+        assert found.mean.dtype == found.std.dtype == getattr(xp, wide)
+        np.testing.assert_allclose(to_numpy(found.weight), weights.sum(), rtol=1e-6)
+        return to_numpy(found.mean), to_numpy(found.std)
+
+    return statistics
+
+
+def reference(X, dtype, weights=None, *, centre=True):
+    """Weighted mean and standard deviation in extended precision."""
+    X = np.asarray(X, dtype=dtype).astype(np.longdouble)
+    shares = np.ones(len(X)) if weights is None else weights
+    shares = shares.astype(np.longdouble) / shares.sum()
+    mean = shares @ X if centre else np.zeros(X.shape[1])
+    return mean, np.sqrt(shares @ (X - mean) ** 2)
+
+
+def assert_close(found, expected, wide, rtol=None):
+    """Ten digits of the deviations, three without float64."""
+    (mean, std), (expected_mean, expected_std) = found, expected
+    rtol = {"float64": 1e-10, "float32": 1e-3}[wide] if rtol is None else rtol
+    expected_std = expected_std.astype(float)
+    np.testing.assert_allclose(std, expected_std, rtol=rtol)
+    rounding = 4 * np.finfo(wide).eps * np.abs(expected_mean)
+    error = np.abs(mean - expected_mean)
+    assert (error <= rtol * expected_std + rounding).all()
+
+
+@centrings
+@weighings
+def test_column_statistics_of_ordinary_columns(
+    weights, centre, statistics, dtype, wide
+):
+    X = NORMAL * [1, 1e3, 1e-6] + [3, -200, 0]
+    found = statistics(X, weights, centre=centre)
+    assert_close(found, reference(X, dtype, weights, centre=centre), wide)
+
+
+@pytest.mark.parametrize("mean", [1e3, -1e6, 1e9, 1e12])
+@weighings
+def test_column_statistics_of_means_many_deviations_away(
+    mean, weights, statistics, dtype, wide
+):
+    if dtype == "float32" and abs(mean) > 1e6:
+        pytest.skip("float32 holds no such numbers")
+    X = mean + NORMAL
+    # The numbers of X are rounded; their statistics keep the digits of X - mean.
+    assert_close(statistics(X, weights), reference(X, dtype, weights), wide)
+
+
+def test_column_statistics_of_exact_sums():
+    """Against sums without rounding."""
+    X = 1e8 + np.random.default_rng(1).normal(size=(2000, 1))
+    mean = math.fsum(X[:, 0]) / 2000
+    variance = math.fsum((x - mean) ** 2 for x in X[:, 0]) / 2000
+    matrix = DenseMatrix(X, xp=arrays.namespace(X))
+    found = column_statistics(matrix, np.ones(2000), centre=True)
+    assert found.mean[0] == pytest.approx(mean, rel=1e-15)
+    assert found.std[0] == pytest.approx(math.sqrt(variance), rel=1e-12)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-14])
+@pytest.mark.parametrize("outlier", [30, 300, 1e6])
+@pytest.mark.parametrize("row", [0, 30])
+def test_column_statistics_with_one_outlier(
+    row, outlier, weight, statistics, dtype, wide
+):
+    X, weights = NORMAL.copy(), WEIGHTS.copy()
+    X[row], weights[row] = outlier, weight
+    expected = reference(X, dtype, weights)
+    rtol = {"float64": 1e-9, "float32": 1e-3}[wide]
+    assert_close(statistics(X, weights), expected, wide, rtol)
+
+
+@pytest.mark.parametrize("outlier", [1e6, 1e9])
+def test_column_statistics_with_an_outlier_that_counts(
+    outlier, statistics, dtype, wide
+):
+    X = np.random.default_rng(1).normal(size=(3000, 1))
+    X[0] = outlier
+    assert_close(statistics(X), reference(X, dtype), wide)
+
+
+@weighings
+def test_constant_columns_have_no_deviation(weights, statistics, dtype, wide):
+    constants = [0.1, -1e6, 1 / 3, 0.0]
+    X = np.column_stack([np.tile(constants, (N, 1)), NORMAL[:, 0]])
+    # Rows without a weight may have any value.
+    X[weights == 0] += 5
+    mean, std = statistics(X, weights)
+    np.testing.assert_array_equal(std[:4], 0)
+    np.testing.assert_array_equal(mean[:4], np.asarray(constants, dtype).astype(wide))
+    assert std[4] > 0.5
+
+
+def test_constant_columns_without_centring_have_their_size(statistics):
+    X = np.column_stack([np.full(N, -4.0), np.zeros(N)])
+    mean, std = statistics(X, WEIGHTS, centre=False)
+    np.testing.assert_array_equal(mean, 0)
+    np.testing.assert_allclose(std, [4, 0], rtol=1e-6)
+
+
+def test_rows_without_weight_change_nothing(statistics, wide):
+    X = np.where(SOME_ZERO[:, None] > 0, NORMAL, 1e3 * NORMAL)
+    expected = statistics(NORMAL[SOME_ZERO > 0], SOME_ZERO[SOME_ZERO > 0])
+    rtol = {"float64": 1e-12, "float32": 1e-4}[wide]
+    for found, wanted in zip(statistics(X, SOME_ZERO), expected):
+        np.testing.assert_allclose(found, wanted, rtol=rtol, atol=rtol)
+
+
+def test_blocks_of_rows_give_the_same_statistics(monkeypatch, statistics, dtype, wide):
+    X = NORMAL + [0.0, 1e4, 1.0]
+    X[:, 2] = 0.1
+    whole = statistics(X, WEIGHTS)
+    monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: 20 * 3 * 4)
+    rtol = {"float64": 1e-12, "float32": 1e-4}[wide]
+    for found, expected in zip(statistics(X, WEIGHTS), whole):
+        np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol)
+
+
+@centrings
+@pytest.mark.parametrize("size", [1e-100, 1e-30, 1e100])
+def test_columns_far_from_one_in_size(size, centre, statistics, dtype, wide):
+    if dtype == "float32":
+        pytest.skip("float32 holds no such numbers, or none that need care")
+    X = NORMAL * [size, 1.0, size] + [0, 0, 10 * size]
+    assert_close(
+        statistics(X, WEIGHTS, centre=centre),
+        reference(X, dtype, WEIGHTS, centre=centre),
+        wide,
+    )
+
+
+@pytest.mark.parametrize("size", [1e-170, 1e160, 1e300])
+def test_columns_beyond_what_float64_can_square_are_refused(size):
+    X = NORMAL * [1.0, size, 1.0]
+    matrix = DenseMatrix(X, xp=arrays.namespace(X))
+    with pytest.raises(ValueError, match=r"Column b of X varies by .* Rescale"):
+        column_statistics(
+            matrix, np.ones(N), centre=True, names=["a", "b", "c"]
+        )
+
+
+@centrings
+@pytest.mark.parametrize("row", [0, 17])
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ([np.nan], "NaN"),
+        ([np.inf], "infinity"),
+        ([-np.inf], "infinity"),
+        ([np.nan, np.inf], "NaN and infinity"),
+    ],
+)
+def test_numbers_that_are_not_finite_are_named(values, named, row, centre, statistics):
+    X = NORMAL.copy()
+    X[row : row + len(values), 1] = values
+    with pytest.raises(ValueError, match=f"^Input X contains {named}\\."):
+        statistics(X, centre=centre)
+
+
+@centrings
+@weighings
+def test_sparse_columns_have_the_statistics_of_dense_ones(weights, centre):
+    X = NORMAL * (RNG.random(NORMAL.shape) < 0.4)
+    X = np.column_stack([X, 1e6 + NORMAL[:, 0], np.zeros(N), np.full(N, 0.1)])
+    xp = arrays.namespace(X)
+    sparse = SparseMatrix(sp.csr_array(X), xp=xp)
+    found, expected = (
+        column_statistics(matrix, weights, centre=centre)
+        for matrix in (sparse, DenseMatrix(X, xp=xp))
+    )
+    for part, other in zip(found, expected):
+        np.testing.assert_allclose(part, other, rtol=1e-9, atol=1e-12)
+    if centre:
+        np.testing.assert_array_equal(found.std[4:], 0)
+
+
+def test_statistics_of_parts_are_merged():
+    xp, X = arrays.namespace(NORMAL), NORMAL + [0, 1e6, 3]
+    whole, first, second = (
+        column_statistics(DenseMatrix(X[rows], xp=xp), WEIGHTS[rows], centre=True)
+        for rows in (slice(None), slice(20), slice(20, None))
+    )
+    merged = first.merged(second, xp=xp)
+    assert isinstance(merged, ColumnStatistics)
+    for part, other in zip(merged, whole):
+        np.testing.assert_allclose(part, other, rtol=1e-12)
+
+
+# -- scalers of columns ----------------------------------------------------------------
+
+
+def test_scaler_of_a_constant_column_leaves_it_as_it_is(xp, place, wide, dtype):
+    mean, std = place([0.1, 3.0], wide), place([0.0, 2.0], wide)
+    scaler = Scaler.of(mean, std, getattr(xp, dtype), xp=xp)
+    np.testing.assert_array_equal(to_numpy(scaler.scale), [1.0, 2.0])
+    np.testing.assert_array_equal(to_numpy(scaler.std), [0.0, 2.0])
+    np.testing.assert_array_equal(to_numpy(scaler.varies), [0.0, 1.0])
+    expected = np.asarray([0.1, 3.0], dtype=dtype).astype(wide)
+    np.testing.assert_array_equal(to_numpy(scaler.mean), expected)
+
+
+def test_scaler_of_columns_at_the_ends_of_the_range_is_finite(xp, place, wide, dtype):
+    std = np.asarray([np.finfo(dtype).tiny, np.finfo(dtype).max / 8], dtype=dtype)
+    scaler = Scaler.of(place(0 * std, wide), place(std, wide), getattr(xp, dtype), xp=xp)
+    scale = to_numpy(scaler.scale).astype(dtype)
+    assert np.isfinite(1 / scale).all()
+    assert (scale > 0).all()
+    assert np.isfinite(scale).all()

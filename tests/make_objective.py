@@ -1,0 +1,146 @@
+"""Objectives from NumPy arrays, for the tests of the objective and the solvers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from xlr import arrays
+from xlr.data import (
+    ChunkedData,
+    ChunkedOffset,
+    ChunkedTargets,
+    Chunks,
+    ColumnStatistics,
+    DenseMatrix,
+    SparseMatrix,
+    Targets,
+    TrainingData,
+    literal,
+)
+from xlr.losses import LogisticLoss, SoftmaxLoss
+from xlr.objective import Objective
+from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth
+
+__all__ = ["in_dask_chunks", "make_objective", "make_penalty"]
+
+
+def make_penalty(
+    n_features: int,
+    *,
+    ridge: Any = 0.0,
+    l1: Any = 0.0,
+    lower: Any = -np.inf,
+    upper: Any = np.inf,
+    place: Callable[..., Any] = np.asarray,
+) -> L2Penalty | ElasticNetPenalty:
+    """Return a penalty; strengths are scalars, or one for each feature or model."""
+
+    def by_feature(values: Any) -> Any:
+        values = np.asarray(values, dtype=float)
+        if values.ndim < 3:
+            values = np.broadcast_to(values, (1, 1, n_features))
+        return place(values + np.zeros((1, 1, n_features)))
+
+    smooth = not np.any(l1) and np.isinf(lower).all() and np.isinf(upper).all()
+    if smooth:
+        return L2Penalty(by_feature(ridge))
+    non_smooth = NonSmooth(*map(by_feature, (l1, lower, upper)))
+    return ElasticNetPenalty(by_feature(ridge), non_smooth)
+
+
+def make_objective(
+    X: Any,
+    labels: Any,
+    weights: Any = None,
+    *,
+    counts: Any = None,
+    offset: Any = None,
+    n_classes: int = 2,
+    fit_intercept: bool = True,
+    scaler: Any = None,
+    place: Callable[..., Any] = np.asarray,
+    wide: Callable[..., Any] | None = None,
+    **penalty: Any,
+) -> Objective:
+    """Return F of one model for each column of labels.
+
+    Parameters
+    ----------
+    X : ndarray, or sparse CSR array for NumPy
+    labels : ndarray of shape (n_samples,) or (n_samples, n_models)
+    weights : ndarray of shape (n_samples,), default=None
+    counts : ndarray of shape (n_samples, n_models), default=None
+        Weights of the rows in each model.
+    offset : ndarray of shape (n_samples, n_outputs), default=None
+    n_classes, fit_intercept
+    scaler : Scaler, default=None
+        Standardizes the matrix.
+    place, wide : callables
+        Bring an array to the backend in the dtype of X, and in the widest dtype.
+    **penalty
+        For :func:`make_penalty`.
+    """
+    wide = place if wide is None else wide
+    n, p = X.shape
+    labels = np.asarray(labels, dtype=float).reshape(n, -1)
+    weights = np.ones(n) if weights is None else np.asarray(weights, dtype=float)
+    if sp.issparse(X):
+        matrix: Any = SparseMatrix(X, xp=arrays.namespace(X.data))
+    else:
+        X = place(X)
+        matrix = DenseMatrix(X, xp=arrays.namespace(X))
+    n_models = labels.shape[1] if counts is None else np.shape(counts)[1]
+    targets = Targets(
+        n_models,
+        place(labels),
+        place(weights[:, None]),
+        None if counts is None else place(np.asarray(counts, dtype=float)),
+    )
+    offset = None if offset is None else place(offset)
+    data = TrainingData(matrix, targets, offset)
+    if scaler is not None:
+        data = data.standardized(scaler)
+    return Objective(
+        data,
+        LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes),
+        make_penalty(p, place=wide, **penalty),
+        fit_intercept=fit_intercept,
+    )
+
+
+def in_dask_chunks(objective: Objective, sizes: tuple[int, ...]) -> Objective:
+    """Return the objective on the same rows of NumPy, in chunks of Dask."""
+    from dask import array as da
+
+    data = objective.data
+    X, targets, offset = data.matrix.values, data.targets, data.offset
+    array = da.from_array(X, chunks=(sizes, X.shape[1]))
+    chunks = Chunks(
+        list(array.to_delayed()[:, 0]),
+        sizes,
+        X.shape[1],
+        dtype=X.dtype,
+        device="cpu",
+        xp=objective.xp,
+        source=array,
+    )
+    few = np.arange(0, X.shape[0], 2)
+    chunks = chunks.counted(np.asarray(sizes), (X[few], few))
+    edges = np.cumsum([0, *sizes])
+    rows = [np.arange(*ends) for ends in zip(edges[:-1], edges[1:])]
+    ones = np.ones(X.shape[1])
+    parts = [literal(targets.take_rows(part, xp=objective.xp)) for part in rows]
+    chunked = ChunkedTargets(
+        parts,
+        targets.take_rows(few, xp=objective.xp),
+        1.0,
+        ColumnStatistics(np.asarray(float(len(X))), 0 * ones, ones),
+    )
+    if offset is not None:
+        pieces = [literal(offset[part]) for part in rows]
+        offset = ChunkedOffset(pieces, offset[few])
+    return objective.with_data(ChunkedData(chunks, chunked, offset))

@@ -1,0 +1,317 @@
+"""Every solver reaches the minimum that SciPy finds, on every library."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from conftest import to_numpy
+from make_objective import make_objective
+from problems import load
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
+
+from xlr import arrays
+from xlr.solvers import SOLVERS, GradientDescent, Status, minimise, minimise_models
+from xlr.solvers.starts import find_start
+
+SMOOTH = ["newton-cholesky", "newton-cg", "lbfgs"]
+NON_SMOOTH = ["newton-cg", "proximal-newton", "active-set"]
+
+N, P = 40, 4
+RNG = np.random.default_rng(0)
+X = RNG.integers(-32, 33, size=(N, P)) / 16
+WEIGHTS = RNG.integers(1, 17, size=N) / 8
+# Two models, of one label each.
+LABELS = {
+    2: np.stack([X[:, k] + RNG.logistic(size=N) > 0 for k in (0, 1)], axis=1),
+    3: np.stack(
+        [(X[:, k : k + 3] + RNG.gumbel(size=(N, 3))).argmax(axis=1) for k in (0, 1)],
+        axis=1,
+    ),
+}
+class_numbers = pytest.mark.parametrize("n_classes", [2, 3], ids=["binary", "softmax"])
+
+
+def solver_named(name):
+    return GradientDescent(None) if name == "gradient-descent" else SOLVERS[name]()
+
+
+class Formula:
+    """F of one model, its gradient, and its minimum by SciPy."""
+
+    def __init__(self, y, *, ridge, l1=0.0, lower=-np.inf, upper=np.inf):
+        self.onehot = np.eye(int(y.max()) + 1)[y.astype(int)]
+        self.outputs = 1 if self.onehot.shape[1] == 2 else self.onehot.shape[1]
+        self.s, self.ridge, self.l1 = WEIGHTS / WEIGHTS.sum(), ridge, l1
+        self.bounds = lower, upper
+
+    def loss(self, w):
+        """Mean loss and ridge, and their gradient."""
+        columns = w.reshape(self.outputs, P + 1)
+        logits = X @ columns[:, :P].T + columns[:, P]
+        if self.outputs == 1:
+            logits = np.column_stack([0 * logits, logits])
+        value = self.s @ (logsumexp(logits, axis=1) - (self.onehot * logits).sum(axis=1))
+        residual = self.s[:, None] * (softmax(logits, axis=1) - self.onehot)
+        residual = residual[:, -self.outputs :]
+        gradient = np.column_stack([residual.T @ X, residual.sum(axis=0)])
+        gradient[:, :P] += self.ridge * columns[:, :P]
+        value += self.ridge * (columns[:, :P] ** 2).sum() / 2
+        return value, gradient.reshape(-1)
+
+    def value(self, w):
+        coef = w.reshape(self.outputs, P + 1)[:, :P]
+        return self.loss(w)[0] + self.l1 * np.abs(coef).sum()
+
+    def minimum(self):
+        """The least F, with w as the difference of two non-negative vectors."""
+        size = self.outputs * (P + 1)
+        is_coef = np.arange(size) % (P + 1) < P
+        lower, upper = (np.where(is_coef, b, s) for b, s in zip(self.bounds, (-np.inf, np.inf)))
+        l1 = np.where(is_coef, self.l1, 0.0)
+
+        def split(both):
+            value, gradient = self.loss(both[:size] - both[size:])
+            value += l1 @ (both[:size] + both[size:])
+            return value, np.concatenate([gradient + l1, -gradient + l1])
+
+        ends = np.concatenate([np.maximum(upper, 0), np.maximum(-lower, 0)])
+        starts = np.concatenate([np.maximum(lower, 0), np.maximum(-upper, 0)])
+        found = minimize(
+            split,
+            starts,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=np.column_stack([starts, ends]),
+            options={"ftol": 1e-16, "gtol": 1e-11, "maxiter": 10_000, "maxfun": 10**5},
+        )
+        return self.value(found.x[:size] - found.x[size:])
+
+
+def check(solver, n_classes, place, wide, dtype, tol, **penalty):
+    """Minimise both models, and compare F with the minimum of each."""
+    objective = make_objective(
+        X,
+        LABELS[n_classes],
+        WEIGHTS,
+        n_classes=n_classes,
+        place=place,
+        wide=lambda values: place(values, wide),
+        **penalty,
+    )
+    solution = minimise(solver, objective, objective.zeros(), tol=tol, max_iter=2000)
+    assert solution.status == [Status.CONVERGED] * 2
+    rtol = {"float32": 1e-6, "float64": 1e-10}[dtype]
+    parameters = to_numpy(solution.parameters).astype(float)
+    for model, y in enumerate(LABELS[n_classes].T):
+        formula = Formula(y, **penalty)
+        reached, least = formula.value(parameters[model]), formula.minimum()
+        assert reached <= least * (1 + rtol)
+        assert solution.records[-1].objective[model] == pytest.approx(reached, rel=1e-5)
+    return parameters
+
+
+@class_numbers
+@pytest.mark.parametrize("solver", [*SMOOTH, "gradient-descent"])
+def test_solver_reaches_the_minimum(
+    solver, n_classes, place, wide, dtype, not_compiled_for_long
+):
+    tol = {"float32": 1e-5, "float64": 1e-8}[dtype]
+    check(solver_named(solver), n_classes, place, wide, dtype, tol, ridge=0.25)
+
+
+@class_numbers
+@pytest.mark.parametrize("solver", NON_SMOOTH)
+def test_solver_reaches_the_minimum_of_l1_within_bounds(
+    solver, n_classes, place, wide, dtype, not_compiled_for_long
+):
+    tol = {"float32": 1e-5, "float64": 1e-8}[dtype]
+    shape = {"ridge": 0.05, "l1": 0.05, "lower": -0.25, "upper": 0.5}
+    found = check(solver_named(solver), n_classes, place, wide, dtype, tol, **shape)
+    coef = found.reshape(-1, P + 1)[:, :P]
+    assert (coef == 0).any()
+    assert ((coef == -0.25) | (coef == 0.5)).any()
+
+
+# -- many models -----------------------------------------------------------------------
+
+FLOWERS, SPECIES = load("iris", True)
+
+
+def of_each_species(**penalty):
+    """One model for each of three classes, of different difficulty."""
+    labels = np.stack([SPECIES == k for k in range(3)], axis=1)
+    return make_objective(FLOWERS, labels, **penalty)
+
+
+@pytest.mark.parametrize("solver", SMOOTH)
+def test_models_that_share_rows_end_where_single_fits_do(solver):
+    objective = of_each_species(ridge=1e-2)
+    options = {"tol": 1e-9, "max_iter": 500}
+    solution = minimise(SOLVERS[solver](), objective, objective.zeros(), **options)
+    assert solution.status == [Status.CONVERGED] * 3
+    for k in range(3):
+        alone = objective.select(np.asarray([k]))
+        single = minimise(SOLVERS[solver](), alone, alone.zeros(), **options)
+        close = {"rtol": 1e-6, "atol": 1e-8}
+        np.testing.assert_allclose(
+            solution.parameters[k], single.parameters[0], **close
+        )
+        assert solution.n_iter[k] <= len(solution.records) - 1
+        value = alone.value_and_gradient(solution.parameters[k : k + 1]).value[0]
+        assert solution.records[-1].objective[k] == pytest.approx(value, rel=1e-12)
+        assert solution.at.value[k] == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("short_of_memory", [False, True])
+@pytest.mark.parametrize("solver", SMOOTH)
+def test_models_along_a_path_end_where_they_do_together(
+    solver, short_of_memory, monkeypatch
+):
+    Cs = np.asarray([1.0, 10.0, 100.0, 100.0, 300.0])
+    labels = np.stack([SPECIES == k for k in range(3)] * len(Cs), axis=1)
+    ridge = np.repeat(1 / (len(FLOWERS) * Cs), 3)[:, None, None]
+    objective = make_objective(FLOWERS, labels, ridge=ridge)
+    options = {"tol": 1e-9, "max_iter": 500}
+    expected = minimise(SOLVERS[solver](), objective, objective.zeros(), **options)
+    if short_of_memory:
+        few = 6 * SOLVERS[solver]().model_bytes(objective)
+        monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: few)
+    seen = []
+    solution = minimise_models(
+        SOLVERS[solver](),
+        objective,
+        objective.zeros(),
+        seed=0,
+        along=np.log(Cs),
+        on_iteration=lambda record, w: seen.append((record.objective.size, w.copy())),
+        **options,
+    )
+    assert solution.status == [Status.CONVERGED] * 15
+    for found, wanted in (
+        (solution.parameters, expected.parameters),
+        (solution.at.value, expected.at.value),
+        (solution.records[-1].objective, expected.records[-1].objective),
+    ):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
+    assert solution.n_iter.shape == (15,)
+    # A callback sees the parameters of all models, and fewer at a time.
+    assert {w.shape for _, w in seen} == {(15, 5)}
+    assert max(size for size, _ in seen) <= (2 if short_of_memory else 3)
+    np.testing.assert_array_equal(seen[-1][1], solution.parameters)
+
+
+@pytest.mark.parametrize("solver", [*SMOOTH, "proximal-newton"])
+def test_resamples_end_where_single_fits_do(solver):
+    """Though they begin at the fit to all rows, with its Hessian."""
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(400, 3))
+    y = features[:, 0] + rng.logistic(size=400) > 0
+    l1 = 0.01 * (solver == "proximal-newton")
+    alone = make_objective(features, y, ridge=0.01, l1=l1)
+    counts = rng.integers(0, 3, size=(400, 6)).astype(float)
+    targets = alone.data.targets.resampled(counts, 1)
+    many = make_objective(features, y, counts=counts, ridge=0.01, l1=l1)
+    many = many.with_data(alone.data.with_targets(targets))
+    options = {"tol": 1e-9, "max_iter": 200}
+    start = many.zeros()
+    found = minimise_models(SOLVERS[solver](), many, start, seed=0, **options)
+    assert found.status == [Status.CONVERGED] * 6
+    for k in range(6):
+        one = make_objective(features, y, counts[:, k], ridge=0.01, l1=l1)
+        single = minimise(SOLVERS[solver](), one, one.zeros(), **options)
+        np.testing.assert_allclose(found.parameters[k], single.parameters[0], atol=1e-6)
+
+
+# -- hard starts -----------------------------------------------------------------------
+
+FAR_AWAY = 10 * np.random.default_rng(0).normal(size=(3, 5))
+
+
+@pytest.mark.parametrize("solver", SMOOTH)
+def test_solver_never_raises_f_from_a_far_start(solver):
+    """F is nearly linear there: Newton steps are too long, and refused."""
+    objective, seen = of_each_species(ridge=1e-2), []
+    solution = minimise(
+        SOLVERS[solver](),
+        objective,
+        FAR_AWAY,
+        tol=1e-8,
+        max_iter=200,
+        on_iteration=lambda record, w: seen.append((record, w)),
+    )
+    assert solution.status == [Status.CONVERGED] * 3
+    n_refused = 0
+    for (before, w), (record, u) in pairwise(seen):
+        assert (record.objective <= before.objective * (1 + 1e-14)).all()
+        moved = np.abs(u - w).max(axis=1)
+        running = before.optimality > 1e-8
+        np.testing.assert_allclose(
+            record.step[running], moved[running], rtol=1e-9, atol=1e-13
+        )
+        n_refused += int(((record.step == 0) & running).sum())
+    assert n_refused > 3
+
+
+@pytest.mark.parametrize("solver", ["newton-cg", "proximal-newton"])
+def test_solver_stays_within_bounds_from_a_far_start(solver):
+    objective = of_each_species(ridge=1e-2, l1=1e-2, lower=-2.0, upper=2.0)
+    start, seen = np.clip(FAR_AWAY, -2, 2), []
+    solution = minimise(
+        SOLVERS[solver](),
+        objective,
+        start,
+        tol=1e-8,
+        max_iter=200,
+        on_iteration=lambda record, w: seen.append(w),
+    )
+    assert solution.status == [Status.CONVERGED] * 3
+    assert all((np.abs(w[:, :4]) <= 2).all() for w in seen)
+    assert (np.abs(solution.parameters[:, :4]) == 2).any()
+    assert (solution.parameters == 0).any()
+
+
+@pytest.mark.parametrize("solver", NON_SMOOTH)
+def test_start_beyond_the_bounds_is_projected(solver):
+    objective = of_each_species(ridge=1e-2, upper=0.5)
+    start = find_start(SOLVERS[solver](), objective, objective.zeros() + 20, None)
+    assert (to_numpy(start.parameters)[:, :4] <= 0.5).all()
+    expected = objective.value_and_gradient(start.parameters)
+    np.testing.assert_array_equal(start.at.value, expected.value)
+
+
+@pytest.mark.parametrize("solver", SMOOTH)
+def test_solver_ends_at_a_minimum_where_it_begins(solver):
+    """As many rows of both classes, and columns of zeros."""
+    objective = make_objective(np.zeros((6, 2)), np.arange(6) % 2, ridge=0.1)
+    options = {"tol": 1e-12, "max_iter": 9}
+    solution = minimise(SOLVERS[solver](), objective, objective.zeros(), **options)
+    assert solution.status == [Status.CONVERGED]
+    assert solution.n_iter[0] == 0
+
+
+def test_objective_that_overflows_is_refused():
+    objective = of_each_species(ridge=1e-2)
+    start = objective.zeros()
+    start[1] = 1e200
+    with arrays.quiet(), pytest.raises(FloatingPointError, match="Start from smaller"):
+        minimise(SOLVERS["lbfgs"](), objective, start, tol=1e-3, max_iter=9)
+
+
+def test_callback_ends_a_fit():
+    objective = of_each_species(ridge=1e-2)
+    solution = minimise(
+        SOLVERS["lbfgs"](),
+        objective,
+        objective.zeros(),
+        tol=1e-9,
+        max_iter=100,
+        on_iteration=lambda record, w: record.iteration == 2,
+    )
+    assert solution.status == [Status.CALLBACK] * 3
+    assert len(solution.records) == 3
+    history = solution.history()
+    assert {len(column) for column in history.values()} == {3}
+    assert (np.diff(history["seconds"]) >= 0).all()

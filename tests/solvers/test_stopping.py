@@ -1,0 +1,329 @@
+"""Convergence means one thing: a flat gradient, and no decrease worth a step."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from make_objective import make_objective
+from problems import load, objective
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+import xlr
+from xlr import arrays
+from xlr.objective import Evaluation
+from xlr.solvers import SOLVERS, Diagnostics, Start, Status, minimise
+
+SMOOTH = ["newton-cholesky", "newton-cg", "lbfgs"]
+
+
+def scripted(n_models=1):
+    """An objective for solvers that do not ask it anything."""
+    return SimpleNamespace(
+        n_models=n_models, n_outputs=1, xp=arrays.namespace(np.ones(1)), rounding=2**-22
+    )
+
+
+class Scripted:
+    """A solver that says what it is told to: F, optimality, step and decrease."""
+
+    standardized = True
+
+    def __init__(self, *says, patience=99.0):
+        self._says, self.patience, self.given = list(says), patience, []
+
+    def init(self, objective, start):
+        return self._next(start.parameters)
+
+    def step(self, objective, state, last):
+        self.given.append(last)
+        return self._next(state.parameters)
+
+    def decrease(self, objective, state):
+        return state.decrease
+
+    def _next(self, parameters):
+        value, optimality, step, decrease = (
+            np.asarray(part, dtype=float) for part in self._says[0]
+        )
+        if len(self._says) > 1:
+            self._says.pop(0)
+        zeros = 0 * value
+        return SimpleNamespace(
+            parameters=parameters,
+            at=Evaluation(value, parameters),
+            decrease=decrease,
+            diagnostics=Diagnostics(value, optimality, step, zeros, zeros),
+        )
+
+
+def run(solver, n_models=1, **options):
+    start = np.ones((n_models, 1))
+    at = Evaluation(np.ones(n_models), start)
+
+    options = {"tol": 1e-2, "max_iter": 20, **options}
+    return minimise(solver, scripted(n_models), Start(start, at), **options)
+
+
+def falling(share, n=30):
+    """Within tol from the start, with a decrease that is halved in each iteration."""
+    return [([1.0], [1e-3], [1.0], [share * 2.0**-k]) for k in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("settle", "n_iter"),
+    [
+        (np.inf, 0),
+        (0.1, 10),  # 2^-10 is the first of them below 1e-3 of F
+        (1e-3, 17),
+        (0.0, 20),  # four roundings of F
+    ],
+)
+def test_fit_goes_on_while_a_step_would_lower_f(settle, n_iter):
+    solution = run(Scripted(*falling(1.0)), settle=settle, max_iter=50)
+    assert solution.status == [Status.CONVERGED]
+    assert solution.n_iter[0] == n_iter
+
+
+def test_fit_within_tol_that_would_lower_f_has_not_converged():
+    solution = run(Scripted(*falling(1.0)), max_iter=3)
+    assert solution.status == [Status.ITERATION_LIMIT]
+    assert solution.decrease[0] == 2.0**-3
+
+
+def test_fit_above_tol_has_not_converged():
+    steep = Scripted(([1.0], [0.5], [1.0], [0.0]))
+    assert run(steep, max_iter=3).status == [Status.ITERATION_LIMIT]
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_fit_without_progress_ends_with_the_patience_of_its_solver(patience):
+    stuck = Scripted(([1.0], [0.5], [0.0], [1.0]), patience=patience)
+    solution = run(stuck, max_iter=50)
+    assert solution.status == [Status.PRECISION_LIMIT]
+    assert solution.n_iter[0] == patience
+
+
+def test_fit_makes_progress_while_f_or_its_gradient_falls():
+    """By anything, and by a tenth."""
+    says = [([1 - k * 1e-9], [1.0], [1.0], [1.0]) for k in range(9)]
+    says += [([2.0], [0.89**k], [1.0], [1.0]) for k in range(1, 9)]
+    says += [([2.0], [0.5], [1.0], [1.0])]
+    solution = run(Scripted(*says, patience=2), max_iter=50)
+    assert solution.status == [Status.PRECISION_LIMIT]
+    assert solution.n_iter[0] == 18
+
+
+def test_models_that_have_ended_ask_for_nothing_more():
+    first = [1.0] * 5, [1.0] * 5, [1.0] * 5, [1.0] * 5
+    then = [0.5] * 5, [1.0, 0.0, 1.0, 1.0, 1.0], [1.0] * 5, [0.0] * 5
+    last = [0.4] * 5, [0.0, 9.0, 0.0, 0.0, 0.0], [1.0, 0.0, 1.0, 1.0, 1.0], [0.0] * 5
+    solver = Scripted(first, then, last)
+    solution = run(solver, 5, tol=1e-3)
+    assert solution.status == [Status.CONVERGED] * 5
+    np.testing.assert_array_equal(solution.n_iter, [2, 1, 2, 2, 2])
+    before, waiting = solver.given
+    np.testing.assert_array_equal(before.optimality, first[1])
+    np.testing.assert_array_equal(waiting.optimality, [1.0, 0.0, 1.0, 1.0, 1.0])
+    assert waiting.step_norm[1] > 0  # no step was refused
+
+
+def test_one_model_that_overflows_is_an_error():
+    solver = Scripted(([1.0, np.inf], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]))
+    with pytest.raises(FloatingPointError, match="The objective is inf after"):
+        run(solver, 2)
+
+
+def test_bound_on_the_error_counts_as_convergence():
+    flowers, species = load("iris", True)
+    problem = make_objective(flowers, species == 0, ridge=1e-2)
+    ended = minimise(
+        SOLVERS["newton-cg"](), problem, problem.zeros(), tol=1e-9, max_iter=2
+    )
+    assert ended.status == [Status.ITERATION_LIMIT]
+    F = ended.records[-1].objective
+    assert ended.with_bound(2e-3 * F, 1e-3).status == [Status.ITERATION_LIMIT]
+    assert ended.with_bound(0.5e-3 * F, 1e-3).status == [Status.CONVERGED]
+    # Nothing is below an F of zero.
+    zero = replace(ended, records=[replace(ended.records[-1], objective=0 * F)])
+    assert zero.with_bound(0 * F, 1e-3).status == [Status.CONVERGED]
+
+
+# -- fits ------------------------------------------------------------------------------
+
+
+def least(X, y, C, fit_intercept=False):
+    """The least F, by scikit-learn's lbfgs in standardized columns, then by Newton."""
+    scale = X.std(axis=0)
+    penalty = 1 / (C * len(y)) / scale**2
+    Z, onehot = X / scale, np.eye(3)[y]
+    w = np.zeros((3, X.shape[1]))
+
+    def value(w):
+        logits = Z @ w.T
+        top = logits.max(axis=1, keepdims=True)
+        size = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
+        return np.mean(size - (onehot * logits).sum(axis=1)) + (penalty * w**2).sum() / 2
+
+    for _ in range(200):
+        logits = Z @ w.T
+        p = np.exp(logits - logits.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        g = ((p - onehot).T @ Z / len(y) + penalty * w).reshape(-1)
+        A = p[:, :, None] * (np.eye(3) - p[:, None, :])
+        H = np.einsum("ikl,ia,ib->kalb", A, Z, Z) / len(y)
+        H = H.reshape(g.size, g.size) + np.diag(np.tile(penalty, 3))
+        step = np.linalg.lstsq(H, g)[0].reshape(w.shape)
+        size = 1.0
+        while value(w - size * step) > value(w) and size > 1e-12:
+            size /= 2
+        w = w - size * step
+    return value(w)
+
+
+@pytest.mark.parametrize("solver", SMOOTH)
+@pytest.mark.parametrize("seed", range(30, 45))
+def test_converged_fit_is_at_the_minimum_despite_an_outlier(seed, solver):
+    """One row of 1e8: F has a plateau, from which only the curvature leads on."""
+    rng = np.random.default_rng(seed)
+    n, p = int(rng.choice([30, 60])), int(rng.choice([1, 2]))
+    X = rng.normal(size=(n, p))
+    y = rng.integers(3, size=n)
+    X[0, 0] = 1e8
+    model = xlr.LogisticRegression(C=0.01, fit_intercept=False, solver=solver)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, y)
+    if model.converged_:
+        best = least(X, y, 0.01)
+        assert model.history_["objective"][-1] <= best * (1 + 1e-9)
+
+
+def test_fit_that_is_cut_short_says_so():
+    rng = np.random.default_rng(39)
+    n, p = int(rng.choice([30, 60])), int(rng.choice([1, 2]))
+    X = rng.normal(size=(n, p))
+    y = rng.integers(3, size=n)
+    X[0, 0] = 1e8
+    whole = xlr.LogisticRegression(C=0.01, fit_intercept=False).fit(X, y)
+    for max_iter in range(1, int(whole.n_iter_[0])):
+        model = xlr.LogisticRegression(C=0.01, fit_intercept=False, max_iter=max_iter)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(X, y)
+        error = model.history_["objective"][-1] / whole.history_["objective"][-1] - 1
+        assert not model.converged_ or error < 1e-6
+
+
+@pytest.mark.parametrize("solver", [*SMOOTH, "proximal-newton", "active-set"])
+@pytest.mark.parametrize("C", [0.1, 10.0, 1e4])
+@pytest.mark.parametrize("name", ["breast_cancer", "wine"])
+def test_default_fit_is_within_1e_10_of_its_minimum(name, C, solver):
+    X, y = load(name, True)
+    penalised = {"l1_ratio": 0.5} if solver in ("proximal-newton", "active-set") else {}
+    model = xlr.LogisticRegression(C=C, solver=solver, max_iter=2000, **penalised)
+    model.fit(X, y)
+    assert model.converged_
+    assert model.optimality_ <= model.tol
+    best = xlr.LogisticRegression(C=C, tol=1e-12, max_iter=2000, **penalised)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        best.fit(X, y)
+    least = best.history_["objective"][-1]
+    assert model.history_["objective"][-1] <= least * (1 + 1e-10)
+
+
+@pytest.mark.parametrize("solver", SMOOTH)
+@pytest.mark.parametrize("C", [1.0, 1e6])
+def test_objective_never_rises(solver, C):
+    X, y = load("breast_cancer", False)
+    model = xlr.LogisticRegression(C=C, solver=solver, max_iter=3000).fit(X, y)
+    losses, steps = model.history_["objective"], model.history_["step"]
+    # Apart from the rounding error of a sum of 569 numbers.
+    assert (np.diff(losses) <= 16 * np.finfo(float).eps * losses[:-1]).all()
+    assert steps[0] == 0
+    assert (losses[1:][steps[1:] == 0] == losses[:-1][steps[1:] == 0]).all()
+
+
+def test_iteration_limit_warns_with_what_to_do():
+    X, y = load("breast_cancer", True)
+    model = xlr.LogisticRegression(solver="lbfgs", max_iter=2)
+    with pytest.warns(
+        ConvergenceWarning, match="Increase max_iter, or use solver="
+    ) as w:
+        model.fit(X, y)
+    assert w[0].filename == __file__  # points at the user's line
+    assert not model.converged_
+    assert model.optimality_ > model.tol
+    assert model.n_iter_ == 2
+    assert {len(column) for column in model.history_.values()} == {3}
+
+
+@pytest.mark.parametrize("solver", SMOOTH)
+def test_precision_limit_says_where_float32_ends(solver):
+    X, y = load("breast_cancer", True)
+    model = xlr.LogisticRegression(solver=solver, tol=1e-14)
+    with pytest.warns(ConvergenceWarning, match="float32 arithmetic ends.*float64"):
+        model.fit(X.astype(np.float32), y)
+    assert not model.converged_
+    assert model.optimality_ < 1e-5
+
+
+def test_collinear_columns_share_their_coefficient():
+    X, y = load("breast_cancer", True)
+    X = X[:, :3]
+    once = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(X, y)
+    twice = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(np.hstack([X, X]), y)
+    assert twice.converged_
+    together = twice.coef_[:, :3] + twice.coef_[:, 3:]
+    np.testing.assert_allclose(together, once.coef_, rtol=1e-5)
+    assert np.abs(twice.coef_).max() < np.abs(once.coef_).max()
+
+
+# -- many rows: fits begin on a sample of them -----------------------------------------
+
+N, P = 30_000, 20
+
+
+def draw(n_classes):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N, P)) @ rng.normal(size=(P, P)) + rng.normal(size=P)
+    scores = X @ rng.normal(size=(P, n_classes)) / P + rng.gumbel(size=(N, n_classes))
+    return X, scores.argmax(axis=1)
+
+
+def reached(model, X, y):
+    return objective(model.coef_, model.intercept_, X, y, 1.0)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg"])
+def test_fit_begun_on_a_sample_ends_at_the_minimum(solver, n_classes):
+    X, y = draw(n_classes)
+    model = xlr.LogisticRegression(solver=solver).fit(X, y)
+    expected = LogisticRegression(solver="newton-cholesky", tol=1e-10).fit(X, y)
+    assert model.converged_
+    assert reached(model, X, y) <= reached(expected, X, y) * (1 + 1e-9)
+    assert model.history_["optimality"][0] < 0.05  # far closer than zero is
+    # Whatever the sample, the threads, the blocks and the order of the rows.
+    order = np.argsort(y, kind="stable")
+    options = {"solver": solver, "random_state": 7, "n_jobs": 2}
+    again = xlr.LogisticRegression(**options).fit(X[order], y[order])
+    assert reached(again, X, y) == pytest.approx(reached(model, X, y), rel=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg"])
+def test_fit_of_a_class_that_no_sample_holds(solver):
+    X, _ = draw(2)
+    y = np.zeros(N, dtype=int)
+    y[[17, 12_000, 29_000]] = 1
+    model = xlr.LogisticRegression(solver=solver).fit(X, y)
+    expected = LogisticRegression(
+        solver="newton-cholesky", tol=1e-12, max_iter=1000
+    ).fit(X, y)
+    assert reached(model, X, y) <= reached(expected, X, y) * (1 + 1e-7)

@@ -1,0 +1,59 @@
+"""Layer 1: what X can be, its targets, and the passes over its rows."""
+
+from xlr.data.blocks import add, map_reduce, row_slices
+from xlr.data.chunked_data import (
+    ChunkedCounts,
+    ChunkedData,
+    ChunkedOffset,
+    ChunkedTargets,
+)
+from xlr.data.chunks import Chunks
+from xlr.data.graph import (
+    Delayed,
+    call,
+    fetch,
+    literal,
+    over_chunks,
+    parts_of,
+    tree,
+)
+from xlr.data.matrix import DenseMatrix, Matrix, StandardizedMatrix
+from xlr.data.scaler import Scaler
+from xlr.data.sparse_matrix import SparseMatrix, row_costs
+from xlr.data.statistics import (
+    ColumnStatistics,
+    column_statistics,
+    refuse_non_finite,
+)
+from xlr.data.targets import Targets
+from xlr.data.training_data import Block, TrainingData
+
+__all__ = [
+    "Block",
+    "ChunkedCounts",
+    "ChunkedData",
+    "ChunkedOffset",
+    "ChunkedTargets",
+    "Chunks",
+    "ColumnStatistics",
+    "Delayed",
+    "DenseMatrix",
+    "Matrix",
+    "Scaler",
+    "SparseMatrix",
+    "StandardizedMatrix",
+    "Targets",
+    "TrainingData",
+    "add",
+    "call",
+    "column_statistics",
+    "fetch",
+    "literal",
+    "map_reduce",
+    "over_chunks",
+    "parts_of",
+    "refuse_non_finite",
+    "row_costs",
+    "row_slices",
+    "tree",
+]

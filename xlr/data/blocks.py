@@ -1,0 +1,110 @@
+"""Row blocks: how the rows of a pass are cut, and the sum over them."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array, Namespace
+from xlr.threads import ALONE, Workers
+
+__all__ = ["add", "cut", "draw_rows", "map_reduce", "row_slices", "rows_per_block"]
+
+Sums = tuple[Array, ...]
+
+
+def add(total: Sums, part: Sums) -> Sums:
+    """Add two tuples of arrays, entry by entry."""
+    return tuple(a + b for a, b in zip(total, part))
+
+
+def map_reduce(
+    function: Callable[[slice], Sums],
+    slices: Sequence[slice],
+    pool: Workers = ALONE,
+    combine: Callable[[Sums, Sums], Sums] = add,
+) -> Sums:
+    """Combine the results of ``function(rows)`` over slices, in the order of the rows.
+
+    Each thread takes consecutive slices: with the same number of threads, the same
+    numbers are combined in the same order every time.
+
+    Raises
+    ------
+    ValueError
+        If there are no slices.
+    """
+    if not slices:
+        raise ValueError("There are no rows to sum over.")
+    shares = min(pool.n, len(slices))
+    edges = [len(slices) * i // shares for i in range(shares + 1)]
+
+    def share(start: int, stop: int) -> Sums:
+        return functools.reduce(combine, map(function, slices[start:stop]))
+
+    tasks = [functools.partial(share, *ends) for ends in itertools.pairwise(edges)]
+    return functools.reduce(combine, pool.run(tasks))
+
+
+def rows_per_block(X: Array, width: int = 1, *, xp: Namespace) -> int:
+    """Return how many rows of X fit the cache of its device.
+
+    Parameters
+    ----------
+    X : array or sparse matrix of shape (n_samples, n_features)
+    width : int, default=1
+        Numbers per row of the widest temporary. For a sparse X these alone count: its
+        products do not wait for memory.
+    xp : namespace
+    """
+    stored = 1 if arrays.is_sparse(X) else X.shape[1]
+    bits = max(32, xp.finfo(X.dtype).bits)  # half precision is computed in float32
+    row_bytes = bits // 8 * max(stored, width)
+    return max(1, arrays.block_bytes(arrays.entries(X)) // row_bytes)
+
+
+def row_slices(
+    X: Array, width: int = 1, *, least: int = 1, n_threads: int = 1, xp: Namespace
+) -> list[slice]:
+    """Cut the rows of X into slices of the size of :func:`rows_per_block`.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+    width : int, default=1
+        Numbers per row of the widest temporary.
+    least : int, default=1
+        Rows below which a block is not worth adding its sum.
+    n_threads : int, default=1
+        Several slices are a multiple of this many.
+    xp : namespace
+
+    Returns
+    -------
+    list of slices
+        Consecutive and non-empty; together they cover all rows.
+    """
+    n_rows = max(least, rows_per_block(X, width, xp=xp))
+    return cut(X.shape[0], n_rows, n_threads=n_threads)
+
+
+def cut(n_samples: int, n_rows: int, *, n_threads: int) -> list[slice]:
+    """Cut ``n_samples`` rows into slices of about ``n_rows``."""
+    n_blocks = math.ceil(n_samples / n_rows)
+    if n_blocks <= 1:
+        return [slice(0, n_samples)] if n_samples else []
+    n_blocks = min(n_samples, n_threads * math.ceil(n_blocks / n_threads))
+    edges = [n_samples * i // n_blocks for i in range(n_blocks)] + [n_samples]
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+
+
+def draw_rows(n_samples: int, size: int, seed: int) -> np.ndarray:
+    """Draw distinct row numbers, about ``size`` of them, in ascending order."""
+    rows = np.random.default_rng([seed, size]).integers(0, n_samples, size=size)
+    rows.sort()
+    return rows[np.diff(rows, prepend=-1) > 0]

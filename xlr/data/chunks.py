@@ -1,0 +1,215 @@
+"""Rows that a Dask scheduler holds in chunks, and sums over them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from xlr.arrays import Array, Device, Namespace
+from xlr.cached import cached_property
+from xlr.data.blocks import Sums, add
+from xlr.data.graph import (
+    Delayed,
+    array_of,
+    call,
+    cancel,
+    fetch,
+    literal,
+    parts_of,
+    send,
+    tree,
+)
+from xlr.data.homes import homes_of
+
+__all__ = ["Chunks"]
+
+
+class Chunks:
+    """A matrix of shape (n_samples, n_features) whose rows are in chunks.
+
+    Parameters
+    ----------
+    parts : list of Delayed
+        Arrays of shape (n_i, n_features), in ``dtype``.
+    row_counts : tuple of int or float
+        Rows of each chunk, as far as they are known: else NaN.
+    n_features : int
+    dtype, device
+    xp : namespace
+        Of the chunks.
+    source : array or table of Dask
+        What the parts are made of: a cluster may hold its chunks.
+
+    Attributes
+    ----------
+    sampled : array of shape (n_sampled, n_features)
+        Random rows in random order, in memory; None before they are drawn.
+    drawn : ndarray of shape (n_sampled,)
+        Their numbers.
+    positions : list of int
+        Of the chunks among those that were given: the empty ones are left out.
+    n_passes : int
+        How often all chunks were asked for.
+    kept : list of Delayed
+        What a cluster keeps beside the chunks as long as nothing fails.
+    """
+
+    def __init__(
+        self,
+        parts: list[Delayed],
+        row_counts: tuple[float, ...],
+        n_features: int,
+        *,
+        dtype: Any,
+        device: Device,
+        xp: Namespace,
+        source: Any,
+    ) -> None:
+        self.parts = parts
+        self._source = source
+        self.row_counts = row_counts
+        self.n_features = n_features
+        self.dtype = dtype
+        self.device = device
+        self.xp = xp
+        self.sampled: Array = None
+        self.drawn = np.zeros(0, dtype=np.int64)
+        self.positions = list(range(len(parts)))
+        self.n_passes = 0
+        self.kept: list[Delayed] = []
+
+    @cached_property
+    def homes(self) -> list[Sequence[str]]:
+        """Addresses of the workers that hold each chunk, as :func:`homes_of` says.
+
+        What is asked of a chunk is asked there: by its guesses of times, a scheduler
+        may else have X follow what comes with it, which is smaller.
+        """
+        return homes_of(self._source, parts_of(self._source))
+
+    @property
+    def shape(self) -> tuple[float, int]:
+        """Rows, NaN where that is not known yet, and columns."""
+        total = sum(self.row_counts)
+        return (total if math.isnan(total) else int(total)), self.n_features
+
+    def counted(
+        self, row_counts: np.ndarray, sample: tuple[Array, np.ndarray]
+    ) -> Chunks:
+        """With what a pass found out: without the chunks that are empty.
+
+        ``sample`` is what becomes ``sampled`` and ``drawn``.
+        """
+        full = np.nonzero(row_counts)[0]
+        chunks = Chunks(
+            [self.parts[i] for i in full],
+            tuple(int(count) for count in row_counts[full]),
+            self.n_features,
+            dtype=self.dtype,
+            device=self.device,
+            xp=self.xp,
+            source=self._source,
+        )
+        chunks.homes = [self.homes[i] for i in full]
+        chunks.sampled, chunks.drawn = sample
+        chunks.positions = [self.positions[i] for i in full]
+        chunks.n_passes, chunks.kept = self.n_passes, self.kept
+        return chunks
+
+    def cut(self, values: Array) -> list[Delayed]:
+        """What belongs to the rows, in memory, in the chunks of these."""
+        edges = np.cumsum([0, *self.row_counts])
+        pieces = [literal(values[a:b, ...]) for a, b in itertools.pairwise(edges)]
+        return send(pieces)
+
+    def fetch(
+        self,
+        parts: Sequence[Delayed],
+        *loads: Sequence[Delayed],
+        keep: Sequence[Delayed] = (),
+    ) -> tuple[tuple[Any, ...], list[Delayed]]:
+        """As :func:`fetch` does. Where it fails, nothing is kept any more."""
+        try:
+            results, kept = fetch(parts, *loads, keep=keep, positions=self.positions)
+        except BaseException:
+            # The error of a client is in a cycle with all that its traceback holds.
+            cancel(self.kept)
+            raise
+        self.kept.extend(kept)
+        return results, kept
+
+    def of_each(
+        self,
+        functions: Sequence[Callable[..., Any]],
+        *parts: Sequence[Delayed],
+        name: str,
+        held: bool = True,
+    ) -> list[Delayed]:
+        """What a function returns of each chunk; where that is held, or anywhere."""
+        homes = self.homes if held else [()] * len(self.parts)
+        return [
+            call(partial(_saying_where, i, function), *chunk, name=name, at=home)
+            for i, function, home, chunk in zip(
+                self.positions, functions, homes, zip(*parts)
+            )
+        ]
+
+    def over_chunks(
+        self,
+        function: Callable[..., Sums],
+        *others: Sequence[Delayed],
+        combine: Callable[[Sums, Sums], Sums] = add,
+        name: str,
+    ) -> Sums:
+        """What ``function(X, *others)`` returns for all chunks, combined: a pass."""
+        self.n_passes += 1
+        parts = self.parts, *others
+        results = self.of_each([function] * len(self.parts), *parts, name=name)
+        return self.fetch([tree(results, combine, name=name)], *parts)[0][0]
+
+    def beside_chunks(
+        self,
+        function: Callable[..., Sums],
+        *others: Sequence[Delayed],
+        combine: Callable[[Sums, Sums], Sums] = add,
+        name: str,
+    ) -> Sums:
+        """Combine ``function(None, *others)`` over all chunks, without reading X."""
+        parts = [literal(None)] * len(self.parts), *others
+        results = self.of_each([function] * len(self.parts), *parts, name=name)
+        return self.fetch([tree(results, combine, name=name)], *parts)[0][0]
+
+    def map(
+        self,
+        function: Callable[..., Array],
+        *others: Sequence[Delayed],
+        like: Array,
+        name: str,
+    ) -> Any:
+        """A Dask array of ``function(X, *others)`` for each chunk, not computed yet.
+
+        Parameters
+        ----------
+        function : callable
+        *others : sequences of Delayed
+        like : array of shape (n, ...)
+            Such as the results are, but for the number of rows.
+        name : str
+        """
+        functions, parts = [function] * len(self.parts), (self.parts, *others)
+        # On any workers: which hold a chunk is found out by waiting for it.
+        results = self.of_each(functions, *parts, name=name, held=False)
+        return array_of(results, self.row_counts, like, name=name)
+
+
+def _saying_where(position: int, function: Callable[..., Any], *chunk: Any) -> Any:
+    """What a function returns of a chunk. What it has against it says which it is."""
+    try:
+        return function(*chunk)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"Chunk {position} of the rows: {error}") from error

@@ -1,0 +1,242 @@
+"""Sums of a Dask graph: made, combined, computed, and asked which of them failed.
+
+The only module that knows Dask. Each pass is one graph, of a task for each chunk and a
+tree of sums above them, and one ``compute`` on whatever scheduler is current.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from xlr.arrays import Array
+from xlr.data.blocks import Sums, add
+from xlr.data.homes import futures_of
+
+__all__ = [
+    "Delayed",
+    "array_of",
+    "call",
+    "cancel",
+    "fetch",
+    "literal",
+    "over_chunks",
+    "parts_of",
+    "send",
+    "tree",
+]
+
+# A part of a Dask graph that is to be computed.
+Delayed = Any
+
+# Results that a task of the tree adds up.
+FAN_IN = 8
+
+
+def call(
+    function: Callable[..., Any],
+    *arguments: Delayed,
+    name: str,
+    at: Sequence[str] = (),
+) -> Delayed:
+    """``function`` of what some parts of a graph become.
+
+    Under a name that Dask's dashboard shows.  What is no part of a graph is to be bound
+    to the function before: then Dask does not look into it.  It is called on one of the
+    workers ``at`` some addresses, as long as there is one.
+    """
+    import dask
+
+    key = f"xlr-{name}-{uuid.uuid4().hex}"
+    where = {"workers": list(at), "allow_other_workers": True} if at else {}
+    with dask.annotate(**where):
+        task = dask.delayed(function, pure=False, traverse=False)
+        return task(*arguments, dask_key_name=key)
+
+
+def tree(
+    parts: Sequence[Delayed], combine: Callable[[Any, Any], Any], *, name: str
+) -> Delayed:
+    """All parts combined, in their order, by a tree on the workers."""
+    level = list(parts)
+    together = partial(_combined, combine)
+    while len(level) > 1:
+        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
+        level = [call(together, *group, name=f"{name}-sum") for group in groups]
+    return level[0]
+
+
+def _combined(combine: Callable[[Any, Any], Any], *parts: Any) -> Any:
+    return functools.reduce(combine, parts)
+
+
+def literal(value: Any) -> Delayed:
+    """A part of a graph that is there already."""
+    from dask import delayed
+
+    return delayed(value, pure=False, traverse=False)
+
+
+def parts_of(values: Any) -> list[Delayed]:
+    """The chunks of the rows of an array, or the partitions of a table or column.
+
+    They hold on to what a cluster holds of them: what is not computed yet outlives the
+    collection. Of a table they are as many as its ``npartitions``: left to itself, Dask
+    reads some files together, the more the fewer of their columns are asked for, and y
+    would be in other partitions than X of the same table.
+    """
+    import dask
+
+    # Dask's optimisation of arrays leaves the futures out.
+    options = {"optimize_graph": not futures_of(values)}
+    with dask.config.set({"optimization.tune.active": False}):
+        parts = values.to_delayed(**options)
+    return (
+        parts
+        if isinstance(parts, list)
+        else parts.reshape(len(parts), -1)[:, 0].tolist()
+    )
+
+
+def array_of(
+    parts: Sequence[Delayed], row_counts: tuple[float, ...], like: Array, *, name: str
+) -> Any:
+    """A Dask array whose chunks of rows are some parts of a graph.
+
+    Parameters
+    ----------
+    parts : sequence of Delayed
+    row_counts : tuple of int or float
+        Rows of each, as far as they are known: else NaN.
+    like : array of shape (n, ...)
+        Such as the parts are, but for the number of rows.
+    name : str
+    """
+    from dask import array as da
+    from dask.highlevelgraph import HighLevelGraph
+
+    # Not by ``concatenate``, which leaves out empty chunks.
+    of_all, beside = f"xlr-{name}-{uuid.uuid4().hex}", (0,) * (like.ndim - 1)
+    keys: dict[Any, Any] = {
+        (of_all, i, *beside): part.key for i, part in enumerate(parts)
+    }
+    graph = HighLevelGraph.from_collections(of_all, keys, dependencies=parts)
+    chunks = (row_counts, *((size,) for size in like.shape[1:]))
+    return da.Array(graph, of_all, chunks, meta=like[:0, ...], dtype=like.dtype)
+
+
+def send(pieces: Sequence[Delayed]) -> list[Delayed]:
+    """Have a scheduler keep what is known already, so that it is sent to it once.
+
+    In a graph, and not by ``scatter``: so it outlives the workers that hold it.
+    """
+    import dask
+
+    # A cluster warns of graphs with data in them, because mostly they are not meant.
+    # Without its library there is none; and were that imported meanwhile, Dask would
+    # take all settings of it away again with this one.
+    options = {}
+    if "distributed" in sys.modules:
+        options["distributed.admin.large-graph-warning-threshold"] = "1 TB"
+    with dask.config.set(options):
+        return list(dask.persist(*pieces))
+
+
+def fetch(
+    parts: Sequence[Delayed],
+    *loads: Sequence[Delayed],
+    keep: Sequence[Delayed] = (),
+    positions: Sequence[int] | None = None,
+) -> tuple[tuple[Any, ...], list[Delayed]]:
+    """Compute some parts.
+
+    Parameters
+    ----------
+    parts : sequence of Delayed
+    *loads : sequences of Delayed
+        What they need of each chunk: should one of them fail, the error says which.
+    keep : sequence of Delayed
+        To be computed as well, and to stay where they are computed.
+    positions : sequence of int, default=None
+        Of the chunks among those that a user knows; None for 0, 1, ...
+
+    Returns
+    -------
+    results : tuple
+        Of the parts.
+    kept : list of Delayed
+    """
+    import dask
+
+    kept: tuple[Delayed, ...] = ()
+    try:
+        if keep:
+            # Of a graph whose parts are on the way, nothing is computed twice.
+            kept = dask.persist(*keep, *parts)
+            parts = kept[len(keep) :]
+        return dask.compute(*parts), list(kept[: len(keep)])
+    except BaseException as error:
+        cancel(kept)
+        if isinstance(error, Exception):
+            _note_where(error, list(zip(*loads)), positions)
+        raise
+
+
+def cancel(kept: Sequence[Delayed]) -> None:
+    """Stop what a cluster was asked to keep: tracebacks may hold on to it."""
+    for future in futures_of(list(kept)):
+        future.cancel()
+
+
+def _note_where(
+    error: Exception,
+    chunks: Sequence[tuple[Delayed, ...]],
+    positions: Sequence[int] | None,
+) -> None:
+    """Add a note with the position of the first chunk that cannot be computed.
+
+    Unless the error says so itself, or looking for it would kill more workers.
+    """
+    if str(error).startswith("Chunk ") or type(error).__name__ == "KilledWorker":
+        return
+    suspects = list(zip(positions or range(len(chunks)), chunks))
+    while suspects:
+        first = suspects[: (len(suspects) + 1) // 2]
+        if not _raise(type(error), [chunk for _, chunk in first]):
+            suspects = suspects[len(first) :]
+        elif len(first) > 1:
+            suspects = first
+        else:
+            error.add_note(f"This was raised by chunk {first[0][0]} of X or y.")
+            return
+
+
+def _raise(kind: type[Exception], chunks: Sequence[tuple[Delayed, ...]]) -> bool:
+    """Whether some chunks cannot be computed. Nothing of them comes here."""
+    import dask
+
+    try:
+        dask.compute(*(call(_nothing, *c, name="look-for-error") for c in chunks))
+    except Exception as again:
+        return type(again) is kind
+    return False
+
+
+def _nothing(*parts: Any) -> None:
+    return None
+
+
+def over_chunks(
+    function: Callable[..., Sums],
+    *parts: Sequence[Delayed],
+    combine: Callable[[Sums, Sums], Sums] = add,
+    name: str,
+) -> Sums:
+    """What ``function(*chunk)`` returns for all chunks, combined: mostly sums."""
+    results = [call(function, *chunk, name=name) for chunk in zip(*parts)]
+    (total,), _ = fetch([tree(results, combine, name=name)], *parts)
+    return total

@@ -1,0 +1,331 @@
+"""Matrices: what X can be, as the five verbs that the passes over its rows need."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, Self
+
+from xlr import arrays
+from xlr.arrays import Array, Device, Namespace
+from xlr.data.blocks import cut
+from xlr.data.scaler import Scaler
+
+__all__ = ["DenseMatrix", "Matrix", "StandardizedMatrix"]
+
+# Multiply-adds of a symmetric product (BLAS syrk, from the cache) in the time of one of
+# a matrix-vector product, which waits for memory: 20 on one core of an x86 server.
+GRAM_SPEEDUP = 20
+
+
+class Matrix(Protocol):
+    """A matrix of shape (n_rows, n_columns), as the passes over its rows see it.
+
+    Coefficients are rows of shape (m, n_columns), residuals columns (n_rows, m).
+
+    Attributes
+    ----------
+    xp, device, dtype
+        Of the results. ``dtype`` is float32 or float64.
+    shape : tuple of two ints
+    stored : array
+        The array that holds the numbers; its size decides how rows are cut.
+    product_cost : float
+        Time of a matrix-vector product for each row, in multiply-adds of a dense one.
+    gram_cost : float
+        Time of a Gram matrix for each row, in the same unit.
+    """
+
+    xp: Namespace
+    device: Device
+    dtype: Any
+    shape: tuple[int, int]
+    stored: Array
+    product_cost: float
+    gram_cost: float
+
+    def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
+        """Return X W' + b: (n_rows, m)."""
+        ...
+
+    def transpose_matvec(self, residual: Array, total: Array | None = None) -> Array:
+        """Return R'X, (m, n_columns), in the widest dtype.
+
+        ``total`` is the sum of each column of R, where the caller knows it.
+        """
+        ...
+
+    def sandwich(self, columns: Array) -> Array:
+        """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns).
+
+        Computed in the dtype of the columns, which may be float32 for a float64 X.
+        """
+        ...
+
+    def sandwich_diagonal(self, weights: Array) -> Array:
+        """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""
+        ...
+
+    def explicit(self) -> Matrix:
+        """Return the matrix as it is best read several times: dense, if it may be.
+
+        A block of standardized dense rows is centred and scaled once.
+        """
+        ...
+
+    def take_rows(self, rows: slice | Array) -> Matrix:
+        """Return some rows: a slice as a view, or numbers on the device as a copy."""
+        ...
+
+    def take_columns(self, columns: Array) -> Matrix:
+        """Return a copy of some columns, by their numbers on the device."""
+        ...
+
+    def astype(self, dtype: Any) -> Matrix:
+        """Return the same numbers in float32 or float64."""
+        ...
+
+    def standardized(self, scaler: Scaler) -> Matrix:
+        """Return the matrix with centred and scaled columns."""
+        ...
+
+    def to_dense(self) -> Array:
+        """Return a dense array of the same numbers."""
+        ...
+
+    def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
+        """Cut the rows for a pass whose temporaries have ``width`` numbers a row."""
+        ...
+
+
+class DenseMatrix:
+    """A dense array as a :class:`Matrix`.
+
+    Parameters
+    ----------
+    values : array of shape (n_rows, n_columns)
+    dtype : dtype, default=None
+        To compute in: blocks of rows are converted one at a time. None for that of the
+        values, float32 for half precision.
+    xp : namespace
+    """
+
+    def __init__(self, values: Array, dtype: Any = None, *, xp: Namespace) -> None:
+        self.values = values
+        self.xp = xp
+        self.device = arrays.device_of(values)
+        self.dtype = arrays.floating_dtype(values, xp=xp) if dtype is None else dtype
+        self.shape = values.shape
+        self.stored = values
+        self.product_cost = float(values.shape[1])
+        self.gram_cost = values.shape[1] ** 2 / GRAM_SPEEDUP
+        self._block_size = 0  # numbers that fit the cache; 0 before it is asked for
+
+    def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
+        """Return X W' + b: (n_rows, m)."""
+        if coef.dtype != self.dtype:
+            coef = self.xp.astype(coef, self.dtype)
+        product = self.xp.matmul(coef, self.values.T).T
+        if intercept is not None:
+            product += self.xp.astype(intercept, self.dtype, copy=False)
+        return product
+
+    def transpose_matvec(self, residual: Array, total: Array | None = None) -> Array:
+        """Return R'X, (m, n_columns), in the widest dtype."""
+        product = self.xp.matmul(residual.T, self.values)
+        if product.dtype == self.xp.float64:
+            return product
+        return arrays.widened(product, xp=self.xp)
+
+    def sandwich(self, columns: Array) -> Array:
+        """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns)."""
+        values = self.xp.astype(self.values, columns.dtype, copy=False)
+        if columns.shape[1] == 1:
+            A = columns * values
+        else:
+            A = columns[:, :, None] * values[:, None, :]
+            A = self.xp.reshape(A, (self.shape[0], -1))
+        return arrays.widened(self.xp.matmul(A.T, A), xp=self.xp)
+
+    def sandwich_diagonal(self, weights: Array) -> Array:
+        """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""
+        product = self.xp.matmul(weights.T, self.values * self.values)
+        return arrays.widened(product, xp=self.xp)
+
+    def explicit(self) -> DenseMatrix:
+        """Return the matrix itself."""
+        return self
+
+    def take_rows(self, rows: slice | Array) -> DenseMatrix:
+        """Return some rows, in the dtype to compute in."""
+        if isinstance(rows, slice):
+            values = arrays.aligned(self.values[rows, :])
+        else:
+            values = self.xp.take(self.values, rows, axis=0)
+        values = self.xp.astype(values, self.dtype, copy=False)
+        return DenseMatrix(values, self.dtype, xp=self.xp)
+
+    def take_columns(self, columns: Array) -> DenseMatrix:
+        """Return a copy of some columns, by their numbers on the device."""
+        values = self.xp.take(self.values, columns, axis=1)
+        return DenseMatrix(values, self.dtype, xp=self.xp)
+
+    def astype(self, dtype: Any) -> DenseMatrix:
+        """Return the same numbers in float32 or float64."""
+        if dtype == self.dtype == self.values.dtype:
+            return self
+        values = self.xp.astype(self.values, dtype, copy=False)
+        return DenseMatrix(values, dtype, xp=self.xp)
+
+    def standardized(self, scaler: Scaler) -> DenseMatrix | StandardizedMatrix:
+        """Return the matrix with centred and scaled columns.
+
+        A copy where one block holds all rows: it costs less than the change of units in
+        each pass.
+        """
+        if len(self.row_slices(1, 1, 1)) > 1:
+            return StandardizedMatrix(self, scaler)
+        rows = self.take_rows(slice(0, self.shape[0])).values
+        return DenseMatrix(_standardized(rows, scaler, xp=self.xp), xp=self.xp)
+
+    def to_dense(self) -> Array:
+        """Return the array."""
+        return self.values
+
+    def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
+        """Cut the rows into blocks that fit the cache."""
+        if not self._block_size:
+            size = max(32, self.xp.finfo(self.values.dtype).bits) // 8
+            self._block_size = arrays.block_bytes(self.values) // size
+        n_rows = self._block_size // max(self.shape[1], width)
+        return cut(self.shape[0], max(1, least, n_rows), n_threads=n_threads)
+
+
+class StandardizedMatrix:
+    r"""A matrix with centred and scaled columns, z = (x - mean) / scale.
+
+    Products are those of the matrix underneath, corrected:
+
+    .. math::
+        Z w = X (w / scale) - mean \cdot (w / scale), \qquad
+        Z'r = (X'r - mean \textstyle\sum_i r_i) / scale
+
+    Where the means would take digits (:meth:`Scaler.keeps_digits`), and for second
+    derivatives, a dense block of rows is centred and scaled explicitly as it is used:
+    the copy is one block, not X.
+
+    Parameters
+    ----------
+    matrix : Matrix
+    scaler : Scaler
+    """
+
+    def __init__(self, matrix: Any, scaler: Scaler) -> None:
+        self.matrix = matrix
+        self.scaler = scaler
+        self.xp = xp = matrix.xp
+        self.device, self.dtype, self.shape = matrix.device, matrix.dtype, matrix.shape
+        self.stored = matrix.stored
+        self.product_cost, self.gram_cost = matrix.product_cost, matrix.gram_cost
+        self._is_dense = isinstance(matrix, DenseMatrix)
+        self._is_explicit = self._is_dense and not scaler.keeps_digits(
+            matrix.dtype, xp=xp
+        )
+
+    def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
+        """Return Z W' + b: (n_rows, m)."""
+        if intercept is None:
+            intercept = self.xp.zeros_like(coef[:, 0])
+        return self.matrix.matvec(*self.scaler.to_raw(coef, intercept))
+
+    def transpose_matvec(self, residual: Array, total: Array | None = None) -> Array:
+        """Return R'Z, (m, n_columns), in the widest dtype."""
+        product = self.matrix.transpose_matvec(residual)
+        if total is None:
+            total = self.xp.sum(residual, axis=0, dtype=product.dtype)
+        return self.scaler.gradient(product, total)[0]
+
+    def sandwich(self, columns: Array) -> Array:
+        """Return A'A for A = [u_1 Z, ..., u_m Z]: (m n_columns, m n_columns)."""
+        if self._is_dense:
+            return self._centred().sandwich(columns)
+        xp, (_, m), p = self.xp, columns.shape, self.shape[1]
+        gram = xp.reshape(self.matrix.sandwich(columns), (m, p, m, p))
+        # The same sums with 1 in the place of x: x'u_k u_l, and u_k'u_l.
+        pairs = xp.reshape(columns[:, :, None] * columns[:, None, :], (-1, m * m))
+        margin = xp.reshape(self.matrix.transpose_matvec(pairs), (m, m, p))
+        corner = xp.reshape(xp.sum(pairs, axis=0, dtype=gram.dtype), (m, 1, m, 1))
+        mean, inverse = self.scaler.mean, self.scaler.varies / self.scaler.scale
+        by_row = xp.permute_dims(margin, (0, 2, 1))[:, :, :, None] * mean
+        by_column = margin[:, None, :, :] * mean[:, None, None]
+        gram = gram - by_row - by_column + corner * mean[:, None, None] * mean
+        gram = gram * inverse[:, None, None] * inverse
+        return xp.reshape(gram, (m * p, m * p))
+
+    def sandwich_diagonal(self, weights: Array) -> Array:
+        """Return the diagonal of Z' diag(h) Z for each column h: (m, n_columns)."""
+        if self._is_dense:
+            return self._centred().sandwich_diagonal(weights)
+        xp, scaler = self.xp, self.scaler
+        squares = self.matrix.sandwich_diagonal(weights)
+        product = self.matrix.transpose_matvec(weights)
+        total = xp.sum(weights, axis=0, dtype=product.dtype)[:, None]
+        squares = squares - (2 * product - total * scaler.mean) * scaler.mean
+        # Cancellation may leave less than zero.
+        squares = xp.maximum(squares, xp.zeros_like(squares))
+        return squares * scaler.varies / scaler.scale / scaler.scale
+
+    def to_dense(self) -> Array:
+        """Return an array of the centred and scaled numbers."""
+        return _standardized(self.matrix.to_dense(), self.scaler, xp=self.xp)
+
+    def explicit(self) -> Any:
+        """Return dense rows centred and scaled; of sparse ones, the matrix itself."""
+        return self._centred() if self._is_dense else self
+
+    def _centred(self) -> DenseMatrix:
+        return DenseMatrix(self.to_dense(), self.dtype, xp=self.xp)
+
+    def take_rows(self, rows: slice | Array) -> Any:
+        """Return some rows: a slice without a copy, dense ones by number centred."""
+        taken = StandardizedMatrix._of(self, self.matrix.take_rows(rows))
+        if self._is_dense and (self._is_explicit or not isinstance(rows, slice)):
+            return taken._centred()
+        return taken
+
+    def take_columns(self, columns: Array) -> Any:
+        """Return a copy of some columns, of dense ones centred and scaled."""
+        scaler = self.scaler.take_columns(columns, xp=self.xp)
+        if not self._is_dense:
+            return StandardizedMatrix(self.matrix.take_columns(columns), scaler)
+        parts = []
+        for rows in self.row_slices(1, 1, 1):
+            block = self.matrix.take_rows(rows).take_columns(columns)
+            parts.append(StandardizedMatrix(block, scaler).to_dense())
+        return DenseMatrix(self.xp.concat(parts), self.dtype, xp=self.xp)
+
+    def astype(self, dtype: Any) -> StandardizedMatrix:
+        """Return the same numbers in float32 or float64."""
+        return StandardizedMatrix(self.matrix.astype(dtype), self.scaler)
+
+    def standardized(self, scaler: Scaler) -> Matrix:
+        """Return the matrix with centred and scaled columns."""
+        raise TypeError("The matrix is standardized already.")
+
+    def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
+        """Cut the rows as the matrix underneath does."""
+        slices: list[slice] = self.matrix.row_slices(width, least, n_threads)
+        return slices
+
+    @classmethod
+    def _of(cls, like: Self, matrix: Any) -> Self:
+        """Return other rows with the scaler of these, whose digits are known."""
+        other = cls.__new__(cls)
+        other.__dict__.update(like.__dict__)
+        other.matrix, other.shape, other.stored = matrix, matrix.shape, matrix.stored
+        return other
+
+
+def _standardized(values: Array, scaler: Scaler, *, xp: Namespace) -> Array:
+    """Return (x - mean) / scale, in the dtype of the values."""
+    values = values - xp.astype(scaler.mean, values.dtype)
+    values *= xp.astype(1 / scaler.scale, values.dtype)
+    return values

@@ -1,0 +1,228 @@
+"""Sparse matrices: products without a dense copy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from xlr import arrays
+from xlr.arrays import Array, Namespace
+from xlr.data.blocks import add, cut, map_reduce, rows_per_block
+from xlr.data.matrix import GRAM_SPEEDUP, StandardizedMatrix
+from xlr.data.scaler import Scaler, farthest_mean
+
+__all__ = ["SparseMatrix", "row_costs"]
+
+# Multiply-adds of a dense product in the time of one stored entry, whose column has to
+# be looked up; and in the time of a pair of entries of a row in a Gram matrix.
+ENTRY_COST = 4
+PAIR_COST = 25
+
+# Numbers of a block of rows that is made dense for a Gram matrix, and its least rows:
+# adding the matrices up then costs less than they do.
+DENSE_NUMBERS = 2**23
+LEAST_DENSE_ROWS = 1024
+
+# Scales, and inverses of scales, whose squares stay within the range of float32.
+FAR = 1e9
+
+
+class SparseMatrix:
+    """A sparse CSR array in canonical form as a :class:`Matrix`.
+
+    Parameters
+    ----------
+    rows : sparse CSR array of shape (n_rows, n_columns)
+    xp : namespace
+        Of its entries.
+    """
+
+    def __init__(self, rows: Any, *, xp: Namespace) -> None:
+        self._rows = rows
+        self._by_column: Any = None
+        self._transposed = _transposed(rows)
+        self.xp = xp
+        self.device = arrays.device_of(rows.data)
+        self.dtype = rows.dtype
+        self.shape = rows.shape
+        self.stored = rows.data
+        self._costs: tuple[float, float] | None = None
+        self._views: dict[tuple[int, int], SparseMatrix] = {}
+
+    @property
+    def product_cost(self) -> float:
+        """Time of a matrix-vector product for each row."""
+        return self._row_costs()[0]
+
+    @property
+    def gram_cost(self) -> float:
+        """Time of a Gram matrix for each row."""
+        return self._row_costs()[1]
+
+    def _row_costs(self) -> tuple[float, float]:
+        if self._costs is None:
+            self._costs = row_costs(self._rows, xp=self.xp)
+        return self._costs
+
+    def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
+        """Return X W' + b: (n_rows, m)."""
+        coef = self.xp.astype(coef, self.dtype, copy=False)
+        if coef.shape[0] == 1:
+            product = (self._rows @ coef[0, :])[:, None]
+        else:
+            product = self._rows @ coef.T
+        if intercept is not None:
+            product += self.xp.astype(intercept, self.dtype, copy=False)
+        return product
+
+    def transpose_matvec(self, residual: Array, total: Array | None = None) -> Array:
+        """Return R'X, (m, n_columns), in the widest dtype."""
+        if residual.shape[1] == 1:
+            product = (self._transposed @ residual[:, 0])[None, :]
+        else:
+            product = (self._transposed @ residual).T
+        return arrays.widened(product, xp=self.xp)
+
+    def sandwich(self, columns: Array) -> Array:
+        """Return A'A for A = [u_1 X, ..., u_m X], by pairs of entries or dense rows."""
+        xp, (n_rows, p), m = self.xp, self.shape, columns.shape[1]
+        if m == 1 and self.gram_cost < p**2 / GRAM_SPEEDUP:
+            A = self._rows.multiply(columns).tocsr()
+            return arrays.widened((A.T @ A).toarray(), xp=xp)
+
+        def gram(part: slice) -> tuple[Array]:
+            u, rows = columns[part, :], self._rows[part, :].toarray()
+            A = xp.reshape(u[:, :, None] * rows[:, None, :], (-1, m * p))
+            return (xp.matmul(A.T, A),)
+
+        step = max(LEAST_DENSE_ROWS, DENSE_NUMBERS // (m * p))
+        (total,) = map_reduce(gram, cut(n_rows, step, n_threads=1), combine=add)
+        return arrays.widened(total, xp=xp)
+
+    def sandwich_diagonal(self, weights: Array) -> Array:
+        """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""
+        return self._with_entries(self._rows.data**2).transpose_matvec(weights)
+
+    def explicit(self) -> SparseMatrix:
+        """Return the matrix itself: it is never made dense."""
+        return self
+
+    def take_rows(self, rows: slice | Array) -> SparseMatrix:
+        """Return some rows: of a slice without a copy of their entries."""
+        if not isinstance(rows, slice):
+            return SparseMatrix(self._rows[rows, :], xp=self.xp)
+        start, stop, _ = rows.indices(self.shape[0])
+        if (start, stop) not in self._views:
+            whole = self._rows
+            ends = whole.indptr[start : stop + 1]
+            first, last = arrays.to_host(ends[[0, -1]]).tolist()
+            part = type(whole)((stop - start, whole.shape[1]), dtype=whole.dtype)
+            entries = whole.data[first:last], whole.indices[first:last], ends - first
+            view = SparseMatrix(_filled(part, entries), xp=self.xp)
+            view._costs = self._row_costs()
+            self._views[start, stop] = view
+        return self._views[start, stop]
+
+    def take_columns(self, columns: Array) -> SparseMatrix:
+        """Return a copy of some columns, by their numbers on the device."""
+        if self._by_column is None:
+            self._by_column = self._rows.tocsc()
+        return SparseMatrix(self._by_column[:, columns].tocsr(), xp=self.xp)
+
+    def astype(self, dtype: Any) -> SparseMatrix:
+        """Return the same numbers in float32 or float64."""
+        if dtype == self.dtype:
+            return self
+        return self._with_entries(self.xp.astype(self._rows.data, dtype))
+
+    def standardized(self, scaler: Scaler) -> StandardizedMatrix:
+        """Return the matrix with centred and scaled columns.
+
+        Zeros stay zeros: the change is left to the coefficients. Entries are copied
+        only where digits would be lost: less the means that are far from zero, and
+        scaled where their squares might leave the range of float32.
+        """
+        xp, rows = self.xp, self._rows
+        mean, scale = scaler.mean, scaler.scale
+        far = xp.abs(mean) > farthest_mean(self.dtype, xp=xp) * scale
+        extreme = (scale >= FAR) | (1 / scale >= FAR)
+        has_far, has_extreme = arrays.to_host(xp.stack([xp.any(far), xp.any(extreme)]))
+        if has_far:
+            rows = _shifted(rows, xp.astype(mean, self.dtype), far, xp=xp)
+            mean = xp.where(far, xp.zeros_like(mean), mean)
+        if has_extreme:
+            entries = rows.data / xp.take(xp.astype(scale, self.dtype), rows.indices)
+            rows = type(rows)((entries, rows.indices, rows.indptr), shape=rows.shape)
+            mean, scale = mean / scale, xp.ones_like(scale)
+        matrix = SparseMatrix(rows, xp=xp) if has_far or has_extreme else self
+        return StandardizedMatrix(matrix, Scaler(mean, scale, scaler.varies))
+
+    def to_dense(self) -> Array:
+        """Return a dense array of the same numbers."""
+        return self._rows.toarray()
+
+    def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
+        """Cut the rows into a block for each thread, or more for wide temporaries.
+
+        A block has more entries than there are columns: it adds as many numbers to the
+        sums.
+        """
+        n, p = self.shape
+        n_rows = rows_per_block(self._rows, width, xp=self.xp)
+        if 8 * n * max(self._rows.nnz / n, width) > arrays.block_bytes(self.stored):
+            n_rows = min(n_rows, math.ceil(n / n_threads))
+        enough = math.ceil(n * p / max(1, self._rows.nnz))
+        return cut(n, max(n_rows, least, enough), n_threads=n_threads)
+
+    def _with_entries(self, data: Array) -> SparseMatrix:
+        """Return other entries in the same places."""
+        parts = data, self._rows.indices, self._rows.indptr
+        rows = _filled(type(self._rows)(self.shape, dtype=data.dtype), parts)
+        other = SparseMatrix(rows, xp=self.xp)
+        other._costs = self._costs
+        return other
+
+
+def _shifted(rows: Any, shift: Array, chosen: Array, *, xp: Namespace) -> Any:
+    """Subtract a number from all rows of the chosen columns.
+
+    Few of these rows are zero: the mean is not far from most of the values.
+    """
+    n_samples, (columns,) = rows.shape[0], xp.nonzero(chosen)
+    ends = columns.shape[0] * xp.arange(n_samples + 1, device=arrays.device_of(columns))
+    places = xp.astype(columns, rows.indices.dtype)
+    everywhere = xp.tile(xp.take(shift, columns), (n_samples,))
+    parts = everywhere, xp.tile(places, (n_samples,)), ends
+    return rows - type(rows)(parts, shape=rows.shape)
+
+
+def _filled(matrix: Any, parts: tuple[Array, Array, Array]) -> Any:
+    """Set the entries, indices and row ends of an empty matrix.
+
+    The constructor of SciPy would copy what is less than half of an array.
+    """
+    matrix.data, matrix.indices, matrix.indptr = parts
+    return matrix
+
+
+def _transposed(rows: Any) -> Any:
+    """Return the transpose without a copy."""
+    empty = type(rows)(rows.shape, dtype=rows.dtype).T
+    return _filled(empty, (rows.data, rows.indices, rows.indptr))
+
+
+def row_costs(X: Any, *, xp: Namespace) -> tuple[float, float]:
+    """Return the time of a product and of a Gram matrix for each row.
+
+    In multiply-adds of a dense matrix-vector product.
+
+    Parameters
+    ----------
+    X : sparse CSR array of shape (n_samples, n_features)
+    xp : namespace
+    """
+    n_samples, n_features = X.shape
+    lengths = xp.astype(xp.diff(X.indptr), xp.float64)
+    pairs = float(arrays.to_host(xp.mean(lengths * lengths)))
+    gram = min(PAIR_COST * pairs, n_features**2 / GRAM_SPEEDUP)
+    return ENTRY_COST * X.nnz / n_samples, gram

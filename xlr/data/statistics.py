@@ -1,0 +1,200 @@
+"""Column statistics: weighted mean and standard deviation, in one pass."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array, Namespace
+from xlr.data.matrix import Matrix
+from xlr.data.targets import Targets
+from xlr.data.training_data import Block, TrainingData
+from xlr.threads import ALONE, Workers
+
+__all__ = ["ColumnStatistics", "column_statistics", "refuse_non_finite"]
+
+# Rows whose median is a robust first guess of the location of a column.
+GUESS_ROWS = 9
+
+
+class ColumnStatistics(NamedTuple):
+    """Weighted mean and standard deviation of columns.
+
+    Attributes
+    ----------
+    weight : array of shape ()
+        The sum of the weights.
+    mean : array of shape (n_features,)
+        Zeros where columns are not centred.
+    std : array of shape (n_features,)
+        About the mean; exactly zero for a constant column.
+    """
+
+    weight: Array
+    mean: Array
+    std: Array
+
+    def merged(self, other: ColumnStatistics, *, xp: Namespace) -> ColumnStatistics:
+        r"""Return the statistics of the rows of both.
+
+        With the shares a and b of the weights and the difference d of the means,
+
+        .. math:: s^2 = a s_1^2 + b s_2^2 + a b\, d^2
+
+        References
+        ----------
+        Chan, Golub and LeVeque (1983), *Algorithms for computing the sample variance*.
+        """
+        total = self.weight + other.weight
+        a, b = self.weight / total, other.weight / total
+        d = other.mean - self.mean
+        variance = a * self.std**2 + b * other.std**2 + a * b * d**2
+        return ColumnStatistics(total, self.mean + b * d, xp.sqrt(variance))
+
+
+@arrays.quiet()
+def column_statistics(
+    matrix: Matrix,
+    weights: Array,
+    *,
+    centre: bool,
+    pool: Workers = ALONE,
+    names: list[str] | None = None,
+) -> ColumnStatistics:
+    r"""Find the weighted mean and standard deviation of the columns.
+
+    Rows of zero weight do not count. One pass in the usual case: the means of x and
+    x^2, whose difference is right to ten digits unless a mean lies hundreds of
+    deviations from zero (90 where there is no float64). Columns where it does take a
+    second pass, about the median of a few rows, and if need be a third about the mean.
+
+    Parameters
+    ----------
+    matrix : Matrix
+    weights : array of shape (n_samples,)
+        Non-negative, not all zero, in the widest dtype of the device.
+    centre : bool
+        False (a model without intercept) scales by the root mean square about zero and
+        does not shift.
+    pool : Workers, default=ALONE
+        Threads for the pass.
+    names : list of str, default=None
+        Of the columns, for errors.
+
+    Raises
+    ------
+    ValueError
+        If X contains NaN or infinity, or a column that varies in numbers whose square
+        float64 cannot hold (beyond about 1e150, or within 1e-150).
+    """
+    xp = matrix.xp
+    weight = xp.sum(weights)
+    shares = (weights / weight)[:, None]
+    data = TrainingData(matrix, Targets(1, shares, shares), pool=pool)
+    mean, mean_square = (sums[0, :] for sums in data.map_reduce(_sums))
+    if not centre:
+        mean = xp.zeros_like(mean)
+    variance = mean_square - mean * mean
+    # NaN compares false: what is not finite is doubtful too.
+    known = _keeps_digits(mean, variance, xp=xp) & (variance < xp.inf)
+    doubtful = np.nonzero(~arrays.to_host(known))[0]
+    std = xp.sqrt(xp.maximum(variance, xp.zeros_like(variance)))
+    if doubtful.size:
+        place = {"xp": xp, "device": matrix.device}
+        columns = matrix.take_columns(arrays.move(doubtful, **place))
+        part = TrainingData(columns, data.targets, pool=pool)
+        names = names or [f"x{j}" for j in range(matrix.shape[1])]
+        careful = _about_a_guess(part, centre, [names[j] for j in doubtful])
+        source = np.arange(matrix.shape[1])
+        source[doubtful] = matrix.shape[1] + np.arange(doubtful.size)
+        source = arrays.move(source, **place)
+        mean, std = (
+            xp.take(xp.concat(both), source) for both in zip((mean, std), careful)
+        )
+    return ColumnStatistics(weight, mean, std)
+
+
+def _sums(block: Block) -> tuple[Array, Array]:
+    """Return the weighted sums of x and x^2."""
+    matrix, shares = block.matrix.astype(block.wide), block.weights
+    return matrix.transpose_matvec(shares), matrix.sandwich_diagonal(shares)
+
+
+def _keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
+    """Whether a variance is right to ten digits as a difference of means.
+
+    To three digits where there is no float64.
+    """
+    limit = min(1e5, 1e-3 / float(xp.finfo(mean.dtype).eps))
+    smallest = float(xp.finfo(mean.dtype).smallest_normal) / float(
+        xp.finfo(mean.dtype).eps
+    )
+    return (mean * mean <= limit * variance) & (variance > smallest)
+
+
+def _about_a_guess(
+    data: TrainingData, centre: bool, names: list[str]
+) -> tuple[Array, Array]:
+    """Return mean and deviation from sums about a location near the mean."""
+    xp = data.xp
+    refuse_non_finite(data.matrix)
+    shift = xp.zeros(data.n_features, dtype=data.wide, device=data.device)
+    if centre:
+        counted = np.nonzero(arrays.to_host(data.targets.weights)[:, 0] > 0)[0]
+        few = counted[np.linspace(0, counted.size - 1, GUESS_ROWS).astype(np.int64)]
+        rows = data.take_rows(few, data.wide).matrix.to_dense()
+        shift = xp.sort(rows, axis=0)[GUESS_ROWS // 2, :]
+    for _ in range(2 if centre else 1):
+        first, second, largest = data.map_reduce(
+            _shifted_sums, shift, combine=_combined
+        )
+        variance = second - (first * first if centre else 0)
+        mean = shift + first
+        if arrays.to_host(xp.all(_keeps_digits(first, variance, xp=xp))):
+            break
+        # A constant column stays about its value, from which it does not vary at all.
+        shift = xp.where(largest > 0, mean, shift)
+    variance = xp.where(largest > 0, variance, xp.zeros_like(variance))
+    wrong = ~(variance < xp.inf) | ((largest > 0) & ~(variance > 0))
+    wrong = np.nonzero(arrays.to_host(wrong))[0]
+    if wrong.size:
+        size = float(arrays.to_host(largest)[wrong[0]])
+        dtype = str(data.wide).rpartition(".")[2]
+        raise ValueError(
+            f"Column {names[wrong[0]]} of X varies by {size:.3g}, whose square {dtype} "
+            "cannot hold. Rescale the column to numbers of ordinary size."
+        )
+    return (mean if centre else xp.zeros_like(mean)), xp.sqrt(variance)
+
+
+def _shifted_sums(block: Block, shift: Array) -> tuple[Array, Array, Array]:
+    """Return weighted sums of u and u^2 and the largest abs(u), for u = x - shift."""
+    xp, shares = block.xp, block.weights
+    u = xp.astype(block.matrix.to_dense(), block.wide, copy=False) - shift
+    u = xp.where(shares > 0, u, xp.zeros_like(u))
+    squares = xp.sum(shares * (u * u), axis=0)
+    return xp.sum(shares * u, axis=0), squares, xp.max(xp.abs(u), axis=0)
+
+
+def _combined(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
+    xp = arrays.namespace(a[2])
+    return a[0] + b[0], a[1] + b[1], xp.maximum(a[2], b[2])
+
+
+def refuse_non_finite(matrix: Matrix) -> None:
+    """Raise ValueError, saying which, if X contains NaN or infinity."""
+    xp = matrix.xp
+    found = xp.zeros(2, dtype=xp.bool, device=matrix.device)
+    for rows in matrix.row_slices(1, 1, 1):
+        values = matrix.take_rows(rows).stored
+        here = xp.stack([xp.any(xp.isnan(values)), xp.any(xp.isinf(values))])
+        found = found | here
+    has_nan, has_infinity = arrays.to_host(found)
+    if has_nan or has_infinity:
+        names = ["NaN"] * bool(has_nan) + ["infinity"] * bool(has_infinity)
+        raise ValueError(
+            f"Input X contains {' and '.join(names)}. Logistic regression needs finite "
+            "numbers: drop those rows, or impute them (sklearn.impute.SimpleImputer)."
+        )

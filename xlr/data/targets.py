@@ -1,0 +1,143 @@
+"""Targets: the labels of the rows for each model, and their weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array, Namespace
+
+__all__ = ["Targets"]
+
+
+@dataclass(frozen=True)
+class Targets:
+    r"""Labels and weights of each row for each model, formed block by block.
+
+    Models that share something store it once: row i has the weight
+
+    .. math:: s_{im} = s_i\, n_{i\,r(m)}\, f_{m\,y_{im}}
+
+    in model m, with its label :math:`y_{im}` there.
+
+    Attributes
+    ----------
+    n_models : int
+    labels : array of shape (n_samples, n_targets)
+        Class codes 0, 1, ..., of any dtype.
+    weights : array of shape (n_samples, 1)
+        :math:`s_i`, in the dtype to compute in.
+    counts : array of shape (n_samples, n_counts) or None
+        How often a resample holds the row, :math:`n_{ir}`, of any dtype; None for once.
+    class_factors : array of shape (n_models, 2) or None
+        Factors of the labels 0 and 1 in each model, in the dtype to compute in; None
+        for ones.
+    label_of, count_of : array of shape (n_models,) or None
+        The columns of each model, integers. None for one column that all models share,
+        or for a column a model.
+    resample_of : ndarray of shape (n_models,) or None
+        Models with the same number differ in their counts only.
+    """
+
+    n_models: int
+    labels: Array
+    weights: Array
+    counts: Array | None = None
+    class_factors: Array | None = None
+    label_of: Array | None = None
+    count_of: Array | None = None
+    resample_of: np.ndarray | None = None
+
+    def block(self, rows: slice, *, xp: Namespace) -> tuple[Array, Array]:
+        """Return labels and weights of some rows, (n_rows, n_models or 1) each.
+
+        Both in the dtype of the weights.
+        """
+        dtype = self.weights.dtype
+        labels = _columns(self.labels[rows, :], self.label_of, dtype, xp=xp)
+        weights = self.weights[rows, :]
+        if self.counts is not None:
+            counts = _columns(self.counts[rows, :], self.count_of, dtype, xp=xp)
+            weights = weights * counts
+        if self.class_factors is not None:
+            first, second = self.class_factors[:, 0], self.class_factors[:, 1]
+            weights = weights * xp.where(labels > 0, second, first)
+        return labels, weights
+
+    @property
+    def weighs_alike(self) -> bool:
+        """Whether a row has the same weight in all models."""
+        return self.counts is None and self.class_factors is None
+
+    def select(self, models: np.ndarray) -> Targets:
+        """Return the targets of some models, by their numbers on the host."""
+
+        def chosen(values: Array | None, of: Array | None) -> Array | None:
+            if of is not None:
+                return arrays.rows(of, models)
+            if values is None or values.shape[1] == 1:
+                return None
+            xp, device = arrays.namespace(values), arrays.device_of(values)
+            return arrays.move(models, xp=xp, device=device)
+
+        factors, resample_of = self.class_factors, self.resample_of
+        return replace(
+            self,
+            n_models=models.shape[0],
+            class_factors=None if factors is None else arrays.rows(factors, models),
+            label_of=chosen(self.labels, self.label_of),
+            count_of=chosen(self.counts, self.count_of),
+            resample_of=None if resample_of is None else resample_of[models],
+        )
+
+    def take_rows(self, rows: Array, *, xp: Namespace) -> Targets:
+        """Return the targets of some rows, by their numbers on the device."""
+        return replace(
+            self,
+            labels=xp.take(self.labels, rows, axis=0),
+            weights=xp.take(self.weights, rows, axis=0),
+            counts=None if self.counts is None else xp.take(self.counts, rows, axis=0),
+        )
+
+    def astype(self, dtype: Any, *, xp: Namespace) -> Targets:
+        """Return the targets with weights in another dtype."""
+        factors = self.class_factors
+        return replace(
+            self,
+            weights=xp.astype(self.weights, dtype, copy=False),
+            class_factors=None if factors is None else xp.astype(factors, dtype),
+        )
+
+    def resampled(self, counts: Array, n_each: int) -> Targets:
+        """Return the targets of a model for each way to count the rows.
+
+        Parameters
+        ----------
+        counts : array of shape (n_samples, n_counts)
+        n_each : int
+            Models for each of the counts, which differ in their penalty. The models of
+            the first penalty come first, in the order of the counts.
+        """
+        n_counts = counts.shape[1]
+        count_of = np.tile(np.arange(n_counts), n_each)
+        xp, device = arrays.namespace(counts), arrays.device_of(counts)
+        return replace(
+            self,
+            n_models=n_counts * n_each,
+            counts=counts,
+            count_of=arrays.move(count_of, xp=xp, device=device),
+            resample_of=np.repeat(np.arange(n_each), n_counts),
+        )
+
+    def without_counts(self) -> Targets:
+        """Return the targets with each row once."""
+        return replace(self, counts=None, count_of=None, resample_of=None)
+
+
+def _columns(values: Array, of: Array | None, dtype: Any, *, xp: Namespace) -> Array:
+    if of is not None:
+        values = xp.take(values, of, axis=1)
+    return values if values.dtype == dtype else xp.astype(values, dtype)

@@ -1,0 +1,142 @@
+"""Many models: in slices where memory is short, or where one leads to the next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.objective import Evaluation, Objective
+from xlr.solvers.loop import Record, Solution, Solver, minimise
+from xlr.solvers.starts import find_start, start_of_resamples
+
+__all__ = ["minimise_models"]
+
+# Share of the free memory for what a solver carries.
+MEMORY_SHARE = 1 / 3
+
+
+def minimise_models(
+    solver: Solver,
+    objective: Objective,
+    start: Array,
+    *,
+    seed: int | None,
+    tol: float,
+    max_iter: int,
+    along: np.ndarray | None = None,
+    on_iteration: Callable[[Record, Array], bool | None] | None = None,
+) -> Solution:
+    """Find a start and minimise, as many models at a time as there is memory for.
+
+    Parameters
+    ----------
+    solver, objective, tol, max_iter
+        As for :func:`minimise`.
+    start : array of shape (n_models, n_parameters)
+    seed : int or None
+        As for :func:`find_start`.
+    along : ndarray of shape (n_steps,), default=None
+        Positions on a path: the models are as many for each, and change smoothly along
+        it. They are solved position by position, each begun where the last two lead,
+        unless all of them begin at the fit to all rows.
+    on_iteration : callable, optional
+        As for :func:`minimise`. It gets the parameters of all models, and the record of
+        the models of a slice.
+
+    Returns
+    -------
+    Solution
+        Where models took different numbers of iterations, the last numbers of each are
+        repeated in the records.
+    """
+
+    def solve(part: Objective, begin: Array, tell: Callable | None) -> Solution:
+        return minimise(
+            solver,
+            part,
+            find_start(solver, part, begin, seed),
+            tol=tol,
+            max_iter=max_iter,
+            on_iteration=tell,
+        )
+
+    if objective.n_models == 1:
+        return solve(objective, start, on_iteration)
+    if along is None or (seed is not None and start_of_resamples(objective)):
+        along = np.zeros(1)
+    n_steps = along.shape[0]
+    per_step = objective.n_models // n_steps
+    needed = per_step * solver.model_bytes(objective)
+    free = MEMORY_SHARE * arrays.free_bytes(start)
+    n_slices = min(per_step, max(1, math.ceil(needed / free)))
+    if n_steps * n_slices == 1:
+        return solve(objective, start, on_iteration)
+    solutions: list[Solution] = []
+    for step in range(n_steps):
+        of_step = np.arange(step * per_step, (step + 1) * per_step)
+        for models in np.array_split(of_step, n_slices):
+            before = [solution.parameters for solution in solutions]
+            after = arrays.rows(start, np.arange(models[-1] + 1, objective.n_models))
+            begin = arrays.rows(start, models)
+            if step > 0:
+                begin = _extrapolated(before[-n_slices::-n_slices], along[: step + 1])
+            tell = _with_other_slices(before, after, on_iteration, objective)
+            solutions.append(solve(objective.select(models), begin, tell))
+    return _joined(solutions, objective)
+
+
+def _extrapolated(before: list[Array], along: np.ndarray) -> Array:
+    """Return the point on the line through the last two solutions, the latest first."""
+    if len(before) == 1:
+        return before[0]
+    return before[0] + _share_of_step(along) * (before[0] - before[1])
+
+
+def _share_of_step(along: np.ndarray) -> float:
+    """Return the distance to the next position, in that of the last two, at most one.
+
+    0 where there are not two, or where they are the same.
+    """
+    steps = np.diff(along)[-2:]
+    if steps.shape[0] < 2 or steps[0] <= 0:
+        return 0.0
+    return float(min(1.0, steps[1] / steps[0]))
+
+
+def _with_other_slices(
+    before: list[Array],
+    after: Array,
+    on_iteration: Callable[[Record, Array], bool | None] | None,
+    objective: Objective,
+) -> Callable[[Record, Array], bool | None] | None:
+    """Return ``on_iteration`` with the parameters of all models."""
+    if on_iteration is None:
+        return None
+    return lambda record, parameters: on_iteration(
+        record, objective.xp.concat([*before, parameters, after])
+    )
+
+
+def _joined(solutions: list[Solution], objective: Objective) -> Solution:
+    length = max(len(solution.records) for solution in solutions)
+    records = []
+    for i in range(length):
+        parts = [s.records[min(i, len(s.records) - 1)] for s in solutions]
+        columns = [
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("objective", "optimality", "step")
+        ]
+        seconds = sum(part.seconds for part in parts)
+        records.append(Record(i, seconds, *columns))
+    return Solution(
+        objective.xp.concat([solution.parameters for solution in solutions]),
+        Evaluation(*map(objective.xp.concat, zip(*(s.at for s in solutions)))),
+        records,
+        [status for solution in solutions for status in solution.status],
+        np.concatenate([solution.n_iter for solution in solutions]),
+        np.concatenate([solution.decrease for solution in solutions]),
+    )

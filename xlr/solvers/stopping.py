@@ -1,0 +1,131 @@
+"""Stopping: when a fit has converged, and when it ends without."""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+
+import numpy as np
+
+from xlr.solvers.diagnostics import Diagnostics
+
+__all__ = ["SETTLED", "Status", "StoppingRule"]
+
+# Share of tol: a fit whose gradient is within tol has converged once another step would
+# lower F by no more than this times tol, relative to F. F is then within 1e-10 of its
+# minimum at the default tol of 1e-6 (tests/test_extended_precision.py).
+SETTLED = 1e-5
+
+# Rounding error of F in those of one number.
+SUM_ROUNDING = 4
+
+# Damping up to which the damped decrease stands for the undamped one.
+UNDAMPED = 1e-6
+
+
+class Status(Enum):
+    """Why a fit ended; the value is the sentence that a user reads."""
+
+    CONVERGED = "The optimality {optimality:.3g} is within tol={tol:.3g}."
+    ITERATION_LIMIT = (
+        "Stopped after max_iter={max_iter} iterations at an optimality of "
+        "{optimality:.3g} ({reason}). Increase max_iter{advice}."
+    )
+    PRECISION_LIMIT = (
+        "Stopped where {dtype} arithmetic ends, at an optimality of {optimality:.3g} "
+        "({reason}): no step of this solver improves the fit any more. Raise "
+        "tol{advice}."
+    )
+    CALLBACK = (
+        "A callback ended the fit at an optimality of {optimality:.3g} ({reason})."
+    )
+
+
+class StoppingRule:
+    """The decision after each iteration, for each model.
+
+    A model has converged when its optimality is within ``tol`` and the next step would
+    lower F by no more than ``settle`` times ``tol``, relative to F. The gradient alone
+    does not tell where F is flat.
+
+    Parameters
+    ----------
+    n_models : int
+    tol, settle : float
+        As for :func:`~xlr.solvers.loop.minimise`.
+    rounding : float
+        Relative rounding error of a number of X.
+    patience : float
+        Iterations without progress after which the arithmetic is at its end.
+    max_iter : int
+
+    Attributes
+    ----------
+    status : list of Status or None
+        None for a model that goes on.
+    n_iter : ndarray of shape (n_models,)
+    decrease : ndarray of shape (n_models,)
+        Predicted decrease of F by the next step, for models within ``tol``.
+    n_ended : int
+    running : ndarray of bool, of shape (n_models,)
+    """
+
+    def __init__(
+        self,
+        n_models: int,
+        *,
+        tol: float,
+        settle: float,
+        rounding: float,
+        patience: float,
+        max_iter: int,
+    ) -> None:
+        self.status: list[Status | None] = [None] * n_models
+        self.n_iter = np.zeros(n_models, dtype=np.int32)
+        self._tol = tol
+        self._share = max(tol * settle, SUM_ROUNDING * rounding)
+        self._patience = patience
+        self._max_iter = max_iter
+        self.decrease = np.full(n_models, math.inf)
+        self.running = np.ones(n_models, dtype=bool)
+        self.n_ended = 0
+        self._lowest = self._flattest = np.full(n_models, math.inf)
+        self._idle = np.zeros(n_models)
+
+    def ends(self, iteration: int, now: Diagnostics, stopped: bool) -> bool:
+        """Take in the numbers of an iteration; return whether all models have ended.
+
+        An iteration is idle if F did not fall below its lowest value, nor the
+        optimality by a tenth. Rounding errors set new lows too, but ever more rarely.
+        """
+        lower = now.value < self._lowest
+        flatter = now.optimality < 0.9 * self._flattest
+        self._lowest = np.where(lower, now.value, self._lowest)
+        self._flattest = np.where(flatter, now.optimality, self._flattest)
+        self._idle = np.where(lower | flatter, 0, self._idle + 1)
+        idle = self._idle >= self._patience
+        flat = now.optimality <= self._tol
+        self.n_iter[self.running] = iteration
+        last = stopped or iteration == self._max_iter
+        if not (last or flat.any() or idle.any()):
+            return False
+        # Without a penalty F may fall towards 0 without bound: below tol it counts as
+        # tol.
+        enough = self._share * np.maximum(np.abs(now.value), self._tol)
+        # F is not negative, so that no step lowers it by more than F.
+        decrease = np.fmin(self.decrease, now.value)
+        converged = flat & (decrease * (1 + now.damping / UNDAMPED) <= enough)
+        # Where no step is taken any more, the damping has grown without end.
+        converged |= flat & idle & (decrease <= enough)
+        for model in np.nonzero(self.running & (converged | idle | last))[0]:
+            if converged[model]:
+                self.status[model] = Status.CONVERGED
+            elif stopped:
+                self.status[model] = Status.CALLBACK
+            elif idle[model]:
+                self.status[model] = Status.PRECISION_LIMIT
+            else:
+                self.status[model] = Status.ITERATION_LIMIT
+            self.running[model] = False
+            self.n_ended += 1
+        return self.n_ended == len(self.status)
