@@ -42,23 +42,27 @@ class ProbabilityInterval(NamedTuple):
 
 @dataclass(frozen=True)
 class Influence:
-    """How much each row weighs in a fit, under statsmodels' names.
+    """Influence of each row on a fit, under statsmodels' names.
+
+    The weight s of a row multiplies its part of the log-likelihood, as R's prior
+    weights do: a row of weight 2 counts as two equal rows that leave the fit together.
 
     Attributes
     ----------
     hat_matrix_diag : array of shape (n_samples,)
-        Leverage h, the diagonal of W^(1/2) X (X'WX)^-1 X' W^(1/2), W = p (1 - p).
+        Leverage h, the diagonal of W^(1/2) X (X'WX)^-1 X' W^(1/2), W = s p (1 - p).
     resid_pearson : array of shape (n_samples,)
-        r = (y - p) / sqrt(p (1 - p)).
+        r = sqrt(s) (y - p) / sqrt(p (1 - p)).
     resid_studentized : array of shape (n_samples,)
         r / sqrt(1 - h).
     cooks_distance : array of shape (n_samples,)
-        r^2 h / (k (1 - h)^2), with k the (effective) number of parameters: about how
-        far, in units of their covariance, the estimates move without the row.
+        r^2 h / (k (1 - h)^2), with k the (effective) number of parameters: the squared
+        change of the estimates without the row, in units of their covariance, over k.
 
     References
     ----------
-    Pregibon (1981), *Logistic regression diagnostics*, Annals of Statistics 9.
+    Pregibon (1981), *Logistic regression diagnostics*, Annals of Statistics 9;
+    R's ``cooks.distance`` and ``rstandard``.
     """
 
     hat_matrix_diag: Array
@@ -90,6 +94,8 @@ def influence(
     leverage, residual = leverages(
         evidence.objective, evidence.parameters, evidence.unit * inverse
     )
+    weights = evidence.unit * evidence.objective.responses.weights[:, 0]
+    residual = xp.sqrt(weights) * residual
     studentized = residual / xp.sqrt(1 - leverage)
     distance = studentized**2 * leverage / (1 - leverage) / n_parameters
     return Influence(leverage, residual, studentized, distance)
