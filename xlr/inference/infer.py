@@ -204,5 +204,7 @@ def _log_likelihoods(
     place = np.arange(objective.n_parameters) % objective.column_size
     is_coef = place < objective.n_features
     constraints = np.eye(objective.n_parameters)[is_coef]
-    null = constrained_minimum(objective, zeros, constraints, zeros[is_coef])
+    # An offset far from zero is made good by the intercepts of the fit.
+    start = arrays.to_host(evidence.parameters)[0].astype(np.float64)
+    null = constrained_minimum(objective, start, constraints, zeros[is_coef])
     return estimates, constant - total * null.value
