@@ -20,7 +20,9 @@ UNPENALISED = {"C": np.inf, "tol": 1e-11}
 @pytest.mark.parametrize("data", [spector, fair])
 def test_influence_as_glm(data):
     X, y = data()
-    results = xlr.infer(xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y)
+    results = xlr.infer(
+        xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y, keep_data=True
+    )
     found = results.get_influence()
     model = sm.GLM(y, sm.add_constant(X), sm.families.Binomial()).fit(tol=1e-14)
     expected = model.get_influence()
@@ -38,7 +40,7 @@ def test_influence_of_weighted_rows_as_r():
     X, y = np.repeat(np.arange(4.0), 2)[:, None], np.tile([1, 0], 4)
     weights = np.asarray([2, 18, 5, 15, 9, 11, 12, 4])
     model = xlr.LogisticRegression(**UNPENALISED).fit(X, y, weights)
-    found = xlr.infer(model, X, y, weights).get_influence()
+    found = xlr.infer(model, X, y, weights, keep_data=True).get_influence()
     np.testing.assert_allclose(found.cooks_distance, WEIGHTED_COOK, atol=6e-5)
 
 
@@ -62,7 +64,9 @@ def test_influence_of_weighted_rows_as_glm(form):
         model = xlr.LogisticRegression(**UNPENALISED, **options)
         given = (form(X), y, weights)
         model.fit(*given, offset=offset)
-        results = xlr.infer(model, *given, offset=offset, cov_type="HC0")
+        results = xlr.infer(
+            model, *given, offset=offset, cov_type="HC0", keep_data=True
+        )
         found = results.get_influence()
         s = np.ones(len(y)) if weights is None else weights
         s = s if class_weight is None else s * np.where(y == 1, class_weight[1], 1.0)
@@ -99,7 +103,7 @@ def test_influence_of_weighted_rows_is_that_of_rows_repeated_and_removed_togethe
     X, y = spector()
     counts = np.arange(len(y)) % 3 + 1
     model.fit(X, y, counts)
-    results = xlr.infer(model, X, y, counts)
+    results = xlr.infer(model, X, y, counts, keep_data=True)
     Z = sm.add_constant(X)
     p = model.predict_proba(X)[:, 1]
     C = np.inf if isinstance(model, xlr.FirthLogisticRegression) else 0.5
@@ -123,7 +127,7 @@ def test_weighted_influence_on_every_backend(place, dtype, assert_close):
     at, labels, given = place(X), place(y, "int64"), place(weights)
     tol = 1e-9 if dtype == "float64" else 1e-4
     model = xlr.LogisticRegression(C=np.inf, tol=tol).fit(at, labels, given)
-    found = xlr.infer(model, at, labels, given).get_influence()
+    found = xlr.infer(model, at, labels, given, keep_data=True).get_influence()
     binomial = sm.families.Binomial()
     glm = sm.GLM(y, sm.add_constant(X), binomial, var_weights=weights).fit(tol=1e-14)
     rtol = 1e-6 if dtype == "float64" else 2e-2
@@ -136,7 +140,7 @@ def test_influence_on_every_backend(place, dtype, assert_close):
     at, labels = place(X), place(y, "int64")
     tol = 1e-9 if dtype == "float64" else 1e-4
     model = xlr.LogisticRegression(C=np.inf, tol=tol).fit(at, labels)
-    found = xlr.infer(model, at, labels).get_influence()
+    found = xlr.infer(model, at, labels, keep_data=True).get_influence()
     reference = sm.GLM(y, sm.add_constant(X), sm.families.Binomial()).fit(tol=1e-14)
     expected = reference.get_influence().cooks_distance[0]
     rtol = 1e-6 if dtype == "float64" else 2e-2
@@ -146,7 +150,7 @@ def test_influence_on_every_backend(place, dtype, assert_close):
 def test_leverages_sum_to_the_degrees_of_freedom():
     X, y = fair()
     model = xlr.LogisticRegression(C=1e-3, tol=1e-10).fit(X, y)
-    results = xlr.infer(model, X, y)
+    results = xlr.infer(model, X, y, keep_data=True)
     total = results.get_influence().hat_matrix_diag.sum()
     np.testing.assert_allclose(total, results.effective_df)
     assert results.effective_df < 9
@@ -229,7 +233,16 @@ def test_extreme_rows_have_their_probabilities_with_intervals_around_them(data):
     assert (found.upper <= 1).all()
 
 
-def test_refuses_other_features_and_libraries():
+def test_intervals_are_in_the_library_of_the_new_rows(place, dtype, assert_close):
+    X, y = spector()
+    results = xlr.infer(xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y)
+    expected = results.predict_interval(X)
+    for name, values in zip(expected._fields, results.predict_interval(place(X))):
+        rtol = 1e-9 if dtype == "float64" else 2e-4
+        assert_close(values, getattr(expected, name), rtol=rtol)
+
+
+def test_predict_interval_refuses_other_features():
     X, y = spector()
     results = xlr.infer(xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y)
     with pytest.raises(ValueError, match="features"):
@@ -237,6 +250,3 @@ def test_refuses_other_features_and_libraries():
     for bad in (np.nan, np.inf):
         with pytest.raises(ValueError, match=r"NaN|infinity"):
             results.predict_interval(np.where(X[0, 0] == X, bad, X))
-    torch = pytest.importorskip("torch")
-    with pytest.raises(ValueError, match="another library"):
-        results.predict_interval(torch.asarray(X))

@@ -1,4 +1,4 @@
-"""The optimum under linear constraints on the parameters."""
+"""The minimum of F under linear constraints on the parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fitted model together with its rows: what all inference starts from."""
+"""A fitted model together with the rows of its fit: what all inference starts from."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.cached import cached_property
 from xlr.design import Moments
 from xlr.estimators import (
     FirthLogisticRegression,
@@ -24,34 +25,35 @@ from xlr.inputs.features import Features
 from xlr.objective import FirthObjective, Objective
 from xlr.threads import Workers
 
-__all__ = ["Evidence", "check_model", "read_evidence", "refuse_other_rows"]
+__all__ = ["FittedData", "check_model", "read_fitted_data", "refuse_other_rows"]
 
-# How much further from the optimum than the fit ended the model may be on the rows
-# given: rounding its coefficients to the dtype of X, and other orders of summing.
+# Factor on the optimality of the fit: the coefficients are rounded to the dtype of X,
+# and sums over the rows are taken in another order.
 SLACK = 10
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """A fitted model, its rows, and its parameters as a statistician lists them.
+class FittedData:
+    """A fitted model and its rows.
 
-    Those of the solver are standardised, class by class with the intercept last. The
-    reported ones are in units of X with the intercept first; of more than two classes,
-    each is less that of the first class.
+    Parameters have three forms. The solver's are standardized, with the intercept of
+    each class last. On the host they are standardized with the intercept of each class
+    first. Reported parameters are in units of X; of more than two classes, each is less
+    that of the first class.
 
     Attributes
     ----------
     model : estimator
     features : Features
+    problem : Problem
     objective : Objective
         Of the model, with its penalty.
-    problem : Problem
     parameters : array of shape (1, n_parameters)
-        Where the model is.
+        The estimates, as the solver has them.
     unit : float
-        What the weights of the objective are to be multiplied by.
+        Factor from the weights of the objective to those that were given.
     class_factors : ndarray of shape (n_classes,)
-        What ``class_weight`` multiplies the weights of the rows by.
+        Factors of ``class_weight`` on the weights of the rows.
     n_samples : float
         Sum of the sample weights.
     class_totals : ndarray of shape (n_classes,)
@@ -82,84 +84,113 @@ class Evidence:
 
     @property
     def n_equations(self) -> int:
-        """Columns of reported parameters: one, or one less than there are classes."""
+        """Number of reported logits: one, or one less than there are classes."""
         return max(1, self.objective.n_outputs - 1)
 
     @property
     def names(self) -> list[str]:
-        """Of the reported parameters of one equation."""
+        """Names of the reported parameters of one equation."""
         return ["intercept"] * self.fit_intercept + self.features.column_names
-
-    @property
-    def strength(self) -> np.ndarray:
-        """Curvature of the penalty of the sum of the losses: (n_parameters,)."""
-        curvature = self.objective.penalty_curvature(self.parameters)[0, :]
-        return arrays.to_host(curvature).astype(np.float64) * self.total_weight
 
     @property
     def total_weight(self) -> float:
         """Sum of the weights."""
         return float(self.class_totals.sum())
 
+    @cached_property
+    def order(self) -> np.ndarray:
+        """The solver's number of each parameter on the host."""
+        numbers = np.arange(self.objective.n_parameters)
+        by_class = numbers.reshape(self.objective.n_outputs, -1)
+        return np.roll(by_class, int(self.fit_intercept), axis=1).reshape(-1)
+
+    def on_host(self, values: Array) -> np.ndarray:
+        """Copy a vector or square matrix of the solver's parameters to the host."""
+        host = arrays.to_host(values)
+        return host[np.ix_(*[self.order] * host.ndim)].astype(np.float64)
+
+    def for_solver(self, values: np.ndarray) -> np.ndarray:
+        """Reorder a vector or square matrix on the host as the solver's parameters."""
+        return values[np.ix_(*[np.argsort(self.order)] * values.ndim)]
+
     @property
-    def free(self) -> np.ndarray:
-        """Which parameters could move: not zero by an L1 penalty, nor at a bound."""
+    def standardized(self) -> np.ndarray:
+        """The estimates on the host: (n_parameters,)."""
+        return self.on_host(self.parameters[0, :])
+
+    def at(self, standardized: np.ndarray) -> FittedData:
+        """Return the same data with other estimates, (n_parameters,) on the host."""
+        parameters = self.for_solver(standardized)[None, :]
+        return replace(self, parameters=self.objective.place(parameters))
+
+    @property
+    def scaler(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and scale of the features, each (n_features,)."""
+        units = self.problem.units
+        assert units is not None
+        return arrays.to_host(units.mean), arrays.to_host(units.scale)
+
+    @property
+    def penalty_curvature(self) -> np.ndarray:
+        """Second derivatives of the penalty of the summed losses: (n_parameters,)."""
+        curvature = self.objective.penalty_curvature(self.parameters)[0, :]
+        return self.on_host(curvature) * self.total_weight
+
+    @property
+    def non_smooth(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Strength of the L1 penalty, lower and upper bounds, each (n_parameters,)."""
         kinks = self.objective.kinks
         if kinks is None:
+            return None
+        lasso, lower, upper = (self.on_host(part[0, :]) for part in kinks)
+        return lasso, lower, upper
+
+    @property
+    def free(self) -> np.ndarray:
+        """Mask of the parameters that are neither zero by L1 nor at a bound."""
+        if self.non_smooth is None:
             return np.ones(self.objective.n_parameters, dtype=bool)
-        at = arrays.to_host(self.parameters)[0]
-        lasso, lower, upper = (arrays.to_host(part)[0] for part in kinks)
+        (lasso, lower, upper), at = self.non_smooth, self.standardized
         return ~((lasso > 0) & (at == 0)) & (at > lower) & (at < upper)
 
     @property
     def is_penalised(self) -> bool:
-        """Whether anything but the likelihood moves the parameters."""
-        kinks = self.objective.kinks
+        """Whether a penalty or bounds change the estimates."""
+        has_lasso = self.non_smooth is not None and (self.non_smooth[0] > 0).any()
         return bool(
-            (self.strength > 0).any()
-            or not self.free.all()
-            or (kinks is not None and arrays.to_host(kinks.lasso > 0).any())
+            has_lasso or (self.penalty_curvature > 0).any() or not self.free.all()
         )
 
     def reported(self, rows: np.ndarray) -> np.ndarray:
-        """Parameters of the solver, as rows, to reported ones: (m, n) to (m, n').
+        """Map parameters on the host, as rows, to reported ones: (m, n) to (m, n').
 
-        The map is linear: of a covariance, it is to be taken from both sides.
+        The map is linear: apply it to both sides of a covariance.
         """
-        outputs, size = self.objective.n_outputs, self.objective.column_size
-        columns = np.asarray(rows, dtype=np.float64).reshape(-1, outputs, size)
-        n_features = self.objective.n_features
-        coef = columns[:, :, :n_features]
-        units = self.problem.units
-        assert units is not None
-        coef = coef / arrays.to_host(units.scale)
-        if self.fit_intercept:
-            moved = coef @ arrays.to_host(units.mean)
-            intercept = columns[:, :, n_features] - moved
-            coef = np.concatenate([intercept[:, :, None], coef], axis=2)
-        if outputs > 1:
-            coef = coef[:, 1:, :] - coef[:, :1, :]
-        return coef.reshape(rows.shape[0], -1)
-
-    def at(self, parameters: np.ndarray) -> Evidence:
-        """The same at other parameters of the solver, (n_parameters,) on the host."""
-        return replace(self, parameters=self.objective.place(parameters[None, :]))
+        first = int(self.fit_intercept)
+        columns = rows.reshape(rows.shape[0], self.objective.n_outputs, -1)
+        mean, scale = self.scaler
+        coef = columns[:, :, first:] / scale
+        intercept = columns[:, :, :first] - (coef @ mean)[:, :, None]
+        columns = np.concatenate([intercept, coef], axis=2)
+        if self.objective.n_outputs > 1:
+            columns = columns[:, 1:, :] - columns[:, :1, :]
+        return columns.reshape(rows.shape[0], -1)
 
 
-def read_evidence(
+def read_fitted_data(
     model: Any,
     features: Features,
     y: Any,
     sample_weight: Any,
     offset: Any,
     crew: Workers,
-) -> Evidence:
+) -> FittedData:
     """Check a model and its rows.
 
     Raises
     ------
     TypeError, ValueError
-        If the rows are not as described, or other classes than those of the model.
+        If the rows are not as described, or of other classes than the model's.
     """
     moments = getattr(model, "_column_moments", None)
     known = None
@@ -176,7 +207,7 @@ def read_evidence(
         intercept = intercept + rows.features.place(rest, objective.wide)
     factors = np.ones_like(rows.totals) if rows.factors is None else rows.factors
     unit = arrays.to_host(problem.total_weight / objective.total_weight)
-    return Evidence(
+    return FittedData(
         model=model,
         features=rows.features,
         problem=problem,
@@ -190,22 +221,22 @@ def read_evidence(
     )
 
 
-def refuse_other_rows(evidence: Evidence, gradient: np.ndarray) -> None:
+def refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
     """Refuse rows on which the model is not at the optimum.
 
     Parameters
     ----------
-    evidence : Evidence
+    data : FittedData
     gradient : ndarray of shape (n_parameters,)
-        Of F, the least subgradient where it has kinks.
+        Minimum-norm subgradient of F.
 
     Raises
     ------
     ValueError
     """
-    model, optimality = evidence.model, float(np.abs(gradient).max())
+    model, optimality = data.model, float(np.abs(gradient).max())
     reached = max(float(model.tol), getattr(model, "optimality_", 0.0))
-    if not optimality <= SLACK * max(reached, evidence.objective.rounding**0.5):
+    if not optimality <= SLACK * max(reached, data.objective.rounding**0.5):
         raise ValueError(
             "The model is not the optimum on these rows: the gradient of F is "
             f"{optimality:.3g} there, and within {reached:.3g} where the fit ended. "
@@ -214,7 +245,7 @@ def refuse_other_rows(evidence: Evidence, gradient: np.ndarray) -> None:
 
 
 def check_model(model: Any) -> None:
-    """Refuse what inference is not for.
+    """Refuse models that have no inference here.
 
     Raises
     ------
@@ -242,7 +273,7 @@ def _check_classes(model: Any, rows: Rows) -> None:
 
 
 def _problem(model: Any, rows: Rows, crew: Workers) -> tuple[Problem, Objective]:
-    """The objective of the model, in standardised units."""
+    """Return the objective of the model in standardized units."""
     fit_intercept = bool(model.fit_intercept)
     if isinstance(model, FirthLogisticRegression):
         return firth_problem(rows.features, rows.task, fit_intercept, crew, rows.offset)
