@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -122,6 +123,29 @@ class FittedData:
         """Return the same data with other estimates, (n_parameters,) on the host."""
         parameters = self.for_solver(standardized)[None, :]
         return replace(self, parameters=self.objective.place(parameters))
+
+    def centred(self, shift: np.ndarray) -> FittedData:
+        """Return the same estimates of features centred elsewhere.
+
+        Parameters
+        ----------
+        shift : ndarray of shape (n_features,)
+            Distance of the new centre from the old one, in standardized units.
+        """
+        X, xp, wide = self.features.X, self.features.xp, self.features.wide
+        mean, scale = self.scaler
+        # Exact in the dtype of X, as x - mean is.
+        new = self.features.place(mean + shift * scale, self.features.dtype)
+        problem, objective = copy.copy(self.problem), copy.copy(self.objective)
+        assert problem.units is not None
+        problem.units = replace(problem.units, mean=xp.astype(new, wide))
+        old = objective.design
+        design = problem.design(X, old.offset, old.workers)
+        objective.design = design.standardised_if_small()
+        moved = replace(self, problem=problem, objective=objective)
+        columns = self.standardized.reshape(objective.n_outputs, -1).copy()
+        columns[:, 0] += columns[:, 1:] @ ((moved.scaler[0] - mean) / scale)
+        return moved.at(columns.reshape(-1))
 
     @property
     def scaler(self) -> tuple[np.ndarray, np.ndarray]:
