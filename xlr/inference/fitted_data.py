@@ -278,13 +278,54 @@ def check_model(model: Any) -> None:
     kinds = FirthLogisticRegression, LogisticRegression, LogisticRegressionCV
     if not isinstance(model, kinds):
         names = ", ".join(f"xlr.{kind.__name__}" for kind in kinds)
-        raise TypeError(f"model must be one of {names}; got {model!r}.")
+        raise TypeError(f"model must be one of {names}; {_advice(model)}")
     check_is_fitted(model, "coef_")
     if getattr(model, "_one_vs_rest", False):
         raise ValueError(
             "A model of multi_class='ovr' is several models, each of other labels. Fit "
             "each class against the rest, or use multi_class='multinomial'."
         )
+
+
+def _advice(model: Any) -> str:
+    """Say what was given instead of a model of xlr, and what to pass."""
+    kind = type(model).__name__
+    if hasattr(model, "best_estimator_"):
+        return f"got a {kind}. Pass its best_estimator_."
+    if hasattr(model, "named_steps"):
+        return (
+            f"got a {kind}. Pass its last step and the rows that it was fitted to: "
+            "xlr.infer(pipeline[-1], pipeline[:-1].transform(X), y)."
+        )
+    package = type(model).__module__.partition(".")[0]
+    if package == "sklearn" and kind.startswith("LogisticRegression"):
+        return (
+            f"got scikit-learn's {kind}. Fit the same model here to the same rows: "
+            f"xlr.LogisticRegression({_same_model(model)}).fit(X, y)."
+        )
+    if package not in ("builtins", "xlr"):
+        kind = f"{kind} of the package {package}"
+    return f"got a {kind}."
+
+
+def _same_model(model: Any) -> str:
+    """Return the arguments of xlr for a logistic regression of scikit-learn."""
+    parameters = model.get_params()
+    penalty = parameters.get("penalty", "deprecated")
+    C = np.inf if penalty is None else parameters.get("C")
+    l1_ratio = {"l1": 1.0, "l2": 0.0, None: 0.0}.get(
+        penalty, parameters.get("l1_ratio")
+    )
+    if hasattr(model, "C_"):  # chosen by cross-validation
+        C, l1_ratio = (np.ravel(v)[0] for v in (model.C_, model.l1_ratio_))
+    given = {
+        "C": C and float(C),
+        "l1_ratio": float(l1_ratio or 0) or None,
+        "fit_intercept": None if model.fit_intercept else False,
+        "class_weight": model.class_weight,
+    }
+    text = ", ".join(f"{k}={v!r}" for k, v in given.items() if v is not None)
+    return text.replace("C=inf", 'C=float("inf")')
 
 
 def _check_classes(model: Any, rows: Rows) -> None:
