@@ -195,8 +195,10 @@ def test_every_backend(place, dtype):
         ("HC0", {}),
         ("cluster", {"groups": np.arange(len(y)) % 8}),
     ):
-        results = xlr.infer(model, at, place(y, "int64"), cov_type=cov_type, **options)
-        keywords = {"cov_kwds": options} if options else {}
+        options = options | {"cov_type": cov_type, "keep_data": True}
+        results = xlr.infer(model, at, place(y, "int64"), **options)
+        groups = options.get("groups")
+        keywords = {} if groups is None else {"cov_kwds": {"groups": groups}}
         logit = sm.Logit(y, with_constant(X))
         reference = logit.fit(disp=0, tol=1e-13, cov_type=cov_type, **keywords)
         rtol = 1e-7 if dtype == wide else 5e-3
@@ -221,7 +223,8 @@ def test_sparse_rows():
     groups = np.arange(500) % 50
     for options in ({}, {"cov_type": "HC1"}, {"cov_type": "cluster", "groups": groups}):
         sparse, dense = (
-            xlr.infer(unpenalised(Z, y), Z, y, **options) for Z in (X, X.toarray())
+            xlr.infer(unpenalised(Z, y), Z, y, **options, keep_data=True)
+            for Z in (X, X.toarray())
         )
         np.testing.assert_allclose(sparse.bse, dense.bse, rtol=1e-7)
         np.testing.assert_allclose(

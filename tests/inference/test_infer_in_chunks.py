@@ -114,7 +114,8 @@ def test_groups_may_be_strings() -> None:
 @pytest.mark.parametrize("classes", LABELS)
 def test_what_is_made_of_the_results(classes: str) -> None:
     y = LABELS[classes]
-    chunked, expected = results_of(*in_chunks(X, y)), results_of(X, y)
+    chunked = results_of(*in_chunks(X, y), keep_data=True)
+    expected = results_of(X, y, keep_data=True)
     for method in ("get_margeff", "profile_conf_int", "odds_ratios"):
         found, known = (getattr(each, method)() for each in (chunked, expected))
         assert list(found.columns) == list(known.columns)
@@ -138,7 +139,7 @@ def test_likelihood_ratio() -> None:
 
 
 def test_influence_is_refused_in_a_sentence() -> None:
-    results = results_of(*in_chunks(X, LABELS["two"]))
+    results = results_of(*in_chunks(X, LABELS["two"]), keep_data=True)
     with pytest.raises(
         ValueError, match=r"Influence is of single rows.*X\.compute\(\)"
     ):

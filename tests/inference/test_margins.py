@@ -17,7 +17,9 @@ def test_two_classes(data):
     X, y = data()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
     for cov_type in ("nonrobust", "HC0"):
-        table = xlr.infer(model, X, y, cov_type=cov_type).get_margeff(alpha=0.1)
+        table = xlr.infer(model, X, y, cov_type=cov_type, keep_data=True).get_margeff(
+            alpha=0.1
+        )
         fit = sm.Logit(y, sm.add_constant(X)).fit(disp=0, tol=1e-13, cov_type=cov_type)
         expected = fit.get_margeff()
         for name, values in (
@@ -35,7 +37,7 @@ def test_two_classes(data):
 def test_many_classes():
     X, y = anes96()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
-    table = xlr.infer(model, X, y).get_margeff()
+    table = xlr.infer(model, X, y, keep_data=True).get_margeff()
     expected = sm.MNLogit(y, sm.add_constant(X)).fit(disp=0, tol=1e-13).get_margeff()
     np.testing.assert_allclose(
         table.columns["dy/dx"], expected.margeff.T.reshape(-1), rtol=1e-7, atol=1e-12
@@ -54,8 +56,12 @@ def test_weights_count_rows():
     counts = np.arange(len(y)) % 3 + 1
     many = np.repeat(np.arange(len(y)), counts)
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11)
-    counted = xlr.infer(model.fit(X, y, counts), X, y, counts).get_margeff()
-    repeated = xlr.infer(model.fit(X[many], y[many]), X[many], y[many]).get_margeff()
+    counted = xlr.infer(
+        model.fit(X, y, counts), X, y, counts, keep_data=True
+    ).get_margeff()
+    repeated = xlr.infer(
+        model.fit(X[many], y[many]), X[many], y[many], keep_data=True
+    ).get_margeff()
     for name in ("dy/dx", "std err"):
         np.testing.assert_allclose(counted.columns[name], repeated.columns[name])
 
@@ -63,6 +69,8 @@ def test_weights_count_rows():
 def test_refuses_aliased_columns():
     X, y = spector()
     X = np.column_stack([X, X[:, 0]])
-    results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
+    results = xlr.infer(
+        xlr.LogisticRegression(C=np.inf).fit(X, y), X, y, keep_data=True
+    )
     with pytest.raises(ValueError, match="x3 = x0"):
         results.get_margeff()

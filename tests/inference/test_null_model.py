@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
+from in_chunks import in_chunks
+from scipy.optimize import brentq, minimize
+from scipy.special import expit
 
 import xlr
 
@@ -35,3 +37,69 @@ def test_columns_that_others_make_up_do_not_matter(place, C, n_columns, n_classe
     model = xlr.LogisticRegression(C=C).fit(data, labels, offset=added)
     results = xlr.infer(model, data, labels, offset=added)
     assert results.llnull == pytest.approx(-best.fun, rel=1e-6)
+
+
+def binary_log_likelihood(y, offset, weights):
+    """Of the best intercept, by its score equation."""
+    ends = -offset.max() - 60, -offset.min() + 60
+    best = brentq(lambda b: weights @ (y - expit(b + offset)), *ends, xtol=1e-13)
+    margin = np.where(y == 1, 1, -1) * (best + offset)
+    return float(-weights @ np.logaddexp(0, -margin))
+
+
+FAR_OFFSETS = {
+    "30": np.full(200, 30.0),
+    "-300": np.full(200, -300.0),
+    "1e4": np.full(200, 1e4),
+    "30 and noise": 30 + 5 * np.random.default_rng(0).normal(size=200),
+    "wide": 50 * np.random.default_rng(0).normal(size=200),
+    "some far": np.repeat([0.0, 0.0, 0.0, 80.0], 50),
+}
+
+
+@pytest.mark.parametrize("offset", FAR_OFFSETS.values(), ids=FAR_OFFSETS)
+@pytest.mark.parametrize("weigh", [np.ones_like, lambda x: 1e-3 + x**4])
+def test_null_likelihood_with_far_offsets(offset, weigh):
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=200)
+    y = (x + rng.logistic(size=200) > 0).astype(int)
+    weights, X = weigh(x), np.column_stack([x, rng.normal(size=200)])
+    expected = binary_log_likelihood(y, offset, weights)
+    for given in (
+        (X, y, weights, offset),
+        [in_chunks(v, (90, 110)) for v in (X, y, weights, offset)],
+    ):
+        features, labels, counts, added = given
+        for C in (np.inf, 1.0):
+            model = xlr.LogisticRegression(C=C)
+            model.fit(features, labels, counts, offset=added)
+            results = xlr.infer(model, features, labels, counts, offset=added)
+            assert results.llnull == pytest.approx(expected, rel=1e-9)
+
+
+def test_null_likelihood_with_an_offset_of_30():
+    x = np.random.default_rng(5).normal(size=(200, 1))
+    y = (x[:, 0] + np.random.default_rng(5).logistic(size=200) > 0).astype(int)
+    offset = np.full(200, 30.0)
+    for model in (xlr.LogisticRegression(C=np.inf), xlr.FirthLogisticRegression()):
+        with_offset, plain = (
+            xlr.infer(model.fit(x, y, offset=added), x, y, offset=added)
+            for added in (offset, None)
+        )
+        assert with_offset.llnull == pytest.approx(plain.llnull, rel=1e-9)
+        assert with_offset.llf == pytest.approx(plain.llf, rel=1e-9)
+
+
+@pytest.mark.parametrize("far", [[0.0, 30.0, -30.0], [100.0, 0.0, 0.0]])
+def test_null_likelihood_of_many_classes_with_far_offsets(place, dtype, far):
+    """Offsets that are the same in all rows change the intercepts alone."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 2)), np.arange(60) % 3 % 2 + (np.arange(60) > 50)
+    data, labels = place(X), place(y, "int64")
+    offset = place(np.tile(far, (60, 1)))
+    tol = 1e-6 if dtype == "float64" else 1e-4
+    model = xlr.LogisticRegression(tol=tol).fit(data, labels, offset=offset)
+    results = xlr.infer(model, data, labels, offset=offset)
+    counts = np.bincount(y)
+    expected = counts @ np.log(counts / 60)
+    assert results.llnull == pytest.approx(expected, rel=1e-6)

@@ -35,7 +35,7 @@ SEX2 = [
 def test_endometrial_as_logistf():
     X, y = endometrial()
     model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y)
-    table = xlr.infer(model, X, y).profile_conf_int()
+    table = xlr.infer(model, X, y, keep_data=True).profile_conf_int()
     assert table.index == ["intercept", "x0", "x1", "x2"]
     columns = np.stack(list(table.columns.values()), axis=1)
     np.testing.assert_allclose(columns, ENDOMETRIAL, rtol=2e-6)
@@ -44,7 +44,7 @@ def test_endometrial_as_logistf():
 def test_counted_sex2_as_logistf():
     X, y, counts = sex2()
     model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y, counts)
-    results = xlr.infer(model, X, y, counts)
+    results = xlr.infer(model, X, y, counts, keep_data=True)
     table = results.profile_conf_int()
     columns = np.stack(list(table.columns.values()), axis=1)
     np.testing.assert_allclose(columns, SEX2, rtol=5e-6)
@@ -62,7 +62,7 @@ def constrained_likelihood(X, y, column, value):
 def test_ends_as_by_definition(alpha):
     X, y = spector()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
-    results = xlr.infer(model, X, y)
+    results = xlr.infer(model, X, y, keep_data=True)
     table = results.profile_conf_int(["x2", "intercept"], alpha)
     assert table.index == ["x2", "intercept"]
     fall = stats.chi2.isf(alpha, 1) / 2
@@ -85,7 +85,7 @@ def test_many_classes():
     X, y = anes96()
     X, y = X[:, 1:3], np.digitize(y, [2, 5])
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
-    results = xlr.infer(model, X, y)
+    results = xlr.infer(model, X, y, keep_data=True)
     table = results.profile_conf_int(["x0"])
     frame = table.to_frame()
     assert frame.shape == (2, 3)
@@ -109,7 +109,7 @@ def test_every_backend(place, dtype):
     at, labels = place(X), place(y, "int64")
     tol = 1e-9 if dtype == "float64" else 1e-5
     model = xlr.FirthLogisticRegression(tol=tol).fit(at, labels)
-    table = xlr.infer(model, at, labels).profile_conf_int(["x2"])
+    table = xlr.infer(model, at, labels, keep_data=True).profile_conf_int(["x2"])
     rtol = 5e-6 if dtype == "float64" else 5e-3
     found = [values[0] for values in table.columns.values()]
     np.testing.assert_allclose(found, ENDOMETRIAL[3], rtol=rtol)
@@ -120,7 +120,7 @@ def test_a_table_with_an_empty_cell():
     X = np.asarray([[0.0]] * 6 + [[1.0]] * 6)
     y = np.asarray([0, 1, 0, 0, 1, 0] + [1] * 6)
     model = xlr.FirthLogisticRegression(tol=1e-11).fit(X, y)
-    results = xlr.infer(model, X, y)
+    results = xlr.infer(model, X, y, keep_data=True)
 
     def log_likelihood(first, slope):
         p, q = 1 / (1 + np.exp(-first)), 1 / (1 + np.exp(-first - slope))
@@ -147,7 +147,9 @@ def test_refuses():
     penalised = xlr.LogisticRegression().fit(X, y)
     with pytest.raises(ValueError, match="no likelihood profile"):
         xlr.infer(penalised, X, y).profile_conf_int()
-    results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
+    results = xlr.infer(
+        xlr.LogisticRegression(C=np.inf).fit(X, y), X, y, keep_data=True
+    )
     with pytest.raises(ValueError, match="no parameter 'x9'"):
         results.profile_conf_int(["x9"])
     for alpha in (0, 1, -0.1, "a"):

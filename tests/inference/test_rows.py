@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from optional import on_demand
+from scipy.sparse import csr_array
 from scipy.special import expit, logit
 from scipy.stats import norm
 from studies import anes96, fair, spector
@@ -19,7 +20,9 @@ UNPENALISED = {"C": np.inf, "tol": 1e-11}
 @pytest.mark.parametrize("data", [spector, fair])
 def test_influence_as_glm(data):
     X, y = data()
-    results = xlr.infer(xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y)
+    results = xlr.infer(
+        xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y, keep_data=True
+    )
     found = results.get_influence()
     model = sm.GLM(y, sm.add_constant(X), sm.families.Binomial()).fit(tol=1e-14)
     expected = model.get_influence()
@@ -29,12 +32,115 @@ def test_influence_as_glm(data):
     np.testing.assert_allclose(found.cooks_distance, expected.cooks_distance[0])
 
 
+# Cook's distances of x = 0, 0, 1, 1, 2, 2, 3, 3 and y = 1, 0, 1, 0, ...: R.
+WEIGHTED_COOK = [0.5529, 1.7154, 1.0171, 1.5303, 1.3204, 1.8543, 4.1601, 1.2554]
+
+
+def test_influence_of_weighted_rows_as_r():
+    X, y = np.repeat(np.arange(4.0), 2)[:, None], np.tile([1, 0], 4)
+    weights = np.asarray([2, 18, 5, 15, 9, 11, 12, 4])
+    model = xlr.LogisticRegression(**UNPENALISED).fit(X, y, weights)
+    found = xlr.infer(model, X, y, weights, keep_data=True).get_influence()
+    np.testing.assert_allclose(found.cooks_distance, WEIGHTED_COOK, atol=6e-5)
+
+
+def weighted_studies():
+    """Rows, weights, offset and class weights of several fits."""
+    rng = np.random.default_rng(0)
+    for make in (lambda n: rng.integers(0, 4, n), lambda n: rng.uniform(1e-3, 1e3, n)):
+        for data in (spector, fair):
+            X, y = data()
+            yield X, y, make(len(y)).astype(float), rng.normal(size=len(y)), None
+    X, y = fair()
+    yield X, y, None, None, {0: 1.0, 1: 3.0}
+    yield X, y, rng.uniform(0.5, 2, len(y)), None, {0: 1.0, 1: 3.0}
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+def test_influence_of_weighted_rows_as_glm(form):
+    """With statsmodels' ``var_weights``, which are R's prior weights."""
+    for X, y, weights, offset, class_weight in weighted_studies():
+        options = {"class_weight": class_weight}
+        model = xlr.LogisticRegression(**UNPENALISED, **options)
+        given = (form(X), y, weights)
+        model.fit(*given, offset=offset)
+        results = xlr.infer(
+            model, *given, offset=offset, cov_type="HC0", keep_data=True
+        )
+        found = results.get_influence()
+        s = np.ones(len(y)) if weights is None else weights
+        s = s if class_weight is None else s * np.where(y == 1, class_weight[1], 1.0)
+        binomial = sm.families.Binomial()
+        has = s > 0  # statsmodels divides by the weights
+        added = None if offset is None else offset[has]
+        exog = sm.add_constant(X)[has]
+        glm = sm.GLM(y[has], exog, binomial, offset=added, var_weights=s[has])
+        glm = glm.fit(tol=1e-14)
+        expected = glm.get_influence()
+        for name, values in (
+            ("hat_matrix_diag", expected.hat_matrix_diag),
+            ("resid_pearson", glm.resid_pearson),
+            ("resid_studentized", expected.resid_studentized),
+            ("cooks_distance", expected.cooks_distance[0]),
+        ):
+            ours = getattr(found, name)
+            np.testing.assert_allclose(ours[has], values, rtol=1e-6, atol=1e-9)
+            assert (ours[~has] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        xlr.LogisticRegression(C=0.5, tol=1e-11),
+        xlr.FirthLogisticRegression(tol=1e-11),
+        xlr.LogisticRegressionCV(Cs=[0.3], cv=3, tol=1e-11),
+    ],
+)
+def test_influence_of_weighted_rows_is_that_of_rows_repeated_and_removed_together(
+    model,
+):
+    """One Newton step without all copies of a row, of the Hessian at the optimum."""
+    X, y = spector()
+    counts = np.arange(len(y)) % 3 + 1
+    model.fit(X, y, counts)
+    results = xlr.infer(model, X, y, counts, keep_data=True)
+    Z = sm.add_constant(X)
+    p = model.predict_proba(X)[:, 1]
+    C = np.inf if isinstance(model, xlr.FirthLogisticRegression) else 0.5
+    C = getattr(model, "C_", C)
+    penalty = np.diag([0.0, 1 / C, 1 / C, 1 / C])
+    information = Z.T @ (Z * (counts * p * (1 - p))[:, None])
+    hessian = information + penalty
+    df = np.trace(np.linalg.solve(hessian, information))
+    expected = []
+    for z, pi, yi, s in zip(Z, p, y, counts):
+        left = hessian - s * pi * (1 - pi) * np.outer(z, z)
+        moved = np.linalg.solve(left, s * (yi - pi) * z)
+        expected.append(moved @ hessian @ moved / df)
+    found = results.get_influence()
+    np.testing.assert_allclose(found.cooks_distance, expected, rtol=1e-6)
+
+
+def test_weighted_influence_on_every_backend(place, dtype, assert_close):
+    X, y = spector()
+    weights = np.arange(len(y)) % 3 + 0.5
+    at, labels, given = place(X), place(y, "int64"), place(weights)
+    tol = 1e-9 if dtype == "float64" else 1e-4
+    model = xlr.LogisticRegression(C=np.inf, tol=tol).fit(at, labels, given)
+    found = xlr.infer(model, at, labels, given, keep_data=True).get_influence()
+    binomial = sm.families.Binomial()
+    glm = sm.GLM(y, sm.add_constant(X), binomial, var_weights=weights).fit(tol=1e-14)
+    rtol = 1e-6 if dtype == "float64" else 2e-2
+    assert_close(found.cooks_distance, glm.get_influence().cooks_distance[0], rtol=rtol)
+    assert_close(found.resid_pearson, glm.resid_pearson, rtol=rtol)
+
+
 def test_influence_on_every_backend(place, dtype, assert_close):
     X, y = spector()
     at, labels = place(X), place(y, "int64")
     tol = 1e-9 if dtype == "float64" else 1e-4
     model = xlr.LogisticRegression(C=np.inf, tol=tol).fit(at, labels)
-    found = xlr.infer(model, at, labels).get_influence()
+    found = xlr.infer(model, at, labels, keep_data=True).get_influence()
     reference = sm.GLM(y, sm.add_constant(X), sm.families.Binomial()).fit(tol=1e-14)
     expected = reference.get_influence().cooks_distance[0]
     rtol = 1e-6 if dtype == "float64" else 2e-2
@@ -44,7 +150,7 @@ def test_influence_on_every_backend(place, dtype, assert_close):
 def test_leverages_sum_to_the_degrees_of_freedom():
     X, y = fair()
     model = xlr.LogisticRegression(C=1e-3, tol=1e-10).fit(X, y)
-    results = xlr.infer(model, X, y)
+    results = xlr.infer(model, X, y, keep_data=True)
     total = results.get_influence().hat_matrix_diag.sum()
     np.testing.assert_allclose(total, results.effective_df)
     assert results.effective_df < 9
@@ -127,7 +233,16 @@ def test_extreme_rows_have_their_probabilities_with_intervals_around_them(data):
     assert (found.upper <= 1).all()
 
 
-def test_refuses_other_features_and_libraries():
+def test_intervals_are_in_the_library_of_the_new_rows(place, dtype, assert_close):
+    X, y = spector()
+    results = xlr.infer(xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y)
+    expected = results.predict_interval(X)
+    for name, values in zip(expected._fields, results.predict_interval(place(X))):
+        rtol = 1e-9 if dtype == "float64" else 2e-4
+        assert_close(values, getattr(expected, name), rtol=rtol)
+
+
+def test_predict_interval_refuses_other_features():
     X, y = spector()
     results = xlr.infer(xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y)
     with pytest.raises(ValueError, match="features"):
@@ -135,6 +250,3 @@ def test_refuses_other_features_and_libraries():
     for bad in (np.nan, np.inf):
         with pytest.raises(ValueError, match=r"NaN|infinity"):
             results.predict_interval(np.where(X[0, 0] == X, bad, X))
-    torch = pytest.importorskip("torch")
-    with pytest.raises(ValueError, match="another library"):
-        results.predict_interval(torch.asarray(X))

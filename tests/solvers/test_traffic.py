@@ -188,7 +188,7 @@ def test_inference(place, backend, crossed, monkeypatch):
     at, labels = place(X), place(LABELS[2])
     model = xlr.LogisticRegression(C=np.inf, tol=1e-4).fit(at, labels)
     with only_through_to_host(backend, monkeypatch):
-        results = xlr.infer(model, at, labels, cov_type="HC0")
+        results = xlr.infer(model, at, labels, cov_type="HC0", keep_data=True)
         results.summary()
         results.get_margeff()
         results.get_influence()

@@ -29,7 +29,7 @@ __all__ = ["BootstrapResult", "bootstrap"]
 MEMORY_SHARE = 1 / 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BootstrapResult:
     """Coefficients of refits on resampled rows.
 
@@ -45,6 +45,14 @@ class BootstrapResult:
     coef: Array
     intercept: Array
     converged: np.ndarray
+
+    def __repr__(self) -> str:
+        n_resamples, n_columns, n_features = self.coef.shape
+        return (
+            f"<BootstrapResult of {n_resamples} resamples: "
+            f"{n_columns} x {n_features} coefficients each, "
+            f"{np.count_nonzero(~self.converged) or 'none'} not converged>"
+        )
 
     def interval(self, level: float = 0.95) -> dict[str, tuple[Array, Array]]:
         """Percentile intervals of coefficients and intercepts.

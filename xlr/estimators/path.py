@@ -25,7 +25,7 @@ from xlr.threads import workers
 __all__ = ["LogisticPath", "logistic_path"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LogisticPath:
     """Models of a path, from the strongest penalty to the weakest.
 
@@ -73,6 +73,16 @@ class LogisticPath:
     l1_ratio: float
     classes: Array
     feature_names: np.ndarray | None
+
+    def __repr__(self) -> str:
+        n_missed = int(np.count_nonzero(~self.converged))
+        return (
+            f"<LogisticPath of {self.Cs.size} models of {self.coefs.shape[2]} features:"
+            f"\n C from {self.Cs[0]:.4g} to {self.Cs[-1]:.4g}, "
+            f"{self.df[0]} to {self.df[-1]} coefficients that are not zero,"
+            f"\n up to {self.deviance_explained.max():.4g} of the deviance explained, "
+            f"{n_missed or 'none'} not converged>"
+        )
 
 
 class _Model(NamedTuple):

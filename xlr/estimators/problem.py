@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -220,12 +221,15 @@ class Problem:
             total_weight=total_weight,
         )
 
-    def data_of(self, features: Features, offset: Any = None) -> Any:
-        """Return other rows in the units of the solver, with weights of one."""
-        xp, n = features.xp, features.X.shape[0]
-        ones = xp.ones((n, 1), dtype=features.dtype, device=features.device)
-        data = features.data(Targets(1, ones, ones), offset)
-        return data if self.scaler is None else data.standardized(self.scaler)
+    def centred_at(self, mean: Array) -> Problem:
+        """Return the problem with columns centred at numbers of the dtype of X."""
+        assert self.scaler is not None
+        problem, data = copy.copy(self), self.objective.data
+        mean = self._features.xp.astype(mean, self.scaler.mean.dtype)
+        problem.scaler = replace(self.scaler, mean=mean)
+        raw = self._features.data(data.targets, data.offset, data.pool)
+        problem.objective = self.objective.with_data(raw.standardized(problem.scaler))
+        return problem
 
     def separation(
         self,

@@ -1,4 +1,4 @@
-"""The cluster that each row belongs to, for standard errors that allow for them."""
+"""Clusters of rows, for standard errors that allow for correlation within them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Chunks, call, fetch
 from xlr.inputs.dask_input import parts_beside
+from xlr.inputs.kinds import refuse_kind
+from xlr.inputs.labels import is_missing
+from xlr.inputs.tables import decoded, native_table
 
 __all__ = ["Clusters", "read_clusters"]
 
@@ -22,27 +25,29 @@ class Clusters(NamedTuple):
     ----------
     n : int
     of_rows : ndarray of shape (n_samples,), or list of Delayed
-        The cluster of each row; of all chunks, where rows are in chunks.
+        The cluster of each row; one array for each chunk, where rows are in chunks.
     """
 
     n: int
     of_rows: Any
 
     def among(self, X: Any) -> Clusters:
-        """Of the chunks that a first pass has left of all."""
+        """Keep the chunks of rows that the first pass has kept."""
         if not isinstance(X, Chunks):
             return self
         return self._replace(of_rows=[self.of_rows[i] for i in X.positions])
 
 
 def read_clusters(groups: Any, X: Array | Chunks) -> Clusters:
-    """The clusters that rows of X are in.
+    """Read the cluster of each row of X.
 
     Raises
     ------
     ValueError
-        If there are not as many as rows, or only one, or if they do not compare.
+        If groups are missing, of another length than X or only one, or do not compare.
     """
+    if not arrays.is_dask(groups):
+        groups = _on_host(groups)
     if isinstance(X, Chunks):
         parts = parts_beside(X, groups, "groups")
         names = [call(_unique, part, name="clusters") for part in parts]
@@ -64,17 +69,38 @@ def read_clusters(groups: Any, X: Array | Chunks) -> Clusters:
 
 
 def _on_host(groups: Any) -> np.ndarray:
-    return arrays.to_host(groups) if arrays.is_array(groups) else np.asarray(groups)
+    refuse_kind("groups", groups)
+    if arrays.is_array(groups):
+        return arrays.to_host(groups)
+    # NumPy makes strings of NaN that are among strings, unless they stay objects.
+    dtype = object if isinstance(groups, list | tuple) else None
+    return np.asarray(decoded(native_table(groups)), dtype=dtype)
 
 
 def _unique(groups: Any) -> np.ndarray:
+    values = _on_host(groups)
+    _refuse_missing(values)
     try:
-        return np.unique(_on_host(groups))
+        return np.unique(values)
     except TypeError as error:
         raise ValueError(
             f"groups holds values that cannot be compared: {error}. Use numbers or "
             "strings."
         ) from error
+
+
+def _refuse_missing(values: np.ndarray) -> None:
+    if values.dtype.kind in "fmM":
+        n_missing = np.count_nonzero(values != values)
+    elif values.dtype.kind == "O":
+        n_missing = sum(map(is_missing, values.ravel().tolist()))
+    else:
+        return
+    if n_missing:
+        raise ValueError(
+            f"groups holds missing values, {n_missing} of {values.size}. Drop those "
+            "rows and fit again, or give them a group of their own."
+        )
 
 
 def _numbers(names: np.ndarray, groups: Any) -> np.ndarray:

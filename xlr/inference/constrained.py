@@ -1,4 +1,4 @@
-"""The optimum under linear constraints on the parameters."""
+"""The minimum of F under linear constraints on the parameters."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from xlr.objective import Objective
 
 __all__ = ["Constrained", "constrained_minimum"]
 
-# Bound on the gradient, less that part which the constraints hold, or so many times
-# the rounding error of X.
+# Bound on the gradient along the constraints, and the same in rounding errors of X.
 TOL = 1e-9
 ROUNDINGS = 64
 
-MAX_ITER = 100
-HALVINGS = 30
+MAX_STEPS = 200  # accepted and rejected
 
 
 class Constrained(NamedTuple):
@@ -41,14 +39,15 @@ class Constrained(NamedTuple):
 def constrained_minimum(
     objective: Objective, start: np.ndarray, constraints: np.ndarray, values: np.ndarray
 ) -> Constrained:
-    """Newton's method in the space that the constraints leave.
+    """Minimise F where A w = c: Newton's method, damped where it has to be.
 
-    Two passes over the rows a step.
+    A step takes a pass over the rows for the Hessian, and one for F and its gradient.
 
     Parameters
     ----------
     objective : Objective
-        Smooth, of one model, with a Hessian of full rank in that space.
+        Smooth, of one model, with a Hessian of full rank along the constraints at the
+        minimum.
     start : ndarray of shape (n_parameters,)
     constraints : ndarray of shape (n_constraints, n_parameters)
         A, of full rank.
@@ -62,39 +61,52 @@ def constrained_minimum(
 
     References
     ----------
-    Nocedal and Wright (2006), *Numerical Optimization*, section 18.1.
+    Nocedal and Wright (2006), *Numerical Optimization*, sections 10.3 and 18.1.
     """
     tol = max(TOL, ROUNDINGS * objective.rounding)
     onto = np.linalg.pinv(constraints)
     axes = np.linalg.svd(constraints)[2][constraints.shape[0] :]
 
     def free(gradient: np.ndarray) -> float:
-        """The size of that part of the gradient which the constraints do not hold."""
+        """Return the size of the gradient along the constraints."""
         return float(np.abs(axes.T @ (axes @ gradient)).max())
 
-    def within(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        """The Newton step in the space that the constraints leave."""
-        step: np.ndarray = np.linalg.solve(axes @ hessian @ axes.T, axes @ gradient)
+    def within(hessian: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
+        """Return the damped Newton step along the constraints."""
+        damped = axes @ hessian @ axes.T + damping * np.eye(axes.shape[0])
+        try:
+            step: np.ndarray = np.linalg.solve(damped, axes @ gradient)
+        except np.linalg.LinAlgError:
+            return np.full_like(gradient, np.nan)
         return -axes.T @ step
 
-    hessian = objective.hessian_on_host(objective.place(start[None, :]))
+    def hessian_at(parameters: np.ndarray) -> np.ndarray:
+        return objective.hessian_on_host(objective.place(parameters[None, :]))
+
+    hessian = hessian_at(start)
     missing = onto @ (values - constraints @ start)
-    at = start + missing + within(hessian, hessian @ missing)
+    follow = within(hessian, hessian @ missing, 0.0)
+    at = start + missing + (follow if np.isfinite(follow).all() else 0.0)
     value, gradient = _value_and_gradient(objective, at)
-    for _ in range(MAX_ITER):
+    damping, rejected = 0.0, False
+    for _ in range(MAX_STEPS):
         if free(gradient) <= tol:
             return Constrained(at, value, onto.T @ gradient)
-        hessian = objective.hessian_on_host(objective.place(at[None, :]))
-        change = within(hessian, gradient)
-        for _ in range(HALVINGS):
-            new_value, new_gradient = _value_and_gradient(objective, at + change)
-            # Near the optimum F is flat to within its rounding error, and cannot tell.
-            if new_value <= value or free(new_gradient) <= free(gradient) / 2:
-                break
-            change = change / 2
-        at, value, gradient = at + change, new_value, new_gradient
+        if not rejected:
+            hessian = hessian_at(at)
+        new = at + within(hessian, gradient, damping)
+        new_value, new_gradient = _value_and_gradient(objective, new)
+        # Near the optimum F is flat to within its rounding error, and cannot tell.
+        rejected = not (new_value <= value or free(new_gradient) <= free(gradient) / 2)
+        if rejected:
+            # Where all rows are certain the Hessian vanishes: the gradient's own size
+            # then bounds the step by about one.
+            damping = max(4 * damping, free(gradient))
+        else:
+            at, value, gradient = new, new_value, new_gradient
+            damping = damping / 4 if damping > free(gradient) / 1e3 else 0.0
     raise FloatingPointError(
-        f"The optimum under constraints was not found in {MAX_ITER} steps."
+        f"The optimum under constraints was not found in {MAX_STEPS} steps."
     )
 
 

@@ -12,14 +12,14 @@ from xlr.arrays import Array
 from xlr.estimators import FirthLogisticRegression
 from xlr.inference.clusters import read_clusters
 from xlr.inference.constrained import constrained_minimum
-from xlr.inference.covariance import Estimates, Known, estimate, look
-from xlr.inference.evidence import (
-    Evidence,
+from xlr.inference.covariance import InformationSums, estimate, sum_information
+from xlr.inference.fitted_data import (
+    FittedData,
     check_model,
-    read_evidence,
+    read_fitted_data,
     refuse_other_rows,
 )
-from xlr.inference.results import InferenceResults
+from xlr.inference.results import Fit, InferenceResults
 from xlr.inference.summary import notes_on
 from xlr.inputs.features import read_features
 from xlr.threads import ALONE, workers
@@ -39,15 +39,16 @@ def infer(
     cov_type: Literal["nonrobust", "HC0", "HC1", "cluster"] = "nonrobust",
     groups: Any = None,
     collinear: Literal["nan", "raise"] = "nan",
+    keep_data: bool = False,
 ) -> InferenceResults:
     r"""Standard errors, tests and intervals of a fitted model.
 
     Parameters
     ----------
     model : LogisticRegression, LogisticRegressionCV or FirthLogisticRegression
-        Fitted, of two classes or multinomial. Estimates are those of the model after
-        one more Newton step, if it converged: what ``tol`` leaves open may be as large
-        as a standard error where there are very many rows.
+        Fitted, of two classes or multinomial. If it converged, Newton's method goes on
+        from its coefficients until no standard error changes by more than a millionth:
+        with very many rows, ``tol`` leaves open as much as a standard error.
     X : array or sparse matrix of shape (n_samples, n_features)
     y : array of shape (n_samples,)
     sample_weight : array of shape (n_samples,), default=None
@@ -73,6 +74,9 @@ def infer(
         What to do about columns that are sums of others (without a penalty, their
         coefficients are not determined): leave them out, as R does, with NaN in their
         place, or raise.
+    keep_data : bool, default=False
+        Whether the results keep X and y alive, which ``get_margeff``,
+        ``profile_conf_int`` and ``get_influence`` pass over.
 
     Returns
     -------
@@ -126,39 +130,42 @@ def infer(
     features = read_features(model, X, reset=False, chunked=chunked)
     clusters = None if groups is None else read_clusters(groups, features.X)
     with workers(features.X, model.n_jobs) as crew, arrays.quiet():
-        evidence = read_evidence(model, features, y, sample_weight, offset, crew)
+        data = read_fitted_data(model, features, y, sample_weight, offset, crew)
         if clusters is not None:
-            clusters = clusters.among(evidence.features.X)
-        known = look(evidence, cov_type)
-        refuse_other_rows(evidence, known.gradient)
-        _refuse_separation(evidence, known)
-        estimates = estimate(evidence, known, cov_type, clusters)
-        if collinear == "raise" and estimates.aliased.dropped.size:
+            clusters = clusters.among(data.features.X)
+        sums = sum_information(data, cov_type)
+        refuse_other_rows(data, sums.subgradient)
+        _refuse_separation(data, sums)
+        data, estimates = estimate(data, sums, cov_type, clusters)
+        if collinear == "raise" and estimates.aliased:
             raise ValueError(
                 "Columns are sums of others, so that their coefficients are not "
-                f"determined: {estimates.aliased.describe(evidence.names)}. Leave them "
-                "out, or pass collinear='nan'."
+                f"determined: {estimates.aliased}. Leave them out, or pass "
+                "collinear='nan'."
             )
-        evidence = evidence.at(estimates.at)
-        estimates, null = _log_likelihoods(evidence, estimates)
-    # The threads are gone: what is asked for later runs in this one.
-    evidence.objective.data.pool = ALONE
-    notes = notes_on(evidence, estimates, cov_type)
-    return InferenceResults(evidence, estimates, cov_type, null, notes)
+        if data.is_firth:
+            log_likelihood = _penalised_log_likelihood(data, data.parameters)
+            estimates = replace(estimates, log_likelihood=log_likelihood)
+        null = _null_log_likelihood(data)
+    # The threads are gone: methods of the results run in the caller's.
+    data.objective.data.pool = ALONE
+    notes = notes_on(data, estimates, cov_type)
+    kept = data if keep_data else None
+    return InferenceResults(estimates, Fit.of(data), cov_type, null, notes, kept)
 
 
-def _refuse_separation(evidence: Evidence, known: Known) -> None:
-    if evidence.is_penalised or evidence.is_firth:
+def _refuse_separation(data: FittedData, sums: InformationSums) -> None:
+    if data.is_penalised or data.is_firth:
         return
-    if getattr(evidence.model, "_has_optimum", False):  # the fit looked
+    if getattr(data.model, "_has_optimum", False):  # the fit looked
         return
-    found = evidence.problem.separation(
-        evidence.parameters,
-        known.gradient,
-        known.bread / evidence.total_weight,
+    found = data.problem.separation(
+        data.parameters,
+        data.for_solver(sums.subgradient),
+        data.for_solver(sums.hessian) / data.total_weight,
     )
     if found is not None:
-        raise ValueError(found.describe(evidence.features.column_names))
+        raise ValueError(found.describe(data.features.column_names))
 
 
 def _check_covariance(model: Any, cov_type: str) -> None:
@@ -175,34 +182,31 @@ def _check_covariance(model: Any, cov_type: str) -> None:
         )
 
 
-def _log_likelihoods(
-    evidence: Evidence, estimates: Estimates
-) -> tuple[Estimates, float]:
-    """The log-likelihood, with Firth's penalty if there is one, and of no features."""
-    objective, total = evidence.objective, evidence.total_weight
-    constant = 0.0
-    if evidence.is_firth:
-        # The information in units of X, and of the weights as they were given.
-        units = evidence.problem.scaler
-        assert units is not None
-        constant = float(np.log(arrays.to_host(units.scale)).sum())
-        constant += objective.n_parameters * np.log(evidence.unit) / 2
-        value = objective.value_and_gradient(evidence.parameters).value
-        fitted = constant - total * float(arrays.to_host(value)[0])
-        estimates = replace(estimates, log_likelihood=fitted)
-    if (
-        evidence.fit_intercept
-        and not evidence.is_firth
-        and objective.data.offset is None
-    ):
-        shares = evidence.class_totals / total
-        return estimates, float(evidence.class_totals @ np.log(shares))
-    zeros = np.zeros(objective.n_parameters)
-    if not evidence.fit_intercept:
-        value = objective.value_and_gradient(objective.zeros()).value
-        return estimates, constant - total * float(arrays.to_host(value)[0])
-    place = np.arange(objective.n_parameters) % objective.column_size
-    is_coef = place < objective.n_features
+def _penalised_log_likelihood(data: FittedData, parameters: Array) -> float:
+    """Return the log-likelihood, with Firth's penalty if the model has it."""
+    value = data.objective.value_and_gradient(parameters).value
+    return _firth_constant(data) - data.total_weight * float(arrays.to_host(value)[0])
+
+
+def _firth_constant(data: FittedData) -> float:
+    """Return Firth's penalty of the units of X, and of the weights as given."""
+    if not data.is_firth:
+        return 0.0
+    constant = float(np.log(data.scaler[1]).sum())
+    return constant + data.objective.n_parameters * float(np.log(data.unit)) / 2
+
+
+def _null_log_likelihood(data: FittedData) -> float:
+    """Return the log-likelihood of the intercepts alone, or of no parameter."""
+    objective, total = data.objective, data.total_weight
+    if not data.fit_intercept:
+        return _penalised_log_likelihood(data, objective.zeros())
+    if not data.is_firth and objective.data.offset is None:
+        return float(data.class_totals @ np.log(data.class_totals / total))
+    is_coef = np.arange(objective.n_parameters) % objective.column_size
+    is_coef = is_coef < objective.n_features
     constraints = np.eye(objective.n_parameters)[is_coef]
-    null = constrained_minimum(objective, zeros, constraints, zeros[is_coef])
-    return estimates, constant - total * null.value
+    # The intercepts of the fit make up for an offset far from zero.
+    start = data.for_solver(data.standardized)
+    null = constrained_minimum(objective, start, constraints, np.zeros(is_coef.sum()))
+    return _firth_constant(data) - total * null.value

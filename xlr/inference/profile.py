@@ -1,4 +1,4 @@
-"""Intervals from the profile of the likelihood."""
+"""Confidence intervals from the profile likelihood."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import numpy as np
 
 from xlr import arrays
 from xlr.inference.constrained import constrained_minimum
-from xlr.inference.evidence import Evidence
+from xlr.inference.fitted_data import FittedData
 
 __all__ = ["profile_ends"]
 
-# Bound on the error of the end of an interval, in standard errors, or so many times
-# the rounding error of the root of as many rows.
+# Bounds on the error of the end of an interval, in standard errors: and in rounding
+# errors of X, times the square root of the sum of the weights.
 TOL = 1e-8
 ROUNDINGS = 16
 
 MAX_ITER = 50
 
-# Standard errors beyond which an end is not looked for: the likelihood is flat there.
+# Distance in standard errors beyond which the end is infinite.
 FARTHEST = 1e4
 
 
 def profile_ends(
-    evidence: Evidence,
+    data: FittedData,
     params: np.ndarray,
     errors: np.ndarray,
     chosen: list[int],
     quantile: float,
 ) -> np.ndarray:
-    """Lower and upper ends of some reported parameters: (2, n_chosen).
+    """Return lower and upper ends for some reported parameters: (2, n_chosen).
 
     Parameters
     ----------
-    evidence : Evidence
+    data : FittedData
         Without a penalty, or with Firth's.
     params, errors : ndarray of shape (n_reported,)
         Estimates and their standard errors.
@@ -43,25 +43,25 @@ def profile_ends(
     quantile : float
         That of a normal distribution, above 0.
     """
-    directions = evidence.reported(np.eye(evidence.objective.n_parameters)).T
+    directions = data.reported(np.eye(data.objective.n_parameters)).T
     ends = [
-        [
-            _profile_end(evidence, directions[j], params[j], sign * errors[j], quantile)
-            for j in chosen
-        ]
+        _profile_end(
+            data, data.for_solver(directions[j]), params[j], sign * errors[j], quantile
+        )
         for sign in (-1, 1)
+        for j in chosen
     ]
-    return np.asarray(ends)
+    return np.reshape(ends, (2, -1))
 
 
 def _profile_end(
-    evidence: Evidence,
+    data: FittedData,
     direction: np.ndarray,
     estimate: float,
     step: float,
     quantile: float,
 ) -> float:
-    r"""Where the root of the deviance from the optimum comes to a quantile.
+    r"""Find where the signed root of the deviance is a quantile.
 
     With :math:`\hat F(c)` the minimum of F where the parameter is c and S the sum of
     the weights, the end of the interval is where
@@ -71,13 +71,12 @@ def _profile_end(
 
     Parameters
     ----------
-    evidence : Evidence
+    data : FittedData
     direction : ndarray of shape (n_parameters,)
-        The parameter as a linear combination of those of the solver.
+        The parameter as a linear combination of the solver's.
     estimate : float
-        Where it is.
     step : float
-        Its standard error, with the sign of the end to be found.
+        Standard error, with the sign of the end.
     quantile : float
         Above 0.
 
@@ -96,21 +95,21 @@ def _profile_end(
     Venzon and Moolgavkar (1988), *A method for computing profile-likelihood-based
     confidence intervals*, Applied Statistics 37.
     """
-    objective = evidence.objective
-    value = objective.value_and_gradient(evidence.parameters).value
+    objective = data.objective
+    value = objective.value_and_gradient(data.parameters).value
     lowest = float(arrays.to_host(value)[0])
-    start = arrays.to_host(evidence.parameters)[0].astype(np.float64)
-    total = evidence.total_weight
+    start = arrays.to_host(data.parameters)[0].astype(np.float64)
+    total = data.total_weight
     tol = max(TOL, ROUNDINGS * objective.rounding * math.sqrt(total))
-    # In standard errors; those of the ends found to be too near and too far.
+    # In standard errors; ``near`` and ``far`` bracket the end.
     distance, near, far = quantile, 0.0, math.inf
     for _ in range(MAX_ITER):
         held = np.asarray([estimate + distance * step])
         found = constrained_minimum(objective, start, direction[None, :], held)
         root = math.sqrt(max(0.0, 2 * total * (found.value - lowest)))
         near, far = (distance, far) if root < quantile else (near, distance)
-        slope = total * float(found.multipliers[0]) * step / root if root else 0.0
-        change = (quantile - root) / slope if slope > 0 else math.inf
+        derivative = total * float(found.multipliers[0]) * step / root if root else 0.0
+        change = (quantile - root) / derivative if derivative > 0 else math.inf
         if abs(change) <= tol:
             return estimate + (distance + change) * step
         start = found.parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -12,11 +13,12 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.cached import cached_property
 from xlr.data import refuse_non_finite
+from xlr.estimators import LogisticRegression
 from xlr.inference.covariance import Estimates
-from xlr.inference.evidence import Evidence
-from xlr.inference.margins import average_marginal_effects
+from xlr.inference.fitted_data import FittedData
+from xlr.inference.marginal_effects import average_marginal_effects
 from xlr.inference.profile import profile_ends
-from xlr.inference.rows import (
+from xlr.inference.row_statistics import (
     Influence,
     ProbabilityInterval,
     influence,
@@ -30,13 +32,78 @@ from xlr.inputs.offset import read_offset
 __all__ = ["InferenceResults"]
 
 
+class Fit(NamedTuple):
+    """Numbers and names that describe a fit, on the host.
+
+    Attributes
+    ----------
+    model, solver : str
+    converged : bool
+    names : list of str
+        Of the parameters of one equation.
+    feature_names : list or None
+        Names of the columns, if X was a table.
+    classes : list of str
+    fit_intercept, is_penalised, is_firth : bool
+    nobs : float
+        Sum of the sample weights.
+    class_totals : ndarray of shape (n_classes,)
+        Weights of the classes.
+    mean, scale : ndarray of shape (n_features,)
+        Of the standardized features.
+    """
+
+    model: str
+    solver: str
+    converged: bool
+    names: list[str]
+    feature_names: list[Any] | None
+    classes: list[str]
+    fit_intercept: bool
+    is_penalised: bool
+    is_firth: bool
+    nobs: float
+    class_totals: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, data: FittedData) -> Fit:
+        """Describe a fit without its rows."""
+        model = data.model
+        known = getattr(model, "feature_names_in_", None)
+        return cls(
+            type(model).__name__,
+            model.solver_,
+            bool(model.converged_),
+            data.names,
+            None if known is None else list(known),
+            [str(label) for label in data.classes],
+            data.fit_intercept,
+            data.is_penalised,
+            data.is_firth,
+            data.n_samples,
+            data.class_totals,
+            *data.scaler,
+        )
+
+    @property
+    def n_equations(self) -> int:
+        """Number of reported logits: one less than there are classes."""
+        return len(self.classes) - 1
+
+
 @dataclass(frozen=True, repr=False)
 class InferenceResults:
-    """What :func:`xlr.infer` finds out, under statsmodels' names.
+    """Results of :func:`xlr.infer`, under statsmodels' names.
 
     With k parameters an equation (the intercept, if there is one, and the features) and
     one equation for two classes, or one for each class but the first, in which
     parameters are less those of the first. All on the host, in float64.
+
+    Results hold numbers and names: they can be pickled, and read where the array
+    library of X is not installed. With ``keep_data=True`` they also hold the rows of
+    the fit until they are copied or pickled.
 
     Attributes
     ----------
@@ -71,29 +138,49 @@ class InferenceResults:
     equations : list of str
         Classes that the equations are for, against the first; of two classes none.
     notes : list of str
-        What a reader has to know.
+        Sentences that a reader of the numbers needs.
     converged : bool
     """
 
-    evidence: Evidence
     estimates: Estimates
+    fit: Fit
     cov_type: str
     llnull: float
     notes: list[str]
+    data: FittedData | None = None
 
     def __repr__(self) -> str:
         return (
-            f"<InferenceResults of {self.evidence.model!r}: {self.nobs:.6g} "
-            f"observations, {self.effective_df:.4g} parameters; see summary()>"
+            f"<InferenceResults of a {self.fit.model}: {self.nobs:.6g} observations, "
+            f"{self.effective_df:.4g} parameters; see summary()>"
         )
 
-    # -- what there is an attribute for ------------------------------------------------
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "data": None}
+
+    def _rows_for(self, method: str) -> FittedData:
+        """Return the rows of the fit, for a method that needs them.
+
+        Raises
+        ------
+        ValueError
+            If they are not here.
+        """
+        if self.data is None:
+            raise ValueError(
+                f"{method} needs the rows of the fit, which these results do not hold. "
+                "Call xlr.infer(..., keep_data=True); copies and stored results are "
+                "without the rows."
+            )
+        return self.data
+
+    # -- numbers -----------------------------------------------------------------------
 
     def _shaped(self, values: np.ndarray) -> np.ndarray:
         """Values of all equations, (n,), as ``params`` has them."""
-        if self.evidence.n_equations == 1:
+        if self.fit.n_equations == 1:
             return values
-        return values.reshape(self.evidence.n_equations, -1).T
+        return values.reshape(self.fit.n_equations, -1).T
 
     @property
     def params(self) -> np.ndarray:
@@ -125,7 +212,7 @@ class InferenceResults:
 
     @property
     def llr_pvalue(self) -> float:
-        if self.evidence.is_penalised:
+        if self.fit.is_penalised:
             return np.nan
         return float(stats.chi2.sf(self.llr, self.df_model))
 
@@ -139,8 +226,7 @@ class InferenceResults:
 
     @property
     def df_model(self) -> float:
-        n_intercepts = self.evidence.n_equations * self.evidence.fit_intercept
-        return self.effective_df - n_intercepts
+        return self.effective_df - self.fit.n_equations * self.fit.fit_intercept
 
     @property
     def df_resid(self) -> float:
@@ -156,21 +242,19 @@ class InferenceResults:
 
     @property
     def nobs(self) -> float:
-        return self.evidence.n_samples
+        return self.fit.nobs
 
     @property
     def names(self) -> list[str]:
-        return self.evidence.names
+        return self.fit.names
 
     @property
     def equations(self) -> list[str]:
-        if self.evidence.n_equations == 1:
-            return []
-        return [str(label) for label in self.evidence.classes[1:]]
+        return self.fit.classes[1:] if self.fit.n_equations > 1 else []
 
     @property
     def converged(self) -> bool:
-        return bool(self.evidence.model.converged_)
+        return self.fit.converged
 
     # -- tables ------------------------------------------------------------------------
 
@@ -198,7 +282,7 @@ class InferenceResults:
         """
         columns = self.coefficients(alpha).columns
         ends = np.stack([columns[end] for end in interval_columns(alpha)], axis=1)
-        n_equations = self.evidence.n_equations
+        n_equations = self.fit.n_equations
         return ends if n_equations == 1 else ends.reshape(n_equations, -1, 2)
 
     def summary(self, alpha: float = 0.05) -> Summary:
@@ -216,7 +300,7 @@ class InferenceResults:
         return wald_table(
             "Coefficients",
             "coef",
-            self.names * self.evidence.n_equations,
+            self.names * self.fit.n_equations,
             self.estimates.params,
             self._errors,
             alpha,
@@ -225,9 +309,9 @@ class InferenceResults:
 
     def odds_ratios(self, alpha: float = 0.05) -> Table:
         """exp of the estimates and of the ends of their intervals, by feature."""
-        first = int(self.evidence.fit_intercept)
+        first = int(self.fit.fit_intercept)
         low, high = interval_columns(alpha)
-        n_equations = self.evidence.n_equations
+        n_equations = self.fit.n_equations
         ends = self.conf_int(alpha).reshape(n_equations, -1, 2)[:, first:, :]
         params = self.estimates.params.reshape(n_equations, -1)[:, first:]
         with arrays.quiet():
@@ -253,33 +337,30 @@ class InferenceResults:
         Raises
         ------
         ValueError
-            If columns are aliased: only a sum of their coefficients has a meaning.
+            If columns are aliased: only a sum of their coefficients has a meaning. If
+            the results are without the rows.
         """
-        if self.estimates.aliased.dropped.size:
+        if self.estimates.aliased:
             raise ValueError(
                 "Columns that are sums of others have no effects of their own: leave "
-                "them out and fit again. " + self._describe_aliased()
+                f"them out and fit again. {self.estimates.aliased}"
             )
-        evidence = self.evidence
-        effects, jacobian = average_marginal_effects(evidence)
+        effects, jacobian = average_marginal_effects(self._rows_for("get_margeff"))
         n_effects, n_parameters = jacobian.shape[1:]
         rows = np.moveaxis(jacobian, 1, 0).reshape(-1, n_parameters)
-        variance = np.einsum("ij,jk,ik->i", rows, self.estimates.standardised, rows)
-        groups = [str(label) for label in evidence.classes] if n_effects > 1 else []
+        covariance = self.estimates.standardized_covariance
+        variance = np.einsum("ij,jk,ik->i", rows, covariance, rows)
         return wald_table(
             "Average marginal effects",
             "dy/dx",
-            evidence.features.column_names * n_effects,
+            self.names[int(self.fit.fit_intercept) :] * n_effects,
             effects.T.reshape(-1),
             np.sqrt(np.maximum(variance, 0)),
             alpha,
-            groups,
+            self.fit.classes if n_effects > 1 else [],
         )
 
-    def _describe_aliased(self) -> str:
-        return self.estimates.aliased.describe(self.names)
-
-    # -- what takes another pass -------------------------------------------------------
+    # -- more passes -------------------------------------------------------------------
 
     def profile_conf_int(
         self, which: Sequence[str] | None = None, alpha: float = 0.05
@@ -305,20 +386,20 @@ class InferenceResults:
         Raises
         ------
         ValueError
-            If the fit is penalised (Firth's penalty apart), columns are aliased, or
-            there is no parameter of a name.
+            If the fit is penalised (Firth's penalty apart), columns are aliased, there
+            is no parameter of a name, or the results are without the rows.
         """
-        evidence, names = self.evidence, self.names
+        names, n_equations = self.names, self.fit.n_equations
         low, high = interval_columns(alpha)
-        if evidence.is_penalised:
+        if self.fit.is_penalised:
             raise ValueError(
                 "A penalised fit has no likelihood profile: its optimum is not that of "
                 "the likelihood. Fit with C=inf, or FirthLogisticRegression."
             )
-        if self.estimates.aliased.dropped.size:
+        if self.estimates.aliased:
             raise ValueError(
                 "Columns that are sums of others have no profile: leave them out and "
-                "fit again. " + self._describe_aliased()
+                f"fit again. {self.estimates.aliased}"
             )
         which = names if which is None else list(which)
         unknown = [name for name in which if name not in names]
@@ -326,16 +407,15 @@ class InferenceResults:
             raise ValueError(f"There is no parameter {unknown[0]!r}, only {names}.")
         chosen = [
             equation * len(names) + names.index(name)
-            for equation in range(evidence.n_equations)
+            for equation in range(n_equations)
             for name in which
         ]
         quantile = float(stats.norm.isf(alpha / 2))
-        lower, upper = profile_ends(
-            evidence, self.estimates.params, self._errors, chosen, quantile
-        )
-        columns = {"coef": self.estimates.params[chosen], low: lower, high: upper}
+        data, params = self._rows_for("profile_conf_int"), self.estimates.params
+        lower, upper = profile_ends(data, params, self._errors, chosen, quantile)
+        columns = {"coef": params[chosen], low: lower, high: upper}
         title = "Profile likelihood intervals"
-        return Table(title, which * evidence.n_equations, columns, self.equations)
+        return Table(title, which * n_equations, columns, self.equations)
 
     def get_influence(self) -> Influence:
         """Leverage, residuals and Cook's distance of each row.
@@ -343,14 +423,16 @@ class InferenceResults:
         Raises
         ------
         ValueError
-            If there are more than two classes, or the rows are of Dask.
+            If there are more than two classes, the rows are of Dask, or the results are
+            without them.
         """
-        if self.evidence.n_equations > 1:
+        if self.fit.n_equations > 1:
             raise ValueError(
                 "Influence is of fits to two classes; these are "
-                f"{len(self.evidence.classes)}. Look at one class against another."
+                f"{len(self.fit.classes)}. Look at one class against another."
             )
-        return influence(self.evidence, self.estimates.inverse, self.effective_df)
+        data = self._rows_for("get_influence")
+        return influence(data, self.estimates.inverse, self.effective_df)
 
     def predict_interval(
         self, X: Array, offset: Array | None = None, alpha: float = 0.05
@@ -363,7 +445,7 @@ class InferenceResults:
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            In the library of the X of the fit.
+            Of any library; the answer is in the same.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
         alpha : float, default=0.05
             One less the level.
@@ -379,22 +461,39 @@ class InferenceResults:
             If X has other features than the fit, or anything is not finite.
         """
         interval_columns(alpha)  # refuses what is no level
-        evidence = self.evidence
-        features = read_features(evidence.model, X, reset=False)
-        if features.xp is not evidence.features.xp:
-            raise ValueError(
-                "X is an array of another library than that of the fit. Pass one of "
-                f"{evidence.features.xp.__name__}."
-            )
-        added = None
-        if offset is not None:
-            added = read_offset(offset, evidence.objective.n_outputs, features)
-        quantile = float(stats.norm.isf(alpha / 2))
-        data = evidence.problem.data_of(features, added)
-        with arrays.quiet():
-            found = probability_interval(
-                evidence, data, self.estimates.standardised, quantile
-            )
+        features = read_features(self._reader(), X, reset=False)
+        n_outputs = len(self.fit.classes) if self.fit.n_equations > 1 else 1
+        added = None if offset is None else read_offset(offset, n_outputs, features)
+        coef, intercept = self._raw(self.estimates.standardized[None, :])
+        # A root of the covariance: R with R R' = V, for a positive semi-definite V.
+        values, vectors = np.linalg.eigh(self.estimates.standardized_covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0))
+        found = probability_interval(
+            features,
+            added,
+            coef[0],
+            intercept[0],
+            self._raw(root.T),
+            float(stats.norm.isf(alpha / 2)),
+        )
         if not arrays.to_host(features.xp.all(features.xp.isfinite(found.se))):
             refuse_non_finite(features.matrix())
         return found
+
+    def _reader(self) -> LogisticRegression:
+        """Return an estimator that knows the features of the fit."""
+        reader = LogisticRegression()
+        reader.n_features_in_ = self.fit.mean.shape[0]
+        if self.fit.feature_names is not None:
+            reader.feature_names_in_ = np.asarray(self.fit.feature_names, dtype=object)
+        return reader
+
+    def _raw(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Split standardized parameters, (m, n_parameters), into raw coefficients
+        (m, n_outputs, n_features) and intercepts (m, n_outputs).
+        """
+        first = int(self.fit.fit_intercept)
+        n_features = self.fit.mean.shape[0]
+        columns = rows.reshape(rows.shape[0], -1, first + n_features)
+        coef = columns[:, :, first:] / self.fit.scale
+        return coef, columns[:, :, :first].sum(axis=2) - coef @ self.fit.mean

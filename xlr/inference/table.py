@@ -1,4 +1,4 @@
-"""Tables for a terminal, for a notebook and as data."""
+"""Tables as text, as HTML and as data frames."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ from xlr.inputs.parameters import check_parameter
 
 __all__ = ["Summary", "Table", "interval_columns", "wald_table", "z_values"]
 
-WIDTH = 78
+WIDTH = 78  # characters
+
+
+def printable(text: str) -> str:
+    """Escape the characters that a terminal would act on, or not show."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def interval_columns(alpha: float) -> tuple[str, str]:
-    """Names of the ends of an interval, as statsmodels has them.
+    """Return the column names of an interval, as statsmodels has them.
 
     Raises
     ------
@@ -34,7 +39,7 @@ def interval_columns(alpha: float) -> tuple[str, str]:
 
 @arrays.quiet()
 def z_values(estimates: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """Estimates over their standard errors.
+    """Divide estimates by their standard errors.
 
     NaN where both are 0: a constant column under a penalty.
     """
@@ -50,24 +55,24 @@ def wald_table(
     alpha: float,
     groups: Sequence[str],
 ) -> Table:
-    """Estimates, standard errors, z, P and normal intervals."""
+    """Tabulate estimates, standard errors, z, P and normal intervals."""
     low, high = interval_columns(alpha)
     z = z_values(estimates, errors)
-    reach = stats.norm.isf(alpha / 2) * errors
+    half_width = stats.norm.isf(alpha / 2) * errors
     columns = {
         estimated: estimates,
         "std err": errors,
         "z": z,
         "P>|z|": 2 * stats.norm.sf(np.abs(z)),
-        low: estimates - reach,
-        high: estimates + reach,
+        low: estimates - half_width,
+        high: estimates + half_width,
     }
     return Table(title, index, columns, groups)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
-    """Named rows of numbers, which print as text, and as HTML in a notebook.
+    """Table of named rows, shown as text, and as HTML in a notebook.
 
     Attributes
     ----------
@@ -101,27 +106,32 @@ class Table:
             ) from error
         index: Any = list(self.index)
         if self.groups:
-            pairs = [(g, name) for g, part in self._parts() for name, _ in part]
-            index = pd.MultiIndex.from_tuples(pairs)
+            groups = np.repeat(self.groups, len(index) // len(self.groups))
+            index = pd.MultiIndex.from_arrays([groups, index])
         return pd.DataFrame(dict(self.columns), index=index)
 
     def _parts(self) -> list[tuple[str, list[tuple[str, list[str]]]]]:
-        """Groups of rows: the name of each row and its cells."""
+        """Return groups of rows, as printed: the name of each row and its cells."""
         cells = [
             [_cell(name, values[i]) for name, values in self.columns.items()]
             for i in range(len(self.index))
         ]
-        rows = list(zip(self.index, cells))
+        rows = list(zip(map(printable, self.index), cells))
         size = len(rows) // max(1, len(self.groups))
-        names = list(self.groups) or [""]
+        names = [f"class {printable(group)}" for group in self.groups] or [""]
         return [(name, rows[g * size : (g + 1) * size]) for g, name in enumerate(names)]
 
     def __str__(self) -> str:
         return "\n".join([self.title.center(WIDTH).rstrip(), *self._lines()])
 
+    __repr__ = __str__
+
     def _lines(self) -> list[str]:
-        longest = max(len(name) for name in self.index)
-        first = max(longest, *(len(_class(group)) for group in [*self.groups, ""]))
+        parts = self._parts()
+        names = [
+            name for group, rows in parts for name in (group, *(r[0] for r in rows))
+        ]
+        first = max(map(len, names))
         widths = [
             max(10, len(name), *(len(_cell(name, v)) for v in values))
             for name, values in self.columns.items()
@@ -129,16 +139,16 @@ class Table:
         first = max(first, WIDTH - sum(width + 1 for width in widths))
 
         def line(name: str, cells: Sequence[str]) -> str:
-            parts = [cell.rjust(width) for cell, width in zip(cells, widths)]
-            return " ".join([name.ljust(first), *parts]).rstrip()
+            padded = [cell.rjust(width) for cell, width in zip(cells, widths)]
+            return " ".join([name.ljust(first), *padded]).rstrip()
 
         full = first + sum(width + 1 for width in widths)
         lines = ["=" * full]
-        for g, (group, rows) in enumerate(self._parts()):
+        for g, (group, rows) in enumerate(parts):
             heads = list(self.columns) if g == 0 or self.groups else []
             if g:
                 lines.append("-" * full)
-            lines += [line(_class(group), heads), "-" * full]
+            lines += [line(group, heads), "-" * full]
             lines += [line(name, cells) for name, cells in rows]
         return [*lines, "=" * full]
 
@@ -146,8 +156,7 @@ class Table:
         heads = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
         body = []
         for group, rows in self._parts():
-            name = html.escape(_class(group))
-            body.append(f"<tr><th>{name}</th>{heads}</tr>")
+            body.append(f"<tr><th>{html.escape(group)}</th>{heads}</tr>")
             for name, cells in rows:
                 numbers = "".join(
                     f'<td style="text-align: right">{html.escape(cell)}</td>'
@@ -158,12 +167,8 @@ class Table:
         return f"<table>{caption}{''.join(body)}</table>"
 
 
-def _class(group: str) -> str:
-    return f"class {group}" if group else ""
-
-
 def _cell(column: str, value: float) -> str:
-    """A number in the digits that a reader can use; nothing where there is none."""
+    """Format a number in the digits that a reader can use; NA for NaN."""
     value = float(value)
     if math.isnan(value):
         return "NA"
@@ -174,9 +179,9 @@ def _cell(column: str, value: float) -> str:
     return f"{value:.3f}" if column == "z" else f"{value:.4f}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
-    """What a fit comes to: a head of facts, the table of coefficients, and notes.
+    """Summary of a fit: facts, the table of coefficients, and notes.
 
     Attributes
     ----------
@@ -196,8 +201,8 @@ class Summary:
         return self.table.to_frame()
 
     def _pairs(self) -> list[list[tuple[str, str]]]:
-        """The facts in two columns, read downwards."""
-        items = list(self.facts.items())
+        """Return the facts in two columns, read downwards."""
+        items = [(name, printable(value)) for name, value in self.facts.items()]
         half = (len(items) + 1) // 2
         items += [("", "")] * (2 * half - len(items))
         return [list(pair) for pair in zip(items[:half], items[half:])]
@@ -213,11 +218,13 @@ class Summary:
             for pair in self._pairs()
         ]
         notes = [
-            textwrap.fill(f"[{i}] {note}", full, subsequent_indent="    ")
+            textwrap.fill(f"[{i}] {printable(note)}", full, subsequent_indent="    ")
             for i, note in enumerate(self.notes, 1)
         ]
-        title = self.title.center(full).rstrip()
+        title = printable(self.title).center(full).rstrip()
         return "\n".join([title, "=" * full, *head, *lines, *notes])
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -229,8 +236,10 @@ class Summary:
             + "</tr>"
             for pair in self._pairs()
         )
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        caption = f"<caption>{html.escape(self.title)}</caption>"
+        notes = "".join(
+            f"<li>{html.escape(printable(note))}</li>" for note in self.notes
+        )
+        caption = f"<caption>{html.escape(printable(self.title))}</caption>"
         return (
             f"<table>{caption}{rows}</table>{self.table._repr_html_()}"
             f"{f'<ol>{notes}</ol>' if notes else ''}"

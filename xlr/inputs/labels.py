@@ -23,6 +23,7 @@ __all__ = [
     "Labels",
     "check_number",
     "encode",
+    "is_missing",
     "mixed_types",
     "read_labels",
 ]
@@ -136,7 +137,7 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
 
 
 def _refuse_missing(labels: np.ndarray) -> None:
-    n_missing = sum(map(_is_missing, labels.tolist()))
+    n_missing = sum(map(is_missing, labels.tolist()))
     if n_missing:
         raise ValueError(
             f"Input y contains missing labels, {n_missing} of {labels.shape[0]}. Drop "
@@ -144,11 +145,12 @@ def _refuse_missing(labels: np.ndarray) -> None:
         )
 
 
-def _is_missing(label: Any) -> bool:
-    # NaN is no number that equals itself; the others are those of pandas.
-    if isinstance(label, float):
-        return label != label
-    return label is None or type(label).__name__ in ("NAType", "NaTType")
+def is_missing(label: Any) -> bool:
+    """Return whether a label is None, NaN, or NA or NaT of pandas or NumPy."""
+    if label is None or type(label).__name__ in ("NAType", "NaTType"):
+        return True
+    # NaN and NumPy's NaT differ from themselves.
+    return isinstance(label, Number | np.generic) and bool(label != label)
 
 
 def _check_classes(classes: np.ndarray) -> None:

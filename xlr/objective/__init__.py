@@ -5,9 +5,9 @@ from xlr.objective.duality import class_shares, duality_gap
 from xlr.objective.firth import JeffreysTerm
 from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
 from xlr.objective.information import Information, cluster_scores, information
-from xlr.objective.marginal_effects import mean_derivatives
+from xlr.objective.leverage import leverages
 from xlr.objective.objective import Evaluation, Objective, Term
-from xlr.objective.row_statistics import leverages, log_odds
+from xlr.objective.probability_derivatives import mean_derivatives
 from xlr.objective.separation import Separation, find_separation
 
 __all__ = [
@@ -28,6 +28,5 @@ __all__ = [
     "find_separation",
     "information",
     "leverages",
-    "log_odds",
     "mean_derivatives",
 ]

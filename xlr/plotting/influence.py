@@ -1,4 +1,4 @@
-"""Which rows a fit hangs on."""
+"""The influence of each row on a fit."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class InfluenceDisplay:
     >>> from xlr.plotting import InfluenceDisplay
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> model = xlr.LogisticRegression(C=float("inf")).fit(X[:, :3], y)
-    >>> display = InfluenceDisplay.from_results(xlr.infer(model, X[:, :3], y))
+    >>> results = xlr.infer(model, X[:, :3], y, keep_data=True)
+    >>> display = InfluenceDisplay.from_results(results)
     >>> [label.get_text() for label in display.labels_]
     ['112', '297', '541', '421', '379']
     """
@@ -71,7 +72,7 @@ class InfluenceDisplay:
         Parameters
         ----------
         results : xlr.InferenceResults
-            Of a fit to two classes.
+            Of a fit to two classes, with ``keep_data=True``.
         ax : matplotlib Axes, default=None
             Where to draw; None for a new figure.
         **kwargs
@@ -84,7 +85,7 @@ class InfluenceDisplay:
         Raises
         ------
         ValueError
-            If there are more than two classes.
+            If there are more than two classes, or the results are without the rows.
         ImportError
             If matplotlib is not installed.
         """

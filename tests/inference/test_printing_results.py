@@ -1,0 +1,123 @@
+"""Results at a prompt, in a terminal and in a notebook."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import numpy as np
+import pytest
+from optional import on_demand
+from sklearn import linear_model
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from studies import anes96, spector
+
+import xlr
+
+pd = on_demand("pandas")
+
+X, Y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2
+
+
+def results_of(features=X, y=Y, **options):
+    model = xlr.LogisticRegression(C=np.inf).fit(features, y)
+    return xlr.infer(model, features, y, keep_data=True, **options)
+
+
+@pytest.mark.parametrize("study", [spector, anes96])
+def test_tables_show_their_text_at_a_prompt(study):
+    results = results_of(*study())
+    for table in (
+        results.summary(),
+        results.coefficients(),
+        results.odds_ratios(),
+        results.get_margeff(),
+        results.profile_conf_int(["x0"]),
+    ):
+        assert repr(table) == str(table)
+        assert "=====" in repr(table)
+
+
+def test_objects_of_many_numbers_show_few_lines():
+    rng = np.random.default_rng(0)
+    features, y = rng.normal(size=(5000, 20)), rng.integers(0, 2, 5000)
+    results = results_of(features, y)
+    result = xlr.bootstrap(
+        xlr.LogisticRegression(), features, y, n_resamples=10, random_state=0
+    )
+    shown = [
+        (results, "5000 observations, 21 parameters"),
+        (results.get_influence(), "5000 rows"),
+        (xlr.logistic_path(features, y), "100 models of 20 features"),
+        (result, "10 resamples"),
+    ]
+    for thing, part in shown:
+        assert part in repr(thing)
+        assert len(repr(thing)) < 250
+        assert len(repr(thing).splitlines()) <= 3
+
+
+HOSTILE = ["\x1b[31mred", "<script>alert(1)</script>", "line\nfeed \u202eback \x07"]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_names_are_escaped_in_text_and_html(n_classes):
+    """As columns, as classes and in notes; tables of pandas keep them as they are."""
+    names = [*HOSTILE, "\x1b[0msum"]
+    features = pd.DataFrame(np.column_stack([X, X[:, 0] + X[:, 1]]), columns=names)
+    labels = np.asarray(HOSTILE)[np.arange(60) % n_classes]
+    results = results_of(features, labels)
+    note = " ".join(str(results.summary()).split())
+    assert "\\x1b[0msum = \\x1b[31mred + <script>alert(1)</script>." in note
+    for table in (results.summary(), results.coefficients(), results.odds_ratios()):
+        text, markup = str(table), table._repr_html_()
+        for shown in (text, markup):
+            assert all(c.isprintable() for line in shown.split("\n") for c in line)
+        assert "\\x1b[31mred" in text
+        assert r"line\nfeed \u202eback \x07" in text
+        assert len({len(line) for line in re.findall("^=+$", text, re.MULTILINE)}) == 1
+        assert "<script>" not in markup
+        assert html.escape(HOSTILE[1]) in markup
+    index = results.coefficients().to_frame().index
+    assert set(names) < set(index.get_level_values(-1))
+
+
+def test_models_of_others_are_named_with_what_to_pass():
+    theirs = linear_model.LogisticRegression
+    searched = linear_model.LogisticRegressionCV()
+    searched.C_, searched.l1_ratio_ = np.asarray([0.1]), np.asarray([0.0])
+    cases = [
+        (theirs(), r"got scikit-learn's .*xlr.LogisticRegression\(C=1.0\).fit\(X, y\)"),
+        (theirs(C=np.inf), r'\(C=float\("inf"\)\)'),
+        (
+            theirs(penalty="elasticnet", l1_ratio=0.5, fit_intercept=False),
+            "l1_ratio=0.5, fit_intercept",
+        ),
+        (theirs(class_weight={0: 1, 1: 2}), r"\(C=1.0, class_weight=\{0: 1, 1: 2\}\)"),
+        (searched, r"LogisticRegressionCV.*\(C=0.1\)"),
+        (make_pipeline(StandardScaler(), theirs()), r"xlr.infer\(pipeline\[-1\]"),
+        (GridSearchCV(xlr.LogisticRegression(), {"C": [1]}), "best_estimator_"),
+        (linear_model.Ridge(), "Ridge of the package sklearn"),
+        (xlr.MultiLabelLogisticRegression(), "got a MultiLabelLogisticRegression"),
+        (None, "got a NoneType"),
+    ]
+    for model, message in cases:
+        if hasattr(model, "param_grid"):
+            model.fit(X, Y)
+        with pytest.raises(TypeError, match=message):
+            xlr.infer(model, X, Y)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"C": np.inf}, {"C": 0.05, "class_weight": "balanced"}],
+)
+def test_the_model_to_fit_instead_is_the_same(options):
+    theirs = linear_model.LogisticRegression(tol=1e-10, **options).fit(X, Y)
+    with pytest.raises(TypeError) as raised:
+        xlr.infer(theirs, X, Y)
+    line = re.search(r"xlr\.LogisticRegression\(.*\)\.fit\(X, y\)", str(raised.value))
+    ours = eval(line[0], {"xlr": xlr, "X": X, "y": Y})
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-4)

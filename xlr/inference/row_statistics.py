@@ -1,0 +1,193 @@
+"""Statistics of single rows: their influence, and intervals of their probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array, Namespace
+from xlr.data import row_slices
+from xlr.estimators.logits import logits
+from xlr.functions import sigmoid, softmax
+from xlr.inference.fitted_data import FittedData
+from xlr.inputs.features import Features
+from xlr.objective import leverages
+
+__all__ = [
+    "Influence",
+    "ProbabilityInterval",
+    "influence",
+    "probability_interval",
+]
+
+
+class ProbabilityInterval(NamedTuple):
+    """Probabilities of the classes with intervals, in the library of X.
+
+    Attributes
+    ----------
+    proba : array of shape (n_samples, n_classes)
+    se : array of shape (n_samples, n_classes)
+        Standard errors, by the delta method.
+    lower, upper : array of shape (n_samples, n_classes)
+        Ends of the intervals, between 0 and 1.
+    """
+
+    proba: Array
+    se: Array
+    lower: Array
+    upper: Array
+
+
+@dataclass(frozen=True, repr=False)
+class Influence:
+    """Influence of each row on a fit, under statsmodels' names.
+
+    The weight s of a row multiplies its part of the log-likelihood, as R's prior
+    weights do: a row of weight 2 counts as two equal rows that leave the fit together.
+
+    Attributes
+    ----------
+    hat_matrix_diag : array of shape (n_samples,)
+        Leverage h, the diagonal of W^(1/2) X (X'WX)^-1 X' W^(1/2), W = s p (1 - p).
+    resid_pearson : array of shape (n_samples,)
+        r = sqrt(s) (y - p) / sqrt(p (1 - p)).
+    resid_studentized : array of shape (n_samples,)
+        r / sqrt(1 - h).
+    cooks_distance : array of shape (n_samples,)
+        r^2 h / (k (1 - h)^2), with k the (effective) number of parameters: the squared
+        change of the estimates without the row, in units of their covariance, over k.
+
+    References
+    ----------
+    Pregibon (1981), *Logistic regression diagnostics*, Annals of Statistics 9;
+    R's ``cooks.distance`` and ``rstandard``.
+    """
+
+    hat_matrix_diag: Array
+    resid_pearson: Array
+    resid_studentized: Array
+    cooks_distance: Array
+
+    def __repr__(self) -> str:
+        distance = arrays.to_host(self.cooks_distance)
+        row = int(np.argmax(distance))
+        return (
+            f"<Influence of {distance.size} rows; the largest Cook's distance is "
+            f"{distance[row]:.4g}, of row {row}>"
+        )
+
+
+@arrays.quiet()
+def influence(data: FittedData, inverse: np.ndarray, n_parameters: float) -> Influence:
+    """Compute leverages, residuals and Cook's distances, in one pass.
+
+    Parameters
+    ----------
+    data : FittedData
+        Of two classes.
+    inverse : ndarray of shape (n_parameters, n_parameters)
+        Inverse Hessian of the sum of the losses and the penalty.
+    n_parameters : float
+    """
+    objective, xp = data.objective, data.features.xp
+    if not objective.data.in_memory:
+        raise ValueError(
+            "Influence is of single rows, and those of Dask are not here. Call infer "
+            "on the rows of interest in memory: X.compute()."
+        )
+    inverse = data.unit * data.for_solver(inverse)
+    leverage, residual = leverages(objective, data.parameters, inverse)
+    residual = xp.sqrt(data.unit * objective.data.targets.weights[:, 0]) * residual
+    studentized = residual / xp.sqrt(1 - leverage)
+    distance = studentized**2 * leverage / (1 - leverage) / n_parameters
+    return Influence(leverage, residual, studentized, distance)
+
+
+@arrays.quiet()
+def probability_interval(
+    features: Features,
+    offset: Array | None,
+    coef: np.ndarray,
+    intercept: np.ndarray,
+    roots: tuple[np.ndarray, np.ndarray],
+    quantile: float,
+) -> ProbabilityInterval:
+    r"""Compute probabilities with intervals, by the delta method on log-odds.
+
+    With :math:`\lambda_k = \log p_k / (1 - p_k)` and its standard error :math:`s_k`, an
+    interval is :math:`\sigma(\lambda_k \pm c\, s_k)`, between 0 and 1, and the standard
+    error of the probability :math:`p_k (1 - p_k) s_k`.
+
+    Parameters
+    ----------
+    features : Features
+    offset : array of shape (n_samples, n_outputs) or None
+    coef, intercept : ndarray of shape (n_outputs, n_features) and (n_outputs,)
+    roots : ndarray of shape (m, n_outputs, n_features) and (m, n_outputs)
+        R with R R' the covariance of the coefficients and the intercepts.
+    quantile : float
+        c.
+    """
+    xp, X, outputs = features.xp, features.X, coef.shape[0]
+    pieces = []
+    for rows in row_slices(X, outputs * roots[0].shape[0], xp=xp):
+        block = X[rows, :]
+        eta, moves = (
+            logits(
+                block,
+                features.place(w.reshape(-1, w.shape[-1]), features.wide),
+                features.place(b.reshape(-1), features.wide),
+                xp=xp,
+            )
+            for w, b in ((coef, intercept), roots)
+        )
+        if offset is not None:
+            eta = eta + offset[rows, :]
+        moves = xp.reshape(moves, (eta.shape[0], -1, outputs))
+        pieces.append(xp.stack(_log_odds(eta, moves, xp=xp)))
+    log_odds, se = (part for part in xp.unstack(xp.concat(pieces, axis=1)))
+    proba = sigmoid(log_odds)
+    return ProbabilityInterval(
+        proba,
+        proba * sigmoid(-log_odds) * se,
+        sigmoid(log_odds - quantile * se),
+        sigmoid(log_odds + quantile * se),
+    )
+
+
+def _log_odds(eta: Array, moves: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    r"""Return the log-odds of the classes and their errors, (n_rows, n_classes) each.
+
+    .. math::
+        \lambda_k &= \log \frac{p_k}{1 - p_k} = \eta_k - \log \sum_{l \ne k} e^{\eta_l}
+        \\
+        \nabla \lambda_k &= \nabla \eta_k - \sum_{l \ne k} q_l \nabla \eta_l, \qquad
+        q = \mathrm{softmax}(\eta_l, l \ne k)
+
+    Parameters
+    ----------
+    eta : array of shape (n_rows, n_outputs)
+    moves : array of shape (n_rows, m, n_outputs)
+        Changes of eta with each column of the root of the covariance.
+    xp : namespace
+    """
+    if eta.shape[1] == 1:
+        se = xp.sqrt(xp.sum(moves**2, axis=1))
+        return xp.concat([-eta, eta], axis=1), xp.concat([se, se], axis=1)
+    log_odds, errors = [], []
+    for k in range(eta.shape[1]):
+        others = [j for j in range(eta.shape[1]) if j != k]
+        rest = xp.stack([eta[:, j] for j in others], axis=1)
+        share = softmax(rest)
+        moved = moves[:, :, k]
+        for i, j in enumerate(others):
+            moved = moved - share[:, i, None] * moves[:, :, j]
+        most = xp.max(rest, axis=1)
+        total = xp.sum(xp.exp(rest - most[:, None]), axis=1)
+        log_odds.append(eta[:, k] - most - xp.log(total))
+        errors.append(xp.sqrt(xp.sum(moved**2, axis=1)))
+    return xp.stack(log_odds, axis=1), xp.stack(errors, axis=1)
