@@ -148,6 +148,13 @@ def benchmarks(session: nox.Session) -> None:
 
 
 @nox.session
+def benchmarks_small(session: nox.Session) -> None:
+    """Time small fits; ``nox -s benchmarks_small -- iris loop`` only some cells."""
+    session.install(".", *groups("benchmarks"))
+    session.run("python", "examples/benchmarks/small.py", *session.posargs)
+
+
+@nox.session
 def benchmarks_many(session: nox.Session) -> None:
     """Time many models at once; ``nox -s benchmarks_many -- cv`` only some cells."""
     session.install(".", *groups("benchmarks"))

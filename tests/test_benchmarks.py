@@ -28,6 +28,8 @@ import cpu
 import inference
 import many
 import measure
+import small
+import small_cells
 import sparse_matrices
 import sparse_models
 from cells import CELLS, Cell
@@ -284,6 +286,70 @@ def test_cells_are_those_of_the_goals() -> None:
     goals = [cell.goal for cell in CELLS.values()]
     assert goals == [2, 3, 3, 3, 4, 4, 3, 3, 3, 3, 3, 3]
     assert all(isinstance(cell, Cell) for cell in CELLS.values())
+
+
+# -- small fits ------------------------------------------------------------------------
+
+
+def test_small_cells_have_the_shapes_of_their_names_and_standardised_columns() -> None:
+    shapes = {"iris": (150, 4), "wine": (178, 13), "breast_cancer": (569, 30)}
+    shapes |= {"digits": (1_797, 64), "1,000 x 10": (1_000, 10)}
+    shapes |= {"5,000 x 20": (5_000, 20), "100 x 1": (100, 1), "300 x 30": (300, 30)}
+    classes = {"iris": 3, "wine": 3, "digits": 10, "300 x 30": 3}
+    assert list(small_cells.SMALL_CELLS) == list(shapes)
+    for name, cell in small_cells.SMALL_CELLS.items():
+        X, y, *_ = cell.data()
+        assert X.shape == shapes[name]
+        assert set(y) == set(range(classes.get(name, 2)))
+        deviations = X.std(axis=0)
+        np.testing.assert_allclose(deviations[deviations > 0], 1, rtol=1e-12)
+        np.testing.assert_allclose(X.mean(axis=0), 0, atol=1e-12)
+
+
+def test_small_cells_become_a_page_with_goals(
+    monkeypatch: pytest.MonkeyPatch, short_loops: None
+) -> None:
+    monkeypatch.setattr(measure, "SHORT", 1e-6)  # loops of one call
+    cells = {
+        "100 x 1": small_cells.run_cell(small_cells.SMALL_CELLS["100 x 1"], repeats=2),
+        "loop": small_cells.run_loop(repeats=2, n_fits=3),
+    }
+    for name, result in cells.items():
+        result |= {"name": name, "quick": True}
+        for fit in result["fits"].values():
+            assert len(fit["repeats"]) == 2
+            assert min(fit["repeats"]) <= fit["seconds"] <= max(fit["repeats"])
+    fits = cells["100 x 1"]["fits"]
+    for fit in [fits[name] for name in small_cells.FITS]:
+        assert fit["good"]
+        assert 0 <= fit["distance"] <= 1e-8
+    # As given here, xlr takes half the time of the fastest, and lbfgs is next.
+    for name, seconds in zip(fits, (1e-3, 2e-3, 4e-3, 3e-3, 5e-3)):
+        fits[name]["seconds"] = seconds
+    text = small.page({small.ONE: json.loads(json.dumps(cells))})
+    assert "A trial" in text
+    fit, *predictions, loop = [
+        line for line in text.splitlines() if line.startswith(("| 100", "| 3 in"))
+    ]
+    assert fit.startswith("| 100 x 1 | 1 | newton-cholesky, tol ")
+    assert "| 2 | 2.00 | 1 | yes | 3 | 3.00 | 2 | yes | 5 | 5.00 | " in fit
+    assert [line.split(" | ")[1] for line in predictions] == [
+        f"{method}, {rows}"
+        for method in ("predict", "predict_proba")
+        for rows in ("one row", "all rows")
+    ]
+    assert loop.startswith("| 3 in a loop, each of 200 x 5 | ")
+
+
+def test_the_small_command_keeps_trials_apart(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert small.parse(["iris", "loop"]).cells == ["iris", "loop"]
+    assert small.parse([]).cells == [*small_cells.SMALL_CELLS, "loop"]
+    for wrong in (["huge"], ["iris", "--quick"]):
+        with pytest.raises(SystemExit):
+            small.parse(wrong)
+    assert "no cell huge" in capsys.readouterr().err
 
 
 # -- what is committed -----------------------------------------------------------------

@@ -59,21 +59,22 @@ def bare_seconds(data: Data, C: float) -> float:
 
 
 def repeat(
-    runs: dict[str, Run], data: Data, C: float, repeats: int
+    calls: dict[str, Callable], loops: dict[str, int], repeats: int
 ) -> dict[str, list[float]]:
-    """Seconds of each run, repeated in turns; each turn starts with another."""
-    calls = {
-        name: partial(PEERS[name].fit, *data, C, chosen.tol, chosen.max_iter)
-        for name, chosen in runs.items()
-    }
-    number = {name: loops_for(chosen.seconds) for name, chosen in runs.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    names = list(runs)
+    """Time calls in turns, each in a loop; every turn starts with another.
+
+    Returns
+    -------
+    dict of lists of floats
+        Seconds of one call of each, one number for each turn.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    names = list(calls)
     for turn in range(repeats if names else 0):
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
             if turn < 2 or not much_slower(seconds[name], seconds.get(XLR)):
-                seconds[name].append(quietly(calls[name], number[name]))
+                seconds[name].append(quietly(calls[name], loops[name]))
     return seconds
 
 
@@ -116,7 +117,12 @@ def run_cell(
     sweep_all(list(sweeps.values()), best)
     chosen = {name: s.chosen(best) for name, s in sweeps.items() if s.chosen(best)}
     say(f"  good enough: {', '.join(chosen) or 'none'}; timing them")
-    seconds = repeat(chosen, data, C, repeats)
+    calls = {
+        name: partial(PEERS[name].fit, *data, C, counts.tol, counts.max_iter)
+        for name, counts in chosen.items()
+    }
+    loops = {name: loops_for(counts.seconds) for name, counts in chosen.items()}
+    seconds = repeat(calls, loops, repeats)
 
     fits = {}
     for name, sweep in sweeps.items():
@@ -131,9 +137,8 @@ def run_cell(
             "extra_bytes": None,
         }
         if name in chosen:
-            call = partial(PEERS[name].fit, *data, C, counts.tol, counts.max_iter)
             fit["seconds"] = median(seconds[name])
-            fit["extra_bytes"] = peak_extra_bytes(partial(quietly, call, 1))
+            fit["extra_bytes"] = peak_extra_bytes(partial(quietly, calls[name], 1))
 
     rounded = [np.asarray(part, data.X.dtype) for part in (best.coef, best.intercept)]
     return {

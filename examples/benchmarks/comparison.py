@@ -19,7 +19,7 @@ from typing import Any
 from formats import table, time
 from machine import machine, versions
 from measure import TimeLimitError, time_limit, timed
-from page import surroundings
+from page import places
 
 RESULTS = Path(__file__).parent / "results"
 TOLERANCES = tuple(10.0**-k for k in range(3, 11))
@@ -218,14 +218,7 @@ def page(comparison: Comparison, results: list[dict[str, Any]]) -> str:
         "cell | what | xlr, s | off by | the fastest peer | its s | off by"
         " | ratio | goal | met"
     )
-    parts = [comparison.introduction]
-    places: dict[str, list[str]] = {}
-    for result in results:
-        places.setdefault(surroundings(result), []).append(result["name"])
-    for place, names in places.items():
-        cells = "" if len(places) == 1 else ", ".join(names) + ": "
-        parts.append(f"{cells}{place}\n")
-    parts.append(table(header, rows))
+    parts = [comparison.introduction, *places(results), table(header, rows)]
     missed = [
         r["name"]
         for r in results

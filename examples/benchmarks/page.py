@@ -131,6 +131,17 @@ def surroundings(result: dict) -> str:
     return text + "; " + ", ".join(f"{k} {v}" for k, v in versions.items()) + "."
 
 
+def places(results: list[dict]) -> list[str]:
+    """Machine and versions; with the cells' names if they were measured in several."""
+    found: dict[str, list[str]] = {}
+    for result in results:
+        found.setdefault(surroundings(result), []).append(result["name"])
+    return [
+        ("" if len(found) == 1 else ", ".join(names) + ": ") + f"{place}\n"
+        for place, names in found.items()
+    ]
+
+
 def page(results: list[dict]) -> str:
     """The whole page; it says so if cells were measured in different places."""
     places: dict[str, list[dict]] = {}
