@@ -34,8 +34,13 @@ COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(COMPILED))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
+# Where pip puts the OpenCL runtime by which dpnp finds this processor.
+OPENCL = Path(sys.prefix) / "lib" / "libintelocl.so"
+if OPENCL.exists():
+    os.environ.setdefault("OCL_ICD_FILENAMES", str(OPENCL))
+
 GPU_BACKENDS = ["cupy", "torch-cuda"]
-BACKENDS = ["numpy", "array_api_strict", "torch", "jax", *GPU_BACKENDS]
+BACKENDS = ["numpy", "array_api_strict", "torch", "jax", "dpnp", *GPU_BACKENDS]
 # Not no_x64: there argmax and unique_inverse of array-api-strict 2.6 themselves raise,
 # because the int64 that they answer in does not exist.
 STRICT_DEVICES = ["CPU_DEVICE", "device1", "device2", "no_float64"]
@@ -129,6 +134,10 @@ def make_backend(parameter: str) -> Backend:
         jax.config.update("jax_enable_x64", True)
         empty = jax.numpy.empty(0)
         return Backend(name, array_api_compat.array_namespace(empty), empty.device)
+    if name == "dpnp":
+        import dpnp
+
+        return Backend(name, dpnp, dpnp.empty(0).device)
     empty = np.empty(0)
     return Backend(name, array_api_compat.array_namespace(empty), "cpu")
 
@@ -143,6 +152,7 @@ PARAMETERS = [
         *(f"array_api_strict:{device}" for device in STRICT_DEVICES),
         "torch",
         "jax",
+        "dpnp",
         "cupy",
         "torch-cuda",
     ]
@@ -211,7 +221,7 @@ def to_numpy(x: Any) -> np.ndarray:
     xp = array_api_compat.array_namespace(x)
     if array_api_compat.is_array_api_strict_namespace(xp):
         x = x.to_device(xp.Device("CPU_DEVICE"))
-    return np.asarray(x)
+    return x.asnumpy() if hasattr(x, "asnumpy") else np.asarray(x)
 
 
 @pytest.fixture
