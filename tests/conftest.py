@@ -2,7 +2,8 @@
 
 ``place`` is what most tests use: it brings NumPy arrays to the library, device and
 dtype of the test at hand.  ``XLR_TEST_BACKENDS`` (comma-separated) narrows the
-libraries; naming one that is not installed is then an error, not a skip.  With
+libraries; naming one that is not installed is then an error, not a skip.  ``cupy``,
+named where it sees no GPU, is the stand-in of ``cupy_stand_in.py``.  With
 ``XLR_REQUIRE_GPU=1`` a GPU that cannot be used is an error too.  ``-m gpu`` without a
 GPU ends at once, and says so.
 """
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import array_api_compat
+import cupy_stand_in
 import numpy as np
 import pytest
 
@@ -81,6 +83,16 @@ def _why_not(name: str) -> str | None:
     import torch
 
     return None if torch.cuda.is_available() else "torch sees no CUDA GPU"
+
+
+# CuPy's tests run on the processor.
+STAND_IN = "cupy" in CHOSEN and not REQUIRE_GPU and _why_not("cupy") is not None
+if STAND_IN:
+    cupy_stand_in.install()
+
+
+def pytest_report_header() -> str | None:
+    return "cupy: no GPU, so the stand-in of cupy_stand_in.py" if STAND_IN else None
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "aligned",
     "block_bytes",
     "cholesky",
+    "current_device",
     "device_of",
     "entries",
     "floating_dtype",
@@ -257,6 +258,16 @@ def within(
 def in_host_memory(x: Array) -> bool:
     """Whether the processor reads the numbers of ``x`` where they are."""
     return bool(x.__dlpack_device__()[0] == 1)  # kDLCPU
+
+
+def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:
+    """Make the device of ``x`` the current one: CuPy creates arrays on that one alone.
+
+    Other libraries are told the device of each array that they create.
+    """
+    if array_api_compat.is_cupy_array(x):
+        return device_of(x)
+    return contextlib.nullcontext()
 
 
 def block_bytes(x: Array) -> int:

@@ -208,16 +208,18 @@ def logistic_path(
         models = [
             _model(problem, point) for point in _points(problem, null, Cs, estimator)
         ]
-    xp = features.xp
+        coefs = features.xp.stack([model.coef for model in models])
+        intercepts = features.xp.stack([model.intercept for model in models])
+        null_loss = _null_loss(problem.objective)
     losses = np.asarray([model.loss for model in models])
     return LogisticPath(
         Cs,
-        xp.stack([model.coef for model in models]),
-        xp.stack([model.intercept for model in models]),
+        coefs,
+        intercepts,
         np.asarray([model.objective for model in models]),
         np.asarray([model.duality_gap for model in models]),
         np.asarray([model.df for model in models]),
-        1 - losses / _null_loss(problem.objective),
+        1 - losses / null_loss,
         np.asarray([model.n_iter for model in models]),
         np.asarray([model.n_in_play for model in models]),
         np.asarray([model.converged for model in models]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -91,9 +92,15 @@ class Evidence:
         return ["intercept"] * self.fit_intercept + self.features.column_names
 
     @property
+    def on_device(self) -> AbstractContextManager[Any]:
+        """A context in which the device of X is the current one."""
+        return arrays.current_device(self.parameters)
+
+    @property
     def strength(self) -> np.ndarray:
         """Curvature of the penalty of the sum of the losses: (n_parameters,)."""
-        curvature = self.objective.penalty_curvature(self.parameters)[0, :]
+        with self.on_device:
+            curvature = self.objective.penalty_curvature(self.parameters)[0, :]
         return arrays.to_host(curvature).astype(np.float64) * self.total_weight
 
     @property
@@ -118,7 +125,7 @@ class Evidence:
         return bool(
             (self.strength > 0).any()
             or not self.free.all()
-            or (kinks is not None and arrays.to_host(kinks.lasso > 0).any())
+            or (kinks is not None and (arrays.to_host(kinks.lasso) > 0).any())
         )
 
     def reported(self, rows: np.ndarray) -> np.ndarray:

@@ -141,9 +141,9 @@ def infer(
             )
         evidence = evidence.at(estimates.at)
         estimates, null = _log_likelihoods(evidence, estimates)
+        notes = notes_on(evidence, estimates, cov_type)
     # The threads are gone: what is asked for later runs in this one.
     evidence.objective.design.workers = ALONE
-    notes = notes_on(evidence, estimates, cov_type)
     return InferenceResults(evidence, estimates, cov_type, null, notes)
 
 

@@ -261,7 +261,8 @@ class InferenceResults:
                 "them out and fit again. " + self._describe_aliased()
             )
         evidence = self.evidence
-        effects, jacobian = average_marginal_effects(evidence)
+        with evidence.on_device:
+            effects, jacobian = average_marginal_effects(evidence)
         n_effects, n_parameters = jacobian.shape[1:]
         rows = np.moveaxis(jacobian, 1, 0).reshape(-1, n_parameters)
         variance = np.einsum("ij,jk,ik->i", rows, self.estimates.standardised, rows)
@@ -330,9 +331,10 @@ class InferenceResults:
             for name in which
         ]
         quantile = float(stats.norm.isf(alpha / 2))
-        lower, upper = profile_ends(
-            evidence, self.estimates.params, self._errors, chosen, quantile
-        )
+        with evidence.on_device:
+            lower, upper = profile_ends(
+                evidence, self.estimates.params, self._errors, chosen, quantile
+            )
         columns = {"coef": self.estimates.params[chosen], low: lower, high: upper}
         title = "Profile likelihood intervals"
         return Table(title, which * evidence.n_equations, columns, self.equations)
@@ -350,7 +352,8 @@ class InferenceResults:
                 "Influence is of fits to two classes; these are "
                 f"{len(self.evidence.classes)}. Look at one class against another."
             )
-        return influence(self.evidence, self.estimates.inverse, self.effective_df)
+        with self.evidence.on_device:
+            return influence(self.evidence, self.estimates.inverse, self.effective_df)
 
     def predict_interval(
         self, X: Array, offset: Array | None = None, alpha: float = 0.05
@@ -386,15 +389,15 @@ class InferenceResults:
                 "X is an array of another library than that of the fit. Pass one of "
                 f"{evidence.features.xp.__name__}."
             )
-        added = None
-        if offset is not None:
-            added = read_offset(offset, evidence.objective.n_outputs, features)
         quantile = float(stats.norm.isf(alpha / 2))
-        design = evidence.problem.design(features.X, added)
-        with arrays.quiet():
+        with evidence.on_device, arrays.quiet():
+            added = None
+            if offset is not None:
+                added = read_offset(offset, evidence.objective.n_outputs, features)
+            design = evidence.problem.design(features.X, added)
             found = probability_interval(
                 evidence, design, self.estimates.standardised, quantile
             )
-        if not arrays.to_host(features.xp.all(features.xp.isfinite(found.se))):
-            refuse_non_finite(features.X, xp=features.xp)
+            if not arrays.to_host(features.xp.all(features.xp.isfinite(found.se))):
+                refuse_non_finite(features.X, xp=features.xp)
         return found

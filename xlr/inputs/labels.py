@@ -88,7 +88,8 @@ def encode(y: Any, n_samples: int) -> Labels:
             f"{y.shape[0]} entries of y. Pass one label for each row."
         )
     try:
-        classes, codes = _classes_and_codes(y, xp=xp)
+        with arrays.current_device(y):
+            classes, codes = _classes_and_codes(y, xp=xp)
     except TypeError as error:
         _refuse_missing(arrays.to_host(y))
         raise mixed_types(error) from error
