@@ -71,7 +71,7 @@ def _skip_or_fail(reason: str, *, required: bool) -> None:
     pytest.skip(reason)
 
 
-def _why_not(name: str) -> str | None:
+def why_not(name: str) -> str | None:
     """What keeps a backend on a GPU from running here; None if nothing does."""
     library = "cupy" if name == "cupy" else "torch"
     if importlib.util.find_spec(library) is None:
@@ -79,14 +79,18 @@ def _why_not(name: str) -> str | None:
     if name == "cupy":
         import cupy
 
-        return None if cupy.cuda.is_available() else "CuPy sees no CUDA GPU"
+        try:
+            available = cupy.cuda.is_available()
+        except RuntimeError as error:  # CuPy 13 without a driver
+            return str(error)
+        return None if available else "CuPy sees no CUDA GPU"
     import torch
 
     return None if torch.cuda.is_available() else "torch sees no CUDA GPU"
 
 
 # CuPy's tests run on the processor.
-STAND_IN = "cupy" in CHOSEN and not REQUIRE_GPU and _why_not("cupy") is not None
+STAND_IN = "cupy" in CHOSEN and not REQUIRE_GPU and why_not("cupy") is not None
 if STAND_IN:
     cupy_stand_in.install()
 
@@ -99,7 +103,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """End here, in one sentence, if GPU tests are asked for that cannot run."""
     if config.option.markexpr != "gpu":
         return
-    reasons = [_why_not(name) for name in GPU_BACKENDS if name in (CHOSEN or BACKENDS)]
+    reasons = [why_not(name) for name in GPU_BACKENDS if name in (CHOSEN or BACKENDS)]
     missing = "; ".join(reason for reason in reasons if reason is not None)
     if REQUIRE_GPU and missing:
         raise pytest.UsageError(f"XLR_REQUIRE_GPU=1: {missing}.")
@@ -109,7 +113,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _gpu_backend(name: str) -> Backend:
     required = REQUIRE_GPU or (name in CHOSEN and name != "cupy")
-    if reason := _why_not(name):
+    if reason := why_not(name):
         _skip_or_fail(reason, required=required)
     if name == "cupy":
         import cupy
