@@ -375,6 +375,7 @@ def _filled(matrix: Any, parts: tuple[Array, Array, Array]) -> Any:
     Given to the constructor, SciPy would copy what is less than half of an array.
     """
     matrix.data, matrix.indices, matrix.indptr = parts
+    matrix.has_canonical_format = True  # CuPy waits for the device to find out
     return matrix
 
 
