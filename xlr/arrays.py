@@ -263,10 +263,10 @@ def in_host_memory(x: Array) -> bool:
 def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:
     """Make the device of ``x`` the current one: CuPy creates arrays on that one alone.
 
-    Other libraries are told the device of each array that they create.
+    Other libraries take the device of each array that they create.
     """
-    if array_api_compat.is_cupy_array(x):
-        return device_of(x)
+    if array_api_compat.is_cupy_array(x) or (is_sparse(x) and not issparse(x)):
+        return x.device
     return contextlib.nullcontext()
 
 

@@ -223,7 +223,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         ValueError
             If X has other features than the fit, or is not finite.
         """
-        with arrays.current_device(arrays.entries(X)):
+        with arrays.current_device(X):
             return self._logits(X)
 
     def predict_proba(self, X: Array) -> Array:
@@ -242,7 +242,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        with arrays.current_device(arrays.entries(X)):
+        with arrays.current_device(X):
             return sigmoid(self._logits(X))
 
     def predict_log_proba(self, X: Array) -> Array:
@@ -261,7 +261,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        with arrays.current_device(arrays.entries(X)):
+        with arrays.current_device(X):
             return log_sigmoid(self._logits(X))
 
     def predict(self, X: Array) -> Array:
@@ -281,7 +281,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        with arrays.current_device(arrays.entries(X)):
+        with arrays.current_device(X):
             logits = self._logits(X)
             xp = arrays.namespace(logits)
             integer = xp.__array_namespace_info__().default_dtypes(
@@ -317,7 +317,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
                 f"{predicted.shape[1]}."
             )
         features = read_features(self, X, reset=False)
-        with arrays.current_device(arrays.entries(X)):
+        with arrays.current_device(X):
             weights = arrays.to_host(read_sample_weight(sample_weight, features))
         weights = weights * known.any(axis=1)
         if not weights.any():

@@ -105,7 +105,7 @@ def read_features(
         X, names = _read_on_host(estimator, X, reset=reset)
         entries = arrays.entries(X)
         return Features(X, arrays.namespace(entries), arrays.device_of(entries), names)
-    with arrays.current_device(arrays.entries(X)):
+    with arrays.current_device(X):
         return _read_on_device(estimator, X, names, reset=reset)
 
 
