@@ -271,7 +271,8 @@ def _from_the_first(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
     down = xp.where(kinks.lower < 0, gradient, zeros)
     slope = xp.where(penalised, xp.maximum(up, down), zeros)
     wants = slope > 0
-    ratio = xp.where(wants, kinks.lasso / xp.where(wants, slope, zeros + 1), xp.inf)
+    infinite = xp.full_like(zeros, xp.inf)
+    ratio = xp.where(wants, kinks.lasso / xp.where(wants, slope, zeros + 1), infinite)
     first = float(arrays.to_host(xp.min(ratio)))
     if math.isinf(first):
         raise ValueError(
