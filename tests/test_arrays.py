@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from conftest import to_numpy
 
+import xlr
 from xlr import arrays
 
 FLAT = np.asarray([1.5, -2.0, 0.0])
@@ -66,6 +67,20 @@ def test_sparse_arrays_of_jax_are_refused_in_a_sentence():
     sparse = pytest.importorskip("jax.experimental.sparse")
     with pytest.raises(TypeError, match=r"Sparse tensors .* x\.todense\(\)"):
         arrays.is_array(sparse.BCOO.fromdense(np.eye(3)))
+
+
+def test_sparse_arrays_of_pydata_are_refused_in_a_sentence():
+    sparse = pytest.importorskip("sparse")
+    x = sparse.COO.from_numpy(np.eye(3))
+    with pytest.raises(TypeError, match=r"pydata/sparse.* x\.todense\(\)"):
+        xlr.LogisticRegression().fit(x, [0, 1, 1])
+
+
+def test_arrays_of_ndonnx_are_refused_in_a_sentence():
+    ndonnx = pytest.importorskip("ndonnx")
+    model = xlr.LogisticRegression().fit(np.eye(3), [0, 1, 1])
+    with pytest.raises(TypeError, match=r"ndonnx .* x\.unwrap_numpy\(\)"):
+        model.predict(ndonnx.asarray(np.eye(3)))
 
 
 def test_dtypes_of_a_device(xp, wide, device):

@@ -66,8 +66,8 @@ def is_array(x: object) -> bool:
     Raises
     ------
     TypeError
-        If ``x`` is of Dask where all of it is needed, or a sparse tensor of torch or
-        JAX: not supported yet.
+        If ``x`` is of Dask where all of it is needed, a sparse tensor of another
+        library than SciPy and CuPy, or of ndonnx: not supported yet.
     """
     if is_dask(x):
         raise TypeError(
@@ -75,7 +75,7 @@ def is_array(x: object) -> bool:
             "logistic_path and infer, as X and what comes with it: pass x.compute() "
             "here, which is in memory."
         )
-    _refuse_sparse_tensors(x)
+    _refuse_unsupported(x)
     if is_sparse(x):
         return not issparse(x)
     return is_array_api_obj(x) and not isinstance(x, np.ndarray | np.generic)
@@ -87,8 +87,13 @@ def is_dask(x: object) -> bool:
     return dask is not None and dask.is_dask_collection(x)
 
 
-def _refuse_sparse_tensors(x: Any) -> None:
-    dense = None
+def _refuse_unsupported(x: Any) -> None:
+    if array_api_compat.is_ndonnx_array(x):
+        raise TypeError(
+            "Arrays of ndonnx stand for numbers that are not known yet: pass those of "
+            "NumPy, x.unwrap_numpy()."
+        )
+    dense = "x.todense()" if array_api_compat.is_pydata_sparse_array(x) else None
     if array_api_compat.is_torch_array(x) and "sparse" in str(x.layout):
         dense = "x.to_dense()"
     jax_sparse = sys.modules.get("jax.experimental.sparse")
@@ -96,8 +101,8 @@ def _refuse_sparse_tensors(x: Any) -> None:
         dense = "x.todense()"
     if dense is not None:
         raise TypeError(
-            "Sparse tensors of torch and JAX are not supported yet: pass the dense "
-            f"{dense}, or a matrix of scipy.sparse."
+            "Sparse tensors of torch and JAX, and arrays of pydata/sparse, are not "
+            f"supported yet: pass the dense {dense}, or a matrix of scipy.sparse."
         )
 
 
