@@ -42,6 +42,7 @@ __all__ = [
     "is_floating",
     "is_half",
     "is_sparse",
+    "is_traced",
     "memory_errors",
     "move",
     "namespace",
@@ -110,6 +111,12 @@ def is_sparse(x: object) -> bool:
     """Whether ``x`` is a matrix or array of scipy.sparse or cupyx.scipy.sparse."""
     on_device = sys.modules.get("cupyx.scipy.sparse")
     return issparse(x) or (on_device is not None and on_device.issparse(x))
+
+
+def is_traced(x: object) -> bool:
+    """Whether ``x`` stands for values that JAX does not know yet, as under its jit."""
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(x, jax.core.Tracer)
 
 
 def aligned(x: Array) -> Array:
