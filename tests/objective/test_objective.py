@@ -333,8 +333,10 @@ def test_standardised_design_is_a_change_of_variables(
 @intercepts
 @kinds
 def test_curvature_bound_is_no_less_than_any_eigenvalue(
-    kind, fit_intercept, standardised, make, at, place, wide, xp
+    kind, fit_intercept, standardised, make, at, place, wide, xp, backend
 ):
+    if backend.name == "dpnp":
+        pytest.skip("dpnp 0.20 refuses products with arrays of stride 0")
     X_, weights = place(X), place(WEIGHTS[:, 0], wide)
     units = standardise(X_, weights, centre=fit_intercept, xp=xp)
     known = {"standardisation" if standardised else "units": units}
