@@ -42,7 +42,7 @@ def find_backend(name: str) -> Backend:
             empty = jax.numpy.empty(0)
         else:
             empty = np.empty(0)
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # no library, or no driver
         print(f"{name} cannot be used here ({error}): going on with numpy.")
         name, empty = "numpy", np.empty(0)
     xp = array_api_compat.array_namespace(empty)

@@ -27,7 +27,7 @@ def find_gpu():
 
         if cupy.cuda.is_available():
             return cupy.asarray, "CuPy"
-    except ImportError:
+    except (ImportError, RuntimeError):  # no CuPy, or no driver
         pass
     try:
         import torch

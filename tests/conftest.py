@@ -2,7 +2,8 @@
 
 ``place`` is what most tests use: it brings NumPy arrays to the library, device and
 dtype of the test at hand.  ``XLR_TEST_BACKENDS`` (comma-separated) narrows the
-libraries; naming one that is not installed is then an error, not a skip.  With
+libraries; naming one that is not installed is then an error, not a skip.  ``cupy``,
+named where it sees no GPU, is the stand-in of ``cupy_stand_in.py``.  With
 ``XLR_REQUIRE_GPU=1`` a GPU that cannot be used is an error too.  ``-m gpu`` without a
 GPU ends at once, and says so.
 """
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import array_api_compat
+import cupy_stand_in
 import numpy as np
 import pytest
 
@@ -34,8 +36,13 @@ COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(COMPILED))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
+# Where pip puts the OpenCL runtime by which dpnp finds this processor.
+OPENCL = Path(sys.prefix) / "lib" / "libintelocl.so"
+if OPENCL.exists():
+    os.environ.setdefault("OCL_ICD_FILENAMES", str(OPENCL))
+
 GPU_BACKENDS = ["cupy", "torch-cuda"]
-BACKENDS = ["numpy", "array_api_strict", "torch", "jax", *GPU_BACKENDS]
+BACKENDS = ["numpy", "array_api_strict", "torch", "jax", "dpnp", *GPU_BACKENDS]
 # Not no_x64: there argmax and unique_inverse of array-api-strict 2.6 themselves raise,
 # because the int64 that they answer in does not exist.
 STRICT_DEVICES = ["CPU_DEVICE", "device1", "device2", "no_float64"]
@@ -64,7 +71,7 @@ def _skip_or_fail(reason: str, *, required: bool) -> None:
     pytest.skip(reason)
 
 
-def _why_not(name: str) -> str | None:
+def why_not(name: str) -> str | None:
     """What keeps a backend on a GPU from running here; None if nothing does."""
     library = "cupy" if name == "cupy" else "torch"
     if importlib.util.find_spec(library) is None:
@@ -72,17 +79,31 @@ def _why_not(name: str) -> str | None:
     if name == "cupy":
         import cupy
 
-        return None if cupy.cuda.is_available() else "CuPy sees no CUDA GPU"
+        try:
+            available = cupy.cuda.is_available()
+        except RuntimeError as error:  # CuPy 13 without a driver
+            return str(error)
+        return None if available else "CuPy sees no CUDA GPU"
     import torch
 
     return None if torch.cuda.is_available() else "torch sees no CUDA GPU"
+
+
+# CuPy's tests run on the processor.
+STAND_IN = "cupy" in CHOSEN and not REQUIRE_GPU and why_not("cupy") is not None
+if STAND_IN:
+    cupy_stand_in.install()
+
+
+def pytest_report_header() -> str | None:
+    return "cupy: no GPU, so the stand-in of cupy_stand_in.py" if STAND_IN else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """End here, in one sentence, if GPU tests are asked for that cannot run."""
     if config.option.markexpr != "gpu":
         return
-    reasons = [_why_not(name) for name in GPU_BACKENDS if name in (CHOSEN or BACKENDS)]
+    reasons = [why_not(name) for name in GPU_BACKENDS if name in (CHOSEN or BACKENDS)]
     missing = "; ".join(reason for reason in reasons if reason is not None)
     if REQUIRE_GPU and missing:
         raise pytest.UsageError(f"XLR_REQUIRE_GPU=1: {missing}.")
@@ -92,7 +113,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _gpu_backend(name: str) -> Backend:
     required = REQUIRE_GPU or (name in CHOSEN and name != "cupy")
-    if reason := _why_not(name):
+    if reason := why_not(name):
         _skip_or_fail(reason, required=required)
     if name == "cupy":
         import cupy
@@ -129,6 +150,10 @@ def make_backend(parameter: str) -> Backend:
         jax.config.update("jax_enable_x64", True)
         empty = jax.numpy.empty(0)
         return Backend(name, array_api_compat.array_namespace(empty), empty.device)
+    if name == "dpnp":
+        import dpnp
+
+        return Backend(name, dpnp, dpnp.empty(0).device)
     empty = np.empty(0)
     return Backend(name, array_api_compat.array_namespace(empty), "cpu")
 
@@ -143,6 +168,7 @@ PARAMETERS = [
         *(f"array_api_strict:{device}" for device in STRICT_DEVICES),
         "torch",
         "jax",
+        "dpnp",
         "cupy",
         "torch-cuda",
     ]
@@ -211,7 +237,7 @@ def to_numpy(x: Any) -> np.ndarray:
     xp = array_api_compat.array_namespace(x)
     if array_api_compat.is_array_api_strict_namespace(xp):
         x = x.to_device(xp.Device("CPU_DEVICE"))
-    return np.asarray(x)
+    return x.asnumpy() if hasattr(x, "asnumpy") else np.asarray(x)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import why_not
 
 ROOT = Path(__file__).parents[1]
 # A python block and, if one follows at once, the text block with its output.
@@ -47,11 +48,8 @@ def run_block(code: str, expected: str | None, names: dict[str, Any]) -> None:
 def _skip_without_modules(code: str) -> None:
     for module in re.findall(r"^(?:import|from) ([\w.]+)", code, re.MULTILINE):
         pytest.importorskip(module)
-    if "import cupy" in code:
-        import cupy
-
-        if not cupy.cuda.is_available():
-            pytest.skip("CuPy sees no CUDA GPU")
+    if "import cupy" in code and (reason := why_not("cupy")):
+        pytest.skip(reason)
 
 
 def assert_links_lead_somewhere(page: str) -> None:

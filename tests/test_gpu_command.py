@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import conftest
+import cupy_stand_in
 import pytest
 
 TESTS = Path(__file__).parent
@@ -38,7 +39,7 @@ def test_no_file_needs_more_before_its_tests_run(path):
 @pytest.fixture
 def no_gpu(monkeypatch):
     monkeypatch.setattr(conftest, "CHOSEN", [])
-    monkeypatch.setattr(conftest, "_why_not", lambda name: f"{name} is not here")
+    monkeypatch.setattr(conftest, "why_not", lambda name: f"{name} is not here")
 
 
 def test_without_a_gpu_it_ends_in_a_sentence(no_gpu, monkeypatch):
@@ -65,7 +66,7 @@ def test_with_one_of_them_its_tests_run(monkeypatch):
     monkeypatch.setattr(conftest, "CHOSEN", [])
     monkeypatch.setattr(conftest, "REQUIRE_GPU", False)
     here = {"cupy": None, "torch-cuda": "torch is not here"}
-    monkeypatch.setattr(conftest, "_why_not", here.get)
+    monkeypatch.setattr(conftest, "why_not", here.get)
     conftest.pytest_configure(CONFIG)
     monkeypatch.setattr(conftest, "REQUIRE_GPU", True)
     with pytest.raises(pytest.UsageError, match="torch is not here"):
@@ -74,3 +75,13 @@ def test_with_one_of_them_its_tests_run(monkeypatch):
 
 def test_other_sessions_go_on(no_gpu):
     conftest.pytest_configure(SimpleNamespace(option=SimpleNamespace(markexpr="")))
+
+
+def test_a_cupy_without_a_driver_says_so_in_a_sentence(monkeypatch):
+    def raises():
+        raise RuntimeError("cudaErrorInsufficientDriver: ...")
+
+    for module in cupy_stand_in.MODULES:
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(cupy_stand_in.cuda, "is_available", raises)
+    assert conftest.why_not("cupy") == "cudaErrorInsufficientDriver: ..."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import why_not
 from problems import objective
 from sklearn.linear_model import LogisticRegression
 
@@ -118,9 +119,9 @@ def test_jax_is_set_and_set_back():
 
 @pytest.mark.gpu
 def test_cupy_is_set_and_set_back():
-    cupy = pytest.importorskip("cupy")
-    if not cupy.cuda.is_available():
-        pytest.skip("CuPy sees no CUDA GPU")
+    if reason := why_not("cupy"):
+        pytest.skip(reason)
+    import cupy
     from cupy._core import _routines_linalg as linalg
 
     before = linalg.get_compute_type("float32")

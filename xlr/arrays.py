@@ -31,6 +31,7 @@ __all__ = [
     "aligned",
     "block_bytes",
     "cholesky",
+    "current_device",
     "device_of",
     "entries",
     "floating_dtype",
@@ -41,6 +42,7 @@ __all__ = [
     "is_floating",
     "is_half",
     "is_sparse",
+    "is_traced",
     "memory_errors",
     "move",
     "namespace",
@@ -66,8 +68,8 @@ def is_array(x: object) -> bool:
     Raises
     ------
     TypeError
-        If ``x`` is of Dask where all of it is needed, or a sparse tensor of torch or
-        JAX: not supported yet.
+        If ``x`` is of Dask where all of it is needed, a sparse tensor of another
+        library than SciPy and CuPy, or of ndonnx: not supported yet.
     """
     if is_dask(x):
         raise TypeError(
@@ -75,7 +77,7 @@ def is_array(x: object) -> bool:
             "logistic_path and infer, as X and what comes with it: pass x.compute() "
             "here, which is in memory."
         )
-    _refuse_sparse_tensors(x)
+    _refuse_unsupported(x)
     if is_sparse(x):
         return not issparse(x)
     return is_array_api_obj(x) and not isinstance(x, np.ndarray | np.generic)
@@ -87,8 +89,13 @@ def is_dask(x: object) -> bool:
     return dask is not None and dask.is_dask_collection(x)
 
 
-def _refuse_sparse_tensors(x: Any) -> None:
-    dense = None
+def _refuse_unsupported(x: Any) -> None:
+    if array_api_compat.is_ndonnx_array(x):
+        raise TypeError(
+            "Arrays of ndonnx stand for numbers that are not known yet: pass those of "
+            "NumPy, x.unwrap_numpy()."
+        )
+    dense = "x.todense()" if array_api_compat.is_pydata_sparse_array(x) else None
     if array_api_compat.is_torch_array(x) and "sparse" in str(x.layout):
         dense = "x.to_dense()"
     jax_sparse = sys.modules.get("jax.experimental.sparse")
@@ -96,8 +103,8 @@ def _refuse_sparse_tensors(x: Any) -> None:
         dense = "x.todense()"
     if dense is not None:
         raise TypeError(
-            "Sparse tensors of torch and JAX are not supported yet: pass the dense "
-            f"{dense}, or a matrix of scipy.sparse."
+            "Sparse tensors of torch and JAX, and arrays of pydata/sparse, are not "
+            f"supported yet: pass the dense {dense}, or a matrix of scipy.sparse."
         )
 
 
@@ -105,6 +112,12 @@ def is_sparse(x: object) -> bool:
     """Whether ``x`` is a matrix or array of scipy.sparse or cupyx.scipy.sparse."""
     on_device = sys.modules.get("cupyx.scipy.sparse")
     return issparse(x) or (on_device is not None and on_device.issparse(x))
+
+
+def is_traced(x: object) -> bool:
+    """Whether ``x`` stands for values that JAX does not know yet, as under its jit."""
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(x, jax.core.Tracer)
 
 
 def aligned(x: Array) -> Array:
@@ -193,11 +206,12 @@ def to_host(x: Array) -> np.ndarray:
         return (x.float() if "bfloat16" in str(x.dtype) else x).numpy()
     if array_api_compat.is_cupy_array(x):
         return x.get()
-    if is_array_api_obj(x):
-        xp = array_api_compat.array_namespace(x)
-        if array_api_compat.is_array_api_strict_namespace(xp):
-            x = x.to_device(xp.Device("CPU_DEVICE"))  # it reads from no other
-    return np.asarray(x)
+    if array_api_compat.is_jax_array(x) or not is_array(x):
+        return np.asarray(x)
+    xp = array_api_compat.array_namespace(x)
+    if array_api_compat.is_array_api_strict_namespace(xp):
+        x = x.to_device(xp.Device("CPU_DEVICE"))  # it reads from no other
+    return np.from_dlpack(x, device="cpu")
 
 
 def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> Array:
@@ -262,13 +276,18 @@ def within(
 
 
 def in_host_memory(x: Array) -> bool:
-    """Whether the numbers of ``x`` are where the processor reads them."""
-    # torch: device.type; JAX: platform of the device; CuPy's devices have neither.
-    if array_api_compat.is_cupy_array(x):
-        return False
-    device = device_of(x)
-    kind = getattr(device, "type", getattr(device, "platform", "cpu"))
-    return kind == "cpu"
+    """Whether the processor reads the numbers of ``x`` where they are."""
+    return bool(x.__dlpack_device__()[0] == 1)  # kDLCPU
+
+
+def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:
+    """Make the device of ``x`` the current one: CuPy creates arrays on that one alone.
+
+    Other libraries take the device of each array that they create.
+    """
+    if array_api_compat.is_cupy_array(x) or (is_sparse(x) and not issparse(x)):
+        return x.device
+    return contextlib.nullcontext()
 
 
 def block_bytes(x: Array) -> int:
@@ -333,36 +352,44 @@ def memory_errors(x: Array) -> Iterator[None]:
 
 
 def cholesky(a: Array, *, xp: Namespace) -> Array:
-    """Lower Cholesky factor of a symmetric matrix, of shape (n, n).
+    """Lower Cholesky factors of symmetric matrices, of shape (..., n, n).
 
-    NaN where NumPy, torch, JAX or CuPy find that it is not positive definite; other
-    libraries may raise then.
+    NaN for a matrix that is not positive definite, without an exception.
     """
     if array_api_compat.is_cupy_namespace(xp):
-        # It does not say whether it worked, and leaves what it had begun.
+        # CuPy does not report a failure, and leaves a part of the factor behind.
         factor = xp.linalg.cholesky(a)
-        error = xp.max(xp.abs(xp.matmul(factor, factor.T) - a))
-        return xp.where(
-            error <= 1e-3 * xp.max(xp.abs(a)), factor, xp.full_like(factor, xp.nan)
-        )
+        size = {"axis": (-2, -1), "keepdims": True}
+        error = xp.max(xp.abs(xp.matmul(factor, factor.mT) - a), **size)
+        right = error <= 1e-3 * xp.max(xp.abs(a), **size)
+        return xp.where(right, factor, xp.full_like(factor, xp.nan))
     if array_api_compat.is_torch_namespace(xp):
         factor, failed = xp.linalg.cholesky_ex(a)
-        return xp.where(failed == 0, factor, float("nan"))
+        return xp.where(failed[..., None, None] == 0, factor, float("nan"))
+    if array_api_compat.is_jax_namespace(xp):
+        return xp.linalg.cholesky(a)
+    if a.ndim > 2:
+        factors = [cholesky(a[i, ...], xp=xp) for i in range(a.shape[0])]
+        return xp.stack(factors) if factors else a
     if array_api_compat.is_numpy_namespace(xp):
         from scipy.linalg import lapack
 
         (potrf,) = lapack.get_lapack_funcs(("potrf",), (a,))
         factor, failed = potrf(a.T, lower=True, clean=True)
         return np.full_like(a, np.nan) if failed else factor
-    return xp.linalg.cholesky(a)
+    try:
+        return xp.linalg.cholesky(a)
+    except Exception as error:  # the standard names no class for it
+        if type(error).__name__ != "LinAlgError":
+            raise
+        return xp.full_like(a, xp.nan)
 
 
 def positive_definite_solver(a: Array, *, xp: Namespace) -> Callable[[Array], Array]:
     """Factorise stacks of symmetric positive-definite matrices, to solve with them.
 
-    Uses a Cholesky factorisation where the library has the triangular solves
-    for it (NumPy through SciPy, torch), and the inverse elsewhere: the standard
-    itself has no triangular solve.
+    By Cholesky factors; the standard has no triangular solve, so that they are
+    inverted where the library is none of NumPy, torch, JAX and CuPy.
 
     Parameters
     ----------
@@ -373,22 +400,25 @@ def positive_definite_solver(a: Array, *, xp: Namespace) -> Callable[[Array], Ar
     -------
     solve : callable
         Takes b of shape (m, k, n), the same number of rows for each matrix, to x with
-        ``a x = b`` for each row. On NumPy and torch, x is NaN for a matrix that is not
-        positive definite, without raising and, on torch, without waiting for the
-        device; elsewhere it is whatever the library's ``inv`` makes of it.
+        ``a x = b`` for each row. x is NaN for a matrix that is not positive definite,
+        without an exception and without waiting for the device.
     """
-    if array_api_compat.is_torch_namespace(xp):
-        factor, failed = xp.linalg.cholesky_ex(a)
-
-        def solve_torch(b: Array) -> Array:
-            x = xp.cholesky_solve(b.mT, factor).mT
-            return xp.where(failed[:, None, None] == 0, x, float("nan"))
-
-        return solve_torch
     if array_api_compat.is_numpy_namespace(xp):
         return _numpy_solver(a)
-    inverse = xp.linalg.inv(a)
-    return lambda b: xp.matmul(b, inverse)
+    factor = cholesky(a, xp=xp)
+    if array_api_compat.is_torch_namespace(xp):
+        return lambda b: xp.cholesky_solve(b.mT, factor).mT
+    if array_api_compat.is_jax_namespace(xp):
+        from jax.scipy.linalg import cho_solve
+
+        return lambda b: cho_solve((factor, True), b.mT).mT
+    if array_api_compat.is_cupy_namespace(xp):
+        from cupyx.lapack import potrs
+
+        # potrs writes into its second argument.
+        return lambda b: potrs(factor, xp.asarray(b.mT, copy=True), True).mT
+    inverse = xp.linalg.inv(factor)
+    return lambda b: xp.matmul(xp.matmul(b, inverse.mT), inverse)
 
 
 def _numpy_solver(a: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

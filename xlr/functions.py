@@ -153,7 +153,8 @@ def log_sigmoid(z: Array) -> Array:
     """
     z, xp = real_floating(z)
     with arrays.quiet():
-        return xp.minimum(z, xp.zeros_like(z)) - xp.log1p(xp.exp(-xp.abs(z)))
+        # min(z, -z) for -abs(z), whose derivative at 0 libraries choose as they like.
+        return xp.minimum(z, xp.zeros_like(z)) - xp.log1p(xp.exp(xp.minimum(z, -z)))
 
 
 class SoftmaxTerms(NamedTuple):
@@ -181,15 +182,12 @@ def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> SoftmaxTerms:
     absolute error in d into a relative one.  That rounding error is itself
     exactly a floating-point number (Knuth's two-sum, TAOCP vol. 2, 4.2.2,
     theorem B), so exp(d) (1 + error) is right to a few ulp.
+
+    Derivatives are as right. The maximum is one entry of z, so that none is shared
+    between ties, and its difference from itself is constant, so that the derivative
+    of a nearly certain class is no difference of numbers near 1.
     """
-    largest = xp.max(z, axis=axis, keepdims=True)
-    difference = z - largest
-    recovered = difference - z
-    error = (z - (difference - recovered)) - (largest + recovered)
-    # exp is 0 below this in every dtype, and there the error may be inf - inf.
-    correction = xp.where(difference > -800, error, xp.zeros_like(error))
-    exponential = xp.exp(difference) * (1 + correction)
-    # Leave out one maximal term, not every tie of it.
+    zeros = xp.zeros_like(z)
     shape = [1] * z.ndim
     shape[axis] = z.shape[axis]
     winner = xp.argmax(z, axis=axis, keepdims=True)
@@ -197,8 +195,16 @@ def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> SoftmaxTerms:
         xp.arange(z.shape[axis], dtype=winner.dtype, device=arrays.device_of(z)),
         tuple(shape),
     )
-    rest = xp.where(index == winner, xp.zeros_like(exponential), exponential)
-    others = xp.sum(rest, axis=axis, keepdims=True)
+    is_other = index != winner
+    largest = xp.sum(xp.where(is_other, zeros, z), axis=axis, keepdims=True)
+    # That of the maximum is 0, or NaN if it is infinite.
+    difference = xp.where(is_other, z - largest, 0 * largest + 0)
+    recovered = difference - z
+    error = (z - (difference - recovered)) - (largest + recovered)
+    # exp is 0 below -800 in every dtype, and there the error may be inf - inf.
+    has_error = is_other & (difference > -800)
+    exponential = xp.exp(difference) * (1 + xp.where(has_error, error, zeros))
+    others = xp.sum(xp.where(is_other, exponential, zeros), axis=axis, keepdims=True)
     return SoftmaxTerms(difference, exponential, others)
 
 

@@ -197,11 +197,21 @@ def _mean(loss: Array, sample_weight: Array | None, *, xp: Namespace) -> Array:
     """Weighted mean over rows, for arrays of shape (n,)."""
     if sample_weight is None:
         return xp.mean(loss)
-    weights = arrays.move(
-        sample_weight, xp=xp, device=arrays.device_of(loss), dtype=loss.dtype
-    )
+    weights = _beside(loss, sample_weight, xp=xp)
     with arrays.quiet():
         return xp.sum(loss * weights) / xp.sum(weights)
+
+
+def _beside(logits: Array, values: Any, *, xp: Namespace) -> Array:
+    """Bring values to the logits; derivatives pass through what is there already."""
+    device = arrays.device_of(logits)
+    if (
+        arrays.is_array(values)
+        and arrays.namespace(values) is xp
+        and (arrays.is_traced(values) or arrays.device_of(values) == device)
+    ):
+        return xp.astype(values, logits.dtype, copy=False)
+    return arrays.move(values, xp=xp, device=device, dtype=logits.dtype)
 
 
 def _check_shapes(
@@ -217,6 +227,21 @@ def _check_shapes(
                 f"{name} has shape {shape}, but these logits need one entry per row: "
                 f"{expected}."
             )
+
+
+def _share(y: Array, log_probability: Array, *, xp: Namespace) -> Array:
+    """y log(p), which is 0 for y = 0 even where the logarithm is infinite."""
+    nothing = (y == 0) & xp.isinf(log_probability)
+    return y * xp.where(nothing, xp.zeros_like(y), log_probability)
+
+
+def _check_codes(codes: np.ndarray, n_classes: int) -> None:
+    right = (codes >= 0) & (codes < n_classes) & (codes % 1 == 0)
+    if not right.all():
+        raise ValueError(
+            f"y must hold class codes 0, ..., {n_classes - 1}, one for each column of "
+            f"logits; got values from {codes.min()} to {codes.max()}."
+        )
 
 
 def binary_cross_entropy(
@@ -257,12 +282,10 @@ def binary_cross_entropy(
     if logits.ndim != 1:
         raise ValueError(f"logits must have shape (n,), got {tuple(logits.shape)}.")
     _check_shapes(tuple(logits.shape), y, sample_weight)
-    y = arrays.move(y, xp=xp, device=arrays.device_of(logits), dtype=logits.dtype)
+    y = _beside(logits, y, xp=xp)
     with arrays.quiet():
-        # Infinite logits are those of labels of one value: what y leaves out is 0.
-        loss = xp.where(y == 0, xp.zeros_like(y), -y * log_sigmoid(logits))
-        against = -(1 - y) * log_sigmoid(-logits)
-        loss = loss + xp.where(y == 1, xp.zeros_like(y), against)
+        loss = -_share(y, log_sigmoid(logits), xp=xp)
+        loss = loss - _share(1 - y, log_sigmoid(-logits), xp=xp)
     return _mean(loss, sample_weight, xp=xp)
 
 
@@ -278,7 +301,7 @@ def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -
         Linear predictors z.
     y : array of shape (n,)
         Class codes 0, ..., n_classes - 1. Any library; moved to that of the
-        logits, and fetched to the host once to be checked.
+        logits, and fetched to the host once to be checked, but for JAX's tracers.
     sample_weight : array of shape (n,), default=None
         Weights s; None weighs all rows alike.
 
@@ -305,13 +328,9 @@ def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -
         )
     n, n_classes = logits.shape
     _check_shapes((n,), y, sample_weight)
-    codes = arrays.to_host(y)
-    if n and not ((codes >= 0) & (codes < n_classes) & (codes % 1 == 0)).all():
-        raise ValueError(
-            f"y must hold class codes 0, ..., {n_classes - 1}, one for each column of "
-            f"logits; got values from {codes.min()} to {codes.max()}."
-        )
-    y = arrays.move(y, xp=xp, device=arrays.device_of(logits), dtype=logits.dtype)
+    if not arrays.is_traced(y):
+        _check_codes(arrays.to_host(y), n_classes)
+    y = _beside(logits, y, xp=xp)
     with arrays.quiet():
         loss, _ = SoftmaxLoss(n_classes).value_and_gradient(
             logits[:, None, :], y[:, None], xp=xp

@@ -217,7 +217,8 @@ def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
     """
     if arrays.is_array(x):
         entries = arrays.entries(x)
-        with full_precision(entries), arrays.memory_errors(entries):
+        device = arrays.current_device(entries)
+        with device, full_precision(entries), arrays.memory_errors(entries):
             yield ALONE
         return
     n = available_threads(n_jobs)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import pickle
 
 import joblib
 import numpy as np
 import pytest
+from conftest import to_numpy
 from problems import load
 
 import xlr
 
-WINE = load("wine", True)
-LABELS = WINE[1][:, None] == np.arange(3)
+X, Y = load("wine", True)
+LABELS = Y[:, None] == np.arange(3)
 FITTED = {
-    "multinomial": lambda: xlr.LogisticRegression().fit(*WINE),
-    "one-vs-rest": lambda: xlr.LogisticRegression(multi_class="ovr").fit(*WINE),
-    "strings": lambda: xlr.LogisticRegression().fit(WINE[0], WINE[1].astype(str)),
-    "cv": lambda: xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3).fit(*WINE),
-    "labels": lambda: xlr.MultiLabelLogisticRegression().fit(WINE[0], LABELS),
+    "multinomial": lambda X: xlr.LogisticRegression().fit(X, Y),
+    "one-vs-rest": lambda X: xlr.LogisticRegression(multi_class="ovr").fit(X, Y),
+    "strings": lambda X: xlr.LogisticRegression().fit(X, Y.astype(str)),
+    "cv": lambda X: xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3).fit(X, Y),
+    "labels": lambda X: xlr.MultiLabelLogisticRegression().fit(X, LABELS),
 }
 # Where pickles look for the classes: to move them breaks what people have written.
 HOMES = {
@@ -51,9 +53,8 @@ def through_skops(model):
     ids=["pickle", "joblib", "skops"],
 )
 def test_the_same_predictions(kind, through):
-    model = FITTED[kind]()
+    model = FITTED[kind](X)
     again = through(model)
-    X = WINE[0]
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     assert again.get_params() == model.get_params()
@@ -62,28 +63,39 @@ def test_the_same_predictions(kind, through):
 @pytest.mark.parametrize("kind", list(FITTED))
 def test_the_state_is_numbers_and_arrays_alone(kind):
     """So that it depends on no class of ours but the estimator's own."""
-    model = FITTED[kind]()
+    model = FITTED[kind](X)
     assert type(model).__module__ == HOMES[type(model)]
+    assert is_plain(vars(model))
 
-    def plain(value):
-        if isinstance(value, dict):
-            return all(map(plain, value.values()))
-        if isinstance(value, list | tuple):
-            return all(map(plain, value))
-        known = np.ndarray, np.generic, str, int, float, bool, type(None)
-        return isinstance(value, known)
 
-    assert all(map(plain, vars(model).values()))
+@pytest.mark.parametrize("kind", list(FITTED))
+def test_a_model_on_the_host_holds_no_array_of_another_library(kind, place):
+    """So that it is pickled and copied whether those can be or not."""
+    model = FITTED[kind](place(X))
+    host = model.to_numpy()
+    assert is_plain(vars(host))
+    again = copy.deepcopy(pickle.loads(pickle.dumps(host)))
+    proba = to_numpy(model.predict_proba(place(X)))
+    np.testing.assert_allclose(again.predict_proba(X), proba, rtol=1e-4, atol=1e-6)
+
+
+def is_plain(value):
+    if isinstance(value, dict):
+        return all(map(is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(is_plain, value))
+    known = np.ndarray, np.generic, str, int, float, bool, type(None)
+    return isinstance(value, known)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_onnx_by_way_of_sklearn(n_classes):
     to_onnx = pytest.importorskip("skl2onnx").to_onnx
     runtime = pytest.importorskip("onnxruntime")
-    X, y = WINE[0].astype(np.float32), np.minimum(WINE[1], n_classes - 1)
-    model = xlr.LogisticRegression().fit(X, y)
-    graph = to_onnx(model.to_sklearn(), X[:1], options={"zipmap": False})
+    X_, y = X.astype(np.float32), np.minimum(Y, n_classes - 1)
+    model = xlr.LogisticRegression().fit(X_, y)
+    graph = to_onnx(model.to_sklearn(), X_[:1], options={"zipmap": False})
     session = runtime.InferenceSession(graph.SerializeToString())
-    labels, probabilities = session.run(None, {"X": X})
-    np.testing.assert_array_equal(labels, model.predict(X))
-    np.testing.assert_allclose(probabilities, model.predict_proba(X), atol=1e-5)
+    labels, probabilities = session.run(None, {"X": X_})
+    np.testing.assert_array_equal(labels, model.predict(X_))
+    np.testing.assert_allclose(probabilities, model.predict_proba(X_), atol=1e-5)

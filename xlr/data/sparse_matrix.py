@@ -202,6 +202,7 @@ def _filled(matrix: Any, parts: tuple[Array, Array, Array]) -> Any:
     The constructor of SciPy would copy what is less than half of an array.
     """
     matrix.data, matrix.indices, matrix.indptr = parts
+    matrix.has_canonical_format = True  # CuPy waits for the device to find out
     return matrix
 
 

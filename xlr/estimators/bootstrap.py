@@ -191,11 +191,12 @@ def bootstrap(
             counts = features.place(small_counts(drawn, n_samples), None)
             usable = n_classes_counted(task, counts, features) >= 2
             parts.append(_refits(estimator, features, task, counts, usable, crew))
-    coef, intercept, converged = zip(*parts)
-    xp = features.xp
-    return BootstrapResult(
-        xp.concat(list(coef)), xp.concat(list(intercept)), np.concatenate(converged)
-    )
+        coef, intercept, converged = zip(*parts)
+        return BootstrapResult(
+            features.xp.concat(list(coef)),
+            features.xp.concat(list(intercept)),
+            np.concatenate(converged),
+        )
 
 
 def _refits(

@@ -30,7 +30,8 @@ def chunk_by_chunk(method: Method) -> Method:
     @functools.wraps(method)
     def predict(self: Any, X: Array, *others: Any, **named: Any) -> Array:
         if not arrays.is_dask(X):
-            return method(self, X, *others, **named)
+            with arrays.current_device(X):
+                return method(self, X, *others, **named)
         chunks, on_chunk, beside = _prepared(method, self, X, others, named, 2)
         # What becomes of a row tells the shape and the dtype of all answers.
         place = {"dtype": chunks.dtype, "device": chunks.device}
@@ -58,7 +59,8 @@ def mean_over_chunks(method: Method) -> Method:
         **named: Any,
     ) -> float:
         if not arrays.is_dask(X):
-            return method(self, X, y, sample_weight, *others, **named)
+            with arrays.current_device(X):
+                return method(self, X, y, sample_weight, *others, **named)
         chunks, on_chunk, beside = _prepared(
             method, self, X, (y, sample_weight, *others), named, 0
         )

@@ -225,15 +225,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "coef_")
         converted = copy.copy(self)
-        for name in (
-            "coef_",
-            "intercept_",
-            "_intercept_rest",
-            "classes_",
-            "_column_moments",
-        ):
-            if getattr(self, name, None) is not None:
-                setattr(converted, name, np.array(arrays.to_host(getattr(self, name))))
+        for name, value in vars(self).items():
+            is_fitted = name.endswith("_") or name.startswith("_")
+            if is_fitted and (isinstance(value, np.ndarray) or arrays.is_array(value)):
+                setattr(converted, name, np.array(arrays.to_host(value)))
         return converted
 
     def __sklearn_tags__(self) -> Any:

@@ -223,7 +223,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         ValueError
             If X has other features than the fit, or is not finite.
         """
-        return self._logits(X)
+        with arrays.current_device(X):
+            return self._logits(X)
 
     def predict_proba(self, X: Array) -> Array:
         """Probability of 1 for each label.
@@ -241,7 +242,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return sigmoid(self._logits(X))
+        with arrays.current_device(X):
+            return sigmoid(self._logits(X))
 
     def predict_log_proba(self, X: Array) -> Array:
         """Logarithm of the probability of 1 for each label.
@@ -259,7 +261,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return log_sigmoid(self._logits(X))
+        with arrays.current_device(X):
+            return log_sigmoid(self._logits(X))
 
     def predict(self, X: Array) -> Array:
         """1 for each label that is more probable than not, else 0.
@@ -278,12 +281,13 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        logits = self._logits(X)
-        xp = arrays.namespace(logits)
-        integer = xp.__array_namespace_info__().default_dtypes(
-            device=arrays.device_of(logits)
-        )["integral"]
-        return xp.astype(logits > 0, integer)
+        with arrays.current_device(X):
+            logits = self._logits(X)
+            xp = arrays.namespace(logits)
+            integer = xp.__array_namespace_info__().default_dtypes(
+                device=arrays.device_of(logits)
+            )["integral"]
+            return xp.astype(logits > 0, integer)
 
     def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
         """Share of rows whose known labels are all predicted.
@@ -313,7 +317,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
                 f"{predicted.shape[1]}."
             )
         features = read_features(self, X, reset=False)
-        weights = arrays.to_host(read_sample_weight(sample_weight, features))
+        with arrays.current_device(X):
+            weights = arrays.to_host(read_sample_weight(sample_weight, features))
         weights = weights * known.any(axis=1)
         if not weights.any():
             raise ValueError("y has no known labels in the rows of positive weight.")

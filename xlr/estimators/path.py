@@ -218,16 +218,18 @@ def logistic_path(
         models = [
             _model(problem, point) for point in _points(problem, null, Cs, estimator)
         ]
-    xp = features.xp
+        coefs = features.xp.stack([model.coef for model in models])
+        intercepts = features.xp.stack([model.intercept for model in models])
+        null_loss = _null_loss(problem.objective)
     losses = np.asarray([model.loss for model in models])
     return LogisticPath(
         Cs,
-        xp.stack([model.coef for model in models]),
-        xp.stack([model.intercept for model in models]),
+        coefs,
+        intercepts,
         np.asarray([model.objective for model in models]),
         np.asarray([model.duality_gap for model in models]),
         np.asarray([model.df for model in models]),
-        1 - losses / _null_loss(problem.objective),
+        1 - losses / null_loss,
         np.asarray([model.n_iter for model in models]),
         np.asarray([model.n_in_play for model in models]),
         np.asarray([model.converged for model in models]),
@@ -278,7 +280,8 @@ def _from_the_first(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
     down = xp.where(penalty.lower < 0, gradient, zeros)
     slope = xp.where(penalised, xp.maximum(up, down), zeros)
     wants = slope > 0
-    ratio = xp.where(wants, penalty.l1 / xp.where(wants, slope, zeros + 1), xp.inf)
+    infinite = xp.full_like(zeros, xp.inf)
+    ratio = xp.where(wants, penalty.l1 / xp.where(wants, slope, zeros + 1), infinite)
     first = float(arrays.to_host(xp.min(ratio)))
     if math.isinf(first):
         raise ValueError(

@@ -102,7 +102,8 @@ class Regularisation:
 def _finite(strength: Array, features: Features) -> Array:
     """Large enough to hold a coefficient at zero, small enough to compute with."""
     largest = largest_strength(strength.dtype, xp=features.xp)
-    return features.xp.where(strength < largest, strength, largest)
+    xp = features.xp
+    return xp.where(strength < largest, strength, xp.full_like(strength, largest))
 
 
 def largest_strength(dtype: Any, *, xp: Namespace) -> float:

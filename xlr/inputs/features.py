@@ -129,7 +129,14 @@ def read_features(
         X, names = _read_on_host(estimator, X, reset=reset)
         entries = arrays.entries(X)
         return Features(X, arrays.namespace(entries), arrays.device_of(entries), names)
+    with arrays.current_device(X):
+        return _read_on_device(estimator, X, names, reset=reset)
 
+
+def _read_on_device(
+    estimator: Any, X: Any, names: np.ndarray | None, *, reset: bool
+) -> Features:
+    """Check an array of another library than NumPy, where it is."""
     if arrays.is_sparse(X):
         X = X.tocsr()
     entries = arrays.entries(X)

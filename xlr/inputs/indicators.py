@@ -58,11 +58,11 @@ def read_indicators(Y: Any, weights: Array, features: Features) -> Indicators:
         If labels have one value only, or none.
     """
     ones, known = read_entries(Y, features.X.shape[0])
-    xp = arrays.namespace(known)
-    targets = features.place(xp.astype(ones, xp.uint8), None)
+    targets = features.xp.astype(features.place(ones, None), features.xp.uint8)
+    known = features.place(known, None)
     counts = None
-    if not arrays.to_host(xp.all(known)):
-        counts = features.place(xp.astype(known, xp.uint8), None)
+    if not arrays.to_host(features.xp.all(known)):
+        counts = features.xp.astype(known, features.xp.uint8)
     columns = Targets(targets.shape[1], targets, weights[:, None], counts)
     # Each by itself: the zeros of a label of ones weigh nothing, not a rounding error.
     both = features.data(columns).class_weights(2)
@@ -89,10 +89,12 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
             "for each row of X and a column for each label."
         )
     xp = arrays.namespace(Y)
-    positive = xp.ones_like(Y) == Y
-    known = positive | (xp.zeros_like(Y) == Y)
-    valid = known | xp.isnan(Y) if arrays.is_floating(Y, xp=xp) else known
-    if not arrays.to_host(xp.all(valid)):
+    with arrays.current_device(Y):
+        positive = xp.ones_like(Y) == Y
+        known = positive | (xp.zeros_like(Y) == Y)
+        valid = known | xp.isnan(Y) if arrays.is_floating(Y, xp=xp) else known
+        all_valid = arrays.to_host(xp.all(valid))
+    if not all_valid:
         wrong = arrays.to_host(Y)[~arrays.to_host(valid)][0].item()
         raise ValueError(
             f"y must hold 0, 1 and, for missing entries, NaN only; got {wrong!r}. For "

@@ -89,7 +89,8 @@ def encode(y: Any, n_samples: int) -> Labels:
             f"{y.shape[0]} entries of y. Pass one label for each row."
         )
     try:
-        classes, codes = _classes_and_codes(y, xp=xp)
+        with arrays.current_device(y):
+            classes, codes = _classes_and_codes(y, xp=xp)
     except TypeError as error:
         _refuse_missing(arrays.to_host(y))
         raise mixed_types(error) from error
@@ -120,8 +121,14 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
     """The sorted classes and the place of each label among them.
 
     Sorting many labels takes longer than some passes over X: the classes among the
-    first are tried on all of them before.
+    first are tried on all of them before. The host sorts where the library has no
+    shapes that depend on values.
     """
+    capabilities = xp.__array_namespace_info__().capabilities()
+    if not capabilities["data-dependent shapes"]:
+        classes, codes = np.unique(arrays.to_host(y), return_inverse=True)
+        place = {"xp": xp, "device": arrays.device_of(y)}
+        return arrays.move(classes, dtype=y.dtype, **place), arrays.move(codes, **place)
     if y.shape[0] > 10_000 and xp.isdtype(y.dtype, ("integral", "real floating")):
         classes = xp.unique_values(y[:1000])
         if classes.shape[0] <= 16:

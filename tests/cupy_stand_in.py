@@ -1,0 +1,387 @@
+"""A stand-in for CuPy where there is no GPU: its contract, computed by NumPy.
+
+``install()`` makes ``import cupy`` find it. It has the functions and signatures of
+``cupy_signatures.txt`` beside this file, which are those of the lowest CuPy allowed,
+and refuses what CuPy refuses or leaves to chance:
+
+- NumPy's arrays as operands, and conversion to one but by ``get``;
+- keywords that CuPy's functions lack, and dtypes that its kernels lack;
+- arrays of a device that is not the current one; there are two;
+- ``linalg`` raises for no matrix, and leaves numbers behind where it fails.
+
+Each wait for the device goes through ``wait``, which counts in ``waits``. What it
+cannot show: rounding of cuBLAS and cuSOLVER, compilation of kernels, memory, speed.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import inspect
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cho_solve, lapack
+
+SIGNATURES = Path(__file__).with_name("cupy_signatures.txt")
+KINDS = "?bhilqBHILQefdFD"  # dtypes that CuPy has kernels for
+
+waits: Counter[str] = Counter()
+
+
+def wait(way: str) -> None:
+    """Called for each way to the host, and for shapes that depend on values."""
+    waits[way] += 1
+
+
+# -- devices ------------------------------------------------------------------------
+
+_current = threading.local()
+
+
+def _stack() -> list[int]:
+    if not hasattr(_current, "devices"):
+        _current.devices = [0]
+    return _current.devices
+
+
+class Device:
+    """One of two GPUs; as a context, the current one."""
+
+    mem_info = (2**33, 2**34)
+
+    def __init__(self, device: Device | int | None = None) -> None:
+        self.id = _stack()[-1] if device is None else int(device)
+
+    def __int__(self) -> int:
+        return self.id
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Device) and self.id == other.id
+
+    def __hash__(self) -> int:
+        return self.id
+
+    def __repr__(self) -> str:
+        return f"<CUDA Device {self.id}>"
+
+    def __enter__(self) -> Device:
+        _stack().append(self.id)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _stack().pop()
+
+    def synchronize(self) -> None:
+        wait("synchronize")
+
+
+# -- arrays -------------------------------------------------------------------------
+
+
+def _operand(x: Any) -> Any:
+    """What a kernel reads: an array of the current device, or a scalar."""
+    if isinstance(x, ndarray):
+        if x.device != Device():
+            raise ValueError(f"array of {x.device}, while {Device()} is the current")
+        return x._values
+    if isinstance(x, list | tuple):
+        return type(x)(map(_operand, x))
+    if isinstance(x, np.ndarray):
+        raise TypeError(f"Unsupported type {type(x)}")
+    return x
+
+
+def _result(x: Any) -> Any:
+    if isinstance(x, list | tuple):
+        return (
+            type(x)(*map(_result, x)) if hasattr(x, "_fields") else [*map(_result, x)]
+        )
+    if isinstance(x, np.ndarray | np.generic):
+        return ndarray(np.asarray(x))
+    return x
+
+
+def _index(key: Any) -> Any:
+    if isinstance(key, tuple):
+        return tuple(map(_index, key))
+    if not isinstance(key, ndarray):
+        return key
+    if key.dtype == bool:
+        wait("mask")
+    return _operand(key)
+
+
+class ndarray:  # noqa: N801
+    __array_ufunc__ = None  # NumPy leaves the operators to this class
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, values: np.ndarray, device: Device | None = None) -> None:
+        self._values = values
+        self.device = Device() if device is None else device
+
+    def __array__(self, *_: Any, **__: Any) -> None:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, self.device.id
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, key: Any) -> ndarray:
+        return ndarray(np.asarray(self._values[_index(key)]), self.device)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._values[_index(key)] = _operand(value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ndarray, (self._values, self.device)
+
+    def get(self) -> np.ndarray:
+        wait("get")
+        return self._values.copy()
+
+    def item(self) -> Any:
+        wait("item")
+        return self._values.item()
+
+    def tolist(self) -> Any:
+        wait("tolist")
+        return self._values.tolist()
+
+    def __bool__(self) -> bool:
+        wait("bool")
+        return bool(self._values)
+
+    def __int__(self) -> int:
+        wait("int")
+        return int(self._values)
+
+    def __float__(self) -> float:
+        wait("float")
+        return float(self._values)
+
+    def __repr__(self) -> str:
+        return repr(self._values)
+
+    def astype(self, dtype: Any, copy: bool = True) -> ndarray:
+        if not copy and self.dtype == dtype:
+            return self
+        return ndarray(_operand(self).astype(_known(dtype)))
+
+    def copy(self) -> ndarray:
+        return ndarray(self._values.copy())  # to the current device
+
+    def reshape(self, *shape: Any) -> ndarray:
+        return ndarray(self._values.reshape(*shape), self.device)
+
+
+for _name in ("T", "mT"):
+    setattr(
+        ndarray,
+        _name,
+        property(lambda x, n=_name: ndarray(getattr(x._values, n), x.device)),
+    )
+for _name in ("dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size"):
+    setattr(ndarray, _name, property(lambda x, n=_name: getattr(x._values, n)))
+
+UNARY = {"abs": "absolute", "invert": "invert", "neg": "negative", "pos": "positive"}
+BINARY = {
+    **{name: name for name in ("add", "matmul")},
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "true_divide",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "pow": "power",
+    "eq": "equal",
+    "ne": "not_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+}
+
+
+def _operator(name: str, *, mirrored: bool = False) -> Any:
+    def method(*operands: Any) -> Any:
+        return getattr(cupy, name)(*(operands[::-1] if mirrored else operands))
+
+    return method
+
+
+for _dunder, _name in {**UNARY, **BINARY}.items():
+    setattr(ndarray, f"__{_dunder}__", _operator(_name))
+for _dunder, _name in BINARY.items():
+    setattr(ndarray, f"__r{_dunder}__", _operator(_name, mirrored=True))
+
+
+# -- functions ----------------------------------------------------------------------
+
+
+def _known(dtype: Any) -> Any:
+    if dtype is not None and np.dtype(dtype).char not in KINDS:
+        raise ValueError(f"Unsupported dtype {np.dtype(dtype)}")
+    return dtype
+
+
+def _array(obj: Any, dtype: Any = None, copy: bool | None = True, **_: Any) -> ndarray:
+    if isinstance(obj, ndarray):
+        if not copy and obj.device == Device():
+            return obj.astype(obj.dtype if dtype is None else dtype, copy=False)
+        return obj.copy().astype(obj.dtype if dtype is None else dtype, copy=False)
+    if isinstance(obj, list | tuple):
+        obj = _operand(obj)
+    values = np.array(obj, dtype=dtype)
+    _known(values.dtype)
+    return ndarray(values)
+
+
+def _asarray(a: Any, dtype: Any = None, copy: bool | None = None, **_: Any) -> ndarray:
+    return _array(a, dtype, copy)
+
+
+def _cholesky(a: np.ndarray) -> np.ndarray:
+    """As cuSOLVER's: a factor that fails stays as far as it came."""
+    (potrf,) = lapack.get_lapack_funcs(("potrf",), (a,))
+    flat = a.reshape((-1, *a.shape[-2:]))
+    factors = [np.tril(potrf(each, lower=True, clean=False)[0]) for each in flat]
+    return np.reshape(factors, a.shape).astype(a.dtype)
+
+
+def _potrs(L: ndarray, b: ndarray, lower: bool) -> ndarray:
+    """cupyx.lapack.potrs: solves with factors, and writes into b."""
+    factors, x = _operand(L), _operand(b)
+    for i in np.ndindex(factors.shape[:-2]):
+        x[i] = cho_solve((factors[i], lower), x[i], check_finite=False)
+    return b
+
+
+def _that_waits(name: str) -> Any:
+    def function(*args: Any, **kwargs: Any) -> Any:
+        wait(name)
+        return getattr(np, name)(*args, **kwargs)
+
+    return function
+
+
+def _where(condition: Any, *choices: Any) -> Any:
+    if not choices:
+        wait("where")
+    return np.where(condition, *choices)
+
+
+def _take(a: Any, indices: Any, axis: Any = None) -> Any:
+    return np.take(a, indices, axis=axis, mode="wrap")
+
+
+OWN = {
+    "take": _take,
+    "where": _where,
+    "concat": np.concatenate,
+    "permute_dims": np.transpose,
+    "linalg.cholesky": _cholesky,
+    **{name: _that_waits(name) for name in ("bincount", "nonzero", "unique")},
+}
+
+
+def _bound(name: str, signature: str) -> Any:
+    """A function of CuPy: its signature, and the arithmetic of NumPy's."""
+    made: dict[str, Any] = {}
+    exec(f"def f{signature}: ...", made)
+    binds = inspect.signature(made["f"]).bind
+    if name in ("array", "asarray"):
+        compute, prepare = {"array": _array, "asarray": _asarray}[name], lambda x: x
+    else:
+        compute, prepare = OWN.get(name), _operand
+    if compute is None:
+        compute = np
+        for part in name.split("."):
+            compute = getattr(compute, part)
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        try:
+            binds(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"cupy.{name}: {error}") from None
+        _known(kwargs.get("dtype"))
+        kwargs = {key: prepare(value) for key, value in kwargs.items()}
+        with np.errstate(all="ignore"):
+            return _result(compute(*map(prepare, args), **kwargs))
+
+    function.__name__ = name
+    return function
+
+
+# -- modules ------------------------------------------------------------------------
+
+
+def _module(name: str, **names: Any) -> Any:
+    module = ModuleType(name)
+    module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+    module.__path__ = []
+    vars(module).update(names)
+    return module
+
+
+def _out_of_memory() -> type:
+    return type("OutOfMemoryError", (MemoryError,), {})
+
+
+_precision = {"float32": 0}
+_routines = _module(
+    "cupy._core._routines_linalg",
+    COMPUTE_TYPE_DEFAULT=0,
+    COMPUTE_TYPE_TF32=3,
+    get_compute_type=_precision.get,
+    set_compute_type=_precision.__setitem__,
+)
+runtime = SimpleNamespace(getDeviceCount=lambda: 2)
+cuda = _module(
+    "cupy.cuda",
+    Device=Device,
+    is_available=lambda: True,
+    runtime=runtime,
+    memory=SimpleNamespace(OutOfMemoryError=_out_of_memory()),
+)
+linalg = _module("cupy.linalg", LinAlgError=np.linalg.LinAlgError)
+pool = SimpleNamespace(free_bytes=lambda: 0)
+cupy = _module(
+    "cupy",
+    __version__="14.0 (stand-in)",
+    ndarray=ndarray,
+    cuda=cuda,
+    linalg=linalg,
+    get_default_memory_pool=lambda: pool,
+)
+MODULES = [
+    cupy,
+    cuda,
+    linalg,
+    _module("cupy.cuda.device", Device=Device),
+    _module("cupy.fft"),
+    _module("cupy._core", _routines_linalg=_routines),
+    _routines,
+    _module("cupyx"),
+    _module("cupyx.lapack", potrs=_potrs),
+]
+ndarray.__module__, Device.__module__ = "cupy", "cupy.cuda"
+for _line in SIGNATURES.read_text(encoding="ascii").splitlines():
+    _name, _open, _rest = _line.partition("(")
+    _home = linalg if _name.startswith("linalg.") else cupy
+    # Without a signature, a type or a constant, which is NumPy's.
+    _found = _bound(_name, _open + _rest) if _open else getattr(np, _name)
+    setattr(_home, _name.rpartition(".")[2], _found)
+
+
+def install() -> None:
+    """Let ``import cupy`` and ``import cupyx`` find the stand-in."""
+    sys.modules.update({module.__name__: module for module in MODULES})

@@ -1,0 +1,115 @@
+"""The stand-in for CuPy keeps to CuPy's contract, and to its signatures."""
+
+from __future__ import annotations
+
+import inspect
+
+import cupy_stand_in
+import numpy as np
+import pytest
+from conftest import STAND_IN
+from cupy_stand_in import Device, cupy, waits
+
+HOST = np.arange(6.0).reshape(2, 3)
+
+
+def there(values=HOST):
+    return cupy.asarray(values)
+
+
+REFUSED = {
+    "np.asarray": lambda x: np.asarray(x),
+    "a NumPy operand": lambda x: x + HOST,
+    "a NumPy operand first": lambda x: HOST * x,
+    "a NumPy argument": lambda x: cupy.maximum(x, HOST),
+    "a foreign keyword": lambda x: cupy.sum(x, axis=0, initial=0),
+    "a keyword of the standard": lambda x: cupy.linalg.cholesky(x, upper=True),
+    "an index": lambda x: range(x[0, 0]),
+}
+
+
+@pytest.mark.parametrize("kind", list(REFUSED))
+def test_stand_in_refuses_what_cupy_refuses(kind):
+    with pytest.raises(TypeError):
+        REFUSED[kind](there())
+
+
+def test_stand_in_has_no_strings():
+    with pytest.raises(ValueError, match="Unsupported dtype"):
+        cupy.asarray(np.asarray(["a"]))
+
+
+WAITING = {
+    "bool": lambda x: bool(x[0, 0] > 1),
+    "float": lambda x: float(x[0, 0]),
+    "get": lambda x: x.get(),
+    "mask": lambda x: x[x > 1],
+    "nonzero": lambda x: cupy.nonzero(x),
+    "unique": lambda x: cupy.unique(x),
+    "where": lambda x: cupy.where(x > 1),
+}
+
+
+@pytest.mark.parametrize("way", list(WAITING))
+def test_stand_in_counts_waits_for_the_device(way):
+    x, before = there(), waits[way]
+    WAITING[way](x)
+    assert waits[way] == before + 1
+
+
+def test_stand_in_counts_no_wait_where_there_is_none():
+    before = waits.total()
+    x = there()
+    x[0, :] = x[1, :]
+    cupy.where(x > 1, 0.0, x.T.T) @ cupy.sum(x, axis=0) + cupy.take(x, there([0]))
+    assert waits.total() == before
+
+
+def test_stand_in_factors_without_an_exception():
+    """What is left behind is no factor, and does not say so."""
+    indefinite = there(np.asarray([[1.0, 2.0], [2.0, 1.0]]))
+    factor = cupy.linalg.cholesky(indefinite)
+    assert np.isfinite(factor.get()).all()
+    assert not np.allclose((factor @ factor.T).get(), indefinite.get())
+
+
+def test_stand_in_reads_arrays_of_the_current_device_alone():
+    with Device(1):
+        x = there()
+    assert x.device == Device(1)
+    assert Device() == Device(0)
+    with pytest.raises(ValueError, match="Device 1"):
+        x + 1
+    np.testing.assert_array_equal(x.get(), HOST)
+    assert cupy.asarray(x).device == Device(0)
+    with x.device:
+        assert (x + 1).device == cupy.zeros(2).device == Device(1)
+
+
+def test_signatures_are_those_of_cupy():
+    """Without a GPU too: they are of the Python part of the package."""
+    real = pytest.importorskip("cupy")
+    if STAND_IN:
+        pytest.skip("the stand-in is in CuPy's place")
+    empty = inspect.Parameter.empty
+    for line in cupy_stand_in.SIGNATURES.read_text(encoding="ascii").splitlines():
+        name, opened, rest = line.partition("(")
+        found = real
+        for part in name.split("."):
+            found = getattr(found, part)
+        if isinstance(found, real.ufunc):
+            assert [found.nin, 1] == [rest.partition("/")[0].count("x"), found.nout]
+        elif opened:
+            parameters = inspect.signature(found).parameters.values()
+            known = inspect.signature(eval(f"lambda {rest.removesuffix(')')}: 0"))
+            # Newer ones may take more, all of it optional.
+            kinds = {each.name: each.kind for each in parameters}
+            assert (
+                kinds.items()
+                >= {each.name: each.kind for each in known.parameters.values()}.items()
+            ), name
+            assert all(
+                each.default is not empty
+                for each in parameters
+                if each.name not in known.parameters
+            ), name

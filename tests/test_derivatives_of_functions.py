@@ -1,0 +1,161 @@
+"""jit, vmap and grad of JAX and autograd of torch go through the pure functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import make_backend, to_numpy
+from optional import on_demand
+
+import xlr
+from xlr import arrays
+
+mpmath = on_demand("mpmath")
+
+POINTS = [-1000.0, -700.0, -40.0, -1.0, 0.0, 1e-9, 1.0, 40.0, 700.0, 1000.0]
+# Ties, classes that are nearly certain, and some that have no chance.
+ROWS = [
+    [0.0, 0.0, 0.0],
+    [100.0, 0.0, -3.0],
+    [1000.0, 1000.0, 0.0],
+    [0.0, -1000.0, 1.0],
+    [-2.0, 0.0, 1.0],
+    [-600.0, 2.0, -30.0],
+]
+CODES = np.asarray([0, 0, 1, 2, 0, 1])
+TARGETS = np.linspace(0.0, 1.0, len(POINTS))
+WEIGHTS = np.arange(1.0, 7.0)
+# To the last places, relative, but for numbers near the end of float64.
+CLOSE = {"rtol": 1e-14, "atol": 1e-300}
+
+
+@pytest.fixture(params=["jax", "torch"])
+def backend(request: pytest.FixtureRequest) -> Any:
+    return make_backend(request.param)
+
+
+@pytest.fixture
+def jacobian(backend: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The Jacobian of a function at some numbers, with no way to the host open."""
+
+    def no_way(x: Any) -> None:
+        raise AssertionError("this reads values on the host")
+
+    def compute(function: Any, values: Any) -> np.ndarray:
+        z = backend.xp.asarray(np.asarray(values))
+        with monkeypatch.context() as patch:
+            patch.setattr(arrays, "to_host", no_way)
+            if backend.name == "torch":
+                import torch
+
+                found = torch.autograd.functional.jacobian(function, z)
+            else:
+                import jax
+
+                found = jax.jit(jax.jacrev(function))(z)
+        return to_numpy(found)
+
+    return compute
+
+
+def exact(function: Any, z: Any) -> list[float]:
+    """Central differences of 800 digits, in each of the arguments."""
+    with mpmath.workdps(800):
+        z, step = [mpmath.mpf(v) for v in z], mpmath.mpf(10) ** -150
+        found = []
+        for k in range(len(z)):
+            high, low = list(z), list(z)
+            high[k], low[k] = high[k] + step, low[k] - step
+            found.append(float((function(*high) - function(*low)) / (2 * step)))
+        return found
+
+
+def log_sigmoid(z: Any) -> Any:
+    return -mpmath.log(1 + mpmath.exp(-z))
+
+
+def log_softmax(*z: Any, k: int) -> Any:
+    return z[k] - mpmath.log(sum(map(mpmath.exp, z)))
+
+
+EXACT = {
+    "sigmoid": lambda z: mpmath.exp(log_sigmoid(z)),
+    "log_sigmoid": log_sigmoid,
+    "softmax": lambda *z, k: mpmath.exp(log_softmax(*z, k=k)),
+    "log_softmax": log_softmax,
+}
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "log_sigmoid"])
+def test_derivative_of_a_function_of_one_logit(name, jacobian):
+    found = np.diagonal(jacobian(getattr(xlr, name), POINTS))
+    expected = [exact(EXACT[name], [z])[0] for z in POINTS]
+    np.testing.assert_allclose(found, expected, **CLOSE)
+
+
+@pytest.mark.parametrize("row", range(len(ROWS)))
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_derivative_of_a_function_of_all_classes(name, row, jacobian):
+    found = jacobian(getattr(xlr, name), ROWS[row])
+    expected = [
+        exact(lambda *z, k=k: EXACT[name](*z, k=k), ROWS[row]) for k in (0, 1, 2)
+    ]
+    np.testing.assert_allclose(found, expected, **CLOSE)
+
+
+def test_derivative_of_cross_entropy(backend, jacobian):
+    y, weights = backend.xp.asarray(CODES), backend.xp.asarray(WEIGHTS)
+    total = WEIGHTS.sum()
+    if backend.name == "jax":
+        import jax
+
+        # Labels that are traced too have values that nobody can look at.
+        loss = jax.jit(xlr.cross_entropy)
+        found = jacobian(lambda z: loss(z, y, weights), ROWS)
+    else:
+        z = backend.xp.asarray(np.asarray(ROWS)).requires_grad_()
+        xlr.cross_entropy(z, y, weights).backward()
+        found = to_numpy(z.grad)
+    for row, code, weight, actual in zip(ROWS, CODES, WEIGHTS, found):
+        expected = exact(lambda *z, k=code: -log_softmax(*z, k=k), row)
+        wanted = np.asarray(expected) * weight / total
+        np.testing.assert_allclose(actual, wanted, **CLOSE)
+
+
+def test_derivatives_of_binary_cross_entropy(backend, jacobian):
+    y = backend.xp.asarray(TARGETS)
+    found = jacobian(lambda z: xlr.binary_cross_entropy(z, y), POINTS)
+    for z, target, actual in zip(POINTS, TARGETS, found):
+
+        def loss(z, y=float(target)):
+            return -y * log_sigmoid(z) - (1 - y) * log_sigmoid(-z)
+
+        wanted = exact(loss, [z])[0] / len(POINTS)
+        # sigmoid(z) - y, a difference where y is no label.
+        np.testing.assert_allclose(actual, wanted, rtol=1e-14, atol=1e-17)
+    # In soft targets and weights the loss is linear.
+    z = backend.xp.asarray(np.asarray(POINTS))
+    found = jacobian(lambda y: xlr.binary_cross_entropy(z, y), TARGETS)
+    np.testing.assert_allclose(found, -np.asarray(POINTS) / len(POINTS), atol=1e-15)
+    losses = [
+        float(xlr.binary_cross_entropy(z[i : i + 1], y[i : i + 1])) for i in range(10)
+    ]
+    found = jacobian(lambda s: xlr.binary_cross_entropy(z, y, s), np.ones(len(POINTS)))
+    wanted = (losses - np.mean(losses)) / len(POINTS)
+    np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "log_sigmoid", "softmax", "log_softmax"])
+def test_vmap(name, backend):
+    function, z = getattr(xlr, name), backend.xp.asarray(np.asarray(ROWS))
+    if backend.name == "torch":
+        import torch
+
+        found = torch.func.vmap(function)(z)
+    else:
+        import jax
+
+        found = jax.jit(jax.vmap(function))(z)
+    np.testing.assert_allclose(to_numpy(found), function(np.asarray(ROWS)), rtol=1e-15)
