@@ -8,6 +8,7 @@ written against the ``xp`` that this one hands out.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -43,6 +44,7 @@ __all__ = [
     "is_half",
     "is_sparse",
     "is_traced",
+    "joined",
     "memory_errors",
     "move",
     "namespace",
@@ -221,6 +223,8 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
     moved once, such as coefficients, labels and weights.  Without a dtype, one
     that the device lacks becomes the device's default of the same kind.
     """
+    if isinstance(x, np.ndarray) and array_api_compat.is_numpy_namespace(xp):
+        return x if dtype is None else x.astype(dtype, copy=False)
     if is_array(x):
         x = without_gradient(x)
     if is_array_api_obj(x) and array_api_compat.array_namespace(x) is xp:
@@ -247,6 +251,24 @@ def rows(x: Array, numbers: np.ndarray) -> Array:
 def take_rows(x: Array, places: Array, *, xp: Namespace) -> Array:
     """Rows of a matrix, which may be sparse, by their numbers on the device."""
     return x[places, :] if is_sparse(x) else xp.take(x, places, axis=0)
+
+
+def joined(blocks: Iterator[Array], n_rows: int) -> Array:
+    """Return blocks of rows as one array of so many rows.
+
+    NumPy copies each block as it comes, so that no two of them are held at a time.
+    """
+    first = next(blocks)
+    if first.shape[0] == n_rows:
+        return first
+    if not isinstance(first, np.ndarray):
+        return namespace(first).concat([first, *blocks])
+    whole = np.empty((n_rows, *first.shape[1:]), dtype=first.dtype)
+    end = 0
+    for block in itertools.chain([first], blocks):
+        start, end = end, end + block.shape[0]
+        whole[start:end] = block
+    return whole
 
 
 def spread(values: Array, places: Array, size: int, *, xp: Namespace) -> Array:

@@ -8,6 +8,7 @@ import io
 import numpy as np
 import pytest
 from problems import load
+from sklearn.metrics import accuracy_score
 
 import xlr
 
@@ -109,3 +110,63 @@ def test_progress_bar_shows_the_fit():
         model.fit(X, Y)
     assert "LogisticRegression" in shown.getvalue()
     assert model.converged_
+
+
+# -- metadata, and estimators at the beginning of iterations -----------------------
+
+METADATA = {
+    "none": {},
+    "None": {"sample_weight": None},
+    "weights": {"sample_weight": np.linspace(1, 2, len(Y))},
+}
+FITS = {
+    "plain": (xlr.LogisticRegression, Y),
+    "cv": (xlr.LogisticRegressionCV, Y),
+    "labels": (xlr.MultiLabelLogisticRegression, np.c_[Y > 0, Y > 1].astype(int)),
+}
+
+
+@pytest.mark.parametrize("metadata", list(METADATA))
+@pytest.mark.parametrize("kind", list(FITS))
+def test_scoring_monitor_gets_the_metadata_that_were_passed(kind, metadata):
+    estimator, y = FITS[kind]
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    model = estimator(tol=1e-2).set_callbacks(monitor)
+    model.fit(X, y, **METADATA[metadata])
+    last = monitor.get_logs(select="most_recent")
+    weights = METADATA[metadata].get("sample_weight")
+    expected = accuracy_score(y, model.predict(X), sample_weight=weights)
+    assert last.data[-1]["accuracy"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_metadata_of_none_are_not_passed():
+    class Reader(Recorder):
+        def on_fit_task_end(self, estimator, context, *, metadata):
+            self.ended.append(sorted(metadata))
+
+    reader = Reader()
+    model = xlr.LogisticRegression().set_callbacks(reader)
+    model.fit(X, Y, offset=np.zeros((len(Y), 3)))
+    assert {*map(tuple, reader.ended[:-1])} == {("offset",)}
+    reader.ended.clear()
+    model.fit(X, Y, sample_weight=np.ones(len(Y)))
+    assert {*map(tuple, reader.ended[:-1])} == {("sample_weight",)}
+
+
+@pytest.mark.parametrize("kind", list(FITS))
+def test_an_iteration_begins_with_the_estimator_that_the_last_ended_with(kind):
+    class Reader(Recorder):
+        def on_fit_task_begin(self, estimator, context, *, X, fitted_estimator):
+            if context.task_name == "iteration":
+                self.begun.append(fitted_estimator.predict_proba(X))
+
+        def on_fit_task_end(self, estimator, context, *, X, fitted_estimator):
+            self.ended.append(fitted_estimator.predict_proba(X))
+
+    reader, (estimator, y) = Reader(), FITS[kind]
+    estimator().set_callbacks(reader).fit(X, y)
+    begun, ended = reader.begun[1:], reader.ended[:-1]
+    assert begun[0].shape == ended[0].shape
+    if kind != "cv":  # which begins again for the refit
+        np.testing.assert_allclose(begun[0], np.full_like(begun[0], begun[0][0]))
+        np.testing.assert_array_equal(begun[1:], ended[: len(begun) - 1])

@@ -113,7 +113,8 @@ def test_the_duality_gap_still_bounds_the_error(kind):
 
 def test_predictions(place, assert_close):
     model = xlr.LogisticRegression().fit(place(X), Y, offset=place(OFFSET))
-    without = to_numpy(model.decision_function(place(X)))
+    zeros = np.zeros(len(Y))
+    without = to_numpy(model.decision_function(place(X), offset=zeros))
     logits = model.decision_function(place(X), offset=OFFSET)
     assert_close(logits, without + OFFSET, atol=1e-4, rtol=1e-5)
     p = to_numpy(model.predict_proba(place(X), offset=OFFSET))
@@ -143,3 +144,53 @@ def test_not_with_one_vs_rest():
     model = xlr.LogisticRegression(multi_class="ovr")
     with pytest.raises(ValueError, match="Use multi_class='multinomial'"):
         model.fit(features, y, offset=np.zeros((len(y), 3)))
+
+
+# -- an offset that is forgotten ---------------------------------------------------
+
+PREDICTORS = ["decision_function", "predict", "predict_proba", "predict_log_proba"]
+FITTED = {
+    "binary": lambda: xlr.LogisticRegression().fit(X, Y, offset=OFFSET),
+    "multinomial": lambda: xlr.LogisticRegression().fit(
+        X, np.arange(569) % 3, offset=np.c_[OFFSET, OFFSET, -OFFSET]
+    ),
+    "firth": lambda: xlr.FirthLogisticRegression(tol=1e-2).fit(
+        X[:, :2], Y, offset=OFFSET
+    ),
+}
+
+
+def called(model, method, rows, **offset):
+    rows = rows[:, : model.n_features_in_]
+    if method == "score":
+        return model.score(rows, np.resize(model.classes_, 569), **offset)
+    return getattr(model, method)(rows, **offset)
+
+
+@pytest.mark.parametrize("method", [*PREDICTORS, "score"])
+@pytest.mark.parametrize("kind", list(FITTED))
+def test_a_forgotten_offset_is_warned_of_once(kind, method, recwarn):
+    model = FITTED[kind]()
+    shape = (569, 3) if kind == "multinomial" else 569
+    called(model, method, X, offset=np.zeros(shape))
+    assert not recwarn.list
+    for _ in range(2):
+        called(model, method, X)
+    (warning,) = recwarn.list
+    assert "was fitted with an offset" in str(warning.message)
+    assert warning.filename == __file__
+
+
+@pytest.mark.usefixtures("in_this_thread")
+@pytest.mark.parametrize("method", [*PREDICTORS, "score"])
+def test_a_forgotten_offset_of_rows_in_chunks_is_warned_of_once(method, recwarn):
+    array = pytest.importorskip("dask.array")
+    answer = called(FITTED["binary"](), method, array.from_array(X, chunks=(100, 30)))
+    np.asarray(answer)
+    assert len(recwarn.list) == 1
+
+
+def test_a_fit_without_an_offset_needs_none(recwarn):
+    model = FITTED["binary"]()
+    model.fit(X, Y).predict(X)
+    assert not recwarn.list

@@ -36,7 +36,7 @@ class FitCallbacks:
     ----------
     estimator : estimator with CallbackSupportMixin
     data : dict
-        X, y and metadata, handed to the callbacks.
+        X, y and metadata, handed to the callbacks: of metadata those that are not None.
     max_iter : int
     reconstruct : callable
         Takes the parameters of an iteration and returns the fitted attributes that
@@ -51,9 +51,12 @@ class FitCallbacks:
         reconstruct: Callable[[Array], dict[str, Any]],
     ) -> None:
         self._estimator = estimator
-        self._data = data
+        metadata = data["metadata"].items()
+        given = {name: value for name, value in metadata if value is not None}
+        self._data = data = {**data, "metadata": given}
         self._reconstruct = reconstruct
         self._context = None
+        self._before: Array = None
         # Without callbacks nothing is built: a long gradient descent would pile up
         # one context an iteration.
         if getattr(estimator, "_skl_callbacks", None):
@@ -62,21 +65,23 @@ class FitCallbacks:
 
     def on_iteration(self, record: Record, parameters: Array) -> bool:
         """Report an iteration; True if a callback asks to stop."""
-        if self._context is None or record.iteration == 0:
+        if self._context is None:
+            return False
+        before, self._before = self._before, parameters
+        if record.iteration == 0:
             return False
         task = self._context.subcontext(task_name="iteration")
-        task.call_on_fit_task_begin(estimator=self._estimator, **self._data)
-        return task.call_on_fit_task_end(
-            estimator=self._estimator,
-            **self._data,
-            reconstruction_attributes=lambda: self._reconstruct(parameters),
-        )
+        task.call_on_fit_task_begin(**self._told(before))
+        return task.call_on_fit_task_end(**self._told(parameters))
 
     def end(self, parameters: Array) -> None:
         """Report the end of the fit."""
         if self._context is not None:
-            self._context.call_on_fit_task_end(
-                estimator=self._estimator,
-                **self._data,
-                reconstruction_attributes=lambda: self._reconstruct(parameters),
-            )
+            self._context.call_on_fit_task_end(**self._told(parameters))
+
+    def _told(self, parameters: Array) -> dict[str, Any]:
+        return {
+            "estimator": self._estimator,
+            **self._data,
+            "reconstruction_attributes": lambda: self._reconstruct(parameters),
+        }

@@ -88,17 +88,15 @@ def _prepared(
     ``first`` is the place of the first of ``others`` among y, weights and offset.
     """
     check_is_fitted(estimator, "coef_")
+    given = dict(zip(("y", "sample_weight", "offset")[first:], others)) | named
+    if given.get("offset") is None and estimator._has_offset:
+        estimator._warn_of_missing_offset()
     chunks: Chunks = read_features(estimator, X, reset=False, chunked=True).X
     model = copy.copy(estimator)
     if hasattr(model, "feature_names_in_"):  # which a chunk has not
         del model.feature_names_in_
-    beside = [
-        parts_beside(chunks, values, name)
-        for name, values in (
-            *zip(("y", "sample_weight", "offset")[first:], others),
-            *named.items(),
-        )
-    ]
+    model._has_offset = False  # of whose absence was warned here
+    beside = [parts_beside(chunks, values, name) for name, values in given.items()]
     return chunks, functools.partial(_called, method, model, tuple(named)), beside
 
 

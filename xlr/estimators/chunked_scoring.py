@@ -215,5 +215,7 @@ class _Answers(ScoredModel):
     def __init__(self, logits: np.ndarray, classes: np.ndarray) -> None:
         super().__init__(coef_=logits, classes_=classes)
 
-    def decision_function(self, X: Array) -> Array:
-        return self.coef_[:, 0] if self.coef_.shape[1] == 1 else self.coef_
+    def _of_rows(
+        self, answer: Callable[..., Array], X: Array, offset: Array | None = None
+    ) -> Array:
+        return answer(self.coef_, xp=arrays.namespace(self.coef_))

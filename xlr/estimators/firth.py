@@ -10,7 +10,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.fitting import print_record, warn_unless_converged
-from xlr.estimators.offset_classifier import OffsetClassifier
+from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.problem import Problem, Task, multinomial
 from xlr.estimators.regularisation import Regularisation
 from xlr.inputs.features import Features, read_features
@@ -29,7 +29,7 @@ __all__ = ["FirthLogisticRegression", "firth_problem"]
 SOLVER = "lbfgs"
 
 
-class FirthLogisticRegression(OffsetClassifier):
+class FirthLogisticRegression(LinearClassifier):
     r"""Binary logistic regression with Firth's bias reduction.
 
     Maximises the likelihood L times the root of the determinant of the information
@@ -193,6 +193,7 @@ class FirthLogisticRegression(OffsetClassifier):
             for name, value in fitted.items():
                 setattr(self, name, value)
             self.classes_ = labels.classes
+            self._has_offset, self._warned_of_offset = added is not None, False
             self.n_features_in_ = features.X.shape[1]
             self.solver_ = SOLVER
             self.n_iter_ = solution.n_iter

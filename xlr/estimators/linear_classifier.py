@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import warnings
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -10,20 +12,25 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
-from xlr.arrays import Array
+from xlr.arrays import Array, Namespace
 from xlr.data import refuse_non_finite
 from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
 from xlr.estimators.logits import logits
-from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
-from xlr.inputs.features import read_features
+from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms
+from xlr.inputs.dask_input import level_of_caller
+from xlr.inputs.features import Features, read_features
 from xlr.inputs.kinds import refuse_kind
+from xlr.inputs.offset import read_offset
 from xlr.precision import full_precision
 
 __all__ = ["LinearClassifier"]
 
+# Arrays of the size of a block of logits that share the cache of a device.
+BLOCK_ARRAYS = 4
+
 
 class LinearClassifier(ClassifierMixin, BaseEstimator):
-    """Predictions from ``coef_``, ``intercept_`` and ``classes_``.
+    """Predict from ``coef_``, ``intercept_`` and ``classes_``.
 
     The coefficients, which are small, move to the data: any predictor takes arrays
     of any library and device, and answers there.
@@ -32,16 +39,20 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     coef_: Array
     intercept_: Array
     classes_: Array
+    _has_offset: bool = False
+    _warned_of_offset: bool = False
 
     @chunk_by_chunk
-    def decision_function(self, X: Array) -> Array:
-        """Logits: x.w + b.
+    def decision_function(self, X: Array, offset: Array | None = None) -> Array:
+        """Logits: x.w + b, and the offset.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
             Of any library and device: the coefficients move to it. For arrays and
             tables of Dask the answer is of Dask, chunk by chunk.
+        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as in ``fit``.
 
         Returns
         -------
@@ -54,40 +65,20 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         NotFittedError
             Before ``fit``.
         ValueError
-            If X has other features than the fit, or is not finite.
+            If X has other features than the fit, or anything is not finite.
         """
-        found = self._logits(X)
-        return found[:, 0] if found.shape[1] == 1 else found
-
-    def _logits(self, X: Array) -> Array:
-        """x.w + b for each row of ``coef_``: (n_samples, n_columns)."""
-        check_is_fitted(self, "coef_")
-        features = read_features(self, X, reset=False)
-        xp, X = features.xp, features.X
-        coef = features.place(self.coef_, features.wide)
-        intercept = features.place(self.intercept_, features.wide)
-        rest = getattr(self, "_intercept_rest", None)
-        if rest is not None:
-            intercept = intercept + features.place(rest, features.wide)
-        with full_precision(arrays.entries(X)):
-            found = logits(X, coef, intercept, xp=xp)
-        # Look through X only if the logits, which are fewer, are not finite.
-        if not arrays.to_host(xp.all(xp.isfinite(found))):
-            refuse_non_finite(features.matrix())
-        return found
-
-    def _log_scores(self, logits: Array) -> Array:
-        """Logarithms of numbers that the probabilities of the classes go with."""
-        return logits
+        return self._of_rows(self._scores, X, offset)
 
     @chunk_by_chunk
-    def predict_proba(self, X: Array) -> Array:
+    def predict_proba(self, X: Array, offset: Array | None = None) -> Array:
         """Probabilities of the classes.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
             Of any library and device, or of Dask: then so is the answer.
+        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as in ``fit``.
 
         Returns
         -------
@@ -100,22 +91,18 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return self._probabilities(self.decision_function(X))
-
-    def _probabilities(self, logits: Array) -> Array:
-        if logits.ndim == 2:
-            return softmax(self._log_scores(logits))
-        xp = arrays.namespace(logits)
-        return xp.stack([sigmoid(-logits), sigmoid(logits)], axis=1)
+        return self._of_rows(self._probabilities, X, offset)
 
     @chunk_by_chunk
-    def predict_log_proba(self, X: Array) -> Array:
+    def predict_log_proba(self, X: Array, offset: Array | None = None) -> Array:
         """Logarithms of the probabilities, accurate where those round to 0 or 1.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
             Of any library and device, or of Dask: then so is the answer.
+        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as in ``fit``.
 
         Returns
         -------
@@ -126,22 +113,18 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return self._log_probabilities(self.decision_function(X))
-
-    def _log_probabilities(self, logits: Array) -> Array:
-        if logits.ndim == 2:
-            return log_softmax(self._log_scores(logits))
-        xp = arrays.namespace(logits)
-        return xp.stack([log_sigmoid(-logits), log_sigmoid(logits)], axis=1)
+        return self._of_rows(self._log_probabilities, X, offset)
 
     @chunk_by_chunk
-    def predict(self, X: Array) -> Array:
+    def predict(self, X: Array, offset: Array | None = None) -> Array:
         """The most probable class of each row.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
             Of any library and device, or of Dask: then so is the answer.
+        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as in ``fit``.
 
         Returns
         -------
@@ -154,22 +137,16 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return self._labels(self.decision_function(X))
-
-    def _labels(self, logits: Array) -> Array:
-        codes = _most_probable(logits)
-        classes = arrays.to_host(self.classes_)
-        if classes.dtype.kind in "biuf":
-            xp, device = arrays.namespace(codes), arrays.device_of(codes)
-            with arrays.quiet():
-                moved = arrays.move(self.classes_, xp=xp, device=device)
-            # 10^12 does not fit the int32 of JAX, nor 2^63 the int64 of torch.
-            if np.array_equal(arrays.to_host(moved).astype(classes.dtype), classes):
-                return xp.take(moved, codes)
-        return classes[arrays.to_host(codes)]
+        return self._labels(self._of_rows(self._codes, X, offset))
 
     @mean_over_chunks
-    def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
+    def score(
+        self,
+        X: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        offset: Array | None = None,
+    ) -> float:
         """Accuracy: the weighted share of rows whose class is predicted.
 
         Parameters
@@ -178,6 +155,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         y : array of shape (n_samples,)
             True labels, on the host or any device.
         sample_weight : array of shape (n_samples,), default=None
+        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as in ``fit``.
 
         Returns
         -------
@@ -188,15 +167,133 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         NotFittedError, ValueError
             As :meth:`decision_function`, or if lengths differ.
         """
-        return self._accuracy(self.decision_function(X), y, sample_weight)
+        codes = self._of_rows(self._codes, X, offset)
+        return self._accuracy(codes, y, sample_weight)
 
-    def _accuracy(self, logits: Array, y: Array, sample_weight: Array | None) -> float:
+    # -- from rows to logits, and from those to answers --------------------------------
+
+    def _of_rows(
+        self, answer: Callable[..., Array], X: Array, offset: Array | None = None
+    ) -> Array:
+        """Return ``answer(logits)`` for all rows, with temporaries of a block of rows.
+
+        ``answer`` takes logits of shape (n_rows, n_columns), one column for each row
+        of ``coef_``, and their namespace.
+        """
+        if not hasattr(self, "coef_"):
+            check_is_fitted(self, "coef_")
+        if offset is None and self._has_offset:
+            self._warn_of_missing_offset()
+        features = read_features(self, X, reset=False)
+        with arrays.current_device(features.X):
+            return self._answers(answer, features, offset)
+
+    def _answers(
+        self, answer: Callable[..., Array], features: Features, offset: Array | None
+    ) -> Array:
+        xp, X = features.xp, features.X
+        wide = arrays.widest_float(xp=xp, device=features.device)
+        coef = features.place(self.coef_, wide)
+        intercept = self._exact_intercept(features, wide)
+        if coef.shape[1] != X.shape[1]:  # set by hand, without n_features_in_
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{coef.shape[1]} features as input."
+            )
+        if offset is not None:
+            offset = read_offset(offset, coef.shape[0], features)
+        entries, n_rows = arrays.entries(X), X.shape[0]
+        step = max(1, arrays.block_bytes(entries) // (BLOCK_ARRAYS * 8 * coef.shape[0]))
+        totals = []
+
+        def of_block(first: int) -> Array:
+            rows = slice(first, min(first + step, n_rows))
+            part = X if step >= n_rows else X[rows, :]
+            found = logits(part, coef, intercept, xp=xp)
+            totals.append(xp.sum(found))
+            if offset is not None:
+                found += offset[rows, :]
+            return answer(found, xp=xp)
+
+        with full_precision(entries), arrays.quiet():
+            answers = arrays.joined(map(of_block, range(0, n_rows, step)), n_rows)
+            # Look through X only if the logits, which are fewer, are not finite.
+            finite = xp.all(xp.isfinite(xp.stack(totals)))
+            if not arrays.is_traced(finite) and not arrays.to_host(finite):
+                refuse_non_finite(features.matrix())
+        return answers
+
+    def _warn_of_missing_offset(self) -> None:
+        """Warn once that the fit had an offset and the rows to predict have none."""
+        if self._warned_of_offset:
+            return
+        self._warned_of_offset = True
+        warnings.warn(
+            f"{type(self).__name__} was fitted with an offset, and predicts here "
+            "without one: its logits lack what the offset adds. Pass offset=..., or "
+            "offset=numpy.zeros(n_samples) if that is what you want.",
+            UserWarning,
+            stacklevel=level_of_caller(),
+        )
+
+    def _exact_intercept(self, features: Features, wide: Any) -> Array:
+        """Return the intercepts with the digits beyond those of ``intercept_``."""
+        xp, given = features.xp, features.place(self.intercept_, None)
+        intercept = xp.astype(given, wide, copy=False)
+        rest = getattr(self, "_intercept_rest", None)
+        if rest is None or given.dtype == wide or rest.shape != intercept.shape:
+            return intercept
+        # An intercept that was set by hand since the fit is taken as it is.
+        exact = intercept + features.place(rest, wide)
+        return xp.where(xp.astype(exact, given.dtype) == given, exact, intercept)
+
+    def _scores(self, logits: Array, *, xp: Namespace) -> Array:
+        return logits[:, 0] if logits.shape[1] == 1 else logits
+
+    def _log_scores(self, logits: Array) -> Array:
+        """Logarithms of numbers that the probabilities of the classes go with."""
+        return logits
+
+    def _probabilities(self, logits: Array, *, xp: Namespace) -> Array:
+        if logits.shape[1] > 1:
+            # Without the digits of the shift that :func:`softmax` saves: the products
+            # have rounded the logits by as much.
+            z = self._log_scores(logits)
+            z -= xp.max(z, axis=1, keepdims=True)
+            share = xp.exp(z)
+            share /= xp.sum(share, axis=1, keepdims=True)
+            return share
+        terms = sigmoid_terms(logits[:, 0], xp=xp)
+        return xp.stack([terms.fall, terms.rise], axis=1) * terms.share[:, None]
+
+    def _log_probabilities(self, logits: Array, *, xp: Namespace) -> Array:
+        if logits.shape[1] > 1:
+            return log_softmax(self._log_scores(logits))
+        return log_sigmoid(xp.concat([-logits, logits], axis=1))
+
+    def _codes(self, logits: Array, *, xp: Namespace) -> Array:
+        """Positions in ``classes_`` of the most probable classes."""
+        if logits.shape[1] == 1:
+            logits = xp.concat([xp.zeros_like(logits), logits], axis=1)
+        return xp.argmax(logits, axis=1)
+
+    def _labels(self, codes: Array) -> Array:
+        classes = arrays.to_host(self.classes_)
+        if classes.dtype.kind in "biuf":
+            xp, device = arrays.namespace(codes), arrays.device_of(codes)
+            with arrays.quiet():
+                moved = arrays.move(self.classes_, xp=xp, device=device)
+            # 10^12 does not fit the int32 of JAX, nor 2^63 the int64 of torch.
+            if np.array_equal(arrays.to_host(moved).astype(classes.dtype), classes):
+                return xp.take(moved, codes)
+        return classes[arrays.to_host(codes)]
+
+    def _accuracy(self, codes: Array, y: Array, sample_weight: Array | None) -> float:
         from sklearn.metrics import accuracy_score
 
         refuse_kind("y", y)
         if sample_weight is None and arrays.is_array(y):
-            found = self._labels(logits)
-            xp = arrays.namespace(logits)
+            found, xp = self._labels(codes), arrays.namespace(codes)
             # Where the answers are, so that one number crosses to the host.
             if arrays.is_array(found) and _are_alike(y, found):
                 wide = arrays.widest_float(xp=xp, device=arrays.device_of(found))
@@ -207,8 +304,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         )
         if sample_weight is not None and np.min(sample_weight) < 0:
             raise ValueError("sample_weight contains negative values.")
-        codes = arrays.to_host(_most_probable(logits))
-        predicted = arrays.to_host(self.classes_)[codes]
+        predicted = arrays.to_host(self.classes_)[arrays.to_host(codes)]
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     def to_numpy(self) -> Self:
@@ -247,11 +343,3 @@ def _are_alike(y: Array, found: Array) -> bool:
         and y.dtype == found.dtype
         and xp.isdtype(y.dtype, ("bool", "integral"))
     )
-
-
-def _most_probable(logits: Array) -> Array:
-    """Position in ``classes_`` of the most probable class of each row."""
-    xp = arrays.namespace(logits)
-    if logits.ndim == 1:
-        logits = xp.stack([xp.zeros_like(logits), logits], axis=1)
-    return xp.argmax(logits, axis=1)

@@ -9,7 +9,7 @@ from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import as_logistic_regression, as_one_vs_rest
 from xlr.estimators.fitting import Fitting, print_record
-from xlr.estimators.offset_classifier import OffsetClassifier
+from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.rows import Rows, read_rows
 from xlr.functions import log_sigmoid
 from xlr.inputs.features import Features, read_features
@@ -22,7 +22,7 @@ from xlr.threads import Workers, workers
 __all__ = ["LogisticRegression"]
 
 
-class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
+class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression, binary and multinomial, on any array library.
 
     Minimises, over coefficients w and intercepts b,
@@ -302,6 +302,8 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
             attributes = problem.coefficients(parameters)
             attributes["classes_"] = labels.classes
             attributes["_one_vs_rest"] = task.targets.n_models > 1
+            attributes["_has_offset"] = rows.offset is not None
+            attributes["_warned_of_offset"] = False
             attributes["n_features_in_"] = features.X.shape[1]
             if features.names is not None:
                 attributes["feature_names_in_"] = features.names
@@ -361,7 +363,9 @@ class LogisticRegression(CallbackSupportMixin, OffsetClassifier):
                 self.history_[name] = self.history_[name][:, 0]
 
     def _log_scores(self, logits: Array) -> Array:
-        return log_sigmoid(logits) if self._one_vs_rest else logits
+        # Coefficients that were set by hand are those of ``multi_class``.
+        one_vs_rest = getattr(self, "_one_vs_rest", self.multi_class == "ovr")
+        return log_sigmoid(logits) if one_vs_rest else logits
 
     def to_sklearn(self) -> Any:
         """A fitted estimator of scikit-learn's that predicts the same.

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xlr import arrays
-from xlr.arrays import Array
+from xlr.arrays import Array, Namespace
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.fitting import Fitting, print_record
@@ -223,8 +223,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         ValueError
             If X has other features than the fit, or is not finite.
         """
-        with arrays.current_device(X):
-            return self._logits(X)
+        return self._of_rows(self._scores, X)
 
     def predict_proba(self, X: Array) -> Array:
         """Probability of 1 for each label.
@@ -242,8 +241,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        with arrays.current_device(X):
-            return sigmoid(self._logits(X))
+        return self._of_rows(self._probabilities, X)
 
     def predict_log_proba(self, X: Array) -> Array:
         """Logarithm of the probability of 1 for each label.
@@ -261,8 +259,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        with arrays.current_device(X):
-            return log_sigmoid(self._logits(X))
+        return self._of_rows(self._log_probabilities, X)
 
     def predict(self, X: Array) -> Array:
         """1 for each label that is more probable than not, else 0.
@@ -281,13 +278,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        with arrays.current_device(X):
-            logits = self._logits(X)
-            xp = arrays.namespace(logits)
-            integer = xp.__array_namespace_info__().default_dtypes(
-                device=arrays.device_of(logits)
-            )["integral"]
-            return xp.astype(logits > 0, integer)
+        return self._of_rows(self._codes, X)
 
     def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
         """Share of rows whose known labels are all predicted.
@@ -324,6 +315,20 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
             raise ValueError("y has no known labels in the rows of positive weight.")
         right = ((predicted == 1) == positive) | ~known
         return float(np.average(right.all(axis=1), weights=weights))
+
+    def _scores(self, logits: Array, *, xp: Namespace) -> Array:
+        return logits
+
+    def _probabilities(self, logits: Array, *, xp: Namespace) -> Array:
+        return sigmoid(logits)
+
+    def _log_probabilities(self, logits: Array, *, xp: Namespace) -> Array:
+        return log_sigmoid(logits)
+
+    def _codes(self, logits: Array, *, xp: Namespace) -> Array:
+        info, device = xp.__array_namespace_info__(), arrays.device_of(logits)
+        integer = info.default_dtypes(device=device)["integral"]
+        return xp.astype(logits > 0, integer)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

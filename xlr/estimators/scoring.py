@@ -256,11 +256,13 @@ class ScoredModel(LinearClassifier):
     def of(cls, fitted: LinearClassifier) -> ScoredModel:
         """The same model as a fitted estimator."""
         names = "coef_", "intercept_", "_intercept_rest", "classes_", "n_features_in_"
-        attributes = {name: getattr(fitted, name) for name in names}
+        known = vars(fitted)
+        attributes = {name: known[name] for name in names if name in known}
         attributes["classes_"] = arrays.to_host(fitted.classes_)
         return cls(**attributes)
 
-    def decision_function(self, X: Array) -> Array:
-        # What every prediction is made of.
-        found = super().decision_function(X)
+    def _of_rows(
+        self, answer: Callable[..., Array], X: Array, offset: Array | None = None
+    ) -> Array:
+        found = super()._of_rows(answer, X, offset)
         return found if get_config()["array_api_dispatch"] else arrays.to_host(found)

@@ -174,9 +174,7 @@ class FittedData:
     def is_penalised(self) -> bool:
         """Whether a penalty or bounds change the estimates."""
         has_l1 = self.non_smooth is not None and (self.non_smooth[0] > 0).any()
-        return bool(
-            has_l1 or (self.penalty_curvature > 0).any() or not self.free.all()
-        )
+        return bool(has_l1 or (self.penalty_curvature > 0).any() or not self.free.all())
 
     def reported(self, rows: np.ndarray) -> np.ndarray:
         """Map parameters on the host, as rows, to reported ones: (m, n) to (m, n').

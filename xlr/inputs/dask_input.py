@@ -16,7 +16,7 @@ from xlr.arrays import Array, Namespace
 from xlr.data import Chunks, Delayed, call, literal, parts_of
 from xlr.inputs.tables import decoded, native_table
 
-__all__ = ["chunks_of", "parts_beside", "refuse_kind", "stand_in"]
+__all__ = ["chunks_of", "level_of_caller", "parts_beside", "refuse_kind", "stand_in"]
 
 # Modules that are between a warning and who is to read it.
 INSIDE = ("xlr.", "sklearn.callback.")
@@ -78,7 +78,7 @@ def chunks_of(X: Any, like: Array, *, xp: Namespace) -> Chunks:
                 "together for each pass over the rows, which moves all of X between "
                 "workers. Do so once: X.rechunk({1: -1}).persist().",
                 UserWarning,
-                stacklevel=_level_of_caller(),
+                stacklevel=level_of_caller(),
             )
             X = X.rechunk({1: -1})
         if X.dtype != like.dtype:
@@ -150,7 +150,7 @@ def parts_beside(X: Chunks, values: Any, name: str) -> list[Delayed]:
             f"{name} is in other chunks than X, and is cut again as X is. Do so once: "
             f"{name}.rechunk(X.chunks[:1]).",
             UserWarning,
-            stacklevel=_level_of_caller(),
+            stacklevel=level_of_caller(),
         )
         values = values.rechunk((X.row_counts, *values.chunks[1:]))
     if len(values.chunks[0]) != n_chunks:
@@ -169,7 +169,7 @@ def _column(y: Any) -> Any:
         "A column-vector y was passed when a 1d array was expected. Please change the "
         "shape of y to (n_samples,), for example using ravel().",
         DataConversionWarning,
-        stacklevel=_level_of_caller(),
+        stacklevel=level_of_caller(),
     )
     return y[y.columns[0]] if hasattr(type(y), "columns") else y[:, 0]
 
@@ -247,8 +247,8 @@ def _matrix(dtype: str, table: Any) -> Array:
     return table.to_numpy(dtype=dtype, na_value=np.nan)
 
 
-def _level_of_caller() -> int:
-    """The ``stacklevel`` of the line that called xlr: there are many ways to here."""
+def level_of_caller() -> int:
+    """Return the ``stacklevel`` of the line that called xlr."""
     frame, level = sys._getframe(1), 1
     while frame.f_back and frame.f_globals["__name__"].startswith(INSIDE):
         frame, level = frame.f_back, level + 1

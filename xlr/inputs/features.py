@@ -120,6 +120,8 @@ def read_features(
         # Chunks are converted as they are read.
         like = like.like(like.xp.astype(like.X, like.dtype, copy=False))
         return like.like(chunks_of(X, like.X, xp=like.xp))
+    if not reset and _is_ready(estimator, X):
+        return Features(X, arrays.namespace(X), arrays.device_of(X), None)
     refuse_kind("X", X)
     X, names = native_table(X), None
     if (on_device := columns_on_device(X)) is not None:
@@ -155,10 +157,11 @@ def _read_on_device(
             )
     if xp.isdtype(X.dtype, "complex floating"):
         raise ValueError(f"Complex data not supported: X has dtype {X.dtype}.")
-    if not reset and shape[1] != estimator.n_features_in_:
+    n_features = getattr(estimator, "n_features_in_", shape[1])
+    if not reset and shape[1] != n_features:
         raise ValueError(
             f"X has {shape[1]} features, but {type(estimator).__name__} is expecting "
-            f"{estimator.n_features_in_} features as input."
+            f"{n_features} features as input."
         )
     dtype = arrays.floating_dtype(entries, xp=xp)
     if arrays.is_sparse(X):
@@ -167,6 +170,21 @@ def _read_on_device(
     if not arrays.is_half(X):  # its blocks are converted, one at a time
         X = xp.astype(X, dtype, copy=False)
     return Features(X, xp, device, names)
+
+
+def _is_ready(estimator: Any, X: Any) -> bool:
+    """Whether X is a NumPy matrix of which no check or conversion is needed.
+
+    scikit-learn's validation takes longer than to predict for a row.
+    """
+    return (
+        type(X) is np.ndarray
+        and X.dtype in (np.float64, np.float32)
+        and X.ndim == 2
+        and X.shape[0] > 0
+        and X.shape[1] == getattr(estimator, "n_features_in_", None)
+        and not hasattr(estimator, "feature_names_in_")
+    )
 
 
 def _read_on_host(

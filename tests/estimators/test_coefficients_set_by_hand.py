@@ -1,0 +1,79 @@
+"""Coefficients from elsewhere: three public attributes are enough to predict."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import to_numpy
+from scipy.special import expit, softmax
+
+import xlr
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(7, 3))
+COEF, INTERCEPT = RNG.normal(size=(5, 3)), RNG.normal(size=5)
+ESTIMATORS = [
+    xlr.LogisticRegression(),
+    xlr.LogisticRegression(multi_class="ovr"),
+    xlr.LogisticRegressionCV(scoring="accuracy"),
+    xlr.FirthLogisticRegression(),
+    xlr.MultiLabelLogisticRegression(),
+]
+
+
+def expected_probabilities(estimator, n_classes):
+    n_columns = 1 if n_classes == 2 else n_classes
+    logits = X @ COEF[:n_columns].T + INTERCEPT[:n_columns]
+    p = expit(logits)
+    if isinstance(estimator, xlr.MultiLabelLogisticRegression):
+        return p
+    if n_classes == 2:
+        return np.c_[1 - p, p]
+    one_vs_rest = getattr(estimator, "multi_class", None) == "ovr"
+    return p / p.sum(axis=1, keepdims=True) if one_vs_rest else softmax(logits, axis=1)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_predictors_need_nothing_private(estimator, n_classes, place, dtype):
+    from sklearn.base import clone
+
+    model = clone(estimator)
+    n_columns = 1 if n_classes == 2 else n_classes
+    model.classes_ = np.arange(n_classes) * 10
+    model.coef_ = place(COEF[:n_columns])
+    model.intercept_ = place(INTERCEPT[:n_columns])
+    expected = expected_probabilities(model, n_classes)
+    atol = 1e-12 if dtype == "float64" else 1e-5
+    found = to_numpy(model.predict_proba(place(X)))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+    log_found = to_numpy(model.predict_log_proba(place(X)))
+    np.testing.assert_allclose(np.exp(log_found), expected, rtol=0, atol=atol)
+    predicted = to_numpy(model.predict(place(X)))
+    if isinstance(model, xlr.MultiLabelLogisticRegression):
+        np.testing.assert_array_equal(predicted, expected > 0.5)
+    else:
+        np.testing.assert_array_equal(predicted, 10 * expected.argmax(axis=1))
+        assert model.score(place(X), predicted) == 1
+    with pytest.raises(ValueError, match=r"X has 2 features, but .* is expecting 3"):
+        model.predict(place(X[:, :2]))
+
+
+def test_an_intercept_set_after_a_fit_replaces_all_of_the_fitted_one(place):
+    """Of float32 columns far from zero the fit keeps digits beyond its intercept_."""
+    rng = np.random.default_rng(0)
+    rows = 1e5 + rng.normal(size=(60, 3))
+    model = xlr.LogisticRegression().fit(place(rows), rng.integers(2, size=60))
+    model.coef_, model.intercept_ = place(COEF[:1]), place(INTERCEPT[:1])
+    logits = to_numpy(place(X)) @ to_numpy(model.coef_)[0] + to_numpy(model.intercept_)
+    found = to_numpy(model.decision_function(place(X)))
+    np.testing.assert_allclose(found, logits, rtol=1e-5, atol=1e-6)
+
+
+def test_classes_set_after_a_fit_of_others():
+    model = xlr.LogisticRegression().fit(X, [0, 1, 0, 1, 0, 1, 0])
+    model.classes_, model.coef_, model.intercept_ = "abcde", COEF, INTERCEPT
+    model.classes_ = np.asarray(list("abcde"))
+    expected = softmax(X @ COEF.T + INTERCEPT, axis=1)
+    np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-12)
+    assert list(model.predict(X)) == [*model.classes_[expected.argmax(axis=1)]]

@@ -1,0 +1,81 @@
+"""What predictions cost: calls for a row, and memory for many classes."""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import to_numpy
+from scipy.special import log_softmax, softmax
+
+import xlr
+
+ROOT = str(Path(xlr.__file__).parent)
+METHODS = ["decision_function", "predict", "predict_proba", "predict_log_proba"]
+
+
+def n_calls(function, *args):
+    """How many functions of xlr a call runs."""
+    count = 0
+
+    def count_call(frame, event, _):
+        nonlocal count
+        count += event == "call" and frame.f_code.co_filename.startswith(ROOT)
+
+    sys.setprofile(count_call)
+    try:
+        function(*args)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_predict_proba_of_a_row_is_few_calls(n_classes, dtype):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 5)).astype(dtype)
+    model = xlr.LogisticRegression().fit(X, rng.integers(n_classes, size=200))
+    model.predict_proba(X[:1])
+    assert n_calls(model.predict_proba, X[:1]) <= 30
+
+
+@pytest.mark.parametrize("n_classes", [200, 1000])
+def test_predict_proba_of_many_classes_peaks_near_its_answer(n_classes):
+    rng = np.random.default_rng(0)
+    n_rows = 2_000_000 // n_classes
+    X, model = rng.normal(size=(n_rows, 20)), xlr.LogisticRegression()
+    model.classes_ = np.arange(n_classes)
+    model.coef_ = rng.normal(size=(n_classes, 20))
+    model.intercept_ = np.zeros(n_classes)
+    tracemalloc.start()
+    try:
+        answer = model.predict_proba(X)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= 2.5 * answer.nbytes
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_predictions_in_blocks_of_rows_are_those_of_each_row(method, place, dtype):
+    rng = np.random.default_rng(0)
+    n_rows, n_classes = 700, 300  # several blocks
+    X, coef = rng.normal(size=(n_rows, 4)), rng.normal(size=(n_classes, 4))
+    offset = rng.normal(size=(n_rows, n_classes))
+    model = xlr.LogisticRegression()
+    model.classes_, model.coef_ = np.arange(n_classes), place(coef)
+    model.intercept_ = place(rng.normal(size=n_classes))
+    logits = X @ coef.T + to_numpy(model.intercept_) + offset
+    found = to_numpy(getattr(model, method)(place(X), place(offset)))
+    expected = {
+        "decision_function": logits,
+        "predict": logits.argmax(axis=1),
+        "predict_proba": softmax(logits, axis=1),
+        "predict_log_proba": log_softmax(logits, axis=1),
+    }[method]
+    atol = 1e-12 if dtype == "float64" else 1e-5
+    np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
