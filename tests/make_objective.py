@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,7 @@ def in_dask_chunks(objective: Objective, sizes: tuple[int, ...]) -> Objective:
     few = np.arange(0, X.shape[0], 2)
     chunks = chunks.counted(np.asarray(sizes), (X[few], few))
     edges = np.cumsum([0, *sizes])
-    rows = [np.arange(*ends) for ends in zip(edges[:-1], edges[1:])]
+    rows = [np.arange(*ends) for ends in pairwise(edges)]
     ones = np.ones(X.shape[1])
     parts = [literal(targets.take_rows(part, xp=objective.xp)) for part in rows]
     chunked = ChunkedTargets(

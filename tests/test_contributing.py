@@ -17,12 +17,12 @@ def test_worked_examples() -> None:
         run_block(code, expected, names)
 
 
-def test_rooms_exist() -> None:
+def test_modules_of_the_layers_exist() -> None:
     table = re.findall(r"^\| \d \| (.*?) \|", read("CONTRIBUTING.md"), re.MULTILINE)
-    rooms = [room for cell in table for room in re.findall(r"`(.*?)`", cell)]
-    assert len(rooms) >= 8
-    for room in rooms:
-        assert (ROOT / room).exists(), room
+    modules = [module for cell in table for module in re.findall(r"`(.*?)`", cell)]
+    assert len(modules) >= 8
+    for module in modules:
+        assert (ROOT / module).exists(), module
 
 
 def test_links_lead_somewhere() -> None:

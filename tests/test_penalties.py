@@ -119,7 +119,9 @@ def test_elastic_net_penalty_is_ridge_and_l1(strength, xp, device, place, assert
     assert_close(few.value(place(COEF[:, :, [3, 1]]), xp=xp), expected, rtol=1e-6)
 
 
-def test_elastic_net_at_its_strongest_leaves_what_bounds_demand(xp, place, assert_close):
+def test_elastic_net_at_its_strongest_leaves_what_bounds_demand(
+    xp, place, assert_close
+):
     l1 = np.asarray([[[1.0, 2.0, 3.0, 0.0]]])
     lower = np.asarray([[[-1.0, 0.5, -np.inf, 0.5]]])
     upper = np.asarray([[[1.0, 2.0, -0.25, np.inf]]])

@@ -45,8 +45,10 @@ def matrix(request, backend, monkeypatch, place, dtype, wide):
         monkeypatch.setattr(arrays, "block_bytes", lambda x: 64)
     mean = MEANS[form]
     X = ENTRIES if mean is None else ENTRIES + mean
-    made = SparseMatrix(csr(place(X)), xp=xp) if "sparse" in form else DenseMatrix(
-        place(X), xp=xp
+    made = (
+        SparseMatrix(csr(place(X)), xp=xp)
+        if "sparse" in form
+        else DenseMatrix(place(X), xp=xp)
     )
     if mean is None:
         return made, ENTRIES

@@ -149,7 +149,7 @@ def test_rows_without_weight_change_nothing(statistics, wide):
 
 
 def test_blocks_of_rows_give_the_same_statistics(monkeypatch, statistics, dtype, wide):
-    X = NORMAL + [0.0, 1e4, 1.0]
+    X = NORMAL + np.asarray([0.0, 1e4, 1.0])
     X[:, 2] = 0.1
     whole = statistics(X, WEIGHTS)
     monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: 20 * 3 * 4)
@@ -176,9 +176,7 @@ def test_columns_beyond_what_float64_can_square_are_refused(size):
     X = NORMAL * [1.0, size, 1.0]
     matrix = DenseMatrix(X, xp=arrays.namespace(X))
     with pytest.raises(ValueError, match=r"Column b of X varies by .* Rescale"):
-        column_statistics(
-            matrix, np.ones(N), centre=True, names=["a", "b", "c"]
-        )
+        column_statistics(matrix, np.ones(N), centre=True, names=["a", "b", "c"])
 
 
 @centrings
@@ -217,7 +215,7 @@ def test_sparse_columns_have_the_statistics_of_dense_ones(weights, centre):
 
 
 def test_statistics_of_parts_are_merged():
-    xp, X = arrays.namespace(NORMAL), NORMAL + [0, 1e6, 3]
+    xp, X = arrays.namespace(NORMAL), NORMAL + np.asarray([0, 1e6, 3])
     whole, first, second = (
         column_statistics(DenseMatrix(X[rows], xp=xp), WEIGHTS[rows], centre=True)
         for rows in (slice(None), slice(20), slice(20, None))
@@ -243,7 +241,9 @@ def test_scaler_of_a_constant_column_leaves_it_as_it_is(xp, place, wide, dtype):
 
 def test_scaler_of_columns_at_the_ends_of_the_range_is_finite(xp, place, wide, dtype):
     std = np.asarray([np.finfo(dtype).tiny, np.finfo(dtype).max / 8], dtype=dtype)
-    scaler = Scaler.of(place(0 * std, wide), place(std, wide), getattr(xp, dtype), xp=xp)
+    scaler = Scaler.of(
+        place(0 * std, wide), place(std, wide), getattr(xp, dtype), xp=xp
+    )
     scale = to_numpy(scaler.scale).astype(dtype)
     assert np.isfinite(1 / scale).all()
     assert (scale > 0).all()

@@ -80,9 +80,7 @@ def test_map_reduce_sums_over_blocks_of_any_size(block_bytes, data, monkeypatch)
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 def test_map_reduce_sums_over_threads(n_threads, monkeypatch):
     monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: 100)
-    given = Targets(
-        4, LABELS, WEIGHTS[:, None], COUNTS, FACTORS, LABEL_OF, COUNT_OF
-    )
+    given = Targets(4, LABELS, WEIGHTS[:, None], COUNTS, FACTORS, LABEL_OF, COUNT_OF)
     with workers(X, n_threads) as pool:
         matrix = DenseMatrix(X, xp=arrays.namespace(X))
         check(TrainingData(matrix, given, OFFSET, pool=pool).map_reduce(sums, 2.0))
@@ -184,7 +182,9 @@ def test_resampled_targets_count_the_rows_of_each_resample(xp, place):
 def test_sample_holds_whole_rows_in_float32(standardize, data, xp, place, wide):
     mean, scale = np.asarray([1.0, -2.0, 0.0]), np.asarray([2.0, 0.25, 8.0])
     if standardize:
-        data = data.standardized(Scaler(*(place(v, wide) for v in (mean, scale, scale > 0))))
+        data = data.standardized(
+            Scaler(*(place(v, wide) for v in (mean, scale, scale > 0)))
+        )
     sample = data.sample(30, seed=3)
     assert sample.dtype == xp.float32
     assert 0 < sample.n_samples <= 30

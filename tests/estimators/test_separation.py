@@ -73,10 +73,13 @@ def by_definition(a, least=-np.inf, most=np.inf):
     positive (Albert and Anderson 1984).
     """
     n, q = a.shape
-    sides = [np.append(side + np.zeros(q), np.full(n, end)) for side, end in (
-        (least, 0.0),
-        (most, 1.0),
-    )]
+    sides = [
+        np.append(side + np.zeros(q), np.full(n, end))
+        for side, end in (
+            (least, 0.0),
+            (most, 1.0),
+        )
+    ]
     solved = linprog(
         [0.0] * q + [-1.0] * n,
         np.hstack([-a, np.eye(n)]),
@@ -128,8 +131,12 @@ def test_separation_within_penalties_and_bounds_is_as_defined(seed, l1_ratio):
     outputs = a.shape[1] // (p + 1)
     expected = by_definition(
         a,
-        np.tile(np.append(np.where(free & np.isinf(lower), -np.inf, 0), -np.inf), outputs),
-        np.tile(np.append(np.where(free & np.isinf(upper), np.inf, 0), np.inf), outputs),
+        np.tile(
+            np.append(np.where(free & np.isinf(lower), -np.inf, 0), -np.inf), outputs
+        ),
+        np.tile(
+            np.append(np.where(free & np.isinf(upper), np.inf, 0), np.inf), outputs
+        ),
     )
     options = {"penalty_factor": 1.0 - free, "lower": lower, "upper": upper}
     found = kind(warning_of(X, y, l1_ratio=l1_ratio, **options))
@@ -166,7 +173,7 @@ def test_separation_by_columns_that_depend_on_each_other(seed, dtype):
 @pytest.mark.parametrize("chunks", [False, True], ids=["in memory", "chunks"])
 @pytest.mark.parametrize("seed", range(10))
 def test_separation_has_a_direction_without_an_error(seed, chunks):
-    """Along it, with the best intercepts, as many rows have a margin as can have one."""
+    """Along it, with the best intercepts, as many rows have a margin as can."""
     rng = np.random.default_rng(seed)
     n, n_classes = int(rng.integers(6, 14)), 2 + seed % 2
     X = standardized(rng.integers(0, 3, (n, 3)))
@@ -222,7 +229,9 @@ def test_separation_of_sparse_rows_that_are_fewer_than_columns():
     assert kind(warning_of(X, y, **UNPENALISED)) == "complete"
 
 
-@pytest.mark.parametrize("chunks", [None, (40_000, 60_000)], ids=["in memory", "chunks"])
+@pytest.mark.parametrize(
+    "chunks", [None, (40_000, 60_000)], ids=["in memory", "chunks"]
+)
 def test_separation_by_three_rows_of_many(chunks):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(100_000, 4))

@@ -8,7 +8,6 @@ import array_api_compat.numpy as xp
 import numpy as np
 import pytest
 import scipy.sparse as sp
-
 from make_objective import make_penalty
 
 from xlr.data import (
@@ -191,9 +190,7 @@ def test_hessian_operator_matrix_and_diagonal_agree(shape):
     size = 64 * EPS * (np.abs(matrix).max() + drawn.sizes.max() ** 2)
     np.testing.assert_allclose(matrix, matrix.transpose(0, 2, 1), atol=size)
     np.testing.assert_allclose(np.einsum("mij,mj->mi", matrix, v), product, atol=size)
-    alone = [
-        multiply(np.tile(e, (shape.n_models, 1))) for e in np.eye(w.shape[1])
-    ]
+    alone = [multiply(np.tile(e, (shape.n_models, 1))) for e in np.eye(w.shape[1])]
     whole = np.stack(alone, axis=-1)
     diagonal = np.diagonal(whole, axis1=1, axis2=2)
     np.testing.assert_allclose(objective.hessian_diagonal(w), diagonal, atol=size)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import softmax
-
 from make_objective import make_penalty
+from scipy.special import softmax
 
 from xlr import arrays
 from xlr.data import DenseMatrix, Targets, TrainingData
@@ -22,7 +21,9 @@ N, P = 40, 3
     [(LogisticLoss(), 2), (SoftmaxLoss(2), 2), (SoftmaxLoss(4), 4)],
     ids=["binary", "two outputs", "four outputs"],
 )
-def test_information_is_the_sum_over_the_scores_of_the_rows(loss, n_classes, fit_intercept):
+def test_information_is_the_sum_over_the_scores_of_the_rows(
+    loss, n_classes, fit_intercept
+):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(N, P)), rng.integers(0, n_classes, N)
     repeats, factors = rng.integers(0, 4, N), rng.uniform(0.5, 2, n_classes)

@@ -73,7 +73,10 @@ def expected(n_classes, fit_intercept=True, offset=False):
     for model, row in enumerate(PARAMETERS[:, :size]):
         values.append(formula(row, model, *options))
         gradients.append(gradient(row, model))
-        ends = ((gradient(row + h * e, model), gradient(row - h * e, model)) for e in identity)
+        ends = (
+            (gradient(row + h * e, model), gradient(row - h * e, model))
+            for e in identity
+        )
         hessians.append([(up - down) / (2 * h) for up, down in ends])
     return np.asarray(values), np.asarray(gradients), np.asarray(hessians)
 
@@ -169,7 +172,9 @@ def everything(objective, parameters, vector):
 @offsets
 @intercepts
 @class_numbers
-def test_objective_value_and_gradient(n_classes, fit_intercept, offset, make, at, close):
+def test_objective_value_and_gradient(
+    n_classes, fit_intercept, offset, make, at, close
+):
     parameters = at(PARAMETERS, n_classes, fit_intercept)
     objective = make(n_classes, fit_intercept, offset=offset)
     value, gradient, _ = expected(n_classes, fit_intercept, offset)
@@ -181,9 +186,7 @@ def test_objective_value_and_gradient(n_classes, fit_intercept, offset, make, at
 @offsets
 @intercepts
 @class_numbers
-def test_objective_hessian(
-    n_classes, fit_intercept, offset, make, at, close, dtype
-):
+def test_objective_hessian(n_classes, fit_intercept, offset, make, at, close, dtype):
     objective = make(n_classes, fit_intercept, offset=offset)
     hessian_object = objective.hessian(at(PARAMETERS, n_classes, fit_intercept))
     found = whole(hessian_object)
@@ -319,7 +322,12 @@ def test_objective_of_sparse_rows(n_classes):
     scaler = Scaler(mean, scale, np.ones(P))
     dense, sparse = (
         make_objective(
-            rows, LABELS[n_classes], WEIGHTS, n_classes=n_classes, scaler=scaler, ridge=0.1
+            rows,
+            LABELS[n_classes],
+            WEIGHTS,
+            n_classes=n_classes,
+            scaler=scaler,
+            ridge=0.1,
         )
         for rows in (entries, sp.csr_array(entries))
     )
@@ -390,7 +398,11 @@ def test_objective_of_several_models_equals_single_ones(
 
 def test_objective_of_models_that_share_labels_and_strengths(make, at, close):
     shared, parameters = LABELS[2][:, :1], at(PARAMETERS, 2)
-    own = make(2, labels=np.repeat(shared, MODELS, axis=1), ridge=np.repeat(RIDGE[:1], MODELS, axis=0))
+    own = make(
+        2,
+        labels=np.repeat(shared, MODELS, axis=1),
+        ridge=np.repeat(RIDGE[:1], MODELS, axis=0),
+    )
     one_for_all = make(2, labels=shared, ridge=RIDGE[:1])
     for found, wanted in zip(
         everything(one_for_all, parameters, parameters),
@@ -439,7 +451,9 @@ def test_objective_subgradient_leaves_intercepts_free(make, at, place, wide):
     found = objective.minimum_norm_subgradient(place(w, wide), place(g, wide))
     # At the kink, at the bound, within the bounds, and the intercept.
     expected_row = [0.0, 0.0, 0.25, -0.1]
-    np.testing.assert_allclose(to_numpy(found), np.tile(expected_row, (MODELS, 1)), atol=1e-6)
+    np.testing.assert_allclose(
+        to_numpy(found), np.tile(expected_row, (MODELS, 1)), atol=1e-6
+    )
 
 
 @intercepts
@@ -565,7 +579,9 @@ def test_hessian_solver_solves_its_damped_equations(
             part = slice(k * q, (k + 1) * q)
             matrix = blocks[model, k] + np.diag(added[model, part])
             wanted = np.linalg.solve(matrix, to_numpy(vector)[model, part])
-            np.testing.assert_allclose(solved[model, part], wanted, rtol=1e-2, atol=1e-3)
+            np.testing.assert_allclose(
+                solved[model, part], wanted, rtol=1e-2, atol=1e-3
+            )
             residual = matrix @ solved[model, part] - to_numpy(vector)[model, part]
             assert np.abs(residual).max() < 1e-4
 

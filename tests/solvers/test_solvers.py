@@ -53,7 +53,9 @@ class Formula:
         logits = X @ columns[:, :P].T + columns[:, P]
         if self.outputs == 1:
             logits = np.column_stack([0 * logits, logits])
-        value = self.s @ (logsumexp(logits, axis=1) - (self.onehot * logits).sum(axis=1))
+        value = self.s @ (
+            logsumexp(logits, axis=1) - (self.onehot * logits).sum(axis=1)
+        )
         residual = self.s[:, None] * (softmax(logits, axis=1) - self.onehot)
         residual = residual[:, -self.outputs :]
         gradient = np.column_stack([residual.T @ X, residual.sum(axis=0)])
@@ -69,7 +71,9 @@ class Formula:
         """The least F, with w as the difference of two non-negative vectors."""
         size = self.outputs * (P + 1)
         is_coef = np.arange(size) % (P + 1) < P
-        lower, upper = (np.where(is_coef, b, s) for b, s in zip(self.bounds, (-np.inf, np.inf)))
+        lower, upper = (
+            np.where(is_coef, b, s) for b, s in zip(self.bounds, (-np.inf, np.inf))
+        )
         l1 = np.where(is_coef, self.l1, 0.0)
 
         def split(both):
@@ -142,7 +146,7 @@ FLOWERS, SPECIES = load("iris", True)
 
 def of_each_species(**penalty):
     """One model for each of three classes, of different difficulty."""
-    labels = np.stack([SPECIES == k for k in range(3)], axis=1)
+    labels = np.stack([k == SPECIES for k in range(3)], axis=1)
     return make_objective(FLOWERS, labels, **penalty)
 
 
@@ -171,7 +175,7 @@ def test_models_along_a_path_end_where_they_do_together(
     solver, short_of_memory, monkeypatch
 ):
     Cs = np.asarray([1.0, 10.0, 100.0, 100.0, 300.0])
-    labels = np.stack([SPECIES == k for k in range(3)] * len(Cs), axis=1)
+    labels = np.stack([k == SPECIES for k in range(3)] * len(Cs), axis=1)
     ridge = np.repeat(1 / (len(FLOWERS) * Cs), 3)[:, None, None]
     objective = make_objective(FLOWERS, labels, ridge=ridge)
     options = {"tol": 1e-9, "max_iter": 500}

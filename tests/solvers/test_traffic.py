@@ -1,4 +1,4 @@
-"""What crosses from a device to the host: a few numbers, and nothing of the rows."""
+"""Transfers from a device to the host: a few numbers, and nothing of the rows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import cupy_stand_in
 import numpy as np
 import pytest
 from conftest import PARAMETERS, STAND_IN, make_backend
+from make_objective import make_objective
 
 import xlr
 from xlr import arrays
-from xlr.solvers import SOLVERS
+from xlr.solvers import SOLVERS, Diagnostics, GradientDescent, Start, minimise
 
 # Of no other size in a fit, so that what has it is of the rows.
 N, P = 211, 5
@@ -130,7 +131,9 @@ def of_rows(shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("solver", list(SOLVERS))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_fit(solver, n_classes, place, backend, crossed, monkeypatch):
+def test_fit_brings_nothing_of_the_rows_to_the_host(
+    solver, n_classes, place, backend, crossed, monkeypatch
+):
     l1_ratio = 0.5 if solver in ("proximal-newton", "active-set") else 0.0
     model = xlr.LogisticRegression(solver=solver, l1_ratio=l1_ratio, tol=1e-4)
     data = place(X), place(LABELS[n_classes]), place(WEIGHTS)
@@ -138,7 +141,7 @@ def test_a_fit(solver, n_classes, place, backend, crossed, monkeypatch):
         model.fit(*data)
     assert len(crossed) >= model.n_iter_[0]
     assert of_rows(crossed) == []
-    # The classes, the moments, what an iteration tells; of the Hessian at the most.
+    # Classes, column statistics, diagnostics; a Hessian at the most.
     assert max(map(np.prod, crossed), default=0) <= (3 * (P + 1)) ** 2
 
 
@@ -152,21 +155,25 @@ def test_a_fit(solver, n_classes, place, backend, crossed, monkeypatch):
     ],
     ids=str,
 )
-def test_fits_of_other_kinds(options, place, backend, crossed, monkeypatch):
+def test_fits_of_other_kinds_bring_nothing_of_the_rows(
+    options, place, backend, crossed, monkeypatch
+):
     data = place(X), place(LABELS[3])
     with only_through_to_host(backend, monkeypatch):
         xlr.LogisticRegression(tol=1e-4, **options).fit(*data)
     assert of_rows(crossed) == []
 
 
-def test_an_offset(place, backend, crossed, monkeypatch):
+def test_fit_with_an_offset_brings_nothing_of_the_rows(
+    place, backend, crossed, monkeypatch
+):
     data, offset = (place(X), place(LABELS[2])), place(OFFSET)
     with only_through_to_host(backend, monkeypatch):
         xlr.LogisticRegression(tol=1e-4).fit(*data, offset=offset)
     assert of_rows(crossed) == []
 
 
-def test_predictions(place, backend, crossed, monkeypatch):
+def test_predictions_stay_on_the_device(place, backend, crossed, monkeypatch):
     at, labels = place(X), place(LABELS[3])
     model = xlr.LogisticRegression(tol=1e-4).fit(at, labels)
     crossed.clear()
@@ -188,7 +195,7 @@ def test_cross_validation_brings_the_labels_to_the_splitter(
     assert of_rows(crossed) == [(N,)]
 
 
-def test_inference(place, backend, crossed, monkeypatch):
+def test_inference_brings_nothing_of_the_rows(place, backend, crossed, monkeypatch):
     at, labels = place(X), place(LABELS[2])
     model = xlr.LogisticRegression(C=np.inf, tol=1e-4).fit(at, labels)
     with only_through_to_host(backend, monkeypatch):
@@ -200,7 +207,9 @@ def test_inference(place, backend, crossed, monkeypatch):
     assert of_rows(crossed) == []
 
 
-def test_models_of_many_columns(place, backend, crossed, monkeypatch):
+def test_other_estimators_bring_nothing_of_the_rows(
+    place, backend, crossed, monkeypatch
+):
     at, labels = place(X), place(LABELS[2])
     both = backend.xp.stack([labels, 1 - labels], axis=1)
     with only_through_to_host(backend, monkeypatch):
@@ -211,8 +220,75 @@ def test_models_of_many_columns(place, backend, crossed, monkeypatch):
     assert of_rows(crossed) == []
 
 
+# -- iterations ------------------------------------------------------------------------
+
+SMOOTH = ["newton-cholesky", "newton-cg", "lbfgs", "gradient-descent"]
+
+
+def solver_named(name: str) -> Any:
+    return GradientDescent(0.1) if name == "gradient-descent" else SOLVERS[name]()
+
+
+def transfers(objective: Any, crossed: list[tuple[int, ...]], **options: Any) -> int:
+    """How many arrays a fit brings to the host from its start on."""
+    solver = options.pop("solver")
+    start = Start(objective.zeros(), objective.value_and_gradient(objective.zeros()))
+    crossed.clear()
+    solution = minimise(solver, objective, start, **options)
+    assert solution.n_iter[0] == options["max_iter"]
+    assert set(crossed) <= {(5, 1), (1,)}  # diagnostics, and a decrease
+    return len(crossed)
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_iteration_has_one_transfer(name, place, backend, crossed, monkeypatch):
+    """And one more, of the predicted decrease, while the gradient is within tol."""
+    objective = make_objective(
+        X,
+        LABELS[2],
+        ridge=1e-3,
+        place=lambda values: place(np.asarray(values, dtype=np.float32)),
+        wide=place,
+    )
+    with only_through_to_host(backend, monkeypatch):
+        for tol, settle, each in ((1e-30, 1.0, 1), (1.0, 0.0, 2)):
+            options = {"solver": solver_named(name), "tol": tol, "settle": settle}
+            few = transfers(objective, crossed, max_iter=1, **options)
+            more = transfers(objective, crossed, max_iter=3, **options)
+            assert more - few == 2 * each
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_steps_run_on_the_meta_device(name, n_classes, monkeypatch):
+    """torch's meta tensors have no values: whatever asks for one raises."""
+    monkeypatch.setattr(arrays, "in_host_memory", lambda x: False)
+    torch = pytest.importorskip("torch")
+    meta = torch.device("meta")
+
+    def place(values: Any) -> Any:
+        return torch.empty(np.shape(values), dtype=torch.float32, device=meta)
+
+    def wide(values: Any) -> Any:
+        return torch.empty(np.shape(values), dtype=torch.float64, device=meta)
+
+    objective = make_objective(
+        X, LABELS[n_classes], n_classes=n_classes, ridge=1.0, place=place, wide=wide
+    )
+    solver, zeros = solver_named(name), objective.zeros()
+    state = solver.init(objective, Start(zeros, objective.value_and_gradient(zeros)))
+    for _ in range(2):
+        # As the host would see a step that was accepted.
+        last = Diagnostics(*np.full((5, 1), 0.5))
+        state = solver.step(objective, state, last)
+    assert solver.decrease(objective, state).device == meta
+    assert all(part.device == meta for part in state.diagnostics)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        float(state.diagnostics.value[0])
+
+
 @pytest.mark.parametrize("way", ["float", "bool", "mask"])
-def test_the_proof_has_teeth(way, backend, place, monkeypatch):
+def test_other_ways_to_the_host_are_refused(way, backend, place, monkeypatch):
     if backend.name == "array_api_strict":
         pytest.skip("it leaves these to chance")
     x = place(np.asarray([1.0, 2.0]))
@@ -248,7 +324,7 @@ def test_no_iteration_waits_for_cuda(solver, backend, place, monkeypatch):
 
         return run
 
-    real = fitting.minimise_in_slices
+    real = fitting.minimise_models
 
     def strictly(*arguments: Any, **options: Any) -> Any:
         torch.cuda.set_sync_debug_mode("error")
@@ -260,7 +336,7 @@ def test_no_iteration_waits_for_cuda(solver, backend, place, monkeypatch):
     # From the host to the device too a copy waits: of what has a parameter's size.
     for room, name in ((arrays, "to_host"), (arrays, "move"), (backend.xp, "asarray")):
         monkeypatch.setattr(room, name, allowed(getattr(room, name)))
-    monkeypatch.setattr(fitting, "minimise_in_slices", strictly)
+    monkeypatch.setattr(fitting, "minimise_models", strictly)
     l1_ratio = 0.5 if solver in ("proximal-newton", "active-set") else 0.0
     model = xlr.LogisticRegression(solver=solver, l1_ratio=l1_ratio, tol=1e-3)
     model.fit(place(X), place(LABELS[3]))

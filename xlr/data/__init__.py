@@ -24,6 +24,7 @@ from xlr.data.statistics import (
     ColumnStatistics,
     column_statistics,
     refuse_non_finite,
+    without_outliers,
 )
 from xlr.data.targets import Targets
 from xlr.data.training_data import Block, TrainingData
@@ -56,4 +57,5 @@ __all__ = [
     "row_costs",
     "row_slices",
     "tree",
+    "without_outliers",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,23 @@ from xlr.data.targets import Targets
 from xlr.data.training_data import Block, TrainingData
 from xlr.threads import ALONE, Workers
 
-__all__ = ["ColumnStatistics", "column_statistics", "refuse_non_finite"]
+__all__ = [
+    "ColumnStatistics",
+    "column_statistics",
+    "refuse_non_finite",
+    "without_outliers",
+]
+
+# Rows from whose quartiles heavy tails are seen, and from which the location and scale
+# of such a column are found.
+FEW_ROWS, MANY_ROWS = 25, 1000
+
+# Standard deviations beyond so many times the distance of the quartiles are those of a
+# few outliers: they would make the other entries of the column vanish.
+HEAVY = 1e3
+
+# Quartile distance of a normal distribution, in standard deviations.
+NORMAL_QUARTILES = 1.349
 
 # Rows whose median is a robust first guess of the location of a column.
 GUESS_ROWS = 9
@@ -181,6 +197,58 @@ def _shifted_sums(block: Block, shift: Array) -> tuple[Array, Array, Array]:
 def _combined(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
     xp = arrays.namespace(a[2])
     return a[0] + b[0], a[1] + b[1], xp.maximum(a[2], b[2])
+
+
+def without_outliers(
+    matrix: Matrix, statistics: ColumnStatistics, *, centre: bool
+) -> ColumnStatistics:
+    """Return the statistics, with median and quartiles for columns with outliers.
+
+    One huge entry (a typo, a fill value) makes the standard deviation as large as
+    itself, and all other entries zero in units of it. Such columns are located by their
+    median and scaled by the distance of their quartiles, from a sample of rows.
+
+    Parameters
+    ----------
+    matrix : Matrix
+    statistics : ColumnStatistics
+    centre : bool
+        As for :func:`column_statistics`.
+    """
+    xp, (_, mean, std) = matrix.xp, statistics
+    _, spread = _quartiles(matrix, FEW_ROWS, centre, std.dtype)
+    heavy = (std > HEAVY * spread) & (spread > 0)
+    places = np.nonzero(arrays.to_host(heavy))[0]
+    if not places.size:
+        return statistics
+    columns = matrix.take_columns(arrays.move(places, xp=xp, device=matrix.device))
+    median, spread = _quartiles(columns, MANY_ROWS, centre, std.dtype)
+    source = np.arange(matrix.shape[1])
+    source[places] = matrix.shape[1] + np.arange(places.size)
+    source = arrays.move(source, xp=xp, device=matrix.device)
+    spread = spread / NORMAL_QUARTILES
+    robust = xp.where(spread > 0, spread, xp.ones_like(spread))
+    return statistics._replace(
+        mean=xp.take(xp.concat([mean, median]), source),
+        std=xp.take(xp.concat([std, robust]), source),
+    )
+
+
+def _quartiles(
+    matrix: Matrix, n_rows: int, centre: bool, dtype: Any
+) -> tuple[Array, Array]:
+    """Return the median and the distance of the quartiles, from a few rows."""
+    xp, n = matrix.xp, matrix.shape[0]
+    rows = np.linspace(0, n - 1, min(n, n_rows)).astype(np.int64)
+    values = matrix.take_rows(arrays.move(rows, xp=xp, device=matrix.device))
+    values = xp.sort(xp.astype(values.to_dense(), dtype, copy=False), axis=0)
+    quarter, half = rows.size // 4, rows.size // 2
+    spread = values[rows.size - 1 - quarter, :] - values[quarter, :]
+    if centre:
+        return values[half, :], spread
+    # About zero.
+    ends = xp.maximum(xp.abs(values[quarter, :]), xp.abs(values[-1 - quarter, :]))
+    return xp.zeros_like(spread), xp.where(spread > 0, 2 * ends, spread)
 
 
 def refuse_non_finite(matrix: Matrix) -> None:

@@ -11,7 +11,14 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Chunks, Scaler, Targets, column_statistics
+from xlr.data import (
+    Chunks,
+    DenseMatrix,
+    Scaler,
+    Targets,
+    column_statistics,
+    without_outliers,
+)
 from xlr.estimators.regularisation import Regularisation, largest_strength
 from xlr.inputs.features import Features
 from xlr.inputs.indicators import Indicators
@@ -185,6 +192,7 @@ class Problem:
         targets = task.targets
         if isinstance(features.X, Chunks):  # the first pass has scaled the weights
             unit, statistics = targets.unit, targets.statistics
+            matrix = DenseMatrix(features.X.sampled, xp=xp)
         else:
             # Only ratios of the weights matter; around 1 they fit the dtype of X. One
             # scaler serves all models, whatever weights each of them has.
@@ -192,14 +200,18 @@ class Problem:
             unit = xp.mean(weights)
             targets = replace(targets, weights=weights / unit)
             targets = targets.astype(features.dtype, xp=xp)
+            matrix = features.matrix()
             statistics = column_statistics(
-                features.matrix(),
+                matrix,
                 weights[:, 0],
                 centre=fit_intercept,
                 pool=pool,
                 names=features.column_names,
             )
-        scaler = Scaler.of(statistics.mean, statistics.std, features.dtype, xp=xp)
+        scaled = statistics
+        if matrix.shape[0]:  # chunks whose statistics are known have no sample
+            scaled = without_outliers(matrix, statistics, centre=fit_intercept)
+        scaler = Scaler.of(scaled.mean, scaled.std, features.dtype, xp=xp)
         self.column_moments = xp.stack([scaler.mean, scaler.std])
         raw = features.data(targets, offset, pool)
         total_weight = raw.total_weight()
@@ -211,6 +223,11 @@ class Problem:
         scaler = scaler.with_larger_scale(held, features.dtype, xp=xp)
         self.scaler = scaler if standardized else None
         self._scale = scaler.scale if standardized else xp.ones_like(scaler.scale)
+        column_rms = None
+        if scaled is not statistics:
+            centre = scaler.mean if standardized else 0.0
+            squares = statistics.std**2 + (statistics.mean - centre) ** 2
+            column_rms = xp.sqrt(squares) / self._scale
         self.objective = Objective(
             raw if self.scaler is None else raw.standardized(self.scaler),
             task.loss,
@@ -219,6 +236,7 @@ class Problem:
             scaler=None if standardized else scaler,
             term=None if term is None else term(self.total_weight),
             total_weight=total_weight,
+            column_rms=column_rms,
         )
 
     def centred_at(self, mean: Array) -> Problem:

@@ -179,7 +179,9 @@ def _root_mean_squares(objective: Objective) -> Array:
     squares = xp.ones(
         (1, 1, objective.n_features), dtype=objective.wide, device=objective.device
     )
-    if objective.scaler is not None:
+    if objective.column_rms is not None:
+        squares = squares * objective.column_rms**2
+    elif objective.scaler is not None:
         squares = squares * (objective.scaler.scale**2 + objective.scaler.mean**2)
     if factors is not None:
         (whole,) = objective.data.map_reduce(passes.row_weight, reads_rows=False)

@@ -107,6 +107,8 @@ class Objective:
         Added to F.
     total_weight : array of shape (n_models,), default=None
         S, where it is known.
+    column_rms : array of shape (n_features,), default=None
+        Root mean squares of the columns of the data, where they are not one.
     """
 
     def __init__(
@@ -119,7 +121,9 @@ class Objective:
         scaler: Scaler | None = None,
         term: Term | None = None,
         total_weight: Array | None = None,
+        column_rms: Array | None = None,
     ) -> None:
+        self.column_rms = column_rms
         self.data = data
         self.loss = loss
         self.penalty = penalty
@@ -146,7 +150,12 @@ class Objective:
 
     def _with(self, data: Any, penalty: Penalty, **changed: Any) -> Objective:
         """Return the objective with other parts; the loss and the term stay."""
-        parts = {"scaler": self.scaler, "term": self.term, **changed}
+        parts = {
+            "scaler": self.scaler,
+            "term": self.term,
+            "column_rms": self.column_rms,
+            **changed,
+        }
         intercept = self.fit_intercept
         return Objective(data, self.loss, penalty, fit_intercept=intercept, **parts)
 
@@ -173,10 +182,12 @@ class Objective:
     def take_columns(self, features: Array) -> Objective:
         """Return F of some features on a copy of their columns, the others at zero."""
         penalty = self.penalty.take_columns(features, xp=self.xp)
+        rms = self.column_rms
         return self._with(
             self.data.take_columns(features),
             penalty,
             scaler=None,
+            column_rms=None if rms is None else self.xp.take(rms, features),
             total_weight=self.total_weight,
         )
 

@@ -1,0 +1,88 @@
+"""One huge entry in a column: the model of the other rows is found all the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.sparse import csr_array
+
+import xlr
+
+RNG = np.random.default_rng(0)
+Z = RNG.normal(size=(200, 2))
+LABELS = np.r_[(Z[:, 0] + RNG.logistic(size=200) > 0).astype(int), 1]
+
+
+def with_outlier(size: float) -> np.ndarray:
+    return np.r_[Z, [[size, 0.0]]]
+
+
+def total_loss(model, X, y) -> float:
+    """C times F, summed over the rows, at the fitted coefficients."""
+    margins = (2 * y - 1) * (X @ model.coef_[0] + model.intercept_[0])
+    penalty = model.coef_[0] @ model.coef_[0] / (2 * model.C)
+    return float(np.logaddexp(0, -margins).sum() + (penalty or 0.0))
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("size", [1e6, 1e9, 1e12])
+def test_fit_with_an_outlier_is_the_minimum(solver, size):
+    """The figures at 1e12 are known in 50 digits."""
+    X = with_outlier(size)
+    model = xlr.LogisticRegression(solver=solver, tol=1e-8).fit(X, LABELS)
+    assert model.converged_
+    np.testing.assert_allclose(model.coef_, [[1.069, -0.0363]], atol=1e-3)
+    assert total_loss(model, X, LABELS) == pytest.approx(117.949187, abs=1e-5)
+    assert model.score(X, LABELS) == pytest.approx(0.6866, abs=1e-4)
+
+
+def test_unpenalised_fit_with_an_outlier_finds_the_maximum_likelihood():
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(with_outlier(1e9), LABELS)
+    np.testing.assert_allclose(model.coef_, [[1.109660, -0.038145]], atol=2e-6)
+    np.testing.assert_allclose(model.intercept_, [0.131494], atol=2e-6)
+
+
+def test_sparse_fit_with_an_outlier_is_the_minimum():
+    X = csr_array(with_outlier(1e8))
+    model = xlr.LogisticRegression().fit(X, LABELS)
+    np.testing.assert_allclose(model.coef_, [[1.069, -0.0363]], atol=1e-3)
+
+
+def test_fit_with_heavy_tails_is_the_minimum_that_scipy_finds():
+    rng = np.random.default_rng(4)
+    X = rng.pareto(0.3, size=(300, 2))
+    X = np.sign(rng.normal(size=X.shape)) * X
+    y = (np.tanh(X[:, 0]) + rng.logistic(size=300) > 0).astype(int)
+    model = xlr.LogisticRegression().fit(X, y)
+    assert model.converged_
+
+    def value(w):
+        margins = (2 * y - 1) * (X @ w[:2] + w[2])
+        return np.logaddexp(0, -margins).sum() + w[:2] @ w[:2] / 2
+
+    best = min(
+        minimize(value, start, method="Nelder-Mead", options={"maxiter": 4000}).fun
+        for start in ([0.0, 0, 0], [*model.coef_[0], *model.intercept_])
+    )
+    assert total_loss(model, X, y) <= best * (1 + 1e-9)
+
+
+def test_stopping_rule_is_not_fooled_by_a_plateau():
+    rng = np.random.default_rng(39)
+    n, p = int(rng.choice([30, 60])), int(rng.choice([1, 2]))
+    X, y = rng.normal(size=(n, p)), rng.integers(3, size=n)
+    X[0, 0] = 1e8
+    model = xlr.LogisticRegression(C=0.01, fit_intercept=False).fit(X, y)
+    assert model.converged_
+    assert model.history_["objective"][-1] == pytest.approx(1.0724708828, abs=1e-9)
+
+
+def test_fit_that_max_iter_ends_on_a_plateau_has_not_converged():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 3))
+    y = (X[:, 0] > 0).astype(int)
+    model = xlr.LogisticRegression(C=1e6, tol=0.1, max_iter=2)
+    with pytest.warns(UserWarning, match="another step would still lower"):
+        model.fit(X, y)
+    assert not model.converged_
