@@ -26,6 +26,8 @@ except ImportError:  # scikit-learn 1.6 to 1.8
         return call
 
 
+Reconstruct = Callable[[Array], dict[str, Any]]
+
 __all__ = ["CallbackSupportMixin", "FitCallbacks", "with_callbacks"]
 
 
@@ -38,9 +40,6 @@ class FitCallbacks:
     data : dict
         X, y and metadata, handed to the callbacks: of metadata those that are not None.
     max_iter : int
-    reconstruct : callable
-        Takes the parameters of an iteration and returns the fitted attributes that
-        make the estimator predict; called only if a callback asks for them.
     """
 
     def __init__(
@@ -48,13 +47,11 @@ class FitCallbacks:
         estimator: Any,
         data: dict[str, Any],
         max_iter: int,
-        reconstruct: Callable[[Array], dict[str, Any]],
     ) -> None:
         self._estimator = estimator
         metadata = data["metadata"].items()
         given = {name: value for name, value in metadata if value is not None}
         self._data = data = {**data, "metadata": given}
-        self._reconstruct = reconstruct
         self._context = None
         self._before: Array = None
         # Without callbacks nothing is built: a long gradient descent would pile up
@@ -63,25 +60,32 @@ class FitCallbacks:
             self._context = estimator._init_callback_context(max_subtasks=max_iter)
             self._context.call_on_fit_task_begin(estimator=estimator, **data)
 
-    def on_iteration(self, record: Record, parameters: Array) -> bool:
-        """Report an iteration; True if a callback asks to stop."""
+    def on_iteration(
+        self, record: Record, parameters: Array, reconstruct: Reconstruct
+    ) -> bool:
+        """Report an iteration; True if a callback asks to stop.
+
+        ``reconstruct`` takes parameters and returns the fitted attributes that make
+        the estimator predict; it is called only if a callback asks for them.
+        """
         if self._context is None:
             return False
         before, self._before = self._before, parameters
         if record.iteration == 0:
             return False
         task = self._context.subcontext(task_name="iteration")
-        task.call_on_fit_task_begin(**self._told(before))
-        return task.call_on_fit_task_end(**self._told(parameters))
+        task.call_on_fit_task_begin(**self._told(before, reconstruct))
+        return task.call_on_fit_task_end(**self._told(parameters, reconstruct))
 
-    def end(self, parameters: Array) -> None:
+    def end(self, parameters: Array, reconstruct: Reconstruct) -> None:
         """Report the end of the fit."""
         if self._context is not None:
-            self._context.call_on_fit_task_end(**self._told(parameters))
+            told = self._told(parameters, reconstruct)
+            self._context.call_on_fit_task_end(**told)
 
-    def _told(self, parameters: Array) -> dict[str, Any]:
+    def _told(self, parameters: Array, reconstruct: Reconstruct) -> dict[str, Any]:
         return {
             "estimator": self._estimator,
             **self._data,
-            "reconstruction_attributes": lambda: self._reconstruct(parameters),
+            "reconstruction_attributes": lambda: reconstruct(parameters),
         }

@@ -309,12 +309,12 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                 attributes["feature_names_in_"] = features.names
             return attributes
 
-        callbacks = FitCallbacks(self, data, self.max_iter, named)
+        callbacks = FitCallbacks(self, data, self.max_iter)
 
         def on_iteration(record: Record, parameters: Array) -> bool:
             if self.verbose:
                 print_record(record, fitting.solver_name)
-            return callbacks.on_iteration(record, parameters)
+            return callbacks.on_iteration(record, parameters, named)
 
         solution = fitting.run(on_iteration)
         attributes = named(solution.parameters)
@@ -324,7 +324,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         attributes["n_passes_"] = fitting.n_passes
         attributes["_column_moments"] = problem.column_moments
         self._take(solution, attributes, fitting.solver_name)
-        callbacks.end(solution.parameters)
+        callbacks.end(solution.parameters, named)
         fitting.warn_unless_converged(solution, separation, stacklevel=5)
 
     def _read_start(

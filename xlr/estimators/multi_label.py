@@ -175,12 +175,12 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
                 attributes["feature_names_in_"] = features.names
             return attributes
 
-        callbacks = FitCallbacks(self, data, self.max_iter, named)
+        callbacks = FitCallbacks(self, data, self.max_iter)
 
         def on_iteration(record: Record, parameters: Array) -> bool:
             if self.verbose:
                 print_record(record, fitting.solver_name)
-            return callbacks.on_iteration(record, parameters)
+            return callbacks.on_iteration(record, parameters, named)
 
         gap, solution = fitting.proven(fitting.run(on_iteration))
         if hasattr(self, "feature_names_in_"):
@@ -198,7 +198,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         self.optimality_[indicators.varied] = solution.records[-1].optimality
         self.duality_gap_ = np.zeros(n_labels)
         self.duality_gap_[indicators.varied] = gap
-        callbacks.end(solution.parameters)
+        callbacks.end(solution.parameters, named)
         fitting.warn_unless_converged(solution, stacklevel=5)
 
     # -- predictions -------------------------------------------------------------------

@@ -39,9 +39,7 @@ class Progress:
         self._parameters: Array = None
         # A run for the folds with each share of L1, and one for the refit.
         n_runs = len(estimator.l1_ratios) + 1
-        self._callbacks = FitCallbacks(
-            estimator, data, n_runs * estimator.max_iter, self._named
-        )
+        self._callbacks = FitCallbacks(estimator, data, n_runs * estimator.max_iter)
 
     def follow(self, fitting: Fitting) -> Callable[[Record, Array], bool]:
         """What to call after each iteration of a fitting."""
@@ -52,7 +50,7 @@ class Progress:
             self._parameters = parameters
             if self._verbose:
                 print_record(record, fitting.solver_name)
-            return self._callbacks.on_iteration(record, parameters)
+            return self._callbacks.on_iteration(record, parameters, self._named)
 
         return on_iteration
 
@@ -64,7 +62,7 @@ class Progress:
 
     def end(self) -> None:
         """Report the end of the fit."""
-        self._callbacks.end(self._parameters)
+        self._callbacks.end(self._parameters, self._named)
 
     def _named(self, parameters: Array) -> dict[str, Any]:
         """What makes an estimator predict: until the refit, the mean of the models."""

@@ -1,0 +1,55 @@
+"""A fit holds its rows no longer than the caller does."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+import xlr
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 3))
+Y = (X[:, 0] + RNG.logistic(size=60) > 0).astype(int)
+
+
+def fitted(estimator, rows):
+    if isinstance(estimator, xlr.MultiLabelLogisticRegression):
+        return estimator.fit(rows, np.c_[Y, 1 - Y])
+    return estimator.fit(rows, Y)
+
+
+FITS = {
+    "plain": lambda rows: fitted(xlr.LogisticRegression(), rows),
+    "lasso": lambda rows: fitted(xlr.LogisticRegression(l1_ratio=1, C=0.1), rows),
+    "cv": lambda rows: fitted(xlr.LogisticRegressionCV(Cs=3), rows),
+    "cv_scored": lambda rows: fitted(
+        xlr.LogisticRegressionCV(Cs=3, scoring="accuracy", refit=False), rows
+    ),
+    "firth": lambda rows: fitted(xlr.FirthLogisticRegression(), rows),
+    "labels": lambda rows: fitted(xlr.MultiLabelLogisticRegression(), rows),
+    "path": lambda rows: xlr.logistic_path(rows, Y, n_Cs=3),
+    "bootstrap": lambda rows: xlr.bootstrap(
+        xlr.LogisticRegression(), rows, Y, n_resamples=5
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(FITS))
+@pytest.mark.parametrize("form", [np.array, csr_array], ids=["dense", "sparse"])
+def test_rows_are_freed_without_the_garbage_collector(kind, form):
+    FITS[kind](form(X))  # what is imported and kept once
+    rows = form(X)
+    is_alive = weakref.ref(rows)
+    gc.collect()
+    gc.disable()
+    try:
+        result = FITS[kind](rows)
+        del rows
+        assert is_alive() is None
+    finally:
+        gc.enable()
+    assert result is not None
