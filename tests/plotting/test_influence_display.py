@@ -9,9 +9,8 @@ from xlr.plotting import InfluenceDisplay
 
 def test_it_draws_what_the_results_hold():
     X, y = spector()
-    results = xlr.infer(
-        xlr.LogisticRegression(C=np.inf).fit(X, y), X, y, keep_data=True
-    )
+    model = xlr.LogisticRegression(C=np.inf).fit(X, y)
+    results = xlr.infer(model, X, y, keep_data=True)
     display = InfluenceDisplay.from_results(results)
     influence = results.get_influence()
     drawn = np.column_stack([influence.hat_matrix_diag, influence.resid_studentized])

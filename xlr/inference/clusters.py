@@ -91,7 +91,7 @@ def _unique(groups: Any) -> np.ndarray:
 
 def _refuse_missing(values: np.ndarray) -> None:
     if values.dtype.kind in "fmM":
-        n_missing = np.count_nonzero(values != values)
+        n_missing = int(np.count_nonzero(values != values))
     elif values.dtype.kind == "O":
         n_missing = sum(map(is_missing, values.ravel().tolist()))
     else:

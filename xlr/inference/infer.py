@@ -203,8 +203,8 @@ def _null_log_likelihood(data: FittedData) -> float:
         return _penalised_log_likelihood(data, objective.zeros())
     if not data.is_firth and objective.data.offset is None:
         return float(data.class_totals @ np.log(data.class_totals / total))
-    is_coef = np.arange(objective.n_parameters) % objective.column_size
-    is_coef = is_coef < objective.n_features
+    place = np.arange(objective.n_parameters) % objective.column_size
+    is_coef = place < objective.n_features
     constraints = np.eye(objective.n_parameters)[is_coef]
     # The intercepts of the fit make up for an offset far from zero.
     start = data.for_solver(data.standardized)
