@@ -66,7 +66,7 @@ def lowest(requirement: str) -> str:
 @nox.session
 @nox.parametrize("backend", list(BACKENDS), ids=list(BACKENDS))
 def tests(session: nox.Session, backend: str) -> None:
-    """Run the tests on one array library; on a stand-in for CuPy without a GPU."""
+    """Run the tests on one array library; CuPy's on a stand-in without a GPU."""
     session.install(*BACKENDS[backend], *groups("test"))
     env = {"XLR_TEST_BACKENDS": backend}
     if backend == "cupy" and not HAS_GPU:

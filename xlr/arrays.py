@@ -299,7 +299,10 @@ def within(
 
 def in_host_memory(x: Array) -> bool:
     """Whether the processor reads the numbers of ``x`` where they are."""
-    return bool(x.__dlpack_device__()[0] == 1)  # kDLCPU
+    try:
+        return bool(x.__dlpack_device__()[0] == 1)  # kDLCPU
+    except (BufferError, ValueError):  # no memory, as torch's meta, or that of several
+        return False
 
 
 def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:
