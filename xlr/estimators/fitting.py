@@ -226,8 +226,8 @@ class Fitting:
         if n_separated := self._n_separated(solution):
             warnings.warn(
                 f"{n_separated} of {n_models} models have no finite estimate: their "
-                "classes are told apart without an error (complete separation), so "
-                "that the likelihood rises for ever as coefficients grow. Use a "
+                "classes are separated without an error (complete separation), so "
+                "that the likelihood rises without bound as coefficients grow. Use a "
                 "finite C.",
                 SeparationWarning,
                 stacklevel=stacklevel,
