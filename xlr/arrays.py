@@ -135,6 +135,8 @@ def aligned(x: Array) -> Array:
 
 def entries(x: Array) -> Array:
     """The array that holds the numbers: of a sparse CSR matrix, those it stores."""
+    if isinstance(x, np.ndarray):
+        return x
     return x.data if is_sparse(x) else x
 
 
@@ -200,7 +202,7 @@ def to_host(x: Array) -> np.ndarray:
 
     Keep it out of inner loops: on a GPU each call waits for the device.
     """
-    if isinstance(x, np.ndarray):
+    if isinstance(x, np.ndarray | np.generic):
         return x
     if array_api_compat.is_torch_array(x):
         x = x.detach().cpu()
@@ -310,6 +312,8 @@ def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:
 
     Other libraries take the device of each array that they create.
     """
+    if isinstance(x, np.ndarray):
+        return contextlib.nullcontext()
     if array_api_compat.is_cupy_array(x) or (is_sparse(x) and not issparse(x)):
         return x.device
     return contextlib.nullcontext()

@@ -59,11 +59,11 @@ CASES = {
 }
 
 
-def assert_same(model, expected, X, rtol=1e-10):
+def assert_same(model, expected, X, rtol=1e-10, **offset):
     """F is that of the fit in memory, and so are the probabilities, nearly."""
     found, F = (m.history_["objective"][-1] for m in (model, expected))
     np.testing.assert_allclose(found, F, rtol=rtol)
-    p, q = (m.predict_proba(X) for m in (model, expected))
+    p, q = (m.predict_proba(X, **offset) for m in (model, expected))
     np.testing.assert_allclose(p, q, atol=rtol**0.5)
     for name in ("coef_", "intercept_", "classes_"):
         values, others = getattr(model, name), getattr(expected, name)
@@ -192,7 +192,7 @@ def test_offset(n_classes, in_memory):
     lazy = offset if in_memory else in_chunks(offset, SIZES)
     model = xlr.LogisticRegression(tol=1e-9)
     model.fit(in_chunks(X, SIZES), in_chunks(y, SIZES), offset=lazy)
-    assert_same(model, expected, X)
+    assert_same(model, expected, X, offset=offset)
     assert np.abs(model.coef_ - xlr.LogisticRegression().fit(X, y).coef_).max() > 1e-6
 
 

@@ -132,8 +132,8 @@ def test_tasks_are_named_for_what_they_do(client):
         xlr.LogisticRegression(solver=solver).fit(X, y)
     ours = {name for name in client.run_on_scheduler(prefixes) if "xlr" in name}
     gradients = {"xlr-value-and-gradient", "xlr-value-and-gradient-sum"}
-    hessians = {"xlr-gram-sums", "xlr-gram-sums-sum", "xlr-hessian-product"}
-    assert {"xlr-first-look", *gradients, *hessians} < ours
+    products = {"xlr-hessian-product", "xlr-hessian-product-sum"}
+    assert {"xlr-first-look", *gradients, *products} < ours
     assert {distributed.utils.key_split(f"{name}-{'a1' * 16}") for name in ours} == ours
 
 

@@ -115,9 +115,8 @@ def test_separation_in_small_tables_is_as_defined(seed, chunks):
 FREE, RISES, FALLS, BOXED, PENALISED = range(5)
 
 
-@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
-@pytest.mark.parametrize("seed", range(25))
-def test_separation_within_penalties_and_bounds_is_as_defined(seed, l1_ratio):
+@pytest.mark.parametrize("seed", range(30))
+def test_separation_within_penalties_and_bounds_is_as_defined(seed):
     """No direction moves a penalised feature, or leaves the bounds."""
     rng = np.random.default_rng(seed)
     n, p, n_classes = rng.integers(5, 12), rng.integers(2, 5), rng.integers(2, 4)
@@ -139,7 +138,7 @@ def test_separation_within_penalties_and_bounds_is_as_defined(seed, l1_ratio):
         ),
     )
     options = {"penalty_factor": 1.0 - free, "lower": lower, "upper": upper}
-    found = kind(warning_of(X, y, l1_ratio=l1_ratio, **options))
+    found = kind(warning_of(X, y, l1_ratio=0.5 * (seed % 2), **options))
     assert found == expected
 
 

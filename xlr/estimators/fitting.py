@@ -324,7 +324,9 @@ def _check_memory_for(name: str, n_parameters: int, features: Features) -> None:
     if name not in INSTEAD_OF_HESSIAN:
         return
     needed = HESSIANS * 8 * n_parameters**2
-    free = arrays.free_bytes(arrays.entries(features.X))
+    X = features.X
+    here = np.empty(0) if isinstance(X, Chunks) else arrays.entries(X)
+    free = arrays.free_bytes(here)
     if needed > free:
         raise MemoryError(
             f"solver={name!r} needs {needed:.3g} bytes for the second derivatives in "

@@ -185,12 +185,6 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         if offset is None and self._has_offset:
             self._warn_of_missing_offset()
         features = read_features(self, X, reset=False)
-        with arrays.current_device(features.X):
-            return self._answers(answer, features, offset)
-
-    def _answers(
-        self, answer: Callable[..., Array], features: Features, offset: Array | None
-    ) -> Array:
         xp, X = features.xp, features.X
         wide = arrays.widest_float(xp=xp, device=features.device)
         coef = features.place(self.coef_, wide)
@@ -202,7 +196,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             )
         if offset is not None:
             offset = read_offset(offset, coef.shape[0], features)
-        entries, n_rows = arrays.entries(X), X.shape[0]
+        entries = X if isinstance(X, np.ndarray) else arrays.entries(X)
+        n_rows = X.shape[0]
         step = max(1, arrays.block_bytes(entries) // (BLOCK_ARRAYS * 8 * coef.shape[0]))
         totals = []
 

@@ -223,7 +223,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         ValueError
             If X has other features than the fit, or is not finite.
         """
-        return self._of_rows(self._scores, X)
+        with arrays.current_device(X):
+            return self._of_rows(self._scores, X)
 
     def predict_proba(self, X: Array) -> Array:
         """Probability of 1 for each label.
@@ -241,7 +242,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return self._of_rows(self._probabilities, X)
+        with arrays.current_device(X):
+            return self._of_rows(self._probabilities, X)
 
     def predict_log_proba(self, X: Array) -> Array:
         """Logarithm of the probability of 1 for each label.
@@ -259,7 +261,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return self._of_rows(self._log_probabilities, X)
+        with arrays.current_device(X):
+            return self._of_rows(self._log_probabilities, X)
 
     def predict(self, X: Array) -> Array:
         """1 for each label that is more probable than not, else 0.
@@ -278,7 +281,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return self._of_rows(self._codes, X)
+        with arrays.current_device(X):
+            return self._of_rows(self._codes, X)
 
     def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
         """Share of rows whose known labels are all predicted.
