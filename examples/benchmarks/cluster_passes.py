@@ -13,9 +13,11 @@ from cluster_workers import moved_bytes
 
 # Labels, moments and a sample, on which the fit is begun: all that is no other pass.
 START = "start"
-GRADIENT = "value-and-gradient"
-HESSIAN = "gram-sums"
+GRADIENT = "gradient"
+HESSIAN = "hessian"
 KINDS = (START, GRADIENT, HESSIAN)
+# The functions of a pass, by which tasks are named.
+PASSES = {"value-and-gradient": GRADIENT, "gram-sums": HESSIAN}
 
 
 class Pass(NamedTuple):
@@ -47,9 +49,10 @@ def watched() -> Iterator[list[Pass]]:
 
 
 def _name(part: Any) -> str:
-    """``xlr-gram-sums-sum-...`` as "gram-sums"."""
+    """``xlr-gram-sums-sum-...`` as "hessian"."""
     key = str(part.key).removeprefix("xlr-").rpartition("-")[0]
-    return key.removesuffix("-sum")
+    name = key.removesuffix("-sum")
+    return PASSES.get(name, name)
 
 
 def _since(before: int | None) -> int | None:

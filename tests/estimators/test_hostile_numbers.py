@@ -79,7 +79,12 @@ def test_penalised_sizes_over_280_decades(solver):
 @pytest.mark.parametrize("sizes", [[1e-30, 1e15, 1e30, 1.0], [1e-35, 1.0, 1.0, 1e37]])
 def test_sizes_at_the_ends_of_float32(backend, sizes):
     X = backend.xp.asarray((Z * sizes).astype(np.float32), device=backend.device)
-    model = xlr.LogisticRegression(C=np.inf).fit(X, Y)
+    model = xlr.LogisticRegression(C=np.inf)
+    if "no_float64" in str(backend.device):  # no square of 1e-30 either
+        with pytest.raises(ValueError, match="Rescale the column"):
+            model.fit(X, Y)
+        return
+    model.fit(X, Y)
     coef = to_numpy(model.coef_).astype(float) * sizes
     np.testing.assert_allclose(coef, oracle(Z, Y).coef_, rtol=1e-4)
 

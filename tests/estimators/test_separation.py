@@ -137,7 +137,9 @@ def test_separation_within_penalties_and_bounds_is_as_defined(seed):
             np.append(np.where(free & np.isinf(upper), np.inf, 0), np.inf), outputs
         ),
     )
+    # Some fall without bound by ever less in each iteration.
     options = {"penalty_factor": 1.0 - free, "lower": lower, "upper": upper}
+    options["max_iter"] = 100
     found = kind(warning_of(X, y, l1_ratio=0.5 * (seed % 2), **options))
     assert found == expected
 

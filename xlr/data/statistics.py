@@ -24,6 +24,9 @@ __all__ = [
 # of such a column are found.
 FEW_ROWS, MANY_ROWS = 25, 1000
 
+# Numbers of these rows above which outliers are not looked for: 8 MB.
+MAX_ENTRIES = 1e6
+
 # Standard deviations beyond so many times the distance of the quartiles are those of a
 # few outliers: they would make the other entries of the column vanish.
 HEAVY = 1e3
@@ -110,11 +113,13 @@ def column_statistics(
     shares = (weights / weight)[:, None]
     data = TrainingData(matrix, Targets(1, shares, shares), pool=pool)
     mean, mean_square = (sums[0, :] for sums in data.map_reduce(_sums))
+    is_zero = (mean == 0) & (mean_square == 0)  # most columns of a sparse matrix
     if not centre:
         mean = xp.zeros_like(mean)
     variance = mean_square - mean * mean
     # NaN compares false: what is not finite is doubtful too.
     known = _keeps_digits(mean, variance, xp=xp) & (variance < xp.inf)
+    known = known | is_zero
     doubtful = np.nonzero(~arrays.to_host(known))[0]
     std = xp.sqrt(xp.maximum(variance, xp.zeros_like(variance)))
     if doubtful.size:
@@ -216,6 +221,8 @@ def without_outliers(
         As for :func:`column_statistics`.
     """
     xp, (_, mean, std) = matrix.xp, statistics
+    if FEW_ROWS * matrix.shape[1] > MAX_ENTRIES:
+        return statistics
     _, spread = _quartiles(matrix, FEW_ROWS, centre, std.dtype)
     heavy = (std > HEAVY * spread) & (spread > 0)
     places = np.nonzero(arrays.to_host(heavy))[0]

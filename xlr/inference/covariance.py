@@ -111,8 +111,12 @@ class _NewtonStep(NamedTuple):
 
     @property
     def size(self) -> float:
-        """Sum of the absolute values of the step."""
-        return float(np.abs(self.step).sum())
+        """Sum of the absolute values of the step, for columns of mean square one."""
+        objective = self.data.objective
+        rms = np.ones(objective.column_size)
+        if objective.column_rms is not None:  # columns with outliers
+            rms[int(objective.fit_intercept) :] = arrays.to_host(objective.column_rms)
+        return float((np.abs(self.step.reshape(objective.n_outputs, -1)) * rms).sum())
 
     @property
     def decrement(self) -> float:

@@ -426,16 +426,22 @@ class Objective:
     def _null_space_curvature(self, matrix: Array) -> Array:
         """Return curvature for the null space of the softmax, the size of the diagonal.
 
+        That of each column, as a mean over the classes.
+
         Newton steps do not change, for the gradient has no component there while the
         coefficients are centred over the classes; only the factorisation becomes
         possible. None where the penalty decides between the classes, and little where
         bounds do.
         """
         xp, outputs = self.xp, self.n_outputs
-        trace = xp.sum(xp.linalg.diagonal(matrix), axis=1)
-        size = trace / (self.n_parameters * outputs)
+        diagonal = xp.reshape(
+            xp.linalg.diagonal(matrix), (self.n_models, outputs, self.column_size)
+        )
+        size = xp.mean(diagonal, axis=1) / outputs
+        least = self.wide_rounding * xp.max(size, axis=1, keepdims=True)
+        size = xp.tile(xp.maximum(size, least), (1, outputs))
         one = xp.eye(self.column_size, dtype=matrix.dtype, device=self.device)
-        same = size[:, None, None] * xp.tile(one, (outputs, outputs))
+        same = xp.tile(one, (outputs, outputs)) * size[:, None, :]
         if self.non_smooth is None:
             return same
         free = xp.astype(self._is_unrestricted(), same.dtype)

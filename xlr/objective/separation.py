@@ -40,6 +40,9 @@ SAMPLED_ROWS = 20
 # Entries of a linear program, rows times columns: HiGHS takes about a minute there.
 MAX_LP_ENTRIES = 1e6
 
+# The same for the program that finds the simplest direction: a second or so.
+MAX_SIMPLE_ENTRIES = 2e5
+
 # Passes over the rows in which a linear program gets more of them.
 MAX_ROUNDS = 30
 
@@ -184,7 +187,7 @@ def _sample_has_optimum(
     sample = objective.sample(size, 0)
     share = sample.total_weight / objective.total_weight
     gradient = gradient / float(arrays.to_host(share)[0])
-    return _has_optimum(sample, parameters, gradient, cone, None)
+    return _has_optimum(sample, parameters, gradient, cone, None, is_sample=True)
 
 
 def _has_optimum(
@@ -193,6 +196,8 @@ def _has_optimum(
     gradient: np.ndarray,
     cone: Cone,
     hessian: np.ndarray | None,
+    *,
+    is_sample: bool = False,
 ) -> bool:
     r"""Whether a short Newton step certifies that there is a finite optimum.
 
@@ -209,7 +214,9 @@ def _has_optimum(
         if objective.n_parameters > MAX_HESSIAN:
             return False
         hessian = objective.hessian_on_host(parameters)
-    step = _step_within_cone(objective, parameters, gradient, hessian, cone)
+    step = _step_within_cone(
+        objective, parameters, gradient, hessian, cone, is_sample=is_sample
+    )
     if step is None:
         return False
     (largest,) = objective.data.map_reduce(
@@ -229,6 +236,8 @@ def _step_within_cone(
     gradient: np.ndarray,
     hessian: np.ndarray,
     cone: Cone,
+    *,
+    is_sample: bool,
 ) -> np.ndarray | None:
     """Return the Newton step of the free parameters; None where it proves nothing.
 
@@ -249,6 +258,8 @@ def _step_within_cone(
         return None
     eps = max(objective.wide_rounding, objective.rounding)
     kept, dropped, _ = find_aliased(part, eps)
+    if dropped.size and is_sample:
+        return None  # columns that are collinear in a sample need not be in all rows
     if dropped.size:
         # Collinear columns are flat directions, which the step has no part of. In other
         # flat directions the curvature is lost: at zero, where all rows weigh alike,
@@ -341,9 +352,11 @@ def _separating_direction(
     if found is None:
         return None
     # 2. The simplest direction that separates the same rows names the features.
-    simple = program.without_violation(
-        program.simplest(), program.simplest, settle=True
-    )
+    simple = None
+    if program.n_entries <= MAX_SIMPLE_ENTRIES:
+        simple = program.without_violation(
+            program.simplest(), program.simplest, settle=True
+        )
     direction, complete = found if simple is None else simple
     coef = direction.reshape(objective.n_outputs, -1)[:, : objective.n_features]
     return Separation(complete, coef / (np.abs(coef).max() or 1.0))
@@ -359,6 +372,11 @@ class _Program:
         self._conditions = np.zeros((0, objective.n_parameters))
         place = np.arange(objective.n_parameters) % objective.column_size
         self._is_intercept = place[cone.moving] >= objective.n_features
+
+    @property
+    def n_entries(self) -> int:
+        """Rows times columns of the program."""
+        return self._conditions.shape[0] * self._cone.moving.size
 
     def without_violation(
         self,
@@ -397,7 +415,7 @@ class _Program:
                     return direction, is_complete
                 if not is_new:
                     return None
-            if self._conditions.shape[0] * n_moving > MAX_LP_ENTRIES:
+            if self.n_entries > MAX_LP_ENTRIES:
                 return None
             direction = solve()
         return None

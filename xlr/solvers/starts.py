@@ -37,6 +37,7 @@ ROW_SPACE_TOL = 1e-7
 NOISE_SHARE = 0.2
 
 
+@arrays.quiet()
 def find_start(
     solver: Solver, objective: Objective, start: Array, seed: int | None
 ) -> Start:

@@ -19,6 +19,10 @@ SETTLED = 1e-5
 # Rounding error of F in those of one number.
 SUM_ROUNDING = 4
 
+# Mean loss below which F counts as this. Without a penalty it may fall towards 0 without
+# bound: the last steps on separable digits would take ten times as long as the others.
+NEGLIGIBLE = 1e-4
+
 # Damping up to which the damped decrease stands for the undamped one.
 UNDAMPED = 1e-6
 
@@ -109,12 +113,11 @@ class StoppingRule:
         last = stopped or iteration == self._max_iter
         if not (last or flat.any() or idle.any()):
             return False
-        # Without a penalty F may fall towards 0 without bound: below tol it counts as
-        # tol.
-        enough = self._share * np.maximum(np.abs(now.value), self._tol)
+        enough = self._share * np.maximum(np.abs(now.value), NEGLIGIBLE)
         # F is not negative, so that no step lowers it by more than F.
         decrease = np.fmin(self.decrease, now.value)
-        converged = flat & (decrease * (1 + now.damping / UNDAMPED) <= enough)
+        undamped = np.fmin(self.decrease * (1 + now.damping / UNDAMPED), now.value)
+        converged = flat & (undamped <= enough)
         # Where no step is taken any more, the damping has grown without end.
         converged |= flat & idle & (decrease <= enough)
         for model in np.nonzero(self.running & (converged | idle | last))[0]:
