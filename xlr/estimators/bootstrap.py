@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.fitting import Fitting, print_record
+from xlr.estimators.fitting import Fitting
 from xlr.estimators.folds import n_classes_counted, small_counts
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.problem import Task, multinomial
@@ -20,7 +20,7 @@ from xlr.inputs.features import Features, read_features
 from xlr.inputs.labels import read_labels
 from xlr.inputs.parameters import check_parameter, check_parameters
 from xlr.inputs.weights import read_weights
-from xlr.solvers import Record, Status
+from xlr.solvers import Status
 from xlr.threads import Workers, workers
 
 __all__ = ["BootstrapResult", "bootstrap"]
@@ -230,12 +230,7 @@ def _refits(
         crew,
         l1_ratio=float(estimator.l1_ratio),
     )
-
-    def on_iteration(record: Record, parameters: Array) -> None:
-        if estimator.verbose:
-            print_record(record, fitting.solver_name)
-
-    solution = fitting.run(on_iteration)
+    solution = fitting.run()
     fitting.warn_unless_converged(solution, stacklevel=4)
     place = np.full(usable.size, chosen.size)
     place[chosen] = np.arange(chosen.size)

@@ -60,6 +60,16 @@ class FitCallbacks:
             self._context = estimator._init_callback_context(max_subtasks=max_iter)
             self._context.call_on_fit_task_begin(estimator=estimator, **data)
 
+    def listener(
+        self, reconstruct: Reconstruct
+    ) -> Callable[[Record, Array], bool] | None:
+        """Return what to call after each iteration; None without callbacks."""
+        if self._context is None:
+            return None
+        return lambda record, parameters: self.on_iteration(
+            record, parameters, reconstruct
+        )
+
     def on_iteration(
         self, record: Record, parameters: Array, reconstruct: Reconstruct
     ) -> bool:

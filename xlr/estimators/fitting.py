@@ -179,8 +179,11 @@ class Fitting:
         X = self._features.X
         return X.n_passes if isinstance(X, Chunks) else None
 
-    def run(self, on_iteration: Callable[[Record, Array], bool | None]) -> Solution:
-        """Minimise F for all models."""
+    def run(
+        self, on_iteration: Callable[[Record, Array], bool | None] | None = None
+    ) -> Solution:
+        """Minimise F for all models, and print the iterations if ``verbose``."""
+        tell = self._printing(on_iteration) if self._estimator.verbose else on_iteration
         return minimise_models(
             self._solver,
             self.problem.objective,
@@ -189,8 +192,17 @@ class Fitting:
             tol=float(self._estimator.tol),
             max_iter=int(self._estimator.max_iter),
             along=self._along,
-            on_iteration=on_iteration,
+            on_iteration=tell,
         )
+
+    def _printing(
+        self, on_iteration: Callable[[Record, Array], bool | None] | None
+    ) -> Callable[[Record, Array], bool | None]:
+        def tell(record: Record, parameters: Array) -> bool | None:
+            print_record(record, self.solver_name)
+            return on_iteration is not None and on_iteration(record, parameters)
+
+        return tell
 
     def proven(self, solution: Solution) -> tuple[np.ndarray, Solution]:
         """Bounds on what F is above its minimum, and the solution that they prove."""

@@ -8,7 +8,7 @@ from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import as_logistic_regression, as_one_vs_rest
-from xlr.estimators.fitting import Fitting, print_record
+from xlr.estimators.fitting import Fitting
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.rows import Rows, read_rows
 from xlr.functions import log_sigmoid
@@ -16,7 +16,7 @@ from xlr.inputs.features import Features, read_features
 from xlr.inputs.labels import Labels
 from xlr.inputs.offset import read_start
 from xlr.inputs.parameters import check_parameters
-from xlr.solvers import Record, Solution, Status
+from xlr.solvers import Solution, Status
 from xlr.threads import Workers, workers
 
 __all__ = ["LogisticRegression"]
@@ -310,13 +310,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             return attributes
 
         callbacks = FitCallbacks(self, data, self.max_iter)
-
-        def on_iteration(record: Record, parameters: Array) -> bool:
-            if self.verbose:
-                print_record(record, fitting.solver_name)
-            return callbacks.on_iteration(record, parameters, named)
-
-        solution = fitting.run(on_iteration)
+        solution = fitting.run(callbacks.listener(named))
         attributes = named(solution.parameters)
         attributes["duality_gap_"], solution = fitting.proven(solution)
         separation = fitting.separation(solution)

@@ -10,7 +10,7 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.fitting import Fitting, print_record
+from xlr.estimators.fitting import Fitting
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.problem import many_labels
 from xlr.functions import log_sigmoid, sigmoid
@@ -18,7 +18,7 @@ from xlr.inputs.features import Features, read_features
 from xlr.inputs.indicators import Indicators, read_entries, read_indicators
 from xlr.inputs.parameters import check_parameters
 from xlr.inputs.weights import read_sample_weight
-from xlr.solvers import Record, Status
+from xlr.solvers import Status
 from xlr.threads import Workers, workers
 
 __all__ = ["MultiLabelLogisticRegression"]
@@ -176,13 +176,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
             return attributes
 
         callbacks = FitCallbacks(self, data, self.max_iter)
-
-        def on_iteration(record: Record, parameters: Array) -> bool:
-            if self.verbose:
-                print_record(record, fitting.solver_name)
-            return callbacks.on_iteration(record, parameters, named)
-
-        gap, solution = fitting.proven(fitting.run(on_iteration))
+        gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         for name, value in named(solution.parameters).items():

@@ -8,7 +8,7 @@ from typing import Any
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.callbacks import FitCallbacks
-from xlr.estimators.fitting import Fitting, print_record
+from xlr.estimators.fitting import Fitting
 from xlr.estimators.problem import Problem
 from xlr.inputs.features import Features
 from xlr.inputs.labels import Labels
@@ -34,7 +34,6 @@ class Progress:
         if features.names is not None:
             self.common["feature_names_in_"] = features.names
         self.solver_name = ""
-        self._verbose = estimator.verbose
         self._problem: Problem | None = None
         self._parameters: Array = None
         # A run for the folds with each share of L1, and one for the refit.
@@ -48,8 +47,6 @@ class Progress:
 
         def on_iteration(record: Record, parameters: Array) -> bool:
             self._parameters = parameters
-            if self._verbose:
-                print_record(record, fitting.solver_name)
             return self._callbacks.on_iteration(record, parameters, self._named)
 
         return on_iteration

@@ -187,7 +187,7 @@ def check_parameters(estimator: Any) -> None:
     """
     for name, value in estimator.get_params(deep=False).items():
         if name in CHECKS:
-            check_parameter(name, value)
+            CHECKS[name](name, value)
 
 
 def check_parameter(name: str, value: Any) -> None:

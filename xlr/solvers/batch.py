@@ -75,18 +75,20 @@ class Batch:
 
     def parameters(self, running: Array) -> Array:
         """Return the parameters of all models: (n_models, n_parameters)."""
+        if not self.ended:
+            return running
         return self._joined([parameters for _, parameters, _ in self.ended], running)
 
     def evaluation(self, running: Evaluation) -> Evaluation:
         """Return the objective of all models."""
+        if not self.ended:
+            return running
         ended = [at for _, _, at in self.ended]
         return Evaluation(
             *(self._joined(list(parts), last) for *parts, last in zip(*ended, running))
         )
 
     def _joined(self, ended: list[Array], running: Array) -> Array:
-        if not ended:
-            return running
         numbers = [*(models for models, _, _ in self.ended), self.running]
         place = np.argsort(np.concatenate(numbers))
         return arrays.rows(self.objective.xp.concat([*ended, running]), place)

@@ -19,8 +19,8 @@ SETTLED = 1e-5
 # Rounding error of F in those of one number.
 SUM_ROUNDING = 4
 
-# Mean loss below which F counts as this. Without a penalty it may fall towards 0 without
-# bound: the last steps on separable digits would take ten times as long as the others.
+# Mean loss below which F counts as this. Without a penalty it may fall towards 0 for
+# ever: the last steps on separable digits would take ten times as long as the others.
 NEGLIGIBLE = 1e-4
 
 # Damping up to which the damped decrease stands for the undamped one.
