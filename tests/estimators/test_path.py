@@ -147,7 +147,7 @@ def test_given_penalties_weights_names_and_labels(capsys):
     assert list(path.feature_names) == list(table.columns)
     assert path.seconds.shape == path.n_iter.shape == (2,)
     assert (path.n_iter > 0).all()
-    assert capsys.readouterr().out.count("features in play") == 2
+    assert capsys.readouterr().out.count("features in the working set") == 2
     one = xlr.LogisticRegression(C=1.0, l1_ratio=0.5, tol=1e-9)
     one.fit(X, labels, sample_weight=weights)
     np.testing.assert_allclose(path.coefs[1], one.coef_, atol=1e-6)

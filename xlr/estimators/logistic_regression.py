@@ -76,7 +76,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         - ``'gradient-descent'``: the textbook algorithm, with a fixed
           ``learning_rate``, in the units of X.
         - ``'proximal-newton'``: Newton's method with an L1 penalty and bounds.
-        - ``'active-set'``: the same on the features in play, for many features of
+        - ``'active-set'``: the same on a working set of features, for many features of
           which few have a coefficient; by products where those are thousands.
         - ``'auto'``: one of these, by estimated time; see ``solver_``.
 

@@ -307,8 +307,8 @@ def _points(
             value = float(arrays.to_host(point.at.value)[0])
             print(
                 f"C {C:.4g}  objective {value:.10g}  "
-                f"{point.n_working} features in play  {point.n_iter} iterations  "
-                f"{point.seconds:.3f} s"
+                f"{point.n_working} features in the working set  "
+                f"{point.n_iter} iterations  {point.seconds:.3f} s"
             )
         yield point
 
