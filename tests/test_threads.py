@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import threading
 import warnings
 
@@ -133,11 +135,12 @@ def test_fits_side_by_side_are_those_one_after_the_other(backend):
 
 
 def test_an_interrupted_fit_leaves_blas_as_it_was(monkeypatch):
-    def interrupt(record, solver):
-        raise KeyboardInterrupt
+    class Interrupting(io.StringIO):
+        def write(self, text):
+            raise KeyboardInterrupt
 
     before = blas_threads()
-    monkeypatch.setattr("xlr.estimators.logistic_regression.print_record", interrupt)
+    monkeypatch.setattr(sys, "stdout", Interrupting())
     model = xlr.LogisticRegression(verbose=1)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, Y)

@@ -5,10 +5,12 @@ Two worker processes of one thread each, started once for all tests here.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 
@@ -16,7 +18,6 @@ import numpy as np
 import pytest
 
 import xlr
-from xlr.estimators import logistic_regression
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -222,11 +223,13 @@ def test_features_stay_where_they_are(client_of_threads, kind):
 def at_iteration(monkeypatch, number, action):
     """Have something happen in the middle of a fit that is ``verbose``."""
 
-    def on_iteration(record, solver):
-        if record.iteration == number:
-            action()
+    class Watched(io.StringIO):
+        def write(self, text):
+            if f"iteration {number:4d} " in text:
+                action()
+            return len(text)
 
-    monkeypatch.setattr(logistic_regression, "print_record", on_iteration)
+    monkeypatch.setattr(sys, "stdout", Watched())
 
 
 @pytest.mark.parametrize(
