@@ -3,18 +3,17 @@
 import array_api_compat
 import numpy as np
 import pytest
-from conftest import to_numpy
+from conftest import namespace_of, to_numpy
 
 import xlr
 from xlr import arrays
 
 FLAT = np.asarray([1.5, -2.0, 0.0])
 INTEGERS = np.asarray([3, 0, 200])
-NUMPY = array_api_compat.array_namespace(np.empty(0))
 
 
 def assert_on(x, backend, dtype):
-    assert array_api_compat.array_namespace(x) is backend.xp
+    assert namespace_of(x) is backend.xp
     assert arrays.device_of(x) == backend.device
     assert x.dtype == getattr(backend.xp, dtype)
 
@@ -22,7 +21,7 @@ def assert_on(x, backend, dtype):
 def test_namespace(xp, place):
     assert arrays.namespace(place(FLAT)) is xp
     assert arrays.namespace([1.0], place(FLAT), None) is xp
-    assert arrays.namespace([1.0, 2.0]) is NUMPY
+    assert arrays.namespace([1.0, 2.0]) is np
 
 
 def test_arrays_of_two_libraries_have_no_namespace():
@@ -125,7 +124,7 @@ def test_move_from_numpy_and_back(wide, given, wanted, backend):
     np.testing.assert_array_equal(to_numpy(there), values)
 
     dtype = None if wanted is None else getattr(np, wanted)
-    back = arrays.move(there, xp=NUMPY, device="cpu", dtype=dtype)
+    back = arrays.move(there, xp=np, device="cpu", dtype=dtype)
     assert type(back) is np.ndarray
     assert back.dtype.name == (wanted or kept)
     np.testing.assert_array_equal(back, values)

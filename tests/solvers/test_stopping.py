@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -30,6 +30,13 @@ def scripted(n_models=1):
     )
 
 
+class ScriptedState(NamedTuple):
+    parameters: np.ndarray
+    at: Evaluation
+    decrease: np.ndarray
+    diagnostics: Diagnostics
+
+
 class Scripted:
     """A solver that says what it is told to: F, optimality, step and decrease."""
 
@@ -41,8 +48,8 @@ class Scripted:
     def init(self, objective, start):
         return self._next(start.parameters)
 
-    def step(self, objective, state, last):
-        self.given.append(last)
+    def step(self, objective, state):
+        self.given.append(state.diagnostics)
         return self._next(state.parameters)
 
     def decrease(self, objective, state):
@@ -55,12 +62,9 @@ class Scripted:
         if len(self._says) > 1:
             self._says.pop(0)
         zeros = 0 * value
-        return SimpleNamespace(
-            parameters=parameters,
-            at=Evaluation(value, parameters),
-            decrease=decrease,
-            diagnostics=Diagnostics(value, optimality, step, zeros, zeros),
-        )
+        at = Evaluation(value, parameters)
+        diagnostics = Diagnostics(value, optimality, step, zeros)
+        return ScriptedState(parameters, at, decrease, diagnostics)
 
 
 def run(solver, n_models=1, **options):
@@ -151,7 +155,7 @@ def test_bound_on_the_error_counts_as_convergence():
     assert ended.with_bound(2e-3 * F, 1e-3).status == [Status.ITERATION_LIMIT]
     assert ended.with_bound(0.5e-3 * F, 1e-3).status == [Status.CONVERGED]
     # Nothing is below an F of zero.
-    zero = replace(ended, records=[replace(ended.records[-1], objective=0 * F)])
+    zero = ended._replace(records=[ended.records[-1]._replace(objective=0 * F)])
     assert zero.with_bound(0 * F, 1e-3).status == [Status.CONVERGED]
 
 

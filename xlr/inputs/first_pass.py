@@ -140,7 +140,7 @@ def first_pass(
 def _all_classes(found: list[Array]) -> Array:
     """The classes of all chunks, sorted."""
     xp = arrays.namespace(found[0])
-    if xp is not arrays.namespace(np.empty(0)):
+    if xp is not np:
         return xp.unique_values(xp.concat(found))
     try:
         # As objects: of numbers and strings together NumPy would make strings.

@@ -36,7 +36,7 @@ class Hessian(Protocol):
 
     diagonal: Array
 
-    def solver(self, added: Array) -> Callable[[Array], Array]:
+    def solver(self, added: Array | None) -> Callable[[Array], Array]:
         """Return what solves (H + diag(added)) x = b; all (n_models, n_parameters)."""
         ...
 
@@ -107,15 +107,18 @@ class BlockHessian:
         )
         return BlockHessian(blocks, penalty, self.rounding, xp=self._xp)
 
-    def solver(self, added: Array) -> Callable[[Array], Array]:
+    def solver(self, added: Array | None) -> Callable[[Array], Array]:
         """Return what solves (H + diag(added)) x = b, scaled to a unit diagonal."""
         xp, (models, n_blocks, q, _) = self._xp, self.blocks.shape
         shape = models * n_blocks, 1, q
         # Without a ridge of the size of the rounding errors, collinear columns would
         # break the factorisation. A larger one would hide the little curvature that
         # separable classes leave: ten times the passes on digits at C=inf.
-        ridge = added + self.penalty + (q**0.5 * self.rounding) * self.diagonal
-        root = xp.reshape(xp.sqrt(self.diagonal + added), shape)
+        ridge = self.penalty + (q**0.5 * self.rounding) * self.diagonal
+        diagonal = self.diagonal
+        if added is not None:
+            ridge, diagonal = ridge + added, diagonal + added
+        root = xp.reshape(xp.sqrt(diagonal), shape)
         matrices = xp.reshape(self.blocks, (models * n_blocks, q, q))
         matrices = matrices / xp.matrix_transpose(root) / root
         identity = xp.eye(q, dtype=root.dtype, device=arrays.device_of(root))
@@ -147,9 +150,9 @@ class DiagonalHessian:
         """Return those of some models, by their numbers, which may repeat."""
         return DiagonalHessian(arrays.rows(self.diagonal, models), xp=self._xp)
 
-    def solver(self, added: Array) -> Callable[[Array], Array]:
+    def solver(self, added: Array | None) -> Callable[[Array], Array]:
         """Return what solves (H + diag(added)) x = b, by a division."""
-        damped = self.diagonal + added
+        damped = self.diagonal if added is None else self.diagonal + added
         return lambda vector: vector / damped
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,7 @@ ENOUGH = 0.01
 CURVATURE = 0.01
 
 
-@dataclass(frozen=True)
-class ActiveSetState:
+class ActiveSetState(NamedTuple):
     parameters: Array
     at: Evaluation
     subgradient: Array  # of minimum norm
@@ -49,7 +48,7 @@ class ActiveSetState:
             WorkingSet(),
             self.seed,
             arrays.rows(self.left, models),
-            self.diagnostics,
+            self.diagnostics.select(models),
         )
 
 
@@ -92,16 +91,14 @@ class ActiveSet:
         unknown = objective.xp.full_like(start.at.value, objective.xp.inf)
         return _state(objective, start[:2], WorkingSet(), self.seed, left=unknown)
 
-    def step(
-        self, objective: Objective, state: ActiveSetState, last: Diagnostics
-    ) -> ActiveSetState:
+    def step(self, objective: Objective, state: ActiveSetState) -> ActiveSetState:
         xp = objective.xp
         # 1. Minimise over the features of the working set.
         parameters, at, solution, features = state.working_set.solve(
             objective,
             state.parameters,
             *_working_set(objective, state),
-            tol=ENOUGH * float(last.optimality.max()),
+            tol=ENOUGH * float(state.diagnostics.optimality.max()),
             max_iter=MAX_ITER,
             seed=state.seed,
         )

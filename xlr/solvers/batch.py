@@ -48,10 +48,8 @@ class Batch:
             values[self.running] = new
         return Diagnostics(*everything)
 
-    def without_ended(
-        self, going: np.ndarray, state: Any, last: Diagnostics
-    ) -> tuple[Any, Diagnostics]:
-        """Return the state and diagnostics without the models that ended, if that pays.
+    def without_ended(self, going: np.ndarray, state: Any) -> Any:
+        """Return the state without the models that ended, if that pays.
 
         Otherwise they go on, and ask for nothing more.
 
@@ -60,18 +58,17 @@ class Batch:
         going : ndarray of bool
             Which of the running models go on.
         state : State
-        last : Diagnostics
         """
-        last = last.at_rest(~going)
+        state = state._replace(diagnostics=state.diagnostics.at_rest(~going))
         if going.mean() > WORTH_LEAVING:
-            return state, last
+            return state
         ended = np.nonzero(~going)[0]
         results = arrays.rows(state.parameters, ended), state.at.select(ended)
         self.ended.append((self.running[~going], *results))
         self.running = self.running[going]
         models = np.nonzero(going)[0]
         self.objective = self.objective.select(models)
-        return state.select(models, self.objective), last.select(models)
+        return state.select(models, self.objective)
 
     def parameters(self, running: Array) -> Array:
         """Return the parameters of all models: (n_models, n_parameters)."""

@@ -1,8 +1,8 @@
-"""Diagnostics: the numbers of an iteration, and their transfer to the host."""
+"""Diagnostics: the numbers of an iteration that decide what comes next."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,31 +10,28 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.objective import Objective
 
-__all__ = ["Diagnostics"]
+__all__ = ["Diagnostics", "fetch"]
 
 
 class Diagnostics(NamedTuple):
-    """Numbers of an iteration, an array (n_models,) each, on the device or the host.
+    """Numbers of an iteration on the host, an array of shape (n_models,) each.
 
     Attributes
     ----------
-    value : array
+    value : ndarray
         F.
-    optimality : array
+    optimality : ndarray
         Max-norm of the minimum-norm subgradient, in standardized units.
-    step_norm : array
+    step_norm : ndarray
         Largest change of a parameter in this iteration; 0 where the step was refused.
-    damping : array
+    damping : ndarray
         Of the next step; 0 without.
-    residual : array
-        Relative residual of the linear system that gave the step; 0 where it is exact.
     """
 
-    value: Any
-    optimality: Any
-    step_norm: Any
-    damping: Any
-    residual: Any
+    value: np.ndarray
+    optimality: np.ndarray
+    step_norm: np.ndarray
+    damping: np.ndarray
 
     @classmethod
     def of(
@@ -44,37 +41,34 @@ class Diagnostics(NamedTuple):
         subgradient: Array,
         *,
         change: Array | None = None,
-        damping: Array | None = None,
-        residual: Array | None = None,
     ) -> Diagnostics:
-        """Return the numbers at a point, on the device."""
-        xp = objective.xp
-        zeros = xp.zeros_like(value)
-        return cls(
-            value,
-            objective.optimality(subgradient),
-            zeros if change is None else xp.max(xp.abs(change), axis=1),
-            zeros if damping is None else damping,
-            zeros if residual is None else residual,
-        )
-
-    def to_host(self, *, xp: Namespace) -> Diagnostics:
-        """Copy the numbers to the host, in one transfer."""
-        fetched = arrays.to_host(xp.stack(self))
-        return Diagnostics(*fetched.astype(np.float64, copy=False))
+        """Bring the numbers of a point to the host, in one transfer."""
+        xp, optimality = objective.xp, objective.optimality(subgradient)
+        if change is None:
+            norm = xp.zeros_like(value)
+        else:
+            norm = xp.max(xp.abs(change), axis=1)
+        numbers = fetch(value, optimality, norm, xp=xp)
+        return cls(*numbers, np.zeros(objective.n_models))
 
     def select(self, models: np.ndarray) -> Diagnostics:
-        """Return those of some models, by their numbers on the host."""
-        return Diagnostics(*(arrays.rows(part, models) for part in self))
+        """Return those of some models, by their numbers."""
+        return Diagnostics(*(part[models] for part in self))
 
     def at_rest(self, done: np.ndarray) -> Diagnostics:
         """Return numbers with which the models that are done ask for nothing more.
 
         Their gradient is zero and their last step was accepted.
         """
-        return self._replace(
-            optimality=np.where(done, 0.0, self.optimality),
-            step_norm=np.where(done, 1.0, self.step_norm),
-            damping=np.where(done, 0.0, self.damping),
-            residual=np.where(done, 0.0, self.residual),
+        return Diagnostics(
+            self.value,
+            np.where(done, 0.0, self.optimality),
+            np.where(done, 1.0, self.step_norm),
+            np.where(done, 0.0, self.damping),
         )
+
+
+def fetch(*numbers: Array, xp: Namespace) -> np.ndarray:
+    """Bring arrays of shape (n_models,) to the host in float64, in one transfer."""
+    fetched = arrays.to_host(xp.stack(numbers))
+    return fetched.astype(np.float64, copy=False)

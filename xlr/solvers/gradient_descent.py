@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from xlr.solvers.loop import Start
 __all__ = ["GradientDescent"]
 
 
-@dataclass(frozen=True)
-class GradientDescentState:
+class GradientDescentState(NamedTuple):
     parameters: Array
     at: Evaluation
     learning_rate: Array  # (n_models, 1)
@@ -28,7 +27,7 @@ class GradientDescentState:
             arrays.rows(self.parameters, models),
             self.at.select(models),
             arrays.rows(self.learning_rate, models),
-            self.diagnostics,
+            self.diagnostics.select(models),
         )
 
 
@@ -69,7 +68,7 @@ class GradientDescent:
         return _state(objective, start.parameters, at, rate[:, None], None)
 
     def step(
-        self, objective: Objective, state: GradientDescentState, last: Diagnostics
+        self, objective: Objective, state: GradientDescentState
     ) -> GradientDescentState:
         change = -state.learning_rate * state.at.gradient
         parameters = state.parameters + change

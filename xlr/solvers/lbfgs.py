@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,17 +13,16 @@ from xlr.objective import Evaluation, Objective
 from xlr.solvers import quasi_newton
 from xlr.solvers.diagnostics import Diagnostics
 from xlr.solvers.loop import Start
-from xlr.solvers.steps import better, is_acceptable, shortened
+from xlr.solvers.steps import shortened, try_step
 from xlr.solvers.surrogate import Surrogate, least_rows, preconditioner
 
 __all__ = ["LBFGS"]
 
 
-@dataclass(frozen=True)
-class LBFGSState:
+class LBFGSState(NamedTuple):
     parameters: Array
     at: Evaluation
-    step_size: Array
+    step_size: np.ndarray
     pairs: tuple[quasi_newton.Pair, ...]
     surrogate: Surrogate  # what the Hessian is estimated on
     product_cost: float  # of X
@@ -33,13 +32,13 @@ class LBFGSState:
     diagnostics: Diagnostics
 
     def select(self, models: np.ndarray, objective: Objective) -> LBFGSState:
-        state = replace(
-            self,
+        state = self._replace(
             parameters=arrays.rows(self.parameters, models),
             at=self.at.select(models),
-            step_size=arrays.rows(self.step_size, models),
+            step_size=self.step_size[models],
             pairs=tuple(pair.select(models) for pair in self.pairs),
             surrogate=self.surrogate.select(models),
+            diagnostics=self.diagnostics.select(models),
         )
         return state.with_new_estimate(objective)
 
@@ -49,14 +48,14 @@ class LBFGSState:
         solve = preconditioner(estimate, undamped, self.at.gradient)
         centred = objective.centred_over_classes
         ones = objective.xp.ones_like(self.at.value)
-        state = replace(self, solve=lambda v: centred(solve(centred(v))), scale=ones)
+        state = self._replace(solve=lambda v: centred(solve(centred(v))), scale=ones)
         return state.with_scale_along(self.pairs[-1]) if self.pairs else state
 
     def with_scale_along(self, pair: quasi_newton.Pair) -> LBFGSState:
         """Return the state with scale y'E^-1 y / s'y, unless there is no pair."""
         xp = arrays.namespace(self.scale)
         scale = xp.sum(pair.change * self.solve(pair.change), axis=1) * pair.inverse
-        return replace(self, scale=xp.where(pair.inverse > 0, scale, self.scale))
+        return self._replace(scale=xp.where(pair.inverse > 0, scale, self.scale))
 
 
 class LBFGS:
@@ -105,7 +104,7 @@ class LBFGS:
         state = LBFGSState(
             parameters=parameters,
             at=at,
-            step_size=xp.ones_like(at.value),
+            step_size=np.ones(objective.n_models),
             pairs=(),
             surrogate=surrogate.sampled(self.seed),
             product_cost=objective.data.product_cost,
@@ -116,35 +115,33 @@ class LBFGS:
         )
         return state.with_new_estimate(objective)
 
-    def step(
-        self, objective: Objective, state: LBFGSState, last: Diagnostics
-    ) -> LBFGSState:
-        xp, at = objective.xp, state.at
-        if (last.step_norm == 0).all():  # the last pair says nothing
-            state = replace(state, pairs=state.pairs[:-1])
+    def step(self, objective: Objective, state: LBFGSState) -> LBFGSState:
+        last = state.diagnostics
         # 1. Every few iterations, a new estimate that the pairs correct.
         if state.age and state.age % self.renewal == 0:
             state = state.with_new_estimate(objective)
         # 2. Trial step, taken if F falls as far as its gradient promises.
-        attempt = -state.step_size[:, None] * _solve(objective, state)
-        trial = objective.value_and_gradient(state.parameters + attempt)
-        accept = is_acceptable(objective, at, trial, attempt)
-        change = xp.where(accept[:, None], attempt, xp.zeros_like(attempt))
-        new = better(accept, trial, at, xp=xp)
+        w, at = state.parameters, state.at
+        step = -objective.place(state.step_size)[:, None] * _solve(objective, state)
+        trial = try_step(objective, at.gradient, w + step, step)
+        accept = trial.is_acceptable(last, objective.rounding)
         # 3. A shorter step after a refusal.
-        step_size = state.step_size * shortened(at, trial, attempt, xp=xp)
-        step_size = xp.where(accept, xp.ones_like(step_size), step_size)
-        # 4. The pair of the step corrects the estimate.
-        pair = quasi_newton.make_pair(change, new.gradient - at.gradient, xp=xp)
-        return replace(
-            state.with_scale_along(pair),
-            parameters=state.parameters + change,
-            at=new,
-            step_size=step_size,
-            pairs=(*state.pairs, pair)[-self.memory :],
+        shorter = state.step_size * shortened(trial, last)
+        state = state._replace(
+            step_size=np.where(accept, 1.0, shorter),
             age=state.age + 1,
-            diagnostics=Diagnostics.of(objective, *new, change=change),
+            diagnostics=trial.diagnostics(accept, last, last.damping),
         )
+        if not accept.any():
+            return state
+        # 4. The pair of the step corrects the estimate.
+        w, new, gradient, change = trial.taken(
+            accept, w, at, at.gradient, objective=objective
+        )
+        pair = quasi_newton.make_pair(change, gradient - at.gradient, xp=objective.xp)
+        pairs = (*state.pairs, pair)[-self.memory :]
+        state = state.with_scale_along(pair)
+        return state._replace(parameters=w, at=new, pairs=pairs)
 
     def decrease(self, objective: Objective, state: LBFGSState) -> Array:
         """Return g'B^-1 g / 2."""

@@ -1,14 +1,13 @@
 """The loop that every solver runs in: iterations, history and the stopping rule.
 
-A solver is an object with ``init`` and ``step``. Both work on the device alone and
-return a state with :class:`~xlr.solvers.diagnostics.Diagnostics`; the loop copies these
-to the host once an iteration, and near the end the predicted decrease.
+A solver is an object with ``init`` and ``step``. Both return a state with
+:class:`~xlr.solvers.diagnostics.Diagnostics`, the few numbers that come to the host
+once an iteration; near the end, the predicted decrease comes too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
@@ -46,7 +45,7 @@ class Start(NamedTuple):
 
 
 class State(Protocol):
-    """What a solver carries from one iteration to the next.
+    """What a solver carries from one iteration to the next: a named tuple.
 
     Attributes
     ----------
@@ -55,7 +54,7 @@ class State(Protocol):
     at : Evaluation
         The objective there.
     diagnostics : Diagnostics
-        On the device.
+        On the host.
     """
 
     parameters: Array
@@ -65,6 +64,8 @@ class State(Protocol):
     def select(self, models: np.ndarray, objective: Objective) -> State:
         """Return the state of some models, for the objective of these."""
         ...
+
+    def _replace(self, **fields: Any) -> State: ...
 
 
 class Solver(Protocol):
@@ -96,11 +97,11 @@ class Solver(Protocol):
         """Return the state at the start."""
         ...
 
-    def step(self, objective: Objective, state: Any, last: Diagnostics) -> Any:
-        """Return the next state; ``last`` are the state's diagnostics on the host."""
+    def step(self, objective: Objective, state: Any) -> Any:
+        """Return the next state."""
         ...
 
-    def decrease(self, objective: Objective, state: Any) -> Array:
+    def decrease(self, objective: Objective, state: Any) -> Array | np.ndarray:
         """Return the predicted decrease of F by the next step: (n_models,).
 
         Newton's decrement, g'H^-1 g / 2, with the Hessian that the solver has.
@@ -108,8 +109,7 @@ class Solver(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One iteration as a user sees it; an array (n_models,) each but the first two."""
 
     iteration: int
@@ -119,8 +119,7 @@ class Record:
     step: np.ndarray
 
 
-@dataclass(frozen=True)
-class Solution:
+class Solution(NamedTuple):
     """Where a solver ended.
 
     Attributes
@@ -152,7 +151,7 @@ class Solution:
             Status.CONVERGED if within else status
             for within, status in zip(proven, self.status)
         ]
-        return replace(self, status=status)
+        return self._replace(status=status)
 
     def history(self) -> dict[str, np.ndarray]:
         """Return the records as columns: seconds, and arrays (n_records, n_models)."""
@@ -210,8 +209,8 @@ def minimise(
         if not isinstance(start, Start):
             start = Start(start, objective.value_and_gradient(start))
         state = solver.init(objective, start)
-        last = state.diagnostics.to_host(xp=objective.xp)
     while True:
+        last = state.diagnostics
         now = batch.of_all_models(last) if batch.ended else last
         batch.last = now
         record = Record(iteration, perf_counter() - started, *now[:3])
@@ -230,10 +229,8 @@ def minimise(
         with arrays.quiet():  # a step that is too long may overflow; it is refused
             if rule.n_ended:
                 going = rule.running[batch.running]
-                state, last = batch.without_ended(going, state, last)
-            state = solver.step(batch.objective, state, last)
-            # The one transfer of an iteration.
-            last = state.diagnostics.to_host(xp=objective.xp)
+                state = batch.without_ended(going, state)
+            state = solver.step(batch.objective, state)
         iteration += 1
     parameters, at = batch.parameters(state.parameters), batch.evaluation(state.at)
     status = [status for status in rule.status if status is not None]

@@ -53,19 +53,10 @@ def minimise_models(
         Where models took different numbers of iterations, the last numbers of each are
         repeated in the records.
     """
-
-    def solve(part: Objective, begin: Array, tell: Callable | None) -> Solution:
-        return minimise(
-            solver,
-            part,
-            find_start(solver, part, begin, seed),
-            tol=tol,
-            max_iter=max_iter,
-            on_iteration=tell,
-        )
-
+    limits = {"tol": tol, "max_iter": max_iter}
     if objective.n_models == 1:
-        return solve(objective, start, on_iteration)
+        begin = find_start(solver, objective, start, seed)
+        return minimise(solver, objective, begin, on_iteration=on_iteration, **limits)
     if along is None or (seed is not None and start_of_resamples(objective)):
         along = np.zeros(1)
     n_steps = along.shape[0]
@@ -73,8 +64,6 @@ def minimise_models(
     needed = per_step * solver.model_bytes(objective)
     free = MEMORY_SHARE * arrays.free_bytes(start)
     n_slices = min(per_step, max(1, math.ceil(needed / free)))
-    if n_steps * n_slices == 1:
-        return solve(objective, start, on_iteration)
     solutions: list[Solution] = []
     for step in range(n_steps):
         of_step = np.arange(step * per_step, (step + 1) * per_step)
@@ -85,8 +74,11 @@ def minimise_models(
             if step > 0:
                 begin = _extrapolated(before[-n_slices::-n_slices], along[: step + 1])
             tell = _with_other_slices(before, after, on_iteration, objective)
-            solutions.append(solve(objective.select(models), begin, tell))
-    return _joined(solutions, objective)
+            part = objective.select(models)
+            first = find_start(solver, part, begin, seed)
+            solution = minimise(solver, part, first, on_iteration=tell, **limits)
+            solutions.append(solution)
+    return solutions[0] if len(solutions) == 1 else _joined(solutions, objective)
 
 
 def _extrapolated(before: list[Array], along: np.ndarray) -> Array:

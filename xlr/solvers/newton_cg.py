@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from xlr.objective import Evaluation, Objective
 from xlr.solvers.diagnostics import Diagnostics
 from xlr.solvers.loop import Start
 from xlr.solvers.orthant import free_parameters, project_onto_orthant
-from xlr.solvers.steps import better, damping_scale, is_acceptable, next_damping
+from xlr.solvers.steps import damping_scale, next_damping, try_step
 from xlr.solvers.surrogate import Surrogate, least_rows, preconditioner
 
 __all__ = ["NewtonCG"]
@@ -23,12 +23,10 @@ __all__ = ["NewtonCG"]
 MORE_ON_HOST = 4
 
 
-@dataclass(frozen=True)
-class NewtonCGState:
+class NewtonCGState(NamedTuple):
     parameters: Array
     at: Evaluation
     subgradient: Array  # of minimum norm
-    damping: Array
     surrogate: Surrogate  # what the preconditioner is computed on
     product_cost: float  # of X
     scale: Array  # D of the damping term
@@ -37,30 +35,29 @@ class NewtonCGState:
     budget: int  # products of a solve
     forcing: float  # relative residual at which a solve is good enough
     first_optimality: float
-    left: Array  # predicted decrease by the next step
+    residual: np.ndarray  # relative, of the last solve
+    left: np.ndarray  # predicted decrease by the next step
     diagnostics: Diagnostics
 
     def select(self, models: np.ndarray, objective: Objective) -> NewtonCGState:
-        state = replace(
-            self,
+        state = self._replace(
             parameters=arrays.rows(self.parameters, models),
             at=self.at.select(models),
             subgradient=arrays.rows(self.subgradient, models),
-            left=arrays.rows(self.left, models),
-            damping=arrays.rows(self.damping, models),
+            residual=self.residual[models],
+            left=self.left[models],
             surrogate=self.surrogate.select(models),
+            diagnostics=self.diagnostics.select(models),
         )
-        return state.with_new_preconditioner()
+        return state.with_new_preconditioner(objective)
 
-    def with_new_preconditioner(self) -> NewtonCGState:
+    def with_new_preconditioner(self, objective: Objective) -> NewtonCGState:
         estimate = self.surrogate.estimate(self.parameters, self.product_cost)
         gradient = self.at.gradient
-        return replace(
-            self,
-            scale=damping_scale(
-                estimate.diagonal, gradient, xp=arrays.namespace(gradient)
-            ),
-            precondition=preconditioner(estimate, self.damping, gradient),
+        damping = objective.place(self.diagnostics.damping)
+        return self._replace(
+            scale=damping_scale(estimate.diagonal, gradient, xp=objective.xp),
+            precondition=preconditioner(estimate, damping, gradient),
             is_fresh=True,
         )
 
@@ -109,13 +106,9 @@ class NewtonCG:
         return 8 * (rows + 3 * objective.n_outputs * objective.column_size**2)
 
     def init(self, objective: Objective, start: Start) -> NewtonCGState:
-        xp, (parameters, at) = objective.xp, start[:2]
+        parameters, at = start[:2]
         subgradient = objective.minimum_norm_subgradient(parameters, at.gradient)
-        unknown = xp.where(
-            xp.any(subgradient != 0, axis=1),
-            xp.full_like(at.value, xp.inf),
-            xp.zeros_like(at.value),
-        )
+        diagnostics = Diagnostics.of(objective, at.value, subgradient)
         surrogate = start.surrogate
         if surrogate is None or surrogate.of is None:
             surrogate = Surrogate(objective)
@@ -123,7 +116,6 @@ class NewtonCG:
             parameters=parameters,
             at=at,
             subgradient=subgradient,
-            damping=xp.zeros_like(at.value),
             surrogate=surrogate.sampled(self.seed),
             product_cost=objective.data.product_cost,
             scale=subgradient,
@@ -132,78 +124,65 @@ class NewtonCG:
             budget=self.least_budget if start.is_close else self.first_budget,
             forcing=0.0 if start.is_close else 0.1,
             first_optimality=0.0,
-            left=unknown,
-            diagnostics=Diagnostics.of(objective, at.value, subgradient),
+            residual=np.zeros(objective.n_models),
+            left=np.where(diagnostics.optimality > 0, math.inf, 0.0),
+            diagnostics=diagnostics,
         )
-        return state.with_new_preconditioner()
+        return state.with_new_preconditioner(objective)
 
-    def step(
-        self, objective: Objective, state: NewtonCGState, last: Diagnostics
-    ) -> NewtonCGState:
-        xp, w = objective.xp, state.parameters
+    def step(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
+        xp, w, last = objective.xp, state.parameters, state.diagnostics
         # 1. The products to spend, and a new preconditioner where the old one fails.
-        state = self._planned(objective, state, last)
+        state = self._planned(objective, state)
         # 2. Newton step by conjugate gradients, projected onto the orthant.
-        change, residual = _conjugate_gradients(objective, state)
         gradient = state.subgradient
+        change, residual = _conjugate_gradients(objective, state)
         target = project_onto_orthant(objective, w, gradient, w + change)
         change = target - w
-        # 3. Trial step, taken if F falls as far as its gradient promises.
-        trial = objective.value_and_gradient(target)
-        after = objective.minimum_norm_subgradient(target, trial.gradient)
-        accept = is_acceptable(
-            objective,
-            state.at._replace(gradient=gradient),
-            trial._replace(gradient=after),
-            change,
-        )
-        # Without curvature, undamped conjugate gradients do not set out.
-        accept = accept & xp.any(change != 0, axis=1)
-        new = better(accept, trial, state.at, xp=xp)
-        subgradient = xp.where(accept[:, None], after, gradient)
+        # 3. Trial step, taken if F falls as far as its gradient promises. Without
+        # curvature, undamped conjugate gradients do not set out.
+        damped = xp.sum(state.scale * change * change, axis=1)
+        trial = try_step(objective, gradient, target, change, residual, damped)
+        residual, damped = trial.more
+        accept = trial.is_acceptable(last, objective.rounding) & (trial.step_norm > 0)
         # 4. Damping, from the decrease of F and of its quadratic model.
-        damped = xp.sum(state.scale * change * change, axis=1) * state.damping
-        predicted = 0.5 * (damped - xp.sum(gradient * change, axis=1))
-        fell = state.at.value - trial.value
-        damping = next_damping(objective, state.damping, predicted, fell, accept)
+        predicted = 0.5 * (last.damping * damped - trial.slope_before)
+        fell = last.value - trial.value
+        damping = next_damping(
+            last.damping, predicted, fell, accept, objective.rounding
+        )
         # The next decrease is the share of this one that the solve and the model left.
-        error = residual + xp.abs(1 - fell / predicted)
-        left = predicted * xp.where(accept, error * error, xp.ones_like(error))
-        left = xp.where(predicted > 0, left, xp.zeros_like(left))
-        return replace(
-            state,
-            parameters=xp.where(accept[:, None], target, w),
-            at=new,
-            subgradient=subgradient,
-            damping=damping,
+        error = residual + abs(1 - fell / predicted)
+        left = np.where(predicted > 0, predicted, 0.0)
+        left = np.where(accept, left * error * error, left)
+        w, at, gradient, _ = trial.taken(
+            accept, w, state.at, gradient, objective=objective
+        )
+        return state._replace(
+            parameters=w,
+            at=at,
+            subgradient=gradient,
+            residual=residual,
             left=left,
-            diagnostics=Diagnostics.of(
-                objective,
-                new.value,
-                subgradient,
-                change=xp.where(accept[:, None], change, xp.zeros_like(change)),
-                damping=damping,
-                residual=residual,
-            ),
+            diagnostics=trial.diagnostics(accept, last, damping),
         )
 
-    def decrease(self, objective: Objective, state: NewtonCGState) -> Array:
+    def decrease(self, objective: Objective, state: NewtonCGState) -> np.ndarray:
         """Return what the last solve and its model left of their decrease."""
         return state.left
 
-    def _planned(
-        self, objective: Objective, state: NewtonCGState, last: Diagnostics
-    ) -> NewtonCGState:
+    def _planned(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
         """Return the state with the number of products, or a new preconditioner.
 
         With a relative residual of sqrt(|g| / |g_0|) the outer iterations converge
         faster than linearly (Eisenstat and Walker). A tenth is enough while they are
         far out; beyond a hundredth the products are better spent on a new Hessian.
         """
-        optimality, residual = float(last.optimality.max()), float(last.residual.max())
+        last = state.diagnostics
+        optimality, residual = float(last.optimality.max()), float(state.residual.max())
         is_first = state.first_optimality == 0
         first_optimality = max(state.first_optimality, optimality)
-        state = replace(state, first_optimality=first_optimality)
+        state = state._replace(first_optimality=first_optimality)
         if is_first:
             return state
         forcing = min(0.1, max(0.01, (optimality / first_optimality) ** 0.5))
@@ -215,8 +194,8 @@ class NewtonCG:
         budget = max(self.least_budget, min(budget, 2 * objective.n_parameters))
         refused = (last.step_norm == 0).any()
         if (residual > forcing and not state.is_fresh) or refused:
-            return state.with_new_preconditioner()
-        return replace(state, budget=budget, forcing=forcing, is_fresh=False)
+            return state.with_new_preconditioner(objective)
+        return state._replace(budget=budget, forcing=forcing, is_fresh=False)
 
 
 def _conjugate_gradients(
@@ -228,7 +207,7 @@ def _conjugate_gradients(
     """
     xp = objective.xp
     multiply = objective.hessian_operator(state.parameters)
-    ridge = state.damping[:, None] * state.scale
+    ridge = objective.place(state.diagnostics.damping)[:, None] * state.scale
     free = free_parameters(objective, state.parameters, state.subgradient)
 
     def restrict(vector: Array) -> Array:

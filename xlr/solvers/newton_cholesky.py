@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,34 +14,26 @@ from xlr.objective import BlockHessian, Evaluation, Objective
 from xlr.solvers import quasi_newton
 from xlr.solvers.diagnostics import Diagnostics
 from xlr.solvers.loop import Start
-from xlr.solvers.steps import (
-    better,
-    damping_scale,
-    is_acceptable,
-    next_damping,
-    renewal,
-)
+from xlr.solvers.steps import damping_scale, next_damping, renewal, try_step
 from xlr.solvers.surrogate import Surrogate
 
 __all__ = ["NewtonCholesky"]
 
 
-@dataclass(frozen=True)
-class NewtonState:
+class NewtonState(NamedTuple):
     parameters: Array
     at: Evaluation
     hessian: BlockHessian
     is_fresh: np.ndarray  # whether the Hessian was computed where the last step began
     solve: Callable[[Array], Array]  # with H + lambda D
-    added: Array  # lambda D
-    damping: np.ndarray  # lambda, on the host
+    added: Array | None  # lambda D; None where lambda is zero
+    damping: np.ndarray  # lambda
     pairs: tuple[quasi_newton.Pair, ...]  # the steps since the Hessian was computed
     before: np.ndarray  # the optimality one iteration ago
     diagnostics: Diagnostics
 
     def select(self, models: np.ndarray, objective: Objective) -> NewtonState:
-        state = replace(
-            self,
+        state = self._replace(
             parameters=arrays.rows(self.parameters, models),
             at=self.at.select(models),
             hessian=self.hessian.select(models),
@@ -94,7 +86,7 @@ class NewtonCholesky:
             hessian=surrogate.hessian(start.parameters, Objective.hessian),
             is_fresh=np.full(objective.n_models, start.surrogate is None),
             solve=lambda vector: vector,
-            added=start.parameters,
+            added=None,
             damping=np.zeros(objective.n_models),
             pairs=(),
             before=np.full(objective.n_models, math.inf),
@@ -102,34 +94,35 @@ class NewtonCholesky:
         )
         return _factorised(objective, state, state.damping)
 
-    def step(
-        self, objective: Objective, state: NewtonState, last: Diagnostics
-    ) -> NewtonState:
-        xp, at = objective.xp, state.at
+    def step(self, objective: Objective, state: NewtonState) -> NewtonState:
+        xp, last, rounding = objective.xp, state.diagnostics, objective.rounding
         # 1. A new Hessian or factor, where those at hand do not serve any more.
-        state = _renewed(objective, state, last)
+        state = _renewed(objective, state)
         # 2. Trial step, taken if F falls as far as its gradient promises.
+        w, at = state.parameters, state.at
         step = -_solve(objective, state)
-        trial = objective.value_and_gradient(state.parameters + step)
-        accept = is_acceptable(objective, at, trial, step)
-        change = xp.where(accept[:, None], step, xp.zeros_like(step))
-        new = better(accept, trial, at, xp=xp)
+        damped = []
+        if state.added is not None:
+            damped.append(xp.sum(state.added * step * step, axis=1))
+        trial = try_step(objective, at.gradient, w + step, step, *damped)
+        accept = trial.is_acceptable(last, rounding)
         # 3. Damping, from the decrease of F and of its model, (d' lambda D d - g'd) /
         # 2.
-        predicted = 0.5 * xp.sum((state.added * step - at.gradient) * step, axis=1)
-        fell = at.value - trial.value
-        damping = state.diagnostics.damping
-        damping = next_damping(objective, damping, predicted, fell, accept)
-        # 4. The pair of the step corrects the Hessian (BFGS).
-        pair = quasi_newton.make_pair(change, new.gradient - at.gradient, xp=xp)
-        return replace(
-            state,
-            parameters=state.parameters + change,
-            at=new,
-            pairs=(*state.pairs, pair),
+        predicted = 0.5 * (trial.more.sum(axis=0) - trial.slope_before)
+        fell = last.value - trial.value
+        damping = next_damping(last.damping, predicted, fell, accept, rounding)
+        state = state._replace(
             before=last.optimality,
-            diagnostics=Diagnostics.of(objective, *new, change=change, damping=damping),
+            diagnostics=trial.diagnostics(accept, last, damping),
         )
+        if not accept.any():
+            return state
+        # 4. The pair of the step corrects the Hessian (BFGS).
+        w, new, gradient, change = trial.taken(
+            accept, w, at, at.gradient, objective=objective
+        )
+        pair = quasi_newton.make_pair(change, gradient - at.gradient, xp=xp)
+        return state._replace(parameters=w, at=new, pairs=(*state.pairs, pair))
 
     def decrease(self, objective: Objective, state: NewtonState) -> Array:
         """Return g'(H + lambda D)^-1 g / 2."""
@@ -157,39 +150,31 @@ def _factorised(
 ) -> NewtonState:
     """Return the state with a factor of H + lambda D."""
     diagonal = state.hessian.diagonal
+    added = None
     if damping.any():
         scale = damping_scale(diagonal, state.at.gradient, xp=objective.xp)
         added = objective.place(damping)[:, None] * scale
-    else:
-        added = objective.xp.zeros_like(diagonal)
-    return replace(
-        state, solve=state.hessian.solver(added), added=added, damping=damping
+    return state._replace(
+        solve=state.hessian.solver(added), added=added, damping=damping
     )
 
 
-def _renewed(
-    objective: Objective, state: NewtonState, last: Diagnostics
-) -> NewtonState:
+def _renewed(objective: Objective, state: NewtonState) -> NewtonState:
     """Return the state with a new Hessian or factor for the models that need one."""
+    last = state.diagnostics
     if math.isinf(state.before[0]):  # the first step
         return state
     renew = renewal(last, state.before, state.is_fresh, objective.hessian_cost)
-    refused = last.step_norm == 0
-    pairs = state.pairs
-    if refused.all():  # the last pair says nothing
-        pairs = pairs[:-1]
+    hessian, pairs = state.hessian, state.pairs
     if renew.all():
         hessian, pairs = objective.hessian(state.parameters), ()
     elif renew.any():
         models = np.nonzero(renew)[0]
         at = arrays.rows(state.parameters, models)
-        new = objective.select(models).hessian(at)
-        hessian = state.hessian.replace(models, new)
+        hessian = hessian.replace(models, objective.select(models).hessian(at))
         pairs = tuple(pair.without(renew) for pair in pairs)
     elif (last.damping == state.damping).all():
-        return replace(state, is_fresh=renew, pairs=pairs)
-    else:
-        hessian = state.hessian
-    is_fresh = renew | (state.is_fresh & refused)
-    state = replace(state, hessian=hessian, pairs=pairs, is_fresh=is_fresh)
+        return state._replace(is_fresh=renew)
+    is_fresh = renew | (state.is_fresh & (last.step_norm == 0))
+    state = state._replace(hessian=hessian, pairs=pairs, is_fresh=is_fresh)
     return _factorised(objective, state, last.damping)

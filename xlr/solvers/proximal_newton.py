@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +16,10 @@ from xlr.solvers.loop import Start
 from xlr.solvers.quadratic import Quadratic, minimise_quadratic
 from xlr.solvers.steps import (
     SUFFICIENT,
-    better,
     damping_scale,
-    is_flat,
     next_damping,
     renewal,
+    try_step,
 )
 from xlr.solvers.surrogate import Surrogate
 
@@ -38,8 +36,7 @@ class OnHost(NamedTuple):
     gradient: np.ndarray
 
 
-@dataclass(frozen=True)
-class ProximalNewtonState:
+class ProximalNewtonState(NamedTuple):
     parameters: Array
     at: Evaluation
     subgradient: Array  # of minimum norm
@@ -51,8 +48,7 @@ class ProximalNewtonState:
     diagnostics: Diagnostics
 
     def select(self, models: np.ndarray, objective: Objective) -> ProximalNewtonState:
-        return replace(
-            self,
+        return self._replace(
             parameters=arrays.rows(self.parameters, models),
             at=self.at.select(models),
             subgradient=arrays.rows(self.subgradient, models),
@@ -128,43 +124,37 @@ class ProximalNewton:
         )
 
     def step(
-        self, objective: Objective, state: ProximalNewtonState, last: Diagnostics
+        self, objective: Objective, state: ProximalNewtonState
     ) -> ProximalNewtonState:
-        xp, w, at = objective.xp, state.parameters, state.at
+        w, last, rounding = state.parameters, state.diagnostics, objective.rounding
         # 1. The Hessian: a new one, or a BFGS correction of the one at hand.
-        here = _point(w, at)
-        state = _renewed(objective, state, here, last)
+        here = _point(w, state.at)
+        state = _renewed(objective, state, here)
         # 2. Trial at the minimum of the model, taken if F falls as far as it promises.
-        target, predicted = _minimised_model(objective, state, here, last.damping)
-        trial = objective.value_and_gradient(target)
-        after = objective.minimum_norm_subgradient(target, trial.gradient)
-        flatter = objective.optimality(after) < state.diagnostics.optimality
-        promised = xp.maximum(predicted, xp.zeros_like(predicted))
-        accept = trial.value <= at.value - SUFFICIENT * promised
-        accept = accept | (is_flat(objective, at, trial) & flatter)
-        new = better(accept, trial, at, xp=xp)
-        subgradient = xp.where(accept[:, None], after, state.subgradient)
-        change = xp.where(accept[:, None], target - w, xp.zeros_like(w))
+        target, predicted = _minimised_model(state, here)
+        target = objective.place(target)
+        trial = try_step(objective, state.subgradient, target, target - w)
+        flatter = trial.optimality < last.optimality
+        accept = trial.value <= last.value - SUFFICIENT * np.maximum(predicted, 0.0)
+        accept |= flatter & trial.is_flat(last, rounding)
         # 3. Damping, from the decrease of F and of its model.
-        fell, damping = at.value - trial.value, state.diagnostics.damping
-        damping = next_damping(objective, damping, predicted, fell, accept)
-        return replace(
-            state,
-            parameters=xp.where(accept[:, None], target, w),
-            at=new,
-            subgradient=subgradient,
+        fell = last.value - trial.value
+        damping = next_damping(last.damping, predicted, fell, accept, rounding)
+        w, at, gradient, _ = trial.taken(
+            accept, w, state.at, state.subgradient, objective=objective
+        )
+        return state._replace(
+            parameters=w,
+            at=at,
+            subgradient=gradient,
             last=here,
             before=last.optimality,
-            diagnostics=Diagnostics.of(
-                objective, new.value, subgradient, change=change, damping=damping
-            ),
+            diagnostics=trial.diagnostics(accept, last, damping),
         )
 
-    def decrease(self, objective: Objective, state: ProximalNewtonState) -> Array:
+    def decrease(self, objective: Objective, state: ProximalNewtonState) -> np.ndarray:
         """Return the decrease of the model of F."""
-        damping = arrays.to_host(state.diagnostics.damping).astype(np.float64)
-        here = _point(state.parameters, state.at)
-        return _minimised_model(objective, state, here, damping)[1]
+        return _minimised_model(state, _point(state.parameters, state.at))[1]
 
 
 def _point(parameters: Array, at: Evaluation) -> OnHost:
@@ -182,10 +172,7 @@ def _quadratics(hessian: BlockHessian) -> list[Quadratic]:
 
 
 def _renewed(
-    objective: Objective,
-    state: ProximalNewtonState,
-    here: OnHost,
-    last: Diagnostics,
+    objective: Objective, state: ProximalNewtonState, here: OnHost
 ) -> ProximalNewtonState:
     """Return the state with a new Hessian for the models that need one.
 
@@ -193,7 +180,7 @@ def _renewed(
     """
     if state.last is None:  # the first step
         return state
-    cost = objective.hessian_cost / STEP_COST
+    last, cost = state.diagnostics, objective.hessian_cost / STEP_COST
     renew = renewal(last, state.before, state.is_fresh, cost)
     for model in np.nonzero(~renew)[0]:
         step, change = (new[model] - old[model] for new, old in zip(here, state.last))
@@ -204,13 +191,14 @@ def _renewed(
         hessian = objective.select(models).hessian(at)
         for model, new in zip(models, _quadratics(hessian)):
             state.quadratics[model] = new
-    return replace(state, is_fresh=renew | (state.is_fresh & (last.step_norm == 0)))
+    return state._replace(is_fresh=renew | (state.is_fresh & (last.step_norm == 0)))
 
 
 def _minimised_model(
-    objective: Objective, state: ProximalNewtonState, here: OnHost, damping: np.ndarray
-) -> tuple[Array, Array]:
+    state: ProximalNewtonState, here: OnHost
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the minimum of the damped model of each F, and its decrease."""
+    damping = state.diagnostics.damping
     target, predicted = np.empty_like(here.parameters), np.empty_like(damping)
     for model, undamped in enumerate(state.quadratics):
         w, gradient = here.parameters[model], here.gradient[model]
@@ -220,4 +208,4 @@ def _minimised_model(
         penalty = NonSmooth(*(part[model] for part in state.non_smooth))
         target[model], fell = minimise_quadratic(quadratic, gradient, penalty, w)
         predicted[model] = fell + 0.5 * added @ (target[model] - w) ** 2
-    return objective.place(target), objective.place(predicted)
+    return target, predicted

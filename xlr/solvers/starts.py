@@ -9,10 +9,9 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Objective
+from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import Record, Solver, Start, minimise
 from xlr.solvers.row_space import row_space
-from xlr.solvers.steps import better
 from xlr.solvers.surrogate import Surrogate
 
 __all__ = ["find_start", "start_of_resamples"]
@@ -104,8 +103,10 @@ def _or_zeros(objective: Objective, start: Array) -> Start:
         zeros = objective.non_smooth.project(zeros, xp=xp)
     at = objective.value_and_gradient(zeros)
     lower = (at.value < begin.at.value) & xp.isfinite(begin.at.value)
-    parameters = xp.where(lower[:, None], zeros, start)
-    return Start(parameters, better(lower, at, begin.at, xp=xp))
+    value = xp.where(lower, at.value, begin.at.value)
+    by_row = lower[:, None]
+    gradient = xp.where(by_row, at.gradient, begin.at.gradient)
+    return Start(xp.where(by_row, zeros, start), Evaluation(value, gradient))
 
 
 def _on_all_rows(

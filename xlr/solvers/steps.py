@@ -1,23 +1,27 @@
-"""Steps: when one is good enough, what to try when it is not, and taking it."""
+"""Steps: trying one, deciding on it, and what to try next.
+
+The device computes a trial and the few numbers that decide on it; these come to the
+host in one transfer, the only one of an iteration, and the decisions are taken there.
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.objective import Evaluation, Objective
-from xlr.solvers.diagnostics import Diagnostics
+from xlr.solvers.diagnostics import Diagnostics, fetch
 
 __all__ = [
     "SUFFICIENT",
-    "better",
+    "Trial",
     "damping_scale",
-    "is_acceptable",
-    "is_flat",
     "next_damping",
     "renewal",
     "shortened",
+    "try_step",
 ]
 
 # Share of the decrease that the gradient promises, which a step must deliver (Armijo).
@@ -31,6 +35,139 @@ SUM_ROUNDING = 16
 WORTH_HOLDING = 0.01
 
 
+class Trial(NamedTuple):
+    """A step that was tried: the point, and on the host what decides on it.
+
+    Attributes
+    ----------
+    parameters : array of shape (n_models, n_parameters)
+    at : Evaluation
+        F and the gradient of its smooth part there.
+    subgradient : array of shape (n_models, n_parameters)
+        Of F, with minimum norm.
+    change : array of shape (n_models, n_parameters)
+        The step.
+    value, optimality, step_norm : ndarrays of shape (n_models,)
+        As in :class:`~xlr.solvers.diagnostics.Diagnostics`.
+    slope_before, slope_after : ndarrays of shape (n_models,)
+        Derivatives of F along the step, at its ends.
+    more : ndarray of shape (n, n_models)
+        Other numbers of the step.
+    """
+
+    parameters: Array
+    at: Evaluation
+    subgradient: Array
+    change: Array
+    value: np.ndarray
+    optimality: np.ndarray
+    step_norm: np.ndarray
+    slope_before: np.ndarray
+    slope_after: np.ndarray
+    more: np.ndarray
+
+    def is_acceptable(self, last: Diagnostics, rounding: float) -> np.ndarray:
+        r"""Whether the step may be taken: boolean, (n_models,).
+
+        With F'(0) and F'(1) the derivatives along the step at its ends, either Armijo's
+        condition, F(1) <= F(0) + c F'(0), or, where F is flat to within its rounding
+        error and cannot decide, its equivalent in derivatives, F'(1) <= (2c - 1) F'(0)
+        (Hager and Zhang 2005, *A new conjugate gradient method with guaranteed descent
+        and an efficient line search*, eq. 4.1). Both are false for NaN.
+
+        Parameters
+        ----------
+        last : Diagnostics
+            Before the step.
+        rounding : float
+            Relative rounding error of a number of X.
+        """
+        enough = self.value <= last.value + SUFFICIENT * self.slope_before
+        less = self.slope_after <= (2 * SUFFICIENT - 1) * self.slope_before
+        return enough | (less & self.is_flat(last, rounding))
+
+    def is_flat(self, last: Diagnostics, rounding: float) -> np.ndarray:
+        """Whether F rose by no more than its rounding error: boolean, (n_models,)."""
+        return self.value <= last.value + SUM_ROUNDING * rounding * abs(last.value)
+
+    def taken(
+        self,
+        accept: np.ndarray,
+        parameters: Array,
+        at: Evaluation,
+        subgradient: Array,
+        *,
+        objective: Objective,
+    ) -> tuple[Array, Evaluation, Array, Array]:
+        """Return parameters, evaluation, subgradient and change after the step.
+
+        Models that do not accept it stay where they are given to be.
+        """
+        if accept.all():
+            return self.parameters, self.at, self.subgradient, self.change
+        xp = objective.xp
+        if not accept.any():
+            return parameters, at, subgradient, xp.zeros_like(self.change)
+        mask = objective.place(accept, xp.bool)
+        by_row = mask[:, None]
+        return (
+            xp.where(by_row, self.parameters, parameters),
+            Evaluation(
+                xp.where(mask, self.at.value, at.value),
+                xp.where(by_row, self.at.gradient, at.gradient),
+            ),
+            xp.where(by_row, self.subgradient, subgradient),
+            xp.where(by_row, self.change, xp.zeros_like(self.change)),
+        )
+
+    def diagnostics(
+        self, accept: np.ndarray, last: Diagnostics, damping: np.ndarray
+    ) -> Diagnostics:
+        """Return those after the step, in the models that accept it."""
+        if accept.all():
+            return Diagnostics(self.value, self.optimality, self.step_norm, damping)
+        return Diagnostics(
+            np.where(accept, self.value, last.value),
+            np.where(accept, self.optimality, last.optimality),
+            np.where(accept, self.step_norm, 0.0),
+            damping,
+        )
+
+
+def try_step(
+    objective: Objective,
+    gradient: Array,
+    target: Array,
+    change: Array,
+    *more: Array,
+) -> Trial:
+    """Evaluate F at the end of a step, and bring the numbers that decide to the host.
+
+    Parameters
+    ----------
+    objective : Objective
+    gradient : array of shape (n_models, n_parameters)
+        Of F before the step, or its subgradient of minimum norm.
+    target, change : arrays of shape (n_models, n_parameters)
+        Where the step ends, and the step.
+    *more : arrays of shape (n_models,)
+        Other numbers to bring to the host.
+    """
+    xp = objective.xp
+    at = objective.value_and_gradient(target)
+    subgradient = objective.minimum_norm_subgradient(target, at.gradient)
+    numbers = fetch(
+        at.value,
+        objective.optimality(subgradient),
+        xp.max(xp.abs(change), axis=1),
+        xp.sum(gradient * change, axis=1),
+        xp.sum(subgradient * change, axis=1),
+        *more,
+        xp=xp,
+    )
+    return Trial(target, at, subgradient, change, *numbers[:5], numbers[5:])
+
+
 def damping_scale(diagonal: Array, gradient: Array, *, xp: Namespace) -> Array:
     """Return D of the damping term: max(diag H, max abs(g)).
 
@@ -40,55 +177,24 @@ def damping_scale(diagonal: Array, gradient: Array, *, xp: Namespace) -> Array:
     return xp.maximum(diagonal, largest)
 
 
-def is_acceptable(
-    objective: Objective, at: Evaluation, trial: Evaluation, change: Array
-) -> Array:
-    r"""Whether a step may be taken: boolean, (n_models,).
-
-    With F'(0) and F'(1) the derivatives along the step at its ends, either Armijo's
-    condition, F(1) <= F(0) + c F'(0), or, where F is flat to within its rounding error
-    and cannot decide, its equivalent in derivatives, F'(1) <= (2c - 1) F'(0) (Hager and
-    Zhang 2005, *A new conjugate gradient method with guaranteed descent and an
-    efficient line search*, eq. 4.1). Both are false for NaN.
-
-    Parameters
-    ----------
-    objective : Objective
-    at, trial : Evaluation
-        F and its gradient before and after the step.
-    change : array of shape (n_models, n_parameters)
-    """
-    xp = objective.xp
-    before = xp.sum(at.gradient * change, axis=1)
-    after = xp.sum(trial.gradient * change, axis=1)
-    enough = trial.value <= at.value + SUFFICIENT * before
-    less = after <= (2 * SUFFICIENT - 1) * before
-    return enough | (is_flat(objective, at, trial) & less)
-
-
-def is_flat(objective: Objective, at: Evaluation, trial: Evaluation) -> Array:
-    """Whether F rose by no more than its rounding error: boolean, (n_models,)."""
-    rounding = SUM_ROUNDING * objective.rounding * objective.xp.abs(at.value)
-    return trial.value <= at.value + rounding
-
-
-def shortened(
-    at: Evaluation, trial: Evaluation, change: Array, *, xp: Namespace
-) -> Array:
+def shortened(trial: Trial, last: Diagnostics) -> np.ndarray:
     """Return the factor for a refused step: the minimum of the interpolating parabola.
 
     From the value and derivative before the step and the value after it; kept within
     [0.1, 0.5], and 0.1 where that value is not finite. Shape (n_models,).
     """
-    slope = xp.sum(at.gradient * change, axis=1)
-    factor = -slope / (2 * (trial.value - at.value - slope))
-    factor = arrays.within(factor, 0.1, 0.5, xp=xp)
-    return xp.where(xp.isfinite(factor), factor, xp.full_like(factor, 0.1))
+    slope = trial.slope_before
+    factor = -slope / (2 * (trial.value - last.value - slope))
+    return np.where(np.isfinite(factor), np.clip(factor, 0.1, 0.5), 0.1)
 
 
 def next_damping(
-    objective: Objective, damping: Array, predicted: Array, fell: Array, accept: Array
-) -> Array:
+    damping: np.ndarray,
+    predicted: np.ndarray,
+    fell: np.ndarray,
+    accept: np.ndarray,
+    rounding: float,
+) -> np.ndarray:
     r"""Return the damping for the next Newton step: (n_models,).
 
     The decrease of F as a share of that of its quadratic model decides how far the
@@ -97,28 +203,29 @@ def next_damping(
 
     Parameters
     ----------
-    objective : Objective
-    damping : array of shape (n_models,)
+    damping : ndarray of shape (n_models,)
         Of the last step.
-    predicted, fell : array of shape (n_models,)
+    predicted, fell : ndarrays of shape (n_models,)
         Decrease of the model of F, and of F.
-    accept : array of bool, of shape (n_models,)
+    accept : ndarray of bool, of shape (n_models,)
+    rounding : float
+        Relative rounding error of a number of X.
     """
-    xp = objective.xp
+    if accept.all() and not damping.any():
+        return damping
     gain = fell / predicted
-    trusted = xp.where(gain > 0.75, damping / 16, damping)
-    trusted = xp.where(gain < 0.25, 4 * trusted, trusted)
+    trusted = np.where(gain > 0.75, damping / 16, damping)
+    trusted = np.where(gain < 0.25, 4 * trusted, trusted)
     # Too long a step needs real damping. A matrix that could not be factorised needs
     # only as much as its entries are uncertain.
-    unresolved = xp.full_like(damping, 16 * objective.rounding)
-    least = xp.where(xp.isfinite(predicted), xp.full_like(damping, 1e-3), unresolved)
-    return xp.where(accept, trusted, xp.maximum(16 * damping, least))
+    least = np.where(np.isfinite(predicted), 1e-3, 16 * rounding)
+    return np.where(accept, trusted, np.maximum(16 * damping, least))
 
 
 def renewal(
     last: Diagnostics, before: np.ndarray, is_fresh: np.ndarray, cost: float
 ) -> np.ndarray:
-    """Whether a new Hessian pays: boolean, (n_models,), on the host.
+    """Whether a new Hessian pays: boolean, (n_models,).
 
     It does where the last step was refused, unless the Hessian is of the same point,
     and where the gradient fell so little that the time of a Hessian is better spent on
@@ -127,7 +234,7 @@ def renewal(
     Parameters
     ----------
     last : Diagnostics
-        Of the last iteration, on the host.
+        Of the last iteration.
     before : ndarray of shape (n_models,)
         The optimality one iteration earlier.
     is_fresh : ndarray of bool, of shape (n_models,)
@@ -138,13 +245,3 @@ def renewal(
     slowest = WORTH_HOLDING ** (1 / (1 + cost))
     is_slow = last.optimality >= slowest * before
     return np.where(last.step_norm == 0, ~is_fresh, is_slow)
-
-
-def better(
-    accept: Array, trial: Evaluation, at: Evaluation, *, xp: Namespace
-) -> Evaluation:
-    """Return the trial for the models that accept it, ``at`` for the others."""
-    return Evaluation(
-        xp.where(accept, trial.value, at.value),
-        xp.where(accept[:, None], trial.gradient, at.gradient),
-    )

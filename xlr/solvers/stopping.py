@@ -104,9 +104,9 @@ class StoppingRule:
         """
         lower = now.value < self._lowest
         flatter = now.optimality < 0.9 * self._flattest
-        self._lowest = np.where(lower, now.value, self._lowest)
+        self._lowest = np.minimum(now.value, self._lowest)
         self._flattest = np.where(flatter, now.optimality, self._flattest)
-        self._idle = np.where(lower | flatter, 0, self._idle + 1)
+        self._idle = (self._idle + 1) * ~(lower | flatter)
         idle = self._idle >= self._patience
         flat = now.optimality <= self._tol
         self.n_iter[self.running] = iteration
