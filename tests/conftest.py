@@ -45,7 +45,7 @@ GPU_BACKENDS = ["cupy", "torch-cuda"]
 BACKENDS = ["numpy", "array_api_strict", "torch", "jax", "dpnp", *GPU_BACKENDS]
 # Not no_x64: there argmax and unique_inverse of array-api-strict 2.6 themselves raise,
 # because the int64 that they answer in does not exist.
-STRICT_DEVICES = ["CPU_DEVICE", "device1", "device2", "no_float64"]
+STRICT_DEVICES = ["CPU_DEVICE", "device1", "no_float64"]
 REQUIRE_GPU = os.environ.get("XLR_REQUIRE_GPU") == "1"
 CHOSEN = [b for b in os.environ.get("XLR_TEST_BACKENDS", "").split(",") if b]
 if unknown := set(CHOSEN) - set(BACKENDS):
@@ -114,6 +114,34 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"XLR_REQUIRE_GPU=1: {missing}.")
     if None not in reasons:
         pytest.exit(f"no GPU test can run here: {missing}.", returncode=0)
+
+
+# Where a test on JAX is of the arithmetic itself, in both dtypes; elsewhere XLA would
+# compile the same programs once more.
+BOTH_DTYPES = ("data", "objective")
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave what XLA compiles for minutes to runs that name JAX."""
+    if "jax" in CHOSEN:
+        return
+    left = [item for item in items if _compiles_long(item)]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in set(left)]
+
+
+def _compiles_long(item: pytest.Item) -> bool:
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    chosen = parameters.get("backend", parameters.get("half"))
+    if chosen != "jax" and not (isinstance(chosen, tuple) and chosen[0] == "jax"):
+        return False
+    if item.get_closest_marker("many_programs"):
+        return True
+    folder = item.path.parent.name
+    once = folder != "tests" and folder not in BOTH_DTYPES
+    return once and parameters.get("dtype") == "float32"
 
 
 def _gpu_backend(name: str) -> Backend:

@@ -45,6 +45,7 @@ def half_of_torch() -> Any:
     return torch.asarray(X, dtype=torch.float16)
 
 
+@pytest.mark.many_programs
 @pytest.mark.parametrize(
     ("labels", "options"),
     [
@@ -71,6 +72,7 @@ def test_the_fit_is_that_of_the_same_numbers(half, labels, options):
     assert (to_numpy(found.predict(narrow)) == to_numpy(found.predict(wide))).all()
 
 
+@pytest.mark.many_programs
 def test_cross_validation_and_inference(half):
     narrow, wide = half
     search = xlr.LogisticRegressionCV(Cs=3, cv=3, tol=1e-4)
