@@ -67,7 +67,9 @@ class Backend:
 
 def namespace_of(x: Any) -> Any:
     """Return the namespace of an array: NumPy is its own."""
-    return np if isinstance(x, np.ndarray) else array_api_compat.array_namespace(x)
+    if isinstance(x, np.ndarray | np.generic):
+        return np
+    return array_api_compat.array_namespace(x)
 
 
 def _skip_or_fail(reason: str, *, required: bool) -> None:

@@ -35,12 +35,14 @@ class Matrix(Protocol):
     """
 
     xp: Namespace
-    device: Device
     dtype: Any
     shape: tuple[int, int]
     stored: Array
     product_cost: float
     gram_cost: float
+
+    @property
+    def device(self) -> Device: ...
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
@@ -111,13 +113,17 @@ class DenseMatrix:
     def __init__(self, values: Array, dtype: Any = None, *, xp: Namespace) -> None:
         self.values = values
         self.xp = xp
-        self.device = arrays.device_of(values)
         self.dtype = arrays.floating_dtype(values, xp=xp) if dtype is None else dtype
         self.shape = values.shape
         self.stored = values
         self.product_cost = float(values.shape[1])
         self.gram_cost = values.shape[1] ** 2 / GRAM_SPEEDUP
         self._block_size = 0  # numbers that fit the cache; 0 before it is asked for
+
+    @property
+    def device(self) -> Device:
+        """The device of the values."""
+        return arrays.device_of(self.values)
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
@@ -222,13 +228,18 @@ class StandardizedMatrix:
         self.matrix = matrix
         self.scaler = scaler
         self.xp = xp = matrix.xp
-        self.device, self.dtype, self.shape = matrix.device, matrix.dtype, matrix.shape
+        self.dtype, self.shape = matrix.dtype, matrix.shape
         self.stored = matrix.stored
         self.product_cost, self.gram_cost = matrix.product_cost, matrix.gram_cost
         self._is_dense = isinstance(matrix, DenseMatrix)
         self._is_explicit = self._is_dense and not scaler.keeps_digits(
             matrix.dtype, xp=xp
         )
+
+    @property
+    def device(self) -> Device:
+        """The device of the matrix underneath."""
+        return self.matrix.device
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return Z W' + b: (n_rows, m)."""

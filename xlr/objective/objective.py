@@ -59,6 +59,11 @@ BOUNDED_NULL_SPACE = 1e-3
 COLUMN_COST = 1 / 8
 CALL_COST = 1e5
 
+# Time of the Hessian of little data in iterations: the calls of a pass and a
+# factorisation beside those of a step. 0.3 to 0.6 on 100 x 1 to 1,000 x 10; fits to
+# iris take 7 iterations in place of 9 with 1, and 16 % less time.
+LEAST_HESSIAN_COST = 0.3
+
 
 class Evaluation(NamedTuple):
     """F at some parameters.
@@ -141,6 +146,7 @@ class Objective:
         self._width = TEMPORARIES * self.n_columns
         self._coef_shape = self.n_models, self.n_outputs, self.n_features
         self._hessian_cost: float | None = None
+        self._same: Array | None = None  # 1 for entries of the same column of Z
         self.total_weight = (
             data.total_weight() if total_weight is None else total_weight
         )
@@ -254,7 +260,8 @@ class Objective:
             return vector
         shape = self.n_models, self.n_outputs, self.column_size
         by_class = self.xp.reshape(vector, shape)
-        by_class = by_class - self.xp.mean(by_class, axis=1, keepdims=True)
+        mean = self.xp.sum(by_class, axis=1, keepdims=True) / self.n_outputs
+        by_class = by_class - mean
         centred = self.xp.reshape(by_class, vector.shape)
         if self.non_smooth is None:
             return centred
@@ -437,11 +444,13 @@ class Objective:
         diagonal = xp.reshape(
             xp.linalg.diagonal(matrix), (self.n_models, outputs, self.column_size)
         )
-        size = xp.mean(diagonal, axis=1) / outputs
+        size = xp.sum(diagonal, axis=1) / outputs**2
         least = self.wide_rounding * xp.max(size, axis=1, keepdims=True)
         size = xp.tile(xp.maximum(size, least), (1, outputs))
-        one = xp.eye(self.column_size, dtype=matrix.dtype, device=self.device)
-        same = xp.tile(one, (outputs, outputs)) * size[:, None, :]
+        if self._same is None:
+            one = xp.eye(self.column_size, dtype=matrix.dtype, device=self.device)
+            self._same = xp.tile(one, (outputs, outputs))
+        same = self._same * size[:, None, :]
         if self.non_smooth is None:
             return same
         free = xp.astype(self._is_unrestricted(), same.dtype)
@@ -543,7 +552,7 @@ class Objective:
             gram = self.data.gram_cost * self.n_outputs**2
             return share * (1.5 + gram / (5 * self.n_outputs * product))
         one_pass = CALL_COST / self.n_models + 2 * product * self.n_outputs / share
-        return max(1.0, (n / 2 + size / 3) * size**2 / (10 * one_pass))
+        return max(LEAST_HESSIAN_COST, (n / 2 + size / 3) * size**2 / (10 * one_pass))
 
     def optimality(self, gradient: Array) -> Array:
         """Return the max-norm of the gradient in standardized units: (n_models,)."""
