@@ -11,6 +11,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
+from xlr.solvers.conjugate_gradients import conjugate_gradients
 from xlr.solvers.diagnostics import Diagnostics
 from xlr.solvers.loop import Start
 from xlr.solvers.orthant import free_parameters, project_onto_orthant
@@ -18,9 +19,6 @@ from xlr.solvers.steps import damping_scale, next_damping, try_step
 from xlr.solvers.surrogate import Surrogate, least_rows, preconditioner
 
 __all__ = ["NewtonCG"]
-
-# Factor on the planned products of a solve that may end when its residual is small.
-MORE_ON_HOST = 4
 
 
 class NewtonCGState(NamedTuple):
@@ -132,11 +130,12 @@ class NewtonCG:
 
     def step(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
         xp, w, last = objective.xp, state.parameters, state.diagnostics
+        rounding = objective.rounding
         # 1. The products to spend, and a new preconditioner where the old one fails.
         state = self._planned(objective, state)
         # 2. Newton step by conjugate gradients, projected onto the orthant.
         gradient = state.subgradient
-        change, residual = _conjugate_gradients(objective, state)
+        change, residual = _newton_step(objective, state)
         target = project_onto_orthant(objective, w, gradient, w + change)
         change = target - w
         # 3. Trial step, taken if F falls as far as its gradient promises. Without
@@ -144,13 +143,11 @@ class NewtonCG:
         damped = xp.sum(state.scale * change * change, axis=1)
         trial = try_step(objective, gradient, target, change, residual, damped)
         residual, damped = trial.more
-        accept = trial.is_acceptable(last, objective.rounding) & (trial.step_norm > 0)
+        accept = trial.is_acceptable(last, rounding) & (trial.step_norm > 0)
         # 4. Damping, from the decrease of F and of its quadratic model.
         predicted = 0.5 * (last.damping * damped - trial.slope_before)
         fell = last.value - trial.value
-        damping = next_damping(
-            last.damping, predicted, fell, accept, objective.rounding
-        )
+        damping = next_damping(last.damping, predicted, fell, accept, rounding)
         # The next decrease is the share of this one that the solve and the model left.
         error = residual + abs(1 - fell / predicted)
         left = np.where(predicted > 0, predicted, 0.0)
@@ -198,15 +195,9 @@ class NewtonCG:
         return state._replace(budget=budget, forcing=forcing, is_fresh=False)
 
 
-def _conjugate_gradients(
-    objective: Objective, state: NewtonCGState
-) -> tuple[Array, Array]:
-    """Solve (H + lambda D) d = -g for the free parameters; return d and the residual.
-
-    The residual is relative, in the norm of the preconditioner: (n_models,).
-    """
-    xp = objective.xp
-    multiply = objective.hessian_operator(state.parameters)
+def _newton_step(objective: Objective, state: NewtonCGState) -> tuple[Array, Array]:
+    """Return d of (H + lambda D) d = -g in the free parameters, and its residual."""
+    product = objective.hessian_operator(state.parameters)
     ridge = objective.place(state.diagnostics.damping)[:, None] * state.scale
     free = free_parameters(objective, state.parameters, state.subgradient)
 
@@ -214,29 +205,12 @@ def _conjugate_gradients(
         vector = objective.centred_over_classes(vector)
         return vector if free is None else vector * free
 
-    change = xp.zeros_like(state.parameters)
-    residual = -restrict(state.subgradient)
-    search = restrict(state.precondition(residual))
-    first_size = size = xp.sum(residual * search, axis=1)
-    least = (16 * objective.rounding) ** 2 * first_size
-    zeros = xp.zeros_like(size)
-    # Looking at the residual costs nothing on the host; a device would have to wait.
-    looks = arrays.in_host_memory(size) and state.forcing > 0
-    enough = state.forcing**2 * first_size
-    for _ in range(MORE_ON_HOST * state.budget if looks else state.budget):
-        product = restrict(multiply(search) + ridge * search)
-        curvature = xp.sum(search * product, axis=1)
-        # Past the solution there is only rounding: such models stand still.
-        moving = (size > least) & (curvature > 0)
-        step_size = xp.where(moving, size / curvature, zeros)[:, None]
-        change = change + step_size * search
-        residual = residual - step_size * product
-        scaled = restrict(state.precondition(residual))
-        new_size = xp.sum(residual * scaled, axis=1)
-        ratio = xp.where(moving, new_size / size, zeros)[:, None]
-        search = scaled + ratio * search
-        size = new_size
-        if looks and arrays.to_host(xp.all(size <= enough)):
-            break
-    left = xp.sqrt(xp.where(first_size > 0, size / first_size, zeros))
-    return change, left
+    return conjugate_gradients(
+        lambda vector: restrict(product(vector) + ridge * vector),
+        lambda vector: restrict(state.precondition(vector)),
+        -restrict(state.subgradient),
+        n_products=state.budget,
+        forcing=state.forcing,
+        rounding=objective.rounding,
+        xp=objective.xp,
+    )
