@@ -118,32 +118,28 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit(f"no GPU test can run here: {missing}.", returncode=0)
 
 
-# Where a test on JAX is of the arithmetic itself, in both dtypes; elsewhere XLA would
-# compile the same programs once more.
-BOTH_DTYPES = ("data", "objective")
-
-
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Leave what XLA compiles for minutes to runs that name JAX."""
-    if "jax" in CHOSEN:
+    """Leave what takes long and shows little to runs that name a library.
+
+    XLA compiles the same programs once more for another dtype, and array-api-strict
+    checks each operation of a fit again and again.
+    """
+    if CHOSEN:
         return
-    left = [item for item in items if _compiles_long(item)]
-    config.hook.pytest_deselected(items=left)
-    items[:] = [item for item in items if item not in set(left)]
+    left = {item for item in items if _shows_little(item)}
+    config.hook.pytest_deselected(items=list(left))
+    items[:] = [item for item in items if item not in left]
 
 
-def _compiles_long(item: pytest.Item) -> bool:
+def _shows_little(item: pytest.Item) -> bool:
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    chosen = parameters.get("backend", parameters.get("half"))
-    if chosen != "jax" and not (isinstance(chosen, tuple) and chosen[0] == "jax"):
-        return False
-    if item.get_closest_marker("many_programs"):
-        return True
-    folder = item.path.parent.name
-    once = folder != "tests" and folder not in BOTH_DTYPES
-    return once and parameters.get("dtype") == "float32"
+    chosen = parameters.get("backend", parameters.get("half", ""))
+    library = (chosen if isinstance(chosen, str) else chosen[0]).partition(":")[0]
+    if item.get_closest_marker("shared_arithmetic"):
+        return library in ("jax", "array_api_strict")
+    return library == "jax" and parameters.get("dtype") == "float32"
 
 
 def _gpu_backend(name: str) -> Backend:

@@ -152,7 +152,7 @@ def test_products_of_float32_on_a_gpu_have_seven_digits(backend, monkeypatch):
     np.testing.assert_allclose(found, exact, atol=1e-3)
 
 
-@pytest.mark.many_programs
+@pytest.mark.shared_arithmetic
 def test_sums_of_float32_rows_are_as_good_as_float64(backend):
     """The coefficients are rounded to float32; F at them, in float64, is the lowest."""
     if not backend.supports("float64"):

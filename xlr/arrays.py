@@ -8,6 +8,7 @@ written against the ``xp`` that this one hands out.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import sys
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ __all__ = [
     "aligned",
     "block_bytes",
     "cholesky",
+    "compiled",
+    "compiles",
     "current_device",
     "device_of",
     "entries",
@@ -53,6 +56,7 @@ __all__ = [
     "spread",
     "take_rows",
     "to_host",
+    "traced",
     "widened",
     "widest_float",
     "within",
@@ -156,6 +160,80 @@ def namespace(*arrays: Array) -> Namespace:
 def device_of(x: Array) -> Device:
     """Return the device of an array."""
     return "cpu" if isinstance(x, np.ndarray) else array_api_compat.device(x)
+
+
+def compiles(xp: Namespace) -> bool:
+    """Whether a library compiles what :func:`compiled` gives it: JAX does."""
+    return array_api_compat.is_jax_namespace(xp)
+
+
+@functools.cache
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a pure function, compiled by JAX.
+
+    Otherwise XLA compiles each operation for each shape, and a fit has hundreds. What
+    is no array among the arguments is part of the program: it must be hashable, and
+    equal where the program is to be the same. Functions made within a call stay as
+    they are.
+    """
+    if "<locals>" in getattr(function, "__qualname__", "<locals>"):
+        return function
+    import jax
+
+    @functools.partial(jax.jit, static_argnums=(0, 1))
+    def run(structure: Any, fixed: tuple[Any, ...], parts: list[Array]) -> Any:
+        leaves = iter(parts)
+        whole = [next(leaves) if part is _ARRAY else part for part in fixed]
+        return function(*jax.tree.unflatten(structure, whole))
+
+    def call(*arguments: Any) -> Any:
+        leaves, structure = jax.tree.flatten(arguments)
+        is_array = [isinstance(leaf, jax.Array) for leaf in leaves]
+        fixed = tuple(_ARRAY if a else leaf for a, leaf in zip(is_array, leaves))
+        return run(structure, fixed, [x for a, x in zip(is_array, leaves) if a])
+
+    for cls, names in _TRACED.items():
+        _register(cls, names)
+    _TRACED.clear()
+    return call
+
+
+# Stands for an array among the fixed arguments of a compiled function.
+_ARRAY = "array"
+
+# Classes whose instances are arguments of compiled functions, with the attributes that
+# hold their arrays; JAX hears of them when it is first used.
+_TRACED: dict[type, tuple[str, ...]] = {}
+
+
+def traced(*names: str) -> Callable[[type], type]:
+    """Let instances of a class be arguments of compiled functions.
+
+    ``names`` are the attributes with arrays, or with instances of other such classes;
+    the others are hashable.
+    """
+
+    def note(cls: type) -> type:
+        _TRACED[cls] = names
+        return cls
+
+    return note
+
+
+def _register(cls: type, names: tuple[str, ...]) -> None:
+    import jax
+
+    def flatten(instance: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        state = vars(instance)
+        fixed = tuple((k, v) for k, v in state.items() if k not in names)
+        return [state[name] for name in names], fixed
+
+    def unflatten(fixed: tuple[Any, ...], parts: list[Any]) -> Any:
+        instance = object.__new__(cls)
+        vars(instance).update(fixed, **dict(zip(names, parts)))
+        return instance
+
+    jax.tree_util.register_pytree_node(cls, flatten, unflatten)
 
 
 def without_gradient(x: Array) -> Array:

@@ -13,6 +13,7 @@ outputs (classes):
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -95,6 +96,7 @@ class Loss(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class LogisticLoss:
     r"""Cross-entropy of a label y, 0 or 1, under probability sigmoid(z).
 
@@ -137,6 +139,7 @@ class LogisticLoss:
         return 0.25
 
 
+@dataclass(frozen=True)
 class SoftmaxLoss:
     r"""Cross-entropy of a class y under probabilities p = softmax(z).
 
@@ -155,10 +158,8 @@ class SoftmaxLoss:
     Bishop (2006), *Pattern Recognition and Machine Learning*, eqs 4.108-4.110.
     """
 
+    n_outputs: int
     shift_invariant = True
-
-    def __init__(self, n_outputs: int) -> None:
-        self.n_outputs = n_outputs
 
     def value_and_gradient(
         self, logits: Array, targets: Array, *, xp: Namespace

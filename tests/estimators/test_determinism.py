@@ -33,7 +33,7 @@ def test_the_same_bits_on_repetition(solver, n_jobs):
     assert len({bits(model.fit(X, THREE)) for _ in range(4)}) == 1
 
 
-@pytest.mark.many_programs
+@pytest.mark.shared_arithmetic
 def test_the_same_bits_on_every_library(backend, wide):
     data = backend.xp.asarray(X[:500].astype(wide), device=backend.device)
     model = xlr.LogisticRegression()

@@ -29,7 +29,7 @@ def least(size, n_samples=400, n_features=5):
     return rows + 8 * (3 * q**2 + 40 * q)
 
 
-@pytest.mark.many_programs
+@pytest.mark.shared_arithmetic
 def test_a_fit_without_room_names_what_it_needs(
     place, dtype, as_on_a_device, monkeypatch
 ):

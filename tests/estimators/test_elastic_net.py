@@ -221,7 +221,7 @@ def test_bounds_against_scipy(C):
     assert at_bound.any()
 
 
-@pytest.mark.many_programs
+@pytest.mark.shared_arithmetic
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 def test_what_is_at_a_bound_is_exactly_there(solver, place, dtype):
     """Not a rounding error inside, as after a change of units and back."""

@@ -27,7 +27,7 @@ def test_scikit_learn_checks(estimator, check):
         check(estimator)
 
 
-@pytest.mark.many_programs
+@pytest.mark.shared_arithmetic
 def test_endometrial_as_logistf(place, dtype, assert_close):
     """R: logistf(HG ~ NV + PI + EH), whose maximum-likelihood estimate is infinite."""
     X, y = endometrial()

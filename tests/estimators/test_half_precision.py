@@ -45,7 +45,7 @@ def half_of_torch() -> Any:
     return torch.asarray(X, dtype=torch.float16)
 
 
-@pytest.mark.many_programs
+@pytest.mark.shared_arithmetic
 @pytest.mark.parametrize(
     ("labels", "options"),
     [
@@ -72,7 +72,7 @@ def test_the_fit_is_that_of_the_same_numbers(half, labels, options):
     assert (to_numpy(found.predict(narrow)) == to_numpy(found.predict(wide))).all()
 
 
-@pytest.mark.many_programs
+@pytest.mark.shared_arithmetic
 def test_cross_validation_and_inference(half):
     narrow, wide = half
     search = xlr.LogisticRegressionCV(Cs=3, cv=3, tol=1e-4)

@@ -244,7 +244,7 @@ def _codes(model, X):
     return np.argmax(to_numpy(model.to_numpy().predict_proba(X)), axis=1)
 
 
-@pytest.mark.many_programs
+@pytest.mark.shared_arithmetic
 def test_boolean_labels(place):
     X, y = load("breast_cancer", True)
     model = xlr.LogisticRegression().fit(place(X), place(y == 1))

@@ -155,7 +155,7 @@ def test_on_every_library(place, dtype, assert_close):
     assert model.score(place(X), y) == pytest.approx(expected.score(X, y), abs=atol)
 
 
-@pytest.mark.many_programs
+@pytest.mark.shared_arithmetic
 def test_scorers_of_sklearn_see_any_library(place, dtype):
     X, y = DATA["wine"]
     parameters = {"Cs": CS, "cv": 3, "scoring": "f1_macro"}

@@ -90,7 +90,7 @@ def test_null_likelihood_with_an_offset_of_30():
         assert with_offset.llf == pytest.approx(plain.llf, rel=1e-9)
 
 
-@pytest.mark.many_programs
+@pytest.mark.shared_arithmetic
 @pytest.mark.parametrize("far", [[0.0, 30.0, -30.0], [100.0, 0.0, 0.0]])
 def test_null_likelihood_of_many_classes_with_far_offsets(place, dtype, far):
     """Offsets that are the same in all rows change the intercepts alone."""

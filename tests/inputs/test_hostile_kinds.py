@@ -181,7 +181,7 @@ def test_labels_come_back_as_they_were(kind):
     assert model.predict(X).tolist() == expected.tolist()
 
 
-@pytest.mark.many_programs
+@pytest.mark.shared_arithmetic
 def test_integers_beyond_2_53_on_every_library(backend, wide):
     if backend.name == "jax":
         import jax

@@ -54,7 +54,7 @@ def test_one_against_the_rest_has_a_curve_for_each_class():
         assert f"{k} against the rest" in line.get_label()
 
 
-@pytest.mark.many_programs
+@pytest.mark.shared_arithmetic
 def test_history_of_an_array_on_any_library(place, dtype):
     model = xlr.LogisticRegression(max_iter=50).fit(place(X), place(Y))
     (line,) = LossCurveDisplay.from_estimator(model).lines_

@@ -8,7 +8,7 @@ import pytest
 import xlr
 
 
-@pytest.mark.many_programs
+@pytest.mark.shared_arithmetic
 @pytest.mark.parametrize("seed", [0, 3, 4])
 @pytest.mark.parametrize("interaction", [False, True])
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])

@@ -20,7 +20,7 @@ DIRECTION = RNG.normal(size=(3, 5))
 LABELS = RNG.integers(0, 3, size=80)
 
 
-@pytest.mark.many_programs
+@pytest.mark.shared_arithmetic
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("C", [1.0, np.inf])
 @solvers

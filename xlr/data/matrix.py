@@ -37,9 +37,11 @@ class Matrix(Protocol):
     xp: Namespace
     dtype: Any
     shape: tuple[int, int]
-    stored: Array
     product_cost: float
     gram_cost: float
+
+    @property
+    def stored(self) -> Array: ...
 
     @property
     def device(self) -> Device: ...
@@ -98,6 +100,7 @@ class Matrix(Protocol):
         ...
 
 
+@arrays.traced("values")
 class DenseMatrix:
     """A dense array as a :class:`Matrix`.
 
@@ -115,10 +118,14 @@ class DenseMatrix:
         self.xp = xp
         self.dtype = arrays.floating_dtype(values, xp=xp) if dtype is None else dtype
         self.shape = values.shape
-        self.stored = values
         self.product_cost = float(values.shape[1])
         self.gram_cost = values.shape[1] ** 2 / GRAM_SPEEDUP
         self._block_size = 0  # numbers that fit the cache; 0 before it is asked for
+
+    @property
+    def stored(self) -> Array:
+        """The values."""
+        return self.values
 
     @property
     def device(self) -> Device:
@@ -205,6 +212,7 @@ class DenseMatrix:
         return cut(self.shape[0], max(1, least, n_rows), n_threads=n_threads)
 
 
+@arrays.traced("matrix", "scaler")
 class StandardizedMatrix:
     r"""A matrix with centred and scaled columns, z = (x - mean) / scale.
 
@@ -229,12 +237,16 @@ class StandardizedMatrix:
         self.scaler = scaler
         self.xp = xp = matrix.xp
         self.dtype, self.shape = matrix.dtype, matrix.shape
-        self.stored = matrix.stored
         self.product_cost, self.gram_cost = matrix.product_cost, matrix.gram_cost
         self._is_dense = isinstance(matrix, DenseMatrix)
         self._is_explicit = self._is_dense and not scaler.keeps_digits(
             matrix.dtype, xp=xp
         )
+
+    @property
+    def stored(self) -> Array:
+        """The array of the matrix underneath."""
+        return self.matrix.stored
 
     @property
     def device(self) -> Device:
@@ -331,7 +343,7 @@ class StandardizedMatrix:
         """Return other rows with the scaler of these, whose digits are known."""
         other = cls.__new__(cls)
         other.__dict__.update(like.__dict__)
-        other.matrix, other.shape, other.stored = matrix, matrix.shape, matrix.stored
+        other.matrix, other.shape = matrix, matrix.shape
         return other
 
 

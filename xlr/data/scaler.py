@@ -11,6 +11,7 @@ from xlr.arrays import Array, Namespace
 __all__ = ["Scaler", "farthest_mean"]
 
 
+@arrays.traced("mean", "scale", "varies")
 @dataclass(frozen=True)
 class Scaler:
     r"""The change of variables z = (x - mean) / scale.

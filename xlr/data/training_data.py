@@ -108,6 +108,7 @@ class TrainingData:
         self.n_drawable = self.n_samples
         self._slices: dict[tuple[int, int], list[slice]] = {}
         self._whole: Block | None = None
+        self._compiles = arrays.compiles(self.xp)
 
     @property
     def product_cost(self) -> float:
@@ -147,6 +148,8 @@ class TrainingData:
         reads_rows : bool, default=True
             False for a function of the targets alone: chunks are then not read.
         """
+        if self._compiles:
+            function = arrays.compiled(function)
         slices = self._slices.get((width, least)) or self.row_slices(width, least)
         if len(slices) == 1:
             block = self._whole or self.block(slices[0])
@@ -164,6 +167,8 @@ class TrainingData:
         self, function: Callable[..., Array], *arguments: Any, width: int = 1
     ) -> Array:
         """Concatenate what a function returns of the rows of each block."""
+        if self._compiles:
+            function = arrays.compiled(function)
         parts = self.map_reduce(
             lambda block, *given: (function(block, *given),),
             *arguments,

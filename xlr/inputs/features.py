@@ -121,7 +121,7 @@ def read_features(
         like = like.like(like.xp.astype(like.X, like.dtype, copy=False))
         return like.like(chunks_of(X, like.X, xp=like.xp))
     if not reset and _is_ready(estimator, X):
-        return Features(X, arrays.namespace(X), arrays.device_of(X), None)
+        return Features(X, np, "cpu", None)
     refuse_kind("X", X)
     X, names = native_table(X), None
     if (on_device := columns_on_device(X)) is not None:
