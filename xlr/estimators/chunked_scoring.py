@@ -13,6 +13,7 @@ from xlr.arrays import Array
 from xlr.data import Delayed, call, fetch, map_reduce, row_slices
 from xlr.estimators.folds import small_counts
 from xlr.estimators.logits import logits
+from xlr.estimators.problem import loss_of
 from xlr.estimators.rows import Rows
 from xlr.estimators.scoring import ScoredModel, clipped_loss
 from xlr.inputs.chunk_look import ChunkRows
@@ -46,9 +47,9 @@ class ChunkedLikelihood:
         """
         rows, X = self._rows, self._rows.features.X
         counts = small_counts([self._tests[fold] for fold in folds], X.shape[0])
-        function = partial(
-            _losses_left_out, rows.task.loss, rows.labels.classes, coef, intercept
-        )
+        classes = rows.labels.classes
+        loss = loss_of(classes.shape[0])
+        function = partial(_losses_left_out, loss, classes, coef, intercept)
         total, weight = X.over_chunks(
             function, rows.chunk_rows, X.cut(counts), name="held-out-loss"
         )

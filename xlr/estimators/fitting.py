@@ -213,7 +213,9 @@ class Fitting:
         """What there is instead of an optimum; None where all is penalised, and of many
         models.
         """
-        if not self._may_diverge or self.problem.objective.n_models > 1:
+        objective = self.problem.objective
+        one_class = objective.loss.shift_invariant and objective.n_outputs == 1
+        if not self._may_diverge or objective.n_models > 1 or one_class:
             return None
         gradient = arrays.to_host(solution.at.gradient)[0].astype(np.float64)
         return self.problem.separation(solution.parameters, gradient)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
+
+from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import as_logistic_regression, as_one_vs_rest
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.linear_classifier import LinearClassifier
+from xlr.estimators.problem import spread
 from xlr.estimators.rows import Rows, read_rows
 from xlr.functions import log_sigmoid
 from xlr.inputs.features import Features, read_features
@@ -271,6 +275,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         # Before anything that BLAS would start its threads for: they spin for a while.
         with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
             rows = read_rows(self, features, y, sample_weight, offset)
+            rows.warn_of_left_out()
             start = self._read_start(
                 coef_init, intercept_init, rows.labels, rows.features
             )
@@ -301,7 +306,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             """The attributes that make an estimator predict."""
             attributes = problem.coefficients(parameters)
             attributes["classes_"] = labels.classes
-            attributes["_one_vs_rest"] = task.targets.n_models > 1
+            attributes["_one_vs_rest"] = rows.weighing.one_vs_rest
             attributes["_has_offset"] = rows.offset is not None
             attributes["_warned_of_offset"] = False
             attributes["n_features_in_"] = features.X.shape[1]
@@ -312,12 +317,14 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         callbacks = FitCallbacks(self, data, self.max_iter)
         solution = fitting.run(callbacks.listener(named))
         attributes = named(solution.parameters)
-        attributes["duality_gap_"], solution = fitting.proven(solution)
+        gap, solution = fitting.proven(solution)
         separation = fitting.separation(solution)
         attributes["_has_optimum"] = separation is None
         attributes["n_passes_"] = fitting.n_passes
         attributes["_column_moments"] = problem.column_moments
-        self._take(solution, attributes, fitting.solver_name)
+        places = task.places if rows.weighing.one_vs_rest else None
+        attributes["duality_gap_"] = spread(gap, places)
+        self._take(solution, attributes, fitting.solver_name, places)
         callbacks.end(solution.parameters, named)
         fitting.warn_unless_converged(solution, separation, stacklevel=5)
 
@@ -328,7 +335,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         if self.warm_start and hasattr(self, "coef_"):
             coef_init = self.coef_ if coef_init is None else coef_init
             if intercept_init is None:
-                intercept_init = self.intercept_
+                # Infinite for a class that the last fit left out.
+                intercept_init = np.nan_to_num(
+                    arrays.to_host(self.intercept_), posinf=0.0, neginf=0.0
+                )
         if coef_init is None and intercept_init is None:
             return None
         n_classes = labels.classes.shape[0]
@@ -340,21 +350,29 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             intercept = features.xp.zeros_like(intercept)
         return coef, intercept
 
-    def _take(self, solution: Solution, named: dict[str, Any], solver: str) -> None:
+    def _take(
+        self,
+        solution: Solution,
+        named: dict[str, Any],
+        solver: str,
+        places: np.ndarray | None,
+    ) -> None:
         """Set every fitted attribute, now that nothing can fail any more."""
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         for name, value in named.items():
             setattr(self, name, value)
         last = solution.records[-1]
-        self.n_iter_ = solution.n_iter
+        self.n_iter_ = spread(solution.n_iter, places)
         self.solver_ = solver
         self.converged_ = all(s is Status.CONVERGED for s in solution.status)
         self.optimality_ = float(last.optimality.max())
         self.history_ = solution.history()
-        if not self._one_vs_rest:
-            for name in ("objective", "optimality", "step"):
-                self.history_[name] = self.history_[name][:, 0]
+        for name in ("objective", "optimality", "step"):
+            values = self.history_[name]
+            self.history_[name] = (
+                spread(values, places) if self._one_vs_rest else values[:, 0]
+            )
 
     def _log_scores(self, logits: Array) -> Array:
         # Coefficients that were set by hand are those of ``multi_class``.

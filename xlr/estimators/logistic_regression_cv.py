@@ -34,7 +34,7 @@ from xlr.estimators.scoring import (
 )
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_parameters
-from xlr.inputs.weights import read_weights
+from xlr.inputs.weights import place_weights
 from xlr.solvers import Status
 from xlr.threads import Workers, workers
 
@@ -192,13 +192,16 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         ConvergenceWarning
             If fits did not reach ``tol``.
         UserWarning
-            If folds have a single class to train on, or none: their scores are NaN.
+            If classes have no weight, in all rows or in those that a fold trains on:
+            the fits leave them out, with a probability of 0. Folds without any weight
+            have a score of NaN.
         """
         check_parameters(self)
         features = read_features(self, X, reset=True, chunked=True)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
             rows = read_rows(self, features, y, sample_weight)
+            rows.warn_of_left_out()
             host_y = labels_on_host(rows)
             splitter = check_cv(self.cv, host_y, classifier=True)
             folds = read_folds(splitter, host_y, rows)
@@ -297,15 +300,15 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         crew: Workers,
     ) -> Callable[[np.ndarray, Array, Array], np.ndarray]:
         """What scores models on the rows that their folds left out."""
-        features, labels, task = rows.features, rows.labels, rows.task
+        features, labels = rows.features, rows.labels
         weighted = sample_weight is not None
         if rows.chunk_rows is not None:
             if self.scoring is None:
                 return ChunkedLikelihood(rows, folds.tests)
             return ChunkedScore(scorer, rows, y, weighted, folds.tests)
-        weights = read_weights(sample_weight, None, labels, features)
+        weights = place_weights(sample_weight, features)
         if self.scoring is None:
-            return HeldOutLikelihood(features, task, weights, folds.tests, crew)
+            return HeldOutLikelihood(features, labels, weights, folds.tests, crew)
         given = arrays.to_host(weights) if weighted else None
         return HeldOutScore(scorer, features, labels.classes, y, given, folds.tests)
 

@@ -200,6 +200,7 @@ def logistic_path(
     features = read_features(estimator, X, reset=True, chunked=True)
     with workers(features.X, n_jobs) as crew:
         rows = read_rows(estimator, features, y, sample_weight)
+        rows.warn_of_left_out()
         features = rows.features
         regularisation = read_regularisation(estimator, float(l1_ratio), 1.0, features)
         problem = Problem(

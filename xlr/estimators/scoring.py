@@ -16,8 +16,9 @@ from xlr.arrays import Array, Namespace
 from xlr.data import map_reduce, row_slices
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.logits import logits
-from xlr.estimators.problem import Task
+from xlr.estimators.problem import loss_of
 from xlr.inputs.features import Features
+from xlr.inputs.labels import Labels
 from xlr.losses import Loss
 from xlr.threads import Workers
 
@@ -39,8 +40,7 @@ class HeldOutLikelihood:
     Parameters
     ----------
     features : Features
-    task : Task
-        Of one model.
+    labels : Labels
     weights : array of shape (n_samples,)
         In the widest dtype.
     tests : list of ndarrays
@@ -51,14 +51,14 @@ class HeldOutLikelihood:
     def __init__(
         self,
         features: Features,
-        task: Task,
+        labels: Labels,
         weights: Array,
         tests: list[np.ndarray],
         workers: Workers,
     ) -> None:
         self._features = features
-        self._loss = task.loss
-        self._targets = task.targets.labels[:, 0]
+        self._loss = loss_of(labels.classes.shape[0])
+        self._targets = features.place(labels.codes, features.dtype)
         self._weights = weights
         self._tests = tests
         self._workers = workers
