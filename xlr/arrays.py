@@ -115,10 +115,12 @@ def is_sparse(x: object) -> bool:
     return issparse(x) or (on_device is not None and on_device.issparse(x))
 
 
-def is_traced(x: object) -> bool:
-    """Whether ``x`` stands for values that JAX does not know yet, as under its jit."""
+def is_traced(*values: object) -> bool:
+    """Return whether a value is one that JAX does not know yet, as under its jit."""
     jax = sys.modules.get("jax")
-    return jax is not None and isinstance(x, jax.core.Tracer)
+    if jax is None:
+        return False
+    return True in [isinstance(x, jax.core.Tracer) for x in values]
 
 
 def aligned(x: Array) -> Array:
@@ -315,7 +317,7 @@ def in_host_memory(x: Array) -> bool:
     """Whether the processor reads the numbers of ``x`` where they are."""
     try:
         return bool(x.__dlpack_device__()[0] == 1)  # kDLCPU
-    except (BufferError, ValueError):  # no memory, as torch's meta, or that of several
+    except (BufferError, ValueError, AttributeError):  # torch's meta, JAX's tracers
         return False
 
 

@@ -166,7 +166,7 @@ def bootstrap(
     """
     if not isinstance(estimator, LogisticRegression):
         raise TypeError(f"bootstrap takes a xlr.LogisticRegression; got {estimator!r}.")
-    check_parameters(estimator)
+    check_parameters(estimator, X, y, sample_weight)
     check_parameter("n_resamples", n_resamples)
     # One number seeds the rest: NumPy's newer generator draws five times as fast.
     seed = check_random_state(random_state).randint(2**31)

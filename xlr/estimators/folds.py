@@ -112,7 +112,9 @@ def _codes(targets: Targets) -> np.ndarray:
     return codes.astype(np.min_scalar_type(int(codes.max())))
 
 
-def read_folds(splitter: Any, y: np.ndarray, rows: Rows) -> Folds:
+def read_folds(
+    splitter: Any, y: np.ndarray, rows: Rows, metadata: dict[str, Any]
+) -> Folds:
     """Ask a splitter for its folds, and look at the classes in them.
 
     Parameters
@@ -121,6 +123,8 @@ def read_folds(splitter: Any, y: np.ndarray, rows: Rows) -> Folds:
     y : ndarray of shape (n_samples,)
         Labels, on the host.
     rows : Rows
+    metadata : dict
+        What the splitter requests, such as ``groups``.
 
     Raises
     ------
@@ -136,10 +140,18 @@ def read_folds(splitter: Any, y: np.ndarray, rows: Rows) -> Folds:
     n_samples = y.shape[0]
     # A splitter counts the rows of X; its values stay where they are.
     try:
-        splits = list(splitter.split(np.zeros((n_samples, 1)), y))
+        splits = list(splitter.split(np.zeros((n_samples, 1)), y, **metadata))
     except TypeError as error:
         raise ValueError(
             f"cv must give pairs (train, test) of row numbers: {error}."
+        ) from error
+    except ValueError as error:
+        if "'groups' parameter" not in str(error) or "groups" in metadata:
+            raise
+        name = type(splitter).__name__
+        raise ValueError(
+            f"cv={name} needs the group of each row: {error} Call "
+            "sklearn.set_config(enable_metadata_routing=True), and pass groups= to fit."
         ) from error
     if not splits:
         raise ValueError("cv has no folds: give it at least one (train, test) pair.")

@@ -20,6 +20,7 @@ from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms
 from xlr.inputs.dask_input import level_of_caller
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.kinds import refuse_kind
+from xlr.inputs.labels import with_plain_integers
 from xlr.inputs.offset import read_offset
 from xlr.precision import full_precision
 
@@ -279,7 +280,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             with arrays.quiet():
                 moved = arrays.move(self.classes_, xp=xp, device=device)
             # 10^12 does not fit the int32 of JAX, nor 2^63 the int64 of torch.
-            if np.array_equal(arrays.to_host(moved).astype(classes.dtype), classes):
+            if arrays.is_traced(moved) or np.array_equal(
+                arrays.to_host(moved).astype(classes.dtype), classes
+            ):
                 return xp.take(moved, codes)
         return classes[arrays.to_host(codes)]
 
@@ -300,6 +303,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         if sample_weight is not None and np.min(sample_weight) < 0:
             raise ValueError("sample_weight contains negative values.")
         predicted = arrays.to_host(self.classes_)[arrays.to_host(codes)]
+        y = with_plain_integers(y)
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     def to_numpy(self) -> Self:

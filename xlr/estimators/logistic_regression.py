@@ -268,7 +268,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         ConvergenceWarning
             If ``tol`` was not reached, with what to do.
         """
-        check_parameters(self)
+        check_parameters(self, X, y, sample_weight, coef_init, intercept_init, offset)
         features = read_features(self, X, reset=True, chunked=True)
         metadata = {"sample_weight": sample_weight, "offset": offset}
         data = {"X": X, "y": y, "metadata": metadata}
@@ -323,7 +323,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         attributes["n_passes_"] = fitting.n_passes
         attributes["_column_moments"] = problem.column_moments
         places = task.places if rows.weighing.one_vs_rest else None
-        attributes["duality_gap_"] = spread(gap, places)
+        attributes["duality_gap_"] = gap if places is None else spread(gap, places)
         self._take(solution, attributes, fitting.solver_name, places)
         callbacks.end(solution.parameters, named)
         fitting.warn_unless_converged(solution, separation, stacklevel=5)
@@ -332,7 +332,19 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         self, coef_init: Any, intercept_init: Any, labels: Labels, features: Features
     ) -> tuple[Array, Array] | None:
         """Coefficients and intercepts to start from, in units of X; None for zero."""
+        n_classes = labels.classes.shape[0]
+        n_columns = 1 if n_classes == 2 else n_classes
+        shape = (n_columns, features.X.shape[1])
         if self.warm_start and hasattr(self, "coef_"):
+            if coef_init is None and tuple(self.coef_.shape) != shape:
+                raise ValueError(
+                    "warm_start=True starts at the last fit, with coef_ of shape "
+                    f"{tuple(self.coef_.shape)} for the classes "
+                    f"{arrays.to_host(self.classes_).tolist()}; now X has {shape[1]} "
+                    f"features and y the classes "
+                    f"{arrays.to_host(labels.classes).tolist()}. Call "
+                    "set_params(warm_start=False), or pass coef_init."
+                )
             coef_init = self.coef_ if coef_init is None else coef_init
             if intercept_init is None:
                 # Infinite for a class that the last fit left out.
@@ -341,9 +353,6 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                 )
         if coef_init is None and intercept_init is None:
             return None
-        n_classes = labels.classes.shape[0]
-        n_columns = 1 if n_classes == 2 else n_classes
-        shape = (n_columns, features.X.shape[1])
         coef = read_start("coef_init", coef_init, shape, features)
         intercept = read_start("intercept_init", intercept_init, shape[:1], features)
         if not self.fit_intercept:
@@ -363,7 +372,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         for name, value in named.items():
             setattr(self, name, value)
         last = solution.records[-1]
-        self.n_iter_ = spread(solution.n_iter, places)
+        self.n_iter_ = solution.n_iter
+        if places is not None:
+            self.n_iter_ = spread(self.n_iter_, places)
         self.solver_ = solver
         self.converged_ = all(s is Status.CONVERGED for s in solution.status)
         self.optimality_ = float(last.optimality.max())

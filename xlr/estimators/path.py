@@ -190,7 +190,7 @@ def logistic_path(
         n_jobs=n_jobs,
         verbose=verbose,
     )
-    check_parameters(estimator)
+    check_parameters(estimator, X, y, sample_weight)
     if not l1_ratio > 0:
         raise ValueError(
             f"l1_ratio must be above 0 for a path of sparse models; got {l1_ratio!r}. "

@@ -433,13 +433,17 @@ class Problem:
             intercept = intercept - xp.astype(rounded, coef.dtype) @ self.scaler.mean
         intercept_rounded = xp.astype(intercept, dtype)
         self._refuse_infinite(rounded, intercept_rounded)
-        rest = intercept - xp.astype(intercept_rounded, coef.dtype)
+        fitted = {
+            "coef_": rounded,
+            "intercept_": intercept_rounded,
+            "_intercept_rest": intercept - xp.astype(intercept_rounded, coef.dtype),
+        }
+        if self._places is None:
+            return fitted
+        constants = {"intercept_": INTERCEPTS.values()}
         return {
-            "coef_": self._with_rows_not_fitted(rounded, 0.0, 0.0, 0.0),
-            "intercept_": self._with_rows_not_fitted(
-                intercept_rounded, *INTERCEPTS.values()
-            ),
-            "_intercept_rest": self._with_rows_not_fitted(rest, 0.0, 0.0, 0.0),
+            name: self._with_rows_not_fitted(values, *constants.get(name, (0, 0, 0)))
+            for name, values in fitted.items()
         }
 
     def _with_rows_not_fitted(self, values: Array, *constants: float) -> Array:
@@ -447,8 +451,6 @@ class Problem:
 
         ``constants`` are the values of rows that are UNKNOWN, ALWAYS and NEVER.
         """
-        if self._places is None:
-            return values
         xp, loss = self._features.xp, self.objective.loss
         # Outputs of each model are rows; or, of models with one output, the models.
         n_groups = self.objective.n_models if loss.shift_invariant else 1

@@ -140,7 +140,9 @@ class Weighing:
             )
         if self.one_vs_rest and self.kept.shape[0] > 1:
             return one_vs_rest(features, labels, weights, self.kept, self.against_rest)
-        return multinomial(features, labels, weights).among(self.kept)
+        task = multinomial(features, labels, weights)
+        is_whole = self.kept.shape[0] == labels.classes.shape[0]
+        return task if is_whole else task.among(self.kept)
 
 
 def read_rows(

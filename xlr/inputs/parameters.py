@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from xlr import arrays
 from xlr.solvers import SOLVERS
 
 __all__ = ["check_parameter", "check_parameters", "check_solver_for", "random_seed"]
@@ -177,14 +178,20 @@ def check_solver_for(solver: str, *, smooth: bool) -> None:
     )
 
 
-def check_parameters(estimator: Any) -> None:
-    """Refuse parameters of an estimator that make no sense.
+def check_parameters(estimator: Any, *data: Any) -> None:
+    """Refuse parameters of an estimator that make no sense, and data to be traced.
 
     Raises
     ------
     TypeError, ValueError
         Naming the parameter, what it may be and what it was.
     """
+    if arrays.is_traced(*data):
+        raise TypeError(
+            "Fits are not traced: jax.jit, jax.vmap and jax.grad hand over arrays "
+            "without values, and a fit stops by values. Fit outside of them; "
+            "decision_function and predict_proba of the fitted model can be traced."
+        )
     for name, value in estimator.get_params(deep=False).items():
         if name in CHECKS:
             CHECKS[name](name, value)
