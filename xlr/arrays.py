@@ -241,7 +241,9 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
     """
     if isinstance(x, np.ndarray) and array_api_compat.is_numpy_namespace(xp):
         return x if dtype is None else x.astype(dtype, copy=False)
-    if is_array(x):
+    if issparse(x):
+        x = x.toarray()
+    elif is_array(x):
         x = without_gradient(x)
     if is_array_api_obj(x) and array_api_compat.array_namespace(x) is xp:
         if device_of(x) != device:

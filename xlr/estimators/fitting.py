@@ -25,6 +25,7 @@ from xlr.solvers import (
     Solver,
     Status,
     choose,
+    minimise,
     minimise_models,
 )
 from xlr.threads import Workers
@@ -184,12 +185,20 @@ class Fitting:
     ) -> Solution:
         """Minimise F for all models, and print the iterations if ``verbose``."""
         tell = self._printing(on_iteration) if self._estimator.verbose else on_iteration
+        objective, tol = self.problem.objective, float(self._estimator.tol)
+        start = self.problem.parameters(self._start)
+        if self._estimator.max_iter == 0:  # no better start is looked for
+            if objective.non_smooth is not None:
+                start = objective.non_smooth.project(start, xp=objective.xp)
+            return minimise(
+                self._solver, objective, start, tol=tol, max_iter=0, on_iteration=tell
+            )
         return minimise_models(
             self._solver,
-            self.problem.objective,
-            self.problem.parameters(self._start),
+            objective,
+            start,
             seed=self._seed,
-            tol=float(self._estimator.tol),
+            tol=tol,
             max_iter=int(self._estimator.max_iter),
             along=self._along,
             on_iteration=tell,

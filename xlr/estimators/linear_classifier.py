@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import csr_array, issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -305,6 +306,45 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         predicted = arrays.to_host(self.classes_)[arrays.to_host(codes)]
         y = with_plain_integers(y)
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+    def sparsify(self) -> Self:
+        """Convert ``coef_`` to a sparse matrix, to store few of many coefficients.
+
+        Predictors take it; ``fit`` replaces it by a dense one.
+
+        Returns
+        -------
+        self
+            With a ``scipy.sparse.csr_array`` as ``coef_``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self, "coef_")
+        if not issparse(self.coef_):
+            self.coef_ = csr_array(arrays.to_host(self.coef_))
+        return self
+
+    def densify(self) -> Self:
+        """Convert ``coef_`` back to a dense array, in the library of ``intercept_``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self, "coef_")
+        if issparse(self.coef_):
+            like = self.intercept_
+            place = {"xp": arrays.namespace(like), "device": arrays.device_of(like)}
+            self.coef_ = arrays.move(self.coef_.toarray(), **place, dtype=like.dtype)
+        return self
 
     def to_numpy(self) -> Self:
         """A fitted copy whose arrays are NumPy's.

@@ -96,7 +96,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     max_iter : int, default=1000
         Most iterations. One is a pass over the rows (newton-cholesky: and now and
         then a Hessian; newton-cg: and products with it), whether its step is kept or
-        refused.
+        refused. 0 leaves the coefficients at the start.
     warm_start : bool, default=False
         Whether ``fit`` starts from the coefficients of the last fit.
     learning_rate : float, default=None
@@ -345,7 +345,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                     f"{arrays.to_host(labels.classes).tolist()}. Call "
                     "set_params(warm_start=False), or pass coef_init."
                 )
-            coef_init = self.coef_ if coef_init is None else coef_init
+            if coef_init is None:
+                coef_init = features.place(self.coef_, None)
             if intercept_init is None:
                 # Infinite for a class that the last fit left out.
                 intercept_init = np.nan_to_num(

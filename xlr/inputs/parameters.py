@@ -79,10 +79,16 @@ def _check_n_jobs(name: str, value: Any) -> None:
         )
 
 
-def _check_count(name: str, value: Any) -> None:
+def _check_count(name: str, value: Any, least: int = 1) -> None:
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or int(value) < 1:
-        raise ValueError(f"{name} must be a whole number from 1 up; got {value!r}.")
+    if not whole or int(value) < least:
+        raise ValueError(
+            f"{name} must be a whole number from {least} up; got {value!r}."
+        )
+
+
+def _check_max_iter(name: str, value: Any) -> None:
+    _check_count(name, value, least=0)
 
 
 def _check_l1_ratio(name: str, value: Any) -> None:
@@ -149,7 +155,7 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "refit": _check_flag,
     "verbose": _check_verbose,
     "n_jobs": _check_n_jobs,
-    "max_iter": _check_count,
+    "max_iter": _check_max_iter,
     "l1_ratio": _check_l1_ratio,
     "l1_ratios": _check_l1_ratios,
     "solver": _check_solver,
