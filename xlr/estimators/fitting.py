@@ -16,7 +16,7 @@ from xlr.data import Chunks, row_costs
 from xlr.estimators.problem import Problem, Task
 from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.features import Features
-from xlr.inputs.parameters import check_solver_for, random_seed
+from xlr.inputs.parameters import OF_SKLEARN, check_solver_for, random_seed
 from xlr.objective import Separation
 from xlr.solvers import (
     SOLVERS,
@@ -108,7 +108,7 @@ class Fitting:
     ) -> None:
         regularisation = read_regularisation(estimator, l1_ratio, C, features)
         name = estimator.solver
-        if name == "auto":
+        if name == "auto" or name in OF_SKLEARN:
             n_samples, n_features = features.X.shape
             costs = None
             if arrays.is_sparse(features.X):

@@ -16,6 +16,7 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import refuse_non_finite
 from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
+from xlr.estimators.conversion import model_of_classes
 from xlr.estimators.logits import logits
 from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms
 from xlr.inputs.dask_input import level_of_caller
@@ -365,6 +366,41 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             if is_fitted and (isinstance(value, np.ndarray) or arrays.is_array(value)):
                 setattr(converted, name, np.array(arrays.to_host(value)))
         return converted
+
+    def to_sklearn(self) -> Any:
+        """Return a fitted estimator of scikit-learn's that predicts the same.
+
+        For the tools that are made for it. In a pipeline, put it in the place of the
+        step.
+
+        Returns
+        -------
+        LogisticRegression or OneVsRestClassifier
+            scikit-learn's, with NumPy attributes and float64 coefficients; the second
+            for ``multi_class='ovr'`` with more than two classes, and for several
+            labels. After a cross-validation it has the chosen penalty.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+
+        Warns
+        -----
+        UserWarning
+            If the fit had an offset, which scikit-learn's estimators do not add.
+        """
+        fitted = self.to_numpy()
+        if self._has_offset:
+            warnings.warn(
+                f"{type(self).__name__} was fitted with an offset, which estimators of "
+                "scikit-learn do not add: their logits lack it.",
+                UserWarning,
+                stacklevel=level_of_caller(),
+            )
+        return self._as_sklearn(fitted)
+
+    _as_sklearn = staticmethod(model_of_classes)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

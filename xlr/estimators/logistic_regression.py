@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.conversion import as_logistic_regression, as_one_vs_rest
+from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.problem import spread
@@ -83,6 +83,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         - ``'active-set'``: the same on a working set of features, for many features of
           which few have a coefficient; by products where those are thousands.
         - ``'auto'``: one of these, by estimated time; see ``solver_``.
+        - ``'liblinear'``, ``'sag'``, ``'saga'``: scikit-learn's names, for ``'auto'``.
 
         ``'newton-cholesky'``, ``'lbfgs'`` and ``'gradient-descent'`` need
         ``l1_ratio=0``, no bounds and no infinite ``penalty_factor``. All but gradient
@@ -391,21 +392,32 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         one_vs_rest = getattr(self, "_one_vs_rest", self.multi_class == "ovr")
         return log_sigmoid(logits) if one_vs_rest else logits
 
-    def to_sklearn(self) -> Any:
-        """A fitted estimator of scikit-learn's that predicts the same.
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Self:
+        """Make an estimator of scikit-learn's, with its coefficients if it is fitted.
+
+        Parameters
+        ----------
+        estimator : sklearn.linear_model.LogisticRegression
+            Of any version from 1.6. Its ``penalty`` becomes ``C`` and ``l1_ratio``. The
+            defaults of ``solver``, ``tol`` and ``max_iter`` become those of xlr;
+            ``dual`` and ``intercept_scaling`` have no meaning here.
 
         Returns
         -------
-        LogisticRegression or OneVsRestClassifier
-            scikit-learn's, with NumPy attributes, for the tools that are made for
-            it; the second with ``multi_class='ovr'`` and more than two classes.
+        LogisticRegression
 
         Raises
         ------
-        NotFittedError
-            Before ``fit``.
+        TypeError
+            If it is another estimator.
+
+        Examples
+        --------
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> import xlr
+        >>> theirs = LogisticRegression(C=0.1, solver="saga")
+        >>> xlr.LogisticRegression.from_sklearn(theirs)
+        LogisticRegression(C=0.1, solver='saga')
         """
-        fitted = self.to_numpy()
-        if self._one_vs_rest:
-            return as_one_vs_rest(fitted)
-        return as_logistic_regression(fitted)
+        return from_sklearn(cls, estimator, searched=False)

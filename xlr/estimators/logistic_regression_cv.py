@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn import get_config
@@ -26,6 +26,7 @@ from xlr.estimators.chunked_scoring import (
     ChunkedScore,
     score_chunks,
 )
+from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.fold_models import FoldModels, fit_folds
 from xlr.estimators.folds import Folds, labels_on_host, read_folds
@@ -407,6 +408,27 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         metadata = {name: _on_host(values) for name, values in metadata.items()}
         model = ScoredModel.of(self)
         return float(scorer(model, features.X, _on_host(y), **metadata))
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Self:
+        """Make an estimator of scikit-learn's, with its coefficients if it is fitted.
+
+        Parameters
+        ----------
+        estimator : sklearn.linear_model.LogisticRegressionCV
+            As for :meth:`LogisticRegression.from_sklearn`; a ``scoring`` of None is
+            accuracy there.
+
+        Returns
+        -------
+        LogisticRegressionCV
+
+        Raises
+        ------
+        TypeError
+            If it is another estimator.
+        """
+        return from_sklearn(cls, estimator, searched=True)
 
 
 def _on_host(values: Any) -> Any:

@@ -10,6 +10,7 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
+from xlr.estimators.conversion import model_of_labels
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.problem import many_labels, spread
@@ -302,6 +303,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
             raise ValueError("y has no known labels in the rows of positive weight.")
         right = ((predicted == 1) == positive) | ~known
         return float(np.average(right.all(axis=1), weights=weights))
+
+    _as_sklearn = staticmethod(model_of_labels)
 
     def _scores(self, logits: Array, *, xp: Namespace) -> Array:
         return logits

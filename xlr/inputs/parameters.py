@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
@@ -11,12 +12,22 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from xlr import arrays
+from xlr.inputs.dask_input import level_of_caller
 from xlr.solvers import SOLVERS
 
-__all__ = ["check_parameter", "check_parameters", "check_solver_for", "random_seed"]
+__all__ = [
+    "OF_SKLEARN",
+    "check_parameter",
+    "check_parameters",
+    "check_solver_for",
+    "random_seed",
+]
 
 # The solvers for an L1 penalty and bounds.
 NOT_SMOOTH = frozenset({"proximal-newton", "active-set"})
+
+# Solvers of scikit-learn's, for which 'auto' chooses one.
+OF_SKLEARN = "liblinear", "sag", "saga"
 
 # Solvers that take any penalty.
 FOR_BOTH = frozenset({"newton-cg"})
@@ -123,7 +134,7 @@ def _check_l1_ratios(name: str, value: Any) -> None:
 
 
 def _check_solver(name: str, value: Any) -> None:
-    _one_of(name, value, ("auto", *SOLVERS))
+    _one_of(name, value, ("auto", *SOLVERS, *OF_SKLEARN))
 
 
 def _check_multi_class(name: str, value: Any) -> None:
@@ -198,9 +209,17 @@ def check_parameters(estimator: Any, *data: Any) -> None:
             "without values, and a fit stops by values. Fit outside of them; "
             "decision_function and predict_proba of the fitted model can be traced."
         )
-    for name, value in estimator.get_params(deep=False).items():
+    parameters = estimator.get_params(deep=False)
+    for name, value in parameters.items():
         if name in CHECKS:
             CHECKS[name](name, value)
+    if parameters.get("solver") == "liblinear" and parameters["fit_intercept"]:
+        warnings.warn(
+            "scikit-learn's solver 'liblinear' penalises the intercept; here it is not "
+            "penalised, as with its other solvers. Leave solver out.",
+            UserWarning,
+            stacklevel=level_of_caller(),
+        )
 
 
 def check_parameter(name: str, value: Any) -> None:

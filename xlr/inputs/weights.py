@@ -6,7 +6,6 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils import compute_class_weight
 
 from xlr import arrays
 from xlr.arrays import Array
@@ -127,9 +126,15 @@ def class_factors(
             factors = totals.sum() / (totals.shape[0] * totals)
         factors[totals == 0] = 0
     else:
-        factors = compute_class_weight(
-            class_weight, classes=host_classes, y=host_classes
-        )
+        names = host_classes.tolist()
+        factors = np.asarray([class_weight.get(name, 1) for name in names], dtype=float)
+        wrong = [key for key in class_weight if key not in names]
+        unnamed = [name for name in names if name not in class_weight]
+        if wrong and unnamed:  # else classes that these rows lack
+            raise ValueError(
+                f"The key {wrong[0]!r} of class_weight is no class, and the classes "
+                f"{unnamed} are not in class_weight. Use the labels as y has them."
+            )
     if not (np.isfinite(factors) & (factors >= 0)).all():
         raise ValueError(
             f"class_weight gives the weights {factors.tolist()} to the classes "
