@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.estimators.checks import check_fit
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.folds import groups_of, has_weight, small_counts
 from xlr.estimators.logistic_regression import LogisticRegression
@@ -166,7 +167,8 @@ def bootstrap(
     """
     if not isinstance(estimator, LogisticRegression):
         raise TypeError(f"bootstrap takes a xlr.LogisticRegression; got {estimator!r}.")
-    check_parameters(estimator, X, y, sample_weight)
+    check_parameters(estimator)
+    check_fit(estimator, X, y, sample_weight)
     check_parameter("n_resamples", n_resamples)
     # One number seeds the rest: NumPy's newer generator draws five times as fast.
     seed = check_random_state(random_state).randint(2**31)

@@ -9,6 +9,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
+from xlr.estimators.checks import check_fit
 from xlr.estimators.fitting import print_record, warn_unless_converged
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.problem import Problem, Task, multinomial
@@ -155,7 +156,8 @@ class FirthLogisticRegression(LinearClassifier):
         ConvergenceWarning
             If ``tol`` was not reached, with what to do.
         """
-        check_parameters(self, X, y, sample_weight, offset)
+        check_parameters(self)
+        check_fit(self, X, y, sample_weight, offset)
         features = read_features(self, X, reset=True)
         with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
             labels = read_labels(y, features.X.shape[0])

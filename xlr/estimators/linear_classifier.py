@@ -218,7 +218,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             # Look through X only if the logits, which are fewer, are not finite.
             finite = xp.all(xp.isfinite(xp.stack(totals)))
             if not arrays.is_traced(finite) and not arrays.to_host(finite):
-                refuse_non_finite(features.matrix())
+                refuse_non_finite(features.matrix(), features.column_names)
         return answers
 
     def _warn_of_missing_offset(self) -> None:

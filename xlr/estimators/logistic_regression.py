@@ -10,6 +10,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
+from xlr.estimators.checks import check_fit
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.linear_classifier import LinearClassifier
@@ -269,7 +270,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         ConvergenceWarning
             If ``tol`` was not reached, with what to do.
         """
-        check_parameters(self, X, y, sample_weight, coef_init, intercept_init, offset)
+        check_parameters(self)
+        check_fit(self, X, y, sample_weight, coef_init, intercept_init, offset)
         features = read_features(self, X, reset=True, chunked=True)
         metadata = {"sample_weight": sample_weight, "offset": offset}
         data = {"X": X, "y": y, "metadata": metadata}

@@ -21,6 +21,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, with_callbacks
+from xlr.estimators.checks import check_fit
 from xlr.estimators.chunked_scoring import (
     ChunkedLikelihood,
     ChunkedScore,
@@ -209,7 +210,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             the fits leave them out, with a probability of 0. Folds without any weight
             have a score of NaN.
         """
-        check_parameters(self, X, y, sample_weight)
+        check_parameters(self)
+        check_fit(self, X, y, sample_weight)
         to_splitter, to_scorer = self._routed("fit", sample_weight, params)
         features = read_features(self, X, reset=True, chunked=True)
         metadata = {"sample_weight": sample_weight, **params}

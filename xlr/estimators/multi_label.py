@@ -10,6 +10,7 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
+from xlr.estimators.checks import check_fit
 from xlr.estimators.conversion import model_of_labels
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.linear_classifier import LinearClassifier
@@ -140,7 +141,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         UserWarning
             If labels have one value only, or no entries.
         """
-        check_parameters(self, X, y, sample_weight)
+        check_parameters(self)
+        check_fit(self, X, y, sample_weight)
         features = read_features(self, X, reset=True)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:

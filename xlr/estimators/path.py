@@ -11,6 +11,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.estimators.checks import check_fit
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
@@ -190,7 +191,8 @@ def logistic_path(
         n_jobs=n_jobs,
         verbose=verbose,
     )
-    check_parameters(estimator, X, y, sample_weight)
+    check_parameters(estimator)
+    check_fit(estimator, X, y, sample_weight)
     if not l1_ratio > 0:
         raise ValueError(
             f"l1_ratio must be above 0 for a path of sparse models; got {l1_ratio!r}. "

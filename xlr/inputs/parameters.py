@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
@@ -11,8 +10,6 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from xlr import arrays
-from xlr.inputs.dask_input import level_of_caller
 from xlr.solvers import SOLVERS
 
 __all__ = [
@@ -195,31 +192,17 @@ def check_solver_for(solver: str, *, smooth: bool) -> None:
     )
 
 
-def check_parameters(estimator: Any, *data: Any) -> None:
-    """Refuse parameters of an estimator that make no sense, and data to be traced.
+def check_parameters(estimator: Any) -> None:
+    """Refuse parameters of an estimator that make no sense.
 
     Raises
     ------
     TypeError, ValueError
         Naming the parameter, what it may be and what it was.
     """
-    if arrays.is_traced(*data):
-        raise TypeError(
-            "Fits are not traced: jax.jit, jax.vmap and jax.grad hand over arrays "
-            "without values, and a fit stops by values. Fit outside of them; "
-            "decision_function and predict_proba of the fitted model can be traced."
-        )
-    parameters = estimator.get_params(deep=False)
-    for name, value in parameters.items():
+    for name, value in estimator.get_params(deep=False).items():
         if name in CHECKS:
             CHECKS[name](name, value)
-    if parameters.get("solver") == "liblinear" and parameters["fit_intercept"]:
-        warnings.warn(
-            "scikit-learn's solver 'liblinear' penalises the intercept; here it is not "
-            "penalised, as with its other solvers. Leave solver out.",
-            UserWarning,
-            stacklevel=level_of_caller(),
-        )
 
 
 def check_parameter(name: str, value: Any) -> None:
