@@ -225,6 +225,8 @@ def logistic_path(
         intercepts = features.xp.stack([model.intercept for model in models])
         null_loss = _null_loss(problem.objective)
     losses = np.asarray([model.loss for model in models])
+    with arrays.quiet():  # one class leaves nothing to explain
+        explained = 1 - losses / null_loss
     return LogisticPath(
         Cs,
         coefs,
@@ -232,7 +234,7 @@ def logistic_path(
         np.asarray([model.objective for model in models]),
         np.asarray([model.duality_gap for model in models]),
         np.asarray([model.df for model in models]),
-        1 - losses / null_loss,
+        explained,
         np.asarray([model.n_iter for model in models]),
         np.asarray([model.n_in_play for model in models]),
         np.asarray([model.converged for model in models]),
