@@ -126,6 +126,7 @@ def class_factors(
             factors = totals.sum() / (totals.shape[0] * totals)
         factors[totals == 0] = 0
     else:
+        assert isinstance(class_weight, dict)
         names = host_classes.tolist()
         factors = np.asarray([class_weight.get(name, 1) for name in names], dtype=float)
         wrong = [key for key in class_weight if key not in names]
