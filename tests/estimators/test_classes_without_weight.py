@@ -136,20 +136,22 @@ def test_warm_start_and_offset_fit_what_is_left():
     np.testing.assert_allclose(model.fit(X, Y).coef_, fresh.coef_, atol=1e-6)
 
 
-def test_chunks_leave_them_out(in_this_thread):
+@pytest.mark.parametrize("has_offset", [True, False])
+def test_chunks_leave_them_out(has_offset, in_this_thread):
     da = pytest.importorskip("dask.array")
-    chunked, weights = da.from_array(X, chunks=(25, 2)), (Y != 3) * 1.0
-    offset = RNG.normal(size=(N, 4))
-    for added in (None, offset):
-        found, expected = (xlr.LogisticRegression(tol=1e-10) for _ in range(2))
-        with pytest.warns(UserWarning, match="class 3"):
-            expected.fit(X, Y, weights, offset=added)
-        lazy = None if added is None else da.from_array(added, chunks=(25, 4))
-        y, w = (da.from_array(v, chunks=25) for v in (Y, weights))
-        with pytest.warns(UserWarning, match="class 3"):
-            found.fit(chunked, y, w, offset=lazy)
-        np.testing.assert_allclose(found.coef_, expected.coef_, atol=1e-6)
-        np.testing.assert_array_equal(found.intercept_[3], -np.inf)
+    chunked, weights = da.from_array(X, chunks=(35, 2)), (Y != 3) * 1.0
+    y, w = (da.from_array(v, chunks=35) for v in (Y, weights))
+    offset = lazy = None
+    if has_offset:
+        offset = RNG.normal(size=(N, 4))
+        lazy = da.from_array(offset, chunks=(35, 4))
+    found, expected = (xlr.LogisticRegression(tol=1e-10) for _ in range(2))
+    with pytest.warns(UserWarning, match="class 3"):
+        expected.fit(X, Y, weights, offset=offset)
+    with pytest.warns(UserWarning, match="class 3"):
+        found.fit(chunked, y, w, offset=lazy)
+    np.testing.assert_allclose(found.coef_, expected.coef_, atol=1e-6)
+    np.testing.assert_array_equal(found.intercept_[3], -np.inf)
 
 
 @pytest.mark.filterwarnings("ignore:The least populated class")
