@@ -118,9 +118,11 @@ def is_sparse(x: object) -> bool:
 def is_traced(*values: object) -> bool:
     """Return whether a value is one that JAX does not know yet, as under its jit."""
     jax = sys.modules.get("jax")
-    if jax is None:
-        return False
-    return True in [isinstance(x, jax.core.Tracer) for x in values]
+    if jax is not None:
+        for x in values:
+            if isinstance(x, jax.core.Tracer):
+                return True
+    return False
 
 
 def aligned(x: Array) -> Array:

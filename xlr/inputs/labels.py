@@ -122,7 +122,10 @@ def with_plain_integers(y: Any) -> Any:
 
 def _refuse_matrix(y: Any) -> None:
     """Raise ValueError for labels in columns, and say what they look like."""
-    shape = tuple(y.shape) if hasattr(y, "shape") else np.shape(y)
+    try:
+        shape = tuple(y.shape if hasattr(y, "shape") else np.asarray(y).shape)
+    except ValueError:  # a list of lists of unlike lengths
+        return
     if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
         return
     advice = "Pass one label for each row."
