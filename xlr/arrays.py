@@ -119,10 +119,14 @@ def is_sparse(x: object) -> bool:
     return issparse(x) or (on_device is not None and on_device.issparse(x))
 
 
-def is_traced(x: object) -> bool:
-    """Whether ``x`` stands for values that JAX does not know yet, as under its jit."""
+def is_traced(*values: object) -> bool:
+    """Return whether a value is one that JAX does not know yet, as under its jit."""
     jax = sys.modules.get("jax")
-    return jax is not None and isinstance(x, jax.core.Tracer)
+    if jax is not None:
+        for x in values:
+            if isinstance(x, jax.core.Tracer):
+                return True
+    return False
 
 
 def aligned(x: Array) -> Array:
@@ -317,7 +321,9 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
     """
     if isinstance(x, np.ndarray) and array_api_compat.is_numpy_namespace(xp):
         return x if dtype is None else x.astype(dtype, copy=False)
-    if is_array(x):
+    if issparse(x):
+        x = x.toarray()
+    elif is_array(x):
         x = without_gradient(x)
     if is_array_api_obj(x) and array_api_compat.array_namespace(x) is xp:
         if device_of(x) != device:
@@ -393,7 +399,7 @@ def in_host_memory(x: Array) -> bool:
     """Whether the processor reads the numbers of ``x`` where they are."""
     try:
         return bool(x.__dlpack_device__()[0] == 1)  # kDLCPU
-    except (BufferError, ValueError):  # no memory, as torch's meta, or that of several
+    except (BufferError, ValueError, AttributeError):  # torch's meta, JAX's tracers
         return False
 
 

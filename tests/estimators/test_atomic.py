@@ -83,7 +83,7 @@ def test_bad_data(kind, estimator, given):
 
 
 @pytest.mark.parametrize(
-    "parameter", [("tol", -1.0), ("max_iter", 0), ("n_jobs", 0), ("fit_intercept", 3)]
+    "parameter", [("tol", -1.0), ("max_iter", -1), ("n_jobs", 0), ("fit_intercept", 3)]
 )
 def test_bad_parameters(kind, estimator, parameter):
     estimator.set_params(**dict([parameter]))

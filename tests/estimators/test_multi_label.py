@@ -196,7 +196,7 @@ def test_slices_give_the_same_models(monkeypatch):
         (Y[:10], r"y has shape \(10, 5\)"),
         (Y + 1, "y must hold 0, 1 and, for missing entries, NaN only; got 2"),
         (np.full(Y.shape, "a"), "y must hold 0, 1 and NaN only"),
-        (np.ones((N, 2)), "No label in y has both zeros and ones"),
+        (np.full((N, 2), np.nan), "No label in y has an entry"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:The labels with the numbers")
@@ -227,7 +227,7 @@ def test_a_label_of_ones_has_no_zeros_by_rounding():
         ({0: -1.0}, "finite, zero or positive"),
         ({0: np.nan}, "finite, zero or positive"),
         ({"a": 1.0}, "not in class_weight"),
-        ({0: 0.0}, "zero for all samples, or for all but one class"),
+        ({0: 0.0, 1: 0.0}, "No label in y has an entry in the rows of positive"),
     ],
 )
 def test_weights_of_the_values_that_make_no_sense(class_weight, message):

@@ -113,6 +113,10 @@ class ChunkedTargets:
         sampled = self.sampled.resampled(counts.sampled, n_each)
         return replace(self, parts=parts, sampled=sampled)
 
+    def recoded(self, codes: np.ndarray) -> ChunkedTargets:
+        """Return targets of one model with ``codes[k]`` for the class k."""
+        return self._changed(methodcaller("recoded", codes))
+
     def without_counts(self) -> ChunkedTargets:
         """Return the targets with each row once."""
         return self._changed(methodcaller("without_counts"))

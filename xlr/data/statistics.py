@@ -160,7 +160,7 @@ def _about_a_guess(
 ) -> tuple[Array, Array]:
     """Return mean and deviation from sums about a location near the mean."""
     xp = data.xp
-    refuse_non_finite(data.matrix)
+    refuse_non_finite(data.matrix, names)
     shift = xp.zeros(data.n_features, dtype=data.wide, device=data.device)
     if centre:
         counted = np.nonzero(arrays.to_host(data.targets.weights)[:, 0] > 0)[0]
@@ -258,8 +258,8 @@ def _quartiles(
     return xp.zeros_like(spread), xp.where(spread > 0, 2 * ends, spread)
 
 
-def refuse_non_finite(matrix: Matrix) -> None:
-    """Raise ValueError, saying which, if X contains NaN or infinity."""
+def refuse_non_finite(matrix: Matrix, names: list[str] | None = None) -> None:
+    """Raise ValueError if X contains NaN or infinity, with the names of the columns."""
     xp = matrix.xp
     found = xp.zeros(2, dtype=xp.bool, device=matrix.device)
     for rows in matrix.row_slices(1, 1, 1):
@@ -268,8 +268,33 @@ def refuse_non_finite(matrix: Matrix) -> None:
         found = found | here
     has_nan, has_infinity = arrays.to_host(found)
     if has_nan or has_infinity:
-        names = ["NaN"] * bool(has_nan) + ["infinity"] * bool(has_infinity)
+        kinds = ["NaN"] * bool(has_nan) + ["infinity"] * bool(has_infinity)
         raise ValueError(
-            f"Input X contains {' and '.join(names)}. Logistic regression needs finite "
-            "numbers: drop those rows, or impute them (sklearn.impute.SimpleImputer)."
+            f"Input X contains {' and '.join(kinds)}. "
+            f"{_named(_non_finite_columns(matrix), names)} not finite; logistic "
+            "regression needs finite numbers: drop those rows, or impute them "
+            "(sklearn.impute.SimpleImputer)."
         )
+
+
+def _non_finite_columns(matrix: Matrix) -> np.ndarray:
+    """Return the numbers of the columns that are not all finite."""
+    xp = matrix.xp
+    wrong = np.zeros(matrix.shape[1], dtype=bool)
+    for rows in matrix.row_slices(1, 1, 1):
+        part = matrix.take_rows(rows)
+        if part.stored.ndim == 2:
+            finite = xp.all(xp.isfinite(part.stored), axis=0)
+        else:  # of a sparse matrix; NaN and infinity times zero are NaN
+            zeros = xp.zeros((part.shape[0], 1), dtype=part.dtype, device=part.device)
+            finite = xp.isfinite(part.transpose_matvec(zeros)[0, :])
+        wrong |= ~arrays.to_host(finite)
+    return np.nonzero(wrong)[0]
+
+
+def _named(columns: np.ndarray, names: list[str] | None) -> str:
+    """Name columns in a sentence."""
+    first = [repr(names[j]) if names else f"x{j}" for j in columns[:5]]
+    more = f" and {columns.size - 5} more" if columns.size > 5 else ""
+    subject, verb = ("Column", "is") if columns.size == 1 else ("Columns", "are")
+    return f"{subject} {', '.join(first)}{more} {verb}"

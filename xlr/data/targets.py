@@ -93,6 +93,13 @@ class Targets:
             resample_of=None if resample_of is None else resample_of[models],
         )
 
+    def recoded(self, codes: np.ndarray) -> Targets:
+        """Return targets of one model with ``codes[k]`` for the class k."""
+        xp, device = arrays.namespace(self.labels), arrays.device_of(self.labels)
+        new = arrays.move(codes, xp=xp, device=device, dtype=self.labels.dtype)
+        old = xp.astype(self.labels[:, 0], xp.int32)
+        return replace(self, labels=xp.take(new, old)[:, None])
+
     def take_rows(self, rows: Array, *, xp: Namespace) -> Targets:
         """Return the targets of some rows, by their numbers on the device."""
         return replace(

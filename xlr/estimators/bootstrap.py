@@ -12,14 +12,15 @@ from sklearn.utils import check_random_state
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.estimators.checks import check_fit
 from xlr.estimators.fitting import Fitting
-from xlr.estimators.folds import n_classes_counted, small_counts
+from xlr.estimators.folds import groups_of, has_weight, small_counts
 from xlr.estimators.logistic_regression import LogisticRegression
-from xlr.estimators.problem import Task, multinomial
+from xlr.estimators.problem import Task
+from xlr.estimators.rows import Rows, read_rows
+from xlr.inputs.dask_input import level_of_caller
 from xlr.inputs.features import Features, read_features
-from xlr.inputs.labels import read_labels
 from xlr.inputs.parameters import check_parameter, check_parameters
-from xlr.inputs.weights import read_weights
 from xlr.solvers import Status
 from xlr.threads import Workers, workers
 
@@ -36,8 +37,10 @@ class BootstrapResult:
     Attributes
     ----------
     coef : array of shape (n_resamples, n_columns, n_features)
-        In the library, dtype and device of X; NaN where a resample has one class only.
+        In the library, dtype and device of X; NaN where a resample has one class only,
+        and 0 for a class that it lacks.
     intercept : array of shape (n_resamples, n_columns)
+        Minus infinity for a class that a resample lacks.
     converged : ndarray of shape (n_resamples,)
         Whether each refit converged.
     """
@@ -91,12 +94,12 @@ def _quantile(values: Array, q: float) -> Array:
     """Along the first axis, of the rows that are not NaN."""
     xp = arrays.namespace(values)
     first = xp.reshape(values, (values.shape[0], -1))[:, 0]
-    kept = np.nonzero(np.isfinite(arrays.to_host(first)))[0]
+    kept = np.nonzero(~np.isnan(arrays.to_host(first)))[0]
     ordered = xp.sort(arrays.rows(values, kept), axis=0)
     place = q * (kept.size - 1)
     below = math.floor(place)
-    above = min(below + 1, kept.size - 1)
     share = place - below
+    above = below + (share > 0)  # no share of an infinite intercept
     return (1 - share) * ordered[below, ...] + share * ordered[above, ...]
 
 
@@ -142,7 +145,8 @@ def bootstrap(
     ConvergenceWarning
         If refits did not reach the estimator's ``tol``.
     UserWarning
-        If resamples have one class only: their replicates are NaN.
+        If resamples have one class only: their replicates are NaN. If they lack a
+        class otherwise: their models leave it out.
 
     References
     ----------
@@ -164,6 +168,7 @@ def bootstrap(
     if not isinstance(estimator, LogisticRegression):
         raise TypeError(f"bootstrap takes a xlr.LogisticRegression; got {estimator!r}.")
     check_parameters(estimator)
+    check_fit(estimator, X, y, sample_weight)
     check_parameter("n_resamples", n_resamples)
     # One number seeds the rest: NumPy's newer generator draws five times as fast.
     seed = check_random_state(random_state).randint(2**31)
@@ -171,14 +176,13 @@ def bootstrap(
     features = read_features(estimator, X, reset=True)
     n_samples = features.X.shape[0]
     with workers(features.X, estimator.n_jobs) as crew:
-        labels = read_labels(y, n_samples)
-        if estimator.multi_class == "ovr" and labels.classes.shape[0] > 2:
+        rows = read_rows(estimator, features, y, sample_weight)
+        rows.warn_of_left_out()
+        if rows.weighing.one_vs_rest:
             raise ValueError(
                 "bootstrap does not take multi_class='ovr' with more than two classes: "
                 "use 'multinomial', or bootstrap each class against the rest."
             )
-        weights = read_weights(sample_weight, estimator.class_weight, labels, features)
-        task = multinomial(features, labels, weights)
         at_a_time = (
             MEMORY_SHARE * arrays.free_bytes(arrays.entries(features.X)) / n_samples
         )
@@ -189,9 +193,9 @@ def bootstrap(
                 draw.integers(n_samples, size=n_samples, dtype=np.int32) for _ in part
             ]
             counts = features.place(small_counts(drawn, n_samples), None)
-            usable = n_classes_counted(task, counts, features) >= 2
-            parts.append(_refits(estimator, features, task, counts, usable, crew))
-        coef, intercept, converged = zip(*parts)
+            parts.append(_refits(estimator, features, rows.task, counts, crew))
+        coef, intercept, converged, weighs = zip(*parts)
+        _warn_of_left_out(np.concatenate(weighs), rows)
         return BootstrapResult(
             features.xp.concat(list(coef)),
             features.xp.concat(list(intercept)),
@@ -204,41 +208,69 @@ def _refits(
     features: Features,
     task: Task,
     counts: Array,
-    usable: np.ndarray,
     crew: Workers,
-) -> tuple[Array, Array, np.ndarray]:
-    """Coefficients, intercepts and whether they converged, for some resamples."""
-    xp, chosen = features.xp, np.nonzero(usable)[0]
-    if chosen.size == 0:
+) -> tuple[Array, Array, np.ndarray, np.ndarray]:
+    """Fit models to some resamples.
+
+    Returns their coefficients, intercepts, whether they converged, and which classes
+    have weight in each.
+    """
+    xp = features.xp
+    weighs = has_weight(task, counts, features)
+    usable = np.nonzero(weighs.sum(axis=1) >= 2)[0]
+    if usable.size == 0:
         raise ValueError(
             "Each resample has one class only: there is too little data of the rarer "
             "class to resample."
         )
-    if not usable.all():
-        warnings.warn(
-            f"{np.sum(~usable)} of {usable.size} resamples have one class only; their "
-            "replicates are NaN.",
-            UserWarning,
-            stacklevel=3,
+    place = np.full(weighs.shape[0], usable.size)  # of the NaN at the end
+    converged = np.zeros(weighs.shape[0], dtype=bool)
+    parts, n_fitted = [], 0
+    for group in groups_of(weighs[usable]):
+        members = usable[group.members]
+        place[members] = n_fitted + np.arange(members.size)
+        n_fitted += members.size
+        chosen = counts
+        if members.size < counts.shape[1]:
+            chosen = xp.take(counts, features.place(members, None), axis=1)
+        fitting = Fitting(
+            estimator,
+            features,
+            task.among(group.kept).resampled(chosen, 1),
+            estimator.C,
+            crew,
+            l1_ratio=float(estimator.l1_ratio),
         )
-        counts = xp.take(counts, features.place(chosen, None), axis=1)
-    fitting = Fitting(
-        estimator,
-        features,
-        task.resampled(counts, 1),
-        estimator.C,
-        crew,
-        l1_ratio=float(estimator.l1_ratio),
+        solution = fitting.run()
+        fitting.warn_unless_converged(solution, stacklevel=4)
+        converged[members] = [s is Status.CONVERGED for s in solution.status]
+        parts.append(fitting.problem.coefficients_by_model(solution.parameters))
+    coef, intercept = (
+        xp.concat([part[name] for part in parts]) for name in ("coef_", "intercept_")
     )
-    solution = fitting.run()
-    fitting.warn_unless_converged(solution, stacklevel=4)
-    place = np.full(usable.size, chosen.size)
-    place[chosen] = np.arange(chosen.size)
-    found = fitting.problem.coefficients_by_model(solution.parameters)
     coef, intercept = (
         arrays.rows(xp.concat([v, xp.full_like(v[:1, ...], xp.nan)]), place)
-        for v in (found["coef_"], found["intercept_"])
+        for v in (coef, intercept)
     )
-    converged = np.zeros(usable.size, dtype=bool)
-    converged[chosen] = [status is Status.CONVERGED for status in solution.status]
-    return coef, intercept, converged
+    return coef, intercept, converged, weighs
+
+
+def _warn_of_left_out(weighs: np.ndarray, rows: Rows) -> None:
+    """Warn of resamples that lack classes, and say which."""
+    n_resamples, one_class = weighs.shape[0], weighs.sum(axis=1) < 2
+    sentences = []
+    if one_class.any():
+        sentences.append(
+            f"{one_class.sum()} of {n_resamples} resamples have one class only; their "
+            "replicates are NaN."
+        )
+    classes = arrays.to_host(rows.labels.classes)[rows.weighing.kept].tolist()
+    for label, own in zip(classes, weighs.T):
+        n_without = np.sum(~own & ~one_class)
+        if n_without:
+            sentences.append(
+                f"{n_without} of {n_resamples} resamples lack the class {label!r}: "
+                "their models leave it out, with an intercept of minus infinity."
+            )
+    if sentences:
+        warnings.warn(" ".join(sentences), UserWarning, stacklevel=level_of_caller())

@@ -13,8 +13,9 @@ from xlr.arrays import Array
 from xlr.data import Delayed, call, fetch, map_reduce, row_slices
 from xlr.estimators.folds import small_counts
 from xlr.estimators.logits import logits
+from xlr.estimators.problem import loss_of
 from xlr.estimators.rows import Rows
-from xlr.estimators.scoring import ScoredModel, clipped_loss
+from xlr.estimators.scoring import ScoredModel, clipped_loss, metadata_of
 from xlr.inputs.chunk_look import ChunkRows
 from xlr.inputs.dask_input import parts_beside
 from xlr.inputs.features import Features, read_features
@@ -46,9 +47,9 @@ class ChunkedLikelihood:
         """
         rows, X = self._rows, self._rows.features.X
         counts = small_counts([self._tests[fold] for fold in folds], X.shape[0])
-        function = partial(
-            _losses_left_out, rows.task.loss, rows.labels.classes, coef, intercept
-        )
+        classes = rows.labels.classes
+        loss = loss_of(classes.shape[0])
+        function = partial(_losses_left_out, loss, classes, coef, intercept)
         total, weight = X.over_chunks(
             function, rows.chunk_rows, X.cut(counts), name="held-out-loss"
         )
@@ -100,6 +101,8 @@ class ChunkedScore:
     y : ndarray of shape (n_samples,)
     weighted : bool
         Whether the scorer gets the weights of the rows.
+    metadata : dict
+        What it gets beside, as :class:`HeldOutScore`.
     tests : list of ndarrays
     """
 
@@ -109,12 +112,14 @@ class ChunkedScore:
         rows: Rows,
         y: np.ndarray,
         weighted: bool,
+        metadata: dict[str, Any],
         tests: list[np.ndarray],
     ) -> None:
         self._scorer = scorer
         self._rows = rows
         self._y = y
         self._weighted = weighted
+        self._metadata = metadata
         self._tests = tests
 
     def __call__(self, folds: np.ndarray, coef: Array, intercept: Array) -> np.ndarray:
@@ -133,7 +138,9 @@ class ChunkedScore:
         function = partial(_logits_and_weights, coef, intercept)
         X.n_passes += 1
         logits, weights = map(np.concatenate, zip(*_fetched(function, parts)))
-        weighted = {"sample_weight": weights} if self._weighted else {}
+        metadata = metadata_of(test, self._metadata, X.shape[0])
+        if self._weighted:
+            metadata["sample_weight"] = weights
         classes = arrays.to_host(self._rows.labels.classes)
         return [
             float(
@@ -141,7 +148,7 @@ class ChunkedScore:
                     _Answers(logits[:, model, :], classes),
                     test[:, None],
                     self._y[test],
-                    **weighted,
+                    **metadata,
                 )
             )
             for model in range(coef.shape[0])
@@ -153,7 +160,7 @@ def score_chunks(
     scorer: Callable[..., float],
     X: Any,
     y: Any,
-    sample_weight: Any,
+    metadata: dict[str, Any],
 ) -> float:
     """What a scorer of scikit-learn's says of a fitted model, for rows of Dask.
 
@@ -163,15 +170,16 @@ def score_chunks(
     parts = [
         chunks.parts,
         parts_beside(chunks, y, "y"),
-        parts_beside(chunks, sample_weight, "sample_weight"),
+        parts_beside(chunks, metadata.get("sample_weight"), "sample_weight"),
     ]
     answer = partial(_answer, ScoredModel.of(model))
     answers = [part for part in _fetched(answer, parts) if part is not None]
     logits, labels, *weights = map(np.concatenate, zip(*answers))
-    weighted = {"sample_weight": weights[0]} if weights else {}
+    if weights:
+        metadata = {**metadata, "sample_weight": weights[0]}
     numbers = np.arange(labels.shape[0])[:, None]
     known = _Answers(logits, arrays.to_host(model.classes_))
-    return float(scorer(known, numbers, labels, **weighted))
+    return float(scorer(known, numbers, labels, **metadata))
 
 
 def _answer(

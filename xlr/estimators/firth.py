@@ -9,6 +9,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
+from xlr.estimators.checks import check_fit
 from xlr.estimators.fitting import print_record, warn_unless_converged
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.problem import Problem, Task, multinomial
@@ -17,7 +18,7 @@ from xlr.inputs.features import Features, read_features
 from xlr.inputs.labels import read_labels
 from xlr.inputs.offset import read_offset
 from xlr.inputs.parameters import check_parameters
-from xlr.inputs.weights import read_weights
+from xlr.inputs.weights import class_totals, read_sample_weight
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
 from xlr.solvers import SOLVERS, Record, Status, minimise
 from xlr.threads import Workers, workers
@@ -156,10 +157,18 @@ class FirthLogisticRegression(LinearClassifier):
             If ``tol`` was not reached, with what to do.
         """
         check_parameters(self)
+        check_fit(self, X, y, sample_weight, offset)
         features = read_features(self, X, reset=True)
         with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
             labels = read_labels(y, features.X.shape[0])
-            weights = read_weights(sample_weight, None, labels, features)
+            weights = read_sample_weight(sample_weight, features)
+            totals = class_totals(weights, labels, features)
+            if not totals.all():
+                without = arrays.to_host(labels.classes)[totals == 0].tolist()
+                raise ValueError(
+                    f"The weights are zero for all rows of the class {without[0]!r}. "
+                    "Firth's penalty needs samples of two classes with weight."
+                )
             added = None if offset is None else read_offset(offset, 1, features)
             if labels.classes.shape[0] > 2:
                 raise ValueError(

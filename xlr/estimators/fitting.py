@@ -16,7 +16,7 @@ from xlr.data import Chunks, row_costs
 from xlr.estimators.problem import Problem, Task
 from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.features import Features
-from xlr.inputs.parameters import check_solver_for, random_seed
+from xlr.inputs.parameters import OF_SKLEARN, check_solver_for, random_seed
 from xlr.objective import Separation
 from xlr.solvers import (
     SOLVERS,
@@ -25,6 +25,7 @@ from xlr.solvers import (
     Solver,
     Status,
     choose,
+    minimise,
     minimise_models,
 )
 from xlr.threads import Workers
@@ -107,7 +108,7 @@ class Fitting:
     ) -> None:
         regularisation = read_regularisation(estimator, l1_ratio, C, features)
         name = estimator.solver
-        if name == "auto":
+        if name == "auto" or name in OF_SKLEARN:
             n_samples, n_features = features.X.shape
             costs = None
             if arrays.is_sparse(features.X):
@@ -184,12 +185,20 @@ class Fitting:
     ) -> Solution:
         """Minimise F for all models, and print the iterations if ``verbose``."""
         tell = self._printing(on_iteration) if self._estimator.verbose else on_iteration
+        objective, tol = self.problem.objective, float(self._estimator.tol)
+        start = self.problem.parameters(self._start)
+        if self._estimator.max_iter == 0:  # no better start is looked for
+            if objective.non_smooth is not None:
+                start = objective.non_smooth.project(start, xp=objective.xp)
+            return minimise(
+                self._solver, objective, start, tol=tol, max_iter=0, on_iteration=tell
+            )
         return minimise_models(
             self._solver,
-            self.problem.objective,
-            self.problem.parameters(self._start),
+            objective,
+            start,
             seed=self._seed,
-            tol=float(self._estimator.tol),
+            tol=tol,
             max_iter=int(self._estimator.max_iter),
             along=self._along,
             on_iteration=tell,
@@ -213,7 +222,9 @@ class Fitting:
         """What there is instead of an optimum; None where all is penalised, and of many
         models.
         """
-        if not self._may_diverge or self.problem.objective.n_models > 1:
+        objective = self.problem.objective
+        one_class = objective.loss.shift_invariant and objective.n_outputs == 1
+        if not self._may_diverge or objective.n_models > 1 or one_class:
             return None
         gradient = arrays.to_host(solution.at.gradient)[0].astype(np.float64)
         return self.problem.separation(solution.parameters, gradient)

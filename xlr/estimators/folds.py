@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,16 +12,34 @@ from xlr import arrays
 from xlr.data import ChunkedCounts, Chunks, Targets, call, fetch
 from xlr.estimators.problem import Task
 from xlr.estimators.rows import Rows
+from xlr.inputs.dask_input import level_of_caller
 from xlr.inputs.features import Features
 
 __all__ = [
     "Folds",
+    "Group",
+    "groups_of",
+    "has_weight",
     "labels_on_host",
-    "n_classes_counted",
     "place_counts",
     "read_folds",
     "small_counts",
 ]
+
+
+class Group(NamedTuple):
+    """Ways to count the rows that leave the same classes with weight.
+
+    Attributes
+    ----------
+    members : ndarray of int
+        The numbers of these ways.
+    kept : ndarray of int
+        The classes with weight, as codes of the task.
+    """
+
+    members: np.ndarray
+    kept: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -33,14 +51,17 @@ class Folds:
     tests : list of ndarrays
         The numbers of the rows that each fold is tested on.
     usable : ndarray of int
-        The folds with at least two classes to train on.
-    counts : array of shape (n_samples, n_usable), or ChunkedCounts
-        How often each row is trained on, in the usable folds.
+        The folds with rows of positive weight to train on.
+    groups : list of Group
+        Of the usable folds, by their positions in ``usable``.
+    counts : list of arrays of shape (n_samples, n_members), or of ChunkedCounts
+        How often the folds of each group train on each row.
     """
 
     tests: list[np.ndarray]
     usable: np.ndarray
-    counts: Any
+    groups: list[Group]
+    counts: list[Any]
 
 
 def small_counts(numbers: list[np.ndarray], n_samples: int) -> np.ndarray:
@@ -51,12 +72,29 @@ def small_counts(numbers: list[np.ndarray], n_samples: int) -> np.ndarray:
     return np.stack([count.astype(dtype) for count in counts], axis=1)
 
 
-def n_classes_counted(task: Task, counts: Any, features: Features) -> np.ndarray:
-    """How many classes have rows of positive weight, for each way to count the rows."""
+def has_weight(task: Task, counts: Any, features: Features) -> np.ndarray:
+    """Return which classes have weight, for each way to count the rows.
+
+    Returns
+    -------
+    ndarray of bool, (n_counts, n_classes)
+    """
     data = features.data(task.targets.resampled(counts, 1))
-    n_classes = max(2, task.loss.n_outputs)
-    weights = data.class_weights(n_classes)
-    return (arrays.to_host(weights) > 0).sum(axis=1)
+    return arrays.to_host(data.class_weights(task.n_classes)) > 0
+
+
+def groups_of(weighs: np.ndarray) -> list[Group]:
+    """Group ways to count the rows by the classes that they leave with weight.
+
+    Parameters
+    ----------
+    weighs : ndarray of bool, (n_counts, n_classes)
+    """
+    patterns, group_of = np.unique(weighs, axis=0, return_inverse=True)
+    return [
+        Group(np.nonzero(group_of.reshape(-1) == i)[0], np.nonzero(pattern)[0])
+        for i, pattern in enumerate(patterns)
+    ]
 
 
 def labels_on_host(rows: Rows) -> np.ndarray:
@@ -74,7 +112,9 @@ def _codes(targets: Targets) -> np.ndarray:
     return codes.astype(np.min_scalar_type(int(codes.max())))
 
 
-def read_folds(splitter: Any, y: np.ndarray, rows: Rows) -> Folds:
+def read_folds(
+    splitter: Any, y: np.ndarray, rows: Rows, metadata: dict[str, Any]
+) -> Folds:
     """Ask a splitter for its folds, and look at the classes in them.
 
     Parameters
@@ -83,25 +123,35 @@ def read_folds(splitter: Any, y: np.ndarray, rows: Rows) -> Folds:
     y : ndarray of shape (n_samples,)
         Labels, on the host.
     rows : Rows
+    metadata : dict
+        What the splitter requests, such as ``groups``.
 
     Raises
     ------
     ValueError
         If there are no folds, or no pairs, if they name rows that are not there or test
-        on none, or if none has two classes to train on.
+        on none, or if none has two classes to train on where there are two.
 
     Warns
     -----
     UserWarning
-        If some have not.
+        If folds have no weight to train on, or none in some class.
     """
     n_samples = y.shape[0]
     # A splitter counts the rows of X; its values stay where they are.
     try:
-        splits = list(splitter.split(np.zeros((n_samples, 1)), y))
+        splits = list(splitter.split(np.zeros((n_samples, 1)), y, **metadata))
     except TypeError as error:
         raise ValueError(
             f"cv must give pairs (train, test) of row numbers: {error}."
+        ) from error
+    except ValueError as error:
+        if "'groups' parameter" not in str(error) or "groups" in metadata:
+            raise
+        name = type(splitter).__name__
+        raise ValueError(
+            f"cv={name} needs the group of each row: {error} Call "
+            "sklearn.set_config(enable_metadata_routing=True), and pass groups= to fit."
         ) from error
     if not splits:
         raise ValueError("cv has no folds: give it at least one (train, test) pair.")
@@ -113,26 +163,43 @@ def read_folds(splitter: Any, y: np.ndarray, rows: Rows) -> Folds:
         if test.size == 0:
             raise ValueError(f"cv has no rows to test on in fold {k}.")
     counts = small_counts(trains, n_samples)
-    placed = place_counts(counts, rows)
-    n_classes = n_classes_counted(rows.task, placed, rows.features)
-    usable = np.nonzero(n_classes >= 2)[0]
-    if usable.size == 0:
+    task = rows.task
+    weighs = has_weight(task, place_counts(counts, rows), rows.features)
+    if weighs.sum(axis=1).max() < min(2, task.n_classes):
         raise ValueError(
             "No fold has samples of two classes to train on. Use fewer folds, or a "
             "splitter that shuffles and stratifies (sklearn.model_selection."
             "StratifiedKFold(shuffle=True))."
         )
-    if usable.size < len(splits):
-        missing = np.nonzero(n_classes < 2)[0]
-        warnings.warn(
-            f"Of the {len(splits)} folds, those with the numbers {missing.tolist()} "
-            "have fewer than two classes to train on; their scores are NaN and do not "
-            "count. Use a splitter that stratifies.",
-            UserWarning,
-            stacklevel=5,
+    usable = np.nonzero(weighs.any(axis=1))[0]
+    _warn_of_left_out(weighs, rows)
+    groups = groups_of(weighs[usable])
+    placed = [place_counts(counts[:, usable[group.members]], rows) for group in groups]
+    return Folds(tests, usable, groups, placed)
+
+
+def _warn_of_left_out(weighs: np.ndarray, rows: Rows) -> None:
+    sentences = []
+    empty = np.nonzero(~weighs.any(axis=1))[0]
+    if empty.size:
+        sentences.append(
+            f"Of the {weighs.shape[0]} folds, those with the numbers {empty.tolist()} "
+            "have no rows of positive weight to train on; their scores are NaN and do "
+            "not count."
         )
-        placed = place_counts(counts[:, usable], rows)
-    return Folds(tests, usable, placed)
+    classes = arrays.to_host(rows.labels.classes)[rows.weighing.kept].tolist()
+    for label, own in zip(classes, weighs.T):
+        without = np.nonzero(~own & weighs.any(axis=1))[0]
+        if without.size:
+            sentences.append(
+                f"Of the {weighs.shape[0]} folds, those with the numbers "
+                f"{without.tolist()} train on no row of the class {label!r} that has "
+                "weight: their models leave it out, with a probability of 0."
+            )
+    if sentences:
+        advice = "Use a splitter that stratifies, or fewer folds."
+        sentence = " ".join([*sentences, advice])
+        warnings.warn(sentence, UserWarning, stacklevel=level_of_caller())
 
 
 def _chosen(numbers: Any, n_samples: int, fold: str) -> np.ndarray:

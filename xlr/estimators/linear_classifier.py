@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import csr_array, issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,11 +16,13 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import refuse_non_finite
 from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
+from xlr.estimators.conversion import model_of_classes
 from xlr.estimators.logits import logits
 from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms
 from xlr.inputs.dask_input import level_of_caller
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.kinds import refuse_kind
+from xlr.inputs.labels import with_plain_integers
 from xlr.inputs.offset import read_offset
 from xlr.precision import full_precision
 
@@ -215,7 +218,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             # Look through X only if the logits, which are fewer, are not finite.
             finite = xp.all(xp.isfinite(xp.stack(totals)))
             if not arrays.is_traced(finite) and not arrays.to_host(finite):
-                refuse_non_finite(features.matrix())
+                refuse_non_finite(features.matrix(), features.column_names)
         return answers
 
     def _warn_of_missing_offset(self) -> None:
@@ -279,7 +282,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             with arrays.quiet():
                 moved = arrays.move(self.classes_, xp=xp, device=device)
             # 10^12 does not fit the int32 of JAX, nor 2^63 the int64 of torch.
-            if np.array_equal(arrays.to_host(moved).astype(classes.dtype), classes):
+            if arrays.is_traced(moved) or np.array_equal(
+                arrays.to_host(moved).astype(classes.dtype), classes
+            ):
                 return xp.take(moved, codes)
         return classes[arrays.to_host(codes)]
 
@@ -300,7 +305,47 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         if sample_weight is not None and np.min(sample_weight) < 0:
             raise ValueError("sample_weight contains negative values.")
         predicted = arrays.to_host(self.classes_)[arrays.to_host(codes)]
+        y = with_plain_integers(y)
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+    def sparsify(self) -> Self:
+        """Convert ``coef_`` to a sparse matrix, to store few of many coefficients.
+
+        Predictors take it; ``fit`` replaces it by a dense one.
+
+        Returns
+        -------
+        self
+            With a ``scipy.sparse.csr_array`` as ``coef_``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self, "coef_")
+        if not issparse(self.coef_):
+            self.coef_ = csr_array(arrays.to_host(self.coef_))
+        return self
+
+    def densify(self) -> Self:
+        """Convert ``coef_`` back to a dense array, in the library of ``intercept_``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self, "coef_")
+        if issparse(self.coef_):
+            like = self.intercept_
+            place = {"xp": arrays.namespace(like), "device": arrays.device_of(like)}
+            self.coef_ = arrays.move(self.coef_.toarray(), **place, dtype=like.dtype)
+        return self
 
     def to_numpy(self) -> Self:
         """A fitted copy whose arrays are NumPy's.
@@ -321,6 +366,41 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             if is_fitted and (isinstance(value, np.ndarray) or arrays.is_array(value)):
                 setattr(converted, name, np.array(arrays.to_host(value)))
         return converted
+
+    def to_sklearn(self) -> Any:
+        """Return a fitted estimator of scikit-learn's that predicts the same.
+
+        For the tools that are made for it. In a pipeline, put it in the place of the
+        step.
+
+        Returns
+        -------
+        LogisticRegression or OneVsRestClassifier
+            scikit-learn's, with NumPy attributes and float64 coefficients; the second
+            for ``multi_class='ovr'`` with more than two classes, and for several
+            labels. After a cross-validation it has the chosen penalty.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+
+        Warns
+        -----
+        UserWarning
+            If the fit had an offset, which scikit-learn's estimators do not add.
+        """
+        fitted = self.to_numpy()
+        if self._has_offset:
+            warnings.warn(
+                f"{type(self).__name__} was fitted with an offset, which estimators of "
+                "scikit-learn do not add: their logits lack it.",
+                UserWarning,
+                stacklevel=level_of_caller(),
+            )
+        return self._as_sklearn(fitted)
+
+    _as_sklearn = staticmethod(model_of_classes)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+import numpy as np
+
+from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.conversion import as_logistic_regression, as_one_vs_rest
+from xlr.estimators.checks import check_fit
+from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.linear_classifier import LinearClassifier
+from xlr.estimators.problem import spread
 from xlr.estimators.rows import Rows, read_rows
 from xlr.functions import log_sigmoid
 from xlr.inputs.features import Features, read_features
@@ -79,6 +84,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         - ``'active-set'``: the same on a working set of features, for many features of
           which few have a coefficient; by products where those are thousands.
         - ``'auto'``: one of these, by estimated time; see ``solver_``.
+        - ``'liblinear'``, ``'sag'``, ``'saga'``: scikit-learn's names, for ``'auto'``.
 
         ``'newton-cholesky'``, ``'lbfgs'`` and ``'gradient-descent'`` need
         ``l1_ratio=0``, no bounds and no infinite ``penalty_factor``. All but gradient
@@ -92,7 +98,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     max_iter : int, default=1000
         Most iterations. One is a pass over the rows (newton-cholesky: and now and
         then a Hessian; newton-cg: and products with it), whether its step is kept or
-        refused.
+        refused. 0 leaves the coefficients at the start.
     warm_start : bool, default=False
         Whether ``fit`` starts from the coefficients of the last fit.
     learning_rate : float, default=None
@@ -265,12 +271,14 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             If ``tol`` was not reached, with what to do.
         """
         check_parameters(self)
+        check_fit(self, X, y, sample_weight, coef_init, intercept_init, offset)
         features = read_features(self, X, reset=True, chunked=True)
         metadata = {"sample_weight": sample_weight, "offset": offset}
         data = {"X": X, "y": y, "metadata": metadata}
         # Before anything that BLAS would start its threads for: they spin for a while.
         with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
             rows = read_rows(self, features, y, sample_weight, offset)
+            rows.warn_of_left_out()
             start = self._read_start(
                 coef_init, intercept_init, rows.labels, rows.features
             )
@@ -301,7 +309,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             """The attributes that make an estimator predict."""
             attributes = problem.coefficients(parameters)
             attributes["classes_"] = labels.classes
-            attributes["_one_vs_rest"] = task.targets.n_models > 1
+            attributes["_one_vs_rest"] = rows.weighing.one_vs_rest
             attributes["_has_offset"] = rows.offset is not None
             attributes["_warned_of_offset"] = False
             attributes["n_features_in_"] = features.X.shape[1]
@@ -312,12 +320,14 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         callbacks = FitCallbacks(self, data, self.max_iter)
         solution = fitting.run(callbacks.listener(named))
         attributes = named(solution.parameters)
-        attributes["duality_gap_"], solution = fitting.proven(solution)
+        gap, solution = fitting.proven(solution)
         separation = fitting.separation(solution)
         attributes["_has_optimum"] = separation is None
         attributes["n_passes_"] = fitting.n_passes
         attributes["_column_moments"] = problem.column_moments
-        self._take(solution, attributes, fitting.solver_name)
+        places = task.places if rows.weighing.one_vs_rest else None
+        attributes["duality_gap_"] = gap if places is None else spread(gap, places)
+        self._take(solution, attributes, fitting.solver_name, places)
         callbacks.end(solution.parameters, named)
         fitting.warn_unless_converged(solution, separation, stacklevel=5)
 
@@ -325,22 +335,41 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         self, coef_init: Any, intercept_init: Any, labels: Labels, features: Features
     ) -> tuple[Array, Array] | None:
         """Coefficients and intercepts to start from, in units of X; None for zero."""
-        if self.warm_start and hasattr(self, "coef_"):
-            coef_init = self.coef_ if coef_init is None else coef_init
-            if intercept_init is None:
-                intercept_init = self.intercept_
-        if coef_init is None and intercept_init is None:
-            return None
         n_classes = labels.classes.shape[0]
         n_columns = 1 if n_classes == 2 else n_classes
         shape = (n_columns, features.X.shape[1])
+        if self.warm_start and hasattr(self, "coef_"):
+            if coef_init is None and tuple(self.coef_.shape) != shape:
+                raise ValueError(
+                    "warm_start=True starts at the last fit, with coef_ of shape "
+                    f"{tuple(self.coef_.shape)} for the classes "
+                    f"{arrays.to_host(self.classes_).tolist()}; now X has {shape[1]} "
+                    f"features and y the classes "
+                    f"{arrays.to_host(labels.classes).tolist()}. Call "
+                    "set_params(warm_start=False), or pass coef_init."
+                )
+            if coef_init is None:
+                coef_init = features.place(self.coef_, None)
+            if intercept_init is None:
+                # Infinite for a class that the last fit left out.
+                intercept_init = np.nan_to_num(
+                    arrays.to_host(self.intercept_), posinf=0.0, neginf=0.0
+                )
+        if coef_init is None and intercept_init is None:
+            return None
         coef = read_start("coef_init", coef_init, shape, features)
         intercept = read_start("intercept_init", intercept_init, shape[:1], features)
         if not self.fit_intercept:
             intercept = features.xp.zeros_like(intercept)
         return coef, intercept
 
-    def _take(self, solution: Solution, named: dict[str, Any], solver: str) -> None:
+    def _take(
+        self,
+        solution: Solution,
+        named: dict[str, Any],
+        solver: str,
+        places: np.ndarray | None,
+    ) -> None:
         """Set every fitted attribute, now that nothing can fail any more."""
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
@@ -348,34 +377,49 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             setattr(self, name, value)
         last = solution.records[-1]
         self.n_iter_ = solution.n_iter
+        if places is not None:
+            self.n_iter_ = spread(self.n_iter_, places)
         self.solver_ = solver
         self.converged_ = all(s is Status.CONVERGED for s in solution.status)
         self.optimality_ = float(last.optimality.max())
         self.history_ = solution.history()
-        if not self._one_vs_rest:
-            for name in ("objective", "optimality", "step"):
-                self.history_[name] = self.history_[name][:, 0]
+        for name in ("objective", "optimality", "step"):
+            values = self.history_[name]
+            self.history_[name] = (
+                spread(values, places) if self._one_vs_rest else values[:, 0]
+            )
 
     def _log_scores(self, logits: Array) -> Array:
         # Coefficients that were set by hand are those of ``multi_class``.
         one_vs_rest = getattr(self, "_one_vs_rest", self.multi_class == "ovr")
         return log_sigmoid(logits) if one_vs_rest else logits
 
-    def to_sklearn(self) -> Any:
-        """A fitted estimator of scikit-learn's that predicts the same.
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Self:
+        """Make an estimator of scikit-learn's, with its coefficients if it is fitted.
+
+        Parameters
+        ----------
+        estimator : sklearn.linear_model.LogisticRegression
+            Of any version from 1.6. Its ``penalty`` becomes ``C`` and ``l1_ratio``. The
+            defaults of ``solver``, ``tol`` and ``max_iter`` become those of xlr;
+            ``dual`` and ``intercept_scaling`` have no meaning here.
 
         Returns
         -------
-        LogisticRegression or OneVsRestClassifier
-            scikit-learn's, with NumPy attributes, for the tools that are made for
-            it; the second with ``multi_class='ovr'`` and more than two classes.
+        LogisticRegression
 
         Raises
         ------
-        NotFittedError
-            Before ``fit``.
+        TypeError
+            If it is another estimator.
+
+        Examples
+        --------
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> import xlr
+        >>> theirs = LogisticRegression(C=0.1, solver="saga")
+        >>> xlr.LogisticRegression.from_sklearn(theirs)
+        LogisticRegression(C=0.1, solver='saga')
         """
-        fitted = self.to_numpy()
-        if self._one_vs_rest:
-            return as_one_vs_rest(fitted)
-        return as_logistic_regression(fitted)
+        return from_sklearn(cls, estimator, searched=False)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
+from sklearn import get_config
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    _raise_for_params,
+    process_routing,
+)
 from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, with_callbacks
+from xlr.estimators.checks import check_fit
 from xlr.estimators.chunked_scoring import (
     ChunkedLikelihood,
     ChunkedScore,
     score_chunks,
 )
+from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.fold_models import FoldModels, fit_folds
 from xlr.estimators.folds import Folds, labels_on_host, read_folds
@@ -34,7 +43,7 @@ from xlr.estimators.scoring import (
 )
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_parameters
-from xlr.inputs.weights import read_weights
+from xlr.inputs.weights import place_weights
 from xlr.solvers import Status
 from xlr.threads import Workers, workers
 
@@ -65,7 +74,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Whether the model has intercepts.
     cv : int, splitter or iterable, default=None
         Number of stratified folds (None for 5), a splitter of scikit-learn's, or
-        pairs of row numbers to train and to test on.
+        pairs of row numbers to train and to test on. A splitter of groups gets them
+        from ``fit``, by metadata routing.
     scoring : str or callable, default=None
         A scorer of scikit-learn's, by name or as ``scorer(estimator, X, y)``. None for
         the mean log-likelihood, ``'neg_log_loss'``, which is computed where X is. Any
@@ -165,7 +175,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
 
     @with_callbacks
     def fit(
-        self, X: Array, y: Array, sample_weight: Array | None = None
+        self, X: Array, y: Array, sample_weight: Array | None = None, **params: Any
     ) -> LogisticRegressionCV:
         """Fit all models, choose one, and fit it to all rows.
 
@@ -175,7 +185,11 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         y : array of shape (n_samples,)
             Labels: integers, booleans or strings, on the host or a device.
         sample_weight : array of shape (n_samples,), default=None
-            Weights, zero or positive, in the fits and in the scores.
+            Weights, zero or positive, in the fits and, unless metadata routing gives
+            them to the scorer or not, in the scores.
+        **params
+            What the splitter (``groups``) and the scorer request; only with
+            ``sklearn.set_config(enable_metadata_routing=True)``.
 
         Returns
         -------
@@ -192,18 +206,23 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         ConvergenceWarning
             If fits did not reach ``tol``.
         UserWarning
-            If folds have a single class to train on, or none: their scores are NaN.
+            If classes have no weight, in all rows or in those that a fold trains on:
+            the fits leave them out, with a probability of 0. Folds without any weight
+            have a score of NaN.
         """
         check_parameters(self)
+        check_fit(self, X, y, sample_weight)
+        to_splitter, to_scorer = self._routed("fit", sample_weight, params)
         features = read_features(self, X, reset=True, chunked=True)
-        data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
+        metadata = {"sample_weight": sample_weight, **params}
+        data = {"X": X, "y": y, "metadata": metadata}
         with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
             rows = read_rows(self, features, y, sample_weight)
+            rows.warn_of_left_out()
             host_y = labels_on_host(rows)
             splitter = check_cv(self.cv, host_y, classifier=True)
-            folds = read_folds(splitter, host_y, rows)
-            scorer = self._scorer(rows.labels.classes)
-            score = self._held_out(scorer, rows, host_y, sample_weight, folds, crew)
+            folds = read_folds(splitter, host_y, rows, to_splitter)
+            score = self._held_out(rows, host_y, sample_weight, folds, to_scorer, crew)
             fitted = self._fit(rows, folds, score, data, crew)
             if hasattr(self, "feature_names_in_"):
                 del self.feature_names_in_
@@ -289,31 +308,77 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
 
     def _held_out(
         self,
-        scorer: Callable[..., float],
         rows: Rows,
         y: np.ndarray,
         sample_weight: Any,
         folds: Folds,
+        metadata: dict[str, Any],
         crew: Workers,
     ) -> Callable[[np.ndarray, Array, Array], np.ndarray]:
         """What scores models on the rows that their folds left out."""
-        features, labels, task = rows.features, rows.labels, rows.task
-        weighted = sample_weight is not None
+        features, labels = rows.features, rows.labels
+        scorer = knowing_classes(self._scorer(), arrays.to_host(labels.classes))
         if rows.chunk_rows is not None:
             if self.scoring is None:
                 return ChunkedLikelihood(rows, folds.tests)
-            return ChunkedScore(scorer, rows, y, weighted, folds.tests)
-        weights = read_weights(sample_weight, None, labels, features)
+            weighted = metadata.pop("sample_weight", None) is not None
+            return ChunkedScore(scorer, rows, y, weighted, metadata, folds.tests)
         if self.scoring is None:
-            return HeldOutLikelihood(features, task, weights, folds.tests, crew)
-        given = arrays.to_host(weights) if weighted else None
-        return HeldOutScore(scorer, features, labels.classes, y, given, folds.tests)
+            weights = place_weights(sample_weight, features)
+            return HeldOutLikelihood(features, labels, weights, folds.tests, crew)
+        if "sample_weight" in metadata:
+            weights = place_weights(metadata["sample_weight"], features)
+            metadata["sample_weight"] = arrays.to_host(weights)
+        return HeldOutScore(scorer, features, labels.classes, y, metadata, folds.tests)
 
-    def _scorer(self, classes: Array) -> Callable[..., float]:
-        named = get_scorer("neg_log_loss" if self.scoring is None else self.scoring)
-        return knowing_classes(named, arrays.to_host(classes))
+    def _scorer(self) -> Callable[..., float]:
+        """Return the scorer that ``scoring`` names; the default takes the weights."""
+        if self.scoring is not None:
+            return get_scorer(self.scoring)
+        scorer: Any = get_scorer("neg_log_loss")
+        if get_config()["enable_metadata_routing"]:
+            scorer.set_score_request(sample_weight=True)
+        return scorer
 
-    def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return what the fits, the splitter and the scorer request.
+
+        Returns
+        -------
+        MetadataRouter
+        """
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(
+                splitter=self.cv,
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+            .add(
+                scorer=self._scorer(),
+                method_mapping=MethodMapping()
+                .add(caller="fit", callee="score")
+                .add(caller="score", callee="score"),
+            )
+        )
+
+    def _routed(
+        self, method: str, sample_weight: Any, params: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the splitter and the scorer get of the metadata."""
+        _raise_for_params(params, self, method)
+        if sample_weight is not None:
+            params = {**params, "sample_weight": sample_weight}
+        if not get_config()["enable_metadata_routing"]:
+            return {}, params
+        routed = process_routing(self, method, **params)
+        to_splitter = routed.splitter.split if method == "fit" else {}
+        to_scorer = dict(routed.scorer.score)
+        return {name: _on_host(v) for name, v in to_splitter.items()}, to_scorer
+
+    def score(
+        self, X: Array, y: Array, sample_weight: Array | None = None, **params: Any
+    ) -> float:
         """The score that ``scoring`` names, for some data.
 
         Parameters
@@ -322,6 +387,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         y : array of shape (n_samples,)
             True labels, on the host or any device.
         sample_weight : array of shape (n_samples,), default=None
+        **params
+            What the scorer requests; only with metadata routing.
 
         Returns
         -------
@@ -333,14 +400,38 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             Before ``fit``, or if X has other features.
         """
         check_is_fitted(self, "coef_")
-        scorer = self._scorer(self.classes_)
+        _, metadata = self._routed("score", sample_weight, params)
+        scorer = knowing_classes(self._scorer(), arrays.to_host(self.classes_))
         if arrays.is_dask(X):
-            return score_chunks(self, scorer, X, y, sample_weight)
+            return score_chunks(self, scorer, X, y, metadata)
         # Here, where the names of the columns are known; as in the fit, scorers get
         # the numbers.
         features = read_features(self, X, reset=False)
-        y, sample_weight = (
-            arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
-        )
-        weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return float(scorer(ScoredModel.of(self), features.X, y, **weighted))
+        metadata = {name: _on_host(values) for name, values in metadata.items()}
+        model = ScoredModel.of(self)
+        return float(scorer(model, features.X, _on_host(y), **metadata))
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Self:
+        """Make an estimator of scikit-learn's, with its coefficients if it is fitted.
+
+        Parameters
+        ----------
+        estimator : sklearn.linear_model.LogisticRegressionCV
+            As for :meth:`LogisticRegression.from_sklearn`; a ``scoring`` of None is
+            accuracy there.
+
+        Returns
+        -------
+        LogisticRegressionCV
+
+        Raises
+        ------
+        TypeError
+            If it is another estimator.
+        """
+        return from_sklearn(cls, estimator, searched=True)
+
+
+def _on_host(values: Any) -> Any:
+    return arrays.to_host(values) if arrays.is_array(values) else values

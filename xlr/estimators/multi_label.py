@@ -10,9 +10,11 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
+from xlr.estimators.checks import check_fit
+from xlr.estimators.conversion import model_of_labels
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.linear_classifier import LinearClassifier
-from xlr.estimators.problem import many_labels
+from xlr.estimators.problem import many_labels, spread
 from xlr.functions import log_sigmoid, sigmoid
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.indicators import Indicators, read_entries, read_indicators
@@ -129,8 +131,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         Raises
         ------
         TypeError, ValueError
-            If a parameter or the data are not as described, or if no label has both
-            values; the estimator is then as it was before.
+            If a parameter or the data are not as described, or if no label has
+            entries; the estimator is then as it was before.
 
         Warns
         -----
@@ -140,16 +142,12 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
             If labels have one value only, or no entries.
         """
         check_parameters(self)
+        check_fit(self, X, y, sample_weight)
         features = read_features(self, X, reset=True)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
             weights = read_sample_weight(sample_weight, features)
-            indicators = read_indicators(y, weights, features)
-            if indicators.varied.size == 0:
-                raise ValueError(
-                    "No label in y has both zeros and ones among the rows of positive "
-                    "weight: there is nothing to fit."
-                )
+            indicators = read_indicators(y, weights, features, self.class_weight)
             self._fit(features, indicators, weights, data, crew)
         return self
 
@@ -166,8 +164,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         n_labels = indicators.targets.shape[1]
 
         def named(parameters: Array) -> dict[str, Any]:
-            found = fitting.problem.coefficients(parameters)
-            attributes = _with_constant_labels(found, indicators, features)
+            attributes = fitting.problem.coefficients(parameters)
             xp, device = features.xp, features.device
             attributes["classes_"] = xp.arange(n_labels, device=device)
             attributes["n_features_in_"] = features.X.shape[1]
@@ -182,16 +179,11 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         for name, value in named(solution.parameters).items():
             setattr(self, name, value)
         self.solver_ = fitting.solver_name
-        self.n_iter_ = np.zeros(n_labels, dtype=np.int32)
-        self.n_iter_[indicators.varied] = solution.n_iter
-        self.converged_ = np.ones(n_labels, dtype=bool)
-        self.converged_[indicators.varied] = [
-            status is Status.CONVERGED for status in solution.status
-        ]
-        self.optimality_ = np.zeros(n_labels)
-        self.optimality_[indicators.varied] = solution.records[-1].optimality
-        self.duality_gap_ = np.zeros(n_labels)
-        self.duality_gap_[indicators.varied] = gap
+        converged = [status is Status.CONVERGED for status in solution.status]
+        self.n_iter_ = spread(solution.n_iter, task.places)
+        self.converged_ = spread(np.asarray(converged), task.places, fill=True)
+        self.optimality_ = spread(solution.records[-1].optimality, task.places)
+        self.duality_gap_ = spread(gap, task.places)
         callbacks.end(solution.parameters, named)
         fitting.warn_unless_converged(solution, stacklevel=5)
 
@@ -314,6 +306,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         right = ((predicted == 1) == positive) | ~known
         return float(np.average(right.all(axis=1), weights=weights))
 
+    _as_sklearn = staticmethod(model_of_labels)
+
     def _scores(self, logits: Array, *, xp: Namespace) -> Array:
         return logits
 
@@ -335,28 +329,3 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         tags.classifier_tags.multi_class = False
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _with_constant_labels(
-    found: dict[str, Array], indicators: Indicators, features: Features
-) -> dict[str, Any]:
-    """Coefficients of all labels, from those of the labels that have both values."""
-    xp = features.xp
-    labels, n_labels = indicators.varied, indicators.targets.shape[1]
-    if labels.size == n_labels:
-        return dict(found)
-    # Rows after those of the models: nothing but zeros, ones and NaN.
-    place = np.full(n_labels, labels.size)
-    place[indicators.positive > 0] = labels.size + 1
-    place[indicators.positive + indicators.negative == 0] = labels.size + 2
-    place[labels] = np.arange(labels.size)
-    ends = features.place(np.asarray([-np.inf, np.inf, np.nan]), features.dtype)
-    nothing = xp.zeros_like(found["coef_"][:1, :])
-    coef = xp.concat([found["coef_"], nothing, nothing, nothing])
-    rest = found["_intercept_rest"]
-    zeros = xp.zeros(3, dtype=rest.dtype, device=features.device)
-    return {
-        "coef_": arrays.rows(coef, place),
-        "intercept_": arrays.rows(xp.concat([found["intercept_"], ends]), place),
-        "_intercept_rest": arrays.rows(xp.concat([rest, zeros]), place),
-    }

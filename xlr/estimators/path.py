@@ -11,6 +11,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.estimators.checks import check_fit
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
@@ -191,6 +192,7 @@ def logistic_path(
         verbose=verbose,
     )
     check_parameters(estimator)
+    check_fit(estimator, X, y, sample_weight)
     if not l1_ratio > 0:
         raise ValueError(
             f"l1_ratio must be above 0 for a path of sparse models; got {l1_ratio!r}. "
@@ -200,6 +202,7 @@ def logistic_path(
     features = read_features(estimator, X, reset=True, chunked=True)
     with workers(features.X, n_jobs) as crew:
         rows = read_rows(estimator, features, y, sample_weight)
+        rows.warn_of_left_out()
         features = rows.features
         regularisation = read_regularisation(estimator, float(l1_ratio), 1.0, features)
         problem = Problem(
@@ -222,6 +225,8 @@ def logistic_path(
         intercepts = features.xp.stack([model.intercept for model in models])
         null_loss = _null_loss(problem.objective)
     losses = np.asarray([model.loss for model in models])
+    with arrays.quiet():  # one class leaves nothing to explain
+        explained = 1 - losses / null_loss
     return LogisticPath(
         Cs,
         coefs,
@@ -229,7 +234,7 @@ def logistic_path(
         np.asarray([model.objective for model in models]),
         np.asarray([model.duality_gap for model in models]),
         np.asarray([model.df for model in models]),
-        1 - losses / null_loss,
+        explained,
         np.asarray([model.n_iter for model in models]),
         np.asarray([model.n_in_play for model in models]),
         np.asarray([model.converged for model in models]),

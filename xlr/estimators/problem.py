@@ -23,7 +23,6 @@ from xlr.estimators.regularisation import Regularisation, largest_strength
 from xlr.inputs.features import Features
 from xlr.inputs.indicators import Indicators
 from xlr.inputs.labels import Labels
-from xlr.inputs.weights import check_totals, class_factors
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.objective import (
     Objective,
@@ -39,10 +38,17 @@ from xlr.threads import Workers
 __all__ = [
     "Problem",
     "Task",
+    "loss_of",
     "many_labels",
     "multinomial",
     "one_vs_rest",
+    "spread",
 ]
+
+# In place of the number of a fitted row of ``coef_``: the intercepts of rows that are
+# not fitted.
+NEVER, ALWAYS, UNKNOWN = -1, -2, -3
+INTERCEPTS = {UNKNOWN: np.nan, ALWAYS: np.inf, NEVER: -np.inf}
 
 
 @dataclass(frozen=True)
@@ -54,10 +60,38 @@ class Task:
     loss : Loss
     targets : Targets or ChunkedTargets
         With weights in the widest dtype; of chunks, around 1 in that of X.
+    places : ndarray of shape (n_rows,) or None
+        For each row of ``coef_``, the number of the fitted row, or NEVER, ALWAYS or
+        UNKNOWN for one that is not fitted. None if all are fitted.
     """
 
     loss: Loss
     targets: Any
+    places: np.ndarray | None = None
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes that the loss knows; 1 predicts it for every row."""
+        return self.loss.n_outputs if self.loss.shift_invariant else 2
+
+    def among(self, kept: np.ndarray) -> Task:
+        """Return the task of one model with some of the classes only.
+
+        The rows of the others must have no weight. Several classes keep a logit each,
+        so that the penalty is that of the limit in which the others vanish.
+        """
+        n_classes = self.n_classes
+        if kept.shape[0] == n_classes:
+            return self
+        codes = np.zeros(n_classes, dtype=np.int64)
+        codes[kept] = np.arange(kept.shape[0])
+        places = np.where(np.isin(np.arange(n_classes), kept), codes, NEVER)
+        if not self.loss.shift_invariant:
+            places = np.asarray([ALWAYS if kept[0] else NEVER])
+        if self.places is not None:
+            places = np.where(self.places >= 0, places[self.places], self.places)
+        loss = SoftmaxLoss(kept.shape[0])
+        return Task(loss, self.targets.recoded(codes), places)
 
     def resampled(self, counts: Any, n_each: int) -> Task:
         """The task of one model for each way to count the rows; see
@@ -68,25 +102,41 @@ class Task:
 
 def multinomial(features: Features, labels: Labels, weights: Array) -> Task:
     """One model of all classes; ``weights`` has shape (n_samples,)."""
-    n_classes = labels.classes.shape[0]
-    loss = LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
     codes = features.place(labels.codes, features.dtype)
-    return Task(loss, Targets(1, codes[:, None], weights[:, None]))
+    targets = Targets(1, codes[:, None], weights[:, None])
+    return Task(loss_of(labels.classes.shape[0]), targets)
+
+
+def loss_of(n_classes: int) -> Loss:
+    """Return the loss of a model of so many classes."""
+    return LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
+
+
+def spread(values: np.ndarray, places: np.ndarray | None, fill: Any = 0) -> np.ndarray:
+    """Return numbers of models, (..., n_models), for rows of ``coef_`` instead."""
+    if places is None:
+        return values
+    filler = np.full_like(values[..., :1], fill)
+    padded = np.concatenate([values, filler], axis=-1)
+    return padded[..., np.maximum(places, NEVER)]
 
 
 def one_vs_rest(
     features: Features,
     labels: Labels,
     weights: Array,
+    kept: np.ndarray,
     factors: np.ndarray | None = None,
 ) -> Task:
-    """A binary model for each class, against all others.
+    """A binary model for each class with weight, against all others.
 
     Parameters
     ----------
     features : Features
     labels : Labels
     weights : array of shape (n_samples,)
+    kept : ndarray of int
+        The classes with weight; more than one.
     factors : ndarray of shape (n_classes, 2), default=None
         What the weights of the rest and of the class itself are multiplied by.
     """
@@ -102,7 +152,11 @@ def one_vs_rest(
         weights[:, None],
         class_factors=factors,
     )
-    return Task(LogisticLoss(), targets)
+    if kept.shape[0] == classes.shape[0]:
+        return Task(LogisticLoss(), targets)
+    places = np.full(classes.shape[0], NEVER)
+    places[kept] = np.arange(kept.shape[0])
+    return Task(LogisticLoss(), targets.select(kept), places)
 
 
 def many_labels(
@@ -121,15 +175,25 @@ def many_labels(
     class_weight : dict, 'balanced' or None
         Weights of 0 and 1; balanced label by label.
     """
-    labels = indicators.varied
-    factors = None
+    labels, positive, negative = (
+        indicators.varied,
+        indicators.positive,
+        indicators.negative,
+    )
+    places = None
+    if labels.shape[0] < positive.shape[0]:
+        places = np.where(positive > 0, ALWAYS, np.where(negative > 0, NEVER, UNKNOWN))
+        places[labels] = np.arange(labels.shape[0])
+    if labels.shape[0] == 0:  # nothing to fit, by a model of one class
+        zeros = features.xp.zeros_like(weights)
+        targets = Targets(1, zeros[:, None], weights[:, None])
+        return Task(SoftmaxLoss(1), targets, places)
+    factors = indicators.factors
     if class_weight == "balanced":
-        both = np.stack([indicators.negative, indicators.positive], axis=1)[labels]
+        both = np.stack([negative, positive], axis=1)[labels]
         factors = both.sum(axis=1, keepdims=True) / (2 * both)
-    elif class_weight is not None:
-        pair = class_factors(class_weight, np.asarray([0, 1]), np.ones(2))
-        check_totals(pair)
-        factors = np.tile(pair, (labels.shape[0], 1))
+    elif factors is not None:
+        factors = np.tile(factors, (labels.shape[0], 1))
     if factors is not None:
         factors = features.place(factors, weights.dtype)
     targets = Targets(
@@ -138,7 +202,7 @@ def many_labels(
         weights[:, None],
         counts=indicators.counts,
     ).select(labels)
-    return Task(LogisticLoss(), replace(targets, class_factors=factors))
+    return Task(LogisticLoss(), replace(targets, class_factors=factors), places)
 
 
 class Problem:
@@ -189,6 +253,7 @@ class Problem:
         self._features = features
         self._fit_intercept = fit_intercept
         self._regularisation = regularisation
+        self._places = task.places
         targets = task.targets
         if isinstance(features.X, Chunks):  # the first pass has scaled the weights
             unit, statistics = targets.unit, targets.statistics
@@ -289,6 +354,11 @@ class Problem:
         if start is None:
             return self.objective.zeros()
         coef, intercept = start
+        if self._places is not None:
+            fitted = np.nonzero(self._places >= 0)[0]
+            if fitted.size == 0:
+                return self.objective.zeros()
+            coef, intercept = arrays.rows(coef, fitted), arrays.rows(intercept, fitted)
         if self.scaler is not None:
             coef, intercept = self.scaler.to_standardized(coef, intercept)
         parameters = self.objective.join(coef, intercept)
@@ -363,11 +433,34 @@ class Problem:
             intercept = intercept - xp.astype(rounded, coef.dtype) @ self.scaler.mean
         intercept_rounded = xp.astype(intercept, dtype)
         self._refuse_infinite(rounded, intercept_rounded)
-        return {
+        fitted = {
             "coef_": rounded,
             "intercept_": intercept_rounded,
             "_intercept_rest": intercept - xp.astype(intercept_rounded, coef.dtype),
         }
+        if self._places is None:
+            return fitted
+        constants = {"intercept_": INTERCEPTS.values()}
+        return {
+            name: self._with_rows_not_fitted(values, *constants.get(name, (0, 0, 0)))
+            for name, values in fitted.items()
+        }
+
+    def _with_rows_not_fitted(self, values: Array, *constants: float) -> Array:
+        """Return all rows of ``coef_`` or the like, from those that were fitted.
+
+        ``constants`` are the values of rows that are UNKNOWN, ALWAYS and NEVER.
+        """
+        xp, loss = self._features.xp, self.objective.loss
+        # Outputs of each model are rows; or, of models with one output, the models.
+        n_groups = self.objective.n_models if loss.shift_invariant else 1
+        groups = xp.reshape(values, (n_groups, -1, *values.shape[1:]))
+        first = xp.zeros_like(groups[:, :1, ...])
+        groups = xp.concat([groups, *(first + value for value in constants)], axis=1)
+        order = np.arange(groups.shape[1])[self._places]
+        order = arrays.move(order, xp=xp, device=self._features.device)
+        groups = xp.take(groups, order, axis=1)
+        return xp.reshape(groups, (-1, *values.shape[1:]))
 
     def _refuse_infinite(self, coef: Array, intercept: Array) -> None:
         xp = self._features.xp

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +22,9 @@ from xlr.data import (
     Targets,
     call,
 )
-from xlr.estimators.problem import Task, multinomial, one_vs_rest
+from xlr.estimators.problem import Task, loss_of, multinomial, one_vs_rest
 from xlr.inputs.chunk_look import ChunkRows
+from xlr.inputs.dask_input import level_of_caller
 from xlr.inputs.features import Features
 from xlr.inputs.first_pass import Found, first_pass
 from xlr.inputs.labels import Labels, read_labels
@@ -53,6 +54,7 @@ class Rows(NamedTuple):
         Sums of the sample weights in each class.
     factors : ndarray of shape (n_classes,) or None
         What those are multiplied by for the class weights.
+    weighing : Weighing
     chunk_rows : list of Delayed or None
         Where rows are in chunks, what was given beside X: :class:`ChunkRows`.
     """
@@ -63,7 +65,23 @@ class Rows(NamedTuple):
     offset: Any
     totals: np.ndarray
     factors: np.ndarray | None
+    weighing: Weighing
     chunk_rows: list[Delayed] | None = None
+
+    def warn_of_left_out(self) -> None:
+        """Warn of classes without weight, which are left out of the fit."""
+        classes, kept = arrays.to_host(self.labels.classes), self.weighing.kept
+        if kept.shape[0] == classes.shape[0]:
+            return
+        left_out = np.delete(classes, kept).tolist()
+        sentence = (
+            f"The rows of {_listed(left_out)} weigh zero, all of them (sample_weight, "
+            "class_weight): the fit leaves them out, with a probability of 0."
+        )
+        if kept.shape[0] == 1:
+            only = classes[kept].tolist()[0]
+            sentence += f" The class {only!r} is left alone, and always predicted."
+        warnings.warn(sentence, UserWarning, stacklevel=level_of_caller())
 
 
 @dataclass(frozen=True)
@@ -78,11 +96,14 @@ class Weighing:
         Whether there is a model for each class.
     against_rest : ndarray of shape (n_classes, 2) or None
         What the weights of the rest and of the class are multiplied by in its model.
+    kept : ndarray of int
+        The classes with weight.
     """
 
     factors: np.ndarray | None
     one_vs_rest: bool
     against_rest: np.ndarray | None
+    kept: np.ndarray
 
     @classmethod
     @arrays.quiet()
@@ -94,7 +115,7 @@ class Weighing:
         Raises
         ------
         ValueError
-            If fewer than two classes are left with a weight.
+            If no class has weight.
         """
         by_class = multi_class == "ovr" and classes.shape[0] > 2
         factors = against_rest = None
@@ -109,7 +130,7 @@ class Weighing:
             factors = class_factors(class_weight, classes, totals)
             totals = totals * factors
         check_totals(totals)
-        return cls(factors, by_class, against_rest)
+        return cls(factors, by_class, against_rest, np.nonzero(totals)[0])
 
     def task(self, features: Features, labels: Labels, weights: Array) -> Task:
         """The task for some rows, with weights (n_samples,)."""
@@ -117,9 +138,11 @@ class Weighing:
             weights = weights * of_classes(
                 self.factors, labels, weights.dtype, features
             )
-        if self.one_vs_rest:
-            return one_vs_rest(features, labels, weights, self.against_rest)
-        return multinomial(features, labels, weights)
+        if self.one_vs_rest and self.kept.shape[0] > 1:
+            return one_vs_rest(features, labels, weights, self.kept, self.against_rest)
+        task = multinomial(features, labels, weights)
+        is_whole = self.kept.shape[0] == labels.classes.shape[0]
+        return task if is_whole else task.among(self.kept)
 
 
 def read_rows(
@@ -170,8 +193,24 @@ def read_rows(
     task = weighing.task(features, labels, weights)
     if offset is not None:
         _check_offset(offset, weighing)
-        offset = read_offset(offset, task.loss.n_outputs, features)
-    return Rows(features, labels, task, offset, totals, weighing.factors)
+        n_columns = loss_of(labels.classes.shape[0]).n_outputs
+        offset = read_offset(offset, n_columns, features)
+        offset = _of_kept(weighing.kept, offset)
+    return Rows(features, labels, task, offset, totals, weighing.factors, weighing)
+
+
+def _listed(classes: list[Any]) -> str:
+    """Name classes in a sentence."""
+    names = ", ".join(map(repr, classes))
+    return f"the class {names}" if len(classes) == 1 else f"the classes {names}"
+
+
+def _of_kept(kept: np.ndarray, offset: Array) -> Array:
+    """Return the columns of an offset that belong to the classes with weight."""
+    if offset.shape[1] in (1, kept.shape[0]):
+        return offset
+    xp, device = arrays.namespace(offset), arrays.device_of(offset)
+    return xp.take(offset, arrays.move(kept, xp=xp, device=device), axis=1)
 
 
 def _check_offset(offset: Any, weighing: Weighing) -> None:
@@ -202,18 +241,30 @@ def _of_chunks(features: Features, found: Found, weighing: Weighing) -> Rows:
         # As it was given: those of all chunks have one number of columns.
         n_samples, n_columns = X.shape[0], rows_drawn.offset.shape[1]
         shape = (n_samples,) if n_columns == 1 else (n_samples, n_columns)
-        check_offset_shape(shape, task.loss.n_outputs, n_samples)
+        n_outputs = loss_of(found.classes.shape[0]).n_outputs
+        check_offset_shape(shape, n_outputs, n_samples)
+        offset_of = partial(_offset_of, weighing.kept)
         added = ChunkedOffset(
-            [call(attrgetter("offset"), part, name="offset") for part in found.rows],
-            rows_drawn.offset,
+            [call(offset_of, part, name="offset") for part in found.rows],
+            offset_of(rows_drawn),
         )
     _, kept = X.fetch([], found.rows, keep=parts)
     targets = ChunkedTargets(kept, task.targets, unit, statistics)
     labels = Labels(found.classes, None)
-    task = Task(task.loss, targets)
     return Rows(
-        features, labels, task, added, found.totals, weighing.factors, found.rows
+        features,
+        labels,
+        replace(task, targets=targets),
+        added,
+        found.totals,
+        weighing.factors,
+        weighing,
+        found.rows,
     )
+
+
+def _offset_of(kept: np.ndarray, rows: ChunkRows) -> Array:
+    return _of_kept(kept, rows.offset)
 
 
 def _weighed(found: Found, weighing: Weighing, features: Features) -> ColumnStatistics:

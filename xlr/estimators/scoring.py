@@ -16,8 +16,9 @@ from xlr.arrays import Array, Namespace
 from xlr.data import map_reduce, row_slices
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.logits import logits
-from xlr.estimators.problem import Task
+from xlr.estimators.problem import loss_of
 from xlr.inputs.features import Features
+from xlr.inputs.labels import Labels
 from xlr.losses import Loss
 from xlr.threads import Workers
 
@@ -28,6 +29,7 @@ __all__ = [
     "best_models",
     "clipped_loss",
     "knowing_classes",
+    "metadata_of",
 ]
 
 
@@ -39,8 +41,7 @@ class HeldOutLikelihood:
     Parameters
     ----------
     features : Features
-    task : Task
-        Of one model.
+    labels : Labels
     weights : array of shape (n_samples,)
         In the widest dtype.
     tests : list of ndarrays
@@ -51,14 +52,14 @@ class HeldOutLikelihood:
     def __init__(
         self,
         features: Features,
-        task: Task,
+        labels: Labels,
         weights: Array,
         tests: list[np.ndarray],
         workers: Workers,
     ) -> None:
         self._features = features
-        self._loss = task.loss
-        self._targets = task.targets.labels[:, 0]
+        self._loss = loss_of(labels.classes.shape[0])
+        self._targets = features.place(labels.codes, features.dtype)
         self._weights = weights
         self._tests = tests
         self._workers = workers
@@ -134,7 +135,8 @@ class HeldOutScore:
     features : Features
     classes : array of shape (n_classes,)
     y : ndarray of shape (n_samples,)
-    sample_weight : ndarray of shape (n_samples,) or None
+    metadata : dict
+        What the scorer gets beside: arrays with a row for each of X, or other values.
     tests : list of ndarrays
     """
 
@@ -144,14 +146,14 @@ class HeldOutScore:
         features: Features,
         classes: Array,
         y: np.ndarray,
-        sample_weight: np.ndarray | None,
+        metadata: dict[str, Any],
         tests: list[np.ndarray],
     ) -> None:
         self._scorer = scorer
         self._features = features
         self._classes = arrays.to_host(classes)
         self._y = y
-        self._sample_weight = sample_weight
+        self._metadata = metadata
         self._tests = tests
 
     def __call__(self, folds: np.ndarray, coef: Array, intercept: Array) -> np.ndarray:
@@ -165,9 +167,7 @@ class HeldOutScore:
     def _of_fold(self, fold: int, coef: Array, intercept: Array) -> list[float]:
         features, rows = self._features, self._tests[fold]
         X = arrays.take_rows(features.X, features.place(rows, None), xp=features.xp)
-        metadata = {}
-        if self._sample_weight is not None:
-            metadata["sample_weight"] = self._sample_weight[rows]
+        metadata = metadata_of(rows, self._metadata, self._y.shape[0])
         models = [
             ScoredModel(
                 coef_=coef[i, ...],
@@ -180,6 +180,22 @@ class HeldOutScore:
         return [
             float(self._scorer(model, X, self._y[rows], **metadata)) for model in models
         ]
+
+
+def metadata_of(
+    rows: np.ndarray, metadata: dict[str, Any], n_samples: int
+) -> dict[str, Any]:
+    """Return what belongs to some rows of metadata; other values as they are."""
+    host = {
+        name: arrays.to_host(values) if arrays.is_array(values) else values
+        for name, values in metadata.items()
+    }
+    return {
+        name: np.asarray(values)[rows]
+        if np.shape(values)[:1] == (n_samples,)
+        else values
+        for name, values in host.items()
+    }
 
 
 def knowing_classes(

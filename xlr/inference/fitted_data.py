@@ -214,6 +214,11 @@ def read_fitted_data(
         known = ColumnStatistics(features.xp.ones_like(mean[0]), mean, deviation)
     rows = read_rows(model, features, y, sample_weight, offset, statistics=known)
     _check_classes(model, rows)
+    if rows.weighing.kept.shape[0] < rows.labels.classes.shape[0]:
+        raise ValueError(
+            "A class has no weight in these rows, and the fit leaves it out: it has no "
+            "coefficients to infer. Fit without its rows."
+        )
     problem, objective = _problem(model, rows, crew)
     start = rows.features.place(model.coef_, objective.wide)
     intercept = rows.features.place(model.intercept_, objective.wide)

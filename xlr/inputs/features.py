@@ -28,6 +28,7 @@ from xlr.data import (
 from xlr.inputs.columns import explain_columns, refuse_columns, refuse_matrix
 from xlr.inputs.dask_input import chunks_of, stand_in
 from xlr.inputs.kinds import refuse_kind
+from xlr.inputs.strings import explain_strings
 from xlr.inputs.tables import (
     column_names,
     columns_on_device,
@@ -212,6 +213,7 @@ def _read_on_host(
     except OverflowError as error:
         raise ValueError(f"X holds numbers beyond float64: {error}.") from error
     except (TypeError, ValueError) as error:
+        explain_strings(X, error)
         explain_columns(X, error)
     if issparse(matrix):
         # From its parts: then SciPy takes int32 for the indices, if they fit, which are

@@ -15,6 +15,7 @@ from xlr.data import Targets
 from xlr.inputs.features import Features
 from xlr.inputs.kinds import refuse_kind
 from xlr.inputs.tables import native_table, numbers
+from xlr.inputs.weights import check_totals, class_factors
 
 __all__ = ["Indicators", "read_entries", "read_indicators"]
 
@@ -31,12 +32,15 @@ class Indicators:
         0 where an entry is missing, else 1; None if none is.
     positive, negative : ndarrays of shape (n_labels,)
         Total weight of the ones and of the zeros.
+    factors : ndarray of shape (2,) or None
+        Weights of zeros and ones by ``class_weight``.
     """
 
     targets: Array
     counts: Array | None
     positive: np.ndarray
     negative: np.ndarray
+    factors: np.ndarray | None
 
     @property
     def varied(self) -> np.ndarray:
@@ -44,13 +48,16 @@ class Indicators:
         return np.nonzero((self.positive > 0) & (self.negative > 0))[0]
 
 
-def read_indicators(Y: Any, weights: Array, features: Features) -> Indicators:
+def read_indicators(
+    Y: Any, weights: Array, features: Features, class_weight: Any
+) -> Indicators:
     """Check Y and bring it to where X is.
 
     Raises
     ------
     ValueError
-        If y is not a matrix of 0, 1 and NaN with a row for each row of X.
+        If y is not a matrix of 0, 1 and NaN with a row for each row of X, or no label
+        has entries of positive weight.
 
     Warns
     -----
@@ -66,9 +73,19 @@ def read_indicators(Y: Any, weights: Array, features: Features) -> Indicators:
     columns = Targets(targets.shape[1], targets, weights[:, None], counts)
     # Each by itself: the zeros of a label of ones weigh nothing, not a rounding error.
     both = features.data(columns).class_weights(2)
-    negative, positive = arrays.to_host(both).T
+    totals, factors = arrays.to_host(both), None
+    if isinstance(class_weight, dict):
+        factors = class_factors(class_weight, np.asarray([0, 1]), np.ones(2))
+        totals = totals * factors
+    if not totals.any():
+        raise ValueError(
+            "No label in y has an entry in the rows of positive weight: there is "
+            "nothing to fit."
+        )
+    check_totals(totals)
+    negative, positive = totals.T
     _warn_of_constant_labels(positive, negative)
-    return Indicators(targets, counts, positive, negative)
+    return Indicators(targets, counts, positive, negative, factors)
 
 
 def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:

@@ -6,6 +6,7 @@ do; none of them changes the estimator.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Number
 from typing import Any
@@ -26,6 +27,7 @@ __all__ = [
     "is_missing",
     "mixed_types",
     "read_labels",
+    "with_plain_integers",
 ]
 
 
@@ -77,12 +79,12 @@ def encode(y: Any, n_samples: int) -> Labels:
     if arrays.is_array(y):
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
-        if y.ndim != 1:
-            raise ValueError(f"y should be a 1d array, got shape {tuple(y.shape)}.")
-        xp = arrays.namespace(y)
-    else:
-        y = column_or_1d(decoded(native_table(y)), warn=True)
-        xp = arrays.namespace(y)
+        _refuse_matrix(y)
+    elif not (isinstance(y, np.ndarray) and y.ndim == 1):
+        y = with_plain_integers(decoded(native_table(y)))
+        _refuse_matrix(y)
+        y = column_or_1d(y, warn=True)
+    xp = arrays.namespace(y)
     if y.shape[0] != n_samples:
         raise ValueError(
             f"X and y have inconsistent numbers of samples: {n_samples} rows of X, "
@@ -92,10 +94,54 @@ def encode(y: Any, n_samples: int) -> Labels:
         with arrays.current_device(y):
             classes, codes = _classes_and_codes(y, xp=xp)
     except TypeError as error:
-        _refuse_missing(arrays.to_host(y))
+        _refuse_missing(_are_missing(arrays.to_host(y)), y.shape[0])
         raise mixed_types(error) from error
     _check_classes(arrays.to_host(classes))
     return Labels(classes, codes)
+
+
+def with_plain_integers(y: Any) -> Any:
+    """Return pandas' nullable integers and booleans as NumPy's, all else as it is.
+
+    NumPy would make floats of them, which hold no integers above 2**53.
+
+    Raises
+    ------
+    ValueError
+        If some are missing.
+    """
+    if getattr(y, "ndim", 1) == 2 and hasattr(type(y), "iloc") and y.shape[1] == 1:
+        plain = with_plain_integers(y.iloc[:, 0])
+        return plain[:, None] if isinstance(plain, np.ndarray) else y
+    dtype = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
+    if dtype is None or dtype.kind not in "biu":
+        return y
+    _refuse_missing(y.isna(), y.shape[0])
+    return y.to_numpy(dtype=dtype)
+
+
+def _refuse_matrix(y: Any) -> None:
+    """Raise ValueError for labels in columns, and say what they look like."""
+    try:
+        shape = tuple(y.shape if hasattr(y, "shape") else np.asarray(y).shape)
+    except ValueError:  # a list of lists of unlike lengths
+        return
+    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
+        return
+    advice = "Pass one label for each row."
+    values = arrays.to_host(y) if arrays.is_array(y) else np.asarray(y)
+    if len(shape) == 2 and np.isin(values, [0, 1]).all():
+        if (values.sum(axis=1) == 1).all():
+            advice = (
+                "It is one-hot, with one 1 in each row: pass the positions, "
+                "numpy.asarray(y).argmax(axis=1)."
+            )
+        else:
+            advice = (
+                "It holds a column of 0 and 1 for each label: use "
+                "xlr.MultiLabelLogisticRegression."
+            )
+    raise ValueError(f"y should be a 1d array, got shape {shape}. {advice}")
 
 
 def _refuse_mixed_list(y: Any) -> None:
@@ -105,7 +151,7 @@ def _refuse_mixed_list(y: Any) -> None:
     kinds = {type(label) for label in y}
     numbers = sorted(kind.__name__ for kind in kinds if issubclass(kind, Number))
     if numbers and any(issubclass(kind, str) for kind in kinds):
-        _refuse_missing(np.asarray(y, dtype=object))
+        _refuse_missing(map(is_missing, y), len(y))
         raise mixed_types(TypeError(f"str and {', '.join(numbers)}"))
 
 
@@ -145,11 +191,15 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
     return xp.unique_inverse(y)
 
 
-def _refuse_missing(labels: np.ndarray) -> None:
-    n_missing = sum(map(is_missing, labels.tolist()))
+def _are_missing(labels: np.ndarray) -> Iterable[bool]:
+    return map(is_missing, labels.tolist())
+
+
+def _refuse_missing(missing: Iterable[bool], n_labels: int) -> None:
+    n_missing = int(sum(missing))
     if n_missing:
         raise ValueError(
-            f"Input y contains missing labels, {n_missing} of {labels.shape[0]}. Drop "
+            f"Input y contains missing labels, {n_missing} of {n_labels}. Drop "
             "the rows without a label."
         )
 
@@ -164,7 +214,7 @@ def is_missing(label: Any) -> bool:
 
 def _check_classes(classes: np.ndarray) -> None:
     if classes.dtype.kind in "OSV":
-        _refuse_missing(classes)
+        _refuse_missing(_are_missing(classes), classes.shape[0])
         others = [label for label in classes.tolist() if not isinstance(label, str)]
         if others:
             raise ValueError(
@@ -181,10 +231,18 @@ def _check_classes(classes: np.ndarray) -> None:
             )
         fractions = classes[classes % 1 != 0]
         if fractions.size:
+            advice = "Cut the numbers into classes, or use a regression model."
+            if classes.min() >= 0 and classes.max() <= 1:
+                advice = (
+                    "If y is a share of successes, pass each row twice: X = "
+                    "numpy.concatenate([X, X]), labels of 1 and then of 0, and "
+                    "sample_weight = numpy.concatenate([y, 1 - y]), times the number "
+                    "of trials if there is one."
+                )
             raise ValueError(
                 "Unknown label type: continuous. y holds numbers that are not whole, "
-                f"such as {fractions[0]}; logistic regression needs class labels. Cut "
-                "the numbers into classes, or use a regression model."
+                f"such as {fractions[0]}; logistic regression needs class labels. "
+                f"{advice}"
             )
 
 

@@ -12,10 +12,19 @@ from sklearn.utils import check_random_state
 
 from xlr.solvers import SOLVERS
 
-__all__ = ["check_parameter", "check_parameters", "check_solver_for", "random_seed"]
+__all__ = [
+    "OF_SKLEARN",
+    "check_parameter",
+    "check_parameters",
+    "check_solver_for",
+    "random_seed",
+]
 
 # The solvers for an L1 penalty and bounds.
 NOT_SMOOTH = frozenset({"proximal-newton", "active-set"})
+
+# Solvers of scikit-learn's, for which 'auto' chooses one.
+OF_SKLEARN = "liblinear", "sag", "saga"
 
 # Solvers that take any penalty.
 FOR_BOTH = frozenset({"newton-cg"})
@@ -78,10 +87,16 @@ def _check_n_jobs(name: str, value: Any) -> None:
         )
 
 
-def _check_count(name: str, value: Any) -> None:
+def _check_count(name: str, value: Any, least: int = 1) -> None:
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or int(value) < 1:
-        raise ValueError(f"{name} must be a whole number from 1 up; got {value!r}.")
+    if not whole or int(value) < least:
+        raise ValueError(
+            f"{name} must be a whole number from {least} up; got {value!r}."
+        )
+
+
+def _check_max_iter(name: str, value: Any) -> None:
+    _check_count(name, value, least=0)
 
 
 def _check_l1_ratio(name: str, value: Any) -> None:
@@ -116,7 +131,7 @@ def _check_l1_ratios(name: str, value: Any) -> None:
 
 
 def _check_solver(name: str, value: Any) -> None:
-    _one_of(name, value, ("auto", *SOLVERS))
+    _one_of(name, value, ("auto", *SOLVERS, *OF_SKLEARN))
 
 
 def _check_multi_class(name: str, value: Any) -> None:
@@ -148,7 +163,7 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "refit": _check_flag,
     "verbose": _check_verbose,
     "n_jobs": _check_n_jobs,
-    "max_iter": _check_count,
+    "max_iter": _check_max_iter,
     "l1_ratio": _check_l1_ratio,
     "l1_ratios": _check_l1_ratios,
     "solver": _check_solver,

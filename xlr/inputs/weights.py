@@ -6,7 +6,6 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils import compute_class_weight
 
 from xlr import arrays
 from xlr.arrays import Array
@@ -21,7 +20,6 @@ __all__ = [
     "of_classes",
     "place_weights",
     "read_sample_weight",
-    "read_weights",
 ]
 
 
@@ -38,8 +36,7 @@ def read_sample_weight(sample_weight: Any, features: Features) -> Array:
     weights = place_weights(sample_weight, features)
     total, smallest = arrays.to_host(xp.stack([xp.sum(weights), xp.min(weights)]))
     _check_weights(total, float(smallest))
-    if total == 0:
-        raise ValueError("The weights are zero for all samples.")
+    check_totals(total)
     return weights
 
 
@@ -78,31 +75,6 @@ def _check_weights(totals: np.ndarray, smallest: float) -> None:
             f"sample_weight contains negative values (the smallest is {smallest}). "
             "Weights must be zero or positive."
         )
-
-
-@arrays.quiet()
-def read_weights(
-    sample_weight: Any,
-    class_weight: dict[Any, float] | str | None,
-    labels: Labels,
-    features: Features,
-) -> Array:
-    """Sample weights times class weights, in the widest dtype where X is: (n_samples,).
-
-    Raises
-    ------
-    ValueError
-        If weights are not finite, negative, of another length, or leave fewer than
-        two classes.
-    """
-    weights = place_weights(sample_weight, features)
-    totals = class_totals(weights, labels, features)
-    if class_weight is not None:
-        factors = class_factors(class_weight, labels.classes, totals)
-        totals = totals * factors
-        weights = weights * of_classes(factors, labels, weights.dtype, features)
-    check_totals(totals)
-    return weights
 
 
 @arrays.quiet()
@@ -154,9 +126,16 @@ def class_factors(
             factors = totals.sum() / (totals.shape[0] * totals)
         factors[totals == 0] = 0
     else:
-        factors = compute_class_weight(
-            class_weight, classes=host_classes, y=host_classes
-        )
+        assert isinstance(class_weight, dict)
+        names = host_classes.tolist()
+        factors = np.asarray([class_weight.get(name, 1) for name in names], dtype=float)
+        wrong = [key for key in class_weight if key not in names]
+        unnamed = [name for name in names if name not in class_weight]
+        if wrong and unnamed:  # else classes that these rows lack
+            raise ValueError(
+                f"The key {wrong[0]!r} of class_weight is no class, and the classes "
+                f"{unnamed} are not in class_weight. Use the labels as y has them."
+            )
     if not (np.isfinite(factors) & (factors >= 0)).all():
         raise ValueError(
             f"class_weight gives the weights {factors.tolist()} to the classes "
@@ -166,10 +145,7 @@ def class_factors(
 
 
 def check_totals(totals: np.ndarray) -> None:
-    """Raise ValueError unless two classes have weights above zero, and a finite sum."""
+    """Raise ValueError unless a class has weight, and the sum is finite."""
     _check_weights(totals.sum(), 0.0)
-    if (totals > 0).sum() < 2:
-        raise ValueError(
-            "The weights are zero for all samples, or for all but one class. Logistic "
-            "regression needs samples of at least two classes with positive weights."
-        )
+    if not totals.any():
+        raise ValueError("The weights are zero for all samples.")

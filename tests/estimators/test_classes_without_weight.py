@@ -1,0 +1,297 @@
+"""Classes that weights, a fold or a resample leave without weight."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from conftest import to_numpy
+from sklearn.ensemble import BaggingClassifier
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
+
+import xlr
+
+RNG = np.random.default_rng(0)
+N = 60
+X = RNG.normal(size=(N, 2))
+Y = np.minimum((X @ RNG.normal(size=(2, 4)) + RNG.gumbel(size=(N, 4))).argmax(1), 3)
+SOLVERS = ["newton-cholesky", "newton-cg", "lbfgs", "gradient-descent"]
+ONE_ROW = np.where(np.arange(N) == 7, 2, Y % 2)  # a class with a single row
+
+
+def reference(X, y, classes, C=1.0, class_weight=None):
+    """Coefficients and intercepts of scikit-learn's softmax on some of the classes.
+
+    scikit-learn fits two classes by a sigmoid, whose penalty is twice as strong.
+    """
+    kept = np.isin(y, classes)
+    C = 2 * C if len(classes) == 2 else C
+    model = LogisticRegression(
+        C=C, tol=1e-12, solver="newton-cholesky", class_weight=class_weight
+    )
+    model.fit(X[kept], y[kept])
+    coef, intercept = model.coef_, model.intercept_
+    if len(classes) == 2:
+        coef, intercept = (np.concatenate([-v, v]) / 2 for v in (coef, intercept))
+    return coef, intercept
+
+
+@pytest.mark.usefixtures("not_compiled_for_long")
+@pytest.mark.parametrize("left_out", [[2], [0, 3], [1, 2]], ids=str)
+@pytest.mark.parametrize("by", ["sample_weight", "class_weight"])
+def test_a_fit_leaves_them_out(left_out, by, place, dtype):
+    kept = np.setdiff1d(range(4), left_out)
+    weights = {"sample_weight": place(np.isin(Y, kept) * 1.0)}
+    class_weight = None
+    if by == "class_weight":
+        weights, class_weight = {}, dict.fromkeys(left_out, 0)
+    tol = 1e-10 if dtype == "float64" else 1e-5
+    model = xlr.LogisticRegression(tol=tol, class_weight=class_weight)
+    with pytest.warns(
+        UserWarning, match=f"the class.* {', '.join(map(str, left_out))}"
+    ):
+        model.fit(place(X), Y, **weights)
+    coef, intercept = reference(X, Y, kept)
+    atol = 1e-6 if dtype == "float64" else 1e-3
+    np.testing.assert_allclose(to_numpy(model.coef_)[kept], coef, atol=atol)
+    np.testing.assert_allclose(to_numpy(model.intercept_)[kept], intercept, atol=atol)
+    proba = to_numpy(model.predict_proba(place(X)))
+    assert not proba[:, left_out].any()
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
+    assert np.isin(to_numpy(model.predict(place(X))), kept).all()
+    assert model.converged_
+    assert model.classes_.shape == (4,)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.filterwarnings("ignore:The rows of the class")
+def test_the_answer_does_not_depend_on_tol(solver):
+    found = []
+    for tol in (1e-5, 1e-9):
+        model = xlr.LogisticRegression(solver=solver, tol=tol, max_iter=100_000)
+        model.fit(X, Y, (Y != 1) * 1.0)
+        found.append(model.predict_log_proba(X))
+    np.testing.assert_array_equal(np.isneginf(found[0]), np.isneginf(found[1]))
+    known = np.isfinite(found[0])
+    np.testing.assert_allclose(found[0][known], found[1][known], rtol=1e-2)
+
+
+@pytest.mark.usefixtures("not_compiled_for_long")
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("multi_class", ["multinomial", "ovr"])
+@pytest.mark.parametrize("C", [1.0, np.inf])
+def test_one_class_that_is_left_is_predicted(n_classes, multi_class, C, place):
+    y = Y % n_classes
+    for only in range(n_classes):
+        model = xlr.LogisticRegression(multi_class=multi_class, C=C)
+        weights = place((y == only) * 2.0)
+        with pytest.warns(UserWarning, match=f"class {only} is left alone"):
+            model.fit(place(X), y, weights)
+        expected = np.tile(np.arange(n_classes) == only, (N, 1))
+        for fitted in (model, model.to_numpy(), model.to_sklearn()):
+            rows = X if fitted is not model else place(X)
+            proba = to_numpy(fitted.predict_proba(rows))
+            np.testing.assert_array_equal(proba, expected)
+            assert (to_numpy(fitted.predict(rows)) == only).all()
+        assert model.converged_
+        assert model.history_["objective"][-1].max() == 0
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_one_vs_rest_leaves_their_models_out(class_weight):
+    weights = (Y != 2) * RNG.uniform(0.5, 2, size=N)
+    model = xlr.LogisticRegression(
+        multi_class="ovr", tol=1e-10, class_weight=class_weight
+    )
+    with pytest.warns(UserWarning, match="the class 2 weigh zero"):
+        model.fit(X, Y, weights)
+    kept = Y != 2
+    rest = xlr.LogisticRegression(
+        multi_class="ovr", tol=1e-10, class_weight=class_weight
+    ).fit(X[kept], Y[kept], weights[kept])
+    np.testing.assert_allclose(model.coef_[[0, 1, 3]], rest.coef_, rtol=1e-6)
+    np.testing.assert_allclose(
+        model.predict_proba(X)[:, [0, 1, 3]], rest.predict_proba(X), rtol=1e-6
+    )
+    assert not model.predict_proba(X)[:, 2].any()
+    assert model.n_iter_.shape == model.duality_gap_.shape == (4,)
+    assert model.history_["objective"].shape[1] == 4
+
+
+def test_warm_start_and_offset_fit_what_is_left():
+    weights, offset = (Y != 1) * 1.0, RNG.normal(size=(N, 4))
+    model = xlr.LogisticRegression(tol=1e-10, warm_start=True)
+    with pytest.warns(UserWarning, match="class 1"):
+        model.fit(X, Y, weights, offset=offset)
+    kept = Y != 1
+    others = offset[:, [0, 2, 3]]
+    one = xlr.LogisticRegression(tol=1e-10).fit(X[kept], Y[kept], offset=others[kept])
+    np.testing.assert_allclose(model.coef_[[0, 2, 3]], one.coef_, rtol=1e-5)
+    with pytest.warns(UserWarning, match="class 1"):
+        model.fit(X, Y, weights, offset=offset)
+    assert model.n_iter_[0] == 0
+    fresh = xlr.LogisticRegression(tol=1e-10).fit(X, Y)
+    np.testing.assert_allclose(model.fit(X, Y).coef_, fresh.coef_, atol=1e-6)
+
+
+@pytest.mark.parametrize("has_offset", [True, False])
+def test_chunks_leave_them_out(has_offset, in_this_thread):
+    da = pytest.importorskip("dask.array")
+    chunked, weights = da.from_array(X, chunks=(35, 2)), (Y != 3) * 1.0
+    y, w = (da.from_array(v, chunks=35) for v in (Y, weights))
+    offset = lazy = None
+    if has_offset:
+        offset = RNG.normal(size=(N, 4))
+        lazy = da.from_array(offset, chunks=(35, 4))
+    found, expected = (xlr.LogisticRegression(tol=1e-10) for _ in range(2))
+    with pytest.warns(UserWarning, match="class 3"):
+        expected.fit(X, Y, weights, offset=offset)
+    with pytest.warns(UserWarning, match="class 3"):
+        found.fit(chunked, y, w, offset=lazy)
+    np.testing.assert_allclose(found.coef_, expected.coef_, atol=1e-6)
+    np.testing.assert_array_equal(found.intercept_[3], -np.inf)
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class")
+def test_folds_of_chunks_leave_them_out(in_this_thread):
+    da = pytest.importorskip("dask.array")
+    chunked = da.from_array(X, chunks=(25, 2)), da.from_array(ONE_ROW, chunks=25)
+    model = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=2)
+    with pytest.warns(UserWarning, match="class 2 that has weight"):
+        model.fit(*chunked)
+    with pytest.warns(UserWarning, match="class 2 that has weight"):
+        same = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=2).fit(X, ONE_ROW)
+    np.testing.assert_allclose(model.scores_, same.scores_, rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class")
+def test_cross_validation_does_not_depend_on_tol():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = np.r_[rng.integers(2, size=59), 2]
+    options = {"Cs": np.logspace(-3, 1, 5), "cv": 5}
+    chosen = []
+    for tol in (1e-4, 1e-6, 1e-8, 1e-12):
+        model = xlr.LogisticRegressionCV(**options, tol=tol)
+        with pytest.warns(UserWarning, match=r"numbers \[\d\] train on no .* class 2"):
+            model.fit(X, y)
+        chosen.append(model.C_)
+    assert len(set(chosen)) == 1
+    train, test = list(StratifiedKFold(5).split(X, y))[
+        int(np.argmin(model.scores_[:, 0, 0]))
+    ]
+    coef, intercept = reference(X[train], y[train], [0, 1], C=1e-3)
+    path = model.coefs_paths_
+    fold = int(np.argmin(model.scores_[:, 0, 0]))
+    np.testing.assert_allclose(path[fold, 0, 0, :2, :-1], coef, atol=1e-6)
+    # The row of the class that is left out has the floor of a log-probability.
+    proba = np.zeros((test.size, 3))
+    logits = X[test] @ coef.T + intercept
+    proba[:, :2] = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    eps = np.finfo(float).eps
+    expected = np.log(np.clip(proba, eps, 1)[np.arange(test.size), y[test]]).mean()
+    np.testing.assert_allclose(model.scores_[fold, 0, 0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_brier_score", None])
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_fold_that_trains_on_one_class_scores_as_in_scikit_learn(scoring, refit):
+    y = (np.arange(N) < 12).astype(int)
+    options = {"Cs": [0.01, 1.0, 10.0], "cv": KFold(5), "refit": refit}
+    model = xlr.LogisticRegressionCV(**options, scoring=scoring, tol=1e-9)
+    with pytest.warns(UserWarning, match=r"numbers \[0\] train on no row .* class 1"):
+        model.fit(X, y)
+    theirs = LogisticRegressionCV(
+        **options,
+        scoring=scoring or "neg_log_loss",
+        solver="newton-cholesky",
+        tol=1e-9,
+        l1_ratios=(0.0,),
+        use_legacy_attributes=False,
+    ).fit(X, y)
+    np.testing.assert_allclose(model.scores_[1:], theirs.scores_[1:], atol=1e-5)
+    if scoring is None:  # theirs goes as far as tol lets it
+        floor = np.log(np.finfo(float).eps)
+        np.testing.assert_allclose(model.scores_[0], np.full((1, 3), floor), rtol=1e-14)
+    else:
+        np.testing.assert_allclose(model.scores_[0], theirs.scores_[0], atol=1e-5)
+    assert model.C_ == theirs.C_
+    assert np.isfinite(model.intercept_).all()
+
+
+@pytest.mark.usefixtures("not_compiled_for_long")
+def test_folds_and_resamples_on_every_library(place, dtype):
+    rows = place(X), place(ONE_ROW)
+    tol = 1e-9 if dtype == "float64" else 1e-5
+    folds = [(np.arange(10, N), np.arange(10)), (np.arange(N), np.arange(N))]
+    model = xlr.LogisticRegressionCV(Cs=[1.0], cv=folds, refit=False, tol=tol)
+    estimator = xlr.LogisticRegression(tol=tol)
+    with pytest.warns(UserWarning, match="class 2"):
+        model.fit(*rows)
+    with pytest.warns(UserWarning, match="class 2"):
+        found = xlr.bootstrap(estimator, *rows, n_resamples=3, random_state=1)
+    with pytest.warns(UserWarning, match="class 2"):
+        same = xlr.bootstrap(estimator, X, ONE_ROW, n_resamples=3, random_state=1)
+    assert np.isneginf(to_numpy(model.coefs_paths_)[0, 0, 0, 2, -1])
+    # The mean is of the folds that know the class.
+    last = to_numpy(model.coefs_paths_)[1, 0, 0, 2]
+    np.testing.assert_allclose(to_numpy(model.intercept_)[2], last[-1], rtol=1e-5)
+    np.testing.assert_allclose(to_numpy(model.coef_)[2], last[:-1], rtol=1e-5)
+    np.testing.assert_allclose(to_numpy(found.coef), same.coef, atol=1e-3)
+
+
+def test_resamples_leave_them_out():
+    estimator = xlr.LogisticRegression(tol=1e-10)
+    with pytest.warns(UserWarning, match="of 8 resamples lack the class 2"):
+        found = xlr.bootstrap(estimator, X, ONE_ROW, n_resamples=8, random_state=0)
+    without = np.isneginf(found.intercept[:, 2])
+    assert 0 < without.sum() < 8
+    assert found.converged.all()
+    draw = np.random.default_rng(np.random.RandomState(0).randint(2**31))
+    for k in range(8):
+        rows = draw.integers(N, size=N, dtype=np.int32)
+        classes = np.unique(ONE_ROW[rows])
+        assert without[k] == (len(classes) == 2)
+        coef, intercept = reference(X[rows], ONE_ROW[rows], classes)
+        np.testing.assert_allclose(found.coef[k, classes], coef, atol=1e-6)
+        np.testing.assert_allclose(found.intercept[k, classes], intercept, atol=1e-6)
+    low, high = found.interval(0.9)["intercept"]
+    assert low[2] == -np.inf
+    assert not np.isnan(high).any()
+
+
+def test_labels_with_one_value_are_predicted():
+    labels = np.stack([np.zeros(N), np.ones(N)], axis=1)
+    model = xlr.MultiLabelLogisticRegression()
+    with pytest.warns(UserWarning, match=r"numbers \[0, 1\] have one value only"):
+        model.fit(X, labels)
+    np.testing.assert_array_equal(model.predict_proba(X), labels)
+    assert model.converged_.all()
+    assert not model.n_iter_.any()
+    weighted = xlr.MultiLabelLogisticRegression(class_weight={0: 0.0})
+    with pytest.warns(UserWarning, match=r"numbers \[0\] have one value only"):
+        weighted.fit(X, (Y[:, None] > 1) * 1)
+    assert weighted.predict(X).all()
+
+
+def test_ensembles_and_searches_of_scikit_learn_fit():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 2)), np.r_[np.ones(2, int), np.zeros(38, int)]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The rows of the class")
+        bagged = BaggingClassifier(xlr.LogisticRegression(), 20, random_state=0)
+        assert bagged.fit(X, y).predict_proba(X).shape == (40, 2)
+        weights = np.r_[np.ones(2), np.zeros(38)]
+        search = GridSearchCV(xlr.LogisticRegression(), {"C": [0.1, 1.0]}, cv=2)
+        search.fit(X, y, sample_weight=weights)
+        assert (search.predict(X) == 1).all()
+
+
+def test_inference_says_that_they_have_no_coefficients():
+    weights = (Y != 1) * 1.0
+    with pytest.warns(UserWarning, match="class 1"):
+        model = xlr.LogisticRegression().fit(X, Y, weights)
+    with pytest.raises(ValueError, match="Fit without its rows"):
+        xlr.infer(model, X, Y, weights)

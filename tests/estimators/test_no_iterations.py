@@ -1,0 +1,75 @@
+"""Fits of ``max_iter=0``: the start, which has not converged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import to_numpy
+from sklearn.exceptions import ConvergenceWarning
+
+import xlr
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(80, 3))
+Y = (2 * X + RNG.gumbel(size=(80, 3))).argmax(axis=1)
+SMOOTH = ["auto", "newton-cholesky", "newton-cg", "lbfgs", "gradient-descent"]
+
+
+def fitted(model, *args, **options):
+    with pytest.warns(ConvergenceWarning, match="max_iter=0"):
+        return model.fit(*args, **options)
+
+
+@pytest.mark.usefixtures("not_compiled_for_long")
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("solver", [*SMOOTH, "proximal-newton", "active-set"])
+def test_every_solver_stays_at_the_start(solver, n_classes, place):
+    l1_ratio = 0.5 if solver in ("proximal-newton", "active-set") else 0.0
+    y = np.minimum(Y, n_classes - 1)
+    model = xlr.LogisticRegression(solver=solver, max_iter=0, l1_ratio=l1_ratio)
+    fitted(model, place(X), y)
+    assert not to_numpy(model.coef_).any()
+    assert not model.converged_
+    assert model.n_iter_[0] == 0
+    # However far it is from the minimum.
+    start = RNG.normal(size=(1 if n_classes == 2 else 3, 3))
+    if n_classes > 2:
+        start -= start.mean(axis=0)
+    fitted(model, place(X), y, coef_init=start)
+    np.testing.assert_allclose(to_numpy(model.coef_), start, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        xlr.LogisticRegression(max_iter=0, multi_class="ovr"),
+        xlr.LogisticRegressionCV(max_iter=0),
+        xlr.FirthLogisticRegression(max_iter=0),
+        xlr.MultiLabelLogisticRegression(max_iter=0),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_every_estimator_stays_at_zeros(estimator):
+    y = (Y == 0).astype(int)
+    y = np.c_[y, 1 - y] if "Label" in type(estimator).__name__ else y
+    fitted(estimator, X, y)
+    assert not estimator.coef_.any()
+    assert not np.any(estimator.converged_)
+
+
+def test_a_start_is_brought_within_the_bounds():
+    model = fitted(xlr.LogisticRegression(max_iter=0, lower=0.5), X, Y == 0)
+    np.testing.assert_allclose(model.coef_, 0.5)
+
+
+def test_many_rows_stay_at_zeros_too():
+    """A solver would fit a sample of them first."""
+    X = RNG.normal(size=(50_000, 5))
+    y = X[:, 0] + RNG.normal(size=50_000) > 0
+    assert not fitted(xlr.LogisticRegression(max_iter=0), X, y).coef_.any()
+
+
+@pytest.mark.parametrize("max_iter", [-1, 0.0, True, False, "0", None])
+def test_other_numbers_are_refused(max_iter):
+    with pytest.raises(ValueError, match="max_iter must be a whole number from 0 up"):
+        xlr.LogisticRegression(max_iter=max_iter).fit(X, Y)
