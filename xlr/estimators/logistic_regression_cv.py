@@ -14,11 +14,6 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, with_callbacks
-from xlr.estimators.chunked_scoring import (
-    ChunkedLikelihood,
-    ChunkedScore,
-    score_chunks,
-)
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.fold_models import FoldModels, fit_folds
 from xlr.estimators.folds import Folds, labels_on_host, read_folds
@@ -31,6 +26,7 @@ from xlr.estimators.scoring import (
     ScoredModel,
     best_models,
     knowing_classes,
+    score_chunks,
 )
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_parameters
@@ -296,18 +292,15 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         folds: Folds,
         crew: Workers,
     ) -> Callable[[np.ndarray, Array, Array], np.ndarray]:
-        """What scores models on the rows that their folds left out."""
-        features, labels, task = rows.features, rows.labels, rows.task
-        weighted = sample_weight is not None
-        if rows.chunk_rows is not None:
-            if self.scoring is None:
-                return ChunkedLikelihood(rows, folds.tests)
-            return ChunkedScore(scorer, rows, y, weighted, folds.tests)
-        weights = read_weights(sample_weight, None, labels, features)
+        """Return a function that scores models on the rows their folds left out."""
+        weighted, weights = sample_weight is not None, None
+        if rows.chunk_rows is None:
+            weights = read_weights(sample_weight, None, rows.labels, rows.features)
         if self.scoring is None:
-            return HeldOutLikelihood(features, task, weights, folds.tests, crew)
-        given = arrays.to_host(weights) if weighted else None
-        return HeldOutScore(scorer, features, labels.classes, y, given, folds.tests)
+            return HeldOutLikelihood(rows, weights, folds.tests, crew)
+        if weights is not None:
+            weights = arrays.to_host(weights) if weighted else None
+        return HeldOutScore(scorer, rows, y, weights, weighted, folds.tests)
 
     def _scorer(self, classes: Array) -> Callable[..., float]:
         named = get_scorer("neg_log_loss" if self.scoring is None else self.scoring)
