@@ -19,6 +19,8 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 from scipy.sparse import issparse
 
+from xlr.dask_graph import is_dask
+
 # Arrays of any library that follows the Array API standard, and the namespaces
 # and devices that go with them: no static type spans the libraries.
 Array = Any
@@ -86,12 +88,6 @@ def is_array(x: object) -> bool:
     if is_sparse(x):
         return not issparse(x)
     return is_array_api_obj(x) and not isinstance(x, np.ndarray | np.generic)
-
-
-def is_dask(x: object) -> bool:
-    """Whether ``x`` is an array or a table of Dask, which is not computed yet."""
-    dask = sys.modules.get("dask.base")
-    return dask is not None and dask.is_dask_collection(x)
 
 
 def _refuse_unsupported(x: Any) -> None:

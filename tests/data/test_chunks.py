@@ -10,7 +10,7 @@ import pytest
 from in_chunks import in_chunks, of_unknown_sizes
 
 from xlr import arrays
-from xlr.data import Chunks, call, fetch, literal, over_chunks, tree
+from xlr.data import Chunks, call, fetch, literal, tree
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -86,7 +86,11 @@ def test_sums_over_chunks_are_passes():
     )
     assert largest == 5
     assert X_in_chunks.n_passes == 3
-    assert over_chunks(lambda weight: (weight,), weights, name="sums") == (10.0,)
+    (total,) = X_in_chunks.beside_chunks(
+        lambda nothing, weight: (weight,), weights, name="sums"
+    )
+    assert total == 10.0
+    assert X_in_chunks.n_passes == 3
 
 
 def test_empty_chunks_are_left_out_once_they_are_known():
@@ -135,6 +139,12 @@ def test_without_a_cluster_no_worker_holds_anything():
 # -- errors ------------------------------------------------------------------------
 
 
+def sums_of(parts):
+    of = chunks()
+    of.parts, of.positions, of.homes = parts, range(len(parts)), [()] * len(parts)
+    return of.over_chunks(sums, name="sums")
+
+
 class Loads:
     """Chunks that are counted as they are read, and of which some cannot be."""
 
@@ -150,7 +160,7 @@ class Loads:
         self.parts = [dask.delayed(load)(i) for i in range(n)]
 
     def sums(self):
-        return over_chunks(sums, self.parts, name="sums")
+        return sums_of(self.parts)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 30])
@@ -216,7 +226,7 @@ def test_an_error_that_does_not_come_again_is_still_raised():
         return X
 
     with pytest.raises(OSError, match="for a while") as info:
-        over_chunks(sums, [dask.delayed(load)()], name="sums")
+        sums_of([dask.delayed(load)()])
     assert not hasattr(info.value, "__notes__")
 
 

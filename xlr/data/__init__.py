@@ -1,5 +1,6 @@
 """Layer 1: what X can be, its targets, and the passes over its rows."""
 
+from xlr.dask_graph import Delayed, call, fetch, literal, parts_of, tree
 from xlr.data.blocks import add, map_reduce, row_slices
 from xlr.data.chunked_data import (
     ChunkedCounts,
@@ -8,15 +9,6 @@ from xlr.data.chunked_data import (
     ChunkedTargets,
 )
 from xlr.data.chunks import Chunks
-from xlr.data.graph import (
-    Delayed,
-    call,
-    fetch,
-    literal,
-    over_chunks,
-    parts_of,
-    tree,
-)
 from xlr.data.matrix import DenseMatrix, Matrix, StandardizedMatrix
 from xlr.data.scaler import Scaler
 from xlr.data.sparse_matrix import SparseMatrix, row_costs
@@ -51,7 +43,6 @@ __all__ = [
     "fetch",
     "literal",
     "map_reduce",
-    "over_chunks",
     "parts_of",
     "refuse_non_finite",
     "row_costs",

@@ -12,9 +12,9 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
+from xlr.dask_graph import Delayed, call, literal
 from xlr.data.blocks import Sums, add
 from xlr.data.chunks import Chunks
-from xlr.data.graph import Delayed, call, literal
 from xlr.data.matrix import DenseMatrix
 from xlr.data.scaler import Scaler
 from xlr.data.statistics import ColumnStatistics

@@ -12,19 +12,19 @@ import numpy as np
 
 from xlr.arrays import Array, Device, Namespace
 from xlr.cached import cached_property
-from xlr.data.blocks import Sums, add
-from xlr.data.graph import (
+from xlr.dask_graph import (
     Delayed,
     array_of,
     call,
     cancel,
     fetch,
+    homes_of,
     literal,
     parts_of,
     send,
     tree,
 )
-from xlr.data.homes import homes_of
+from xlr.data.blocks import Sums, add
 
 __all__ = ["Chunks"]
 

@@ -22,11 +22,6 @@ from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from xlr.estimators.checks import check_fit
-from xlr.estimators.chunked_scoring import (
-    ChunkedLikelihood,
-    ChunkedScore,
-    score_chunks,
-)
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.fold_models import FoldModels, fit_folds
@@ -40,6 +35,7 @@ from xlr.estimators.scoring import (
     ScoredModel,
     best_models,
     knowing_classes,
+    score_chunks,
 )
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_parameters
@@ -315,21 +311,19 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         metadata: dict[str, Any],
         crew: Workers,
     ) -> Callable[[np.ndarray, Array, Array], np.ndarray]:
-        """What scores models on the rows that their folds left out."""
+        """Return a function that scores models on the rows their folds left out."""
         features, labels = rows.features, rows.labels
         scorer = knowing_classes(self._scorer(), arrays.to_host(labels.classes))
-        if rows.chunk_rows is not None:
-            if self.scoring is None:
-                return ChunkedLikelihood(rows, folds.tests)
-            weighted = metadata.pop("sample_weight", None) is not None
-            return ChunkedScore(scorer, rows, y, weighted, metadata, folds.tests)
+        in_memory, weights = rows.chunk_rows is None, None
         if self.scoring is None:
-            weights = place_weights(sample_weight, features)
-            return HeldOutLikelihood(features, labels, weights, folds.tests, crew)
-        if "sample_weight" in metadata:
-            weights = place_weights(metadata["sample_weight"], features)
-            metadata["sample_weight"] = arrays.to_host(weights)
-        return HeldOutScore(scorer, features, labels.classes, y, metadata, folds.tests)
+            if in_memory:
+                weights = place_weights(sample_weight, features)
+            return HeldOutLikelihood(rows, weights, folds.tests, crew)
+        if "sample_weight" in metadata:  # chunks hold theirs
+            given = metadata["sample_weight"]
+            weights = place_weights(given, features) if in_memory else None
+            metadata["sample_weight"] = arrays.to_host(weights) if in_memory else None
+        return HeldOutScore(scorer, rows, y, metadata, folds.tests)
 
     def _scorer(self) -> Callable[..., float]:
         """Return the scorer that ``scoring`` names; the default takes the weights."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,19 @@ from sklearn.metrics import make_scorer
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data import map_reduce, row_slices
+from xlr.data import Delayed, call, fetch, map_reduce, row_slices
+from xlr.estimators.folds import small_counts
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.logits import logits
 from xlr.estimators.problem import loss_of
-from xlr.inputs.features import Features
-from xlr.inputs.labels import Labels
+from xlr.estimators.rows import Rows
+from xlr.inputs.chunk_look import ChunkRows
+from xlr.inputs.dask_input import parts_beside
+from xlr.inputs.features import Features, read_features
+from xlr.inputs.labels import encode
+from xlr.inputs.weights import place_weights
 from xlr.losses import Loss
-from xlr.threads import Workers
+from xlr.threads import ALONE, Workers
 
 __all__ = [
     "HeldOutLikelihood",
@@ -30,70 +36,124 @@ __all__ = [
     "clipped_loss",
     "knowing_classes",
     "metadata_of",
+    "score_chunks",
 ]
+
+# X for a scorer, the weights of its rows and the models to score.
+Held = tuple[Any, np.ndarray | None, Sequence["ScoredModel"]]
 
 
 class HeldOutLikelihood:
     """Mean log-likelihood of the rows that a fold left out: minus the log-loss.
 
     scikit-learn's ``'neg_log_loss'``, computed from logits, for many models at a time.
+    Chunks of Dask are read once for all folds.
 
     Parameters
     ----------
-    features : Features
-    labels : Labels
-    weights : array of shape (n_samples,)
-        In the widest dtype.
+    rows : Rows
+    weights : array of shape (n_samples,) or None
+        Sample weights in the widest dtype; None for chunks, which hold their own.
     tests : list of ndarrays
-        The numbers of the rows that each fold left out.
-    workers : Workers
+        Row numbers that each fold left out.
+    pool : Workers
+        Threads for rows in memory.
     """
 
     def __init__(
-        self,
-        features: Features,
-        labels: Labels,
-        weights: Array,
-        tests: list[np.ndarray],
-        workers: Workers,
+        self, rows: Rows, weights: Array | None, tests: list[np.ndarray], pool: Workers
     ) -> None:
-        self._features = features
-        self._loss = loss_of(labels.classes.shape[0])
-        self._targets = features.place(labels.codes, features.dtype)
+        self._rows = rows
         self._weights = weights
         self._tests = tests
-        self._workers = workers
+        self._pool = pool
 
     def __call__(self, folds: np.ndarray, coef: Array, intercept: Array) -> np.ndarray:
-        """For coefficients (n_folds, n_models, n_outputs, n_features): (n_folds,
-        n_models).
+        """Return the scores, (n_folds, n_models), of coefficients (n_folds, n_models,
+        n_outputs, n_features).
         """
-        scores = [
-            self._of_fold(fold, coef[i, ...], intercept[i, ...])
-            for i, fold in enumerate(folds)
-        ]
-        return np.stack(scores)
+        rows, tests = self._rows, [self._tests[fold] for fold in folds]
+        features, loss = rows.features, loss_of(rows.labels.classes.shape[0])
+        if rows.chunk_rows is None:
+            labels = features.place(rows.labels.codes, features.dtype)
+            of_rows = features, labels, self._weights
+            scores = []
+            for i, test in enumerate(tests):
+                model = coef[i, ...], intercept[i, ...]
+                total, weight = _loss_sums(loss, *of_rows, test, *model, self._pool)
+                scores.append(-arrays.to_host(total / weight))
+            return np.stack(scores)
+        X: Any = features.X
+        function = partial(_chunk_losses, loss, rows.labels.classes, coef, intercept)
+        counts = X.cut(small_counts(tests, X.shape[0]))
+        total, weight = X.over_chunks(
+            function, rows.chunk_rows, counts, name="held-out-loss"
+        )
+        return -arrays.to_host(total / weight[:, None])
 
-    @arrays.quiet()
-    def _of_fold(self, fold: int, coef: Array, intercept: Array) -> np.ndarray:
-        xp, X = self._features.xp, self._features.X
-        rows = self._features.place(self._tests[fold], None)
 
-        def kernel(part: slice) -> tuple[Array, Array]:
-            here = rows[part]
-            chosen = arrays.take_rows(X, here, xp=xp)
-            targets = xp.take(self._targets, here)
-            value = clipped_loss(self._loss, chosen, targets, coef, intercept, xp=xp)
-            weight = xp.take(self._weights, here)
-            value = xp.astype(value, weight.dtype, copy=False)
-            return xp.sum(weight[:, None] * value, axis=0), xp.sum(weight)
+@arrays.quiet()
+def _loss_sums(
+    loss: Loss,
+    features: Features,
+    labels: Array,
+    weights: Array,
+    row_ids: np.ndarray,
+    coef: Array,
+    intercept: Array,
+    pool: Workers = ALONE,
+) -> tuple[Array, Array]:
+    """Return the weighted sums of the losses, (n_models,), and of the weights, ()."""
+    xp, X = features.xp, features.X
+    if not row_ids.shape[0]:
+        zero = xp.zeros_like(weights[:1])
+        return xp.broadcast_to(zero, (coef.shape[0],)), zero[0]
+    rows = features.place(row_ids, None)
 
-        width = 4 * coef.shape[0] * coef.shape[1]
-        cut = row_slices(X, width, n_threads=self._workers.n, xp=xp)
-        step, n_rows = cut[0].stop, rows.shape[0]
-        slices = [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
-        total, weight = map_reduce(kernel, slices, self._workers)
-        return -arrays.to_host(total / weight)
+    def kernel(part: slice) -> tuple[Array, Array]:
+        here = rows[part]
+        chosen = arrays.take_rows(X, here, xp=xp)
+        targets = xp.take(labels, here)
+        value = clipped_loss(loss, chosen, targets, coef, intercept, xp=xp)
+        weight = xp.take(weights, here)
+        value = xp.astype(value, weight.dtype, copy=False)
+        return xp.sum(weight[:, None] * value, axis=0), xp.sum(weight)
+
+    width = 4 * coef.shape[0] * coef.shape[1]
+    step = row_slices(X, width, n_threads=pool.n, xp=xp)[0].stop
+    n_rows = rows.shape[0]
+    slices = [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
+    total, weight = map_reduce(kernel, slices, pool)
+    return total, weight
+
+
+def _chunk_losses(
+    loss: Loss,
+    classes: Array,
+    coef: Array,
+    intercept: Array,
+    X: Array,
+    rows: ChunkRows,
+    counts: np.ndarray,
+) -> tuple[Array, Array]:
+    """Return the sums of :func:`_loss_sums` for each fold of a chunk."""
+    features = Features(X, arrays.namespace(X), arrays.device_of(X), None)
+    labels = features.place(rows.among(classes).codes, X.dtype)
+    ids = np.arange(X.shape[0])
+    sums = [
+        _loss_sums(
+            loss,
+            features,
+            labels,
+            rows.weights,
+            np.repeat(ids, counts[:, fold]),
+            coef[fold, ...],
+            intercept[fold, ...],
+        )
+        for fold in range(coef.shape[0])
+    ]
+    total, weight = (features.xp.stack(list(part)) for part in zip(*sums))
+    return total, weight
 
 
 def clipped_loss(
@@ -129,45 +189,55 @@ def clipped_loss(
 class HeldOutScore:
     """A scorer of scikit-learn's on the rows that a fold left out.
 
+    For chunks of Dask the scorer gets row numbers as X, and models that know their
+    logits: those are brought here, fold by fold.
+
     Parameters
     ----------
     scorer : callable
-    features : Features
-    classes : array of shape (n_classes,)
+    rows : Rows
     y : ndarray of shape (n_samples,)
     metadata : dict
-        What the scorer gets beside: arrays with a row for each of X, or other values.
+        What the scorer gets: arrays with a row for each of X, or other values. Chunks
+        hold the weights of their rows themselves.
     tests : list of ndarrays
+        Row numbers that each fold left out.
     """
 
     def __init__(
         self,
         scorer: Callable[..., float],
-        features: Features,
-        classes: Array,
+        rows: Rows,
         y: np.ndarray,
         metadata: dict[str, Any],
         tests: list[np.ndarray],
     ) -> None:
         self._scorer = scorer
-        self._features = features
-        self._classes = arrays.to_host(classes)
+        self._rows = rows
+        self._classes = arrays.to_host(rows.labels.classes)
         self._y = y
         self._metadata = metadata
         self._tests = tests
 
     def __call__(self, folds: np.ndarray, coef: Array, intercept: Array) -> np.ndarray:
-        """As :class:`HeldOutLikelihood`."""
-        scores = [
-            self._of_fold(fold, coef[i, ...], intercept[i, ...])
-            for i, fold in enumerate(folds)
-        ]
+        """Return the scores, as :class:`HeldOutLikelihood` does."""
+        in_chunks = self._rows.chunk_rows is not None
+        of_fold = self._in_chunks if in_chunks else self._in_memory
+        scores = []
+        for i, fold in enumerate(folds):
+            test = self._tests[fold]
+            test = np.sort(test) if in_chunks else test
+            X, weights, models = of_fold(test, coef[i, ...], intercept[i, ...])
+            given = metadata_of(test, self._metadata, self._y.shape[0])
+            if weights is not None and "sample_weight" in given:
+                given["sample_weight"] = weights
+            y = self._y[test]
+            scores.append([float(self._scorer(m, X, y, **given)) for m in models])
         return np.asarray(scores)
 
-    def _of_fold(self, fold: int, coef: Array, intercept: Array) -> list[float]:
-        features, rows = self._features, self._tests[fold]
-        X = arrays.take_rows(features.X, features.place(rows, None), xp=features.xp)
-        metadata = metadata_of(rows, self._metadata, self._y.shape[0])
+    def _in_memory(self, test: np.ndarray, coef: Array, intercept: Array) -> Held:
+        features = self._rows.features
+        X = arrays.take_rows(features.X, features.place(test, None), xp=features.xp)
         models = [
             ScoredModel(
                 coef_=coef[i, ...],
@@ -177,9 +247,77 @@ class HeldOutScore:
             )
             for i in range(coef.shape[0])
         ]
-        return [
-            float(self._scorer(model, X, self._y[rows], **metadata)) for model in models
+        return X, None, models
+
+    def _in_chunks(self, test: np.ndarray, coef: Array, intercept: Array) -> Held:
+        X: Any = self._rows.features.X
+        is_test = np.zeros(X.shape[0], dtype=bool)
+        is_test[test] = True
+        function = partial(_logits_and_weights, coef, intercept)
+        X.n_passes += 1
+        found = _fetched(function, X.parts, self._rows.chunk_rows, X.cut(is_test))
+        logits, weights = map(np.concatenate, zip(*found))
+        models = [
+            _KnownLogits(logits[:, i, :], self._classes) for i in range(coef.shape[0])
         ]
+        return test[:, None], weights, models
+
+
+def score_chunks(
+    model: LinearClassifier,
+    scorer: Callable[..., float],
+    X: Any,
+    y: Any,
+    metadata: dict[str, Any],
+) -> float:
+    """Score a fitted model on rows of Dask with a scorer of scikit-learn's.
+
+    Logits, labels and weights are brought here.
+    """
+    chunks: Any = read_features(model, X, reset=False, chunked=True).X
+    given = {"y": y, "sample_weight": metadata.get("sample_weight")}
+    parts = [parts_beside(chunks, values, name) for name, values in given.items()]
+    found = _fetched(partial(_answer, ScoredModel.of(model)), chunks.parts, *parts)
+    logits, labels, *weights = map(np.concatenate, zip(*filter(None, found)))
+    if weights:
+        metadata = {**metadata, "sample_weight": weights[0]}
+    known = _KnownLogits(logits, arrays.to_host(model.classes_))
+    return float(scorer(known, np.arange(labels.shape[0])[:, None], labels, **metadata))
+
+
+def _fetched(
+    function: Callable[..., Any], *parts: Sequence[Delayed]
+) -> tuple[Any, ...]:
+    results = [call(function, *chunk, name="held-out-logits") for chunk in zip(*parts)]
+    return fetch(results, *parts)[0]
+
+
+def _answer(
+    model: ScoredModel, X: Array, y: Any, sample_weight: Any
+) -> tuple[np.ndarray, ...] | None:
+    """Return logits, (n_rows, n_outputs), labels and any weights, on the host."""
+    n_rows = X.shape[0]
+    if n_rows == 0:
+        return None
+    logits = arrays.to_host(model.decision_function(X)).reshape(n_rows, -1)
+    labels = encode(y, n_rows)
+    on_host = arrays.to_host(labels.classes)[arrays.to_host(labels.codes)]
+    if sample_weight is None:
+        return logits, on_host
+    features = Features(X, arrays.namespace(X), arrays.device_of(X), None)
+    return logits, on_host, arrays.to_host(place_weights(sample_weight, features))
+
+
+def _logits_and_weights(
+    coef: Array, intercept: Array, X: Array, rows: ChunkRows, is_test: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits, (n_rows, n_models, n_outputs), and weights, on the host."""
+    test = np.nonzero(is_test)[0]
+    xp, (n_models, n_outputs, n_features) = arrays.namespace(X), coef.shape
+    coef = xp.reshape(coef, (-1, n_features))
+    found = logits(arrays.rows(X, test), coef, xp.reshape(intercept, (-1,)), xp=xp)
+    weights = arrays.to_host(arrays.rows(rows.weights, test))
+    return arrays.to_host(found).reshape(-1, n_models, n_outputs), weights
 
 
 def metadata_of(
@@ -282,3 +420,15 @@ class ScoredModel(LinearClassifier):
     ) -> Array:
         found = super()._of_rows(answer, X, offset)
         return found if get_config()["array_api_dispatch"] else arrays.to_host(found)
+
+
+class _KnownLogits(ScoredModel):
+    """A fitted model of which only the logits of some rows are known."""
+
+    def __init__(self, logits: np.ndarray, classes: np.ndarray) -> None:
+        super().__init__(coef_=logits, classes_=classes)
+
+    def _of_rows(
+        self, answer: Callable[..., Array], X: Array, offset: Array | None = None
+    ) -> Array:
+        return answer(self.coef_, xp=arrays.namespace(self.coef_))

@@ -1,7 +1,7 @@
-"""Sums of a Dask graph: made, combined, computed, and asked which of them failed.
+"""Layer 0: Dask graphs, the only module that imports or looks up Dask.
 
-The only module that knows Dask. Each pass is one graph, of a task for each chunk and a
-tree of sums above them, and one ``compute`` on whatever scheduler is current.
+Each pass is one graph: a task for each chunk, a tree of sums above them, and one
+``compute`` on the current scheduler.
 """
 
 from __future__ import annotations
@@ -9,13 +9,9 @@ from __future__ import annotations
 import functools
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
-
-from xlr.arrays import Array
-from xlr.data.blocks import Sums, add
-from xlr.data.homes import futures_of
 
 __all__ = [
     "Delayed",
@@ -23,8 +19,9 @@ __all__ = [
     "call",
     "cancel",
     "fetch",
+    "homes_of",
+    "is_dask",
     "literal",
-    "over_chunks",
     "parts_of",
     "send",
     "tree",
@@ -33,8 +30,20 @@ __all__ = [
 # A part of a Dask graph that is to be computed.
 Delayed = Any
 
-# Results that a task of the tree adds up.
+# Results that one task of the tree combines.
 FAN_IN = 8
+
+
+def is_dask(x: object) -> bool:
+    """Return whether ``x`` is a lazy array or table of Dask."""
+    base = sys.modules.get("dask.base")
+    return base is not None and base.is_dask_collection(x)
+
+
+def futures_of(values: Any) -> list[Any]:
+    """Return the futures that a cluster holds, or is about to, of Dask collections."""
+    cluster = sys.modules.get("distributed")
+    return [] if cluster is None else cluster.futures_of(values)
 
 
 def call(
@@ -103,7 +112,7 @@ def parts_of(values: Any) -> list[Delayed]:
 
 
 def array_of(
-    parts: Sequence[Delayed], row_counts: tuple[float, ...], like: Array, *, name: str
+    parts: Sequence[Delayed], row_counts: tuple[float, ...], like: Any, *, name: str
 ) -> Any:
     """A Dask array whose chunks of rows are some parts of a graph.
 
@@ -230,13 +239,47 @@ def _nothing(*parts: Any) -> None:
     return None
 
 
-def over_chunks(
-    function: Callable[..., Sums],
-    *parts: Sequence[Delayed],
-    combine: Callable[[Sums, Sums], Sums] = add,
-    name: str,
-) -> Sums:
-    """What ``function(*chunk)`` returns for all chunks, combined: mostly sums."""
-    results = [call(function, *chunk, name=name) for chunk in zip(*parts)]
-    (total,), _ = fetch([tree(results, combine, name=name)], *parts)
-    return total
+def homes_of(X: Any, parts: Sequence[Any]) -> list[Sequence[str]]:
+    """Return the addresses of the workers that hold each chunk of the rows, or its
+    largest input; none where a cluster holds nothing of it.
+
+    Waits for what a cluster was asked to hold and has not computed yet.
+
+    Parameters
+    ----------
+    X : array or table of Dask
+    parts : sequence of Delayed
+        Its chunks of rows.
+    """
+    futures = futures_of(X)
+    if not futures:
+        return [()] * len(parts)
+    sys.modules["distributed"].wait(futures)
+    client = futures[0].client
+    held = client.who_has(futures)
+    sizes = client.nbytes(list(held), summary=False)
+    largest = {key: key for key in held}
+    below = parts[0].__dask_graph__().get_all_dependencies()
+    for part in parts:
+        _find_largest(part.key, below, sizes, largest)
+    return [held.get(largest[part.key], ()) for part in parts]
+
+
+def _find_largest(
+    key: Any,
+    below: Mapping[Any, Any],
+    sizes: Mapping[Any, int],
+    largest: dict[Any, Any],
+) -> None:
+    """Note the largest held result among the inputs of a key, and of each of them."""
+    stack = [key]
+    while stack:
+        if stack[-1] in largest:
+            stack.pop()
+            continue
+        parts = below.get(stack[-1], ())
+        left = [part for part in parts if part not in largest]
+        if not left:
+            found = (largest[part] for part in parts)
+            largest[stack[-1]] = max(found, key=lambda k: sizes.get(k, 0), default=None)
+        stack.extend(left)
