@@ -25,15 +25,9 @@ from xlr.data import (
     SparseMatrix,
     TrainingData,
 )
-from xlr.inputs.columns import explain_columns, refuse_columns, refuse_matrix
 from xlr.inputs.dask_input import chunks_of, stand_in
-from xlr.inputs.kinds import refuse_kind
-from xlr.inputs.tables import (
-    column_names,
-    columns_on_device,
-    native_table,
-    numbers,
-)
+from xlr.inputs.kinds import accept
+from xlr.inputs.tables import explain_columns, is_table, refuse_columns, to_matrix
 from xlr.threads import ALONE, Workers
 
 __all__ = ["Features", "read_features"]
@@ -122,15 +116,12 @@ def read_features(
         return like.like(chunks_of(X, like.X, xp=like.xp))
     if not reset and _is_ready(estimator, X):
         return Features(X, arrays.namespace(X), arrays.device_of(X), None)
-    refuse_kind("X", X)
-    X, names = native_table(X), None
-    if (on_device := columns_on_device(X)) is not None:
-        X, names = on_device, np.asarray(column_names(X), dtype=object)
-        _check_names(estimator, names, reset=reset)
-    if not arrays.is_array(X):
+    X, names = accept("X", X), None
+    if isinstance(X, np.ndarray) or not arrays.is_array(X):
         X, names = _read_on_host(estimator, X, reset=reset)
-        entries = arrays.entries(X)
-        return Features(X, arrays.namespace(entries), arrays.device_of(entries), names)
+        if isinstance(entries := arrays.entries(X), np.ndarray):
+            xp, device = arrays.namespace(entries), arrays.device_of(entries)
+            return Features(X, xp, device, names)
     with arrays.current_device(X):
         return _read_on_device(estimator, X, names, reset=reset)
 
@@ -190,9 +181,11 @@ def _is_ready(estimator: Any, X: Any) -> bool:
 def _read_on_host(
     estimator: Any, X: Any, *, reset: bool
 ) -> tuple[Any, np.ndarray | None]:
-    """What scikit-learn's validation makes of X, and the names of its columns."""
-    refuse_columns(X)
-    # validate_data notes names and number of the features on its estimator: on a
+    """Return the matrix that scikit-learn makes of X, and the names of its columns.
+
+    The matrix of a table of cuDF is CuPy's, not checked yet.
+    """
+    # validate_data stores names and number of the features on its estimator: on a
     # copy, so that nothing changes should a later check fail.
     reader = copy.copy(estimator)
     options = {
@@ -200,35 +193,37 @@ def _read_on_host(
         "dtype": [np.float64, np.float32],
         "ensure_all_finite": False,
     }
+    from_table = not isinstance(X, np.ndarray) and is_table(X)
+    if from_table:
+        refuse_columns(X)
     try:
-        matrix = numbers(X)
-        if isinstance(matrix, np.ndarray) or issparse(matrix):
-            refuse_matrix(matrix)
-        if column_names(X) is None or matrix is X:
-            matrix = validate_data(reader, matrix, reset=reset, **options)
-        else:
+        if from_table:
             validate_data(reader, X, reset=reset, skip_check_array=True)
-            matrix = check_array(matrix, input_name="X", estimator=reader, **options)
+            matrix = to_matrix(X)
+            if not arrays.is_array(matrix):
+                matrix = check_array(
+                    matrix, input_name="X", estimator=reader, **options
+                )
+        else:
+            matrix = X if issparse(X) else np.asarray(X)
+            if matrix.dtype.kind in "mM":
+                raise ValueError(
+                    f"X holds dates or times: its dtype is {matrix.dtype}. Turn them "
+                    "into numbers first, such as days since a date or the month."
+                )
+            matrix = validate_data(reader, matrix, reset=reset, **options)
     except OverflowError as error:
         raise ValueError(f"X holds numbers beyond float64: {error}.") from error
     except (TypeError, ValueError) as error:
-        explain_columns(X, error)
+        if from_table:
+            explain_columns(X, error)
+        raise
     if issparse(matrix):
         # From its parts: then SciPy takes int32 for the indices, if they fit, which are
         # half as many bytes to read in each pass as int64, and any integers for them.
         parts = (matrix.data, matrix.indices, matrix.indptr)
         matrix = _canonical(csr_array(parts, shape=matrix.shape))
     return matrix, getattr(reader, "feature_names_in_", None)
-
-
-def _check_names(estimator: Any, names: np.ndarray, *, reset: bool) -> None:
-    """Hold the names of the columns against those of the fit."""
-    known = None if reset else getattr(estimator, "feature_names_in_", None)
-    if known is not None and list(known) != list(names):
-        raise ValueError(
-            "The feature names should match those that were passed during fit: the "
-            f"columns were {list(known)}, and are {list(names)}."
-        )
 
 
 def _canonical(X: Any) -> Any:

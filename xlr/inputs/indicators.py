@@ -13,8 +13,8 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Targets
 from xlr.inputs.features import Features
-from xlr.inputs.kinds import refuse_kind
-from xlr.inputs.tables import native_table, numbers
+from xlr.inputs.kinds import accept
+from xlr.inputs.tables import is_table, to_matrix
 
 __all__ = ["Indicators", "read_entries", "read_indicators"]
 
@@ -79,7 +79,7 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
     ValueError
         As :func:`read_indicators`.
     """
-    refuse_kind("y", Y)
+    Y = accept("y", Y)
     Y = Y.toarray() if arrays.is_sparse(Y) else Y
     if not arrays.is_array(Y):
         Y = _host_numbers(Y)
@@ -105,7 +105,7 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
 
 def _host_numbers(Y: Any) -> np.ndarray:
     """An array of numbers, with NaN for what is missing in a table."""
-    Y = numbers(native_table(Y))
+    Y = to_matrix(Y) if is_table(Y) else Y
     Y = Y.toarray() if arrays.is_sparse(Y) else Y  # columns of pandas
     values = np.asarray(Y)
     if values.dtype.kind in "biuf":

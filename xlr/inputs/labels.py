@@ -15,8 +15,7 @@ from sklearn.utils import column_or_1d
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.inputs.kinds import refuse_kind
-from xlr.inputs.tables import decoded, native_table
+from xlr.inputs.kinds import accept
 
 __all__ = [
     "NO_LABELS",
@@ -72,7 +71,7 @@ def encode(y: Any, n_samples: int) -> Labels:
     ValueError
         If y is of another length, or not made of class labels.
     """
-    refuse_kind("y", y)
+    y = accept("y", y)
     _refuse_mixed_list(y)
     if arrays.is_array(y):
         if y.ndim == 2 and y.shape[1] == 1:
@@ -81,7 +80,7 @@ def encode(y: Any, n_samples: int) -> Labels:
             raise ValueError(f"y should be a 1d array, got shape {tuple(y.shape)}.")
         xp = arrays.namespace(y)
     else:
-        y = column_or_1d(decoded(native_table(y)), warn=True)
+        y = column_or_1d(y, warn=True)
         xp = arrays.namespace(y)
     if y.shape[0] != n_samples:
         raise ValueError(
