@@ -18,6 +18,7 @@ LAYERS = {
     "arrays": 0,
     "cached": 0,
     "precision": 0,
+    "text": 0,
     "threads": 1,
     "functions": 1,
     "losses": 2,

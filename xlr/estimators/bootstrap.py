@@ -18,7 +18,7 @@ from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.problem import Task, multinomial
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.labels import read_labels
-from xlr.inputs.parameters import check_parameter, check_parameters
+from xlr.inputs.parameters import check_parameters
 from xlr.inputs.weights import read_weights
 from xlr.solvers import Status
 from xlr.threads import Workers, workers
@@ -79,7 +79,7 @@ class BootstrapResult:
         ----------
         Efron and Tibshirani (1993), *An Introduction to the Bootstrap*, section 13.3.
         """
-        check_parameter("level", level)
+        check_parameters({"level": level})
         tail = (1 - level) / 2
         return {
             name: (_quantile(values, tail), _quantile(values, 1 - tail))
@@ -163,8 +163,8 @@ def bootstrap(
     """
     if not isinstance(estimator, LogisticRegression):
         raise TypeError(f"bootstrap takes a xlr.LogisticRegression; got {estimator!r}.")
-    check_parameters(estimator)
-    check_parameter("n_resamples", n_resamples)
+    parameters = estimator.get_params(deep=False)
+    check_parameters({**parameters, "n_resamples": n_resamples})
     # One number seeds the rest: NumPy's newer generator draws five times as fast.
     seed = check_random_state(random_state).randint(2**31)
     draw = np.random.default_rng(seed)

@@ -155,7 +155,7 @@ class FirthLogisticRegression(LinearClassifier):
         ConvergenceWarning
             If ``tol`` was not reached, with what to do.
         """
-        check_parameters(self)
+        check_parameters(self.get_params(deep=False))
         features = read_features(self, X, reset=True)
         with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
             labels = read_labels(y, features.X.shape[0])

@@ -194,7 +194,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         UserWarning
             If folds have a single class to train on, or none: their scores are NaN.
         """
-        check_parameters(self)
+        check_parameters(self.get_params(deep=False))
         features = read_features(self, X, reset=True, chunked=True)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:

@@ -139,7 +139,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         UserWarning
             If labels have one value only, or no entries.
         """
-        check_parameters(self)
+        check_parameters(self.get_params(deep=False))
         features = read_features(self, X, reset=True)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:

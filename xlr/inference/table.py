@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from xlr import arrays
-from xlr.inputs.parameters import check_parameter
+from xlr.inputs.parameters import check_parameters
 
 __all__ = ["Summary", "Table", "interval_columns", "wald_table", "z_values"]
 
@@ -33,7 +33,7 @@ def interval_columns(alpha: float) -> tuple[str, str]:
     ValueError
         If ``alpha`` is not between 0 and 1.
     """
-    check_parameter("alpha", alpha)
+    check_parameters({"alpha": alpha})
     return f"[{alpha / 2:.5g}", f"{1 - alpha / 2:.5g}]"
 
 
