@@ -11,7 +11,6 @@ from scipy import stats
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.cached import cached_property
 from xlr.data import refuse_non_finite
 from xlr.estimators import LogisticRegression
 from xlr.inference.covariance import Estimates
@@ -24,10 +23,10 @@ from xlr.inference.row_statistics import (
     influence,
     probability_interval,
 )
-from xlr.inference.summary import summarise
 from xlr.inference.table import Summary, Table, interval_columns, wald_table, z_values
 from xlr.inputs.features import read_features
 from xlr.inputs.offset import read_offset
+from xlr.text import printable
 
 __all__ = ["InferenceResults"]
 
@@ -93,7 +92,7 @@ class Fit(NamedTuple):
         return len(self.classes) - 1
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(eq=False, repr=False)
 class InferenceResults:
     """Results of :func:`xlr.infer`, under statsmodels' names.
 
@@ -149,6 +148,27 @@ class InferenceResults:
     notes: list[str]
     data: FittedData | None = None
 
+    def __post_init__(self) -> None:
+        fit, estimates = self.fit, self.estimates
+        self.names, self.converged, self.nobs = fit.names, fit.converged, fit.nobs
+        self.equations = fit.classes[1:] if fit.n_equations > 1 else []
+        self._errors = np.sqrt(np.diagonal(estimates.covariance))
+        self.params, self.bse = map(self._shaped, (estimates.params, self._errors))
+        self.zvalues = z_values(self.params, self.bse)
+        self.pvalues = 2 * stats.norm.sf(np.abs(self.zvalues))
+        self.effective_df = estimates.effective_df
+        self.df_model = self.effective_df - fit.n_equations * fit.fit_intercept
+        self.df_resid = self.nobs - self.effective_df
+        self.llf = estimates.log_likelihood
+        self.llr = 2 * (self.llf - self.llnull)
+        self.llr_pvalue = float(stats.chi2.sf(self.llr, self.df_model))
+        if fit.is_penalised:
+            self.llr_pvalue = np.nan
+        with arrays.quiet():  # offsets can predict all rows: a likelihood of 1
+            self.prsquared = float(1 - np.float64(self.llf) / self.llnull)
+        self.aic = -2 * self.llf + 2 * self.effective_df
+        self.bic = -2 * self.llf + float(np.log(self.nobs)) * self.effective_df
+
     def __repr__(self) -> str:
         return (
             f"<InferenceResults of a {self.fit.model}: {self.nobs:.6g} observations, "
@@ -164,7 +184,7 @@ class InferenceResults:
         Raises
         ------
         ValueError
-            If they are not here.
+            If the results do not hold them.
         """
         if self.data is None:
             raise ValueError(
@@ -174,87 +194,11 @@ class InferenceResults:
             )
         return self.data
 
-    # -- numbers -----------------------------------------------------------------------
-
     def _shaped(self, values: np.ndarray) -> np.ndarray:
-        """Values of all equations, (n,), as ``params`` has them."""
+        """Return values of all equations, (n,), in the shape of ``params``."""
         if self.fit.n_equations == 1:
             return values
         return values.reshape(self.fit.n_equations, -1).T
-
-    @property
-    def params(self) -> np.ndarray:
-        return self._shaped(self.estimates.params)
-
-    @cached_property
-    def _errors(self) -> np.ndarray:
-        return np.sqrt(np.diagonal(self.estimates.covariance))
-
-    @property
-    def bse(self) -> np.ndarray:
-        return self._shaped(self._errors)
-
-    @property
-    def zvalues(self) -> np.ndarray:
-        return z_values(self.params, self.bse)
-
-    @property
-    def pvalues(self) -> np.ndarray:
-        return 2 * stats.norm.sf(np.abs(self.zvalues))
-
-    @property
-    def llf(self) -> float:
-        return self.estimates.log_likelihood
-
-    @property
-    def llr(self) -> float:
-        return 2 * (self.llf - self.llnull)
-
-    @property
-    def llr_pvalue(self) -> float:
-        if self.fit.is_penalised:
-            return np.nan
-        return float(stats.chi2.sf(self.llr, self.df_model))
-
-    @property
-    def prsquared(self) -> float:
-        return 1 - self.llf / self.llnull
-
-    @property
-    def effective_df(self) -> float:
-        return self.estimates.effective_df
-
-    @property
-    def df_model(self) -> float:
-        return self.effective_df - self.fit.n_equations * self.fit.fit_intercept
-
-    @property
-    def df_resid(self) -> float:
-        return self.nobs - self.effective_df
-
-    @property
-    def aic(self) -> float:
-        return -2 * self.llf + 2 * self.effective_df
-
-    @property
-    def bic(self) -> float:
-        return -2 * self.llf + np.log(self.nobs) * self.effective_df
-
-    @property
-    def nobs(self) -> float:
-        return self.fit.nobs
-
-    @property
-    def names(self) -> list[str]:
-        return self.fit.names
-
-    @property
-    def equations(self) -> list[str]:
-        return self.fit.classes[1:] if self.fit.n_equations > 1 else []
-
-    @property
-    def converged(self) -> bool:
-        return self.fit.converged
 
     # -- tables ------------------------------------------------------------------------
 
@@ -293,7 +237,38 @@ class InferenceResults:
         alpha : float, default=0.05
             One less the level of the intervals.
         """
-        return summarise(self, self.coefficients(alpha))
+
+        def count(value: float) -> str:
+            digits = 0 if abs(value - round(value)) < 1e-6 else 2
+            return f"{value:.{digits}f}"
+
+        fit = self.fit
+        classes = [printable(label) for label in fit.classes]
+        no_test = "NA (penalised)" if fit.is_penalised else None
+        facts = {
+            "Model": fit.model,
+            "Classes": ", ".join(classes),
+            "Solver": fit.solver,
+            "Converged": str(self.converged),
+            "Covariance": self.cov_type,
+            "No. observations": count(self.nobs),
+            "Df model": count(self.df_model),
+            "Df residuals": count(self.df_resid),
+            "Log-likelihood": f"{self.llf:.5g}",
+            "Null log-likelihood": f"{self.llnull:.5g}",
+            "LR statistic": f"{self.llr:.5g}",
+            "LR P-value": no_test or f"{self.llr_pvalue:.4g}",
+            "McFadden R-squared": f"{self.prsquared:.4f}",
+            "Effective df": count(self.effective_df),
+            "AIC": f"{self.aic:.6g}",
+            "BIC": f"{self.bic:.6g}",
+        }
+        title = "Logistic regression"
+        if fit.is_firth:
+            title = "Logistic regression with Firth's penalty"
+        elif len(classes) > 2:
+            title = f"Multinomial logistic regression, against {classes[0]}"
+        return Summary(title, facts, self.coefficients(alpha), self.notes)
 
     def coefficients(self, alpha: float = 0.05) -> Table:
         """Estimates, standard errors, z, P and intervals; ``to_frame()`` for pandas."""
