@@ -20,6 +20,7 @@ from xlr.inputs.parameters import check_parameters
 from xlr.inputs.weights import read_weights
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
 from xlr.solvers import SOLVERS, Record, Status, minimise
+from xlr.text import printable
 from xlr.threads import Workers, workers
 
 __all__ = ["FirthLogisticRegression", "firth_problem"]
@@ -213,7 +214,7 @@ class FirthLogisticRegression(LinearClassifier):
         if not aliased.dropped.size:
             return
         names = ["intercept"] * bool(self.fit_intercept) + features.column_names
-        dropped = ", ".join(names[j] for j in aliased.dropped)
+        dropped = ", ".join(printable(names[j]) for j in aliased.dropped)
         raise ValueError(
             "The information is singular, and with it Firth's penalty has no value: "
             f"these columns are sums of others (a constant one is of the intercept): "

@@ -26,7 +26,7 @@ from xlr.inference.row_statistics import (
 from xlr.inference.table import Summary, Table, interval_columns, wald_table, z_values
 from xlr.inputs.features import read_features
 from xlr.inputs.offset import read_offset
-from xlr.text import printable
+from xlr.text import printable, quoted
 
 __all__ = ["InferenceResults"]
 
@@ -379,7 +379,9 @@ class InferenceResults:
         which = names if which is None else list(which)
         unknown = [name for name in which if name not in names]
         if unknown:
-            raise ValueError(f"There is no parameter {unknown[0]!r}, only {names}.")
+            raise ValueError(
+                f"There is no parameter {quoted(unknown[0])}, only {quoted(names)}."
+            )
         chosen = [
             equation * len(names) + names.index(name)
             for equation in range(n_equations)

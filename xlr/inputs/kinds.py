@@ -10,6 +10,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.inputs.tables import native
+from xlr.text import printable
 
 __all__ = ["accept", "as_real"]
 
@@ -50,9 +51,10 @@ def _refuse_special(name: str, values: np.ndarray) -> None:
             f"({name}.filled)."
         )
     if values.dtype.names is not None:
+        fields = ", ".join(map(printable, values.dtype.names[:5]))
         raise ValueError(
-            f"{name} holds records, with fields {', '.join(values.dtype.names[:5])}. "
-            "Pass numpy.lib.recfunctions.structured_to_unstructured, or a table."
+            f"{name} holds records, with fields {fields}. Pass "
+            "numpy.lib.recfunctions.structured_to_unstructured, or a table."
         )
     if values.dtype.kind == "c":
         raise ValueError(

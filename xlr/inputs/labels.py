@@ -16,6 +16,7 @@ from sklearn.utils import column_or_1d
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.inputs.kinds import accept
+from xlr.text import quoted
 
 __all__ = [
     "NO_LABELS",
@@ -167,9 +168,10 @@ def _check_classes(classes: np.ndarray) -> None:
         others = [label for label in classes.tolist() if not isinstance(label, str)]
         if others:
             raise ValueError(
-                f"Unknown label type: unknown. y holds objects such as {others[0]!r}; "
-                "labels are strings, whole numbers or booleans. Turn them into those, "
-                "for instance with y.astype(str) or y.astype(int)."
+                "Unknown label type: unknown. y holds objects such as "
+                f"{quoted(others[0])}; labels are strings, whole numbers or booleans. "
+                "Turn them into those, for instance with y.astype(str) or "
+                "y.astype(int)."
             )
     if classes.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: y has dtype {classes.dtype}.")
@@ -192,6 +194,6 @@ def check_number(classes: Array) -> None:
     if classes.shape[0] < 2:
         only = arrays.to_host(classes).tolist()[0]
         raise ValueError(
-            f"y holds only one class, {only!r}; logistic regression needs samples of "
-            "at least two classes."
+            f"y holds only one class, {quoted(only)}; logistic regression needs "
+            "samples of at least two classes."
         )

@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from xlr.text import printable, quoted
+
 __all__ = ["explain_columns", "is_table", "native", "refuse_columns", "to_matrix"]
 
 # Contents that NumPy turns into numbers silently, or refuses without a name: how the
@@ -56,8 +58,9 @@ def native(values: Any) -> Any:
         values = _decoded(values, pyarrow)
     try:
         frame = nw.from_native(values, pass_through=True)
-    except nw.exceptions.DuplicateError as error:
-        raise ValueError(f"Give each column a name of its own: {error}.") from error
+    except nw.exceptions.DuplicateError as error:  # with names as they are
+        said = printable(" ".join(str(error).split()), 200)
+        raise ValueError(f"Give each column a name of its own. {said}.") from None
     if isinstance(frame, nw.LazyFrame):
         kind = type(values).__name__
         call = ".to_arrow_table()" if kind.startswith("DuckDB") else ".collect()"
@@ -150,11 +153,11 @@ def explain_columns(X: Any, error: Exception) -> NoReturn:
             known = column.drop_nulls()
             (missing if _is_numeric(known) else wrong).append(name)
     if wrong:
+        shown = ", ".join(quoted(str(name)) for name in wrong[:3])
         raise ValueError(
             f"{_hold(wrong)} no numbers. Encode them, for instance with "
             "sklearn.compose.make_column_transformer((OneHotEncoder(), "
-            f"{[str(name) for name in wrong[:3]]}), remainder='passthrough') in a "
-            "pipeline."
+            f"[{shown}]), remainder='passthrough') in a pipeline."
         ) from error
     if missing:
         raise ValueError(
@@ -175,7 +178,7 @@ def _is_numeric(column: nw.Series[Any]) -> bool:
 
 def _hold(names: list[Any]) -> str:
     """Return the subject and the verb of a sentence about columns."""
-    shown = ", ".join(repr(str(name)) for name in names[:5])
+    shown = ", ".join(quoted(str(name)) for name in names[:5])
     if len(names) == 1:
         return f"Column {shown} of X holds"
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.text import quoted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +105,8 @@ class BinaryDisplay(Display):
         (position,) = np.nonzero(classes == pos_label)
         if position.size == 0:
             raise ValueError(
-                f"pos_label={pos_label!r} is not a class: {classes.tolist()}."
+                f"pos_label={quoted(pos_label)} is not a class: "
+                f"{quoted(classes.tolist())}."
             )
         probability = estimator.predict_proba(X)[:, int(position[0])]
         return cls.from_predictions(y, probability, pos_label=pos_label, **kwargs)

@@ -13,7 +13,7 @@ from sklearn.utils import column_or_1d
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.plotting.display import BinaryDisplay
-from xlr.text import printable
+from xlr.text import printable, quoted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -249,7 +249,7 @@ class ThresholdDisplay(BinaryDisplay):
         """
         positive = column_or_1d(arrays.to_host(y_true)) == pos_label
         if not positive.any():
-            raise ValueError(f"No label in y_true is pos_label={pos_label!r}.")
+            raise ValueError(f"No label in y_true is pos_label={quoted(pos_label)}.")
         if sample_weight is not None:
             sample_weight = arrays.to_host(sample_weight)
         precision, recall, thresholds = precision_recall_curve(
