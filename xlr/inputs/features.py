@@ -1,7 +1,7 @@
-"""Reading X: arrays of any library, sparse matrices, tables and lists.
+"""Validation of X: arrays of any library, sparse matrices, tables and lists.
 
-Each check ends in a sentence that says what was given, what is needed and what to
-do; none of them changes the estimator.
+Each error says what was given, what was expected and what to do. No check changes the
+estimator.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sklearn.utils.validation import validate_data
 
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
+from xlr.cached import cached_property
 from xlr.data import (
     ChunkedData,
     Chunks,
@@ -35,15 +36,14 @@ __all__ = ["Features", "read_features"]
 
 @dataclass(frozen=True)
 class Features:
-    """X, ready to compute with.
+    """Validated X, with its namespace and device.
 
     Attributes
     ----------
     X : array or sparse CSR array of shape (n_samples, n_features)
-        float32 or float64, or half precision beside which there is no copy; a sparse
-        one in canonical form.
+        float32, float64 or half precision; a sparse matrix is in canonical form.
     xp, device
-        Where it lives.
+        Namespace and device of X.
     names : ndarray of str or None
         Column names of a table.
     """
@@ -55,27 +55,27 @@ class Features:
 
     @property
     def column_names(self) -> list[str]:
-        """The names, or x0, x1, ... where there are none."""
+        """Names of the columns: x0, x1, ... if X is no table."""
         if self.names is None:
             return [f"x{j}" for j in range(self.X.shape[1])]
         return [str(name) for name in self.names]
 
-    @property
+    @cached_property
     def dtype(self) -> Any:
-        """The dtype to compute in: that of X, or float32 for half precision."""
+        """Dtype of the computations: that of X, or float32 for half precision."""
         return arrays.floating_dtype(self.X, xp=self.xp)
 
     @property
     def wide(self) -> Any:
-        """The widest dtype that there is where X is."""
+        """Widest floating-point dtype of the device of X."""
         return arrays.widest_float(xp=self.xp, device=self.device)
 
     def like(self, X: Array) -> Features:
-        """The same of other rows."""
+        """Return other rows of the same columns."""
         return replace(self, X=X)
 
     def matrix(self, dtype: Any = None) -> Matrix:
-        """X as a matrix, to compute with in its dtype or another."""
+        """Return X as a matrix that computes in its own dtype, or in another."""
         if arrays.is_sparse(self.X):
             X = self.X if dtype is None else self.X.astype(dtype)
             return SparseMatrix(X, xp=self.xp)
@@ -84,30 +84,30 @@ class Features:
     def data(
         self, targets: Any, offset: Any = None, pool: Workers = ALONE, dtype: Any = None
     ) -> TrainingData | ChunkedData:
-        """The rows with their targets, in memory or in chunks."""
+        """Return training data: X with its targets, in memory or in chunks."""
         if isinstance(self.X, Chunks):
             return ChunkedData(self.X, targets, offset, pool=pool, dtype=dtype)
         return TrainingData(self.matrix(dtype), targets, offset, pool=pool)
 
     def place(self, values: Any, dtype: Any) -> Array:
-        """Bring an array of any library to where X is."""
+        """Move an array of any library to the namespace and device of X."""
         return arrays.move(values, xp=self.xp, device=self.device, dtype=dtype)
 
 
 def read_features(
     estimator: Any, X: Any, *, reset: bool, chunked: bool = False
 ) -> Features:
-    """Check X and find its namespace; ``reset=False`` holds it against the fit.
+    """Validate X; with ``reset=False`` compare its features with those of the fit.
 
-    Lists, tables, NumPy arrays and matrices of scipy.sparse go through scikit-learn's
-    ``validate_data``; an array of another library stays where it is. With ``chunked``,
+    scikit-learn's ``validate_data`` reads lists, tables, NumPy arrays and matrices of
+    scipy.sparse. An array of another library stays where it is. With ``chunked``,
     arrays and tables of Dask become :class:`Chunks`.
 
     Raises
     ------
     TypeError, ValueError
         If X is not a non-empty matrix of real numbers, or has other features than
-        the fit. Whether it is finite is found out later, while it is read.
+        the fit. NaN and infinity are found later, by the first pass over the rows.
     """
     if chunked and arrays.is_dask(X):
         like = read_features(estimator, stand_in(X), reset=reset)
@@ -129,7 +129,7 @@ def read_features(
 def _read_on_device(
     estimator: Any, X: Any, names: np.ndarray | None, *, reset: bool
 ) -> Features:
-    """Check an array of another library than NumPy, where it is."""
+    """Validate an array of another library than NumPy, on its device."""
     if arrays.is_sparse(X):
         X = X.tocsr()
     entries = arrays.entries(X)
@@ -164,9 +164,9 @@ def _read_on_device(
 
 
 def _is_ready(estimator: Any, X: Any) -> bool:
-    """Whether X is a NumPy matrix of which no check or conversion is needed.
+    """Return whether X is a NumPy matrix that needs no validation or conversion.
 
-    scikit-learn's validation takes longer than to predict for a row.
+    scikit-learn's validation takes longer than the prediction of a row.
     """
     return (
         type(X) is np.ndarray
@@ -227,7 +227,7 @@ def _read_on_host(
 
 
 def _canonical(X: Any) -> Any:
-    """A sparse CSR array with sorted columns, each once in a row."""
+    """Return a sparse CSR array with sorted columns, each at most once in a row."""
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()

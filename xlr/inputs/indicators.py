@@ -1,4 +1,4 @@
-"""Reading many binary labels of the same rows, some of them missing."""
+"""Validation of many binary labels of the same rows, some of them missing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Indicators", "read_entries", "read_indicators"]
 
 @dataclass(frozen=True)
 class Indicators:
-    """A column of zeros and ones for each label.
+    """Binary labels, one column each.
 
     Attributes
     ----------
@@ -40,12 +40,12 @@ class Indicators:
 
     @property
     def varied(self) -> np.ndarray:
-        """The numbers of the labels that have both zeros and ones."""
+        """Positions of the labels that have both zeros and ones."""
         return np.nonzero((self.positive > 0) & (self.negative > 0))[0]
 
 
 def read_indicators(Y: Any, weights: Array, features: Features) -> Indicators:
-    """Check Y and bring it to where X is.
+    """Validate Y and move it to the namespace and device of X.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def read_indicators(Y: Any, weights: Array, features: Features) -> Indicators:
 
 
 def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
-    """Where Y is 1 and where it is known, each of shape (n_samples, n_labels).
+    """Return where Y is 1 and where it is known, each (n_samples, n_labels).
 
     Raises
     ------
@@ -104,7 +104,7 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
 
 
 def _host_numbers(Y: Any) -> np.ndarray:
-    """An array of numbers, with NaN for what is missing in a table."""
+    """Return a NumPy array of numbers, with NaN for missing entries of a table."""
     Y = to_matrix(Y) if is_table(Y) else Y
     Y = Y.toarray() if arrays.is_sparse(Y) else Y  # columns of pandas
     values = np.asarray(Y)

@@ -16,7 +16,7 @@ __all__ = ["accept", "as_real"]
 
 
 def accept(name: str, values: Any) -> Any:
-    """Return an array, a list or a native table, as far as it is one.
+    """Return an array, a list or a native table, or refuse the values.
 
     Raises
     ------
@@ -26,7 +26,8 @@ def accept(name: str, values: Any) -> Any:
         For masked, structured and complex arrays.
     """
     if isinstance(values, np.ndarray):
-        _refuse_special(name, values)
+        if type(values) is not np.ndarray or values.dtype.kind not in "biuf":
+            _refuse_special(name, values)
         return values
     if arrays.is_sparse(values):  # one kind is a dict
         return values

@@ -105,9 +105,10 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             elif isinstance(value, str):
                 valid = valid and value in rule.options
             elif valid and isinstance(value, Real):
-                is_float = value <= MAX or value == INF  # some integers are neither
-                valid = is_float and rule.low <= value <= rule.high
-                valid = valid and (value != 0 or name != "n_jobs")
+                number: Any = value
+                is_float = number <= MAX or number == INF  # not all integers are
+                valid = is_float and rule.low <= number <= rule.high
+                valid = valid and (number != 0 or name != "n_jobs")
             if not valid:
                 raise InvalidParameterError(
                     f"{name} must be {rule.expected}; got {quoted(value)}."

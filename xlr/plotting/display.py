@@ -13,7 +13,7 @@ from xlr.text import quoted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 __all__ = ["BinaryDisplay", "Display"]
 
@@ -22,7 +22,7 @@ class Display:
     """Base class of displays: draws on given axes, or on those of a new figure."""
 
     ax_: Axes
-    figure_: Figure
+    figure_: Figure | SubFigure
 
     def plot(self, ax: Axes | None = None, **kwargs: Any) -> Self:
         """Draw the display.
