@@ -114,7 +114,15 @@ def read_features(
         # Chunks are converted as they are read.
         like = like.like(like.xp.astype(like.X, like.dtype, copy=False))
         return like.like(chunks_of(X, like.X, xp=like.xp))
-    if not reset and _is_ready(estimator, X):
+    if (
+        not reset
+        and type(X) is np.ndarray
+        and X.dtype in (np.float64, np.float32)
+        and X.ndim == 2
+        and X.shape[0] > 0
+        and X.shape[1] == getattr(estimator, "n_features_in_", None)
+        and not hasattr(estimator, "feature_names_in_")
+    ):  # scikit-learn's validation takes longer than the prediction of a row
         return Features(X, arrays.namespace(X), arrays.device_of(X), None)
     X, names = accept("X", X), None
     if isinstance(X, np.ndarray) or not arrays.is_array(X):
@@ -161,21 +169,6 @@ def _read_on_device(
     if not arrays.is_half(X):  # its blocks are converted, one at a time
         X = xp.astype(X, dtype, copy=False)
     return Features(X, xp, device, names)
-
-
-def _is_ready(estimator: Any, X: Any) -> bool:
-    """Return whether X is a NumPy matrix that needs no validation or conversion.
-
-    scikit-learn's validation takes longer than the prediction of a row.
-    """
-    return (
-        type(X) is np.ndarray
-        and X.dtype in (np.float64, np.float32)
-        and X.ndim == 2
-        and X.shape[0] > 0
-        and X.shape[1] == getattr(estimator, "n_features_in_", None)
-        and not hasattr(estimator, "feature_names_in_")
-    )
 
 
 def _read_on_host(
