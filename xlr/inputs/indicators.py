@@ -80,6 +80,7 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
         As :func:`read_indicators`.
     """
     Y = accept("y", Y)
+    Y = to_matrix(Y) if is_table(Y) else Y
     Y = Y.toarray() if arrays.is_sparse(Y) else Y
     if not arrays.is_array(Y):
         Y = _host_numbers(Y)
@@ -105,8 +106,6 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
 
 def _host_numbers(Y: Any) -> np.ndarray:
     """Return a NumPy array of numbers, with NaN for missing entries of a table."""
-    Y = to_matrix(Y) if is_table(Y) else Y
-    Y = Y.toarray() if arrays.is_sparse(Y) else Y  # columns of pandas
     values = np.asarray(Y)
     if values.dtype.kind in "biuf":
         return values
