@@ -15,7 +15,7 @@ Y = (X[:, 0] + RNG.logistic(size=60) > 0).astype(int)
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"C": 10**400}, "C must be a number above 0 .* got one beyond float64"),
+        ({"C": 10**400}, "C must be a number above 0 .* got a number beyond float64"),
         ({"tol": 10**400}, "tol must be"),
         ({"solver": np.asarray(["lbfgs", "auto"])}, "solver must be one of"),
         ({"multi_class": ["ovr"]}, "multi_class must be one of"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import types
 import warnings
 
+import narwhals
 import numpy as np
 import pytest
 from optional import on_demand
@@ -37,20 +40,19 @@ def in_pyarrow(columns):
     return pyarrow.table(columns)
 
 
-class OnDevice:
-    """What is asked of a cuDF table."""
+@pytest.fixture
+def in_cudf(monkeypatch):
+    """A stand-in for cuDF: pandas that hands out arrays of another library."""
+    strict = pytest.importorskip("array_api_strict")
+    module = types.ModuleType("cudf")
 
-    def __init__(self, columns):
-        self._columns = columns
+    class DataFrame(pd.DataFrame):
+        def to_cupy(self):
+            return strict.asarray(self.to_numpy(copy=True))
 
-    @property
-    def columns(self):
-        return list(self._columns)
-
-    def to_cupy(self):
-        import array_api_strict
-
-        return array_api_strict.asarray(np.stack(list(self._columns.values()), axis=1))
+    module.DataFrame, module.Series, module.Index = DataFrame, pd.Series, pd.Index
+    monkeypatch.setitem(sys.modules, "cudf", module)
+    return DataFrame
 
 
 def in_batch(columns):
@@ -58,14 +60,15 @@ def in_batch(columns):
 
 
 def in_narwhals(columns):
-    return pytest.importorskip("narwhals").from_native(in_polars(columns))
+    return narwhals.from_native(in_polars(columns))
 
 
 TABLES = [in_pandas, in_polars, in_pyarrow, in_batch, in_narwhals]
 
 
-@pytest.mark.parametrize("table", [*TABLES, OnDevice])
-def test_names_are_kept_and_checked(table):
+@pytest.mark.parametrize("table", [*TABLES, "in_cudf"])
+def test_names_are_kept_and_checked(table, request):
+    table = request.getfixturevalue(table) if isinstance(table, str) else table
     X, y = numbers()
     columns = dict(zip(NAMES, X.T))
     model = xlr.LogisticRegression().fit(table(columns), y)
@@ -299,10 +302,25 @@ def test_what_has_columns_and_no_dtypes(table):
 def test_tables_that_are_not_computed_are_refused():
     X, y = numbers()
     table = pl.DataFrame(X, schema=NAMES)
-    narwhals = pytest.importorskip("narwhals")
     for lazy in (table.lazy(), narwhals.from_native(table).lazy()):
         with pytest.raises(TypeError, match=r"LazyFrame .* call its \.collect\(\)"):
             xlr.LogisticRegression().fit(lazy, y)
+        with pytest.raises(TypeError, match=r"LazyFrame .* call its \.collect\(\)"):
+            xlr.LogisticRegression().fit(X, lazy)
+
+
+def test_duckdb_relations_are_refused_until_they_are_computed():
+    duckdb = pytest.importorskip("duckdb")
+    X, y = numbers()
+    relation = duckdb.from_arrow(in_pyarrow(dict(zip(NAMES, X.T))))
+    with pytest.raises(
+        TypeError, match=r"DuckDBPyRelation .* call its \.to_arrow_table\(\)"
+    ):
+        xlr.LogisticRegression().fit(relation, y)
+    model = xlr.LogisticRegression().fit(relation.to_arrow_table(), y)
+    with pytest.raises(TypeError, match=r"got a RecordBatchReader\. Pass X\.read_all"):
+        model.fit(relation.to_arrow_table().to_reader(), y)
+    assert list(model.feature_names_in_) == NAMES
 
 
 @pytest.mark.parametrize(
@@ -323,21 +341,18 @@ def test_tables_of_dask_are_refused_where_all_rows_are_needed(use):
         use(table, y)
 
 
-def test_two_columns_of_one_name_in_pyarrow():
+@pytest.mark.parametrize("first", [np.arange(60), ["x"] * 60])
+@pytest.mark.parametrize("batch", [False, True])
+def test_two_columns_of_one_name_are_refused(first, batch):
     pyarrow = pytest.importorskip("pyarrow")
     X, y = numbers()
-    columns = [pyarrow.array(["x"] * 60), pyarrow.array(X[:, 0])]
+    columns = [pyarrow.array(first), pyarrow.array(X[:, 0])]
     table = pyarrow.table(columns, names=["same", "same"])
-    with pytest.raises(ValueError, match="Column 'same' of X holds no numbers"):
-        xlr.LogisticRegression().fit(table, y)
-
-
-def test_two_columns_of_one_name():
-    X, y = numbers()
-    table = pd.DataFrame({"a": ["x"] * 60, "b": X[:, 0]})
-    table.columns = ["same", "same"]
-    with pytest.raises(ValueError, match="Column 'same' of X holds no numbers"):
-        xlr.LogisticRegression().fit(table, y)
+    other = pd.DataFrame({"a": first, "b": X[:, 0]})
+    other.columns = ["same", "same"]
+    for X in (table.to_batches()[0] if batch else table, other):
+        with pytest.raises(ValueError, match=r"name of its own.*'same' 2 times"):
+            xlr.LogisticRegression().fit(X, y)
 
 
 @pytest.mark.parametrize("output", ["default", "pandas", "polars"])

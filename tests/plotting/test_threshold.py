@@ -91,7 +91,7 @@ def test_drawing_again():
 def test_bad_input():
     iris = load("iris", False)
     three = xlr.LogisticRegression().fit(*iris)
-    with pytest.raises(ValueError, match="two classes; the estimator has 3"):
+    with pytest.raises(ValueError, match="draws two classes; the estimator has 3"):
         ThresholdDisplay.from_estimator(three, *iris)
     with pytest.raises(ValueError, match=r"pos_label=7 is not a class: \[0, 1\]"):
         ThresholdDisplay.from_estimator(MODEL, X, Y, pos_label=7)

@@ -11,6 +11,7 @@ from xlr.arrays import Array, Namespace
 from xlr.data.matrix import Matrix
 from xlr.data.targets import Targets
 from xlr.data.training_data import Block, TrainingData
+from xlr.text import printable
 from xlr.threads import ALONE, Workers
 
 __all__ = [
@@ -183,9 +184,10 @@ def _about_a_guess(
     if wrong.size:
         size = float(arrays.to_host(largest)[wrong[0]])
         dtype = str(data.wide).rpartition(".")[2]
+        name = printable(names[wrong[0]])
         raise ValueError(
-            f"Column {names[wrong[0]]} of X varies by {size:.3g}, whose square {dtype} "
-            "cannot hold. Rescale the column to numbers of ordinary size."
+            f"Column {name} of X varies by {size:.3g}, whose square {dtype} cannot "
+            "hold. Rescale the column to numbers of ordinary size."
         )
     return (mean if centre else xp.zeros_like(mean)), xp.sqrt(variance)
 

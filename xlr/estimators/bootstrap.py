@@ -20,7 +20,7 @@ from xlr.estimators.problem import Task
 from xlr.estimators.rows import Rows, read_rows
 from xlr.inputs.dask_input import level_of_caller
 from xlr.inputs.features import Features, read_features
-from xlr.inputs.parameters import check_parameter, check_parameters
+from xlr.inputs.parameters import check_parameters
 from xlr.solvers import Status
 from xlr.threads import Workers, workers
 
@@ -82,7 +82,7 @@ class BootstrapResult:
         ----------
         Efron and Tibshirani (1993), *An Introduction to the Bootstrap*, section 13.3.
         """
-        check_parameter("level", level)
+        check_parameters({"level": level})
         tail = (1 - level) / 2
         return {
             name: (_quantile(values, tail), _quantile(values, 1 - tail))
@@ -167,9 +167,8 @@ def bootstrap(
     """
     if not isinstance(estimator, LogisticRegression):
         raise TypeError(f"bootstrap takes a xlr.LogisticRegression; got {estimator!r}.")
-    check_parameters(estimator)
+    check_parameters({**vars(estimator), "n_resamples": n_resamples})
     check_fit(estimator, X, y, sample_weight)
-    check_parameter("n_resamples", n_resamples)
     # One number seeds the rest: NumPy's newer generator draws five times as fast.
     seed = check_random_state(random_state).randint(2**31)
     draw = np.random.default_rng(seed)

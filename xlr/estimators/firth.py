@@ -21,6 +21,7 @@ from xlr.inputs.parameters import check_parameters
 from xlr.inputs.weights import class_totals, read_sample_weight
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
 from xlr.solvers import SOLVERS, Record, Status, minimise
+from xlr.text import printable
 from xlr.threads import Workers, workers
 
 __all__ = ["FirthLogisticRegression", "firth_problem"]
@@ -156,7 +157,7 @@ class FirthLogisticRegression(LinearClassifier):
         ConvergenceWarning
             If ``tol`` was not reached, with what to do.
         """
-        check_parameters(self)
+        check_parameters(vars(self))
         check_fit(self, X, y, sample_weight, offset)
         features = read_features(self, X, reset=True)
         with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
@@ -222,7 +223,7 @@ class FirthLogisticRegression(LinearClassifier):
         if not aliased.dropped.size:
             return
         names = ["intercept"] * bool(self.fit_intercept) + features.column_names
-        dropped = ", ".join(names[j] for j in aliased.dropped)
+        dropped = ", ".join(printable(names[j]) for j in aliased.dropped)
         raise ValueError(
             "The information is singular, and with it Firth's penalty has no value: "
             f"these columns are sums of others (a constant one is of the intercept): "

@@ -21,7 +21,7 @@ from xlr.estimators.logits import logits
 from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms
 from xlr.inputs.dask_input import level_of_caller
 from xlr.inputs.features import Features, read_features
-from xlr.inputs.kinds import refuse_kind
+from xlr.inputs.kinds import accept
 from xlr.inputs.labels import with_plain_integers
 from xlr.inputs.offset import read_offset
 from xlr.precision import full_precision
@@ -291,7 +291,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     def _accuracy(self, codes: Array, y: Array, sample_weight: Array | None) -> float:
         from sklearn.metrics import accuracy_score
 
-        refuse_kind("y", y)
+        y = accept("y", y)
         if sample_weight is None and arrays.is_array(y):
             found, xp = self._labels(codes), arrays.namespace(codes)
             # Where the answers are, so that one number crosses to the host.

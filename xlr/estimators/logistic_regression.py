@@ -270,7 +270,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         ConvergenceWarning
             If ``tol`` was not reached, with what to do.
         """
-        check_parameters(self)
+        check_parameters(vars(self))
         check_fit(self, X, y, sample_weight, coef_init, intercept_init, offset)
         features = read_features(self, X, reset=True, chunked=True)
         metadata = {"sample_weight": sample_weight, "offset": offset}

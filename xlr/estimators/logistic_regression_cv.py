@@ -206,7 +206,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             the fits leave them out, with a probability of 0. Folds without any weight
             have a score of NaN.
         """
-        check_parameters(self)
+        check_parameters(vars(self))
         check_fit(self, X, y, sample_weight)
         to_splitter, to_scorer = self._routed("fit", sample_weight, params)
         features = read_features(self, X, reset=True, chunked=True)

@@ -141,7 +141,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         UserWarning
             If labels have one value only, or no entries.
         """
-        check_parameters(self)
+        check_parameters(vars(self))
         check_fit(self, X, y, sample_weight)
         features = read_features(self, X, reset=True)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}

@@ -17,7 +17,7 @@ from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
 from xlr.estimators.rows import read_rows
 from xlr.inputs.features import read_features
-from xlr.inputs.parameters import check_parameter, check_parameters
+from xlr.inputs.parameters import check_parameters
 from xlr.objective import Objective, class_shares, duality_gap
 from xlr.penalties import ElasticNetPenalty
 from xlr.solvers import PathPoint, follow_path
@@ -191,7 +191,7 @@ def logistic_path(
         n_jobs=n_jobs,
         verbose=verbose,
     )
-    check_parameters(estimator)
+    check_parameters(vars(estimator))
     check_fit(estimator, X, y, sample_weight)
     if not l1_ratio > 0:
         raise ValueError(
@@ -248,10 +248,10 @@ def logistic_path(
 def _read_strengths(Cs: Any, n_Cs: int) -> np.ndarray | None:
     """The given values of C, ascending; None to compute them."""
     if Cs is None:
-        check_parameter("n_Cs", n_Cs)
+        check_parameters({"n_Cs": n_Cs})
         return None
     values = np.asarray(arrays.to_host(Cs) if arrays.is_array(Cs) else Cs)
-    check_parameter("Cs", np.atleast_1d(values))
+    check_parameters({"Cs": np.atleast_1d(values)})
     return np.sort(np.atleast_1d(values).astype(np.float64))
 
 

@@ -33,6 +33,7 @@ from xlr.objective import (
 )
 from xlr.penalties import Penalty
 from xlr.solvers import Solution
+from xlr.text import printable
 from xlr.threads import Workers
 
 __all__ = [
@@ -469,9 +470,10 @@ class Problem:
         if finite.all():
             return
         names = np.asarray([*self._features.column_names, "the intercept"])[~finite]
+        name = printable(names[0])
         dtype = str(self._features.dtype).rpartition(".")[2]
         raise FloatingPointError(
-            f"The coefficient of {names[0]} is too large for {dtype}: numbers of X are "
+            f"The coefficient of {name} is too large for {dtype}: numbers of X are "
             "too small, or too far from zero for their deviation. Standardise the "
             "features (sklearn.preprocessing.StandardScaler)."
         )

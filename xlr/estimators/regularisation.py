@@ -12,6 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.inputs.features import Features
 from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth, Penalty
+from xlr.text import quoted
 
 __all__ = ["Regularisation", "largest_strength", "read_regularisation"]
 
@@ -202,11 +203,11 @@ def _per_feature(name: str, values: Any, n_features: int) -> np.ndarray | None:
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"{name} must be None, a number or a number for each feature; got "
-            f"{values!r}."
+            f"{quoted(values)}."
         ) from error
     if numbers.shape not in ((), (n_features,)) or np.isnan(numbers).any():
         raise ValueError(
             f"{name} must be None, a number or an array of shape ({n_features},), "
-            f"without NaN; got {values!r}."
+            f"without NaN; got {quoted(values)}."
         )
     return np.broadcast_to(numbers, (n_features,))

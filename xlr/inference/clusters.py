@@ -11,9 +11,8 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Chunks, call, fetch
 from xlr.inputs.dask_input import parts_beside
-from xlr.inputs.kinds import refuse_kind
+from xlr.inputs.kinds import accept
 from xlr.inputs.labels import is_missing
-from xlr.inputs.tables import decoded, native_table
 
 __all__ = ["Clusters", "read_clusters"]
 
@@ -69,12 +68,12 @@ def read_clusters(groups: Any, X: Array | Chunks) -> Clusters:
 
 
 def _on_host(groups: Any) -> np.ndarray:
-    refuse_kind("groups", groups)
+    groups = accept("groups", groups)
     if arrays.is_array(groups):
         return arrays.to_host(groups)
     # NumPy makes strings of NaN that are among strings, unless they stay objects.
     dtype = object if isinstance(groups, list | tuple) else None
-    return np.asarray(decoded(native_table(groups)), dtype=dtype)
+    return np.asarray(groups, dtype=dtype)
 
 
 def _unique(groups: Any) -> np.ndarray:

@@ -11,6 +11,7 @@ from xlr import arrays
 from xlr.inference.clusters import Clusters
 from xlr.inference.fitted_data import FittedData
 from xlr.objective import Aliased, cluster_scores, find_aliased, information
+from xlr.text import printable
 
 __all__ = ["Estimates", "InformationSums", "estimate", "sum_information"]
 
@@ -411,7 +412,7 @@ def _above_rounding(
     variance = np.diagonal(reported)
     lost = (least > 0.1 * variance) & (least > eps**0.5 * of_model)
     if lost.any():
-        names = np.asarray(data.names * data.n_equations)[lost]
+        names = map(printable, np.asarray(data.names * data.n_equations)[lost])
         raise ValueError(
             f"The variances of the coefficients of {', '.join(dict.fromkeys(names))} "
             "are lost in rounding errors: the data and the penalty hardly determine "
@@ -433,8 +434,9 @@ def _refuse_out_of_range(
     infinite = np.isinf(np.diagonal(reported)).reshape(data.n_equations, -1).any(axis=0)
     wrong = np.asarray(data.names)[vanished | infinite]
     if wrong.size:
+        names = map(printable, wrong[:5])
         raise ValueError(
-            f"The variances of the coefficients of {', '.join(wrong[:5])} leave the "
+            f"The variances of the coefficients of {', '.join(names)} leave the "
             "range of float64: the numbers of those features are too small or too "
             "large. Standardise them (sklearn.preprocessing.StandardScaler), and fit "
             "again."

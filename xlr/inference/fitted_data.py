@@ -23,6 +23,7 @@ from xlr.estimators.regularisation import read_regularisation
 from xlr.estimators.rows import Rows, read_rows
 from xlr.inputs.features import Features
 from xlr.objective import Objective
+from xlr.text import quoted
 from xlr.threads import Workers
 
 __all__ = ["FittedData", "check_model", "read_fitted_data", "refuse_other_rows"]
@@ -328,8 +329,8 @@ def _check_classes(model: Any, rows: Rows) -> None:
     given, known = arrays.to_host(rows.labels.classes), arrays.to_host(model.classes_)
     if given.shape != known.shape or not (given == known).all():
         raise ValueError(
-            f"y holds the classes {given.tolist()}, and the model was fitted to "
-            f"{known.tolist()}. Pass the y of the fit."
+            f"y holds the classes {quoted(given.tolist())}, and the model was fitted "
+            f"to {quoted(known.tolist())}. Pass the y of the fit."
         )
 
 

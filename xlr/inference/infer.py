@@ -12,7 +12,12 @@ from xlr.arrays import Array
 from xlr.estimators import FirthLogisticRegression
 from xlr.inference.clusters import read_clusters
 from xlr.inference.constrained import constrained_minimum
-from xlr.inference.covariance import InformationSums, estimate, sum_information
+from xlr.inference.covariance import (
+    Estimates,
+    InformationSums,
+    estimate,
+    sum_information,
+)
 from xlr.inference.fitted_data import (
     FittedData,
     check_model,
@@ -20,13 +25,18 @@ from xlr.inference.fitted_data import (
     refuse_other_rows,
 )
 from xlr.inference.results import Fit, InferenceResults
-from xlr.inference.summary import notes_on
 from xlr.inputs.features import read_features
 from xlr.threads import ALONE, workers
 
 __all__ = ["infer"]
 
 COV_TYPES = "nonrobust", "HC0", "HC1", "cluster"
+
+ROBUST = {
+    "HC0": "heteroscedasticity-robust (White's sandwich)",
+    "HC1": "heteroscedasticity-robust, times n / (n - k)",
+    "cluster": "robust to correlation within clusters, with Stata's correction",
+}
 
 
 def infer(
@@ -149,9 +159,44 @@ def infer(
         null = _null_log_likelihood(data)
     # The threads are gone: methods of the results run in the caller's.
     data.objective.data.pool = ALONE
-    notes = notes_on(data, estimates, cov_type)
+    notes = _notes(data, estimates, cov_type)
     kept = data if keep_data else None
     return InferenceResults(estimates, Fit.of(data), cov_type, null, notes, kept)
+
+
+def _notes(data: FittedData, estimates: Estimates, cov_type: str) -> list[str]:
+    """Return the sentences that a reader of the numbers needs."""
+    notes = []
+    if estimates.aliased:
+        notes.append(
+            f"Columns that are sums of others are left out: {estimates.aliased}."
+        )
+    if data.is_penalised:
+        notes.append(
+            "The fit is penalised: standard errors are those of the penalised "
+            "estimates about their own mean, (I + P)^-1 M (I + P)^-1. They leave out "
+            "the bias of the penalty, so that intervals need not cover the truth at "
+            "their level; AIC and BIC count effective degrees of freedom."
+        )
+    if not data.free.all():
+        notes.append(
+            "Coefficients held at zero by the L1 penalty, or at a bound, have no "
+            "standard error, and the others' are as if those were known."
+        )
+    if data.is_firth:
+        notes.append(
+            "Log-likelihoods have Firth's penalty. Prefer profile_conf_int() to the "
+            "intervals here where the likelihood is skew."
+        )
+    if getattr(data.model, "class_weight", None) is not None:
+        notes.append(
+            "With class_weight the likelihood is a weighted one, not that of the data."
+        )
+    if cov_type in ROBUST:
+        notes.append(f"Standard errors are {ROBUST[cov_type]}.")
+    if not data.model.converged_:
+        notes.append("The fit did not converge: see the warning of fit.")
+    return notes
 
 
 def _refuse_separation(data: FittedData, sums: InformationSums) -> None:

@@ -1,4 +1,4 @@
-"""Estimates with their errors, tests and intervals."""
+"""Results of inference: estimates, standard errors, tests and intervals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from scipy import stats
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.cached import cached_property
 from xlr.data import refuse_non_finite
 from xlr.estimators import LogisticRegression
 from xlr.inference.covariance import Estimates
@@ -24,10 +23,10 @@ from xlr.inference.row_statistics import (
     influence,
     probability_interval,
 )
-from xlr.inference.summary import summarise
 from xlr.inference.table import Summary, Table, interval_columns, wald_table, z_values
 from xlr.inputs.features import read_features
 from xlr.inputs.offset import read_offset
+from xlr.text import printable, quoted
 
 __all__ = ["InferenceResults"]
 
@@ -40,7 +39,7 @@ class Fit(NamedTuple):
     model, solver : str
     converged : bool
     names : list of str
-        Of the parameters of one equation.
+        Names of the parameters of one equation.
     feature_names : list or None
         Names of the columns, if X was a table.
     classes : list of str
@@ -50,7 +49,7 @@ class Fit(NamedTuple):
     class_totals : ndarray of shape (n_classes,)
         Weights of the classes.
     mean, scale : ndarray of shape (n_features,)
-        Of the standardized features.
+        Means and scales that standardize the features.
     """
 
     model: str
@@ -93,13 +92,13 @@ class Fit(NamedTuple):
         return len(self.classes) - 1
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(eq=False, repr=False)
 class InferenceResults:
     """Results of :func:`xlr.infer`, under statsmodels' names.
 
-    With k parameters an equation (the intercept, if there is one, and the features) and
-    one equation for two classes, or one for each class but the first, in which
-    parameters are less those of the first. All on the host, in float64.
+    An equation has k parameters: the intercept, if there is one, and the features. Two
+    classes have one equation. More classes have one equation for each class but the
+    first, whose parameters are subtracted. All numbers are on the host, in float64.
 
     Results hold numbers and names: they can be pickled, and read where the array
     library of X is not installed. With ``keep_data=True`` they also hold the rows of
@@ -110,18 +109,18 @@ class InferenceResults:
     params : ndarray of shape (k,) or (k, n_classes - 1)
         Estimates, the intercept first; NaN for an aliased column.
     bse : ndarray like ``params``
-        Standard errors; NaN for what has none.
+        Standard errors; NaN for coefficients held at zero or at a bound.
     zvalues, pvalues : ndarray like ``params``
         Estimate over standard error, and its two-sided P under a normal distribution.
     llf : float
         Log-likelihood, with Firth's penalty for a model that has it.
     llnull : float
-        That of the model with the intercepts alone (without any parameter, for a model
-        without intercept).
+        Log-likelihood of the model with intercepts only (without any parameter, for a
+        model without intercept).
     llr, llr_pvalue : float
         Likelihood-ratio statistic, 2 (llf - llnull), and its P under a chi-squared
-        distribution of ``df_model`` degrees of freedom; NaN for penalised fits, where
-        that does not hold.
+        distribution of ``df_model`` degrees of freedom. P is NaN for penalised fits:
+        the statistic has another distribution.
     prsquared : float
         McFadden's pseudo-R-squared, 1 - llf / llnull.
     aic, bic : float
@@ -129,14 +128,14 @@ class InferenceResults:
     effective_df : float
         Number of parameters; for penalised fits the trace of I (I + P)^-1.
     df_model, df_resid : float
-        Effective degrees of freedom without the intercepts, and nobs less all of them.
+        Effective degrees of freedom without the intercepts, and nobs - effective_df.
     nobs : float
         Sum of the sample weights.
     cov_type : str
     names : list of str
-        Of the parameters of an equation.
+        Names of the parameters of an equation.
     equations : list of str
-        Classes that the equations are for, against the first; of two classes none.
+        Class of each equation, compared with the first class; empty for two classes.
     notes : list of str
         Sentences that a reader of the numbers needs.
     converged : bool
@@ -148,6 +147,27 @@ class InferenceResults:
     llnull: float
     notes: list[str]
     data: FittedData | None = None
+
+    def __post_init__(self) -> None:
+        fit, estimates = self.fit, self.estimates
+        self.names, self.converged, self.nobs = fit.names, fit.converged, fit.nobs
+        self.equations = fit.classes[1:] if fit.n_equations > 1 else []
+        self._errors = np.sqrt(np.diagonal(estimates.covariance))
+        self.params, self.bse = map(self._shaped, (estimates.params, self._errors))
+        self.zvalues = z_values(self.params, self.bse)
+        self.pvalues = 2 * stats.norm.sf(np.abs(self.zvalues))
+        self.effective_df = estimates.effective_df
+        self.df_model = self.effective_df - fit.n_equations * fit.fit_intercept
+        self.df_resid = self.nobs - self.effective_df
+        self.llf = estimates.log_likelihood
+        self.llr = 2 * (self.llf - self.llnull)
+        self.llr_pvalue = float(stats.chi2.sf(self.llr, self.df_model))
+        if fit.is_penalised:
+            self.llr_pvalue = np.nan
+        with arrays.quiet():  # offsets can predict all rows: a likelihood of 1
+            self.prsquared = float(1 - np.float64(self.llf) / self.llnull)
+        self.aic = -2 * self.llf + 2 * self.effective_df
+        self.bic = -2 * self.llf + float(np.log(self.nobs)) * self.effective_df
 
     def __repr__(self) -> str:
         return (
@@ -164,7 +184,7 @@ class InferenceResults:
         Raises
         ------
         ValueError
-            If they are not here.
+            If the results do not hold them.
         """
         if self.data is None:
             raise ValueError(
@@ -174,101 +194,25 @@ class InferenceResults:
             )
         return self.data
 
-    # -- numbers -----------------------------------------------------------------------
-
     def _shaped(self, values: np.ndarray) -> np.ndarray:
-        """Values of all equations, (n,), as ``params`` has them."""
+        """Return values of all equations, (n,), in the shape of ``params``."""
         if self.fit.n_equations == 1:
             return values
         return values.reshape(self.fit.n_equations, -1).T
 
-    @property
-    def params(self) -> np.ndarray:
-        return self._shaped(self.estimates.params)
-
-    @cached_property
-    def _errors(self) -> np.ndarray:
-        return np.sqrt(np.diagonal(self.estimates.covariance))
-
-    @property
-    def bse(self) -> np.ndarray:
-        return self._shaped(self._errors)
-
-    @property
-    def zvalues(self) -> np.ndarray:
-        return z_values(self.params, self.bse)
-
-    @property
-    def pvalues(self) -> np.ndarray:
-        return 2 * stats.norm.sf(np.abs(self.zvalues))
-
-    @property
-    def llf(self) -> float:
-        return self.estimates.log_likelihood
-
-    @property
-    def llr(self) -> float:
-        return 2 * (self.llf - self.llnull)
-
-    @property
-    def llr_pvalue(self) -> float:
-        if self.fit.is_penalised:
-            return np.nan
-        return float(stats.chi2.sf(self.llr, self.df_model))
-
-    @property
-    def prsquared(self) -> float:
-        return 1 - self.llf / self.llnull
-
-    @property
-    def effective_df(self) -> float:
-        return self.estimates.effective_df
-
-    @property
-    def df_model(self) -> float:
-        return self.effective_df - self.fit.n_equations * self.fit.fit_intercept
-
-    @property
-    def df_resid(self) -> float:
-        return self.nobs - self.effective_df
-
-    @property
-    def aic(self) -> float:
-        return -2 * self.llf + 2 * self.effective_df
-
-    @property
-    def bic(self) -> float:
-        return -2 * self.llf + np.log(self.nobs) * self.effective_df
-
-    @property
-    def nobs(self) -> float:
-        return self.fit.nobs
-
-    @property
-    def names(self) -> list[str]:
-        return self.fit.names
-
-    @property
-    def equations(self) -> list[str]:
-        return self.fit.classes[1:] if self.fit.n_equations > 1 else []
-
-    @property
-    def converged(self) -> bool:
-        return self.fit.converged
-
     # -- tables ------------------------------------------------------------------------
 
     def cov_params(self) -> np.ndarray:
-        """Covariance of the estimates: (n, n), equation by equation."""
+        """Return the covariance of the estimates: (n, n), equation by equation."""
         return self.estimates.covariance
 
     def conf_int(self, alpha: float = 0.05) -> np.ndarray:
-        """Normal intervals: estimate and a multiple of its standard error.
+        """Return normal intervals: estimate plus and minus a multiple of its error.
 
         Parameters
         ----------
         alpha : float, default=0.05
-            One less the level.
+            One minus the level.
 
         Returns
         -------
@@ -286,17 +230,48 @@ class InferenceResults:
         return ends if n_equations == 1 else ends.reshape(n_equations, -1, 2)
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """All of it as a table: print it, or leave it as the last line of a cell.
+        """Return all results as a table: print it, or end a notebook cell with it.
 
         Parameters
         ----------
         alpha : float, default=0.05
-            One less the level of the intervals.
+            One minus the level of the intervals.
         """
-        return summarise(self, self.coefficients(alpha))
+
+        def count(value: float) -> str:
+            digits = 0 if abs(value - round(value)) < 1e-6 else 2
+            return f"{value:.{digits}f}"
+
+        fit = self.fit
+        classes = [printable(label) for label in fit.classes]
+        no_test = "NA (penalised)" if fit.is_penalised else None
+        facts = {
+            "Model": fit.model,
+            "Classes": ", ".join(classes),
+            "Solver": fit.solver,
+            "Converged": str(self.converged),
+            "Covariance": self.cov_type,
+            "No. observations": count(self.nobs),
+            "Df model": count(self.df_model),
+            "Df residuals": count(self.df_resid),
+            "Log-likelihood": f"{self.llf:.5g}",
+            "Null log-likelihood": f"{self.llnull:.5g}",
+            "LR statistic": f"{self.llr:.5g}",
+            "LR P-value": no_test or f"{self.llr_pvalue:.4g}",
+            "McFadden R-squared": f"{self.prsquared:.4f}",
+            "Effective df": count(self.effective_df),
+            "AIC": f"{self.aic:.6g}",
+            "BIC": f"{self.bic:.6g}",
+        }
+        title = "Logistic regression"
+        if fit.is_firth:
+            title = "Logistic regression with Firth's penalty"
+        elif len(classes) > 2:
+            title = f"Multinomial logistic regression, against {classes[0]}"
+        return Summary(title, facts, self.coefficients(alpha), self.notes)
 
     def coefficients(self, alpha: float = 0.05) -> Table:
-        """Estimates, standard errors, z, P and intervals; ``to_frame()`` for pandas."""
+        """Tabulate estimates, standard errors, z, P and intervals."""
         return wald_table(
             "Coefficients",
             "coef",
@@ -308,7 +283,7 @@ class InferenceResults:
         )
 
     def odds_ratios(self, alpha: float = 0.05) -> Table:
-        """exp of the estimates and of the ends of their intervals, by feature."""
+        """Tabulate odds ratios, exp(estimate), and their intervals, by feature."""
         first = int(self.fit.fit_intercept)
         low, high = interval_columns(alpha)
         n_equations = self.fit.n_equations
@@ -324,10 +299,10 @@ class InferenceResults:
         return Table("Odds ratios", names, columns, self.equations)
 
     def get_margeff(self, alpha: float = 0.05) -> Table:
-        """Average marginal effects: dP(class)/dx, averaged over the rows.
+        """Tabulate average marginal effects: dP(class)/dx, averaged over the rows.
 
-        With standard errors by the delta method. Of two classes for the second, of more
-        for all of them.
+        Standard errors are those of the delta method. Two classes have effects on the
+        second class; more classes have effects on each.
 
         Returns
         -------
@@ -365,17 +340,18 @@ class InferenceResults:
     def profile_conf_int(
         self, which: Sequence[str] | None = None, alpha: float = 0.05
     ) -> Table:
-        """Intervals that end where the profile of the likelihood has fallen enough.
+        """Tabulate profile-likelihood intervals.
 
-        More accurate than :meth:`conf_int` in small samples. Each end takes several
-        fits with the parameter held.
+        An interval ends where the likelihood-ratio test of the parameter has P = alpha.
+        The intervals are more accurate than :meth:`conf_int` in small samples. Each end
+        takes several fits with the parameter held.
 
         Parameters
         ----------
         which : list of str, default=None
             Names of parameters, as in ``names``; None for all.
         alpha : float, default=0.05
-            One less the level.
+            One minus the level.
 
         Returns
         -------
@@ -404,7 +380,9 @@ class InferenceResults:
         which = names if which is None else list(which)
         unknown = [name for name in which if name not in names]
         if unknown:
-            raise ValueError(f"There is no parameter {unknown[0]!r}, only {names}.")
+            raise ValueError(
+                f"There is no parameter {quoted(unknown[0])}, only {quoted(names)}."
+            )
         chosen = [
             equation * len(names) + names.index(name)
             for equation in range(n_equations)
@@ -418,7 +396,7 @@ class InferenceResults:
         return Table(title, which * n_equations, columns, self.equations)
 
     def get_influence(self) -> Influence:
-        """Leverage, residuals and Cook's distance of each row.
+        """Return leverage, residuals and Cook's distance of each row.
 
         Raises
         ------
@@ -437,10 +415,10 @@ class InferenceResults:
     def predict_interval(
         self, X: Array, offset: Array | None = None, alpha: float = 0.05
     ) -> ProbabilityInterval:
-        """Probabilities of the classes for some rows, with intervals.
+        """Predict class probabilities with intervals.
 
-        By the delta method on the scale of log(p / (1 - p)), which keeps the ends
-        between 0 and 1.
+        The delta method on the scale of log(p / (1 - p)) keeps the ends between 0 and
+        1.
 
         Parameters
         ----------
@@ -448,7 +426,7 @@ class InferenceResults:
             Of any library; the answer is in the same.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
         alpha : float, default=0.05
-            One less the level.
+            One minus the level.
 
         Returns
         -------
@@ -481,7 +459,7 @@ class InferenceResults:
         return found
 
     def _reader(self) -> LogisticRegression:
-        """Return an estimator that knows the features of the fit."""
+        """Return an estimator that validates X against the features of the fit."""
         reader = LogisticRegression()
         reader.n_features_in_ = self.fit.mean.shape[0]
         if self.fit.feature_names is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,16 +13,13 @@ import numpy as np
 from scipy import stats
 
 from xlr import arrays
-from xlr.inputs.parameters import check_parameter
+from xlr.inputs.parameters import check_parameters
+from xlr.text import printable
 
 __all__ = ["Summary", "Table", "interval_columns", "wald_table", "z_values"]
 
 WIDTH = 78  # characters
-
-
-def printable(text: str) -> str:
-    """Escape the characters that a terminal would act on, or not show."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+NUMBER = 'td style="text-align: right"'  # HTML tag of a cell
 
 
 def interval_columns(alpha: float) -> tuple[str, str]:
@@ -33,7 +30,7 @@ def interval_columns(alpha: float) -> tuple[str, str]:
     ValueError
         If ``alpha`` is not between 0 and 1.
     """
-    check_parameter("alpha", alpha)
+    check_parameters({"alpha": alpha})
     return f"[{alpha / 2:.5g}", f"{1 - alpha / 2:.5g}]"
 
 
@@ -90,7 +87,7 @@ class Table:
     groups: Sequence[str] = field(default_factory=list)
 
     def to_frame(self) -> Any:
-        """The numbers as a pandas DataFrame, with the names as its index.
+        """Return the numbers as a pandas DataFrame, with the names as its index.
 
         Raises
         ------
@@ -102,7 +99,7 @@ class Table:
         except ImportError as error:
             raise ImportError(
                 "to_frame makes a DataFrame of pandas, which is not installed: "
-                "pip install pandas"
+                "pip install xlr[inference]"
             ) from error
         index: Any = list(self.index)
         if self.groups:
@@ -110,61 +107,56 @@ class Table:
             index = pd.MultiIndex.from_arrays([groups, index])
         return pd.DataFrame(dict(self.columns), index=index)
 
-    def _parts(self) -> list[tuple[str, list[tuple[str, list[str]]]]]:
-        """Return groups of rows, as printed: the name of each row and its cells."""
-        cells = [
-            [_cell(name, values[i]) for name, values in self.columns.items()]
-            for i in range(len(self.index))
-        ]
-        rows = list(zip(map(printable, self.index), cells))
-        size = len(rows) // max(1, len(self.groups))
-        names = [f"class {printable(group)}" for group in self.groups] or [""]
-        return [(name, rows[g * size : (g + 1) * size]) for g, name in enumerate(names)]
+    def _rows(self) -> list[tuple[bool, list[str]]]:
+        """Return rows of printed cells, and whether each is the head of a group."""
+        rows = []
+        groups = [f"class {printable(group)}" for group in self.groups] or [""]
+        size = len(self.index) // len(groups)
+        for g, group in enumerate(groups):
+            rows.append((True, [group, *self.columns]))
+            for i in range(g * size, (g + 1) * size):
+                cells = [_cell(column, v[i]) for column, v in self.columns.items()]
+                rows.append((False, [printable(self.index[i]), *cells]))
+        return rows
+
+    def _lines(self) -> list[str]:
+        rows = self._rows()
+        widths = [max(map(len, column)) for column in zip(*(row for _, row in rows))]
+        widths[1:] = [max(10, width) for width in widths[1:]]
+        widths[0] = max(widths[0], WIDTH - sum(widths[1:]) - len(widths[1:]))
+        full = sum(widths) + len(widths[1:])
+        lines: list[str] = []
+        for is_head, (name, *cells) in rows:
+            padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:])]
+            line = " ".join([name.ljust(widths[0]), *padded]).rstrip()
+            rule = ("-" if lines else "=") * full
+            lines += [rule, line, "-" * full] if is_head else [line]
+        return [*lines, "=" * full]
 
     def __str__(self) -> str:
         return "\n".join([self.title.center(WIDTH).rstrip(), *self._lines()])
 
     __repr__ = __str__
 
-    def _lines(self) -> list[str]:
-        parts = self._parts()
-        names = [
-            name for group, rows in parts for name in (group, *(r[0] for r in rows))
-        ]
-        first = max(map(len, names))
-        widths = [
-            max(10, len(name), *(len(_cell(name, v)) for v in values))
-            for name, values in self.columns.items()
-        ]
-        first = max(first, WIDTH - sum(width + 1 for width in widths))
-
-        def line(name: str, cells: Sequence[str]) -> str:
-            padded = [cell.rjust(width) for cell, width in zip(cells, widths)]
-            return " ".join([name.ljust(first), *padded]).rstrip()
-
-        full = first + sum(width + 1 for width in widths)
-        lines = ["=" * full]
-        for g, (group, rows) in enumerate(parts):
-            heads = list(self.columns) if g == 0 or self.groups else []
-            if g:
-                lines.append("-" * full)
-            lines += [line(group, heads), "-" * full]
-            lines += [line(name, cells) for name, cells in rows]
-        return [*lines, "=" * full]
-
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
-        body = []
-        for group, rows in self._parts():
-            body.append(f"<tr><th>{html.escape(group)}</th>{heads}</tr>")
-            for name, cells in rows:
-                numbers = "".join(
-                    f'<td style="text-align: right">{html.escape(cell)}</td>'
-                    for cell in cells
-                )
-                body.append(f"<tr><th>{html.escape(name)}</th>{numbers}</tr>")
-        caption = f"<caption>{html.escape(self.title)}</caption>"
-        return f"<table>{caption}{''.join(body)}</table>"
+        return _html(
+            self.title,
+            (
+                [("th", name), *(("th" if is_head else NUMBER, cell) for cell in cells)]
+                for is_head, (name, *cells) in self._rows()
+            ),
+        )
+
+
+def _html(caption: str, rows: Iterable[Iterable[tuple[str, str]]]) -> str:
+    """Return an HTML table of rows of cells, each a tag and a text, escaped here."""
+    body = "".join(
+        "<tr>"
+        + "".join(f"<{tag}>{html.escape(text)}</{tag[:2]}>" for tag, text in row)
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><caption>{html.escape(caption)}</caption>{body}</table>"
 
 
 def _cell(column: str, value: float) -> str:
@@ -197,50 +189,40 @@ class Summary:
     notes: Sequence[str]
 
     def to_frame(self) -> Any:
-        """The table of coefficients as a pandas DataFrame."""
+        """Return the table of coefficients as a pandas DataFrame."""
         return self.table.to_frame()
 
-    def _pairs(self) -> list[list[tuple[str, str]]]:
+    def _pairs(self) -> list[tuple[tuple[str, str], ...]]:
         """Return the facts in two columns, read downwards."""
-        items = [(name, printable(value)) for name, value in self.facts.items()]
+        items = list(self.facts.items())
         half = (len(items) + 1) // 2
         items += [("", "")] * (2 * half - len(items))
-        return [list(pair) for pair in zip(items[:half], items[half:])]
+        return list(zip(items[:half], items[half:]))
 
     def __str__(self) -> str:
         lines = self.table._lines()
         full = len(lines[0])
         half = full // 2 - 1
         head = [
-            "  ".join(
-                f"{name}{(value).rjust(half - len(name))}" for name, value in pair
-            ).rstrip()
+            "  ".join(f"{name}{value.rjust(half - len(name))}" for name, value in pair)
             for pair in self._pairs()
         ]
         notes = [
-            textwrap.fill(f"[{i}] {printable(note)}", full, subsequent_indent="    ")
+            textwrap.fill(f"[{i}] {note}", full, subsequent_indent="    ")
             for i, note in enumerate(self.notes, 1)
         ]
-        title = printable(self.title).center(full).rstrip()
-        return "\n".join([title, "=" * full, *head, *lines, *notes])
+        head = [self.title.center(full), "=" * full, *head]
+        return "\n".join([*map(str.rstrip, head), *lines, *notes])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            "<tr>"
-            + "".join(
-                f"<th>{html.escape(name)}</th><td>{html.escape(value)}</td>"
-                for name, value in pair
-            )
-            + "</tr>"
+        facts = (
+            [cell for name, value in pair for cell in (("th", name), ("td", value))]
             for pair in self._pairs()
         )
-        notes = "".join(
-            f"<li>{html.escape(printable(note))}</li>" for note in self.notes
-        )
-        caption = f"<caption>{html.escape(printable(self.title))}</caption>"
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
         return (
-            f"<table>{caption}{rows}</table>{self.table._repr_html_()}"
+            f"{_html(self.title, facts)}{self.table._repr_html_()}"
             f"{f'<ol>{notes}</ol>' if notes else ''}"
         )

@@ -14,7 +14,7 @@ from sklearn.exceptions import DataConversionWarning
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import Chunks, Delayed, call, literal, parts_of
-from xlr.inputs.tables import decoded, native_table
+from xlr.inputs.tables import native
 
 __all__ = ["chunks_of", "level_of_caller", "parts_beside", "refuse_kind", "stand_in"]
 
@@ -184,7 +184,7 @@ def _cut(X: Chunks, values: Any, name: str) -> list[Delayed]:
             "X.to_dask_array(lengths=True)."
         )
     if not arrays.is_array(values):
-        values = np.asarray(decoded(native_table(values)))
+        values = np.asarray(native(values))
     _refuse_number(values, name)
     if values.shape[0] != X.shape[0]:
         raise ValueError(

@@ -1,7 +1,7 @@
-"""Reading X: arrays of any library, sparse matrices, tables and lists.
+"""Validation of X: arrays of any library, sparse matrices, tables and lists.
 
-Each check ends in a sentence that says what was given, what is needed and what to
-do; none of them changes the estimator.
+Each error says what was given, what was expected and what to do. No check changes the
+estimator.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sklearn.utils.validation import validate_data
 
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
+from xlr.cached import cached_property
 from xlr.data import (
     ChunkedData,
     Chunks,
@@ -25,16 +26,10 @@ from xlr.data import (
     SparseMatrix,
     TrainingData,
 )
-from xlr.inputs.columns import explain_columns, refuse_columns, refuse_matrix
 from xlr.inputs.dask_input import chunks_of, stand_in
-from xlr.inputs.kinds import refuse_kind
+from xlr.inputs.kinds import accept
 from xlr.inputs.strings import explain_strings
-from xlr.inputs.tables import (
-    column_names,
-    columns_on_device,
-    native_table,
-    numbers,
-)
+from xlr.inputs.tables import explain_columns, is_table, refuse_columns, to_matrix
 from xlr.threads import ALONE, Workers
 
 __all__ = ["Features", "read_features"]
@@ -42,15 +37,14 @@ __all__ = ["Features", "read_features"]
 
 @dataclass(frozen=True)
 class Features:
-    """X, ready to compute with.
+    """Validated X, with its namespace and device.
 
     Attributes
     ----------
     X : array or sparse CSR array of shape (n_samples, n_features)
-        float32 or float64, or half precision beside which there is no copy; a sparse
-        one in canonical form.
+        float32, float64 or half precision; a sparse matrix is in canonical form.
     xp, device
-        Where it lives.
+        Namespace and device of X.
     names : ndarray of str or None
         Column names of a table.
     """
@@ -62,27 +56,27 @@ class Features:
 
     @property
     def column_names(self) -> list[str]:
-        """The names, or x0, x1, ... where there are none."""
+        """Names of the columns: x0, x1, ... if X is no table."""
         if self.names is None:
             return [f"x{j}" for j in range(self.X.shape[1])]
         return [str(name) for name in self.names]
 
-    @property
+    @cached_property
     def dtype(self) -> Any:
-        """The dtype to compute in: that of X, or float32 for half precision."""
+        """Dtype of the computations: that of X, or float32 for half precision."""
         return arrays.floating_dtype(self.X, xp=self.xp)
 
     @property
     def wide(self) -> Any:
-        """The widest dtype that there is where X is."""
+        """Widest floating-point dtype of the device of X."""
         return arrays.widest_float(xp=self.xp, device=self.device)
 
     def like(self, X: Array) -> Features:
-        """The same of other rows."""
+        """Return other rows of the same columns."""
         return replace(self, X=X)
 
     def matrix(self, dtype: Any = None) -> Matrix:
-        """X as a matrix, to compute with in its dtype or another."""
+        """Return X as a matrix that computes in its own dtype, or in another."""
         if arrays.is_sparse(self.X):
             X = self.X if dtype is None else self.X.astype(dtype)
             return SparseMatrix(X, xp=self.xp)
@@ -91,47 +85,49 @@ class Features:
     def data(
         self, targets: Any, offset: Any = None, pool: Workers = ALONE, dtype: Any = None
     ) -> TrainingData | ChunkedData:
-        """The rows with their targets, in memory or in chunks."""
+        """Return training data: X with its targets, in memory or in chunks."""
         if isinstance(self.X, Chunks):
             return ChunkedData(self.X, targets, offset, pool=pool, dtype=dtype)
         return TrainingData(self.matrix(dtype), targets, offset, pool=pool)
 
     def place(self, values: Any, dtype: Any) -> Array:
-        """Bring an array of any library to where X is."""
+        """Move an array of any library to the namespace and device of X."""
         return arrays.move(values, xp=self.xp, device=self.device, dtype=dtype)
 
 
 def read_features(
     estimator: Any, X: Any, *, reset: bool, chunked: bool = False
 ) -> Features:
-    """Check X and find its namespace; ``reset=False`` holds it against the fit.
+    """Validate X; with ``reset=False`` compare its features with those of the fit.
 
-    Lists, tables, NumPy arrays and matrices of scipy.sparse go through scikit-learn's
-    ``validate_data``; an array of another library stays where it is. With ``chunked``,
+    scikit-learn's ``validate_data`` reads lists, tables, NumPy arrays and matrices of
+    scipy.sparse. An array of another library stays where it is. With ``chunked``,
     arrays and tables of Dask become :class:`Chunks`.
 
     Raises
     ------
     TypeError, ValueError
         If X is not a non-empty matrix of real numbers, or has other features than
-        the fit. Whether it is finite is found out later, while it is read.
+        the fit. NaN and infinity are found later, by the first pass over the rows.
     """
     if chunked and arrays.is_dask(X):
         like = read_features(estimator, stand_in(X), reset=reset)
         # Chunks are converted as they are read.
         like = like.like(like.xp.astype(like.X, like.dtype, copy=False))
         return like.like(chunks_of(X, like.X, xp=like.xp))
-    if not reset and _is_ready(estimator, X):
-        return Features(X, np, "cpu", None)
-    refuse_kind("X", X)
-    X, names = native_table(X), None
-    if (on_device := columns_on_device(X)) is not None:
-        X, names = on_device, np.asarray(column_names(X), dtype=object)
-        _check_names(estimator, names, reset=reset)
-    if not arrays.is_array(X):
+    is_plain = type(X) is np.ndarray and X.dtype in (np.float64, np.float32)
+    if is_plain and X.ndim == 2 and X.size > 0:
+        # scikit-learn's validation takes longer than the prediction of a row.
+        known = getattr(estimator, "n_features_in_", None)
+        is_named = hasattr(estimator, "feature_names_in_")
+        if reset or (X.shape[1] == known and not is_named):
+            return Features(X, np, "cpu", None)
+    X, names = accept("X", X), None
+    if isinstance(X, np.ndarray) or not arrays.is_array(X):
         X, names = _read_on_host(estimator, X, reset=reset)
-        entries = arrays.entries(X)
-        return Features(X, arrays.namespace(entries), arrays.device_of(entries), names)
+        if isinstance(entries := arrays.entries(X), np.ndarray):
+            xp, device = arrays.namespace(entries), arrays.device_of(entries)
+            return Features(X, xp, device, names)
     with arrays.current_device(X):
         return _read_on_device(estimator, X, names, reset=reset)
 
@@ -139,7 +135,7 @@ def read_features(
 def _read_on_device(
     estimator: Any, X: Any, names: np.ndarray | None, *, reset: bool
 ) -> Features:
-    """Check an array of another library than NumPy, where it is."""
+    """Validate an array of another library than NumPy, on its device."""
     if arrays.is_sparse(X):
         X = X.tocsr()
     entries = arrays.entries(X)
@@ -173,27 +169,14 @@ def _read_on_device(
     return Features(X, xp, device, names)
 
 
-def _is_ready(estimator: Any, X: Any) -> bool:
-    """Whether X is a NumPy matrix of which no check or conversion is needed.
-
-    scikit-learn's validation takes longer than to predict for a row.
-    """
-    return (
-        type(X) is np.ndarray
-        and X.dtype in (np.float64, np.float32)
-        and X.ndim == 2
-        and X.shape[0] > 0
-        and X.shape[1] == getattr(estimator, "n_features_in_", None)
-        and not hasattr(estimator, "feature_names_in_")
-    )
-
-
 def _read_on_host(
     estimator: Any, X: Any, *, reset: bool
 ) -> tuple[Any, np.ndarray | None]:
-    """What scikit-learn's validation makes of X, and the names of its columns."""
-    refuse_columns(X)
-    # validate_data notes names and number of the features on its estimator: on a
+    """Return the matrix that scikit-learn makes of X, and the names of its columns.
+
+    The matrix of a table of cuDF is CuPy's, not checked yet.
+    """
+    # validate_data stores names and number of the features on its estimator: on a
     # copy, so that nothing changes should a later check fail.
     reader = copy.copy(estimator)
     options = {
@@ -201,20 +184,32 @@ def _read_on_host(
         "dtype": [np.float64, np.float32],
         "ensure_all_finite": False,
     }
+    from_table = not isinstance(X, np.ndarray) and is_table(X)
+    if from_table:
+        refuse_columns(X)
     try:
-        matrix = numbers(X)
-        if isinstance(matrix, np.ndarray) or issparse(matrix):
-            refuse_matrix(matrix)
-        if column_names(X) is None or matrix is X:
-            matrix = validate_data(reader, matrix, reset=reset, **options)
-        else:
+        if from_table:
             validate_data(reader, X, reset=reset, skip_check_array=True)
-            matrix = check_array(matrix, input_name="X", estimator=reader, **options)
+            matrix = to_matrix(X)
+            if not arrays.is_array(matrix):
+                matrix = check_array(
+                    matrix, input_name="X", estimator=reader, **options
+                )
+        else:
+            matrix = X if issparse(X) else np.asarray(X)
+            if matrix.dtype.kind in "mM":
+                raise ValueError(
+                    f"X holds dates or times: its dtype is {matrix.dtype}. Turn them "
+                    "into numbers first, such as days since a date or the month."
+                )
+            matrix = validate_data(reader, matrix, reset=reset, **options)
     except OverflowError as error:
         raise ValueError(f"X holds numbers beyond float64: {error}.") from error
     except (TypeError, ValueError) as error:
         explain_strings(X, error)
-        explain_columns(X, error)
+        if from_table:
+            explain_columns(X, error)
+        raise
     if issparse(matrix):
         # From its parts: then SciPy takes int32 for the indices, if they fit, which are
         # half as many bytes to read in each pass as int64, and any integers for them.
@@ -223,18 +218,8 @@ def _read_on_host(
     return matrix, getattr(reader, "feature_names_in_", None)
 
 
-def _check_names(estimator: Any, names: np.ndarray, *, reset: bool) -> None:
-    """Hold the names of the columns against those of the fit."""
-    known = None if reset else getattr(estimator, "feature_names_in_", None)
-    if known is not None and list(known) != list(names):
-        raise ValueError(
-            "The feature names should match those that were passed during fit: the "
-            f"columns were {list(known)}, and are {list(names)}."
-        )
-
-
 def _canonical(X: Any) -> Any:
-    """A sparse CSR array with sorted columns, each once in a row."""
+    """Return a sparse CSR array with sorted columns, each at most once in a row."""
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()

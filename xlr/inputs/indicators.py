@@ -1,4 +1,4 @@
-"""Reading many binary labels of the same rows, some of them missing."""
+"""Validation of many binary labels of the same rows, some of them missing."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Targets
 from xlr.inputs.features import Features
-from xlr.inputs.kinds import refuse_kind
-from xlr.inputs.tables import native_table, numbers
+from xlr.inputs.kinds import accept
+from xlr.inputs.tables import is_table, to_matrix
 from xlr.inputs.weights import check_totals, class_factors
 
 __all__ = ["Indicators", "read_entries", "read_indicators"]
@@ -22,7 +22,7 @@ __all__ = ["Indicators", "read_entries", "read_indicators"]
 
 @dataclass(frozen=True)
 class Indicators:
-    """A column of zeros and ones for each label.
+    """Binary labels, one column each.
 
     Attributes
     ----------
@@ -44,14 +44,14 @@ class Indicators:
 
     @property
     def varied(self) -> np.ndarray:
-        """The numbers of the labels that have both zeros and ones."""
+        """Positions of the labels that have both zeros and ones."""
         return np.nonzero((self.positive > 0) & (self.negative > 0))[0]
 
 
 def read_indicators(
     Y: Any, weights: Array, features: Features, class_weight: Any
 ) -> Indicators:
-    """Check Y and bring it to where X is.
+    """Validate Y and move it to the namespace and device of X.
 
     Raises
     ------
@@ -89,14 +89,15 @@ def read_indicators(
 
 
 def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
-    """Where Y is 1 and where it is known, each of shape (n_samples, n_labels).
+    """Return where Y is 1 and where it is known, each (n_samples, n_labels).
 
     Raises
     ------
     ValueError
         As :func:`read_indicators`.
     """
-    refuse_kind("y", Y)
+    Y = accept("y", Y)
+    Y = to_matrix(Y) if is_table(Y) else Y
     Y = Y.toarray() if arrays.is_sparse(Y) else Y
     if not arrays.is_array(Y):
         Y = _host_numbers(Y)
@@ -121,9 +122,7 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
 
 
 def _host_numbers(Y: Any) -> np.ndarray:
-    """An array of numbers, with NaN for what is missing in a table."""
-    Y = numbers(native_table(Y))
-    Y = Y.toarray() if arrays.is_sparse(Y) else Y  # columns of pandas
+    """Return a NumPy array of numbers, with NaN for missing entries of a table."""
     values = np.asarray(Y)
     if values.dtype.kind in "biuf":
         return values

@@ -1,4 +1,4 @@
-"""What values are: real numbers, or what NumPy would make something else of."""
+"""What values can be: arrays, lists and tables of real numbers."""
 
 from __future__ import annotations
 
@@ -9,33 +9,42 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.inputs.tables import decoded
+from xlr.inputs.tables import native
+from xlr.text import printable
 
-__all__ = ["as_real", "refuse_kind"]
+__all__ = ["accept", "as_real"]
 
 
-def refuse_kind(name: str, values: Any) -> None:
-    """Raise unless ``values`` may be an array, or a list or table of such.
+def accept(name: str, values: Any) -> Any:
+    """Return an array, a list or a native table, or refuse the values.
 
     Raises
     ------
     TypeError
-        For iterators, which can be read but once, sets and dicts.
+        For iterators, which can be read only once, sets, dicts and lazy tables.
     ValueError
         For masked, structured and complex arrays.
     """
-    if arrays.is_sparse(values):  # of which one kind is a dict
-        return
+    if isinstance(values, np.ndarray):
+        if type(values) is not np.ndarray or values.dtype.kind not in "biuf":
+            _refuse_special(name, values)
+        return values
+    if arrays.is_sparse(values):  # one kind is a dict
+        return values
     if isinstance(values, Iterator | Set | Mapping):
         advice = f"list({name})"
         if isinstance(values, Mapping):
             advice = f"pandas.DataFrame({name})"
+        elif hasattr(values, "read_all"):  # a reader of PyArrow
+            advice = f"{name}.read_all()"
         raise TypeError(
             f"{name} must be an array, a list or a table; got a "
             f"{type(values).__name__}. Pass {advice}."
         )
-    if not isinstance(values, np.ndarray):
-        return
+    return values if arrays.is_array(values) else native(values)
+
+
+def _refuse_special(name: str, values: np.ndarray) -> None:
     if np.ma.is_masked(values):
         raise ValueError(
             f"{name} has {np.ma.count_masked(values)} masked entries, which would be "
@@ -43,9 +52,10 @@ def refuse_kind(name: str, values: Any) -> None:
             f"({name}.filled)."
         )
     if values.dtype.names is not None:
+        fields = ", ".join(map(printable, values.dtype.names[:5]))
         raise ValueError(
-            f"{name} holds records, with fields {', '.join(values.dtype.names[:5])}. "
-            "Pass numpy.lib.recfunctions.structured_to_unstructured, or a table."
+            f"{name} holds records, with fields {fields}. Pass "
+            "numpy.lib.recfunctions.structured_to_unstructured, or a table."
         )
     if values.dtype.kind == "c":
         raise ValueError(
@@ -54,22 +64,22 @@ def refuse_kind(name: str, values: Any) -> None:
 
 
 def as_real(values: Any, name: str) -> Array:
-    """Arrays of other libraries as they are, all else as a NumPy array of numbers.
+    """Return arrays of other libraries unchanged, all else as a NumPy array.
 
     Raises
     ------
     ValueError
-        If the values are sparse, complex or no numbers at all.
+        If the values are sparse or complex, or no numbers.
     """
+    values = accept(name, values)
     if arrays.is_sparse(values):
         raise ValueError(
             f"{name} must be dense; got a sparse {type(values).__name__} of shape "
             f"{tuple(values.shape)}. Pass {name}.toarray()."
         )
     if not arrays.is_array(values):
-        refuse_kind(name, values)
         try:
-            values = np.asarray(decoded(values))
+            values = np.asarray(values)
             if values.dtype.kind in "OUS":
                 values = values.astype(np.float64)
         except (TypeError, ValueError) as error:

@@ -16,8 +16,8 @@ from sklearn.utils import column_or_1d
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.inputs.kinds import refuse_kind
-from xlr.inputs.tables import decoded, native_table
+from xlr.inputs.kinds import accept
+from xlr.text import quoted
 
 __all__ = [
     "NO_LABELS",
@@ -74,14 +74,14 @@ def encode(y: Any, n_samples: int) -> Labels:
     ValueError
         If y is of another length, or not made of class labels.
     """
-    refuse_kind("y", y)
+    y = accept("y", y)
     _refuse_mixed_list(y)
     if arrays.is_array(y):
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
         _refuse_matrix(y)
     elif not (isinstance(y, np.ndarray) and y.ndim == 1):
-        y = with_plain_integers(decoded(native_table(y)))
+        y = with_plain_integers(y)
         _refuse_matrix(y)
         y = column_or_1d(y, warn=True)
     xp = arrays.namespace(y)
@@ -218,9 +218,10 @@ def _check_classes(classes: np.ndarray) -> None:
         others = [label for label in classes.tolist() if not isinstance(label, str)]
         if others:
             raise ValueError(
-                f"Unknown label type: unknown. y holds objects such as {others[0]!r}; "
-                "labels are strings, whole numbers or booleans. Turn them into those, "
-                "for instance with y.astype(str) or y.astype(int)."
+                "Unknown label type: unknown. y holds objects such as "
+                f"{quoted(others[0])}; labels are strings, whole numbers or booleans. "
+                "Turn them into those, for instance with y.astype(str) or "
+                "y.astype(int)."
             )
     if classes.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: y has dtype {classes.dtype}.")
@@ -251,6 +252,6 @@ def check_number(classes: Array) -> None:
     if classes.shape[0] < 2:
         only = arrays.to_host(classes).tolist()[0]
         raise ValueError(
-            f"y holds only one class, {only!r}; logistic regression needs samples of "
-            "at least two classes."
+            f"y holds only one class, {quoted(only)}; logistic regression needs "
+            "samples of at least two classes."
         )

@@ -1,4 +1,4 @@
-"""Numbers for the logits: offsets, and coefficients to start from."""
+"""Validation of offsets and of start coefficients."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["check_offset_shape", "read_offset", "read_start"]
 def read_start(
     name: str, values: Any, shape: tuple[int, ...], features: Features
 ) -> Array:
-    """Coefficients or intercepts to start from; zeros for None.
+    """Return start coefficients or intercepts beside X; zeros for None.
 
     Raises
     ------
     ValueError
-        If they are of another shape, not finite or no numbers.
+        If their shape is wrong, or they are not finite numbers.
     """
     xp = features.xp
     wide = arrays.widest_float(xp=xp, device=features.device)
@@ -40,12 +40,12 @@ def read_start(
 
 
 def read_offset(offset: Any, n_columns: int, features: Features) -> Array:
-    """What is added to the logits: (n_samples, n_columns), where X is.
+    """Return the offset of the linear predictors beside X: (n_samples, n_columns).
 
     Raises
     ------
     ValueError
-        If it is of another shape, not finite or no numbers.
+        If its shape is wrong, or it does not hold finite numbers.
     """
     n_samples = features.X.shape[0]
     values = features.place(as_real(offset, "offset"), features.dtype)
@@ -56,7 +56,7 @@ def read_offset(offset: Any, n_columns: int, features: Features) -> Array:
 
 
 def check_offset_shape(shape: tuple[int, ...], n_columns: int, n_samples: int) -> None:
-    """Raise ValueError unless it is that of an offset of so many columns."""
+    """Raise ValueError unless an offset of ``n_columns`` columns has the shape."""
     expected = (n_samples,) if n_columns == 1 else (n_samples, n_columns)
     if tuple(shape) != expected:
         raise ValueError(

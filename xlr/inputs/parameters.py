@@ -1,24 +1,21 @@
-"""Checks of an estimator's parameters, each ending in a sentence."""
+"""Checks of parameters, by one table of types and intervals."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any
+from sys import float_info
+from types import NoneType
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import InvalidParameterError
 
 from xlr.solvers import SOLVERS
+from xlr.text import quoted
 
-__all__ = [
-    "OF_SKLEARN",
-    "check_parameter",
-    "check_parameters",
-    "check_solver_for",
-    "random_seed",
-]
+__all__ = ["OF_SKLEARN", "check_parameters", "check_solver_for", "random_seed"]
 
 # The solvers for an L1 penalty and bounds.
 NOT_SMOOTH = frozenset({"proximal-newton", "active-set"})
@@ -29,156 +26,114 @@ OF_SKLEARN = "liblinear", "sag", "saga"
 # Solvers that take any penalty.
 FOR_BOTH = frozenset({"newton-cg"})
 
-
-def _positive_number(name: str, value: Any, expected: str) -> float:
-    if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{name} must be {expected}; got {value!r}.")
-    try:
-        number = float(value)
-    except OverflowError as error:
-        raise ValueError(
-            f"{name} must be {expected}; got one beyond float64."
-        ) from error
-    if not number > 0:  # also refuses NaN
-        raise ValueError(f"{name} must be {expected}; got {value!r}.")
-    return number
+TINY, MAX, INF = 5e-324, float_info.max, float("inf")  # ends of closed intervals
 
 
-def _one_of(name: str, value: Any, options: tuple[str, ...]) -> None:
-    if not isinstance(value, str) or value not in options:
-        names = ", ".join(repr(option) for option in options)
-        raise ValueError(f"{name} must be one of {names}; got {value!r}.")
+class Rule(NamedTuple):
+    """Values that a parameter may have.
+
+    Attributes
+    ----------
+    expected : str
+        Their description, for errors.
+    types : tuple of types
+        Of which ``bool`` counts as a number only if it is named.
+    low, high : float
+        Ends of the closed interval of a number.
+    options : tuple of str
+        Values of a string.
+    """
+
+    expected: str
+    types: tuple[type, ...]
+    low: float = -INF
+    high: float = INF
+    options: tuple[str, ...] = ()
 
 
-def _check_strength(name: str, value: Any) -> None:
-    _positive_number(name, value, "a number above 0 (inf for no penalty)")
+def _one_of(*options: str) -> Rule:
+    return Rule(f"one of {', '.join(map(repr, options))}", (str,), options=options)
 
 
-def _check_tol(name: str, value: Any) -> None:
-    if math.isinf(_positive_number(name, value, "a finite number above 0")):
-        raise ValueError(f"{name} must be a finite number above 0; got inf.")
-
-
-def _check_learning_rate(name: str, value: Any) -> None:
-    if value is None:
-        return
-    expected = "None or a finite number above 0"
-    if math.isinf(_positive_number(name, value, expected)):
-        raise ValueError(f"{name} must be {expected}; got inf.")
-
-
-def _check_flag(name: str, value: Any) -> None:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False; got {value!r}.")
-
-
-def _check_verbose(name: str, value: Any) -> None:
-    if not isinstance(value, Integral) or value < 0:
-        raise ValueError(
-            f"{name} must be 0 (silent) or a whole number above it; got {value!r}."
-        )
-
-
-def _check_n_jobs(name: str, value: Any) -> None:
-    if value is not None and (not isinstance(value, Integral) or value == 0):
-        raise ValueError(
-            f"{name} must be None (as many threads as BLAS may use), a number of "
-            f"threads or -1 (all processors); got {value!r}."
-        )
-
-
-def _check_count(name: str, value: Any, least: int = 1) -> None:
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or int(value) < least:
-        raise ValueError(
-            f"{name} must be a whole number from {least} up; got {value!r}."
-        )
-
-
-def _check_max_iter(name: str, value: Any) -> None:
-    _check_count(name, value, least=0)
-
-
-def _check_l1_ratio(name: str, value: Any) -> None:
-    if not isinstance(value, Real) or not 0 <= float(value) <= 1:
-        raise ValueError(f"{name} must be a number from 0 to 1; got {value!r}.")
-
-
-def _check_share(name: str, value: Any) -> None:
-    if not isinstance(value, Real) or not 0 < float(value) < 1:
-        raise ValueError(f"{name} must be between 0 and 1; got {value!r}.")
-
-
-def _check_list(name: str, values: Any, check: Callable[[str, Any], None]) -> None:
-    values = np.asarray(values)
-    if values.ndim != 1 or values.size == 0:
-        raise ValueError(
-            f"{name} must be a list of at least one number; got {values!r}."
-        )
-    for value in values.tolist():
-        check(f"each of {name}", value)
-
-
-def _check_strengths(name: str, value: Any) -> None:
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        _check_count(name, value)
-    else:
-        _check_list(name, value, _check_strength)
-
-
-def _check_l1_ratios(name: str, value: Any) -> None:
-    _check_list(name, value, _check_l1_ratio)
-
-
-def _check_solver(name: str, value: Any) -> None:
-    _one_of(name, value, ("auto", *SOLVERS, *OF_SKLEARN))
-
-
-def _check_multi_class(name: str, value: Any) -> None:
-    _one_of(name, value, ("multinomial", "ovr"))
-
-
-def _check_class_weight(name: str, value: Any) -> None:
-    if value is None or isinstance(value, dict):
-        return
-    if not isinstance(value, str):
-        raise TypeError(
-            f"{name} must be None, 'balanced' or a dict from classes to weights; got "
-            f"{type(value).__name__}. Pass dict({name}) if it has the classes as keys."
-        )
-    _one_of(name, value, ("balanced",))
-
-
-CHECKS: dict[str, Callable[[str, Any], None]] = {
-    "C": _check_strength,
-    "Cs": _check_strengths,
-    "n_Cs": _check_count,
-    "n_resamples": _check_count,
-    "level": _check_share,
-    "alpha": _check_share,
-    "tol": _check_tol,
-    "learning_rate": _check_learning_rate,
-    "fit_intercept": _check_flag,
-    "warm_start": _check_flag,
-    "refit": _check_flag,
-    "verbose": _check_verbose,
-    "n_jobs": _check_n_jobs,
-    "max_iter": _check_max_iter,
-    "l1_ratio": _check_l1_ratio,
-    "l1_ratios": _check_l1_ratios,
-    "solver": _check_solver,
-    "multi_class": _check_multi_class,
-    "class_weight": _check_class_weight,
+COUNT = Rule("a whole number from 1 up", (Integral,), 1)
+FLAG = Rule("True or False", (bool, np.bool_))
+SHARE = Rule("between 0 and 1", (Real,), TINY, 1 - float_info.epsilon / 2)
+THREADS = (
+    "None (as many threads as BLAS may use), a number of threads or -1 (all processors)"
+)
+RULES = {
+    "C": Rule("a number above 0 (inf for no penalty)", (Real,), TINY),
+    "Cs": COUNT,
+    "n_Cs": COUNT,
+    "n_resamples": COUNT,
+    "max_iter": Rule("a whole number from 0 up", (Integral,), 0),
+    "level": SHARE,
+    "alpha": SHARE,
+    "tol": Rule("a finite number above 0", (Real,), TINY, MAX),
+    "learning_rate": Rule(
+        "None or a finite number above 0", (Real, NoneType), TINY, MAX
+    ),
+    "fit_intercept": FLAG,
+    "warm_start": FLAG,
+    "refit": FLAG,
+    "verbose": Rule("0 (silent) or a whole number above it", (Integral, bool), 0),
+    "n_jobs": Rule(THREADS, (Integral, NoneType, bool)),
+    "l1_ratio": Rule("a number from 0 to 1", (Real, bool), 0, 1),
+    "solver": _one_of("auto", *SOLVERS, *OF_SKLEARN),
+    "multi_class": _one_of("multinomial", "ovr"),
+    "class_weight": Rule(
+        "None, 'balanced' or a dict from classes to weights, such as dict(series)",
+        (NoneType, str, dict),
+        options=("balanced",),
+    ),
 }
+# Parameters that are lists, and the parameter that each of their numbers is.
+LISTS = {"Cs": "C", "l1_ratios": "l1_ratio"}
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Raise InvalidParameterError for a value that a parameter cannot have.
+
+    It is a ValueError and a TypeError, as for scikit-learn's estimators. Names without
+    a rule are not checked.
+    """
+    for name, value in parameters.items():
+        rule = RULES.get(name)
+        if name in LISTS and not (rule and isinstance(value, Integral)):
+            _check_list(name, value)
+        elif rule is not None:
+            valid = isinstance(value, rule.types)
+            if isinstance(value, bool):
+                valid = bool in rule.types
+            elif isinstance(value, str):
+                valid = valid and value in rule.options
+            elif valid and isinstance(value, Real):
+                number: Any = value
+                is_float = number <= MAX or number == INF  # not all integers are
+                valid = is_float and rule.low <= number <= rule.high
+                valid = valid and (number != 0 or name != "n_jobs")
+            if not valid:
+                raise InvalidParameterError(
+                    f"{name} must be {rule.expected}; got {quoted(value)}."
+                )
+
+
+def _check_list(name: str, values: Any) -> None:
+    numbers = np.asarray(values)
+    if numbers.ndim != 1 or numbers.size == 0:
+        raise InvalidParameterError(
+            f"{name} must be a list of at least one number; got {quoted(values)}."
+        )
+    for number in numbers.tolist():
+        try:
+            check_parameters({LISTS[name]: number})
+        except InvalidParameterError as error:
+            said = str(error).removeprefix(LISTS[name])
+            raise InvalidParameterError(f"each of {name}{said}") from None
 
 
 def check_solver_for(solver: str, *, smooth: bool) -> None:
-    """Refuse a solver that is not made for the kind of penalty.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Raise ValueError for a solver that is not made for the kind of penalty."""
     if solver in FOR_BOTH or smooth == (solver not in NOT_SMOOTH):
         return
     if smooth:
@@ -192,26 +147,8 @@ def check_solver_for(solver: str, *, smooth: bool) -> None:
     )
 
 
-def check_parameters(estimator: Any) -> None:
-    """Refuse parameters of an estimator that make no sense.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Naming the parameter, what it may be and what it was.
-    """
-    for name, value in estimator.get_params(deep=False).items():
-        if name in CHECKS:
-            CHECKS[name](name, value)
-
-
-def check_parameter(name: str, value: Any) -> None:
-    """Refuse a parameter that makes no sense, as :func:`check_parameters` does."""
-    CHECKS[name](name, value)
-
-
 def random_seed(estimator: Any) -> int:
-    """A seed from the ``random_state`` of an estimator: 0 for None."""
+    """Return a seed from the ``random_state`` of an estimator: 0 for None."""
     if estimator.random_state is None:
         return 0
     return check_random_state(estimator.random_state).randint(2**31)

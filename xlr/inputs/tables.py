@@ -1,129 +1,185 @@
-"""Tables of pandas, polars, PyArrow, narwhals and cuDF: their names and numbers.
+"""Tables and columns of pandas, polars, PyArrow, modin and cuDF, through narwhals.
 
-What a table can do is asked of its type: pandas hands out columns as attributes, and
-they may have any name.
+Native tables stay native: narwhals recognises them, and reads them column by column
+where an error has to name columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
+import narwhals.stable.v2 as nw
 import numpy as np
-from scipy.sparse import issparse
 
-__all__ = [
-    "column_dtypes",
-    "column_names",
-    "columns",
-    "columns_on_device",
-    "decoded",
-    "native_table",
-    "numbers",
-]
+from xlr.text import printable, quoted
+
+__all__ = ["explain_columns", "is_table", "native", "refuse_columns", "to_matrix"]
+
+# Contents that NumPy turns into numbers silently, or refuses without a name: how the
+# dtypes of NumPy, pandas, polars and PyArrow begin, and what to do.
+NOT_NUMBERS = {
+    "dates or times": (
+        ("date", "time", "duration", "period"),
+        "Turn them into numbers first, such as days since a date or the month.",
+    ),
+    "bytes": (
+        ("binary", "large_binary", "fixed_size_binary"),
+        "Turn them into numbers first.",
+    ),
+    "lists or records": (
+        ("list", "large_list", "fixed_size_list", "array", "struct", "map"),
+        "Give each of their values a column of its own first.",
+    ),
+    "complex numbers": (
+        ("complex",),
+        "Complex data not supported: give real and imaginary parts a column each.",
+    ),
+}
+
+is_table = nw.dependencies.is_into_dataframe
 
 
-def native_table(X: Any) -> Any:
-    """The table that narwhals wraps, a batch of PyArrow as a table, else X itself.
+def native(values: Any) -> Any:
+    """Return a table or a column in its own library, and anything else as it is.
+
+    A narwhals wrapper is taken off, a batch of PyArrow becomes a table, and PyArrow's
+    dictionaries become the values that they encode: NumPy reads the code of a missing
+    value as the last value.
 
     Raises
     ------
     TypeError
-        If it is a table that is not computed yet.
+        If the table is not computed yet.
+    ValueError
+        If columns share a name.
     """
-    if _has(X, "to_native"):
-        X = X.to_native()
-    if type(X).__name__ == "LazyFrame":
+    values = nw.to_native(values, pass_through=True)
+    if (pyarrow := nw.dependencies.get_pyarrow()) is not None:
+        values = _decoded(values, pyarrow)
+    try:
+        frame = nw.from_native(values, pass_through=True)
+    except nw.exceptions.DuplicateError as error:  # with names as they are
+        said = printable(" ".join(str(error).split()), 200)
+        raise ValueError(f"Give each column a name of its own. {said}.") from None
+    if isinstance(frame, nw.LazyFrame):
+        kind = type(values).__name__
+        call = ".to_arrow_table()" if kind.startswith("DuckDB") else ".collect()"
         raise TypeError(
-            "A LazyFrame has no numbers until it is computed: call its .collect(), and "
-            "pass the table in memory."
+            f"A {kind} has no numbers until it is computed: call its {call}, and pass "
+            "the table in memory."
         )
-    if type(X).__name__ == "RecordBatch":
-        # scikit-learn asks tables alone for names; this one shares the memory.
-        return type(X.schema.empty_table()).from_batches([X])
-    return X
+    return values
 
 
-def column_names(X: Any) -> list[Any] | None:
-    """The names of the columns of a table; None for what is no table."""
-    for attribute in ("column_names", "columns"):  # those of PyArrow are arrays
-        if _has(X, attribute):
-            return list(getattr(X, attribute))
-    return None
+def _decoded(values: Any, pyarrow: Any) -> Any:
+    def plain(dtype: Any) -> Any:
+        return dtype.value_type if pyarrow.types.is_dictionary(dtype) else dtype
+
+    if isinstance(values, pyarrow.RecordBatch):
+        values = pyarrow.Table.from_batches([values])
+    if isinstance(values, pyarrow.Table):
+        fields = [field.with_type(plain(field.type)) for field in values.schema]
+        return values.cast(pyarrow.schema(fields))
+    if isinstance(values, pyarrow.Array | pyarrow.ChunkedArray):
+        return values.cast(plain(values.type))
+    return values
 
 
-def column_dtypes(X: Any) -> list[Any]:
-    """What each column of a table holds; empty for what does not say it."""
-    if _has(X, "columns") and _has(X, "dtypes"):
-        return list(X.dtypes)
-    return list(X.schema.types) if _of_pyarrow(X) else []
+def to_matrix(X: Any) -> Any:
+    """Return the numbers of a native table: NumPy's, or CuPy's for cuDF.
 
+    Sparse columns of pandas become a sparse matrix. Its other tables stay as they are:
+    scikit-learn reads them, missing values included.
 
-def columns(X: Any) -> Iterable[Any]:
-    """The columns of a table, of which some may share a name."""
-    if _has(X, "iloc"):
-        return (X.iloc[:, j] for j in range(X.shape[1]))
-    if _of_pyarrow(X):
-        return map(decoded, X.itercolumns())
-    return X.iter_columns() if _has(X, "iter_columns") else ()
-
-
-def columns_on_device(X: Any) -> Any | None:
-    """The numbers of a cuDF table, as a CuPy array; None for anything else."""
-    return X.to_cupy() if _has(X, "to_cupy") else None
-
-
-def numbers(X: Any) -> Any:
-    """A matrix, dense or sparse, from a table or anything else that NumPy reads.
-
-    Dense tables of pandas stay as they are: scikit-learn knows what can be in them.
+    Raises
+    ------
+    ValueError
+        If the columns are sparse, and filled with another value than 0.
     """
-    if isinstance(X, np.ndarray) or issparse(X):
+    if nw.dependencies.is_cudf_dataframe(X):
+        return X.to_cupy()
+    if not nw.dependencies.is_pandas_like_dataframe(X):
+        return np.asarray(X)
+    dtypes = list(X.dtypes)
+    if not dtypes or not all(hasattr(dtype, "fill_value") for dtype in dtypes):
         return X
-    if _has(X, "iloc"):
-        return _sparse_matrix(X) if _all_sparse(X) else X
-    if _of_pyarrow(X):
-        for i, dtype in enumerate(X.schema.types):
-            if _of_codes(dtype):
-                X = X.set_column(i, X.column_names[i], decoded(X.column(i)))
-    return np.asarray(decoded(X))
-
-
-def decoded(column: Any) -> Any:
-    """A column of PyArrow with the values that its codes stand for, else as it is.
-
-    NumPy would take the last of the values for one that is missing.
-    """
-    if _has(column, "type") and _of_codes(column.type):
-        return column.cast(column.type.value_type)
-    return column
-
-
-def _has(X: Any, attribute: str) -> bool:
-    return hasattr(type(X), attribute)
-
-
-def _of_pyarrow(X: Any) -> bool:
-    return _has(X, "column_names") and _has(X, "schema")
-
-
-def _of_codes(dtype: Any) -> bool:
-    return _has(dtype, "index_type") and _has(dtype, "value_type")
-
-
-def _all_sparse(X: Any) -> bool:
-    dtypes = column_dtypes(X)
-    return bool(dtypes) and all(_has(dtype, "fill_value") for dtype in dtypes)
-
-
-def _sparse_matrix(X: Any) -> Any:
-    """The matrix of a table of pandas whose columns are all sparse.
-
-    scikit-learn would change float32, leave truth values, and fail on columns of both.
-    """
-    dtypes = column_dtypes(X)
+    filled = [n for n, dtype in zip(X.columns, dtypes) if dtype.fill_value != 0]
+    if filled:
+        raise ValueError(
+            f"{_hold(filled)} sparse values whose fill value is not 0. Pass "
+            "X.sparse.to_dense()."
+        )
     subtypes = [dtype.subtype for dtype in dtypes]
     if any(subtype != subtypes[0] for subtype in subtypes):
+        # scikit-learn fails on columns of numbers and truth values.
         common = np.result_type(*subtypes)
         X = X.astype(type(dtypes[0])(common, common.type(0)))
     return X.sparse.to_coo()
+
+
+def refuse_columns(X: Any) -> None:
+    """Raise ValueError for columns of a native table whose dtypes are not numeric."""
+    dtypes = list(X.dtypes if hasattr(X, "dtypes") else X.schema.types)
+    # Few objects, mostly, and those with categories take long to hash.
+    contents = {key: _content(d) for key, d in {id(d): d for d in dtypes}.items()}
+    for content, (_, advice) in NOT_NUMBERS.items():
+        if content in contents.values():
+            names = nw.from_native(X).columns
+            found = [n for n, d in zip(names, dtypes) if contents[id(d)] == content]
+            raise ValueError(f"{_hold(found)} {content}. {advice}")
+
+
+def _content(dtype: Any) -> str | None:
+    """Return what a dtype holds, if it is no number."""
+    dtype = getattr(dtype, "pyarrow_dtype", dtype)  # pandas, on top of PyArrow
+    if hasattr(dtype, "index_type"):  # a dictionary of PyArrow
+        dtype = dtype.value_type
+    dtype = getattr(dtype, "subtype", dtype)  # sparse columns of pandas
+    dtype = getattr(getattr(dtype, "categories", None), "dtype", dtype)
+    name = str(dtype).lower()
+    for content, (beginnings, _) in NOT_NUMBERS.items():
+        if name.startswith(beginnings):
+            return content
+    return None
+
+
+def explain_columns(X: Any, error: Exception) -> NoReturn:
+    """Raise ``error``, or one that names the columns of a table that caused it."""
+    frame = nw.from_native(X)
+    wrong: list[Any] = []
+    missing: list[Any] = []
+    for name, column in zip(frame.columns, frame.iter_columns()):
+        if not _is_numeric(column):
+            known = column.drop_nulls()
+            (missing if _is_numeric(known) else wrong).append(name)
+    if wrong:
+        shown = ", ".join(quoted(str(name)) for name in wrong[:3])
+        raise ValueError(
+            f"{_hold(wrong)} no numbers. Encode them, for instance with "
+            "sklearn.compose.make_column_transformer((OneHotEncoder(), "
+            f"[{shown}]), remainder='passthrough') in a pipeline."
+        ) from error
+    if missing:
+        raise ValueError(
+            f"{_hold(missing)} missing values. Drop those rows, or impute them "
+            "(sklearn.impute.SimpleImputer)."
+        ) from error
+    raise error
+
+
+def _is_numeric(column: nw.Series[Any]) -> bool:
+    try:
+        # Complex numbers are numbers: scikit-learn's own sentence explains them.
+        column.to_numpy().astype(np.complex128)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _hold(names: list[Any]) -> str:
+    """Return the subject and the verb of a sentence about columns."""
+    shown = ", ".join(quoted(str(name)) for name in names[:5])
+    if len(names) == 1:
+        return f"Column {shown} of X holds"
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"Columns {shown}{more} of X hold"

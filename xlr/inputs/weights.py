@@ -12,6 +12,7 @@ from xlr.arrays import Array
 from xlr.inputs.features import Features
 from xlr.inputs.kinds import as_real
 from xlr.inputs.labels import Labels
+from xlr.text import quoted
 
 __all__ = [
     "check_totals",
@@ -138,8 +139,9 @@ def class_factors(
             )
     if not (np.isfinite(factors) & (factors >= 0)).all():
         raise ValueError(
-            f"class_weight gives the weights {factors.tolist()} to the classes "
-            f"{host_classes.tolist()}. Weights must be finite, zero or positive."
+            f"class_weight gives the weights {quoted(factors.tolist())} to the classes "
+            f"{quoted(host_classes.tolist())}. Weights must be finite, zero or "
+            "positive."
         )
     return factors
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xlr.text import printable
+
 __all__ = ["Aliased", "find_aliased", "smallest_square"]
 
 # Rounding errors of a Gram matrix, for each column: below so many, what is left of a
@@ -32,6 +34,7 @@ class Aliased(NamedTuple):
 
     def describe(self, names: list[str]) -> str:
         """A sentence that names the columns and what they are made of."""
+        names = [printable(name) for name in names]
         sums = []
         for j, column in enumerate(self.dropped):
             terms = [

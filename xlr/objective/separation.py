@@ -22,6 +22,7 @@ from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.objective.collinearity import find_aliased
 from xlr.objective.objective import Objective
+from xlr.text import printable
 
 __all__ = ["Separation", "find_separation"]
 
@@ -75,7 +76,7 @@ class Separation:
         size = np.abs(self.direction).max(axis=0)
         moving = np.nonzero(size > 1e-6)[0]
         largest = moving[np.argsort(-size[moving], kind="stable")]
-        listed = ", ".join(names[j] for j in largest[:5])
+        listed = ", ".join(printable(names[j]) for j in largest[:5])
         if largest.size > 5:
             listed += f" and {largest.size - 5} more"
         rows = "all rows" if self.complete else "some of the rows"

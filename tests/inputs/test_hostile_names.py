@@ -1,0 +1,91 @@
+"""Names of columns and labels in messages are escaped, and shortened if long."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from optional import on_demand
+
+import xlr
+
+pd = on_demand("pandas")
+NAME = "\x1b[31m" + "long" * 25_000
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 2))
+Y = (X[:, 0] + RNG.logistic(size=60) > 0).astype(int)
+LABELS = np.asarray(["no", NAME], dtype=object)
+
+
+def table(first, second=X[:, 1]):
+    return pd.DataFrame({NAME: first, "other": second})
+
+
+def two_of_one_name():
+    columns = table(X[:, 0])
+    columns.columns = [NAME, NAME]
+    return columns
+
+
+def huge():
+    return table(np.where(Y == 1, 1e200, -1e200))
+
+
+def infer(X, **options):
+    model = xlr.LogisticRegression(C=np.inf).fit(X, Y)
+    return xlr.infer(model, X, Y, **options)
+
+
+UNPENALISED = xlr.LogisticRegression(C=np.inf)
+ERRORS = {
+    "text": lambda: UNPENALISED.fit(table(["a"] * 60), Y),
+    "missing": lambda: UNPENALISED.fit(table([pd.NA, 1.0] * 30), Y),
+    "dates": lambda: UNPENALISED.fit(table(pd.date_range("2026", periods=60)), Y),
+    "same name": lambda: UNPENALISED.fit(two_of_one_name(), Y),
+    "scale": lambda: UNPENALISED.fit(huge(), Y),
+    "sum of others": lambda: infer(table(X[:, 0], X[:, 0]), collinear="raise"),
+    "Firth": lambda: xlr.FirthLogisticRegression().fit(
+        table(X[:, 1])[["other", NAME]], Y
+    ),
+    "parameter": lambda: xlr.LogisticRegression(solver=NAME).fit(X, Y),
+    "class": lambda: UNPENALISED.fit(X, np.full(60, NAME)),
+    "objects": lambda: UNPENALISED.fit(X, np.asarray([NAME.encode(), b"\xff"])[Y]),
+    "weights": lambda: xlr.LogisticRegression(class_weight={"no": -1, NAME: 1}).fit(
+        X, LABELS[Y].astype(str)
+    ),
+    "records": lambda: UNPENALISED.fit(np.zeros(60, [("\x1b[31m", float)]), Y),
+    "picture": lambda: xlr.plotting.ThresholdDisplay.from_predictions(
+        Y, X[:, 0], pos_label=NAME
+    ),
+}
+
+
+def assert_short_and_printable(message):
+    assert r"\x1b[31m" in message
+    assert len(message) < 1000
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize("kind", list(ERRORS))
+def test_names_in_errors_are_escaped_and_shortened(kind):
+    with pytest.raises((ValueError, TypeError)) as raised:
+        ERRORS[kind]()
+    assert_short_and_printable(str(raised.value))
+
+
+def test_names_in_the_warning_of_separation_are_escaped_and_shortened():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        UNPENALISED.fit(table(Y + 0.1 * X[:, 0] ** 2), Y)
+    assert_short_and_printable(str(caught[0].message))
+
+
+def test_tables_of_results_show_short_names():
+    results = infer(table(X[:, 0]))
+    for shown in (str(results.summary()), results.summary()._repr_html_()):
+        assert re.search(r"\\x1b\[31mlong.*\.\.\..*long", shown)
+        assert all(line.isprintable() for line in shown.split("\n"))
+        assert len(shown) < 20_000
+    assert NAME in results.coefficients().to_frame().index
