@@ -14,7 +14,15 @@ import pytest
 TESTS = Path(__file__).parent
 CONFIG = SimpleNamespace(option=SimpleNamespace(markexpr="gpu"))
 # xlr's dependencies and theirs, and what finds the tests.
-THERE = {"array_api_compat", "joblib", "numpy", "pytest", "scipy", "sklearn"}
+THERE = {
+    "array_api_compat",
+    "joblib",
+    "narwhals",
+    "numpy",
+    "pytest",
+    "scipy",
+    "sklearn",
+}
 THERE |= {"threadpoolctl", "xlr"}
 
 

@@ -12,7 +12,7 @@ import functools
 import itertools
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import array_api_compat
 import numpy as np
@@ -26,6 +26,7 @@ from xlr.dask_graph import is_dask
 Array = Any
 Namespace = Any
 Device = Any
+F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = [
     "Array",
@@ -53,6 +54,7 @@ __all__ = [
     "move",
     "namespace",
     "positive_definite_solver",
+    "pure",
     "quiet",
     "rows",
     "spread",
@@ -169,14 +171,11 @@ def compiles(xp: Namespace) -> bool:
 
 @functools.cache
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a pure function, compiled by JAX.
+    """Return a function compiled by JAX, if it is marked as :func:`pure`.
 
-    Otherwise XLA compiles each operation for each shape, and a fit has hundreds. What
-    is no array among the arguments is part of the program: it must be hashable, and
-    equal where the program is to be the same. Functions made within a call stay as
-    they are.
+    Otherwise XLA compiles each operation for each shape, and a fit has hundreds.
     """
-    if "<locals>" in getattr(function, "__qualname__", "<locals>"):
+    if not hasattr(function, "is_pure"):
         return function
     import jax
 
@@ -190,6 +189,10 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         leaves, structure = jax.tree.flatten(arguments)
         is_array = [isinstance(leaf, jax.Array) for leaf in leaves]
         fixed = tuple(_ARRAY if a else leaf for a, leaf in zip(is_array, leaves))
+        try:
+            hash(fixed)
+        except TypeError:  # a loss of a user's
+            return function(*arguments)
         return run(structure, fixed, [x for a, x in zip(is_array, leaves) if a])
 
     for cls, names in _TRACED.items():
@@ -198,8 +201,18 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def pure(function: F) -> F:
+    """Mark a function of arrays that may be compiled: it reads none on the host.
+
+    What is no array among its arguments is part of the program: hashable, and equal
+    where the program is to be the same.
+    """
+    function.is_pure = True  # type: ignore[attr-defined]
+    return function
+
+
 # Stands for an array among the fixed arguments of a compiled function.
-_ARRAY = "array"
+_ARRAY = object()
 
 # Classes whose instances are arguments of compiled functions, with the attributes that
 # hold their arrays; JAX hears of them when it is first used.

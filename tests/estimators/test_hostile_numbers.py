@@ -51,6 +51,7 @@ def test_sizes_over_280_decades(form, solver, mean):
     )
 
 
+@pytest.mark.shared_arithmetic
 def test_sizes_over_280_decades_on_every_library(backend):
     if not backend.supports("float64"):
         pytest.skip("such numbers are float64's alone")

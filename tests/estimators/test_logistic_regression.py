@@ -191,6 +191,7 @@ def test_verbose_prints_a_line_an_iteration(capsys):
 # -- starts ----------------------------------------------------------------------------
 
 
+@pytest.mark.shared_arithmetic
 def test_starting_at_the_solution_takes_one_iteration_at_most(place, dtype):
     cold = xlr.LogisticRegression(tol=1e-4).fit(place(X), Y)
     warm = xlr.LogisticRegression(tol=2e-4).fit(

@@ -111,6 +111,7 @@ def test_the_duality_gap_still_bounds_the_error(kind):
         assert model.duality_gap_[0] >= model.history_["objective"][-1] - best
 
 
+@pytest.mark.shared_arithmetic
 def test_predictions(place, assert_close):
     model = xlr.LogisticRegression().fit(place(X), Y, offset=place(OFFSET))
     zeros = np.zeros(len(Y))

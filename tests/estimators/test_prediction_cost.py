@@ -60,6 +60,7 @@ def test_predict_proba_of_many_classes_peaks_near_its_answer(n_classes):
     assert peak <= 2.5 * answer.nbytes
 
 
+@pytest.mark.shared_arithmetic
 @pytest.mark.parametrize("method", METHODS)
 def test_predictions_in_blocks_of_rows_are_those_of_each_row(method, place, dtype):
     rng = np.random.default_rng(0)

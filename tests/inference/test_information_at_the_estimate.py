@@ -121,6 +121,7 @@ def test_standard_errors_of_sparse_rows_and_of_chunks(kind, form):
         assert_exact(xlr.infer(model, *given), expected)
 
 
+@pytest.mark.shared_arithmetic
 @pytest.mark.parametrize("kind", ["ordinary", "outlier 1e8"])
 def test_standard_errors_on_every_backend(place, dtype, kind):
     if dtype == "float32":

@@ -138,6 +138,7 @@ def column_statistics(
     return ColumnStatistics(weight, mean, std)
 
 
+@arrays.pure
 def _sums(block: Block) -> tuple[Array, Array]:
     """Return the weighted sums of x and x^2."""
     matrix, shares = block.matrix.astype(block.wide), block.weights

@@ -45,11 +45,13 @@ class Block(NamedTuple):
     wide: Any
 
 
+@arrays.pure
 def sum_of_weights(block: Block) -> tuple[Array]:
     """Return the sum of the weights of each model: (n_models or 1,)."""
     return (block.xp.sum(block.weights, axis=0, dtype=block.wide),)
 
 
+@arrays.pure
 def sums_of_class_weights(block: Block, n_classes: int) -> tuple[Array]:
     """Return the sum of the weights in each class: (n_models or 1, n_classes)."""
     xp = block.xp

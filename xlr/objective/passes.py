@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Block
 from xlr.losses import Curvature, Loss
@@ -40,6 +41,7 @@ def logits(block: Block, loss: Loss, coef: Array, intercept: Array | None) -> Ar
     return eta if block.offset is None else eta + block.offset[:, None, :]
 
 
+@arrays.pure
 def value_and_gradient(
     block: Block, loss: Loss, coef: Array, intercept: Array | None
 ) -> tuple[Array, Array, Array]:
@@ -64,6 +66,7 @@ def curvature(
     return Curvature(found.values * factor, found.coupled)
 
 
+@arrays.pure
 def hessian_product(
     block: Block,
     loss: Loss,
@@ -76,6 +79,7 @@ def hessian_product(
     return product_with_curvature(block, loss, here.coupled, direction, here.values)
 
 
+@arrays.pure
 def product_with_curvature(
     block: Block,
     loss: Loss,
@@ -93,6 +97,7 @@ def product_with_curvature(
     return block.matrix.transpose_matvec(residual, total), total
 
 
+@arrays.pure
 def hessian_diagonal(
     block: Block, loss: Loss, coef: Array, intercept: Array | None
 ) -> tuple[Array, Array]:
@@ -104,6 +109,7 @@ def hessian_diagonal(
     return diagonal, xp.sum(h, axis=0, dtype=block.wide)
 
 
+@arrays.pure
 def gram_sums(
     block: Block,
     loss: Loss,
@@ -172,6 +178,7 @@ def outer_sums(block: Block, U: Array, dtype: Any) -> tuple[Array, Array, Array]
     return gram, xp.reshape(margin, (n, m, -1)), xp.reshape(total, (n, m, m))
 
 
+@arrays.pure
 def pooled_sums(
     block: Block, loss: Loss, coef: Array, intercept: Array | None, dtype: Any
 ) -> tuple[Array, Array, Array]:
@@ -196,11 +203,13 @@ def pooled_sums(
     return gram, block.matrix.transpose_matvec(h, total), total
 
 
+@arrays.pure
 def transposed_product(block: Block, residual: Array) -> tuple[Array]:
     """Return R'Z for the residuals of the rows, (n_rows, m): (m, p)."""
     return (block.matrix.transpose_matvec(residual),)
 
 
+@arrays.pure
 def squared_rows(block: Block, n_models: int, fit_intercept: bool) -> tuple[Array]:
     """Return the weighted sum of the squared rows, with 1 for the intercept."""
     xp, s = block.xp, block.weights
@@ -211,11 +220,13 @@ def squared_rows(block: Block, n_models: int, fit_intercept: bool) -> tuple[Arra
     return (squares,)
 
 
+@arrays.pure
 def row_weight(block: Block) -> tuple[Array]:
     """Return the sum of the weights that all models share: (1,)."""
     return (block.xp.sum(block.row_weights, axis=0, dtype=block.wide),)
 
 
+@arrays.pure
 def offset_size(block: Block) -> tuple[Array]:
     """Return the weighted sum of the largest size of each row's offsets: (1,)."""
     largest = block.xp.max(block.xp.abs(block.offset), axis=1, keepdims=True)
