@@ -157,11 +157,12 @@ def infer(
             log_likelihood = _penalised_log_likelihood(data, data.parameters)
             estimates = replace(estimates, log_likelihood=log_likelihood)
         null = _null_log_likelihood(data)
+        notes = _notes(data, estimates, cov_type)
+        fit = Fit.of(data)
     # The threads are gone: methods of the results run in the caller's.
     data.objective.data.pool = ALONE
-    notes = _notes(data, estimates, cov_type)
     kept = data if keep_data else None
-    return InferenceResults(estimates, Fit.of(data), cov_type, null, notes, kept)
+    return InferenceResults(estimates, fit, cov_type, null, notes, kept)
 
 
 def _notes(data: FittedData, estimates: Estimates, cov_type: str) -> list[str]:

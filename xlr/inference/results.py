@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -178,8 +179,9 @@ class InferenceResults:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "data": None}
 
-    def _rows_for(self, method: str) -> FittedData:
-        """Return the rows of the fit, for a method that needs them.
+    @contextmanager
+    def _rows_for(self, method: str) -> Iterator[FittedData]:
+        """Give the rows of the fit, on their device, to a method that needs them.
 
         Raises
         ------
@@ -192,7 +194,8 @@ class InferenceResults:
                 "Call xlr.infer(..., keep_data=True); copies and stored results are "
                 "without the rows."
             )
-        return self.data
+        with arrays.current_device(self.data.parameters):
+            yield self.data
 
     def _shaped(self, values: np.ndarray) -> np.ndarray:
         """Return values of all equations, (n,), in the shape of ``params``."""
@@ -320,7 +323,8 @@ class InferenceResults:
                 "Columns that are sums of others have no effects of their own: leave "
                 f"them out and fit again. {self.estimates.aliased}"
             )
-        effects, jacobian = average_marginal_effects(self._rows_for("get_margeff"))
+        with self._rows_for("get_margeff") as data:
+            effects, jacobian = average_marginal_effects(data)
         n_effects, n_parameters = jacobian.shape[1:]
         rows = np.moveaxis(jacobian, 1, 0).reshape(-1, n_parameters)
         covariance = self.estimates.standardized_covariance
@@ -389,8 +393,9 @@ class InferenceResults:
             for name in which
         ]
         quantile = float(stats.norm.isf(alpha / 2))
-        data, params = self._rows_for("profile_conf_int"), self.estimates.params
-        lower, upper = profile_ends(data, params, self._errors, chosen, quantile)
+        params = self.estimates.params
+        with self._rows_for("profile_conf_int") as data:
+            lower, upper = profile_ends(data, params, self._errors, chosen, quantile)
         columns = {"coef": params[chosen], low: lower, high: upper}
         title = "Profile likelihood intervals"
         return Table(title, which * n_equations, columns, self.equations)
@@ -409,8 +414,8 @@ class InferenceResults:
                 "Influence is of fits to two classes; these are "
                 f"{len(self.fit.classes)}. Look at one class against another."
             )
-        data = self._rows_for("get_influence")
-        return influence(data, self.estimates.inverse, self.effective_df)
+        with self._rows_for("get_influence") as data:
+            return influence(data, self.estimates.inverse, self.effective_df)
 
     def predict_interval(
         self, X: Array, offset: Array | None = None, alpha: float = 0.05
@@ -446,16 +451,17 @@ class InferenceResults:
         # A root of the covariance: R with R R' = V, for a positive semi-definite V.
         values, vectors = np.linalg.eigh(self.estimates.standardized_covariance)
         root = vectors * np.sqrt(np.maximum(values, 0))
-        found = probability_interval(
-            features,
-            added,
-            coef[0],
-            intercept[0],
-            self._raw(root.T),
-            float(stats.norm.isf(alpha / 2)),
-        )
-        if not arrays.to_host(features.xp.all(features.xp.isfinite(found.se))):
-            refuse_non_finite(features.matrix())
+        with arrays.current_device(features.X):
+            found = probability_interval(
+                features,
+                added,
+                coef[0],
+                intercept[0],
+                self._raw(root.T),
+                float(stats.norm.isf(alpha / 2)),
+            )
+            if not arrays.to_host(features.xp.all(features.xp.isfinite(found.se))):
+                refuse_non_finite(features.matrix())
         return found
 
     def _reader(self) -> LogisticRegression:
