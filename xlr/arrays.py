@@ -242,7 +242,7 @@ def _register(cls: type, names: tuple[str, ...]) -> None:
         return [state[name] for name in names], fixed
 
     def unflatten(fixed: tuple[Any, ...], parts: list[Any]) -> Any:
-        instance = object.__new__(cls)
+        instance: Any = object.__new__(cls)
         vars(instance).update(fixed, **dict(zip(names, parts)))
         return instance
 
@@ -306,7 +306,7 @@ def to_host(x: Array) -> np.ndarray:
     Keep it out of inner loops: on a GPU each call waits for the device.
     """
     if isinstance(x, np.ndarray | np.generic):
-        return x
+        return x  # type: ignore[return-value]
     if array_api_compat.is_torch_array(x):
         x = x.detach().cpu()
         # NumPy has no bfloat16; float32 holds every number of it.

@@ -78,8 +78,11 @@ class Loss(Protocol):
         then singular, and the objective adds curvature along its null space.
     """
 
-    n_outputs: int
-    shift_invariant: bool
+    @property
+    def n_outputs(self) -> int: ...
+
+    @property
+    def shift_invariant(self) -> bool: ...
 
     def value_and_gradient(
         self, logits: Array, targets: Array, *, xp: Namespace

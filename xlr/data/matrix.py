@@ -37,8 +37,12 @@ class Matrix(Protocol):
     xp: Namespace
     dtype: Any
     shape: tuple[int, int]
-    product_cost: float
-    gram_cost: float
+
+    @property
+    def product_cost(self) -> float: ...
+
+    @property
+    def gram_cost(self) -> float: ...
 
     @property
     def stored(self) -> Array: ...

@@ -370,7 +370,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         to_scorer = dict(routed.scorer.score)
         return {name: _on_host(v) for name, v in to_splitter.items()}, to_scorer
 
-    def score(
+    def score(  # type: ignore[override]
         self, X: Array, y: Array, sample_weight: Array | None = None, **params: Any
     ) -> float:
         """The score that ``scoring`` names, for some data.

@@ -189,7 +189,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
 
     # -- predictions -------------------------------------------------------------------
 
-    def decision_function(self, X: Array) -> Array:
+    def decision_function(self, X: Array) -> Array:  # type: ignore[override]
         """Logits: x.w + b.
 
         Parameters
@@ -212,7 +212,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         with arrays.current_device(X):
             return self._of_rows(self._scores, X)
 
-    def predict_proba(self, X: Array) -> Array:
+    def predict_proba(self, X: Array) -> Array:  # type: ignore[override]
         """Probability of 1 for each label.
 
         Parameters
@@ -231,7 +231,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         with arrays.current_device(X):
             return self._of_rows(self._probabilities, X)
 
-    def predict_log_proba(self, X: Array) -> Array:
+    def predict_log_proba(self, X: Array) -> Array:  # type: ignore[override]
         """Logarithm of the probability of 1 for each label.
 
         Parameters
@@ -250,7 +250,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         with arrays.current_device(X):
             return self._of_rows(self._log_probabilities, X)
 
-    def predict(self, X: Array) -> Array:
+    def predict(self, X: Array) -> Array:  # type: ignore[override]
         """1 for each label that is more probable than not, else 0.
 
         Parameters
@@ -270,7 +270,9 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         with arrays.current_device(X):
             return self._of_rows(self._codes, X)
 
-    def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
+    def score(  # type: ignore[override]
+        self, X: Array, y: Array, sample_weight: Array | None = None
+    ) -> float:
         """Share of rows whose known labels are all predicted.
 
         Parameters

@@ -270,7 +270,7 @@ def _null(problem: Problem, tol: float, max_iter: int) -> PathPoint:
 def _from_the_first(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
     """A path from the C at which the first coefficient is about to leave zero."""
     objective, xp = problem.objective, problem.objective.xp
-    penalty = objective.non_smooth  # at C = 1
+    penalty: Any = objective.non_smooth  # at C = 1
     penalised = penalty.l1 > 0
     within = (penalty.lower <= 0) & (penalty.upper >= 0)
     if not arrays.to_host(xp.all(within | ~penalised)):

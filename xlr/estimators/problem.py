@@ -14,6 +14,7 @@ from xlr.arrays import Array
 from xlr.data import (
     Chunks,
     DenseMatrix,
+    Matrix,
     Scaler,
     Targets,
     column_statistics,
@@ -258,7 +259,7 @@ class Problem:
         targets = task.targets
         if isinstance(features.X, Chunks):  # the first pass has scaled the weights
             unit, statistics = targets.unit, targets.statistics
-            matrix = DenseMatrix(features.X.sampled, xp=xp)
+            matrix: Matrix = DenseMatrix(features.X.sampled, xp=xp)
         else:
             # Only ratios of the weights matter; around 1 they fit the dtype of X. One
             # scaler serves all models, whatever weights each of them has.

@@ -251,11 +251,12 @@ class HeldOutScore:
 
     def _in_chunks(self, test: np.ndarray, coef: Array, intercept: Array) -> Held:
         X: Any = self._rows.features.X
+        rows: Any = self._rows.chunk_rows
         is_test = np.zeros(X.shape[0], dtype=bool)
         is_test[test] = True
         function = partial(_logits_and_weights, coef, intercept)
         X.n_passes += 1
-        found = _fetched(function, X.parts, self._rows.chunk_rows, X.cut(is_test))
+        found = _fetched(function, X.parts, rows, X.cut(is_test))
         logits, weights = map(np.concatenate, zip(*found))
         models = [
             _KnownLogits(logits[:, i, :], self._classes) for i in range(coef.shape[0])

@@ -269,6 +269,7 @@ class Objective:
 
     def _is_unrestricted(self) -> Array:
         """Which parameters have no L1 penalty and no bounds."""
+        assert self.non_smooth is not None
         l1, lower, upper = self.non_smooth
         return (l1 == 0) & (lower == -self.xp.inf) & (upper == self.xp.inf)
 

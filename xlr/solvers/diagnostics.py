@@ -48,8 +48,8 @@ class Diagnostics(NamedTuple):
             norm = xp.zeros_like(value)
         else:
             norm = xp.max(xp.abs(change), axis=1)
-        numbers = fetch(value, optimality, norm, xp=xp)
-        return cls(*numbers, np.zeros(objective.n_models))
+        at, flatness, moved = fetch(value, optimality, norm, xp=xp)
+        return cls(at, flatness, moved, np.zeros(objective.n_models))
 
     def select(self, models: np.ndarray) -> Diagnostics:
         """Return those of some models, by their numbers."""

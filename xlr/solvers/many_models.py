@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def minimise_models(
         Where models took different numbers of iterations, the last numbers of each are
         repeated in the records.
     """
-    limits = {"tol": tol, "max_iter": max_iter}
+    limits: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
     if objective.n_models == 1:
         begin = find_start(solver, objective, start, seed)
         return minimise(solver, objective, begin, on_iteration=on_iteration, **limits)

@@ -108,7 +108,7 @@ class NewtonCholesky:
         accept = trial.is_acceptable(last, rounding)
         # 3. Damping, from the decrease of F and of its model, (d' lambda D d - g'd) /
         # 2.
-        predicted = 0.5 * (trial.more.sum(axis=0) - trial.slope_before)
+        predicted = 0.5 * (sum(trial.more) - trial.slope_before)
         fell = last.value - trial.value
         damping = next_damping(last.damping, predicted, fell, accept, rounding)
         state = state._replace(
@@ -133,13 +133,12 @@ class NewtonCholesky:
 def _solve(objective: Objective, state: NewtonState) -> Array:
     """Return (H + lambda D)^-1 g, with H corrected by the pairs."""
 
-    def solve(vector: Array) -> Array:
+    def centred(vector: Array) -> Array:
         # A damped step has a component in the null space of the softmax, along which H
         # was filled up: the next steps would take it back only slowly.
         return objective.centred_over_classes(state.solve(vector))
 
-    if not objective.loss.shift_invariant:
-        solve = state.solve
+    solve = centred if objective.loss.shift_invariant else state.solve
     if not state.pairs:
         return solve(state.at.gradient)
     return quasi_newton.solve(state.at.gradient, state.pairs, solve, xp=objective.xp)

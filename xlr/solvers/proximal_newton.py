@@ -163,6 +163,7 @@ def _point(parameters: Array, at: Evaluation) -> OnHost:
 
 
 def _on_host(objective: Objective) -> NonSmooth:
+    assert objective.non_smooth is not None
     return NonSmooth(*map(arrays.to_host, objective.non_smooth))
 
 

@@ -51,7 +51,7 @@ class Trial(NamedTuple):
         As in :class:`~xlr.solvers.diagnostics.Diagnostics`.
     slope_before, slope_after : ndarrays of shape (n_models,)
         Derivatives of F along the step, at its ends.
-    more : ndarray of shape (n, n_models)
+    more : list of ndarrays of shape (n_models,)
         Other numbers of the step.
     """
 
@@ -64,7 +64,7 @@ class Trial(NamedTuple):
     step_norm: np.ndarray
     slope_before: np.ndarray
     slope_after: np.ndarray
-    more: np.ndarray
+    more: list[np.ndarray]
 
     def is_acceptable(self, last: Diagnostics, rounding: float) -> np.ndarray:
         r"""Whether the step may be taken: boolean, (n_models,).
@@ -156,7 +156,7 @@ def try_step(
     xp = objective.xp
     at = objective.value_and_gradient(target)
     subgradient = objective.minimum_norm_subgradient(target, at.gradient)
-    numbers = fetch(
+    value, optimality, norm, before, after, *others = fetch(
         at.value,
         objective.optimality(subgradient),
         xp.max(xp.abs(change), axis=1),
@@ -165,7 +165,8 @@ def try_step(
         *more,
         xp=xp,
     )
-    return Trial(target, at, subgradient, change, *numbers[:5], numbers[5:])
+    found = value, optimality, norm, before, after
+    return Trial(target, at, subgradient, change, *found, others)
 
 
 def damping_scale(diagonal: Array, gradient: Array, *, xp: Namespace) -> Array:
