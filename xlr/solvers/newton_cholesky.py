@@ -106,8 +106,8 @@ class NewtonCholesky:
             damped.append(xp.sum(state.added * step * step, axis=1))
         trial = try_step(objective, at.gradient, w + step, step, *damped)
         accept = trial.is_acceptable(last, rounding)
-        # 3. Damping, from the decrease of F and of its model, (d' lambda D d - g'd) /
-        # 2.
+        # 3. Damping, from the decrease of F and of its quadratic model: half of
+        # d' lambda D d - g'd.
         predicted = 0.5 * (sum(trial.more) - trial.slope_before)
         fell = last.value - trial.value
         damping = next_damping(last.damping, predicted, fell, accept, rounding)
