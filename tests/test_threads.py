@@ -33,24 +33,24 @@ def limit(request):
 
 def test_as_many_threads_as_blas_may_use(limit):
     assert available_threads(None) == limit
-    with workers(LARGE, None) as crew:
-        assert crew.n == limit
+    with workers(LARGE, None) as pool:
+        assert pool.n == limit
 
 
 def test_n_jobs_counts_as_joblib_does(limit):
     assert available_threads(3) == 3
     assert available_threads(-1) == joblib.cpu_count()
-    with workers(LARGE, 2) as crew:
-        assert crew.n == 2
+    with workers(LARGE, 2) as pool:
+        assert pool.n == 2
 
 
 @pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
 def test_blas_is_left_as_it_was(limit, error):
     before = blas_threads()
     try:
-        with workers(LARGE, 2) as crew:
+        with workers(LARGE, 2) as pool:
             assert set(blas_threads()) == {1}
-            crew.run([lambda: None, lambda: None])
+            pool.run([lambda: None, lambda: None])
             if error is not None:
                 raise error
     except (ValueError, KeyboardInterrupt):
@@ -65,8 +65,8 @@ def test_blas_is_left_as_it_was_by_fits_that_overlap(limit):
 
     def other():
         first.wait()
-        with workers(LARGE, None) as crew:
-            seen.append(crew.n)  # what the user allowed, not what the first fit set
+        with workers(LARGE, None) as pool:
+            seen.append(pool.n)  # what the user allowed, not what the first fit set
             second.set()
         seen.append(blas_threads())
 
@@ -82,35 +82,35 @@ def test_blas_is_left_as_it_was_by_fits_that_overlap(limit):
 
 def test_no_thread_is_left_behind():
     before = threading.active_count()
-    with workers(LARGE, 3) as crew:
-        crew.run([lambda: None] * 3)
+    with workers(LARGE, 3) as pool:
+        pool.run([lambda: None] * 3)
     assert threading.active_count() == before
 
 
 def test_other_libraries_have_threads_of_their_own():
     torch = pytest.importorskip("torch")
-    with workers(torch.zeros((1000, 1000)), 2) as crew:
-        assert crew is ALONE
+    with workers(torch.zeros((1000, 1000)), 2) as pool:
+        assert pool is ALONE
 
 
 def test_results_come_in_the_order_of_the_tasks():
-    with workers(LARGE, 4) as crew:
-        assert crew.run([lambda i=i: i for i in range(4)]) == [0, 1, 2, 3]
+    with workers(LARGE, 4) as pool:
+        assert pool.run([lambda i=i: i for i in range(4)]) == [0, 1, 2, 3]
 
 
 def test_what_a_task_raises_is_raised():
     def fail():
         raise ValueError("in a thread")
 
-    with workers(LARGE, 2) as crew, pytest.raises(ValueError, match="in a thread"):
-        crew.run([lambda: None, fail])
+    with workers(LARGE, 2) as pool, pytest.raises(ValueError, match="in a thread"):
+        pool.run([lambda: None, fail])
 
 
 def test_tasks_inherit_the_error_state():
-    with warnings.catch_warnings(), workers(LARGE, 2) as crew:
+    with warnings.catch_warnings(), workers(LARGE, 2) as pool:
         warnings.simplefilter("error")
         with np.errstate(all="ignore"):
-            crew.run([lambda: np.log(np.zeros(3)), lambda: np.log(np.zeros(3))])
+            pool.run([lambda: np.log(np.zeros(3)), lambda: np.log(np.zeros(3))])
 
 
 # -- fits side by side -----------------------------------------------------------------

@@ -148,7 +148,7 @@ def entries(x: Array) -> Array:
 def namespace(*arrays: Array) -> Namespace:
     """Return the array-API namespace ``xp`` that the arrays share; NumPy's for lists.
 
-    NumPy is its own namespace: wrappers around it take 4 % of the time of a small fit.
+    NumPy is its own namespace: wrappers around it cost small fits time.
     """
     if len(arrays) == 1 and type(arrays[0]) is np.ndarray:
         return np
@@ -165,7 +165,7 @@ def device_of(x: Array) -> Device:
 
 
 def compiles(xp: Namespace) -> bool:
-    """Whether a library compiles what :func:`compiled` gives it: JAX does."""
+    """Return whether a library compiles functions: JAX does."""
     return array_api_compat.is_jax_namespace(xp)
 
 
@@ -175,7 +175,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Otherwise XLA compiles each operation for each shape, and a fit has hundreds.
     """
-    if not hasattr(function, "is_pure"):
+    if function not in _PURE:
         return function
     import jax
 
@@ -207,9 +207,12 @@ def pure(function: F) -> F:
     What is no array among its arguments is part of the program: hashable, and equal
     where the program is to be the same.
     """
-    function.is_pure = True  # type: ignore[attr-defined]
+    _PURE.add(function)
     return function
 
+
+# Functions marked as pure.
+_PURE: set[Callable[..., Any]] = set()
 
 # Stands for an array among the fixed arguments of a compiled function.
 _ARRAY = object()

@@ -191,7 +191,7 @@ class SoftmaxLoss:
         """Return diag(p) - p p' as a coupled curvature.
 
         Without the corrections of :func:`softmax_terms`: a Hessian needs fewer digits
-        than a gradient, and less than half of the time is left.
+        than a gradient.
         """
         exponential = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
         p = exponential / xp.sum(exponential, axis=-1, keepdims=True)

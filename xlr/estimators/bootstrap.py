@@ -174,7 +174,7 @@ def bootstrap(
     draw = np.random.default_rng(seed)
     features = read_features(estimator, X, reset=True)
     n_samples = features.X.shape[0]
-    with workers(features.X, estimator.n_jobs) as crew:
+    with workers(features.X, estimator.n_jobs) as pool:
         rows = read_rows(estimator, features, y, sample_weight)
         rows.warn_of_left_out()
         if rows.weighing.one_vs_rest:
@@ -192,7 +192,7 @@ def bootstrap(
                 draw.integers(n_samples, size=n_samples, dtype=np.int32) for _ in part
             ]
             counts = features.place(small_counts(drawn, n_samples), None)
-            parts.append(_refits(estimator, features, rows.task, counts, crew))
+            parts.append(_refits(estimator, features, rows.task, counts, pool))
         coef, intercept, converged, weighs = zip(*parts)
         _warn_of_left_out(np.concatenate(weighs), rows)
         return BootstrapResult(
@@ -207,7 +207,7 @@ def _refits(
     features: Features,
     task: Task,
     counts: Array,
-    crew: Workers,
+    pool: Workers,
 ) -> tuple[Array, Array, np.ndarray, np.ndarray]:
     """Fit models to some resamples.
 
@@ -237,7 +237,7 @@ def _refits(
             features,
             task.among(group.kept).resampled(chosen, 1),
             estimator.C,
-            crew,
+            pool,
             l1_ratio=float(estimator.l1_ratio),
         )
         solution = fitting.run()

@@ -160,7 +160,7 @@ class FirthLogisticRegression(LinearClassifier):
         check_parameters(vars(self))
         check_fit(self, X, y, sample_weight, offset)
         features = read_features(self, X, reset=True)
-        with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
+        with all_or_nothing(self), workers(features.X, self.n_jobs) as pool:
             labels = read_labels(y, features.X.shape[0])
             weights = read_sample_weight(sample_weight, features)
             totals = class_totals(weights, labels, features)
@@ -179,7 +179,7 @@ class FirthLogisticRegression(LinearClassifier):
                 )
             task = multinomial(features, labels, weights)
             problem, objective = firth_problem(
-                features, task, bool(self.fit_intercept), crew, added
+                features, task, bool(self.fit_intercept), pool, added
             )
             self._refuse_collinear(objective, features)
 
@@ -240,7 +240,7 @@ def firth_problem(
     features: Features,
     task: Task,
     fit_intercept: bool,
-    crew: Workers,
+    pool: Workers,
     offset: Array | None,
 ) -> tuple[Problem, Objective]:
     """Return the problem with Firth's penalty, and its objective."""
@@ -251,7 +251,7 @@ def firth_problem(
         regularisation=Regularisation(0.0, None, None, None),
         fit_intercept=fit_intercept,
         standardized=True,
-        pool=crew,
+        pool=pool,
         offset=offset,
         term=JeffreysTerm,
     )

@@ -77,7 +77,7 @@ def fit_folds(
     task: Task,
     folds: Folds,
     grid: tuple[np.ndarray, np.ndarray],
-    crew: Workers,
+    pool: Workers,
     follow: Callable[[Fitting], Callable[[Record, Array], bool]],
 ) -> FoldModels:
     """Fit the models of all folds and penalties, those of a share of L1 together.
@@ -91,7 +91,7 @@ def fit_folds(
     folds : Folds
     grid : tuple of two ndarrays
         Shares of L1 and values of C.
-    crew : Workers
+    pool : Workers
     follow : callable
         Takes a fitting; returns what to call after its iterations.
 
@@ -104,7 +104,7 @@ def fit_folds(
     members = np.concatenate([group.members for group in folds.groups])
     by_group = [
         _fit_group(
-            estimator, features, task.among(group.kept), counts, grid, crew, follow
+            estimator, features, task.among(group.kept), counts, grid, pool, follow
         )
         for group, counts in zip(folds.groups, folds.counts)
     ]
@@ -124,7 +124,7 @@ def _fit_group(
     task: Task,
     counts: Any,
     grid: tuple[np.ndarray, np.ndarray],
-    crew: Workers,
+    pool: Workers,
     follow: Callable[[Fitting], Callable[[Record, Array], bool]],
 ) -> tuple[Array, Array, np.ndarray, bool]:
     """Fit the models of the folds whose models have the same classes.
@@ -145,7 +145,7 @@ def _fit_group(
             features,
             task.resampled(counts, Cs.shape[0]),
             features.place(np.repeat(Cs[order], n_folds), features.wide),
-            crew,
+            pool,
             l1_ratio=float(l1_ratio),
             along=np.log(Cs[order]),
         )

@@ -276,13 +276,13 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         metadata = {"sample_weight": sample_weight, "offset": offset}
         data = {"X": X, "y": y, "metadata": metadata}
         # Before anything that BLAS would start its threads for: they spin for a while.
-        with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
+        with all_or_nothing(self), workers(features.X, self.n_jobs) as pool:
             rows = read_rows(self, features, y, sample_weight, offset)
             rows.warn_of_left_out()
             start = self._read_start(
                 coef_init, intercept_init, rows.labels, rows.features
             )
-            self._fit(rows, start, data, crew)
+            self._fit(rows, start, data, pool)
         return self
 
     def _fit(
@@ -290,7 +290,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         rows: Rows,
         start: tuple[Array, Array] | None,
         data: dict[str, Any],
-        crew: Workers,
+        pool: Workers,
     ) -> None:
         features, labels, task = rows.features, rows.labels, rows.task
         fitting = Fitting(
@@ -298,7 +298,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             features,
             task,
             float(self.C),
-            crew,
+            pool,
             l1_ratio=float(self.l1_ratio),
             start=start,
             offset=rows.offset,

@@ -212,14 +212,14 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         features = read_features(self, X, reset=True, chunked=True)
         metadata = {"sample_weight": sample_weight, **params}
         data = {"X": X, "y": y, "metadata": metadata}
-        with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
+        with all_or_nothing(self), workers(features.X, self.n_jobs) as pool:
             rows = read_rows(self, features, y, sample_weight)
             rows.warn_of_left_out()
             host_y = labels_on_host(rows)
             splitter = check_cv(self.cv, host_y, classifier=True)
             folds = read_folds(splitter, host_y, rows, to_splitter)
-            score = self._held_out(rows, host_y, sample_weight, folds, to_scorer, crew)
-            fitted = self._fit(rows, folds, score, data, crew)
+            score = self._held_out(rows, host_y, sample_weight, folds, to_scorer, pool)
+            fitted = self._fit(rows, folds, score, data, pool)
             if hasattr(self, "feature_names_in_"):
                 del self.feature_names_in_
             for name, value in fitted.items():
@@ -232,7 +232,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         folds: Folds,
         score: Callable[[np.ndarray, Array, Array], np.ndarray],
         data: dict[str, Any],
-        crew: Workers,
+        pool: Workers,
     ) -> dict[str, Any]:
         """All fitted attributes.
 
@@ -244,7 +244,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         l1_ratios = np.asarray(self.l1_ratios, dtype=np.float64)
         progress = Progress(self, data, features, labels)
         models = fit_folds(
-            self, features, task, folds, (l1_ratios, Cs), crew, progress.follow
+            self, features, task, folds, (l1_ratios, Cs), pool, progress.follow
         )
         # One after the other: (n_folds, n_l1_ratios * n_Cs).
         scores = np.full((len(folds.tests), l1_ratios.shape[0] * Cs.shape[0]), np.nan)
@@ -262,7 +262,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         if self.refit:
             names = "coef_", "intercept_"
             start = tuple(features.place(chosen[k], features.wide) for k in names)
-            one = Fitting(self, features, task, C, crew, start=start, l1_ratio=l1_ratio)
+            one = Fitting(self, features, task, C, pool, start=start, l1_ratio=l1_ratio)
             gap, last = one.proven(one.run(progress.follow(one)))
             chosen = one.problem.coefficients(last.parameters)
             converged = converged and last.status[0] is Status.CONVERGED
@@ -309,7 +309,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         sample_weight: Any,
         folds: Folds,
         metadata: dict[str, Any],
-        crew: Workers,
+        pool: Workers,
     ) -> Callable[[np.ndarray, Array, Array], np.ndarray]:
         """Return a function that scores models on the rows their folds left out."""
         features, labels = rows.features, rows.labels
@@ -318,7 +318,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         if self.scoring is None:
             if in_memory:
                 weights = place_weights(sample_weight, features)
-            return HeldOutLikelihood(rows, weights, folds.tests, crew)
+            return HeldOutLikelihood(rows, weights, folds.tests, pool)
         if "sample_weight" in metadata:  # chunks hold theirs
             given = metadata["sample_weight"]
             weights = place_weights(given, features) if in_memory else None

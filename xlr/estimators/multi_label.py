@@ -145,10 +145,10 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         check_fit(self, X, y, sample_weight)
         features = read_features(self, X, reset=True)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
-        with all_or_nothing(self), workers(features.X, self.n_jobs) as crew:
+        with all_or_nothing(self), workers(features.X, self.n_jobs) as pool:
             weights = read_sample_weight(sample_weight, features)
             indicators = read_indicators(y, weights, features, self.class_weight)
-            self._fit(features, indicators, weights, data, crew)
+            self._fit(features, indicators, weights, data, pool)
         return self
 
     def _fit(
@@ -157,10 +157,10 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         indicators: Indicators,
         weights: Array,
         data: dict[str, Any],
-        crew: Workers,
+        pool: Workers,
     ) -> None:
         task = many_labels(indicators, weights, features, self.class_weight)
-        fitting = Fitting(self, features, task, float(self.C), crew)
+        fitting = Fitting(self, features, task, float(self.C), pool)
         n_labels = indicators.targets.shape[1]
 
         def named(parameters: Array) -> dict[str, Any]:

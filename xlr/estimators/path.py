@@ -200,7 +200,7 @@ def logistic_path(
         )
     Cs = _read_strengths(Cs, n_Cs)
     features = read_features(estimator, X, reset=True, chunked=True)
-    with workers(features.X, n_jobs) as crew:
+    with workers(features.X, n_jobs) as pool:
         rows = read_rows(estimator, features, y, sample_weight)
         rows.warn_of_left_out()
         features = rows.features
@@ -212,7 +212,7 @@ def logistic_path(
             regularisation=regularisation,
             fit_intercept=bool(fit_intercept),
             standardized=True,
-            pool=crew,
+            pool=pool,
         )
         null = _null(problem, float(tol), int(max_iter))
         if Cs is None:

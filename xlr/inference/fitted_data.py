@@ -199,7 +199,7 @@ def read_fitted_data(
     y: Any,
     sample_weight: Any,
     offset: Any,
-    crew: Workers,
+    pool: Workers,
 ) -> FittedData:
     """Check a model and its rows.
 
@@ -220,7 +220,7 @@ def read_fitted_data(
             "A class has no weight in these rows, and the fit leaves it out: it has no "
             "coefficients to infer. Fit without its rows."
         )
-    problem, objective = _problem(model, rows, crew)
+    problem, objective = _problem(model, rows, pool)
     start = rows.features.place(model.coef_, objective.wide)
     intercept = rows.features.place(model.intercept_, objective.wide)
     rest = getattr(model, "_intercept_rest", None)
@@ -334,11 +334,11 @@ def _check_classes(model: Any, rows: Rows) -> None:
         )
 
 
-def _problem(model: Any, rows: Rows, crew: Workers) -> tuple[Problem, Objective]:
+def _problem(model: Any, rows: Rows, pool: Workers) -> tuple[Problem, Objective]:
     """Return the objective of the model in standardized units."""
     fit_intercept = bool(model.fit_intercept)
     if isinstance(model, FirthLogisticRegression):
-        return firth_problem(rows.features, rows.task, fit_intercept, crew, rows.offset)
+        return firth_problem(rows.features, rows.task, fit_intercept, pool, rows.offset)
     searched = isinstance(model, LogisticRegressionCV)
     C = float(model.C_ if searched else model.C)
     l1_ratio = float(model.l1_ratio_ if searched else model.l1_ratio)
@@ -349,7 +349,7 @@ def _problem(model: Any, rows: Rows, crew: Workers) -> tuple[Problem, Objective]
         regularisation=read_regularisation(model, l1_ratio, C, rows.features),
         fit_intercept=fit_intercept,
         standardized=True,
-        pool=crew,
+        pool=pool,
         offset=rows.offset,
     )
     return problem, problem.objective

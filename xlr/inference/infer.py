@@ -139,8 +139,8 @@ def infer(
     chunked = not isinstance(model, FirthLogisticRegression)
     features = read_features(model, X, reset=False, chunked=chunked)
     clusters = None if groups is None else read_clusters(groups, features.X)
-    with workers(features.X, model.n_jobs) as crew, arrays.quiet():
-        data = read_fitted_data(model, features, y, sample_weight, offset, crew)
+    with workers(features.X, model.n_jobs) as pool, arrays.quiet():
+        data = read_fitted_data(model, features, y, sample_weight, offset, pool)
         if clusters is not None:
             clusters = clusters.among(data.features.X)
         sums = sum_information(data, cov_type)

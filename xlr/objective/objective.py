@@ -59,9 +59,9 @@ BOUNDED_NULL_SPACE = 1e-3
 COLUMN_COST = 1 / 8
 CALL_COST = 1e5
 
-# Time of the Hessian of little data in iterations: the calls of a pass and a
-# factorisation beside those of a step. 0.3 to 0.6 on 100 x 1 to 1,000 x 10; fits to
-# iris take 7 iterations in place of 9 with 1, and 16 % less time.
+# Least time of a Hessian, in iterations: of little data, the calls of a pass and a
+# factorisation beside those of a step. Fits to iris, wine and 1,000 x 10 take no longer
+# with 0.1 to 0.6, and longer with 1 (two cores of an x86 server, one thread).
 LEAST_HESSIAN_COST = 0.3
 
 
@@ -432,9 +432,9 @@ class Objective:
         return BlockHessian(blocks, penalty, rounding, xp=self.xp)
 
     def _null_space_curvature(self, matrix: Array) -> Array:
-        """Return curvature for the null space of the softmax, the size of the diagonal.
+        """Return curvature for the null space of the softmax.
 
-        That of each column, as a mean over the classes.
+        For each column, of the size of its diagonal as a mean over the classes.
 
         Newton steps do not change, for the gradient has no component there while the
         coefficients are centred over the classes; only the factorisation becomes
