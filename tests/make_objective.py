@@ -11,11 +11,8 @@ import scipy.sparse as sp
 
 from xlr import arrays
 from xlr.data import (
-    ChunkedData,
-    ChunkedOffset,
-    ChunkedTargets,
+    ChunkedRows,
     Chunks,
-    ColumnStatistics,
     DenseMatrix,
     SparseMatrix,
     Targets,
@@ -100,9 +97,9 @@ def make_objective(
         place(labels),
         place(weights[:, None]),
         None if counts is None else place(np.asarray(counts, dtype=float)),
+        offset=None if offset is None else place(offset),
     )
-    offset = None if offset is None else place(offset)
-    data = TrainingData(matrix, targets, offset)
+    data = TrainingData(matrix, targets)
     if scaler is not None:
         data = data.standardized(scaler)
     return Objective(
@@ -118,7 +115,7 @@ def in_dask_chunks(objective: Objective, sizes: tuple[int, ...]) -> Objective:
     from dask import array as da
 
     data = objective.data
-    X, targets, offset = data.matrix.values, data.targets, data.offset
+    X, targets = data.matrix.values, data.targets
     array = da.from_array(X, chunks=(sizes, X.shape[1]))
     chunks = Chunks(
         list(array.to_delayed()[:, 0]),
@@ -133,15 +130,10 @@ def in_dask_chunks(objective: Objective, sizes: tuple[int, ...]) -> Objective:
     chunks = chunks.counted(np.asarray(sizes), (X[few], few))
     edges = np.cumsum([0, *sizes])
     rows = [np.arange(*ends) for ends in pairwise(edges)]
-    ones = np.ones(X.shape[1])
     parts = [literal(targets.take_rows(part, xp=objective.xp)) for part in rows]
-    chunked = ChunkedTargets(
-        parts,
+    chunked = TrainingData(
+        DenseMatrix(X[few], xp=objective.xp),
         targets.take_rows(few, xp=objective.xp),
-        1.0,
-        ColumnStatistics(np.asarray(float(len(X))), 0 * ones, ones),
+        chunks=ChunkedRows(chunks, parts, X.dtype),
     )
-    if offset is not None:
-        pieces = [literal(offset[part]) for part in rows]
-        offset = ChunkedOffset(pieces, offset[few])
-    return objective.with_data(ChunkedData(chunks, chunked, offset))
+    return objective.with_data(chunked)

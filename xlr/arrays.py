@@ -169,14 +169,16 @@ def compiles(xp: Namespace) -> bool:
     return array_api_compat.is_jax_namespace(xp)
 
 
-@functools.cache
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function compiled by JAX, if it is marked as :func:`pure`.
 
     Otherwise XLA compiles each operation for each shape, and a fit has hundreds.
     """
-    if function not in _PURE:
-        return function
+    return _compiled(function) if function in _PURE else function
+
+
+@functools.cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     import jax
 
     @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -1,13 +1,18 @@
-"""Names and values of users as text for messages and tables."""
+"""Messages: names and values of users as text, and warnings to who called xlr."""
 
 from __future__ import annotations
 
+import sys
+import warnings
 from sys import float_info
 from typing import Any
 
-__all__ = ["printable", "quoted"]
+__all__ = ["printable", "quoted", "warn"]
 
 MAX_LENGTH = 100  # characters of a name or a value
+
+# Modules between a warning and the line that it is about.
+INSIDE = ("xlr.", "sklearn.callback.", "contextlib")
 
 
 def printable(name: Any, max_length: int = MAX_LENGTH) -> str:
@@ -26,3 +31,11 @@ def quoted(value: Any) -> str:
     if isinstance(value, int) and abs(value) > float_info.max:
         return "a number beyond float64"  # Python prints integers of some length only
     return printable(repr(value))
+
+
+def warn(sentence: str, category: type[Warning] = UserWarning) -> None:
+    """Warn of the line that called xlr."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals["__name__"].startswith(INSIDE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(sentence, category, stacklevel=level)

@@ -42,7 +42,7 @@ def sums(part):
     return part.sum(axis=0), np.asarray(len(part))
 
 
-@pytest.mark.parametrize("name", ["gradient", "hessian-product", "first-look"])
+@pytest.mark.parametrize("name", ["gradient", "hessian-product", "scan"])
 def test_tasks_are_grouped_under_their_name(name):
     keys = [call(abs, literal(-i), name=name).key for i in range(100)]
     assert len(set(keys)) == 100

@@ -16,6 +16,8 @@ from xlr.data import (
     Scaler,
     SparseMatrix,
     column_statistics,
+    Targets,
+    TrainingData,
 )
 
 N = 60
@@ -29,6 +31,11 @@ weighings = pytest.mark.parametrize(
 centrings = pytest.mark.parametrize("centre", [True, False])
 
 
+def with_weights(matrix, weights):
+    column = weights[:, None]
+    return TrainingData(matrix, Targets(1, column, column))
+
+
 @pytest.fixture
 def statistics(xp, place, wide):
     """Mean and standard deviation of columns, as NumPy arrays."""
@@ -36,9 +43,8 @@ def statistics(xp, place, wide):
     def statistics(X, weights=None, *, centre=True, **options):
         weights = np.ones(len(X)) if weights is None else weights
         matrix = DenseMatrix(place(X), xp=xp)
-        found = column_statistics(
-            matrix, place(weights, wide), centre=centre, **options
-        )
+        rows = with_weights(matrix, place(weights, wide))
+        found = column_statistics(rows, centre=centre, **options)
         assert found.mean.dtype == found.std.dtype == getattr(xp, wide)
         np.testing.assert_allclose(to_numpy(found.weight), weights.sum(), rtol=1e-6)
         return to_numpy(found.mean), to_numpy(found.std)
@@ -94,7 +100,7 @@ def test_column_statistics_of_exact_sums():
     mean = math.fsum(X[:, 0]) / 2000
     variance = math.fsum((x - mean) ** 2 for x in X[:, 0]) / 2000
     matrix = DenseMatrix(X, xp=arrays.namespace(X))
-    found = column_statistics(matrix, np.ones(2000), centre=True)
+    found = column_statistics(with_weights(matrix, np.ones(2000)), centre=True)
     assert found.mean[0] == pytest.approx(mean, rel=1e-15)
     assert found.std[0] == pytest.approx(math.sqrt(variance), rel=1e-12)
 
@@ -176,7 +182,9 @@ def test_columns_beyond_what_float64_can_square_are_refused(size):
     X = NORMAL * [1.0, size, 1.0]
     matrix = DenseMatrix(X, xp=arrays.namespace(X))
     with pytest.raises(ValueError, match=r"Column b of X varies by .* Rescale"):
-        column_statistics(matrix, np.ones(N), centre=True, names=["a", "b", "c"])
+        column_statistics(
+            with_weights(matrix, np.ones(N)), centre=True, names=["a", "b", "c"]
+        )
 
 
 @centrings
@@ -205,7 +213,7 @@ def test_sparse_columns_have_the_statistics_of_dense_ones(weights, centre):
     xp = arrays.namespace(X)
     sparse = SparseMatrix(sp.csr_array(X), xp=xp)
     found, expected = (
-        column_statistics(matrix, weights, centre=centre)
+        column_statistics(with_weights(matrix, weights), centre=centre)
         for matrix in (sparse, DenseMatrix(X, xp=xp))
     )
     for part, other in zip(found, expected):
@@ -217,7 +225,9 @@ def test_sparse_columns_have_the_statistics_of_dense_ones(weights, centre):
 def test_statistics_of_parts_are_merged():
     xp, X = arrays.namespace(NORMAL), NORMAL + np.asarray([0, 1e6, 3])
     whole, first, second = (
-        column_statistics(DenseMatrix(X[rows], xp=xp), WEIGHTS[rows], centre=True)
+        column_statistics(
+            with_weights(DenseMatrix(X[rows], xp=xp), WEIGHTS[rows]), centre=True
+        )
         for rows in (slice(None), slice(20), slice(20, None))
     )
     merged = first.merged(second, xp=xp)

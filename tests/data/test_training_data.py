@@ -40,12 +40,13 @@ def targets(xp, device, place):
         place(FACTORS),
         xp.asarray(LABEL_OF, device=device),
         xp.asarray(COUNT_OF, device=device),
+        offset=place(OFFSET),
     )
 
 
 @pytest.fixture
 def data(xp, place, targets):
-    return TrainingData(DenseMatrix(place(X), xp=xp), targets, place(OFFSET))
+    return TrainingData(DenseMatrix(place(X), xp=xp), targets)
 
 
 def sums(block, factor=1.0, per_row=None):
@@ -80,10 +81,11 @@ def test_map_reduce_sums_over_blocks_of_any_size(block_bytes, data, monkeypatch)
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 def test_map_reduce_sums_over_threads(n_threads, monkeypatch):
     monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: 100)
-    given = Targets(4, LABELS, WEIGHTS[:, None], COUNTS, FACTORS, LABEL_OF, COUNT_OF)
+    columns = LABELS, WEIGHTS[:, None], COUNTS, FACTORS, LABEL_OF, COUNT_OF
+    given = Targets(4, *columns, offset=OFFSET)
     with workers(X, n_threads) as pool:
         matrix = DenseMatrix(X, xp=arrays.namespace(X))
-        check(TrainingData(matrix, given, OFFSET, pool=pool).map_reduce(sums, 2.0))
+        check(TrainingData(matrix, given, pool=pool).map_reduce(sums, 2.0))
 
 
 def test_map_reduce_cuts_what_belongs_to_the_rows(data, place, monkeypatch):

@@ -134,7 +134,7 @@ def test_tasks_are_named_for_what_they_do(client):
     ours = {name for name in client.run_on_scheduler(prefixes) if "xlr" in name}
     gradients = {"xlr-value-and-gradient", "xlr-value-and-gradient-sum"}
     products = {"xlr-hessian-product", "xlr-hessian-product-sum"}
-    assert {"xlr-first-look", *gradients, *products} < ours
+    assert {"xlr-scan", *gradients, *products} < ours
     assert {distributed.utils.key_split(f"{name}-{'a1' * 16}") for name in ours} == ours
 
 

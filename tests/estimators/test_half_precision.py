@@ -11,7 +11,7 @@ from conftest import GPU_BACKENDS, make_backend, to_numpy
 
 import xlr
 from xlr import arrays
-from xlr.data import DenseMatrix, column_statistics
+from xlr.data import DenseMatrix, Targets, TrainingData, column_statistics
 
 RNG = np.random.default_rng(0)
 X = (RNG.normal(size=(300, 4)) * [1, 8, 0.25, 1] + [0, 4, 0, 1]).round(2)
@@ -111,9 +111,10 @@ def test_sums_are_not_of_half_precision(half_of_torch):
     many = half_of_torch[:1, :].repeat(100_000, 1) * 0 + 1
     many[::2, :] = 3
     xp = arrays.namespace(many)
-    weights = xp.ones(100_000, dtype=xp.float64)
+    weights = xp.ones((100_000, 1), dtype=xp.float64)
     matrix = DenseMatrix(many, xp=xp)
-    statistics = column_statistics(matrix, weights, centre=True)
+    rows = TrainingData(matrix, Targets(1, weights, weights))
+    statistics = column_statistics(rows, centre=True)
     np.testing.assert_allclose(to_numpy(statistics.mean), 2, rtol=1e-6)
     np.testing.assert_allclose(to_numpy(statistics.std), 1, rtol=1e-6)
     assert matrix.dtype == xp.float32

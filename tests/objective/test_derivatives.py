@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import array_api_compat.numpy as xp
@@ -111,10 +112,11 @@ def draw(shape: Shape) -> Drawn:
     matrix = (
         SparseMatrix(sp.csr_array(X), xp=xp) if shape.sparse else DenseMatrix(X, xp=xp)
     )
-    data, scaler = TrainingData(matrix, given, offset), None
+    data, scaler = TrainingData(matrix, replace(given, offset=offset)), None
     if shape.standardized:
-        weights = given.weights[:, 0]
-        found = column_statistics(matrix, weights, centre=shape.fit_intercept)
+        shared = Targets(1, given.weights, given.weights)
+        rows = TrainingData(matrix, shared)
+        found = column_statistics(rows, centre=shape.fit_intercept)
         scaler = Scaler.of(found.mean, found.std, matrix.dtype, xp=xp)
         data = data.standardized(scaler)
     strength = rng.exponential(size=(m, 1, p))

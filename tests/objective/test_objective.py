@@ -497,11 +497,9 @@ def test_objective_without_resampling_is_one_model_on_all_rows(
     n_classes, xp, place, make, at, close
 ):
     alone = make(n_classes, models=slice(0, 1), counts=None)
-    targets: Targets = alone.data.targets.resampled(place(COUNTS), 2)
+    resampled = alone.data.resampled(place(COUNTS), 2)
     penalty = make_penalty(P, ridge=RIDGE[[0, 0, 0, 1, 1, 1]], place=place)
-    many = Objective(
-        alone.data.with_targets(targets), alone.loss, penalty, fit_intercept=True
-    )
+    many = Objective(resampled, alone.loss, penalty, fit_intercept=True)
     whole_rows, of = many.without_resampling()
     np.testing.assert_array_equal(of, [0, 0, 0, 1, 1, 1])
     assert whole_rows.n_models == 2

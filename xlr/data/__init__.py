@@ -2,12 +2,6 @@
 
 from xlr.dask_graph import Delayed, call, fetch, literal, parts_of, tree
 from xlr.data.blocks import add, map_reduce, row_slices
-from xlr.data.chunked_data import (
-    ChunkedCounts,
-    ChunkedData,
-    ChunkedOffset,
-    ChunkedTargets,
-)
 from xlr.data.chunks import Chunks
 from xlr.data.matrix import DenseMatrix, Matrix, StandardizedMatrix
 from xlr.data.scaler import Scaler
@@ -19,19 +13,17 @@ from xlr.data.statistics import (
     without_outliers,
 )
 from xlr.data.targets import Targets
-from xlr.data.training_data import Block, TrainingData
+from xlr.data.training_data import Block, ChunkedRows, PerRow, TrainingData
 
 __all__ = [
     "Block",
-    "ChunkedCounts",
-    "ChunkedData",
-    "ChunkedOffset",
-    "ChunkedTargets",
+    "ChunkedRows",
     "Chunks",
     "ColumnStatistics",
     "Delayed",
     "DenseMatrix",
     "Matrix",
+    "PerRow",
     "Scaler",
     "SparseMatrix",
     "StandardizedMatrix",

@@ -9,10 +9,8 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data.matrix import Matrix
-from xlr.data.targets import Targets
 from xlr.data.training_data import Block, TrainingData
 from xlr.text import printable
-from xlr.threads import ALONE, Workers
 
 __all__ = [
     "ColumnStatistics",
@@ -76,12 +74,7 @@ class ColumnStatistics(NamedTuple):
 
 @arrays.quiet()
 def column_statistics(
-    matrix: Matrix,
-    weights: Array,
-    *,
-    centre: bool,
-    pool: Workers = ALONE,
-    names: list[str] | None = None,
+    data: TrainingData, *, centre: bool, names: list[str] | None = None
 ) -> ColumnStatistics:
     r"""Find the weighted mean and standard deviation of the columns.
 
@@ -92,14 +85,11 @@ def column_statistics(
 
     Parameters
     ----------
-    matrix : Matrix
-    weights : array of shape (n_samples,)
-        Non-negative, not all zero, in the widest dtype of the device.
+    data : TrainingData
+        With rows in memory, and weights that are not all zero, around 1.
     centre : bool
         False (a model without intercept) scales by the root mean square about zero and
         does not shift.
-    pool : Workers, default=ALONE
-        Threads for the pass.
     names : list of str, default=None
         Of the columns, for errors.
 
@@ -109,28 +99,25 @@ def column_statistics(
         If X contains NaN or infinity, or a column that varies in numbers whose square
         float64 cannot hold (beyond about 1e150, or within 1e-150).
     """
-    xp = matrix.xp
-    weight = xp.sum(weights)
-    shares = (weights / weight)[:, None]
-    data = TrainingData(matrix, Targets(1, shares, shares), pool=pool)
-    mean, mean_square = (sums[0, :] for sums in data.map_reduce(_sums))
+    xp = data.xp
+    weight, total, squares = data.map_reduce(_sums)
+    mean, mean_square = total / weight, squares / weight
     is_zero = (mean == 0) & (mean_square == 0)  # most columns of a sparse matrix
     if not centre:
         mean = xp.zeros_like(mean)
     variance = mean_square - mean * mean
     # NaN compares false: what is not finite is doubtful too.
     known = _keeps_digits(mean, variance, xp=xp) & (variance < xp.inf)
-    known = known | is_zero
-    doubtful = np.nonzero(~arrays.to_host(known))[0]
+    doubtful = np.nonzero(~arrays.to_host(known | is_zero))[0]
     std = xp.sqrt(xp.maximum(variance, xp.zeros_like(variance)))
     if doubtful.size:
-        place = {"xp": xp, "device": matrix.device}
-        columns = matrix.take_columns(arrays.move(doubtful, **place))
-        part = TrainingData(columns, data.targets, pool=pool)
-        names = names or [f"x{j}" for j in range(matrix.shape[1])]
-        careful = _about_a_guess(part, centre, [names[j] for j in doubtful])
-        source = np.arange(matrix.shape[1])
-        source[doubtful] = matrix.shape[1] + np.arange(doubtful.size)
+        place = {"xp": xp, "device": data.device}
+        columns = data.take_columns(arrays.move(doubtful, **place))
+        names = names or [f"x{j}" for j in range(data.n_features)]
+        names = [names[j] for j in doubtful]
+        careful = _about_a_guess(columns, weight, centre, names)
+        source = np.arange(data.n_features)
+        source[doubtful] = data.n_features + np.arange(doubtful.size)
         source = arrays.move(source, **place)
         mean, std = (
             xp.take(xp.concat(both), source) for both in zip((mean, std), careful)
@@ -139,10 +126,12 @@ def column_statistics(
 
 
 @arrays.pure
-def _sums(block: Block) -> tuple[Array, Array]:
-    """Return the weighted sums of x and x^2."""
-    matrix, shares = block.matrix.astype(block.wide), block.weights
-    return matrix.transpose_matvec(shares), matrix.sandwich_diagonal(shares)
+def _sums(block: Block) -> tuple[Array, Array, Array]:
+    """Return the sum of the weights, and the weighted sums of x and x^2."""
+    matrix = block.matrix.astype(block.wide)
+    weights = block.xp.astype(block.row_weights, block.wide, copy=False)
+    sums = matrix.transpose_matvec(weights), matrix.sandwich_diagonal(weights)
+    return block.xp.sum(weights), sums[0][0, :], sums[1][0, :]
 
 
 def _keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
@@ -158,7 +147,7 @@ def _keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
 
 
 def _about_a_guess(
-    data: TrainingData, centre: bool, names: list[str]
+    data: TrainingData, weight: Array, centre: bool, names: list[str]
 ) -> tuple[Array, Array]:
     """Return mean and deviation from sums about a location near the mean."""
     xp = data.xp
@@ -171,7 +160,7 @@ def _about_a_guess(
         shift = xp.sort(rows, axis=0)[GUESS_ROWS // 2, :]
     for _ in range(2 if centre else 1):
         first, second, largest = data.map_reduce(
-            _shifted_sums, shift, combine=_combined
+            _shifted_sums, shift, weight, combine=_combined
         )
         variance = second - (first * first if centre else 0)
         mean = shift + first
@@ -193,9 +182,15 @@ def _about_a_guess(
     return (mean if centre else xp.zeros_like(mean)), xp.sqrt(variance)
 
 
-def _shifted_sums(block: Block, shift: Array) -> tuple[Array, Array, Array]:
-    """Return weighted sums of u and u^2 and the largest abs(u), for u = x - shift."""
-    xp, shares = block.xp, block.weights
+def _shifted_sums(
+    block: Block, shift: Array, weight: Array
+) -> tuple[Array, Array, Array]:
+    """Return weighted means of u and u^2 and the largest abs(u), for u = x - shift.
+
+    The means are the block's share of those over all rows, whose weight is given.
+    """
+    xp = block.xp
+    shares = xp.astype(block.row_weights, block.wide, copy=False) / weight
     u = xp.astype(block.matrix.to_dense(), block.wide, copy=False) - shift
     u = xp.where(shares > 0, u, xp.zeros_like(u))
     squares = xp.sum(shares * (u * u), axis=0)

@@ -1,7 +1,8 @@
-"""Targets: the labels of the rows for each model, and their weights."""
+"""Targets: the labels of the rows for each model, their weights and offsets."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ __all__ = ["Targets"]
 
 @dataclass(frozen=True)
 class Targets:
-    r"""Labels and weights of each row for each model, formed block by block.
+    r"""Labels, weights and offset of each row for each model, formed block by block.
 
     Models that share something store it once: row i has the weight
 
@@ -40,6 +41,8 @@ class Targets:
         or for a column a model.
     resample_of : ndarray of shape (n_models,) or None
         Models with the same number differ in their counts only.
+    offset : array of shape (n_samples, n_outputs) or None
+        Added to the logits of every model, in the dtype to compute in.
     """
 
     n_models: int
@@ -50,6 +53,7 @@ class Targets:
     label_of: Array | None = None
     count_of: Array | None = None
     resample_of: np.ndarray | None = None
+    offset: Array | None = None
 
     def block(self, rows: slice, *, xp: Namespace) -> tuple[Array, Array]:
         """Return labels and weights of some rows, (n_rows, n_models or 1) each.
@@ -102,21 +106,21 @@ class Targets:
 
     def take_rows(self, rows: Array, *, xp: Namespace) -> Targets:
         """Return the targets of some rows, by their numbers on the device."""
-        return replace(
-            self,
-            labels=xp.take(self.labels, rows, axis=0),
-            weights=xp.take(self.weights, rows, axis=0),
-            counts=None if self.counts is None else xp.take(self.counts, rows, axis=0),
-        )
+        names = "labels", "weights", "counts", "offset"
+        return self._with(names, lambda values: xp.take(values, rows, axis=0))
 
     def astype(self, dtype: Any, *, xp: Namespace) -> Targets:
-        """Return the targets with weights in another dtype."""
-        factors = self.class_factors
-        return replace(
-            self,
-            weights=xp.astype(self.weights, dtype, copy=False),
-            class_factors=None if factors is None else xp.astype(factors, dtype),
-        )
+        """Return the targets with weights and offset in another dtype."""
+        names = "weights", "class_factors", "offset"
+        return self._with(names, lambda values: xp.astype(values, dtype, copy=False))
+
+    def _with(
+        self, names: tuple[str, ...], change: Callable[[Array], Array]
+    ) -> Targets:
+        """Return the targets with some arrays changed, as far as there are such."""
+        found = {name: getattr(self, name) for name in names}
+        changed = {k: change(v) for k, v in found.items() if v is not None}
+        return replace(self, **changed)
 
     def resampled(self, counts: Array, n_each: int) -> Targets:
         """Return the targets of a model for each way to count the rows.

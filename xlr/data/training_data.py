@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
+from xlr.dask_graph import Delayed, call, literal
 from xlr.data.blocks import Sums, add, draw_rows, map_reduce
-from xlr.data.matrix import Matrix
+from xlr.data.chunks import Chunks
+from xlr.data.matrix import DenseMatrix, Matrix
 from xlr.data.scaler import Scaler
 from xlr.data.targets import Targets
 from xlr.threads import ALONE, Workers
@@ -67,20 +72,22 @@ def sums_of_class_weights(block: Block, n_classes: int) -> tuple[Array]:
 
 
 class TrainingData:
-    """Rows in memory, with their targets, weights and offset.
+    """Rows with their targets, and the passes over them.
 
-    A pass is a map over blocks of rows and a sum, :meth:`map_reduce`. Rows in chunks of
-    Dask have the same methods (:class:`~xlr.data.chunked_data.ChunkedData`).
+    A pass is a map over parts of the rows and a sum, :meth:`map_reduce`: over blocks of
+    rows in memory, or over the chunks of a Dask scheduler. With chunks, ``matrix`` and
+    ``targets`` are those of a sample in memory, and what changes them is done to each
+    chunk, as a pass reads it.
 
     Parameters
     ----------
     matrix : Matrix
     targets : Targets
         With weights in the dtype of the matrix.
-    offset : array of shape (n_samples, n_outputs), default=None
-        Added to the logits.
     pool : Workers, default=ALONE
-        Threads for the passes.
+        Threads for passes over rows in memory.
+    chunks : ChunkedRows, default=None
+        All rows, where they are in chunks; None for those of the matrix.
 
     Attributes
     ----------
@@ -90,27 +97,31 @@ class TrainingData:
         Most rows that a sample may have.
     """
 
-    in_memory = True
-
     def __init__(
         self,
         matrix: Matrix,
         targets: Targets,
-        offset: Array | None = None,
         *,
         pool: Workers = ALONE,
+        chunks: ChunkedRows | None = None,
     ) -> None:
         self.matrix = matrix
         self.targets = targets
-        self.offset = offset
         self.pool = pool
+        self.chunks = chunks
+        self.in_memory = chunks is None
         self.xp, self.device, self.dtype = matrix.xp, matrix.device, matrix.dtype
         self.wide = arrays.widest_float(xp=self.xp, device=self.device)
-        self.n_samples, self.n_features = matrix.shape
-        self.n_drawable = self.n_samples
+        self.n_drawable, self.n_features = matrix.shape
+        self.n_samples = self.n_drawable if chunks is None else chunks.n_samples
         self._slices: dict[tuple[int, int], list[slice]] = {}
         self._whole: Block | None = None
         self._compiles = arrays.compiles(self.xp)
+
+    @property
+    def offset(self) -> Array | None:
+        """Offset of the logits: (n_samples, n_outputs)."""
+        return self.targets.offset
 
     @property
     def product_cost(self) -> float:
@@ -129,7 +140,7 @@ class TrainingData:
         width: int = 1,
         least: int = 1,
         combine: Callable[[Sums, Sums], Sums] = add,
-        per_row: Array | None = None,
+        per_row: Any = None,
         reads_rows: bool = True,
     ) -> Sums:
         """Sum what a function returns of each block of rows: one pass.
@@ -146,10 +157,16 @@ class TrainingData:
             Rows below which a block is not worth adding its sums.
         combine : callable, default=add
             Makes one tuple of the results of two parts of the rows.
-        per_row : array of shape (n_samples, ...), default=None
+        per_row : array of shape (n_samples, ...) or PerRow, default=None
+            As :meth:`place_rows` returns it.
         reads_rows : bool, default=True
             False for a function of the targets alone: chunks are then not read.
         """
+        if self.chunks is not None:
+            options = {"width": width, "least": least, "combine": combine}
+            return self.chunks.map_reduce(
+                function, arguments, options, per_row, reads_rows
+            )
         if self._compiles:
             function = arrays.compiled(function)
         slices = self._slices.get((width, least)) or self.row_slices(width, least)
@@ -166,29 +183,49 @@ class TrainingData:
         return map_reduce(on_rows, slices, self.pool, combine)
 
     def map_rows(
-        self, function: Callable[..., Array], *arguments: Any, width: int = 1
+        self,
+        function: Callable[..., Array],
+        *arguments: Any,
+        width: int = 1,
+        reads_rows: bool = True,
     ) -> Array:
         """Concatenate what a function returns of the rows of each block."""
         if self._compiles:
             function = arrays.compiled(function)
         parts = self.map_reduce(
-            lambda block, *given: (function(block, *given),),
+            partial(_alone, function),
             *arguments,
             width=width,
-            combine=lambda first, second: (*first, *second),
+            combine=operator.add,
+            reads_rows=reads_rows,
         )
         return parts[0] if len(parts) == 1 else self.xp.concat(list(parts))
 
+    def place_rows(self, values: np.ndarray, *, on_device: bool = True) -> Any:
+        """Move values that belong to the rows, (n_samples, ...), to where these are.
+
+        Values that a pass reads on the host stay there, or go there with each chunk.
+        """
+        if self.chunks is not None:
+            return self.chunks.place_rows(values)
+        if not on_device:
+            return values
+        return arrays.move(values, xp=self.xp, device=self.device)
+
     def total_weight(self) -> Array:
         """Return the sum of the weights of each model: (n_models,)."""
-        (total,) = self.map_reduce(sum_of_weights, width=self.targets.n_models)
-        return self.xp.broadcast_to(total, (self.targets.n_models,))
+        n_models = self.targets.n_models
+        (total,) = self.map_reduce(sum_of_weights, width=n_models, reads_rows=False)
+        return self.xp.broadcast_to(total, (n_models,))
 
     def class_weights(self, n_classes: int) -> Array:
         """Return the sum of the weights in each class: (n_models, n_classes)."""
         n_models = self.targets.n_models
         (weights,) = self.map_reduce(
-            sums_of_class_weights, n_classes, width=n_models * n_classes
+            sums_of_class_weights,
+            n_classes,
+            width=n_models * n_classes,
+            reads_rows=False,
         )
         return self.xp.broadcast_to(weights, (n_models, n_classes))
 
@@ -200,8 +237,8 @@ class TrainingData:
         return self._slices[width, least]
 
     def is_large(self, width: int) -> bool:
-        """Whether X fills several blocks, so that arithmetic takes the time."""
-        return len(self.matrix.row_slices(width, 1, 1)) > 1
+        """Return True where X fills several blocks, so that arithmetic takes the time."""
+        return not self.in_memory or len(self.matrix.row_slices(width, 1, 1)) > 1
 
     def block(self, rows: slice) -> Block:
         """Return some rows. A block of all rows is made once."""
@@ -209,7 +246,8 @@ class TrainingData:
         if is_whole and self._whole is not None:
             return self._whole
         labels, weights = self.targets.block(rows, xp=self.xp)
-        offset = None if self.offset is None else self.offset[rows, :]
+        offset = self.targets.offset
+        offset = None if offset is None else offset[rows, :]
         matrix = self.matrix.take_rows(rows)
         shared = self.targets.weights[rows, :]
         block = Block(matrix, labels, weights, shared, offset, self.xp, self.wide)
@@ -219,39 +257,215 @@ class TrainingData:
 
     def standardized(self, scaler: Scaler) -> TrainingData:
         """Return the data with centred and scaled columns."""
-        return self._with(self.matrix.standardized(scaler), self.targets)
+        matrix = self.matrix.standardized(scaler)
+        return self._changed("standardized", scaler, matrix=matrix)
 
-    def with_targets(self, targets: Targets) -> TrainingData:
-        """Return the same rows with other targets."""
-        return self._with(self.matrix, targets)
-
-    def select(self, models: np.ndarray) -> TrainingData:
-        """Return the data of some models, by their numbers on the host."""
-        return self.with_targets(self.targets.select(models))
+    def take_columns(self, columns: Array) -> TrainingData:
+        """Return a copy of some columns, by their numbers on the device."""
+        matrix = self.matrix.take_columns(columns)
+        return self._changed("take_columns", columns, matrix=matrix)
 
     def astype(self, dtype: Any) -> TrainingData:
         """Return the data in float32 or float64."""
         targets = self.targets.astype(dtype, xp=self.xp)
-        return self._with(self.matrix.astype(dtype), targets)
+        matrix = self.matrix.astype(dtype)
+        return self._changed("astype", dtype, matrix=matrix, targets=targets)
 
-    def take_columns(self, columns: Array) -> TrainingData:
-        """Return a copy of some columns, by their numbers on the device."""
-        return self._with(self.matrix.take_columns(columns), self.targets)
+    def select(self, models: np.ndarray) -> TrainingData:
+        """Return the data of some models, by their numbers on the host."""
+        return self._changed("select", models, targets=self.targets.select(models))
+
+    def recoded(self, codes: np.ndarray) -> TrainingData:
+        """Return the data of one model with ``codes[k]`` for the class k."""
+        return self._changed("recoded", codes, targets=self.targets.recoded(codes))
+
+    def without_counts(self) -> TrainingData:
+        """Return the data with each row once."""
+        return self._changed("without_counts", targets=self.targets.without_counts())
+
+    def resampled(self, counts: Any, n_each: int) -> TrainingData:
+        """Return the data of a model for each way to count the rows.
+
+        Parameters
+        ----------
+        counts : array of shape (n_samples, n_counts) or PerRow
+            As :meth:`place_rows` returns them.
+        n_each : int
+            As for :meth:`Targets.resampled`.
+        """
+        return self.with_targets(partial(_resampled, n_each), counts)
+
+    def with_targets(
+        self, function: Callable[..., Targets], *per_row: Any
+    ) -> TrainingData:
+        """Return the same rows with ``function(targets, *per_row)`` as targets."""
+        if self.chunks is None:
+            return self._changed("", targets=function(self.targets, *per_row))
+        targets = function(self.targets, *(values.sampled for values in per_row))
+        chunks = self.chunks.with_targets(function, *per_row)
+        return TrainingData(self.matrix, targets, pool=self.pool, chunks=chunks)
+
+    def with_kept_targets(self) -> TrainingData:
+        """Return the data with targets that workers compute once, and keep."""
+        if self.chunks is None:
+            return self
+        chunks = self.chunks.kept()
+        return TrainingData(self.matrix, self.targets, pool=self.pool, chunks=chunks)
 
     def sample(self, size: int, seed: int) -> TrainingData:
         """Copy about ``size`` random rows, in float32."""
-        return self.take_rows(draw_rows(self.n_samples, size, seed), self.xp.float32)
+        if self.in_memory:
+            rows = draw_rows(self.n_samples, size, seed)
+        else:  # which are in random order
+            rows = np.arange(size)
+        return self.take_rows(rows, self.xp.float32)
 
     def take_rows(self, numbers: np.ndarray, dtype: Any) -> TrainingData:
-        """Copy some rows in a dtype, by their numbers on the host."""
+        """Copy some rows in memory in a dtype, by their numbers on the host."""
         xp = self.xp
         rows = arrays.move(numbers, xp=xp, device=self.device)
         matrix = self.matrix.take_rows(rows).astype(dtype)
-        offset = self.offset
-        if offset is not None:
-            offset = xp.astype(xp.take(offset, rows, axis=0), dtype)
         targets = self.targets.take_rows(rows, xp=xp).astype(dtype, xp=xp)
-        return TrainingData(matrix, targets, offset, pool=self.pool)
+        return TrainingData(matrix, targets, pool=self.pool)
 
-    def _with(self, matrix: Matrix, targets: Targets) -> TrainingData:
-        return TrainingData(matrix, targets, self.offset, pool=self.pool)
+    def _changed(
+        self,
+        name: str,
+        *arguments: Any,
+        matrix: Matrix | None = None,
+        targets: Targets | None = None,
+    ) -> TrainingData:
+        """Return other data, and have each chunk call the method of this name."""
+        chunks = self.chunks
+        return TrainingData(
+            self.matrix if matrix is None else matrix,
+            self.targets if targets is None else targets,
+            pool=self.pool,
+            chunks=None if chunks is None else chunks.changed(name, *arguments),
+        )
+
+
+def _resampled(n_each: int, targets: Targets, counts: Any) -> Targets:
+    xp, device = arrays.namespace(targets.weights), arrays.device_of(targets.weights)
+    return targets.resampled(arrays.move(counts, xp=xp, device=device), n_each)
+
+
+def _alone(function: Callable[..., Array], block: Block, *given: Any) -> Sums:
+    return (function(block, *given),)
+
+
+class PerRow(NamedTuple):
+    """Values that belong to rows in chunks.
+
+    Attributes
+    ----------
+    parts : list of Delayed
+        Of each chunk.
+    sampled : array of shape (n_sampled, ...)
+        Of the sample.
+    """
+
+    parts: list[Delayed]
+    sampled: Array
+
+
+# What changes the columns, and not the targets.
+OF_COLUMNS = "standardized", "take_columns"
+
+
+@dataclass(frozen=True)
+class ChunkedRows:
+    """Rows in chunks with their targets: the passes of :class:`TrainingData` over them.
+
+    Attributes
+    ----------
+    X : Chunks
+    targets : list of Delayed
+        The :class:`Targets` of each chunk.
+    dtype : dtype
+        To compute in.
+    changes : tuple of tuples
+        Names and arguments of the methods of :class:`TrainingData` that a pass calls on
+        each chunk, in their order.
+    """
+
+    X: Chunks
+    targets: list[Delayed]
+    dtype: Any
+    changes: tuple[tuple[Any, ...], ...] = ()
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows of all chunks."""
+        return int(self.X.shape[0])
+
+    def changed(self, name: str, *arguments: Any) -> ChunkedRows:
+        """Return rows of which each chunk calls another method.
+
+        Chunks change their dtype as they are read, before all else.
+        """
+        if name == "astype":
+            return replace(self, dtype=arguments[0])
+        return replace(self, changes=(*self.changes, (name, *arguments)))
+
+    def with_targets(
+        self, function: Callable[[Targets], Targets], *per_row: PerRow
+    ) -> ChunkedRows:
+        """Return the same rows with ``function(targets, *per_row)`` as targets."""
+        given = zip(self.targets, *(values.parts for values in per_row))
+        parts = [call(function, *chunk, name="targets") for chunk in given]
+        return replace(self, targets=parts)
+
+    def kept(self) -> ChunkedRows:
+        """Compute the targets, and keep them where the chunks are."""
+        _, kept = self.X.fetch([], self.targets, keep=self.targets)
+        return replace(self, targets=kept)
+
+    def place_rows(self, values: np.ndarray) -> PerRow:
+        """Cut values that belong to the rows, (n_samples, ...), as these are."""
+        X = self.X
+        sampled = arrays.move(values[X.drawn, ...], xp=X.xp, device=X.device)
+        return PerRow(X.cut(values), sampled)
+
+    def map_reduce(
+        self,
+        function: Callable[..., Sums],
+        arguments: tuple[Any, ...],
+        options: dict[str, Any],
+        per_row: PerRow | None,
+        reads_rows: bool,
+    ) -> Sums:
+        """Sum what a function returns of each chunk, as :class:`TrainingData` does.
+
+        Without ``reads_rows`` the function sees the targets alone, and X is not read.
+        """
+        changes = self.changes
+        if not reads_rows:
+            changes = tuple(each for each in changes if each[0] not in OF_COLUMNS)
+        on_chunk = partial(_on_chunk, function, self.dtype, changes, arguments, options)
+        nothing = [literal(None)] * len(self.targets)
+        parts = self.targets, nothing if per_row is None else per_row.parts
+        called = getattr(function, "func", function)
+        name = called.__name__.strip("_").replace("_", "-")
+        over = self.X.over_chunks if reads_rows else self.X.beside_chunks
+        return over(on_chunk, *parts, combine=options["combine"], name=name)
+
+
+@arrays.quiet()
+def _on_chunk(
+    function: Callable[..., Sums],
+    dtype: Any,
+    changes: tuple[tuple[Any, ...], ...],
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+    X: Array | None,
+    targets: Targets,
+    per_row: Any,
+) -> Sums:
+    """Return the sums of a function over the rows of a chunk."""
+    xp = arrays.namespace(targets.weights)
+    values = targets.weights[:, :0] if X is None else X
+    data = TrainingData(DenseMatrix(values, dtype, xp=xp), targets.astype(dtype, xp=xp))
+    for name, *given in changes:
+        data = getattr(data, name)(*given)
+    return data.map_reduce(function, *arguments, per_row=per_row, **options)

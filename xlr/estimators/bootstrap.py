@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +11,15 @@ from sklearn.utils import check_random_state
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.checks import check_fit
+from xlr.estimators.checks import begin_fit
+from xlr.estimators.dataset import Dataset, LabelledDataset, read_dataset
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.folds import groups_of, has_weight, small_counts
 from xlr.estimators.logistic_regression import LogisticRegression
-from xlr.estimators.problem import Task
-from xlr.estimators.rows import Rows, read_rows
-from xlr.inputs.dask_input import level_of_caller
-from xlr.inputs.features import Features, read_features
 from xlr.inputs.parameters import check_parameters
 from xlr.solvers import Status
-from xlr.threads import Workers, workers
+from xlr.text import warn
+from xlr.threads import workers
 
 __all__ = ["BootstrapResult", "bootstrap"]
 
@@ -167,17 +164,16 @@ def bootstrap(
     """
     if not isinstance(estimator, LogisticRegression):
         raise TypeError(f"bootstrap takes a xlr.LogisticRegression; got {estimator!r}.")
-    check_parameters({**vars(estimator), "n_resamples": n_resamples})
-    check_fit(estimator, X, y, sample_weight)
+    check_parameters({"n_resamples": n_resamples})
+    features = begin_fit(estimator, X, y, sample_weight, chunked=False)
     # One number seeds the rest: NumPy's newer generator draws five times as fast.
     seed = check_random_state(random_state).randint(2**31)
     draw = np.random.default_rng(seed)
-    features = read_features(estimator, X, reset=True)
     n_samples = features.X.shape[0]
     with workers(features.X, estimator.n_jobs) as pool:
-        rows = read_rows(estimator, features, y, sample_weight)
-        rows.warn_of_left_out()
-        if rows.weighing.one_vs_rest:
+        dataset = read_dataset(estimator, features, y, sample_weight, None, pool)
+        dataset.warn_of_left_out()
+        if dataset.class_weights.one_vs_rest:
             raise ValueError(
                 "bootstrap does not take multi_class='ovr' with more than two classes: "
                 "use 'multinomial', or bootstrap each class against the rest."
@@ -191,10 +187,10 @@ def bootstrap(
             drawn = [
                 draw.integers(n_samples, size=n_samples, dtype=np.int32) for _ in part
             ]
-            counts = features.place(small_counts(drawn, n_samples), None)
-            parts.append(_refits(estimator, features, rows.task, counts, pool))
+            counts = small_counts(drawn, n_samples)
+            parts.append(_refits(estimator, dataset, counts))
         coef, intercept, converged, weighs = zip(*parts)
-        _warn_of_left_out(np.concatenate(weighs), rows)
+        _warn_of_left_out(np.concatenate(weighs), dataset)
         return BootstrapResult(
             features.xp.concat(list(coef)),
             features.xp.concat(list(intercept)),
@@ -203,19 +199,15 @@ def bootstrap(
 
 
 def _refits(
-    estimator: LogisticRegression,
-    features: Features,
-    task: Task,
-    counts: Array,
-    pool: Workers,
+    estimator: LogisticRegression, dataset: Dataset, counts: np.ndarray
 ) -> tuple[Array, Array, np.ndarray, np.ndarray]:
     """Fit models to some resamples.
 
     Returns their coefficients, intercepts, whether they converged, and which classes
     have weight in each.
     """
-    xp = features.xp
-    weighs = has_weight(task, counts, features)
+    xp, spec = dataset.features.xp, dataset.spec
+    weighs = has_weight(spec, spec.data.place_rows(counts))
     usable = np.nonzero(weighs.sum(axis=1) >= 2)[0]
     if usable.size == 0:
         raise ValueError(
@@ -229,19 +221,16 @@ def _refits(
         members = usable[group.members]
         place[members] = n_fitted + np.arange(members.size)
         n_fitted += members.size
-        chosen = counts
-        if members.size < counts.shape[1]:
-            chosen = xp.take(counts, features.place(members, None), axis=1)
+        chosen = spec.data.place_rows(counts[:, members])
         fitting = Fitting(
             estimator,
-            features,
-            task.among(group.kept).resampled(chosen, 1),
-            estimator.C,
-            pool,
+            dataset,
+            spec.among(group.kept).resampled(chosen, 1),
+            float(estimator.C),
             l1_ratio=float(estimator.l1_ratio),
         )
         solution = fitting.run()
-        fitting.warn_unless_converged(solution, stacklevel=4)
+        fitting.warn_unless_converged(solution)
         converged[members] = [s is Status.CONVERGED for s in solution.status]
         parts.append(fitting.problem.coefficients_by_model(solution.parameters))
     coef, intercept = (
@@ -254,7 +243,7 @@ def _refits(
     return coef, intercept, converged, weighs
 
 
-def _warn_of_left_out(weighs: np.ndarray, rows: Rows) -> None:
+def _warn_of_left_out(weighs: np.ndarray, dataset: LabelledDataset) -> None:
     """Warn of resamples that lack classes, and say which."""
     n_resamples, one_class = weighs.shape[0], weighs.sum(axis=1) < 2
     sentences = []
@@ -263,8 +252,7 @@ def _warn_of_left_out(weighs: np.ndarray, rows: Rows) -> None:
             f"{one_class.sum()} of {n_resamples} resamples have one class only; their "
             "replicates are NaN."
         )
-    classes = arrays.to_host(rows.labels.classes)[rows.weighing.kept].tolist()
-    for label, own in zip(classes, weighs.T):
+    for label, own in zip(dataset.kept_classes, weighs.T):
         n_without = np.sum(~own & ~one_class)
         if n_without:
             sentences.append(
@@ -272,4 +260,4 @@ def _warn_of_left_out(weighs: np.ndarray, rows: Rows) -> None:
                 "their models leave it out, with an intercept of minus infinity."
             )
     if sentences:
-        warnings.warn(" ".join(sentences), UserWarning, stacklevel=level_of_caller())
+        warn(" ".join(sentences))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from xlr.arrays import Array
@@ -53,7 +54,7 @@ class FitCallbacks:
         given = {name: value for name, value in metadata if value is not None}
         self._data = data = {**data, "metadata": given}
         self._context = None
-        self._before: Array = None
+        self._last: tuple[Any, ...] = ()
         # Without callbacks nothing is built: a long gradient descent would pile up
         # one context an iteration.
         if getattr(estimator, "_skl_callbacks", None):
@@ -63,35 +64,31 @@ class FitCallbacks:
     def listener(
         self, reconstruct: Reconstruct
     ) -> Callable[[Record, Array], bool] | None:
-        """Return what to call after each iteration; None without callbacks."""
-        if self._context is None:
-            return None
-        return lambda record, parameters: self.on_iteration(
-            record, parameters, reconstruct
-        )
+        """Return what to call after each iteration of a run; None without callbacks.
 
-    def on_iteration(
-        self, record: Record, parameters: Array, reconstruct: Reconstruct
-    ) -> bool:
-        """Report an iteration; True if a callback asks to stop.
-
-        ``reconstruct`` takes parameters and returns the fitted attributes that make
-        the estimator predict; it is called only if a callback asks for them.
+        It returns True if a callback asks to stop. ``reconstruct`` takes parameters and
+        returns the fitted attributes that make the estimator predict; it is called only
+        if a callback asks for them.
         """
-        if self._context is None:
-            return False
-        before, self._before = self._before, parameters
+        return None if self._context is None else partial(self._report, reconstruct)
+
+    def end(self) -> None:
+        """Report the end of the fit, as the last iteration left it."""
+        if self._context is not None:
+            self._context.call_on_fit_task_end(**self._told(*self._last))
+
+    def _report(
+        self, reconstruct: Reconstruct, record: Record, parameters: Array
+    ) -> bool:
+        assert self._context is not None
+        now = parameters, reconstruct
+        before, self._last = self._last, now
         if record.iteration == 0:
             return False
         task = self._context.subcontext(task_name="iteration")
-        task.call_on_fit_task_begin(**self._told(before, reconstruct))
-        return task.call_on_fit_task_end(**self._told(parameters, reconstruct))
-
-    def end(self, parameters: Array, reconstruct: Reconstruct) -> None:
-        """Report the end of the fit."""
-        if self._context is not None:
-            told = self._told(parameters, reconstruct)
-            self._context.call_on_fit_task_end(**told)
+        task.call_on_fit_task_begin(**self._told(*before))
+        stops: bool = task.call_on_fit_task_end(**self._told(*now))
+        return stops
 
     def _told(self, parameters: Array, reconstruct: Reconstruct) -> dict[str, Any]:
         return {

@@ -1,34 +1,57 @@
-"""Checks of a fit before it begins."""
+"""The beginning and the end of a fit: checks, and the fitted attributes."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from xlr import arrays
-from xlr.inputs.dask_input import level_of_caller
+from xlr.inputs.features import Features, read_features
+from xlr.inputs.parameters import check_parameters
+from xlr.text import warn
 
-__all__ = ["check_fit"]
+__all__ = ["begin_fit", "set_fitted"]
 
 
-def check_fit(estimator: Any, *data: Any) -> None:
-    """Refuse data to be traced, and warn of a solver that means another model.
+def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Features:
+    """Check the parameters of an estimator, and validate X.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array, sparse matrix or table
+    *others : arrays
+        What else the fit is given.
+    chunked : bool, default=True
+        As for :func:`read_features`.
 
     Raises
     ------
-    TypeError
-        If an array is one of JAX's tracers.
+    TypeError, ValueError
+        If a parameter or X is not as described, or an array is traced by JAX.
+
+    Warns
+    -----
+    UserWarning
+        If the solver is one of scikit-learn's that fits another model.
     """
-    if arrays.is_traced(*data):
+    check_parameters(vars(estimator))
+    if arrays.is_traced(X, *others):
         raise TypeError(
             "Fits are not traced: jax.jit, jax.vmap and jax.grad hand over arrays "
             "without values, and a fit stops by values. Fit outside of them; "
             "decision_function and predict_proba of the fitted model can be traced."
         )
     if getattr(estimator, "solver", None) == "liblinear" and estimator.fit_intercept:
-        warnings.warn(
+        warn(
             "scikit-learn's solver 'liblinear' penalises the intercept; here it is not "
-            "penalised, as with its other solvers. Leave solver out.",
-            UserWarning,
-            stacklevel=level_of_caller(),
+            "penalised, as with its other solvers. Leave solver out."
         )
+    return read_features(estimator, X, reset=True, chunked=chunked)
+
+
+def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
+    """Set all fitted attributes, now that nothing can fail any more."""
+    if hasattr(estimator, "feature_names_in_"):
+        del estimator.feature_names_in_
+    for name, value in attributes.items():
+        setattr(estimator, name, value)

@@ -9,20 +9,17 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
-from xlr.estimators.checks import check_fit
+from xlr.estimators.checks import begin_fit, set_fitted
+from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.fitting import print_record, warn_unless_converged
 from xlr.estimators.linear_classifier import LinearClassifier
-from xlr.estimators.problem import Problem, Task, multinomial
+from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import Regularisation
-from xlr.inputs.features import Features, read_features
-from xlr.inputs.labels import read_labels
-from xlr.inputs.offset import read_offset
-from xlr.inputs.parameters import check_parameters
-from xlr.inputs.weights import class_totals, read_sample_weight
+from xlr.inputs.features import Features
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
 from xlr.solvers import SOLVERS, Record, Status, minimise
 from xlr.text import printable
-from xlr.threads import Workers, workers
+from xlr.threads import workers
 
 __all__ = ["FirthLogisticRegression", "firth_problem"]
 
@@ -157,60 +154,43 @@ class FirthLogisticRegression(LinearClassifier):
         ConvergenceWarning
             If ``tol`` was not reached, with what to do.
         """
-        check_parameters(vars(self))
-        check_fit(self, X, y, sample_weight, offset)
-        features = read_features(self, X, reset=True)
+        features = begin_fit(self, X, y, sample_weight, offset, chunked=False)
         with all_or_nothing(self), workers(features.X, self.n_jobs) as pool:
-            labels = read_labels(y, features.X.shape[0])
-            weights = read_sample_weight(sample_weight, features)
-            totals = class_totals(weights, labels, features)
-            if not totals.all():
-                without = arrays.to_host(labels.classes)[totals == 0].tolist()
-                raise ValueError(
-                    f"The weights are zero for all rows of the class {without[0]!r}. "
-                    "Firth's penalty needs samples of two classes with weight."
-                )
-            added = None if offset is None else read_offset(offset, 1, features)
-            if labels.classes.shape[0] > 2:
+            dataset = read_dataset(self, features, y, sample_weight, offset, pool)
+            if dataset.totals.shape[0] > 2:
                 raise ValueError(
                     "Only binary classification is supported. The type of the target "
-                    f"is multiclass: y holds {labels.classes.shape[0]} classes. Fit "
+                    f"is multiclass: y holds {dataset.totals.shape[0]} classes. Fit "
                     "each class against another."
                 )
-            task = multinomial(features, labels, weights)
-            problem, objective = firth_problem(
-                features, task, bool(self.fit_intercept), pool, added
-            )
-            self._refuse_collinear(objective, features)
-
-            def on_iteration(record: Record, parameters: Array) -> None:
-                if self.verbose:
-                    print_record(record, SOLVER)
-
+            problem = firth_problem(dataset)
+            self._refuse_collinear(problem.objective, features)
             solution = minimise(
                 SOLVERS[SOLVER](),
-                objective,
+                problem.objective,
                 problem.parameters(None),
                 tol=float(self.tol),
                 max_iter=int(self.max_iter),
-                on_iteration=on_iteration,
+                on_iteration=self._print_record,
             )
-            fitted = problem.coefficients(solution.parameters)
-            if hasattr(self, "feature_names_in_"):
-                del self.feature_names_in_
-            if features.names is not None:
-                self.feature_names_in_ = features.names
-            for name, value in fitted.items():
-                setattr(self, name, value)
-            self.classes_ = labels.classes
-            self._has_offset, self._warned_of_offset = added is not None, False
-            self.n_features_in_ = features.X.shape[1]
-            self.solver_ = SOLVER
-            self.n_iter_ = solution.n_iter
-            self.converged_ = solution.status[0] is Status.CONVERGED
-            self.optimality_ = float(solution.records[-1].optimality.max())
-            warn_unless_converged(solution, self, features.dtype, stacklevel=3)
+            fitted = {
+                **features.attributes,
+                **problem.coefficients(solution.parameters),
+                "classes_": dataset.classes,
+                "solver_": SOLVER,
+                "n_iter_": solution.n_iter,
+                "converged_": solution.status[0] is Status.CONVERGED,
+                "optimality_": float(solution.records[-1].optimality.max()),
+                "_has_offset": offset is not None,
+                "_warned_of_offset": False,
+            }
+            set_fitted(self, fitted)
+            warn_unless_converged(solution, self, features.dtype)
         return self
+
+    def _print_record(self, record: Record, parameters: Array) -> None:
+        if self.verbose:
+            print_record(record, SOLVER)
 
     def _refuse_collinear(self, objective: Objective, features: Features) -> None:
         known = information(objective, objective.zeros())
@@ -236,23 +216,25 @@ class FirthLogisticRegression(LinearClassifier):
         return tags
 
 
-def firth_problem(
-    features: Features,
-    task: Task,
-    fit_intercept: bool,
-    pool: Workers,
-    offset: Array | None,
-) -> tuple[Problem, Objective]:
-    """Return the problem with Firth's penalty, and its objective."""
-    problem = Problem(
-        features,
-        task,
+def firth_problem(dataset: LabelledDataset) -> Problem:
+    """Return the problem with Firth's penalty.
+
+    Raises
+    ------
+    ValueError
+        If a class has no weight.
+    """
+    if not dataset.totals.all():
+        without = arrays.to_host(dataset.classes)[dataset.totals == 0].tolist()
+        raise ValueError(
+            f"The weights are zero for all rows of the class {without[0]!r}. Firth's "
+            "penalty needs samples of two classes with weight."
+        )
+    return Problem(
+        dataset,
+        dataset.spec,
         C=float("inf"),
         regularisation=Regularisation(0.0, None, None, None),
-        fit_intercept=fit_intercept,
         standardized=True,
-        pool=pool,
-        offset=offset,
         term=JeffreysTerm,
     )
-    return problem, problem.objective

@@ -1,9 +1,8 @@
-"""From a task to a solution, as the parameters of an estimator ask for it."""
+"""Fits: from a dataset to a solution, as the parameters of an estimator ask for it."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +11,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Chunks, row_costs
-from xlr.estimators.problem import Problem, Task
+from xlr.data import TrainingData, row_costs
+from xlr.estimators.dataset import Dataset
+from xlr.estimators.model_spec import ModelSpec
+from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
-from xlr.inputs.features import Features
 from xlr.inputs.parameters import OF_SKLEARN, check_solver_for, random_seed
 from xlr.objective import Separation
 from xlr.solvers import (
@@ -28,7 +28,7 @@ from xlr.solvers import (
     minimise,
     minimise_models,
 )
-from xlr.threads import Workers
+from xlr.text import warn
 
 __all__ = ["Fitting", "SeparationWarning", "print_record", "warn_unless_converged"]
 
@@ -62,24 +62,22 @@ class SeparationWarning(ConvergenceWarning):
 
 
 class Fitting:
-    """A task, the solver for it and the objective that the solver sees.
+    """Models to fit, the solver for them and the objective that it minimises.
 
     Parameters
     ----------
     estimator : estimator
         With the parameters ``solver``, ``tol``, ``max_iter``, ``fit_intercept`` and
         ``random_state``; ``learning_rate`` for gradient descent if it has one.
-    features : Features
-    task : Task
+    dataset : Dataset
+    spec : ModelSpec
+        Of the rows of the dataset.
     C : float or array of shape (n_models,)
-    workers : Workers
     start : tuple of arrays, default=None
         Coefficients and intercepts to start from, in units of X; None for zero.
     l1_ratio : float, default=0.0
     along : ndarray, default=None
         Positions on a path, on each of which there are as many models.
-    offset : array of shape (n_samples, n_outputs), default=None
-        What is added to the logits.
 
     Raises
     ------
@@ -96,34 +94,32 @@ class Fitting:
     def __init__(
         self,
         estimator: Any,
-        features: Features,
-        task: Task,
+        dataset: Dataset,
+        spec: ModelSpec,
         C: float | Array,
-        workers: Workers,
         *,
         l1_ratio: float = 0.0,
         start: tuple[Array, Array] | None = None,
         along: np.ndarray | None = None,
-        offset: Array | None = None,
     ) -> None:
+        features, data = dataset.features, spec.data
         regularisation = read_regularisation(estimator, l1_ratio, C, features)
         name = estimator.solver
         if name == "auto" or name in OF_SKLEARN:
-            n_samples, n_features = features.X.shape
             costs = None
             if arrays.is_sparse(features.X):
                 costs = row_costs(features.X, xp=features.xp)
             name = choose(
-                n_samples,
-                n_features,
-                task.loss.n_outputs,
+                data.n_samples,
+                data.n_features,
+                spec.loss.n_outputs,
                 smooth=regularisation.smooth,
                 sparse_costs=costs,
-                in_chunks=isinstance(features.X, Chunks),
+                in_chunks=not data.in_memory,
             )
         check_solver_for(name, smooth=regularisation.smooth)
-        n_columns = features.X.shape[1] + bool(estimator.fit_intercept)
-        _check_memory_for(estimator.solver, task.loss.n_outputs * n_columns, features)
+        n_columns = data.n_features + dataset.fit_intercept
+        _check_memory_for(estimator.solver, spec.loss.n_outputs * n_columns, data)
         self.solver_name = name
         self._estimator = estimator
         self._features = features
@@ -136,25 +132,19 @@ class Fitting:
         self._seed = random_seed(estimator) if start is None else None
         self._solver = _solver(estimator, name, self._seed)
         self.problem = Problem(
-            features,
-            task,
+            dataset,
+            spec,
             C=C,
             regularisation=regularisation,
-            fit_intercept=bool(estimator.fit_intercept),
             standardized=self._solver.standardized,
-            pool=workers,
-            offset=offset,
         )
         self._check_memory_of_device()
 
     def _check_memory_of_device(self) -> None:
         """Refuse a fit that a device has no room for, before its driver does."""
-        features, X, objective = (
-            self._features,
-            self._features.X,
-            self.problem.objective,
-        )
-        if isinstance(X, Chunks) or arrays.in_host_memory(entries := arrays.entries(X)):
+        features, objective = self._features, self.problem.objective
+        X, data = features.X, objective.data
+        if not data.in_memory or arrays.in_host_memory(entries := arrays.entries(X)):
             return
         n_samples, n_features = X.shape
         size = features.xp.finfo(features.dtype).bits // 8
@@ -177,8 +167,8 @@ class Fitting:
     @property
     def n_passes(self) -> int | None:
         """How often all chunks of X were read; None for an X that is not in chunks."""
-        X = self._features.X
-        return X.n_passes if isinstance(X, Chunks) else None
+        chunks = self.problem.objective.data.chunks
+        return None if chunks is None else chunks.X.n_passes
 
     def run(
         self, on_iteration: Callable[[Record, Array], bool | None] | None = None
@@ -233,8 +223,6 @@ class Fitting:
         self,
         solution: Solution,
         separation: Separation | None = None,
-        *,
-        stacklevel: int,
     ) -> None:
         """Say why models did not converge and what to do, in the words of the first.
 
@@ -243,17 +231,16 @@ class Fitting:
         if separation is not None:
             names = self._features.column_names
             sentence = separation.describe(names, *self._instead_of_separation)
-            warnings.warn(sentence, SeparationWarning, stacklevel=stacklevel)
+            warn(sentence, SeparationWarning)
             return
         n_models = len(solution.status)
         if n_separated := self._n_separated(solution):
-            warnings.warn(
+            warn(
                 f"{n_separated} of {n_models} models have no finite estimate: their "
                 "classes are separated without an error (complete separation), so "
                 "that the likelihood rises without bound as coefficients grow. Use a "
                 "finite C.",
                 SeparationWarning,
-                stacklevel=stacklevel,
             )
         failed = [
             model
@@ -269,14 +256,7 @@ class Fitting:
             if self.problem.objective.non_smooth is not None:
                 # newton-cg is what is left for many parameters.
                 advice = INSTEAD_WITH_KINKS.get(self.solver_name, "")
-        _warn(
-            solution,
-            failed,
-            self._estimator,
-            self._features.dtype,
-            advice,
-            stacklevel + 1,
-        )
+        _warn(solution, failed, self._estimator, self._features.dtype, advice)
 
     @arrays.quiet()
     def _n_separated(self, solution: Solution) -> int:
@@ -298,12 +278,10 @@ class Fitting:
         return int(np.sum(loss < math.log(2) * least))
 
 
-def warn_unless_converged(
-    solution: Solution, estimator: Any, dtype: Any, *, stacklevel: int
-) -> None:
+def warn_unless_converged(solution: Solution, estimator: Any, dtype: Any) -> None:
     """Say why the model did not converge, where there is one solver to choose from."""
     if solution.status[0] is not Status.CONVERGED:
-        _warn(solution, [0], estimator, dtype, "", stacklevel + 1)
+        _warn(solution, [0], estimator, dtype, "")
 
 
 def _warn(
@@ -312,7 +290,6 @@ def _warn(
     estimator: Any,
     dtype: Any,
     advice: str,
-    stacklevel: int,
 ) -> None:
     status = solution.status[failed[0]]
     if status is Status.PRECISION_LIMIT and "32" in str(dtype):
@@ -327,7 +304,7 @@ def _warn(
     )
     if len(solution.status) > 1:
         sentence = f"{len(failed)} of {len(solution.status)} models: {sentence}"
-    warnings.warn(sentence, ConvergenceWarning, stacklevel=stacklevel)
+    warn(sentence, ConvergenceWarning)
 
 
 def _reason(solution: Solution, failed: list[int], tol: float) -> str:
@@ -342,14 +319,12 @@ def _reason(solution: Solution, failed: list[int], tol: float) -> str:
     )
 
 
-def _check_memory_for(name: str, n_parameters: int, features: Features) -> None:
+def _check_memory_for(name: str, n_parameters: int, data: TrainingData) -> None:
     """Refuse a Hessian that was asked for, before the memory is filled with it."""
     if name not in INSTEAD_OF_HESSIAN:
         return
     needed = HESSIANS * 8 * n_parameters**2
-    X = features.X
-    here = np.empty(0) if isinstance(X, Chunks) else arrays.entries(X)
-    free = arrays.free_bytes(here)
+    free = arrays.free_bytes(data.matrix.stored if data.in_memory else np.empty(0))
     if needed > free:
         raise MemoryError(
             f"solver={name!r} needs {needed:.3g} bytes for the second derivatives in "
@@ -362,11 +337,9 @@ def _solver(estimator: Any, name: str, seed: int | None) -> Solver:
     if name == "gradient-descent":
         return SOLVERS[name](getattr(estimator, "learning_rate", None))
     if getattr(estimator, "learning_rate", None) is not None:
-        warnings.warn(
+        warn(
             f"learning_rate has no effect with the solver {name!r}. Use "
-            "solver='gradient-descent', or leave it out.",
-            UserWarning,
-            stacklevel=6,
+            "solver='gradient-descent', or leave it out."
         )
     if name in ("newton-cg", "lbfgs"):
         return SOLVERS[name](seed or 0)

@@ -10,13 +10,10 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import ChunkedCounts
+from xlr.estimators.dataset import LabelledDataset
 from xlr.estimators.fitting import Fitting
-from xlr.estimators.folds import Folds
-from xlr.estimators.problem import Task
-from xlr.inputs.features import Features
+from xlr.estimators.folds import Folds, Group
 from xlr.solvers import Record, Status
-from xlr.threads import Workers
 
 __all__ = ["FoldModels", "fit_folds"]
 
@@ -33,12 +30,15 @@ class FoldModels:
         In the widest dtype.
     n_iter : ndarray of shape (n_folds, n_l1_ratios * n_Cs)
     converged : bool
+    solver : str
+        The solver of the last fit.
     """
 
     coef: Array
     intercept: Array
     n_iter: np.ndarray
     converged: bool
+    solver: str
 
     @arrays.quiet()
     def mean_of(self, which: np.ndarray) -> dict[str, Array]:
@@ -71,28 +71,26 @@ class FoldModels:
         return {"coef_": coef, "intercept_": rounded, "_intercept_rest": rest}
 
 
+Listener = Callable[[Fitting], Callable[[Record, Array], bool] | None]
+
+
 def fit_folds(
     estimator: Any,
-    features: Features,
-    task: Task,
+    dataset: LabelledDataset,
     folds: Folds,
     grid: tuple[np.ndarray, np.ndarray],
-    pool: Workers,
-    follow: Callable[[Fitting], Callable[[Record, Array], bool]],
+    listener: Listener,
 ) -> FoldModels:
     """Fit the models of all folds and penalties, those of a share of L1 together.
 
     Parameters
     ----------
     estimator : LogisticRegressionCV
-    features : Features
-    task : Task
-        Of one model.
+    dataset : LabelledDataset
     folds : Folds
     grid : tuple of two ndarrays
         Shares of L1 and values of C.
-    pool : Workers
-    follow : callable
+    listener : callable
         Takes a fitting; returns what to call after its iterations.
 
     Warns
@@ -100,68 +98,64 @@ def fit_folds(
     ConvergenceWarning
         If some did not converge.
     """
-    xp = features.xp
-    members = np.concatenate([group.members for group in folds.groups])
     by_group = [
-        _fit_group(
-            estimator, features, task.among(group.kept), counts, grid, pool, follow
-        )
+        _fit_group(estimator, dataset, group, counts, grid, listener)
         for group, counts in zip(folds.groups, folds.counts)
     ]
-    coefs, intercepts, n_iters, converged = zip(*by_group)
-    back = np.argsort(members)
+    xp = dataset.features.xp
+    back = np.argsort(np.concatenate([group.members for group in folds.groups]))
     return FoldModels(
-        arrays.rows(xp.concat(list(coefs)), back),
-        arrays.rows(xp.concat(list(intercepts)), back),
-        np.concatenate(n_iters)[back],
-        all(converged),
+        arrays.rows(xp.concat([each.coef for each in by_group]), back),
+        arrays.rows(xp.concat([each.intercept for each in by_group]), back),
+        np.concatenate([each.n_iter for each in by_group])[back],
+        all(each.converged for each in by_group),
+        by_group[-1].solver,
     )
 
 
 def _fit_group(
     estimator: Any,
-    features: Features,
-    task: Task,
+    dataset: LabelledDataset,
+    group: Group,
     counts: Any,
     grid: tuple[np.ndarray, np.ndarray],
-    pool: Workers,
-    follow: Callable[[Fitting], Callable[[Record, Array], bool]],
-) -> tuple[Array, Array, np.ndarray, bool]:
-    """Fit the models of the folds whose models have the same classes.
-
-    Returns the attributes of :class:`FoldModels`.
-    """
-    xp = features.xp
-    l1_ratios, Cs = grid
+    listener: Listener,
+) -> FoldModels:
+    """Fit the models of the folds whose models have the same classes."""
+    xp, (l1_ratios, Cs) = dataset.features.xp, grid
     order = np.argsort(Cs, kind="stable")  # weaker and weaker penalties: a path
-    n_folds = (counts.sampled if isinstance(counts, ChunkedCounts) else counts).shape[1]
+    n_folds = group.members.size
     place = np.argsort(order) * n_folds
+    spec = dataset.spec.among(group.kept).resampled(counts, Cs.shape[0])
+    strengths = dataset.features.place(np.repeat(Cs[order], n_folds), spec.data.wide)
     coefs: list[Array] = []
     intercepts: list[Array] = []
-    n_iters, converged = [], True
+    n_iters, converged, solver = [], True, ""
     for l1_ratio in l1_ratios:
         many = Fitting(
             estimator,
-            features,
-            task.resampled(counts, Cs.shape[0]),
-            features.place(np.repeat(Cs[order], n_folds), features.wide),
-            pool,
+            dataset,
+            spec,
+            strengths,
             l1_ratio=float(l1_ratio),
             along=np.log(Cs[order]),
         )
-        solution = many.run(follow(many))
-        many.warn_unless_converged(solution, stacklevel=9)
+        solution = many.run(listener(many))
+        many.warn_unless_converged(solution)
         found = many.problem.coefficients_by_model(solution.parameters)
-        exact = xp.astype(found["intercept_"], features.wide) + found["_intercept_rest"]
+        rest = found["_intercept_rest"]
+        exact = xp.astype(found["intercept_"], rest.dtype) + rest
         for values, by_fold in zip((found["coef_"], exact), (coefs, intercepts)):
             by_fold.append(
                 xp.stack([arrays.rows(values, place + i) for i in range(n_folds)])
             )
         n_iters.append(solution.n_iter[place + np.arange(n_folds)[:, None]])
         converged &= all(status is Status.CONVERGED for status in solution.status)
-    return (
+        solver = many.solver_name
+    return FoldModels(
         xp.concat(coefs, axis=1),
         xp.concat(intercepts, axis=1),
         np.concatenate(n_iters, axis=1),
         converged,
+        solver,
     )

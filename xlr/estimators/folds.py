@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from xlr import arrays
-from xlr.data import ChunkedCounts, Chunks, Targets, call, fetch
-from xlr.estimators.problem import Task
-from xlr.estimators.rows import Rows
-from xlr.inputs.dask_input import level_of_caller
-from xlr.inputs.features import Features
+from xlr.estimators.dataset import LabelledDataset
+from xlr.estimators.model_spec import ModelSpec
+from xlr.text import warn
 
 __all__ = [
     "Folds",
     "Group",
     "groups_of",
     "has_weight",
-    "labels_on_host",
-    "place_counts",
     "read_folds",
     "small_counts",
 ]
@@ -54,7 +49,7 @@ class Folds:
         The folds with rows of positive weight to train on.
     groups : list of Group
         Of the usable folds, by their positions in ``usable``.
-    counts : list of arrays of shape (n_samples, n_members), or of ChunkedCounts
+    counts : list of arrays of shape (n_samples, n_members), or of PerRow
         How often the folds of each group train on each row.
     """
 
@@ -72,15 +67,15 @@ def small_counts(numbers: list[np.ndarray], n_samples: int) -> np.ndarray:
     return np.stack([count.astype(dtype) for count in counts], axis=1)
 
 
-def has_weight(task: Task, counts: Any, features: Features) -> np.ndarray:
+def has_weight(spec: ModelSpec, counts: Any) -> np.ndarray:
     """Return which classes have weight, for each way to count the rows.
 
     Returns
     -------
     ndarray of bool, (n_counts, n_classes)
     """
-    data = features.data(task.targets.resampled(counts, 1))
-    return arrays.to_host(data.class_weights(task.n_classes)) > 0
+    data = spec.resampled(counts, 1).data
+    return arrays.to_host(data.class_weights(spec.n_classes)) > 0
 
 
 def groups_of(weighs: np.ndarray) -> list[Group]:
@@ -97,23 +92,8 @@ def groups_of(weighs: np.ndarray) -> list[Group]:
     ]
 
 
-def labels_on_host(rows: Rows) -> np.ndarray:
-    """The label of each row, (n_samples,), for a splitter."""
-    codes = rows.labels.codes
-    if codes is None:  # of chunks: brought here, a byte or so for each row
-        targets = rows.task.targets.parts
-        parts = [call(_codes, part, name="labels") for part in targets]
-        codes = np.concatenate(fetch(parts)[0])
-    return arrays.to_host(rows.labels.classes)[arrays.to_host(codes)]
-
-
-def _codes(targets: Targets) -> np.ndarray:
-    codes = arrays.to_host(targets.labels)[:, 0]
-    return codes.astype(np.min_scalar_type(int(codes.max())))
-
-
 def read_folds(
-    splitter: Any, y: np.ndarray, rows: Rows, metadata: dict[str, Any]
+    splitter: Any, y: np.ndarray, dataset: LabelledDataset, metadata: dict[str, Any]
 ) -> Folds:
     """Ask a splitter for its folds, and look at the classes in them.
 
@@ -122,7 +102,7 @@ def read_folds(
     splitter : splitter of scikit-learn's
     y : ndarray of shape (n_samples,)
         Labels, on the host.
-    rows : Rows
+    dataset : LabelledDataset
     metadata : dict
         What the splitter requests, such as ``groups``.
 
@@ -163,22 +143,24 @@ def read_folds(
         if test.size == 0:
             raise ValueError(f"cv has no rows to test on in fold {k}.")
     counts = small_counts(trains, n_samples)
-    task = rows.task
-    weighs = has_weight(task, place_counts(counts, rows), rows.features)
-    if weighs.sum(axis=1).max() < min(2, task.n_classes):
+    spec = dataset.spec
+    weighs = has_weight(spec, spec.data.place_rows(counts))
+    if weighs.sum(axis=1).max() < min(2, spec.n_classes):
         raise ValueError(
             "No fold has samples of two classes to train on. Use fewer folds, or a "
             "splitter that shuffles and stratifies (sklearn.model_selection."
             "StratifiedKFold(shuffle=True))."
         )
     usable = np.nonzero(weighs.any(axis=1))[0]
-    _warn_of_left_out(weighs, rows)
+    _warn_of_left_out(weighs, dataset)
     groups = groups_of(weighs[usable])
-    placed = [place_counts(counts[:, usable[group.members]], rows) for group in groups]
+    placed = [
+        spec.data.place_rows(counts[:, usable[group.members]]) for group in groups
+    ]
     return Folds(tests, usable, groups, placed)
 
 
-def _warn_of_left_out(weighs: np.ndarray, rows: Rows) -> None:
+def _warn_of_left_out(weighs: np.ndarray, dataset: LabelledDataset) -> None:
     sentences = []
     empty = np.nonzero(~weighs.any(axis=1))[0]
     if empty.size:
@@ -187,8 +169,7 @@ def _warn_of_left_out(weighs: np.ndarray, rows: Rows) -> None:
             "have no rows of positive weight to train on; their scores are NaN and do "
             "not count."
         )
-    classes = arrays.to_host(rows.labels.classes)[rows.weighing.kept].tolist()
-    for label, own in zip(classes, weighs.T):
+    for label, own in zip(dataset.kept_classes, weighs.T):
         without = np.nonzero(~own & weighs.any(axis=1))[0]
         if without.size:
             sentences.append(
@@ -198,8 +179,7 @@ def _warn_of_left_out(weighs: np.ndarray, rows: Rows) -> None:
             )
     if sentences:
         advice = "Use a splitter that stratifies, or fewer folds."
-        sentence = " ".join([*sentences, advice])
-        warnings.warn(sentence, UserWarning, stacklevel=level_of_caller())
+        warn(" ".join([*sentences, advice]))
 
 
 def _chosen(numbers: Any, n_samples: int, fold: str) -> np.ndarray:
@@ -210,12 +190,3 @@ def _chosen(numbers: Any, n_samples: int, fold: str) -> np.ndarray:
         raise ValueError(
             f"cv has row numbers in {fold} that do not fit {n_samples} rows: {error}."
         ) from error
-
-
-def place_counts(counts: np.ndarray, rows: Rows) -> Any:
-    """Counts, (n_samples, n_counts) on the host, to where the rows are."""
-    X = rows.features.X
-    if not isinstance(X, Chunks):
-        return rows.features.place(counts, None)
-    sampled = rows.features.place(counts[X.drawn], None)
-    return ChunkedCounts(X.cut(counts), sampled)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -19,12 +18,12 @@ from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
 from xlr.estimators.conversion import model_of_classes
 from xlr.estimators.logits import logits
 from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms
-from xlr.inputs.dask_input import level_of_caller
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.kinds import accept
 from xlr.inputs.labels import with_plain_integers
-from xlr.inputs.offset import read_offset
+from xlr.inputs.offset import check_offset_columns, read_offset
 from xlr.precision import full_precision
+from xlr.text import warn
 
 __all__ = ["LinearClassifier"]
 
@@ -198,7 +197,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
                 f"{coef.shape[1]} features as input."
             )
         if offset is not None:
-            offset = read_offset(offset, coef.shape[0], features)
+            offset = read_offset(offset, features)
+            check_offset_columns(offset, coef.shape[0], X.shape[0])
         entries = X if isinstance(X, np.ndarray) else arrays.entries(X)
         n_rows = X.shape[0]
         step = max(1, arrays.block_bytes(entries) // (BLOCK_ARRAYS * 8 * coef.shape[0]))
@@ -226,12 +226,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         if self._warned_of_offset:
             return
         self._warned_of_offset = True
-        warnings.warn(
+        warn(
             f"{type(self).__name__} was fitted with an offset, and predicts here "
             "without one: its logits lack what the offset adds. Pass offset=..., or "
-            "offset=numpy.zeros(n_samples) if that is what you want.",
-            UserWarning,
-            stacklevel=level_of_caller(),
+            "offset=numpy.zeros(n_samples) if that is what you want."
         )
 
     def _exact_intercept(self, features: Features, wide: Any) -> Array:
@@ -392,11 +390,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         """
         fitted = self.to_numpy()
         if self._has_offset:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__} was fitted with an offset, which estimators of "
-                "scikit-learn do not add: their logits lack it.",
-                UserWarning,
-                stacklevel=level_of_caller(),
+                "scikit-learn do not add: their logits lack it."
             )
         return self._as_sklearn(fitted)
 

@@ -10,19 +10,16 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.checks import check_fit
+from xlr.estimators.checks import begin_fit, set_fitted
 from xlr.estimators.conversion import from_sklearn
+from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.linear_classifier import LinearClassifier
-from xlr.estimators.problem import spread
-from xlr.estimators.rows import Rows, read_rows
+from xlr.estimators.model_spec import loss_of, spread
 from xlr.functions import log_sigmoid
-from xlr.inputs.features import Features, read_features
-from xlr.inputs.labels import Labels
 from xlr.inputs.offset import read_start
-from xlr.inputs.parameters import check_parameters
-from xlr.solvers import Solution, Status
-from xlr.threads import Workers, workers
+from xlr.solvers import Status
+from xlr.threads import workers
 
 __all__ = ["LogisticRegression"]
 
@@ -270,82 +267,77 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         ConvergenceWarning
             If ``tol`` was not reached, with what to do.
         """
-        check_parameters(vars(self))
-        check_fit(self, X, y, sample_weight, coef_init, intercept_init, offset)
-        features = read_features(self, X, reset=True, chunked=True)
+        given = X, y, sample_weight, coef_init, intercept_init, offset
+        features = begin_fit(self, *given)
         metadata = {"sample_weight": sample_weight, "offset": offset}
         data = {"X": X, "y": y, "metadata": metadata}
         # Before anything that BLAS would start its threads for: they spin for a while.
         with all_or_nothing(self), workers(features.X, self.n_jobs) as pool:
-            rows = read_rows(self, features, y, sample_weight, offset)
-            rows.warn_of_left_out()
-            start = self._read_start(
-                coef_init, intercept_init, rows.labels, rows.features
+            dataset = read_dataset(self, features, y, sample_weight, offset, pool)
+            dataset.warn_of_left_out()
+            fitting = Fitting(
+                self,
+                dataset,
+                dataset.spec,
+                float(self.C),
+                l1_ratio=float(self.l1_ratio),
+                start=self._read_start(coef_init, intercept_init, dataset),
             )
-            self._fit(rows, start, data, pool)
+            one_vs_rest = dataset.class_weights.one_vs_rest
+            common = {
+                **features.attributes,
+                "classes_": dataset.classes,
+                "_one_vs_rest": one_vs_rest,
+                "_has_offset": offset is not None,
+                "_warned_of_offset": False,
+            }
+
+            def named(parameters: Array) -> dict[str, Any]:
+                """Return the attributes that make an estimator predict."""
+                return common | fitting.problem.coefficients(parameters)
+
+            callbacks = FitCallbacks(self, data, self.max_iter)
+            gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
+            separation = fitting.separation(solution)
+            places = dataset.spec.places if one_vs_rest else None
+            history = solution.history()
+            for name in ("objective", "optimality", "step"):
+                by_model = spread(history[name], places)
+                history[name] = by_model if one_vs_rest else by_model[:, 0]
+            fitted = {
+                "n_iter_": spread(solution.n_iter, places),
+                "solver_": fitting.solver_name,
+                "converged_": all(s is Status.CONVERGED for s in solution.status),
+                "optimality_": float(solution.records[-1].optimality.max()),
+                "duality_gap_": spread(gap, places),
+                "n_passes_": fitting.n_passes,
+                "history_": history,
+                "_has_optimum": separation is None,
+                "_column_moments": dataset.column_moments,
+            }
+            set_fitted(self, named(solution.parameters) | fitted)
+            callbacks.end()
+            fitting.warn_unless_converged(solution, separation)
         return self
 
-    def _fit(
-        self,
-        rows: Rows,
-        start: tuple[Array, Array] | None,
-        data: dict[str, Any],
-        pool: Workers,
-    ) -> None:
-        features, labels, task = rows.features, rows.labels, rows.task
-        fitting = Fitting(
-            self,
-            features,
-            task,
-            float(self.C),
-            pool,
-            l1_ratio=float(self.l1_ratio),
-            start=start,
-            offset=rows.offset,
-        )
-        problem = fitting.problem
-
-        def named(parameters: Array) -> dict[str, Any]:
-            """The attributes that make an estimator predict."""
-            attributes = problem.coefficients(parameters)
-            attributes["classes_"] = labels.classes
-            attributes["_one_vs_rest"] = rows.weighing.one_vs_rest
-            attributes["_has_offset"] = rows.offset is not None
-            attributes["_warned_of_offset"] = False
-            attributes["n_features_in_"] = features.X.shape[1]
-            if features.names is not None:
-                attributes["feature_names_in_"] = features.names
-            return attributes
-
-        callbacks = FitCallbacks(self, data, self.max_iter)
-        solution = fitting.run(callbacks.listener(named))
-        attributes = named(solution.parameters)
-        gap, solution = fitting.proven(solution)
-        separation = fitting.separation(solution)
-        attributes["_has_optimum"] = separation is None
-        attributes["n_passes_"] = fitting.n_passes
-        attributes["_column_moments"] = problem.column_moments
-        places = task.places if rows.weighing.one_vs_rest else None
-        attributes["duality_gap_"] = gap if places is None else spread(gap, places)
-        self._take(solution, attributes, fitting.solver_name, places)
-        callbacks.end(solution.parameters, named)
-        fitting.warn_unless_converged(solution, separation, stacklevel=5)
-
     def _read_start(
-        self, coef_init: Any, intercept_init: Any, labels: Labels, features: Features
+        self, coef_init: Any, intercept_init: Any, dataset: LabelledDataset
     ) -> tuple[Array, Array] | None:
-        """Coefficients and intercepts to start from, in units of X; None for zero."""
-        n_classes = labels.classes.shape[0]
-        n_columns = 1 if n_classes == 2 else n_classes
-        shape = (n_columns, features.X.shape[1])
+        """Return coefficients and intercepts to start from, in units of X.
+
+        None is zero.
+        """
+        if coef_init is None and intercept_init is None and not self.warm_start:
+            return None
+        features, classes = dataset.features, arrays.to_host(dataset.classes)
+        shape = (loss_of(classes.shape[0]).n_outputs, features.X.shape[1])
         if self.warm_start and hasattr(self, "coef_"):
             if coef_init is None and tuple(self.coef_.shape) != shape:
                 raise ValueError(
                     "warm_start=True starts at the last fit, with coef_ of shape "
                     f"{tuple(self.coef_.shape)} for the classes "
                     f"{arrays.to_host(self.classes_).tolist()}; now X has {shape[1]} "
-                    f"features and y the classes "
-                    f"{arrays.to_host(labels.classes).tolist()}. Call "
+                    f"features and y the classes {classes.tolist()}. Call "
                     "set_params(warm_start=False), or pass coef_init."
                 )
             if coef_init is None:
@@ -362,32 +354,6 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         if not self.fit_intercept:
             intercept = features.xp.zeros_like(intercept)
         return coef, intercept
-
-    def _take(
-        self,
-        solution: Solution,
-        named: dict[str, Any],
-        solver: str,
-        places: np.ndarray | None,
-    ) -> None:
-        """Set every fitted attribute, now that nothing can fail any more."""
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        for name, value in named.items():
-            setattr(self, name, value)
-        last = solution.records[-1]
-        self.n_iter_ = solution.n_iter
-        if places is not None:
-            self.n_iter_ = spread(self.n_iter_, places)
-        self.solver_ = solver
-        self.converged_ = all(s is Status.CONVERGED for s in solution.status)
-        self.optimality_ = float(last.optimality.max())
-        self.history_ = solution.history()
-        for name in ("objective", "optimality", "step"):
-            values = self.history_[name]
-            self.history_[name] = (
-                spread(values, places) if self._one_vs_rest else values[:, 0]
-            )
 
     def _log_scores(self, logits: Array) -> Array:
         # Coefficients that were set by hand are those of ``multi_class``.

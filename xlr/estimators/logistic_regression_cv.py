@@ -20,28 +20,25 @@ from sklearn.utils.validation import check_is_fitted
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.atomic import all_or_nothing
-from xlr.estimators.callbacks import CallbackSupportMixin, with_callbacks
-from xlr.estimators.checks import check_fit
+from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
+from xlr.estimators.checks import begin_fit, set_fitted
 from xlr.estimators.conversion import from_sklearn
+from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.fold_models import FoldModels, fit_folds
-from xlr.estimators.folds import Folds, labels_on_host, read_folds
+from xlr.estimators.folds import Folds, read_folds
 from xlr.estimators.linear_classifier import LinearClassifier
-from xlr.estimators.progress import Progress
-from xlr.estimators.rows import Rows, read_rows
 from xlr.estimators.scoring import (
-    HeldOutLikelihood,
-    HeldOutScore,
     ScoredModel,
     best_models,
+    held_out_likelihood,
+    held_out_scores,
     knowing_classes,
     score_chunks,
 )
 from xlr.inputs.features import read_features
-from xlr.inputs.parameters import check_parameters
-from xlr.inputs.weights import place_weights
-from xlr.solvers import Status
-from xlr.threads import Workers, workers
+from xlr.solvers import Record, Status
+from xlr.threads import workers
 
 __all__ = ["LogisticRegressionCV"]
 
@@ -206,70 +203,86 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             the fits leave them out, with a probability of 0. Folds without any weight
             have a score of NaN.
         """
-        check_parameters(vars(self))
-        check_fit(self, X, y, sample_weight)
+        features = begin_fit(self, X, y, sample_weight)
         to_splitter, to_scorer = self._routed("fit", sample_weight, params)
-        features = read_features(self, X, reset=True, chunked=True)
         metadata = {"sample_weight": sample_weight, **params}
         data = {"X": X, "y": y, "metadata": metadata}
         with all_or_nothing(self), workers(features.X, self.n_jobs) as pool:
-            rows = read_rows(self, features, y, sample_weight)
-            rows.warn_of_left_out()
-            host_y = labels_on_host(rows)
+            dataset = read_dataset(self, features, y, sample_weight, None, pool)
+            dataset.warn_of_left_out()
+            host_y = dataset.labels()
             splitter = check_cv(self.cv, host_y, classifier=True)
-            folds = read_folds(splitter, host_y, rows, to_splitter)
-            score = self._held_out(rows, host_y, sample_weight, folds, to_scorer, pool)
-            fitted = self._fit(rows, folds, score, data, pool)
-            if hasattr(self, "feature_names_in_"):
-                del self.feature_names_in_
-            for name, value in fitted.items():
-                setattr(self, name, value)
+            folds = read_folds(splitter, host_y, dataset, to_splitter)
+            # A run for the folds with each share of L1, and one for the refit.
+            n_runs = len(self.l1_ratios) + 1
+            callbacks = FitCallbacks(self, data, n_runs * self.max_iter)
+            set_fitted(self, self._fit(dataset, folds, host_y, to_scorer, callbacks))
+            callbacks.end()
         return self
 
     def _fit(
         self,
-        rows: Rows,
+        dataset: LabelledDataset,
         folds: Folds,
-        score: Callable[[np.ndarray, Array, Array], np.ndarray],
-        data: dict[str, Any],
-        pool: Workers,
+        y: np.ndarray,
+        metadata: dict[str, Any],
+        callbacks: FitCallbacks,
     ) -> dict[str, Any]:
-        """All fitted attributes.
-
-        ``score`` takes folds, and the coefficients and intercepts of their models.
-        """
-        features, labels, task = rows.features, rows.labels, rows.task
+        """Return all fitted attributes."""
+        features, usable = dataset.features, folds.usable
         Cs = np.logspace(-4, 4, self.Cs) if np.ndim(self.Cs) == 0 else self.Cs
         Cs = np.asarray(Cs, dtype=np.float64)
         l1_ratios = np.asarray(self.l1_ratios, dtype=np.float64)
-        progress = Progress(self, data, features, labels)
-        models = fit_folds(
-            self, features, task, folds, (l1_ratios, Cs), pool, progress.follow
-        )
-        # One after the other: (n_folds, n_l1_ratios * n_Cs).
+        common = features.attributes | {"classes_": dataset.classes}
+
+        def listener(fitting: Fitting) -> Callable[[Record, Array], bool] | None:
+            def named(parameters: Array) -> dict[str, Any]:
+                """Return attributes that make an estimator predict: means of models."""
+                found = fitting.problem.coefficients_by_model(parameters)
+                mean = {k: features.xp.mean(v, axis=0) for k, v in found.items()}
+                return common | mean
+
+            return callbacks.listener(named)
+
+        # 1. All models, and their scores, one after the other.
+        models = fit_folds(self, dataset, folds, (l1_ratios, Cs), listener)
         scores = np.full((len(folds.tests), l1_ratios.shape[0] * Cs.shape[0]), np.nan)
         n_iter = np.zeros(scores.shape, dtype=np.int32)
-        n_iter[folds.usable] = models.n_iter
-        scores[folds.usable] = score(folds.usable, models.coef, models.intercept)
-
-        best = best_models(scores[folds.usable], by_fold=not self.refit)
-        chosen, converged = models.mean_of(best), models.converged
+        n_iter[usable] = models.n_iter
+        held_out = [folds.tests[i] for i in usable], models.coef, models.intercept
+        if self.scoring is None:
+            scores[usable] = held_out_likelihood(dataset, *held_out)
+        else:
+            scorer = knowing_classes(self._scorer(), arrays.to_host(dataset.classes))
+            scores[usable] = held_out_scores(scorer, dataset, y, metadata, *held_out)
+        # 2. The best of them, refitted or in the mean.
+        best = best_models(scores[usable], by_fold=not self.refit)
+        chosen, converged, solver = (
+            models.mean_of(best),
+            models.converged,
+            models.solver,
+        )
         # A mean of equal numbers may be off by a rounding error.
         unique = best[:1] if self.refit else best
         C = float(Cs[unique % Cs.shape[0]].mean())
         l1_ratio = float(l1_ratios[unique // Cs.shape[0]].mean())
         gap = np.asarray([np.nan])
         if self.refit:
-            names = "coef_", "intercept_"
-            start = tuple(features.place(chosen[k], features.wide) for k in names)
-            one = Fitting(self, features, task, C, pool, start=start, l1_ratio=l1_ratio)
-            gap, last = one.proven(one.run(progress.follow(one)))
-            chosen = one.problem.coefficients(last.parameters)
+            wide = dataset.spec.data.wide
+            start = tuple(
+                features.place(chosen[k], wide) for k in ("coef_", "intercept_")
+            )
+            one = Fitting(
+                self, dataset, dataset.spec, C, start=start, l1_ratio=l1_ratio
+            )
+            gap, last = one.proven(one.run(listener(one)))
+            chosen, solver = one.problem.coefficients(last.parameters), one.solver_name
             converged = converged and last.status[0] is Status.CONVERGED
-            one.warn_unless_converged(last, one.separation(last), stacklevel=6)
+            one.warn_unless_converged(last, one.separation(last))
         by_penalty = len(folds.tests), l1_ratios.shape[0], Cs.shape[0]
-        fitted = {
-            **progress.common,
+        chunks = dataset.rows.chunks
+        return {
+            **common,
             **chosen,
             "C_": C,
             "l1_ratio_": l1_ratio,
@@ -278,14 +291,12 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             "scores_": np.reshape(scores, by_penalty),
             "coefs_paths_": self._paths(models, folds, by_penalty),
             "n_iter_": np.reshape(n_iter, by_penalty),
-            "solver_": progress.solver_name,
+            "solver_": solver,
             "converged_": converged,
             "duality_gap_": gap,
-            "n_passes_": getattr(features.X, "n_passes", None),
-            "_column_moments": progress.column_moments,
+            "n_passes_": None if chunks is None else chunks.X.n_passes,
+            "_column_moments": dataset.column_moments,
         }
-        progress.end()
-        return fitted
 
     def _paths(
         self, models: FoldModels, folds: Folds, by_penalty: tuple[int, ...]
@@ -301,29 +312,6 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         place[folds.usable] = np.arange(folds.usable.shape[0])
         paths = arrays.rows(paths, place)
         return xp.reshape(paths, (*by_penalty, *paths.shape[2:]))
-
-    def _held_out(
-        self,
-        rows: Rows,
-        y: np.ndarray,
-        sample_weight: Any,
-        folds: Folds,
-        metadata: dict[str, Any],
-        pool: Workers,
-    ) -> Callable[[np.ndarray, Array, Array], np.ndarray]:
-        """Return a function that scores models on the rows their folds left out."""
-        features, labels = rows.features, rows.labels
-        scorer = knowing_classes(self._scorer(), arrays.to_host(labels.classes))
-        in_memory, weights = rows.chunk_rows is None, None
-        if self.scoring is None:
-            if in_memory:
-                weights = place_weights(sample_weight, features)
-            return HeldOutLikelihood(rows, weights, folds.tests, pool)
-        if "sample_weight" in metadata:  # chunks hold theirs
-            given = metadata["sample_weight"]
-            weights = place_weights(given, features) if in_memory else None
-            metadata["sample_weight"] = arrays.to_host(weights) if in_memory else None
-        return HeldOutScore(scorer, rows, y, metadata, folds.tests)
 
     def _scorer(self) -> Callable[..., float]:
         """Return the scorer that ``scoring`` names; the default takes the weights."""

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
+from xlr.data import Targets, TrainingData
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.checks import check_fit
+from xlr.estimators.checks import begin_fit, set_fitted
 from xlr.estimators.conversion import model_of_labels
+from xlr.estimators.dataset import Dataset
 from xlr.estimators.fitting import Fitting
 from xlr.estimators.linear_classifier import LinearClassifier
-from xlr.estimators.problem import many_labels, spread
+from xlr.estimators.model_spec import ALWAYS, NEVER, UNKNOWN, ModelSpec, spread
 from xlr.functions import log_sigmoid, sigmoid
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.indicators import Indicators, read_entries, read_indicators
-from xlr.inputs.parameters import check_parameters
 from xlr.inputs.weights import read_sample_weight
+from xlr.losses import LogisticLoss, SoftmaxLoss
 from xlr.solvers import Status
 from xlr.threads import Workers, workers
 
@@ -141,51 +144,76 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         UserWarning
             If labels have one value only, or no entries.
         """
-        check_parameters(vars(self))
-        check_fit(self, X, y, sample_weight)
-        features = read_features(self, X, reset=True)
+        features = begin_fit(self, X, y, sample_weight, chunked=False)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with all_or_nothing(self), workers(features.X, self.n_jobs) as pool:
             weights = read_sample_weight(sample_weight, features)
             indicators = read_indicators(y, weights, features, self.class_weight)
-            self._fit(features, indicators, weights, data, pool)
+            xp, n_labels = features.xp, indicators.positive.shape[0]
+            unit = float(arrays.to_host(xp.mean(weights)))
+            spec = self._spec(indicators, weights / unit, features, pool)
+            dataset = Dataset.of(features, spec, unit, bool(self.fit_intercept))
+            fitting = Fitting(self, dataset, spec, float(self.C))
+            labels = {"classes_": xp.arange(n_labels, device=features.device)}
+            common = features.attributes | labels
+
+            def named(parameters: Array) -> dict[str, Any]:
+                """Return the attributes that make an estimator predict."""
+                return common | fitting.problem.coefficients(parameters)
+
+            callbacks = FitCallbacks(self, data, self.max_iter)
+            gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
+            converged = np.asarray([s is Status.CONVERGED for s in solution.status])
+            optimality = solution.records[-1].optimality
+            fitted = {
+                "n_iter_": spread(solution.n_iter, spec.places),
+                "solver_": fitting.solver_name,
+                "converged_": spread(converged, spec.places, fill=True),
+                "optimality_": spread(optimality, spec.places),
+                "duality_gap_": spread(gap, spec.places),
+            }
+            set_fitted(self, named(solution.parameters) | fitted)
+            callbacks.end()
+            fitting.warn_unless_converged(solution)
         return self
 
-    def _fit(
-        self,
-        features: Features,
-        indicators: Indicators,
-        weights: Array,
-        data: dict[str, Any],
-        pool: Workers,
-    ) -> None:
-        task = many_labels(indicators, weights, features, self.class_weight)
-        fitting = Fitting(self, features, task, float(self.C), pool)
-        n_labels = indicators.targets.shape[1]
-
-        def named(parameters: Array) -> dict[str, Any]:
-            attributes = fitting.problem.coefficients(parameters)
-            xp, device = features.xp, features.device
-            attributes["classes_"] = xp.arange(n_labels, device=device)
-            attributes["n_features_in_"] = features.X.shape[1]
-            if features.names is not None:
-                attributes["feature_names_in_"] = features.names
-            return attributes
-
-        callbacks = FitCallbacks(self, data, self.max_iter)
-        gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        for name, value in named(solution.parameters).items():
-            setattr(self, name, value)
-        self.solver_ = fitting.solver_name
-        converged = [status is Status.CONVERGED for status in solution.status]
-        self.n_iter_ = spread(solution.n_iter, task.places)
-        self.converged_ = spread(np.asarray(converged), task.places, fill=True)
-        self.optimality_ = spread(solution.records[-1].optimality, task.places)
-        self.duality_gap_ = spread(gap, task.places)
-        callbacks.end(solution.parameters, named)
-        fitting.warn_unless_converged(solution, stacklevel=5)
+    def _spec(
+        self, indicators: Indicators, weights: Array, features: Features, pool: Workers
+    ) -> ModelSpec:
+        """Return a binary model for each label that has both values."""
+        labels, positive, negative = (
+            indicators.varied,
+            indicators.positive,
+            indicators.negative,
+        )
+        matrix, column = features.matrix(), weights[:, None]
+        places = None
+        if labels.shape[0] < positive.shape[0]:
+            places = np.where(
+                positive > 0, ALWAYS, np.where(negative > 0, NEVER, UNKNOWN)
+            )
+            places[labels] = np.arange(labels.shape[0])
+        if labels.shape[0] == 0:  # nothing to fit, by a model of one class
+            targets = Targets(1, features.xp.zeros_like(column), column)
+            targets = targets.astype(matrix.dtype, xp=features.xp)
+            data = TrainingData(matrix, targets, pool=pool)
+            return ModelSpec(SoftmaxLoss(1), data, places)
+        factors = indicators.factors
+        if self.class_weight == "balanced":
+            both = np.stack([negative, positive], axis=1)[labels]
+            factors = both.sum(axis=1, keepdims=True) / (2 * both)
+        elif factors is not None:
+            factors = np.tile(factors, (labels.shape[0], 1))
+        if factors is not None:
+            factors = features.place(factors, weights.dtype)
+        n_labels = positive.shape[0]
+        targets = Targets(
+            n_labels, indicators.targets, column, counts=indicators.counts
+        )
+        targets = replace(targets.select(labels), class_factors=factors)
+        targets = targets.astype(matrix.dtype, xp=features.xp)
+        data = TrainingData(matrix, targets, pool=pool)
+        return ModelSpec(LogisticLoss(), data, places)
 
     # -- predictions -------------------------------------------------------------------
 

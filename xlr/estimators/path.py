@@ -11,12 +11,11 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.checks import check_fit
+from xlr.estimators.checks import begin_fit
+from xlr.estimators.dataset import read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
-from xlr.estimators.rows import read_rows
-from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_parameters
 from xlr.objective import Objective, class_shares, duality_gap
 from xlr.penalties import ElasticNetPenalty
@@ -191,28 +190,24 @@ def logistic_path(
         n_jobs=n_jobs,
         verbose=verbose,
     )
-    check_parameters(vars(estimator))
-    check_fit(estimator, X, y, sample_weight)
+    features = begin_fit(estimator, X, y, sample_weight)
     if not l1_ratio > 0:
         raise ValueError(
             f"l1_ratio must be above 0 for a path of sparse models; got {l1_ratio!r}. "
             "For ridge models use LogisticRegressionCV."
         )
     Cs = _read_strengths(Cs, n_Cs)
-    features = read_features(estimator, X, reset=True, chunked=True)
     with workers(features.X, n_jobs) as pool:
-        rows = read_rows(estimator, features, y, sample_weight)
-        rows.warn_of_left_out()
-        features = rows.features
-        regularisation = read_regularisation(estimator, float(l1_ratio), 1.0, features)
+        dataset = read_dataset(estimator, features, y, sample_weight, None, pool)
+        dataset.warn_of_left_out()
         problem = Problem(
-            features,
-            rows.task,
+            dataset,
+            dataset.spec,
             C=1.0,
-            regularisation=regularisation,
-            fit_intercept=bool(fit_intercept),
+            regularisation=read_regularisation(
+                estimator, float(l1_ratio), 1.0, dataset.features
+            ),
             standardized=True,
-            pool=pool,
         )
         null = _null(problem, float(tol), int(max_iter))
         if Cs is None:
@@ -240,7 +235,7 @@ def logistic_path(
         np.asarray([model.converged for model in models]),
         np.asarray([model.seconds for model in models]),
         float(l1_ratio),
-        rows.labels.classes,
+        dataset.classes,
         features.names,
     )
 

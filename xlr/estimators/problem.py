@@ -1,30 +1,19 @@
-"""From checked data to an objective, and from its parameters back to coefficients."""
+"""From a dataset to an objective, and from its parameters back to coefficients."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import (
-    Chunks,
-    DenseMatrix,
-    Matrix,
-    Scaler,
-    Targets,
-    column_statistics,
-    without_outliers,
-)
+from xlr.estimators.dataset import Dataset
+from xlr.estimators.model_spec import INTERCEPTS, ModelSpec
 from xlr.estimators.regularisation import Regularisation, largest_strength
-from xlr.inputs.features import Features
-from xlr.inputs.indicators import Indicators
-from xlr.inputs.labels import Labels
-from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.objective import (
     Objective,
     Separation,
@@ -35,194 +24,22 @@ from xlr.objective import (
 from xlr.penalties import Penalty
 from xlr.solvers import Solution
 from xlr.text import printable
-from xlr.threads import Workers
 
-__all__ = [
-    "Problem",
-    "Task",
-    "loss_of",
-    "many_labels",
-    "multinomial",
-    "one_vs_rest",
-    "spread",
-]
-
-# In place of the number of a fitted row of ``coef_``: the intercepts of rows that are
-# not fitted.
-NEVER, ALWAYS, UNKNOWN = -1, -2, -3
-INTERCEPTS = {UNKNOWN: np.nan, ALWAYS: np.inf, NEVER: -np.inf}
-
-
-@dataclass(frozen=True)
-class Task:
-    """What one or several models are to predict from the same rows.
-
-    Attributes
-    ----------
-    loss : Loss
-    targets : Targets or ChunkedTargets
-        With weights in the widest dtype; of chunks, around 1 in that of X.
-    places : ndarray of shape (n_rows,) or None
-        For each row of ``coef_``, the number of the fitted row, or NEVER, ALWAYS or
-        UNKNOWN for one that is not fitted. None if all are fitted.
-    """
-
-    loss: Loss
-    targets: Any
-    places: np.ndarray | None = None
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes that the loss knows; 1 predicts it for every row."""
-        return self.loss.n_outputs if self.loss.shift_invariant else 2
-
-    def among(self, kept: np.ndarray) -> Task:
-        """Return the task of one model with some of the classes only.
-
-        The rows of the others must have no weight. Several classes keep a logit each,
-        so that the penalty is that of the limit in which the others vanish.
-        """
-        n_classes = self.n_classes
-        if kept.shape[0] == n_classes:
-            return self
-        codes = np.zeros(n_classes, dtype=np.int64)
-        codes[kept] = np.arange(kept.shape[0])
-        places = np.where(np.isin(np.arange(n_classes), kept), codes, NEVER)
-        if not self.loss.shift_invariant:
-            places = np.asarray([ALWAYS if kept[0] else NEVER])
-        if self.places is not None:
-            places = np.where(self.places >= 0, places[self.places], self.places)
-        loss = SoftmaxLoss(kept.shape[0])
-        return Task(loss, self.targets.recoded(codes), places)
-
-    def resampled(self, counts: Any, n_each: int) -> Task:
-        """The task of one model for each way to count the rows; see
-        :meth:`Targets.resampled`.
-        """
-        return replace(self, targets=self.targets.resampled(counts, n_each))
-
-
-def multinomial(features: Features, labels: Labels, weights: Array) -> Task:
-    """One model of all classes; ``weights`` has shape (n_samples,)."""
-    codes = features.place(labels.codes, features.dtype)
-    targets = Targets(1, codes[:, None], weights[:, None])
-    return Task(loss_of(labels.classes.shape[0]), targets)
-
-
-def loss_of(n_classes: int) -> Loss:
-    """Return the loss of a model of so many classes."""
-    return LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
-
-
-def spread(values: np.ndarray, places: np.ndarray | None, fill: Any = 0) -> np.ndarray:
-    """Return numbers of models, (..., n_models), for rows of ``coef_`` instead."""
-    if places is None:
-        return values
-    filler = np.full_like(values[..., :1], fill)
-    padded = np.concatenate([values, filler], axis=-1)
-    return padded[..., np.maximum(places, NEVER)]
-
-
-def one_vs_rest(
-    features: Features,
-    labels: Labels,
-    weights: Array,
-    kept: np.ndarray,
-    factors: np.ndarray | None = None,
-) -> Task:
-    """A binary model for each class with weight, against all others.
-
-    Parameters
-    ----------
-    features : Features
-    labels : Labels
-    weights : array of shape (n_samples,)
-    kept : ndarray of int
-        The classes with weight; more than one.
-    factors : ndarray of shape (n_classes, 2), default=None
-        What the weights of the rest and of the class itself are multiplied by.
-    """
-    xp, device = features.xp, features.device
-    codes = features.place(labels.codes, None)
-    classes = xp.arange(labels.classes.shape[0], dtype=codes.dtype, device=device)
-    own = codes[:, None] == classes
-    if factors is not None:
-        factors = features.place(factors, weights.dtype)
-    targets = Targets(
-        classes.shape[0],
-        xp.astype(own, xp.uint8),
-        weights[:, None],
-        class_factors=factors,
-    )
-    if kept.shape[0] == classes.shape[0]:
-        return Task(LogisticLoss(), targets)
-    places = np.full(classes.shape[0], NEVER)
-    places[kept] = np.arange(kept.shape[0])
-    return Task(LogisticLoss(), targets.select(kept), places)
-
-
-def many_labels(
-    indicators: Indicators,
-    weights: Array,
-    features: Features,
-    class_weight: dict[int, float] | Literal["balanced"] | None,
-) -> Task:
-    """A binary model for each label that has both values.
-
-    Parameters
-    ----------
-    indicators : Indicators
-    weights : array of shape (n_samples,)
-    features : Features
-    class_weight : dict, 'balanced' or None
-        Weights of 0 and 1; balanced label by label.
-    """
-    labels, positive, negative = (
-        indicators.varied,
-        indicators.positive,
-        indicators.negative,
-    )
-    places = None
-    if labels.shape[0] < positive.shape[0]:
-        places = np.where(positive > 0, ALWAYS, np.where(negative > 0, NEVER, UNKNOWN))
-        places[labels] = np.arange(labels.shape[0])
-    if labels.shape[0] == 0:  # nothing to fit, by a model of one class
-        zeros = features.xp.zeros_like(weights)
-        targets = Targets(1, zeros[:, None], weights[:, None])
-        return Task(SoftmaxLoss(1), targets, places)
-    factors = indicators.factors
-    if class_weight == "balanced":
-        both = np.stack([negative, positive], axis=1)[labels]
-        factors = both.sum(axis=1, keepdims=True) / (2 * both)
-    elif factors is not None:
-        factors = np.tile(factors, (labels.shape[0], 1))
-    if factors is not None:
-        factors = features.place(factors, weights.dtype)
-    targets = Targets(
-        indicators.targets.shape[1],
-        indicators.targets,
-        weights[:, None],
-        counts=indicators.counts,
-    ).select(labels)
-    return Task(LogisticLoss(), replace(targets, class_factors=factors), places)
+__all__ = ["Problem"]
 
 
 class Problem:
-    """The objective that a solver minimises for some data, and what its answer means.
+    """The objective that a solver minimises, and what its parameters mean.
 
     Parameters
     ----------
-    features : Features
-    task : Task
+    dataset : Dataset
+    spec : ModelSpec
+        Of the rows of the dataset.
     C : float or array of shape (n_models,)
     regularisation : Regularisation
-    fit_intercept : bool
     standardized : bool
         Whether the solver needs standardized columns.
-    pool : Workers
-        Threads for the passes over the rows.
-    offset : array of shape (n_samples, n_outputs) or ChunkedOffset, default=None
-        Added to the logits.
     term : callable, default=None
         Takes the total weight to a :class:`Term` of the objective.
 
@@ -233,73 +50,45 @@ class Problem:
         The change of variables that the solver sees; None for none.
     total_weight : array of shape (n_models or 1,)
         Sum of the weights, as they were given.
-    column_moments : array of shape (2, n_features)
-        Mean and standard deviation of the columns of X.
     """
 
     @arrays.quiet()
     def __init__(
         self,
-        features: Features,
-        task: Task,
+        dataset: Dataset,
+        spec: ModelSpec,
         *,
         C: float | Array,
         regularisation: Regularisation,
-        fit_intercept: bool,
         standardized: bool,
-        pool: Workers,
-        offset: Any = None,
         term: Callable[[Array], Term] | None = None,
     ) -> None:
-        xp = features.xp
-        self._features = features
-        self._fit_intercept = fit_intercept
+        self._features = dataset.features
+        self._fit_intercept = dataset.fit_intercept
         self._regularisation = regularisation
-        self._places = task.places
-        targets = task.targets
-        if isinstance(features.X, Chunks):  # the first pass has scaled the weights
-            unit, statistics = targets.unit, targets.statistics
-            matrix: Matrix = DenseMatrix(features.X.sampled, xp=xp)
-        else:
-            # Only ratios of the weights matter; around 1 they fit the dtype of X. One
-            # scaler serves all models, whatever weights each of them has.
-            weights = targets.weights
-            unit = xp.mean(weights)
-            targets = replace(targets, weights=weights / unit)
-            targets = targets.astype(features.dtype, xp=xp)
-            matrix = features.matrix()
-            statistics = column_statistics(
-                matrix,
-                weights[:, 0],
-                centre=fit_intercept,
-                pool=pool,
-                names=features.column_names,
-            )
-        scaled = statistics
-        if matrix.shape[0]:  # chunks whose statistics are known have no sample
-            scaled = without_outliers(matrix, statistics, centre=fit_intercept)
-        scaler = Scaler.of(scaled.mean, scaled.std, features.dtype, xp=xp)
-        self.column_moments = xp.stack([scaler.mean, scaler.std])
-        raw = features.data(targets, offset, pool)
-        total_weight = raw.total_weight()
-        total = unit * total_weight
-        if targets.weighs_alike and isinstance(C, float):
+        self._places = spec.places
+        self._raw = data = spec.data
+        xp, scaler = data.xp, dataset.scaler
+        total_weight = data.total_weight()
+        total = dataset.unit * total_weight
+        if data.targets.weighs_alike and isinstance(C, float):
             total = total[:1]
         self.total_weight = total
         held = regularisation.holds(self._strength(C), scaler.scale, xp=xp)
-        scaler = scaler.with_larger_scale(held, features.dtype, xp=xp)
+        scaler = scaler.with_larger_scale(held, data.dtype, xp=xp)
         self.scaler = scaler if standardized else None
         self._scale = scaler.scale if standardized else xp.ones_like(scaler.scale)
         column_rms = None
-        if scaled is not statistics:
+        if dataset.has_outliers:
+            statistics = dataset.statistics
             centre = scaler.mean if standardized else 0.0
             squares = statistics.std**2 + (statistics.mean - centre) ** 2
             column_rms = xp.sqrt(squares) / self._scale
         self.objective = Objective(
-            raw if self.scaler is None else raw.standardized(self.scaler),
-            task.loss,
+            data if self.scaler is None else data.standardized(self.scaler),
+            spec.loss,
             self.penalty(C),
-            fit_intercept=fit_intercept,
+            fit_intercept=self._fit_intercept,
             scaler=None if standardized else scaler,
             term=None if term is None else term(self.total_weight),
             total_weight=total_weight,
@@ -309,11 +98,11 @@ class Problem:
     def centred_at(self, mean: Array) -> Problem:
         """Return the problem with columns centred at numbers of the dtype of X."""
         assert self.scaler is not None
-        problem, data = copy.copy(self), self.objective.data
-        mean = self._features.xp.astype(mean, self.scaler.mean.dtype)
+        problem = copy.copy(self)
+        mean = self._raw.xp.astype(mean, self.scaler.mean.dtype)
         problem.scaler = replace(self.scaler, mean=mean)
-        raw = self._features.data(data.targets, data.offset, data.pool)
-        problem.objective = self.objective.with_data(raw.standardized(problem.scaler))
+        data = self._raw.standardized(problem.scaler)
+        problem.objective = self.objective.with_data(data)
         return problem
 
     def separation(
@@ -331,12 +120,8 @@ class Problem:
 
     def _exact(self) -> Objective:
         """Return the objective on rows without the rounding of a narrow dtype."""
-        narrow = self.objective
-        targets = narrow.data.targets.astype(narrow.wide, xp=narrow.xp)
-        data = self._features.data(
-            targets, narrow.data.offset, narrow.data.pool, narrow.wide
-        )
-        return narrow.with_data(
+        data = self._raw.astype(self.objective.wide)
+        return self.objective.with_data(
             data if self.scaler is None else data.standardized(self.scaler)
         )
 

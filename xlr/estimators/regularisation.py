@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.inputs.features import Features
 from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth, Penalty
-from xlr.text import quoted
+from xlr.text import quoted, warn
 
 __all__ = ["Regularisation", "largest_strength", "read_regularisation"]
 
@@ -175,11 +174,9 @@ def read_regularisation(
             if given
         ]
         if useless:
-            warnings.warn(
+            warn(
                 f"With C=inf there is no penalty: {' and '.join(useless)} has no "
-                "effect. Use a finite C.",
-                UserWarning,
-                stacklevel=6,
+                "effect. Use a finite C."
             )
         l1_ratio = 0.0
     wide = arrays.widest_float(xp=xp, device=features.device)

@@ -13,27 +13,24 @@ from sklearn import get_config
 from sklearn.metrics import make_scorer
 
 from xlr import arrays
-from xlr.arrays import Array, Namespace
-from xlr.data import Delayed, call, fetch, map_reduce, row_slices
+from xlr.arrays import Array
+from xlr.data import Block, Delayed, Targets, call, fetch
+from xlr.estimators.dataset import LabelledDataset
 from xlr.estimators.folds import small_counts
 from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.logits import logits
-from xlr.estimators.problem import loss_of
-from xlr.estimators.rows import Rows
-from xlr.inputs.chunk_look import ChunkRows
+from xlr.estimators.model_spec import loss_of
 from xlr.inputs.dask_input import parts_beside
 from xlr.inputs.features import Features, read_features
-from xlr.inputs.labels import encode
+from xlr.inputs.labels import read_labels
 from xlr.inputs.weights import place_weights
 from xlr.losses import Loss
-from xlr.threads import ALONE, Workers
 
 __all__ = [
-    "HeldOutLikelihood",
-    "HeldOutScore",
     "ScoredModel",
     "best_models",
-    "clipped_loss",
+    "held_out_likelihood",
+    "held_out_scores",
     "knowing_classes",
     "metadata_of",
     "score_chunks",
@@ -43,151 +40,80 @@ __all__ = [
 Held = tuple[Any, np.ndarray | None, Sequence["ScoredModel"]]
 
 
-class HeldOutLikelihood:
-    """Mean log-likelihood of the rows that a fold left out: minus the log-loss.
+def held_out_likelihood(
+    dataset: LabelledDataset, tests: list[np.ndarray], coef: Array, intercept: Array
+) -> np.ndarray:
+    """Return the mean log-likelihood of the rows that folds left out.
 
-    scikit-learn's ``'neg_log_loss'``, computed from logits, for many models at a time.
-    Chunks of Dask are read once for all folds.
+    It is scikit-learn's ``'neg_log_loss'``, computed from logits, for all models in one
+    pass.
 
     Parameters
     ----------
-    rows : Rows
-    weights : array of shape (n_samples,) or None
-        Sample weights in the widest dtype; None for chunks, which hold their own.
+    dataset : LabelledDataset
     tests : list of ndarrays
         Row numbers that each fold left out.
-    pool : Workers
-        Threads for rows in memory.
+    coef : array of shape (n_folds, n_models, n_outputs, n_features)
+    intercept : array of shape (n_folds, n_models, n_outputs)
+        In the widest dtype.
+
+    Returns
+    -------
+    ndarray of shape (n_folds, n_models)
     """
-
-    def __init__(
-        self, rows: Rows, weights: Array | None, tests: list[np.ndarray], pool: Workers
-    ) -> None:
-        self._rows = rows
-        self._weights = weights
-        self._tests = tests
-        self._pool = pool
-
-    def __call__(self, folds: np.ndarray, coef: Array, intercept: Array) -> np.ndarray:
-        """Return the scores, (n_folds, n_models), of coefficients (n_folds, n_models,
-        n_outputs, n_features).
-        """
-        rows, tests = self._rows, [self._tests[fold] for fold in folds]
-        features, loss = rows.features, loss_of(rows.labels.classes.shape[0])
-        if rows.chunk_rows is None:
-            labels = features.place(rows.labels.codes, features.dtype)
-            of_rows = features, labels, self._weights
-            scores = []
-            for i, test in enumerate(tests):
-                model = coef[i, ...], intercept[i, ...]
-                total, weight = _loss_sums(loss, *of_rows, test, *model, self._pool)
-                scores.append(-arrays.to_host(total / weight))
-            return np.stack(scores)
-        X: Any = features.X
-        function = partial(_chunk_losses, loss, rows.labels.classes, coef, intercept)
-        counts = X.cut(small_counts(tests, X.shape[0]))
-        total, weight = X.over_chunks(
-            function, rows.chunk_rows, counts, name="held-out-loss"
-        )
-        return -arrays.to_host(total / weight[:, None])
+    rows = dataset.rows
+    loss = loss_of(dataset.totals.shape[0])
+    counts = rows.place_rows(small_counts(tests, rows.n_samples), on_device=False)
+    total, weight = rows.map_reduce(
+        _held_out_loss,
+        loss,
+        coef,
+        intercept,
+        width=4 * coef.shape[1] * coef.shape[2],
+        per_row=counts,
+    )
+    return -arrays.to_host(total / weight[:, None])
 
 
 @arrays.quiet()
-def _loss_sums(
-    loss: Loss,
-    features: Features,
-    labels: Array,
-    weights: Array,
-    row_ids: np.ndarray,
-    coef: Array,
-    intercept: Array,
-    pool: Workers = ALONE,
+def _held_out_loss(
+    block: Block, loss: Loss, coef: Array, intercept: Array, counts: np.ndarray
 ) -> tuple[Array, Array]:
-    """Return the weighted sums of the losses, (n_models,), and of the weights, ()."""
-    xp, X = features.xp, features.X
-    if not row_ids.shape[0]:
-        zero = xp.zeros_like(weights[:1])
-        return xp.broadcast_to(zero, (coef.shape[0],)), zero[0]
-    rows = features.place(row_ids, None)
+    """Return the weighted sums of the losses, (n_folds, n_models), and the weights.
 
-    def kernel(part: slice) -> tuple[Array, Array]:
-        here = rows[part]
-        chosen = arrays.take_rows(X, here, xp=xp)
-        targets = xp.take(labels, here)
-        value = clipped_loss(loss, chosen, targets, coef, intercept, xp=xp)
-        weight = xp.take(weights, here)
-        value = xp.astype(value, weight.dtype, copy=False)
-        return xp.sum(weight[:, None] * value, axis=0), xp.sum(weight)
-
-    width = 4 * coef.shape[0] * coef.shape[1]
-    step = row_slices(X, width, n_threads=pool.n, xp=xp)[0].stop
-    n_rows = rows.shape[0]
-    slices = [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
-    total, weight = map_reduce(kernel, slices, pool)
-    return total, weight
-
-
-def _chunk_losses(
-    loss: Loss,
-    classes: Array,
-    coef: Array,
-    intercept: Array,
-    X: Array,
-    rows: ChunkRows,
-    counts: np.ndarray,
-) -> tuple[Array, Array]:
-    """Return the sums of :func:`_loss_sums` for each fold of a chunk."""
-    features = Features(X, arrays.namespace(X), arrays.device_of(X), None)
-    labels = features.place(rows.among(classes).codes, X.dtype)
-    ids = np.arange(X.shape[0])
-    sums = [
-        _loss_sums(
-            loss,
-            features,
-            labels,
-            rows.weights,
-            np.repeat(ids, counts[:, fold]),
-            coef[fold, ...],
-            intercept[fold, ...],
-        )
-        for fold in range(coef.shape[0])
-    ]
-    total, weight = (features.xp.stack(list(part)) for part in zip(*sums))
-    return total, weight
-
-
-def clipped_loss(
-    loss: Loss,
-    X: Array,
-    targets: Array,
-    coef: Array,
-    intercept: Array,
-    *,
-    xp: Namespace,
-) -> Array:
-    """The loss of rows for some models, (n_rows, n_models), as log_loss has it.
-
-    Parameters
-    ----------
-    loss : Loss
-    X : array of shape (n_rows, n_features)
-    targets : array of shape (n_rows,)
-    coef : array of shape (n_models, n_outputs, n_features)
-    intercept : array of shape (n_models, n_outputs)
-    xp : namespace
+    No probability is below eps, as in scikit-learn's ``log_loss``.
     """
-    n_models, n_outputs, n_features = coef.shape
-    columns = xp.reshape(coef, (-1, n_features))
-    found = logits(X, columns, xp.reshape(intercept, (-1,)), xp=xp)
-    found = xp.reshape(found, (-1, n_models, n_outputs))
-    value, _ = loss.value_and_gradient(found, targets[:, None], xp=xp)
-    # No probability below eps, as in scikit-learn's log_loss.
-    most = -math.log(float(xp.finfo(value.dtype).eps))
-    return arrays.within(value, None, most, xp=xp)
+    xp, dtype = block.xp, block.matrix.dtype
+    n_folds, n_models, n_outputs, n_features = coef.shape
+    most = -math.log(float(xp.finfo(dtype).eps))
+    numbers, sums = np.arange(counts.shape[0]), []
+    for fold in range(n_folds):
+        ids = np.repeat(numbers, counts[:, fold])
+        ids = arrays.move(ids, xp=xp, device=arrays.device_of(block.weights))
+        columns = xp.reshape(coef[fold, ...], (-1, n_features))
+        constants = xp.reshape(intercept[fold, ...], (-1,))
+        matrix = block.matrix.take_rows(ids).astype(constants.dtype)
+        eta = xp.astype(matrix.matvec(columns, constants), dtype)
+        eta = xp.reshape(eta, (-1, n_models, n_outputs))
+        labels = xp.take(xp.astype(block.labels, dtype), ids, axis=0)
+        value, _ = loss.value_and_gradient(eta, labels, xp=xp)
+        value = xp.astype(arrays.within(value, None, most, xp=xp), block.weights.dtype)
+        weights = xp.take(block.weights, ids, axis=0)
+        sums.append((xp.sum(weights * value, axis=0), xp.sum(weights)))
+    total, weight = (xp.stack(list(part)) for part in zip(*sums))
+    return total, weight
 
 
-class HeldOutScore:
-    """A scorer of scikit-learn's on the rows that a fold left out.
+def held_out_scores(
+    scorer: Callable[..., float],
+    dataset: LabelledDataset,
+    y: np.ndarray,
+    metadata: dict[str, Any],
+    tests: list[np.ndarray],
+    coef: Array,
+    intercept: Array,
+) -> np.ndarray:
+    """Return what a scorer of scikit-learn's gives for the rows that folds left out.
 
     For chunks of Dask the scorer gets row numbers as X, and models that know their
     logits: those are brought here, fold by fold.
@@ -195,73 +121,65 @@ class HeldOutScore:
     Parameters
     ----------
     scorer : callable
-    rows : Rows
+    dataset : LabelledDataset
     y : ndarray of shape (n_samples,)
     metadata : dict
         What the scorer gets: arrays with a row for each of X, or other values. Chunks
         hold the weights of their rows themselves.
-    tests : list of ndarrays
-        Row numbers that each fold left out.
+    tests, coef, intercept
+        As for :func:`held_out_likelihood`.
+
+    Returns
+    -------
+    ndarray of shape (n_folds, n_models)
     """
+    in_memory, scores = dataset.rows.in_memory, []
+    of_fold = _in_memory if in_memory else _in_chunks
+    if "sample_weight" in metadata:
+        weights = None
+        if in_memory:
+            weights = place_weights(metadata["sample_weight"], dataset.features)
+        metadata = metadata | {"sample_weight": weights}
+    for i, test in enumerate(tests):
+        test = test if in_memory else np.sort(test)
+        X, weights, models = of_fold(dataset, test, coef[i, ...], intercept[i, ...])
+        given = metadata_of(test, metadata, y.shape[0])
+        if weights is not None and "sample_weight" in given:
+            given["sample_weight"] = weights
+        scores.append([float(scorer(m, X, y[test], **given)) for m in models])
+    return np.asarray(scores)
 
-    def __init__(
-        self,
-        scorer: Callable[..., float],
-        rows: Rows,
-        y: np.ndarray,
-        metadata: dict[str, Any],
-        tests: list[np.ndarray],
-    ) -> None:
-        self._scorer = scorer
-        self._rows = rows
-        self._classes = arrays.to_host(rows.labels.classes)
-        self._y = y
-        self._metadata = metadata
-        self._tests = tests
 
-    def __call__(self, folds: np.ndarray, coef: Array, intercept: Array) -> np.ndarray:
-        """Return the scores, as :class:`HeldOutLikelihood` does."""
-        in_chunks = self._rows.chunk_rows is not None
-        of_fold = self._in_chunks if in_chunks else self._in_memory
-        scores = []
-        for i, fold in enumerate(folds):
-            test = self._tests[fold]
-            test = np.sort(test) if in_chunks else test
-            X, weights, models = of_fold(test, coef[i, ...], intercept[i, ...])
-            given = metadata_of(test, self._metadata, self._y.shape[0])
-            if weights is not None and "sample_weight" in given:
-                given["sample_weight"] = weights
-            y = self._y[test]
-            scores.append([float(self._scorer(m, X, y, **given)) for m in models])
-        return np.asarray(scores)
+def _in_memory(
+    dataset: LabelledDataset, test: np.ndarray, coef: Array, intercept: Array
+) -> Held:
+    features = dataset.features
+    X = arrays.take_rows(features.X, features.place(test, None), xp=features.xp)
+    models = [
+        ScoredModel(
+            coef_=coef[i, ...],
+            intercept_=intercept[i, ...],
+            classes_=arrays.to_host(dataset.classes),
+            n_features_in_=X.shape[1],
+        )
+        for i in range(coef.shape[0])
+    ]
+    return X, None, models
 
-    def _in_memory(self, test: np.ndarray, coef: Array, intercept: Array) -> Held:
-        features = self._rows.features
-        X = arrays.take_rows(features.X, features.place(test, None), xp=features.xp)
-        models = [
-            ScoredModel(
-                coef_=coef[i, ...],
-                intercept_=intercept[i, ...],
-                classes_=self._classes,
-                n_features_in_=X.shape[1],
-            )
-            for i in range(coef.shape[0])
-        ]
-        return X, None, models
 
-    def _in_chunks(self, test: np.ndarray, coef: Array, intercept: Array) -> Held:
-        X: Any = self._rows.features.X
-        rows: Any = self._rows.chunk_rows
-        is_test = np.zeros(X.shape[0], dtype=bool)
-        is_test[test] = True
-        function = partial(_logits_and_weights, coef, intercept)
-        X.n_passes += 1
-        found = _fetched(function, X.parts, rows, X.cut(is_test))
-        logits, weights = map(np.concatenate, zip(*found))
-        models = [
-            _KnownLogits(logits[:, i, :], self._classes) for i in range(coef.shape[0])
-        ]
-        return test[:, None], weights, models
+def _in_chunks(
+    dataset: LabelledDataset, test: np.ndarray, coef: Array, intercept: Array
+) -> Held:
+    chunks: Any = dataset.rows.chunks
+    is_test = np.zeros(dataset.rows.n_samples, dtype=bool)
+    is_test[test] = True
+    function = partial(_logits_and_weights, coef, intercept)
+    chunks.X.n_passes += 1
+    parts = chunks.X.parts, chunks.targets, chunks.X.cut(is_test)
+    logits, weights = map(np.concatenate, zip(*_fetched(function, *parts)))
+    classes = arrays.to_host(dataset.classes)
+    models = [_KnownLogits(logits[:, i, :], classes) for i in range(coef.shape[0])]
+    return test[:, None], weights, models
 
 
 def score_chunks(
@@ -301,7 +219,7 @@ def _answer(
     if n_rows == 0:
         return None
     logits = arrays.to_host(model.decision_function(X)).reshape(n_rows, -1)
-    labels = encode(y, n_rows)
+    labels = read_labels(y, n_rows)
     on_host = arrays.to_host(labels.classes)[arrays.to_host(labels.codes)]
     if sample_weight is None:
         return logits, on_host
@@ -310,14 +228,14 @@ def _answer(
 
 
 def _logits_and_weights(
-    coef: Array, intercept: Array, X: Array, rows: ChunkRows, is_test: np.ndarray
+    coef: Array, intercept: Array, X: Array, targets: Targets, is_test: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return logits, (n_rows, n_models, n_outputs), and weights, on the host."""
     test = np.nonzero(is_test)[0]
     xp, (n_models, n_outputs, n_features) = arrays.namespace(X), coef.shape
     coef = xp.reshape(coef, (-1, n_features))
     found = logits(arrays.rows(X, test), coef, xp.reshape(intercept, (-1,)), xp=xp)
-    weights = arrays.to_host(arrays.rows(rows.weights, test))
+    weights = arrays.to_host(arrays.rows(targets.weights[:, 0], test))
     return arrays.to_host(found).reshape(-1, n_models, n_outputs), weights
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Chunks, call, fetch
+from xlr.data import Chunks, PerRow, call, fetch
 from xlr.inputs.dask_input import parts_beside
 from xlr.inputs.kinds import accept
 from xlr.inputs.labels import is_missing
@@ -34,7 +34,9 @@ class Clusters(NamedTuple):
         """Keep the chunks of rows that the first pass has kept."""
         if not isinstance(X, Chunks):
             return self
-        return self._replace(of_rows=[self.of_rows[i] for i in X.positions])
+        return self._replace(
+            of_rows=PerRow([self.of_rows[i] for i in X.positions], None)
+        )
 
 
 def read_clusters(groups: Any, X: Array | Chunks) -> Clusters:

@@ -17,10 +17,10 @@ from xlr.estimators import (
     LogisticRegression,
     LogisticRegressionCV,
 )
+from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.firth import firth_problem
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
-from xlr.estimators.rows import Rows, read_rows
 from xlr.inputs.features import Features
 from xlr.objective import Objective
 from xlr.text import quoted
@@ -213,32 +213,34 @@ def read_fitted_data(
     if moments is not None:
         mean, deviation = (features.place(moments[i, :], None) for i in range(2))
         known = ColumnStatistics(features.xp.ones_like(mean[0]), mean, deviation)
-    rows = read_rows(model, features, y, sample_weight, offset, statistics=known)
-    _check_classes(model, rows)
-    if rows.weighing.kept.shape[0] < rows.labels.classes.shape[0]:
+    dataset = read_dataset(
+        model, features, y, sample_weight, offset, pool, statistics=known
+    )
+    _check_classes(model, dataset)
+    weights = dataset.class_weights
+    if weights.kept.shape[0] < dataset.totals.shape[0]:
         raise ValueError(
             "A class has no weight in these rows, and the fit leaves it out: it has no "
             "coefficients to infer. Fit without its rows."
         )
-    problem, objective = _problem(model, rows, pool)
-    start = rows.features.place(model.coef_, objective.wide)
-    intercept = rows.features.place(model.intercept_, objective.wide)
+    problem = _problem(model, dataset)
+    objective, features = problem.objective, dataset.features
+    start = features.place(model.coef_, objective.wide)
+    intercept = features.place(model.intercept_, objective.wide)
     rest = getattr(model, "_intercept_rest", None)
     if rest is not None:
-        intercept = intercept + rows.features.place(rest, objective.wide)
-    factors = np.ones_like(rows.totals) if rows.factors is None else rows.factors
-    unit = arrays.to_host(problem.total_weight / objective.total_weight)
+        intercept = intercept + features.place(rest, objective.wide)
     return FittedData(
         model=model,
-        features=rows.features,
+        features=features,
         problem=problem,
         objective=objective,
         parameters=problem.parameters((start, intercept)),
-        unit=float(unit[0]),
-        class_factors=factors,
-        n_samples=float(rows.totals.sum()),
-        class_totals=rows.totals * factors,
-        classes=arrays.to_host(rows.labels.classes),
+        unit=dataset.unit,
+        class_factors=weights.factors,
+        n_samples=float(dataset.totals.sum()),
+        class_totals=dataset.totals * weights.factors,
+        classes=arrays.to_host(dataset.classes),
     )
 
 
@@ -325,8 +327,8 @@ def _same_model(model: Any) -> str:
     return text.replace("C=inf", 'C=float("inf")')
 
 
-def _check_classes(model: Any, rows: Rows) -> None:
-    given, known = arrays.to_host(rows.labels.classes), arrays.to_host(model.classes_)
+def _check_classes(model: Any, dataset: LabelledDataset) -> None:
+    given, known = arrays.to_host(dataset.classes), arrays.to_host(model.classes_)
     if given.shape != known.shape or not (given == known).all():
         raise ValueError(
             f"y holds the classes {quoted(given.tolist())}, and the model was fitted "
@@ -334,22 +336,17 @@ def _check_classes(model: Any, rows: Rows) -> None:
         )
 
 
-def _problem(model: Any, rows: Rows, pool: Workers) -> tuple[Problem, Objective]:
+def _problem(model: Any, dataset: LabelledDataset) -> Problem:
     """Return the objective of the model in standardized units."""
-    fit_intercept = bool(model.fit_intercept)
     if isinstance(model, FirthLogisticRegression):
-        return firth_problem(rows.features, rows.task, fit_intercept, pool, rows.offset)
+        return firth_problem(dataset)
     searched = isinstance(model, LogisticRegressionCV)
     C = float(model.C_ if searched else model.C)
     l1_ratio = float(model.l1_ratio_ if searched else model.l1_ratio)
-    problem = Problem(
-        rows.features,
-        rows.task,
+    return Problem(
+        dataset,
+        dataset.spec,
         C=C,
-        regularisation=read_regularisation(model, l1_ratio, C, rows.features),
-        fit_intercept=fit_intercept,
+        regularisation=read_regularisation(model, l1_ratio, C, dataset.features),
         standardized=True,
-        pool=pool,
-        offset=rows.offset,
     )
-    return problem, problem.objective

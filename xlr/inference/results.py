@@ -26,7 +26,7 @@ from xlr.inference.row_statistics import (
 )
 from xlr.inference.table import Summary, Table, interval_columns, wald_table, z_values
 from xlr.inputs.features import read_features
-from xlr.inputs.offset import read_offset
+from xlr.inputs.offset import check_offset_columns, read_offset
 from xlr.text import printable, quoted
 
 __all__ = ["InferenceResults"]
@@ -446,7 +446,8 @@ class InferenceResults:
         interval_columns(alpha)  # refuses what is no level
         features = read_features(self._reader(), X, reset=False)
         n_outputs = len(self.fit.classes) if self.fit.n_equations > 1 else 1
-        added = None if offset is None else read_offset(offset, n_outputs, features)
+        added = None if offset is None else read_offset(offset, features)
+        check_offset_columns(added, n_outputs, features.X.shape[0])
         coef, intercept = self._raw(self.estimates.standardized[None, :])
         # A root of the covariance: R with R R' = V, for a positive semi-definite V.
         values, vectors = np.linalg.eigh(self.estimates.standardized_covariance)

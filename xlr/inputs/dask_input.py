@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -15,11 +13,9 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import Chunks, Delayed, call, literal, parts_of
 from xlr.inputs.tables import native
+from xlr.text import warn
 
-__all__ = ["chunks_of", "level_of_caller", "parts_beside", "refuse_kind", "stand_in"]
-
-# Modules that are between a warning and who is to read it.
-INSIDE = ("xlr.", "sklearn.callback.")
+__all__ = ["chunks_of", "parts_beside", "refuse_kind", "stand_in"]
 
 
 def stand_in(X: Any) -> Any:
@@ -73,12 +69,10 @@ def chunks_of(X: Any, like: Array, *, xp: Namespace) -> Chunks:
         counts = (float("nan"),) * len(parts)
     else:
         if len(X.chunks[1]) > 1:
-            warnings.warn(
+            warn(
                 f"The columns of X are in {len(X.chunks[1])} chunks. They are brought "
                 "together for each pass over the rows, which moves all of X between "
                 "workers. Do so once: X.rechunk({1: -1}).persist().",
-                UserWarning,
-                stacklevel=level_of_caller(),
             )
             X = X.rechunk({1: -1})
         if X.dtype != like.dtype:
@@ -146,11 +140,9 @@ def parts_beside(X: Chunks, values: Any, name: str) -> list[Delayed]:
                 f"{int(sum(X.row_counts))} rows of X, {int(sum(own))} of {name}. Pass "
                 "one for each row."
             )
-        warnings.warn(
+        warn(
             f"{name} is in other chunks than X, and is cut again as X is. Do so once: "
             f"{name}.rechunk(X.chunks[:1]).",
-            UserWarning,
-            stacklevel=level_of_caller(),
         )
         values = values.rechunk((X.row_counts, *values.chunks[1:]))
     if len(values.chunks[0]) != n_chunks:
@@ -165,11 +157,10 @@ def _column(y: Any) -> Any:
     """The one column of a matrix; anything else as it is."""
     if getattr(y, "ndim", 1) != 2 or y.shape[1] != 1:
         return y
-    warnings.warn(
+    warn(
         "A column-vector y was passed when a 1d array was expected. Please change the "
         "shape of y to (n_samples,), for example using ravel().",
         DataConversionWarning,
-        stacklevel=level_of_caller(),
     )
     return y[y.columns[0]] if hasattr(type(y), "columns") else y[:, 0]
 
@@ -245,11 +236,3 @@ def _matrix(dtype: str, table: Any) -> Array:
     if hasattr(type(table), "to_cupy"):
         return table.to_cupy(dtype=dtype)
     return table.to_numpy(dtype=dtype, na_value=np.nan)
-
-
-def level_of_caller() -> int:
-    """Return the ``stacklevel`` of the line that called xlr."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals["__name__"].startswith(INSIDE):
-        frame, level = frame.f_back, level + 1
-    return level

@@ -18,19 +18,11 @@ from sklearn.utils.validation import validate_data
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 from xlr.cached import cached_property
-from xlr.data import (
-    ChunkedData,
-    Chunks,
-    DenseMatrix,
-    Matrix,
-    SparseMatrix,
-    TrainingData,
-)
+from xlr.data import DenseMatrix, Matrix, SparseMatrix
 from xlr.inputs.dask_input import chunks_of, stand_in
 from xlr.inputs.kinds import accept
 from xlr.inputs.strings import explain_strings
 from xlr.inputs.tables import explain_columns, is_table, refuse_columns, to_matrix
-from xlr.threads import ALONE, Workers
 
 __all__ = ["Features", "read_features"]
 
@@ -61,6 +53,14 @@ class Features:
             return [f"x{j}" for j in range(self.X.shape[1])]
         return [str(name) for name in self.names]
 
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Fitted attributes of an estimator that tell of the columns."""
+        attributes: dict[str, Any] = {"n_features_in_": self.X.shape[1]}
+        if self.names is not None:
+            attributes["feature_names_in_"] = self.names
+        return attributes
+
     @cached_property
     def dtype(self) -> Any:
         """Dtype of the computations: that of X, or float32 for half precision."""
@@ -75,20 +75,11 @@ class Features:
         """Return other rows of the same columns."""
         return replace(self, X=X)
 
-    def matrix(self, dtype: Any = None) -> Matrix:
-        """Return X as a matrix that computes in its own dtype, or in another."""
+    def matrix(self) -> Matrix:
+        """Return X as a matrix."""
         if arrays.is_sparse(self.X):
-            X = self.X if dtype is None else self.X.astype(dtype)
-            return SparseMatrix(X, xp=self.xp)
-        return DenseMatrix(self.X, dtype, xp=self.xp)
-
-    def data(
-        self, targets: Any, offset: Any = None, pool: Workers = ALONE, dtype: Any = None
-    ) -> TrainingData | ChunkedData:
-        """Return training data: X with its targets, in memory or in chunks."""
-        if isinstance(self.X, Chunks):
-            return ChunkedData(self.X, targets, offset, pool=pool, dtype=dtype)
-        return TrainingData(self.matrix(dtype), targets, offset, pool=pool)
+            return SparseMatrix(self.X, xp=self.xp)
+        return DenseMatrix(self.X, xp=self.xp)
 
     def place(self, values: Any, dtype: Any) -> Array:
         """Move an array of any library to the namespace and device of X."""

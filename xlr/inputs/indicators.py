@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +10,12 @@ from sklearn.utils import check_array
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Targets
+from xlr.data import Targets, TrainingData
 from xlr.inputs.features import Features
 from xlr.inputs.kinds import accept
 from xlr.inputs.tables import is_table, to_matrix
 from xlr.inputs.weights import check_totals, class_factors
+from xlr.text import warn
 
 __all__ = ["Indicators", "read_entries", "read_indicators"]
 
@@ -72,7 +72,7 @@ def read_indicators(
         counts = features.xp.astype(known, features.xp.uint8)
     columns = Targets(targets.shape[1], targets, weights[:, None], counts)
     # Each by itself: the zeros of a label of ones weigh nothing, not a rounding error.
-    both = features.data(columns).class_weights(2)
+    both = TrainingData(features.matrix(), columns).class_weights(2)
     totals, factors = arrays.to_host(both), None
     if isinstance(class_weight, dict):
         factors = class_factors(class_weight, np.asarray([0, 1]), np.ones(2))
@@ -156,4 +156,4 @@ def _warn_of_constant_labels(positive: np.ndarray, negative: np.ndarray) -> None
             "probabilities will be NaN."
         )
     if sentences:
-        warnings.warn(" ".join(sentences), UserWarning, stacklevel=5)
+        warn(" ".join(sentences))

@@ -23,7 +23,6 @@ __all__ = [
     "NO_LABELS",
     "Labels",
     "check_number",
-    "encode",
     "is_missing",
     "mixed_types",
     "read_labels",
@@ -51,23 +50,7 @@ class Labels:
 
 
 def read_labels(y: Any, n_samples: int) -> Labels:
-    """Find the classes in y.
-
-    Raises
-    ------
-    ValueError
-        If y is missing, of another length, not made of class labels, or holds
-        fewer than two classes.
-    """
-    if y is None:
-        raise ValueError(NO_LABELS)
-    labels = encode(y, n_samples)
-    check_number(labels.classes)
-    return labels
-
-
-def encode(y: Any, n_samples: int) -> Labels:
-    """The classes in y, of which there may be but one.
+    """Find the classes in y, and the number of each label among them.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from xlr.arrays import Array
 from xlr.inputs.features import Features
 from xlr.inputs.kinds import as_real
 
-__all__ = ["check_offset_shape", "read_offset", "read_start"]
+__all__ = ["check_offset_columns", "read_offset", "read_start"]
 
 
 def read_start(
@@ -39,27 +39,36 @@ def read_start(
     return xp.reshape(start, shape)
 
 
-def read_offset(offset: Any, n_columns: int, features: Features) -> Array:
+def read_offset(offset: Any, features: Features) -> Array:
     """Return the offset of the linear predictors beside X: (n_samples, n_columns).
 
     Raises
     ------
     ValueError
-        If its shape is wrong, or it does not hold finite numbers.
+        If it is no number for each row, or row and class, or not finite.
     """
-    n_samples = features.X.shape[0]
+    xp, n_samples = features.xp, features.X.shape[0]
     values = features.place(as_real(offset, "offset"), features.dtype)
-    check_offset_shape(values.shape, n_columns, n_samples)
-    if not arrays.to_host(features.xp.all(features.xp.isfinite(values))):
+    shape = tuple(values.shape)
+    if values.ndim not in (1, 2) or shape[0] != n_samples or shape[1:] == (1,):
+        raise _wrong_shape(shape, f"({n_samples},)")
+    if not arrays.to_host(xp.all(xp.isfinite(values))):
         raise ValueError("offset contains NaN or infinity.")
-    return features.xp.reshape(values, (n_samples, n_columns))
+    return xp.reshape(values, (n_samples, -1))
 
 
-def check_offset_shape(shape: tuple[int, ...], n_columns: int, n_samples: int) -> None:
-    """Raise ValueError unless an offset of ``n_columns`` columns has the shape."""
-    expected = (n_samples,) if n_columns == 1 else (n_samples, n_columns)
-    if tuple(shape) != expected:
-        raise ValueError(
-            f"offset has shape {tuple(shape)}, expected {expected}: a number for each "
-            "row, with more than two classes for each row and class."
+def check_offset_columns(offset: Array | None, n_columns: int, n_samples: int) -> None:
+    """Raise ValueError for an offset of another number of columns."""
+    if offset is not None and offset.shape[1] != n_columns:
+        given, expected = (
+            (n_samples,) if columns == 1 else (n_samples, columns)
+            for columns in (offset.shape[1], n_columns)
         )
+        raise _wrong_shape(given, str(expected))
+
+
+def _wrong_shape(shape: tuple[int, ...], expected: str) -> ValueError:
+    return ValueError(
+        f"offset has shape {tuple(shape)}, expected {expected}: a number for each "
+        "row, with more than two classes for each row and class."
+    )

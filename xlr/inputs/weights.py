@@ -11,14 +11,12 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.inputs.features import Features
 from xlr.inputs.kinds import as_real
-from xlr.inputs.labels import Labels
 from xlr.text import quoted
 
 __all__ = [
     "check_totals",
     "class_factors",
     "class_totals",
-    "of_classes",
     "place_weights",
     "read_sample_weight",
 ]
@@ -79,29 +77,20 @@ def _check_weights(totals: np.ndarray, smallest: float) -> None:
 
 
 @arrays.quiet()
-def class_totals(weights: Array, labels: Labels, features: Features) -> np.ndarray:
-    """The sums of the weights of each class, on the host: (n_classes,).
+def class_totals(weights: Array, codes: Array, n_classes: int) -> np.ndarray:
+    """Return the sums of the weights of each class, on the host: (n_classes,).
 
     Raises
     ------
     ValueError
         If weights are not finite, or negative.
     """
-    xp, n_classes = features.xp, labels.classes.shape[0]
+    xp = arrays.namespace(weights)
     # Class by class: the sums say, in one transfer, all there is to check.
-    codes = features.place(labels.codes, None)
     sums = [weights @ xp.astype(codes == k, weights.dtype) for k in range(n_classes)]
     numbers = arrays.to_host(xp.stack([*sums, xp.min(weights)])).astype(np.float64)
     _check_weights(numbers[:-1], numbers[-1])
     return numbers[:-1]
-
-
-def of_classes(
-    values: np.ndarray, labels: Labels, dtype: Any, features: Features
-) -> Array:
-    """For each row the value of its class: (n_samples,), where X is."""
-    codes = features.place(labels.codes, None)
-    return features.xp.take(features.place(values, dtype), codes)
 
 
 def class_factors(

@@ -216,7 +216,7 @@ class Objective:
         )
         if first.shape[0] > self.n_models / 2:
             return None
-        data = self.data.with_targets(targets.select(first).without_counts())
+        data = self.data.select(first).without_counts()
         return self._with(data, self.penalty.select(first)), of
 
     # -- parameters -------------------------------------------------------------------

@@ -74,11 +74,10 @@ def row_space(
     if not arrays.to_host(xp.all(xp.isfinite(lower))):
         return None
     # 2. The problem whose matrix is L.
-    offset = None if data.offset is None else xp.astype(data.offset, xp.float32)
     targets = data.targets.astype(xp.float32, xp=xp)
     matrix = DenseMatrix(xp.astype(lower, xp.float32), xp=xp)
     reduced = Objective(
-        TrainingData(matrix, targets, offset, pool=data.pool),
+        TrainingData(matrix, targets, pool=data.pool),
         objective.loss,
         L2Penalty(xp.ones_like(kernel[:1, None, :]) / unit),
         fit_intercept=objective.fit_intercept,

@@ -1,0 +1,320 @@
+"""Datasets: rows that models are fitted to, and how their classes weigh."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.data import (
+    ColumnStatistics,
+    Scaler,
+    Targets,
+    TrainingData,
+    column_statistics,
+    without_outliers,
+)
+from xlr.estimators.model_spec import NEVER, ModelSpec, loss_of
+from xlr.inputs.features import Features
+from xlr.inputs.offset import check_offset_columns
+from xlr.inputs.scan import Scan, scan_rows
+from xlr.inputs.weights import check_totals, class_factors
+from xlr.losses import LogisticLoss
+from xlr.text import warn
+from xlr.threads import Workers
+
+__all__ = ["ClassWeights", "Dataset", "LabelledDataset", "read_dataset"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows, the models to fit to them, and the scales of their columns.
+
+    Attributes
+    ----------
+    features : Features
+    spec : ModelSpec
+        With weights around 1, in the dtype of X.
+    unit : float
+        Factor that takes these weights back to those that were given.
+    fit_intercept : bool
+        Whether the models have intercepts, and columns are centred.
+    statistics : ColumnStatistics
+        Of the columns, with the weights that all models share.
+    scaler : Scaler
+        From these, or from median and quartiles for columns with outliers.
+    has_outliers : bool
+        Whether there are such.
+    """
+
+    features: Features
+    spec: ModelSpec
+    unit: float
+    fit_intercept: bool
+    statistics: ColumnStatistics
+    scaler: Scaler
+    has_outliers: bool
+
+    @classmethod
+    def of(
+        cls,
+        features: Features,
+        spec: ModelSpec,
+        unit: float,
+        fit_intercept: bool,
+        statistics: ColumnStatistics | None = None,
+        **more: Any,
+    ) -> Any:
+        """Return a dataset whose columns are looked at, unless that was done."""
+        data = spec.data
+        if statistics is None:
+            alone = data
+            if data.targets.n_models > 1:
+                alone = data.with_targets(_of_all_models)
+            statistics = column_statistics(
+                alone, centre=fit_intercept, names=features.column_names
+            )
+        robust = statistics
+        if data.n_drawable:  # chunks whose statistics are known have no sample
+            robust = without_outliers(data.matrix, statistics, centre=fit_intercept)
+        scaler = Scaler.of(robust.mean, robust.std, data.dtype, xp=data.xp)
+        has_outliers = robust is not statistics
+        return cls(
+            features,
+            spec,
+            unit,
+            fit_intercept,
+            statistics,
+            scaler,
+            has_outliers,
+            **more,
+        )
+
+    @property
+    def column_moments(self) -> Array:
+        """Mean and standard deviation of the columns of X: (2, n_features)."""
+        return self.features.xp.stack([self.scaler.mean, self.scaler.std])
+
+
+def _of_all_models(targets: Targets) -> Targets:
+    return Targets(1, targets.weights, targets.weights)
+
+
+@dataclass(frozen=True)
+class LabelledDataset(Dataset):
+    """A dataset whose rows have one label each.
+
+    Attributes
+    ----------
+    classes : array of shape (n_classes,)
+        Sorted, in the library of y.
+    rows : TrainingData
+        Of one model: codes into all classes, and sample weights as they were given.
+    totals : ndarray of shape (n_classes,)
+        Sums of the sample weights in each class.
+    class_weights : ClassWeights
+    """
+
+    classes: Array
+    rows: TrainingData
+    totals: np.ndarray
+    class_weights: ClassWeights
+
+    @property
+    def kept_classes(self) -> list[Any]:
+        """Labels of the classes with weight."""
+        kept: list[Any] = arrays.to_host(self.classes)[self.class_weights.kept].tolist()
+        return kept
+
+    def labels(self) -> np.ndarray:
+        """Return the label of each row, (n_samples,), on the host."""
+        codes = self.rows.map_rows(_codes, reads_rows=False)
+        return arrays.to_host(self.classes)[arrays.to_host(codes)]
+
+    def warn_of_left_out(self) -> None:
+        """Warn of classes without weight, which are left out of the fit."""
+        classes, kept = arrays.to_host(self.classes), self.class_weights.kept
+        if kept.shape[0] == classes.shape[0]:
+            return
+        left_out = np.delete(classes, kept).tolist()
+        names = ", ".join(map(repr, left_out))
+        sentence = (
+            f"The rows of the class{'es' * (len(left_out) > 1)} {names} weigh zero, "
+            "all of them (sample_weight, class_weight): the fit leaves them out, with a "
+            "probability of 0."
+        )
+        if kept.shape[0] == 1:
+            only = self.kept_classes[0]
+            sentence += f" The class {only!r} is left alone, and always predicted."
+        warn(sentence)
+
+
+def _codes(block: Any) -> Array:
+    return block.xp.astype(block.labels[:, 0], block.xp.int32)
+
+
+@dataclass(frozen=True)
+class ClassWeights:
+    """Weights of the classes, and the models that these leave to fit.
+
+    Attributes
+    ----------
+    factors : ndarray of shape (n_classes,)
+        Factors of the weights of each class.
+    one_vs_rest : bool
+        Whether there is a model for each class.
+    against_rest : ndarray of shape (n_classes, 2) or None
+        Factors of the weights of the rest and of the class in its model.
+    kept : ndarray of int
+        The classes with weight.
+    """
+
+    factors: np.ndarray
+    one_vs_rest: bool
+    against_rest: np.ndarray | None
+    kept: np.ndarray
+
+    @classmethod
+    @arrays.quiet()
+    def of(
+        cls, classes: Array, totals: np.ndarray, class_weight: Any, multi_class: str
+    ) -> ClassWeights:
+        """Return what an estimator's parameters say, for sums of the sample weights.
+
+        Raises
+        ------
+        ValueError
+            If no class has weight.
+        """
+        by_class = multi_class == "ovr" and classes.shape[0] > 2
+        factors, against_rest = np.ones(classes.shape[0]), None
+        if by_class and class_weight == "balanced":
+            # A class weighs as much as its rest, model by model.
+            # Sums of the others: a difference from the whole may round to nothing.
+            before, after = np.cumsum([0, *totals]), np.cumsum([0, *totals[::-1]])
+            rest = before[:-1] + after[-2::-1]
+            half = totals.sum() / 2
+            against_rest = np.stack([half / rest, half / totals], axis=1)
+        elif class_weight is not None:
+            factors = class_factors(class_weight, classes, totals)
+        totals = totals * factors
+        check_totals(totals)
+        return cls(factors, by_class, against_rest, np.nonzero(totals)[0])
+
+    def spec(self, rows: TrainingData, unit: float) -> ModelSpec:
+        """Return the models to fit to rows of one model with codes of all classes."""
+        weighed = partial(self._weighed, unit, rows.dtype)
+        rows = rows.with_targets(weighed).with_kept_targets()
+        n_classes = self.factors.shape[0]
+        if not self.one_vs_rest or self.kept.shape[0] == 1:
+            return ModelSpec(loss_of(n_classes), rows).among(self.kept)
+        places = None
+        if self.kept.shape[0] < n_classes:
+            places = np.full(n_classes, NEVER)
+            places[self.kept] = np.arange(self.kept.shape[0])
+        return ModelSpec(LogisticLoss(), rows, places)
+
+    def _weighed(self, unit: float, dtype: Any, targets: Targets) -> Targets:
+        """Return targets with weights around 1, times those of the classes."""
+        labels, weights, offset = targets.labels, targets.weights / unit, targets.offset
+        xp, device = arrays.namespace(weights), arrays.device_of(weights)
+        place = {"xp": xp, "device": device}
+        if (self.factors != 1).any():
+            factors = arrays.move(self.factors, dtype=weights.dtype, **place)
+            weights = weights * xp.take(factors, labels[:, 0])[:, None]
+        if offset is not None and offset.shape[1] not in (1, self.kept.shape[0]):
+            offset = xp.take(offset, arrays.move(self.kept, **place), axis=1)
+        if not self.one_vs_rest or self.kept.shape[0] == 1:
+            labels = xp.astype(labels, dtype)  # once, and not in each block
+            targets = Targets(1, labels, weights, offset=offset)
+            return targets.astype(dtype, xp=xp)
+        n_classes = self.factors.shape[0]
+        classes = xp.arange(n_classes, dtype=labels.dtype, device=device)
+        factors = None
+        if self.against_rest is not None:
+            factors = arrays.move(self.against_rest, dtype=weights.dtype, **place)
+        own = xp.astype(labels == classes, xp.uint8)
+        targets = Targets(n_classes, own, weights, class_factors=factors)
+        if self.kept.shape[0] < n_classes:
+            targets = targets.select(self.kept)
+        return targets.astype(dtype, xp=xp)
+
+
+def read_dataset(
+    estimator: Any,
+    features: Features,
+    y: Any,
+    sample_weight: Any,
+    offset: Any,
+    pool: Workers,
+    *,
+    statistics: ColumnStatistics | None = None,
+) -> LabelledDataset:
+    """Check what comes with X, and find the models to fit.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With ``fit_intercept`` and, if it has a choice, ``random_state``,
+        ``class_weight`` and ``multi_class``.
+    features : Features
+    y, sample_weight, offset : arrays
+    pool : Workers
+    statistics : ColumnStatistics, default=None
+        Of the columns of chunks, where they are known: then X is not read yet, and
+        there is no sample.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not as described.
+    """
+    scan = scan_rows(
+        estimator, features, y, sample_weight, offset, pool, statistics=statistics
+    )
+    weights = ClassWeights.of(
+        scan.classes,
+        scan.totals,
+        getattr(estimator, "class_weight", None),
+        getattr(estimator, "multi_class", "multinomial"),
+    )
+    if offset is not None and weights.one_vs_rest:
+        raise ValueError(
+            "An offset of the logits is of one model; multi_class='ovr' fits one for "
+            "each class. Use multi_class='multinomial'."
+        )
+    rows, n_outputs = scan.rows, loss_of(scan.classes.shape[0]).n_outputs
+    check_offset_columns(rows.offset, n_outputs, rows.n_samples)
+    unit = float((scan.totals * weights.factors).sum() / rows.n_samples)
+    dataset: LabelledDataset = LabelledDataset.of(
+        scan.features,
+        weights.spec(rows, unit),
+        unit,
+        bool(estimator.fit_intercept),
+        _weighed(scan, weights.factors),
+        classes=scan.classes,
+        rows=rows,
+        totals=scan.totals,
+        class_weights=weights,
+    )
+    return dataset
+
+
+def _weighed(scan: Scan, factors: np.ndarray) -> ColumnStatistics | None:
+    """Return the statistics of all chunks, with the weights of their classes."""
+    found = scan.statistics
+    if found is None or None in found:
+        return found and found[None]
+    labels = arrays.to_host(scan.classes).tolist()
+    parts = [
+        found[label]._replace(weight=factor * found[label].weight)
+        for label, factor in zip(labels, factors)
+        if label in found and factor > 0
+    ]
+    merged = partial(ColumnStatistics.merged, xp=scan.features.xp)
+    return functools.reduce(merged, parts)
