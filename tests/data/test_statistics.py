@@ -15,9 +15,9 @@ from xlr.data import (
     DenseMatrix,
     Scaler,
     SparseMatrix,
-    column_statistics,
     Targets,
     TrainingData,
+    column_statistics,
 )
 
 N = 60

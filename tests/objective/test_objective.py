@@ -9,7 +9,7 @@ import pytest
 from conftest import to_numpy
 from make_objective import in_dask_chunks, make_objective, make_penalty
 
-from xlr.data import Scaler, Targets
+from xlr.data import Scaler
 from xlr.objective import DiagonalHessian, JeffreysTerm, Objective
 
 N, P, MODELS = 24, 3, 3

@@ -237,7 +237,7 @@ class TrainingData:
         return self._slices[width, least]
 
     def is_large(self, width: int) -> bool:
-        """Return True where X fills several blocks, so that arithmetic takes the time."""
+        """Return True where X fills several blocks: arithmetic takes the time."""
         return not self.in_memory or len(self.matrix.row_slices(width, 1, 1)) > 1
 
     def block(self, rows: slice) -> Block:

@@ -145,8 +145,8 @@ class LabelledDataset(Dataset):
         names = ", ".join(map(repr, left_out))
         sentence = (
             f"The rows of the class{'es' * (len(left_out) > 1)} {names} weigh zero, "
-            "all of them (sample_weight, class_weight): the fit leaves them out, with a "
-            "probability of 0."
+            "all of them (sample_weight, class_weight): the fit leaves them out, with "
+            "a probability of 0."
         )
         if kept.shape[0] == 1:
             only = self.kept_classes[0]
