@@ -15,10 +15,12 @@ import os
 import threading
 from _thread import start_new_thread
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import joblib
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from xlr import arrays
@@ -44,7 +46,7 @@ def _blas_threads() -> int:
     libraries = _blas().lib_controllers
     if not libraries:  # a BLAS that threadpoolctl does not know
         return joblib.cpu_count()
-    return min(library.num_threads for library in libraries)
+    return min(map(attrgetter("num_threads"), libraries))
 
 
 def available_threads(n_jobs: int | None) -> int:
@@ -215,7 +217,7 @@ def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
     n_jobs : int or None
         As for :func:`available_threads`.
     """
-    if arrays.is_array(x):
+    if not isinstance(x, np.ndarray) and arrays.is_array(x):
         entries = arrays.entries(x)
         device = arrays.current_device(entries)
         with device, full_precision(entries), arrays.memory_errors(entries):

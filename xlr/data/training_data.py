@@ -303,14 +303,13 @@ class TrainingData:
             return self._changed("", targets=function(self.targets, *per_row))
         targets = function(self.targets, *(values.sampled for values in per_row))
         chunks = self.chunks.with_targets(function, *per_row)
-        return TrainingData(self.matrix, targets, pool=self.pool, chunks=chunks)
+        return self._with(self.matrix, targets, chunks)
 
     def with_kept_targets(self) -> TrainingData:
         """Return the data with targets that workers compute once, and keep."""
         if self.chunks is None:
             return self
-        chunks = self.chunks.kept()
-        return TrainingData(self.matrix, self.targets, pool=self.pool, chunks=chunks)
+        return self._with(self.matrix, self.targets, self.chunks.kept())
 
     def sample(self, size: int, seed: int) -> TrainingData:
         """Copy about ``size`` random rows, in float32."""
@@ -337,12 +336,19 @@ class TrainingData:
     ) -> TrainingData:
         """Return other data, and have each chunk call the method of this name."""
         chunks = self.chunks
-        return TrainingData(
-            self.matrix if matrix is None else matrix,
-            self.targets if targets is None else targets,
-            pool=self.pool,
-            chunks=None if chunks is None else chunks.changed(name, *arguments),
-        )
+        chunks = None if chunks is None else chunks.changed(name, *arguments)
+        return self._with(matrix or self.matrix, targets or self.targets, chunks)
+
+    def _with(
+        self, matrix: Matrix, targets: Targets, chunks: ChunkedRows | None
+    ) -> TrainingData:
+        """Return other data on the same device."""
+        data = TrainingData.__new__(TrainingData)
+        data.__dict__.update(self.__dict__)
+        data.matrix, data.targets, data.chunks = matrix, targets, chunks
+        data.dtype, data.n_features = matrix.dtype, matrix.shape[1]
+        data._slices, data._whole = {}, None
+        return data
 
 
 def _resampled(n_each: int, targets: Targets, counts: Any) -> Targets:

@@ -227,22 +227,19 @@ class ClassWeights:
         if (self.factors != 1).any():
             factors = arrays.move(self.factors, dtype=weights.dtype, **place)
             weights = weights * xp.take(factors, labels[:, 0])[:, None]
+        weights = xp.astype(weights, dtype, copy=False)
         if offset is not None and offset.shape[1] not in (1, self.kept.shape[0]):
             offset = xp.take(offset, arrays.move(self.kept, **place), axis=1)
         if not self.one_vs_rest or self.kept.shape[0] == 1:
             labels = xp.astype(labels, dtype)  # once, and not in each block
-            targets = Targets(1, labels, weights, offset=offset)
-            return targets.astype(dtype, xp=xp)
+            return Targets(1, labels, weights, offset=offset)
         n_classes = self.factors.shape[0]
         classes = xp.arange(n_classes, dtype=labels.dtype, device=device)
-        factors = None
+        own, factors = xp.astype(labels == classes, xp.uint8), None
         if self.against_rest is not None:
-            factors = arrays.move(self.against_rest, dtype=weights.dtype, **place)
-        own = xp.astype(labels == classes, xp.uint8)
+            factors = arrays.move(self.against_rest, dtype=dtype, **place)
         targets = Targets(n_classes, own, weights, class_factors=factors)
-        if self.kept.shape[0] < n_classes:
-            targets = targets.select(self.kept)
-        return targets.astype(dtype, xp=xp)
+        return targets if self.kept.shape[0] == n_classes else targets.select(self.kept)
 
 
 def read_dataset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,10 +137,15 @@ def read_regularisation(
     UserWarning
         If without a penalty its parameters have no effect.
     """
+    names = "penalty_factor", "lower", "upper"
+    given = [getattr(estimator, name, None) for name in names]
+    is_plain = given[0] is None and given[1] is None and given[2] is None
+    if is_plain and not (isinstance(C, float) and math.isinf(C)):
+        return Regularisation(l1_ratio, None, None, None)
     xp, n_features = features.xp, features.X.shape[1]
     factor, lower, upper = (
-        _per_feature(name, getattr(estimator, name, None), n_features)
-        for name in ("penalty_factor", "lower", "upper")
+        None if values is None else _per_feature(name, values, n_features)
+        for name, values in zip(names, given)
     )
     if factor is not None and (factor < 0).any():
         raise ValueError(
@@ -189,10 +195,8 @@ def read_regularisation(
     )
 
 
-def _per_feature(name: str, values: Any, n_features: int) -> np.ndarray | None:
-    """A number for all features or one for each: (n_features,) on the host."""
-    if values is None:
-        return None
+def _per_feature(name: str, values: Any, n_features: int) -> np.ndarray:
+    """Return a number for each feature, (n_features,), on the host."""
     if arrays.is_array(values):
         values = arrays.to_host(values)
     try:

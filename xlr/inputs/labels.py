@@ -58,15 +58,16 @@ def read_labels(y: Any, n_samples: int) -> Labels:
         If y is of another length, or not made of class labels.
     """
     y = accept("y", y)
-    _refuse_mixed_list(y)
-    if arrays.is_array(y):
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = y[:, 0]
-        _refuse_matrix(y)
-    elif not (isinstance(y, np.ndarray) and y.ndim == 1):
-        y = with_plain_integers(y)
-        _refuse_matrix(y)
-        y = column_or_1d(y, warn=True)
+    if not (isinstance(y, np.ndarray) and y.ndim == 1):
+        _refuse_mixed_list(y)
+        if arrays.is_array(y):
+            if y.ndim == 2 and y.shape[1] == 1:
+                y = y[:, 0]
+            _refuse_matrix(y)
+        else:
+            y = with_plain_integers(y)
+            _refuse_matrix(y)
+            y = column_or_1d(y, warn=True)
     xp = arrays.namespace(y)
     if y.shape[0] != n_samples:
         raise ValueError(

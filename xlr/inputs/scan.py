@@ -120,7 +120,7 @@ def scan_rows(
     if isinstance(features.X, Chunks):
         return _scan_chunks(estimator, features, given, statistics)
     for name, values in given.items():
-        if arrays.is_dask(values):
+        if values is not None and arrays.is_dask(values):
             raise TypeError(
                 f"{name} is of Dask while X is in memory. Pass {name}.compute(), or X "
                 "as a Dask array."
