@@ -371,6 +371,6 @@ class ScoredModel(ClassifierMixin, BaseEstimator):
     def _of_logits(self, answer: Callable[..., Array], X: Array) -> Array:
         found = self.decide(X)
         if not get_config()["array_api_dispatch"]:
-            found = arrays.to_host(found)
+            found = np.array(arrays.to_host(found))  # answers may overwrite it
         columns = found[:, None] if found.ndim == 1 else found
         return answer(columns, xp=arrays.namespace(columns))
