@@ -155,7 +155,7 @@ class FirthLogisticRegression(LinearClassifier):
             If ``tol`` was not reached, with what to do.
         """
         features = begin_fit(self, X, y, sample_weight, offset, chunked=False)
-        with all_or_nothing(self), workers(features.X, self.n_jobs) as pool:
+        with all_or_nothing(self), workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
             if dataset.totals.shape[0] > 2:
                 raise ValueError(

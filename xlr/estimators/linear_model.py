@@ -53,27 +53,30 @@ class LinearModel(BaseEstimator):
         if offset is None and self._has_offset:
             self._warn_of_missing_offset()
         features = read_features(self, X, reset=False)
-        xp, X = features.xp, features.X
+        xp, matrix, (n_rows, n_features) = (
+            features.xp,
+            features.matrix,
+            features.X.shape,
+        )
         wide = arrays.widest_float(xp=xp, device=features.device)
         coef = features.place(self.coef_, wide)
         intercept = self._exact_intercept(features, wide)
-        if coef.shape[1] != X.shape[1]:  # set by hand, without n_features_in_
+        if coef.shape[1] != n_features:  # set by hand, without n_features_in_
             raise ValueError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
+                f"X has {n_features} features, but {type(self).__name__} is expecting "
                 f"{coef.shape[1]} features as input."
             )
         if offset is not None:
             offset = read_offset(offset, features)
-            check_offset_columns(offset, coef.shape[0], X.shape[0])
-        entries = X if isinstance(X, np.ndarray) else arrays.entries(X)
-        n_rows = X.shape[0]
+            check_offset_columns(offset, coef.shape[0], n_rows)
+        entries = matrix.stored
         step = max(1, arrays.block_bytes(entries) // (BLOCK_ARRAYS * 8 * coef.shape[0]))
         totals = []
 
         def of_block(first: int) -> Array:
             rows = slice(first, min(first + step, n_rows))
-            part = X if step >= n_rows else X[rows, :]
-            found = logits(part, coef, intercept, xp=xp)
+            part = matrix if step >= n_rows else matrix.take_rows(rows)
+            found = logits(part, coef, intercept)
             totals.append(xp.sum(found))
             if offset is not None:
                 found += offset[rows, :]
@@ -84,7 +87,7 @@ class LinearModel(BaseEstimator):
             # Look through X only if the logits, which are fewer, are not finite.
             finite = xp.all(xp.isfinite(xp.stack(totals)))
             if not arrays.is_traced(finite) and not arrays.to_host(finite):
-                refuse_non_finite(features.matrix(), features.column_names)
+                refuse_non_finite(matrix, features.column_names)
         return answers
 
     def _of_numbers(self) -> Self:

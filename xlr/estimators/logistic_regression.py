@@ -271,7 +271,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         metadata = {"sample_weight": sample_weight, "offset": offset}
         data = {"X": X, "y": y, "metadata": metadata}
         # Before anything that BLAS would start its threads for: they spin for a while.
-        with all_or_nothing(self), workers(features.X, self.n_jobs) as pool:
+        with all_or_nothing(self), workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
             dataset.warn_of_left_out()
             fitting = Fitting(

@@ -207,7 +207,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         to_splitter, to_scorer = self._routed("fit", sample_weight, params)
         metadata = {"sample_weight": sample_weight, **params}
         data = {"X": X, "y": y, "metadata": metadata}
-        with all_or_nothing(self), workers(features.X, self.n_jobs) as pool:
+        with all_or_nothing(self), workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, None, pool)
             dataset.warn_of_left_out()
             host_y = dataset.labels()

@@ -6,6 +6,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
+from xlr.data import Matrix
 from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms
 
 __all__ = [
@@ -19,32 +20,27 @@ __all__ = [
 
 
 @arrays.quiet()
-def logits(X: Array, coef: Array, intercept: Array, *, xp: Namespace) -> Array:
-    """x.w + b, computed in the widest dtype and rounded to that which X is fitted in.
+def logits(matrix: Matrix, coef: Array, intercept: Array) -> Array:
+    """Return X W' + b, computed in the widest dtype and rounded to that of the matrix.
 
     In float32 alone the products with a column a million deviations from zero would be
     off by as much as the logits are. The caller passes blocks of rows where X is large.
 
     Parameters
     ----------
-    X : array or sparse matrix of shape (n_samples, n_features)
+    matrix : Matrix of shape (n_samples, n_features)
     coef : array of shape (n_columns, n_features)
     intercept : array of shape (n_columns,)
         In the widest dtype, with what ``intercept_`` is rounded by.
-    xp : namespace
 
     Returns
     -------
     array of shape (n_samples, n_columns)
     """
-    wide, rows = intercept.dtype, X
-    if X.dtype != wide and not arrays.is_sparse(X):
-        rows = xp.astype(X, wide)
-    found = rows @ xp.astype(coef, wide, copy=False).T
-    found += intercept
-    if X.dtype == wide:
+    found = matrix.astype(intercept.dtype).matvec(coef, intercept)
+    if matrix.dtype == found.dtype:
         return found
-    return xp.astype(found, xp.float32)
+    return matrix.xp.astype(found, matrix.dtype)
 
 
 def one_or_more(logits: Array, *, xp: Namespace) -> Array:

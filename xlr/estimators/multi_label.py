@@ -146,7 +146,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         """
         features = begin_fit(self, X, y, sample_weight, chunked=False)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
-        with all_or_nothing(self), workers(features.X, self.n_jobs) as pool:
+        with all_or_nothing(self), workers(features.stored, self.n_jobs) as pool:
             weights = read_sample_weight(sample_weight, features)
             indicators = read_indicators(y, weights, features, self.class_weight)
             xp, n_labels = features.xp, indicators.positive.shape[0]
@@ -186,7 +186,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             indicators.positive,
             indicators.negative,
         )
-        matrix, column = features.matrix(), weights[:, None]
+        matrix, column = features.matrix, weights[:, None]
         places = None
         if labels.shape[0] < positive.shape[0]:
             places = np.where(

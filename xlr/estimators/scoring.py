@@ -15,7 +15,7 @@ from sklearn.metrics import make_scorer
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Block, Delayed, Targets, call, fetch
+from xlr.data import Block, Delayed, DenseMatrix, Targets, call, fetch
 from xlr.estimators.dataset import LabelledDataset
 from xlr.estimators.folds import small_counts
 from xlr.estimators.linear_classifier import LinearClassifier
@@ -29,7 +29,7 @@ from xlr.estimators.logits import (
 )
 from xlr.estimators.model_spec import loss_of
 from xlr.inputs.dask_input import parts_beside
-from xlr.inputs.features import Features, read_features
+from xlr.inputs.features import Features, is_matrix, read_features
 from xlr.inputs.labels import read_labels
 from xlr.inputs.weights import place_weights
 from xlr.losses import Loss
@@ -100,8 +100,7 @@ def _held_out_loss(
         ids = arrays.move(ids, xp=xp, device=arrays.device_of(block.weights))
         columns = xp.reshape(coef[fold, ...], (-1, n_features))
         constants = xp.reshape(intercept[fold, ...], (-1,))
-        matrix = block.matrix.take_rows(ids).astype(constants.dtype)
-        eta = xp.astype(matrix.matvec(columns, constants), dtype)
+        eta = logits(block.matrix.take_rows(ids), columns, constants)
         eta = xp.reshape(eta, (-1, n_models, n_outputs))
         labels = xp.take(xp.astype(block.labels, dtype), ids, axis=0)
         value, _ = loss.value_and_gradient(eta, labels, xp=xp)
@@ -162,7 +161,8 @@ def _in_memory(
     dataset: LabelledDataset, test: np.ndarray, coef: Array, intercept: Array
 ) -> Held:
     features = dataset.features
-    X = arrays.take_rows(features.X, features.place(test, None), xp=features.xp)
+    X, ids = features.X, features.place(test, None)
+    X = X.take_rows(ids) if is_matrix(X) else arrays.take_rows(X, ids, xp=features.xp)
     classes, models = arrays.to_host(dataset.classes), []
     for i in range(coef.shape[0]):
         model = LinearClassifier()
@@ -245,7 +245,8 @@ def _logits_and_weights(
     test = np.nonzero(is_test)[0]
     xp, (n_models, n_outputs, n_features) = arrays.namespace(X), coef.shape
     coef = xp.reshape(coef, (-1, n_features))
-    found = logits(arrays.rows(X, test), coef, xp.reshape(intercept, (-1,)), xp=xp)
+    rows = DenseMatrix(arrays.rows(X, test), xp=xp)
+    found = logits(rows, coef, xp.reshape(intercept, (-1,)))
     weights = arrays.to_host(arrays.rows(targets.weights[:, 0], test))
     return arrays.to_host(found).reshape(-1, n_models, n_outputs), weights
 

@@ -135,13 +135,12 @@ def probability_interval(
     xp, X, outputs = features.xp, features.X, coef.shape[0]
     pieces = []
     for rows in row_slices(X, outputs * roots[0].shape[0], xp=xp):
-        block = X[rows, :]
+        block = features.matrix.take_rows(rows)
         eta, moves = (
             logits(
                 block,
                 features.place(w.reshape(-1, w.shape[-1]), features.wide),
                 features.place(b.reshape(-1), features.wide),
-                xp=xp,
             )
             for w, b in ((coef, intercept), roots)
         )
