@@ -148,7 +148,7 @@ class Fitting:
             return
         n_samples, n_features = features.X.shape
         size = features.xp.finfo(features.dtype).bits // 8
-        stored = numbers.size / n_samples
+        stored = math.prod(numbers.shape) / n_samples
         sample = min(SAMPLE * n_samples, ROWS_OF_SAMPLE * objective.n_parameters)
         needed = 8 * ROW_NUMBERS * n_samples + size * sample * stored
         needed += BLOCKS * min(size * n_samples * stored, arrays.block_bytes(numbers))

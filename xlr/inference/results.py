@@ -462,7 +462,7 @@ class InferenceResults:
                 float(stats.norm.isf(alpha / 2)),
             )
             if not arrays.to_host(features.xp.all(features.xp.isfinite(found.se))):
-                refuse_non_finite(features.matrix())
+                refuse_non_finite(features.matrix)
         return found
 
     def _reader(self) -> LogisticRegression:
