@@ -50,8 +50,10 @@ def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Fea
 
 
 def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
-    """Set all fitted attributes, now that nothing can fail any more."""
-    if hasattr(estimator, "feature_names_in_"):
-        del estimator.feature_names_in_
-    for name, value in attributes.items():
-        setattr(estimator, name, value)
+    """Set all fitted attributes at once, the last step of a fit.
+
+    Predictions in other threads see all of them or none, and a fit that fails or is
+    interrupted leaves the estimator as it was.
+    """
+    others = {k: v for k, v in vars(estimator).items() if k != "feature_names_in_"}
+    estimator.__dict__ = others | attributes

@@ -8,7 +8,6 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.checks import begin_fit, set_fitted
 from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.fitting import print_record, warn_unless_converged
@@ -155,7 +154,7 @@ class FirthLogisticRegression(LinearClassifier):
             If ``tol`` was not reached, with what to do.
         """
         features = begin_fit(self, X, y, sample_weight, offset, chunked=False)
-        with all_or_nothing(self), workers(features.stored, self.n_jobs) as pool:
+        with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
             if dataset.totals.shape[0] > 2:
                 raise ValueError(
@@ -184,8 +183,8 @@ class FirthLogisticRegression(LinearClassifier):
                 "_has_offset": offset is not None,
                 "_warned_of_offset": False,
             }
-            set_fitted(self, fitted)
             warn_unless_converged(solution, self, features.dtype)
+            set_fitted(self, fitted)
         return self
 
     score = score

@@ -90,6 +90,15 @@ class LinearModel(BaseEstimator):
                 refuse_non_finite(matrix, features.column_names)
         return answers
 
+    def _snapshot(self) -> Self:
+        """Return the model as it is now, whatever a fit in another thread makes of it.
+
+        Fits replace all attributes at once (:func:`set_fitted`).
+        """
+        model = type(self).__new__(type(self))
+        model.__dict__ = vars(self)
+        return model
+
     def _of_numbers(self) -> Self:
         """Return a copy that takes rows without column names or offset as its own."""
         model = copy.copy(self)

@@ -7,7 +7,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import Matrix
-from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms
+from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms, softmax
 
 __all__ = [
     "class_codes",
@@ -57,6 +57,8 @@ def probabilities(logits: Array, one_vs_rest: bool = False, *, xp: Namespace) ->
         # Without the digits of the shift that :func:`softmax` saves: the products
         # have rounded the logits by as much.
         z = log_sigmoid(logits) if one_vs_rest else logits
+        if arrays.has_gradient(z):  # torch needs the numbers as they are
+            return softmax(z)
         z -= xp.max(z, axis=1, keepdims=True)
         share = xp.exp(z)
         share /= xp.sum(share, axis=1, keepdims=True)
