@@ -19,22 +19,19 @@ def average_marginal_effects(data: FittedData) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    effects : ndarray of shape (n_features, n_effects)
+    effects : ndarray of shape (n_effects, n_features)
         Of all classes, or of the second of two.
-    jacobian : ndarray of shape (n_features, n_effects, n_parameters)
-        In the parameters on the host.
+    jacobian : ndarray of shape (n_effects, n_features, n_parameters)
+        In the standardized parameters.
     """
-    objective = data.objective
-    n_features, first = objective.n_features, int(data.fit_intercept)
+    objective, scale = data.objective, data.units.scale
     gradients, hessians = mean_derivatives(objective, data.parameters)
-    _, scale = data.scaler
     by_class = data.standardized.reshape(objective.n_outputs, -1)
-    coef = by_class[:, first:] / scale
-    effects = (gradients @ coef).T
+    coef = by_class[:, : objective.n_features] / scale
     # 1. Through the mean of A.
-    jacobian = np.einsum("klq,lj->jkq", hessians[:, :, data.order], coef, order="C")
+    jacobian = np.einsum("klq,lj->kjq", hessians, coef, order="C")
     # 2. Through w itself.
-    j = np.arange(n_features)
-    columns = jacobian.reshape(n_features, -1, *by_class.shape)
-    columns[j, :, :, first + j] += gradients / scale[:, None, None]
-    return effects, jacobian
+    j = np.arange(objective.n_features)
+    columns = jacobian.reshape(*jacobian.shape[:2], *by_class.shape)
+    columns[:, j, :, j] += gradients / scale[:, None, None]
+    return gradients @ coef, jacobian
