@@ -29,6 +29,6 @@ def test_matplotlib_is_asked_for_by_name():
         [sys.executable, "-c", CODE], capture_output=True, text=True, check=True
     )
     first, second = done.stdout.splitlines()
-    assert first.startswith("LossCurveDisplay draws with matplotlib")
-    assert second.startswith("ThresholdDisplay draws with matplotlib")
+    assert first.startswith("LossCurveDisplay requires matplotlib")
+    assert second.startswith("ThresholdDisplay requires matplotlib")
     assert "pip install matplotlib" in first

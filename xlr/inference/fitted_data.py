@@ -149,7 +149,9 @@ class FittedData:
     def non_smooth(self) -> tuple[np.ndarray, ...] | None:
         """Strength of the L1 penalty, lower and upper bounds, each (n_parameters,)."""
         penalty = self.objective.non_smooth
-        return penalty and tuple(arrays.to_host(part)[0] for part in penalty)
+        if penalty is None:
+            return None
+        return tuple(arrays.to_host(part)[0] for part in penalty)
 
     @cached_property
     def free(self) -> np.ndarray:

@@ -94,10 +94,12 @@ def sum_information(data: FittedData, by_row: bool) -> InformationSums:
         mean = sums.gradient / objective.total_weight
         smooth = mean[None, :] + objective.penalty_gradient(at)
     subgradient = objective.minimum_norm_subgradient(at, smooth)
-    loss, gradient, hessian, outer = (
-        None if part is None else unit * arrays.to_host(part).astype(np.float64)
-        for part in sums
+    loss, gradient, hessian = (
+        unit * arrays.to_host(part).astype(np.float64) for part in sums[:3]
     )
+    outer = None
+    if sums.outer is not None:
+        outer = unit * arrays.to_host(sums.outer).astype(np.float64)
     subgradient = arrays.to_host(subgradient)[0].astype(np.float64)
     return InformationSums(float(loss), gradient, hessian, outer, subgradient)
 
@@ -134,7 +136,7 @@ def _newton_step(data: FittedData, sums: InformationSums) -> NewtonStep:
     gram = np.einsum("kikj->ij", curved.reshape(outputs, size, outputs, size))
     free = data.free.reshape(outputs, size).copy()
     columns = np.roll(np.arange(size), int(objective.fit_intercept))  # kept first
-    columns = columns[free.any(axis=0)[columns]]
+    columns = columns[free[:, columns].sum(axis=0) > 0]
     found = find_aliased(gram[np.ix_(columns, columns)], objective.wide_rounding)
     aliased = Aliased(columns[found.kept], columns[found.dropped], found.weights)
     free[:, aliased.dropped] = False
@@ -142,20 +144,19 @@ def _newton_step(data: FittedData, sums: InformationSums) -> NewtonStep:
     # component in the null space of the softmax: any curvature there will do.
     if objective.loss.shift_invariant:
         level = np.trace(sums.information) / curved.shape[0]
-        null_space = level * np.diag(data.free.reshape(outputs, size).all(axis=0))
-        curved = curved + np.tile(null_space, (outputs, outputs))
-    free = free.reshape(-1)
-    inverse = np.zeros_like(curved)
-    inverse[np.ix_(free, free)] = _inverse(curved[np.ix_(free, free)])
+        free_in_all = data.free.reshape(outputs, size).all(axis=0).astype(float)
+        curved = curved + np.tile(np.diag(level * free_in_all), (outputs, outputs))
+    inverse, chosen = np.zeros_like(curved), free.reshape(-1)
+    inverse[np.ix_(chosen, chosen)] = _inverse(curved[np.ix_(chosen, chosen)])
     # 3. The step: up to zero, where an L1 penalty has its kink, and to the bounds.
-    step = np.zeros(free.size)
+    step = np.zeros(chosen.size)
     if data.model.converged_:
         step = -inverse @ sums.subgradient * data.total_weight
         if data.non_smooth is not None:
             (l1, lower, upper), at = data.non_smooth, data.standardized
             new = np.where((l1 > 0) & (at * (at + step) < 0), 0.0, at + step)
             step = np.clip(new, lower, upper) - at
-    return NewtonStep(data, sums, aliased, free, inverse, step)
+    return NewtonStep(data, sums, aliased, chosen, inverse, step)
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:

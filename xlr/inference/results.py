@@ -94,7 +94,7 @@ class InferenceResults:
         self._estimates, self._units = estimates, units
         self._model, self._solver = type(model).__name__, model.solver_
         self._reader = LogisticRegression()  # knows the features of the fit
-        vars(self._reader).update(features.attributes)
+        self._reader.__dict__.update(features.attributes)
         self.is_penalised, self.is_firth = data.is_penalised, data.is_firth
         self.class_totals = data.class_totals
         self.classes = [str(label) for label in arrays.to_host(data.dataset.classes)]
@@ -196,8 +196,7 @@ class InferenceResults:
         """
 
         def count(value: float) -> str:
-            digits = 0 if abs(value - round(value)) < 1e-6 else 2
-            return f"{value:.{digits}f}"
+            return f"{round(value, 2):.12g}"
 
         classes = [printable(label) for label in self.classes]
         pvalue = "NA (penalised)" if self.is_penalised else f"{self.llr_pvalue:.4g}"
@@ -239,19 +238,17 @@ class InferenceResults:
             self.equations,
         )
 
+    @arrays.quiet()
     def odds_ratios(self, alpha: float = 0.05) -> Table:
         """Tabulate odds ratios, exp(estimate), and their intervals, by feature."""
-        first = int(self._units.fit_intercept)
         low, high = interval_columns(alpha)
-        table = self.coefficients(alpha).columns
-        with arrays.quiet():
-            columns = {
-                name: np.exp(
-                    table[key].reshape(-1, len(self.names))[:, first:].reshape(-1)
-                )
-                for name, key in (("odds ratio", "coef"), (low, low), (high, high))
-            }
-        names = self.names[first:] * (len(self.classes) - 1)
+        table, n = self.coefficients(alpha), len(self.names)
+        rows = np.arange(len(table.index)) % n >= int(self._units.fit_intercept)
+        columns = {
+            name: np.exp(table.columns[key][rows])
+            for name, key in (("odds ratio", "coef"), (low, low), (high, high))
+        }
+        names = list(np.asarray(table.index, dtype=object)[rows])
         return Table("Odds ratios", names, columns, self.equations)
 
     def get_margeff(self, alpha: float = 0.05) -> Table:
@@ -276,7 +273,7 @@ class InferenceResults:
         with arrays.current_device(data.parameters):
             effects, jacobian = average_marginal_effects(data)
         covariance = self._estimates.standardized_covariance
-        variance = np.einsum("kji,il,kjl->kj", jacobian, covariance, jacobian)
+        variance = np.sum(jacobian @ covariance * jacobian, axis=2)
         return wald_table(
             "Average marginal effects",
             "dy/dx",
