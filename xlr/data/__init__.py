@@ -5,7 +5,7 @@ from xlr.data.blocks import add, map_reduce, row_slices
 from xlr.data.chunks import Chunks
 from xlr.data.matrix import DenseMatrix, Matrix, StandardizedMatrix
 from xlr.data.scaler import Scaler
-from xlr.data.sparse_matrix import SparseMatrix, row_costs
+from xlr.data.sparse_matrix import SparseMatrix
 from xlr.data.statistics import (
     ColumnStatistics,
     column_statistics,
@@ -37,7 +37,6 @@ __all__ = [
     "map_reduce",
     "parts_of",
     "refuse_non_finite",
-    "row_costs",
     "row_slices",
     "tree",
     "without_outliers",

@@ -11,7 +11,7 @@ from xlr.data.blocks import add, cut, map_reduce, rows_per_block
 from xlr.data.matrix import GRAM_SPEEDUP, StandardizedMatrix
 from xlr.data.scaler import Scaler, farthest_mean
 
-__all__ = ["SparseMatrix", "row_costs"]
+__all__ = ["SparseMatrix"]
 
 # Multiply-adds of a dense product in the time of one stored entry, whose column has to
 # be looked up; and in the time of a pair of entries of a row in a Gram matrix.
@@ -61,7 +61,7 @@ class SparseMatrix:
 
     def _row_costs(self) -> tuple[float, float]:
         if self._costs is None:
-            self._costs = row_costs(self._rows, xp=self.xp)
+            self._costs = _costs_of(self._rows, xp=self.xp)
         return self._costs
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
@@ -212,7 +212,7 @@ def _transposed(rows: Any) -> Any:
     return _filled(empty, (rows.data, rows.indices, rows.indptr))
 
 
-def row_costs(X: Any, *, xp: Namespace) -> tuple[float, float]:
+def _costs_of(X: Any, *, xp: Namespace) -> tuple[float, float]:
     """Return the time of a product and of a Gram matrix for each row.
 
     In multiply-adds of a dense matrix-vector product.

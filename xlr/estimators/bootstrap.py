@@ -170,7 +170,7 @@ def bootstrap(
     seed = check_random_state(random_state).randint(2**31)
     draw = np.random.default_rng(seed)
     n_samples = features.X.shape[0]
-    with workers(features.X, estimator.n_jobs) as pool:
+    with workers(features.stored, estimator.n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, None, pool)
         dataset.warn_of_left_out()
         if dataset.class_weights.one_vs_rest:
@@ -178,9 +178,7 @@ def bootstrap(
                 "bootstrap does not take multi_class='ovr' with more than two classes: "
                 "use 'multinomial', or bootstrap each class against the rest."
             )
-        at_a_time = (
-            MEMORY_SHARE * arrays.free_bytes(arrays.entries(features.X)) / n_samples
-        )
+        at_a_time = MEMORY_SHARE * arrays.free_bytes(features.stored) / n_samples
         n_slices = math.ceil(n_resamples / max(1, at_a_time))
         parts = []
         for part in np.array_split(np.arange(n_resamples), n_slices):

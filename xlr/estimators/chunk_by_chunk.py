@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -92,10 +91,7 @@ def _prepared(
     if given.get("offset") is None and estimator._has_offset:
         estimator._warn_of_missing_offset()
     chunks: Chunks = read_features(estimator, X, reset=False, chunked=True).X
-    model = copy.copy(estimator)
-    if hasattr(model, "feature_names_in_"):  # which a chunk has not
-        del model.feature_names_in_
-    model._has_offset = False  # of whose absence was warned here
+    model = estimator._of_numbers()
     beside = [parts_beside(chunks, values, name) for name, values in given.items()]
     return chunks, functools.partial(_called, method, model, tuple(named)), beside
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils import get_tags
 
-__all__ = ["from_sklearn", "model_of_classes", "model_of_labels"]
+__all__ = ["from_sklearn", "sklearn_model"]
 
 # Parameters that mean the same.
 SAME = "fit_intercept", "class_weight", "random_state", "n_jobs", "verbose"
@@ -18,21 +19,17 @@ SAME = "fit_intercept", "class_weight", "random_state", "n_jobs", "verbose"
 DEFAULTS = {"tol": 1e-4, "max_iter": 100, "solver": "lbfgs"}
 
 
-def model_of_classes(fitted: Any) -> Any:
+def sklearn_model(fitted: Any) -> Any:
     """Return scikit-learn's estimator of the same model, from NumPy attributes."""
-    n_classes = fitted.classes_.shape[0]
-    one_vs_rest = getattr(fitted, "multi_class", None) == "ovr" and n_classes > 2
+    n_rows = fitted.coef_.shape[0]
+    if get_tags(fitted).target_tags.multi_output:
+        if n_rows == 1:
+            return _logistic_regression(fitted, np.asarray([0, 1]), slice(None))
+        return _one_vs_rest(fitted, fitted.classes_, np.eye(n_rows, dtype=int))
+    one_vs_rest = getattr(fitted, "multi_class", None) == "ovr" and n_rows > 1
     if not getattr(fitted, "_one_vs_rest", one_vs_rest):
         return _logistic_regression(fitted, fitted.classes_, slice(None))
     return _one_vs_rest(fitted, fitted.classes_, fitted.classes_)
-
-
-def model_of_labels(fitted: Any) -> Any:
-    """Return scikit-learn's estimator of many binary labels, likewise."""
-    n_labels = fitted.coef_.shape[0]
-    if n_labels == 1:
-        return _logistic_regression(fitted, np.asarray([0, 1]), slice(None))
-    return _one_vs_rest(fitted, fitted.classes_, np.eye(n_labels, dtype=int))
 
 
 def _logistic_regression(fitted: Any, classes: np.ndarray, models: slice) -> Any:

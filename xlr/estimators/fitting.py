@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import TrainingData, row_costs
+from xlr.data import DenseMatrix, TrainingData
 from xlr.estimators.dataset import Dataset
 from xlr.estimators.model_spec import ModelSpec
 from xlr.estimators.problem import Problem
@@ -106,9 +106,9 @@ class Fitting:
         regularisation = read_regularisation(estimator, l1_ratio, C, features)
         name = estimator.solver
         if name == "auto" or name in OF_SKLEARN:
-            costs = None
-            if arrays.is_sparse(features.X):
-                costs = row_costs(features.X, xp=features.xp)
+            matrix, costs = data.matrix, None
+            if not isinstance(matrix, DenseMatrix):
+                costs = matrix.product_cost, matrix.gram_cost
             name = choose(
                 data.n_samples,
                 data.n_features,
@@ -143,22 +143,20 @@ class Fitting:
     def _check_memory_of_device(self) -> None:
         """Refuse a fit that a device has no room for, before its driver does."""
         features, objective = self._features, self.problem.objective
-        X, data = features.X, objective.data
-        if not data.in_memory or arrays.in_host_memory(entries := arrays.entries(X)):
+        numbers = objective.data.matrix.stored
+        if not objective.data.in_memory or arrays.in_host_memory(numbers):
             return
-        n_samples, n_features = X.shape
+        n_samples, n_features = features.X.shape
         size = features.xp.finfo(features.dtype).bits // 8
-        stored = entries.size / n_samples if arrays.is_sparse(X) else n_features
+        stored = math.prod(numbers.shape) / n_samples
         sample = min(SAMPLE * n_samples, ROWS_OF_SAMPLE * objective.n_parameters)
         needed = 8 * ROW_NUMBERS * n_samples + size * sample * stored
-        needed += BLOCKS * min(size * n_samples * stored, arrays.block_bytes(entries))
-        needed += self._solver.model_bytes(
-            objective
-        )  # of more, as many as there is room
-        free = arrays.free_bytes(entries)
+        needed += BLOCKS * min(size * n_samples * stored, arrays.block_bytes(numbers))
+        needed += self._solver.model_bytes(objective)  # of one: others take turns
+        free = arrays.free_bytes(numbers)
         if needed > free:
             raise MemoryError(
-                f"A fit to X of shape {tuple(X.shape)} with "
+                f"A fit to X of shape {(n_samples, n_features)} with "
                 f"solver={self.solver_name!r} needs about {needed:.3g} bytes beside X "
                 f"on {features.device}, and {free:.3g} are free. Free some, fit to "
                 "fewer rows, or to chunks of Dask."

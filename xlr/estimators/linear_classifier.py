@@ -1,48 +1,32 @@
-"""What every linear classifier does once it has coefficients."""
+"""Linear classifiers: predictions from logits, and their accuracy."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from typing import Any, Self
+from functools import partial
 
 import numpy as np
-from scipy.sparse import csr_array, issparse
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import ClassifierMixin
 
 from xlr import arrays
-from xlr.arrays import Array, Namespace
-from xlr.data import refuse_non_finite
+from xlr.arrays import Array
 from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
-from xlr.estimators.conversion import model_of_classes
-from xlr.estimators.logits import logits
-from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms
-from xlr.inputs.features import Features, read_features
+from xlr.estimators.linear_model import LinearModel
+from xlr.estimators.logits import (
+    class_codes,
+    labels_of,
+    log_probabilities,
+    one_or_more,
+    probabilities,
+)
 from xlr.inputs.kinds import accept
 from xlr.inputs.labels import with_plain_integers
-from xlr.inputs.offset import check_offset_columns, read_offset
-from xlr.precision import full_precision
-from xlr.text import warn
 
-__all__ = ["LinearClassifier"]
-
-# Arrays of the size of a block of logits that share the cache of a device.
-BLOCK_ARRAYS = 4
+__all__ = ["LinearClassifier", "score"]
 
 
-class LinearClassifier(ClassifierMixin, BaseEstimator):
-    """Predict from ``coef_``, ``intercept_`` and ``classes_``.
-
-    The coefficients, which are small, move to the data: any predictor takes arrays
-    of any library and device, and answers there.
-    """
-
-    coef_: Array
-    intercept_: Array
-    classes_: Array
-    _has_offset: bool = False
-    _warned_of_offset: bool = False
+class LinearClassifier(ClassifierMixin, LinearModel):
+    """Predict one of ``classes_`` for each row."""
 
     @chunk_by_chunk
     def decision_function(self, X: Array, offset: Array | None = None) -> Array:
@@ -69,7 +53,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If X has other features than the fit, or anything is not finite.
         """
-        return self._of_rows(self._scores, X, offset)
+        return self._of_rows(one_or_more, X, offset)
 
     @chunk_by_chunk
     def predict_proba(self, X: Array, offset: Array | None = None) -> Array:
@@ -93,7 +77,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return self._of_rows(self._probabilities, X, offset)
+        return self._of_rows(self._given(probabilities), X, offset)
 
     @chunk_by_chunk
     def predict_log_proba(self, X: Array, offset: Array | None = None) -> Array:
@@ -115,7 +99,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return self._of_rows(self._log_probabilities, X, offset)
+        return self._of_rows(self._given(log_probabilities), X, offset)
 
     @chunk_by_chunk
     def predict(self, X: Array, offset: Array | None = None) -> Array:
@@ -139,269 +123,69 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return self._labels(self._of_rows(self._codes, X, offset))
+        return labels_of(self._of_rows(class_codes, X, offset), self.classes_)
 
-    @mean_over_chunks
-    def score(
-        self,
-        X: Array,
-        y: Array,
-        sample_weight: Array | None = None,
-        offset: Array | None = None,
-    ) -> float:
-        """Accuracy: the weighted share of rows whose class is predicted.
+    def _given(self, answer: Callable[..., Array]) -> Callable[..., Array]:
+        """Return the answer for models of each class against the rest, if so."""
+        # Coefficients that were set by hand are those of ``multi_class``.
+        by_parameter = getattr(self, "multi_class", "multinomial") == "ovr"
+        one_vs_rest = getattr(self, "_one_vs_rest", by_parameter)
+        return partial(answer, one_vs_rest=one_vs_rest)
 
-        Parameters
-        ----------
-        X : array or sparse matrix of shape (n_samples, n_features)
-        y : array of shape (n_samples,)
-            True labels, on the host or any device.
-        sample_weight : array of shape (n_samples,), default=None
-        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
-            Added to the logits, as in ``fit``.
 
-        Returns
-        -------
-        float
+@mean_over_chunks
+def score(
+    self: LinearClassifier,
+    X: Array,
+    y: Array,
+    sample_weight: Array | None = None,
+    offset: Array | None = None,
+) -> float:
+    """Accuracy: the weighted share of rows whose class is predicted.
 
-        Raises
-        ------
-        NotFittedError, ValueError
-            As :meth:`decision_function`, or if lengths differ.
-        """
-        codes = self._of_rows(self._codes, X, offset)
-        return self._accuracy(codes, y, sample_weight)
+    Parameters
+    ----------
+    X : array or sparse matrix of shape (n_samples, n_features)
+    y : array of shape (n_samples,)
+        True labels, on the host or any device.
+    sample_weight : array of shape (n_samples,), default=None
+    offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+        Added to the logits, as in ``fit``.
 
-    # -- from rows to logits, and from those to answers --------------------------------
+    Returns
+    -------
+    float
 
-    def _of_rows(
-        self, answer: Callable[..., Array], X: Array, offset: Array | None = None
-    ) -> Array:
-        """Return ``answer(logits)`` for all rows, with temporaries of a block of rows.
+    Raises
+    ------
+    NotFittedError, ValueError
+        As :meth:`decision_function`, or if lengths differ.
+    """
+    codes = self._of_rows(class_codes, X, offset)
+    return _accuracy(self.classes_, codes, y, sample_weight)
 
-        ``answer`` takes logits of shape (n_rows, n_columns), one column for each row
-        of ``coef_``, and their namespace.
-        """
-        if not hasattr(self, "coef_"):
-            check_is_fitted(self, "coef_")
-        if offset is None and self._has_offset:
-            self._warn_of_missing_offset()
-        features = read_features(self, X, reset=False)
-        xp, X = features.xp, features.X
-        wide = arrays.widest_float(xp=xp, device=features.device)
-        coef = features.place(self.coef_, wide)
-        intercept = self._exact_intercept(features, wide)
-        if coef.shape[1] != X.shape[1]:  # set by hand, without n_features_in_
-            raise ValueError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{coef.shape[1]} features as input."
-            )
-        if offset is not None:
-            offset = read_offset(offset, features)
-            check_offset_columns(offset, coef.shape[0], X.shape[0])
-        entries = X if isinstance(X, np.ndarray) else arrays.entries(X)
-        n_rows = X.shape[0]
-        step = max(1, arrays.block_bytes(entries) // (BLOCK_ARRAYS * 8 * coef.shape[0]))
-        totals = []
 
-        def of_block(first: int) -> Array:
-            rows = slice(first, min(first + step, n_rows))
-            part = X if step >= n_rows else X[rows, :]
-            found = logits(part, coef, intercept, xp=xp)
-            totals.append(xp.sum(found))
-            if offset is not None:
-                found += offset[rows, :]
-            return answer(found, xp=xp)
+def _accuracy(
+    classes: Array, codes: Array, y: Array, sample_weight: Array | None
+) -> float:
+    from sklearn.metrics import accuracy_score
 
-        with full_precision(entries), arrays.quiet():
-            answers = arrays.joined(map(of_block, range(0, n_rows, step)), n_rows)
-            # Look through X only if the logits, which are fewer, are not finite.
-            finite = xp.all(xp.isfinite(xp.stack(totals)))
-            if not arrays.is_traced(finite) and not arrays.to_host(finite):
-                refuse_non_finite(features.matrix(), features.column_names)
-        return answers
-
-    def _warn_of_missing_offset(self) -> None:
-        """Warn once that the fit had an offset and the rows to predict have none."""
-        if self._warned_of_offset:
-            return
-        self._warned_of_offset = True
-        warn(
-            f"{type(self).__name__} was fitted with an offset, and predicts here "
-            "without one: its logits lack what the offset adds. Pass offset=..., or "
-            "offset=numpy.zeros(n_samples) if that is what you want."
-        )
-
-    def _exact_intercept(self, features: Features, wide: Any) -> Array:
-        """Return the intercepts with the digits beyond those of ``intercept_``."""
-        xp, given = features.xp, features.place(self.intercept_, None)
-        intercept = xp.astype(given, wide, copy=False)
-        rest = getattr(self, "_intercept_rest", None)
-        if rest is None or given.dtype == wide or rest.shape != intercept.shape:
-            return intercept
-        # An intercept that was set by hand since the fit is taken as it is.
-        exact = intercept + features.place(rest, wide)
-        return xp.where(xp.astype(exact, given.dtype) == given, exact, intercept)
-
-    def _scores(self, logits: Array, *, xp: Namespace) -> Array:
-        return logits[:, 0] if logits.shape[1] == 1 else logits
-
-    def _log_scores(self, logits: Array) -> Array:
-        """Logarithms of numbers that the probabilities of the classes go with."""
-        return logits
-
-    def _probabilities(self, logits: Array, *, xp: Namespace) -> Array:
-        if logits.shape[1] > 1:
-            # Without the digits of the shift that :func:`softmax` saves: the products
-            # have rounded the logits by as much.
-            z = self._log_scores(logits)
-            z -= xp.max(z, axis=1, keepdims=True)
-            share = xp.exp(z)
-            share /= xp.sum(share, axis=1, keepdims=True)
-            return share
-        terms = sigmoid_terms(logits[:, 0], xp=xp)
-        return xp.stack([terms.fall, terms.rise], axis=1) * terms.share[:, None]
-
-    def _log_probabilities(self, logits: Array, *, xp: Namespace) -> Array:
-        if logits.shape[1] > 1:
-            return log_softmax(self._log_scores(logits))
-        return log_sigmoid(xp.concat([-logits, logits], axis=1))
-
-    def _codes(self, logits: Array, *, xp: Namespace) -> Array:
-        """Positions in ``classes_`` of the most probable classes."""
-        if logits.shape[1] == 1:
-            logits = xp.concat([xp.zeros_like(logits), logits], axis=1)
-        return xp.argmax(logits, axis=1)
-
-    def _labels(self, codes: Array) -> Array:
-        classes = arrays.to_host(self.classes_)
-        if classes.dtype.kind in "biuf":
-            xp, device = arrays.namespace(codes), arrays.device_of(codes)
-            with arrays.quiet():
-                moved = arrays.move(self.classes_, xp=xp, device=device)
-            # 10^12 does not fit the int32 of JAX, nor 2^63 the int64 of torch.
-            if arrays.is_traced(moved) or np.array_equal(
-                arrays.to_host(moved).astype(classes.dtype), classes
-            ):
-                return xp.take(moved, codes)
-        return classes[arrays.to_host(codes)]
-
-    def _accuracy(self, codes: Array, y: Array, sample_weight: Array | None) -> float:
-        from sklearn.metrics import accuracy_score
-
-        y = accept("y", y)
-        if sample_weight is None and arrays.is_array(y):
-            found, xp = self._labels(codes), arrays.namespace(codes)
-            # Where the answers are, so that one number crosses to the host.
-            if arrays.is_array(found) and _are_alike(y, found):
-                wide = arrays.widest_float(xp=xp, device=arrays.device_of(found))
-                return float(arrays.to_host(xp.mean(xp.astype(y == found, wide))))
-        # Labels are compared on the host, where every kind of them can live.
-        y, sample_weight = (
-            arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
-        )
-        if sample_weight is not None and np.min(sample_weight) < 0:
-            raise ValueError("sample_weight contains negative values.")
-        predicted = arrays.to_host(self.classes_)[arrays.to_host(codes)]
-        y = with_plain_integers(y)
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
-
-    def sparsify(self) -> Self:
-        """Convert ``coef_`` to a sparse matrix, to store few of many coefficients.
-
-        Predictors take it; ``fit`` replaces it by a dense one.
-
-        Returns
-        -------
-        self
-            With a ``scipy.sparse.csr_array`` as ``coef_``.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        """
-        check_is_fitted(self, "coef_")
-        if not issparse(self.coef_):
-            self.coef_ = csr_array(arrays.to_host(self.coef_))
-        return self
-
-    def densify(self) -> Self:
-        """Convert ``coef_`` back to a dense array, in the library of ``intercept_``.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        """
-        check_is_fitted(self, "coef_")
-        if issparse(self.coef_):
-            like = self.intercept_
-            place = {"xp": arrays.namespace(like), "device": arrays.device_of(like)}
-            self.coef_ = arrays.move(self.coef_.toarray(), **place, dtype=like.dtype)
-        return self
-
-    def to_numpy(self) -> Self:
-        """A fitted copy whose arrays are NumPy's.
-
-        Returns
-        -------
-        fitted estimator
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        """
-        check_is_fitted(self, "coef_")
-        converted = copy.copy(self)
-        for name, value in vars(self).items():
-            is_fitted = name.endswith("_") or name.startswith("_")
-            if is_fitted and (isinstance(value, np.ndarray) or arrays.is_array(value)):
-                setattr(converted, name, np.array(arrays.to_host(value)))
-        return converted
-
-    def to_sklearn(self) -> Any:
-        """Return a fitted estimator of scikit-learn's that predicts the same.
-
-        For the tools that are made for it. In a pipeline, put it in the place of the
-        step.
-
-        Returns
-        -------
-        LogisticRegression or OneVsRestClassifier
-            scikit-learn's, with NumPy attributes and float64 coefficients; the second
-            for ``multi_class='ovr'`` with more than two classes, and for several
-            labels. After a cross-validation it has the chosen penalty.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-
-        Warns
-        -----
-        UserWarning
-            If the fit had an offset, which scikit-learn's estimators do not add.
-        """
-        fitted = self.to_numpy()
-        if self._has_offset:
-            warn(
-                f"{type(self).__name__} was fitted with an offset, which estimators of "
-                "scikit-learn do not add: their logits lack it."
-            )
-        return self._as_sklearn(fitted)
-
-    _as_sklearn = staticmethod(model_of_classes)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
+    y = accept("y", y)
+    if sample_weight is None and arrays.is_array(y):
+        found, xp = labels_of(codes, classes), arrays.namespace(codes)
+        # Where the answers are, so that one number crosses to the host.
+        if arrays.is_array(found) and _are_alike(y, found):
+            wide = arrays.widest_float(xp=xp, device=arrays.device_of(found))
+            return float(arrays.to_host(xp.mean(xp.astype(y == found, wide))))
+    # Labels are compared on the host, where every kind of them can live.
+    y, sample_weight = (
+        arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
+    )
+    if sample_weight is not None and np.min(sample_weight) < 0:
+        raise ValueError("sample_weight contains negative values.")
+    predicted = arrays.to_host(classes)[arrays.to_host(codes)]
+    y = with_plain_integers(y)
+    return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
 
 def _are_alike(y: Array, found: Array) -> bool:

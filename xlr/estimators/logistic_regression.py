@@ -14,9 +14,8 @@ from xlr.estimators.checks import begin_fit, set_fitted
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.fitting import Fitting
-from xlr.estimators.linear_classifier import LinearClassifier
+from xlr.estimators.linear_classifier import LinearClassifier, score
 from xlr.estimators.model_spec import loss_of, spread
-from xlr.functions import log_sigmoid
 from xlr.inputs.offset import read_start
 from xlr.solvers import Status
 from xlr.threads import workers
@@ -272,7 +271,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         metadata = {"sample_weight": sample_weight, "offset": offset}
         data = {"X": X, "y": y, "metadata": metadata}
         # Before anything that BLAS would start its threads for: they spin for a while.
-        with all_or_nothing(self), workers(features.X, self.n_jobs) as pool:
+        with all_or_nothing(self), workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
             dataset.warn_of_left_out()
             fitting = Fitting(
@@ -355,10 +354,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             intercept = features.xp.zeros_like(intercept)
         return coef, intercept
 
-    def _log_scores(self, logits: Array) -> Array:
-        # Coefficients that were set by hand are those of ``multi_class``.
-        one_vs_rest = getattr(self, "_one_vs_rest", self.multi_class == "ovr")
-        return log_sigmoid(logits) if one_vs_rest else logits
+    score = score
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:

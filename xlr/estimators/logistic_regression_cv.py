@@ -207,7 +207,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         to_splitter, to_scorer = self._routed("fit", sample_weight, params)
         metadata = {"sample_weight": sample_weight, **params}
         data = {"X": X, "y": y, "metadata": metadata}
-        with all_or_nothing(self), workers(features.X, self.n_jobs) as pool:
+        with all_or_nothing(self), workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, None, pool)
             dataset.warn_of_left_out()
             host_y = dataset.labels()
@@ -358,7 +358,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         to_scorer = dict(routed.scorer.score)
         return {name: _on_host(v) for name, v in to_splitter.items()}, to_scorer
 
-    def score(  # type: ignore[override]
+    def score(
         self, X: Array, y: Array, sample_weight: Array | None = None, **params: Any
     ) -> float:
         """The score that ``scoring`` names, for some data.
@@ -390,7 +390,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         # the numbers.
         features = read_features(self, X, reset=False)
         metadata = {name: _on_host(values) for name, values in metadata.items()}
-        model = ScoredModel.of(self)
+        model = ScoredModel.of(self._of_numbers(), arrays.to_host(self.classes_))
         return float(scorer(model, features.X, _on_host(y), **metadata))
 
     @classmethod

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
@@ -13,10 +14,9 @@ from xlr.data import Targets, TrainingData
 from xlr.estimators.atomic import all_or_nothing
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.checks import begin_fit, set_fitted
-from xlr.estimators.conversion import model_of_labels
 from xlr.estimators.dataset import Dataset
 from xlr.estimators.fitting import Fitting
-from xlr.estimators.linear_classifier import LinearClassifier
+from xlr.estimators.linear_model import LinearModel
 from xlr.estimators.model_spec import ALWAYS, NEVER, UNKNOWN, ModelSpec, spread
 from xlr.functions import log_sigmoid, sigmoid
 from xlr.inputs.features import Features, read_features
@@ -29,7 +29,7 @@ from xlr.threads import Workers, workers
 __all__ = ["MultiLabelLogisticRegression"]
 
 
-class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
+class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, LinearModel):
     r"""A logistic regression for each of many labels, all fitted together.
 
     For label l, the model minimises the objective of :class:`LogisticRegression` over
@@ -146,7 +146,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         """
         features = begin_fit(self, X, y, sample_weight, chunked=False)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
-        with all_or_nothing(self), workers(features.X, self.n_jobs) as pool:
+        with all_or_nothing(self), workers(features.stored, self.n_jobs) as pool:
             weights = read_sample_weight(sample_weight, features)
             indicators = read_indicators(y, weights, features, self.class_weight)
             xp, n_labels = features.xp, indicators.positive.shape[0]
@@ -186,7 +186,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
             indicators.positive,
             indicators.negative,
         )
-        matrix, column = features.matrix(), weights[:, None]
+        matrix, column = features.matrix, weights[:, None]
         places = None
         if labels.shape[0] < positive.shape[0]:
             places = np.where(
@@ -217,7 +217,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
 
     # -- predictions -------------------------------------------------------------------
 
-    def decision_function(self, X: Array) -> Array:  # type: ignore[override]
+    def decision_function(self, X: Array) -> Array:
         """Logits: x.w + b.
 
         Parameters
@@ -238,9 +238,9 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
             If X has other features than the fit, or is not finite.
         """
         with arrays.current_device(X):
-            return self._of_rows(self._scores, X)
+            return self._of_rows(_logits, X)
 
-    def predict_proba(self, X: Array) -> Array:  # type: ignore[override]
+    def predict_proba(self, X: Array) -> Array:
         """Probability of 1 for each label.
 
         Parameters
@@ -257,9 +257,9 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
             As :meth:`decision_function`.
         """
         with arrays.current_device(X):
-            return self._of_rows(self._probabilities, X)
+            return self._of_rows(_probabilities, X)
 
-    def predict_log_proba(self, X: Array) -> Array:  # type: ignore[override]
+    def predict_log_proba(self, X: Array) -> Array:
         """Logarithm of the probability of 1 for each label.
 
         Parameters
@@ -276,9 +276,9 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
             As :meth:`decision_function`.
         """
         with arrays.current_device(X):
-            return self._of_rows(self._log_probabilities, X)
+            return self._of_rows(_log_probabilities, X)
 
-    def predict(self, X: Array) -> Array:  # type: ignore[override]
+    def predict(self, X: Array) -> Array:
         """1 for each label that is more probable than not, else 0.
 
         Parameters
@@ -296,11 +296,9 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
             As :meth:`decision_function`.
         """
         with arrays.current_device(X):
-            return self._of_rows(self._codes, X)
+            return self._of_rows(_labels, X)
 
-    def score(  # type: ignore[override]
-        self, X: Array, y: Array, sample_weight: Array | None = None
-    ) -> float:
+    def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
         """Share of rows whose known labels are all predicted.
 
         Parameters
@@ -336,22 +334,6 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         right = ((predicted == 1) == positive) | ~known
         return float(np.average(right.all(axis=1), weights=weights))
 
-    _as_sklearn = staticmethod(model_of_labels)
-
-    def _scores(self, logits: Array, *, xp: Namespace) -> Array:
-        return logits
-
-    def _probabilities(self, logits: Array, *, xp: Namespace) -> Array:
-        return sigmoid(logits)
-
-    def _log_probabilities(self, logits: Array, *, xp: Namespace) -> Array:
-        return log_sigmoid(logits)
-
-    def _codes(self, logits: Array, *, xp: Namespace) -> Array:
-        info, device = xp.__array_namespace_info__(), arrays.device_of(logits)
-        integer = info.default_dtypes(device=device)["integral"]
-        return xp.astype(logits > 0, integer)
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.single_output = False
@@ -359,3 +341,21 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, LinearClassifier):
         tags.classifier_tags.multi_class = False
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _logits(logits: Array, *, xp: Namespace) -> Array:
+    return logits
+
+
+def _probabilities(logits: Array, *, xp: Namespace) -> Array:
+    return sigmoid(logits)
+
+
+def _log_probabilities(logits: Array, *, xp: Namespace) -> Array:
+    return log_sigmoid(logits)
+
+
+def _labels(logits: Array, *, xp: Namespace) -> Array:
+    info, device = xp.__array_namespace_info__(), arrays.device_of(logits)
+    integer = info.default_dtypes(device=device)["integral"]
+    return xp.astype(logits > 0, integer)

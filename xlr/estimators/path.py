@@ -197,7 +197,7 @@ def logistic_path(
             "For ridge models use LogisticRegressionCV."
         )
     Cs = _read_strengths(Cs, n_Cs)
-    with workers(features.X, n_jobs) as pool:
+    with workers(features.stored, n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, None, pool)
         dataset.warn_of_left_out()
         problem = Problem(

@@ -10,18 +10,26 @@ from typing import Any
 
 import numpy as np
 from sklearn import get_config
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import make_scorer
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Block, Delayed, Targets, call, fetch
+from xlr.data import Block, Delayed, DenseMatrix, Targets, call, fetch
 from xlr.estimators.dataset import LabelledDataset
 from xlr.estimators.folds import small_counts
 from xlr.estimators.linear_classifier import LinearClassifier
-from xlr.estimators.logits import logits
+from xlr.estimators.logits import (
+    class_codes,
+    labels_of,
+    log_probabilities,
+    logits,
+    one_or_more,
+    probabilities,
+)
 from xlr.estimators.model_spec import loss_of
 from xlr.inputs.dask_input import parts_beside
-from xlr.inputs.features import Features, read_features
+from xlr.inputs.features import Features, is_matrix, read_features
 from xlr.inputs.labels import read_labels
 from xlr.inputs.weights import place_weights
 from xlr.losses import Loss
@@ -92,8 +100,7 @@ def _held_out_loss(
         ids = arrays.move(ids, xp=xp, device=arrays.device_of(block.weights))
         columns = xp.reshape(coef[fold, ...], (-1, n_features))
         constants = xp.reshape(intercept[fold, ...], (-1,))
-        matrix = block.matrix.take_rows(ids).astype(constants.dtype)
-        eta = xp.astype(matrix.matvec(columns, constants), dtype)
+        eta = logits(block.matrix.take_rows(ids), columns, constants)
         eta = xp.reshape(eta, (-1, n_models, n_outputs))
         labels = xp.take(xp.astype(block.labels, dtype), ids, axis=0)
         value, _ = loss.value_and_gradient(eta, labels, xp=xp)
@@ -154,16 +161,13 @@ def _in_memory(
     dataset: LabelledDataset, test: np.ndarray, coef: Array, intercept: Array
 ) -> Held:
     features = dataset.features
-    X = arrays.take_rows(features.X, features.place(test, None), xp=features.xp)
-    models = [
-        ScoredModel(
-            coef_=coef[i, ...],
-            intercept_=intercept[i, ...],
-            classes_=arrays.to_host(dataset.classes),
-            n_features_in_=X.shape[1],
-        )
-        for i in range(coef.shape[0])
-    ]
+    X, ids = features.X, features.place(test, None)
+    X = X.take_rows(ids) if is_matrix(X) else arrays.take_rows(X, ids, xp=features.xp)
+    classes, models = arrays.to_host(dataset.classes), []
+    for i in range(coef.shape[0]):
+        model = LinearClassifier()
+        model.coef_, model.intercept_ = coef[i, ...], intercept[i, ...]
+        models.append(ScoredModel.of(model, classes))
     return X, None, models
 
 
@@ -178,8 +182,15 @@ def _in_chunks(
     parts = chunks.X.parts, chunks.targets, chunks.X.cut(is_test)
     logits, weights = map(np.concatenate, zip(*_fetched(function, *parts)))
     classes = arrays.to_host(dataset.classes)
-    models = [_KnownLogits(logits[:, i, :], classes) for i in range(coef.shape[0])]
+    models = [
+        ScoredModel(partial(_known, logits[:, i, :]), classes)
+        for i in range(coef.shape[0])
+    ]
     return test[:, None], weights, models
+
+
+def _known(logits: np.ndarray, X: Array) -> np.ndarray:
+    return logits
 
 
 def score_chunks(
@@ -196,11 +207,11 @@ def score_chunks(
     chunks: Any = read_features(model, X, reset=False, chunked=True).X
     given = {"y": y, "sample_weight": metadata.get("sample_weight")}
     parts = [parts_beside(chunks, values, name) for name, values in given.items()]
-    found = _fetched(partial(_answer, ScoredModel.of(model)), chunks.parts, *parts)
+    found = _fetched(partial(_answer, model._of_numbers()), chunks.parts, *parts)
     logits, labels, *weights = map(np.concatenate, zip(*filter(None, found)))
     if weights:
         metadata = {**metadata, "sample_weight": weights[0]}
-    known = _KnownLogits(logits, arrays.to_host(model.classes_))
+    known = ScoredModel(partial(_known, logits), arrays.to_host(model.classes_))
     return float(scorer(known, np.arange(labels.shape[0])[:, None], labels, **metadata))
 
 
@@ -212,7 +223,7 @@ def _fetched(
 
 
 def _answer(
-    model: ScoredModel, X: Array, y: Any, sample_weight: Any
+    model: LinearClassifier, X: Array, y: Any, sample_weight: Any
 ) -> tuple[np.ndarray, ...] | None:
     """Return logits, (n_rows, n_outputs), labels and any weights, on the host."""
     n_rows = X.shape[0]
@@ -234,7 +245,8 @@ def _logits_and_weights(
     test = np.nonzero(is_test)[0]
     xp, (n_models, n_outputs, n_features) = arrays.namespace(X), coef.shape
     coef = xp.reshape(coef, (-1, n_features))
-    found = logits(arrays.rows(X, test), coef, xp.reshape(intercept, (-1,)), xp=xp)
+    rows = DenseMatrix(arrays.rows(X, test), xp=xp)
+    found = logits(rows, coef, xp.reshape(intercept, (-1,)))
     weights = arrays.to_host(arrays.rows(targets.weights[:, 0], test))
     return arrays.to_host(found).reshape(-1, n_models, n_outputs), weights
 
@@ -310,44 +322,56 @@ def best_models(scores: np.ndarray, *, by_fold: bool) -> np.ndarray:
     return np.full(scores.shape[0], np.argmax(mean))
 
 
-class ScoredModel(LinearClassifier):
+class ScoredModel(ClassifierMixin, BaseEstimator):
     """A fitted model as scikit-learn's scorers want it, with NumPy answers.
 
     Their metrics are NumPy's but with scikit-learn's ``array_api_dispatch``: then the
     answers stay where X is.
+
+    Parameters
+    ----------
+    decide : callable
+        Takes X to logits, as :meth:`LinearClassifier.decision_function` returns them.
+    classes : ndarray of shape (n_classes,)
     """
 
-    def __init__(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            setattr(self, name, value)
+    coef_: Array
+    intercept_: Array
 
-    def fit(self, X: Array, y: Array) -> ScoredModel:
-        """Nothing: it is fitted."""
-        return self
+    def __init__(self, decide: Callable[[Array], Array], classes: np.ndarray) -> None:
+        self.decide = decide
+        self.classes_ = classes
 
     @classmethod
-    def of(cls, fitted: LinearClassifier) -> ScoredModel:
-        """The same model as a fitted estimator."""
-        names = "coef_", "intercept_", "_intercept_rest", "classes_", "n_features_in_"
-        known = vars(fitted)
-        attributes = {name: known[name] for name in names if name in known}
-        attributes["classes_"] = arrays.to_host(fitted.classes_)
-        return cls(**attributes)
+    def of(cls, model: LinearClassifier, classes: np.ndarray) -> ScoredModel:
+        """Return a fitted model with its coefficients, for scorers that read them."""
+        scored = cls(model.decision_function, classes)
+        scored.coef_, scored.intercept_ = model.coef_, model.intercept_
+        return scored
 
-    def _of_rows(
-        self, answer: Callable[..., Array], X: Array, offset: Array | None = None
-    ) -> Array:
-        found = super()._of_rows(answer, X, offset)
-        return found if get_config()["array_api_dispatch"] else arrays.to_host(found)
+    def fit(self, X: Array, y: Array) -> ScoredModel:
+        """Do nothing: the model is fitted."""
+        return self
 
+    def decision_function(self, X: Array) -> Array:
+        """Return the logits."""
+        return self._of_logits(one_or_more, X)
 
-class _KnownLogits(ScoredModel):
-    """A fitted model of which only the logits of some rows are known."""
+    def predict_proba(self, X: Array) -> Array:
+        """Return the probabilities of the classes."""
+        return self._of_logits(probabilities, X)
 
-    def __init__(self, logits: np.ndarray, classes: np.ndarray) -> None:
-        super().__init__(coef_=logits, classes_=classes)
+    def predict_log_proba(self, X: Array) -> Array:
+        """Return the logarithms of the probabilities."""
+        return self._of_logits(log_probabilities, X)
 
-    def _of_rows(
-        self, answer: Callable[..., Array], X: Array, offset: Array | None = None
-    ) -> Array:
-        return answer(self.coef_, xp=arrays.namespace(self.coef_))
+    def predict(self, X: Array) -> Array:
+        """Return the most probable classes."""
+        return labels_of(self._of_logits(class_codes, X), self.classes_)
+
+    def _of_logits(self, answer: Callable[..., Array], X: Array) -> Array:
+        found = self.decide(X)
+        if not get_config()["array_api_dispatch"]:
+            found = np.array(arrays.to_host(found))  # answers may overwrite it
+        columns = found[:, None] if found.ndim == 1 else found
+        return answer(columns, xp=arrays.namespace(columns))

@@ -392,7 +392,7 @@ class InferenceResults:
         # A root of the covariance: R with R R' = V, for a positive semi-definite V.
         values, vectors = np.linalg.eigh(self._estimates.standardized_covariance)
         root = vectors * np.sqrt(np.maximum(values, 0))
-        with arrays.current_device(features.X):
+        with arrays.current_device(features.stored):
             return probability_interval(
                 features,
                 added,

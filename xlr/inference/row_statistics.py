@@ -9,7 +9,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data import refuse_non_finite, row_slices
+from xlr.data import refuse_non_finite
 from xlr.estimators.logits import logits
 from xlr.functions import sigmoid, softmax
 from xlr.inference.fitted_data import FittedData
@@ -131,7 +131,7 @@ def probability_interval(
     quantile : float
         c.
     """
-    xp, X, (m, outputs) = features.xp, features.X, roots[1].shape
+    xp, matrix, (m, outputs) = features.xp, features.matrix, roots[1].shape
     coef, intercept = (
         features.place(
             np.concatenate(both).reshape(-1, *both[0].shape[2:]), features.wide
@@ -139,8 +139,8 @@ def probability_interval(
         for both in zip(estimates, roots)
     )
     pieces = []
-    for rows in row_slices(X, outputs * m, xp=xp):
-        found = logits(X[rows, :], coef, intercept, xp=xp)
+    for rows in matrix.row_slices(outputs * m, 1, 1):
+        found = logits(matrix.take_rows(rows), coef, intercept)
         found = xp.reshape(found, (-1, 1 + m, outputs))
         eta, moves = found[:, 0, :], found[:, 1:, :]
         if offset is not None:
@@ -148,7 +148,7 @@ def probability_interval(
         pieces.append(xp.stack(_log_odds(eta, moves, xp=xp)))
     log_odds, se = (part for part in xp.unstack(xp.concat(pieces, axis=1)))
     if not arrays.to_host(xp.all(xp.isfinite(se))):
-        refuse_non_finite(features.matrix())
+        refuse_non_finite(matrix)
     proba = sigmoid(log_odds)
     return ProbabilityInterval(
         proba,

@@ -18,7 +18,7 @@ from sklearn.utils.validation import validate_data
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 from xlr.cached import cached_property
-from xlr.data import DenseMatrix, Matrix, SparseMatrix
+from xlr.data import Chunks, DenseMatrix, Matrix, SparseMatrix
 from xlr.inputs.dask_input import chunks_of, stand_in
 from xlr.inputs.kinds import accept
 from xlr.inputs.strings import explain_strings
@@ -33,7 +33,7 @@ class Features:
 
     Attributes
     ----------
-    X : array or sparse CSR array of shape (n_samples, n_features)
+    X : array, sparse CSR array, Matrix or Chunks of shape (n_samples, n_features)
         float32, float64 or half precision; a sparse matrix is in canonical form.
     xp, device
         Namespace and device of X.
@@ -61,10 +61,20 @@ class Features:
             attributes["feature_names_in_"] = self.names
         return attributes
 
-    @cached_property
+    @property
     def dtype(self) -> Any:
         """Dtype of the computations: that of X, or float32 for half precision."""
-        return arrays.floating_dtype(self.X, xp=self.xp)
+        return self.X.dtype if self.in_chunks else self.matrix.dtype
+
+    @property
+    def in_chunks(self) -> bool:
+        """True for rows of Dask."""
+        return isinstance(self.X, Chunks)
+
+    @property
+    def stored(self) -> Any:
+        """The array that holds the numbers of X in memory; else its chunks."""
+        return self.X if self.in_chunks else self.matrix.stored
 
     @property
     def wide(self) -> Any:
@@ -75,11 +85,16 @@ class Features:
         """Return other rows of the same columns."""
         return replace(self, X=X)
 
+    @cached_property
     def matrix(self) -> Matrix:
-        """Return X as a matrix."""
-        if arrays.is_sparse(self.X):
-            return SparseMatrix(self.X, xp=self.xp)
-        return DenseMatrix(self.X, xp=self.xp)
+        """X in memory as a matrix."""
+        X: Any = self.X
+        if isinstance(X, np.ndarray):
+            return DenseMatrix(X, xp=self.xp)
+        if is_matrix(X):
+            return X
+        kind: Any = SparseMatrix if arrays.is_sparse(X) else DenseMatrix
+        return kind(X, xp=self.xp)
 
     def place(self, values: Any, dtype: Any) -> Array:
         """Move an array of any library to the namespace and device of X."""
@@ -104,8 +119,8 @@ def read_features(
     if chunked and arrays.is_dask(X):
         like = read_features(estimator, stand_in(X), reset=reset)
         # Chunks are converted as they are read.
-        like = like.like(like.xp.astype(like.X, like.dtype, copy=False))
-        return like.like(chunks_of(X, like.X, xp=like.xp))
+        rows = like.xp.astype(like.X, like.dtype, copy=False)
+        return like.like(chunks_of(X, rows, xp=like.xp))
     is_plain = type(X) is np.ndarray and X.dtype in (np.float64, np.float32)
     if is_plain and X.ndim == 2 and X.size > 0:
         # scikit-learn's validation takes longer than the prediction of a row.
@@ -113,6 +128,9 @@ def read_features(
         is_named = hasattr(estimator, "feature_names_in_")
         if reset or (X.shape[1] == known and not is_named):
             return Features(X, np, "cpu", None)
+    if is_matrix(X):
+        _check_width(estimator, X.shape[1], reset)
+        return Features(X, X.xp, X.device, None)
     X, names = accept("X", X), None
     if isinstance(X, np.ndarray) or not arrays.is_array(X):
         X, names = _read_on_host(estimator, X, reset=reset)
@@ -145,12 +163,7 @@ def _read_on_device(
             )
     if xp.isdtype(X.dtype, "complex floating"):
         raise ValueError(f"Complex data not supported: X has dtype {X.dtype}.")
-    n_features = getattr(estimator, "n_features_in_", shape[1])
-    if not reset and shape[1] != n_features:
-        raise ValueError(
-            f"X has {shape[1]} features, but {type(estimator).__name__} is expecting "
-            f"{n_features} features as input."
-        )
+    _check_width(estimator, shape[1], reset)
     dtype = arrays.floating_dtype(entries, xp=xp)
     if arrays.is_sparse(X):
         return Features(_canonical(X.astype(dtype)), xp, device, names)
@@ -158,6 +171,21 @@ def _read_on_device(
     if not arrays.is_half(X):  # its blocks are converted, one at a time
         X = xp.astype(X, dtype, copy=False)
     return Features(X, xp, device, names)
+
+
+def is_matrix(X: Any) -> bool:
+    """Return whether X is a :class:`~xlr.data.Matrix`, of this library or of a user."""
+    return hasattr(type(X), "transpose_matvec")
+
+
+def _check_width(estimator: Any, width: int, reset: bool) -> None:
+    """Raise ValueError if X has other features than the fit."""
+    n_features = getattr(estimator, "n_features_in_", width)
+    if not reset and width != n_features:
+        raise ValueError(
+            f"X has {width} features, but {type(estimator).__name__} is expecting "
+            f"{n_features} features as input."
+        )
 
 
 def _read_on_host(

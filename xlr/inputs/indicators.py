@@ -72,7 +72,7 @@ def read_indicators(
         counts = features.xp.astype(known, features.xp.uint8)
     columns = Targets(targets.shape[1], targets, weights[:, None], counts)
     # Each by itself: the zeros of a label of ones weigh nothing, not a rounding error.
-    both = TrainingData(features.matrix(), columns).class_weights(2)
+    both = TrainingData(features.matrix, columns).class_weights(2)
     totals, factors = arrays.to_host(both), None
     if isinstance(class_weight, dict):
         factors = class_factors(class_weight, np.asarray([0, 1]), np.ones(2))

@@ -117,7 +117,7 @@ def scan_rows(
     if y is None:
         raise ValueError(NO_LABELS)
     given = {"y": y, "sample_weight": sample_weight, "offset": offset}
-    if isinstance(features.X, Chunks):
+    if features.in_chunks:
         return _scan_chunks(estimator, features, given, statistics)
     for name, values in given.items():
         if values is not None and arrays.is_dask(values):
@@ -127,7 +127,7 @@ def scan_rows(
             )
     part, totals = _read_part(features, y, sample_weight, offset)
     check_number(part.classes)
-    rows = TrainingData(features.matrix(), part.targets, pool=pool)
+    rows = TrainingData(features.matrix, part.targets, pool=pool)
     return Scan(features, part.classes, totals, rows)
 
 
@@ -319,7 +319,7 @@ def _statistics(
 ) -> dict[Any, ColumnStatistics]:
     """Return those of all rows under None, or of each class under its label."""
     if not totals.any():  # nothing counts, but all must be finite
-        refuse_non_finite(features.matrix())
+        refuse_non_finite(features.matrix)
         return {}
     xp, targets = features.xp, part.targets
     labels: list[Any] = [None]
@@ -335,7 +335,7 @@ def _statistics(
             # Around 1, whatever the size of the weights.
             mean = float(total) / features.X.shape[0]
             data = TrainingData(
-                features.matrix(), Targets(1, targets.labels, weights / mean)
+                features.matrix, Targets(1, targets.labels, weights / mean)
             )
             own_statistics = column_statistics(data, centre=plan.centre)
             weight = own_statistics.weight * mean
