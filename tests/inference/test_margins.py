@@ -13,7 +13,7 @@ sm = on_demand("statsmodels.api")
 
 
 @pytest.mark.parametrize("data", [spector, fair])
-def test_two_classes(data):
+def test_effects_of_two_classes_as_statsmodels(data):
     X, y = data()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
     for cov_type in ("nonrobust", "HC0"):
@@ -34,7 +34,7 @@ def test_two_classes(data):
             )
 
 
-def test_many_classes():
+def test_effects_of_many_classes_as_statsmodels():
     X, y = anes96()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
     table = xlr.infer(model, X, y, keep_data=True).get_margeff()
@@ -51,7 +51,7 @@ def test_many_classes():
     np.testing.assert_allclose(total, 0, atol=1e-14)
 
 
-def test_weights_count_rows():
+def test_effects_with_counts_equal_those_of_repeated_rows():
     X, y = spector()
     counts = np.arange(len(y)) % 3 + 1
     many = np.repeat(np.arange(len(y)), counts)
@@ -66,7 +66,7 @@ def test_weights_count_rows():
         np.testing.assert_allclose(counted.columns[name], repeated.columns[name])
 
 
-def test_refuses_aliased_columns():
+def test_effects_of_aliased_columns_are_refused():
     X, y = spector()
     X = np.column_stack([X, X[:, 0]])
     results = xlr.infer(

@@ -1,4 +1,4 @@
-"""Displays ask for matplotlib by name where it is missing."""
+"""Displays name matplotlib where it is missing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ for draw in (
 """
 
 
-def test_matplotlib_is_asked_for_by_name():
+def test_displays_name_matplotlib_where_it_is_missing():
     done = subprocess.run(
         [sys.executable, "-c", CODE], capture_output=True, text=True, check=True
     )

@@ -147,9 +147,7 @@ def _reported_params(last: NewtonStep, standardized: np.ndarray) -> np.ndarray:
     columns = standardized.reshape(units.n_outputs, -1).copy()
     columns[:, kept] += columns[:, dropped] @ weights.T
     columns[:, dropped] = 0
-    params = units.reported(columns.reshape(1, -1)).reshape(
-        last.data.class_totals.size - 1, -1
-    )
+    params = units.reported(columns.reshape(1, -1)).reshape(-1, len(last.data.names))
     params[:, dropped + int(units.fit_intercept)] = np.nan
     return params.reshape(-1)
 
@@ -184,11 +182,8 @@ def _raise_to_rounding(
     of_model = np.diagonal(data.units.reported(half.T))
     lost = (least > 0.1 * variance) & (least > eps**0.5 * of_model)
     if lost.any():
-        names = ["intercept"] * data.units.fit_intercept + data.column_names
-        columns = lost.reshape(-1, len(names)).any(axis=0)
-        listed = ", ".join(
-            printable(n) for n, is_lost in zip(names, columns) if is_lost
-        )
+        columns = lost.reshape(-1, len(data.names)).any(axis=0)
+        listed = ", ".join(map(printable, np.asarray(data.names)[columns]))
         raise ValueError(
             f"The variances of the coefficients of {listed} are lost in rounding "
             "errors: the data and the penalty hardly determine them. Standardise the "

@@ -112,6 +112,11 @@ class FittedData:
         """Names of the columns of X."""
         return self.dataset.features.column_names
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the reported parameters of one equation."""
+        return ["intercept"] * self.units.fit_intercept + self.column_names
+
     @cached_property
     def class_totals(self) -> np.ndarray:
         """Sums of the weights in each class: (n_classes,)."""
@@ -236,7 +241,7 @@ def check_model(model: Any) -> None:
     if not isinstance(model, kinds):
         names = ", ".join(f"xlr.{kind.__name__}" for kind in kinds)
         package = type(model).__module__.partition(".")[0]
-        kind, advice = type(model).__name__, ""
+        name, advice = type(model).__name__, ""
         if hasattr(model, "best_estimator_"):
             advice = " Pass its best_estimator_."
         elif hasattr(model, "named_steps"):
@@ -244,14 +249,14 @@ def check_model(model: Any) -> None:
                 " Pass its last step and the rows that it was fitted to: "
                 "xlr.infer(pipeline[-1], pipeline[:-1].transform(X), y)."
             )
-        elif package == "sklearn" and kind.startswith("LogisticRegression"):
+        elif package == "sklearn" and name.startswith("LogisticRegression"):
             advice = (
                 " Fit xlr.LogisticRegression to the same rows, with the same C, "
                 "l1_ratio, fit_intercept and class_weight (C=inf for no penalty)."
             )
-        if package not in ("builtins", "xlr"):
-            kind = f"{kind} of the package {package}"
-        raise TypeError(f"model must be one of {names}; got a {kind}.{advice}")
+        raise TypeError(
+            f"model must be one of {names}; got {name} of {package}.{advice}"
+        )
     check_is_fitted(model, "coef_")
     if getattr(model, "_one_vs_rest", False):
         raise ValueError(

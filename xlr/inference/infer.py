@@ -218,28 +218,24 @@ def _notes(data: FittedData, estimates: Estimates, cov_type: str) -> list[str]:
 def _log_likelihood(data: FittedData, parameters: Array) -> float:
     """Return the log-likelihood, with Firth's penalty if the model has it."""
     value = data.objective.value_and_gradient(parameters).value
-    return _firth_constant(data) - data.total_weight * float(arrays.to_host(value)[0])
-
-
-def _firth_constant(data: FittedData) -> float:
-    """Return Firth's penalty of the units of X, and of the weights as given."""
-    if not data.is_firth:
-        return 0.0
-    constant = float(np.log(data.units.scale).sum())
-    return constant + data.objective.n_parameters * np.log(data.dataset.unit) / 2
+    log_likelihood = -data.total_weight * float(arrays.to_host(value)[0])
+    if data.is_firth:  # whose penalty has the units of X, and of the weights as given
+        log_likelihood += float(np.log(data.units.scale).sum())
+        log_likelihood += data.objective.n_parameters * np.log(data.dataset.unit) / 2
+    return log_likelihood
 
 
 def _null_log_likelihood(data: FittedData) -> float:
     """Return the log-likelihood of the intercepts alone, or of no parameter."""
-    objective, total = data.objective, data.total_weight
+    objective = data.objective
     if not objective.fit_intercept:
         return _log_likelihood(data, objective.zeros())
     if not data.is_firth and objective.data.offset is None:
-        return float(data.class_totals @ np.log(data.class_totals / total))
+        return float(data.class_totals @ np.log(data.class_totals / data.total_weight))
     place = np.arange(objective.n_parameters) % objective.column_size
     constraints = np.eye(objective.n_parameters)[place < objective.n_features]
     # The intercepts of the fit make up for an offset far from zero.
     null = constrained_minimum(
         objective, data.standardized, constraints, np.zeros(len(constraints))
     )
-    return _firth_constant(data) - total * null.value
+    return _log_likelihood(data, objective.place(null.parameters[None, :]))

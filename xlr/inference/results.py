@@ -99,7 +99,7 @@ class InferenceResults:
         self.class_totals = data.class_totals
         self.classes = [str(label) for label in arrays.to_host(data.dataset.classes)]
         self.equations = self.classes[1:] if len(self.classes) > 2 else []
-        self.names = ["intercept"] * units.fit_intercept + features.column_names
+        self.names = data.names
         self.cov_type, self.notes = cov_type, notes
         self.converged = bool(model.converged_)
         # 2. Numbers for each parameter.

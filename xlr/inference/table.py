@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
+from sklearn.utils._optional_dependencies import check_pandas_support
 
 from xlr import arrays
 from xlr.inputs.parameters import check_parameters
@@ -68,13 +69,7 @@ class Table:
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError(
-                "to_frame makes a DataFrame of pandas, which is not installed: "
-                "pip install xlr[inference]"
-            ) from error
+        pd = check_pandas_support("to_frame (pip install xlr[inference])")
         index: Any = list(self.index)
         if self.groups:
             groups = np.repeat(self.groups, len(index) // len(self.groups))
