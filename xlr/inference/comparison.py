@@ -1,4 +1,4 @@
-"""Tests between fits of which one is a special case of the other."""
+"""Tests of nested fits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["LikelihoodRatioTest", "likelihood_ratio_test"]
 
 
 class LikelihoodRatioTest(NamedTuple):
-    """A likelihood-ratio test.
+    """Likelihood-ratio test.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The minimum of F under linear constraints on the parameters."""
+"""Minimisation of F under linear constraints on the parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_STEPS = 200  # accepted and rejected
 
 
 class Constrained(NamedTuple):
-    """The minimum of F where A w = c.
+    """Minimum of F where A w = c.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Fitted models with the rows of their fit, and the parameters of both."""
+"""Fitted models with the rows of their fit."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class FittedData:
 
     @property
     def is_firth(self) -> bool:
-        """Whether the likelihood has Firth's penalty."""
+        """True if the likelihood has Firth's penalty."""
         return self.objective.term is not None
 
     @property
@@ -168,7 +168,7 @@ class FittedData:
 
     @property
     def is_penalised(self) -> bool:
-        """Whether a penalty or bounds change the estimates."""
+        """True if a penalty or bounds change the estimates."""
         has_l1 = self.non_smooth is not None and (self.non_smooth[0] > 0).any()
         return bool(has_l1 or (self.penalty_curvature > 0).any() or not self.free.all())
 

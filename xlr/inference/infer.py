@@ -1,4 +1,4 @@
-"""From a fitted model and its rows to standard errors and tests."""
+"""Inference for a fitted model: the checks, the passes and the results."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def infer(
         coefficients are not determined): leave them out, as R does, with NaN in their
         place, or raise.
     keep_data : bool, default=False
-        Whether the results keep X and y alive, which ``get_margeff``,
-        ``profile_conf_int`` and ``get_influence`` pass over.
+        True to keep X and y in the results: ``get_margeff``, ``profile_conf_int`` and
+        ``get_influence`` pass over them.
 
     Returns
     -------

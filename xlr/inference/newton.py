@@ -47,7 +47,7 @@ class InformationSums(NamedTuple):
 
 
 class NewtonStep(NamedTuple):
-    """Newton step of F, and what it was computed from.
+    """Newton step of F, with the sums that it comes from.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class NewtonStep(NamedTuple):
 
 
 def sum_information(data: FittedData, by_row: bool) -> InformationSums:
-    """Pass over the rows; with ``by_row``, sum the outer products of their scores."""
+    """Sum over the rows; with ``by_row``, the outer products of their scores too."""
     objective, at, unit = data.objective, data.parameters, data.dataset.unit
     factors = data.dataset.class_weights.factors if by_row else None
     sums = information(objective, at, factors)
@@ -107,7 +107,7 @@ def sum_information(data: FittedData, by_row: bool) -> InformationSums:
 def last_newton_step(
     data: FittedData, sums: InformationSums, by_row: bool
 ) -> NewtonStep:
-    """Iterate Newton's method until a step leaves the information as it is.
+    """Iterate Newton's method until the information no longer changes.
 
     With many rows a standard error is less than what the tolerance of the fit leaves
     open. A fit that did not converge stays where it is.
@@ -148,7 +148,7 @@ def _newton_step(data: FittedData, sums: InformationSums) -> NewtonStep:
         curved = curved + np.tile(np.diag(level * free_in_all), (outputs, outputs))
     inverse, chosen = np.zeros_like(curved), free.reshape(-1)
     inverse[np.ix_(chosen, chosen)] = _inverse(curved[np.ix_(chosen, chosen)])
-    # 3. The step: up to zero, where an L1 penalty has its kink, and to the bounds.
+    # 3. The step, as far as zero, where an L1 penalty is not smooth, and the bounds.
     step = np.zeros(chosen.size)
     if data.model.converged_:
         step = -inverse @ sums.subgradient * data.total_weight

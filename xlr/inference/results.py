@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -14,7 +14,13 @@ from xlr.arrays import Array
 from xlr.estimators import LogisticRegression
 from xlr.inference.covariance import Estimates
 from xlr.inference.fitted_data import FittedData
-from xlr.inference.marginal_effects import average_marginal_effects
+from xlr.inference.hypotheses import WaldTest, contrasts, wald_test
+from xlr.inference.marginal_effects import (
+    METHODS,
+    average_effects,
+    effects_at,
+    mean_row,
+)
 from xlr.inference.profile import profile_ends
 from xlr.inference.row_statistics import (
     Influence,
@@ -60,6 +66,8 @@ class InferenceResults:
         the statistic has another distribution.
     prsquared : float
         McFadden's pseudo-R-squared, 1 - llf / llnull.
+    deviance, null_deviance : float
+        -2 llf and -2 llnull.
     aic, bic : float
         -2 llf + c df, with c = 2 or log(nobs) and df the effective degrees of freedom.
     effective_df : float
@@ -119,6 +127,7 @@ class InferenceResults:
             self.llr_pvalue = float(stats.chi2.sf(self.llr, self.df_model))
         with arrays.quiet():  # offsets can predict all rows: a likelihood of 1
             self.prsquared = float(1 - np.float64(self.llf) / llnull)
+        self.deviance, self.null_deviance = -2 * self.llf, -2 * llnull
         self.aic = -2 * self.llf + 2 * self.effective_df
         self.bic = -2 * self.llf + float(np.log(self.nobs)) * self.effective_df
 
@@ -251,38 +260,202 @@ class InferenceResults:
         names = list(np.asarray(table.index, dtype=object)[rows])
         return Table("Odds ratios", names, columns, self.equations)
 
-    def get_margeff(self, alpha: float = 0.05) -> Table:
-        """Tabulate average marginal effects: dP(class)/dx, averaged over the rows.
+    def pseudo_rsquared(
+        self, kind: Literal["mcf", "cs", "nagelkerke"] = "mcf"
+    ) -> float:
+        """Return a pseudo-R-squared.
 
-        Standard errors are those of the delta method. Two classes have effects on the
-        second class; more classes have effects on each.
+        Parameters
+        ----------
+        kind : {'mcf', 'cs', 'nagelkerke'}, default='mcf'
+            McFadden's 1 - llf / llnull, Cox and Snell's 1 - exp(2 (llnull - llf) / n),
+            or Nagelkerke's, the second over the most that it can be.
+
+        Raises
+        ------
+        ValueError
+            If ``kind`` has another value.
+
+        References
+        ----------
+        Nagelkerke (1991), *A note on a general definition of the coefficient of
+        determination*, Biometrika 78.
+        """
+        cox_snell = -float(np.expm1(-self.llr / self.nobs))
+        values = {"mcf": self.prsquared, "cs": cox_snell}
+        values["nagelkerke"] = cox_snell / -float(np.expm1(2 * self.llnull / self.nobs))
+        if kind not in values:
+            names = ", ".join(map(repr, values))
+            raise ValueError(f"kind must be one of {names}; got {kind!r}.")
+        return values[kind]
+
+    # -- tests -------------------------------------------------------------------------
+
+    def t_test(self, r_matrix: Any, q_matrix: Any = 0.0, alpha: float = 0.05) -> Table:
+        """Test linear hypotheses R w = q about the parameters, one by one.
+
+        Parameters
+        ----------
+        r_matrix : array of shape (n,) or (m, n)
+            R, with a column for each parameter as in :meth:`cov_params`.
+        q_matrix : float or array of shape (m,), default=0.0
+            q.
+        alpha : float, default=0.05
+            One minus the level of the intervals.
 
         Returns
         -------
         Table
-            With the columns ``dy/dx``, ``std err``, ``z``, ``P>|z|`` and the interval.
+            With R w, its standard error, z, P and its interval, for ``c0``, ``c1``, ...
+
+        Raises
+        ------
+        ValueError
+            If the shapes are not as described, or a number is not finite.
+
+        Examples
+        --------
+        Two features with the same coefficient:
+
+        >>> from sklearn.datasets import load_iris
+        >>> import xlr
+        >>> X, y = load_iris(return_X_y=True)
+        >>> X, y = X[50:, :2], y[50:]
+        >>> results = xlr.infer(xlr.LogisticRegression(C=float("inf")).fit(X, y), X, y)
+        >>> results.names
+        ['intercept', 'x0', 'x1']
+        >>> print(results.t_test([0, 1, -1]))
+                                      Linear hypotheses
+        ==============================================================================
+                           coef    std err          z      P>|z|     [0.025     0.975]
+        ------------------------------------------------------------------------------
+        c0               1.4977     1.1839      1.265      0.206    -0.8226     3.8181
+        ==============================================================================
+        """
+        estimates, values, covariance = contrasts(
+            r_matrix, q_matrix, self._estimates.params, self._estimates.covariance
+        )
+        return wald_table(
+            "Linear hypotheses",
+            "coef",
+            [f"c{i}" for i in range(estimates.size)],
+            estimates,
+            np.sqrt(np.diagonal(covariance)),
+            alpha,
+            values=values,
+        )
+
+    def wald_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> WaldTest:
+        """Test linear hypotheses R w = q about the parameters, all together.
+
+        Parameters
+        ----------
+        r_matrix, q_matrix
+            As for :meth:`t_test`.
+
+        Returns
+        -------
+        WaldTest
+            ``statistic``, ``df`` and ``pvalue``, of a chi-squared distribution.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`t_test`, or if the hypotheses are not independent.
+        """
+        params, covariance = self._estimates.params, self._estimates.covariance
+        return wald_test(*contrasts(r_matrix, q_matrix, params, covariance))
+
+    def get_margeff(
+        self,
+        at: Literal["overall", "mean", "zero"] | Array = "overall",
+        method: Literal["dydx", "eyex", "dyex", "eydx"] = "dydx",
+        *,
+        alpha: float = 0.05,
+    ) -> Table:
+        """Tabulate marginal effects: changes of the probabilities with the features.
+
+        Standard errors are those of the delta method. Two classes have effects on the
+        second class; more classes have effects on each.
+
+        Parameters
+        ----------
+        at : {'overall', 'mean', 'zero'} or array of shape (m, n_features)
+            ``'overall'`` averages the effects over the rows of the fit, ``'mean'`` has
+            them at the mean row, ``'zero'`` where all features are zero. An array
+            averages over its own rows. Offsets count in ``'overall'`` alone.
+        method : {'dydx', 'eyex', 'dyex', 'eydx'}, default='dydx'
+            Derivative dP/dx, elasticity dlogP/dlogx, or one logarithm: dP/dlogx or
+            dlogP/dx. The last three need another ``at`` than ``'overall'``.
+        alpha : float, default=0.05
+            One minus the level of the intervals.
+
+        Returns
+        -------
+        Table
+            With the effects (``dy/dx``, ``d(lny)/d(lnx)``, ...), ``std err``, ``z``,
+            ``P>|z|`` and the interval.
 
         Raises
         ------
         ValueError
             If columns are aliased: only a sum of their coefficients has a meaning. If
-            the results are without the rows.
+            the results are without the rows, and ``at`` needs them.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+        >>> X = X[["mean radius", "mean texture"]]
+        >>> results = xlr.infer(xlr.LogisticRegression(C=float("inf")).fit(X, y), X, y)
+        >>> table = results.get_margeff(at=X.iloc[:100], method="eyex")
+        >>> table.columns["d(lny)/d(lnx)"].round(3)
+        array([-8.718, -2.217])
         """
         self._refuse_aliased("effects")
-        data = self._rows_for("get_margeff")
-        with arrays.current_device(data.parameters):
-            effects, jacobian = average_marginal_effects(data)
+        if method not in METHODS:
+            raise ValueError(
+                f"method must be one of {', '.join(map(repr, METHODS))}; got "
+                f"{method!r}."
+            )
+        if isinstance(at, str) and at not in ("overall", "mean", "zero"):
+            raise ValueError(
+                f"at must be 'overall', 'mean', 'zero' or an array; got {at!r}."
+            )
+        is_overall = isinstance(at, str) and at == "overall"
+        if is_overall and method != "dydx":
+            raise ValueError(
+                f"at='overall' has method='dydx' alone; got {method!r}. Pass the rows "
+                "to average over: at=X."
+            )
+        effects, jacobian = self._effects(at, method)
         covariance = self._estimates.standardized_covariance
         variance = np.sum(jacobian @ covariance * jacobian, axis=2)
         return wald_table(
-            "Average marginal effects",
-            "dy/dx",
+            "Average marginal effects" if is_overall else "Marginal effects",
+            METHODS[method],
             self.names[int(self._units.fit_intercept) :] * effects.shape[0],
             effects.reshape(-1),
             np.sqrt(np.maximum(variance, 0)).reshape(-1),
             alpha,
             self.classes if self.equations else [],
         )
+
+    def _effects(self, at: Any, method: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return effects and their derivatives in the standardized parameters."""
+        if isinstance(at, str) and at == "zero":
+            rows = np.zeros((1, self._units.mean.size))
+        elif not isinstance(at, str):
+            features = read_features(self._reader, at, reset=False)
+            rows = arrays.move(features.X, xp=np, device="cpu", dtype=np.float64)
+        else:
+            data = self._rows_for("get_margeff")
+            with arrays.current_device(data.parameters):
+                if at == "overall":
+                    return average_effects(data)
+                rows = mean_row(data)
+        return effects_at(rows, self._estimates.standardized, self._units, method)
 
     # -- more passes -------------------------------------------------------------------
 

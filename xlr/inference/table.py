@@ -167,14 +167,16 @@ def wald_table(
     estimates: np.ndarray,
     errors: np.ndarray,
     alpha: float,
-    groups: Sequence[str],
+    groups: Sequence[str] = (),
+    values: np.ndarray | float = 0.0,
 ) -> Table:
     """Tabulate estimates, standard errors, z, P and normal intervals.
 
-    z and P are NaN where both are 0: a constant column under a penalty.
+    z and P are of the hypothesis that the parameters have given values, 0 by default;
+    they are NaN where both are 0: a constant column under a penalty.
     """
     low, high = interval_columns(alpha)
-    z = estimates / errors
+    z = (estimates - values) / errors
     half_width = stats.norm.isf(alpha / 2) * errors
     columns = {
         estimated: estimates,

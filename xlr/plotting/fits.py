@@ -213,9 +213,9 @@ class InfluenceDisplay(Display):
         options = {"s": 8 + 200 * self.distance / max(top, 1e-300), "alpha": 0.5}
         self.points_ = ax.scatter(self.leverage, self.residual, **{**options, **kwargs})
         largest = np.argsort(-self.distance, kind="stable")[:n_labels]
-        beside: dict[str, Any] = {"xytext": (5, 5), "textcoords": "offset points"}
+        placed: dict[str, Any] = {"xytext": (5, 5), "textcoords": "offset points"}
         self.labels_ = [
-            ax.annotate(str(row), (self.leverage[row], self.residual[row]), **beside)
+            ax.annotate(str(row), (self.leverage[row], self.residual[row]), **placed)
             for row in largest
         ]
         limits = ax.get_ylim()
