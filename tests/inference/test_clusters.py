@@ -1,4 +1,4 @@
-"""Groups of rows: which ones count, and which are refused."""
+"""Groups of rows for clustered standard errors."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_clusters_without_weight_do_not_count():
     np.testing.assert_allclose(errors(GROUPS, weights=weights), alone, rtol=1e-10)
 
 
-def test_one_cluster_with_a_weight_is_too_few():
+def test_one_cluster_with_weight_is_refused():
     halves = np.arange(60) // 30
     with pytest.raises(ValueError, match="of one cluster"):
         errors(halves, weights=1.0 - halves)
 
 
 def without(value, values=GROUPS, at=(7,)):
-    """A list in which a value takes the place of some groups."""
+    """Return a list in which a value takes the place of some groups."""
     found = list(values)
     for row in at:
         found[row] = value
@@ -65,7 +65,7 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("values", [[int(k) for k in GROUPS], NAMES], ids=type)
-def test_groups_of_every_kind_count_alike_unless_missing(kind, values):
+def test_groups_of_every_kind_have_the_same_errors(kind, values):
     make = KINDS[kind]
     np.testing.assert_allclose(errors(make(values)), errors(GROUPS), rtol=1e-12)
     with pytest.raises(ValueError, match="groups holds missing values, 2 of 60"):

@@ -19,7 +19,7 @@ def results_of(X, y, **options):
 
 
 @pytest.mark.parametrize(("data", "kind"), [(fair, "Logit"), (anes96, "MNLogit")])
-def test_as_from_statsmodels_likelihoods(data, kind):
+def test_likelihood_ratio_as_statsmodels(data, kind):
     X, y = data()
     found = xlr.likelihood_ratio_test(results_of(X[:, :2], y), results_of(X, y))
     part, full = (
@@ -33,7 +33,7 @@ def test_as_from_statsmodels_likelihoods(data, kind):
     np.testing.assert_allclose(found.pvalue, stats.chi2.sf(statistic, df), rtol=1e-6)
 
 
-def test_refuses_what_is_not_nested():
+def test_likelihood_ratio_refuses_fits_that_are_not_nested():
     X, y = spector()
     full, part = results_of(X, y), results_of(X[:, :1], y)
     cases = [
@@ -48,7 +48,7 @@ def test_refuses_what_is_not_nested():
             xlr.likelihood_ratio_test(restricted, larger)
 
 
-def test_models_are_not_their_results():
+def test_likelihood_ratio_refuses_models():
     X, y = spector()
     model = xlr.LogisticRegression(C=np.inf).fit(X, y)
     with pytest.raises(TypeError, match="restricted must be the results"):

@@ -44,7 +44,7 @@ def unpenalised(X, y, **options):
 
 
 def without_separation():
-    """All with a diaphragm were cases: without that column."""
+    """Return sex2 without the column of diaphragms: all with one were cases."""
     X, y, counts = sex2()
     return X[:, :5], y, counts
 
@@ -56,13 +56,13 @@ def with_constant(X):
 def assert_same(ours, theirs, names=SAME_NAME):
     for name in names:
         actual, expected = getattr(ours, name), np.asarray(getattr(theirs, name))
-        # What is certain to 14 digits is not told apart any further.
+        # P-values below 1e-14 are all zero.
         atol = 1e-14 if "pvalue" in name else 0
         np.testing.assert_allclose(actual, expected, rtol=RTOL, atol=atol, err_msg=name)
 
 
 @pytest.mark.parametrize("data", [spector, fair])
-def test_two_classes_as_statsmodels(data):
+def test_results_of_two_classes_as_statsmodels(data):
     X, y = data()
     results = xlr.infer(unpenalised(X, y), X, y)
     reference = sm.Logit(y, with_constant(X)).fit(disp=0, tol=1e-13)
@@ -75,7 +75,7 @@ def test_two_classes_as_statsmodels(data):
     assert results.nobs == len(y)
 
 
-def test_many_classes_as_statsmodels():
+def test_results_of_many_classes_as_statsmodels():
     X, y = anes96()
     results = xlr.infer(unpenalised(X, y), X, y)
     reference = sm.MNLogit(y, with_constant(X)).fit(disp=0, tol=1e-13)
@@ -89,8 +89,7 @@ def test_many_classes_as_statsmodels():
 
 
 @pytest.mark.parametrize(("data", "kind"), [(fair, "Logit"), (anes96, "MNLogit")])
-def test_default_tolerance_is_enough(data, kind):
-    """One more Newton step leaves nothing of what the fit's tol leaves open."""
+def test_estimates_of_a_default_fit_are_exact(data, kind):
     X, y = data()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-4).fit(X, y)
     results = xlr.infer(model, X, y)
@@ -100,14 +99,14 @@ def test_default_tolerance_is_enough(data, kind):
     assert_same(results, reference, ["llf", "aic"])
 
 
-def test_without_intercept():
+def test_results_without_intercept():
     X, y = spector()
     X = X - X.mean(axis=0)
     results = xlr.infer(unpenalised(X, y, fit_intercept=False), X, y)
     reference = sm.Logit(y, X).fit(disp=0, tol=1e-13)
     assert_same(results, reference, ["params", "bse", "pvalues", "llf", "aic", "bic"])
     assert results.names == ["x0", "x1", "x2"]
-    # The null model is nested in this one: without an intercept it has nothing.
+    # The null model is nested in this one: without an intercept it is empty.
     np.testing.assert_allclose(results.llnull, len(y) * np.log(0.5))
     assert round(results.df_model, 9) == 3
 
@@ -130,7 +129,7 @@ def test_offset_and_frequencies_as_glm(fit_intercept):
         np.testing.assert_allclose(results.llnull, reference.llnull, rtol=RTOL)
 
 
-def test_rows_counted_are_rows_repeated():
+def test_counts_equal_repeated_rows():
     X, y, counts = without_separation()
     many = np.repeat(np.arange(len(y)), counts.astype(int))
     for cov_type in ("nonrobust", "HC0", "HC1"):
@@ -183,7 +182,7 @@ def test_robust_covariances_of_many_classes():
     assert np.allclose(ratio, 1, rtol=RTOL) or np.allclose(ratio, factor, rtol=RTOL)
 
 
-def test_every_backend(place, dtype):
+def test_results_on_every_backend(place, dtype):
     X, y = spector()
     wide = "float64"
     reference = sm.Logit(y, with_constant(X)).fit(disp=0, tol=1e-13)
@@ -216,7 +215,7 @@ def test_every_backend(place, dtype):
     np.testing.assert_allclose(lower, expected["ci_lower"], rtol=20 * rtol)
 
 
-def test_sparse_rows():
+def test_results_of_sparse_rows():
     rng = np.random.default_rng(0)
     X = sp.random(500, 8, density=0.3, random_state=0, format="csr")
     y = (X @ rng.normal(size=8) + rng.logistic(size=500) > 0).astype(int)
@@ -240,7 +239,7 @@ def test_sparse_rows():
 
 
 def ridge_sandwich(X, y, coef, intercept, C):
-    """From the formula, in units of X."""
+    """Return inverse Hessian, information and scores, in units of X."""
     Z = with_constant(X)
     p = 1 / (1 + np.exp(-(X @ coef + intercept)))
     information = Z.T @ (Z * (p * (1 - p))[:, None])
@@ -250,7 +249,7 @@ def ridge_sandwich(X, y, coef, intercept, C):
 
 
 @pytest.mark.parametrize("cov_type", ["nonrobust", "HC0"])
-def test_penalised_fits_have_the_sandwich(cov_type):
+def test_covariance_of_a_penalised_fit_is_a_sandwich(cov_type):
     X, y = fair()
     C = 0.01
     model = xlr.LogisticRegression(C=C, tol=1e-11).fit(X, y)
@@ -267,8 +266,8 @@ def test_penalised_fits_have_the_sandwich(cov_type):
     assert "NA (penalised)" in str(results.summary())
 
 
-def test_penalised_estimates_of_many_classes_vary_as_their_sandwich_says():
-    """The sandwich as a sum over the rows of what their weights do to the optimum.
+def test_penalised_sandwich_is_the_infinitesimal_jackknife():
+    """Sum over the rows of the outer products of the changes that their weights make.
 
     The derivative of the estimates in the weight of a row is (I + P)^-1 g (Efron 1982,
     the infinitesimal jackknife): measured here for each row, by differences.
@@ -292,7 +291,7 @@ def test_penalised_estimates_of_many_classes_vary_as_their_sandwich_says():
     np.testing.assert_allclose(results.cov_params(), expected, rtol=1e-4, atol=1e-9)
 
 
-def test_lasso_counts_what_it_dropped_as_known():
+def test_errors_of_a_lasso_take_dropped_coefficients_as_known():
     X, y = fair()
     model = xlr.LogisticRegression(C=0.01, l1_ratio=1, tol=1e-11).fit(X, y)
     kept = model.coef_[0] != 0
@@ -311,7 +310,7 @@ def test_lasso_counts_what_it_dropped_as_known():
     assert "held at zero" in " ".join(results.notes)
 
 
-def test_model_chosen_by_cross_validation():
+def test_errors_of_a_model_chosen_by_cross_validation():
     X, y = fair()
     search = xlr.LogisticRegressionCV(Cs=[0.01, 1], tol=1e-10).fit(X, y)
     single = xlr.LogisticRegression(C=search.C_, tol=1e-10).fit(X, y)
@@ -320,7 +319,7 @@ def test_model_chosen_by_cross_validation():
     )
 
 
-def test_names_and_summary_of_a_table():
+def test_summary_of_a_table_has_its_names():
     data = sm.datasets.spector.load_pandas()
     y = data.endog.astype(int)
     results = xlr.infer(unpenalised(data.exog, y), data.exog, y)
@@ -343,7 +342,7 @@ def test_names_and_summary_of_a_table():
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_summary_of_many_classes():
+def test_summary_of_many_classes_has_a_block_each():
     X, y = anes96()
     summary = xlr.infer(unpenalised(X, y), X, y).summary()
     frame = summary.to_frame()
@@ -352,7 +351,7 @@ def test_summary_of_many_classes():
     assert str(summary).count("coef ") == 6
 
 
-def test_odds_ratios():
+def test_odds_ratios_are_exponentials():
     X, y = spector()
     results = xlr.infer(unpenalised(X, y), X, y)
     frame = results.odds_ratios(0.1).to_frame()
@@ -361,7 +360,7 @@ def test_odds_ratios():
     np.testing.assert_allclose(frame["0.95]"], np.exp(results.conf_int(0.1)[1:, 1]))
 
 
-def test_class_weights_have_a_sandwich():
+def test_class_weight_needs_a_sandwich():
     X, y = fair()
     model = unpenalised(X, y, class_weight={0: 1.0, 1: 3.0})
     with pytest.raises(ValueError, match="class_weight"):
@@ -375,7 +374,7 @@ def test_class_weights_have_a_sandwich():
     np.testing.assert_allclose(results.cov_params(), expected, rtol=1e-7)
 
 
-def test_aliased_columns_are_left_out_as_by_r():
+def test_aliased_columns_are_left_out_as_in_r():
     X, y = spector()
     doubled = np.column_stack([X, X[:, 0] + 2 * X[:, 1], np.ones(len(y))])
     results = xlr.infer(unpenalised(doubled, y), doubled, y)
@@ -392,7 +391,7 @@ def test_aliased_columns_are_left_out_as_by_r():
         xlr.infer(unpenalised(doubled, y), doubled, y, collinear="raise")
 
 
-def test_refuses_what_it_cannot_mean():
+def test_infer_refuses_wrong_arguments():
     X, y = spector()
     model = unpenalised(X, y)
     mixed = np.asarray([1, "a"] * 16, dtype=object)
@@ -420,7 +419,7 @@ def test_refuses_what_it_cannot_mean():
         xlr.infer(several, *anes96())
 
 
-def test_takes_little_memory_beside_the_rows():
+def test_infer_takes_a_quarter_of_the_memory_of_x():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200_000, 50))
     y = (X @ rng.normal(size=50) / 7 + rng.logistic(size=len(X)) > 0).astype(int)
@@ -434,7 +433,7 @@ def test_takes_little_memory_beside_the_rows():
     assert peak < X.nbytes / 4
 
 
-def test_says_that_a_fit_did_not_converge():
+def test_notes_say_that_a_fit_did_not_converge():
     X, y = spector()
     model = xlr.LogisticRegression(C=np.inf, max_iter=2)
     with pytest.warns(UserWarning, match="max_iter"):

@@ -1,4 +1,4 @@
-"""Estimates and standard errors against 50 digits, where a fit's tolerance shows."""
+"""Estimates and standard errors against 50 digits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rows_of(kind: str, n_classes: int = 2, rare: float = 0.0) -> Any:
 
 
 def exact_results(exact: Exact, model: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Estimates and their errors, the intercept first: Newton's method in 50 digits.
+    """Return estimates and errors by Newton's method in 50 digits, intercepts first.
 
     Of several classes without a penalty, less the first of them.
     """
@@ -49,11 +49,11 @@ def exact_results(exact: Exact, model: Any) -> tuple[np.ndarray, np.ndarray]:
     free = [(k, j) for k in range(first, len(w)) for j in range(exact.size)]
     for _ in range(40):
         gradient, hessian = exact.derivatives(w, free)
-        slope = mp.matrix([gradient[k][j] for k, j in free])
-        step = mp.lu_solve(hessian, slope)
+        flat = mp.matrix([gradient[k][j] for k, j in free])
+        step = mp.lu_solve(hessian, flat)
         for (k, j), change in zip(free, step):
             w[k][j] -= change
-        if mp.fdot(slope, step) < 1e-40:
+        if mp.fdot(flat, step) < 1e-40:
             break
     else:
         raise AssertionError("Newton's method does not converge.")
@@ -135,7 +135,7 @@ def test_standard_errors_on_every_backend(place, dtype, kind):
 
 @pytest.mark.parametrize("kind", ["ordinary", "outlier 1e5"])
 @pytest.mark.parametrize("tol", [1e-2, 1e-4])
-def test_errors_of_firth_are_of_the_information_at_the_estimates(kind, tol):
+def test_errors_of_firth_invert_the_information_at_the_estimates(kind, tol):
     X, y = rows_of(kind)
     model = xlr.FirthLogisticRegression(tol=tol).fit(X, y)
     results = xlr.infer(model, X, y)
@@ -147,8 +147,8 @@ def test_errors_of_firth_are_of_the_information_at_the_estimates(kind, tol):
     np.testing.assert_allclose(results.bse, expected, rtol=1e-6)
 
 
-def test_intervals_effects_and_profiles_with_an_outlier():
-    """Without the row, which weighs next to nothing, they are nearly the same."""
+def test_intervals_effects_and_profiles_hardly_change_with_an_outlier():
+    """The outlier has almost no influence."""
     X, y = rows_of("outlier 1e8")
     model = xlr.LogisticRegression(C=np.inf)
     found, alone = (

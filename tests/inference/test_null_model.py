@@ -12,7 +12,7 @@ import xlr
 
 
 def log_likelihood(intercepts, y, offset):
-    """Of one logit for two classes, else of one for each."""
+    """Return the log-likelihood of intercepts: of one for two classes, else of each."""
     logits = offset + intercepts
     if logits.shape[1] == 1:
         logits = np.column_stack([np.zeros(len(y)), logits])
@@ -23,8 +23,7 @@ def log_likelihood(intercepts, y, offset):
 @pytest.mark.usefixtures("not_compiled_for_long")
 @pytest.mark.parametrize(("C", "n_columns"), [(np.inf, 2), (1.0, 100)])
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_columns_that_others_make_up_do_not_matter(place, C, n_columns, n_classes):
-    """With an offset, the second derivatives in all coefficients were inverted."""
+def test_null_likelihood_with_collinear_columns(place, C, n_columns, n_classes):
     rng = np.random.default_rng(0)
     outputs = 1 if n_classes == 2 else n_classes
     X = rng.normal(size=(60, n_columns))
@@ -40,7 +39,7 @@ def test_columns_that_others_make_up_do_not_matter(place, C, n_columns, n_classe
 
 
 def binary_log_likelihood(y, offset, weights):
-    """Of the best intercept, by its score equation."""
+    """Return the log-likelihood of the best intercept, by its score equation."""
     ends = -offset.max() - 60, -offset.min() + 60
     best = brentq(lambda b: weights @ (y - expit(b + offset)), *ends, xtol=1e-13)
     margin = np.where(y == 1, 1, -1) * (best + offset)
@@ -65,16 +64,14 @@ def test_null_likelihood_with_far_offsets(offset, weigh):
     y = (x + rng.logistic(size=200) > 0).astype(int)
     weights, X = weigh(x), np.column_stack([x, rng.normal(size=200)])
     expected = binary_log_likelihood(y, offset, weights)
-    for given in (
-        (X, y, weights, offset),
-        [in_chunks(v, (90, 110)) for v in (X, y, weights, offset)],
-    ):
+    rows = X, y, weights, offset
+    chunks = [in_chunks(values, (90, 110)) for values in rows]
+    for C, given in ((np.inf, rows), (1.0, rows), (1.0, chunks)):
         features, labels, counts, added = given
-        for C in (np.inf, 1.0):
-            model = xlr.LogisticRegression(C=C)
-            model.fit(features, labels, counts, offset=added)
-            results = xlr.infer(model, features, labels, counts, offset=added)
-            assert results.llnull == pytest.approx(expected, rel=1e-9)
+        model = xlr.LogisticRegression(C=C)
+        model.fit(features, labels, counts, offset=added)
+        results = xlr.infer(model, features, labels, counts, offset=added)
+        assert results.llnull == pytest.approx(expected, rel=1e-9)
 
 
 def test_null_likelihood_with_an_offset_of_30():
@@ -93,7 +90,7 @@ def test_null_likelihood_with_an_offset_of_30():
 @pytest.mark.shared_arithmetic
 @pytest.mark.parametrize("far", [[0.0, 30.0, -30.0], [100.0, 0.0, 0.0]])
 def test_null_likelihood_of_many_classes_with_far_offsets(place, dtype, far):
-    """Offsets that are the same in all rows change the intercepts alone."""
+    """Constant offsets change the intercepts alone."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 2)), np.arange(60) % 3 % 2 + (np.arange(60) > 50)
     data, labels = place(X), place(y, "int64")

@@ -27,7 +27,7 @@ def results_of(features=X, y=Y, **options):
 
 
 @pytest.mark.parametrize("study", [spector, anes96])
-def test_tables_show_their_text_at_a_prompt(study):
+def test_repr_of_a_table_is_its_text(study):
     results = results_of(*study())
     for table in (
         results.summary(),
@@ -40,7 +40,7 @@ def test_tables_show_their_text_at_a_prompt(study):
         assert "=====" in repr(table)
 
 
-def test_objects_of_many_numbers_show_few_lines():
+def test_repr_of_a_large_object_is_short():
     rng = np.random.default_rng(0)
     features, y = rng.normal(size=(5000, 20)), rng.integers(0, 2, 5000)
     results = results_of(features, y)
@@ -64,7 +64,7 @@ HOSTILE = ["\x1b[31mred", "<script>alert(1)</script>", "line\nfeed \u202eback \x
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_names_are_escaped_in_text_and_html(n_classes):
-    """As columns, as classes and in notes; tables of pandas keep them as they are."""
+    """As columns, as classes and in notes; pandas keeps them as they are."""
     names = [*HOSTILE, "\x1b[0msum"]
     features = pd.DataFrame(np.column_stack([X, X[:, 0] + X[:, 1]]), columns=names)
     labels = np.asarray(HOSTILE)[np.arange(60) % n_classes]
@@ -84,40 +84,20 @@ def test_names_are_escaped_in_text_and_html(n_classes):
     assert set(names) < set(index.get_level_values(-1))
 
 
-def test_models_of_others_are_named_with_what_to_pass():
+def test_infer_names_a_foreign_model_and_says_what_to_pass():
     theirs = linear_model.LogisticRegression
-    searched = linear_model.LogisticRegressionCV()
-    searched.C_, searched.l1_ratio_ = np.asarray([0.1]), np.asarray([0.0])
     cases = [
-        (theirs(), r"got scikit-learn's .*xlr.LogisticRegression\(C=1.0\).fit\(X, y\)"),
-        (theirs(C=np.inf), r'\(C=float\("inf"\)\)'),
-        (
-            theirs(penalty="elasticnet", l1_ratio=0.5, fit_intercept=False),
-            "l1_ratio=0.5, fit_intercept",
-        ),
-        (theirs(class_weight={0: 1, 1: 2}), r"\(C=1.0, class_weight=\{0: 1, 1: 2\}\)"),
-        (searched, r"LogisticRegressionCV.*\(C=0.1\)"),
+        (theirs(), "got LogisticRegression of sklearn. Fit xlr.Logistic"),
+        (linear_model.LogisticRegressionCV(), "with the same C, l1_ratio"),
         (make_pipeline(StandardScaler(), theirs()), r"xlr.infer\(pipeline\[-1\]"),
-        (GridSearchCV(xlr.LogisticRegression(), {"C": [1]}), "best_estimator_"),
-        (linear_model.Ridge(), "Ridge of the package sklearn"),
-        (xlr.MultiLabelLogisticRegression(), "got a MultiLabelLogisticRegression"),
-        (None, "got a NoneType"),
+        (
+            GridSearchCV(xlr.LogisticRegression(), {"C": [1]}).fit(X, Y),
+            "best_estimator_",
+        ),
+        (linear_model.Ridge(), r"got Ridge of sklearn\.$"),
+        (xlr.MultiLabelLogisticRegression(), "got MultiLabelLogisticRegression of xlr"),
+        (None, "got NoneType"),
     ]
     for model, message in cases:
-        if hasattr(model, "param_grid"):
-            model.fit(X, Y)
         with pytest.raises(TypeError, match=message):
             xlr.infer(model, X, Y)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"C": np.inf}, {"C": 0.05, "class_weight": "balanced"}],
-)
-def test_the_model_to_fit_instead_is_the_same(options):
-    theirs = linear_model.LogisticRegression(tol=1e-10, **options).fit(X, Y)
-    with pytest.raises(TypeError) as raised:
-        xlr.infer(theirs, X, Y)
-    line = re.search(r"xlr\.LogisticRegression\(.*\)\.fit\(X, y\)", str(raised.value))
-    ours = eval(line[0], {"xlr": xlr, "X": X, "y": Y})
-    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-4)

@@ -32,7 +32,7 @@ SEX2 = [
 ]
 
 
-def test_endometrial_as_logistf():
+def test_profile_of_endometrial_as_logistf():
     X, y = endometrial()
     model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y)
     table = xlr.infer(model, X, y, keep_data=True).profile_conf_int()
@@ -41,7 +41,7 @@ def test_endometrial_as_logistf():
     np.testing.assert_allclose(columns, ENDOMETRIAL, rtol=2e-6)
 
 
-def test_counted_sex2_as_logistf():
+def test_profile_of_counted_sex2_as_logistf():
     X, y, counts = sex2()
     model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y, counts)
     results = xlr.infer(model, X, y, counts, keep_data=True)
@@ -51,7 +51,7 @@ def test_counted_sex2_as_logistf():
 
 
 def constrained_likelihood(X, y, column, value):
-    """The highest log-likelihood with one coefficient held, by statsmodels."""
+    """Return the highest log-likelihood with one coefficient held, by statsmodels."""
     exog = sm.add_constant(X)
     rest = np.delete(exog, column, axis=1)
     model = sm.GLM(y, rest, sm.families.Binomial(), offset=value * exog[:, column])
@@ -59,7 +59,7 @@ def constrained_likelihood(X, y, column, value):
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.5])
-def test_ends_as_by_definition(alpha):
+def test_profile_ends_where_the_deviance_is_a_quantile(alpha):
     X, y = spector()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
     results = xlr.infer(model, X, y, keep_data=True)
@@ -80,8 +80,7 @@ def test_ends_as_by_definition(alpha):
         np.testing.assert_allclose([lower, upper], expected, rtol=1e-7)
 
 
-def test_many_classes():
-    """Two of the classes alone are a model of two classes; more are near it."""
+def test_profile_of_many_classes_ends_where_the_deviance_is_a_quantile():
     X, y = anes96()
     X, y = X[:, 1:3], np.digitize(y, [2, 5])
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
@@ -104,7 +103,7 @@ def test_many_classes():
         np.testing.assert_allclose(fall, stats.chi2.isf(0.05, 1), rtol=1e-6)
 
 
-def test_every_backend(place, dtype):
+def test_profile_on_every_backend(place, dtype):
     X, y = endometrial()
     at, labels = place(X), place(y, "int64")
     tol = 1e-9 if dtype == "float64" else 1e-5
@@ -115,8 +114,7 @@ def test_every_backend(place, dtype):
     np.testing.assert_allclose(found, ENDOMETRIAL[3], rtol=rtol)
 
 
-def test_a_table_with_an_empty_cell():
-    """The penalised likelihood of a 2 x 2 table, profiled by hand."""
+def test_profile_of_a_2_x_2_table_with_an_empty_cell():
     X = np.asarray([[0.0]] * 6 + [[1.0]] * 6)
     y = np.asarray([0, 1, 0, 0, 1, 0] + [1] * 6)
     model = xlr.FirthLogisticRegression(tol=1e-11).fit(X, y)
@@ -142,7 +140,7 @@ def test_a_table_with_an_empty_cell():
         np.testing.assert_allclose(results.llf - profile(end), fall, rtol=1e-6)
 
 
-def test_refuses():
+def test_profile_refuses_wrong_arguments():
     X, y = spector()
     penalised = xlr.LogisticRegression().fit(X, y)
     with pytest.raises(ValueError, match="no likelihood profile"):

@@ -1,4 +1,4 @@
-"""Results are numbers and names: stored, copied and read anywhere."""
+"""Results can be stored, copied and read anywhere."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def assert_same_results(found, expected, rows):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("keep_data", [False, True])
-def test_results_are_stored_and_copied(way, kind, keep_data):
+def test_results_survive_copies(way, kind, keep_data):
     data, model = KINDS[kind]
     X, y = data()
     X = X[:, :3]
@@ -67,14 +67,14 @@ def test_results_are_stored_and_copied(way, kind, keep_data):
         stored.get_margeff()
 
 
-def test_results_of_chunks_are_stored():
+def test_results_of_chunks_survive_pickling():
     X, y = spector()
     given = in_chunks(X, (12, 20)), in_chunks(y, (12, 20))
     expected = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(*given), *given)
     assert_same_results(pickle.loads(pickle.dumps(expected)), expected, X)
 
 
-def test_results_of_every_backend_are_stored(place, dtype):
+def test_results_on_every_backend_survive_copies(place, dtype):
     X, y = spector()
     given = place(X), place(y, "int64")
     tol = 1e-6 if dtype == "float64" else 1e-4
@@ -100,7 +100,7 @@ print(results.predict_interval([[3.0, 20.0, 1.0]]).proba.tolist())
 """
 
 
-def test_results_are_read_without_their_library():
+def test_results_are_read_without_the_array_library():
     torch = pytest.importorskip("torch")
     X, y = spector()
     given = torch.asarray(X), torch.asarray(y)
@@ -116,7 +116,7 @@ def test_results_are_read_without_their_library():
     assert read.stdout.decode() == f"{results.summary()}\n{proba.tolist()}\n"
 
 
-def test_results_are_small_and_let_the_rows_go():
+def test_results_are_small_and_release_the_rows():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(20_000, 50)), rng.integers(0, 2, 20_000)
     alive = weakref.ref(X)
@@ -129,7 +129,7 @@ def test_results_are_small_and_let_the_rows_go():
     assert np.isfinite(results.bse).all()
 
 
-def test_methods_say_that_they_need_the_rows():
+def test_methods_that_need_the_rows_say_so():
     X, y = spector()
     results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
     for method in ("get_margeff", "profile_conf_int", "get_influence"):
@@ -139,8 +139,7 @@ def test_methods_say_that_they_need_the_rows():
         xlr.plotting.InfluenceDisplay.from_results(results)
 
 
-def test_intervals_from_names_of_columns():
-    """Stored results hold new tables against the names of the fit's."""
+def test_stored_results_check_names_of_columns():
     pd = pytest.importorskip("pandas")
     X, y = spector()
     table = pd.DataFrame(X, columns=["a", "b", "c"])

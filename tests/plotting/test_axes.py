@@ -1,4 +1,4 @@
-"""Displays ask for matplotlib by name where it is missing."""
+"""Displays name matplotlib where it is missing."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ for draw in (
 """
 
 
-def test_matplotlib_is_asked_for_by_name():
+def test_displays_name_matplotlib_where_it_is_missing():
     done = subprocess.run(
         [sys.executable, "-c", CODE], capture_output=True, text=True, check=True
     )
     first, second = done.stdout.splitlines()
-    assert first.startswith("LossCurveDisplay draws with matplotlib")
-    assert second.startswith("ThresholdDisplay draws with matplotlib")
+    assert first.startswith("LossCurveDisplay requires matplotlib")
+    assert second.startswith("ThresholdDisplay requires matplotlib")
     assert "pip install matplotlib" in first

@@ -1,4 +1,4 @@
-"""The picture of a path shows its coefficients."""
+"""Displays of coefficient paths."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from xlr.plotting import CoefficientPathDisplay
 pd = on_demand("pandas")
 
 
-def test_it_draws_what_the_path_holds():
+def test_path_display_draws_the_coefficients():
     X, y = load("breast_cancer", True)
     table = pd.DataFrame(X, columns=[f"x{j}" for j in range(30)])
     path = xlr.logistic_path(table, y, n_Cs=8)
@@ -31,7 +31,7 @@ def test_it_draws_what_the_path_holds():
     assert above.get_xticklabels()[-1].get_text() == str(path.df[-1])
 
 
-def test_of_one_class():
+def test_path_display_of_one_class():
     X, y = load("wine", True)
     path = xlr.logistic_path(X, y, n_Cs=5)
     display = CoefficientPathDisplay.from_path(path, column=2)

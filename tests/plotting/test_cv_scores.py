@@ -1,4 +1,4 @@
-"""Scores against C, their spread and the two choices."""
+"""Displays of cross-validation scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ X, Y = load("breast_cancer", True)
 CS = [0.001, 0.01, 0.1, 1.0, 10.0]
 
 
-def test_mean_and_spread_are_those_of_the_folds():
+def test_scores_display_has_mean_and_error_of_the_folds():
     model = xlr.LogisticRegressionCV(Cs=CS).fit(X, Y)
     display = CVScoresDisplay.from_estimator(model)
     scores = model.scores_[:, 0, :]
@@ -31,7 +31,7 @@ def test_mean_and_spread_are_those_of_the_folds():
     assert f"C={model.C_:.3g}" in labels[2]
 
 
-def test_one_standard_error_takes_the_strongest_penalty_within_it():
+def test_one_standard_error_choice_is_the_strongest_penalty_within_it():
     # Means 0, 2, 3, 2.9 with a spread of 1 at each: 2 is within one standard error.
     scores = np.asarray([[-1.0, 1, 2, 1.9], [1.0, 3, 4, 3.9]])
     display = CVScoresDisplay(np.asarray([1.0, 2, 3, 4]), scores)
@@ -39,7 +39,7 @@ def test_one_standard_error_takes_the_strongest_penalty_within_it():
     assert (display.best_C, display.one_standard_error_C) == (3, 2)
 
 
-def test_any_order_of_penalties_and_folds_that_do_not_count():
+def test_scores_display_sorts_penalties_and_skips_nan_folds():
     scores = np.asarray([[3.0, 1], [np.nan, np.nan], [3.0, 2]])
     display = CVScoresDisplay(np.asarray([10.0, 1]), scores)
     np.testing.assert_array_equal(display.Cs, [1, 10])
@@ -47,7 +47,7 @@ def test_any_order_of_penalties_and_folds_that_do_not_count():
     assert display.best_C == 10
 
 
-def test_draws_on_given_axes():
+def test_scores_display_draws_on_given_axes():
     _, ax = plt.subplots()
     model = xlr.LogisticRegressionCV(Cs=CS, scoring="roc_auc", cv=3).fit(X, Y)
     display = CVScoresDisplay.from_estimator(model, ax=ax, color="red")
@@ -56,6 +56,6 @@ def test_draws_on_given_axes():
     assert ax.get_ylabel() == "roc auc, held out"
 
 
-def test_unfitted():
+def test_scores_display_of_an_unfitted_model_is_refused():
     with pytest.raises(NotFittedError):
         CVScoresDisplay.from_estimator(xlr.LogisticRegressionCV())

@@ -1,4 +1,4 @@
-"""The picture of influence shows leverages, residuals and distances."""
+"""Displays of influence."""
 
 import numpy as np
 from studies import spector
@@ -7,7 +7,7 @@ import xlr
 from xlr.plotting import InfluenceDisplay
 
 
-def test_it_draws_what_the_results_hold():
+def test_influence_display_draws_the_rows():
     X, y = spector()
     model = xlr.LogisticRegression(C=np.inf).fit(X, y)
     results = xlr.infer(model, X, y, keep_data=True)

@@ -1,4 +1,4 @@
-"""Curves of the objective and the optimality."""
+"""Displays of the objective and the optimality of a fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODEL = xlr.LogisticRegression().fit(X, Y)
 
 @pytest.mark.parametrize("metric", ["objective", "optimality"])
 @pytest.mark.parametrize("against", ["iterations", "seconds"])
-def test_draws_the_history(metric, against):
+def test_loss_curve_draws_the_history(metric, against):
     display = LossCurveDisplay.from_estimator(MODEL, metric=metric, against=against)
     (line,) = display.lines_
     positions = MODEL.history_["seconds"]
@@ -31,7 +31,7 @@ def test_draws_the_history(metric, against):
     assert display.figure_ is display.ax_.figure
 
 
-def test_several_fits_on_the_same_axes():
+def test_loss_curves_share_axes():
     first = LossCurveDisplay.from_estimator(MODEL)
     other = xlr.LogisticRegression(solver="lbfgs").fit(X, Y)
     second = LossCurveDisplay.from_estimator(
@@ -43,7 +43,7 @@ def test_several_fits_on_the_same_axes():
     assert second.lines_[0].get_color() == "red"
 
 
-def test_one_against_the_rest_has_a_curve_for_each_class():
+def test_one_vs_rest_has_a_loss_curve_for_each_class():
     model = xlr.LogisticRegression(multi_class="ovr").fit(X, Y)
     display = LossCurveDisplay.from_estimator(model)
     assert len(display.lines_) == 3
@@ -55,20 +55,20 @@ def test_one_against_the_rest_has_a_curve_for_each_class():
 
 
 @pytest.mark.shared_arithmetic
-def test_history_of_an_array_on_any_library(place, dtype):
+def test_loss_curve_on_every_backend(place, dtype):
     model = xlr.LogisticRegression(max_iter=50).fit(place(X), place(Y))
     (line,) = LossCurveDisplay.from_estimator(model).lines_
     assert line.get_ydata()[-1] < 0.3
 
 
-def test_drawing_again():
+def test_loss_curve_is_drawn_again():
     display = LossCurveDisplay.from_estimator(MODEL)
     _, ax = plt.subplots()
     assert display.plot(ax=ax) is display
     assert display.ax_ is ax
 
 
-def test_bad_input():
+def test_loss_curve_refuses_wrong_arguments():
     with pytest.raises(NotFittedError):
         LossCurveDisplay.from_estimator(xlr.LogisticRegression())
     with pytest.raises(ValueError, match=r"'optimality'.*got 'loss'"):

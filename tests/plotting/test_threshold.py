@@ -1,4 +1,4 @@
-"""Precision, recall and F1 over the threshold."""
+"""Displays of precision, recall and F1 against the threshold."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WEIGHTS = np.linspace(0.5, 2, len(Y))
 
 @pytest.mark.parametrize("pos_label", [0, 1])
 @pytest.mark.parametrize("sample_weight", [None, WEIGHTS], ids=["alike", "weighted"])
-def test_scores_are_those_of_sklearn(pos_label, sample_weight):
+def test_threshold_curves_as_scikit_learn(pos_label, sample_weight):
     display = ThresholdDisplay.from_estimator(
         MODEL, X, Y, pos_label=pos_label, sample_weight=sample_weight
     )
@@ -45,7 +45,7 @@ def test_scores_are_those_of_sklearn(pos_label, sample_weight):
         np.testing.assert_array_equal(line.get_ydata(), curve)
 
 
-def test_no_threshold_has_a_better_f1():
+def test_best_threshold_has_the_largest_f1():
     display = ThresholdDisplay.from_estimator(MODEL, X, Y)
     probability = MODEL.predict_proba(X)[:, 1]
     others = [f1_score(Y, probability >= t) for t in np.linspace(0, 0.99, 200)]
@@ -57,7 +57,7 @@ def test_no_threshold_has_a_better_f1():
     assert f"{display.best_f1:.3f} at {display.best_threshold:.3f}" in labels[3]
 
 
-def test_arrays_of_any_library(place, dtype):
+def test_threshold_display_on_every_backend(place, dtype):
     model = xlr.LogisticRegression().fit(place(X), place(Y))
     display = ThresholdDisplay.from_estimator(
         model, place(X), place(Y), sample_weight=place(WEIGHTS)
@@ -70,7 +70,7 @@ def test_arrays_of_any_library(place, dtype):
     assert 0 < again.best_threshold < 1
 
 
-def test_pipelines_and_labels_of_any_kind():
+def test_threshold_display_of_a_pipeline_with_string_labels():
     names = np.asarray(["bad", "good"])[Y]
     model = make_pipeline(StandardScaler(), xlr.LogisticRegression()).fit(X, names)
     display = ThresholdDisplay.from_estimator(model, X, names)
@@ -80,7 +80,7 @@ def test_pipelines_and_labels_of_any_kind():
     assert other.best_f1 != display.best_f1
 
 
-def test_drawing_again():
+def test_threshold_display_is_drawn_again():
     display = ThresholdDisplay.from_estimator(MODEL, X, Y)
     _, ax = plt.subplots()
     assert display.plot(ax=ax, linewidth=3) is display
@@ -88,7 +88,7 @@ def test_drawing_again():
     assert all(line.get_linewidth() == 3 for line in display.lines_)
 
 
-def test_bad_input():
+def test_threshold_display_refuses_wrong_arguments():
     iris = load("iris", False)
     three = xlr.LogisticRegression().fit(*iris)
     with pytest.raises(ValueError, match="draws two classes; the estimator has 3"):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -94,16 +92,6 @@ class Problem:
             total_weight=total_weight,
             column_rms=column_rms,
         )
-
-    def centred_at(self, mean: Array) -> Problem:
-        """Return the problem with columns centred at numbers of the dtype of X."""
-        assert self.scaler is not None
-        problem = copy.copy(self)
-        mean = self._raw.xp.astype(mean, self.scaler.mean.dtype)
-        problem.scaler = replace(self.scaler, mean=mean)
-        data = self._raw.standardized(problem.scaler)
-        problem.objective = self.objective.with_data(data)
-        return problem
 
     def separation(
         self,

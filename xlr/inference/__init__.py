@@ -1,4 +1,4 @@
-"""Floor 7: the numbers a statistician asks for, of a fitted model and its rows."""
+"""Layer 5: inference for fitted models, from the rows of the fit."""
 
 from xlr.inference.comparison import LikelihoodRatioTest, likelihood_ratio_test
 from xlr.inference.infer import infer

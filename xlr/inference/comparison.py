@@ -1,4 +1,4 @@
-"""Tests between fits of which one is a special case of the other."""
+"""Tests of nested fits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["LikelihoodRatioTest", "likelihood_ratio_test"]
 
 
 class LikelihoodRatioTest(NamedTuple):
-    """A likelihood-ratio test.
+    """Likelihood-ratio test.
 
     Attributes
     ----------
@@ -73,14 +73,14 @@ def likelihood_ratio_test(
             raise TypeError(
                 f"{name} must be the results of xlr.infer; got {results!r}."
             )
-        if results.fit.is_penalised or results.fit.is_firth:
+        if results.is_penalised or results.is_firth:
             raise ValueError(
                 f"The {name} fit is penalised: twice the difference of the "
                 "log-likelihoods has no chi-squared distribution. Fit with C=inf."
             )
     df = full.effective_df - restricted.effective_df
     same = restricted.nobs == full.nobs and np.array_equal(
-        restricted.fit.class_totals, full.fit.class_totals
+        restricted.class_totals, full.class_totals
     )
     statistic = 2 * (full.llf - restricted.llf)
     if not same or df < 0.5 or statistic < -1e-6 * abs(full.llf):

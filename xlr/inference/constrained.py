@@ -1,4 +1,4 @@
-"""The minimum of F under linear constraints on the parameters."""
+"""Minimisation of F under linear constraints on the parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_STEPS = 200  # accepted and rejected
 
 
 class Constrained(NamedTuple):
-    """The minimum of F where A w = c.
+    """Minimum of F where A w = c.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Constrained(NamedTuple):
 def constrained_minimum(
     objective: Objective, start: np.ndarray, constraints: np.ndarray, values: np.ndarray
 ) -> Constrained:
-    """Minimise F where A w = c: Newton's method, damped where it has to be.
+    """Minimise F where A w = c, by Newton's method, damped where it has to be.
 
     A step takes a pass over the rows for the Hessian, and one for F and its gradient.
 
@@ -66,45 +66,35 @@ def constrained_minimum(
     tol = max(TOL, ROUNDINGS * objective.rounding)
     onto = np.linalg.pinv(constraints)
     axes = np.linalg.svd(constraints)[2][constraints.shape[0] :]
-
-    def free(gradient: np.ndarray) -> float:
-        """Return the size of the gradient along the constraints."""
-        return float(np.abs(axes.T @ (axes @ gradient)).max())
-
-    def within(hessian: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
-        """Return the damped Newton step along the constraints."""
-        damped = axes @ hessian @ axes.T + damping * np.eye(axes.shape[0])
-        try:
-            step: np.ndarray = np.linalg.solve(damped, axes @ gradient)
-        except np.linalg.LinAlgError:
-            return np.full_like(gradient, np.nan)
-        return -axes.T @ step
-
-    def hessian_at(parameters: np.ndarray) -> np.ndarray:
-        return objective.hessian_on_host(objective.place(parameters[None, :]))
-
-    hessian = hessian_at(start)
-    missing = onto @ (values - constraints @ start)
-    follow = within(hessian, hessian @ missing, 0.0)
-    at = start + missing + (follow if np.isfinite(follow).all() else 0.0)
+    at = start + onto @ (values - constraints @ start)
     value, gradient = _value_and_gradient(objective, at)
     damping, rejected = 0.0, False
     for _ in range(MAX_STEPS):
-        if free(gradient) <= tol:
+        # 1. The size of the gradient along the constraints.
+        along = axes @ gradient
+        size = np.abs(axes.T @ along).max()
+        if size <= tol:
             return Constrained(at, value, onto.T @ gradient)
+        # 2. A damped Newton step along them.
         if not rejected:
-            hessian = hessian_at(at)
-        new = at + within(hessian, gradient, damping)
+            placed = objective.place(at[None, :])
+            hessian = axes @ objective.hessian_on_host(placed) @ axes.T
+        try:
+            step = np.linalg.solve(hessian + damping * np.eye(along.size), along)
+        except np.linalg.LinAlgError:
+            step = np.full(along.size, np.nan)
+        new = at - axes.T @ step
         new_value, new_gradient = _value_and_gradient(objective, new)
-        # Near the optimum F is flat to within its rounding error, and cannot tell.
-        rejected = not (new_value <= value or free(new_gradient) <= free(gradient) / 2)
+        # 3. Near the optimum F is flat to within its rounding error, and cannot tell.
+        new_size = np.abs(axes.T @ (axes @ new_gradient)).max()
+        rejected = not (new_value <= value or new_size <= size / 2)
         if rejected:
             # Where all rows are certain the Hessian vanishes: the gradient's own size
             # then bounds the step by about one.
-            damping = max(4 * damping, free(gradient))
+            damping = max(4 * damping, size)
         else:
             at, value, gradient = new, new_value, new_gradient
-            damping = damping / 4 if damping > free(gradient) / 1e3 else 0.0
+            damping = damping / 4 if damping > new_size / 1e3 else 0.0
     raise FloatingPointError(
         f"The optimum under constraints was not found in {MAX_STEPS} steps."
     )

@@ -1,9 +1,9 @@
-"""A fitted model together with the rows of its fit: what all inference starts from."""
+"""Fitted models with the rows of their fit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -26,72 +26,101 @@ from xlr.objective import Objective
 from xlr.text import quoted
 from xlr.threads import Workers
 
-__all__ = ["FittedData", "check_model", "read_fitted_data", "refuse_other_rows"]
+__all__ = ["FittedData", "Units", "check_model", "read_fitted_data"]
 
-# Factor on the optimality of the fit: the coefficients are rounded to the dtype of X,
-# and sums over the rows are taken in another order.
-SLACK = 10
+
+class Units(NamedTuple):
+    """Change of variables from standardized parameters to units of X, on the host.
+
+    Standardized parameters are those of the solver: the coefficients of each output,
+    with its intercept last. Reported parameters have the intercept of each equation
+    first; of more than two classes, each is less that of the first class.
+
+    Attributes
+    ----------
+    mean, scale : ndarray of shape (n_features,)
+    n_outputs : int
+    fit_intercept : bool
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    n_outputs: int
+    fit_intercept: bool
+
+    def raw(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return raw coefficients and intercepts of standardized parameters.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (m, n_parameters)
+
+        Returns
+        -------
+        coef : ndarray of shape (m, n_outputs, n_features)
+        intercept : ndarray of shape (m, n_outputs)
+        """
+        columns = rows.reshape(rows.shape[0], self.n_outputs, -1)
+        coef = columns[:, :, : self.mean.size] / self.scale
+        intercept = columns[:, :, self.mean.size :].sum(axis=2) - coef @ self.mean
+        return coef, intercept
+
+    def reported(self, rows: np.ndarray) -> np.ndarray:
+        """Map standardized parameters, as rows, to reported ones: (m, n) to (m, n').
+
+        The map is linear: apply it to both sides of a covariance.
+        """
+        columns, intercept = self.raw(rows)
+        if self.fit_intercept:
+            columns = np.concatenate([intercept[:, :, None], columns], axis=2)
+        if self.n_outputs > 1:
+            columns = columns[:, 1:, :] - columns[:, :1, :]
+        return columns.reshape(rows.shape[0], -1)
 
 
 @dataclass(frozen=True)
 class FittedData:
-    """A fitted model and its rows.
-
-    Parameters have three forms. The solver's are standardized, with the intercept of
-    each class last. On the host they are standardized with the intercept of each class
-    first. Reported parameters are in units of X; of more than two classes, each is less
-    that of the first class.
+    """Fitted model with the rows of its fit.
 
     Attributes
     ----------
     model : estimator
-    features : Features
+    dataset : LabelledDataset
     problem : Problem
-    objective : Objective
-        Of the model, with its penalty.
+        In standardized units.
     parameters : array of shape (1, n_parameters)
-        The estimates, as the solver has them.
-    unit : float
-        Factor from the weights of the objective to those that were given.
-    class_factors : ndarray of shape (n_classes,)
-        Factors of ``class_weight`` on the weights of the rows.
-    n_samples : float
-        Sum of the sample weights.
-    class_totals : ndarray of shape (n_classes,)
-        Weights of the classes.
-    classes : ndarray
+        Estimates, as a solver has them.
     """
 
     model: Any
-    features: Features
+    dataset: LabelledDataset
     problem: Problem
-    objective: Objective
     parameters: Array
-    unit: float
-    class_factors: np.ndarray
-    n_samples: float
-    class_totals: np.ndarray
-    classes: np.ndarray
 
     @property
-    def fit_intercept(self) -> bool:
-        """Whether the model has intercepts."""
-        return self.objective.fit_intercept
+    def objective(self) -> Objective:
+        """Objective of the model, with its penalty."""
+        return self.problem.objective
 
     @property
     def is_firth(self) -> bool:
-        """Whether the likelihood has Firth's penalty."""
+        """True if the likelihood has Firth's penalty."""
         return self.objective.term is not None
 
     @property
-    def n_equations(self) -> int:
-        """Number of reported logits: one, or one less than there are classes."""
-        return max(1, self.objective.n_outputs - 1)
+    def column_names(self) -> list[str]:
+        """Names of the columns of X."""
+        return self.dataset.features.column_names
 
     @property
     def names(self) -> list[str]:
         """Names of the reported parameters of one equation."""
-        return ["intercept"] * self.fit_intercept + self.features.column_names
+        return ["intercept"] * self.units.fit_intercept + self.column_names
+
+    @cached_property
+    def class_totals(self) -> np.ndarray:
+        """Sums of the weights in each class: (n_classes,)."""
+        return self.dataset.totals * self.dataset.class_weights.factors
 
     @property
     def total_weight(self) -> float:
@@ -99,71 +128,37 @@ class FittedData:
         return float(self.class_totals.sum())
 
     @cached_property
-    def order(self) -> np.ndarray:
-        """The solver's number of each parameter on the host."""
-        numbers = np.arange(self.objective.n_parameters)
-        by_class = numbers.reshape(self.objective.n_outputs, -1)
-        return np.roll(by_class, int(self.fit_intercept), axis=1).reshape(-1)
+    def units(self) -> Units:
+        """Change of variables to units of X."""
+        scaler, objective = self.problem.scaler, self.objective
+        assert scaler is not None
+        mean, scale = arrays.to_host(scaler.mean), arrays.to_host(scaler.scale)
+        return Units(mean, scale, objective.n_outputs, objective.fit_intercept)
 
-    def on_host(self, values: Array) -> np.ndarray:
-        """Copy a vector or square matrix of the solver's parameters to the host."""
-        host = arrays.to_host(values)
-        return host[np.ix_(*[self.order] * host.ndim)].astype(np.float64)
-
-    def for_solver(self, values: np.ndarray) -> np.ndarray:
-        """Reorder a vector or square matrix on the host as the solver's parameters."""
-        return values[np.ix_(*[np.argsort(self.order)] * values.ndim)]
-
-    @property
+    @cached_property
     def standardized(self) -> np.ndarray:
-        """The estimates on the host: (n_parameters,)."""
-        return self.on_host(self.parameters[0, :])
+        """Estimates on the host: (n_parameters,)."""
+        return arrays.to_host(self.parameters)[0].astype(np.float64)
 
     def at(self, standardized: np.ndarray) -> FittedData:
         """Return the same data with other estimates, (n_parameters,) on the host."""
-        parameters = self.for_solver(standardized)[None, :]
-        return replace(self, parameters=self.objective.place(parameters))
+        return replace(self, parameters=self.objective.place(standardized[None, :]))
 
-    def centred(self, shift: np.ndarray) -> FittedData:
-        """Return the same estimates of features centred elsewhere.
-
-        Parameters
-        ----------
-        shift : ndarray of shape (n_features,)
-            Distance of the new centre from the old one, in standardized units.
-        """
-        mean, scale = self.scaler
-        # Exact in the dtype of X, as x - mean is.
-        new = self.features.place(mean + shift * scale, self.features.dtype)
-        problem = self.problem.centred_at(new)
-        moved = replace(self, problem=problem, objective=problem.objective)
-        columns = self.standardized.reshape(self.objective.n_outputs, -1).copy()
-        columns[:, 0] += columns[:, 1:] @ ((moved.scaler[0] - mean) / scale)
-        return moved.at(columns.reshape(-1))
-
-    @property
-    def scaler(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and scale of the features, each (n_features,)."""
-        scaler = self.problem.scaler
-        assert scaler is not None
-        return arrays.to_host(scaler.mean), arrays.to_host(scaler.scale)
-
-    @property
+    @cached_property
     def penalty_curvature(self) -> np.ndarray:
         """Second derivatives of the penalty of the summed losses: (n_parameters,)."""
-        curvature = self.objective.penalty_curvature(self.parameters)[0, :]
-        return self.on_host(curvature) * self.total_weight
+        curvature = arrays.to_host(self.objective.penalty_curvature(self.parameters))
+        return curvature[0].astype(np.float64) * self.total_weight
 
-    @property
-    def non_smooth(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    @cached_property
+    def non_smooth(self) -> tuple[np.ndarray, ...] | None:
         """Strength of the L1 penalty, lower and upper bounds, each (n_parameters,)."""
         penalty = self.objective.non_smooth
         if penalty is None:
             return None
-        l1, lower, upper = (self.on_host(part[0, :]) for part in penalty)
-        return l1, lower, upper
+        return tuple(arrays.to_host(part)[0] for part in penalty)
 
-    @property
+    @cached_property
     def free(self) -> np.ndarray:
         """Mask of the parameters that are neither zero by L1 nor at a bound."""
         if self.non_smooth is None:
@@ -173,24 +168,9 @@ class FittedData:
 
     @property
     def is_penalised(self) -> bool:
-        """Whether a penalty or bounds change the estimates."""
+        """True if a penalty or bounds change the estimates."""
         has_l1 = self.non_smooth is not None and (self.non_smooth[0] > 0).any()
         return bool(has_l1 or (self.penalty_curvature > 0).any() or not self.free.all())
-
-    def reported(self, rows: np.ndarray) -> np.ndarray:
-        """Map parameters on the host, as rows, to reported ones: (m, n) to (m, n').
-
-        The map is linear: apply it to both sides of a covariance.
-        """
-        first = int(self.fit_intercept)
-        columns = rows.reshape(rows.shape[0], self.objective.n_outputs, -1)
-        mean, scale = self.scaler
-        coef = columns[:, :, first:] / scale
-        intercept = columns[:, :, :first] - (coef @ mean)[:, :, None]
-        columns = np.concatenate([intercept, coef], axis=2)
-        if self.objective.n_outputs > 1:
-            columns = columns[:, 1:, :] - columns[:, :1, :]
-        return columns.reshape(rows.shape[0], -1)
 
 
 def read_fitted_data(
@@ -201,70 +181,53 @@ def read_fitted_data(
     offset: Any,
     pool: Workers,
 ) -> FittedData:
-    """Check a model and its rows.
+    """Read the rows of a fit.
 
     Raises
     ------
     TypeError, ValueError
         If the rows are not as described, or of other classes than the model's.
     """
-    moments = getattr(model, "_column_moments", None)
-    known = None
+    known, moments = None, getattr(model, "_column_moments", None)
     if moments is not None:
-        mean, deviation = (features.place(moments[i, :], None) for i in range(2))
-        known = ColumnStatistics(features.xp.ones_like(mean[0]), mean, deviation)
+        mean, std = (features.place(moments[i, :], None) for i in range(2))
+        known = ColumnStatistics(features.xp.ones_like(mean[0]), mean, std)
     dataset = read_dataset(
         model, features, y, sample_weight, offset, pool, statistics=known
     )
-    _check_classes(model, dataset)
-    weights = dataset.class_weights
-    if weights.kept.shape[0] < dataset.totals.shape[0]:
+    given, fitted = arrays.to_host(dataset.classes), arrays.to_host(model.classes_)
+    if given.tolist() != fitted.tolist():
+        raise ValueError(
+            f"y holds the classes {quoted(given.tolist())}, and the model was fitted "
+            f"to {quoted(fitted.tolist())}. Pass the y of the fit."
+        )
+    if dataset.class_weights.kept.shape[0] < given.shape[0]:
         raise ValueError(
             "A class has no weight in these rows, and the fit leaves it out: it has no "
             "coefficients to infer. Fit without its rows."
         )
-    problem = _problem(model, dataset)
-    objective, features = problem.objective, dataset.features
-    start = features.place(model.coef_, objective.wide)
-    intercept = features.place(model.intercept_, objective.wide)
+    problem, features = _problem(model, dataset), dataset.features
+    wide = problem.objective.wide
+    coef, intercept = (
+        features.place(values, wide) for values in (model.coef_, model.intercept_)
+    )
     rest = getattr(model, "_intercept_rest", None)
     if rest is not None:
-        intercept = intercept + features.place(rest, objective.wide)
-    return FittedData(
-        model=model,
-        features=features,
-        problem=problem,
-        objective=objective,
-        parameters=problem.parameters((start, intercept)),
-        unit=dataset.unit,
-        class_factors=weights.factors,
-        n_samples=float(dataset.totals.sum()),
-        class_totals=dataset.totals * weights.factors,
-        classes=arrays.to_host(dataset.classes),
+        intercept = intercept + features.place(rest, wide)
+    return FittedData(model, dataset, problem, problem.parameters((coef, intercept)))
+
+
+def _problem(model: Any, dataset: LabelledDataset) -> Problem:
+    """Return the problem of the model in standardized units."""
+    if isinstance(model, FirthLogisticRegression):
+        return firth_problem(dataset)
+    searched = isinstance(model, LogisticRegressionCV)
+    C = float(model.C_ if searched else model.C)
+    l1_ratio = float(model.l1_ratio_ if searched else model.l1_ratio)
+    regularisation = read_regularisation(model, l1_ratio, C, dataset.features)
+    return Problem(
+        dataset, dataset.spec, C=C, regularisation=regularisation, standardized=True
     )
-
-
-def refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
-    """Refuse rows on which the model is not at the optimum.
-
-    Parameters
-    ----------
-    data : FittedData
-    gradient : ndarray of shape (n_parameters,)
-        Minimum-norm subgradient of F.
-
-    Raises
-    ------
-    ValueError
-    """
-    model, optimality = data.model, float(np.abs(gradient).max())
-    reached = max(float(model.tol), getattr(model, "optimality_", 0.0))
-    if not optimality <= SLACK * max(reached, data.objective.rounding**0.5):
-        raise ValueError(
-            "The model is not the optimum on these rows: the gradient of F is "
-            f"{optimality:.3g} there, and within {reached:.3g} where the fit ended. "
-            "Pass the X, y, sample_weight and offset of the fit."
-        )
 
 
 def check_model(model: Any) -> None:
@@ -277,76 +240,26 @@ def check_model(model: Any) -> None:
     kinds = FirthLogisticRegression, LogisticRegression, LogisticRegressionCV
     if not isinstance(model, kinds):
         names = ", ".join(f"xlr.{kind.__name__}" for kind in kinds)
-        raise TypeError(f"model must be one of {names}; {_advice(model)}")
+        package = type(model).__module__.partition(".")[0]
+        name, advice = type(model).__name__, ""
+        if hasattr(model, "best_estimator_"):
+            advice = " Pass its best_estimator_."
+        elif hasattr(model, "named_steps"):
+            advice = (
+                " Pass its last step and the rows that it was fitted to: "
+                "xlr.infer(pipeline[-1], pipeline[:-1].transform(X), y)."
+            )
+        elif package == "sklearn" and name.startswith("LogisticRegression"):
+            advice = (
+                " Fit xlr.LogisticRegression to the same rows, with the same C, "
+                "l1_ratio, fit_intercept and class_weight (C=inf for no penalty)."
+            )
+        raise TypeError(
+            f"model must be one of {names}; got {name} of {package}.{advice}"
+        )
     check_is_fitted(model, "coef_")
     if getattr(model, "_one_vs_rest", False):
         raise ValueError(
             "A model of multi_class='ovr' is several models, each of other labels. Fit "
             "each class against the rest, or use multi_class='multinomial'."
         )
-
-
-def _advice(model: Any) -> str:
-    """Say what was given instead of a model of xlr, and what to pass."""
-    kind = type(model).__name__
-    if hasattr(model, "best_estimator_"):
-        return f"got a {kind}. Pass its best_estimator_."
-    if hasattr(model, "named_steps"):
-        return (
-            f"got a {kind}. Pass its last step and the rows that it was fitted to: "
-            "xlr.infer(pipeline[-1], pipeline[:-1].transform(X), y)."
-        )
-    package = type(model).__module__.partition(".")[0]
-    if package == "sklearn" and kind.startswith("LogisticRegression"):
-        return (
-            f"got scikit-learn's {kind}. Fit the same model here to the same rows: "
-            f"xlr.LogisticRegression({_same_model(model)}).fit(X, y)."
-        )
-    if package not in ("builtins", "xlr"):
-        kind = f"{kind} of the package {package}"
-    return f"got a {kind}."
-
-
-def _same_model(model: Any) -> str:
-    """Return the arguments of xlr for a logistic regression of scikit-learn."""
-    parameters = model.get_params()
-    penalty = parameters.get("penalty", "deprecated")
-    C = np.inf if penalty is None else parameters.get("C")
-    l1_ratio = {"l1": 1.0, "l2": 0.0, None: 0.0}.get(
-        penalty, parameters.get("l1_ratio")
-    )
-    if hasattr(model, "C_"):  # chosen by cross-validation
-        C, l1_ratio = (np.ravel(v)[0] for v in (model.C_, model.l1_ratio_))
-    given = {
-        "C": C and float(C),
-        "l1_ratio": float(l1_ratio or 0) or None,
-        "fit_intercept": None if model.fit_intercept else False,
-        "class_weight": model.class_weight,
-    }
-    text = ", ".join(f"{k}={v!r}" for k, v in given.items() if v is not None)
-    return text.replace("C=inf", 'C=float("inf")')
-
-
-def _check_classes(model: Any, dataset: LabelledDataset) -> None:
-    given, known = arrays.to_host(dataset.classes), arrays.to_host(model.classes_)
-    if given.shape != known.shape or not (given == known).all():
-        raise ValueError(
-            f"y holds the classes {quoted(given.tolist())}, and the model was fitted "
-            f"to {quoted(known.tolist())}. Pass the y of the fit."
-        )
-
-
-def _problem(model: Any, dataset: LabelledDataset) -> Problem:
-    """Return the objective of the model in standardized units."""
-    if isinstance(model, FirthLogisticRegression):
-        return firth_problem(dataset)
-    searched = isinstance(model, LogisticRegressionCV)
-    C = float(model.C_ if searched else model.C)
-    l1_ratio = float(model.l1_ratio_ if searched else model.l1_ratio)
-    return Problem(
-        dataset,
-        dataset.spec,
-        C=C,
-        regularisation=read_regularisation(model, l1_ratio, C, dataset.features),
-        standardized=True,
-    )

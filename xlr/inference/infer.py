@@ -1,4 +1,4 @@
-"""From a fitted model and its rows to standard errors and tests."""
+"""Inference for a fitted model: the checks, the passes and the results."""
 
 from __future__ import annotations
 
@@ -12,31 +12,25 @@ from xlr.arrays import Array
 from xlr.estimators import FirthLogisticRegression
 from xlr.inference.clusters import read_clusters
 from xlr.inference.constrained import constrained_minimum
-from xlr.inference.covariance import (
-    Estimates,
-    InformationSums,
-    estimate,
-    sum_information,
-)
-from xlr.inference.fitted_data import (
-    FittedData,
-    check_model,
-    read_fitted_data,
-    refuse_other_rows,
-)
-from xlr.inference.results import Fit, InferenceResults
+from xlr.inference.covariance import Estimates, estimate
+from xlr.inference.fitted_data import FittedData, check_model, read_fitted_data
+from xlr.inference.newton import sum_information
+from xlr.inference.results import InferenceResults
 from xlr.inputs.features import read_features
 from xlr.threads import ALONE, workers
 
 __all__ = ["infer"]
 
-COV_TYPES = "nonrobust", "HC0", "HC1", "cluster"
-
-ROBUST = {
+COV_TYPES = {
+    "nonrobust": "those of the inverse information",
     "HC0": "heteroscedasticity-robust (White's sandwich)",
     "HC1": "heteroscedasticity-robust, times n / (n - k)",
     "cluster": "robust to correlation within clusters, with Stata's correction",
 }
+
+# Factor on the optimality of the fit: the coefficients are rounded to the dtype of X,
+# and sums over the rows are taken in another order.
+SLACK = 10
 
 
 def infer(
@@ -51,7 +45,7 @@ def infer(
     collinear: Literal["nan", "raise"] = "nan",
     keep_data: bool = False,
 ) -> InferenceResults:
-    r"""Standard errors, tests and intervals of a fitted model.
+    r"""Infer standard errors, tests and intervals of a fitted model.
 
     Parameters
     ----------
@@ -85,8 +79,8 @@ def infer(
         coefficients are not determined): leave them out, as R does, with NaN in their
         place, or raise.
     keep_data : bool, default=False
-        Whether the results keep X and y alive, which ``get_margeff``,
-        ``profile_conf_int`` and ``get_influence`` pass over.
+        True to keep X and y in the results: ``get_margeff``, ``profile_conf_int`` and
+        ``get_influence`` pass over them.
 
     Returns
     -------
@@ -124,28 +118,18 @@ def infer(
     mean texture                                      0.8040     0.7477     0.8646
     ==============================================================================
     """
-    if cov_type not in COV_TYPES:
-        names = ", ".join(map(repr, COV_TYPES))
-        raise ValueError(f"cov_type must be one of {names}; got {cov_type!r}.")
-    if collinear not in ("nan", "raise"):
-        raise ValueError(f"collinear must be 'nan' or 'raise'; got {collinear!r}.")
     check_model(model)
-    _check_covariance(model, cov_type)
-    if (groups is None) == (cov_type == "cluster"):
-        raise ValueError(
-            "cov_type='cluster' needs groups, the cluster of each row, and the others "
-            f"take none; got cov_type={cov_type!r} and groups={groups!r}."
-        )
+    _check_options(model, cov_type, groups, collinear)
     chunked = not isinstance(model, FirthLogisticRegression)
     features = read_features(model, X, reset=False, chunked=chunked)
-    clusters = None if groups is None else read_clusters(groups, features.X)
     with workers(features.X, model.n_jobs) as pool, arrays.quiet():
         data = read_fitted_data(model, features, y, sample_weight, offset, pool)
-        if clusters is not None:
-            clusters = clusters.among(data.features.X)
-        sums = sum_information(data, cov_type)
-        refuse_other_rows(data, sums.subgradient)
-        _refuse_separation(data, sums)
+        clusters = None
+        if groups is not None:
+            clusters = read_clusters(groups, data.objective.n_samples)
+        sums = sum_information(data, by_row=cov_type in ("HC0", "HC1"))
+        _refuse_other_rows(data, sums.subgradient)
+        _refuse_separation(data, sums.subgradient)
         data, estimates = estimate(data, sums, cov_type, clusters)
         if collinear == "raise" and estimates.aliased:
             raise ValueError(
@@ -154,67 +138,26 @@ def infer(
                 "collinear='nan'."
             )
         if data.is_firth:
-            log_likelihood = _penalised_log_likelihood(data, data.parameters)
+            log_likelihood = _log_likelihood(data, data.parameters)
             estimates = replace(estimates, log_likelihood=log_likelihood)
         null = _null_log_likelihood(data)
-        notes = _notes(data, estimates, cov_type)
-        fit = Fit.of(data)
     # The threads are gone: methods of the results run in the caller's.
     data.objective.data.pool = ALONE
-    kept = data if keep_data else None
-    return InferenceResults(estimates, fit, cov_type, null, notes, kept)
+    notes = _notes(data, estimates, cov_type)
+    return InferenceResults(data, estimates, cov_type, null, notes, keep_data=keep_data)
 
 
-def _notes(data: FittedData, estimates: Estimates, cov_type: str) -> list[str]:
-    """Return the sentences that a reader of the numbers needs."""
-    notes = []
-    if estimates.aliased:
-        notes.append(
-            f"Columns that are sums of others are left out: {estimates.aliased}."
+def _check_options(model: Any, cov_type: str, groups: Any, collinear: str) -> None:
+    if cov_type not in COV_TYPES:
+        names = ", ".join(map(repr, COV_TYPES))
+        raise ValueError(f"cov_type must be one of {names}; got {cov_type!r}.")
+    if collinear not in ("nan", "raise"):
+        raise ValueError(f"collinear must be 'nan' or 'raise'; got {collinear!r}.")
+    if (groups is None) == (cov_type == "cluster"):
+        raise ValueError(
+            "cov_type='cluster' needs groups, the cluster of each row, and the others "
+            f"take none; got cov_type={cov_type!r} and groups={groups!r}."
         )
-    if data.is_penalised:
-        notes.append(
-            "The fit is penalised: standard errors are those of the penalised "
-            "estimates about their own mean, (I + P)^-1 M (I + P)^-1. They leave out "
-            "the bias of the penalty, so that intervals need not cover the truth at "
-            "their level; AIC and BIC count effective degrees of freedom."
-        )
-    if not data.free.all():
-        notes.append(
-            "Coefficients held at zero by the L1 penalty, or at a bound, have no "
-            "standard error, and the others' are as if those were known."
-        )
-    if data.is_firth:
-        notes.append(
-            "Log-likelihoods have Firth's penalty. Prefer profile_conf_int() to the "
-            "intervals here where the likelihood is skew."
-        )
-    if getattr(data.model, "class_weight", None) is not None:
-        notes.append(
-            "With class_weight the likelihood is a weighted one, not that of the data."
-        )
-    if cov_type in ROBUST:
-        notes.append(f"Standard errors are {ROBUST[cov_type]}.")
-    if not data.model.converged_:
-        notes.append("The fit did not converge: see the warning of fit.")
-    return notes
-
-
-def _refuse_separation(data: FittedData, sums: InformationSums) -> None:
-    if data.is_penalised or data.is_firth:
-        return
-    if getattr(data.model, "_has_optimum", False):  # the fit looked
-        return
-    found = data.problem.separation(
-        data.parameters,
-        data.for_solver(sums.subgradient),
-        data.for_solver(sums.hessian) / data.total_weight,
-    )
-    if found is not None:
-        raise ValueError(found.describe(data.features.column_names))
-
-
-def _check_covariance(model: Any, cov_type: str) -> None:
     if isinstance(model, FirthLogisticRegression) and cov_type != "nonrobust":
         raise ValueError(
             "With Firth's penalty there is the covariance of the model alone: "
@@ -228,31 +171,71 @@ def _check_covariance(model: Any, cov_type: str) -> None:
         )
 
 
-def _penalised_log_likelihood(data: FittedData, parameters: Array) -> float:
+def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
+    model, optimality = data.model, float(np.abs(gradient).max())
+    reached = max(float(model.tol), getattr(model, "optimality_", 0.0))
+    if not optimality <= SLACK * max(reached, data.objective.rounding**0.5):
+        raise ValueError(
+            "The model is not the optimum on these rows: the gradient of F is "
+            f"{optimality:.3g} there, and within {reached:.3g} where the fit ended. "
+            "Pass the X, y, sample_weight and offset of the fit."
+        )
+
+
+def _refuse_separation(data: FittedData, gradient: np.ndarray) -> None:
+    if data.is_penalised or data.is_firth:
+        return
+    if getattr(data.model, "_has_optimum", False):  # the fit looked
+        return
+    found = data.problem.separation(data.parameters, gradient)
+    if found is not None:
+        raise ValueError(found.describe(data.column_names))
+
+
+def _notes(data: FittedData, estimates: Estimates, cov_type: str) -> list[str]:
+    """Return the sentences that a reader of the numbers needs."""
+    notes = {
+        f"Columns that are sums of others are left out: {estimates.aliased}.": (
+            estimates.aliased
+        ),
+        "The fit is penalised: standard errors are those of the penalised estimates "
+        "about their own mean, (I + P)^-1 M (I + P)^-1. They leave out the bias of the "
+        "penalty, so that intervals need not cover the truth at their level; AIC and "
+        "BIC count effective degrees of freedom.": data.is_penalised,
+        "Coefficients held at zero by the L1 penalty, or at a bound, have no standard "
+        "error, and the others' are as if those were known.": not data.free.all(),
+        "Log-likelihoods have Firth's penalty. Prefer profile_conf_int() to the "
+        "intervals here where the likelihood is skew.": data.is_firth,
+        "With class_weight the likelihood is a weighted one, not that of the data.": (
+            getattr(data.model, "class_weight", None) is not None
+        ),
+        f"Standard errors are {COV_TYPES[cov_type]}.": cov_type != "nonrobust",
+        "The fit did not converge: see the warning of fit.": not data.model.converged_,
+    }
+    return [note for note, applies in notes.items() if applies]
+
+
+def _log_likelihood(data: FittedData, parameters: Array) -> float:
     """Return the log-likelihood, with Firth's penalty if the model has it."""
     value = data.objective.value_and_gradient(parameters).value
-    return _firth_constant(data) - data.total_weight * float(arrays.to_host(value)[0])
-
-
-def _firth_constant(data: FittedData) -> float:
-    """Return Firth's penalty of the units of X, and of the weights as given."""
-    if not data.is_firth:
-        return 0.0
-    constant = float(np.log(data.scaler[1]).sum())
-    return constant + data.objective.n_parameters * float(np.log(data.unit)) / 2
+    log_likelihood = -data.total_weight * float(arrays.to_host(value)[0])
+    if data.is_firth:  # whose penalty has the units of X, and of the weights as given
+        log_likelihood += float(np.log(data.units.scale).sum())
+        log_likelihood += data.objective.n_parameters * np.log(data.dataset.unit) / 2
+    return log_likelihood
 
 
 def _null_log_likelihood(data: FittedData) -> float:
     """Return the log-likelihood of the intercepts alone, or of no parameter."""
-    objective, total = data.objective, data.total_weight
-    if not data.fit_intercept:
-        return _penalised_log_likelihood(data, objective.zeros())
+    objective = data.objective
+    if not objective.fit_intercept:
+        return _log_likelihood(data, objective.zeros())
     if not data.is_firth and objective.data.offset is None:
-        return float(data.class_totals @ np.log(data.class_totals / total))
+        return float(data.class_totals @ np.log(data.class_totals / data.total_weight))
     place = np.arange(objective.n_parameters) % objective.column_size
-    is_coef = place < objective.n_features
-    constraints = np.eye(objective.n_parameters)[is_coef]
+    constraints = np.eye(objective.n_parameters)[place < objective.n_features]
     # The intercepts of the fit make up for an offset far from zero.
-    start = data.for_solver(data.standardized)
-    null = constrained_minimum(objective, start, constraints, np.zeros(is_coef.sum()))
-    return _firth_constant(data) - total * null.value
+    null = constrained_minimum(
+        objective, data.standardized, constraints, np.zeros(len(constraints))
+    )
+    return _log_likelihood(data, objective.place(null.parameters[None, :]))

@@ -43,11 +43,9 @@ def profile_ends(
     quantile : float
         That of a normal distribution, above 0.
     """
-    directions = data.reported(np.eye(data.objective.n_parameters)).T
+    directions = data.units.reported(np.eye(data.objective.n_parameters)).T
     ends = [
-        _profile_end(
-            data, data.for_solver(directions[j]), params[j], sign * errors[j], quantile
-        )
+        _profile_end(data, directions[j], params[j], sign * errors[j], quantile)
         for sign in (-1, 1)
         for j in chosen
     ]
@@ -98,7 +96,7 @@ def _profile_end(
     objective = data.objective
     value = objective.value_and_gradient(data.parameters).value
     lowest = float(arrays.to_host(value)[0])
-    start = arrays.to_host(data.parameters)[0].astype(np.float64)
+    start = data.standardized
     total = data.total_weight
     tol = max(TOL, ROUNDINGS * objective.rounding * math.sqrt(total))
     # In standard errors; ``near`` and ``far`` bracket the end.

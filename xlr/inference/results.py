@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import refuse_non_finite
 from xlr.estimators import LogisticRegression
 from xlr.inference.covariance import Estimates
 from xlr.inference.fitted_data import FittedData
-from xlr.inference.marginal_effects import average_marginal_effects
+from xlr.inference.hypotheses import WaldTest, contrasts, wald_test
+from xlr.inference.marginal_effects import (
+    METHODS,
+    average_effects,
+    effects_at,
+    mean_row,
+)
 from xlr.inference.profile import profile_ends
 from xlr.inference.row_statistics import (
     Influence,
@@ -24,7 +28,7 @@ from xlr.inference.row_statistics import (
     influence,
     probability_interval,
 )
-from xlr.inference.table import Summary, Table, interval_columns, wald_table, z_values
+from xlr.inference.table import Table, interval_columns, wald_table
 from xlr.inputs.features import read_features
 from xlr.inputs.offset import check_offset_columns, read_offset
 from xlr.text import printable, quoted
@@ -32,68 +36,6 @@ from xlr.text import printable, quoted
 __all__ = ["InferenceResults"]
 
 
-class Fit(NamedTuple):
-    """Numbers and names that describe a fit, on the host.
-
-    Attributes
-    ----------
-    model, solver : str
-    converged : bool
-    names : list of str
-        Names of the parameters of one equation.
-    feature_names : list or None
-        Names of the columns, if X was a table.
-    classes : list of str
-    fit_intercept, is_penalised, is_firth : bool
-    nobs : float
-        Sum of the sample weights.
-    class_totals : ndarray of shape (n_classes,)
-        Weights of the classes.
-    mean, scale : ndarray of shape (n_features,)
-        Means and scales that standardize the features.
-    """
-
-    model: str
-    solver: str
-    converged: bool
-    names: list[str]
-    feature_names: list[Any] | None
-    classes: list[str]
-    fit_intercept: bool
-    is_penalised: bool
-    is_firth: bool
-    nobs: float
-    class_totals: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
-
-    @classmethod
-    def of(cls, data: FittedData) -> Fit:
-        """Describe a fit without its rows."""
-        model = data.model
-        known = getattr(model, "feature_names_in_", None)
-        return cls(
-            type(model).__name__,
-            model.solver_,
-            bool(model.converged_),
-            data.names,
-            None if known is None else list(known),
-            [str(label) for label in data.classes],
-            data.fit_intercept,
-            data.is_penalised,
-            data.is_firth,
-            data.n_samples,
-            data.class_totals,
-            *data.scaler,
-        )
-
-    @property
-    def n_equations(self) -> int:
-        """Number of reported logits: one less than there are classes."""
-        return len(self.classes) - 1
-
-
-@dataclass(eq=False, repr=False)
 class InferenceResults:
     """Results of :func:`xlr.infer`, under statsmodels' names.
 
@@ -124,6 +66,8 @@ class InferenceResults:
         the statistic has another distribution.
     prsquared : float
         McFadden's pseudo-R-squared, 1 - llf / llnull.
+    deviance, null_deviance : float
+        -2 llf and -2 llnull.
     aic, bic : float
         -2 llf + c df, with c = 2 or log(nobs) and df the effective degrees of freedom.
     effective_df : float
@@ -142,72 +86,92 @@ class InferenceResults:
     converged : bool
     """
 
-    estimates: Estimates
-    fit: Fit
-    cov_type: str
-    llnull: float
-    notes: list[str]
-    data: FittedData | None = None
-
-    def __post_init__(self) -> None:
-        fit, estimates = self.fit, self.estimates
-        self.names, self.converged, self.nobs = fit.names, fit.converged, fit.nobs
-        self.equations = fit.classes[1:] if fit.n_equations > 1 else []
+    def __init__(
+        self,
+        data: FittedData,
+        estimates: Estimates,
+        cov_type: str,
+        llnull: float,
+        notes: list[str],
+        *,
+        keep_data: bool,
+    ) -> None:
+        model, features, units = data.model, data.dataset.features, data.units
+        # 1. The fit, without its rows.
+        self._data = data if keep_data else None
+        self._estimates, self._units = estimates, units
+        self._model, self._solver = type(model).__name__, model.solver_
+        self._reader = LogisticRegression()  # knows the features of the fit
+        self._reader.__dict__.update(features.attributes)
+        self.is_penalised, self.is_firth = data.is_penalised, data.is_firth
+        self.class_totals = data.class_totals
+        self.classes = [str(label) for label in arrays.to_host(data.dataset.classes)]
+        self.equations = self.classes[1:] if len(self.classes) > 2 else []
+        self.names = data.names
+        self.cov_type, self.notes = cov_type, notes
+        self.converged = bool(model.converged_)
+        # 2. Numbers for each parameter.
         self._errors = np.sqrt(np.diagonal(estimates.covariance))
-        self.params, self.bse = map(self._shaped, (estimates.params, self._errors))
-        self.zvalues = z_values(self.params, self.bse)
-        self.pvalues = 2 * stats.norm.sf(np.abs(self.zvalues))
+        wald = self.coefficients().columns
+        self.params, self.bse = self._shaped(wald["coef"]), self._shaped(self._errors)
+        self.zvalues, self.pvalues = (self._shaped(wald[k]) for k in ("z", "P>|z|"))
+        # 3. Numbers for the whole.
+        self.nobs = float(data.dataset.totals.sum())
         self.effective_df = estimates.effective_df
-        self.df_model = self.effective_df - fit.n_equations * fit.fit_intercept
+        n_intercepts = (len(self.classes) - 1) * units.fit_intercept
+        self.df_model = self.effective_df - n_intercepts
         self.df_resid = self.nobs - self.effective_df
-        self.llf = estimates.log_likelihood
-        self.llr = 2 * (self.llf - self.llnull)
-        self.llr_pvalue = float(stats.chi2.sf(self.llr, self.df_model))
-        if fit.is_penalised:
-            self.llr_pvalue = np.nan
+        self.llf, self.llnull = estimates.log_likelihood, llnull
+        self.llr, self.llr_pvalue = 2 * (self.llf - llnull), np.nan
+        if not self.is_penalised:
+            self.llr_pvalue = float(stats.chi2.sf(self.llr, self.df_model))
         with arrays.quiet():  # offsets can predict all rows: a likelihood of 1
-            self.prsquared = float(1 - np.float64(self.llf) / self.llnull)
+            self.prsquared = float(1 - np.float64(self.llf) / llnull)
+        self.deviance, self.null_deviance = -2 * self.llf, -2 * llnull
         self.aic = -2 * self.llf + 2 * self.effective_df
         self.bic = -2 * self.llf + float(np.log(self.nobs)) * self.effective_df
 
     def __repr__(self) -> str:
         return (
-            f"<InferenceResults of a {self.fit.model}: {self.nobs:.6g} observations, "
+            f"<InferenceResults of a {self._model}: {self.nobs:.6g} observations, "
             f"{self.effective_df:.4g} parameters; see summary()>"
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "data": None}
+        return {**self.__dict__, "_data": None}
 
-    @contextmanager
-    def _rows_for(self, method: str) -> Iterator[FittedData]:
-        """Give the rows of the fit, on their device, to a method that needs them.
+    def _rows_for(self, method: str) -> FittedData:
+        """Return the rows of the fit to a method that needs them.
 
         Raises
         ------
         ValueError
             If the results do not hold them.
         """
-        if self.data is None:
+        if self._data is None:
             raise ValueError(
                 f"{method} needs the rows of the fit, which these results do not hold. "
                 "Call xlr.infer(..., keep_data=True); copies and stored results are "
                 "without the rows."
             )
-        with arrays.current_device(self.data.parameters):
-            yield self.data
+        return self._data
+
+    def _refuse_aliased(self, quantity: str) -> None:
+        if self._estimates.aliased:
+            raise ValueError(
+                f"Columns that are sums of others have no {quantity} of their own: "
+                f"leave them out and fit again. {self._estimates.aliased}"
+            )
 
     def _shaped(self, values: np.ndarray) -> np.ndarray:
         """Return values of all equations, (n,), in the shape of ``params``."""
-        if self.fit.n_equations == 1:
-            return values
-        return values.reshape(self.fit.n_equations, -1).T
+        return values.reshape(-1, len(self.names)).T if self.equations else values
 
     # -- tables ------------------------------------------------------------------------
 
     def cov_params(self) -> np.ndarray:
         """Return the covariance of the estimates: (n, n), equation by equation."""
-        return self.estimates.covariance
+        return self._estimates.covariance
 
     def conf_int(self, alpha: float = 0.05) -> np.ndarray:
         """Return normal intervals: estimate plus and minus a multiple of its error.
@@ -229,10 +193,9 @@ class InferenceResults:
         """
         columns = self.coefficients(alpha).columns
         ends = np.stack([columns[end] for end in interval_columns(alpha)], axis=1)
-        n_equations = self.fit.n_equations
-        return ends if n_equations == 1 else ends.reshape(n_equations, -1, 2)
+        return ends.reshape(-1, len(self.names), 2) if self.equations else ends
 
-    def summary(self, alpha: float = 0.05) -> Summary:
+    def summary(self, alpha: float = 0.05) -> Table:
         """Return all results as a table: print it, or end a notebook cell with it.
 
         Parameters
@@ -242,16 +205,14 @@ class InferenceResults:
         """
 
         def count(value: float) -> str:
-            digits = 0 if abs(value - round(value)) < 1e-6 else 2
-            return f"{value:.{digits}f}"
+            return f"{round(value, 2):.12g}"
 
-        fit = self.fit
-        classes = [printable(label) for label in fit.classes]
-        no_test = "NA (penalised)" if fit.is_penalised else None
+        classes = [printable(label) for label in self.classes]
+        pvalue = "NA (penalised)" if self.is_penalised else f"{self.llr_pvalue:.4g}"
         facts = {
-            "Model": fit.model,
+            "Model": self._model,
             "Classes": ", ".join(classes),
-            "Solver": fit.solver,
+            "Solver": self._solver,
             "Converged": str(self.converged),
             "Covariance": self.cov_type,
             "No. observations": count(self.nobs),
@@ -260,84 +221,241 @@ class InferenceResults:
             "Log-likelihood": f"{self.llf:.5g}",
             "Null log-likelihood": f"{self.llnull:.5g}",
             "LR statistic": f"{self.llr:.5g}",
-            "LR P-value": no_test or f"{self.llr_pvalue:.4g}",
+            "LR P-value": pvalue,
             "McFadden R-squared": f"{self.prsquared:.4f}",
             "Effective df": count(self.effective_df),
             "AIC": f"{self.aic:.6g}",
             "BIC": f"{self.bic:.6g}",
         }
         title = "Logistic regression"
-        if fit.is_firth:
+        if self.is_firth:
             title = "Logistic regression with Firth's penalty"
         elif len(classes) > 2:
             title = f"Multinomial logistic regression, against {classes[0]}"
-        return Summary(title, facts, self.coefficients(alpha), self.notes)
+        table = self.coefficients(alpha)
+        return replace(table, title=title, facts=facts, notes=self.notes)
 
     def coefficients(self, alpha: float = 0.05) -> Table:
         """Tabulate estimates, standard errors, z, P and intervals."""
         return wald_table(
             "Coefficients",
             "coef",
-            self.names * self.fit.n_equations,
-            self.estimates.params,
+            self.names * (len(self.classes) - 1),
+            self._estimates.params,
             self._errors,
             alpha,
             self.equations,
         )
 
+    @arrays.quiet()
     def odds_ratios(self, alpha: float = 0.05) -> Table:
         """Tabulate odds ratios, exp(estimate), and their intervals, by feature."""
-        first = int(self.fit.fit_intercept)
         low, high = interval_columns(alpha)
-        n_equations = self.fit.n_equations
-        ends = self.conf_int(alpha).reshape(n_equations, -1, 2)[:, first:, :]
-        params = self.estimates.params.reshape(n_equations, -1)[:, first:]
-        with arrays.quiet():
-            columns = {
-                "odds ratio": np.exp(params).reshape(-1),
-                low: np.exp(ends[:, :, 0]).reshape(-1),
-                high: np.exp(ends[:, :, 1]).reshape(-1),
-            }
-        names = self.names[first:] * n_equations
+        table, n = self.coefficients(alpha), len(self.names)
+        rows = np.arange(len(table.index)) % n >= int(self._units.fit_intercept)
+        columns = {
+            name: np.exp(table.columns[key][rows])
+            for name, key in (("odds ratio", "coef"), (low, low), (high, high))
+        }
+        names = list(np.asarray(table.index, dtype=object)[rows])
         return Table("Odds ratios", names, columns, self.equations)
 
-    def get_margeff(self, alpha: float = 0.05) -> Table:
-        """Tabulate average marginal effects: dP(class)/dx, averaged over the rows.
+    def pseudo_rsquared(
+        self, kind: Literal["mcf", "cs", "nagelkerke"] = "mcf"
+    ) -> float:
+        """Return a pseudo-R-squared.
 
-        Standard errors are those of the delta method. Two classes have effects on the
-        second class; more classes have effects on each.
+        Parameters
+        ----------
+        kind : {'mcf', 'cs', 'nagelkerke'}, default='mcf'
+            McFadden's 1 - llf / llnull, Cox and Snell's 1 - exp(2 (llnull - llf) / n),
+            or Nagelkerke's, the second over the most that it can be.
+
+        Raises
+        ------
+        ValueError
+            If ``kind`` has another value.
+
+        References
+        ----------
+        Nagelkerke (1991), *A note on a general definition of the coefficient of
+        determination*, Biometrika 78.
+        """
+        cox_snell = -float(np.expm1(-self.llr / self.nobs))
+        values = {"mcf": self.prsquared, "cs": cox_snell}
+        values["nagelkerke"] = cox_snell / -float(np.expm1(2 * self.llnull / self.nobs))
+        if kind not in values:
+            names = ", ".join(map(repr, values))
+            raise ValueError(f"kind must be one of {names}; got {kind!r}.")
+        return values[kind]
+
+    # -- tests -------------------------------------------------------------------------
+
+    def t_test(self, r_matrix: Any, q_matrix: Any = 0.0, alpha: float = 0.05) -> Table:
+        """Test linear hypotheses R w = q about the parameters, one by one.
+
+        Parameters
+        ----------
+        r_matrix : array of shape (n,) or (m, n)
+            R, with a column for each parameter as in :meth:`cov_params`.
+        q_matrix : float or array of shape (m,), default=0.0
+            q.
+        alpha : float, default=0.05
+            One minus the level of the intervals.
 
         Returns
         -------
         Table
-            With the columns ``dy/dx``, ``std err``, ``z``, ``P>|z|`` and the interval.
+            With R w, its standard error, z, P and its interval, for ``c0``, ``c1``, ...
+
+        Raises
+        ------
+        ValueError
+            If the shapes are not as described, or a number is not finite.
+
+        Examples
+        --------
+        Two features with the same coefficient:
+
+        >>> from sklearn.datasets import load_iris
+        >>> import xlr
+        >>> X, y = load_iris(return_X_y=True)
+        >>> X, y = X[50:, :2], y[50:]
+        >>> results = xlr.infer(xlr.LogisticRegression(C=float("inf")).fit(X, y), X, y)
+        >>> results.names
+        ['intercept', 'x0', 'x1']
+        >>> print(results.t_test([0, 1, -1]))
+                                      Linear hypotheses
+        ==============================================================================
+                           coef    std err          z      P>|z|     [0.025     0.975]
+        ------------------------------------------------------------------------------
+        c0               1.4977     1.1839      1.265      0.206    -0.8226     3.8181
+        ==============================================================================
+        """
+        estimates, values, covariance = contrasts(
+            r_matrix, q_matrix, self._estimates.params, self._estimates.covariance
+        )
+        return wald_table(
+            "Linear hypotheses",
+            "coef",
+            [f"c{i}" for i in range(estimates.size)],
+            estimates,
+            np.sqrt(np.diagonal(covariance)),
+            alpha,
+            values=values,
+        )
+
+    def wald_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> WaldTest:
+        """Test linear hypotheses R w = q about the parameters, all together.
+
+        Parameters
+        ----------
+        r_matrix, q_matrix
+            As for :meth:`t_test`.
+
+        Returns
+        -------
+        WaldTest
+            ``statistic``, ``df`` and ``pvalue``, of a chi-squared distribution.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`t_test`, or if the hypotheses are not independent.
+        """
+        params, covariance = self._estimates.params, self._estimates.covariance
+        return wald_test(*contrasts(r_matrix, q_matrix, params, covariance))
+
+    def get_margeff(
+        self,
+        at: Literal["overall", "mean", "zero"] | Array = "overall",
+        method: Literal["dydx", "eyex", "dyex", "eydx"] = "dydx",
+        *,
+        alpha: float = 0.05,
+    ) -> Table:
+        """Tabulate marginal effects: changes of the probabilities with the features.
+
+        Standard errors are those of the delta method. Two classes have effects on the
+        second class; more classes have effects on each.
+
+        Parameters
+        ----------
+        at : {'overall', 'mean', 'zero'} or array of shape (m, n_features)
+            ``'overall'`` averages the effects over the rows of the fit, ``'mean'`` has
+            them at the mean row, ``'zero'`` where all features are zero. An array
+            averages over its own rows. Offsets count in ``'overall'`` alone.
+        method : {'dydx', 'eyex', 'dyex', 'eydx'}, default='dydx'
+            Derivative dP/dx, elasticity dlogP/dlogx, or one logarithm: dP/dlogx or
+            dlogP/dx. The last three need another ``at`` than ``'overall'``.
+        alpha : float, default=0.05
+            One minus the level of the intervals.
+
+        Returns
+        -------
+        Table
+            With the effects (``dy/dx``, ``d(lny)/d(lnx)``, ...), ``std err``, ``z``,
+            ``P>|z|`` and the interval.
 
         Raises
         ------
         ValueError
             If columns are aliased: only a sum of their coefficients has a meaning. If
-            the results are without the rows.
+            the results are without the rows, and ``at`` needs them.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+        >>> X = X[["mean radius", "mean texture"]]
+        >>> results = xlr.infer(xlr.LogisticRegression(C=float("inf")).fit(X, y), X, y)
+        >>> table = results.get_margeff(at=X.iloc[:100], method="eyex")
+        >>> table.columns["d(lny)/d(lnx)"].round(3)
+        array([-8.718, -2.217])
         """
-        if self.estimates.aliased:
+        self._refuse_aliased("effects")
+        if method not in METHODS:
             raise ValueError(
-                "Columns that are sums of others have no effects of their own: leave "
-                f"them out and fit again. {self.estimates.aliased}"
+                f"method must be one of {', '.join(map(repr, METHODS))}; got "
+                f"{method!r}."
             )
-        with self._rows_for("get_margeff") as data:
-            effects, jacobian = average_marginal_effects(data)
-        n_effects, n_parameters = jacobian.shape[1:]
-        rows = np.moveaxis(jacobian, 1, 0).reshape(-1, n_parameters)
-        covariance = self.estimates.standardized_covariance
-        variance = np.einsum("ij,jk,ik->i", rows, covariance, rows)
+        if isinstance(at, str) and at not in ("overall", "mean", "zero"):
+            raise ValueError(
+                f"at must be 'overall', 'mean', 'zero' or an array; got {at!r}."
+            )
+        is_overall = isinstance(at, str) and at == "overall"
+        if is_overall and method != "dydx":
+            raise ValueError(
+                f"at='overall' has method='dydx' alone; got {method!r}. Pass the rows "
+                "to average over: at=X."
+            )
+        effects, jacobian = self._effects(at, method)
+        covariance = self._estimates.standardized_covariance
+        variance = np.sum(jacobian @ covariance * jacobian, axis=2)
         return wald_table(
-            "Average marginal effects",
-            "dy/dx",
-            self.names[int(self.fit.fit_intercept) :] * n_effects,
-            effects.T.reshape(-1),
-            np.sqrt(np.maximum(variance, 0)),
+            "Average marginal effects" if is_overall else "Marginal effects",
+            METHODS[method],
+            self.names[int(self._units.fit_intercept) :] * effects.shape[0],
+            effects.reshape(-1),
+            np.sqrt(np.maximum(variance, 0)).reshape(-1),
             alpha,
-            self.fit.classes if n_effects > 1 else [],
+            self.classes if self.equations else [],
         )
+
+    def _effects(self, at: Any, method: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return effects and their derivatives in the standardized parameters."""
+        if isinstance(at, str) and at == "zero":
+            rows = np.zeros((1, self._units.mean.size))
+        elif not isinstance(at, str):
+            features = read_features(self._reader, at, reset=False)
+            rows = arrays.move(features.X, xp=np, device="cpu", dtype=np.float64)
+        else:
+            data = self._rows_for("get_margeff")
+            with arrays.current_device(data.parameters):
+                if at == "overall":
+                    return average_effects(data)
+                rows = mean_row(data)
+        return effects_at(rows, self._estimates.standardized, self._units, method)
 
     # -- more passes -------------------------------------------------------------------
 
@@ -369,32 +487,28 @@ class InferenceResults:
             If the fit is penalised (Firth's penalty apart), columns are aliased, there
             is no parameter of a name, or the results are without the rows.
         """
-        names, n_equations = self.names, self.fit.n_equations
         low, high = interval_columns(alpha)
-        if self.fit.is_penalised:
+        if self.is_penalised:
             raise ValueError(
                 "A penalised fit has no likelihood profile: its optimum is not that of "
                 "the likelihood. Fit with C=inf, or FirthLogisticRegression."
             )
-        if self.estimates.aliased:
-            raise ValueError(
-                "Columns that are sums of others have no profile: leave them out and "
-                f"fit again. {self.estimates.aliased}"
-            )
-        which = names if which is None else list(which)
-        unknown = [name for name in which if name not in names]
-        if unknown:
-            raise ValueError(
-                f"There is no parameter {quoted(unknown[0])}, only {quoted(names)}."
-            )
+        self._refuse_aliased("profile")
+        which = self.names if which is None else list(which)
+        for name in which:
+            if name not in self.names:
+                raise ValueError(
+                    f"There is no parameter {quoted(name)}, only {quoted(self.names)}."
+                )
+        n_equations, params = len(self.classes) - 1, self._estimates.params
         chosen = [
-            equation * len(names) + names.index(name)
+            equation * len(self.names) + self.names.index(name)
             for equation in range(n_equations)
             for name in which
         ]
         quantile = float(stats.norm.isf(alpha / 2))
-        params = self.estimates.params
-        with self._rows_for("profile_conf_int") as data:
+        data = self._rows_for("profile_conf_int")
+        with arrays.current_device(data.parameters):
             lower, upper = profile_ends(data, params, self._errors, chosen, quantile)
         columns = {"coef": params[chosen], low: lower, high: upper}
         title = "Profile likelihood intervals"
@@ -409,13 +523,14 @@ class InferenceResults:
             If there are more than two classes, the rows are of Dask, or the results are
             without them.
         """
-        if self.fit.n_equations > 1:
+        if self.equations:
             raise ValueError(
                 "Influence is of fits to two classes; these are "
-                f"{len(self.fit.classes)}. Look at one class against another."
+                f"{len(self.classes)}. Look at one class against another."
             )
-        with self._rows_for("get_influence") as data:
-            return influence(data, self.estimates.inverse, self.effective_df)
+        data = self._rows_for("get_influence")
+        with arrays.current_device(data.parameters):
+            return influence(data, self._estimates.inverse, self.effective_df)
 
     def predict_interval(
         self, X: Array, offset: Array | None = None, alpha: float = 0.05
@@ -444,41 +559,17 @@ class InferenceResults:
             If X has other features than the fit, or anything is not finite.
         """
         interval_columns(alpha)  # refuses what is no level
-        features = read_features(self._reader(), X, reset=False)
-        n_outputs = len(self.fit.classes) if self.fit.n_equations > 1 else 1
+        features, units = read_features(self._reader, X, reset=False), self._units
         added = None if offset is None else read_offset(offset, features)
-        check_offset_columns(added, n_outputs, features.X.shape[0])
-        coef, intercept = self._raw(self.estimates.standardized[None, :])
+        check_offset_columns(added, units.n_outputs, features.X.shape[0])
         # A root of the covariance: R with R R' = V, for a positive semi-definite V.
-        values, vectors = np.linalg.eigh(self.estimates.standardized_covariance)
+        values, vectors = np.linalg.eigh(self._estimates.standardized_covariance)
         root = vectors * np.sqrt(np.maximum(values, 0))
-        with arrays.current_device(features.X):
-            found = probability_interval(
+        with arrays.current_device(features.stored):
+            return probability_interval(
                 features,
                 added,
-                coef[0],
-                intercept[0],
-                self._raw(root.T),
+                units.raw(self._estimates.standardized[None, :]),
+                units.raw(root.T),
                 float(stats.norm.isf(alpha / 2)),
             )
-            if not arrays.to_host(features.xp.all(features.xp.isfinite(found.se))):
-                refuse_non_finite(features.matrix)
-        return found
-
-    def _reader(self) -> LogisticRegression:
-        """Return an estimator that validates X against the features of the fit."""
-        reader = LogisticRegression()
-        reader.n_features_in_ = self.fit.mean.shape[0]
-        if self.fit.feature_names is not None:
-            reader.feature_names_in_ = np.asarray(self.fit.feature_names, dtype=object)
-        return reader
-
-    def _raw(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Split standardized parameters, (m, n_parameters), into raw coefficients
-        (m, n_outputs, n_features) and intercepts (m, n_outputs).
-        """
-        first = int(self.fit.fit_intercept)
-        n_features = self.fit.mean.shape[0]
-        columns = rows.reshape(rows.shape[0], -1, first + n_features)
-        coef = columns[:, :, first:] / self.fit.scale
-        return coef, columns[:, :, :first].sum(axis=2) - coef @ self.fit.mean

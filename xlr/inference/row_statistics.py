@@ -9,7 +9,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data import row_slices
+from xlr.data import refuse_non_finite
 from xlr.estimators.logits import logits
 from xlr.functions import sigmoid, softmax
 from xlr.inference.fitted_data import FittedData
@@ -93,15 +93,15 @@ def influence(data: FittedData, inverse: np.ndarray, n_parameters: float) -> Inf
         Inverse Hessian of the sum of the losses and the penalty.
     n_parameters : float
     """
-    objective, xp = data.objective, data.features.xp
+    objective, xp = data.objective, data.objective.xp
     if not objective.data.in_memory:
         raise ValueError(
             "Influence is of single rows, and those of Dask are not here. Call infer "
             "on the rows of interest in memory: X.compute()."
         )
-    inverse = data.unit * data.for_solver(inverse)
-    leverage, residual = leverages(objective, data.parameters, inverse)
-    residual = xp.sqrt(data.unit * objective.data.targets.weights[:, 0]) * residual
+    unit = data.dataset.unit
+    leverage, residual = leverages(objective, data.parameters, unit * inverse)
+    residual = xp.sqrt(unit * objective.data.targets.weights[:, 0]) * residual
     studentized = residual / xp.sqrt(1 - leverage)
     distance = studentized**2 * leverage / (1 - leverage) / n_parameters
     return Influence(leverage, residual, studentized, distance)
@@ -111,8 +111,7 @@ def influence(data: FittedData, inverse: np.ndarray, n_parameters: float) -> Inf
 def probability_interval(
     features: Features,
     offset: Array | None,
-    coef: np.ndarray,
-    intercept: np.ndarray,
+    estimates: tuple[np.ndarray, np.ndarray],
     roots: tuple[np.ndarray, np.ndarray],
     quantile: float,
 ) -> ProbabilityInterval:
@@ -126,29 +125,30 @@ def probability_interval(
     ----------
     features : Features
     offset : array of shape (n_samples, n_outputs) or None
-    coef, intercept : ndarray of shape (n_outputs, n_features) and (n_outputs,)
-    roots : ndarray of shape (m, n_outputs, n_features) and (m, n_outputs)
+    estimates : ndarrays of shape (1, n_outputs, n_features) and (1, n_outputs)
+    roots : ndarrays of shape (m, n_outputs, n_features) and (m, n_outputs)
         R with R R' the covariance of the coefficients and the intercepts.
     quantile : float
         c.
     """
-    xp, X, outputs = features.xp, features.X, coef.shape[0]
-    pieces = []
-    for rows in row_slices(X, outputs * roots[0].shape[0], xp=xp):
-        block = features.matrix.take_rows(rows)
-        eta, moves = (
-            logits(
-                block,
-                features.place(w.reshape(-1, w.shape[-1]), features.wide),
-                features.place(b.reshape(-1), features.wide),
-            )
-            for w, b in ((coef, intercept), roots)
+    xp, matrix, (m, outputs) = features.xp, features.matrix, roots[1].shape
+    coef, intercept = (
+        features.place(
+            np.concatenate(both).reshape(-1, *both[0].shape[2:]), features.wide
         )
+        for both in zip(estimates, roots)
+    )
+    pieces = []
+    for rows in matrix.row_slices(outputs * m, 1, 1):
+        found = logits(matrix.take_rows(rows), coef, intercept)
+        found = xp.reshape(found, (-1, 1 + m, outputs))
+        eta, moves = found[:, 0, :], found[:, 1:, :]
         if offset is not None:
             eta = eta + offset[rows, :]
-        moves = xp.reshape(moves, (eta.shape[0], -1, outputs))
         pieces.append(xp.stack(_log_odds(eta, moves, xp=xp)))
     log_odds, se = (part for part in xp.unstack(xp.concat(pieces, axis=1)))
+    if not arrays.to_host(xp.all(xp.isfinite(se))):
+        refuse_non_finite(matrix)
     proba = sigmoid(log_odds)
     return ProbabilityInterval(
         proba,
@@ -174,19 +174,15 @@ def _log_odds(eta: Array, moves: Array, *, xp: Namespace) -> tuple[Array, Array]
         Changes of eta with each column of the root of the covariance.
     xp : namespace
     """
-    if eta.shape[1] == 1:
-        se = xp.sqrt(xp.sum(moves**2, axis=1))
-        return xp.concat([-eta, eta], axis=1), xp.concat([se, se], axis=1)
-    log_odds, errors = [], []
-    for k in range(eta.shape[1]):
-        others = [j for j in range(eta.shape[1]) if j != k]
-        rest = xp.stack([eta[:, j] for j in others], axis=1)
-        share = softmax(rest)
-        moved = moves[:, :, k]
-        for i, j in enumerate(others):
-            moved = moved - share[:, i, None] * moves[:, :, j]
-        most = xp.max(rest, axis=1)
-        total = xp.sum(xp.exp(rest - most[:, None]), axis=1)
-        log_odds.append(eta[:, k] - most - xp.log(total))
-        errors.append(xp.sqrt(xp.sum(moved**2, axis=1)))
-    return xp.stack(log_odds, axis=1), xp.stack(errors, axis=1)
+    if eta.shape[1] == 1:  # the first of two classes has a logit of zero
+        eta, moves = (
+            xp.concat([xp.zeros_like(part), part], axis=-1) for part in (eta, moves)
+        )
+    device = arrays.device_of(eta)
+    own = xp.eye(eta.shape[1], dtype=eta.dtype, device=device) > 0
+    infinity = xp.asarray(xp.inf, dtype=eta.dtype, device=device)
+    others = xp.where(own, -infinity, eta[:, None, :])  # (n_rows, k, l)
+    most = xp.max(others, axis=2)
+    total = xp.sum(xp.exp(others - most[:, :, None]), axis=2)
+    moved = moves - xp.matmul(moves, xp.matrix_transpose(softmax(others)))
+    return eta - most - xp.log(total), xp.sqrt(xp.sum(moved**2, axis=1))

@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["InfluenceDisplay", "LossCurveDisplay"]
 
-LABELS = {
+METRICS = {
     "objective": "objective F",
     "optimality": "optimality (largest entry of the gradient)",
-    "iterations": "iteration",
-    "seconds": "seconds",
 }
+POSITIONS = {"iterations": "iteration", "seconds": "seconds"}
 
 
 @dataclass(eq=False, repr=False)
@@ -83,7 +82,6 @@ class LossCurveDisplay(Display):
         metric: Literal["objective", "optimality"] = "objective",
         against: Literal["iterations", "seconds"] = "iterations",
         name: str | None = None,
-        ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
         """Draw the history of a fit.
@@ -96,10 +94,8 @@ class LossCurveDisplay(Display):
         against : {'iterations', 'seconds'}, default='iterations'
         name : str, default=None
             Name in the legend; None for the solver.
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None for a new figure.
         **kwargs
-            For matplotlib's ``plot``.
+            For :meth:`plot`: ``ax``, and arguments of matplotlib's ``plot``.
 
         Returns
         -------
@@ -115,23 +111,19 @@ class LossCurveDisplay(Display):
             If matplotlib is not installed.
         """
         check_is_fitted(estimator, "history_")
-        for value, options in (
-            (metric, ("objective", "optimality")),
-            (against, ("iterations", "seconds")),
-        ):
+        for value, options in ((metric, METRICS), (against, POSITIONS)):
             if value not in options:
-                raise ValueError(f"Expected one of {options}; got {value!r}.")
+                raise ValueError(f"Expected one of {tuple(options)}; got {value!r}.")
         values = estimator.history_[metric]
         positions = estimator.history_["seconds"]
         if against == "iterations":
             positions = np.arange(values.shape[0])
-        name = estimator.solver_ if name is None else name
-        names = [name]
+        names = [name or estimator.solver_]
         if values.ndim == 2:
             classes = map(printable, arrays.to_host(estimator.classes_))
-            names = [f"{name}, {label} against the rest" for label in classes]
+            names = [f"{names[0]}, {label} against the rest" for label in classes]
         display = cls(values, positions, metric=metric, against=against, names=names)
-        return display.plot(ax=ax, **kwargs)
+        return display.plot(**kwargs)
 
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
         columns = self.values.reshape(self.values.shape[0], -1).T
@@ -141,7 +133,7 @@ class LossCurveDisplay(Display):
         ]
         if self.metric == "optimality":
             ax.set_yscale("log")
-        ax.set(xlabel=LABELS[self.against], ylabel=LABELS[self.metric])
+        ax.set(xlabel=POSITIONS[self.against], ylabel=METRICS[self.metric])
         ax.legend()
 
 
@@ -189,19 +181,15 @@ class InfluenceDisplay(Display):
     n_parameters: float
 
     @classmethod
-    def from_results(
-        cls, results: Any, *, ax: Axes | None = None, **kwargs: Any
-    ) -> Self:
+    def from_results(cls, results: Any, **kwargs: Any) -> Self:
         """Draw the influence of the rows of a fit.
 
         Parameters
         ----------
         results : xlr.InferenceResults
             Of a fit to two classes, with ``keep_data=True``.
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None for a new figure.
         **kwargs
-            For :meth:`plot`.
+            For :meth:`plot`: ``ax``, ``n_labels``, and arguments of matplotlib.
 
         Returns
         -------
@@ -215,26 +203,19 @@ class InfluenceDisplay(Display):
             If matplotlib is not installed.
         """
         found = results.get_influence()
-        display = cls(
-            arrays.to_host(found.hat_matrix_diag),
-            arrays.to_host(found.resid_studentized),
-            arrays.to_host(found.cooks_distance),
-            results.effective_df,
-        )
-        return display.plot(ax=ax, **kwargs)
+        leverage = arrays.to_host(found.hat_matrix_diag)
+        residual = arrays.to_host(found.resid_studentized)
+        distance = arrays.to_host(found.cooks_distance)
+        return cls(leverage, residual, distance, results.effective_df).plot(**kwargs)
 
     def _draw(self, ax: Axes, *, n_labels: int = 5, **kwargs: Any) -> None:
         top = float(self.distance.max())
         options = {"s": 8 + 200 * self.distance / max(top, 1e-300), "alpha": 0.5}
         self.points_ = ax.scatter(self.leverage, self.residual, **{**options, **kwargs})
         largest = np.argsort(-self.distance, kind="stable")[:n_labels]
+        placed: dict[str, Any] = {"xytext": (5, 5), "textcoords": "offset points"}
         self.labels_ = [
-            ax.annotate(
-                str(row),
-                (self.leverage[row], self.residual[row]),
-                xytext=(5, 5),
-                textcoords="offset points",
-            )
+            ax.annotate(str(row), (self.leverage[row], self.residual[row]), **placed)
             for row in largest
         ]
         limits = ax.get_ylim()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from scipy import stats
 from sklearn.metrics import precision_recall_curve
 from sklearn.utils import column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.plotting.display import BinaryDisplay
+from xlr.plotting.display import Display
 from xlr.text import printable, quoted
 
 if TYPE_CHECKING:
@@ -21,8 +22,63 @@ if TYPE_CHECKING:
 __all__ = ["CalibrationDisplay", "ThresholdDisplay"]
 
 
+class _BinaryDisplay(Display):
+    """Base class of displays of the predicted probabilities of one class of two."""
+
+    from_predictions: ClassVar[Any]
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, X: Array, y: Array, *, pos_label: Any = None, **kwargs: Any
+    ) -> Self:
+        """Draw the probabilities that an estimator predicts.
+
+        Parameters
+        ----------
+        estimator : fitted classifier of two classes
+            With ``predict_proba``; pipelines too.
+        X : array of shape (n_samples, n_features)
+            Of any library and device that the estimator takes.
+        y : array of shape (n_samples,)
+            True labels.
+        pos_label : label, default=None
+            The positive class; None for ``classes_[1]``.
+        **kwargs
+            As for ``from_predictions``.
+
+        Returns
+        -------
+        display
+
+        Raises
+        ------
+        ValueError
+            If there are not two classes, ``pos_label`` is not one of them, or
+            ``from_predictions`` raises it.
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_is_fitted(estimator)
+        classes = arrays.to_host(estimator.classes_).tolist()
+        if len(classes) != 2:
+            raise ValueError(
+                f"{cls.__name__} draws two classes; the estimator has {len(classes)}. "
+                "Pass one column of predict_proba and y == label to from_predictions."
+            )
+        pos_label = classes[1] if pos_label is None else pos_label
+        if pos_label not in classes:
+            raise ValueError(
+                f"pos_label={quoted(pos_label)} is not a class: {quoted(classes)}."
+            )
+        probability = estimator.predict_proba(X)[:, classes.index(pos_label)]
+        display: Self = cls.from_predictions(
+            y, probability, pos_label=pos_label, **kwargs
+        )
+        return display
+
+
 @dataclass(eq=False, repr=False)
-class CalibrationDisplay(BinaryDisplay):
+class CalibrationDisplay(_BinaryDisplay):
     """Observed shares against predicted probabilities, with intervals.
 
     Rows are grouped by their probability, in groups of about the same size. Each group
@@ -80,7 +136,6 @@ class CalibrationDisplay(BinaryDisplay):
         pos_label: Any = 1,
         n_bins: int = 10,
         alpha: float = 0.05,
-        ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
         """Draw predicted probabilities.
@@ -97,10 +152,8 @@ class CalibrationDisplay(BinaryDisplay):
             Number of groups.
         alpha : float, default=0.05
             One minus the level of the intervals.
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None for a new figure.
         **kwargs
-            For matplotlib's ``errorbar``.
+            For :meth:`plot`: ``ax``, and arguments of matplotlib's ``errorbar``.
 
         Returns
         -------
@@ -122,17 +175,15 @@ class CalibrationDisplay(BinaryDisplay):
             )
         groups = np.array_split(np.argsort(probability, kind="stable"), n_bins)
         counts = np.asarray([group.size for group in groups])
-        predicted = np.asarray([probability[group].mean() for group in groups])
-        events = np.asarray([positive[group].sum() for group in groups])
-        intervals = [
-            stats.binomtest(int(k), int(n)).proportion_ci(1 - alpha, method="wilson")
-            for k, n in zip(events, counts)
-        ]
-        lower, upper = np.transpose([[i.low, i.high] for i in intervals])
-        display = cls(
-            predicted, events / counts, lower, upper, counts, pos_label=pos_label
+        predicted, observed = (
+            np.asarray([values[group].mean() for group in groups])
+            for values in (probability, positive)
         )
-        return display.plot(ax=ax, **kwargs)
+        tests = map(stats.binomtest, [int(positive[g].sum()) for g in groups], counts)
+        intervals = [test.proportion_ci(1 - alpha, method="wilson") for test in tests]
+        lower, upper = np.transpose(intervals)
+        display = cls(predicted, observed, lower, upper, counts, pos_label=pos_label)
+        return display.plot(**kwargs)
 
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
         ax.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="as predicted")
@@ -143,18 +194,14 @@ class CalibrationDisplay(BinaryDisplay):
             self.predicted, self.observed, yerr=reach, **{**options, **kwargs}
         )
         label = printable(self.pos_label)
-        ax.set(
-            xlabel=f"predicted probability of {label}",
-            ylabel=f"observed share of {label}",
-            xlim=(-0.02, 1.02),
-            ylim=(-0.02, 1.02),
-            aspect="equal",
-        )
+        ax.set_xlabel(f"predicted probability of {label}")
+        ax.set_ylabel(f"observed share of {label}")
+        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         ax.legend(loc="upper left")
 
 
 @dataclass(eq=False, repr=False)
-class ThresholdDisplay(BinaryDisplay):
+class ThresholdDisplay(_BinaryDisplay):
     """Precision, recall and F1 against the decision threshold, with the best F1 marked.
 
     With TP, FP and FN the (weighted) counts of true positives, false positives and
@@ -217,7 +264,6 @@ class ThresholdDisplay(BinaryDisplay):
         *,
         pos_label: Any = 1,
         sample_weight: Array | None = None,
-        ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
         """Draw the curves of predicted probabilities.
@@ -231,10 +277,8 @@ class ThresholdDisplay(BinaryDisplay):
         pos_label : label, default=1
             The positive class.
         sample_weight : array of shape (n_samples,), default=None
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None for a new figure.
         **kwargs
-            For matplotlib's ``plot``.
+            For :meth:`plot`: ``ax``, and arguments of matplotlib's ``plot``.
 
         Returns
         -------
@@ -252,17 +296,14 @@ class ThresholdDisplay(BinaryDisplay):
             raise ValueError(f"No label in y_true is pos_label={quoted(pos_label)}.")
         if sample_weight is not None:
             sample_weight = arrays.to_host(sample_weight)
-        precision, recall, thresholds = precision_recall_curve(
+        *curves, thresholds = precision_recall_curve(
             positive, arrays.to_host(y_proba), sample_weight=sample_weight
         )
         # The last entries are the end of the curve, where no row is predicted positive.
-        precision, recall = precision[:-1], recall[:-1]
-        total = precision + recall
-        f1 = np.divide(
-            2 * precision * recall, total, out=np.zeros_like(total), where=total > 0
-        )
+        precision, recall = (curve[:-1] for curve in curves)
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
         display = cls(thresholds, precision, recall, f1, pos_label=pos_label)
-        return display.plot(ax=ax, **kwargs)
+        return display.plot(**kwargs)
 
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
         curves = {"precision": self.precision, "recall": self.recall, "F1": self.f1}
@@ -270,17 +311,10 @@ class ThresholdDisplay(BinaryDisplay):
             ax.plot(self.thresholds, curve, **{"label": name, **kwargs})[0]
             for name, curve in curves.items()
         ]
-        ax.plot(
-            [self.best_threshold],
-            [self.best_f1],
-            "o",
-            color=self.lines_[-1].get_color(),
-            label=f"best F1: {self.best_f1:.3f} at {self.best_threshold:.3f}",
-        )
+        color = self.lines_[-1].get_color()
+        best = f"best F1: {self.best_f1:.3f} at {self.best_threshold:.3f}"
+        ax.plot(self.best_threshold, self.best_f1, "o", color=color, label=best)
         ax.axvline(self.best_threshold, color="0.6", linestyle=":", zorder=0)
-        ax.set(
-            xlabel=f"threshold on the probability of {printable(self.pos_label)}",
-            xlim=(-0.02, 1.02),
-            ylim=(-0.02, 1.05),
-        )
+        ax.set_xlabel(f"threshold on the probability of {printable(self.pos_label)}")
+        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.05))
         ax.legend(loc="lower center")

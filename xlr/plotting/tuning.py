@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CVScoresDisplay", "CoefficientPathDisplay"]
 
+STRENGTH = "C, inverse strength of the penalty"
+
 
 @dataclass(eq=False, repr=False)
 class CoefficientPathDisplay(Display):
@@ -60,9 +62,7 @@ class CoefficientPathDisplay(Display):
     names: list[str] | None = None
 
     @classmethod
-    def from_path(
-        cls, path: Any, *, column: int = 0, ax: Axes | None = None, **kwargs: Any
-    ) -> Self:
+    def from_path(cls, path: Any, *, column: int = 0, **kwargs: Any) -> Self:
         """Draw the path that :func:`xlr.logistic_path` returned.
 
         Parameters
@@ -70,10 +70,8 @@ class CoefficientPathDisplay(Display):
         path : xlr.LogisticPath
         column : int, default=0
             The class whose coefficients are drawn, where each has its own.
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None for a new figure.
         **kwargs
-            For :meth:`plot`.
+            For :meth:`plot`: ``ax``, ``n_labels``, and arguments of matplotlib.
 
         Returns
         -------
@@ -87,7 +85,7 @@ class CoefficientPathDisplay(Display):
         coefs = arrays.to_host(path.coefs)[:, column, :]
         names = None if path.feature_names is None else list(path.feature_names)
         df = np.count_nonzero(coefs, axis=1)
-        return cls(path.Cs, coefs, df, names=names).plot(ax=ax, **kwargs)
+        return cls(path.Cs, coefs, df, names=names).plot(**kwargs)
 
     def _draw(self, ax: Axes, *, n_labels: int = 8, **kwargs: Any) -> None:
         present = np.nonzero((self.coefs != 0).any(axis=0))[0]
@@ -101,14 +99,12 @@ class CoefficientPathDisplay(Display):
             (line,) = ax.plot(self.Cs, self.coefs[:, j], **{**options, **kwargs})
             self.lines_.append(line)
         ax.axhline(0, color="0.4", linewidth=0.8)
-        ax.set(xscale="log", xlabel="C, inverse strength of the penalty")
-        ax.set_ylabel("coefficient")
+        ax.set(xscale="log", xlabel=STRENGTH, ylabel="coefficient")
         if self.lines_ and n_labels > 0:
             ax.legend(title="first to enter", fontsize="small")
         above = ax.secondary_xaxis("top")
         shown = np.linspace(0, len(self.Cs) - 1, min(6, len(self.Cs))).astype(int)
-        ticks = np.asarray(self.Cs)[shown]
-        above.set_xticks(ticks, [str(self.df[i]) for i in shown])
+        above.set_xticks(self.Cs[shown], [str(self.df[i]) for i in shown])
         above.minorticks_off()
         above.set_xlabel("non-zero coefficients")
 
@@ -174,19 +170,15 @@ class CVScoresDisplay(Display):
         self.one_standard_error_C = float(self.Cs[np.argmax(within)])
 
     @classmethod
-    def from_estimator(
-        cls, estimator: Any, *, ax: Axes | None = None, **kwargs: Any
-    ) -> Self:
+    def from_estimator(cls, estimator: Any, **kwargs: Any) -> Self:
         """Draw the scores of a fitted ``LogisticRegressionCV``.
 
         Parameters
         ----------
         estimator : fitted LogisticRegressionCV
             xlr's, or scikit-learn's with ``use_legacy_attributes=False``.
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None for a new figure.
         **kwargs
-            For matplotlib's ``plot``.
+            For :meth:`plot`: ``ax``, and arguments of matplotlib's ``plot``.
 
         Returns
         -------
@@ -207,25 +199,18 @@ class CVScoresDisplay(Display):
         # Of several l1_ratios, the scores of the one nearest to the chosen one.
         distance = np.abs(np.subtract(estimator.l1_ratios_, estimator.l1_ratio_))
         scores = estimator.scores_[:, int(np.argmin(distance)), :]
-        return cls(estimator.Cs_, scores, score_name=name).plot(ax=ax, **kwargs)
+        return cls(estimator.Cs_, scores, score_name=name).plot(**kwargs)
 
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
         options = {"marker": "o", "label": f"mean of {len(self.scores)} folds"}
         (self.line_,) = ax.plot(self.Cs, self.mean, **{**options, **kwargs})
-        ax.fill_between(
-            self.Cs,
-            self.mean - self.standard_error,
-            self.mean + self.standard_error,
-            color=self.line_.get_color(),
-            alpha=0.2,
-            linewidth=0,
-            label="one standard error",
-        )
+        band = self.mean + np.outer((-1, 1), self.standard_error)
+        color, label = self.line_.get_color(), "one standard error"
+        ax.fill_between(self.Cs, *band, color=color, alpha=0.2, lw=0, label=label)
         for C, style, label in (
             (self.best_C, ":", "best"),
             (self.one_standard_error_C, "--", "within one standard error"),
         ):
             ax.axvline(C, color="0.4", linestyle=style, label=f"{label}: C={C:.3g}")
-        ax.set(xscale="log", xlabel="C, inverse strength of the penalty")
-        ax.set_ylabel(f"{self.score_name}, held out")
+        ax.set(xscale="log", xlabel=STRENGTH, ylabel=f"{self.score_name}, held out")
         ax.legend()

@@ -1,4 +1,4 @@
-"""Variances where rounding errors are large beside them."""
+"""Variances that are zero, or smaller than rounding errors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import xlr
 
 
 @pytest.mark.parametrize("cov_type", ["nonrobust", "HC0"])
-def test_next_to_no_penalty_is_none(cov_type):
-    """Equal changes to all classes are then all but free, and no one asks for them."""
+def test_vanishing_penalty_has_the_errors_of_none(cov_type):
+    """The null space of the softmax is then almost free."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 3)), rng.integers(0, 3, 60)
 
@@ -21,8 +21,8 @@ def test_next_to_no_penalty_is_none(cov_type):
     np.testing.assert_allclose(errors(1e14), errors(np.inf), rtol=1e-10)
 
 
-def test_classes_that_move_together():
-    """Only a row of the third class has the feature, which moves all others alike."""
+def test_difference_of_classes_with_equal_changes_has_a_variance_near_zero():
+    """Only a row of the third class has the feature: all others change alike."""
     rng = np.random.default_rng(0)
     X = np.eye(3)[np.concatenate([[2], rng.integers(0, 2, 29)])]
     y = np.concatenate([[2], rng.integers(0, 4, 29)])
@@ -33,8 +33,8 @@ def test_classes_that_move_together():
     assert (results.pvalues >= 0).all()
 
 
-def test_robust_variances_that_are_lost_are_not_made_up():
-    """The large features tell the classes apart, and have next to no penalty."""
+def test_robust_variances_lost_in_rounding_are_refused():
+    """The large features separate the classes, and their penalty vanishes."""
     rng = np.random.default_rng(21)
     X = rng.normal(size=(12, 3)) * [1e-3, 1e7, 1e7]
     y = rng.permutation(np.arange(12) % 3)
@@ -42,3 +42,15 @@ def test_robust_variances_that_are_lost_are_not_made_up():
     assert np.isfinite(xlr.infer(model, X, y).bse).all()
     with pytest.raises(ValueError, match="intercept, x1, x2 are lost in rounding"):
         xlr.infer(model, X, y, cov_type="HC0")
+
+
+@pytest.mark.parametrize("cov_type", ["nonrobust", "HC0"])
+def test_constant_column_under_a_penalty_has_no_z(cov_type):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=40), np.ones(40)])
+    y = rng.integers(0, 2, 40)
+    results = xlr.infer(xlr.LogisticRegression().fit(X, y), X, y, cov_type=cov_type)
+    assert results.bse[2] == 0
+    np.testing.assert_array_equal(np.isnan(results.zvalues), [False, False, True])
+    np.testing.assert_array_equal(np.isnan(results.pvalues), [False, False, True])
+    assert "x1" in str(results.summary())

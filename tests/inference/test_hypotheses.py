@@ -1,0 +1,84 @@
+"""Tests of linear hypotheses, and measures of the fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from optional import on_demand
+from studies import anes96, spector
+
+import xlr
+
+sm = on_demand("statsmodels.api")
+
+
+def results_of(X, y, **options):
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
+    return xlr.infer(model, X, y, **options)
+
+
+@pytest.mark.parametrize(("data", "kind"), [(spector, "Logit"), (anes96, "MNLogit")])
+def test_linear_hypotheses_as_statsmodels(data, kind):
+    X, y = data()
+    results = results_of(X, y)
+    fit = getattr(sm, kind)(y, sm.add_constant(X)).fit(disp=0, tol=1e-13)
+    n = results.cov_params().shape[0]
+    rng = np.random.default_rng(0)
+    R, q = rng.integers(-2, 3, (3, n)).astype(float), rng.normal(size=3)
+    params = np.asarray(fit.params).T.reshape(-1)
+    covariance = R @ np.asarray(fit.cov_params()) @ R.T
+    distance = R @ params - q
+    table = results.t_test(R, q, alpha=0.1)
+    z = distance / np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(table.columns["coef"], R @ params, rtol=1e-7)
+    np.testing.assert_allclose(table.columns["z"], z, rtol=1e-7)
+    found = results.wald_test(R, q)
+    expected = distance @ np.linalg.solve(covariance, distance)
+    np.testing.assert_allclose(found.statistic, expected, rtol=1e-7)
+    assert found.df == 3
+    if kind == "Logit":
+        theirs = fit.t_test((R, q))
+        np.testing.assert_allclose(table.columns["z"], theirs.tvalue, rtol=1e-7)
+        interval = np.stack(list(table.columns.values())[-2:], axis=1)
+        np.testing.assert_allclose(interval, theirs.conf_int(0.1), rtol=1e-7)
+        theirs = fit.wald_test((R, q), scalar=True)
+        np.testing.assert_allclose(found.statistic, theirs.statistic, rtol=1e-7)
+        np.testing.assert_allclose(found.pvalue, theirs.pvalue, rtol=1e-6)
+
+
+def test_linear_hypotheses_need_no_parameter_of_an_aliased_column():
+    X, y = spector()
+    doubled = results_of(np.column_stack([X, X[:, 0]]), y)
+    expected = results_of(X, y).wald_test([0, 1, -1, 0])
+    np.testing.assert_allclose(doubled.wald_test([0, 1, -1, 0, 0]), expected, rtol=1e-6)
+    assert np.isnan(doubled.t_test([0, 0, 0, 0, 1]).columns["z"]).all()
+    with pytest.raises(ValueError, match="without a standard error"):
+        doubled.wald_test([0, 0, 0, 0, 1])
+
+
+def test_linear_hypotheses_refuse_wrong_arguments():
+    results = results_of(*spector())
+    cases = [
+        ([1, 0], 0, r"shape \(2,\).*expected \(m, 4\)"),
+        (np.eye(4), [0, 1], r"q_matrix \(2,\)"),
+        ([0, np.nan, 0, 1], 0, "NaN or infinity"),
+        ([[0, 1, 0, 0], [0, 2, 0, 0]], 0, "not independent"),
+    ]
+    for R, q, message in cases:
+        with pytest.raises(ValueError, match=message):
+            results.wald_test(R, q)
+
+
+def test_deviances_and_pseudo_rsquared_as_glm():
+    X, y = spector()
+    results = results_of(X, y)
+    fit = sm.GLM(y, sm.add_constant(X), sm.families.Binomial()).fit(tol=1e-14)
+    assert results.deviance == pytest.approx(fit.deviance, rel=1e-9)
+    assert results.null_deviance == pytest.approx(fit.null_deviance, rel=1e-9)
+    for kind in ("mcf", "cs"):
+        expected = fit.pseudo_rsquared(kind)
+        assert results.pseudo_rsquared(kind) == pytest.approx(expected, rel=1e-9)
+    share = results.pseudo_rsquared("cs") / (1 - np.exp(2 * fit.llnull / len(y)))
+    assert results.pseudo_rsquared("nagelkerke") == pytest.approx(share, rel=1e-9)
+    with pytest.raises(ValueError, match="kind must be one of 'mcf'"):
+        results.pseudo_rsquared("tjur")

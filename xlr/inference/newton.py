@@ -1,0 +1,166 @@
+"""Newton's method from the coefficients of a fit to the optimum on its rows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from xlr import arrays
+from xlr.inference.fitted_data import FittedData
+from xlr.objective import Aliased, find_aliased, information
+
+__all__ = ["InformationSums", "NewtonStep", "last_newton_step", "sum_information"]
+
+# Bound on the last Newton step, in standardized units, summed over the parameters. It
+# changes standard errors by less than half of that, as a share, and by up to 70 times
+# that where a feature has outliers: by less than 1e-6.
+LAST_STEP = 1e-8
+
+MAX_PASSES = 30
+
+MIN_SHARE = 1 / 8  # of a Newton step, with Firth's penalty
+
+
+class InformationSums(NamedTuple):
+    """Sums over the rows at the estimates, on the host, in standardized units.
+
+    Attributes
+    ----------
+    loss : float
+        Minus the log-likelihood.
+    gradient : ndarray of shape (n_parameters,)
+        Of the loss.
+    information : ndarray of shape (n_parameters, n_parameters)
+        Hessian of the loss.
+    outer : ndarray of shape (n_parameters, n_parameters) or None
+        Outer products of the scores of the rows.
+    subgradient : ndarray of shape (n_parameters,)
+        Minimum-norm subgradient of F.
+    """
+
+    loss: float
+    gradient: np.ndarray
+    information: np.ndarray
+    outer: np.ndarray | None
+    subgradient: np.ndarray
+
+
+class NewtonStep(NamedTuple):
+    """Newton step of F, with the sums that it comes from.
+
+    Attributes
+    ----------
+    data : FittedData
+    sums : InformationSums
+    aliased : Aliased
+    free : ndarray of bool of shape (n_parameters,)
+        Parameters that are neither aliased nor held at zero or at a bound.
+    inverse : ndarray of shape (n_parameters, n_parameters)
+        Inverse Hessian of the summed losses and the penalty; zero but for those.
+    step : ndarray of shape (n_parameters,)
+    """
+
+    data: FittedData
+    sums: InformationSums
+    aliased: Aliased
+    free: np.ndarray
+    inverse: np.ndarray
+    step: np.ndarray
+
+    @property
+    def size(self) -> float:
+        """Sum of the absolute values of the step, for columns of mean square one."""
+        objective = self.data.objective
+        step = np.abs(self.step.reshape(objective.n_outputs, -1))
+        if objective.column_rms is not None:  # columns with outliers
+            step[:, : objective.n_features] *= arrays.to_host(objective.column_rms)
+        return float(step.sum())
+
+    @property
+    def decrement(self) -> float:
+        """Decrease of F that the step promises, squared Newton decrement."""
+        return -float(self.sums.subgradient @ self.step)
+
+
+def sum_information(data: FittedData, by_row: bool) -> InformationSums:
+    """Sum over the rows; with ``by_row``, the outer products of their scores too."""
+    objective, at, unit = data.objective, data.parameters, data.dataset.unit
+    factors = data.dataset.class_weights.factors if by_row else None
+    sums = information(objective, at, factors)
+    if data.is_firth:
+        smooth = objective.value_and_gradient(at).gradient
+    else:
+        mean = sums.gradient / objective.total_weight
+        smooth = mean[None, :] + objective.penalty_gradient(at)
+    subgradient = objective.minimum_norm_subgradient(at, smooth)
+    loss, gradient, hessian = (
+        unit * arrays.to_host(part).astype(np.float64) for part in sums[:3]
+    )
+    outer = None
+    if sums.outer is not None:
+        outer = unit * arrays.to_host(sums.outer).astype(np.float64)
+    subgradient = arrays.to_host(subgradient)[0].astype(np.float64)
+    return InformationSums(float(loss), gradient, hessian, outer, subgradient)
+
+
+def last_newton_step(
+    data: FittedData, sums: InformationSums, by_row: bool
+) -> NewtonStep:
+    """Iterate Newton's method until the information no longer changes.
+
+    With many rows a standard error is less than what the tolerance of the fit leaves
+    open. A fit that did not converge stays where it is.
+    """
+    last, share = _newton_step(data, sums), 1.0
+    for _ in range(MAX_PASSES - 1):
+        if last.size <= max(LAST_STEP, data.objective.rounding):
+            break
+        data = last.data.at(last.data.standardized + share * last.step)
+        new = _newton_step(data, sum_information(data, by_row))
+        if new.decrement < last.decrement / 2:
+            last = new
+        elif data.is_firth and share > MIN_SHARE:
+            # The Hessian leaves Firth's penalty out, so that steps may be too long.
+            share /= 2
+        else:  # rounding errors
+            return min(last, new, key=lambda each: each.decrement)
+    return last
+
+
+def _newton_step(data: FittedData, sums: InformationSums) -> NewtonStep:
+    objective, outputs = data.objective, data.objective.n_outputs
+    curved = sums.information + np.diag(data.penalty_curvature)
+    # 1. The free parameters. Summed over the classes: weights of rows do not matter.
+    size = objective.column_size
+    gram = np.einsum("kikj->ij", curved.reshape(outputs, size, outputs, size))
+    free = data.free.reshape(outputs, size).copy()
+    columns = np.roll(np.arange(size), int(objective.fit_intercept))  # kept first
+    columns = columns[free[:, columns].sum(axis=0) > 0]
+    found = find_aliased(gram[np.ix_(columns, columns)], objective.wide_rounding)
+    aliased = Aliased(columns[found.kept], columns[found.dropped], found.weights)
+    free[:, aliased.dropped] = False
+    # 2. The inverse Hessian. Neither scores nor differences between classes have a
+    # component in the null space of the softmax: any curvature there will do.
+    if objective.loss.shift_invariant:
+        level = np.trace(sums.information) / curved.shape[0]
+        free_in_all = data.free.reshape(outputs, size).all(axis=0).astype(float)
+        curved = curved + np.tile(np.diag(level * free_in_all), (outputs, outputs))
+    inverse, chosen = np.zeros_like(curved), free.reshape(-1)
+    inverse[np.ix_(chosen, chosen)] = _inverse(curved[np.ix_(chosen, chosen)])
+    # 3. The step, as far as zero, where an L1 penalty is not smooth, and the bounds.
+    step = np.zeros(chosen.size)
+    if data.model.converged_:
+        step = -inverse @ sums.subgradient * data.total_weight
+        if data.non_smooth is not None:
+            (l1, lower, upper), at = data.non_smooth, data.standardized
+            new = np.where((l1 > 0) & (at * (at + step) < 0), 0.0, at + step)
+            step = np.clip(new, lower, upper) - at
+    return NewtonStep(data, sums, aliased, chosen, inverse, step)
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """Invert a positive-definite matrix, scaled to a unit diagonal."""
+    root = np.sqrt(np.diagonal(matrix))
+    inverse = np.linalg.inv(matrix / root / root[:, None])
+    return (inverse + inverse.T) / 2 / root / root[:, None]
