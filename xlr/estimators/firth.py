@@ -8,10 +8,14 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.checks import begin_fit, set_fitted
+from xlr.estimators._fit import (
+    begin_fit,
+    print_record,
+    set_fitted,
+    warn_unless_converged,
+)
+from xlr.estimators.base import LinearClassifier, score
 from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.estimators.fitting import print_record, warn_unless_converged
-from xlr.estimators.linear_classifier import LinearClassifier, score
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import Regularisation
 from xlr.inputs.features import Features

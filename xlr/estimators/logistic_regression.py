@@ -8,13 +8,11 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators.base import LinearClassifier, score
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.checks import begin_fit, set_fitted
 from xlr.estimators.conversion import from_sklearn
-from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.estimators.fitting import Fitting
-from xlr.estimators.linear_classifier import LinearClassifier, score
-from xlr.estimators.model_spec import loss_of, spread
+from xlr.estimators.dataset import LabelledDataset, loss_of, read_dataset, spread
 from xlr.inputs.offset import read_start
 from xlr.solvers import Status
 from xlr.threads import workers

@@ -19,14 +19,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.estimators._cross_validation import FoldModels, Folds, fit_folds, read_folds
+from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators.base import LinearClassifier
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.checks import begin_fit, set_fitted
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.estimators.fitting import Fitting
-from xlr.estimators.fold_models import FoldModels, fit_folds
-from xlr.estimators.folds import Folds, read_folds
-from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.scoring import (
     ScoredModel,
     best_models,

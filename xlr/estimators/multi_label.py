@@ -11,12 +11,10 @@ from sklearn.base import ClassifierMixin
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import Targets, TrainingData
+from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators.base import LinearModel
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.checks import begin_fit, set_fitted
-from xlr.estimators.dataset import Dataset
-from xlr.estimators.fitting import Fitting
-from xlr.estimators.linear_model import LinearModel
-from xlr.estimators.model_spec import ALWAYS, NEVER, UNKNOWN, ModelSpec, spread
+from xlr.estimators.dataset import ALWAYS, NEVER, UNKNOWN, Dataset, ModelSpec, spread
 from xlr.functions import log_sigmoid, sigmoid
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.indicators import Indicators, read_entries, read_indicators

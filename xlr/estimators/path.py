@@ -11,7 +11,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.checks import begin_fit
+from xlr.estimators._fit import begin_fit
 from xlr.estimators.dataset import read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.problem import Problem

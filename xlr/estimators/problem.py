@@ -9,8 +9,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.dataset import Dataset
-from xlr.estimators.model_spec import INTERCEPTS, ModelSpec
+from xlr.estimators.dataset import INTERCEPTS, Dataset, ModelSpec
 from xlr.estimators.regularisation import Regularisation, largest_strength
 from xlr.objective import (
     Objective,
