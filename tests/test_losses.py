@@ -260,6 +260,21 @@ def test_curvature_of_a_certain_class_is_not_negative(xp, place):
     assert (to_numpy(weighted.diagonal(xp=xp)) >= 0).all()
 
 
+def test_curvature_of_a_certain_class_keeps_its_digits(xp, place, dtype, assert_close):
+    """1 - p of it is far below the rounding error of p."""
+    logits = np.asarray([[[30.0, 0.0, -3.0]], [[-40.0, 5.0, -4.0]]])
+    p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    here = SoftmaxLoss(3).curvature(place(logits), place(np.zeros((2, 1))), xp=xp)
+    rtol = 64 * eps(dtype)
+    v = np.asarray([1.0, 3.0, -2.0])
+    # Row k of diag(p) - p p' times v is p_k sum_l p_l (v_k - v_l).
+    product = p * ((v[:, None] - v) * p[..., None, :]).sum(axis=-1)
+    found = here.product(place(np.broadcast_to(v, logits.shape)), xp=xp)
+    assert_close(found, product, rtol=rtol)
+    diagonal = p * ((1 - np.eye(3)) * p[..., None, :]).sum(axis=-1)
+    assert_close(here.diagonal(xp=xp), diagonal, rtol=rtol)
+
+
 @kinds
 def test_targets_can_be_shared_by_models(kind, xp, place, assert_close):
     loss = LOSSES[kind]
