@@ -368,8 +368,6 @@ def _solver(estimator: Any, name: str, seed: int | None) -> Solver:
             UserWarning,
             stacklevel=6,
         )
-    if name in ("newton-cg", "lbfgs"):
-        return SOLVERS[name](seed or 0)
     return SOLVERS[name](seed) if name == "active-set" else SOLVERS[name]()
 
 

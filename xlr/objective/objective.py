@@ -78,10 +78,6 @@ class Evaluation(NamedTuple):
     value: Array
     gradient: Array
 
-    def select(self, models: np.ndarray) -> Evaluation:
-        """Return those of some models, by their numbers on the host."""
-        return Evaluation(*(arrays.rows(part, models) for part in self))
-
 
 class Term(Protocol):
     """A smooth term of F beside the mean loss and the penalty.

@@ -17,7 +17,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.batch import Batch
-from xlr.solvers.diagnostics import Diagnostics
+from xlr.solvers.steps import Diagnostics
 from xlr.solvers.stopping import SETTLED, Status, StoppingRule
 from xlr.solvers.surrogate import Surrogate
 
@@ -47,6 +47,9 @@ class Start(NamedTuple):
 class State(Protocol):
     """What a solver carries from one iteration to the next: a named tuple.
 
+    Arrays have the models first, by which those that end leave it. Functions become
+    None then; the next step makes others.
+
     Attributes
     ----------
     parameters : array of shape (n_models, n_parameters)
@@ -60,10 +63,6 @@ class State(Protocol):
     parameters: Array
     at: Evaluation
     diagnostics: Diagnostics
-
-    def select(self, models: np.ndarray, objective: Objective) -> State:
-        """Return the state of some models, for the objective of these."""
-        ...
 
     def _replace(self, **fields: Any) -> State: ...
 
@@ -218,7 +217,7 @@ def minimise(
         if not np.isfinite(now.value).all():
             raise _not_finite(now.value, iteration)
         stopped = on_iteration is not None and bool(
-            on_iteration(record, batch.parameters(state.parameters))
+            on_iteration(record, batch.join(state.parameters, state.at)[0])
         )
         if (last.optimality <= tol).any():
             with arrays.quiet():
@@ -232,7 +231,7 @@ def minimise(
                 state = batch.without_ended(going, state)
             state = solver.step(batch.objective, state)
         iteration += 1
-    parameters, at = batch.parameters(state.parameters), batch.evaluation(state.at)
+    parameters, at = batch.join(state.parameters, state.at)
     status = [status for status in rule.status if status is not None]
     return Solution(parameters, at, records, status, rule.n_iter, rule.decrease)
 
