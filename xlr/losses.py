@@ -51,33 +51,24 @@ class Curvature(NamedTuple):
 
     def diagonal(self, *, xp: Namespace) -> Array:
         """Return the diagonal, h or h (sum(h) - h), of the shape of h."""
-        h = self.values
         if not self.coupled:
-            return h
-        # Of the largest h, sum(h) - h has no digits where the row is certain.
-        is_largest = self._is_largest(xp=xp)
-        others = xp.where(is_largest, xp.zeros_like(h), h)
-        others = xp.sum(others, axis=-1, keepdims=True)
-        largest = xp.max(h, axis=-1, keepdims=True)
-        return h * xp.where(is_largest, others, others + (largest - h))
+            return self.values
+        others = xp.sum(self.values, axis=-1, keepdims=True) - self.values
+        # Kept from rounding below zero.
+        return self.values * xp.maximum(others, xp.zeros_like(others))
 
     def product(self, vector: Array, *, xp: Namespace) -> Array:
         """The matrix times v, without forming it."""
         h = self.values
         if not self.coupled:
             return h * vector
-        # Equal changes have no curvature: less v of the largest h, nothing cancels.
-        first = xp.where(self._is_largest(xp=xp), vector, xp.zeros_like(vector))
-        vector = vector - xp.sum(first, axis=-1, keepdims=True)
         total = xp.sum(h, axis=-1, keepdims=True)
+        if h.dtype == xp.float32:
+            # Equal changes to all entries of v change nothing. Where one class is
+            # certain, v less its mean is small there, and keeps digits that float32
+            # would lose in the difference below.
+            vector = vector - xp.sum(h * vector, axis=-1, keepdims=True) / total
         return h * (total * vector - xp.sum(h * vector, axis=-1, keepdims=True))
-
-    def _is_largest(self, *, xp: Namespace) -> Array:
-        """Whether h is the largest of its row, the first of ties."""
-        largest = xp.argmax(self.values, axis=-1, keepdims=True)
-        device = arrays.device_of(self.values)
-        size = self.values.shape[-1]
-        return xp.arange(size, dtype=largest.dtype, device=device) == largest
 
 
 class Loss(Protocol):

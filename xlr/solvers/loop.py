@@ -33,7 +33,7 @@ class Start(NamedTuple):
     at : Evaluation
         The objective there.
     surrogate : Surrogate or None
-        The smaller objective whose minimiser the parameters are.
+        A smaller objective whose Hessian is like F's.
     is_close : bool
         Whether the parameters are the solution apart from rounding.
     """
