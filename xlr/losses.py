@@ -67,7 +67,8 @@ class Curvature(NamedTuple):
             # Equal changes to all entries of v change nothing. Where one class is
             # certain, v less its mean is small there, and keeps digits that float32
             # would lose in the difference below.
-            vector = vector - xp.sum(h * vector, axis=-1, keepdims=True) / total
+            mean = xp.sum(h * vector, axis=-1, keepdims=True)
+            vector = vector - mean / xp.where(total > 0, total, xp.ones_like(total))
         return h * (total * vector - xp.sum(h * vector, axis=-1, keepdims=True))
 
 

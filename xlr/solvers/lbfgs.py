@@ -50,7 +50,7 @@ class LBFGS:
 
     The direction is :math:`-B^{-1} g`, with B a quasi-Newton matrix built from the last
     steps s and changes y of the gradient, starting at a multiple of the part of the
-    Hessian that belongs to each class alone (on a sample where the rows are many) or of
+    Hessian that belongs to each class alone or of
     its diagonal. As a fit grows confident, curvature moves to the few rows that are
     still uncertain: the estimate is renewed every few iterations. A refused step is
     shortened and tried again, so that each iteration is one pass over the rows.
@@ -82,7 +82,7 @@ class LBFGS:
             at=at,
             step_size=np.ones(objective.n_models),
             pairs=(),
-            surrogate=start.surrogate or Surrogate(objective),
+            surrogate=Surrogate.shared(objective, start.surrogate),
             solve=None,
             scale=xp.ones_like(at.value),
             age=0,

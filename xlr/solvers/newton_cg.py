@@ -49,7 +49,7 @@ class NewtonCG:
 
     :math:`(H + \lambda D) d = -g` is solved inexactly, with one pass over the rows for
     each product with H. The preconditioner is the part of H that belongs to each class
-    alone, on a sample where the rows are many, or its diagonal; it is kept while it
+    alone, or its diagonal; it is kept while it
     serves. The number of products is planned from the last iteration, so that an
     iteration needs the host only at its end.
 
@@ -87,7 +87,7 @@ class NewtonCG:
             parameters=parameters,
             at=at,
             subgradient=subgradient,
-            surrogate=start.surrogate or Surrogate(objective),
+            surrogate=Surrogate.shared(objective, start.surrogate),
             scale=subgradient,
             precondition=None,
             is_fresh=True,

@@ -151,10 +151,9 @@ def _on_sample(
     is_better = arrays.to_host(at.value) < solution.records[0].objective
     if is_better.all():
         return Start(parameters, at, Surrogate(sample))
-    # Of a rare class, a sample may hold no row; second derivatives need no labels.
+    # Of a rare class, a sample may hold no row.
     is_better = arrays.move(is_better, xp=xp, device=objective.device)
-    begin = _or_zeros(objective, xp.where(is_better[:, None], parameters, start))
-    return begin._replace(surrogate=Surrogate(sample))
+    return _or_zeros(objective, xp.where(is_better[:, None], parameters, start))
 
 
 def _in_row_space(

@@ -38,6 +38,12 @@ class Surrogate:
     objective: Objective
     of: np.ndarray | None = None
 
+    @classmethod
+    def shared(cls, objective: Objective, given: Surrogate | None) -> Surrogate:
+        """Return the given one where models share it, else the objective itself."""
+        is_shared = given is not None and given.of is not None
+        return given if is_shared else cls(objective)
+
     def hessian(
         self, parameters: Array, derivative: Callable[[Objective, Array], H]
     ) -> H:
