@@ -399,8 +399,6 @@ def _solver(estimator: Any, name: str, seed: int | None) -> Solver:
             f"learning_rate has no effect with the solver {name!r}. Use "
             "solver='gradient-descent', or leave it out."
         )
-    if name in ("newton-cg", "lbfgs"):
-        return SOLVERS[name](seed or 0)
     return SOLVERS[name](seed) if name == "active-set" else SOLVERS[name]()
 
 

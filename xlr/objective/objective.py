@@ -19,6 +19,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.cached import cached_property
 from xlr.data import Scaler, Targets
 from xlr.losses import Loss
 from xlr.objective import passes
@@ -26,10 +27,10 @@ from xlr.objective.hessian import (
     BlockHessian,
     DiagonalHessian,
     Hessian,
+    PooledHessian,
     bordered,
     softmax_hessian,
 )
-from xlr.objective.pooled_hessian import PooledHessian
 from xlr.penalties import NonSmooth, Penalty
 
 __all__ = ["Evaluation", "Objective", "Term"]
@@ -77,10 +78,6 @@ class Evaluation(NamedTuple):
 
     value: Array
     gradient: Array
-
-    def select(self, models: np.ndarray) -> Evaluation:
-        """Return those of some models, by their numbers on the host."""
-        return Evaluation(*(arrays.rows(part, models) for part in self))
 
 
 class Term(Protocol):
@@ -145,7 +142,6 @@ class Objective:
         self.wide_rounding = float(self.xp.finfo(self.wide).eps)
         self._width = TEMPORARIES * self.n_columns
         self._coef_shape = self.n_models, self.n_outputs, self.n_features
-        self._hessian_cost: float | None = None
         self._same: Array | None = None  # 1 for entries of the same column of Z
         self.total_weight = (
             data.total_weight() if total_weight is None else total_weight
@@ -379,9 +375,9 @@ class Objective:
         return self._block_hessian(blocks, parameters, self.xp.float32)
 
     def pooled_hessian(self, parameters: Array) -> PooledHessian:
-        """Return the blocks of the classes with one covariance for all, in float32."""
-        xp, (models, outputs, p) = self.xp, self._coef_shape
-        gram, product, total = self.data.map_reduce(
+        """Return an estimate with one Gram matrix for all classes, in float32."""
+        xp, p = self.xp, self.n_features
+        total, *sums = self.data.map_reduce(
             passes.pooled_sums,
             self.loss,
             *self.split(parameters),
@@ -389,21 +385,13 @@ class Objective:
             width=max(p, self._width),
             least=4 * p,
         )
-        total = xp.reshape(total, (models, outputs))
-        everything = xp.sum(total, axis=1)[:, None, None]
-        covariance, centres = gram / everything, None
-        if self.fit_intercept:
-            known = xp.where(total > 0, total, xp.ones_like(total))[:, :, None]
-            centres = xp.reshape(product, self._coef_shape) / known
-            weighted = centres * (total[:, :, None] / everything)
-            between = xp.matmul(xp.matrix_transpose(weighted), centres)
-            covariance = covariance - between
-        penalty = self.penalty.curvature(self.by_class(parameters), xp=xp)
+        gram = bordered(*sums, xp=xp) if self.fit_intercept else sums[0]
+        penalty = self.penalty_curvature(parameters)
+        shape = self.n_models, self.n_outputs, self.column_size
         return PooledHessian(
             total / self.total_weight[:, None],
-            centres,
-            covariance,
-            xp.mean(penalty, axis=1),
+            gram / xp.sum(total, axis=1)[:, None, None],
+            xp.mean(xp.reshape(penalty, shape), axis=1),
             float(xp.finfo(xp.float32).eps),
             xp=xp,
         )
@@ -537,14 +525,9 @@ class Objective:
         """Whether X fills several blocks, so that arithmetic takes the time."""
         return bool(self.data.is_large(TEMPORARIES * self.n_outputs))
 
-    @property
+    @cached_property
     def hessian_cost(self) -> float:
         """Time of a model's Hessian in passes of value and gradient, roughly."""
-        if self._hessian_cost is None:
-            self._hessian_cost = self._cost_of_hessian()
-        return self._hessian_cost
-
-    def _cost_of_hessian(self) -> float:
         n, size = self.n_samples, self.n_outputs * self.n_features
         # A pass for many columns costs each of them a fraction of what it costs one.
         share = (1 + COLUMN_COST) / (1 / self.n_columns + COLUMN_COST)
@@ -564,10 +547,10 @@ class Objective:
             gradient = self.join(*self.scaler.gradient(coef, intercept))
         return self.xp.max(self.xp.abs(gradient), axis=1)
 
-    def class_weights(self) -> Array:
-        """Return the sum of the weights in each class: (n_models, n_classes)."""
-        weights: Array = self.data.class_weights(max(2, self.n_outputs))
-        return weights
+    def class_shares(self) -> Array:
+        """Return the share of each class in the weight: (n_models, n_classes)."""
+        weights = self.data.class_weights(max(2, self.n_outputs))
+        return weights / self.total_weight[:, None]
 
     def curvature_bound(self) -> Array:
         r"""Return a bound L on the largest eigenvalue of any Hessian of F: (n_models,).

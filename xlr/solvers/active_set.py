@@ -10,8 +10,8 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
-from xlr.solvers.diagnostics import Diagnostics
 from xlr.solvers.loop import Start
+from xlr.solvers.steps import Diagnostics
 from xlr.solvers.working_set import WorkingSet
 
 __all__ = ["ActiveSet"]
@@ -39,17 +39,6 @@ class ActiveSetState(NamedTuple):
     seed: int | None  # draws the sample that the first solve begins on
     left: Array  # predicted decrease by the next step
     diagnostics: Diagnostics
-
-    def select(self, models: np.ndarray, objective: Objective) -> ActiveSetState:
-        return ActiveSetState(
-            arrays.rows(self.parameters, models),
-            self.at.select(models),
-            arrays.rows(self.subgradient, models),
-            WorkingSet(),
-            self.seed,
-            arrays.rows(self.left, models),
-            self.diagnostics.select(models),
-        )
 
 
 class ActiveSet:
