@@ -146,7 +146,11 @@ class Objective:
         self.total_weight = (
             data.total_weight() if total_weight is None else total_weight
         )
-        self.non_smooth = self._of_parameters(penalty.non_smooth)
+        self.non_smooth: NonSmooth | None = None
+        if penalty.non_smooth is not None:
+            free = 0.0, -np.inf, np.inf
+            parts = map(self._with_intercept, penalty.non_smooth, free)
+            self.non_smooth = NonSmooth(*parts)
 
     # -- other models, rows, columns and penalties ------------------------------------
 
@@ -295,46 +299,30 @@ class Objective:
         self, other: Objective, parameters: Array, at: Evaluation
     ) -> Evaluation:
         """Return F and its gradient from those with another penalty, without a pass."""
-        xp, coef = self.xp, self.by_class(parameters)
-        mine, others = self.penalty, other.penalty
-        value = mine.value(coef, xp=xp) - others.value(coef, xp=xp)
-        change = mine.gradient(coef, xp=xp) - others.gradient(coef, xp=xp)
-        return Evaluation(
-            at.value + value, at.gradient + self._with_free_intercept(change)
-        )
+        coef, xp = self.by_class(parameters), self.xp
+        value = self.penalty.value(coef, xp=xp) - other.penalty.value(coef, xp=xp)
+        change = self.penalty_gradient(parameters) - other.penalty_gradient(parameters)
+        return Evaluation(at.value + value, at.gradient + change)
 
     # -- penalty ----------------------------------------------------------------------
 
     def penalty_gradient(self, parameters: Array) -> Array:
         """Return the gradient of the smooth penalty: (n_models, n_parameters)."""
         gradient = self.penalty.gradient(self.by_class(parameters), xp=self.xp)
-        return self._with_free_intercept(gradient)
+        return self._with_intercept(gradient)
 
     def penalty_curvature(self, parameters: Array) -> Array:
         """Return the second derivatives of the penalty: (n_models, n_parameters)."""
-        shape = self.n_models, self.n_outputs, self.column_size
-        coef = self.xp.reshape(parameters, shape)[:, :, : self.n_features]
-        return self._with_free_intercept(self.penalty.curvature(coef, xp=self.xp))
+        curvature = self.penalty.curvature(self.by_class(parameters), xp=self.xp)
+        return self._with_intercept(curvature)
 
-    def _with_free_intercept(self, values: Array) -> Array:
-        if self.fit_intercept:
-            zeros = self.xp.zeros_like(values[:, :, :1])
-            values = self.xp.concat([values, zeros], axis=2)
-        return self.xp.reshape(values, (self.n_models, self.n_parameters))
-
-    def _of_parameters(self, penalty: NonSmooth | None) -> NonSmooth | None:
-        """Return the L1 penalty and the bounds of all parameters."""
-        if penalty is None:
-            return None
+    def _with_intercept(self, values: Array, fill: float = 0.0) -> Array:
+        """Return numbers of the coefficients with others of the intercepts behind."""
         xp = self.xp
-
-        def with_intercept(values: Array, free: float) -> Array:
-            columns = xp.broadcast_to(values, self._coef_shape)
-            columns = xp.reshape(columns, (self.n_columns, self.n_features))
-            return self.join(columns, xp.full_like(columns[:, 0], free))
-
-        free = 0.0, -np.inf, np.inf
-        return NonSmooth(*(with_intercept(*part) for part in zip(penalty, free)))
+        values = xp.broadcast_to(values, self._coef_shape)
+        if self.fit_intercept:
+            values = xp.concat([values, xp.full_like(values[:, :, :1], fill)], axis=2)
+        return xp.reshape(values, (self.n_models, self.n_parameters))
 
     def minimum_norm_subgradient(self, parameters: Array, gradient: Array) -> Array:
         """Return that of F, whose smooth part has this gradient."""
@@ -497,19 +485,14 @@ class Objective:
 
         return product
 
-    def estimated_hessian(self, parameters: Array, product_cost: float) -> Hessian:
+    def estimated_hessian(self, parameters: Array) -> Hessian:
         """Return an estimate that costs little beside tens of products with X.
 
         The blocks of single classes in float32; with one covariance for all classes
         where they would be as large as X; the diagonal where there are too many
         features.
-
-        Parameters
-        ----------
-        parameters : array of shape (n_models, n_parameters)
-        product_cost : float
-            Of the data that the products are with.
         """
+        product_cost = self.data.product_cost
         cost = self.data.gram_cost + self.column_size**3 / 3
         if cost >= ESTIMATE_PRODUCTS * product_cost:
             return DiagonalHessian(self.hessian_diagonal(parameters), xp=self.xp)

@@ -13,7 +13,7 @@ from xlr.objective import Evaluation, Objective
 from xlr.solvers import quasi_newton
 from xlr.solvers.loop import Start
 from xlr.solvers.steps import Diagnostics, shortened, try_step
-from xlr.solvers.surrogate import Surrogate, least_rows, preconditioner
+from xlr.solvers.surrogate import ROWS_PER_FEATURE, Surrogate, preconditioner
 
 __all__ = ["LBFGS"]
 
@@ -30,7 +30,7 @@ class LBFGSState(NamedTuple):
     diagnostics: Diagnostics
 
     def with_new_estimate(self, objective: Objective) -> LBFGSState:
-        estimate = self.surrogate.estimate(self.parameters, objective)
+        estimate = self.surrogate.hessian(self.parameters, Objective.estimated_hessian)
         undamped = objective.xp.zeros_like(self.at.value)
         solve = preconditioner(estimate, undamped, self.at.gradient)
         centred = objective.centred_over_classes
@@ -67,7 +67,7 @@ class LBFGS:
 
     def least_sample(self, objective: Objective) -> float:
         """Return the rows that the curvature of a class on a sample needs."""
-        return least_rows(objective)
+        return ROWS_PER_FEATURE * objective.column_size
 
     def model_bytes(self, objective: Objective) -> int:
         """Return the bytes of the pairs and of the estimate."""

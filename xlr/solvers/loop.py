@@ -219,13 +219,12 @@ def minimise(
         stopped = on_iteration is not None and bool(
             on_iteration(record, batch.join(state.parameters, state.at)[0])
         )
-        if (last.optimality <= tol).any():
-            with arrays.quiet():
-                decrease = arrays.to_host(solver.decrease(batch.objective, state))
-            rule.decrease[batch.running] = decrease
-        if rule.ends(iteration, now, stopped):
-            break
         with arrays.quiet():  # a step that is too long may overflow; it is refused
+            if (last.optimality <= tol).any():
+                decrease = arrays.to_host(solver.decrease(batch.objective, state))
+                rule.decrease[batch.running] = decrease
+            if rule.ends(iteration, now, stopped):
+                break
             if rule.n_ended:
                 going = rule.running[batch.running]
                 state = batch.without_ended(going, state)

@@ -13,7 +13,7 @@ from xlr.objective import Evaluation, Objective
 from xlr.solvers.conjugate_gradients import conjugate_gradients
 from xlr.solvers.loop import Start
 from xlr.solvers.steps import Diagnostics, damping_scale, next_damping, try_step
-from xlr.solvers.surrogate import Surrogate, least_rows, preconditioner
+from xlr.solvers.surrogate import ROWS_PER_FEATURE, Surrogate, preconditioner
 
 __all__ = ["NewtonCG"]
 
@@ -34,7 +34,7 @@ class NewtonCGState(NamedTuple):
     diagnostics: Diagnostics
 
     def with_new_preconditioner(self, objective: Objective) -> NewtonCGState:
-        estimate = self.surrogate.estimate(self.parameters, objective)
+        estimate = self.surrogate.hessian(self.parameters, Objective.estimated_hessian)
         gradient = self.at.gradient
         damping = objective.place(self.diagnostics.damping)
         return self._replace(
@@ -72,7 +72,7 @@ class NewtonCG:
 
     def least_sample(self, objective: Objective) -> float:
         """Return the rows that the curvature of a class on a sample needs."""
-        return least_rows(objective)
+        return ROWS_PER_FEATURE * objective.column_size
 
     def model_bytes(self, objective: Objective) -> int:
         """Return the bytes of the curvature of each row, and the preconditioner."""

@@ -135,6 +135,8 @@ class Trial(NamedTuple):
             Relative rounding error of a number of X.
         """
         enough = self.value <= last.value + SUFFICIENT * self.slope_before
+        if enough.all():
+            return enough
         less = self.slope_after <= (2 * SUFFICIENT - 1) * self.slope_before
         return enough | (less & self.is_flat(last, rounding))
 

@@ -13,7 +13,7 @@ from xlr.arrays import Array
 from xlr.objective import Hessian, Objective
 from xlr.solvers.steps import damping_scale
 
-__all__ = ["Surrogate", "least_rows", "preconditioner"]
+__all__ = ["ROWS_PER_FEATURE", "Surrogate", "preconditioner"]
 
 H = TypeVar("H", bound=Hessian)
 
@@ -57,24 +57,12 @@ class Surrogate:
         shared = derivative(self.objective, arrays.rows(parameters, first))
         return shared.select(self.of)
 
-    def estimate(self, parameters: Array, objective: Objective) -> Hessian:
-        """Return an estimate that costs little beside tens of products with X."""
-        product_cost = objective.data.product_cost
-        return self.hessian(
-            parameters, lambda here, at: here.estimated_hessian(at, product_cost)
-        )
-
     def select(self, models: np.ndarray) -> Surrogate:
         """Return the surrogate of some models, by their numbers on the host."""
         if self.of is None:
             return Surrogate(self.objective.select(models))
         kept, of = np.unique(self.of[models], return_inverse=True)
         return Surrogate(self.objective.select(kept), of)
-
-
-def least_rows(objective: Objective) -> int:
-    """Return the rows below which the curvature of one class on a sample is noise."""
-    return ROWS_PER_FEATURE * objective.column_size
 
 
 def preconditioner(
