@@ -385,3 +385,51 @@ def test_separation_describes_the_five_largest_features(size, listed):
         sentence = Separation(complete, direction).describe(names)
         assert listed in sentence
         assert rows in sentence
+
+
+# -- many models -----------------------------------------------------------------------
+
+
+def with_a_rare_event():
+    """Rows of which all with the second feature have the event."""
+    rng = np.random.default_rng(0)
+    rows = np.column_stack([rng.normal(size=36), np.arange(36) < 6])
+    event = rows[:, 0] + rng.logistic(size=36) > 0
+    event[:6] = True
+    return rows, event.astype(int)
+
+
+def of_classes(rows, event):
+    third = (np.arange(36) % 3 == 0) & (rows[:, 1] == 0)
+    return xlr.LogisticRegression(C=np.inf, multi_class="ovr").fit(
+        rows, np.where(third, 2, event)
+    )
+
+
+MANY = {
+    "bootstrap": lambda rows, event: xlr.bootstrap(
+        xlr.LogisticRegression(C=np.inf), rows, event, n_resamples=20, random_state=0
+    ),
+    "one against the rest": of_classes,
+    "labels": lambda rows, event: xlr.MultiLabelLogisticRegression(C=np.inf).fit(
+        rows, np.column_stack([event, rows[:, 0] > np.linspace(-2, 2, 36), event])
+    ),
+    "path": lambda rows, event: xlr.logistic_path(
+        rows, event, penalty_factor=[1, 0], n_Cs=5
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(MANY))
+def test_quasi_complete_separation_of_many_models_names_the_feature(kind):
+    counted = r"^(At least )?\d+ of \d+ models have no finite .* first of them, "
+    start = "^There is no finite estimate: " if kind == "path" else counted
+    with pytest.warns(xlr.SeparationWarning, match=start + "the feature x1 separates"):
+        MANY[kind](*with_a_rare_event())
+
+
+def test_many_models_with_finite_estimates_do_not_warn():
+    rng = np.random.default_rng(0)
+    rows, event = 10 * rng.normal(size=(200, 2)), rng.integers(2, size=200)
+    xlr.bootstrap(xlr.LogisticRegression(C=np.inf), rows, event, n_resamples=20)
+    xlr.logistic_path(rows, event, penalty_factor=[1, 0], n_Cs=5)

@@ -98,6 +98,12 @@ INSTEAD = {
     "lbfgs": ", or use solver='newton-cholesky'",
     "gradient-descent": ", raise learning_rate, or use solver='auto'",
 }
+
+# Of many models, those with a coefficient above LARGE, in standard deviations, may be
+# separated: one deviation multiplies the odds by 150. Each takes an iteration's time.
+LARGE = 5.0
+MAX_LOOKED_AT = 50
+
 WITH_FREE_FEATURES = "Use a penalty_factor above 0 for all features."
 INSTEAD_WITH_KINKS = {"active-set": ", or use solver='proximal-newton'"}
 
@@ -184,7 +190,6 @@ class Fitting:
         self._estimator = estimator
         self._features = features
         unpenalised = isinstance(C, float) and np.isposinf(C)
-        self._is_unpenalised = unpenalised and regularisation.smooth
         self._may_diverge = unpenalised or regularisation.leaves_some_free
         self._instead_of_separation = () if unpenalised else (WITH_FREE_FEATURES,)
         self._start = start
@@ -266,44 +271,54 @@ class Fitting:
         gap = self.problem.duality_gap(solution)
         return gap, solution.with_bound(gap, float(self._estimator.tol))
 
-    def separation(self, solution: Solution) -> Separation | None:
-        """What there is instead of an optimum; None where all is penalised, and of many
-        models.
+    def separations(self, solution: Solution) -> dict[int, Separation]:
+        """Return the directions of separation of the models that have one.
+
+        None where all is penalised. Of many models, those with large coefficients are
+        looked at, MAX_LOOKED_AT at most.
         """
         objective = self.problem.objective
         one_class = objective.loss.shift_invariant and objective.n_outputs == 1
-        if not self._may_diverge or objective.n_models > 1 or one_class:
-            return None
-        gradient = arrays.to_host(solution.at.gradient)[0].astype(np.float64)
-        return self.problem.separation(solution.parameters, gradient)
+        if not self._may_diverge or one_class:
+            return {}
+        models = np.arange(objective.n_models)
+        if models.size > 1:
+            if not objective.data.in_memory:
+                return {}
+            xp = objective.xp
+            size = xp.max(xp.abs(solution.parameters), axis=1)
+            models = models[arrays.to_host(size) > LARGE][:MAX_LOOKED_AT]
+        gradients = arrays.to_host(solution.at.gradient).astype(np.float64)
+        found = {
+            int(k): self.problem.separation(solution.parameters, gradients[k], k)
+            for k in models
+        }
+        return {k: each for k, each in found.items() if each is not None}
 
     def warn_unless_converged(
-        self,
-        solution: Solution,
-        separation: Separation | None = None,
+        self, solution: Solution, separations: dict[int, Separation] | None = None
     ) -> None:
         """Say why models did not converge and what to do, in the words of the first.
 
         With separation there is nothing to converge to: then that.
         """
-        if separation is not None:
+        n_models, separations = len(solution.status), separations or {}
+        if separations:
             names = self._features.column_names
-            sentence = separation.describe(names, *self._instead_of_separation)
+            first = next(iter(separations.values()))
+            sentence = first.describe(names, *self._instead_of_separation)
+            if n_models > 1:
+                at_least = "At least " * (len(separations) >= MAX_LOOKED_AT)
+                cause = sentence.removeprefix("There is no finite estimate: ")
+                sentence = (
+                    f"{at_least}{len(separations)} of {n_models} models have no finite "
+                    f"estimate. In the first of them, {cause}"
+                )
             warn(sentence, SeparationWarning)
-            return
-        n_models = len(solution.status)
-        if n_separated := self._n_separated(solution):
-            warn(
-                f"{n_separated} of {n_models} models have no finite estimate: their "
-                "classes are separated without an error (complete separation), so "
-                "that the likelihood rises without bound as coefficients grow. Use a "
-                "finite C.",
-                SeparationWarning,
-            )
         failed = [
             model
             for model, status in enumerate(solution.status)
-            if status is not Status.CONVERGED
+            if status is not Status.CONVERGED and model not in separations
         ]
         if not failed:
             return
@@ -315,25 +330,6 @@ class Fitting:
                 # newton-cg is what is left for many parameters.
                 advice = INSTEAD_WITH_KINKS.get(self.solver_name, "")
         _warn(solution, failed, self._estimator, self._features.dtype, advice)
-
-    @arrays.quiet()
-    def _n_separated(self, solution: Solution) -> int:
-        """Return how many of many models separate all rows, for certain."""
-        objective = self.problem.objective
-        many = objective.n_models > 1 and objective.data.in_memory
-        if not self._is_unpenalised or not many:
-            return 0
-        # The loss of a row on the wrong side is log 2 at least.
-        xp, targets = objective.xp, objective.data.targets
-        parts = [targets.weights]
-        if targets.class_factors is not None:
-            parts.append(targets.class_factors)
-        least = 1.0
-        for part in parts:
-            positive = xp.where(part > 0, part, xp.full_like(part, xp.inf))
-            least *= float(arrays.to_host(xp.min(positive)))
-        loss = solution.records[-1].objective * arrays.to_host(objective.total_weight)
-        return int(np.sum(loss < math.log(2) * least))
 
 
 def warn_unless_converged(solution: Solution, estimator: Any, dtype: Any) -> None:

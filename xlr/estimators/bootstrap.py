@@ -227,7 +227,7 @@ def _refits(
             l1_ratio=float(estimator.l1_ratio),
         )
         solution = fitting.run()
-        fitting.warn_unless_converged(solution)
+        fitting.warn_unless_converged(solution, fitting.separations(solution))
         converged[members] = [s is Status.CONVERGED for s in solution.status]
         parts.append(fitting.problem.coefficients_by_model(solution.parameters))
     coef, intercept = (

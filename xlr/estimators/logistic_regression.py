@@ -294,7 +294,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
 
             callbacks = FitCallbacks(self, data, self.max_iter)
             gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
-            separation = fitting.separation(solution)
+            separations = fitting.separations(solution)
             places = dataset.spec.places if one_vs_rest else None
             history = solution.history()
             for name in ("objective", "optimality", "step"):
@@ -308,12 +308,12 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                 "duality_gap_": spread(gap, places),
                 "n_passes_": fitting.n_passes,
                 "history_": history,
-                "_has_optimum": separation is None,
+                "_has_optimum": not separations,
                 "_column_moments": dataset.column_moments,
             }
             fitted |= named(solution.parameters)
             callbacks.end()
-            fitting.warn_unless_converged(solution, separation)
+            fitting.warn_unless_converged(solution, separations)
             set_fitted(self, fitted)
         return self
 

@@ -276,7 +276,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             gap, last = one.proven(one.run(listener(one)))
             chosen, solver = one.problem.coefficients(last.parameters), one.solver_name
             converged = converged and last.status[0] is Status.CONVERGED
-            one.warn_unless_converged(last, one.separation(last))
+            one.warn_unless_converged(last, one.separations(last))
         by_penalty = len(folds.tests), l1_ratios.shape[0], Cs.shape[0]
         chunks = dataset.rows.chunks
         return {

@@ -171,7 +171,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             }
             fitted |= named(solution.parameters)
             callbacks.end()
-            fitting.warn_unless_converged(solution)
+            fitting.warn_unless_converged(solution, fitting.separations(solution))
             set_fitted(self, fitted)
         return self
 

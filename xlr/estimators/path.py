@@ -11,7 +11,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._fit import begin_fit
+from xlr.estimators._fit import WITH_FREE_FEATURES, SeparationWarning, begin_fit
 from xlr.estimators.dataset import read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.problem import Problem
@@ -20,6 +20,7 @@ from xlr.inputs.parameters import check_parameters
 from xlr.objective import Objective, duality_gap
 from xlr.penalties import ElasticNetPenalty
 from xlr.solvers import PathPoint, follow_path
+from xlr.text import warn
 from xlr.threads import workers
 
 __all__ = ["LogisticPath", "logistic_path"]
@@ -200,22 +201,29 @@ def logistic_path(
     with workers(features.stored, n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, None, pool)
         dataset.warn_of_left_out()
+        regularisation = read_regularisation(
+            estimator, float(l1_ratio), 1.0, dataset.features
+        )
         problem = Problem(
             dataset,
             dataset.spec,
             C=1.0,
-            regularisation=read_regularisation(
-                estimator, float(l1_ratio), 1.0, dataset.features
-            ),
+            regularisation=regularisation,
             standardized=True,
         )
         null = _null(problem, float(tol), int(max_iter))
         if Cs is None:
             # Less what the slopes are uncertain by: at the edge, rounding decides.
             Cs = (1 - float(tol)) * _from_the_first(problem, null, n_Cs)
-        models = [
-            _model(problem, point) for point in _points(problem, null, Cs, estimator)
-        ]
+        models, point = [], null
+        for point in _points(problem, null, Cs, estimator):
+            models.append(_model(problem, point))
+        if regularisation.leaves_some_free:
+            gradient = arrays.to_host(point.at.gradient)[0].astype(np.float64)
+            separation = problem.separation(point.parameters, gradient)
+            if separation is not None:
+                names = dataset.features.column_names
+                warn(separation.describe(names, WITH_FREE_FEATURES), SeparationWarning)
         coefs = features.xp.stack([model.coef for model in models])
         intercepts = features.xp.stack([model.intercept for model in models])
         null_loss = _null_loss(problem.objective)

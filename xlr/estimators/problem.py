@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -93,22 +94,29 @@ class Problem:
         )
 
     def separation(
-        self,
-        parameters: Array,
-        gradient: np.ndarray,
-        hessian: np.ndarray | None = None,
+        self, parameters: Array, gradient: np.ndarray, model: int = 0
     ) -> Separation | None:
-        """Return the direction of separation, if there is one."""
-        objective = self.objective
-        is_exact = objective.data.dtype == objective.wide
-        return find_separation(
-            objective, parameters, gradient, hessian, None if is_exact else self._exact
-        )
+        """Return the direction of separation of a model, if there is one.
 
-    def _exact(self) -> Objective:
+        Parameters
+        ----------
+        parameters : array of shape (n_models, n_parameters)
+            Near the optimum, if there is one.
+        gradient : ndarray of shape (n_parameters,)
+            Of F of the model there.
+        model : int, default=0
+        """
+        alone, exact = np.asarray([model]), None
+        if self.objective.data.dtype != self.objective.wide:
+            exact = partial(self._exact, alone)
+        objective = self.objective.select(alone)
+        parameters = arrays.rows(parameters, alone)
+        return find_separation(objective, parameters, gradient, exact=exact)
+
+    def _exact(self, models: np.ndarray) -> Objective:
         """Return the objective on rows without the rounding of a narrow dtype."""
-        data = self._raw.astype(self.objective.wide)
-        return self.objective.with_data(
+        data = self._raw.select(models).astype(self.objective.wide)
+        return self.objective.select(models).with_data(
             data if self.scaler is None else data.standardized(self.scaler)
         )
 
