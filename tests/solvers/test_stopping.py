@@ -300,6 +300,19 @@ def test_newton_cg_ends_on_separable_rows_of_float32(C, kind):
     assert abs(F[0] - F[1]) < 1e-8
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_newton_follows_separable_classes_as_far_as_f_counts(seed):
+    """F falls by a factor e in each step, with the curvature of certain rows."""
+    X = np.random.default_rng(seed).normal(size=(90, 3))
+    y = np.digitize(X[:, 0], [-0.5, 0.5])
+    with pytest.warns(xlr.SeparationWarning):
+        model = xlr.LogisticRegression(C=np.inf).fit(X, y)
+    assert model.converged_
+    assert model.n_iter_ < 50
+    F = model.history_["objective"]
+    np.testing.assert_allclose(F[-1] / F[-2], np.exp(-1), rtol=0.05)
+
+
 def test_collinear_columns_share_their_coefficient():
     X, y = load("breast_cancer", True)
     X = X[:, :3]

@@ -261,6 +261,9 @@ def bordered(gram: Array, margin: Array, corner: Array, *, xp: Namespace) -> Arr
 def softmax_hessian(gram: Array, n_outputs: int, *, xp: Namespace) -> Array:
     r"""Return diag(h sum(h)) x zz' - hh' x zz' from its second part.
 
+    The block of a class is the sum of its blocks with the others: the difference with
+    its own would lose all digits where every row is certain.
+
     Parameters
     ----------
     gram : array of shape (n_models, n_outputs q, n_outputs q)
@@ -270,8 +273,9 @@ def softmax_hessian(gram: Array, n_outputs: int, *, xp: Namespace) -> Array:
     n_models, size, _ = gram.shape
     q = size // n_outputs
     by_class = xp.reshape(gram, (n_models, n_outputs, q, n_outputs, q))
-    own = xp.sum(by_class, axis=3)
-    own = (own + xp.matrix_transpose(own)) / 2  # symmetric apart from rounding
     identity = xp.eye(n_outputs, dtype=gram.dtype, device=arrays.device_of(gram))
-    blocks = own[:, :, :, None, :] * identity[None, :, None, :, None]
-    return xp.reshape(blocks, gram.shape) - gram
+    is_own = identity[None, :, None, :, None]
+    others = by_class * (1 - is_own)
+    own = xp.sum(others, axis=3)
+    own = (own + xp.matrix_transpose(own)) / 2  # symmetric apart from rounding
+    return xp.reshape(own[:, :, :, None, :] * is_own - others, gram.shape)
