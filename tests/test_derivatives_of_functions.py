@@ -159,3 +159,23 @@ def test_vmap(name, backend):
 
         found = jax.jit(jax.vmap(function))(z)
     np.testing.assert_allclose(to_numpy(found), function(np.asarray(ROWS)), rtol=1e-15)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    "name", ["decision_function", "predict_proba", "predict_log_proba"]
+)
+def test_derivatives_of_predictions(name, n_classes):
+    """With respect to X, by torch, against central differences."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    model = xlr.LogisticRegression().fit(X, rng.integers(n_classes, size=40))
+    predict, rows, step = getattr(model, name), X[:4], 1e-5
+    found = torch.autograd.functional.jacobian(predict, torch.as_tensor(rows))
+    for i, j in np.ndindex(rows.shape):
+        high, low = rows.copy(), rows.copy()
+        high[i, j] += step
+        low[i, j] -= step
+        expected = (predict(high) - predict(low)) / (2 * step)
+        np.testing.assert_allclose(found[..., i, j], expected, rtol=1e-6, atol=1e-9)

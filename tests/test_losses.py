@@ -260,6 +260,20 @@ def test_curvature_of_a_certain_class_is_not_negative(xp, place):
     assert (to_numpy(weighted.diagonal(xp=xp)) >= 0).all()
 
 
+def test_curvature_product_of_a_certain_class_keeps_its_digits(xp, place):
+    """In float32, 1 - p of it is lost in the rounding error of p."""
+    logits = np.asarray([[[20.0, 0.0, -3.0]], [[-9.0, 8.0, -4.0]]], dtype=np.float32)
+    p = np.exp(logits.astype(float))
+    p = p / p.sum(axis=-1, keepdims=True)
+    targets = place(np.zeros((2, 1), dtype=np.float32), "float32")
+    here = SoftmaxLoss(3).curvature(place(logits, "float32"), targets, xp=xp)
+    v = np.broadcast_to(np.asarray([1.0, 3.0, -2.0]), logits.shape)
+    # Row k of diag(p) - p p' times v is p_k sum_l p_l (v_k - v_l).
+    product = p * ((v[..., None] - v[..., None, :]) * p[..., None, :]).sum(axis=-1)
+    found = to_numpy(here.product(place(v, "float32"), xp=xp))
+    np.testing.assert_allclose(found, product, rtol=64 * eps("float32"))
+
+
 @kinds
 def test_targets_can_be_shared_by_models(kind, xp, place, assert_close):
     loss = LOSSES[kind]

@@ -87,6 +87,22 @@ def test_no_thread_is_left_behind():
     assert threading.active_count() == before
 
 
+@pytest.mark.parametrize("n_started", [0, 1])
+def test_tasks_run_where_no_thread_can_start(n_started, monkeypatch):
+    """As under a limit of memory: in the threads that there are."""
+    started = iter(range(n_started))
+    start_new_thread = xlr.threads.start_new_thread
+
+    def start(*arguments):
+        if next(started, None) is None:
+            raise RuntimeError("can't start new thread")
+        return start_new_thread(*arguments)
+
+    monkeypatch.setattr("xlr.threads.start_new_thread", start)
+    with workers(LARGE, 4) as pool:
+        assert pool.run([lambda i=i: i for i in range(9)]) == list(range(9))
+
+
 def test_other_libraries_have_threads_of_their_own():
     torch = pytest.importorskip("torch")
     with workers(torch.zeros((1000, 1000)), 2) as pool:

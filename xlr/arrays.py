@@ -42,6 +42,7 @@ __all__ = [
     "entries",
     "floating_dtype",
     "free_bytes",
+    "has_gradient",
     "in_host_memory",
     "is_array",
     "is_dask",
@@ -254,6 +255,11 @@ def _register(cls: type, names: tuple[str, ...]) -> None:
     jax.tree_util.register_pytree_node(cls, flatten, unflatten)
 
 
+def has_gradient(x: Array) -> bool:
+    """Return whether torch records what is done to an array."""
+    return bool(getattr(x, "requires_grad", False))
+
+
 def without_gradient(x: Array) -> Array:
     """A torch tensor outside its graph: data here are not differentiated through."""
     return x.detach() if array_api_compat.is_torch_array(x) else x
@@ -361,8 +367,10 @@ def rows(x: Array, numbers: np.ndarray) -> Array:
 
 
 def take_rows(x: Array, places: Array, *, xp: Namespace) -> Array:
-    """Rows of a matrix, which may be sparse, by their numbers on the device."""
-    return x[places, :] if is_sparse(x) else xp.take(x, places, axis=0)
+    """Return rows of a matrix, which may be sparse, by their numbers on the device."""
+    # NumPy's take copies all of an array in Fortran order.
+    by_index = not x.flags.c_contiguous if isinstance(x, np.ndarray) else is_sparse(x)
+    return x[places, :] if by_index else xp.take(x, places, axis=0)
 
 
 def joined(blocks: Iterator[Array], n_rows: int) -> Array:

@@ -59,11 +59,17 @@ class Curvature(NamedTuple):
 
     def product(self, vector: Array, *, xp: Namespace) -> Array:
         """The matrix times v, without forming it."""
+        h = self.values
         if not self.coupled:
-            return self.values * vector
-        total = xp.sum(self.values, axis=-1, keepdims=True)
-        along = xp.sum(self.values * vector, axis=-1, keepdims=True)
-        return self.values * (total * vector - along)
+            return h * vector
+        total = xp.sum(h, axis=-1, keepdims=True)
+        if h.dtype == xp.float32:
+            # Equal changes to all entries of v change nothing. Where one class is
+            # certain, v less its mean is small there, and keeps digits that float32
+            # would lose in the difference below.
+            mean = xp.sum(h * vector, axis=-1, keepdims=True)
+            vector = vector - mean / xp.where(total > 0, total, xp.ones_like(total))
+        return h * (total * vector - xp.sum(h * vector, axis=-1, keepdims=True))
 
 
 class Loss(Protocol):

@@ -184,9 +184,15 @@ def _threads(n: int) -> Iterator[Callable[[Callable[[], None]], None]]:
     started: list[int] = []
 
     def start(task: Callable[[], None]) -> None:
-        while len(started) < n:
-            started.append(start_new_thread(_work, (tasks, ended)))
-        tasks.put(task)
+        try:
+            while len(started) < n:
+                started.append(start_new_thread(_work, (tasks, ended)))
+        except RuntimeError:  # no memory for the stack of another thread
+            pass
+        if started:
+            tasks.put(task)
+        else:
+            task()
 
     try:
         yield start

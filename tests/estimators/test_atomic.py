@@ -110,21 +110,6 @@ def test_errors_in_the_middle(kind, estimator, error, after, monkeypatch):
         estimator.fit(X, labels(kind, Y))
 
 
-@pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_errors_between_two_attributes(kind, estimator, error, monkeypatch):
-    made = type(estimator)
-
-    def fail(self, name, value):
-        if name in ("converged_", "scores_"):
-            raise error
-        object.__setattr__(self, name, value)
-
-    monkeypatch.setattr(made, "__setattr__", fail, raising=False)
-    with pytest.raises(error):
-        estimator.fit(X, labels(kind, Y))
-
-
 def test_warnings_that_are_errors(kind, estimator):
     estimator.set_params(max_iter=1, tol=1e-14)
     before = dict(vars(estimator))

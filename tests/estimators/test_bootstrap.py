@@ -8,7 +8,7 @@ from problems import load
 from sklearn.linear_model import LogisticRegression
 
 import xlr
-from xlr.estimators.folds import small_counts
+from xlr.estimators._cross_validation import small_counts
 
 X, Y = load("breast_cancer", True)
 X = X[:, :5]

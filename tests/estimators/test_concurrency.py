@@ -60,6 +60,34 @@ def test_one_estimator_predicts_in_many_threads(dtype):
         assert set(found) == {expected}
 
 
+def test_predictions_during_fits_are_of_one_model():
+    """To other numbers of features and classes: all of the old, or all of the new."""
+    model, labels = xlr.LogisticRegression(), np.arange(len(Y)) % 3
+    model.fit(X, Y)
+    known, done, said = {2, 3}, threading.Event(), set()
+
+    def predict():
+        while not done.is_set():
+            try:
+                found = model.predict_proba(X)
+            except ValueError as error:
+                said.add(str(error))
+            else:
+                assert found.shape[1] in known
+                assert np.isfinite(found).all()
+
+    with ThreadPoolExecutor(3) as pool:
+        running = [pool.submit(predict) for _ in range(2)]
+        for _ in range(10):
+            model.fit(X, labels)
+            model.fit(X[:, :2], Y)
+            model.fit(X, Y)
+        done.set()
+        for task in running:
+            task.result()
+    assert all("features, but LogisticRegression is expecting" in each for each in said)
+
+
 def test_other_estimators_in_many_threads():
     def fitted(kind):
         if kind == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 import weakref
 
 import numpy as np
@@ -53,3 +54,24 @@ def test_rows_are_freed_without_the_garbage_collector(kind, form):
     finally:
         gc.enable()
     assert result is not None
+
+
+@pytest.mark.parametrize(
+    "form",
+    [lambda X: X > 0, lambda X: (X > 0).astype(np.uint8), np.asfortranarray],
+    ids=["bool", "uint8", "Fortran"],
+)
+def test_fit_makes_no_copy_of_all_rows_in_float64(form):
+    rows = form(RNG.normal(size=(100_000, 40)))
+    labels = (rows[:, 0] + RNG.logistic(size=100_000) > 0.5).astype(int)
+    expected = xlr.LogisticRegression(n_jobs=1).fit(rows.astype(float), labels)
+    tracemalloc.start()
+    try:
+        model = xlr.LogisticRegression(n_jobs=1).fit(rows, labels)
+        proba = model.predict_proba(rows)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * rows.size
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(model.predict(rows), proba[:, 1] > proba[:, 0])

@@ -306,7 +306,7 @@ def test_objective_of_dask_chunks(n_classes, fit_intercept):
     w, v = PARAMETERS[:, :size], VECTOR[:, :size]
     for found, wanted in zip(everything(in_chunks, w, v), everything(whole_rows, w, v)):
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
-    np.testing.assert_array_equal(in_chunks.class_weights(), whole_rows.class_weights())
+    np.testing.assert_array_equal(in_chunks.class_shares(), whole_rows.class_shares())
     few = np.asarray([2, 0])
     part = in_chunks.select(few).value_and_gradient(w[few])
     at = whole_rows.value_and_gradient(w)

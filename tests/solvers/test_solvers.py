@@ -216,9 +216,8 @@ def test_resamples_end_where_single_fits_do(solver):
     l1 = 0.01 * (solver == "proximal-newton")
     alone = make_objective(features, y, ridge=0.01, l1=l1)
     counts = rng.integers(0, 3, size=(400, 6)).astype(float)
-    targets = alone.data.targets.resampled(counts, 1)
     many = make_objective(features, y, counts=counts, ridge=0.01, l1=l1)
-    many = many.with_data(alone.data.with_targets(targets))
+    many = many.with_data(alone.data.resampled(counts, 1))
     options = {"tol": 1e-9, "max_iter": 200}
     start = many.zeros()
     found = minimise_models(SOLVERS[solver](), many, start, seed=0, **options)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from make_objective import make_objective
 from problems import load, objective
+from scipy.sparse import csr_array
 from scipy.special import logsumexp, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -278,6 +279,25 @@ def test_precision_limit_says_where_float32_ends(solver):
         model.fit(X.astype(np.float32), y)
     assert not model.converged_
     assert model.optimality_ < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("C", "kind"), [(1e6, np.asarray), (1e6, csr_array), (np.inf, np.asarray)]
+)
+def test_newton_cg_ends_on_separable_rows_of_float32(C, kind):
+    """The curvature of certain rows must not be lost in the rounding error of p."""
+    X, y = (part[::3] for part in load("digits", False))
+    ends = {}
+    for dtype in (np.float32, np.float64):
+        model = xlr.LogisticRegression(C=C, solver="newton-cg", max_iter=1000)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", xlr.SeparationWarning)
+            model.fit(kind(X.astype(dtype)), y)
+        assert model.converged_
+        ends[dtype] = model
+    assert ends[np.float32].n_iter_ < 2 * ends[np.float64].n_iter_
+    F = [end.history_["objective"][-1] for end in ends.values()]
+    assert abs(F[0] - F[1]) < 1e-8
 
 
 def test_collinear_columns_share_their_coefficient():

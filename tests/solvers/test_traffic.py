@@ -322,7 +322,7 @@ def test_no_iteration_waits_for_cuda(solver, backend, place, monkeypatch):
         pytest.skip("torch tells of CUDA alone")
     import torch
 
-    from xlr.estimators import fitting
+    from xlr.estimators import _fit as fitting
 
     def allowed(function: Any) -> Any:
         def run(*arguments: Any, **options: Any) -> Any:

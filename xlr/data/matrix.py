@@ -111,9 +111,10 @@ class DenseMatrix:
     Parameters
     ----------
     values : array of shape (n_rows, n_columns)
+        Floats, or integers and booleans of few bytes.
     dtype : dtype, default=None
         To compute in: blocks of rows are converted one at a time. None for that of the
-        values, float32 for half precision.
+        values, float32 for half precision, the widest for integers and booleans.
     xp : namespace
     """
 
@@ -176,7 +177,7 @@ class DenseMatrix:
         if isinstance(rows, slice):
             values = arrays.aligned(self.values[rows, :])
         else:
-            values = self.xp.take(self.values, rows, axis=0)
+            values = arrays.take_rows(self.values, rows, xp=self.xp)
         values = self.xp.astype(values, self.dtype, copy=False)
         return DenseMatrix(values, self.dtype, xp=self.xp)
 
@@ -210,7 +211,7 @@ class DenseMatrix:
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
         """Cut the rows into blocks that fit the cache."""
         if not self._block_size:
-            size = max(32, self.xp.finfo(self.values.dtype).bits) // 8
+            size = self.xp.finfo(self.dtype).bits // 8
             self._block_size = arrays.block_bytes(self.values) // size
         n_rows = self._block_size // max(self.shape[1], width)
         return cut(self.shape[0], max(1, least, n_rows), n_threads=n_threads)

@@ -1,8 +1,8 @@
 """Floor 6: what a person imports."""
 
+from xlr.estimators._fit import SeparationWarning
 from xlr.estimators.bootstrap import BootstrapResult, bootstrap
 from xlr.estimators.firth import FirthLogisticRegression
-from xlr.estimators.fitting import SeparationWarning
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.logistic_regression_cv import LogisticRegressionCV
 from xlr.estimators.multi_label import MultiLabelLogisticRegression

@@ -11,10 +11,9 @@ from sklearn.utils import check_random_state
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.checks import begin_fit
+from xlr.estimators._cross_validation import groups_of, has_weight, small_counts
+from xlr.estimators._fit import Fitting, begin_fit
 from xlr.estimators.dataset import Dataset, LabelledDataset, read_dataset
-from xlr.estimators.fitting import Fitting
-from xlr.estimators.folds import groups_of, has_weight, small_counts
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.inputs.parameters import check_parameters
 from xlr.solvers import Status

@@ -21,7 +21,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def chunk_by_chunk(method: Method) -> Method:
-    """A method that predicts for rows, with arrays of Dask for Dask's arrays.
+    """Make a method that predicts for rows take and return arrays of Dask as well.
 
     What else it takes is None or belongs to the rows.
     """
@@ -30,7 +30,7 @@ def chunk_by_chunk(method: Method) -> Method:
     def predict(self: Any, X: Array, *others: Any, **named: Any) -> Array:
         if not arrays.is_dask(X):
             with arrays.current_device(X):
-                return method(self, X, *others, **named)
+                return method(self._snapshot(), X, *others, **named)
         chunks, on_chunk, beside = _prepared(method, self, X, others, named, 2)
         # What becomes of a row tells the shape and the dtype of all answers.
         place = {"dtype": chunks.dtype, "device": chunks.device}
@@ -46,7 +46,7 @@ def chunk_by_chunk(method: Method) -> Method:
 
 
 def mean_over_chunks(method: Method) -> Method:
-    """A method of X, y and ``sample_weight`` that returns a weighted mean over rows."""
+    """Make a method that returns a weighted mean over rows take arrays of Dask."""
 
     @functools.wraps(method)
     def score(
@@ -59,7 +59,8 @@ def mean_over_chunks(method: Method) -> Method:
     ) -> float:
         if not arrays.is_dask(X):
             with arrays.current_device(X):
-                return method(self, X, y, sample_weight, *others, **named)
+                model = self._snapshot()
+                return method(model, X, y, sample_weight, *others, **named)
         chunks, on_chunk, beside = _prepared(
             method, self, X, (y, sample_weight, *others), named, 0
         )

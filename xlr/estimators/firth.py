@@ -8,11 +8,14 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.atomic import all_or_nothing
-from xlr.estimators.checks import begin_fit, set_fitted
+from xlr.estimators._fit import (
+    begin_fit,
+    print_record,
+    set_fitted,
+    warn_unless_converged,
+)
+from xlr.estimators.base import LinearClassifier, score
 from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.estimators.fitting import print_record, warn_unless_converged
-from xlr.estimators.linear_classifier import LinearClassifier, score
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import Regularisation
 from xlr.inputs.features import Features
@@ -155,7 +158,7 @@ class FirthLogisticRegression(LinearClassifier):
             If ``tol`` was not reached, with what to do.
         """
         features = begin_fit(self, X, y, sample_weight, offset, chunked=False)
-        with all_or_nothing(self), workers(features.stored, self.n_jobs) as pool:
+        with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
             if dataset.totals.shape[0] > 2:
                 raise ValueError(
@@ -184,8 +187,8 @@ class FirthLogisticRegression(LinearClassifier):
                 "_has_offset": offset is not None,
                 "_warned_of_offset": False,
             }
-            set_fitted(self, fitted)
             warn_unless_converged(solution, self, features.dtype)
+            set_fitted(self, fitted)
         return self
 
     score = score

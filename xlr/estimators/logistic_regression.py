@@ -8,14 +8,11 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.atomic import all_or_nothing
+from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators.base import LinearClassifier, score
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.checks import begin_fit, set_fitted
 from xlr.estimators.conversion import from_sklearn
-from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.estimators.fitting import Fitting
-from xlr.estimators.linear_classifier import LinearClassifier, score
-from xlr.estimators.model_spec import loss_of, spread
+from xlr.estimators.dataset import LabelledDataset, loss_of, read_dataset, spread
 from xlr.inputs.offset import read_start
 from xlr.solvers import Status
 from xlr.threads import workers
@@ -271,7 +268,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         metadata = {"sample_weight": sample_weight, "offset": offset}
         data = {"X": X, "y": y, "metadata": metadata}
         # Before anything that BLAS would start its threads for: they spin for a while.
-        with all_or_nothing(self), workers(features.stored, self.n_jobs) as pool:
+        with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
             dataset.warn_of_left_out()
             fitting = Fitting(
@@ -314,9 +311,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                 "_has_optimum": separation is None,
                 "_column_moments": dataset.column_moments,
             }
-            set_fitted(self, named(solution.parameters) | fitted)
+            fitted |= named(solution.parameters)
             callbacks.end()
             fitting.warn_unless_converged(solution, separation)
+            set_fitted(self, fitted)
         return self
 
     def _read_start(

@@ -19,15 +19,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.atomic import all_or_nothing
+from xlr.estimators._cross_validation import FoldModels, Folds, fit_folds, read_folds
+from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators.base import LinearClassifier
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.checks import begin_fit, set_fitted
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.estimators.fitting import Fitting
-from xlr.estimators.fold_models import FoldModels, fit_folds
-from xlr.estimators.folds import Folds, read_folds
-from xlr.estimators.linear_classifier import LinearClassifier
 from xlr.estimators.scoring import (
     ScoredModel,
     best_models,
@@ -207,7 +204,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         to_splitter, to_scorer = self._routed("fit", sample_weight, params)
         metadata = {"sample_weight": sample_weight, **params}
         data = {"X": X, "y": y, "metadata": metadata}
-        with all_or_nothing(self), workers(features.stored, self.n_jobs) as pool:
+        with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, None, pool)
             dataset.warn_of_left_out()
             host_y = dataset.labels()
@@ -216,8 +213,9 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             # A run for the folds with each share of L1, and one for the refit.
             n_runs = len(self.l1_ratios) + 1
             callbacks = FitCallbacks(self, data, n_runs * self.max_iter)
-            set_fitted(self, self._fit(dataset, folds, host_y, to_scorer, callbacks))
+            fitted = self._fit(dataset, folds, host_y, to_scorer, callbacks)
             callbacks.end()
+            set_fitted(self, fitted)
         return self
 
     def _fit(

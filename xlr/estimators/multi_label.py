@@ -11,13 +11,10 @@ from sklearn.base import ClassifierMixin
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import Targets, TrainingData
-from xlr.estimators.atomic import all_or_nothing
+from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators.base import LinearModel
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.checks import begin_fit, set_fitted
-from xlr.estimators.dataset import Dataset
-from xlr.estimators.fitting import Fitting
-from xlr.estimators.linear_model import LinearModel
-from xlr.estimators.model_spec import ALWAYS, NEVER, UNKNOWN, ModelSpec, spread
+from xlr.estimators.dataset import ALWAYS, NEVER, UNKNOWN, Dataset, ModelSpec, spread
 from xlr.functions import log_sigmoid, sigmoid
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.indicators import Indicators, read_entries, read_indicators
@@ -146,7 +143,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         """
         features = begin_fit(self, X, y, sample_weight, chunked=False)
         data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
-        with all_or_nothing(self), workers(features.stored, self.n_jobs) as pool:
+        with workers(features.stored, self.n_jobs) as pool:
             weights = read_sample_weight(sample_weight, features)
             indicators = read_indicators(y, weights, features, self.class_weight)
             xp, n_labels = features.xp, indicators.positive.shape[0]
@@ -172,9 +169,10 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
                 "optimality_": spread(optimality, spec.places),
                 "duality_gap_": spread(gap, spec.places),
             }
-            set_fitted(self, named(solution.parameters) | fitted)
+            fitted |= named(solution.parameters)
             callbacks.end()
             fitting.warn_unless_converged(solution)
+            set_fitted(self, fitted)
         return self
 
     def _spec(
@@ -238,7 +236,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             If X has other features than the fit, or is not finite.
         """
         with arrays.current_device(X):
-            return self._of_rows(_logits, X)
+            return self._snapshot()._of_rows(_logits, X)
 
     def predict_proba(self, X: Array) -> Array:
         """Probability of 1 for each label.
@@ -257,7 +255,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             As :meth:`decision_function`.
         """
         with arrays.current_device(X):
-            return self._of_rows(_probabilities, X)
+            return self._snapshot()._of_rows(_probabilities, X)
 
     def predict_log_proba(self, X: Array) -> Array:
         """Logarithm of the probability of 1 for each label.
@@ -276,7 +274,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             As :meth:`decision_function`.
         """
         with arrays.current_device(X):
-            return self._of_rows(_log_probabilities, X)
+            return self._snapshot()._of_rows(_log_probabilities, X)
 
     def predict(self, X: Array) -> Array:
         """1 for each label that is more probable than not, else 0.
@@ -296,7 +294,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             As :meth:`decision_function`.
         """
         with arrays.current_device(X):
-            return self._of_rows(_labels, X)
+            return self._snapshot()._of_rows(_labels, X)
 
     def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
         """Share of rows whose known labels are all predicted.

@@ -11,13 +11,13 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.checks import begin_fit
+from xlr.estimators._fit import begin_fit
 from xlr.estimators.dataset import read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.parameters import check_parameters
-from xlr.objective import Objective, class_shares, duality_gap
+from xlr.objective import Objective, duality_gap
 from xlr.penalties import ElasticNetPenalty
 from xlr.solvers import PathPoint, follow_path
 from xlr.threads import workers
@@ -319,7 +319,7 @@ def _model(problem: Problem, point: PathPoint) -> _Model:
     value = float(arrays.to_host(at.value)[0])
     coef = objective.by_class(point.parameters)
     penalty = objective.penalty.value(coef, xp=objective.xp)
-    gap = duality_gap(objective, point.parameters, at)
+    gap = duality_gap(objective, point.parameters, at, problem.centre)
     return _Model(
         found["coef_"],
         found["intercept_"],
@@ -338,5 +338,5 @@ def _null_loss(objective: Objective) -> float:
     """The mean loss of the best intercepts alone, or of none."""
     if not objective.fit_intercept:
         return math.log(max(2, objective.n_outputs))
-    shares = arrays.to_host(class_shares(objective))[0].astype(np.float64)
+    shares = arrays.to_host(objective.class_shares())[0].astype(np.float64)
     return float(-shares @ np.log(shares))

@@ -9,8 +9,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.dataset import Dataset
-from xlr.estimators.model_spec import INTERCEPTS, ModelSpec
+from xlr.estimators.dataset import INTERCEPTS, Dataset, ModelSpec
 from xlr.estimators.regularisation import Regularisation, largest_strength
 from xlr.objective import (
     Objective,
@@ -142,8 +141,16 @@ class Problem:
     @arrays.quiet()
     def duality_gap(self, solution: Solution) -> np.ndarray:
         """Upper bounds on what F is above its minimum: (n_models,), on the host."""
-        gap = duality_gap(self.objective, solution.parameters, solution.at)
+        parameters, at = solution.parameters, solution.at
+        gap = duality_gap(self.objective, parameters, at, self.centre)
         return arrays.to_host(gap).astype(np.float64)
+
+    @property
+    def centre(self) -> Array:
+        """Means of the columns in their deviations; 0 for raw columns."""
+        if self.scaler is None:
+            return self._features.xp.zeros_like(self._scale)
+        return abs(self.scaler.mean) / self.scaler.scale
 
     def coefficients_by_model(self, parameters: Array) -> dict[str, Array]:
         """:meth:`coefficients` with the models first: (n_models, n_outputs, ...)."""

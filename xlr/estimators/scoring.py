@@ -16,10 +16,9 @@ from sklearn.metrics import make_scorer
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Block, Delayed, DenseMatrix, Targets, call, fetch
-from xlr.estimators.dataset import LabelledDataset
-from xlr.estimators.folds import small_counts
-from xlr.estimators.linear_classifier import LinearClassifier
-from xlr.estimators.logits import (
+from xlr.estimators._cross_validation import small_counts
+from xlr.estimators.base import (
+    LinearClassifier,
     class_codes,
     labels_of,
     log_probabilities,
@@ -27,7 +26,7 @@ from xlr.estimators.logits import (
     one_or_more,
     probabilities,
 )
-from xlr.estimators.model_spec import loss_of
+from xlr.estimators.dataset import LabelledDataset, loss_of
 from xlr.inputs.dask_input import parts_beside
 from xlr.inputs.features import Features, is_matrix, read_features
 from xlr.inputs.labels import read_labels

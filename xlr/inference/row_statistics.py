@@ -10,7 +10,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import refuse_non_finite
-from xlr.estimators.logits import logits
+from xlr.estimators.base import logits
 from xlr.functions import sigmoid, softmax
 from xlr.inference.fitted_data import FittedData
 from xlr.inputs.features import Features

@@ -24,7 +24,11 @@ from xlr.inputs.kinds import accept
 from xlr.inputs.strings import explain_strings
 from xlr.inputs.tables import explain_columns, is_table, refuse_columns, to_matrix
 
-__all__ = ["Features", "read_features"]
+__all__ = ["Features", "is_matrix", "read_features"]
+
+# Type characters of NumPy arrays that are taken as they are: float64 and float32, and
+# booleans and integers of one or two bytes, which are converted block by block.
+PLAIN = "df?bBhH"
 
 
 @dataclass(frozen=True)
@@ -121,8 +125,7 @@ def read_features(
         # Chunks are converted as they are read.
         rows = like.xp.astype(like.X, like.dtype, copy=False)
         return like.like(chunks_of(X, rows, xp=like.xp))
-    is_plain = type(X) is np.ndarray and X.dtype in (np.float64, np.float32)
-    if is_plain and X.ndim == 2 and X.size > 0:
+    if type(X) is np.ndarray and X.dtype.char in PLAIN and X.ndim == 2 and X.size > 0:
         # scikit-learn's validation takes longer than the prediction of a row.
         known = getattr(estimator, "n_features_in_", None)
         is_named = hasattr(estimator, "feature_names_in_")
@@ -167,7 +170,8 @@ def _read_on_device(
     dtype = arrays.floating_dtype(entries, xp=xp)
     if arrays.is_sparse(X):
         return Features(_canonical(X.astype(dtype)), xp, device, names)
-    X = arrays.without_gradient(X)
+    if reset:  # predictions are differentiable
+        X = arrays.without_gradient(X)
     if not arrays.is_half(X):  # its blocks are converted, one at a time
         X = xp.astype(X, dtype, copy=False)
     return Features(X, xp, device, names)

@@ -1,13 +1,17 @@
 """Layer 2: the objective, and what a pass over the rows tells of it."""
 
 from xlr.objective.collinearity import Aliased, find_aliased
-from xlr.objective.duality import class_shares, duality_gap
-from xlr.objective.firth import JeffreysTerm
+from xlr.objective.duality import duality_gap
 from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
-from xlr.objective.information import Information, cluster_scores, information
-from xlr.objective.leverage import leverages
+from xlr.objective.information import (
+    Information,
+    cluster_scores,
+    information,
+    leverages,
+    mean_derivatives,
+)
+from xlr.objective.jeffreys import JeffreysTerm
 from xlr.objective.objective import Evaluation, Objective, Term
-from xlr.objective.probability_derivatives import mean_derivatives
 from xlr.objective.separation import Separation, find_separation
 
 __all__ = [
@@ -21,7 +25,6 @@ __all__ = [
     "Objective",
     "Separation",
     "Term",
-    "class_shares",
     "cluster_scores",
     "duality_gap",
     "find_aliased",

@@ -7,13 +7,15 @@ from xlr.objective import passes
 from xlr.objective.objective import Evaluation, Objective
 from xlr.penalties import NonSmooth
 
-__all__ = ["class_shares", "duality_gap"]
+__all__ = ["duality_gap"]
 
 # Rounding error of F, in units of that of one number.
 ROUNDING = 16
 
 
-def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Array:
+def duality_gap(
+    objective: Objective, parameters: Array, at: Evaluation, centre: Array
+) -> Array:
     r"""An upper bound on F - min F at some parameters: shape (n_models,).
 
     With residuals r = p - onehot(y), their weighted mean gradient g = Z'(s r) / S and
@@ -37,12 +39,23 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
     logits adds the mean of o.r to D and takes it from the entropy; only the share of
     other probabilities is left of it.)
 
+    With eps the rounding error of a number of X, F is uncertain by a multiple of eps F,
+    and by eps F times the size of the logits, whose exponentials make a small loss.
+    Coefficients that are rounded to be reported move the logits by
+
+    .. math:: d = eps \left(|b| + \sum_j |w_j| (1 + |c_j|)\right)
+
+    where :math:`c_j` is the mean of a column in its deviations, and F by at most
+    :math:`\max|\nabla F| d + F d^2`, as its curvature is no more than F.
+
     Parameters
     ----------
     objective : Objective
     parameters : array of shape (n_models, n_parameters)
     at : Evaluation
         The objective there.
+    centre : array of shape (n_features,)
+        The :math:`|c_j|`, with which the coefficients are reported.
 
     References
     ----------
@@ -66,7 +79,8 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
     linear = xp.sum(products + intercept * free, axis=1)
     entropy = at.value - penalty - linear
     share = _share_of_others(objective, free)
-    uncertain = share[:, None, None] * _root_mean_squares(objective)
+    column_size = _root_mean_squares(objective)
+    uncertain = share[:, None, None] * column_size
     slope = -(1 - share)[:, None, None] * gradient
     non_smooth = objective.penalty.non_smooth
     if non_smooth is None:
@@ -90,10 +104,16 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
         (size,) = objective.data.map_reduce(passes.offset_size, reads_rows=False)
         size = 2 * size / objective.total_weight
         dual = dual - factor * share * size
-    digits = xp.abs(at.value) + xp.sum(xp.abs(products), axis=1)
-    gap = at.value - dual + ROUNDING * objective.rounding * digits
     # F cannot be below zero (c = 0); NaN says nothing either.
-    return xp.where(gap < at.value, gap, at.value)
+    gap = at.value - dual
+    gap = xp.where(gap < at.value, gap, at.value)
+    size = xp.sum(xp.abs(coef) * (column_size + centre), axis=(1, 2))
+    size = size + xp.sum(xp.abs(intercept), axis=1)
+    moved = objective.rounding * size
+    steepest = xp.max(xp.abs(at.gradient), axis=1)
+    digits = at.value * (ROUNDING + size) + ROUNDING * xp.sum(xp.abs(products), axis=1)
+    rounding = objective.rounding * digits
+    return gap + rounding + moved * (steepest + at.value * moved)
 
 
 def _share_of_others(objective: Objective, free: Array) -> Array:
@@ -101,7 +121,7 @@ def _share_of_others(objective: Objective, free: Array) -> Array:
     xp = objective.xp
     if not objective.fit_intercept:
         return xp.zeros_like(free[:, 0])
-    weights = class_shares(objective)
+    weights = objective.class_shares()
     if weights.shape[1] == 2 > free.shape[1]:
         free = xp.concat([-free, free], axis=1)
     predicted = weights + free
@@ -162,11 +182,6 @@ def _conjugate(
         value = xp.where(best == 0, zeros, (rise - bend) * best)
         largest = xp.where((first <= last) & (value > largest), value, largest)
     return largest
-
-
-def class_shares(objective: Objective) -> Array:
-    """The share of each class in a model's weight: (n_models, n_classes)."""
-    return objective.class_weights() / objective.total_weight[:, None]
 
 
 def _root_mean_squares(objective: Objective) -> Array:

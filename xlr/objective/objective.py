@@ -19,6 +19,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.cached import cached_property
 from xlr.data import Scaler, Targets
 from xlr.losses import Loss
 from xlr.objective import passes
@@ -26,10 +27,10 @@ from xlr.objective.hessian import (
     BlockHessian,
     DiagonalHessian,
     Hessian,
+    PooledHessian,
     bordered,
     softmax_hessian,
 )
-from xlr.objective.pooled_hessian import PooledHessian
 from xlr.penalties import NonSmooth, Penalty
 
 __all__ = ["Evaluation", "Objective", "Term"]
@@ -77,10 +78,6 @@ class Evaluation(NamedTuple):
 
     value: Array
     gradient: Array
-
-    def select(self, models: np.ndarray) -> Evaluation:
-        """Return those of some models, by their numbers on the host."""
-        return Evaluation(*(arrays.rows(part, models) for part in self))
 
 
 class Term(Protocol):
@@ -145,12 +142,15 @@ class Objective:
         self.wide_rounding = float(self.xp.finfo(self.wide).eps)
         self._width = TEMPORARIES * self.n_columns
         self._coef_shape = self.n_models, self.n_outputs, self.n_features
-        self._hessian_cost: float | None = None
         self._same: Array | None = None  # 1 for entries of the same column of Z
         self.total_weight = (
             data.total_weight() if total_weight is None else total_weight
         )
-        self.non_smooth = self._of_parameters(penalty.non_smooth)
+        self.non_smooth: NonSmooth | None = None
+        if penalty.non_smooth is not None:
+            free = 0.0, -np.inf, np.inf
+            parts = map(self._with_intercept, penalty.non_smooth, free)
+            self.non_smooth = NonSmooth(*parts)
 
     # -- other models, rows, columns and penalties ------------------------------------
 
@@ -299,46 +299,30 @@ class Objective:
         self, other: Objective, parameters: Array, at: Evaluation
     ) -> Evaluation:
         """Return F and its gradient from those with another penalty, without a pass."""
-        xp, coef = self.xp, self.by_class(parameters)
-        mine, others = self.penalty, other.penalty
-        value = mine.value(coef, xp=xp) - others.value(coef, xp=xp)
-        change = mine.gradient(coef, xp=xp) - others.gradient(coef, xp=xp)
-        return Evaluation(
-            at.value + value, at.gradient + self._with_free_intercept(change)
-        )
+        coef, xp = self.by_class(parameters), self.xp
+        value = self.penalty.value(coef, xp=xp) - other.penalty.value(coef, xp=xp)
+        change = self.penalty_gradient(parameters) - other.penalty_gradient(parameters)
+        return Evaluation(at.value + value, at.gradient + change)
 
     # -- penalty ----------------------------------------------------------------------
 
     def penalty_gradient(self, parameters: Array) -> Array:
         """Return the gradient of the smooth penalty: (n_models, n_parameters)."""
         gradient = self.penalty.gradient(self.by_class(parameters), xp=self.xp)
-        return self._with_free_intercept(gradient)
+        return self._with_intercept(gradient)
 
     def penalty_curvature(self, parameters: Array) -> Array:
         """Return the second derivatives of the penalty: (n_models, n_parameters)."""
-        shape = self.n_models, self.n_outputs, self.column_size
-        coef = self.xp.reshape(parameters, shape)[:, :, : self.n_features]
-        return self._with_free_intercept(self.penalty.curvature(coef, xp=self.xp))
+        curvature = self.penalty.curvature(self.by_class(parameters), xp=self.xp)
+        return self._with_intercept(curvature)
 
-    def _with_free_intercept(self, values: Array) -> Array:
-        if self.fit_intercept:
-            zeros = self.xp.zeros_like(values[:, :, :1])
-            values = self.xp.concat([values, zeros], axis=2)
-        return self.xp.reshape(values, (self.n_models, self.n_parameters))
-
-    def _of_parameters(self, penalty: NonSmooth | None) -> NonSmooth | None:
-        """Return the L1 penalty and the bounds of all parameters."""
-        if penalty is None:
-            return None
+    def _with_intercept(self, values: Array, fill: float = 0.0) -> Array:
+        """Return numbers of the coefficients with others of the intercepts behind."""
         xp = self.xp
-
-        def with_intercept(values: Array, free: float) -> Array:
-            columns = xp.broadcast_to(values, self._coef_shape)
-            columns = xp.reshape(columns, (self.n_columns, self.n_features))
-            return self.join(columns, xp.full_like(columns[:, 0], free))
-
-        free = 0.0, -np.inf, np.inf
-        return NonSmooth(*(with_intercept(*part) for part in zip(penalty, free)))
+        values = xp.broadcast_to(values, self._coef_shape)
+        if self.fit_intercept:
+            values = xp.concat([values, xp.full_like(values[:, :, :1], fill)], axis=2)
+        return xp.reshape(values, (self.n_models, self.n_parameters))
 
     def minimum_norm_subgradient(self, parameters: Array, gradient: Array) -> Array:
         """Return that of F, whose smooth part has this gradient."""
@@ -379,9 +363,9 @@ class Objective:
         return self._block_hessian(blocks, parameters, self.xp.float32)
 
     def pooled_hessian(self, parameters: Array) -> PooledHessian:
-        """Return the blocks of the classes with one covariance for all, in float32."""
-        xp, (models, outputs, p) = self.xp, self._coef_shape
-        gram, product, total = self.data.map_reduce(
+        """Return an estimate with one Gram matrix for all classes, in float32."""
+        xp, p = self.xp, self.n_features
+        total, *sums = self.data.map_reduce(
             passes.pooled_sums,
             self.loss,
             *self.split(parameters),
@@ -389,21 +373,13 @@ class Objective:
             width=max(p, self._width),
             least=4 * p,
         )
-        total = xp.reshape(total, (models, outputs))
-        everything = xp.sum(total, axis=1)[:, None, None]
-        covariance, centres = gram / everything, None
-        if self.fit_intercept:
-            known = xp.where(total > 0, total, xp.ones_like(total))[:, :, None]
-            centres = xp.reshape(product, self._coef_shape) / known
-            weighted = centres * (total[:, :, None] / everything)
-            between = xp.matmul(xp.matrix_transpose(weighted), centres)
-            covariance = covariance - between
-        penalty = self.penalty.curvature(self.by_class(parameters), xp=xp)
+        gram = bordered(*sums, xp=xp) if self.fit_intercept else sums[0]
+        penalty = self.penalty_curvature(parameters)
+        shape = self.n_models, self.n_outputs, self.column_size
         return PooledHessian(
             total / self.total_weight[:, None],
-            centres,
-            covariance,
-            xp.mean(penalty, axis=1),
+            gram / xp.sum(total, axis=1)[:, None, None],
+            xp.mean(xp.reshape(penalty, shape), axis=1),
             float(xp.finfo(xp.float32).eps),
             xp=xp,
         )
@@ -509,19 +485,14 @@ class Objective:
 
         return product
 
-    def estimated_hessian(self, parameters: Array, product_cost: float) -> Hessian:
+    def estimated_hessian(self, parameters: Array) -> Hessian:
         """Return an estimate that costs little beside tens of products with X.
 
         The blocks of single classes in float32; with one covariance for all classes
         where they would be as large as X; the diagonal where there are too many
         features.
-
-        Parameters
-        ----------
-        parameters : array of shape (n_models, n_parameters)
-        product_cost : float
-            Of the data that the products are with.
         """
+        product_cost = self.data.product_cost
         cost = self.data.gram_cost + self.column_size**3 / 3
         if cost >= ESTIMATE_PRODUCTS * product_cost:
             return DiagonalHessian(self.hessian_diagonal(parameters), xp=self.xp)
@@ -537,14 +508,9 @@ class Objective:
         """Whether X fills several blocks, so that arithmetic takes the time."""
         return bool(self.data.is_large(TEMPORARIES * self.n_outputs))
 
-    @property
+    @cached_property
     def hessian_cost(self) -> float:
         """Time of a model's Hessian in passes of value and gradient, roughly."""
-        if self._hessian_cost is None:
-            self._hessian_cost = self._cost_of_hessian()
-        return self._hessian_cost
-
-    def _cost_of_hessian(self) -> float:
         n, size = self.n_samples, self.n_outputs * self.n_features
         # A pass for many columns costs each of them a fraction of what it costs one.
         share = (1 + COLUMN_COST) / (1 / self.n_columns + COLUMN_COST)
@@ -564,10 +530,10 @@ class Objective:
             gradient = self.join(*self.scaler.gradient(coef, intercept))
         return self.xp.max(self.xp.abs(gradient), axis=1)
 
-    def class_weights(self) -> Array:
-        """Return the sum of the weights in each class: (n_models, n_classes)."""
-        weights: Array = self.data.class_weights(max(2, self.n_outputs))
-        return weights
+    def class_shares(self) -> Array:
+        """Return the share of each class in the weight: (n_models, n_classes)."""
+        weights = self.data.class_weights(max(2, self.n_outputs))
+        return weights / self.total_weight[:, None]
 
     def curvature_bound(self) -> Array:
         r"""Return a bound L on the largest eigenvalue of any Hessian of F: (n_models,).

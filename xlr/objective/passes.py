@@ -181,26 +181,15 @@ def outer_sums(block: Block, U: Array, dtype: Any) -> tuple[Array, Array, Array]
 @arrays.pure
 def pooled_sums(
     block: Block, loss: Loss, coef: Array, intercept: Array | None, dtype: Any
-) -> tuple[Array, Array, Array]:
-    r"""Return the sums over the rows that make a :class:`PooledHessian`.
+) -> tuple[Array, ...]:
+    """Return the sums of h, and :func:`gram_sums` of its sum over the classes.
 
-    Returns
-    -------
-    gram : array of shape (n_models, p, p)
-        Of z z', weighted by the sum of the curvature over the classes.
-    product : array of shape (n_models n_outputs, p)
-        Of h z.
-    total : array of shape (n_models n_outputs,)
-        Of h.
+    Of h: (n_models, n_outputs).
     """
     xp = block.xp
     h = curvature(block, loss, coef, intercept).diagonal(xp=xp)
-    u = xp.astype(xp.sqrt(xp.sum(h, axis=2)), dtype)
-    matrix = block.matrix.explicit()
-    gram = xp.stack([matrix.sandwich(u[:, i : i + 1]) for i in range(u.shape[1])])
-    h = xp.reshape(h, (h.shape[0], -1))
-    total = xp.sum(h, axis=0, dtype=block.wide)
-    return gram, block.matrix.transpose_matvec(h, total), total
+    u = xp.sqrt(xp.sum(h, axis=2, keepdims=True))
+    return xp.sum(h, axis=0, dtype=block.wide), *outer_sums(block, u, dtype)
 
 
 @arrays.pure

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from xlr.solvers.active_set import ActiveSet
 from xlr.solvers.choose import choose
-from xlr.solvers.diagnostics import Diagnostics
 from xlr.solvers.gradient_descent import GradientDescent
 from xlr.solvers.lbfgs import LBFGS
 from xlr.solvers.loop import Record, Solution, Solver, Start, minimise
 from xlr.solvers.many_models import minimise_models
 from xlr.solvers.newton_cg import NewtonCG
 from xlr.solvers.newton_cholesky import NewtonCholesky
-from xlr.solvers.path import PathPoint, follow_path
 from xlr.solvers.proximal_newton import ProximalNewton
+from xlr.solvers.steps import Diagnostics
 from xlr.solvers.stopping import Status
+from xlr.solvers.working_set import PathPoint, follow_path
 
 __all__ = [
     "LBFGS",

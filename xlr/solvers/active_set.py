@@ -10,8 +10,8 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
-from xlr.solvers.diagnostics import Diagnostics
 from xlr.solvers.loop import Start
+from xlr.solvers.steps import Diagnostics
 from xlr.solvers.working_set import WorkingSet
 
 __all__ = ["ActiveSet"]
@@ -39,17 +39,6 @@ class ActiveSetState(NamedTuple):
     seed: int | None  # draws the sample that the first solve begins on
     left: Array  # predicted decrease by the next step
     diagnostics: Diagnostics
-
-    def select(self, models: np.ndarray, objective: Objective) -> ActiveSetState:
-        return ActiveSetState(
-            arrays.rows(self.parameters, models),
-            self.at.select(models),
-            arrays.rows(self.subgradient, models),
-            WorkingSet(),
-            self.seed,
-            arrays.rows(self.left, models),
-            self.diagnostics.select(models),
-        )
 
 
 class ActiveSet:
@@ -88,8 +77,12 @@ class ActiveSet:
         return 8 * (6 * q**2 + 10 * objective.n_parameters)
 
     def init(self, objective: Objective, start: Start) -> ActiveSetState:
-        unknown = objective.xp.full_like(start.at.value, objective.xp.inf)
-        return _state(objective, start[:2], WorkingSet(), self.seed, left=unknown)
+        gradient = objective.minimum_norm_subgradient(start[0], start.at.gradient)
+        diagnostics = Diagnostics.of(objective, start.at.value, gradient)
+        left = objective.xp.full_like(start.at.value, objective.xp.inf)
+        return ActiveSetState(
+            *start[:2], gradient, WorkingSet(), self.seed, left, diagnostics
+        )
 
     def step(self, objective: Objective, state: ActiveSetState) -> ActiveSetState:
         xp = objective.xp
@@ -109,31 +102,19 @@ class ActiveSet:
         left = xp.sum((coef * outside) ** 2, axis=(1, 2)) / (2 * CURVATURE)
         left = left + objective.place(solution.decrease)
         change = parameters - state.parameters
-        point = parameters, at
-        return _state(
-            objective, point, state.working_set, None, left=left, change=change
+        return ActiveSetState(
+            parameters,
+            at,
+            gradient,
+            state.working_set,
+            None,
+            left,
+            Diagnostics.of(objective, at.value, gradient, change=change),
         )
 
     def decrease(self, objective: Objective, state: ActiveSetState) -> Array:
         """Return what the working set and the other features would bring."""
         return state.left
-
-
-def _state(
-    objective: Objective,
-    point: tuple[Array, Evaluation],
-    working_set: WorkingSet,
-    seed: int | None,
-    *,
-    left: Array,
-    change: Array | None = None,
-) -> ActiveSetState:
-    parameters, at = point
-    gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
-    diagnostics = Diagnostics.of(objective, at.value, gradient, change=change)
-    return ActiveSetState(
-        parameters, at, gradient, working_set, seed, left, diagnostics
-    )
 
 
 def _working_set(

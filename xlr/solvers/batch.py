@@ -9,7 +9,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
-from xlr.solvers.diagnostics import Diagnostics
+from xlr.solvers.steps import Diagnostics
 
 __all__ = ["Batch"]
 
@@ -28,7 +28,7 @@ class Batch:
     running : ndarray of int
         Their numbers.
     ended : list of tuples
-        Numbers, parameters and evaluations of those that left.
+        Numbers of those that left; their parameters, F and gradients.
     last : Diagnostics
         Of all models, in the last iteration.
     """
@@ -37,7 +37,7 @@ class Batch:
         self.objective = objective
         self.running = np.arange(objective.n_models)
         self.last: Diagnostics | None = None
-        self.ended: list[tuple[np.ndarray, Array, Evaluation]] = []
+        self.ended: list[tuple[np.ndarray, tuple[Array, ...]]] = []
 
     def of_all_models(self, now: Diagnostics) -> Diagnostics:
         """Return the diagnostics of all models: the last ones of those that ended."""
@@ -63,29 +63,37 @@ class Batch:
         if going.mean() > WORTH_LEAVING:
             return state
         ended = np.nonzero(~going)[0]
-        results = arrays.rows(state.parameters, ended), state.at.select(ended)
-        self.ended.append((self.running[~going], *results))
+        parameters, at = _select((state.parameters, state.at), ended)
+        self.ended.append((self.running[~going], (parameters, *at)))
         self.running = self.running[going]
         models = np.nonzero(going)[0]
         self.objective = self.objective.select(models)
-        return state.select(models, self.objective)
+        return _select(state, models)
 
-    def parameters(self, running: Array) -> Array:
-        """Return the parameters of all models: (n_models, n_parameters)."""
+    def join(self, parameters: Array, at: Evaluation) -> tuple[Array, Evaluation]:
+        """Return parameters and evaluation of all models, from those that run."""
         if not self.ended:
-            return running
-        return self._joined([parameters for _, parameters, _ in self.ended], running)
-
-    def evaluation(self, running: Evaluation) -> Evaluation:
-        """Return the objective of all models."""
-        if not self.ended:
-            return running
-        ended = [at for _, _, at in self.ended]
-        return Evaluation(
-            *(self._joined(list(parts), last) for *parts, last in zip(*ended, running))
-        )
-
-    def _joined(self, ended: list[Array], running: Array) -> Array:
-        numbers = [*(models for models, _, _ in self.ended), self.running]
+            return parameters, at
+        numbers, points = zip(*self.ended, (self.running, (parameters, *at)))
         place = np.argsort(np.concatenate(numbers))
-        return arrays.rows(self.objective.xp.concat([*ended, running]), place)
+        concat = self.objective.xp.concat
+        parts = (arrays.rows(concat(list(part)), place) for part in zip(*points))
+        return next(parts), Evaluation(*parts)
+
+
+def _select(part: Any, models: np.ndarray) -> Any:
+    """Return some models of a part of a state, by their numbers.
+
+    Arrays and lists have the models first. A function becomes None: the next step makes
+    another.
+    """
+    if hasattr(part, "shape"):
+        return arrays.rows(part, models)
+    if hasattr(part, "select"):
+        return part.select(models)
+    if isinstance(part, tuple):
+        parts = (_select(each, models) for each in part)
+        return type(part)(*parts) if hasattr(part, "_fields") else tuple(parts)
+    if isinstance(part, list):
+        return [part[model] for model in models]
+    return None if callable(part) else part

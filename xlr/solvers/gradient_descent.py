@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-
-from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
-from xlr.solvers.diagnostics import Diagnostics
 from xlr.solvers.loop import Start
+from xlr.solvers.steps import Diagnostics
 
 __all__ = ["GradientDescent"]
 
@@ -21,14 +18,6 @@ class GradientDescentState(NamedTuple):
     at: Evaluation
     learning_rate: Array  # (n_models, 1)
     diagnostics: Diagnostics
-
-    def select(self, models: np.ndarray, objective: Objective) -> GradientDescentState:
-        return GradientDescentState(
-            arrays.rows(self.parameters, models),
-            self.at.select(models),
-            arrays.rows(self.learning_rate, models),
-            self.diagnostics.select(models),
-        )
 
 
 class GradientDescent:

@@ -11,10 +11,9 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers import quasi_newton
-from xlr.solvers.diagnostics import Diagnostics
 from xlr.solvers.loop import Start
-from xlr.solvers.steps import shortened, try_step
-from xlr.solvers.surrogate import Surrogate, least_rows, preconditioner
+from xlr.solvers.steps import Diagnostics, shortened, try_step
+from xlr.solvers.surrogate import ROWS_PER_FEATURE, Surrogate, preconditioner
 
 __all__ = ["LBFGS"]
 
@@ -25,25 +24,13 @@ class LBFGSState(NamedTuple):
     step_size: np.ndarray
     pairs: tuple[quasi_newton.Pair, ...]
     surrogate: Surrogate  # what the Hessian is estimated on
-    product_cost: float  # of X
-    solve: Callable[[Array], Array]  # with an estimate E of the Hessian
+    solve: Callable[[Array], Array] | None  # with an estimate E of the Hessian
     scale: Array  # of E, from the curvature along the last step
     age: int
     diagnostics: Diagnostics
 
-    def select(self, models: np.ndarray, objective: Objective) -> LBFGSState:
-        state = self._replace(
-            parameters=arrays.rows(self.parameters, models),
-            at=self.at.select(models),
-            step_size=self.step_size[models],
-            pairs=tuple(pair.select(models) for pair in self.pairs),
-            surrogate=self.surrogate.select(models),
-            diagnostics=self.diagnostics.select(models),
-        )
-        return state.with_new_estimate(objective)
-
     def with_new_estimate(self, objective: Objective) -> LBFGSState:
-        estimate = self.surrogate.estimate(self.parameters, self.product_cost)
+        estimate = self.surrogate.hessian(self.parameters, Objective.estimated_hessian)
         undamped = objective.xp.zeros_like(self.at.value)
         solve = preconditioner(estimate, undamped, self.at.gradient)
         centred = objective.centred_over_classes
@@ -63,15 +50,10 @@ class LBFGS:
 
     The direction is :math:`-B^{-1} g`, with B a quasi-Newton matrix built from the last
     steps s and changes y of the gradient, starting at a multiple of the part of the
-    Hessian that belongs to each class alone (on a sample where the rows are many) or of
+    Hessian that belongs to each class alone or of
     its diagonal. As a fit grows confident, curvature moves to the few rows that are
     still uncertain: the estimate is renewed every few iterations. A refused step is
     shortened and tried again, so that each iteration is one pass over the rows.
-
-    Parameters
-    ----------
-    seed : int, default=0
-        Draws the sample for the estimate.
 
     References
     ----------
@@ -83,12 +65,9 @@ class LBFGS:
     memory = 20
     renewal = 8  # iterations between two estimates of the Hessian
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
-
     def least_sample(self, objective: Objective) -> float:
         """Return the rows that the curvature of a class on a sample needs."""
-        return least_rows(objective)
+        return ROWS_PER_FEATURE * objective.column_size
 
     def model_bytes(self, objective: Objective) -> int:
         """Return the bytes of the pairs and of the estimate."""
@@ -98,17 +77,13 @@ class LBFGS:
 
     def init(self, objective: Objective, start: Start) -> LBFGSState:
         xp, (parameters, at) = objective.xp, start[:2]
-        surrogate = start.surrogate
-        if surrogate is None or surrogate.of is None:
-            surrogate = Surrogate(objective)
         state = LBFGSState(
             parameters=parameters,
             at=at,
             step_size=np.ones(objective.n_models),
             pairs=(),
-            surrogate=surrogate.sampled(self.seed),
-            product_cost=objective.data.product_cost,
-            solve=lambda vector: vector,
+            surrogate=Surrogate.shared(objective, start.surrogate),
+            solve=None,
             scale=xp.ones_like(at.value),
             age=0,
             diagnostics=Diagnostics.of(objective, *at),
@@ -118,7 +93,7 @@ class LBFGS:
     def step(self, objective: Objective, state: LBFGSState) -> LBFGSState:
         last = state.diagnostics
         # 1. Every few iterations, a new estimate that the pairs correct.
-        if state.age and state.age % self.renewal == 0:
+        if state.solve is None or (state.age and state.age % self.renewal == 0):
             state = state.with_new_estimate(objective)
         # 2. Trial step, taken if F falls as far as its gradient promises.
         w, at = state.parameters, state.at

@@ -17,7 +17,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.batch import Batch
-from xlr.solvers.diagnostics import Diagnostics
+from xlr.solvers.steps import Diagnostics
 from xlr.solvers.stopping import SETTLED, Status, StoppingRule
 from xlr.solvers.surrogate import Surrogate
 
@@ -33,7 +33,7 @@ class Start(NamedTuple):
     at : Evaluation
         The objective there.
     surrogate : Surrogate or None
-        The smaller objective whose minimiser the parameters are.
+        A smaller objective whose Hessian is like F's.
     is_close : bool
         Whether the parameters are the solution apart from rounding.
     """
@@ -46,6 +46,9 @@ class Start(NamedTuple):
 
 class State(Protocol):
     """What a solver carries from one iteration to the next: a named tuple.
+
+    Arrays have the models first, by which those that end leave it. Functions become
+    None then; the next step makes others.
 
     Attributes
     ----------
@@ -60,10 +63,6 @@ class State(Protocol):
     parameters: Array
     at: Evaluation
     diagnostics: Diagnostics
-
-    def select(self, models: np.ndarray, objective: Objective) -> State:
-        """Return the state of some models, for the objective of these."""
-        ...
 
     def _replace(self, **fields: Any) -> State: ...
 
@@ -218,21 +217,20 @@ def minimise(
         if not np.isfinite(now.value).all():
             raise _not_finite(now.value, iteration)
         stopped = on_iteration is not None and bool(
-            on_iteration(record, batch.parameters(state.parameters))
+            on_iteration(record, batch.join(state.parameters, state.at)[0])
         )
-        if (last.optimality <= tol).any():
-            with arrays.quiet():
-                decrease = arrays.to_host(solver.decrease(batch.objective, state))
-            rule.decrease[batch.running] = decrease
-        if rule.ends(iteration, now, stopped):
-            break
         with arrays.quiet():  # a step that is too long may overflow; it is refused
+            if (last.optimality <= tol).any():
+                decrease = arrays.to_host(solver.decrease(batch.objective, state))
+                rule.decrease[batch.running] = decrease
+            if rule.ends(iteration, now, stopped):
+                break
             if rule.n_ended:
                 going = rule.running[batch.running]
                 state = batch.without_ended(going, state)
             state = solver.step(batch.objective, state)
         iteration += 1
-    parameters, at = batch.parameters(state.parameters), batch.evaluation(state.at)
+    parameters, at = batch.join(state.parameters, state.at)
     status = [status for status in rule.status if status is not None]
     return Solution(parameters, at, records, status, rule.n_iter, rule.decrease)
 

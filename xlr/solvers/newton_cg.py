@@ -8,15 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.conjugate_gradients import conjugate_gradients
-from xlr.solvers.diagnostics import Diagnostics
 from xlr.solvers.loop import Start
-from xlr.solvers.orthant import free_parameters, project_onto_orthant
-from xlr.solvers.steps import damping_scale, next_damping, try_step
-from xlr.solvers.surrogate import Surrogate, least_rows, preconditioner
+from xlr.solvers.steps import Diagnostics, damping_scale, next_damping, try_step
+from xlr.solvers.surrogate import ROWS_PER_FEATURE, Surrogate, preconditioner
 
 __all__ = ["NewtonCG"]
 
@@ -26,9 +23,8 @@ class NewtonCGState(NamedTuple):
     at: Evaluation
     subgradient: Array  # of minimum norm
     surrogate: Surrogate  # what the preconditioner is computed on
-    product_cost: float  # of X
     scale: Array  # D of the damping term
-    precondition: Callable[[Array], Array]
+    precondition: Callable[[Array], Array] | None
     is_fresh: bool  # whether the preconditioner is of the last iteration
     budget: int  # products of a solve
     forcing: float  # relative residual at which a solve is good enough
@@ -37,20 +33,8 @@ class NewtonCGState(NamedTuple):
     left: np.ndarray  # predicted decrease by the next step
     diagnostics: Diagnostics
 
-    def select(self, models: np.ndarray, objective: Objective) -> NewtonCGState:
-        state = self._replace(
-            parameters=arrays.rows(self.parameters, models),
-            at=self.at.select(models),
-            subgradient=arrays.rows(self.subgradient, models),
-            residual=self.residual[models],
-            left=self.left[models],
-            surrogate=self.surrogate.select(models),
-            diagnostics=self.diagnostics.select(models),
-        )
-        return state.with_new_preconditioner(objective)
-
     def with_new_preconditioner(self, objective: Objective) -> NewtonCGState:
-        estimate = self.surrogate.estimate(self.parameters, self.product_cost)
+        estimate = self.surrogate.hessian(self.parameters, Objective.estimated_hessian)
         gradient = self.at.gradient
         damping = objective.place(self.diagnostics.damping)
         return self._replace(
@@ -65,18 +49,13 @@ class NewtonCG:
 
     :math:`(H + \lambda D) d = -g` is solved inexactly, with one pass over the rows for
     each product with H. The preconditioner is the part of H that belongs to each class
-    alone, on a sample where the rows are many, or its diagonal; it is kept while it
+    alone, or its diagonal; it is kept while it
     serves. The number of products is planned from the last iteration, so that an
     iteration needs the host only at its end.
 
     With an L1 penalty or bounds, F is smooth within an orthant: g is the minimum-norm
     subgradient, parameters at a zero or bound that F keeps them at do not move, and the
     step is projected onto the orthant.
-
-    Parameters
-    ----------
-    seed : int, default=0
-        Draws the sample for the preconditioner.
 
     References
     ----------
@@ -91,12 +70,9 @@ class NewtonCG:
     first_budget = 8
     least_budget = 3
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
-
     def least_sample(self, objective: Objective) -> float:
         """Return the rows that the curvature of a class on a sample needs."""
-        return least_rows(objective)
+        return ROWS_PER_FEATURE * objective.column_size
 
     def model_bytes(self, objective: Objective) -> int:
         """Return the bytes of the curvature of each row, and the preconditioner."""
@@ -107,17 +83,13 @@ class NewtonCG:
         parameters, at = start[:2]
         subgradient = objective.minimum_norm_subgradient(parameters, at.gradient)
         diagnostics = Diagnostics.of(objective, at.value, subgradient)
-        surrogate = start.surrogate
-        if surrogate is None or surrogate.of is None:
-            surrogate = Surrogate(objective)
         state = NewtonCGState(
             parameters=parameters,
             at=at,
             subgradient=subgradient,
-            surrogate=surrogate.sampled(self.seed),
-            product_cost=objective.data.product_cost,
+            surrogate=Surrogate.shared(objective, start.surrogate),
             scale=subgradient,
-            precondition=lambda vector: vector,
+            precondition=None,
             is_fresh=True,
             budget=self.least_budget if start.is_close else self.first_budget,
             forcing=0.0 if start.is_close else 0.1,
@@ -136,7 +108,7 @@ class NewtonCG:
         # 2. Newton step by conjugate gradients, projected onto the orthant.
         gradient = state.subgradient
         change, residual = _newton_step(objective, state)
-        target = project_onto_orthant(objective, w, gradient, w + change)
+        target = _project_onto_orthant(objective, w, gradient, w + change)
         change = target - w
         # 3. Trial step, taken if F falls as far as its gradient promises. Without
         # curvature, undamped conjugate gradients do not set out.
@@ -189,8 +161,10 @@ class NewtonCG:
             products = math.log(forcing) / math.log(max(residual, 1e-9))
             budget = min(budget, math.ceil(products * state.budget))
         budget = max(self.least_budget, min(budget, 2 * objective.n_parameters))
-        refused = (last.step_norm == 0).any()
-        if (residual > forcing and not state.is_fresh) or refused:
+        failed = (residual > forcing and not state.is_fresh) or (
+            last.step_norm == 0
+        ).any()
+        if failed or state.precondition is None:
             return state.with_new_preconditioner(objective)
         return state._replace(budget=budget, forcing=forcing, is_fresh=False)
 
@@ -199,7 +173,7 @@ def _newton_step(objective: Objective, state: NewtonCGState) -> tuple[Array, Arr
     """Return d of (H + lambda D) d = -g in the free parameters, and its residual."""
     product = objective.hessian_operator(state.parameters)
     ridge = objective.place(state.diagnostics.damping)[:, None] * state.scale
-    free = free_parameters(objective, state.parameters, state.subgradient)
+    free = _free_parameters(objective, state.parameters, state.subgradient)
 
     def restrict(vector: Array) -> Array:
         vector = objective.centred_over_classes(vector)
@@ -214,3 +188,47 @@ def _newton_step(objective: Objective, state: NewtonCGState) -> tuple[Array, Arr
         rounding=objective.rounding,
         xp=objective.xp,
     )
+
+
+def _free_parameters(
+    objective: Objective, parameters: Array, subgradient: Array
+) -> Array | None:
+    """Return 1 for the parameters that move, 0 for those at a zero or bound they keep.
+
+    None without an L1 penalty and bounds.
+
+    Parameters
+    ----------
+    objective : Objective
+    parameters : array of shape (n_models, n_parameters)
+    subgradient : array of shape (n_models, n_parameters)
+        Of minimum norm there.
+    """
+    penalty = objective.non_smooth
+    if penalty is None:
+        return None
+    held = (penalty.l1 > 0) & (parameters == 0)
+    held = held | (parameters <= penalty.lower) | (parameters >= penalty.upper)
+    return objective.xp.astype((subgradient != 0) | ~held, parameters.dtype)
+
+
+def _project_onto_orthant(
+    objective: Objective, parameters: Array, subgradient: Array, target: Array
+) -> Array:
+    """Return the target, with no parameter beyond zero (L1 penalty) or its bound.
+
+    A parameter at zero moves to the side on which F falls, or not at all.
+
+    Parameters
+    ----------
+    objective : Objective
+    parameters, target : array of shape (n_models, n_parameters)
+    subgradient : array of shape (n_models, n_parameters)
+        Of minimum norm at the parameters.
+    """
+    xp, penalty = objective.xp, objective.non_smooth
+    if penalty is None:
+        return target
+    side = xp.where(parameters == 0, -subgradient, parameters)
+    crosses = (penalty.l1 > 0) & (target * side <= 0)
+    return penalty.project(xp.where(crosses, xp.zeros_like(target), target), xp=xp)

@@ -12,9 +12,14 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import BlockHessian, Evaluation, Objective
 from xlr.solvers import quasi_newton
-from xlr.solvers.diagnostics import Diagnostics
 from xlr.solvers.loop import Start
-from xlr.solvers.steps import damping_scale, next_damping, renewal, try_step
+from xlr.solvers.steps import (
+    Diagnostics,
+    damping_scale,
+    next_damping,
+    renewal,
+    try_step,
+)
 from xlr.solvers.surrogate import Surrogate
 
 __all__ = ["NewtonCholesky"]
@@ -25,24 +30,12 @@ class NewtonState(NamedTuple):
     at: Evaluation
     hessian: BlockHessian
     is_fresh: np.ndarray  # whether the Hessian was computed where the last step began
-    solve: Callable[[Array], Array]  # with H + lambda D
+    solve: Callable[[Array], Array] | None  # with H + lambda D
     added: Array | None  # lambda D; None where lambda is zero
     damping: np.ndarray  # lambda
     pairs: tuple[quasi_newton.Pair, ...]  # the steps since the Hessian was computed
     before: np.ndarray  # the optimality one iteration ago
     diagnostics: Diagnostics
-
-    def select(self, models: np.ndarray, objective: Objective) -> NewtonState:
-        state = self._replace(
-            parameters=arrays.rows(self.parameters, models),
-            at=self.at.select(models),
-            hessian=self.hessian.select(models),
-            is_fresh=self.is_fresh[models],
-            pairs=tuple(pair.select(models) for pair in self.pairs),
-            before=self.before[models],
-            diagnostics=self.diagnostics.select(models),
-        )
-        return _factorised(objective, state, self.damping[models])
 
 
 class NewtonCholesky:
@@ -85,7 +78,7 @@ class NewtonCholesky:
             at=start.at,
             hessian=surrogate.hessian(start.parameters, Objective.hessian),
             is_fresh=np.full(objective.n_models, start.surrogate is None),
-            solve=lambda vector: vector,
+            solve=None,
             added=None,
             damping=np.zeros(objective.n_models),
             pairs=(),
@@ -172,7 +165,7 @@ def _renewed(objective: Objective, state: NewtonState) -> NewtonState:
         at = arrays.rows(state.parameters, models)
         hessian = hessian.replace(models, objective.select(models).hessian(at))
         pairs = tuple(pair.without(renew) for pair in pairs)
-    elif (last.damping == state.damping).all():
+    elif state.solve is not None and (last.damping == state.damping).all():
         return state._replace(is_fresh=renew)
     is_fresh = renew | (state.is_fresh & (last.step_norm == 0))
     state = state._replace(hessian=hessian, pairs=pairs, is_fresh=is_fresh)

@@ -11,11 +11,11 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import BlockHessian, Evaluation, Objective
 from xlr.penalties import NonSmooth
-from xlr.solvers.diagnostics import Diagnostics
 from xlr.solvers.loop import Start
 from xlr.solvers.quadratic import Quadratic, minimise_quadratic
 from xlr.solvers.steps import (
     SUFFICIENT,
+    Diagnostics,
     damping_scale,
     next_damping,
     renewal,
@@ -46,19 +46,6 @@ class ProximalNewtonState(NamedTuple):
     last: OnHost | None  # where the last step began
     before: np.ndarray  # the optimality one iteration ago
     diagnostics: Diagnostics
-
-    def select(self, models: np.ndarray, objective: Objective) -> ProximalNewtonState:
-        return self._replace(
-            parameters=arrays.rows(self.parameters, models),
-            at=self.at.select(models),
-            subgradient=arrays.rows(self.subgradient, models),
-            non_smooth=_on_host(objective),
-            quadratics=[self.quadratics[model] for model in models],
-            is_fresh=self.is_fresh[models],
-            last=self.last and OnHost(*(part[models] for part in self.last)),
-            before=self.before[models],
-            diagnostics=self.diagnostics.select(models),
-        )
 
 
 class ProximalNewton:

@@ -38,10 +38,6 @@ class Pair(NamedTuple):
         )
         return self._replace(inverse=self.inverse * kept)
 
-    def select(self, models: np.ndarray) -> Pair:
-        """Return the pair of some models, by their numbers on the host."""
-        return Pair(*(arrays.rows(part, models) for part in self))
-
 
 def make_pair(step: Array, change: Array, *, xp: Namespace) -> Pair:
     """Return the pair of a step, which counts where F curves upwards along it."""

@@ -10,7 +10,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
-from xlr.solvers.loop import Record, Solver, Start, minimise
+from xlr.solvers.loop import Record, Solution, Solver, Start, minimise
 from xlr.solvers.row_space import row_space
 from xlr.solvers.surrogate import Surrogate
 
@@ -118,15 +118,8 @@ def _on_all_rows(
 ) -> Start:
     """Begin resamples at the fit to all rows."""
     _, first = np.unique(of, return_index=True)
-    solution = minimise(
-        solver,
-        whole,
-        arrays.rows(start, first),
-        tol=SMALL_TOL,
-        max_iter=MAX_ITER,
-        settle=math.inf,
-        on_iteration=_within_noise(objective.n_samples, objective.n_outputs),
-    )
+    start = arrays.rows(start, first)
+    solution = _nearly_minimised(solver, whole, start, objective.n_samples)
     parameters = arrays.rows(solution.parameters, of)
     at = objective.value_and_gradient(parameters)
     return Start(parameters, at, Surrogate(whole, of))
@@ -137,15 +130,8 @@ def _on_sample(
 ) -> Start:
     """Begin at the fit to a sample, in the models for which that is better."""
     xp, sample = objective.xp, objective.sample(size, seed)
-    solution = minimise(
-        solver,
-        sample,
-        find_start(solver, sample, start, seed),
-        tol=SMALL_TOL,
-        max_iter=MAX_ITER,
-        settle=math.inf,
-        on_iteration=_within_noise(size, objective.n_outputs),
-    )
+    begin = find_start(solver, sample, start, seed)
+    solution = _nearly_minimised(solver, sample, begin, size)
     parameters = solution.parameters
     at = objective.value_and_gradient(parameters)
     is_better = arrays.to_host(at.value) < solution.records[0].objective
@@ -164,9 +150,8 @@ def _in_row_space(
     back: Callable[[Array], Array],
 ) -> Start:
     """Begin at the solution in the row space, where that is better."""
-    solution = minimise(
-        solver, reduced, reduced.zeros(), tol=ROW_SPACE_TOL, max_iter=MAX_ITER
-    )
+    begin = reduced.zeros()
+    solution = minimise(solver, reduced, begin, tol=ROW_SPACE_TOL, max_iter=MAX_ITER)
     parameters = back(solution.parameters)
     at = objective.value_and_gradient(parameters)
     if (arrays.to_host(at.value) < solution.records[0].objective).all():
@@ -174,8 +159,10 @@ def _in_row_space(
     return _or_zeros(objective, start)
 
 
-def _within_noise(n_rows: int, n_outputs: int) -> Callable[[Record, Array], bool]:
-    r"""Return whether the gradient on a sample is within its distance to the whole's.
+def _nearly_minimised(
+    solver: Solver, smaller: Objective, start: Array | Start, n_rows: int
+) -> Solution:
+    r"""Minimise until the gradient is within its distance to that of all rows.
 
     The gradient of a row is its residual times z, so that the mean over m rows is off
     by about :math:`\sqrt{\mathrm{mean}(r^2) / m}`. The mean square of the residuals is
@@ -184,7 +171,15 @@ def _within_noise(n_rows: int, n_outputs: int) -> Callable[[Record, Array], bool
     """
 
     def is_enough(record: Record, parameters: Array) -> bool:
-        noise = np.sqrt(np.minimum(1, record.objective) / (n_rows * n_outputs))
-        return bool((record.optimality <= NOISE_SHARE * noise).all())
+        variance = np.minimum(1, record.objective) / (n_rows * smaller.n_outputs)
+        return bool((record.optimality <= NOISE_SHARE * np.sqrt(variance)).all())
 
-    return is_enough
+    return minimise(
+        solver,
+        smaller,
+        start,
+        tol=SMALL_TOL,
+        max_iter=MAX_ITER,
+        settle=math.inf,
+        on_iteration=is_enough,
+    )

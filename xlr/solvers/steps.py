@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.objective import Evaluation, Objective
-from xlr.solvers.diagnostics import Diagnostics, fetch
 
 __all__ = [
     "SUFFICIENT",
+    "Diagnostics",
     "Trial",
     "damping_scale",
     "next_damping",
@@ -35,6 +36,57 @@ SUM_ROUNDING = 16
 WORTH_HOLDING = 0.01
 
 
+class Diagnostics(NamedTuple):
+    """Numbers of an iteration on the host, an array of shape (n_models,) each.
+
+    Attributes
+    ----------
+    value : ndarray
+        F.
+    optimality : ndarray
+        Max-norm of the minimum-norm subgradient, in standardized units.
+    step_norm : ndarray
+        Largest change of a parameter in this iteration; 0 where the step was refused.
+    damping : ndarray
+        Of the next step; 0 without.
+    """
+
+    value: np.ndarray
+    optimality: np.ndarray
+    step_norm: np.ndarray
+    damping: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        objective: Objective,
+        value: Array,
+        subgradient: Array,
+        *,
+        change: Array | None = None,
+    ) -> Diagnostics:
+        """Bring the numbers of a point to the host, in one transfer."""
+        xp, optimality = objective.xp, objective.optimality(subgradient)
+        if change is None:
+            norm = xp.zeros_like(value)
+        else:
+            norm = xp.max(xp.abs(change), axis=1)
+        at, flatness, moved = _fetch(value, optimality, norm, xp=xp)
+        return cls(at, flatness, moved, np.zeros(objective.n_models))
+
+    def at_rest(self, done: np.ndarray) -> Diagnostics:
+        """Return numbers with which the models that are done ask for nothing more.
+
+        Their gradient is zero and their last step was accepted.
+        """
+        return Diagnostics(
+            self.value,
+            np.where(done, 0.0, self.optimality),
+            np.where(done, 1.0, self.step_norm),
+            np.where(done, 0.0, self.damping),
+        )
+
+
 class Trial(NamedTuple):
     """A step that was tried: the point, and on the host what decides on it.
 
@@ -48,7 +100,7 @@ class Trial(NamedTuple):
     change : array of shape (n_models, n_parameters)
         The step.
     value, optimality, step_norm : ndarrays of shape (n_models,)
-        As in :class:`~xlr.solvers.diagnostics.Diagnostics`.
+        As in :class:`Diagnostics`.
     slope_before, slope_after : ndarrays of shape (n_models,)
         Derivatives of F along the step, at its ends.
     more : list of ndarrays of shape (n_models,)
@@ -83,6 +135,8 @@ class Trial(NamedTuple):
             Relative rounding error of a number of X.
         """
         enough = self.value <= last.value + SUFFICIENT * self.slope_before
+        if enough.all():
+            return enough
         less = self.slope_after <= (2 * SUFFICIENT - 1) * self.slope_before
         return enough | (less & self.is_flat(last, rounding))
 
@@ -156,7 +210,7 @@ def try_step(
     xp = objective.xp
     at = objective.value_and_gradient(target)
     subgradient = objective.minimum_norm_subgradient(target, at.gradient)
-    value, optimality, norm, before, after, *others = fetch(
+    value, optimality, norm, before, after, *others = _fetch(
         at.value,
         objective.optimality(subgradient),
         xp.max(xp.abs(change), axis=1),
@@ -246,3 +300,8 @@ def renewal(
     slowest = WORTH_HOLDING ** (1 / (1 + cost))
     is_slow = last.optimality >= slowest * before
     return np.where(last.step_norm == 0, ~is_fresh, is_slow)
+
+
+def _fetch(*numbers: Array, xp: Namespace) -> np.ndarray:
+    """Bring arrays of shape (n_models,) to the host in float64, in one transfer."""
+    return arrays.to_host(xp.stack(numbers)).astype(np.float64, copy=False)

@@ -7,7 +7,7 @@ from enum import Enum
 
 import numpy as np
 
-from xlr.solvers.diagnostics import Diagnostics
+from xlr.solvers.steps import Diagnostics
 
 __all__ = ["SETTLED", "Status", "StoppingRule"]
 

@@ -13,14 +13,12 @@ from xlr.arrays import Array
 from xlr.objective import Hessian, Objective
 from xlr.solvers.steps import damping_scale
 
-__all__ = ["Surrogate", "least_rows", "preconditioner"]
+__all__ = ["ROWS_PER_FEATURE", "Surrogate", "preconditioner"]
 
 H = TypeVar("H", bound=Hessian)
 
-# Rows per feature below which the curvature of a class is noise, and products with X in
-# the time of which an estimate from more rows may be computed.
+# Rows per feature below which the curvature of a class is noise.
 ROWS_PER_FEATURE = 4
-WORTH = 12
 
 # Least damping of an estimate: no step is more than a million times the gradient.
 LEAST_DAMPING = 1e-6
@@ -40,6 +38,12 @@ class Surrogate:
     objective: Objective
     of: np.ndarray | None = None
 
+    @classmethod
+    def shared(cls, objective: Objective, given: Surrogate | None) -> Surrogate:
+        """Return the given one where models share it, else the objective itself."""
+        is_shared = given is not None and given.of is not None
+        return given if is_shared else cls(objective)
+
     def hessian(
         self, parameters: Array, derivative: Callable[[Objective, Array], H]
     ) -> H:
@@ -53,38 +57,12 @@ class Surrogate:
         shared = derivative(self.objective, arrays.rows(parameters, first))
         return shared.select(self.of)
 
-    def estimate(self, parameters: Array, product_cost: float) -> Hessian:
-        """Return an estimate that costs little beside tens of products with X."""
-        return self.hessian(
-            parameters, lambda here, at: here.estimated_hessian(at, product_cost)
-        )
-
     def select(self, models: np.ndarray) -> Surrogate:
         """Return the surrogate of some models, by their numbers on the host."""
         if self.of is None:
             return Surrogate(self.objective.select(models))
         kept, of = np.unique(self.of[models], return_inverse=True)
         return Surrogate(self.objective.select(kept), of)
-
-    def sampled(self, seed: int) -> Surrogate:
-        """Return the surrogate on a sample of the rows, where they are many.
-
-        Of few rows, or more while the estimate costs no more than a few products.
-        """
-        whole = self.objective
-        least = least_rows(whole)
-        most = min(whole.n_samples // 2, whole.data.n_drawable)
-        if not whole.is_large or most <= least:
-            return self
-        per_row = whole.data.gram_cost / whole.n_samples
-        size = int(WORTH * whole.data.product_cost / per_row)
-        size = min(max(least, size), 4 * least, most)
-        return Surrogate(whole.sample(size, seed), self.of)
-
-
-def least_rows(objective: Objective) -> int:
-    """Return the rows below which the curvature of one class on a sample is noise."""
-    return ROWS_PER_FEATURE * objective.column_size
 
 
 def preconditioner(

@@ -1,6 +1,10 @@
-"""Working sets: solving on a copy of few columns, the other coefficients at zero."""
+"""Working sets: solving on few columns, the other coefficients at zero; and paths."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +17,7 @@ from xlr.solvers.proximal_newton import ProximalNewton
 from xlr.solvers.quadratic import Quadratic
 from xlr.solvers.starts import find_start
 
-__all__ = ["WorkingSet"]
+__all__ = ["PathPoint", "WorkingSet", "follow_path"]
 
 # Features up to which all are in the working set, and the share of them beyond which a
 # copy of its columns does not pay.
@@ -36,12 +40,16 @@ class WorkingSet:
         self._features: Array = None
         self._held: list[Quadratic] = []
 
+    def select(self, models: np.ndarray) -> WorkingSet:
+        """Return an empty one: that of other models has other columns."""
+        return WorkingSet()
+
     def solve(
         self,
         objective: Objective,
         parameters: Array,
         needed: np.ndarray,
-        welcome: np.ndarray,
+        welcome: np.ndarray | None = None,
         *,
         tol: float,
         max_iter: int,
@@ -56,7 +64,7 @@ class WorkingSet:
         parameters : array of shape (n_models, n_parameters)
             Where to begin.
         needed : ndarray of bool, of shape (n_features,)
-        welcome : ndarray of int
+        welcome : ndarray of int, default=None
             Features that are copied too, where a copy is made.
         tol, max_iter
             As for :func:`minimise`.
@@ -77,7 +85,7 @@ class WorkingSet:
         solver: NewtonCG | ProximalNewton = ProximalNewton(self._held)
         beginner: NewtonCG | ProximalNewton = ProximalNewton()
         if part.n_parameters > MOST_PARAMETERS:
-            solver = beginner = NewtonCG(seed or 0)
+            solver = beginner = NewtonCG()
         xp, features = objective.xp, self._features
         start = parameters
         if features is not None:
@@ -99,7 +107,7 @@ class WorkingSet:
         return parameters, at, solution, self._copied
 
     def _objective_on(
-        self, objective: Objective, needed: np.ndarray, welcome: np.ndarray
+        self, objective: Objective, needed: np.ndarray, welcome: np.ndarray | None
     ) -> Objective:
         """Return F of a copy of the columns, a new one where a column is missing."""
         if self._part is None or (needed & ~self._copied).any():
@@ -107,7 +115,7 @@ class WorkingSet:
             self._features, self._part = None, objective
             if needed.shape[0] > FEW and needed.mean() <= MOST:
                 self._copied = needed.copy()
-                self._copied[welcome] = True
+                self._copied[[] if welcome is None else welcome] = True
             if not self._copied.all():
                 self._features = arrays.move(
                     np.nonzero(self._copied)[0],
@@ -119,3 +127,97 @@ class WorkingSet:
             return objective
         penalty = objective.penalty.take_columns(self._features, xp=objective.xp)
         return self._part.with_penalty(penalty)
+
+
+class PathPoint(NamedTuple):
+    """A solution on the path.
+
+    Attributes
+    ----------
+    objective : Objective
+    parameters : array of shape (1, n_parameters)
+    at : Evaluation
+        The objective there.
+    n_iter : int
+    converged : bool
+    n_working : int
+        Features of the last working set; no other violates its KKT condition.
+    seconds : float
+    """
+
+    objective: Objective
+    parameters: Array
+    at: Evaluation
+    n_iter: int
+    converged: bool
+    n_working: int
+    seconds: float
+
+
+def follow_path(
+    objectives: Iterable[Objective], start: Array, *, tol: float, max_iter: int
+) -> Iterator[PathPoint]:
+    """Minimise objectives that differ in their penalties, weaker and weaker.
+
+    Each begins at the last solution, on a working set: the features that have a
+    coefficient there, or whose gradient exceeds the new penalty. At the end all
+    features are checked, and those that violate their KKT condition join the working
+    set.
+
+    Parameters
+    ----------
+    objectives : iterable of Objective
+        Of one model, on the same data.
+    start : array of shape (1, n_parameters)
+    tol : float
+        Bound on the optimality.
+    max_iter : int
+
+    References
+    ----------
+    Friedman, Hastie and Tibshirani (2010), *Regularization paths for generalized linear
+    models via coordinate descent*, sections 2.5 and 2.6.
+    """
+    parameters, last = start, None
+    working_set = WorkingSet()
+    for objective in objectives:
+        began = perf_counter()
+        if last is None:
+            assert objective.non_smooth is not None
+            parameters = objective.non_smooth.project(parameters, xp=objective.xp)
+            at = objective.value_and_gradient(parameters)
+        else:
+            at = objective.with_penalty_of(last, parameters, at)
+        needed = _violating(objective, parameters, at)
+        n_iter = 0
+        while True:
+            if not needed.any():
+                needed[0] = True  # the intercept goes with it
+            parameters, at, solution, needed = working_set.solve(
+                objective, parameters, needed, tol=tol, max_iter=max_iter
+            )
+            n_iter += int(solution.n_iter[0])
+            violating = _violating(objective, parameters, at) & ~needed
+            gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
+            optimality = float(arrays.to_host(objective.optimality(gradient))[0])
+            if optimality <= tol or not violating.any() or n_iter >= max_iter:
+                break
+            needed = needed | violating
+        yield PathPoint(
+            objective,
+            parameters,
+            at,
+            n_iter,
+            optimality <= tol,
+            int(needed.sum()),
+            perf_counter() - began,
+        )
+        last = objective
+
+
+def _violating(objective: Objective, parameters: Array, at: Evaluation) -> np.ndarray:
+    """Return which features have a coefficient or violate their KKT condition."""
+    xp = objective.xp
+    gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
+    chosen = xp.astype((parameters != 0) | (gradient != 0), objective.wide)
+    return arrays.to_host(xp.max(objective.by_class(chosen)[0, :, :], axis=0)) > 0

@@ -1,4 +1,4 @@
-"""Fits: from a dataset to a solution, as the parameters of an estimator ask for it."""
+"""Fits: checks before them, from a dataset to a solution, and the fitted attributes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from sklearn.exceptions import ConvergenceWarning
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import DenseMatrix, TrainingData
-from xlr.estimators.dataset import Dataset
-from xlr.estimators.model_spec import ModelSpec
+from xlr.estimators.dataset import Dataset, ModelSpec
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
-from xlr.inputs.parameters import OF_SKLEARN, check_solver_for, random_seed
+from xlr.inputs.features import Features, read_features
+from xlr.inputs.parameters import (
+    OF_SKLEARN,
+    check_parameters,
+    check_solver_for,
+    random_seed,
+)
 from xlr.objective import Separation
 from xlr.solvers import (
     SOLVERS,
@@ -30,7 +35,62 @@ from xlr.solvers import (
 )
 from xlr.text import warn
 
-__all__ = ["Fitting", "SeparationWarning", "print_record", "warn_unless_converged"]
+__all__ = [
+    "Fitting",
+    "SeparationWarning",
+    "begin_fit",
+    "print_record",
+    "set_fitted",
+    "warn_unless_converged",
+]
+
+
+def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Features:
+    """Check the parameters of an estimator, and validate X.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array, sparse matrix or table
+    *others : arrays
+        What else the fit is given.
+    chunked : bool, default=True
+        As for :func:`read_features`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter or X is not as described, or an array is traced by JAX.
+
+    Warns
+    -----
+    UserWarning
+        If the solver is one of scikit-learn's that fits another model.
+    """
+    check_parameters(vars(estimator))
+    if arrays.is_traced(X, *others):
+        raise TypeError(
+            "Fits are not traced: jax.jit, jax.vmap and jax.grad hand over arrays "
+            "without values, and a fit stops by values. Fit outside of them; "
+            "decision_function and predict_proba of the fitted model can be traced."
+        )
+    if getattr(estimator, "solver", None) == "liblinear" and estimator.fit_intercept:
+        warn(
+            "scikit-learn's solver 'liblinear' penalises the intercept; here it is not "
+            "penalised, as with its other solvers. Leave solver out."
+        )
+    return read_features(estimator, X, reset=True, chunked=chunked)
+
+
+def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
+    """Set all fitted attributes at once, the last step of a fit.
+
+    Predictions in other threads see all of them or none, and a fit that fails or is
+    interrupted leaves the estimator as it was.
+    """
+    others = {k: v for k, v in vars(estimator).items() if k != "feature_names_in_"}
+    estimator.__dict__ = others | attributes
+
 
 # What else to do where a solver ran out of iterations.
 INSTEAD = {
@@ -339,8 +399,6 @@ def _solver(estimator: Any, name: str, seed: int | None) -> Solver:
             f"learning_rate has no effect with the solver {name!r}. Use "
             "solver='gradient-descent', or leave it out."
         )
-    if name in ("newton-cg", "lbfgs"):
-        return SOLVERS[name](seed or 0)
     return SOLVERS[name](seed) if name == "active-set" else SOLVERS[name]()
 
 
