@@ -36,6 +36,6 @@ def quoted(value: Any) -> str:
 def warn(sentence: str, category: type[Warning] = UserWarning) -> None:
     """Warn of the line that called xlr."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals["__name__"].startswith(INSIDE):
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(INSIDE):
         frame, level = frame.f_back, level + 1
     warnings.warn(sentence, category, stacklevel=level)

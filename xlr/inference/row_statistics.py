@@ -174,10 +174,9 @@ def _log_odds(eta: Array, moves: Array, *, xp: Namespace) -> tuple[Array, Array]
         Changes of eta with each column of the root of the covariance.
     xp : namespace
     """
-    if eta.shape[1] == 1:  # the first of two classes has a logit of zero
-        eta, moves = (
-            xp.concat([xp.zeros_like(part), part], axis=-1) for part in (eta, moves)
-        )
+    if eta.shape[1] == 1:
+        se = xp.sqrt(xp.sum(moves**2, axis=1))
+        return xp.concat([-eta, eta], axis=1), xp.concat([se, se], axis=1)
     device = arrays.device_of(eta)
     own = xp.eye(eta.shape[1], dtype=eta.dtype, device=device) > 0
     infinity = xp.asarray(xp.inf, dtype=eta.dtype, device=device)
