@@ -10,6 +10,7 @@ GPU ends at once, and says so.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import sys
@@ -43,9 +44,10 @@ if OPENCL.exists():
 
 GPU_BACKENDS = ["cupy", "torch-cuda"]
 BACKENDS = ["numpy", "array_api_strict", "torch", "jax", "dpnp", *GPU_BACKENDS]
-# Not no_x64: there argmax and unique_inverse of array-api-strict 2.6 themselves raise,
+# Not CPU_DEVICE: what holds on a device that is not the default holds there too. Not
+# no_x64: there argmax and unique_inverse of array-api-strict 2.6 themselves raise,
 # because the int64 that they answer in does not exist.
-STRICT_DEVICES = ["CPU_DEVICE", "device1", "no_float64"]
+STRICT_DEVICES = ["device1", "no_float64"]
 REQUIRE_GPU = os.environ.get("XLR_REQUIRE_GPU") == "1"
 CHOSEN = [b for b in os.environ.get("XLR_TEST_BACKENDS", "").split(",") if b]
 if unknown := set(CHOSEN) - set(BACKENDS):
@@ -102,8 +104,10 @@ if STAND_IN:
     cupy_stand_in.install()
 
 
-def pytest_report_header() -> str | None:
-    return "cupy: no GPU, so the stand-in of cupy_stand_in.py" if STAND_IN else None
+def pytest_report_header() -> str:
+    if STAND_IN:
+        return "cupy: no GPU, so the stand-in of cupy_stand_in.py"
+    return f"libraries: {', '.join(CHOSEN or filter(_is_installed, BACKENDS))}"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -121,25 +125,48 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Leave what takes long and shows little to runs that name a library.
-
-    XLA compiles the same programs once more for another dtype, and array-api-strict
-    checks each operation of a fit again and again.
-    """
-    if CHOSEN:
+    """Deselect libraries that are absent, and slow tests unless a library is named."""
+    if CHOSEN or REQUIRE_GPU or config.option.markexpr == "gpu":
         return
-    left = {item for item in items if _shows_little(item)}
-    config.hook.pytest_deselected(items=list(left))
-    items[:] = [item for item in items if item not in left]
+    deselected = {item for item in items if _is_absent(item) or _is_slow(item)}
+    config.hook.pytest_deselected(items=list(deselected))
+    items[:] = [item for item in items if item not in deselected]
 
 
-def _shows_little(item: pytest.Item) -> bool:
+def _backend_and_dtype(item: pytest.Item) -> tuple[str, str]:
+    """Return the parameters of a test; empty strings where it has none."""
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    chosen = parameters.get("backend", parameters.get("half", ""))
-    library = (chosen if isinstance(chosen, str) else chosen[0]).partition(":")[0]
-    if item.get_closest_marker("shared_arithmetic"):
-        return library in ("jax", "array_api_strict")
-    return library == "jax" and parameters.get("dtype") == "float32"
+    backend = parameters.get("backend", parameters.get("half", ""))
+    backend = backend if isinstance(backend, str) else backend[0]
+    return backend, parameters.get("dtype", "")
+
+
+@functools.cache
+def _is_installed(name: str) -> bool:
+    if name in GPU_BACKENDS:
+        return why_not(name) is None
+    return importlib.util.find_spec(name) is not None
+
+
+def _is_absent(item: pytest.Item) -> bool:
+    name = _backend_and_dtype(item)[0].partition(":")[0]
+    return name in BACKENDS and not _is_installed(name)
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    """Return whether a test takes long and shows what another test shows.
+
+    XLA compiles the same operations again for another dtype. array-api-strict checks
+    each operation of a fit again and again: once for each dtype is enough.
+    """
+    backend, dtype = _backend_and_dtype(item)
+    if backend == "jax":
+        marks = ("shared_arithmetic", "slow_on_jax")
+        return dtype == "float32" or any(map(item.get_closest_marker, marks))
+    if backend.startswith("array_api_strict"):
+        twice = (backend, dtype) == ("array_api_strict:device1", "float32")
+        return twice or item.get_closest_marker("shared_arithmetic") is not None
+    return False
 
 
 def _gpu_backend(name: str) -> Backend:
@@ -296,10 +323,3 @@ def assert_close(backend: Backend, dtype: str) -> Callable[..., None]:
         np.testing.assert_allclose(to_numpy(actual), expected, rtol=rtol, atol=atol)
 
     return assert_close
-
-
-@pytest.fixture
-def not_compiled_for_long(backend: Backend) -> None:
-    """Skips JAX, unless it is asked for: each operation on each shape is compiled."""
-    if backend.name == "jax" and not CHOSEN:
-        pytest.skip('JAX compiles for long: nox -s "tests(jax)" runs it')

@@ -38,7 +38,7 @@ def reference(X, y, classes, C=1.0, class_weight=None):
     return coef, intercept
 
 
-@pytest.mark.usefixtures("not_compiled_for_long")
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("left_out", [[2], [0, 3], [1, 2]], ids=str)
 @pytest.mark.parametrize("by", ["sample_weight", "class_weight"])
 def test_a_fit_leaves_them_out(left_out, by, place, dtype):
@@ -78,7 +78,7 @@ def test_the_answer_does_not_depend_on_tol(solver):
     np.testing.assert_allclose(found[0][known], found[1][known], rtol=1e-2)
 
 
-@pytest.mark.usefixtures("not_compiled_for_long")
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("multi_class", ["multinomial", "ovr"])
 @pytest.mark.parametrize("C", [1.0, np.inf])
@@ -221,7 +221,7 @@ def test_a_fold_that_trains_on_one_class_scores_as_in_scikit_learn(scoring, refi
     assert np.isfinite(model.intercept_).all()
 
 
-@pytest.mark.usefixtures("not_compiled_for_long")
+@pytest.mark.slow_on_jax
 def test_folds_and_resamples_on_every_library(place, dtype):
     rows = place(X), place(ONE_ROW)
     tol = 1e-9 if dtype == "float64" else 1e-5

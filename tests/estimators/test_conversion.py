@@ -36,7 +36,7 @@ FITS = {
 }
 
 
-@pytest.mark.usefixtures("not_compiled_for_long")
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("kind", list(FITS))
 def test_every_estimator_converts(kind, place, dtype):
     model = FITS[kind](place(X))

@@ -20,7 +20,7 @@ def fitted(model, *args, **options):
         return model.fit(*args, **options)
 
 
-@pytest.mark.usefixtures("not_compiled_for_long")
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("solver", [*SMOOTH, "proximal-newton", "active-set"])
 def test_every_solver_stays_at_the_start(solver, n_classes, place):

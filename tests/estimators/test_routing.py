@@ -96,7 +96,8 @@ def test_the_default_score_is_weighted():
     assert model.score(X, Y, WEIGHTS) == same.score(X, Y, WEIGHTS)
 
 
-@pytest.mark.usefixtures("routing", "not_compiled_for_long")
+@pytest.mark.slow_on_jax
+@pytest.mark.usefixtures("routing")
 def test_groups_on_every_library(place):
     model = xlr.LogisticRegressionCV(Cs=[1.0], cv=GroupKFold(3))
     model.fit(place(X), Y, groups=place(GROUPS))

@@ -26,7 +26,7 @@ FITS = {
 METHODS = ["decision_function", "predict", "predict_proba", "predict_log_proba"]
 
 
-@pytest.mark.usefixtures("not_compiled_for_long")
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("kind", list(FITS))
 def test_predictions_are_the_same(kind, place, dtype, assert_close):
     model = FITS[kind](place(X))

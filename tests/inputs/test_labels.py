@@ -91,7 +91,7 @@ def test_shares_say_how_to_fit_them(y, place):
         xlr.LogisticRegression().fit(place(X), place(3 * y))
 
 
-@pytest.mark.usefixtures("not_compiled_for_long")
+@pytest.mark.slow_on_jax
 def test_a_start_of_other_classes_speaks_of_warm_start(place):
     model = xlr.LogisticRegression(warm_start=True).fit(place(X), np.arange(8) % 3)
     with pytest.raises(ValueError, match=r"warm_start=True .* \[0, 1, 2\].*\[0, 1\]"):

@@ -42,7 +42,7 @@ def test_columns_that_are_not_finite_are_named(name, columns, form):
             FITS[name](form(altered(columns, value)))
 
 
-@pytest.mark.usefixtures("not_compiled_for_long")
+@pytest.mark.slow_on_jax
 def test_columns_that_are_not_finite_are_named_on_every_library(place):
     for name in ("fit", "predict"):
         with pytest.raises(ValueError, match=r"NaN\. Columns '?x1'?, '?x3'? are"):

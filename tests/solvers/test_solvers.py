@@ -117,19 +117,19 @@ def check(solver, n_classes, place, wide, dtype, tol, **penalty):
     return parameters
 
 
+@pytest.mark.slow_on_jax
 @class_numbers
 @pytest.mark.parametrize("solver", [*SMOOTH, "gradient-descent"])
-def test_solver_reaches_the_minimum(
-    solver, n_classes, place, wide, dtype, not_compiled_for_long
-):
+def test_solver_reaches_the_minimum(solver, n_classes, place, wide, dtype):
     tol = {"float32": 1e-5, "float64": 1e-8}[dtype]
     check(solver_named(solver), n_classes, place, wide, dtype, tol, ridge=0.25)
 
 
+@pytest.mark.slow_on_jax
 @class_numbers
 @pytest.mark.parametrize("solver", NON_SMOOTH)
 def test_solver_reaches_the_minimum_of_l1_within_bounds(
-    solver, n_classes, place, wide, dtype, not_compiled_for_long
+    solver, n_classes, place, wide, dtype
 ):
     tol = {"float32": 1e-5, "float64": 1e-8}[dtype]
     shape = {"ridge": 0.05, "l1": 0.05, "lower": -0.25, "upper": 0.5}
