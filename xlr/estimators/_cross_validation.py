@@ -35,7 +35,7 @@ class Group(NamedTuple):
     members : ndarray of int
         The numbers of these ways.
     kept : ndarray of int
-        The classes with weight, as codes of the task.
+        The classes with weight, as codes of the spec.
     """
 
     members: np.ndarray
@@ -65,7 +65,7 @@ class Folds:
 
 
 def small_counts(numbers: list[np.ndarray], n_samples: int) -> np.ndarray:
-    """How often each row is among some: (n_samples, n_lists), in a byte if it fits."""
+    """Count each row in lists of numbers: (n_samples, n_lists), in a byte if it fits."""
     counts = [np.bincount(rows, minlength=n_samples) for rows in numbers]
     most = max(int(count.max()) for count in counts)
     dtype = np.uint8 if most < 256 else np.int32
@@ -188,7 +188,7 @@ def _warn_of_left_out(weighs: np.ndarray, dataset: LabelledDataset) -> None:
 
 
 def _chosen(numbers: Any, n_samples: int, fold: str) -> np.ndarray:
-    """Numbers of rows as a splitter has them, also from the end or as a mask."""
+    """Return row numbers of a splitter, which may count from the end or be a mask."""
     try:
         return np.arange(n_samples)[numbers]
     except IndexError as error:

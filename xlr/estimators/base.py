@@ -190,7 +190,7 @@ class LinearModel(BaseEstimator):
         Fits replace all attributes at once (:func:`set_fitted`).
         """
         model = type(self).__new__(type(self))
-        model.__dict__ = vars(self)
+        model.__dict__ = self.__dict__
         return model
 
     def _of_numbers(self) -> Self:

@@ -389,8 +389,10 @@ def read_dataset(
 def _weighed(scan: Scan, factors: np.ndarray) -> ColumnStatistics | None:
     """Return the statistics of all chunks, with the weights of their classes."""
     found = scan.statistics
-    if found is None or None in found:
-        return found and found[None]
+    if found is None:
+        return None
+    if None in found:
+        return found[None]
     labels = arrays.to_host(scan.classes).tolist()
     parts = [
         found[label]._replace(weight=factor * found[label].weight)

@@ -296,12 +296,13 @@ def _look_at(
         return None, Summary({position: 0}, {}, {}, {}, set()), None
     features = Features(X, xp, arrays.device_of(X), None)
     part, totals = _read_part(features, y, sample_weight, offset)
+    added = part.targets.offset
     summary = Summary(
         {position: size},
         {position: part.classes},
         {position: totals},
         _statistics(plan, features, part, totals) if X.shape[1] else {},
-        set() if offset is None else {part.targets.offset.shape[1]},
+        set() if added is None else {added.shape[1]},
     )
     generator = np.random.default_rng([plan.seed, position])
     numbers = generator.choice(size, min(to_draw, size), replace=False)
