@@ -101,7 +101,7 @@ class Chunks:
     def counted(
         self, row_counts: np.ndarray, sample: tuple[Array, np.ndarray]
     ) -> Chunks:
-        """With what a pass found out: without the chunks that are empty.
+        """Return the chunks that a pass found to have rows.
 
         ``sample`` is what becomes ``sampled`` and ``drawn``.
         """
@@ -122,7 +122,7 @@ class Chunks:
         return chunks
 
     def cut(self, values: Array) -> list[Delayed]:
-        """What belongs to the rows, in memory, in the chunks of these."""
+        """Cut values of the rows, in memory, into the chunks of these."""
         edges = np.cumsum([0, *self.row_counts])
         pieces = [literal(values[a:b, ...]) for a, b in itertools.pairwise(edges)]
         return send(pieces)
@@ -133,7 +133,7 @@ class Chunks:
         *loads: Sequence[Delayed],
         keep: Sequence[Delayed] = (),
     ) -> tuple[tuple[Any, ...], list[Delayed]]:
-        """As :func:`fetch` does. Where it fails, nothing is kept any more."""
+        """Compute parts as :func:`fetch` does, and keep nothing where that fails."""
         try:
             results, kept = fetch(parts, *loads, keep=keep, positions=self.positions)
         except BaseException:
@@ -150,7 +150,7 @@ class Chunks:
         name: str,
         held: bool = True,
     ) -> list[Delayed]:
-        """What a function returns of each chunk; where that is held, or anywhere."""
+        """Apply a function to each chunk, where that is held or anywhere."""
         homes = self.homes if held else [()] * len(self.parts)
         return [
             call(partial(_saying_where, i, function), *chunk, name=name, at=home)
@@ -166,7 +166,7 @@ class Chunks:
         combine: Callable[[Sums, Sums], Sums] = add,
         name: str,
     ) -> Sums:
-        """What ``function(X, *others)`` returns for all chunks, combined: a pass."""
+        """Combine ``function(X, *others)`` over all chunks: a pass."""
         self.n_passes += 1
         parts = self.parts, *others
         results = self.of_each([function] * len(self.parts), *parts, name=name)
@@ -191,7 +191,7 @@ class Chunks:
         like: Array,
         name: str,
     ) -> Any:
-        """A Dask array of ``function(X, *others)`` for each chunk, not computed yet.
+        """Return a lazy Dask array of ``function(X, *others)`` for each chunk.
 
         Parameters
         ----------
@@ -208,7 +208,7 @@ class Chunks:
 
 
 def _saying_where(position: int, function: Callable[..., Any], *chunk: Any) -> Any:
-    """What a function returns of a chunk. What it has against it says which it is."""
+    """Apply a function to a chunk; an error names the position of the chunk."""
     try:
         return function(*chunk)
     except (TypeError, ValueError) as error:

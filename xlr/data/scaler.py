@@ -77,16 +77,16 @@ class Scaler:
         return self.scale * self.varies
 
     def to_standardized(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
-        """(w, b) to (v, c); shapes (n_columns, n_features) and (n_columns,)."""
+        """Map (w, b) to (v, c); shapes (n_columns, n_features) and (n_columns,)."""
         return coef * self.scale, intercept + coef @ self.mean
 
     def to_raw(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
-        """(v, c) to (w, b), the inverse of :meth:`to_standardized`."""
+        """Map (v, c) to (w, b), the inverse of :meth:`to_standardized`."""
         coef = coef / self.scale
         return coef, intercept - coef @ self.mean
 
     def gradient(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
-        """Gradient in (w, b) to the gradient in (v, c), by the chain rule."""
+        """Map the gradient in (w, b) to that in (v, c), by the chain rule."""
         coef = (coef - intercept[:, None] * self.mean) / self.scale
         return coef * self.varies, intercept
 
@@ -96,7 +96,7 @@ class Scaler:
         return Scaler(*(xp.take(part, columns) for part in parts))
 
     def keeps_digits(self, dtype: Any, *, xp: Namespace) -> bool:
-        """Whether products with X may be corrected to products with Z.
+        """Return whether products with X may be corrected to products with Z.
 
         True while the means take few digits (none to speak of in float64, two bits in
         float32) and all numbers are far from the ends of the range of float32.

@@ -135,7 +135,7 @@ def _sums(block: Block) -> tuple[Array, Array, Array]:
 
 
 def _keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
-    """Whether a variance is right to ten digits as a difference of means.
+    """Return whether a variance is right to ten digits as a difference of means.
 
     To three digits where there is no float64.
     """

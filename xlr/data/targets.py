@@ -73,7 +73,7 @@ class Targets:
 
     @property
     def weighs_alike(self) -> bool:
-        """Whether a row has the same weight in all models."""
+        """True if a row has the same weight in all models."""
         return self.counts is None and self.class_factors is None
 
     def select(self, models: np.ndarray) -> Targets:

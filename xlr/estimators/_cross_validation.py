@@ -65,7 +65,7 @@ class Folds:
 
 
 def small_counts(numbers: list[np.ndarray], n_samples: int) -> np.ndarray:
-    """Count each row in lists of numbers: (n_samples, n_lists), in a byte if it fits."""
+    """Count each row in lists of numbers: (n_samples, n_lists), a byte if it fits."""
     counts = [np.bincount(rows, minlength=n_samples) for rows in numbers]
     most = max(int(count.max()) for count in counts)
     dtype = np.uint8 if most < 256 else np.int32

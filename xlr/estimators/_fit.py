@@ -229,7 +229,7 @@ class Fitting:
 
     @property
     def n_passes(self) -> int | None:
-        """How often all chunks of X were read; None for an X that is not in chunks."""
+        """Number of reads of all chunks of X; None for an X that is not in chunks."""
         chunks = self.problem.objective.data.chunks
         return None if chunks is None else chunks.X.n_passes
 
@@ -267,7 +267,7 @@ class Fitting:
         return tell
 
     def proven(self, solution: Solution) -> tuple[np.ndarray, Solution]:
-        """Bounds on what F is above its minimum, and the solution that they prove."""
+        """Return bounds on F less its minimum, and the solution that they prove."""
         gap = self.problem.duality_gap(solution)
         return gap, solution.with_bound(gap, float(self._estimator.tol))
 
@@ -298,7 +298,7 @@ class Fitting:
     def warn_unless_converged(
         self, solution: Solution, separations: dict[int, Separation] | None = None
     ) -> None:
-        """Say why models did not converge and what to do, in the words of the first.
+        """Warn why models did not converge and what to do, in the words of the first.
 
         With separation there is nothing to converge to: then that.
         """
@@ -333,7 +333,7 @@ class Fitting:
 
 
 def warn_unless_converged(solution: Solution, estimator: Any, dtype: Any) -> None:
-    """Say why the model did not converge, where there is one solver to choose from."""
+    """Warn why the model did not converge, where there is one solver to choose from."""
     if solution.status[0] is not Status.CONVERGED:
         _warn(solution, [0], estimator, dtype, "")
 
@@ -399,7 +399,7 @@ def _solver(estimator: Any, name: str, seed: int | None) -> Solver:
 
 
 def print_record(record: Record, solver: str) -> None:
-    """A line for an iteration."""
+    """Print a line for an iteration."""
     print(
         f"[{solver}] iteration {record.iteration:4d}  "
         f"objective {record.objective.mean():.10g}  "

@@ -263,7 +263,7 @@ class LinearModel(BaseEstimator):
         return self
 
     def to_numpy(self) -> Self:
-        """A fitted copy whose arrays are NumPy's.
+        """Return a fitted copy whose arrays are NumPy's.
 
         Returns
         -------
@@ -324,7 +324,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     @chunk_by_chunk
     def decision_function(self, X: Array, offset: Array | None = None) -> Array:
-        """Logits: x.w + b, and the offset.
+        """Return the logits x.w + b, and the offset.
 
         Parameters
         ----------
@@ -351,7 +351,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     @chunk_by_chunk
     def predict_proba(self, X: Array, offset: Array | None = None) -> Array:
-        """Probabilities of the classes.
+        """Return the probabilities of the classes.
 
         Parameters
         ----------
@@ -375,7 +375,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     @chunk_by_chunk
     def predict_log_proba(self, X: Array, offset: Array | None = None) -> Array:
-        """Logarithms of the probabilities, accurate where those round to 0 or 1.
+        """Return log-probabilities, accurate where probabilities round to 0 or 1.
 
         Parameters
         ----------
@@ -397,7 +397,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     @chunk_by_chunk
     def predict(self, X: Array, offset: Array | None = None) -> Array:
-        """The most probable class of each row.
+        """Return the most probable class of each row.
 
         Parameters
         ----------
@@ -435,7 +435,7 @@ def score(
     sample_weight: Array | None = None,
     offset: Array | None = None,
 ) -> float:
-    """Accuracy: the weighted share of rows whose class is predicted.
+    """Return the accuracy: the weighted share of rows whose class is predicted.
 
     Parameters
     ----------
@@ -483,7 +483,7 @@ def _accuracy(
 
 
 def _are_alike(y: Array, found: Array) -> bool:
-    """Whether these are whole numbers of one library, on one device."""
+    """Return whether these are whole numbers of one library, on one device."""
     xp = arrays.namespace(found)
     return (
         tuple(y.shape) == tuple(found.shape)

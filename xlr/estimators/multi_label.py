@@ -216,7 +216,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
     # -- predictions -------------------------------------------------------------------
 
     def decision_function(self, X: Array) -> Array:
-        """Logits: x.w + b.
+        """Return the logits x.w + b.
 
         Parameters
         ----------
@@ -239,7 +239,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             return self._snapshot()._of_rows(_logits, X)
 
     def predict_proba(self, X: Array) -> Array:
-        """Probability of 1 for each label.
+        """Return the probability of 1 for each label.
 
         Parameters
         ----------
@@ -258,7 +258,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             return self._snapshot()._of_rows(_probabilities, X)
 
     def predict_log_proba(self, X: Array) -> Array:
-        """Logarithm of the probability of 1 for each label.
+        """Return the logarithm of the probability of 1 for each label.
 
         Parameters
         ----------
@@ -277,7 +277,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             return self._snapshot()._of_rows(_log_probabilities, X)
 
     def predict(self, X: Array) -> Array:
-        """1 for each label that is more probable than not, else 0.
+        """Return 1 for each label that is more probable than not, else 0.
 
         Parameters
         ----------
@@ -297,7 +297,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             return self._snapshot()._of_rows(_labels, X)
 
     def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
-        """Share of rows whose known labels are all predicted.
+        """Return the share of rows whose known labels are all predicted.
 
         Parameters
         ----------

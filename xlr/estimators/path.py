@@ -87,7 +87,7 @@ class LogisticPath:
 
 
 class _Model(NamedTuple):
-    """What is kept of a point: all else of it is many times as large."""
+    """The numbers of a point that a path keeps."""
 
     coef: Array
     intercept: Array
@@ -249,7 +249,7 @@ def logistic_path(
 
 
 def _read_strengths(Cs: Any, n_Cs: int) -> np.ndarray | None:
-    """The given values of C, ascending; None to compute them."""
+    """Return the given values of C, ascending; None to compute them."""
     if Cs is None:
         check_parameters({"n_Cs": n_Cs})
         return None
@@ -259,7 +259,7 @@ def _read_strengths(Cs: Any, n_Cs: int) -> np.ndarray | None:
 
 
 def _null(problem: Problem, tol: float, max_iter: int) -> PathPoint:
-    """The model without the penalised coefficients: of an infinite penalty."""
+    """Fit the model of an infinite penalty, without the penalised coefficients."""
     objective, penalty = problem.objective, problem.penalty(1.0)
     assert isinstance(penalty, ElasticNetPenalty)
     infinite = objective.with_penalty(penalty.at_its_strongest(xp=objective.xp))
@@ -271,7 +271,7 @@ def _null(problem: Problem, tol: float, max_iter: int) -> PathPoint:
 
 
 def _from_the_first(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
-    """A path from the C at which the first coefficient is about to leave zero."""
+    """Return values of C from that at which the first coefficient leaves zero."""
     objective, xp = problem.objective, problem.objective.xp
     penalty: Any = objective.non_smooth  # at C = 1
     penalised = penalty.l1 > 0
@@ -343,7 +343,7 @@ def _model(problem: Problem, point: PathPoint) -> _Model:
 
 
 def _null_loss(objective: Objective) -> float:
-    """The mean loss of the best intercepts alone, or of none."""
+    """Return the mean loss of the best intercepts alone, or of none."""
     if not objective.fit_intercept:
         return math.log(max(2, objective.n_outputs))
     shares = arrays.to_host(objective.class_shares())[0].astype(np.float64)

@@ -121,7 +121,7 @@ class Problem:
         )
 
     def penalty(self, C: float | Array) -> Penalty:
-        """For parameters, with strength 1 / (C S)."""
+        """Return the penalty of the parameters, with strength 1 / (C S)."""
         strength = self._strength(C)
         return self._regularisation.penalty(strength, self._scale, self._features)
 
@@ -148,7 +148,7 @@ class Problem:
 
     @arrays.quiet()
     def duality_gap(self, solution: Solution) -> np.ndarray:
-        """Upper bounds on what F is above its minimum: (n_models,), on the host."""
+        """Return upper bounds on F less its minimum: (n_models,), on the host."""
         parameters, at = solution.parameters, solution.at
         gap = duality_gap(self.objective, parameters, at, self.centre)
         return arrays.to_host(gap).astype(np.float64)
@@ -169,7 +169,7 @@ class Problem:
         }
 
     def _is_held(self, parameters: Array) -> Array:
-        """Which coefficients the penalty holds at zero, but for rounding."""
+        """Return a mask of the coefficients that the penalty holds at zero."""
         objective, xp = self.objective, self._features.xp
         coef = objective.by_class(parameters)
         strength = objective.penalty.curvature(coef, xp=xp)

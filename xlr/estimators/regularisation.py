@@ -1,4 +1,4 @@
-"""How coefficients are penalised and bounded, feature by feature."""
+"""Regularisation: penalties and bounds of the coefficients, by feature."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ class Regularisation:
 
     @property
     def smooth(self) -> bool:
-        """Whether the penalty has a derivative everywhere, and there are no bounds."""
+        """True without L1 penalty and bounds."""
         return self.l1_ratio == 0 and self.lower is None and self.upper is None
 
     @property
     def leaves_some_free(self) -> bool:
-        """Whether the penalty of a feature is zero, whatever its strength."""
+        """True if a feature has no penalty."""
         if self.factor is None:
             return False
         return bool((arrays.to_host(self.factor) == 0).any())
 
     def penalty(self, strength: Array, scale: Array, features: Features) -> Penalty:
-        """The penalty of coefficients scale * w.
+        """Return the penalty of coefficients scale * w.
 
         Parameters
         ----------
@@ -108,14 +108,14 @@ def _finite(strength: Array, features: Features) -> Array:
 
 
 def largest_strength(dtype: Any, *, xp: Namespace) -> float:
-    """Where penalties end: a coefficient that is held by one is rounding, or zero."""
+    """Return the largest strength: it leaves of a coefficient a rounding error."""
     return float(xp.finfo(dtype).max) ** 0.5
 
 
 def read_regularisation(
     estimator: Any, l1_ratio: float, C: float | Array, features: Features
 ) -> Regularisation:
-    """The penalty that an estimator's parameters ask for.
+    """Return the penalty that an estimator's parameters ask for.
 
     Those are, as far as it has them, ``penalty_factor``, ``lower`` and ``upper``. An
     infinite factor becomes bounds of zero.

@@ -269,7 +269,7 @@ def metadata_of(
 def knowing_classes(
     scorer: Callable[..., float], classes: np.ndarray
 ) -> Callable[..., float]:
-    """The same with all classes as the ``labels`` of its metric, if that has such.
+    """Return a scorer with all classes as the ``labels`` of its metric, if it has such.
 
     Rows to score may lack some. As in scikit-learn's ``LogisticRegressionCV``.
     """

@@ -19,7 +19,7 @@ __all__ = ["chunks_of", "parts_beside", "refuse_kind", "stand_in"]
 
 
 def stand_in(X: Any) -> Any:
-    """A few rows such as those of a Dask array or table, in memory.
+    """Return a few rows such as those of a Dask array or table, in memory.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def stand_in(X: Any) -> Any:
 
 
 def chunks_of(X: Any, like: Array, *, xp: Namespace) -> Chunks:
-    """The rows of a Dask array or table.
+    """Return the chunks of the rows of a Dask array or table.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def chunks_of(X: Any, like: Array, *, xp: Namespace) -> Chunks:
 
 
 def parts_beside(X: Chunks, values: Any, name: str) -> list[Delayed]:
-    """What belongs to the rows of each chunk of X.
+    """Return the part of the values that belongs to each chunk of X.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def parts_beside(X: Chunks, values: Any, name: str) -> list[Delayed]:
 
 
 def _column(y: Any) -> Any:
-    """The one column of a matrix; anything else as it is."""
+    """Return the one column of a matrix; anything else as it is."""
     if getattr(y, "ndim", 1) != 2 or y.shape[1] != 1:
         return y
     warn(
@@ -166,7 +166,7 @@ def _column(y: Any) -> Any:
 
 
 def _cut(X: Chunks, values: Any, name: str) -> list[Delayed]:
-    """What is in memory, cut as X is."""
+    """Cut values in memory as X is."""
     if np.isnan(X.row_counts).any():
         raise ValueError(
             f"The sizes of the chunks of X are not known, so that {name}, which is in "
@@ -199,7 +199,7 @@ def _is_table(X: Any) -> bool:
 
 
 def _refuse_collection(values: Any, name: str) -> None:
-    """Say what is neither an array nor a table or a column."""
+    """Raise TypeError for what is neither an array nor a table or a column."""
     if not (_is_table(values) or hasattr(type(values), "chunks")):
         raise TypeError(
             f"{name} is a {type(values).__name__} of Dask, whose rows and columns are "
@@ -209,7 +209,7 @@ def _refuse_collection(values: Any, name: str) -> None:
 
 
 def refuse_kind(chunk: Any) -> None:
-    """Say that rows in chunks are to be dense, and all there.
+    """Refuse chunks that are sparse or masked.
 
     Raises
     ------
@@ -232,7 +232,7 @@ def refuse_kind(chunk: Any) -> None:
 
 
 def _matrix(dtype: str, table: Any) -> Array:
-    """A partition of a table as an array."""
+    """Return a partition of a table as an array."""
     if hasattr(type(table), "to_cupy"):
         return table.to_cupy(dtype=dtype)
     return table.to_numpy(dtype=dtype, na_value=np.nan)

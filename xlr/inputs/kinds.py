@@ -1,4 +1,4 @@
-"""What values can be: arrays, lists and tables of real numbers."""
+"""Kinds of values: arrays, lists and tables of real numbers."""
 
 from __future__ import annotations
 

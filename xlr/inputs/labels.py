@@ -140,7 +140,7 @@ def _refuse_mixed_list(y: Any) -> None:
 
 
 def mixed_types(error: TypeError) -> ValueError:
-    """What to say of labels that cannot be sorted."""
+    """Return the error for labels that cannot be sorted."""
     return ValueError(
         f"The labels in y cannot be sorted, because they mix types ({error}). Make "
         "them one type, for instance with y.astype(str)."
@@ -148,7 +148,7 @@ def mixed_types(error: TypeError) -> ValueError:
 
 
 def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
-    """The sorted classes and the place of each label among them.
+    """Return the sorted classes and the number of each label among them.
 
     Sorting many labels takes longer than some passes over X: the classes among the
     first are tried on all of them before. The host sorts where the library has no

@@ -149,7 +149,7 @@ def _read_part(
 
 
 class Plan(NamedTuple):
-    """What is to be found out about chunks.
+    """Questions to each chunk of a scan.
 
     Attributes
     ----------
@@ -170,7 +170,7 @@ class Plan(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What is known of chunks, by their positions.
+    """Findings of a scan about chunks, by their positions.
 
     Attributes
     ----------

@@ -24,7 +24,7 @@ __all__ = [
 
 @arrays.quiet()
 def read_sample_weight(sample_weight: Any, features: Features) -> Array:
-    """Sample weights in the widest dtype where X is: (n_samples,).
+    """Return sample weights in the widest dtype where X is: (n_samples,).
 
     Raises
     ------
@@ -40,7 +40,7 @@ def read_sample_weight(sample_weight: Any, features: Features) -> Array:
 
 
 def place_weights(sample_weight: Any, features: Features) -> Array:
-    """Sample weights in the widest dtype where X is, not looked at yet: (n_samples,).
+    """Return sample weights in the widest dtype where X is, unchecked: (n_samples,).
 
     Ones for None; a number is the weight of all samples.
 
@@ -96,7 +96,7 @@ def class_totals(weights: Array, codes: Array, n_classes: int) -> np.ndarray:
 def class_factors(
     class_weight: dict[Any, float] | str, classes: Array, totals: np.ndarray
 ) -> np.ndarray:
-    """What ``class_weight`` multiplies the weights of each class by, on the host.
+    """Return the factors of ``class_weight`` for each class, on the host.
 
     Parameters
     ----------
