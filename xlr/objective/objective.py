@@ -236,7 +236,8 @@ class Objective:
 
     def by_class(self, parameters: Array) -> Array:
         """Return the coefficients: (n_models, n_outputs, n_features)."""
-        return self.xp.reshape(self.split(parameters)[0], self._coef_shape)
+        columns = self.xp.reshape(parameters, (*self._coef_shape[:2], self.column_size))
+        return columns[:, :, : self.n_features]
 
     def zeros(self) -> Array:
         """Return parameters that are all zero."""

@@ -55,21 +55,21 @@ def conjugate_gradients(
     """
     x, residual = xp.zeros_like(right), right
     search = precondition(residual)
-    first_size = size = xp.sum(residual * search, axis=1)
+    first_size = size = xp.vecdot(residual, search)
     least = (ROUNDED * rounding) ** 2 * first_size
     zeros = xp.zeros_like(size)
     looks = arrays.in_host_memory(size) and forcing > 0
     enough = forcing**2 * first_size
     for _ in range(MORE_ON_HOST * n_products if looks else n_products):
         product = multiply(search)
-        curvature = xp.sum(search * product, axis=1)
+        curvature = xp.vecdot(search, product)
         # Past the solution there is only rounding: such models stand still.
         moving = (size > least) & (curvature > 0)
         step_size = xp.where(moving, size / curvature, zeros)[:, None]
         x = x + step_size * search
         residual = residual - step_size * product
         scaled = precondition(residual)
-        new_size = xp.sum(residual * scaled, axis=1)
+        new_size = xp.vecdot(residual, scaled)
         ratio = xp.where(moving, new_size / size, zeros)[:, None]
         search = scaled + ratio * search
         size = new_size

@@ -41,7 +41,7 @@ class LBFGSState(NamedTuple):
     def with_scale_along(self, pair: quasi_newton.Pair) -> LBFGSState:
         """Return the state with scale y'E^-1 y / s'y, unless there is no pair."""
         xp = arrays.namespace(self.scale)
-        scale = xp.sum(pair.change * self.solve(pair.change), axis=1) * pair.inverse
+        scale = xp.vecdot(pair.change, self.solve(pair.change)) * pair.inverse
         return self._replace(scale=xp.where(pair.inverse > 0, scale, self.scale))
 
 
@@ -102,26 +102,25 @@ class LBFGS:
         accept = trial.is_acceptable(last, objective.rounding)
         # 3. A shorter step after a refusal.
         shorter = state.step_size * shortened(trial, last)
-        state = state._replace(
-            step_size=np.where(accept, 1.0, shorter),
-            age=state.age + 1,
-            diagnostics=trial.diagnostics(accept, last, last.damping),
-        )
+        size = np.where(accept, 1.0, shorter)
+        state = state._replace(step_size=size, age=state.age + 1)
+        new = trial.taken(accept, state, at.gradient, last.damping, objective=objective)
         if not accept.any():
-            return state
+            return state._replace(diagnostics=new.diagnostics)
         # 4. The pair of the step corrects the estimate.
-        w, new, gradient, change = trial.taken(
-            accept, w, at, at.gradient, objective=objective
+        change = new.parameters - w, new.at.gradient - at.gradient
+        pair = quasi_newton.make_pair(*change, xp=objective.xp)
+        return state.with_scale_along(pair)._replace(
+            parameters=new.parameters,
+            at=new.at,
+            pairs=(*state.pairs, pair)[-self.memory :],
+            diagnostics=new.diagnostics,
         )
-        pair = quasi_newton.make_pair(change, gradient - at.gradient, xp=objective.xp)
-        pairs = (*state.pairs, pair)[-self.memory :]
-        state = state.with_scale_along(pair)
-        return state._replace(parameters=w, at=new, pairs=pairs)
 
     def decrease(self, objective: Objective, state: LBFGSState) -> Array:
         """Return g'B^-1 g / 2."""
         step = _solve(objective, state)
-        return 0.5 * objective.xp.sum(state.at.gradient * step, axis=1)
+        return 0.5 * objective.xp.vecdot(state.at.gradient, step)
 
 
 def _solve(objective: Objective, state: LBFGSState) -> Array:

@@ -112,7 +112,7 @@ class NewtonCG:
         change = target - w
         # 3. Trial step, taken if F falls as far as its gradient promises. Without
         # curvature, undamped conjugate gradients do not set out.
-        damped = xp.sum(state.scale * change * change, axis=1)
+        damped = xp.vecdot(state.scale * change, change)
         trial = try_step(objective, gradient, target, change, residual, damped)
         residual, damped = trial.more
         accept = trial.is_acceptable(last, rounding) & (trial.step_norm > 0)
@@ -124,17 +124,8 @@ class NewtonCG:
         error = residual + abs(1 - fell / predicted)
         left = np.where(predicted > 0, predicted, 0.0)
         left = np.where(accept, left * error * error, left)
-        w, at, gradient, _ = trial.taken(
-            accept, w, state.at, gradient, objective=objective
-        )
-        return state._replace(
-            parameters=w,
-            at=at,
-            subgradient=gradient,
-            residual=residual,
-            left=left,
-            diagnostics=trial.diagnostics(accept, last, damping),
-        )
+        new = trial.taken(accept, state, gradient, damping, objective=objective)
+        return state._replace(**new._asdict(), residual=residual, left=left)
 
     def decrease(self, objective: Objective, state: NewtonCGState) -> np.ndarray:
         """Return what the last solve and its model left of their decrease."""

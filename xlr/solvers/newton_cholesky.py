@@ -96,7 +96,7 @@ class NewtonCholesky:
         step = -_solve(objective, state)
         damped = []
         if state.added is not None:
-            damped.append(xp.sum(state.added * step * step, axis=1))
+            damped.append(xp.vecdot(state.added * step, step))
         trial = try_step(objective, at.gradient, w + step, step, *damped)
         accept = trial.is_acceptable(last, rounding)
         # 3. Damping, from the decrease of F and of its quadratic model: half of
@@ -104,23 +104,21 @@ class NewtonCholesky:
         predicted = 0.5 * (sum(trial.more) - trial.slope_before)
         fell = last.value - trial.value
         damping = next_damping(last.damping, predicted, fell, accept, rounding)
-        state = state._replace(
-            before=last.optimality,
-            diagnostics=trial.diagnostics(accept, last, damping),
-        )
-        if not accept.any():
-            return state
+        new = trial.taken(accept, state, at.gradient, damping, objective=objective)
         # 4. The pair of the step corrects the Hessian (BFGS).
-        w, new, gradient, change = trial.taken(
-            accept, w, at, at.gradient, objective=objective
+        change = new.parameters - w, new.at.gradient - at.gradient
+        return state._replace(
+            parameters=new.parameters,
+            at=new.at,
+            pairs=(*state.pairs, quasi_newton.make_pair(*change, xp=xp)),
+            before=last.optimality,
+            diagnostics=new.diagnostics,
         )
-        pair = quasi_newton.make_pair(change, gradient - at.gradient, xp=xp)
-        return state._replace(parameters=w, at=new, pairs=(*state.pairs, pair))
 
     def decrease(self, objective: Objective, state: NewtonState) -> Array:
         """Return g'(H + lambda D)^-1 g / 2."""
         step = _solve(objective, state)
-        return 0.5 * objective.xp.sum(state.at.gradient * step, axis=1)
+        return 0.5 * objective.xp.vecdot(state.at.gradient, step)
 
 
 def _solve(objective: Objective, state: NewtonState) -> Array:
@@ -158,15 +156,16 @@ def _renewed(objective: Objective, state: NewtonState) -> NewtonState:
         return state
     renew = renewal(last, state.before, state.is_fresh, objective.hessian_cost)
     hessian, pairs = state.hessian, state.pairs
-    if renew.all():
+    if not renew.any():
+        if state.solve is not None and (last.damping == state.damping).all():
+            return state._replace(is_fresh=renew)
+    elif renew.all():
         hessian, pairs = objective.hessian(state.parameters), ()
-    elif renew.any():
+    else:
         models = np.nonzero(renew)[0]
         at = arrays.rows(state.parameters, models)
         hessian = hessian.replace(models, objective.select(models).hessian(at))
         pairs = tuple(pair.without(renew) for pair in pairs)
-    elif state.solve is not None and (last.damping == state.damping).all():
-        return state._replace(is_fresh=renew)
     is_fresh = renew | (state.is_fresh & (last.step_norm == 0))
     state = state._replace(hessian=hessian, pairs=pairs, is_fresh=is_fresh)
     return _factorised(objective, state, last.damping)

@@ -127,17 +127,9 @@ class ProximalNewton:
         # 3. Damping, from the decrease of F and of its model.
         fell = last.value - trial.value
         damping = next_damping(last.damping, predicted, fell, accept, rounding)
-        w, at, gradient, _ = trial.taken(
-            accept, w, state.at, state.subgradient, objective=objective
-        )
-        return state._replace(
-            parameters=w,
-            at=at,
-            subgradient=gradient,
-            last=here,
-            before=last.optimality,
-            diagnostics=trial.diagnostics(accept, last, damping),
-        )
+        gradient = state.subgradient
+        new = trial.taken(accept, state, gradient, damping, objective=objective)
+        return state._replace(**new._asdict(), last=here, before=last.optimality)
 
     def decrease(self, objective: Objective, state: ProximalNewtonState) -> np.ndarray:
         """Return the decrease of the model of F."""

@@ -41,7 +41,7 @@ class Pair(NamedTuple):
 
 def make_pair(step: Array, change: Array, *, xp: Namespace) -> Pair:
     """Return the pair of a step, which counts where F curves upwards along it."""
-    product = xp.sum(step * change, axis=1)
+    product = xp.vecdot(step, change)
     inverse = xp.where(product > 0, 1 / product, xp.zeros_like(product))
     return Pair(step, change, inverse)
 
@@ -71,11 +71,11 @@ def solve(
     q = gradient
     weights = []
     for pair in reversed(pairs):
-        weight = pair.inverse * xp.sum(pair.step * q, axis=1)
+        weight = pair.inverse * xp.vecdot(pair.step, q)
         weights.append(weight)
         q = q - weight[:, None] * pair.change
     r = estimate(q)
     for pair, weight in zip(pairs, reversed(weights)):
-        correction = weight - pair.inverse * xp.sum(pair.change * r, axis=1)
+        correction = weight - pair.inverse * xp.vecdot(pair.change, r)
         r = r + pair.step * correction[:, None]
     return r

@@ -6,7 +6,7 @@ host in one transfer, the only one of an iteration, and the decisions are taken 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,13 +66,12 @@ class Diagnostics(NamedTuple):
         change: Array | None = None,
     ) -> Diagnostics:
         """Bring the numbers of a point to the host, in one transfer."""
-        xp, optimality = objective.xp, objective.optimality(subgradient)
-        if change is None:
-            norm = xp.zeros_like(value)
-        else:
+        xp, norm = objective.xp, objective.xp.zeros_like(value)
+        if change is not None:
             norm = xp.max(xp.abs(change), axis=1)
-        at, flatness, moved = _fetch(value, optimality, norm, xp=xp)
-        return cls(at, flatness, moved, np.zeros(objective.n_models))
+        numbers = xp.stack([value, objective.optimality(subgradient), norm])
+        found = arrays.to_host(numbers).astype(np.float64, copy=False)
+        return cls(*found, np.zeros(objective.n_models))
 
     def at_rest(self, done: np.ndarray) -> Diagnostics:
         """Return numbers with which the models that are done ask for nothing more.
@@ -87,6 +86,15 @@ class Diagnostics(NamedTuple):
         )
 
 
+class Point(NamedTuple):
+    """Where an iteration ends: fields of a state."""
+
+    parameters: Array
+    at: Evaluation
+    subgradient: Array
+    diagnostics: Diagnostics
+
+
 class Trial(NamedTuple):
     """A step that was tried: the point, and on the host what decides on it.
 
@@ -97,8 +105,6 @@ class Trial(NamedTuple):
         F and the gradient of its smooth part there.
     subgradient : array of shape (n_models, n_parameters)
         Of F, with minimum norm.
-    change : array of shape (n_models, n_parameters)
-        The step.
     value, optimality, step_norm : ndarrays of shape (n_models,)
         As in :class:`Diagnostics`.
     slope_before, slope_after : ndarrays of shape (n_models,)
@@ -110,7 +116,6 @@ class Trial(NamedTuple):
     parameters: Array
     at: Evaluation
     subgradient: Array
-    change: Array
     value: np.ndarray
     optimality: np.ndarray
     step_norm: np.ndarray
@@ -147,44 +152,45 @@ class Trial(NamedTuple):
     def taken(
         self,
         accept: np.ndarray,
-        parameters: Array,
-        at: Evaluation,
+        state: Any,
         subgradient: Array,
+        damping: np.ndarray,
         *,
         objective: Objective,
-    ) -> tuple[Array, Evaluation, Array, Array]:
-        """Return parameters, evaluation, subgradient and change after the step.
+    ) -> Point:
+        """Return where the models are then; those that refuse the step stay.
 
-        Models that do not accept it stay where they are given to be.
+        Parameters
+        ----------
+        accept : ndarray of bool, of shape (n_models,)
+        state : State
+            Before the step.
+        subgradient : array of shape (n_models, n_parameters)
+            Before the step.
+        damping : ndarray of shape (n_models,)
+            Of the next step.
         """
         if accept.all():
-            return self.parameters, self.at, self.subgradient, self.change
-        xp = objective.xp
-        if not accept.any():
-            return parameters, at, subgradient, xp.zeros_like(self.change)
+            found = self.value, self.optimality, self.step_norm, damping
+            return Point(
+                self.parameters, self.at, self.subgradient, Diagnostics(*found)
+            )
+        xp, at, last = objective.xp, state.at, state.diagnostics
         mask = objective.place(accept, xp.bool)
         by_row = mask[:, None]
-        return (
-            xp.where(by_row, self.parameters, parameters),
+        return Point(
+            xp.where(by_row, self.parameters, state.parameters),
             Evaluation(
                 xp.where(mask, self.at.value, at.value),
                 xp.where(by_row, self.at.gradient, at.gradient),
             ),
             xp.where(by_row, self.subgradient, subgradient),
-            xp.where(by_row, self.change, xp.zeros_like(self.change)),
-        )
-
-    def diagnostics(
-        self, accept: np.ndarray, last: Diagnostics, damping: np.ndarray
-    ) -> Diagnostics:
-        """Return those after the step, in the models that accept it."""
-        if accept.all():
-            return Diagnostics(self.value, self.optimality, self.step_norm, damping)
-        return Diagnostics(
-            np.where(accept, self.value, last.value),
-            np.where(accept, self.optimality, last.optimality),
-            np.where(accept, self.step_norm, 0.0),
-            damping,
+            Diagnostics(
+                np.where(accept, self.value, last.value),
+                np.where(accept, self.optimality, last.optimality),
+                np.where(accept, self.step_norm, 0.0),
+                damping,
+            ),
         )
 
 
@@ -209,18 +215,19 @@ def try_step(
     """
     xp = objective.xp
     at = objective.value_and_gradient(target)
-    subgradient = objective.minimum_norm_subgradient(target, at.gradient)
-    value, optimality, norm, before, after, *others = _fetch(
+    subgradient = at.gradient
+    if objective.non_smooth is not None:
+        subgradient = objective.minimum_norm_subgradient(target, at.gradient)
+    numbers = (
         at.value,
         objective.optimality(subgradient),
         xp.max(xp.abs(change), axis=1),
-        xp.sum(gradient * change, axis=1),
-        xp.sum(subgradient * change, axis=1),
+        xp.vecdot(gradient, change),
+        xp.vecdot(subgradient, change),
         *more,
-        xp=xp,
     )
-    found = value, optimality, norm, before, after
-    return Trial(target, at, subgradient, change, *found, others)
+    found = arrays.to_host(xp.stack(numbers)).astype(np.float64, copy=False)
+    return Trial(target, at, subgradient, *found[:5], list(found[5:]))
 
 
 def damping_scale(diagonal: Array, gradient: Array, *, xp: Namespace) -> Array:
@@ -300,8 +307,3 @@ def renewal(
     slowest = WORTH_HOLDING ** (1 / (1 + cost))
     is_slow = last.optimality >= slowest * before
     return np.where(last.step_norm == 0, ~is_fresh, is_slow)
-
-
-def _fetch(*numbers: Array, xp: Namespace) -> np.ndarray:
-    """Bring arrays of shape (n_models,) to the host in float64, in one transfer."""
-    return arrays.to_host(xp.stack(numbers)).astype(np.float64, copy=False)
