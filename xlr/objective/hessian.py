@@ -183,8 +183,8 @@ class PooledHessian:
     def select(self, models: np.ndarray) -> PooledHessian:
         """Return those of some models, by their numbers, which may repeat."""
         parts = self._sizes, self._gram, self._penalty
-        parts = (arrays.rows(part, models) for part in parts)
-        return PooledHessian(*parts, self._rounding, xp=self._xp)
+        sizes, gram, penalty = (arrays.rows(part, models) for part in parts)
+        return PooledHessian(sizes, gram, penalty, self._rounding, xp=self._xp)
 
     def solver(self, added: Array | None) -> Callable[[Array], Array]:
         """Return what solves a_k (G + R / a) x = b, damped in proportion to G.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +23,7 @@ class LBFGSState(NamedTuple):
     step_size: np.ndarray
     pairs: tuple[quasi_newton.Pair, ...]
     surrogate: Surrogate  # what the Hessian is estimated on
-    solve: Callable[[Array], Array] | None  # with an estimate E of the Hessian
+    solve: Any  # solves with an estimate E of the Hessian; None before it is made
     scale: Array  # of E, from the curvature along the last step
     age: int
     diagnostics: Diagnostics

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +23,7 @@ class NewtonCGState(NamedTuple):
     subgradient: Array  # of minimum norm
     surrogate: Surrogate  # what the preconditioner is computed on
     scale: Array  # D of the damping term
-    precondition: Callable[[Array], Array] | None
+    precondition: Any  # a function; None before it is made
     is_fresh: bool  # whether the preconditioner is of the last iteration
     budget: int  # products of a solve
     forcing: float  # relative residual at which a solve is good enough

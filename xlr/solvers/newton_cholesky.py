@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,7 +29,7 @@ class NewtonState(NamedTuple):
     at: Evaluation
     hessian: BlockHessian
     is_fresh: np.ndarray  # whether the Hessian was computed where the last step began
-    solve: Callable[[Array], Array] | None  # with H + lambda D
+    solve: Any  # solves with H + lambda D; None before that is factorised
     added: Array | None  # lambda D; None where lambda is zero
     damping: np.ndarray  # lambda
     pairs: tuple[quasi_newton.Pair, ...]  # the steps since the Hessian was computed

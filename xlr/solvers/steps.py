@@ -70,8 +70,8 @@ class Diagnostics(NamedTuple):
         if change is not None:
             norm = xp.max(xp.abs(change), axis=1)
         numbers = xp.stack([value, objective.optimality(subgradient), norm])
-        found = arrays.to_host(numbers).astype(np.float64, copy=False)
-        return cls(*found, np.zeros(objective.n_models))
+        at, flatness, moved = arrays.to_host(numbers).astype(np.float64, copy=False)
+        return cls(at, flatness, moved, np.zeros(objective.n_models))
 
     def at_rest(self, done: np.ndarray) -> Diagnostics:
         """Return numbers with which the models that are done ask for nothing more.
@@ -227,7 +227,10 @@ def try_step(
         *more,
     )
     found = arrays.to_host(xp.stack(numbers)).astype(np.float64, copy=False)
-    return Trial(target, at, subgradient, *found[:5], list(found[5:]))
+    value, optimality, norm, before, after, *others = found
+    return Trial(
+        target, at, subgradient, value, optimality, norm, before, after, others
+    )
 
 
 def damping_scale(diagonal: Array, gradient: Array, *, xp: Namespace) -> Array:

@@ -41,8 +41,9 @@ class Surrogate:
     @classmethod
     def shared(cls, objective: Objective, given: Surrogate | None) -> Surrogate:
         """Return the given one where models share it, else the objective itself."""
-        is_shared = given is not None and given.of is not None
-        return given if is_shared else cls(objective)
+        if given is not None and given.of is not None:
+            return given
+        return cls(objective)
 
     def hessian(
         self, parameters: Array, derivative: Callable[[Objective, Array], H]
