@@ -40,7 +40,8 @@ def test_predict_proba_of_a_row_is_few_calls(n_classes, dtype):
     X = rng.normal(size=(200, 5)).astype(dtype)
     model = xlr.LogisticRegression().fit(X, rng.integers(n_classes, size=200))
     model.predict_proba(X[:1])
-    assert n_calls(model.predict_proba, X[:1]) <= 30
+    # float32 is computed in float64, and rounded.
+    assert n_calls(model.predict_proba, X[:1]) <= (30 if dtype == "float64" else 34)
 
 
 @pytest.mark.parametrize("n_classes", [200, 1000])

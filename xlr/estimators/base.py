@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data import Matrix, refuse_non_finite
+from xlr.data import DenseMatrix, Matrix, refuse_non_finite
 from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
 from xlr.estimators.conversion import sklearn_model
 from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms, softmax
@@ -56,9 +56,9 @@ def logits(matrix: Matrix, coef: Array, intercept: Array) -> Array:
     -------
     array of shape (n_samples, n_columns)
     """
+    if matrix.dtype == intercept.dtype:
+        return matrix.matvec(coef, intercept)
     found = matrix.astype(intercept.dtype).matvec(coef, intercept)
-    if matrix.dtype == found.dtype:
-        return found
     return matrix.xp.astype(found, matrix.dtype)
 
 
@@ -147,11 +147,12 @@ class LinearModel(BaseEstimator):
         if offset is None and self._has_offset:
             self._warn_of_missing_offset()
         features = read_features(self, X, reset=False)
-        xp, matrix, (n_rows, n_features) = (
-            features.xp,
-            features.matrix,
-            features.X.shape,
-        )
+        xp, (n_rows, n_features) = features.xp, features.X.shape
+        matrix: Matrix
+        if type(features.X) is np.ndarray:  # a row is predicted in 30 calls, not in 34
+            entries, matrix = features.X, DenseMatrix(features.X, xp=xp)
+        else:
+            entries, matrix = features.stored, features.matrix
         wide = arrays.widest_float(xp=xp, device=features.device)
         coef = features.place(self.coef_, wide)
         intercept = self._exact_intercept(features, wide)
@@ -163,7 +164,6 @@ class LinearModel(BaseEstimator):
         if offset is not None:
             offset = read_offset(offset, features)
             check_offset_columns(offset, coef.shape[0], n_rows)
-        entries = matrix.stored
         step = max(1, arrays.block_bytes(entries) // (BLOCK_ARRAYS * 8 * coef.shape[0]))
         totals = []
 
