@@ -368,7 +368,7 @@ def _extreme_conditions(
         Z = np.column_stack([Z, np.ones(Z.shape[0])])
     signs = (unit[own[chosen]] - unit[others[chosen]])[:, -n_outputs:]
     conditions = signs[:, :, None] * Z[:, None, :]
-    return conditions.reshape(Z.shape[0], -1), margins[chosen]
+    return conditions.reshape(Z.shape[0], n_outputs * Z.shape[1]), margins[chosen]
 
 
 def _joined(
