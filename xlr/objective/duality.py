@@ -46,8 +46,8 @@ def duality_gap(
     .. math:: d = eps \left(|b| + \sum_j |w_j| (1 + |c_j|)\right)
 
     where :math:`c_j` is the mean of a column in its deviations, and F by at most
-    :math:`eps \sum_j |w_j \partial_j F| + |\partial_b F| d + F d^2`, as its curvature is
-    no more than F.
+    :math:`eps \sum_j |w_j \partial_j F| + |\partial_b F| d + F d^2`, as its curvature
+    is no more than F.
 
     Parameters
     ----------
