@@ -46,7 +46,8 @@ def duality_gap(
     .. math:: d = eps \left(|b| + \sum_j |w_j| (1 + |c_j|)\right)
 
     where :math:`c_j` is the mean of a column in its deviations, and F by at most
-    :math:`\max|\nabla F| d + F d^2`, as its curvature is no more than F.
+    :math:`eps \sum_j |w_j \partial_j F| + |\partial_b F| d + F d^2`, as its curvature
+    is no more than F.
 
     Parameters
     ----------
@@ -67,8 +68,8 @@ def duality_gap(
     coef = objective.by_class(parameters)
     penalty = objective.penalty.value(coef, xp=xp)
     ridge = objective.penalty.curvature(coef, xp=xp)
-    gradient, free = objective.split(at.gradient)
-    gradient = xp.reshape(gradient, coef.shape) - ridge * coef
+    whole, (_, free) = objective.by_class(at.gradient), objective.split(at.gradient)
+    gradient = whole - ridge * coef
     _, intercept = objective.split(parameters)
     shape = objective.n_models, objective.n_outputs
     zeros = xp.zeros_like(coef[:, :, 0])
@@ -109,11 +110,11 @@ def duality_gap(
     gap = xp.where(gap < at.value, gap, at.value)
     size = xp.sum(xp.abs(coef) * (column_size + centre), axis=(1, 2))
     size = size + xp.sum(xp.abs(intercept), axis=1)
-    moved = objective.rounding * size
-    steepest = xp.max(xp.abs(at.gradient), axis=1)
+    eps = objective.rounding
     digits = at.value * (ROUNDING + size) + ROUNDING * xp.sum(xp.abs(products), axis=1)
-    rounding = objective.rounding * digits
-    return gap + rounding + moved * (steepest + at.value * moved)
+    moved = xp.sum(xp.abs(coef * whole), axis=(1, 2))
+    moved = moved + xp.max(xp.abs(free), axis=1) * size
+    return gap + eps * (digits + moved) + at.value * (eps * size) ** 2
 
 
 def _share_of_others(objective: Objective, free: Array) -> Array:

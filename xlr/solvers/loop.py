@@ -144,8 +144,11 @@ class Solution(NamedTuple):
     decrease: np.ndarray
 
     def with_bound(self, gap: np.ndarray, tol: float) -> Solution:
-        """Count a model as converged where a bound proves it within tol."""
-        proven = gap <= tol * self.records[-1].objective
+        """Count a model as converged where a bound proves it within tol.
+
+        F is not negative, so that a tol of 1 needs no proof.
+        """
+        proven = (gap <= tol * self.records[-1].objective) | (tol >= 1)
         status = [
             Status.CONVERGED if within else status
             for within, status in zip(proven, self.status)
