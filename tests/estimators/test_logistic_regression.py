@@ -372,8 +372,6 @@ def test_columns_too_small_to_matter_do_not_break_the_fit():
     assert xlr.LogisticRegression().fit(small, y).score(small, y) > 0.95
 
 
-# newton-cg says that it ends where float64 does.
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("form", [np.asarray, csr_array])
 @pytest.mark.parametrize(("seed", "solver"), [(33, "lbfgs"), (26, "newton-cg")])
 def test_f_is_that_of_the_coefficients_beside_next_to_nothing(seed, solver, form):
