@@ -122,7 +122,7 @@ def infer(
     _check_options(model, cov_type, groups, collinear)
     chunked = not isinstance(model, FirthLogisticRegression)
     features = read_features(model, X, reset=False, chunked=chunked)
-    with workers(features.X, model.n_jobs) as pool, arrays.quiet():
+    with workers(features.stored, model.n_jobs) as pool, arrays.quiet():
         data = read_fitted_data(model, features, y, sample_weight, offset, pool)
         clusters = None
         if groups is not None:
@@ -141,10 +141,12 @@ def infer(
             log_likelihood = _log_likelihood(data, data.parameters)
             estimates = replace(estimates, log_likelihood=log_likelihood)
         null = _null_log_likelihood(data)
-    # The threads are gone: methods of the results run in the caller's.
-    data.objective.data.pool = ALONE
-    notes = _notes(data, estimates, cov_type)
-    return InferenceResults(data, estimates, cov_type, null, notes, keep_data=keep_data)
+        notes = _notes(data, estimates, cov_type)
+        # The threads end here: methods of the results run in the caller's.
+        data.objective.data.pool = ALONE
+        return InferenceResults(
+            data, estimates, cov_type, null, notes, keep_data=keep_data
+        )
 
 
 def _check_options(model: Any, cov_type: str, groups: Any, collinear: str) -> None:
