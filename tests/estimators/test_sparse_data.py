@@ -317,8 +317,6 @@ DISTANCES += [("float32", distance) for distance in (10, 1e3)]
     ],
 )
 def test_a_column_far_from_zero(dtype, distance, n_classes, l1_ratio, solver):
-    if (solver, l1_ratio, dtype) == ("newton-cg", 1.0, "float32"):
-        pytest.xfail("newton-cg ends where float32 does, and warns")
     X, y = dated(distance, dtype, n_classes)
     exact = dtype == "float64"
     fits = [

@@ -23,7 +23,7 @@ from xlr.threads import workers
 __all__ = ["BootstrapResult", "bootstrap"]
 
 # Of the free memory, for how often each resample counts each row.
-MEMORY_SHARE = 1 / 8
+COUNTS_MEMORY_SHARE = 1 / 8
 
 
 @dataclass(frozen=True, repr=False)
@@ -177,7 +177,7 @@ def bootstrap(
                 "bootstrap does not take multi_class='ovr' with more than two classes: "
                 "use 'multinomial', or bootstrap each class against the rest."
             )
-        at_a_time = MEMORY_SHARE * arrays.free_bytes(features.stored) / n_samples
+        at_a_time = COUNTS_MEMORY_SHARE * arrays.free_bytes(features.stored) / n_samples
         n_slices = math.ceil(n_resamples / max(1, at_a_time))
         parts = []
         for part in np.array_split(np.arange(n_resamples), n_slices):

@@ -12,8 +12,8 @@ from xlr.objective import Objective
 __all__ = ["Constrained", "constrained_minimum"]
 
 # Bound on the gradient along the constraints, and the same in rounding errors of X.
-TOL = 1e-9
-ROUNDINGS = 64
+CONSTRAINED_TOL = 1e-9
+CONSTRAINED_ROUNDINGS = 64
 
 MAX_STEPS = 200  # accepted and rejected
 
@@ -63,7 +63,7 @@ def constrained_minimum(
     ----------
     Nocedal and Wright (2006), *Numerical Optimization*, sections 10.3 and 18.1.
     """
-    tol = max(TOL, ROUNDINGS * objective.rounding)
+    tol = max(CONSTRAINED_TOL, CONSTRAINED_ROUNDINGS * objective.rounding)
     onto = np.linalg.pinv(constraints)
     axes = np.linalg.svd(constraints)[2][constraints.shape[0] :]
     at = start + onto @ (values - constraints @ start)

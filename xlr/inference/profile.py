@@ -14,10 +14,10 @@ __all__ = ["profile_ends"]
 
 # Bounds on the error of the end of an interval, in standard errors: and in rounding
 # errors of X, times the square root of the sum of the weights.
-TOL = 1e-8
-ROUNDINGS = 16
+END_TOL = 1e-8
+END_ROUNDINGS = 16
 
-MAX_ITER = 50
+MAX_PROFILE_ITERATIONS = 50
 
 # Distance in standard errors beyond which the end is infinite.
 FARTHEST = 1e4
@@ -98,10 +98,10 @@ def _profile_end(
     lowest = float(arrays.to_host(value)[0])
     start = data.standardized
     total = data.total_weight
-    tol = max(TOL, ROUNDINGS * objective.rounding * math.sqrt(total))
+    tol = max(END_TOL, END_ROUNDINGS * objective.rounding * math.sqrt(total))
     # In standard errors; ``near`` and ``far`` bracket the end.
     distance, near, far = quantile, 0.0, math.inf
-    for _ in range(MAX_ITER):
+    for _ in range(MAX_PROFILE_ITERATIONS):
         held = np.asarray([estimate + distance * step])
         found = constrained_minimum(objective, start, direction[None, :], held)
         root = math.sqrt(max(0.0, 2 * total * (found.value - lowest)))
@@ -117,5 +117,5 @@ def _profile_end(
         if distance > FARTHEST:
             return math.copysign(math.inf, step)
     raise FloatingPointError(
-        f"The end of a profile interval was not found in {MAX_ITER} fits."
+        f"The end of a profile interval was not found in {MAX_PROFILE_ITERATIONS} fits."
     )

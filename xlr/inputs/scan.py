@@ -35,11 +35,11 @@ from xlr.threads import Workers
 
 __all__ = ["Scan", "scan_rows"]
 
-# Sample of the rows in chunks: at most one row in SHARE, and as many as fill
-# SAMPLE_BYTES, or ROWS_PER_FEATURE for each feature up to MAX_BYTES.
-SHARE = 8
+# Sample of the rows in chunks: at most one row in ROWS_FOR_EACH_SAMPLED, and as many as
+# fill SAMPLE_BYTES, or SAMPLED_PER_FEATURE for each feature up to MAX_BYTES.
+ROWS_FOR_EACH_SAMPLED = 8
 SAMPLE_BYTES = 2**25
-ROWS_PER_FEATURE = 20
+SAMPLED_PER_FEATURE = 20
 MAX_BYTES = 2**28
 
 # Rows of the largest chunk over the mean, where the sizes of the chunks are not known.
@@ -396,12 +396,12 @@ def _all_totals(classes: Array, seen: Summary, full: np.ndarray) -> np.ndarray:
 def _to_draw(X: Chunks) -> list[int]:
     """Return how many rows of each chunk are enough for the sample."""
     row_bytes = X.n_features * X.xp.finfo(X.dtype).bits // 8
-    wanted = ROWS_PER_FEATURE * X.n_features
+    wanted = SAMPLED_PER_FEATURE * X.n_features
     wanted = max(SAMPLE_BYTES // row_bytes, min(wanted, MAX_BYTES // row_bytes))
     counts, n_chunks = np.asarray(X.row_counts, dtype=np.float64), len(X.parts)
     if np.isnan(counts).any():
         return [UNEVEN * math.ceil(wanted / n_chunks)] * n_chunks
-    share = min(1 / SHARE, wanted / max(1.0, counts.sum()))
+    share = min(1 / ROWS_FOR_EACH_SAMPLED, wanted / max(1.0, counts.sum()))
     return [math.ceil(share * count) for count in counts]
 
 

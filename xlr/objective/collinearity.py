@@ -12,7 +12,7 @@ __all__ = ["Aliased", "find_aliased", "smallest_square"]
 
 # Rounding errors of a Gram matrix, for each column: below so many, what is left of a
 # column beside the others is nothing.
-ROUNDING = 64
+GRAM_ROUNDINGS = 64
 
 
 class Aliased(NamedTuple):
@@ -50,7 +50,7 @@ class Aliased(NamedTuple):
 
 def smallest_square(n_columns: int, eps: float) -> float:
     """What can be told from zero of a column's square beside the others, as a share."""
-    return ROUNDING * n_columns * eps
+    return GRAM_ROUNDINGS * n_columns * eps
 
 
 def find_aliased(gram: np.ndarray, eps: float) -> Aliased:

@@ -10,7 +10,7 @@ from xlr.penalties import NonSmooth
 __all__ = ["duality_gap"]
 
 # Rounding error of F, in units of that of one number.
-ROUNDING = 16
+VALUE_ROUNDINGS = 16
 
 
 def duality_gap(
@@ -111,7 +111,9 @@ def duality_gap(
     size = xp.sum(xp.abs(coef) * (column_size + centre), axis=(1, 2))
     size = size + xp.sum(xp.abs(intercept), axis=1)
     eps = objective.rounding
-    digits = at.value * (ROUNDING + size) + ROUNDING * xp.sum(xp.abs(products), axis=1)
+    digits = at.value * (VALUE_ROUNDINGS + size) + VALUE_ROUNDINGS * xp.sum(
+        xp.abs(products), axis=1
+    )
     moved = xp.sum(xp.abs(coef * whole), axis=(1, 2))
     moved = moved + xp.max(xp.abs(free), axis=1) * size
     return gap + eps * (digits + moved) + at.value * (eps * size) ** 2

@@ -11,6 +11,9 @@ from xlr.objective.objective import Evaluation, Objective
 
 __all__ = ["JeffreysTerm"]
 
+# Relative error of the determinant beyond which the information counts as singular.
+MAX_ERROR = 1e-6
+
 
 class JeffreysTerm:
     r"""Jeffreys' prior of the coefficients, as a term of the mean binary loss.
@@ -46,6 +49,13 @@ class JeffreysTerm:
         solve = arrays.positive_definite_solver(information, xp=xp)
         # With I = L L', I^-1 L is the inverse of L', so that z'I^-1 z = |L^-1 z|^2.
         inverse_root = solve(factor.T[None, :, :])[0, :, :]
+        # Rounding changes the determinant by its error times the variance inflation.
+        inflation = xp.linalg.diagonal(information)[0, :] * xp.sum(
+            inverse_root**2, axis=0
+        )
+        is_singular = xp.max(inflation) * objective.wide_rounding > MAX_ERROR
+        unknown = xp.full_like(half_log_determinant, xp.nan)
+        half_log_determinant = xp.where(is_singular, unknown, half_log_determinant)
         columns = inverse_root[:, : objective.n_features], None
         if objective.fit_intercept:
             columns = columns[0], inverse_root[:, -1]

@@ -41,7 +41,7 @@ TEMPORARIES = 4
 # Outputs of all models up to which the curvature of each row is stored for products
 # with the Hessian, and above that the share of the numbers in a row of X.
 FEW_COLUMNS = 16
-MEMORY_SHARE = 1 / 4
+CURVATURE_SHARE = 1 / 4
 
 # Products with X in the time of which an estimate of the Hessian is computed: 200, as
 # many as a fit by conjugate gradients takes.
@@ -458,7 +458,7 @@ class Objective:
         values = None
         stored = self.data.product_cost / self.n_samples
         if self.data.in_memory and self.n_columns <= max(
-            FEW_COLUMNS, MEMORY_SHARE * stored
+            FEW_COLUMNS, CURVATURE_SHARE * stored
         ):
             values = self.data.map_rows(
                 lambda *block: passes.curvature(*block).values,

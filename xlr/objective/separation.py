@@ -49,7 +49,7 @@ MAX_ROUNDS = 30
 LEAST_MARGINS, LARGEST_MARGINS = 4, 1
 
 # Tolerance of HiGHS, and rounding errors of a row, below which a margin is zero.
-TOLERANCE, ROUNDING = 1e-7, 64
+TOLERANCE, ROW_ROUNDINGS = 1e-7, 64
 
 # Size of a direction that costs as much as a condition that it leaves at zero.
 MAX_SIZE = 1e6
@@ -267,7 +267,7 @@ def _separating_direction(
 ) -> Separation | None:
     """Solve a linear program under few conditions, which get more until none fails."""
     n_outputs = objective.n_outputs
-    zero = max(TOLERANCE, ROUNDING * objective.wide_rounding)
+    zero = max(TOLERANCE, ROW_ROUNDINGS * objective.wide_rounding)
     # Minus the gradient of the loss is a positive sum of all a: any direction that
     # separates rows has a positive margin there too.
     gradient = objective.value_and_gradient(objective.zeros()).gradient

@@ -21,10 +21,10 @@ LEAST = 128
 GROWTH = 2
 
 # Iterations on a working set: more are better spent on a look at the other features.
-MAX_ITER = 100
+WORKING_SET_ITERATIONS = 100
 
 # Share of the optimality at which a working set is solved well enough.
-ENOUGH = 0.01
+SOLVED_SHARE = 0.01
 
 # Curvature of a feature outside the working set, for the decrease that it would bring:
 # p (1 - p) of rows whose event has a probability of 1 %.
@@ -91,8 +91,8 @@ class ActiveSet:
             objective,
             state.parameters,
             *_working_set(objective, state),
-            tol=ENOUGH * float(state.diagnostics.optimality.max()),
-            max_iter=MAX_ITER,
+            tol=SOLVED_SHARE * float(state.diagnostics.optimality.max()),
+            max_iter=WORKING_SET_ITERATIONS,
             seed=state.seed,
         )
         # 2. The decrease that its coefficients and the others would still bring.
@@ -136,5 +136,5 @@ def _working_set(
     order = np.argsort(np.where(has_coef, 0, -violation), kind="stable")[:room]
     needed = has_coef.copy()
     # One at least, though none may violate its condition: the intercept goes with it.
-    needed[order[violation[order] >= ENOUGH * violation.max()]] = True
+    needed[order[violation[order] >= SOLVED_SHARE * violation.max()]] = True
     return needed, order[violation[order] > 0]

@@ -17,7 +17,7 @@ from xlr.solvers.starts import find_start, start_of_resamples
 __all__ = ["minimise_models"]
 
 # Share of the free memory for what a solver carries.
-MEMORY_SHARE = 1 / 3
+SOLVER_MEMORY_SHARE = 1 / 3
 
 
 def minimise_models(
@@ -63,7 +63,7 @@ def minimise_models(
     n_steps = along.shape[0]
     per_step = objective.n_models // n_steps
     needed = per_step * solver.model_bytes(objective)
-    free = MEMORY_SHARE * arrays.free_bytes(start)
+    free = SOLVER_MEMORY_SHARE * arrays.free_bytes(start)
     n_slices = min(per_step, max(1, math.ceil(needed / free)))
     solutions: list[Solution] = []
     for step in range(n_steps):

@@ -11,7 +11,13 @@ from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.conjugate_gradients import conjugate_gradients
 from xlr.solvers.loop import Start
-from xlr.solvers.steps import Diagnostics, damping_scale, next_damping, try_step
+from xlr.solvers.steps import (
+    Diagnostics,
+    damping_scale,
+    next_damping,
+    sum_rounding,
+    try_step,
+)
 from xlr.solvers.surrogate import ROWS_PER_FEATURE, Surrogate, preconditioner
 
 __all__ = ["NewtonCG"]
@@ -119,8 +125,10 @@ class NewtonCG:
         predicted = 0.5 * (last.damping * damped - trial.slope_before)
         fell = last.value - trial.value
         damping = next_damping(last.damping, predicted, fell, accept, rounding)
-        # The next decrease is the share of this one that the solve and the model left.
-        error = residual + abs(1 - fell / predicted)
+        # The next decrease is the share of this one that the solve and the model left,
+        # as far as the rounding of F lets them be told apart.
+        wrong = np.maximum(abs(predicted - fell) - sum_rounding(last, rounding), 0.0)
+        error = residual + wrong / predicted
         left = np.where(predicted > 0, predicted, 0.0)
         left = np.where(accept, left * error * error, left)
         new = trial.taken(accept, state, gradient, damping, objective=objective)

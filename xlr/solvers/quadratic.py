@@ -15,7 +15,7 @@ from xlr.penalties import NonSmooth
 
 __all__ = ["Quadratic", "minimise_quadratic"]
 
-MAX_ITER = 500  # Newton steps; 1 to 10 are usual, more where H is singular
+MAX_NEWTON_STEPS = 500  # Newton steps; 1 to 10 are usual, more where H is singular
 
 # Proximal gradient steps before a Newton step: until the free coordinates stay the same
 # for so many steps, and at most. A step costs a product with H, a Newton step a
@@ -24,7 +24,7 @@ MAX_UNCHANGED = 2
 MAX_PROXIMAL_STEPS = 60
 
 # KKT violation, relative to the gradients that cancel in it, that is rounding.
-ROUNDING = 1e-12
+KKT_ROUNDING = 1e-12
 
 # Least ratio of new to old curvature along a step for a BFGS correction: a smaller one
 # is lost in rounding.
@@ -189,10 +189,10 @@ def minimise_quadratic(
     problem = Problem(quadratic, gradient / scale, scaled, start * scale)
     point = first = Point(problem.start, problem.gradient)
     solved = True  # the free coordinates are at their minimum, or not yet tried
-    for _ in range(MAX_ITER):
+    for _ in range(MAX_NEWTON_STEPS):
         violation = np.abs(scaled.minimum_norm_subgradient(*point, xp=np))
         size = np.abs(point.gradient - problem.gradient) + np.abs(problem.gradient)
-        violated = violation > ROUNDING * np.max(size, initial=0.0)
+        violated = violation > KKT_ROUNDING * np.max(size, initial=0.0)
         if not violated.any():
             break
         before, was_solved = point, solved

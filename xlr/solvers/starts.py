@@ -18,15 +18,15 @@ __all__ = ["find_start", "start_of_resamples"]
 
 # Rows for each one drawn, so that a sample costs little beside all rows; and rows per
 # parameter beyond which its error falls slowly.
-SHARE = 8
-ENOUGH = 1000
+ROWS_FOR_EACH_DRAWN = 8
+ROWS_PER_PARAMETER = 1000
 
 # Rows per parameter below which resamples differ too much: the rows that one lacks may
 # be those that decide.
 ROWS_TO_POOL = 10
 
 # Iterations on the smaller problem, and the optimality at which it is solved.
-MAX_ITER = 30
+START_ITERATIONS = 30
 SMALL_TOL = 1e-6
 
 # The same in the row space, where an iteration costs less than a pass over X.
@@ -64,7 +64,10 @@ def find_start(
         return _or_zeros(objective, start)
     if (pooled := start_of_resamples(objective)) is not None:
         return _on_all_rows(solver, objective, start, *pooled)
-    size = min(objective.n_samples // SHARE, ENOUGH * objective.n_parameters)
+    size = min(
+        objective.n_samples // ROWS_FOR_EACH_DRAWN,
+        ROWS_PER_PARAMETER * objective.n_parameters,
+    )
     size = min(size, objective.data.n_drawable)
     if not objective.is_large or size < least:
         smaller = row_space(objective)
@@ -151,7 +154,9 @@ def _in_row_space(
 ) -> Start:
     """Begin at the solution in the row space, where that is better."""
     begin = reduced.zeros()
-    solution = minimise(solver, reduced, begin, tol=ROW_SPACE_TOL, max_iter=MAX_ITER)
+    solution = minimise(
+        solver, reduced, begin, tol=ROW_SPACE_TOL, max_iter=START_ITERATIONS
+    )
     parameters = back(solution.parameters)
     at = objective.value_and_gradient(parameters)
     if (arrays.to_host(at.value) < solution.records[0].objective).all():
@@ -179,7 +184,7 @@ def _nearly_minimised(
         smaller,
         start,
         tol=SMALL_TOL,
-        max_iter=MAX_ITER,
+        max_iter=START_ITERATIONS,
         settle=math.inf,
         on_iteration=is_enough,
     )

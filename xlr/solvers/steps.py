@@ -22,6 +22,7 @@ __all__ = [
     "next_damping",
     "renewal",
     "shortened",
+    "sum_rounding",
     "try_step",
 ]
 
@@ -147,7 +148,7 @@ class Trial(NamedTuple):
 
     def is_flat(self, last: Diagnostics, rounding: float) -> np.ndarray:
         """Whether F rose by no more than its rounding error: boolean, (n_models,)."""
-        return self.value <= last.value + SUM_ROUNDING * rounding * abs(last.value)
+        return self.value <= last.value + sum_rounding(last, rounding)
 
     def taken(
         self,
@@ -231,6 +232,11 @@ def try_step(
     return Trial(
         target, at, subgradient, value, optimality, norm, before, after, others
     )
+
+
+def sum_rounding(last: Diagnostics, rounding: float) -> np.ndarray:
+    """Return the rounding error of F at the last point: (n_models,)."""
+    return SUM_ROUNDING * rounding * abs(last.value)
 
 
 def damping_scale(diagonal: Array, gradient: Array, *, xp: Namespace) -> Array:

@@ -16,8 +16,8 @@ __all__ = ["SETTLED", "Status", "StoppingRule"]
 # minimum at the default tol of 1e-6 (tests/test_extended_precision.py).
 SETTLED = 1e-5
 
-# Rounding error of F in those of one number.
-SUM_ROUNDING = 4
+# Least bound on the next decrease of F, in rounding errors of one number.
+LEAST_ROUNDINGS = 4
 
 # Mean loss below which F counts as this. Without a penalty it may fall towards 0 for
 # ever: the last steps on separable digits would take ten times as long as the others.
@@ -87,7 +87,7 @@ class StoppingRule:
         self.status: list[Status | None] = [None] * n_models
         self.n_iter = np.zeros(n_models, dtype=np.int32)
         self._tol = tol
-        self._share = max(tol * settle, SUM_ROUNDING * rounding)
+        self._share = max(tol * settle, LEAST_ROUNDINGS * rounding)
         self._patience = patience
         self._max_iter = max_iter
         self.decrease = np.full(n_models, math.inf)
