@@ -2,6 +2,7 @@
 
 from xlr.dask_graph import Delayed, call, fetch, literal, parts_of, tree
 from xlr.data.blocks import add, map_reduce, row_slices
+from xlr.data.chunked_rows import ChunkedRows, PerRow
 from xlr.data.chunks import Chunks
 from xlr.data.matrix import DenseMatrix, Matrix, StandardizedMatrix
 from xlr.data.scaler import Scaler
@@ -13,7 +14,7 @@ from xlr.data.statistics import (
     without_outliers,
 )
 from xlr.data.targets import Targets
-from xlr.data.training_data import Block, ChunkedRows, PerRow, TrainingData
+from xlr.data.training_data import Block, TrainingData
 
 __all__ = [
     "Block",

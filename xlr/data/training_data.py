@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.dask_graph import Delayed, call, literal
 from xlr.data.blocks import Sums, add, draw_rows, map_reduce
-from xlr.data.chunks import Chunks
-from xlr.data.matrix import DenseMatrix, Matrix
+from xlr.data.matrix import Matrix
 from xlr.data.scaler import Scaler
 from xlr.data.targets import Targets
 from xlr.threads import ALONE, Workers
+
+if TYPE_CHECKING:
+    from xlr.data.chunked_rows import ChunkedRows
 
 __all__ = ["Block", "TrainingData", "sum_of_weights", "sums_of_class_weights"]
 
@@ -298,9 +298,12 @@ class TrainingData:
     def with_targets(
         self, function: Callable[..., Targets], *per_row: Any
     ) -> TrainingData:
-        """Return the same rows with ``function(targets, *per_row)`` as targets."""
+        """Return the same rows with ``function(targets, *per_row)`` as targets.
+
+        Call it before models are selected: chunks do so to the targets that it returns.
+        """
         if self.chunks is None:
-            return self._changed("", targets=function(self.targets, *per_row))
+            return self._with(self.matrix, function(self.targets, *per_row), None)
         targets = function(self.targets, *(values.sampled for values in per_row))
         chunks = self.chunks.with_targets(function, *per_row)
         return self._with(self.matrix, targets, chunks)
@@ -358,120 +361,3 @@ def _resampled(n_each: int, targets: Targets, counts: Any) -> Targets:
 
 def _alone(function: Callable[..., Array], block: Block, *given: Any) -> Sums:
     return (function(block, *given),)
-
-
-class PerRow(NamedTuple):
-    """Values that belong to rows in chunks.
-
-    Attributes
-    ----------
-    parts : list of Delayed
-        Of each chunk.
-    sampled : array of shape (n_sampled, ...)
-        Of the sample.
-    """
-
-    parts: list[Delayed]
-    sampled: Array
-
-
-# What changes the columns, and not the targets.
-OF_COLUMNS = "standardized", "take_columns"
-
-
-@dataclass(frozen=True)
-class ChunkedRows:
-    """Rows in chunks with their targets: the passes of :class:`TrainingData` over them.
-
-    Attributes
-    ----------
-    X : Chunks
-    targets : list of Delayed
-        The :class:`Targets` of each chunk.
-    dtype : dtype
-        To compute in.
-    changes : tuple of tuples
-        Names and arguments of the methods of :class:`TrainingData` that a pass calls on
-        each chunk, in their order.
-    """
-
-    X: Chunks
-    targets: list[Delayed]
-    dtype: Any
-    changes: tuple[tuple[Any, ...], ...] = ()
-
-    @property
-    def n_samples(self) -> int:
-        """Number of rows of all chunks."""
-        return int(self.X.shape[0])
-
-    def changed(self, name: str, *arguments: Any) -> ChunkedRows:
-        """Return rows of which each chunk calls another method.
-
-        Chunks change their dtype as they are read, before all else.
-        """
-        if name == "astype":
-            return replace(self, dtype=arguments[0])
-        return replace(self, changes=(*self.changes, (name, *arguments)))
-
-    def with_targets(
-        self, function: Callable[[Targets], Targets], *per_row: PerRow
-    ) -> ChunkedRows:
-        """Return the same rows with ``function(targets, *per_row)`` as targets."""
-        given = zip(self.targets, *(values.parts for values in per_row))
-        parts = [call(function, *chunk, name="targets") for chunk in given]
-        return replace(self, targets=parts)
-
-    def kept(self) -> ChunkedRows:
-        """Compute the targets, and keep them where the chunks are."""
-        _, kept = self.X.fetch([], self.targets, keep=self.targets)
-        return replace(self, targets=kept)
-
-    def place_rows(self, values: np.ndarray) -> PerRow:
-        """Cut values that belong to the rows, (n_samples, ...), as these are."""
-        X = self.X
-        sampled = arrays.move(values[X.drawn, ...], xp=X.xp, device=X.device)
-        return PerRow(X.cut(values), sampled)
-
-    def map_reduce(
-        self,
-        function: Callable[..., Sums],
-        arguments: tuple[Any, ...],
-        options: dict[str, Any],
-        per_row: PerRow | None,
-        reads_rows: bool,
-    ) -> Sums:
-        """Sum what a function returns of each chunk, as :class:`TrainingData` does.
-
-        Without ``reads_rows`` the function sees the targets alone, and X is not read.
-        """
-        changes = self.changes
-        if not reads_rows:
-            changes = tuple(each for each in changes if each[0] not in OF_COLUMNS)
-        on_chunk = partial(_on_chunk, function, self.dtype, changes, arguments, options)
-        nothing = [literal(None)] * len(self.targets)
-        parts = self.targets, nothing if per_row is None else per_row.parts
-        called = getattr(function, "func", function)
-        name = called.__name__.strip("_").replace("_", "-")
-        over = self.X.over_chunks if reads_rows else self.X.beside_chunks
-        return over(on_chunk, *parts, combine=options["combine"], name=name)
-
-
-@arrays.quiet()
-def _on_chunk(
-    function: Callable[..., Sums],
-    dtype: Any,
-    changes: tuple[tuple[Any, ...], ...],
-    arguments: tuple[Any, ...],
-    options: dict[str, Any],
-    X: Array | None,
-    targets: Targets,
-    per_row: Any,
-) -> Sums:
-    """Return the sums of a function over the rows of a chunk."""
-    xp = arrays.namespace(targets.weights)
-    values = targets.weights[:, :0] if X is None else X
-    data = TrainingData(DenseMatrix(values, dtype, xp=xp), targets.astype(dtype, xp=xp))
-    for name, *given in changes:
-        data = getattr(data, name)(*given)
-    return data.map_reduce(function, *arguments, per_row=per_row, **options)
