@@ -117,6 +117,14 @@ def properties(session: nox.Session) -> None:
     session.run("pytest", "-k", "properties", *session.posargs, env=env)
 
 
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Fit random problems against long double: ``-- 2000 --seed 5000``."""
+    session.install("-e.", *groups("test"))
+    env = {"OMP_NUM_THREADS": "1"}
+    session.run("python", "tests/fuzz/fuzz.py", *session.posargs, env=env)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting with ruff."""

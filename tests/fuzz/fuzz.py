@@ -1,0 +1,90 @@
+"""Fit random problems, and report what fails: ``nox -s fuzz -- 2000``.
+
+A fit fails if it
+
+- is called converged, without a warning, with F above the minimum by more than
+  ``LIMIT`` of it;
+- raises what is no ``ValueError`` with a sentence;
+- has a duality gap below its distance to the minimum by more than rounding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import os
+import sys
+import time
+import warnings
+
+import numpy as np
+from long_double import Reference
+from random_fits import RandomFit, draw_fit
+
+import xlr
+
+__all__ = ["failure_of", "main"]
+
+LIMIT = 1e-9  # of F; the default tol goes on while a step would gain 1e-11 of F
+FLOAT32_LIMIT = 1e-6  # of F; parameters have 24 bits
+ROUNDING = 1e-14  # of F; that of the certificate's own sums
+
+
+def failure_of(fit: RandomFit) -> str | None:
+    """Return what is wrong with a fit, or None."""
+    model = xlr.LogisticRegression(**fit.options)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            model.fit(fit.X, fit.y, fit.sample_weight, offset=fit.offset)
+        except ValueError as error:
+            sentence = str(error)
+            return None if sentence.endswith(".") else f"ValueError: {sentence}"
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+    for warning in told:
+        if not issubclass(warning.category, UserWarning):
+            return f"{warning.category.__name__}: {warning.message}"
+    reference = Reference(fit)
+    w = reference.parameters(model)
+    if not np.isfinite(w).all():
+        return None if told else "coefficients that are not finite, in silence"
+    with np.errstate(all="ignore"):
+        value = reference.value(w)
+        least = min(value, *map(reference.minimum, (w, np.zeros_like(w))))
+        above = float((value - least) / value)
+    described = f"F {float(value):.12g}, lowest {float(least):.12g}: {above:.1e} above"
+    narrow = "float32" in fit.kind
+    if model.converged_ and not told and above > (FLOAT32_LIMIT if narrow else LIMIT):
+        return f"converged in silence with {described}"
+    # Of float32 the certificate is of parameters before they were rounded.
+    gap = float(np.sum(model.duality_gap_))
+    if not narrow and value - least > gap + ROUNDING * value:
+        return f"duality gap {gap:.9g} too small: {described}"
+    return None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("number", type=int, nargs="?", default=2000)
+    parser.add_argument("--seed", type=int, default=0, help="that of the first fit")
+    arguments = parser.parse_args()
+    failures: collections.Counter[str] = collections.Counter()
+    for seed in range(arguments.seed, arguments.seed + arguments.number):
+        fit, start = draw_fit(seed), time.process_time()
+        failure = failure_of(fit)
+        if failure is not None:
+            failures[fit.kind] += 1
+            solver = fit.options["solver"]
+            seconds = time.process_time() - start
+            print(f"--seed {seed} ({fit.kind}, {solver}, {seconds:.1f} s): {failure}")
+            sys.stdout.flush()
+    print(
+        f"{arguments.number} fits, {sum(failures.values())} failures {dict(failures)}"
+    )
+    return bool(failures)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    raise SystemExit(main())
