@@ -70,7 +70,7 @@ __all__ = [
 
 
 def is_array(x: object) -> bool:
-    """Whether ``x`` is an array or a matrix of a library other than NumPy and SciPy.
+    """Return whether ``x`` is an array of a library other than NumPy and SciPy.
 
     NumPy arrays, matrices of scipy.sparse, lists and tables are read by scikit-learn's
     validation; everything this returns True for stays in its own library.
@@ -113,7 +113,7 @@ def _refuse_unsupported(x: Any) -> None:
 
 
 def is_sparse(x: object) -> bool:
-    """Whether ``x`` is a matrix or array of scipy.sparse or cupyx.scipy.sparse."""
+    """Return whether ``x`` is a matrix of scipy.sparse or cupyx.scipy.sparse."""
     on_device = sys.modules.get("cupyx.scipy.sparse")
     return issparse(x) or (on_device is not None and on_device.issparse(x))
 
@@ -274,7 +274,7 @@ def quiet() -> np.errstate:
 
 
 def is_floating(x: Array, *, xp: Namespace) -> bool:
-    """Whether the dtype of ``x`` is a real floating-point one."""
+    """Return whether the dtype of ``x`` is a real floating-point one."""
     return xp.isdtype(x.dtype, "real floating")
 
 
@@ -296,7 +296,7 @@ def widened(x: Array, *, xp: Namespace) -> Array:
 
 
 def is_half(x: Array) -> bool:
-    """Whether the numbers of ``x`` are float16 or bfloat16."""
+    """Return whether the numbers of ``x`` are float16 or bfloat16."""
     return str(x.dtype).rpartition(".")[2] in ("float16", "bfloat16")
 
 
@@ -418,7 +418,7 @@ def within(
 
 
 def in_host_memory(x: Array) -> bool:
-    """Whether the processor reads the numbers of ``x`` where they are."""
+    """Return whether the processor reads the numbers of ``x`` where they are."""
     try:
         return bool(x.__dlpack_device__()[0] == 1)  # kDLCPU
     except (BufferError, ValueError, AttributeError):  # torch's meta, JAX's tracers

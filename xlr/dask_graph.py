@@ -225,7 +225,7 @@ def _note_where(
 
 
 def _raise(kind: type[Exception], chunks: Sequence[tuple[Delayed, ...]]) -> bool:
-    """Whether some chunks cannot be computed. Nothing of them comes here."""
+    """Return whether some chunks cannot be computed; bring nothing of them here."""
     import dask
 
     try:

@@ -74,7 +74,7 @@ def sigmoid(z: Array) -> Array:
 
 
 class SigmoidTerms(NamedTuple):
-    """What the sigmoid, its complement and their logarithms share.
+    """Terms that the sigmoid, its complement and their logarithms share.
 
     Attributes
     ----------
@@ -158,7 +158,7 @@ def log_sigmoid(z: Array) -> Array:
 
 
 class SoftmaxTerms(NamedTuple):
-    """What the softmax and its logarithm share, for m the maximum of z.
+    """Terms that the softmax and its logarithm share, for m the maximum of z.
 
     Attributes
     ----------

@@ -391,7 +391,7 @@ def test_separation_describes_the_five_largest_features(size, listed):
 
 
 def with_a_rare_event():
-    """Rows of which all with the second feature have the event."""
+    """Rows; all those with the second feature have the event."""
     rng = np.random.default_rng(0)
     rows = np.column_stack([rng.normal(size=36), np.arange(36) < 6])
     event = rows[:, 0] + rng.logistic(size=36) > 0

@@ -67,7 +67,7 @@ class ChunkedRows:
         return int(self.X.shape[0])
 
     def changed(self, name: str, *arguments: Any) -> ChunkedRows:
-        """Return rows of which each chunk calls another method.
+        """Return rows whose chunks call another method.
 
         Chunks change their dtype as they are read, before all else.
         """

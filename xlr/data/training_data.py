@@ -300,7 +300,7 @@ class TrainingData:
     ) -> TrainingData:
         """Return the same rows with ``function(targets, *per_row)`` as targets.
 
-        Call it before models are selected: chunks do so to the targets that it returns.
+        Call it before models are selected: chunks select from what it returns.
         """
         if self.chunks is None:
             return self._with(self.matrix, function(self.targets, *per_row), None)

@@ -44,7 +44,7 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Folds:
-    """Folds, some of which cannot be trained on.
+    """Folds of a splitter, and those that can be trained on.
 
     Attributes
     ----------

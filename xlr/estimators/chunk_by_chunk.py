@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -42,7 +42,7 @@ def chunk_by_chunk(method: Method) -> Method:
             name=method.__name__.replace("_", "-"),
         )
 
-    return predict  # type: ignore[return-value]
+    return cast(Method, predict)
 
 
 def mean_over_chunks(method: Method) -> Method:
@@ -72,7 +72,7 @@ def mean_over_chunks(method: Method) -> Method:
             )
         return float(total / weight)
 
-    return score  # type: ignore[return-value]
+    return cast(Method, score)
 
 
 def _prepared(

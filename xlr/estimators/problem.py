@@ -176,8 +176,9 @@ class Problem:
         return strength >= largest_strength(strength.dtype, xp=xp)
 
     def _is_at_bounds(self, coef: Array) -> tuple[Array, Array]:
-        """Which coefficients (n_columns, n_features) are at the lower bound, and which
-        at the upper, in the units of the solver.
+        """Return masks of the coefficients at the lower and at the upper bound.
+
+        Of standardized coefficients: (n_columns, n_features).
         """
         penalty, xp = self.objective.penalty.non_smooth, self._features.xp
         if penalty is None:

@@ -73,8 +73,9 @@ class Regularisation:
         return ElasticNetPenalty(ridge, non_smooth)
 
     def holds(self, strength: Array, scale: Array, *, xp: Namespace) -> Array:
-        """Whether coefficients scale * w are held at zero, but for rounding, in all
-        models: (n_features,).
+        """Return a mask of the features that the penalty holds at zero in all models.
+
+        Apart from rounding, of coefficients scale * w: (n_features,).
         """
         ridge = self._ridge(strength, scale, xp=xp)
         return xp.all(ridge >= largest_strength(ridge.dtype, xp=xp), axis=(0, 1))

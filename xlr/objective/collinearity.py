@@ -49,7 +49,7 @@ class Aliased(NamedTuple):
 
 
 def smallest_square(n_columns: int, eps: float) -> float:
-    """What can be told from zero of a column's square beside the others, as a share."""
+    """Least share of a column's square beside the others that is told from zero."""
     return GRAM_ROUNDINGS * n_columns * eps
 
 

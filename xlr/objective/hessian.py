@@ -170,7 +170,7 @@ class PooledHessian:
     ) -> None:
         self._xp = xp
         self._rounding = rounding
-        # A class of which every row is certain has no curvature.
+        # A class whose rows are all certain has no curvature.
         mean = xp.mean(sizes, axis=1, keepdims=True)
         self._sizes = xp.maximum(sizes, rounding * mean)
         self._gram = gram

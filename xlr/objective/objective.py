@@ -269,7 +269,7 @@ class Objective:
         return self.xp.where(self._is_unrestricted(), centred, vector)
 
     def _is_unrestricted(self) -> Array:
-        """Which parameters have no L1 penalty and no bounds."""
+        """Return a mask of the parameters without L1 penalty and bounds."""
         assert self.non_smooth is not None
         l1, lower, upper = self.non_smooth
         return (l1 == 0) & (lower == -self.xp.inf) & (upper == self.xp.inf)

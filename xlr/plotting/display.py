@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.utils._optional_dependencies import check_matplotlib_support
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Display"]
 
 
-class Display:
+class Display(ABC):
     """Base class of displays: draws on given axes, or on those of a new figure."""
 
     ax_: Axes
@@ -46,5 +47,6 @@ class Display:
         self._draw(self.ax_, **kwargs)
         return self
 
+    @abstractmethod
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
-        raise NotImplementedError
+        """Draw on the axes."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.conjugate_gradients import conjugate_gradients
@@ -135,8 +136,17 @@ class NewtonCG:
         return state._replace(**new._asdict(), residual=residual, left=left)
 
     def decrease(self, objective: Objective, state: NewtonCGState) -> np.ndarray:
-        """Return what the last solve and its model left of their decrease."""
-        return state.left
+        """Return g'M^-1 g / 2, or what the last solve and its model left if it is more.
+
+        M estimates the Hessian: nearly collinear columns have gradients that are small
+        for the decrease that they stand for.
+        """
+        if state.precondition is None:
+            state = state.with_new_preconditioner(objective)
+        free = _free_parameters(objective, state.parameters, state.subgradient)
+        gradient = state.subgradient if free is None else state.subgradient * free
+        product = objective.xp.vecdot(gradient, state.precondition(gradient))
+        return np.fmax(state.left, arrays.to_host(product) / 2)
 
     def _planned(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
         """Return the state with the number of products, or a new preconditioner.
