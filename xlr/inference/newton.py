@@ -57,7 +57,7 @@ class NewtonStep(NamedTuple):
     free : ndarray of bool of shape (n_parameters,)
         Parameters that are neither aliased nor held at zero or at a bound.
     inverse : ndarray of shape (n_parameters, n_parameters)
-        Inverse Hessian of the summed losses and the penalty; zero for all other parameters.
+        Inverse Hessian of the summed losses and the penalty; zero for the others.
     step : ndarray of shape (n_parameters,)
     """
 
