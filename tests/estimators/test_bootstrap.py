@@ -82,6 +82,7 @@ def test_spread_is_that_of_the_asymptotic_covariance():
     np.testing.assert_allclose(result.intercept.std(), error[3], rtol=0.1)
 
 
+@pytest.mark.slow_on_jax
 def test_on_every_library(place, dtype, assert_close):
     options = {"n_resamples": 5, "random_state": 1}
     expected = xlr.bootstrap(xlr.LogisticRegression(tol=1e-9), X, Y, **options)

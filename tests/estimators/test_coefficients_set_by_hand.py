@@ -33,7 +33,8 @@ def expected_probabilities(estimator, n_classes):
     return p / p.sum(axis=1, keepdims=True) if one_vs_rest else softmax(logits, axis=1)
 
 
-@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.slow_on_jax
+@pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
 def test_predictors_need_nothing_private(estimator, n_classes, place, dtype):
     from sklearn.base import clone

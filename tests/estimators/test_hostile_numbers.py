@@ -78,6 +78,7 @@ def test_penalised_sizes_over_280_decades(solver):
     )
 
 
+@pytest.mark.slow_on_jax
 # Not 1e-37: numbers below 1e-38 are zero to JAX.
 @pytest.mark.parametrize("sizes", [[1e-30, 1e15, 1e30, 1.0], [1e-35, 1.0, 1.0, 1e37]])
 def test_sizes_at_the_ends_of_float32(backend, sizes):
@@ -181,6 +182,7 @@ def test_collinear_columns_without_a_penalty():
 # -- float32 far from zero -------------------------------------------------------------
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("mean", [1e3, 1e6, -3e6])
 def test_float32_a_million_deviations_from_zero(backend, mean):
     """The model and its predictions keep the digits that the rows have."""

@@ -75,6 +75,7 @@ def test_many_rows_and_labels_of_every_rarity():
         assert ours <= best * (1 + 1e-8)
 
 
+@pytest.mark.slow_on_jax
 def test_on_every_library(place, dtype, assert_close):
     few = MISSING[:, :3]  # JAX compiles anew for each number of models that run
     expected = xlr.MultiLabelLogisticRegression(tol=1e-9).fit(X, few)

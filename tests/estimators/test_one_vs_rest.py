@@ -55,6 +55,7 @@ def test_same_models_as_sklearn(solver, fit_intercept, class_weight):
     np.testing.assert_array_equal(model.predict(X), expected.predict(X))
 
 
+@pytest.mark.slow_on_jax
 def test_on_every_library(place, dtype, assert_close):
     expected = sklearn_fit(X, Y)
     model = xlr.LogisticRegression(multi_class="ovr").fit(place(X), place(Y))

@@ -155,7 +155,7 @@ def test_given_penalties_weights_names_and_labels(capsys):
 
 def test_little_more_is_kept_of_a_model_than_its_coefficients():
     rng = np.random.default_rng(0)
-    numbers = rng.random((200, 20_000))
+    numbers = rng.random((200, 4_000))
     features = sp.csr_array(np.where(numbers < 0.01, 100 * numbers, 0.0))
     y = features[:, :20].sum(axis=1) > 0.1
     peaks = []
@@ -174,6 +174,7 @@ def test_without_intercept():
     assert path.deviance_explained[0] == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.slow_on_jax
 def test_on_every_library(place, dtype, assert_close):
     features, y = wide()
     tol = 1e-5 if dtype == "float32" else 1e-9
