@@ -171,7 +171,8 @@ def fingerprint(values):
 @pytest.mark.parametrize("scale", [1.0, 1e4])
 def test_inputs_are_not_modified(kind, form, dtype, scale):
     values = (10 * X + scale).astype(dtype)  # near zero and far from it
-    given = [form(values), labels(kind, Y), RNG.uniform(0.5, 2, size=90)]
+    weights = np.random.default_rng(1).uniform(0.5, 2, size=90)
+    given = [form(values), labels(kind, Y), weights]
     before = [fingerprint(v) for v in given]
     model = ESTIMATORS[kind]().fit(*given)
     model.predict_proba(given[0])
