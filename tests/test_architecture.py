@@ -20,6 +20,7 @@ LAYERS = {
     "cached": 0,
     "precision": 0,
     "text": 0,
+    "lookups": 1,
     "threads": 1,
     "functions": 1,
     "losses": 2,
@@ -111,6 +112,7 @@ def test_constants_have_one_name_each():
 def test_public_names():
     assert sorted(xlr.__all__) == [
         "BootstrapResult",
+        "CategoricalMatrix",
         "FirthLogisticRegression",
         "InferenceResults",
         "LikelihoodRatioTest",
@@ -119,6 +121,7 @@ def test_public_names():
         "LogisticRegressionCV",
         "MultiLabelLogisticRegression",
         "SeparationWarning",
+        "SplitMatrix",
         "binary_cross_entropy",
         "bootstrap",
         "cross_entropy",

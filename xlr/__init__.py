@@ -1,6 +1,7 @@
 """Logistic regression on whatever array library already holds the data."""
 
 from xlr import datasets, plotting
+from xlr.data import CategoricalMatrix, SplitMatrix
 from xlr.estimators import (
     BootstrapResult,
     FirthLogisticRegression,
@@ -23,6 +24,7 @@ from xlr.losses import binary_cross_entropy, cross_entropy
 
 __all__ = [
     "BootstrapResult",
+    "CategoricalMatrix",
     "FirthLogisticRegression",
     "InferenceResults",
     "LikelihoodRatioTest",
@@ -31,6 +33,7 @@ __all__ = [
     "LogisticRegressionCV",
     "MultiLabelLogisticRegression",
     "SeparationWarning",
+    "SplitMatrix",
     "binary_cross_entropy",
     "bootstrap",
     "cross_entropy",

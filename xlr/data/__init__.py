@@ -2,11 +2,13 @@
 
 from xlr.dask_graph import Delayed, call, fetch, literal, parts_of, tree
 from xlr.data.blocks import add, map_reduce, row_slices
+from xlr.data.categorical_matrix import CategoricalMatrix
 from xlr.data.chunked_rows import ChunkedRows, PerRow
 from xlr.data.chunks import Chunks
 from xlr.data.matrix import DenseMatrix, Matrix, StandardizedMatrix
 from xlr.data.scaler import Scaler
 from xlr.data.sparse_matrix import SparseMatrix
+from xlr.data.split_matrix import SplitMatrix, as_matrix
 from xlr.data.statistics import (
     ColumnStatistics,
     column_statistics,
@@ -18,6 +20,7 @@ from xlr.data.training_data import Block, TrainingData
 
 __all__ = [
     "Block",
+    "CategoricalMatrix",
     "ChunkedRows",
     "Chunks",
     "ColumnStatistics",
@@ -27,10 +30,12 @@ __all__ = [
     "PerRow",
     "Scaler",
     "SparseMatrix",
+    "SplitMatrix",
     "StandardizedMatrix",
     "Targets",
     "TrainingData",
     "add",
+    "as_matrix",
     "call",
     "column_statistics",
     "fetch",

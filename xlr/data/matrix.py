@@ -84,7 +84,7 @@ class Matrix(Protocol):
         ...
 
     def take_columns(self, columns: Array) -> Matrix:
-        """Return a copy of some columns, by their numbers on the device."""
+        """Return a copy of some columns, by their ascending numbers on the device."""
         ...
 
     def astype(self, dtype: Any) -> Matrix:
@@ -182,7 +182,7 @@ class DenseMatrix:
         return DenseMatrix(values, self.dtype, xp=self.xp)
 
     def take_columns(self, columns: Array) -> DenseMatrix:
-        """Return a copy of some columns, by their numbers on the device."""
+        """Return a copy of some columns, by their ascending numbers on the device."""
         values = self.xp.take(self.values, columns, axis=1)
         return DenseMatrix(values, self.dtype, xp=self.xp)
 

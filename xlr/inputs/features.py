@@ -18,7 +18,7 @@ from sklearn.utils.validation import validate_data
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 from xlr.cached import cached_property
-from xlr.data import Chunks, DenseMatrix, Matrix, SparseMatrix
+from xlr.data import Chunks, DenseMatrix, Matrix, as_matrix
 from xlr.inputs.dask_input import chunks_of, stand_in
 from xlr.inputs.kinds import accept
 from xlr.inputs.strings import explain_strings
@@ -92,13 +92,9 @@ class Features:
     @cached_property
     def matrix(self) -> Matrix:
         """X in memory as a matrix."""
-        X: Any = self.X
-        if isinstance(X, np.ndarray):
-            return DenseMatrix(X, xp=self.xp)
-        if is_matrix(X):
-            return X
-        kind: Any = SparseMatrix if arrays.is_sparse(X) else DenseMatrix
-        return kind(X, xp=self.xp)
+        if isinstance(self.X, np.ndarray):
+            return DenseMatrix(self.X, xp=self.xp)
+        return as_matrix(self.X)
 
     def place(self, values: Any, dtype: Any) -> Array:
         """Move an array of any library to the namespace and device of X."""

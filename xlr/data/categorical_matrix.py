@@ -1,0 +1,245 @@
+"""Categorical columns: one-hot columns that are never formed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array, Device, Namespace
+from xlr.data.blocks import cut
+from xlr.data.matrix import StandardizedMatrix
+from xlr.data.scaler import Scaler
+from xlr.lookups import add_by_index, look_up
+
+__all__ = ["CategoricalMatrix"]
+
+# Multiply-adds of a dense product in the time of a look-up, and in the time of counting
+# a row in a contingency table: 2 ns and 7 ns for 500,000 rows of 30 columns with 2,000
+# levels, on one core of an x86 server.
+LOOKUP_COST = 4
+COUNT_COST = 16
+
+
+@arrays.traced("indices")
+class CategoricalMatrix:
+    """Columns of category codes as a :class:`Matrix` of their one-hot columns.
+
+    A product looks coefficients up, and a product with the transpose adds up by level:
+    no column is formed. The second derivatives are contingency tables.
+
+    Parameters
+    ----------
+    codes : array of int, (n_rows,) or (n_rows, n_codes)
+        Levels 0, 1, ... of each column; -1 where a row has none, all of whose one-hot
+        columns are zero.
+    n_levels : int or sequence of int
+        Number of levels of each column.
+    dtype : dtype, default=None
+        To compute in; None for the widest of the device.
+    xp : namespace, default=None
+        That of the codes.
+
+    Raises
+    ------
+    ValueError
+        If codes are outside of -1 to n_levels - 1, or there is not one number of levels
+        for each column.
+
+    Attributes
+    ----------
+    indices : array of int32, (n_rows, n_codes)
+        Number of the one-hot column that is 1, for each column of codes; n_columns
+        where there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xlr
+    >>> codes = np.asarray([0, 2, 1, 2, 0, 1])
+    >>> X = xlr.CategoricalMatrix(codes, 3)
+    >>> model = xlr.LogisticRegression().fit(X, [0, 1, 0, 1, 1, 0])
+    >>> model.coef_.round(3)
+    array([[-0.03 , -0.548,  0.578]])
+    """
+
+    def __init__(
+        self,
+        codes: Array,
+        n_levels: int | Sequence[int],
+        dtype: Any = None,
+        *,
+        xp: Namespace | None = None,
+    ) -> None:
+        xp = arrays.namespace(codes) if xp is None else xp
+        levels = [n_levels] if isinstance(n_levels, int) else [int(n) for n in n_levels]
+        codes = codes[:, None] if codes.ndim == 1 else codes
+        if codes.ndim != 2 or codes.shape[1] != len(levels) or not levels:
+            raise ValueError(
+                f"codes has shape {tuple(codes.shape)}, expected (n_rows, "
+                f"{len(levels)}): a column for each of n_levels={levels}."
+            )
+        if codes.shape[0]:
+            ends = xp.stack([xp.min(codes, axis=0), xp.max(codes, axis=0)])
+            least, most = arrays.to_host(ends)
+            wrong = np.nonzero((least < -1) | (most >= levels))[0]
+            if wrong.size:
+                j = wrong[0]
+                raise ValueError(
+                    f"Column {j} of codes has values from {least[j]} to {most[j]}, "
+                    f"expected -1 (no level) to {levels[j] - 1}. Pass the number of "
+                    "each level, from 0 up."
+                )
+        device = arrays.device_of(codes)
+        starts = np.cumsum([0, *levels[:-1]]).astype(np.int32)
+        indices = xp.astype(codes, xp.int32)
+        none = xp.full_like(indices, sum(levels))
+        indices = xp.where(
+            indices < 0, none, indices + arrays.move(starts, xp=xp, device=device)
+        )
+        if dtype is None:
+            dtype = arrays.widest_float(xp=xp, device=device)
+        self._set(indices, tuple(levels), dtype, xp)
+
+    def _set(
+        self, indices: Array, n_levels: tuple[int, ...], dtype: Any, xp: Namespace
+    ) -> None:
+        self.indices = indices
+        self.n_levels = n_levels
+        self.dtype = dtype
+        self.xp = xp
+        self.shape = indices.shape[0], sum(n_levels)
+        q = len(n_levels)
+        self.product_cost = float(LOOKUP_COST * q)
+        self.gram_cost = COUNT_COST * q * (q + 1) / 2
+
+    def _with(self, indices: Array, dtype: Any) -> CategoricalMatrix:
+        made = CategoricalMatrix.__new__(CategoricalMatrix)
+        made._set(indices, self.n_levels, dtype, self.xp)
+        return made
+
+    @property
+    def stored(self) -> Array:
+        """The indices."""
+        return self.indices
+
+    @property
+    def device(self) -> Device:
+        """The device of the indices."""
+        return arrays.device_of(self.indices)
+
+    def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
+        """Return X W' + b: (n_rows, m)."""
+        xp = self.xp
+        coef = xp.astype(coef, self.dtype, copy=False)
+        table = xp.concat([coef, xp.zeros_like(coef[:, :1])], axis=1).T
+        product = look_up(table, self.indices, xp=xp)
+        if intercept is not None:
+            product += xp.astype(intercept, self.dtype, copy=False)
+        return product
+
+    def transpose_matvec(self, residual: Array, total: Array | None = None) -> Array:
+        """Return R'X, (m, n_columns), in the widest dtype."""
+        residual = arrays.widened(residual, xp=self.xp)
+        n_columns = self.shape[1]
+        sums = add_by_index(self.indices, residual, n_columns + 1, xp=self.xp)
+        return sums[:n_columns, :].T
+
+    def sandwich(self, columns: Array) -> Array:
+        """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns).
+
+        Two columns of codes have their weighted contingency table there.
+        """
+        xp, m, n_levels = self.xp, columns.shape[1], self.n_levels
+        pairs = list(itertools.combinations_with_replacement(range(m), 2))
+        weights = [columns[:, i] * columns[:, k] for i, k in pairs]
+        weights = arrays.widened(xp.stack(weights, axis=1), xp=xp)
+        codes, q = self._codes(), len(n_levels)
+        blocks: list[list[Any]] = [[None] * q for _ in range(q)]
+        for a, b in itertools.combinations(range(q), 2):
+            size = n_levels[a] + 1, n_levels[b] + 1
+            cells = (codes[a] * size[1] + codes[b])[:, None]
+            table = add_by_index(cells, weights, size[0] * size[1], xp=xp)
+            table = xp.reshape(table, (*size, -1))[:-1, :-1, :]
+            blocks[a][b], blocks[b][a] = table, xp.permute_dims(table, (1, 0, 2))
+        for a, n in enumerate(n_levels):
+            counts = add_by_index(codes[a][:, None], weights, n + 1, xp=xp)[:-1, :]
+            eye = xp.eye(n, dtype=counts.dtype, device=self.device)
+            blocks[a][a] = eye[:, :, None] * counts
+        gram = xp.concat([xp.concat(row, axis=1) for row in blocks], axis=0)
+        place = np.zeros((m, m), dtype=int)
+        for number, (i, k) in enumerate(pairs):
+            place[i, k] = place[k, i] = number
+        rows = [xp.concat([gram[:, :, k] for k in row], axis=1) for row in place]
+        return xp.concat(rows, axis=0)
+
+    def sandwich_diagonal(self, weights: Array) -> Array:
+        """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""
+        return self.transpose_matvec(weights)
+
+    def explicit(self) -> CategoricalMatrix:
+        """Return the matrix itself."""
+        return self
+
+    def take_rows(self, rows: slice | Array) -> CategoricalMatrix:
+        """Return some rows: a slice as a view, or numbers on the device as a copy."""
+        if isinstance(rows, slice):
+            return self._with(self.indices[rows, :], self.dtype)
+        indices = arrays.take_rows(self.indices, rows, xp=self.xp)
+        return self._with(indices, self.dtype)
+
+    def take_columns(self, columns: Array) -> CategoricalMatrix:
+        """Return some one-hot columns, by their ascending numbers on the device.
+
+        The other levels of a column become none.
+        """
+        chosen, start, parts, n_levels = arrays.to_host(columns), 0, [], []
+        for own, n in zip(self._codes(), self.n_levels):
+            here = chosen[(chosen >= start) & (chosen < start + n)] - start
+            start += n
+            if here.size:
+                new = np.full(n + 1, -1, dtype=np.int32)
+                new[here] = np.arange(here.size)
+                new = arrays.move(new, xp=self.xp, device=self.device)
+                parts.append(self.xp.take(new, own))
+                n_levels.append(here.size)
+        codes = self.xp.stack(parts, axis=1)
+        return CategoricalMatrix(codes, n_levels, self.dtype, xp=self.xp)
+
+    def _codes(self) -> list[Array]:
+        """Return the codes of each column; its number of levels where there is none."""
+        xp, start, codes = self.xp, 0, []
+        for j, n in enumerate(self.n_levels):
+            own = self.indices[:, j] - start
+            codes.append(xp.where(own > n, xp.full_like(own, n), own))
+            start += n
+        return codes
+
+    def astype(self, dtype: Any) -> CategoricalMatrix:
+        """Return the same numbers in float32 or float64."""
+        return self._with(self.indices, dtype)
+
+    def standardized(self, scaler: Scaler) -> StandardizedMatrix:
+        """Return the matrix with centred and scaled columns, by the coefficients."""
+        return StandardizedMatrix(self, scaler)
+
+    def to_dense(self) -> Array:
+        """Return a dense array of the one-hot columns."""
+        xp, parts = self.xp, []
+        for own, n in zip(self._codes(), self.n_levels):
+            levels = xp.arange(n, dtype=own.dtype, device=self.device)
+            parts.append(xp.astype(own[:, None] == levels, self.dtype))
+        return xp.concat(parts, axis=1)
+
+    def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
+        """Cut the rows into a block for each thread.
+
+        Products stay in the cache by themselves, and contingency tables of many levels
+        are added up once for each block.
+        """
+        n = self.shape[0]
+        return cut(n, max(math.ceil(n / n_threads), least), n_threads=n_threads)

@@ -1,0 +1,206 @@
+"""Matrices side by side: dense, sparse and categorical columns as one X."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array, Device
+from xlr.data.blocks import cut, map_reduce
+from xlr.data.categorical_matrix import CategoricalMatrix
+from xlr.data.matrix import DenseMatrix, Matrix
+from xlr.data.scaler import Scaler
+from xlr.data.sparse_matrix import DENSE_NUMBERS, LEAST_DENSE_ROWS, SparseMatrix
+
+__all__ = ["SplitMatrix", "as_matrix"]
+
+
+@arrays.traced("parts")
+class SplitMatrix:
+    """Matrices with the same rows, side by side, as a :class:`Matrix`.
+
+    Parameters
+    ----------
+    parts : sequence of arrays, sparse CSR arrays or matrices
+        Each with all rows, in the same library and on the same device. Dense parts are
+        arrays of two dimensions; categorical ones are :class:`CategoricalMatrix`.
+
+    Raises
+    ------
+    ValueError
+        If there are no parts, or they have different numbers of rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xlr
+    >>> age = np.asarray([[20.0], [30.0], [40.0], [50.0]])
+    >>> race = xlr.CategoricalMatrix(np.asarray([0, 1, 2, 1]), 3)
+    >>> xlr.SplitMatrix([age, race]).shape
+    (4, 4)
+    """
+
+    def __init__(self, parts: Sequence[Any]) -> None:
+        if not parts:
+            raise ValueError("parts is empty, expected at least one matrix.")
+        matrices = [as_matrix(part) for part in parts]
+        counts = sorted({part.shape[0] for part in matrices})
+        if len(counts) > 1:
+            raise ValueError(
+                f"The parts have {', '.join(map(str, counts))} rows, expected as many "
+                "in each. Pass columns of the same rows."
+            )
+        xp = matrices[0].xp
+        numbers = [part.dtype for part in matrices if not _holds_codes(part)]
+        dtype = xp.result_type(*numbers) if numbers else matrices[0].dtype
+        self._set([part.astype(dtype) for part in matrices])
+
+    def _set(self, parts: Sequence[Any]) -> None:
+        self.parts = tuple(parts)
+        first = parts[0]
+        self.xp, self.dtype = first.xp, first.dtype
+        self.shape = first.shape[0], sum(part.shape[1] for part in parts)
+        self.product_cost = sum(part.product_cost for part in parts)
+        # The narrower of two parts is made dense; the other reads each column of it.
+        between = itertools.combinations(sorted(parts, key=_n_columns), 2)
+        self.gram_cost = sum(part.gram_cost for part in parts) + sum(
+            narrow.shape[1] * wide.product_cost for narrow, wide in between
+        )
+
+    def _with(self, parts: Sequence[Any]) -> SplitMatrix:
+        made = SplitMatrix.__new__(SplitMatrix)
+        made._set(parts)
+        return made
+
+    @property
+    def stored(self) -> Array:
+        """The numbers of the first part that is not categorical; else the codes."""
+        return min(self.parts, key=_holds_codes).stored
+
+    @property
+    def device(self) -> Device:
+        """The device of the parts."""
+        return self.parts[0].device
+
+    def _starts(self) -> list[int]:
+        return [0, *itertools.accumulate(part.shape[1] for part in self.parts)]
+
+    def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
+        """Return X W' + b: (n_rows, m)."""
+        product = intercept
+        for part, ends in zip(self.parts, itertools.pairwise(self._starts())):
+            own = part.matvec(coef[:, slice(*ends)])
+            product = own if product is None else product + own
+        return self.xp.astype(product, self.dtype, copy=False)
+
+    def transpose_matvec(self, residual: Array, total: Array | None = None) -> Array:
+        """Return R'X, (m, n_columns), in the widest dtype."""
+        products = [part.transpose_matvec(residual, total) for part in self.parts]
+        return self.xp.concat(products, axis=1)
+
+    def sandwich(self, columns: Array) -> Array:
+        """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns)."""
+        xp, m, p = self.xp, columns.shape[1], self.shape[1]
+        n_parts = len(self.parts)
+        blocks: list[list[Any]] = [[None] * n_parts for _ in range(n_parts)]
+        for i, part in enumerate(self.parts):
+            own = part.sandwich(columns)
+            width = part.shape[1]
+            blocks[i][i] = xp.reshape(own, (m, width, m, width))
+        for i, k in itertools.combinations(range(n_parts), 2):
+            block = self._between(i, k, columns)
+            blocks[i][k] = block
+            blocks[k][i] = xp.permute_dims(block, (2, 3, 0, 1))
+        rows = [xp.concat(row, axis=3) for row in blocks]
+        return xp.reshape(xp.concat(rows, axis=1), (m * p, m * p))
+
+    def _between(self, i: int, k: int, columns: Array) -> Array:
+        """Return the sums of u_a x_i u_b x_k: (m, width of i, m, width of k).
+
+        The narrower part is made dense, a block of rows at a time.
+        """
+        if self.parts[i].shape[1] > self.parts[k].shape[1]:
+            return self.xp.permute_dims(self._between(k, i, columns), (2, 3, 0, 1))
+        xp, (n, m) = self.xp, columns.shape
+        narrow, wide = self.parts[i], self.parts[k]
+        width = narrow.shape[1]
+
+        def sums(rows: slice) -> tuple[Array]:
+            u = columns[rows, :]
+            pairs = xp.reshape(u[:, :, None] * u[:, None, :], (-1, m * m))
+            dense = xp.astype(narrow.take_rows(rows).to_dense(), u.dtype, copy=False)
+            weighted = xp.reshape(
+                pairs[:, :, None] * dense[:, None, :], (-1, m * m * width)
+            )
+            return (wide.take_rows(rows).transpose_matvec(weighted),)
+
+        step = max(LEAST_DENSE_ROWS, DENSE_NUMBERS // (m * m * width))
+        (total,) = map_reduce(sums, cut(n, step, n_threads=1))
+        total = xp.reshape(total, (m, m, width, wide.shape[1]))
+        return xp.permute_dims(total, (0, 2, 1, 3))
+
+    def sandwich_diagonal(self, weights: Array) -> Array:
+        """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""
+        squares = [part.sandwich_diagonal(weights) for part in self.parts]
+        return self.xp.concat(squares, axis=1)
+
+    def explicit(self) -> SplitMatrix:
+        """Return the matrix with dense parts centred and scaled once."""
+        return self._with([part.explicit() for part in self.parts])
+
+    def take_rows(self, rows: slice | Array) -> SplitMatrix:
+        """Return some rows: a slice as a view, or numbers on the device as a copy."""
+        return self._with([part.take_rows(rows) for part in self.parts])
+
+    def take_columns(self, columns: Array) -> SplitMatrix:
+        """Return a copy of some columns, by their ascending numbers on the device."""
+        chosen, parts = arrays.to_host(columns), []
+        for part, (start, stop) in zip(self.parts, itertools.pairwise(self._starts())):
+            here = chosen[(chosen >= start) & (chosen < stop)] - start
+            if here.size:
+                here = arrays.move(here, xp=self.xp, device=self.device)
+                parts.append(part.take_columns(here))
+        return self._with(parts)
+
+    def astype(self, dtype: Any) -> SplitMatrix:
+        """Return the same numbers in float32 or float64."""
+        return self._with([part.astype(dtype) for part in self.parts])
+
+    def standardized(self, scaler: Scaler) -> SplitMatrix:
+        """Return the matrix with centred and scaled columns, part by part."""
+        parts = []
+        for part, ends in zip(self.parts, itertools.pairwise(self._starts())):
+            numbers = arrays.move(np.arange(*ends), xp=self.xp, device=self.device)
+            own = scaler.take_columns(numbers, xp=self.xp)
+            parts.append(part.standardized(own))
+        return self._with(parts)
+
+    def to_dense(self) -> Array:
+        """Return a dense array of the same numbers."""
+        return self.xp.concat([part.to_dense() for part in self.parts], axis=1)
+
+    def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
+        """Cut the rows as the part does that takes the largest blocks."""
+        cuts = [part.row_slices(width, least, n_threads) for part in self.parts]
+        return min(cuts, key=len)
+
+
+def as_matrix(X: Any) -> Matrix:
+    """Return an array or a sparse CSR array in canonical form as a matrix."""
+    if hasattr(type(X), "transpose_matvec"):
+        matrix: Matrix = X
+        return matrix
+    kind: Any = SparseMatrix if arrays.is_sparse(X) else DenseMatrix
+    return kind(X, xp=arrays.namespace(arrays.entries(X)))
+
+
+def _n_columns(matrix: Any) -> int:
+    return matrix.shape[1]
+
+
+def _holds_codes(matrix: Any) -> bool:
+    return isinstance(matrix, CategoricalMatrix)
