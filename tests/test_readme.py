@@ -13,6 +13,8 @@ from documents import GUIDES, PAGES, ROOT, blocks, broken_links, is_runnable, re
 from documents import run_block as run
 from matplotlib import pyplot as plt
 
+import xlr
+
 EXAMPLES = ["README.md", *GUIDES]
 
 
@@ -43,6 +45,13 @@ def test_page_has_no_broken_links(page: str) -> None:
 
 def test_every_guide_is_linked_from_the_readme() -> None:
     assert [guide for guide in GUIDES if f"]({guide})" not in read("README.md")] == []
+
+
+def test_api_page_lists_each_public_name_once() -> None:
+    listed = re.findall(r"^   (\w+)$", read("examples/site/api.md"), re.MULTILINE)
+    modules = {"plotting", "datasets"}
+    public = {*xlr.__all__, *xlr.plotting.__all__, *xlr.datasets.__all__} - modules
+    assert sorted(listed) == sorted(public)
 
 
 def test_readme_is_short() -> None:
