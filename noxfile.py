@@ -155,6 +155,14 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site into build/site; with XLR_DOCS_GALLERY=0 no tutorial runs."""
+    session.install("-e.[plot]", *groups("docs"))
+    command = "sphinx-build -W --keep-going -b html -c examples/site . build/site"
+    session.run(*command.split(), *session.posargs)
+
+
+@nox.session
 def benchmarks(session: nox.Session) -> None:
     """Time fits on the CPU; ``nox -s benchmarks -- tiny digits`` only some of them."""
     session.install(".", *groups("benchmarks"))

@@ -1,20 +1,26 @@
-"""Running the python blocks of a Markdown page and comparing what they print."""
+"""Run the python blocks of Markdown pages, compare their output, follow the links."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-from conftest import why_not
 
 ROOT = Path(__file__).parents[1]
+GUIDES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "examples" / "guides").glob("*.md")
+)
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *GUIDES]
+
 # A python block and, if one follows at once, the text block with its output.
 BLOCK = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
+IMPORT = re.compile(r"^(?:import|from) ([\w.]+)", re.MULTILINE)
 NUMBER = re.compile(r"-?\d+\.\d*(?:e[+-]?\d+)?")
 
 
@@ -23,35 +29,53 @@ def read(page: str) -> str:
 
 
 def blocks(page: str) -> list[tuple[str, str | None]]:
-    """Each python block of a page and the output it shows, or None."""
-    return [found.groups() for found in BLOCK.finditer(read(page))]
+    """Return each python block of a page and the output it shows, or None."""
+    return [match.groups() for match in BLOCK.finditer(read(page))]
+
+
+def is_runnable(code: str) -> bool:
+    """Return whether all modules that a block imports are installed."""
+    try:
+        return all(importlib.util.find_spec(name) for name in IMPORT.findall(code))
+    except ModuleNotFoundError:  # the parent of a submodule is missing
+        return False
 
 
 def run_block(code: str, expected: str | None, names: dict[str, Any]) -> None:
-    """Run a block among ``names`` and compare what it prints; skip if it cannot run.
+    """Run a block in the namespace ``names`` and compare what it prints.
 
     Words are compared exactly, numbers with a decimal point to four digits.
     """
-    _skip_without_modules(code)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "<block>", "exec", dont_inherit=True), names)
     if expected is None:
         return
     texts = printed.getvalue(), expected
-    words, wanted_words = (NUMBER.sub("#", text).split() for text in texts)
-    assert words == wanted_words
-    numbers, wanted = ([float(n) for n in NUMBER.findall(text)] for text in texts)
-    np.testing.assert_allclose(numbers, wanted, rtol=1e-4, atol=0)
+    words, expected_words = (NUMBER.sub("#", text).split() for text in texts)
+    assert words == expected_words
+    numbers, shown = ([float(n) for n in NUMBER.findall(text)] for text in texts)
+    np.testing.assert_allclose(numbers, shown, rtol=1e-4, atol=0)
 
 
-def _skip_without_modules(code: str) -> None:
-    for module in re.findall(r"^(?:import|from) ([\w.]+)", code, re.MULTILINE):
-        pytest.importorskip(module)
-    if "import cupy" in code and (reason := why_not("cupy")):
-        pytest.skip(reason)
+def anchors(page: str) -> set[str]:
+    """Return the anchors that a Markdown page gives its headings."""
+    text = re.sub(r"```.*?```", "", read(page), flags=re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    kept = (re.sub(r"[^\w\- ]", "", title.lower()) for title in titles)
+    return {title.replace(" ", "-") for title in kept}
 
 
-def assert_links_lead_somewhere(page: str) -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", read(page)):
-        assert (ROOT / target).exists(), target
+def broken_links(page: str) -> list[str]:
+    """Return the links of a page to files or headings that do not exist."""
+    text = re.sub(r"```.*?```", "", read(page), flags=re.DOTALL)
+    broken = []
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+        file, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / file if file else ROOT / page
+        found = target.exists()
+        if found and anchor:
+            found = anchor in anchors(str(target.resolve().relative_to(ROOT)))
+        if not found:
+            broken.append(link)
+    return broken

@@ -382,7 +382,7 @@ def test_a_missed_goal_is_explained() -> None:
     assert limits([medium]) == ""
 
 
-def readme_row(result: dict[str, Any]) -> str:
+def guide_row(result: dict[str, Any]) -> str:
     """A cell in a line: xlr's seconds, the fastest peer and its, and how many times."""
     ours, peer = result["fits"][XLR]["seconds"], fastest_peer(result)
     start = f"| {result['name']} | {time(ours)} | "
@@ -393,14 +393,14 @@ def readme_row(result: dict[str, Any]) -> str:
     return f"{start}{time(theirs)} ({peer}) | {theirs / ours:.1f} |"
 
 
-def test_the_readme_quotes_the_committed_numbers() -> None:
+def test_speed_guide_quotes_the_committed_numbers() -> None:
     cells = json.loads(RESULTS.read_text("utf-8"))["cells"]
-    readme = read("README.md")
+    guide = read("examples/guides/speed.md")
     for result in cells.values():
-        assert readme_row(result) in readme
-        assert surroundings(result).partition(";")[0] in readme
+        assert guide_row(result) in guide
+        assert surroundings(result).partition(";")[0] in guide
     mean = re.search(r"takes ([\d.]+) times as long", summary(list(cells.values())))
-    assert f"{mean[1]} times" in readme
+    assert f"{mean[1]} times" in guide
 
 
 # -- many models at once, and sparse ones ----------------------------------------------
@@ -511,17 +511,25 @@ def test_a_committed_page_is_that_of_its_numbers(name: str) -> None:
             assert result["name"] in table.limits
 
 
+GUIDES = {
+    "many": "many_models",
+    "sparse_models": "sparse_models",
+    "sparse_matrices": "tables_and_sparse_matrices",
+    "inference": "inference",
+}
+
+
 @pytest.mark.parametrize("name", list(COMPARISONS))
-def test_the_readme_quotes_the_numbers_of_a_committed_page(name: str) -> None:
+def test_guide_quotes_the_numbers_of_a_committed_page(name: str) -> None:
     path = comparison.RESULTS / f"{name}.json"
     cells = json.loads(path.read_text("utf-8"))["cells"]
-    readme = read("README.md")
+    guide = read(f"examples/guides/{GUIDES[name]}.md")
     for result in cells.values():
-        assert readme_row_of_a_cell(result) in readme
+        assert guide_row_of_a_cell(result) in guide
 
 
-def readme_row_of_a_cell(result: dict[str, Any]) -> str:
-    """A cell in a line, as the README has it."""
+def guide_row_of_a_cell(result: dict[str, Any]) -> str:
+    """Return the line of a guide that quotes a cell."""
     peer = result["peers"][result["fastest"]]
     return (
         f"| {result['description']} | {time(result['ours']['seconds'])} | "

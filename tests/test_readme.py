@@ -1,4 +1,4 @@
-"""The README's examples print what it says, and its commands are the real ones."""
+"""README and the guides print what they show, and their links and commands work."""
 
 from __future__ import annotations
 
@@ -6,25 +6,73 @@ import re
 import subprocess
 import sys
 
+import matplotlib as mpl
 import pytest
-from documents import ROOT, assert_links_lead_somewhere, blocks, read, run_block
+from conftest import why_not
+from documents import GUIDES, PAGES, ROOT, blocks, broken_links, is_runnable, read
+from documents import run_block as run
+from matplotlib import pyplot as plt
 
-BLOCKS = blocks("README.md")
+import xlr
 
-
-CASES = [
-    pytest.param(*block, marks=[pytest.mark.gpu] if "import cupy" in block[0] else [])
-    for block in BLOCKS
-]
-
-
-@pytest.mark.parametrize(("code", "expected"), CASES, ids=range(1, len(BLOCKS) + 1))
-def test_python_blocks_print_what_is_shown(code: str, expected: str | None) -> None:
-    run_block(code, expected, {})
+EXAMPLES = ["README.md", *GUIDES]
 
 
-def test_several_blocks_show_their_output() -> None:
-    assert sum(expected is not None for _, expected in BLOCKS) >= 4
+@pytest.mark.parametrize("page", EXAMPLES)
+def test_page_prints_what_it_shows(page: str) -> None:
+    names: dict[str, object] = {}
+    with mpl.rc_context():
+        for code, expected in blocks(page):
+            if is_runnable(code) and "import cupy" not in code:
+                run(code, expected, names)
+    plt.close("all")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("page", EXAMPLES)
+def test_page_runs_on_cupy(page: str) -> None:
+    on_gpu = [block for block in blocks(page) if "import cupy" in block[0]]
+    if reason := why_not("cupy"):
+        pytest.skip(reason)
+    for code, expected in on_gpu:
+        run(code, expected, {})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_has_no_broken_links(page: str) -> None:
+    assert broken_links(page) == []
+
+
+def test_every_guide_is_linked_from_the_readme() -> None:
+    assert [guide for guide in GUIDES if f"]({guide})" not in read("README.md")] == []
+
+
+def test_api_page_lists_each_public_name_once() -> None:
+    listed = re.findall(r"^   (\w+)$", read("examples/site/api.md"), re.MULTILINE)
+    modules = {"plotting", "datasets"}
+    public = {*xlr.__all__, *xlr.plotting.__all__, *xlr.datasets.__all__} - modules
+    assert sorted(listed) == sorted(public)
+
+
+def test_readme_is_short() -> None:
+    assert len(read("README.md").splitlines()) <= 200
+
+
+def test_readme_quotes_committed_figures() -> None:
+    row = r"^\| .*? \| ([\d.]+) \| ([\d.]+) \((.*?)\) \| ([\d.]+) \|$"
+    rows = re.findall(row, read("README.md"), re.MULTILINE)
+    assert 6 <= len(rows) <= 8
+    results = (ROOT / "examples" / "benchmarks" / "results").glob("*.md")
+    lines = [line for page in results for line in page.read_text("utf-8").splitlines()]
+    for ours, theirs, peer, times in rows:
+        cells = {f"| {ours} |", f"| {theirs} |", peer.split()[-1]}
+        assert any(all(cell in line for cell in cells) for line in lines), cells
+        assert float(times) == pytest.approx(float(theirs) / float(ours), rel=0.05)
+
+
+def test_readme_has_one_test_command() -> None:
+    commands = re.findall(r"^python3 -m venv .*-m pytest", read("README.md"), re.M)
+    assert len(commands) == 1
 
 
 def test_quickstart_runs() -> None:
@@ -38,12 +86,3 @@ def test_quickstart_runs() -> None:
     above = re.findall(r"^  \S.*? \d\.\d{12} +(\S+) ", ran.stdout, re.MULTILINE)
     assert len(above) >= 4
     assert max(map(float, above)) < 1e-6
-
-
-def test_ci_finds_the_test_command() -> None:
-    commands = re.findall(r"^python3 -m venv .*-m pytest", read("README.md"), re.M)
-    assert len(commands) == 1
-
-
-def test_links_lead_somewhere() -> None:
-    assert_links_lead_somewhere("README.md")

@@ -66,7 +66,7 @@ class FirthLogisticRegression(LinearClassifier):
         The labels, sorted, in the library of y.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Column names, if X was a table whose column names are all strings.
     n_iter_ : ndarray of shape (1,)
         Iterations.

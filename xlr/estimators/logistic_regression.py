@@ -119,7 +119,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         The labels, sorted, in the library of y.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Column names, if X was a table whose column names are all strings.
     n_iter_ : ndarray of shape (1,) or (n_classes,)
         Iterations until the model, or with ``'ovr'`` that of each class, was done.

@@ -57,7 +57,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         The numbers of the labels.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Column names, if X was a table whose column names are all strings.
     n_iter_ : ndarray of shape (n_labels,)
         Iterations until each model was done.
