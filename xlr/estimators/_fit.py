@@ -88,7 +88,8 @@ def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
     Predictions in other threads see all of them or none, and a fit that fails or is
     interrupted leaves the estimator as it was.
     """
-    others = {k: v for k, v in vars(estimator).items() if k != "feature_names_in_"}
+    of_last_fit = "feature_names_in_", "_encoder"
+    others = {k: v for k, v in vars(estimator).items() if k not in of_last_fit}
     estimator.__dict__ = others | attributes
 
 

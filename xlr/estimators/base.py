@@ -18,6 +18,7 @@ from xlr.data import DenseMatrix, Matrix, refuse_non_finite
 from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
 from xlr.estimators.conversion import sklearn_model
 from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms, softmax
+from xlr.inputs.categories import Encoder
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.kinds import accept
 from xlr.inputs.labels import with_plain_integers
@@ -223,6 +224,18 @@ class LinearModel(BaseEstimator):
         exact = intercept + features.place(rest, wide)
         return xp.where(xp.astype(exact, given.dtype) == given, exact, intercept)
 
+    @property
+    def coef_names_(self) -> list[str]:
+        """Names of the columns of ``coef_``."""
+        check_is_fitted(self, "coef_")
+        encoder: Encoder | None = getattr(self, "_encoder", None)
+        if encoder is not None:
+            return encoder.columns
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            names = [f"x{j}" for j in range(self.coef_.shape[1])]
+        return list(map(str, names))
+
     def sparsify(self) -> Self:
         """Convert ``coef_`` to a sparse matrix, to store few of many coefficients.
 
@@ -303,13 +316,20 @@ class LinearModel(BaseEstimator):
         Warns
         -----
         UserWarning
-            If the fit had an offset, which scikit-learn's estimators do not add.
+            If the fit had an offset, which scikit-learn's estimators do not add, or
+            encoded categorical columns, which they take as numbers.
         """
         fitted = self.to_numpy()
         if self._has_offset:
             warn(
                 f"{type(self).__name__} was fitted with an offset, which estimators of "
                 "scikit-learn do not add: their logits lack it."
+            )
+        if hasattr(self, "_encoder"):
+            warn(
+                f"{type(self).__name__} encodes the categorical columns of tables, and "
+                "the estimator of scikit-learn does not: pass it a column for each of "
+                "coef_names_."
             )
         return sklearn_model(fitted)
 

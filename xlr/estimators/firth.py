@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -55,6 +55,8 @@ class FirthLogisticRegression(LinearClassifier):
         all processors. Other libraries have threads of their own.
     verbose : int, default=0
         Above 0, print a line for each iteration.
+    categorical, drop, handle_unknown, handle_missing
+        As for :class:`LogisticRegression`; ``drop='auto'`` drops the first level.
 
     Attributes
     ----------
@@ -115,12 +117,20 @@ class FirthLogisticRegression(LinearClassifier):
         max_iter: int = 100,
         n_jobs: int | None = None,
         verbose: int = 0,
+        categorical: Literal["auto"] | list[str] | None = None,
+        drop: Literal["auto", "first"] | None = "auto",
+        handle_unknown: Literal["error", "ignore"] = "error",
+        handle_missing: Literal["error", "level"] = "error",
     ) -> None:
         self.fit_intercept = fit_intercept
         self.tol = tol
         self.max_iter = max_iter
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.categorical = categorical
+        self.drop = drop
+        self.handle_unknown = handle_unknown
+        self.handle_missing = handle_missing
 
     def fit(
         self,

@@ -107,6 +107,20 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         Other libraries have threads of their own.
     verbose : int, default=0
         Above 0, print a line for each iteration.
+    categorical : 'auto', list of str or None, default=None
+        Columns of a table that hold categories. Each level has a coefficient, and no
+        one-hot column is formed. ``'auto'`` takes columns of strings, categories,
+        enumerations and booleans. None takes numbers only.
+    drop : 'auto', 'first' or None, default='auto'
+        Whether the first level of each categorical column is the reference, without a
+        coefficient. ``'auto'`` drops it where nothing is penalised (``C=inf``). Levels
+        are in the order of the table's categories, else sorted.
+    handle_unknown : {'error', 'ignore'}, default='error'
+        What a level that the fit had not means in a prediction. ``'ignore'`` adds
+        nothing to the logits.
+    handle_missing : {'error', 'level'}, default='error'
+        What a missing value of a categorical column means. ``'level'`` makes it a level
+        of its own, the last.
 
     Attributes
     ----------
@@ -121,6 +135,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
         Column names, if X was a table whose column names are all strings.
+    coef_names_ : list of str
+        Names of the columns of ``coef_``: those of the features, with categorical ones
+        after the others, as in ``'race[black]'``.
     n_iter_ : ndarray of shape (1,) or (n_classes,)
         Iterations until the model, or with ``'ovr'`` that of each class, was done.
     solver_ : str
@@ -188,6 +205,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
+        categorical: Literal["auto"] | list[str] | None = None,
+        drop: Literal["auto", "first"] | None = "auto",
+        handle_unknown: Literal["error", "ignore"] = "error",
+        handle_missing: Literal["error", "level"] = "error",
     ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
@@ -205,6 +226,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.categorical = categorical
+        self.drop = drop
+        self.handle_unknown = handle_unknown
+        self.handle_missing = handle_missing
 
     # -- fit -------------------------------------------------------------------------
 

@@ -79,7 +79,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     refit : bool, default=True
         Whether the chosen model is fitted to all rows. False takes the mean, over the
         folds, of the coefficients at the C that is best for the fold.
-    random_state, n_jobs, verbose
+    random_state, n_jobs, verbose, categorical, drop, handle_unknown, handle_missing
         As for :class:`LogisticRegression`. Folds are drawn by the splitter.
 
     Attributes
@@ -148,6 +148,10 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
+        categorical: Literal["auto"] | list[str] | None = None,
+        drop: Literal["auto", "first"] | None = "auto",
+        handle_unknown: Literal["error", "ignore"] = "error",
+        handle_missing: Literal["error", "level"] = "error",
     ) -> None:
         self.Cs = Cs
         self.l1_ratios = l1_ratios
@@ -162,6 +166,10 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.categorical = categorical
+        self.drop = drop
+        self.handle_unknown = handle_unknown
+        self.handle_missing = handle_missing
 
     @with_callbacks
     def fit(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,25 @@ from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 from xlr.cached import cached_property
 from xlr.data import Chunks, DenseMatrix, Matrix, as_matrix
+from xlr.inputs.categories import Encoder, fit_encoder
 from xlr.inputs.dask_input import chunks_of, stand_in
 from xlr.inputs.kinds import accept
 from xlr.inputs.strings import explain_strings
 from xlr.inputs.tables import explain_columns, is_table, refuse_columns, to_matrix
+from xlr.text import quoted
 
 __all__ = ["Features", "is_matrix", "read_features"]
 
 # Type characters of NumPy arrays that are taken as they are: float64 and float32, and
 # booleans and integers of one or two bytes, which are converted block by block.
 PLAIN = "df?bBhH"
+
+# How scikit-learn reads X: numbers of any kind, NaN and infinity included.
+ANY_NUMBERS = {
+    "accept_sparse": "csr",
+    "dtype": [np.float64, np.float32],
+    "ensure_all_finite": False,
+}
 
 
 @dataclass(frozen=True)
@@ -43,16 +53,21 @@ class Features:
         Namespace and device of X.
     names : ndarray of str or None
         Column names of a table.
+    encoder : Encoder, default=None
+        Of a table with categorical columns: X then has a column for each level.
     """
 
     X: Array
     xp: Namespace
     device: Device
     names: np.ndarray | None
+    encoder: Encoder | None = None
 
     @property
     def column_names(self) -> list[str]:
         """Names of the columns: x0, x1, ... if X is no table."""
+        if self.encoder is not None:
+            return self.encoder.columns
         if self.names is None:
             return [f"x{j}" for j in range(self.X.shape[1])]
         return [str(name) for name in self.names]
@@ -63,6 +78,9 @@ class Features:
         attributes: dict[str, Any] = {"n_features_in_": self.X.shape[1]}
         if self.names is not None:
             attributes["feature_names_in_"] = self.names
+        if self.encoder is not None:
+            attributes["n_features_in_"] = self.encoder.n_features
+            attributes["_encoder"] = self.encoder
         return attributes
 
     @property
@@ -117,6 +135,11 @@ def read_features(
         the fit. NaN and infinity are found later, by the first pass over the rows.
     """
     if chunked and arrays.is_dask(X):
+        if getattr(estimator, "categorical", None) is not None:
+            raise ValueError(
+                "categorical columns of Dask are not encoded. Encode them first, for "
+                "instance with dask.dataframe.get_dummies, and pass categorical=None."
+            )
         like = read_features(estimator, stand_in(X), reset=reset)
         # Chunks are converted as they are read.
         rows = like.xp.astype(like.X, like.dtype, copy=False)
@@ -131,6 +154,11 @@ def read_features(
         _check_width(estimator, X.shape[1], reset)
         return Features(X, X.xp, X.device, None)
     X, names = accept("X", X), None
+    encoder = _encoder_for(estimator, X, reset=reset)
+    if encoder is not None:
+        names = _names(estimator, X, reset=reset)
+        matrix = encoder.transform(X, partial(_numbers, estimator))
+        return Features(matrix, matrix.xp, matrix.device, names, encoder)
     if isinstance(X, np.ndarray) or not arrays.is_array(X):
         X, names = _read_on_host(estimator, X, reset=reset)
         if isinstance(entries := arrays.entries(X), np.ndarray):
@@ -178,9 +206,26 @@ def is_matrix(X: Any) -> bool:
     return hasattr(type(X), "transpose_matvec")
 
 
+def _encoder_for(estimator: Any, X: Any, *, reset: bool) -> Encoder | None:
+    """Return the encoder of a table with categorical columns, in a fit a new one."""
+    if reset:
+        wanted = getattr(estimator, "categorical", None) is not None
+        return fit_encoder(estimator, X) if wanted and is_table(X) else None
+    encoder: Encoder | None = getattr(estimator, "_encoder", None)
+    if encoder is not None and not is_table(X):
+        raise ValueError(
+            f"{type(estimator).__name__} was fitted to a table with categorical "
+            f"columns, and X is a {type(X).__name__}. Pass a table with the columns "
+            f"{', '.join(map(quoted, encoder.levels))}."
+        )
+    return encoder
+
+
 def _check_width(estimator: Any, width: int, reset: bool) -> None:
     """Raise ValueError if X has other features than the fit."""
     n_features = getattr(estimator, "n_features_in_", width)
+    if (encoder := getattr(estimator, "_encoder", None)) is not None:
+        n_features = len(encoder.columns)
     if not reset and width != n_features:
         raise ValueError(
             f"X has {width} features, but {type(estimator).__name__} is expecting "
@@ -191,50 +236,59 @@ def _check_width(estimator: Any, width: int, reset: bool) -> None:
 def _read_on_host(
     estimator: Any, X: Any, *, reset: bool
 ) -> tuple[Any, np.ndarray | None]:
-    """Return the matrix that scikit-learn makes of X, and the names of its columns.
-
-    The matrix of a table of cuDF is CuPy's, not checked yet.
-    """
-    # validate_data stores names and number of the features on its estimator: on a
-    # copy, so that nothing changes should a later check fail.
+    """Return the matrix that scikit-learn makes of X, and the names of its columns."""
+    if not isinstance(X, np.ndarray) and is_table(X):
+        return _numbers(estimator, X), _names(estimator, X, reset=reset)
+    # Names and number of the features are stored on a copy, so that nothing changes
+    # should a later check fail.
     reader = copy.copy(estimator)
-    options = {
-        "accept_sparse": "csr",
-        "dtype": [np.float64, np.float32],
-        "ensure_all_finite": False,
-    }
-    from_table = not isinstance(X, np.ndarray) and is_table(X)
-    if from_table:
-        refuse_columns(X)
     try:
-        if from_table:
-            validate_data(reader, X, reset=reset, skip_check_array=True)
-            matrix = to_matrix(X)
-            if not arrays.is_array(matrix):
-                matrix = check_array(
-                    matrix, input_name="X", estimator=reader, **options
-                )
-        else:
-            matrix = X if issparse(X) else np.asarray(X)
-            if matrix.dtype.kind in "mM":
-                raise ValueError(
-                    f"X holds dates or times: its dtype is {matrix.dtype}. Turn them "
-                    "into numbers first, such as days since a date or the month."
-                )
-            matrix = validate_data(reader, matrix, reset=reset, **options)
+        matrix = X if issparse(X) else np.asarray(X)
+        if matrix.dtype.kind in "mM":
+            raise ValueError(
+                f"X holds dates or times: its dtype is {matrix.dtype}. Turn them into "
+                "numbers first, such as days since a date or the month."
+            )
+        matrix = validate_data(reader, matrix, reset=reset, **ANY_NUMBERS)
     except OverflowError as error:
         raise ValueError(f"X holds numbers beyond float64: {error}.") from error
     except (TypeError, ValueError) as error:
         explain_strings(X, error)
-        if from_table:
-            explain_columns(X, error)
         raise
-    if issparse(matrix):
-        # From its parts: then SciPy takes int32 for the indices, if they fit, which are
-        # half as many bytes to read in each pass as int64, and any integers for them.
-        parts = (matrix.data, matrix.indices, matrix.indptr)
-        matrix = _canonical(csr_array(parts, shape=matrix.shape))
-    return matrix, getattr(reader, "feature_names_in_", None)
+    return _in_parts(matrix), getattr(reader, "feature_names_in_", None)
+
+
+def _names(estimator: Any, X: Any, *, reset: bool) -> np.ndarray | None:
+    """Return the names of the columns of a table, compared with those of the fit."""
+    reader = copy.copy(estimator)
+    validate_data(reader, X, reset=reset, skip_check_array=True)
+    return getattr(reader, "feature_names_in_", None)
+
+
+def _numbers(estimator: Any, X: Any) -> Any:
+    """Return a table as a matrix of numbers: CuPy's, not checked yet, for cuDF."""
+    refuse_columns(X)
+    try:
+        matrix = to_matrix(X)
+        if arrays.is_array(matrix):
+            return matrix
+        return _in_parts(
+            check_array(matrix, input_name="X", estimator=estimator, **ANY_NUMBERS)
+        )
+    except OverflowError as error:
+        raise ValueError(f"X holds numbers beyond float64: {error}.") from error
+    except (TypeError, ValueError) as error:
+        explain_columns(X, error)
+
+
+def _in_parts(matrix: Any) -> Any:
+    """Return a sparse matrix in canonical form; a dense one as it is."""
+    if not issparse(matrix):
+        return matrix
+    # From its parts: then SciPy takes int32 for the indices, if they fit, which are
+    # half as many bytes to read in each pass as int64, and any integers for them.
+    parts = (matrix.data, matrix.indices, matrix.indptr)
+    return _canonical(csr_array(parts, shape=matrix.shape))
 
 
 def _canonical(X: Any) -> Any:

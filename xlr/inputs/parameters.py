@@ -81,6 +81,14 @@ RULES = {
     "l1_ratio": Rule("a number from 0 to 1", (Real, bool), 0, 1),
     "solver": _one_of("auto", *SOLVERS, *OF_SKLEARN),
     "multi_class": _one_of("multinomial", "ovr"),
+    "categorical": Rule(
+        "None, 'auto' or a list of column names",
+        (NoneType, str, list, tuple),
+        options=("auto",),
+    ),
+    "drop": Rule("'auto', 'first' or None", (NoneType, str), options=("auto", "first")),
+    "handle_unknown": _one_of("error", "ignore"),
+    "handle_missing": _one_of("error", "level"),
     "class_weight": Rule(
         "None, 'balanced' or a dict from classes to weights, such as dict(series)",
         (NoneType, str, dict),

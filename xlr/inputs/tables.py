@@ -13,7 +13,14 @@ import numpy as np
 
 from xlr.text import printable, quoted
 
-__all__ = ["explain_columns", "is_table", "native", "refuse_columns", "to_matrix"]
+__all__ = [
+    "explain_columns",
+    "hold",
+    "is_table",
+    "native",
+    "refuse_columns",
+    "to_matrix",
+]
 
 # Contents that NumPy turns into numbers silently, or refuses without a name: how the
 # dtypes of NumPy, pandas, polars and PyArrow begin, and what to do.
@@ -106,7 +113,7 @@ def to_matrix(X: Any) -> Any:
     filled = [n for n, dtype in zip(X.columns, dtypes) if dtype.fill_value != 0]
     if filled:
         raise ValueError(
-            f"{_hold(filled)} sparse values whose fill value is not 0. Pass "
+            f"{hold(filled)} sparse values whose fill value is not 0. Pass "
             "X.sparse.to_dense()."
         )
     subtypes = [dtype.subtype for dtype in dtypes]
@@ -126,7 +133,7 @@ def refuse_columns(X: Any) -> None:
         if content in contents.values():
             names = nw.from_native(X).columns
             found = [n for n, d in zip(names, dtypes) if contents[id(d)] == content]
-            raise ValueError(f"{_hold(found)} {content}. {advice}")
+            raise ValueError(f"{hold(found)} {content}. {advice}")
 
 
 def _content(dtype: Any) -> str | None:
@@ -155,13 +162,14 @@ def explain_columns(X: Any, error: Exception) -> NoReturn:
     if wrong:
         shown = ", ".join(quoted(str(name)) for name in wrong[:3])
         raise ValueError(
-            f"{_hold(wrong)} no numbers. Encode them, for instance with "
+            f"{hold(wrong)} no numbers. Encode them, for instance with "
             "sklearn.compose.make_column_transformer((OneHotEncoder(), "
-            f"[{shown}]), remainder='passthrough') in a pipeline."
+            f"[{shown}]), remainder='passthrough') in a pipeline, or pass "
+            "categorical='auto' to xlr.LogisticRegression."
         ) from error
     if missing:
         raise ValueError(
-            f"{_hold(missing)} missing values. Drop those rows, or impute them "
+            f"{hold(missing)} missing values. Drop those rows, or impute them "
             "(sklearn.impute.SimpleImputer)."
         ) from error
     raise error
@@ -176,7 +184,7 @@ def _is_numeric(column: nw.Series[Any]) -> bool:
     return True
 
 
-def _hold(names: list[Any]) -> str:
+def hold(names: list[Any]) -> str:
     """Return the subject and the verb of a sentence about columns."""
     shown = ", ".join(quoted(str(name)) for name in names[:5])
     if len(names) == 1:

@@ -1,0 +1,225 @@
+"""Categorical columns of tables against scikit-learn's one-hot encoder."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from optional import on_demand
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+import xlr
+
+pd = on_demand("pandas")
+pl = on_demand("polars")
+RACES = ["white", "black", "other"]
+
+# Admissions to Berkeley in 1973: R's data set UCBAdmissions.
+DEPARTMENTS = "ABCDEF"
+ADMITTED = {"Male": [512, 353, 120, 138, 53, 22], "Female": [89, 17, 202, 131, 94, 24]}
+REJECTED = {
+    "Male": [313, 207, 205, 279, 138, 351],
+    "Female": [19, 8, 391, 244, 299, 317],
+}
+
+
+def columns(n: int = 200, seed: int = 0) -> tuple[dict, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    made = {
+        "age": rng.normal(50, 10, size=n),
+        "race": rng.choice(RACES, size=n),
+        "smokes": rng.random(n) < 0.4,
+        "town": rng.choice(["B", "A", "C"], size=n),
+        "visits": rng.integers(5, size=n),
+    }
+    logit = made["age"] / 20 + (made["race"] == "black") + rng.logistic(size=n)
+    return made, (logit > 3).astype(int)
+
+
+def in_pandas(columns):
+    table = pd.DataFrame(columns)
+    return table.assign(race=pd.Categorical(table.race, categories=RACES))
+
+
+def in_polars(columns):
+    return pl.DataFrame(columns).with_columns(pl.col("race").cast(pl.Enum(RACES)))
+
+
+def in_pyarrow(columns):
+    return pytest.importorskip("pyarrow").table(columns)
+
+
+TABLES = {"pandas": in_pandas, "polars": in_polars, "pyarrow": in_pyarrow}
+ESTIMATORS = {
+    "ridge": xlr.LogisticRegression(),
+    "lasso": xlr.LogisticRegression(l1_ratio=1.0, C=0.1),
+    "bounded": xlr.LogisticRegression(lower=-0.1),
+    "cross-validated": xlr.LogisticRegressionCV(Cs=4),
+    "scored": xlr.LogisticRegressionCV(Cs=4, scoring="accuracy"),
+}
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.parametrize("library", TABLES)
+def test_categories_give_the_model_of_one_hot_columns(library, kind):
+    made, y = columns()
+    table = TABLES[library](made)
+    model = clone(ESTIMATORS[kind]).set_params(categorical="auto").fit(table, y)
+    encoder = make_column_transformer(
+        (OneHotEncoder(), ["race", "smokes", "town"]), remainder="passthrough"
+    )
+    frame = in_pandas(made)
+    theirs = make_pipeline(encoder, clone(ESTIMATORS[kind])).fit(frame, y)
+    expected = theirs.predict_proba(frame)
+    np.testing.assert_allclose(model.predict_proba(table), expected, atol=1e-8)
+    assert model.score(table, y) == pytest.approx(theirs.score(frame, y))
+
+
+def test_levels_are_in_the_order_of_the_table_or_sorted():
+    made, y = columns()
+    model = xlr.LogisticRegression(categorical="auto").fit(in_polars(made), y)
+    assert model.coef_names_ == [
+        "age",
+        "visits",
+        "race[white]",
+        "race[black]",
+        "race[other]",
+        "smokes[False]",
+        "smokes[True]",
+        "town[A]",
+        "town[B]",
+        "town[C]",
+    ]
+    assert model.n_features_in_ == 5
+    assert list(model.feature_names_in_) == list(made)
+    named = xlr.LogisticRegression(categorical=["visits"], drop="first")
+    named.fit(in_pandas(made)[["age", "visits"]], y)
+    assert named.coef_names_ == ["age", *(f"visits[{k}]" for k in range(1, 5))]
+
+
+def admissions():
+    rows = [
+        (gender, department, admitted, counts[gender][k])
+        for admitted, counts in ((1, ADMITTED), (0, REJECTED))
+        for gender in ("Male", "Female")
+        for k, department in enumerate(DEPARTMENTS)
+    ]
+    table = pd.DataFrame(rows, columns=["gender", "dept", "admitted", "n"])
+    levels = pd.CategoricalDtype(["Male", "Female"], ordered=True)
+    return table.astype({"gender": levels})
+
+
+def test_unpenalised_categories_have_the_contrasts_of_r():
+    """summary(glm(Admit == "Admitted" ~ Gender + Dept, binomial, weights = Freq))."""
+    table = admissions()
+    X = table[["gender", "dept"]]
+    model = xlr.LogisticRegression(C=np.inf, categorical="auto")
+    model.fit(X, table.admitted, sample_weight=table.n)
+    results = xlr.infer(model, X, table.admitted, sample_weight=table.n)
+    assert model.coef_names_ == ["gender[Female]", *(f"dept[{d}]" for d in "BCDEF")]
+    np.testing.assert_allclose(model.intercept_, 0.58205, atol=5e-6)
+    expected = [0.09987, -0.04340, -1.26260, -1.29461, -1.73931, -3.30648]
+    np.testing.assert_allclose(model.coef_[0], expected, atol=5e-6)
+    errors = [0.06899, 0.08085, 0.10984, 0.10663, 0.10582, 0.12611, 0.16998]
+    np.testing.assert_allclose(np.sort(results.bse), np.sort(errors), atol=5e-6)
+    assert "dept[F]" in str(results.summary())
+
+
+def test_firth_drops_the_first_level():
+    table = admissions()
+    X = table[["gender", "dept"]]
+    model = xlr.FirthLogisticRegression(categorical="auto")
+    model.fit(X, table.admitted, sample_weight=table.n)
+    dense = np.stack([X.gender == "Female", *(X.dept == d for d in "BCDEF")], axis=1)
+    theirs = xlr.FirthLogisticRegression().fit(
+        dense.astype(float), table.admitted, sample_weight=table.n
+    )
+    np.testing.assert_allclose(model.coef_, theirs.coef_, atol=1e-8)
+
+
+@pytest.mark.parametrize("library", TABLES)
+def test_unknown_levels_are_errors_or_add_nothing(library):
+    made, y = columns()
+    new = made | {"town": np.where(made["town"] == "A", "Z", made["town"])}
+    model = xlr.LogisticRegression(categorical="auto").fit(TABLES[library](made), y)
+    with pytest.raises(ValueError, match="Column 'town' of X has the level 'Z'"):
+        model.predict(TABLES[library](new))
+    model.set_params(handle_unknown="ignore")
+    model.fit(TABLES[library](made), y)
+    found = model.decision_function(TABLES[library](new))
+    level = model.coef_[0, model.coef_names_.index("town[A]")]
+    known = model.decision_function(TABLES[library](made))
+    np.testing.assert_allclose(known - found, level * (made["town"] == "A"), atol=1e-12)
+
+
+@pytest.mark.parametrize("library", TABLES)
+def test_missing_values_are_errors_or_a_level(library):
+    made, y = columns()
+    town = [None if k % 7 == 0 else name for k, name in enumerate(made["town"])]
+    table = TABLES[library](made | {"town": town})
+    model = xlr.LogisticRegression(categorical="auto")
+    with pytest.raises(ValueError, match="Column 'town' of X holds missing values"):
+        model.fit(table, y)
+    model.set_params(handle_missing="level").fit(table, y)
+    assert model.coef_names_[-1] == "town[missing]"
+    named = TABLES[library](made | {"town": [name or "~" for name in town]})
+    other = xlr.LogisticRegression(categorical="auto").fit(named, y)
+    np.testing.assert_allclose(model.coef_, other.coef_, atol=1e-8)
+
+
+def test_a_pickled_model_encodes_as_before():
+    made, y = columns()
+    table = in_pandas(made)
+    model = xlr.LogisticRegression(categorical="auto").fit(table, y)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(table), model.predict(table))
+    with pytest.warns(UserWarning, match="column for each of coef_names_"):
+        model.to_sklearn()
+
+
+def test_a_fit_to_numbers_forgets_the_categories():
+    made, y = columns()
+    model = xlr.LogisticRegression(categorical="auto").fit(in_pandas(made), y)
+    numbers = in_pandas(made)[["age", "visits"]]
+    assert model.fit(numbers, y).coef_names_ == ["age", "visits"]
+    assert model.predict(numbers).shape == (200,)
+
+
+WRONG = {
+    "a column that is not there": (["zip"], {}, "categorical names 'zip'"),
+    "levels of two types": (["town"], {"town": [1, "A"] * 100}, "mix types"),
+    "no values": (["town"], {"town": [None] * 200}, "holds no values"),
+    "no list": ("town", {}, "'auto' or a list of column names; got 'town'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_categories_get_a_sentence(case):
+    categorical, changed, sentence = WRONG[case]
+    made, y = columns()
+    model = xlr.LogisticRegression(categorical=categorical, handle_missing="level")
+    table = in_pandas(made)[["age", "town"]].assign(**changed)
+    if case == "no values":
+        model.set_params(handle_missing="error")
+    with pytest.raises(ValueError, match=sentence):
+        model.fit(table, y)
+    assert not hasattr(model, "coef_")
+
+
+def test_arrays_are_refused_by_a_model_of_categories():
+    made, y = columns()
+    model = xlr.LogisticRegression(categorical="auto").fit(in_pandas(made), y)
+    with pytest.raises(ValueError, match="Pass a table with the columns 'race'"):
+        model.predict(np.zeros((2, 5)))
+
+
+def test_categories_of_dask_are_refused():
+    dataframe = pytest.importorskip("dask.dataframe")
+    made, y = columns()
+    table = dataframe.from_pandas(in_pandas(made), npartitions=2)
+    with pytest.raises(ValueError, match="Encode them first"):
+        xlr.LogisticRegression(categorical="auto").fit(table, y)

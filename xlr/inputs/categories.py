@@ -1,0 +1,209 @@
+"""Categorical columns of tables as codes, and the other columns as numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+
+from xlr import arrays
+from xlr.data import CategoricalMatrix, SplitMatrix
+from xlr.inputs.tables import hold
+from xlr.text import quoted
+
+__all__ = ["Encoder", "fit_encoder"]
+
+# Levels beyond which a column is taken for an identifier: as many coefficients.
+MAX_LEVELS = 10**6
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Columns of a table, and the levels of those that are categorical.
+
+    Attributes
+    ----------
+    numeric : list of str
+        Columns that hold numbers, in the order of the table.
+    levels : dict of lists
+        Levels of each categorical column, in the order of their coefficients; the
+        first is the reference if it is dropped.
+    first : int
+        1 if the first level of each column has no coefficient, else 0.
+    handle_unknown, handle_missing : str
+        As for :class:`LogisticRegression`.
+    """
+
+    numeric: list[str]
+    levels: dict[str, list[Any]]
+    first: int
+    handle_unknown: str
+    handle_missing: str
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of the table."""
+        return len(self.numeric) + len(self.levels)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns of X: numeric ones, then one for each level."""
+        names = [
+            f"{column}[{'missing' if level is None else level}]"
+            for column, levels in self.levels.items()
+            for level in levels[self.first :]
+        ]
+        return [*self.numeric, *names]
+
+    def transform(self, X: Any, read_numbers: Callable[[Any], Any]) -> Any:
+        """Return a native table as a matrix.
+
+        Parameters
+        ----------
+        X : table
+            With the columns of the fit.
+        read_numbers : callable
+            Takes a native table of the numeric columns to an array.
+
+        Raises
+        ------
+        ValueError
+            If a categorical column has missing values or unknown levels, and these are
+            errors.
+        """
+        frame = nw.from_native(X, eager_only=True)
+        self._refuse_missing(frame)
+        codes = np.stack([self._codes(frame[n], n) for n in self.levels], axis=1)
+        n_levels = [len(levels) - self.first for levels in self.levels.values()]
+        if not self.numeric:
+            return SplitMatrix([CategoricalMatrix(codes, n_levels)])
+        numbers = read_numbers(frame.select(self.numeric).to_native())
+        entries = arrays.entries(numbers)
+        xp, device = arrays.namespace(entries), arrays.device_of(entries)
+        codes = arrays.move(codes, xp=xp, device=device)
+        return SplitMatrix([numbers, CategoricalMatrix(codes, n_levels, xp=xp)])
+
+    def _refuse_missing(self, frame: nw.DataFrame[Any]) -> None:
+        if self.handle_missing == "level":
+            return
+        missing = [name for name in self.levels if frame[name].is_null().any()]
+        if missing:
+            raise ValueError(
+                f"{hold(missing)} missing values. Drop those rows, impute them "
+                "(sklearn.impute.SimpleImputer), or pass handle_missing='level' to "
+                "give them a level of their own."
+            )
+
+    def _codes(self, column: nw.Series[Any], name: str) -> np.ndarray:
+        """Return the position of the level of each row, less the dropped one."""
+        levels = self.levels[name]
+        is_null = column.is_null().to_numpy()
+        known = _plain(column.drop_nulls())
+        seen = known.unique().to_list()
+        found = [*seen, None] if is_null.any() else seen
+        unknown = sorted(str(level) for level in found if level not in levels)
+        if unknown and self.handle_unknown == "error":
+            raise ValueError(
+                f"Column {quoted(name)} of X has {_levels(unknown)} that the fit had "
+                "not. Pass rows with known levels, or handle_unknown='ignore' to give "
+                "such rows none."
+            )
+        code = {level: k - self.first for k, level in enumerate(levels)}
+        codes = np.full(len(column), code.get(None, -1), dtype=np.int32)
+        if seen:
+            new = [code.get(level, -1) for level in seen]
+            known = known.replace_strict(seen, new, return_dtype=nw.Int32)
+            codes[~is_null] = known.to_numpy()
+        return codes
+
+
+def fit_encoder(estimator: Any, X: Any) -> Encoder | None:
+    """Return the encoder of a native table; None if no column is categorical.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With ``categorical``, ``drop``, ``handle_unknown`` and ``handle_missing``.
+    X : table
+
+    Raises
+    ------
+    ValueError
+        If ``categorical`` names columns that are not there, or the levels of a column
+        are of several types or too many.
+    """
+    frame = nw.from_native(X, eager_only=True)
+    chosen = _chosen(estimator.categorical, frame)
+    if not chosen:
+        return None
+    levels = {name: _levels_of(frame[name], name) for name in chosen}
+    if estimator.handle_missing == "level":
+        for name in chosen:
+            if frame[name].is_null().any():
+                levels[name].append(None)
+    empty = [name for name in chosen if not levels[name]]
+    if empty:
+        raise ValueError(f"{hold(empty)} no values. Leave them out.")
+    # Without a penalty, the columns of all levels add up to the intercept.
+    free = not hasattr(estimator, "Cs") and math.isinf(
+        getattr(estimator, "C", math.inf)
+    )
+    drops = estimator.drop == "first" or (estimator.drop == "auto" and free)
+    return Encoder(
+        numeric=[name for name in frame.columns if name not in chosen],
+        levels=levels,
+        first=int(drops),
+        handle_unknown=estimator.handle_unknown,
+        handle_missing=estimator.handle_missing,
+    )
+
+
+def _chosen(categorical: Any, frame: nw.DataFrame[Any]) -> list[str]:
+    """Return the names of the categorical columns, in the order of the table."""
+    if categorical == "auto":
+        kinds = nw.Categorical, nw.Enum, nw.String, nw.Boolean
+        return [n for n, dtype in frame.schema.items() if isinstance(dtype, kinds)]
+    unknown = [name for name in categorical if name not in frame.columns]
+    if unknown:
+        raise ValueError(
+            f"categorical names {', '.join(map(quoted, unknown[:5]))}, and X has the "
+            f"columns {', '.join(map(quoted, frame.columns[:10]))}. Name columns of X."
+        )
+    return [name for name in frame.columns if name in set(categorical)]
+
+
+def _levels_of(column: nw.Series[Any], name: str) -> list[Any]:
+    """Return the levels in the order of the table, else sorted."""
+    seen = set(_plain(column.drop_nulls()).unique().to_list())
+    if len(seen) > MAX_LEVELS:
+        raise ValueError(
+            f"Column {quoted(name)} of X has {len(seen)} levels, more than "
+            f"{MAX_LEVELS}. Is it an identifier? Leave it out, or group its levels."
+        )
+    if isinstance(column.dtype, nw.Categorical | nw.Enum):
+        return [x for x in _plain(column.cat.get_categories()).to_list() if x in seen]
+    try:
+        return sorted(seen)
+    except TypeError as error:
+        raise ValueError(
+            f"The levels of column {quoted(name)} of X mix types ({error}). Make them "
+            "one type, for instance strings."
+        ) from error
+
+
+def _plain(column: nw.Series[Any]) -> nw.Series[Any]:
+    """Return the values of categories, which compare with those of other tables."""
+    if isinstance(column.dtype, nw.Categorical | nw.Enum):
+        return column.cast(nw.String)
+    return column
+
+
+def _levels(names: list[str]) -> str:
+    shown = ", ".join(map(quoted, names[:5]))
+    if len(names) == 1:
+        return f"the level {shown}"
+    return f"the levels {shown}" + f" and {len(names) - 5} more" * (len(names) > 5)
