@@ -174,6 +174,9 @@ class ndarray:  # noqa: N801
             return self
         return ndarray(_operand(self).astype(_known(dtype)))
 
+    def scatter_add(self, slices: Any, value: Any) -> None:
+        np.add.at(self._values, _index(slices), _operand(value))
+
     def copy(self) -> ndarray:
         return ndarray(self._values.copy())  # to the current device
 

@@ -62,9 +62,9 @@ class CategoricalMatrix:
     >>> import xlr
     >>> codes = np.asarray([0, 2, 1, 2, 0, 1])
     >>> X = xlr.CategoricalMatrix(codes, 3)
-    >>> model = xlr.LogisticRegression().fit(X, [0, 1, 0, 1, 1, 0])
+    >>> model = xlr.LogisticRegression().fit(X, [0, 1, 0, 1, 1, 1])
     >>> model.coef_.round(3)
-    array([[-0.03 , -0.548,  0.578]])
+    array([[-0.235, -0.235,  0.469]])
     """
 
     def __init__(

@@ -55,8 +55,8 @@ class SplitMatrix:
                 "in each. Pass columns of the same rows."
             )
         xp = matrices[0].xp
-        numbers = [part.dtype for part in matrices if not _holds_codes(part)]
-        dtype = xp.result_type(*numbers) if numbers else matrices[0].dtype
+        numbers = [part for part in matrices if not _holds_codes(part)] or matrices
+        dtype = max((part.dtype for part in numbers), key=lambda d: xp.finfo(d).bits)
         self._set([part.astype(dtype) for part in matrices])
 
     def _set(self, parts: Sequence[Any]) -> None:
