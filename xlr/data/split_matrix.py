@@ -170,8 +170,14 @@ class SplitMatrix:
         """Return the same numbers in float32 or float64."""
         return self._with([part.astype(dtype) for part in self.parts])
 
-    def standardized(self, scaler: Scaler) -> SplitMatrix:
-        """Return the matrix with centred and scaled columns, part by part."""
+    def standardized(self, scaler: Scaler) -> Matrix:
+        """Return the matrix with centred and scaled columns, part by part.
+
+        A dense copy where one block holds all rows: its products take fewer calls.
+        """
+        size = self.xp.finfo(self.dtype).bits // 8
+        if self.shape[0] * self.shape[1] * size <= arrays.block_bytes(self.stored):
+            return DenseMatrix(self.to_dense(), xp=self.xp).standardized(scaler)
         parts = []
         for part, ends in zip(self.parts, itertools.pairwise(self._starts())):
             numbers = arrays.move(np.arange(*ends), xp=self.xp, device=self.device)

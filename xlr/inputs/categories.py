@@ -76,7 +76,6 @@ class Encoder:
             errors.
         """
         frame = nw.from_native(X, eager_only=True)
-        self._refuse_missing(frame)
         codes = np.stack([self._codes(frame[n], n) for n in self.levels], axis=1)
         n_levels = [len(levels) - self.first for levels in self.levels.values()]
         if not self.numeric:
@@ -87,38 +86,28 @@ class Encoder:
         codes = arrays.move(codes, xp=xp, device=device)
         return SplitMatrix([numbers, CategoricalMatrix(codes, n_levels, xp=xp)])
 
-    def _refuse_missing(self, frame: nw.DataFrame[Any]) -> None:
-        if self.handle_missing == "level":
-            return
-        missing = [name for name in self.levels if frame[name].is_null().any()]
-        if missing:
-            raise ValueError(
-                f"{hold(missing)} missing values. Drop those rows, impute them "
-                "(sklearn.impute.SimpleImputer), or pass handle_missing='level' to "
-                "give them a level of their own."
-            )
-
     def _codes(self, column: nw.Series[Any], name: str) -> np.ndarray:
         """Return the position of the level of each row, less the dropped one."""
-        levels = self.levels[name]
-        is_null = column.is_null().to_numpy()
-        known = _plain(column.drop_nulls())
-        seen = known.unique().to_list()
-        found = [*seen, None] if is_null.any() else seen
-        unknown = sorted(str(level) for level in found if level not in levels)
+        codes, values = _factorized(column)
+        if (codes < 0).any():
+            if self.handle_missing == "error":
+                raise ValueError(
+                    f"{hold([name])} missing values. Drop those rows, impute them "
+                    "(sklearn.impute.SimpleImputer), or pass handle_missing='level' to "
+                    "give them a level of their own."
+                )
+            codes = np.where(codes < 0, len(values), codes)
+            values = [*values, None]
+        position = {level: k for k, level in enumerate(self.levels[name])}
+        unknown = [value for value in values if value not in position]
         if unknown and self.handle_unknown == "error":
             raise ValueError(
                 f"Column {quoted(name)} of X has {_levels(unknown)} that the fit had "
                 "not. Pass rows with known levels, or handle_unknown='ignore' to give "
                 "such rows none."
             )
-        code = {level: k - self.first for k, level in enumerate(levels)}
-        codes = np.full(len(column), code.get(None, -1), dtype=np.int32)
-        if seen:
-            new = [code.get(level, -1) for level in seen]
-            known = known.replace_strict(seen, new, return_dtype=nw.Int32)
-            codes[~is_null] = known.to_numpy()
-        return codes
+        new = [position.get(value, -1) - self.first for value in values]
+        return np.maximum(np.asarray(new, dtype=np.int32), -1)[codes]
 
 
 def fit_encoder(estimator: Any, X: Any) -> Encoder | None:
@@ -140,11 +129,8 @@ def fit_encoder(estimator: Any, X: Any) -> Encoder | None:
     chosen = _chosen(estimator.categorical, frame)
     if not chosen:
         return None
-    levels = {name: _levels_of(frame[name], name) for name in chosen}
-    if estimator.handle_missing == "level":
-        for name in chosen:
-            if frame[name].is_null().any():
-                levels[name].append(None)
+    with_missing = estimator.handle_missing == "level"
+    levels = {name: _levels_of(frame[name], name, with_missing) for name in chosen}
     empty = [name for name in chosen if not levels[name]]
     if empty:
         raise ValueError(f"{hold(empty)} no values. Leave them out.")
@@ -176,18 +162,21 @@ def _chosen(categorical: Any, frame: nw.DataFrame[Any]) -> list[str]:
     return [name for name in frame.columns if name in set(categorical)]
 
 
-def _levels_of(column: nw.Series[Any], name: str) -> list[Any]:
-    """Return the levels in the order of the table, else sorted."""
-    seen = set(_plain(column.drop_nulls()).unique().to_list())
-    if len(seen) > MAX_LEVELS:
+def _levels_of(column: nw.Series[Any], name: str, with_missing: bool) -> list[Any]:
+    """Return the levels in the order of the table, else sorted; a missing one last."""
+    codes, values = _factorized(column)
+    if len(values) > MAX_LEVELS:
         raise ValueError(
-            f"Column {quoted(name)} of X has {len(seen)} levels, more than "
+            f"Column {quoted(name)} of X has {len(values)} levels, more than "
             f"{MAX_LEVELS}. Is it an identifier? Leave it out, or group its levels."
         )
+    missing = [None] * (with_missing and bool((codes < 0).any()))
     if isinstance(column.dtype, nw.Categorical | nw.Enum):
-        return [x for x in _plain(column.cat.get_categories()).to_list() if x in seen]
+        seen = set(values)
+        ordered = column.cat.get_categories().to_list()
+        return [level for level in ordered if level in seen] + missing
     try:
-        return sorted(seen)
+        return sorted(values) + missing
     except TypeError as error:
         raise ValueError(
             f"The levels of column {quoted(name)} of X mix types ({error}). Make them "
@@ -195,15 +184,19 @@ def _levels_of(column: nw.Series[Any], name: str) -> list[Any]:
         ) from error
 
 
-def _plain(column: nw.Series[Any]) -> nw.Series[Any]:
-    """Return the values of categories, which compare with those of other tables."""
-    if isinstance(column.dtype, nw.Categorical | nw.Enum):
-        return column.cast(nw.String)
-    return column
+def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
+    """Return the number of each row's value, -1 if it is missing, and the values."""
+    native = column.to_native()
+    if hasattr(native, "factorize"):  # pandas and what is like it
+        codes, values = native.factorize()
+        return np.asarray(codes), values.tolist()
+    numbers: dict[Any, int] = {None: -1}
+    rows = [numbers.setdefault(value, len(numbers) - 1) for value in column.to_list()]
+    return np.asarray(rows), [value for value in numbers if value is not None]
 
 
-def _levels(names: list[str]) -> str:
-    shown = ", ".join(map(quoted, names[:5]))
-    if len(names) == 1:
+def _levels(values: list[Any]) -> str:
+    shown = ", ".join(map(quoted, values[:5]))
+    if len(values) == 1:
         return f"the level {shown}"
-    return f"the levels {shown}" + f" and {len(names) - 5} more" * (len(names) > 5)
+    return f"the levels {shown}" + f" and {len(values) - 5} more" * (len(values) > 5)
