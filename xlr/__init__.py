@@ -15,10 +15,12 @@ from xlr.estimators import (
 )
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 from xlr.inference import (
+    FormulaTransformer,
     InferenceResults,
     LikelihoodRatioTest,
     infer,
     likelihood_ratio_test,
+    logit,
 )
 from xlr.losses import binary_cross_entropy, cross_entropy
 
@@ -26,6 +28,7 @@ __all__ = [
     "BootstrapResult",
     "CategoricalMatrix",
     "FirthLogisticRegression",
+    "FormulaTransformer",
     "InferenceResults",
     "LikelihoodRatioTest",
     "LogisticPath",
@@ -43,6 +46,7 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logistic_path",
+    "logit",
     "plotting",
     "sigmoid",
     "softmax",

@@ -28,11 +28,14 @@ class SplitMatrix:
     parts : sequence of arrays, sparse CSR arrays or matrices
         Each with all rows, in the same library and on the same device. Dense parts are
         arrays of two dimensions; categorical ones are :class:`CategoricalMatrix`.
+    names : sequence of str, default=None
+        Names of all columns, for messages and ``feature_names_in_``.
 
     Raises
     ------
     ValueError
-        If there are no parts, or they have different numbers of rows.
+        If there are no parts, or they have different numbers of rows, or there is not a
+        name for each column.
 
     Examples
     --------
@@ -44,7 +47,11 @@ class SplitMatrix:
     (4, 4)
     """
 
-    def __init__(self, parts: Sequence[Any]) -> None:
+    names: tuple[str, ...] | None = None
+
+    def __init__(
+        self, parts: Sequence[Any], names: Sequence[str] | None = None
+    ) -> None:
         if not parts:
             raise ValueError("parts is empty, expected at least one matrix.")
         matrices = [as_matrix(part) for part in parts]
@@ -58,6 +65,13 @@ class SplitMatrix:
         numbers = [part for part in matrices if not _holds_codes(part)] or matrices
         dtype = max((part.dtype for part in numbers), key=lambda d: xp.finfo(d).bits)
         self._set([part.astype(dtype) for part in matrices])
+        if names is not None:
+            self.names = tuple(map(str, names))
+            if len(self.names) != self.shape[1]:
+                raise ValueError(
+                    f"There are {len(self.names)} names, expected {self.shape[1]}: one "
+                    "for each column."
+                )
 
     def _set(self, parts: Sequence[Any]) -> None:
         self.parts = tuple(parts)

@@ -1,12 +1,15 @@
 """Layer 5: inference for fitted models, from the rows of the fit."""
 
 from xlr.inference.comparison import LikelihoodRatioTest, likelihood_ratio_test
+from xlr.inference.formula import FormulaTransformer, logit
 from xlr.inference.infer import infer
 from xlr.inference.results import InferenceResults
 
 __all__ = [
+    "FormulaTransformer",
     "InferenceResults",
     "LikelihoodRatioTest",
     "infer",
     "likelihood_ratio_test",
+    "logit",
 ]

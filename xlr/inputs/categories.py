@@ -50,6 +50,11 @@ class Encoder:
         return len(self.numeric) + len(self.levels)
 
     @property
+    def variables(self) -> list[str]:
+        """Names of the categorical columns of the table."""
+        return list(self.levels)
+
+    @property
     def columns(self) -> list[str]:
         """Names of the columns of X: numeric ones, then one for each level."""
         names = [
@@ -59,7 +64,7 @@ class Encoder:
         ]
         return [*self.numeric, *names]
 
-    def transform(self, X: Any, read_numbers: Callable[[Any], Any]) -> Any:
+    def encode(self, X: Any, read_numbers: Callable[[Any], Any]) -> Any:
         """Return a native table as a matrix.
 
         Parameters

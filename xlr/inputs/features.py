@@ -152,12 +152,16 @@ def read_features(
             return Features(X, np, "cpu", None)
     if is_matrix(X):
         _check_width(estimator, X.shape[1], reset)
-        return Features(X, X.xp, X.device, None)
+        names = getattr(X, "names", None)
+        names = None if names is None else np.asarray(names, dtype=object)
+        encoder = None if reset else getattr(estimator, "_encoder", None)
+        return Features(X, X.xp, X.device, names, encoder)
     X, names = accept("X", X), None
     encoder = _encoder_for(estimator, X, reset=reset)
     if encoder is not None:
-        names = _names(estimator, X, reset=reset)
-        matrix = encoder.transform(X, partial(_numbers, estimator))
+        if isinstance(encoder, Encoder):
+            names = _names(estimator, X, reset=reset)
+        matrix = encoder.encode(X, partial(_numbers, estimator))
         return Features(matrix, matrix.xp, matrix.device, names, encoder)
     if isinstance(X, np.ndarray) or not arrays.is_array(X):
         X, names = _read_on_host(estimator, X, reset=reset)
@@ -216,7 +220,7 @@ def _encoder_for(estimator: Any, X: Any, *, reset: bool) -> Encoder | None:
         raise ValueError(
             f"{type(estimator).__name__} was fitted to a table with categorical "
             f"columns, and X is a {type(X).__name__}. Pass a table with the columns "
-            f"{', '.join(map(quoted, encoder.levels))}."
+            f"{', '.join(map(quoted, encoder.variables))}."
         )
     return encoder
 

@@ -1,0 +1,144 @@
+"""Formulas against statsmodels, and against R's published figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from optional import on_demand
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+
+import xlr
+
+pd = on_demand("pandas")
+pl = on_demand("polars")
+pytest.importorskip("formulaic")
+
+
+def births(n: int = 300, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame(
+        {
+            "age": rng.normal(25, 5, size=n),
+            "race": rng.choice(["black", "other", "white"], size=n),
+            "clinic": rng.integers(8, size=n),
+            "weight": rng.uniform(0.5, 2, size=n),
+            "added": rng.normal(size=n),
+        }
+    )
+    logit = (table.age - 25) / 10 + (table.race == "black") + rng.logistic(size=n)
+    return table.assign(low=(logit > 0).astype(int))
+
+
+FORMULAS = [
+    "low ~ age + C(race)",
+    "low ~ age * C(race)",
+    "low ~ 0 + age + C(race)",
+    "low ~ age + I(age ** 2)",
+    "low ~ np.log(age) + clinic",
+]
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_logit_agrees_with_statsmodels(formula):
+    smf = pytest.importorskip("statsmodels.formula.api")
+    table = births()
+    theirs = smf.logit(formula, table).fit(disp=0, tol=1e-12, maxiter=100)
+    results = xlr.logit(formula, table)
+    order = np.argsort(theirs.params.to_numpy())
+    found = np.argsort(results.params)
+    np.testing.assert_allclose(
+        results.params[found], theirs.params.to_numpy()[order], rtol=1e-6, atol=1e-8
+    )
+    np.testing.assert_allclose(
+        results.bse[found], theirs.bse.to_numpy()[order], rtol=1e-6
+    )
+    assert results.llf == pytest.approx(theirs.llf, rel=1e-10)
+    new = births(20, seed=1)
+    expected = theirs.predict(new).to_numpy()
+    np.testing.assert_allclose(
+        results.predict_interval(new).proba[:, 1], expected, atol=1e-7
+    )
+
+
+def test_logit_takes_columns_by_name():
+    sm = pytest.importorskip("statsmodels.api")
+    smf = pytest.importorskip("statsmodels.formula.api")
+    table = births()
+    theirs = smf.glm(
+        "low ~ age + C(race)",
+        table,
+        family=sm.families.Binomial(),
+        offset=table.added,
+        freq_weights=table.weight,
+    ).fit(tol=1e-12)
+    results = xlr.logit("low ~ age + C(race)", table, "weight", "added")
+    order = [0, 3, 1, 2]
+    np.testing.assert_allclose(results.params, theirs.params.iloc[order], atol=1e-7)
+    np.testing.assert_allclose(results.bse, theirs.bse.iloc[order], atol=1e-7)
+    clustered = xlr.logit(
+        "low ~ age", pl.from_pandas(table), cov_type="cluster", groups="clinic"
+    )
+    plain = smf.logit("low ~ age", table).fit(disp=0)
+    expected = plain.model.fit(
+        disp=0, cov_type="cluster", cov_kwds={"groups": table.clinic}
+    )
+    np.testing.assert_allclose(clustered.bse, expected.bse, rtol=1e-2)
+
+
+def test_logit_names_coefficients_as_the_formula_does():
+    results = xlr.logit("low ~ age + C(race)", births())
+    assert results.names == ["intercept", "age", "C(race)[T.other]", "C(race)[T.white]"]
+    assert "C(race)[T.other]" in str(results.summary())
+
+
+def test_transformer_is_a_step_of_a_pipeline():
+    table = births()
+    model = make_pipeline(
+        xlr.FormulaTransformer("age + C(race) + bs(age, 4)"), xlr.LogisticRegression()
+    )
+    model.fit(table, table.low)
+    names = model[0].get_feature_names_out()
+    assert model[-1].coef_names_ == list(names)
+    again = clone(model).fit(table, table.low)
+    np.testing.assert_array_equal(again.predict(table), model.predict(table))
+
+
+def test_many_levels_stay_sparse_and_agree():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"shop": rng.integers(200, size=4000)}).astype(str)
+    y = rng.integers(2, size=4000)
+    design = xlr.FormulaTransformer("C(shop)").fit_transform(table)
+    dense = design.to_dense()
+    assert dense.shape == (4000, 199)
+    model = xlr.LogisticRegression().fit(design, y)
+    expected = xlr.LogisticRegression().fit(dense, y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-6)
+
+
+WRONG = {
+    "low ~ height": "height",
+    "age + C(race)": "no left-hand side",
+    "low ~ age +* race": "cannot be read",
+    "low ~ 1": "no columns",
+    "birth ~ age": "the left-hand side names 'birth'",
+}
+
+
+@pytest.mark.parametrize("formula", WRONG)
+def test_wrong_formulas_get_a_sentence(formula):
+    with pytest.raises(ValueError, match=WRONG[formula]):
+        xlr.logit(formula, births())
+
+
+def test_wrong_tables_get_a_sentence():
+    table = births()
+    results = xlr.logit("low ~ age + C(race)", table)
+    with pytest.raises(ValueError, match="hindu"):
+        results.predict_interval(table.assign(race="hindu"))
+    with pytest.raises(ValueError, match="null values"):
+        xlr.logit("low ~ age", table.assign(age=table.age.where(table.age > 20)))
+    with pytest.raises(TypeError, match="reads the columns of a table"):
+        xlr.FormulaTransformer("age").fit(np.zeros((3, 1)))
+    with pytest.raises(ValueError, match="a table with the columns 'age', 'race'"):
+        results.predict_interval(np.zeros((2, 3)))

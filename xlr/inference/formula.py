@@ -1,0 +1,282 @@
+"""Formulas as in R: designs from tables, and models with inference in one call."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from xlr.data import SplitMatrix
+from xlr.estimators import LogisticRegression
+from xlr.inference.infer import infer
+from xlr.inference.results import InferenceResults
+from xlr.inputs.tables import is_table, native
+from xlr.text import quoted
+
+__all__ = ["FormulaTransformer", "logit"]
+
+# Share of entries that are not zero up to which a design is a sparse matrix.
+SPARSE_SHARE = 0.25
+
+
+class FormulaTransformer(TransformerMixin, BaseEstimator):
+    """Columns of a design, from a table and a formula as in R.
+
+    formulaic reads the formula: sums and interactions of columns, ``C(x)`` for
+    categories, splines such as ``bs(x, 4)``, and Python functions. Run formulas of
+    people whom you trust only.
+
+    Parameters
+    ----------
+    formula : str
+        The right-hand side, with or without ``~``. The intercept is left to the model.
+
+    Attributes
+    ----------
+    has_intercept_ : bool
+        False for a formula with ``0 +`` or ``- 1``.
+    n_features_in_ : int
+        Number of columns of the table.
+
+    Raises
+    ------
+    ImportError
+        If formulaic is not installed.
+
+    See Also
+    --------
+    logit : Fits a formula in one call.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import xlr
+    >>> table = pd.DataFrame({"age": [20, 30, 40], "race": ["a", "b", "a"]})
+    >>> design = xlr.FormulaTransformer("age * C(race)").fit(table)
+    >>> design.get_feature_names_out()
+    array(['age', 'C(race)[T.b]', 'age:C(race)[T.b]'], dtype=object)
+    """
+
+    def __init__(self, formula: str) -> None:
+        self.formula = formula
+
+    def fit(self, X: Any, y: Any = None) -> FormulaTransformer:
+        """Learn the levels and knots of the formula.
+
+        Parameters
+        ----------
+        X : table of pandas, polars, PyArrow or narwhals
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is no table, lacks a column or has missing values in one, or the
+            formula cannot be read.
+        """
+        formula = _parsed(self.formula)
+        if hasattr(formula, "lhs"):
+            raise ValueError(
+                f"formula={self.formula!r} has a left-hand side. Leave it out, or call "
+                "xlr.logit."
+            )
+        self._spec = _matrix(formula, X).model_spec
+        names = list(self._spec.column_names)
+        self.has_intercept_ = "Intercept" in names
+        self.columns = [name for name in names if name != "Intercept"]
+        if not self.columns:
+            raise ValueError(f"formula={self.formula!r} has no columns of X.")
+        self.n_features_in_ = len(nw.from_native(X).columns)
+        return self
+
+    def transform(self, X: Any) -> SplitMatrix:
+        """Return the design of a table.
+
+        Parameters
+        ----------
+        X : table
+            With the columns that the formula names.
+
+        Returns
+        -------
+        SplitMatrix of shape (n_samples, n_columns)
+            Sparse where most entries are zero.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        TypeError, ValueError
+            As :meth:`fit`, or if a category has a level that the fit had not.
+        """
+        check_is_fitted(self, "columns")
+        design = _matrix(self._spec, X).tocsr()
+        kept = np.arange(design.shape[1])
+        if self.has_intercept_:
+            kept = kept[[n != "Intercept" for n in self._spec.column_names]]
+        design = design[:, kept].astype(np.float64)
+        design.sum_duplicates()
+        if design.nnz > SPARSE_SHARE * design.shape[0] * design.shape[1]:
+            design = design.toarray()
+        return SplitMatrix([design], names=self.columns)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the names of the columns of the design.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        ndarray of str, (n_columns,)
+        """
+        check_is_fitted(self, "columns")
+        return np.asarray(self.columns, dtype=object)
+
+    # -- a model of a formula encodes tables with it, as with categories ---------------
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of the design."""
+        return len(self.columns)
+
+    @property
+    def variables(self) -> list[str]:
+        """Names of the columns of the table that the formula reads."""
+        return sorted(map(str, self._spec.required_variables))
+
+    def encode(self, X: Any, read_numbers: Callable[[Any], Any]) -> SplitMatrix:
+        """Return the design of a table."""
+        return self.transform(X)
+
+
+def logit(
+    formula: str,
+    data: Any,
+    weights: Any = None,
+    offset: Any = None,
+    cov_type: Any = "nonrobust",
+    groups: Any = None,
+) -> InferenceResults:
+    """Fit a logistic regression to a table, and infer errors, tests and intervals.
+
+    Nothing is penalised, as with R's ``glm`` and statsmodels' ``logit``.
+
+    Parameters
+    ----------
+    formula : str
+        As in R: ``"low ~ age + C(race)"``. The left-hand side names a column of labels.
+    data : table of pandas, polars, PyArrow or narwhals
+    weights, offset, groups : str or array of shape (n_samples,), default=None
+        Names of columns of the table, or their values; see :func:`infer`.
+    cov_type : str, default='nonrobust'
+        As for :func:`infer`.
+
+    Returns
+    -------
+    InferenceResults
+        Its methods take tables like ``data`` as X.
+
+    Raises
+    ------
+    ImportError
+        If formulaic is not installed.
+    TypeError, ValueError
+        If the table lacks a column or has missing values in one, or the formula cannot
+        be read.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the fit did not converge, or there is no finite estimate.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import xlr
+    >>> table = pd.DataFrame(
+    ...     {"passed": [0, 0, 1, 0, 1, 1], "hours": [1, 2, 2, 3, 3, 4]}
+    ... )
+    >>> xlr.logit("passed ~ hours", table).params.round(3)
+    array([-3.466,  1.386])
+    """
+    parsed = _parsed(formula)
+    if not hasattr(parsed, "lhs"):
+        raise ValueError(
+            f"formula={formula!r} has no left-hand side. Write 'label ~ columns'."
+        )
+    design = FormulaTransformer(formula.partition("~")[2])
+    X = design.fit_transform(data)
+    y = _column(data, str(parsed.lhs), "the left-hand side")
+    given = {
+        name: _column(data, values, name) if isinstance(values, str) else values
+        for name, values in (
+            ("weights", weights),
+            ("offset", offset),
+            ("groups", groups),
+        )
+    }
+    model = LogisticRegression(C=np.inf, fit_intercept=design.has_intercept_)
+    model.fit(X, y, sample_weight=given["weights"], offset=given["offset"])
+    model._encoder = design
+    return infer(
+        model,
+        X,
+        y,
+        given["weights"],
+        offset=given["offset"],
+        cov_type=cov_type,
+        groups=given["groups"],
+    )
+
+
+def _parsed(formula: str) -> Any:
+    try:
+        from formulaic import Formula
+        from formulaic.errors import FormulaicError
+    except ImportError as error:
+        raise ImportError(
+            "Formulas need formulaic: pip install 'xlr[inference]'."
+        ) from error
+    try:
+        return Formula(formula)
+    except FormulaicError as error:
+        raise ValueError(f"formula={formula!r} cannot be read: {error}") from error
+
+
+def _matrix(spec: Any, X: Any) -> Any:
+    """Return the sparse matrix that formulaic makes of a table."""
+    from formulaic.errors import DataMismatchWarning, FormulaicError
+
+    X = native(X)
+    if not is_table(X):
+        raise TypeError(f"A formula reads the columns of a table; got a {type(X)}.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataMismatchWarning)
+        try:
+            return spec.get_model_matrix(
+                X, output="sparse", na_action="raise", context={}
+            )
+        except (FormulaicError, ValueError, DataMismatchWarning) as error:
+            raise ValueError(f"The formula does not fit the table: {error}") from error
+
+
+def _column(data: Any, name: str, role: str) -> Any:
+    """Return a column of a table in its own library."""
+    frame = nw.from_native(native(data))
+    if name not in frame.columns:
+        raise ValueError(
+            f"{role} names {quoted(name)}, and the table has the columns "
+            f"{', '.join(map(quoted, frame.columns[:10]))}."
+        )
+    return frame[name].to_native()
