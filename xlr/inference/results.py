@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -12,14 +12,17 @@ from scipy import stats
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators import LogisticRegression
+from xlr.estimators.dataset import loss_of
 from xlr.inference.covariance import Estimates
 from xlr.inference.fitted_data import FittedData
 from xlr.inference.hypotheses import WaldTest, contrasts, wald_test
 from xlr.inference.marginal_effects import (
     METHODS,
+    Discrete,
     average_effects,
-    effects_at,
-    mean_row,
+    column_centre,
+    discrete_columns,
+    given_rows,
 )
 from xlr.inference.profile import profile_ends
 from xlr.inference.row_statistics import (
@@ -368,8 +371,11 @@ class InferenceResults:
 
     def get_margeff(
         self,
-        at: Literal["overall", "mean", "zero"] | Array = "overall",
+        at: Literal["overall", "mean", "median", "zero"] | Array = "overall",
         method: Literal["dydx", "eyex", "dyex", "eydx"] = "dydx",
+        atexog: Mapping[str | int, float] | None = None,
+        dummy: bool = False,
+        count: bool = False,
         *,
         alpha: float = 0.05,
     ) -> Table:
@@ -380,13 +386,23 @@ class InferenceResults:
 
         Parameters
         ----------
-        at : {'overall', 'mean', 'zero'} or array of shape (m, n_features)
-            ``'overall'`` averages the effects over the rows of the fit, ``'mean'`` has
-            them at the mean row, ``'zero'`` where all features are zero. An array
-            averages over its own rows. Offsets count in ``'overall'`` alone.
+        at : {'overall', 'mean', 'median', 'zero'} or array of shape (m, n_features)
+            ``'overall'`` averages the effects over the rows of the fit. ``'mean'`` and
+            ``'median'`` take one row, of the means or medians of the columns;
+            ``'zero'`` takes the row of zeros. An array averages over its own rows.
+            Offsets count in ``'overall'`` alone.
         method : {'dydx', 'eyex', 'dyex', 'eydx'}, default='dydx'
             Derivative dP/dx, elasticity dlogP/dlogx, or one logarithm: dP/dlogx or
-            dlogP/dx. The last three need another ``at`` than ``'overall'``.
+            dlogP/dx.
+        atexog : dict, default=None
+            Values of features that replace those of the rows, by the name of the
+            feature or the number of its column in X.
+        dummy : bool, default=False
+            True for the change of P from 0 to 1 as the effect of a feature that is
+            0 or 1 in all rows of the fit.
+        count : bool, default=False
+            True for half the change from x - 1 to x + 1 as the effect of a feature of
+            other whole numbers from 0.
         alpha : float, default=0.05
             One minus the level of the intervals.
 
@@ -400,7 +416,7 @@ class InferenceResults:
         ------
         ValueError
             If columns are aliased: only a sum of their coefficients has a meaning. If
-            the results are without the rows, and ``at`` needs them.
+            the results are without the rows, and an argument needs them.
 
         Examples
         --------
@@ -419,43 +435,87 @@ class InferenceResults:
                 f"method must be one of {', '.join(map(repr, METHODS))}; got "
                 f"{method!r}."
             )
-        if isinstance(at, str) and at not in ("overall", "mean", "zero"):
+        if isinstance(at, str) and at not in ("overall", "mean", "median", "zero"):
             raise ValueError(
-                f"at must be 'overall', 'mean', 'zero' or an array; got {at!r}."
+                "at must be 'overall', 'mean', 'median', 'zero' or an array; got "
+                f"{at!r}."
             )
-        is_overall = isinstance(at, str) and at == "overall"
-        if is_overall and method != "dydx":
+        if (dummy or count) and method.endswith("ex"):
             raise ValueError(
-                f"at='overall' has method='dydx' alone; got {method!r}. Pass the rows "
-                "to average over: at=X."
+                "The change of a dummy or a count has no logarithm of the feature: "
+                f"method must be 'dydx' or 'eydx'; got {method!r}."
             )
-        effects, jacobian = self._effects(at, method)
+        effects, jacobian = self._effects(at, method, dict(atexog or {}), dummy, count)
         covariance = self._estimates.standardized_covariance
         variance = np.sum(jacobian @ covariance * jacobian, axis=2)
+        is_overall = isinstance(at, str) and at == "overall"
         return wald_table(
             "Average marginal effects" if is_overall else "Marginal effects",
             METHODS[method],
-            self.names[int(self._units.fit_intercept) :] * effects.shape[0],
+            self._feature_names * effects.shape[0],
             effects.reshape(-1),
             np.sqrt(np.maximum(variance, 0)).reshape(-1),
             alpha,
             self.classes if self.equations else [],
         )
 
-    def _effects(self, at: Any, method: str) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def _feature_names(self) -> list[str]:
+        return self.names[int(self._units.fit_intercept) :]
+
+    def _effects(
+        self,
+        at: Any,
+        method: str,
+        atexog: dict[str | int, float],
+        dummy: bool,
+        count: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return effects and their derivatives in the standardized parameters."""
-        if isinstance(at, str) and at == "zero":
-            rows = np.zeros((1, self._units.mean.size))
-        elif not isinstance(at, str):
+        held = {self._column(key): float(value) for key, value in atexog.items()}
+        standardized, units = self._estimates.standardized, self._units
+        discrete, loss = Discrete(), loss_of(len(self.classes))
+        if dummy or count:
+            data = self._rows_for("get_margeff(dummy=True) or (count=True)")
+            with arrays.current_device(data.parameters):
+                discrete = discrete_columns(data, dummy=dummy, count=count)
+        if not isinstance(at, str):
             features = read_features(self._reader, at, reset=False)
             rows = arrays.move(features.X, xp=np, device="cpu", dtype=np.float64)
+        elif at == "zero":
+            rows = np.zeros((1, units.mean.size))
         else:
             data = self._rows_for("get_margeff")
             with arrays.current_device(data.parameters):
                 if at == "overall":
-                    return average_effects(data)
-                rows = mean_row(data)
-        return effects_at(rows, self._estimates.standardized, self._units, method)
+                    rows_of_fit = data.objective.data
+                    return average_effects(
+                        rows_of_fit, loss, standardized, units, method, discrete, held
+                    )
+                rows = column_centre(data, at)
+        if not np.isfinite(rows).all():
+            raise ValueError("at contains NaN or infinity.")
+        return average_effects(
+            given_rows(rows, units), loss, standardized, units, method, discrete, held
+        )
+
+    def _column(self, key: str | int) -> int:
+        """Return the number of a column of X by its name or number.
+
+        Raises
+        ------
+        ValueError
+            If there is no such column.
+        """
+        names = self._feature_names
+        if key in names:
+            return names.index(key)
+        if isinstance(key, int | np.integer) and 0 <= key < len(names):
+            return int(key)
+        raise ValueError(
+            f"atexog holds {quoted(key)}, which is no feature. Use the name of a "
+            f"feature, {quoted(names)}, or the number of its column in X."
+        )
 
     # -- more passes -------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ from xlr.objective.information import (
     cluster_scores,
     information,
     leverages,
-    mean_derivatives,
 )
 from xlr.objective.jeffreys import JeffreysTerm
 from xlr.objective.objective import Evaluation, Objective, Term
@@ -31,5 +30,4 @@ __all__ = [
     "find_separation",
     "information",
     "leverages",
-    "mean_derivatives",
 ]
