@@ -15,7 +15,7 @@ from xlr.estimators import LogisticRegression
 from xlr.estimators.dataset import loss_of
 from xlr.inference.covariance import Estimates
 from xlr.inference.fitted_data import FittedData
-from xlr.inference.hypotheses import WaldTest, contrasts, wald_test
+from xlr.inference.hypotheses import WaldTest, contrasts, parsed, wald_test
 from xlr.inference.marginal_effects import (
     METHODS,
     Discrete,
@@ -31,6 +31,7 @@ from xlr.inference.row_statistics import (
     influence,
     probability_interval,
 )
+from xlr.inference.score_test import ScoreTest, score_test
 from xlr.inference.table import Table, interval_columns, wald_table
 from xlr.inputs.features import read_features
 from xlr.inputs.offset import check_offset_columns, read_offset
@@ -299,8 +300,11 @@ class InferenceResults:
 
         Parameters
         ----------
-        r_matrix : array of shape (n,) or (m, n)
-            R, with a column for each parameter as in :meth:`cov_params`.
+        r_matrix : str or array of shape (n,) or (m, n)
+            R, with a column for each parameter as in :meth:`cov_params`. Or hypotheses
+            in words, ``'x1 = x2, 2 * x3 = 1'``, which formulaic or patsy reads: names
+            that are no words are in backticks, and of several equations a name follows
+            its class, as in ```versicolor: x1` = 0``.
         q_matrix : float or array of shape (m,), default=0.0
             q.
         alpha : float, default=0.05
@@ -313,8 +317,10 @@ class InferenceResults:
 
         Raises
         ------
+        ImportError
+            For hypotheses in words, without formulaic and patsy.
         ValueError
-            If the shapes are not as described, or a number is not finite.
+            If the hypotheses are not as described, or a number is not finite.
 
         Examples
         --------
@@ -335,9 +341,7 @@ class InferenceResults:
         c0               1.4977     1.1839      1.265      0.206    -0.8226     3.8181
         ==============================================================================
         """
-        estimates, values, covariance = contrasts(
-            r_matrix, q_matrix, self._estimates.params, self._estimates.covariance
-        )
+        estimates, values, covariance = self._contrasts(r_matrix, q_matrix)
         return wald_table(
             "Linear hypotheses",
             "coef",
@@ -363,11 +367,181 @@ class InferenceResults:
 
         Raises
         ------
-        ValueError
+        ImportError, ValueError
             As for :meth:`t_test`, or if the hypotheses are not independent.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> import xlr
+        >>> X, y = load_iris(return_X_y=True)
+        >>> X, y = X[50:, :2], y[50:]
+        >>> results = xlr.infer(xlr.LogisticRegression(C=float("inf")).fit(X, y), X, y)
+        >>> test = results.wald_test([[0, 1, 0], [0, 0, 1]])
+        >>> round(test.statistic, 2), test.df
+        (18.88, 2)
         """
+        return wald_test(*self._contrasts(r_matrix, q_matrix))
+
+    def wald_test_terms(
+        self,
+        skip_single: bool = False,
+        extra_constraints: Sequence[tuple[str, Any]] = (),
+        combine_terms: Sequence[str] = (),
+    ) -> Table:
+        """Test whether features have coefficients of zero, each in all equations.
+
+        Parameters
+        ----------
+        skip_single : bool, default=False
+            True for the tests of the other two arguments alone.
+        extra_constraints : list of tuples of str and array or str
+            Names and hypotheses, as for :meth:`wald_test`.
+        combine_terms : list of str
+            Parts of names: all parameters with it in their names, such as the columns
+            of a categorical feature, are tested together.
+
+        Returns
+        -------
+        Table
+            With ``chi2``, ``P>chi2`` and ``df constraint``. Parameters without a
+            standard error are left out; a term without any other is NaN.
+
+        Raises
+        ------
+        ImportError, ValueError
+            As for :meth:`wald_test`, or if no name has a part.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> import xlr
+        >>> X, y = load_iris(return_X_y=True)
+        >>> X, y = X[50:, :2], y[50:]
+        >>> results = xlr.infer(xlr.LogisticRegression(C=float("inf")).fit(X, y), X, y)
+        >>> print(results.wald_test_terms(combine_terms=["x"]))
+                                        Tests of terms
+        ==============================================================================
+                                                         chi2     P>chi2 df constraint
+        ------------------------------------------------------------------------------
+        intercept                                     17.7404      3e-05             1
+        x0                                            13.5441      2e-04             1
+        x1                                             0.2200      0.639             1
+        x                                             18.8794      8e-05             2
+        ==============================================================================
+        """
+        names = self._parameter_names
+        place = np.arange(len(names)) % len(self.names)
+        identity, known = np.eye(len(names)), ~np.isnan(self._errors)
+        terms: list[tuple[str, Any]] = []
+        if not skip_single:
+            terms = [
+                (name, identity[known & (place == i)])
+                for i, name in enumerate(self.names)
+            ]
+        for part in combine_terms:
+            has_part = np.asarray([part in name for name in self.names])
+            if not has_part.any():
+                raise ValueError(
+                    f"No parameter has {quoted(part)} in its name; the names are "
+                    f"{quoted(self.names)}."
+                )
+            terms.append((part, identity[known & has_part[place]]))
+        terms += extra_constraints
+        nothing = WaldTest(np.nan, 0, np.nan)
+        tests = [self.wald_test(R) if len(R) else nothing for _, R in terms]
+        statistic, df, pvalue = np.asarray(tests, dtype=np.float64).reshape(-1, 3).T
+        columns = {"chi2": statistic, "P>chi2": pvalue, "df constraint": df.astype(int)}
+        return Table("Tests of terms", [name for name, _ in terms], columns)
+
+    @property
+    def _parameter_names(self) -> list[str]:
+        """Names of all parameters, after the class of their equation if several."""
+        if not self.equations:
+            return self.names
+        return [f"{label}: {name}" for label in self.equations for name in self.names]
+
+    def _contrasts(
+        self, r_matrix: Any, q_matrix: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return R w, q and the covariance of R w."""
+        if isinstance(r_matrix, str):
+            if np.any(q_matrix):
+                raise ValueError(
+                    "Hypotheses in words have their values in them, as in 'x1 = 2'; "
+                    f"got q_matrix={q_matrix!r}."
+                )
+            r_matrix, q_matrix = parsed(r_matrix, self._parameter_names)
         params, covariance = self._estimates.params, self._estimates.covariance
-        return wald_test(*contrasts(r_matrix, q_matrix, params, covariance))
+        return contrasts(r_matrix, q_matrix, params, covariance)
+
+    def score_test(
+        self,
+        exog_extra: Array,
+        hypothesis: Literal["joint", "separate"] = "joint",
+        cov_type: Literal["nonrobust", "HC0"] = "nonrobust",
+    ) -> ScoreTest:
+        """Test features that the model leaves out, without a fit.
+
+        One pass over the rows reads each feature once: thousands can be screened.
+
+        Parameters
+        ----------
+        exog_extra : array, table or sparse matrix of shape (n_samples, m)
+            The features, in memory or, beside an X of Dask, in the same chunks.
+        hypothesis : {'joint', 'separate'}, default='joint'
+            Whether to test all features together, or each without the others.
+        cov_type : {'nonrobust', 'HC0'}, default='nonrobust'
+            Variance of the scores: the information, or the scores of the rows.
+
+        Returns
+        -------
+        ScoreTest
+            ``statistic``, ``df`` and ``pvalue``, arrays of shape (m,) for
+            ``'separate'``; NaN for a feature that is a sum of those in the model.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the fit is penalised, the results are without the rows, the features are
+            not as described, or they are collinear and tested together.
+
+        References
+        ----------
+        Rao (1948), *Large sample tests of statistical hypotheses concerning several
+        parameters*; Boos (1992), *On generalized score tests*, The American
+        Statistician 46.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression(C=float("inf")).fit(X[:, :1], y)
+        >>> results = xlr.infer(model, X[:, :1], y, keep_data=True)
+        >>> results.score_test(X[:, 1:4], "separate").statistic.round(1)
+        array([38.3, 65.3,  5.3])
+        """
+        for name, value, known in (
+            ("hypothesis", hypothesis, ("joint", "separate")),
+            ("cov_type", cov_type, ("nonrobust", "HC0")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {known}; got {value!r}.")
+        if self.is_penalised or self.is_firth:
+            raise ValueError(
+                "A score test starts from the maximum of the likelihood, and this fit "
+                "is penalised. Fit with C=inf."
+            )
+        data = self._rows_for("score_test")
+        with arrays.current_device(data.parameters):
+            return score_test(
+                data,
+                self._estimates.inverse,
+                exog_extra,
+                joint=hypothesis == "joint",
+                robust=cov_type == "HC0",
+            )
 
     def get_margeff(
         self,

@@ -152,6 +152,8 @@ def _number(column: str, value: float) -> str:
     """Format a number in the digits that a reader can use; NA for NaN."""
     if math.isnan(value):
         return "NA"
+    if isinstance(value, np.integer):
+        return str(value)
     if column.startswith("P>"):
         return f"{value:.3f}" if value >= 0.0005 else f"{value:.0e}"
     if value != 0 and not 1e-3 <= abs(value) < 1e6:
