@@ -25,6 +25,8 @@ COV_TYPES = {
     "nonrobust": "those of the inverse information",
     "HC0": "heteroscedasticity-robust (White's sandwich)",
     "HC1": "heteroscedasticity-robust, times n / (n - k)",
+    "HC2": "heteroscedasticity-robust, each row over 1 - h with its leverage h",
+    "HC3": "heteroscedasticity-robust, each row over (1 - h)^2 with its leverage h",
     "cluster": "robust to correlation within clusters, with Stata's correction",
 }
 
@@ -40,7 +42,7 @@ def infer(
     sample_weight: Array | None = None,
     *,
     offset: Array | None = None,
-    cov_type: Literal["nonrobust", "HC0", "HC1", "cluster"] = "nonrobust",
+    cov_type: Literal["nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster"] = "nonrobust",
     groups: Any = None,
     collinear: Literal["nan", "raise"] = "nan",
     keep_data: bool = False,
@@ -59,11 +61,14 @@ def infer(
         How often each row counts, as in the fit.
     offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
         As in the fit.
-    cov_type : {'nonrobust', 'HC0', 'HC1', 'cluster'}, default='nonrobust'
+    cov_type : {'nonrobust', 'HC0', ..., 'HC3', 'cluster'}, default='nonrobust'
         - ``'nonrobust'``: the inverse of the information I; right if the model is.
         - ``'HC0'``: White's sandwich :math:`I^{-1} (\sum_i g_i g_i^T) I^{-1}` of the
           scores g of the rows, right if only the mean is.
-        - ``'HC1'``: the same times n / (n - k).
+        - ``'HC1'``: the same times n / (n - k), as in R's sandwich. statsmodels' Logit
+          leaves the factor out, and Stata has n / (n - 1).
+        - ``'HC2'``, ``'HC3'``: the same with each row over :math:`1 - h_i` or
+          :math:`(1 - h_i)^2`, of two classes, with the leverage h of the row.
         - ``'cluster'``: with scores summed within ``groups`` first, times
           G / (G - 1) (n - 1) / (n - k) for G groups.
 
@@ -72,8 +77,10 @@ def infer(
         ``'nonrobust'``: the covariance of the penalised estimates about their mean,
         not about the truth. Coefficients that an L1 penalty holds at zero, or a bound,
         count as known.
-    groups : array of shape (n_samples,), default=None
-        The cluster of each row: numbers or strings.
+    groups : array of shape (n_samples,) or (n_samples, m), default=None
+        The cluster of each row, numbers or strings, or its clusters in m ways. Several
+        ways are combined by inclusion and exclusion. Negative eigenvalues of their
+        covariance, in standardised units, are set to zero, and a note says so.
     collinear : {'nan', 'raise'}, default='nan'
         What to do about columns that are sums of others (without a penalty, their
         coefficients are not determined): leave them out, as R does, with NaN in their
@@ -160,6 +167,11 @@ def _check_options(model: Any, cov_type: str, groups: Any, collinear: str) -> No
             "cov_type='cluster' needs groups, the cluster of each row, and the others "
             f"take none; got cov_type={cov_type!r} and groups={groups!r}."
         )
+    if cov_type in ("HC2", "HC3") and arrays.to_host(model.classes_).size > 2:
+        raise ValueError(
+            f"cov_type={cov_type!r} is of fits to two classes, whose rows have one "
+            "leverage each. Pass cov_type='HC1'."
+        )
     if isinstance(model, FirthLogisticRegression) and cov_type != "nonrobust":
         raise ValueError(
             "With Firth's penalty there is the covariance of the model alone: "
@@ -212,6 +224,8 @@ def _notes(data: FittedData, estimates: Estimates, cov_type: str) -> list[str]:
             getattr(data.model, "class_weight", None) is not None
         ),
         f"Standard errors are {COV_TYPES[cov_type]}.": cov_type != "nonrobust",
+        "The covariance of clusters in several ways had negative eigenvalues, which "
+        "are set to zero (Cameron, Gelbach and Miller 2011).": estimates.was_indefinite,
         "The fit did not converge: see the warning of fit.": not data.model.converged_,
     }
     return [note for note, applies in notes.items() if applies]

@@ -7,6 +7,7 @@ from xlr.objective.information import (
     Information,
     cluster_scores,
     information,
+    leveraged_scores,
     leverages,
 )
 from xlr.objective.jeffreys import JeffreysTerm
@@ -29,5 +30,6 @@ __all__ = [
     "find_aliased",
     "find_separation",
     "information",
+    "leveraged_scores",
     "leverages",
 ]

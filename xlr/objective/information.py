@@ -19,6 +19,7 @@ __all__ = [
     "Information",
     "cluster_scores",
     "information",
+    "leveraged_scores",
     "leverages",
 ]
 
@@ -206,18 +207,85 @@ def leverages(
     inverse : ndarray of shape (n_parameters, n_parameters)
         M, in units of the weights s.
     """
-    values, vectors = np.linalg.eigh(inverse)
-    root = vectors * np.sqrt(np.maximum(values, 0))  # R with R R' = M
-    columns = objective.place(root.T)
-    intercept = columns[:, -1] if objective.fit_intercept else None
     found = objective.data.map_rows(
         _leverages,
         objective.loss,
         *objective.split(parameters),
-        (columns[:, : objective.n_features], intercept),
+        _root(objective, inverse),
         width=3 * objective.n_parameters,
     )
     return found[:, 0], found[:, 1]
+
+
+def leveraged_scores(
+    objective: Objective,
+    parameters: Array,
+    inverse: np.ndarray,
+    class_factors: np.ndarray,
+    power: float,
+) -> Array:
+    r"""Return the outer products of the scores, divided by :math:`(1 - h_i)^{power}`.
+
+    In one pass, with the leverage :math:`h_i = c_{y_i} p_i (1 - p_i) z_i^T M z_i` of a
+    row that counts once.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of one model of two classes.
+    parameters : array of shape (1, n_parameters)
+    inverse : ndarray of shape (n_parameters, n_parameters)
+        M, in units of the weights that were given.
+    class_factors : ndarray of shape (2,)
+        c, as for :func:`information`.
+    power : float
+    """
+    sums = objective.data.map_reduce(
+        _leveraged_sums,
+        objective.loss,
+        *objective.split(parameters),
+        _root(objective, inverse),
+        objective.place(class_factors),
+        power,
+        width=3 * objective.n_parameters,
+        least=4 * objective.n_features,
+    )
+    xp = objective.xp
+    outer = bordered(*sums, xp=xp) if objective.fit_intercept else sums[0]
+    return outer[0, :, :]
+
+
+def _root(objective: Objective, matrix: np.ndarray) -> tuple[Array, Array | None]:
+    """Return coefficients and intercepts of R' for R R' = M."""
+    values, vectors = np.linalg.eigh(matrix)
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    columns = objective.place(root.T)
+    intercept = columns[:, -1] if objective.fit_intercept else None
+    return columns[:, : objective.n_features], intercept
+
+
+def _leveraged_sums(
+    block: Block,
+    loss: Loss,
+    coef: Array,
+    intercept: Array | None,
+    root: tuple[Array, Array | None],
+    factors: Array,
+    power: float,
+) -> tuple[Array, ...]:
+    xp, wide = block.xp, block.wide
+    block = block._replace(matrix=block.matrix.astype(wide))
+    found = xp.astype(_leverages(block, loss, coef, intercept, root), wide)
+    own = xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
+    s = xp.astype(block.weights[:, 0], wide)
+    # Of a row without a weight both are zero: it counts nowhere.
+    count = xp.where(s > 0, s, xp.ones_like(s))
+    leverage = found[:, 0] * own / count
+    eta = passes.logits(block, loss, coef, intercept)
+    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
+    scores = xp.sqrt(s * own / (1 - leverage) ** power)
+    scores = scores * xp.astype(gradient[:, 0, 0], wide)
+    return passes.outer_sums(block, scores[:, None, None], wide)
 
 
 def _leverages(
