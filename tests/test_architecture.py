@@ -131,6 +131,7 @@ def test_public_names():
         "plotting",
         "sigmoid",
         "softmax",
+        "summary_col",
     ]
     assert all(getattr(xlr, name).__doc__ for name in xlr.__all__)
     assert (PACKAGE / "py.typed").exists()

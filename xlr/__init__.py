@@ -18,6 +18,7 @@ from xlr.inference import (
     LikelihoodRatioTest,
     infer,
     likelihood_ratio_test,
+    summary_col,
 )
 from xlr.losses import binary_cross_entropy, cross_entropy
 
@@ -43,6 +44,7 @@ __all__ = [
     "plotting",
     "sigmoid",
     "softmax",
+    "summary_col",
 ]
 
 __version__ = "0.1.0"

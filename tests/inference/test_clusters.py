@@ -198,3 +198,20 @@ def test_groups_of_other_rows_are_refused():
     for groups in (GROUPS[:5], np.stack([GROUPS, GROUPS]), np.zeros((60, 0))):
         with pytest.raises(ValueError, match=r"groups has shape .*\(60, m\)"):
             errors(groups)
+
+
+def test_probability_weights_have_a_cluster_for_each_row():
+    """As the sandwich of R's survey and of statsmodels with ``var_weights``."""
+    weights = RNG.uniform(0.2, 5, 60)
+    weights *= 60 / weights.sum()
+    binomial = sm.families.Binomial()
+    glm = sm.GLM(Y, sm.add_constant(X), binomial, var_weights=weights)
+    expected = glm.fit(tol=1e-14, cov_type="HC0").bse * np.sqrt(60 / 57)
+    np.testing.assert_allclose(errors(range(60), weights=weights), expected, rtol=1e-6)
+
+
+def test_counts_in_clusters_are_repeated_rows():
+    counts = np.arange(60) % 3 + 1
+    many = np.repeat(np.arange(60), counts)
+    repeated = errors(GROUPS[many], X[many], Y[many])
+    np.testing.assert_allclose(errors(GROUPS, weights=counts), repeated, rtol=1e-6)

@@ -53,3 +53,32 @@ def test_likelihood_ratio_refuses_models():
     model = xlr.LogisticRegression(C=np.inf).fit(X, y)
     with pytest.raises(TypeError, match="restricted must be the results"):
         xlr.likelihood_ratio_test(model, xlr.infer(model, X, y))
+
+
+def test_several_fits_side_by_side():
+    X, y = spector()
+    full, part = (
+        xlr.infer(xlr.LogisticRegression(C=np.inf).fit(x, y), x, y)
+        for x in (X, X[:, :2])
+    )
+    frame = xlr.summary_col([part, full], ["part", "full"]).to_frame()
+    assert frame.loc["x2", "part"] is None
+    assert frame.loc["x1", "part"] == part.params[2]
+    assert frame.loc["x2", "full se"] == full.bse[3]
+    assert frame.loc["AIC", "full"] == full.aic
+    for wrong in (["a"], ["a", "a"]):
+        with pytest.raises(ValueError, match="a different name for each of the 2"):
+            xlr.summary_col([part, full], wrong)
+    with pytest.raises(TypeError, match="results must be a list"):
+        xlr.summary_col([part, "full"])
+
+
+def test_several_fits_of_many_classes_name_their_equations():
+    X, y = anes96()
+    results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
+    table = xlr.summary_col([results])
+    assert list(table.index[:7]) == [
+        "1: intercept",
+        *(f"1: x{j}" for j in range(5)),
+        "2: intercept",
+    ]

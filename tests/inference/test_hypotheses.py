@@ -84,7 +84,7 @@ def test_deviances_and_pseudo_rsquared_as_glm():
     share = results.pseudo_rsquared("cs") / (1 - np.exp(2 * fit.llnull / len(y)))
     assert results.pseudo_rsquared("nagelkerke") == pytest.approx(share, rel=1e-9)
     with pytest.raises(ValueError, match="kind must be one of 'mcf'"):
-        results.pseudo_rsquared("tjur")
+        results.pseudo_rsquared("mcfadden")
 
 
 @pytest.mark.parametrize("parser", ["formulaic", "patsy"])

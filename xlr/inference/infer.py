@@ -58,7 +58,10 @@ def infer(
     X : array or sparse matrix of shape (n_samples, n_features)
     y : array of shape (n_samples,)
     sample_weight : array of shape (n_samples,), default=None
-        How often each row counts, as in the fit.
+        How often each row counts, as in the fit: all results are those of repeated
+        rows. Weights that are no counts, such as inverse probabilities of a sample,
+        have errors from ``cov_type='cluster'`` with a group for each row,
+        ``groups=range(n_samples)``. Scale them first, so that their sum is n_samples.
     offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
         As in the fit.
     cov_type : {'nonrobust', 'HC0', ..., 'HC3', 'cluster'}, default='nonrobust'

@@ -15,6 +15,13 @@ from xlr.estimators import LogisticRegression
 from xlr.estimators.dataset import loss_of
 from xlr.inference.covariance import Estimates
 from xlr.inference.fitted_data import FittedData
+from xlr.inference.goodness_of_fit import (
+    HosmerLemeshowTest,
+    fit_sums,
+    fitted_probabilities,
+    hosmer_lemeshow,
+    residuals,
+)
 from xlr.inference.hypotheses import WaldTest, contrasts, parsed, wald_test
 from xlr.inference.marginal_effects import (
     METHODS,
@@ -35,6 +42,7 @@ from xlr.inference.score_test import ScoreTest, score_test
 from xlr.inference.table import Table, interval_columns, wald_table
 from xlr.inputs.features import read_features
 from xlr.inputs.offset import check_offset_columns, read_offset
+from xlr.inputs.parameters import check_parameters
 from xlr.text import printable, quoted
 
 __all__ = ["InferenceResults"]
@@ -107,6 +115,9 @@ class InferenceResults:
         self._model, self._solver = type(model).__name__, model.solver_
         self._reader = LogisticRegression()  # knows the features of the fit
         self._reader.__dict__.update(features.attributes)
+        coef, intercept = units.raw(estimates.standardized[None, :])
+        self._reader.coef_, self._reader.intercept_ = coef[0], intercept[0]
+        self._reader._has_offset = data.objective.data.offset is not None
         self.is_penalised, self.is_firth = data.is_penalised, data.is_firth
         self.class_totals = data.class_totals
         self.classes = [str(label) for label in arrays.to_host(data.dataset.classes)]
@@ -264,34 +275,194 @@ class InferenceResults:
         names = list(np.asarray(table.index, dtype=object)[rows])
         return Table("Odds ratios", names, columns, self.equations)
 
+    # -- goodness of fit ---------------------------------------------------------------
+
     def pseudo_rsquared(
-        self, kind: Literal["mcf", "cs", "nagelkerke"] = "mcf"
+        self, kind: Literal["mcf", "cs", "nagelkerke", "tjur"] = "mcf"
     ) -> float:
         """Return a pseudo-R-squared.
 
         Parameters
         ----------
-        kind : {'mcf', 'cs', 'nagelkerke'}, default='mcf'
+        kind : {'mcf', 'cs', 'nagelkerke', 'tjur'}, default='mcf'
             McFadden's 1 - llf / llnull, Cox and Snell's 1 - exp(2 (llnull - llf) / n),
-            or Nagelkerke's, the second over the most that it can be.
+            or Nagelkerke's, the second over the most that it can be. Tjur's is the mean
+            probability of the second class in its rows, less that in the others; it
+            needs the rows of the fit.
 
         Raises
         ------
         ValueError
-            If ``kind`` has another value.
+            If ``kind`` has another value, or for Tjur's, if there are more than two
+            classes or the results are without the rows.
 
         References
         ----------
         Nagelkerke (1991), *A note on a general definition of the coefficient of
-        determination*, Biometrika 78.
+        determination*, Biometrika 78; Tjur (2009), *Coefficients of determination in
+        logistic regression models*, The American Statistician 63.
         """
+        if kind == "tjur":
+            data = self._rows_of_two_classes("pseudo_rsquared('tjur')")
+            with arrays.current_device(data.parameters):
+                proba = fit_sums(data).proba
+            first, second = proba[:, 1] / proba.sum(axis=1)
+            return float(second - first)
         cox_snell = -float(np.expm1(-self.llr / self.nobs))
         values = {"mcf": self.prsquared, "cs": cox_snell}
         values["nagelkerke"] = cox_snell / -float(np.expm1(2 * self.llnull / self.nobs))
         if kind not in values:
-            names = ", ".join(map(repr, values))
+            names = ", ".join(map(repr, [*values, "tjur"]))
             raise ValueError(f"kind must be one of {names}; got {kind!r}.")
         return values[kind]
+
+    @property
+    def fittedvalues(self) -> Array:
+        """Probabilities of the second class, (n_samples,), or of all of more classes.
+
+        In the library of X. This and the next need ``keep_data=True``.
+        """
+        data = self._rows_for("fittedvalues")
+        with arrays.current_device(data.parameters):
+            return fitted_probabilities(data)
+
+    @property
+    def resid_response(self) -> Array:
+        """Residuals r = y - p of two classes: (n_samples,)."""
+        return self._residuals("response")
+
+    @property
+    def resid_pearson(self) -> Array:
+        """Residuals sqrt(s) r / sqrt(p (1 - p)) of two classes, with R's weights s."""
+        return self._residuals("pearson")
+
+    @property
+    def resid_deviance(self) -> Array:
+        """Signed roots of the rows' shares of the deviance, of two classes."""
+        return self._residuals("deviance")
+
+    @property
+    def resid_working(self) -> Array:
+        """Residuals r / (p (1 - p)) of two classes."""
+        return self._residuals("working")
+
+    @property
+    def pearson_chi2(self) -> float:
+        """Pearson's chi-squared: of two classes, the sum of squared Pearson residuals.
+
+        Of more, the sum of :math:`s_i (y_{ik} - p_{ik})^2 / p_{ik}`.
+        """
+        data = self._rows_for("pearson_chi2")
+        with arrays.current_device(data.parameters):
+            return fit_sums(data).pearson
+
+    def pred_table(self, threshold: float = 0.5) -> np.ndarray:
+        """Count rows by their class and the class that is predicted, by their weights.
+
+        Parameters
+        ----------
+        threshold : float, default=0.5
+            Probability above which the second of two classes is predicted. Of more
+            classes, the most probable one is.
+
+        Returns
+        -------
+        ndarray of shape (n_classes, n_classes)
+
+        Raises
+        ------
+        ValueError
+            If the results are without the rows.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> import xlr
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = xlr.LogisticRegression().fit(X[:, :2], y)
+        >>> xlr.infer(model, X[:, :2], y, keep_data=True).pred_table()
+        array([[50.,  0.,  0.],
+               [ 0., 37., 13.],
+               [ 0., 14., 36.]])
+        """
+        check_parameters({"threshold": threshold})
+        data = self._rows_for("pred_table")
+        with arrays.current_device(data.parameters):
+            return fit_sums(data, threshold).table
+
+    def hosmer_lemeshow(self, n_groups: int = 10) -> HosmerLemeshowTest:
+        """Test the fit to two classes in groups of rows of like probability.
+
+        Parameters
+        ----------
+        n_groups : int, default=10
+            Groups, cut at quantiles of the probabilities; equal ones stay together.
+
+        Returns
+        -------
+        HosmerLemeshowTest
+            ``statistic``, ``df`` and ``pvalue``, of a chi-squared distribution.
+
+        Raises
+        ------
+        ValueError
+            If there are more than two classes, fewer than three groups, or the results
+            are without the rows.
+
+        References
+        ----------
+        Hosmer and Lemeshow (1980), *Goodness of fit tests for the multiple logistic
+        regression model*; ``hoslem.test`` of R's ResourceSelection.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression(C=float("inf")).fit(X[:, :2], y)
+        >>> test = xlr.infer(model, X[:, :2], y, keep_data=True).hosmer_lemeshow()
+        >>> round(test.statistic, 2), test.df
+        (21.32, 8)
+        """
+        check_parameters({"n_groups": n_groups})
+        data = self._rows_of_two_classes("hosmer_lemeshow")
+        with arrays.current_device(data.parameters):
+            return hosmer_lemeshow(data, n_groups)
+
+    def predict(self, X: Array, offset: Array | None = None) -> Array:
+        """Predict the probability of the second class, or of all of more classes.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            Of any library and device, or of Dask: then so is the answer.
+        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+
+        Returns
+        -------
+        array of shape (n_samples,) or (n_samples, n_classes)
+
+        Raises
+        ------
+        ValueError
+            If X has other features than the fit, or anything is not finite.
+        """
+        proba = self._reader.predict_proba(X, offset)
+        return proba if self.equations else proba[:, 1]
+
+    def _residuals(self, kind: str) -> Array:
+        data = self._rows_of_two_classes(f"resid_{kind}")
+        with arrays.current_device(data.parameters):
+            return residuals(data, kind)
+
+    def _rows_of_two_classes(self, method: str) -> FittedData:
+        """Return the rows of the fit to a method that takes two classes alone."""
+        if self.equations:
+            raise ValueError(
+                f"{method} is of fits to two classes; these are {len(self.classes)}. "
+                "Look at one class against another."
+            )
+        return self._rows_for(method)
 
     # -- tests -------------------------------------------------------------------------
 
@@ -430,7 +601,7 @@ class InferenceResults:
         x                                             18.8794      8e-05             2
         ==============================================================================
         """
-        names = self._parameter_names
+        names = self.parameter_names
         place = np.arange(len(names)) % len(self.names)
         identity, known = np.eye(len(names)), ~np.isnan(self._errors)
         terms: list[tuple[str, Any]] = []
@@ -455,8 +626,11 @@ class InferenceResults:
         return Table("Tests of terms", [name for name, _ in terms], columns)
 
     @property
-    def _parameter_names(self) -> list[str]:
-        """Names of all parameters, after the class of their equation if several."""
+    def parameter_names(self) -> list[str]:
+        """Names of all parameters, in the order of :meth:`cov_params`.
+
+        Of several equations, a name follows the class of its equation.
+        """
         if not self.equations:
             return self.names
         return [f"{label}: {name}" for label in self.equations for name in self.names]
@@ -471,7 +645,7 @@ class InferenceResults:
                     "Hypotheses in words have their values in them, as in 'x1 = 2'; "
                     f"got q_matrix={q_matrix!r}."
                 )
-            r_matrix, q_matrix = parsed(r_matrix, self._parameter_names)
+            r_matrix, q_matrix = parsed(r_matrix, self.parameter_names)
         params, covariance = self._estimates.params, self._estimates.covariance
         return contrasts(r_matrix, q_matrix, params, covariance)
 
@@ -749,7 +923,7 @@ class InferenceResults:
         return Table(title, which * n_equations, columns, self.equations)
 
     def get_influence(self) -> Influence:
-        """Return leverage, residuals and Cook's distance of each row.
+        """Return leverage, residuals, Cook's distance and dfbetas of each row.
 
         Raises
         ------
@@ -757,14 +931,10 @@ class InferenceResults:
             If there are more than two classes, the rows are of Dask, or the results are
             without them.
         """
-        if self.equations:
-            raise ValueError(
-                "Influence is of fits to two classes; these are "
-                f"{len(self.classes)}. Look at one class against another."
-            )
-        data = self._rows_for("get_influence")
+        data = self._rows_of_two_classes("get_influence")
         with arrays.current_device(data.parameters):
-            return influence(data, self._estimates.inverse, self.effective_df)
+            inverse, errors = self._estimates.inverse, self._errors
+            return influence(data, inverse, errors, self.effective_df)
 
     def predict_interval(
         self, X: Array, offset: Array | None = None, alpha: float = 0.05
