@@ -15,6 +15,7 @@ from xlr.inference.constrained import constrained_minimum
 from xlr.inference.covariance import Estimates, estimate
 from xlr.inference.fitted_data import FittedData, check_model, read_fitted_data
 from xlr.inference.newton import sum_information
+from xlr.inference.profile import PROFILE_ALPHA, Profile, profile_all
 from xlr.inference.results import InferenceResults
 from xlr.inputs.features import read_features
 from xlr.threads import ALONE, workers
@@ -45,6 +46,7 @@ def infer(
     cov_type: Literal["nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster"] = "nonrobust",
     groups: Any = None,
     collinear: Literal["nan", "raise"] = "nan",
+    profile: bool | None = None,
     keep_data: bool = False,
 ) -> InferenceResults:
     r"""Infer standard errors, tests and intervals of a fitted model.
@@ -88,6 +90,11 @@ def infer(
         What to do about columns that are sums of others (without a penalty, their
         coefficients are not determined): leave them out, as R does, with NaN in their
         place, or raise.
+    profile : bool, default=None
+        Whether P-values and intervals of the parameters are those of the profile
+        likelihood, more accurate where it is skew, and not Wald's. Each parameter takes
+        several fits. None for Firth's penalty alone, as in R's logistf, and where
+        outliers leave too few digits for it, Wald's.
     keep_data : bool, default=False
         True to keep X and y in the results: ``get_margeff``, ``profile_conf_int`` and
         ``get_influence`` pass over them.
@@ -130,8 +137,13 @@ def infer(
     """
     check_model(model)
     _check_options(model, cov_type, groups, collinear)
-    chunked = not isinstance(model, FirthLogisticRegression)
-    features = read_features(model, X, reset=False, chunked=chunked)
+    is_firth = isinstance(model, FirthLogisticRegression)
+    if profile and cov_type != "nonrobust":
+        raise ValueError(
+            "The profile likelihood is right if the model is: profile=True needs "
+            f"cov_type='nonrobust'; got {cov_type!r}."
+        )
+    features = read_features(model, X, reset=False, chunked=not is_firth)
     with workers(features.stored, model.n_jobs) as pool, arrays.quiet():
         data = read_fitted_data(model, features, y, sample_weight, offset, pool)
         clusters = None
@@ -151,11 +163,14 @@ def infer(
             log_likelihood = _log_likelihood(data, data.parameters)
             estimates = replace(estimates, log_likelihood=log_likelihood)
         null = _null_log_likelihood(data)
-        notes = _notes(data, estimates, cov_type)
+        profiled = None
+        if profile or (profile is None and is_firth and model.converged_):
+            profiled = _profile(data, estimates, required=profile is True)
+        notes = _notes(data, estimates, cov_type, profiled is not None)
         # The threads end here: methods of the results run in the caller's.
         data.objective.data.pool = ALONE
         return InferenceResults(
-            data, estimates, cov_type, null, notes, keep_data=keep_data
+            data, estimates, cov_type, null, notes, profiled, keep_data=keep_data
         )
 
 
@@ -188,6 +203,21 @@ def _check_options(model: Any, cov_type: str, groups: Any, collinear: str) -> No
         )
 
 
+def _profile(data: FittedData, estimates: Estimates, required: bool) -> Profile | None:
+    if data.is_penalised or estimates.aliased:
+        raise ValueError(
+            "profile=True needs a fit without a penalty and without columns that are "
+            "sums of others: fit with C=inf and leave those out."
+        )
+    errors = np.sqrt(np.diagonal(estimates.covariance))
+    try:
+        return profile_all(data, estimates.params, errors, PROFILE_ALPHA)
+    except FloatingPointError:
+        if required:
+            raise
+        return None
+
+
 def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
     model, optimality = data.model, float(np.abs(gradient).max())
     reached = max(float(model.tol), getattr(model, "optimality_", 0.0))
@@ -209,7 +239,9 @@ def _refuse_separation(data: FittedData, gradient: np.ndarray) -> None:
         raise ValueError(found.describe(data.column_names))
 
 
-def _notes(data: FittedData, estimates: Estimates, cov_type: str) -> list[str]:
+def _notes(
+    data: FittedData, estimates: Estimates, cov_type: str, profile: bool
+) -> list[str]:
     """Return the sentences that a reader of the numbers needs."""
     notes = {
         f"Columns that are sums of others are left out: {estimates.aliased}.": (
@@ -221,8 +253,8 @@ def _notes(data: FittedData, estimates: Estimates, cov_type: str) -> list[str]:
         "BIC count effective degrees of freedom.": data.is_penalised,
         "Coefficients held at zero by the L1 penalty, or at a bound, have no standard "
         "error, and the others' are as if those were known.": not data.free.all(),
-        "Log-likelihoods have Firth's penalty. Prefer profile_conf_int() to the "
-        "intervals here where the likelihood is skew.": data.is_firth,
+        "Log-likelihoods have Firth's penalty.": data.is_firth,
+        "P-values and intervals are those of the profile likelihood.": profile,
         "With class_weight the likelihood is a weighted one, not that of the data.": (
             getattr(data.model, "class_weight", None) is not None
         ),

@@ -31,7 +31,7 @@ from xlr.inference.marginal_effects import (
     discrete_columns,
     given_rows,
 )
-from xlr.inference.profile import profile_ends
+from xlr.inference.profile import PROFILE_ALPHA, Profile, profile_ends
 from xlr.inference.row_statistics import (
     Influence,
     ProbabilityInterval,
@@ -66,7 +66,8 @@ class InferenceResults:
     bse : ndarray like ``params``
         Standard errors; NaN for coefficients held at zero or at a bound.
     zvalues, pvalues : ndarray like ``params``
-        Estimate over standard error, and its two-sided P under a normal distribution.
+        Estimate over standard error, and its two-sided P under a normal distribution;
+        with profile likelihoods, P of the likelihood-ratio test.
     llf : float
         Log-likelihood, with Firth's penalty for a model that has it.
     llnull : float
@@ -105,13 +106,14 @@ class InferenceResults:
         cov_type: str,
         llnull: float,
         notes: list[str],
+        profile: Profile | None,
         *,
         keep_data: bool,
     ) -> None:
         model, features, units = data.model, data.dataset.features, data.units
         # 1. The fit, without its rows.
         self._data = data if keep_data else None
-        self._estimates, self._units = estimates, units
+        self._estimates, self._units, self._profile = estimates, units, profile
         self._model, self._solver = type(model).__name__, model.solver_
         self._reader = LogisticRegression()  # knows the features of the fit
         self._reader.__dict__.update(features.attributes)
@@ -127,9 +129,11 @@ class InferenceResults:
         self.converged = bool(model.converged_)
         # 2. Numbers for each parameter.
         self._errors = np.sqrt(np.diagonal(estimates.covariance))
-        wald = self.coefficients().columns
-        self.params, self.bse = self._shaped(wald["coef"]), self._shaped(self._errors)
-        self.zvalues, self.pvalues = (self._shaped(wald[k]) for k in ("z", "P>|z|"))
+        self.params, self.bse = map(self._shaped, (estimates.params, self._errors))
+        with arrays.quiet():
+            self.zvalues = self.params / self.bse
+        columns = self.coefficients(PROFILE_ALPHA).columns
+        self.pvalues = self._shaped(columns["P>|z|" if profile is None else "P>chi2"])
         # 3. Numbers for the whole.
         self.nobs = float(data.dataset.totals.sum())
         self.effective_df = estimates.effective_df
@@ -189,7 +193,10 @@ class InferenceResults:
         return self._estimates.covariance
 
     def conf_int(self, alpha: float = 0.05) -> np.ndarray:
-        """Return normal intervals: estimate plus and minus a multiple of its error.
+        """Return intervals: estimate plus and minus a multiple of its error.
+
+        With profile likelihoods, those of :meth:`profile_conf_int`, which need the rows
+        of the fit for another level than 0.95.
 
         Parameters
         ----------
@@ -251,16 +258,27 @@ class InferenceResults:
         return replace(table, title=title, facts=facts, notes=self.notes)
 
     def coefficients(self, alpha: float = 0.05) -> Table:
-        """Tabulate estimates, standard errors, z, P and intervals."""
-        return wald_table(
-            "Coefficients",
-            "coef",
-            self.names * (len(self.classes) - 1),
-            self._estimates.params,
-            self._errors,
-            alpha,
-            self.equations,
-        )
+        """Tabulate estimates, standard errors, tests of zero and intervals.
+
+        With profile likelihoods, ``chi2`` and its P take the place of z and its.
+        """
+        names = self.names * (len(self.classes) - 1)
+        params, errors = self._estimates.params, self._errors
+        if self._profile is None:
+            return wald_table(
+                "Coefficients", "coef", names, params, errors, alpha, self.equations
+            )
+        low, high = interval_columns(alpha)
+        statistic, known, *ends = self._profile
+        if alpha != known:
+            data, chosen = self._rows_for(f"alpha={alpha:g}"), list(range(params.size))
+            quantile = float(stats.norm.isf(alpha / 2))
+            with arrays.current_device(data.parameters):
+                ends = list(profile_ends(data, params, errors, chosen, quantile))
+        columns = {"coef": params, "std err": errors, "chi2": statistic}
+        columns |= {"P>chi2": stats.chi2.sf(statistic, 1)}
+        columns |= dict(zip((low, high), ends))
+        return Table("Coefficients", names, columns, self.equations)
 
     @arrays.quiet()
     def odds_ratios(self, alpha: float = 0.05) -> Table:
