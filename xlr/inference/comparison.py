@@ -34,11 +34,14 @@ class LikelihoodRatioTest(NamedTuple):
         Parameters that the larger model has more.
     pvalue : float
         Under a chi-squared distribution with so many degrees of freedom.
+    is_limit : bool
+        Whether a log-likelihood is a limit, for classes that are separated.
     """
 
     statistic: float
     df: float
     pvalue: float
+    is_limit: bool
 
 
 def likelihood_ratio_test(
@@ -49,7 +52,8 @@ def likelihood_ratio_test(
     Parameters
     ----------
     restricted, full : InferenceResults
-        Of fits without a penalty, to the same rows.
+        Of fits without a penalty, to the same rows; of classes that are separated,
+        from ``xlr.infer(..., separation='limit')``.
 
     Returns
     -------
@@ -102,7 +106,9 @@ def likelihood_ratio_test(
             f"observations against {restricted.nobs:.6g}."
         )
     statistic, df = max(0.0, float(statistic)), float(round(df))
-    return LikelihoodRatioTest(statistic, df, float(stats.chi2.sf(statistic, df)))
+    pvalue = float(stats.chi2.sf(statistic, df))
+    is_limit = restricted.is_separated or full.is_separated
+    return LikelihoodRatioTest(statistic, df, pvalue, is_limit)
 
 
 def summary_col(

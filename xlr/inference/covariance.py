@@ -8,15 +8,24 @@ import numpy as np
 
 from xlr import arrays
 from xlr.inference.clusters import sum_between_clusters
+from xlr.inference.constrained import constrained_minimum
 from xlr.inference.fitted_data import FittedData
-from xlr.inference.newton import InformationSums, NewtonStep, last_newton_step
+from xlr.inference.newton import (
+    InformationSums,
+    NewtonStep,
+    last_newton_step,
+    newton_step,
+    sum_information,
+)
 from xlr.objective import leveraged_scores
 from xlr.text import printable
 
-__all__ = ["Estimates", "estimate"]
+__all__ = ["Estimates", "estimate", "limit_of_estimates"]
 
 # Powers of 1 - h by which the outer products of the scores are divided.
 LEVERAGE_POWERS = {"HC2": 1, "HC3": 2}
+
+LIMIT_TOL = 1e-12  # bound on the gradient of F, whose limit is zero
 
 ROUNDING = float(np.finfo(np.float64).eps)
 
@@ -136,6 +145,33 @@ def estimate(
         was_indefinite=was_indefinite,
     )
     return data.at(standardized), estimates
+
+
+def limit_of_estimates(data: FittedData) -> Estimates:
+    """Return the limit of the log-likelihood under separation, without errors.
+
+    Newton's method goes on until the gradient vanishes: what the loss is above its
+    limit then is a like share of it, for both fall by the same factor in each step.
+    """
+    objective, nothing = data.objective, np.zeros((0, data.standardized.size))
+    found = constrained_minimum(
+        objective, data.standardized, nothing, np.zeros(0), tol=LIMIT_TOL
+    )
+    at_zero = data.at(np.zeros_like(data.standardized))
+    aliased = newton_step(at_zero, sum_information(at_zero, by_row=False)).aliased
+    params = data.units.reported(data.standardized[None, :])[0]
+    n, reported = data.standardized.size, params.size
+    return Estimates(
+        params=params,
+        covariance=np.full((reported, reported), np.nan),
+        standardized=data.standardized,
+        standardized_covariance=np.full((n, n), np.nan),
+        inverse=np.full((n, n), np.nan),
+        aliased="",
+        log_likelihood=-data.total_weight * found.value,
+        effective_df=float((data.class_totals.size - 1) * aliased.kept.size),
+        was_indefinite=False,
+    )
 
 
 def _middle(

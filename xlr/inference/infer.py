@@ -12,12 +12,13 @@ from xlr.arrays import Array
 from xlr.estimators import FirthLogisticRegression
 from xlr.inference.clusters import read_clusters
 from xlr.inference.constrained import constrained_minimum
-from xlr.inference.covariance import Estimates, estimate
+from xlr.inference.covariance import Estimates, estimate, limit_of_estimates
 from xlr.inference.fitted_data import FittedData, check_model, read_fitted_data
 from xlr.inference.newton import sum_information
 from xlr.inference.profile import PROFILE_ALPHA, Profile, profile_all
 from xlr.inference.results import InferenceResults
 from xlr.inputs.features import read_features
+from xlr.text import quoted
 from xlr.threads import ALONE, workers
 
 __all__ = ["infer"]
@@ -46,6 +47,8 @@ def infer(
     cov_type: Literal["nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster"] = "nonrobust",
     groups: Any = None,
     collinear: Literal["nan", "raise"] = "nan",
+    separation: Literal["raise", "limit"] = "raise",
+    reference: Any = None,
     profile: bool | None = None,
     keep_data: bool = False,
 ) -> InferenceResults:
@@ -90,6 +93,13 @@ def infer(
         What to do about columns that are sums of others (without a penalty, their
         coefficients are not determined): leave them out, as R does, with NaN in their
         place, or raise.
+    separation : {'raise', 'limit'}, default='raise'
+        What to do if the classes are separated, so that estimates are infinite: raise,
+        or return the limit of the log-likelihood, for
+        :func:`xlr.likelihood_ratio_test`, with estimates that are those of the fit, and
+        no standard errors.
+    reference : label, default=None
+        Class that the others are compared with; None for the first.
     profile : bool, default=None
         Whether P-values and intervals of the parameters are those of the profile
         likelihood, more accurate where it is skew, and not Wald's. Each parameter takes
@@ -136,7 +146,7 @@ def infer(
     ==============================================================================
     """
     check_model(model)
-    _check_options(model, cov_type, groups, collinear)
+    _check_options(model, cov_type, groups, collinear, separation)
     is_firth = isinstance(model, FirthLogisticRegression)
     if profile and cov_type != "nonrobust":
         raise ValueError(
@@ -146,13 +156,21 @@ def infer(
     features = read_features(model, X, reset=False, chunked=not is_firth)
     with workers(features.stored, model.n_jobs) as pool, arrays.quiet():
         data = read_fitted_data(model, features, y, sample_weight, offset, pool)
+        data = replace(data, reference=_reference(data, reference))
         clusters = None
         if groups is not None:
             clusters = read_clusters(groups, data.objective.n_samples)
         sums = sum_information(data, by_row=cov_type in ("HC0", "HC1"))
         _refuse_other_rows(data, sums.subgradient)
-        _refuse_separation(data, sums.subgradient)
-        data, estimates = estimate(data, sums, cov_type, clusters)
+        separated = _separation(data, sums.subgradient)
+        if separated and separation == "raise":
+            raise ValueError(
+                f"{separated} Likelihood-ratio tests have a limit: separation='limit'."
+            )
+        if separated:
+            estimates = limit_of_estimates(data)
+        else:
+            data, estimates = estimate(data, sums, cov_type, clusters)
         if collinear == "raise" and estimates.aliased:
             raise ValueError(
                 "Columns are sums of others, so that their coefficients are not "
@@ -163,23 +181,42 @@ def infer(
             log_likelihood = _log_likelihood(data, data.parameters)
             estimates = replace(estimates, log_likelihood=log_likelihood)
         null = _null_log_likelihood(data)
+        if profile and (data.is_penalised or estimates.aliased or separated):
+            raise ValueError(
+                "profile=True needs a fit with finite estimates, without a penalty and "
+                "without columns that are sums of others: fit with C=inf and leave "
+                "those out."
+            )
         profiled = None
         if profile or (profile is None and is_firth and model.converged_):
             profiled = _profile(data, estimates, required=profile is True)
         notes = _notes(data, estimates, cov_type, profiled is not None)
+        if separated:
+            notes.append(f"{separated} The log-likelihood is its limit.")
         # The threads end here: methods of the results run in the caller's.
         data.objective.data.pool = ALONE
         return InferenceResults(
-            data, estimates, cov_type, null, notes, profiled, keep_data=keep_data
+            data,
+            estimates,
+            cov_type,
+            null,
+            notes,
+            profiled,
+            is_separated=bool(separated),
+            keep_data=keep_data,
         )
 
 
-def _check_options(model: Any, cov_type: str, groups: Any, collinear: str) -> None:
+def _check_options(
+    model: Any, cov_type: str, groups: Any, collinear: str, separation: str
+) -> None:
     if cov_type not in COV_TYPES:
         names = ", ".join(map(repr, COV_TYPES))
         raise ValueError(f"cov_type must be one of {names}; got {cov_type!r}.")
     if collinear not in ("nan", "raise"):
         raise ValueError(f"collinear must be 'nan' or 'raise'; got {collinear!r}.")
+    if separation not in ("raise", "limit"):
+        raise ValueError(f"separation must be 'raise' or 'limit'; got {separation!r}.")
     if (groups is None) == (cov_type == "cluster"):
         raise ValueError(
             "cov_type='cluster' needs groups, the cluster of each row, and the others "
@@ -204,11 +241,6 @@ def _check_options(model: Any, cov_type: str, groups: Any, collinear: str) -> No
 
 
 def _profile(data: FittedData, estimates: Estimates, required: bool) -> Profile | None:
-    if data.is_penalised or estimates.aliased:
-        raise ValueError(
-            "profile=True needs a fit without a penalty and without columns that are "
-            "sums of others: fit with C=inf and leave those out."
-        )
     errors = np.sqrt(np.diagonal(estimates.covariance))
     try:
         return profile_all(data, estimates.params, errors, PROFILE_ALPHA)
@@ -229,14 +261,27 @@ def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
         )
 
 
-def _refuse_separation(data: FittedData, gradient: np.ndarray) -> None:
+def _separation(data: FittedData, gradient: np.ndarray) -> str:
+    """Describe what separates the classes; an empty string if nothing does."""
     if data.is_penalised or data.is_firth:
-        return
+        return ""
     if getattr(data.model, "_has_optimum", False):  # the fit looked
-        return
+        return ""
     found = data.problem.separation(data.parameters, gradient)
-    if found is not None:
-        raise ValueError(found.describe(data.column_names))
+    return "" if found is None else found.describe(data.column_names)
+
+
+def _reference(data: FittedData, label: Any) -> int:
+    """Return the number of the class that the others are compared with."""
+    classes = arrays.to_host(data.dataset.classes).tolist()
+    if label is None:
+        return 0
+    if label not in classes:
+        raise ValueError(
+            f"reference must be one of the classes, {quoted(classes)}; got "
+            f"{quoted(label)}."
+        )
+    return classes.index(label)
 
 
 def _notes(
@@ -254,6 +299,9 @@ def _notes(
         "Coefficients held at zero by the L1 penalty, or at a bound, have no standard "
         "error, and the others' are as if those were known.": not data.free.all(),
         "Log-likelihoods have Firth's penalty.": data.is_firth,
+        "Coefficients are of the first class against the second.": (
+            data.reference > 0 and data.objective.n_outputs == 1
+        ),
         "P-values and intervals are those of the profile likelihood.": profile,
         "With class_weight the likelihood is a weighted one, not that of the data.": (
             getattr(data.model, "class_weight", None) is not None

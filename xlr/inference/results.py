@@ -53,7 +53,7 @@ class InferenceResults:
 
     An equation has k parameters: the intercept, if there is one, and the features. Two
     classes have one equation. More classes have one equation for each class but the
-    first, whose parameters are subtracted. All numbers are on the host, in float64.
+    reference, whose parameters are subtracted. All numbers are on the host, in float64.
 
     Results hold numbers and names: they can be pickled, and read where the array
     library of X is not installed. With ``keep_data=True`` they also hold the rows of
@@ -93,7 +93,11 @@ class InferenceResults:
     names : list of str
         Names of the parameters of an equation.
     equations : list of str
-        Class of each equation, compared with the first class; empty for two classes.
+        Class of each equation, compared with the reference; empty for two classes.
+    reference : str
+        Class that the others are compared with.
+    is_separated : bool
+        Whether the log-likelihood is a limit, and estimates are infinite.
     notes : list of str
         Sentences that a reader of the numbers needs.
     converged : bool
@@ -108,6 +112,7 @@ class InferenceResults:
         notes: list[str],
         profile: Profile | None,
         *,
+        is_separated: bool,
         keep_data: bool,
     ) -> None:
         model, features, units = data.model, data.dataset.features, data.units
@@ -121,9 +126,13 @@ class InferenceResults:
         self._reader.coef_, self._reader.intercept_ = coef[0], intercept[0]
         self._reader._has_offset = data.objective.data.offset is not None
         self.is_penalised, self.is_firth = data.is_penalised, data.is_firth
+        self.is_separated = is_separated
         self.class_totals = data.class_totals
         self.classes = [str(label) for label in arrays.to_host(data.dataset.classes)]
-        self.equations = self.classes[1:] if len(self.classes) > 2 else []
+        self.reference, self.equations = self.classes[units.reference], []
+        if len(self.classes) > 2:
+            others = np.arange(len(self.classes)) != units.reference
+            self.equations = np.asarray(self.classes, dtype=object)[others].tolist()
         self.names = data.names
         self.cov_type, self.notes = cov_type, notes
         self.converged = bool(model.converged_)
@@ -253,7 +262,8 @@ class InferenceResults:
         if self.is_firth:
             title = "Logistic regression with Firth's penalty"
         elif len(classes) > 2:
-            title = f"Multinomial logistic regression, against {classes[0]}"
+            against = classes[self._units.reference]
+            title = f"Multinomial logistic regression, against {against}"
         table = self.coefficients(alpha)
         return replace(table, title=title, facts=facts, notes=self.notes)
 
@@ -724,6 +734,10 @@ class InferenceResults:
             raise ValueError(
                 "A score test starts from the maximum of the likelihood, and this fit "
                 "is penalised. Fit with C=inf."
+            )
+        if self.is_separated:
+            raise ValueError(
+                "A score test needs finite estimates, and the classes are separated."
             )
         data = self._rows_for("score_test")
         with arrays.current_device(data.parameters):
