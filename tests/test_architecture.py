@@ -130,6 +130,7 @@ def test_public_names():
         "logistic_path",
         "plotting",
         "sigmoid",
+        "soft_labels",
         "softmax",
         "summary_col",
     ]

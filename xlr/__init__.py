@@ -20,6 +20,7 @@ from xlr.inference import (
     likelihood_ratio_test,
     summary_col,
 )
+from xlr.inputs.soft_labels import soft_labels
 from xlr.losses import binary_cross_entropy, cross_entropy
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "logistic_path",
     "plotting",
     "sigmoid",
+    "soft_labels",
     "softmax",
     "summary_col",
 ]

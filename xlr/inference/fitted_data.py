@@ -203,7 +203,14 @@ def read_fitted_data(
         mean, std = (features.place(moments[i, :], None) for i in range(2))
         known = ColumnStatistics(features.xp.ones_like(mean[0]), mean, std)
     dataset = read_dataset(
-        model, features, y, sample_weight, offset, pool, statistics=known
+        model,
+        features,
+        y,
+        sample_weight,
+        offset,
+        pool,
+        statistics=known,
+        takes_soft_labels=not isinstance(model, FirthLogisticRegression),
     )
     given, fitted = arrays.to_host(dataset.classes), arrays.to_host(model.classes_)
     if given.tolist() != fitted.tolist():

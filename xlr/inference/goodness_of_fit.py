@@ -22,6 +22,7 @@ __all__ = [
     "fitted_probabilities",
     "hosmer_lemeshow",
     "residuals",
+    "saturated_log_likelihood",
 ]
 
 
@@ -97,18 +98,42 @@ def _sums(
     else:
         p = softmax(eta)
         predicted = xp.astype(xp.argmax(eta, axis=1), eta.dtype)[:, None]
-    classes = xp.arange(
-        p.shape[1], dtype=block.labels.dtype, device=arrays.device_of(p)
-    )
-    is_own = block.labels == classes
-    own = xp.where(is_own, block.weights, xp.zeros_like(block.weights))
-    others = xp.sum(xp.where(is_own, xp.zeros_like(p), p), axis=1)
-    of_own = xp.sum(xp.where(is_own, p, xp.zeros_like(p)), axis=1)
-    squares = block.weights[:, 0] * others / of_own
-    own = xp.astype(own, block.wide).T
+    classes = xp.arange(p.shape[1], dtype=p.dtype, device=arrays.device_of(p))
+    y = shares_of(block, p.shape[1])
+    pearson = xp.sum(block.weights * (y - p) ** 2 / p, dtype=block.wide)
+    own = xp.astype(block.weights * y, block.wide).T
     table, p = (xp.astype(x, block.wide) for x in (predicted == classes, p))
-    total = xp.sum(squares, dtype=block.wide)
-    return total, xp.matmul(own, table), xp.matmul(own, p)
+    return pearson, xp.matmul(own, table), xp.matmul(own, p)
+
+
+def shares_of(block: Block, n_classes: int) -> Array:
+    """Return ones and zeros for the labels, or their shares: (n_rows, n_classes)."""
+    xp, y = block.xp, block.labels
+    if n_classes == 2:
+        return xp.concat([1 - y, y], axis=1)
+    if y.shape[1] == n_classes:
+        return y
+    classes = xp.arange(n_classes, dtype=y.dtype, device=arrays.device_of(y))
+    return xp.astype(y == classes, y.dtype)
+
+
+@arrays.quiet()
+def saturated_log_likelihood(data: FittedData) -> float:
+    """Return the log-likelihood of rows that each have their own probabilities.
+
+    Zero for labels; in one pass over the soft labels alone.
+    """
+    objective = data.objective
+    (total,) = objective.data.map_reduce(
+        _negative_entropy, max(2, objective.n_outputs), reads_rows=False
+    )
+    return data.dataset.unit * float(arrays.to_host(total))
+
+
+def _negative_entropy(block: Block, n_classes: int) -> tuple[Array]:
+    xp, y = block.xp, shares_of(block, n_classes)
+    logs = xp.log(xp.where(y > 0, y, xp.ones_like(y)))
+    return (xp.sum(block.weights * y * logs, dtype=block.wide),)
 
 
 def _fitted_rows(data: FittedData) -> tuple[Array, Array, Array]:
@@ -159,6 +184,9 @@ def residuals(data: FittedData, kind: str) -> Array:
         return xp.sqrt(s / (p * q)) * response
     if kind == "deviance":
         loss = -y * log_sigmoid(eta) - (1 - y) * log_sigmoid(-eta)
+        for share in (y, 1 - y):
+            loss = loss + share * xp.log(xp.where(share > 0, share, xp.ones_like(y)))
+        loss = xp.maximum(loss, xp.zeros_like(loss))
         return xp.sign(response) * xp.sqrt(2 * s * loss)
     return response / (p * q) if kind == "working" else response
 

@@ -14,10 +14,12 @@ from xlr.inference.clusters import read_clusters
 from xlr.inference.constrained import constrained_minimum
 from xlr.inference.covariance import Estimates, estimate, limit_of_estimates
 from xlr.inference.fitted_data import FittedData, check_model, read_fitted_data
+from xlr.inference.goodness_of_fit import saturated_log_likelihood
 from xlr.inference.newton import sum_information
 from xlr.inference.profile import PROFILE_ALPHA, Profile, profile_all
 from xlr.inference.results import InferenceResults
 from xlr.inputs.features import read_features
+from xlr.inputs.soft_labels import SoftLabels
 from xlr.text import quoted
 from xlr.threads import ALONE, workers
 
@@ -62,6 +64,7 @@ def infer(
         with very many rows, ``tol`` leaves open as much as a standard error.
     X : array or sparse matrix of shape (n_samples, n_features)
     y : array of shape (n_samples,)
+        As in the fit.
     sample_weight : array of shape (n_samples,), default=None
         How often each row counts, as in the fit: all results are those of repeated
         rows. Weights that are no counts, such as inverse probabilities of a sample,
@@ -147,6 +150,11 @@ def infer(
     """
     check_model(model)
     _check_options(model, cov_type, groups, collinear, separation)
+    if isinstance(y, SoftLabels) and cov_type not in ("nonrobust", "cluster"):
+        raise ValueError(
+            f"cov_type={cov_type!r} needs one label for each row. Pass "
+            "cov_type='cluster', for rows of probabilities groups=range(n_samples)."
+        )
     is_firth = isinstance(model, FirthLogisticRegression)
     if profile and cov_type != "nonrobust":
         raise ValueError(
@@ -203,6 +211,9 @@ def infer(
             notes,
             profiled,
             is_separated=bool(separated),
+            saturated=(
+                saturated_log_likelihood(data) if isinstance(y, SoftLabels) else 0.0
+            ),
             keep_data=keep_data,
         )
 

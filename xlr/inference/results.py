@@ -80,7 +80,7 @@ class InferenceResults:
     prsquared : float
         McFadden's pseudo-R-squared, 1 - llf / llnull.
     deviance, null_deviance : float
-        -2 llf and -2 llnull.
+        -2 llf and -2 llnull; of soft labels, above those of their own probabilities.
     aic, bic : float
         -2 llf + c df, with c = 2 or log(nobs) and df the effective degrees of freedom.
     effective_df : float
@@ -113,6 +113,7 @@ class InferenceResults:
         profile: Profile | None,
         *,
         is_separated: bool,
+        saturated: float,
         keep_data: bool,
     ) -> None:
         model, features, units = data.model, data.dataset.features, data.units
@@ -155,7 +156,9 @@ class InferenceResults:
             self.llr_pvalue = float(stats.chi2.sf(self.llr, self.df_model))
         with arrays.quiet():  # offsets can predict all rows: a likelihood of 1
             self.prsquared = float(1 - np.float64(self.llf) / llnull)
-        self.deviance, self.null_deviance = -2 * self.llf, -2 * llnull
+        self.deviance, self.null_deviance = (
+            2 * (saturated - value) for value in (self.llf, llnull)
+        )
         self.aic = -2 * self.llf + 2 * self.effective_df
         self.bic = -2 * self.llf + float(np.log(self.nobs)) * self.effective_df
 
