@@ -94,36 +94,39 @@ def score_test(
         least=CANDIDATE_ROWS,
         per_row=rows,
     )
-    score, *products = (unit * arrays.to_host(part).astype(np.float64) for part in sums)
-    if not np.isfinite(score).all():
+    products, squares, z = (
+        unit * arrays.to_host(part).astype(np.float64) for part in sums
+    )
+    if not np.isfinite(products).all():
         raise ValueError("exog_extra contains NaN or infinity.")
-    # 1. Sums over the rows for each test: z c' and c c', weighted.
-    equations = score.shape[0]
+    # 1. Sums over the rows for each test: r c', z c' and c c', weighted.
+    equations = outputs - (outputs > 1)
+    score, products = products[:equations], products[equations:]
+    products = products.reshape(1 + robust, equations, outputs, -1, m)
+    squares = squares.reshape(1 + robust, equations, equations, m)
 
-    def by_test(cross: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        cross = cross.reshape(equations, outputs, -1, m)
-        model, others = cross[:, :, :size], cross[:, outputs - equations :, size:]
+    def by_test(weighting: int) -> tuple[np.ndarray, np.ndarray]:
+        model = products[weighting, :, :, :size]
         if joint:
-            model, others = np.moveaxis(model, 3, 1), np.moveaxis(others, 3, 1)
-            return (
-                model.reshape(1, equations * m, -1),
-                others.reshape(1, equations * m, -1),
-            )
-        own = own.reshape(equations, equations, m)
-        return np.moveaxis(model, 3, 0).reshape(m, equations, -1), np.moveaxis(
-            own, 2, 0
-        )
+            own = products[weighting, :, outputs - equations :, size:]
+            model, own = np.moveaxis(model, 3, 1), np.moveaxis(own, 3, 1)
+            first = 1, equations * m
+        else:
+            model = np.moveaxis(model, 3, 0)
+            own = np.moveaxis(squares[weighting], 2, 0)
+            first = m, equations
+        return model.reshape(*first, -1), own.reshape(*first, -1)
 
     scores = score.reshape(1, -1) if joint else score.T
-    cross, own = by_test(*products[:2])
+    cross, own = by_test(0)
     # 2. The variance of the scores, given the estimates of the model.
     A = cross @ inverse
     variance = own - A @ np.swapaxes(cross, 1, 2)
     if robust:
-        cross, own = by_test(*products[2:4])
+        cross, own = by_test(1)
         moved = A @ np.swapaxes(cross, 1, 2)
         variance = own - moved - np.swapaxes(moved, 1, 2)
-        variance = variance + A @ products[4] @ np.swapaxes(A, 1, 2)
+        variance = variance + A @ z @ np.swapaxes(A, 1, 2)
     # 3. The statistics.
     size_of = np.diagonal(own, axis1=1, axis2=2)
     square = np.diagonal(variance, axis1=1, axis2=2)
@@ -194,10 +197,12 @@ def _score_sums(
     robust: bool,
     candidates: CandidateRows,
 ) -> tuple[Array, ...]:
-    """Return the scores of the candidates, and their products with z and themselves.
+    """Return the products of the candidates with r and z, with themselves, and z z'.
 
-    Of shapes (e, m), (e, outputs q, m) and (e e, m) for q columns of z, and of c too if
-    ``joint``. If ``robust``, the products again, weighted by scores, and those of z.
+    Weighted by the curvature and, if ``robust``, again by scores; r has a column for
+    each equation, and z all features of the model, and of the candidates if ``joint``.
+    Of shapes (n_products, m), (n_pairs, m) and (n_parameters, n_parameters): the last
+    is weighted by scores.
     """
     xp, wide, outputs = block.xp, block.wide, loss.n_outputs
     C = candidates.matrix.astype(wide)
@@ -215,21 +220,19 @@ def _score_sums(
     if values.coupled:
         same = xp.eye(outputs, dtype=wide, device=arrays.device_of(h))
         H = h[:, :, None] * (same - h[:, None, :])
-    found = [C.transpose_matvec(s[:, None] * r[:, first:])]
     weights = [s[:, None, None] * H]
+    own = xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
+    scores = xp.sqrt(s * own)[:, None] * r
     if robust:
-        own = xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
-        weights.append((s * own)[:, None, None] * r[:, :, None] * r[:, None, :])
+        weights.append(scores[:, :, None] * scores[:, None, :])
     Z_and_C = xp.concat([Z, C.to_dense()], axis=1) if joint else Z
+    columns, squares = [s[:, None] * r[:, first:]], []
     for M in weights:
-        cross = []
         for e in range(first, outputs):
             rows = M[:, e, :, None] * Z_and_C[:, None, :]
-            rows = xp.reshape(rows, (rows.shape[0], -1))
-            cross.append(C.transpose_matvec(rows))
-        squares = xp.reshape(M[:, first:, first:], (M.shape[0], -1))
-        found += [xp.stack(cross), C.sandwich_diagonal(squares)]
-    if robust:
-        scores = xp.reshape(r[:, :, None] * Z[:, None, :], (Z.shape[0], -1))
-        found.append(xp.matmul(((s * own)[:, None] * scores).T, scores))
-    return tuple(found)
+            columns.append(xp.reshape(rows, (rows.shape[0], -1)))
+        squares.append(xp.reshape(M[:, first:, first:], (M.shape[0], -1)))
+    products = C.transpose_matvec(xp.concat(columns, axis=1))
+    squares = C.sandwich_diagonal(xp.concat(squares, axis=1))
+    scores = xp.reshape(scores[:, :, None] * Z[:, None, :], (Z.shape[0], -1))
+    return products, squares, xp.matmul(scores.T, scores)
