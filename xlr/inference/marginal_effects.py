@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,7 +33,8 @@ METHODS = {
 MEDIAN_COLUMNS = 256  # columns of X that are brought to the host at a time
 
 
-class Discrete(NamedTuple):
+@dataclass(frozen=True)
+class Discrete:
     """Numbers of the columns whose effect is a change, not a derivative.
 
     Attributes
@@ -46,6 +47,11 @@ class Discrete(NamedTuple):
 
     dummy: tuple[int, ...] = ()
     count: tuple[int, ...] = ()
+
+    @property
+    def columns(self) -> list[int]:
+        """All of them, dummies first."""
+        return [*self.dummy, *self.count]
 
 
 @arrays.quiet()
@@ -124,7 +130,7 @@ def average_effects(
         jacobian = np.einsum("klmq,lj->kjmq", second, raw, order="C")
         jacobian[:, j, :, j] += first / units.scale[:, None, None]
     if changes:
-        columns = [*discrete.dummy, *discrete.count]
+        columns = discrete.columns
         difference, product, moved = changes
         product = product[..., : by_class.shape[1]]
         product[np.arange(len(columns)), :, :, columns] = moved
@@ -145,7 +151,7 @@ def _effect_sums(
     """Return the sums over the rows of G, of its derivatives, and of the changes."""
     xp, s = block.xp, block.weights
     matrix, (coef, _) = block.matrix, parameters
-    if held is not None or any(discrete) or method.endswith("ex"):
+    if held is not None or discrete.columns or method.endswith("ex"):
         Z = matrix.to_dense()
         if held is not None:
             held = xp.astype(held, Z.dtype)
@@ -176,11 +182,11 @@ def _effect_sums(
         dG = xp.matmul(xp.permute_dims(dG, (0, 1, 3, 2)), coef / scale)
         G, dG = G[..., None] * x[:, None, None, :], dG * x[:, None, None, :]
     found = [total(G), sums(dG)]
-    if not any(discrete):
+    if not discrete.columns:
         return tuple(found)
     # 2. Changes.
     device = arrays.device_of(eta)
-    columns = xp.asarray([*discrete.dummy, *discrete.count], device=device)
+    columns = xp.asarray(discrete.columns, device=device)
     is_count = xp.arange(columns.shape[0], device=device) >= len(discrete.dummy)
     step, zero = 1 / xp.take(scale, columns), -xp.take(mean / scale, columns)
     at = xp.take(Z, columns, axis=1)

@@ -130,7 +130,7 @@ def score_test(
     # 3. The statistics.
     size_of = np.diagonal(own, axis1=1, axis2=2)
     square = np.diagonal(variance, axis1=1, axis2=2)
-    known = (square > LEAST_SHARE * size_of).all(axis=1)
+    known: np.ndarray = np.all(square > LEAST_SHARE * size_of, axis=1)
     root = np.sqrt(np.where(known[:, None], square, np.nan))
     scaled = variance / root[:, :, None] / root[:, None, :]
     df, z = scores.shape[1], scores / root
