@@ -332,6 +332,16 @@ class InferenceResults:
         Nagelkerke (1991), *A note on a general definition of the coefficient of
         determination*, Biometrika 78; Tjur (2009), *Coefficients of determination in
         logistic regression models*, The American Statistician 63.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression(C=float("inf")).fit(X[:, :2], y)
+        >>> results = xlr.infer(model, X[:, :2], y, keep_data=True)
+        >>> [round(results.pseudo_rsquared(kind), 3) for kind in ("cs", "tjur")]
+        [0.555, 0.665]
         """
         if kind == "tjur":
             data = self._rows_of_two_classes("pseudo_rsquared('tjur')")
@@ -477,6 +487,15 @@ class InferenceResults:
         ------
         ValueError
             If X has other features than the fit, or anything is not finite.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression().fit(X[:, :2], y)
+        >>> xlr.infer(model, X[:, :2], y).predict(X[:3, :2]).round(3)
+        array([0.197, 0.003, 0.004])
         """
         proba = self._reader.predict_proba(X, offset)
         return proba if self.equations else proba[:, 1]
@@ -965,6 +984,16 @@ class InferenceResults:
         ValueError
             If there are more than two classes, the rows are of Dask, or the results are
             without them.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression(C=float("inf")).fit(X[:, :2], y)
+        >>> results = xlr.infer(model, X[:, :2], y, keep_data=True)
+        >>> results.get_influence().dfbetas.max(axis=0).round(2)
+        array([0.04, 0.31, 0.29])
         """
         data = self._rows_of_two_classes("get_influence")
         with arrays.current_device(data.parameters):
