@@ -330,8 +330,9 @@ def _log_likelihood(data: FittedData, parameters: Array) -> float:
     value = data.objective.value_and_gradient(parameters).value
     log_likelihood = -data.total_weight * float(arrays.to_host(value)[0])
     if data.is_firth:  # whose penalty has the units of X, and of the weights as given
-        log_likelihood += float(np.log(data.units.scale).sum())
-        log_likelihood += data.objective.n_parameters * np.log(data.dataset.unit) / 2
+        n_equations, size = data.class_totals.size - 1, data.objective.column_size
+        log_likelihood += n_equations * float(np.log(data.units.scale).sum())
+        log_likelihood += n_equations * size * np.log(data.dataset.unit) / 2
     return log_likelihood
 
 
