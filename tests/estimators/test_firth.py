@@ -213,3 +213,32 @@ def test_many_classes_on_every_backend(place, dtype, assert_close):
     tol = 1e-9 if dtype == "float64" else 1e-5
     model = xlr.FirthLogisticRegression(tol=tol).fit(place(X), place(y, "int64"))
     assert_close(model.coef_, expected, rtol=0, atol=100 * tol)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_ridge_beside_the_penalty_maximises_both(k):
+    rng = np.random.default_rng(k)
+    X, y = rng.normal(size=(40, 2)) * [1, 20] + [0, 7], np.arange(40) % k
+    weights, C = rng.uniform(0.5, 2, 40), 0.3
+    model = xlr.FirthLogisticRegression(C=C, tol=1e-10).fit(X, y, weights)
+    results = xlr.infer(model, X, y, weights)
+    given = X, y, weights, 0.0
+
+    def loss(params):
+        """Of coefficients of all classes, or of the second of two."""
+        B = params.reshape(-1, 3)
+        against = B if k == 2 else B[1:] - B[0]
+        return (
+            penalised_loss(against.reshape(-1), *given) + (B[:, 1:] ** 2).sum() / 2 / C
+        )
+
+    at = np.column_stack([model.intercept_, model.coef_]).reshape(-1)
+    scale = np.tile([1, 1, 1 / 20], at.size // 3)
+    slopes = [(loss(at + s) - loss(at - s)) / 2e-5 for s in 1e-5 * np.diag(scale)]
+    np.testing.assert_allclose(slopes, 0, atol=1e-6)
+    llf = -penalised_loss(results.params.T.reshape(-1), *given)
+    assert results.llf == pytest.approx(llf, rel=1e-8)
+    assert np.isfinite(results.bse).all()
+    assert "penalised" in " ".join(results.notes)
+    with pytest.raises(ValueError, match="C must be a number above 0"):
+        xlr.FirthLogisticRegression(C=0).fit(X, y)

@@ -43,6 +43,10 @@ class FirthLogisticRegression(LinearClassifier):
 
     Parameters
     ----------
+    C : float, default=inf
+        Inverse strength of an L2 penalty besides, as for
+        :class:`xlr.LogisticRegression`; infinite for none. With it the estimates do
+        depend on the units of the features.
     fit_intercept : bool, default=True
         Whether the model has an intercept.
     tol : float, default=1e-6
@@ -112,12 +116,14 @@ class FirthLogisticRegression(LinearClassifier):
     def __init__(
         self,
         *,
+        C: float = float("inf"),
         fit_intercept: bool = True,
         tol: float = 1e-6,
         max_iter: int = 100,
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
+        self.C = C
         self.fit_intercept = fit_intercept
         self.tol = tol
         self.max_iter = max_iter
@@ -162,7 +168,7 @@ class FirthLogisticRegression(LinearClassifier):
         features = begin_fit(self, X, y, sample_weight, offset, chunked=False)
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
-            problem = firth_problem(dataset)
+            problem = firth_problem(dataset, float(self.C))
             self._refuse_collinear(problem.objective, features)
             solution = minimise(
                 SOLVERS[SOLVER](),
@@ -214,8 +220,8 @@ class FirthLogisticRegression(LinearClassifier):
         )
 
 
-def firth_problem(dataset: LabelledDataset) -> Problem:
-    """Return the problem with Firth's penalty.
+def firth_problem(dataset: LabelledDataset, C: float) -> Problem:
+    """Return the problem with Firth's penalty, and an L2 penalty of strength 1 / C.
 
     Raises
     ------
@@ -231,7 +237,7 @@ def firth_problem(dataset: LabelledDataset) -> Problem:
     return Problem(
         dataset,
         dataset.spec,
-        C=float("inf"),
+        C=C,
         regularisation=Regularisation(0.0, None, None, None),
         standardized=True,
         term=JeffreysTerm,

@@ -237,7 +237,7 @@ def read_fitted_data(
 def _problem(model: Any, dataset: LabelledDataset) -> Problem:
     """Return the problem of the model in standardized units."""
     if isinstance(model, FirthLogisticRegression):
-        return firth_problem(dataset)
+        return firth_problem(dataset, float(model.C))
     searched = isinstance(model, LogisticRegressionCV)
     C = float(model.C_ if searched else model.C)
     l1_ratio = float(model.l1_ratio_ if searched else model.l1_ratio)

@@ -196,7 +196,8 @@ def infer(
                 "those out."
             )
         profiled = None
-        if profile or (profile is None and is_firth and model.converged_):
+        by_default = is_firth and model.converged_ and not data.is_penalised
+        if profile or (profile is None and by_default):
             profiled = _profile(data, estimates, required=profile is True)
         notes = _notes(data, estimates, cov_type, profiled is not None)
         if separated:
@@ -327,7 +328,9 @@ def _notes(
 
 def _log_likelihood(data: FittedData, parameters: Array) -> float:
     """Return the log-likelihood, with Firth's penalty if the model has it."""
-    value = data.objective.value_and_gradient(parameters).value
+    objective, xp = data.objective, data.objective.xp
+    value = objective.value_and_gradient(parameters).value
+    value = value - objective.penalty.value(objective.by_class(parameters), xp=xp)
     log_likelihood = -data.total_weight * float(arrays.to_host(value)[0])
     if data.is_firth:  # whose penalty has the units of X, and of the weights as given
         n_equations, size = data.class_totals.size - 1, data.objective.column_size
