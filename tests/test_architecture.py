@@ -135,7 +135,9 @@ def test_public_names():
         "logit",
         "plotting",
         "sigmoid",
+        "soft_labels",
         "softmax",
+        "summary_col",
     ]
     assert all(getattr(xlr, name).__doc__ for name in xlr.__all__)
     assert (PACKAGE / "py.typed").exists()

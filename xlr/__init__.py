@@ -21,7 +21,9 @@ from xlr.inference import (
     infer,
     likelihood_ratio_test,
     logit,
+    summary_col,
 )
+from xlr.inputs.soft_labels import soft_labels
 from xlr.losses import binary_cross_entropy, cross_entropy
 
 __all__ = [
@@ -49,7 +51,9 @@ __all__ = [
     "logit",
     "plotting",
     "sigmoid",
+    "soft_labels",
     "softmax",
+    "summary_col",
 ]
 
 __version__ = "0.1.0"

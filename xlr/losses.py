@@ -6,8 +6,7 @@ outputs (classes):
 
 - ``logits``: (n_rows, n_models, n_outputs)
 - ``targets``: (n_rows, n_models), or (n_rows, 1) shared by all models; class codes 0,
-1,
-  ... in the dtype of the logits
+  1, ... in the dtype of the logits, or what a loss takes in their place
 - value: (n_rows, n_models); gradient and curvature: the shape of ``logits``
 """
 
@@ -26,6 +25,8 @@ __all__ = [
     "Curvature",
     "LogisticLoss",
     "Loss",
+    "ShareLogisticLoss",
+    "ShareSoftmaxLoss",
     "SoftmaxLoss",
     "binary_cross_entropy",
     "cross_entropy",
@@ -206,6 +207,57 @@ class SoftmaxLoss:
     def curvature_bound(self) -> float:
         """Return a bound on the largest eigenvalue, 1/2 (Böhning 1992)."""
         return 0.5
+
+
+@dataclass(frozen=True)
+class ShareLogisticLoss:
+    r"""Cross-entropy of a share y of the second class, from 0 to 1.
+
+    .. math::
+        \ell(z, y) &= -y \log \sigma(z) - (1 - y) \log \sigma(-z) \\
+        \ell'(z, y) &= (1 - y)\,\sigma(z) - y\,\sigma(-z)
+    """
+
+    n_outputs = 1
+    shift_invariant = False
+    curvature = LogisticLoss.curvature
+    curvature_bound = LogisticLoss.curvature_bound
+
+    def value_and_gradient(
+        self, logits: Array, targets: Array, *, xp: Namespace
+    ) -> tuple[Array, Array]:
+        """Return the loss, from log(1 + e^-|z|), and its derivative."""
+        y, terms = targets[..., None], sigmoid_terms(logits, xp=xp)
+        low = xp.minimum(logits, xp.zeros_like(logits))
+        value = xp.log1p(terms.decay) - (1 - y) * terms.high - y * low
+        return value[..., 0], (1 - y) * terms.probability - y * terms.complement
+
+
+@dataclass(frozen=True)
+class ShareSoftmaxLoss:
+    r"""Cross-entropy of shares y of all classes, (n_rows, n_outputs), in all models.
+
+    .. math:: \ell(z, y) = \log \sum_k e^{z_k} - \sum_k y_k z_k
+
+    Parameters
+    ----------
+    n_outputs : int
+        Number of classes.
+    """
+
+    n_outputs: int
+    shift_invariant = True
+    curvature = SoftmaxLoss.curvature
+    curvature_bound = SoftmaxLoss.curvature_bound
+
+    def value_and_gradient(
+        self, logits: Array, targets: Array, *, xp: Namespace
+    ) -> tuple[Array, Array]:
+        """Return the loss and p - y."""
+        difference, exponential, others = softmax_terms(logits, -1, xp=xp)
+        y = targets[:, None, :]
+        value = xp.log1p(others[..., 0]) - xp.sum(y * difference, axis=-1)
+        return value, exponential / (1 + others) - y
 
 
 def _mean(loss: Array, sample_weight: Array | None, *, xp: Namespace) -> Array:

@@ -31,6 +31,18 @@ def many_classes(share: float, *, n: int, p: int, n_classes: int) -> dict[str, A
     return {"X": X, "y": y}
 
 
+def candidates(share: float, *, n: int, p: int, m: int) -> dict[str, Any]:
+    """Return a model's rows, and m counts of 0, 1 and 2 that it leaves out."""
+    data = two_classes(share, n=n, p=p)
+    rng, n = np.random.default_rng(2), data["X"].shape[0]
+    m = max(20, int(m * share))
+    frequencies = rng.uniform(0.05, 0.5, m)
+    left_out = np.empty((n, m), dtype=np.uint8)
+    for j, frequency in enumerate(frequencies):
+        left_out[:, j] = rng.binomial(2, frequency, n)
+    return data | {"left_out": left_out}
+
+
 def ours(data: dict[str, Any], tol: float) -> dict[str, Any]:
     X, y = data["X"], data["y"]
     model = xlr.LogisticRegression(C=np.inf, tol=tol).fit(X, y)
@@ -54,6 +66,46 @@ def distance(data: Any, found: dict[str, Any], best: dict[str, Any]) -> float:
     estimates = np.abs(found["params"] - best["params"]) / best["bse"]
     errors = np.abs(found["bse"] / best["bse"] - 1)
     return float(max(estimates.max(), errors.max()))
+
+
+def our_margins(data: dict[str, Any], tol: float) -> dict[str, Any]:
+    X, y = data["X"], data["y"]
+    model = xlr.LogisticRegression(C=np.inf, tol=tol).fit(X, y)
+    columns = xlr.infer(model, X, y, keep_data=True).get_margeff().columns
+    return {"params": columns["dy/dx"], "bse": columns["std err"]}
+
+
+def their_margins(
+    data: dict[str, Any], tol: float, peer: str, part: int
+) -> dict[str, Any]:
+    logit = sm.Logit(data["y"], sm.add_constant(data["X"]))
+    found = logit.fit(method=peer, tol=tol, disp=0, maxiter=1000).get_margeff()
+    return {"params": found.margeff, "bse": found.margeff_se}
+
+
+def our_scores(data: dict[str, Any], tol: float) -> dict[str, Any]:
+    X, y = data["X"], data["y"]
+    model = xlr.LogisticRegression(C=np.inf, tol=tol).fit(X, y)
+    results = xlr.infer(model, X, y, keep_data=True)
+    return {"statistic": results.score_test(data["left_out"], "separate").statistic}
+
+
+def their_scores(
+    data: dict[str, Any], tol: float, peer: str, part: int
+) -> dict[str, Any]:
+    """Test the first ``part`` columns one by one, after one fit."""
+    logit = sm.Logit(data["y"], sm.add_constant(data["X"]))
+    found = logit.fit(method=peer, tol=tol, disp=0, maxiter=1000)
+    columns = data["left_out"][:, :part].T.astype(np.float64)
+    tests = [found.score_test(exog_extra=column[:, None]) for column in columns]
+    return {"statistic": np.asarray([float(np.squeeze(test[0])) for test in tests])}
+
+
+def score_distance(data: Any, found: dict[str, Any], best: dict[str, Any]) -> float:
+    """Return the largest error of a root of a statistic: of a normal deviate."""
+    size = min(found["statistic"].size, best["statistic"].size)
+    roots = [np.sqrt(each["statistic"][:size]) for each in (found, best)]
+    return float(np.abs(roots[0] - roots[1]).max())
 
 
 def inference_cell(
@@ -92,6 +144,32 @@ INFERENCE_CELLS = {
             n=100_000,
             p=30,
             n_classes=5,
+        ),
+        Cell(
+            name="margins",
+            description="100k x 20, average marginal effects and their errors",
+            goal=10,
+            peers=("newton",),
+            make=partial(two_classes, n=100_000, p=20),
+            ours=our_margins,
+            theirs=their_margins,
+            best=lambda data: quiet(lambda: their_margins(data, TIGHT, "newton", 1)),
+            distance=distance,
+            equal=EQUAL,
+        ),
+        Cell(
+            name="score tests",
+            description="100k x 20, score tests of 10,000 counts left out",
+            goal=50,
+            peers=("newton",),
+            make=partial(candidates, n=100_000, p=20, m=10_000),
+            ours=our_scores,
+            theirs=their_scores,
+            best=lambda data: quiet(lambda: their_scores(data, TIGHT, "newton", 20)),
+            distance=score_distance,
+            equal=EQUAL,
+            n_models=10_000,
+            trial=20,
         ),
     ]
 }

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from optional import on_demand
 from problems import load
+from scipy.optimize import minimize
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from studies import endometrial, sex2
 
@@ -125,8 +126,6 @@ def test_refuses():
     model = xlr.FirthLogisticRegression()
     with pytest.raises(ValueError, match=r"sums of others.*: x3"):
         model.fit(np.column_stack([X, X[:, 0] - X[:, 1]]), y)
-    with pytest.raises(ValueError, match="Only binary"):
-        model.fit(X, np.arange(len(y)) % 3)
     assert not hasattr(model, "coef_")
     with pytest.warns(UserWarning, match="max_iter=1"):
         xlr.FirthLogisticRegression(max_iter=1).fit(X, y)
@@ -141,3 +140,105 @@ def test_a_penalty_with_as_much_curvature_as_the_likelihood():
     model = xlr.FirthLogisticRegression().fit(X, y > 0)
     assert model.converged_
     assert model.n_iter_[0] < 50
+
+
+def test_a_table_of_many_classes_gets_a_half_in_each_cell():
+    counts = np.asarray([[3.0, 0, 5], [0, 6, 2]])
+    X = np.repeat([[0.0], [1.0]], 3, axis=0)
+    y = np.tile(np.arange(3), 2)
+    model = xlr.FirthLogisticRegression(tol=1e-11).fit(X, y, counts.reshape(-1))
+    shares = (counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.predict_proba(X[[0, 3]]), shares, rtol=1e-8)
+
+
+def penalised_loss(params, X, y, weights, offset):
+    """Return minus Firth's log-likelihood, of equations against the first class."""
+    Z = np.insert(X, 0, 1, axis=1)
+    B = params.reshape(-1, Z.shape[1])
+    eta = np.insert(Z @ B.T, 0, 0, axis=1) + offset
+    eta = eta - np.logaddexp.reduce(eta, axis=1)[:, None]
+    p = np.exp(eta)[:, 1:]
+    A = np.eye(p.shape[1]) * p[:, None, :] - p[:, :, None] * p[:, None, :]
+    information = np.einsum("i,ikl,ij,im->kjlm", weights, A, Z, Z)
+    log_det = np.linalg.slogdet(information.reshape(params.size, -1))[1]
+    return -weights @ eta[np.arange(len(y)), y] - log_det / 2
+
+
+@pytest.mark.parametrize("k", [3, 4])
+def test_many_classes_maximise_the_penalised_likelihood(k):
+    """The first class is separated: maximum likelihood has no estimate."""
+    rng = np.random.default_rng(k)
+    y = np.arange(50) % k
+    X = rng.normal(size=(50, 2)) * [1, 20] + [0, 7]
+    X[:, 0] += 5 * (y == 0)
+    weights, offset = rng.uniform(0.5, 2, 50), rng.normal(size=(50, k))
+    model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y, weights, offset)
+    results = xlr.infer(model, X, y, weights, offset=offset, profile=False)
+    at = results.params.T.reshape(-1)
+    given = X, y, weights, offset
+    steps = 1e-5 * np.eye(at.size) * results.bse.T.reshape(-1)
+    slopes = [
+        (penalised_loss(at + s, *given) - penalised_loss(at - s, *given)) / 2e-5
+        for s in steps
+    ]
+    np.testing.assert_allclose(slopes, 0, atol=1e-5)
+    assert results.llf == pytest.approx(-penalised_loss(at, *given), rel=1e-8)
+    for reference in range(1, k):
+        again = xlr.infer(
+            model, X, y, weights, offset=offset, profile=False, reference=reference
+        )
+        assert again.llf == results.llf
+
+
+def test_profile_of_many_classes_is_that_of_the_penalised_likelihood():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 1)), np.arange(40) % 3
+    model = xlr.FirthLogisticRegression(tol=1e-11).fit(X, y)
+    results = xlr.infer(model, X, y)
+    given = X, y, np.ones(40), 0.0
+    at = results.params.T.reshape(-1)
+
+    def held(rest):
+        return penalised_loss(np.insert(rest, 1, 0.0), *given)
+
+    found = minimize(held, np.delete(at, 1), options={"gtol": 1e-8})
+    statistic = 2 * (found.fun - penalised_loss(at, *given))
+    assert results.summary().columns["chi2"][1] == pytest.approx(statistic, rel=1e-6)
+
+
+def test_many_classes_on_every_backend(place, dtype, assert_close):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 2)), np.arange(40) % 3
+    expected = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y).coef_
+    tol = 1e-9 if dtype == "float64" else 1e-5
+    model = xlr.FirthLogisticRegression(tol=tol).fit(place(X), place(y, "int64"))
+    assert_close(model.coef_, expected, rtol=0, atol=100 * tol)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_ridge_beside_the_penalty_maximises_both(k):
+    rng = np.random.default_rng(k)
+    X, y = rng.normal(size=(40, 2)) * [1, 20] + [0, 7], np.arange(40) % k
+    weights, C = rng.uniform(0.5, 2, 40), 0.3
+    model = xlr.FirthLogisticRegression(C=C, tol=1e-10).fit(X, y, weights)
+    results = xlr.infer(model, X, y, weights)
+    given = X, y, weights, 0.0
+
+    def loss(params):
+        """Of coefficients of all classes, or of the second of two."""
+        B = params.reshape(-1, 3)
+        against = B if k == 2 else B[1:] - B[0]
+        return (
+            penalised_loss(against.reshape(-1), *given) + (B[:, 1:] ** 2).sum() / 2 / C
+        )
+
+    at = np.column_stack([model.intercept_, model.coef_]).reshape(-1)
+    scale = np.tile([1, 1, 1 / 20], at.size // 3)
+    slopes = [(loss(at + s) - loss(at - s)) / 2e-5 for s in 1e-5 * np.diag(scale)]
+    np.testing.assert_allclose(slopes, 0, atol=1e-6)
+    llf = -penalised_loss(results.params.T.reshape(-1), *given)
+    assert results.llf == pytest.approx(llf, rel=1e-8)
+    assert np.isfinite(results.bse).all()
+    assert "penalised" in " ".join(results.notes)
+    with pytest.raises(ValueError, match="C must be a number above 0"):
+        xlr.FirthLogisticRegression(C=0).fit(X, y)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from in_chunks import in_chunks
 from optional import on_demand
 from scipy import stats
-from studies import anes96, fair, spector
+from scipy.sparse import csr_array
+from studies import anes96, endometrial, fair, spector
 
 import xlr
 
 sm = on_demand("statsmodels.api")
+
+
+def in_thirds(X):
+    return in_chunks(X, (30, 30, 19))
 
 
 def results_of(X, y, **options):
@@ -53,3 +59,74 @@ def test_likelihood_ratio_refuses_models():
     model = xlr.LogisticRegression(C=np.inf).fit(X, y)
     with pytest.raises(TypeError, match="restricted must be the results"):
         xlr.likelihood_ratio_test(model, xlr.infer(model, X, y))
+
+
+def test_several_fits_side_by_side():
+    X, y = spector()
+    full, part = (
+        xlr.infer(xlr.LogisticRegression(C=np.inf).fit(x, y), x, y)
+        for x in (X, X[:, :2])
+    )
+    frame = xlr.summary_col([part, full], ["part", "full"]).to_frame()
+    assert frame.loc["x2", "part"] is None
+    assert frame.loc["x1", "part"] == part.params[2]
+    assert frame.loc["x2", "full se"] == full.bse[3]
+    assert frame.loc["AIC", "full"] == full.aic
+    for wrong in (["a"], ["a", "a"]):
+        with pytest.raises(ValueError, match="a different name for each of the 2"):
+            xlr.summary_col([part, full], wrong)
+    with pytest.raises(TypeError, match="results must be a list"):
+        xlr.summary_col([part, "full"])
+
+
+def test_several_fits_of_many_classes_name_their_equations():
+    X, y = anes96()
+    results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
+    table = xlr.summary_col([results])
+    assert list(table.index[:7]) == [
+        "1: intercept",
+        *(f"1: x{j}" for j in range(5)),
+        "2: intercept",
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::xlr.SeparationWarning")
+@pytest.mark.parametrize("form", [np.asarray, csr_array, in_thirds])
+def test_likelihood_ratio_of_separated_classes_has_a_limit(form):
+    """All with the first feature are of one class: their rows leave the limit."""
+    X, y = endometrial()
+    full, part = (
+        xlr.infer(
+            xlr.LogisticRegression(C=np.inf).fit(form(rows), y),
+            form(rows),
+            y,
+            separation="limit",
+        )
+        for rows in (X, X[:, 1:])
+    )
+    left = X[:, 0] == 0
+    limit = sm.Logit(y[left], sm.add_constant(X[left, 1:])).fit(disp=0, tol=1e-13).llf
+    assert full.llf == pytest.approx(limit, abs=1e-8)
+    test = xlr.likelihood_ratio_test(part, full)
+    assert test.statistic == pytest.approx(2 * (limit - part.llf), abs=1e-7)
+    assert test.df == 1
+    assert test.is_limit
+    assert np.isnan(full.bse).all()
+    assert "separates the classes" in str(full.summary())
+    assert not part.is_separated
+
+
+@pytest.mark.filterwarnings("ignore::xlr.SeparationWarning")
+def test_log_likelihood_of_completely_separated_classes_is_zero():
+    X, y = np.arange(12.0)[:, None] - 5.5, np.arange(12) // 4
+    for labels in (y > 0, y):
+        model = xlr.LogisticRegression(C=np.inf).fit(X, labels)
+        results = xlr.infer(model, X, labels, separation="limit")
+        assert results.llf == pytest.approx(0, abs=1e-9)
+        assert results.effective_df == 2 * labels.max()
+        with pytest.raises(ValueError, match=r"no finite.*separation='limit'"):
+            xlr.infer(model, X, labels)
+        with pytest.raises(ValueError, match="profile=True needs a fit with finite"):
+            xlr.infer(model, X, labels, separation="limit", profile=True)
+    with pytest.raises(ValueError, match="separation must be 'raise' or 'limit'"):
+        xlr.infer(model, X, y, separation="nan")

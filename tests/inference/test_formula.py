@@ -56,9 +56,7 @@ def test_logit_agrees_with_statsmodels(formula):
     assert results.llf == pytest.approx(theirs.llf, rel=1e-10)
     new = births(20, seed=1)
     expected = theirs.predict(new).to_numpy()
-    np.testing.assert_allclose(
-        results.predict_interval(new).proba[:, 1], expected, atol=1e-7
-    )
+    np.testing.assert_allclose(results.predict(new), expected, atol=1e-7)
 
 
 def test_logit_takes_columns_by_name():
@@ -135,10 +133,10 @@ def test_wrong_tables_get_a_sentence():
     table = births()
     results = xlr.logit("low ~ age + C(race)", table)
     with pytest.raises(ValueError, match="hindu"):
-        results.predict_interval(table.assign(race="hindu"))
+        results.predict(table.assign(race="hindu"))
     with pytest.raises(ValueError, match="null values"):
         xlr.logit("low ~ age", table.assign(age=table.age.where(table.age > 20)))
     with pytest.raises(TypeError, match="reads the columns of a table"):
         xlr.FormulaTransformer("age").fit(np.zeros((3, 1)))
     with pytest.raises(ValueError, match="a table with the columns 'age', 'race'"):
-        results.predict_interval(np.zeros((2, 3)))
+        results.predict(np.zeros((2, 3)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from optional import on_demand
@@ -9,6 +11,7 @@ from studies import anes96, spector
 
 import xlr
 
+pd = on_demand("pandas")
 sm = on_demand("statsmodels.api")
 
 
@@ -81,4 +84,85 @@ def test_deviances_and_pseudo_rsquared_as_glm():
     share = results.pseudo_rsquared("cs") / (1 - np.exp(2 * fit.llnull / len(y)))
     assert results.pseudo_rsquared("nagelkerke") == pytest.approx(share, rel=1e-9)
     with pytest.raises(ValueError, match="kind must be one of 'mcf'"):
-        results.pseudo_rsquared("tjur")
+        results.pseudo_rsquared("mcfadden")
+
+
+@pytest.mark.parametrize("parser", ["formulaic", "patsy"])
+def test_hypotheses_in_words_are_those_of_a_matrix(parser, monkeypatch):
+    pytest.importorskip(parser)
+    if parser == "patsy":
+        monkeypatch.setitem(sys.modules, "formulaic", None)
+        monkeypatch.setattr("xlr.inference.hypotheses.find_spec", lambda name: None)
+    X, y = spector()
+    results = results_of(pd.DataFrame(X, columns=["gpa", "tuce score", "psi"]), y)
+    words, R, q = "gpa = psi, 2*`tuce score` = 1", [[0, 1, 0, -1], [0, 0, 2, 0]], [0, 1]
+    np.testing.assert_allclose(results.wald_test(words), results.wald_test(R, q))
+    assert str(results.t_test(words)) == str(results.t_test(R, q))
+    for wrong in ("gpa = age", "gpa * psi = 1", "gpa ="):
+        with pytest.raises(ValueError, match="not linear equations of the parameters"):
+            results.wald_test(wrong)
+    with pytest.raises(ValueError, match="one sign ="):
+        results.wald_test("gpa = psi = 0")
+    with pytest.raises(ValueError, match=r"'x1 = 2'; got q_matrix=3"):
+        results.wald_test("gpa", 3)
+
+
+def test_hypotheses_in_words_need_a_parser(monkeypatch):
+    for name in ("formulaic", "formulaic.utils.constraints", "patsy"):
+        monkeypatch.setitem(sys.modules, name, None)
+    results = results_of(*spector())
+    with pytest.raises(ImportError, match="need formulaic or patsy: pip install"):
+        results.t_test("x0 = 0")
+
+
+def test_hypotheses_in_words_reach_across_equations():
+    X, y = anes96()
+    results = results_of(X, y)
+    R = np.zeros((2, 36))
+    R[0, [1, 7]], R[1, 35] = [1, -1], 1
+    expected = results.wald_test(R)
+    found = results.wald_test("`1: x0` = `2: x0`, `6: x4`")
+    np.testing.assert_allclose(found, expected)
+
+
+@pytest.mark.parametrize(("data", "kind"), [(spector, "Logit"), (anes96, "MNLogit")])
+def test_tests_of_terms_as_statsmodels(data, kind):
+    X, y = data()
+    exog = sm.add_constant(
+        pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])])
+    )
+    results = results_of(X, y)
+    fit = getattr(sm, kind)(y, exog).fit(disp=0, tol=1e-13)
+    table = results.wald_test_terms(
+        combine_terms=["x"],
+        extra_constraints=[("two", np.eye(len(results.bse.T.ravel()))[1:3])],
+    ).to_frame()
+    params, covariance = (
+        np.asarray(fit.params).T.reshape(-1),
+        np.asarray(fit.cov_params()),
+    )
+    place = np.arange(params.size) % len(results.names)
+    terms = {name: place == i for i, name in enumerate(results.names)}
+    terms |= {"x": place > 0, "two": np.isin(np.arange(params.size), [1, 2])}
+    for name, own in terms.items():
+        b, V = params[own], covariance[np.ix_(own, own)]
+        row = table.loc[name]
+        assert row["chi2"] == pytest.approx(b @ np.linalg.solve(V, b), rel=1e-7)
+        assert row["df constraint"] == own.sum()
+    if kind == "Logit":
+        theirs = fit.wald_test_terms(combine_terms=["x"]).table
+        np.testing.assert_allclose(
+            table["P>chi2"].iloc[:5], theirs["pvalue"].astype(float), rtol=1e-6
+        )
+    assert list(results.wald_test_terms(True, combine_terms=["x1"]).index) == ["x1"]
+    with pytest.raises(ValueError, match="No parameter has 'z' in its name"):
+        results.wald_test_terms(combine_terms=["z"])
+
+
+def test_tests_of_terms_leave_out_what_has_no_error():
+    X, y = spector()
+    table = results_of(np.column_stack([X, X[:, 0]]), y).wald_test_terms(
+        combine_terms=["x"]
+    )
+    assert np.isnan(table.columns["chi2"][4])
+    assert table.columns["df constraint"].tolist() == [1, 1, 1, 1, 0, 3]

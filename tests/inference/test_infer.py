@@ -132,7 +132,7 @@ def test_offset_and_frequencies_as_glm(fit_intercept):
 def test_counts_equal_repeated_rows():
     X, y, counts = without_separation()
     many = np.repeat(np.arange(len(y)), counts.astype(int))
-    for cov_type in ("nonrobust", "HC0", "HC1"):
+    for cov_type in ("nonrobust", "HC0", "HC1", "HC2", "HC3"):
         counted = xlr.infer(
             unpenalised(X, y, sample_weight=counts), X, y, counts, cov_type=cov_type
         )

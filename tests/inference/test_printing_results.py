@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
 
 import numpy as np
@@ -101,3 +103,32 @@ def test_infer_names_a_foreign_model_and_says_what_to_pass():
     for model, message in cases:
         with pytest.raises(TypeError, match=message):
             xlr.infer(model, X, Y)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_tables_as_csv_keep_names_and_digits(n_classes):
+    names = [*HOSTILE[:2], 'with, "quotes"']
+    labels = np.asarray(["a", "b", "c"])[np.arange(60) % n_classes]
+    table = results_of(pd.DataFrame(X, columns=names), labels).summary()
+    head, *rows = csv.reader(io.StringIO(table.as_csv()))
+    frame, n = table.to_frame(), 1 + (n_classes > 2)
+    assert head[n:] == list(frame.columns)
+    assert [row[n - 1] for row in rows[:4]] == ["intercept", *names]
+    numbers = [[float(cell) for cell in row[n:]] for row in rows]
+    np.testing.assert_array_equal(numbers, frame)
+    if n_classes > 2:
+        assert [row[0] for row in rows] == ["b"] * 4 + ["c"] * 4
+
+
+def test_tables_as_latex_escape_what_it_reads():
+    names = ["50% of $x_1$", r"a\b", "{&}#~^<>"]
+    table = results_of(pd.DataFrame(X, columns=names)).summary()
+    lines = table.as_latex().splitlines()
+    assert lines[0] == r"\begin{table}"
+    assert lines[2] == r"\begin{tabular}{lrrrrrr}"
+    assert lines[7].startswith(r"50\% of \$x\_1\$ & ")
+    assert lines[8].startswith(r"a\textbackslash{}b & ")
+    escaped = r"\{\&\}\#\textasciitilde{}\textasciicircum{}\textless{}\textgreater{} & "
+    assert lines[9].startswith(escaped)
+    assert all(line.endswith(r" \\") for line in lines[4:10] if line != r"\hline")
+    assert lines[4].count("&") == lines[9].count(" & ") == 6

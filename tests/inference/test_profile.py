@@ -153,3 +153,87 @@ def test_profile_refuses_wrong_arguments():
     for alpha in (0, 1, -0.1, "a"):
         with pytest.raises(ValueError, match="alpha must be between"):
             results.profile_conf_int(alpha=alpha)
+
+
+# R: logistf prints the likelihood-ratio statistics and P-values.
+ENDOMETRIAL_TESTS = [
+    (8.1980136, 4.193628e-03),
+    (6.7984572, 9.123668e-03),
+    (0.7468285, 3.874822e-01),
+    (17.7593175, 2.506867e-05),
+]
+SEX2_TESTS = [
+    (0.06286298, 0.8020268),
+    (7.50773092, 0.006143472),
+    (0.02467044, 0.8751911),
+    (22.93139022, 1.678877e-06),
+    (19.10407252, 1.237805e-05),
+    (3.69740975, 0.05449701),
+    (7.89693139, 0.004951873),
+]
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_summary_of_firth_as_logistf(counted):
+    X, y, *weights = sex2() if counted else endometrial()
+    model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y, *weights)
+    results = xlr.infer(model, X, y, *weights)
+    statistic, pvalue = np.transpose(SEX2_TESTS if counted else ENDOMETRIAL_TESTS)
+    _, lower, upper = np.transpose(SEX2 if counted else ENDOMETRIAL)
+    columns = results.summary().columns
+    np.testing.assert_allclose(columns["chi2"], statistic, rtol=1e-5)
+    np.testing.assert_allclose(results.pvalues, pvalue, rtol=1e-5)
+    np.testing.assert_allclose(
+        results.conf_int(), np.stack([lower, upper], 1), rtol=5e-6
+    )
+    ratios = results.odds_ratios().columns
+    np.testing.assert_allclose(ratios["0.975]"], np.exp(upper[1:]), rtol=2e-5)
+    assert "profile likelihood" in " ".join(results.notes)
+    with pytest.raises(ValueError, match=r"alpha=0\.1 needs the rows"):
+        results.conf_int(0.1)
+
+
+def test_summary_of_firth_has_walds_tests_on_request():
+    X, y = endometrial()
+    model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y)
+    results = xlr.infer(model, X, y, profile=False)
+    z = results.params / results.bse
+    np.testing.assert_allclose(results.pvalues, 2 * stats.norm.sf(abs(z)))
+    ends = results.params[:, None] + stats.norm.isf(0.025) * results.bse[:, None] * [
+        -1,
+        1,
+    ]
+    np.testing.assert_allclose(results.conf_int(), ends)
+
+
+@pytest.mark.parametrize("data", [spector, anes96])
+def test_profile_tests_are_likelihood_ratio_tests(data):
+    """Of the fit without the feature, in all equations or one."""
+    X, y = data()
+    X = X[:, :3]
+    y = np.minimum(y, 1) if data is anes96 else y
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-11)
+    results = xlr.infer(model.fit(X, y), X, y, profile=True, keep_data=True)
+    part = X[:, [0, 2]]
+    test = xlr.likelihood_ratio_test(xlr.infer(model.fit(part, y), part, y), results)
+    assert results.pvalues[2] == pytest.approx(test.pvalue, rel=1e-6)
+    table = results.profile_conf_int(alpha=0.1)
+    found = results.conf_int(0.1)
+    np.testing.assert_allclose(found, np.stack(list(table.columns.values())[1:], 1))
+
+
+def test_profile_summary_refuses_what_has_no_profile():
+    X, y = spector()
+    cases = [
+        (X, xlr.LogisticRegression(), {}, "without a penalty"),
+        (
+            np.column_stack([X, X[:, 0]]),
+            xlr.LogisticRegression(C=np.inf),
+            {},
+            "sums of",
+        ),
+        (X, xlr.LogisticRegression(C=np.inf), {"cov_type": "HC0"}, "got 'HC0'"),
+    ]
+    for rows, model, options, message in cases:
+        with pytest.raises(ValueError, match=message):
+            xlr.infer(model.fit(rows, y), rows, y, profile=True, **options)

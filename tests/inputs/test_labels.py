@@ -79,12 +79,10 @@ def test_one_hot_labels_are_named_on_every_library(place):
 
 @pytest.mark.parametrize("y", [np.linspace(0, 1, 8), np.asarray([0.5, 0.25] * 4)])
 def test_shares_say_how_to_fit_them(y, place):
-    with pytest.raises(ValueError, match=r"share of successes, pass each row twice"):
+    with pytest.raises(ValueError, match=r"share of successes, pass xlr.soft_labels"):
         xlr.LogisticRegression().fit(place(X), place(y))
     # What the message says is the fit to shares, whose estimating equations are these.
-    rows, labels = np.concatenate([X, X]), np.repeat([1, 0], 8)
-    model = xlr.LogisticRegression(C=np.inf, tol=1e-10)
-    model.fit(rows, labels, sample_weight=np.concatenate([y, 1 - y]))
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(X, xlr.soft_labels(y))
     residuals = y - model.predict_proba(X)[:, 1]
     np.testing.assert_allclose(X.T @ residuals, 0, atol=1e-8)
     with pytest.raises(ValueError, match=r"continuous.*Cut the numbers into classes"):

@@ -28,7 +28,8 @@ class Targets:
     ----------
     n_models : int
     labels : array of shape (n_samples, n_targets)
-        Class codes 0, 1, ..., of any dtype.
+        Class codes 0, 1, ..., of any dtype. Or shares of the classes of one model, for
+        the losses that take them.
     weights : array of shape (n_samples, 1)
         :math:`s_i`, in the dtype to compute in.
     counts : array of shape (n_samples, n_counts) or None
@@ -78,6 +79,8 @@ class Targets:
 
     def select(self, models: np.ndarray) -> Targets:
         """Return the targets of some models, by their numbers on the host."""
+        if self.n_models == models.shape[0] == 1:
+            return self
 
         def chosen(values: Array | None, of: Array | None) -> Array | None:
             if of is not None:

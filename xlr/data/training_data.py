@@ -59,14 +59,15 @@ def sum_of_weights(block: Block) -> tuple[Array]:
 @arrays.pure
 def sums_of_class_weights(block: Block, n_classes: int) -> tuple[Array]:
     """Return the sum of the weights in each class: (n_models or 1, n_classes)."""
-    xp = block.xp
+    xp, y = block.xp, block.labels
+    if n_classes == 2:  # labels, or shares of the second class
+        shares = [1 - y, y]
+    elif y.shape[1] == n_classes:  # shares of all classes
+        shares = [y[:, k : k + 1] for k in range(n_classes)]
+    else:
+        shares = [xp.astype(y == k, block.weights.dtype) for k in range(n_classes)]
     of_class = [
-        xp.sum(
-            block.weights * xp.astype(block.labels == k, block.weights.dtype),
-            axis=0,
-            dtype=block.wide,
-        )
-        for k in range(n_classes)
+        xp.sum(block.weights * share, axis=0, dtype=block.wide) for share in shares
     ]
     return (xp.stack(of_class, axis=1),)
 

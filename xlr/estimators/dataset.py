@@ -22,8 +22,15 @@ from xlr.data import (
 from xlr.inputs.features import Features
 from xlr.inputs.offset import check_offset_columns
 from xlr.inputs.scan import Scan, scan_rows
+from xlr.inputs.soft_labels import SoftLabels
 from xlr.inputs.weights import check_totals, class_factors
-from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
+from xlr.losses import (
+    LogisticLoss,
+    Loss,
+    ShareLogisticLoss,
+    ShareSoftmaxLoss,
+    SoftmaxLoss,
+)
 from xlr.text import warn
 from xlr.threads import Workers
 
@@ -101,8 +108,10 @@ class ModelSpec:
         return replace(self, data=self.data.resampled(counts, n_each))
 
 
-def loss_of(n_classes: int) -> Loss:
-    """Return the loss of a model of so many classes."""
+def loss_of(n_classes: int, *, shares: bool = False) -> Loss:
+    """Return the loss of a model of so many classes, for labels or for shares."""
+    if shares:
+        return ShareLogisticLoss() if n_classes == 2 else ShareSoftmaxLoss(n_classes)
     return LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
 
 
@@ -290,13 +299,17 @@ class ClassWeights:
         check_totals(totals)
         return cls(factors, by_class, against_rest, np.nonzero(totals)[0])
 
-    def spec(self, rows: TrainingData, unit: float) -> ModelSpec:
-        """Return the models to fit to rows of one model with codes of all classes."""
+    def spec(self, rows: TrainingData, unit: float, shares: bool) -> ModelSpec:
+        """Return the models to fit to rows of one model with codes of all classes.
+
+        With ``shares``, the rows have shares of the classes in the place of codes.
+        """
         weighed = partial(self._weighed, unit, rows.dtype)
         rows = rows.with_targets(weighed).with_kept_targets()
         n_classes = self.factors.shape[0]
         if not self.one_vs_rest or self.kept.shape[0] == 1:
-            return ModelSpec(loss_of(n_classes), rows).among(self.kept)
+            loss = loss_of(n_classes, shares=shares)
+            return ModelSpec(loss, rows).among(self.kept)
         places = None
         if self.kept.shape[0] < n_classes:
             places = np.full(n_classes, NEVER)
@@ -335,6 +348,7 @@ def read_dataset(
     pool: Workers,
     *,
     statistics: ColumnStatistics | None = None,
+    takes_soft_labels: bool = False,
 ) -> LabelledDataset:
     """Check what comes with X, and find the models to fit.
 
@@ -349,6 +363,7 @@ def read_dataset(
     statistics : ColumnStatistics, default=None
         Of the columns of chunks, where they are known: then X is not read yet, and
         there is no sample.
+    takes_soft_labels : bool, default=False
 
     Raises
     ------
@@ -369,12 +384,14 @@ def read_dataset(
             "An offset of the logits is of one model; multi_class='ovr' fits one for "
             "each class. Use multi_class='multinomial'."
         )
+    if isinstance(y, SoftLabels):
+        _check_soft_labels(estimator, weights, taken=takes_soft_labels)
     rows, n_outputs = scan.rows, loss_of(scan.classes.shape[0]).n_outputs
     check_offset_columns(rows.offset, n_outputs, rows.n_samples)
     unit = float((scan.totals * weights.factors).sum() / rows.n_samples)
     dataset: LabelledDataset = LabelledDataset.of(
         scan.features,
-        weights.spec(rows, unit),
+        weights.spec(rows, unit, isinstance(y, SoftLabels)),
         unit,
         bool(estimator.fit_intercept),
         _weighed(scan, weights.factors),
@@ -384,6 +401,25 @@ def read_dataset(
         class_weights=weights,
     )
     return dataset
+
+
+def _check_soft_labels(estimator: Any, weights: ClassWeights, taken: bool) -> None:
+    """Raise ValueError where soft labels have no meaning here."""
+    if not taken:
+        raise ValueError(
+            "Soft labels are for LogisticRegression.fit and xlr.infer; here a row has "
+            "one label. Repeat the rows, once for each class, with its probabilities "
+            "as sample_weight."
+        )
+    if estimator.class_weight is not None or weights.one_vs_rest:
+        raise ValueError(
+            "Soft labels are of one multinomial model without class_weight. Multiply "
+            "the columns of P by the weights of the classes instead."
+        )
+    if weights.kept.shape[0] < weights.factors.shape[0]:
+        raise ValueError(
+            "A column of P is zero in all rows with a weight. Leave the class out."
+        )
 
 
 def _weighed(scan: Scan, factors: np.ndarray) -> ColumnStatistics | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -32,7 +32,7 @@ SOLVER = "lbfgs"
 
 
 class FirthLogisticRegression(LinearClassifier):
-    r"""Binary logistic regression with Firth's bias reduction.
+    r"""Logistic regression, binary and multinomial, with Firth's bias reduction.
 
     Maximises the likelihood L times the root of the determinant of the information
     I, which is Jeffreys' prior,
@@ -40,10 +40,15 @@ class FirthLogisticRegression(LinearClassifier):
     .. math:: \log L(w, b) + \tfrac12 \log\det I(w, b)
 
     The estimates are finite where those of maximum likelihood are not (separation), and
-    have less bias in small samples. They do not depend on the units of the features.
+    have less bias in small samples. They do not depend on the units of the features,
+    nor on the class that others are compared with.
 
     Parameters
     ----------
+    C : float, default=inf
+        Inverse strength of an L2 penalty besides, as for
+        :class:`xlr.LogisticRegression`; infinite for none. With it the estimates do
+        depend on the units of the features.
     fit_intercept : bool, default=True
         Whether the model has an intercept.
     tol : float, default=1e-6
@@ -60,11 +65,12 @@ class FirthLogisticRegression(LinearClassifier):
 
     Attributes
     ----------
-    coef_ : array of shape (1, n_features)
-        Coefficients, in the library, dtype and device of X.
-    intercept_ : array of shape (1,)
+    coef_ : array of shape (1, n_features) or (n_classes, n_features)
+        Coefficients, in the library, dtype and device of X; those of more than two
+        classes sum to zero.
+    intercept_ : array of shape (1,) or (n_classes,)
         Intercept, likewise; zero without ``fit_intercept``.
-    classes_ : array of shape (2,)
+    classes_ : array of shape (n_classes,)
         The labels, sorted, in the library of y.
     n_features_in_ : int
         Number of features.
@@ -88,7 +94,9 @@ class FirthLogisticRegression(LinearClassifier):
     ----------
     Firth (1993), *Bias reduction of maximum likelihood estimates*, Biometrika 80,
     27-38; Heinze and Schemper (2002), *A solution to the problem of separation in
-    logistic regression*, Statistics in Medicine 21, 2409-2419.
+    logistic regression*, Statistics in Medicine 21, 2409-2419; Kosmidis and Firth
+    (2011), *Multinomial logit bias reduction via the Poisson log-linear model*,
+    Biometrika 98, 755-759.
 
     Examples
     --------
@@ -112,6 +120,7 @@ class FirthLogisticRegression(LinearClassifier):
     def __init__(
         self,
         *,
+        C: float = float("inf"),
         fit_intercept: bool = True,
         tol: float = 1e-6,
         max_iter: int = 100,
@@ -122,6 +131,7 @@ class FirthLogisticRegression(LinearClassifier):
         handle_unknown: Literal["error", "ignore"] = "error",
         handle_missing: Literal["error", "level"] = "error",
     ) -> None:
+        self.C = C
         self.fit_intercept = fit_intercept
         self.tol = tol
         self.max_iter = max_iter
@@ -145,11 +155,11 @@ class FirthLogisticRegression(LinearClassifier):
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
         y : array of shape (n_samples,)
-            Labels of two classes: integers, booleans or strings.
+            Labels: integers, booleans or strings.
         sample_weight : array of shape (n_samples,), default=None
             How often each row counts. Other than without this penalty, a factor on all
             of them matters.
-        offset : array of shape (n_samples,), default=None
+        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits of each row.
 
         Returns
@@ -159,8 +169,8 @@ class FirthLogisticRegression(LinearClassifier):
         Raises
         ------
         TypeError, ValueError
-            If a parameter or the data are not as described, if there are more than two
-            classes, or if columns are sums of others; the estimator is then as it was.
+            If a parameter or the data are not as described, or if columns are sums of
+            others; the estimator is then as it was.
 
         Warns
         -----
@@ -170,13 +180,7 @@ class FirthLogisticRegression(LinearClassifier):
         features = begin_fit(self, X, y, sample_weight, offset, chunked=False)
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
-            if dataset.totals.shape[0] > 2:
-                raise ValueError(
-                    "Only binary classification is supported. The type of the target "
-                    f"is multiclass: y holds {dataset.totals.shape[0]} classes. Fit "
-                    "each class against another."
-                )
-            problem = firth_problem(dataset)
+            problem = firth_problem(dataset, float(self.C))
             self._refuse_collinear(problem.objective, features)
             solution = minimise(
                 SOLVERS[SOLVER](),
@@ -212,6 +216,8 @@ class FirthLogisticRegression(LinearClassifier):
         gram = arrays.to_host(known.hessian).astype(np.float64)
         if not np.isfinite(gram).all():
             raise ValueError("X contains NaN or infinity.")
+        outputs, size = objective.n_outputs, objective.column_size
+        gram = np.einsum("kikj->ij", gram.reshape(outputs, size, outputs, size))
         if self.fit_intercept:  # the first to be kept
             gram = np.roll(gram, 1, axis=(0, 1))
         aliased = find_aliased(gram, objective.wide_rounding)
@@ -225,14 +231,9 @@ class FirthLogisticRegression(LinearClassifier):
             f"{dropped}. Leave them out."
         )
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        return tags
 
-
-def firth_problem(dataset: LabelledDataset) -> Problem:
-    """Return the problem with Firth's penalty.
+def firth_problem(dataset: LabelledDataset, C: float) -> Problem:
+    """Return the problem with Firth's penalty, and an L2 penalty of strength 1 / C.
 
     Raises
     ------
@@ -243,12 +244,12 @@ def firth_problem(dataset: LabelledDataset) -> Problem:
         without = arrays.to_host(dataset.classes)[dataset.totals == 0].tolist()
         raise ValueError(
             f"The weights are zero for all rows of the class {without[0]!r}. Firth's "
-            "penalty needs samples of two classes with weight."
+            "penalty needs samples with weight of each class."
         )
     return Problem(
         dataset,
         dataset.spec,
-        C=float("inf"),
+        C=C,
         regularisation=Regularisation(0.0, None, None, None),
         standardized=True,
         term=JeffreysTerm,

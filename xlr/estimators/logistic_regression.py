@@ -254,7 +254,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             chunks, on the scheduler that is current; they are read ``n_passes_`` times,
             so that ``persist()`` is worth its memory where they are computed.
         y : array of shape (n_samples,)
-            Labels: integers, booleans or strings, on the host or a device.
+            Labels: integers, booleans or strings, on the host or a device; or class
+            probabilities or counts, from :func:`xlr.soft_labels`.
         sample_weight : array of shape (n_samples,), default=None
             Weights, zero or positive; None weighs all samples alike.
         coef_init : array of shape (n_features,) or like ``coef_``, default=None
@@ -294,7 +295,15 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         data = {"X": X, "y": y, "metadata": metadata}
         # Before anything that BLAS would start its threads for: they spin for a while.
         with workers(features.stored, self.n_jobs) as pool:
-            dataset = read_dataset(self, features, y, sample_weight, offset, pool)
+            dataset = read_dataset(
+                self,
+                features,
+                y,
+                sample_weight,
+                offset,
+                pool,
+                takes_soft_labels=True,
+            )
             dataset.warn_of_left_out()
             fitting = Fitting(
                 self,

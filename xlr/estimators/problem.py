@@ -12,6 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.dataset import INTERCEPTS, Dataset, ModelSpec
 from xlr.estimators.regularisation import Regularisation, largest_strength
+from xlr.losses import ShareLogisticLoss, ShareSoftmaxLoss
 from xlr.objective import (
     Objective,
     Separation,
@@ -106,6 +107,8 @@ class Problem:
             Of F of the model there.
         model : int, default=0
         """
+        if isinstance(self.objective.loss, ShareLogisticLoss | ShareSoftmaxLoss):
+            return None  # which takes rows of one class for most of them
         alone, exact = np.asarray([model]), None
         if self.objective.data.dtype != self.objective.wide:
             exact = partial(self._exact, alone)

@@ -1,6 +1,10 @@
 """Layer 5: inference for fitted models, from the rows of the fit."""
 
-from xlr.inference.comparison import LikelihoodRatioTest, likelihood_ratio_test
+from xlr.inference.comparison import (
+    LikelihoodRatioTest,
+    likelihood_ratio_test,
+    summary_col,
+)
 from xlr.inference.formula import FormulaTransformer, logit
 from xlr.inference.infer import infer
 from xlr.inference.results import InferenceResults
@@ -12,4 +16,5 @@ __all__ = [
     "infer",
     "likelihood_ratio_test",
     "logit",
+    "summary_col",
 ]

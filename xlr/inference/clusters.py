@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ __all__ = ["read_clusters", "sum_between_clusters"]
 
 
 def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
-    """Return the cluster of each row by number, 0, 1, ..., on the host.
+    """Return the clusters of each row by number, (n_samples, n_ways), on the host.
 
-    Groups of Dask are brought here: one number for each row.
+    Groups of Dask are brought here: some numbers for each row.
 
     Raises
     ------
@@ -34,18 +35,24 @@ def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
     # NumPy makes strings of NaN that are among strings, unless they stay objects.
     dtype = object if isinstance(groups, list | tuple) else None
     values = np.asarray(groups, dtype=dtype)
-    if values.shape != (n_samples,):
+    if values.ndim not in (1, 2) or values.shape[0] != n_samples or not values.size:
         raise ValueError(
             f"groups has shape {values.shape}, expected ({n_samples},): the cluster of "
-            "each row."
+            f"each row; or ({n_samples}, m), its cluster in each of m ways."
         )
+    columns = values.reshape(n_samples, -1).T
+    return np.stack([_numbered(column) for column in columns], axis=1)
+
+
+def _numbered(values: np.ndarray) -> np.ndarray:
+    """Return the number of each value among the sorted ones."""
     if values.dtype.kind == "O":
         n_missing = sum(map(is_missing, values.tolist()))
     else:
         n_missing = int(np.count_nonzero(values != values))
     if n_missing:
         raise ValueError(
-            f"groups holds missing values, {n_missing} of {n_samples}. "
+            f"groups holds missing values, {n_missing} of {values.size}. "
             "Drop those rows and fit again, or give them a group of their own."
         )
     try:
@@ -60,20 +67,44 @@ def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
     return clusters
 
 
-def sum_between_clusters(
-    data: FittedData, clusters: np.ndarray
-) -> tuple[np.ndarray, int]:
-    """Sum the outer products of the clusters' scores; count clusters with a weight."""
+def sum_between_clusters(data: FittedData, clusters: np.ndarray) -> np.ndarray:
+    r"""Sum the outer products of the clusters' scores, with factors for few clusters.
+
+    With clusters in several ways, by inclusion and exclusion: those of each way, less
+    those of the rows that share both of two clusters, and so on. Each sum for G
+    clusters has the factor G / (G - 1). In one pass.
+
+    Parameters
+    ----------
+    data : FittedData
+    clusters : ndarray of shape (n_samples, n_ways)
+
+    References
+    ----------
+    Cameron, Gelbach and Miller (2011), *Robust inference with multiway clustering*,
+    Journal of Business and Economic Statistics 29.
+    """
     objective = data.objective
+    cells, numbers = np.unique(clusters, axis=0, return_inverse=True)
     scores, counted = cluster_scores(
         objective,
         data.parameters,
-        int(clusters.max()) + 1,
-        objective.data.place_rows(clusters, on_device=False),
+        cells.shape[0],
+        objective.data.place_rows(numbers.reshape(-1), on_device=False),
     )
-    n_clusters = int(np.count_nonzero(counted))
-    if n_clusters < 2:
-        raise ValueError(
-            "The rows with a weight are of one cluster; at least two are needed."
-        )
-    return data.dataset.unit**2 * (scores.T @ scores), n_clusters
+    cells, scores = cells[counted > 0], scores[counted > 0]
+    n_ways, total = cells.shape[1], np.zeros((scores.shape[1], scores.shape[1]))
+    for size in range(1, n_ways + 1):
+        for ways in itertools.combinations(range(n_ways), size):
+            shared, of = np.unique(cells[:, ways], axis=0, return_inverse=True)
+            n_clusters = shared.shape[0]
+            if n_clusters < 2:
+                raise ValueError(
+                    "The rows with a weight are of one cluster; at least two are "
+                    "needed."
+                )
+            sums = np.zeros((n_clusters, scores.shape[1]))
+            np.add.at(sums, of.reshape(-1), scores)
+            factor = (-1) ** (size + 1) * n_clusters / (n_clusters - 1)
+            total += factor * (sums.T @ sums)
+    return data.dataset.unit**2 * total

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
 from xlr.inference.results import InferenceResults
+from xlr.inference.table import Table
 
-__all__ = ["LikelihoodRatioTest", "likelihood_ratio_test"]
+__all__ = ["LikelihoodRatioTest", "likelihood_ratio_test", "summary_col"]
+
+# Last rows of a table of several fits, and the attributes that they show.
+FIT_ROWS = {
+    "No. observations": "nobs",
+    "Log-likelihood": "llf",
+    "McFadden R-squared": "prsquared",
+    "AIC": "aic",
+    "BIC": "bic",
+}
 
 
 class LikelihoodRatioTest(NamedTuple):
@@ -23,11 +34,14 @@ class LikelihoodRatioTest(NamedTuple):
         Parameters that the larger model has more.
     pvalue : float
         Under a chi-squared distribution with so many degrees of freedom.
+    is_limit : bool
+        Whether a log-likelihood is a limit, for classes that are separated.
     """
 
     statistic: float
     df: float
     pvalue: float
+    is_limit: bool
 
 
 def likelihood_ratio_test(
@@ -38,7 +52,8 @@ def likelihood_ratio_test(
     Parameters
     ----------
     restricted, full : InferenceResults
-        Of fits without a penalty, to the same rows.
+        Of fits without a penalty, to the same rows; of classes that are separated,
+        from ``xlr.infer(..., separation='limit')``.
 
     Returns
     -------
@@ -91,4 +106,81 @@ def likelihood_ratio_test(
             f"observations against {restricted.nobs:.6g}."
         )
     statistic, df = max(0.0, float(statistic)), float(round(df))
-    return LikelihoodRatioTest(statistic, df, float(stats.chi2.sf(statistic, df)))
+    pvalue = float(stats.chi2.sf(statistic, df))
+    is_limit = restricted.is_separated or full.is_separated
+    return LikelihoodRatioTest(statistic, df, pvalue, is_limit)
+
+
+def summary_col(
+    results: Sequence[InferenceResults], model_names: Sequence[str] = ()
+) -> Table:
+    """Tabulate several fits side by side.
+
+    Parameters
+    ----------
+    results : list of InferenceResults
+    model_names : list of str, default=()
+        Heads of the columns; (1), (2), ... for none.
+
+    Returns
+    -------
+    Table
+        With the estimates and the standard errors of each fit in a row for each
+        parameter of any of them, and the measures of the fits below.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is no result of :func:`infer`, or names are not one for each.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> import xlr
+    >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    >>> full, part = X[["mean radius", "mean texture"]], X[["mean radius"]]
+    >>> results = [
+    ...     xlr.infer(xlr.LogisticRegression(C=float("inf")).fit(x, y), x, y)
+    ...     for x in (part, full)
+    ... ]
+    >>> print(xlr.summary_col(results))
+                                     Several fits
+    ==============================================================================
+                                              (1)     (1) se        (2)     (2) se
+    ------------------------------------------------------------------------------
+    intercept                             15.2459     1.3247    19.8494     1.7739
+    mean radius                           -1.0336     0.0931    -1.0571     0.1015
+    mean texture                                                -0.2181     0.0371
+    No. observations                     569.0000              569.0000
+    Log-likelihood                      -165.0054             -145.5617
+    McFadden R-squared                     0.5608                0.6126
+    AIC                                  334.0108              297.1233
+    BIC                                  342.6986              310.1549
+    ==============================================================================
+    """
+    for found in results:
+        if not isinstance(found, InferenceResults):
+            raise TypeError(
+                f"results must be a list of results of xlr.infer; got {found!r}."
+            )
+    names = list(model_names) or [f"({i + 1})" for i in range(len(results))]
+    if not results or len(set(names)) != len(results):
+        raise ValueError(
+            f"model_names must be a different name for each of the {len(results)} "
+            f"results, of which there must be one; got {names}."
+        )
+    rows: dict[str, None] = {}
+    columns: dict[str, np.ndarray] = {}
+    tables = [found.coefficients() for found in results]
+    known = []
+    for found, table in zip(results, tables):
+        labels = found.parameter_names
+        rows |= dict.fromkeys(labels)
+        known.append(dict(zip(labels, zip(*list(table.columns.values())[:2]))))
+    for name, found, numbers in zip(names, results, known):
+        measures = [getattr(found, attribute) for attribute in FIT_ROWS.values()]
+        estimates, errors = zip(*(numbers.get(row, (None, None)) for row in rows))
+        nothing = [None] * len(measures)
+        columns[name] = np.asarray([*estimates, *measures], dtype=object)
+        columns[f"{name} se"] = np.asarray([*errors, *nothing], dtype=object)
+    return Table("Several fits", [*rows, *FIT_ROWS], columns)

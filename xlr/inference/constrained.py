@@ -11,7 +11,7 @@ from xlr.objective import Objective
 
 __all__ = ["Constrained", "constrained_minimum"]
 
-# Bound on the gradient along the constraints, and the same in rounding errors of X.
+# Bound on the gradient along the constraints, and another in rounding errors of X.
 CONSTRAINED_TOL = 1e-9
 CONSTRAINED_ROUNDINGS = 64
 
@@ -37,7 +37,11 @@ class Constrained(NamedTuple):
 
 @arrays.quiet()
 def constrained_minimum(
-    objective: Objective, start: np.ndarray, constraints: np.ndarray, values: np.ndarray
+    objective: Objective,
+    start: np.ndarray,
+    constraints: np.ndarray,
+    values: np.ndarray,
+    tol: float = CONSTRAINED_TOL,
 ) -> Constrained:
     """Minimise F where A w = c, by Newton's method, damped where it has to be.
 
@@ -53,6 +57,8 @@ def constrained_minimum(
         A, of full rank.
     values : ndarray of shape (n_constraints,)
         c.
+    tol : float
+        Bound on the gradient along the constraints.
 
     Raises
     ------
@@ -63,7 +69,7 @@ def constrained_minimum(
     ----------
     Nocedal and Wright (2006), *Numerical Optimization*, sections 10.3 and 18.1.
     """
-    tol = max(CONSTRAINED_TOL, CONSTRAINED_ROUNDINGS * objective.rounding)
+    tol = max(tol, CONSTRAINED_ROUNDINGS * objective.rounding)
     onto = np.linalg.pinv(constraints)
     axes = np.linalg.svd(constraints)[2][constraints.shape[0] :]
     at = start + onto @ (values - constraints @ start)

@@ -6,12 +6,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xlr import arrays
 from xlr.inference.clusters import sum_between_clusters
+from xlr.inference.constrained import constrained_minimum
 from xlr.inference.fitted_data import FittedData
-from xlr.inference.newton import InformationSums, NewtonStep, last_newton_step
+from xlr.inference.newton import (
+    InformationSums,
+    NewtonStep,
+    last_newton_step,
+    newton_step,
+    sum_information,
+)
+from xlr.objective import leveraged_scores
 from xlr.text import printable
 
-__all__ = ["Estimates", "estimate"]
+__all__ = ["Estimates", "estimate", "limit_of_estimates"]
+
+# Powers of 1 - h by which the outer products of the scores are divided.
+LEVERAGE_POWERS = {"HC2": 1, "HC3": 2}
+
+LIMIT_TOL = 1e-12  # bound on the gradient of F, whose limit is zero
+
+ROUNDING = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,8 @@ class Estimates:
     log_likelihood : float
     effective_df : float
         Trace of the information times the inverse Hessian.
+    was_indefinite : bool
+        Whether negative eigenvalues of the covariance were set to zero.
     """
 
     params: np.ndarray
@@ -45,6 +63,7 @@ class Estimates:
     aliased: str
     log_likelihood: float
     effective_df: float
+    was_indefinite: bool
 
 
 def estimate(
@@ -62,17 +81,19 @@ def estimate(
     .. math:: (I + P)^{-1} M (I + P)^{-1}
 
     where M is that of the sum of the scores: I if the model is right, the sum of
-    :math:`g_i g_i^T` over the rows (HC0), n / (n - k) of it (HC1), or over the sums of
-    the scores in clusters.
+    :math:`g_i g_i^T` over the rows (HC0), n / (n - k) of it (HC1), the same with each
+    row over a power of 1 - h for its leverage h (HC2, HC3), or over the sums of the
+    scores in clusters. Clusters in several ways may leave negative eigenvalues, which
+    are set to zero.
 
     Parameters
     ----------
     data : FittedData
     sums : InformationSums
         At the coefficients of the model.
-    cov_type : {'nonrobust', 'HC0', 'HC1', 'cluster'}
-    clusters : ndarray of shape (n_samples,) or None
-        The cluster of each row: 0, 1, ..., for ``'cluster'``.
+    cov_type : {'nonrobust', 'HC0', 'HC1', 'HC2', 'HC3', 'cluster'}
+    clusters : ndarray of shape (n_samples, n_ways) or None
+        The clusters of each row: 0, 1, ..., for ``'cluster'``.
 
     Returns
     -------
@@ -96,9 +117,14 @@ def estimate(
     middle, factor = _middle(last, cov_type, clusters)
     covariance = inverse
     is_sandwich = data.is_penalised or middle is not sums.information
+    was_indefinite = False
     if is_sandwich:
         covariance = inverse @ middle @ inverse
         covariance = factor * (covariance + covariance.T) / 2
+    if clusters is not None and clusters.shape[1] > 1:
+        values, vectors = np.linalg.eigh(covariance)
+        was_indefinite = bool(values[0] < -values.size * ROUNDING * values[-1])
+        covariance = vectors * np.maximum(values, 0) @ vectors.T
     # 3. Both in units of X.
     units = data.units
     reported = units.reported(units.reported(covariance).T)
@@ -116,8 +142,36 @@ def estimate(
         aliased=_describe_aliased(last),
         log_likelihood=-loss,
         effective_df=float(np.sum(inverse * sums.information)),
+        was_indefinite=was_indefinite,
     )
     return data.at(standardized), estimates
+
+
+def limit_of_estimates(data: FittedData) -> Estimates:
+    """Return the limit of the log-likelihood under separation, without errors.
+
+    Newton's method goes on until the gradient vanishes: what the loss is above its
+    limit then is a like share of it, for both fall by the same factor in each step.
+    """
+    objective, nothing = data.objective, np.zeros((0, data.standardized.size))
+    found = constrained_minimum(
+        objective, data.standardized, nothing, np.zeros(0), tol=LIMIT_TOL
+    )
+    at_zero = data.at(np.zeros_like(data.standardized))
+    aliased = newton_step(at_zero, sum_information(at_zero, by_row=False)).aliased
+    params = data.units.reported(data.standardized[None, :])[0]
+    n, reported = data.standardized.size, params.size
+    return Estimates(
+        params=params,
+        covariance=np.full((reported, reported), np.nan),
+        standardized=data.standardized,
+        standardized_covariance=np.full((n, n), np.nan),
+        inverse=np.full((n, n), np.nan),
+        aliased="",
+        log_likelihood=-data.total_weight * found.value,
+        effective_df=float((data.class_totals.size - 1) * aliased.kept.size),
+        was_indefinite=False,
+    )
 
 
 def _middle(
@@ -134,8 +188,20 @@ def _middle(
             "'HC0'."
         )
     if clusters is not None:
-        between, n_clusters = sum_between_clusters(data, clusters)
-        return between, n_clusters / (n_clusters - 1) * (n - 1) / (n - k)
+        return sum_between_clusters(data, clusters), (n - 1) / (n - k)
+    if cov_type in LEVERAGE_POWERS:
+        factors = data.dataset.class_weights.factors
+        power = LEVERAGE_POWERS[cov_type]
+        found = leveraged_scores(
+            data.objective, data.parameters, last.inverse, factors, power
+        )
+        outer = data.dataset.unit * arrays.to_host(found).astype(np.float64)
+        if not np.isfinite(outer).all():
+            raise ValueError(
+                f"cov_type={cov_type!r} has no value: a row has leverage 1, so that it "
+                "alone determines a coefficient. Pass cov_type='HC1'."
+            )
+        return outer, 1.0
     if sums.outer is None:
         return sums.information, 1.0
     return sums.outer, n / (n - k) if cov_type == "HC1" else 1.0
@@ -178,7 +244,7 @@ def _raise_to_rounding(
     """
     data, variance = last.data, np.diagonal(reported)
     eps, half = data.objective.wide_rounding, data.units.reported(last.inverse)
-    least = eps * (np.sqrt(np.diagonal(middle)) @ np.abs(half)) ** 2
+    least = eps * (np.sqrt(np.abs(np.diagonal(middle))) @ np.abs(half)) ** 2
     of_model = np.diagonal(data.units.reported(half.T))
     lost = (least > 0.1 * variance) & (least > eps**0.5 * of_model)
     if lost.any():

@@ -34,19 +34,22 @@ class Units(NamedTuple):
 
     Standardized parameters are those of the solver: the coefficients of each output,
     with its intercept last. Reported parameters have the intercept of each equation
-    first; of more than two classes, each is less that of the first class.
+    first; of more than two classes, each is less that of the reference.
 
     Attributes
     ----------
     mean, scale : ndarray of shape (n_features,)
     n_outputs : int
     fit_intercept : bool
+    reference : int
+        Number of the class that the others are compared with.
     """
 
     mean: np.ndarray
     scale: np.ndarray
     n_outputs: int
     fit_intercept: bool
+    reference: int
 
     def raw(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return raw coefficients and intercepts of standardized parameters.
@@ -74,7 +77,10 @@ class Units(NamedTuple):
         if self.fit_intercept:
             columns = np.concatenate([intercept[:, :, None], columns], axis=2)
         if self.n_outputs > 1:
-            columns = columns[:, 1:, :] - columns[:, :1, :]
+            own = columns[:, self.reference, None, :]
+            columns = np.delete(columns, self.reference, axis=1) - own
+        elif self.reference:  # log-odds of the first class
+            columns = -columns
         return columns.reshape(rows.shape[0], -1)
 
 
@@ -90,12 +96,15 @@ class FittedData:
         In standardized units.
     parameters : array of shape (1, n_parameters)
         Estimates, as a solver has them.
+    reference : int, default=0
+        Number of the class that the others are compared with.
     """
 
     model: Any
     dataset: LabelledDataset
     problem: Problem
     parameters: Array
+    reference: int = 0
 
     @property
     def objective(self) -> Objective:
@@ -133,7 +142,8 @@ class FittedData:
         scaler, objective = self.problem.scaler, self.objective
         assert scaler is not None
         mean, scale = arrays.to_host(scaler.mean), arrays.to_host(scaler.scale)
-        return Units(mean, scale, objective.n_outputs, objective.fit_intercept)
+        outputs, fit_intercept = objective.n_outputs, objective.fit_intercept
+        return Units(mean, scale, outputs, fit_intercept, self.reference)
 
     @cached_property
     def standardized(self) -> np.ndarray:
@@ -193,7 +203,14 @@ def read_fitted_data(
         mean, std = (features.place(moments[i, :], None) for i in range(2))
         known = ColumnStatistics(features.xp.ones_like(mean[0]), mean, std)
     dataset = read_dataset(
-        model, features, y, sample_weight, offset, pool, statistics=known
+        model,
+        features,
+        y,
+        sample_weight,
+        offset,
+        pool,
+        statistics=known,
+        takes_soft_labels=not isinstance(model, FirthLogisticRegression),
     )
     given, fitted = arrays.to_host(dataset.classes), arrays.to_host(model.classes_)
     if given.tolist() != fitted.tolist():
@@ -220,7 +237,7 @@ def read_fitted_data(
 def _problem(model: Any, dataset: LabelledDataset) -> Problem:
     """Return the problem of the model in standardized units."""
     if isinstance(model, FirthLogisticRegression):
-        return firth_problem(dataset)
+        return firth_problem(dataset, float(model.C))
     searched = isinstance(model, LogisticRegressionCV)
     C = float(model.C_ if searched else model.C)
     l1_ratio = float(model.l1_ratio_ if searched else model.l1_ratio)

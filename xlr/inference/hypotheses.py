@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
 
 from xlr import arrays
+from xlr.text import quoted
 
-__all__ = ["WaldTest", "contrasts", "wald_test"]
+__all__ = ["WaldTest", "contrasts", "parsed", "wald_test"]
 
 
 class WaldTest(NamedTuple):
@@ -27,6 +31,53 @@ class WaldTest(NamedTuple):
     statistic: float
     df: int
     pvalue: float
+
+
+def parsed(constraints: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return R and q of hypotheses in words, such as ``'x1 = x2, 2 * x3 = 1'``.
+
+    The parser is that of formulaic or, where that is missing, of patsy.
+
+    Parameters
+    ----------
+    constraints : str
+    names : list of str
+        Of the parameters.
+
+    Raises
+    ------
+    ImportError
+        If neither is installed.
+    ValueError
+        If the text is no list of linear equations of the parameters.
+    """
+    in_words = [re.sub("`[^`]*`", "", part) for part in constraints.split(",")]
+    if any(part.count("=") > 1 for part in in_words):
+        raise ValueError(
+            f"A hypothesis has one sign =; got {quoted(constraints)}. Separate "
+            "hypotheses by commas: 'x1 = x2, x2 = x3'."
+        )
+    try:
+        if find_spec("formulaic"):
+            from formulaic.utils.constraints import LinearConstraints
+
+            found = LinearConstraints.from_spec(constraints, list(names))
+            return found.constraint_matrix, found.constraint_values
+        from patsy import DesignInfo
+
+        found = DesignInfo(list(names)).linear_constraint(constraints.replace("`", ""))
+        return found.coefs, found.constants[:, 0]
+    except ImportError as error:
+        raise ImportError(
+            "Hypotheses in words need formulaic or patsy: pip install formulaic. Or "
+            "pass a matrix."
+        ) from error
+    except Exception as error:  # of the parsers, which have no common class
+        raise ValueError(
+            f"The hypotheses {quoted(constraints)} are not linear equations of the "
+            f"parameters {', '.join(names)}: {error} Put names that are no words in "
+            "backticks: '`mean radius` = 0'."
+        ) from error
 
 
 def contrasts(

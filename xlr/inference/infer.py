@@ -12,11 +12,15 @@ from xlr.arrays import Array
 from xlr.estimators import FirthLogisticRegression
 from xlr.inference.clusters import read_clusters
 from xlr.inference.constrained import constrained_minimum
-from xlr.inference.covariance import Estimates, estimate
+from xlr.inference.covariance import Estimates, estimate, limit_of_estimates
 from xlr.inference.fitted_data import FittedData, check_model, read_fitted_data
+from xlr.inference.goodness_of_fit import saturated_log_likelihood
 from xlr.inference.newton import sum_information
+from xlr.inference.profile import PROFILE_ALPHA, Profile, profile_all
 from xlr.inference.results import InferenceResults
 from xlr.inputs.features import read_features
+from xlr.inputs.soft_labels import SoftLabels
+from xlr.text import quoted
 from xlr.threads import ALONE, workers
 
 __all__ = ["infer"]
@@ -25,6 +29,8 @@ COV_TYPES = {
     "nonrobust": "those of the inverse information",
     "HC0": "heteroscedasticity-robust (White's sandwich)",
     "HC1": "heteroscedasticity-robust, times n / (n - k)",
+    "HC2": "heteroscedasticity-robust, each row over 1 - h with its leverage h",
+    "HC3": "heteroscedasticity-robust, each row over (1 - h)^2 with its leverage h",
     "cluster": "robust to correlation within clusters, with Stata's correction",
 }
 
@@ -40,9 +46,12 @@ def infer(
     sample_weight: Array | None = None,
     *,
     offset: Array | None = None,
-    cov_type: Literal["nonrobust", "HC0", "HC1", "cluster"] = "nonrobust",
+    cov_type: Literal["nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster"] = "nonrobust",
     groups: Any = None,
     collinear: Literal["nan", "raise"] = "nan",
+    separation: Literal["raise", "limit"] = "raise",
+    reference: Any = None,
+    profile: bool | None = None,
     keep_data: bool = False,
 ) -> InferenceResults:
     r"""Infer standard errors, tests and intervals of a fitted model.
@@ -55,15 +64,22 @@ def infer(
         with very many rows, ``tol`` leaves open as much as a standard error.
     X : array or sparse matrix of shape (n_samples, n_features)
     y : array of shape (n_samples,)
+        As in the fit.
     sample_weight : array of shape (n_samples,), default=None
-        How often each row counts, as in the fit.
+        How often each row counts, as in the fit: all results are those of repeated
+        rows. Weights that are no counts, such as inverse probabilities of a sample,
+        have errors from ``cov_type='cluster'`` with a group for each row,
+        ``groups=range(n_samples)``. Scale them first, so that their sum is n_samples.
     offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
         As in the fit.
-    cov_type : {'nonrobust', 'HC0', 'HC1', 'cluster'}, default='nonrobust'
+    cov_type : {'nonrobust', 'HC0', ..., 'HC3', 'cluster'}, default='nonrobust'
         - ``'nonrobust'``: the inverse of the information I; right if the model is.
         - ``'HC0'``: White's sandwich :math:`I^{-1} (\sum_i g_i g_i^T) I^{-1}` of the
           scores g of the rows, right if only the mean is.
-        - ``'HC1'``: the same times n / (n - k).
+        - ``'HC1'``: the same times n / (n - k), as in R's sandwich. statsmodels' Logit
+          leaves the factor out, and Stata has n / (n - 1).
+        - ``'HC2'``, ``'HC3'``: the same with each row over :math:`1 - h_i` or
+          :math:`(1 - h_i)^2`, of two classes, with the leverage h of the row.
         - ``'cluster'``: with scores summed within ``groups`` first, times
           G / (G - 1) (n - 1) / (n - k) for G groups.
 
@@ -72,12 +88,26 @@ def infer(
         ``'nonrobust'``: the covariance of the penalised estimates about their mean,
         not about the truth. Coefficients that an L1 penalty holds at zero, or a bound,
         count as known.
-    groups : array of shape (n_samples,), default=None
-        The cluster of each row: numbers or strings.
+    groups : array of shape (n_samples,) or (n_samples, m), default=None
+        The cluster of each row, numbers or strings, or its clusters in m ways. Several
+        ways are combined by inclusion and exclusion. Negative eigenvalues of their
+        covariance, in standardised units, are set to zero, and a note says so.
     collinear : {'nan', 'raise'}, default='nan'
         What to do about columns that are sums of others (without a penalty, their
         coefficients are not determined): leave them out, as R does, with NaN in their
         place, or raise.
+    separation : {'raise', 'limit'}, default='raise'
+        What to do if the classes are separated, so that estimates are infinite: raise,
+        or return the limit of the log-likelihood, for
+        :func:`xlr.likelihood_ratio_test`, with estimates that are those of the fit, and
+        no standard errors.
+    reference : label, default=None
+        Class that the others are compared with; None for the first.
+    profile : bool, default=None
+        Whether P-values and intervals of the parameters are those of the profile
+        likelihood, more accurate where it is skew, and not Wald's. Each parameter takes
+        several fits. None for Firth's penalty alone, as in R's logistf, and where
+        outliers leave too few digits for it, Wald's.
     keep_data : bool, default=False
         True to keep X and y in the results: ``get_margeff``, ``profile_conf_int`` and
         ``get_influence`` pass over them.
@@ -119,18 +149,36 @@ def infer(
     ==============================================================================
     """
     check_model(model)
-    _check_options(model, cov_type, groups, collinear)
-    chunked = not isinstance(model, FirthLogisticRegression)
-    features = read_features(model, X, reset=False, chunked=chunked)
+    _check_options(model, cov_type, groups, collinear, separation)
+    if isinstance(y, SoftLabels) and cov_type not in ("nonrobust", "cluster"):
+        raise ValueError(
+            f"cov_type={cov_type!r} needs one label for each row. Pass "
+            "cov_type='cluster', for rows of probabilities groups=range(n_samples)."
+        )
+    is_firth = isinstance(model, FirthLogisticRegression)
+    if profile and cov_type != "nonrobust":
+        raise ValueError(
+            "The profile likelihood is right if the model is: profile=True needs "
+            f"cov_type='nonrobust'; got {cov_type!r}."
+        )
+    features = read_features(model, X, reset=False, chunked=not is_firth)
     with workers(features.stored, model.n_jobs) as pool, arrays.quiet():
         data = read_fitted_data(model, features, y, sample_weight, offset, pool)
+        data = replace(data, reference=_reference(data, reference))
         clusters = None
         if groups is not None:
             clusters = read_clusters(groups, data.objective.n_samples)
         sums = sum_information(data, by_row=cov_type in ("HC0", "HC1"))
         _refuse_other_rows(data, sums.subgradient)
-        _refuse_separation(data, sums.subgradient)
-        data, estimates = estimate(data, sums, cov_type, clusters)
+        separated = _separation(data, sums.subgradient)
+        if separated and separation == "raise":
+            raise ValueError(
+                f"{separated} Likelihood-ratio tests have a limit: separation='limit'."
+            )
+        if separated:
+            estimates = limit_of_estimates(data)
+        else:
+            data, estimates = estimate(data, sums, cov_type, clusters)
         if collinear == "raise" and estimates.aliased:
             raise ValueError(
                 "Columns are sums of others, so that their coefficients are not "
@@ -141,24 +189,55 @@ def infer(
             log_likelihood = _log_likelihood(data, data.parameters)
             estimates = replace(estimates, log_likelihood=log_likelihood)
         null = _null_log_likelihood(data)
-        notes = _notes(data, estimates, cov_type)
+        if profile and (data.is_penalised or estimates.aliased or separated):
+            raise ValueError(
+                "profile=True needs a fit with finite estimates, without a penalty and "
+                "without columns that are sums of others: fit with C=inf and leave "
+                "those out."
+            )
+        profiled = None
+        by_default = is_firth and model.converged_ and not data.is_penalised
+        if profile or (profile is None and by_default):
+            profiled = _profile(data, estimates, required=profile is True)
+        notes = _notes(data, estimates, cov_type, profiled is not None)
+        if separated:
+            notes.append(f"{separated} The log-likelihood is its limit.")
         # The threads end here: methods of the results run in the caller's.
         data.objective.data.pool = ALONE
         return InferenceResults(
-            data, estimates, cov_type, null, notes, keep_data=keep_data
+            data,
+            estimates,
+            cov_type,
+            null,
+            notes,
+            profiled,
+            is_separated=bool(separated),
+            saturated=(
+                saturated_log_likelihood(data) if isinstance(y, SoftLabels) else 0.0
+            ),
+            keep_data=keep_data,
         )
 
 
-def _check_options(model: Any, cov_type: str, groups: Any, collinear: str) -> None:
+def _check_options(
+    model: Any, cov_type: str, groups: Any, collinear: str, separation: str
+) -> None:
     if cov_type not in COV_TYPES:
         names = ", ".join(map(repr, COV_TYPES))
         raise ValueError(f"cov_type must be one of {names}; got {cov_type!r}.")
     if collinear not in ("nan", "raise"):
         raise ValueError(f"collinear must be 'nan' or 'raise'; got {collinear!r}.")
+    if separation not in ("raise", "limit"):
+        raise ValueError(f"separation must be 'raise' or 'limit'; got {separation!r}.")
     if (groups is None) == (cov_type == "cluster"):
         raise ValueError(
             "cov_type='cluster' needs groups, the cluster of each row, and the others "
             f"take none; got cov_type={cov_type!r} and groups={groups!r}."
+        )
+    if cov_type in ("HC2", "HC3") and arrays.to_host(model.classes_).size > 2:
+        raise ValueError(
+            f"cov_type={cov_type!r} is of fits to two classes, whose rows have one "
+            "leverage each. Pass cov_type='HC1'."
         )
     if isinstance(model, FirthLogisticRegression) and cov_type != "nonrobust":
         raise ValueError(
@@ -173,6 +252,16 @@ def _check_options(model: Any, cov_type: str, groups: Any, collinear: str) -> No
         )
 
 
+def _profile(data: FittedData, estimates: Estimates, required: bool) -> Profile | None:
+    errors = np.sqrt(np.diagonal(estimates.covariance))
+    try:
+        return profile_all(data, estimates.params, errors, PROFILE_ALPHA)
+    except FloatingPointError:
+        if required:
+            raise
+        return None
+
+
 def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
     model, optimality = data.model, float(np.abs(gradient).max())
     reached = max(float(model.tol), getattr(model, "optimality_", 0.0))
@@ -184,17 +273,32 @@ def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
         )
 
 
-def _refuse_separation(data: FittedData, gradient: np.ndarray) -> None:
+def _separation(data: FittedData, gradient: np.ndarray) -> str:
+    """Describe what separates the classes; an empty string if nothing does."""
     if data.is_penalised or data.is_firth:
-        return
+        return ""
     if getattr(data.model, "_has_optimum", False):  # the fit looked
-        return
+        return ""
     found = data.problem.separation(data.parameters, gradient)
-    if found is not None:
-        raise ValueError(found.describe(data.column_names))
+    return "" if found is None else found.describe(data.column_names)
 
 
-def _notes(data: FittedData, estimates: Estimates, cov_type: str) -> list[str]:
+def _reference(data: FittedData, label: Any) -> int:
+    """Return the number of the class that the others are compared with."""
+    classes = arrays.to_host(data.dataset.classes).tolist()
+    if label is None:
+        return 0
+    if label not in classes:
+        raise ValueError(
+            f"reference must be one of the classes, {quoted(classes)}; got "
+            f"{quoted(label)}."
+        )
+    return classes.index(label)
+
+
+def _notes(
+    data: FittedData, estimates: Estimates, cov_type: str, profile: bool
+) -> list[str]:
     """Return the sentences that a reader of the numbers needs."""
     notes = {
         f"Columns that are sums of others are left out: {estimates.aliased}.": (
@@ -206,12 +310,17 @@ def _notes(data: FittedData, estimates: Estimates, cov_type: str) -> list[str]:
         "BIC count effective degrees of freedom.": data.is_penalised,
         "Coefficients held at zero by the L1 penalty, or at a bound, have no standard "
         "error, and the others' are as if those were known.": not data.free.all(),
-        "Log-likelihoods have Firth's penalty. Prefer profile_conf_int() to the "
-        "intervals here where the likelihood is skew.": data.is_firth,
+        "Log-likelihoods have Firth's penalty.": data.is_firth,
+        "Coefficients are of the first class against the second.": (
+            data.reference > 0 and data.objective.n_outputs == 1
+        ),
+        "P-values and intervals are those of the profile likelihood.": profile,
         "With class_weight the likelihood is a weighted one, not that of the data.": (
             getattr(data.model, "class_weight", None) is not None
         ),
         f"Standard errors are {COV_TYPES[cov_type]}.": cov_type != "nonrobust",
+        "The covariance of clusters in several ways had negative eigenvalues, which "
+        "are set to zero (Cameron, Gelbach and Miller 2011).": estimates.was_indefinite,
         "The fit did not converge: see the warning of fit.": not data.model.converged_,
     }
     return [note for note, applies in notes.items() if applies]
@@ -219,11 +328,14 @@ def _notes(data: FittedData, estimates: Estimates, cov_type: str) -> list[str]:
 
 def _log_likelihood(data: FittedData, parameters: Array) -> float:
     """Return the log-likelihood, with Firth's penalty if the model has it."""
-    value = data.objective.value_and_gradient(parameters).value
+    objective, xp = data.objective, data.objective.xp
+    value = objective.value_and_gradient(parameters).value
+    value = value - objective.penalty.value(objective.by_class(parameters), xp=xp)
     log_likelihood = -data.total_weight * float(arrays.to_host(value)[0])
     if data.is_firth:  # whose penalty has the units of X, and of the weights as given
-        log_likelihood += float(np.log(data.units.scale).sum())
-        log_likelihood += data.objective.n_parameters * np.log(data.dataset.unit) / 2
+        n_equations, size = data.class_totals.size - 1, data.objective.column_size
+        log_likelihood += n_equations * float(np.log(data.units.scale).sum())
+        log_likelihood += n_equations * size * np.log(data.dataset.unit) / 2
     return log_likelihood
 
 

@@ -10,7 +10,13 @@ from xlr import arrays
 from xlr.inference.fitted_data import FittedData
 from xlr.objective import Aliased, find_aliased, information
 
-__all__ = ["InformationSums", "NewtonStep", "last_newton_step", "sum_information"]
+__all__ = [
+    "InformationSums",
+    "NewtonStep",
+    "last_newton_step",
+    "newton_step",
+    "sum_information",
+]
 
 # Bound on the last Newton step, in standardized units, summed over the parameters. It
 # changes standard errors by less than half of that, as a share, and by up to 70 times
@@ -112,12 +118,12 @@ def last_newton_step(
     With many rows a standard error is less than what the tolerance of the fit leaves
     open. A fit that did not converge stays where it is.
     """
-    last, share = _newton_step(data, sums), 1.0
+    last, share = newton_step(data, sums), 1.0
     for _ in range(MAX_PASSES - 1):
         if last.size <= max(LAST_STEP, data.objective.rounding):
             break
         data = last.data.at(last.data.standardized + share * last.step)
-        new = _newton_step(data, sum_information(data, by_row))
+        new = newton_step(data, sum_information(data, by_row))
         if new.decrement < last.decrement / 2:
             last = new
         elif data.is_firth and share > MIN_SHARE:
@@ -128,7 +134,8 @@ def last_newton_step(
     return last
 
 
-def _newton_step(data: FittedData, sums: InformationSums) -> NewtonStep:
+def newton_step(data: FittedData, sums: InformationSums) -> NewtonStep:
+    """Return the Newton step of F at the parameters of the sums."""
     objective, outputs = data.objective, data.objective.n_outputs
     curved = sums.information + np.diag(data.penalty_curvature)
     # 1. The free parameters. Summed over the classes: weights of rows do not matter.

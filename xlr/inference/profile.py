@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from xlr import arrays
-from xlr.inference.constrained import constrained_minimum
+from xlr.inference.constrained import Constrained, constrained_minimum
 from xlr.inference.fitted_data import FittedData
 
-__all__ = ["profile_ends"]
+__all__ = ["Profile", "profile_all", "profile_ends"]
 
 # Bounds on the error of the end of an interval, in standard errors: and in rounding
 # errors of X, times the square root of the sum of the weights.
@@ -19,8 +21,63 @@ END_ROUNDINGS = 16
 
 MAX_PROFILE_ITERATIONS = 50
 
+PROFILE_ALPHA = 0.05  # one minus the level of the intervals that results keep
+
 # Distance in standard errors beyond which the end is infinite.
 FARTHEST = 1e4
+
+
+class Profile(NamedTuple):
+    """Tests and intervals from the profile likelihood of each reported parameter.
+
+    Attributes
+    ----------
+    statistic : ndarray of shape (n_reported,)
+        Likelihood-ratio statistics of zero.
+    alpha : float
+        One minus the level of the intervals.
+    lower, upper : ndarray of shape (n_reported,)
+    """
+
+    statistic: np.ndarray
+    alpha: float
+    lower: np.ndarray
+    upper: np.ndarray
+
+
+def profile_all(
+    data: FittedData, params: np.ndarray, errors: np.ndarray, alpha: float
+) -> Profile:
+    """Profile all parameters.
+
+    Raises
+    ------
+    FloatingPointError
+        If the arithmetic is not precise enough.
+    """
+    directions = data.units.reported(np.eye(data.objective.n_parameters)).T
+    lowest = _value(data)
+    statistic = [
+        2 * data.total_weight * (_at(data, row, 0.0).value - lowest)
+        for row in directions
+    ]
+    chosen, quantile = list(range(params.size)), float(stats.norm.isf(alpha / 2))
+    lower, upper = profile_ends(data, params, errors, chosen, quantile)
+    return Profile(np.maximum(statistic, 0), alpha, lower, upper)
+
+
+def _value(data: FittedData) -> float:
+    """Return F at the estimates."""
+    value = data.objective.value_and_gradient(data.parameters).value
+    return float(arrays.to_host(value)[0])
+
+
+def _at(data: FittedData, direction: np.ndarray, held: float) -> Constrained:
+    """Return the minimum of F where a combination of the parameters has a value."""
+    value = np.asarray([held])
+    return constrained_minimum(
+        data.objective, data.standardized, direction[None, :], value
+    )
 
 
 def profile_ends(
@@ -94,8 +151,7 @@ def _profile_end(
     confidence intervals*, Applied Statistics 37.
     """
     objective = data.objective
-    value = objective.value_and_gradient(data.parameters).value
-    lowest = float(arrays.to_host(value)[0])
+    lowest = _value(data)
     start = data.standardized
     total = data.total_weight
     tol = max(END_TOL, END_ROUNDINGS * objective.rounding * math.sqrt(total))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.utils._optional_dependencies import check_pandas_support
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data import refuse_non_finite
+from xlr.data import Block, refuse_non_finite
 from xlr.estimators.base import logits
 from xlr.functions import sigmoid, softmax
 from xlr.inference.fitted_data import FittedData
 from xlr.inputs.features import Features
+from xlr.losses import Loss
 from xlr.objective import leverages
+from xlr.objective.passes import logits as logits_of
 
 __all__ = [
     "Influence",
@@ -60,6 +63,14 @@ class Influence:
     cooks_distance : array of shape (n_samples,)
         r^2 h / (k (1 - h)^2), with k the (effective) number of parameters: the squared
         change of the estimates without the row, in units of their covariance, over k.
+    dffits_internal : array of shape (n_samples,)
+        r sqrt(h) / (1 - h): the change of the row's probability without the row, over
+        its standard error.
+    dfbetas : array of shape (n_samples, n_parameters)
+        Change of each estimate without the row, by one Newton step, over its standard
+        error.
+    names : list of str
+        Names of the parameters.
 
     References
     ----------
@@ -71,6 +82,29 @@ class Influence:
     resid_pearson: Array
     resid_studentized: Array
     cooks_distance: Array
+    dffits_internal: Array
+    dfbetas: Array
+    names: list[str]
+
+    def summary_frame(self) -> Any:
+        """Return all numbers as a pandas DataFrame, under statsmodels' names.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        pd = check_pandas_support("summary_frame (pip install xlr[inference])")
+        columns = {
+            "cooks_d": self.cooks_distance,
+            "standard_resid": self.resid_studentized,
+            "hat_diag": self.hat_matrix_diag,
+            "dffits_internal": self.dffits_internal,
+        }
+        frame = pd.DataFrame(
+            arrays.to_host(self.dfbetas), columns=[f"dfb_{n}" for n in self.names]
+        )
+        return frame.assign(**{k: arrays.to_host(v) for k, v in columns.items()})
 
     def __repr__(self) -> str:
         distance = arrays.to_host(self.cooks_distance)
@@ -82,8 +116,10 @@ class Influence:
 
 
 @arrays.quiet()
-def influence(data: FittedData, inverse: np.ndarray, n_parameters: float) -> Influence:
-    """Compute leverages, residuals and Cook's distances, in one pass.
+def influence(
+    data: FittedData, inverse: np.ndarray, errors: np.ndarray, n_parameters: float
+) -> Influence:
+    """Compute leverages, residuals and what the fit is without each row, in two passes.
 
     Parameters
     ----------
@@ -91,6 +127,8 @@ def influence(data: FittedData, inverse: np.ndarray, n_parameters: float) -> Inf
         Of two classes.
     inverse : ndarray of shape (n_parameters, n_parameters)
         Inverse Hessian of the sum of the losses and the penalty.
+    errors : ndarray of shape (n_parameters,)
+        Standard errors of the reported parameters.
     n_parameters : float
     """
     objective, xp = data.objective, data.objective.xp
@@ -104,7 +142,35 @@ def influence(data: FittedData, inverse: np.ndarray, n_parameters: float) -> Inf
     residual = xp.sqrt(unit * objective.data.targets.weights[:, 0]) * residual
     studentized = residual / xp.sqrt(1 - leverage)
     distance = studentized**2 * leverage / (1 - leverage) / n_parameters
-    return Influence(leverage, residual, studentized, distance)
+    # A row moves the estimates by its score times the inverse Hessian.
+    moves = objective.place((data.units.reported(inverse) / errors).T)
+    columns = moves[:, : objective.n_features]
+    intercept = moves[:, -1] if objective.fit_intercept else None
+    scores = objective.data.map_rows(
+        _moves,
+        objective.loss,
+        *objective.split(data.parameters),
+        (columns, intercept),
+        width=3 * moves.shape[0],
+    )
+    dfbetas = unit * scores / (1 - leverage)[:, None]
+    dffits = studentized * xp.sqrt(leverage / (1 - leverage))
+    return Influence(
+        leverage, residual, studentized, distance, dffits, dfbetas, data.names
+    )
+
+
+def _moves(
+    block: Block,
+    loss: Loss,
+    coef: Array,
+    intercept: Array | None,
+    columns: tuple[Array, Array | None],
+) -> Array:
+    """Return the products of the rows with some columns, times their residuals."""
+    eta = logits_of(block, loss, coef, intercept)
+    _, gradient = loss.value_and_gradient(eta, block.labels, xp=block.xp)
+    return -block.weights * gradient[:, 0, :] * block.matrix.matvec(*columns)
 
 
 @arrays.quiet()

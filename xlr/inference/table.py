@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -72,9 +74,45 @@ class Table:
         pd = check_pandas_support("to_frame (pip install xlr[inference])")
         index: Any = list(self.index)
         if self.groups:
-            groups = np.repeat(self.groups, len(index) // len(self.groups))
-            index = pd.MultiIndex.from_arrays([groups, index])
+            index = pd.MultiIndex.from_arrays([self._groups_of_rows(), index])
         return pd.DataFrame(dict(self.columns), index=index)
+
+    def as_csv(self) -> str:
+        """Return the rows as comma-separated values, the numbers with all digits."""
+        with_groups = zip(self._groups_of_rows(), self.index, *self.columns.values())
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["class"] * bool(self.groups) + ["", *self.columns])
+        writer.writerows(row if self.groups else row[1:] for row in with_groups)
+        return file.getvalue()
+
+    def as_latex(self) -> str:
+        """Return the rows as a LaTeX table, with the title as its caption."""
+        blocks = [
+            [" & ".join(map(_latex, row)) + r" \\" for row in block]
+            for block in self._blocks()
+        ]
+        body = [
+            line
+            for head, *rows in blocks
+            for line in (r"\hline", head, r"\hline", *rows)
+        ]
+        return "\n".join(
+            [
+                r"\begin{table}",
+                rf"\caption{{{_latex(self.title)}}}",
+                rf"\begin{{tabular}}{{l{'r' * len(self.columns)}}}",
+                *body,
+                r"\hline",
+                r"\end{tabular}",
+                r"\end{table}",
+            ]
+        )
+
+    def _groups_of_rows(self) -> list[str]:
+        groups = self.groups or [""]
+        size = len(self.index) // len(groups)
+        return [group for group in groups for _ in range(size)]
 
     def __str__(self) -> str:
         blocks = self._blocks()
@@ -148,10 +186,26 @@ def _cells(row: Sequence[str], tag: str) -> str:
     return f"<th>{name}</th>" + "".join(f"<{tag}>{v}</{tag[:2]}>" for v in values)
 
 
-def _number(column: str, value: float) -> str:
+# Characters that LaTeX reads as commands.
+LATEX = str.maketrans(
+    {c: rf"\{c}" for c in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
+    | {"^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}"}
+)
+
+
+def _latex(cell: str) -> str:
+    return cell.translate(LATEX)
+
+
+def _number(column: str, value: Any) -> str:
     """Format a number in the digits that a reader can use; NA for NaN."""
+    if value is None:
+        return ""
     if math.isnan(value):
         return "NA"
+    if isinstance(value, np.integer):
+        return str(value)
     if column.startswith("P>"):
         return f"{value:.3f}" if value >= 0.0005 else f"{value:.0e}"
     if value != 0 and not 1e-3 <= abs(value) < 1e6:

@@ -125,6 +125,8 @@ def _refuse_matrix(y: Any) -> None:
                 "It holds a column of 0 and 1 for each label: use "
                 "xlr.MultiLabelLogisticRegression."
             )
+    elif len(shape) == 2 and np.issubdtype(values.dtype, np.number):
+        advice += " Class probabilities or counts become labels by xlr.soft_labels(y)."
     raise ValueError(f"y should be a 1d array, got shape {shape}. {advice}")
 
 
@@ -219,10 +221,8 @@ def _check_classes(classes: np.ndarray) -> None:
             advice = "Cut the numbers into classes, or use a regression model."
             if classes.min() >= 0 and classes.max() <= 1:
                 advice = (
-                    "If y is a share of successes, pass each row twice: X = "
-                    "numpy.concatenate([X, X]), labels of 1 and then of 0, and "
-                    "sample_weight = numpy.concatenate([y, 1 - y]), times the number "
-                    "of trials if there is one."
+                    "If y is a share of successes, pass xlr.soft_labels(y), with "
+                    "the numbers of trials as sample_weight if there are any."
                 )
             raise ValueError(
                 "Unknown label type: continuous. y holds numbers that are not whole, "

@@ -69,6 +69,8 @@ RULES = {
     "max_iter": Rule("a whole number from 0 up", (Integral,), 0),
     "level": SHARE,
     "alpha": SHARE,
+    "threshold": SHARE,
+    "n_groups": Rule("a whole number from 3 up", (Integral,), 3),
     "tol": Rule("a finite number above 0", (Real,), TINY, MAX),
     "learning_rate": Rule(
         "None or a finite number above 0", (Real, NoneType), TINY, MAX

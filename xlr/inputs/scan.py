@@ -30,6 +30,7 @@ from xlr.inputs.features import Features
 from xlr.inputs.labels import NO_LABELS, check_number, mixed_types, read_labels
 from xlr.inputs.offset import read_offset
 from xlr.inputs.parameters import random_seed
+from xlr.inputs.soft_labels import SoftLabels, read_soft_labels
 from xlr.inputs.weights import class_totals, place_weights
 from xlr.threads import Workers
 
@@ -135,12 +136,16 @@ def _read_part(
     features: Features, y: Any, sample_weight: Any, offset: Any
 ) -> tuple[Part, np.ndarray]:
     """Read what comes with some rows; return the weights of their classes as well."""
+    if offset is not None:
+        offset = read_offset(offset, features)
+    if isinstance(y, SoftLabels):
+        soft = read_soft_labels(y, features, sample_weight)
+        targets = Targets(1, soft.shares, soft.weights[:, None], offset=offset)
+        return Part(soft.classes, targets), soft.totals
     labels = read_labels(y, features.X.shape[0])
     codes = features.place(labels.codes, None)
     weights = place_weights(sample_weight, features)
     totals = class_totals(weights, codes, labels.classes.shape[0])
-    if offset is not None:
-        offset = read_offset(offset, features)
     targets = Targets(1, codes[:, None], weights[:, None], offset=offset)
     return Part(labels.classes, targets), totals
 
@@ -214,7 +219,7 @@ def _scan_chunks(
     """Look at all chunks, and keep what belongs to their rows where they are."""
     X: Chunks = features.X
     loads = [X.parts if statistics is None else [literal(None)] * len(X.parts)]
-    loads += [parts_beside(X, values, name) for name, values in given.items()]
+    loads += [_parts_beside(X, values, name) for name, values in given.items()]
     # No view of the sample: a graph that a client remembers would keep all of it.
     like = X.xp.zeros((0, X.n_features), dtype=X.dtype, device=X.device)
     plan = Plan(
@@ -269,6 +274,15 @@ def _scan_chunks(
     return Scan(features.like(X), classes, totals, rows, found)
 
 
+def _parts_beside(X: Chunks, values: Any, name: str) -> list[Any]:
+    """Return the part of the values that belongs to each chunk of X."""
+    if not isinstance(values, SoftLabels):
+        return parts_beside(X, values, name)
+    of_rows = partial(SoftLabels, classes=values.classes)
+    parts = parts_beside(X, values.P, "P")
+    return [call(of_rows, part, name="soft-labels") for part in parts]
+
+
 @arrays.quiet()
 def _look_at(
     plan: Plan,
@@ -292,7 +306,8 @@ def _look_at(
         )
     size = int(X.shape[0])
     if size == 0:
-        read_labels(y, size)
+        if not isinstance(y, SoftLabels):
+            read_labels(y, size)
         return None, Summary({position: 0}, {}, {}, {}, set()), None
     features = Features(X, xp, arrays.device_of(X), None)
     part, totals = _read_part(features, y, sample_weight, offset)
@@ -364,6 +379,8 @@ def _recoded(classes: Array, part: Part) -> Targets:
     """Return the targets of a chunk with codes into the classes of all chunks."""
     own, every = arrays.to_host(part.classes), arrays.to_host(classes)
     codes, xp = part.targets.labels[:, 0], arrays.namespace(part.targets.labels)
+    if xp.isdtype(codes.dtype, "real floating"):  # shares of the same classes
+        return part.targets
     new = arrays.move(
         np.searchsorted(every, own), xp=xp, device=arrays.device_of(codes)
     )

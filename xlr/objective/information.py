@@ -19,8 +19,8 @@ __all__ = [
     "Information",
     "cluster_scores",
     "information",
+    "leveraged_scores",
     "leverages",
-    "mean_derivatives",
 ]
 
 # Rows that are summed into their clusters at a time, by a product with a matrix of ones
@@ -207,18 +207,85 @@ def leverages(
     inverse : ndarray of shape (n_parameters, n_parameters)
         M, in units of the weights s.
     """
-    values, vectors = np.linalg.eigh(inverse)
-    root = vectors * np.sqrt(np.maximum(values, 0))  # R with R R' = M
-    columns = objective.place(root.T)
-    intercept = columns[:, -1] if objective.fit_intercept else None
     found = objective.data.map_rows(
         _leverages,
         objective.loss,
         *objective.split(parameters),
-        (columns[:, : objective.n_features], intercept),
+        _root(objective, inverse),
         width=3 * objective.n_parameters,
     )
     return found[:, 0], found[:, 1]
+
+
+def leveraged_scores(
+    objective: Objective,
+    parameters: Array,
+    inverse: np.ndarray,
+    class_factors: np.ndarray,
+    power: float,
+) -> Array:
+    r"""Return the outer products of the scores, divided by :math:`(1 - h_i)^{power}`.
+
+    In one pass, with the leverage :math:`h_i = c_{y_i} p_i (1 - p_i) z_i^T M z_i` of a
+    row that counts once.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of one model of two classes.
+    parameters : array of shape (1, n_parameters)
+    inverse : ndarray of shape (n_parameters, n_parameters)
+        M, in units of the weights that were given.
+    class_factors : ndarray of shape (2,)
+        c, as for :func:`information`.
+    power : float
+    """
+    sums = objective.data.map_reduce(
+        _leveraged_sums,
+        objective.loss,
+        *objective.split(parameters),
+        _root(objective, inverse),
+        objective.place(class_factors),
+        power,
+        width=3 * objective.n_parameters,
+        least=4 * objective.n_features,
+    )
+    xp = objective.xp
+    outer = bordered(*sums, xp=xp) if objective.fit_intercept else sums[0]
+    return outer[0, :, :]
+
+
+def _root(objective: Objective, matrix: np.ndarray) -> tuple[Array, Array | None]:
+    """Return coefficients and intercepts of R' for R R' = M."""
+    values, vectors = np.linalg.eigh(matrix)
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    columns = objective.place(root.T)
+    intercept = columns[:, -1] if objective.fit_intercept else None
+    return columns[:, : objective.n_features], intercept
+
+
+def _leveraged_sums(
+    block: Block,
+    loss: Loss,
+    coef: Array,
+    intercept: Array | None,
+    root: tuple[Array, Array | None],
+    factors: Array,
+    power: float,
+) -> tuple[Array, ...]:
+    xp, wide = block.xp, block.wide
+    block = block._replace(matrix=block.matrix.astype(wide))
+    found = xp.astype(_leverages(block, loss, coef, intercept, root), wide)
+    own = xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
+    s = xp.astype(block.weights[:, 0], wide)
+    # Of a row without a weight both are zero: it counts nowhere.
+    count = xp.where(s > 0, s, xp.ones_like(s))
+    leverage = found[:, 0] * own / count
+    eta = passes.logits(block, loss, coef, intercept)
+    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
+    scores = xp.sqrt(s * own / (1 - leverage) ** power)
+    scores = scores * xp.astype(gradient[:, 0, 0], wide)
+    return passes.outer_sums(block, scores[:, None, None], wide)
 
 
 def _leverages(
@@ -235,66 +302,3 @@ def _leverages(
     products = block.matrix.matvec(*root)
     leverage = block.weights[:, 0] * h * xp.sum(products**2, axis=1)
     return xp.stack([leverage, -gradient[:, 0, 0] / xp.sqrt(h)], axis=1)
-
-
-def mean_derivatives(
-    objective: Objective, parameters: Array
-) -> tuple[np.ndarray, np.ndarray]:
-    r"""Return the mean over the rows of the derivatives of probabilities in logits.
-
-    Of :math:`A_{kl} = \partial p_k / \partial \eta_l`: p (1 - p) of two classes,
-    :math:`p_k ([k = l] - p_l)` of more; in one pass.
-
-    Parameters
-    ----------
-    objective : Objective
-        Of one model.
-    parameters : array of shape (1, n_parameters)
-
-    Returns
-    -------
-    derivatives : ndarray of shape (n_outputs, n_outputs)
-    gradients : ndarray of shape (n_outputs, n_outputs, n_parameters)
-        Their derivatives in the parameters.
-    """
-    outputs = objective.n_outputs
-    first, product, total = objective.data.map_reduce(
-        _derivative_sums,
-        objective.loss,
-        *objective.split(parameters),
-        width=3 * outputs**3,
-    )
-    xp = objective.xp
-    if objective.fit_intercept:
-        product = xp.concat([product, total[:, None]], axis=1)
-    weight = float(arrays.to_host(objective.total_weight)[0])
-    derivatives = arrays.to_host(first).astype(np.float64).reshape(-1, outputs)
-    gradients = arrays.to_host(product).astype(np.float64)
-    shape = -1, outputs, objective.n_parameters
-    return derivatives / weight, gradients.reshape(shape) / weight
-
-
-def _derivative_sums(
-    block: Block, loss: Loss, coef: Array, intercept: Array | None
-) -> tuple[Array, ...]:
-    """Return sums over the rows of A and of its derivatives."""
-    xp, outputs, s = block.xp, loss.n_outputs, block.weights
-    eta = passes.logits(block, loss, coef, intercept)
-    h = loss.curvature(eta, block.labels, xp=xp).values[:, 0, :]
-    if outputs == 1:
-        _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
-        p = gradient[:, 0, :] + block.labels
-        first, second = h, h * (1 - 2 * p)
-    else:
-        p = h
-        same = xp.eye(outputs, dtype=p.dtype, device=arrays.device_of(p))
-        # A, and dA_kl / d eta_m = A_km ([k = l] - p_l) - p_k A_lm
-        A = p[:, :, None] * (same - p[:, None, :])
-        third = A[:, :, None, :] * (same - p[:, None, :])[:, :, :, None]
-        third = third - p[:, :, None, None] * A[:, None, :, :]
-        first = xp.reshape(A, (-1, outputs**2))
-        second = xp.reshape(third, (-1, outputs**3))
-    second = s * second
-    total = xp.sum(second, axis=0, dtype=block.wide)
-    product = block.matrix.transpose_matvec(second, total)
-    return xp.sum(s * first, axis=0, dtype=block.wide), product, total

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Block
+from xlr.functions import sigmoid, softmax
 from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.objective.objective import Evaluation, Objective
@@ -17,15 +18,16 @@ ERROR_POWER = 0.4
 
 
 class JeffreysTerm:
-    r"""Jeffreys' prior of the coefficients, as a term of the mean binary loss.
+    r"""Jeffreys' prior of the coefficients, as a term of the mean loss.
 
-    With the information :math:`I = \sum_i s_i p_i (1 - p_i) z_i z_i^T` and S the sum of
-    the weights, as they were given,
+    With the information :math:`I = \sum_i s_i A_i \otimes z_i z_i^T` of all classes but
+    the first, of which :math:`A = \mathrm{diag}(p) - p p^T`, and S the sum of the
+    weights, as they were given,
 
     .. math::
         T &= -\frac{1}{2S} \log\det I \\
-        \nabla T &= -\frac1S \sum_i h_i (\tfrac12 - p_i) z_i,
-        \qquad h_i = s_i p_i (1 - p_i) z_i^T I^{-1} z_i
+        \nabla T &= -\frac{1}{2S} \sum_i s_i A_i (\mathrm{diag}\,V_i - 2 V_i p_i)
+        \otimes z_i, \qquad (V_i)_{kl} = z_i^T (I^{-1})_{kl} z_i
 
     Parameters
     ----------
@@ -35,7 +37,8 @@ class JeffreysTerm:
     References
     ----------
     Firth (1993), *Bias reduction of maximum likelihood estimates*, Biometrika 80,
-    section 3.3.
+    section 3.3; Kosmidis and Firth (2011), *Multinomial logit bias reduction via the
+    Poisson log-linear model*, Biometrika 98.
     """
 
     def __init__(self, total_weight: Array) -> None:
@@ -44,7 +47,8 @@ class JeffreysTerm:
     def value_and_gradient(self, objective: Objective, parameters: Array) -> Evaluation:
         """Return the term and its gradient, in two passes; NaN where I is singular."""
         xp = objective.xp
-        information = objective.loss_hessian(parameters)
+        first = objective.column_size * (objective.n_outputs > 1)
+        information = objective.loss_hessian(parameters)[:, first:, first:]
         factor = arrays.cholesky(information[0, :, :], xp=xp)
         half_log_determinant = xp.sum(xp.log(xp.linalg.diagonal(factor)))
         solve = arrays.positive_definite_solver(information, xp=xp)
@@ -58,15 +62,17 @@ class JeffreysTerm:
         is_singular = xp.max(inflation) * eps > eps**ERROR_POWER
         unknown = xp.full_like(half_log_determinant, xp.nan)
         half_log_determinant = xp.where(is_singular, unknown, half_log_determinant)
-        columns = inverse_root[:, : objective.n_features], None
+        # A column for each row of L^-1 and each class.
+        rows = xp.reshape(inverse_root, (-1, objective.column_size))
+        columns = rows[:, : objective.n_features], None
         if objective.fit_intercept:
-            columns = columns[0], inverse_root[:, -1]
+            columns = columns[0], rows[:, -1]
         product, total = objective.data.map_reduce(
             _gradient_sums,
             objective.loss,
             *objective.split(parameters),
             columns,
-            width=objective.n_parameters,
+            width=rows.shape[0],
         )
         gradient = -objective.join(product, total) / self._total_weight[:, None]
         return Evaluation(-half_log_determinant / self._total_weight, gradient)
@@ -79,13 +85,21 @@ def _gradient_sums(
     intercept: Array | None,
     columns: tuple[Array, Array | None],
 ) -> tuple[Array, Array]:
-    """Return the sums of h (1/2 - p) z over the rows, and of h (1/2 - p)."""
+    """Return the sums of A (diag V - 2 V p) z / 2 over the rows, and without z."""
     xp = block.xp
-    eta = passes.logits(block, loss, coef, intercept)
-    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
-    h = passes.curvature(block, loss, coef, intercept).values[:, 0, 0]
-    leverage = h * xp.sum(block.matrix.matvec(*columns) ** 2, axis=1)
-    probability = gradient[:, 0, 0] + block.labels[:, 0]
-    residual = (leverage * (0.5 - probability))[:, None]
+    eta = passes.logits(block, loss, coef, intercept)[:, 0, :]
+    n = eta.shape[0]
+    n_free = max(1, loss.n_outputs - 1)
+    products = xp.reshape(block.matrix.matvec(*columns), (n, -1, n_free))
+    V = xp.matmul(xp.matrix_transpose(products), products)
+    if loss.n_outputs == 1:
+        p, q = sigmoid(eta), sigmoid(-eta)
+        residual = p * q * V[:, 0, :] * (q - p) / 2
+    else:
+        p = softmax(eta)
+        w = xp.linalg.diagonal(V) - 2 * xp.matmul(V, p[:, 1:, None])[:, :, 0]
+        w = xp.concat([xp.zeros_like(w[:, :1]), w], axis=1)
+        residual = p * (w - xp.sum(p * w, axis=1, keepdims=True)) / 2
+    residual = block.weights * residual
     total = xp.sum(residual, axis=0, dtype=block.wide)
     return block.matrix.transpose_matvec(residual, total), total

@@ -1,0 +1,208 @@
+"""Residuals, predictions and tests of the fit, against statsmodels and by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import to_numpy
+from in_chunks import in_chunks
+from optional import on_demand
+from scipy import stats
+from scipy.sparse import csr_array
+from studies import anes96, fair, spector
+
+import xlr
+
+pd = on_demand("pandas")
+sm = on_demand("statsmodels.api")
+
+RESIDUALS = ["resid_response", "resid_pearson", "resid_deviance", "resid_working"]
+
+
+def results_of(X, y, weights=None, offset=None, **parameters):
+    parameters = {"C": np.inf, "tol": 1e-11} | parameters
+    model = xlr.LogisticRegression(**parameters).fit(X, y, weights, offset=offset)
+    return xlr.infer(model, X, y, weights, offset=offset, keep_data=True)
+
+
+def women():
+    X, y = fair()
+    X, y = X[::6], y[::6]
+    rng = np.random.default_rng(0)
+    return X, y, rng.integers(1, 4, len(y)).astype(float), rng.normal(size=len(y))
+
+
+@pytest.mark.parametrize(
+    "form", [np.asarray, csr_array, lambda X: in_chunks(X, (361, 0, 700))]
+)
+def test_residuals_as_glm(form):
+    """Their ``var_weights`` are R's prior weights."""
+    X, y, weights, offset = women()
+    rows = form(X)
+    results = results_of(rows, y, weights, offset)
+    model = sm.GLM(
+        y, sm.add_constant(X), sm.families.Binomial(), offset, var_weights=weights
+    )
+    glm = model.fit(tol=1e-14)
+    for name in (*RESIDUALS, "fittedvalues"):
+        np.testing.assert_allclose(
+            getattr(results, name), getattr(glm, name), rtol=1e-6
+        )
+    assert results.pearson_chi2 == pytest.approx(glm.pearson_chi2, rel=1e-8)
+    np.testing.assert_allclose(
+        results.predict(X[:50], offset[:50]), glm.fittedvalues[:50], rtol=1e-7
+    )
+
+
+def test_residuals_on_every_backend(place, dtype, assert_close):
+    X, y, weights, _ = women()
+    expected = results_of(X, y, weights)
+    tol = 1e-10 if dtype == "float64" else 1e-5
+    given = place(X), place(y, "int64"), place(weights)
+    results = results_of(*given, tol=tol)
+    rtol = 1e-6 if dtype == "float64" else 1e-2
+    for name in (*RESIDUALS, "fittedvalues"):
+        assert_close(getattr(results, name), getattr(expected, name), rtol=rtol)
+    assert results.pearson_chi2 == pytest.approx(expected.pearson_chi2, rel=rtol)
+    rounding = 1e-6 if dtype == "float64" else 1e-5
+    np.testing.assert_allclose(results.pred_table(), expected.pred_table(), rounding)
+    assert_close(results.predict(place(X[:5])), expected.predict(X[:5]), rtol=rtol)
+
+
+@pytest.mark.parametrize(("data", "kind"), [(fair, "Logit"), (anes96, "MNLogit")])
+def test_predictions_as_statsmodels(data, kind):
+    X, y = data()
+    results = results_of(X, y)
+    fit = getattr(sm, kind)(y, sm.add_constant(X)).fit(disp=0, tol=1e-13)
+    np.testing.assert_array_equal(results.pred_table(), fit.pred_table())
+    if kind == "Logit":
+        np.testing.assert_array_equal(results.pred_table(0.3), fit.pred_table(0.3))
+    expected = fit.predict()
+    np.testing.assert_allclose(results.fittedvalues, expected, rtol=1e-6)
+    np.testing.assert_allclose(results.predict(X), expected, rtol=1e-6)
+    if kind == "MNLogit":
+        share = np.eye(7)[y]
+        chi2 = ((share - expected) ** 2 / expected).sum()
+        assert results.pearson_chi2 == pytest.approx(chi2, rel=1e-7)
+
+
+@pytest.mark.parametrize("form", [np.asarray, lambda X: in_chunks(X, (361, 700))])
+def test_sums_over_weighted_rows_are_those_of_repeated_rows(form):
+    X, y, counts, _ = women()
+    many = np.repeat(np.arange(len(y)), counts.astype(int))
+    counted = results_of(form(X), y, counts)
+    repeated = results_of(X[many], y[many])
+    np.testing.assert_allclose(counted.pred_table(), repeated.pred_table())
+    for value in (
+        lambda results: results.pearson_chi2,
+        lambda results: results.pseudo_rsquared("tjur"),
+        lambda results: results.hosmer_lemeshow(),
+        lambda results: results.hosmer_lemeshow(7),
+    ):
+        np.testing.assert_allclose(value(counted), value(repeated), rtol=1e-6)
+
+
+def test_tjur_is_a_difference_of_means():
+    X, y = spector()
+    p = sm.Logit(y, sm.add_constant(X)).fit(disp=0, tol=1e-13).predict()
+    found = results_of(X, y).pseudo_rsquared("tjur")
+    assert found == pytest.approx(p[y == 1].mean() - p[y == 0].mean(), rel=1e-7)
+
+
+@pytest.mark.parametrize("n_groups", [4, 10])
+def test_hosmer_lemeshow_by_quantiles(n_groups):
+    X, y = fair()
+    p = sm.Logit(y, sm.add_constant(X)).fit(disp=0, tol=1e-13).predict()
+    groups = pd.qcut(p, n_groups, labels=False)
+    statistic = 0.0
+    for g in range(n_groups):
+        own = groups == g
+        for observed, expected in (
+            (y[own].sum(), p[own].sum()),
+            ((1 - y[own]).sum(), (1 - p[own]).sum()),
+        ):
+            statistic += (observed - expected) ** 2 / expected
+    found = results_of(X, y).hosmer_lemeshow(n_groups)
+    assert found.statistic == pytest.approx(statistic, rel=1e-6)
+    assert found.df == n_groups - 2
+    assert found.pvalue == pytest.approx(stats.chi2.sf(statistic, n_groups - 2))
+
+
+def test_hosmer_lemeshow_needs_three_groups():
+    X = np.arange(40.0)[:, None] % 2
+    y = (np.arange(40) % 3 == 0).astype(int)
+    with pytest.raises(ValueError, match=r"leave 0 groups.*needs three"):
+        results_of(X, y).hosmer_lemeshow()
+    with pytest.raises(ValueError, match="n_groups must be a whole number from 3 up"):
+        results_of(*spector()).hosmer_lemeshow(2)
+
+
+def test_measures_of_many_classes_and_without_rows_are_refused():
+    results = results_of(*anes96())
+    for name in RESIDUALS:
+        with pytest.raises(ValueError, match=f"{name} is of fits to two classes"):
+            getattr(results, name)
+    for call in (results.hosmer_lemeshow, lambda: results.pseudo_rsquared("tjur")):
+        with pytest.raises(ValueError, match="is of fits to two classes; these are 7"):
+            call()
+    X, y = spector()
+    bare = xlr.infer(xlr.LogisticRegression().fit(X, y), X, y)
+    for name in (*RESIDUALS, "fittedvalues", "pearson_chi2"):
+        with pytest.raises(ValueError, match=f"{name} needs the rows of the fit"):
+            getattr(bare, name)
+    with pytest.raises(ValueError, match="pred_table needs the rows"):
+        bare.pred_table()
+    with pytest.raises(ValueError, match="threshold must be between 0 and 1"):
+        bare.pred_table(1.5)
+
+
+def test_predictions_of_results_need_no_rows():
+    X, y = spector()
+    table = pd.DataFrame(X, columns=["a", "b", "c"])
+    model = xlr.LogisticRegression(tol=1e-11).fit(table, y)
+    results = xlr.infer(model, table, y)
+    expected = model.predict_proba(table)[:, 1]
+    np.testing.assert_allclose(results.predict(table), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="feature names"):
+        results.predict(table[["b", "a", "c"]])
+    lazily = results_of(X, y).predict(in_chunks(X, (20, 12)))
+    assert to_numpy(lazily.compute()).shape == (32,)
+
+
+def test_influence_frame_as_statsmodels():
+    X, y = spector()
+    found = results_of(X, y).get_influence()
+    glm = sm.GLM(y, sm.add_constant(X), sm.families.Binomial()).fit(tol=1e-14)
+    expected = glm.get_influence()
+    np.testing.assert_allclose(found.dfbetas, expected.dfbetas, rtol=1e-6)
+    dffits = expected.d_fittedvalues_scaled
+    np.testing.assert_allclose(found.dffits_internal, dffits, rtol=1e-6)
+    frame, theirs = found.summary_frame(), expected.summary_frame()
+    np.testing.assert_allclose(frame, theirs, rtol=1e-6)
+    assert frame.columns[0] == "dfb_intercept"
+    assert list(frame.columns[1:]) == [
+        c.replace("x1", "x0").replace("x2", "x1").replace("x3", "x2")
+        for c in theirs.columns[1:]
+    ]
+
+
+def test_dfbetas_of_weighted_rows_are_newton_steps_without_them():
+    X, y, weights, _ = women()
+    results = results_of(csr_array(X), y, weights)
+    found = results.get_influence()
+    Z, p = np.insert(X, 0, 1, axis=1), results.fittedvalues
+    hessian = Z.T @ (Z * (weights * p * (1 - p))[:, None])
+    for i in (0, 17, 600):
+        left = hessian - weights[i] * p[i] * (1 - p[i]) * np.outer(Z[i], Z[i])
+        moved = np.linalg.solve(left, weights[i] * (y[i] - p[i]) * Z[i])
+        np.testing.assert_allclose(found.dfbetas[i], moved / results.bse, rtol=1e-6)
+
+
+def test_influence_of_rows_of_every_backend(place, dtype, assert_close):
+    X, y = spector()
+    expected = results_of(X, y).get_influence()
+    tol = 1e-10 if dtype == "float64" else 1e-4
+    found = results_of(place(X), place(y, "int64"), tol=tol).get_influence()
+    rtol, atol = (1e-6, 0) if dtype == "float64" else (1e-2, 1e-3)
+    assert_close(found.dfbetas, expected.dfbetas, rtol=rtol, atol=atol)
+    assert_close(found.dffits_internal, expected.dffits_internal, rtol=rtol, atol=atol)

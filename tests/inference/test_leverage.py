@@ -1,0 +1,73 @@
+"""Covariances that correct for the leverage of the rows, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from in_chunks import in_chunks
+from scipy.sparse import csr_array
+from studies import anes96, spector
+
+import xlr
+
+POWERS = {"HC0": 0, "HC2": 1, "HC3": 2}
+
+
+def by_hand(X, y, weights, model, power, penalty=0.0):
+    """As vcovHC of R's sandwich: the scores of the rows over (1 - h)^(power / 2)."""
+    Z = np.insert(X, 0, 1, axis=1)
+    p = model.predict_proba(X)[:, 1]
+    added = np.diag([0.0] + [penalty] * X.shape[1])
+    bread = np.linalg.inv(Z.T @ (Z * (weights * p * (1 - p))[:, None]) + added)
+    h = p * (1 - p) * np.einsum("ij,jk,ik->i", Z, bread, Z)
+    scores = Z * ((y - p) / (1 - h) ** (power / 2))[:, None]
+    return bread @ (scores.T @ (scores * weights[:, None])) @ bread
+
+
+@pytest.mark.parametrize("cov_type", POWERS)
+@pytest.mark.parametrize(
+    "form", [np.asarray, csr_array, lambda X: in_chunks(X, (12, 20))]
+)
+@pytest.mark.parametrize("C", [np.inf, 0.5])
+def test_covariances_with_leverages(cov_type, form, C):
+    X, y = spector()
+    weights = np.arange(len(y)) % 3.0
+    model = xlr.LogisticRegression(C=C, tol=1e-11)
+    dense = model.fit(X, y, weights)
+    expected = by_hand(X, y, weights, dense, POWERS[cov_type], 1 / C)
+    rows = form(X)
+    model = xlr.LogisticRegression(C=C, tol=1e-11).fit(rows, y, weights)
+    found = xlr.infer(model, rows, y, weights, cov_type=cov_type).cov_params()
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_leverages_of_weighted_classes_are_those_of_weighted_rows():
+    X, y = spector()
+    balanced = {0: 1.0, 1: 2.0}
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-11, class_weight=balanced)
+    found = xlr.infer(model.fit(X, y), X, y, cov_type="HC3").cov_params()
+    Z, p = np.insert(X, 0, 1, axis=1), model.predict_proba(X)[:, 1]
+    c = 1.0 + y
+    bread = np.linalg.inv(Z.T @ (Z * (c * p * (1 - p))[:, None]))
+    h = c * p * (1 - p) * np.einsum("ij,jk,ik->i", Z, bread, Z)
+    scores = Z * (c * (y - p) / (1 - h))[:, None]
+    np.testing.assert_allclose(found, bread @ scores.T @ scores @ bread, rtol=1e-6)
+
+
+def test_leverages_on_every_backend(place, dtype):
+    X, y = spector()
+    tol = 1e-9 if dtype == "float64" else 1e-4
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
+    expected = xlr.infer(model, X, y, cov_type="HC3").bse
+    rows, labels = place(X), place(y, "int64")
+    model = xlr.LogisticRegression(C=np.inf, tol=tol).fit(rows, labels)
+    found = xlr.infer(model, rows, labels, cov_type="HC3").bse
+    rtol = 1e-6 if dtype == "float64" else 1e-3
+    np.testing.assert_allclose(found, expected, rtol=rtol)
+
+
+def test_leverages_of_many_classes_are_refused():
+    X, y = anes96()
+    model = xlr.LogisticRegression().fit(X, y)
+    with pytest.raises(ValueError, match="cov_type='HC3' is of fits to two classes"):
+        xlr.infer(model, X, y, cov_type="HC3")

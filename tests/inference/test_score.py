@@ -1,0 +1,169 @@
+"""Score tests of features left out, against statsmodels and by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from in_chunks import in_chunks
+from optional import on_demand
+from scipy import stats
+from scipy.sparse import csr_array
+from scipy.special import softmax
+from studies import anes96, fair
+
+import xlr
+
+pd = on_demand("pandas")
+sm = on_demand("statsmodels.api")
+
+
+def results_of(X, y, weights=None, **options):
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y, weights)
+    return xlr.infer(model, X, y, weights, keep_data=True, **options)
+
+
+def women():
+    """Fair's table with noise columns, and a table of 20 candidates."""
+    X, y = fair()
+    X, y = X[::6], y[::6]
+    return X[:, :3], y, candidates_of(X)
+
+
+def candidates_of(X):
+    rng = np.random.default_rng(0)
+    return np.column_stack([X[:, 3:], rng.normal(size=(len(X), 23 - X.shape[1]))])
+
+
+def test_separate_scores_as_statsmodels():
+    X, y, candidates = women()
+    found = results_of(X, y).score_test(candidates, "separate")
+    fit = sm.Logit(y, sm.add_constant(X)).fit(disp=0, tol=1e-13)
+    for j in range(candidates.shape[1]):
+        statistic, pvalue = fit.score_test(exog_extra=candidates[:, [j]])
+        assert found.statistic[j] == pytest.approx(
+            float(np.squeeze(statistic)), rel=1e-7
+        )
+        assert found.pvalue[j] == pytest.approx(float(np.squeeze(pvalue)), rel=1e-6)
+    assert found.df == 1
+
+
+def test_joint_scores_as_statsmodels():
+    X, y, candidates = women()
+    found = results_of(X, y).score_test(candidates)
+    fit = sm.Logit(y, sm.add_constant(X)).fit(disp=0, tol=1e-13)
+    expected = fit.score_test(exog_extra=candidates)
+    assert found.statistic == pytest.approx(float(np.squeeze(expected[0])), rel=1e-7)
+    assert found.pvalue == pytest.approx(float(np.squeeze(expected[1])), rel=1e-6)
+    assert found.df == 20
+
+
+def scores_by_hand(X, y, weights, candidates, params, robust):
+    """The statistic from the scores and the information of the larger model."""
+    n_classes = int(y.max()) + 1
+    Z = np.column_stack([np.ones(len(y)), X, candidates])
+    eta = np.column_stack([np.zeros(len(y)), Z[:, : X.shape[1] + 1] @ params])
+    p = softmax(eta, axis=1)[:, 1:]
+    r = np.eye(n_classes)[y][:, 1:] - p
+    scores = (r[:, :, None] * Z[:, None, :]).reshape(len(y), -1)
+    H = np.eye(n_classes - 1) * p[:, None, :] - p[:, :, None] * p[:, None, :]
+    information = np.einsum("i,ikl,ij,im->kjlm", weights, H, Z, Z)
+    information = information.reshape(scores.shape[1], -1)
+    own = np.tile(np.arange(Z.shape[1]) > X.shape[1], n_classes - 1)
+    A = information[np.ix_(own, ~own)] @ np.linalg.inv(information[np.ix_(~own, ~own)])
+    V = information[np.ix_(own, own)] - A @ information[np.ix_(~own, own)]
+    if robust:
+        moved = scores[:, own] - scores[:, ~own] @ A.T
+        V = moved.T @ (weights[:, None] * moved)
+    U = weights @ scores[:, own]
+    return U @ np.linalg.solve(V, U)
+
+
+@pytest.mark.parametrize("cov_type", ["nonrobust", "HC0"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_scores_of_weighted_rows_by_hand(cov_type, n_classes):
+    X, y = anes96()
+    y = np.minimum(y // 2, n_classes - 1)
+    X, candidates = X[:, :2], np.column_stack([X[:, 2:], X[:, 0] ** 2])
+    weights = np.arange(len(y)) % 3 + 0.5
+    results = results_of(X, y, weights)
+    params = results.params.reshape(3, -1)
+    args, robust = (X, y, weights), cov_type == "HC0"
+    separate = results.score_test(candidates, "separate", cov_type)
+    for j in range(candidates.shape[1]):
+        expected = scores_by_hand(*args, candidates[:, [j]], params, robust)
+        assert separate.statistic[j] == pytest.approx(expected, rel=1e-7)
+    joint = results.score_test(candidates, cov_type=cov_type)
+    expected = scores_by_hand(*args, candidates, params, robust)
+    assert joint.statistic == pytest.approx(expected, rel=1e-7)
+    assert joint.df == (n_classes - 1) * candidates.shape[1]
+    assert joint.pvalue == pytest.approx(stats.chi2.sf(expected, joint.df))
+
+
+@pytest.mark.parametrize("hypothesis", ["joint", "separate"])
+def test_scores_on_every_backend(place, dtype, hypothesis):
+    X, y, candidates = women()
+    expected = results_of(X, y).score_test(candidates, hypothesis, "HC0").statistic
+    rows = place(X)
+    tol = 1e-9 if dtype == "float64" else 1e-5
+    model = xlr.LogisticRegression(C=np.inf, tol=tol).fit(rows, place(y, "int64"))
+    results = xlr.infer(model, rows, place(y, "int64"), keep_data=True)
+    found = results.score_test(place(candidates), hypothesis, "HC0").statistic
+    rtol = 1e-6 if dtype == "float64" else 1e-2
+    np.testing.assert_allclose(found, expected, rtol, atol=1e-2 * rtol)
+
+
+def as_table(X):
+    return pd.DataFrame(X, columns=[f"c{j}" for j in range(X.shape[1])])
+
+
+SIZES = (361, 700)
+
+
+@pytest.mark.parametrize(
+    ("of_rows", "of_candidates"),
+    [
+        (csr_array, csr_array),
+        (np.asarray, csr_array),
+        (np.asarray, as_table),
+        (lambda X: in_chunks(X, SIZES), lambda X: in_chunks(X, SIZES)),
+        (lambda X: in_chunks(X, SIZES), np.asarray),
+    ],
+)
+def test_scores_of_every_kind_of_features(of_rows, of_candidates):
+    X, y, candidates = women()
+    candidates = np.round(candidates, 1)
+    for hypothesis in ("joint", "separate"):
+        expected = results_of(X, y).score_test(candidates, hypothesis).statistic
+        results = results_of(of_rows(X), y)
+        found = results.score_test(of_candidates(candidates), hypothesis).statistic
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_score_of_a_sum_of_the_models_features_is_unknown():
+    X, y, candidates = women()
+    candidates = np.column_stack([candidates[:, :2], X @ [1, 2, 3], np.ones(len(y))])
+    results = results_of(X, y)
+    found = results.score_test(candidates, "separate")
+    assert np.isnan(found.pvalue).tolist() == [False, False, True, True]
+    with pytest.raises(ValueError, match="are sums of each other"):
+        results.score_test(candidates)
+
+
+def test_score_refuses_wrong_arguments():
+    X, y, candidates = women()
+    results = results_of(X, y)
+    cases = [
+        ((candidates[:5],), "exog_extra has 5 rows and X 1061"),
+        ((candidates[:, 0],), "2D array"),
+        ((np.full_like(candidates, np.nan),), "exog_extra contains NaN"),
+        ((candidates, "each"), "hypothesis must be one of .*'each'"),
+        ((candidates, "joint", "HC1"), "cov_type must be one of .*'HC1'"),
+    ]
+    for args, message in cases:
+        with pytest.raises(ValueError, match=message):
+            results.score_test(*args)
+    penalised = xlr.infer(xlr.LogisticRegression().fit(X, y), X, y, keep_data=True)
+    with pytest.raises(ValueError, match="this fit is penalised"):
+        penalised.score_test(candidates)
+    with pytest.raises(TypeError, match=r"exog_extra\.compute\(\)"):
+        results.score_test(in_chunks(candidates, SIZES))

@@ -1,0 +1,238 @@
+"""Score tests of features that a model leaves out."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from scipy import stats
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.data import Block, DenseMatrix, Matrix, PerRow, call
+from xlr.estimators import LogisticRegression
+from xlr.inference.fitted_data import FittedData
+from xlr.inputs.dask_input import parts_beside
+from xlr.inputs.features import read_features
+from xlr.losses import Loss
+from xlr.objective import passes
+
+__all__ = ["ScoreTest", "score_test"]
+
+# Share of a feature's information that the features of the model leave, below which it
+# is one of their sums but for rounding errors.
+LEAST_SHARE = 1e-9
+
+CANDIDATE_ROWS = 256  # rows of a block, at least: sums are as wide as the candidates
+
+
+class ScoreTest(NamedTuple):
+    """Score test of features that a model leaves out.
+
+    Attributes
+    ----------
+    statistic : float or ndarray of shape (m,)
+    df : int
+        Coefficients that a test is about.
+    pvalue : float or ndarray of shape (m,)
+        Under a chi-squared distribution with so many degrees of freedom.
+    """
+
+    statistic: Any
+    df: int
+    pvalue: Any
+
+
+class CandidateRows:
+    """Rows of a matrix that a pass reads beside those of X."""
+
+    def __init__(self, matrix: Matrix) -> None:
+        self.matrix = matrix
+
+    def __getitem__(self, key: tuple[slice, Any]) -> Self:
+        return type(self)(self.matrix.take_rows(key[0]))
+
+
+@arrays.quiet()
+def score_test(
+    data: FittedData, inverse: np.ndarray, candidates: Any, *, joint: bool, robust: bool
+) -> ScoreTest:
+    r"""Test the coefficients of other features at zero, from one pass.
+
+    With the rows z of the model and c of the candidates, the residuals r and the
+    curvature H of the loss in the logits, the score of a candidate is :math:`U = \sum_i
+    r_i c_i`, and its variance about the estimates of the model
+
+    .. math::
+        V = \sum_i H_i\, \tilde c_i \tilde c_i^T, \qquad \tilde c = c - A z, \quad
+        A = \Big(\sum_i H_i\, c_i z_i^T\Big) \Big(\sum_i H_i\, z_i z_i^T\Big)^{-1}
+
+    or, robust, with :math:`r_i r_i^T` in the place of the first H. The statistic is
+    :math:`U^T V^{-1} U`. More classes have scores for each class but the first.
+
+    Parameters
+    ----------
+    data : FittedData
+        At the estimates.
+    inverse : ndarray of shape (n_parameters, n_parameters)
+        Inverse Hessian of the summed losses.
+    candidates : array of shape (n_samples, m)
+    joint, robust : bool
+    """
+    objective, unit = data.objective, data.dataset.unit
+    rows, m = _read(data, candidates)
+    outputs, size = objective.n_outputs, objective.column_size
+    sums = objective.data.map_reduce(
+        _score_sums,
+        objective.loss,
+        *objective.split(data.parameters),
+        objective.place(data.dataset.class_weights.factors),
+        joint,
+        robust,
+        width=max(m, outputs * (size + m * joint)),
+        least=CANDIDATE_ROWS,
+        per_row=rows,
+    )
+    products, squares, z = (
+        unit * arrays.to_host(part).astype(np.float64) for part in sums
+    )
+    if not np.isfinite(products).all():
+        raise ValueError("exog_extra contains NaN or infinity.")
+    # 1. Sums over the rows for each test: r c', z c' and c c', weighted.
+    equations = outputs - (outputs > 1)
+    score, products = products[:equations], products[equations:]
+    products = products.reshape(1 + robust, equations, outputs, -1, m)
+    squares = squares.reshape(1 + robust, equations, equations, m)
+
+    def by_test(weighting: int) -> tuple[np.ndarray, np.ndarray]:
+        model = products[weighting, :, :, :size]
+        if joint:
+            own = products[weighting, :, outputs - equations :, size:]
+            model, own = np.moveaxis(model, 3, 1), np.moveaxis(own, 3, 1)
+            first = 1, equations * m
+        else:
+            model = np.moveaxis(model, 3, 0)
+            own = np.moveaxis(squares[weighting], 2, 0)
+            first = m, equations
+        return model.reshape(*first, -1), own.reshape(*first, -1)
+
+    scores = score.reshape(1, -1) if joint else score.T
+    cross, own = by_test(0)
+    # 2. The variance of the scores, given the estimates of the model.
+    A = cross @ inverse
+    variance = own - A @ np.swapaxes(cross, 1, 2)
+    if robust:
+        cross, own = by_test(1)
+        moved = A @ np.swapaxes(cross, 1, 2)
+        variance = own - moved - np.swapaxes(moved, 1, 2)
+        variance = variance + A @ z @ np.swapaxes(A, 1, 2)
+    # 3. The statistics.
+    size_of = np.diagonal(own, axis1=1, axis2=2)
+    square = np.diagonal(variance, axis1=1, axis2=2)
+    known: np.ndarray = np.all(square > LEAST_SHARE * size_of, axis=1)
+    root = np.sqrt(np.where(known[:, None], square, np.nan))
+    scaled = variance / root[:, :, None] / root[:, None, :]
+    df, z = scores.shape[1], scores / root
+    if joint and not (known[0] and np.linalg.matrix_rank(scaled[0]) == df):
+        raise ValueError(
+            "Features of exog_extra are sums of each other or of those in the model. "
+            "Leave them out, or pass hypothesis='separate'."
+        )
+    statistic = np.full(known.shape, np.nan)
+    solved = np.linalg.solve(scaled[known], z[known][..., None])[..., 0]
+    statistic[known] = np.sum(z[known] * solved, axis=1)
+    pvalue = stats.chi2.sf(statistic, df)
+    if joint:
+        return ScoreTest(float(statistic[0]), df, float(pvalue[0]))
+    return ScoreTest(statistic, df, pvalue)
+
+
+def _read(data: FittedData, candidates: Any) -> tuple[Any, int]:
+    """Return the candidates as rows of a pass, and how many there are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no matrix of real numbers, or have other rows than X.
+    """
+    chunks, like = data.objective.data.chunks, data.dataset.features
+    if chunks is not None:
+        parts = parts_beside(chunks.X, candidates, "exog_extra")
+        read = partial(_read_rows, like.xp, like.device)
+        return PerRow(
+            [call(read, part, name="candidates") for part in parts], None
+        ), int(candidates.shape[1])
+    if arrays.is_dask(candidates):
+        raise TypeError(
+            "exog_extra is of Dask while X is in memory. Pass exog_extra.compute()."
+        )
+    rows = _read_rows(like.xp, like.device, candidates)
+    n_samples, m = rows.matrix.shape
+    if n_samples != data.objective.n_samples:
+        raise ValueError(
+            f"exog_extra has {n_samples} rows and X {data.objective.n_samples}. Pass "
+            "the features of the rows of the fit."
+        )
+    return rows, m
+
+
+def _read_rows(xp: Any, device: Any, candidates: Any) -> CandidateRows:
+    """Return candidates in the library and on the device of X."""
+    features = read_features(LogisticRegression(), candidates, reset=True)
+    if features.xp is xp and features.device == device:
+        return CandidateRows(features.matrix)
+    return CandidateRows(
+        DenseMatrix(arrays.move(features.X, xp=xp, device=device), xp=xp)
+    )
+
+
+def _score_sums(
+    block: Block,
+    loss: Loss,
+    coef: Array,
+    intercept: Array | None,
+    factors: Array,
+    joint: bool,
+    robust: bool,
+    candidates: CandidateRows,
+) -> tuple[Array, ...]:
+    """Return the products of the candidates with r and z, with themselves, and z z'.
+
+    Weighted by the curvature and, if ``robust``, again by scores; r has a column for
+    each equation, and z all features of the model, and of the candidates if ``joint``.
+    Of shapes (n_products, m), (n_pairs, m) and (n_parameters, n_parameters): the last
+    is weighted by scores.
+    """
+    xp, wide, outputs = block.xp, block.wide, loss.n_outputs
+    C = candidates.matrix.astype(wide)
+    block = block._replace(matrix=block.matrix.astype(wide))
+    eta = passes.logits(block, loss, coef, intercept)
+    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
+    values = loss.curvature(eta, block.labels, xp=xp)
+    s = xp.astype(block.weights[:, 0], wide)
+    r, h = -xp.astype(gradient[:, 0, :], wide), xp.astype(values.values[:, 0, :], wide)
+    Z = xp.astype(block.matrix.to_dense(), wide)
+    if intercept is not None:
+        Z = xp.concat([Z, xp.ones_like(Z[:, :1])], axis=1)
+    first = outputs > 1  # the equation that the others are compared with
+    H = h[:, :, None]
+    if values.coupled:
+        same = xp.eye(outputs, dtype=wide, device=arrays.device_of(h))
+        H = h[:, :, None] * (same - h[:, None, :])
+    weights = [s[:, None, None] * H]
+    own = xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
+    scores = xp.sqrt(s * own)[:, None] * r
+    if robust:
+        weights.append(scores[:, :, None] * scores[:, None, :])
+    Z_and_C = xp.concat([Z, C.to_dense()], axis=1) if joint else Z
+    columns, squares = [s[:, None] * r[:, first:]], []
+    for M in weights:
+        for e in range(first, outputs):
+            rows = M[:, e, :, None] * Z_and_C[:, None, :]
+            columns.append(xp.reshape(rows, (rows.shape[0], -1)))
+        squares.append(xp.reshape(M[:, first:, first:], (M.shape[0], -1)))
+    products = C.transpose_matvec(xp.concat(columns, axis=1))
+    squares = C.sandwich_diagonal(xp.concat(squares, axis=1))
+    scores = xp.reshape(scores[:, :, None] * Z[:, None, :], (Z.shape[0], -1))
+    return products, squares, xp.matmul(scores.T, scores)
