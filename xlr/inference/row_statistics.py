@@ -104,7 +104,15 @@ def influence(data: FittedData, inverse: np.ndarray, n_parameters: float) -> Inf
     residual = xp.sqrt(unit * objective.data.targets.weights[:, 0]) * residual
     studentized = residual / xp.sqrt(1 - leverage)
     distance = studentized**2 * leverage / (1 - leverage) / n_parameters
-    return Influence(leverage, residual, studentized, distance)
+    returned = data.dataset.features.returned
+    return Influence(
+        **returned(
+            hat_matrix_diag=leverage,
+            resid_pearson=residual,
+            resid_studentized=studentized,
+            cooks_distance=distance,
+        )
+    )
 
 
 @arrays.quiet()
@@ -151,10 +159,12 @@ def probability_interval(
         refuse_non_finite(matrix)
     proba = sigmoid(log_odds)
     return ProbabilityInterval(
-        proba,
-        proba * sigmoid(-log_odds) * se,
-        sigmoid(log_odds - quantile * se),
-        sigmoid(log_odds + quantile * se),
+        **features.returned(
+            proba=proba,
+            se=proba * sigmoid(-log_odds) * se,
+            lower=sigmoid(log_odds - quantile * se),
+            upper=sigmoid(log_odds + quantile * se),
+        )
     )
 
 
