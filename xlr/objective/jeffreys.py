@@ -64,7 +64,7 @@ class JeffreysTerm:
         product, total = objective.data.map_reduce(
             _gradient_sums,
             objective.loss,
-            *objective.split(parameters),
+            parameters,
             columns,
             width=objective.n_parameters,
         )
@@ -75,15 +75,14 @@ class JeffreysTerm:
 def _gradient_sums(
     block: Block,
     loss: Loss,
-    coef: Array,
-    intercept: Array | None,
+    parameters: Array,
     columns: tuple[Array, Array | None],
 ) -> tuple[Array, Array]:
     """Return the sums of h (1/2 - p) z over the rows, and of h (1/2 - p)."""
     xp = block.xp
-    eta = passes.logits(block, loss, coef, intercept)
+    eta = passes.logits(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
-    h = passes.curvature(block, loss, coef, intercept).values[:, 0, 0]
+    h = passes.curvature(block, loss, parameters).values[:, 0, 0]
     leverage = h * xp.sum(block.matrix.matvec(*columns) ** 2, axis=1)
     probability = gradient[:, 0, 0] + block.labels[:, 0]
     residual = (leverage * (0.5 - probability))[:, None]

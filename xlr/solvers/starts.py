@@ -82,6 +82,8 @@ def start_of_resamples(objective: Objective) -> tuple[Objective, np.ndarray] | N
 
     As :meth:`Objective.without_resampling`.
     """
+    if objective.n_models == 1:
+        return None
     if objective.n_samples < ROWS_TO_POOL * objective.n_parameters:
         return None
     return objective.without_resampling()
