@@ -436,9 +436,8 @@ def in_place(x: Array) -> Array:
 
     XLA compiles each operation for each shape: a first fit to 569 x 30 numbers took
     10 s, of which NumPy's arithmetic is 7 ms, and other numbers of rows took 2 s more.
-    NumPy has no bfloat16: half precision stays in JAX.
     """
-    if array_api_compat.is_jax_array(x) and in_host_memory(x) and not is_half(x):
+    if array_api_compat.is_jax_array(x) and in_host_memory(x):
         return np.asarray(x)
     return x
 

@@ -278,11 +278,11 @@ class Objective:
 
     def value_and_gradient(self, parameters: Array) -> Evaluation:
         """Return F and the gradient of its smooth part, in one pass."""
-        xp, weight = self.xp, self.total_weight
+        xp, p, weight = self.xp, self.n_features, self.total_weight
         value, product, total = self.data.map_reduce(
             passes.value_and_gradient, self.loss, parameters, width=self._width
         )
-        coef = self.by_class(parameters)
+        coef = xp.reshape(parameters, (*self._coef_shape[:2], -1))[:, :, :p]
         value = value / weight + self.penalty.value(coef, xp=xp)
         gradient = xp.reshape(product, self._coef_shape) / weight[:, None, None]
         gradient = gradient + self.penalty.gradient(coef, xp=xp)
