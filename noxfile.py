@@ -176,6 +176,13 @@ def benchmarks_small(session: nox.Session) -> None:
     session.run("python", "examples/benchmarks/small.py", *session.posargs)
 
 
+@nox.session(default=False)
+def benchmarks_libraries(session: nox.Session) -> None:
+    """Time fits on NumPy, torch and JAX; ``-- digits`` only some cells."""
+    session.install(".", *groups("benchmarks", "torch", "jax"))
+    session.run("python", "examples/benchmarks/libraries.py", *session.posargs)
+
+
 @nox.session
 def benchmarks_many(session: nox.Session) -> None:
     """Time many models at once; ``nox -s benchmarks_many -- cv`` only some cells."""

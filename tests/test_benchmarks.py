@@ -26,6 +26,7 @@ import cell_run
 import comparison
 import cpu
 import inference
+import libraries
 import many
 import measure
 import small
@@ -286,6 +287,23 @@ def test_cells_are_those_of_the_goals() -> None:
     goals = [cell.goal for cell in CELLS.values()]
     assert goals == [2, 3, 3, 3, 4, 4, 3, 3, 3, 3, 3, 3]
     assert all(isinstance(cell, Cell) for cell in CELLS.values())
+
+
+# -- libraries -------------------------------------------------------------------------
+
+
+def test_libraries_become_a_page_that_counts_compilations_of_jax() -> None:
+    name = "breast_cancer, 569 x 30"
+    assert libraries.parse(["569", "digits"]).cells == [name, "digits, 10 classes"]
+    with pytest.raises(SystemExit):
+        libraries.parse(["no such cell"])
+    found = libraries.run_cell(name, "numpy", 1)
+    assert all(found["fits"][key]["seconds"] > 0 for key in ("first", "warm"))
+    text = libraries.page({name: {"numpy": found, "jax": found}})
+    of_numpy, of_jax = text.splitlines()[-2:]
+    assert of_numpy.startswith(f"| {name} | numpy |")
+    assert of_jax.startswith(f"| {name} | jax |")
+    assert (of_numpy.count("(0)"), of_jax.count("(0)")) == (0, 4)
 
 
 # -- small fits ------------------------------------------------------------------------

@@ -135,14 +135,16 @@ class LogisticLoss:
         either label.
         """
         sign = 1 - 2 * targets[..., None]
-        terms = sigmoid_terms(sign * logits, xp=xp)
-        value = xp.log1p(terms.decay) - terms.high
-        return value[..., 0], sign * (terms.rise * terms.share)
+        t = sign * logits
+        zero = xp.zeros_like(t[:1, ...])
+        decay, rise = xp.exp(-xp.abs(t)), xp.exp(xp.minimum(t, zero))
+        value = xp.log1p(decay) - xp.minimum(-t, zero)
+        return value[..., 0], sign * (rise / (1 + decay))
 
     def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Curvature:
         """Return sigmoid(z) sigmoid(-z), whatever the label."""
-        terms = sigmoid_terms(logits, xp=xp)
-        return Curvature(terms.decay * terms.share * terms.share, False)
+        decay = xp.exp(-xp.abs(logits))
+        return Curvature(decay / (1 + decay) ** 2, False)
 
     def curvature_bound(self) -> float:
         """Return the largest curvature over all logits: 1/4, at z = 0."""

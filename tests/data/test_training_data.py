@@ -217,11 +217,3 @@ def test_data_of_some_columns(data, backend):
     part = data.take_columns(backend.xp.asarray([2, 0], device=backend.device))
     assert part.n_features == 2
     check(part.map_reduce(sums, 2.0), (EXPECTED[0][:, [2, 0]], *EXPECTED[1:]))
-
-
-@pytest.mark.parametrize(("block_bytes", "is_large"), [(10**6, False), (100, True)])
-def test_data_are_large_where_x_fills_several_blocks(
-    block_bytes, is_large, data, monkeypatch
-):
-    monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: block_bytes)
-    assert data.is_large(1) == is_large

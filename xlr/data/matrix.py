@@ -161,7 +161,10 @@ class DenseMatrix:
         else:
             A = columns[:, :, None] * values[:, None, :]
             A = self.xp.reshape(A, (self.shape[0], -1))
-        return arrays.widened(self.xp.matmul(A.T, A), xp=self.xp)
+        product = self.xp.matmul(A.T, A)
+        if product.dtype == self.xp.float64:
+            return product
+        return arrays.widened(product, xp=self.xp)
 
     def sandwich_diagonal(self, weights: Array) -> Array:
         """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""

@@ -237,10 +237,6 @@ class TrainingData:
             self._slices[width, least] = slices
         return self._slices[width, least]
 
-    def is_large(self, width: int) -> bool:
-        """Return True where X fills several blocks: arithmetic takes the time."""
-        return not self.in_memory or len(self.matrix.row_slices(width, 1, 1)) > 1
-
     def block(self, rows: slice) -> Block:
         """Return some rows. A block of all rows is made once."""
         is_whole = rows == slice(0, self.n_samples)

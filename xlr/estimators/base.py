@@ -114,6 +114,8 @@ def labels_of(codes: Array, classes: Array) -> Array:
         if arrays.is_traced(moved) or np.array_equal(
             arrays.to_host(moved).astype(host.dtype), host
         ):
+            if (read := arrays.in_place(codes)) is not codes:
+                return arrays.move(host[read], xp=xp, device=device, dtype=moved.dtype)
             return xp.take(moved, codes)
     return host[arrays.to_host(codes)]
 
@@ -183,6 +185,8 @@ class LinearModel(BaseEstimator):
             finite = xp.all(xp.isfinite(xp.stack(totals)))
             if not arrays.is_traced(finite) and not arrays.to_host(finite):
                 refuse_non_finite(matrix, features.column_names)
+        if features.given is not None:
+            return features.returned(answers=answers)["answers"]
         return answers
 
     def _snapshot(self) -> Self:
@@ -485,7 +489,7 @@ def _accuracy(
     from sklearn.metrics import accuracy_score
 
     y = accept("y", y)
-    if sample_weight is None and arrays.is_array(y):
+    if sample_weight is None and arrays.is_array(y) and arrays.in_place(y) is y:
         found, xp = labels_of(codes, classes), arrays.namespace(codes)
         # Where the answers are, so that one number crosses to the host.
         if arrays.is_array(found) and _are_alike(y, found):

@@ -188,11 +188,11 @@ def bootstrap(
             parts.append(_refits(estimator, dataset, counts))
         coef, intercept, converged, weighs = zip(*parts)
         _warn_of_left_out(np.concatenate(weighs), dataset)
-        return BootstrapResult(
-            features.xp.concat(list(coef)),
-            features.xp.concat(list(intercept)),
-            np.concatenate(converged),
+        found = features.returned(
+            coef=features.xp.concat(list(coef)),
+            intercept=features.xp.concat(list(intercept)),
         )
+        return BootstrapResult(converged=np.concatenate(converged), **found)
 
 
 def _refits(

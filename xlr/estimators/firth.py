@@ -192,7 +192,7 @@ class FirthLogisticRegression(LinearClassifier):
             )
             fitted = {
                 **features.attributes,
-                **problem.coefficients(solution.parameters),
+                **features.returned(**problem.coefficients(solution.parameters)),
                 "classes_": dataset.classes,
                 "solver_": SOLVER,
                 "n_iter_": solution.n_iter,

@@ -324,7 +324,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
 
             def named(parameters: Array) -> dict[str, Any]:
                 """Return the attributes that make an estimator predict."""
-                return common | fitting.problem.coefficients(parameters)
+                found = fitting.problem.coefficients(parameters)
+                return common | features.returned(**found)
 
             callbacks = FitCallbacks(self, data, self.max_iter)
             gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))

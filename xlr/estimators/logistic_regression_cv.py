@@ -246,7 +246,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
                 """Return attributes that make an estimator predict: means of models."""
                 found = fitting.problem.coefficients_by_model(parameters)
                 mean = {k: features.xp.mean(v, axis=0) for k, v in found.items()}
-                return common | mean
+                return common | features.returned(**mean)
 
             return callbacks.listener(named)
 
@@ -289,13 +289,14 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         chunks = dataset.rows.chunks
         return {
             **common,
-            **chosen,
+            **features.returned(
+                **chosen, coefs_paths_=self._paths(models, folds, by_penalty)
+            ),
             "C_": C,
             "l1_ratio_": l1_ratio,
             "Cs_": Cs,
             "l1_ratios_": l1_ratios,
             "scores_": np.reshape(scores, by_penalty),
-            "coefs_paths_": self._paths(models, folds, by_penalty),
             "n_iter_": np.reshape(n_iter, by_penalty),
             "solver_": solver,
             "converged_": converged,

@@ -151,12 +151,13 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             spec = self._spec(indicators, weights / unit, features, pool)
             dataset = Dataset.of(features, spec, unit, bool(self.fit_intercept))
             fitting = Fitting(self, dataset, spec, float(self.C))
-            labels = {"classes_": xp.arange(n_labels, device=features.device)}
-            common = features.attributes | labels
+            labels = xp.arange(n_labels, device=features.device)
+            common = features.attributes | features.returned(classes_=labels)
 
             def named(parameters: Array) -> dict[str, Any]:
                 """Return the attributes that make an estimator predict."""
-                return common | fitting.problem.coefficients(parameters)
+                found = fitting.problem.coefficients(parameters)
+                return common | features.returned(**found)
 
             callbacks = FitCallbacks(self, data, self.max_iter)
             gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))

@@ -224,16 +224,18 @@ def logistic_path(
             if separation is not None:
                 names = dataset.features.column_names
                 warn(separation.describe(names, WITH_FREE_FEATURES), SeparationWarning)
-        coefs = features.xp.stack([model.coef for model in models])
-        intercepts = features.xp.stack([model.intercept for model in models])
+        found = features.returned(
+            coefs=features.xp.stack([model.coef for model in models]),
+            intercepts=features.xp.stack([model.intercept for model in models]),
+        )
         null_loss = _null_loss(problem.objective)
     losses = np.asarray([model.loss for model in models])
     with arrays.quiet():  # one class leaves nothing to explain
         explained = 1 - losses / null_loss
     return LogisticPath(
         Cs,
-        coefs,
-        intercepts,
+        found["coefs"],
+        found["intercepts"],
         np.asarray([model.objective for model in models]),
         np.asarray([model.duality_gap for model in models]),
         np.asarray([model.df for model in models]),

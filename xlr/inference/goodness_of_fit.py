@@ -77,7 +77,7 @@ def fit_sums(data: FittedData, threshold: float = 0.5) -> FitSums:
     sums = objective.data.map_reduce(
         _sums,
         objective.loss,
-        *objective.split(data.parameters),
+        data.parameters,
         threshold,
         width=3 * n_classes,
     )
@@ -88,10 +88,10 @@ def fit_sums(data: FittedData, threshold: float = 0.5) -> FitSums:
 
 
 def _sums(
-    block: Block, loss: Loss, coef: Array, intercept: Array | None, threshold: float
+    block: Block, loss: Loss, parameters: Array, threshold: float
 ) -> tuple[Array, ...]:
     xp = block.xp
-    eta = passes.logits(block, loss, coef, intercept)[:, 0, :]
+    eta = passes.logits(block, loss, parameters)[:, 0, :]
     if loss.n_outputs == 1:
         p = xp.concat([sigmoid(-eta), sigmoid(eta)], axis=1)
         predicted = xp.astype(p[:, 1:] > threshold, eta.dtype)
@@ -145,14 +145,14 @@ def _fitted_rows(data: FittedData) -> tuple[Array, Array, Array]:
     found = objective.data.map_rows(
         _rows,
         objective.loss,
-        *objective.split(data.parameters),
+        data.parameters,
         width=objective.n_outputs + 2,
     )
     return found[:, :-2], found[:, -2], data.dataset.unit * found[:, -1]
 
 
-def _rows(block: Block, loss: Loss, coef: Array, intercept: Array | None) -> Array:
-    eta = passes.logits(block, loss, coef, intercept)[:, 0, :]
+def _rows(block: Block, loss: Loss, parameters: Array) -> Array:
+    eta = passes.logits(block, loss, parameters)[:, 0, :]
     return block.xp.concat([eta, block.labels, block.weights], axis=1)
 
 

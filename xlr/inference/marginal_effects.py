@@ -94,11 +94,11 @@ def average_effects(
     by_class = standardized.reshape(outputs, -1)
     values = np.full(p, np.nan)
     values[list(held)] = list(held.values())
-    coef, intercept, mean, scale, values = (
+    parameters, coef, mean, scale, values = (
         arrays.move(part, xp=data.xp, device=data.device, dtype=data.wide)
         for part in (
+            standardized.reshape(1, -1),
             by_class[:, :p],
-            by_class[:, p:].sum(axis=1),
             units.mean,
             units.scale,
             (values - units.mean) / units.scale,
@@ -107,8 +107,8 @@ def average_effects(
     sums = data.map_reduce(
         _effect_sums,
         loss,
-        (coef, intercept),
-        (mean, scale),
+        parameters,
+        (mean, scale, coef),
         values if held else None,
         method,
         discrete,
@@ -142,23 +142,23 @@ def average_effects(
 def _effect_sums(
     block: Block,
     loss: Loss,
-    parameters: tuple[Array, Array],
-    raw: tuple[Array, Array],
+    parameters: Array,
+    units: tuple[Array, Array, Array],
     held: Array | None,
     method: str,
     discrete: Discrete,
 ) -> tuple[Array, ...]:
     """Return the sums over the rows of G, of its derivatives, and of the changes."""
     xp, s = block.xp, block.weights
-    matrix, (coef, _) = block.matrix, parameters
+    matrix = block.matrix
     if held is not None or discrete.columns or method.endswith("ex"):
         Z = matrix.to_dense()
         if held is not None:
             held = xp.astype(held, Z.dtype)
             Z = xp.where(xp.isnan(held), Z, held)
         matrix = DenseMatrix(Z, matrix.dtype, xp=xp)
-    mean, scale, coef = (xp.astype(part, matrix.dtype) for part in (*raw, coef))
-    eta = logits(block._replace(matrix=matrix), loss, *parameters)[:, 0, :]
+    mean, scale, coef = (xp.astype(part, matrix.dtype) for part in units)
+    eta = logits(block._replace(matrix=matrix), loss, parameters)[:, 0, :]
 
     def sums(rows: Array) -> Array:
         """Return R'[Z, 1] of the weighted rows (n, ...): (..., n_features + 1)."""

@@ -365,7 +365,8 @@ class InferenceResults:
         """
         data = self._rows_for("fittedvalues")
         with arrays.current_device(data.parameters):
-            return fitted_probabilities(data)
+            found = fitted_probabilities(data)
+        return data.dataset.features.returned(found=found)["found"]
 
     @property
     def resid_response(self) -> Array:
@@ -503,7 +504,8 @@ class InferenceResults:
     def _residuals(self, kind: str) -> Array:
         data = self._rows_of_two_classes(f"resid_{kind}")
         with arrays.current_device(data.parameters):
-            return residuals(data, kind)
+            found = residuals(data, kind)
+        return data.dataset.features.returned(found=found)["found"]
 
     def _rows_of_two_classes(self, method: str) -> FittedData:
         """Return the rows of the fit to a method that takes two classes alone."""

@@ -149,26 +149,31 @@ def influence(
     scores = objective.data.map_rows(
         _moves,
         objective.loss,
-        *objective.split(data.parameters),
+        data.parameters,
         (columns, intercept),
         width=3 * moves.shape[0],
     )
     dfbetas = unit * scores / (1 - leverage)[:, None]
     dffits = studentized * xp.sqrt(leverage / (1 - leverage))
-    return Influence(
-        leverage, residual, studentized, distance, dffits, dfbetas, data.names
+    found = data.dataset.features.returned(
+        hat_matrix_diag=leverage,
+        resid_pearson=residual,
+        resid_studentized=studentized,
+        cooks_distance=distance,
+        dffits_internal=dffits,
+        dfbetas=dfbetas,
     )
+    return Influence(names=data.names, **found)
 
 
 def _moves(
     block: Block,
     loss: Loss,
-    coef: Array,
-    intercept: Array | None,
+    parameters: Array,
     columns: tuple[Array, Array | None],
 ) -> Array:
     """Return the products of the rows with some columns, times their residuals."""
-    eta = logits_of(block, loss, coef, intercept)
+    eta = logits_of(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=block.xp)
     return -block.weights * gradient[:, 0, :] * block.matrix.matvec(*columns)
 
@@ -217,10 +222,12 @@ def probability_interval(
         refuse_non_finite(matrix)
     proba = sigmoid(log_odds)
     return ProbabilityInterval(
-        proba,
-        proba * sigmoid(-log_odds) * se,
-        sigmoid(log_odds - quantile * se),
-        sigmoid(log_odds + quantile * se),
+        **features.returned(
+            proba=proba,
+            se=proba * sigmoid(-log_odds) * se,
+            lower=sigmoid(log_odds - quantile * se),
+            upper=sigmoid(log_odds + quantile * se),
+        )
     )
 
 

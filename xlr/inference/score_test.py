@@ -86,7 +86,7 @@ def score_test(
     sums = objective.data.map_reduce(
         _score_sums,
         objective.loss,
-        *objective.split(data.parameters),
+        data.parameters,
         objective.place(data.dataset.class_weights.factors),
         joint,
         robust,
@@ -190,8 +190,7 @@ def _read_rows(xp: Any, device: Any, candidates: Any) -> CandidateRows:
 def _score_sums(
     block: Block,
     loss: Loss,
-    coef: Array,
-    intercept: Array | None,
+    parameters: Array,
     factors: Array,
     joint: bool,
     robust: bool,
@@ -207,13 +206,13 @@ def _score_sums(
     xp, wide, outputs = block.xp, block.wide, loss.n_outputs
     C = candidates.matrix.astype(wide)
     block = block._replace(matrix=block.matrix.astype(wide))
-    eta = passes.logits(block, loss, coef, intercept)
+    eta = passes.logits(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
     values = loss.curvature(eta, block.labels, xp=xp)
     s = xp.astype(block.weights[:, 0], wide)
     r, h = -xp.astype(gradient[:, 0, :], wide), xp.astype(values.values[:, 0, :], wide)
     Z = xp.astype(block.matrix.to_dense(), wide)
-    if intercept is not None:
+    if parameters.shape[1] > outputs * Z.shape[1]:
         Z = xp.concat([Z, xp.ones_like(Z[:, :1])], axis=1)
     first = outputs > 1  # the equation that the others are compared with
     H = h[:, :, None]

@@ -55,6 +55,8 @@ class Features:
         Column names of a table.
     encoder : Encoder, default=None
         Of a table with categorical columns: X then has a column for each level.
+    given : tuple of namespace and device, or None
+        Those of results, where NumPy reads X in place; None for those of X.
     """
 
     X: Array
@@ -62,6 +64,7 @@ class Features:
     device: Device
     names: np.ndarray | None
     encoder: Encoder | None = None
+    given: tuple[Namespace, Device] | None = None
 
     @property
     def column_names(self) -> list[str]:
@@ -118,6 +121,13 @@ class Features:
         """Move an array of any library to the namespace and device of X."""
         return arrays.move(values, xp=self.xp, device=self.device, dtype=dtype)
 
+    def returned(self, **results: Array) -> dict[str, Array]:
+        """Return results as arrays of the library that X came in."""
+        if self.given is None:
+            return results
+        xp, device = self.given
+        return {k: arrays.move(v, xp=xp, device=device) for k, v in results.items()}
+
 
 def read_features(
     estimator: Any, X: Any, *, reset: bool, chunked: bool = False
@@ -143,6 +153,8 @@ def read_features(
         like = read_features(estimator, stand_in(X), reset=reset)
         # Chunks are converted as they are read.
         rows = like.xp.astype(like.X, like.dtype, copy=False)
+        if like.given is not None:
+            X = X.map_blocks(arrays.in_place, dtype=X.dtype, meta=like.X)
         return like.like(chunks_of(X, rows, xp=like.xp))
     if type(X) is np.ndarray and X.dtype.char in PLAIN and X.ndim == 2 and X.size > 0:
         # scikit-learn's validation takes longer than the prediction of a row.
@@ -175,12 +187,15 @@ def read_features(
 def _read_on_device(
     estimator: Any, X: Any, names: np.ndarray | None, *, reset: bool
 ) -> Features:
-    """Validate an array of another library than NumPy, on its device."""
+    """Validate an array of another library than NumPy, on its device.
+
+    NumPy reads what JAX holds in host memory.
+    """
     if arrays.is_sparse(X):
         X = X.tocsr()
     entries = arrays.entries(X)
     xp, device = arrays.namespace(entries), arrays.device_of(entries)
-    shape = tuple(X.shape)
+    given, shape = None, tuple(X.shape)
     if len(shape) != 2:
         raise ValueError(
             f"Expected 2D array, got an X of shape {shape} instead. Reshape your data: "
@@ -200,9 +215,12 @@ def _read_on_device(
         return Features(_canonical(X.astype(dtype)), xp, device, names)
     if reset:  # predictions are differentiable
         X = arrays.without_gradient(X)
+    if (read := arrays.in_place(X)) is not X:
+        X, given, xp, device = read, (xp, device), np, "cpu"
+        dtype = arrays.floating_dtype(X, xp=xp)
     if not arrays.is_half(X):  # its blocks are converted, one at a time
         X = xp.astype(X, dtype, copy=False)
-    return Features(X, xp, device, names)
+    return Features(X, xp, device, names, given=given)
 
 
 def is_matrix(X: Any) -> bool:

@@ -157,8 +157,9 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
     shapes that depend on values.
     """
     capabilities = xp.__array_namespace_info__().capabilities()
-    if not capabilities["data-dependent shapes"]:
-        classes, codes = np.unique(arrays.to_host(y), return_inverse=True)
+    host = arrays.in_place(y)
+    if not capabilities["data-dependent shapes"] or host is not y:
+        classes, codes = _classes_and_codes(arrays.to_host(y), xp=np)
         place = {"xp": xp, "device": arrays.device_of(y)}
         return arrays.move(classes, dtype=y.dtype, **place), arrays.move(codes, **place)
     if y.shape[0] > 10_000 and xp.isdtype(y.dtype, ("integral", "real floating")):

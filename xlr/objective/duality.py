@@ -65,16 +65,11 @@ def duality_gap(
     penalties*, section 3.
     """
     xp = objective.xp
-    coef = objective.by_class(parameters)
+    coef, intercept = _by_class(objective, parameters)
+    whole, free = _by_class(objective, at.gradient)
     penalty = objective.penalty.value(coef, xp=xp)
     ridge = objective.penalty.curvature(coef, xp=xp)
-    whole, (_, free) = objective.by_class(at.gradient), objective.split(at.gradient)
     gradient = whole - ridge * coef
-    _, intercept = objective.split(parameters)
-    shape = objective.n_models, objective.n_outputs
-    zeros = xp.zeros_like(coef[:, :, 0])
-    free = zeros if free is None else xp.reshape(free, shape)
-    intercept = zeros if intercept is None else xp.reshape(intercept, shape)
 
     products = xp.sum(coef * gradient, axis=2)
     linear = xp.sum(products + intercept * free, axis=1)
@@ -117,6 +112,15 @@ def duality_gap(
     moved = xp.sum(xp.abs(coef * whole), axis=(1, 2))
     moved = moved + xp.max(xp.abs(free), axis=1) * size
     return gap + eps * (digits + moved) + at.value * (eps * size) ** 2
+
+
+def _by_class(objective: Objective, vector: Array) -> tuple[Array, Array]:
+    """Return coefficients, (n_models, n_outputs, n_features), and intercepts."""
+    xp, p = objective.xp, objective.n_features
+    columns = xp.reshape(vector, (objective.n_models, objective.n_outputs, -1))
+    if objective.fit_intercept:
+        return columns[:, :, :p], columns[:, :, p]
+    return columns, xp.zeros_like(columns[:, :, 0])
 
 
 def _share_of_others(objective: Objective, free: Array) -> Array:

@@ -92,7 +92,7 @@ class BlockHessian:
         ridge = self.penalty + self.diagonal * (q**0.5 * self.rounding)
         if added is not None:
             ridge = ridge + added
-        identity = xp.eye(q, dtype=ridge.dtype, device=arrays.device_of(ridge))
+        identity = xp.eye(q, dtype=ridge.dtype, device=ridge.device)
         blocks = xp.reshape(self.blocks, (-1, q, q))
         return blocks + identity * xp.reshape(ridge, (-1, 1, q))
 
@@ -119,20 +119,11 @@ class BlockHessian:
         return BlockHessian(blocks, penalty, self.rounding, xp=self._xp)
 
     def solver(self, added: Array | None) -> Callable[[Array], Array]:
-        """Return what solves (H + diag(added)) x = b, scaled to a unit diagonal.
+        """Return what solves (H + diag(added)) x = b.
 
         A single block solves with several b of each model.
         """
-        xp, matrices = self._xp, self.matrices(added)
-        root = xp.sqrt(xp.linalg.diagonal(matrices))[:, None, :]
-        matrices = matrices / (root * xp.matrix_transpose(root))
-        solve_scaled = arrays.positive_definite_solver(matrices, xp=xp)
-
-        def solve(vector: Array) -> Array:
-            columns = xp.reshape(vector, (root.shape[0], -1, root.shape[2])) / root
-            return xp.reshape(solve_scaled(columns) / root, vector.shape)
-
-        return solve
+        return arrays.positive_definite_solver(self.matrices(added), xp=self._xp)
 
 
 class PooledHessian:

@@ -71,7 +71,7 @@ def information(
     value, product, total, *sums = objective.data.map_reduce(
         _sums,
         objective.loss,
-        *objective.split(parameters),
+        parameters,
         factors,
         # The sums are matrices of this width: adding them must not cost more.
         width=width,
@@ -92,19 +92,18 @@ def information(
 def _sums(
     block: Block,
     loss: Loss,
-    coef: Array,
-    intercept: Array | None,
+    parameters: Array,
     factors: Array | None,
 ) -> tuple[Array, ...]:
     xp, wide = block.xp, block.wide
     block = block._replace(matrix=block.matrix.astype(wide))
     sums = (
-        *passes.value_and_gradient(block, loss, coef, intercept),
-        *passes.gram_sums(block, loss, coef, intercept, wide, False),
+        *passes.value_and_gradient(block, loss, parameters),
+        *passes.gram_sums(block, loss, parameters, wide, False),
     )
     if factors is None:
         return sums
-    eta = passes.logits(block, loss, coef, intercept)
+    eta = passes.logits(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
     own = xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
     root = xp.sqrt(xp.astype(block.weights, wide) * own[:, None])
@@ -131,7 +130,7 @@ def cluster_scores(
     ids, scores, weighted = objective.data.map_reduce(
         _cluster_sums,
         objective.loss,
-        *objective.split(parameters),
+        parameters,
         combine=partial(_merged, n_clusters),
         per_row=clusters,
     )
@@ -158,15 +157,15 @@ def _merged(
 def _cluster_sums(
     block: Block,
     loss: Loss,
-    coef: Array,
-    intercept: Array | None,
+    parameters: Array,
     clusters: np.ndarray,
 ) -> tuple[np.ndarray, ...]:
     """Return the clusters of some rows, their scores and how many rows count."""
     xp, wide = block.xp, block.wide
-    eta = passes.logits(block, loss, coef, intercept)
+    eta = passes.logits(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
     gradient = block.weights * gradient[:, 0, :]
+    has_intercept = parameters.shape[1] > loss.n_outputs * block.matrix.shape[1]
     found = []
     for start in range(0, gradient.shape[0], CLUSTER_ROWS):
         rows = slice(start, min(start + CLUSTER_ROWS, gradient.shape[0]))
@@ -183,7 +182,7 @@ def _cluster_sums(
             scores = is_member * gradient[rows, k][:, None]
             total = xp.sum(scores, axis=0, dtype=wide)
             columns.append(matrix.transpose_matvec(scores, total))
-            if intercept is not None:
+            if has_intercept:
                 columns.append(total[:, None])
         scores = arrays.to_host(xp.concat(columns, axis=1))
         weights = arrays.to_host(block.weights[rows, 0])
@@ -210,7 +209,7 @@ def leverages(
     found = objective.data.map_rows(
         _leverages,
         objective.loss,
-        *objective.split(parameters),
+        parameters,
         _root(objective, inverse),
         width=3 * objective.n_parameters,
     )
@@ -243,7 +242,7 @@ def leveraged_scores(
     sums = objective.data.map_reduce(
         _leveraged_sums,
         objective.loss,
-        *objective.split(parameters),
+        parameters,
         _root(objective, inverse),
         objective.place(class_factors),
         power,
@@ -267,21 +266,20 @@ def _root(objective: Objective, matrix: np.ndarray) -> tuple[Array, Array | None
 def _leveraged_sums(
     block: Block,
     loss: Loss,
-    coef: Array,
-    intercept: Array | None,
+    parameters: Array,
     root: tuple[Array, Array | None],
     factors: Array,
     power: float,
 ) -> tuple[Array, ...]:
     xp, wide = block.xp, block.wide
     block = block._replace(matrix=block.matrix.astype(wide))
-    found = xp.astype(_leverages(block, loss, coef, intercept, root), wide)
+    found = xp.astype(_leverages(block, loss, parameters, root), wide)
     own = xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
     s = xp.astype(block.weights[:, 0], wide)
     # Of a row without a weight both are zero: it counts nowhere.
     count = xp.where(s > 0, s, xp.ones_like(s))
     leverage = found[:, 0] * own / count
-    eta = passes.logits(block, loss, coef, intercept)
+    eta = passes.logits(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
     scores = xp.sqrt(s * own / (1 - leverage) ** power)
     scores = scores * xp.astype(gradient[:, 0, 0], wide)
@@ -291,12 +289,11 @@ def _leveraged_sums(
 def _leverages(
     block: Block,
     loss: Loss,
-    coef: Array,
-    intercept: Array | None,
+    parameters: Array,
     root: tuple[Array, Array | None],
 ) -> Array:
     xp = block.xp
-    eta = passes.logits(block, loss, coef, intercept)
+    eta = passes.logits(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
     h = loss.curvature(eta, block.labels, xp=xp).values[:, 0, 0]
     products = block.matrix.matvec(*root)

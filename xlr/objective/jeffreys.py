@@ -70,7 +70,7 @@ class JeffreysTerm:
         product, total = objective.data.map_reduce(
             _gradient_sums,
             objective.loss,
-            *objective.split(parameters),
+            parameters,
             columns,
             width=rows.shape[0],
         )
@@ -81,13 +81,12 @@ class JeffreysTerm:
 def _gradient_sums(
     block: Block,
     loss: Loss,
-    coef: Array,
-    intercept: Array | None,
+    parameters: Array,
     columns: tuple[Array, Array | None],
 ) -> tuple[Array, Array]:
     """Return the sums of A (diag V - 2 V p) z / 2 over the rows, and without z."""
     xp = block.xp
-    eta = passes.logits(block, loss, coef, intercept)[:, 0, :]
+    eta = passes.logits(block, loss, parameters)[:, 0, :]
     n = eta.shape[0]
     n_free = max(1, loss.n_outputs - 1)
     products = xp.reshape(block.matrix.matvec(*columns), (n, -1, n_free))

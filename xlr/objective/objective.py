@@ -236,7 +236,7 @@ class Objective:
 
     def by_class(self, parameters: Array) -> Array:
         """Return the coefficients: (n_models, n_outputs, n_features)."""
-        columns = self.xp.reshape(parameters, (*self._coef_shape[:2], self.column_size))
+        columns = self.xp.reshape(parameters, (self.n_models, self.n_outputs, -1))
         return columns[:, :, : self.n_features]
 
     def zeros(self) -> Array:
@@ -278,12 +278,11 @@ class Objective:
 
     def value_and_gradient(self, parameters: Array) -> Evaluation:
         """Return F and the gradient of its smooth part, in one pass."""
-        xp, weight = self.xp, self.total_weight
-        coef, intercept = self.split(parameters)
+        xp, p, weight = self.xp, self.n_features, self.total_weight
         value, product, total = self.data.map_reduce(
-            passes.value_and_gradient, self.loss, coef, intercept, width=self._width
+            passes.value_and_gradient, self.loss, parameters, width=self._width
         )
-        coef = xp.reshape(coef, self._coef_shape)
+        coef = xp.reshape(parameters, (*self._coef_shape[:2], -1))[:, :, :p]
         value = value / weight + self.penalty.value(coef, xp=xp)
         gradient = xp.reshape(product, self._coef_shape) / weight[:, None, None]
         gradient = gradient + self.penalty.gradient(coef, xp=xp)
@@ -340,7 +339,9 @@ class Objective:
         matrix = self.loss_hessian(parameters) / self.total_weight[:, None, None]
         if self.loss.shift_invariant:
             matrix = matrix + self._null_space_curvature(matrix)
-        return self._block_hessian(matrix[:, None, :, :], parameters, self.data.dtype)
+        penalty = self.penalty_curvature(parameters)
+        rounding = max(self.rounding, 16 * self.wide_rounding)
+        return BlockHessian(matrix[:, None, :, :], penalty, rounding, xp=self.xp)
 
     def hessian_on_host(self, parameters: Array) -> np.ndarray:
         """Return the Hessian of one model in float64: (n_parameters, n_parameters)."""
@@ -348,20 +349,40 @@ class Objective:
         blocks, penalty = map(arrays.to_host, (hessian.blocks, hessian.penalty))
         return blocks[0, 0].astype(np.float64) + np.diag(penalty[0])
 
-    def loss_hessian(self, parameters: Array) -> Array:
-        """Return the Hessian of the sum of the losses: (n_models, q, q)."""
-        matrix = self._gram_sums(parameters, self.data.dtype, by_class=False)
-        if self.n_outputs == 1:
+    def loss_hessian(self, parameters: Array, by_class: bool = False) -> Array:
+        """Return the Hessian of the sum of the losses: (n_models, q, q).
+
+        With ``by_class`` only the blocks of single classes, in float32, one below the
+        other: (n_columns, q, q).
+        """
+        xp, size = (
+            self.xp,
+            self.n_features if by_class else self.n_outputs * self.n_features,
+        )
+        sums = self.data.map_reduce(
+            passes.gram_sums,
+            self.loss,
+            parameters,
+            xp.float32 if by_class else self.data.dtype,
+            by_class,
+            # The sums are matrices of this size: adding them must not cost more.
+            width=max(size, self.n_columns),
+            least=4 * size,
+        )
+        matrix = bordered(*sums, xp=xp) if self.fit_intercept else sums[0]
+        if by_class or self.n_outputs == 1:
             return matrix
-        return softmax_hessian(matrix, self.n_outputs, xp=self.xp)
+        return softmax_hessian(matrix, self.n_outputs, xp=xp)
 
     def class_hessians(self, parameters: Array) -> BlockHessian:
         """Return the blocks of the Hessian of single classes, in float32."""
-        matrix = self._gram_sums(parameters, self.xp.float32, by_class=True)
-        q = self.column_size
-        blocks = self.xp.reshape(matrix, (self.n_models, self.n_outputs, q, q))
+        xp, q = self.xp, self.column_size
+        matrix = self.loss_hessian(parameters, by_class=True)
+        blocks = xp.reshape(matrix, (self.n_models, self.n_outputs, q, q))
         blocks = blocks / self.total_weight[:, None, None, None]
-        return self._block_hessian(blocks, parameters, self.xp.float32)
+        penalty = self.penalty_curvature(parameters)
+        rounding = max(float(xp.finfo(xp.float32).eps), 16 * self.wide_rounding)
+        return BlockHessian(blocks, penalty, rounding, xp=xp)
 
     def pooled_hessian(self, parameters: Array) -> PooledHessian:
         """Return an estimate with one Gram matrix for all classes, in float32."""
@@ -369,7 +390,7 @@ class Objective:
         total, *sums = self.data.map_reduce(
             passes.pooled_sums,
             self.loss,
-            *self.split(parameters),
+            parameters,
             xp.float32,
             width=max(p, self._width),
             least=4 * p,
@@ -384,29 +405,6 @@ class Objective:
             float(xp.finfo(xp.float32).eps),
             xp=xp,
         )
-
-    def _gram_sums(self, parameters: Array, dtype: Any, *, by_class: bool) -> Array:
-        size = self.n_features if by_class else self.n_outputs * self.n_features
-        sums = self.data.map_reduce(
-            passes.gram_sums,
-            self.loss,
-            *self.split(parameters),
-            dtype,
-            by_class,
-            # The sums are matrices of this size: adding them must not cost more.
-            width=max(size, self.n_columns),
-            least=4 * size,
-        )
-        return bordered(*sums, xp=self.xp) if self.fit_intercept else sums[0]
-
-    def _block_hessian(
-        self, blocks: Array, parameters: Array, dtype: Any
-    ) -> BlockHessian:
-        rounding = float(self.xp.finfo(dtype).eps)
-        if dtype == self.wide:
-            rounding = 16 * rounding
-        penalty = self.penalty_curvature(parameters)
-        return BlockHessian(blocks, penalty, rounding, xp=self.xp)
 
     def _null_space_curvature(self, matrix: Array) -> Array:
         """Return curvature for the null space of the softmax.
@@ -443,7 +441,7 @@ class Objective:
         diagonal, total = self.data.map_reduce(
             passes.hessian_diagonal,
             self.loss,
-            *self.split(parameters),
+            parameters,
             width=self._width,
         )
         diagonal = self.join(diagonal, total) / self.total_weight[:, None]
@@ -454,7 +452,6 @@ class Objective:
 
         The curvature of each row is stored where it takes little memory beside X.
         """
-        point = self.loss, *self.split(parameters)
         values = None
         stored = self.data.product_cost / self.n_samples
         if self.data.in_memory and self.n_columns <= max(
@@ -462,23 +459,27 @@ class Objective:
         ):
             values = self.data.map_rows(
                 lambda *block: passes.curvature(*block).values,
-                *point,
+                self.loss,
+                parameters,
                 width=self._width,
             )
         penalty = self.penalty_curvature(parameters)
 
         def product(vector: Array) -> Array:
-            direction = self.split(vector)
             if values is None:
                 sums = self.data.map_reduce(
-                    passes.hessian_product, *point, direction, width=self._width
+                    passes.hessian_product,
+                    self.loss,
+                    parameters,
+                    vector,
+                    width=self._width,
                 )
             else:
                 sums = self.data.map_reduce(
                     passes.product_with_curvature,
                     self.loss,
                     self.loss.shift_invariant,
-                    direction,
+                    vector,
                     width=self._width,
                     per_row=values,
                 )
@@ -507,7 +508,9 @@ class Objective:
     @property
     def is_large(self) -> bool:
         """Whether X fills several blocks, so that arithmetic takes the time."""
-        return bool(self.data.is_large(TEMPORARIES * self.n_outputs))
+        data = self.data
+        width = TEMPORARIES * self.n_outputs
+        return not data.in_memory or len(data.row_slices(width)) > 1
 
     @cached_property
     def hessian_cost(self) -> float:

@@ -4,8 +4,8 @@ For a block Z of rows with labels y and weights s, the logits of all models are
 
 .. math:: \eta = Z W^T + b + offset
 
-of shape (n_rows, n_models, n_outputs). W holds a row for each model and output,
-(n_models n_outputs, n_features); b is None without an intercept.
+of shape (n_rows, n_models, n_outputs). W and b are the parameters of the objective,
+(n_models, n_parameters).
 """
 
 from __future__ import annotations
@@ -34,20 +34,23 @@ __all__ = [
 ]
 
 
-def logits(block: Block, loss: Loss, coef: Array, intercept: Array | None) -> Array:
+def logits(block: Block, loss: Loss, parameters: Array) -> Array:
     """Return the logits: (n_rows, n_models, n_outputs)."""
-    eta = block.matrix.matvec(coef, intercept)
-    eta = block.xp.reshape(eta, (eta.shape[0], -1, loss.n_outputs))
+    xp, (n_rows, p) = block.xp, block.matrix.shape
+    columns = xp.reshape(parameters, (-1, parameters.shape[1] // loss.n_outputs))
+    intercept = columns[:, p] if columns.shape[1] > p else None
+    eta = block.matrix.matvec(columns[:, :p], intercept)
+    eta = xp.reshape(eta, (n_rows, -1, loss.n_outputs))
     return eta if block.offset is None else eta + block.offset[:, None, :]
 
 
 @arrays.pure
 def value_and_gradient(
-    block: Block, loss: Loss, coef: Array, intercept: Array | None
+    block: Block, loss: Loss, parameters: Array
 ) -> tuple[Array, Array, Array]:
     """Return the sum of the losses, (n_models,), and its gradients in W and b."""
     xp, s = block.xp, block.weights
-    eta = logits(block, loss, coef, intercept)
+    eta = logits(block, loss, parameters)
     value, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
     residual = xp.reshape(s[:, :, None] * gradient, (eta.shape[0], -1))
     total = xp.sum(residual, axis=0, dtype=block.wide)
@@ -55,11 +58,9 @@ def value_and_gradient(
     return value, block.matrix.transpose_matvec(residual, total), total
 
 
-def curvature(
-    block: Block, loss: Loss, coef: Array, intercept: Array | None
-) -> Curvature:
+def curvature(block: Block, loss: Loss, parameters: Array) -> Curvature:
     """Return the weighted second derivatives of the losses in the logits."""
-    eta = logits(block, loss, coef, intercept)
+    eta = logits(block, loss, parameters)
     found = loss.curvature(eta, block.labels, xp=block.xp)
     weights = block.weights[:, :, None]
     factor = block.xp.sqrt(weights) if found.coupled else weights
@@ -70,12 +71,11 @@ def curvature(
 def hessian_product(
     block: Block,
     loss: Loss,
-    coef: Array,
-    intercept: Array | None,
-    direction: tuple[Array, Array | None],
+    parameters: Array,
+    direction: Array,
 ) -> tuple[Array, Array]:
-    """Return the second derivatives of the sum times a direction (V, c)."""
-    here = curvature(block, loss, coef, intercept)
+    """Return the second derivatives of the sum times a direction."""
+    here = curvature(block, loss, parameters)
     return product_with_curvature(block, loss, here.coupled, direction, here.values)
 
 
@@ -84,13 +84,12 @@ def product_with_curvature(
     block: Block,
     loss: Loss,
     coupled: bool,
-    direction: tuple[Array, Array | None],
+    direction: Array,
     values: Array,
 ) -> tuple[Array, Array]:
     """Return :func:`hessian_product` where the curvature of the rows is known."""
     xp = block.xp
-    change = block.matrix.matvec(*direction)
-    change = xp.reshape(change, (change.shape[0], -1, loss.n_outputs))
+    change = logits(block._replace(offset=None), loss, direction)
     product = Curvature(values, coupled).product(change, xp=xp)
     residual = xp.reshape(product, (product.shape[0], -1))
     total = xp.sum(residual, axis=0, dtype=block.wide)
@@ -99,11 +98,11 @@ def product_with_curvature(
 
 @arrays.pure
 def hessian_diagonal(
-    block: Block, loss: Loss, coef: Array, intercept: Array | None
+    block: Block, loss: Loss, parameters: Array
 ) -> tuple[Array, Array]:
     """Return the second derivatives of the sum in each entry of W and b."""
     xp = block.xp
-    h = curvature(block, loss, coef, intercept).diagonal(xp=xp)
+    h = curvature(block, loss, parameters).diagonal(xp=xp)
     h = xp.reshape(h, (h.shape[0], -1))
     diagonal = block.matrix.sandwich_diagonal(h)
     return diagonal, xp.sum(h, axis=0, dtype=block.wide)
@@ -113,8 +112,7 @@ def hessian_diagonal(
 def gram_sums(
     block: Block,
     loss: Loss,
-    coef: Array,
-    intercept: Array | None,
+    parameters: Array,
     dtype: Any,
     by_class: bool,
 ) -> tuple[Array, Array, Array]:
@@ -126,7 +124,7 @@ def gram_sums(
 
     Parameters
     ----------
-    block, loss, coef, intercept
+    block, loss, parameters
     dtype : dtype
         Of the products.
     by_class : bool
@@ -143,7 +141,7 @@ def gram_sums(
     For n models of m outputs, or n models and outputs with m = 1.
     """
     xp = block.xp
-    here = curvature(block, loss, coef, intercept)
+    here = curvature(block, loss, parameters)
     if here.coupled and not by_class:
         u = here.values
     else:
@@ -180,14 +178,14 @@ def outer_sums(block: Block, U: Array, dtype: Any) -> tuple[Array, Array, Array]
 
 @arrays.pure
 def pooled_sums(
-    block: Block, loss: Loss, coef: Array, intercept: Array | None, dtype: Any
+    block: Block, loss: Loss, parameters: Array, dtype: Any
 ) -> tuple[Array, ...]:
     """Return the sums of h, and :func:`gram_sums` of its sum over the classes.
 
     Of h: (n_models, n_outputs).
     """
     xp = block.xp
-    h = curvature(block, loss, coef, intercept).diagonal(xp=xp)
+    h = curvature(block, loss, parameters).diagonal(xp=xp)
     u = xp.sqrt(xp.sum(h, axis=2, keepdims=True))
     return xp.sum(h, axis=0, dtype=block.wide), *outer_sums(block, u, dtype)
 

@@ -227,8 +227,8 @@ def _has_optimum(
     (largest,) = objective.data.map_reduce(
         _largest_change,
         objective.loss,
-        *objective.split(parameters),
-        objective.split(objective.place(step)),
+        parameters,
+        objective.place(step),
         width=4 * objective.n_outputs,
         combine=_larger,
     )
@@ -238,14 +238,13 @@ def _has_optimum(
 def _largest_change(
     block: Block,
     loss: Loss,
-    coef: Array,
-    intercept: Array | None,
-    step: tuple[Array, Array | None],
+    parameters: Array,
+    step: Array,
 ) -> tuple[Array]:
     """Return the largest change of a logit of another class, against its row's mean."""
     xp = block.xp
-    eta = passes.logits(block, loss, coef, intercept)
-    change = passes.logits(block._replace(offset=None), loss, *step)
+    eta = passes.logits(block, loss, parameters)
+    change = passes.logits(block._replace(offset=None), loss, step)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
     if loss.n_outputs == 1:
         # With y = 1 the other logit is 0, and 0 - p z; with y = 0 it is z, and z - p z.

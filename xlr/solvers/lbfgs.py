@@ -103,7 +103,7 @@ class LBFGS:
         shorter = state.step_size * shortened(trial, last)
         size = np.where(accept, 1.0, shorter)
         state = state._replace(step_size=size, age=state.age + 1)
-        new = trial.taken(accept, state, at.gradient, last.damping, objective=objective)
+        new = trial.taken(accept, state, at.gradient, objective)
         if not accept.any():
             return state._replace(diagnostics=new.diagnostics)
         # 4. The pair of the step corrects the estimate.

@@ -7,6 +7,7 @@ once an iteration; near the end, the predicted decrease comes too.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
@@ -206,33 +207,30 @@ def minimise(
         patience=solver.patience,
         max_iter=max_iter,
     )
-    batch, records, iteration = Batch(objective), [], 0
-    with arrays.quiet():
+    batch, records, loud = Batch(objective), [], np.geterr()
+    with arrays.quiet():  # a step that is too long may overflow; it is refused
         if not isinstance(start, Start):
             start = Start(start, objective.value_and_gradient(start))
         state = solver.init(objective, start)
-    while True:
-        last = state.diagnostics
-        now = batch.of_all_models(last) if batch.ended else last
-        batch.last = now
-        record = Record(iteration, perf_counter() - started, *now[:3])
-        records.append(record)
-        if not np.isfinite(now.value).all():
-            raise _not_finite(now.value, iteration)
-        stopped = on_iteration is not None and bool(
-            on_iteration(record, batch.join(state.parameters, state.at)[0])
-        )
-        with arrays.quiet():  # a step that is too long may overflow; it is refused
+        for iteration in itertools.count():
+            last, stopped = state.diagnostics, False
+            now = batch.of_all_models(last) if batch.ended else last
+            batch.last = now
+            records.append(Record(iteration, perf_counter() - started, *now[:3]))
+            if not np.isfinite(now.value).all():
+                raise _not_finite(now.value, iteration)
+            if on_iteration is not None:
+                joined = batch.join(state.parameters, state.at)[0]
+                with np.errstate(**loud):
+                    stopped = bool(on_iteration(records[-1], joined))
             if (last.optimality <= tol).any():
                 decrease = arrays.to_host(solver.decrease(batch.objective, state))
                 rule.decrease[batch.running] = decrease
             if rule.ends(iteration, now, stopped):
                 break
             if rule.n_ended:
-                going = rule.running[batch.running]
-                state = batch.without_ended(going, state)
+                state = batch.without_ended(rule.running[batch.running], state)
             state = solver.step(batch.objective, state)
-        iteration += 1
     parameters, at = batch.join(state.parameters, state.at)
     status = [status for status in rule.status if status is not None]
     return Solution(parameters, at, records, status, rule.n_iter, rule.decrease)

@@ -15,7 +15,6 @@ from xlr.solvers.loop import Start
 from xlr.solvers.steps import (
     Diagnostics,
     damping_scale,
-    next_damping,
     sum_rounding,
     try_step,
 )
@@ -125,14 +124,13 @@ class NewtonCG:
         # 4. Damping, from the decrease of F and of its quadratic model.
         predicted = 0.5 * (last.damping * damped - trial.slope_before)
         fell = last.value - trial.value
-        damping = next_damping(last.damping, predicted, fell, accept, rounding)
         # The next decrease is the share of this one that the solve and the model left,
         # as far as the rounding of F lets them be told apart.
         wrong = np.maximum(abs(predicted - fell) - sum_rounding(last, rounding), 0.0)
         error = residual + wrong / predicted
         left = np.where(predicted > 0, predicted, 0.0)
         left = np.where(accept, left * error * error, left)
-        new = trial.taken(accept, state, gradient, damping, objective=objective)
+        new = trial.taken(accept, state, gradient, objective, predicted)
         return state._replace(**new._asdict(), residual=residual, left=left)
 
     def decrease(self, objective: Objective, state: NewtonCGState) -> np.ndarray:

@@ -15,11 +15,9 @@ from xlr.solvers.loop import Start
 from xlr.solvers.steps import (
     Diagnostics,
     damping_scale,
-    next_damping,
     renewal,
     try_step,
 )
-from xlr.solvers.surrogate import Surrogate
 
 __all__ = ["NewtonCholesky"]
 
@@ -71,12 +69,16 @@ class NewtonCholesky:
         return 8 * (3 * q**2 + 40 * q)
 
     def init(self, objective: Objective, start: Start) -> NewtonState:
-        surrogate = start.surrogate or Surrogate(objective)
+        w, surrogate = start.parameters, start.surrogate
+        if surrogate is None:
+            hessian = objective.hessian(w)
+        else:
+            hessian = surrogate.hessian(w, Objective.hessian)
         state = NewtonState(
-            parameters=start.parameters,
+            parameters=w,
             at=start.at,
-            hessian=surrogate.hessian(start.parameters, Objective.hessian),
-            is_fresh=np.full(objective.n_models, start.surrogate is None),
+            hessian=hessian,
+            is_fresh=np.full(objective.n_models, surrogate is None),
             solve=None,
             added=None,
             damping=np.zeros(objective.n_models),
@@ -87,23 +89,32 @@ class NewtonCholesky:
         return _factorised(objective, state, state.damping)
 
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
-        xp, last, rounding = objective.xp, state.diagnostics, objective.rounding
-        # 1. A new Hessian or factor, where those at hand do not serve any more.
-        state = _renewed(objective, state)
-        # 2. Trial step, taken if F falls as far as its gradient promises.
+        xp, last = objective.xp, state.diagnostics
         w, at = state.parameters, state.at
-        step = -_solve(objective, state)
+        # 1. A new Hessian or factor, where those at hand do not serve any more.
+        if not math.isinf(state.before[0]):  # not the first step
+            cost = objective.hessian_cost
+            renew = renewal(last, state.before, state.is_fresh, cost)
+            is_fresh = renew | (state.is_fresh & (last.step_norm == 0))
+            state = state._replace(is_fresh=is_fresh)
+            if renew.all():
+                state = state._replace(hessian=objective.hessian(w), pairs=())
+            elif renew.any():
+                state = _with_some_renewed(objective, state, renew)
+            is_damped_alike = (last.damping == state.damping).all()
+            if state.solve is None or renew.any() or not is_damped_alike:
+                state = _factorised(objective, state, last.damping)
+        # 2. Trial step, taken if F falls as far as its gradient promises.
+        step = -quasi_newton.solve(at.gradient, state.pairs, state.solve, xp=xp)
         damped = []
         if state.added is not None:
             damped.append(xp.vecdot(state.added * step, step))
         trial = try_step(objective, at.gradient, w + step, step, *damped)
-        accept = trial.is_acceptable(last, rounding)
+        accept = trial.is_acceptable(last, objective.rounding)
         # 3. Damping, from the decrease of F and of its quadratic model: half of
         # d' lambda D d - g'd.
         predicted = 0.5 * (sum(trial.more) - trial.slope_before)
-        fell = last.value - trial.value
-        damping = next_damping(last.damping, predicted, fell, accept, rounding)
-        new = trial.taken(accept, state, at.gradient, damping, objective=objective)
+        new = trial.taken(accept, state, at.gradient, objective, predicted)
         # 4. The pair of the step corrects the Hessian (BFGS).
         change = new.parameters - w, new.at.gradient - at.gradient
         return state._replace(
@@ -116,22 +127,9 @@ class NewtonCholesky:
 
     def decrease(self, objective: Objective, state: NewtonState) -> Array:
         """Return g'(H + lambda D)^-1 g / 2."""
-        step = _solve(objective, state)
-        return 0.5 * objective.xp.vecdot(state.at.gradient, step)
-
-
-def _solve(objective: Objective, state: NewtonState) -> Array:
-    """Return (H + lambda D)^-1 g, with H corrected by the pairs."""
-
-    def centred(vector: Array) -> Array:
-        # A damped step has a component in the null space of the softmax, along which H
-        # was filled up: the next steps would take it back only slowly.
-        return objective.centred_over_classes(state.solve(vector))
-
-    solve = centred if objective.loss.shift_invariant else state.solve
-    if not state.pairs:
-        return solve(state.at.gradient)
-    return quasi_newton.solve(state.at.gradient, state.pairs, solve, xp=objective.xp)
+        xp, gradient = objective.xp, state.at.gradient
+        step = quasi_newton.solve(gradient, state.pairs, state.solve, xp=xp)
+        return 0.5 * xp.vecdot(gradient, step)
 
 
 def _factorised(
@@ -143,28 +141,25 @@ def _factorised(
     if damping.any():
         scale = damping_scale(diagonal, state.at.gradient, xp=objective.xp)
         added = objective.place(damping)[:, None] * scale
+    factor = state.hessian.solver(added)
+
+    def centred(vector: Array) -> Array:
+        # A damped step has a component in the null space of the softmax, along which H
+        # was filled up: the next steps would take it back only slowly.
+        return objective.centred_over_classes(factor(vector))
+
+    solve = centred if objective.loss.shift_invariant else factor
+    return state._replace(solve=solve, added=added, damping=damping)
+
+
+def _with_some_renewed(
+    objective: Objective, state: NewtonState, renew: np.ndarray
+) -> NewtonState:
+    """Return the state with a new Hessian for some of the models."""
+    models = np.nonzero(renew)[0]
+    at = arrays.rows(state.parameters, models)
+    hessian = objective.select(models).hessian(at)
     return state._replace(
-        solve=state.hessian.solver(added), added=added, damping=damping
+        hessian=state.hessian.replace(models, hessian),
+        pairs=tuple(pair.without(renew) for pair in state.pairs),
     )
-
-
-def _renewed(objective: Objective, state: NewtonState) -> NewtonState:
-    """Return the state with a new Hessian or factor for the models that need one."""
-    last = state.diagnostics
-    if math.isinf(state.before[0]):  # the first step
-        return state
-    renew = renewal(last, state.before, state.is_fresh, objective.hessian_cost)
-    hessian, pairs = state.hessian, state.pairs
-    if not renew.any():
-        if state.solve is not None and (last.damping == state.damping).all():
-            return state._replace(is_fresh=renew)
-    elif renew.all():
-        hessian, pairs = objective.hessian(state.parameters), ()
-    else:
-        models = np.nonzero(renew)[0]
-        at = arrays.rows(state.parameters, models)
-        hessian = hessian.replace(models, objective.select(models).hessian(at))
-        pairs = tuple(pair.without(renew) for pair in pairs)
-    is_fresh = renew | (state.is_fresh & (last.step_norm == 0))
-    state = state._replace(hessian=hessian, pairs=pairs, is_fresh=is_fresh)
-    return _factorised(objective, state, last.damping)

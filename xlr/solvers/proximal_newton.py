@@ -17,7 +17,6 @@ from xlr.solvers.steps import (
     SUFFICIENT,
     Diagnostics,
     damping_scale,
-    next_damping,
     renewal,
     try_step,
 )
@@ -125,10 +124,7 @@ class ProximalNewton:
         accept = trial.value <= last.value - SUFFICIENT * np.maximum(predicted, 0.0)
         accept |= flatter & trial.is_flat(last, rounding)
         # 3. Damping, from the decrease of F and of its model.
-        fell = last.value - trial.value
-        damping = next_damping(last.damping, predicted, fell, accept, rounding)
-        gradient = state.subgradient
-        new = trial.taken(accept, state, gradient, damping, objective=objective)
+        new = trial.taken(accept, state, state.subgradient, objective, predicted)
         return state._replace(**new._asdict(), last=here, before=last.optimality)
 
     def decrease(self, objective: Objective, state: ProximalNewtonState) -> np.ndarray:

@@ -52,7 +52,7 @@ def row_space(
     arrays*, section 3.
     """
     xp, n, data = objective.xp, objective.n_samples, objective.data
-    if n > objective.n_features // 2 or not (objective.is_large and data.in_memory):
+    if n > objective.n_features // 2 or not data.in_memory:
         return None
     if n**3 / 3 > MAX_PRODUCTS * data.product_cost or objective.non_smooth is not None:
         return None

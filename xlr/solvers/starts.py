@@ -64,12 +64,14 @@ def find_start(
         return _or_zeros(objective, start)
     if (pooled := start_of_resamples(objective)) is not None:
         return _on_all_rows(solver, objective, start, *pooled)
+    if not objective.is_large:
+        return _or_zeros(objective, start)
     size = min(
         objective.n_samples // ROWS_FOR_EACH_DRAWN,
         ROWS_PER_PARAMETER * objective.n_parameters,
     )
     size = min(size, objective.data.n_drawable)
-    if not objective.is_large or size < least:
+    if size < least:
         smaller = row_space(objective)
         if smaller is None:
             return _or_zeros(objective, start)
@@ -82,6 +84,8 @@ def start_of_resamples(objective: Objective) -> tuple[Objective, np.ndarray] | N
 
     As :meth:`Objective.without_resampling`.
     """
+    if objective.n_models == 1:
+        return None
     if objective.n_samples < ROWS_TO_POOL * objective.n_parameters:
         return None
     return objective.without_resampling()

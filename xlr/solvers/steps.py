@@ -19,7 +19,6 @@ __all__ = [
     "Diagnostics",
     "Trial",
     "damping_scale",
-    "next_damping",
     "renewal",
     "shortened",
     "sum_rounding",
@@ -155,9 +154,8 @@ class Trial(NamedTuple):
         accept: np.ndarray,
         state: Any,
         subgradient: Array,
-        damping: np.ndarray,
-        *,
         objective: Objective,
+        predicted: np.ndarray | None = None,
     ) -> Point:
         """Return where the models are then; those that refuse the step stay.
 
@@ -168,15 +166,22 @@ class Trial(NamedTuple):
             Before the step.
         subgradient : array of shape (n_models, n_parameters)
             Before the step.
-        damping : ndarray of shape (n_models,)
-            Of the next step.
+        objective : Objective
+        predicted : ndarray of shape (n_models,), default=None
+            Decrease of the model of F, which decides on the next damping; None for a
+            solver without.
         """
+        last, rounding = state.diagnostics, objective.rounding
+        damping = last.damping
+        if predicted is not None and (damping.any() or not accept.all()):
+            fell = last.value - self.value
+            damping = next_damping(damping, predicted, fell, accept, rounding)
         if accept.all():
             found = self.value, self.optimality, self.step_norm, damping
             return Point(
                 self.parameters, self.at, self.subgradient, Diagnostics(*found)
             )
-        xp, at, last = objective.xp, state.at, state.diagnostics
+        xp, at = objective.xp, state.at
         mask = objective.place(accept, xp.bool)
         by_row = mask[:, None]
         return Point(
@@ -282,8 +287,6 @@ def next_damping(
     rounding : float
         Relative rounding error of a number of X.
     """
-    if accept.all() and not damping.any():
-        return damping
     gain = fell / predicted
     trusted = np.where(gain > 0.75, damping / 16, damping)
     trusted = np.where(gain < 0.25, 4 * trusted, trusted)
