@@ -270,7 +270,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         # Before anything that BLAS would start its threads for: they spin for a while.
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
-            dataset.warn_of_left_out()
+            dataset.warn()
             fitting = Fitting(
                 self,
                 dataset,

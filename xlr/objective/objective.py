@@ -268,6 +268,24 @@ class Objective:
             return centred
         return self.xp.where(self._is_unrestricted(), centred, vector)
 
+    def median_at_zero(self, parameters: Array) -> Array:
+        """Subtract the median over the classes, where an L1 penalty alone holds them.
+
+        The same change to all classes changes no probability, so that F is linear along
+        it but for the penalty, which is least there.
+        """
+        if not self.loss.shift_invariant or self.non_smooth is None:
+            return parameters
+        l1, lower, upper = self.non_smooth
+        alone = (l1 > 0) & (lower == -self.xp.inf) & (upper == self.xp.inf)
+        alone = alone & (self.penalty_curvature(parameters) == 0)
+        shape = self.n_models, self.n_outputs, self.column_size
+        by_class = self.xp.reshape(parameters, shape)
+        half = self.n_outputs // 2
+        median = self.xp.sort(by_class, axis=1)[:, half : half + 1, :]
+        shifted = self.xp.reshape(by_class - median, parameters.shape)
+        return self.xp.where(alone, shifted, parameters)
+
     def _is_unrestricted(self) -> Array:
         """Return a mask of the parameters without L1 penalty and bounds."""
         assert self.non_smooth is not None

@@ -9,7 +9,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Evaluation, Objective
+from xlr.objective import Evaluation, Hessian, Objective
 from xlr.solvers.conjugate_gradients import conjugate_gradients
 from xlr.solvers.loop import Start
 from xlr.solvers.steps import (
@@ -22,6 +22,12 @@ from xlr.solvers.steps import (
 from xlr.solvers.surrogate import ROWS_PER_FEATURE, Surrogate, preconditioner
 
 __all__ = ["NewtonCG"]
+
+# Passes in the time of which the whole Hessian takes the place of an estimate.
+FEW_PASSES = 4
+
+# Curvature of parameters that do not move, as a multiple of their own.
+HELD = 1e30
 
 
 class NewtonCGState(NamedTuple):
@@ -40,7 +46,7 @@ class NewtonCGState(NamedTuple):
     diagnostics: Diagnostics
 
     def with_new_preconditioner(self, objective: Objective) -> NewtonCGState:
-        estimate = self.surrogate.hessian(self.parameters, Objective.estimated_hessian)
+        estimate = _estimate(objective, self)
         gradient = self.at.gradient
         damping = objective.place(self.diagnostics.damping)
         return self._replace(
@@ -115,6 +121,7 @@ class NewtonCG:
         gradient = state.subgradient
         change, residual = _newton_step(objective, state)
         target = _project_onto_orthant(objective, w, gradient, w + change)
+        target = _or_shift(objective, state, target)
         change = target - w
         # 3. Trial step, taken if F falls as far as its gradient promises. Without
         # curvature, undamped conjugate gradients do not set out.
@@ -138,14 +145,20 @@ class NewtonCG:
     def decrease(self, objective: Objective, state: NewtonCGState) -> np.ndarray:
         """Return g'M^-1 g / 2, or what the last solve and its model left if it is more.
 
-        M estimates the Hessian: nearly collinear columns have gradients that are small
-        for the decrease that they stand for.
+        M is the Hessian in the free parameters, or an estimate of it: nearly collinear
+        columns have gradients that are small for the decrease that they stand for.
         """
-        if state.precondition is None:
-            state = state.with_new_preconditioner(objective)
         free = _free_parameters(objective, state.parameters, state.subgradient)
         gradient = state.subgradient if free is None else state.subgradient * free
-        product = objective.xp.vecdot(gradient, state.precondition(gradient))
+        if _is_cheap(objective):
+            hessian = _estimate(objective, state)
+            held = None if free is None else HELD * (1 - free) * hessian.diagonal
+            solve = hessian.solver(held)
+        else:
+            if state.precondition is None:
+                state = state.with_new_preconditioner(objective)
+            solve = state.precondition
+        product = objective.xp.vecdot(gradient, solve(gradient))
         return np.fmax(state.left, arrays.to_host(product) / 2)
 
     def _planned(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
@@ -177,6 +190,18 @@ class NewtonCG:
         return state._replace(budget=budget, forcing=forcing, is_fresh=False)
 
 
+def _is_cheap(objective: Objective) -> bool:
+    """Return whether the whole Hessian takes no more time than a few passes."""
+    return objective.hessian_cost <= FEW_PASSES
+
+
+def _estimate(objective: Objective, state: NewtonCGState) -> Hessian:
+    """Return the Hessian if it takes a few passes, else an estimate of it."""
+    if _is_cheap(objective):
+        return objective.hessian(state.parameters)
+    return state.surrogate.hessian(state.parameters, Objective.estimated_hessian)
+
+
 def _newton_step(objective: Objective, state: NewtonCGState) -> tuple[Array, Array]:
     """Return d of (H + lambda D) d = -g in the free parameters, and its residual."""
     product = objective.hessian_operator(state.parameters)
@@ -196,6 +221,24 @@ def _newton_step(objective: Objective, state: NewtonCGState) -> tuple[Array, Arr
         rounding=objective.rounding,
         xp=objective.xp,
     )
+
+
+def _or_shift(objective: Objective, state: NewtonCGState, target: Array) -> Array:
+    """Return the target, or a shift of all classes where that lowers F by more.
+
+    Along the null space of the softmax an L1 penalty has no curvature: Newton's step is
+    either endless or as short as its damping.
+    """
+    xp, w = objective.xp, state.parameters
+    shifted = objective.median_at_zero(w)
+    if shifted is w:
+        return target
+    before, after = (
+        objective.penalty.value(objective.by_class(each), xp=xp)
+        for each in (w, shifted)
+    )
+    is_better = before - after > objective.place(state.left)
+    return xp.where(is_better[:, None], shifted, target)
 
 
 def _free_parameters(
