@@ -48,7 +48,7 @@ INTERCEPTS = {UNKNOWN: np.nan, ALWAYS: np.inf, NEVER: -np.inf}
 
 # Distance of a mean from zero, in standard deviations, at which float32 rounds logits
 # by 1e-4; and columns that a warning names.
-FARTHEST_MEAN = 1e3
+FARTHEST_MEAN = 2e3
 MAX_NAMES = 5
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from xlr.estimators.regularisation import Regularisation
 from xlr.inputs.features import Features
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
 from xlr.solvers import SOLVERS, Record, Status, minimise
-from xlr.text import printable
+from xlr.text import printable, warn
 from xlr.threads import workers
 
 __all__ = ["FirthLogisticRegression", "firth_problem"]
@@ -156,6 +157,8 @@ class FirthLogisticRegression(LinearClassifier):
         -----
         ConvergenceWarning
             If ``tol`` was not reached, with what to do.
+        UserWarning
+            If the rows of a class weigh zero, all of them.
         """
         features = begin_fit(self, X, y, sample_weight, offset, chunked=False)
         with workers(features.stored, self.n_jobs) as pool:
@@ -166,8 +169,15 @@ class FirthLogisticRegression(LinearClassifier):
                     f"is multiclass: y holds {dataset.totals.shape[0]} classes. Fit "
                     "each class against another."
                 )
+            if features.dtype == features.xp.float32:
+                dataset.warn_of_far_columns()
+            alone = ""
+            if not dataset.totals.all():
+                (only,) = dataset.kept_classes
+                alone = f"Rows of the class {only!r} alone have weight"
+                warn(f"{alone}: the other has the probability that the penalty gives.")
             problem = firth_problem(dataset)
-            self._refuse_collinear(problem.objective, features)
+            self._refuse_collinear(problem.objective, features, alone)
             solution = minimise(
                 SOLVERS[SOLVER](),
                 problem.objective,
@@ -197,7 +207,9 @@ class FirthLogisticRegression(LinearClassifier):
         if self.verbose:
             print_record(record, SOLVER)
 
-    def _refuse_collinear(self, objective: Objective, features: Features) -> None:
+    def _refuse_collinear(
+        self, objective: Objective, features: Features, alone: str
+    ) -> None:
         known = information(objective, objective.zeros())
         gram = arrays.to_host(known.hessian).astype(np.float64)
         if not np.isfinite(gram).all():
@@ -212,7 +224,7 @@ class FirthLogisticRegression(LinearClassifier):
         raise ValueError(
             "The information is singular, and with it Firth's penalty has no value: "
             f"these columns are sums of others (a constant one is of the intercept): "
-            f"{dropped}. Leave them out."
+            f"{dropped}. Leave them out." + f" {alone}." * bool(alone)
         )
 
     def __sklearn_tags__(self) -> Any:
@@ -224,20 +236,12 @@ class FirthLogisticRegression(LinearClassifier):
 def firth_problem(dataset: LabelledDataset) -> Problem:
     """Return the problem with Firth's penalty.
 
-    Raises
-    ------
-    ValueError
-        If a class has no weight.
+    Its estimate is finite where a class has no weight too: none is left out.
     """
-    if not dataset.totals.all():
-        without = arrays.to_host(dataset.classes)[dataset.totals == 0].tolist()
-        raise ValueError(
-            f"The weights are zero for all rows of the class {without[0]!r}. Firth's "
-            "penalty needs samples of two classes with weight."
-        )
+    both = replace(dataset.class_weights, kept=np.arange(2))
     return Problem(
         dataset,
-        dataset.spec,
+        both.spec(dataset.rows, dataset.unit),
         C=float("inf"),
         regularisation=Regularisation(0.0, None, None, None),
         standardized=True,
