@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from optional import on_demand
 from problems import load
+from scipy.sparse import csr_array
+from sklearn.ensemble import BaggingClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from studies import endometrial, sex2
 
@@ -141,3 +143,56 @@ def test_a_penalty_with_as_much_curvature_as_the_likelihood():
     model = xlr.FirthLogisticRegression().fit(X, y > 0)
     assert model.converged_
     assert model.n_iter_[0] < 50
+
+
+# -- one class -------------------------------------------------------------------------
+
+
+@pytest.mark.slow_on_jax
+@pytest.mark.shared_arithmetic
+@pytest.mark.parametrize("counts", [[3, 0, 5, 0], [0, 3, 0, 5]])
+def test_class_without_weight_has_the_probability_of_a_half_a_row(
+    counts, place, dtype, assert_close
+):
+    """In closed form: a half in each cell."""
+    X, y = np.asarray([[0.0], [0.0], [1.0], [1.0]]), [0, 1, 0, 1]
+    weights = np.asarray(counts, dtype=float)
+    model = xlr.FirthLogisticRegression(tol=1e-11 if dtype == "float64" else 1e-6)
+    with pytest.warns(UserWarning, match="Rows of the class .* alone have weight"):
+        model.fit(place(X), y, place(weights))
+    a, b, c, d = weights + 0.5
+    rtol = 1e-9 if dtype == "float64" else 1e-4
+    assert_close(model.intercept_, [np.log(b / a)], rtol=rtol)
+    assert_close(model.coef_, [[np.log(d / c * a / b)]], rtol=rtol)
+    results = xlr.infer(model, place(X), y, place(weights))
+    p = np.asarray([b / (a + b), d / (c + d)])
+    n = np.asarray([weights[:2].sum(), weights[2:].sum()])
+    Z = np.asarray([[0, 1.0], [1, 1]])
+    information = Z.T @ ((n * p * (1 - p))[:, None] * Z)
+    errors = np.sqrt(np.diag(np.linalg.inv(information)))
+    assert_close(results.bse, errors, rtol=rtol)
+
+
+def test_resamples_without_a_class_are_fitted():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 2)), (np.arange(200) < 3).astype(int)
+    bags = BaggingClassifier(
+        xlr.FirthLogisticRegression(), n_estimators=20, random_state=0
+    )
+    with pytest.warns(UserWarning, match="Rows of the class 0 alone have weight"):
+        bags.fit(X, y)
+    assert np.isfinite(bags.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_sparse_columns_far_from_zero_have_the_fit_of_dense_ones(seed):
+    """The noise of a Gram matrix that is not centred hid the last decreases."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(60, 3)) + 10.0 ** rng.uniform(0, 3.5, size=3)
+    y = (X @ [1, -1, 0.5] + rng.logistic(size=60) > X.mean(axis=0) @ [1, -1, 0.5]) * 1
+    sparse, dense = (
+        xlr.FirthLogisticRegression(tol=1e-8).fit(form(X), y)
+        for form in (csr_array, np.asarray)
+    )
+    assert sparse.converged_
+    np.testing.assert_allclose(sparse.coef_, dense.coef_, rtol=1e-6)

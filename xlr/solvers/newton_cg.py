@@ -9,7 +9,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Evaluation, Hessian, Objective
+from xlr.objective import Evaluation, Objective
 from xlr.solvers.conjugate_gradients import conjugate_gradients
 from xlr.solvers.loop import Start
 from xlr.solvers.steps import (
@@ -25,9 +25,6 @@ __all__ = ["NewtonCG"]
 
 # Passes in the time of which the whole Hessian takes the place of an estimate.
 FEW_PASSES = 4
-
-# Curvature of parameters that do not move, as a multiple of their own.
-HELD = 1e30
 
 
 class NewtonCGState(NamedTuple):
@@ -46,12 +43,18 @@ class NewtonCGState(NamedTuple):
     diagnostics: Diagnostics
 
     def with_new_preconditioner(self, objective: Objective) -> NewtonCGState:
-        estimate = _estimate(objective, self)
-        gradient = self.at.gradient
+        gradient, given = self.at.gradient, {}
+        if _is_cheap(objective):
+            estimate = objective.hessian(self.parameters)
+            free = _free_parameters(objective, self.parameters, self.subgradient)
+            given = {"free": free, "least": estimate.rounding}
+        else:
+            derivative = Objective.estimated_hessian
+            estimate = self.surrogate.hessian(self.parameters, derivative)
         damping = objective.place(self.diagnostics.damping)
         return self._replace(
             scale=damping_scale(estimate.diagonal, gradient, xp=objective.xp),
-            precondition=preconditioner(estimate, damping, gradient),
+            precondition=preconditioner(estimate, damping, gradient, **given),
             is_fresh=True,
         )
 
@@ -121,7 +124,11 @@ class NewtonCG:
         gradient = state.subgradient
         change, residual = _newton_step(objective, state)
         target = _project_onto_orthant(objective, w, gradient, w + change)
-        target = _or_shift(objective, state, target)
+        # A shift of all classes instead, where that lowers F by more.
+        shifted, gain = _gain_of_shift(objective, w)
+        if gain is not None:
+            is_better = gain > objective.place(state.left)
+            target = xp.where(is_better[:, None], shifted, target)
         change = target - w
         # 3. Trial step, taken if F falls as far as its gradient promises. Without
         # curvature, undamped conjugate gradients do not set out.
@@ -148,18 +155,18 @@ class NewtonCG:
         M is the Hessian in the free parameters, or an estimate of it: nearly collinear
         columns have gradients that are small for the decrease that they stand for.
         """
+        xp, last = objective.xp, state.diagnostics
+        if state.precondition is None or _is_cheap(objective):
+            undamped = last._replace(damping=np.zeros_like(last.damping))
+            state = state._replace(diagnostics=undamped)
+            state = state.with_new_preconditioner(objective)
         free = _free_parameters(objective, state.parameters, state.subgradient)
-        gradient = state.subgradient if free is None else state.subgradient * free
-        if _is_cheap(objective):
-            hessian = _estimate(objective, state)
-            held = None if free is None else HELD * (1 - free) * hessian.diagonal
-            solve = hessian.solver(held)
-        else:
-            if state.precondition is None:
-                state = state.with_new_preconditioner(objective)
-            solve = state.precondition
-        product = objective.xp.vecdot(gradient, solve(gradient))
-        return np.fmax(state.left, arrays.to_host(product) / 2)
+        gradient = _restricted(objective, state.subgradient, free)
+        product = xp.vecdot(gradient, state.precondition(gradient)) / 2
+        shift = _gain_of_shift(objective, state.parameters)[1]
+        if shift is not None:
+            product = product + shift
+        return np.fmax(state.left, arrays.to_host(product))
 
     def _planned(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
         """Return the state with the number of products, or a new preconditioner.
@@ -185,7 +192,7 @@ class NewtonCG:
         failed = (residual > forcing and not state.is_fresh) or (
             last.step_norm == 0
         ).any()
-        if failed or state.precondition is None:
+        if failed or state.precondition is None or _is_cheap(objective):
             return state.with_new_preconditioner(objective)
         return state._replace(budget=budget, forcing=forcing, is_fresh=False)
 
@@ -195,13 +202,6 @@ def _is_cheap(objective: Objective) -> bool:
     return objective.hessian_cost <= FEW_PASSES
 
 
-def _estimate(objective: Objective, state: NewtonCGState) -> Hessian:
-    """Return the Hessian if it takes a few passes, else an estimate of it."""
-    if _is_cheap(objective):
-        return objective.hessian(state.parameters)
-    return state.surrogate.hessian(state.parameters, Objective.estimated_hessian)
-
-
 def _newton_step(objective: Objective, state: NewtonCGState) -> tuple[Array, Array]:
     """Return d of (H + lambda D) d = -g in the free parameters, and its residual."""
     product = objective.hessian_operator(state.parameters)
@@ -209,8 +209,7 @@ def _newton_step(objective: Objective, state: NewtonCGState) -> tuple[Array, Arr
     free = _free_parameters(objective, state.parameters, state.subgradient)
 
     def restrict(vector: Array) -> Array:
-        vector = objective.centred_over_classes(vector)
-        return vector if free is None else vector * free
+        return _restricted(objective, vector, free)
 
     return conjugate_gradients(
         lambda vector: restrict(product(vector) + ridge * vector),
@@ -223,22 +222,28 @@ def _newton_step(objective: Objective, state: NewtonCGState) -> tuple[Array, Arr
     )
 
 
-def _or_shift(objective: Objective, state: NewtonCGState, target: Array) -> Array:
-    """Return the target, or a shift of all classes where that lowers F by more.
+def _restricted(objective: Objective, vector: Array, free: Array | None) -> Array:
+    """Return the vector without what does not move and what changes no probability."""
+    vector = objective.centred_over_classes(vector, free)
+    return vector if free is None else vector * free
 
-    Along the null space of the softmax an L1 penalty has no curvature: Newton's step is
-    either endless or as short as its damping.
+
+def _gain_of_shift(
+    objective: Objective, parameters: Array
+) -> tuple[Array, Array | None]:
+    """Return the parameters with their median over the classes at zero, and the gain.
+
+    Along the null space of the softmax an L1 penalty has no curvature, and Newton's
+    method no step. The gain is that in F; None where there is no such penalty.
     """
-    xp, w = objective.xp, state.parameters
-    shifted = objective.median_at_zero(w)
-    if shifted is w:
-        return target
+    shifted = objective.median_at_zero(parameters)
+    if shifted is parameters:
+        return parameters, None
     before, after = (
-        objective.penalty.value(objective.by_class(each), xp=xp)
-        for each in (w, shifted)
+        objective.penalty.value(objective.by_class(each), xp=objective.xp)
+        for each in (parameters, shifted)
     )
-    is_better = before - after > objective.place(state.left)
-    return xp.where(is_better[:, None], shifted, target)
+    return shifted, before - after
 
 
 def _free_parameters(
