@@ -23,6 +23,9 @@ def test_scikit_learn_checks(estimator, check):
     if check.func.__name__.startswith(WITHOUT_A_VALUE):
         with pytest.raises(ValueError, match="The information is singular"):
             check(estimator)
+    elif check.func.__name__ == "check_classifiers_one_label_sample_weights":
+        with pytest.warns(UserWarning, match="Rows of the class 1 alone have weight"):
+            check(estimator)
     elif check.keywords.get("X_dtype") == "float32":
         pytest.skip("it holds log-probabilities against logs of what rounds to 1")
     else:
@@ -167,19 +170,19 @@ def test_class_without_weight_has_the_probability_of_a_half_a_row(
     results = xlr.infer(model, place(X), y, place(weights))
     p = np.asarray([b / (a + b), d / (c + d)])
     n = np.asarray([weights[:2].sum(), weights[2:].sum()])
-    Z = np.asarray([[0, 1.0], [1, 1]])
+    Z = np.asarray([[1.0, 0], [1, 1]])
     information = Z.T @ ((n * p * (1 - p))[:, None] * Z)
     errors = np.sqrt(np.diag(np.linalg.inv(information)))
-    assert_close(results.bse, errors, rtol=rtol)
+    np.testing.assert_allclose(results.bse, errors, rtol=rtol)
 
 
 def test_resamples_without_a_class_are_fitted():
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(200, 2)), (np.arange(200) < 3).astype(int)
+    X, y = rng.normal(size=(200, 2)), (np.arange(200) < 2).astype(int)
     bags = BaggingClassifier(
         xlr.FirthLogisticRegression(), n_estimators=20, random_state=0
     )
-    with pytest.warns(UserWarning, match="Rows of the class 0 alone have weight"):
+    with pytest.warns(UserWarning, match="Rows of the class . alone have weight"):
         bags.fit(X, y)
     assert np.isfinite(bags.predict_proba(X)).all()
 
@@ -191,7 +194,7 @@ def test_sparse_columns_far_from_zero_have_the_fit_of_dense_ones(seed):
     X = rng.normal(size=(60, 3)) + 10.0 ** rng.uniform(0, 3.5, size=3)
     y = (X @ [1, -1, 0.5] + rng.logistic(size=60) > X.mean(axis=0) @ [1, -1, 0.5]) * 1
     sparse, dense = (
-        xlr.FirthLogisticRegression(tol=1e-8).fit(form(X), y)
+        xlr.FirthLogisticRegression().fit(form(X), y)
         for form in (csr_array, np.asarray)
     )
     assert sparse.converged_

@@ -192,7 +192,9 @@ class NewtonCG:
         failed = (residual > forcing and not state.is_fresh) or (
             last.step_norm == 0
         ).any()
-        if failed or state.precondition is None or _is_cheap(objective):
+        # What moves changes with each step along an L1 penalty and bounds.
+        changes = objective.non_smooth is not None and _is_cheap(objective)
+        if failed or state.precondition is None or changes:
             return state.with_new_preconditioner(objective)
         return state._replace(budget=budget, forcing=forcing, is_fresh=False)
 
