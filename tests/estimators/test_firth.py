@@ -178,9 +178,9 @@ def test_class_without_weight_has_the_probability_of_a_half_a_row(
 
 def test_resamples_without_a_class_are_fitted():
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(200, 2)), (np.arange(200) < 2).astype(int)
+    X, y = rng.normal(size=(200, 2)), (np.arange(200) < 1).astype(int)
     bags = BaggingClassifier(
-        xlr.FirthLogisticRegression(), n_estimators=20, random_state=0
+        xlr.FirthLogisticRegression(), n_estimators=10, random_state=0
     )
     with pytest.warns(UserWarning, match="Rows of the class . alone have weight"):
         bags.fit(X, y)
