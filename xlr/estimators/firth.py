@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,11 @@ __all__ = ["FirthLogisticRegression", "firth_problem"]
 # Newton's method would take the Hessian of the likelihood alone, and hundreds of steps
 # where the penalty has as much curvature: this one learns that on the way.
 SOLVER = "lbfgs"
+
+# Of a start at the maximum of the likelihood: the optimality, and most iterations, as
+# there is none where classes are separated.
+LIKELIHOOD_TOL = 1e-4
+LIKELIHOOD_ITERATIONS = 30
 
 
 class FirthLogisticRegression(LinearClassifier):
@@ -178,14 +184,18 @@ class FirthLogisticRegression(LinearClassifier):
                 warn(f"{alone}: the other has the probability that the penalty gives.")
             problem = firth_problem(dataset)
             self._refuse_collinear(problem.objective, features, alone)
-            solution = minimise(
-                SOLVERS[SOLVER](),
-                problem.objective,
-                problem.parameters(None),
-                tol=float(self.tol),
-                max_iter=int(self.max_iter),
-                on_iteration=self._print_record,
-            )
+            solutions = [
+                minimise(
+                    SOLVERS[SOLVER](),
+                    problem.objective,
+                    start,
+                    tol=float(self.tol),
+                    max_iter=int(self.max_iter),
+                    on_iteration=self._print_record,
+                )
+                for start in _starts(dataset, problem.objective)
+            ]
+            solution = min(solutions, key=lambda found: found.records[-1].objective[0])
             fitted = {
                 **features.attributes,
                 **problem.coefficients(solution.parameters),
@@ -233,8 +243,32 @@ class FirthLogisticRegression(LinearClassifier):
         return tags
 
 
-def firth_problem(dataset: LabelledDataset) -> Problem:
-    """Return the problem with Firth's penalty.
+def _starts(dataset: LabelledDataset, objective: Objective) -> list[Array]:
+    """Return zero and, for columns with outliers, the maximum of the likelihood.
+
+    The determinant alone has a maximum where the probability of an outlier is near a
+    half, whatever the other rows say.
+    """
+    starts = [objective.zeros()]
+    if dataset.robust is not dataset.statistics:
+        likelihood = firth_problem(dataset, term=None).objective
+        found = minimise(
+            SOLVERS["newton-cholesky"](),
+            likelihood,
+            starts[0],
+            tol=LIKELIHOOD_TOL,
+            max_iter=LIKELIHOOD_ITERATIONS,
+            settle=math.inf,
+        ).parameters
+        with arrays.quiet():
+            value = arrays.to_host(objective.value_and_gradient(found).value)
+        if np.isfinite(value[0]):
+            starts.append(found)
+    return starts
+
+
+def firth_problem(dataset: LabelledDataset, *, term: Any = JeffreysTerm) -> Problem:
+    """Return the problem with Firth's penalty, or with another term or None.
 
     Its estimate is finite where a class has no weight too: none is left out.
     """
@@ -245,5 +279,5 @@ def firth_problem(dataset: LabelledDataset) -> Problem:
         C=float("inf"),
         regularisation=Regularisation(0.0, None, None, None),
         standardized=True,
-        term=JeffreysTerm,
+        term=term,
     )
