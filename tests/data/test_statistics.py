@@ -28,7 +28,6 @@ SOME_ZERO = WEIGHTS * (np.arange(N) % 3 > 0)  # the first row does not count
 weighings = pytest.mark.parametrize(
     "weights", [np.ones(N), WEIGHTS, SOME_ZERO], ids=["equal", "own", "some zero"]
 )
-centrings = pytest.mark.parametrize("centre", [True, False])
 
 
 def with_weights(matrix, weights):
@@ -40,11 +39,11 @@ def with_weights(matrix, weights):
 def statistics(xp, place, wide):
     """Mean and standard deviation of columns, as NumPy arrays."""
 
-    def statistics(X, weights=None, *, centre=True, **options):
+    def statistics(X, weights=None):
         weights = np.ones(len(X)) if weights is None else weights
         matrix = DenseMatrix(place(X), xp=xp)
         rows = with_weights(matrix, place(weights, wide))
-        found = column_statistics(rows, centre=centre, **options)
+        found = column_statistics(rows)
         assert found.mean.dtype == found.std.dtype == getattr(xp, wide)
         np.testing.assert_allclose(to_numpy(found.weight), weights.sum(), rtol=1e-6)
         return to_numpy(found.mean), to_numpy(found.std)
@@ -52,12 +51,12 @@ def statistics(xp, place, wide):
     return statistics
 
 
-def reference(X, dtype, weights=None, *, centre=True):
+def reference(X, dtype, weights=None):
     """Weighted mean and standard deviation in extended precision."""
     X = np.asarray(X, dtype=dtype).astype(np.longdouble)
     shares = np.ones(len(X)) if weights is None else weights
     shares = shares.astype(np.longdouble) / shares.sum()
-    mean = shares @ X if centre else np.zeros(X.shape[1])
+    mean = shares @ X
     return mean, np.sqrt(shares @ (X - mean) ** 2)
 
 
@@ -72,14 +71,10 @@ def assert_close(found, expected, wide, rtol=None):
     assert (error <= rtol * expected_std + rounding).all()
 
 
-@centrings
 @weighings
-def test_column_statistics_of_ordinary_columns(
-    weights, centre, statistics, dtype, wide
-):
+def test_column_statistics_of_ordinary_columns(weights, statistics, dtype, wide):
     X = NORMAL * [1, 1e3, 1e-6] + [3, -200, 0]
-    found = statistics(X, weights, centre=centre)
-    assert_close(found, reference(X, dtype, weights, centre=centre), wide)
+    assert_close(statistics(X, weights), reference(X, dtype, weights), wide)
 
 
 @pytest.mark.parametrize("mean", [1e3, -1e6, 1e9, 1e12])
@@ -100,7 +95,7 @@ def test_column_statistics_of_exact_sums():
     mean = math.fsum(X[:, 0]) / 2000
     variance = math.fsum((x - mean) ** 2 for x in X[:, 0]) / 2000
     matrix = DenseMatrix(X, xp=arrays.namespace(X))
-    found = column_statistics(with_weights(matrix, np.ones(2000)), centre=True)
+    found = column_statistics(with_weights(matrix, np.ones(2000)))
     assert found.mean[0] == pytest.approx(mean, rel=1e-15)
     assert found.std[0] == pytest.approx(math.sqrt(variance), rel=1e-12)
 
@@ -139,11 +134,11 @@ def test_constant_columns_have_no_deviation(weights, statistics, dtype, wide):
     assert std[4] > 0.5
 
 
-def test_constant_columns_without_centring_have_their_size(statistics):
-    X = np.column_stack([np.full(N, -4.0), np.zeros(N)])
-    mean, std = statistics(X, WEIGHTS, centre=False)
-    np.testing.assert_array_equal(mean, 0)
-    np.testing.assert_allclose(std, [4, 0], rtol=1e-6)
+def test_statistics_about_zero_are_root_mean_squares(xp, place, wide):
+    mean, std = place([-4.0, 0.0, 3e30, 1.0], wide), place([0.0, 0.0, 4e30, 0.0], wide)
+    found = ColumnStatistics(mean[0], mean, std).about_zero(xp=xp)
+    np.testing.assert_array_equal(to_numpy(found.mean), 0)
+    np.testing.assert_allclose(to_numpy(found.std), [4, 0, 5e30, 1], rtol=1e-6)
 
 
 def test_rows_without_weight_change_nothing(statistics, wide):
@@ -164,15 +159,14 @@ def test_blocks_of_rows_give_the_same_statistics(monkeypatch, statistics, dtype,
         np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol)
 
 
-@centrings
 @pytest.mark.parametrize("size", [1e-100, 1e-30, 1e100])
-def test_columns_far_from_one_in_size(size, centre, statistics, dtype, wide):
+def test_columns_far_from_one_in_size(size, statistics, dtype, wide):
     if dtype == "float32":
         pytest.skip("float32 holds no such numbers, or none that need care")
     X = NORMAL * [size, 1.0, size] + [0, 0, 10 * size]
     assert_close(
-        statistics(X, WEIGHTS, centre=centre),
-        reference(X, dtype, WEIGHTS, centre=centre),
+        statistics(X, WEIGHTS),
+        reference(X, dtype, WEIGHTS),
         wide,
     )
 
@@ -182,12 +176,9 @@ def test_columns_beyond_what_float64_can_square_are_refused(size):
     X = NORMAL * [1.0, size, 1.0]
     matrix = DenseMatrix(X, xp=arrays.namespace(X))
     with pytest.raises(ValueError, match=r"Column b of X varies by .* Rescale"):
-        column_statistics(
-            with_weights(matrix, np.ones(N)), centre=True, names=["a", "b", "c"]
-        )
+        column_statistics(with_weights(matrix, np.ones(N)), names=["a", "b", "c"])
 
 
-@centrings
 @pytest.mark.parametrize("row", [0, 17])
 @pytest.mark.parametrize(
     ("values", "named"),
@@ -198,36 +189,32 @@ def test_columns_beyond_what_float64_can_square_are_refused(size):
         ([np.nan, np.inf], "NaN and infinity"),
     ],
 )
-def test_numbers_that_are_not_finite_are_named(values, named, row, centre, statistics):
+def test_numbers_that_are_not_finite_are_named(values, named, row, statistics):
     X = NORMAL.copy()
     X[row : row + len(values), 1] = values
     with pytest.raises(ValueError, match=f"^Input X contains {named}\\."):
-        statistics(X, centre=centre)
+        statistics(X)
 
 
-@centrings
 @weighings
-def test_sparse_columns_have_the_statistics_of_dense_ones(weights, centre):
+def test_sparse_columns_have_the_statistics_of_dense_ones(weights):
     X = NORMAL * (RNG.random(NORMAL.shape) < 0.4)
     X = np.column_stack([X, 1e6 + NORMAL[:, 0], np.zeros(N), np.full(N, 0.1)])
     xp = arrays.namespace(X)
     sparse = SparseMatrix(sp.csr_array(X), xp=xp)
     found, expected = (
-        column_statistics(with_weights(matrix, weights), centre=centre)
+        column_statistics(with_weights(matrix, weights))
         for matrix in (sparse, DenseMatrix(X, xp=xp))
     )
     for part, other in zip(found, expected):
         np.testing.assert_allclose(part, other, rtol=1e-9, atol=1e-12)
-    if centre:
-        np.testing.assert_array_equal(found.std[4:], 0)
+    np.testing.assert_array_equal(found.std[4:], 0)
 
 
 def test_statistics_of_parts_are_merged():
     xp, X = arrays.namespace(NORMAL), NORMAL + np.asarray([0, 1e6, 3])
     whole, first, second = (
-        column_statistics(
-            with_weights(DenseMatrix(X[rows], xp=xp), WEIGHTS[rows]), centre=True
-        )
+        column_statistics(with_weights(DenseMatrix(X[rows], xp=xp), WEIGHTS[rows]))
         for rows in (slice(None), slice(20), slice(20, None))
     )
     merged = first.merged(second, xp=xp)

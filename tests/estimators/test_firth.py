@@ -7,6 +7,8 @@ import pytest
 from optional import on_demand
 from problems import load
 from scipy.optimize import minimize
+from scipy.sparse import csr_array
+from sklearn.ensemble import BaggingClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from studies import endometrial, sex2
 
@@ -21,6 +23,9 @@ WITHOUT_A_VALUE = "check_sample_weight_equivalence"
 def test_scikit_learn_checks(estimator, check):
     if check.func.__name__.startswith(WITHOUT_A_VALUE):
         with pytest.raises(ValueError, match="The information is singular"):
+            check(estimator)
+    elif check.func.__name__ == "check_classifiers_one_label_sample_weights":
+        with pytest.warns(UserWarning, match="No row of the class 0 has weight"):
             check(estimator)
     elif check.keywords.get("X_dtype") == "float32":
         pytest.skip("it holds log-probabilities against logs of what rounds to 1")
@@ -242,3 +247,80 @@ def test_ridge_beside_the_penalty_maximises_both(k):
     assert "penalised" in " ".join(results.notes)
     with pytest.raises(ValueError, match="C must be a number above 0"):
         xlr.FirthLogisticRegression(C=0).fit(X, y)
+
+
+# -- one class -------------------------------------------------------------------------
+
+
+@pytest.mark.slow_on_jax
+@pytest.mark.shared_arithmetic
+@pytest.mark.parametrize("counts", [[3, 0, 5, 0], [0, 3, 0, 5]])
+def test_class_without_weight_has_the_probability_of_a_half_a_row(
+    counts, place, dtype, assert_close
+):
+    """In closed form: a half in each cell."""
+    X, y = np.asarray([[0.0], [0.0], [1.0], [1.0]]), [0, 1, 0, 1]
+    weights = np.asarray(counts, dtype=float)
+    model = xlr.FirthLogisticRegression(tol=1e-11 if dtype == "float64" else 1e-6)
+    with pytest.warns(UserWarning, match="No row of the class .* has weight"):
+        model.fit(place(X), y, place(weights))
+    a, b, c, d = weights + 0.5
+    rtol = 1e-9 if dtype == "float64" else 1e-4
+    assert_close(model.intercept_, [np.log(b / a)], rtol=rtol)
+    assert_close(model.coef_, [[np.log(d / c * a / b)]], rtol=rtol)
+    results = xlr.infer(model, place(X), y, place(weights))
+    p = np.asarray([b / (a + b), d / (c + d)])
+    n = np.asarray([weights[:2].sum(), weights[2:].sum()])
+    Z = np.asarray([[1.0, 0], [1, 1]])
+    information = Z.T @ ((n * p * (1 - p))[:, None] * Z)
+    errors = np.sqrt(np.diag(np.linalg.inv(information)))
+    np.testing.assert_allclose(results.bse, errors, rtol=rtol)
+
+
+def test_resamples_without_a_class_are_fitted():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 2)), (np.arange(200) < 1).astype(int)
+    bags = BaggingClassifier(
+        xlr.FirthLogisticRegression(), n_estimators=10, random_state=0
+    )
+    with pytest.warns(UserWarning, match="No row of the class . has weight"):
+        bags.fit(X, y)
+    assert np.isfinite(bags.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_sparse_columns_far_from_zero_have_the_fit_of_dense_ones(seed):
+    """The noise of a Gram matrix that is not centred hid the last decreases."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(60, 3)) + 10.0 ** rng.uniform(0, 3.5, size=3)
+    y = (X @ [1, -1, 0.5] + rng.logistic(size=60) > X.mean(axis=0) @ [1, -1, 0.5]) * 1
+    sparse, dense = (
+        xlr.FirthLogisticRegression().fit(form(X), y)
+        for form in (csr_array, np.asarray)
+    )
+    assert sparse.converged_
+    np.testing.assert_allclose(sparse.coef_, dense.coef_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e5, 1e8, 1e12])
+def test_outlier_does_not_hide_the_better_of_two_maxima(size):
+    """The determinant has one of its own, where the outlier is uncertain."""
+    rng = np.random.default_rng(1)
+    X = np.r_[rng.normal(size=(200, 2)), [[size, 0.0]]]
+    y = np.r_[(X[:-1, 0] + rng.logistic(size=200) > 0).astype(int), 1]
+    Z, signs = np.column_stack([X, np.ones(201)]), 2 * y - 1
+
+    def loss(w):
+        eta = Z @ w
+        half = Z * np.exp(-(np.logaddexp(0, eta) + np.logaddexp(0, -eta)) / 2)[:, None]
+        _, log_determinant = np.linalg.slogdet(half.T @ half)
+        return np.logaddexp(0, -signs * eta).sum() - log_determinant / 2
+
+    model = xlr.FirthLogisticRegression(tol=1e-8).fit(X, y)
+    found = loss(np.append(model.coef_[0], model.intercept_))
+    options = {"xatol": 1e-9, "fatol": 1e-9, "maxiter": 4000}
+    for start in ([1.0, 0, 0], [1 / size, 0, 0]):
+        steps = np.asarray(start) + np.vstack([np.zeros(3), np.diag([start[0], 1, 1])])
+        options["initial_simplex"] = steps
+        best = minimize(loss, start, method="Nelder-Mead", options=options).fun
+        assert found <= best + 1e-6

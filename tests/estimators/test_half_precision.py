@@ -114,7 +114,7 @@ def test_sums_are_not_of_half_precision(half_of_torch):
     weights = xp.ones((100_000, 1), dtype=xp.float64)
     matrix = DenseMatrix(many, xp=xp)
     rows = TrainingData(matrix, Targets(1, weights, weights))
-    statistics = column_statistics(rows, centre=True)
+    statistics = column_statistics(rows)
     np.testing.assert_allclose(to_numpy(statistics.mean), 2, rtol=1e-6)
     np.testing.assert_allclose(to_numpy(statistics.std), 1, rtol=1e-6)
     assert matrix.dtype == xp.float32

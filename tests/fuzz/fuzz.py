@@ -27,6 +27,9 @@ __all__ = ["failure_of", "main"]
 
 LIMIT = 1e-9  # of F; the default tol goes on while a step would gain 1e-11 of F
 FLOAT32_LIMIT = 1e-6  # of F; parameters have 24 bits
+# F below this counts as this: where classes are separated F falls towards zero without
+# end, and a fit that followed it to 1e-15 would end no better.
+NEGLIGIBLE = 1e-4
 ROUNDING = 1e-14  # of F; that of the certificate's own sums
 
 
@@ -52,7 +55,7 @@ def failure_of(fit: RandomFit) -> str | None:
     with np.errstate(all="ignore"):
         value = reference.value(w)
         least = min(value, *map(reference.minimum, (w, np.zeros_like(w))))
-        above = float((value - least) / value)
+        above = float((value - least) / max(value, NEGLIGIBLE))
     described = f"F {float(value):.12g}, lowest {float(least):.12g}: {above:.1e} above"
     narrow = "float32" in fit.kind
     if model.converged_ and not told and above > (FLOAT32_LIMIT if narrow else LIMIT):

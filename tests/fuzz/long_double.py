@@ -60,8 +60,11 @@ class Reference:
         logits = self.rows @ w.T + self.offset
         if self.binary:
             logits = np.column_stack([np.zeros(len(logits)), logits])
-        logits = logits - logits.max(axis=1, keepdims=True)
-        logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        row, best = np.arange(len(logits)), logits.argmax(axis=1)
+        logits = logits - logits[row, best][:, None]
+        others = np.exp(logits)
+        others[row, best] = 0  # the probability 1 would take the digits of small ones
+        logs = logits - np.log1p(others.sum(axis=1, keepdims=True))
         return logs, np.exp(logs)
 
     def value(self, w: np.ndarray) -> Any:
@@ -73,7 +76,8 @@ class Reference:
     def _derivatives(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return gradient and Hessian of the loss and the L2 penalty."""
         _, p = self._probabilities(w)
-        residual = p - self.one_hot
+        missing = (p * (1 - self.one_hot)).sum(axis=1, keepdims=True)
+        residual = np.where(self.one_hot > 0, -missing, p)
         if self.binary:
             p, residual = p[:, 1:], residual[:, 1:]
         gradient = (self.shares[:, None] * residual).T @ self.rows + self.l2 * w

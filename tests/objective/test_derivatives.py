@@ -116,7 +116,9 @@ def draw(shape: Shape) -> Drawn:
     if shape.standardized:
         shared = Targets(1, given.weights, given.weights)
         rows = TrainingData(matrix, shared)
-        found = column_statistics(rows, centre=shape.fit_intercept)
+        found = column_statistics(rows)
+        if not shape.fit_intercept:
+            found = found.about_zero(xp=xp)
         scaler = Scaler.of(found.mean, found.std, matrix.dtype, xp=xp)
         data = data.standardized(scaler)
     strength = rng.exponential(size=(m, 1, p))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from conftest import to_numpy
 from make_objective import make_objective
 from problems import load, objective
 from scipy.sparse import csr_array
@@ -213,6 +214,42 @@ def test_converged_fit_is_at_the_minimum_despite_an_outlier(seed, solver):
         model.fit(X, y)
     if model.converged_:
         assert model.history_["objective"][-1] <= least_with_outlier(seed) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("seed", "l1_ratio"), [*((seed, 0.0) for seed in range(6)), (2, 1.0)]
+)
+def test_newton_cg_reaches_the_minimum_of_nearly_collinear_columns(seed, l1_ratio):
+    """An estimate in float32 hides what little curvature they have together."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0, 10.0 ** (seed % 3), size=(80, 1))
+    X, y = x ** np.arange(1, 5), rng.integers(0, 3, size=80)
+    weights = 10.0 ** rng.uniform(-3, 3, size=80)
+    options = {"C": 10.0 ** (seed - 1), "l1_ratio": l1_ratio, "max_iter": 5000}
+    last = [
+        xlr.LogisticRegression(solver=solver, tol=tol, **options)
+        .fit(X, y, weights)
+        .history_["objective"][-1]
+        for solver, tol in [("newton-cg", 1e-6), ("auto", 1e-9)]
+    ]
+    assert last[0] <= last[1] * (1 + 1e-9)
+
+
+@pytest.mark.shared_arithmetic
+@pytest.mark.slow_on_jax
+@pytest.mark.parametrize("solver", ["newton-cg", "proximal-newton", "active-set"])
+@pytest.mark.parametrize("n_classes", [3, 5])
+def test_l1_penalty_alone_leaves_the_median_class_at_zero(solver, n_classes, place):
+    """Its slope along the null space of the softmax is all that decides there."""
+    rng = np.random.default_rng(n_classes)
+    X = rng.integers(-3, 4, size=(90, 2))
+    y = (X @ rng.normal(size=(2, n_classes)) + rng.gumbel(size=(90, n_classes))).argmax(
+        1
+    )
+    model = xlr.LogisticRegression(C=100.0, l1_ratio=1.0, solver=solver)
+    coef = to_numpy(model.fit(place(X * 1.0), place(y)).coef_)
+    assert model.converged_
+    np.testing.assert_allclose(np.median(coef, axis=0), 0, atol=1e-6)
 
 
 def test_fit_that_is_cut_short_says_so():

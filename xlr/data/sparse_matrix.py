@@ -139,12 +139,14 @@ class SparseMatrix:
         """Return the matrix with centred and scaled columns.
 
         Zeros stay zeros: the change is left to the coefficients. Entries are copied
-        only where digits would be lost: less the means that are far from zero, and
-        scaled where their squares might leave the range of float32.
+        only where digits would be lost: less the means that are far from zero, whose
+        squares a Gram matrix takes off again, and scaled where their squares might
+        leave the range of float32.
         """
         xp, rows = self.xp, self._rows
         mean, scale = scaler.mean, scaler.scale
-        far = xp.abs(mean) > farthest_mean(self.dtype, xp=xp) * scale
+        farthest = max(4.0, farthest_mean(self.dtype, xp=xp) ** 0.5)
+        far = xp.abs(mean) > farthest * scale
         extreme = (scale >= FAR) | (1 / scale >= FAR)
         has_far, has_extreme = arrays.to_host(xp.stack([xp.any(far), xp.any(extreme)]))
         if has_far:

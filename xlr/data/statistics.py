@@ -45,7 +45,6 @@ class ColumnStatistics(NamedTuple):
     weight : array of shape ()
         The sum of the weights.
     mean : array of shape (n_features,)
-        Zeros where columns are not centred.
     std : array of shape (n_features,)
         About the mean; exactly zero for a constant column.
     """
@@ -71,10 +70,15 @@ class ColumnStatistics(NamedTuple):
         variance = a * self.std**2 + b * other.std**2 + a * b * d**2
         return ColumnStatistics(total, self.mean + b * d, xp.sqrt(variance))
 
+    def about_zero(self, *, xp: Namespace) -> ColumnStatistics:
+        """Return means of zero, and root mean squares in place of the deviations."""
+        rms = xp.hypot(self.mean, self.std)
+        return self._replace(mean=xp.zeros_like(rms), std=rms)
+
 
 @arrays.quiet()
 def column_statistics(
-    data: TrainingData, *, centre: bool, names: list[str] | None = None
+    data: TrainingData, *, names: list[str] | None = None
 ) -> ColumnStatistics:
     r"""Find the weighted mean and standard deviation of the columns.
 
@@ -87,9 +91,6 @@ def column_statistics(
     ----------
     data : TrainingData
         With rows in memory, and weights that are not all zero, around 1.
-    centre : bool
-        False (a model without intercept) scales by the root mean square about zero and
-        does not shift.
     names : list of str, default=None
         Of the columns, for errors.
 
@@ -103,8 +104,6 @@ def column_statistics(
     weight, total, squares = data.map_reduce(_sums)
     mean, mean_square = total / weight, squares / weight
     is_zero = (mean == 0) & (mean_square == 0)  # most columns of a sparse matrix
-    if not centre:
-        mean = xp.zeros_like(mean)
     variance = mean_square - mean * mean
     # NaN compares false: what is not finite is doubtful too.
     known = _keeps_digits(mean, variance, xp=xp) & (variance < xp.inf)
@@ -115,7 +114,7 @@ def column_statistics(
         columns = data.take_columns(arrays.move(doubtful, **place))
         names = names or [f"x{j}" for j in range(data.n_features)]
         names = [names[j] for j in doubtful]
-        careful = _about_a_guess(columns, weight, centre, names)
+        careful = _about_a_guess(columns, weight, names)
         source = np.arange(data.n_features)
         source[doubtful] = data.n_features + np.arange(doubtful.size)
         source = arrays.move(source, **place)
@@ -147,22 +146,20 @@ def _keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
 
 
 def _about_a_guess(
-    data: TrainingData, weight: Array, centre: bool, names: list[str]
+    data: TrainingData, weight: Array, names: list[str]
 ) -> tuple[Array, Array]:
     """Return mean and deviation from sums about a location near the mean."""
     xp = data.xp
     refuse_non_finite(data.matrix, names)
-    shift = xp.zeros(data.n_features, dtype=data.wide, device=data.device)
-    if centre:
-        counted = np.nonzero(arrays.to_host(data.targets.weights)[:, 0] > 0)[0]
-        few = counted[np.linspace(0, counted.size - 1, GUESS_ROWS).astype(np.int64)]
-        rows = data.take_rows(few, data.wide).matrix.to_dense()
-        shift = xp.sort(rows, axis=0)[GUESS_ROWS // 2, :]
-    for _ in range(2 if centre else 1):
+    counted = np.nonzero(arrays.to_host(data.targets.weights)[:, 0] > 0)[0]
+    few = counted[np.linspace(0, counted.size - 1, GUESS_ROWS).astype(np.int64)]
+    rows = data.take_rows(few, data.wide).matrix.to_dense()
+    shift = xp.sort(rows, axis=0)[GUESS_ROWS // 2, :]
+    for _ in range(2):
         first, second, largest = data.map_reduce(
             _shifted_sums, shift, weight, combine=_combined
         )
-        variance = second - (first * first if centre else 0)
+        variance = second - first * first
         mean = shift + first
         if arrays.to_host(xp.all(_keeps_digits(first, variance, xp=xp))):
             break
@@ -179,7 +176,7 @@ def _about_a_guess(
             f"Column {name} of X varies by {size:.3g}, whose square {dtype} cannot "
             "hold. Rescale the column to numbers of ordinary size."
         )
-    return (mean if centre else xp.zeros_like(mean)), xp.sqrt(variance)
+    return mean, xp.sqrt(variance)
 
 
 def _shifted_sums(
@@ -202,9 +199,7 @@ def _combined(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
     return a[0] + b[0], a[1] + b[1], xp.maximum(a[2], b[2])
 
 
-def without_outliers(
-    matrix: Matrix, statistics: ColumnStatistics, *, centre: bool
-) -> ColumnStatistics:
+def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStatistics:
     """Return the statistics, with median and quartiles for columns with outliers.
 
     One huge entry (a typo, a fill value) makes the standard deviation as large as
@@ -215,19 +210,17 @@ def without_outliers(
     ----------
     matrix : Matrix
     statistics : ColumnStatistics
-    centre : bool
-        As for :func:`column_statistics`.
     """
     xp, (_, mean, std) = matrix.xp, statistics
     if FEW_ROWS * matrix.shape[1] > MAX_ENTRIES:
         return statistics
-    _, spread = _quartiles(matrix, FEW_ROWS, centre, std.dtype)
+    _, spread = _quartiles(matrix, FEW_ROWS, std.dtype)
     heavy = (std > HEAVY * spread) & (spread > 0)
     places = np.nonzero(arrays.to_host(heavy))[0]
     if not places.size:
         return statistics
     columns = matrix.take_columns(arrays.move(places, xp=xp, device=matrix.device))
-    median, spread = _quartiles(columns, MANY_ROWS, centre, std.dtype)
+    median, spread = _quartiles(columns, MANY_ROWS, std.dtype)
     source = np.arange(matrix.shape[1])
     source[places] = matrix.shape[1] + np.arange(places.size)
     source = arrays.move(source, xp=xp, device=matrix.device)
@@ -239,21 +232,14 @@ def without_outliers(
     )
 
 
-def _quartiles(
-    matrix: Matrix, n_rows: int, centre: bool, dtype: Any
-) -> tuple[Array, Array]:
+def _quartiles(matrix: Matrix, n_rows: int, dtype: Any) -> tuple[Array, Array]:
     """Return the median and the distance of the quartiles, from a few rows."""
     xp, n = matrix.xp, matrix.shape[0]
     rows = np.linspace(0, n - 1, min(n, n_rows)).astype(np.int64)
     values = matrix.take_rows(arrays.move(rows, xp=xp, device=matrix.device))
     values = xp.sort(xp.astype(values.to_dense(), dtype, copy=False), axis=0)
     quarter, half = rows.size // 4, rows.size // 2
-    spread = values[rows.size - 1 - quarter, :] - values[quarter, :]
-    if centre:
-        return values[half, :], spread
-    # About zero.
-    ends = xp.maximum(xp.abs(values[quarter, :]), xp.abs(values[-1 - quarter, :]))
-    return xp.zeros_like(spread), xp.where(spread > 0, 2 * ends, spread)
+    return values[half, :], values[rows.size - 1 - quarter, :] - values[quarter, :]
 
 
 def refuse_non_finite(matrix: Matrix, names: list[str] | None = None) -> None:

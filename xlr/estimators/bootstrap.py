@@ -171,7 +171,7 @@ def bootstrap(
     n_samples = features.X.shape[0]
     with workers(features.stored, estimator.n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, None, pool)
-        dataset.warn_of_left_out()
+        dataset.warn()
         if dataset.class_weights.one_vs_rest:
             raise ValueError(
                 "bootstrap does not take multi_class='ovr' with more than two classes: "

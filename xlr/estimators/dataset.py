@@ -31,7 +31,7 @@ from xlr.losses import (
     ShareSoftmaxLoss,
     SoftmaxLoss,
 )
-from xlr.text import warn
+from xlr.text import printable, warn
 from xlr.threads import Workers
 
 __all__ = [
@@ -52,6 +52,11 @@ __all__ = [
 # not fitted.
 NEVER, ALWAYS, UNKNOWN = -1, -2, -3
 INTERCEPTS = {UNKNOWN: np.nan, ALWAYS: np.inf, NEVER: -np.inf}
+
+# Distance of a mean from zero, in standard deviations, at which float32 rounds logits
+# by 1e-4; and columns that a warning names.
+FARTHEST_MEAN = 2e3
+MAX_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -139,10 +144,11 @@ class Dataset:
         Whether the models have intercepts, and columns are centred.
     statistics : ColumnStatistics
         Of the columns, with the weights that all models share.
+    robust : ColumnStatistics
+        With median and quartiles for columns with outliers; the same object where
+        there are none.
     scaler : Scaler
-        From these, or from median and quartiles for columns with outliers.
-    has_outliers : bool
-        Whether there are such.
+        From these.
     """
 
     features: Features
@@ -150,8 +156,8 @@ class Dataset:
     unit: float
     fit_intercept: bool
     statistics: ColumnStatistics
+    robust: ColumnStatistics
     scaler: Scaler
-    has_outliers: bool
 
     @classmethod
     def of(
@@ -169,29 +175,37 @@ class Dataset:
             alone = data
             if data.targets.n_models > 1:
                 alone = data.with_targets(_of_all_models)
-            statistics = column_statistics(
-                alone, centre=fit_intercept, names=features.column_names
-            )
+            statistics = column_statistics(alone, names=features.column_names)
         robust = statistics
         if data.n_drawable:  # chunks whose statistics are known have no sample
-            robust = without_outliers(data.matrix, statistics, centre=fit_intercept)
-        scaler = Scaler.of(robust.mean, robust.std, data.dtype, xp=data.xp)
-        has_outliers = robust is not statistics
+            robust = without_outliers(data.matrix, statistics)
+        about = robust if fit_intercept else robust.about_zero(xp=data.xp)
+        scaler = Scaler.of(about.mean, about.std, data.dtype, xp=data.xp)
         return cls(
-            features,
-            spec,
-            unit,
-            fit_intercept,
-            statistics,
-            scaler,
-            has_outliers,
-            **more,
+            features, spec, unit, fit_intercept, statistics, robust, scaler, **more
         )
 
     @property
     def column_moments(self) -> Array:
         """Mean and standard deviation of the columns of X: (2, n_features)."""
         return self.features.xp.stack([self.scaler.mean, self.scaler.std])
+
+    def warn_of_far_columns(self) -> None:
+        """Warn of columns whose coefficients and intercepts float32 cannot hold."""
+        _, mean, std = map(arrays.to_host, self.robust)
+        far = np.nonzero((abs(mean) > FARTHEST_MEAN * std) & (std > 0))[0]
+        if not far.size:
+            return
+        names = self.features.column_names
+        named = ", ".join(printable(names[j]) for j in far[:MAX_NAMES])
+        more = f" and {far.size - MAX_NAMES} more" if far.size > MAX_NAMES else ""
+        distance = (abs(mean[far]) / std[far]).max()
+        warn(
+            f"These columns have means up to {distance:.2g} standard deviations from "
+            f"zero: {named}{more}. float32 rounds their coefficients and the intercept "
+            "by enough to change probabilities: centre the columns (subtract their "
+            "means), or pass X as float64."
+        )
 
 
 def _of_all_models(targets: Targets) -> Targets:
@@ -229,8 +243,10 @@ class LabelledDataset(Dataset):
         codes = self.rows.map_rows(_codes, reads_rows=False)
         return arrays.to_host(self.classes)[arrays.to_host(codes)]
 
-    def warn_of_left_out(self) -> None:
-        """Warn of classes without weight, which are left out of the fit."""
+    def warn(self) -> None:
+        """Warn of classes without weight, and of columns far from zero in float32."""
+        if self.features.dtype == self.features.xp.float32:
+            self.warn_of_far_columns()
         classes, kept = arrays.to_host(self.classes), self.class_weights.kept
         if kept.shape[0] == classes.shape[0]:
             return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,7 +23,7 @@ from xlr.estimators.regularisation import Regularisation
 from xlr.inputs.features import Features
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
 from xlr.solvers import SOLVERS, Record, Status, minimise
-from xlr.text import printable
+from xlr.text import printable, warn
 from xlr.threads import workers
 
 __all__ = ["FirthLogisticRegression", "firth_problem"]
@@ -29,6 +31,11 @@ __all__ = ["FirthLogisticRegression", "firth_problem"]
 # Newton's method would take the Hessian of the likelihood alone, and hundreds of steps
 # where the penalty has as much curvature: this one learns that on the way.
 SOLVER = "lbfgs"
+
+# Of a start at the maximum of the likelihood: the optimality, and most iterations, as
+# there is none where classes are separated.
+LIKELIHOOD_TOL = 1e-4
+LIKELIHOOD_ITERATIONS = 30
 
 
 class FirthLogisticRegression(LinearClassifier):
@@ -176,20 +183,32 @@ class FirthLogisticRegression(LinearClassifier):
         -----
         ConvergenceWarning
             If ``tol`` was not reached, with what to do.
+        UserWarning
+            If the rows of a class weigh zero, all of them.
         """
         features = begin_fit(self, X, y, sample_weight, offset, chunked=False)
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
+            if features.dtype == features.xp.float32:
+                dataset.warn_of_far_columns()
+            without = arrays.to_host(dataset.classes)[dataset.totals == 0].tolist()
+            absent = f"No row of the class {without[0]!r} has weight" if without else ""
+            if absent:
+                warn(f"{absent}: it has the probability that the penalty gives.")
             problem = firth_problem(dataset, float(self.C))
-            self._refuse_collinear(problem.objective, features)
-            solution = minimise(
-                SOLVERS[SOLVER](),
-                problem.objective,
-                problem.parameters(None),
-                tol=float(self.tol),
-                max_iter=int(self.max_iter),
-                on_iteration=self._print_record,
-            )
+            self._refuse_collinear(problem.objective, features, absent)
+            solutions = [
+                minimise(
+                    SOLVERS[SOLVER](),
+                    problem.objective,
+                    start,
+                    tol=float(self.tol),
+                    max_iter=int(self.max_iter),
+                    on_iteration=self._print_record,
+                )
+                for start in _starts(dataset, problem.objective, float(self.C))
+            ]
+            solution = min(solutions, key=lambda found: found.records[-1].objective[0])
             fitted = {
                 **features.attributes,
                 **features.returned(**problem.coefficients(solution.parameters)),
@@ -211,7 +230,9 @@ class FirthLogisticRegression(LinearClassifier):
         if self.verbose:
             print_record(record, SOLVER)
 
-    def _refuse_collinear(self, objective: Objective, features: Features) -> None:
+    def _refuse_collinear(
+        self, objective: Objective, features: Features, absent: str
+    ) -> None:
         known = information(objective, objective.zeros())
         gram = arrays.to_host(known.hessian).astype(np.float64)
         if not np.isfinite(gram).all():
@@ -228,29 +249,49 @@ class FirthLogisticRegression(LinearClassifier):
         raise ValueError(
             "The information is singular, and with it Firth's penalty has no value: "
             f"these columns are sums of others (a constant one is of the intercept): "
-            f"{dropped}. Leave them out."
+            f"{dropped}. Leave them out." + f" {absent}." * bool(absent)
         )
 
 
-def firth_problem(dataset: LabelledDataset, C: float) -> Problem:
+def _starts(dataset: LabelledDataset, objective: Objective, C: float) -> list[Array]:
+    """Return zero and, for columns with outliers, the maximum of the likelihood.
+
+
+    The determinant alone has a maximum where the probability of an outlier is near a
+    half, whatever the other rows say.
+    """
+    starts = [objective.zeros()]
+    if dataset.robust is not dataset.statistics:
+        likelihood = firth_problem(dataset, C, term=None).objective
+        found = minimise(
+            SOLVERS["newton-cholesky"](),
+            likelihood,
+            starts[0],
+            tol=LIKELIHOOD_TOL,
+            max_iter=LIKELIHOOD_ITERATIONS,
+            settle=math.inf,
+        ).parameters
+        with arrays.quiet():
+            value = arrays.to_host(objective.value_and_gradient(found).value)
+        if np.isfinite(value[0]):
+            starts.append(found)
+    return starts
+
+
+def firth_problem(
+    dataset: LabelledDataset, C: float, *, term: Any = JeffreysTerm
+) -> Problem:
     """Return the problem with Firth's penalty, and an L2 penalty of strength 1 / C.
 
-    Raises
-    ------
-    ValueError
-        If a class has no weight.
+    With another term or None in its place. The estimate is finite where a class has no
+    weight too: none is left out.
     """
-    if not dataset.totals.all():
-        without = arrays.to_host(dataset.classes)[dataset.totals == 0].tolist()
-        raise ValueError(
-            f"The weights are zero for all rows of the class {without[0]!r}. Firth's "
-            "penalty needs samples with weight of each class."
-        )
+    weights = replace(dataset.class_weights, kept=np.arange(dataset.totals.shape[0]))
     return Problem(
         dataset,
-        dataset.spec,
+        weights.spec(dataset.rows, dataset.unit, shares=False),
         C=C,
         regularisation=Regularisation(0.0, None, None, None),
         standardized=True,
-        term=JeffreysTerm,
+        term=term,
     )

@@ -304,7 +304,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                 pool,
                 takes_soft_labels=True,
             )
-            dataset.warn_of_left_out()
+            dataset.warn()
             fitting = Fitting(
                 self,
                 dataset,

@@ -214,7 +214,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         data = {"X": X, "y": y, "metadata": metadata}
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, None, pool)
-            dataset.warn_of_left_out()
+            dataset.warn()
             host_y = dataset.labels()
             splitter = check_cv(self.cv, host_y, classifier=True)
             folds = read_folds(splitter, host_y, dataset, to_splitter)

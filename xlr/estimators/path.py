@@ -200,7 +200,7 @@ def logistic_path(
     Cs = _read_strengths(Cs, n_Cs)
     with workers(features.stored, n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, None, pool)
-        dataset.warn_of_left_out()
+        dataset.warn()
         regularisation = read_regularisation(
             estimator, float(l1_ratio), 1.0, dataset.features
         )

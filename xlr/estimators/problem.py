@@ -78,7 +78,7 @@ class Problem:
         self.scaler = scaler if standardized else None
         self._scale = scaler.scale if standardized else xp.ones_like(scaler.scale)
         column_rms = None
-        if dataset.has_outliers:
+        if dataset.robust is not dataset.statistics:
             statistics = dataset.statistics
             centre = scaler.mean if standardized else 0.0
             squares = statistics.std**2 + (statistics.mean - centre) ** 2

@@ -218,7 +218,8 @@ def read_fitted_data(
             f"y holds the classes {quoted(given.tolist())}, and the model was fitted "
             f"to {quoted(fitted.tolist())}. Pass the y of the fit."
         )
-    if dataset.class_weights.kept.shape[0] < given.shape[0]:
+    left_out = dataset.class_weights.kept.shape[0] < given.shape[0]
+    if left_out and not isinstance(model, FirthLogisticRegression):
         raise ValueError(
             "A class has no weight in these rows, and the fit leaves it out: it has no "
             "coefficients to infer. Fit without its rows."

@@ -101,8 +101,7 @@ def scan_rows(
     Parameters
     ----------
     estimator : estimator
-        With ``fit_intercept`` and, if it has a choice, ``random_state`` and
-        ``class_weight``.
+        With, if it has a choice, ``random_state`` and ``class_weight``.
     features : Features
     y, sample_weight, offset : arrays
     pool : Workers
@@ -160,8 +159,6 @@ class Plan(NamedTuple):
     ----------
     like : array of shape (0, n_features)
         As X is to be.
-    centre : bool
-        As for :func:`column_statistics`.
     by_class : bool
         Whether statistics are wanted for each class.
     seed : int
@@ -169,7 +166,6 @@ class Plan(NamedTuple):
     """
 
     like: Array
-    centre: bool
     by_class: bool
     seed: int
 
@@ -224,7 +220,6 @@ def _scan_chunks(
     like = X.xp.zeros((0, X.n_features), dtype=X.dtype, device=X.device)
     plan = Plan(
         like,
-        centre=bool(estimator.fit_intercept),
         by_class=getattr(estimator, "class_weight", None) is not None,
         seed=random_seed(estimator) if hasattr(estimator, "random_state") else 0,
     )
@@ -353,7 +348,7 @@ def _statistics(
             data = TrainingData(
                 features.matrix, Targets(1, targets.labels, weights / mean)
             )
-            own_statistics = column_statistics(data, centre=plan.centre)
+            own_statistics = column_statistics(data)
             weight = own_statistics.weight * mean
             found[label] = own_statistics._replace(weight=weight)
     return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Evaluation, Objective
+from xlr.objective import Evaluation, Hessian, Objective
 from xlr.solvers.conjugate_gradients import conjugate_gradients
 from xlr.solvers.loop import Start
 from xlr.solvers.steps import (
@@ -21,6 +21,9 @@ from xlr.solvers.steps import (
 from xlr.solvers.surrogate import ROWS_PER_FEATURE, Surrogate, preconditioner
 
 __all__ = ["NewtonCG"]
+
+# Passes in the time of which the whole Hessian takes the place of an estimate.
+FEW_PASSES = 4
 
 
 class NewtonCGState(NamedTuple):
@@ -39,12 +42,19 @@ class NewtonCGState(NamedTuple):
     diagnostics: Diagnostics
 
     def with_new_preconditioner(self, objective: Objective) -> NewtonCGState:
-        estimate = self.surrogate.hessian(self.parameters, Objective.estimated_hessian)
-        gradient = self.at.gradient
+        gradient, given = self.at.gradient, dict[str, Any]()
+        estimate: Hessian
+        if _is_cheap(objective):
+            exact = estimate = objective.hessian(self.parameters)
+            free = _free_parameters(objective, self.parameters, self.subgradient)
+            given = {"free": free, "least": exact.rounding}
+        else:
+            derivative = Objective.estimated_hessian
+            estimate = self.surrogate.hessian(self.parameters, derivative)
         damping = objective.place(self.diagnostics.damping)
         return self._replace(
             scale=damping_scale(estimate.diagonal, gradient, xp=objective.xp),
-            precondition=preconditioner(estimate, damping, gradient),
+            precondition=preconditioner(estimate, damping, gradient, **given),
             is_fresh=True,
         )
 
@@ -114,6 +124,11 @@ class NewtonCG:
         gradient = state.subgradient
         change, residual = _newton_step(objective, state)
         target = _project_onto_orthant(objective, w, gradient, w + change)
+        # A shift of all classes instead, where that lowers F by more.
+        shifted, gain = _gain_of_shift(objective, w)
+        if gain is not None:
+            is_better = gain > objective.place(state.left)
+            target = xp.where(is_better[:, None], shifted, target)
         change = target - w
         # 3. Trial step, taken if F falls as far as its gradient promises. Without
         # curvature, undamped conjugate gradients do not set out.
@@ -136,15 +151,21 @@ class NewtonCG:
     def decrease(self, objective: Objective, state: NewtonCGState) -> np.ndarray:
         """Return g'M^-1 g / 2, or what the last solve and its model left if it is more.
 
-        M estimates the Hessian: nearly collinear columns have gradients that are small
-        for the decrease that they stand for.
+        M is the Hessian in the free parameters, or an estimate of it: nearly collinear
+        columns have gradients that are small for the decrease that they stand for.
         """
-        if state.precondition is None:
+        xp, last = objective.xp, state.diagnostics
+        if state.precondition is None or _is_cheap(objective):
+            undamped = last._replace(damping=np.zeros_like(last.damping))
+            state = state._replace(diagnostics=undamped)
             state = state.with_new_preconditioner(objective)
         free = _free_parameters(objective, state.parameters, state.subgradient)
-        gradient = state.subgradient if free is None else state.subgradient * free
-        product = objective.xp.vecdot(gradient, state.precondition(gradient))
-        return np.fmax(state.left, arrays.to_host(product) / 2)
+        gradient = _restricted(objective, state.subgradient, free)
+        product = xp.vecdot(gradient, state.precondition(gradient)) / 2
+        shift = _gain_of_shift(objective, state.parameters)[1]
+        if shift is not None:
+            product = product + shift
+        return np.fmax(state.left, arrays.to_host(product))
 
     def _planned(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
         """Return the state with the number of products, or a new preconditioner.
@@ -170,9 +191,16 @@ class NewtonCG:
         failed = (residual > forcing and not state.is_fresh) or (
             last.step_norm == 0
         ).any()
-        if failed or state.precondition is None:
+        # What moves changes with each step along an L1 penalty and bounds.
+        changes = objective.non_smooth is not None and _is_cheap(objective)
+        if failed or state.precondition is None or changes:
             return state.with_new_preconditioner(objective)
         return state._replace(budget=budget, forcing=forcing, is_fresh=False)
+
+
+def _is_cheap(objective: Objective) -> bool:
+    """Return whether the whole Hessian takes no more time than a few passes."""
+    return objective.hessian_cost <= FEW_PASSES
 
 
 def _newton_step(objective: Objective, state: NewtonCGState) -> tuple[Array, Array]:
@@ -182,8 +210,7 @@ def _newton_step(objective: Objective, state: NewtonCGState) -> tuple[Array, Arr
     free = _free_parameters(objective, state.parameters, state.subgradient)
 
     def restrict(vector: Array) -> Array:
-        vector = objective.centred_over_classes(vector)
-        return vector if free is None else vector * free
+        return _restricted(objective, vector, free)
 
     return conjugate_gradients(
         lambda vector: restrict(product(vector) + ridge * vector),
@@ -194,6 +221,30 @@ def _newton_step(objective: Objective, state: NewtonCGState) -> tuple[Array, Arr
         rounding=objective.rounding,
         xp=objective.xp,
     )
+
+
+def _restricted(objective: Objective, vector: Array, free: Array | None) -> Array:
+    """Return the vector without what does not move and what changes no probability."""
+    vector = objective.centred_over_classes(vector, free)
+    return vector if free is None else vector * free
+
+
+def _gain_of_shift(
+    objective: Objective, parameters: Array
+) -> tuple[Array, Array | None]:
+    """Return the parameters with their median over the classes at zero, and the gain.
+
+    Along the null space of the softmax an L1 penalty has no curvature, and Newton's
+    method no step. The gain is that in F; None where there is no such penalty.
+    """
+    shifted = objective.median_at_zero(parameters)
+    if shifted is parameters:
+        return parameters, None
+    before, after = (
+        objective.penalty.value(objective.by_class(each), xp=objective.xp)
+        for each in (parameters, shifted)
+    )
+    return shifted, before - after
 
 
 def _free_parameters(

@@ -118,7 +118,8 @@ class ProximalNewton:
         state = _renewed(objective, state, here)
         # 2. Trial at the minimum of the model, taken if F falls as far as it promises.
         target, predicted = _minimised_model(state, here)
-        target = objective.place(target)
+        # Rounding may leave the model without curvature along the softmax's null space.
+        target = objective.median_at_zero(objective.place(target))
         trial = try_step(objective, state.subgradient, target, target - w)
         flatter = trial.optimality < last.optimality
         accept = trial.value <= last.value - SUFFICIENT * np.maximum(predicted, 0.0)

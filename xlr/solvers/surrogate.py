@@ -23,6 +23,9 @@ ROWS_PER_FEATURE = 4
 # Least damping of an estimate: no step is more than a million times the gradient.
 LEAST_DAMPING = 1e-6
 
+# Curvature of parameters that do not move, as a multiple of their own.
+HELD = 1e30
+
 
 @dataclass(frozen=True)
 class Surrogate:
@@ -67,17 +70,35 @@ class Surrogate:
 
 
 def preconditioner(
-    estimate: Hessian, damping: Array, gradient: Array
+    estimate: Hessian,
+    damping: Array,
+    gradient: Array,
+    *,
+    least: float = LEAST_DAMPING,
+    free: Array | None = None,
 ) -> Callable[[Array], Array]:
     """Return what solves with an estimate of the Hessian.
 
     For models for which rounding errors make the estimate indefinite, with its
     diagonal: where columns are alike, their rounding errors are the same.
+
+    Parameters
+    ----------
+    estimate : Hessian
+    damping : array of shape (n_models,)
+    gradient : array of shape (n_models, n_parameters)
+    least : float
+        Least damping.
+    free : array of shape (n_models, n_parameters), default=None
+        0 for parameters that do not move.
     """
     diagonal = estimate.diagonal
     xp = arrays.namespace(diagonal)
-    damping = xp.maximum(damping, xp.full_like(damping, LEAST_DAMPING))
-    solve = estimate.solver(damping[:, None] * damping_scale(diagonal, gradient, xp=xp))
+    damping = xp.maximum(damping, xp.full_like(damping, least))
+    added = damping[:, None] * damping_scale(diagonal, gradient, xp=xp)
+    if free is not None:
+        added = added + HELD * (1 - free) * diagonal
+    solve = estimate.solver(added)
 
     def precondition(vector: Array) -> Array:
         solved = solve(vector)

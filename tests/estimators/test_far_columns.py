@@ -1,0 +1,91 @@
+"""Columns of float32 far from zero, whose coefficients and intercepts are rounded."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from in_chunks import in_chunks
+
+import xlr
+
+RNG = np.random.default_rng(0)
+Z = RNG.normal(size=(120, 3))
+Y = (Z @ [1, -1, 0.5] + RNG.logistic(size=120) > 0).astype(int)
+MEANS = np.asarray([1e5, 10.0, -1e6])
+NEAR, FAR = Z.astype(np.float32), (Z + MEANS).astype(np.float32)
+FITS = {
+    "fit": lambda X: xlr.LogisticRegression().fit(X, Y),
+    "no intercept": lambda X: xlr.LogisticRegression(fit_intercept=False).fit(X, Y),
+    "ovr": lambda X: xlr.LogisticRegression(multi_class="ovr").fit(X, 2 * Y + (Y > 0)),
+    "cv": lambda X: xlr.LogisticRegressionCV(Cs=[1.0], cv=2).fit(X, Y),
+    "labels": lambda X: xlr.MultiLabelLogisticRegression().fit(X, np.c_[Y, 1 - Y]),
+    "firth": lambda X: xlr.FirthLogisticRegression(tol=1e-3).fit(X, Y),
+    "path": lambda X: xlr.logistic_path(X, Y, Cs=[1.0], l1_ratio=0.5),
+    "bootstrap": lambda X: xlr.bootstrap(
+        xlr.LogisticRegression(), X, Y, n_resamples=2, random_state=0
+    ),
+}
+
+
+@pytest.fixture(params=list(FITS))
+def fit(request):
+    return FITS[request.param]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_far_columns_of_float32_are_named_in_one_warning(fit):
+    with pytest.warns(UserWarning, match=r"zero: x0, x2\..*subtract.*float64") as told:
+        fit(FAR)
+    (warning,) = (w for w in told if "zero: x0" in str(w.message))
+    assert warning.filename == __file__
+
+
+def test_columns_that_are_not_far_or_not_float32_are_silent(fit):
+    fit(NEAR)
+    fit(FAR.astype(float))
+
+
+@pytest.mark.slow_on_jax
+def test_far_columns_are_named_on_every_library(backend):
+    with pytest.warns(UserWarning, match="zero: x0, x2"):
+        xlr.LogisticRegression().fit(backend.xp.asarray(FAR, device=backend.device), Y)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize(
+    "form", [sp.csr_array, lambda X: in_chunks(X, [50, 0, 70])], ids=["sparse", "dask"]
+)
+def test_far_columns_of_other_kinds_of_x_are_named(form, fit_intercept):
+    model = xlr.LogisticRegression(fit_intercept=fit_intercept)
+    with pytest.warns(UserWarning, match="zero: x0, x2"):
+        model.fit(form(FAR), Y)
+
+
+def test_far_columns_with_an_outlier_are_named():
+    X = FAR.copy()
+    X[0] = 1e12
+    with pytest.warns(UserWarning, match="zero: x0, x2"):
+        xlr.LogisticRegression().fit(X, Y)
+
+
+def test_warning_of_far_columns_means_what_it_says():
+    """The predictions are right; the two attributes alone are not."""
+    exact = FAR.astype(float)
+    with pytest.warns(UserWarning, match="float32 rounds"):
+        model = xlr.LogisticRegression().fit(FAR, Y)
+    expected = xlr.LogisticRegression().fit(exact, Y).decision_function(exact)
+    np.testing.assert_allclose(model.decision_function(FAR), expected, atol=1e-4)
+    alone = exact @ model.coef_[0].astype(float) + model.intercept_.astype(float)
+    assert np.abs(alone - expected).max() > 1e-3
+
+
+def test_many_far_columns_are_counted():
+    X = (RNG.normal(size=(40, 9)) + 1e5).astype(np.float32)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        xlr.LogisticRegression().fit(X, np.arange(40) % 2)
+    assert "x0, x1, x2, x3, x4 and 4 more." in str(told[0].message)
