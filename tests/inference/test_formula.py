@@ -140,3 +140,16 @@ def test_wrong_tables_get_a_sentence():
         xlr.FormulaTransformer("age").fit(np.zeros((3, 1)))
     with pytest.raises(ValueError, match="a table with the columns 'age', 'race'"):
         results.predict(np.zeros((2, 3)))
+
+
+def test_levels_of_a_category_are_one_term():
+    smf = pytest.importorskip("statsmodels.formula.api")
+    table = births()
+    results = xlr.logit("low ~ age * C(race)", table)
+    found = results.wald_test_terms()
+    theirs = smf.logit("low ~ age * C(race)", table).fit(disp=0, tol=1e-12)
+    expected = theirs.wald_test_terms(scalar=True).table
+    terms = ["intercept", "age", "C(race)", "age:C(race)"]
+    assert found.index == terms
+    expected = expected.loc[["Intercept", *terms[1:]], "statistic"]
+    np.testing.assert_allclose(found.columns["chi2"], expected, rtol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -614,6 +615,8 @@ class InferenceResults:
     ) -> Table:
         """Test whether features have coefficients of zero, each in all equations.
 
+        The levels of a categorical feature are tested together.
+
         Parameters
         ----------
         skip_single : bool, default=False
@@ -658,9 +661,11 @@ class InferenceResults:
         identity, known = np.eye(len(names)), ~np.isnan(self._errors)
         terms: list[tuple[str, Any]] = []
         if not skip_single:
+            # The levels of a category are one term: race[a] and race[b].
+            of_term = np.asarray([re.sub(r"\[.*?\]", "", name) for name in self.names])
             terms = [
-                (name, identity[known & (place == i)])
-                for i, name in enumerate(self.names)
+                (term, identity[known & (of_term == term)[place]])
+                for term in dict.fromkeys(of_term.tolist())
             ]
         for part in combine_terms:
             has_part = np.asarray([part in name for name in self.names])
