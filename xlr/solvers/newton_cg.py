@@ -43,18 +43,21 @@ class NewtonCGState(NamedTuple):
     diagnostics: Diagnostics
 
     def with_new_preconditioner(self, objective: Objective) -> NewtonCGState:
-        gradient, given = self.at.gradient, {}
+        gradient = self.at.gradient
+        damping = objective.place(self.diagnostics.damping)
         if _is_cheap(objective):
-            estimate = objective.hessian(self.parameters)
+            whole = objective.hessian(self.parameters)
             free = _free_parameters(objective, self.parameters, self.subgradient)
-            given = {"free": free, "least": estimate.rounding}
+            diagonal, least = whole.diagonal, whole.rounding
+            solve = preconditioner(whole, damping, gradient, least=least, free=free)
         else:
             derivative = Objective.estimated_hessian
             estimate = self.surrogate.hessian(self.parameters, derivative)
-        damping = objective.place(self.diagnostics.damping)
+            diagonal = estimate.diagonal
+            solve = preconditioner(estimate, damping, gradient)
         return self._replace(
-            scale=damping_scale(estimate.diagonal, gradient, xp=objective.xp),
-            precondition=preconditioner(estimate, damping, gradient, **given),
+            scale=damping_scale(diagonal, gradient, xp=objective.xp),
+            precondition=solve,
             is_fresh=True,
         )
 
