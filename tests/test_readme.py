@@ -6,12 +6,10 @@ import re
 import subprocess
 import sys
 
-import matplotlib as mpl
 import pytest
 from conftest import why_not
 from documents import GUIDES, PAGES, ROOT, blocks, broken_links, is_runnable, read
 from documents import run_block as run
-from matplotlib import pyplot as plt
 
 import xlr
 
@@ -20,8 +18,9 @@ EXAMPLES = ["README.md", *GUIDES]
 
 @pytest.mark.parametrize("page", EXAMPLES)
 def test_page_prints_what_it_shows(page: str) -> None:
+    plt = pytest.importorskip("matplotlib.pyplot")
     names: dict[str, object] = {}
-    with mpl.rc_context():
+    with plt.rc_context():
         for code, expected in blocks(page):
             if is_runnable(code) and "import cupy" not in code:
                 run(code, expected, names)

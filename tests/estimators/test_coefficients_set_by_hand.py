@@ -60,6 +60,7 @@ def test_predictors_need_nothing_private(estimator, n_classes, place, dtype):
         model.predict(place(X[:, :2]))
 
 
+@pytest.mark.filterwarnings("ignore:These columns have means up to")
 @pytest.mark.shared_arithmetic
 def test_an_intercept_set_after_a_fit_replaces_all_of_the_fitted_one(place):
     """Of float32 columns far from zero the fit keeps digits beyond its intercept_."""

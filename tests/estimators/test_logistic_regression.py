@@ -298,7 +298,8 @@ def test_a_conversion_keeps_the_digits_of_columns_far_from_zero():
     rng = np.random.default_rng(0)
     far = (rng.normal(size=(200, 3)) + 1e6).astype("float32")
     labels = far[:, 0] - 1e6 + rng.normal(size=200) > 0
-    model = xlr.LogisticRegression().fit(far, labels)
+    with pytest.warns(UserWarning, match="means up to .* standard deviations"):
+        model = xlr.LogisticRegression().fit(far, labels)
     np.testing.assert_allclose(
         model.to_sklearn().decision_function(far),
         model.decision_function(far),
@@ -411,7 +412,8 @@ def test_float32_far_from_zero():
     raw, y = load("breast_cancer", True)
     far = (raw + 1e5).astype(np.float32)
     expected = sklearn_fit(far.astype(float) - 1e5, y)
-    model = xlr.LogisticRegression().fit(far, y)
+    with pytest.warns(UserWarning, match="means up to .* standard deviations"):
+        model = xlr.LogisticRegression().fit(far, y)
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=0, atol=2e-4)
 
 
