@@ -189,6 +189,15 @@ def test_a_fit_to_numbers_forgets_the_categories():
     assert model.predict(numbers).shape == (200,)
 
 
+def test_a_single_level_alone_leaves_nothing_to_fit():
+    made, y = columns()
+    table = in_pandas(made)[["town"]].assign(town="A")
+    model = xlr.LogisticRegression(C=np.inf, categorical="auto")
+    with pytest.raises(ValueError, match="Column 'town' of X holds one level only"):
+        model.fit(table, y)
+    assert model.set_params(drop=None).fit(table, y).coef_[0, 0] == 0
+
+
 WRONG = {
     "a column that is not there": (["zip"], {}, "categorical names 'zip'"),
     "levels of two types": (["town"], {"town": [1, "A"] * 100}, "mix types"),

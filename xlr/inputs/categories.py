@@ -144,8 +144,14 @@ def fit_encoder(estimator: Any, X: Any) -> Encoder | None:
         getattr(estimator, "C", math.inf)
     )
     drops = estimator.drop == "first" or (estimator.drop == "auto" and free)
+    numeric = [name for name in frame.columns if name not in chosen]
+    if not numeric and drops and all(len(own) == 1 for own in levels.values()):
+        raise ValueError(
+            f"{hold(chosen)} one level only, which is the reference: nothing is left "
+            "to fit. Add columns that vary, or pass drop=None."
+        )
     return Encoder(
-        numeric=[name for name in frame.columns if name not in chosen],
+        numeric=numeric,
         levels=levels,
         first=int(drops),
         handle_unknown=estimator.handle_unknown,
