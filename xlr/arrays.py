@@ -434,8 +434,7 @@ def in_host_memory(x: Array) -> bool:
 def in_place(x: Array) -> Array:
     """Return ``x`` as NumPy reads it, without a copy, if JAX holds it on the host.
 
-    XLA compiles each operation for each shape: a first fit to 569 x 30 numbers took
-    10 s, of which NumPy's arithmetic is 7 ms, and other numbers of rows took 2 s more.
+    XLA compiles each operation for each shape, which takes longer than a small fit.
     """
     if array_api_compat.is_jax_array(x) and in_host_memory(x):
         return np.asarray(x)

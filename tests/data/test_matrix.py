@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 from conftest import to_numpy
 
+import xlr
 from xlr import arrays
 from xlr.data import (
     CategoricalMatrix,
@@ -237,3 +238,50 @@ def test_scaler_gradient_is_the_chain_rule(scaler, place):
     gradient, of_c = map(to_numpy, found)
     standardized = (gradient * COEF).sum(axis=1) + of_c * INTERCEPT
     np.testing.assert_allclose(standardized, raw, rtol=1e-5, atol=1e-6)
+
+
+WRONG_PARTS = {
+    "no parts": ([], "parts is empty"),
+    "one dimension": ([np.zeros(3)], r"shape \(3,\), expected two dimensions"),
+    "unlike rows": ([np.zeros((3, 1)), np.zeros((4, 1))], "have 3, 4 rows"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_PARTS)
+def test_wrong_parts_get_a_sentence(case):
+    parts, sentence = WRONG_PARTS[case]
+    with pytest.raises(ValueError, match=sentence):
+        SplitMatrix(parts)
+    with pytest.raises(ValueError, match="1 names, expected 2"):
+        SplitMatrix([np.zeros((3, 2))], names=["a"])
+
+
+@pytest.mark.parametrize("codes", [[-2, 0, 1], [0, 1, 2]])
+def test_wrong_codes_get_a_sentence(codes):
+    with pytest.raises(ValueError, match=r"expected -1 \(no level\) to 1"):
+        CategoricalMatrix(np.asarray(codes), 2)
+    with pytest.raises(ValueError, match="a column for each of n_levels"):
+        CategoricalMatrix(np.zeros((3, 1), dtype=int), (2, 2))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_every_part_is_looked_through(bad, form):
+    """In fits and in predictions."""
+    codes = CategoricalMatrix(np.arange(N) % 2, 2)
+    right = SplitMatrix([codes, ENTRIES, form(ENTRIES)])
+    wrong = ENTRIES.copy()
+    wrong[3, 1] = bad
+    wrong = SplitMatrix([codes, ENTRIES, form(wrong)])
+    y = np.arange(N) % 3 % 2
+    with pytest.raises(ValueError, match="Column 'x8' is not finite"):
+        xlr.LogisticRegression().fit(wrong, y)
+    with pytest.raises(ValueError, match="Column 'x8' is not finite"):
+        xlr.LogisticRegression().fit(right, y).predict(wrong)
+
+
+def test_sparse_parts_may_name_an_entry_twice():
+    twice = sp.coo_array(([1.0, 2.0], ([0, 0], [1, 1])), shape=(2, 2))
+    made = SplitMatrix([twice])
+    weights = np.ones((2, 1))
+    np.testing.assert_array_equal(made.sandwich_diagonal(weights), [[0, 9]])

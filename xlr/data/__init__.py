@@ -7,7 +7,7 @@ from xlr.data.chunked_rows import ChunkedRows, PerRow
 from xlr.data.chunks import Chunks
 from xlr.data.matrix import DenseMatrix, Matrix, StandardizedMatrix
 from xlr.data.scaler import Scaler
-from xlr.data.sparse_matrix import SparseMatrix
+from xlr.data.sparse_matrix import SparseMatrix, canonical
 from xlr.data.split_matrix import SplitMatrix, as_matrix
 from xlr.data.statistics import (
     ColumnStatistics,
@@ -37,6 +37,7 @@ __all__ = [
     "add",
     "as_matrix",
     "call",
+    "canonical",
     "column_statistics",
     "fetch",
     "literal",

@@ -11,7 +11,7 @@ from xlr.data.blocks import add, cut, map_reduce, rows_per_block
 from xlr.data.matrix import GRAM_SPEEDUP, StandardizedMatrix
 from xlr.data.scaler import Scaler, farthest_mean
 
-__all__ = ["SparseMatrix"]
+__all__ = ["SparseMatrix", "canonical"]
 
 # Multiply-adds of a dense product in the time of one stored entry, whose column has to
 # be looked up; and in the time of a pair of entries of a row in a Gram matrix.
@@ -183,6 +183,14 @@ class SparseMatrix:
         other = SparseMatrix(rows, xp=self.xp)
         other._costs = self._costs
         return other
+
+
+def canonical(X: Any) -> Any:
+    """Return a sparse CSR array with sorted columns, each at most once in a row."""
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
 
 
 def _shifted(rows: Any, shift: Array, chosen: Array, *, xp: Namespace) -> Any:

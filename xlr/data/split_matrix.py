@@ -14,7 +14,12 @@ from xlr.data.blocks import cut, map_reduce
 from xlr.data.categorical_matrix import CategoricalMatrix
 from xlr.data.matrix import DenseMatrix, Matrix
 from xlr.data.scaler import Scaler
-from xlr.data.sparse_matrix import DENSE_NUMBERS, LEAST_DENSE_ROWS, SparseMatrix
+from xlr.data.sparse_matrix import (
+    DENSE_NUMBERS,
+    LEAST_DENSE_ROWS,
+    SparseMatrix,
+    canonical,
+)
 
 __all__ = ["SplitMatrix", "as_matrix"]
 
@@ -25,7 +30,7 @@ class SplitMatrix:
 
     Parameters
     ----------
-    parts : sequence of arrays, sparse CSR arrays or matrices
+    parts : sequence of arrays, sparse arrays or matrices
         Each with all rows, in the same library and on the same device. Dense parts are
         arrays of two dimensions; categorical ones are :class:`CategoricalMatrix`.
     names : sequence of str, default=None
@@ -34,8 +39,8 @@ class SplitMatrix:
     Raises
     ------
     ValueError
-        If there are no parts, or they have different numbers of rows, or there is not a
-        name for each column.
+        If there are no parts, or they have different numbers of rows or not two
+        dimensions, or there is not a name for each column.
 
     Examples
     --------
@@ -54,7 +59,7 @@ class SplitMatrix:
     ) -> None:
         if not parts:
             raise ValueError("parts is empty, expected at least one matrix.")
-        matrices = [as_matrix(part) for part in parts]
+        matrices = [_read(part) for part in parts]
         counts = sorted({part.shape[0] for part in matrices})
         if len(counts) > 1:
             raise ValueError(
@@ -216,6 +221,16 @@ def as_matrix(X: Any) -> Matrix:
         return matrix
     kind: Any = SparseMatrix if arrays.is_sparse(X) else DenseMatrix
     return kind(X, xp=arrays.namespace(arrays.entries(X)))
+
+
+def _read(part: Any) -> Matrix:
+    """Return a part as a matrix, sparse ones in canonical form."""
+    if len(part.shape) != 2:
+        raise ValueError(
+            f"A part has shape {tuple(part.shape)}, expected two dimensions. Pass "
+            "part[:, None] for a single column."
+        )
+    return as_matrix(canonical(part.tocsr()) if arrays.is_sparse(part) else part)
 
 
 def _n_columns(matrix: Any) -> int:

@@ -244,21 +244,32 @@ def _quartiles(matrix: Matrix, n_rows: int, dtype: Any) -> tuple[Array, Array]:
 
 def refuse_non_finite(matrix: Matrix, names: list[str] | None = None) -> None:
     """Raise ValueError if X contains NaN or infinity, with the names of the columns."""
+    kinds, wrong, first = set(), [], 0
+    for part in getattr(matrix, "parts", (matrix,)):
+        if arrays.is_floating(part.stored, xp=part.xp):
+            kinds |= _non_finite_kinds(part)
+            wrong.append(first + _non_finite_columns(part))
+        first += part.shape[1]
+    if kinds:
+        raise ValueError(
+            f"Input X contains {' and '.join(sorted(kinds))}. "
+            f"{_named(np.concatenate(wrong), names)} not finite; logistic "
+            "regression needs finite numbers: drop those rows, or impute them "
+            "(sklearn.impute.SimpleImputer)."
+        )
+
+
+def _non_finite_kinds(matrix: Matrix) -> set[str]:
+    """Return which of NaN and infinity the matrix contains."""
     xp = matrix.xp
     found = xp.zeros(2, dtype=xp.bool, device=matrix.device)
     for rows in matrix.row_slices(1, 1, 1):
         values = matrix.take_rows(rows).stored
         here = xp.stack([xp.any(xp.isnan(values)), xp.any(xp.isinf(values))])
         found = found | here
-    has_nan, has_infinity = arrays.to_host(found)
-    if has_nan or has_infinity:
-        kinds = ["NaN"] * bool(has_nan) + ["infinity"] * bool(has_infinity)
-        raise ValueError(
-            f"Input X contains {' and '.join(kinds)}. "
-            f"{_named(_non_finite_columns(matrix), names)} not finite; logistic "
-            "regression needs finite numbers: drop those rows, or impute them "
-            "(sklearn.impute.SimpleImputer)."
-        )
+    return {
+        kind for kind, has in zip(("NaN", "infinity"), arrays.to_host(found)) if has
+    }
 
 
 def _non_finite_columns(matrix: Matrix) -> np.ndarray:

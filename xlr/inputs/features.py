@@ -19,7 +19,7 @@ from sklearn.utils.validation import validate_data
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 from xlr.cached import cached_property
-from xlr.data import Chunks, DenseMatrix, Matrix, as_matrix
+from xlr.data import Chunks, DenseMatrix, Matrix, as_matrix, canonical
 from xlr.inputs.categories import Encoder, fit_encoder
 from xlr.inputs.dask_input import chunks_of, stand_in
 from xlr.inputs.kinds import accept
@@ -212,7 +212,7 @@ def _read_on_device(
     _check_width(estimator, shape[1], reset)
     dtype = arrays.floating_dtype(entries, xp=xp)
     if arrays.is_sparse(X):
-        return Features(_canonical(X.astype(dtype)), xp, device, names)
+        return Features(canonical(X.astype(dtype)), xp, device, names)
     if reset:  # predictions are differentiable
         X = arrays.without_gradient(X)
     if (read := arrays.in_place(X)) is not X:
@@ -310,12 +310,4 @@ def _in_parts(matrix: Any) -> Any:
     # From its parts: then SciPy takes int32 for the indices, if they fit, which are
     # half as many bytes to read in each pass as int64, and any integers for them.
     parts = (matrix.data, matrix.indices, matrix.indptr)
-    return _canonical(csr_array(parts, shape=matrix.shape))
-
-
-def _canonical(X: Any) -> Any:
-    """Return a sparse CSR array with sorted columns, each at most once in a row."""
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    return X
+    return canonical(csr_array(parts, shape=matrix.shape))
