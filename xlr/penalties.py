@@ -18,7 +18,7 @@ __all__ = ["ElasticNetPenalty", "L2Penalty", "NonSmooth", "Penalty"]
 
 
 class NonSmooth(NamedTuple):
-    r"""Where a penalty has no derivative: :math:`\kappa |w|` at zero, and bounds.
+    r"""Part of a penalty without a derivative: :math:`\kappa |w|` at zero, and bounds.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class NonSmooth(NamedTuple):
 
 
 class Penalty(Protocol):
-    """What the objective needs from a penalty.
+    """Protocol of a penalty, as the objective uses it.
 
     Attributes
     ----------
@@ -119,11 +119,11 @@ class L2Penalty:
         return self.strength + xp.zeros_like(coef)
 
     def select(self, models: np.ndarray) -> L2Penalty:
-        """That of some models, by their numbers."""
+        """Return the part of some models, by their numbers."""
         return L2Penalty(_of_models(self.strength, models))
 
     def take_columns(self, features: Array, *, xp: Namespace) -> L2Penalty:
-        """That of some features, by their numbers on the device."""
+        """Return the part of some features, by their numbers on the device."""
         return L2Penalty(xp.take(self.strength, features, axis=2))
 
 
@@ -175,12 +175,12 @@ class ElasticNetPenalty:
         return ElasticNetPenalty(self._smooth.strength, NonSmooth(lasso, *ends))
 
     def select(self, models: np.ndarray) -> ElasticNetPenalty:
-        """That of some models, by their numbers."""
+        """Return the part of some models, by their numbers."""
         non_smooth = NonSmooth(*(_of_models(part, models) for part in self._non_smooth))
         return ElasticNetPenalty(_of_models(self._smooth.strength, models), non_smooth)
 
     def take_columns(self, features: Array, *, xp: Namespace) -> ElasticNetPenalty:
-        """That of some features, by their numbers on the device."""
+        """Return the part of some features, by their numbers on the device."""
         non_smooth = NonSmooth(
             *(xp.take(part, features, axis=2) for part in self._non_smooth)
         )

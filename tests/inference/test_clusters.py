@@ -170,7 +170,7 @@ def test_two_way_clusters_as_statsmodels():
 
 
 def test_clusters_nested_in_others_are_those_alone():
-    """Three ways, of which one holds the others: the rest cancels."""
+    """One of three ways holds the others: their sums cancel."""
     halves = np.column_stack([SCHOOLS // 2, SCHOOLS, SCHOOLS])
     np.testing.assert_allclose(errors(halves), errors(SCHOOLS // 2), rtol=1e-9)
 

@@ -202,7 +202,7 @@ def test_effects_of_changes_of_many_classes_by_differences(takes_log):
         np.reshape(table.columns[name], (7, 6))
         for name in (next(iter(table.columns)), "std err")
     )
-    for j in (1, 2, 3, 4, 5):  # of which 1, 3 and 4 are whole numbers from 0
+    for j in (1, 2, 3, 4, 5):  # 1, 3 and 4 are whole numbers from 0
         if not (X[:, j] % 1 == 0).all() or X[:, j].min() < 0:
             continue
         np.testing.assert_allclose(found[:, j], effect(at, j), rtol=1e-7)

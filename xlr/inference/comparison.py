@@ -167,7 +167,7 @@ def summary_col(
     if not results or len(set(names)) != len(results):
         raise ValueError(
             f"model_names must be a different name for each of the {len(results)} "
-            f"results, of which there must be one; got {names}."
+            f"results; pass at least one. Got {names}."
         )
     rows: dict[str, None] = {}
     columns: dict[str, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""How well a fit describes its rows: sums over them, residuals and a test."""
+"""Goodness of fit: sums over the rows, residuals and a test."""
 
 from __future__ import annotations
 

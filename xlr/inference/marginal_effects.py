@@ -42,7 +42,7 @@ class Discrete:
     dummy : tuple of int
         Columns that change from 0 to 1.
     count : tuple of int
-        Columns that change from x - 1 to x + 1, of which the effect is half.
+        Columns whose effect is half of the change from x - 1 to x + 1.
     """
 
     dummy: tuple[int, ...] = ()

@@ -21,7 +21,7 @@ from xlr.objective import passes
 __all__ = ["ScoreTest", "score_test"]
 
 # Share of a feature's information that the features of the model leave, below which it
-# is one of their sums but for rounding errors.
+# is one of their sums, apart from rounding errors.
 LEAST_SHARE = 1e-9
 
 CANDIDATE_ROWS = 256  # rows of a block, at least: sums are as wide as the candidates

@@ -21,7 +21,7 @@ class JeffreysTerm:
     r"""Jeffreys' prior of the coefficients, as a term of the mean loss.
 
     With the information :math:`I = \sum_i s_i A_i \otimes z_i z_i^T` of all classes but
-    the first, of which :math:`A = \mathrm{diag}(p) - p p^T`, and S the sum of the
+    the first, with :math:`A = \mathrm{diag}(p) - p p^T`, and S the sum of the
     weights, as they were given,
 
     .. math::

@@ -43,7 +43,7 @@ TEMPORARIES = 4
 FEW_COLUMNS = 16
 CURVATURE_SHARE = 1 / 4
 
-# Products with X in the time of which an estimate of the Hessian is computed: 200, as
+# Products with X that take as long as an estimate of the Hessian may: 200, as
 # many as a fit by conjugate gradients takes.
 ESTIMATE_PRODUCTS = 200
 
@@ -285,7 +285,7 @@ class Objective:
         """Subtract the median over the classes, where an L1 penalty alone holds them.
 
         The same change to all classes changes no probability, so that F is linear along
-        it but for the penalty, which is least there.
+        it except through the penalty, which is least there.
         """
         if not self.loss.shift_invariant or self.non_smooth is None:
             return parameters
@@ -542,7 +542,7 @@ class Objective:
 
     @property
     def is_large(self) -> bool:
-        """Whether X fills several blocks, so that arithmetic takes the time."""
+        """True if X fills several blocks, so that arithmetic takes the time."""
         data = self.data
         width = TEMPORARIES * self.n_outputs
         return not data.in_memory or len(data.row_slices(width)) > 1

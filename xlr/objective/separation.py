@@ -187,7 +187,7 @@ def _has_optimum(
     hessian: np.ndarray | None,
     is_sample: bool,
 ) -> bool:
-    r"""Whether a short Newton step certifies that there is a finite optimum.
+    r"""Return whether a short Newton step certifies a finite optimum.
 
     There is one if :math:`\sum \lambda_{ik} a_{ik} = 0` for some positive
     :math:`\lambda` (Stiemke's lemma). Minus the gradient of the loss is that sum with

@@ -1,4 +1,4 @@
-"""Which solver suits a problem."""
+"""Choice of a solver by its estimated time."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ __all__ = ["Record", "Solution", "Solver", "Start", "State", "minimise"]
 
 
 class Start(NamedTuple):
-    """Where a fit begins.
+    """Start of a fit.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Start(NamedTuple):
 
 
 class State(Protocol):
-    """What a solver carries from one iteration to the next: a named tuple.
+    """State of a solver between two iterations: a named tuple.
 
     Arrays have the models first, by which those that end leave it. Functions become
     None then; the next step makes others.
@@ -120,7 +120,7 @@ class Record(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """Where a solver ended.
+    """Result of a solver.
 
     Attributes
     ----------

@@ -22,7 +22,7 @@ from xlr.solvers.surrogate import ROWS_PER_FEATURE, Surrogate, preconditioner
 
 __all__ = ["NewtonCG"]
 
-# Passes in the time of which the whole Hessian takes the place of an estimate.
+# Passes that take as long as a whole Hessian may, in the place of an estimate.
 FEW_PASSES = 4
 
 

@@ -124,7 +124,7 @@ class Point(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What :func:`minimise_quadratic` minimises, in the scaled units."""
+    """Objective of :func:`minimise_quadratic`, in the scaled units."""
 
     quadratic: Quadratic
     gradient: np.ndarray

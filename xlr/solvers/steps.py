@@ -87,7 +87,7 @@ class Diagnostics(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Where an iteration ends: fields of a state."""
+    """End of an iteration: fields of a state."""
 
     parameters: Array
     at: Evaluation
@@ -124,7 +124,7 @@ class Trial(NamedTuple):
     more: list[np.ndarray]
 
     def is_acceptable(self, last: Diagnostics, rounding: float) -> np.ndarray:
-        r"""Whether the step may be taken: boolean, (n_models,).
+        r"""Return whether the step may be taken: boolean, (n_models,).
 
         With F'(0) and F'(1) the derivatives along the step at its ends, either Armijo's
         condition, F(1) <= F(0) + c F'(0), or, where F is flat to within its rounding
@@ -146,7 +146,7 @@ class Trial(NamedTuple):
         return enough | (less & self.is_flat(last, rounding))
 
     def is_flat(self, last: Diagnostics, rounding: float) -> np.ndarray:
-        """Whether F rose by no more than its rounding error: boolean, (n_models,)."""
+        """Return whether F rose at most by its rounding error: (n_models,)."""
         return self.value <= last.value + sum_rounding(last, rounding)
 
     def taken(
@@ -299,7 +299,7 @@ def next_damping(
 def renewal(
     last: Diagnostics, before: np.ndarray, is_fresh: np.ndarray, cost: float
 ) -> np.ndarray:
-    """Whether a new Hessian pays: boolean, (n_models,).
+    """Return whether a new Hessian pays: boolean, (n_models,).
 
     It does where the last step was refused, unless the Hessian is of the same point,
     and where the gradient fell so little that the time of a Hessian is better spent on
