@@ -1,6 +1,10 @@
 """Logistic regression on whatever array library already holds the data."""
 
-from xlr import datasets, plotting
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from xlr.data import CategoricalMatrix, SplitMatrix
 from xlr.estimators import (
     BootstrapResult,
@@ -14,17 +18,20 @@ from xlr.estimators import (
     logistic_path,
 )
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
-from xlr.inference import (
-    FormulaTransformer,
-    InferenceResults,
-    LikelihoodRatioTest,
-    infer,
-    likelihood_ratio_test,
-    logit,
-    summary_col,
-)
 from xlr.inputs.soft_labels import soft_labels
 from xlr.losses import binary_cross_entropy, cross_entropy
+
+if TYPE_CHECKING:
+    from xlr import datasets, plotting
+    from xlr.inference import (
+        FormulaTransformer,
+        InferenceResults,
+        LikelihoodRatioTest,
+        likelihood_ratio_test,
+        logit,
+        summary_col,
+    )
+    from xlr.inference.infer import infer
 
 __all__ = [
     "BootstrapResult",
@@ -57,3 +64,19 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import inference, displays and data sets when they are first asked for.
+
+    They are a quarter of the modules, and most fits need none of them.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module 'xlr' has no attribute {name!r}")
+    if name in ("datasets", "plotting"):
+        return import_module(f"xlr.{name}")
+    return getattr(import_module("xlr.inference"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
