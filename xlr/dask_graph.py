@@ -19,12 +19,12 @@ __all__ = [
     "call",
     "cancel",
     "fetch",
-    "homes_of",
     "is_dask",
     "literal",
     "parts_of",
     "send",
     "tree",
+    "workers_of",
 ]
 
 # A part of a Dask graph that is to be computed.
@@ -239,47 +239,30 @@ def _nothing(*parts: Any) -> None:
     return None
 
 
-def homes_of(X: Any, parts: Sequence[Any]) -> list[Sequence[str]]:
-    """Return the addresses of the workers that hold each chunk of the rows, or its
-    largest input; none where a cluster holds nothing of it.
+def workers_of(X: Any) -> list[Sequence[str]]:
+    """Return the addresses of the workers that hold each chunk of the rows of X.
 
-    Waits for what a cluster was asked to hold and has not computed yet.
-
-    Parameters
-    ----------
-    X : array or table of Dask
-    parts : sequence of Delayed
-        Its chunks of rows.
+    Or what it is computed from; none for a chunk that no cluster holds. Waits for the
+    chunks that a cluster was asked to hold and has not computed yet.
     """
-    futures = futures_of(X)
+    parts, futures = parts_of(X), futures_of(X)
     if not futures:
         return [()] * len(parts)
     sys.modules["distributed"].wait(futures)
-    client = futures[0].client
-    held = client.who_has(futures)
-    sizes = client.nbytes(list(held), summary=False)
-    largest = {key: key for key in held}
+    held = futures[0].client.who_has(futures)
     below = parts[0].__dask_graph__().get_all_dependencies()
-    for part in parts:
-        _find_largest(part.key, below, sizes, largest)
-    return [held.get(largest[part.key], ()) for part in parts]
+    return [_holders(part.key, held, below) for part in parts]
 
 
-def _find_largest(
-    key: Any,
-    below: Mapping[Any, Any],
-    sizes: Mapping[Any, int],
-    largest: dict[Any, Any],
-) -> None:
-    """Note the largest held result among the inputs of a key, and of each of them."""
-    stack = [key]
+def _holders(
+    key: Any, held: Mapping[Any, Sequence[str]], below: Mapping[Any, Any]
+) -> Sequence[str]:
+    """Return the workers that hold the result of a key, or an input of it."""
+    stack, seen = [key], set()
     while stack:
-        if stack[-1] in largest:
-            stack.pop()
-            continue
-        parts = below.get(stack[-1], ())
-        left = [part for part in parts if part not in largest]
-        if not left:
-            found = (largest[part] for part in parts)
-            largest[stack[-1]] = max(found, key=lambda k: sizes.get(k, 0), default=None)
-        stack.extend(left)
+        key = stack.pop()
+        if key in held:
+            return held[key]
+        seen.add(key)
+        stack.extend(part for part in below.get(key, ()) if part not in seen)
+    return ()

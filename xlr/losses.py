@@ -131,14 +131,14 @@ class LogisticLoss:
     ) -> tuple[Array, Array]:
         """Return log(1 + e^t) and sign sigmoid(t) at t = sign z.
 
-        The first is log(1 + e^-|t|) - min(-t, 0); the second keeps its digits for
+        The first is log(1 + e^-|t|) + max(t, 0); the second keeps its digits for
         either label.
         """
         sign = 1 - 2 * targets[..., None]
         t = sign * logits
         zero = xp.zeros_like(t[:1, ...])
         decay, rise = xp.exp(-xp.abs(t)), xp.exp(xp.minimum(t, zero))
-        value = xp.log1p(decay) - xp.minimum(-t, zero)
+        value = xp.log1p(decay) + xp.maximum(t, zero)
         return value[..., 0], sign * (rise / (1 + decay))
 
     def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Curvature:

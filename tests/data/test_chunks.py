@@ -132,8 +132,8 @@ def test_a_map_has_the_chunks_it_is_of(unknown):
 
 def test_without_a_cluster_no_worker_holds_anything():
     array = in_chunks(X, SIZES)
-    assert chunks(array).homes == [()] * 5
-    assert chunks(array.persist()[:, 0:]).homes == [()] * 5
+    assert chunks(array).workers == [()] * 5
+    assert chunks(array.persist()[:, 0:]).workers == [()] * 5
 
 
 # -- errors ------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def test_without_a_cluster_no_worker_holds_anything():
 
 def sums_of(parts):
     of = chunks()
-    of.parts, of.positions, of.homes = parts, range(len(parts)), [()] * len(parts)
+    of.parts, of.positions, of.workers = parts, range(len(parts)), [()] * len(parts)
     return of.over_chunks(sums, name="sums")
 
 

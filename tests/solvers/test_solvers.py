@@ -315,6 +315,6 @@ def test_callback_ends_a_fit():
     )
     assert solution.status == [Status.CALLBACK] * 3
     assert len(solution.records) == 3
-    history = solution.history()
-    assert {len(column) for column in history.values()} == {3}
-    assert (np.diff(history["seconds"]) >= 0).all()
+    seconds, columns = solution.history()
+    assert {len(column) for column in (seconds, *columns.values())} == {3}
+    assert (np.diff(seconds) >= 0).all()

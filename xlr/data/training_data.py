@@ -217,7 +217,7 @@ class TrainingData:
         """Return the sum of the weights of each model: (n_models,)."""
         n_models = self.targets.n_models
         (total,) = self.map_reduce(sum_of_weights, width=n_models, reads_rows=False)
-        return self.xp.broadcast_to(total, (n_models,))
+        return total if n_models == 1 else self.xp.broadcast_to(total, (n_models,))
 
     def class_weights(self, n_classes: int) -> Array:
         """Return the sum of the weights in each class: (n_models, n_classes)."""
@@ -228,6 +228,8 @@ class TrainingData:
             width=n_models * n_classes,
             reads_rows=False,
         )
+        if n_models == 1:
+            return weights
         return self.xp.broadcast_to(weights, (n_models, n_classes))
 
     def row_slices(self, width: int, least: int = 1) -> list[slice]:

@@ -171,7 +171,7 @@ class Fitting:
     ) -> None:
         features, data = dataset.features, spec.data
         regularisation = read_regularisation(estimator, l1_ratio, C, features)
-        name = estimator.solver
+        name, smooth = estimator.solver, regularisation.smooth
         if name == "auto" or name in OF_SKLEARN:
             matrix, costs = data.matrix, None
             if not isinstance(matrix, DenseMatrix):
@@ -180,11 +180,11 @@ class Fitting:
                 data.n_samples,
                 data.n_features,
                 spec.loss.n_outputs,
-                smooth=regularisation.smooth,
+                smooth=smooth,
                 sparse_costs=costs,
                 in_chunks=not data.in_memory,
             )
-        check_solver_for(name, smooth=regularisation.smooth)
+        check_solver_for(name, smooth=smooth)
         n_columns = data.n_features + dataset.fit_intercept
         _check_memory_for(estimator.solver, spec.loss.n_outputs * n_columns, data)
         self.solver_name = name

@@ -120,13 +120,21 @@ def loss_of(n_classes: int, *, shares: bool = False) -> Loss:
     return LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
 
 
-def spread(values: np.ndarray, places: np.ndarray | None, fill: Any = 0) -> np.ndarray:
-    """Return numbers of models, (..., n_models), for rows of ``coef_`` instead."""
+def spread(
+    by_model: dict[str, np.ndarray], places: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Return numbers of models, (..., n_models) each, for rows of ``coef_`` instead.
+
+    They are zero, or True, for rows that are not fitted.
+    """
     if places is None:
-        return values
-    filler = np.full_like(values[..., :1], fill)
-    padded = np.concatenate([values, filler], axis=-1)
-    return padded[..., np.maximum(places, NEVER)]
+        return by_model
+    where = np.maximum(places, NEVER)
+    found = {}
+    for name, values in by_model.items():
+        filler = np.full_like(values[..., :1], values.dtype == bool)
+        found[name] = np.concatenate([values, filler], axis=-1)[..., where]
+    return found
 
 
 @dataclass(frozen=True)

@@ -331,22 +331,22 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
             separations = fitting.separations(solution)
             places = dataset.spec.places if one_vs_rest else None
-            history = solution.history()
-            for name in ("objective", "optimality", "step"):
-                by_model = spread(history[name], places)
-                history[name] = by_model if one_vs_rest else by_model[:, 0]
+            seconds, by_model = solution.history()
+            history = dict(spread(by_model, places), seconds=seconds)
+            if not one_vs_rest:
+                for name in by_model:
+                    history[name] = history[name][:, 0]
             fitted = {
-                "n_iter_": spread(solution.n_iter, places),
+                **spread({"n_iter_": solution.n_iter, "duality_gap_": gap}, places),
                 "solver_": fitting.solver_name,
-                "converged_": all(s is Status.CONVERGED for s in solution.status),
+                "converged_": set(solution.status) == {Status.CONVERGED},
                 "optimality_": float(solution.records[-1].optimality.max()),
-                "duality_gap_": spread(gap, places),
                 "n_passes_": fitting.n_passes,
                 "history_": history,
                 "_has_optimum": not separations,
                 "_column_moments": dataset.column_moments,
+                **named(solution.parameters),
             }
-            fitted |= named(solution.parameters)
             callbacks.end()
             fitting.warn_unless_converged(solution, separations)
             set_fitted(self, fitted)

@@ -165,14 +165,17 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
             converged = np.asarray([s is Status.CONVERGED for s in solution.status])
             optimality = solution.records[-1].optimality
-            fitted = {
-                "n_iter_": spread(solution.n_iter, spec.places),
-                "solver_": fitting.solver_name,
-                "converged_": spread(converged, spec.places, fill=True),
-                "optimality_": spread(optimality, spec.places),
-                "duality_gap_": spread(gap, spec.places),
+            by_model = {
+                "n_iter_": solution.n_iter,
+                "converged_": converged,
+                "optimality_": optimality,
+                "duality_gap_": gap,
             }
-            fitted |= named(solution.parameters)
+            fitted = {
+                "solver_": fitting.solver_name,
+                **spread(by_model, spec.places),
+                **named(solution.parameters),
+            }
             callbacks.end()
             fitting.warn_unless_converged(solution, fitting.separations(solution))
             set_fitted(self, fitted)

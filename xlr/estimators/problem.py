@@ -11,7 +11,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.dataset import INTERCEPTS, Dataset, ModelSpec
-from xlr.estimators.regularisation import Regularisation, largest_strength
+from xlr.estimators.regularisation import Regularisation
 from xlr.losses import ShareLogisticLoss, ShareSoftmaxLoss
 from xlr.objective import (
     Objective,
@@ -74,6 +74,8 @@ class Problem:
             total = total[:1]
         self.total_weight = total
         held = regularisation.holds(self._strength(C), scaler.scale, xp=xp)
+        self._held = held  # at zero
+        held = xp.all(held, axis=(0, 1))
         scaler = scaler.with_larger_scale(held, data.dtype, xp=xp)
         self.scaler = scaler if standardized else None
         self._scale = scaler.scale if standardized else xp.ones_like(scaler.scale)
@@ -171,22 +173,13 @@ class Problem:
             for name, values in self.coefficients(parameters).items()
         }
 
-    def _is_held(self, parameters: Array) -> Array:
-        """Return a mask of the coefficients that the penalty holds at zero."""
-        objective, xp = self.objective, self._features.xp
-        coef = objective.by_class(parameters)
-        strength = objective.penalty.curvature(coef, xp=xp)
-        return strength >= largest_strength(strength.dtype, xp=xp)
-
     def _is_at_bounds(self, coef: Array) -> tuple[Array, Array]:
         """Return masks of the coefficients at the lower and at the upper bound.
 
         Of standardized coefficients: (n_columns, n_features).
         """
         penalty, xp = self.objective.penalty.non_smooth, self._features.xp
-        if penalty is None:
-            nowhere = xp.zeros_like(coef, dtype=xp.bool)
-            return nowhere, nowhere
+        assert penalty is not None
         by_model = xp.reshape(coef, (self.objective.n_models, -1, coef.shape[1]))
         return (
             xp.reshape(by_model <= penalty.lower, coef.shape),
@@ -213,13 +206,16 @@ class Problem:
         if intercept is None:
             intercept = xp.zeros_like(coef[:, 0])
         # In units of X, the rounding errors would be many times as large.
-        held = xp.reshape(self._is_held(parameters), coef.shape)
-        coef = xp.where(held, xp.zeros_like(coef), coef)
+        by_model = xp.reshape(coef, (self.objective.n_models, -1, coef.shape[1]))
+        by_model = xp.where(self._held, xp.zeros_like(by_model), by_model)
+        coef = xp.reshape(by_model, coef.shape)
         if self.scaler is not None:
-            # Back from standardised units a bound may be missed by a rounding error.
-            at_bounds = self._is_at_bounds(coef)
+            standardized = coef
             coef, _ = self.scaler.to_raw(coef, intercept)
-            coef = self._regularisation.bounded(coef, *at_bounds, xp=xp)
+            if not self._regularisation.smooth:
+                # A bound may be missed by a rounding error of the change of units.
+                at_bounds = self._is_at_bounds(standardized)
+                coef = self._regularisation.bounded(coef, *at_bounds, xp=xp)
         rounded = xp.astype(coef, dtype)
         if not self._fit_intercept:
             intercept = xp.zeros_like(intercept)

@@ -14,7 +14,7 @@ from xlr.inputs.features import Features
 from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth, Penalty
 from xlr.text import quoted, warn
 
-__all__ = ["Regularisation", "largest_strength", "read_regularisation"]
+__all__ = ["Regularisation", "read_regularisation"]
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class Regularisation:
         features : Features
         """
         xp = features.xp
-        ridge = _finite(self._ridge(strength, scale, xp=xp), features)
+        ridge = _finite(self._ridge(strength, scale), features)
         if self.smooth:
             return L2Penalty(ridge)
-        lasso = self.l1_ratio * self._by_feature(strength, scale, xp=xp) / scale
+        lasso = self.l1_ratio * self._by_feature(strength) / scale
         lasso = _finite(lasso, features)
         unbounded = xp.full_like(scale, xp.inf)
         lower = -unbounded if self.lower is None else self.lower * scale
@@ -73,19 +73,18 @@ class Regularisation:
         return ElasticNetPenalty(ridge, non_smooth)
 
     def holds(self, strength: Array, scale: Array, *, xp: Namespace) -> Array:
-        """Return a mask of the features that the penalty holds at zero in all models.
+        """Return a mask of the coefficients that the penalty holds at zero.
 
-        Apart from rounding, of coefficients scale * w: (n_features,).
+        Apart from rounding, of coefficients scale * w: (n_models or 1, 1, n_features).
         """
-        ridge = self._ridge(strength, scale, xp=xp)
-        return xp.all(ridge >= largest_strength(ridge.dtype, xp=xp), axis=(0, 1))
+        ridge = self._ridge(strength, scale)
+        return ridge >= _largest_strength(ridge.dtype, xp=xp)
 
-    def _ridge(self, strength: Array, scale: Array, *, xp: Namespace) -> Array:
-        ridge = (1 - self.l1_ratio) * self._by_feature(strength, scale, xp=xp)
-        return ridge / scale / scale  # whose square may leave the range
+    def _ridge(self, strength: Array, scale: Array) -> Array:
+        # The square of a scale may leave the range.
+        return (1 - self.l1_ratio) * self._by_feature(strength) / scale / scale
 
-    def _by_feature(self, strength: Array, scale: Array, *, xp: Namespace) -> Array:
-        strength = strength * xp.ones_like(scale)
+    def _by_feature(self, strength: Array) -> Array:
         return strength if self.factor is None else strength * self.factor
 
     def bounded(
@@ -103,12 +102,12 @@ class Regularisation:
 
 def _finite(strength: Array, features: Features) -> Array:
     """Large enough to hold a coefficient at zero, small enough to compute with."""
-    largest = largest_strength(strength.dtype, xp=features.xp)
     xp = features.xp
+    largest = _largest_strength(strength.dtype, xp=xp)
     return xp.where(strength < largest, strength, xp.full_like(strength, largest))
 
 
-def largest_strength(dtype: Any, *, xp: Namespace) -> float:
+def _largest_strength(dtype: Any, *, xp: Namespace) -> float:
     """Return the largest strength: it leaves of a coefficient a rounding error."""
     return float(xp.finfo(dtype).max) ** 0.5
 

@@ -89,7 +89,7 @@ class Features:
     @property
     def dtype(self) -> Any:
         """Dtype of the computations: that of X, or float32 for half precision."""
-        return self.X.dtype if self.in_chunks else self.matrix.dtype
+        return self.X.dtype if isinstance(self.X, Chunks) else self.matrix.dtype
 
     @property
     def in_chunks(self) -> bool:
@@ -99,7 +99,7 @@ class Features:
     @property
     def stored(self) -> Any:
         """The array that holds the numbers of X in memory; else its chunks."""
-        return self.X if self.in_chunks else self.matrix.stored
+        return self.X if isinstance(self.X, Chunks) else self.matrix.stored
 
     @property
     def wide(self) -> Any:

@@ -354,7 +354,8 @@ class Objective:
     def _with_intercept(self, values: Array, fill: float = 0.0) -> Array:
         """Return numbers of the coefficients with others of the intercepts behind."""
         xp = self.xp
-        values = xp.broadcast_to(values, self._coef_shape)
+        if values.shape != self._coef_shape:
+            values = xp.broadcast_to(values, self._coef_shape)
         if self.fit_intercept:
             values = xp.concat([values, xp.full_like(values[:, :, :1], fill)], axis=2)
         return xp.reshape(values, (self.n_models, self.n_parameters))

@@ -156,13 +156,11 @@ class Solution(NamedTuple):
         ]
         return self._replace(status=status)
 
-    def history(self) -> dict[str, np.ndarray]:
-        """Return the records as columns: seconds, and arrays (n_records, n_models)."""
-        columns = {
-            name: np.stack([getattr(record, name) for record in self.records])
-            for name in ("objective", "optimality", "step")
-        }
-        return {**columns, "seconds": np.asarray([r.seconds for r in self.records])}
+    def history(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return seconds, (n_records,), and the columns (n_records, n_models) each."""
+        _, seconds, *columns = zip(*self.records)
+        history = dict(zip(Record._fields[2:], map(np.stack, columns)))
+        return np.asarray(seconds), history
 
 
 def minimise(

@@ -102,11 +102,11 @@ class StoppingRule:
         An iteration is idle if F did not fall below its lowest value, nor the
         optimality by a tenth. Rounding errors set new lows too, but ever more rarely.
         """
-        lower = now.value < self._lowest
         flatter = now.optimality < 0.9 * self._flattest
+        progress = flatter | (now.value < self._lowest)
         self._lowest = np.minimum(now.value, self._lowest)
         self._flattest = np.where(flatter, now.optimality, self._flattest)
-        self._idle = (self._idle + 1) * ~(lower | flatter)
+        self._idle = np.where(progress, 0, self._idle + 1)
         idle = self._idle >= self._patience
         flat = now.optimality <= self._tol
         self.n_iter[self.running] = iteration
