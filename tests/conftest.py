@@ -31,6 +31,8 @@ import cupy_stand_in
 import numpy as np
 import pytest
 
+from xlr import arrays
+
 # Most of the time of a test on JAX is XLA's, which compiles for every shape: what one
 # worker has compiled the other reads, and the next run too.
 COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "jax"
@@ -243,8 +245,13 @@ def in_this_thread() -> Iterator[None]:
 
 
 @pytest.fixture(params=PARAMETERS)
-def backend(request: pytest.FixtureRequest) -> Backend:
-    return make_backend(request.param)
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Backend:
+    """A library, which computes for itself: torch as it does on a device."""
+    backend = make_backend(request.param)
+    if backend.name == "torch":
+        in_place = functools.partial(arrays.in_place, differentiable=True)
+        monkeypatch.setattr(arrays, "in_place", lambda x, **options: in_place(x))
+    return backend
 
 
 @pytest.fixture

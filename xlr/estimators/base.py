@@ -114,7 +114,7 @@ def labels_of(codes: Array, classes: Array) -> Array:
         if arrays.is_traced(moved) or np.array_equal(
             arrays.to_host(moved).astype(host.dtype), host
         ):
-            if (read := arrays.in_place(codes)) is not codes:
+            if (read := arrays.in_place(codes, differentiable=True)) is not codes:
                 return arrays.move(host[read], xp=xp, device=device, dtype=moved.dtype)
             return xp.take(moved, codes)
     return host[arrays.to_host(codes)]
@@ -489,7 +489,8 @@ def _accuracy(
     from sklearn.metrics import accuracy_score
 
     y = accept("y", y)
-    if sample_weight is None and arrays.is_array(y) and arrays.in_place(y) is y:
+    kept = arrays.in_place(y, differentiable=True) is y
+    if sample_weight is None and arrays.is_array(y) and kept:
         found, xp = labels_of(codes, classes), arrays.namespace(codes)
         # Where the answers are, so that one number crosses to the host.
         if arrays.is_array(found) and _are_alike(y, found):

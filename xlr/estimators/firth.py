@@ -63,7 +63,7 @@ class FirthLogisticRegression(LinearClassifier):
     max_iter : int, default=100
         Most iterations; one is two passes over the rows, and now and then a third.
     n_jobs : int or None, default=None
-        Threads for passes over NumPy arrays. None for as many as BLAS may use; -1 for
+        Threads for passes over arrays in host memory. None for as many as BLAS may use; -1 for
         all processors. Other libraries have threads of their own.
     verbose : int, default=0
         Above 0, print a line for each iteration.

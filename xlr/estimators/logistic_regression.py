@@ -102,9 +102,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         same rows each time for the same number, and for None; which they are changes
         the time and the last digits, not the model.
     n_jobs : int or None, default=None
-        Threads for passes over NumPy arrays. None for as many as BLAS may use
-        (``OMP_NUM_THREADS``, threadpoolctl, joblib's workers); -1 for all processors.
-        Other libraries have threads of their own.
+        Threads for passes over arrays of NumPy, torch and JAX in host memory. None for
+        as many as BLAS may use (``OMP_NUM_THREADS``, threadpoolctl, joblib's workers);
+        -1 for all processors.
     verbose : int, default=0
         Above 0, print a line for each iteration.
     categorical : 'auto', list of str or None, default=None

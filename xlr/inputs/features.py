@@ -189,7 +189,7 @@ def _read_on_device(
 ) -> Features:
     """Validate an array of another library than NumPy, on its device.
 
-    NumPy reads what JAX holds in host memory.
+    NumPy reads what JAX holds in host memory, and in a fit what torch holds there.
     """
     if arrays.is_sparse(X):
         X = X.tocsr()
@@ -215,7 +215,7 @@ def _read_on_device(
         return Features(canonical(X.astype(dtype)), xp, device, names)
     if reset:  # predictions are differentiable
         X = arrays.without_gradient(X)
-    if (read := arrays.in_place(X)) is not X:
+    if (read := arrays.in_place(X, differentiable=not reset)) is not X:
         X, given, xp, device = read, (xp, device), np, "cpu"
         dtype = arrays.floating_dtype(X, xp=xp)
     if not arrays.is_half(X):  # its blocks are converted, one at a time

@@ -1,0 +1,79 @@
+"""Fits read torch's arrays in host memory in place, as NumPy reads them.
+
+On a device torch computes for itself, as the tests of every backend do here.
+"""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import xlr
+
+torch = pytest.importorskip("torch")
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(400, 6))
+Y = (X[:, 0] + rng.logistic(size=400) > 0).astype(np.int64)
+WEIGHTS = rng.uniform(0.5, 2.0, size=400)
+
+
+def tensors(*values):
+    return [torch.asarray(each) for each in values]
+
+
+def assert_tensors(found, expected):
+    assert isinstance(found, torch.Tensor)
+    np.testing.assert_array_equal(found.numpy(), expected)
+
+
+@pytest.mark.parametrize("labels", [Y, (X[:, :2] > 0).sum(axis=1)])
+def test_fits_of_tensors_are_those_of_numpy(labels):
+    model = xlr.LogisticRegression().fit(*tensors(X, labels, WEIGHTS))
+    expected = xlr.LogisticRegression().fit(X, labels, WEIGHTS)
+    for name in ("coef_", "intercept_", "classes_"):
+        assert_tensors(getattr(model, name), getattr(expected, name))
+    # Predictions are torch's own.
+    proba = model.predict_proba(torch.asarray(X)).numpy()
+    np.testing.assert_allclose(proba, expected.predict_proba(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: torch.asarray(np.asfortranarray(x)),
+        lambda x: torch.asarray(np.repeat(x, 2, axis=0))[::2],
+        lambda x: torch.asarray(x).requires_grad_(),
+        lambda x: torch.nn.Parameter(torch.asarray(x)),
+    ],
+    ids=["columns", "every_second", "recorded", "parameter"],
+)
+def test_fits_of_any_view_are_those_of_numpy(view):
+    model = xlr.LogisticRegression().fit(view(X), torch.asarray(Y))
+    expected = xlr.LogisticRegression().fit(X, Y)
+    np.testing.assert_allclose(model.coef_.numpy(), expected.coef_, rtol=1e-9)
+    assert not model.coef_.requires_grad
+
+
+def test_half_precision_stays_with_torch():
+    """NumPy has no bfloat16."""
+    half = torch.asarray(X).to(torch.bfloat16)
+    model = xlr.LogisticRegression().fit(half, torch.asarray(Y))
+    expected = xlr.LogisticRegression().fit(half.float().numpy(), Y)
+    assert model.coef_.dtype == torch.float32
+    np.testing.assert_allclose(model.coef_.numpy(), expected.coef_, rtol=1e-4)
+
+
+def test_a_fit_copies_no_tensor():
+    wide = torch.asarray(rng.normal(size=(50_000, 40)))
+    labels = torch.asarray(rng.integers(2, size=50_000))
+    xlr.LogisticRegression().fit(wide[:100], labels[:100])
+    tracemalloc.start()
+    try:
+        xlr.LogisticRegression(n_jobs=1).fit(wide, labels)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.8 * wide.nbytes
