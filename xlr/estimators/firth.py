@@ -63,8 +63,8 @@ class FirthLogisticRegression(LinearClassifier):
     max_iter : int, default=100
         Most iterations; one is two passes over the rows, and now and then a third.
     n_jobs : int or None, default=None
-        Threads for passes over arrays in host memory. None for as many as BLAS may use; -1 for
-        all processors. Other libraries have threads of their own.
+        Threads for passes over arrays in host memory. None for as many as BLAS may use;
+        -1 for all processors.
     verbose : int, default=0
         Above 0, print a line for each iteration.
     categorical, drop, handle_unknown, handle_missing
