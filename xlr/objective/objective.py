@@ -583,7 +583,7 @@ class Objective:
         (Nesterov 2004, *Introductory Lectures on Convex Optimization*, 1.2.3).
         """
         (squares,) = self.data.map_reduce(
-            passes.squared_rows, self.n_models, self.fit_intercept, width=self._width
+            passes.squared_rows, self.fit_intercept, width=self._width
         )
         strength = self.xp.max(self.penalty_curvature(self.zeros()), axis=1)
         return self.loss.curvature_bound() * squares / self.total_weight + strength

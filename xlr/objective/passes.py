@@ -197,10 +197,12 @@ def transposed_product(block: Block, residual: Array) -> tuple[Array]:
 
 
 @arrays.pure
-def squared_rows(block: Block, n_models: int, fit_intercept: bool) -> tuple[Array]:
-    """Return the weighted sum of the squared rows, with 1 for the intercept."""
-    xp, s = block.xp, block.weights
-    weights = xp.broadcast_to(s, (s.shape[0], n_models))
+def squared_rows(block: Block, fit_intercept: bool) -> tuple[Array]:
+    """Return the weighted sum of the squared rows, with 1 for the intercept.
+
+    Of shape (n_models or 1,).
+    """
+    xp, weights = block.xp, block.weights
     squares = xp.sum(block.matrix.sandwich_diagonal(weights), axis=1)
     if fit_intercept:
         squares = squares + xp.sum(weights, axis=0, dtype=block.wide)
