@@ -87,7 +87,7 @@ def test_one_class_that_is_left_is_predicted(n_classes, multi_class, C, place):
     for only in range(n_classes):
         model = xlr.LogisticRegression(multi_class=multi_class, C=C)
         weights = place((y == only) * 2.0)
-        with pytest.warns(UserWarning, match=f"class {only} is left alone"):
+        with pytest.warns(UserWarning, match=f"Only the class {only} is left"):
             model.fit(place(X), y, weights)
         expected = np.tile(np.arange(n_classes) == only, (N, 1))
         for fitted in (model, model.to_numpy(), model.to_sklearn()):
