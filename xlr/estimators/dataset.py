@@ -261,7 +261,7 @@ class LabelledDataset(Dataset):
         left_out = np.delete(classes, kept).tolist()
         names = ", ".join(map(repr, left_out))
         sentence = (
-            f"All rows of the class{'es' * (len(left_out) > 1)} {names} weigh zero "
+            f"The rows of the class{'es' * (len(left_out) > 1)} {names} weigh zero "
             "(sample_weight, class_weight). The fit leaves them out, with a "
             "probability of 0."
         )
