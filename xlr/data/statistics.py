@@ -19,15 +19,15 @@ __all__ = [
     "without_outliers",
 ]
 
-# Rows from whose quartiles heavy tails are seen, and from which the location and scale
-# of such a column are found.
+# Rows that show heavy tails by their quartiles, and rows that give the location and
+# scale of such a column.
 FEW_ROWS, MANY_ROWS = 25, 1000
 
-# Numbers of these rows above which outliers are not looked for: 8 MB.
+# Numbers in these rows above which outliers are not searched: 8 MB.
 MAX_ENTRIES = 1e6
 
-# Standard deviations beyond so many times the distance of the quartiles are those of a
-# few outliers: they would make the other entries of the column vanish.
+# Ratio of standard deviation to quartile distance that only outliers reach. Scaled by
+# that deviation, the other entries of the column would vanish.
 HEAVY = 1e3
 
 # Quartile distance of a normal distribution, in standard deviations.
@@ -71,7 +71,7 @@ class ColumnStatistics(NamedTuple):
         return ColumnStatistics(total, self.mean + b * d, xp.sqrt(variance))
 
     def about_zero(self, *, xp: Namespace) -> ColumnStatistics:
-        """Return means of zero, and root mean squares in place of the deviations."""
+        """Return statistics about zero: root mean squares as deviations."""
         rms = xp.hypot(self.mean, self.std)
         return self._replace(mean=xp.zeros_like(rms), std=rms)
 
@@ -80,32 +80,32 @@ class ColumnStatistics(NamedTuple):
 def column_statistics(
     data: TrainingData, *, names: list[str] | None = None
 ) -> ColumnStatistics:
-    r"""Find the weighted mean and standard deviation of the columns.
+    r"""Return the weighted mean and standard deviation of the columns.
 
-    Rows of zero weight do not count. One pass in the usual case: the means of x and
-    x^2, whose difference is right to ten digits unless a mean lies hundreds of
-    deviations from zero (90 where there is no float64). Columns where it does take a
-    second pass, about the median of a few rows, and if need be a third about the mean.
+    One pass in the usual case, by the means of x and x^2. Their difference is right to
+    ten digits unless a mean lies hundreds of deviations from zero (90 without float64).
+    Such columns take a second pass about the median of a few rows, and if need be a
+    third about the mean. Rows of zero weight do not count.
 
     Parameters
     ----------
     data : TrainingData
-        With rows in memory, and weights that are not all zero, around 1.
+        With rows in memory, and weights of mean 1.
     names : list of str, default=None
-        Of the columns, for errors.
+        Names of the columns, for errors.
 
     Raises
     ------
     ValueError
-        If X contains NaN or infinity, or a column that varies in numbers whose square
-        float64 cannot hold (beyond about 1e150, or within 1e-150).
+        If X contains NaN or infinity, or the square of a deviation overflows or
+        underflows float64 (beyond about 1e150, or below 1e-150).
     """
     xp = data.xp
     weight, total, squares = data.map_reduce(_sums)
     mean, mean_square = total / weight, squares / weight
     is_zero = (mean == 0) & (mean_square == 0)  # most columns of a sparse matrix
     variance = mean_square - mean * mean
-    # NaN compares false: what is not finite is doubtful too.
+    # NaN compares false, so that it is doubtful too.
     known = _keeps_digits(mean, variance, xp=xp) & (variance < xp.inf)
     doubtful = np.nonzero(~arrays.to_host(known | is_zero))[0]
     std = xp.sqrt(xp.maximum(variance, xp.zeros_like(variance)))
@@ -134,9 +134,9 @@ def _sums(block: Block) -> tuple[Array, Array, Array]:
 
 
 def _keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
-    """Return whether a variance is right to ten digits as a difference of means.
+    """Return whether the variance E[x^2] - E[x]^2 is right to ten digits.
 
-    To three digits where there is no float64.
+    To three digits without float64.
     """
     limit = min(1e5, 1e-3 / float(xp.finfo(mean.dtype).eps))
     smallest = float(xp.finfo(mean.dtype).smallest_normal) / float(
@@ -163,7 +163,7 @@ def _about_a_guess(
         mean = shift + first
         if arrays.to_host(xp.all(_keeps_digits(first, variance, xp=xp))):
             break
-        # A constant column stays about its value, from which it does not vary at all.
+        # The shift of a constant column stays exactly at its value.
         shift = xp.where(largest > 0, mean, shift)
     variance = xp.where(largest > 0, variance, xp.zeros_like(variance))
     wrong = ~(variance < xp.inf) | ((largest > 0) & ~(variance > 0))
@@ -202,9 +202,9 @@ def _combined(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
 def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStatistics:
     """Return the statistics, with median and quartiles for columns with outliers.
 
-    One huge entry (a typo, a fill value) makes the standard deviation as large as
-    itself, and all other entries zero in units of it. Such columns are located by their
-    median and scaled by the distance of their quartiles, from a sample of rows.
+    One huge entry (a typo, a fill value) determines the standard deviation, and all
+    other entries vanish in its units. The median and the quartiles of a sample of rows
+    replace mean and deviation of such columns.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
 
 
 def _quartiles(matrix: Matrix, n_rows: int, dtype: Any) -> tuple[Array, Array]:
-    """Return the median and the distance of the quartiles, from a few rows."""
+    """Return the median and the quartile distance of a few rows."""
     xp, n = matrix.xp, matrix.shape[0]
     rows = np.linspace(0, n - 1, min(n, n_rows)).astype(np.int64)
     values = matrix.take_rows(arrays.move(rows, xp=xp, device=matrix.device))
