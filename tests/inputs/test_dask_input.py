@@ -381,7 +381,9 @@ def test_offsets_are_refused_in_a_sentence(case):
     sizes = (40, 41, 39) if case == "other columns" else SIZES
     with pytest.raises(ValueError, match=sentence):
         xlr.LogisticRegression().fit(lazily(X, sizes), CODES, offset=offset())
-    with pytest.raises(ValueError, match="An offset belongs to the logits of one model"):
+    with pytest.raises(
+        ValueError, match="An offset belongs to the logits of one model"
+    ):
         xlr.LogisticRegression(multi_class="ovr").fit(
             lazily(X), CODES, offset=np.zeros((N, 3))
         )

@@ -47,11 +47,12 @@ class LBFGSState(NamedTuple):
 class LBFGS:
     r"""L-BFGS from an estimate of the Hessian.
 
-    The direction is :math:`-B^{-1} g`. The quasi-Newton matrix B begins at a multiple of
-    the diagonal or of the diagonal blocks of the Hessian, one for each class. The last
-    steps s and changes y of the gradient update it. Every few iterations the estimate
-    is computed anew, because curvature moves to the rows that are still uncertain. A
-    refused step is shortened and tried again: each iteration is one pass over the rows.
+    The direction is :math:`-B^{-1} g`. The quasi-Newton matrix B begins at a multiple
+    of the diagonal or of the diagonal blocks of the Hessian, one for each class. The
+    last steps s and changes y of the gradient update it. Every few iterations the
+    estimate is computed again, because curvature moves to the rows that are still
+    uncertain. A refused step is shortened and tried again: each iteration is one pass
+    over the rows.
 
     References
     ----------
