@@ -237,7 +237,7 @@ def _gain_of_shift(
     Along the null space of the softmax an L1 penalty has no curvature, and Newton's
     method no step. The gain is that in F; None where there is no such penalty.
     """
-    shifted = objective.median_at_zero(parameters)
+    shifted = objective.shifted_over_classes(parameters)
     if shifted is parameters:
         return parameters, None
     before, after = (
