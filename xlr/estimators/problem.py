@@ -198,6 +198,7 @@ class Problem:
         """
         xp, dtype = self._features.xp, self._features.dtype
         centred = self.objective.centred_over_classes(parameters)
+        centred = self.objective.shifted_over_classes(centred)
         coef, intercept = self.objective.split(centred)
         if intercept is None:
             intercept = xp.zeros_like(coef[:, 0])
