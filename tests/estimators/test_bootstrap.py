@@ -82,20 +82,6 @@ def test_spread_is_that_of_the_asymptotic_covariance():
     np.testing.assert_allclose(result.intercept.std(), error[3], rtol=0.1)
 
 
-@pytest.mark.slow_on_jax
-def test_on_every_library(place, dtype, assert_close):
-    options = {"n_resamples": 5, "random_state": 1}
-    expected = xlr.bootstrap(xlr.LogisticRegression(tol=1e-9), X, Y, **options)
-    tol = 1e-5 if dtype == "float32" else 1e-9
-    estimator = xlr.LogisticRegression(tol=tol)
-    result = xlr.bootstrap(estimator, place(X), place(Y), **options)
-    atol = 1e-3 if dtype == "float32" else 1e-6
-    assert_close(result.coef, expected.coef, atol=atol)
-    low, high = result.interval(0.5)["coef"]
-    assert_close(low, expected.interval(0.5)["coef"][0], atol=atol)
-    assert_close(high, expected.interval(0.5)["coef"][1], atol=atol)
-
-
 def test_resamples_of_one_class_are_counted_and_do_not_count():
     X = np.arange(8.0)[:, None]
     y = np.asarray([0] * 7 + [1])

@@ -94,24 +94,6 @@ def test_tables(method):
         predict(lazy[["b", "a", "c"]])
 
 
-@pytest.mark.parametrize(
-    "estimator",
-    [
-        xlr.LogisticRegression(multi_class="ovr"),
-        xlr.LogisticRegressionCV(Cs=2, cv=2),
-        xlr.FirthLogisticRegression(),
-    ],
-    ids=["one_vs_rest", "cv", "firth"],
-)
-def test_every_estimator(estimator):
-    y = CODES if "Firth" not in type(estimator).__name__ else CODES > 0
-    estimator.fit(X, y)
-    for method in METHODS:
-        predict = getattr(estimator, method)
-        assert_same(predict(lazily(X)), predict(X), SIZES)
-    assert estimator.score(lazily(X), y) == pytest.approx(estimator.score(X, y))
-
-
 def test_nothing_is_computed_before_it_is_asked_for():
     asked = []
 

@@ -38,25 +38,6 @@ def problem(n_classes):
 WEIGHTS = np.random.default_rng(0).uniform(0.1, 2, N)
 WEIGHTS[60:120] = 0
 SIZES = (60, 60, 0, 1, 119)
-CASES = {
-    "ridge": {},
-    "weak": {"C": 1e4},
-    "no_intercept": {"fit_intercept": False},
-    "class_weight": {"class_weight": {0: 3.0, 1: 0.5}},
-    "balanced": {"class_weight": "balanced"},
-    "one_vs_rest": {"multi_class": "ovr"},
-    "one_vs_rest_balanced": {"multi_class": "ovr", "class_weight": "balanced"},
-    "lasso": {"l1_ratio": 1.0, "C": 0.1},
-    "elastic_net": {"l1_ratio": 0.5},
-    "bounds": {"lower": [-0.1, -np.inf, 0, 0], "upper": 0.2},
-    "penalty_factor": {"penalty_factor": [0, 1, 2, np.inf]},
-    "newton-cholesky": {"solver": "newton-cholesky"},
-    "newton-cg": {"solver": "newton-cg"},
-    "newton-cg_lasso": {"solver": "newton-cg", "l1_ratio": 1.0, "C": 0.1},
-    "lbfgs": {"solver": "lbfgs"},
-    "proximal-newton": {"solver": "proximal-newton", "l1_ratio": 0.9},
-    "active-set": {"solver": "active-set", "l1_ratio": 0.9},
-}
 
 
 def assert_same(model, expected, X, rtol=1e-10, **offset):
@@ -70,17 +51,6 @@ def assert_same(model, expected, X, rtol=1e-10, **offset):
         assert (values.shape, values.dtype) == (others.shape, others.dtype)
     np.testing.assert_array_equal(model.classes_, expected.classes_)
     assert model.solver_ == expected.solver_
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("case", list(CASES))
-def test_every_parameter(case, n_classes):
-    X, y = problem(n_classes)
-    model = xlr.LogisticRegression(tol=1e-9, **CASES[case])
-    expected = xlr.LogisticRegression(tol=1e-9, **CASES[case]).fit(X, y, WEIGHTS)
-    model.fit(*(in_chunks(values, SIZES) for values in (X, y, WEIGHTS)))
-    assert_same(model, expected, X)
-    assert model.converged_
 
 
 def test_few_features_of_many_are_in_play():
@@ -97,17 +67,6 @@ def test_few_features_of_many_are_in_play():
         model = xlr.LogisticRegression(C=C, **options).fit(*lazy, offset=added)
         np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-7)
         assert 0 < np.count_nonzero(model.coef_) < 45
-
-
-def test_gradient_descent_takes_the_same_steps():
-    X, y = problem(3)
-    X = (X - X.mean(axis=0)) / X.std(axis=0)
-    options = {"solver": "gradient-descent", "tol": 1e-3}
-    expected = xlr.LogisticRegression(**options).fit(X, y)
-    model = xlr.LogisticRegression(**options)
-    model.fit(in_chunks(X, SIZES), in_chunks(y, SIZES))
-    assert model.n_iter_ == expected.n_iter_
-    assert_same(model, expected, X, rtol=1e-14)
 
 
 def cuts(n):
@@ -180,20 +139,6 @@ def test_columns_of_any_size(change):
     model = xlr.LogisticRegression(tol=1e-9)
     model.fit(in_chunks(X, SIZES), in_chunks(y, SIZES))
     assert_same(model, xlr.LogisticRegression(tol=1e-9).fit(X, y), X)
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("in_memory", [False, True])
-def test_offset(n_classes, in_memory):
-    X, y = problem(n_classes)
-    shape = (N,) if n_classes == 2 else (N, 3)
-    offset = np.random.default_rng(1).normal(size=shape)
-    expected = xlr.LogisticRegression(tol=1e-9).fit(X, y, offset=offset)
-    lazy = offset if in_memory else in_chunks(offset, SIZES)
-    model = xlr.LogisticRegression(tol=1e-9)
-    model.fit(in_chunks(X, SIZES), in_chunks(y, SIZES), offset=lazy)
-    assert_same(model, expected, X, offset=offset)
-    assert np.abs(model.coef_ - xlr.LogisticRegression().fit(X, y).coef_).max() > 1e-6
 
 
 @pytest.mark.parametrize("weight", [2.5, np.float64(2.5)])

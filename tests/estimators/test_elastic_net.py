@@ -255,25 +255,6 @@ def test_one_vs_rest_and_resamples():
     assert (result.coef == 0).any()
 
 
-@pytest.mark.parametrize(
-    "solver",
-    [
-        "proximal-newton",
-        pytest.param("active-set", marks=pytest.mark.slow_on_jax),
-    ],
-)
-def test_on_every_library(solver, place, dtype, assert_close):
-    X, y = load("wine", True)
-    tol = 1e-5 if dtype == "float32" else 1e-9
-    expected = xlr.LogisticRegression(C=0.3, l1_ratio=0.7, tol=1e-10).fit(X, y)
-    model = xlr.LogisticRegression(C=0.3, l1_ratio=0.7, solver=solver, tol=tol)
-    model.fit(place(X), y)
-    coarse = dtype == "float32"
-    assert_close(model.coef_, expected.coef_, atol=2e-3 if coarse else 1e-6)
-    if not coarse:
-        assert ((to_numpy(model.coef_) == 0) == (expected.coef_ == 0)).all()
-
-
 def test_the_ridge_and_the_lasso_meet():
     X, y = load("breast_cancer", True)
     ridge = xlr.LogisticRegression(C=0.1, tol=1e-10).fit(X, y)

@@ -38,7 +38,8 @@ X = np.column_stack([NUMBERS, CODES == 0, CODES == 1]).astype(float)
 LOGITS = X @ [[1, 0], [0.2, -0.1], [-1, 1], [0.5, 1], [1, -1]] - [1, -0.5]
 THREE = np.argmax(np.c_[np.zeros(N), LOGITS] + RNG.gumbel(size=(N, 3)), axis=1)
 TWO = (LOGITS[:, 0] + RNG.logistic(size=N) > 0).astype(int)
-LABELS = np.column_stack([TWO, THREE == 1]).astype(int)
+LABELS = np.column_stack([TWO, THREE == 1]).astype(float)
+LABELS[::7, 0] = np.nan  # unknown
 WEIGHTS = RNG.integers(3, size=N).astype(float)
 OFFSET = RNG.normal(size=N)
 GROUPS = np.arange(N) % 25
@@ -84,17 +85,17 @@ def in_dask_rows(values: np.ndarray) -> Any:
 
 
 def in_library(backend: str, dtype: str = "") -> Kind:
-    """Return arrays of a library; what goes with their rows is in NumPy."""
+    """Return a kind that holds X and what goes with its rows in a library."""
 
     def place(values: np.ndarray) -> Any:
         made = make_backend(backend)
-        widest = "float64" if made.supports("float64") else "float32"
-        return made.xp.asarray(
-            values.astype(dtype or widest, order="C"), device=made.device
-        )
+        if values.dtype.kind == "f":
+            widest = "float64" if made.supports("float64") else "float32"
+            values = values.astype(dtype or widest, order="C")
+        return made.xp.asarray(values, device=made.device)
 
     narrow = dtype == "float32" or backend.endswith("no_float64")
-    return Kind(place, **LOW_PRECISION if narrow else {})
+    return Kind(place, place, **LOW_PRECISION if narrow else {})
 
 
 def in_dask_of_torch(values: np.ndarray) -> Any:
@@ -192,7 +193,7 @@ def firth(features: Any, kind: Kind) -> dict[str, Any]:
 
 def multi_label(features: Any, kind: Kind) -> dict[str, Any]:
     model = xlr.MultiLabelLogisticRegression(tol=kind.tol)
-    model.fit(features, LABELS)
+    model.fit(features, kind.rows(LABELS) if kind in LIBRARIES.values() else LABELS)
     found = {name: getattr(model, name) for name in ("coef_", "intercept_")}
     for name in ("decision_function", "predict_proba", "predict"):
         found[name] = getattr(model, name)(features)

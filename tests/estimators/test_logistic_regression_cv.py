@@ -140,23 +140,6 @@ def test_shares_of_the_l1_penalty(refit):
     assert model.n_iter_.shape == (3, 3, 2)
 
 
-def test_on_every_library(place, dtype, assert_close):
-    X, y = DATA["wine"]
-    # JAX compiles every pass for each number of models that are left.
-    parameters = {"Cs": [0.1, 10.0], "cv": 2}
-    expected = xlr.LogisticRegressionCV(**parameters, tol=1e-9).fit(X, y)
-    tol = 1e-5 if dtype == "float32" else 1e-9
-    model = xlr.LogisticRegressionCV(**parameters, tol=tol).fit(place(X), place(y))
-    atol = 5e-3 if dtype == "float32" else 1e-5
-    np.testing.assert_allclose(model.scores_, expected.scores_, atol=atol)
-    assert model.C_ == expected.C_
-    assert_close(model.coefs_paths_, expected.coefs_paths_, atol=atol)
-    assert_close(model.coef_, expected.coef_, atol=atol)
-    proba = model.predict_proba(place(X))
-    assert_close(proba, expected.predict_proba(X), atol=atol)
-    assert model.score(place(X), y) == pytest.approx(expected.score(X, y), abs=atol)
-
-
 @pytest.mark.shared_arithmetic
 def test_scorers_of_sklearn_see_any_library(place, dtype):
     X, y = DATA["wine"]

@@ -55,16 +55,6 @@ def test_same_models_as_sklearn(solver, fit_intercept, class_weight):
     np.testing.assert_array_equal(model.predict(X), expected.predict(X))
 
 
-@pytest.mark.slow_on_jax
-def test_on_every_library(place, dtype, assert_close):
-    expected = sklearn_fit(X, Y)
-    model = xlr.LogisticRegression(multi_class="ovr").fit(place(X), place(Y))
-    atol = 1e-3 if dtype == "float32" else 1e-4
-    assert_same_model(model, expected, X, atol)
-    assert_close(model.predict_proba(place(X)), expected.predict_proba(X), atol=atol)
-    np.testing.assert_array_equal(to_numpy(model.predict(place(X))), Y)
-
-
 def test_many_rows_begin_on_samples():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40_000, 12))

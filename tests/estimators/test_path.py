@@ -7,7 +7,6 @@ import tracemalloc
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from conftest import to_numpy
 from optional import on_demand
 from problems import load, objective
 
@@ -172,18 +171,6 @@ def test_without_intercept():
     path = xlr.logistic_path(X, Y, n_Cs=3, fit_intercept=False)
     assert not path.intercepts.any()
     assert path.deviance_explained[0] == pytest.approx(0, abs=1e-12)
-
-
-@pytest.mark.slow_on_jax
-def test_on_every_library(place, dtype, assert_close):
-    features, y = wide()
-    tol = 1e-5 if dtype == "float32" else 1e-9
-    expected = xlr.logistic_path(features, y, Cs=[0.05, 0.2], tol=1e-9)
-    path = xlr.logistic_path(place(features), y, Cs=[0.05, 0.2], tol=tol)
-    atol = 5e-3 if dtype == "float32" else 1e-6
-    assert_close(path.coefs, expected.coefs, atol=atol)
-    assert_close(path.intercepts, expected.intercepts, atol=atol)
-    assert to_numpy(path.coefs).shape == (2, 1, 400)
 
 
 @pytest.mark.parametrize(

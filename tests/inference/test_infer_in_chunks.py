@@ -67,15 +67,6 @@ def _found(results: Any, name: str) -> np.ndarray:
     return np.asarray(value() if callable(value) else value)
 
 
-@pytest.mark.parametrize("chunks", CHUNKINGS.values(), ids=CHUNKINGS)
-@pytest.mark.parametrize("classes", LABELS)
-def test_results_do_not_depend_on_the_chunks(classes: str, chunks: Any) -> None:
-    y = LABELS[classes]
-    *data, weights = in_chunks(X, y, WEIGHTS, chunks=chunks)
-    chunked = results_of(*data, {"sample_weight": weights})
-    assert_same(chunked, results_of(X, y, {"sample_weight": WEIGHTS}))
-
-
 @pytest.mark.parametrize(
     ("cov_type", "fit"),
     [
@@ -102,13 +93,6 @@ def test_covariances_are_those_in_memory(
 def test_groups_in_memory_go_with_rows_in_chunks() -> None:
     y, options = LABELS["two"], {"cov_type": "cluster", "groups": GROUPS}
     assert_same(results_of(*in_chunks(X, y), **options), results_of(X, y, **options))
-
-
-def test_offset_in_chunks() -> None:
-    y = LABELS["two"]
-    *data, offset = in_chunks(X, y, OFFSET)
-    chunked = results_of(*data, {"offset": offset}, cov_type="HC0")
-    assert_same(chunked, results_of(X, y, {"offset": OFFSET}, cov_type="HC0"))
 
 
 def test_groups_in_chunks_may_be_strings() -> None:
