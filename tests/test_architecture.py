@@ -6,7 +6,6 @@ import ast
 import subprocess
 import sys
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -162,20 +161,16 @@ def run(code: str) -> str:
     return done.stdout
 
 
-def test_import_brings_no_array_library():
-    """What scikit-learn loads by itself (pandas, rich) is its affair."""
-    sklearn = "sklearn.callback" if find_spec("sklearn.callback") else "sklearn.base"
-    listed = "import {}, sys; print(*{{name.split('.')[0] for name in sys.modules}})"
-    ours = set(run(listed.format("xlr")).split()) - sys.stdlib_module_names
-    theirs = set(run(listed.format(sklearn)).split())
-    assert ours - theirs <= {"xlr", "array_api_compat", "narwhals"}
+def test_import_brings_little_more_than_sklearn():
+    """No array library, and at most 1.3 times the modules of sklearn.linear_model.
 
-
-def test_import_costs_little():
-    """At most 1.3 times ``import sklearn.linear_model``; best of three each."""
-    timed = "from time import perf_counter as t; s = t(); import {}; print(t() - s)"
-    best = {"xlr": 9.0, "sklearn.linear_model": 9.0}
-    for _ in range(3):
-        for name in best:
-            best[name] = min(best[name], float(run(timed.format(name))))
-    assert best["xlr"] <= 1.3 * best["sklearn.linear_model"]
+    Modules are counted because a time on a busy machine is no measurement.
+    """
+    listed = "import {}, sys; print(*sys.modules)"
+    ours, theirs = (
+        set(run(listed.format(name)).split())
+        for name in ("xlr", "sklearn.linear_model")
+    )
+    packages = {name.partition(".")[0] for name in ours - theirs}
+    assert packages <= sys.stdlib_module_names | {"xlr", "array_api_compat", "narwhals"}
+    assert len(ours) <= 1.3 * len(theirs)

@@ -175,7 +175,7 @@ def placed(client, array, first):
     return da.concatenate(parts)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client_of_threads():
     """Of a cluster where nothing is stolen: then it is known what moves."""
     with (
@@ -183,7 +183,7 @@ def client_of_threads():
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
         ) as cluster,
-        distributed.Client(cluster) as client,
+        distributed.Client(cluster, set_as_default=False) as client,
     ):
         yield client
 
@@ -191,7 +191,12 @@ def client_of_threads():
 @pytest.mark.parametrize("kind", ["held", "shifted", "columns_of_table", "host"])
 def test_features_stay_where_they_are(client_of_threads, kind):
     """The labels, which are on the other worker, come to them."""
-    client, n, p, n_chunks = client_of_threads, 48_000, 20, 12
+    with client_of_threads.as_current():
+        assert_features_stay(client_of_threads, kind)
+
+
+def assert_features_stay(client, kind):
+    n, p, n_chunks = 48_000, 20, 12
     rng = da.random.default_rng(0)
     X = rng.normal(size=(n, p), chunks=(n // n_chunks, p))
     y = X[:, 0] + rng.logistic(size=n, chunks=n // n_chunks) > 0
