@@ -56,7 +56,7 @@ def assert_same(lazy, expected, sizes):
 
 @pytest.mark.parametrize("kind", list(LABELS))
 @pytest.mark.parametrize("method", METHODS)
-def test_as_in_memory(method, kind):
+def test_predictions_of_chunks_are_those_in_memory(method, kind):
     predict = getattr(xlr.LogisticRegression().fit(X, LABELS[kind]), method)
     expected = predict(X)
     assert_same(predict(lazily(X)), expected, SIZES)

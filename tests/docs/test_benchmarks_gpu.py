@@ -15,7 +15,7 @@ import sklearn
 from problems import objective
 from sklearn.linear_model import LogisticRegression
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "benchmarks"))
 
 import gpu_cells
 import gpu_data

@@ -11,7 +11,7 @@ import conftest
 import cupy_stand_in
 import pytest
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 CONFIG = SimpleNamespace(option=SimpleNamespace(markexpr="gpu"))
 # xlr's dependencies and theirs, and what finds the tests.
 THERE = {
