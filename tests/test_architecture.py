@@ -69,7 +69,7 @@ def test_imports_run_downwards(path):
 @pytest.mark.parametrize(
     "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
 )
-def test_only_arrays_knows_the_libraries(path):
+def test_array_libraries_are_imported_by_arrays_alone(path):
     known = {"array_api_compat", "cupy", "torch", "jax", "array_api_strict"}
     used = {name.split(".")[0] for name in imported(path)}
     assert path.name in ("arrays.py", "precision.py") or not used & known
@@ -78,7 +78,7 @@ def test_only_arrays_knows_the_libraries(path):
 @pytest.mark.parametrize(
     "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
 )
-def test_only_dask_graph_knows_dask(path):
+def test_dask_is_imported_by_dask_graph_alone(path):
     """Neither by an import nor by the name of a module, as for ``sys.modules``."""
     nodes = ast.walk(ast.parse(path.read_text()))
     strings = {n.value for n in nodes if isinstance(n, ast.Constant)} - {None}
@@ -108,7 +108,7 @@ def test_constants_have_one_name_each():
     assert sorted(names) == sorted(set(names))
 
 
-def test_public_names():
+def test_public_names_are_listed():
     assert sorted(xlr.__all__) == [
         "BootstrapResult",
         "CategoricalMatrix",

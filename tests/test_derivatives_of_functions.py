@@ -148,7 +148,7 @@ def test_derivatives_of_binary_cross_entropy(backend, jacobian):
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "log_sigmoid", "softmax", "log_softmax"])
-def test_vmap(name, backend):
+def test_functions_are_vectorised_by_vmap(name, backend):
     function, z = getattr(xlr, name), backend.xp.asarray(np.asarray(ROWS))
     if backend.name == "torch":
         import torch

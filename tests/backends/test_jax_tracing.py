@@ -42,7 +42,7 @@ def problem(n_samples: int, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_fits_and_predictions_on_the_host_compile_nothing(n_classes, compilations):
+def test_jax_fits_on_the_host_compile_nothing(n_classes, compilations):
     for n_samples in (131, 97):
         X, y = map(jax.device_put, problem(n_samples, n_classes))
         model = xlr.LogisticRegression().fit(X, y)
@@ -51,7 +51,7 @@ def test_fits_and_predictions_on_the_host_compile_nothing(n_classes, compilation
     assert not compilations
 
 
-def test_compilations_are_counted(compilations):
+def test_jax_compilations_are_counted(compilations):
     jax.device_put(rng.normal(size=(3, 11))) * 2.5
     assert compilations
 

@@ -145,7 +145,7 @@ def test_a_dry_run(tmp_path):
             assert row.get("good", True), row
 
 
-def test_without_a_gpu_it_says_so_in_a_line():
+def test_gpu_benchmark_without_a_gpu_says_so_in_a_line():
     if find(dry_run=False)[0]:
         pytest.skip("there is a GPU")
     command = [sys.executable, SCRIPT]

@@ -44,7 +44,9 @@ def run(tutorial: str, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("tutorial", TUTORIALS)
 @pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
-def test_reproduces_its_figures(tutorial: str, backend: str, tmp_path: Path) -> None:
+def test_tutorial_reproduces_its_figures(
+    tutorial: str, backend: str, tmp_path: Path
+) -> None:
     if CHOSEN and backend not in CHOSEN:
         pytest.skip(f"{backend} is not among XLR_TEST_BACKENDS")
     if not CHOSEN and (backend, tutorial) not in IN_ALL_RUNS:
@@ -70,7 +72,7 @@ def test_reproduces_its_figures(tutorial: str, backend: str, tmp_path: Path) -> 
         ("election", {"coefficients"}, "Columns 'party', 'education' of X hold no"),
     ],
 )
-def test_text_and_tables(
+def test_docstrings_and_election_run(
     script: str, pictures: set[str], said: str, tmp_path: Path
 ) -> None:
     if CHOSEN and "numpy" not in CHOSEN:
@@ -84,7 +86,7 @@ def test_text_and_tables(
     assert min(drawn.values()) > 5_000
 
 
-def test_probes_embeddings() -> None:
+def test_linear_probe_runs() -> None:
     if CHOSEN and "numpy" not in CHOSEN:
         pytest.skip("other libraries take minutes where they share the processor")
     options = "--rows 3000 --test-rows 1000 --dimensions 32 --classes 20"
@@ -115,7 +117,7 @@ def test_ranks_of_the_probe_are_those_of_sklearn(
     assert ours == theirs
 
 
-def test_fits_on_a_cluster(tmp_path: Path) -> None:
+def test_on_a_cluster_runs(tmp_path: Path) -> None:
     if CHOSEN and "numpy" not in CHOSEN:
         pytest.skip("the chunks are NumPy's")
     pytest.importorskip("distributed")

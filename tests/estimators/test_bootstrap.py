@@ -128,7 +128,7 @@ def test_arguments_that_make_no_sense(arguments, error, message):
         xlr.bootstrap(arguments.pop("estimator"), X, Y, **arguments)
 
 
-def test_one_vs_rest_is_refused():
+def test_bootstrap_refuses_one_vs_rest():
     X, y = load("wine", True)
     with pytest.raises(ValueError, match="bootstrap each class against the rest"):
         xlr.bootstrap(xlr.LogisticRegression(multi_class="ovr"), X, y)

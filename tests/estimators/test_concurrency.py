@@ -44,7 +44,7 @@ def test_fits_in_many_threads_have_the_same_bits(one_after_the_other):
     assert threadpool_info() == before
 
 
-def test_one_estimator_fitted_in_many_threads(one_after_the_other):
+def test_estimator_is_fitted_in_many_threads(one_after_the_other):
     """The same data: whichever thread is the last, it is the same model."""
     model = xlr.LogisticRegression(C=CS[3], n_jobs=2)
     with ThreadPoolExecutor(8) as pool:
@@ -54,7 +54,7 @@ def test_one_estimator_fitted_in_many_threads(one_after_the_other):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_one_estimator_predicts_in_many_threads(dtype):
+def test_estimator_predicts_in_many_threads(dtype):
     model, rows = xlr.LogisticRegression().fit(X, Y), X.astype(dtype)
     expected = model.predict_proba(rows).tobytes()
     with ThreadPoolExecutor(8) as pool:
@@ -90,7 +90,7 @@ def test_predictions_during_fits_are_of_one_model():
     assert all("features, but LogisticRegression is expecting" in each for each in said)
 
 
-def test_other_estimators_in_many_threads():
+def test_every_estimator_fits_in_many_threads():
     def fitted(kind):
         if kind == 0:
             return xlr.LogisticRegressionCV(Cs=3, cv=3, n_jobs=2).fit(X, Y).scores_

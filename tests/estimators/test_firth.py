@@ -101,7 +101,7 @@ def test_random_data_as_firthmodels(seed):
     np.testing.assert_allclose(results.llf, peer.loglik_, rtol=1e-9)
 
 
-def test_without_intercept_and_with_an_offset():
+def test_firth_without_intercept_and_with_an_offset():
     """The gradient that Firth (1993) gives, from scratch."""
     X, y = endometrial()
     offset = np.linspace(-1, 1, len(y))
@@ -126,7 +126,7 @@ def test_likelihood_ratio_of_sex2_as_logistf():
     np.testing.assert_allclose(results.llr_pvalue, 7.15089e-09, rtol=1e-4)
 
 
-def test_refuses():
+def test_firth_refuses_wrong_parameters():
     X, y = endometrial()
     model = xlr.FirthLogisticRegression()
     with pytest.raises(ValueError, match=r"sums of others.*: x3"):

@@ -49,7 +49,7 @@ def test_equals_a_fit_for_each_label(solver, targets, parameters):
         np.testing.assert_allclose(model.intercept_[[k]], one.intercept_, atol=1e-6)
 
 
-def test_sample_weights():
+def test_multi_label_sample_weights_are_those_of_single_fits():
     model = xlr.MultiLabelLogisticRegression(tol=1e-10).fit(X, MISSING, WEIGHTS)
     for k in range(Y.shape[1]):
         known = np.isfinite(MISSING[:, k])
@@ -129,7 +129,7 @@ def in_pandas(dtype):
     [in_polars, in_pyarrow, in_pandas("boolean"), in_pandas("Int64")],
     ids=["polars", "pyarrow", "boolean", "Int64"],
 )
-def test_tables_with_missing_entries(table):
+def test_multi_label_tables_with_missing_labels(table):
     labels = {
         name: [None if np.isnan(v) else bool(v) for v in column]
         for name, column in zip(NAMES, MISSING.T)

@@ -34,7 +34,7 @@ def assert_same_model(model, expected, X, atol):
 @pytest.mark.parametrize("solver", ["auto", "newton-cholesky", "newton-cg", "lbfgs"])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
-def test_same_models_as_sklearn(solver, fit_intercept, class_weight):
+def test_one_vs_rest_models_are_those_of_sklearn(solver, fit_intercept, class_weight):
     parameters = {
         "C": 0.3,
         "fit_intercept": fit_intercept,
@@ -155,7 +155,7 @@ def test_changing_the_parameter_does_not_change_the_fitted_model():
     np.testing.assert_array_equal(model.predict_proba(X), before)
 
 
-def test_conversions(place, dtype):
+def test_one_vs_rest_model_converts(place, dtype):
     model = xlr.LogisticRegression(multi_class="ovr").fit(place(X), NAMES[Y])
     restored = pickle.loads(pickle.dumps(model.to_numpy()))
     converted = model.to_sklearn()

@@ -61,7 +61,7 @@ def assert_in_time(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
-        time.sleep(0.02)
+        time.sleep(0.1)
 
 
 def made(position, seconds=0.0):

@@ -53,7 +53,7 @@ def assert_same(model, expected, X, rtol=1e-10, **offset):
     assert model.solver_ == expected.solver_
 
 
-def test_few_features_of_many_are_in_play():
+def test_active_set_of_chunks_is_that_in_memory():
     """And others later, as of rows in memory: the chunks copy columns of theirs."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(N, 90)) * rng.uniform(0.1, 10, 90) + 1
@@ -77,7 +77,7 @@ def cuts(n):
 
 @hypothesis.given(cuts(N), st.integers(2, 3), st.booleans(), st.integers(0, 3))
 @hypothesis.settings(max_examples=12, deadline=None, derandomize=True, database=None)
-def test_any_cut(sizes, n_classes, unknown, seed):
+def test_any_chunk_sizes_give_the_fit_in_memory(sizes, n_classes, unknown, seed):
     rng = np.random.default_rng(seed)
     X, y = problem(n_classes)
     order, weights = rng.permutation(N), rng.integers(0, 3, N)
@@ -89,7 +89,7 @@ def test_any_cut(sizes, n_classes, unknown, seed):
     assert_same(model, xlr.LogisticRegression(tol=1e-9).fit(*given_rows), X)
 
 
-def test_more_rows_than_the_sample():
+def test_fit_begins_on_a_sample_of_the_chunks():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(30_000, 6)) + 3
     y = (X @ [1, -1, 0.5, 0.5, 0, 0] - 3 + rng.logistic(size=len(X)) > 0).astype(int)
@@ -102,7 +102,7 @@ def test_more_rows_than_the_sample():
     assert model.n_passes_ <= 8
 
 
-def test_few_passes_to_the_usual_tolerance():
+def test_fit_of_chunks_takes_few_passes():
     X, y = problem(2)
     model = xlr.LogisticRegression().fit(in_chunks(X, SIZES), in_chunks(y, SIZES))
     assert model.converged_
@@ -111,7 +111,7 @@ def test_few_passes_to_the_usual_tolerance():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "int8", "bool"])
-def test_every_dtype(dtype):
+def test_dtype_of_chunks_gives_the_fit_in_memory(dtype):
     X, y = problem(3)
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     X = X > 0 if dtype == "bool" else np.round(3 * X).astype(dtype)
@@ -142,14 +142,14 @@ def test_columns_of_any_size(change):
 
 
 @pytest.mark.parametrize("weight", [2.5, np.float64(2.5)])
-def test_a_number_weighs_all_rows(weight):
+def test_number_as_sample_weight_of_chunks(weight):
     X, y = problem(2)
     model = xlr.LogisticRegression(tol=1e-9)
     model.fit(in_chunks(X, SIZES), in_chunks(y, SIZES), weight)
     assert_same(model, xlr.LogisticRegression(tol=1e-9).fit(X, y, np.full(N, 2.5)), X)
 
 
-def test_starts():
+def test_warm_starts_of_chunks():
     X, y = problem(3)
     lazy = in_chunks(X, SIZES), in_chunks(y, SIZES)
     model = xlr.LogisticRegression(tol=1e-9, warm_start=True).fit(*lazy)
@@ -164,7 +164,7 @@ def test_starts():
 
 
 @pytest.mark.parametrize("scheduler", ["threads", "processes"])
-def test_every_scheduler(scheduler):
+def test_every_scheduler_gives_the_fit_in_memory(scheduler):
     X, y = problem(3)
     pools = {
         "threads": lambda: ThreadPoolExecutor(3),
@@ -190,7 +190,7 @@ def test_the_same_numbers_each_time():
         np.testing.assert_array_equal(fitted(seed), fitted(seed, "threads"))
 
 
-def test_nothing_of_dask_stays():
+def test_model_of_chunks_holds_nothing_of_dask():
     X, y = problem(3)
     model = xlr.LogisticRegression().fit(in_chunks(X, SIZES), in_chunks(y, SIZES))
     assert all(isinstance(v, np.ndarray) for v in (model.coef_, model.classes_))

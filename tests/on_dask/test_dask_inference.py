@@ -157,14 +157,14 @@ def test_collinear_columns_are_found(chunks: Any) -> None:
         results_of(*data, collinear="raise")
 
 
-def test_other_rows_are_refused() -> None:
+def test_inference_on_other_chunks_is_refused() -> None:
     features, labels = in_chunks(X, LABELS["two"])
     model = xlr.LogisticRegression(**UNPENALISED).fit(features, labels)
     with pytest.raises(ValueError, match="not the optimum on these rows"):
         xlr.infer(model, features[:130], labels[:130])
 
 
-def test_groups_of_other_rows_are_refused() -> None:
+def test_groups_of_wrong_length_are_refused_with_chunks() -> None:
     features, labels = in_chunks(X, LABELS["two"])
     with pytest.raises(ValueError, match=r"groups has shape \(7,\), expected \(240,\)"):
         results_of(features, labels, cov_type="cluster", groups=np.arange(7))

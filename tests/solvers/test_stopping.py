@@ -140,7 +140,7 @@ def test_models_that_have_ended_ask_for_nothing_more():
     assert waiting.step_norm[1] > 0  # no step was refused
 
 
-def test_one_model_that_overflows_is_an_error():
+def test_overflow_of_one_model_is_an_error():
     solver = Scripted(([1.0, np.inf], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]))
     with pytest.raises(FloatingPointError, match="The objective is inf after"):
         run(solver, 2)
