@@ -88,7 +88,7 @@ def test_cross_validation_and_inference(half):
     assert interval.proba.dtype == model.coef_.dtype
 
 
-def test_half_precision_makes_no_copy_of_X(half_of_torch, monkeypatch):
+def test_half_precision_makes_no_copy_of_x(half_of_torch, monkeypatch):
     """Nothing converted is larger than a block, in the fit and in predictions."""
     xp = arrays.namespace(half_of_torch)
     monkeypatch.setattr(arrays, "block_bytes", lambda x: 40 * 4 * 4)

@@ -102,7 +102,7 @@ def test_sparse_dates_are_refused():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, bool])
-def test_sparse_dtypes_are_those_of_dense_X(dtype):
+def test_sparse_dtypes_are_those_of_dense_x(dtype):
     X, y = words()
     data = sp.csr_array(X.astype(dtype))
     model = xlr.LogisticRegression().fit(data, y)
@@ -130,7 +130,7 @@ def test_many_rows_begin_on_samples_and_in_threads():
         assert model.history_["objective"][-1] <= least * (1 + 1e-9)
 
 
-def test_sparse_X_of_more_features_than_rows():
+def test_sparse_x_of_more_features_than_rows():
     rng = np.random.default_rng(2)
     X = scattered(rng, 300, 5000, density=0.1)
     y = (X[:, :20].sum(axis=1) + 0.1 * rng.normal(size=300) > 1).astype(int)
@@ -143,7 +143,7 @@ def test_sparse_X_of_more_features_than_rows():
         np.testing.assert_array_equal(fits[0].coef_ == 0, fits[1].coef_ == 0)
 
 
-def test_path_of_sparse_X_is_that_of_dense_X():
+def test_path_of_sparse_x_is_that_of_dense_x():
     X, y = words()
     ours = xlr.logistic_path(sp.csr_array(X), y, n_Cs=12, tol=1e-9)
     dense = xlr.logistic_path(X, y, n_Cs=12, tol=1e-9)
@@ -168,7 +168,7 @@ def test_a_million_features_in_a_few_times_the_memory_of_x():
     assert peak < 3 * stored + 30 * vector
 
 
-def test_model_of_sparse_X_is_pickled_and_converted():
+def test_model_of_sparse_x_is_pickled_and_converted():
     X, y = words()
     model = xlr.LogisticRegression().fit(sp.csr_array(X), y)
     again = pickle.loads(pickle.dumps(model))
@@ -182,7 +182,7 @@ def test_model_of_sparse_X_is_pickled_and_converted():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_sparse_X_with_nan_or_infinity_is_refused(bad):
+def test_sparse_x_with_nan_or_infinity_is_refused(bad):
     X, y = words()
     model = xlr.LogisticRegression().fit(sp.csr_array(X), y)
     X[3, 4] = bad

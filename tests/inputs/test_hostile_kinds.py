@@ -133,7 +133,7 @@ NO_MATRIX = {
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
-def test_X_that_is_no_matrix_is_refused_in_fits(estimator, kind):
+def test_x_that_is_no_matrix_is_refused_in_fits(estimator, kind):
     make, error, words = NO_MATRIX[kind]
     y = Y[:, None] if isinstance(estimator, xlr.MultiLabelLogisticRegression) else Y
     with np.errstate(all="ignore"), pytest.raises(error, match=words):
@@ -143,7 +143,7 @@ def test_X_that_is_no_matrix_is_refused_in_fits(estimator, kind):
 
 @pytest.mark.parametrize("kind", ["generator", "masked", "records", "complex", "0-d"])
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
-def test_X_that_is_no_matrix_is_refused_in_predictions(kind, method):
+def test_x_that_is_no_matrix_is_refused_in_predictions(kind, method):
     make, error, words = NO_MATRIX[kind]
     with pytest.raises(error, match=words):
         getattr(EXPECTED, method)(make())

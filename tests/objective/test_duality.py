@@ -117,7 +117,7 @@ def test_the_fits_of_other_estimators_carry_it_too():
         assert many.duality_gap_[k] > 0
 
 
-def test_duality_gap_without_a_penalty_is_F():
+def test_duality_gap_without_a_penalty_is_f():
     X, y = load("breast_cancer", True)
     with pytest.warns(xlr.SeparationWarning):
         model = xlr.LogisticRegression(C=np.inf, max_iter=5).fit(X, y)

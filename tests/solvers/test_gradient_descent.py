@@ -60,7 +60,7 @@ def test_rate_that_overflows_says_what_to_do():
     assert not hasattr(model, "coef_")
 
 
-def test_gradient_descent_never_raises_F_of_weighted_models():
+def test_gradient_descent_never_raises_f_of_weighted_models():
     """Balanced against their rest, three far rows weigh as much as all others."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 1)), np.repeat([0, 1, 2], [50, 3, 7])
