@@ -69,6 +69,5 @@ def test_jax_computes_for_itself_on_a_device(monkeypatch, compilations):
     model = xlr.LogisticRegression().fit(rows, jax.device_put(y))
     assert compilations
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5, atol=1e-7)
-    np.testing.assert_array_equal(model.predict(rows), expected.predict(X))
     proba = model.predict_proba(rows)
     np.testing.assert_allclose(proba, expected.predict_proba(X), atol=1e-6)

@@ -55,7 +55,7 @@ def objective(coef, intercept, X, y, C, l1_ratio) -> float:
     )
 
 
-@pytest.mark.parametrize("name", ["breast_cancer", "wine", "digits"])
+@pytest.mark.parametrize("name", ["breast_cancer", "digits"])
 @pytest.mark.parametrize("C", [0.02, 0.5])
 @pytest.mark.parametrize(
     ("peer", "l1_ratio"), [(by_glum, 1.0), (by_glum, 0.5), (by_skglm, 1.0)]

@@ -76,7 +76,7 @@ def cuts(n):
 
 
 @hypothesis.given(cuts(N), st.integers(2, 3), st.booleans(), st.integers(0, 3))
-@hypothesis.settings(max_examples=12, deadline=None, derandomize=True, database=None)
+@hypothesis.settings(max_examples=8, deadline=None, derandomize=True, database=None)
 def test_any_chunk_sizes_give_the_fit_in_memory(sizes, n_classes, unknown, seed):
     rng = np.random.default_rng(seed)
     X, y = problem(n_classes)
