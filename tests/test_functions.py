@@ -88,7 +88,7 @@ def assert_within_ulps(actual, expected, ulps: int, library: str) -> None:
         if abs(e) > float(info.max):
             assert a == math.copysign(np.inf, e)
             continue
-        # Of a number that float64 does not hold, nothing beside what may be lost.
+        # Of a number that float64 does not hold, nothing but what may be lost.
         exponent = math.frexp(float(e))[1] - 1 if float(e) else -1100
         ulp = Decimal(2) ** exponent * Decimal(float(info.eps))
         error = abs(Decimal(a) - e)

@@ -111,22 +111,22 @@ def test_to_host_takes_part_in_no_gradient():
 
 
 @pytest.mark.parametrize("given", ["float32", "float64", "int32", "bool"])
-@pytest.mark.parametrize("wanted", [None, "float32", "float64", "int32"])
-def test_move_from_numpy_and_back(wide, given, wanted, backend):
-    if wanted == "float64" and not backend.supports("float64"):
+@pytest.mark.parametrize("reference", [None, "float32", "float64", "int32"])
+def test_move_from_numpy_and_back(wide, given, reference, backend):
+    if reference == "float64" and not backend.supports("float64"):
         pytest.skip("the device has no float64")
     xp, device = backend.xp, backend.device
     values = np.asarray([0, 1, 1]).astype(given)
-    dtype = None if wanted is None else getattr(xp, wanted)
+    dtype = None if reference is None else getattr(xp, reference)
     there = arrays.move(values, xp=xp, device=device, dtype=dtype)
     kept = wide if given == "float64" else given
-    assert_on(there, backend, wanted or kept)
+    assert_on(there, backend, reference or kept)
     np.testing.assert_array_equal(to_numpy(there), values)
 
-    dtype = None if wanted is None else getattr(np, wanted)
+    dtype = None if reference is None else getattr(np, reference)
     back = arrays.move(there, xp=np, device="cpu", dtype=dtype)
     assert type(back) is np.ndarray
-    assert back.dtype.name == (wanted or kept)
+    assert back.dtype.name == (reference or kept)
     np.testing.assert_array_equal(back, values)
 
 

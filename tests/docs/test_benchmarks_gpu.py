@@ -60,15 +60,15 @@ def test_the_yardstick_is_f_and_its_gradient(n_classes, library, monkeypatch):
     def value(parameters):
         return objective(parameters[:, :3], parameters[:, 3], X, y, C)
 
-    slope = np.zeros_like(at)
+    derivative = np.zeros_like(at)
     for place in np.ndindex(*at.shape):
         step = np.zeros_like(at)
         step[place] = 1e-5
-        slope[place] = (value(at + step) - value(at - step)) / 2e-5
+        derivative[place] = (value(at + step) - value(at - step)) / 2e-5
     monkeypatch.setattr(gpu_data, "BLOCK", 8 * 100 * 8)  # several blocks
     placed = library.xp.asarray(at)
     found = gpu_data.value_and_optimality(rows, placed[:, :3], placed[:, 3], C)
-    assert found == pytest.approx((value(at), np.abs(slope).max()), rel=1e-8)
+    assert found == pytest.approx((value(at), np.abs(derivative).max()), rel=1e-8)
 
 
 def test_the_same_memory_in_two_libraries():

@@ -34,9 +34,9 @@ def missed_conditions(model, X, y, C, l1_ratio, lower=-np.inf, upper=np.inf):
     else:
         residual = softmax(logits, axis=1) - (y[:, None] == np.arange(logits.shape[1]))
     w, strength = model.coef_, 1 / (C * len(X))
-    slope = residual.T @ X / len(X) + strength * (1 - l1_ratio) * w
-    right = slope + strength * l1_ratio * np.where(w >= 0, 1, -1)
-    left = slope + strength * l1_ratio * np.where(w > 0, 1, -1)
+    derivative = residual.T @ X / len(X) + strength * (1 - l1_ratio) * w
+    right = derivative + strength * l1_ratio * np.where(w >= 0, 1, -1)
+    left = derivative + strength * l1_ratio * np.where(w > 0, 1, -1)
     missed = np.maximum(
         np.where(w < upper, -right, -np.inf), np.where(w > lower, left, -np.inf)
     )
@@ -169,7 +169,7 @@ def test_columns_that_come_in_all_at_once(solver, n_categories, fit_intercept):
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 def test_many_columns_of_three_classes_from_zero(solver, seed):
     """There all classes are alike, and to move their coefficients alike does nothing:
-    a direction without curvature among hundreds that want to leave zero.
+    a direction without curvature among hundreds that become active.
     """
     rng = np.random.default_rng(seed)
     X = np.hstack([np.eye(26)[rng.integers(0, 26, size=56)] for _ in range(2)])

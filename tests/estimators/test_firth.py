@@ -182,11 +182,11 @@ def test_many_classes_maximise_the_penalised_likelihood(k):
     at = results.params.T.reshape(-1)
     given = X, y, weights, offset
     steps = 1e-5 * np.eye(at.size) * results.bse.T.reshape(-1)
-    slopes = [
+    derivatives = [
         (penalised_loss(at + s, *given) - penalised_loss(at - s, *given)) / 2e-5
         for s in steps
     ]
-    np.testing.assert_allclose(slopes, 0, atol=1e-5)
+    np.testing.assert_allclose(derivatives, 0, atol=1e-5)
     assert results.llf == pytest.approx(-penalised_loss(at, *given), rel=1e-8)
     for reference in range(1, k):
         again = xlr.infer(
@@ -230,8 +230,8 @@ def test_ridge_beside_the_penalty_maximises_both(k):
 
     at = np.column_stack([model.intercept_, model.coef_]).reshape(-1)
     scale = np.tile([1, 1, 1 / 20], at.size // 3)
-    slopes = [(loss(at + s) - loss(at - s)) / 2e-5 for s in 1e-5 * np.diag(scale)]
-    np.testing.assert_allclose(slopes, 0, atol=1e-6)
+    derivatives = [(loss(at + s) - loss(at - s)) / 2e-5 for s in 1e-5 * np.diag(scale)]
+    np.testing.assert_allclose(derivatives, 0, atol=1e-6)
     llf = -penalised_loss(results.params.T.reshape(-1), *given)
     assert results.llf == pytest.approx(llf, rel=1e-8)
     assert np.isfinite(results.bse).all()

@@ -63,7 +63,7 @@ def test_sizes_over_280_decades_on_every_library(backend):
 
 
 # Not newton-cg: what conjugate gradients leave of the gradient of the first column is
-# lost beside the others, and the fit warns that it has not converged.
+# lost next to the others, and the fit warns that it has not converged.
 @pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs"])
 def test_penalised_sizes_over_280_decades(solver):
     """What is tiny is held at zero, what is huge is free."""

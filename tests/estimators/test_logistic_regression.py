@@ -128,9 +128,9 @@ def test_optimality_is_the_gradient_in_standardised_units():
 
     v, c = model.coef_[0] * scale, model.intercept_[0] + model.coef_[0] @ mean
     h = 1e-6
-    slopes = [(f(v + h * e, c) - f(v - h * e, c)) / (2 * h) for e in np.eye(3)]
-    slopes.append((f(v, c + h) - f(v, c - h)) / (2 * h))
-    assert model.optimality_ == pytest.approx(np.abs(slopes).max(), rel=1e-5)
+    derivatives = [(f(v + h * e, c) - f(v - h * e, c)) / (2 * h) for e in np.eye(3)]
+    derivatives.append((f(v, c + h) - f(v, c - h)) / (2 * h))
+    assert model.optimality_ == pytest.approx(np.abs(derivatives).max(), rel=1e-5)
 
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])

@@ -77,10 +77,10 @@ def test_offset_of_many_classes(l1_ratio):
     F = (loss.sum() + penalty.sum() / 0.3) / len(y)
     assert model.history_["objective"][-1] == pytest.approx(F, rel=1e-12)
     residual = softmax(logits, axis=1) - np.eye(3)[y]
-    slope = residual.T @ features / len(y) + (1 - l1_ratio) * w / (0.3 * len(y))
-    missed = np.abs(slope + l1_ratio * np.sign(w) / (0.3 * len(y)))
+    derivative = residual.T @ features / len(y) + (1 - l1_ratio) * w / (0.3 * len(y))
+    missed = np.abs(derivative + l1_ratio * np.sign(w) / (0.3 * len(y)))
     assert missed[w != 0].max() < 1e-8
-    assert np.abs(slope[w == 0]).max(initial=0) <= 1 / (0.3 * len(y)) + 1e-9
+    assert np.abs(derivative[w == 0]).max(initial=0) <= 1 / (0.3 * len(y)) + 1e-9
     np.testing.assert_allclose(
         model.predict_proba(features, offset=offset),
         softmax(logits, axis=1),

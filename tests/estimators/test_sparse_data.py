@@ -17,7 +17,7 @@ FORMATS = [sp.csr_matrix, sp.coo_array, sp.lil_array, sp.dok_array, sp.dok_matri
 
 
 def words(n: int = 400, p: int = 60, seed: int = 0, n_classes: int = 2):
-    """Counts, of which most are zero, and labels that go with them."""
+    """Return counts, most of them zero, and labels that go with them."""
     rng = np.random.default_rng(seed)
     X = rng.poisson(np.geomspace(2, 0.02, p), size=(n, p)).astype(float)
     X[:, -1] = 0.0  # a word of another text

@@ -168,7 +168,7 @@ def test_every_scheduler_gives_the_fit_in_memory(scheduler):
     X, y = problem(3)
     pools = {
         "threads": lambda: ThreadPoolExecutor(3),
-        # Without a pool that is given, Dask starts processes anew for each pass.
+        # Without a pool that is given, Dask starts new processes for each pass.
         "processes": lambda: ProcessPoolExecutor(1, get_context("spawn")),
     }
     with pools[scheduler]() as pool, dask.config.set(scheduler=scheduler, pool=pool):
