@@ -42,7 +42,7 @@ def results_of(
     fit: dict[str, Any] | None = None,
     **options: Any,
 ):
-    """Infer from a fit with ``rows`` that go with X and y, and the parameters ``fit``."""
+    """Infer from a fit; ``rows`` go with X and y, and ``fit`` holds its parameters."""
     model = xlr.LogisticRegression(**UNPENALISED | (fit or {}))
     rows = rows or {}
     return xlr.infer(
