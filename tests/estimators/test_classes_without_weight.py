@@ -82,7 +82,7 @@ def test_the_answer_does_not_depend_on_tol(solver):
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("multi_class", ["multinomial", "ovr"])
 @pytest.mark.parametrize("C", [1.0, np.inf])
-def test_one_class_that_is_left_is_predicted(n_classes, multi_class, C, place):
+def test_single_class_with_weight_is_predicted(n_classes, multi_class, C, place):
     y = Y % n_classes
     for only in range(n_classes):
         model = xlr.LogisticRegression(multi_class=multi_class, C=C)
@@ -100,7 +100,7 @@ def test_one_class_that_is_left_is_predicted(n_classes, multi_class, C, place):
 
 
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
-def test_one_vs_rest_leaves_their_models_out(class_weight):
+def test_one_vs_rest_skips_classes_without_weight(class_weight):
     weights = (Y != 2) * RNG.uniform(0.5, 2, size=N)
     model = xlr.LogisticRegression(
         multi_class="ovr", tol=1e-10, class_weight=class_weight

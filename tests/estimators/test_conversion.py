@@ -38,7 +38,7 @@ FITS = {
 
 @pytest.mark.slow_on_jax
 @pytest.mark.parametrize("kind", list(FITS))
-def test_every_estimator_converts(kind, place, dtype):
+def test_every_estimator_converts_to_sklearn(kind, place, dtype):
     model = FITS[kind](place(X))
     theirs = model.to_sklearn()
     check_is_fitted(theirs)
@@ -196,7 +196,7 @@ def test_a_cross_validation_of_scikit_learn_is_taken(options, legacy):
         np.testing.assert_allclose(fitted.scores_, ours.scores_, atol=1e-3)
 
 
-def test_other_estimators_are_refused():
+def test_unknown_estimators_are_not_converted():
     for cls, given in (
         (xlr.LogisticRegression, LogisticRegressionCV()),
         (xlr.LogisticRegressionCV, LogisticRegression()),

@@ -299,7 +299,7 @@ def test_a_penalty_needs_no_warning():
 
 @in_chunks_too
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
-def test_only_features_without_a_penalty_separate(l1_ratio, chunks):
+def test_penalised_features_do_not_separate(l1_ratio, chunks):
     options = {"l1_ratio": l1_ratio, "chunks": chunks}
     sentence = warning_of(X, Y, penalty_factor=[0, 1], **options)
     assert kind(sentence) == "complete"

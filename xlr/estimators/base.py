@@ -498,8 +498,10 @@ def _accuracy(
     y, sample_weight = (
         arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
     )
-    if sample_weight is not None and np.min(sample_weight) < 0:
-        raise ValueError("sample_weight contains negative values.")
+    if sample_weight is not None:
+        sample_weight = np.asarray(sample_weight)  # a column of any table library
+        if np.min(sample_weight) < 0:
+            raise ValueError("sample_weight contains negative values.")
     predicted = arrays.to_host(classes)[arrays.to_host(codes)]
     y = with_plain_integers(y)
     return float(accuracy_score(y, predicted, sample_weight=sample_weight))
