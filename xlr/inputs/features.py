@@ -154,7 +154,7 @@ def read_features(
         # Chunks are converted as they are read.
         rows = like.xp.astype(like.X, like.dtype, copy=False)
         if like.given is not None:
-            X = X.map_blocks(arrays.in_place, dtype=X.dtype, meta=like.X)
+            X = X.map_blocks(arrays.in_place, dtype=like.X.dtype, meta=like.X)
         return like.like(chunks_of(X, rows, xp=like.xp))
     if type(X) is np.ndarray and X.dtype.char in PLAIN and X.ndim == 2 and X.size > 0:
         # scikit-learn's validation takes longer than the prediction of a row.
