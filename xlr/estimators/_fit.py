@@ -189,7 +189,7 @@ class Fitting:
         _check_memory_for(estimator.solver, spec.loss.n_outputs * n_columns, data)
         self.solver_name = name
         self._estimator = estimator
-        self._features = features
+        self._dataset = dataset
         unpenalised = isinstance(C, float) and np.isposinf(C)
         self._may_diverge = unpenalised or regularisation.leaves_some_free
         self._instead_of_separation = () if unpenalised else (WITH_FREE_FEATURES,)
@@ -208,7 +208,7 @@ class Fitting:
 
     def _check_memory_of_device(self) -> None:
         """Refuse a fit that a device has no room for, before its driver does."""
-        features, objective = self._features, self.problem.objective
+        features, objective = self._dataset.features, self.problem.objective
         numbers = objective.data.matrix.stored
         if not objective.data.in_memory or arrays.in_host_memory(numbers):
             return
@@ -305,7 +305,7 @@ class Fitting:
         """
         n_models, separations = len(solution.status), separations or {}
         if separations:
-            names = self._features.column_names
+            names = self._dataset.features.column_names
             first = next(iter(separations.values()))
             sentence = first.describe(names, *self._instead_of_separation)
             if n_models > 1:
@@ -330,23 +330,23 @@ class Fitting:
             if self.problem.objective.non_smooth is not None:
                 # newton-cg is what is left for many parameters.
                 advice = INSTEAD_WITH_KINKS.get(self.solver_name, "")
-        _warn(solution, failed, self._estimator, self._features.dtype, advice)
+        _warn(solution, failed, self._estimator, self._dataset, advice)
 
 
-def warn_unless_converged(solution: Solution, estimator: Any, dtype: Any) -> None:
+def warn_unless_converged(solution: Solution, estimator: Any, dataset: Dataset) -> None:
     """Warn why the model did not converge, where there is one solver to choose from."""
     if solution.status[0] is not Status.CONVERGED:
-        _warn(solution, [0], estimator, dtype, "")
+        _warn(solution, [0], estimator, dataset, "")
 
 
 def _warn(
     solution: Solution,
     failed: list[int],
     estimator: Any,
-    dtype: Any,
+    dataset: Dataset,
     advice: str,
 ) -> None:
-    status = solution.status[failed[0]]
+    status, dtype = solution.status[failed[0]], dataset.features.dtype
     if status is Status.PRECISION_LIMIT and "32" in str(dtype):
         advice = ", or pass X as float64"
     sentence = status.value.format(
@@ -359,7 +359,7 @@ def _warn(
     )
     if len(solution.status) > 1:
         sentence = f"{len(failed)} of {len(solution.status)} models: {sentence}"
-    warn(sentence, ConvergenceWarning)
+    warn(sentence + dataset.advice_on_outliers(), ConvergenceWarning)
 
 
 def _reason(solution: Solution, failed: list[int], tol: float) -> str:
