@@ -100,10 +100,10 @@ INSTEAD = {
     "gradient-descent": ", raise learning_rate, or use solver='auto'",
 }
 
-# Of many models, those with a coefficient above LARGE, in standard deviations, may be
-# separated: one deviation multiplies the odds by 150. Each takes an iteration's time.
+# Of many models, those with a logit above LARGE, odds of 150, may be separated. Each
+# takes an iteration's time: so many are looked at, with X in memory and in chunks.
 LARGE = 5.0
-MAX_LOOKED_AT = 50
+MAX_LOOKED_AT, MAX_IN_CHUNKS = 50, 5
 
 WITH_FREE_FEATURES = "Use a penalty_factor above 0 for all features."
 INSTEAD_WITH_KINKS = {"active-set": ", or use solver='proximal-newton'"}
@@ -275,8 +275,8 @@ class Fitting:
     def separations(self, solution: Solution) -> dict[int, Separation]:
         """Return the directions of separation of the models that have one.
 
-        None where all is penalised. Of many models, those with large coefficients are
-        looked at, MAX_LOOKED_AT at most.
+        None where all is penalised. Of many models, those with large logits are looked
+        at, MAX_LOOKED_AT at most.
         """
         objective = self.problem.objective
         one_class = objective.loss.shift_invariant and objective.n_outputs == 1
@@ -284,17 +284,20 @@ class Fitting:
             return {}
         models = np.arange(objective.n_models)
         if models.size > 1:
-            if not objective.data.in_memory:
-                return {}
-            xp = objective.xp
-            size = xp.max(xp.abs(solution.parameters), axis=1)
-            models = models[arrays.to_host(size) > LARGE][:MAX_LOOKED_AT]
+            size = objective.largest_logits(solution.parameters)
+            largest = np.argsort(-size, kind="stable")[: self._n_looked_at]
+            models = np.sort(largest[size[largest] > LARGE])
         gradients = arrays.to_host(solution.at.gradient).astype(np.float64)
         found = {
             int(k): self.problem.separation(solution.parameters, gradients[k], k)
             for k in models
         }
         return {k: each for k, each in found.items() if each is not None}
+
+    @property
+    def _n_looked_at(self) -> int:
+        in_memory = self.problem.objective.data.in_memory
+        return MAX_LOOKED_AT if in_memory else MAX_IN_CHUNKS
 
     def warn_unless_converged(
         self, solution: Solution, separations: dict[int, Separation] | None = None
@@ -309,7 +312,7 @@ class Fitting:
             first = next(iter(separations.values()))
             sentence = first.describe(names, *self._instead_of_separation)
             if n_models > 1:
-                at_least = "At least " * (len(separations) >= MAX_LOOKED_AT)
+                at_least = "At least " * (len(separations) >= self._n_looked_at)
                 cause = sentence.removeprefix("There is no finite estimate: ")
                 sentence = (
                     f"{at_least}{len(separations)} of {n_models} models have no finite "
