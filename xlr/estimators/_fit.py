@@ -100,11 +100,11 @@ INSTEAD = {
     "gradient-descent": ", raise learning_rate, or use solver='auto'",
 }
 
-# Of many models, only those with a standardised coefficient above LARGE are tested for
-# separation: one deviation multiplies the odds by 150. A test takes as long as an
-# iteration.
+# Of many models, only those with a logit above LARGE, odds of 150, are tested for
+# separation. A test takes as long as an iteration: at most MAX_TESTED models with X in
+# memory, and MAX_IN_CHUNKS with chunks.
 LARGE = 5.0
-MAX_TESTED = 50
+MAX_TESTED, MAX_IN_CHUNKS = 50, 5
 
 WITH_FREE_FEATURES = "Use a penalty_factor above 0 for all features."
 INSTEAD_NON_SMOOTH = {"active-set": ", or use solver='proximal-newton'"}
@@ -190,7 +190,7 @@ class Fitting:
         _check_memory_for(estimator.solver, spec.loss.n_outputs * n_columns, data)
         self.solver_name = name
         self._estimator = estimator
-        self._features = features
+        self._dataset = dataset
         unpenalised = isinstance(C, float) and np.isposinf(C)
         self._may_diverge = unpenalised or regularisation.leaves_some_free
         self._instead_of_separation = () if unpenalised else (WITH_FREE_FEATURES,)
@@ -209,7 +209,7 @@ class Fitting:
 
     def _check_memory_of_device(self) -> None:
         """Raise MemoryError for a fit that does not fit into the memory of a device."""
-        features, objective = self._features, self.problem.objective
+        features, objective = self._dataset.features, self.problem.objective
         numbers = objective.data.matrix.stored
         if not objective.data.in_memory or arrays.in_host_memory(numbers):
             return
@@ -277,7 +277,7 @@ class Fitting:
         """Return the separations of the models, by their numbers.
 
         There are none if everything is penalised. Of many models, at most MAX_TESTED
-        with large coefficients are tested.
+        with large logits are tested.
         """
         objective = self.problem.objective
         one_class = objective.loss.shift_invariant and objective.n_outputs == 1
@@ -285,17 +285,20 @@ class Fitting:
             return {}
         models = np.arange(objective.n_models)
         if models.size > 1:
-            if not objective.data.in_memory:
-                return {}
-            xp = objective.xp
-            size = xp.max(xp.abs(solution.parameters), axis=1)
-            models = models[arrays.to_host(size) > LARGE][:MAX_TESTED]
+            size = objective.largest_logits(solution.parameters)
+            largest = np.argsort(-size, kind="stable")[: self._n_tested]
+            models = np.sort(largest[size[largest] > LARGE])
         gradients = arrays.to_host(solution.at.gradient).astype(np.float64)
         found = {
             int(k): self.problem.separation(solution.parameters, gradients[k], k)
             for k in models
         }
         return {k: each for k, each in found.items() if each is not None}
+
+    @property
+    def _n_tested(self) -> int:
+        in_memory = self.problem.objective.data.in_memory
+        return MAX_TESTED if in_memory else MAX_IN_CHUNKS
 
     def warn_unless_converged(
         self, solution: Solution, separations: dict[int, Separation] | None = None
@@ -307,11 +310,11 @@ class Fitting:
         """
         n_models, separations = len(solution.status), separations or {}
         if separations:
-            names = self._features.column_names
+            names = self._dataset.features.column_names
             first = next(iter(separations.values()))
             sentence = first.describe(names, *self._instead_of_separation)
             if n_models > 1:
-                at_least = "At least " * (len(separations) >= MAX_TESTED)
+                at_least = "At least " * (len(separations) >= self._n_tested)
                 cause = sentence.removeprefix("There is no finite estimate: ")
                 sentence = (
                     f"{at_least}{len(separations)} of {n_models} models have no finite "
@@ -332,23 +335,23 @@ class Fitting:
             if self.problem.objective.non_smooth is not None:
                 # newton-cg is what is left for many parameters.
                 advice = INSTEAD_NON_SMOOTH.get(self.solver_name, "")
-        _warn(solution, failed, self._estimator, self._features.dtype, advice)
+        _warn(solution, failed, self._estimator, self._dataset, advice)
 
 
-def warn_unless_converged(solution: Solution, estimator: Any, dtype: Any) -> None:
+def warn_unless_converged(solution: Solution, estimator: Any, dataset: Dataset) -> None:
     """Warn if the model did not converge, where there is no other solver."""
     if solution.status[0] is not Status.CONVERGED:
-        _warn(solution, [0], estimator, dtype, "")
+        _warn(solution, [0], estimator, dataset, "")
 
 
 def _warn(
     solution: Solution,
     failed: list[int],
     estimator: Any,
-    dtype: Any,
+    dataset: Dataset,
     advice: str,
 ) -> None:
-    status = solution.status[failed[0]]
+    status, dtype = solution.status[failed[0]], dataset.features.dtype
     if status is Status.PRECISION_LIMIT and "32" in str(dtype):
         advice = ", or pass X as float64"
     sentence = status.value.format(
@@ -361,7 +364,7 @@ def _warn(
     )
     if len(solution.status) > 1:
         sentence = f"{len(failed)} of {len(solution.status)} models: {sentence}"
-    warn(sentence, ConvergenceWarning)
+    warn(sentence + dataset.advice_on_outliers(), ConvergenceWarning)
 
 
 def _reason(solution: Solution, failed: list[int], tol: float) -> str:

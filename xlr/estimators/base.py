@@ -91,7 +91,16 @@ def log_probabilities(
 ) -> Array:
     """Return the logarithms of :func:`probabilities`."""
     if logits.shape[1] > 1:
-        return log_softmax(log_sigmoid(logits) if one_vs_rest else logits)
+        z = log_sigmoid(logits) if one_vs_rest else logits
+        if arrays.has_gradient(z):
+            return log_softmax(z)
+        z -= xp.max(z, axis=1, keepdims=True)
+        # One term of the sum is exactly 1: log1p keeps the digits of the others.
+        others, is_less = xp.exp(z), xp.astype(z < 0, z.dtype)
+        others *= is_less
+        n_ties = z.shape[1] - 1 - xp.sum(is_less, axis=1, keepdims=True)
+        z -= xp.log1p(xp.sum(others, axis=1, keepdims=True) + n_ties)
+        return z
     return log_sigmoid(xp.concat([-logits, logits], axis=1))
 
 

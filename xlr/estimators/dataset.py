@@ -17,6 +17,7 @@ from xlr.data import (
     Targets,
     TrainingData,
     column_statistics,
+    has_outliers,
     without_outliers,
 )
 from xlr.inputs.features import Features
@@ -204,16 +205,30 @@ class Dataset:
         far = np.nonzero((abs(mean) > FARTHEST_MEAN * std) & (std > 0))[0]
         if not far.size:
             return
-        names = self.features.column_names
-        named = ", ".join(printable(names[j]) for j in far[:MAX_NAMES])
-        more = f" and {far.size - MAX_NAMES} more" if far.size > MAX_NAMES else ""
         distance = (abs(mean[far]) / std[far]).max()
         warn(
             f"These columns have means up to {distance:.2g} standard deviations from "
-            f"zero: {named}{more}. float32 rounds their coefficients and the intercept "
-            "by enough to change probabilities: centre the columns (subtract their "
-            "means), or pass X as float64."
+            f"zero: {self._named(far)}. float32 rounds their coefficients and the "
+            "intercept by enough to change probabilities: centre the columns (subtract "
+            "their means), or pass X as float64."
         )
+
+    def advice_on_outliers(self) -> str:
+        """Return a sentence that names the columns with outliers, empty without."""
+        columns = np.nonzero(has_outliers(self.statistics, self.robust))[0]
+        if not columns.size:
+            return ""
+        return (
+            " These columns hold numbers far beyond most of their others, perhaps "
+            f"typing errors or fill values: {self._named(columns)}. Correct or clip "
+            "them."
+        )
+
+    def _named(self, columns: np.ndarray) -> str:
+        names = self.features.column_names
+        named = ", ".join(printable(names[j]) for j in columns[:MAX_NAMES])
+        more = columns.size - MAX_NAMES
+        return f"{named} and {more} more" if more > 0 else named
 
 
 def _of_all_models(targets: Targets) -> Targets:

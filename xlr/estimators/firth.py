@@ -220,7 +220,7 @@ class FirthLogisticRegression(LinearClassifier):
                 "_has_offset": offset is not None,
                 "_warned_of_offset": False,
             }
-            warn_unless_converged(solution, self, features.dtype)
+            warn_unless_converged(solution, self, dataset)
             set_fitted(self, fitted)
         return self
 

@@ -385,6 +385,17 @@ class Objective:
             parameters, gradient, xp=self.xp
         )
 
+    def largest_logits(self, parameters: Array) -> np.ndarray:
+        """Return the largest absolute logit of each model, on the host: (n_models,)."""
+        largest = self.data.map_reduce(
+            passes.largest_logit,
+            self.loss,
+            parameters,
+            width=self._width,
+            combine=passes.larger,
+        )
+        return arrays.to_host(largest[0])
+
     # -- second derivatives -----------------------------------------------------------
 
     def hessian(self, parameters: Array) -> BlockHessian:
