@@ -155,7 +155,10 @@ class NewtonCG:
         columns have gradients that are small for the decrease that they stand for.
         """
         xp, last = objective.xp, state.diagnostics
-        if state.precondition is None or _is_cheap(objective):
+        # What moves changes with each step along an L1 penalty and bounds.
+        changes = not state.is_fresh or objective.non_smooth is not None
+        changes = changes or last.damping.any()
+        if state.precondition is None or (_is_cheap(objective) and changes):
             undamped = last._replace(damping=np.zeros_like(last.damping))
             state = state._replace(diagnostics=undamped)
             state = state.with_new_preconditioner(objective)
