@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from conftest import to_numpy
+from in_chunks import in_chunks
 from sklearn.ensemble import BaggingClassifier
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
@@ -97,6 +98,18 @@ def test_single_class_with_weight_is_predicted(n_classes, multi_class, C, place)
             assert (to_numpy(fitted.predict(rows)) == only).all()
         assert model.converged_
         assert model.history_["objective"][-1].max() == 0
+
+
+@pytest.mark.parametrize("form", [np.asarray, lambda v: in_chunks(v, (25, 35))])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_one_class_that_is_left_is_predicted_after_cross_validation(n_classes, form):
+    y = Y % n_classes
+    model = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3)
+    with pytest.warns(UserWarning, match="class 1 is left alone"):
+        model.fit(form(X), form(y), form((y == 1) * 2.0))
+    expected = np.tile(np.arange(n_classes) == 1, (N, 1))
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
+    np.testing.assert_allclose(model.scores_, 0)
 
 
 @pytest.mark.parametrize("class_weight", [None, "balanced"])

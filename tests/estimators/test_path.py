@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 from optional import on_demand
 from problems import load, objective
+from sklearn.exceptions import ConvergenceWarning
 
 import xlr
 
@@ -193,3 +194,11 @@ def test_a_path_may_end_without_a_penalty():
     found = xlr.logistic_path(features, Y, Cs=[0.1, np.inf, np.inf], tol=1e-9)
     free = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(features, Y)
     np.testing.assert_allclose(found.coefs[-1], free.coef_, rtol=1e-5)
+
+
+def test_models_that_do_not_converge_are_counted():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 4)), rng.integers(2, size=60)
+    with pytest.warns(ConvergenceWarning, match=r"\d of 5 models did not converge"):
+        path = xlr.logistic_path(X, y, n_Cs=5, max_iter=1)
+    assert not path.converged.all()

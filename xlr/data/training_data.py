@@ -62,7 +62,7 @@ def sums_of_class_weights(block: Block, n_classes: int) -> tuple[Array]:
     xp, y = block.xp, block.labels
     if n_classes == 2:  # labels, or shares of the second class
         shares = [1 - y, y]
-    elif y.shape[1] == n_classes:  # shares of all classes
+    elif n_classes > 1 and y.shape[1] == n_classes:  # shares of all classes
         shares = [y[:, k : k + 1] for k in range(n_classes)]
     else:
         shares = [xp.astype(y == k, block.weights.dtype) for k in range(n_classes)]

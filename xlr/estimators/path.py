@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from xlr import arrays
 from xlr.arrays import Array
@@ -158,6 +159,11 @@ def logistic_path(
     TypeError, ValueError
         If a parameter or the data are not as described.
 
+    Warns
+    -----
+    ConvergenceWarning
+        If a model did not converge, or has no finite estimate.
+
     See Also
     --------
     xlr.plotting.CoefficientPathDisplay : Draws the path.
@@ -224,6 +230,13 @@ def logistic_path(
             if separation is not None:
                 names = dataset.features.column_names
                 warn(separation.describe(names, WITH_FREE_FEATURES), SeparationWarning)
+        n_missed = sum(not model.converged for model in models)
+        if n_missed:
+            warn(
+                f"{n_missed} of {len(models)} models did not converge (see converged). "
+                f"Increase max_iter or tol.{dataset.advice_on_outliers()}",
+                ConvergenceWarning,
+            )
         found = features.returned(
             coefs=features.xp.stack([model.coef for model in models]),
             intercepts=features.xp.stack([model.intercept for model in models]),
