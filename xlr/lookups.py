@@ -14,8 +14,9 @@ from xlr.arrays import Array, Namespace
 __all__ = ["add_by_index", "look_up"]
 
 # Rows of one product on the host, whose unit entries stay in the cache; or as many rows
-# as there are sums, which are added up once for each product.
+# for each sum, since sums are added up once for each product.
 HOST_ROWS = 2**13
+ROWS_FOR_EACH_SUM = 1 / 8
 
 # Numbers of a dense selection, where a library cannot add by index.
 MAX_SELECTION = 2**22
@@ -118,7 +119,7 @@ def _selections(
         csc_array for the transposed matrix.
     """
     n_rows, k = indices.shape
-    step = min(n_rows, max(HOST_ROWS, size))
+    step = min(n_rows, max(HOST_ROWS, int(ROWS_FOR_EACH_SUM * size)))
     ones = np.ones(step * k, dtype=dtype)
     ends = np.arange(0, ones.size + 1, k, dtype=np.int32)
     n_before, selection = 0, None

@@ -294,13 +294,16 @@ class CategoricalMatrix:
         return xp.concat(parts, axis=1)
 
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
-        """Cut the rows into a block for each thread.
+        """Cut the rows into blocks whose temporaries stay in the cache.
 
-        Products stay in the cache by themselves, and contingency tables of many levels
-        are added up once for each block.
+        Contingency tables, of which ``least`` tells, are added up once for each thread:
+        they may have more cells than a block has rows.
         """
-        n = self.shape[0]
-        return cut(n, max(math.ceil(n / n_threads), least), n_threads=n_threads)
+        n, size = self.shape[0], 8 * max(1, width)
+        n_rows = arrays.block_bytes(self.indices) // size
+        if least > 1:
+            n_rows = math.ceil(n / n_threads)
+        return cut(n, max(1, least, n_rows), n_threads=n_threads)
 
 
 def _grouped(levels: Sequence[int], most: int) -> tuple[tuple[int, int], ...]:
