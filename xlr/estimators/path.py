@@ -47,7 +47,8 @@ class LogisticPath:
         and Tibshirani 2007, *On the degrees of freedom of the lasso*).
     deviance_explained : ndarray of shape (n_Cs,)
         Share of the deviance of the model with intercepts alone (without intercepts: of
-        equal probabilities) that is gone.
+        equal probabilities; with an offset: of the model of infinite penalty) that is
+        gone.
     n_iter : ndarray of shape (n_Cs,)
     n_in_play : ndarray of shape (n_Cs,)
         Features that the screening kept; all others were asked, and want none.
@@ -105,6 +106,7 @@ def logistic_path(
     X: Array,
     y: Array,
     sample_weight: Array | None = None,
+    offset: Array | None = None,
     *,
     Cs: Any = None,
     n_Cs: int = 100,
@@ -136,6 +138,8 @@ def logistic_path(
     y : array of shape (n_samples,)
         Labels; two classes or more (softmax).
     sample_weight : array of shape (n_samples,), default=None
+    offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+        Added to the logits of each row, in all models.
     Cs : array of shape (n_Cs,), default=None
         Inverse strengths of the penalty, in any order; None for a path.
     n_Cs : int, default=100
@@ -191,7 +195,7 @@ def logistic_path(
         n_jobs=n_jobs,
         verbose=verbose,
     )
-    features = begin_fit(estimator, X, y, sample_weight)
+    features = begin_fit(estimator, X, y, sample_weight, offset)
     if not l1_ratio > 0:
         raise ValueError(
             f"l1_ratio must be above 0 for a path of sparse models; got {l1_ratio!r}. "
@@ -199,7 +203,7 @@ def logistic_path(
         )
     Cs = _read_strengths(Cs, n_Cs)
     with workers(features.stored, n_jobs) as pool:
-        dataset = read_dataset(estimator, features, y, sample_weight, None, pool)
+        dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
         dataset.warn()
         regularisation = read_regularisation(
             estimator, float(l1_ratio), 1.0, dataset.features
@@ -228,7 +232,10 @@ def logistic_path(
             coefs=features.xp.stack([model.coef for model in models]),
             intercepts=features.xp.stack([model.intercept for model in models]),
         )
-        null_loss = _null_loss(problem.objective)
+        if problem.objective.data.offset is None:
+            null_loss = _null_loss(problem.objective)
+        else:
+            null_loss = float(arrays.to_host(null.at.value)[0])
     losses = np.asarray([model.loss for model in models])
     with arrays.quiet():  # one class leaves nothing to explain
         explained = 1 - losses / null_loss
