@@ -58,7 +58,7 @@ class LogisticPath:
     classes : array of shape (n_classes,)
         In the library of y.
     feature_names : ndarray of str or None
-        If X was a table whose column names are all strings.
+        Names of the coefficients, if X was a table whose column names are all strings.
     """
 
     Cs: np.ndarray
@@ -120,6 +120,9 @@ def logistic_path(
     max_iter: int = 1000,
     n_jobs: int | None = None,
     verbose: int = 0,
+    categorical: Any = None,
+    drop: Any = "auto",
+    handle_missing: str = "error",
 ) -> LogisticPath:
     r"""Fit models from the strongest penalty of interest to a weak one.
 
@@ -152,6 +155,8 @@ def logistic_path(
         is within.
     verbose : int, default=0
         Above 0, print a line for each model.
+    categorical, drop, handle_missing
+        As for :class:`LogisticRegression`.
 
     Returns
     -------
@@ -194,6 +199,9 @@ def logistic_path(
         max_iter=max_iter,
         n_jobs=n_jobs,
         verbose=verbose,
+        categorical=categorical,
+        drop=drop,
+        handle_missing=handle_missing,
     )
     features = begin_fit(estimator, X, y, sample_weight, offset)
     if not l1_ratio > 0:
@@ -236,6 +244,9 @@ def logistic_path(
             null_loss = _null_loss(problem.objective)
         else:
             null_loss = float(arrays.to_host(null.at.value)[0])
+    names = features.names
+    if features.encoder is not None:
+        names = np.asarray(features.column_names, dtype=object)
     losses = np.asarray([model.loss for model in models])
     with arrays.quiet():  # one class leaves nothing to explain
         explained = 1 - losses / null_loss
@@ -253,7 +264,7 @@ def logistic_path(
         np.asarray([model.seconds for model in models]),
         float(l1_ratio),
         dataset.classes,
-        features.names,
+        names,
     )
 
 

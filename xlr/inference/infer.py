@@ -303,6 +303,8 @@ def _notes(
     data: FittedData, estimates: Estimates, cov_type: str, profile: bool
 ) -> list[str]:
     """Return the sentences that a reader of the numbers needs."""
+    encoder = data.dataset.features.encoder
+    references = [] if encoder is None else encoder.references
     notes = {
         f"Columns that are sums of others are left out: {estimates.aliased}.": (
             estimates.aliased
@@ -314,6 +316,7 @@ def _notes(
         "Coefficients held at zero by the L1 penalty, or at a bound, have no standard "
         "error, and the others' are as if those were known.": not data.free.all(),
         "Log-likelihoods have Firth's penalty.": data.is_firth,
+        f"Reference levels: {', '.join(references)}.": references,
         "Coefficients are of the first class against the second.": (
             data.reference > 0 and data.objective.n_outputs == 1
         ),

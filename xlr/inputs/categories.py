@@ -57,12 +57,19 @@ class Encoder:
     @property
     def columns(self) -> list[str]:
         """Names of the columns of X: numeric ones, then one for each level."""
-        names = [
+        return [*self.numeric, *self._names(slice(self.first, None))]
+
+    @property
+    def references(self) -> list[str]:
+        """Names of the levels without a coefficient."""
+        return self._names(slice(self.first))
+
+    def _names(self, chosen: slice) -> list[str]:
+        return [
             f"{column}[{'missing' if level is None else level}]"
             for column, levels in self.levels.items()
-            for level in levels[self.first :]
+            for level in levels[chosen]
         ]
-        return [*self.numeric, *names]
 
     def encode(self, X: Any, read_numbers: Callable[[Any], Any]) -> Any:
         """Return a native table as a matrix.
