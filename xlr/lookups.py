@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csc_array, csr_array
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
@@ -14,8 +14,9 @@ from xlr.arrays import Array, Namespace
 __all__ = ["add_by_index", "look_up"]
 
 # Rows of one product on the host, whose unit entries stay in the cache; or as many rows
-# as there are sums, which are added up once for each product.
+# for each sum, since sums are added up once for each product.
 HOST_ROWS = 2**13
+ROWS_FOR_EACH_SUM = 1 / 8
 
 # Numbers of a dense selection, where a library cannot add by index.
 MAX_SELECTION = 2**22
@@ -37,7 +38,9 @@ def look_up(table: Array, indices: Array, *, xp: Namespace) -> Array:
     if isinstance(table, np.ndarray):
         table = _vector_or_matrix(table)
         found = np.empty((indices.shape[0], *table.shape[1:]), dtype=table.dtype)
-        for rows, selection in _selections(indices, table.shape[0], table.dtype):
+        for rows, selection in _selections(
+            csr_array, indices, table.shape[0], table.dtype
+        ):
             found[rows] = selection @ table
         return found.reshape(indices.shape[0], -1)
     found = xp.take(table, indices[:, 0], axis=0)
@@ -63,13 +66,12 @@ def add_by_index(indices: Array, values: Array, size: int, *, xp: Namespace) -> 
     """
     if isinstance(values, np.ndarray):
         if indices.shape[1] == 1:
-            column = indices[:, 0].astype(np.intp)
-            counts = [np.bincount(column, own, size) for own in values.T]
+            counts = [np.bincount(indices[:, 0], own, size) for own in values.T]
             return np.stack(counts, axis=1)
         values = _vector_or_matrix(values)
         total = np.zeros((size, *values.shape[1:]), dtype=values.dtype)
-        for rows, selection in _selections(indices, size, values.dtype):
-            total += selection.T @ values[rows]
+        for rows, selection in _selections(csc_array, indices, size, values.dtype):
+            total += selection @ values[rows]
         return total.reshape(size, -1)
     place = {"dtype": values.dtype, "device": arrays.device_of(values)}
     sums = xp.zeros((size, values.shape[1]), **place)
@@ -104,18 +106,29 @@ def _added(sums: Any, index: Array, values: Array, *, xp: Namespace) -> Array:
 
 
 def _selections(
-    indices: np.ndarray, size: int, dtype: Any
-) -> Iterator[tuple[slice, csr_array]]:
-    """Yield slices of rows, each with a sparse matrix of ones at their indices."""
+    kind: Any, indices: np.ndarray, size: int, dtype: Any
+) -> Iterator[tuple[slice, Any]]:
+    """Yield slices of rows, each with a sparse matrix of ones at their indices.
+
+    The matrix is one object, whose indices change: SciPy's constructor, which copies
+    and checks them, takes as long as a product.
+
+    Parameters
+    ----------
+    kind : csr_array or csc_array
+        csc_array for the transposed matrix.
+    """
     n_rows, k = indices.shape
-    step = min(n_rows, max(HOST_ROWS, size))
+    step = min(n_rows, max(HOST_ROWS, int(ROWS_FOR_EACH_SUM * size)))
     ones = np.ones(step * k, dtype=dtype)
     ends = np.arange(0, ones.size + 1, k, dtype=np.int32)
+    n_before, selection = 0, None
     for start in range(0, n_rows, max(step, 1)):
         rows = slice(start, min(start + step, n_rows))
         n = rows.stop - start
-        selection = csr_array((n, size), dtype=dtype)
-        # The constructor would copy and check them.
-        selection.data, selection.indptr = ones[: n * k], ends[: n + 1]
+        if n != n_before:
+            shape = (n, size) if kind is csr_array else (size, n)
+            n_before, selection = n, kind(shape, dtype=dtype)
+            selection.data, selection.indptr = ones[: n * k], ends[: n + 1]
         selection.indices = indices[rows].reshape(-1)
         yield rows, selection

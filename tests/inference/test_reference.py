@@ -55,3 +55,19 @@ def test_second_class_as_reference_changes_the_sign():
         ValueError, match=r"one of the classes, \['fail', 'pass'\]; got"
     ):
         xlr.infer(model, X, labels, reference="passed")
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+def test_reference_of_a_categorical_y_is_its_first_level(kind):
+    X, y = anes96()
+    levels, labels = ["low", "mid", "high"], np.asarray(["low", "mid", "high"])[y // 3]
+    if kind == "pandas":
+        pd = on_demand("pandas")
+        labels = pd.Series(pd.Categorical(labels, categories=levels, ordered=True))
+    else:
+        pl = on_demand("polars")
+        labels = pl.Series(labels.tolist(), dtype=pl.Enum(levels))
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, labels)
+    assert xlr.infer(model, X, labels).reference == "low"
+    assert xlr.infer(model, X, labels, reference="mid").reference == "mid"
+    assert xlr.infer(model, X, np.asarray(labels)).reference == "high"

@@ -287,10 +287,11 @@ class StandardizedMatrix:
         margin = xp.reshape(self.matrix.transpose_matvec(pairs), (m, m, p))
         corner = xp.reshape(xp.sum(pairs, axis=0, dtype=gram.dtype), (m, 1, m, 1))
         mean, inverse = self.scaler.mean, self.scaler.varies / self.scaler.scale
-        by_row = xp.permute_dims(margin, (0, 2, 1))[:, :, :, None] * mean
-        by_column = margin[:, None, :, :] * mean[:, None, None]
-        gram = gram - by_row - by_column + corner * mean[:, None, None] * mean
-        gram = gram * inverse[:, None, None] * inverse
+        by_row = xp.permute_dims(margin, (0, 2, 1))[:, :, :, None]
+        gram -= (by_row - corner * mean[:, None, None]) * mean
+        gram -= margin[:, None, :, :] * mean[:, None, None]
+        gram *= inverse[:, None, None]
+        gram *= inverse
         return xp.reshape(gram, (m * p, m * p))
 
     def sandwich_diagonal(self, weights: Array) -> Array:

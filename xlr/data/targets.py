@@ -100,12 +100,20 @@ class Targets:
             resample_of=None if resample_of is None else resample_of[models],
         )
 
-    def recoded(self, codes: np.ndarray) -> Targets:
-        """Return targets of one model with ``codes[k]`` for the class k."""
+    def recoded(self, kept: np.ndarray, n_classes: int) -> Targets:
+        """Return targets of one model of some of its classes, in order.
+
+        The rows of the others become those of the first, and must have no weight.
+        """
         xp, device = arrays.namespace(self.labels), arrays.device_of(self.labels)
+        codes, offset = np.zeros(n_classes, dtype=np.int64), self.offset
+        codes[kept] = np.arange(kept.shape[0])
         new = arrays.move(codes, xp=xp, device=device, dtype=self.labels.dtype)
         old = xp.astype(self.labels[:, 0], xp.int32)
-        return replace(self, labels=xp.take(new, old)[:, None])
+        if offset is not None and offset.shape[1] > 1:
+            columns = arrays.move(kept, xp=xp, device=device)
+            offset = xp.take(offset, columns, axis=1)
+        return replace(self, labels=xp.take(new, old)[:, None], offset=offset)
 
     def take_rows(self, rows: Array, *, xp: Namespace) -> Targets:
         """Return the targets of some rows, by their numbers on the device."""

@@ -274,9 +274,10 @@ class TrainingData:
         """Return the data of some models, by their numbers on the host."""
         return self._changed("select", models, targets=self.targets.select(models))
 
-    def recoded(self, codes: np.ndarray) -> TrainingData:
-        """Return the data of one model with ``codes[k]`` for the class k."""
-        return self._changed("recoded", codes, targets=self.targets.recoded(codes))
+    def recoded(self, kept: np.ndarray, n_classes: int) -> TrainingData:
+        """Return the data of one model of some of its classes, in order."""
+        targets = self.targets.recoded(kept, n_classes)
+        return self._changed("recoded", kept, n_classes, targets=targets)
 
     def without_counts(self) -> TrainingData:
         """Return the data with each row once."""

@@ -104,6 +104,7 @@ def bootstrap(
     X: Array,
     y: Array,
     sample_weight: Array | None = None,
+    offset: Array | None = None,
     *,
     n_resamples: int = 1000,
     random_state: Any = None,
@@ -122,6 +123,8 @@ def bootstrap(
     y : array of shape (n_samples,)
     sample_weight : array of shape (n_samples,), default=None
         Weights that go with the rows.
+    offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+        Added to the logits of each row, and goes with it.
     n_resamples : int, default=1000
     random_state : int, RandomState or None, default=None
         Draws the rows; the same ones each time for the same number.
@@ -164,13 +167,13 @@ def bootstrap(
     if not isinstance(estimator, LogisticRegression):
         raise TypeError(f"bootstrap takes a xlr.LogisticRegression; got {estimator!r}.")
     check_parameters({"n_resamples": n_resamples})
-    features = begin_fit(estimator, X, y, sample_weight, chunked=False)
+    features = begin_fit(estimator, X, y, sample_weight, offset, chunked=False)
     # One number seeds the rest: NumPy's newer generator draws five times as fast.
     seed = check_random_state(random_state).randint(2**31)
     draw = np.random.default_rng(seed)
     n_samples = features.X.shape[0]
     with workers(features.stored, estimator.n_jobs) as pool:
-        dataset = read_dataset(estimator, features, y, sample_weight, None, pool)
+        dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
         dataset.warn()
         if dataset.class_weights.one_vs_rest:
             raise ValueError(

@@ -92,14 +92,15 @@ class ModelSpec:
         n_classes = self.n_classes
         if kept.shape[0] == n_classes:
             return self
-        codes = np.zeros(n_classes, dtype=np.int64)
-        codes[kept] = np.arange(kept.shape[0])
-        places = np.where(np.isin(np.arange(n_classes), kept), codes, NEVER)
+        places = np.full(n_classes, NEVER)
+        places[kept] = np.arange(kept.shape[0])
         if not self.loss.shift_invariant:
             places = np.asarray([ALWAYS if kept[0] else NEVER])
         if self.places is not None:
             places = np.where(self.places >= 0, places[self.places], self.places)
-        return ModelSpec(SoftmaxLoss(kept.shape[0]), self.data.recoded(codes), places)
+        return ModelSpec(
+            SoftmaxLoss(kept.shape[0]), self.data.recoded(kept, n_classes), places
+        )
 
     def resampled(self, counts: Any, n_each: int) -> ModelSpec:
         """Return the spec of models of resampled rows.
@@ -366,8 +367,6 @@ class ClassWeights:
             factors = arrays.move(self.factors, dtype=weights.dtype, **place)
             weights = weights * xp.take(factors, labels[:, 0])[:, None]
         weights = xp.astype(weights, dtype, copy=False)
-        if offset is not None and offset.shape[1] not in (1, self.kept.shape[0]):
-            offset = xp.take(offset, arrays.move(self.kept, **place), axis=1)
         if not self.one_vs_rest or self.kept.shape[0] == 1:
             labels = xp.astype(labels, dtype)  # once, and not in each block
             return Targets(1, labels, weights, offset=offset)

@@ -60,6 +60,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         takes as many from 1e-4 to 1e4, evenly on a logarithmic scale.
     l1_ratios : list of floats, default=(0.0,)
         Shares of the L1 penalty, from 0 (all L2) to 1, each combined with each C.
+    penalty_factor, lower, upper
+        As for :class:`LogisticRegression`.
     fit_intercept : bool, default=True
         Whether the model has intercepts.
     cv : int, splitter or iterable, default=None
@@ -137,6 +139,9 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         *,
         Cs: int | Any = 10,
         l1_ratios: Any = (0.0,),
+        penalty_factor: Any = None,
+        lower: Any = None,
+        upper: Any = None,
         fit_intercept: bool = True,
         cv: Any = None,
         scoring: str | Callable[..., float] | None = None,
@@ -155,6 +160,9 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     ) -> None:
         self.Cs = Cs
         self.l1_ratios = l1_ratios
+        self.penalty_factor = penalty_factor
+        self.lower = lower
+        self.upper = upper
         self.fit_intercept = fit_intercept
         self.cv = cv
         self.scoring = scoring
@@ -173,7 +181,12 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
 
     @with_callbacks
     def fit(
-        self, X: Array, y: Array, sample_weight: Array | None = None, **params: Any
+        self,
+        X: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        offset: Array | None = None,
+        **params: Any,
     ) -> LogisticRegressionCV:
         """Fit all models, choose one, and fit it to all rows.
 
@@ -185,6 +198,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         sample_weight : array of shape (n_samples,), default=None
             Weights, zero or positive, in the fits and, unless metadata routing gives
             them to the scorer or not, in the scores.
+        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits of each row, in the fits and in the scores.
         **params
             What the splitter (``groups``) and the scorer request; only with
             ``sklearn.set_config(enable_metadata_routing=True)``.
@@ -208,12 +223,12 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             the fits leave them out, with a probability of 0. Folds without any weight
             have a score of NaN.
         """
-        features = begin_fit(self, X, y, sample_weight)
+        features = begin_fit(self, X, y, sample_weight, offset)
         to_splitter, to_scorer = self._routed("fit", sample_weight, params)
-        metadata = {"sample_weight": sample_weight, **params}
+        metadata = {"sample_weight": sample_weight, "offset": offset, **params}
         data = {"X": X, "y": y, "metadata": metadata}
         with workers(features.stored, self.n_jobs) as pool:
-            dataset = read_dataset(self, features, y, sample_weight, None, pool)
+            dataset = read_dataset(self, features, y, sample_weight, offset, pool)
             dataset.warn()
             host_y = dataset.labels()
             splitter = check_cv(self.cv, host_y, classifier=True)
@@ -239,7 +254,12 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Cs = np.logspace(-4, 4, self.Cs) if np.ndim(self.Cs) == 0 else self.Cs
         Cs = np.asarray(Cs, dtype=np.float64)
         l1_ratios = np.asarray(self.l1_ratios, dtype=np.float64)
-        common = features.attributes | {"classes_": dataset.classes}
+        common = {
+            **features.attributes,
+            "classes_": dataset.classes,
+            "_has_offset": dataset.rows.offset is not None,
+            "_warned_of_offset": False,
+        }
 
         def listener(fitting: Fitting) -> Callable[[Record, Array], bool] | None:
             def named(parameters: Array) -> dict[str, Any]:
@@ -366,7 +386,12 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         return {name: _on_host(v) for name, v in to_splitter.items()}, to_scorer
 
     def score(
-        self, X: Array, y: Array, sample_weight: Array | None = None, **params: Any
+        self,
+        X: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        offset: Array | None = None,
+        **params: Any,
     ) -> float:
         """The score that ``scoring`` names, for some data.
 
@@ -376,6 +401,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         y : array of shape (n_samples,)
             True labels, on the host or any device.
         sample_weight : array of shape (n_samples,), default=None
+        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
         **params
             What the scorer requests; only with metadata routing.
 
@@ -392,12 +418,15 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         _, metadata = self._routed("score", sample_weight, params)
         scorer = knowing_classes(self._scorer(), arrays.to_host(self.classes_))
         if arrays.is_dask(X):
-            return score_chunks(self, scorer, X, y, metadata)
+            return score_chunks(self, scorer, X, y, offset, metadata)
         # Here, where the names of the columns are known; as in the fit, scorers get
         # the numbers.
         features = read_features(self, X, reset=False)
         metadata = {name: _on_host(values) for name, values in metadata.items()}
-        model = ScoredModel.of(self._of_numbers(), arrays.to_host(self.classes_))
+        classes = arrays.to_host(self.classes_)
+        if offset is None and self._has_offset:
+            self._warn_of_missing_offset()
+        model = ScoredModel.of(self._of_numbers(), classes, offset)
         return float(scorer(model, features.X, _on_host(y), **metadata))
 
     @classmethod

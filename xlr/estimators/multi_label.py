@@ -45,6 +45,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         label.
     solver, tol, max_iter, random_state, n_jobs, verbose
         As for :class:`LogisticRegression`.
+    categorical, drop, handle_unknown, handle_missing
+        As for :class:`LogisticRegression`.
 
     Attributes
     ----------
@@ -99,6 +101,10 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
+        categorical: Literal["auto"] | list[str] | None = None,
+        drop: Literal["auto", "first"] | None = "auto",
+        handle_unknown: Literal["error", "ignore"] = "error",
+        handle_missing: Literal["error", "level"] = "error",
     ) -> None:
         self.C = C
         self.fit_intercept = fit_intercept
@@ -109,6 +115,10 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.categorical = categorical
+        self.drop = drop
+        self.handle_unknown = handle_unknown
+        self.handle_missing = handle_missing
 
     @with_callbacks
     def fit(

@@ -48,7 +48,8 @@ class LogisticPath:
         and Tibshirani 2007, *On the degrees of freedom of the lasso*).
     deviance_explained : ndarray of shape (n_Cs,)
         Share of the deviance of the model with intercepts alone (without intercepts: of
-        equal probabilities) that is gone.
+        equal probabilities; with an offset: of the model of infinite penalty) that is
+        gone.
     n_iter : ndarray of shape (n_Cs,)
     n_in_play : ndarray of shape (n_Cs,)
         Features that the screening kept; all others were asked, and want none.
@@ -58,7 +59,7 @@ class LogisticPath:
     classes : array of shape (n_classes,)
         In the library of y.
     feature_names : ndarray of str or None
-        If X was a table whose column names are all strings.
+        Names of the coefficients, if X was a table whose column names are all strings.
     """
 
     Cs: np.ndarray
@@ -106,6 +107,7 @@ def logistic_path(
     X: Array,
     y: Array,
     sample_weight: Array | None = None,
+    offset: Array | None = None,
     *,
     Cs: Any = None,
     n_Cs: int = 100,
@@ -119,6 +121,9 @@ def logistic_path(
     max_iter: int = 1000,
     n_jobs: int | None = None,
     verbose: int = 0,
+    categorical: Any = None,
+    drop: Any = "auto",
+    handle_missing: str = "error",
 ) -> LogisticPath:
     r"""Fit models from the strongest penalty of interest to a weak one.
 
@@ -137,6 +142,8 @@ def logistic_path(
     y : array of shape (n_samples,)
         Labels; two classes or more (softmax).
     sample_weight : array of shape (n_samples,), default=None
+    offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+        Added to the logits of each row, in all models.
     Cs : array of shape (n_Cs,), default=None
         Inverse strengths of the penalty, in any order; None for a path.
     n_Cs : int, default=100
@@ -149,6 +156,8 @@ def logistic_path(
         is within.
     verbose : int, default=0
         Above 0, print a line for each model.
+    categorical, drop, handle_missing
+        As for :class:`LogisticRegression`.
 
     Returns
     -------
@@ -196,8 +205,11 @@ def logistic_path(
         max_iter=max_iter,
         n_jobs=n_jobs,
         verbose=verbose,
+        categorical=categorical,
+        drop=drop,
+        handle_missing=handle_missing,
     )
-    features = begin_fit(estimator, X, y, sample_weight)
+    features = begin_fit(estimator, X, y, sample_weight, offset)
     if not l1_ratio > 0:
         raise ValueError(
             f"l1_ratio must be above 0 for a path of sparse models; got {l1_ratio!r}. "
@@ -205,7 +217,7 @@ def logistic_path(
         )
     Cs = _read_strengths(Cs, n_Cs)
     with workers(features.stored, n_jobs) as pool:
-        dataset = read_dataset(estimator, features, y, sample_weight, None, pool)
+        dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
         dataset.warn()
         regularisation = read_regularisation(
             estimator, float(l1_ratio), 1.0, dataset.features
@@ -241,7 +253,13 @@ def logistic_path(
             coefs=features.xp.stack([model.coef for model in models]),
             intercepts=features.xp.stack([model.intercept for model in models]),
         )
-        null_loss = _null_loss(problem.objective)
+        if problem.objective.data.offset is None:
+            null_loss = _null_loss(problem.objective)
+        else:
+            null_loss = float(arrays.to_host(null.at.value)[0])
+    names = features.names
+    if features.encoder is not None:
+        names = np.asarray(features.column_names, dtype=object)
     losses = np.asarray([model.loss for model in models])
     with arrays.quiet():  # one class leaves nothing to explain
         explained = 1 - losses / null_loss
@@ -259,7 +277,7 @@ def logistic_path(
         np.asarray([model.seconds for model in models]),
         float(l1_ratio),
         dataset.classes,
-        features.names,
+        names,
     )
 
 

@@ -101,6 +101,8 @@ def _held_out_loss(
         constants = xp.reshape(intercept[fold, ...], (-1,))
         eta = logits(block.matrix.take_rows(ids), columns, constants)
         eta = xp.reshape(eta, (-1, n_models, n_outputs))
+        if block.offset is not None:
+            eta = eta + xp.take(block.offset, ids, axis=0)[:, None, :]
         labels = xp.take(xp.astype(block.labels, dtype), ids, axis=0)
         value, _ = loss.value_and_gradient(eta, labels, xp=xp)
         value = xp.astype(arrays.within(value, None, most, xp=xp), block.weights.dtype)
@@ -159,14 +161,17 @@ def held_out_scores(
 def _in_memory(
     dataset: LabelledDataset, test: np.ndarray, coef: Array, intercept: Array
 ) -> Held:
-    features = dataset.features
+    features, xp = dataset.features, dataset.features.xp
     X, ids = features.X, features.place(test, None)
-    X = X.take_rows(ids) if is_matrix(X) else arrays.take_rows(X, ids, xp=features.xp)
+    X = X.take_rows(ids) if is_matrix(X) else arrays.take_rows(X, ids, xp=xp)
     classes, models = arrays.to_host(dataset.classes), []
+    offset = dataset.rows.offset
+    if offset is not None:
+        offset = one_or_more(xp.take(offset, ids, axis=0), xp=xp)
     for i in range(coef.shape[0]):
         model = LinearClassifier()
         model.coef_, model.intercept_ = coef[i, ...], intercept[i, ...]
-        models.append(ScoredModel.of(model, classes))
+        models.append(ScoredModel.of(model, classes, offset))
     return X, None, models
 
 
@@ -197,6 +202,7 @@ def score_chunks(
     scorer: Callable[..., float],
     X: Any,
     y: Any,
+    offset: Any,
     metadata: dict[str, Any],
 ) -> float:
     """Score a fitted model on rows of Dask with a scorer of scikit-learn's.
@@ -204,7 +210,10 @@ def score_chunks(
     Logits, labels and weights are brought here.
     """
     chunks: Any = read_features(model, X, reset=False, chunked=True).X
-    given = {"y": y, "sample_weight": metadata.get("sample_weight")}
+    sample_weight = metadata.get("sample_weight")
+    given = {"y": y, "offset": offset, "sample_weight": sample_weight}
+    if offset is None and model._has_offset:
+        model._warn_of_missing_offset()
     parts = [parts_beside(chunks, values, name) for name, values in given.items()]
     found = _fetched(partial(_answer, model._of_numbers()), chunks.parts, *parts)
     logits, labels, *weights = map(np.concatenate, zip(*filter(None, found)))
@@ -222,13 +231,13 @@ def _fetched(
 
 
 def _answer(
-    model: LinearClassifier, X: Array, y: Any, sample_weight: Any
+    model: LinearClassifier, X: Array, y: Any, offset: Any, sample_weight: Any
 ) -> tuple[np.ndarray, ...] | None:
     """Return logits, (n_rows, n_outputs), labels and any weights, on the host."""
     n_rows = X.shape[0]
     if n_rows == 0:
         return None
-    logits = arrays.to_host(model.decision_function(X)).reshape(n_rows, -1)
+    logits = arrays.to_host(model.decision_function(X, offset)).reshape(n_rows, -1)
     labels = read_labels(y, n_rows)
     on_host = arrays.to_host(labels.classes)[arrays.to_host(labels.codes)]
     if sample_weight is None:
@@ -246,8 +255,11 @@ def _logits_and_weights(
     coef = xp.reshape(coef, (-1, n_features))
     rows = DenseMatrix(arrays.rows(X, test), xp=xp)
     found = logits(rows, coef, xp.reshape(intercept, (-1,)))
+    found = xp.reshape(found, (-1, n_models, n_outputs))
+    if targets.offset is not None:
+        found = found + arrays.rows(targets.offset, test)[:, None, :]
     weights = arrays.to_host(arrays.rows(targets.weights[:, 0], test))
-    return arrays.to_host(found).reshape(-1, n_models, n_outputs), weights
+    return arrays.to_host(found), weights
 
 
 def metadata_of(
@@ -342,9 +354,11 @@ class ScoredModel(ClassifierMixin, BaseEstimator):
         self.classes_ = classes
 
     @classmethod
-    def of(cls, model: LinearClassifier, classes: np.ndarray) -> ScoredModel:
+    def of(
+        cls, model: LinearClassifier, classes: np.ndarray, offset: Any = None
+    ) -> ScoredModel:
         """Return a fitted model with its coefficients, for scorers that read them."""
-        scored = cls(model.decision_function, classes)
+        scored = cls(partial(model.decision_function, offset=offset), classes)
         scored.coef_, scored.intercept_ = model.coef_, model.intercept_
         return scored
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from xlr.data import SplitMatrix
+from xlr.data import CategoricalMatrix, SplitMatrix
 from xlr.estimators import LogisticRegression
 from xlr.inference.infer import infer
 from xlr.inference.results import InferenceResults
@@ -109,7 +111,8 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         Returns
         -------
         SplitMatrix of shape (n_samples, n_columns)
-            Sparse where most entries are zero.
+            Codes for the terms of categories and their interactions; other terms are
+            sparse where most entries are zero.
 
         Raises
         ------
@@ -119,15 +122,26 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
             As :meth:`fit`, or if a category has a level that the fit had not.
         """
         check_is_fitted(self, "columns")
-        design = _matrix(self._spec, X).tocsr()
-        kept = np.arange(design.shape[1])
-        if self.has_intercept_:
-            kept = kept[[n != "Intercept" for n in self._spec.column_names]]
-        design = design[:, kept].astype(np.float64)
+        design = _matrix(self._spec, X).tocsc().astype(np.float64)
         design.sum_duplicates()
-        if design.nnz > SPARSE_SHARE * design.shape[0] * design.shape[1]:
-            design = design.toarray()
-        return SplitMatrix([design], names=self.columns)
+        design.eliminate_zeros()
+        names, parts = self._spec.column_names, []
+        terms = [
+            (_codes(design[:, own]), own)
+            for own in self._spec.term_indices.values()
+            if own and names[own[0]] != "Intercept"
+        ]
+        # Neighbours of one kind are one matrix.
+        for is_coded, group in itertools.groupby(terms, lambda t: t[0] is not None):
+            codes, columns = zip(*group)
+            if is_coded:
+                levels = list(map(len, columns))
+                parts.append(CategoricalMatrix(np.stack(codes, axis=1), levels))
+            else:
+                numbers = design[:, list(itertools.chain(*columns))]
+                is_dense = numbers.nnz > SPARSE_SHARE * math.prod(numbers.shape)
+                parts.append(numbers.toarray() if is_dense else numbers.tocsr())
+        return SplitMatrix(parts, names=self.columns)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns of the design.
@@ -149,6 +163,17 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
     def n_features(self) -> int:
         """Number of columns of the design."""
         return len(self.columns)
+
+    @property
+    def references(self) -> list[str]:
+        """Names of the levels that treatment contrasts compare with."""
+        found = []
+        for factor, state in self._spec.factor_contrasts.items():
+            base = getattr(state.contrasts, "base", None)
+            if any(name.startswith(f"{factor}[T.") for name in self.columns):
+                base = base if base in state.levels else state.levels[0]
+                found.append(f"{factor}[{base}]")
+        return found
 
     @property
     def variables(self) -> list[str]:
@@ -269,6 +294,25 @@ def _matrix(spec: Any, X: Any) -> Any:
             )
         except (FormulaicError, ValueError, DataMismatchWarning) as error:
             raise ValueError(f"The formula does not fit the table: {error}") from error
+
+
+def _codes(columns: Any) -> np.ndarray | None:
+    """Return codes for several columns of a term; None if they are no indicators.
+
+    Parameters
+    ----------
+    columns : sparse CSC array of shape (n_rows, n_levels)
+        Without zeros among its entries.
+    """
+    n_rows, n_levels = columns.shape
+    rows = columns.indices
+    if n_levels < 2 or not (columns.data == 1).all():
+        return None
+    if np.bincount(rows, minlength=n_rows).max() > 1:
+        return None
+    codes = np.full(n_rows, -1, dtype=np.int32)
+    codes[rows] = np.repeat(np.arange(n_levels), np.diff(columns.indptr))
+    return codes
 
 
 def _column(data: Any, name: str, role: str) -> Any:

@@ -18,6 +18,7 @@ from xlr.inference.goodness_of_fit import saturated_log_likelihood
 from xlr.inference.newton import sum_information
 from xlr.inference.profile import PROFILE_ALPHA, Profile, profile_all
 from xlr.inference.results import InferenceResults
+from xlr.inputs.categories import table_levels
 from xlr.inputs.features import read_features
 from xlr.inputs.soft_labels import SoftLabels
 from xlr.text import quoted
@@ -102,7 +103,8 @@ def infer(
         :func:`xlr.likelihood_ratio_test`, with estimates that are those of the fit, and
         no standard errors.
     reference : label, default=None
-        Class that the others are compared with; None for the first.
+        Class that the others are compared with; None for the first, of a categorical
+        y the first of its levels, as in R.
     profile : bool, default=None
         Whether P-values and intervals of the parameters are those of the profile
         likelihood, more accurate where it is skew, and not Wald's. Each parameter takes
@@ -164,7 +166,7 @@ def infer(
     features = read_features(model, X, reset=False, chunked=not is_firth)
     with workers(features.stored, model.n_jobs) as pool, arrays.quiet():
         data = read_fitted_data(model, features, y, sample_weight, offset, pool)
-        data = replace(data, reference=_reference(data, reference))
+        data = replace(data, reference=_reference(data, y, reference))
         clusters = None
         if groups is not None:
             clusters = read_clusters(groups, data.objective.n_samples)
@@ -283,11 +285,12 @@ def _separation(data: FittedData, gradient: np.ndarray) -> str:
     return "" if found is None else found.describe(data.column_names)
 
 
-def _reference(data: FittedData, label: Any) -> int:
+def _reference(data: FittedData, y: Any, label: Any) -> int:
     """Return the number of the class that the others are compared with."""
     classes = arrays.to_host(data.dataset.classes).tolist()
     if label is None:
-        return 0
+        levels = table_levels(y) or classes
+        return next(classes.index(level) for level in levels if level in classes)
     if label not in classes:
         raise ValueError(
             f"reference must be one of the classes, {quoted(classes)}; got "
@@ -300,6 +303,8 @@ def _notes(
     data: FittedData, estimates: Estimates, cov_type: str, profile: bool
 ) -> list[str]:
     """Return the sentences that a reader of the numbers needs."""
+    encoder = data.dataset.features.encoder
+    references = [] if encoder is None else encoder.references
     notes = {
         f"Columns that are sums of others are left out: {estimates.aliased}.": (
             estimates.aliased
@@ -311,6 +316,7 @@ def _notes(
         "Coefficients held at zero by the L1 penalty, or at a bound, have no standard "
         "error, and the others' are as if those were known.": not data.free.all(),
         "Log-likelihoods have Firth's penalty.": data.is_firth,
+        f"Reference levels: {', '.join(references)}.": references,
         "Coefficients are of the first class against the second.": (
             data.reference > 0 and data.objective.n_outputs == 1
         ),

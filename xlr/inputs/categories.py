@@ -15,7 +15,7 @@ from xlr.data import CategoricalMatrix, SplitMatrix
 from xlr.inputs.tables import hold
 from xlr.text import quoted
 
-__all__ = ["Encoder", "fit_encoder"]
+__all__ = ["Encoder", "fit_encoder", "table_levels"]
 
 # Levels beyond which a column is taken for an identifier: as many coefficients.
 MAX_LEVELS = 10**6
@@ -57,12 +57,19 @@ class Encoder:
     @property
     def columns(self) -> list[str]:
         """Names of the columns of X: numeric ones, then one for each level."""
-        names = [
+        return [*self.numeric, *self._names(slice(self.first, None))]
+
+    @property
+    def references(self) -> list[str]:
+        """Names of the levels without a coefficient."""
+        return self._names(slice(self.first))
+
+    def _names(self, chosen: slice) -> list[str]:
+        return [
             f"{column}[{'missing' if level is None else level}]"
             for column, levels in self.levels.items()
-            for level in levels[self.first :]
+            for level in levels[chosen]
         ]
-        return [*self.numeric, *names]
 
     def encode(self, X: Any, read_numbers: Callable[[Any], Any]) -> Any:
         """Return a native table as a matrix.
@@ -182,9 +189,8 @@ def _levels_of(column: nw.Series[Any], name: str, with_missing: bool) -> list[An
             f"{MAX_LEVELS}. Is it an identifier? Leave it out, or group its levels."
         )
     missing = [None] * (with_missing and bool((codes < 0).any()))
-    if isinstance(column.dtype, nw.Categorical | nw.Enum):
+    if (ordered := table_levels(column)) is not None:
         seen = set(values)
-        ordered = column.cat.get_categories().to_list()
         return [level for level in ordered if level in seen] + missing
     try:
         return sorted(values) + missing
@@ -193,6 +199,14 @@ def _levels_of(column: nw.Series[Any], name: str, with_missing: bool) -> list[An
             f"The levels of column {quoted(name)} of X mix types ({error}). Make them "
             "one type, for instance strings."
         ) from error
+
+
+def table_levels(column: Any) -> list[Any] | None:
+    """Return the levels of a categorical column in its own order; None for others."""
+    series = nw.from_native(column, series_only=True, pass_through=True)
+    if not isinstance(getattr(series, "dtype", None), nw.Categorical | nw.Enum):
+        return None
+    return series.cat.get_categories().to_list()
 
 
 def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:

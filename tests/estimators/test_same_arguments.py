@@ -1,0 +1,121 @@
+"""Offsets, bounds and penalty factors of searches, paths and resamples."""
+
+import dask.array as da
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.metrics import log_loss
+from sklearn.model_selection import KFold
+
+import xlr
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(120, 4))
+OFFSET = RNG.normal(size=120)
+Y = (RNG.random(120) < 1 / (1 + np.exp(-X[:, 0] - OFFSET))).astype(int)
+CLASSES = RNG.integers(0, 3, size=120)
+OFFSETS = RNG.normal(size=(120, 3))
+FOLDS = KFold(3)
+LIMITS = {"penalty_factor": [1, 0, 3, 1], "lower": -0.2, "upper": [0.1, 2, 2, 0.3]}
+KINDS = {
+    "numpy": np.asarray,
+    "sparse": sp.csr_array,
+    "dask": lambda x: da.from_array(x, chunks=(40, *x.shape[1:])),
+}
+
+
+def as_kind(kind, X, *others):
+    place = KINDS["dask"] if kind == "dask" else np.asarray
+    return KINDS[kind](X), *map(place, others)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scoring", [None, "neg_log_loss"])
+@pytest.mark.parametrize(("y", "offset"), [(Y, OFFSET), (CLASSES, OFFSETS)])
+def test_cv_scores_are_those_of_fits_with_the_offset(kind, scoring, y, offset):
+    data = as_kind(kind, X, y, offset)
+    options = {"penalty_factor": [1, 0, 3, 1], "tol": 1e-9}
+    search = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=FOLDS, scoring=scoring)
+    search.set_params(**options).fit(data[0], data[1], offset=data[2])
+    for k, (train, test) in enumerate(FOLDS.split(X)):
+        for j, C in enumerate(search.Cs_):
+            model = xlr.LogisticRegression(C=C, **options)
+            model.fit(X[train], y[train], offset=offset[train])
+            proba = model.predict_proba(X[test], offset[test])
+            expected = -log_loss(y[test], proba, labels=np.unique(y))
+            assert search.scores_[k, 0, j] == pytest.approx(expected, abs=1e-6)
+    best = xlr.LogisticRegression(C=search.C_, **options).fit(X, y, offset=offset)
+    np.testing.assert_allclose(search.coef_, best.coef_, atol=1e-6)
+    expected = -log_loss(y, best.predict_proba(X, offset))
+    found = search.score(data[0], data[1], offset=data[2])
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "sparse"])
+def test_cv_keeps_its_bounds(kind):
+    data, y = as_kind(kind, X, Y)
+    search = xlr.LogisticRegressionCV(Cs=[1.0, 100.0], cv=FOLDS, tol=1e-9, **LIMITS)
+    search.fit(data, y)
+    model = xlr.LogisticRegression(C=search.C_, tol=1e-9, **LIMITS).fit(X, Y)
+    np.testing.assert_allclose(search.coef_, model.coef_, atol=1e-6)
+    paths = search.coefs_paths_[..., :4]
+    assert paths.min() >= -0.2
+    assert paths[..., 0].max() <= 0.1
+
+
+def test_cv_with_a_fold_that_lacks_a_class_takes_the_columns_of_its_offset():
+    y = np.sort(CLASSES)
+    with pytest.warns(UserWarning, match="leave it out"):
+        search = xlr.LogisticRegressionCV(Cs=[1.0], cv=FOLDS, tol=1e-9).fit(
+            X, y, offset=OFFSETS
+        )
+    train, _ = next(iter(FOLDS.split(X)))
+    kept = np.unique(y[train])
+    offset = OFFSETS[train][:, kept]
+    if kept.size == 2:
+        offset = offset[:, 1] - offset[:, 0]
+    model = xlr.LogisticRegression(tol=1e-9).fit(X[train], y[train], offset=offset)
+    found = search.coefs_paths_[0, 0, 0, :, :4][kept]
+    if kept.size == 2:  # two logits share a penalty
+        model = xlr.LogisticRegression(C=2.0, tol=1e-9)
+        model.fit(X[train], y[train], offset=offset)
+        found = found[1:] - found[:1]
+    np.testing.assert_allclose(found, model.coef_, atol=1e-6)
+
+
+def test_cv_warns_of_a_score_without_the_offset_of_its_fit():
+    search = xlr.LogisticRegressionCV(Cs=[1.0], cv=FOLDS).fit(X, Y, offset=OFFSET)
+    with pytest.warns(UserWarning, match="fitted with an offset"):
+        search.score(X, Y)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_path_with_an_offset_is_that_of_fits(kind):
+    data, y, offset = as_kind(kind, X, Y, OFFSET)
+    path = xlr.logistic_path(data, y, offset=offset, n_Cs=5, tol=1e-9)
+    for C, coef in zip(path.Cs, path.coefs):
+        model = xlr.LogisticRegression(C=C, l1_ratio=1.0, tol=1e-9)
+        model.fit(X, Y, offset=OFFSET)
+        np.testing.assert_allclose(coef, model.coef_, atol=1e-5)
+    null = xlr.LogisticRegression(penalty_factor=np.inf, tol=1e-9)
+    null = log_loss(Y, null.fit(X, Y, offset=OFFSET).predict_proba(X, OFFSET))
+    last = log_loss(Y, model.predict_proba(X, OFFSET))
+    explained = path.deviance_explained[[0, -1]]
+    np.testing.assert_allclose(explained, [0, 1 - last / null], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "sparse"])
+@pytest.mark.parametrize(("y", "offset"), [(Y, OFFSET), (CLASSES, OFFSETS)])
+def test_bootstrap_with_an_offset_resamples_it_with_the_rows(kind, y, offset):
+    data, y, offset = as_kind(kind, X, y, offset)
+    estimator = xlr.LogisticRegression(tol=1e-9)
+    found = xlr.bootstrap(
+        estimator, data, y, offset=offset, n_resamples=3, random_state=0
+    )
+    seed = np.random.RandomState(0).randint(2**31)
+    draw = np.random.default_rng(seed)
+    for coef in found.coef:
+        rows = draw.integers(120, size=120, dtype=np.int32)
+        model = xlr.LogisticRegression(tol=1e-9)
+        model.fit(X[rows], y[rows], offset=offset[rows])
+        np.testing.assert_allclose(coef, model.coef_, atol=1e-5)
