@@ -34,7 +34,8 @@ class Chunks:
     Parameters
     ----------
     parts : list of Delayed
-        Arrays of shape (n_i, n_features), in ``dtype``.
+        Arrays of shape (n_i, n_features), in ``dtype``; with ``n_levels``, of numbers
+        and, in the last columns, codes of categories.
     row_counts : tuple of int or float
         Rows of each chunk, as far as they are known: else NaN.
     n_features : int
@@ -43,6 +44,8 @@ class Chunks:
         Of the chunks.
     source : array or table of Dask
         What the parts are made of: a cluster may hold its chunks.
+    n_levels : tuple of int, default=()
+        Levels of each column of codes, as for :class:`CategoricalMatrix`.
 
     Attributes
     ----------
@@ -68,8 +71,10 @@ class Chunks:
         device: Device,
         xp: Namespace,
         source: Any,
+        n_levels: tuple[int, ...] = (),
     ) -> None:
         self.parts = parts
+        self.n_levels = n_levels
         self._source = source
         self.row_counts = row_counts
         self.n_features = n_features
@@ -97,6 +102,11 @@ class Chunks:
         total = sum(self.row_counts)
         return (total if math.isnan(total) else int(total)), self.n_features
 
+    @property
+    def n_stored(self) -> int:
+        """Number of columns of the parts."""
+        return self.n_features - sum(self.n_levels) + len(self.n_levels)
+
     def counted(
         self, row_counts: np.ndarray, sample: tuple[Array, np.ndarray]
     ) -> Chunks:
@@ -113,6 +123,7 @@ class Chunks:
             device=self.device,
             xp=self.xp,
             source=self._source,
+            n_levels=self.n_levels,
         )
         chunks.workers = [self.workers[i] for i in full]
         chunks.sampled, chunks.drawn = sample
