@@ -36,13 +36,14 @@ def look_up(table: Array, indices: Array, *, xp: Namespace) -> Array:
     array of shape (n_rows, m)
     """
     if isinstance(table, np.ndarray):
+        shape = indices.shape[0], table.shape[1]
         table = _vector_or_matrix(table)
         found = np.empty((indices.shape[0], *table.shape[1:]), dtype=table.dtype)
         for rows, selection in _selections(
             csr_array, indices, table.shape[0], table.dtype
         ):
             found[rows] = selection @ table
-        return found.reshape(indices.shape[0], -1)
+        return found.reshape(shape)
     found = xp.take(table, indices[:, 0], axis=0)
     for j in range(1, indices.shape[1]):
         found = found + xp.take(table, indices[:, j], axis=0)

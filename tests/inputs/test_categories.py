@@ -226,9 +226,95 @@ def test_arrays_are_refused_by_a_model_of_categories():
         model.predict(np.zeros((2, 5)))
 
 
-def test_categories_of_dask_are_refused():
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_categories_of_dask_give_the_model_of_a_table_in_memory(kind):
+    X, y, table, labels = in_dask()
+    model = clone(ESTIMATORS[kind]).set_params(categorical="auto", tol=1e-9)
+    expected = clone(model).fit(table, labels)
+    model.fit(X, y)
+    assert model.coef_names_ == expected.coef_names_
+    found, known = model.predict_proba(X).compute(), expected.predict_proba(table)
+    np.testing.assert_allclose(found, known, atol=1e-6)
+    score = expected.score(table, labels)
+    assert model.score(X, y) == pytest.approx(score, rel=1e-12)
+
+
+@pytest.mark.parametrize("scoring", [None, "roc_auc"])
+def test_search_and_inference_take_categories_of_dask(scoring):
+    X, y, table, labels = in_dask()
+    search = xlr.LogisticRegressionCV(
+        Cs=[0.1, 1.0], cv=3, categorical="auto", scoring=scoring, tol=1e-9
+    )
+    expected = clone(search).fit(table, labels)
+    search.fit(X, y)
+    np.testing.assert_allclose(search.scores_, expected.scores_, atol=1e-7)
+    score = search.score(X, y)
+    assert score == pytest.approx(expected.score(table, labels))
+    model = xlr.LogisticRegression(C=np.inf, categorical="auto", tol=1e-10)
+    theirs = xlr.infer(model.fit(table, labels), table, labels, keep_data=True)
+    ours = xlr.infer(model.fit(X, y), X, y, keep_data=True)
+    assert ours.notes == theirs.notes
+    assert "race[white], smokes[False], town[A]" in ours.notes[0]
+    np.testing.assert_allclose(ours.bse, theirs.bse, rtol=1e-7)
+    margins, expected = (
+        each.get_margeff().columns["std err"] for each in (ours, theirs)
+    )
+    np.testing.assert_allclose(margins, expected, rtol=1e-7)
+
+
+def test_unknown_levels_of_dask_are_errors():
+    X, y, *_ = in_dask()
+    model = xlr.LogisticRegression(categorical="auto").fit(X, y)
+    with pytest.raises(ValueError, match="Column 'town' of X has the level 'D'"):
+        model.predict(X.assign(town="D")).compute()
+    with pytest.raises(ValueError, match="Pass a table with the columns"):
+        model.predict(X[["age", "visits"]].to_dask_array(lengths=True))
+    results = xlr.logit("y ~ age", in_pandas(columns()[0]).assign(y=columns()[1]))
+    with pytest.raises(TypeError, match="reads tables in memory"):
+        results._reader.predict(X)
+
+
+@pytest.mark.parametrize("handle_missing", ["error", "level"])
+def test_missing_values_of_dask_are_errors_or_a_level(handle_missing):
+    X, y, table, labels = in_dask()
+    town = table.town.where(table.age > 45)
+    model = xlr.LogisticRegression(categorical="auto", handle_missing=handle_missing)
+    X = X.assign(town=X.town.where(X.age > 45))
+    if handle_missing == "error":
+        with pytest.raises(ValueError, match="Column 'town' of X holds missing"):
+            model.fit(X, y)
+        return
+    expected = clone(model).fit(table.assign(town=town), labels)
+    assert model.fit(X, y).coef_names_ == expected.coef_names_
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-5)
+
+
+def in_dask():
+    """Return X and y of Dask, and the same in memory."""
     dataframe = pytest.importorskip("dask.dataframe")
     made, y = columns()
-    table = dataframe.from_pandas(in_pandas(made), npartitions=2)
-    with pytest.raises(ValueError, match="Encode them first"):
-        xlr.LogisticRegression(categorical="auto").fit(table, y)
+    table = in_pandas(made)
+    lazy = dataframe.from_pandas(table.assign(y=y), npartitions=3)
+    return lazy.drop(columns="y"), lazy.y, table, y
+
+
+def test_paths_and_label_models_take_categories():
+    made, y = columns()
+    table = in_pandas(made)
+    dense = pd.get_dummies(table[["race", "smokes", "town"]].astype(str))
+    dense = dense[["race_black", "race_other", "smokes_True", "town_B", "town_C"]]
+    dense = np.column_stack([table[["age", "visits"]], dense]).astype(float)
+    path = xlr.logistic_path(
+        table, y, categorical="auto", drop="first", n_Cs=4, tol=1e-10
+    )
+    # get_dummies sorts, and the table begins with white.
+    expected = xlr.logistic_path(dense, y, n_Cs=4, tol=1e-10)
+    np.testing.assert_allclose(path.coefs, expected.coefs, atol=1e-6)
+    assert path.feature_names.tolist()[2:4] == ["race[black]", "race[other]"]
+    labels = np.stack([y, np.roll(y, 1)], axis=1)
+    model = xlr.MultiLabelLogisticRegression(
+        categorical="auto", drop="first", tol=1e-10
+    ).fit(table, labels)
+    expected = xlr.MultiLabelLogisticRegression(tol=1e-10).fit(dense, labels)
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-6)
+    np.testing.assert_array_equal(model.predict(table), expected.predict(dense))

@@ -8,7 +8,7 @@ from xlr.data.chunks import Chunks
 from xlr.data.matrix import DenseMatrix, Matrix, StandardizedMatrix
 from xlr.data.scaler import Scaler
 from xlr.data.sparse_matrix import SparseMatrix, canonical
-from xlr.data.split_matrix import SplitMatrix, as_matrix
+from xlr.data.split_matrix import SplitMatrix, as_matrix, of_chunk
 from xlr.data.statistics import (
     ColumnStatistics,
     column_statistics,
@@ -44,6 +44,7 @@ __all__ = [
     "has_outliers",
     "literal",
     "map_reduce",
+    "of_chunk",
     "parts_of",
     "refuse_non_finite",
     "row_slices",

@@ -14,7 +14,7 @@ from xlr.arrays import Array
 from xlr.dask_graph import Delayed, call, literal
 from xlr.data.blocks import Sums
 from xlr.data.chunks import Chunks
-from xlr.data.matrix import DenseMatrix
+from xlr.data.split_matrix import of_chunk
 from xlr.data.targets import Targets
 from xlr.data.training_data import TrainingData
 
@@ -109,7 +109,8 @@ class ChunkedRows:
         changes = self.changes
         if not reads_rows:
             changes = tuple(each for each in changes if each[0] not in OF_COLUMNS)
-        on_chunk = partial(_on_chunk, function, self.dtype, changes, arguments, options)
+        kind = self.dtype, self.X.n_levels if reads_rows else ()
+        on_chunk = partial(_on_chunk, function, kind, changes, arguments, options)
         nothing = [literal(None)] * len(self.targets)
         parts = self.targets, nothing if per_row is None else per_row.parts
         called = getattr(function, "func", function)
@@ -121,7 +122,7 @@ class ChunkedRows:
 @arrays.quiet()
 def _on_chunk(
     function: Callable[..., Sums],
-    dtype: Any,
+    kind: tuple[Any, tuple[int, ...]],
     changes: tuple[tuple[Any, ...], ...],
     arguments: tuple[Any, ...],
     options: dict[str, Any],
@@ -130,9 +131,10 @@ def _on_chunk(
     per_row: Any,
 ) -> Sums:
     """Return the sums of a function over the rows of a chunk."""
-    xp = arrays.namespace(targets.weights)
+    xp, (dtype, n_levels) = arrays.namespace(targets.weights), kind
     values = targets.weights[:, :0] if X is None else X
-    data = TrainingData(DenseMatrix(values, dtype, xp=xp), targets.astype(dtype, xp=xp))
+    matrix = of_chunk(values, n_levels, dtype)
+    data = TrainingData(matrix, targets.astype(dtype, xp=xp))
     for name, *given in changes:
         data = getattr(data, name)(*given)
     return data.map_reduce(function, *arguments, per_row=per_row, **options)

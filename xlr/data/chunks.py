@@ -34,14 +34,21 @@ class Chunks:
     Parameters
     ----------
     parts : list of Delayed
-        Arrays of shape (n_i, n_features), in ``dtype``.
+        Arrays of shape (n_i, n_features), in ``dtype``; with ``n_levels``, of numbers
+        and, in the last columns, codes of categories.
     row_counts : tuple of int or float
         Rows of each chunk; NaN if unknown.
     n_features : int
     dtype, device, xp
         Of the chunks.
     source : array or table of Dask
+<<<<<<< HEAD
         The collection that the parts come from.
+=======
+        What the parts are made of: a cluster may hold its chunks.
+    n_levels : tuple of int, default=()
+        Levels of each column of codes, as for :class:`CategoricalMatrix`.
+>>>>>>> asks
 
     Attributes
     ----------
@@ -67,8 +74,10 @@ class Chunks:
         device: Device,
         xp: Namespace,
         source: Any,
+        n_levels: tuple[int, ...] = (),
     ) -> None:
         self.parts = parts
+        self.n_levels = n_levels
         self._source = source
         self.row_counts = row_counts
         self.n_features = n_features
@@ -96,6 +105,11 @@ class Chunks:
         total = sum(self.row_counts)
         return (total if math.isnan(total) else int(total)), self.n_features
 
+    @property
+    def n_stored(self) -> int:
+        """Number of columns of the parts."""
+        return self.n_features - sum(self.n_levels) + len(self.n_levels)
+
     def counted(
         self, row_counts: np.ndarray, sample: tuple[Array, np.ndarray]
     ) -> Chunks:
@@ -112,6 +126,7 @@ class Chunks:
             device=self.device,
             xp=self.xp,
             source=self._source,
+            n_levels=self.n_levels,
         )
         chunks.workers = [self.workers[i] for i in full]
         chunks.sampled, chunks.drawn = sample

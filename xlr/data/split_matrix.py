@@ -21,7 +21,7 @@ from xlr.data.sparse_matrix import (
     canonical,
 )
 
-__all__ = ["SplitMatrix", "as_matrix"]
+__all__ = ["SplitMatrix", "as_matrix", "of_chunk"]
 
 
 @arrays.traced("parts")
@@ -221,6 +221,19 @@ def as_matrix(X: Any) -> Matrix:
         return matrix
     kind: Any = SparseMatrix if arrays.is_sparse(X) else DenseMatrix
     return kind(X, xp=arrays.namespace(arrays.entries(X)))
+
+
+def of_chunk(rows: Array, n_levels: tuple[int, ...], dtype: Any = None) -> Matrix:
+    """Return rows of a chunk as a matrix: numbers, and codes in the last columns."""
+    xp = arrays.namespace(rows)
+    if not n_levels:
+        return DenseMatrix(rows, dtype, xp=xp)
+    codes = xp.astype(rows[:, -len(n_levels) :], xp.int32)
+    parts: list[Any] = [CategoricalMatrix(codes, n_levels, rows.dtype, xp=xp)]
+    if rows.shape[1] > len(n_levels):
+        parts.insert(0, rows[:, : -len(n_levels)])
+    matrix = SplitMatrix(parts)
+    return matrix if dtype is None else matrix.astype(dtype)
 
 
 def _read(part: Any) -> Matrix:

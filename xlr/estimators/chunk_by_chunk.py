@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Chunks, Delayed
+from xlr.data import Chunks, Delayed, of_chunk
 from xlr.inputs.dask_input import parts_beside
 from xlr.inputs.features import read_features
 
@@ -34,7 +34,7 @@ def chunk_by_chunk(method: Method) -> Method:
         chunks, on_chunk, beside = _prepared(method, self, X, others, named, 2)
         # The answer for one row has the shape and the dtype of all answers.
         place = {"dtype": chunks.dtype, "device": chunks.device}
-        answer = on_chunk(chunks.xp.ones((1, chunks.n_features), **place))
+        answer = on_chunk(chunks.xp.zeros((1, chunks.n_stored), **place))
         return chunks.map(
             functools.partial(_or_empty, on_chunk, answer[:0, ...]),
             *beside,
@@ -94,18 +94,22 @@ def _prepared(
     chunks: Chunks = read_features(estimator, X, reset=False, chunked=True).X
     model = estimator._of_numbers()
     beside = [parts_beside(chunks, values, name) for name, values in given.items()]
-    return chunks, functools.partial(_called, method, model, tuple(named)), beside
+    on_chunk = functools.partial(_called, method, model, chunks.n_levels, tuple(named))
+    return chunks, on_chunk, beside
 
 
 def _called(
     method: Callable[..., Any],
     model: Any,
+    n_levels: tuple[int, ...],
     names: tuple[str, ...],
     X: Array,
     *others: Any,
 ) -> Any:
     n_positional = len(others) - len(names)
     named = dict(zip(names, others[n_positional:]))
+    if n_levels:
+        X = of_chunk(X, n_levels)
     return method(model, X, *others[:n_positional], **named)
 
 

@@ -15,7 +15,7 @@ from sklearn.metrics import make_scorer
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Block, Delayed, DenseMatrix, Targets, call, fetch
+from xlr.data import Block, Delayed, Targets, call, fetch, of_chunk
 from xlr.estimators._cross_validation import small_counts
 from xlr.estimators.base import (
     LinearClassifier,
@@ -181,7 +181,7 @@ def _in_chunks(
     chunks: Any = dataset.rows.chunks
     is_test = np.zeros(dataset.rows.n_samples, dtype=bool)
     is_test[test] = True
-    function = partial(_logits_and_weights, coef, intercept)
+    function = partial(_logits_and_weights, coef, intercept, chunks.X.n_levels)
     chunks.X.n_passes += 1
     parts = chunks.X.parts, chunks.targets, chunks.X.cut(is_test)
     logits, weights = map(np.concatenate, zip(*_fetched(function, *parts)))
@@ -215,7 +215,8 @@ def score_chunks(
     if offset is None and model._has_offset:
         model._warn_of_missing_offset()
     parts = [parts_beside(chunks, values, name) for name, values in given.items()]
-    found = _fetched(partial(_answer, model._of_numbers()), chunks.parts, *parts)
+    answer = partial(_answer, model._of_numbers(), chunks.n_levels)
+    found = _fetched(answer, chunks.parts, *parts)
     logits, labels, *weights = map(np.concatenate, zip(*filter(None, found)))
     if weights:
         metadata = {**metadata, "sample_weight": weights[0]}
@@ -231,13 +232,19 @@ def _fetched(
 
 
 def _answer(
-    model: LinearClassifier, X: Array, y: Any, offset: Any, sample_weight: Any
+    model: LinearClassifier,
+    n_levels: tuple[int, ...],
+    X: Array,
+    y: Any,
+    offset: Any,
+    sample_weight: Any,
 ) -> tuple[np.ndarray, ...] | None:
     """Return logits, (n_rows, n_outputs), labels and any weights, on the host."""
     n_rows = X.shape[0]
     if n_rows == 0:
         return None
-    logits = arrays.to_host(model.decision_function(X, offset)).reshape(n_rows, -1)
+    found = model.decision_function(of_chunk(X, n_levels), offset)
+    logits = arrays.to_host(found).reshape(n_rows, -1)
     labels = read_labels(y, n_rows)
     on_host = arrays.to_host(labels.classes)[arrays.to_host(labels.codes)]
     if sample_weight is None:
@@ -247,13 +254,18 @@ def _answer(
 
 
 def _logits_and_weights(
-    coef: Array, intercept: Array, X: Array, targets: Targets, is_test: np.ndarray
+    coef: Array,
+    intercept: Array,
+    n_levels: tuple[int, ...],
+    X: Array,
+    targets: Targets,
+    is_test: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return logits, (n_rows, n_models, n_outputs), and weights, on the host."""
     test = np.nonzero(is_test)[0]
     xp, (n_models, n_outputs, n_features) = arrays.namespace(X), coef.shape
     coef = xp.reshape(coef, (-1, n_features))
-    rows = DenseMatrix(arrays.rows(X, test), xp=xp)
+    rows = of_chunk(arrays.rows(X, test), n_levels)
     found = logits(rows, coef, xp.reshape(intercept, (-1,)))
     found = xp.reshape(found, (-1, n_models, n_outputs))
     if targets.offset is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -15,10 +15,27 @@ from xlr.data import CategoricalMatrix, SplitMatrix
 from xlr.inputs.tables import hold
 from xlr.text import quoted
 
-__all__ = ["Encoder", "fit_encoder", "table_levels"]
+__all__ = ["Encoder", "find_levels", "fit_encoder", "table_levels"]
 
 # Levels beyond which a column is taken for an identifier: as many coefficients.
 MAX_LEVELS = 10**6
+
+
+class Levels(NamedTuple):
+    """Levels of a column in some rows.
+
+    Attributes
+    ----------
+    values : list
+        Those that rows have.
+    ordered : list or None
+        All levels in the order of a categorical column.
+    has_missing : bool
+    """
+
+    values: list[Any]
+    ordered: list[Any] | None
+    has_missing: bool
 
 
 @dataclass(frozen=True)
@@ -87,16 +104,28 @@ class Encoder:
             If a categorical column has missing values or unknown levels, and these are
             errors.
         """
-        frame = nw.from_native(X, eager_only=True)
-        codes = np.stack([self._codes(frame[n], n) for n in self.levels], axis=1)
-        n_levels = [len(levels) - self.first for levels in self.levels.values()]
+        codes = self.codes(X)
         if not self.numeric:
-            return SplitMatrix([CategoricalMatrix(codes, n_levels)])
-        numbers = read_numbers(frame.select(self.numeric).to_native())
+            return SplitMatrix([CategoricalMatrix(codes, self.n_levels)])
+        numbers = read_numbers(self.numbers(X))
         entries = arrays.entries(numbers)
         xp, device = arrays.namespace(entries), arrays.device_of(entries)
         codes = arrays.move(codes, xp=xp, device=device)
-        return SplitMatrix([numbers, CategoricalMatrix(codes, n_levels, xp=xp)])
+        return SplitMatrix([numbers, CategoricalMatrix(codes, self.n_levels, xp=xp)])
+
+    @property
+    def n_levels(self) -> tuple[int, ...]:
+        """Number of coefficients of each categorical column."""
+        return tuple(len(levels) - self.first for levels in self.levels.values())
+
+    def numbers(self, X: Any) -> Any:
+        """Return the native table of the numeric columns."""
+        return nw.from_native(X, eager_only=True).select(self.numeric).to_native()
+
+    def codes(self, X: Any) -> np.ndarray:
+        """Return the codes of the categorical columns: (n_rows, n_codes)."""
+        frame = nw.from_native(X, eager_only=True)
+        return np.stack([self._codes(frame[n], n) for n in self.levels], axis=1)
 
     def _codes(self, column: nw.Series[Any], name: str) -> np.ndarray:
         """Return the position of the level of each row, less the dropped one."""
@@ -122,7 +151,9 @@ class Encoder:
         return np.maximum(np.asarray(new, dtype=np.int32), -1)[codes]
 
 
-def fit_encoder(estimator: Any, X: Any) -> Encoder | None:
+def fit_encoder(
+    estimator: Any, X: Any, look: Callable[[list[str]], Any] | None = None
+) -> Encoder | None:
     """Return the encoder of a native table; None if no column is categorical.
 
     Parameters
@@ -130,6 +161,9 @@ def fit_encoder(estimator: Any, X: Any) -> Encoder | None:
     estimator : estimator
         With ``categorical``, ``drop``, ``handle_unknown`` and ``handle_missing``.
     X : table
+    look : callable, default=None
+        Returns what :func:`find_levels` finds of some columns in each chunk of rows;
+        None for those of X.
 
     Raises
     ------
@@ -142,7 +176,11 @@ def fit_encoder(estimator: Any, X: Any) -> Encoder | None:
     if not chosen:
         return None
     with_missing = estimator.handle_missing == "level"
-    levels = {name: _levels_of(frame[name], name, with_missing) for name in chosen}
+    found = [find_levels(chosen, X)] if look is None else look(chosen)
+    levels = {
+        name: _merged([part[name] for part in found], name, with_missing)
+        for name in chosen
+    }
     empty = [name for name in chosen if not levels[name]]
     if empty:
         raise ValueError(f"{hold(empty)} no values. Leave them out.")
@@ -180,20 +218,31 @@ def _chosen(categorical: Any, frame: nw.DataFrame[Any]) -> list[str]:
     return [name for name in frame.columns if name in set(categorical)]
 
 
-def _levels_of(column: nw.Series[Any], name: str, with_missing: bool) -> list[Any]:
+def find_levels(names: list[str], X: Any) -> dict[str, Levels]:
+    """Return the levels of some columns of a table."""
+    frame = nw.from_native(X, eager_only=True)
+    found = {}
+    for name in names:
+        codes, values = _factorized(frame[name])
+        found[name] = Levels(values, table_levels(frame[name]), bool((codes < 0).any()))
+    return found
+
+
+def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
     """Return the levels in the order of the table, else sorted; a missing one last."""
-    codes, values = _factorized(column)
-    if len(values) > MAX_LEVELS:
+    seen = dict.fromkeys(value for part in parts for value in part.values)
+    if len(seen) > MAX_LEVELS:
         raise ValueError(
-            f"Column {quoted(name)} of X has {len(values)} levels, more than "
+            f"Column {quoted(name)} of X has {len(seen)} levels, more than "
             f"{MAX_LEVELS}. Is it an identifier? Leave it out, or group its levels."
         )
-    missing = [None] * (with_missing and bool((codes < 0).any()))
-    if (ordered := table_levels(column)) is not None:
-        seen = set(values)
-        return [level for level in ordered if level in seen] + missing
+    has_missing = any(part.has_missing for part in parts)
+    missing = [None] * (with_missing and has_missing)
+    if all(part.ordered is not None for part in parts):
+        every = dict.fromkeys(level for part in parts for level in part.ordered)
+        return [level for level in every if level in seen] + missing
     try:
-        return sorted(values) + missing
+        return sorted(seen) + missing
     except TypeError as error:
         raise ValueError(
             f"The levels of column {quoted(name)} of X mix types ({error}). Make them "

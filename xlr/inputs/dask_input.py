@@ -11,11 +11,19 @@ from sklearn.exceptions import DataConversionWarning
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data import Chunks, Delayed, call, literal, parts_of
+from xlr.data import Chunks, Delayed, call, fetch, literal, parts_of
+from xlr.inputs.categories import Encoder, Levels, find_levels
 from xlr.inputs.tables import native
 from xlr.text import warn
 
-__all__ = ["chunks_of", "parts_beside", "refuse_kind", "stand_in"]
+__all__ = [
+    "chunks_of",
+    "coded_chunks",
+    "find_levels_in_chunks",
+    "parts_beside",
+    "refuse_kind",
+    "stand_in",
+]
 
 
 def stand_in(X: Any) -> Any:
@@ -87,6 +95,36 @@ def chunks_of(X: Any, like: Array, *, xp: Namespace) -> Chunks:
         xp=xp,
         source=source,
     )
+
+
+def find_levels_in_chunks(X: Any, names: list[str]) -> tuple[dict[str, Levels], ...]:
+    """Return what :func:`find_levels` finds in each partition of a Dask table."""
+    parts = parts_of(X)
+    looks = [call(partial(find_levels, names), part, name="levels") for part in parts]
+    return fetch(looks, parts)[0]
+
+
+def coded_chunks(X: Any, encoder: Encoder, dtype: Any) -> Chunks:
+    """Return the partitions of a Dask table as numbers and codes of categories."""
+    encode = partial(_numbers_and_codes, encoder, dtype)
+    parts = [call(encode, part, name="categories") for part in parts_of(X)]
+    return Chunks(
+        parts,
+        (float("nan"),) * len(parts),
+        len(encoder.columns),
+        dtype=np.dtype(dtype),
+        device="cpu",
+        xp=arrays.namespace(np.zeros(0)),
+        source=X,
+        n_levels=encoder.n_levels,
+    )
+
+
+def _numbers_and_codes(encoder: Encoder, dtype: Any, table: Any) -> np.ndarray:
+    codes = encoder.codes(table).astype(dtype)
+    if not encoder.numeric:
+        return codes
+    return np.concatenate([_matrix(dtype, encoder.numbers(table)), codes], axis=1)
 
 
 def parts_beside(X: Chunks, values: Any, name: str) -> list[Delayed]:

@@ -21,7 +21,12 @@ from xlr.arrays import Array, Device, Namespace
 from xlr.cached import cached_property
 from xlr.data import Chunks, DenseMatrix, Matrix, as_matrix, canonical
 from xlr.inputs.categories import Encoder, fit_encoder
-from xlr.inputs.dask_input import chunks_of, stand_in
+from xlr.inputs.dask_input import (
+    chunks_of,
+    coded_chunks,
+    find_levels_in_chunks,
+    stand_in,
+)
 from xlr.inputs.kinds import accept
 from xlr.inputs.strings import explain_strings
 from xlr.inputs.tables import explain_columns, is_table, refuse_columns, to_matrix
@@ -145,12 +150,11 @@ def read_features(
         the fit. NaN and infinity are found later, by the first pass over the rows.
     """
     if chunked and arrays.is_dask(X):
-        if getattr(estimator, "categorical", None) is not None:
-            raise ValueError(
-                "categorical columns of Dask are not encoded. Encode them first, for "
-                "instance with dask.dataframe.get_dummies, and pass categorical=None."
-            )
-        like = read_features(estimator, stand_in(X), reset=reset)
+        few = stand_in(X)
+        look = partial(find_levels_in_chunks, X)
+        if (encoder := _encoder_for(estimator, few, look, reset=reset)) is not None:
+            return _read_coded_chunks(estimator, X, few, encoder, reset=reset)
+        like = read_features(estimator, few, reset=reset)
         # Chunks are converted as they are read.
         rows = like.xp.astype(like.X, like.dtype, copy=False)
         if like.given is not None:
@@ -182,6 +186,27 @@ def read_features(
             return Features(X, xp, device, names)
     with arrays.current_device(X):
         return _read_on_device(estimator, X, names, reset=reset)
+
+
+def _read_coded_chunks(
+    estimator: Any, X: Any, few: Any, encoder: Encoder, *, reset: bool
+) -> Features:
+    """Return the chunks of a Dask table with categorical columns.
+
+    ``few`` are rows such as its own, in memory.
+    """
+    if not isinstance(encoder, Encoder):
+        raise TypeError(
+            "A formula reads tables in memory, and X is of Dask. Predict with "
+            "X.map_partitions, or compute the columns that the formula names."
+        )
+    dtype = np.dtype(np.float64)
+    if encoder.numeric:
+        dtype = _numbers(estimator, encoder.numbers(few)).dtype
+    names = _names(estimator, few, reset=reset)
+    chunks = coded_chunks(X, encoder, str(dtype))
+    chunks.n_passes += reset  # which found the levels
+    return Features(chunks, chunks.xp, chunks.device, names, encoder)
 
 
 def _read_on_device(
@@ -228,11 +253,16 @@ def is_matrix(X: Any) -> bool:
     return hasattr(type(X), "transpose_matvec")
 
 
-def _encoder_for(estimator: Any, X: Any, *, reset: bool) -> Encoder | None:
-    """Return the encoder of a table with categorical columns, in a fit a new one."""
+def _encoder_for(
+    estimator: Any, X: Any, look: Any = None, *, reset: bool
+) -> Encoder | None:
+    """Return the encoder of a table with categorical columns, in a fit a new one.
+
+    ``look`` finds the levels in the chunks of a table of which X is a few rows.
+    """
     if reset:
         wanted = getattr(estimator, "categorical", None) is not None
-        return fit_encoder(estimator, X) if wanted and is_table(X) else None
+        return fit_encoder(estimator, X, look) if wanted and is_table(X) else None
     encoder: Encoder | None = getattr(estimator, "_encoder", None)
     if encoder is not None and not is_table(X):
         raise ValueError(

@@ -16,12 +16,12 @@ from xlr.data import (
     ChunkedRows,
     Chunks,
     ColumnStatistics,
-    DenseMatrix,
     Targets,
     TrainingData,
     call,
     column_statistics,
     literal,
+    of_chunk,
     refuse_non_finite,
     tree,
 )
@@ -157,8 +157,10 @@ class Plan(NamedTuple):
 
     Attributes
     ----------
-    like : array of shape (0, n_features)
+    like : array of shape (0, n_stored)
         In the dtype and library of X.
+    n_levels : tuple of int
+        Levels of the columns of codes, the last ones.
     by_class : bool
         Whether to find statistics of each class.
     seed : int
@@ -166,6 +168,7 @@ class Plan(NamedTuple):
     """
 
     like: Array
+    n_levels: tuple[int, ...]
     by_class: bool
     seed: int
 
@@ -218,9 +221,10 @@ def _scan_chunks(
     loads = [X.parts if statistics is None else [literal(None)] * len(X.parts)]
     loads += [_parts_beside(X, values, name) for name, values in given.items()]
     # A view of the sample would keep the whole sample alive in the graph.
-    like = X.xp.zeros((0, X.n_features), dtype=X.dtype, device=X.device)
+    like = X.xp.zeros((0, X.n_stored), dtype=X.dtype, device=X.device)
     plan = Plan(
         like,
+        X.n_levels,
         by_class=getattr(estimator, "class_weight", None) is not None,
         seed=random_seed(estimator) if hasattr(estimator, "random_state") else 0,
     )
@@ -261,7 +265,7 @@ def _scan_chunks(
     recode = partial(_recoded, classes)
     targets = [call(recode, kept[i], name="labels") for i in full]
     rows = TrainingData(
-        DenseMatrix(sample.X, xp=X.xp),
+        of_chunk(sample.X, X.n_levels),
         sample.part.targets,
         chunks=ChunkedRows(X, targets, X.dtype),
     )
@@ -305,7 +309,8 @@ def _look_at(
         if not isinstance(y, SoftLabels):
             read_labels(y, size)
         return None, Summary({position: 0}, {}, {}, {}, set()), None
-    features = Features(X, xp, arrays.device_of(X), None)
+    matrix = of_chunk(X, plan.n_levels if X.shape[1] else ())
+    features = Features(matrix, xp, arrays.device_of(X), None)
     part, totals = _read_part(features, y, sample_weight, offset)
     added = part.targets.offset
     summary = Summary(
