@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -123,7 +123,7 @@ def logistic_path(
     verbose: int = 0,
     categorical: Any = None,
     drop: Any = "auto",
-    handle_missing: str = "error",
+    handle_missing: Literal["error", "level"] = "error",
 ) -> LogisticPath:
     r"""Fit models from the strongest penalty of interest to a weak one.
 
@@ -257,9 +257,9 @@ def logistic_path(
             null_loss = _null_loss(problem.objective)
         else:
             null_loss = float(arrays.to_host(null.at.value)[0])
-    names = features.names
+    feature_names = features.names
     if features.encoder is not None:
-        names = np.asarray(features.column_names, dtype=object)
+        feature_names = np.asarray(features.column_names, dtype=object)
     losses = np.asarray([model.loss for model in models])
     with arrays.quiet():  # one class leaves nothing to explain
         explained = 1 - losses / null_loss
@@ -277,7 +277,7 @@ def logistic_path(
         np.asarray([model.seconds for model in models]),
         float(l1_ratio),
         dataset.classes,
-        names,
+        feature_names,
     )
 
 

@@ -157,7 +157,7 @@ class NewtonCG:
         xp, last = objective.xp, state.diagnostics
         # What moves changes with each step along an L1 penalty and bounds.
         changes = not state.is_fresh or objective.non_smooth is not None
-        changes = changes or last.damping.any()
+        changes = changes or bool(last.damping.any())
         if state.precondition is None or (_is_cheap(objective) and changes):
             undamped = last._replace(damping=np.zeros_like(last.damping))
             state = state._replace(diagnostics=undamped)
