@@ -31,37 +31,33 @@ __all__ = ["Chunks"]
 class Chunks:
     """A matrix of shape (n_samples, n_features) in chunks of rows.
 
-        Parameters
-        ----------
-        parts : list of Delayed
-            Arrays of shape (n_i, n_features), in ``dtype``; with ``n_levels``, of numbers
-            and, in the last columns, codes of categories.
-        row_counts : tuple of int or float
-            Rows of each chunk; NaN if unknown.
-        n_features : int
-        dtype, device, xp
-            Of the chunks.
-        source : array or table of Dask
-    <<<<<<< HEAD
-            The collection that the parts come from.
-    =======
-            What the parts are made of: a cluster may hold its chunks.
-        n_levels : tuple of int, default=()
-            Levels of each column of codes, as for :class:`CategoricalMatrix`.
-    >>>>>>> asks
+    Parameters
+    ----------
+    parts : list of Delayed
+        Arrays of shape (n_i, n_features), in ``dtype``. With ``n_levels``, their last
+        columns are codes of categories.
+    row_counts : tuple of int or float
+        Rows of each chunk; NaN if unknown.
+    n_features : int
+    dtype, device, xp
+        Of the chunks.
+    source : array or table of Dask
+        The collection that the parts come from.
+    n_levels : tuple of int, default=()
+        Levels of each column of codes, as for :class:`CategoricalMatrix`.
 
-        Attributes
-        ----------
-        sampled : array of shape (n_sampled, n_features)
-            Random rows in random order, in memory; None before they are drawn.
-        drawn : ndarray of shape (n_sampled,)
-            Row ids of the sample.
-        positions : list of int
-            Positions of the chunks in ``source``, whose empty chunks are left out.
-        n_passes : int
-            Number of reads of all chunks.
-        kept : list of Delayed
-            Other results that a cluster keeps until the fit ends or fails.
+    Attributes
+    ----------
+    sampled : array of shape (n_sampled, n_features)
+        Random rows in random order, in memory; None before they are drawn.
+    drawn : ndarray of shape (n_sampled,)
+        Row ids of the sample.
+    positions : list of int
+        Positions of the chunks in ``source``, whose empty chunks are left out.
+    n_passes : int
+        Number of reads of all chunks.
+    kept : list of Delayed
+        Other results that a cluster keeps until the fit ends or fails.
     """
 
     def __init__(

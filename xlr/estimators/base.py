@@ -196,6 +196,11 @@ class LinearModel(BaseEstimator):
             return features.returned(answers=answers)["answers"]
         return answers
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes to pickle, with arrays that can be pickled."""
+        state = super().__getstate__().items()
+        return {k: arrays.picklable(v) if arrays.is_array(v) else v for k, v in state}
+
     def _snapshot(self) -> Self:
         """Return a copy that fits in other threads do not change.
 
