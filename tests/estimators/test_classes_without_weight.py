@@ -234,6 +234,16 @@ def test_a_fold_that_trains_on_one_class_scores_as_in_scikit_learn(scoring, refi
     assert np.isfinite(model.intercept_).all()
 
 
+def test_a_class_that_no_fold_knows_is_fitted_to_all_rows():
+    folds = [(np.arange(10, N), np.arange(10)), (np.arange(8, N), np.arange(8))]
+    model = xlr.LogisticRegressionCV(Cs=[1.0], cv=folds, tol=1e-9)
+    with pytest.warns(UserWarning, match=r"\[0, 1\] train on no row of the class 2"):
+        model.fit(X, ONE_ROW)
+    expected = xlr.LogisticRegression(C=1.0, tol=1e-9).fit(X, ONE_ROW)
+    np.testing.assert_allclose(model.intercept_, expected.intercept_, atol=1e-6)
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-6)
+
+
 @pytest.mark.slow_on_jax
 def test_folds_and_resamples_on_every_library(place, dtype):
     rows = place(X), place(ONE_ROW)

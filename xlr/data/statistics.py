@@ -10,7 +10,7 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data.matrix import Matrix
 from xlr.data.training_data import Block, TrainingData
-from xlr.text import printable
+from xlr.text import printable, quoted
 
 __all__ = [
     "ColumnStatistics",
@@ -331,7 +331,7 @@ def _non_finite_columns(matrix: Matrix) -> np.ndarray:
 
 def _named(columns: np.ndarray, names: list[str] | None) -> str:
     """Name columns in a sentence."""
-    first = [repr(names[j]) if names else f"x{j}" for j in columns[:5]]
+    first = [quoted(names[j]) if names else f"x{j}" for j in columns[:5]]
     more = f" and {columns.size - 5} more" if columns.size > 5 else ""
     subject, verb = ("Column", "is") if columns.size == 1 else ("Columns", "are")
     return f"{subject} {', '.join(first)}{more} {verb}"

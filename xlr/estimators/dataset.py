@@ -32,7 +32,7 @@ from xlr.losses import (
     ShareSoftmaxLoss,
     SoftmaxLoss,
 )
-from xlr.text import printable, warn
+from xlr.text import printable, quoted, warn
 from xlr.threads import Workers
 
 __all__ = [
@@ -275,7 +275,9 @@ class LabelledDataset(Dataset):
         if kept.shape[0] == classes.shape[0]:
             return
         left_out = np.delete(classes, kept).tolist()
-        names = ", ".join(map(repr, left_out))
+        names = ", ".join(map(quoted, left_out[:MAX_NAMES]))
+        if len(left_out) > MAX_NAMES:
+            names += f" and {len(left_out) - MAX_NAMES} more"
         sentence = (
             f"The rows of the class{'es' * (len(left_out) > 1)} {names} weigh zero "
             "(sample_weight, class_weight). The fit leaves them out, with a "
@@ -283,7 +285,9 @@ class LabelledDataset(Dataset):
         )
         if kept.shape[0] == 1:
             only = self.kept_classes[0]
-            sentence += f" Only the class {only!r} is left: it is always predicted."
+            sentence += (
+                f" Only the class {quoted(only)} is left: it is always predicted."
+            )
         warn(sentence)
 
 
