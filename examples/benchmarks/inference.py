@@ -25,8 +25,8 @@ the loosest tolerance with which all estimates, in standard errors, and all stan
 errors, relative, are within {EQUAL:.0e} of those of statsmodels at its tightest;
 medians of runs in turns, or one run where it takes more than ten seconds. Marginal
 effects and score tests come after the fit, which is part of their time; statsmodels
-tests one feature at a time, and its first 20 statistics are compared, as normal
-deviates.
+tests one feature at a time: its first 20 statistics are compared, as normal deviates,
+and its time is 500 times that of those, without the fit.
 """
 
 # What stands in the way where a goal has not been reached.

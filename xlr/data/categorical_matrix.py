@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 from xlr.data.blocks import cut, map_reduce
 from xlr.data.matrix import StandardizedMatrix
 from xlr.data.scaler import Scaler
+from xlr.data.sparse_matrix import SparseMatrix
 from xlr.lookups import add_by_index, look_up
 
 __all__ = ["CategoricalMatrix"]
@@ -28,6 +30,10 @@ COUNT_COST = 6
 # each cell, so that making the table costs little.
 MAX_CELLS = 2**13
 ROWS_PER_CELL = 8
+
+# Ones of a sparse copy whose products take less time than look-ups: these have more
+# calls, and half the time for each row.
+MOST_ENTRIES = 2**21
 
 # Rows of contingency tables that are counted at a time, whose codes stay in the cache.
 COUNTED_ROWS = 2**15
@@ -62,8 +68,10 @@ class CategoricalMatrix:
     Attributes
     ----------
     indices : array of int32, (n_rows, n_groups)
-        Cell of each row in the tables of each group of columns, one after the other.
-        A column of n levels has n + 1 places in its table, the last for no level.
+        Number of the one-hot column that is 1, for each column of codes; n_columns
+        where there is none. Where columns are looked up together, the cell of their
+        table, which has n + 1 places for n levels, the last for none; the tables of
+        the groups follow each other.
 
     Examples
     --------
@@ -106,14 +114,16 @@ class CategoricalMatrix:
         device = arrays.device_of(codes)
         groups = _grouped(levels, min(MAX_CELLS, codes.shape[0] // ROWS_PER_CELL))
         codes, start, indices = xp.astype(codes, xp.int32), 0, []
+        shares = len(groups) < len(levels)
         for group in groups:
             index = xp.zeros_like(codes[:, 0])
             for j in range(*group):
                 own = codes[:, j]
-                own = xp.where(own < 0, xp.full_like(own, levels[j]), own)
+                none = levels[j] if shares else sum(levels) - start
+                own = xp.where(own < 0, xp.full_like(own, none), own)
                 index = index * (levels[j] + 1) + own
             indices.append(index + start)
-            start += _size(levels[slice(*group)])
+            start += _size(levels[slice(*group)]) if shares else levels[group[0]]
         indices = xp.stack(indices, axis=1)
         if dtype is None:
             dtype = arrays.widest_float(xp=xp, device=device)
@@ -134,6 +144,10 @@ class CategoricalMatrix:
         self.xp = xp
         self.shape = indices.shape[0], sum(n_levels)
         q = len(n_levels)
+        self._shares = len(groups) < q  # look-ups
+        self._n_cells = self.shape[1] + 1
+        if self._shares:
+            self._n_cells = sum(_size(n_levels[slice(*group)]) for group in groups)
         self.product_cost = float(LOOKUP_COST * len(groups))
         self.gram_cost = COUNT_COST * q * (q + 1) / 2
 
@@ -157,13 +171,14 @@ class CategoricalMatrix:
         xp, m, start, tables = self.xp, coef.shape[0], 0, []
         coef = xp.astype(coef, self.dtype, copy=False)
         none = xp.zeros_like(coef[:, :1])
-        for group in self.groups:
+        for group in self.groups if self._shares else ():
             table = none[:, 0][None, :]
             for n in self.n_levels[slice(*group)]:
                 own = xp.concat([coef[:, start : start + n], none], axis=1).T
                 table = xp.reshape(table[:, None, :] + own[None, :, :], (-1, m))
                 start += n
             tables.append(table)
+        tables = tables or [xp.concat([coef, none], axis=1).T]
         product = look_up(xp.concat(tables, axis=0), self.indices, xp=xp)
         if intercept is not None:
             product += xp.astype(intercept, self.dtype, copy=False)
@@ -173,8 +188,9 @@ class CategoricalMatrix:
         """Return R'X, (m, n_columns), in the widest dtype."""
         xp, m, start, sums = self.xp, residual.shape[1], 0, []
         residual = arrays.widened(residual, xp=xp)
-        n_cells = sum(_size(self.n_levels[slice(*group)]) for group in self.groups)
-        cells = add_by_index(self.indices, residual, n_cells, xp=xp)
+        cells = add_by_index(self.indices, residual, self._n_cells, xp=xp)
+        if not self._shares:
+            return cells[:-1, :].T
         for group in self.groups:
             levels = self.n_levels[slice(*group)]
             size = _size(levels)
@@ -265,16 +281,20 @@ class CategoricalMatrix:
 
     def codes(self) -> list[Array]:
         """Return the codes of each column; its number of levels where there is none."""
-        start, codes = 0, []
+        start, codes, none = 0, [], self.shape[1]
         for number, group in enumerate(self.groups):
             levels = self.n_levels[slice(*group)]
-            index, own = self.indices[:, number] - start, []
+            index, own = self.indices[:, number], []
+            if not self._shares:
+                end = self.xp.full_like(index, start + levels[0])
+                index = self.xp.where(index == none, end, index)
+            index = index - start
             for n in reversed(levels[1:]):
                 rest = index // (n + 1)
                 own.append(index - rest * (n + 1))
                 index = rest
             codes += [index, *reversed(own)]
-            start += _size(levels)
+            start += _size(levels) if self._shares else levels[0]
         return codes
 
     def astype(self, dtype: Any) -> CategoricalMatrix:
@@ -282,8 +302,24 @@ class CategoricalMatrix:
         return self._with(self.indices, dtype)
 
     def standardized(self, scaler: Scaler) -> StandardizedMatrix:
-        """Return the matrix with centred and scaled columns, by the coefficients."""
+        """Return the matrix with centred and scaled columns, by the coefficients.
+
+        A sparse copy of few rows on the host: its products take fewer calls.
+        """
+        n_entries = self.shape[0] * len(self.n_levels)
+        if isinstance(self.indices, np.ndarray) and n_entries <= MOST_ENTRIES:
+            sparse = SparseMatrix(self._to_sparse(), xp=self.xp)
+            return sparse.standardized(scaler)
         return StandardizedMatrix(self, scaler)
+
+    def _to_sparse(self) -> csr_array:
+        codes = np.stack(self.codes(), axis=1)
+        is_known = codes < np.asarray(self.n_levels)
+        starts = np.cumsum([0, *self.n_levels[:-1]])
+        columns = (codes + starts)[is_known].astype(np.int32)
+        ends = np.concatenate([[0], np.cumsum(is_known.sum(axis=1))]).astype(np.int32)
+        ones = np.ones(columns.size, dtype=self.dtype)
+        return csr_array((ones, columns, ends), shape=self.shape)
 
     def to_dense(self) -> Array:
         """Return a dense array of the one-hot columns."""

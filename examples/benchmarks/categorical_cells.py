@@ -1,0 +1,243 @@
+"""Tables of categories: what is fitted, and by whom."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import scipy.sparse as sp
+import tabmat
+from comparison import Cell
+from glum import GeneralizedLinearRegressor
+from matrix_cells import labels, with_small_indices, zipf
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+import xlr
+
+EQUAL_F = 1e-8  # relative
+ONE_HOT, TABMAT, ENCODER = "xlr on one-hot CSR", "glum with tabmat", "newton-cg"
+
+
+def columns(
+    share: float, *, n: int, levels: tuple[int, ...], n_numeric: int = 0
+) -> dict[str, Any]:
+    """Return codes, few of whose levels are frequent, numbers beside them, and y."""
+    rng = np.random.default_rng(1)
+    n = max(1_000, int(n * share))
+    codes = np.stack([zipf(rng, k, n) for k in levels], axis=1).astype(np.int32)
+    numbers = rng.standard_normal((n, n_numeric))
+    starts = np.cumsum([0, *levels[:-1]])
+    ends = np.arange(0, codes.size + 1, len(levels))
+    shape = n, sum(levels)
+    one_hot = sp.csr_array((np.ones(codes.size), (codes + starts).ravel(), ends), shape)
+    X = sp.csr_array(sp.hstack([numbers, one_hot])) if n_numeric else one_hot
+    y = labels(rng, X, 0.4 * rng.standard_normal(X.shape[1]))
+    one_hot = with_small_indices(X)
+    return {
+        "codes": codes,
+        "levels": levels,
+        "numbers": numbers,
+        "one_hot": one_hot,
+        "y": y,
+    }
+
+
+def table(share: float, *, kind: str, **options: Any) -> dict[str, Any]:
+    """Return a table of such columns: categories as strings, the numbers first."""
+    data = columns(share, **options)
+    names = {f"x{j}": column for j, column in enumerate(data["numbers"].T)}
+    for j, (own, n) in enumerate(zip(data["codes"].T, data["levels"])):
+        levels = [f"{k:05}" for k in range(n)]
+        names[f"c{j:02}"] = pd.Categorical.from_codes(own, levels)
+    frame = pd.DataFrame(names)
+    if kind == "polars":
+        frame = pl.from_pandas(frame)
+    return data | {"table": frame}
+
+
+def in_memory(data: dict[str, Any]) -> Any:
+    """Return the columns as xlr takes codes."""
+    codes = xlr.CategoricalMatrix(data["codes"], data["levels"])
+    if not data["numbers"].size:
+        return codes
+    return xlr.SplitMatrix([data["numbers"], codes])
+
+
+def ours(data: dict[str, Any], tol: float) -> dict[str, Any]:
+    return found(xlr.LogisticRegression(tol=tol).fit(in_memory(data), data["y"]))
+
+
+def from_table(data: dict[str, Any], tol: float) -> dict[str, Any]:
+    model = xlr.LogisticRegression(tol=tol, categorical="auto")
+    model.fit(data["table"], data["y"])
+    coef = dict(zip(model.coef_names_, model.coef_[0]))
+    # Levels that no row has are columns of the peers.
+    names = [f"x{j}" for j in range(data["numbers"].shape[1])]
+    names += [
+        f"c{j:02}[{k:05}]" for j, n in enumerate(data["levels"]) for k in range(n)
+    ]
+    every = np.asarray([coef.get(name, 0.0) for name in names])
+    return {"coef": every, "intercept": model.intercept_}
+
+
+def found(model: Any) -> dict[str, Any]:
+    return {"coef": np.ravel(model.coef_), "intercept": np.ravel(model.intercept_)}
+
+
+def theirs(data: dict[str, Any], tol: float, peer: str, part: int) -> dict[str, Any]:
+    y = data["y"]
+    if peer == ONE_HOT:
+        return found(xlr.LogisticRegression(tol=tol).fit(data["one_hot"], y))
+    if peer == ENCODER and "table" in data:
+        return through_encoder(data, tol)
+    if peer == ENCODER:
+        model = LogisticRegression(solver=peer, tol=tol, max_iter=1000)
+        return found(model.fit(data["one_hot"], y))
+    model = GeneralizedLinearRegressor(
+        family="binomial", alpha=1 / len(y), gradient_tol=tol, max_iter=1000
+    )
+    return found(model.fit(for_tabmat(data), y.astype(float)))
+
+
+def for_tabmat(data: dict[str, Any]) -> Any:
+    if "table" in data:
+        return tabmat.from_pandas(data["table"])
+    parts = [
+        tabmat.CategoricalMatrix(own, categories=np.arange(n))
+        for own, n in zip(data["codes"].T, data["levels"])
+    ]
+    if data["numbers"].size:
+        parts.insert(0, tabmat.DenseMatrix(data["numbers"]))
+    return tabmat.SplitMatrix(parts)
+
+
+def through_encoder(data: dict[str, Any], tol: float) -> dict[str, Any]:
+    """Fit the pipeline that most people write, in its own order of columns."""
+    names = [name for name in data["table"].columns if name.startswith("c")]
+    known = [[f"{k:05}" for k in range(n)] for n in data["levels"]]
+    encoder = make_column_transformer(
+        ("passthrough", [name for name in data["table"].columns if name[0] == "x"]),
+        (OneHotEncoder(categories=known), names),
+    )
+    model = LogisticRegression(solver=ENCODER, tol=tol, max_iter=1000)
+    pipeline = make_pipeline(encoder, model).fit(data["table"], data["y"])
+    return found(pipeline[-1])
+
+
+def best(data: dict[str, Any], **options: Any) -> dict[str, Any]:
+    model = xlr.LogisticRegression(tol=1e-12, **options)
+    return found(model.fit(data["one_hot"], data["y"]))
+
+
+def objective(data: dict[str, Any], coef: np.ndarray, intercept: Any) -> float:
+    """Return the sum of the losses and the penalty, at C = 1."""
+    logits, y = data["one_hot"] @ coef + intercept, data["y"]
+    return float(np.sum(np.logaddexp(0, logits) - y * logits) + 0.5 * coef @ coef)
+
+
+def distance(
+    data: dict[str, Any], model: dict[str, Any], best: dict[str, Any]
+) -> float:
+    lowest = objective(data, **best)
+    return abs(objective(data, **model) - lowest) / lowest
+
+
+def path(data: dict[str, Any], tol: float, X: Any = None) -> dict[str, Any]:
+    X = in_memory(data) if X is None else X
+    models = xlr.logistic_path(X, data["y"], Cs=data["Cs"], tol=tol)
+    return {"objective": models.objective}
+
+
+def path_data(share: float, **options: Any) -> dict[str, Any]:
+    return columns(share, **options) | {"Cs": np.logspace(-3, 0, 10)}
+
+
+THIRTY = (67,) * 20 + (66,) * 10
+FIVE = (5, 50, 500, 1_000, 5_000)
+
+
+def category_cell(
+    name: str, description: str, goal: float, peers: tuple[str, ...], make: Any
+) -> Cell:
+    in_table = make.func is table
+    return Cell(
+        name=name,
+        description=description,
+        goal=goal,
+        peers=peers,
+        make=make,
+        ours=from_table if in_table else ours,
+        theirs=theirs,
+        best=best,
+        distance=distance,
+        equal=EQUAL_F,
+    )
+
+
+CATEGORY_CELLS = {
+    cell.name: cell
+    for cell in [
+        category_cell(
+            "one-hot",
+            "500k x 30 categories, 2,000 levels",
+            3,
+            (ONE_HOT, ENCODER),
+            partial(columns, n=500_000, levels=THIRTY),
+        ),
+        category_cell(
+            "tabmat",
+            "500k x 30 categories, 2,000 levels",
+            4,
+            (TABMAT,),
+            partial(columns, n=500_000, levels=THIRTY),
+        ),
+        category_cell(
+            "mixed",
+            "1M x 10 numbers and 5 categories, 6,555 levels",
+            3,
+            (TABMAT,),
+            partial(columns, n=1_000_000, levels=FIVE, n_numeric=10),
+        ),
+        category_cell(
+            "pandas",
+            "500k x 30 categories, from pandas",
+            3,
+            (TABMAT, ENCODER),
+            partial(table, kind="pandas", n=500_000, levels=THIRTY),
+        ),
+        category_cell(
+            "polars",
+            "500k x 30 categories, from polars",
+            3,
+            (ENCODER,),
+            partial(table, kind="polars", n=500_000, levels=THIRTY),
+        ),
+        category_cell(
+            "small",
+            "1,000 x 8 numbers and 4 categories, from pandas",
+            1,
+            (ENCODER,),
+            partial(table, kind="pandas", n=1_000, levels=(3, 5, 8, 12), n_numeric=8),
+        ),
+        Cell(
+            name="path",
+            description="100k x 30 categories, 10 L1 models",
+            goal=1,
+            peers=(ONE_HOT,),
+            make=partial(path_data, n=100_000, levels=THIRTY),
+            ours=path,
+            theirs=lambda data, tol, peer, part: path(data, tol, data["one_hot"]),
+            best=lambda data: path(data, 1e-9),
+            distance=lambda data, models, best: float(
+                np.max(np.abs(models["objective"] / best["objective"] - 1))
+            ),
+            equal=EQUAL_F,
+        ),
+    ]
+}
