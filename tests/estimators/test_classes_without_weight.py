@@ -105,7 +105,7 @@ def test_single_class_with_weight_is_predicted(n_classes, multi_class, C, place)
 def test_one_class_that_is_left_is_predicted_after_cross_validation(n_classes, form):
     y = Y % n_classes
     model = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3)
-    with pytest.warns(UserWarning, match="class 1 is left alone"):
+    with pytest.warns(UserWarning, match="Only the class 1 is left"):
         model.fit(form(X), form(y), form((y == 1) * 2.0))
     expected = np.tile(np.arange(n_classes) == 1, (N, 1))
     np.testing.assert_array_equal(model.predict_proba(X), expected)
