@@ -192,6 +192,8 @@ def logit(
     offset: Any = None,
     cov_type: Any = "nonrobust",
     groups: Any = None,
+    *,
+    keep_data: bool = False,
 ) -> InferenceResults:
     """Fit a logistic regression to a table, and infer errors, tests and intervals.
 
@@ -205,6 +207,8 @@ def logit(
     weights, offset, groups : str or array of shape (n_samples,), default=None
         Names of columns of the table, or their values; see :func:`infer`.
     cov_type : str, default='nonrobust'
+        As for :func:`infer`.
+    keep_data : bool, default=False
         As for :func:`infer`.
 
     Returns
@@ -262,6 +266,7 @@ def logit(
         offset=given["offset"],
         cov_type=cov_type,
         groups=given["groups"],
+        keep_data=keep_data,
     )
 
 
