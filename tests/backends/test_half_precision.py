@@ -89,9 +89,9 @@ def test_cross_validation_and_inference(half):
 
 
 def test_half_precision_makes_no_copy_of_x(half_of_torch, monkeypatch):
-    """Nothing converted is larger than a block, in the fit and in predictions."""
+    """Nothing converted is larger than four blocks of ten rows, in fits and predictions."""
     xp = arrays.namespace(half_of_torch)
-    monkeypatch.setattr(arrays, "block_bytes", lambda x: 40 * 4 * 4)
+    monkeypatch.setattr(arrays, "block_bytes", lambda x: 10 * 4 * 4)
     sizes = []
     real = xp.astype
 
