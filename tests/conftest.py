@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import re
 import sys
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -151,7 +152,7 @@ def _is_installed(name: str) -> bool:
 
 
 def _is_absent(item: pytest.Item) -> bool:
-    name = _backend_and_dtype(item)[0].partition(":")[0]
+    name = re.split("[: ]", _backend_and_dtype(item)[0])[0]
     return name in BACKENDS and not _is_installed(name)
 
 

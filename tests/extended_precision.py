@@ -137,11 +137,13 @@ class Exact:
         free = [pair for pair in everything if pair not in held + fixed]
         for _ in range(STEPS):
             gradient, hessian = self.derivatives(w, free)
-            slope = [gradient[k][j] + self.lasso[j] * mp.sign(w[k][j]) for k, j in free]
-            step = mp.lu_solve(hessian, mp.matrix(slope))
+            derivative = [
+                gradient[k][j] + self.lasso[j] * mp.sign(w[k][j]) for k, j in free
+            ]
+            step = mp.lu_solve(hessian, mp.matrix(derivative))
             for (k, j), change in zip(free, step):
                 w[k][j] -= change
-            if mp.fdot(slope, step) < 1e-30:  # twice by what it lowers F
+            if mp.fdot(derivative, step) < 1e-30:  # twice by what it lowers F
                 break
         else:
             raise AssertionError("Newton's method does not converge from this fit.")
@@ -171,16 +173,16 @@ class Exact:
         gradient, _ = self.derivatives(w, [])
         means, scales = self._units()
         largest = mp.mpf(0)
-        for column, slope in zip(w, gradient):
+        for column, derivative in zip(w, gradient):
             if self.size > self.n_features:
-                intercept = slope[-1]
+                intercept = derivative[-1]
                 largest = max(largest, abs(intercept))
             else:
                 intercept = mp.mpf(0)
             for j, (mean, scale) in enumerate(zip(means, scales)):
                 if scale == 0:  # a constant column
                     continue
-                smooth = (slope[j] - mean * intercept) / scale
+                smooth = (derivative[j] - mean * intercept) / scale
                 kappa = self.lasso[j] / scale
                 if column[j] == 0:
                     least = max(abs(smooth) - kappa, mp.mpf(0))

@@ -1,4 +1,4 @@
-"""Arrays of Dask from NumPy's, cut as a test wants them."""
+"""Arrays of Dask from NumPy's, cut in chunks of any sizes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def in_chunks(values: Any, sizes: Sequence[int]) -> Any:
-    """Rows in chunks of some sizes, of which some may be zero."""
+    """Return rows in chunks of these sizes; some may be zero."""
     from dask import array as da
 
     values = np.asarray(values)

@@ -42,16 +42,12 @@ LAYERS = {
 
 # Tests of other things, or that take processes and minutes.
 NOT_HERE = [
+    "docs",
     "plotting",
     "test_architecture.py",
-    "test_benchmarks.py",
-    "test_benchmarks_cluster.py",
-    "test_cluster.py",
-    "test_contributing.py",
+    "test_dask_cluster.py",
     "test_dask_collections.py",
     "test_datasets.py",
-    "test_examples.py",
-    "test_readme.py",
     "test_sklearn_checks.py",
 ]
 

@@ -1,4 +1,4 @@
-"""Libraries that some tests need beside those that xlr itself is made with."""
+"""Libraries that some tests need in addition to those that xlr itself is made with."""
 
 from __future__ import annotations
 

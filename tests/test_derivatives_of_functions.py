@@ -120,8 +120,8 @@ def test_derivative_of_cross_entropy(backend, jacobian):
         found = to_numpy(z.grad)
     for row, code, weight, actual in zip(ROWS, CODES, WEIGHTS, found):
         expected = exact(lambda *z, k=code: -log_softmax(*z, k=k), row)
-        wanted = np.asarray(expected) * weight / total
-        np.testing.assert_allclose(actual, wanted, **CLOSE)
+        reference = np.asarray(expected) * weight / total
+        np.testing.assert_allclose(actual, reference, **CLOSE)
 
 
 def test_derivatives_of_binary_cross_entropy(backend, jacobian):
@@ -132,9 +132,9 @@ def test_derivatives_of_binary_cross_entropy(backend, jacobian):
         def loss(z, y=float(target)):
             return -y * log_sigmoid(z) - (1 - y) * log_sigmoid(-z)
 
-        wanted = exact(loss, [z])[0] / len(POINTS)
+        reference = exact(loss, [z])[0] / len(POINTS)
         # sigmoid(z) - y, a difference where y is no label.
-        np.testing.assert_allclose(actual, wanted, rtol=1e-14, atol=1e-17)
+        np.testing.assert_allclose(actual, reference, rtol=1e-14, atol=1e-17)
     # In soft targets and weights the loss is linear.
     z = backend.xp.asarray(np.asarray(POINTS))
     found = jacobian(lambda y: xlr.binary_cross_entropy(z, y), TARGETS)
@@ -143,12 +143,12 @@ def test_derivatives_of_binary_cross_entropy(backend, jacobian):
         float(xlr.binary_cross_entropy(z[i : i + 1], y[i : i + 1])) for i in range(10)
     ]
     found = jacobian(lambda s: xlr.binary_cross_entropy(z, y, s), np.ones(len(POINTS)))
-    wanted = (losses - np.mean(losses)) / len(POINTS)
-    np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-14)
+    reference = (losses - np.mean(losses)) / len(POINTS)
+    np.testing.assert_allclose(found, reference, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "log_sigmoid", "softmax", "log_softmax"])
-def test_vmap(name, backend):
+def test_functions_are_vectorised_by_vmap(name, backend):
     function, z = getattr(xlr, name), backend.xp.asarray(np.asarray(ROWS))
     if backend.name == "torch":
         import torch

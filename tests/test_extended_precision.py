@@ -13,7 +13,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def problem(n_classes, seed, *, n=N, p=P, noise=1.0):
-    """Features, the labels that they bring but for noise, and the generator."""
+    """Return features, labels that follow them up to noise, and the generator."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, p)) + 0.5
     scores = 2 * X @ rng.normal(size=(p, n_classes)) / p**0.5
@@ -74,7 +74,7 @@ def nearly_separable(n_classes):
 
 
 def separable(n_classes):
-    """With the penalty alone against growing for ever."""
+    """With the penalty alone against growing without bound."""
     X, y, _ = problem(n_classes, 10, noise=0.0)
     return X, y, {"C": 1e6}
 

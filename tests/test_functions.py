@@ -88,7 +88,7 @@ def assert_within_ulps(actual, expected, ulps: int, library: str) -> None:
         if abs(e) > float(info.max):
             assert a == math.copysign(np.inf, e)
             continue
-        # Of a number that float64 does not hold, nothing beside what may be lost.
+        # Of a number that float64 does not hold, nothing but what may be lost.
         exponent = math.frexp(float(e))[1] - 1 if float(e) else -1100
         ulp = Decimal(2) ** exponent * Decimal(float(info.eps))
         error = abs(Decimal(a) - e)
@@ -126,7 +126,7 @@ def test_softmax_function_is_right_to_a_few_ulp(
 
 @pytest.mark.parametrize("function", [softmax, log_softmax])
 @pytest.mark.parametrize("shape", [(0,), (2, 0)])
-def test_there_are_logits_of_classes(function, shape, place):
+def test_logits_without_classes_are_refused(function, shape, place):
     with pytest.raises(ValueError, match="a logit for each class along axis -1"):
         function(place(np.zeros(shape)))
     with pytest.raises(ValueError, match=r"got an array of shape \(\)"):
@@ -140,13 +140,13 @@ def test_default_axis_is_the_last(place, assert_close):
     assert_close(log_softmax(place(z)), to_numpy(log_softmax(place(z), axis=1)))
 
 
-def test_one_class_is_certain(place, dtype, assert_close):
+def test_softmax_of_one_class_is_one(place, dtype, assert_close):
     z = place(np.asarray([[0.0], [-7.5], [np.finfo(dtype).max]]))
     assert_close(softmax(z), np.ones((3, 1)))
     assert_close(log_softmax(z), np.zeros((3, 1)))
 
 
-def test_infinite_logits(place):
+def test_infinite_logits_are_certain(place):
     """Minus infinity is no chance; how large a chance infinity is, nobody can say."""
     z = place(np.asarray([[-np.inf, 0.0], [np.inf, 0.0], [-np.inf, -np.inf]]))
     expected = np.asarray([[0.0, 1.0], [np.nan, 0.0], [np.nan, np.nan]])

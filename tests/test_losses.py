@@ -65,7 +65,7 @@ def decimals(values):
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["unweighted", "weighted"])
 @pytest.mark.parametrize("logits", ["moderate", "wide", "huge", "confident"])
-def test_cross_entropy(logits, weights, place, dtype, assert_close):
+def test_cross_entropy_is_exact(logits, weights, place, dtype, assert_close):
     z = Z[logits].astype(dtype)
     losses = [exact_softmax_loss(decimals(row), y) for row, y in zip(z, CODES)]
     with np.errstate(over="raise"):
@@ -87,7 +87,7 @@ def test_binary_cross_entropy(logits, weights, place, dtype, assert_close):
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["unweighted", "weighted"])
-def test_they_are_the_log_loss_of_scikit_learn(weights, place, dtype, assert_close):
+def test_losses_are_the_log_loss_of_sklearn(weights, place, dtype, assert_close):
     z = Z["moderate"]
     p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     expected = log_loss(CODES, p, sample_weight=weights)
@@ -110,7 +110,7 @@ def test_targets_of_any_dtype(kind, place, assert_close):
     assert_close(xlr.cross_entropy(z, codes), expected)
 
 
-def test_soft_targets(place, dtype, assert_close):
+def test_losses_of_soft_targets(place, dtype, assert_close):
     z, y = Z["wide"][:, 0], np.arange(N) / 16
     losses = [exact_logistic(a, b) for a, b in zip(decimals(z), decimals(y))]
     actual = xlr.binary_cross_entropy(place(z), y, WEIGHTS.tolist())
@@ -170,7 +170,7 @@ def test_weights_of_the_wrong_shape_are_refused(weights, place):
 
 
 @pytest.mark.parametrize("wrong", [-1, N_CLASSES, 0.5, np.nan])
-def test_what_is_no_class_code_is_refused(wrong, place):
+def test_targets_that_are_no_class_codes_are_refused(wrong, place):
     codes = CODES.astype(float)
     codes[4] = wrong
     with pytest.raises(ValueError, match=r"class codes 0, \.\.\., 2"):
@@ -233,7 +233,7 @@ def test_value_and_gradient(kind, xp, place, dtype, assert_close):
 
 
 @kinds
-def test_curvature(kind, xp, place, dtype, assert_close):
+def test_curvature_is_the_second_derivative(kind, xp, place, dtype, assert_close):
     loss = LOSSES[kind]
     logits, targets, *_, curvature = derivatives(kind)
     z, y = place(logits), place(targets)

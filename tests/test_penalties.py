@@ -21,7 +21,7 @@ def ridge(coef, strength):
 
 
 @pytest.mark.parametrize("strength", [ONE_STRENGTH, STRENGTHS], ids=["shared", "own"])
-def test_l2_penalty(strength, xp, place, assert_close):
+def test_l2_penalty_has_its_derivatives(strength, xp, place, assert_close):
     penalty, coef = L2Penalty(place(strength)), place(COEF)
     # Central differences of a quadratic with a step of 1 are exact.
     gradient, curvature = np.zeros((2, *COEF.shape))

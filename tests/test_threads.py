@@ -103,7 +103,7 @@ def test_tasks_run_where_no_thread_can_start(n_started, monkeypatch):
         assert pool.run([lambda i=i: i for i in range(9)]) == list(range(9))
 
 
-def test_other_libraries_have_threads_of_their_own():
+def test_array_libraries_keep_their_own_threads():
     torch = pytest.importorskip("torch")
     with workers(torch.zeros((1000, 1000)), 2) as pool:
         assert pool is ALONE

@@ -8,6 +8,7 @@ written against the ``xp`` that this one hands out.
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import itertools
 import sys
@@ -55,6 +56,7 @@ __all__ = [
     "memory_errors",
     "move",
     "namespace",
+    "picklable",
     "positive_definite_solver",
     "pure",
     "quiet",
@@ -445,6 +447,15 @@ def in_place(x: Array, *, differentiable: bool = False) -> Array:
         return np.asarray(x)
     is_plain = x.layout == sys.modules["torch"].strided and not is_half(x)
     return x.numpy(force=True) if is_plain else x
+
+
+def picklable(x: Array) -> Array:
+    """Return ``x``, or a copy of NumPy's if its library cannot pickle it."""
+    try:
+        copy.deepcopy(x)  # by the same methods as pickle
+    except TypeError:
+        return np.array(to_host(x))
+    return x
 
 
 def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:

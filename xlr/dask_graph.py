@@ -41,7 +41,7 @@ def is_dask(x: object) -> bool:
 
 
 def futures_of(values: Any) -> list[Any]:
-    """Return the futures that a cluster holds, or is about to, of Dask collections."""
+    """Return the futures on a cluster that Dask collections depend on."""
     cluster = sys.modules.get("distributed")
     return [] if cluster is None else cluster.futures_of(values)
 
@@ -52,11 +52,11 @@ def call(
     name: str,
     at: Sequence[str] = (),
 ) -> Delayed:
-    """``function`` of what some parts of a graph become.
+    """Return a task that applies a function to the results of other tasks.
 
-    Under a name that Dask's dashboard shows.  What is no part of a graph is to be bound
-    to the function before: then Dask does not look into it.  It is called on one of the
-    workers ``at`` some addresses, as long as there is one.
+    Dask's dashboard shows its name. Bind arguments that are no tasks to the function:
+    Dask then does not inspect them. The task runs on one of the workers ``at`` some
+    addresses while there is one, else anywhere.
     """
     import dask
 
@@ -70,7 +70,7 @@ def call(
 def tree(
     parts: Sequence[Delayed], combine: Callable[[Any, Any], Any], *, name: str
 ) -> Delayed:
-    """All parts combined, in their order, by a tree on the workers."""
+    """Return a task that combines the parts in their order, by a tree of tasks."""
     level = list(parts)
     together = partial(_combined, combine)
     while len(level) > 1:
@@ -84,23 +84,22 @@ def _combined(combine: Callable[[Any, Any], Any], *parts: Any) -> Any:
 
 
 def literal(value: Any) -> Delayed:
-    """A part of a graph that is there already."""
+    """Return a value as a part of a graph."""
     from dask import delayed
 
     return delayed(value, pure=False, traverse=False)
 
 
 def parts_of(values: Any) -> list[Delayed]:
-    """The chunks of the rows of an array, or the partitions of a table or column.
+    """Return the chunks of the rows of an array, or the partitions of a table.
 
-    They hold on to what a cluster holds of them: what is not computed yet outlives the
-    collection. Of a table they are as many as its ``npartitions``: left to itself, Dask
-    reads some files together, the more the fewer of their columns are asked for, and y
-    would be in other partitions than X of the same table.
+    They keep the futures of a cluster alive. A table has ``npartitions`` of them:
+    Dask's tuning would read several files as one partition, more of them for few
+    columns, and y would have other partitions than X.
     """
     import dask
 
-    # Dask's optimisation of arrays leaves the futures out.
+    # Dask's optimisation of arrays drops the futures.
     options = {"optimize_graph": not futures_of(values)}
     with dask.config.set({"optimization.tune.active": False}):
         parts = values.to_delayed(**options)
@@ -114,21 +113,21 @@ def parts_of(values: Any) -> list[Delayed]:
 def array_of(
     parts: Sequence[Delayed], row_counts: tuple[float, ...], like: Any, *, name: str
 ) -> Any:
-    """A Dask array whose chunks of rows are some parts of a graph.
+    """Return a Dask array whose chunks of rows are parts of a graph.
 
     Parameters
     ----------
     parts : sequence of Delayed
     row_counts : tuple of int or float
-        Rows of each, as far as they are known: else NaN.
+        Rows of each part; NaN if unknown.
     like : array of shape (n, ...)
-        Such as the parts are, but for the number of rows.
+        Example of a part, with any number of rows.
     name : str
     """
     from dask import array as da
     from dask.highlevelgraph import HighLevelGraph
 
-    # Not by ``concatenate``, which leaves out empty chunks.
+    # ``concatenate`` would leave out empty chunks.
     of_all, beside = f"xlr-{name}-{uuid.uuid4().hex}", (0,) * (like.ndim - 1)
     keys: dict[Any, Any] = {
         (of_all, i, *beside): part.key for i, part in enumerate(parts)
@@ -139,15 +138,15 @@ def array_of(
 
 
 def send(pieces: Sequence[Delayed]) -> list[Delayed]:
-    """Have a scheduler keep what is known already, so that it is sent to it once.
+    """Send values to a scheduler once, for all passes.
 
-    In a graph, and not by ``scatter``: so it outlives the workers that hold it.
+    As a graph, unlike ``scatter``: the values survive the workers that hold them.
     """
     import dask
 
-    # A cluster warns of graphs with data in them, because mostly they are not meant.
-    # Without its library there is none; and were that imported meanwhile, Dask would
-    # take all settings of it away again with this one.
+    # A cluster warns about graphs with data, which mostly are a mistake. The option is
+    # set only if the library of clusters is loaded: an import within this context would
+    # lose all its settings at the end.
     options = {}
     if "distributed" in sys.modules:
         options["distributed.admin.large-graph-warning-threshold"] = "1 TB"
@@ -161,22 +160,22 @@ def fetch(
     keep: Sequence[Delayed] = (),
     positions: Sequence[int] | None = None,
 ) -> tuple[tuple[Any, ...], list[Delayed]]:
-    """Compute some parts.
+    """Compute parts of a graph.
 
     Parameters
     ----------
     parts : sequence of Delayed
     *loads : sequences of Delayed
-        What they need of each chunk: should one of them fail, the error says which.
+        Inputs of each chunk. The error of one that fails names its chunk.
     keep : sequence of Delayed
-        To be computed as well, and to stay where they are computed.
+        Parts to compute too, whose results stay on the workers.
     positions : sequence of int, default=None
-        Of the chunks among those that a user knows; None for 0, 1, ...
+        Positions of the chunks in the user's collection; None for 0, 1, ...
 
     Returns
     -------
     results : tuple
-        Of the parts.
+        Results of ``parts``.
     kept : list of Delayed
     """
     import dask
@@ -184,7 +183,7 @@ def fetch(
     kept: tuple[Delayed, ...] = ()
     try:
         if keep:
-            # Of a graph whose parts are on the way, nothing is computed twice.
+            # One graph computes what both need once.
             kept = dask.persist(*keep, *parts)
             parts = kept[len(keep) :]
         return dask.compute(*parts), list(kept[: len(keep)])
@@ -196,7 +195,7 @@ def fetch(
 
 
 def cancel(kept: Sequence[Delayed]) -> None:
-    """Stop what a cluster was asked to keep: tracebacks may hold on to it."""
+    """Cancel results that a cluster keeps, which tracebacks may refer to."""
     for future in futures_of(list(kept)):
         future.cancel()
 
@@ -208,7 +207,7 @@ def _note_where(
 ) -> None:
     """Add a note with the position of the first chunk that cannot be computed.
 
-    Unless the error says so itself, or looking for it would kill more workers.
+    No note if the error names the chunk, or if the search would kill more workers.
     """
     if str(error).startswith("Chunk ") or type(error).__name__ == "KilledWorker":
         return
@@ -225,7 +224,7 @@ def _note_where(
 
 
 def _raise(kind: type[Exception], chunks: Sequence[tuple[Delayed, ...]]) -> bool:
-    """Return whether some chunks cannot be computed; bring nothing of them here."""
+    """Return whether some chunks cannot be computed, without fetching them."""
     import dask
 
     try:
@@ -240,10 +239,9 @@ def _nothing(*parts: Any) -> None:
 
 
 def workers_of(X: Any) -> list[Sequence[str]]:
-    """Return the addresses of the workers that hold each chunk of the rows of X.
+    """Return the addresses of the workers that hold each chunk of X, or an input of it.
 
-    Or what it is computed from; none for a chunk that no cluster holds. Waits for the
-    chunks that a cluster was asked to hold and has not computed yet.
+    No address for a chunk that is not on a cluster. Waits for persisted chunks.
     """
     parts, futures = parts_of(X), futures_of(X)
     if not futures:

@@ -123,7 +123,7 @@ def _selections(
     step = min(n_rows, max(HOST_ROWS, int(ROWS_FOR_EACH_SUM * size)))
     ones = np.ones(step * k, dtype=dtype)
     ends = np.arange(0, ones.size + 1, k, dtype=np.int32)
-    n_before, selection = 0, None
+    n_before, selection = 0, kind((0, 0), dtype=dtype)
     for start in range(0, n_rows, max(step, 1)):
         rows = slice(start, min(start + step, n_rows))
         n = rows.stop - start

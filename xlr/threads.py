@@ -1,9 +1,8 @@
-"""Floor 1: running the parts of a pass in several threads.
+"""Threads for the parts of a pass.
 
 Each thread works on its own rows with a BLAS of one thread, which keeps a block of
-rows in the cache of one core.  The BLAS of the process is set to one thread for as
-long as any fit has workers, and back when the last one ends: switching for each pass
-would leave BLAS's own threads spinning beside ours.
+rows in the cache of one core. The BLAS of the process has one thread while any fit
+has workers. Switching for each pass would leave BLAS's own threads spinning.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ __all__ = ["ALONE", "Workers", "available_threads", "workers"]
 T = TypeVar("T")
 
 _lock = threading.Lock()
-_fits: set[object] = set()  # with workers now, in any thread of the process
-_before: list[tuple[Any, int]] = []  # threads of each BLAS, before the first of them
+_fits: set[object] = set()  # fits with workers, in any thread of the process
+_before: list[tuple[Any, int]] = []  # threads of each BLAS before the first of them
 
 
 @functools.cache
@@ -50,14 +49,14 @@ def _blas_threads() -> int:
 
 
 def available_threads(n_jobs: int | None) -> int:
-    """Threads that a pass may use.
+    """Return the number of threads of a pass.
 
     Parameters
     ----------
     n_jobs : int or None
         None for as many as BLAS may use, which follows ``OMP_NUM_THREADS``,
-        threadpoolctl's limits and joblib's workers; otherwise as joblib counts:
-        -1 for all processors, -2 for all but one.
+        threadpoolctl and joblib's workers. Otherwise as in joblib: -1 for all
+        processors, -2 for all except one.
     """
     if n_jobs is not None:
         return joblib.effective_n_jobs(n_jobs)
@@ -67,7 +66,10 @@ def available_threads(n_jobs: int | None) -> int:
 
 @contextlib.contextmanager
 def _blas_of_one_thread() -> Iterator[None]:
-    """Ctrl-C may come between any two steps: each can be done again, or undone."""
+    """Limit BLAS to one thread within the context.
+
+    Ctrl-C may come between any two steps, so that each can be repeated or undone.
+    """
     fit = object()
     try:
         with _lock:
@@ -89,11 +91,11 @@ def _blas_of_one_thread() -> Iterator[None]:
             if interrupted is not None:
                 raise interrupted
         finally:
-            del interrupted  # it would hold on to itself, by this frame
+            del interrupted  # the frame and the error would form a reference cycle
 
 
 def _end(fit: object) -> None:
-    """Take a fit from those that run; the last gives BLAS its threads back."""
+    """End a fit. The last one gives BLAS its threads back."""
     with _lock:
         if _fits == {fit}:
             _restore()
@@ -107,7 +109,7 @@ def _restore() -> None:
 
 
 def _forget_fits() -> None:
-    """In a forked process, where the fits of other threads are not."""
+    """Reset the state in a forked process, which has no other threads."""
     global _lock
     _lock = threading.Lock()  # another thread may have held it
     _fits.clear()
@@ -124,9 +126,9 @@ class Workers:
     Parameters
     ----------
     n : int
-        How many, the calling thread included.
+        Number of threads, with the calling thread.
     start : callable
-        Starts a task in one of the others.
+        Starts a task in another thread.
     """
 
     def __init__(self, n: int, start: Callable[[Callable[[], None]], None]) -> None:
@@ -134,7 +136,7 @@ class Workers:
         self._start = start
 
     def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
-        """The results of the tasks, in their order; the first runs in this thread."""
+        """Return the results of the tasks. The first runs in this thread."""
         if self.n == 1:
             return [task() for task in tasks]
         first, *others = tasks
@@ -161,7 +163,7 @@ def _tell(
     number: int,
     task: Callable[[], Any],
 ) -> None:
-    """Run a task and put what came of it where it is waited for."""
+    """Run a task, and put its result or error into a queue."""
     try:
         done.put((number, task(), None))
     except BaseException as error:
@@ -170,14 +172,15 @@ def _tell(
 
 @contextlib.contextmanager
 def _threads(n: int) -> Iterator[Callable[[Callable[[], None]], None]]:
-    """What starts a task in one of n threads, which are gone with the context.
+    """Return a function that starts a task in one of n threads.
 
-    They begin with the first task: small fits have none.
+    The threads begin with the first task, so that small fits have none, and end with
+    the context.
 
-    Each call of a queue or of ``start_new_thread`` is one step, before or after which
-    Ctrl-C may come. Executors, events and ``Thread.start`` wait for conditions, which
-    are written in Python: Ctrl-C in the middle may leave their lock to nobody, and a
-    thread that is to tell of its end waits for it for ever.
+    A call of a ``SimpleQueue`` or of ``start_new_thread`` is atomic for Ctrl-C.
+    Executors, events and ``Thread.start`` wait for conditions, which are written in
+    Python: Ctrl-C within one may leave a lock without an owner, and a thread that ends
+    then waits for it without bound.
     """
     tasks: SimpleQueue[Any] = SimpleQueue()
     ended: SimpleQueue[None] = SimpleQueue()
@@ -205,17 +208,16 @@ def _threads(n: int) -> Iterator[Callable[[Callable[[], None]], None]]:
 def _work(tasks: SimpleQueue[Any], ended: SimpleQueue[None]) -> None:
     while (task := tasks.get()) is not None:
         task()
-        del task  # and the rows that it holds
+        del task  # frees the rows that it refers to
     tasks.put(None)  # for the next thread
     ended.put(None)
 
 
 @contextlib.contextmanager
 def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
-    """Threads for passes over ``x`` within the context, gone with it however it ends.
+    """Return threads for passes over ``x``, which end with the context.
 
-    None is left behind to be lost in a fork. A library other than NumPy has threads of
-    its own.
+    No thread is left to be lost in a fork. Libraries other than NumPy have their own.
 
     Parameters
     ----------
@@ -230,7 +232,7 @@ def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
             yield ALONE
         return
     n = available_threads(n_jobs)
-    # No ExitStack: it leaves exceptions in circles, and what Ctrl-C keeps from its end
-    # would not be ended with the exception, but when the collector comes by.
+    # An ExitStack would leave exceptions in reference cycles, so that contexts which
+    # Ctrl-C interrupts would end only with the garbage collector.
     with _blas_of_one_thread(), _threads(n - 1) as start:
         yield Workers(n, start)

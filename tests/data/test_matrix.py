@@ -232,9 +232,9 @@ def test_scaler_to_raw_inverts_to_standardized(scaler, place, assert_close):
 def test_scaler_gradient_is_the_chain_rule(scaler, place):
     """The same linear function in either variables."""
     w, b = scaler.to_raw(place(COEF), place(INTERCEPT))
-    slope, of_intercept = RESIDUAL[:M, :1] * COEF, INTERCEPT[::-1]
-    raw = (slope * to_numpy(w)).sum(axis=1) + of_intercept * to_numpy(b)
-    found = scaler.gradient(place(slope), place(of_intercept.copy()))
+    derivative, of_intercept = RESIDUAL[:M, :1] * COEF, INTERCEPT[::-1]
+    raw = (derivative * to_numpy(w)).sum(axis=1) + of_intercept * to_numpy(b)
+    found = scaler.gradient(place(derivative), place(of_intercept.copy()))
     gradient, of_c = map(to_numpy, found)
     standardized = (gradient * COEF).sum(axis=1) + of_c * INTERCEPT
     np.testing.assert_allclose(standardized, raw, rtol=1e-5, atol=1e-6)

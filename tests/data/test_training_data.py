@@ -67,8 +67,8 @@ EXPECTED = (
 
 
 def check(found, expected=EXPECTED):
-    for part, wanted in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(to_numpy(part), np.squeeze(wanted))
+    for part, reference in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(to_numpy(part), np.squeeze(reference))
 
 
 @pytest.mark.parametrize("block_bytes", [1, 100, 10**6])
@@ -148,8 +148,10 @@ def test_select_keeps_the_rows_of_some_models(chosen, data):
     assert part.targets.n_models == len(chosen)
     expected = EXPECTED[0][chosen], EXPECTED[1][chosen], EXPECTED[2]
     found = part.map_reduce(sums, 2.0)
-    for value, wanted in zip(found, expected):
-        np.testing.assert_array_equal(to_numpy(value).reshape(-1), wanted.reshape(-1))
+    for value, reference in zip(found, expected):
+        np.testing.assert_array_equal(
+            to_numpy(value).reshape(-1), reference.reshape(-1)
+        )
     again = part.select(np.asarray([0]))
     found = to_numpy(again.total_weight())
     np.testing.assert_array_equal(found, [MODEL_WEIGHTS[:, chosen[0]].sum()])

@@ -76,7 +76,7 @@ def unchanged(estimator):
     ],
     ids=str,
 )
-def test_bad_data(kind, estimator, given):
+def test_failed_fit_on_bad_data_changes_nothing(kind, estimator, given):
     y = given["y"] if "y" in given else labels(kind, Y)
     with pytest.raises((ValueError, TypeError)):
         estimator.fit(**({"X": X} | given | {"y": y}))
@@ -85,7 +85,7 @@ def test_bad_data(kind, estimator, given):
 @pytest.mark.parametrize(
     "parameter", [("tol", -1.0), ("max_iter", -1), ("n_jobs", 0), ("fit_intercept", 3)]
 )
-def test_bad_parameters(kind, estimator, parameter):
+def test_failed_fit_with_bad_parameters_changes_nothing(kind, estimator, parameter):
     estimator.set_params(**dict([parameter]))
     before = dict(vars(estimator))
     with pytest.raises((ValueError, TypeError), match=parameter[0]):
@@ -96,7 +96,7 @@ def test_bad_parameters(kind, estimator, parameter):
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, RuntimeError])
 @pytest.mark.parametrize("after", [0, 2])
-def test_errors_in_the_middle(kind, estimator, error, after, monkeypatch):
+def test_failed_iteration_changes_nothing(kind, estimator, error, after, monkeypatch):
     calls = iter(range(after))
     map_reduce = TrainingData.map_reduce
 

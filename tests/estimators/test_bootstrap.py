@@ -82,20 +82,6 @@ def test_spread_is_that_of_the_asymptotic_covariance():
     np.testing.assert_allclose(result.intercept.std(), error[3], rtol=0.1)
 
 
-@pytest.mark.slow_on_jax
-def test_on_every_library(place, dtype, assert_close):
-    options = {"n_resamples": 5, "random_state": 1}
-    expected = xlr.bootstrap(xlr.LogisticRegression(tol=1e-9), X, Y, **options)
-    tol = 1e-5 if dtype == "float32" else 1e-9
-    estimator = xlr.LogisticRegression(tol=tol)
-    result = xlr.bootstrap(estimator, place(X), place(Y), **options)
-    atol = 1e-3 if dtype == "float32" else 1e-6
-    assert_close(result.coef, expected.coef, atol=atol)
-    low, high = result.interval(0.5)["coef"]
-    assert_close(low, expected.interval(0.5)["coef"][0], atol=atol)
-    assert_close(high, expected.interval(0.5)["coef"][1], atol=atol)
-
-
 def test_resamples_of_one_class_are_counted_and_do_not_count():
     X = np.arange(8.0)[:, None]
     y = np.asarray([0] * 7 + [1])
@@ -142,7 +128,7 @@ def test_arguments_that_make_no_sense(arguments, error, message):
         xlr.bootstrap(arguments.pop("estimator"), X, Y, **arguments)
 
 
-def test_one_vs_rest_is_refused():
+def test_bootstrap_refuses_one_vs_rest():
     X, y = load("wine", True)
     with pytest.raises(ValueError, match="bootstrap each class against the rest"):
         xlr.bootstrap(xlr.LogisticRegression(multi_class="ovr"), X, y)

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from conftest import to_numpy
+from in_chunks import in_chunks
 from sklearn.ensemble import BaggingClassifier
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
@@ -82,12 +83,12 @@ def test_the_answer_does_not_depend_on_tol(solver):
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("multi_class", ["multinomial", "ovr"])
 @pytest.mark.parametrize("C", [1.0, np.inf])
-def test_one_class_that_is_left_is_predicted(n_classes, multi_class, C, place):
+def test_single_class_with_weight_is_predicted(n_classes, multi_class, C, place):
     y = Y % n_classes
     for only in range(n_classes):
         model = xlr.LogisticRegression(multi_class=multi_class, C=C)
         weights = place((y == only) * 2.0)
-        with pytest.warns(UserWarning, match=f"class {only} is left alone"):
+        with pytest.warns(UserWarning, match=f"Only the class {only} is left"):
             model.fit(place(X), y, weights)
         expected = np.tile(np.arange(n_classes) == only, (N, 1))
         for fitted in (model, model.to_numpy(), model.to_sklearn()):
@@ -99,8 +100,20 @@ def test_one_class_that_is_left_is_predicted(n_classes, multi_class, C, place):
         assert model.history_["objective"][-1].max() == 0
 
 
+@pytest.mark.parametrize("form", [np.asarray, lambda v: in_chunks(v, (25, 35))])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_one_class_that_is_left_is_predicted_after_cross_validation(n_classes, form):
+    y = Y % n_classes
+    model = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3)
+    with pytest.warns(UserWarning, match="Only the class 1 is left"):
+        model.fit(form(X), form(y), form((y == 1) * 2.0))
+    expected = np.tile(np.arange(n_classes) == 1, (N, 1))
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
+    np.testing.assert_allclose(model.scores_, 0)
+
+
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
-def test_one_vs_rest_leaves_their_models_out(class_weight):
+def test_one_vs_rest_skips_classes_without_weight(class_weight):
     weights = (Y != 2) * RNG.uniform(0.5, 2, size=N)
     model = xlr.LogisticRegression(
         multi_class="ovr", tol=1e-10, class_weight=class_weight
@@ -219,6 +232,16 @@ def test_a_fold_that_trains_on_one_class_scores_as_in_scikit_learn(scoring, refi
         np.testing.assert_allclose(model.scores_[0], theirs.scores_[0], atol=1e-5)
     assert model.C_ == theirs.C_
     assert np.isfinite(model.intercept_).all()
+
+
+def test_a_class_that_no_fold_knows_is_fitted_to_all_rows():
+    folds = [(np.arange(10, N), np.arange(10)), (np.arange(8, N), np.arange(8))]
+    model = xlr.LogisticRegressionCV(Cs=[1.0], cv=folds, tol=1e-9)
+    with pytest.warns(UserWarning, match=r"\[0, 1\] train on no row of the class 2"):
+        model.fit(X, ONE_ROW)
+    expected = xlr.LogisticRegression(C=1.0, tol=1e-9).fit(X, ONE_ROW)
+    np.testing.assert_allclose(model.intercept_, expected.intercept_, atol=1e-6)
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-6)
 
 
 @pytest.mark.slow_on_jax

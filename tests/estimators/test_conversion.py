@@ -38,7 +38,7 @@ FITS = {
 
 @pytest.mark.slow_on_jax
 @pytest.mark.parametrize("kind", list(FITS))
-def test_every_estimator_converts(kind, place, dtype):
+def test_every_estimator_converts_to_sklearn(kind, place, dtype):
     model = FITS[kind](place(X))
     theirs = model.to_sklearn()
     check_is_fitted(theirs)
@@ -196,7 +196,7 @@ def test_a_cross_validation_of_scikit_learn_is_taken(options, legacy):
         np.testing.assert_allclose(fitted.scores_, ours.scores_, atol=1e-3)
 
 
-def test_other_estimators_are_refused():
+def test_unknown_estimators_are_not_converted():
     for cls, given in (
         (xlr.LogisticRegression, LogisticRegressionCV()),
         (xlr.LogisticRegressionCV, LogisticRegression()),
@@ -214,7 +214,7 @@ def test_names_of_solvers_of_scikit_learn_run_what_auto_chooses(solver, l1_ratio
     search = xlr.LogisticRegressionCV(Cs=[1.0], l1_ratios=[l1_ratio], solver=solver)
     if solver == "liblinear":
         for model in (named, search):
-            with pytest.warns(UserWarning, match="here it is not penalised") as told:
+            with pytest.warns(UserWarning, match="xlr does not, like") as told:
                 model.fit(X, Y)
             assert len(told) == 1
             assert told[0].filename == __file__

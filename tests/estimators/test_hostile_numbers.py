@@ -63,7 +63,7 @@ def test_sizes_over_280_decades_on_every_library(backend):
 
 
 # Not newton-cg: what conjugate gradients leave of the gradient of the first column is
-# lost beside the others, and the fit warns that it has not converged.
+# lost next to the others, and the fit warns that it has not converged.
 @pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs"])
 def test_penalised_sizes_over_280_decades(solver):
     """What is tiny is held at zero, what is huge is free."""
@@ -218,7 +218,7 @@ def test_float32_a_million_deviations_from_zero(backend, mean):
     ],
     ids=["cv", "mean", "scorer", "firth", "labels"],
 )
-def test_other_estimators_on_float32_far_from_zero(estimator):
+def test_estimators_take_float32_far_from_zero(estimator):
     X = (Z + 1e6).astype(np.float32)
     y = Y
     if isinstance(estimator, xlr.MultiLabelLogisticRegression):
@@ -296,7 +296,7 @@ def test_weights_do_not_hide_that_models_are_separable():
 # -- few rows, few of a class, many columns --------------------------------------------
 
 
-def test_one_row_for_each_class():
+def test_fit_to_one_row_of_each_class():
     X = RNG.normal(size=(5, 3))
     model = xlr.LogisticRegression(tol=1e-10).fit(X, np.arange(5))
     expected = oracle(X, np.arange(5), 1.0).predict_proba(X)
@@ -334,6 +334,7 @@ def test_separation_among_many_columns_takes_no_square_matrix_of_them(words):
     assert peak < 30 * X.nbytes
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_million_rows_with_three_positives(dtype):
     n = 1_000_000
     X = np.random.default_rng(5).normal(size=(n, 2))

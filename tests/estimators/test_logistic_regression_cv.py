@@ -55,7 +55,7 @@ def needs_the_new_attributes():
     ids=["default", "no intercept", "balanced", "accuracy", "roc auc"],
 )
 @pytest.mark.parametrize("weighted", [False, True], ids=["alike", "weighted"])
-def test_same_scores_and_choice_as_sklearn(name, parameters, weighted):
+def test_cv_scores_and_choice_are_those_of_sklearn(name, parameters, weighted):
     X, y = DATA[name]
     weights = WEIGHTS[name] if weighted else None
     expected = sklearn_fit(X, y, weights, **parameters)
@@ -78,7 +78,7 @@ def test_same_scores_and_choice_as_sklearn(name, parameters, weighted):
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_every_model_is_that_of_a_fit_of_its_own(solver, n_classes):
+def test_cv_models_are_those_of_single_fits(solver, n_classes):
     # Many rows: the folds begin at the fit to all rows, which begins on a sample.
     rng = np.random.default_rng(n_classes)
     X = rng.normal(size=(6_000, 8)) * [1, 1, 1, 1, 1, 1, 1, 100] + 3
@@ -98,7 +98,7 @@ def test_every_model_is_that_of_a_fit_of_its_own(solver, n_classes):
 
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_every_model_on_a_path_is_that_of_a_fit_of_its_own(solver):
+def test_cv_models_along_a_path_are_those_of_single_fits(solver):
     # Few rows: penalty by penalty, in the order of their strengths, which is not that
     # of Cs.
     X, y = DATA["wine"]
@@ -138,23 +138,6 @@ def test_shares_of_the_l1_penalty(refit):
     np.testing.assert_allclose(model.coefs_paths_, expected.coefs_paths_, atol=5e-3)
     np.testing.assert_allclose(model.coef_, expected.coef_, atol=5e-3)
     assert model.n_iter_.shape == (3, 3, 2)
-
-
-def test_on_every_library(place, dtype, assert_close):
-    X, y = DATA["wine"]
-    # JAX compiles every pass for each number of models that are left.
-    parameters = {"Cs": [0.1, 10.0], "cv": 2}
-    expected = xlr.LogisticRegressionCV(**parameters, tol=1e-9).fit(X, y)
-    tol = 1e-5 if dtype == "float32" else 1e-9
-    model = xlr.LogisticRegressionCV(**parameters, tol=tol).fit(place(X), place(y))
-    atol = 5e-3 if dtype == "float32" else 1e-5
-    np.testing.assert_allclose(model.scores_, expected.scores_, atol=atol)
-    assert model.C_ == expected.C_
-    assert_close(model.coefs_paths_, expected.coefs_paths_, atol=atol)
-    assert_close(model.coef_, expected.coef_, atol=atol)
-    proba = model.predict_proba(place(X))
-    assert_close(proba, expected.predict_proba(X), atol=atol)
-    assert model.score(place(X), y) == pytest.approx(expected.score(X, y), abs=atol)
 
 
 @pytest.mark.shared_arithmetic
@@ -214,7 +197,7 @@ def test_a_fold_without_rows_is_named_and_leaves_the_others_unharmed():
         xlr.LogisticRegressionCV(cv=[(np.nonzero(y == 0)[0], [1])]).fit(X, y)
 
 
-def test_one_separable_fold_leaves_the_others_unharmed():
+def test_separable_fold_does_not_affect_other_folds():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 2))
     y = (X[:, 0] + 0.3 * rng.normal(size=400) > 0).astype(int)
@@ -319,7 +302,7 @@ def test_verbose_prints_iterations(capsys):
     assert "[newton-" in capsys.readouterr().out
 
 
-def test_every_solver_of_sparse_models_fits_the_same_folds():
+def test_cv_of_sparse_models_is_the_same_for_every_solver():
     """Whose models begin at those on all rows, and are done at different times."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(900, 20))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import to_numpy
 from problems import load, objective
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
@@ -50,7 +49,7 @@ def test_equals_a_fit_for_each_label(solver, targets, parameters):
         np.testing.assert_allclose(model.intercept_[[k]], one.intercept_, atol=1e-6)
 
 
-def test_sample_weights():
+def test_multi_label_sample_weights_are_those_of_single_fits():
     model = xlr.MultiLabelLogisticRegression(tol=1e-10).fit(X, MISSING, WEIGHTS)
     for k in range(Y.shape[1]):
         known = np.isfinite(MISSING[:, k])
@@ -73,23 +72,6 @@ def test_many_rows_and_labels_of_every_rarity():
             model.coef_[[k]], model.intercept_[[k]], X, Y[:, k].astype(int), 1.0
         )
         assert ours <= best * (1 + 1e-8)
-
-
-@pytest.mark.slow_on_jax
-def test_on_every_library(place, dtype, assert_close):
-    few = MISSING[:, :3]  # JAX compiles anew for each number of models that run
-    expected = xlr.MultiLabelLogisticRegression(tol=1e-9).fit(X, few)
-    tol = 1e-5 if dtype == "float32" else 1e-9
-    model = xlr.MultiLabelLogisticRegression(tol=tol).fit(place(X), place(few))
-    atol = 1e-3 if dtype == "float32" else 1e-6
-    assert_close(model.coef_, expected.coef_, atol=atol)
-    assert_close(model.intercept_, expected.intercept_, atol=atol)
-    for method in ("decision_function", "predict_proba", "predict_log_proba"):
-        answer = getattr(model, method)(place(X))
-        assert_close(answer, getattr(expected, method)(X), atol=10 * atol)
-    np.testing.assert_array_equal(
-        to_numpy(model.predict(place(X))), expected.predict(X)
-    )
 
 
 def test_predictions_are_those_of_sklearn():
@@ -147,7 +129,7 @@ def in_pandas(dtype):
     [in_polars, in_pyarrow, in_pandas("boolean"), in_pandas("Int64")],
     ids=["polars", "pyarrow", "boolean", "Int64"],
 )
-def test_tables_with_missing_entries(table):
+def test_multi_label_tables_with_missing_labels(table):
     labels = {
         name: [None if np.isnan(v) else bool(v) for v in column]
         for name, column in zip(NAMES, MISSING.T)

@@ -23,7 +23,7 @@ def fitted(model, *args, **options):
 @pytest.mark.slow_on_jax
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("solver", [*SMOOTH, "proximal-newton", "active-set"])
-def test_every_solver_stays_at_the_start(solver, n_classes, place):
+def test_solvers_without_iterations_stay_at_the_start(solver, n_classes, place):
     l1_ratio = 0.5 if solver in ("proximal-newton", "active-set") else 0.0
     y = np.minimum(Y, n_classes - 1)
     model = xlr.LogisticRegression(solver=solver, max_iter=0, l1_ratio=l1_ratio)
@@ -49,7 +49,7 @@ def test_every_solver_stays_at_the_start(solver, n_classes, place):
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
-def test_every_estimator_stays_at_zeros(estimator):
+def test_estimators_without_iterations_stay_at_zeros(estimator):
     y = (Y == 0).astype(int)
     y = np.c_[y, 1 - y] if "Label" in type(estimator).__name__ else y
     fitted(estimator, X, y)
@@ -70,6 +70,6 @@ def test_many_rows_stay_at_zeros_too():
 
 
 @pytest.mark.parametrize("max_iter", [-1, 0.0, True, False, "0", None])
-def test_other_numbers_are_refused(max_iter):
+def test_max_iter_below_zero_is_refused(max_iter):
     with pytest.raises(ValueError, match="max_iter must be a whole number from 0 up"):
         xlr.LogisticRegression(max_iter=max_iter).fit(X, Y)

@@ -32,7 +32,7 @@ def as_a_feature(parameters):
 
 
 @pytest.mark.parametrize("kind", list(PENALTIES))
-def test_it_is_a_feature_with_a_coefficient_of_one(kind):
+def test_offset_is_a_feature_with_a_coefficient_of_one(kind):
     expected = as_a_feature(PENALTIES[kind])
     model = xlr.LogisticRegression(**PENALTIES[kind], tol=1e-10)
     model.fit(X, Y, offset=OFFSET)
@@ -46,14 +46,14 @@ def test_it_is_a_feature_with_a_coefficient_of_one(kind):
 @pytest.mark.parametrize(
     "solver", ["newton-cholesky", "newton-cg", "lbfgs", "gradient-descent"]
 )
-def test_every_solver(solver):
+def test_offset_gives_the_same_model_with_every_solver(solver):
     expected = as_a_feature({"C": 1e-3})
     model = xlr.LogisticRegression(C=1e-3, solver=solver, tol=1e-8, max_iter=20_000)
     model.fit(X, Y, offset=OFFSET)
     np.testing.assert_allclose(model.coef_, expected.coef_[:, :30], atol=1e-6)
 
 
-def test_against_statsmodels():
+def test_offset_model_is_that_of_statsmodels():
     statsmodels = pytest.importorskip("statsmodels.api")
     few = X[:, :3]
     model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(few, Y, offset=OFFSET)
@@ -65,7 +65,7 @@ def test_against_statsmodels():
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
-def test_of_many_classes(l1_ratio):
+def test_offset_of_many_classes(l1_ratio):
     features, y = load("wine", True)
     offset = RNG.normal(size=(len(y), 3))
     model = xlr.LogisticRegression(C=0.3, l1_ratio=l1_ratio, tol=1e-9)
@@ -77,10 +77,10 @@ def test_of_many_classes(l1_ratio):
     F = (loss.sum() + penalty.sum() / 0.3) / len(y)
     assert model.history_["objective"][-1] == pytest.approx(F, rel=1e-12)
     residual = softmax(logits, axis=1) - np.eye(3)[y]
-    slope = residual.T @ features / len(y) + (1 - l1_ratio) * w / (0.3 * len(y))
-    missed = np.abs(slope + l1_ratio * np.sign(w) / (0.3 * len(y)))
+    derivative = residual.T @ features / len(y) + (1 - l1_ratio) * w / (0.3 * len(y))
+    missed = np.abs(derivative + l1_ratio * np.sign(w) / (0.3 * len(y)))
     assert missed[w != 0].max() < 1e-8
-    assert np.abs(slope[w == 0]).max(initial=0) <= 1 / (0.3 * len(y)) + 1e-9
+    assert np.abs(derivative[w == 0]).max(initial=0) <= 1 / (0.3 * len(y)) + 1e-9
     np.testing.assert_allclose(
         model.predict_proba(features, offset=offset),
         softmax(logits, axis=1),
@@ -112,7 +112,7 @@ def test_the_duality_gap_still_bounds_the_error(kind):
 
 
 @pytest.mark.shared_arithmetic
-def test_predictions(place, assert_close):
+def test_offset_is_added_to_predictions(place, assert_close):
     model = xlr.LogisticRegression().fit(place(X), Y, offset=place(OFFSET))
     zeros = np.zeros(len(Y))
     without = to_numpy(model.decision_function(place(X), offset=zeros))
@@ -140,7 +140,7 @@ def test_offsets_that_do_not_fit(offset, message):
         xlr.LogisticRegression().fit(X, Y, offset=offset)
 
 
-def test_not_with_one_vs_rest():
+def test_offset_is_refused_by_one_vs_rest():
     features, y = load("wine", True)
     model = xlr.LogisticRegression(multi_class="ovr")
     with pytest.raises(ValueError, match="Use multi_class='multinomial'"):

@@ -49,6 +49,53 @@ def test_sparse_fit_with_an_outlier_is_the_minimum():
     np.testing.assert_allclose(model.coef_, [[1.069, -0.0363]], atol=1e-3)
 
 
+@pytest.mark.parametrize("share", [0.2, 0.3, 0.5, 0.8])
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+def test_fit_with_a_fill_value_is_that_with_an_indicator(share, form):
+    """Without a penalty 1e11 z + b differs from 1e11 z in its last digits only."""
+    rng = np.random.default_rng(1)
+    x, other = rng.normal(size=(2, 300))
+    filled = rng.random(300) < share
+    y = (x + other + rng.logistic(size=300) > 0).astype(int)
+    X = np.column_stack([np.where(filled, 1e11, x), other])
+    expected = np.column_stack([np.where(filled, 0, x), other, filled])
+    options = {"C": np.inf, "tol": 1e-10}
+    y[filled] = 1  # no curvature is left there, as in a table where NaN means an event
+    with pytest.warns(xlr.SeparationWarning):
+        indicated = xlr.LogisticRegression(**options).fit(expected, y)
+    model = xlr.LogisticRegression(**options).fit(form(X), y)
+    np.testing.assert_allclose(model.coef_[0], indicated.coef_[0, :2], rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1e11, -1e13])
+@pytest.mark.parametrize("density", [0.02, 0.3])
+def test_fit_with_an_outlier_among_zeros_is_the_minimum(size, density, place, dtype):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 2))
+    X[:, 0] *= rng.random(400) < density
+    y = (2 * X[:, 0] + X[:, 1] + rng.logistic(size=400) > 0).astype(int)
+    expected = xlr.LogisticRegression(tol=1e-8).fit(X, y)
+    X, y = np.r_[X, [[size, 0]]], np.r_[y, int(size > 0)]
+    model = xlr.LogisticRegression().fit(place(X), place(y, "int64"))
+    coef = model.to_numpy().coef_
+    np.testing.assert_allclose(coef, expected.coef_, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        xlr.LogisticRegression(C=np.inf),
+        xlr.LogisticRegressionCV(Cs=[1.0, 10.0], cv=2),
+        xlr.FirthLogisticRegression(tol=1e-9),
+    ],
+)
+def test_fit_that_does_not_converge_names_columns_with_outliers(model):
+    X = np.column_stack([RNG.normal(size=201), with_outlier(1e9)])
+    model.set_params(max_iter=2)
+    with pytest.warns(UserWarning, match="fill values: x1. Correct or clip"):
+        model.fit(X, LABELS)
+
+
 def test_fit_with_heavy_tails_is_the_minimum_that_scipy_finds():
     rng = np.random.default_rng(4)
     X = rng.pareto(0.3, size=(300, 2))

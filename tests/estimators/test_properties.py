@@ -145,7 +145,7 @@ def test_a_constant_feature(problem, constant):
 
 @tried
 @hypothesis.given(problems(), st.integers(40, 4000))
-def test_any_blocks_of_rows(problem, size):
+def test_block_sizes_change_nothing(problem, size):
     X, y, weights, C = problem
     one = fit(X, y, weights, C)
     with pytest.MonkeyPatch.context() as patch:
@@ -156,7 +156,7 @@ def test_any_blocks_of_rows(problem, size):
 
 @hypothesis.settings(tried, max_examples=EXAMPLES or 5)
 @hypothesis.given(problems(), st.data())
-def test_any_chunks_of_dask(problem, data):
+def test_dask_chunk_sizes_change_nothing(problem, data):
     da = pytest.importorskip("dask.array")
     X, y, weights, C = problem
     cuts = data.draw(st.sets(st.integers(1, len(y) - 1), max_size=6))
@@ -192,7 +192,7 @@ def test_softmax_of_two_classes_is_a_sigmoid_at_half_the_c(problem):
 
 @tried
 @hypothesis.given(problems(classes=(3,)))
-def test_one_against_the_rest_is_a_fit_for_each_class(problem):
+def test_one_vs_rest_is_a_fit_for_each_class(problem):
     X, y, weights, C = problem
     together = fit(X, y, weights, C, multi_class="ovr")
     for k in range(3):

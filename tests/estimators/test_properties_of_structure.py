@@ -1,7 +1,7 @@
 """Fits of columns with a structure: what random numbers never have, and tables do.
 
 Categories, balanced designs, small integers, columns twice, more columns than rows:
-slopes and rounding errors are alike there, and some columns stand for others.
+derivatives and rounding errors are alike there, and some columns stand for others.
 """
 
 from __future__ import annotations

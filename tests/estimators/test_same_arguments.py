@@ -1,14 +1,15 @@
 """Offsets, bounds and penalty factors of searches, paths and resamples."""
 
-import dask.array as da
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from optional import on_demand
 from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold
 
 import xlr
 
+da = on_demand("dask.array")
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 4))
 OFFSET = RNG.normal(size=120)

@@ -1,4 +1,4 @@
-"""Metrics are told all classes, of which the rows to score may lack some."""
+"""Metrics get all classes, also those without a row to score."""
 
 from __future__ import annotations
 

@@ -299,7 +299,7 @@ def test_a_penalty_needs_no_warning():
 
 @in_chunks_too
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
-def test_only_features_without_a_penalty_separate(l1_ratio, chunks):
+def test_penalised_features_do_not_separate(l1_ratio, chunks):
     options = {"l1_ratio": l1_ratio, "chunks": chunks}
     sentence = warning_of(X, Y, penalty_factor=[0, 1], **options)
     assert kind(sentence) == "complete"
@@ -400,10 +400,20 @@ def with_a_rare_event():
     return rows, event.astype(int)
 
 
-def of_classes(rows, event):
+def of_classes(rows, event, form=np.asarray):
     third = (np.arange(36) % 3 == 0) & (rows[:, 1] == 0)
     return xlr.LogisticRegression(C=np.inf, multi_class="ovr").fit(
-        rows, np.where(third, 2, event)
+        form(rows), np.where(third, 2, event)
+    )
+
+
+def of_a_rare_level(rows, event):
+    """In units of its standard deviation the feature's coefficient is small."""
+    rng = np.random.default_rng(0)
+    others = np.column_stack([rng.normal(size=3000), np.zeros(3000)])
+    labels = np.r_[event[:6], rng.integers(2, size=3000)]
+    return xlr.MultiLabelLogisticRegression(C=np.inf).fit(
+        np.r_[rows[:6], others], np.column_stack([labels, labels])
     )
 
 
@@ -412,6 +422,8 @@ MANY = {
         xlr.LogisticRegression(C=np.inf), rows, event, n_resamples=20, random_state=0
     ),
     "one against the rest": of_classes,
+    "chunks": lambda *given: of_classes(*given, lambda X: in_chunks(X, (10, 26))),
+    "a rare level": of_a_rare_level,
     "labels": lambda rows, event: xlr.MultiLabelLogisticRegression(C=np.inf).fit(
         rows, np.column_stack([event, rows[:, 0] > np.linspace(-2, 2, 36), event])
     ),

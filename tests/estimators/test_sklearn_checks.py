@@ -15,11 +15,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The rows of the class"),
 ]
 
-SOLVERS = ["auto", "newton-cg", "lbfgs", "gradient-descent"]
-
-
 ESTIMATORS = [
-    *(xlr.LogisticRegression(solver=solver) for solver in SOLVERS),
+    xlr.LogisticRegression(),
     xlr.LogisticRegression(l1_ratio=0.5),
     xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3),
 ]

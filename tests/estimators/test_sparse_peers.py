@@ -55,12 +55,12 @@ def objective(coef, intercept, X, y, C, l1_ratio) -> float:
     )
 
 
-@pytest.mark.parametrize("name", ["breast_cancer", "wine", "digits"])
+@pytest.mark.parametrize("name", ["breast_cancer", "digits"])
 @pytest.mark.parametrize("C", [0.02, 0.5])
 @pytest.mark.parametrize(
     ("peer", "l1_ratio"), [(by_glum, 1.0), (by_glum, 0.5), (by_skglm, 1.0)]
 )
-def test_same_zeros_and_coefficients(name, C, peer, l1_ratio):
+def test_lasso_is_that_of_glum_and_skglm(name, C, peer, l1_ratio):
     X, y = two_classes(name)
     theirs = peer(X, y, C, l1_ratio)
     for ours in (

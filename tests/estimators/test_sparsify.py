@@ -56,7 +56,7 @@ def test_a_fit_after_sparsify_is_dense():
     np.testing.assert_array_equal(sparse, dense)
 
 
-def test_other_libraries_get_a_sparse_model_too():
+def test_sparsify_takes_models_of_other_libraries():
     model = FITS["lasso"](X)
     expected = model.to_sklearn().predict_proba(X)
     found = model.sparsify().to_sklearn()
@@ -65,6 +65,6 @@ def test_other_libraries_get_a_sparse_model_too():
 
 
 @pytest.mark.parametrize("method", ["sparsify", "densify"])
-def test_before_a_fit(method):
+def test_sparsify_needs_a_fit(method):
     with pytest.raises(NotFittedError):
         getattr(xlr.LogisticRegression(), method)()

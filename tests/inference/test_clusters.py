@@ -34,7 +34,7 @@ def test_clusters_without_weight_do_not_count():
     np.testing.assert_allclose(errors(GROUPS, weights=weights), alone, rtol=1e-10)
 
 
-def test_one_cluster_with_weight_is_refused():
+def test_single_cluster_with_weight_is_refused():
     halves = np.arange(60) // 30
     with pytest.raises(ValueError, match="of one cluster"):
         errors(halves, weights=1.0 - halves)

@@ -112,7 +112,7 @@ def test_results_without_intercept():
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
-def test_offset_and_frequencies_as_glm(fit_intercept):
+def test_results_with_offset_and_frequencies_are_those_of_glm(fit_intercept):
     X, y, counts = without_separation()
     offset = np.linspace(-1, 1, len(y))
     model = unpenalised(

@@ -21,6 +21,10 @@ def outlier(rng: Any, size: float) -> np.ndarray:
     return X
 
 
+def fill_value(rng: Any) -> np.ndarray:
+    return np.where(np.arange(N) % 8, rng.normal(size=N), 1e10)
+
+
 KINDS = {
     "ordinary": lambda rng: rng.normal(size=(N, 2)),
     "outlier 1e5": lambda rng: outlier(rng, 1e5),
@@ -28,6 +32,7 @@ KINDS = {
     "outlier -1e7": lambda rng: outlier(rng, -1e7),
     "heavy tails": lambda rng: rng.pareto(0.5, size=(N, 2)),
     "two outliers": lambda rng: outlier(rng, 1e7) + 1e6 * np.eye(N, 2, -5),
+    "fill value": lambda rng: np.column_stack([rng.normal(size=N), fill_value(rng)]),
 }
 
 
@@ -92,7 +97,9 @@ def test_standard_errors_of_default_fits(kind, C):
         assert_exact(xlr.infer(model, X, y, **given), expected)
 
 
-@pytest.mark.parametrize("kind", ["ordinary", "outlier 1e5", "heavy tails"])
+@pytest.mark.parametrize(
+    "kind", ["ordinary", "outlier 1e5", "heavy tails", "fill value"]
+)
 def test_standard_errors_of_many_classes(kind):
     X, y = rows_of(kind, n_classes=3)
     model = xlr.LogisticRegression(C=np.inf).fit(X, y)

@@ -56,17 +56,19 @@ FAR_OFFSETS = {
 }
 
 
-@pytest.mark.parametrize("offset", FAR_OFFSETS.values(), ids=FAR_OFFSETS)
+@pytest.mark.parametrize("name", FAR_OFFSETS)
 @pytest.mark.parametrize("weigh", [np.ones_like, lambda x: 1e-3 + x**4])
-def test_null_likelihood_with_far_offsets(offset, weigh):
-    rng = np.random.default_rng(5)
+def test_null_likelihood_with_far_offsets(name, weigh):
+    offset, rng = FAR_OFFSETS[name], np.random.default_rng(5)
     x = rng.normal(size=200)
     y = (x + rng.logistic(size=200) > 0).astype(int)
     weights, X = weigh(x), np.column_stack([x, rng.normal(size=200)])
     expected = binary_log_likelihood(y, offset, weights)
     rows = X, y, weights, offset
-    chunks = [in_chunks(values, (90, 110)) for values in rows]
-    for C, given in ((np.inf, rows), (1.0, rows), (1.0, chunks)):
+    fits = [(np.inf, rows), (1.0, rows)]
+    if name == "some far":
+        fits.append((1.0, [in_chunks(values, (90, 110)) for values in rows]))
+    for C, given in fits:
         features, labels, counts, added = given
         model = xlr.LogisticRegression(C=C)
         model.fit(features, labels, counts, offset=added)

@@ -67,7 +67,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", list(LAYOUTS))
-def test_every_layout_is_the_same_model(layout):
+def test_memory_layouts_give_the_same_model(layout):
     given = LAYOUTS[layout](X)
     kept = copy.deepcopy(given) if layout != "memoryview" else given
     model = xlr.LogisticRegression(tol=1e-10).fit(given, Y)
@@ -133,7 +133,7 @@ NO_MATRIX = {
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
-def test_what_is_no_matrix_is_refused(estimator, kind):
+def test_x_that_is_no_matrix_is_refused_in_fits(estimator, kind):
     make, error, words = NO_MATRIX[kind]
     y = Y[:, None] if isinstance(estimator, xlr.MultiLabelLogisticRegression) else Y
     with np.errstate(all="ignore"), pytest.raises(error, match=words):
@@ -143,7 +143,7 @@ def test_what_is_no_matrix_is_refused(estimator, kind):
 
 @pytest.mark.parametrize("kind", ["generator", "masked", "records", "complex", "0-d"])
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
-def test_what_is_no_matrix_is_not_predicted(kind, method):
+def test_x_that_is_no_matrix_is_refused_in_predictions(kind, method):
     make, error, words = NO_MATRIX[kind]
     with pytest.raises(error, match=words):
         getattr(EXPECTED, method)(make())
@@ -252,7 +252,7 @@ NO_LABELS = {
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
-def test_what_are_no_labels_is_refused(estimator, kind):
+def test_y_that_holds_no_labels_is_refused(estimator, kind):
     make, error, words = NO_LABELS[kind]
     with pytest.raises(error, match=words):
         estimator.fit(X, make())
@@ -276,7 +276,7 @@ def test_what_are_no_labels_is_refused(estimator, kind):
     ],
     ids=["masked", "generator", "times", "column", "0-d", "text", "None"],
 )
-def test_what_are_no_weights_or_offsets_is_refused(name, values, error, words):
+def test_weights_and_offsets_without_numbers_are_refused(name, values, error, words):
     with pytest.raises(error, match=words):
         xlr.LogisticRegression().fit(X, Y, **{name: values})
 

@@ -42,6 +42,11 @@ UNPENALISED = xlr.LogisticRegression(C=np.inf)
 ERRORS = {
     "text": lambda: UNPENALISED.fit(table(["a"] * 60), Y),
     "missing": lambda: UNPENALISED.fit(table([pd.NA, 1.0] * 30), Y),
+    "not finite": lambda: UNPENALISED.fit(table(np.where(Y == 1, X[:, 0], np.nan)), Y),
+    "no class": lambda: xlr.LogisticRegression(class_weight={NAME: 1}).fit(X, Y),
+    "formula": lambda: xlr.FormulaTransformer(NAME).fit(table(X[:, 0])),
+    "hypothesis": lambda: infer(table(X[:, 0])).wald_test("no such = 0"),
+    "cov_type": lambda: infer(X, cov_type=NAME),
     "dates": lambda: UNPENALISED.fit(table(pd.date_range("2026", periods=60)), Y),
     "same name": lambda: UNPENALISED.fit(two_of_one_name(), Y),
     "scale": lambda: UNPENALISED.fit(huge(), Y),
@@ -75,10 +80,38 @@ def test_names_in_errors_are_escaped_and_shortened(kind):
     assert_short_and_printable(str(raised.value))
 
 
-def test_names_in_the_warning_of_separation_are_escaped_and_shortened():
+def test_names_that_differ_from_those_of_the_fit_are_escaped_and_shortened():
+    model = xlr.LogisticRegression().fit(X, Y)
+    model.feature_names_in_ = np.asarray(["first", "other"], dtype=object)
+    with pytest.raises(ValueError, match="unseen at fit time") as raised:
+        model.predict(table(X[:, 0]))
+    assert_short_and_printable(str(raised.value).replace("\n", " "))
+
+
+WITH_A_RARE_CLASS = np.where(np.arange(60) < 2, NAME, np.where(Y, "yes", "no"))
+WARNINGS = {
+    "separation": lambda: UNPENALISED.fit(table(Y + 0.1 * X[:, 0] ** 2), Y),
+    "class without weight": lambda: UNPENALISED.fit(X, LABELS[Y], 1.0 - Y),
+    "class without weight in Firth's fit": lambda: xlr.FirthLogisticRegression().fit(
+        X, LABELS[Y], 1.0 - Y
+    ),
+    "class that a fold leaves out": lambda: xlr.LogisticRegressionCV(
+        Cs=[1.0], cv=[(np.arange(5, 60), np.arange(5))]
+    ).fit(X, WITH_A_RARE_CLASS),
+    "class that resamples lack": lambda: xlr.bootstrap(
+        xlr.LogisticRegression(), X, WITH_A_RARE_CLASS, n_resamples=9, random_state=0
+    ),
+    "outliers": lambda: xlr.LogisticRegression(max_iter=1).fit(
+        table(np.where(np.arange(60) == 3, 1e9, X[:, 0])), Y
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(WARNINGS))
+def test_names_in_warnings_are_escaped_and_shortened(kind):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        UNPENALISED.fit(table(Y + 0.1 * X[:, 0] ** 2), Y)
+        WARNINGS[kind]()
     assert_short_and_printable(str(caught[0].message))
 
 

@@ -223,7 +223,7 @@ def test_codes_of_pyarrow(batch):
 @pytest.mark.parametrize(
     "table", [in_pandas, in_polars, in_pyarrow], ids=["pandas", "polars", "pyarrow"]
 )
-def test_float32_stays(table):
+def test_float32_tables_give_float32_models(table):
     X, y = numbers()
     columns = dict(zip(NAMES, X.T.astype(np.float32)))
     assert xlr.LogisticRegression().fit(table(columns), y).coef_.dtype == np.float32
@@ -292,14 +292,14 @@ class Readable:
 
 
 @pytest.mark.parametrize("table", [lambda X: X.view(Named), Readable])
-def test_what_has_columns_and_no_dtypes(table):
+def test_arrays_with_named_columns_are_no_tables(table):
     X, y = numbers()
     model = xlr.LogisticRegression().fit(table(X), y)
     np.testing.assert_array_equal(model.coef_, xlr.LogisticRegression().fit(X, y).coef_)
     np.testing.assert_array_equal(model.predict(table(X)), model.predict(X))
 
 
-def test_tables_that_are_not_computed_are_refused():
+def test_lazy_tables_are_refused():
     X, y = numbers()
     table = pl.DataFrame(X, schema=NAMES)
     for lazy in (table.lazy(), narwhals.from_native(table).lazy()):
@@ -357,7 +357,7 @@ def test_two_columns_of_one_name_are_refused(first, batch):
 
 @pytest.mark.parametrize("output", ["default", "pandas", "polars"])
 @pytest.mark.parametrize("sparse", [True, False])
-def test_in_a_pipeline_with_encoders(output, sparse):
+def test_pipelines_with_encoders_pass_tables(output, sparse):
     if sparse and output != "default":
         pytest.skip("scikit-learn has no sparse tables")
     X, y = numbers()

@@ -85,7 +85,7 @@ def test_a_matrix_that_rounding_made_indefinite():
 
 @pytest.mark.parametrize("n_rows", [1, 10])
 def test_a_rare_category_that_comes_last_is_a_sum(n_rows):
-    """It is little beside the columns that make it up, and their rounding errors."""
+    """It is small next to the columns that make it up, and their rounding errors."""
     rare = 20_000 - n_rows
     place = np.arange(20_000)
     category = np.where(place < rare, place % 4, 4)

@@ -161,10 +161,10 @@ def test_objective_gradient_agrees_with_differences_of_f(shape):
     up, down = (objective.value_and_gradient(w + h * v).value for h in (1, -1))
     at = objective.value_and_gradient(w)
     gradient = objective.minimum_norm_subgradient(w, at.gradient)
-    slope = (gradient * v).sum(axis=1)
+    derivative = (gradient * v).sum(axis=1)
     truncated = THIRD / 6 * (drawn.shares * drawn.ranges**3).sum(axis=0)
     rounded = 64 * EPS * (np.abs(up) + np.abs(down))
-    assert (np.abs((up - down) / 2 - slope) <= truncated + rounded).all()
+    assert (np.abs((up - down) / 2 - derivative) <= truncated + rounded).all()
 
 
 @many

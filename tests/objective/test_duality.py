@@ -28,7 +28,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", list(KINDS))
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("C", [0.05, 1.0, 100.0])
-def test_it_bounds_the_error_at_every_iteration(kind, n_classes, C):
+def test_duality_gap_bounds_the_error_at_every_iteration(kind, n_classes, C):
     X, y = load("wine", True)
     X, y = X[y < n_classes], y[y < n_classes]
     model = xlr.LogisticRegression(C=C, tol=1e-13, max_iter=3000, **KINDS[kind])
@@ -46,7 +46,7 @@ def test_it_bounds_the_error_at_every_iteration(kind, n_classes, C):
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("C", [0.1, 10.0])
-def test_it_bounds_the_error_in_fifty_digits(n_classes, l1_ratio, C):
+def test_duality_gap_bounds_the_error_in_fifty_digits(n_classes, l1_ratio, C):
     X, y = load("iris", True)
     X, y = X[y < n_classes][::3], y[y < n_classes][::3]
     best = xlr.LogisticRegression(C=C, l1_ratio=l1_ratio, tol=1e-12).fit(X, y)
@@ -117,7 +117,7 @@ def test_the_fits_of_other_estimators_carry_it_too():
         assert many.duality_gap_[k] > 0
 
 
-def test_without_a_penalty_it_says_no_more_than_that_f_is_positive():
+def test_duality_gap_without_a_penalty_is_f():
     X, y = load("breast_cancer", True)
     with pytest.warns(xlr.SeparationWarning):
         model = xlr.LogisticRegression(C=np.inf, max_iter=5).fit(X, y)
@@ -135,7 +135,7 @@ def test_a_fit_that_it_proves_has_converged():
 
 
 @pytest.mark.parametrize("solver", ["gradient-descent", "lbfgs", "newton-cg"])
-def test_in_the_units_of_every_solver(solver):
+def test_duality_gap_is_the_same_in_units_of_every_solver(solver):
     X, y = load("wine", True)
     X = X * 1.2 + 0.1
     best = xlr.LogisticRegression(C=0.01, tol=1e-12).fit(X, y).history_["objective"][-1]
@@ -145,7 +145,7 @@ def test_in_the_units_of_every_solver(solver):
     assert error <= model.duality_gap_[0] < 0.1 * best
 
 
-def test_on_every_library(place, dtype):
+def test_duality_gap_on_every_library(place, dtype):
     X, y = load("breast_cancer", True)
     model = xlr.LogisticRegression(C=0.1, l1_ratio=1.0).fit(place(X), y)
     assert model.duality_gap_.shape == (1,)

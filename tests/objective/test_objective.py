@@ -287,8 +287,8 @@ def test_objective_of_blocks_of_any_size(
     in_one = everything(make(n_classes, offset=True), parameters, vector)
     monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: block_bytes)
     in_blocks = everything(make(n_classes, offset=True), parameters, vector)
-    for found, wanted in zip(in_blocks, in_one):
-        close(found, to_numpy(wanted), rtol=1e-12 if dtype == "float64" else 2e-6)
+    for found, reference in zip(in_blocks, in_one):
+        close(found, to_numpy(reference), rtol=1e-12 if dtype == "float64" else 2e-6)
 
 
 @pytest.mark.usefixtures("in_this_thread")
@@ -304,8 +304,10 @@ def test_objective_of_dask_chunks(n_classes, fit_intercept):
     in_chunks = in_dask_chunks(whole_rows, (5, 12, 7))
     size = size_of(n_classes, fit_intercept)
     w, v = PARAMETERS[:, :size], VECTOR[:, :size]
-    for found, wanted in zip(everything(in_chunks, w, v), everything(whole_rows, w, v)):
-        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+    for found, reference in zip(
+        everything(in_chunks, w, v), everything(whole_rows, w, v)
+    ):
+        np.testing.assert_allclose(found, reference, rtol=1e-10, atol=1e-12)
     np.testing.assert_array_equal(in_chunks.class_shares(), whole_rows.class_shares())
     few = np.asarray([2, 0])
     part = in_chunks.select(few).value_and_gradient(w[few])
@@ -332,8 +334,8 @@ def test_objective_of_sparse_rows(n_classes):
     )
     size = size_of(n_classes)
     w, v = PARAMETERS[:, :size], VECTOR[:, :size]
-    for found, wanted in zip(everything(sparse, w, v), everything(dense, w, v)):
-        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+    for found, reference in zip(everything(sparse, w, v), everything(dense, w, v)):
+        np.testing.assert_allclose(found, reference, rtol=1e-9, atol=1e-12)
 
 
 @intercepts
@@ -368,11 +370,11 @@ def test_objective_of_standardized_rows_is_a_change_of_variables(
         raw.data, raw.loss, raw.penalty, fit_intercept=fit_intercept, scaler=scaler
     )
     close(raw.optimality(here.gradient), largest)
-    for found, wanted in zip(
+    for found, reference in zip(
         everything(in_blocks, changed, changed),
         everything(standardized, changed, changed),
     ):
-        close(found, to_numpy(wanted))
+        close(found, to_numpy(reference))
 
 
 # -- other models, columns and penalties -----------------------------------------------
@@ -391,8 +393,8 @@ def test_objective_of_several_models_equals_single_ones(
         one = slice(model, model + 1)
         w, v = (at(x, n_classes, True, one) for x in (PARAMETERS, VECTOR))
         for alone in (make(n_classes, True, one), together.select(np.asarray([model]))):
-            for found, wanted in zip(everything(alone, w, v), of_all):
-                close(found, to_numpy(wanted)[one])
+            for found, reference in zip(everything(alone, w, v), of_all):
+                close(found, to_numpy(reference)[one])
 
 
 def test_objective_of_models_that_share_labels_and_strengths(make, at, close):
@@ -403,11 +405,11 @@ def test_objective_of_models_that_share_labels_and_strengths(make, at, close):
         ridge=np.repeat(RIDGE[:1], MODELS, axis=0),
     )
     one_for_all = make(2, labels=shared, ridge=RIDGE[:1])
-    for found, wanted in zip(
+    for found, reference in zip(
         everything(one_for_all, parameters, parameters),
         everything(own, parameters, parameters),
     ):
-        close(found, to_numpy(wanted))
+        close(found, to_numpy(reference))
 
 
 @class_numbers
@@ -421,9 +423,9 @@ def test_objective_of_some_columns_has_the_others_at_zero(
     parameters[..., 1] = 0
     few = at(parameters[..., [2, 0, 3]].reshape(MODELS, -1), n_classes)
     every = at(parameters.reshape(MODELS, -1), n_classes)
-    found, wanted = part.value_and_gradient(few), objective.value_and_gradient(every)
-    close(found.value, to_numpy(wanted.value))
-    gradient = to_numpy(wanted.gradient).reshape(MODELS, -1, P + 1)
+    found, reference = part.value_and_gradient(few), objective.value_and_gradient(every)
+    close(found.value, to_numpy(reference.value))
+    gradient = to_numpy(reference.gradient).reshape(MODELS, -1, P + 1)
     close(found.gradient, gradient[..., [2, 0, 3]].reshape(MODELS, -1))
 
 
@@ -436,11 +438,11 @@ def test_objective_with_another_penalty_needs_no_pass(
         P, ridge=0.5, l1=0.25, place=lambda values: place(values, wide)
     )
     second = first.with_penalty(penalty)
-    wanted = second.value_and_gradient(parameters)
+    reference = second.value_and_gradient(parameters)
     at_first = first.value_and_gradient(parameters)
     found = second.with_penalty_of(first, parameters, at_first)
-    close(found.value, to_numpy(wanted.value))
-    close(found.gradient, to_numpy(wanted.gradient))
+    close(found.value, to_numpy(reference.value))
+    close(found.gradient, to_numpy(reference.gradient))
 
 
 def test_objective_subgradient_leaves_intercepts_free(make, at, place, wide):
@@ -536,7 +538,7 @@ def test_objective_with_jeffreys_term(make, at, close, dtype):
     )
     parameters = at(PARAMETERS, 2, True, slice(0, 1))
     row, h = PARAMETERS[0, : P + 1], 1e-5
-    slope = [
+    derivative = [
         (jeffreys(row + h * e) - jeffreys(row - h * e)) / (2 * h) for e in np.eye(P + 1)
     ]
     value, gradient, _ = expected(2)
@@ -551,7 +553,7 @@ def test_objective_with_jeffreys_term(make, at, close, dtype):
     ):
         found = objective.value_and_gradient(parameters)
         close(found.value, value[:1] + jeffreys(row), rtol=rtol)
-        close(found.gradient, gradient[:1] + np.asarray([slope]), rtol=rtol)
+        close(found.gradient, gradient[:1] + np.asarray([derivative]), rtol=rtol)
 
 
 # -- solving with a Hessian ------------------------------------------------------------
@@ -575,9 +577,9 @@ def test_hessian_solver_solves_its_damped_equations(
         for k in range(blocks.shape[1]):
             part = slice(k * q, (k + 1) * q)
             matrix = blocks[model, k] + np.diag(added[model, part])
-            wanted = np.linalg.solve(matrix, to_numpy(vector)[model, part])
+            reference = np.linalg.solve(matrix, to_numpy(vector)[model, part])
             np.testing.assert_allclose(
-                solved[model, part], wanted, rtol=1e-2, atol=1e-3
+                solved[model, part], reference, rtol=1e-2, atol=1e-3
             )
             residual = matrix @ solved[model, part] - to_numpy(vector)[model, part]
             assert np.abs(residual).max() < 1e-4

@@ -21,7 +21,7 @@ from xlr.solvers import choose
         (1000, 100, 3),
     ],
 )
-def test_few_parameters_are_factorised(n_samples, n_features, n_outputs):
+def test_auto_solver_factorises_few_parameters(n_samples, n_features, n_outputs):
     assert choose(n_samples, n_features, n_outputs) == "newton-cholesky"
 
 

@@ -47,7 +47,7 @@ def test_a_start_above_f_at_zero_gives_way(solver, bounds):
     assert model.history_["objective"][0] == pytest.approx(np.log(2))
 
 
-def test_one_of_several_starts_gives_way():
+def test_far_start_does_not_affect_other_models():
     model = xlr.LogisticRegression(multi_class="ovr", solver="newton-cholesky")
     start = model.fit(X, LABELS).coef_.copy()
     start[1] = 1e4

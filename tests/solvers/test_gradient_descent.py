@@ -29,7 +29,7 @@ def textbook(X, y, *, C, learning_rate, steps, binary):
 @pytest.mark.parametrize(("name", "binary"), [("breast_cancer", True), ("iris", False)])
 @pytest.mark.parametrize("standardised", [False, True])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_every_loss_is_the_textbooks(name, binary, standardised):
+def test_gradient_descent_takes_the_textbooks_steps(name, binary, standardised):
     X, y = load(name, standardised)
     rate = 0.3 if standardised else 1e-6
     expected = textbook(X, y, C=2.0, learning_rate=rate, steps=60, binary=binary)
@@ -60,7 +60,7 @@ def test_rate_that_overflows_says_what_to_do():
     assert not hasattr(model, "coef_")
 
 
-def test_it_never_raises_f_of_models_that_weigh_rows_in_their_own_ways():
+def test_gradient_descent_never_raises_f_of_weighted_models():
     """Balanced against their rest, three far rows weigh as much as all others."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 1)), np.repeat([0, 1, 2], [50, 3, 7])

@@ -42,7 +42,7 @@ def bounds(rng: np.random.Generator, q: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def generic(seed: int, q: int) -> Problem:
-    """Correlated columns of different scales, of which some are not penalised."""
+    """Correlated columns of different scales; some are not penalised."""
     rng = np.random.default_rng(seed)
     scale = 10 ** rng.normal(size=q)
     rows = (rng.normal(size=(3 * q, q)) + rng.normal(size=(3 * q, 1))) * scale
@@ -122,9 +122,9 @@ def test_minimum_is_that_of_scipy(draw, seed):
     def value_and_gradient(ab):
         v = ab[:6] - ab[6:]
         step = v - problem.start
-        slope = problem.gradient + problem.matrix @ step
-        value = step @ (problem.gradient + slope) / 2 + l1 @ (ab[:6] + ab[6:])
-        return value, np.concatenate([slope + l1, l1 - slope])
+        derivative = problem.gradient + problem.matrix @ step
+        value = step @ (problem.gradient + derivative) / 2 + l1 @ (ab[:6] + ab[6:])
+        return value, np.concatenate([derivative + l1, l1 - derivative])
 
     # The lower bounds here are at most 0, and the upper ones at least 0.
     ends = [(0.0, end) for end in np.concatenate([upper, -lower])]

@@ -18,7 +18,7 @@ FIRST_ORDER = ["gradient-descent"]
 WITH_KINKS = ["newton-cg", "proximal-newton", "active-set"]
 
 
-def test_every_solver_is_here():
+def test_all_solvers_are_compared():
     assert {*SMOOTH, *FIRST_ORDER, *WITH_KINKS} == set(SOLVERS)
 
 
@@ -68,7 +68,9 @@ some = hypothesis.settings(
 
 @some
 @hypothesis.given(log_C=st.floats(-3, 4), **problems)
-def test_with_a_ridge(seed, n_samples, n_features, n_classes, sparse, log_C, **options):
+def test_solvers_reach_the_same_minimum_of_ridge(
+    seed, n_samples, n_features, n_classes, sparse, log_C, **options
+):
     data = problem(seed, n_samples, n_features, n_classes, sparse)
     # A fixed rate suits penalties that are about as large as the curvature.
     solvers = SMOOTH + FIRST_ORDER * (-1 < log_C < 0)
@@ -80,7 +82,9 @@ def test_with_a_ridge(seed, n_samples, n_features, n_classes, sparse, log_C, **o
 @hypothesis.given(
     log_C=st.floats(-2, 3), l1_ratio=st.sampled_from([0.1, 0.5, 1.0]), **problems
 )
-def test_with_kinks(seed, n_samples, n_features, n_classes, sparse, log_C, **options):
+def test_solvers_reach_the_same_minimum_of_elastic_net(
+    seed, n_samples, n_features, n_classes, sparse, log_C, **options
+):
     data = problem(seed, n_samples, n_features, n_classes, sparse)
     last = fits(WITH_KINKS, *data, C=10**log_C, **options)
     assert max(last.values()) == pytest.approx(min(last.values()), rel=1e-10)

@@ -194,12 +194,12 @@ def test_models_along_a_path_end_where_they_do_together(
         **options,
     )
     assert solution.status == [Status.CONVERGED] * 15
-    for found, wanted in (
+    for found, reference in (
         (solution.parameters, expected.parameters),
         (solution.at.value, expected.at.value),
         (solution.records[-1].objective, expected.records[-1].objective),
     ):
-        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(found, reference, rtol=1e-6, atol=1e-6)
     assert solution.n_iter.shape == (15,)
     # A callback sees the parameters of all models, and fewer at a time.
     assert {w.shape for _, w in seen} == {(15, 5)}

@@ -140,7 +140,7 @@ def test_models_that_have_ended_ask_for_nothing_more():
     assert waiting.step_norm[1] > 0  # no step was refused
 
 
-def test_one_model_that_overflows_is_an_error():
+def test_overflow_of_one_model_is_an_error():
     solver = Scripted(([1.0, np.inf], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]))
     with pytest.raises(FloatingPointError, match="The objective is inf after"):
         run(solver, 2)
@@ -240,7 +240,7 @@ def test_newton_cg_reaches_the_minimum_of_nearly_collinear_columns(seed, l1_rati
 @pytest.mark.parametrize("solver", ["newton-cg", "proximal-newton", "active-set"])
 @pytest.mark.parametrize("n_classes", [3, 5])
 def test_l1_penalty_alone_leaves_the_median_class_at_zero(solver, n_classes, place):
-    """Its slope along the null space of the softmax is all that decides there."""
+    """Its derivative along the null space of the softmax is all that decides there."""
     rng = np.random.default_rng(n_classes)
     X = rng.integers(-3, 4, size=(90, 2))
     y = (X @ rng.normal(size=(2, n_classes)) + rng.gumbel(size=(90, n_classes))).argmax(

@@ -12,6 +12,7 @@ from xlr.data.split_matrix import SplitMatrix, as_matrix, of_chunk
 from xlr.data.statistics import (
     ColumnStatistics,
     column_statistics,
+    has_outliers,
     refuse_non_finite,
     without_outliers,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "canonical",
     "column_statistics",
     "fetch",
+    "has_outliers",
     "literal",
     "map_reduce",
     "of_chunk",

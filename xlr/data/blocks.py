@@ -1,4 +1,4 @@
-"""Row blocks: how the rows of a pass are cut, and the sum over them."""
+"""Blocks of rows: slices of a pass, and the sum over them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def map_reduce(
 ) -> Sums:
     """Combine the results of ``function(rows)`` over slices, in the order of the rows.
 
-    Each thread takes consecutive slices: with the same number of threads, the same
-    numbers are combined in the same order every time.
+    Each thread takes consecutive slices, so that the order of the sum depends only on
+    the number of threads.
 
     Raises
     ------
@@ -52,14 +52,14 @@ def map_reduce(
 
 
 def rows_per_block(X: Array, width: int = 1, *, xp: Namespace) -> int:
-    """Return how many rows of X fit the cache of its device.
+    """Return the number of rows of X that fit the cache of its device.
 
     Parameters
     ----------
     X : array or sparse matrix of shape (n_samples, n_features)
     width : int, default=1
-        Numbers per row of the widest temporary. For a sparse X these alone count: its
-        products do not wait for memory.
+        Numbers per row of the widest temporary. For a sparse X only these count,
+        because its products do not wait for memory.
     xp : namespace
     """
     stored = 1 if arrays.is_sparse(X) else X.shape[1]
@@ -79,9 +79,9 @@ def row_slices(
     width : int, default=1
         Numbers per row of the widest temporary.
     least : int, default=1
-        Rows below which a block is not worth adding its sum.
+        Minimum rows of a block.
     n_threads : int, default=1
-        Several slices are a multiple of this many.
+        Several slices are a multiple of this number.
     xp : namespace
 
     Returns

@@ -1,4 +1,4 @@
-"""Training data in chunks of Dask: passes that ask each chunk for its sums."""
+"""Training data in chunks on Dask: each chunk returns its sums."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ __all__ = ["ChunkedRows", "PerRow"]
 
 
 class PerRow(NamedTuple):
-    """Values that belong to rows in chunks.
+    """Values for each row of rows in chunks.
 
     Attributes
     ----------
     parts : list of Delayed
-        Of each chunk.
+        Values of each chunk.
     sampled : array of shape (n_sampled, ...)
-        Of the sample.
+        Values of the sample.
     """
 
     parts: list[Delayed]
     sampled: Array
 
 
-# What changes the columns, and not the targets.
+# Methods of TrainingData that change the columns and not the targets.
 OF_COLUMNS = "standardized", "take_columns"
 
 
 @dataclass(frozen=True)
 class ChunkedRows:
-    """Rows in chunks with their targets: the passes of :class:`TrainingData` over them.
+    """Rows in chunks with their targets, for the passes of :class:`TrainingData`.
 
     Attributes
     ----------
@@ -52,8 +52,8 @@ class ChunkedRows:
     dtype : dtype
         To compute in.
     changes : tuple of tuples
-        Names and arguments of the methods of :class:`TrainingData` that a pass calls on
-        each chunk, in their order.
+        Names and arguments of the methods of :class:`TrainingData` that each pass calls
+        on each chunk, in this order.
     """
 
     X: Chunks
@@ -67,9 +67,9 @@ class ChunkedRows:
         return int(self.X.shape[0])
 
     def changed(self, name: str, *arguments: Any) -> ChunkedRows:
-        """Return rows whose chunks call another method.
+        """Return rows whose chunks call one more method.
 
-        Chunks change their dtype as they are read, before all else.
+        A change of dtype comes first, as a chunk is read.
         """
         if name == "astype":
             return replace(self, dtype=arguments[0])
@@ -84,12 +84,12 @@ class ChunkedRows:
         return replace(self, targets=parts)
 
     def kept(self) -> ChunkedRows:
-        """Compute the targets, and keep them where the chunks are."""
+        """Compute the targets, and keep them on the workers of the chunks."""
         _, kept = self.X.fetch([], self.targets, keep=self.targets)
         return replace(self, targets=kept)
 
     def place_rows(self, values: np.ndarray) -> PerRow:
-        """Cut values that belong to the rows, (n_samples, ...), as these are."""
+        """Cut values for each row, (n_samples, ...), into chunks."""
         X = self.X
         sampled = arrays.move(values[X.drawn, ...], xp=X.xp, device=X.device)
         return PerRow(X.cut(values), sampled)
@@ -102,9 +102,9 @@ class ChunkedRows:
         per_row: PerRow | None,
         reads_rows: bool,
     ) -> Sums:
-        """Sum what a function returns of each chunk, as :class:`TrainingData` does.
+        """Sum a function over the chunks, as :meth:`TrainingData.map_reduce` does.
 
-        Without ``reads_rows`` the function sees the targets alone, and X is not read.
+        Without ``reads_rows`` the function gets the targets only, and X is not read.
         """
         changes = self.changes
         if not reads_rows:

@@ -1,4 +1,4 @@
-"""Rows that a Dask scheduler holds in chunks, and sums over them."""
+"""Chunks: rows on a Dask scheduler, and passes over them."""
 
 from __future__ import annotations
 
@@ -29,21 +29,20 @@ __all__ = ["Chunks"]
 
 
 class Chunks:
-    """A matrix of shape (n_samples, n_features) whose rows are in chunks.
+    """A matrix of shape (n_samples, n_features) in chunks of rows.
 
     Parameters
     ----------
     parts : list of Delayed
-        Arrays of shape (n_i, n_features), in ``dtype``; with ``n_levels``, of numbers
-        and, in the last columns, codes of categories.
+        Arrays of shape (n_i, n_features), in ``dtype``. With ``n_levels``, their last
+        columns are codes of categories.
     row_counts : tuple of int or float
-        Rows of each chunk, as far as they are known: else NaN.
+        Rows of each chunk; NaN if unknown.
     n_features : int
-    dtype, device
-    xp : namespace
+    dtype, device, xp
         Of the chunks.
     source : array or table of Dask
-        What the parts are made of: a cluster may hold its chunks.
+        The collection that the parts come from.
     n_levels : tuple of int, default=()
         Levels of each column of codes, as for :class:`CategoricalMatrix`.
 
@@ -52,13 +51,13 @@ class Chunks:
     sampled : array of shape (n_sampled, n_features)
         Random rows in random order, in memory; None before they are drawn.
     drawn : ndarray of shape (n_sampled,)
-        Their numbers.
+        Row ids of the sample.
     positions : list of int
-        Of the chunks among those that were given: the empty ones are left out.
+        Positions of the chunks in ``source``, whose empty chunks are left out.
     n_passes : int
-        How often all chunks were asked for.
+        Number of reads of all chunks.
     kept : list of Delayed
-        What a cluster keeps beside the chunks as long as nothing fails.
+        Other results that a cluster keeps until the fit ends or fails.
     """
 
     def __init__(
@@ -98,7 +97,7 @@ class Chunks:
 
     @property
     def shape(self) -> tuple[float, int]:
-        """Rows, NaN where that is not known yet, and columns."""
+        """Numbers of rows, NaN if unknown, and of columns."""
         total = sum(self.row_counts)
         return (total if math.isnan(total) else int(total)), self.n_features
 
@@ -110,9 +109,9 @@ class Chunks:
     def counted(
         self, row_counts: np.ndarray, sample: tuple[Array, np.ndarray]
     ) -> Chunks:
-        """Return the chunks that a pass found to have rows.
+        """Return the chunks that are not empty, with known sizes and a sample.
 
-        ``sample`` is what becomes ``sampled`` and ``drawn``.
+        ``sample`` holds ``sampled`` and ``drawn``.
         """
         full = np.nonzero(row_counts)[0]
         chunks = Chunks(
@@ -132,7 +131,7 @@ class Chunks:
         return chunks
 
     def cut(self, values: Array) -> list[Delayed]:
-        """Cut values of the rows, in memory, into the chunks of these."""
+        """Cut values in memory, one for each row, into chunks."""
         edges = np.cumsum([0, *self.row_counts])
         pieces = [literal(values[a:b, ...]) for a, b in itertools.pairwise(edges)]
         return send(pieces)
@@ -143,11 +142,11 @@ class Chunks:
         *loads: Sequence[Delayed],
         keep: Sequence[Delayed] = (),
     ) -> tuple[tuple[Any, ...], list[Delayed]]:
-        """Compute parts as :func:`fetch` does, and keep nothing where that fails."""
+        """Compute parts as :func:`fetch` does. A failure cancels what is kept."""
         try:
             results, kept = fetch(parts, *loads, keep=keep, positions=self.positions)
         except BaseException:
-            # The error of a client is in a cycle with all that its traceback holds.
+            # The error of a client and its traceback form a reference cycle.
             cancel(self.kept)
             raise
         self.kept.extend(kept)
@@ -160,7 +159,7 @@ class Chunks:
         name: str,
         held: bool = True,
     ) -> list[Delayed]:
-        """Apply a function to each chunk, where that is held or anywhere."""
+        """Apply a function to each chunk, on the worker that holds it or anywhere."""
         workers = self.workers if held else [()] * len(self.parts)
         return [
             call(partial(_saying_where, i, function), *chunk, name=name, at=at)
@@ -176,7 +175,7 @@ class Chunks:
         combine: Callable[[Sums, Sums], Sums] = add,
         name: str,
     ) -> Sums:
-        """Combine ``function(X, *others)`` over all chunks: a pass."""
+        """Combine ``function(X, *others)`` over all chunks, in one pass."""
         self.n_passes += 1
         parts = self.parts, *others
         results = self.of_each([function] * len(self.parts), *parts, name=name)
@@ -208,17 +207,17 @@ class Chunks:
         function : callable
         *others : sequences of Delayed
         like : array of shape (n, ...)
-            Such as the results are, but for the number of rows.
+            Example of a result, with any number of rows.
         name : str
         """
         functions, parts = [function] * len(self.parts), (self.parts, *others)
-        # On any workers: which hold a chunk is found out by waiting for it.
+        # On any worker: finding the holder of a chunk would wait for the chunk.
         results = self.of_each(functions, *parts, name=name, held=False)
         return array_of(results, self.row_counts, like, name=name)
 
 
 def _saying_where(position: int, function: Callable[..., Any], *chunk: Any) -> Any:
-    """Apply a function to a chunk; an error names the position of the chunk."""
+    """Apply a function to a chunk. Its errors name the position of the chunk."""
     try:
         return function(*chunk)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Matrices: what X can be, as the five verbs that the passes over its rows need."""
+"""Matrices: kinds of X, as the few products that passes over the rows need."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ __all__ = ["DenseMatrix", "Matrix", "StandardizedMatrix"]
 # a matrix-vector product, which waits for memory: 20 on one core of an x86 server.
 GRAM_SPEEDUP = 20
 
+# Rows that a block of wide rows has, up to four times its usual size: products with few
+# columns are slow on fewer, by 1.3 with ten columns and 784 features.
+TALL_BLOCK = 1024
+
 
 class Matrix(Protocol):
-    """A matrix of shape (n_rows, n_columns), as the passes over its rows see it.
+    """Protocol of a matrix of shape (n_rows, n_columns).
 
     Coefficients are rows of shape (m, n_columns), residuals columns (n_rows, m).
 
@@ -27,11 +31,11 @@ class Matrix(Protocol):
         Of the results. ``dtype`` is float32 or float64.
     shape : tuple of two ints
     stored : array
-        The array that holds the numbers; its size decides how rows are cut.
+        The array that holds the numbers, whose size sets the size of blocks.
     product_cost : float
-        Time of a matrix-vector product for each row, in multiply-adds of a dense one.
+        Time of a matrix-vector product per row, in multiply-adds of a dense product.
     gram_cost : float
-        Time of a Gram matrix for each row, in the same unit.
+        Time of a Gram matrix per row, in the same unit.
     """
 
     xp: Namespace
@@ -57,7 +61,7 @@ class Matrix(Protocol):
     def transpose_matvec(self, residual: Array, total: Array | None = None) -> Array:
         """Return R'X, (m, n_columns), in the widest dtype.
 
-        ``total`` is the sum of each column of R, where the caller knows it.
+        ``total`` is the sum of each column of R, if the caller knows it.
         """
         ...
 
@@ -73,10 +77,7 @@ class Matrix(Protocol):
         ...
 
     def explicit(self) -> Matrix:
-        """Return the matrix as it is best read several times: dense, if it may be.
-
-        A block of standardized dense rows is centred and scaled once.
-        """
+        """Return a matrix for several products: standardized dense rows are copied."""
         ...
 
     def take_rows(self, rows: slice | Array) -> Matrix:
@@ -100,7 +101,7 @@ class Matrix(Protocol):
         ...
 
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
-        """Cut the rows for a pass whose temporaries have ``width`` numbers a row."""
+        """Cut the rows for a pass with temporaries of ``width`` numbers per row."""
         ...
 
 
@@ -113,8 +114,8 @@ class DenseMatrix:
     values : array of shape (n_rows, n_columns)
         Floats, or integers and booleans of few bytes.
     dtype : dtype, default=None
-        To compute in: blocks of rows are converted one at a time. None for that of the
-        values, float32 for half precision, the widest for integers and booleans.
+        Dtype of the products; blocks of rows are converted one at a time. None for the
+        dtype of the values, float32 for half precision, the widest for integers.
     xp : namespace
     """
 
@@ -176,7 +177,7 @@ class DenseMatrix:
         return self
 
     def take_rows(self, rows: slice | Array) -> DenseMatrix:
-        """Return some rows, in the dtype to compute in."""
+        """Return some rows, in the dtype of the products."""
         if isinstance(rows, slice):
             values = arrays.aligned(self.values[rows, :])
         else:
@@ -199,7 +200,7 @@ class DenseMatrix:
     def standardized(self, scaler: Scaler) -> DenseMatrix | StandardizedMatrix:
         """Return the matrix with centred and scaled columns.
 
-        A copy where one block holds all rows: it costs less than the change of units in
+        A copy if one block holds all rows, which is faster than a change of units in
         each pass.
         """
         if len(self.row_slices(1, 1, 1)) > 1:
@@ -216,7 +217,9 @@ class DenseMatrix:
         if not self._block_size:
             size = self.xp.finfo(self.dtype).bits // 8
             self._block_size = arrays.block_bytes(self.values) // size
-        n_rows = self._block_size // max(self.shape[1], width)
+        row = max(self.shape[1], width)
+        n_rows = self._block_size // row
+        n_rows = max(n_rows, min(TALL_BLOCK, 4 * self._block_size // row))
         return cut(self.shape[0], max(1, least, n_rows), n_threads=n_threads)
 
 
@@ -224,15 +227,14 @@ class DenseMatrix:
 class StandardizedMatrix:
     r"""A matrix with centred and scaled columns, z = (x - mean) / scale.
 
-    Products are those of the matrix underneath, corrected:
+    Products correct those of the raw matrix:
 
     .. math::
         Z w = X (w / scale) - mean \cdot (w / scale), \qquad
         Z'r = (X'r - mean \textstyle\sum_i r_i) / scale
 
-    Where the means would take digits (:meth:`Scaler.keeps_digits`), and for second
-    derivatives, a dense block of rows is centred and scaled explicitly as it is used:
-    the copy is one block, not X.
+    Where the means would cost digits (:meth:`Scaler.keeps_digits`), and for second
+    derivatives, each dense block of rows is copied, centred and scaled.
 
     Parameters
     ----------
@@ -253,12 +255,12 @@ class StandardizedMatrix:
 
     @property
     def stored(self) -> Array:
-        """The array of the matrix underneath."""
+        """The array of the raw matrix."""
         return self.matrix.stored
 
     @property
     def device(self) -> Device:
-        """The device of the matrix underneath."""
+        """The device of the raw matrix."""
         return self.matrix.device
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
@@ -280,7 +282,7 @@ class StandardizedMatrix:
             return self._centred().sandwich(columns)
         xp, (_, m), p = self.xp, columns.shape, self.shape[1]
         gram = xp.reshape(self.matrix.sandwich(columns), (m, p, m, p))
-        # The same sums with 1 in the place of x: x'u_k u_l, and u_k'u_l.
+        # The same sums with 1 instead of x: x'u_k u_l, and u_k'u_l.
         pairs = xp.reshape(columns[:, :, None] * columns[:, None, :], (-1, m * m))
         margin = xp.reshape(self.matrix.transpose_matvec(pairs), (m, m, p))
         corner = xp.reshape(xp.sum(pairs, axis=0, dtype=gram.dtype), (m, 1, m, 1))
@@ -343,7 +345,7 @@ class StandardizedMatrix:
         raise TypeError("The matrix is standardized already.")
 
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
-        """Cut the rows as the matrix underneath does."""
+        """Cut the rows as the raw matrix does."""
         slices: list[slice] = self.matrix.row_slices(width, least, n_threads)
         return slices
 

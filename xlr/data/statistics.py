@@ -10,28 +10,30 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data.matrix import Matrix
 from xlr.data.training_data import Block, TrainingData
-from xlr.text import printable
+from xlr.text import printable, quoted
 
 __all__ = [
     "ColumnStatistics",
     "column_statistics",
+    "has_outliers",
     "refuse_non_finite",
     "without_outliers",
 ]
 
-# Rows from whose quartiles heavy tails are seen, and from which the location and scale
-# of such a column are found.
-FEW_ROWS, MANY_ROWS = 25, 1000
+# Rows that show outliers by their values, and rows that give the location and scale of
+# such a column: of few columns as many rows as make MANY_ENTRIES numbers (10 ms).
+FEW_ROWS, MANY_ROWS, MANY_ENTRIES = 25, 1000, 1e5
 
-# Numbers of these rows above which outliers are not looked for: 8 MB.
+# Numbers in these rows above which outliers are not searched: 8 MB.
 MAX_ENTRIES = 1e6
 
-# Standard deviations beyond so many times the distance of the quartiles are those of a
-# few outliers: they would make the other entries of the column vanish.
+# Ratio of the standard deviation to the spread of most values that only outliers reach.
+# Scaled by that deviation, the other entries of the column would vanish.
 HEAVY = 1e3
 
-# Quartile distance of a normal distribution, in standard deviations.
-NORMAL_QUARTILES = 1.349
+# A column with fewer gaps between the values of FEW_ROWS rows may be mostly zero; then
+# fewer than so many rows that hold most of its squares may be outliers.
+FEW_GAPS, RARE_ROWS = 6, 100
 
 # Rows whose median is a robust first guess of the location of a column.
 GUESS_ROWS = 9
@@ -71,7 +73,7 @@ class ColumnStatistics(NamedTuple):
         return ColumnStatistics(total, self.mean + b * d, xp.sqrt(variance))
 
     def about_zero(self, *, xp: Namespace) -> ColumnStatistics:
-        """Return means of zero, and root mean squares in place of the deviations."""
+        """Return statistics about zero: root mean squares as deviations."""
         rms = xp.hypot(self.mean, self.std)
         return self._replace(mean=xp.zeros_like(rms), std=rms)
 
@@ -80,32 +82,32 @@ class ColumnStatistics(NamedTuple):
 def column_statistics(
     data: TrainingData, *, names: list[str] | None = None
 ) -> ColumnStatistics:
-    r"""Find the weighted mean and standard deviation of the columns.
+    r"""Return the weighted mean and standard deviation of the columns.
 
-    Rows of zero weight do not count. One pass in the usual case: the means of x and
-    x^2, whose difference is right to ten digits unless a mean lies hundreds of
-    deviations from zero (90 where there is no float64). Columns where it does take a
-    second pass, about the median of a few rows, and if need be a third about the mean.
+    One pass in the usual case, by the means of x and x^2. Their difference is right to
+    ten digits unless a mean lies hundreds of deviations from zero (90 without float64).
+    Such columns take a second pass about the median of a few rows, and if need be a
+    third about the mean. Rows of zero weight do not count.
 
     Parameters
     ----------
     data : TrainingData
-        With rows in memory, and weights that are not all zero, around 1.
+        With rows in memory, and weights of mean 1.
     names : list of str, default=None
-        Of the columns, for errors.
+        Names of the columns, for errors.
 
     Raises
     ------
     ValueError
-        If X contains NaN or infinity, or a column that varies in numbers whose square
-        float64 cannot hold (beyond about 1e150, or within 1e-150).
+        If X contains NaN or infinity, or the square of a deviation overflows or
+        underflows float64 (beyond about 1e150, or below 1e-150).
     """
     xp = data.xp
     weight, total, squares = data.map_reduce(_sums)
     mean, mean_square = total / weight, squares / weight
     is_zero = (mean == 0) & (mean_square == 0)  # most columns of a sparse matrix
     variance = mean_square - mean * mean
-    # NaN compares false: what is not finite is doubtful too.
+    # NaN compares false, so that it is doubtful too.
     known = _keeps_digits(mean, variance, xp=xp) & (variance < xp.inf)
     doubtful = np.nonzero(~arrays.to_host(known | is_zero))[0]
     std = xp.sqrt(xp.maximum(variance, xp.zeros_like(variance)))
@@ -134,9 +136,9 @@ def _sums(block: Block) -> tuple[Array, Array, Array]:
 
 
 def _keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
-    """Return whether a variance is right to ten digits as a difference of means.
+    """Return whether the variance E[x^2] - E[x]^2 is right to ten digits.
 
-    To three digits where there is no float64.
+    To three digits without float64.
     """
     limit = min(1e5, 1e-3 / float(xp.finfo(mean.dtype).eps))
     smallest = float(xp.finfo(mean.dtype).smallest_normal) / float(
@@ -163,7 +165,7 @@ def _about_a_guess(
         mean = shift + first
         if arrays.to_host(xp.all(_keeps_digits(first, variance, xp=xp))):
             break
-        # A constant column stays about its value, from which it does not vary at all.
+        # The shift of a constant column stays exactly at its value.
         shift = xp.where(largest > 0, mean, shift)
     variance = xp.where(largest > 0, variance, xp.zeros_like(variance))
     wrong = ~(variance < xp.inf) | ((largest > 0) & ~(variance > 0))
@@ -200,11 +202,11 @@ def _combined(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
 
 
 def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStatistics:
-    """Return the statistics, with median and quartiles for columns with outliers.
+    """Return the statistics, with those of most values for columns with outliers.
 
-    One huge entry (a typo, a fill value) makes the standard deviation as large as
-    itself, and all other entries zero in units of it. Such columns are located by their
-    median and scaled by the distance of their quartiles, from a sample of rows.
+    One huge entry (a typo), or a fill value in many rows, determines the standard
+    deviation, and differences between the others vanish in its units. The gaps between
+    the values of a sample of rows locate and scale such columns.
 
     Parameters
     ----------
@@ -212,34 +214,74 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
     statistics : ColumnStatistics
     """
     xp, (_, mean, std) = matrix.xp, statistics
-    if FEW_ROWS * matrix.shape[1] > MAX_ENTRIES:
+    n_samples, n_features = matrix.shape
+    if FEW_ROWS * n_features > MAX_ENTRIES:
         return statistics
-    _, spread = _quartiles(matrix, FEW_ROWS, std.dtype)
+    _, spread, n_gaps = _location_and_spread(matrix, FEW_ROWS, std.dtype)
     heavy = (std > HEAVY * spread) & (spread > 0)
-    places = np.nonzero(arrays.to_host(heavy))[0]
-    if not places.size:
+    # Few rows hold most of the squares of a column, other than one of zeros and ones:
+    # more of its values must be seen. The widest columns come first.
+    squares = mean * mean + std * std
+    rare = (n_gaps < FEW_GAPS) & (n_samples * mean * mean < RARE_ROWS * squares)
+    rare = rare & (std > 0) & ~heavy & (xp.abs(squares - mean) > 1e-6 * squares)
+    seen = arrays.to_host(xp.stack([heavy, rare]))
+    if not seen.any():
         return statistics
+    widths = arrays.to_host(std)
+    places, rare = np.nonzero(seen[0])[0], np.nonzero(seen[1])[0]
+    rare = rare[np.argsort(-widths[rare])][: int(MANY_ENTRIES / MANY_ROWS)]
+    places = np.concatenate([places, rare])
+    n_rows = min(
+        max(MANY_ROWS, MANY_ENTRIES // places.size), MAX_ENTRIES // places.size
+    )
     columns = matrix.take_columns(arrays.move(places, xp=xp, device=matrix.device))
-    median, spread = _quartiles(columns, MANY_ROWS, std.dtype)
-    source = np.arange(matrix.shape[1])
-    source[places] = matrix.shape[1] + np.arange(places.size)
+    location, spread, _ = _location_and_spread(columns, int(n_rows), std.dtype)
+    spread = arrays.to_host(spread)
+    is_heavy = (widths[places] > HEAVY * spread) & (spread > 0)
+    if not is_heavy.any():
+        return statistics
+    source = np.arange(n_features)
+    source[places[is_heavy]] = n_features + np.nonzero(is_heavy)[0]
     source = arrays.move(source, xp=xp, device=matrix.device)
-    spread = spread / NORMAL_QUARTILES
-    robust = xp.where(spread > 0, spread, xp.ones_like(spread))
+    spread = arrays.move(spread, xp=xp, device=matrix.device)
     return statistics._replace(
-        mean=xp.take(xp.concat([mean, median]), source),
-        std=xp.take(xp.concat([std, robust]), source),
+        mean=xp.take(xp.concat([mean, location]), source),
+        std=xp.take(xp.concat([std, spread]), source),
     )
 
 
-def _quartiles(matrix: Matrix, n_rows: int, dtype: Any) -> tuple[Array, Array]:
-    """Return the median and the distance of the quartiles, from a few rows."""
+def has_outliers(statistics: ColumnStatistics, robust: ColumnStatistics) -> np.ndarray:
+    """Return a mask of the columns whose statistics outliers have changed."""
+    return arrays.to_host(statistics.std) > HEAVY * arrays.to_host(robust.std)
+
+
+def _location_and_spread(
+    matrix: Matrix, n_rows: int, dtype: Any
+) -> tuple[Array, Array, Array]:
+    """Return the location and the spread of most values of the columns, in a few rows.
+
+    The median of the gaps between different values is a gap between ordinary values,
+    even if only two of them stand beside a fill value: it gives the location. Times the
+    number of gaps it is the spread, which is zero without a gap.
+
+    Returns
+    -------
+    location, spread, n_gaps : arrays of shape (n_features,)
+    """
     xp, n = matrix.xp, matrix.shape[0]
     rows = np.linspace(0, n - 1, min(n, n_rows)).astype(np.int64)
     values = matrix.take_rows(arrays.move(rows, xp=xp, device=matrix.device))
     values = xp.sort(xp.astype(values.to_dense(), dtype, copy=False), axis=0)
-    quarter, half = rows.size // 4, rows.size // 2
-    return values[half, :], values[rows.size - 1 - quarter, :] - values[quarter, :]
+    gaps = values[1:, :] - values[:-1, :]
+    gaps = xp.where(gaps > 0, gaps, xp.full_like(gaps, xp.inf))
+    n_gaps = xp.sum(xp.astype(gaps < xp.inf, dtype), axis=0)
+    place = xp.arange(gaps.shape[0], dtype=dtype, device=matrix.device)[:, None]
+    is_middle = place == xp.floor((n_gaps - 1) / 2)
+    zeros = xp.zeros_like(gaps)
+    median = xp.sum(xp.where(is_middle, xp.sort(gaps, axis=0), zeros), axis=0)
+    below = xp.where(gaps == median, values[:-1, :], xp.full_like(gaps, -xp.inf))
+    location = xp.where(n_gaps > 1, xp.max(below, axis=0), values[rows.size // 2, :])
+    return location, median * n_gaps, n_gaps
 
 
 def refuse_non_finite(matrix: Matrix, names: list[str] | None = None) -> None:
@@ -289,7 +331,7 @@ def _non_finite_columns(matrix: Matrix) -> np.ndarray:
 
 def _named(columns: np.ndarray, names: list[str] | None) -> str:
     """Name columns in a sentence."""
-    first = [repr(names[j]) if names else f"x{j}" for j in columns[:5]]
+    first = [quoted(names[j]) if names else f"x{j}" for j in columns[:5]]
     more = f" and {columns.size - 5} more" if columns.size > 5 else ""
     subject, verb = ("Column", "is") if columns.size == 1 else ("Columns", "are")
     return f"{subject} {', '.join(first)}{more} {verb}"

@@ -18,7 +18,7 @@ __all__ = ["Targets"]
 class Targets:
     r"""Labels, weights and offset of each row for each model, formed block by block.
 
-    Models that share something store it once: row i has the weight
+    Shared arrays are stored once. Row i has the weight
 
     .. math:: s_{im} = s_i\, n_{i\,r(m)}\, f_{m\,y_{im}}
 
@@ -28,20 +28,20 @@ class Targets:
     ----------
     n_models : int
     labels : array of shape (n_samples, n_targets)
-        Class codes 0, 1, ..., of any dtype. Or shares of the classes of one model, for
-        the losses that take them.
+        Class codes 0, 1, ..., of any dtype; or class shares of one model, for losses
+        that take them.
     weights : array of shape (n_samples, 1)
         :math:`s_i`, in the dtype to compute in.
     counts : array of shape (n_samples, n_counts) or None
-        How often a resample holds the row, :math:`n_{ir}`, of any dtype; None for once.
+        Copies of the row in each resample, :math:`n_{ir}`, of any dtype; None for one.
     class_factors : array of shape (n_models, 2) or None
         Factors of the labels 0 and 1 in each model, in the dtype to compute in; None
         for ones.
     label_of, count_of : array of shape (n_models,) or None
-        The columns of each model, integers. None for one column that all models share,
-        or for a column a model.
+        Column numbers of each model. None if all models share one column, or each has
+        its own.
     resample_of : ndarray of shape (n_models,) or None
-        Models with the same number differ in their counts only.
+        Models with the same number differ only in their counts.
     offset : array of shape (n_samples, n_outputs) or None
         Added to the logits of every model, in the dtype to compute in.
     """
@@ -59,7 +59,7 @@ class Targets:
     def block(self, rows: slice, *, xp: Namespace) -> tuple[Array, Array]:
         """Return labels and weights of some rows, (n_rows, n_models or 1) each.
 
-        Both in the dtype of the weights.
+        Labels have the dtype of the weights.
         """
         dtype = self.weights.dtype
         labels = _columns(self.labels[rows, :], self.label_of, dtype, xp=xp)
@@ -74,7 +74,7 @@ class Targets:
 
     @property
     def weighs_alike(self) -> bool:
-        """True if a row has the same weight in all models."""
+        """Whether each row has the same weight in all models."""
         return self.counts is None and self.class_factors is None
 
     def select(self, models: np.ndarray) -> Targets:
@@ -128,20 +128,21 @@ class Targets:
     def _with(
         self, names: tuple[str, ...], change: Callable[[Array], Array]
     ) -> Targets:
-        """Return the targets with some arrays changed, as far as there are such."""
+        """Return the targets with some arrays changed, if they are not None."""
         found = {name: getattr(self, name) for name in names}
         changed = {k: change(v) for k, v in found.items() if v is not None}
         return replace(self, **changed)
 
     def resampled(self, counts: Array, n_each: int) -> Targets:
-        """Return the targets of a model for each way to count the rows.
+        """Return the targets of models of resampled rows.
 
         Parameters
         ----------
         counts : array of shape (n_samples, n_counts)
+            Copies of each row in each resample.
         n_each : int
-            Models for each of the counts, which differ in their penalty. The models of
-            the first penalty come first, in the order of the counts.
+            Models of each resample, with different penalties. The models of the first
+            penalty come first, in the order of the counts.
         """
         n_counts = counts.shape[1]
         count_of = np.tile(np.arange(n_counts), n_each)

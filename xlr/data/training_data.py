@@ -24,7 +24,7 @@ __all__ = ["Block", "TrainingData", "sum_of_weights", "sums_of_class_weights"]
 
 
 class Block(NamedTuple):
-    """A block of rows, as the functions of a pass see it.
+    """A block of rows, the first argument of the functions of a pass.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Block(NamedTuple):
         Added to the logits.
     xp : namespace
     wide : dtype
-        To sum in: the widest of the device.
+        Accumulation dtype: the widest of the device.
     """
 
     matrix: Matrix
@@ -62,7 +62,7 @@ def sums_of_class_weights(block: Block, n_classes: int) -> tuple[Array]:
     xp, y = block.xp, block.labels
     if n_classes == 2:  # labels, or shares of the second class
         shares = [1 - y, y]
-    elif y.shape[1] == n_classes:  # shares of all classes
+    elif n_classes > 1 and y.shape[1] == n_classes:  # shares of all classes
         shares = [y[:, k : k + 1] for k in range(n_classes)]
     else:
         shares = [xp.astype(y == k, block.weights.dtype) for k in range(n_classes)]
@@ -77,8 +77,8 @@ class TrainingData:
 
     A pass is a map over parts of the rows and a sum, :meth:`map_reduce`: over blocks of
     rows in memory, or over the chunks of a Dask scheduler. With chunks, ``matrix`` and
-    ``targets`` are those of a sample in memory, and what changes them is done to each
-    chunk, as a pass reads it.
+    ``targets`` hold a sample in memory. Changes of them apply to each chunk as a pass
+    reads it.
 
     Parameters
     ----------
@@ -88,14 +88,14 @@ class TrainingData:
     pool : Workers, default=ALONE
         Threads for passes over rows in memory.
     chunks : ChunkedRows, default=None
-        All rows, where they are in chunks; None for those of the matrix.
+        All rows, if they are in chunks; None for the rows of the matrix.
 
     Attributes
     ----------
     in_memory : bool
-        Whether single rows are at hand, and not only sums over them.
+        Whether single rows are accessible, not only sums over them.
     n_drawable : int
-        Most rows that a sample may have.
+        Maximum size of a sample.
     """
 
     def __init__(
@@ -144,24 +144,24 @@ class TrainingData:
         per_row: Any = None,
         reads_rows: bool = True,
     ) -> Sums:
-        """Sum what a function returns of each block of rows: one pass.
+        """Sum a function over the blocks of rows, in one pass.
 
         Parameters
         ----------
         function : callable
-            Takes a :class:`Block`, the arguments, and the block's rows of ``per_row``;
-            returns a tuple of arrays.
+            Takes a :class:`Block`, the arguments, and the rows of the block in
+            ``per_row``; returns a tuple of arrays.
         *arguments
         width : int, default=1
             Numbers per row of its widest temporary.
         least : int, default=1
-            Rows below which a block is not worth adding its sums.
+            Minimum rows of a block: adding its sums must cost less than computing them.
         combine : callable, default=add
-            Makes one tuple of the results of two parts of the rows.
+            Combines the results of two parts of the rows.
         per_row : array of shape (n_samples, ...) or PerRow, default=None
-            As :meth:`place_rows` returns it.
+            Values for each row, from :meth:`place_rows`.
         reads_rows : bool, default=True
-            False for a function of the targets alone: chunks are then not read.
+            False for a function of the targets only, which reads no chunks of X.
         """
         if self.chunks is not None:
             options = {"width": width, "least": least, "combine": combine}
@@ -190,7 +190,7 @@ class TrainingData:
         width: int = 1,
         reads_rows: bool = True,
     ) -> Array:
-        """Concatenate what a function returns of the rows of each block."""
+        """Concatenate the results of a function for the rows of each block."""
         if self._compiles:
             function = arrays.compiled(function)
         parts = self.map_reduce(
@@ -203,9 +203,9 @@ class TrainingData:
         return parts[0] if len(parts) == 1 else self.xp.concat(list(parts))
 
     def place_rows(self, values: np.ndarray, *, on_device: bool = True) -> Any:
-        """Move values that belong to the rows, (n_samples, ...), to where these are.
+        """Move values for each row, (n_samples, ...), to the device of the rows.
 
-        Values that a pass reads on the host stay there, or go there with each chunk.
+        ``on_device=False`` keeps them on the host, where the pass reads them.
         """
         if self.chunks is not None:
             return self.chunks.place_rows(values)
@@ -233,14 +233,14 @@ class TrainingData:
         return self.xp.broadcast_to(weights, (n_models, n_classes))
 
     def row_slices(self, width: int, least: int = 1) -> list[slice]:
-        """Cut the rows for a pass whose temporaries have ``width`` numbers a row."""
+        """Cut the rows for a pass with temporaries of ``width`` numbers per row."""
         if (width, least) not in self._slices:
             slices = self.matrix.row_slices(width, least, self.pool.n)
             self._slices[width, least] = slices
         return self._slices[width, least]
 
     def block(self, rows: slice) -> Block:
-        """Return some rows. A block of all rows is made once."""
+        """Return some rows. The block of all rows is cached."""
         is_whole = rows == slice(0, self.n_samples)
         if is_whole and self._whole is not None:
             return self._whole
@@ -284,14 +284,14 @@ class TrainingData:
         return self._changed("without_counts", targets=self.targets.without_counts())
 
     def resampled(self, counts: Any, n_each: int) -> TrainingData:
-        """Return the data of a model for each way to count the rows.
+        """Return the data of models of resampled rows.
 
         Parameters
         ----------
         counts : array of shape (n_samples, n_counts) or PerRow
-            As :meth:`place_rows` returns them.
+            Copies of each row in each resample, from :meth:`place_rows`.
         n_each : int
-            As for :meth:`Targets.resampled`.
+            Models of each resample.
         """
         return self.with_targets(partial(_resampled, n_each), counts)
 
@@ -300,7 +300,7 @@ class TrainingData:
     ) -> TrainingData:
         """Return the same rows with ``function(targets, *per_row)`` as targets.
 
-        Call it before models are selected: chunks select from what it returns.
+        Call it before :meth:`select`, which chunks apply to its result.
         """
         if self.chunks is None:
             return self._with(self.matrix, function(self.targets, *per_row), None)
@@ -309,7 +309,7 @@ class TrainingData:
         return self._with(self.matrix, targets, chunks)
 
     def with_kept_targets(self) -> TrainingData:
-        """Return the data with targets that workers compute once, and keep."""
+        """Return the data with targets that workers compute once and keep."""
         if self.chunks is None:
             return self
         return self._with(self.matrix, self.targets, self.chunks.kept())
@@ -318,12 +318,12 @@ class TrainingData:
         """Copy about ``size`` random rows, in float32."""
         if self.in_memory:
             rows = draw_rows(self.n_samples, size, seed)
-        else:  # which are in random order
+        else:  # they are in random order
             rows = np.arange(size)
         return self.take_rows(rows, self.xp.float32)
 
     def take_rows(self, numbers: np.ndarray, dtype: Any) -> TrainingData:
-        """Copy some rows in memory in a dtype, by their numbers on the host."""
+        """Copy some rows in memory, by their ids on the host, in a dtype."""
         xp = self.xp
         rows = arrays.move(numbers, xp=xp, device=self.device)
         matrix = self.matrix.take_rows(rows).astype(dtype)
@@ -337,7 +337,7 @@ class TrainingData:
         matrix: Matrix | None = None,
         targets: Targets | None = None,
     ) -> TrainingData:
-        """Return other data, and have each chunk call the method of this name."""
+        """Return other data. Each chunk calls the method of this name."""
         chunks = self.chunks
         chunks = None if chunks is None else chunks.changed(name, *arguments)
         return self._with(matrix or self.matrix, targets or self.targets, chunks)

@@ -13,7 +13,7 @@ from xlr.arrays import Array
 from xlr.estimators._fit import Fitting
 from xlr.estimators.dataset import LabelledDataset, ModelSpec
 from xlr.solvers import Record, Status
-from xlr.text import warn
+from xlr.text import quoted, warn
 
 __all__ = [
     "FoldModels",
@@ -179,8 +179,8 @@ def _warn_of_left_out(weighs: np.ndarray, dataset: LabelledDataset) -> None:
         if without.size:
             sentences.append(
                 f"Of the {weighs.shape[0]} folds, those with the numbers "
-                f"{without.tolist()} train on no row of the class {label!r} that has "
-                "weight: their models leave it out, with a probability of 0."
+                f"{without.tolist()} train on no row of the class {quoted(label)} that "
+                "has weight: their models leave it out, with a probability of 0."
             )
     if sentences:
         advice = "Use a splitter that stratifies, or fewer folds."

@@ -1,4 +1,4 @@
-"""Fits: checks before them, from a dataset to a solution, and the fitted attributes."""
+"""The fitting pipeline: checks, solver, warnings and fitted attributes."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Fea
     estimator : estimator
     X : array, sparse matrix or table
     *others : arrays
-        What else the fit is given.
+        The other arguments of the fit.
     chunked : bool, default=True
         As for :func:`read_features`.
 
     Raises
     ------
     TypeError, ValueError
-        If a parameter or X is not as described, or an array is traced by JAX.
+        If a parameter or X is invalid, or JAX traces an array.
 
     Warns
     -----
     UserWarning
-        If the solver is one of scikit-learn's that fits another model.
+        If the solver is 'liblinear', which fits another model in scikit-learn.
     """
     check_parameters(vars(estimator))
     if arrays.is_traced(X, *others):
@@ -76,60 +76,61 @@ def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Fea
         )
     if getattr(estimator, "solver", None) == "liblinear" and estimator.fit_intercept:
         warn(
-            "scikit-learn's solver 'liblinear' penalises the intercept; here it is not "
-            "penalised, as with its other solvers. Leave solver out."
+            "scikit-learn's solver 'liblinear' penalises the intercept. xlr does not, "
+            "like scikit-learn's other solvers. Leave solver out."
         )
     return read_features(estimator, X, reset=True, chunked=chunked)
 
 
 def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
-    """Set all fitted attributes at once, the last step of a fit.
+    """Set all fitted attributes at once, as the last step of a fit.
 
-    Predictions in other threads see all of them or none, and a fit that fails or is
-    interrupted leaves the estimator as it was.
+    Predictions in other threads see all of them or none. A fit that fails or is
+    interrupted changes nothing.
     """
     of_last_fit = "feature_names_in_", "_encoder"
     others = {k: v for k, v in vars(estimator).items() if k not in of_last_fit}
     estimator.__dict__ = others | attributes
 
 
-# What else to do where a solver ran out of iterations.
+# Further advice where a solver ran out of iterations.
 INSTEAD = {
     "newton-cg": ", or use solver='newton-cholesky'",
     "lbfgs": ", or use solver='newton-cholesky'",
     "gradient-descent": ", raise learning_rate, or use solver='auto'",
 }
 
-# Of many models, those with a coefficient above LARGE, in standard deviations, may be
-# separated: one deviation multiplies the odds by 150. Each takes an iteration's time.
+# Of many models, only those with a logit above LARGE, odds of 150, are tested for
+# separation. A test takes as long as an iteration: at most MAX_TESTED models with X in
+# memory, and MAX_IN_CHUNKS with chunks.
 LARGE = 5.0
-MAX_LOOKED_AT = 50
+MAX_TESTED, MAX_IN_CHUNKS = 50, 5
 
 WITH_FREE_FEATURES = "Use a penalty_factor above 0 for all features."
-INSTEAD_WITH_KINKS = {"active-set": ", or use solver='proximal-newton'"}
+INSTEAD_NON_SMOOTH = {"active-set": ", or use solver='proximal-newton'"}
 
-# Solvers that hold a whole Hessian, those to use instead where it is too large, and how
-# many matrices of its size they have at a time.
+# Solvers that hold a whole Hessian, the solvers to use if it is too large, and the
+# number of matrices of its size in memory.
 INSTEAD_OF_HESSIAN = {
     "newton-cholesky": "'newton-cg' or 'lbfgs'",
     "proximal-newton": "'newton-cg' or 'active-set'",
 }
 HESSIANS = 4
 
-# On a device: arrays of the size of a block of rows that a pass has at a time, numbers
-# that are held of each row, and the largest sample: this share of the rows, or so many
-# rows for a parameter.
+# Memory of a fit on a device: arrays of the size of a block of rows in a pass, numbers
+# held for each row, and the largest sample, as a share of the rows or in rows for each
+# parameter.
 BLOCKS = 4
 ROW_NUMBERS = 4
 SAMPLE, ROWS_OF_SAMPLE = 1 / 8, 1000
 
 
 class SeparationWarning(ConvergenceWarning):
-    """A fit has nothing to converge to: what has no penalty tells classes apart."""
+    """Warning of a fit without a finite estimate, because features separate classes."""
 
 
 class Fitting:
-    """Models to fit, the solver for them and the objective that it minimises.
+    """A fit: models, their objective and the solver that minimises it.
 
     Parameters
     ----------
@@ -141,16 +142,16 @@ class Fitting:
         Of the rows of the dataset.
     C : float or array of shape (n_models,)
     start : tuple of arrays, default=None
-        Coefficients and intercepts to start from, in units of X; None for zero.
+        Raw coefficients and intercepts to start from; None for zeros.
     l1_ratio : float, default=0.0
     along : ndarray, default=None
-        Positions on a path, on each of which there are as many models.
+        Positions on a path, with the same number of models at each.
 
     Raises
     ------
     MemoryError
-        If the solver was asked for by name, and there is no room for its Hessian; on a
-        device, if there is none for the rows.
+        If the Hessian of a solver that was named does not fit into memory, or the rows
+        do not fit into the memory of a device.
 
     Attributes
     ----------
@@ -189,7 +190,7 @@ class Fitting:
         _check_memory_for(estimator.solver, spec.loss.n_outputs * n_columns, data)
         self.solver_name = name
         self._estimator = estimator
-        self._features = features
+        self._dataset = dataset
         unpenalised = isinstance(C, float) and np.isposinf(C)
         self._may_diverge = unpenalised or regularisation.leaves_some_free
         self._instead_of_separation = () if unpenalised else (WITH_FREE_FEATURES,)
@@ -207,8 +208,8 @@ class Fitting:
         self._check_memory_of_device()
 
     def _check_memory_of_device(self) -> None:
-        """Refuse a fit that a device has no room for, before its driver does."""
-        features, objective = self._features, self.problem.objective
+        """Raise MemoryError for a fit that does not fit into the memory of a device."""
+        features, objective = self._dataset.features, self.problem.objective
         numbers = objective.data.matrix.stored
         if not objective.data.in_memory or arrays.in_host_memory(numbers):
             return
@@ -230,7 +231,7 @@ class Fitting:
 
     @property
     def n_passes(self) -> int | None:
-        """Number of reads of all chunks of X; None for an X that is not in chunks."""
+        """Number of reads of all chunks of X; None if X is not in chunks."""
         chunks = self.problem.objective.data.chunks
         return None if chunks is None else chunks.X.n_passes
 
@@ -268,15 +269,15 @@ class Fitting:
         return tell
 
     def proven(self, solution: Solution) -> tuple[np.ndarray, Solution]:
-        """Return bounds on F less its minimum, and the solution that they prove."""
+        """Return the duality gaps, and the solution with the models that they prove."""
         gap = self.problem.duality_gap(solution)
         return gap, solution.with_bound(gap, float(self._estimator.tol))
 
     def separations(self, solution: Solution) -> dict[int, Separation]:
-        """Return the directions of separation of the models that have one.
+        """Return the separations of the models, by their numbers.
 
-        None where all is penalised. Of many models, those with large coefficients are
-        looked at, MAX_LOOKED_AT at most.
+        There are none if everything is penalised. Of many models, at most MAX_TESTED
+        with large logits are tested.
         """
         objective = self.problem.objective
         one_class = objective.loss.shift_invariant and objective.n_outputs == 1
@@ -284,11 +285,9 @@ class Fitting:
             return {}
         models = np.arange(objective.n_models)
         if models.size > 1:
-            if not objective.data.in_memory:
-                return {}
-            xp = objective.xp
-            size = xp.max(xp.abs(solution.parameters), axis=1)
-            models = models[arrays.to_host(size) > LARGE][:MAX_LOOKED_AT]
+            size = objective.largest_logits(solution.parameters)
+            largest = np.argsort(-size, kind="stable")[: self._n_tested]
+            models = np.sort(largest[size[largest] > LARGE])
         gradients = arrays.to_host(solution.at.gradient).astype(np.float64)
         found = {
             int(k): self.problem.separation(solution.parameters, gradients[k], k)
@@ -296,20 +295,26 @@ class Fitting:
         }
         return {k: each for k, each in found.items() if each is not None}
 
+    @property
+    def _n_tested(self) -> int:
+        in_memory = self.problem.objective.data.in_memory
+        return MAX_TESTED if in_memory else MAX_IN_CHUNKS
+
     def warn_unless_converged(
         self, solution: Solution, separations: dict[int, Separation] | None = None
     ) -> None:
-        """Warn why models did not converge and what to do, in the words of the first.
+        """Warn about models that did not converge: why, and what to do.
 
-        With separation there is nothing to converge to: then that.
+        The sentence describes the first of them. Separated models have no minimum: they
+        get a warning of their own.
         """
         n_models, separations = len(solution.status), separations or {}
         if separations:
-            names = self._features.column_names
+            names = self._dataset.features.column_names
             first = next(iter(separations.values()))
             sentence = first.describe(names, *self._instead_of_separation)
             if n_models > 1:
-                at_least = "At least " * (len(separations) >= MAX_LOOKED_AT)
+                at_least = "At least " * (len(separations) >= self._n_tested)
                 cause = sentence.removeprefix("There is no finite estimate: ")
                 sentence = (
                     f"{at_least}{len(separations)} of {n_models} models have no finite "
@@ -329,24 +334,24 @@ class Fitting:
             advice = INSTEAD.get(self.solver_name, "")
             if self.problem.objective.non_smooth is not None:
                 # newton-cg is what is left for many parameters.
-                advice = INSTEAD_WITH_KINKS.get(self.solver_name, "")
-        _warn(solution, failed, self._estimator, self._features.dtype, advice)
+                advice = INSTEAD_NON_SMOOTH.get(self.solver_name, "")
+        _warn(solution, failed, self._estimator, self._dataset, advice)
 
 
-def warn_unless_converged(solution: Solution, estimator: Any, dtype: Any) -> None:
-    """Warn why the model did not converge, where there is one solver to choose from."""
+def warn_unless_converged(solution: Solution, estimator: Any, dataset: Dataset) -> None:
+    """Warn if the model did not converge, where there is no other solver."""
     if solution.status[0] is not Status.CONVERGED:
-        _warn(solution, [0], estimator, dtype, "")
+        _warn(solution, [0], estimator, dataset, "")
 
 
 def _warn(
     solution: Solution,
     failed: list[int],
     estimator: Any,
-    dtype: Any,
+    dataset: Dataset,
     advice: str,
 ) -> None:
-    status = solution.status[failed[0]]
+    status, dtype = solution.status[failed[0]], dataset.features.dtype
     if status is Status.PRECISION_LIMIT and "32" in str(dtype):
         advice = ", or pass X as float64"
     sentence = status.value.format(
@@ -359,11 +364,11 @@ def _warn(
     )
     if len(solution.status) > 1:
         sentence = f"{len(failed)} of {len(solution.status)} models: {sentence}"
-    warn(sentence, ConvergenceWarning)
+    warn(sentence + dataset.advice_on_outliers(), ConvergenceWarning)
 
 
 def _reason(solution: Solution, failed: list[int], tol: float) -> str:
-    """Say which of the two conditions of convergence is not met."""
+    """Return the condition of convergence that does not hold."""
     last = solution.records[-1]
     if (last.optimality[failed] > tol).any():
         return f"above tol={tol:.3g}"
@@ -375,7 +380,7 @@ def _reason(solution: Solution, failed: list[int], tol: float) -> str:
 
 
 def _check_memory_for(name: str, n_parameters: int, data: TrainingData) -> None:
-    """Refuse a Hessian that was asked for, before the memory is filled with it."""
+    """Raise MemoryError for a Hessian that does not fit into memory."""
     if name not in INSTEAD_OF_HESSIAN:
         return
     needed = HESSIANS * 8 * n_parameters**2

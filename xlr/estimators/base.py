@@ -1,4 +1,4 @@
-"""Linear models: logits of rows, and what follows from them."""
+"""Linear models: logits, probabilities and labels of rows."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ __all__ = [
 def logits(matrix: Matrix, coef: Array, intercept: Array) -> Array:
     """Return X W' + b, computed in the widest dtype and rounded to that of the matrix.
 
-    In float32 alone the products with a column a million deviations from zero would be
-    off by as much as the logits are. The caller passes blocks of rows where X is large.
+    For a column a million deviations from zero, float32 products are off by the size of
+    the logits. The caller passes blocks of a large X.
 
     Parameters
     ----------
     matrix : Matrix of shape (n_samples, n_features)
     coef : array of shape (n_columns, n_features)
     intercept : array of shape (n_columns,)
-        In the widest dtype, with what ``intercept_`` is rounded by.
+        In the widest dtype, with the digits that ``intercept_`` is rounded by.
 
     Returns
     -------
@@ -71,13 +71,12 @@ def one_or_more(logits: Array, *, xp: Namespace) -> Array:
 def probabilities(logits: Array, one_vs_rest: bool = False, *, xp: Namespace) -> Array:
     """Return the probabilities of the classes, (n_rows, n_classes).
 
-    With ``one_vs_rest``, of binary models: their probabilities by their sum.
+    With ``one_vs_rest``, they are those of the binary models, divided by their sum.
     """
     if logits.shape[1] > 1:
-        # Without the digits of the shift that :func:`softmax` saves: the products
-        # have rounded the logits by as much.
+        # :func:`softmax` saves digits that the products have rounded already.
         z = log_sigmoid(logits) if one_vs_rest else logits
-        if arrays.has_gradient(z):  # torch needs the numbers as they are
+        if arrays.has_gradient(z):  # torch cannot record the changes in place
             return softmax(z)
         z -= xp.max(z, axis=1, keepdims=True)
         share = xp.exp(z)
@@ -92,19 +91,28 @@ def log_probabilities(
 ) -> Array:
     """Return the logarithms of :func:`probabilities`."""
     if logits.shape[1] > 1:
-        return log_softmax(log_sigmoid(logits) if one_vs_rest else logits)
+        z = log_sigmoid(logits) if one_vs_rest else logits
+        if arrays.has_gradient(z):
+            return log_softmax(z)
+        z -= xp.max(z, axis=1, keepdims=True)
+        # One term of the sum is exactly 1: log1p keeps the digits of the others.
+        others, is_less = xp.exp(z), xp.astype(z < 0, z.dtype)
+        others *= is_less
+        n_ties = z.shape[1] - 1 - xp.sum(is_less, axis=1, keepdims=True)
+        z -= xp.log1p(xp.sum(others, axis=1, keepdims=True) + n_ties)
+        return z
     return log_sigmoid(xp.concat([-logits, logits], axis=1))
 
 
 def class_codes(logits: Array, *, xp: Namespace) -> Array:
-    """Return the numbers of the most probable classes: (n_rows,)."""
+    """Return the codes of the most probable classes: (n_rows,)."""
     if logits.shape[1] == 1:
         logits = xp.concat([xp.zeros_like(logits), logits], axis=1)
     return xp.argmax(logits, axis=1)
 
 
 def labels_of(codes: Array, classes: Array) -> Array:
-    """Return the labels of codes where these are, or NumPy's if no other holds them."""
+    """Return labels in the library of the codes, or NumPy's if it cannot hold them."""
     host = arrays.to_host(classes)
     if host.dtype.kind in "biuf":
         xp, device = arrays.namespace(codes), arrays.device_of(codes)
@@ -120,15 +128,15 @@ def labels_of(codes: Array, classes: Array) -> Array:
     return host[arrays.to_host(codes)]
 
 
-# Arrays of the size of a block of logits that share the cache of a device.
+# Arrays of the size of the logits that share the cache of a device.
 BLOCK_ARRAYS = 4
 
 
 class LinearModel(BaseEstimator):
     """A model with ``coef_`` and ``intercept_``.
 
-    The coefficients, which are small, move to the data: any predictor takes arrays
-    of any library and device, and answers there.
+    Predictors take arrays of any library and device, and answer there: they move the
+    coefficients, which are small.
     """
 
     coef_: Array
@@ -140,10 +148,9 @@ class LinearModel(BaseEstimator):
     def _of_rows(
         self, answer: Callable[..., Array], X: Array, offset: Array | None = None
     ) -> Array:
-        """Return ``answer(logits)`` for all rows, with temporaries of a block of rows.
+        """Return ``answer(logits, xp=xp)`` of all rows, block by block.
 
-        ``answer`` takes logits of shape (n_rows, n_columns), one column for each row
-        of ``coef_``, and their namespace.
+        The logits have shape (n_rows, n_columns), one column for each row of ``coef_``.
         """
         if not hasattr(self, "coef_"):
             check_is_fitted(self, "coef_")
@@ -152,7 +159,7 @@ class LinearModel(BaseEstimator):
         features = read_features(self, X, reset=False)
         xp, (n_rows, n_features) = features.xp, features.X.shape
         matrix: Matrix
-        if type(features.X) is np.ndarray:  # a row is predicted in 30 calls, not in 34
+        if type(features.X) is np.ndarray:  # saves 4 of 34 calls for one row
             entries, matrix = features.X, DenseMatrix(features.X, xp=xp)
         else:
             entries, matrix = features.stored, features.matrix
@@ -181,7 +188,7 @@ class LinearModel(BaseEstimator):
 
         with full_precision(entries), arrays.quiet():
             answers = arrays.joined(map(of_block, range(0, n_rows, step)), n_rows)
-            # Look through X only if the logits, which are fewer, are not finite.
+            # The logits are fewer than the numbers in X: look for NaN in them first.
             finite = xp.all(xp.isfinite(xp.stack(totals)))
             if not arrays.is_traced(finite) and not arrays.to_host(finite):
                 refuse_non_finite(matrix, features.column_names)
@@ -189,8 +196,13 @@ class LinearModel(BaseEstimator):
             return features.returned(answers=answers)["answers"]
         return answers
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes to pickle, with arrays that can be pickled."""
+        state = super().__getstate__().items()
+        return {k: arrays.picklable(v) if arrays.is_array(v) else v for k, v in state}
+
     def _snapshot(self) -> Self:
-        """Return the model as it is now, whatever a fit in another thread makes of it.
+        """Return a copy that fits in other threads do not change.
 
         Fits replace all attributes at once (:func:`set_fitted`).
         """
@@ -199,7 +211,7 @@ class LinearModel(BaseEstimator):
         return model
 
     def _of_numbers(self) -> Self:
-        """Return a copy that takes rows without column names or offset as its own."""
+        """Return a copy that accepts rows without column names and without offset."""
         model = copy.copy(self)
         model._has_offset = False
         if hasattr(model, "feature_names_in_"):
@@ -207,24 +219,24 @@ class LinearModel(BaseEstimator):
         return model
 
     def _warn_of_missing_offset(self) -> None:
-        """Warn once that the fit had an offset and the rows to predict have none."""
+        """Warn once that the fit had an offset and the prediction has none."""
         if self._warned_of_offset:
             return
         self._warned_of_offset = True
         warn(
             f"{type(self).__name__} was fitted with an offset, and predicts here "
-            "without one: its logits lack what the offset adds. Pass offset=..., or "
-            "offset=numpy.zeros(n_samples) if that is what you want."
+            "without one: the logits lack it. Pass offset=..., or "
+            "offset=numpy.zeros(n_samples) to predict without an offset."
         )
 
     def _exact_intercept(self, features: Features, wide: Any) -> Array:
-        """Return the intercepts with the digits beyond those of ``intercept_``."""
+        """Return the intercepts with the digits that ``intercept_`` is rounded by."""
         xp, given = features.xp, features.place(self.intercept_, None)
         intercept = xp.astype(given, wide, copy=False)
         rest = getattr(self, "_intercept_rest", None)
         if rest is None or given.dtype == wide or rest.shape != intercept.shape:
             return intercept
-        # An intercept that was set by hand since the fit is taken as it is.
+        # An intercept that was set by hand has no such digits.
         exact = intercept + features.place(rest, wide)
         return xp.where(xp.astype(exact, given.dtype) == given, exact, intercept)
 
@@ -241,9 +253,9 @@ class LinearModel(BaseEstimator):
         return list(map(str, names))
 
     def sparsify(self) -> Self:
-        """Convert ``coef_`` to a sparse matrix, to store few of many coefficients.
+        """Convert ``coef_`` to a sparse matrix, which stores no zeros.
 
-        Predictors take it; ``fit`` replaces it by a dense one.
+        Predictors accept it. ``fit`` replaces it by a dense array.
 
         Returns
         -------
@@ -280,7 +292,7 @@ class LinearModel(BaseEstimator):
         return self
 
     def to_numpy(self) -> Self:
-        """Return a fitted copy whose arrays are NumPy's.
+        """Return a fitted copy with NumPy arrays.
 
         Returns
         -------
@@ -300,16 +312,16 @@ class LinearModel(BaseEstimator):
         return converted
 
     def to_sklearn(self) -> Any:
-        """Return a fitted estimator of scikit-learn's that predicts the same.
+        """Return a fitted estimator of scikit-learn that predicts the same.
 
-        For the tools that are made for it. In a pipeline, put it in the place of the
-        step.
+        Tools made for scikit-learn's classes, such as ONNX converters, accept it. In a
+        pipeline, replace the step by it.
 
         Returns
         -------
         LogisticRegression or OneVsRestClassifier
-            scikit-learn's, with NumPy attributes and float64 coefficients; the second
-            for ``multi_class='ovr'`` with more than two classes, and for several
+            scikit-learn's, with NumPy attributes and float64 coefficients. The second
+            is for ``multi_class='ovr'`` with more than two classes, and for several
             labels. After a cross-validation it has the chosen penalty.
 
         Raises
@@ -320,8 +332,8 @@ class LinearModel(BaseEstimator):
         Warns
         -----
         UserWarning
-            If the fit had an offset, which scikit-learn's estimators do not add, or
-            encoded categorical columns, which they take as numbers.
+            If the fit had an offset or encoded categorical columns, which estimators of
+            scikit-learn do not know.
         """
         fitted = self.to_numpy()
         if self._has_offset:
@@ -353,16 +365,16 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device: the coefficients move to it. For arrays and
-            tables of Dask the answer is of Dask, chunk by chunk.
+            Of any library and device. For Dask arrays and tables the answer is a lazy
+            Dask array with the same chunks.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
 
         Returns
         -------
         array of shape (n_samples,) or (n_samples, n_classes)
-            One column a class, or, for two classes, the logit of ``classes_[1]``;
-            in the library, dtype and device of X, or of the entries of a sparse one.
+            One column for each class; for two classes, the logit of ``classes_[1]``. In
+            the library, dtype and device of X.
 
         Raises
         ------
@@ -380,14 +392,14 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device, or of Dask: then so is the answer.
+            Of any library and device. The answer is lazy if X is of Dask.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
 
         Returns
         -------
         array of shape (n_samples, n_classes)
-            In the order of ``classes_``; each row sums to one. In the library,
+            Columns in the order of ``classes_``; each row sums to one. In the library,
             dtype and device of X.
 
         Raises
@@ -404,7 +416,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device, or of Dask: then so is the answer.
+            Of any library and device. The answer is lazy if X is of Dask.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
 
@@ -426,15 +438,15 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device, or of Dask: then so is the answer.
+            Of any library and device. The answer is lazy if X is of Dask.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
 
         Returns
         -------
         array of shape (n_samples,)
-            Labels, in the library and device of X; those that only NumPy can hold
-            (strings, integers beyond the library's range) as a NumPy array.
+            Labels, in the library and device of X; as a NumPy array if the library
+            cannot hold them (strings, large integers).
 
         Raises
         ------
@@ -444,8 +456,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         return labels_of(self._of_rows(class_codes, X, offset), self.classes_)
 
     def _given(self, answer: Callable[..., Array]) -> Callable[..., Array]:
-        """Return the answer for models of each class against the rest, if so."""
-        # Coefficients that were set by hand are those of ``multi_class``.
+        """Return a function of logits, for one-vs-rest models if the model is such."""
+        # Coefficients set by hand follow ``multi_class``.
         by_parameter = getattr(self, "multi_class", "multinomial") == "ovr"
         one_vs_rest = getattr(self, "_one_vs_rest", by_parameter)
         return partial(answer, one_vs_rest=one_vs_rest)
@@ -459,7 +471,7 @@ def score(
     sample_weight: Array | None = None,
     offset: Array | None = None,
 ) -> float:
-    """Return the accuracy: the weighted share of rows whose class is predicted.
+    """Return the accuracy: the weighted share of rows with the right class.
 
     Parameters
     ----------
@@ -492,23 +504,25 @@ def _accuracy(
     kept = arrays.in_place(y, differentiable=True) is y
     if sample_weight is None and arrays.is_array(y) and kept:
         found, xp = labels_of(codes, classes), arrays.namespace(codes)
-        # Where the answers are, so that one number crosses to the host.
+        # On the device, so that one number crosses to the host.
         if arrays.is_array(found) and _are_alike(y, found):
             wide = arrays.widest_float(xp=xp, device=arrays.device_of(found))
             return float(arrays.to_host(xp.mean(xp.astype(y == found, wide))))
-    # Labels are compared on the host, where every kind of them can live.
+    # The host holds labels of every kind.
     y, sample_weight = (
         arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
     )
-    if sample_weight is not None and np.min(sample_weight) < 0:
-        raise ValueError("sample_weight contains negative values.")
+    if sample_weight is not None:
+        sample_weight = np.asarray(sample_weight)  # a column of any table library
+        if np.min(sample_weight) < 0:
+            raise ValueError("sample_weight contains negative values.")
     predicted = arrays.to_host(classes)[arrays.to_host(codes)]
     y = with_plain_integers(y)
     return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
 
 def _are_alike(y: Array, found: Array) -> bool:
-    """Return whether these are whole numbers of one library, on one device."""
+    """Return whether both are integers of one dtype, library and device."""
     xp = arrays.namespace(found)
     return (
         tuple(y.shape) == tuple(found.shape)

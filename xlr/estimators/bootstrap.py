@@ -17,7 +17,7 @@ from xlr.estimators.dataset import Dataset, LabelledDataset, read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.inputs.parameters import check_parameters
 from xlr.solvers import Status
-from xlr.text import warn
+from xlr.text import quoted, warn
 from xlr.threads import workers
 
 __all__ = ["BootstrapResult", "bootstrap"]
@@ -256,8 +256,9 @@ def _warn_of_left_out(weighs: np.ndarray, dataset: LabelledDataset) -> None:
         n_without = np.sum(~own & ~one_class)
         if n_without:
             sentences.append(
-                f"{n_without} of {n_resamples} resamples lack the class {label!r}: "
-                "their models leave it out, with an intercept of minus infinity."
+                f"{n_without} of {n_resamples} resamples lack the class "
+                f"{quoted(label)}: their models leave it out, with an intercept of "
+                "minus infinity."
             )
     if sentences:
         warn(" ".join(sentences))

@@ -1,4 +1,4 @@
-"""Predictions for rows in chunks: lazy, each made where its chunk is."""
+"""Lazy predictions for the rows of Dask arrays and tables."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def chunk_by_chunk(method: Method) -> Method:
-    """Make a method that predicts for rows take and return arrays of Dask as well.
+    """Extend a predictor to Dask arrays and tables, chunk by chunk.
 
-    What else it takes is None or belongs to the rows.
+    Its other arguments are None or have an entry for each row.
     """
 
     @functools.wraps(method)
@@ -32,7 +32,7 @@ def chunk_by_chunk(method: Method) -> Method:
             with arrays.current_device(X):
                 return method(self._snapshot(), X, *others, **named)
         chunks, on_chunk, beside = _prepared(method, self, X, others, named, 2)
-        # What becomes of a row tells the shape and the dtype of all answers.
+        # The answer for one row has the shape and the dtype of all answers.
         place = {"dtype": chunks.dtype, "device": chunks.device}
         answer = on_chunk(chunks.xp.zeros((1, chunks.n_stored), **place))
         return chunks.map(
@@ -46,7 +46,7 @@ def chunk_by_chunk(method: Method) -> Method:
 
 
 def mean_over_chunks(method: Method) -> Method:
-    """Make a method that returns a weighted mean over rows take arrays of Dask."""
+    """Extend a weighted mean over the rows to Dask arrays and tables."""
 
     @functools.wraps(method)
     def score(
@@ -83,9 +83,9 @@ def _prepared(
     named: dict[str, Any],
     first: int,
 ) -> tuple[Chunks, Callable[..., Any], list[list[Delayed]]]:
-    """The chunks of X, the method of a copy as it is now, and what it takes beside.
+    """Return the chunks of X, the method of a copy, and its arguments for each chunk.
 
-    ``first`` is the place of the first of ``others`` among y, weights and offset.
+    ``first`` is the position of the first of ``others`` in (y, weights, offset).
     """
     check_is_fitted(estimator, "coef_")
     given = dict(zip(("y", "sample_weight", "offset")[first:], others)) | named
@@ -122,7 +122,7 @@ def _or_empty(
 def _weighted(
     on_chunk: Callable[..., float], X: Array, y: Any, weight: Any, *others: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The sum of what the rows score, and of their weights."""
+    """Return the weighted sum of the scores of the rows, and the sum of the weights."""
     total = np.asarray(float(X.shape[0]))
     if weight is not None and X.shape[0]:
         host = arrays.to_host(weight) if arrays.is_array(weight) else weight

@@ -1,4 +1,4 @@
-"""Datasets: rows that models are fitted to, and how their classes weigh."""
+"""Datasets: the rows to fit, their classes and their weights."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from xlr.data import (
     Targets,
     TrainingData,
     column_statistics,
+    has_outliers,
     without_outliers,
 )
 from xlr.inputs.features import Features
@@ -31,7 +32,7 @@ from xlr.losses import (
     ShareSoftmaxLoss,
     SoftmaxLoss,
 )
-from xlr.text import printable, warn
+from xlr.text import printable, quoted, warn
 from xlr.threads import Workers
 
 __all__ = [
@@ -48,29 +49,29 @@ __all__ = [
     "spread",
 ]
 
-# In place of the number of a fitted row of ``coef_``: the intercepts of rows that are
-# not fitted.
+# Codes of rows of ``coef_`` that are not fitted, and their intercepts.
 NEVER, ALWAYS, UNKNOWN = -1, -2, -3
 INTERCEPTS = {UNKNOWN: np.nan, ALWAYS: np.inf, NEVER: -np.inf}
 
-# Distance of a mean from zero, in standard deviations, at which float32 rounds logits
-# by 1e-4; and columns that a warning names.
+# A mean this many standard deviations from zero makes float32 round logits by 1e-4.
 FARTHEST_MEAN = 2e3
+
+# Columns that a warning names.
 MAX_NAMES = 5
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One or several models to fit to the same rows.
+    """Specification of one or several models of the same rows.
 
     Attributes
     ----------
     loss : Loss
     data : TrainingData
-        Columns as they are in X.
+        With the raw columns of X.
     places : ndarray of shape (n_rows,) or None
         For each row of ``coef_``, the number of the fitted row, or NEVER, ALWAYS or
-        UNKNOWN for one that is not fitted. None if all are fitted.
+        UNKNOWN if it is not fitted. None if all are fitted.
     """
 
     loss: Loss
@@ -79,14 +80,14 @@ class ModelSpec:
 
     @property
     def n_classes(self) -> int:
-        """Number of classes that the loss knows; 1 predicts it for every row."""
+        """Number of classes of the loss."""
         return self.loss.n_outputs if self.loss.shift_invariant else 2
 
     def among(self, kept: np.ndarray) -> ModelSpec:
-        """Return the spec of one model with some of the classes only.
+        """Return the spec of one model of some of the classes.
 
-        The rows of the others must have no weight. Several classes keep a logit each,
-        so that the penalty is that of the limit in which the others vanish.
+        The rows of the other classes must weigh zero. Each class keeps a logit: the
+        penalty is the limit as the weights of the other classes vanish.
         """
         n_classes = self.n_classes
         if kept.shape[0] == n_classes:
@@ -102,20 +103,20 @@ class ModelSpec:
         )
 
     def resampled(self, counts: Any, n_each: int) -> ModelSpec:
-        """Return the spec of one model for each way to count the rows.
+        """Return the spec of models of resampled rows.
 
         Parameters
         ----------
         counts : array of shape (n_samples, n_counts) or PerRow
-            As :meth:`TrainingData.place_rows` returns them.
+            Copies of each row in each resample, from :meth:`TrainingData.place_rows`.
         n_each : int
-            As for :meth:`Targets.resampled`.
+            Models of each resample.
         """
         return replace(self, data=self.data.resampled(counts, n_each))
 
 
 def loss_of(n_classes: int, *, shares: bool = False) -> Loss:
-    """Return the loss of a model of so many classes, for labels or for shares."""
+    """Return the loss of a model of n classes, for labels or for class shares."""
     if shares:
         return ShareLogisticLoss() if n_classes == 2 else ShareSoftmaxLoss(n_classes)
     return LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
@@ -140,24 +141,24 @@ def spread(
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows, the models to fit to them, and the scales of their columns.
+    """Rows, the models to fit to them, and the scales of the columns.
 
     Attributes
     ----------
     features : Features
     spec : ModelSpec
-        With weights around 1, in the dtype of X.
+        With weights of mean 1, in the dtype of X.
     unit : float
-        Factor that takes these weights back to those that were given.
+        Mean of the given weights.
     fit_intercept : bool
-        Whether the models have intercepts, and columns are centred.
+        Whether the models have intercepts, and the columns are centred.
     statistics : ColumnStatistics
-        Of the columns, with the weights that all models share.
+        Weighted by the weights that all models share.
     robust : ColumnStatistics
-        With median and quartiles for columns with outliers; the same object where
-        there are none.
+        Median and quartiles for columns with outliers. The same object as
+        ``statistics`` if no column has outliers.
     scaler : Scaler
-        From these.
+        Made from ``robust``.
     """
 
     features: Features
@@ -178,7 +179,7 @@ class Dataset:
         statistics: ColumnStatistics | None = None,
         **more: Any,
     ) -> Any:
-        """Return a dataset whose columns are looked at, unless that was done."""
+        """Return a dataset, with column statistics of a pass unless they are given."""
         data = spec.data
         if statistics is None:
             alone = data
@@ -200,21 +201,35 @@ class Dataset:
         return self.features.xp.stack([self.scaler.mean, self.scaler.std])
 
     def warn_of_far_columns(self) -> None:
-        """Warn of columns whose coefficients and intercepts float32 cannot hold."""
+        """Warn about columns whose coefficients float32 rounds too much."""
         _, mean, std = map(arrays.to_host, self.robust)
         far = np.nonzero((abs(mean) > FARTHEST_MEAN * std) & (std > 0))[0]
         if not far.size:
             return
-        names = self.features.column_names
-        named = ", ".join(printable(names[j]) for j in far[:MAX_NAMES])
-        more = f" and {far.size - MAX_NAMES} more" if far.size > MAX_NAMES else ""
         distance = (abs(mean[far]) / std[far]).max()
         warn(
             f"These columns have means up to {distance:.2g} standard deviations from "
-            f"zero: {named}{more}. float32 rounds their coefficients and the intercept "
-            "by enough to change probabilities: centre the columns (subtract their "
-            "means), or pass X as float64."
+            f"zero: {self._named(far)}. float32 rounds their coefficients and the "
+            "intercept by enough to change probabilities: centre the columns (subtract "
+            "their means), or pass X as float64."
         )
+
+    def advice_on_outliers(self) -> str:
+        """Return a sentence that names the columns with outliers, empty without."""
+        columns = np.nonzero(has_outliers(self.statistics, self.robust))[0]
+        if not columns.size:
+            return ""
+        return (
+            " These columns hold numbers far beyond most of their others, perhaps "
+            f"typing errors or fill values: {self._named(columns)}. Correct or clip "
+            "them."
+        )
+
+    def _named(self, columns: np.ndarray) -> str:
+        names = self.features.column_names
+        named = ", ".join(printable(names[j]) for j in columns[:MAX_NAMES])
+        more = columns.size - MAX_NAMES
+        return f"{named} and {more} more" if more > 0 else named
 
 
 def _of_all_models(targets: Targets) -> Targets:
@@ -223,16 +238,16 @@ def _of_all_models(targets: Targets) -> Targets:
 
 @dataclass(frozen=True)
 class LabelledDataset(Dataset):
-    """A dataset whose rows have one label each.
+    """A dataset with one label for each row.
 
     Attributes
     ----------
     classes : array of shape (n_classes,)
         Sorted, in the library of y.
     rows : TrainingData
-        Of one model: codes into all classes, and sample weights as they were given.
+        Codes of all classes, and the given sample weights.
     totals : ndarray of shape (n_classes,)
-        Sums of the sample weights in each class.
+        Sum of the sample weights of each class.
     class_weights : ClassWeights
     """
 
@@ -243,7 +258,7 @@ class LabelledDataset(Dataset):
 
     @property
     def kept_classes(self) -> list[Any]:
-        """Labels of the classes with weight."""
+        """Labels of the classes with positive weight."""
         kept: list[Any] = arrays.to_host(self.classes)[self.class_weights.kept].tolist()
         return kept
 
@@ -253,22 +268,26 @@ class LabelledDataset(Dataset):
         return arrays.to_host(self.classes)[arrays.to_host(codes)]
 
     def warn(self) -> None:
-        """Warn of classes without weight, and of columns far from zero in float32."""
+        """Warn about classes without weight and float32 columns far from zero."""
         if self.features.dtype == self.features.xp.float32:
             self.warn_of_far_columns()
         classes, kept = arrays.to_host(self.classes), self.class_weights.kept
         if kept.shape[0] == classes.shape[0]:
             return
         left_out = np.delete(classes, kept).tolist()
-        names = ", ".join(map(repr, left_out))
+        names = ", ".join(map(quoted, left_out[:MAX_NAMES]))
+        if len(left_out) > MAX_NAMES:
+            names += f" and {len(left_out) - MAX_NAMES} more"
         sentence = (
-            f"The rows of the class{'es' * (len(left_out) > 1)} {names} weigh zero, "
-            "all of them (sample_weight, class_weight): the fit leaves them out, with "
-            "a probability of 0."
+            f"The rows of the class{'es' * (len(left_out) > 1)} {names} weigh zero "
+            "(sample_weight, class_weight). The fit leaves them out, with a "
+            "probability of 0."
         )
         if kept.shape[0] == 1:
             only = self.kept_classes[0]
-            sentence += f" The class {only!r} is left alone, and always predicted."
+            sentence += (
+                f" Only the class {quoted(only)} is left: it is always predicted."
+            )
         warn(sentence)
 
 
@@ -278,18 +297,18 @@ def _codes(block: Any) -> Array:
 
 @dataclass(frozen=True)
 class ClassWeights:
-    """Weights of the classes, and the models that these leave to fit.
+    """Class weights, and the models to fit with them.
 
     Attributes
     ----------
     factors : ndarray of shape (n_classes,)
-        Factors of the weights of each class.
+        Factor on the weights of each class.
     one_vs_rest : bool
-        Whether there is a model for each class.
+        Whether each class has its own model.
     against_rest : ndarray of shape (n_classes, 2) or None
-        Factors of the weights of the rest and of the class in its model.
+        Factors on the weights of the other classes and of the class in its model.
     kept : ndarray of int
-        The classes with weight.
+        Codes of the classes with positive weight.
     """
 
     factors: np.ndarray
@@ -302,7 +321,9 @@ class ClassWeights:
     def of(
         cls, classes: Array, totals: np.ndarray, class_weight: Any, multi_class: str
     ) -> ClassWeights:
-        """Return what an estimator's parameters say, for sums of the sample weights.
+        """Return the class weights for ``class_weight`` and ``multi_class``.
+
+        ``totals`` are the sums of the sample weights of the classes.
 
         Raises
         ------
@@ -312,8 +333,8 @@ class ClassWeights:
         by_class = multi_class == "ovr" and classes.shape[0] > 2
         factors, against_rest = np.ones(classes.shape[0]), None
         if by_class and class_weight == "balanced":
-            # A class weighs as much as its rest, model by model.
-            # Sums of the others: a difference from the whole may round to nothing.
+            # In each model the class weighs as much as all others. Their sums are not
+            # differences from the total, which may round to zero.
             before, after = np.cumsum([0, *totals]), np.cumsum([0, *totals[::-1]])
             rest = before[:-1] + after[-2::-1]
             half = totals.sum() / 2
@@ -325,9 +346,9 @@ class ClassWeights:
         return cls(factors, by_class, against_rest, np.nonzero(totals)[0])
 
     def spec(self, rows: TrainingData, unit: float, shares: bool) -> ModelSpec:
-        """Return the models to fit to rows of one model with codes of all classes.
+        """Return the models to fit to rows with codes of all classes.
 
-        With ``shares``, the rows have shares of the classes in the place of codes.
+        With ``shares``, the rows hold class shares instead of codes.
         """
         weighed = partial(self._weighed, unit, rows.dtype)
         rows = rows.with_targets(weighed).with_kept_targets()
@@ -342,7 +363,7 @@ class ClassWeights:
         return ModelSpec(LogisticLoss(), rows, places)
 
     def _weighed(self, unit: float, dtype: Any, targets: Targets) -> Targets:
-        """Return targets with weights around 1, times those of the classes."""
+        """Return targets with sample weights of mean 1, times the class weights."""
         labels, weights, offset = targets.labels, targets.weights / unit, targets.offset
         xp, device = arrays.namespace(weights), arrays.device_of(weights)
         place = {"xp": xp, "device": device}
@@ -373,7 +394,7 @@ def read_dataset(
     statistics: ColumnStatistics | None = None,
     takes_soft_labels: bool = False,
 ) -> LabelledDataset:
-    """Check what comes with X, and find the models to fit.
+    """Read y, weights and offset, and return the models to fit.
 
     Parameters
     ----------
@@ -384,14 +405,14 @@ def read_dataset(
     y, sample_weight, offset : arrays
     pool : Workers
     statistics : ColumnStatistics, default=None
-        Of the columns of chunks, where they are known: then X is not read yet, and
-        there is no sample.
+        Known statistics of the columns of chunks. The scan then reads no X, and draws
+        no sample.
     takes_soft_labels : bool, default=False
 
     Raises
     ------
     TypeError, ValueError
-        If they are not as described.
+        If y, the weights or the offset are invalid.
     """
     scan = scan_rows(
         estimator, features, y, sample_weight, offset, pool, statistics=statistics
@@ -404,8 +425,8 @@ def read_dataset(
     )
     if offset is not None and weights.one_vs_rest:
         raise ValueError(
-            "An offset of the logits is of one model; multi_class='ovr' fits one for "
-            "each class. Use multi_class='multinomial'."
+            "An offset belongs to the logits of one model, and multi_class='ovr' fits "
+            "one model for each class. Use multi_class='multinomial'."
         )
     if isinstance(y, SoftLabels):
         _check_soft_labels(estimator, weights, taken=takes_soft_labels)
@@ -427,7 +448,7 @@ def read_dataset(
 
 
 def _check_soft_labels(estimator: Any, weights: ClassWeights, taken: bool) -> None:
-    """Raise ValueError where soft labels have no meaning here."""
+    """Raise ValueError if the model cannot have soft labels."""
     if not taken:
         raise ValueError(
             "Soft labels are for LogisticRegression.fit and xlr.infer; here a row has "
@@ -436,7 +457,7 @@ def _check_soft_labels(estimator: Any, weights: ClassWeights, taken: bool) -> No
         )
     if estimator.class_weight is not None or weights.one_vs_rest:
         raise ValueError(
-            "Soft labels are of one multinomial model without class_weight. Multiply "
+            "Soft labels need one multinomial model without class_weight. Multiply "
             "the columns of P by the weights of the classes instead."
         )
     if weights.kept.shape[0] < weights.factors.shape[0]:
@@ -446,7 +467,7 @@ def _check_soft_labels(estimator: Any, weights: ClassWeights, taken: bool) -> No
 
 
 def _weighed(scan: Scan, factors: np.ndarray) -> ColumnStatistics | None:
-    """Return the statistics of all chunks, with the weights of their classes."""
+    """Return the column statistics of all chunks, with class weights."""
     found = scan.statistics
     if found is None:
         return None

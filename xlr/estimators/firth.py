@@ -23,7 +23,7 @@ from xlr.estimators.regularisation import Regularisation
 from xlr.inputs.features import Features
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
 from xlr.solvers import SOLVERS, Record, Status, minimise
-from xlr.text import printable, warn
+from xlr.text import printable, quoted, warn
 from xlr.threads import workers
 
 __all__ = ["FirthLogisticRegression", "firth_problem"]
@@ -192,7 +192,9 @@ class FirthLogisticRegression(LinearClassifier):
             if features.dtype == features.xp.float32:
                 dataset.warn_of_far_columns()
             without = arrays.to_host(dataset.classes)[dataset.totals == 0].tolist()
-            absent = f"No row of the class {without[0]!r} has weight" if without else ""
+            absent = ""
+            if without:
+                absent = f"No row of the class {quoted(without[0])} has weight"
             if absent:
                 warn(f"{absent}: it has the probability that the penalty gives.")
             problem = firth_problem(dataset, float(self.C))
@@ -220,7 +222,7 @@ class FirthLogisticRegression(LinearClassifier):
                 "_has_offset": offset is not None,
                 "_warned_of_offset": False,
             }
-            warn_unless_converged(solution, self, features.dtype)
+            warn_unless_converged(solution, self, dataset)
             set_fitted(self, fitted)
         return self
 

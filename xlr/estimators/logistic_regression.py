@@ -1,4 +1,4 @@
-"""Logistic regression as an estimator."""
+"""The estimator of logistic regression."""
 
 from __future__ import annotations
 
@@ -23,84 +23,82 @@ __all__ = ["LogisticRegression"]
 class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression, binary and multinomial, on any array library.
 
-    Minimises, over coefficients w and intercepts b,
+    It minimises, over coefficients w and intercepts b,
 
     .. math::
         F(w, b) = \frac{1}{S} \sum_i s_i\, \ell(x_i \cdot w + b,\; y_i)
                   + \frac{1}{C S} \sum_j f_j \Bigl[ \alpha |w_j|
                   + \frac{1 - \alpha}{2} w_j^2 \Bigr], \qquad S = \sum_i s_i
 
-    with the cross-entropy :math:`\ell` of a sigmoid (two classes) or a softmax (more;
-    or a sigmoid for each class, see ``multi_class``), the weights :math:`s_i` of the
-    samples times those of their classes, :math:`\alpha` the ``l1_ratio`` and
-    :math:`f_j` the ``penalty_factor``, for coefficients between ``lower`` and
-    ``upper``. The minimiser is that of scikit-learn's ``LogisticRegression`` with the
-    same ``C`` and ``l1_ratio``; intercepts are not penalised.
+    with the cross-entropy :math:`\ell` of a sigmoid (two classes) or a softmax (more
+    than two; see ``multi_class``). :math:`s_i` is the sample weight times the class
+    weight, :math:`\alpha` is ``l1_ratio`` and :math:`f_j` is ``penalty_factor``. The
+    coefficients stay between ``lower`` and ``upper``. scikit-learn's
+    ``LogisticRegression`` has the same minimiser for the same ``C`` and ``l1_ratio``.
+    Intercepts are not penalised.
 
     X may be an array of any library that follows the Array API standard (NumPy,
     CuPy, torch, JAX), on any device, a sparse matrix, or anything scikit-learn reads
-    (lists, tables). The fit runs where X is; a sparse X is never made dense.
+    (lists, tables). The fit runs on the device of X. A sparse X stays sparse.
 
     Parameters
     ----------
     C : float, default=1.0
-        Inverse strength of the penalty, above 0; ``inf`` for none.
+        Inverse strength of the penalty, above 0; ``inf`` for no penalty.
     l1_ratio : float, default=0.0
-        Share of the L1 penalty, from 0 (all L2) to 1: with some, coefficients that
-        are exactly zero.
+        Share of the L1 penalty, from 0 (all L2) to 1 (all L1). The L1 penalty makes
+        coefficients exactly zero.
     penalty_factor : float or array of shape (n_features,), default=None
-        By how much more the coefficients of a feature are penalised: 0 leaves them
-        free, ``inf`` removes the feature. None for 1.
+        Factor on the penalty of each feature. 0 leaves its coefficients unpenalised,
+        ``inf`` removes the feature. None for 1.
     lower, upper : float or array of shape (n_features,), default=None
-        Least and largest coefficients, in the units of X; None for no bound. With
-        more than two classes, the same for all of them.
+        Bounds of the coefficients, in the units of X; None for no bound. All classes
+        share them.
     fit_intercept : bool, default=True
         Whether the model has intercepts.
     class_weight : dict or 'balanced', default=None
-        Weights of the classes, by label; classes that are not named weigh 1.
+        Weights of the classes, by label. Classes that are not named weigh 1.
         ``'balanced'`` gives all classes the same total weight.
     multi_class : {'multinomial', 'ovr'}, default='multinomial'
-        How more than two classes are modelled: by one softmax, or by one model for
-        each class against the rest. Those are fitted together, and probabilities are
-        theirs divided by their sum, as ``sklearn.multiclass.OneVsRestClassifier``
-        has them; ``class_weight='balanced'`` then balances each class with its rest.
+        Model of more than two classes: one softmax, or one binary model for each
+        class. The binary models are fitted together, and their probabilities are
+        divided by their sum, as in ``sklearn.multiclass.OneVsRestClassifier``.
+        ``class_weight='balanced'`` then balances each class with all others.
     solver : str, default='auto'
-        - ``'newton-cholesky'``: Newton's method with the whole Hessian, held while it
-          serves. The most robust; time n p^2 and memory p^2 (p parameters).
-        - ``'newton-cg'``: Newton's method by products with the Hessian, for many
+        - ``'newton-cholesky'``: Newton's method with the whole Hessian, which it keeps
+          for several steps. The most robust; time n p^2 and memory p^2 (p parameters).
+        - ``'newton-cg'``: Newton's method with Hessian-vector products, for many
           features or classes; with any penalty and bounds.
-        - ``'lbfgs'``: quasi-Newton, from the part of the Hessian that belongs to each
-          class alone; for many classes.
-        - ``'gradient-descent'``: the textbook algorithm, with a fixed
-          ``learning_rate``, in the units of X.
+        - ``'lbfgs'``: quasi-Newton method that begins with the diagonal blocks of the
+          Hessian; for many classes.
+        - ``'gradient-descent'``: the textbook algorithm with a fixed
+          ``learning_rate``, on raw columns.
         - ``'proximal-newton'``: Newton's method with an L1 penalty and bounds.
-        - ``'active-set'``: the same on a working set of features, for many features of
-          which few have a coefficient; by products where those are thousands.
-        - ``'auto'``: one of these, by estimated time; see ``solver_``.
+        - ``'active-set'``: the same on a working set of features, for sparse models of
+          many features.
+        - ``'auto'``: the fastest of these by an estimate; see ``solver_``.
         - ``'liblinear'``, ``'sag'``, ``'saga'``: scikit-learn's names, for ``'auto'``.
 
         ``'newton-cholesky'``, ``'lbfgs'`` and ``'gradient-descent'`` need
-        ``l1_ratio=0``, no bounds and no infinite ``penalty_factor``. All but gradient
-        descent standardise the columns internally, so that units and offsets of the
-        features do not matter.
+        ``l1_ratio=0``, no bounds and no infinite ``penalty_factor``. All solvers except
+        gradient descent standardise the columns, so the units of the features do not
+        matter.
     tol : float, default=1e-6
-        Bound on ``optimality_`` at which the fit has converged. A fit within it goes
-        on while another step would lower F by more than tol / 100,000 of F. One that
-        ends for another reason has converged too if ``duality_gap_`` is within tol of
-        F.
+        Bound on ``optimality_`` at convergence. Within it, the fit goes on while the
+        next step would lower F by more than tol / 100,000 of F. A fit that ends for
+        another reason has converged if ``duality_gap_`` is within tol of F.
     max_iter : int, default=1000
-        Most iterations. One is a pass over the rows (newton-cholesky: and now and
-        then a Hessian; newton-cg: and products with it), whether its step is kept or
-        refused. 0 leaves the coefficients at the start.
+        Maximum number of iterations. Each evaluates F once, whether its step is
+        accepted or refused. 0 keeps the coefficients of the start.
     warm_start : bool, default=False
         Whether ``fit`` starts from the coefficients of the last fit.
     learning_rate : float, default=None
-        Step of ``'gradient-descent'`` on the gradient of F. None takes 1 / L,
-        with L a bound on the curvature of F, so that F never rises.
+        Step size of ``'gradient-descent'``. None takes 1 / L, with L a bound on the
+        curvature of F, so that F never rises.
     random_state : int, RandomState or None, default=None
-        Draws the random rows that solvers begin on where there are many. The
-        same rows each time for the same number, and for None; which they are changes
-        the time and the last digits, not the model.
+        Seed of the random rows that solvers begin with if there are many rows. None
+        draws the same rows each time. The seed changes the time and the last digits,
+        not the model.
     n_jobs : int or None, default=None
         Threads for passes over arrays of NumPy, torch and JAX in host memory. None for
         as many as BLAS may use (``OMP_NUM_THREADS``, threadpoolctl, joblib's workers);
@@ -113,22 +111,21 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         enumerations and booleans. None takes numbers only.
     drop : 'auto', 'first' or None, default='auto'
         Whether the first level of each categorical column is the reference, without a
-        coefficient. ``'auto'`` drops it where nothing is penalised (``C=inf``). Levels
-        are in the order of the table's categories, else sorted.
+        coefficient. ``'auto'`` drops it if ``C=inf``. Levels are in the order of the
+        table's categories, or else sorted.
     handle_unknown : {'error', 'ignore'}, default='error'
-        What a level that the fit had not means in a prediction. ``'ignore'`` adds
-        nothing to the logits.
+        Treatment of unknown levels in predictions. ``'ignore'`` adds nothing to the
+        logits.
     handle_missing : {'error', 'level'}, default='error'
-        What a missing value of a categorical column means. ``'level'`` makes it a level
-        of its own, the last.
+        Treatment of missing categories. ``'level'`` makes them one more level, the
+        last.
 
     Attributes
     ----------
     coef_ : array of shape (1, n_features) or (n_classes, n_features)
-        Coefficients, in the library, dtype and device of X; one row if there are
-        two classes.
+        Coefficients, in the library, dtype and device of X; one row for two classes.
     intercept_ : array of shape (1,) or (n_classes,)
-        Intercepts, likewise; zeros without ``fit_intercept``.
+        Intercepts; zeros without ``fit_intercept``.
     classes_ : array of shape (n_classes,)
         The labels, sorted, in the library of y.
     n_features_in_ : int
@@ -136,34 +133,33 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     feature_names_in_ : ndarray of shape (n_features,)
         Column names, if X was a table whose column names are all strings.
     coef_names_ : list of str
-        Names of the columns of ``coef_``: those of the features, with categorical ones
-        after the others, as in ``'race[black]'``.
+        Names of the columns of ``coef_``. Categorical columns come last, as in
+        ``'race[black]'``.
     n_iter_ : ndarray of shape (1,) or (n_classes,)
-        Iterations until the model, or with ``'ovr'`` that of each class, was done.
+        Number of iterations; with ``'ovr'``, of each class.
     solver_ : str
         The solver that ran.
     converged_ : bool
-        Whether ``optimality_``, or ``duality_gap_`` as a share of F, came down to
-        ``tol``.
+        Whether the fit converged, as ``tol`` says.
     optimality_ : float
-        Max-norm of the gradient of F in standardised units: with m and d the
+        Max-norm of the gradient of F in standardised units. With m and d the
         weighted mean and standard deviation of feature j (0 and the root mean
-        square without intercept), the largest of
+        square without intercept), it is the largest of
         :math:`|\partial_{w_j} F - m_j \partial_b F| / d_j` and
-        :math:`|\partial_b F|`. With an L1 penalty or bounds, of the least subgradient:
-        the slope to the side on which F falls.
+        :math:`|\partial_b F|`. With an L1 penalty or bounds, the minimum-norm
+        subgradient replaces the gradient.
     duality_gap_ : ndarray of shape (1,) or (n_classes,)
-        F here is above its minimum by no more than this: for every model, by a
-        feasible point of the dual problem. It is of no use (no less than F) where a
-        coefficient is neither penalised nor bounded on both sides.
+        Upper bound on F less its minimum, from a feasible point of the dual problem.
+        It is not below F, and says nothing, if a coefficient has neither a penalty nor
+        two bounds.
     n_passes_ : int or None
-        How often all of X was read, where it is of Dask; else None.
+        Number of reads of all chunks of X on Dask; None for other kinds of X.
     history_ : dict of ndarrays of shape (n_records,) or (n_records, n_classes)
-        ``objective``, ``optimality``, ``step`` (largest change of a parameter, in
-        the units of the solver; 0 where a step was refused) and ``seconds``
-        since the start, for the start and each iteration; with ``'ovr'``, all but
-        the seconds have a column a class. The start is that on all the rows: what a
-        sample of them was used for before is not listed.
+        ``objective``, ``optimality``, ``step`` (largest change of a parameter in
+        the units of the solver; 0 if the step was refused) and ``seconds`` since the
+        start, one record for the start and one for each iteration. With ``'ovr'``, all
+        except the seconds have a column for each class. Iterations on a sample of the
+        rows are not listed.
 
     See Also
     --------
@@ -248,25 +244,25 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Features. float32 and float64 are computed in as they are, float16 and
-            bfloat16 of other libraries than NumPy in float32, without a copy of X;
-            other real dtypes are converted. Arrays and tables of Dask stay in their
-            chunks, on the scheduler that is current; they are read ``n_passes_`` times,
-            so that ``persist()`` is worth its memory where they are computed.
+            Features. The fit computes in float32 or float64 as X comes, in float32 for
+            float16 and bfloat16 of other libraries than NumPy, without a copy of X. It
+            converts other real dtypes. Dask arrays and tables stay in their chunks, on
+            the current scheduler. The fit reads them ``n_passes_`` times: call
+            ``persist()`` if there is memory.
         y : array of shape (n_samples,)
             Labels: integers, booleans or strings, on the host or a device; or class
             probabilities or counts, from :func:`xlr.soft_labels`.
         sample_weight : array of shape (n_samples,), default=None
-            Weights, zero or positive; None weighs all samples alike.
+            Weights, zero or positive; None for equal weights.
         coef_init : array of shape (n_features,) or like ``coef_``, default=None
-            Coefficients to start from; None starts from zeros, or from the last
-            fit with ``warm_start``. A start with an F above ``log(n_classes)`` and
-            above that at zeros gives way to zeros, but for gradient descent.
+            Coefficients to start from. None starts from zeros, or with ``warm_start``
+            from the last fit. Solvers except gradient descent start from zeros instead
+            if F is lower there and F at the start is above ``log(n_classes)``.
         intercept_init : array of shape (1,) or (n_classes,), default=None
             Intercepts to start from.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
-            Added to the logits of each row, as a feature with a coefficient of one
-            would be; a column a class with more than two. Not with ``'ovr'``.
+            Added to the logits, as a feature with a coefficient of one. One column for
+            each class if there are more than two. Not with ``'ovr'``.
 
         Returns
         -------
@@ -275,25 +271,24 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         Raises
         ------
         TypeError, ValueError
-            If a parameter or the data are not as described; the estimator is then
-            as it was before.
+            If a parameter or the data are invalid. The estimator does not change.
         MemoryError
-            If there is no room for the Hessian of the ``solver``, or, on a device, for
-            the fit.
+            If the Hessian of the ``solver`` or, on a device, the fit does not fit into
+            memory.
         FloatingPointError
-            If the objective overflows: ``learning_rate`` is too large, or the
-            start too far out.
+            If the objective overflows: ``learning_rate`` is too large, or the start too
+            far from the minimum.
 
         Warns
         -----
         ConvergenceWarning
-            If ``tol`` was not reached, with what to do.
+            If the fit did not converge, with the cause and what to do.
         """
         given = X, y, sample_weight, coef_init, intercept_init, offset
         features = begin_fit(self, *given)
         metadata = {"sample_weight": sample_weight, "offset": offset}
         data = {"X": X, "y": y, "metadata": metadata}
-        # Before anything that BLAS would start its threads for: they spin for a while.
+        # The threads of BLAS spin for a while once they have started.
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(
                 self,
@@ -355,10 +350,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     def _read_start(
         self, coef_init: Any, intercept_init: Any, dataset: LabelledDataset
     ) -> tuple[Array, Array] | None:
-        """Return coefficients and intercepts to start from, in units of X.
-
-        None is zero.
-        """
+        """Return raw coefficients and intercepts to start from, or None for zeros."""
         if coef_init is None and intercept_init is None and not self.warm_start:
             return None
         features, classes = dataset.features, arrays.to_host(dataset.classes)
@@ -375,7 +367,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             if coef_init is None:
                 coef_init = features.place(self.coef_, None)
             if intercept_init is None:
-                # Infinite for a class that the last fit left out.
+                # It is infinite for a class that the last fit left out.
                 intercept_init = np.nan_to_num(
                     arrays.to_host(self.intercept_), posinf=0.0, neginf=0.0
                 )
@@ -391,14 +383,14 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
-        """Make an estimator of scikit-learn's, with its coefficients if it is fitted.
+        """Convert an estimator of scikit-learn, with its coefficients if it is fitted.
 
         Parameters
         ----------
         estimator : sklearn.linear_model.LogisticRegression
-            Of any version from 1.6. Its ``penalty`` becomes ``C`` and ``l1_ratio``. The
-            defaults of ``solver``, ``tol`` and ``max_iter`` become those of xlr;
-            ``dual`` and ``intercept_scaling`` have no meaning here.
+            From version 1.6 on. Its ``penalty`` becomes ``C`` and ``l1_ratio``. Default
+            values of ``solver``, ``tol`` and ``max_iter`` become xlr's defaults.
+            ``dual`` and ``intercept_scaling`` are dropped.
 
         Returns
         -------
@@ -407,7 +399,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         Raises
         ------
         TypeError
-            If it is another estimator.
+            If it is not such an estimator.
 
         Examples
         --------

@@ -295,9 +295,10 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         gap = np.asarray([np.nan])
         if self.refit:
             wide = dataset.spec.data.wide
-            start = tuple(
-                features.place(chosen[k], wide) for k in ("coef_", "intercept_")
-            )
+            # Infinite for a class that no fold knows.
+            intercept = arrays.to_host(chosen["intercept_"])
+            intercept = np.nan_to_num(intercept, posinf=0.0, neginf=0.0)
+            start = tuple(features.place(v, wide) for v in (chosen["coef_"], intercept))
             one = Fitting(
                 self, dataset, dataset.spec, C, start=start, l1_ratio=l1_ratio
             )

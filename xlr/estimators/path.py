@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from xlr import arrays
 from xlr.arrays import Array
@@ -122,7 +123,7 @@ def logistic_path(
     verbose: int = 0,
     categorical: Any = None,
     drop: Any = "auto",
-    handle_missing: str = "error",
+    handle_missing: Literal["error", "level"] = "error",
 ) -> LogisticPath:
     r"""Fit models from the strongest penalty of interest to a weak one.
 
@@ -166,6 +167,11 @@ def logistic_path(
     ------
     TypeError, ValueError
         If a parameter or the data are not as described.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a model did not converge, or has no finite estimate.
 
     See Also
     --------
@@ -236,6 +242,13 @@ def logistic_path(
             if separation is not None:
                 names = dataset.features.column_names
                 warn(separation.describe(names, WITH_FREE_FEATURES), SeparationWarning)
+        n_missed = sum(not model.converged for model in models)
+        if n_missed:
+            warn(
+                f"{n_missed} of {len(models)} models did not converge (see converged). "
+                f"Increase max_iter or tol.{dataset.advice_on_outliers()}",
+                ConvergenceWarning,
+            )
         found = features.returned(
             coefs=features.xp.stack([model.coef for model in models]),
             intercepts=features.xp.stack([model.intercept for model in models]),
@@ -244,9 +257,9 @@ def logistic_path(
             null_loss = _null_loss(problem.objective)
         else:
             null_loss = float(arrays.to_host(null.at.value)[0])
-    names = features.names
+    feature_names = features.names
     if features.encoder is not None:
-        names = np.asarray(features.column_names, dtype=object)
+        feature_names = np.asarray(features.column_names, dtype=object)
     losses = np.asarray([model.loss for model in models])
     with arrays.quiet():  # one class leaves nothing to explain
         explained = 1 - losses / null_loss
@@ -264,7 +277,7 @@ def logistic_path(
         np.asarray([model.seconds for model in models]),
         float(l1_ratio),
         dataset.classes,
-        names,
+        feature_names,
     )
 
 

@@ -28,7 +28,7 @@ __all__ = ["Problem"]
 
 
 class Problem:
-    """The objective that a solver minimises, and what its parameters mean.
+    """The objective that a solver minimises, and the way back to coefficients.
 
     Parameters
     ----------
@@ -40,15 +40,15 @@ class Problem:
     standardized : bool
         Whether the solver needs standardized columns.
     term : callable, default=None
-        Takes the total weight to a :class:`Term` of the objective.
+        Makes a :class:`Term` of the objective from the total weight.
 
     Attributes
     ----------
     objective : Objective
     scaler : Scaler or None
-        The change of variables that the solver sees; None for none.
+        Change of variables from X to the columns that the solver sees, if any.
     total_weight : array of shape (n_models or 1,)
-        Sum of the weights, as they were given.
+        Sum of the given weights.
     """
 
     @arrays.quiet()
@@ -104,13 +104,13 @@ class Problem:
         Parameters
         ----------
         parameters : array of shape (n_models, n_parameters)
-            Near the optimum, if there is one.
+            Near the optimum, if it exists.
         gradient : ndarray of shape (n_parameters,)
-            Of F of the model there.
+            Gradient of F of the model there.
         model : int, default=0
         """
         if isinstance(self.objective.loss, ShareLogisticLoss | ShareSoftmaxLoss):
-            return None  # which takes rows of one class for most of them
+            return None  # the linear program needs one class for each row
         alone, exact = np.asarray([model]), None
         if self.objective.data.dtype != self.objective.wide:
             exact = partial(self._exact, alone)
@@ -119,7 +119,7 @@ class Problem:
         return find_separation(objective, parameters, gradient, exact=exact)
 
     def _exact(self, models: np.ndarray) -> Objective:
-        """Return the objective on rows without the rounding of a narrow dtype."""
+        """Return the objective in the widest dtype, without rounding of the rows."""
         data = self._raw.select(models).astype(self.objective.wide)
         return self.objective.select(models).with_data(
             data if self.scaler is None else data.standardized(self.scaler)
@@ -134,10 +134,7 @@ class Problem:
         return 1 / (C * self.total_weight)[:, None, None]
 
     def parameters(self, start: tuple[Array, Array] | None) -> Array:
-        """Coefficients and intercepts, in the units of X, as a solver sees them.
-
-        None is zero.
-        """
+        """Return the parameters of raw coefficients and intercepts, or zeros."""
         if start is None:
             return self.objective.zeros()
         coef, intercept = start
@@ -160,13 +157,13 @@ class Problem:
 
     @property
     def centre(self) -> Array:
-        """Means of the columns in their deviations; 0 for raw columns."""
+        """Means of the columns in standard deviations; 0 for raw columns."""
         if self.scaler is None:
             return self._features.xp.zeros_like(self._scale)
         return abs(self.scaler.mean) / self.scaler.scale
 
     def coefficients_by_model(self, parameters: Array) -> dict[str, Array]:
-        """:meth:`coefficients` with the models first: (n_models, n_outputs, ...)."""
+        """Return :meth:`coefficients` as arrays (n_models, n_outputs, ...)."""
         xp, n_models = self._features.xp, self.objective.n_models
         return {
             name: xp.reshape(values, (n_models, -1, *values.shape[1:]))
@@ -188,24 +185,24 @@ class Problem:
 
     @arrays.quiet()
     def coefficients(self, parameters: Array) -> dict[str, Any]:
-        """``coef_`` and ``intercept_``, in the units and the dtype of X.
+        """Return ``coef_`` and ``intercept_`` in the units and the dtype of X.
 
-        With ``_intercept_rest``, in the widest dtype: what intercepts are rounded by,
-        which for columns far from zero may be more than the logits. Of equally good
-        multinomial models, the one that is symmetric in the classes, for which the
-        penalty is least.
+        ``_intercept_rest``, in the widest dtype, is the rounding error of the
+        intercepts, which exceeds the logits where columns are far from zero. Softmax
+        coefficients are centred over the classes, where the penalty is least.
 
         Raises
         ------
         FloatingPointError
-            If that dtype does not hold them.
+            If the coefficients overflow that dtype.
         """
         xp, dtype = self._features.xp, self._features.dtype
         centred = self.objective.centred_over_classes(parameters)
+        centred = self.objective.shifted_over_classes(centred)
         coef, intercept = self.objective.split(centred)
         if intercept is None:
             intercept = xp.zeros_like(coef[:, 0])
-        # In units of X, the rounding errors would be many times as large.
+        # Rounding errors would grow in the units of X.
         by_model = xp.reshape(coef, (self.objective.n_models, -1, coef.shape[1]))
         by_model = xp.where(self._held, xp.zeros_like(by_model), by_model)
         coef = xp.reshape(by_model, coef.shape)
@@ -237,12 +234,12 @@ class Problem:
         }
 
     def _with_rows_not_fitted(self, values: Array, *constants: float) -> Array:
-        """Return all rows of ``coef_`` or the like, from those that were fitted.
+        """Return the fitted rows together with those that are not fitted.
 
         ``constants`` are the values of rows that are UNKNOWN, ALWAYS and NEVER.
         """
         xp, loss = self._features.xp, self.objective.loss
-        # Outputs of each model are rows; or, of models with one output, the models.
+        # A row is an output of a model, or a model with one output.
         n_groups = self.objective.n_models if loss.shift_invariant else 1
         groups = xp.reshape(values, (n_groups, -1, *values.shape[1:]))
         first = xp.zeros_like(groups[:, :1, ...])

@@ -19,14 +19,14 @@ __all__ = ["Regularisation", "read_regularisation"]
 
 @dataclass(frozen=True)
 class Regularisation:
-    """Shape of the penalty, in units of X; its strength is 1 / (C S).
+    """Penalty and bounds of raw coefficients, without the strength 1 / (C S).
 
     Attributes
     ----------
     l1_ratio : float
         Share of the L1 penalty.
     factor : array of shape (n_features,) or None
-        By how much more a feature is penalised; None for ones.
+        Factors on the penalty of the features; None for ones.
     lower, upper : array of shape (n_features,) or None
         Bounds of the coefficients; None for none.
     """
@@ -38,12 +38,12 @@ class Regularisation:
 
     @property
     def smooth(self) -> bool:
-        """True without L1 penalty and bounds."""
+        """Whether there is no L1 penalty and no bound."""
         return self.l1_ratio == 0 and self.lower is None and self.upper is None
 
     @property
     def leaves_some_free(self) -> bool:
-        """True if a feature has no penalty."""
+        """Whether a feature has no penalty."""
         if self.factor is None:
             return False
         return bool((arrays.to_host(self.factor) == 0).any())
@@ -90,8 +90,9 @@ class Regularisation:
     def bounded(
         self, coef: Array, at_lower: Array, at_upper: Array, *, xp: Namespace
     ) -> Array:
-        """Coefficients (n_columns, n_features) within the bounds, in units of X, and
-        those that a solver brought to a bound exactly there.
+        """Return raw coefficients, (n_columns, n_features), within the bounds.
+
+        Coefficients at a bound of the solver are exactly at the raw bound.
         """
         if self.lower is not None:
             coef = xp.where(at_lower, self.lower, xp.maximum(coef, self.lower))
@@ -101,24 +102,23 @@ class Regularisation:
 
 
 def _finite(strength: Array, features: Features) -> Array:
-    """Large enough to hold a coefficient at zero, small enough to compute with."""
+    """Return strengths no larger than holds a coefficient at zero."""
     xp = features.xp
     largest = _largest_strength(strength.dtype, xp=xp)
     return xp.where(strength < largest, strength, xp.full_like(strength, largest))
 
 
 def _largest_strength(dtype: Any, *, xp: Namespace) -> float:
-    """Return the largest strength: it leaves of a coefficient a rounding error."""
+    """Return the strength that reduces a coefficient to a rounding error."""
     return float(xp.finfo(dtype).max) ** 0.5
 
 
 def read_regularisation(
     estimator: Any, l1_ratio: float, C: float | Array, features: Features
 ) -> Regularisation:
-    """Return the penalty that an estimator's parameters ask for.
+    """Read ``penalty_factor``, ``lower`` and ``upper`` of an estimator.
 
-    Those are, as far as it has them, ``penalty_factor``, ``lower`` and ``upper``. An
-    infinite factor becomes bounds of zero.
+    An infinite factor becomes bounds of zero.
 
     Parameters
     ----------
@@ -130,12 +130,12 @@ def read_regularisation(
     Raises
     ------
     ValueError
-        If they do not fit the features, or contradict each other.
+        If their shapes are wrong, or they contradict each other.
 
     Warns
     -----
     UserWarning
-        If without a penalty its parameters have no effect.
+        If there is no penalty for ``l1_ratio`` or ``penalty_factor`` to act on.
     """
     names = "penalty_factor", "lower", "upper"
     given = [getattr(estimator, name, None) for name in names]

@@ -18,7 +18,7 @@ from xlr.estimators import LogisticRegression
 from xlr.inference.infer import infer
 from xlr.inference.results import InferenceResults
 from xlr.inputs.tables import is_table, native
-from xlr.text import quoted
+from xlr.text import printable, quoted
 
 __all__ = ["FormulaTransformer", "logit"]
 
@@ -88,15 +88,15 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         formula = _parsed(self.formula)
         if hasattr(formula, "lhs"):
             raise ValueError(
-                f"formula={self.formula!r} has a left-hand side. Leave it out, or call "
-                "xlr.logit."
+                f"formula={quoted(self.formula)} has a left-hand side. Leave it "
+                "out, or call xlr.logit."
             )
         self._spec = _matrix(formula, X).model_spec
         names = list(self._spec.column_names)
         self.has_intercept_ = "Intercept" in names
         self.columns = [name for name in names if name != "Intercept"]
         if not self.columns:
-            raise ValueError(f"formula={self.formula!r} has no columns of X.")
+            raise ValueError(f"formula={quoted(self.formula)} has no columns of X.")
         self.n_features_in_ = len(nw.from_native(X).columns)
         return self
 
@@ -242,7 +242,7 @@ def logit(
     parsed = _parsed(formula)
     if not hasattr(parsed, "lhs"):
         raise ValueError(
-            f"formula={formula!r} has no left-hand side. Write 'label ~ columns'."
+            f"formula={quoted(formula)} has no left-hand side. Write 'label ~ columns'."
         )
     design = FormulaTransformer(formula.partition("~")[2])
     X = design.fit_transform(data)
@@ -281,7 +281,9 @@ def _parsed(formula: str) -> Any:
     try:
         return Formula(formula)
     except FormulaicError as error:
-        raise ValueError(f"formula={formula!r} cannot be read: {error}") from error
+        raise ValueError(
+            f"formula={quoted(formula)} cannot be read: {printable(error, 300)}"
+        ) from error
 
 
 def _matrix(spec: Any, X: Any) -> Any:

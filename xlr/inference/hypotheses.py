@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from xlr import arrays
-from xlr.text import quoted
+from xlr.text import printable, quoted
 
 __all__ = ["WaldTest", "contrasts", "parsed", "wald_test"]
 
@@ -75,8 +75,8 @@ def parsed(constraints: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarr
     except Exception as error:  # of the parsers, which have no common class
         raise ValueError(
             f"The hypotheses {quoted(constraints)} are not linear equations of the "
-            f"parameters {', '.join(names)}: {error} Put names that are no words in "
-            "backticks: '`mean radius` = 0'."
+            f"parameters {', '.join(map(printable, names))}: {printable(error, 300)} "
+            "Put names that are no words in backticks: '`mean radius` = 0'."
         ) from error
 
 

@@ -161,7 +161,7 @@ def infer(
     if profile and cov_type != "nonrobust":
         raise ValueError(
             "The profile likelihood is right if the model is: profile=True needs "
-            f"cov_type='nonrobust'; got {cov_type!r}."
+            f"cov_type='nonrobust'; got {quoted(cov_type)}."
         )
     features = read_features(model, X, reset=False, chunked=not is_firth)
     with workers(features.stored, model.n_jobs) as pool, arrays.quiet():
@@ -226,15 +226,19 @@ def _check_options(
 ) -> None:
     if cov_type not in COV_TYPES:
         names = ", ".join(map(repr, COV_TYPES))
-        raise ValueError(f"cov_type must be one of {names}; got {cov_type!r}.")
+        raise ValueError(f"cov_type must be one of {names}; got {quoted(cov_type)}.")
     if collinear not in ("nan", "raise"):
-        raise ValueError(f"collinear must be 'nan' or 'raise'; got {collinear!r}.")
+        raise ValueError(
+            f"collinear must be 'nan' or 'raise'; got {quoted(collinear)}."
+        )
     if separation not in ("raise", "limit"):
-        raise ValueError(f"separation must be 'raise' or 'limit'; got {separation!r}.")
+        raise ValueError(
+            f"separation must be 'raise' or 'limit'; got {quoted(separation)}."
+        )
     if (groups is None) == (cov_type == "cluster"):
         raise ValueError(
             "cov_type='cluster' needs groups, the cluster of each row, and the others "
-            f"take none; got cov_type={cov_type!r} and groups={groups!r}."
+            f"take none; got cov_type={cov_type!r} and groups={quoted(groups)}."
         )
     if cov_type in ("HC2", "HC3") and arrays.to_host(model.classes_).size > 2:
         raise ValueError(
@@ -244,7 +248,7 @@ def _check_options(
     if isinstance(model, FirthLogisticRegression) and cov_type != "nonrobust":
         raise ValueError(
             "With Firth's penalty there is the covariance of the model alone: "
-            f"cov_type must be 'nonrobust'; got {cov_type!r}."
+            f"cov_type must be 'nonrobust'; got {quoted(cov_type)}."
         )
     if getattr(model, "class_weight", None) is not None and cov_type == "nonrobust":
         raise ValueError(

@@ -150,9 +150,9 @@ def newton_step(data: FittedData, sums: InformationSums) -> NewtonStep:
     # 2. The inverse Hessian. Neither scores nor differences between classes have a
     # component in the null space of the softmax: any curvature there will do.
     if objective.loss.shift_invariant:
-        level = np.trace(sums.information) / curved.shape[0]
-        free_in_all = data.free.reshape(outputs, size).all(axis=0).astype(float)
-        curved = curved + np.tile(np.diag(level * free_in_all), (outputs, outputs))
+        free_in_all = data.free.reshape(outputs, size).all(axis=0)
+        level = np.where(free_in_all, np.diagonal(gram) / outputs, 0.0)
+        curved = curved + np.tile(np.diag(level), (outputs, outputs))
     inverse, chosen = np.zeros_like(curved), free.reshape(-1)
     inverse[np.ix_(chosen, chosen)] = _inverse(curved[np.ix_(chosen, chosen)])
     # 3. The step, as far as zero, where an L1 penalty is not smooth, and the bounds.

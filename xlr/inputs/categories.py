@@ -238,8 +238,9 @@ def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
         )
     has_missing = any(part.has_missing for part in parts)
     missing = [None] * (with_missing and has_missing)
-    if all(part.ordered is not None for part in parts):
-        every = dict.fromkeys(level for part in parts for level in part.ordered)
+    ordered = [part.ordered for part in parts if part.ordered is not None]
+    if len(ordered) == len(parts):
+        every = dict.fromkeys(level for levels in ordered for level in levels)
         return [level for level in every if level in seen] + missing
     try:
         return sorted(seen) + missing

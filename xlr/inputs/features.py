@@ -30,7 +30,7 @@ from xlr.inputs.dask_input import (
 from xlr.inputs.kinds import accept
 from xlr.inputs.strings import explain_strings
 from xlr.inputs.tables import explain_columns, is_table, refuse_columns, to_matrix
-from xlr.text import quoted
+from xlr.text import printable, quoted
 
 __all__ = ["Features", "is_matrix", "read_features"]
 
@@ -158,7 +158,7 @@ def read_features(
         # Chunks are converted as they are read.
         rows = like.xp.astype(like.X, like.dtype, copy=False)
         if like.given is not None:
-            X = X.map_blocks(arrays.in_place, dtype=X.dtype, meta=like.X)
+            X = X.map_blocks(arrays.in_place, dtype=like.X.dtype, meta=like.X)
         return like.like(chunks_of(X, rows, xp=like.xp))
     if type(X) is np.ndarray and X.dtype.char in PLAIN and X.ndim == 2 and X.size > 0:
         # scikit-learn's validation takes longer than the prediction of a row.
@@ -313,7 +313,11 @@ def _read_on_host(
 def _names(estimator: Any, X: Any, *, reset: bool) -> np.ndarray | None:
     """Return the names of the columns of a table, compared with those of the fit."""
     reader = copy.copy(estimator)
-    validate_data(reader, X, reset=reset, skip_check_array=True)
+    try:
+        validate_data(reader, X, reset=reset, skip_check_array=True)
+    except ValueError as error:  # it lists names, one a line
+        lines = str(error).split("\n")
+        raise ValueError("\n".join(map(printable, lines))) from error
     return getattr(reader, "feature_names_in_", None)
 
 

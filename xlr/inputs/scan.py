@@ -1,4 +1,4 @@
-"""One scan of the rows: labels, weights and offset, and what is known of each chunk."""
+"""The scan: labels, weights and offset of the rows, and a summary of each chunk."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ from xlr.threads import Workers
 
 __all__ = ["Scan", "scan_rows"]
 
-# Sample of the rows in chunks: at most one row in ROWS_FOR_EACH_SAMPLED, and as many as
-# fill SAMPLE_BYTES, or SAMPLED_PER_FEATURE for each feature up to MAX_BYTES.
+# Sample of rows in chunks: at most one row in ROWS_FOR_EACH_SAMPLED. It fills
+# SAMPLE_BYTES, or has SAMPLED_PER_FEATURE rows for each feature up to MAX_BYTES.
 ROWS_FOR_EACH_SAMPLED = 8
 SAMPLE_BYTES = 2**25
 SAMPLED_PER_FEATURE = 20
 MAX_BYTES = 2**28
 
-# Rows of the largest chunk over the mean, where the sizes of the chunks are not known.
+# Assumed ratio of the largest chunk to the mean, where sizes of chunks are unknown.
 UNEVEN = 4
 
 
 class Scan(NamedTuple):
-    """Rows whose labels, weights and offset are read.
+    """Result of a scan: rows with labels, weights and offset.
 
     Attributes
     ----------
@@ -56,12 +56,12 @@ class Scan(NamedTuple):
     classes : array of shape (n_classes,)
         Sorted, in the library of y.
     totals : ndarray of shape (n_classes,)
-        Sums of the sample weights in each class.
+        Sum of the sample weights of each class.
     rows : TrainingData
-        Of one model: codes into the classes, and weights as they were given.
+        Class codes and the given weights.
     statistics : dict of ColumnStatistics or None
-        Of rows in chunks: of all together, under None, or by class, under its label.
-        None for rows in memory, whose columns are read later.
+        For rows in chunks: of all rows, under the key None, or of each class, under its
+        label. None for rows in memory, whose columns are read later.
     """
 
     features: Features
@@ -72,14 +72,14 @@ class Scan(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Rows of one chunk beside X, or all of them.
+    """Labels, weights and offset of a chunk, or of all rows.
 
     Attributes
     ----------
     classes : array of shape (n_classes,)
-        Those of these rows.
+        Classes of these rows.
     targets : Targets
-        Of one model: codes into these, and weights in the widest dtype.
+        Codes of these classes, and weights in the widest dtype.
     """
 
     classes: Array
@@ -96,23 +96,23 @@ def scan_rows(
     *,
     statistics: ColumnStatistics | None = None,
 ) -> Scan:
-    """Read labels, weights and offset; of chunks, look at X in the same pass.
+    """Read labels, weights and offset; for chunks, summarise X in the same pass.
 
     Parameters
     ----------
     estimator : estimator
-        With, if it has a choice, ``random_state`` and ``class_weight``.
+        May have ``random_state`` and ``class_weight``.
     features : Features
     y, sample_weight, offset : arrays
     pool : Workers
     statistics : ColumnStatistics, default=None
-        Of the columns of chunks, where they are known: then X is not read, and there
-        is no sample.
+        Known statistics of the columns of chunks. X is then not read, and there is no
+        sample.
 
     Raises
     ------
     TypeError, ValueError
-        If they are not as described, with the position of the chunk.
+        If y, the weights or the offset are invalid, with the position of the chunk.
     """
     if y is None:
         raise ValueError(NO_LABELS)
@@ -122,7 +122,7 @@ def scan_rows(
     for name, values in given.items():
         if values is not None and arrays.is_dask(values):
             raise TypeError(
-                f"{name} is of Dask while X is in memory. Pass {name}.compute(), or X "
+                f"{name} is of Dask, and X is in memory. Pass {name}.compute(), or X "
                 "as a Dask array."
             )
     part, totals = _read_part(features, y, sample_weight, offset)
@@ -134,7 +134,7 @@ def scan_rows(
 def _read_part(
     features: Features, y: Any, sample_weight: Any, offset: Any
 ) -> tuple[Part, np.ndarray]:
-    """Read what comes with some rows; return the weights of their classes as well."""
+    """Read labels, weights and offset of some rows. Return the class totals too."""
     if offset is not None:
         offset = read_offset(offset, features)
     if isinstance(y, SoftLabels):
@@ -153,18 +153,18 @@ def _read_part(
 
 
 class Plan(NamedTuple):
-    """Questions to each chunk of a scan.
+    """Options of the scan of each chunk.
 
     Attributes
     ----------
     like : array of shape (0, n_stored)
-        As the parts of X are to be.
+        In the dtype and library of X.
     n_levels : tuple of int
-        As for :class:`Chunks`.
+        Levels of the columns of codes, the last ones.
     by_class : bool
-        Whether statistics are wanted for each class.
+        Whether to find statistics of each class.
     seed : int
-        Of the rows that are drawn.
+        Seed of the sample.
     """
 
     like: Array
@@ -174,7 +174,7 @@ class Plan(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """Findings of a scan about chunks, by their positions.
+    """Summary of chunks, by their positions.
 
     Attributes
     ----------
@@ -183,7 +183,7 @@ class Summary(NamedTuple):
     totals : dict of ndarrays
         Sums of the weights of the classes of each chunk.
     statistics : dict of ColumnStatistics
-        Of all rows together, under None; or by class, under their labels.
+        Of all rows, under the key None; or of each class, under its label.
     offset_columns : set of int
     """
 
@@ -195,11 +195,12 @@ class Summary(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """Random rows: their numbers in the chunk or among all, X, and what comes with it.
+    """Random rows.
 
     Attributes
     ----------
     numbers : ndarray of shape (n_drawn,)
+        Row ids within the chunk, or within all rows.
     X : array of shape (n_drawn, n_features)
     part : Part
     """
@@ -215,11 +216,11 @@ def _scan_chunks(
     given: dict[str, Any],
     statistics: ColumnStatistics | None,
 ) -> Scan:
-    """Look at all chunks, and keep what belongs to their rows where they are."""
+    """Scan all chunks. Their targets stay on the workers."""
     X: Chunks = features.X
     loads = [X.parts if statistics is None else [literal(None)] * len(X.parts)]
     loads += [_parts_beside(X, values, name) for name, values in given.items()]
-    # No view of the sample: a graph that a client remembers would keep all of it.
+    # A view of the sample would keep the whole sample alive in the graph.
     like = X.xp.zeros((0, X.n_stored), dtype=X.dtype, device=X.device)
     plan = Plan(
         like,
@@ -227,7 +228,7 @@ def _scan_chunks(
         by_class=getattr(estimator, "class_weight", None) is not None,
         seed=random_seed(estimator) if hasattr(estimator, "random_state") else 0,
     )
-    # 1. One pass, in which each chunk is summed up and draws rows.
+    # 1. One pass: each chunk returns a summary and a sample.
     functions = [partial(_look_at, plan, i, n) for i, n in enumerate(_to_draw(X))]
     looks = X.of_each(functions, *loads, name="scan")
     parts, summaries, drawn = (
@@ -237,7 +238,7 @@ def _scan_chunks(
     X.n_passes += statistics is None
     together = tree(summaries, partial(_merged, xp=features.xp), name="scan")
     (seen, *drawn), kept = X.fetch([together, *drawn], *loads, keep=parts)
-    # 2. What they know together.
+    # 2. Classes and sizes of all chunks.
     sizes = np.asarray([seen.sizes[i] for i in range(len(X.parts))])
     if not sizes.any():
         raise ValueError(
@@ -252,7 +253,7 @@ def _scan_chunks(
             "The chunks of offset have different numbers of columns: "
             f"{sorted(seen.offset_columns)}."
         )
-    # 3. The rows, with codes into all classes, and the sample.
+    # 3. The rows with codes of all classes, and the sample.
     first_rows = np.cumsum(sizes) - sizes
     few = [
         Drawn(first_rows[i] + d.numbers, d.X, Part(classes, _recoded(classes, d.part)))
@@ -274,7 +275,7 @@ def _scan_chunks(
 
 
 def _parts_beside(X: Chunks, values: Any, name: str) -> list[Any]:
-    """Return the part of the values that belongs to each chunk of X."""
+    """Return the values of the rows of each chunk of X."""
     if not isinstance(values, SoftLabels):
         return parts_beside(X, values, name)
     of_rows = partial(SoftLabels, classes=values.classes)
@@ -292,15 +293,15 @@ def _look_at(
     sample_weight: Any,
     offset: Any,
 ) -> tuple[Part | None, Summary, Drawn | None]:
-    """Read a chunk, sum it up and draw rows from it."""
+    """Return the targets, the summary and a sample of a chunk."""
     like, xp = plan.like, arrays.namespace(plan.like)
     refuse_kind(X)
-    if X is None:  # its columns are known
+    if X is None:  # the column statistics are known
         X = xp.zeros((y.shape[0], 0), dtype=like.dtype, device=arrays.device_of(like))
         to_draw = 0
     elif X.ndim != 2 or X.shape[1] != like.shape[1] or X.dtype != like.dtype:
         raise ValueError(
-            f"X has shape {tuple(X.shape)} and dtype {X.dtype} there, and was to have "
+            f"X has shape {tuple(X.shape)} and dtype {X.dtype} there, but should have "
             f"{like.shape[1]} columns of {like.dtype}. Give Dask the right meta."
         )
     size = int(X.shape[0])
@@ -333,8 +334,8 @@ def _look_at(
 def _statistics(
     plan: Plan, features: Features, part: Part, totals: np.ndarray
 ) -> dict[Any, ColumnStatistics]:
-    """Return those of all rows under None, or of each class under its label."""
-    if not totals.any():  # nothing counts, but all must be finite
+    """Return the statistics of all rows under None, or of each class by label."""
+    if not totals.any():  # without weight, but X must be finite
         refuse_non_finite(features.matrix)
         return {}
     xp, targets = features.xp, part.targets
@@ -348,7 +349,7 @@ def _statistics(
             own = targets.labels == k
             weights, total = weights * xp.astype(own, weights.dtype), totals[k]
         if total > 0:
-            # Around 1, whatever the size of the weights.
+            # Weights of mean 1.
             mean = float(total) / features.X.shape[0]
             data = TrainingData(
                 features.matrix, Targets(1, targets.labels, weights / mean)
@@ -361,7 +362,7 @@ def _statistics(
 
 @arrays.quiet()
 def _merged(first: Summary, second: Summary, *, xp: Namespace) -> Summary:
-    """Return what is known of the chunks of both."""
+    """Return the summary of the chunks of both."""
     statistics = dict(first.statistics)
     for key, found in second.statistics.items():
         known = statistics.get(key)
@@ -376,7 +377,7 @@ def _merged(first: Summary, second: Summary, *, xp: Namespace) -> Summary:
 
 
 def _recoded(classes: Array, part: Part) -> Targets:
-    """Return the targets of a chunk with codes into the classes of all chunks."""
+    """Return the targets of a chunk with the codes of all classes."""
     own, every = arrays.to_host(part.classes), arrays.to_host(classes)
     codes, xp = part.targets.labels[:, 0], arrays.namespace(part.targets.labels)
     if xp.isdtype(codes.dtype, "real floating"):  # shares of the same classes
@@ -411,7 +412,7 @@ def _all_totals(classes: Array, seen: Summary, full: np.ndarray) -> np.ndarray:
 
 
 def _to_draw(X: Chunks) -> list[int]:
-    """Return how many rows of each chunk are enough for the sample."""
+    """Return the number of rows to draw from each chunk."""
     row_bytes = X.n_features * X.xp.finfo(X.dtype).bits // 8
     wanted = SAMPLED_PER_FEATURE * X.n_features
     wanted = max(SAMPLE_BYTES // row_bytes, min(wanted, MAX_BYTES // row_bytes))

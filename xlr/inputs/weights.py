@@ -123,8 +123,9 @@ def class_factors(
         unnamed = [name for name in names if name not in class_weight]
         if wrong and unnamed:  # else classes that these rows lack
             raise ValueError(
-                f"The key {wrong[0]!r} of class_weight is no class, and the classes "
-                f"{unnamed} are not in class_weight. Use the labels as y has them."
+                f"The key {quoted(wrong[0])} of class_weight is no class, and the "
+                f"classes {quoted(unnamed)} are not in class_weight. Use the labels as "
+                "y has them."
             )
     if not (np.isfinite(factors) & (factors >= 0)).all():
         raise ValueError(

@@ -281,20 +281,30 @@ class Objective:
             where = where | (self._has_l1_alone() & (least > 0))
         return self.xp.where(where, centred, vector)
 
-    def median_at_zero(self, parameters: Array) -> Array:
-        """Subtract the median over the classes, where an L1 penalty alone holds them.
+    def shifted_over_classes(self, parameters: Array) -> Array:
+        """Apply the best equal change to all classes, where no ridge decides on it.
 
-        The same change to all classes changes no probability, so that F is linear along
-        it except through the penalty, which is least there.
+        Such a change is in the null space of the softmax: Newton's method takes no step
+        along it. An L1 penalty alone is least with the median over the classes at zero.
+        Bounds alone leave F constant: the mean goes as near to zero as they allow.
         """
         if not self.loss.shift_invariant or self.non_smooth is None:
             return parameters
-        shape = self.n_models, self.n_outputs, self.column_size
-        by_class = self.xp.reshape(parameters, shape)
-        half = self.n_outputs // 2
-        median = self.xp.sort(by_class, axis=1)[:, half : half + 1, :]
-        shifted = self.xp.reshape(by_class - median, parameters.shape)
-        return self.xp.where(self._has_l1_alone(), shifted, parameters)
+        xp, shape = self.xp, (self.n_models, self.n_outputs, self.column_size)
+        by_class = xp.reshape(parameters, shape)
+        half, across = self.n_outputs // 2, {"axis": 1, "keepdims": True}
+        median = xp.sort(by_class, axis=1)[:, half : half + 1, :]
+        _, lower, upper = (xp.reshape(each, shape) for each in self.non_smooth)
+        mean = xp.sum(by_class, **across) / self.n_outputs
+        least = xp.max(lower - by_class, **across)
+        shift = xp.maximum(-mean, least)
+        shift = xp.minimum(shift, xp.min(upper - by_class, **across))
+        moved = xp.minimum(xp.maximum(by_class + shift, lower), upper)  # rounding
+        at_median, within = (
+            xp.reshape(each, parameters.shape) for each in (by_class - median, moved)
+        )
+        shifted = xp.where(self._has_l1_alone(), at_median, parameters)
+        return xp.where(self._has_bounds_alone(), within, shifted)
 
     def _has_l1_alone(self) -> Array:
         """Return a mask of the parameters with an L1 penalty and nothing else."""
@@ -302,6 +312,13 @@ class Objective:
         l1, lower, upper = self.non_smooth
         alone = (l1 > 0) & (lower == -self.xp.inf) & (upper == self.xp.inf)
         return alone & (self.penalty_curvature(self.zeros()) == 0)
+
+    def _has_bounds_alone(self) -> Array:
+        """Return a mask of the parameters with bounds and no penalty."""
+        assert self.non_smooth is not None
+        penalised = self.penalty_curvature(self.zeros()) > 0
+        unpenalised = (self.non_smooth.l1 == 0) & ~penalised
+        return unpenalised & ~self._is_unrestricted()
 
     def _is_unrestricted(self) -> Array:
         """Return a mask of the parameters without L1 penalty and bounds."""
@@ -367,6 +384,17 @@ class Objective:
         return self.non_smooth.minimum_norm_subgradient(
             parameters, gradient, xp=self.xp
         )
+
+    def largest_logits(self, parameters: Array) -> np.ndarray:
+        """Return the largest absolute logit of each model, on the host: (n_models,)."""
+        largest = self.data.map_reduce(
+            passes.largest_logit,
+            self.loss,
+            parameters,
+            width=self._width,
+            combine=passes.larger,
+        )
+        return arrays.to_host(largest[0])
 
     # -- second derivatives -----------------------------------------------------------
 
@@ -466,10 +494,8 @@ class Objective:
         if self.non_smooth is None:
             return same
         free = xp.astype(self._is_unrestricted(), same.dtype)
-        penalised = self.penalty_curvature(self.zeros()) > 0
-        undecided = (self.non_smooth.l1 == 0) & ~penalised
         bounded = xp.full_like(free, BOUNDED_NULL_SPACE**0.5)
-        share = xp.where((free == 0) & undecided, bounded, free)
+        share = xp.where(self._has_bounds_alone(), bounded, free)
         return same * share[:, :, None] * share[:, None, :]
 
     def hessian_diagonal(self, parameters: Array) -> Array:
@@ -583,7 +609,7 @@ class Objective:
         (Nesterov 2004, *Introductory Lectures on Convex Optimization*, 1.2.3).
         """
         (squares,) = self.data.map_reduce(
-            passes.squared_rows, self.n_models, self.fit_intercept, width=self._width
+            passes.squared_rows, self.fit_intercept, width=self._width
         )
         strength = self.xp.max(self.penalty_curvature(self.zeros()), axis=1)
         return self.loss.curvature_bound() * squares / self.total_weight + strength

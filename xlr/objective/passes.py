@@ -22,6 +22,8 @@ __all__ = [
     "gram_sums",
     "hessian_diagonal",
     "hessian_product",
+    "larger",
+    "largest_logit",
     "logits",
     "offset_size",
     "outer_sums",
@@ -42,6 +44,17 @@ def logits(block: Block, loss: Loss, parameters: Array) -> Array:
     eta = block.matrix.matvec(columns[:, :p], intercept)
     eta = xp.reshape(eta, (n_rows, -1, loss.n_outputs))
     return eta if block.offset is None else eta + block.offset[:, None, :]
+
+
+@arrays.pure
+def largest_logit(block: Block, loss: Loss, parameters: Array) -> tuple[Array]:
+    """Return the largest absolute value of the logits: (n_models,)."""
+    return (block.xp.max(abs(logits(block, loss, parameters)), axis=(0, 2)),)
+
+
+def larger(a: tuple[Array], b: tuple[Array]) -> tuple[Array]:
+    """Combine :func:`largest_logit` of two parts of the rows."""
+    return (arrays.namespace(a[0]).maximum(a[0], b[0]),)
 
 
 @arrays.pure
@@ -197,10 +210,12 @@ def transposed_product(block: Block, residual: Array) -> tuple[Array]:
 
 
 @arrays.pure
-def squared_rows(block: Block, n_models: int, fit_intercept: bool) -> tuple[Array]:
-    """Return the weighted sum of the squared rows, with 1 for the intercept."""
-    xp, s = block.xp, block.weights
-    weights = xp.broadcast_to(s, (s.shape[0], n_models))
+def squared_rows(block: Block, fit_intercept: bool) -> tuple[Array]:
+    """Return the weighted sum of the squared rows, with 1 for the intercept.
+
+    Of shape (n_models or 1,).
+    """
+    xp, weights = block.xp, block.weights
     squares = xp.sum(block.matrix.sandwich_diagonal(weights), axis=1)
     if fit_intercept:
         squares = squares + xp.sum(weights, axis=0, dtype=block.wide)

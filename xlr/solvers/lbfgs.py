@@ -22,7 +22,7 @@ class LBFGSState(NamedTuple):
     at: Evaluation
     step_size: np.ndarray
     pairs: tuple[quasi_newton.Pair, ...]
-    surrogate: Surrogate  # what the Hessian is estimated on
+    surrogate: Surrogate  # the objective of the estimate of the Hessian
     solve: Any  # solves with an estimate E of the Hessian; None before it is made
     scale: Array  # of E, from the curvature along the last step
     age: int
@@ -47,12 +47,12 @@ class LBFGSState(NamedTuple):
 class LBFGS:
     r"""L-BFGS from an estimate of the Hessian.
 
-    The direction is :math:`-B^{-1} g`, with B a quasi-Newton matrix built from the last
-    steps s and changes y of the gradient, starting at a multiple of the part of the
-    Hessian that belongs to each class alone or of
-    its diagonal. As a fit grows confident, curvature moves to the few rows that are
-    still uncertain: the estimate is renewed every few iterations. A refused step is
-    shortened and tried again, so that each iteration is one pass over the rows.
+    The direction is :math:`-B^{-1} g`. The quasi-Newton matrix B begins at a multiple
+    of the diagonal or of the diagonal blocks of the Hessian, one for each class. The
+    last steps s and changes y of the gradient update it. Every few iterations the
+    estimate is computed again, because curvature moves to the rows that are still
+    uncertain. A refused step is shortened and tried again: each iteration is one pass
+    over the rows.
 
     References
     ----------
@@ -65,7 +65,7 @@ class LBFGS:
     renewal = 8  # iterations between two estimates of the Hessian
 
     def least_sample(self, objective: Objective) -> float:
-        """Return the rows that the curvature of a class on a sample needs."""
+        """Return the minimum rows of a sample for the curvature of a class."""
         return ROWS_PER_FEATURE * objective.column_size
 
     def model_bytes(self, objective: Objective) -> int:
@@ -91,7 +91,7 @@ class LBFGS:
 
     def step(self, objective: Objective, state: LBFGSState) -> LBFGSState:
         last = state.diagnostics
-        # 1. Every few iterations, a new estimate that the pairs correct.
+        # 1. A new estimate every few iterations.
         if state.solve is None or (state.age and state.age % self.renewal == 0):
             state = state.with_new_estimate(objective)
         # 2. Trial step, taken if F falls as far as its gradient promises.

@@ -32,9 +32,9 @@ class Start(NamedTuple):
     ----------
     parameters : array of shape (n_models, n_parameters)
     at : Evaluation
-        The objective there.
+        F and its gradient at the parameters.
     surrogate : Surrogate or None
-        A smaller objective whose Hessian is like F's.
+        A smaller objective with about the Hessian of F.
     is_close : bool
         Whether the parameters are the solution apart from rounding.
     """
@@ -48,8 +48,8 @@ class Start(NamedTuple):
 class State(Protocol):
     """State of a solver between two iterations: a named tuple.
 
-    Arrays have the models first, by which those that end leave it. Functions become
-    None then; the next step makes others.
+    The first axis of its arrays are the models: those that end are dropped. Functions
+    then become None, and the next step makes new ones.
 
     Attributes
     ----------
@@ -69,14 +69,14 @@ class State(Protocol):
 
 
 class Solver(Protocol):
-    """Mathematics on quantities of the size of the parameters.
+    """Protocol of a solver: mathematics on quantities of the size of the parameters.
 
     Attributes
     ----------
     standardized : bool
         Whether the solver needs standardized columns.
     patience : float
-        Iterations without progress after which the arithmetic is at its end.
+        Iterations without progress that show the limit of the arithmetic.
     """
 
     @property
@@ -86,11 +86,11 @@ class Solver(Protocol):
     def patience(self) -> float: ...
 
     def least_sample(self, objective: Objective) -> float:
-        """Return the rows below which a sample gives no good start; inf for none."""
+        """Return the minimum rows of a useful sample to start from; inf for none."""
         ...
 
     def model_bytes(self, objective: Objective) -> int:
-        """Return the memory that a model needs, roughly."""
+        """Return the approximate memory of a model, in bytes."""
         ...
 
     def init(self, objective: Objective, start: Start) -> Any:
@@ -104,13 +104,13 @@ class Solver(Protocol):
     def decrease(self, objective: Objective, state: Any) -> Array | np.ndarray:
         """Return the predicted decrease of F by the next step: (n_models,).
 
-        Newton's decrement, g'H^-1 g / 2, with the Hessian that the solver has.
+        Newton's decrement, g'H^-1 g / 2, with the current estimate of the Hessian.
         """
         ...
 
 
 class Record(NamedTuple):
-    """One iteration as a user sees it; an array (n_models,) each but the first two."""
+    """Numbers of an iteration, an array (n_models,) each after the first two."""
 
     iteration: int
     seconds: float
@@ -128,9 +128,9 @@ class Solution(NamedTuple):
     at : Evaluation
         The objective there.
     records : list of Record
-        The start, then one for each iteration.
+        One for the start and one for each iteration.
     status : list of Status
-        One a model.
+        One for each model.
     n_iter : ndarray of shape (n_models,)
         Iterations of each model.
     decrease : ndarray of shape (n_models,)
@@ -145,7 +145,7 @@ class Solution(NamedTuple):
     decrease: np.ndarray
 
     def with_bound(self, gap: np.ndarray, tol: float) -> Solution:
-        """Count a model as converged where a bound proves it within tol.
+        """Return the solution with models as converged whose gap is within tol of F.
 
         F is not negative, so that a tol of 1 needs no proof.
         """
@@ -185,16 +185,16 @@ def minimise(
     max_iter : int
     settle : float, default=1e-5
         A model goes on while the next step would lower F by more than ``settle`` times
-        ``tol``, relative to F; ``inf`` for the bound on the optimality alone.
+        ``tol``, relative to F. ``inf`` leaves the bound on the optimality only.
     on_iteration : callable, optional
-        Called with the record and the parameters of each iteration, the start included;
-        a true return value ends the fit.
+        Called with the record and the parameters of the start and of each iteration. A
+        true return value ends the fit.
 
     Raises
     ------
     FloatingPointError
-        If the objective is not finite: the start is too far out, or a fixed learning
-        rate too large.
+        If F is not finite: the start is too far from the minimum, or a learning rate
+        too large.
     """
     started = perf_counter()
     rule = StoppingRule(
@@ -206,7 +206,7 @@ def minimise(
         max_iter=max_iter,
     )
     batch, records, loud = Batch(objective), [], np.geterr()
-    with arrays.quiet():  # a step that is too long may overflow; it is refused
+    with arrays.quiet():  # a step that overflows is refused
         if not isinstance(start, Start):
             start = Start(start, objective.value_and_gradient(start))
         state = solver.init(objective, start)

@@ -155,7 +155,10 @@ class NewtonCG:
         columns have gradients that are small for the decrease that they stand for.
         """
         xp, last = objective.xp, state.diagnostics
-        if state.precondition is None or _is_cheap(objective):
+        # What moves changes with each step along an L1 penalty and bounds.
+        changes = not state.is_fresh or objective.non_smooth is not None
+        changes = changes or bool(last.damping.any())
+        if state.precondition is None or (_is_cheap(objective) and changes):
             undamped = last._replace(damping=np.zeros_like(last.damping))
             state = state._replace(diagnostics=undamped)
             state = state.with_new_preconditioner(objective)
@@ -237,7 +240,7 @@ def _gain_of_shift(
     Along the null space of the softmax an L1 penalty has no curvature, and Newton's
     method no step. The gain is that in F; None where there is no such penalty.
     """
-    shifted = objective.median_at_zero(parameters)
+    shifted = objective.shifted_over_classes(parameters)
     if shifted is parameters:
         return parameters, None
     before, after = (

@@ -42,11 +42,10 @@ class NewtonCholesky:
 
     .. math:: w \leftarrow w - (H + \lambda D)^{-1} g
 
-    A Hessian costs more than a gradient: it is kept, corrected by the steps taken with
-    it (BFGS), until a new one pays. On many rows the first Hessian is that of a random
-    sample. The damping :math:`\lambda` is zero, apart from rounding, while the
-    quadratic model predicts F well, and grows where a step is refused or H cannot be
-    factorised.
+    A Hessian costs more than a gradient: it is kept for several steps, which correct it
+    (BFGS), while that is faster than a new one. On many rows the first Hessian is that
+    of a random sample. The damping :math:`\lambda` is zero while the quadratic model
+    predicts F well. It grows where a step is refused or H cannot be factorised.
 
     References
     ----------
@@ -60,7 +59,7 @@ class NewtonCholesky:
     rows_per_parameter = 10  # below, the Hessian of a sample is noise
 
     def least_sample(self, objective: Objective) -> float:
-        """Return the rows that a Hessian on a sample needs."""
+        """Return the minimum rows of a sample for a Hessian."""
         return self.rows_per_parameter * objective.n_parameters
 
     def model_bytes(self, objective: Objective) -> int:
@@ -91,7 +90,7 @@ class NewtonCholesky:
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
         xp, last = objective.xp, state.diagnostics
         w, at = state.parameters, state.at
-        # 1. A new Hessian or factor, where those at hand do not serve any more.
+        # 1. A new Hessian or factor, where the old one is too far off.
         if not math.isinf(state.before[0]):  # not the first step
             cost = objective.hessian_cost
             renew = renewal(last, state.before, state.is_fresh, cost)
@@ -104,7 +103,7 @@ class NewtonCholesky:
             is_damped_alike = (last.damping == state.damping).all()
             if state.solve is None or renew.any() or not is_damped_alike:
                 state = _factorised(objective, state, last.damping)
-        # 2. Trial step, taken if F falls as far as its gradient promises.
+        # 2. Trial step, accepted if F falls as far as its gradient predicts.
         step = -quasi_newton.solve(at.gradient, state.pairs, state.solve, xp=xp)
         damped = []
         if state.added is not None:
@@ -115,7 +114,7 @@ class NewtonCholesky:
         # d' lambda D d - g'd.
         predicted = 0.5 * (sum(trial.more) - trial.slope_before)
         new = trial.taken(accept, state, at.gradient, objective, predicted)
-        # 4. The pair of the step corrects the Hessian (BFGS).
+        # 4. The step corrects the Hessian (BFGS).
         change = new.parameters - w, new.at.gradient - at.gradient
         return state._replace(
             parameters=new.parameters,
@@ -144,8 +143,8 @@ def _factorised(
     factor = state.hessian.solver(added)
 
     def centred(vector: Array) -> Array:
-        # A damped step has a component in the null space of the softmax, along which H
-        # was filled up: the next steps would take it back only slowly.
+        # A damped step has a component in the null space of the softmax, where H got
+        # artificial curvature: the next steps would remove it only slowly.
         return objective.centred_over_classes(factor(vector))
 
     solve = centred if objective.loss.shift_invariant else factor

@@ -119,7 +119,7 @@ class ProximalNewton:
         # 2. Trial at the minimum of the model, taken if F falls as far as it promises.
         target, predicted = _minimised_model(state, here)
         # Rounding may leave the model without curvature along the softmax's null space.
-        target = objective.median_at_zero(objective.place(target))
+        target = objective.shifted_over_classes(objective.place(target))
         trial = try_step(objective, state.subgradient, target, target - w)
         flatter = trial.optimality < last.optimality
         accept = trial.value <= last.value - SUFFICIENT * np.maximum(predicted, 0.0)

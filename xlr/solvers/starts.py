@@ -1,4 +1,4 @@
-"""Starts: beginning at the solution of a smaller problem."""
+"""Starts: the solution of a smaller problem."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from xlr.solvers.surrogate import Surrogate
 
 __all__ = ["find_start", "start_of_resamples"]
 
-# Rows for each one drawn, so that a sample costs little beside all rows; and rows per
-# parameter beyond which its error falls slowly.
+# Rows for each sampled row, so that a sample costs little; and sampled rows for each
+# parameter, beyond which the error falls slowly.
 ROWS_FOR_EACH_DRAWN = 8
 ROWS_PER_PARAMETER = 1000
 
-# Rows per parameter below which resamples differ too much: the rows that one lacks may
-# be those that decide.
+# Rows per parameter below which resamples differ too much to share a start.
 ROWS_TO_POOL = 10
 
 # Iterations on the smaller problem, and the optimality at which it is solved.
 START_ITERATIONS = 30
 SMALL_TOL = 1e-6
 
-# The same in the row space, where an iteration costs less than a pass over X.
+# The optimality in the row space, where an iteration costs less than a pass over X.
 ROW_SPACE_TOL = 1e-7
 
 # Share of the noise in the gradient of a sample at which its minimiser is good enough.
@@ -40,13 +39,12 @@ NOISE_SHARE = 0.2
 def find_start(
     solver: Solver, objective: Objective, start: Array, seed: int | None
 ) -> Start:
-    r"""Minimise a smaller problem first, if there is one.
+    r"""Return the minimum of a smaller problem as a start.
 
-    For models that are resamples of one, that is the one on all rows. On many rows it
-    is the objective on a random sample of them, itself begun on a sample. With more
-    features than rows it is the problem in the row space. The minimiser on a sample is
-    looked for until the gradient is within the noise of the draw, and no further: a
-    sample may be separable where all rows are not.
+    For resamples, the smaller problem is the model of all rows. For many rows it is the
+    objective on a random sample, itself begun on a sample. With more features than rows
+    it is the problem in the row space. On a sample the gradient is reduced to the noise
+    of the draw only: a sample may be separable where all rows are not.
 
     Parameters
     ----------
@@ -54,11 +52,11 @@ def find_start(
     objective : Objective
     start : array of shape (n_models, n_parameters)
     seed : int or None
-        Draws the rows of samples; None begins at ``start``.
+        Seed of samples; None begins at ``start``.
     """
     if objective.non_smooth is not None:
         start = objective.non_smooth.project(start, xp=objective.xp)
-    if not solver.standardized:  # a textbook's loop begins where it is told to
+    if not solver.standardized:  # gradient descent begins exactly at the start
         return Start(start, objective.value_and_gradient(start))
     if seed is None or math.isinf(least := solver.least_sample(objective)):
         return _or_zeros(objective, start)
@@ -80,9 +78,9 @@ def find_start(
 
 
 def start_of_resamples(objective: Objective) -> tuple[Objective, np.ndarray] | None:
-    """Return the models on all rows that resamples begin at, where rows are enough.
+    """Return the models of all rows for resamples, if there are enough rows.
 
-    As :meth:`Objective.without_resampling`.
+    The result is that of :meth:`Objective.without_resampling`.
     """
     if objective.n_models == 1:
         return None
@@ -92,10 +90,10 @@ def start_of_resamples(objective: Objective) -> tuple[Objective, np.ndarray] | N
 
 
 def _or_zeros(objective: Objective, start: Array) -> Start:
-    """Begin at zero instead, in the models whose F is lower there.
+    """Begin at zero instead, in the models with a lower F there.
 
-    Far from the minimum F has no curvature, where every row is certain. A start that is
-    not finite stays, to be reported.
+    Far from the minimum every row is certain, and F has no curvature. A start that is
+    not finite stays, and the loop reports it.
     """
     xp = objective.xp
     begin = Start(start, objective.value_and_gradient(start))
@@ -135,7 +133,7 @@ def _on_all_rows(
 def _on_sample(
     solver: Solver, objective: Objective, start: Array, size: int, seed: int
 ) -> Start:
-    """Begin at the fit to a sample, in the models for which that is better."""
+    """Begin at the fit to a sample, in the models that it improves."""
     xp, sample = objective.xp, objective.sample(size, seed)
     begin = find_start(solver, sample, start, seed)
     solution = _nearly_minimised(solver, sample, begin, size)
@@ -144,7 +142,7 @@ def _on_sample(
     is_better = arrays.to_host(at.value) < solution.records[0].objective
     if is_better.all():
         return Start(parameters, at, Surrogate(sample))
-    # Of a rare class, a sample may hold no row.
+    # A sample may lack a rare class.
     is_better = arrays.move(is_better, xp=xp, device=objective.device)
     return _or_zeros(objective, xp.where(is_better[:, None], parameters, start))
 
@@ -156,7 +154,7 @@ def _in_row_space(
     reduced: Objective,
     back: Callable[[Array], Array],
 ) -> Start:
-    """Begin at the solution in the row space, where that is better."""
+    """Begin at the solution in the row space, if it improves all models."""
     begin = reduced.zeros()
     solution = minimise(
         solver, reduced, begin, tol=ROW_SPACE_TOL, max_iter=START_ITERATIONS
@@ -173,10 +171,10 @@ def _nearly_minimised(
 ) -> Solution:
     r"""Minimise until the gradient is within its distance to that of all rows.
 
-    The gradient of a row is its residual times z, so that the mean over m rows is off
+    The gradient of a row is its residual r times z, so that the mean over m rows is off
     by about :math:`\sqrt{\mathrm{mean}(r^2) / m}`. The mean square of the residuals is
-    of the size of the mean loss: of p (1 - p) where the model is right, which is less
-    than the entropy. The classes share it.
+    about the mean loss: p (1 - p) where the model is right, which is less than the
+    entropy. The classes share it.
     """
 
     def is_enough(record: Record, parameters: Array) -> bool:

@@ -1,7 +1,7 @@
-"""Steps: trying one, deciding on it, and what to try next.
+"""Trial steps: their evaluation, acceptance and damping.
 
-The device computes a trial and the few numbers that decide on it; these come to the
-host in one transfer, the only one of an iteration, and the decisions are taken there.
+The device evaluates a trial. The few numbers that decide on it come to the host in
+one transfer, the only one of an iteration.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ SUFFICIENT = 1e-4
 # Rounding error of F, a sum of many numbers, in rounding errors of one of them.
 SUM_ROUNDING = 16
 
-# Factor by which steps with an old Hessian must lower the gradient, in the time of a
-# new one, for the old one to be kept.
+# Factor by which steps with an old Hessian must lower the gradient in the time of a new
+# Hessian.
 WORTH_HOLDING = 0.01
 
 
@@ -74,7 +74,7 @@ class Diagnostics(NamedTuple):
         return cls(at, flatness, moved, np.zeros(objective.n_models))
 
     def at_rest(self, done: np.ndarray) -> Diagnostics:
-        """Return numbers with which the models that are done ask for nothing more.
+        """Return diagnostics in which the models that are done are at a minimum.
 
         Their gradient is zero and their last step was accepted.
         """
@@ -96,7 +96,7 @@ class Point(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """A step that was tried: the point, and on the host what decides on it.
+    """A trial step: the point, and the numbers on the host that decide on it.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class Trial(NamedTuple):
     slope_before, slope_after : ndarrays of shape (n_models,)
         Derivatives of F along the step, at its ends.
     more : list of ndarrays of shape (n_models,)
-        Other numbers of the step.
+        Further numbers.
     """
 
     parameters: Array
@@ -157,7 +157,7 @@ class Trial(NamedTuple):
         objective: Objective,
         predicted: np.ndarray | None = None,
     ) -> Point:
-        """Return where the models are then; those that refuse the step stay.
+        """Return the points after the step. Models that refuse it stay.
 
         Parameters
         ----------
@@ -168,8 +168,8 @@ class Trial(NamedTuple):
             Before the step.
         objective : Objective
         predicted : ndarray of shape (n_models,), default=None
-            Decrease of the model of F, which decides on the next damping; None for a
-            solver without.
+            Decrease of the quadratic model of F, which sets the next damping. None for
+            a solver without damping.
         """
         last, rounding = state.diagnostics, objective.rounding
         damping = last.damping
@@ -207,7 +207,7 @@ def try_step(
     change: Array,
     *more: Array,
 ) -> Trial:
-    """Evaluate F at the end of a step, and bring the numbers that decide to the host.
+    """Evaluate F at the end of a step, and bring the decisive numbers to the host.
 
     Parameters
     ----------
@@ -215,9 +215,9 @@ def try_step(
     gradient : array of shape (n_models, n_parameters)
         Of F before the step, or its subgradient of minimum norm.
     target, change : arrays of shape (n_models, n_parameters)
-        Where the step ends, and the step.
+        End of the step, and the step.
     *more : arrays of shape (n_models,)
-        Other numbers to bring to the host.
+        Further numbers to bring to the host.
     """
     xp = objective.xp
     at = objective.value_and_gradient(target)
@@ -256,8 +256,8 @@ def damping_scale(diagonal: Array, gradient: Array, *, xp: Namespace) -> Array:
 def shortened(trial: Trial, last: Diagnostics) -> np.ndarray:
     """Return the factor for a refused step: the minimum of the interpolating parabola.
 
-    From the value and derivative before the step and the value after it; kept within
-    [0.1, 0.5], and 0.1 where that value is not finite. Shape (n_models,).
+    The parabola has the value and derivative before the step and the value after it.
+    The factor is within [0.1, 0.5], and 0.1 if that value is not finite.
     """
     slope = trial.slope_before
     factor = -slope / (2 * (trial.value - last.value - slope))
@@ -290,8 +290,8 @@ def next_damping(
     gain = fell / predicted
     trusted = np.where(gain > 0.75, damping / 16, damping)
     trusted = np.where(gain < 0.25, 4 * trusted, trusted)
-    # Too long a step needs real damping. A matrix that could not be factorised needs
-    # only as much as its entries are uncertain.
+    # A step that is too long needs real damping. A matrix that could not be factorised
+    # needs only the rounding error of its entries.
     least = np.where(np.isfinite(predicted), 1e-3, 16 * rounding)
     return np.where(accept, trusted, np.maximum(16 * damping, least))
 
@@ -299,11 +299,11 @@ def next_damping(
 def renewal(
     last: Diagnostics, before: np.ndarray, is_fresh: np.ndarray, cost: float
 ) -> np.ndarray:
-    """Return whether a new Hessian pays: boolean, (n_models,).
+    """Return whether to compute a new Hessian: boolean, (n_models,).
 
-    It does where the last step was refused, unless the Hessian is of the same point,
-    and where the gradient fell so little that the time of a Hessian is better spent on
-    one than on more such steps.
+    After a refused step, unless the Hessian is of the same point. After an accepted
+    step, if more such steps would lower the gradient less than a new Hessian does in
+    the same time.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Stopping: when a fit has converged, and when it ends without."""
+"""The stopping rule: convergence, and other ends of a fit."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from xlr.solvers.steps import Diagnostics
 
 __all__ = ["SETTLED", "Status", "StoppingRule"]
 
-# Share of tol: a fit whose gradient is within tol has converged once another step would
-# lower F by no more than this times tol, relative to F. F is then within 1e-10 of its
-# minimum at the default tol of 1e-6 (tests/test_extended_precision.py).
+# Share of tol: a fit with its gradient within tol goes on while the next step would
+# lower F by more than SETTLED * tol * F. F is then within 1e-10 of its minimum at the
+# default tol of 1e-6 (test_extended_precision.py).
 SETTLED = 1e-5
 
 # Least bound on the next decrease of F, in rounding errors of one number.
 LEAST_ROUNDINGS = 4
 
-# Mean loss below which F counts as this. Without a penalty it may fall towards 0 for
-# ever: the last steps on separable digits would take ten times as long as the others.
+# Lower bound of F in that product. Without a penalty F may fall towards 0 without
+# bound: the last steps on separable digits would take ten times as long as the others.
 NEGLIGIBLE = 1e-4
 
-# Damping up to which the damped decrease stands for the undamped one.
+# Damping up to which the damped decrease equals the undamped one.
 UNDAMPED = 1e-6
 
 
 class Status(Enum):
-    """Why a fit ended; the value is the sentence that a user reads."""
+    """The cause of the end of a fit. Its value is the sentence that a user reads."""
 
     CONVERGED = "The optimality {optimality:.3g} is within tol={tol:.3g}."
     ITERATION_LIMIT = (
@@ -49,8 +49,8 @@ class StoppingRule:
     """The decision after each iteration, for each model.
 
     A model has converged when its optimality is within ``tol`` and the next step would
-    lower F by no more than ``settle`` times ``tol``, relative to F. The gradient alone
-    does not tell where F is flat.
+    lower F by no more than ``settle`` times ``tol``, relative to F. Where F is flat, a
+    small gradient alone is no sign of a minimum.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class StoppingRule:
     rounding : float
         Relative rounding error of a number of X.
     patience : float
-        Iterations without progress after which the arithmetic is at its end.
+        Iterations without progress that show the limit of the arithmetic.
     max_iter : int
 
     Attributes
@@ -97,10 +97,10 @@ class StoppingRule:
         self._idle = np.zeros(n_models)
 
     def ends(self, iteration: int, now: Diagnostics, stopped: bool) -> bool:
-        """Take in the numbers of an iteration; return whether all models have ended.
+        """Return whether all models have ended after this iteration.
 
-        An iteration is idle if F did not fall below its lowest value, nor the
-        optimality by a tenth. Rounding errors set new lows too, but ever more rarely.
+        An iteration is idle if F has no new minimum and the optimality did not fall by
+        a tenth. Rounding errors make new minima of F too, but ever fewer.
         """
         flatter = now.optimality < 0.9 * self._flattest
         progress = flatter | (now.value < self._lowest)
@@ -114,11 +114,11 @@ class StoppingRule:
         if not (last or flat.any() or idle.any()):
             return False
         enough = self._share * np.maximum(np.abs(now.value), NEGLIGIBLE)
-        # F is not negative, so that no step lowers it by more than F.
+        # F is not negative: no step lowers it by more than F.
         decrease = np.fmin(self.decrease, now.value)
         undamped = np.fmin(self.decrease * (1 + now.damping / UNDAMPED), now.value)
         converged = flat & (undamped <= enough)
-        # Where no step is taken any more, the damping has grown without end.
+        # The damping has grown without bound where every step is refused.
         converged |= flat & idle & (decrease <= enough)
         for model in np.nonzero(self.running & (converged | idle | last))[0]:
             if converged[model]:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from documents import read
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "benchmarks"))
 
 import cluster
 import cluster_cells

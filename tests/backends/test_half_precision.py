@@ -57,7 +57,7 @@ def half_of_torch() -> Any:
     ],
     ids=["two classes", "three", "one against the rest", "sparse", "newton-cg"],
 )
-def test_the_fit_is_that_of_the_same_numbers(half, labels, options):
+def test_half_precision_fit_is_that_of_the_same_numbers(half, labels, options):
     narrow, wide = half
     model = xlr.LogisticRegression(tol=1e-4, **options)
     expected = model.fit(wide, labels).coef_
@@ -88,7 +88,7 @@ def test_cross_validation_and_inference(half):
     assert interval.proba.dtype == model.coef_.dtype
 
 
-def test_there_is_no_copy_of_x(half_of_torch, monkeypatch):
+def test_half_precision_makes_no_copy_of_x(half_of_torch, monkeypatch):
     """Nothing converted is larger than a block, in the fit and in predictions."""
     xp = arrays.namespace(half_of_torch)
     monkeypatch.setattr(arrays, "block_bytes", lambda x: 40 * 4 * 4)
@@ -128,7 +128,7 @@ def test_numpys_is_converted_as_scikit_learn_does():
     assert model.coef_.dtype == np.float64
 
 
-def test_what_is_half():
+def test_half_precision_dtypes_are_recognised():
     strict = array_api_compat.array_namespace(np.empty(0))
     assert arrays.is_half(np.empty(0, dtype=np.float16))
     assert not arrays.is_half(strict.empty(0))

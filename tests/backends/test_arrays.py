@@ -18,7 +18,7 @@ def assert_on(x, backend, dtype):
     assert x.dtype == getattr(backend.xp, dtype)
 
 
-def test_namespace(xp, place):
+def test_namespace_is_that_of_the_library(xp, place):
     assert arrays.namespace(place(FLAT)) is xp
     assert arrays.namespace([1.0], place(FLAT), None) is xp
     assert arrays.namespace([1.0, 2.0]) is np
@@ -35,7 +35,7 @@ def test_is_array_is_for_other_libraries_than_numpy(backend, place):
 
 
 @pytest.mark.parametrize("value", [[1.0], (), 2.0, None, "a", np.float64(1)])
-def test_what_is_no_array(value):
+def test_objects_that_are_no_arrays_are_refused(value):
     assert not arrays.is_array(value)
 
 
@@ -96,7 +96,7 @@ def test_dtypes_of_a_device(xp, wide, device):
 
 
 @pytest.mark.parametrize("values", [FLAT, INTEGERS, INTEGERS > 0, FLAT[:0], FLAT[0]])
-def test_to_host(values, place):
+def test_arrays_are_copied_to_the_host(values, place):
     x = place(values)
     host = arrays.to_host(x)
     assert type(host) is np.ndarray
@@ -111,22 +111,22 @@ def test_to_host_takes_part_in_no_gradient():
 
 
 @pytest.mark.parametrize("given", ["float32", "float64", "int32", "bool"])
-@pytest.mark.parametrize("wanted", [None, "float32", "float64", "int32"])
-def test_move_from_numpy_and_back(wide, given, wanted, backend):
-    if wanted == "float64" and not backend.supports("float64"):
+@pytest.mark.parametrize("reference", [None, "float32", "float64", "int32"])
+def test_move_from_numpy_and_back(wide, given, reference, backend):
+    if reference == "float64" and not backend.supports("float64"):
         pytest.skip("the device has no float64")
     xp, device = backend.xp, backend.device
     values = np.asarray([0, 1, 1]).astype(given)
-    dtype = None if wanted is None else getattr(xp, wanted)
+    dtype = None if reference is None else getattr(xp, reference)
     there = arrays.move(values, xp=xp, device=device, dtype=dtype)
     kept = wide if given == "float64" else given
-    assert_on(there, backend, wanted or kept)
+    assert_on(there, backend, reference or kept)
     np.testing.assert_array_equal(to_numpy(there), values)
 
-    dtype = None if wanted is None else getattr(np, wanted)
+    dtype = None if reference is None else getattr(np, reference)
     back = arrays.move(there, xp=np, device="cpu", dtype=dtype)
     assert type(back) is np.ndarray
-    assert back.dtype.name == (wanted or kept)
+    assert back.dtype.name == (reference or kept)
     np.testing.assert_array_equal(back, values)
 
 
@@ -201,7 +201,7 @@ def test_within_is_clip(least, most, xp, place, assert_close):
     assert_close(found, np.clip(x, least, most))
 
 
-def test_cholesky(xp, place, dtype, assert_close):
+def test_cholesky_factors_solve_systems(xp, place, dtype, assert_close):
     a, _ = positive_definite_stack()
     tolerance = 8 * np.linalg.cond(a[0]) * np.finfo(dtype).eps
     actual = arrays.cholesky(place(a[0]), xp=xp)

@@ -11,7 +11,7 @@ import conftest
 import cupy_stand_in
 import pytest
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 CONFIG = SimpleNamespace(option=SimpleNamespace(markexpr="gpu"))
 # xlr's dependencies and theirs, and what finds the tests.
 THERE = {
@@ -38,7 +38,7 @@ def imported_at_once(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda p: p.stem)
-def test_no_file_needs_more_before_its_tests_run(path):
+def test_test_files_import_no_optional_library_at_once(path):
     ours = [TESTS, TESTS.parent / "examples" / "benchmarks"]
     names = {module.stem for folder in ours for module in folder.rglob("*.py")}
     assert imported_at_once(path) <= set(sys.stdlib_module_names) | THERE | names
@@ -50,7 +50,7 @@ def no_gpu(monkeypatch):
     monkeypatch.setattr(conftest, "why_not", lambda name: f"{name} is not here")
 
 
-def test_without_a_gpu_it_ends_in_a_sentence(no_gpu, monkeypatch):
+def test_gpu_command_without_a_gpu_ends_in_a_sentence(no_gpu, monkeypatch):
     monkeypatch.setattr(conftest, "REQUIRE_GPU", False)
     with pytest.raises(pytest.exit.Exception, match="cupy is not here; ") as caught:
         conftest.pytest_configure(CONFIG)
@@ -63,14 +63,14 @@ def test_a_gpu_that_is_required_is_an_error(no_gpu, monkeypatch):
         conftest.pytest_configure(CONFIG)
 
 
-def test_one_library_may_be_chosen(no_gpu, monkeypatch):
+def test_gpu_command_takes_one_library(no_gpu, monkeypatch):
     monkeypatch.setattr(conftest, "REQUIRE_GPU", True)
     monkeypatch.setattr(conftest, "CHOSEN", ["torch-cuda"])
     with pytest.raises(pytest.UsageError, match=r"=1: torch-cuda is not here\.$"):
         conftest.pytest_configure(CONFIG)
 
 
-def test_with_one_of_them_its_tests_run(monkeypatch):
+def test_gpu_command_runs_with_one_library(monkeypatch):
     monkeypatch.setattr(conftest, "CHOSEN", [])
     monkeypatch.setattr(conftest, "REQUIRE_GPU", False)
     here = {"cupy": None, "torch-cuda": "torch is not here"}
@@ -81,7 +81,7 @@ def test_with_one_of_them_its_tests_run(monkeypatch):
         conftest.pytest_configure(CONFIG)
 
 
-def test_other_sessions_go_on(no_gpu):
+def test_sessions_without_the_gpu_mark_need_no_gpu(no_gpu):
     conftest.pytest_configure(SimpleNamespace(option=SimpleNamespace(markexpr="")))
 
 

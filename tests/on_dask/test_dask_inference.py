@@ -42,7 +42,7 @@ def results_of(
     fit: dict[str, Any] | None = None,
     **options: Any,
 ):
-    """Infer from a fit with ``rows`` beside X and y, and the parameters ``fit``."""
+    """Infer from a fit; ``rows`` go with X and y, and ``fit`` holds its parameters."""
     model = xlr.LogisticRegression(**UNPENALISED | (fit or {}))
     rows = rows or {}
     return xlr.infer(
@@ -65,15 +65,6 @@ def assert_same(chunked: Any, expected: Any) -> None:
 def _found(results: Any, name: str) -> np.ndarray:
     value = getattr(results, name)
     return np.asarray(value() if callable(value) else value)
-
-
-@pytest.mark.parametrize("chunks", CHUNKINGS.values(), ids=CHUNKINGS)
-@pytest.mark.parametrize("classes", LABELS)
-def test_results_do_not_depend_on_the_chunks(classes: str, chunks: Any) -> None:
-    y = LABELS[classes]
-    *data, weights = in_chunks(X, y, WEIGHTS, chunks=chunks)
-    chunked = results_of(*data, {"sample_weight": weights})
-    assert_same(chunked, results_of(X, y, {"sample_weight": WEIGHTS}))
 
 
 @pytest.mark.parametrize(
@@ -102,13 +93,6 @@ def test_covariances_are_those_in_memory(
 def test_groups_in_memory_go_with_rows_in_chunks() -> None:
     y, options = LABELS["two"], {"cov_type": "cluster", "groups": GROUPS}
     assert_same(results_of(*in_chunks(X, y), **options), results_of(X, y, **options))
-
-
-def test_offset_in_chunks() -> None:
-    y = LABELS["two"]
-    *data, offset = in_chunks(X, y, OFFSET)
-    chunked = results_of(*data, {"offset": offset}, cov_type="HC0")
-    assert_same(chunked, results_of(X, y, {"offset": OFFSET}, cov_type="HC0"))
 
 
 def test_groups_in_chunks_may_be_strings() -> None:
@@ -173,14 +157,14 @@ def test_collinear_columns_are_found(chunks: Any) -> None:
         results_of(*data, collinear="raise")
 
 
-def test_other_rows_are_refused() -> None:
+def test_inference_on_other_chunks_is_refused() -> None:
     features, labels = in_chunks(X, LABELS["two"])
     model = xlr.LogisticRegression(**UNPENALISED).fit(features, labels)
     with pytest.raises(ValueError, match="not the optimum on these rows"):
         xlr.infer(model, features[:130], labels[:130])
 
 
-def test_groups_of_other_rows_are_refused() -> None:
+def test_groups_of_wrong_length_are_refused_with_chunks() -> None:
     features, labels = in_chunks(X, LABELS["two"])
     with pytest.raises(ValueError, match=r"groups has shape \(7,\), expected \(240,\)"):
         results_of(features, labels, cov_type="cluster", groups=np.arange(7))

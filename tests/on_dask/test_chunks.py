@@ -50,7 +50,7 @@ def test_tasks_are_grouped_under_their_name(name):
     assert fetch([call(abs, literal(-3), name=name)])[0] == (3,)
 
 
-def test_what_is_bound_to_a_function_is_not_looked_into():
+def test_arguments_bound_to_a_function_stay_as_they_are():
     """Lists of arrays, and what would be taken for a task or a key."""
     bound = [np.ones(2), (abs, -1), call(abs, literal(-1), name="part").key]
     part = call(partial(lambda given, x: given, bound), literal(0), name="part")
@@ -130,7 +130,7 @@ def test_a_map_has_the_chunks_it_is_of(unknown):
     assert of.n_passes == 0
 
 
-def test_without_a_cluster_no_worker_holds_anything():
+def test_chunks_without_a_cluster_have_no_workers():
     array = in_chunks(X, SIZES)
     assert chunks(array).workers == [()] * 5
     assert chunks(array.persist()[:, 0:]).workers == [()] * 5
@@ -175,7 +175,7 @@ def test_an_error_says_which_chunk(n, place):
     assert len(loads.reads) <= 3 * n + 1
 
 
-def test_of_several_chunks_the_first_is_named():
+def test_error_names_the_first_of_several_chunks():
     with pytest.raises(OSError, match="is broken") as info:
         Loads(20, [17, 5, 6]).sums()
     assert info.value.__notes__ == ["This was raised by chunk 5 of X or y."]
@@ -190,7 +190,7 @@ def test_chunks_are_counted_with_those_that_are_empty():
     assert info.value.__notes__ == ["This was raised by chunk 4 of X or y."]
 
 
-def test_what_a_function_has_against_a_chunk_is_not_looked_for():
+def test_value_errors_of_a_function_are_not_searched_for():
     """It says so; all chunks would be read again to find that they can be."""
     loads = Loads(5)
     of = chunks()
@@ -207,7 +207,7 @@ def test_what_a_function_has_against_a_chunk_is_not_looked_for():
     assert len(loads.reads) <= 5
 
 
-def test_what_kills_workers_is_not_looked_for():
+def test_chunks_that_kill_workers_are_not_searched_for():
     killed = type("KilledWorker", (Exception,), {})  # as distributed calls it
     loads = Loads(6, [3], killed)
     with pytest.raises(killed) as info:

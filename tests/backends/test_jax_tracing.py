@@ -42,7 +42,7 @@ def problem(n_samples: int, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_fits_and_predictions_on_the_host_compile_nothing(n_classes, compilations):
+def test_jax_fits_on_the_host_compile_nothing(n_classes, compilations):
     for n_samples in (131, 97):
         X, y = map(jax.device_put, problem(n_samples, n_classes))
         model = xlr.LogisticRegression().fit(X, y)
@@ -51,7 +51,7 @@ def test_fits_and_predictions_on_the_host_compile_nothing(n_classes, compilation
     assert not compilations
 
 
-def test_compilations_are_counted(compilations):
+def test_jax_compilations_are_counted(compilations):
     jax.device_put(rng.normal(size=(3, 11))) * 2.5
     assert compilations
 
@@ -69,6 +69,5 @@ def test_jax_computes_for_itself_on_a_device(monkeypatch, compilations):
     model = xlr.LogisticRegression().fit(rows, jax.device_put(y))
     assert compilations
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5, atol=1e-7)
-    np.testing.assert_array_equal(model.predict(rows), expected.predict(X))
     proba = model.predict_proba(rows)
     np.testing.assert_allclose(proba, expected.predict_proba(X), atol=1e-6)

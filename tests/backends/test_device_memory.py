@@ -46,7 +46,7 @@ def test_a_fit_without_room_names_what_it_needs(
         model.fit(place(X), Y)
 
 
-def test_in_the_memory_of_the_host_the_system_decides(monkeypatch):
+def test_memory_of_the_host_is_left_to_the_system(monkeypatch):
     monkeypatch.setattr(arrays, "free_bytes", lambda x: 0)
     assert xlr.LogisticRegression().fit(X, Y).converged_
 
@@ -79,7 +79,7 @@ def test_the_error_of_a_driver_becomes_a_sentence(error, monkeypatch):
     assert found.value.__cause__ is error
 
 
-def test_in_a_fit_too(monkeypatch):
+def test_fit_without_device_memory_raises_the_sentence(monkeypatch):
     torch = pytest.importorskip("torch")
     from xlr.solvers import NewtonCholesky
 

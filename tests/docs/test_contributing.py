@@ -11,7 +11,7 @@ pytest.importorskip("array_api_strict")
 
 
 @pytest.mark.filterwarnings("ignore:Liblinear failed to converge")
-def test_worked_examples() -> None:
+def test_contributing_examples_run() -> None:
     names: dict[str, object] = {}
     for code, expected in blocks("CONTRIBUTING.md"):
         run_block(code, expected, names)

@@ -74,7 +74,7 @@ def test_readme_has_one_test_command() -> None:
     assert len(commands) == 1
 
 
-def test_quickstart_runs() -> None:
+def test_quickstart_of_the_readme_runs() -> None:
     command = [sys.executable, "-W", "error", ROOT / "examples" / "quickstart.py"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr

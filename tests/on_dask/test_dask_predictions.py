@@ -56,7 +56,7 @@ def assert_same(lazy, expected, sizes):
 
 @pytest.mark.parametrize("kind", list(LABELS))
 @pytest.mark.parametrize("method", METHODS)
-def test_as_in_memory(method, kind):
+def test_predictions_of_chunks_are_those_in_memory(method, kind):
     predict = getattr(xlr.LogisticRegression().fit(X, LABELS[kind]), method)
     expected = predict(X)
     assert_same(predict(lazily(X)), expected, SIZES)
@@ -66,14 +66,14 @@ def test_as_in_memory(method, kind):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "bool"])
 @pytest.mark.parametrize("method", METHODS)
-def test_every_dtype(method, dtype):
+def test_predictions_of_chunks_have_the_dtype_in_memory(method, dtype):
     predict = getattr(xlr.LogisticRegression().fit(X, CODES), method)
     features = (X > 0 if dtype == "bool" else 3 * X).astype(dtype)
     assert_same(predict(lazily(features)), predict(features), SIZES)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_offset(method):
+def test_predictions_of_chunks_take_an_offset(method):
     predict = getattr(xlr.LogisticRegression().fit(X, CODES), method)
     expected = predict(X, OFFSET)
     assert_same(predict(lazily(X), lazily(OFFSET)), expected, SIZES)
@@ -81,7 +81,7 @@ def test_offset(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_tables(method):
+def test_predictions_of_dask_tables_are_those_in_memory(method):
     frame = pytest.importorskip("dask.dataframe", exc_type=ImportError)
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(X, columns=["a", "b", "c"])
@@ -94,25 +94,7 @@ def test_tables(method):
         predict(lazy[["b", "a", "c"]])
 
 
-@pytest.mark.parametrize(
-    "estimator",
-    [
-        xlr.LogisticRegression(multi_class="ovr"),
-        xlr.LogisticRegressionCV(Cs=2, cv=2),
-        xlr.FirthLogisticRegression(),
-    ],
-    ids=["one_vs_rest", "cv", "firth"],
-)
-def test_every_estimator(estimator):
-    y = CODES if "Firth" not in type(estimator).__name__ else CODES > 0
-    estimator.fit(X, y)
-    for method in METHODS:
-        predict = getattr(estimator, method)
-        assert_same(predict(lazily(X)), predict(X), SIZES)
-    assert estimator.score(lazily(X), y) == pytest.approx(estimator.score(X, y))
-
-
-def test_nothing_is_computed_before_it_is_asked_for():
+def test_predictions_of_chunks_are_lazy():
     asked = []
 
     def note(block):
@@ -154,7 +136,7 @@ def test_columns_in_chunks_are_brought_together():
     np.testing.assert_array_equal(lazy.compute(), model.predict(X))
 
 
-def test_refused():
+def test_wrong_chunks_are_not_predicted():
     model = xlr.LogisticRegression()
     for method in METHODS:
         with pytest.raises(NotFittedError):
@@ -173,7 +155,7 @@ def test_refused():
 
 @pytest.mark.parametrize("in_memory", [True, False])
 @pytest.mark.parametrize("kind", list(LABELS))
-def test_score(kind, in_memory):
+def test_score_of_chunks_is_that_in_memory(kind, in_memory):
     model, y = xlr.LogisticRegression().fit(X, LABELS[kind]), LABELS[kind]
     place = np.asarray if in_memory else lazily
     found = model.score(lazily(X), place(y))
@@ -212,7 +194,7 @@ def test_score_of_any_cut(edges, unknown, weight):
     assert model.score(**lazy) == pytest.approx(model.score(**rows), rel=1e-14)
 
 
-def test_nothing_to_score():
+def test_score_without_rows_is_refused():
     model = xlr.LogisticRegression().fit(X, CODES)
     with pytest.raises(ValueError, match="nothing to score"):
         model.score(lazily(X[:0], (0, 0)), CODES[:0])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GUIDES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / "examples" / "guides").glob("*.md")

@@ -108,7 +108,7 @@ def test_masked_chunks_are_refused() -> None:
         fitted(masked, Y)
 
 
-def test_what_has_no_rows_and_columns_is_refused() -> None:
+def test_delayed_objects_are_refused() -> None:
     features = da.from_array(X, chunks=(100, 4))
     with pytest.raises(TypeError, match=r"X is a Delayed\w* of Dask.*from_delayed"):
         fitted(dask.delayed(X), Y)

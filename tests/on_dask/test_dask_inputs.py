@@ -101,7 +101,7 @@ def test_rows_that_were_filtered():
 
 @pytest.mark.parametrize("sizes", [(120,), (7, 0, 113), (1,) * 120])
 @pytest.mark.parametrize("name", ["y", "sample_weight", "offset"])
-def test_other_chunks_are_cut_again(name, sizes):
+def test_rows_in_other_chunks_are_rechunked_with_a_warning(name, sizes):
     weights = np.where(WEIGHTS > 0, WEIGHTS, 1)
     offset = RNG.normal(size=(N, 3))
     rows = {"y": CODES, "sample_weight": weights, "offset": offset}
@@ -151,7 +151,7 @@ def frames():
     return pandas, table, frame.from_delayed(parts, meta=table.iloc[:0])
 
 
-def test_tables_by_partitions(frames):
+def test_table_partitions_are_chunks(frames):
     _, table, lazy = frames
     model = fitted(lazy[["a", "b", "c"]], lazy["name"], lazy["weight"])
     expected = fitted(table[["a", "b", "c"]], table["name"], table["weight"])
@@ -174,7 +174,7 @@ def test_arrays_and_tables_together(frames):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64", "Float64", "Int8", "bool"])
-def test_tables_of_every_dtype(frames, dtype):
+def test_dask_table_dtypes_give_the_fit_in_memory(frames, dtype):
     _, table, lazy = frames
 
     def change(part):
@@ -340,7 +340,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", list(REFUSED))
-def test_refused_in_a_sentence(case):
+def test_wrong_chunks_are_refused_in_a_sentence(case):
     rows, sentence = REFUSED[case]
     model = xlr.LogisticRegression()
     before = dict(vars(model))
@@ -381,7 +381,9 @@ def test_offsets_are_refused_in_a_sentence(case):
     sizes = (40, 41, 39) if case == "other columns" else SIZES
     with pytest.raises(ValueError, match=sentence):
         xlr.LogisticRegression().fit(lazily(X, sizes), CODES, offset=offset())
-    with pytest.raises(ValueError, match="An offset of the logits is of one model"):
+    with pytest.raises(
+        ValueError, match="An offset belongs to the logits of one model"
+    ):
         xlr.LogisticRegression(multi_class="ovr").fit(
             lazily(X), CODES, offset=np.zeros((N, 3))
         )

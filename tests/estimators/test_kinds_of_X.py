@@ -1,0 +1,350 @@
+"""Every estimator gives the same model whatever holds the rows: one table of kinds.
+
+Each fit is compared with the fit to the plain NumPy array of the same numbers, which
+other files compare with scikit-learn, statsmodels and published figures.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import array_api_compat
+import numpy as np
+import pytest
+from conftest import CHOSEN, make_backend, namespace_of, to_numpy
+from optional import on_demand
+from sklearn.base import clone
+
+import xlr
+
+pd = on_demand("pandas")
+pl = on_demand("polars")
+pa = on_demand("pyarrow")
+sp = on_demand("scipy.sparse")
+dd = on_demand("dask.dataframe")
+da = on_demand("dask.array")
+torch = on_demand("torch")
+
+pytestmark = pytest.mark.usefixtures("in_this_thread")
+
+N = 150
+RNG = np.random.default_rng(0)
+CODES = RNG.integers(3, size=N) - 1  # of a level that has no column, and two that have
+NUMBERS = np.round(64 * (RNG.normal(size=(N, 3)) * [1, 2, 0.5] + [0, 1, 0])) / 64
+X = np.column_stack([NUMBERS, CODES == 0, CODES == 1]).astype(float)
+LOGITS = X @ [[1, 0], [0.2, -0.1], [-1, 1], [0.5, 1], [1, -1]] - [1, -0.5]
+THREE = np.argmax(np.c_[np.zeros(N), LOGITS] + RNG.gumbel(size=(N, 3)), axis=1)
+TWO = (LOGITS[:, 0] + RNG.logistic(size=N) > 0).astype(int)
+LABELS = np.column_stack([TWO, THREE == 1]).astype(float)
+LABELS[::7, 0] = np.nan  # unknown
+WEIGHTS = RNG.integers(3, size=N).astype(float)
+OFFSET = RNG.normal(size=N)
+GROUPS = np.arange(N) % 25
+NAMES = [f"x{j}" for j in range(X.shape[1])]
+CHUNKS = (60, 1, 0, 89)
+
+
+LOW_PRECISION: dict[str, Any] = {"tol": 1e-5, "atol": 5e-3}
+
+
+class Kind(NamedTuple):
+    """How to hold X in something else, and what goes with its rows."""
+
+    features: Callable[[np.ndarray], Any]
+    rows: Callable[[np.ndarray], Any] = lambda values: values
+    columns: slice = slice(None)  # those of X that it can hold
+    tol: float = 1e-9  # of a fit
+    atol: float = 2e-7
+
+
+def mapped(values: np.ndarray) -> np.ndarray:
+    with tempfile.TemporaryFile() as file:
+        made = np.memmap(file, dtype=values.dtype, shape=values.shape, mode="w+")
+    made[:] = values
+    made.flags.writeable = False
+    return made
+
+
+def in_dask(values: np.ndarray) -> Any:
+    return da.from_array(values, chunks=(CHUNKS, *values.shape[1:]))
+
+
+def in_dask_table(values: np.ndarray) -> Any:
+    """A table of partitions whose lengths Dask does not know."""
+    table = pd.DataFrame(values, columns=NAMES[: values.shape[1]])
+    return dd.from_pandas(table, npartitions=3)
+
+
+def in_dask_rows(values: np.ndarray) -> Any:
+    if values.ndim == 1:
+        return in_dask_table(values[:, None])[NAMES[0]]
+    return in_dask_table(values).to_dask_array()
+
+
+def in_library(backend: str, dtype: str = "") -> Kind:
+    """Return a kind that holds X and what goes with its rows in a library."""
+
+    def place(values: np.ndarray) -> Any:
+        made = make_backend(backend)
+        if values.dtype.kind == "f":
+            widest = "float64" if made.supports("float64") else "float32"
+            values = values.astype(dtype or widest, order="C")
+        return made.xp.asarray(values, device=made.device)
+
+    narrow = dtype == "float32" or backend.endswith("no_float64")
+    return Kind(place, place, **LOW_PRECISION if narrow else {})
+
+
+def in_dask_of_torch(values: np.ndarray) -> Any:
+    """Return chunks of another library than NumPy: tensors stand in for CuPy's."""
+    concatenate = da.dispatch.concatenate_lookup  # which knows CuPy's, and no tensors
+    concatenate.register(torch.Tensor, lambda parts, axis: torch.cat([*parts], axis))
+    pieces = torch.tensor(values).split([size for size in CHUNKS if size])
+    others = (0,) * (values.ndim - 1)
+    name = f"tensors-{values.ndim}-{id(values)}"
+    graph = {(name, i, *others): piece for i, piece in enumerate(pieces)}
+    chunks = (tuple(map(len, pieces)), *((n,) for n in values.shape[1:]))
+    return da.Array(graph, name, chunks=chunks, meta=pieces[0][:0])
+
+
+KINDS = {
+    "float32": Kind(lambda X: X.astype(np.float32), **LOW_PRECISION),
+    "fortran": Kind(np.asfortranarray),
+    "strided": Kind(lambda X: np.repeat(X, 2, axis=1)[:, ::2]),
+    "memory-mapped": Kind(mapped),
+    "list": Kind(np.ndarray.tolist),
+    "csr": Kind(lambda X: sp.csr_array(X)),
+    "csc": Kind(lambda X: sp.csc_array(X)),
+    "coo": Kind(lambda X: sp.coo_matrix(X)),
+    "pandas": Kind(lambda X: pd.DataFrame(X, columns=NAMES), lambda v: pd.Series(v)),
+    "pandas sparse": Kind(
+        lambda X: pd.DataFrame(X, columns=NAMES).astype(pd.SparseDtype(float, 0.0))
+    ),
+    "polars": Kind(lambda X: pl.DataFrame(X, schema=NAMES), lambda v: pl.Series(v)),
+    "pyarrow": Kind(lambda X: pa.table(dict(zip(NAMES, X.T))), lambda v: pa.array(v)),
+    "dask": Kind(in_dask, in_dask),
+    "dask table": Kind(in_dask_table, in_dask_rows),
+    "categorical": Kind(
+        lambda X: xlr.CategoricalMatrix(X.argmax(axis=1) - (X.sum(axis=1) == 0), 2),
+        columns=slice(3, None),
+    ),
+    "split": Kind(
+        lambda X: xlr.SplitMatrix([X[:, :3], KINDS["categorical"].features(X[:, 3:])])
+    ),
+    "split sparse": Kind(lambda X: xlr.SplitMatrix([X[:, :2], sp.csc_array(X[:, 2:])])),
+    "dask of torch": Kind(in_dask_of_torch, in_dask_of_torch),
+}
+LIBRARIES = {
+    name: in_library(*name.split())
+    for name in (
+        "array_api_strict:device1",
+        "array_api_strict:no_float64",
+        "torch",
+        "torch float32",
+        "jax",
+        "dpnp",
+        "cupy",
+        "cupy float32",
+        "torch-cuda",
+        "torch-cuda float32",
+    )
+}
+
+
+def fitted(estimator: Any, X: Any, y: Any, **rows: Any) -> dict[str, Any]:
+    """Return what a fit and its predictions say."""
+    model = estimator.fit(X, y, **rows)
+    assert model.converged_
+    found = {n: getattr(model, n) for n in ("coef_", "intercept_", "classes_")}
+    offset = {k: v for k, v in rows.items() if k == "offset"}
+    for name in ("decision_function", "predict_proba", "predict_log_proba", "predict"):
+        found[name] = getattr(model, name)(X, **offset)
+    found["score"] = model.score(X, y, **rows)
+    return found | {name: getattr(model, name) for name in ("n_features_in_",)}
+
+
+def regression(y: np.ndarray = TWO, rows: tuple[str, ...] = (), **options: Any):
+    """Return a function that fits LogisticRegression to X in a kind."""
+
+    def fit(features: Any, kind: Kind) -> dict[str, Any]:
+        given = {"sample_weight": WEIGHTS, "offset": OFFSET}
+        given = {name: kind.rows(given[name]) for name in rows}
+        model = xlr.LogisticRegression(**{"tol": kind.tol} | options)
+        return fitted(model, features, kind.rows(y), **given)
+
+    return fit
+
+
+def cross_validation(y: np.ndarray, **options: Any):
+    def fit(features: Any, kind: Kind) -> dict[str, Any]:
+        model = xlr.LogisticRegressionCV(Cs=[0.1, 10.0], cv=2, tol=kind.tol, **options)
+        found = fitted(model, features, kind.rows(y))
+        return found | {name: getattr(model, name) for name in ("scores_", "C_")}
+
+    return fit
+
+
+def firth(features: Any, kind: Kind) -> dict[str, Any]:
+    return fitted(xlr.FirthLogisticRegression(tol=kind.tol), features, kind.rows(TWO))
+
+
+def multi_label(features: Any, kind: Kind) -> dict[str, Any]:
+    model = xlr.MultiLabelLogisticRegression(tol=kind.tol)
+    model.fit(features, kind.rows(LABELS) if kind in LIBRARIES.values() else LABELS)
+    found = {name: getattr(model, name) for name in ("coef_", "intercept_")}
+    for name in ("decision_function", "predict_proba", "predict"):
+        found[name] = getattr(model, name)(features)
+    return found
+
+
+def path(features: Any, kind: Kind) -> dict[str, Any]:
+    made = xlr.logistic_path(
+        features,
+        kind.rows(THREE),
+        sample_weight=kind.rows(WEIGHTS),
+        n_Cs=3,
+        tol=kind.tol,
+    )
+    names = ("Cs", "coefs", "intercepts", "df", "deviance_explained", "classes")
+    return {name: getattr(made, name) for name in names}
+
+
+def resamples(features: Any, kind: Kind) -> dict[str, Any]:
+    model = xlr.LogisticRegression(tol=kind.tol)
+    made = xlr.bootstrap(model, features, kind.rows(TWO), n_resamples=3, random_state=0)
+    return {"coef": made.coef, "intercept": made.intercept}
+
+
+LR, FIRTH = xlr.LogisticRegression(C=np.inf), xlr.FirthLogisticRegression()
+
+
+def inference(cov_type: str, y: np.ndarray = TWO, estimator: Any = LR, **options: Any):
+    """Return a function that infers standard errors from X in a kind."""
+
+    def infer(features: Any, kind: Kind) -> dict[str, Any]:
+        model = clone(estimator).set_params(tol=kind.tol)
+        groups = {"groups": kind.rows(GROUPS)} if cov_type == "cluster" else {}
+        labels, weights = kind.rows(y), kind.rows(WEIGHTS)
+        model.fit(features, labels, sample_weight=weights)
+        results = xlr.infer(
+            model, features, labels, weights, cov_type=cov_type, **groups, **options
+        )
+        names = ("params", "bse", "pvalues", "llf", "llnull", "nobs", "df_resid")
+        found = {name: getattr(results, name) for name in names}
+        return found | {"conf_int": results.conf_int(), "cov": results.cov_params()}
+
+    return infer
+
+
+LASSO = {"l1_ratio": 1.0, "C": 0.5}
+ESTIMATORS = {
+    "default": regression(),
+    "three classes": regression(THREE),
+    "newton-cholesky": regression(THREE, solver="newton-cholesky"),
+    "newton-cg": regression(solver="newton-cg"),
+    "lbfgs": regression(solver="lbfgs"),
+    "gradient-descent": regression(solver="gradient-descent", C=0.01, tol=1e-5),
+    "proximal-newton": regression(THREE, solver="proximal-newton", l1_ratio=0.5),
+    "active-set": regression(solver="active-set", **LASSO),
+    "newton-cg, lasso": regression(THREE, solver="newton-cg", **LASSO),
+    "bounds": regression(lower=-0.1, upper=0.2),
+    "penalty factors": regression(penalty_factor=2.0),
+    "no intercept": regression(THREE, fit_intercept=False),
+    "weights": regression(rows=("sample_weight",), class_weight="balanced"),
+    "offset": regression(rows=("offset",)),
+    "one-vs-rest": regression(THREE, multi_class="ovr"),
+    "cross-validation": cross_validation(THREE),
+    "cross-validation, accuracy": cross_validation(
+        TWO, scoring="accuracy", l1_ratios=[0.0, 1.0]
+    ),
+    "firth": firth,
+    "multi-label": multi_label,
+    "path": path,
+    "bootstrap": resamples,
+    "infer nonrobust": inference("nonrobust", THREE),
+    "infer HC0": inference("HC0", THREE),
+    "infer HC1": inference("HC1"),
+    "infer HC2": inference("HC2"),
+    "infer HC3": inference("HC3"),
+    "infer cluster": inference("cluster"),
+    "infer firth": inference("nonrobust", TWO, FIRTH, profile=False),
+}
+
+# Of estimators that need all rows in memory.
+OUT_OF_DASK = ("firth", "multi-label", "bootstrap", "infer firth")
+# Results that stay in the library of X, on its device, in its dtype.
+PLACED = ("coef", "intercept", "coefs", "coef_", "intercept_", "decision_function")
+PLACED += ("predict_proba", "predict_log_proba", "coefs_paths_")
+
+
+@functools.cache
+def of_numpy(name: str, first: int | None) -> dict[str, Any]:
+    """Return the results of an estimator on the NumPy array of the same numbers."""
+    return ESTIMATORS[name](X[:, first:], Kind(np.asarray))
+
+
+def on_host(value: Any) -> np.ndarray:
+    """Return the values of an array of any library, computed where it is lazy."""
+    value = value.compute() if hasattr(value, "compute") else value
+    return np.asarray(value) if np.isscalar(value) else to_numpy(value)
+
+
+def check(kind: Kind, name: str) -> dict[str, Any]:
+    """Return the results of an estimator, which are those of the NumPy array."""
+    features = kind.features(X[:, kind.columns])
+    found = ESTIMATORS[name](features, kind)
+    for part, values in of_numpy(name, kind.columns.start).items():
+        np.testing.assert_allclose(
+            on_host(found[part]),
+            on_host(values),
+            rtol=kind.atol,
+            atol=kind.atol,
+            err_msg=part,
+        )
+    return found
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_model_is_that_of_the_numpy_array(kind: str, name: str) -> None:
+    if CHOSEN and ("torch" if "torch" in kind else "numpy") not in CHOSEN:
+        pytest.skip("XLR_TEST_BACKENDS names another library")
+    if kind.startswith("dask") and name in OUT_OF_DASK:
+        with pytest.raises(TypeError, match=r"Dask .* pass x\.compute\(\) here"):
+            check(KINDS[kind], name)
+        return
+    found = check(KINDS[kind], name)
+    if kind == "dask of torch" and "coef_" in found:
+        assert isinstance(found["coef_"], torch.Tensor)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param(
+            name, marks=[pytest.mark.gpu] * name.startswith(("cupy", "torch-"))
+        )
+        for name in LIBRARIES
+    ],
+)
+def test_model_of_an_array_library_stays_there(backend: str, name: str) -> None:
+    made = make_backend(backend.split()[0])
+    found = check(LIBRARIES[backend], name)
+    for part in set(found) & set(PLACED):
+        assert namespace_of(found[part]) is made.xp
+        assert array_api_compat.device(found[part]) == made.device
+        dtype = found[part].dtype
+        narrow = LIBRARIES[backend].tol > 1e-9
+        assert dtype == (made.xp.float32 if narrow else made.xp.float64), part
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_sparse_chunks_are_refused(name: str) -> None:
+    kind = Kind(lambda X: in_dask(X).map_blocks(sp.csr_array, dtype=float), in_dask)
+    refused = "Dask .* in memory" if name in OUT_OF_DASK else "chunks of X are sparse"
+    with pytest.raises(TypeError, match=refused):
+        check(kind, name)
