@@ -142,6 +142,34 @@ def test_wrong_tables_get_a_sentence():
         results.predict(np.zeros((2, 3)))
 
 
+def test_categories_of_formulas_are_codes():
+    rng = np.random.default_rng(0)
+    names = {"a": list("pqrs"), "b": list("xyz")}
+    table = pd.DataFrame({k: rng.choice(v, 300) for k, v in names.items()})
+    table = table.assign(age=rng.normal(size=300), low=rng.integers(2, size=300))
+    formula = "age + C(a) * b + age:b"
+    design = xlr.FormulaTransformer(formula).fit(table)
+    X = design.transform(table)
+    kinds = [type(part).__name__ for part in X.parts]
+    assert kinds == ["DenseMatrix", "CategoricalMatrix", "DenseMatrix"]
+    assert X.parts[1].n_levels == (3, 2, 6)
+    formulaic = pytest.importorskip("formulaic")
+    known = formulaic.Formula(formula).get_model_matrix(table)
+    names = design.get_feature_names_out()
+    np.testing.assert_array_equal(X.to_dense(), known[names])
+    results = xlr.logit(f"low ~ {formula}", table, keep_data=True)
+    assert "Reference levels: C(a)[p], b[x]." in results.notes
+    smf = pytest.importorskip("statsmodels.formula.api")
+    theirs = smf.logit(f"low ~ {formula}", table).fit(disp=0, tol=1e-12)
+    order = ["Intercept", *names]
+    np.testing.assert_allclose(results.bse, theirs.bse[order], rtol=1e-6)
+    effects = results.get_margeff(dummy=True)
+    expected = theirs.get_margeff(dummy=True)
+    place = [expected.results.model.exog_names.index(n) - 1 for n in names]
+    found = effects.columns["std err"]
+    np.testing.assert_allclose(found, expected.margeff_se[place], rtol=1e-5)
+
+
 def test_levels_of_a_category_are_one_term():
     smf = pytest.importorskip("statsmodels.formula.api")
     table = births()

@@ -219,6 +219,15 @@ def test_wrong_categories_get_a_sentence(case):
     assert not hasattr(model, "coef_")
 
 
+def test_an_identifier_is_no_category():
+    table = pd.DataFrame({"number": np.arange(10**6 + 1)})
+    y = np.arange(10**6 + 1) % 2
+    model = xlr.LogisticRegression(categorical=["number"])
+    with pytest.raises(ValueError, match=r"1000001 levels, .* Is it an identifier"):
+        model.fit(table, y)
+    assert not hasattr(model, "coef_")
+
+
 def test_arrays_are_refused_by_a_model_of_categories():
     made, y = columns()
     model = xlr.LogisticRegression(categorical="auto").fit(in_pandas(made), y)

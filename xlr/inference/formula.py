@@ -167,13 +167,13 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
     @property
     def references(self) -> list[str]:
         """Names of the levels that treatment contrasts compare with."""
-        found = []
+        bases = {}
         for factor, state in self._spec.factor_contrasts.items():
             base = getattr(state.contrasts, "base", None)
-            if any(name.startswith(f"{factor}[T.") for name in self.columns):
-                base = base if base in state.levels else state.levels[0]
-                found.append(f"{factor}[{base}]")
-        return found
+            bases[str(factor)] = base if base in state.levels else state.levels[0]
+        compared = [name.partition("[T.")[0] for name in self.columns if "[T." in name]
+        factors = [factor for factor in dict.fromkeys(compared) if factor in bases]
+        return [f"{factor}[{bases[factor]}]" for factor in factors]
 
     @property
     def variables(self) -> list[str]:
