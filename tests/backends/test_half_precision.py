@@ -89,7 +89,7 @@ def test_cross_validation_and_inference(half):
 
 
 def test_half_precision_makes_no_copy_of_x(half_of_torch, monkeypatch):
-    """Nothing converted is larger than four blocks of ten rows, in fits and predictions."""
+    """Nothing converted is larger than four blocks of ten rows."""
     xp = arrays.namespace(half_of_torch)
     monkeypatch.setattr(arrays, "block_bytes", lambda x: 10 * 4 * 4)
     sizes = []
