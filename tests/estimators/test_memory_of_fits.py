@@ -74,3 +74,17 @@ def test_fit_makes_no_copy_of_all_rows_in_float64(form):
     assert peak < 8 * rows.size
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(model.predict(rows), proba[:, 1] > proba[:, 0])
+
+
+@pytest.mark.parametrize("form", [lambda X: X > 0, np.float32], ids=["bool", "float32"])
+def test_predictions_make_no_copy_of_all_rows_in_float64(form):
+    rows = form(RNG.normal(size=(50_000, 40)))
+    model = xlr.LogisticRegression().fit(rows[:200], np.arange(200) % 2)
+    tracemalloc.start()
+    try:
+        proba = model.predict_proba(rows)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * rows.size
+    np.testing.assert_allclose(proba[-9:], model.predict_proba(rows[-9:]), rtol=1e-6)

@@ -174,7 +174,10 @@ class LinearModel(BaseEstimator):
         if offset is not None:
             offset = read_offset(offset, features)
             check_offset_columns(offset, coef.shape[0], n_rows)
-        step = max(1, arrays.block_bytes(entries) // (BLOCK_ARRAYS * 8 * coef.shape[0]))
+        width = BLOCK_ARRAYS * coef.shape[0]
+        if isinstance(matrix, DenseMatrix) and entries.dtype != wide:
+            width += n_features  # rows that are converted
+        step = max(1, arrays.block_bytes(entries) // (8 * width))
         totals = []
 
         def of_block(first: int) -> Array:
