@@ -143,8 +143,8 @@ class Fitting:
     start : tuple of arrays, default=None
         Coefficients and intercepts to start from, in units of X; None for zero.
     l1_ratio : float, default=0.0
-    along : ndarray, default=None
-        Positions on a path, on each of which there are as many models.
+    n_steps : int, default=1
+        Steps of a path, each of as many models.
 
     Raises
     ------
@@ -167,7 +167,7 @@ class Fitting:
         *,
         l1_ratio: float = 0.0,
         start: tuple[Array, Array] | None = None,
-        along: np.ndarray | None = None,
+        n_steps: int = 1,
     ) -> None:
         features, data = dataset.features, spec.data
         regularisation = read_regularisation(estimator, l1_ratio, C, features)
@@ -194,7 +194,7 @@ class Fitting:
         self._may_diverge = unpenalised or regularisation.leaves_some_free
         self._instead_of_separation = () if unpenalised else (WITH_FREE_FEATURES,)
         self._start = start
-        self._along = along
+        self._n_steps = n_steps
         self._seed = random_seed(estimator) if start is None else None
         self._solver = _solver(estimator, name, self._seed)
         self.problem = Problem(
@@ -254,7 +254,7 @@ class Fitting:
             seed=self._seed,
             tol=tol,
             max_iter=int(self._estimator.max_iter),
-            along=self._along,
+            n_steps=self._n_steps,
             on_iteration=tell,
         )
 
