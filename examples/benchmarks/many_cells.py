@@ -93,12 +93,12 @@ def F_distance(  # noqa: N802 - F is what the objective is called
     return float(np.max(ours / objectives(data, best)[: len(ours)] - 1))
 
 
-def classes_data(share: float) -> dict[str, Any]:
+def classes_data(share: float, *, n: int, p: int, n_classes: int) -> dict[str, Any]:
     rng = np.random.default_rng(1)
-    X, *_ = correlated(rng, max(1_000, int(20_000 * share)), p=64)
-    scores = X @ rng.standard_normal((64, 26)) / 4 + rng.gumbel(size=(len(X), 26))
-    y = scores.argmax(axis=1)
-    return {"X": X, "y": y, "Y": y[:, None] == np.arange(26)}
+    X, *_ = correlated(rng, max(1_000, int(n * share)), p=p)
+    scores = X @ rng.standard_normal((p, n_classes)) / 4
+    y = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    return {"X": X, "y": y, "Y": y[:, None] == np.arange(n_classes)}
 
 
 def labels_data(share: float) -> dict[str, Any]:
@@ -162,7 +162,9 @@ def their_loop(
     return {"coef": np.stack(coef), "intercept": np.asarray(intercept)}
 
 
-def _cv(name: str, description: str, goal: float, make: Any, Cs: int, cv: int) -> Cell:
+def cv_cell(
+    name: str, description: str, goal: float, make: Any, Cs: int, cv: int
+) -> Cell:
     return Cell(
         name,
         description,
@@ -180,7 +182,7 @@ def _cv(name: str, description: str, goal: float, make: Any, Cs: int, cv: int) -
     )
 
 
-def _many(
+def many_cell(
     name: str,
     description: str,
     n_models: int,
@@ -188,11 +190,12 @@ def _many(
     ours: Any,
     theirs: Any,
     trial: int,
+    goal: float = 10,
 ) -> Cell:
     return Cell(
         name,
         description,
-        10,
+        goal,
         SOLVERS,
         make,
         ours,
@@ -208,7 +211,7 @@ def _many(
 MANY_CELLS = {
     cell.name: cell
     for cell in [
-        _cv(
+        cv_cell(
             "cv",
             "20k x 50, correlated; 10 C x 5 folds",
             10,
@@ -216,7 +219,7 @@ MANY_CELLS = {
             10,
             5,
         ),
-        _cv(
+        cv_cell(
             "large cv",
             "100k x 100, correlated; 20 C x 10 folds",
             10,
@@ -224,17 +227,19 @@ MANY_CELLS = {
             20,
             10,
         ),
-        _cv("digits cv", "digits, 10 classes; 10 C x 5 folds", 5, digits_data, 10, 5),
-        _many(
+        cv_cell(
+            "digits cv", "digits, 10 classes; 10 C x 5 folds", 5, digits_data, 10, 5
+        ),
+        many_cell(
             "one-vs-rest",
             "20k x 64, correlated; 26 classes, each against the rest",
             26,
-            classes_data,
+            partial(classes_data, n=20_000, p=64, n_classes=26),
             our_classes,
             their_classes,
             26,
         ),
-        _many(
+        many_cell(
             "labels",
             "20k x 100, correlated; 500 labels",
             500,
@@ -243,7 +248,7 @@ MANY_CELLS = {
             their_loop,
             TRIAL,
         ),
-        _many(
+        many_cell(
             "bootstrap",
             "10k x 20, correlated; 1,000 resamples",
             1_000,

@@ -189,7 +189,7 @@ def test_models_along_a_path_end_where_they_do_together(
         objective,
         objective.zeros(),
         seed=0,
-        along=np.log(Cs),
+        n_steps=Cs.shape[0],
         on_iteration=lambda record, w: seen.append((record.objective.size, w.copy())),
         **options,
     )

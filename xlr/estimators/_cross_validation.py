@@ -317,7 +317,7 @@ def _fit_group(
             spec,
             strengths,
             l1_ratio=float(l1_ratio),
-            along=np.log(Cs[order]),
+            n_steps=Cs.shape[0],
         )
         solution = many.run(listener(many))
         many.warn_unless_converged(solution)

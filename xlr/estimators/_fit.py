@@ -144,8 +144,8 @@ class Fitting:
     start : tuple of arrays, default=None
         Raw coefficients and intercepts to start from; None for zeros.
     l1_ratio : float, default=0.0
-    along : ndarray, default=None
-        Positions on a path, with the same number of models at each.
+    n_steps : int, default=1
+        Steps of a path, with the same number of models each.
 
     Raises
     ------
@@ -168,7 +168,7 @@ class Fitting:
         *,
         l1_ratio: float = 0.0,
         start: tuple[Array, Array] | None = None,
-        along: np.ndarray | None = None,
+        n_steps: int = 1,
     ) -> None:
         features, data = dataset.features, spec.data
         regularisation = read_regularisation(estimator, l1_ratio, C, features)
@@ -195,7 +195,7 @@ class Fitting:
         self._may_diverge = unpenalised or regularisation.leaves_some_free
         self._instead_of_separation = () if unpenalised else (WITH_FREE_FEATURES,)
         self._start = start
-        self._along = along
+        self._n_steps = n_steps
         self._seed = random_seed(estimator) if start is None else None
         self._solver = _solver(estimator, name, self._seed)
         self.problem = Problem(
@@ -255,7 +255,7 @@ class Fitting:
             seed=self._seed,
             tol=tol,
             max_iter=int(self._estimator.max_iter),
-            along=self._along,
+            n_steps=self._n_steps,
             on_iteration=tell,
         )
 

@@ -28,7 +28,7 @@ def minimise_models(
     seed: int | None,
     tol: float,
     max_iter: int,
-    along: np.ndarray | None = None,
+    n_steps: int = 1,
     on_iteration: Callable[[Record, Array], bool | None] | None = None,
 ) -> Solution:
     """Find a start and minimise, as many models at a time as there is memory for.
@@ -40,10 +40,9 @@ def minimise_models(
     start : array of shape (n_models, n_parameters)
     seed : int or None
         As for :func:`find_start`.
-    along : ndarray of shape (n_steps,), default=None
-        Positions on a path: the models are as many for each, and change smoothly along
-        it. They are solved position by position, each begun where the last two lead,
-        unless all of them begin at the fit to all rows.
+    n_steps : int, default=1
+        Steps of a path, each of as many models. Each step begins at the solution of the
+        one before, unless all models begin at the fit to all rows.
     on_iteration : callable, optional
         As for :func:`minimise`. It gets the parameters of all models, and the record of
         the models of a slice.
@@ -58,9 +57,8 @@ def minimise_models(
     if objective.n_models == 1:
         begin = find_start(solver, objective, start, seed)
         return minimise(solver, objective, begin, on_iteration=on_iteration, **limits)
-    if along is None or (seed is not None and start_of_resamples(objective)):
-        along = np.zeros(1)
-    n_steps = along.shape[0]
+    if n_steps > 1 and seed is not None and start_of_resamples(objective):
+        n_steps = 1
     per_step = objective.n_models // n_steps
     needed = per_step * solver.model_bytes(objective)
     free = SOLVER_MEMORY_SHARE * arrays.free_bytes(start)
@@ -73,31 +71,13 @@ def minimise_models(
             after = arrays.rows(start, np.arange(models[-1] + 1, objective.n_models))
             begin = arrays.rows(start, models)
             if step > 0:
-                begin = _extrapolated(before[-n_slices::-n_slices], along[: step + 1])
+                begin = before[-n_slices]
             tell = _with_other_slices(before, after, on_iteration, objective)
             part = objective.select(models)
             first = find_start(solver, part, begin, seed)
             solution = minimise(solver, part, first, on_iteration=tell, **limits)
             solutions.append(solution)
     return solutions[0] if len(solutions) == 1 else _joined(solutions, objective)
-
-
-def _extrapolated(before: list[Array], along: np.ndarray) -> Array:
-    """Return the point on the line through the last two solutions, the latest first."""
-    if len(before) == 1:
-        return before[0]
-    return before[0] + _share_of_step(along) * (before[0] - before[1])
-
-
-def _share_of_step(along: np.ndarray) -> float:
-    """Return the distance to the next position, in that of the last two, at most one.
-
-    0 where there are not two, or where they are the same.
-    """
-    steps = np.diff(along)[-2:]
-    if steps.shape[0] < 2 or steps[0] <= 0:
-        return 0.0
-    return float(min(1.0, steps[1] / steps[0]))
 
 
 def _with_other_slices(

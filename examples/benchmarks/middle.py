@@ -1,0 +1,133 @@
+"""Time fits between small and large: xlr and scikit-learn, brought to the same answer.
+
+    python examples/benchmarks/middle.py       # all cells: about a quarter hour
+    python examples/benchmarks/middle.py "cv"  # this one, the others are kept
+
+Tolerances are swept and times taken in turns as in ``many.py``. The table goes to
+``middle.md`` and all numbers to ``middle.json``.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Any
+
+import numpy as np
+from cell_run import find_best
+from comparison import Cell, Comparison, main, quiet
+from data import Data
+from generators import correlated, images
+from many_cells import (
+    EQUAL_F,
+    EQUAL_SCORES,
+    classes_data,
+    cv_cell,
+    cv_data,
+    many_cell,
+    our_classes,
+    their_classes,
+)
+from measure import objective
+from peers import PEERS, XLR, XLR_MAX_ITER
+
+INTRODUCTION = f"""\
+# Fits between small and large, on the CPU
+
+Written by `python examples/benchmarks/middle.py`; all numbers are in `middle.json`.
+
+xlr with its defaults against scikit-learn's fastest solver for the cell, with
+`n_jobs=2` for many models. An answer is the same if F of each model is within
+{EQUAL_F:.0e}, relative, of the best known; for cross-validation, if the same C is
+chosen and the mean score at each C is within {EQUAL_SCORES:.0e}, relative, of that of
+scikit-learn's tightest fits. Each solver runs at the loosest tolerance that gives the
+same answer; medians of runs in turns.
+"""
+
+
+def single(data: dict[str, Any], tol: float, peer: str, *, C: float) -> dict[str, Any]:
+    """Fit one model; return its coefficients and intercepts."""
+    fit = PEERS[peer].fit
+    coef, intercept, _ = quiet(lambda: fit(*data["data"], C, tol, XLR_MAX_ITER))
+    return {"coef": coef, "intercept": intercept}
+
+
+def best_single(data: dict[str, Any], *, C: float) -> dict[str, Any]:
+    """Return the best F known."""
+    return {"F": quiet(lambda: find_best(data["data"], C))[0].F}
+
+
+def above_best(
+    data: dict[str, Any], found: dict[str, Any], best: dict[str, Any], *, C: float
+) -> float:
+    """Return by how much F is above the best known, relative."""
+    F = objective(found["coef"], found["intercept"], data["data"], C)
+    return F / best["F"] - 1
+
+
+def made(share: float, *, make: Any, n: int) -> dict[str, Data]:
+    """Return the data of a single fit."""
+    return {"data": make(np.random.default_rng(0), max(400, int(n * share)))}
+
+
+def single_cell(
+    name: str, description: str, solvers: tuple[str, ...], make: Any, n: int, C: float
+) -> Cell:
+    """Return a cell of one fit."""
+    return Cell(
+        name,
+        description,
+        4,
+        tuple(f"scikit-learn {solver}" for solver in solvers),
+        partial(made, make=make, n=n),
+        lambda data, tol: single(data, tol, XLR, C=C),
+        lambda data, tol, peer, part: single(data, tol, peer, C=C),
+        partial(best_single, C=C),
+        partial(above_best, C=C),
+        EQUAL_F,
+    )
+
+
+IMAGES = "5k x 784, 10 classes, like images"
+MIDDLE_CELLS = {
+    cell.name: cell
+    for cell in [
+        single_cell(
+            "softmax, C=0.01", IMAGES, ("lbfgs", "newton-cg"), images, 5_000, 0.01
+        ),
+        single_cell("softmax, C=1", IMAGES, ("lbfgs", "newton-cg"), images, 5_000, 1.0),
+        cv_cell(
+            "cv",
+            "15k x 40, correlated; 10 C x 5 folds",
+            6,
+            partial(cv_data, n=15_000, p=40),
+            10,
+            5,
+        ),
+        many_cell(
+            "one-vs-rest",
+            "15k x 30, correlated; 20 classes, each against the rest",
+            20,
+            partial(classes_data, n=15_000, p=30, n_classes=20),
+            our_classes,
+            their_classes,
+            20,
+            goal=5,
+        ),
+        single_cell(
+            "binary",
+            "150k x 70, correlated",
+            ("lbfgs", "newton-cholesky", "newton-cg"),
+            partial(correlated, p=70),
+            150_000,
+            1.0,
+        ),
+    ]
+}
+
+LIMITS: dict[str, str] = {}
+
+MIDDLE = Comparison("middle", INTRODUCTION, MIDDLE_CELLS, LIMITS)
+
+if __name__ == "__main__":
+    sys.exit(main(MIDDLE))
