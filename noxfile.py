@@ -191,6 +191,13 @@ def benchmarks_many(session: nox.Session) -> None:
 
 
 @nox.session
+def benchmarks_middle(session: nox.Session) -> None:
+    """Time the middle; ``nox -s benchmarks_middle -- cv`` only some cells."""
+    session.install(".", *groups("benchmarks"))
+    session.run("python", "examples/benchmarks/middle.py", *session.posargs)
+
+
+@nox.session
 def benchmarks_sparse(session: nox.Session) -> None:
     """Time sparse models; ``nox -s benchmarks_sparse -- path`` only some cells."""
     session.install(".", *groups("benchmarks"))
