@@ -29,7 +29,7 @@ def problem(seed, n_samples, n_features, n_classes, sparse):
     )
     if sparse:
         X = np.where(rng.random(X.shape) < 0.5, 0.0, X)
-    scores = X @ rng.normal(size=(n_features, n_classes)) / X.std()
+    scores = X @ rng.normal(size=(n_features, n_classes)) / (X.std() or 1.0)
     y = np.argmax(scores + rng.gumbel(size=scores.shape), axis=1)
     y[:n_classes] = np.arange(n_classes)
     weights = rng.uniform(0.1, 3, size=n_samples)

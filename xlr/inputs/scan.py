@@ -122,7 +122,7 @@ def scan_rows(
     for name, values in given.items():
         if values is not None and arrays.is_dask(values):
             raise TypeError(
-                f"{name} is of Dask, and X is in memory. Pass {name}.compute(), or X "
+                f"{name} is of Dask while X is in memory. Pass {name}.compute(), or X "
                 "as a Dask array."
             )
     part, totals = _read_part(features, y, sample_weight, offset)
