@@ -66,6 +66,20 @@ def outliers(rng: Draw) -> Any:
     return X
 
 
+def fill_values(rng: Draw) -> Any:
+    X = rng.normal(size=_shape(rng))
+    is_filled = rng.random(len(X)) < rng.choice([0.05, 0.3, 0.8])
+    X[is_filled, 0] = 10.0 ** rng.uniform(5, 12)
+    return X
+
+
+def outliers_among_zeros(rng: Draw) -> Any:
+    X = rng.normal(size=_shape(rng))
+    X[rng.random(X.shape) < rng.choice([0.5, 0.9, 0.97])] = 0
+    X[rng.integers(X.shape[0]), 0] = 10.0 ** rng.uniform(5, 12)
+    return sp.csr_array(X) if rng.random() < 0.5 else X
+
+
 def nearly_collinear(rng: Draw) -> Any:
     X = rng.normal(size=_shape(rng))
     return np.column_stack([X, X[:, 0] + 10.0 ** rng.uniform(-7, -2) * X[:, -1] ** 2])
@@ -139,6 +153,8 @@ KINDS: dict[str, Callable[[Draw], Any]] = {
         booleans,
         heavy_tails,
         outliers,
+        fill_values,
+        outliers_among_zeros,
         nearly_collinear,
         collinear,
         tiny,
