@@ -25,8 +25,6 @@ from xlr.dask_graph import (
 )
 from xlr.data.blocks import Sums, add
 
-__all__ = ["Chunks"]
-
 
 class Chunks:
     """A matrix of shape (n_samples, n_features) in chunks of rows.

@@ -35,15 +35,6 @@ from xlr.solvers import (
 )
 from xlr.text import warn
 
-__all__ = [
-    "Fitting",
-    "SeparationWarning",
-    "begin_fit",
-    "print_record",
-    "set_fitted",
-    "warn_unless_converged",
-]
-
 
 def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Features:
     """Check the parameters of an estimator, and validate X.

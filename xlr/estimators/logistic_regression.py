@@ -17,8 +17,6 @@ from xlr.inputs.offset import read_start
 from xlr.solvers import Status
 from xlr.threads import workers
 
-__all__ = ["LogisticRegression"]
-
 
 class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression, binary and multinomial, on any array library.

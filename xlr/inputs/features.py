@@ -32,8 +32,6 @@ from xlr.inputs.strings import explain_strings
 from xlr.inputs.tables import explain_columns, is_table, refuse_columns, to_matrix
 from xlr.text import printable, quoted
 
-__all__ = ["Features", "is_matrix", "read_features"]
-
 # Type characters of NumPy arrays that are taken as they are: float64 and float32, and
 # booleans and integers of one or two bytes, which are converted block by block.
 PLAIN = "df?bBhH"

@@ -33,8 +33,6 @@ from xlr.objective.hessian import (
 )
 from xlr.penalties import NonSmooth, Penalty
 
-__all__ = ["Evaluation", "Objective", "Term"]
-
 # Arrays of the size of the logits that a pass has at a time.
 TEMPORARIES = 4
 
