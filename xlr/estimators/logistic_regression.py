@@ -271,8 +271,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         TypeError, ValueError
             If a parameter or the data are invalid. The estimator does not change.
         MemoryError
-            If the Hessian of the ``solver`` or, on a device, the fit does not fit into
-            memory.
+            If the Hessian of the ``solver`` does not fit into memory, or the memory of
+            a device is full.
         FloatingPointError
             If the objective overflows: ``learning_rate`` is too large, or the start too
             far from the minimum.
