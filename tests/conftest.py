@@ -51,6 +51,17 @@ BACKENDS = ["numpy", "array_api_strict", "torch", "jax", "dpnp", *GPU_BACKENDS]
 # no_x64: there argmax and unique_inverse of array-api-strict 2.6 themselves raise,
 # because the int64 that they answer in does not exist.
 STRICT_DEVICES = ["device1", "no_float64"]
+# Without XLR_TEST_BACKENDS not every library runs every dtype and device: XLA compiles
+# the same operations again for another dtype, and array-api-strict checks each of them.
+COVERED = {
+    ("array_api_strict:device1", None),
+    ("torch", "float64"),
+    ("jax", "float32"),
+}
+SKIPPED_MARKS = {
+    "array_api_strict:no_float64": ("shared_arithmetic",),
+    "jax": ("shared_arithmetic", "slow_on_jax"),
+}
 REQUIRE_GPU = os.environ.get("XLR_REQUIRE_GPU") == "1"
 CHOSEN = [b for b in os.environ.get("XLR_TEST_BACKENDS", "").split(",") if b]
 if unknown := set(CHOSEN) - set(BACKENDS):
@@ -128,12 +139,20 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Deselect libraries that are absent, and slow tests unless a library is named."""
+    """Deselect libraries that are absent; unless one is named, twins too."""
     if CHOSEN or REQUIRE_GPU or config.option.markexpr == "gpu":
         return
-    deselected = {item for item in items if _is_absent(item) or _is_slow(item)}
+    deselected = {item for item in items if _is_absent(item) or _is_covered(item)}
     config.hook.pytest_deselected(items=list(deselected))
     items[:] = [item for item in items if item not in deselected]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker tests that follow each other: they share fixtures and caches."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
 
 
 def _backend_and_dtype(item: pytest.Item) -> tuple[str, str]:
@@ -156,20 +175,12 @@ def _is_absent(item: pytest.Item) -> bool:
     return name in BACKENDS and not _is_installed(name)
 
 
-def _is_slow(item: pytest.Item) -> bool:
-    """Return whether a test takes long and shows what another test shows.
-
-    XLA compiles the same operations again for another dtype. array-api-strict checks
-    each operation of a fit again and again: once for each dtype is enough.
-    """
+def _is_covered(item: pytest.Item) -> bool:
+    """Return whether tests of other libraries, dtypes and devices cover this one."""
     backend, dtype = _backend_and_dtype(item)
-    if backend == "jax":
-        marks = ("shared_arithmetic", "slow_on_jax")
-        return dtype == "float32" or any(map(item.get_closest_marker, marks))
-    if backend.startswith("array_api_strict"):
-        twice = (backend, dtype) == ("array_api_strict:device1", "float32")
-        return twice or item.get_closest_marker("shared_arithmetic") is not None
-    return False
+    if any(map(item.get_closest_marker, SKIPPED_MARKS.get(backend, ()))):
+        return True
+    return not COVERED.isdisjoint({(backend, dtype), (backend, None)})
 
 
 def _gpu_backend(name: str) -> Backend:

@@ -30,44 +30,6 @@ def test_arrays_of_two_libraries_have_no_namespace():
         arrays.namespace(np.empty(0), strict.empty(0))
 
 
-def test_is_array_is_for_other_libraries_than_numpy(backend, place):
-    assert arrays.is_array(place(FLAT)) == (backend.name != "numpy")
-
-
-@pytest.mark.parametrize("value", [[1.0], (), 2.0, None, "a", np.float64(1)])
-def test_objects_that_are_no_arrays_are_refused(value):
-    assert not arrays.is_array(value)
-
-
-def test_dask_is_refused_in_a_sentence():
-    dask = pytest.importorskip("dask.array")
-    with pytest.raises(TypeError, match=r"Dask arrays and tables .* pass x\.compute"):
-        arrays.is_array(dask.ones(3))
-
-
-def test_tables_of_dask_are_refused_in_a_sentence():
-    dask = pytest.importorskip("dask.dataframe")
-    pandas = pytest.importorskip("pandas")
-    table = dask.from_pandas(pandas.DataFrame({"a": [1.0, 2.0]}), npartitions=1)
-    for x in (table, table["a"]):
-        with pytest.raises(TypeError, match=r"Dask arrays and tables .* x\.compute"):
-            arrays.is_array(x)
-
-
-@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta:UserWarning")
-def test_sparse_tensors_of_torch_are_refused_in_a_sentence():
-    torch = pytest.importorskip("torch")
-    for x in (torch.eye(3).to_sparse(), torch.eye(3).to_sparse_csr()):
-        with pytest.raises(TypeError, match=r"Sparse tensors .* x\.to_dense\(\)"):
-            arrays.is_array(x)
-
-
-def test_sparse_arrays_of_jax_are_refused_in_a_sentence():
-    sparse = pytest.importorskip("jax.experimental.sparse")
-    with pytest.raises(TypeError, match=r"Sparse tensors .* x\.todense\(\)"):
-        arrays.is_array(sparse.BCOO.fromdense(np.eye(3)))
-
-
 def test_sparse_arrays_of_pydata_are_refused_in_a_sentence():
     sparse = pytest.importorskip("sparse")
     x = sparse.COO.from_numpy(np.eye(3))
@@ -187,33 +149,6 @@ def test_move_from_numpy_memory_of_any_layout(layout, backend):
     if backend.name == "torch" and layout == "read-only":
         # torch has no read-only tensors: sharing the memory would warn.
         assert not np.shares_memory(to_numpy(x), values)
-
-
-def test_block_bytes_of_the_host(backend, place):
-    on_device = backend.name in ("cupy", "torch-cuda", "dpnp")
-    assert arrays.block_bytes(place(FLAT)) == (2**27 if on_device else 2**21)
-
-
-@pytest.mark.parametrize(("least", "most"), [(-1, 1), (None, 0.5), (0.25, None)])
-def test_within_is_clip(least, most, xp, place, assert_close):
-    x = np.asarray([-3.0, 0.0, 0.5, 2.0, np.inf, -np.inf, np.nan])
-    found = arrays.within(place(x), least, most, xp=xp)
-    assert_close(found, np.clip(x, least, most))
-
-
-def test_cholesky_factors_solve_systems(xp, place, dtype, assert_close):
-    a, _ = positive_definite_stack()
-    tolerance = 8 * np.linalg.cond(a[0]) * np.finfo(dtype).eps
-    actual = arrays.cholesky(place(a[0]), xp=xp)
-    assert_close(actual, np.linalg.cholesky(a[0]), atol=float(tolerance))
-
-
-@pytest.mark.parametrize("entry", [-1.0, -1e-2, np.nan])
-@pytest.mark.parametrize("j", [0, 3])
-def test_cholesky_of_another_matrix_is_nan(entry, j, backend, place):
-    a = np.eye(4)
-    a[j, j] = entry
-    assert np.isnan(to_numpy(arrays.cholesky(place(a), xp=backend.xp))).any()
 
 
 # -- positive_definite_solver ------------------------------------------------------

@@ -17,6 +17,9 @@ from xlr.data import (
     SplitMatrix,
 )
 
+# On JAX a fit that JAX computes stands for these: test_jax_tracing.py.
+pytestmark = pytest.mark.slow_on_jax
+
 N, P, M = 23, 5, 3
 RNG = np.random.default_rng(0)
 # Multiples of 1/8, so that they are the same numbers in float32.

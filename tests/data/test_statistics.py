@@ -20,6 +20,9 @@ from xlr.data import (
     column_statistics,
 )
 
+# On JAX a fit that JAX computes stands for these: test_jax_tracing.py.
+pytestmark = pytest.mark.slow_on_jax
+
 N = 60
 RNG = np.random.default_rng(0)
 NORMAL = RNG.normal(size=(N, 3))
