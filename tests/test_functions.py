@@ -107,9 +107,7 @@ def test_elementwise_function_is_right_to_a_few_ulp(
     assert_within_ulps(to_numpy(actual), expected, ULPS[function], backend.name)
 
 
-@pytest.mark.parametrize(
-    ("shape", "axis"), [((28, 4), -1), ((4, 28), 0), ((2, 4, 14), 1)]
-)
+@pytest.mark.parametrize(("shape", "axis"), [((28, 4), -1), ((2, 4, 14), 1)])
 @pytest.mark.parametrize("function", [softmax, log_softmax])
 def test_softmax_function_is_right_to_a_few_ulp(
     function, shape, axis, backend, place, dtype, assert_close
@@ -154,8 +152,15 @@ def test_infinite_logits_are_certain(place):
     np.testing.assert_array_equal(to_numpy(sigmoid(z))[:2, 0], [0.0, 1.0])
 
 
-@pytest.mark.parametrize("function", [sigmoid, log_sigmoid, softmax, log_softmax])
-@pytest.mark.parametrize("integer", ["int32", "uint8", "bool"])
+@pytest.mark.parametrize(
+    ("function", "integer"),
+    [
+        (sigmoid, "bool"),
+        (log_sigmoid, "int32"),
+        (softmax, "uint8"),
+        (log_softmax, "int32"),
+    ],
+)
 def test_integers_become_the_widest_float(function, integer, backend, wide):
     values = np.asarray([[0, 1, 3]], dtype=integer)
     z = backend.xp.asarray(values, device=backend.device)

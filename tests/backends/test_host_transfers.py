@@ -294,23 +294,6 @@ def test_steps_run_on_the_meta_device(name, n_classes, monkeypatch):
         assert state.parameters.device == state.at.value.device == meta
 
 
-@pytest.mark.parametrize("way", ["float", "bool", "mask"])
-def test_implicit_transfers_to_the_host_are_refused(way, backend, place, monkeypatch):
-    if backend.name == "array_api_strict":
-        pytest.skip("it leaves these to chance")
-    x = place(np.asarray([1.0, 2.0]))
-    waiting = {
-        "float": lambda: float(x[0]),
-        "bool": lambda: bool(x[0] > 0),
-        "mask": lambda: x[x > 1],
-    }
-    with (
-        only_through_to_host(backend, monkeypatch),
-        pytest.raises(AssertionError, match="waits for the device"),
-    ):
-        waiting[way]()
-
-
 @pytest.mark.parametrize("solver", list(SOLVERS))
 def test_iterations_do_not_wait_for_cuda(solver, backend, place, monkeypatch):
     """By torch's own word, from the start of the first pass to the end of the last."""

@@ -108,16 +108,6 @@ def rows_of(matrix, start=0, stop=N):
     return matrix.take_rows(slice(start, stop))
 
 
-def test_matrix_describes_its_numbers(matrix, backend, dtype):
-    made, Z = matrix
-    assert made.shape == Z.shape
-    assert made.dtype == getattr(backend.xp, dtype)
-    assert made.device == backend.device
-    assert made.xp is backend.xp
-    assert made.product_cost > 0
-    assert made.gram_cost > 0
-
-
 def test_matvec_is_x_times_coefficients(matrix, place, wide, close):
     made, Z = matrix
     coef, intercept = place(COEF, wide), place(INTERCEPT, wide)
@@ -144,13 +134,6 @@ def test_sandwich_is_the_gram_matrix_of_weighted_rows(m, matrix, place, wide, cl
     np.testing.assert_allclose(to_numpy(found), to_numpy(found).T, atol=1e-3)
 
 
-def test_sandwich_takes_columns_in_float32(matrix, place, wide, close):
-    made, Z = matrix
-    A = RESIDUAL[:, :1] * Z
-    found = rows_of(made).sandwich(place(RESIDUAL[:, :1], "float32"))
-    close(found, A.T @ A, as_dtype=wide, tolerance=1e-5)
-
-
 def test_sandwich_diagonal_weighs_the_squares(matrix, place, wide, close):
     made, Z = matrix
     found = rows_of(made).sandwich_diagonal(place(WEIGHTS))
@@ -175,23 +158,6 @@ def test_take_columns_keeps_all_rows(matrix, backend, place, wide, close):
     close(found, RESIDUAL.T @ Z[:, [1, 3]], as_dtype=wide)
 
 
-def test_row_slices_cover_all_rows_once(matrix):
-    made, _ = matrix
-    for width, least, n_threads in ((1, 1, 1), (50, 1, 2), (1, 7, 1), (1, 99, 3)):
-        slices = made.row_slices(width, least, n_threads)
-        numbers = [number for rows in slices for number in range(rows.start, rows.stop)]
-        assert numbers == list(range(N))
-        assert all(rows.stop > rows.start for rows in slices)
-        if least == 99:
-            assert len(slices) <= n_threads
-
-
-def test_sparse_matrix_slices_share_memory_with_x():
-    X = sp.csr_array(ENTRIES)
-    part = SparseMatrix(X, xp=arrays.namespace(X.data)).take_rows(slice(10, 20))
-    assert np.shares_memory(part.stored, X.data)
-
-
 @pytest.mark.parametrize("density", [0.002, 0.5])
 @pytest.mark.parametrize("m", [1, 2])
 def test_sparse_sandwich_of_wide_rows(density, m):
@@ -204,43 +170,7 @@ def test_sparse_sandwich_of_wide_rows(density, m):
     np.testing.assert_allclose(found, A.T @ A, atol=1e-12)
 
 
-def test_dense_rows_at_odd_addresses_are_aligned():
-    received = np.frombuffer(b"abc" + ENTRIES.tobytes(), offset=3).reshape(N, P)
-    made = DenseMatrix(received, xp=arrays.namespace(received))
-    rows = made.take_rows(slice(1, 3)).to_dense()
-    assert rows.flags.aligned
-    np.testing.assert_array_equal(rows, ENTRIES[1:3])
-
-
 # -- scalers ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def scaler(place):
-    return Scaler(*map(place, (NEAR, SCALE, np.ones(P))))
-
-
-def test_scaler_keeps_the_linear_predictor(scaler, place):
-    v, c = map(to_numpy, scaler.to_standardized(place(COEF), place(INTERCEPT)))
-    Z = (ENTRIES - NEAR) / SCALE
-    np.testing.assert_array_equal(Z @ v.T + c, ENTRIES @ COEF.T + INTERCEPT)
-
-
-def test_scaler_to_raw_inverts_to_standardized(scaler, place, assert_close):
-    there = scaler.to_standardized(place(COEF), place(INTERCEPT))
-    for part, expected in zip(scaler.to_raw(*there), (COEF, INTERCEPT)):
-        assert_close(part, expected)
-
-
-def test_scaler_gradient_is_the_chain_rule(scaler, place):
-    """The same linear function in either variables."""
-    w, b = scaler.to_raw(place(COEF), place(INTERCEPT))
-    derivative, of_intercept = RESIDUAL[:M, :1] * COEF, INTERCEPT[::-1]
-    raw = (derivative * to_numpy(w)).sum(axis=1) + of_intercept * to_numpy(b)
-    found = scaler.gradient(place(derivative), place(of_intercept.copy()))
-    gradient, of_c = map(to_numpy, found)
-    standardized = (gradient * COEF).sum(axis=1) + of_c * INTERCEPT
-    np.testing.assert_allclose(standardized, raw, rtol=1e-5, atol=1e-6)
 
 
 WRONG_PARTS = {

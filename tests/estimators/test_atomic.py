@@ -94,7 +94,7 @@ def test_failed_fit_with_bad_parameters_changes_nothing(kind, estimator, paramet
 
 
 @pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, RuntimeError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 @pytest.mark.parametrize("after", [0, 2])
 def test_failed_iteration_changes_nothing(kind, estimator, error, after, monkeypatch):
     calls = iter(range(after))
@@ -145,7 +145,7 @@ class Failing:
 
 @pytest.mark.parametrize("kind", TELLING, indirect=True)
 @pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize(
     "moment",
     ["setup", "fit begins", "iteration begins", "iteration ends", "fit ends"],
@@ -166,9 +166,16 @@ def fingerprint(values):
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
-@pytest.mark.parametrize("form", [np.asarray, np.asfortranarray, sp.csr_array])
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
-@pytest.mark.parametrize("scale", [1.0, 1e4])
+@pytest.mark.parametrize(
+    ("form", "dtype", "scale"),
+    [
+        (np.asarray, "float32", 1.0),
+        (np.asarray, "float64", 1e4),
+        (np.asfortranarray, "int32", 1e4),
+        (sp.csr_array, "float64", 1.0),
+        (sp.csr_array, "int32", 1e4),
+    ],
+)
 def test_inputs_are_not_modified(kind, form, dtype, scale):
     values = (10 * X + scale).astype(dtype)  # near zero and far from it
     weights = np.random.default_rng(1).uniform(0.5, 2, size=90)

@@ -8,7 +8,6 @@ from problems import load
 from sklearn.linear_model import LogisticRegression
 
 import xlr
-from xlr.estimators._cross_validation import small_counts
 
 X, Y = load("breast_cancer", True)
 X = X[:, :5]
@@ -94,22 +93,6 @@ def test_resamples_of_one_class_are_counted_and_do_not_count():
     np.testing.assert_array_equal(result.converged, ~np.asarray(single))
     low, high = result.interval(0.5)["coef"]
     assert low < high
-
-
-def test_slices_give_the_same_replicates(monkeypatch):
-    options = {"n_resamples": 7, "random_state": 0}
-    estimator = xlr.LogisticRegression(tol=1e-10)
-    expected = xlr.bootstrap(estimator, X, Y, **options)
-    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: 10_000)
-    result = xlr.bootstrap(estimator, X, Y, **options)
-    np.testing.assert_allclose(result.coef, expected.coef, atol=1e-7)
-
-
-def test_counts_are_bytes_while_they_fit():
-    counts = small_counts([np.asarray([0, 0, 2]), np.asarray([1])], 3)
-    assert counts.dtype == np.uint8
-    np.testing.assert_array_equal(counts, [[2, 0], [0, 1], [1, 0]])
-    assert small_counts([np.zeros(300, dtype=int)], 1)[0, 0] == 300
 
 
 @pytest.mark.parametrize(

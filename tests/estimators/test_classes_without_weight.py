@@ -40,8 +40,9 @@ def reference(X, y, classes, C=1.0, class_weight=None):
 
 
 @pytest.mark.slow_on_jax
-@pytest.mark.parametrize("left_out", [[2], [0, 3], [1, 2]], ids=str)
-@pytest.mark.parametrize("by", ["sample_weight", "class_weight"])
+@pytest.mark.parametrize(
+    ("left_out", "by"), [([2], "class_weight"), ([0, 3], "sample_weight")]
+)
 def test_a_fit_leaves_them_out(left_out, by, place, dtype):
     kept = np.setdiff1d(range(4), left_out)
     weights = {"sample_weight": place(np.isin(Y, kept) * 1.0)}
@@ -80,9 +81,10 @@ def test_the_answer_does_not_depend_on_tol(solver):
 
 
 @pytest.mark.slow_on_jax
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("multi_class", ["multinomial", "ovr"])
-@pytest.mark.parametrize("C", [1.0, np.inf])
+@pytest.mark.parametrize(
+    ("n_classes", "multi_class", "C"),
+    [(2, "multinomial", 1.0), (3, "multinomial", np.inf), (3, "ovr", 1.0)],
+)
 def test_single_class_with_weight_is_predicted(n_classes, multi_class, C, place):
     y = Y % n_classes
     for only in range(n_classes):

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,10 +23,10 @@ def bits(model):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("n_jobs", [1, 2, 3])
+@pytest.mark.parametrize("n_jobs", [1, 2])
 def test_the_same_bits_on_repetition(solver, n_jobs):
     model = xlr.LogisticRegression(solver=solver, n_jobs=n_jobs)
-    assert len({bits(model.fit(X, THREE)) for _ in range(4)}) == 1
+    assert len({bits(model.fit(X, THREE)) for _ in range(3)}) == 1
 
 
 @pytest.mark.shared_arithmetic
@@ -66,28 +62,3 @@ def test_resamples_and_folds_are_the_same_for_the_same_number():
     assert resampled() == resampled()
     scores = [xlr.LogisticRegressionCV(Cs=3).fit(X, Y).scores_ for _ in range(2)]
     assert scores[0].tobytes() == scores[1].tobytes()
-
-
-ELSEWHERE = """
-import sys
-sys.path[:0] = ["tests", "tests/estimators"]
-from test_determinism import THREE, X, bits, xlr
-print(bits(xlr.LogisticRegression(n_jobs=2).fit(X, THREE)))
-"""
-
-
-def test_the_same_bits_in_another_process():
-    root = Path(__file__).parents[2]
-    # Hashes of strings differ from process to process.
-    environment = os.environ | {"PYTHONPATH": str(root), "PYTHONHASHSEED": "11"}
-    ran = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE],
-        cwd=root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    expected = bits(xlr.LogisticRegression(n_jobs=2).fit(X, THREE))
-    assert ran.stdout.strip() == expected

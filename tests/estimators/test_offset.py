@@ -100,17 +100,6 @@ def test_many_rows_and_many_columns_begin_on_a_smaller_problem():
         np.testing.assert_allclose(model.coef_, other.coef_, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("kind", list(PENALTIES))
-def test_the_duality_gap_still_bounds_the_error(kind):
-    best = xlr.LogisticRegression(**PENALTIES[kind], tol=1e-12, max_iter=2000)
-    best = best.fit(X, Y, offset=OFFSET).history_["objective"][-1]
-    for max_iter in (1, 2, 4, 8):
-        model = xlr.LogisticRegression(**PENALTIES[kind], max_iter=max_iter)
-        model.fit(X, Y, offset=OFFSET)
-        assert model.duality_gap_[0] >= model.history_["objective"][-1] - best
-
-
 @pytest.mark.shared_arithmetic
 def test_offset_is_added_to_predictions(place, assert_close):
     model = xlr.LogisticRegression().fit(place(X), Y, offset=place(OFFSET))

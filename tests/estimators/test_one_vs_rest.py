@@ -142,19 +142,6 @@ def test_probabilities_where_every_model_says_no():
     np.testing.assert_allclose(log_proba, [[-1000, -500, 0]], atol=1e-200)
 
 
-def test_warm_start_and_start():
-    model = xlr.LogisticRegression(multi_class="ovr", warm_start=True, tol=2e-6)
-    model.fit(X, Y).fit(X, Y)
-    assert (model.n_iter_ <= 1).all()
-
-
-def test_changing_the_parameter_does_not_change_the_fitted_model():
-    model = xlr.LogisticRegression().fit(X, Y)
-    before = model.predict_proba(X)
-    model.set_params(multi_class="ovr")
-    np.testing.assert_array_equal(model.predict_proba(X), before)
-
-
 def test_one_vs_rest_model_converts(place, dtype):
     model = xlr.LogisticRegression(multi_class="ovr").fit(place(X), NAMES[Y])
     restored = pickle.loads(pickle.dumps(model.to_numpy()))

@@ -28,7 +28,7 @@ def wide(n=80, p=400):
 @pytest.mark.parametrize("data", ["breast_cancer", "wine", "wide"])
 def test_path_models_are_those_of_single_fits(data, l1_ratio):
     features, y = wide() if data == "wide" else load(data, True)
-    path = xlr.logistic_path(features, y, n_Cs=12, l1_ratio=l1_ratio, tol=1e-9)
+    path = xlr.logistic_path(features, y, n_Cs=6, l1_ratio=l1_ratio, tol=1e-9)
     assert path.converged.all()
     for i, C in enumerate(path.Cs):
         one = xlr.LogisticRegression(C=C, l1_ratio=l1_ratio, tol=1e-10)
@@ -76,8 +76,9 @@ def test_bounds_and_factors():
         assert path.objective[i] == pytest.approx(best, rel=1e-8)
 
 
-@pytest.mark.parametrize("free", [False, True])
-@pytest.mark.parametrize("data", ["breast_cancer", "wine", "wide"])
+@pytest.mark.parametrize(
+    ("data", "free"), [("breast_cancer", False), ("wine", True), ("wide", False)]
+)
 def test_bounds_that_keep_coefficients_from_zero(data, free):
     """However strong the penalty, they are at the bound, and in F."""
     features, y = wide() if data == "wide" else load(data, True)
@@ -155,17 +156,17 @@ def test_given_penalties_weights_names_and_labels(capsys):
 
 def test_little_more_is_kept_of_a_model_than_its_coefficients():
     rng = np.random.default_rng(0)
-    numbers = rng.random((200, 4_000))
+    numbers = rng.random((100, 2_000))
     features = sp.csr_array(np.where(numbers < 0.01, 100 * numbers, 0.0))
     y = features[:, :20].sum(axis=1) > 0.1
     peaks = []
-    for n_models in (5, 55):
+    for n_models in (5, 25):
         tracemalloc.start()
         xlr.logistic_path(features, y, Cs=np.geomspace(3, 3.3, n_models))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     # Twice the coefficients while they are stacked.
-    assert peaks[1] - peaks[0] < 50 * 3 * 8 * features.shape[1]
+    assert peaks[1] - peaks[0] < 20 * 3 * 8 * features.shape[1]
 
 
 def test_path_without_intercept():

@@ -86,16 +86,3 @@ def is_plain(value):
         return all(map(is_plain, value))
     known = np.ndarray, np.generic, str, int, float, bool, type(None)
     return isinstance(value, known)
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_onnx_by_way_of_sklearn(n_classes):
-    to_onnx = pytest.importorskip("skl2onnx").to_onnx
-    runtime = pytest.importorskip("onnxruntime")
-    X_, y = X.astype(np.float32), np.minimum(Y, n_classes - 1)
-    model = xlr.LogisticRegression().fit(X_, y)
-    graph = to_onnx(model.to_sklearn(), X_[:1], options={"zipmap": False})
-    session = runtime.InferenceSession(graph.SerializeToString())
-    labels, probabilities = session.run(None, {"X": X_})
-    np.testing.assert_array_equal(labels, model.predict(X_))
-    np.testing.assert_allclose(probabilities, model.predict_proba(X_), atol=1e-5)

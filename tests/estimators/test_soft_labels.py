@@ -154,15 +154,14 @@ def test_fit_on_every_backend(place, dtype, assert_close, k):
         assert to_numpy(model.classes_).tolist() == list(range(k))
 
 
-@pytest.mark.parametrize("k", [2, 3])
 @pytest.mark.parametrize(
-    ("of_rows", "of_labels"),
+    ("k", "of_rows", "of_labels"),
     [
-        (csr_array, np.asarray),
-        (lambda X: pd.DataFrame(X, columns=list("abc")), pd.DataFrame),
-        (lambda X: in_chunks(X, SIZES), lambda P: in_chunks(P, SIZES)),
-        (lambda X: in_chunks(X, SIZES), np.asarray),
-        (np.asarray, np.ndarray.tolist),
+        (2, csr_array, np.asarray),
+        (3, lambda X: pd.DataFrame(X, columns=list("abc")), pd.DataFrame),
+        (3, lambda X: in_chunks(X, SIZES), lambda P: in_chunks(P, SIZES)),
+        (2, lambda X: in_chunks(X, SIZES), np.asarray),
+        (3, np.asarray, np.ndarray.tolist),
     ],
 )
 @pytest.mark.filterwarnings("ignore:P is in other chunks")

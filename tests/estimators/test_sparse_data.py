@@ -123,10 +123,10 @@ def test_many_rows_begin_on_samples_and_in_threads():
     rng = np.random.default_rng(1)
     X = scattered(rng, 40_000, 50, density=0.2)
     y = (X @ rng.normal(size=50) + rng.logistic(size=40_000) > 0).astype(int)
+    best = xlr.LogisticRegression(tol=1e-11, n_jobs=1).fit(X.toarray(), y)
+    least = best.history_["objective"][-1]
     for parameters in ({}, {"solver": "newton-cg"}, {"n_jobs": 2}):
         model = xlr.LogisticRegression(**parameters).fit(X, y)
-        best = xlr.LogisticRegression(tol=1e-11, n_jobs=1).fit(X.toarray(), y)
-        least = best.history_["objective"][-1]
         assert model.history_["objective"][-1] <= least * (1 + 1e-9)
 
 
@@ -143,17 +143,9 @@ def test_sparse_x_of_more_features_than_rows():
         np.testing.assert_array_equal(fits[0].coef_ == 0, fits[1].coef_ == 0)
 
 
-def test_path_of_sparse_x_is_that_of_dense_x():
-    X, y = words()
-    ours = xlr.logistic_path(sp.csr_array(X), y, n_Cs=12, tol=1e-9)
-    dense = xlr.logistic_path(X, y, n_Cs=12, tol=1e-9)
-    np.testing.assert_allclose(ours.Cs, dense.Cs, rtol=1e-10)
-    np.testing.assert_allclose(ours.coefs, dense.coefs, atol=1e-6)
-
-
-def test_a_million_features_in_a_few_times_the_memory_of_x():
+def test_many_features_fit_in_a_few_times_the_memory_of_x():
     rng = np.random.default_rng(3)
-    n, p = 20_000, 1_000_000
+    n, p = 5_000, 250_000
     columns = rng.integers(0, p, size=n * 50, dtype=np.int32)
     X = sp.csr_array((np.ones(n * 50), columns, np.arange(0, n * 50 + 1, 50)), (n, p))
     X.sum_duplicates()
@@ -181,17 +173,6 @@ def test_model_of_sparse_x_is_pickled_and_converted():
     )
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_sparse_x_with_nan_or_infinity_is_refused(bad):
-    X, y = words()
-    model = xlr.LogisticRegression().fit(sp.csr_array(X), y)
-    X[3, 4] = bad
-    with pytest.raises(ValueError, match="Input X contains"):
-        xlr.LogisticRegression().fit(sp.csr_array(X), y)
-    with pytest.raises(ValueError, match="Input X contains"):
-        model.predict(sp.csr_array(X))
-
-
 def test_real_data_with_columns_of_all_sizes():
     X, y = load_breast_cancer(return_X_y=True)
     for data in (X, np.concatenate([X * 1e9, X * 1e-9], axis=1)):
@@ -212,22 +193,20 @@ def dated(distance: float, dtype: str = "float64", n_classes: int = 2):
     return X.astype(dtype), y
 
 
-DISTANCES = [("float64", distance) for distance in (1e3, 1e4, 1e6, 1e9)]
-DISTANCES += [("float32", distance) for distance in (10, 1e3)]
+DISTANCES = [("float64", 1e4), ("float64", 1e9), ("float32", 1e3)]
 
 
 @pytest.mark.parametrize(("dtype", "distance"), DISTANCES)
-@pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize(
-    ("l1_ratio", "solver"),
+    ("n_classes", "l1_ratio", "solver"),
     [
-        (0.0, "newton-cholesky"),
-        (0.0, "newton-cg"),
-        (0.0, "lbfgs"),
-        (1.0, "newton-cg"),
-        (1.0, "proximal-newton"),
-        (0.5, "proximal-newton"),
-        (0.5, "active-set"),
+        (2, 0.0, "newton-cholesky"),
+        (3, 0.0, "newton-cholesky"),
+        (2, 0.0, "newton-cg"),
+        (3, 0.0, "lbfgs"),
+        (3, 1.0, "newton-cg"),
+        (2, 1.0, "proximal-newton"),
+        (3, 0.5, "active-set"),
     ],
 )
 def test_a_column_far_from_zero(dtype, distance, n_classes, l1_ratio, solver):

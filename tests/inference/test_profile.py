@@ -103,6 +103,7 @@ def test_profile_of_many_classes_ends_where_the_deviance_is_a_quantile():
         np.testing.assert_allclose(fall, stats.chi2.isf(0.05, 1), rtol=1e-6)
 
 
+@pytest.mark.shared_arithmetic
 def test_profile_on_every_backend(place, dtype):
     X, y = endometrial()
     at, labels = place(X), place(y, "int64")

@@ -235,7 +235,7 @@ def test_arrays_are_refused_by_a_model_of_categories():
         model.predict(np.zeros((2, 5)))
 
 
-@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.parametrize("kind", ["ridge", "lasso", "scored"])
 def test_categories_of_dask_give_the_model_of_a_table_in_memory(kind):
     X, y, table, labels = in_dask()
     model = clone(ESTIMATORS[kind]).set_params(categorical="auto", tol=1e-9)
@@ -248,11 +248,10 @@ def test_categories_of_dask_give_the_model_of_a_table_in_memory(kind):
     assert model.score(X, y) == pytest.approx(score, rel=1e-12)
 
 
-@pytest.mark.parametrize("scoring", [None, "roc_auc"])
-def test_search_and_inference_take_categories_of_dask(scoring):
+def test_search_and_inference_take_categories_of_dask():
     X, y, table, labels = in_dask()
     search = xlr.LogisticRegressionCV(
-        Cs=[0.1, 1.0], cv=3, categorical="auto", scoring=scoring, tol=1e-9
+        Cs=[0.1, 1.0], cv=3, categorical="auto", scoring="roc_auc", tol=1e-9
     )
     expected = clone(search).fit(table, labels)
     search.fit(X, y)

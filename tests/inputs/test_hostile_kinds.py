@@ -77,19 +77,6 @@ def test_memory_layouts_give_the_same_model(layout):
     np.testing.assert_array_equal(np.asarray(given), np.asarray(kept))
 
 
-def test_memory_mapped_rows(tmp_path):
-    file = tmp_path / "rows"
-    written = np.memmap(file, dtype=float, mode="w+", shape=X.shape)
-    written[:] = X
-    written.flush()
-    mapped = np.memmap(file, dtype=float, mode="r", shape=X.shape)
-    before = file.read_bytes()
-    model = xlr.LogisticRegression(tol=1e-10).fit(mapped, Y)
-    np.testing.assert_array_equal(model.coef_, EXPECTED.coef_)
-    assert isinstance(model.coef_, np.ndarray)
-    assert file.read_bytes() == before
-
-
 NO_MATRIX = {
     # what it is made by, the error and words that its sentence must have
     "generator": (

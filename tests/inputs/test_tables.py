@@ -107,16 +107,6 @@ def test_nullable_columns_of_pandas():
         model.fit(table, y)
 
 
-def test_sparse_columns_of_pandas_stay_sparse():
-    X, y = numbers()
-    X[np.abs(X) < np.abs(X).mean(axis=0)] = 0
-    table = pd.DataFrame(X, columns=NAMES).astype(pd.SparseDtype(float, 0.0))
-    model = xlr.LogisticRegression().fit(table, y)
-    expected = xlr.LogisticRegression().fit(X, y)
-    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-6)
-    assert list(model.feature_names_in_) == NAMES
-
-
 @pytest.mark.parametrize("table", TABLES)
 def test_a_column_without_numbers_is_named(table):
     X, y = numbers()
@@ -220,17 +210,6 @@ def test_codes_of_pyarrow(batch):
         model.fit(table([None, *whole[1:]]), y)
 
 
-@pytest.mark.parametrize(
-    "table", [in_pandas, in_polars, in_pyarrow], ids=["pandas", "polars", "pyarrow"]
-)
-def test_float32_tables_give_float32_models(table):
-    X, y = numbers()
-    columns = dict(zip(NAMES, X.T.astype(np.float32)))
-    assert xlr.LogisticRegression().fit(table(columns), y).coef_.dtype == np.float32
-    wider = {**columns, "age": X[:, 0]}
-    assert xlr.LogisticRegression().fit(table(wider), y).coef_.dtype == np.float64
-
-
 def test_sparse_columns_of_truth_values():
     _, y = numbers()
     table = pd.get_dummies(pd.Series(["Oslo", "Rome", "Bern"] * 20), sparse=True)
@@ -321,24 +300,6 @@ def test_duckdb_relations_are_refused_until_they_are_computed():
     with pytest.raises(TypeError, match=r"got a RecordBatchReader\. Pass X\.read_all"):
         model.fit(relation.to_arrow_table().to_reader(), y)
     assert list(model.feature_names_in_) == NAMES
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda X, y: xlr.FirthLogisticRegression().fit(X, y),
-        lambda X, y: xlr.MultiLabelLogisticRegression().fit(X, np.c_[y, 1 - y]),
-        lambda X, y: xlr.bootstrap(xlr.LogisticRegression(), X, y, n_resamples=2),
-        lambda X, y: xlr.LogisticRegression().fit(numbers()[0], X[NAMES[2]]),
-    ],
-    ids=["firth", "multi_label", "bootstrap", "beside_rows_in_memory"],
-)
-def test_tables_of_dask_are_refused_where_all_rows_are_needed(use):
-    dask = pytest.importorskip("dask.dataframe")
-    X, y = numbers()
-    table = dask.from_pandas(pd.DataFrame(X, columns=NAMES), npartitions=2)
-    with pytest.raises(TypeError, match=r"Dask .* [Pp]ass [xy]\.compute\(\)"):
-        use(table, y)
 
 
 @pytest.mark.parametrize("first", [np.arange(60), ["x"] * 60])

@@ -26,8 +26,7 @@ KINDS = {
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("kind", list(KINDS))
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("C", [0.05, 1.0, 100.0])
+@pytest.mark.parametrize(("n_classes", "C"), [(2, 100.0), (3, 0.05), (3, 1.0)])
 def test_duality_gap_bounds_the_error_at_every_iteration(kind, n_classes, C):
     X, y = load("wine", True)
     X, y = X[y < n_classes], y[y < n_classes]
@@ -43,9 +42,8 @@ def test_duality_gap_bounds_the_error_at_every_iteration(kind, n_classes, C):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(("n_classes", "C"), [(2, 10.0), (3, 0.1)])
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("C", [0.1, 10.0])
 def test_duality_gap_bounds_the_error_in_fifty_digits(n_classes, l1_ratio, C):
     X, y = load("iris", True)
     X, y = X[y < n_classes][::3], y[y < n_classes][::3]
@@ -65,7 +63,7 @@ def test_duality_gap_bounds_the_error_in_fifty_digits(n_classes, l1_ratio, C):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("separable", [False, True])
 @pytest.mark.parametrize("centre", [1e4, 1e5, 1e8])
-@pytest.mark.parametrize("C", [1.0, 1e4, 1e8])
+@pytest.mark.parametrize("C", [1.0, 1e8])
 def test_duality_gap_bounds_the_error_of_rounded_coefficients(
     C, centre, separable, dtype
 ):

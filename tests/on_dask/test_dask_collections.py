@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import weakref
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import scipy.sparse
 from sklearn.exceptions import DataConversionWarning
 
 import xlr
-from xlr.data import Chunks
 
 pd = pytest.importorskip("pandas")
 dask = pytest.importorskip("dask")
@@ -121,25 +119,6 @@ def test_scores_call_y_by_its_name() -> None:
     with pytest.warns(UserWarning, match=r"^y is in other chunks than X"):
         score = IN_MEMORY.score(features, da.from_array(Y, chunks=60))
     assert score == IN_MEMORY.score(X, Y)
-
-
-def test_a_fit_on_a_cluster_leaves_nothing_of_its_sample(monkeypatch) -> None:
-    """A client remembers its last graphs: a view in one would keep all of an array."""
-    distributed = pytest.importorskip("distributed")
-    samples = []
-    counted = Chunks.counted
-
-    def watched(self, row_counts, sample):
-        samples.append(weakref.ref(sample[0]))
-        return counted(self, row_counts, sample)
-
-    monkeypatch.setattr(Chunks, "counted", watched)
-    with distributed.Client(
-        processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None
-    ):
-        fitted(da.from_array(X, chunks=(100, 4)), Y)
-        assert samples
-        assert all(sample() is None for sample in samples)
 
 
 def test_labels_of_dask_do_not_go_with_rows_in_memory() -> None:

@@ -29,7 +29,7 @@ def test_threshold_curves_as_scikit_learn(pos_label, sample_weight):
     probability = MODEL.predict_proba(X)[:, pos_label]
     assert (np.diff(display.thresholds) > 0).all()
     options = {"sample_weight": sample_weight, "zero_division": 0}
-    for i in range(0, len(display.thresholds), 25):
+    for i in range(0, len(display.thresholds), 80):
         chosen = probability >= display.thresholds[i]
         for curve, score in (
             (display.precision, precision_score),

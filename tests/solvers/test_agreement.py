@@ -17,8 +17,10 @@ PROBLEMS += [("digits", 0.01), ("digits", 100.0)]
 
 
 @pytest.mark.parametrize(("name", "C"), PROBLEMS)
-@pytest.mark.parametrize("standardised", [False, True], ids=["raw", "standardised"])
-@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize(
+    ("solver", "standardised"),
+    [("newton-cholesky", False), ("newton-cg", True), ("lbfgs", False)],
+)
 def test_agrees_with_tightest_sklearn(solver, name, standardised, C):
     X, y = load(name, standardised)
     expected = tightest_sklearn(name, standardised, C)
@@ -44,11 +46,8 @@ def test_agrees_with_tightest_sklearn(solver, name, standardised, C):
 @pytest.mark.parametrize(
     ("name", "C", "learning_rate"),
     [
-        ("breast_cancer", 0.01, 1.0),
         ("breast_cancer", 1.0, 1.2),
-        ("iris", 0.01, 1.0),
         ("iris", 1.0, 2.5),
-        ("wine", 0.01, 0.7),
         ("wine", 1.0, 1.5),
         ("digits", 0.01, 1.0),
     ],

@@ -98,7 +98,7 @@ def softmax(seed: int, n_features: int) -> Problem:
 @pytest.mark.parametrize("draw", [generic, tied, collinear, softmax])
 @pytest.mark.parametrize("q", [1, 2, 5, 12, 40])
 def test_minimiser_satisfies_kkt_conditions(draw, q):
-    for seed in range(30):
+    for seed in range(10):
         problem = draw(seed, q)
         quadratic = Quadratic(problem.matrix, problem.noise)
         v, decrease = minimise_quadratic(quadratic, *problem[1:4])
@@ -113,7 +113,7 @@ def test_minimiser_satisfies_kkt_conditions(draw, q):
 
 
 @pytest.mark.parametrize("draw", [generic, tied, collinear])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_minimum_is_that_of_scipy(draw, seed):
     """By L-BFGS-B of v = a - b, with a and b at least 0."""
     problem = draw(seed, 6)
@@ -138,7 +138,7 @@ def test_minimum_is_that_of_scipy(draw, seed):
     assert decrease == pytest.approx(best, rel=1e-7, abs=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_minimiser_follows_corrections_of_the_matrix(seed):
     """As in a fit: one quadratic serves many gradients, and BFGS changes it."""
     rng = np.random.default_rng(seed)
@@ -160,33 +160,3 @@ def test_minimiser_follows_corrections_of_the_matrix(seed):
         v, _ = minimise_quadratic(quadratic, *now[1:4])
         assert now.violation(v) < 1e-10
         np.testing.assert_allclose(quadratic.diagonal, np.diag(matrix), rtol=1e-9)
-
-
-def test_correction_without_curvature_changes_nothing():
-    problem = generic(0, 10)
-    quadratic = Quadratic(problem.matrix, 1e-14)
-    before, _ = minimise_quadratic(quadratic, *problem[1:4])
-    for step, change in ((np.ones(10), -np.ones(10)), (np.zeros(10), np.zeros(10))):
-        quadratic.correct(step, change)
-    after, _ = minimise_quadratic(quadratic, *problem[1:4])
-    np.testing.assert_allclose(after, before, rtol=1e-9)
-
-
-def test_damped_quadratic_adds_to_the_diagonal():
-    problem, added = generic(0, 12), np.geomspace(1e-9, 1e9, 12)
-    damped = Quadratic(problem.matrix, 1e-14).damped(added)
-    v, _ = minimise_quadratic(damped, *problem[1:4])
-    assert problem._replace(matrix=problem.matrix + np.diag(added)).violation(v) < 1e-10
-
-
-@pytest.mark.parametrize("draw", [generic, tied])
-def test_minimiser_is_a_fixed_point(draw):
-    for seed in range(20):
-        problem = draw(seed, 20)
-        quadratic = Quadratic(problem.matrix, problem.noise)
-        v, _ = minimise_quadratic(quadratic, *problem[1:4])
-        gradient = problem.gradient + problem.matrix @ (v - problem.start)
-        again, decrease = minimise_quadratic(quadratic, gradient, problem.non_smooth, v)
-        np.testing.assert_allclose(again, v, rtol=1e-9, atol=1e-12)
-        np.testing.assert_array_equal(again == 0, v == 0)
-        assert decrease == pytest.approx(0, abs=1e-9)
