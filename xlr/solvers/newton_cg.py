@@ -182,8 +182,9 @@ class NewtonCG:
         is_first = state.first_optimality == 0
         first_optimality = max(state.first_optimality, optimality)
         state = state._replace(first_optimality=first_optimality)
-        if is_first:
-            return state
+        if is_first:  # models that ended at the start left without a preconditioner
+            is_lost = state.precondition is None
+            return state.with_new_preconditioner(objective) if is_lost else state
         forcing = min(0.1, max(0.01, (optimality / first_optimality) ** 0.5))
         budget = 2 * state.budget
         if 0 <= residual < 1:
