@@ -122,6 +122,7 @@ def test_softmax_function_is_right_to_a_few_ulp(
     assert_within_ulps(actual, expected, ULPS[function], backend.name)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("function", [softmax, log_softmax])
 @pytest.mark.parametrize("shape", [(0,), (2, 0)])
 def test_logits_without_classes_are_refused(function, shape, place):
@@ -138,12 +139,14 @@ def test_default_axis_is_the_last(place, assert_close):
     assert_close(log_softmax(place(z)), to_numpy(log_softmax(place(z), axis=1)))
 
 
+@pytest.mark.slow_on_jax
 def test_softmax_of_one_class_is_one(place, dtype, assert_close):
     z = place(np.asarray([[0.0], [-7.5], [np.finfo(dtype).max]]))
     assert_close(softmax(z), np.ones((3, 1)))
     assert_close(log_softmax(z), np.zeros((3, 1)))
 
 
+@pytest.mark.slow_on_jax
 def test_infinite_logits_are_certain(place):
     """Minus infinity is no chance; how large a chance infinity is, nobody can say."""
     z = place(np.asarray([[-np.inf, 0.0], [np.inf, 0.0], [-np.inf, -np.inf]]))
@@ -152,6 +155,7 @@ def test_infinite_logits_are_certain(place):
     np.testing.assert_array_equal(to_numpy(sigmoid(z))[:2, 0], [0.0, 1.0])
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize(
     ("function", "integer"),
     [

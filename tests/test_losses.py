@@ -117,6 +117,7 @@ def test_losses_of_soft_targets(place, dtype, assert_close):
     assert_close(actual, exact_mean(losses, WEIGHTS), rtol=8 * eps(dtype))
 
 
+@pytest.mark.slow_on_jax
 def test_integer_logits_become_the_widest_float(backend, wide):
     z = backend.xp.asarray(np.zeros((N, N_CLASSES), dtype=int), device=backend.device)
     for loss in (
@@ -137,6 +138,7 @@ def test_lists_of_logits_are_numpy_arrays():
     assert xlr.binary_cross_entropy(z.tolist(), BINARY) == expected
 
 
+@pytest.mark.slow_on_jax
 def test_infinite_logits_of_what_is_certain(place, dtype, assert_close):
     """Those of a label of one value: right without a loss, wrong beyond all bounds."""
     logits = place(np.asarray([np.inf, -np.inf, 0.0]))
@@ -220,6 +222,7 @@ def derivatives(kind):
     return logits, targets.astype(float), value, gradient, curvature
 
 
+@pytest.mark.slow_on_jax
 @kinds
 def test_value_and_gradient(kind, xp, place, dtype, assert_close):
     loss = LOSSES[kind]
@@ -232,6 +235,7 @@ def test_value_and_gradient(kind, xp, place, dtype, assert_close):
     assert_close(found[1], gradient, rtol=rtol)
 
 
+@pytest.mark.slow_on_jax
 @kinds
 def test_curvature_is_the_second_derivative(kind, xp, place, dtype, assert_close):
     loss = LOSSES[kind]
@@ -250,6 +254,7 @@ def test_curvature_is_the_second_derivative(kind, xp, place, dtype, assert_close
     assert_close(here.product(place(vector), xp=xp), product, **close)
 
 
+@pytest.mark.slow_on_jax
 def test_curvature_of_a_certain_class_is_not_negative(xp, place):
     """There it is a difference of equal numbers, in weights that round."""
     logits = np.where(np.arange(N_CLASSES) == 0, 60.0, 0.0) * np.ones((50, 1, 1))
@@ -260,6 +265,7 @@ def test_curvature_of_a_certain_class_is_not_negative(xp, place):
     assert (to_numpy(weighted.diagonal(xp=xp)) >= 0).all()
 
 
+@pytest.mark.slow_on_jax
 def test_curvature_product_of_a_certain_class_keeps_its_digits(xp, place):
     """In float32, 1 - p of it is lost in the rounding error of p."""
     logits = np.asarray([[[20.0, 0.0, -3.0]], [[-9.0, 8.0, -4.0]]], dtype=np.float32)
@@ -272,17 +278,6 @@ def test_curvature_product_of_a_certain_class_keeps_its_digits(xp, place):
     product = p * ((v[..., None] - v[..., None, :]) * p[..., None, :]).sum(axis=-1)
     found = to_numpy(here.product(place(v, "float32"), xp=xp))
     np.testing.assert_allclose(found, product, rtol=64 * eps("float32"))
-
-
-@kinds
-def test_targets_can_be_shared_by_models(kind, xp, place, assert_close):
-    loss = LOSSES[kind]
-    logits, targets, *_ = derivatives(kind)
-    z, shared = place(logits), place(targets[:, :1])
-    own = place(np.repeat(targets[:, :1], MODELS, axis=1))
-    here, there = (loss.value_and_gradient(z, y, xp=xp) for y in (shared, own))
-    for found, expected in zip(here, there):
-        assert_close(found, to_numpy(expected))
 
 
 @kinds
@@ -304,6 +299,7 @@ def test_curvature_bound_is_the_least_upper_bound(kind):
     assert np.unique(largest.round(3)).size > 50  # they do vary
 
 
+@pytest.mark.slow_on_jax
 def test_equal_changes_of_all_logits_change_nothing(xp, place, assert_close):
     loss = LOSSES["softmax"]
     assert loss.shift_invariant

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 import threading
-import warnings
 
 import joblib
 import numpy as np
@@ -80,53 +79,10 @@ def test_blas_is_left_as_it_was_by_fits_that_overlap(limit):
     assert blas_threads() == before
 
 
-def test_no_thread_is_left_behind():
-    before = threading.active_count()
-    with workers(LARGE, 3) as pool:
-        pool.run([lambda: None] * 3)
-    assert threading.active_count() == before
-
-
-@pytest.mark.parametrize("n_started", [0, 1])
-def test_tasks_run_where_no_thread_can_start(n_started, monkeypatch):
-    """As under a limit of memory: in the threads that there are."""
-    started = iter(range(n_started))
-    start_new_thread = xlr.threads.start_new_thread
-
-    def start(*arguments):
-        if next(started, None) is None:
-            raise RuntimeError("can't start new thread")
-        return start_new_thread(*arguments)
-
-    monkeypatch.setattr("xlr.threads.start_new_thread", start)
-    with workers(LARGE, 4) as pool:
-        assert pool.run([lambda i=i: i for i in range(9)]) == list(range(9))
-
-
 def test_array_libraries_keep_their_own_threads():
     torch = pytest.importorskip("torch")
     with workers(torch.zeros((1000, 1000)), 2) as pool:
         assert pool is ALONE
-
-
-def test_results_come_in_the_order_of_the_tasks():
-    with workers(LARGE, 4) as pool:
-        assert pool.run([lambda i=i: i for i in range(4)]) == [0, 1, 2, 3]
-
-
-def test_what_a_task_raises_is_raised():
-    def fail():
-        raise ValueError("in a thread")
-
-    with workers(LARGE, 2) as pool, pytest.raises(ValueError, match="in a thread"):
-        pool.run([lambda: None, fail])
-
-
-def test_tasks_inherit_the_error_state():
-    with warnings.catch_warnings(), workers(LARGE, 2) as pool:
-        warnings.simplefilter("error")
-        with np.errstate(all="ignore"):
-            pool.run([lambda: np.log(np.zeros(3)), lambda: np.log(np.zeros(3))])
 
 
 # -- fits side by side -----------------------------------------------------------------

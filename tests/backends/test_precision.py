@@ -71,18 +71,6 @@ def in_full(torch):
     assert {"tf32", "bf16"}.isdisjoint(map(str, found[2:]))
 
 
-def test_torch_is_set_and_set_back(torch, before):
-    with full_precision(torch.asarray(X)):
-        in_full(torch)
-    assert settings(torch) == before
-
-
-def test_torch_is_set_back_after_an_error(torch, before):
-    with pytest.raises(ValueError, match="stop"), full_precision(torch.asarray(X)):
-        raise ValueError("stop")
-    assert settings(torch) == before
-
-
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_fit_and_predictions_are_in_full(torch, before, fails, monkeypatch):
     """Where torch computes, as on a device."""
@@ -109,14 +97,6 @@ def test_a_fit_and_predictions_are_in_full(torch, before, fails, monkeypatch):
         model.fit(at, labels)
     assert seen
     assert settings(torch) == before
-
-
-def test_jax_is_set_and_set_back():
-    jax = pytest.importorskip("jax")
-    with jax.default_matmul_precision("bfloat16"):
-        with full_precision(jax.numpy.asarray(X)):
-            assert jax.config.jax_default_matmul_precision == "highest"
-        assert jax.config.jax_default_matmul_precision == "bfloat16"
 
 
 @pytest.mark.gpu

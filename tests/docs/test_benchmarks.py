@@ -23,11 +23,8 @@ import cell_run
 import comparison
 import cpu
 import inference
-import libraries
 import many
 import measure
-import small
-import small_cells
 import sparse_matrices
 import sparse_models
 from cells import CELLS
@@ -169,56 +166,7 @@ def test_a_cell_becomes_a_row(
 # -- libraries -------------------------------------------------------------------------
 
 
-def test_libraries_become_a_page_that_counts_compilations_of_jax() -> None:
-    name = "breast_cancer, 569 x 30"
-    assert libraries.parse(["569", "digits"]).cells == [name, "digits, 10 classes"]
-    with pytest.raises(SystemExit):
-        libraries.parse(["no such cell"])
-    found = libraries.run_cell(name, "numpy", 1)
-    assert all(found["fits"][key]["seconds"] > 0 for key in ("first", "warm"))
-    text = libraries.page({name: {"numpy": found, "jax": found}})
-    of_numpy, of_jax = text.splitlines()[-2:]
-    assert of_numpy.startswith(f"| {name} | numpy |")
-    assert of_jax.startswith(f"| {name} | jax |")
-    assert (of_numpy.count("(0)"), of_jax.count("(0)")) == (0, 4)
-
-
 # -- small fits ------------------------------------------------------------------------
-
-
-def test_small_cells_become_a_page_with_goals(
-    monkeypatch: pytest.MonkeyPatch, short_loops: None
-) -> None:
-    monkeypatch.setattr(measure, "SHORT", 1e-6)  # loops of one call
-    cells = {
-        "100 x 1": small_cells.run_cell(small_cells.SMALL_CELLS["100 x 1"], repeats=2),
-        "loop": small_cells.run_loop(repeats=2, n_fits=3),
-    }
-    for name, result in cells.items():
-        result |= {"name": name, "quick": True}
-        for fit in result["fits"].values():
-            assert len(fit["repeats"]) == 2
-            assert min(fit["repeats"]) <= fit["seconds"] <= max(fit["repeats"])
-    fits = cells["100 x 1"]["fits"]
-    for fit in [fits[name] for name in small_cells.FITS]:
-        assert fit["good"]
-        assert 0 <= fit["distance"] <= 1e-8
-    # As given here, xlr takes half the time of the fastest, and lbfgs is next.
-    for name, seconds in zip(fits, (1e-3, 2e-3, 4e-3, 3e-3, 5e-3)):
-        fits[name]["seconds"] = seconds
-    text = small.page({small.ONE: json.loads(json.dumps(cells))})
-    assert "A trial" in text
-    fit, *predictions, loop = [
-        line for line in text.splitlines() if line.startswith(("| 100", "| 3 in"))
-    ]
-    assert fit.startswith("| 100 x 1 | 1 | newton-cholesky, tol ")
-    assert "| 2 | 2.00 | 1 | yes | 3 | 3.00 | 2 | yes | 5 | 5.00 | " in fit
-    assert [line.split(" | ")[1] for line in predictions] == [
-        f"{method}, {rows}"
-        for method in ("predict", "predict_proba")
-        for rows in ("one row", "all rows")
-    ]
-    assert loop.startswith("| 3 in a loop, each of 200 x 5 | ")
 
 
 # -- what is committed -----------------------------------------------------------------

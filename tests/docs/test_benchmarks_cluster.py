@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "benchmarks"))
 import cluster
 import cluster_cells
 import measure
-from cluster_cells import EQUAL, fit_ours
+from cluster_cells import fit_ours
 from cluster_data import Rows
 from cluster_page import goals, page
 from cluster_passes import GRADIENT, KINDS, START, fit_in_passes, summarised
-from cluster_scaling import Constants, foretold
+from cluster_scaling import Constants
 from cluster_workers import moved_bytes
 
 SMALL = {"n": 3_000, "p": 4, "n_parts": 3}
@@ -41,26 +39,6 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "SETTLE", 0.0)
     # Among all that a test run has in memory it takes far longer than a fit.
     monkeypatch.setattr(measure.gc, "collect", lambda: 0)
-
-
-@pytest.fixture
-def small_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cells of a few rows, on workers that are threads of this process."""
-
-    @contextmanager
-    def threads(n_workers: int, memory_limit: Any = 0) -> Iterator[Any]:
-        from distributed import Client
-
-        options = {"processes": False, "dashboard_address": ":0", "memory_limit": 0}
-        with Client(n_workers=n_workers, threads_per_worker=1, **options) as client:
-            yield client
-
-    monkeypatch.setattr(cluster_cells, "worker_processes", threads)
-    monkeypatch.setattr(cluster_cells, "IN_MEMORY", SMALL)
-    monkeypatch.setattr(cluster_cells, "ON_DISK", SMALL)
-    sizes = ((3_000, 4, 2), (3_000, 4, 4), (250, 5, 2))
-    monkeypatch.setattr(cluster_cells, "SIZES", sizes)
-    monkeypatch.setattr(cluster_cells, "PEERS", ())
 
 
 def in_chunks(rows: Rows) -> tuple[Any, Any]:
@@ -117,31 +95,6 @@ def test_the_passes_of_a_fit_are_counted_and_timed() -> None:
 
 
 # -- cells and their page --------------------------------------------------------------
-
-
-def test_all_cells_make_a_page(small_cells: None, tmp_path: Path) -> None:
-    pytest.importorskip("zarr")
-    arguments = ["--repeats", "2", "--out", str(tmp_path), "--share", "0.99"]
-    assert cluster.main(arguments) == 0
-    results = json.loads((tmp_path / "cluster.json").read_text("utf-8"))["cells"]
-    assert list(results) == list(cluster_cells.CLUSTER_CELLS)
-    for result in results.values():
-        assert not result["whole"]
-        for fit in result.get("fits", {}).values():
-            assert fit["tol"] is not None
-            assert len(fit["repeats"]) == 2
-    assert results["disk"]["distance"] <= EQUAL
-    assert results["disk"]["killed"] == 0
-    runs = results["scaling"]["runs"]
-    assert len(runs) == 6
-    assert set(results["scaling"]["foretold"]) == set(foretold({}, {}))
-    text = (tmp_path / "cluster.md").read_text("utf-8")
-    assert text == page(cluster.INTRODUCTION, cluster.LIMITS, results)
-    assert [goal.key for goal in goals(results)] == ["passes", "threads", "disk"]
-    assert "A trial, with fewer rows" in text
-    for heading in ("in memory", "on threads", "on disk"):
-        assert f"chunks, {heading}\n" in text
-    assert "## Scaling\n" in text
 
 
 def test_a_committed_page_is_that_of_its_numbers() -> None:

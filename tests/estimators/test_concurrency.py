@@ -16,7 +16,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_info
 
 import xlr
 from xlr.threads import workers
@@ -188,34 +188,6 @@ def test_forks_during_fits(one_after_the_other, request):
         stop.set()
         for thread in threads:
             thread.join()
-
-
-def blas_threads():
-    controller = ThreadpoolController().select(user_api="blas")
-    return [library.num_threads for library in controller.lib_controllers]
-
-
-def send_blas_threads(queue):
-    queue.put(blas_threads())
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_fork_during_a_fit_has_all_threads_of_blas(request):
-    """The fit is of the other process, and will not end in this one."""
-    if passes_without_jax(request):
-        return
-    context = multiprocessing.get_context("fork")
-    with threadpool_limits(2, user_api="blas"):
-        before = blas_threads()
-        with workers(X, 2), warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            assert set(blas_threads()) == {1}
-            queue = context.SimpleQueue()
-            process = context.Process(target=send_blas_threads, args=(queue,))
-            process.start()
-            finish(process)
-            assert queue.get() == before
-        assert blas_threads() == before
 
 
 def test_joblib_beside_a_fit(one_after_the_other):

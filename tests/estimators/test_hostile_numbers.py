@@ -173,14 +173,6 @@ def test_columns_that_are_alike_and_collinear(solver, C, dtype):
     np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
-def test_collinear_columns_without_a_penalty():
-    """The minimiser is not unique; its predictions are."""
-    X = np.column_stack([Z, Z @ [1, 2, 3, 4], Z[:, 0], np.ones(300)])
-    model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(X, Y)
-    expected = oracle(Z, Y).predict_proba(Z)
-    np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-6)
-
-
 # -- float32 far from zero -------------------------------------------------------------
 
 
@@ -271,27 +263,6 @@ def test_separable_data_at_c_1e12(solver):
     ]
     assert values[0] == pytest.approx(values[1], rel=1e-5)
     assert values[1] < 1e-12
-
-
-def test_models_that_are_separable_warn():
-    labels = np.column_stack([SIDES, RNG.integers(0, 2, 100), 1 - SIDES])
-    with pytest.warns(xlr.SeparationWarning, match="2 of 3 models have no finite"):
-        xlr.MultiLabelLogisticRegression(C=np.inf).fit(APART, labels)
-    three = np.repeat([0, 1, 2], 34)[:100]
-    X = RNG.normal(size=(100, 3)) + 20 * np.eye(3)[three]
-    model = xlr.LogisticRegression(C=np.inf, multi_class="ovr")
-    with pytest.warns(xlr.SeparationWarning, match="3 of 3 models"):
-        model.fit(X, three)
-    assert model.score(X, three) == 1
-
-
-def test_weights_do_not_hide_that_models_are_separable():
-    weights = np.ones(100)
-    weights[:50] = 1e-6
-    with pytest.warns(xlr.SeparationWarning, match="2 of 2 models"):
-        xlr.MultiLabelLogisticRegression(C=np.inf).fit(
-            APART, np.column_stack([SIDES, 1 - SIDES]), sample_weight=weights
-        )
 
 
 # -- few rows, few of a class, many columns --------------------------------------------

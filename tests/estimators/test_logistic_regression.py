@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 import sklearn.linear_model
@@ -71,13 +68,6 @@ def test_coefficients_are_those_of_sklearn(
     )
 
 
-def test_fit_without_penalty_is_that_of_sklearn():
-    X, y = load("breast_cancer", True)
-    expected = sklearn_fit(X[:, :4], y, C=np.inf)
-    model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(X[:, :4], y)
-    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5)
-
-
 def test_multinomial_without_penalty_sums_to_zero_over_classes():
     X, y = load("iris", True)
     for solver in ("newton-cholesky", "newton-cg", "lbfgs"):
@@ -97,18 +87,6 @@ def test_fit_without_penalty_is_that_of_statsmodels():
     )
     log_likelihood = -model.history_["objective"][-1] * len(X)
     assert log_likelihood == pytest.approx(expected.llf, rel=1e-10)
-
-
-def test_scipy_minimises_the_same_objective():
-    from scipy.optimize import minimize
-
-    def f(parameters):
-        coef, intercept = parameters[:12].reshape(3, 4), parameters[12:]
-        return objective(coef, intercept, X[:, :4], Y, 0.7)
-
-    best = minimize(f, np.zeros(15), method="BFGS", options={"gtol": 1e-7})
-    model = xlr.LogisticRegression(C=0.7, tol=1e-9).fit(X[:, :4], Y)
-    assert model.history_["objective"][-1] == pytest.approx(best.fun, rel=1e-10)
 
 
 # -- what the estimator says of itself -------------------------------------------------
@@ -160,27 +138,6 @@ def test_solver_and_history():
     rng = np.random.default_rng(0)
     wide = rng.normal(size=(30, 3000))
     assert xlr.LogisticRegression().fit(wide, np.arange(30) % 2).solver_ == "newton-cg"
-
-
-@pytest.mark.parametrize(
-    ("solver", "l1_ratio", "instead"),
-    [
-        ("newton-cholesky", 0.0, ["auto", "newton-cg", "lbfgs"]),
-        ("proximal-newton", 1.0, ["auto", "newton-cg", "active-set"]),
-    ],
-)
-def test_a_hessian_that_does_not_fit_is_refused(solver, l1_ratio, instead, monkeypatch):
-    """Three classes of 13 features and an intercept: four matrices of 42 x 42."""
-    needed = 4 * 8 * 42**2
-    model = xlr.LogisticRegression(solver=solver, l1_ratio=l1_ratio)
-    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: needed)
-    model.fit(X, Y)
-    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: needed - 1)
-    with pytest.raises(MemoryError, match=f"'{solver}' needs 5.64e\\+04 bytes") as info:
-        model.fit(X, Y)
-    for other in instead:
-        assert f"'{other}'" in str(info.value)
-        xlr.LogisticRegression(solver=other, l1_ratio=l1_ratio).fit(X, Y)
 
 
 def test_verbose_prints_a_line_an_iteration(capsys):
@@ -268,24 +225,6 @@ def test_predicting_with_another_library(place, assert_close, dtype):
     assert model.score(place(X), Y) == model.score(X, Y)
 
 
-def test_fitted_model_moves_between_libraries(place):
-    model = xlr.LogisticRegression().fit(place(X), place(Y))
-    on_host, theirs = model.to_numpy(), model.to_sklearn()
-    assert {type(v) for v in (on_host.coef_, on_host.classes_)} == {np.ndarray}
-    assert type(theirs) is sklearn.linear_model.LogisticRegression
-    sample = X.astype(on_host.coef_.dtype)
-    for converted in (on_host, theirs):
-        np.testing.assert_allclose(
-            converted.predict_proba(sample),
-            to_numpy(model.predict_proba(place(X))),
-            rtol=2e-4,
-            atol=1e-6,
-        )
-    np.testing.assert_array_equal(theirs.predict(sample), on_host.predict(sample))
-    model.coef_ = None  # the copies are copies
-    assert on_host.coef_ is not None
-
-
 def test_a_conversion_keeps_the_digits_of_columns_far_from_zero():
     rng = np.random.default_rng(0)
     far = (rng.normal(size=(200, 3)) + 1e6).astype("float32")
@@ -298,16 +237,6 @@ def test_a_conversion_keeps_the_digits_of_columns_far_from_zero():
         rtol=1e-5,
         atol=1e-6,
     )
-
-
-def test_torch_tensors_in_a_graph():
-    torch = pytest.importorskip("torch")
-    data = torch.asarray(X, requires_grad=True)
-    start = torch.zeros((3, 13), dtype=torch.float64, requires_grad=True)
-    model = xlr.LogisticRegression().fit(data, Y, coef_init=start)
-    assert not model.coef_.requires_grad
-    assert model.predict_proba(data).requires_grad
-    np.testing.assert_allclose(np.asarray(model.coef_), model.to_numpy().coef_)
 
 
 # -- difficult numbers -----------------------------------------------------------------
@@ -335,18 +264,6 @@ def test_f_is_that_of_the_coefficients_beside_next_to_nothing(seed, solver, form
     model = xlr.LogisticRegression(C=1e10, solver=solver).fit(form(features), y)
     by_hand = objective(model.coef_, model.intercept_, features, y, 1e10)
     assert by_hand == pytest.approx(model.history_["objective"][-1], rel=1e-9)
-
-
-@pytest.mark.filterwarnings("ignore::xlr.SeparationWarning")
-def test_constant_columns_get_no_weight():
-    constant = np.full((len(X), 1), 0.1)
-    with_constant = np.hstack([constant, X])
-    expected = xlr.LogisticRegression(tol=1e-10).fit(X, Y)
-    for C in (1.0, np.inf):
-        model = xlr.LogisticRegression(C=C, tol=1e-3).fit(with_constant, Y)
-        assert (model.coef_[:, 0] == 0).all()
-    model = xlr.LogisticRegression(tol=1e-10).fit(with_constant, Y)
-    np.testing.assert_allclose(model.coef_[:, 1:], expected.coef_, rtol=1e-7)
 
 
 def test_rows_of_zero_weight_do_not_count():
@@ -377,14 +294,6 @@ def test_pipeline_search_and_scores(output):
     expected = cross_val_score(theirs, raw, y, cv=3)
     np.testing.assert_allclose(cross_val_score(pipeline, table, y, cv=3), expected)
     assert search.best_score_ == pytest.approx(expected.mean())
-
-
-def test_clone_and_pickle(place):
-    model = xlr.LogisticRegression(C=3.0).fit(place(X), Y)
-    for copied in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
-        np.testing.assert_array_equal(to_numpy(copied.coef_), to_numpy(model.coef_))
-    assert copied.get_params() == model.get_params() == clone(model).get_params()
-    assert not hasattr(clone(model), "coef_")
 
 
 def test_weights_are_routed_as_metadata():

@@ -225,14 +225,6 @@ def test_sparse_columns_of_truth_values():
     np.testing.assert_allclose(model.fit(both, y).coef_, expected.coef_, atol=1e-6)
 
 
-def test_sparse_columns_of_float32_stay_float32():
-    X, y = numbers()
-    table = pd.DataFrame(X, columns=NAMES).astype(pd.SparseDtype(np.float32, 0))
-    model = xlr.LogisticRegression().fit(table, y)
-    assert model.coef_.dtype == np.float32
-    assert list(model.feature_names_in_) == NAMES
-
-
 def test_sparse_columns_filled_with_other_than_zero_are_named():
     X, y = numbers()
     table = pd.DataFrame(X, columns=NAMES).astype(pd.SparseDtype(float, 0.0))

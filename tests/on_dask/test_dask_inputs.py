@@ -197,23 +197,6 @@ def test_categories_are_labels(frames):
     assert model.classes_.tolist() == ["maybe", "no", "yes!"]
 
 
-def test_columns_of_a_table_that_hold_no_numbers(frames):
-    _, _, lazy = frames
-    with pytest.raises(ValueError, match="Column 'name' of X holds no numbers"):
-        fitted(lazy[["a", "name"]], lazy["y"])
-
-
-def test_missing_numbers_in_a_column_that_can_miss_them(frames):
-    pandas, _, lazy = frames
-
-    def change(part):
-        part = part[["a", "b"]].astype("Float64")
-        return part.mask(part["a"] > 1, pandas.NA)
-
-    with pytest.raises(ValueError, match=r"^Chunk . of the rows: Input X contains NaN"):
-        fitted(lazy.map_partitions(change), lazy["y"])
-
-
 # -- refused -----------------------------------------------------------------------
 
 

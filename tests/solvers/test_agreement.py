@@ -49,7 +49,6 @@ def test_agrees_with_tightest_sklearn(solver, name, standardised, C):
         ("breast_cancer", 1.0, 1.2),
         ("iris", 1.0, 2.5),
         ("wine", 1.0, 1.5),
-        ("digits", 0.01, 1.0),
     ],
 )
 def test_gradient_descent_on_standardised_data(name, C, learning_rate):
