@@ -55,7 +55,7 @@ def write_files(folder: Path, n_rows: int) -> None:
 
 
 def with_peak(call: Callable[[], Any]) -> tuple[Any, float]:
-    """What the call returns, and the most megabytes that it took in this process."""
+    """Return the result of a call and its peak megabytes in this process."""
     tracemalloc.start()
     try:
         return call(), tracemalloc.get_traced_memory()[1] / 1e6

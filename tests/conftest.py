@@ -95,7 +95,7 @@ def _skip_or_fail(reason: str, *, required: bool) -> None:
 
 
 def why_not(name: str) -> str | None:
-    """What keeps a backend on a GPU from running here; None if nothing does."""
+    """Return why a backend on a GPU cannot run here, or None."""
     library = "cupy" if name == "cupy" else "torch"
     if importlib.util.find_spec(library) is None:
         return f"{library} is not installed"

@@ -1,7 +1,7 @@
 """A stand-in for CuPy where there is no GPU: its contract, computed by NumPy.
 
 ``install()`` makes ``import cupy`` find it. It has the functions and signatures of
-``cupy_signatures.txt`` beside this file, which are those of the lowest CuPy allowed,
+``cupy_signatures.txt`` in this folder, which are those of the lowest CuPy allowed,
 and refuses what CuPy refuses or leaves to chance:
 
 - NumPy's arrays as operands, and conversion to one but by ``get``;
@@ -84,7 +84,7 @@ class Device:
 
 
 def _operand(x: Any) -> Any:
-    """What a kernel reads: an array of the current device, or a scalar."""
+    """Return the operand of a kernel: an array of the current device, or a scalar."""
     if isinstance(x, ndarray):
         if x.device != Device():
             raise ValueError(f"array of {x.device}, while {Device()} is the current")

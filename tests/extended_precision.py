@@ -65,7 +65,7 @@ class Exact:
         self.size = p + len(end)
 
     def parameters(self, model: Any) -> list[list[Any]]:
-        """Those of a fitted estimator."""
+        """Return the parameters of a fitted estimator."""
         columns = np.column_stack([model.coef_, model.intercept_])[:, : self.size]
         return [[mp.mpf(v) for v in column] for column in columns.tolist()]
 
@@ -192,7 +192,7 @@ class Exact:
         return largest
 
     def rounding(self, w: list[list[Any]], eps: float) -> Any:
-        """What rounding X, the parameters and the sums changes the optimality by.
+        """Return the error of the optimality by rounding X, parameters and sums.
 
         To first order: a relative error of eps in each product of x and w changes a
         logit by eps sum|x w|, and a residual by no more.

@@ -58,7 +58,7 @@ SKIPPED = (ast.Raise, ast.Assert, ast.JoinedStr, ast.arguments)
 
 
 def changes(node: Any) -> Iterator[Callable[[], None]]:
-    """What makes each of the mutants of a node, in place."""
+    """Yield functions that make each mutant of a node, in place."""
 
     def put(**fields: Any) -> Callable[[], None]:
         return lambda: [setattr(node, *item) for item in fields.items()] and None

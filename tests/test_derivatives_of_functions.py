@@ -27,7 +27,7 @@ ROWS = [
 CODES = np.asarray([0, 0, 1, 2, 0, 1])
 TARGETS = np.linspace(0.0, 1.0, len(POINTS))
 WEIGHTS = np.arange(1.0, 7.0)
-# To the last places, relative, but for numbers near the end of float64.
+# To the last places, relative, except for numbers near the end of float64.
 CLOSE = {"rtol": 1e-14, "atol": 1e-300}
 
 

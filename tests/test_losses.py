@@ -140,7 +140,7 @@ def test_lists_of_logits_are_numpy_arrays():
 
 @pytest.mark.slow_on_jax
 def test_infinite_logits_of_what_is_certain(place, dtype, assert_close):
-    """Those of a label of one value: right without a loss, wrong beyond all bounds."""
+    """A right infinite logit has no loss, and a wrong one an infinite loss."""
     logits = place(np.asarray([np.inf, -np.inf, 0.0]))
     right = xlr.binary_cross_entropy(logits, [1, 0, 1])
     assert_close(right, np.log(2) / 3, rtol=8 * eps(dtype))

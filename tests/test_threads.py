@@ -18,7 +18,7 @@ LARGE = np.zeros((1000, 1000))
 
 
 def blas_threads():
-    """What each BLAS of the process is set to now."""
+    """Return the number of threads of each BLAS of the process."""
     controller = ThreadpoolController().select(user_api="blas")
     return [library.num_threads for library in controller.lib_controllers]
 

@@ -66,7 +66,7 @@ def test_stand_in_counts_no_wait_where_there_is_none():
 
 
 def test_stand_in_factors_without_an_exception():
-    """What is left behind is no factor, and does not say so."""
+    """The result is no factor, and has no NaN to show it."""
     indefinite = there(np.asarray([[1.0, 2.0], [2.0, 1.0]]))
     factor = cupy.linalg.cholesky(indefinite)
     assert np.isfinite(factor.get()).all()

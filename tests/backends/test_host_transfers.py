@@ -67,7 +67,7 @@ def only_through_to_host(
 ) -> Iterator[None]:
     """Refuse every other way from the device to the host that a library can tell.
 
-    But for labels, which are sorted into classes, once: what there are is found out.
+    Except the sort of labels into classes, once.
     """
     with ExitStack() as stack, monkeypatch.context() as patch:
         if backend.name == "cupy":
@@ -92,7 +92,7 @@ def _guard_cupy(ndarray: type, patch: pytest.MonkeyPatch) -> None:
 
     def guarded(way: Any) -> Any:
         def run(*arguments: Any, **options: Any) -> Any:
-            assert inside, "this waits for the device, beside arrays.to_host"
+            assert inside, "this waits for the device outside arrays.to_host"
             return way(*arguments, **options)
 
         return run
@@ -230,7 +230,7 @@ def solver_named(name: str) -> Any:
 
 
 def transfers(objective: Any, crossed: list[tuple[int, ...]], **options: Any) -> int:
-    """How many arrays a fit brings to the host from its start on."""
+    """Return the number of arrays that a fit brings to the host from its start on."""
     solver = options.pop("solver")
     start = Start(objective.zeros(), objective.value_and_gradient(objective.zeros()))
     crossed.clear()

@@ -18,7 +18,11 @@ from xlr.data import (
 )
 
 # On JAX a fit that JAX computes stands for these: test_jax_tracing.py.
-pytestmark = pytest.mark.slow_on_jax
+pytestmark = [
+    pytest.mark.slow_on_jax,
+    # Of finite numbers: BLAS sets the flag at times. Fits ignore it too.
+    pytest.mark.filterwarnings("ignore:invalid value encountered in matmul"),
+]
 
 N, P, M = 23, 5, 3
 RNG = np.random.default_rng(0)

@@ -46,7 +46,7 @@ def estimator(request, kind):
 
 @pytest.fixture
 def unchanged(estimator):
-    """What an estimator has must be what it had, object by object."""
+    """Check that a test leaves every attribute of the estimator as it was."""
     before = dict(vars(estimator))
     values = copy.deepcopy(before)
     yield

@@ -63,7 +63,7 @@ def test_predictors_need_nothing_private(estimator, n_classes, place, dtype):
 @pytest.mark.filterwarnings("ignore:These columns have means up to")
 @pytest.mark.shared_arithmetic
 def test_an_intercept_set_after_a_fit_replaces_all_of_the_fitted_one(place):
-    """Of float32 columns far from zero the fit keeps digits beyond its intercept_."""
+    """A fit of far float32 columns keeps digits of the intercept that it hides."""
     rng = np.random.default_rng(0)
     rows = 1e5 + rng.normal(size=(60, 3))
     model = xlr.LogisticRegression().fit(place(rows), rng.integers(2, size=60))

@@ -142,7 +142,7 @@ def received(context):
     queue = context.SimpleQueue()
     process = context.Process(target=send_fit, args=(queue,))
     with warnings.catch_warnings():
-        # Python 3.12 says that a fork beside threads may hang: not with ours.
+        # Python 3.12 warns that a fork with threads may hang; with ours it does not.
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
     finish(process)
@@ -190,7 +190,7 @@ def test_forks_during_fits(one_after_the_other, request):
             thread.join()
 
 
-def test_joblib_beside_a_fit(one_after_the_other):
+def test_joblib_during_a_fit_gives_the_same_bits(one_after_the_other):
     with workers(X, 2):
         found = joblib.Parallel(n_jobs=2)(joblib.delayed(fit)(C) for C in CS[:4])
     assert found == one_after_the_other[:4]

@@ -68,7 +68,7 @@ def test_sizes_over_280_decades_on_every_library(backend):
 # lost next to the others, and the fit warns that it has not converged.
 @pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs"])
 def test_penalised_sizes_over_280_decades(solver):
-    """What is tiny is held at zero, what is huge is free."""
+    """The penalty holds tiny columns at zero and leaves huge ones free."""
     X = Z * EXTREME
     model = xlr.LogisticRegression(solver=solver, tol=1e-9).fit(X, Y)
     units = Z[:, 1:]
@@ -294,7 +294,7 @@ def test_many_more_columns_than_rows(solver):
 
 @pytest.mark.parametrize("words", ["complete separation", "separates the classes"])
 def test_separation_among_many_columns_takes_no_square_matrix_of_them(words):
-    """That matrix would take 0.3 GB."""
+    """The square matrix would take 0.3 GB."""
     X, y = RNG.normal(size=(20, 6_000)), np.arange(20) % 2
     if words != "complete separation":
         X[1] = X[0]  # of the other class

@@ -254,8 +254,8 @@ def test_columns_too_small_to_matter_do_not_break_the_fit():
 
 @pytest.mark.parametrize("form", [np.asarray, csr_array])
 @pytest.mark.parametrize(("seed", "solver"), [(33, "lbfgs"), (26, "newton-cg")])
-def test_f_is_that_of_the_coefficients_beside_next_to_nothing(seed, solver, form):
-    """That of the column is zero but for rounding, whose square is large."""
+def test_objective_is_right_with_a_column_of_tiny_numbers(seed, solver, form):
+    """Rounding makes the coefficient of that column non-zero, and its square large."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(50, 6)) * 10 ** rng.uniform(-2, 2, size=6)
     logits = features[:, 1] / features[:, 1].std() + rng.logistic(size=50)

@@ -287,7 +287,7 @@ def test_the_chosen_penalty_is_one_of_them_to_the_last_bit():
 
 
 def test_cv_of_sparse_models_is_the_same_for_every_solver():
-    """Whose models begin at those on all rows, and are done at different times."""
+    """The models begin at those on all rows, and converge at different times."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(900, 20))
     y = (X[:, :5].sum(axis=1) + rng.logistic(size=900) > 0).astype(int)

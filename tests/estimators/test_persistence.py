@@ -1,4 +1,4 @@
-"""What is written is read again: pickle, joblib, skops without pickle, ONNX."""
+"""Models are stored and read: pickle, joblib, and skops without pickle."""
 
 from __future__ import annotations
 

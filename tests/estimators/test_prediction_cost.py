@@ -1,4 +1,4 @@
-"""What predictions cost: calls for a row, and memory for many classes."""
+"""Costs of predictions: calls for a row, and memory for many classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METHODS = ["decision_function", "predict", "predict_proba", "predict_log_proba"]
 
 
 def n_calls(function, *args):
-    """How many functions of xlr a call runs."""
+    """Return the number of functions of xlr that a call runs."""
     count = 0
 
     def count_call(frame, event, _):

@@ -1,4 +1,4 @@
-"""What cannot change a model, tried on data that hypothesis makes up.
+"""Changes of the data that leave a model as it is, on data drawn by hypothesis.
 
 ``nox -s properties`` tries many more of them.
 """
@@ -121,7 +121,7 @@ def test_the_units_of_features_without_a_penalty(problem, data):
     X, y, weights, _ = problem
     exponents = st.lists(st.integers(-20, 20), min_size=5, max_size=5)
     units = 2.0 ** np.asarray(data.draw(exponents)[: X.shape[1]])
-    # A penalty that is next to nothing, for classes that are told apart.
+    # A vanishing penalty, for classes that are separated.
     one, other = (fit(values, y, weights, 1e6) for values in (X, X))
     assert_same(one, other, X)
     if not one.coef_.size or np.abs(one.decision_function(X)).max() > 30:

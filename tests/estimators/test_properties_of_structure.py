@@ -73,7 +73,7 @@ def problems(draw):
     st.sampled_from([-np.inf, -1.0, -0.1, 0.0]),
     st.sampled_from([np.inf, 1.0, 0.1]),
 )
-def test_the_conditions_of_a_minimum_with_kinks_hold(
+def test_fit_with_a_non_smooth_penalty_satisfies_kkt_conditions(
     problem, decade, l1_ratio, lower, upper
 ):
     (X, y), C = problem, 10**decade

@@ -27,7 +27,7 @@ def test_a_fold_without_rows_of_a_class_to_test_on():
 
 
 def test_the_class_that_counts_as_positive_is_the_second():
-    """Which scikit-learn's metrics know of 0 and 1 alone."""
+    """scikit-learn's metrics know the classes 0 and 1 alone."""
     two = CODES < 2
     named = xlr.LogisticRegressionCV(Cs=[0.1], scoring="f1").fit(X[two], Y[two])
     coded = xlr.LogisticRegressionCV(Cs=[0.1], scoring="f1").fit(X[two], CODES[two])

@@ -184,7 +184,7 @@ def test_real_data_with_columns_of_all_sizes():
 
 
 def dated(distance: float, dtype: str = "float64", n_classes: int = 2):
-    """A date, whose mean is so many deviations from zero, beside a category."""
+    """Return a date far from zero, in standard deviations, and a category."""
     rng = np.random.default_rng(3)
     date, category = rng.normal(size=300), rng.integers(0, 10, 300)
     X = np.column_stack([3 * (date + distance), np.eye(10)[category]])

@@ -51,7 +51,7 @@ def test_a_column_of_zeros_is_the_sum_of_none():
 
 @pytest.mark.parametrize(("share", "kept"), [(1.5, 4), (2.5, 5)])
 def test_a_column_is_kept_for_more_than_rounding_errors(share, kept):
-    """64 of them for each column, in its square and in that of the one beside it."""
+    """The limit is 64 rounding errors of the squares for each column."""
     left = share * 64 * 5 * EPS
     # A factor of the Gram matrix, exact in its last entry.
     factor = np.eye(5)
@@ -64,7 +64,7 @@ def test_a_column_is_kept_for_more_than_rounding_errors(share, kept):
 
 @pytest.mark.parametrize("n_rows", [1, 10])
 def test_a_rare_category_that_comes_last_is_a_sum(n_rows):
-    """It is small next to the columns that make it up, and their rounding errors."""
+    """The square of the column is smaller than the rounding errors of the others."""
     rare = 20_000 - n_rows
     place = np.arange(20_000)
     category = np.where(place < rare, place % 4, 4)

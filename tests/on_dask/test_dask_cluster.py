@@ -280,6 +280,8 @@ def test_interrupt_in_an_iteration_cancels_all_tasks(client, monkeypatch):
         assert_in_time(lambda: any(state == "processing" for _, state in tasks(client)))
         os.kill(os.getpid(), signal.SIGINT)
 
+    # Shells start background jobs with this signal ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=interrupt)
     at_iteration(monkeypatch, 1, thread.start)
     X, y = rows(lambda position: made(position, seconds=0.1))

@@ -1,4 +1,4 @@
-"""What users of Dask bring: tables in files, columns in memory, what is no matrix."""
+"""Collections of Dask: tables in files, columns in memory, objects that are refused."""
 
 from __future__ import annotations
 

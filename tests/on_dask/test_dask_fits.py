@@ -201,7 +201,7 @@ def test_model_of_chunks_holds_nothing_of_dask():
 
 
 def test_chunks_are_read_a_pass_at_a_time():
-    """What a fit asks of the chunks is what it says that it asked."""
+    """The reads of the chunks are those that n_passes_ counts."""
     X, y = problem(2)
     reads = []
 

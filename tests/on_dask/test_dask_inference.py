@@ -207,7 +207,7 @@ def test_separation_has_the_message_of_rows_in_memory(name: str, n_chunks: int) 
     assert sentences(*in_chunks(features, labels, chunks=size)) == expected
 
 
-def test_separation_is_found_beside_a_chunk_without_weight() -> None:
+def test_separation_is_found_with_a_chunk_without_weight() -> None:
     features, labels = SEPARATED["complete"]
     weights = np.where(np.arange(N) // 60 == 1, 0.0, 1.0)
     data = in_chunks(features, labels, weights, chunks=60)

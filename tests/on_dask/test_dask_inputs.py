@@ -1,4 +1,4 @@
-"""What comes with rows in chunks, in arrays, tables and memory; what is refused."""
+"""Labels, weights and offsets of rows in chunks, in arrays, tables and memory."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_chunks_of_strings_of_unlike_lengths():
 
 @pytest.mark.parametrize("given", [WEIGHTS, list(WEIGHTS), WEIGHTS > 0.9])
 def test_weights_in_memory_and_in_chunks(given):
-    """Of a whole chunk they are zero."""
+    """The weights of one whole chunk are zero."""
     expected = np.asarray(given)
     assert_same(fitted(lazily(X), lazily(CODES), given), CODES, expected)
     assert_same(fitted(lazily(X), lazily(CODES), lazily(given)), CODES, expected)

@@ -192,7 +192,7 @@ def test_newton_cg_reaches_the_minimum_of_nearly_collinear_columns(seed, l1_rati
 @pytest.mark.parametrize("solver", ["newton-cg", "proximal-newton", "active-set"])
 @pytest.mark.parametrize("n_classes", [3, 5])
 def test_l1_penalty_alone_leaves_the_median_class_at_zero(solver, n_classes, place):
-    """Its derivative along the null space of the softmax is all that decides there."""
+    """Along the null space of the softmax only the penalty has a derivative."""
     rng = np.random.default_rng(n_classes)
     X = rng.integers(-3, 4, size=(90, 2))
     y = (X @ rng.normal(size=(2, n_classes)) + rng.gumbel(size=(90, n_classes))).argmax(
