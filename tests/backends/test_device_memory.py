@@ -1,4 +1,4 @@
-"""Fits that need more than the memory of a device are refused in a sentence."""
+"""Errors of drivers whose memory is full become sentences."""
 
 from __future__ import annotations
 
@@ -11,29 +11,6 @@ from xlr import arrays
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(400, 5))
 Y = (X[:, 0] + RNG.logistic(size=400) > 0).astype(int)
-
-
-@pytest.fixture
-def as_on_a_device(monkeypatch):
-    monkeypatch.setattr(arrays, "in_host_memory", lambda x: False)
-
-
-@pytest.mark.shared_arithmetic
-def test_fit_without_memory_names_what_it_needs(place, as_on_a_device, monkeypatch):
-    model = xlr.LogisticRegression()
-    sentence = (
-        r"X of shape \(400, 5\) with solver='newton-cholesky' needs about .* bytes"
-    )
-    monkeypatch.setattr(arrays, "free_bytes", lambda x: 10_000)
-    with pytest.raises(MemoryError, match=sentence):
-        model.fit(place(X), Y)
-    monkeypatch.setattr(arrays, "free_bytes", lambda x: 10**9)
-    model.fit(place(X), Y)
-
-
-def test_memory_of_the_host_is_left_to_the_system(monkeypatch):
-    monkeypatch.setattr(arrays, "free_bytes", lambda x: 0)
-    assert xlr.LogisticRegression().fit(X, Y).converged_
 
 
 class OutOfMemoryError(RuntimeError):
