@@ -48,8 +48,8 @@ class CategoricalMatrix:
     Parameters
     ----------
     codes : array of int, (n_rows,) or (n_rows, n_codes)
-        Levels 0, 1, ... of each column; -1 where a row has none, all of whose one-hot
-        columns are zero.
+        Levels 0, 1, ... of each column; -1 where a row has none: its one-hot columns
+        are all zero.
     n_levels : int or sequence of int
         Number of levels of each column.
     dtype : dtype, default=None
@@ -330,7 +330,7 @@ class CategoricalMatrix:
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
         """Cut the rows into blocks whose temporaries stay in the cache.
 
-        Contingency tables, of which ``least`` tells, are added up once for each thread:
+        Contingency tables are summed once for each thread, as ``least`` accounts for:
         they may have more cells than a block has rows.
         """
         n, size = self.shape[0], 8 * max(1, width)

@@ -138,7 +138,7 @@ class NewtonCG:
         predicted = 0.5 * (last.damping * damped - trial.slope_before)
         fell = last.value - trial.value
         # The next decrease is the share of this one that the solve and the model left,
-        # as far as the rounding of F lets them be told apart.
+        # as far as the rounding of F can separate them.
         wrong = np.maximum(abs(predicted - fell) - sum_rounding(last, rounding), 0.0)
         error = residual + wrong / predicted
         left = np.where(predicted > 0, predicted, 0.0)
