@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,19 +10,16 @@ import scipy.sparse as sp
 
 from xlr import arrays
 from xlr.data import (
-    ChunkedRows,
-    Chunks,
     DenseMatrix,
     SparseMatrix,
     Targets,
     TrainingData,
-    literal,
 )
 from xlr.losses import LogisticLoss, SoftmaxLoss
 from xlr.objective import Objective
 from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth
 
-__all__ = ["in_dask_chunks", "make_objective", "make_penalty"]
+__all__ = ["make_objective", "make_penalty"]
 
 
 def make_penalty(
@@ -108,32 +104,3 @@ def make_objective(
         make_penalty(p, place=wide, **penalty),
         fit_intercept=fit_intercept,
     )
-
-
-def in_dask_chunks(objective: Objective, sizes: tuple[int, ...]) -> Objective:
-    """Return the objective on the same rows of NumPy, in chunks of Dask."""
-    from dask import array as da
-
-    data = objective.data
-    X, targets = data.matrix.values, data.targets
-    array = da.from_array(X, chunks=(sizes, X.shape[1]))
-    chunks = Chunks(
-        list(array.to_delayed()[:, 0]),
-        sizes,
-        X.shape[1],
-        dtype=X.dtype,
-        device="cpu",
-        xp=objective.xp,
-        source=array,
-    )
-    few = np.arange(0, X.shape[0], 2)
-    chunks = chunks.counted(np.asarray(sizes), (X[few], few))
-    edges = np.cumsum([0, *sizes])
-    rows = [np.arange(*ends) for ends in pairwise(edges)]
-    parts = [literal(targets.take_rows(part, xp=objective.xp)) for part in rows]
-    chunked = TrainingData(
-        DenseMatrix(X[few], xp=objective.xp),
-        targets.take_rows(few, xp=objective.xp),
-        chunks=ChunkedRows(chunks, parts, X.dtype),
-    )
-    return objective.with_data(chunked)

@@ -89,19 +89,6 @@ def test_solvers_see_no_loss():
         assert used <= known | data, path
 
 
-def test_constants_have_one_name_each():
-    """A name with two values in two modules is read as one of them."""
-    names = [
-        target.id
-        for path in MODULES
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name) and target.id.isupper()
-    ]
-    assert sorted(names) == sorted(set(names))
-
-
 def test_public_names_are_listed():
     assert sorted(xlr.__all__) == [
         "BootstrapResult",

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from conftest import to_numpy
 from exact import difference, exactly, log1p
-from sklearn.metrics import log_loss
 
 import xlr
 from xlr.losses import LogisticLoss, SoftmaxLoss
@@ -84,19 +83,6 @@ def test_binary_cross_entropy(logits, weights, place, dtype, assert_close):
     losses = [exact_logistic(a, b) for a, b in zip(decimals(z), decimals(targets))]
     actual = xlr.binary_cross_entropy(place(z), targets, weights)
     assert_close(actual, exact_mean(losses, weights), rtol=8 * eps(dtype))
-
-
-@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["unweighted", "weighted"])
-def test_losses_are_the_log_loss_of_sklearn(weights, place, dtype, assert_close):
-    z = Z["moderate"]
-    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-    expected = log_loss(CODES, p, sample_weight=weights)
-    rtol = 8 * eps(dtype)
-    assert_close(xlr.cross_entropy(place(z), CODES, weights), expected, rtol=rtol)
-    p = 1 / (1 + np.exp(-z[:, 0]))
-    expected = log_loss(BINARY, p, sample_weight=weights)
-    actual = xlr.binary_cross_entropy(place(z[:, 0]), BINARY, weights)
-    assert_close(actual, expected, rtol=rtol)
 
 
 @pytest.mark.parametrize("kind", ["int64", "uint8", "bool", "float32", "list"])

@@ -40,18 +40,6 @@ from sparse_cells import SPARSE_CELLS
 from summary import fastest_peer, summary
 
 ROWS = 300
-CLASSES = {"digits": 10, "softmax": 10, "embeddings": 100}
-COLUMNS = {
-    "tiny": 30,
-    "digits": 64,
-    "tall": 50,
-    "tall float32": 50,
-    "many features": 500,
-    "wide": 10 * ROWS,
-    "softmax": 784,
-    "embeddings": 512,
-    "nearly separable": 50,
-}
 
 
 @pytest.fixture
@@ -60,23 +48,6 @@ def short_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "SETTLE", 0.0)
     # Among all that a test run has in memory it takes far longer than a fit.
     monkeypatch.setattr(measure.gc, "collect", lambda: 0)
-
-
-@pytest.mark.parametrize("name", CELLS)
-def test_data_are_as_described_and_the_same_each_time(name: str) -> None:
-    X, y, sample_weight, class_weight = data = CELLS[name].data(ROWS)
-    assert X.shape == (ROWS, COLUMNS.get(name, 100))
-    assert X.dtype == ("float32" if "float32" in name else "float64")
-    assert X.flags.c_contiguous
-    assert np.isfinite(X).all()
-    assert y.dtype == np.int64
-    assert set(np.unique(y)) == set(range(CLASSES.get(name, 2)))
-    assert data.n_outputs == CLASSES.get(name, 1)
-    assert (sample_weight is not None) == (name == "weighted")
-    assert (class_weight is not None) == (name == "weighted")
-    again = CELLS[name].data(ROWS)
-    assert np.array_equal(again.X, X)
-    assert np.array_equal(again.y, y)
 
 
 @pytest.mark.parametrize("name", ["medium", "weighted", "digits", "tall float32"])

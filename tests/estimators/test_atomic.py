@@ -189,32 +189,6 @@ def test_inputs_are_not_modified(kind, form, dtype, scale):
     assert [fingerprint(v) for v in given] == before
 
 
-@pytest.mark.parametrize("form", ["coo", "csc", "lil", "unsorted"])
-def test_sparse_matrices_are_not_tidied_in_place(form):
-    """Entries that are given twice, or out of order, stay so."""
-    row, column = np.nonzero(X)
-    twice = sp.coo_array(
-        (np.tile(X[row, column] / 2, 2), (np.tile(row, 2), np.tile(column, 2)))
-    )
-    given = (
-        twice
-        if form == "coo"
-        else twice.asformat("csr" if form == "unsorted" else form)
-    )
-    if form == "unsorted":
-        order = np.arange(3)[::-1]
-        given = sp.csr_array(
-            (X[:, order].ravel(), np.tile(order, 90), np.arange(91) * 3)
-        )
-    before = copy.deepcopy(given)
-    model = xlr.LogisticRegression(tol=1e-9).fit(given, Y)
-    expected = xlr.LogisticRegression(tol=1e-9).fit(X, Y)
-    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-6)
-    for name in ("data", "indices", "indptr", "coords"):
-        if hasattr(before, name):
-            np.testing.assert_equal(getattr(given, name), getattr(before, name))
-
-
 def test_parameters_are_not_modified():
     factor, lower = np.asarray([1.0, 2.0, np.inf]), np.asarray([0.0, -np.inf, -1.0])
     weights = {0: 1.0, 1: 3.0}

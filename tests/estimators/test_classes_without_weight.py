@@ -170,18 +170,6 @@ def test_chunks_leave_them_out(has_offset, in_this_thread):
 
 
 @pytest.mark.filterwarnings("ignore:The least populated class")
-def test_folds_of_chunks_leave_them_out(in_this_thread):
-    da = pytest.importorskip("dask.array")
-    chunked = da.from_array(X, chunks=(25, 2)), da.from_array(ONE_ROW, chunks=25)
-    model = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=2)
-    with pytest.warns(UserWarning, match="class 2 that has weight"):
-        model.fit(*chunked)
-    with pytest.warns(UserWarning, match="class 2 that has weight"):
-        same = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=2).fit(X, ONE_ROW)
-    np.testing.assert_allclose(model.scores_, same.scores_, rtol=1e-3)
-
-
-@pytest.mark.filterwarnings("ignore:The least populated class")
 def test_cross_validation_does_not_depend_on_tol():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 2))

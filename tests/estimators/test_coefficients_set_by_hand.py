@@ -71,12 +71,3 @@ def test_an_intercept_set_after_a_fit_replaces_all_of_the_fitted_one(place):
     logits = to_numpy(place(X)) @ to_numpy(model.coef_)[0] + to_numpy(model.intercept_)
     found = to_numpy(model.decision_function(place(X)))
     np.testing.assert_allclose(found, logits, rtol=1e-5, atol=1e-6)
-
-
-def test_classes_set_after_a_fit_of_others():
-    model = xlr.LogisticRegression().fit(X, [0, 1, 0, 1, 0, 1, 0])
-    model.classes_, model.coef_, model.intercept_ = "abcde", COEF, INTERCEPT
-    model.classes_ = np.asarray(list("abcde"))
-    expected = softmax(X @ COEF.T + INTERCEPT, axis=1)
-    np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-12)
-    assert list(model.predict(X)) == [*model.classes_[expected.argmax(axis=1)]]

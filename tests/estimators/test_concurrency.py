@@ -44,15 +44,6 @@ def test_fits_in_many_threads_have_the_same_bits(one_after_the_other):
     assert threadpool_info() == before
 
 
-def test_estimator_is_fitted_in_many_threads(one_after_the_other):
-    """The same data: whichever thread is the last, it is the same model."""
-    model = xlr.LogisticRegression(C=CS[3], n_jobs=2)
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: model.fit(X, Y), range(16)))
-    assert model.coef_.tobytes() == one_after_the_other[3]
-    assert model.converged_
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_estimator_predicts_in_many_threads(dtype):
     model, rows = xlr.LogisticRegression().fit(X, Y), X.astype(dtype)

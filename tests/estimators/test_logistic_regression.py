@@ -111,22 +111,6 @@ def test_optimality_is_the_gradient_in_standardised_units():
     assert model.optimality_ == pytest.approx(np.abs(derivatives).max(), rel=1e-5)
 
 
-@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_units_of_a_feature_change_nothing(solver):
-    raw, y = load("breast_cancer", False)
-    raw = raw[:, :6]
-    units = 2.0 ** np.array([-30, -3, 0, 5, 20, 40])
-    first, second = (
-        xlr.LogisticRegression(C=np.inf, solver=solver).fit(data, y)
-        for data in (raw, raw * units)
-    )
-    np.testing.assert_allclose(second.coef_ * units, first.coef_, rtol=1e-6)
-    assert first.n_iter_ == second.n_iter_
-    np.testing.assert_allclose(
-        first.history_["objective"], second.history_["objective"], rtol=1e-9
-    )
-
-
 def test_solver_and_history():
     model = xlr.LogisticRegression().fit(X, Y)
     assert model.solver_ == "newton-cholesky"
@@ -138,13 +122,6 @@ def test_solver_and_history():
     rng = np.random.default_rng(0)
     wide = rng.normal(size=(30, 3000))
     assert xlr.LogisticRegression().fit(wide, np.arange(30) % 2).solver_ == "newton-cg"
-
-
-def test_verbose_prints_a_line_an_iteration(capsys):
-    model = xlr.LogisticRegression(verbose=1).fit(X, Y)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == model.n_iter_ + 1
-    assert "objective 1.098612289" in lines[0]
 
 
 # -- starts ----------------------------------------------------------------------------
@@ -294,19 +271,6 @@ def test_pipeline_search_and_scores(output):
     expected = cross_val_score(theirs, raw, y, cv=3)
     np.testing.assert_allclose(cross_val_score(pipeline, table, y, cv=3), expected)
     assert search.best_score_ == pytest.approx(expected.mean())
-
-
-def test_weights_are_routed_as_metadata():
-    import sklearn
-
-    weights = np.linspace(0.1, 3, len(Y))
-    with sklearn.config_context(enable_metadata_routing=True):
-        model = xlr.LogisticRegression().set_fit_request(sample_weight=True)
-        scaler = StandardScaler().set_fit_request(sample_weight=False)
-        pipeline = make_pipeline(scaler, model)
-        pipeline.fit(X, Y, sample_weight=weights)
-    direct = xlr.LogisticRegression().fit(StandardScaler().fit_transform(X), Y, weights)
-    np.testing.assert_allclose(pipeline[-1].coef_, direct.coef_)
 
 
 @pytest.mark.parametrize("last", [2, -1])

@@ -268,17 +268,6 @@ def test_weights_and_offsets_without_numbers_are_refused(name, values, error, wo
         xlr.LogisticRegression().fit(X, Y, **{name: values})
 
 
-@pytest.mark.parametrize(
-    "layout", ["read-only", "unaligned", "big-endian", "objects", "nested lists"]
-)
-def test_weights_of_every_layout(layout):
-    weights = RNG.uniform(0.5, 2, size=120)
-    expected = xlr.LogisticRegression().fit(X, Y, sample_weight=weights)
-    given = LAYOUTS[layout](weights)
-    model = xlr.LogisticRegression().fit(X, Y, sample_weight=given)
-    np.testing.assert_array_equal(model.coef_, expected.coef_)
-
-
 def test_offsets_too_large_to_compute_with_say_so():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""The objective is the same on every library, dtype and device, and in chunks.
+"""The objective is the same on every library, dtype and device.
 
 On NumPy, test_derivatives.py compares it with differences of F.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import to_numpy
-from make_objective import in_dask_chunks, make_objective
+from make_objective import make_objective
 
 from xlr.objective import JeffreysTerm, Objective
 
@@ -84,21 +84,6 @@ def test_objective_of_every_library_is_that_of_numpy(
     found = everything(objective, *map(there["wide"], at))
     for part, reference in zip(found, everything(expected, *at)):
         close(part, reference)
-
-
-@pytest.mark.usefixtures("in_this_thread")
-@class_numbers
-def test_objective_of_dask_chunks(n_classes):
-    pytest.importorskip("dask.array")
-    whole = make(n_classes)
-    chunked = in_dask_chunks(whole, (5, 12, 7))
-    w, v = (part[:, : whole.n_parameters] for part in (PARAMETERS, VECTOR))
-    for found, reference in zip(everything(chunked, w, v), everything(whole, w, v)):
-        np.testing.assert_allclose(found, reference, rtol=1e-10, atol=1e-12)
-    few = np.asarray([2, 0])
-    part = chunked.select(few).value_and_gradient(w[few])
-    at = whole.value_and_gradient(w)
-    np.testing.assert_allclose(part.gradient, at.gradient[few], rtol=1e-10, atol=1e-14)
 
 
 def jeffreys(row):

@@ -131,19 +131,3 @@ def test_passes_are_counted() -> None:
     )
     assert len(asked) == 3 * model.n_passes_
     assert cross_validated(X, TWO).n_passes_ is None
-
-
-@pytest.mark.parametrize("chunks", [CHUNKINGS["uneven"], CHUNKINGS["small"]])
-def test_path_of_chunks_is_that_in_memory(chunks: Any) -> None:
-    y = THREE
-    options = {"n_Cs": 6, "tol": 1e-10}
-    expected = xlr.logistic_path(X, y, sample_weight=WEIGHTS, **options)
-    *data, weights = in_chunks(X, y, WEIGHTS, chunks=chunks)
-    path = xlr.logistic_path(*data, sample_weight=weights, **options)
-    for name in ("Cs", "coefs", "intercepts", "objective", "deviance_explained"):
-        np.testing.assert_allclose(
-            getattr(path, name), getattr(expected, name), rtol=1e-6, atol=1e-7
-        )
-    assert path.df.tolist() == expected.df.tolist()
-    assert path.converged.all()
-    assert path.classes.tolist() == expected.classes.tolist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cache
 from multiprocessing import get_context
@@ -53,22 +52,6 @@ def assert_same(model, expected, X, rtol=1e-10, **offset):
     assert model.solver_ == expected.solver_
 
 
-def test_active_set_of_chunks_is_that_in_memory():
-    """And others later, as of rows in memory: the chunks copy columns of theirs."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(N, 90)) * rng.uniform(0.1, 10, 90) + 1
-    Z = (X - X.mean(axis=0)) / X.std(axis=0)
-    y = (Z[:, :5] @ [2, -2, 1, 1, 1] + rng.logistic(size=N) > 0).astype(int)
-    options = {"solver": "active-set", "l1_ratio": 1.0, "tol": 1e-9}
-    lazy = [in_chunks(values, SIZES) for values in (X, y)]
-    for C, offset in ((0.05, None), (0.1, Z[:, 0])):
-        expected = xlr.LogisticRegression(C=C, **options).fit(X, y, offset=offset)
-        added = None if offset is None else in_chunks(offset, SIZES)
-        model = xlr.LogisticRegression(C=C, **options).fit(*lazy, offset=added)
-        np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-7)
-        assert 0 < np.count_nonzero(model.coef_) < 45
-
-
 def cuts(n):
     """Sizes of chunks of n rows; some are empty."""
     edges = st.lists(st.integers(0, n), max_size=8)
@@ -100,14 +83,6 @@ def test_fit_begins_on_a_sample_of_the_chunks():
     model.fit(in_chunks(X, sizes), in_chunks(y, sizes))
     assert_same(model, xlr.LogisticRegression(tol=1e-8).fit(X, y), X)
     assert model.n_passes_ <= 8
-
-
-def test_fit_of_chunks_takes_few_passes():
-    X, y = problem(2)
-    model = xlr.LogisticRegression().fit(in_chunks(X, SIZES), in_chunks(y, SIZES))
-    assert model.converged_
-    assert model.n_passes_ <= 12  # so few rows are not begun on a sample
-    assert xlr.LogisticRegression().fit(X, y).n_passes_ is None
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "int8", "bool"])
@@ -188,16 +163,6 @@ def test_the_same_numbers_each_time():
     for seed in (None, 0, 1):
         np.testing.assert_array_equal(fitted(seed), fitted(seed))
         np.testing.assert_array_equal(fitted(seed), fitted(seed, "threads"))
-
-
-def test_model_of_chunks_holds_nothing_of_dask():
-    X, y = problem(3)
-    model = xlr.LogisticRegression().fit(in_chunks(X, SIZES), in_chunks(y, SIZES))
-    assert all(isinstance(v, np.ndarray) for v in (model.coef_, model.classes_))
-    written = pickle.dumps(model)
-    assert b"dask" not in written
-    again = pickle.loads(written)
-    np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
 def test_chunks_are_read_a_pass_at_a_time():

@@ -118,13 +118,6 @@ def test_rows_in_other_chunks_are_rechunked_with_a_warning(name, sizes):
     )
 
 
-def test_chunks_of_columns_are_brought_together():
-    with pytest.warns(UserWarning, match="in 3 chunks. .* moves all of X") as caught:
-        model = fitted(da.from_array(X, chunks=(50, 1)), CODES)
-    assert [warning.filename for warning in caught] == [__file__]
-    assert_same(model, CODES)
-
-
 def test_an_offset_in_chunks_of_columns():
     offset = RNG.normal(size=(N, 3))
     expected = xlr.LogisticRegression(tol=1e-9).fit(X, CODES, offset=offset)

@@ -54,8 +54,9 @@ def assert_same(lazy, expected, sizes):
         np.testing.assert_array_equal(computed, expected)
 
 
-@pytest.mark.parametrize("kind", list(LABELS))
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "kind"), [*zip(METHODS, LABELS), *(("predict", kind) for kind in LABELS)]
+)
 def test_predictions_of_chunks_are_those_in_memory(method, kind):
     predict = getattr(xlr.LogisticRegression().fit(X, LABELS[kind]), method)
     expected = predict(X)
@@ -115,25 +116,6 @@ def test_predictions_are_of_the_model_as_it_was():
     lazy = model.predict_proba(lazily(X))
     model.set_params(C=10).fit(X, (CODES == 0) + 1)
     np.testing.assert_allclose(lazy.compute(), before, rtol=1e-12)
-
-
-def test_predictions_go_on_as_arrays_of_dask():
-    model = xlr.LogisticRegression().fit(X, CODES)
-    proba = model.predict_proba(lazily(X))
-    assert proba.sum().compute() == pytest.approx(N)
-    np.testing.assert_allclose(
-        proba[5:50, 1].rechunk(7).compute(), model.predict_proba(X)[5:50, 1]
-    )
-    both = da.concatenate([proba, lazily(X)], axis=1)
-    assert both.compute().shape == (N, 6)
-
-
-def test_columns_in_chunks_are_brought_together():
-    model = xlr.LogisticRegression().fit(X, CODES)
-    with pytest.warns(UserWarning, match="columns of X are in 2 chunks") as caught:
-        lazy = model.predict(da.from_array(X, chunks=(30, 2)))
-    assert [warning.filename for warning in caught] == [__file__]
-    np.testing.assert_array_equal(lazy.compute(), model.predict(X))
 
 
 def test_wrong_chunks_are_not_predicted():
