@@ -143,7 +143,7 @@ KINDS = {
 @pytest.mark.parametrize(
     ("kind", "n_classes"), [(kind, 2 + i % 2) for i, kind in enumerate(KINDS)]
 )
-def test_a_fit_is_within_1e_10_of_the_minimum_and_knows_its_optimality(kind, n_classes):
+def test_fit_is_within_1e_10_of_its_minimum_with_the_right_optimality(kind, n_classes):
     X, y, options = KINDS[kind](n_classes)
     given = {
         name: options[name] for name in ("sample_weight", "offset") if name in options

@@ -140,7 +140,7 @@ def test_complex_logits_are_refused(loss):
 
 
 @pytest.mark.parametrize("y", [CODES[:-1], CODES[:, None], CODES[:, None].tolist()])
-def test_a_target_of_the_wrong_shape_is_refused(y, place):
+def test_target_of_a_wrong_shape_is_refused(y, place):
     z = place(Z["moderate"])
     with pytest.raises(ValueError, match=r"y has shape .*one entry per row: \(12,\)"):
         xlr.cross_entropy(z, y)

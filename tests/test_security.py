@@ -76,7 +76,7 @@ def test_nothing_is_unpickled_evaluated_or_fetched():
         assert offences(module.read_text(encoding="utf-8")) == [], module
 
 
-def test_search_for_offences_finds_them():
+def test_search_for_offences_finds_examples():
     for line in (
         "import pickle",
         "from urllib.request import urlopen",

@@ -30,13 +30,13 @@ def limit(request):
         yield request.param
 
 
-def test_as_many_threads_as_blas_may_use(limit):
+def test_threads_are_as_many_as_blas_may_use(limit):
     assert available_threads(None) == limit
     with workers(LARGE, None) as pool:
         assert pool.n == limit
 
 
-def test_n_jobs_counts_as_joblib_does(limit):
+def test_n_jobs_counts_threads_as_joblib(limit):
     assert available_threads(3) == 3
     assert available_threads(-1) == joblib.cpu_count()
     with workers(LARGE, 2) as pool:
@@ -44,7 +44,7 @@ def test_n_jobs_counts_as_joblib_does(limit):
 
 
 @pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
-def test_blas_is_left_as_it_was(limit, error):
+def test_threads_of_blas_are_restored(limit, error):
     before = blas_threads()
     try:
         with workers(LARGE, 2) as pool:
@@ -57,7 +57,7 @@ def test_blas_is_left_as_it_was(limit, error):
     assert blas_threads() == before
 
 
-def test_blas_is_left_as_it_was_by_fits_that_overlap(limit):
+def test_overlapping_fits_restore_blas_threads(limit):
     before = blas_threads()
     first, second = threading.Event(), threading.Event()
     seen = []
@@ -105,7 +105,7 @@ def test_parallel_fits_are_those_of_a_loop():
     assert blas_threads() == before
 
 
-def test_an_interrupted_fit_leaves_blas_as_it_was(monkeypatch):
+def test_interrupted_fit_restores_blas_threads(monkeypatch):
     class Interrupting(io.StringIO):
         def write(self, text):
             raise KeyboardInterrupt

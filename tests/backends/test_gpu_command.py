@@ -69,7 +69,7 @@ def test_gpu_command_runs_with_one_library(monkeypatch):
         conftest.pytest_configure(CONFIG)
 
 
-def test_a_cupy_without_a_driver_says_so_in_a_sentence(monkeypatch):
+def test_cupy_without_a_driver_is_explained(monkeypatch):
     def raises():
         raise RuntimeError("cudaErrorInsufficientDriver: ...")
 

@@ -133,7 +133,7 @@ def of_rows(shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
     [("newton-cholesky", 2), *((solver, 3) for solver in SOLVERS)],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_fit_brings_nothing_of_the_rows_to_the_host(
+def test_fit_brings_no_rows_to_the_host(
     solver, n_classes, place, backend, crossed, monkeypatch
 ):
     l1_ratio = 0.5 if solver in ("proximal-newton", "active-set") else 0.0
@@ -157,7 +157,7 @@ def test_fit_brings_nothing_of_the_rows_to_the_host(
     ],
     ids=str,
 )
-def test_fits_of_other_kinds_bring_nothing_of_the_rows(
+def test_other_fits_bring_no_rows_to_the_host(
     options, place, backend, crossed, monkeypatch
 ):
     data = place(X), place(LABELS[3])
@@ -166,7 +166,7 @@ def test_fits_of_other_kinds_bring_nothing_of_the_rows(
     assert of_rows(crossed) == []
 
 
-def test_fit_with_an_offset_brings_nothing_of_the_rows(
+def test_fit_with_an_offset_brings_no_rows_to_the_host(
     place, backend, crossed, monkeypatch
 ):
     data, offset = (place(X), place(LABELS[2])), place(OFFSET)
@@ -197,7 +197,7 @@ def test_cross_validation_brings_the_labels_to_the_splitter(
     assert of_rows(crossed) == [(N,)]
 
 
-def test_inference_brings_nothing_of_the_rows(place, backend, crossed, monkeypatch):
+def test_inference_brings_no_rows_to_the_host(place, backend, crossed, monkeypatch):
     at, labels = place(X), place(LABELS[2])
     model = xlr.LogisticRegression(C=np.inf, tol=1e-4).fit(at, labels)
     with only_through_to_host(backend, monkeypatch):

@@ -72,7 +72,7 @@ def in_full(torch):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_fit_and_predictions_are_in_full(torch, before, fails, monkeypatch):
+def test_fit_and_predictions_are_in_full_precision(torch, before, fails, monkeypatch):
     """Where torch computes, as on a device."""
     monkeypatch.setattr(xlr.arrays, "in_place", lambda x, **options: x)
     seen = []

@@ -114,7 +114,7 @@ def few_peers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["tiny"])
-def test_a_cell_becomes_a_row(
+def test_cell_becomes_a_row_of_the_page(
     name: str, few_peers: None, short_loops: None, tmp_path: Path
 ) -> None:
     result = cell_run.run_cell(CELLS[name], repeats=2, patience=5.0, n=200)
@@ -145,7 +145,7 @@ def test_a_cell_becomes_a_row(
 RESULTS = cpu.RESULTS / "cpu.json"
 
 
-def test_the_committed_page_is_that_of_the_committed_numbers() -> None:
+def test_committed_page_of_fits_shows_its_numbers() -> None:
     cells = json.loads(RESULTS.read_text("utf-8"))["cells"]
     assert list(cells) == list(CELLS)
     assert all(result["whole"] for result in cells.values())
@@ -191,7 +191,7 @@ needs_a_new_sklearn = pytest.mark.skipif(
 
 @needs_a_new_sklearn
 @pytest.mark.parametrize("name", ["cv", "one-vs-rest"])
-def test_many_models_are_compared_by_their_answers(name: str) -> None:
+def test_comparisons_of_many_models_measure_distance(name: str) -> None:
     cell = MANY_CELLS[name]
     data = cell.make(0.01)
     best = cell.ours(data, 1e-10)
@@ -216,7 +216,9 @@ def test_many_models_are_compared_by_their_answers(name: str) -> None:
         ("text", 0.01, "liblinear"),
     ],
 )
-def test_models_are_compared_by_their_f(name: str, share: float, peer: str) -> None:
+def test_comparisons_of_sparse_models_measure_f(
+    name: str, share: float, peer: str
+) -> None:
     cell = {**SPARSE_CELLS, **MATRIX_CELLS}[name]
     data = cell.make(share)
     best = cell.best(data)
@@ -252,7 +254,7 @@ COMPARISONS = {
 
 
 @pytest.mark.parametrize("name", list(COMPARISONS))
-def test_a_committed_page_is_that_of_its_numbers(name: str) -> None:
+def test_committed_page_shows_its_numbers(name: str) -> None:
     table, path = COMPARISONS[name], comparison.RESULTS / f"{name}.json"
     cells = json.loads(path.read_text("utf-8"))["cells"]
     assert list(cells) == list(table.cells)

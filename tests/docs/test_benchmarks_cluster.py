@@ -52,7 +52,7 @@ def in_chunks(rows: Rows) -> tuple[Any, Any]:
 # -- rows ------------------------------------------------------------------------------
 
 
-def test_a_part_is_the_same_wherever_it_is_drawn(tmp_path: Path) -> None:
+def test_part_of_the_cluster_rows_is_reproducible(tmp_path: Path) -> None:
     whole = ROWS.whole()
     assert whole.X.shape == (ROWS.n, ROWS.p) == (3_000, 4)
     assert ROWS.X_bytes == whole.X.nbytes
@@ -76,7 +76,7 @@ def test_a_part_is_the_same_wherever_it_is_drawn(tmp_path: Path) -> None:
 # -- passes and their formula ----------------------------------------------------------
 
 
-def test_the_passes_of_a_fit_are_counted_and_timed() -> None:
+def test_passes_of_a_fit_are_counted_and_timed() -> None:
     X, y = in_chunks(ROWS)
     passes, found = fit_in_passes(lambda: fit_ours(X, y, 1e-6))
     assert passes[0].name == START
@@ -97,7 +97,7 @@ def test_the_passes_of_a_fit_are_counted_and_timed() -> None:
 # -- cells and their page --------------------------------------------------------------
 
 
-def test_a_committed_page_is_that_of_its_numbers() -> None:
+def test_committed_page_shows_its_numbers() -> None:
     path = cluster.RESULTS / "cluster.json"
     results = json.loads(path.read_text("utf-8"))["cells"]
     assert list(results) == list(cluster_cells.CLUSTER_CELLS)

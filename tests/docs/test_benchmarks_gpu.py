@@ -31,7 +31,7 @@ def as_numpy(rows):
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
-def test_the_yardstick_is_f_and_its_gradient(n_classes, library, monkeypatch):
+def test_reference_objective_is_f_and_its_gradient(n_classes, library, monkeypatch):
     rows = gpu_data.correlated(library, 500, 3, n_classes, "float64")
     X, y = as_numpy(rows)
     n_outputs, C = (1 if n_classes == 2 else n_classes), 0.3

@@ -110,7 +110,7 @@ def test_failed_iteration_changes_nothing(kind, estimator, error, after, monkeyp
         estimator.fit(X, labels(kind, Y))
 
 
-def test_warnings_that_are_errors(kind, estimator):
+def test_warning_as_an_error_changes_nothing(kind, estimator):
     estimator.set_params(max_iter=1, tol=1e-14)
     before = dict(vars(estimator))
     with pytest.raises(ConvergenceWarning, match="max_iter=1"):
@@ -150,7 +150,7 @@ class Failing:
     "moment",
     ["setup", "fit begins", "iteration begins", "iteration ends", "fit ends"],
 )
-def test_callbacks_that_raise(kind, estimator, moment, error):
+def test_failed_callback_changes_nothing(kind, estimator, moment, error):
     pytest.importorskip("sklearn.callback")
     estimator.set_callbacks(Failing(moment, error))
     with pytest.raises(error):

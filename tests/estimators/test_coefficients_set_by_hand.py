@@ -36,7 +36,7 @@ def expected_probabilities(estimator, n_classes):
 @pytest.mark.slow_on_jax
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
-def test_predictors_need_nothing_private(estimator, n_classes, place, dtype):
+def test_coefficients_set_by_hand_predict(estimator, n_classes, place, dtype):
     from sklearn.base import clone
 
     model = clone(estimator)
@@ -62,7 +62,7 @@ def test_predictors_need_nothing_private(estimator, n_classes, place, dtype):
 
 @pytest.mark.filterwarnings("ignore:These columns have means up to")
 @pytest.mark.shared_arithmetic
-def test_an_intercept_set_after_a_fit_replaces_all_of_the_fitted_one(place):
+def test_intercept_set_after_a_fit_replaces_its_digits(place):
     """A fit of far float32 columns keeps digits of the intercept that it hides."""
     rng = np.random.default_rng(0)
     rows = 1e5 + rng.normal(size=(60, 3))

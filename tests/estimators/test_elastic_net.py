@@ -79,7 +79,7 @@ def test_elastic_net_has_the_zeros_and_minimum_of_sklearn(name, C, l1_ratio, sol
 @pytest.mark.parametrize(
     ("name", "C"), [("breast_cancer", 100.0), ("wine", 100.0), ("digits", 1.0)]
 )
-def test_the_conditions_of_a_minimum_hold_where_saga_is_far_off(name, C):
+def test_lasso_satisfies_kkt_conditions_at_weak_penalties(name, C):
     X, y = load(name, True)
     rows = np.random.default_rng(0).permutation(len(X))[:400]
     X, y = X[rows], y[rows]
@@ -108,7 +108,7 @@ def test_elastic_net_of_more_features_than_rows():
     assert missed_conditions(models[1], X, y.astype(int), 0.1, 1.0) < 1e-8
 
 
-def test_many_rows_begin_on_a_sample():
+def test_lasso_of_many_rows_satisfies_kkt_conditions():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60_000, 20)) + 3
     y = (X[:, 0] - X[:, 1] + rng.logistic(size=60_000) > 0).astype(int)
@@ -119,7 +119,7 @@ def test_many_rows_begin_on_a_sample():
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
-def test_factors_weigh_the_penalty_feature_by_feature(l1_ratio):
+def test_penalty_factors_weigh_features(l1_ratio):
     X, y = load("breast_cancer", True)
     X = X[:, :6]
     factor = np.asarray([1.0, 4.0, 0.25, 1.0, 9.0, 1.0])
@@ -139,7 +139,7 @@ def _model(v):
 
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set"])
-def test_columns_that_are_alike_share_a_coefficient(solver):
+def test_equal_columns_share_a_coefficient(solver):
     """However small the part of the penalty that has them share (Zou and Hastie)."""
     rng = np.random.default_rng(0)
     half, y = rng.normal(size=(90, 4)), rng.integers(0, 3, 90)
@@ -150,7 +150,7 @@ def test_columns_that_are_alike_share_a_coefficient(solver):
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 @pytest.mark.parametrize("n_categories", [20, 150])
-def test_columns_that_come_in_all_at_once(solver, n_categories):
+def test_lasso_of_columns_that_enter_together(solver, n_categories):
     """Ten rows of a category, 8 or 2 of them ones: 10 expit(w) - 8 + sign(w) = 0."""
     X = np.repeat(np.eye(n_categories), 10, axis=0)
     y = np.tile([1] * 8 + [0] * 2 + [1] * 2 + [0] * 8, n_categories // 2)
@@ -162,7 +162,7 @@ def test_columns_that_come_in_all_at_once(solver, n_categories):
 
 @pytest.mark.parametrize("seed", [2, 7])
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
-def test_many_columns_of_three_classes_from_zero(solver, seed):
+def test_lasso_of_many_columns_of_three_classes_converges(solver, seed):
     """There all classes are alike, and to move their coefficients alike does nothing:
     a direction without curvature among hundreds that become active.
     """
@@ -177,7 +177,7 @@ def test_many_columns_of_three_classes_from_zero(solver, seed):
     assert (np.diff(model.history_["objective"]) <= 1e-12).all()
 
 
-def test_factors_of_zero_and_of_infinity():
+def test_penalty_factors_of_zero_and_infinity():
     X, y = load("breast_cancer", True)
     factor = np.ones(30)
     factor[3], factor[7:] = 0, np.inf
@@ -218,7 +218,7 @@ def test_bounds_against_scipy(C):
 
 @pytest.mark.shared_arithmetic
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
-def test_coefficients_at_a_bound_equal_it(solver, place, dtype):
+def test_coefficients_at_a_bound_equal_the_bound(solver, place, dtype):
     """Not a rounding error inside, as after a change of units and back."""
     X, y = load("wine", False)
     model = xlr.LogisticRegression(C=1e4, lower=-0.1, upper=0.1, solver=solver)
@@ -230,7 +230,7 @@ def test_coefficients_at_a_bound_equal_it(solver, place, dtype):
     np.testing.assert_array_equal((coef == lower) | (coef == upper), near)
 
 
-def test_the_ridge_and_the_lasso_meet():
+def test_vanishing_l1_penalty_gives_the_ridge_model():
     X, y = load("breast_cancer", True)
     ridge = xlr.LogisticRegression(C=0.1, tol=1e-10).fit(X, y)
     nearly = xlr.LogisticRegression(C=0.1, l1_ratio=1e-9, tol=1e-10).fit(X, y)
@@ -263,7 +263,7 @@ def test_the_ridge_and_the_lasso_meet():
         ),
     ],
 )
-def test_parameters_that_make_no_sense(parameters, error, message):
+def test_wrong_penalty_parameters_are_refused(parameters, error, message):
     X, y = load("breast_cancer", True)
     model = xlr.LogisticRegression(**parameters)
     with pytest.raises(error, match=message):
@@ -272,7 +272,7 @@ def test_parameters_that_make_no_sense(parameters, error, message):
 
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set"])
-def test_the_advice_is_a_solver_that_takes_the_penalty(solver):
+def test_convergence_advice_names_a_solver_for_the_penalty(solver):
     X, y = load("breast_cancer", True)
     model = xlr.LogisticRegression(
         C=100.0, l1_ratio=1.0, solver=solver, max_iter=1, tol=1e-12
@@ -285,7 +285,7 @@ def test_the_advice_is_a_solver_that_takes_the_penalty(solver):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_parameters_without_effect_are_named():
+def test_penalty_parameters_without_effect_are_named():
     X, y = load("breast_cancer", True)
     for parameters, name in (
         ({"l1_ratio": 0.5}, "l1"),

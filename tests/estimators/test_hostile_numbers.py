@@ -42,7 +42,7 @@ def oracle(X, y, C=np.inf):
     [(np.asarray, 3.0), (np.asfortranarray, 0.0), (sp.csr_array, 3.0)],
 )
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_sizes_over_280_decades(form, solver, mean):
+def test_fit_of_columns_over_280_decades(form, solver, mean):
     X = (Z + mean) * EXTREME
     model = xlr.LogisticRegression(C=np.inf, solver=solver, tol=1e-9).fit(form(X), Y)
     expected = oracle(Z + mean, Y)
@@ -55,7 +55,7 @@ def test_sizes_over_280_decades(form, solver, mean):
 
 
 @pytest.mark.shared_arithmetic
-def test_sizes_over_280_decades_on_every_library(backend):
+def test_fit_of_columns_over_280_decades_on_every_library(backend):
     if not backend.supports("float64"):
         pytest.skip("such numbers are float64's alone")
     X = backend.xp.asarray(Z * EXTREME, device=backend.device)
@@ -67,7 +67,7 @@ def test_sizes_over_280_decades_on_every_library(backend):
 # Not newton-cg: what conjugate gradients leave of the gradient of the first column is
 # lost next to the others, and the fit warns that it has not converged.
 @pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs"])
-def test_penalised_sizes_over_280_decades(solver):
+def test_penalised_fit_of_columns_over_280_decades(solver):
     """The penalty holds tiny columns at zero and leaves huge ones free."""
     X = Z * EXTREME
     model = xlr.LogisticRegression(solver=solver, tol=1e-9).fit(X, Y)
@@ -84,7 +84,7 @@ def test_penalised_sizes_over_280_decades(solver):
 @pytest.mark.slow_on_jax
 # Not 1e-37: numbers below 1e-38 are zero to JAX.
 @pytest.mark.parametrize("sizes", [[1e-30, 1e15, 1e30, 1.0], [1e-35, 1.0, 1.0, 1e37]])
-def test_sizes_at_the_ends_of_float32(backend, sizes):
+def test_fit_of_columns_at_the_ends_of_float32(backend, sizes):
     X = backend.xp.asarray((Z * sizes).astype(np.float32), device=backend.device)
     model = xlr.LogisticRegression(C=np.inf)
     if "no_float64" in str(backend.device):  # no square of 1e-30 either
@@ -120,7 +120,7 @@ def test_coefficients_beyond_the_range_are_refused(estimator):
 @pytest.mark.parametrize("size", [1e-310, 1e160])
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
 @every_estimator
-def test_columns_that_float64_cannot_square_are_refused(estimator, form, size):
+def test_columns_beyond_squares_of_float64_are_refused(estimator, form, size):
     X = form(Z * [1, 1, size, 1])
     y = Y[:, None] if "Multi" in type(estimator).__name__ else Y
     with pytest.raises(ValueError, match=r"Column x2 of X .*Rescale the column"):
@@ -140,7 +140,7 @@ def degenerate():
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
 @pytest.mark.parametrize("C", [1.0, 1e6])
-def test_constant_duplicate_zero_and_collinear_columns(solver, C):
+def test_fit_of_degenerate_columns_is_the_minimum(solver, C):
     X = degenerate()
     model = xlr.LogisticRegression(C=C, solver=solver, tol=1e-9).fit(X, Y)
     exact = oracle(X, Y, C)
@@ -155,7 +155,7 @@ def test_constant_duplicate_zero_and_collinear_columns(solver, C):
 
 @pytest.mark.parametrize(("C", "dtype"), [(1e3, "float32"), (1e8, "float64")])
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_columns_that_are_alike_and_collinear(solver, C, dtype):
+def test_fit_of_equal_and_collinear_columns_converges(solver, C, dtype):
     """A column for each of 200 categories, with the intercept: rounding errors of their
     products are all the same, and add up.
 
@@ -182,7 +182,7 @@ def warns_of_far_columns():
 
 @pytest.mark.slow_on_jax
 @pytest.mark.parametrize("mean", [1e3, 1e6, -3e6])
-def test_float32_a_million_deviations_from_zero(backend, mean):
+def test_fit_of_float32_columns_a_million_deviations_from_zero(backend, mean):
     """The model and its predictions keep the digits that the rows have."""
     X = (Z + mean).astype(np.float32)
     exact = oracle(X.astype(float) - mean, Y)
@@ -253,7 +253,7 @@ SIDES = np.repeat([1, 0], 50)
 
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_separable_data_at_c_1e12(solver):
+def test_fit_of_separable_classes_at_c_1e12(solver):
     model = xlr.LogisticRegression(C=1e12, solver=solver).fit(APART, SIDES)
     exact = xlr.LogisticRegression(C=1e12, tol=1e-14).fit(APART, SIDES)
     assert model.converged_
@@ -283,7 +283,7 @@ def test_more_parameters_than_observations_have_no_hc1():
 
 
 @pytest.mark.parametrize("solver", ["auto", "lbfgs"])
-def test_many_more_columns_than_rows(solver):
+def test_fit_of_many_more_columns_than_rows(solver):
     X, y = RNG.normal(size=(20, 5000)), np.arange(20) % 2
     model = xlr.LogisticRegression(solver=solver, tol=1e-10).fit(X, y)
     # In the space of the rows: the minimiser is a combination of them.
@@ -293,7 +293,7 @@ def test_many_more_columns_than_rows(solver):
 
 
 @pytest.mark.parametrize("words", ["complete separation", "separates the classes"])
-def test_separation_among_many_columns_takes_no_square_matrix_of_them(words):
+def test_separation_among_many_columns_needs_no_square_matrix(words):
     """The square matrix would take 0.3 GB."""
     X, y = RNG.normal(size=(20, 6_000)), np.arange(20) % 2
     if words != "complete separation":
@@ -307,7 +307,7 @@ def test_separation_among_many_columns_takes_no_square_matrix_of_them(words):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_million_rows_with_three_positives(dtype):
+def test_fit_of_a_million_rows_with_three_positives(dtype):
     n = 1_000_000
     X = np.random.default_rng(5).normal(size=(n, 2))
     y = np.zeros(n, dtype=int)
@@ -323,7 +323,7 @@ def test_a_million_rows_with_three_positives(dtype):
 # -- weights ---------------------------------------------------------------------------
 
 
-def test_weights_over_30_decades():
+def test_fit_ignores_rows_of_negligible_weight():
     """Rows of no weight to speak of are as good as absent."""
     weights = np.where(np.arange(300) % 3 == 0, 1e-15, 1e15)
     model = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(Z, Y, weights)
@@ -331,7 +331,7 @@ def test_weights_over_30_decades():
     np.testing.assert_allclose(model.coef_, oracle(Z[kept], Y[kept]).coef_, rtol=1e-6)
 
 
-def test_weights_over_30_decades_that_all_matter():
+def test_fit_of_groups_with_weights_over_30_decades():
     """Groups with a coefficient each, whose optimum is in closed form."""
     decades = np.logspace(-15, 15, 7)
     group = np.repeat(np.arange(7), 4)

@@ -202,7 +202,7 @@ def test_predicting_with_another_library(place, assert_close, dtype):
     assert model.score(place(X), Y) == model.score(X, Y)
 
 
-def test_a_conversion_keeps_the_digits_of_columns_far_from_zero():
+def test_conversion_keeps_the_digits_of_far_columns():
     rng = np.random.default_rng(0)
     far = (rng.normal(size=(200, 3)) + 1e6).astype("float32")
     labels = far[:, 0] - 1e6 + rng.normal(size=200) > 0
@@ -219,7 +219,7 @@ def test_a_conversion_keeps_the_digits_of_columns_far_from_zero():
 # -- difficult numbers -----------------------------------------------------------------
 
 
-def test_columns_too_small_to_matter_do_not_break_the_fit():
+def test_tiny_columns_do_not_break_the_fit():
     raw, y = load("breast_cancer", True)
     expected = xlr.LogisticRegression().fit(raw[:, 1:], y)
     tiny = raw * np.array([1e-160] + [1] * 29)

@@ -120,7 +120,7 @@ def test_cv_models_along_a_path_are_those_of_single_fits(solver):
 @pytest.mark.usefixtures("needs_the_new_attributes")
 @pytest.mark.filterwarnings("ignore:The max_iter was reached:UserWarning")
 @pytest.mark.parametrize("refit", [True, False])
-def test_shares_of_the_l1_penalty(refit):
+def test_cv_over_l1_ratios_is_that_of_sklearn(refit):
     X, y = DATA["breast_cancer"]
     X = X[:, :8]  # of all 30, saga takes ten times as long
     parameters = {
@@ -142,7 +142,7 @@ def test_shares_of_the_l1_penalty(refit):
 
 
 @pytest.mark.shared_arithmetic
-def test_scorers_of_sklearn_see_any_library(place, dtype):
+def test_scorers_of_sklearn_take_any_library(place, dtype):
     X, y = DATA["wine"]
     parameters = {"Cs": CS, "cv": 3, "scoring": "f1_macro"}
     expected = xlr.LogisticRegressionCV(**parameters).fit(X, y)
@@ -150,7 +150,7 @@ def test_scorers_of_sklearn_see_any_library(place, dtype):
     np.testing.assert_allclose(model.scores_, expected.scores_, atol=0.02)
 
 
-def test_a_scorer_of_ones_own():
+def test_custom_scorer_gives_the_named_scores():
     X, y = DATA["breast_cancer"]
 
     def brier(estimator, X, y):
@@ -163,7 +163,7 @@ def test_a_scorer_of_ones_own():
 
 
 @pytest.mark.parametrize("refit", [True, False])
-def test_scores_that_are_nan_do_not_count(refit):
+def test_nan_scores_do_not_count(refit):
     X, y = DATA["breast_cancer"]
 
     def strong_alone(estimator, X, y):
@@ -181,7 +181,7 @@ def test_scores_that_are_nan_do_not_count(refit):
         model.set_params(scoring=lambda *_: np.nan).fit(X, y)
 
 
-def test_a_fold_without_rows_is_named_and_leaves_the_others_unharmed():
+def test_fold_without_rows_does_not_affect_others():
     X, y = DATA["breast_cancer"]
     folds = list(StratifiedKFold(3).split(X, y))
     broken = [folds[0], ([], folds[1][1]), *folds[1:]]
@@ -212,7 +212,7 @@ def test_separable_fold_does_not_affect_other_folds():
     assert np.abs(model.coefs_paths_[1, 0, 1]).max() > 100
 
 
-def test_rows_that_a_fold_repeats_count_twice():
+def test_repeated_rows_of_a_fold_count_twice():
     X, y = DATA["breast_cancer"]
     train = np.concatenate([np.arange(300), np.arange(200)])
     folds = [(train, np.arange(300, 569))]
@@ -223,7 +223,7 @@ def test_rows_that_a_fold_repeats_count_twice():
     )
 
 
-def test_slices_give_the_same_models(monkeypatch):
+def test_cv_with_little_memory_gives_the_same_models(monkeypatch):
     X, y = DATA["breast_cancer"]
     expected = xlr.LogisticRegressionCV(Cs=CS, tol=1e-9).fit(X, y)
     monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: 300_000)
@@ -234,7 +234,7 @@ def test_slices_give_the_same_models(monkeypatch):
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 @pytest.mark.parametrize("scoring", [None, "accuracy"])
-def test_scores_of_tables_hold_their_columns_against_the_fit(library, scoring):
+def test_cv_score_checks_names_of_columns(library, scoring):
     frame = pytest.importorskip(library).DataFrame
     X, y = DATA["wine"]
     names = [f"x{j}" for j in range(X.shape[1])]
@@ -266,13 +266,13 @@ def test_scores_of_tables_hold_their_columns_against_the_fit(library, scoring):
         ({"cv": [([0, 100], [])]}, "no rows to test on in fold 0"),
     ],
 )
-def test_parameters_that_make_no_sense(parameters, message):
+def test_wrong_cv_parameters_are_refused(parameters, message):
     X, y = DATA["wine"]
     with pytest.raises(ValueError, match=message):
         xlr.LogisticRegressionCV(**parameters).fit(X, y)
 
 
-def test_convergence_is_reported(recwarn):
+def test_cv_reports_models_that_do_not_converge(recwarn):
     X, y = DATA["wine"]
     model = xlr.LogisticRegressionCV(Cs=CS, max_iter=1).fit(X, y)
     assert not model.converged_
@@ -280,7 +280,7 @@ def test_convergence_is_reported(recwarn):
     assert any("of 20 models: Stopped after max_iter=1" in s for s in sentences)
 
 
-def test_the_chosen_penalty_is_one_of_them_to_the_last_bit():
+def test_cv_chooses_exactly_one_of_its_penalties():
     X, y = DATA["breast_cancer"]
     model = xlr.LogisticRegressionCV(Cs=20, cv=10).fit(X, y)
     assert model.C_ in np.logspace(-4, 4, 20)

@@ -88,7 +88,7 @@ def test_offset_of_many_classes(l1_ratio):
     )
 
 
-def test_many_rows_and_many_columns_begin_on_a_smaller_problem():
+def test_offset_of_many_rows_or_columns():
     rng = np.random.default_rng(0)
     for n, p, C in ((30_000, 8, 1.0), (300, 3_000, 0.01)):
         features = rng.normal(size=(n, p))
@@ -124,7 +124,7 @@ def test_offset_is_added_to_predictions(place, assert_close):
         (np.zeros((569, 2)), r"expected \(569,\)"),
     ],
 )
-def test_offsets_that_do_not_fit(offset, message):
+def test_offsets_of_wrong_shape_are_refused(offset, message):
     with pytest.raises(ValueError, match=message):
         xlr.LogisticRegression().fit(X, Y, offset=offset)
 
@@ -159,7 +159,7 @@ def called(model, method, rows, **offset):
 
 @pytest.mark.parametrize("method", [*PREDICTORS, "score"])
 @pytest.mark.parametrize("kind", list(FITTED))
-def test_a_forgotten_offset_is_warned_of_once(kind, method, recwarn):
+def test_prediction_without_the_offset_warns_once(kind, method, recwarn):
     model = FITTED[kind]()
     shape = (569, 3) if kind == "multinomial" else 569
     called(model, method, X, offset=np.zeros(shape))
@@ -173,14 +173,14 @@ def test_a_forgotten_offset_is_warned_of_once(kind, method, recwarn):
 
 @pytest.mark.usefixtures("in_this_thread")
 @pytest.mark.parametrize("method", [*PREDICTORS, "score"])
-def test_a_forgotten_offset_of_rows_in_chunks_is_warned_of_once(method, recwarn):
+def test_prediction_of_chunks_without_the_offset_warns_once(method, recwarn):
     array = pytest.importorskip("dask.array")
     answer = called(FITTED["binary"](), method, array.from_array(X, chunks=(100, 30)))
     np.asarray(answer)
     assert len(recwarn.list) == 1
 
 
-def test_a_fit_without_an_offset_needs_none(recwarn):
+def test_prediction_after_a_refit_needs_no_offset(recwarn):
     model = FITTED["binary"]()
     model.fit(X, Y).predict(X)
     assert not recwarn.list

@@ -52,7 +52,7 @@ def through_skops(model):
     [lambda model: pickle.loads(pickle.dumps(model)), through_joblib, through_skops],
     ids=["pickle", "joblib", "skops"],
 )
-def test_the_same_predictions(kind, through):
+def test_stored_models_predict_the_same(kind, through):
     model = FITTED[kind](X)
     again = through(model)
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
@@ -61,7 +61,7 @@ def test_the_same_predictions(kind, through):
 
 
 @pytest.mark.parametrize("kind", list(FITTED))
-def test_the_state_is_numbers_and_arrays_alone(kind):
+def test_state_of_a_model_is_numbers_and_arrays(kind):
     """So that it depends on no class of ours but the estimator's own."""
     model = FITTED[kind](X)
     assert type(model).__module__ == HOMES[type(model)]
@@ -69,7 +69,7 @@ def test_the_state_is_numbers_and_arrays_alone(kind):
 
 
 @pytest.mark.parametrize("kind", list(FITTED))
-def test_a_model_on_the_host_holds_no_array_of_another_library(kind, place):
+def test_model_on_the_host_holds_numpy_arrays_only(kind, place):
     """So that it is pickled and copied whether those can be or not."""
     model = FITTED[kind](place(X))
     host = model.to_numpy()

@@ -248,14 +248,14 @@ def test_separation_names_five_of_many_features():
     assert re.search(five, sentence)
 
 
-def test_columns_that_are_constant_or_twice_do_not_separate():
+def test_constant_and_duplicate_columns_do_not_separate():
     X, y = spector()
     twice = np.column_stack([X, X[:, :1], np.ones(len(X))])
     assert warning_of(twice, y, **UNPENALISED) is None
 
 
 @pytest.mark.shared_arithmetic
-def test_inference_refuses_what_is_separated(place):
+def test_inference_refuses_separated_classes(place):
     X, y = endometrial()
     at, labels = place(X), place(y, "int64")
     with pytest.warns(xlr.SeparationWarning, match="the feature x0"):
@@ -273,7 +273,7 @@ in_chunks_too = pytest.mark.parametrize(
 )
 
 
-def test_a_penalty_needs_no_warning():
+def test_penalised_fit_does_not_warn_of_separation():
     assert warning_of(*load_wine(return_X_y=True), C=1e6) is None
 
 
@@ -292,7 +292,7 @@ def test_penalised_features_do_not_separate(l1_ratio, chunks):
 
 @in_chunks_too
 @pytest.mark.parametrize("name", ["lower", "upper"])
-def test_a_bound_limits_its_side(name, chunks):
+def test_separation_respects_bounds(name, chunks):
     options, up = {"C": np.inf, "chunks": chunks, name: 0.0}, name == "lower"
     assert kind(warning_of(X if up else -X, Y, **options)) == "complete"
     assert warning_of(X[:, :1] if not up else -X[:, :1], Y, **options) is None
@@ -304,7 +304,7 @@ def test_bounds_on_all_sides_leave_no_direction(fit_intercept):
     assert warning_of(X, Y, fit_intercept=fit_intercept, **options) is None
 
 
-def test_a_class_without_weight_is_left_out_and_separates_nothing():
+def test_class_without_weight_does_not_separate():
     rng = np.random.default_rng(0)
     y = np.arange(60) % 3
     features, weights = rng.normal(size=(60, 2)), (y < 2).astype(float)
@@ -315,7 +315,7 @@ def test_a_class_without_weight_is_left_out_and_separates_nothing():
 
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_a_separated_fit_ends_where_f_is_negligible(solver):
+def test_separated_fit_ends_where_f_is_negligible(solver):
     """F falls to 0 without bound; the fit does not follow it to the end of float64."""
     model = xlr.LogisticRegression(penalty_factor=[0, 1], solver=solver)
     with pytest.warns(xlr.SeparationWarning, match="the feature x0"):
@@ -325,7 +325,7 @@ def test_a_separated_fit_ends_where_f_is_negligible(solver):
 
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "newton-cg"])
-def test_a_separated_fit_within_bounds_ends(solver):
+def test_separated_fit_within_bounds_ends(solver):
     features, y = [[0.0, 1], [1, 1], [2, 0]], [0, 0, 1]
     model = xlr.LogisticRegression(C=np.inf, lower=[0, -np.inf], solver=solver)
     with pytest.warns(xlr.SeparationWarning, match="complete separation"):
@@ -334,7 +334,7 @@ def test_a_separated_fit_within_bounds_ends(solver):
     np.testing.assert_array_equal(model.predict(features), y)
 
 
-def test_a_separated_fit_of_many_classes_predicts_all_rows():
+def test_separated_fit_of_many_classes_predicts_all_rows():
     digits = [part[::4] for part in load_digits(return_X_y=True)]
     with pytest.warns(xlr.SeparationWarning, match="complete separation"):
         model = xlr.LogisticRegression(C=np.inf).fit(*digits)

@@ -62,7 +62,7 @@ def test_sparse_formats_give_the_same_model(form):
 
 
 @pytest.mark.parametrize("index", [np.int32, np.int64])
-def test_indices_duplicates_and_zeros_that_are_stored(index):
+def test_sparse_duplicates_and_unsorted_indices_are_summed(index):
     X, y = words()
     rows, columns = np.nonzero(np.ones_like(X))
     half = np.ravel(X) / 2
@@ -81,7 +81,7 @@ def test_indices_duplicates_and_zeros_that_are_stored(index):
         np.testing.assert_array_equal(getattr(unsorted, part), getattr(before, part))
 
 
-def test_indices_without_a_sign():
+def test_sparse_indices_may_be_unsigned():
     X, y = words()
     data = sp.csr_array(X)
     expected = xlr.LogisticRegression().fit(data, y)
@@ -112,14 +112,14 @@ def test_sparse_dtypes_are_those_of_dense_x(dtype):
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
-def test_a_matrix_without_entries_leaves_the_intercept(l1_ratio):
+def test_sparse_matrix_without_entries_leaves_the_intercept(l1_ratio):
     y = np.arange(30) % 3 == 0
     model = xlr.LogisticRegression(l1_ratio=l1_ratio).fit(sp.csr_array((30, 4)), y)
     np.testing.assert_array_equal(model.coef_, 0.0)
     np.testing.assert_allclose(model.intercept_, np.log(10 / 20), atol=1e-6)
 
 
-def test_many_rows_begin_on_samples_and_in_threads():
+def test_sparse_fit_of_many_rows_is_that_of_dense_rows():
     rng = np.random.default_rng(1)
     X = scattered(rng, 40_000, 50, density=0.2)
     y = (X @ rng.normal(size=50) + rng.logistic(size=40_000) > 0).astype(int)
@@ -143,7 +143,7 @@ def test_sparse_x_of_more_features_than_rows():
         np.testing.assert_array_equal(fits[0].coef_ == 0, fits[1].coef_ == 0)
 
 
-def test_many_features_fit_in_a_few_times_the_memory_of_x():
+def test_sparse_fit_takes_a_few_times_the_memory_of_x():
     rng = np.random.default_rng(3)
     n, p = 5_000, 250_000
     columns = rng.integers(0, p, size=n * 50, dtype=np.int32)
@@ -173,7 +173,7 @@ def test_model_of_sparse_x_is_pickled_and_converted():
     )
 
 
-def test_real_data_with_columns_of_all_sizes():
+def test_sparse_fit_of_columns_of_all_sizes_is_that_of_dense_rows():
     X, y = load_breast_cancer(return_X_y=True)
     for data in (X, np.concatenate([X * 1e9, X * 1e-9], axis=1)):
         values = [
@@ -209,7 +209,9 @@ DISTANCES = [("float64", 1e4), ("float64", 1e9), ("float32", 1e3)]
         (3, 0.5, "active-set"),
     ],
 )
-def test_a_column_far_from_zero(dtype, distance, n_classes, l1_ratio, solver):
+def test_sparse_fit_with_a_far_column_is_that_of_dense_rows(
+    dtype, distance, n_classes, l1_ratio, solver
+):
     X, y = dated(distance, dtype, n_classes)
     exact = dtype == "float64"
     fits = [
@@ -224,7 +226,7 @@ def test_a_column_far_from_zero(dtype, distance, n_classes, l1_ratio, solver):
 
 
 @pytest.mark.parametrize(("dtype", "distance"), DISTANCES)
-def test_paths_and_folds_of_a_column_far_from_zero(dtype, distance):
+def test_sparse_paths_and_folds_with_a_far_column(dtype, distance):
     X, y = dated(distance, dtype)
     tol, rtol = (1e-8, 1e-7) if dtype == "float64" else (1e-5, 1e-4)
     ours, dense = (

@@ -79,7 +79,7 @@ def test_lasso_is_that_of_glum_and_skglm(name, C, peer, l1_ratio):
         np.testing.assert_allclose(ours.coef_[0], coef, atol=1e-5)
 
 
-def test_a_whole_path():
+def test_path_is_that_of_glum():
     X, y = two_classes("breast_cancer")
     path = xlr.logistic_path(X, y, n_Cs=15, tol=1e-10)
     for C, coef, intercept in zip(path.Cs[1:], path.coefs[1:], path.intercepts[1:]):

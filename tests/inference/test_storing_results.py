@@ -138,7 +138,7 @@ def test_results_are_small_and_release_the_rows():
     assert np.isfinite(results.bse).all()
 
 
-def test_methods_that_need_the_rows_say_so():
+def test_methods_that_need_the_rows_are_refused_without():
     X, y = spector()
     results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
     for method in ("get_margeff", "profile_conf_int", "get_influence"):

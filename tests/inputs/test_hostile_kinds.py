@@ -157,7 +157,7 @@ LABELS = {
 
 
 @pytest.mark.parametrize("kind", list(LABELS))
-def test_labels_come_back_as_they_were(kind):
+def test_predicted_labels_are_those_given(kind):
     classes = LABELS[kind]
     y = classes[Y]
     model = xlr.LogisticRegression(tol=1e-10).fit(X, y)
@@ -268,7 +268,7 @@ def test_weights_and_offsets_without_numbers_are_refused(name, values, error, wo
         xlr.LogisticRegression().fit(X, Y, **{name: values})
 
 
-def test_offsets_too_large_to_compute_with_say_so():
+def test_offsets_that_overflow_are_refused():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(FloatingPointError, match="The objective is inf"):

@@ -151,7 +151,7 @@ def test_class_weights_in_a_series_are_refused():
 
 
 @pytest.mark.parametrize("kind", ["None", "nan", "NA"])
-def test_missing_labels_are_not_said_to_be_mixed(kind):
+def test_missing_labels_are_counted(kind):
     missing = {"None": None, "nan": np.nan, "NA": pd.NA}[kind]
     names = np.array(["no", "yes"], dtype=object)[Y]
     names[:3] = missing
@@ -160,7 +160,7 @@ def test_missing_labels_are_not_said_to_be_mixed(kind):
             xlr.LogisticRegression().fit(X, y)
 
 
-def test_labels_of_tables_with_missing_ones():
+def test_missing_labels_of_tables_are_refused():
     pyarrow = pytest.importorskip("pyarrow")
     names = [None, *np.array(["no", "yes"])[Y[1:]].tolist()]
     codes = pyarrow.chunked_array([pyarrow.array(names).dictionary_encode()])

@@ -34,7 +34,7 @@ def made(values, dtype):
 )
 @pytest.mark.parametrize("form", ["series", "array", "index", "frame"])
 @pytest.mark.filterwarnings("ignore:A column-vector y was passed")
-def test_nullable_labels_stay_what_they_are(values, dtype, kind, form):
+def test_nullable_labels_keep_their_type(values, dtype, kind, form):
     y = made(values, dtype)
     forms = {"series": y, "array": y.array, "index": pd.Index(y), "frame": y.to_frame()}
     model = xlr.LogisticRegression().fit(X, forms[form])
@@ -78,7 +78,7 @@ def test_one_hot_labels_are_named_on_every_library(place):
 
 
 @pytest.mark.parametrize("y", [np.linspace(0, 1, 8), np.asarray([0.5, 0.25] * 4)])
-def test_shares_say_how_to_fit_them(y, place):
+def test_labels_that_are_shares_name_soft_labels(y, place):
     with pytest.raises(ValueError, match=r"share of successes, pass xlr.soft_labels"):
         xlr.LogisticRegression().fit(place(X), place(y))
     # What the message says is the fit to shares, whose estimating equations are these.
@@ -90,7 +90,7 @@ def test_shares_say_how_to_fit_them(y, place):
 
 
 @pytest.mark.slow_on_jax
-def test_a_start_of_other_classes_speaks_of_warm_start(place):
+def test_start_of_other_classes_names_warm_start(place):
     model = xlr.LogisticRegression(warm_start=True).fit(place(X), np.arange(8) % 3)
     with pytest.raises(ValueError, match=r"warm_start=True .* \[0, 1, 2\].*\[0, 1\]"):
         model.fit(place(X), CODES)
@@ -104,7 +104,7 @@ def test_a_start_of_other_classes_speaks_of_warm_start(place):
 @pytest.mark.parametrize(
     "name", ["fit", "fit_cv", "labels", "firth", "path", "bootstrap"]
 )
-def test_fits_say_that_they_are_not_traced(name):
+def test_traced_fits_are_refused(name):
     jax = pytest.importorskip("jax")
     y = np.asarray(CODES)
     fits = {

@@ -83,7 +83,7 @@ def test_names_are_kept_and_checked(table, request):
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_whole_numbers_booleans_and_float32(table):
+def test_table_of_mixed_dtypes_gives_the_model_of_its_array(table):
     X, y = numbers()
     columns = {
         "whole": np.round(X[:, 0]).astype(np.int16),
@@ -108,7 +108,7 @@ def test_nullable_columns_of_pandas():
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_column_without_numbers_is_named(table):
+def test_column_without_numbers_is_named(table):
     X, y = numbers()
     towns = ["Oslo", "Rome", "Bern"] * 20
     columns = {"age": X[:, 0], "town": towns, "sold": X[:, 2]}
@@ -183,7 +183,7 @@ def test_columns_of_bytes_lists_and_complex_numbers_are_named():
     ],
     ids=["objects", "numbers in text"],
 )
-def test_missing_values_are_not_said_to_be_no_numbers(values):
+def test_missing_values_of_object_columns_are_named(values):
     X, y = numbers()
     table = pd.DataFrame({"age": values, "sold": X[:, 2]})
     with pytest.raises(ValueError, match="Column 'age' of X holds missing values"):
@@ -191,7 +191,7 @@ def test_missing_values_are_not_said_to_be_no_numbers(values):
 
 
 @pytest.mark.parametrize("batch", [False, True])
-def test_codes_of_pyarrow(batch):
+def test_dictionary_columns_of_pyarrow_are_numbers(batch):
     """NumPy reads the code of a missing number as the last number."""
     pyarrow = pytest.importorskip("pyarrow")
     X, y = numbers()
@@ -280,7 +280,7 @@ def test_lazy_tables_are_refused():
             xlr.LogisticRegression().fit(X, lazy)
 
 
-def test_duckdb_relations_are_refused_until_they_are_computed():
+def test_duckdb_relations_are_refused():
     duckdb = pytest.importorskip("duckdb")
     X, y = numbers()
     relation = duckdb.from_arrow(in_pyarrow(dict(zip(NAMES, X.T))))

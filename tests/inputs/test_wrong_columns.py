@@ -82,7 +82,7 @@ def test_columns_of_strings_are_named(name, wrong, dtype):
     assert len(str(error.value)) < 400
 
 
-def test_the_advice_works():
+def test_advice_about_strings_works():
     from sklearn.compose import make_column_transformer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder

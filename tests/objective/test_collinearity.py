@@ -23,7 +23,7 @@ def aliased(Z):
     return found
 
 
-def test_the_first_of_columns_that_make_each_other_up_are_kept():
+def test_aliased_columns_are_sums_of_earlier_columns():
     a, b, c = independent(3).T
     found = aliased(np.column_stack([a, b, a + 2 * b, c, a - c, 3 * b]))
     assert found.kept.tolist() == [0, 1, 3]
@@ -34,7 +34,7 @@ def test_the_first_of_columns_that_make_each_other_up_are_kept():
 
 
 @pytest.mark.parametrize("size", [1e-12, 1e12])
-def test_units_do_not_matter(size):
+def test_aliased_columns_do_not_depend_on_units(size):
     a, b, c = independent(3).T
     found = aliased(np.column_stack([a, size * b, c, (a + b) / size]))
     assert found.kept.tolist() == [0, 1, 2]
@@ -42,7 +42,7 @@ def test_units_do_not_matter(size):
     np.testing.assert_allclose(found.weights, weights, rtol=1e-9, atol=1e-12 / size)
 
 
-def test_a_column_of_zeros_is_the_sum_of_none():
+def test_aliased_column_of_zeros_has_no_weights():
     a, b = independent(2).T
     found = aliased(np.column_stack([a, 0 * a, b]))
     assert found.dropped.tolist() == [1]
@@ -50,7 +50,7 @@ def test_a_column_of_zeros_is_the_sum_of_none():
 
 
 @pytest.mark.parametrize(("share", "kept"), [(1.5, 4), (2.5, 5)])
-def test_a_column_is_kept_for_more_than_rounding_errors(share, kept):
+def test_aliased_column_is_within_rounding_errors(share, kept):
     """The limit is 64 rounding errors of the squares for each column."""
     left = share * 64 * 5 * EPS
     # A factor of the Gram matrix, exact in its last entry.
@@ -63,7 +63,7 @@ def test_a_column_is_kept_for_more_than_rounding_errors(share, kept):
 
 
 @pytest.mark.parametrize("n_rows", [1, 10])
-def test_a_rare_category_that_comes_last_is_a_sum(n_rows):
+def test_aliased_rare_category_is_found(n_rows):
     """The square of the column is smaller than the rounding errors of the others."""
     rare = 20_000 - n_rows
     place = np.arange(20_000)
@@ -75,7 +75,7 @@ def test_a_rare_category_that_comes_last_is_a_sum(n_rows):
     assert found.dropped.tolist() == [5]
 
 
-def test_columns_that_differ_by_little_are_no_sum_for_what_differs_by_less():
+def test_aliased_columns_exclude_columns_that_differ_little():
     """The weights of a sum multiply rounding errors, not what makes the weights up."""
     a, u, v, w = np.linalg.qr(independent(4))[0].T
     b, c = a + 1e-2 * u, a + v

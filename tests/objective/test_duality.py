@@ -85,7 +85,7 @@ def test_duality_gap_bounds_the_error_of_rounded_coefficients(
 
 
 @pytest.mark.parametrize("C", [1e-2, 1.0, 1e2, 1e4, 1e6])
-def test_at_the_minimum_it_is_the_rounding_error_of_f(C):
+def test_duality_gap_at_the_minimum_is_the_rounding_error_of_f(C):
     X, y = load("iris", True)
     X, y = X[y < 2], y[y < 2]
     model = xlr.LogisticRegression(C=C, fit_intercept=False, tol=1e-14).fit(X, y)
@@ -95,7 +95,7 @@ def test_at_the_minimum_it_is_the_rounding_error_of_f(C):
     assert rounding < model.duality_gap_[0] < (100 + logits) * rounding
 
 
-def test_the_fits_of_other_estimators_carry_it_too():
+def test_duality_gap_of_cross_validation_and_labels():
     X, y = load("wine", True)
     cv = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], l1_ratios=[0.0, 1.0], cv=3).fit(X, y)
     one = xlr.LogisticRegression(C=cv.C_, l1_ratio=cv.l1_ratio_, tol=1e-12).fit(X, y)
@@ -123,7 +123,7 @@ def test_duality_gap_without_a_penalty_is_f():
     assert model.duality_gap_[0] == pytest.approx(F, rel=1e-9)
 
 
-def test_a_fit_that_it_proves_has_converged():
+def test_duality_gap_below_tol_is_convergence():
     X, y = load("breast_cancer", True)
     model = xlr.LogisticRegression(C=1e-2, fit_intercept=False, max_iter=4, tol=1e-5)
     model.fit(X, y)

@@ -73,7 +73,7 @@ def test_cross_validation_of_chunks_is_that_in_memory(
     assert score == pytest.approx(expected.score(X, y), rel=0, abs=1e-7)
 
 
-def test_scorers_of_ones_own_get_weights_only_if_there_are_some() -> None:
+def test_custom_scorers_get_weights_only_if_given() -> None:
     def share_right(model: Any, rows: Any, labels: Any, sample_weight: Any = None):
         given.append(sample_weight is not None)
         return np.average(model.predict(rows) == labels, weights=sample_weight)
@@ -88,13 +88,13 @@ def test_scorers_of_ones_own_get_weights_only_if_there_are_some() -> None:
     assert not any(given)
 
 
-def test_labels_and_weights_may_be_in_memory() -> None:
+def test_cross_validation_of_chunks_takes_labels_in_memory() -> None:
     (features,) = in_chunks(X)
     chunked = cross_validated(features, THREE, WEIGHTS)
     assert_same(chunked, cross_validated(X, THREE, WEIGHTS))
 
 
-def test_sizes_of_chunks_need_not_be_known() -> None:
+def test_cross_validation_takes_chunks_of_unknown_size() -> None:
     features, labels = in_chunks(X, TWO)
     kept = X[:, 0] > 0
     lazily_kept = features[:, 0] > 0
@@ -102,7 +102,7 @@ def test_sizes_of_chunks_need_not_be_known() -> None:
     assert_same(chunked, cross_validated(X[kept], TWO[kept]))
 
 
-def test_a_class_that_is_rare_warns_as_in_memory() -> None:
+def test_rare_class_in_chunks_warns_as_in_memory() -> None:
     rare = THREE.copy()
     rare[rare == 2] = 1
     rare[:2] = 2
@@ -114,7 +114,7 @@ def test_a_class_that_is_rare_warns_as_in_memory() -> None:
     assert warned[0] == warned[1]
 
 
-def test_passes_are_counted() -> None:
+def test_passes_of_cross_validation_are_counted() -> None:
     asked = []
 
     def noted(chunk: np.ndarray) -> np.ndarray:

@@ -108,7 +108,7 @@ def test_dtype_of_chunks_gives_the_fit_in_memory(dtype):
     ],
     ids=["far", "tiny", "huge", "constant", "constant_in_chunks", "twice"],
 )
-def test_columns_of_any_size(change):
+def test_fit_of_chunks_takes_columns_of_any_size(change):
     X, y = problem(2)
     X = change((X - X.mean(axis=0)) / X.std(axis=0))
     model = xlr.LogisticRegression(tol=1e-9)
@@ -152,7 +152,7 @@ def test_every_scheduler_gives_the_fit_in_memory(scheduler):
     assert_same(model, xlr.LogisticRegression(tol=1e-9).fit(X, y), X)
 
 
-def test_the_same_numbers_each_time():
+def test_fit_of_chunks_is_deterministic():
     X, y = problem(3)
     lazy = in_chunks(X, SIZES), in_chunks(y, SIZES)
 
@@ -165,7 +165,7 @@ def test_the_same_numbers_each_time():
         np.testing.assert_array_equal(fitted(seed), fitted(seed, "threads"))
 
 
-def test_chunks_are_read_a_pass_at_a_time():
+def test_reads_of_chunks_are_the_passes_of_the_fit():
     """The reads of the chunks are those that n_passes_ counts."""
     X, y = problem(2)
     reads = []

@@ -82,7 +82,7 @@ def test_weights_in_memory_and_in_chunks(given):
 
 
 @pytest.mark.parametrize("which", ["X", "y", "both"])
-def test_sizes_that_are_not_known(which):
+def test_fit_takes_chunks_of_unknown_size(which):
     lazy_X, y = lazily(X), lazily(CODES)
     if which in ("X", "both"):
         lazy_X = of_unknown_sizes(lazy_X)
@@ -91,7 +91,7 @@ def test_sizes_that_are_not_known(which):
     assert_same(fitted(lazy_X, y), CODES)
 
 
-def test_rows_that_were_filtered():
+def test_fit_takes_filtered_rows():
     kept = X[:, 0] > -0.5
     lazy = lazily(X)
     chosen = lazy[:, 0] > -0.5
@@ -118,7 +118,7 @@ def test_rows_in_other_chunks_are_rechunked_with_a_warning(name, sizes):
     )
 
 
-def test_an_offset_in_chunks_of_columns():
+def test_offset_in_chunks_of_columns_is_rechunked():
     offset = RNG.normal(size=(N, 3))
     expected = xlr.LogisticRegression(tol=1e-9).fit(X, CODES, offset=offset)
     model = xlr.LogisticRegression(tol=1e-9)

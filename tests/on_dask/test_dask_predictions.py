@@ -110,7 +110,7 @@ def test_predictions_of_chunks_are_lazy():
     assert asked == [30]  # one chunk is enough for ten rows
 
 
-def test_predictions_are_of_the_model_as_it_was():
+def test_lazy_predictions_keep_the_model_of_their_call():
     model = xlr.LogisticRegression(C=1e-3).fit(X, CODES)
     before = model.predict_proba(X)
     lazy = model.predict_proba(lazily(X))
@@ -164,7 +164,7 @@ def test_score_with_an_offset():
     st.sampled_from([None, 2.0, "weights"]),
 )
 @hypothesis.settings(max_examples=30, deadline=None, derandomize=True, database=None)
-def test_score_of_any_cut(edges, unknown, weight):
+def test_score_does_not_depend_on_chunk_sizes(edges, unknown, weight):
     sizes = np.diff([0, *sorted(edges), N]).tolist()
     rows = {"X": X, "y": CODES}
     if weight is not None:
