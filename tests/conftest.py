@@ -200,7 +200,7 @@ def _gpu_backend(name: str) -> Backend:
 
 
 def make_backend(parameter: str) -> Backend:
-    """The backend for an entry of the parametrisation, or skip."""
+    """Return the backend for an entry of the parametrisation, or skip."""
     name, _, strict_device = parameter.partition(":")
     if CHOSEN and name not in CHOSEN:
         pytest.skip(f"{name} is not among XLR_TEST_BACKENDS")
@@ -250,7 +250,7 @@ PARAMETERS = [
 
 @pytest.fixture
 def in_this_thread() -> Iterator[None]:
-    """Dask's scheduler that costs least; others where a test sets them."""
+    """Set Dask's cheapest scheduler for a test."""
     import dask
 
     with dask.config.set(scheduler="synchronous"):
@@ -259,7 +259,7 @@ def in_this_thread() -> Iterator[None]:
 
 @pytest.fixture(params=PARAMETERS)
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Backend:
-    """A library, which computes for itself: torch as it does on a device."""
+    """Return a library that computes for itself: torch as it does on a device."""
     backend = make_backend(request.param)
     if backend.name == "torch":
         in_place = functools.partial(arrays.in_place, differentiable=True)
@@ -307,7 +307,7 @@ def no_open_figures() -> Iterator[None]:
 
 
 def to_numpy(x: Any) -> np.ndarray:
-    """NumPy copy of an array of any backend; not the code under test."""
+    """Return a NumPy copy of an array of any backend; not the code under test."""
     if array_api_compat.is_torch_array(x):
         return x.cpu().numpy()
     if array_api_compat.is_cupy_array(x):
@@ -320,7 +320,7 @@ def to_numpy(x: Any) -> np.ndarray:
 
 @pytest.fixture
 def wide(backend: Backend) -> str:
-    """The widest dtype of the backend: of sums over the rows, means and scales."""
+    """Return the widest dtype of the backend, for sums over rows, means and scales."""
     return "float64" if backend.supports("float64") else "float32"
 
 

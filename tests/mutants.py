@@ -106,7 +106,7 @@ class Place(NamedTuple):
 
 
 def places(tree: ast.Module) -> Iterator[Place]:
-    """All of them in functions."""
+    """Yield the places of mutants in functions."""
 
     def within(node: Any, name: str, lines: range | None) -> Iterator[Place]:
         if isinstance(node, SKIPPED) or getattr(node, "arg", None) == "copy":
@@ -148,12 +148,12 @@ class Mutant(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Without the lines, which move."""
+        """Return the name without the lines, which move."""
         number = f"  ({self.count})" if self.count > 1 else ""
         return f"{self.path} {self.function}: {self.before}  ->  {self.after}{number}"
 
     def tree(self) -> ast.Module:
-        """The module with the change."""
+        """Return the module with the change."""
         tree = ast.parse((ROOT / self.path).read_text())
         place = list(places(tree))[self.node]
         list(changes(place.node))[self.change]()
@@ -161,7 +161,7 @@ class Mutant(NamedTuple):
 
 
 def mutants_of(path: Path) -> list[Mutant]:
-    """All mutants of a module."""
+    """Return all mutants of a module."""
     found = []
     seen: Counter[tuple[str, str, str]] = Counter()
     tree = ast.parse(path.read_text())

@@ -43,7 +43,7 @@ def package(path: Path) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """Full names of everything a module imports, wherever in it."""
+    """Return full names of everything a module imports, wherever in it."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

@@ -38,7 +38,7 @@ def backend(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def jacobian(backend: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The Jacobian of a function at some numbers, with no way to the host open."""
+    """Return a function for Jacobians that reads no values on the host."""
 
     def no_way(x: Any) -> None:
         raise AssertionError("this reads values on the host")
@@ -61,7 +61,7 @@ def jacobian(backend: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def exact(function: Any, z: Any) -> list[float]:
-    """Central differences of 800 digits, in each of the arguments."""
+    """Return central differences of 800 digits, in each of the arguments."""
     with mpmath.workdps(800):
         z, step = [mpmath.mpf(v) for v in z], mpmath.mpf(10) ** -150
         found = []

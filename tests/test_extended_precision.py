@@ -44,7 +44,7 @@ def with_offset(n_classes):
 
 
 def ill_conditioned(n_classes, C):
-    """Powers of one number: a Vandermonde matrix."""
+    """Return powers of one number: a Vandermonde matrix."""
     _, y, rng = problem(n_classes, 5)
     x = rng.uniform(0, 1, size=N)
     return np.stack([x**j for j in range(1, 5)], axis=1), y, {"C": C}
@@ -67,7 +67,7 @@ def far_from_zero(n_classes):
 
 
 def nearly_separable(n_classes):
-    """One row on the wrong side."""
+    """Return classes with one row on the wrong side."""
     X, y, _ = problem(n_classes, 9, noise=0.0)
     y[-1] = (y[-1] + 1) % n_classes
     return X, y, {"C": 1e6}
@@ -86,7 +86,7 @@ def imbalanced(n_classes):
 
 
 def wide(n_classes, C):
-    """More features than rows."""
+    """Return more features than rows."""
     X, y, _ = problem(n_classes, 12, n=10, p=14)
     return X, y, {"C": C}
 

@@ -17,7 +17,7 @@ ULPS = {sigmoid: 5, log_sigmoid: 5, softmax: 8, log_softmax: 8}
 
 
 def logits(dtype: str) -> np.ndarray:
-    """Logits of both signs: extreme, ordinary, and where exp under- or overflows."""
+    """Return logits of both signs: extreme, ordinary, and at the limits of exp."""
     info = np.finfo(dtype)
     size = [0.0, info.smallest_subnormal, 8 * info.smallest_subnormal, info.tiny]
     size += [1e-10, 1e-4, 0.5, 1.0, 16.6, 17.0, 36.7, 37.0, 87.3, 88.0, 88.8, 103.0]
@@ -28,7 +28,7 @@ def logits(dtype: str) -> np.ndarray:
 
 
 def logit_rows(dtype: str) -> np.ndarray:
-    """Rows of four logits: ties, certainty, wide ranges and extremes."""
+    """Return rows of four logits: ties, certainty, wide ranges and extremes."""
     info = np.finfo(dtype)
     huge = 1e300 if dtype == "float64" else 3e38
     tiny = info.smallest_subnormal
@@ -69,7 +69,7 @@ def exact_log_softmax(row):
 @lru_cache
 @exactly
 def exact(function, dtype: str) -> np.ndarray:
-    """Array of Decimal: the function at ``logits`` or ``logit_rows``."""
+    """Return array of Decimal: the function at ``logits`` or ``logit_rows``."""
     if function in (sigmoid, log_sigmoid):
         formula = exact_sigmoid if function is sigmoid else exact_log_sigmoid
         return np.asarray([formula(Decimal(float(z))) for z in logits(dtype)])
@@ -80,7 +80,7 @@ def exact(function, dtype: str) -> np.ndarray:
 
 @exactly
 def assert_within_ulps(actual, expected, ulps: int, library: str) -> None:
-    """Error of each number in ulp of the exact one, given as Decimal."""
+    """Compare each number with the exact one, given as Decimal, in ulp."""
     info = np.finfo(actual.dtype)
     # XLA's CPU code takes subnormals for zero, in and out; NumPy and torch keep them.
     lost = info.tiny if library == "jax" else 2 * info.smallest_subnormal

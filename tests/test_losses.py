@@ -183,7 +183,7 @@ kinds = pytest.mark.parametrize("kind", LOSSES)
 @lru_cache
 @exactly
 def derivatives(kind):
-    """Logits, targets, and the exact value, gradient and curvature of the loss."""
+    """Return logits, targets, and exact value, gradient and curvature of the loss."""
     loss = LOSSES[kind]
     n_outputs = loss.n_outputs
     logits = Z["wide"].reshape(ROWS, MODELS, N_CLASSES)[..., :n_outputs].copy()

@@ -25,7 +25,7 @@ def blas_threads():
 
 @pytest.fixture(params=[1, 2])
 def limit(request):
-    """BLAS threads that the user allows."""
+    """Return BLAS threads that the user allows."""
     with threadpool_limits(request.param, user_api="blas"):
         yield request.param
 

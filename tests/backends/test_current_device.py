@@ -31,7 +31,7 @@ FITS = {
 
 @pytest.fixture
 def second():
-    """Brings NumPy's numbers to the second GPU, while the first is current."""
+    """Return a function that places arrays on the second GPU; the first is current."""
     backend = make_backend("cupy")
     import cupy
 

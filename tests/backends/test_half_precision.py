@@ -30,7 +30,7 @@ KINDS = [
 
 @pytest.fixture(params=KINDS, ids="-".join)
 def half(request: pytest.FixtureRequest) -> tuple[Any, Any]:
-    """X in half precision, and the same numbers in float32."""
+    """Return X in half precision, and the same numbers in float32."""
     name, dtype = request.param
     backend = make_backend(name)
     xp = backend.xp

@@ -46,7 +46,7 @@ def place(backend: Any) -> Any:
 
 @pytest.fixture
 def crossed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """Shapes of all that :func:`arrays.to_host` copied, as on a device."""
+    """Return shapes of all that :func:`arrays.to_host` copied, as on a device."""
     shapes = []
     real = arrays.to_host
 

@@ -16,7 +16,7 @@ Y = (X[:, 0] > 0.1).astype(int)
 
 
 def settings(torch):
-    """All that torch has to say of its products of float32."""
+    """Return torch's settings of float32 products."""
     found = []
     for ask in (
         torch.get_float32_matmul_precision,
@@ -59,7 +59,7 @@ def torch():
     ids=["highest", "high", "medium", "tf32", "ieee"],
 )
 def before(request, torch):
-    """The settings before a fit."""
+    """Return the settings before a fit."""
     configure, precision = request.param
     configure(torch, precision)
     return settings(torch)

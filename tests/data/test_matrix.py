@@ -61,7 +61,7 @@ MEANS = {
 
 @pytest.fixture(params=MEANS)
 def matrix(request, backend, monkeypatch, place, dtype, wide):
-    """A matrix and its numbers: X, or (X - mean) / scale where there is a mean."""
+    """Return a matrix and its numbers: X, or with a mean (X - mean) / scale."""
     form, xp = request.param, backend.xp
     if "sparse" in form and backend.name not in ("numpy", "cupy"):
         pytest.skip("sparse matrices are SciPy's or CuPy's")
@@ -97,7 +97,7 @@ def csr(X):
 
 @pytest.fixture
 def close(assert_close, dtype):
-    """Within rounding errors of X, whose means are up to 2^14 deviations from zero."""
+    """Return a function that compares within rounding errors of X."""
     tolerance = {"float32": 1e-5, "float64": 1e-10}[dtype]
 
     def close(actual, expected, *, as_dtype=None, tolerance=tolerance):

@@ -39,7 +39,7 @@ def with_weights(matrix, weights):
 
 @pytest.fixture
 def statistics(xp, place, wide):
-    """Mean and standard deviation of columns, as NumPy arrays."""
+    """Return a function for mean and standard deviation of columns, in NumPy."""
 
     def statistics(X, weights=None):
         weights = np.ones(len(X)) if weights is None else weights
@@ -54,7 +54,7 @@ def statistics(xp, place, wide):
 
 
 def reference(X, dtype, weights=None):
-    """Weighted mean and standard deviation in extended precision."""
+    """Return weighted mean and standard deviation in extended precision."""
     X = np.asarray(X, dtype=dtype).astype(np.longdouble)
     shares = np.ones(len(X)) if weights is None else weights
     shares = shares.astype(np.longdouble) / shares.sum()
@@ -63,7 +63,7 @@ def reference(X, dtype, weights=None):
 
 
 def assert_close(found, expected, wide, rtol=None):
-    """Ten digits of the deviations, three without float64."""
+    """Compare ten digits of the deviations, three without float64."""
     (mean, std), (expected_mean, expected_std) = found, expected
     rtol = {"float64": 1e-10, "float32": 1e-3}[wide] if rtol is None else rtol
     expected_std = expected_std.astype(float)

@@ -161,7 +161,7 @@ def test_bare_newton_finds_the_minimum() -> None:
 
 
 def guide_row(result: dict[str, Any]) -> str:
-    """A cell in a line: xlr's seconds, the fastest peer and its, and how many times."""
+    """Return the line of a cell in the guide: both times, and their ratio."""
     ours, peer = result["fits"][XLR]["seconds"], fastest_peer(result)
     start = f"| {result['name']} | {time(ours)} | "
     if peer is None:

@@ -14,7 +14,7 @@ X = X[:, :5]
 
 
 def drawn(n_samples, n_resamples, seed):
-    """The rows that a number draws, as the docstring of ``bootstrap`` has it."""
+    """Return the rows that a seed draws, as the docstring of ``bootstrap`` says."""
     seed = np.random.RandomState(seed).randint(2**31)
     draw = np.random.default_rng(seed)
     return [

@@ -23,7 +23,7 @@ ONE_ROW = np.where(np.arange(N) == 7, 2, Y % 2)  # a class with a single row
 
 
 def reference(X, y, classes, C=1.0, class_weight=None):
-    """Coefficients and intercepts of scikit-learn's softmax on some of the classes.
+    """Return coefficients and intercepts of scikit-learn's softmax on some classes.
 
     scikit-learn fits two classes by a sigmoid, whose penalty is twice as strong.
     """

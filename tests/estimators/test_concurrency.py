@@ -28,7 +28,7 @@ CS = np.logspace(-3, 3, 16)
 
 
 def fit(C):
-    """The bits of a fit in two threads."""
+    """Return the bits of a fit in two threads."""
     return xlr.LogisticRegression(C=C, n_jobs=2).fit(X, Y).coef_.tobytes()
 
 

@@ -26,7 +26,7 @@ EXTREME = np.asarray([1e-140, 1e70, 1e140, 1.0])
 
 
 def oracle(X, y, C=np.inf):
-    """scikit-learn's fit at the end of what its arithmetic reaches."""
+    """Return scikit-learn's fit at the precision limit of its arithmetic."""
     model = Oracle(C=C, tol=1e-12, solver="newton-cholesky", max_iter=1000)
     with warnings.catch_warnings():
         # It says where it turns from Newton's method to lbfgs.

@@ -73,7 +73,7 @@ def in_dask(values: np.ndarray) -> Any:
 
 
 def in_dask_table(values: np.ndarray) -> Any:
-    """A table of partitions whose lengths Dask does not know."""
+    """Return a table of partitions whose lengths Dask does not know."""
     table = pd.DataFrame(values, columns=NAMES[: values.shape[1]])
     return dd.from_pandas(table, npartitions=3)
 

@@ -34,7 +34,7 @@ def sklearn_fit(X, y, sample_weight=None, **parameters):
 
 @pytest.fixture
 def needs_the_new_attributes():
-    """scikit-learn's attributes have these shapes from 1.8 on."""
+    """Skip where scikit-learn's attributes lack the shapes of version 1.8."""
     parameters = sklearn.linear_model.LogisticRegressionCV().get_params()
     if "use_legacy_attributes" not in parameters:
         pytest.skip("this scikit-learn has the legacy attributes only")

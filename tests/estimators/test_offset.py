@@ -21,7 +21,7 @@ PENALTIES = {
 
 
 def as_a_feature(parameters):
-    """The same model, with a column more whose coefficient is held at one."""
+    """Return the same model with one more column, whose coefficient is held at one."""
     bounds = {
         "lower": np.r_[np.full(30, parameters.get("lower", -np.inf)), 1.0],
         "upper": np.r_[np.full(30, np.inf), 1.0],

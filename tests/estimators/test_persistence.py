@@ -38,7 +38,7 @@ def through_joblib(model):
 
 
 def through_skops(model):
-    """Reads no pickle: all there is to trust is the class of xlr."""
+    """Store and read without pickle; only the class of xlr needs to be trusted."""
     skops = pytest.importorskip("skops.io")
     written = skops.dumps(model)
     trusted = skops.get_untrusted_types(data=written)

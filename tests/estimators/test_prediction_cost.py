@@ -64,7 +64,7 @@ def test_predict_proba_of_many_classes_peaks_near_its_answer(n_classes):
 
 
 def seconds(function, *args):
-    """Median time of the processor in a few calls."""
+    """Return median time of the processor in a few calls."""
     times = [time.process_time()]
     for _ in range(7):
         function(*args)

@@ -31,7 +31,7 @@ tried = hypothesis.settings(
 
 @st.composite
 def problems(draw, classes=(2, 3)):
-    """X, y, weights and C: columns of any units, of overlapping classes."""
+    """Draw X, y, weights and C: columns of any units, of overlapping classes."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n_classes = draw(st.sampled_from(classes))
     n, p = draw(st.integers(40, 120)), draw(st.integers(1, 5))
@@ -53,7 +53,7 @@ def fit(X, y, weights, C, **options):
 
 
 def assert_same(one, other, X, others_X=None):
-    """F to 1e-10 of itself, and the probabilities."""
+    """Compare F to a relative 1e-10, and the probabilities."""
     values = [model.history_["objective"][-1] for model in (one, other)]
     assert values[0] == pytest.approx(values[1], rel=1e-10)
     found = other.predict_proba(X if others_X is None else others_X)

@@ -49,7 +49,7 @@ def mixed(rng, n):
 
 @st.composite
 def problems(draw):
-    """X and y: of labels that the columns tell something of, nothing, or all alike."""
+    """Draw X and y: labels depend on the columns, or not, or repeat a pattern."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     kinds = [categories, balanced, small_integers, some_twice, wide, mixed]
     X = draw(st.sampled_from(kinds))(rng, int(rng.integers(12, 200)))

@@ -346,7 +346,7 @@ def test_separated_fit_of_many_classes_predicts_all_rows():
 
 
 def with_a_rare_event():
-    """Rows; all those with the second feature have the event."""
+    """Return rows; all those with the second feature have the event."""
     rng = np.random.default_rng(0)
     rows = np.column_stack([rng.normal(size=36), np.arange(36) < 6])
     event = rows[:, 0] + rng.logistic(size=36) > 0
@@ -362,7 +362,7 @@ def of_classes(rows, event, form=np.asarray):
 
 
 def of_a_rare_level(rows, event):
-    """In units of its standard deviation the feature's coefficient is small."""
+    """Fit a feature whose coefficient is small in units of its standard deviation."""
     rng = np.random.default_rng(0)
     others = np.column_stack([rng.normal(size=3000), np.zeros(3000)])
     labels = np.r_[event[:6], rng.integers(2, size=3000)]

@@ -27,7 +27,7 @@ def words(n: int = 400, p: int = 60, seed: int = 0, n_classes: int = 2):
 
 
 def scattered(rng: np.random.Generator, n: int, p: int, density: float) -> sp.csr_array:
-    """Numbers from 0 to 1 in a share of the places."""
+    """Return a sparse matrix of numbers from 0 to 1."""
     return sp.csr_array(rng.random((n, p)) * (rng.random((n, p)) < density))
 
 

@@ -12,7 +12,7 @@ import xlr
 
 
 def two_classes(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Standardised columns that vary, and 0 or 1."""
+    """Return standardised columns that vary, and 0 or 1."""
     X, y = load(name, True)
     X = X[:, X.std(axis=0) > 0]
     return X, (y if name == "breast_cancer" else y > y.mean()).astype(int)
@@ -47,7 +47,7 @@ def by_skglm(X, y, C, l1_ratio):
 
 
 def objective(coef, intercept, X, y, C, l1_ratio) -> float:
-    """F, by NumPy."""
+    """Return F, by NumPy."""
     logits = X @ np.ravel(coef) + float(np.ravel(intercept)[0])
     penalty = l1_ratio * np.abs(coef) + (1 - l1_ratio) / 2 * np.square(coef)
     return float(

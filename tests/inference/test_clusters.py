@@ -126,7 +126,7 @@ THREE = np.random.default_rng(3).integers(0, 3, 60)
 
 
 def covariance_by_hand(results, ways, n_classes):
-    """Inclusion and exclusion over the scores of the rows, two ways."""
+    """Return the covariance of two ways by inclusion and exclusion over scores."""
     Z = np.insert(X, 0, 1, axis=1)
     y = Y if n_classes == 2 else THREE
     eta = Z @ results.params.reshape(3, -1)

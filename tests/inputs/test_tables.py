@@ -42,7 +42,7 @@ def in_pyarrow(columns):
 
 @pytest.fixture
 def in_cudf(monkeypatch):
-    """A stand-in for cuDF: pandas that hands out arrays of another library."""
+    """Return a stand-in for cuDF: pandas that returns arrays of another library."""
     strict = pytest.importorskip("array_api_strict")
     module = types.ModuleType("cudf")
 

@@ -26,7 +26,7 @@ CHUNKINGS: dict[str, Any] = {"all": N, "uneven": (120, 1, 0, 179), "small": 23}
 
 
 def in_chunks(*values: np.ndarray, chunks: Any = CHUNKINGS["uneven"]) -> list[Any]:
-    """Arrays of Dask, all cut alike in their rows alone."""
+    """Return arrays of Dask, all cut alike in their rows alone."""
     return [da.from_array(v, chunks=(chunks, *v.shape[1:])) for v in values]
 
 
@@ -37,7 +37,7 @@ def cross_validated(features: Any, labels: Any, weights: Any = None, **parameter
 
 
 def assert_same(chunked: Any, expected: Any) -> None:
-    """The same scores, choice and model."""
+    """Compare scores, choice and model."""
     np.testing.assert_allclose(chunked.scores_, expected.scores_, rtol=0, atol=1e-7)
     assert chunked.C_ == expected.C_
     assert chunked.l1_ratio_ == expected.l1_ratio_

@@ -24,7 +24,7 @@ N = 240
 
 @cache
 def problem(n_classes):
-    """Columns of unlike scales and offsets, sorted by class: chunks have only one."""
+    """Return columns of unlike scales and offsets, sorted by class."""
     rng = np.random.default_rng(n_classes)
     Z = rng.normal(size=(N, 4))
     logits = Z @ rng.normal(size=(4, n_classes))
@@ -40,7 +40,7 @@ SIZES = (60, 60, 0, 1, 119)
 
 
 def assert_same(model, expected, X, rtol=1e-10, **offset):
-    """F is that of the fit in memory, and so are the probabilities, nearly."""
+    """Compare F with that of the fit in memory, and the probabilities."""
     found, F = (m.history_["objective"][-1] for m in (model, expected))
     np.testing.assert_allclose(found, F, rtol=rtol)
     p, q = (m.predict_proba(X, **offset) for m in (model, expected))
@@ -53,7 +53,7 @@ def assert_same(model, expected, X, rtol=1e-10, **offset):
 
 
 def cuts(n):
-    """Sizes of chunks of n rows; some are empty."""
+    """Return sizes of chunks of n rows; some are empty."""
     edges = st.lists(st.integers(0, n), max_size=8)
     return edges.map(lambda inner: np.diff([0, *sorted(inner), n]).tolist())
 

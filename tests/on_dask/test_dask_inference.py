@@ -28,7 +28,7 @@ UNPENALISED = {"C": np.inf, "tol": 1e-10}
 
 
 def in_chunks(*values: np.ndarray, chunks: Any = CHUNKINGS["uneven"]) -> list[Any]:
-    """Arrays of Dask, all cut alike in their rows alone."""
+    """Return arrays of Dask, all cut alike in their rows alone."""
     return [da.from_array(v, chunks=(chunks, *v.shape[1:])) for v in values]
 
 
@@ -39,7 +39,7 @@ def results_of(
     fit: dict[str, Any] | None = None,
     **options: Any,
 ):
-    """Infer from a fit; ``rows`` go with X and y, and ``fit`` holds its parameters."""
+    """Return the results of a fit; ``rows`` go with X and y, ``fit`` are parameters."""
     model = xlr.LogisticRegression(**UNPENALISED | (fit or {}))
     rows = rows or {}
     return xlr.infer(

@@ -32,7 +32,7 @@ def lazily(values, sizes=SIZES):
 
 
 def assert_same(model, y, sample_weight=None, features=X):
-    """As the fit in memory to the same rows."""
+    """Compare with the fit in memory to the same rows."""
     expected = xlr.LogisticRegression(tol=1e-9).fit(features, y, sample_weight)
     F, expected_F = (m.history_["objective"][-1] for m in (model, expected))
     assert pytest.approx(expected_F, rel=1e-10) == F
@@ -134,7 +134,7 @@ def test_offset_in_chunks_of_columns_is_rechunked():
 
 @pytest.fixture
 def frames():
-    """pandas, its table of all rows, and that of Dask, with an empty partition."""
+    """Return pandas, its table of all rows, and Dask's, with an empty partition."""
     frame = pytest.importorskip("dask.dataframe", exc_type=ImportError)
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(X, columns=["a", "b", "c"])

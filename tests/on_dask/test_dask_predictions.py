@@ -38,7 +38,7 @@ def lazily(values, sizes=SIZES):
 
 
 def assert_same(lazy, expected, sizes):
-    """As in memory, in chunks of some sizes; Dask knows before what they will be."""
+    """Compare with predictions in memory, and with the chunk sizes Dask announces."""
     assert isinstance(lazy, da.Array)
     assert lazy.ndim == expected.ndim
     np.testing.assert_array_equal(lazy.chunks[0], sizes)

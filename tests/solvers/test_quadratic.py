@@ -25,7 +25,7 @@ class Problem(NamedTuple):
         return penalty - step @ (self.gradient + 0.5 * self.matrix @ step)
 
     def violation(self, v: np.ndarray) -> float:
-        """Largest subgradient of least norm, relative to the gradients in it."""
+        """Return largest subgradient of least norm, relative to the gradients in it."""
         scale = np.sqrt(np.diag(self.matrix))
         gradient = self.gradient + self.matrix @ (v - self.start)
         size = np.abs(gradient - self.gradient) + np.abs(self.gradient)
@@ -42,7 +42,7 @@ def bounds(rng: np.random.Generator, q: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def generic(seed: int, q: int) -> Problem:
-    """Correlated columns of different scales; some are not penalised."""
+    """Return correlated columns of different scales; some are not penalised."""
     rng = np.random.default_rng(seed)
     scale = 10 ** rng.normal(size=q)
     rows = (rng.normal(size=(3 * q, q)) + rng.normal(size=(3 * q, 1))) * scale
@@ -53,7 +53,7 @@ def generic(seed: int, q: int) -> Problem:
 
 
 def tied(seed: int, q: int) -> Problem:
-    """Small integers: many coordinates become active or free at once."""
+    """Return small integers: many coordinates become active or free at once."""
     rng = np.random.default_rng(seed)
     rows = rng.integers(-1, 2, size=(3 * q, q)).astype(float)
     rows[0] = 1.0
@@ -64,7 +64,7 @@ def tied(seed: int, q: int) -> Problem:
 
 
 def collinear(seed: int, q: int) -> Problem:
-    """Fewer rows than columns, or equal columns; g is in the range of H."""
+    """Return fewer rows than columns, or equal columns; g is in the range of H."""
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(max(1, q // 2), q)) + rng.normal(size=(max(1, q // 2), 1))
     if seed % 2:
@@ -78,7 +78,7 @@ def collinear(seed: int, q: int) -> Problem:
 
 
 def softmax(seed: int, n_features: int) -> Problem:
-    """Three classes, each with coefficients and a free intercept: H is singular."""
+    """Return a softmax of three classes with free intercepts: H is singular."""
     rng = np.random.default_rng(seed)
     X = np.column_stack(
         [rng.normal(size=(3 * n_features, n_features)), np.ones(3 * n_features)]

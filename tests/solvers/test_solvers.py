@@ -47,7 +47,7 @@ class Formula:
         self.bounds = lower, upper
 
     def loss(self, w):
-        """Mean loss and ridge, and their gradient."""
+        """Return mean loss and ridge, and their gradient."""
         columns = w.reshape(self.outputs, P + 1)
         logits = X @ columns[:, :P].T + columns[:, P]
         if self.outputs == 1:
@@ -67,7 +67,7 @@ class Formula:
         return self.loss(w)[0] + self.l1 * np.abs(coef).sum()
 
     def minimum(self):
-        """The least F, with w as the difference of two non-negative vectors."""
+        """Return the least F, with w as the difference of two non-negative vectors."""
         size = self.outputs * (P + 1)
         is_coef = np.arange(size) % (P + 1) < P
         lower, upper = (
@@ -144,7 +144,7 @@ FLOWERS, SPECIES = load("iris", True)
 
 
 def of_each_species(**penalty):
-    """One model for each of three classes, of different difficulty."""
+    """Return one model for each of three classes, of different difficulty."""
     labels = np.stack([k == SPECIES for k in range(3)], axis=1)
     return make_objective(FLOWERS, labels, **penalty)
 

@@ -25,7 +25,7 @@ SMOOTH = ["newton-cholesky", "newton-cg", "lbfgs"]
 
 
 def scripted(n_models=1):
-    """An objective for solvers that do not ask it anything."""
+    """Return an objective for solvers that do not ask it anything."""
     return SimpleNamespace(
         n_models=n_models, n_outputs=1, xp=arrays.namespace(np.ones(1)), rounding=2**-22
     )
@@ -77,7 +77,7 @@ def run(solver, n_models=1, **options):
 
 
 def falling(share, n=30):
-    """Within tol from the start, with a decrease that is halved in each iteration."""
+    """Return records within tol whose decrease is halved in each iteration."""
     return [([1.0], [1e-3], [1.0], [share * 2.0**-k]) for k in range(n)]
 
 
@@ -128,7 +128,7 @@ def with_outlier(seed):
 
 @cache
 def least_with_outlier(seed, C=0.01):
-    """The least F without an intercept, by Newton steps with halving."""
+    """Return the least F without an intercept, by Newton steps with halving."""
     X, y = with_outlier(seed)
     n, p = X.shape
     scale = np.median(np.abs(X), axis=0)
