@@ -126,7 +126,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """End here, in one sentence, if GPU tests are asked for that cannot run."""
+    """End with one sentence if GPU tests are selected that cannot run."""
     if config.option.markexpr != "gpu":
         return
     reasons = [why_not(name) for name in GPU_BACKENDS if name in (CHOSEN or BACKENDS)]

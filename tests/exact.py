@@ -35,7 +35,7 @@ def log1p(x: Decimal) -> Decimal:
 def difference(
     function: Callable[..., Decimal], at: tuple[Decimal, ...], *along: int
 ) -> Decimal:
-    """Return a derivative in the variables ``along`` by central differences of 1e-20."""
+    """Return a derivative along some variables, by central differences of 1e-20."""
     if not along:
         return function(*at)
     first, *others = along

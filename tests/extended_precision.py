@@ -99,7 +99,7 @@ class Exact:
     def derivatives(
         self, w: list[list[Any]], free: list[tuple[int, int]]
     ) -> tuple[list[list[Any]], Any]:
-        """Return the gradient without the L1 penalty, and the Hessian in free parameters."""
+        """Return the gradient of the smooth part and the Hessian in free parameters."""
         first = len(w) == 1
         gradient = [[mp.mpf(0)] * self.size for _ in w]
         hessian = mp.zeros(len(free), len(free))
@@ -169,7 +169,7 @@ class Exact:
         return means, [mp.sqrt(v) for v in squares]
 
     def optimality(self, w: list[list[Any]]) -> Any:
-        """Return the maximum of the minimum-norm subgradient, for standardised features."""
+        """Return the largest entry of the subgradient for standardised features."""
         gradient, _ = self.derivatives(w, [])
         means, scales = self._units()
         largest = mp.mpf(0)

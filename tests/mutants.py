@@ -1,4 +1,4 @@
-"""Modules with one small change each, as :mod:`mutate` asks the tests about them.
+"""Modules with one small change each, for :mod:`mutate`.
 
 An operator or a comparison swapped, a number nudged, a sign or a negation dropped, a
 condition turned round, a step left out.  Not changed are what is not in functions

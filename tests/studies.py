@@ -42,7 +42,7 @@ def endometrial() -> tuple[np.ndarray, np.ndarray]:
 
 
 def sex2() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return features, cases and how many there are of each."""
+    """Return features, cases and their counts."""
     rows, counts = np.asarray(_SEX2.split()).reshape(-1, 2).T
     values = np.asarray([[float(digit) for digit in row] for row in rows])
     return values[:, 1:], values[:, 0].astype(int), counts.astype(float)

@@ -1,4 +1,4 @@
-"""Imports run downwards; the public names are what they are said to be."""
+"""Imports run downwards, and the public names are as listed."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_softmax_of_one_class_is_one(place, dtype, assert_close):
 
 @pytest.mark.slow_on_jax
 def test_infinite_logits_are_certain(place):
-    """Minus infinity is no chance; how large a chance infinity is, nobody can say."""
+    """A logit of minus infinity has probability 0; one of infinity has none: NaN."""
     z = place(np.asarray([[-np.inf, 0.0], [np.inf, 0.0], [-np.inf, -np.inf]]))
     expected = np.asarray([[0.0, 1.0], [np.nan, 0.0], [np.nan, np.nan]])
     np.testing.assert_array_equal(to_numpy(softmax(z)), expected)

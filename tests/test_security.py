@@ -1,4 +1,4 @@
-"""Nothing is unpickled, evaluated, run or fetched."""
+"""xlr unpickles, evaluates, runs and fetches nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads for passes, and the BLAS settings they leave behind."""
+"""Threads for passes, and the BLAS settings after them."""
 
 from __future__ import annotations
 

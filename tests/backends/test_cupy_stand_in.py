@@ -56,7 +56,7 @@ def test_stand_in_reads_arrays_of_the_current_device_alone():
 
 
 def test_signatures_are_those_of_cupy():
-    """Without a GPU too: they are of the Python part of the package."""
+    """CuPy has its signatures without a GPU too."""
     real = pytest.importorskip("cupy")
     if STAND_IN:
         pytest.skip("the stand-in is in CuPy's place")

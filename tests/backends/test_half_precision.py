@@ -1,4 +1,4 @@
-"""float16 and bfloat16 stay as they are; what is computed of them is float32."""
+"""X in float16 and bfloat16 is not copied, and results are float32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transfers from a device to the host: a few numbers, and nothing of the rows."""
+"""Transfers from a device to the host: a few numbers, and no rows."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def crossed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 def only_through_to_host(
     backend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """Refuse every other way from the device to the host that a library can tell.
+    """Refuse every other way to the host that a library can detect.
 
     Except the sort of labels into classes, once.
     """
@@ -261,13 +261,13 @@ def test_iteration_has_one_transfer(name, place, backend, crossed, monkeypatch):
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("name", SMOOTH)
 def test_steps_run_on_the_meta_device(name, n_classes, monkeypatch):
-    """torch's meta tensors have no values: whatever asks for one raises."""
+    """torch's meta tensors have no values: reading one raises."""
     monkeypatch.setattr(arrays, "in_host_memory", lambda x: False)
     torch = pytest.importorskip("torch")
     meta, transferred = torch.device("meta"), []
 
     def to_host(x: Any) -> np.ndarray:
-        """Return numbers of a step that is accepted; nothing but diagnostics asks."""
+        """Return diagnostics of a step that is accepted."""
         if isinstance(x, np.ndarray):
             return x
         transferred.append(x.shape)

@@ -1,4 +1,4 @@
-"""float32 is float32 while a fit runs, whatever a library was set to before."""
+"""Products of float32 are float32 in a fit, whatever the settings of the library."""
 
 from __future__ import annotations
 

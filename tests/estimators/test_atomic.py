@@ -1,4 +1,4 @@
-"""A fit that fails changes nothing; one that does not changes no input."""
+"""A failed fit changes no attribute, and no fit changes its inputs."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_warning_as_an_error_changes_nothing(kind, estimator):
 
 
 class Failing:
-    """A callback that raises at one of the moments at which it is told something."""
+    """A callback that raises at a given moment of a fit."""
 
     def __init__(self, moment, error):
         self.moment, self.error = moment, error

@@ -17,7 +17,7 @@ X, Y = load("iris", True)
 
 
 class Recorder:
-    """Counts what it is told; stops the fit after ``stop_after`` iterations."""
+    """A callback that records its calls, and stops after ``stop_after`` iterations."""
 
     def __init__(self, stop_after=None):
         self.stop_after = stop_after

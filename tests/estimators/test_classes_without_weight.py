@@ -1,4 +1,4 @@
-"""Classes that weights, a fold or a resample leave without weight."""
+"""Classes without weight, or without rows in a fold or a resample."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def test_lasso_of_columns_that_enter_together(solver, n_categories):
 @pytest.mark.parametrize("seed", [2, 7])
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 def test_lasso_of_many_columns_of_three_classes_converges(solver, seed):
-    """There all classes are alike, and to move their coefficients alike does nothing:
+    """At zero all classes are equal, and equal changes of their coefficients are
     a direction without curvature among hundreds that become active.
     """
     rng = np.random.default_rng(seed)

@@ -297,7 +297,7 @@ def test_sparse_columns_far_from_zero_have_the_fit_of_dense_ones(seed):
 
 @pytest.mark.parametrize("size", [1e5, 1e8, 1e12])
 def test_outlier_does_not_hide_the_better_of_two_maxima(size):
-    """The determinant has one of its own, where the outlier is uncertain."""
+    """The determinant has its own minimum, where the outlier is uncertain."""
     rng = np.random.default_rng(1)
     X = np.r_[rng.normal(size=(200, 2)), [[size, 0.0]]]
     y = np.r_[(X[:-1, 0] + rng.logistic(size=200) > 0).astype(int), 1]

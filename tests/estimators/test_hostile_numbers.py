@@ -1,4 +1,4 @@
-"""Numbers at the ends of what there is: the right model, or a sentence."""
+"""Numbers at the limits of a dtype: the right model, or an error that explains."""
 
 from __future__ import annotations
 
@@ -324,7 +324,7 @@ def test_fit_of_a_million_rows_with_three_positives(dtype):
 
 
 def test_fit_ignores_rows_of_negligible_weight():
-    """Rows of no weight to speak of are as good as absent."""
+    """The model is that without the rows of negligible weight."""
     weights = np.where(np.arange(300) % 3 == 0, 1e-15, 1e15)
     model = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(Z, Y, weights)
     kept = weights > 1

@@ -1,4 +1,4 @@
-"""Every estimator gives the same model whatever holds the rows: one table of kinds.
+"""Every estimator gives the same model for every kind of X.
 
 Each fit is compared with the fit to the plain NumPy array of the same numbers, which
 other files compare with scikit-learn, statsmodels and published figures.
@@ -303,7 +303,7 @@ def on_host(value: Any) -> np.ndarray:
 
 
 def check(kind: Kind, name: str) -> dict[str, Any]:
-    """Return the results of an estimator, which are those of the NumPy array."""
+    """Return the results of an estimator, after comparison with the NumPy array."""
     features = kind.features(X[:, kind.columns])
     found = ESTIMATORS[name](features, kind)
     for part, values in of_numpy(name, kind.columns.start).items():

@@ -188,7 +188,7 @@ def test_column_vector_of_labels_warns_as_sklearn_does():
 
 
 def test_predicting_with_another_library(place, assert_close, dtype):
-    """Fitted on NumPy, asked elsewhere: the coefficients move to the data."""
+    """Coefficients of NumPy move to the library of the data."""
     model = xlr.LogisticRegression().fit(X, Y)
     rtol = 1e-12 if dtype == "float64" else 1e-4
     for method in ("decision_function", "predict_proba", "predict_log_proba"):

@@ -1,4 +1,4 @@
-"""Many labels at once: each is what a fit of its own gives."""
+"""The model of each label is that of a single fit."""
 
 from __future__ import annotations
 

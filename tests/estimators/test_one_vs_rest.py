@@ -101,7 +101,7 @@ def test_balanced_weights_count_sample_weights():
 
 
 def test_balanced_weights_of_a_class_that_is_all_but_alone():
-    """Classes of the same weight each, whatever they had."""
+    """Balanced classes have equal weights, whatever their rows have."""
     options = {"multi_class": "ovr", "class_weight": "balanced", "tol": 1e-10}
     weights = np.where(Y == 0, 1e10, 1e-8)
     C = len(Y) / weights.sum()

@@ -1,4 +1,4 @@
-"""Paths of sparse models: each is a fit of its own, and none is screened away."""
+"""Each model of a path is that of a single fit, despite the screening."""
 
 from __future__ import annotations
 

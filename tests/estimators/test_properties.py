@@ -1,4 +1,4 @@
-"""Changes of the data that leave a model as it is, on data drawn by hypothesis.
+"""Changes of the data that do not change the model, on data drawn by hypothesis.
 
 ``nox -s properties`` tries many more of them.
 """

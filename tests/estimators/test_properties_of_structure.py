@@ -1,4 +1,4 @@
-"""Fits of columns with a structure: what random numbers never have, and tables do.
+"""Fits of structured columns, as tables have and random numbers do not.
 
 Categories, balanced designs, small integers, columns twice, more columns than rows:
 derivatives and rounding errors are alike there, and some columns stand for others.

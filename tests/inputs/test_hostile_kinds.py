@@ -29,7 +29,7 @@ def unaligned(values):
 
 
 class Protocol:
-    """Nothing but ``__array__``."""
+    """An object with ``__array__`` only."""
 
     def __init__(self, values):
         self.values = values

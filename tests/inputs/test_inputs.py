@@ -1,4 +1,4 @@
-"""Bad input gets a sentence, the same on every library, and changes nothing."""
+"""Bad input raises the same sentence on every library, and changes no attribute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of labels: what they become, and what is said of what they are not."""
+"""Kinds of labels: their classes, and errors for values that are no labels."""
 
 from __future__ import annotations
 

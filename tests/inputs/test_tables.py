@@ -250,7 +250,7 @@ class Named(np.ndarray):
 
 
 class Readable:
-    """A table of a library that nobody has heard of."""
+    """A table of an unknown library."""
 
     columns = NAMES
 

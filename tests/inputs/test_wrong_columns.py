@@ -1,4 +1,4 @@
-"""Columns of strings, NaN and infinity: named by what is said of X."""
+"""Errors name the columns of strings, NaN and infinity."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_aliased_rare_category_is_found(n_rows):
 
 
 def test_aliased_columns_exclude_columns_that_differ_little():
-    """The weights of a sum multiply rounding errors, not what makes the weights up."""
+    """The weights of a sum multiply rounding errors."""
     a, u, v, w = np.linalg.qr(independent(4))[0].T
     b, c = a + 1e-2 * u, a + v
     d = c + 3e-6 * w

@@ -1,4 +1,4 @@
-"""The duality gap is never below what F is above its minimum."""
+"""The duality gap bounds the distance of F from its minimum."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def test_fit_leaves_no_task_on_the_cluster(client, in_memory, persisted):
 
 
 def test_predictions_outlive_the_rows(client, in_memory):
-    """Dask on its own would have let go of what a cluster holds of X."""
+    """Dask alone would release the chunks of X on the cluster."""
     X, y = dask.persist(*rows())
     expected = in_memory.predict(X.compute())
     lazy = [in_memory.predict(X), in_memory.predict(X + 0.0)]
@@ -215,7 +215,7 @@ def at_iteration(monkeypatch, number, action):
 
 
 def test_fit_survives_a_killed_worker(client, in_memory, monkeypatch):
-    """Dask makes the chunks that the worker held again elsewhere."""
+    """Dask computes the chunks of the worker again on the other one."""
     X, y = dask.persist(*rows())
     distributed.wait([X, y])
     killed = client.run(os.getpid).popitem()[1]
@@ -229,7 +229,7 @@ def test_fit_survives_a_killed_worker(client, in_memory, monkeypatch):
 @pytest.mark.parametrize("at", [1, 4])
 @pytest.mark.parametrize("on_cluster", [True, False])
 def test_chunk_that_cannot_be_read_raises_its_error(request, tmp_path, at, on_cluster):
-    """The error is that of the chunk, and says which; nothing is fitted."""
+    """The error of the chunk has its number in a note, and no attribute changes."""
     if on_cluster:
         request.getfixturevalue("client")
     reads = tmp_path / "reads"

@@ -1,4 +1,4 @@
-"""Fits to rows in chunks: those of the same rows in memory, however they are cut."""
+"""Fits to rows in chunks of any sizes are those of the same rows in memory."""
 
 from __future__ import annotations
 

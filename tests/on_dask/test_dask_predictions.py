@@ -1,4 +1,4 @@
-"""Predictions and scores of rows in chunks: lazy, and those of the rows in memory."""
+"""Predictions of rows in chunks are lazy, and equal those of rows in memory."""
 
 from __future__ import annotations
 

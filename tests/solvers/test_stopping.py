@@ -25,7 +25,7 @@ SMOOTH = ["newton-cholesky", "newton-cg", "lbfgs"]
 
 
 def scripted(n_models=1):
-    """Return an objective for solvers that do not ask it anything."""
+    """Return an objective for solvers that do not evaluate it."""
     return SimpleNamespace(
         n_models=n_models, n_outputs=1, xp=arrays.namespace(np.ones(1)), rounding=2**-22
     )
@@ -39,7 +39,7 @@ class ScriptedState(NamedTuple):
 
 
 class Scripted:
-    """A solver that says what it is told to: F, optimality, step and decrease."""
+    """A solver that reports given values of F, optimality, step and decrease."""
 
     standardized = True
 
@@ -172,7 +172,7 @@ def test_converged_fit_is_at_the_minimum_despite_an_outlier(seed, solver):
 
 @pytest.mark.parametrize(("seed", "l1_ratio"), [(2, 0.0), (4, 0.0), (5, 0.0), (2, 1.0)])
 def test_newton_cg_reaches_the_minimum_of_nearly_collinear_columns(seed, l1_ratio):
-    """An estimate in float32 hides what little curvature they have together."""
+    """An estimate in float32 hides their small joint curvature."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(0, 10.0 ** (seed % 3), size=(80, 1))
     X, y = x ** np.arange(1, 5), rng.integers(0, 3, size=80)
