@@ -319,7 +319,7 @@ def to_numpy(x: Any) -> np.ndarray:
 
 
 @pytest.fixture
-def wide(backend: Backend) -> str:
+def sum_dtype(backend: Backend) -> str:
     """Return the widest dtype of the backend, for sums over rows, means and scales."""
     return "float64" if backend.supports("float64") else "float32"
 

@@ -57,7 +57,7 @@ def make_objective(
     fit_intercept: bool = True,
     scaler: Any = None,
     place: Callable[..., Any] = np.asarray,
-    wide: Callable[..., Any] | None = None,
+    place_sums: Callable[..., Any] | None = None,
     **penalty: Any,
 ) -> Objective:
     """Return F of one model for each column of labels.
@@ -73,12 +73,12 @@ def make_objective(
     n_classes, fit_intercept
     scaler : Scaler, default=None
         Standardizes the matrix.
-    place, wide : callables
+    place, place_sums : callables
         Bring an array to the backend in the dtype of X, and in the widest dtype.
     **penalty
         For :func:`make_penalty`.
     """
-    wide = place if wide is None else wide
+    place_sums = place_sums or place
     n, p = X.shape
     labels = np.asarray(labels, dtype=float).reshape(n, -1)
     weights = np.ones(n) if weights is None else np.asarray(weights, dtype=float)
@@ -101,6 +101,6 @@ def make_objective(
     return Objective(
         data,
         LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes),
-        make_penalty(p, place=wide, **penalty),
+        make_penalty(p, place=place_sums, **penalty),
         fit_intercept=fit_intercept,
     )

@@ -165,12 +165,12 @@ def test_infinite_logits_are_certain(place):
         (log_softmax, "int32"),
     ],
 )
-def test_integers_become_the_widest_float(function, integer, backend, wide):
+def test_integers_become_the_widest_float(function, integer, backend, sum_dtype):
     values = np.asarray([[0, 1, 3]], dtype=integer)
     z = backend.xp.asarray(values, device=backend.device)
     result = function(z)
-    assert result.dtype == getattr(backend.xp, wide)
-    as_float = backend.xp.asarray(values.astype(wide), device=backend.device)
+    assert result.dtype == getattr(backend.xp, sum_dtype)
+    as_float = backend.xp.asarray(values.astype(sum_dtype), device=backend.device)
     np.testing.assert_array_equal(to_numpy(result), to_numpy(function(as_float)))
 
 

@@ -104,13 +104,13 @@ def test_losses_of_soft_targets(place, dtype, assert_close):
 
 
 @pytest.mark.slow_on_jax
-def test_integer_logits_become_the_widest_float(backend, wide):
+def test_integer_logits_become_the_widest_float(backend, sum_dtype):
     z = backend.xp.asarray(np.zeros((N, N_CLASSES), dtype=int), device=backend.device)
     for loss in (
         xlr.cross_entropy(z, CODES),
         xlr.binary_cross_entropy(z[:, 0], BINARY),
     ):
-        assert loss.dtype == getattr(backend.xp, wide)
+        assert loss.dtype == getattr(backend.xp, sum_dtype)
 
 
 def test_lists_of_logits_are_numpy_arrays():

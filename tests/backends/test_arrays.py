@@ -44,13 +44,13 @@ def test_arrays_of_ndonnx_are_refused_in_a_sentence():
         model.predict(ndonnx.asarray(np.eye(3)))
 
 
-def test_dtypes_of_a_device(xp, wide, device):
-    assert arrays.widest_float(xp=xp, device=device) == getattr(xp, wide)
+def test_dtypes_of_a_device(xp, sum_dtype, device):
+    assert arrays.widest_float(xp=xp, device=device) == getattr(xp, sum_dtype)
     for given, expected in [
         ("float32", "float32"),
-        (wide, wide),
-        ("int32", wide),
-        ("bool", wide),
+        (sum_dtype, sum_dtype),
+        ("int32", sum_dtype),
+        ("bool", sum_dtype),
     ]:
         x = xp.zeros(2, dtype=getattr(xp, given), device=device)
         assert arrays.floating_dtype(x, xp=xp) == getattr(xp, expected)
@@ -74,14 +74,14 @@ def test_to_host_takes_part_in_no_gradient():
 
 @pytest.mark.parametrize("given", ["float32", "float64", "int32", "bool"])
 @pytest.mark.parametrize("reference", [None, "float32", "float64", "int32"])
-def test_move_from_numpy_and_back(wide, given, reference, backend):
+def test_move_from_numpy_and_back(sum_dtype, given, reference, backend):
     if reference == "float64" and not backend.supports("float64"):
         pytest.skip("the device has no float64")
     xp, device = backend.xp, backend.device
     values = np.asarray([0, 1, 1]).astype(given)
     dtype = None if reference is None else getattr(xp, reference)
     there = arrays.move(values, xp=xp, device=device, dtype=dtype)
-    kept = wide if given == "float64" else given
+    kept = sum_dtype if given == "float64" else given
     assert_on(there, backend, reference or kept)
     np.testing.assert_array_equal(to_numpy(there), values)
 
@@ -114,9 +114,9 @@ def test_move_between_devices_of_a_library():
     np.testing.assert_array_equal(to_numpy(moved), FLAT)
 
 
-def test_move_a_list(backend, wide):
+def test_move_a_list(backend, sum_dtype):
     x = arrays.move(FLAT.tolist(), xp=backend.xp, device=backend.device)
-    assert_on(x, backend, wide)
+    assert_on(x, backend, sum_dtype)
     np.testing.assert_array_equal(to_numpy(x), FLAT)
 
 

@@ -248,7 +248,7 @@ def test_iteration_has_one_transfer(name, place, backend, crossed, monkeypatch):
         LABELS[2],
         ridge=1e-3,
         place=lambda values: place(np.asarray(values, dtype=np.float32)),
-        wide=place,
+        place_sums=place,
     )
     with only_through_to_host(backend, monkeypatch):
         for tol, settle, each in ((1e-30, 1.0, 1), (1.0, 0.0, 2)):
@@ -278,11 +278,16 @@ def test_steps_run_on_the_meta_device(name, n_classes, monkeypatch):
     def place(values: Any) -> Any:
         return torch.empty(np.shape(values), dtype=torch.float32, device=meta)
 
-    def wide(values: Any) -> Any:
+    def place_sums(values: Any) -> Any:
         return torch.empty(np.shape(values), dtype=torch.float64, device=meta)
 
     objective = make_objective(
-        X, LABELS[n_classes], n_classes=n_classes, ridge=1.0, place=place, wide=wide
+        X,
+        LABELS[n_classes],
+        n_classes=n_classes,
+        ridge=1.0,
+        place=place,
+        place_sums=place_sums,
     )
     solver, zeros = solver_named(name), objective.zeros()
     state = solver.init(objective, Start(zeros, objective.value_and_gradient(zeros)))

@@ -60,7 +60,7 @@ MEANS = {
 
 
 @pytest.fixture(params=MEANS)
-def matrix(request, backend, monkeypatch, place, dtype, wide):
+def matrix(request, backend, monkeypatch, place, dtype, sum_dtype):
     """Return a matrix and its numbers: X, or with a mean (X - mean) / scale."""
     form, xp = request.param, backend.xp
     if "sparse" in form and backend.name not in ("numpy", "cupy"):
@@ -83,7 +83,7 @@ def matrix(request, backend, monkeypatch, place, dtype, wide):
         made = DenseMatrix(place(X), xp=xp)
     if mean is None:
         return made, numbers
-    parts = (place(part, wide) for part in (mean, SCALE, VARIES))
+    parts = (place(part, sum_dtype) for part in (mean, SCALE, VARIES))
     return made.standardized(Scaler(*parts)), (numbers - mean) / SCALE
 
 
@@ -112,36 +112,38 @@ def rows_of(matrix, start=0, stop=N):
     return matrix.take_rows(slice(start, stop))
 
 
-def test_matvec_is_x_times_coefficients(matrix, place, wide, close):
+def test_matvec_is_x_times_coefficients(matrix, place, sum_dtype, close):
     made, Z = matrix
-    coef, intercept = place(COEF, wide), place(INTERCEPT, wide)
+    coef, intercept = place(COEF, sum_dtype), place(INTERCEPT, sum_dtype)
     close(rows_of(made).matvec(coef, intercept), Z @ COEF.T + INTERCEPT)
     close(rows_of(made).matvec(coef), Z @ COEF.T)
     close(rows_of(made).matvec(coef[:1, :]), Z @ COEF[:1].T)
 
 
-def test_transpose_matvec_is_residuals_times_x(matrix, place, wide, close):
+def test_transpose_matvec_is_residuals_times_x(matrix, place, sum_dtype, close):
     made, Z = matrix
     for columns in (RESIDUAL, RESIDUAL[:, :1]):
-        total = place(columns.sum(axis=0), wide)
+        total = place(columns.sum(axis=0), sum_dtype)
         for known in (total, None):
             found = rows_of(made).transpose_matvec(place(columns), known)
-            close(found, columns.T @ Z, as_dtype=wide)
+            close(found, columns.T @ Z, as_dtype=sum_dtype)
 
 
 @pytest.mark.parametrize("m", [1, M])
-def test_sandwich_is_the_gram_matrix_of_weighted_rows(m, matrix, place, wide, close):
+def test_sandwich_is_the_gram_matrix_of_weighted_rows(
+    m, matrix, place, sum_dtype, close
+):
     made, Z = matrix
     A = (RESIDUAL[:, :m, None] * Z[:, None, :]).reshape(N, -1)
     found = rows_of(made).sandwich(place(RESIDUAL[:, :m]))
-    close(found, A.T @ A, as_dtype=wide)
+    close(found, A.T @ A, as_dtype=sum_dtype)
     np.testing.assert_allclose(to_numpy(found), to_numpy(found).T, atol=1e-3)
 
 
-def test_sandwich_diagonal_weighs_the_squares(matrix, place, wide, close):
+def test_sandwich_diagonal_weighs_the_squares(matrix, place, sum_dtype, close):
     made, Z = matrix
     found = rows_of(made).sandwich_diagonal(place(WEIGHTS))
-    close(found, WEIGHTS.T @ Z**2, as_dtype=wide)
+    close(found, WEIGHTS.T @ Z**2, as_dtype=sum_dtype)
     assert (to_numpy(found) >= 0).all()
 
 
@@ -153,13 +155,13 @@ def test_take_rows_takes_slices_and_numbers(matrix, backend, close):
     close(made.take_rows(numbers[:0]).to_dense(), Z[:0])
 
 
-def test_take_columns_keeps_all_rows(matrix, backend, place, wide, close):
+def test_take_columns_keeps_all_rows(matrix, backend, place, sum_dtype, close):
     made, Z = matrix
     some = made.take_columns(backend.xp.asarray([1, 3], device=backend.device))
     assert some.shape == (N, 2)
     close(rows_of(some).to_dense(), Z[:, [1, 3]])
     found = rows_of(some).transpose_matvec(place(RESIDUAL))
-    close(found, RESIDUAL.T @ Z[:, [1, 3]], as_dtype=wide)
+    close(found, RESIDUAL.T @ Z[:, [1, 3]], as_dtype=sum_dtype)
 
 
 @pytest.mark.parametrize("density", [0.002, 0.5])

@@ -38,15 +38,15 @@ def with_weights(matrix, weights):
 
 
 @pytest.fixture
-def statistics(xp, place, wide):
+def statistics(xp, place, sum_dtype):
     """Return a function for mean and standard deviation of columns, in NumPy."""
 
     def statistics(X, weights=None):
         weights = np.ones(len(X)) if weights is None else weights
         matrix = DenseMatrix(place(X), xp=xp)
-        rows = with_weights(matrix, place(weights, wide))
+        rows = with_weights(matrix, place(weights, sum_dtype))
         found = column_statistics(rows)
-        assert found.mean.dtype == found.std.dtype == getattr(xp, wide)
+        assert found.mean.dtype == found.std.dtype == getattr(xp, sum_dtype)
         np.testing.assert_allclose(to_numpy(found.weight), weights.sum(), rtol=1e-6)
         return to_numpy(found.mean), to_numpy(found.std)
 
@@ -62,33 +62,33 @@ def reference(X, dtype, weights=None):
     return mean, np.sqrt(shares @ (X - mean) ** 2)
 
 
-def assert_close(found, expected, wide, rtol=None):
+def assert_close(found, expected, sum_dtype, rtol=None):
     """Compare ten digits of the deviations, three without float64."""
     (mean, std), (expected_mean, expected_std) = found, expected
-    rtol = {"float64": 1e-10, "float32": 1e-3}[wide] if rtol is None else rtol
+    rtol = {"float64": 1e-10, "float32": 1e-3}[sum_dtype] if rtol is None else rtol
     expected_std = expected_std.astype(float)
     np.testing.assert_allclose(std, expected_std, rtol=rtol)
-    rounding = 4 * np.finfo(wide).eps * np.abs(expected_mean)
+    rounding = 4 * np.finfo(sum_dtype).eps * np.abs(expected_mean)
     error = np.abs(mean - expected_mean)
     assert (error <= rtol * expected_std + rounding).all()
 
 
 @weighings
-def test_column_statistics_of_ordinary_columns(weights, statistics, dtype, wide):
+def test_column_statistics_of_ordinary_columns(weights, statistics, dtype, sum_dtype):
     X = NORMAL * [1, 1e3, 1e-6] + [3, -200, 0]
-    assert_close(statistics(X, weights), reference(X, dtype, weights), wide)
+    assert_close(statistics(X, weights), reference(X, dtype, weights), sum_dtype)
 
 
 @pytest.mark.parametrize("mean", [1e3, -1e6, 1e9, 1e12])
 @weighings
 def test_column_statistics_of_means_many_deviations_away(
-    mean, weights, statistics, dtype, wide
+    mean, weights, statistics, dtype, sum_dtype
 ):
     if dtype == "float32" and abs(mean) > 1e6:
         pytest.skip("float32 holds no such numbers")
     X = mean + NORMAL
     # The numbers of X are rounded; their statistics keep the digits of X - mean.
-    assert_close(statistics(X, weights), reference(X, dtype, weights), wide)
+    assert_close(statistics(X, weights), reference(X, dtype, weights), sum_dtype)
 
 
 def test_column_statistics_of_exact_sums():
@@ -106,31 +106,33 @@ def test_column_statistics_of_exact_sums():
 @pytest.mark.parametrize("outlier", [30, 300, 1e6])
 @pytest.mark.parametrize("row", [0, 30])
 def test_column_statistics_with_one_outlier(
-    row, outlier, weight, statistics, dtype, wide
+    row, outlier, weight, statistics, dtype, sum_dtype
 ):
     X, weights = NORMAL.copy(), WEIGHTS.copy()
     X[row], weights[row] = outlier, weight
     expected = reference(X, dtype, weights)
-    rtol = {"float64": 1e-9, "float32": 1e-3}[wide]
-    assert_close(statistics(X, weights), expected, wide, rtol)
+    rtol = {"float64": 1e-9, "float32": 1e-3}[sum_dtype]
+    assert_close(statistics(X, weights), expected, sum_dtype, rtol)
 
 
 @weighings
-def test_constant_columns_have_no_deviation(weights, statistics, dtype, wide):
+def test_constant_columns_have_no_deviation(weights, statistics, dtype, sum_dtype):
     constants = [0.1, -1e6, 1 / 3, 0.0]
     X = np.column_stack([np.tile(constants, (N, 1)), NORMAL[:, 0]])
     # Rows without a weight may have any value.
     X[weights == 0] += 5
     mean, std = statistics(X, weights)
     np.testing.assert_array_equal(std[:4], 0)
-    np.testing.assert_array_equal(mean[:4], np.asarray(constants, dtype).astype(wide))
+    np.testing.assert_array_equal(
+        mean[:4], np.asarray(constants, dtype).astype(sum_dtype)
+    )
     assert std[4] > 0.5
 
 
-def test_rows_without_weight_change_nothing(statistics, wide):
+def test_rows_without_weight_change_nothing(statistics, sum_dtype):
     X = np.where(SOME_ZERO[:, None] > 0, NORMAL, 1e3 * NORMAL)
     expected = statistics(NORMAL[SOME_ZERO > 0], SOME_ZERO[SOME_ZERO > 0])
-    rtol = {"float64": 1e-12, "float32": 1e-4}[wide]
+    rtol = {"float64": 1e-12, "float32": 1e-4}[sum_dtype]
     for found, wanted in zip(statistics(X, SOME_ZERO), expected):
         np.testing.assert_allclose(found, wanted, rtol=rtol, atol=rtol)
 

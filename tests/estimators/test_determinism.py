@@ -30,8 +30,8 @@ def test_repeated_fits_have_the_same_bits(solver, n_jobs):
 
 
 @pytest.mark.shared_arithmetic
-def test_repeated_fits_of_every_library_have_the_same_bits(backend, wide):
-    data = backend.xp.asarray(X[:500].astype(wide), device=backend.device)
+def test_repeated_fits_of_every_library_have_the_same_bits(backend, sum_dtype):
+    data = backend.xp.asarray(X[:500].astype(sum_dtype), device=backend.device)
     model = xlr.LogisticRegression()
     assert len({bits(model.fit(data, THREE[:500])) for _ in range(2)}) == 1
 

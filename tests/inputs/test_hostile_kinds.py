@@ -169,14 +169,14 @@ def test_predicted_labels_are_those_given(kind):
 
 
 @pytest.mark.shared_arithmetic
-def test_integers_beyond_2_53_on_every_library(backend, wide):
+def test_integers_beyond_2_53_on_every_library(backend, sum_dtype):
     if backend.name == "jax":
         import jax
 
         assert jax.config.jax_enable_x64
     classes = np.asarray([2**53, 2**53 + 1, 2**53 + 2])
     y = np.arange(120) % 3
-    data = backend.xp.asarray(X.astype(wide), device=backend.device)
+    data = backend.xp.asarray(X.astype(sum_dtype), device=backend.device)
     labels = backend.xp.asarray(classes[y], device=backend.device)
     model = xlr.LogisticRegression().fit(data, labels)
     assert [int(label) for label in model.classes_] == classes.tolist()

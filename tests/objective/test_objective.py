@@ -46,18 +46,18 @@ def make(n_classes, *, has_intercept=True, models=slice(None), **options):
 
 
 @pytest.fixture
-def there(place, wide):
+def there(place, sum_dtype):
     """Return the options that make an objective on the backend."""
-    return {"place": place, "wide": lambda values: place(values, wide)}
+    return {"place": place, "place_sums": lambda values: place(values, sum_dtype)}
 
 
 @pytest.fixture
-def close(dtype, wide, assert_close):
+def close(dtype, sum_dtype, assert_close):
     """Return a function that compares sums over rows in the precision of the rows."""
 
     def close(actual, expected, rtol={"float32": 2e-6, "float64": 1e-10}[dtype]):
         atol = rtol * np.abs(expected).max()
-        assert_close(actual, expected, atol=float(atol), as_dtype=wide)
+        assert_close(actual, expected, atol=float(atol), as_dtype=sum_dtype)
 
     return close
 
@@ -81,7 +81,7 @@ def test_objective_of_every_library_is_that_of_numpy(
     expected = make(n_classes, has_intercept=has_intercept)
     objective = make(n_classes, has_intercept=has_intercept, **there)
     at = [part[:, : expected.n_parameters] for part in (PARAMETERS, VECTOR)]
-    found = everything(objective, *map(there["wide"], at))
+    found = everything(objective, *map(there["place_sums"], at))
     for part, reference in zip(found, everything(expected, *at)):
         close(part, reference)
 
@@ -101,7 +101,7 @@ def test_objective_with_jeffreys_term(there, close, dtype):
     parts = plain.data, plain.loss, plain.penalty
     with_term = Objective(*parts, fit_intercept=True, term=term)
     row, h = PARAMETERS[0, : P + 1], 1e-5
-    parameters = there["wide"](row[None])
+    parameters = there["place_sums"](row[None])
     derivative = [
         (jeffreys(row + h * e) - jeffreys(row - h * e)) / (2 * h) for e in np.eye(P + 1)
     ]
@@ -126,7 +126,7 @@ def test_objective_with_jeffreys_term(there, close, dtype):
 def test_hessian_solver_solves_its_damped_equations(
     n_classes, damping, by_class, there
 ):
-    objective, place = make(n_classes, **there), there["wide"]
+    objective, place = make(n_classes, **there), there["place_sums"]
     w, v = (part[:, : objective.n_parameters] for part in (PARAMETERS, VECTOR))
     method = objective.class_hessians if by_class else objective.hessian
     hessian = method(place(w))

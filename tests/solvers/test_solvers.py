@@ -93,7 +93,7 @@ class Formula:
         return self.value(found.x[:size] - found.x[size:])
 
 
-def check(solver, n_classes, place, wide, dtype, tol, **penalty):
+def check(solver, n_classes, place, sum_dtype, dtype, tol, **penalty):
     """Minimise both models, and compare F with the minimum of each."""
     objective = make_objective(
         X,
@@ -101,7 +101,7 @@ def check(solver, n_classes, place, wide, dtype, tol, **penalty):
         WEIGHTS,
         n_classes=n_classes,
         place=place,
-        wide=lambda values: place(values, wide),
+        place_sums=lambda values: place(values, sum_dtype),
         **penalty,
     )
     solution = minimise(solver, objective, objective.zeros(), tol=tol, max_iter=2000)
@@ -119,20 +119,22 @@ def check(solver, n_classes, place, wide, dtype, tol, **penalty):
 @pytest.mark.slow_on_jax
 @class_numbers
 @pytest.mark.parametrize("solver", [*SMOOTH, "gradient-descent"])
-def test_solver_reaches_the_minimum(solver, n_classes, place, wide, dtype):
+def test_solver_reaches_the_minimum(solver, n_classes, place, sum_dtype, dtype):
     tol = {"float32": 1e-5, "float64": 1e-8}[dtype]
-    check(solver_named(solver), n_classes, place, wide, dtype, tol, ridge=0.25)
+    check(solver_named(solver), n_classes, place, sum_dtype, dtype, tol, ridge=0.25)
 
 
 @pytest.mark.slow_on_jax
 @class_numbers
 @pytest.mark.parametrize("solver", NON_SMOOTH)
 def test_solver_reaches_the_minimum_of_l1_within_bounds(
-    solver, n_classes, place, wide, dtype
+    solver, n_classes, place, sum_dtype, dtype
 ):
     tol = {"float32": 1e-5, "float64": 1e-8}[dtype]
     shape = {"ridge": 0.05, "l1": 0.05, "lower": -0.25, "upper": 0.5}
-    found = check(solver_named(solver), n_classes, place, wide, dtype, tol, **shape)
+    found = check(
+        solver_named(solver), n_classes, place, sum_dtype, dtype, tol, **shape
+    )
     coef = found.reshape(-1, P + 1)[:, :P]
     assert (coef == 0).any()
     assert ((coef == -0.25) | (coef == 0.5)).any()
