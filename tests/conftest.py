@@ -55,7 +55,7 @@ STRICT_DEVICES = ["device1", "no_float64"]
 # the same operations again for another dtype, and array-api-strict checks each of them.
 COVERED = {
     ("array_api_strict:device1", None),
-    ("array_api_strict:no_float64", "float64"),  # is none
+    ("array_api_strict:no_float64", "float64"),  # does not exist
     ("torch", "float64"),
     ("jax", "float32"),
 }
