@@ -1,6 +1,6 @@
 """Fits on a Dask cluster: placement, transfers, memory and failures.
 
-Two worker processes of one thread each serve all tests of this file.
+Two workers, which are threads of this process, serve most tests of this file.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ N_CHUNKS, ROWS, FEATURES = 8, 500, 5
 
 @pytest.fixture(scope="module")
 def cluster():
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        dashboard_address=":0",
-        silence_logs=logging.CRITICAL,
-    ) as cluster:
+    """Yield a cluster of threads without work stealing: transfers are then known."""
+    with (
+        dask.config.set({"distributed.scheduler.work-stealing": False}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as cluster,
+    ):
         yield cluster
 
 
@@ -41,7 +42,6 @@ def cluster():
 def client(cluster):
     """Yield the current client; afterwards no task is left on the cluster."""
     with distributed.Client(cluster) as client:
-        client.wait_for_workers(2, timeout=60)
         yield client
         assert_in_time(lambda: not tasks(client))
 
@@ -161,27 +161,9 @@ def placed(client, array, first):
     return da.concatenate(parts)
 
 
-@pytest.fixture(scope="module")
-def client_of_threads():
-    """Yield the client of a cluster without work stealing."""
-    with (
-        dask.config.set({"distributed.scheduler.work-stealing": False}),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
-        ) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
-
-
 @pytest.mark.parametrize("kind", ["columns_of_table", "host"])
-def test_features_stay_on_their_workers(client_of_threads, kind):
+def test_features_stay_on_their_workers(client, kind):
     """The labels, which are on the other worker, come to them."""
-    with client_of_threads.as_current():
-        assert_features_stay(client_of_threads, kind)
-
-
-def assert_features_stay(client, kind):
     n, p, n_chunks = 48_000, 20, 12
     rng = da.random.default_rng(0)
     X = rng.normal(size=(n, p), chunks=(n // n_chunks, p))
@@ -214,8 +196,22 @@ def at_iteration(monkeypatch, number, action):
     monkeypatch.setattr(sys, "stdout", Watched())
 
 
-def test_fit_survives_a_killed_worker(client, in_memory, monkeypatch):
+@pytest.fixture
+def client_of_processes():
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, **options
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
+def test_fit_survives_a_killed_worker(client_of_processes, in_memory, monkeypatch):
     """Dask computes the chunks of the worker again on the other one."""
+    client = client_of_processes
     X, y = dask.persist(*rows())
     distributed.wait([X, y])
     killed = client.run(os.getpid).popitem()[1]
