@@ -200,9 +200,7 @@ def at_iteration(monkeypatch, number, action):
 def client_of_processes():
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, **options
-        ) as cluster,
+        distributed.LocalCluster(silence_logs=logging.CRITICAL, **options) as cluster,
         distributed.Client(cluster) as client,
     ):
         client.wait_for_workers(2, timeout=60)
