@@ -209,3 +209,16 @@ def test_wrong_class_weights_of_labels_are_refused(class_weight, message):
     model = xlr.MultiLabelLogisticRegression(class_weight=class_weight)
     with pytest.raises(ValueError, match=message):
         model.fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "method", ["decision_function", "predict_proba", "predict_log_proba", "predict"]
+)
+def test_predictions_for_dask_rows_are_lazy_and_the_same(method):
+    da = pytest.importorskip("dask.array")
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(50, 3)), rng.integers(2, size=(50, 2))
+    predict = getattr(xlr.MultiLabelLogisticRegression().fit(X, Y), method)
+    found = predict(da.from_array(X, chunks=(20, 3)))
+    assert found.chunks == ((20, 20, 10), (2,))
+    np.testing.assert_array_almost_equal_nulp(found.compute(), predict(X), 4)
