@@ -253,7 +253,7 @@ def _location_and_spread(
     """Return the location and the spread of most values of the columns, in a few rows.
 
     The median of the gaps between different values is a gap between ordinary values,
-    even if only two of them stand beside a fill value: it gives the location. Times the
+    even if only two of them differ from a fill value: it gives the location. Times the
     number of gaps it is the spread, which is zero without a gap.
 
     Returns

@@ -239,7 +239,7 @@ def _raise_to_rounding(
     Raises
     ------
     ValueError
-        If rounding errors are large beside a variance, and not small beside the inverse
+        If rounding errors are large compared with a variance and with the inverse
         Hessian: the data hardly determine the parameter.
     """
     data, variance = last.data, np.diagonal(reported)

@@ -719,7 +719,7 @@ class InferenceResults:
         Parameters
         ----------
         exog_extra : array, table or sparse matrix of shape (n_samples, m)
-            The features, in memory or, beside an X of Dask, in the same chunks.
+            The features, in memory or, for an X of Dask, in the same chunks.
         hypothesis : {'joint', 'separate'}, default='joint'
             Whether to test all features together, or each without the others.
         cov_type : {'nonrobust', 'HC0'}, default='nonrobust'

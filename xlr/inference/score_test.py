@@ -45,7 +45,7 @@ class ScoreTest(NamedTuple):
 
 
 class CandidateRows:
-    """Rows of a matrix that a pass reads beside those of X."""
+    """Rows of a matrix that a pass reads together with those of X."""
 
     def __init__(self, matrix: Matrix) -> None:
         self.matrix = matrix

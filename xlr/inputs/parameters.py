@@ -35,7 +35,7 @@ class Rule(NamedTuple):
     expected : str
         Their description, for errors.
     types : tuple of types
-        Of which ``bool`` counts as a number only if it is named.
+        Accepted types; ``bool`` counts as a number only if it is one of them.
     low, high : float
         Ends of the closed interval of a number.
     options : tuple of str
