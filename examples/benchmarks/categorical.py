@@ -31,7 +31,7 @@ CSR matrix is made before the clock starts.
 # What stands in the way where a goal has not been reached.
 LIMITS = {
     "one-hot": """\
-- **one-hot**: a product with codes takes as long as SciPy's with the same ones, and reads
+- **one-hot**: a product with codes takes as long as SciPy's with the same ones, from
   a third of the memory. Joint tables of columns and contingency tables were slower.
 """,
 }
