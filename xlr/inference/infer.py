@@ -16,10 +16,11 @@ from xlr.inference.covariance import Estimates, estimate, limit_of_estimates
 from xlr.inference.fitted_data import FittedData, check_model, read_fitted_data
 from xlr.inference.goodness_of_fit import saturated_log_likelihood
 from xlr.inference.newton import sum_information
-from xlr.inference.profile import PROFILE_ALPHA, Profile, profile_all
+from xlr.inference.profile import profile_all
 from xlr.inference.results import InferenceResults
 from xlr.inputs.categories import table_levels
 from xlr.inputs.features import read_features
+from xlr.inputs.parameters import check_option
 from xlr.inputs.soft_labels import SoftLabels
 from xlr.text import quoted
 from xlr.threads import ALONE, workers
@@ -200,23 +201,27 @@ def infer(
         profiled = None
         by_default = is_firth and model.converged_ and not data.is_penalised
         if profile or (profile is None and by_default):
-            profiled = _profile(data, estimates, required=profile is True)
+            errors = np.sqrt(np.diagonal(estimates.covariance))
+            try:
+                profiled = profile_all(data, estimates.params, errors)
+            except FloatingPointError:
+                if profile:
+                    raise
         notes = _notes(data, estimates, cov_type, profiled is not None)
         if separated:
             notes.append(f"{separated} The log-likelihood is its limit.")
         # The threads end here: methods of the results run in the caller's.
         data.objective.data.pool = ALONE
+        is_soft = isinstance(y, SoftLabels)
         return InferenceResults(
             data,
             estimates,
-            cov_type,
-            null,
-            notes,
             profiled,
+            cov_type=cov_type,
+            llnull=null,
+            saturated=saturated_log_likelihood(data) if is_soft else 0.0,
+            notes=notes,
             is_separated=bool(separated),
-            saturated=(
-                saturated_log_likelihood(data) if isinstance(y, SoftLabels) else 0.0
-            ),
             keep_data=keep_data,
         )
 
@@ -224,17 +229,9 @@ def infer(
 def _check_options(
     model: Any, cov_type: str, groups: Any, collinear: str, separation: str
 ) -> None:
-    if cov_type not in COV_TYPES:
-        names = ", ".join(map(repr, COV_TYPES))
-        raise ValueError(f"cov_type must be one of {names}; got {quoted(cov_type)}.")
-    if collinear not in ("nan", "raise"):
-        raise ValueError(
-            f"collinear must be 'nan' or 'raise'; got {quoted(collinear)}."
-        )
-    if separation not in ("raise", "limit"):
-        raise ValueError(
-            f"separation must be 'raise' or 'limit'; got {quoted(separation)}."
-        )
+    check_option("cov_type", cov_type, COV_TYPES)
+    check_option("collinear", collinear, ("nan", "raise"))
+    check_option("separation", separation, ("raise", "limit"))
     if (groups is None) == (cov_type == "cluster"):
         raise ValueError(
             "cov_type='cluster' needs groups, the cluster of each row, and the others "
@@ -256,16 +253,6 @@ def _check_options(
             "weights are not counts of rows. Pass cov_type='HC0', or fit without "
             "class_weight."
         )
-
-
-def _profile(data: FittedData, estimates: Estimates, required: bool) -> Profile | None:
-    errors = np.sqrt(np.diagonal(estimates.covariance))
-    try:
-        return profile_all(data, estimates.params, errors, PROFILE_ALPHA)
-    except FloatingPointError:
-        if required:
-            raise
-        return None
 
 
 def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:

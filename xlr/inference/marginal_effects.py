@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import Block, DenseMatrix, Targets, TrainingData
+from xlr.estimators.dataset import loss_of
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 from xlr.inference.fitted_data import FittedData, Units
+from xlr.inference.fitted_results import FittedResults
+from xlr.inference.table import Table, wald_table
+from xlr.inputs.features import read_features
+from xlr.inputs.parameters import check_option
 from xlr.losses import Loss
 from xlr.objective.passes import logits
+from xlr.text import quoted
 
-__all__ = [
-    "METHODS",
-    "Discrete",
-    "average_effects",
-    "column_centre",
-    "discrete_columns",
-    "given_rows",
-]
+__all__ = ["MarginalEffects"]
 
 METHODS = {
     "dydx": "dy/dx",
@@ -33,43 +34,172 @@ METHODS = {
 MEDIAN_COLUMNS = 256  # columns of X that are brought to the host at a time
 
 
-@dataclass(frozen=True)
-class Discrete:
-    """Numbers of the columns whose effect is a change, not a derivative.
+class MarginalEffects(FittedResults):
+    """Marginal effects of the features."""
 
-    Attributes
-    ----------
-    dummy : tuple of int
-        Columns that change from 0 to 1.
-    count : tuple of int
-        Columns whose effect is half of the change from x - 1 to x + 1.
-    """
+    def get_margeff(
+        self,
+        at: Literal["overall", "mean", "median", "zero"] | Array = "overall",
+        method: Literal["dydx", "eyex", "dyex", "eydx"] = "dydx",
+        atexog: Mapping[str | int, float] | None = None,
+        dummy: bool = False,
+        count: bool = False,
+        *,
+        alpha: float = 0.05,
+    ) -> Table:
+        """Tabulate marginal effects: changes of the probabilities with the features.
 
-    dummy: tuple[int, ...] = ()
-    count: tuple[int, ...] = ()
+        Standard errors are those of the delta method. Two classes have effects on the
+        second class; more classes have effects on each.
+
+        Parameters
+        ----------
+        at : {'overall', 'mean', 'median', 'zero'} or array of shape (m, n_features)
+            ``'overall'`` averages the effects over the rows of the fit. ``'mean'`` and
+            ``'median'`` take one row, of the means or medians of the columns;
+            ``'zero'`` takes the row of zeros. An array averages over its own rows.
+            Offsets count in ``'overall'`` alone.
+        method : {'dydx', 'eyex', 'dyex', 'eydx'}, default='dydx'
+            Derivative dP/dx, elasticity dlogP/dlogx, or one logarithm: dP/dlogx or
+            dlogP/dx.
+        atexog : dict, default=None
+            Values of features that replace those of the rows, by the name of the
+            feature or the number of its column in X.
+        dummy : bool, default=False
+            True for the change of P from 0 to 1 as the effect of a feature that is
+            0 or 1 in all rows of the fit.
+        count : bool, default=False
+            True for half the change from x - 1 to x + 1 as the effect of a feature of
+            other whole numbers from 0.
+        alpha : float, default=0.05
+            One minus the level of the intervals.
+
+        Returns
+        -------
+        Table
+            With the effects (``dy/dx``, ``d(lny)/d(lnx)``, ...), ``std err``, ``z``,
+            ``P>|z|`` and the interval.
+
+        Raises
+        ------
+        ValueError
+            If columns are aliased: only a sum of their coefficients has a meaning. If
+            the results are without the rows, and an argument needs them.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+        >>> X = X[["mean radius", "mean texture"]]
+        >>> results = xlr.infer(xlr.LogisticRegression(C=float("inf")).fit(X, y), X, y)
+        >>> table = results.get_margeff(at=X.iloc[:100], method="eyex")
+        >>> table.columns["d(lny)/d(lnx)"].round(3)
+        array([-8.718, -2.217])
+        """
+        self._refuse_aliased("effects")
+        check_option("method", method, METHODS)
+        if isinstance(at, str):
+            check_option("at", at, ("overall", "mean", "median", "zero", "an array"))
+        if (dummy or count) and method.endswith("ex"):
+            raise ValueError(
+                "The change of a dummy or a count has no logarithm of the feature: "
+                f"method must be 'dydx' or 'eydx'; got {method!r}."
+            )
+        effects, jacobian = self._effects(at, method, dict(atexog or {}), dummy, count)
+        covariance = self._estimates.standardized_covariance
+        variance = np.sum(jacobian @ covariance * jacobian, axis=2)
+        is_overall = isinstance(at, str) and at == "overall"
+        return wald_table(
+            "Average marginal effects" if is_overall else "Marginal effects",
+            METHODS[method],
+            self._feature_names * effects.shape[0],
+            effects.reshape(-1),
+            np.sqrt(np.maximum(variance, 0)).reshape(-1),
+            alpha,
+            self.classes if self.equations else [],
+        )
 
     @property
-    def columns(self) -> list[int]:
-        """All of them, dummies first."""
-        return [*self.dummy, *self.count]
+    def _feature_names(self) -> list[str]:
+        return self.names[int(self._units.fit_intercept) :]
+
+    def _effects(
+        self,
+        at: Any,
+        method: str,
+        atexog: dict[str | int, float],
+        dummy: bool,
+        count: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return effects and their derivatives in the standardized parameters."""
+        columns: list[int] = []
+        n_dummies = 0
+        if dummy or count:
+            with self._rows("get_margeff(dummy=True) or (count=True)") as data:
+                columns, n_dummies = _discrete_columns(data, dummy, count)
+        average = partial(
+            _average_effects,
+            loss=loss_of(len(self.classes)),
+            standardized=self._estimates.standardized,
+            units=self._units,
+            method=method,
+            held={self._column(key): float(value) for key, value in atexog.items()},
+            columns=columns,
+            n_dummies=n_dummies,
+        )
+        if not isinstance(at, str):
+            features = read_features(self._reader, at, reset=False)
+            rows = arrays.to_host(features.matrix.to_dense()).astype(np.float64)
+        elif at == "zero":
+            rows = np.zeros((1, self._units.mean.size))
+        else:
+            with self._rows("get_margeff") as data:
+                if at == "overall":
+                    return average(data.objective.data)
+                rows = _column_centre(data, at)
+        if not np.isfinite(rows).all():
+            raise ValueError("at contains NaN or infinity.")
+        Z, ones = (rows - self._units.mean) / self._units.scale, np.ones((len(rows), 1))
+        given = TrainingData(DenseMatrix(Z, xp=np), Targets(1, 0 * ones, ones))
+        return average(given)
+
+    def _column(self, key: str | int) -> int:
+        """Return the number of a column of X by its name or number.
+
+        Raises
+        ------
+        ValueError
+            If there is no such column.
+        """
+        names = self._feature_names
+        if key in names:
+            return names.index(key)
+        if isinstance(key, int | np.integer) and 0 <= key < len(names):
+            return int(key)
+        raise ValueError(
+            f"atexog holds {quoted(key)}, which is no feature. Use the name of a "
+            f"feature, {quoted(names)}, or the number of its column in X."
+        )
 
 
 @arrays.quiet()
-def average_effects(
+def _average_effects(
     data: TrainingData,
     loss: Loss,
     standardized: np.ndarray,
     units: Units,
     method: str,
-    discrete: Discrete,
     held: dict[int, float],
+    columns: list[int],
+    n_dummies: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Return effects averaged over rows by their weights, and their derivatives.
 
     With V = p or, for the logarithm of a probability, V = log p, its derivatives in the
     logits are :math:`G_{kl} = p_k ([k = l] - p_l)`, over :math:`p_k` for the logarithm.
     An effect is :math:`\sum_l G_{kl} w_{lj} f_j`, with f = 1 or, for the logarithm of a
-    feature, f = x. The effect of a discrete column is a difference of V. One pass.
+    feature, f = x. One pass.
 
     Parameters
     ----------
@@ -79,9 +209,13 @@ def average_effects(
     standardized : ndarray of shape (n_parameters,)
     units : Units
     method : {'dydx', 'eyex', 'dyex', 'eydx'}
-    discrete : Discrete
     held : dict of int to float
         Values of columns that replace those of the rows.
+    columns : list of int
+        Columns whose effect is a difference of V: from 0 to 1, or half of that from
+        x - 1 to x + 1.
+    n_dummies : int
+        Number of the former, which come first.
 
     Returns
     -------
@@ -111,7 +245,8 @@ def average_effects(
         (mean, scale, coef),
         values if held else None,
         method,
-        discrete,
+        columns,
+        n_dummies,
         width=3 * outputs**2 * (max(outputs, p) if method.endswith("ex") else outputs),
     )
     total = float(arrays.to_host(data.total_weight())[0])
@@ -130,7 +265,6 @@ def average_effects(
         jacobian = np.einsum("klmq,lj->kjmq", second, raw, order="C")
         jacobian[:, j, :, j] += first / units.scale[:, None, None]
     if changes:
-        columns = discrete.columns
         difference, product, moved = changes
         product = product[..., : by_class.shape[1]]
         product[np.arange(len(columns)), :, :, columns] = moved
@@ -146,12 +280,13 @@ def _effect_sums(
     units: tuple[Array, Array, Array],
     held: Array | None,
     method: str,
-    discrete: Discrete,
+    discrete: list[int],
+    n_dummies: int,
 ) -> tuple[Array, ...]:
     """Return the sums over the rows of G, of its derivatives, and of the changes."""
     xp, s = block.xp, block.weights
     matrix = block.matrix
-    if held is not None or discrete.columns or method.endswith("ex"):
+    if held is not None or discrete or method.endswith("ex"):
         Z = matrix.to_dense()
         if held is not None:
             held = xp.astype(held, Z.dtype)
@@ -182,24 +317,23 @@ def _effect_sums(
         dG = xp.matmul(xp.permute_dims(dG, (0, 1, 3, 2)), coef / scale)
         G, dG = G[..., None] * x[:, None, None, :], dG * x[:, None, None, :]
     found = [total(G), sums(dG)]
-    if not discrete.columns:
+    if not discrete:
         return tuple(found)
     # 2. Changes.
     device = arrays.device_of(eta)
-    columns = xp.asarray(discrete.columns, device=device)
-    is_count = xp.arange(columns.shape[0], device=device) >= len(discrete.dummy)
+    columns = xp.asarray(discrete, device=device)
+    is_count = xp.arange(columns.shape[0], device=device) >= n_dummies
     step, zero = 1 / xp.take(scale, columns), -xp.take(mean / scale, columns)
     at = xp.take(Z, columns, axis=1)
-    ends = (
-        xp.where(is_count, at - step, zero),
-        xp.where(is_count, at + step, zero + step),
-    )
+    step = xp.where(is_count, 2 * step, step)
+    start = xp.where(is_count, at - step / 2, zero)
+    ends = start, start + step
     own = xp.take(coef, columns, axis=1).T
     low, high = (
         _derivatives(eta[:, None, :] + (z - at)[:, :, None] * own, takes_log, xp=xp)
         for z in ends
     )
-    share = xp.astype(xp.where(is_count, step / step / 2, step / step), eta.dtype)
+    share = 1 - xp.astype(is_count, eta.dtype) / 2
     difference = share[:, None] * (high[0] - low[0])
     share = share[:, None, None]
     moved = high[1] * ends[1][..., None, None] - low[1] * ends[0][..., None, None]
@@ -235,30 +369,21 @@ def _derivatives(
     return p, A, dA - p[..., None, None] * A[..., None, :, :]
 
 
-def given_rows(rows: np.ndarray, units: Units) -> TrainingData:
-    """Return rows in units of X, (m, n_features), as standardized data."""
-    Z, ones = (rows - units.mean) / units.scale, np.ones((rows.shape[0], 1))
-    return TrainingData(DenseMatrix(Z, xp=np), Targets(1, 0 * ones, ones))
+def _discrete_columns(
+    data: FittedData, dummy: bool, count: bool
+) -> tuple[list[int], int]:
+    """Return the columns of 0 and 1 alone, then those of other whole numbers from 0.
 
-
-def discrete_columns(data: FittedData, *, dummy: bool, count: bool) -> Discrete:
-    """Return the columns of 0 and 1 alone, and those of other whole numbers from 0.
-
-    In one pass. Constant columns are neither.
+    And the number of the former. In one pass. Constant columns are neither.
     """
-    if not (dummy or count):
-        return Discrete()
-    raw = data.dataset.spec.data
-    scaler = data.problem.scaler
+    raw, scaler = data.dataset.spec.data, data.problem.scaler
     assert scaler is not None
     found = raw.map_reduce(_other_numbers, width=4 * raw.n_features)
     is_dummy, is_count = (arrays.to_host(others) == 0 for others in found)
     varies = arrays.to_host(scaler.varies) > 0
-    is_dummy, is_count = is_dummy & varies, is_count & ~is_dummy & varies
-    return Discrete(
-        tuple(np.nonzero(is_dummy & dummy)[0].tolist()),
-        tuple(np.nonzero(is_count & count)[0].tolist()),
-    )
+    dummies = np.nonzero(is_dummy & varies & dummy)[0].tolist()
+    counts = np.nonzero(is_count & ~is_dummy & varies & count)[0].tolist()
+    return [*dummies, *counts], len(dummies)
 
 
 def _other_numbers(block: Block) -> tuple[Array, Array]:
@@ -273,7 +398,7 @@ def _other_numbers(block: Block) -> tuple[Array, Array]:
     )
 
 
-def column_centre(data: FittedData, kind: str) -> np.ndarray:
+def _column_centre(data: FittedData, kind: str) -> np.ndarray:
     """Return the mean or the median of each column by the weights: (1, n_features).
 
     Raises

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import stats
 from sklearn.utils._optional_dependencies import check_pandas_support
 
 from xlr import arrays
@@ -14,17 +15,15 @@ from xlr.data import Block, refuse_non_finite
 from xlr.estimators.base import logits
 from xlr.functions import sigmoid, softmax
 from xlr.inference.fitted_data import FittedData
-from xlr.inputs.features import Features
+from xlr.inference.fitted_results import FittedResults
+from xlr.inference.table import interval_columns
+from xlr.inputs.features import Features, read_features
+from xlr.inputs.offset import check_offset_columns, read_offset
 from xlr.losses import Loss
 from xlr.objective import leverages
 from xlr.objective.passes import logits as logits_of
 
-__all__ = [
-    "Influence",
-    "ProbabilityInterval",
-    "influence",
-    "probability_interval",
-]
+__all__ = ["RowStatistics"]
 
 
 class ProbabilityInterval(NamedTuple):
@@ -115,8 +114,106 @@ class Influence:
         )
 
 
-@arrays.quiet()
-def influence(
+class RowStatistics(FittedResults):
+    """Influence and predictions of single rows."""
+
+    def get_influence(self) -> Influence:
+        """Return leverage, residuals, Cook's distance and dfbetas of each row.
+
+        Raises
+        ------
+        ValueError
+            If there are more than two classes, the rows are of Dask, or the results are
+            without them.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression(C=float("inf")).fit(X[:, :2], y)
+        >>> results = xlr.infer(model, X[:, :2], y, keep_data=True)
+        >>> results.get_influence().dfbetas.max(axis=0).round(2)
+        array([0.04, 0.31, 0.29])
+        """
+        with self._rows("get_influence", two_classes=True) as data:
+            inverse, errors = self._estimates.inverse, self._errors
+            return _influence(data, inverse, errors, self.effective_df)
+
+    def predict(self, X: Array, offset: Array | None = None) -> Array:
+        """Predict the probability of the second class, or of all of more classes.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            Of any library and device, or of Dask: then so is the answer.
+        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+
+        Returns
+        -------
+        array of shape (n_samples,) or (n_samples, n_classes)
+
+        Raises
+        ------
+        ValueError
+            If X has other features than the fit, or anything is not finite.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression().fit(X[:, :2], y)
+        >>> xlr.infer(model, X[:, :2], y).predict(X[:3, :2]).round(3)
+        array([0.197, 0.003, 0.004])
+        """
+        proba = self._reader.predict_proba(X, offset)
+        return proba if self.equations else proba[:, 1]
+
+    def predict_interval(
+        self, X: Array, offset: Array | None = None, alpha: float = 0.05
+    ) -> ProbabilityInterval:
+        """Predict class probabilities with intervals.
+
+        The delta method on the scale of log(p / (1 - p)) keeps the ends between 0 and
+        1.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            Of any library; the answer is in the same.
+        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+        alpha : float, default=0.05
+            One minus the level.
+
+        Returns
+        -------
+        ProbabilityInterval
+            ``proba``, ``se``, ``lower`` and ``upper``, each (n_samples, n_classes).
+
+        Raises
+        ------
+        ValueError
+            If X has other features than the fit, or anything is not finite.
+        """
+        interval_columns(alpha)  # refuses what is no level
+        features, units = read_features(self._reader, X, reset=False), self._units
+        added = None if offset is None else read_offset(offset, features)
+        check_offset_columns(added, units.n_outputs, features.X.shape[0])
+        # A root of the covariance: R with R R' = V, for a positive semi-definite V.
+        values, vectors = np.linalg.eigh(self._estimates.standardized_covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0))
+        with arrays.current_device(features.stored):
+            return _probability_interval(
+                features,
+                added,
+                units.raw(self._estimates.standardized[None, :]),
+                units.raw(root.T),
+                float(stats.norm.isf(alpha / 2)),
+            )
+
+
+def _influence(
     data: FittedData, inverse: np.ndarray, errors: np.ndarray, n_parameters: float
 ) -> Influence:
     """Compute leverages, residuals and what the fit is without each row, in two passes.
@@ -179,7 +276,7 @@ def _moves(
 
 
 @arrays.quiet()
-def probability_interval(
+def _probability_interval(
     features: Features,
     offset: Array | None,
     estimates: tuple[np.ndarray, np.ndarray],

@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-from scipy import stats
 
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Block, DenseMatrix, Matrix, PerRow, call
 from xlr.estimators import LogisticRegression
 from xlr.inference.fitted_data import FittedData
+from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
 from xlr.inputs.dask_input import parts_beside
 from xlr.inputs.features import read_features
+from xlr.inputs.parameters import check_option
 from xlr.losses import Loss
 from xlr.objective import passes
 
-__all__ = ["ScoreTest", "score_test"]
+__all__ = ["ScoreTests"]
 
 # Share of a feature's information that the features of the model leave, below which it
 # is one of their sums, apart from rounding errors.
 LEAST_SHARE = 1e-9
 
 CANDIDATE_ROWS = 256  # rows of a block, at least: sums are as wide as the candidates
-
-
-class ScoreTest(NamedTuple):
-    """Score test of features that a model leaves out.
-
-    Attributes
-    ----------
-    statistic : float or ndarray of shape (m,)
-    df : int
-        Coefficients that a test is about.
-    pvalue : float or ndarray of shape (m,)
-        Under a chi-squared distribution with so many degrees of freedom.
-    """
-
-    statistic: Any
-    df: int
-    pvalue: Any
 
 
 class CandidateRows:
@@ -54,10 +38,80 @@ class CandidateRows:
         return type(self)(self.matrix.take_rows(key[0]))
 
 
-@arrays.quiet()
-def score_test(
+class ScoreTests(FittedResults):
+    """Score tests of features that a model leaves out."""
+
+    def score_test(
+        self,
+        exog_extra: Array,
+        hypothesis: Literal["joint", "separate"] = "joint",
+        cov_type: Literal["nonrobust", "HC0"] = "nonrobust",
+    ) -> ChiSquaredTest:
+        """Test features that the model leaves out, without a fit.
+
+        One pass over the rows reads each feature once: thousands can be screened.
+
+        Parameters
+        ----------
+        exog_extra : array, table or sparse matrix of shape (n_samples, m)
+            The features, in memory or, beside an X of Dask, in the same chunks.
+        hypothesis : {'joint', 'separate'}, default='joint'
+            Whether to test all features together, or each without the others.
+        cov_type : {'nonrobust', 'HC0'}, default='nonrobust'
+            Variance of the scores: the information, or the scores of the rows.
+
+        Returns
+        -------
+        ChiSquaredTest
+            ``statistic``, ``df`` and ``pvalue``, arrays of shape (m,) for
+            ``'separate'``; NaN for a feature that is a sum of those in the model.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the fit is penalised, the results are without the rows, the features are
+            not as described, or they are collinear and tested together.
+
+        References
+        ----------
+        Rao (1948), *Large sample tests of statistical hypotheses concerning several
+        parameters*; Boos (1992), *On generalized score tests*, The American
+        Statistician 46.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression(C=float("inf")).fit(X[:, :1], y)
+        >>> results = xlr.infer(model, X[:, :1], y, keep_data=True)
+        >>> results.score_test(X[:, 1:4], "separate").statistic.round(1)
+        array([38.3, 65.3,  5.3])
+        """
+        check_option("hypothesis", hypothesis, ("joint", "separate"))
+        check_option("cov_type", cov_type, ("nonrobust", "HC0"))
+        if self.is_penalised or self.is_firth:
+            raise ValueError(
+                "A score test starts from the maximum of the likelihood, and this fit "
+                "is penalised. Fit with C=inf."
+            )
+        if self.is_separated:
+            raise ValueError(
+                "A score test needs finite estimates, and the classes are separated."
+            )
+        with self._rows("score_test") as data:
+            return _score_test(
+                data,
+                self._estimates.inverse,
+                exog_extra,
+                joint=hypothesis == "joint",
+                robust=cov_type == "HC0",
+            )
+
+
+def _score_test(
     data: FittedData, inverse: np.ndarray, candidates: Any, *, joint: bool, robust: bool
-) -> ScoreTest:
+) -> ChiSquaredTest:
     r"""Test the coefficients of other features at zero, from one pass.
 
     With the rows z of the model and c of the candidates, the residuals r and the
@@ -142,10 +196,7 @@ def score_test(
     statistic = np.full(known.shape, np.nan)
     solved = np.linalg.solve(scaled[known], z[known][..., None])[..., 0]
     statistic[known] = np.sum(z[known] * solved, axis=1)
-    pvalue = stats.chi2.sf(statistic, df)
-    if joint:
-        return ScoreTest(float(statistic[0]), df, float(pvalue[0]))
-    return ScoreTest(statistic, df, pvalue)
+    return ChiSquaredTest.of(float(statistic[0]) if joint else statistic, df)
 
 
 def _read(data: FittedData, candidates: Any) -> tuple[Any, int]:
