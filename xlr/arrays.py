@@ -29,48 +29,6 @@ Namespace = Any
 Device = Any
 F = TypeVar("F", bound=Callable[..., Any])
 
-__all__ = [
-    "Array",
-    "Device",
-    "Namespace",
-    "aligned",
-    "block_bytes",
-    "cholesky",
-    "compiled",
-    "compiles",
-    "current_device",
-    "device_of",
-    "entries",
-    "floating_dtype",
-    "free_bytes",
-    "has_gradient",
-    "in_host_memory",
-    "in_place",
-    "is_array",
-    "is_dask",
-    "is_floating",
-    "is_half",
-    "is_sparse",
-    "is_traced",
-    "joined",
-    "memory_errors",
-    "move",
-    "namespace",
-    "picklable",
-    "positive_definite_solver",
-    "pure",
-    "quiet",
-    "rows",
-    "spread",
-    "take_rows",
-    "to_host",
-    "traced",
-    "widened",
-    "widest_float",
-    "within",
-    "without_gradient",
-]
-
 
 def is_array(x: object) -> bool:
     """Return whether ``x`` is an array of a library other than NumPy and SciPy.

@@ -13,20 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-__all__ = [
-    "Delayed",
-    "array_of",
-    "call",
-    "cancel",
-    "fetch",
-    "is_dask",
-    "literal",
-    "parts_of",
-    "send",
-    "tree",
-    "workers_of",
-]
-
 # A part of a Dask graph that is to be computed.
 Delayed = Any
 

@@ -11,18 +11,6 @@ from typing import NamedTuple
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 
-__all__ = [
-    "SigmoidTerms",
-    "SoftmaxTerms",
-    "log_sigmoid",
-    "log_softmax",
-    "real_floating",
-    "sigmoid",
-    "sigmoid_terms",
-    "softmax",
-    "softmax_terms",
-]
-
 
 def real_floating(z: Array) -> tuple[Array, Namespace]:
     """Real numbers as an array of a floating dtype, and its namespace."""

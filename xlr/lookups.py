@@ -11,8 +11,6 @@ from scipy.sparse import csc_array, csr_array
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 
-__all__ = ["add_by_index", "look_up"]
-
 # Rows of one product on the host, whose unit entries stay in the cache; or as many rows
 # for each sum, since sums are added up once for each product.
 HOST_ROWS = 2**13

@@ -21,17 +21,6 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.functions import log_sigmoid, real_floating, sigmoid_terms, softmax_terms
 
-__all__ = [
-    "Curvature",
-    "LogisticLoss",
-    "Loss",
-    "ShareLogisticLoss",
-    "ShareSoftmaxLoss",
-    "SoftmaxLoss",
-    "binary_cross_entropy",
-    "cross_entropy",
-]
-
 
 class Curvature(NamedTuple):
     """The second derivatives of a loss in the logits of each row.

@@ -14,8 +14,6 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 
-__all__ = ["ElasticNetPenalty", "L2Penalty", "NonSmooth", "Penalty"]
-
 
 class NonSmooth(NamedTuple):
     r"""Part of a penalty without a derivative: :math:`\kappa |w|` at zero, and bounds.

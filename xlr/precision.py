@@ -8,8 +8,6 @@ from typing import Any
 
 import array_api_compat
 
-__all__ = ["full_precision"]
-
 
 @contextlib.contextmanager
 def full_precision(x: Any) -> Iterator[None]:

@@ -7,8 +7,6 @@ import warnings
 from sys import float_info
 from typing import Any
 
-__all__ = ["printable", "quoted", "warn"]
-
 MAX_LENGTH = 100  # characters of a name or a value
 
 # Modules between a warning and the line that it is about.

@@ -26,8 +26,6 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.precision import full_precision
 
-__all__ = ["ALONE", "Workers", "available_threads", "workers"]
-
 T = TypeVar("T")
 
 _lock = threading.Lock()

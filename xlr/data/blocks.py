@@ -13,8 +13,6 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.threads import ALONE, Workers
 
-__all__ = ["add", "cut", "draw_rows", "map_reduce", "row_slices", "rows_per_block"]
-
 Sums = tuple[Array, ...]
 
 

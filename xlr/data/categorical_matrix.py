@@ -18,8 +18,6 @@ from xlr.data.scaler import Scaler
 from xlr.data.sparse_matrix import SparseMatrix
 from xlr.lookups import add_by_index, look_up
 
-__all__ = ["CategoricalMatrix"]
-
 # Multiply-adds of a dense product in the time of a look-up, and in the time of counting
 # a row in a contingency table: 2 ns and 3 ns for 500,000 rows of 30 columns with 2,000
 # levels, on one core of an x86 server.

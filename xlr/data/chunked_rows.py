@@ -18,8 +18,6 @@ from xlr.data.split_matrix import of_chunk
 from xlr.data.targets import Targets
 from xlr.data.training_data import TrainingData
 
-__all__ = ["ChunkedRows", "PerRow"]
-
 
 class PerRow(NamedTuple):
     """Values for each row of rows in chunks.

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from xlr.arrays import Array, Device, Namespace
-from xlr.cached import cached_property
 from xlr.dask_graph import (
     Delayed,
     array_of,
@@ -24,8 +23,6 @@ from xlr.dask_graph import (
     workers_of,
 )
 from xlr.data.blocks import Sums, add
-
-__all__ = ["Chunks"]
 
 
 class Chunks:

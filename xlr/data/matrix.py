@@ -9,8 +9,6 @@ from xlr.arrays import Array, Device, Namespace
 from xlr.data.blocks import cut
 from xlr.data.scaler import Scaler
 
-__all__ = ["DenseMatrix", "Matrix", "StandardizedMatrix"]
-
 # Multiply-adds of a symmetric product (BLAS syrk, from the cache) in the time of one of
 # a matrix-vector product, which waits for memory: 20 on one core of an x86 server.
 GRAM_SPEEDUP = 20

@@ -8,8 +8,6 @@ from typing import Any
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 
-__all__ = ["Scaler", "farthest_mean"]
-
 
 @arrays.traced("mean", "scale", "varies")
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ from xlr.data.blocks import add, cut, map_reduce, rows_per_block
 from xlr.data.matrix import GRAM_SPEEDUP, StandardizedMatrix
 from xlr.data.scaler import Scaler, farthest_mean
 
-__all__ = ["SparseMatrix", "canonical"]
-
 # Multiply-adds of a dense product in the time of one stored entry, whose column has to
 # be looked up; and in the time of a pair of entries of a row in a Gram matrix.
 ENTRY_COST = 4

@@ -21,8 +21,6 @@ from xlr.data.sparse_matrix import (
     canonical,
 )
 
-__all__ = ["SplitMatrix", "as_matrix", "of_chunk"]
-
 
 @arrays.traced("parts")
 class SplitMatrix:

@@ -12,14 +12,6 @@ from xlr.data.matrix import Matrix
 from xlr.data.training_data import Block, TrainingData
 from xlr.text import printable, quoted
 
-__all__ = [
-    "ColumnStatistics",
-    "column_statistics",
-    "has_outliers",
-    "refuse_non_finite",
-    "without_outliers",
-]
-
 # Rows that show outliers by their values, and rows that give the location and scale of
 # such a column: of few columns as many rows as make MANY_ENTRIES numbers (10 ms).
 FEW_ROWS, MANY_ROWS, MANY_ENTRIES = 25, 1000, 1e5

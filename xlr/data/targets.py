@@ -11,8 +11,6 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 
-__all__ = ["Targets"]
-
 
 @dataclass(frozen=True)
 class Targets:

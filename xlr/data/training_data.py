@@ -20,8 +20,6 @@ from xlr.threads import ALONE, Workers
 if TYPE_CHECKING:
     from xlr.data.chunked_rows import ChunkedRows
 
-__all__ = ["Block", "TrainingData", "sum_of_weights", "sums_of_class_weights"]
-
 
 class Block(NamedTuple):
     """A block of rows, the first argument of the functions of a pass.

@@ -15,17 +15,6 @@ from xlr.estimators.dataset import LabelledDataset, ModelSpec
 from xlr.solvers import Record, Status
 from xlr.text import quoted, warn
 
-__all__ = [
-    "FoldModels",
-    "Folds",
-    "Group",
-    "fit_folds",
-    "groups_of",
-    "has_weight",
-    "read_folds",
-    "small_counts",
-]
-
 
 class Group(NamedTuple):
     """Ways to count the rows that leave the same classes with weight.

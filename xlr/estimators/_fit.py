@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -34,15 +33,6 @@ from xlr.solvers import (
     minimise_models,
 )
 from xlr.text import warn
-
-__all__ = [
-    "Fitting",
-    "SeparationWarning",
-    "begin_fit",
-    "print_record",
-    "set_fitted",
-    "warn_unless_converged",
-]
 
 
 def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Features:
@@ -117,13 +107,6 @@ INSTEAD_OF_HESSIAN = {
 }
 HESSIANS = 4
 
-# Memory of a fit on a device: arrays of the size of a block of rows in a pass, numbers
-# held for each row, and the largest sample, as a share of the rows or in rows for each
-# parameter.
-BLOCKS = 4
-ROW_NUMBERS = 4
-SAMPLE, ROWS_OF_SAMPLE = 1 / 8, 1000
-
 
 class SeparationWarning(ConvergenceWarning):
     """Warning of a fit without a finite estimate, because features separate classes."""
@@ -150,8 +133,7 @@ class Fitting:
     Raises
     ------
     MemoryError
-        If the Hessian of a solver that was named does not fit into memory, or the rows
-        do not fit into the memory of a device.
+        If the Hessian of a solver that was named does not fit into memory.
 
     Attributes
     ----------
@@ -205,29 +187,6 @@ class Fitting:
             regularisation=regularisation,
             standardized=self._solver.standardized,
         )
-        self._check_memory_of_device()
-
-    def _check_memory_of_device(self) -> None:
-        """Raise MemoryError for a fit that does not fit into the memory of a device."""
-        features, objective = self._dataset.features, self.problem.objective
-        numbers = objective.data.matrix.stored
-        if not objective.data.in_memory or arrays.in_host_memory(numbers):
-            return
-        n_samples, n_features = features.X.shape
-        size = features.xp.finfo(features.dtype).bits // 8
-        stored = math.prod(numbers.shape) / n_samples
-        sample = min(SAMPLE * n_samples, ROWS_OF_SAMPLE * objective.n_parameters)
-        needed = 8 * ROW_NUMBERS * n_samples + size * sample * stored
-        needed += BLOCKS * min(size * n_samples * stored, arrays.block_bytes(numbers))
-        needed += self._solver.model_bytes(objective)  # of one: others take turns
-        free = arrays.free_bytes(numbers)
-        if needed > free:
-            raise MemoryError(
-                f"A fit to X of shape {(n_samples, n_features)} with "
-                f"solver={self.solver_name!r} needs about {needed:.3g} bytes beside X "
-                f"on {features.device}, and {free:.3g} are free. Free some, fit to "
-                "fewer rows, or to chunks of Dask."
-            )
 
     @property
     def n_passes(self) -> int | None:

@@ -26,18 +26,6 @@ from xlr.inputs.offset import check_offset_columns, read_offset
 from xlr.precision import full_precision
 from xlr.text import warn
 
-__all__ = [
-    "LinearClassifier",
-    "LinearModel",
-    "class_codes",
-    "labels_of",
-    "log_probabilities",
-    "logits",
-    "one_or_more",
-    "probabilities",
-    "score",
-]
-
 
 @arrays.quiet()
 def logits(matrix: Matrix, coef: Array, intercept: Array) -> Array:

@@ -20,8 +20,6 @@ from xlr.solvers import Status
 from xlr.text import quoted, warn
 from xlr.threads import workers
 
-__all__ = ["BootstrapResult", "bootstrap"]
-
 # Of the free memory, for how often each resample counts each row.
 COUNTS_MEMORY_SHARE = 1 / 8
 

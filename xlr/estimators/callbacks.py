@@ -29,8 +29,6 @@ except ImportError:  # scikit-learn 1.6 to 1.8
 
 Reconstruct = Callable[[Array], dict[str, Any]]
 
-__all__ = ["CallbackSupportMixin", "FitCallbacks", "with_callbacks"]
-
 
 class FitCallbacks:
     """Tells the callbacks of an estimator about the fit and its iterations.

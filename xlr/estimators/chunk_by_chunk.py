@@ -15,8 +15,6 @@ from xlr.data import Chunks, Delayed, of_chunk
 from xlr.inputs.dask_input import parts_beside
 from xlr.inputs.features import read_features
 
-__all__ = ["chunk_by_chunk", "mean_over_chunks"]
-
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 

@@ -9,8 +9,6 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import get_tags
 
-__all__ = ["from_sklearn", "sklearn_model"]
-
 # Parameters that mean the same.
 SAME = "fit_intercept", "class_weight", "random_state", "n_jobs", "verbose"
 

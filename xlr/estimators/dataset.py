@@ -35,20 +35,6 @@ from xlr.losses import (
 from xlr.text import printable, quoted, warn
 from xlr.threads import Workers
 
-__all__ = [
-    "ALWAYS",
-    "INTERCEPTS",
-    "NEVER",
-    "UNKNOWN",
-    "ClassWeights",
-    "Dataset",
-    "LabelledDataset",
-    "ModelSpec",
-    "loss_of",
-    "read_dataset",
-    "spread",
-]
-
 # Codes of rows of ``coef_`` that are not fitted, and their intercepts.
 NEVER, ALWAYS, UNKNOWN = -1, -2, -3
 INTERCEPTS = {UNKNOWN: np.nan, ALWAYS: np.inf, NEVER: -np.inf}

@@ -26,8 +26,6 @@ from xlr.solvers import SOLVERS, Record, Status, minimise
 from xlr.text import printable, quoted, warn
 from xlr.threads import workers
 
-__all__ = ["FirthLogisticRegression", "firth_problem"]
-
 # Newton's method would take the Hessian of the likelihood alone, and hundreds of steps
 # where the penalty has as much curvature: this one learns that on the way.
 SOLVER = "lbfgs"

@@ -17,8 +17,6 @@ from xlr.inputs.offset import read_start
 from xlr.solvers import Status
 from xlr.threads import workers
 
-__all__ = ["LogisticRegression"]
-
 
 class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression, binary and multinomial, on any array library.
@@ -273,8 +271,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         TypeError, ValueError
             If a parameter or the data are invalid. The estimator does not change.
         MemoryError
-            If the Hessian of the ``solver`` or, on a device, the fit does not fit into
-            memory.
+            If the Hessian of the ``solver`` does not fit into memory, or the memory of
+            a device is full.
         FloatingPointError
             If the objective overflows: ``learning_rate`` is too large, or the start too
             far from the minimum.

@@ -37,8 +37,6 @@ from xlr.inputs.features import read_features
 from xlr.solvers import Record, Status
 from xlr.threads import workers
 
-__all__ = ["LogisticRegressionCV"]
-
 
 class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression with the penalty chosen by cross-validation.

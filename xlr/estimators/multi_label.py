@@ -23,8 +23,6 @@ from xlr.losses import LogisticLoss, SoftmaxLoss
 from xlr.solvers import Status
 from xlr.threads import Workers, workers
 
-__all__ = ["MultiLabelLogisticRegression"]
-
 
 class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, LinearModel):
     r"""A logistic regression for each of many labels, all fitted together.

@@ -24,8 +24,6 @@ from xlr.solvers import PathPoint, follow_path
 from xlr.text import warn
 from xlr.threads import workers
 
-__all__ = ["LogisticPath", "logistic_path"]
-
 
 @dataclass(frozen=True, repr=False)
 class LogisticPath:

@@ -24,8 +24,6 @@ from xlr.penalties import Penalty
 from xlr.solvers import Solution
 from xlr.text import printable
 
-__all__ = ["Problem"]
-
 
 class Problem:
     """The objective that a solver minimises, and the way back to coefficients.

@@ -14,8 +14,6 @@ from xlr.inputs.features import Features
 from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth, Penalty
 from xlr.text import quoted, warn
 
-__all__ = ["Regularisation", "read_regularisation"]
-
 
 @dataclass(frozen=True)
 class Regularisation:

@@ -33,16 +33,6 @@ from xlr.inputs.labels import read_labels
 from xlr.inputs.weights import place_weights
 from xlr.losses import Loss
 
-__all__ = [
-    "ScoredModel",
-    "best_models",
-    "held_out_likelihood",
-    "held_out_scores",
-    "knowing_classes",
-    "metadata_of",
-    "score_chunks",
-]
-
 # X for a scorer, the weights of its rows and the models to score.
 Held = tuple[Any, np.ndarray | None, Sequence["ScoredModel"]]
 

@@ -11,8 +11,6 @@ from scipy import stats
 from xlr.inference.results import InferenceResults
 from xlr.inference.table import Table
 
-__all__ = ["LikelihoodRatioTest", "likelihood_ratio_test", "summary_col"]
-
 # Last rows of a table of several fits, and the attributes that they show.
 FIT_ROWS = {
     "No. observations": "nobs",

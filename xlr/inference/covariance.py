@@ -20,8 +20,6 @@ from xlr.inference.newton import (
 from xlr.objective import leveraged_scores
 from xlr.text import printable
 
-__all__ = ["Estimates", "estimate", "limit_of_estimates"]
-
 # Powers of 1 - h by which the outer products of the scores are divided.
 LEVERAGE_POWERS = {"HC2": 1, "HC3": 2}
 

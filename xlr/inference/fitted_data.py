@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.cached import cached_property
 from xlr.data import ColumnStatistics
 from xlr.estimators import (
     FirthLogisticRegression,
@@ -25,8 +25,6 @@ from xlr.inputs.features import Features
 from xlr.objective import Objective
 from xlr.text import quoted
 from xlr.threads import Workers
-
-__all__ = ["FittedData", "Units", "check_model", "read_fitted_data"]
 
 
 class Units(NamedTuple):

@@ -16,8 +16,6 @@ from xlr.inference.fitted_data import FittedData
 from xlr.inference.profile import PROFILE_ALPHA, profile_ends
 from xlr.inference.table import Table, interval_columns, wald_table
 
-__all__ = ["ChiSquaredTest", "FittedResults"]
-
 
 class ChiSquaredTest(NamedTuple):
     """Test whose statistic has a chi-squared distribution.

@@ -20,8 +20,6 @@ from xlr.inference.results import InferenceResults
 from xlr.inputs.tables import is_table, native
 from xlr.text import printable, quoted
 
-__all__ = ["FormulaTransformer", "logit"]
-
 # Share of entries that are not zero up to which a design is a sparse matrix.
 SPARSE_SHARE = 0.25
 

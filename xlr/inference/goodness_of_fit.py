@@ -16,8 +16,6 @@ from xlr.inputs.parameters import check_option, check_parameters
 from xlr.losses import Loss
 from xlr.objective import passes
 
-__all__ = ["GoodnessOfFit", "saturated_log_likelihood"]
-
 
 class GoodnessOfFit(FittedResults):
     """Measures of fit, residuals and tables of predictions."""

@@ -14,8 +14,6 @@ from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
 from xlr.inference.table import Table, wald_table
 from xlr.text import printable, quoted
 
-__all__ = ["HypothesisTests"]
-
 
 class HypothesisTests(FittedResults):
     """Wald tests of linear hypotheses about the parameters."""

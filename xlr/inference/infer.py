@@ -25,8 +25,6 @@ from xlr.inputs.soft_labels import SoftLabels
 from xlr.text import quoted
 from xlr.threads import ALONE, workers
 
-__all__ = ["infer"]
-
 COV_TYPES = {
     "nonrobust": "those of the inverse information",
     "HC0": "heteroscedasticity-robust (White's sandwich)",

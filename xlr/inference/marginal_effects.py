@@ -22,8 +22,6 @@ from xlr.losses import Loss
 from xlr.objective.passes import logits
 from xlr.text import quoted
 
-__all__ = ["MarginalEffects"]
-
 METHODS = {
     "dydx": "dy/dx",
     "eyex": "d(lny)/d(lnx)",

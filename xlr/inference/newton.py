@@ -10,14 +10,6 @@ from xlr import arrays
 from xlr.inference.fitted_data import FittedData
 from xlr.objective import Aliased, find_aliased, information
 
-__all__ = [
-    "InformationSums",
-    "NewtonStep",
-    "last_newton_step",
-    "newton_step",
-    "sum_information",
-]
-
 # Bound on the last Newton step, in standardized units, summed over the parameters. It
 # changes standard errors by less than half of that, as a share, and by up to 70 times
 # that where a feature has outliers: by less than 1e-6.

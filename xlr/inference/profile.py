@@ -12,8 +12,6 @@ from xlr import arrays
 from xlr.inference.constrained import constrained_minimum
 from xlr.inference.fitted_data import FittedData
 
-__all__ = ["PROFILE_ALPHA", "profile_all", "profile_ends"]
-
 # Bounds on the error of the end of an interval, in standard errors: and in rounding
 # errors of X, times the square root of the sum of the weights.
 END_TOL = 1e-8

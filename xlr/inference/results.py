@@ -17,8 +17,6 @@ from xlr.inference.score_test import ScoreTests
 from xlr.inference.table import Table, interval_columns
 from xlr.text import printable, quoted
 
-__all__ = ["InferenceResults"]
-
 
 class InferenceResults(
     GoodnessOfFit,

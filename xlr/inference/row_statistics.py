@@ -23,8 +23,6 @@ from xlr.losses import Loss
 from xlr.objective import leverages
 from xlr.objective.passes import logits as logits_of
 
-__all__ = ["RowStatistics"]
-
 
 class ProbabilityInterval(NamedTuple):
     """Probabilities of the classes with intervals, in the library of X.

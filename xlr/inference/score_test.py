@@ -19,8 +19,6 @@ from xlr.inputs.parameters import check_option
 from xlr.losses import Loss
 from xlr.objective import passes
 
-__all__ = ["ScoreTests"]
-
 # Share of a feature's information that the features of the model leave, below which it
 # is one of their sums, apart from rounding errors.
 LEAST_SHARE = 1e-9

@@ -19,8 +19,6 @@ from xlr import arrays
 from xlr.inputs.parameters import check_parameters
 from xlr.text import printable
 
-__all__ = ["Table", "interval_columns", "wald_table"]
-
 WIDTH = 78  # characters of a line
 CELL = 10  # characters of a cell, at least
 NUMBER = 'td style="text-align: right"'  # HTML tag of a cell

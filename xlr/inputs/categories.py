@@ -15,8 +15,6 @@ from xlr.data import CategoricalMatrix, SplitMatrix
 from xlr.inputs.tables import hold
 from xlr.text import quoted
 
-__all__ = ["Encoder", "find_levels", "fit_encoder", "table_levels"]
-
 # Levels beyond which a column is taken for an identifier: as many coefficients.
 MAX_LEVELS = 10**6
 

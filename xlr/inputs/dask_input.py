@@ -16,15 +16,6 @@ from xlr.inputs.categories import Encoder, Levels, find_levels
 from xlr.inputs.tables import native
 from xlr.text import warn
 
-__all__ = [
-    "chunks_of",
-    "coded_chunks",
-    "find_levels_in_chunks",
-    "parts_beside",
-    "refuse_kind",
-    "stand_in",
-]
-
 
 def stand_in(X: Any) -> Any:
     """Return a few rows such as those of a Dask array or table, in memory.

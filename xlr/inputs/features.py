@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from sklearn.utils.validation import validate_data
 
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
-from xlr.cached import cached_property
 from xlr.data import Chunks, DenseMatrix, Matrix, as_matrix, canonical
 from xlr.inputs.categories import Encoder, fit_encoder
 from xlr.inputs.dask_input import (
@@ -31,8 +30,6 @@ from xlr.inputs.kinds import accept
 from xlr.inputs.strings import explain_strings
 from xlr.inputs.tables import explain_columns, is_table, refuse_columns, to_matrix
 from xlr.text import printable, quoted
-
-__all__ = ["Features", "is_matrix", "read_features"]
 
 # Type characters of NumPy arrays that are taken as they are: float64 and float32, and
 # booleans and integers of one or two bytes, which are converted block by block.

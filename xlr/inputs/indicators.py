@@ -17,8 +17,6 @@ from xlr.inputs.tables import is_table, to_matrix
 from xlr.inputs.weights import check_totals, class_factors
 from xlr.text import warn
 
-__all__ = ["Indicators", "read_entries", "read_indicators"]
-
 
 @dataclass(frozen=True)
 class Indicators:

@@ -12,8 +12,6 @@ from xlr.arrays import Array
 from xlr.inputs.tables import native
 from xlr.text import printable
 
-__all__ = ["accept", "as_real"]
-
 
 def accept(name: str, values: Any) -> Any:
     """Return an array, a list or a native table, or refuse the values.

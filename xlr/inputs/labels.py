@@ -19,17 +19,6 @@ from xlr.arrays import Array, Namespace
 from xlr.inputs.kinds import accept
 from xlr.text import quoted
 
-__all__ = [
-    "NO_LABELS",
-    "Labels",
-    "check_number",
-    "is_missing",
-    "mixed_types",
-    "read_labels",
-    "with_plain_integers",
-]
-
-
 NO_LABELS = "LogisticRegression requires y to be passed, but the target y is None."
 
 

@@ -9,8 +9,6 @@ from xlr.arrays import Array
 from xlr.inputs.features import Features
 from xlr.inputs.kinds import as_real
 
-__all__ = ["check_offset_columns", "read_offset", "read_start"]
-
 
 def read_start(
     name: str, values: Any, shape: tuple[int, ...], features: Features

@@ -15,14 +15,6 @@ from sklearn.utils._param_validation import InvalidParameterError
 from xlr.solvers import SOLVERS
 from xlr.text import quoted
 
-__all__ = [
-    "OF_SKLEARN",
-    "check_option",
-    "check_parameters",
-    "check_solver_for",
-    "random_seed",
-]
-
 # The solvers for an L1 penalty and bounds.
 NOT_SMOOTH = frozenset({"proximal-newton", "active-set"})
 

@@ -34,8 +34,6 @@ from xlr.inputs.soft_labels import SoftLabels, read_soft_labels
 from xlr.inputs.weights import class_totals, place_weights
 from xlr.threads import Workers
 
-__all__ = ["Scan", "scan_rows"]
-
 # Sample of rows in chunks: at most one row in ROWS_FOR_EACH_SAMPLED. It fills
 # SAMPLE_BYTES, or has SAMPLED_PER_FEATURE rows for each feature up to MAX_BYTES.
 ROWS_FOR_EACH_SAMPLED = 8

@@ -14,8 +14,6 @@ from xlr.inputs.kinds import as_real
 from xlr.inputs.weights import class_totals, place_weights
 from xlr.text import quoted
 
-__all__ = ["Shares", "SoftLabels", "read_soft_labels", "soft_labels"]
-
 
 @dataclass(frozen=True)
 class SoftLabels:

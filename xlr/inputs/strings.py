@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["explain_strings"]
-
 
 def explain_strings(X: Any, error: Exception) -> None:
     """Raise ValueError for the columns of an array or list that hold no numbers.

@@ -13,15 +13,6 @@ import numpy as np
 
 from xlr.text import printable, quoted
 
-__all__ = [
-    "explain_columns",
-    "hold",
-    "is_table",
-    "native",
-    "refuse_columns",
-    "to_matrix",
-]
-
 # Contents that NumPy turns into numbers silently, or refuses without a name: how the
 # dtypes of NumPy, pandas, polars and PyArrow begin, and what to do.
 NOT_NUMBERS = {

@@ -13,14 +13,6 @@ from xlr.inputs.features import Features
 from xlr.inputs.kinds import as_real
 from xlr.text import quoted
 
-__all__ = [
-    "check_totals",
-    "class_factors",
-    "class_totals",
-    "place_weights",
-    "read_sample_weight",
-]
-
 
 @arrays.quiet()
 def read_sample_weight(sample_weight: Any, features: Features) -> Array:

@@ -8,8 +8,6 @@ import numpy as np
 
 from xlr.text import printable
 
-__all__ = ["Aliased", "find_aliased", "smallest_square"]
-
 # Rounding errors of a Gram matrix, for each column: below so many, what is left of a
 # column beside the others is nothing.
 GRAM_ROUNDINGS = 64

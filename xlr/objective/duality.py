@@ -7,8 +7,6 @@ from xlr.objective import passes
 from xlr.objective.objective import Evaluation, Objective
 from xlr.penalties import NonSmooth
 
-__all__ = ["duality_gap"]
-
 # Rounding error of F, in units of that of one number.
 VALUE_ROUNDINGS = 16
 

@@ -22,15 +22,6 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 
-__all__ = [
-    "BlockHessian",
-    "DiagonalHessian",
-    "Hessian",
-    "PooledHessian",
-    "bordered",
-    "softmax_hessian",
-]
-
 
 class Hessian(Protocol):
     """A Hessian H, or an estimate of it, as a Newton step needs it.

@@ -15,14 +15,6 @@ from xlr.objective import passes
 from xlr.objective.hessian import bordered, softmax_hessian
 from xlr.objective.objective import Objective
 
-__all__ = [
-    "Information",
-    "cluster_scores",
-    "information",
-    "leveraged_scores",
-    "leverages",
-]
-
 # Rows that are summed into their clusters at a time, by a product with a matrix of ones
 # and zeros that may be as wide.
 CLUSTER_ROWS = 512

@@ -10,8 +10,6 @@ from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.objective.objective import Evaluation, Objective
 
-__all__ = ["JeffreysTerm"]
-
 # Relative error of the determinant, as a power of the rounding error, beyond which the
 # information counts as singular: 5e-7 in float64, 2e-3 in float32.
 ERROR_POWER = 0.4

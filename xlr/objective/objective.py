@@ -13,13 +13,13 @@ coefficients of one model, output (class) by output, each followed by its interc
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.cached import cached_property
 from xlr.data import Scaler, Targets
 from xlr.losses import Loss
 from xlr.objective import passes
@@ -32,8 +32,6 @@ from xlr.objective.hessian import (
     softmax_hessian,
 )
 from xlr.penalties import NonSmooth, Penalty
-
-__all__ = ["Evaluation", "Objective", "Term"]
 
 # Arrays of the size of the logits that a pass has at a time.
 TEMPORARIES = 4

@@ -17,24 +17,6 @@ from xlr.arrays import Array
 from xlr.data import Block
 from xlr.losses import Curvature, Loss
 
-__all__ = [
-    "curvature",
-    "gram_sums",
-    "hessian_diagonal",
-    "hessian_product",
-    "larger",
-    "largest_logit",
-    "logits",
-    "offset_size",
-    "outer_sums",
-    "pooled_sums",
-    "product_with_curvature",
-    "row_weight",
-    "squared_rows",
-    "transposed_product",
-    "value_and_gradient",
-]
-
 
 def logits(block: Block, loss: Loss, parameters: Array) -> Array:
     """Return the logits: (n_rows, n_models, n_outputs)."""

@@ -24,8 +24,6 @@ from xlr.objective.collinearity import find_aliased
 from xlr.objective.objective import Objective
 from xlr.text import printable
 
-__all__ = ["Separation", "find_separation"]
-
 # Parameters beyond which a Hessian takes gigabytes, and a minute.
 MAX_HESSIAN = 8000
 

@@ -14,8 +14,6 @@ from xlr.solvers.loop import Start
 from xlr.solvers.steps import Diagnostics
 from xlr.solvers.working_set import WorkingSet
 
-__all__ = ["ActiveSet"]
-
 # Features of a working set at the least, and as a multiple of those with a coefficient.
 LEAST = 128
 GROWTH = 2

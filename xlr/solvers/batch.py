@@ -11,8 +11,6 @@ from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.steps import Diagnostics
 
-__all__ = ["Batch"]
-
 # Share of running models at which those that have ended leave: going on with fewer
 # costs a copy of all that the solver carries.
 WORTH_LEAVING = 3 / 4

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["choose"]
-
 # In multiply-adds of a product of X with a few columns, which waits for memory:
 # what a pass over the rows costs beside them, and by how much a product of two large
 # matrices runs faster.

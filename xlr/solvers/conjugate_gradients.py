@@ -7,8 +7,6 @@ from collections.abc import Callable
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 
-__all__ = ["conjugate_gradients"]
-
 # Factor on the planned products of a solve that may end when its residual is small.
 MORE_ON_HOST = 4
 

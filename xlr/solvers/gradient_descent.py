@@ -10,8 +10,6 @@ from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import Start
 from xlr.solvers.steps import Diagnostics
 
-__all__ = ["GradientDescent"]
-
 
 class GradientDescentState(NamedTuple):
     parameters: Array

@@ -14,8 +14,6 @@ from xlr.solvers.loop import Start
 from xlr.solvers.steps import Diagnostics, shortened, try_step
 from xlr.solvers.surrogate import ROWS_PER_FEATURE, Surrogate, preconditioner
 
-__all__ = ["LBFGS"]
-
 
 class LBFGSState(NamedTuple):
     parameters: Array

@@ -22,8 +22,6 @@ from xlr.solvers.steps import Diagnostics
 from xlr.solvers.stopping import SETTLED, Status, StoppingRule
 from xlr.solvers.surrogate import Surrogate
 
-__all__ = ["Record", "Solution", "Solver", "Start", "State", "minimise"]
-
 
 class Start(NamedTuple):
     """Start of a fit.

@@ -14,8 +14,6 @@ from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import Record, Solution, Solver, minimise
 from xlr.solvers.starts import find_start, start_of_resamples
 
-__all__ = ["minimise_models"]
-
 # Share of the free memory for what a solver carries.
 SOLVER_MEMORY_SHARE = 1 / 3
 

@@ -20,8 +20,6 @@ from xlr.solvers.steps import (
 )
 from xlr.solvers.surrogate import ROWS_PER_FEATURE, Surrogate, preconditioner
 
-__all__ = ["NewtonCG"]
-
 # Passes that take as long as a whole Hessian may, in the place of an estimate.
 FEW_PASSES = 4
 

@@ -19,8 +19,6 @@ from xlr.solvers.steps import (
     try_step,
 )
 
-__all__ = ["NewtonCholesky"]
-
 
 class NewtonState(NamedTuple):
     parameters: Array

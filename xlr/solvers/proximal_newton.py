@@ -22,8 +22,6 @@ from xlr.solvers.steps import (
 )
 from xlr.solvers.surrogate import Surrogate
 
-__all__ = ["ProximalNewton"]
-
 # An iteration in passes, roughly: its quadratic problem takes time on the host.
 STEP_COST = 4
 

@@ -13,8 +13,6 @@ from scipy.linalg import blas, lapack
 
 from xlr.penalties import NonSmooth
 
-__all__ = ["Quadratic", "minimise_quadratic"]
-
 MAX_NEWTON_STEPS = 500  # Newton steps; 1 to 10 are usual, more where H is singular
 
 # Proximal gradient steps before a Newton step: until the free coordinates stay the same

@@ -10,8 +10,6 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 
-__all__ = ["Pair", "make_pair", "solve"]
-
 
 class Pair(NamedTuple):
     """A step and the change of the gradient along it.

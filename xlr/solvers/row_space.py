@@ -13,8 +13,6 @@ from xlr.objective import Objective
 from xlr.objective.passes import transposed_product
 from xlr.penalties import L2Penalty
 
-__all__ = ["row_space"]
-
 # Products with X, in multiply-adds, in the time of which the kernel is factorised.
 MAX_PRODUCTS = 1000
 

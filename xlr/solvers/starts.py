@@ -14,8 +14,6 @@ from xlr.solvers.loop import Record, Solution, Solver, Start, minimise
 from xlr.solvers.row_space import row_space
 from xlr.solvers.surrogate import Surrogate
 
-__all__ = ["find_start", "start_of_resamples"]
-
 # Rows for each sampled row, so that a sample costs little; and sampled rows for each
 # parameter, beyond which the error falls slowly.
 ROWS_FOR_EACH_DRAWN = 8

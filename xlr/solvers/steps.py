@@ -14,17 +14,6 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.objective import Evaluation, Objective
 
-__all__ = [
-    "SUFFICIENT",
-    "Diagnostics",
-    "Trial",
-    "damping_scale",
-    "renewal",
-    "shortened",
-    "sum_rounding",
-    "try_step",
-]
-
 # Share of the decrease that the gradient promises, which a step must deliver (Armijo).
 SUFFICIENT = 1e-4
 

@@ -9,8 +9,6 @@ import numpy as np
 
 from xlr.solvers.steps import Diagnostics
 
-__all__ = ["SETTLED", "Status", "StoppingRule"]
-
 # Share of tol: a fit with its gradient within tol goes on while the next step would
 # lower F by more than SETTLED * tol * F. F is then within 1e-10 of its minimum at the
 # default tol of 1e-6 (test_extended_precision.py).

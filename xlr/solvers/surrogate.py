@@ -13,8 +13,6 @@ from xlr.arrays import Array
 from xlr.objective import Hessian, Objective
 from xlr.solvers.steps import damping_scale
 
-__all__ = ["ROWS_PER_FEATURE", "Surrogate", "preconditioner"]
-
 H = TypeVar("H", bound=Hessian)
 
 # Rows per feature below which the curvature of a class is noise.

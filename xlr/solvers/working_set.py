@@ -17,8 +17,6 @@ from xlr.solvers.proximal_newton import ProximalNewton
 from xlr.solvers.quadratic import Quadratic
 from xlr.solvers.starts import find_start
 
-__all__ = ["PathPoint", "WorkingSet", "follow_path"]
-
 # Features up to which all are in the working set, and the share of them beyond which a
 # copy of its columns does not pay.
 FEW = 64
