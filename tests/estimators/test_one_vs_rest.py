@@ -186,4 +186,4 @@ def test_tools_of_sklearn_choose_penalties_of_one_vs_rest_models():
     models = OneVsRestClassifier(xlr.LogisticRegressionCV(Cs=Cs, cv=4)).fit(X, Y)
     for k, model in enumerate(models.estimators_):
         one = GridSearchCV(LogisticRegression(tol=1e-8), {"C": Cs}, **search)
-        assert model.C_ == one.fit(X, np.unique(Y)[k] == Y).best_params_["C"]
+        assert one.fit(X, np.unique(Y)[k] == Y).best_params_["C"] == model.C_

@@ -150,18 +150,8 @@ def infer(
     ==============================================================================
     """
     check_model(model)
-    _check_options(model, cov_type, groups, collinear, separation)
-    if isinstance(y, SoftLabels) and cov_type not in ("nonrobust", "cluster"):
-        raise ValueError(
-            f"cov_type={cov_type!r} needs one label for each row. Pass "
-            "cov_type='cluster', for rows of probabilities groups=range(n_samples)."
-        )
+    _check_options(model, y, cov_type, groups, collinear, separation, profile)
     is_firth = isinstance(model, FirthLogisticRegression)
-    if profile and cov_type != "nonrobust":
-        raise ValueError(
-            "The profile likelihood is right if the model is: profile=True needs "
-            f"cov_type='nonrobust'; got {quoted(cov_type)}."
-        )
     features = read_features(model, X, reset=False, chunked=not is_firth)
     with workers(features.stored, model.n_jobs) as pool, arrays.quiet():
         data = read_fitted_data(model, features, y, sample_weight, offset, pool)
@@ -169,7 +159,7 @@ def infer(
         clusters = None
         if groups is not None:
             clusters = read_clusters(groups, data.objective.n_samples)
-        sums = sum_information(data, by_row=cov_type in ("HC0", "HC1"))
+        sums = sum_information(data)
         _refuse_other_rows(data, sums.subgradient)
         separated = _separation(data, sums.subgradient)
         if separated and separation == "raise":
@@ -225,32 +215,44 @@ def infer(
 
 
 def _check_options(
-    model: Any, cov_type: str, groups: Any, collinear: str, separation: str
+    model: Any,
+    y: Any,
+    cov_type: str,
+    groups: Any,
+    collinear: str,
+    separation: str,
+    profile: bool | None,
 ) -> None:
     check_option("cov_type", cov_type, COV_TYPES)
     check_option("collinear", collinear, ("nan", "raise"))
     check_option("separation", separation, ("raise", "limit"))
-    if (groups is None) == (cov_type == "cluster"):
-        raise ValueError(
-            "cov_type='cluster' needs groups, the cluster of each row, and the others "
-            f"take none; got cov_type={cov_type!r} and groups={quoted(groups)}."
-        )
-    if cov_type in ("HC2", "HC3") and arrays.to_host(model.classes_).size > 2:
-        raise ValueError(
-            f"cov_type={cov_type!r} is of fits to two classes, whose rows have one "
-            "leverage each. Pass cov_type='HC1'."
-        )
-    if isinstance(model, FirthLogisticRegression) and cov_type != "nonrobust":
-        raise ValueError(
-            "With Firth's penalty there is the covariance of the model alone: "
-            f"cov_type must be 'nonrobust'; got {quoted(cov_type)}."
-        )
-    if getattr(model, "class_weight", None) is not None and cov_type == "nonrobust":
-        raise ValueError(
-            "With class_weight the inverse of the information is no covariance: the "
-            "weights are not counts of rows. Pass cov_type='HC0', or fit without "
-            "class_weight."
-        )
+    is_model_based = cov_type == "nonrobust"
+    refused = {
+        "cov_type='cluster' needs groups, the cluster of each row, and the others "
+        f"take none; got {cov_type!r}.": (groups is None) == (cov_type == "cluster"),
+        f"cov_type={cov_type!r} is of fits to two classes, whose rows have one "
+        "leverage each. Pass cov_type='HC1'.": (
+            cov_type in ("HC2", "HC3") and arrays.to_host(model.classes_).size > 2
+        ),
+        f"cov_type={cov_type!r} needs one label for each row. Pass cov_type='cluster', "
+        "for rows of probabilities groups=range(n_samples).": (
+            isinstance(y, SoftLabels) and cov_type.startswith("HC")
+        ),
+        "With Firth's penalty there is the covariance of the model alone: cov_type "
+        f"must be 'nonrobust'; got {cov_type!r}.": (
+            isinstance(model, FirthLogisticRegression) and not is_model_based
+        ),
+        "With class_weight the inverse of the information is no covariance: the "
+        "weights are not counts of rows. Pass cov_type='HC0', or fit without "
+        "class_weight.": (
+            getattr(model, "class_weight", None) is not None and is_model_based
+        ),
+        "The profile likelihood is right if the model is: profile=True needs "
+        f"cov_type='nonrobust'; got {cov_type!r}.": profile and not is_model_based,
+    }
+    for sentence, applies in refused.items():
+        if applies:
+            raise ValueError(sentence)
 
 
 def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
