@@ -10,10 +10,10 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data import Block, DenseMatrix, Targets, TrainingData
+from xlr.data import Block, DenseMatrix, Matrix, Targets, TrainingData
 from xlr.estimators.dataset import loss_of
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
-from xlr.inference.fitted_data import FittedData, Units
+from xlr.inference.fitted_data import FittedData
 from xlr.inference.fitted_results import FittedResults
 from xlr.inference.table import Table, wald_table
 from xlr.inputs.features import read_features
@@ -131,20 +131,20 @@ class MarginalEffects(FittedResults):
         count: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return effects and their derivatives in the standardized parameters."""
-        columns: list[int] = []
-        n_dummies = 0
+        dummies: list[int] = []
+        counts: list[int] = []
         if dummy or count:
             with self._rows("get_margeff(dummy=True) or (count=True)") as data:
-                columns, n_dummies = _discrete_columns(data, dummy, count)
+                dummies, counts = _discrete_columns(data)
+        held = np.full(self._units.mean.size, np.nan)
+        for key, value in atexog.items():
+            held[self._column(key)] = value
         average = partial(
-            _average_effects,
-            loss=loss_of(len(self.classes)),
-            standardized=self._estimates.standardized,
-            units=self._units,
+            self._average,
             method=method,
-            held={self._column(key): float(value) for key, value in atexog.items()},
-            columns=columns,
-            n_dummies=n_dummies,
+            held=held,
+            dummies=dummies if dummy else [],
+            counts=counts if count else [],
         )
         if not isinstance(at, str):
             features = read_features(self._reader, at, reset=False)
@@ -180,167 +180,148 @@ class MarginalEffects(FittedResults):
             f"feature, {quoted(names)}, or the number of its column in X."
         )
 
+    @arrays.quiet()
+    def _average(
+        self,
+        data: TrainingData,
+        method: str,
+        held: np.ndarray,
+        dummies: list[int],
+        counts: list[int],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        r"""Return effects averaged over rows by their weights, and their derivatives.
 
-@arrays.quiet()
-def _average_effects(
-    data: TrainingData,
-    loss: Loss,
-    standardized: np.ndarray,
-    units: Units,
-    method: str,
-    held: dict[int, float],
-    columns: list[int],
-    n_dummies: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    r"""Return effects averaged over rows by their weights, and their derivatives.
+        With V = p or, for the logarithm of a probability, V = log p, its derivatives in
+        the logits are :math:`G_{kl} = p_k ([k = l] - p_l)`, over :math:`p_k` for the
+        logarithm. An effect is :math:`\sum_l G_{kl} w_{lj} f_j`, with f = 1 or, for the
+        logarithm of a feature, f = x. One pass.
 
-    With V = p or, for the logarithm of a probability, V = log p, its derivatives in the
-    logits are :math:`G_{kl} = p_k ([k = l] - p_l)`, over :math:`p_k` for the logarithm.
-    An effect is :math:`\sum_l G_{kl} w_{lj} f_j`, with f = 1 or, for the logarithm of a
-    feature, f = x. One pass.
+        Parameters
+        ----------
+        data : TrainingData
+            With standardized columns.
+        method : {'dydx', 'eyex', 'dyex', 'eydx'}
+        held : ndarray of shape (n_features,)
+            Values of columns that replace those of the rows; NaN for none.
+        dummies, counts : list of int
+            Columns whose effect is a difference of V: from 0 to 1, or half of that from
+            x - 1 to x + 1.
 
-    Parameters
-    ----------
-    data : TrainingData
-        With standardized columns.
-    loss : Loss
-    standardized : ndarray of shape (n_parameters,)
-    units : Units
-    method : {'dydx', 'eyex', 'dyex', 'eydx'}
-    held : dict of int to float
-        Values of columns that replace those of the rows.
-    columns : list of int
-        Columns whose effect is a difference of V: from 0 to 1, or half of that from
-        x - 1 to x + 1.
-    n_dummies : int
-        Number of the former, which come first.
-
-    Returns
-    -------
-    effects : ndarray of shape (n_outputs, n_features)
-        Of all classes, or of the second of two.
-    jacobian : ndarray of shape (n_outputs, n_features, n_parameters)
-        In the standardized parameters.
-    """
-    outputs, p = loss.n_outputs, units.mean.size
-    by_class = standardized.reshape(outputs, -1)
-    values = np.full(p, np.nan)
-    values[list(held)] = list(held.values())
-    parameters, coef, mean, scale, values = (
-        arrays.move(part, xp=data.xp, device=data.device, dtype=data.wide)
-        for part in (
-            standardized.reshape(1, -1),
-            by_class[:, :p],
-            units.mean,
-            units.scale,
-            (values - units.mean) / units.scale,
+        Returns
+        -------
+        effects : ndarray of shape (n_outputs, n_features)
+            Of all classes, or of the second of two.
+        jacobian : ndarray of shape (n_outputs, n_features, n_parameters)
+            In the standardized parameters.
+        """
+        units, loss, p = self._units, loss_of(len(self.classes)), held.size
+        by_class = self._estimates.standardized.reshape(loss.n_outputs, -1)
+        raw, takes_log = by_class[:, :p] / units.scale, method.endswith("ex")
+        placed = (
+            arrays.move(part, xp=data.xp, device=data.device, dtype=data.wide)
+            for part in (
+                by_class.reshape(1, -1),
+                units.mean,
+                units.scale,
+                raw,
+                (held - units.mean) / units.scale,
+            )
         )
-    )
-    sums = data.map_reduce(
-        _effect_sums,
-        loss,
-        parameters,
-        (mean, scale, coef),
-        values if held else None,
-        method,
-        columns,
-        n_dummies,
-        width=3 * outputs**2 * (max(outputs, p) if method.endswith("ex") else outputs),
-    )
-    total = float(arrays.to_host(data.total_weight())[0])
-    first, second, *changes = (
-        arrays.to_host(part).astype(np.float64) / total for part in sums
-    )
-    # The intercept is the last parameter of an output, if there is one.
-    second = second[..., : by_class.shape[1]]
-    raw, j = by_class[:, :p] / units.scale, np.arange(p)
-    if method.endswith("ex"):
-        effects = np.einsum("klj,lj->kj", first, raw)
-        jacobian = np.einsum("kmjq->kjmq", second).copy()
-        jacobian[:, j, :, j] += np.einsum("kmj->jkm", first / units.scale)
-    else:
-        effects = first @ raw
-        jacobian = np.einsum("klmq,lj->kjmq", second, raw, order="C")
-        jacobian[:, j, :, j] += first / units.scale[:, None, None]
-    if changes:
-        difference, product, moved = changes
-        product = product[..., : by_class.shape[1]]
-        product[np.arange(len(columns)), :, :, columns] = moved
-        effects[:, columns] = difference.T
-        jacobian[:, columns] = np.moveaxis(product, 0, 1)
-    return effects, jacobian.reshape(*effects.shape, -1)
+        sums = data.map_reduce(
+            _effect_sums,
+            loss,
+            *placed,
+            not np.isnan(held).all(),
+            method,
+            dummies,
+            counts,
+            width=3 * loss.n_outputs**2 * (max(loss.n_outputs, p * takes_log)),
+        )
+        total = float(arrays.to_host(data.total_weight())[0])
+        first, second, *changes = (
+            arrays.to_host(part).astype(np.float64) / total for part in sums
+        )
+        # The intercept is the last parameter of an output, if there is one.
+        second, j = second[..., : by_class.shape[1]], np.arange(p)
+        if takes_log:
+            effects = np.einsum("klj,lj->kj", first, raw)
+            jacobian = np.einsum("kmjq->kjmq", second).copy()
+            jacobian[:, j, :, j] += np.einsum("kmj->jkm", first / units.scale)
+        else:
+            effects = first @ raw
+            jacobian = np.einsum("klmq,lj->kjmq", second, raw, order="C")
+            jacobian[:, j, :, j] += first / units.scale[:, None, None]
+        if changes:
+            difference, product = changes
+            effects[:, dummies + counts] = difference.T
+            jacobian[:, dummies + counts] = np.moveaxis(
+                product[..., : by_class.shape[1]], 0, 1
+            )
+        return effects, jacobian.reshape(*effects.shape, -1)
 
 
 def _effect_sums(
     block: Block,
     loss: Loss,
     parameters: Array,
-    units: tuple[Array, Array, Array],
-    held: Array | None,
+    mean: Array,
+    scale: Array,
+    raw: Array,
+    held: Array,
+    is_held: bool,
     method: str,
-    discrete: list[int],
-    n_dummies: int,
+    dummies: list[int],
+    counts: list[int],
 ) -> tuple[Array, ...]:
     """Return the sums over the rows of G, of its derivatives, and of the changes."""
-    xp, s = block.xp, block.weights
-    matrix = block.matrix
-    if held is not None or discrete or method.endswith("ex"):
+    xp, s, matrix = block.xp, block.weights, block.matrix
+    mean, scale, raw, held = (
+        xp.astype(part, matrix.dtype) for part in (mean, scale, raw, held)
+    )
+    if is_held or dummies or counts or method.endswith("ex"):
         Z = matrix.to_dense()
-        if held is not None:
-            held = xp.astype(held, Z.dtype)
-            Z = xp.where(xp.isnan(held), Z, held)
+        Z = xp.where(xp.isnan(held), Z, held)
         matrix = DenseMatrix(Z, matrix.dtype, xp=xp)
-    mean, scale, coef = (xp.astype(part, matrix.dtype) for part in units)
-    eta = logits(block._replace(matrix=matrix), loss, parameters)[:, 0, :]
 
-    def sums(rows: Array) -> Array:
-        """Return R'[Z, 1] of the weighted rows (n, ...): (..., n_features + 1)."""
-        shape = rows.shape[1:]
-        rows = s * xp.reshape(rows, (rows.shape[0], -1))
-        total = xp.sum(rows, axis=0, dtype=block.wide)
-        product = matrix.transpose_matvec(rows, total)
-        product = xp.concat([product, total[:, None]], axis=1)
-        return xp.reshape(product, (*shape, -1))
+    def derivatives(matrix: Matrix) -> tuple[Array, ...]:
+        eta = logits(block._replace(matrix=matrix), loss, parameters)[:, 0, :]
+        return _derivatives(eta, method.startswith("ey"), xp=xp)
 
     def total(rows: Array) -> Array:
         """Return the sums of the weighted rows (n, ...): (...)."""
         weights = xp.reshape(s[:, 0], (-1, *(1 for _ in rows.shape[1:])))
         return xp.sum(weights * rows, axis=0, dtype=block.wide)
 
+    def products(rows: Array, matrix: Matrix) -> Array:
+        """Return R'[Z, 1] of the weighted rows (n, ...): (..., n_features + 1)."""
+        sums = xp.reshape(total(rows), (-1,))
+        rows, shape = s * xp.reshape(rows, (rows.shape[0], -1)), rows.shape[1:]
+        product = matrix.transpose_matvec(rows, sums)
+        product = xp.concat([product, sums[:, None]], axis=1)
+        return xp.reshape(product, (*shape, -1))
+
     # 1. Derivatives.
-    takes_log = method.startswith("ey")
-    _, G, dG = _derivatives(eta, takes_log, xp=xp)
+    _, G, dG = derivatives(matrix)
     if method.endswith("ex"):
         x = Z * scale + mean
-        dG = xp.matmul(xp.permute_dims(dG, (0, 1, 3, 2)), coef / scale)
+        dG = xp.matmul(xp.permute_dims(dG, (0, 1, 3, 2)), raw)
         G, dG = G[..., None] * x[:, None, None, :], dG * x[:, None, None, :]
-    found = [total(G), sums(dG)]
-    if not discrete:
-        return tuple(found)
-    # 2. Changes.
-    device = arrays.device_of(eta)
-    columns = xp.asarray(discrete, device=device)
-    is_count = xp.arange(columns.shape[0], device=device) >= n_dummies
-    step, zero = 1 / xp.take(scale, columns), -xp.take(mean / scale, columns)
-    at = xp.take(Z, columns, axis=1)
-    step = xp.where(is_count, 2 * step, step)
-    start = xp.where(is_count, at - step / 2, zero)
-    ends = start, start + step
-    own = xp.take(coef, columns, axis=1).T
-    low, high = (
-        _derivatives(eta[:, None, :] + (z - at)[:, :, None] * own, takes_log, xp=xp)
-        for z in ends
-    )
-    share = 1 - xp.astype(is_count, eta.dtype) / 2
-    difference = share[:, None] * (high[0] - low[0])
-    share = share[:, None, None]
-    moved = high[1] * ends[1][..., None, None] - low[1] * ends[0][..., None, None]
-    found += [
-        total(difference),
-        sums(share * (high[1] - low[1])),
-        total(share * moved),
-    ]
-    return tuple(found)
+    found = [total(G), products(dG, matrix)]
+    # 2. Changes, from the rows with the lower and the higher value of a column.
+    changes = []
+    for j in dummies + counts:
+        unit, is_count = 1 / scale[j], j in counts
+        middle = Z[:, j] if is_count else (0.5 - mean[j]) * unit + 0 * Z[:, j]
+        step = unit if is_count else unit / 2
+        is_own = xp.arange(Z.shape[1], device=arrays.device_of(Z)) == j
+        ends = []
+        for end in (middle - step, middle + step):
+            moved = xp.where(is_own, end[:, None], Z)
+            moved = DenseMatrix(moved, matrix.dtype, xp=xp)
+            V, G, _ = derivatives(moved)
+            ends.append((total(V), products(G, moved)))
+        changes.append([(b - a) / (1 + is_count) for a, b in zip(*ends)])
+    return *found, *(xp.stack(part) for part in zip(*changes))
 
 
 def _derivatives(
@@ -367,21 +348,20 @@ def _derivatives(
     return p, A, dA - p[..., None, None] * A[..., None, :, :]
 
 
-def _discrete_columns(
-    data: FittedData, dummy: bool, count: bool
-) -> tuple[list[int], int]:
-    """Return the columns of 0 and 1 alone, then those of other whole numbers from 0.
+def _discrete_columns(data: FittedData) -> tuple[list[int], list[int]]:
+    """Return the columns of 0 and 1 alone, and those of other whole numbers from 0.
 
-    And the number of the former. In one pass. Constant columns are neither.
+    In one pass. Constant columns are neither.
     """
     raw, scaler = data.dataset.spec.data, data.problem.scaler
     assert scaler is not None
     found = raw.map_reduce(_other_numbers, width=4 * raw.n_features)
     is_dummy, is_count = (arrays.to_host(others) == 0 for others in found)
     varies = arrays.to_host(scaler.varies) > 0
-    dummies = np.nonzero(is_dummy & varies & dummy)[0].tolist()
-    counts = np.nonzero(is_count & ~is_dummy & varies & count)[0].tolist()
-    return [*dummies, *counts], len(dummies)
+    return (
+        np.nonzero(is_dummy & varies)[0].tolist(),
+        np.nonzero(is_count & ~is_dummy & varies)[0].tolist(),
+    )
 
 
 def _other_numbers(block: Block) -> tuple[Array, Array]:
