@@ -14,10 +14,9 @@ from xlr.arrays import Array, Namespace
 from xlr.data import Block, refuse_non_finite
 from xlr.estimators.base import logits
 from xlr.functions import sigmoid, softmax
-from xlr.inference.fitted_data import FittedData
 from xlr.inference.fitted_results import FittedResults
 from xlr.inference.table import interval_columns
-from xlr.inputs.features import Features, read_features
+from xlr.inputs.features import read_features
 from xlr.inputs.offset import check_offset_columns, read_offset
 from xlr.losses import Loss
 from xlr.objective import leverages
@@ -135,8 +134,41 @@ class RowStatistics(FittedResults):
         array([0.04, 0.31, 0.29])
         """
         with self._rows("get_influence", two_classes=True) as data:
-            inverse, errors = self._estimates.inverse, self._errors
-            return _influence(data, inverse, errors, self.effective_df)
+            objective, xp = data.objective, data.objective.xp
+            if not objective.data.in_memory:
+                raise ValueError(
+                    "Influence is of single rows, and those of Dask are not here. Call "
+                    "infer on the rows of interest in memory: X.compute()."
+                )
+            unit = data.dataset.unit
+            inverse = unit * self._estimates.inverse
+            leverage, residual = leverages(objective, data.parameters, inverse)
+            residual = xp.sqrt(unit * objective.data.targets.weights[:, 0]) * residual
+            studentized = residual / xp.sqrt(1 - leverage)
+            distance = studentized**2 * leverage / (1 - leverage) / self.effective_df
+            # A row moves the estimates by its score times the inverse Hessian.
+            moves = data.units.reported(self._estimates.inverse) / self._errors
+            moves = objective.place(moves.T)
+            columns = moves[:, : objective.n_features]
+            intercept = moves[:, -1] if objective.fit_intercept else None
+            scores = objective.data.map_rows(
+                _moves,
+                objective.loss,
+                data.parameters,
+                (columns, intercept),
+                width=3 * moves.shape[0],
+            )
+            dfbetas = unit * scores / (1 - leverage)[:, None]
+            dffits = studentized * xp.sqrt(leverage / (1 - leverage))
+            found = data.dataset.features.returned(
+                hat_matrix_diag=leverage,
+                resid_pearson=residual,
+                resid_studentized=studentized,
+                cooks_distance=distance,
+                dffits_internal=dffits,
+                dfbetas=dfbetas,
+            )
+            return Influence(names=data.names, **found)
 
     def predict(self, X: Array, offset: Array | None = None) -> Array:
         """Predict the probability of the second class, or of all of more classes.
@@ -171,10 +203,12 @@ class RowStatistics(FittedResults):
     def predict_interval(
         self, X: Array, offset: Array | None = None, alpha: float = 0.05
     ) -> ProbabilityInterval:
-        """Predict class probabilities with intervals.
+        r"""Predict class probabilities with intervals.
 
-        The delta method on the scale of log(p / (1 - p)) keeps the ends between 0 and
-        1.
+        The delta method on the scale of the log-odds :math:`\lambda_k = \log p_k / (1 -
+        p_k)`, with standard errors :math:`s_k`, keeps the ends :math:`\sigma(\lambda_k
+        \pm c\, s_k)` between 0 and 1. The error of :math:`p_k` is :math:`p_k (1 - p_k)
+        s_k`.
 
         Parameters
         ----------
@@ -201,64 +235,36 @@ class RowStatistics(FittedResults):
         # A root of the covariance: R with R R' = V, for a positive semi-definite V.
         values, vectors = np.linalg.eigh(self._estimates.standardized_covariance)
         root = vectors * np.sqrt(np.maximum(values, 0))
-        with arrays.current_device(features.stored):
-            return _probability_interval(
-                features,
-                added,
-                units.raw(self._estimates.standardized[None, :]),
-                units.raw(root.T),
-                float(stats.norm.isf(alpha / 2)),
+        estimates = units.raw(self._estimates.standardized[None, :])
+        roots, quantile = units.raw(root.T), float(stats.norm.isf(alpha / 2))
+        with arrays.current_device(features.stored), arrays.quiet():
+            xp, matrix, (m, outputs) = features.xp, features.matrix, roots[1].shape
+            coef, intercept = (
+                features.place(
+                    np.concatenate(both).reshape(-1, *both[0].shape[2:]), features.wide
+                )
+                for both in zip(estimates, roots)
             )
-
-
-def _influence(
-    data: FittedData, inverse: np.ndarray, errors: np.ndarray, n_parameters: float
-) -> Influence:
-    """Compute leverages, residuals and what the fit is without each row, in two passes.
-
-    Parameters
-    ----------
-    data : FittedData
-        Of two classes.
-    inverse : ndarray of shape (n_parameters, n_parameters)
-        Inverse Hessian of the sum of the losses and the penalty.
-    errors : ndarray of shape (n_parameters,)
-        Standard errors of the reported parameters.
-    n_parameters : float
-    """
-    objective, xp = data.objective, data.objective.xp
-    if not objective.data.in_memory:
-        raise ValueError(
-            "Influence is of single rows, and those of Dask are not here. Call infer "
-            "on the rows of interest in memory: X.compute()."
-        )
-    unit = data.dataset.unit
-    leverage, residual = leverages(objective, data.parameters, unit * inverse)
-    residual = xp.sqrt(unit * objective.data.targets.weights[:, 0]) * residual
-    studentized = residual / xp.sqrt(1 - leverage)
-    distance = studentized**2 * leverage / (1 - leverage) / n_parameters
-    # A row moves the estimates by its score times the inverse Hessian.
-    moves = objective.place((data.units.reported(inverse) / errors).T)
-    columns = moves[:, : objective.n_features]
-    intercept = moves[:, -1] if objective.fit_intercept else None
-    scores = objective.data.map_rows(
-        _moves,
-        objective.loss,
-        data.parameters,
-        (columns, intercept),
-        width=3 * moves.shape[0],
-    )
-    dfbetas = unit * scores / (1 - leverage)[:, None]
-    dffits = studentized * xp.sqrt(leverage / (1 - leverage))
-    found = data.dataset.features.returned(
-        hat_matrix_diag=leverage,
-        resid_pearson=residual,
-        resid_studentized=studentized,
-        cooks_distance=distance,
-        dffits_internal=dffits,
-        dfbetas=dfbetas,
-    )
-    return Influence(names=data.names, **found)
+            pieces = []
+            for rows in matrix.row_slices(outputs * m, 1, 1):
+                found = logits(matrix.take_rows(rows), coef, intercept)
+                found = xp.reshape(found, (-1, 1 + m, outputs))
+                eta, moves = found[:, 0, :], found[:, 1:, :]
+                if added is not None:
+                    eta = eta + added[rows, :]
+                pieces.append(xp.stack(_log_odds(eta, moves, xp=xp)))
+            log_odds, se = (part for part in xp.unstack(xp.concat(pieces, axis=1)))
+            if not arrays.to_host(xp.all(xp.isfinite(se))):
+                refuse_non_finite(matrix)
+            proba = sigmoid(log_odds)
+            return ProbabilityInterval(
+                **features.returned(
+                    proba=proba,
+                    se=proba * sigmoid(-log_odds) * se,
+                    lower=sigmoid(log_odds - quantile * se),
+                    upper=sigmoid(log_odds + quantile * se),
+                )
+            )
 
 
 def _moves(
@@ -271,59 +277,6 @@ def _moves(
     eta = logits_of(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=block.xp)
     return -block.weights * gradient[:, 0, :] * block.matrix.matvec(*columns)
-
-
-@arrays.quiet()
-def _probability_interval(
-    features: Features,
-    offset: Array | None,
-    estimates: tuple[np.ndarray, np.ndarray],
-    roots: tuple[np.ndarray, np.ndarray],
-    quantile: float,
-) -> ProbabilityInterval:
-    r"""Compute probabilities with intervals, by the delta method on log-odds.
-
-    With :math:`\lambda_k = \log p_k / (1 - p_k)` and its standard error :math:`s_k`, an
-    interval is :math:`\sigma(\lambda_k \pm c\, s_k)`, between 0 and 1, and the standard
-    error of the probability :math:`p_k (1 - p_k) s_k`.
-
-    Parameters
-    ----------
-    features : Features
-    offset : array of shape (n_samples, n_outputs) or None
-    estimates : ndarrays of shape (1, n_outputs, n_features) and (1, n_outputs)
-    roots : ndarrays of shape (m, n_outputs, n_features) and (m, n_outputs)
-        R with R R' the covariance of the coefficients and the intercepts.
-    quantile : float
-        c.
-    """
-    xp, matrix, (m, outputs) = features.xp, features.matrix, roots[1].shape
-    coef, intercept = (
-        features.place(
-            np.concatenate(both).reshape(-1, *both[0].shape[2:]), features.wide
-        )
-        for both in zip(estimates, roots)
-    )
-    pieces = []
-    for rows in matrix.row_slices(outputs * m, 1, 1):
-        found = logits(matrix.take_rows(rows), coef, intercept)
-        found = xp.reshape(found, (-1, 1 + m, outputs))
-        eta, moves = found[:, 0, :], found[:, 1:, :]
-        if offset is not None:
-            eta = eta + offset[rows, :]
-        pieces.append(xp.stack(_log_odds(eta, moves, xp=xp)))
-    log_odds, se = (part for part in xp.unstack(xp.concat(pieces, axis=1)))
-    if not arrays.to_host(xp.all(xp.isfinite(se))):
-        refuse_non_finite(matrix)
-    proba = sigmoid(log_odds)
-    return ProbabilityInterval(
-        **features.returned(
-            proba=proba,
-            se=proba * sigmoid(-log_odds) * se,
-            lower=sigmoid(log_odds - quantile * se),
-            upper=sigmoid(log_odds + quantile * se),
-        )
-    )
 
 
 def _log_odds(eta: Array, moves: Array, *, xp: Namespace) -> tuple[Array, Array]:

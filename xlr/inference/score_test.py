@@ -45,9 +45,20 @@ class ScoreTests(FittedResults):
         hypothesis: Literal["joint", "separate"] = "joint",
         cov_type: Literal["nonrobust", "HC0"] = "nonrobust",
     ) -> ChiSquaredTest:
-        """Test features that the model leaves out, without a fit.
+        r"""Test features that the model leaves out, without a fit.
 
         One pass over the rows reads each feature once: thousands can be screened.
+
+        With the rows z of the model and c of the candidates, the residuals r and the
+        curvature H of the loss in the logits, the score of a candidate is :math:`U = \sum_i
+        r_i c_i`, and its variance about the estimates of the model
+
+        .. math::
+            V = \sum_i H_i\, \tilde c_i \tilde c_i^T, \qquad \tilde c = c - A z, \quad
+            A = \Big(\sum_i H_i\, c_i z_i^T\Big) \Big(\sum_i H_i\, z_i z_i^T\Big)^{-1}
+
+        or, robust, with :math:`r_i r_i^T` in the place of the first H. The statistic is
+        :math:`U^T V^{-1} U`. More classes have scores for each class but the first.
 
         Parameters
         ----------
@@ -97,104 +108,71 @@ class ScoreTests(FittedResults):
             raise ValueError(
                 "A score test needs finite estimates, and the classes are separated."
             )
+        joint, robust = hypothesis == "joint", cov_type == "HC0"
         with self._rows("score_test") as data:
-            return _score_test(
-                data,
-                self._estimates.inverse,
-                exog_extra,
-                joint=hypothesis == "joint",
-                robust=cov_type == "HC0",
+            objective, unit = data.objective, data.dataset.unit
+            rows, m = _read(data, exog_extra)
+            outputs, size = objective.n_outputs, objective.column_size
+            sums = objective.data.map_reduce(
+                _score_sums,
+                objective.loss,
+                data.parameters,
+                objective.place(data.dataset.class_weights.factors),
+                joint,
+                robust,
+                width=max(m, outputs * (size + m * joint)),
+                least=CANDIDATE_ROWS,
+                per_row=rows,
             )
+            products, squares, z = (
+                unit * arrays.to_host(part).astype(np.float64) for part in sums
+            )
+            if not np.isfinite(products).all():
+                raise ValueError("exog_extra contains NaN or infinity.")
+        # 1. Sums over the rows for each test: r c', z c' and c c', weighted.
+        equations = outputs - (outputs > 1)
+        score, products = products[:equations], products[equations:]
+        products = products.reshape(1 + robust, equations, outputs, -1, m)
+        squares = squares.reshape(1 + robust, equations, equations, m)
 
+        def by_test(weighting: int) -> tuple[np.ndarray, np.ndarray]:
+            model = products[weighting, :, :, :size]
+            if joint:
+                own = products[weighting, :, outputs - equations :, size:]
+                model, own = np.moveaxis(model, 3, 1), np.moveaxis(own, 3, 1)
+                first = 1, equations * m
+            else:
+                model = np.moveaxis(model, 3, 0)
+                own = np.moveaxis(squares[weighting], 2, 0)
+                first = m, equations
+            return model.reshape(*first, -1), own.reshape(*first, -1)
 
-def _score_test(
-    data: FittedData, inverse: np.ndarray, candidates: Any, *, joint: bool, robust: bool
-) -> ChiSquaredTest:
-    r"""Test the coefficients of other features at zero, from one pass.
-
-    With the rows z of the model and c of the candidates, the residuals r and the
-    curvature H of the loss in the logits, the score of a candidate is :math:`U = \sum_i
-    r_i c_i`, and its variance about the estimates of the model
-
-    .. math::
-        V = \sum_i H_i\, \tilde c_i \tilde c_i^T, \qquad \tilde c = c - A z, \quad
-        A = \Big(\sum_i H_i\, c_i z_i^T\Big) \Big(\sum_i H_i\, z_i z_i^T\Big)^{-1}
-
-    or, robust, with :math:`r_i r_i^T` in the place of the first H. The statistic is
-    :math:`U^T V^{-1} U`. More classes have scores for each class but the first.
-
-    Parameters
-    ----------
-    data : FittedData
-        At the estimates.
-    inverse : ndarray of shape (n_parameters, n_parameters)
-        Inverse Hessian of the summed losses.
-    candidates : array of shape (n_samples, m)
-    joint, robust : bool
-    """
-    objective, unit = data.objective, data.dataset.unit
-    rows, m = _read(data, candidates)
-    outputs, size = objective.n_outputs, objective.column_size
-    sums = objective.data.map_reduce(
-        _score_sums,
-        objective.loss,
-        data.parameters,
-        objective.place(data.dataset.class_weights.factors),
-        joint,
-        robust,
-        width=max(m, outputs * (size + m * joint)),
-        least=CANDIDATE_ROWS,
-        per_row=rows,
-    )
-    products, squares, z = (
-        unit * arrays.to_host(part).astype(np.float64) for part in sums
-    )
-    if not np.isfinite(products).all():
-        raise ValueError("exog_extra contains NaN or infinity.")
-    # 1. Sums over the rows for each test: r c', z c' and c c', weighted.
-    equations = outputs - (outputs > 1)
-    score, products = products[:equations], products[equations:]
-    products = products.reshape(1 + robust, equations, outputs, -1, m)
-    squares = squares.reshape(1 + robust, equations, equations, m)
-
-    def by_test(weighting: int) -> tuple[np.ndarray, np.ndarray]:
-        model = products[weighting, :, :, :size]
-        if joint:
-            own = products[weighting, :, outputs - equations :, size:]
-            model, own = np.moveaxis(model, 3, 1), np.moveaxis(own, 3, 1)
-            first = 1, equations * m
-        else:
-            model = np.moveaxis(model, 3, 0)
-            own = np.moveaxis(squares[weighting], 2, 0)
-            first = m, equations
-        return model.reshape(*first, -1), own.reshape(*first, -1)
-
-    scores = score.reshape(1, -1) if joint else score.T
-    cross, own = by_test(0)
-    # 2. The variance of the scores, given the estimates of the model.
-    A = cross @ inverse
-    variance = own - A @ np.swapaxes(cross, 1, 2)
-    if robust:
-        cross, own = by_test(1)
-        moved = A @ np.swapaxes(cross, 1, 2)
-        variance = own - moved - np.swapaxes(moved, 1, 2)
-        variance = variance + A @ z @ np.swapaxes(A, 1, 2)
-    # 3. The statistics.
-    size_of = np.diagonal(own, axis1=1, axis2=2)
-    square = np.diagonal(variance, axis1=1, axis2=2)
-    known: np.ndarray = np.all(square > LEAST_SHARE * size_of, axis=1)
-    root = np.sqrt(np.where(known[:, None], square, np.nan))
-    scaled = variance / root[:, :, None] / root[:, None, :]
-    df, z = scores.shape[1], scores / root
-    if joint and not (known[0] and np.linalg.matrix_rank(scaled[0]) == df):
-        raise ValueError(
-            "Features of exog_extra are sums of each other or of those in the model. "
-            "Leave them out, or pass hypothesis='separate'."
-        )
-    statistic = np.full(known.shape, np.nan)
-    solved = np.linalg.solve(scaled[known], z[known][..., None])[..., 0]
-    statistic[known] = np.sum(z[known] * solved, axis=1)
-    return ChiSquaredTest.of(float(statistic[0]) if joint else statistic, df)
+        scores = score.reshape(1, -1) if joint else score.T
+        cross, own = by_test(0)
+        # 2. The variance of the scores, given the estimates of the model.
+        A = cross @ self._estimates.inverse
+        variance = own - A @ np.swapaxes(cross, 1, 2)
+        if robust:
+            cross, own = by_test(1)
+            moved = A @ np.swapaxes(cross, 1, 2)
+            variance = own - moved - np.swapaxes(moved, 1, 2)
+            variance = variance + A @ z @ np.swapaxes(A, 1, 2)
+        # 3. The statistics.
+        size_of = np.diagonal(own, axis1=1, axis2=2)
+        square = np.diagonal(variance, axis1=1, axis2=2)
+        known: np.ndarray = np.all(square > LEAST_SHARE * size_of, axis=1)
+        root = np.sqrt(np.where(known[:, None], square, np.nan))
+        scaled = variance / root[:, :, None] / root[:, None, :]
+        df, z = scores.shape[1], scores / root
+        if joint and not (known[0] and np.linalg.matrix_rank(scaled[0]) == df):
+            raise ValueError(
+                "Features of exog_extra are sums of each other or of those in the model. "
+                "Leave them out, or pass hypothesis='separate'."
+            )
+        statistic = np.full(known.shape, np.nan)
+        solved = np.linalg.solve(scaled[known], z[known][..., None])[..., 0]
+        statistic[known] = np.sum(z[known] * solved, axis=1)
+        return ChiSquaredTest.of(float(statistic[0]) if joint else statistic, df)
 
 
 def _read(data: FittedData, candidates: Any) -> tuple[Any, int]:
