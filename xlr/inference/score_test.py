@@ -50,8 +50,8 @@ class ScoreTests(FittedResults):
         One pass over the rows reads each feature once: thousands can be screened.
 
         With the rows z of the model and c of the candidates, the residuals r and the
-        curvature H of the loss in the logits, the score of a candidate is :math:`U = \sum_i
-        r_i c_i`, and its variance about the estimates of the model
+        curvature H of the loss in the logits, the score of a candidate is
+        :math:`U = \sum_i r_i c_i`, and its variance about the estimates of the model
 
         .. math::
             V = \sum_i H_i\, \tilde c_i \tilde c_i^T, \qquad \tilde c = c - A z, \quad
@@ -166,8 +166,8 @@ class ScoreTests(FittedResults):
         df, z = scores.shape[1], scores / root
         if joint and not (known[0] and np.linalg.matrix_rank(scaled[0]) == df):
             raise ValueError(
-                "Features of exog_extra are sums of each other or of those in the model. "
-                "Leave them out, or pass hypothesis='separate'."
+                "Features of exog_extra are sums of each other or of those in the "
+                "model. Leave them out, or pass hypothesis='separate'."
             )
         statistic = np.full(known.shape, np.nan)
         solved = np.linalg.solve(scaled[known], z[known][..., None])[..., 0]
