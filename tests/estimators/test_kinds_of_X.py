@@ -189,8 +189,12 @@ def cross_validation(y: np.ndarray, **options: Any):
     return fit
 
 
-def firth(features: Any, kind: Kind) -> dict[str, Any]:
-    return fitted(xlr.FirthLogisticRegression(tol=kind.tol), features, kind.rows(TWO))
+def firth(C: float, y: np.ndarray = TWO):
+    def fit(features: Any, kind: Kind) -> dict[str, Any]:
+        model = xlr.FirthLogisticRegression(C=C, tol=kind.tol)
+        return fitted(model, features, kind.rows(y))
+
+    return fit
 
 
 def multi_label(features: Any, kind: Kind) -> dict[str, Any]:
@@ -380,7 +384,8 @@ ESTIMATORS = {
     "cross-validation, accuracy": cross_validation(
         TWO, scoring="accuracy", l1_ratios=[0.0, 1.0]
     ),
-    "firth": firth,
+    "firth": firth(np.inf),
+    "firth, ridge": firth(0.5, THREE),
     "multi-label": multi_label,
     "path": path,
     "bootstrap": resamples,
@@ -414,6 +419,7 @@ ESTIMATORS = {
 COMPUTE = r"Dask .* pass x\.compute\(\) here"
 OUT_OF_DASK = {
     "firth": COMPUTE,
+    "firth, ridge": COMPUTE,
     "multi-label": COMPUTE,
     "bootstrap": COMPUTE,
     "infer firth": COMPUTE,
