@@ -19,7 +19,6 @@ LAYERS = {
     "cached": 0,
     "precision": 0,
     "text": 0,
-    "lookups": 1,
     "threads": 1,
     "functions": 1,
     "losses": 2,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,38 +11,21 @@ from scipy.sparse import csr_array
 
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
-from xlr.data.blocks import cut, map_reduce
-from xlr.data.matrix import StandardizedMatrix
+from xlr.data.blocks import cut
+from xlr.data.matrix import GRAM_SPEEDUP, StandardizedMatrix
 from xlr.data.scaler import Scaler
-from xlr.data.sparse_matrix import SparseMatrix
-from xlr.lookups import add_by_index, look_up
+from xlr.data.sparse_matrix import ENTRY_COST, SparseMatrix, dense_sandwich, gram_cost
 
-# Multiply-adds of a dense product in the time of a look-up, and in the time of counting
-# a row in a contingency table: 2 ns and 3 ns for 500,000 rows of 30 columns with 2,000
-# levels, on one core of an x86 server.
-LOOKUP_COST = 4
-COUNT_COST = 6
-
-# Cells of the table of columns that are looked up together: 64 kilobytes. And rows for
-# each cell, so that making the table costs little.
-MAX_CELLS = 2**13
-ROWS_PER_CELL = 8
-
-# Ones of a sparse copy whose products take less time than look-ups: these have more
-# calls, and half the time for each row.
-MOST_ENTRIES = 2**21
-
-# Rows of contingency tables that are counted at a time, whose codes stay in the cache.
-COUNTED_ROWS = 2**15
+# Numbers of a dense selection, where a library cannot add by index.
+MAX_SELECTION = 2**22
 
 
 @arrays.traced("indices")
 class CategoricalMatrix:
     """Columns of category codes as a :class:`Matrix` of their one-hot columns.
 
-    A product looks coefficients up, and a product with the transpose adds up by level:
-    no column is formed. Columns of few levels are looked up together, in a table of
-    the sums of their coefficients. The second derivatives are contingency tables.
+    NumPy reads each block of rows as a sparse matrix, whose ones are shared. Elsewhere
+    a product looks coefficients up, and a product with the transpose adds up by level.
 
     Parameters
     ----------
@@ -65,11 +47,9 @@ class CategoricalMatrix:
 
     Attributes
     ----------
-    indices : array of int32, (n_rows, n_groups)
+    indices : array of int32, (n_rows, n_codes)
         Number of the one-hot column that is 1, for each column of codes; n_columns
-        where there is none. Where columns are looked up together, the cell of their
-        table, which has n + 1 places for n levels, the last for none; the tables of
-        the groups follow each other.
+        where there is none.
 
     Examples
     --------
@@ -98,6 +78,7 @@ class CategoricalMatrix:
                 f"codes has shape {tuple(codes.shape)}, expected (n_rows, "
                 f"{len(levels)}): a column for each of n_levels={levels}."
             )
+        has_missing = False
         if codes.shape[0]:
             ends = xp.stack([xp.min(codes, axis=0), xp.max(codes, axis=0)])
             least, most = arrays.to_host(ends)
@@ -109,49 +90,45 @@ class CategoricalMatrix:
                     f"expected -1 (no level) to {levels[j] - 1}. Pass the number of "
                     "each level, from 0 up."
                 )
+            has_missing = bool((least < 0).any())
         device = arrays.device_of(codes)
-        groups = _grouped(levels, min(MAX_CELLS, codes.shape[0] // ROWS_PER_CELL))
-        codes, start, indices = xp.astype(codes, xp.int32), 0, []
-        shares = len(groups) < len(levels)
-        for group in groups:
-            index = xp.zeros_like(codes[:, 0])
-            for j in range(*group):
-                own = codes[:, j]
-                none = levels[j] if shares else sum(levels) - start
-                own = xp.where(own < 0, xp.full_like(own, none), own)
-                index = index * (levels[j] + 1) + own
-            indices.append(index + start)
-            start += _size(levels[slice(*group)]) if shares else levels[group[0]]
-        indices = xp.stack(indices, axis=1)
+        starts = np.cumsum([0, *levels[:-1]], dtype=np.int32)
+        codes = xp.astype(codes, xp.int32)
+        indices = codes + arrays.move(starts, xp=xp, device=device)
+        if has_missing:
+            none = xp.full_like(indices, sum(levels))
+            indices = xp.where(codes < 0, none, indices)
         if dtype is None:
             dtype = arrays.widest_float(xp=xp, device=device)
-        self._set(indices, tuple(levels), groups, dtype, xp)
+        self._set(indices, tuple(levels), has_missing, dtype, xp)
 
     def _set(
         self,
         indices: Array,
         n_levels: tuple[int, ...],
-        groups: tuple[tuple[int, int], ...],
+        has_missing: bool,
         dtype: Any,
         xp: Namespace,
     ) -> None:
         self.indices = indices
         self.n_levels = n_levels
-        self.groups = groups
+        self.has_missing = has_missing
         self.dtype = dtype
         self.xp = xp
         self.shape = indices.shape[0], sum(n_levels)
-        q = len(n_levels)
-        self._shares = len(groups) < q  # look-ups
-        self._n_cells = self.shape[1] + 1
-        if self._shares:
-            self._n_cells = sum(_size(n_levels[slice(*group)]) for group in groups)
-        self.product_cost = float(LOOKUP_COST * len(groups))
-        self.gram_cost = COUNT_COST * q * (q + 1) / 2
+        n_codes, n_columns = len(n_levels), self.shape[1]
+        self.product_cost = float(ENTRY_COST * n_codes)
+        self.gram_cost = n_columns**2 / GRAM_SPEEDUP
+        # Blocks of rows as sparse matrices, by their ends; None outside of NumPy.
+        self._views: dict[tuple[int, int], SparseMatrix] | None = None
+        if isinstance(indices, np.ndarray):
+            self.gram_cost = gram_cost(n_codes**2, n_columns)
+            self._views = {}
+        self._ones: np.ndarray | None = None  # of all blocks: they stay in the cache
 
     def _with(self, indices: Array, dtype: Any) -> CategoricalMatrix:
         made = CategoricalMatrix.__new__(CategoricalMatrix)
-        made._set(indices, self.n_levels, self.groups, dtype, self.xp)
+        made._set(indices, self.n_levels, self.has_missing, dtype, self.xp)
         return made
 
     @property
@@ -166,83 +143,34 @@ class CategoricalMatrix:
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
-        xp, m, start, tables = self.xp, coef.shape[0], 0, []
+        if self._views is not None:
+            return self._sparse().matvec(coef, intercept)
+        xp = self.xp
         coef = xp.astype(coef, self.dtype, copy=False)
-        none = xp.zeros_like(coef[:, :1])
-        for group in self.groups if self._shares else ():
-            table = none[:, 0][None, :]
-            for n in self.n_levels[slice(*group)]:
-                own = xp.concat([coef[:, start : start + n], none], axis=1).T
-                table = xp.reshape(table[:, None, :] + own[None, :, :], (-1, m))
-                start += n
-            tables.append(table)
-        tables = tables or [xp.concat([coef, none], axis=1).T]
-        product = look_up(xp.concat(tables, axis=0), self.indices, xp=xp)
+        table = xp.concat([coef, xp.zeros_like(coef[:, :1])], axis=1).T
+        product = xp.take(table, self.indices[:, 0], axis=0)
+        for j in range(1, len(self.n_levels)):
+            product = product + xp.take(table, self.indices[:, j], axis=0)
         if intercept is not None:
             product += xp.astype(intercept, self.dtype, copy=False)
         return product
 
     def transpose_matvec(self, residual: Array, total: Array | None = None) -> Array:
         """Return R'X, (m, n_columns), in the widest dtype."""
-        xp, m, start, sums = self.xp, residual.shape[1], 0, []
-        residual = arrays.widened(residual, xp=xp)
-        cells = add_by_index(self.indices, residual, self._n_cells, xp=xp)
-        if not self._shares:
-            return cells[:-1, :].T
-        for group in self.groups:
-            levels = self.n_levels[slice(*group)]
-            size = _size(levels)
-            table = xp.reshape(
-                cells[start : start + size, :], (*(n + 1 for n in levels), m)
-            )
-            start += size
-            for j, n in enumerate(levels):
-                others = tuple(k for k in range(len(levels)) if k != j)
-                own = xp.sum(table, axis=others) if others else table
-                sums.append(own[:n, :])
-        return xp.concat(sums, axis=0).T
+        if self._views is not None:
+            return self._sparse().transpose_matvec(residual)
+        residual = arrays.widened(residual, xp=self.xp)
+        place = {"dtype": residual.dtype, "device": self.device}
+        sums = self.xp.zeros((self.shape[1] + 1, residual.shape[1]), **place)
+        for j in range(len(self.n_levels)):
+            sums = _added(sums, self.indices[:, j], residual, xp=self.xp)
+        return sums[:-1, :].T
 
     def sandwich(self, columns: Array) -> Array:
-        """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns).
-
-        Two columns of codes have their weighted contingency table there.
-        """
-        xp, m, n_levels = self.xp, columns.shape[1], self.n_levels
-        pairs = list(itertools.combinations_with_replacement(range(m), 2))
-        weights = [columns[:, i] * columns[:, k] for i, k in pairs]
-        weights = arrays.widened(xp.stack(weights, axis=1), xp=xp)
-        q = len(n_levels)
-        slices = cut(self.shape[0], COUNTED_ROWS, n_threads=1)
-        if not arrays.in_host_memory(self.indices):
-            slices = [slice(0, self.shape[0])]
-        tables = map_reduce(lambda rows: self._tables(rows, weights[rows, :]), slices)
-        blocks: list[list[Any]] = [[None] * q for _ in range(q)]
-        for (a, b), table in zip(itertools.combinations(range(q), 2), tables):
-            table = xp.reshape(table, (n_levels[a] + 1, n_levels[b] + 1, -1))
-            table = table[:-1, :-1, :]
-            blocks[a][b], blocks[b][a] = table, xp.permute_dims(table, (1, 0, 2))
-        diagonal = self.transpose_matvec(weights).T
-        starts = itertools.accumulate(n_levels, initial=0)
-        for a, (start, n) in enumerate(zip(starts, n_levels)):
-            eye = xp.eye(n, dtype=diagonal.dtype, device=self.device)
-            blocks[a][a] = eye[:, :, None] * diagonal[start : start + n, :]
-        gram = xp.concat([xp.concat(row, axis=1) for row in blocks], axis=0)
-        place = np.zeros((m, m), dtype=int)
-        for number, (i, k) in enumerate(pairs):
-            place[i, k] = place[k, i] = number
-        rows = [xp.concat([gram[:, :, k] for k in row], axis=1) for row in place]
-        return xp.concat(rows, axis=0)
-
-    def _tables(self, rows: slice, weights: Array) -> tuple[Array, ...]:
-        """Return the contingency table of each pair of columns: (n_cells, m)."""
-        codes, sizes = self.take_rows(rows).codes(), [n + 1 for n in self.n_levels]
-        tables = []
-        for a, own in enumerate(codes):
-            for b in range(a + 1, len(codes)):
-                cells = (own * sizes[b] + codes[b])[:, None]
-                size = sizes[a] * sizes[b]
-                tables.append(add_by_index(cells, weights, size, xp=self.xp))
-        return tuple(tables)
+        """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns)."""
+        if self._views is not None:
+            return self._sparse().sandwich(columns)
+        return dense_sandwich(self, columns)
 
     def sandwich_diagonal(self, weights: Array) -> Array:
         """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""
@@ -252,103 +180,101 @@ class CategoricalMatrix:
         """Return the matrix itself."""
         return self
 
-    def take_rows(self, rows: slice | Array) -> CategoricalMatrix:
+    def take_rows(self, rows: slice | Array) -> CategoricalMatrix | SparseMatrix:
         """Return some rows: a slice as a view, or numbers on the device as a copy."""
-        if isinstance(rows, slice):
+        if not isinstance(rows, slice):
+            indices = arrays.take_rows(self.indices, rows, xp=self.xp)
+            return self._with(indices, self.dtype)
+        if self._views is None:
             return self._with(self.indices[rows, :], self.dtype)
-        indices = arrays.take_rows(self.indices, rows, xp=self.xp)
-        return self._with(indices, self.dtype)
+        ends = rows.indices(self.shape[0])[:2]
+        if ends not in self._views:
+            self._views[ends] = self._sparse_rows(*ends)
+        return self._views[ends]
+
+    def _sparse(self) -> SparseMatrix:
+        view: Any = self.take_rows(slice(0, self.shape[0]))
+        return view
+
+    def _sparse_rows(self, start: int, stop: int) -> SparseMatrix:
+        """Return rows as a sparse matrix, whose indices are those of the codes."""
+        indices = self.indices[start:stop, :]
+        n_rows, n_codes = indices.shape
+        ends = np.arange(0, n_rows * n_codes + 1, n_codes, dtype=np.int32)
+        if self.has_missing:
+            known = indices < self.shape[1]
+            ends[1:] = np.cumsum(known.sum(axis=1))
+            indices = indices[known]
+        indices = np.reshape(indices, -1)
+        if self._ones is None or self._ones.size < indices.size:
+            self._ones = np.ones(indices.size, dtype=self.dtype)
+        parts = self._ones[: indices.size], indices, ends
+        shape = n_rows, self.shape[1]
+        view = SparseMatrix.of_parts(csr_array, shape, parts, xp=self.xp)
+        view.costs = self.product_cost, self.gram_cost
+        return view
 
     def take_columns(self, columns: Array) -> CategoricalMatrix:
         """Return some one-hot columns, by their ascending numbers on the device.
 
         The other levels of a column become none.
         """
-        chosen, start, parts, n_levels = arrays.to_host(columns), 0, [], []
-        for own, n in zip(self.codes(), self.n_levels):
-            here = chosen[(chosen >= start) & (chosen < start + n)] - start
-            start += n
-            if here.size:
-                new = np.full(n + 1, -1, dtype=np.int32)
-                new[here] = np.arange(here.size)
-                new = arrays.move(new, xp=self.xp, device=self.device)
-                parts.append(self.xp.take(new, own))
-                n_levels.append(here.size)
-        codes = self.xp.stack(parts, axis=1)
-        return CategoricalMatrix(codes, n_levels, self.dtype, xp=self.xp)
-
-    def codes(self) -> list[Array]:
-        """Return the codes of each column; its number of levels where there is none."""
-        start, codes, none = 0, [], self.shape[1]
-        for number, group in enumerate(self.groups):
-            levels = self.n_levels[slice(*group)]
-            index, own = self.indices[:, number], []
-            if not self._shares:
-                end = self.xp.full_like(index, start + levels[0])
-                index = self.xp.where(index == none, end, index)
-            index = index - start
-            for n in reversed(levels[1:]):
-                rest = index // (n + 1)
-                own.append(index - rest * (n + 1))
-                index = rest
-            codes += [index, *reversed(own)]
-            start += _size(levels) if self._shares else levels[0]
-        return codes
+        xp, n_columns = self.xp, self.shape[1]
+        chosen = arrays.to_host(columns)
+        new = np.full(n_columns + 1, chosen.size, dtype=np.int32)
+        new[chosen] = np.arange(chosen.size)
+        starts = np.cumsum([0, *self.n_levels])
+        counts = np.diff(np.searchsorted(chosen, starts))
+        left = arrays.move(np.nonzero(counts)[0], xp=xp, device=self.device)
+        indices = xp.take(self.indices, left, axis=1)
+        new = arrays.move(new, xp=xp, device=self.device)
+        indices = xp.reshape(xp.take(new, xp.reshape(indices, (-1,))), indices.shape)
+        made = CategoricalMatrix.__new__(CategoricalMatrix)
+        made._set(indices, tuple(counts[counts > 0].tolist()), True, self.dtype, xp)
+        return made
 
     def astype(self, dtype: Any) -> CategoricalMatrix:
         """Return the same numbers in float32 or float64."""
-        return self._with(self.indices, dtype)
+        return self if dtype == self.dtype else self._with(self.indices, dtype)
 
     def standardized(self, scaler: Scaler) -> StandardizedMatrix:
-        """Return the matrix with centred and scaled columns, by the coefficients.
-
-        A sparse copy of few rows on the host: its products take fewer calls.
-        """
-        n_entries = self.shape[0] * len(self.n_levels)
-        if isinstance(self.indices, np.ndarray) and n_entries <= MOST_ENTRIES:
-            sparse = SparseMatrix(self._to_sparse(), xp=self.xp)
-            return sparse.standardized(scaler)
+        """Return the matrix with centred and scaled columns, by the coefficients."""
         return StandardizedMatrix(self, scaler)
-
-    def _to_sparse(self) -> csr_array:
-        codes = np.stack(self.codes(), axis=1)
-        is_known = codes < np.asarray(self.n_levels)
-        starts = np.cumsum([0, *self.n_levels[:-1]])
-        columns = (codes + starts)[is_known].astype(np.int32)
-        ends = np.concatenate([[0], np.cumsum(is_known.sum(axis=1))]).astype(np.int32)
-        ones = np.ones(columns.size, dtype=self.dtype)
-        return csr_array((ones, columns, ends), shape=self.shape)
 
     def to_dense(self) -> Array:
         """Return a dense array of the one-hot columns."""
-        xp, parts = self.xp, []
-        for own, n in zip(self.codes(), self.n_levels):
-            levels = xp.arange(n, dtype=own.dtype, device=self.device)
-            parts.append(xp.astype(own[:, None] == levels, self.dtype))
+        if self._views is not None:
+            return self._sparse().to_dense()
+        xp, parts, ends = self.xp, [], itertools.accumulate(self.n_levels, initial=0)
+        for j, (start, stop) in enumerate(itertools.pairwise(ends)):
+            levels = xp.arange(start, stop, dtype=xp.int32, device=self.device)
+            parts.append(xp.astype(self.indices[:, j : j + 1] == levels, self.dtype))
         return xp.concat(parts, axis=1)
 
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
-        """Cut the rows into blocks whose temporaries stay in the cache.
+        """Cut the rows into blocks whose ones and temporaries stay in the cache.
 
-        Contingency tables, of which ``least`` tells, are added up once for each thread:
-        they may have more cells than a block has rows.
+        A block has more entries than there are columns: it adds as many numbers to the
+        sums.
         """
-        n, size = self.shape[0], 8 * max(1, width)
-        n_rows = arrays.block_bytes(self.indices) // size
-        if least > 1:
-            n_rows = math.ceil(n / n_threads)
-        return cut(n, max(1, least, n_rows), n_threads=n_threads)
+        n, n_codes = self.shape[0], len(self.n_levels)
+        n_rows = arrays.block_bytes(self.indices) // (8 * max(width, n_codes))
+        enough = self.shape[1] // n_codes
+        return cut(n, max(1, n_rows, least, enough), n_threads=n_threads)
 
 
-def _grouped(levels: Sequence[int], most: int) -> tuple[tuple[int, int], ...]:
-    """Return slices of columns whose joint tables have up to so many cells."""
-    edges = [0]
-    for j in range(1, len(levels)):
-        if _size(levels[edges[-1] : j + 1]) > most:
-            edges.append(j)
-    return tuple(itertools.pairwise([*edges, len(levels)]))
-
-
-def _size(levels: Sequence[int]) -> int:
-    """Return the number of cells in the table of some columns."""
-    return math.prod(n + 1 for n in levels)
+def _added(sums: Any, index: Array, values: Array, *, xp: Namespace) -> Array:
+    """Return the sums with each row of values added at its index."""
+    if hasattr(sums, "index_add"):  # torch
+        return sums.index_add(0, index, values)
+    if hasattr(sums, "at"):  # JAX
+        return sums.at[index].add(values)
+    if hasattr(sums, "scatter_add"):  # CuPy
+        sums.scatter_add(index, values)
+        return sums
+    device = arrays.device_of(index)
+    columns = xp.arange(sums.shape[0], dtype=index.dtype, device=device)
+    for rows in cut(index.shape[0], MAX_SELECTION // sums.shape[0] + 1, n_threads=1):
+        selection = xp.astype(index[rows][:, None] == columns, values.dtype)
+        sums = sums + xp.matmul(selection.T, values[rows, :])
+    return sums

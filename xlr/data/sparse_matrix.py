@@ -7,8 +7,8 @@ from typing import Any
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data.blocks import add, cut, map_reduce, rows_per_block
-from xlr.data.matrix import GRAM_SPEEDUP, StandardizedMatrix
+from xlr.data.blocks import cut, map_reduce, rows_per_block
+from xlr.data.matrix import GRAM_SPEEDUP, DenseMatrix, StandardizedMatrix
 from xlr.data.scaler import Scaler, farthest_mean
 
 # Multiply-adds of a dense product in the time of one stored entry, whose column has to
@@ -44,8 +44,15 @@ class SparseMatrix:
         self.dtype = rows.dtype
         self.shape = rows.shape
         self.stored = rows.data
-        self._costs: tuple[float, float] | None = None
+        self.costs: tuple[float, float] | None = None
         self._views: dict[tuple[int, int], SparseMatrix] = {}
+
+    @classmethod
+    def of_parts(
+        cls, kind: Any, shape: tuple[int, int], parts: tuple[Array, ...], *, xp: Any
+    ) -> SparseMatrix:
+        """Return the matrix of entries, column numbers and row ends, without a copy."""
+        return cls(_filled(kind(shape, dtype=parts[0].dtype), parts), xp=xp)
 
     @property
     def product_cost(self) -> float:
@@ -58,9 +65,9 @@ class SparseMatrix:
         return self._row_costs()[1]
 
     def _row_costs(self) -> tuple[float, float]:
-        if self._costs is None:
-            self._costs = _costs_of(self._rows, xp=self.xp)
-        return self._costs
+        if self.costs is None:
+            self.costs = _costs_of(self._rows, xp=self.xp)
+        return self.costs
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
@@ -83,19 +90,10 @@ class SparseMatrix:
 
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [u_1 X, ..., u_m X], by pairs of entries or dense rows."""
-        xp, (n_rows, p), m = self.xp, self.shape, columns.shape[1]
-        if m == 1 and self.gram_cost < p**2 / GRAM_SPEEDUP:
+        if columns.shape[1] == 1 and self.gram_cost < self.shape[1] ** 2 / GRAM_SPEEDUP:
             A = self._rows.multiply(columns).tocsr()
-            return arrays.widened((A.T @ A).toarray(), xp=xp)
-
-        def gram(part: slice) -> tuple[Array]:
-            u, rows = columns[part, :], self._rows[part, :].toarray()
-            A = xp.reshape(u[:, :, None] * rows[:, None, :], (-1, m * p))
-            return (xp.matmul(A.T, A),)
-
-        step = max(LEAST_DENSE_ROWS, DENSE_NUMBERS // (m * p))
-        (total,) = map_reduce(gram, cut(n_rows, step, n_threads=1), combine=add)
-        return arrays.widened(total, xp=xp)
+            return arrays.widened((A.T @ A).toarray(), xp=self.xp)
+        return dense_sandwich(self, columns)
 
     def sandwich_diagonal(self, weights: Array) -> Array:
         """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""
@@ -108,16 +106,18 @@ class SparseMatrix:
     def take_rows(self, rows: slice | Array) -> SparseMatrix:
         """Return some rows: of a slice without a copy of their entries."""
         if not isinstance(rows, slice):
-            return SparseMatrix(self._rows[rows, :], xp=self.xp)
+            taken = SparseMatrix(self._rows[rows, :], xp=self.xp)
+            taken.costs = self._row_costs()
+            return taken
         start, stop, _ = rows.indices(self.shape[0])
         if (start, stop) not in self._views:
             whole = self._rows
             ends = whole.indptr[start : stop + 1]
             first, last = arrays.to_host(ends[[0, -1]]).tolist()
-            part = type(whole)((stop - start, whole.shape[1]), dtype=whole.dtype)
             entries = whole.data[first:last], whole.indices[first:last], ends - first
-            view = SparseMatrix(_filled(part, entries), xp=self.xp)
-            view._costs = self._row_costs()
+            shape = stop - start, whole.shape[1]
+            view = SparseMatrix.of_parts(type(whole), shape, entries, xp=self.xp)
+            view.costs = self._row_costs()
             self._views[start, stop] = view
         return self._views[start, stop]
 
@@ -176,11 +176,24 @@ class SparseMatrix:
 
     def _with_entries(self, data: Array) -> SparseMatrix:
         """Return other entries in the same places."""
-        parts = data, self._rows.indices, self._rows.indptr
-        rows = _filled(type(self._rows)(self.shape, dtype=data.dtype), parts)
-        other = SparseMatrix(rows, xp=self.xp)
-        other._costs = self._costs
+        rows = self._rows
+        parts = data, rows.indices, rows.indptr
+        other = SparseMatrix.of_parts(type(rows), self.shape, parts, xp=self.xp)
+        other.costs = self.costs
         return other
+
+
+def dense_sandwich(matrix: Any, columns: Array) -> Array:
+    """Return A'A for A = [u_1 X, ..., u_m X], of rows made dense block by block."""
+
+    def gram(rows: slice) -> tuple[Array]:
+        dense = DenseMatrix(matrix.take_rows(rows).to_dense(), xp=matrix.xp)
+        return (dense.sandwich(columns[rows, :]),)
+
+    (n_rows, p), m = matrix.shape, columns.shape[1]
+    step = max(LEAST_DENSE_ROWS, DENSE_NUMBERS // (m * p))
+    (total,) = map_reduce(gram, cut(n_rows, step, n_threads=1))
+    return total
 
 
 def canonical(X: Any) -> Any:
@@ -204,7 +217,7 @@ def _shifted(rows: Any, shift: Array, chosen: Array, *, xp: Namespace) -> Any:
     return rows - type(rows)(parts, shape=rows.shape)
 
 
-def _filled(matrix: Any, parts: tuple[Array, Array, Array]) -> Any:
+def _filled(matrix: Any, parts: tuple[Array, ...]) -> Any:
     """Set the entries, indices and row ends of an empty matrix.
 
     The constructor of SciPy would copy what is less than half of an array.
@@ -233,5 +246,9 @@ def _costs_of(X: Any, *, xp: Namespace) -> tuple[float, float]:
     n_samples, n_features = X.shape
     lengths = xp.astype(xp.diff(X.indptr), xp.float64)
     pairs = float(arrays.to_host(xp.mean(lengths * lengths)))
-    gram = min(PAIR_COST * pairs, n_features**2 / GRAM_SPEEDUP)
-    return ENTRY_COST * X.nnz / n_samples, gram
+    return ENTRY_COST * X.nnz / n_samples, gram_cost(pairs, n_features)
+
+
+def gram_cost(pairs: float, n_features: int) -> float:
+    """Return the time of a Gram matrix for each row with so many pairs of entries."""
+    return min(PAIR_COST * pairs, n_features**2 / GRAM_SPEEDUP)
