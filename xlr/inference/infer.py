@@ -150,7 +150,10 @@ def infer(
     ==============================================================================
     """
     check_model(model)
-    _check_options(model, y, cov_type, groups, collinear, separation, profile)
+    check_option("cov_type", cov_type, COV_TYPES)
+    check_option("collinear", collinear, ("nan", "raise"))
+    check_option("separation", separation, ("raise", "limit"))
+    _check_options(model, y, cov_type, groups, profile)
     is_firth = isinstance(model, FirthLogisticRegression)
     features = read_features(model, X, reset=False, chunked=not is_firth)
     with workers(features.stored, model.n_jobs) as pool, arrays.quiet():
@@ -215,17 +218,9 @@ def infer(
 
 
 def _check_options(
-    model: Any,
-    y: Any,
-    cov_type: str,
-    groups: Any,
-    collinear: str,
-    separation: str,
-    profile: bool | None,
+    model: Any, y: Any, cov_type: str, groups: Any, profile: bool | None
 ) -> None:
-    check_option("cov_type", cov_type, COV_TYPES)
-    check_option("collinear", collinear, ("nan", "raise"))
-    check_option("separation", separation, ("raise", "limit"))
+    """Raise ValueError for options that do not go together."""
     is_model_based = cov_type == "nonrobust"
     refused = {
         "cov_type='cluster' needs groups, the cluster of each row, and the others "
