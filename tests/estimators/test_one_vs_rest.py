@@ -9,6 +9,7 @@ import pytest
 from conftest import to_numpy
 from problems import load
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 
 import xlr
@@ -144,3 +145,18 @@ def test_one_vs_rest_model_converts(place, dtype):
             )
     np.testing.assert_array_equal(converted.predict(X), NAMES[Y])
     np.testing.assert_array_equal(converted.classes_, NAMES)
+
+
+def test_tools_of_sklearn_choose_penalties_of_one_vs_rest_models():
+    Cs, search = [0.01, 0.1, 1.0], {"scoring": "neg_log_loss", "cv": 4}
+    found = GridSearchCV(
+        xlr.LogisticRegression(multi_class="ovr"), {"C": Cs}, **search
+    ).fit(X, Y)
+    theirs = OneVsRestClassifier(LogisticRegression(tol=1e-8, max_iter=1000))
+    expected = GridSearchCV(theirs, {"estimator__C": Cs}, **search).fit(X, Y)
+    scores = (each.cv_results_["mean_test_score"] for each in (found, expected))
+    np.testing.assert_allclose(*scores, atol=1e-5)
+    models = OneVsRestClassifier(xlr.LogisticRegressionCV(Cs=Cs, cv=4)).fit(X, Y)
+    for k, model in enumerate(models.estimators_):
+        one = GridSearchCV(LogisticRegression(tol=1e-8), {"C": Cs}, **search)
+        assert one.fit(X, np.unique(Y)[k] == Y).best_params_["C"] == model.C_

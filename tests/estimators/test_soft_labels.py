@@ -106,6 +106,17 @@ def test_shares_of_trials_and_counts_are_those_of_glm():
     assert model.classes_.tolist() == ["failure", "success"]
 
 
+def test_clusters_of_rows_of_trials_are_the_sandwich_of_glm():
+    counts = COUNTS[:, :2] + 1
+    glm = sm.GLM(counts[:, ::-1], sm.add_constant(X), sm.families.Binomial())
+    glm = glm.fit(tol=1e-14, cov_type="HC0")
+    y, n, (rows, k) = xlr.soft_labels(counts), counts.sum(), (N, X.shape[1] + 1)
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(X, y)
+    results = xlr.infer(model, X, y, cov_type="cluster", groups=range(N))
+    factor = rows / (rows - 1) * (n - 1) / (n - k)
+    np.testing.assert_allclose(results.cov_params(), factor * glm.cov_params(), 1e-6)
+
+
 @pytest.mark.parametrize("k", SHARES)
 def test_soft_inference_is_that_of_repeated_rows(k):
     y = xlr.soft_labels(SHARES[k])

@@ -128,5 +128,5 @@ def test_log_likelihood_of_completely_separated_classes_is_zero():
             xlr.infer(model, X, labels)
         with pytest.raises(ValueError, match="profile=True needs a fit with finite"):
             xlr.infer(model, X, labels, separation="limit", profile=True)
-    with pytest.raises(ValueError, match="separation must be 'raise' or 'limit'"):
+    with pytest.raises(ValueError, match="separation must be one of 'raise', 'limit'"):
         xlr.infer(model, X, y, separation="nan")

@@ -271,7 +271,7 @@ def test_medians_are_those_of_repeated_rows():
 def test_effects_refuse_wrong_arguments():
     X, y = spector()
     results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
-    with pytest.raises(ValueError, match="at must be 'overall', 'mean'"):
+    with pytest.raises(ValueError, match="at must be one of 'overall', 'mean'"):
         results.get_margeff("all")
     with pytest.raises(ValueError, match="method must be one of"):
         results.get_margeff("mean", "dx")
