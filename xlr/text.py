@@ -31,6 +31,12 @@ def quoted(value: Any) -> str:
     return printable(repr(value))
 
 
+def listed(values: list[Any]) -> str:
+    """Return the first five values, quoted, and the number of the others."""
+    shown = ", ".join(map(quoted, values[:5]))
+    return f"{shown} and {len(values) - 5} more" if len(values) > 5 else shown
+
+
 def warn(sentence: str, category: type[Warning] = UserWarning) -> None:
     """Warn of the line that called xlr."""
     frame, level = sys._getframe(1), 2

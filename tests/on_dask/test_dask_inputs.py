@@ -243,7 +243,7 @@ REFUSED = {
     ),
     "labels in memory for unknown chunks": (
         lambda: (of_unknown_sizes(lazily(X)), CODES),
-        "chunks of X are not known, so that y, which .* X.compute_chunk_sizes",
+        "chunks of X are not known, and y is in memory.* X.compute_chunk_sizes",
     ),
     "a number of columns that is not known": (
         lambda: (lazily(X)[:, da.from_array(np.asarray([True, False, True]))], CODES),

@@ -20,27 +20,20 @@ from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 from xlr.data import Chunks, DenseMatrix, Matrix, as_matrix, canonical
 from xlr.inputs.categories import Encoder, fit_encoder
-from xlr.inputs.dask_input import (
-    chunks_of,
-    coded_chunks,
-    find_levels_in_chunks,
-    stand_in,
+from xlr.inputs.dask_input import chunks_of, find_levels_in_chunks, stand_in
+from xlr.inputs.kinds import accept, check_2d
+from xlr.inputs.tables import (
+    NOT_NUMBERS,
+    explain,
+    is_table,
+    refuse_columns,
+    to_matrix,
 )
-from xlr.inputs.kinds import accept
-from xlr.inputs.strings import explain_strings
-from xlr.inputs.tables import explain_columns, is_table, refuse_columns, to_matrix
-from xlr.text import printable, quoted
+from xlr.text import listed, printable
 
 # Type characters of NumPy arrays that are taken as they are: float64 and float32, and
 # booleans and integers of one or two bytes, which are converted block by block.
 PLAIN = "df?bBhH"
-
-# How scikit-learn reads X: numbers of any kind, NaN and infinity included.
-ANY_NUMBERS = {
-    "accept_sparse": "csr",
-    "dtype": [np.float64, np.float32],
-    "ensure_all_finite": False,
-}
 
 
 @dataclass(frozen=True)
@@ -94,11 +87,6 @@ class Features:
         return self.X.dtype if isinstance(self.X, Chunks) else self.matrix.dtype
 
     @property
-    def in_chunks(self) -> bool:
-        """True for rows of Dask."""
-        return isinstance(self.X, Chunks)
-
-    @property
     def stored(self) -> Any:
         """The array that holds the numbers of X in memory; else its chunks."""
         return self.X if isinstance(self.X, Chunks) else self.matrix.stored
@@ -107,10 +95,6 @@ class Features:
     def wide(self) -> Any:
         """Widest floating-point dtype of the device of X."""
         return arrays.widest_float(xp=self.xp, device=self.device)
-
-    def like(self, X: Array) -> Features:
-        """Return other rows of the same columns."""
-        return replace(self, X=X)
 
     @cached_property
     def matrix(self) -> Matrix:
@@ -147,16 +131,7 @@ def read_features(
         the fit. NaN and infinity are found later, by the first pass over the rows.
     """
     if chunked and arrays.is_dask(X):
-        few = stand_in(X)
-        look = partial(find_levels_in_chunks, X)
-        if (encoder := _encoder_for(estimator, few, look, reset=reset)) is not None:
-            return _read_coded_chunks(estimator, X, few, encoder, reset=reset)
-        like = read_features(estimator, few, reset=reset)
-        # Chunks are converted as they are read.
-        rows = like.xp.astype(like.X, like.dtype, copy=False)
-        if like.given is not None:
-            X = X.map_blocks(arrays.in_place, dtype=like.X.dtype, meta=like.X)
-        return like.like(chunks_of(X, rows, xp=like.xp))
+        return _read_chunks(estimator, X, reset=reset)
     if type(X) is np.ndarray and X.dtype.char in PLAIN and X.ndim == 2 and X.size > 0:
         # scikit-learn's validation takes longer than the prediction of a row.
         known = getattr(estimator, "n_features_in_", None)
@@ -177,7 +152,9 @@ def read_features(
         matrix = encoder.encode(X, partial(_numbers, estimator))
         return Features(matrix, matrix.xp, matrix.device, names, encoder)
     if isinstance(X, np.ndarray) or not arrays.is_array(X):
-        X, names = _read_on_host(estimator, X, reset=reset)
+        matrix = _numbers(estimator, X)
+        names = _names(estimator, X if is_table(X) else matrix, reset=reset)
+        X = matrix
         if isinstance(entries := arrays.entries(X), np.ndarray):
             xp, device = arrays.namespace(entries), arrays.device_of(entries)
             return Features(X, xp, device, names)
@@ -185,13 +162,19 @@ def read_features(
         return _read_on_device(estimator, X, names, reset=reset)
 
 
-def _read_coded_chunks(
-    estimator: Any, X: Any, few: Any, encoder: Encoder, *, reset: bool
-) -> Features:
-    """Return the chunks of a Dask table with categorical columns.
-
-    ``few`` are rows such as its own, in memory.
-    """
+def _read_chunks(estimator: Any, X: Any, *, reset: bool) -> Features:
+    """Validate an array or table of Dask by a few rows of the same columns."""
+    few = stand_in(X)
+    encoder = _encoder_for(
+        estimator, few, partial(find_levels_in_chunks, X), reset=reset
+    )
+    if encoder is None:
+        like = read_features(estimator, few, reset=reset)
+        if like.given is not None:
+            X = X.map_blocks(arrays.in_place, dtype=like.X.dtype, meta=like.X)
+        # Chunks are converted to this dtype as they are read.
+        rows = like.xp.astype(like.X, like.dtype, copy=False)
+        return replace(like, X=chunks_of(X, rows, xp=like.xp))
     if not isinstance(encoder, Encoder):
         raise TypeError(
             "A formula reads tables in memory, and X is of Dask. Predict with "
@@ -201,9 +184,9 @@ def _read_coded_chunks(
     if encoder.numeric:
         dtype = _numbers(estimator, encoder.numbers(few)).dtype
     names = _names(estimator, few, reset=reset)
-    chunks = coded_chunks(X, encoder, str(dtype))
-    chunks.n_passes += reset  # which found the levels
-    return Features(chunks, chunks.xp, chunks.device, names, encoder)
+    chunks = chunks_of(X, np.empty((0, len(encoder.columns)), dtype), encoder, xp=np)
+    chunks.n_passes += reset  # the pass that found the levels
+    return Features(chunks, np, "cpu", names, encoder)
 
 
 def _read_on_device(
@@ -218,11 +201,7 @@ def _read_on_device(
     entries = arrays.entries(X)
     xp, device = arrays.namespace(entries), arrays.device_of(entries)
     given, shape = None, tuple(X.shape)
-    if len(shape) != 2:
-        raise ValueError(
-            f"Expected 2D array, got an X of shape {shape} instead. Reshape your data: "
-            "X.reshape(-1, 1) for a single feature, X.reshape(1, -1) for a single row."
-        )
+    check_2d(shape)
     for size, unit in zip(shape, ("sample", "feature")):
         if size == 0:
             raise ValueError(
@@ -251,21 +230,21 @@ def is_matrix(X: Any) -> bool:
 
 
 def _encoder_for(
-    estimator: Any, X: Any, look: Any = None, *, reset: bool
+    estimator: Any, X: Any, find: Any = None, *, reset: bool
 ) -> Encoder | None:
-    """Return the encoder of a table with categorical columns, in a fit a new one.
+    """Return the encoder of a table with categorical columns; a fit makes a new one.
 
-    ``look`` finds the levels in the chunks of a table; X holds a few of its rows.
+    ``find`` finds the levels in the chunks of a Dask table that X stands for.
     """
     if reset:
         wanted = getattr(estimator, "categorical", None) is not None
-        return fit_encoder(estimator, X, look) if wanted and is_table(X) else None
+        return fit_encoder(estimator, X, find) if wanted and is_table(X) else None
     encoder: Encoder | None = getattr(estimator, "_encoder", None)
     if encoder is not None and not is_table(X):
         raise ValueError(
             f"{type(estimator).__name__} was fitted to a table with categorical "
             f"columns, and X is a {type(X).__name__}. Pass a table with the columns "
-            f"{', '.join(map(quoted, encoder.variables))}."
+            f"{listed(list(encoder.levels))}."
         )
     return encoder
 
@@ -282,33 +261,47 @@ def _check_width(estimator: Any, width: int, reset: bool) -> None:
         )
 
 
-def _read_on_host(
-    estimator: Any, X: Any, *, reset: bool
-) -> tuple[Any, np.ndarray | None]:
-    """Return the matrix that scikit-learn makes of X, and the names of its columns."""
-    if not isinstance(X, np.ndarray) and is_table(X):
-        return _numbers(estimator, X), _names(estimator, X, reset=reset)
-    # Names and number of the features are stored on a copy, so that nothing changes
-    # should a later check fail.
-    reader = copy.copy(estimator)
+def _numbers(estimator: Any, X: Any) -> Any:
+    """Return X as a NumPy or sparse CSR matrix of numbers.
+
+    A table of cuDF becomes a matrix of CuPy, which is not checked yet.
+    """
+    if is_table(X):
+        refuse_columns(X)
     try:
-        matrix = X if issparse(X) else np.asarray(X)
-        if matrix.dtype.kind in "mM":
-            raise ValueError(
-                f"X holds dates or times: its dtype is {matrix.dtype}. Turn them into "
-                "numbers first, such as days since a date or the month."
-            )
-        matrix = validate_data(reader, matrix, reset=reset, **ANY_NUMBERS)
-    except OverflowError as error:
-        raise ValueError(f"X holds numbers beyond float64: {error}.") from error
-    except (TypeError, ValueError) as error:
-        explain_strings(X, error)
-        raise
-    return _in_parts(matrix), getattr(reader, "feature_names_in_", None)
+        if is_table(X):
+            numbers = to_matrix(X)
+            if arrays.is_array(numbers):
+                return numbers
+        else:
+            numbers = X if issparse(X) else np.asarray(X)
+            if numbers.dtype.kind in "mM":
+                raise ValueError(
+                    f"X holds dates or times: its dtype is {numbers.dtype}. "
+                    f"{NOT_NUMBERS['dates or times'][1]}"
+                )
+        matrix = check_array(
+            numbers,
+            input_name="X",
+            estimator=estimator,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+        )
+    except (OverflowError, TypeError, ValueError) as error:
+        explain(X, error)
+    if not issparse(matrix):
+        return matrix
+    # SciPy takes int32 indices for these arrays, if they fit: half the bytes of int64.
+    stored = (matrix.data, matrix.indices, matrix.indptr)
+    return canonical(csr_array(stored, shape=matrix.shape))
 
 
 def _names(estimator: Any, X: Any, *, reset: bool) -> np.ndarray | None:
-    """Return the names of the columns of a table, compared with those of the fit."""
+    """Return the names of the columns of X, after a comparison with the fit.
+
+    scikit-learn stores them on a copy: a check that fails changes no estimator.
+    """
     reader = copy.copy(estimator)
     try:
         validate_data(reader, X, reset=reset, skip_check_array=True)
@@ -316,29 +309,3 @@ def _names(estimator: Any, X: Any, *, reset: bool) -> np.ndarray | None:
         lines = str(error).split("\n")
         raise ValueError("\n".join(map(printable, lines))) from error
     return getattr(reader, "feature_names_in_", None)
-
-
-def _numbers(estimator: Any, X: Any) -> Any:
-    """Return a table as a matrix of numbers: CuPy's, not checked yet, for cuDF."""
-    refuse_columns(X)
-    try:
-        matrix = to_matrix(X)
-        if arrays.is_array(matrix):
-            return matrix
-        return _in_parts(
-            check_array(matrix, input_name="X", estimator=estimator, **ANY_NUMBERS)
-        )
-    except OverflowError as error:
-        raise ValueError(f"X holds numbers beyond float64: {error}.") from error
-    except (TypeError, ValueError) as error:
-        explain_columns(X, error)
-
-
-def _in_parts(matrix: Any) -> Any:
-    """Return a sparse matrix in canonical form; a dense one as it is."""
-    if not issparse(matrix):
-        return matrix
-    # From its parts: then SciPy takes int32 for the indices, if they fit, which are
-    # half as many bytes to read in each pass as int64, and any integers for them.
-    parts = (matrix.data, matrix.indices, matrix.indptr)
-    return canonical(csr_array(parts, shape=matrix.shape))

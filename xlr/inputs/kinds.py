@@ -1,4 +1,4 @@
-"""Kinds of values: arrays, lists and tables of real numbers."""
+"""Kinds and shapes of values: arrays, lists and tables of real numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xlr.text import printable
 
 
 def accept(name: str, values: Any) -> Any:
-    """Return an array, a list or a native table, or refuse the values.
+    """Return an array, a list or a native table, or raise an error.
 
     Raises
     ------
@@ -45,8 +45,8 @@ def accept(name: str, values: Any) -> Any:
 def _refuse_special(name: str, values: np.ndarray) -> None:
     if np.ma.is_masked(values):
         raise ValueError(
-            f"{name} has {np.ma.count_masked(values)} masked entries, which would be "
-            "read as if they were not. Drop those rows, or fill in what is missing "
+            f"{name} has {np.ma.count_masked(values)} masked entries, which have no "
+            "value. Drop those rows, or fill the entries "
             f"({name}.filled)."
         )
     if values.dtype.names is not None:
@@ -62,12 +62,12 @@ def _refuse_special(name: str, values: np.ndarray) -> None:
 
 
 def as_real(values: Any, name: str) -> Array:
-    """Return arrays of other libraries unchanged, all else as a NumPy array.
+    """Return real numbers as an array; arrays of other libraries than NumPy unchanged.
 
     Raises
     ------
     ValueError
-        If the values are sparse or complex, or no numbers.
+        If the values are sparse, complex or not numbers.
     """
     values = accept(name, values)
     if arrays.is_sparse(values):
@@ -85,3 +85,26 @@ def as_real(values: Any, name: str) -> Array:
     if "complex" in str(values.dtype) or getattr(values.dtype, "kind", "f") in "mM":
         raise ValueError(f"{name} must hold real numbers; got {values.dtype}.")
     return values
+
+
+def check_2d(shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless an X of this shape is a matrix."""
+    if len(shape) != 2:
+        raise ValueError(
+            f"Expected 2D array, got an X of shape {shape} instead. Reshape your data: "
+            "X.reshape(-1, 1) for a single feature, X.reshape(1, -1) for a single row."
+        )
+
+
+def check_n_rows(name: str, shape: tuple[int, ...], n_samples: float) -> None:
+    """Raise ValueError unless values of this shape have one entry for each row of X."""
+    if not shape:
+        raise ValueError(
+            f"{name} is a single number, of shape (). Pass one for each row of X."
+        )
+    # Chunks of Dask have NaN rows where their sizes are not known.
+    if abs(shape[0] - n_samples) > 0:
+        raise ValueError(
+            f"X and {name} have inconsistent numbers of samples: {n_samples} rows of "
+            f"X, {shape[0]} of {name}. Pass one for each row."
+        )

@@ -115,7 +115,7 @@ def scan_rows(
     if y is None:
         raise ValueError(NO_LABELS)
     given = {"y": y, "sample_weight": sample_weight, "offset": offset}
-    if features.in_chunks:
+    if isinstance(features.X, Chunks):
         return _scan_chunks(estimator, features, given, statistics)
     for name, values in given.items():
         if values is not None and arrays.is_dask(values):
@@ -269,7 +269,7 @@ def _scan_chunks(
     )
     found = seen.statistics if statistics is None else {None: statistics}
     totals = _all_totals(classes, seen, full)
-    return Scan(features.like(X), classes, totals, rows, found)
+    return Scan(replace(features, X=X), classes, totals, rows, found)
 
 
 def _parts_beside(X: Chunks, values: Any, name: str) -> list[Any]:

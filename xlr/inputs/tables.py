@@ -1,7 +1,7 @@
-"""Tables and columns of pandas, polars, PyArrow, modin and cuDF, through narwhals.
+"""Tables of pandas, polars, PyArrow, modin and cuDF, and errors that name columns.
 
 Native tables stay native: narwhals recognises them, and reads them column by column
-where an error has to name columns.
+to find the columns that an error names.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from xlr.text import printable, quoted
+from xlr.text import listed, printable, quoted
 
-# Contents that NumPy turns into numbers silently, or refuses without a name: how the
-# dtypes of NumPy, pandas, polars and PyArrow begin, and what to do.
+# Contents that NumPy turns into numbers silently, or refuses without a name: the first
+# letters of their dtypes in NumPy, pandas, polars and PyArrow, and advice.
 NOT_NUMBERS = {
     "dates or times": (
         ("date", "time", "duration", "period"),
@@ -26,7 +26,7 @@ NOT_NUMBERS = {
     ),
     "lists or records": (
         ("list", "large_list", "fixed_size_list", "array", "struct", "map"),
-        "Give each of their values a column of its own first.",
+        "Give each of their values its own column first.",
     ),
     "complex numbers": (
         ("complex",),
@@ -38,9 +38,9 @@ is_table = nw.dependencies.is_into_dataframe
 
 
 def native(values: Any) -> Any:
-    """Return a table or a column in its own library, and anything else as it is.
+    """Return a table or a column in its own library, and anything else unchanged.
 
-    A narwhals wrapper is taken off, a batch of PyArrow becomes a table, and PyArrow's
+    The result has no narwhals wrapper. A batch of PyArrow becomes a table. PyArrow's
     dictionaries become the values that they encode: NumPy reads the code of a missing
     value as the last value.
 
@@ -56,7 +56,7 @@ def native(values: Any) -> Any:
         values = _decoded(values, pyarrow)
     try:
         frame = nw.from_native(values, pass_through=True)
-    except nw.exceptions.DuplicateError as error:  # with names as they are
+    except nw.exceptions.DuplicateError as error:  # it shows names unescaped
         said = printable(" ".join(str(error).split()), 200)
         raise ValueError(f"Give each column a name of its own. {said}.") from None
     if isinstance(frame, nw.LazyFrame):
@@ -86,13 +86,13 @@ def _decoded(values: Any, pyarrow: Any) -> Any:
 def to_matrix(X: Any) -> Any:
     """Return the numbers of a native table: NumPy's, or CuPy's for cuDF.
 
-    Sparse columns of pandas become a sparse matrix. Its other tables stay as they are:
-    scikit-learn reads them, missing values included.
+    Sparse columns of pandas become a sparse matrix. Other tables of pandas are returned
+    unchanged: scikit-learn reads them and their missing values.
 
     Raises
     ------
     ValueError
-        If the columns are sparse, and filled with another value than 0.
+        If the columns are sparse and their fill value is not 0.
     """
     if nw.dependencies.is_cudf_dataframe(X):
         return X.to_cupy()
@@ -118,7 +118,8 @@ def to_matrix(X: Any) -> Any:
 def refuse_columns(X: Any) -> None:
     """Raise ValueError for columns of a native table whose dtypes are not numeric."""
     dtypes = list(X.dtypes if hasattr(X, "dtypes") else X.schema.types)
-    # Few objects, mostly, and those with categories take long to hash.
+    # By identity: the columns mostly share few dtypes, and dtypes with categories take
+    # long to hash.
     contents = {key: _content(d) for key, d in {id(d): d for d in dtypes}.items()}
     for content, (_, advice) in NOT_NUMBERS.items():
         if content in contents.values():
@@ -128,35 +129,43 @@ def refuse_columns(X: Any) -> None:
 
 
 def _content(dtype: Any) -> str | None:
-    """Return what a dtype holds, if it is no number."""
+    """Return the content in NOT_NUMBERS that a dtype holds, or None."""
     dtype = getattr(dtype, "pyarrow_dtype", dtype)  # pandas, on top of PyArrow
     if hasattr(dtype, "index_type"):  # a dictionary of PyArrow
         dtype = dtype.value_type
     dtype = getattr(dtype, "subtype", dtype)  # sparse columns of pandas
     dtype = getattr(getattr(dtype, "categories", None), "dtype", dtype)
     name = str(dtype).lower()
-    for content, (beginnings, _) in NOT_NUMBERS.items():
-        if name.startswith(beginnings):
+    for content, (prefixes, _) in NOT_NUMBERS.items():
+        if name.startswith(prefixes):
             return content
     return None
 
 
-def explain_columns(X: Any, error: Exception) -> NoReturn:
-    """Raise ``error``, or one that names the columns of a table that caused it."""
-    frame = nw.from_native(X)
+def explain(X: Any, error: Exception) -> NoReturn:
+    """Raise ``error``, or an error that names the columns of X that caused it."""
+    if isinstance(error, OverflowError):
+        raise ValueError(f"X holds numbers beyond float64: {error}.") from error
     wrong: list[Any] = []
     missing: list[Any] = []
-    for name, column in zip(frame.columns, frame.iter_columns()):
-        if not _is_numeric(column):
-            known = column.drop_nulls()
-            (missing if _is_numeric(known) else wrong).append(name)
+    reason = other_way = ""
+    if is_table(X):
+        frame = nw.from_native(X)
+        other_way = ", or pass categorical='auto' to xlr.LogisticRegression"
+        for name, column in zip(frame.columns, frame.iter_columns()):
+            if not _is_numeric(column):
+                known = column.drop_nulls()
+                (missing if _is_numeric(known) else wrong).append(name)
+    elif words := _words(X):
+        wrong = list(words)
+        word = quoted(words[wrong[0]])
+        reason = f": could not convert string to float: {word}"
     if wrong:
-        shown = ", ".join(quoted(str(name)) for name in wrong[:3])
         raise ValueError(
-            f"{hold(wrong)} no numbers. Encode them, for instance with "
+            f"{hold(wrong)} no numbers{reason}. Encode them, for instance with "
             "sklearn.compose.make_column_transformer((OneHotEncoder(), "
-            f"[{shown}]), remainder='passthrough') in a pipeline, or pass "
-            "categorical='auto' to xlr.LogisticRegression."
+            f"[{', '.join(map(quoted, wrong[:3]))}]), remainder='passthrough') in a "
+            f"pipeline{other_way}."
         ) from error
     if missing:
         raise ValueError(
@@ -175,10 +184,32 @@ def _is_numeric(column: nw.Series[Any]) -> bool:
     return True
 
 
+def _words(X: Any) -> dict[int, str]:
+    """Return the first string that is no number in each column of an array or list."""
+    if not isinstance(X, np.ndarray | list | tuple):
+        return {}
+    try:
+        entries = np.asarray(X, dtype=getattr(X, "dtype", object))
+    except ValueError:  # rows of different lengths
+        return {}
+    if entries.ndim != 2 or entries.dtype.kind not in "OUS":
+        return {}
+    columns = enumerate(entries.astype(object).T)
+    first = {j: next(filter(_is_word, column), None) for j, column in columns}
+    return {j: word for j, word in first.items() if word is not None}
+
+
+def _is_word(entry: Any) -> bool:
+    if not isinstance(entry, str | bytes):
+        return False
+    try:
+        float(entry)
+    except ValueError:
+        return True
+    return False
+
+
 def hold(names: list[Any]) -> str:
-    """Return the subject and the verb of a sentence about columns."""
-    shown = ", ".join(quoted(str(name)) for name in names[:5])
-    if len(names) == 1:
-        return f"Column {shown} of X holds"
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"Columns {shown}{more} of X hold"
+    """Return the subject and the verb of a sentence about columns of X."""
+    several = len(names) > 1
+    return f"Column{'s' * several} {listed(names)} of X hold{'s' * (not several)}"
