@@ -228,9 +228,9 @@ def test_solver_names_of_scikit_learn_run_the_auto_solver(solver, l1_ratio):
 @pytest.mark.parametrize(
     ("y", "class_weight", "words"),
     [
-        (Y, {0: 1.0, "1": 2.0}, r"key '1' .* is no class, .* \[1, 2\] are not in"),
-        (NAMES, {"A": 1.0}, r"key 'A' .* is no class, .* \['a', 'b', 'c'\]"),
-        (Y > 0, {"yes": 3.0}, r"key 'yes' .* is no class"),
+        (Y, {0: 1.0, "1": 2.0}, r"key '1' .* is not a class, .* \[1, 2\] are not in"),
+        (NAMES, {"A": 1.0}, r"key 'A' .* is not a class, .* \['a', 'b', 'c'\]"),
+        (Y > 0, {"yes": 3.0}, r"key 'yes' .* is not a class"),
     ],
 )
 def test_class_weight_of_an_unknown_class_is_named(y, class_weight, words, place):

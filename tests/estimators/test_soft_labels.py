@@ -232,5 +232,5 @@ def test_wrong_soft_labels_are_refused():
 
 
 def test_labels_of_many_columns_name_soft_labels():
-    with pytest.raises(ValueError, match=r"labels by xlr\.soft_labels\(y\)"):
+    with pytest.raises(ValueError, match=r"pass xlr\.soft_labels\(y\)"):
         xlr.LogisticRegression().fit(X, SHARES[3])

@@ -203,7 +203,7 @@ NO_LABELS = {
     "records": (lambda: records(Y), ValueError, "records, with fields f0"),
     "complex": (lambda: Y + 0j, ValueError, "not supported: y has dtype complex128"),
     "0-d": (lambda: np.asarray(1), ValueError, "y should be a 1d array"),
-    "empty": (list, ValueError, "120 rows of X, 0 entries of y"),
+    "empty": (list, ValueError, "120 rows of X, 0 of y"),
     "text and numbers": (
         lambda: [1 if v else "1" for v in Y],
         ValueError,

@@ -228,14 +228,14 @@ REFUSED = {
     ),
     "few labels in a chunk of unknown size": (
         lambda: (lazily(X), of_unknown_sizes(lazily(CODES[:-1], (40, 40, 0, 39)))),
-        "Chunk 3 of the rows: .* 40 rows of X, 39 entries of y",
+        "Chunk 3 of the rows: .* 40 rows of X, 39 of y",
     ),
     "labels of no rows": (
         lambda: (
             of_unknown_sizes(lazily(X[:100], (50, 0, 50))),
             of_unknown_sizes(lazily(CODES, (50, 20, 50))),
         ),
-        "Chunk 1 of the rows: .* 0 rows of X, 20 entries of y",
+        "Chunk 1 of the rows: .* 0 rows of X, 20 of y",
     ),
     "other unknown chunks": (
         lambda: (of_unknown_sizes(lazily(X)), lazily(CODES, (60, 60))),

@@ -235,8 +235,8 @@ def _answer(
         return None
     found = model.decision_function(of_chunk(X, n_levels), offset)
     logits = arrays.to_host(found).reshape(n_rows, -1)
-    labels = read_labels(y, n_rows)
-    on_host = arrays.to_host(labels.classes)[arrays.to_host(labels.codes)]
+    classes, codes = map(arrays.to_host, read_labels(y, n_rows))
+    on_host = classes[codes]
     if sample_weight is None:
         return logits, on_host
     features = Features(X, arrays.namespace(X), arrays.device_of(X), None)

@@ -1,13 +1,7 @@
-"""Labels as classes and the number of each.
-
-Each check ends in a sentence that says what was given, what is needed and what to
-do; none of them changes the estimator.
-"""
+"""Labels as sorted classes and the class code of each row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from numbers import Number
 from typing import Any
 
@@ -16,72 +10,47 @@ from sklearn.utils import column_or_1d
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.inputs.kinds import accept
+from xlr.inputs.kinds import accept, check_n_rows
 from xlr.text import quoted
 
-NO_LABELS = "LogisticRegression requires y to be passed, but the target y is None."
 
-
-@dataclass(frozen=True)
-class Labels:
-    """The classes of y, and y as codes 0, 1, ... into them.
-
-    Attributes
-    ----------
-    classes : array of shape (n_classes,)
-        Sorted, in the library of y.
-    codes : array of shape (n_samples,)
-        Integers, in the library of y.
-    """
-
-    classes: Array
-    codes: Array
-
-
-def read_labels(y: Any, n_samples: int) -> Labels:
-    """Find the classes in y, and the number of each label among them.
+def read_labels(y: Any, n_samples: int) -> tuple[Array, Array]:
+    """Return the sorted classes of y, and codes 0, 1, ... into them, in its library.
 
     Raises
     ------
     ValueError
-        If y is of another length, or not made of class labels.
+        If y is of another length, or does not hold class labels.
     """
     y = accept("y", y)
     if not (isinstance(y, np.ndarray) and y.ndim == 1):
         _refuse_mixed_list(y)
+        y = with_plain_integers(y)
+        _refuse_matrix(y)
         if arrays.is_array(y):
-            if y.ndim == 2 and y.shape[1] == 1:
-                y = y[:, 0]
-            _refuse_matrix(y)
+            y = y[:, 0] if y.ndim == 2 else y
         else:
-            y = with_plain_integers(y)
-            _refuse_matrix(y)
             y = column_or_1d(y, warn=True)
-    xp = arrays.namespace(y)
-    if y.shape[0] != n_samples:
-        raise ValueError(
-            f"X and y have inconsistent numbers of samples: {n_samples} rows of X, "
-            f"{y.shape[0]} entries of y. Pass one label for each row."
-        )
+    check_n_rows("y", y.shape, n_samples)
     try:
         with arrays.current_device(y):
-            classes, codes = _classes_and_codes(y, xp=xp)
+            classes, codes = _classes_and_codes(y, xp=arrays.namespace(y))
     except TypeError as error:
-        _refuse_missing(_are_missing(arrays.to_host(y)), y.shape[0])
+        _refuse_missing(arrays.to_host(y).tolist())
         raise mixed_types(error) from error
     _check_classes(arrays.to_host(classes))
-    return Labels(classes, codes)
+    return classes, codes
 
 
 def with_plain_integers(y: Any) -> Any:
-    """Return pandas' nullable integers and booleans as NumPy's, all else as it is.
+    """Return nullable integers and booleans of pandas as NumPy's, all else unchanged.
 
-    NumPy would make floats of them, which hold no integers above 2**53.
+    NumPy would make them float64, which cannot hold all integers above 2**53.
 
     Raises
     ------
     ValueError
-        If some are missing.
+        If labels are missing.
     """
     if getattr(y, "ndim", 1) == 2 and hasattr(type(y), "iloc") and y.shape[1] == 1:
         plain = with_plain_integers(y.iloc[:, 0])
@@ -89,15 +58,16 @@ def with_plain_integers(y: Any) -> Any:
     dtype = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
     if dtype is None or dtype.kind not in "biu":
         return y
-    _refuse_missing(y.isna(), y.shape[0])
+    if y.isna().any():
+        _refuse_missing(y.tolist())
     return y.to_numpy(dtype=dtype)
 
 
 def _refuse_matrix(y: Any) -> None:
-    """Raise ValueError for labels in columns, and say what they look like."""
+    """Raise ValueError for labels in several columns, with advice for their kind."""
     try:
         shape = tuple(y.shape if hasattr(y, "shape") else np.asarray(y).shape)
-    except ValueError:  # a list of lists of unlike lengths
+    except ValueError:  # a list of lists of different lengths
         return
     if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
         return
@@ -111,22 +81,22 @@ def _refuse_matrix(y: Any) -> None:
             )
         else:
             advice = (
-                "It holds a column of 0 and 1 for each label: use "
+                "It has a column of 0 and 1 for each label: use "
                 "xlr.MultiLabelLogisticRegression."
             )
     elif len(shape) == 2 and np.issubdtype(values.dtype, np.number):
-        advice += " Class probabilities or counts become labels by xlr.soft_labels(y)."
+        advice += " For class probabilities or counts, pass xlr.soft_labels(y)."
     raise ValueError(f"y should be a 1d array, got shape {shape}. {advice}")
 
 
 def _refuse_mixed_list(y: Any) -> None:
-    """Raise ValueError for a list of strings and numbers, that NumPy makes strings."""
+    """Raise ValueError for a list of strings and numbers: NumPy makes all strings."""
     if not isinstance(y, list | tuple):
         return
     kinds = {type(label) for label in y}
     numbers = sorted(kind.__name__ for kind in kinds if issubclass(kind, Number))
     if numbers and any(issubclass(kind, str) for kind in kinds):
-        _refuse_missing(map(is_missing, y), len(y))
+        _refuse_missing(y)
         raise mixed_types(TypeError(f"str and {', '.join(numbers)}"))
 
 
@@ -139,11 +109,11 @@ def mixed_types(error: TypeError) -> ValueError:
 
 
 def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the sorted classes and the number of each label among them.
+    """Return the sorted classes and the code of each label.
 
-    Sorting many labels takes longer than some passes over X: the classes among the
-    first are tried on all of them before. The host sorts where the library has no
-    shapes that depend on values.
+    Sorting many labels takes longer than some passes over X. The classes of the first
+    1,000 labels are therefore compared with all labels before a sort. The host sorts
+    for libraries without data-dependent shapes.
     """
     capabilities = xp.__array_namespace_info__().capabilities()
     host = arrays.in_place(y)
@@ -154,28 +124,21 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
     if y.shape[0] > 10_000 and xp.isdtype(y.dtype, ("integral", "real floating")):
         classes = xp.sort(xp.unique_values(y[:1000]))
         if classes.shape[0] <= 16:
-            known = xp.zeros(y.shape, dtype=xp.bool, device=arrays.device_of(y))
-            codes = xp.astype(known, xp.uint8)
+            # Code + 1 of each label, and 0 where no class equals it.
+            numbers = xp.zeros(y.shape, dtype=xp.uint8, device=arrays.device_of(y))
             for k in range(classes.shape[0]):
-                here = y == classes[k]
-                known = known | here
-                codes = codes + k * xp.astype(here, xp.uint8)
-            if arrays.to_host(xp.all(known)):
-                return classes, codes
-    if xp is np:  # the order of its unique_inverse is not promised
+                numbers = numbers + (k + 1) * xp.astype(y == classes[k], xp.uint8)
+            if arrays.to_host(xp.all(numbers > 0)):
+                return classes, numbers - 1
+    if xp is np:  # NumPy does not promise the order of its unique_inverse
         return np.unique(y, return_inverse=True)
     return xp.unique_inverse(y)
 
 
-def _are_missing(labels: np.ndarray) -> Iterable[bool]:
-    return map(is_missing, labels.tolist())
-
-
-def _refuse_missing(missing: Iterable[bool], n_labels: int) -> None:
-    n_missing = int(sum(missing))
-    if n_missing:
+def _refuse_missing(labels: Any) -> None:
+    if n_missing := sum(map(is_missing, labels)):
         raise ValueError(
-            f"Input y contains missing labels, {n_missing} of {n_labels}. Drop "
+            f"Input y contains missing labels, {n_missing} of {len(labels)}. Drop "
             "the rows without a label."
         )
 
@@ -190,7 +153,7 @@ def is_missing(label: Any) -> bool:
 
 def _check_classes(classes: np.ndarray) -> None:
     if classes.dtype.kind in "OSV":
-        _refuse_missing(_are_missing(classes), classes.shape[0])
+        _refuse_missing(classes.tolist())
         others = [label for label in classes.tolist() if not isinstance(label, str)]
         if others:
             raise ValueError(
@@ -212,7 +175,7 @@ def _check_classes(classes: np.ndarray) -> None:
             if classes.min() >= 0 and classes.max() <= 1:
                 advice = (
                     "If y is a share of successes, pass xlr.soft_labels(y), with "
-                    "the numbers of trials as sample_weight if there are any."
+                    "the numbers of trials as sample_weight if you have them."
                 )
             raise ValueError(
                 "Unknown label type: continuous. y holds numbers that are not whole, "
@@ -221,8 +184,8 @@ def _check_classes(classes: np.ndarray) -> None:
             )
 
 
-def check_number(classes: Array) -> None:
-    """Raise ValueError for a single class."""
+def check_n_classes(classes: Array) -> None:
+    """Raise ValueError unless there are at least two classes."""
     if classes.shape[0] < 2:
         only = arrays.to_host(classes).tolist()[0]
         raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
@@ -27,21 +28,22 @@ from xlr.data import (
 )
 from xlr.inputs.dask_input import parts_beside, refuse_kind
 from xlr.inputs.features import Features
-from xlr.inputs.labels import NO_LABELS, check_number, mixed_types, read_labels
+from xlr.inputs.labels import check_n_classes, mixed_types, read_labels
 from xlr.inputs.offset import read_offset
 from xlr.inputs.parameters import random_seed
 from xlr.inputs.soft_labels import SoftLabels, read_soft_labels
 from xlr.inputs.weights import class_totals, place_weights
 from xlr.threads import Workers
 
-# Sample of rows in chunks: at most one row in ROWS_FOR_EACH_SAMPLED. It fills
-# SAMPLE_BYTES, or has SAMPLED_PER_FEATURE rows for each feature up to MAX_BYTES.
+# The sample of rows in chunks has at most one row in ROWS_FOR_EACH_SAMPLED. Within that
+# it fills SAMPLE_BYTES, or has SAMPLED_PER_FEATURE rows for each feature and at most
+# MAX_BYTES.
 ROWS_FOR_EACH_SAMPLED = 8
 SAMPLE_BYTES = 2**25
 SAMPLED_PER_FEATURE = 20
 MAX_BYTES = 2**28
 
-# Assumed ratio of the largest chunk to the mean, where sizes of chunks are unknown.
+# Assumed ratio of the largest chunk to the mean chunk, where sizes are unknown.
 UNEVEN = 4
 
 
@@ -76,11 +78,14 @@ class Part(NamedTuple):
     ----------
     classes : array of shape (n_classes,)
         Classes of these rows.
+    totals : ndarray of shape (n_classes,)
+        Sum of the weights of each class.
     targets : Targets
         Codes of these classes, and weights in the widest dtype.
     """
 
     classes: Array
+    totals: np.ndarray
     targets: Targets
 
 
@@ -113,7 +118,9 @@ def scan_rows(
         If y, the weights or the offset are invalid, with the position of the chunk.
     """
     if y is None:
-        raise ValueError(NO_LABELS)
+        raise ValueError(
+            "LogisticRegression requires y to be passed, but the target y is None."
+        )
     given = {"y": y, "sample_weight": sample_weight, "offset": offset}
     if isinstance(features.X, Chunks):
         return _scan_chunks(estimator, features, given, statistics)
@@ -123,52 +130,28 @@ def scan_rows(
                 f"{name} is of Dask while X is in memory. Pass {name}.compute(), or X "
                 "as a Dask array."
             )
-    part, totals = _read_part(features, y, sample_weight, offset)
-    check_number(part.classes)
+    part = _read_part(features, y, sample_weight, offset)
+    check_n_classes(part.classes)
     rows = TrainingData(features.matrix, part.targets, pool=pool)
-    return Scan(features, part.classes, totals, rows)
+    return Scan(features, part.classes, part.totals, rows)
 
 
-def _read_part(
-    features: Features, y: Any, sample_weight: Any, offset: Any
-) -> tuple[Part, np.ndarray]:
-    """Read labels, weights and offset of some rows. Return the class totals too."""
+def _read_part(features: Features, y: Any, sample_weight: Any, offset: Any) -> Part:
+    """Read labels, weights and offset of some rows."""
     if offset is not None:
         offset = read_offset(offset, features)
     if isinstance(y, SoftLabels):
-        soft = read_soft_labels(y, features, sample_weight)
-        targets = Targets(1, soft.shares, soft.weights[:, None], offset=offset)
-        return Part(soft.classes, targets), soft.totals
-    labels = read_labels(y, features.X.shape[0])
-    codes = features.place(labels.codes, None)
-    weights = place_weights(sample_weight, features)
-    totals = class_totals(weights, codes, labels.classes.shape[0])
-    targets = Targets(1, codes[:, None], weights[:, None], offset=offset)
-    return Part(labels.classes, targets), totals
+        classes, labels, weights, totals = read_soft_labels(y, features, sample_weight)
+    else:
+        classes, codes = read_labels(y, features.X.shape[0])
+        codes = features.place(codes, None)
+        weights = place_weights(sample_weight, features)
+        totals = class_totals(weights, codes, classes.shape[0])
+        labels = codes[:, None]
+    return Part(classes, totals, Targets(1, labels, weights[:, None], offset=offset))
 
 
 # -- chunks ----------------------------------------------------------------------------
-
-
-class Plan(NamedTuple):
-    """Options of the scan of each chunk.
-
-    Attributes
-    ----------
-    like : array of shape (0, n_stored)
-        In the dtype and library of X.
-    n_levels : tuple of int
-        Levels of the columns of codes, the last ones.
-    by_class : bool
-        Whether to find statistics of each class.
-    seed : int
-        Seed of the sample.
-    """
-
-    like: Array
-    n_levels: tuple[int, ...]
-    by_class: bool
-    seed: int
 
 
 class Summary(NamedTuple):
@@ -177,35 +160,21 @@ class Summary(NamedTuple):
     Attributes
     ----------
     sizes : dict of int
-    classes : dict of arrays
-    totals : dict of ndarrays
-        Sums of the weights of the classes of each chunk.
+    classes : dict of tuples
+        Classes of each chunk with rows, and the sums of their weights.
     statistics : dict of ColumnStatistics
         Of all rows, under the key None; or of each class, under its label.
     offset_columns : set of int
     """
 
     sizes: dict[int, int]
-    classes: dict[int, Array]
-    totals: dict[int, np.ndarray]
+    classes: dict[int, tuple[Array, np.ndarray]]
     statistics: dict[Any, ColumnStatistics]
     offset_columns: set[int]
 
 
-class Drawn(NamedTuple):
-    """Random rows.
-
-    Attributes
-    ----------
-    numbers : ndarray of shape (n_drawn,)
-        Row ids within the chunk, or within all rows.
-    X : array of shape (n_drawn, n_features)
-    part : Part
-    """
-
-    numbers: np.ndarray
-    X: Array
-    part: Part
+# Random rows: row ids within the chunk or within all rows, X, and the part or targets.
+Drawn = tuple[np.ndarray, Array, Any]
 
 
 def _scan_chunks(
@@ -217,25 +186,26 @@ def _scan_chunks(
     """Scan all chunks. Their targets stay on the workers."""
     X: Chunks = features.X
     loads = [X.parts if statistics is None else [literal(None)] * len(X.parts)]
-    loads += [_parts_beside(X, values, name) for name, values in given.items()]
-    # A view of the sample would keep the whole sample alive in the graph.
-    like = X.xp.zeros((0, X.n_stored), dtype=X.dtype, device=X.device)
-    plan = Plan(
-        like,
-        X.n_levels,
+    loads += [_split(X, values, name) for name, values in given.items()]
+    seed = random_seed(estimator) if hasattr(estimator, "random_state") else 0
+    scan_chunk = partial(
+        _scan_chunk,
+        # Not a view of the sample, which would keep all of it alive in the graph.
+        like=X.xp.zeros((0, X.n_stored), dtype=X.dtype, device=X.device),
+        n_levels=X.n_levels,
         by_class=getattr(estimator, "class_weight", None) is not None,
-        seed=random_seed(estimator) if hasattr(estimator, "random_state") else 0,
+        seed=seed,
     )
-    # 1. One pass: each chunk returns a summary and a sample.
-    functions = [partial(_look_at, plan, i, n) for i, n in enumerate(_to_draw(X))]
-    looks = X.of_each(functions, *loads, name="scan")
+    # 1. One pass: each chunk returns its targets, a summary and a sample.
+    functions = [partial(scan_chunk, i, n) for i, n in enumerate(_to_draw(X))]
+    found = X.of_each(functions, *loads, name="scan")
     parts, summaries, drawn = (
-        [call(itemgetter(k), look, name="scan-part") for look in looks]
+        [call(itemgetter(k), each, name="scan-part") for each in found]
         for k in range(3)
     )
     X.n_passes += statistics is None
-    together = tree(summaries, partial(_merged, xp=features.xp), name="scan")
-    (seen, *drawn), kept = X.fetch([together, *drawn], *loads, keep=parts)
+    summary = tree(summaries, partial(_merged, xp=features.xp), name="scan")
+    (seen, *drawn), kept = X.fetch([summary, *drawn], *loads, keep=parts)
     # 2. Classes and sizes of all chunks.
     sizes = np.asarray([seen.sizes[i] for i in range(len(X.parts))])
     if not sizes.any():
@@ -244,36 +214,36 @@ def _scan_chunks(
             f"of 1 is required by {type(estimator).__name__}."
         )
     full = np.nonzero(sizes)[0]
-    classes = _all_classes([seen.classes[i] for i in full])
-    check_number(classes)
+    classes, totals = _all_classes([seen.classes[i] for i in full])
+    check_n_classes(classes)
     if len(seen.offset_columns) > 1:
         raise ValueError(
             "The chunks of offset have different numbers of columns: "
             f"{sorted(seen.offset_columns)}."
         )
-    # 3. The rows with codes of all classes, and the sample.
+    # 3. Rows with codes into all classes, and the sample.
+    recode = partial(_recoded, classes)
     first_rows = np.cumsum(sizes) - sizes
     few = [
-        Drawn(first_rows[i] + d.numbers, d.X, Part(classes, _recoded(classes, d.part)))
-        for i, d in enumerate(drawn)
-        if d is not None
+        (first + row_ids, rows, recode(part))
+        for first, (row_ids, rows, part) in zip(
+            first_rows[full], filter(None, drawn), strict=True
+        )
     ]
-    sample = _even_sample(few, sizes[full], plan.seed)
-    X = X.counted(sizes, (sample.X, sample.numbers))
-    recode = partial(_recoded, classes)
+    row_ids, sampled, sampled_targets = _even_sample(few, sizes[full], seed)
+    X = X.counted(sizes, (sampled, row_ids))
     targets = [call(recode, kept[i], name="labels") for i in full]
     rows = TrainingData(
-        of_chunk(sample.X, X.n_levels),
-        sample.part.targets,
+        of_chunk(sampled, X.n_levels),
+        sampled_targets,
         chunks=ChunkedRows(X, targets, X.dtype),
     )
-    found = seen.statistics if statistics is None else {None: statistics}
-    totals = _all_totals(classes, seen, full)
-    return Scan(replace(features, X=X), classes, totals, rows, found)
+    by_key = seen.statistics if statistics is None else {None: statistics}
+    return Scan(replace(features, X=X), classes, totals, rows, by_key)
 
 
-def _parts_beside(X: Chunks, values: Any, name: str) -> list[Any]:
-    """Return the values of the rows of each chunk of X."""
+def _split(X: Chunks, values: Any, name: str) -> list[Any]:
+    """Split labels, weights or an offset into one part for each chunk of X."""
     if not isinstance(values, SoftLabels):
         return parts_beside(X, values, name)
     of_rows = partial(SoftLabels, classes=values.classes)
@@ -282,21 +252,41 @@ def _parts_beside(X: Chunks, values: Any, name: str) -> list[Any]:
 
 
 @arrays.quiet()
-def _look_at(
-    plan: Plan,
+def _scan_chunk(
     position: int,
-    to_draw: int,
+    n_drawn: int,
     X: Array,
     y: Any,
     sample_weight: Any,
     offset: Any,
+    *,
+    like: Array,
+    n_levels: tuple[int, ...],
+    by_class: bool,
+    seed: int,
 ) -> tuple[Part | None, Summary, Drawn | None]:
-    """Return the targets, the summary and a sample of a chunk."""
-    like, xp = plan.like, arrays.namespace(plan.like)
+    """Return the targets, the summary and a sample of a chunk.
+
+    Parameters
+    ----------
+    position, n_drawn : int
+        Position of the chunk, and number of rows of its sample.
+    X, y, sample_weight, offset
+        Values of the rows of the chunk; X is None if its statistics are known.
+    like : array of shape (0, n_stored)
+        An array in the dtype and library of X.
+    n_levels : tuple of int
+        Levels of each column of codes, the last columns of X.
+    by_class : bool
+        Whether to find column statistics of each class.
+    seed : int
+        Seed of the sample.
+    """
+    xp = arrays.namespace(like)
     refuse_kind(X)
-    if X is None:  # the column statistics are known
+    if X is None:
         X = xp.zeros((y.shape[0], 0), dtype=like.dtype, device=arrays.device_of(like))
-        to_draw = 0
+        n_drawn = 0
     elif X.ndim != 2 or X.shape[1] != like.shape[1] or X.dtype != like.dtype:
         raise ValueError(
             f"X has shape {tuple(X.shape)} and dtype {X.dtype} there, but should have "
@@ -306,55 +296,43 @@ def _look_at(
     if size == 0:
         if not isinstance(y, SoftLabels):
             read_labels(y, size)
-        return None, Summary({position: 0}, {}, {}, {}, set()), None
-    matrix = of_chunk(X, plan.n_levels if X.shape[1] else ())
+        return None, Summary({position: 0}, {}, {}, set()), None
+    matrix = of_chunk(X, n_levels if X.shape[1] else ())
     features = Features(matrix, xp, arrays.device_of(X), None)
-    part, totals = _read_part(features, y, sample_weight, offset)
-    added = part.targets.offset
+    part = _read_part(features, y, sample_weight, offset)
     summary = Summary(
         {position: size},
-        {position: part.classes},
-        {position: totals},
-        _statistics(plan, features, part, totals) if X.shape[1] else {},
-        set() if added is None else {added.shape[1]},
+        {position: part[:2]},
+        _statistics(features, part, by_class=by_class) if X.shape[1] else {},
+        {o.shape[1] for o in [part.targets.offset] if o is not None},
     )
-    generator = np.random.default_rng([plan.seed, position])
-    numbers = generator.choice(size, min(to_draw, size), replace=False)
-    rows = features.place(numbers, None)
-    few = part._replace(targets=part.targets.take_rows(rows, xp=xp))
-    return (
-        part,
-        summary,
-        Drawn(numbers, arrays.rows(X, numbers) if to_draw else like, few),
-    )
+    generator = np.random.default_rng([seed, position])
+    row_ids = generator.choice(size, min(n_drawn, size), replace=False)
+    few = part.targets.take_rows(features.place(row_ids, None), xp=xp)
+    rows = arrays.rows(X, row_ids) if n_drawn else like
+    return part, summary, (row_ids, rows, part._replace(targets=few))
 
 
 def _statistics(
-    plan: Plan, features: Features, part: Part, totals: np.ndarray
+    features: Features, part: Part, *, by_class: bool
 ) -> dict[Any, ColumnStatistics]:
     """Return the statistics of all rows under None, or of each class by label."""
-    if not totals.any():  # without weight, but X must be finite
+    xp, (classes, totals, targets) = features.xp, part
+    if not totals.any():  # X must be finite in rows without weight, too
         refuse_non_finite(features.matrix)
         return {}
-    xp, targets = features.xp, part.targets
-    labels: list[Any] = [None]
-    if plan.by_class:
-        labels = arrays.to_host(part.classes).tolist()
+    labels = arrays.to_host(classes).tolist() if by_class else [None]
     found = {}
     for k, label in enumerate(labels):
         weights, total = targets.weights, totals.sum()
-        if plan.by_class:
+        if by_class:
             own = targets.labels == k
             weights, total = weights * xp.astype(own, weights.dtype), totals[k]
         if total > 0:
-            # Weights of mean 1.
-            mean = float(total) / features.X.shape[0]
-            data = TrainingData(
-                features.matrix, Targets(1, targets.labels, weights / mean)
-            )
-            own_statistics = column_statistics(data)
-            weight = own_statistics.weight * mean
-            found[label] = own_statistics._replace(weight=weight)
+            mean = float(total) / features.X.shape[0]  # to weights of mean 1
+            of_class = Targets(1, targets.labels, weights / mean)
+            statistics = column_statistics(TrainingData(features.matrix, of_class))
+            found[label] = statistics._replace(weight=statistics.weight * mean)
     return found
 
 
@@ -368,45 +346,41 @@ def _merged(first: Summary, second: Summary, *, xp: Namespace) -> Summary:
     return Summary(
         first.sizes | second.sizes,
         first.classes | second.classes,
-        first.totals | second.totals,
         statistics,
         first.offset_columns | second.offset_columns,
     )
 
 
 def _recoded(classes: Array, part: Part) -> Targets:
-    """Return the targets of a chunk with the codes of all classes."""
-    own, every = arrays.to_host(part.classes), arrays.to_host(classes)
-    codes, xp = part.targets.labels[:, 0], arrays.namespace(part.targets.labels)
-    if xp.isdtype(codes.dtype, "real floating"):  # shares of the same classes
+    """Return the targets of a chunk with codes into all classes."""
+    codes, xp = part.targets.labels, arrays.namespace(part.targets.labels)
+    if xp.isdtype(codes.dtype, "real floating"):  # shares, whose classes are given
         return part.targets
-    new = arrays.move(
-        np.searchsorted(every, own), xp=xp, device=arrays.device_of(codes)
-    )
-    return replace(part.targets, labels=xp.take(new, codes)[:, None])
-
-
-def _all_classes(found: list[Array]) -> Array:
-    """Return the classes of all chunks, sorted."""
-    xp = arrays.namespace(found[0])
-    if xp is not np:
-        return xp.unique_values(xp.concat(found))
-    try:
-        # As objects: of numbers and strings together NumPy would make strings.
-        classes = np.unique(np.concatenate([own.astype(object) for own in found]))
-    except TypeError as error:
-        raise mixed_types(error) from error
-    return classes.astype(np.result_type(*found))
+    new = np.searchsorted(arrays.to_host(classes), arrays.to_host(part.classes))
+    new = arrays.move(new, xp=xp, device=arrays.device_of(codes))
+    return replace(part.targets, labels=xp.take(new, codes[:, 0])[:, None])
 
 
 @arrays.quiet()
-def _all_totals(classes: Array, seen: Summary, full: np.ndarray) -> np.ndarray:
-    """Return the sums of the weights of all classes: (n_classes,)."""
-    totals = np.zeros(classes.shape[0])
-    for i in full:
-        own = arrays.to_host(seen.classes[i])
-        totals[np.searchsorted(arrays.to_host(classes), own)] += seen.totals[i]
-    return totals
+def _all_classes(
+    parts: list[tuple[Array, np.ndarray]],
+) -> tuple[Array, np.ndarray]:
+    """Return the sorted classes of all chunks, and the sums of their weights."""
+    found, sums = zip(*parts)
+    xp = arrays.namespace(found[0])
+    if xp is not np:
+        classes = xp.unique_values(xp.concat(found))
+    else:
+        try:
+            # As objects: NumPy joins numbers and strings to strings.
+            classes = np.unique(np.concatenate([own.astype(object) for own in found]))
+        except TypeError as error:
+            raise mixed_types(error) from error
+        classes = classes.astype(np.result_type(*found))
+    totals, on_host = np.zeros(classes.shape[0]), arrays.to_host(classes)
+    for own, own_totals in zip(found, sums):
+        totals[np.searchsorted(on_host, arrays.to_host(own))] += own_totals
+    return classes, totals
 
 
 def _to_draw(X: Chunks) -> list[int]:
@@ -422,28 +396,20 @@ def _to_draw(X: Chunks) -> list[int]:
 
 
 def _even_sample(drawn: list[Drawn], sizes: np.ndarray, seed: int) -> Drawn:
-    """Return as large a share of each chunk as all of them gave, in random order."""
-    given = np.asarray([part.X.shape[0] for part in drawn])
-    most = np.ceil((given / sizes).min() * sizes).astype(np.int64)
-    chosen = [np.arange(min(n, m)) for n, m in zip(given, most)]
+    """Return the same share of each chunk, as large as all of them drew, shuffled."""
+    row_ids, X, targets = zip(*drawn)
+    counts = np.asarray([rows.shape[0] for rows in X])
+    most = np.ceil((counts / sizes).min() * sizes).astype(np.int64)
+    chosen = [np.arange(min(n, m)) for n, m in zip(counts, most)]
     order = np.random.default_rng(seed).permutation(sum(map(len, chosen)))
 
-    def joined(parts: list[Array]) -> Array:
-        few = [arrays.rows(part, first) for part, first in zip(parts, chosen)]
+    def joined(values: Iterable[Array]) -> Array:
+        few = [arrays.rows(each, first) for each, first in zip(values, chosen)]
         return arrays.rows(arrays.namespace(*few).concat(few), order)
 
-    targets = [each.part.targets for each in drawn]
     offset = None
     if targets[0].offset is not None:
-        offset = joined([each.offset for each in targets])
-    together = Targets(
-        1,
-        joined([each.labels for each in targets]),
-        joined([each.weights for each in targets]),
-        offset=offset,
-    )
-    return Drawn(
-        joined([each.numbers for each in drawn]),
-        joined([each.X for each in drawn]),
-        Part(drawn[0].part.classes, together),
-    )
+        offset = joined(each.offset for each in targets)
+    labels = joined(each.labels for each in targets)
+    weights = joined(each.weights for each in targets)
+    return joined(row_ids), joined(X), Targets(1, labels, weights, offset=offset)

@@ -1,9 +1,9 @@
-"""Soft labels: class probabilities or counts of each row in the place of its label."""
+"""Soft labels: class probabilities or counts of each row instead of one label."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -37,17 +37,17 @@ class SoftLabels:
 def soft_labels(P: Any, classes: Any = None) -> SoftLabels:
     """Make a y of class probabilities or counts, for :class:`xlr.LogisticRegression`.
 
-    The fit minimises the expected cross-entropy. It is that of rows repeated once for
-    each class, with the class as label and its probability or count as weight.
+    The fit minimises the expected cross-entropy. It equals a fit to rows repeated once
+    for each class, with the class as label and its probability or count as weight.
 
     Parameters
     ----------
     P : array of shape (n_samples,) or (n_samples, n_classes)
-        Shares of the second of two classes, from 0 to 1, where ``sample_weight`` may
-        be the numbers of trials; or probabilities or counts of all classes. The sum of
-        a row is its weight, times ``sample_weight``. Of any library, or of Dask.
+        Shares of the second of two classes, from 0 to 1, with the numbers of trials as
+        ``sample_weight`` if you have them; or probabilities or counts of all classes.
+        A row weighs its sum times ``sample_weight``. An array of any library or Dask.
     classes : array of shape (n_classes,), default=None
-        Labels of the classes; 0, 1, ... for None.
+        Labels of the columns of P. None means 0, 1, ...
 
     Returns
     -------
@@ -56,7 +56,7 @@ def soft_labels(P: Any, classes: Any = None) -> SoftLabels:
     Raises
     ------
     ValueError
-        If labels are not different, or, in ``fit``, if P is not as described.
+        If two labels are equal. ``fit`` raises it for invalid P.
 
     Examples
     --------
@@ -83,36 +83,28 @@ def soft_labels(P: Any, classes: Any = None) -> SoftLabels:
     return SoftLabels(P, classes)
 
 
-class Shares(NamedTuple):
-    """Soft labels that are read.
+@arrays.quiet()
+def read_soft_labels(
+    y: SoftLabels, features: Features, sample_weight: Any
+) -> tuple[Array, Array, Array, np.ndarray]:
+    """Read probabilities or counts on the device of X.
 
-    Attributes
-    ----------
+    Returns
+    -------
     classes : array of shape (n_classes,)
         Sorted.
-    shares : array of shape (n_samples, n_classes), or (n_samples, 1) for two
-        Of the classes, or of the second of two, in each row: they sum to one.
+    shares : array of shape (n_samples, n_classes), or (n_samples, 1) for two classes
+        Class shares of each row, which sum to one; of two classes the second's.
     weights : array of shape (n_samples,)
         Sums of the rows, times the sample weights, in the widest dtype.
     totals : ndarray of shape (n_classes,)
         Sums of the weights of each class.
-    """
-
-    classes: Array
-    shares: Array
-    weights: Array
-    totals: np.ndarray
-
-
-@arrays.quiet()
-def read_soft_labels(y: SoftLabels, features: Features, sample_weight: Any) -> Shares:
-    """Read probabilities or counts onto the device of X.
 
     Raises
     ------
     ValueError
-        If they are negative, not finite, of another length than X, or of fewer than
-        two classes with weight.
+        If P is negative, not finite, of another length than X or of fewer than two
+        classes.
     """
     xp, n_samples = features.xp, features.X.shape[0]
     P = features.place(as_real(y.P, "P"), features.wide)
@@ -133,11 +125,10 @@ def read_soft_labels(y: SoftLabels, features: Features, sample_weight: Any) -> S
     classes = labels[order]
     if classes.dtype.kind in "biu":
         classes = features.place(classes, None)
-    # 1. Weights, checked as those of a single class.
+    # 1. Weights.
     weights = place_weights(sample_weight, features)
-    class_totals(weights, xp.zeros_like(weights), 1)
+    class_totals(weights)
     sizes = xp.sum(P, axis=1)
-    weighted = weights * sizes
     smallest, *totals = arrays.to_host(
         xp.concat([xp.min(P)[None], xp.sum(weights[:, None] * P, axis=0)])
     ).tolist()
@@ -147,9 +138,9 @@ def read_soft_labels(y: SoftLabels, features: Features, sample_weight: Any) -> S
             f"the least is {smallest:.3g}."
         )
     # 2. Shares of the classes in each row. A row of zeros has no weight.
-    some = sizes > 0
-    shares = P / xp.where(some, sizes, xp.ones_like(sizes))[:, None]
-    shares = xp.where(some[:, None], shares, xp.full_like(shares, 1 / n_classes))
+    some = (sizes > 0)[:, None]
+    shares = xp.where(some, P, xp.ones_like(P))
+    shares = shares / xp.sum(shares, axis=1, keepdims=True)
     if n_classes == 2:
         shares = shares[:, 1:]
-    return Shares(classes, shares, weighted, np.asarray(totals))
+    return classes, shares, weights * sizes, np.asarray(totals)

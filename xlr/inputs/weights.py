@@ -1,4 +1,4 @@
-"""Reading weights: of samples and of classes."""
+"""Sample weights and class weights."""
 
 from __future__ import annotations
 
@@ -14,39 +14,36 @@ from xlr.inputs.kinds import as_real
 from xlr.text import quoted
 
 
-@arrays.quiet()
 def read_sample_weight(sample_weight: Any, features: Features) -> Array:
-    """Return sample weights in the widest dtype where X is: (n_samples,).
+    """Return sample weights in the widest dtype on the device of X: (n_samples,).
 
     Raises
     ------
     ValueError
-        If weights are not finite, negative, of another length, or all zero.
+        If weights are negative, not finite, of another length or all zero.
     """
-    xp = features.xp
     weights = place_weights(sample_weight, features)
-    total, smallest = arrays.to_host(xp.stack([xp.sum(weights), xp.min(weights)]))
-    _check_weights(total, float(smallest))
-    check_totals(total)
+    check_totals(class_totals(weights))
     return weights
 
 
 def place_weights(sample_weight: Any, features: Features) -> Array:
-    """Return sample weights in the widest dtype where X is, unchecked: (n_samples,).
+    """Return sample weights as :func:`read_sample_weight`, of any sign and size.
 
-    Ones for None; a number is the weight of all samples.
+    None gives ones. A number is the weight of every sample.
 
     Raises
     ------
     ValueError
-        If they are of another length, or no numbers.
+        If weights are of another length or not numbers.
     """
-    xp, n_samples = features.xp, features.X.shape[0]
-    wide = arrays.widest_float(xp=xp, device=features.device)
+    n_samples = features.X.shape[0]
     if sample_weight is None or isinstance(sample_weight, Real):
         size = 1.0 if sample_weight is None else float(sample_weight)
-        return xp.full(n_samples, size, dtype=wide, device=features.device)
-    weights = features.place(as_real(sample_weight, "sample_weight"), wide)
+        return features.xp.full(
+            n_samples, size, dtype=features.wide, device=features.device
+        )
+    weights = features.place(as_real(sample_weight, "sample_weight"), features.wide)
     if tuple(weights.shape) != (n_samples,):
         raise ValueError(
             f"sample_weight has shape {tuple(weights.shape)}, expected "
@@ -69,17 +66,24 @@ def _check_weights(totals: np.ndarray, smallest: float) -> None:
 
 
 @arrays.quiet()
-def class_totals(weights: Array, codes: Array, n_classes: int) -> np.ndarray:
+def class_totals(
+    weights: Array, codes: Array | None = None, n_classes: int = 1
+) -> np.ndarray:
     """Return the sums of the weights of each class, on the host: (n_classes,).
+
+    Without codes, all rows are of one class.
 
     Raises
     ------
     ValueError
-        If weights are not finite, or negative.
+        If weights are negative or not finite.
     """
     xp = arrays.namespace(weights)
-    # Class by class: the sums say, in one transfer, all there is to check.
-    sums = [weights @ xp.astype(codes == k, weights.dtype) for k in range(n_classes)]
+    # A sum is NaN or infinite if a weight is: one transfer shows all errors.
+    sums = [xp.sum(weights)]
+    if codes is not None:
+        dtype = weights.dtype
+        sums = [weights @ xp.astype(codes == k, dtype) for k in range(n_classes)]
     numbers = arrays.to_host(xp.stack([*sums, xp.min(weights)])).astype(np.float64)
     _check_weights(numbers[:-1], numbers[-1])
     return numbers[:-1]
@@ -95,12 +99,12 @@ def class_factors(
     class_weight : dict or 'balanced'
     classes : array of shape (n_classes,)
     totals : ndarray of shape (n_classes,)
-        Sums of the weights of each.
+        Sums of the weights of each class.
 
     Raises
     ------
     ValueError
-        If they are not finite, or negative, or of other classes.
+        If class weights are negative, not finite or of other classes.
     """
     host_classes = arrays.to_host(classes)
     if class_weight == "balanced":
@@ -113,9 +117,9 @@ def class_factors(
         factors = np.asarray([class_weight.get(name, 1) for name in names], dtype=float)
         wrong = [key for key in class_weight if key not in names]
         unnamed = [name for name in names if name not in class_weight]
-        if wrong and unnamed:  # else classes that these rows lack
+        if wrong and unnamed:  # else the keys are classes that these rows lack
             raise ValueError(
-                f"The key {quoted(wrong[0])} of class_weight is no class, and the "
+                f"The key {quoted(wrong[0])} of class_weight is not a class, and the "
                 f"classes {quoted(unnamed)} are not in class_weight. Use the labels as "
                 "y has them."
             )
@@ -129,7 +133,7 @@ def class_factors(
 
 
 def check_totals(totals: np.ndarray) -> None:
-    """Raise ValueError unless a class has weight, and the sum is finite."""
+    """Raise ValueError unless the sum of the totals is positive and finite."""
     _check_weights(totals.sum(), 0.0)
     if not totals.any():
         raise ValueError("The weights are zero for all samples.")
