@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -13,40 +13,28 @@ import numpy as np
 from xlr import arrays
 from xlr.data import CategoricalMatrix, SplitMatrix
 from xlr.inputs.tables import hold
-from xlr.text import quoted
+from xlr.text import listed, quoted
 
-# Levels beyond which a column is taken for an identifier: as many coefficients.
+# A column with more levels, each with a coefficient, is probably an identifier.
 MAX_LEVELS = 10**6
 
 
-class Levels(NamedTuple):
-    """Levels of a column in some rows.
-
-    Attributes
-    ----------
-    values : list
-        Those that rows have.
-    ordered : list or None
-        All levels in the order of a categorical column.
-    has_missing : bool
-    """
-
-    values: list[Any]
-    ordered: list[Any] | None
-    has_missing: bool
+# Values of a column, None for missing ones; and its levels in the order of a
+# categorical column, None for another column.
+Levels = tuple[list[Any], list[Any] | None]
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Columns of a table, and the levels of those that are categorical.
+    """Columns of a table, and the levels of its categorical columns.
 
     Attributes
     ----------
     numeric : list of str
-        Columns that hold numbers, in the order of the table.
+        Names of the columns of numbers, in the order of the table.
     levels : dict of lists
-        Levels of each categorical column, in the order of their coefficients; the
-        first is the reference if it is dropped.
+        Levels of each categorical column, in the order of their coefficients. Without
+        coefficient, the first is the reference.
     first : int
         1 if the first level of each column has no coefficient, else 0.
     handle_unknown, handle_missing : str
@@ -63,11 +51,6 @@ class Encoder:
     def n_features(self) -> int:
         """Number of columns of the table."""
         return len(self.numeric) + len(self.levels)
-
-    @property
-    def variables(self) -> list[str]:
-        """Names of the categorical columns of the table."""
-        return list(self.levels)
 
     @property
     def columns(self) -> list[str]:
@@ -92,15 +75,15 @@ class Encoder:
         Parameters
         ----------
         X : table
-            With the columns of the fit.
+            Table with the columns of the fit.
         read_numbers : callable
-            Takes a native table of the numeric columns to an array.
+            Returns a native table of the numeric columns as an array.
 
         Raises
         ------
         ValueError
-            If a categorical column has missing values or unknown levels, and these are
-            errors.
+            If a categorical column has missing values or unknown levels where the
+            options make them errors.
         """
         codes = self.codes(X)
         if not self.numeric:
@@ -126,63 +109,64 @@ class Encoder:
         return np.stack([self._codes(frame[n], n) for n in self.levels], axis=1)
 
     def _codes(self, column: nw.Series[Any], name: str) -> np.ndarray:
-        """Return the position of the level of each row, less the dropped one."""
+        """Return the code of each row: the position among levels with coefficients.
+
+        It is -1 for the reference and for unknown levels.
+        """
         codes, values = _factorized(column)
-        if (codes < 0).any():
-            if self.handle_missing == "error":
-                raise ValueError(
-                    f"{hold([name])} missing values. Drop those rows, impute them "
-                    "(sklearn.impute.SimpleImputer), or pass handle_missing='level' to "
-                    "give them a level of their own."
-                )
-            codes = np.where(codes < 0, len(values), codes)
-            values = [*values, None]
+        if None in values and self.handle_missing == "error":
+            raise ValueError(
+                f"{hold([name])} missing values. Drop those rows, impute them "
+                "(sklearn.impute.SimpleImputer), or pass handle_missing='level' to "
+                "give them a level of their own."
+            )
         position = {level: k for k, level in enumerate(self.levels[name])}
         unknown = [value for value in values if value not in position]
         if unknown and self.handle_unknown == "error":
             raise ValueError(
-                f"Column {quoted(name)} of X has {_levels(unknown)} that the fit had "
-                "not. Pass rows with known levels, or handle_unknown='ignore' to give "
-                "such rows none."
+                f"Column {quoted(name)} of X has the level{'s' * (len(unknown) > 1)} "
+                f"{listed(unknown)}, unknown to the fit. Pass rows with known levels, "
+                "or handle_unknown='ignore' to give such rows no level."
             )
         new = [position.get(value, -1) - self.first for value in values]
         return np.maximum(np.asarray(new, dtype=np.int32), -1)[codes]
 
 
 def fit_encoder(
-    estimator: Any, X: Any, look: Callable[[list[str]], Any] | None = None
+    estimator: Any, X: Any, find: Callable[[list[str]], Any] | None = None
 ) -> Encoder | None:
     """Return the encoder of a native table; None if no column is categorical.
 
     Parameters
     ----------
     estimator : estimator
-        With ``categorical``, ``drop``, ``handle_unknown`` and ``handle_missing``.
+        Has ``categorical``, ``drop``, ``handle_unknown`` and ``handle_missing``.
     X : table
-    look : callable, default=None
-        Returns what :func:`find_levels` finds of some columns in each chunk of rows;
-        None for those of X.
+    find : callable, default=None
+        Returns the levels of some columns in each chunk of rows, as
+        :func:`find_levels`. None means that X holds all rows.
 
     Raises
     ------
     ValueError
-        If ``categorical`` names columns that are not there, or the levels of a column
-        are of several types or too many.
+        If ``categorical`` names unknown columns, or the levels of a column are of
+        several types or too many.
     """
     frame = nw.from_native(X, eager_only=True)
     chosen = _chosen(estimator.categorical, frame)
     if not chosen:
         return None
     with_missing = estimator.handle_missing == "level"
-    found = [find_levels(chosen, X)] if look is None else look(chosen)
+    found = [find_levels(chosen, X)] if find is None else find(chosen)
     levels = {
         name: _merged([part[name] for part in found], name, with_missing)
         for name in chosen
     }
     empty = [name for name in chosen if not levels[name]]
     if empty:
-        raise ValueError(f"{hold(empty)} no values. Leave them out.")
-    # Without a penalty, the columns of all levels add up to the intercept.
+        raise ValueError(f"{hold(empty)} no values. Leave out such columns.")
+    # Without a penalty, one level is dropped: the columns of all levels sum to one, as
+    # the intercept.
     free = not hasattr(estimator, "Cs") and math.isinf(
         getattr(estimator, "C", math.inf)
     )
@@ -210,8 +194,8 @@ def _chosen(categorical: Any, frame: nw.DataFrame[Any]) -> list[str]:
     unknown = [name for name in categorical if name not in frame.columns]
     if unknown:
         raise ValueError(
-            f"categorical names {', '.join(map(quoted, unknown[:5]))}, and X has the "
-            f"columns {', '.join(map(quoted, frame.columns[:10]))}. Name columns of X."
+            f"categorical names {listed(unknown)}, and X has the columns "
+            f"{listed(frame.columns)}. Name columns of X."
         )
     return [name for name in frame.columns if name in set(categorical)]
 
@@ -219,24 +203,20 @@ def _chosen(categorical: Any, frame: nw.DataFrame[Any]) -> list[str]:
 def find_levels(names: list[str], X: Any) -> dict[str, Levels]:
     """Return the levels of some columns of a table."""
     frame = nw.from_native(X, eager_only=True)
-    found = {}
-    for name in names:
-        codes, values = _factorized(frame[name])
-        found[name] = Levels(values, table_levels(frame[name]), bool((codes < 0).any()))
-    return found
+    return {n: (_factorized(frame[n])[1], table_levels(frame[n])) for n in names}
 
 
 def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
     """Return the levels in the order of the table, else sorted; a missing one last."""
-    seen = dict.fromkeys(value for part in parts for value in part.values)
+    seen = dict.fromkeys(value for values, _ in parts for value in values)
+    missing = [None] * (None in seen and with_missing)
+    seen.pop(None, None)
     if len(seen) > MAX_LEVELS:
         raise ValueError(
             f"Column {quoted(name)} of X has {len(seen)} levels, more than "
             f"{MAX_LEVELS}. Is it an identifier? Leave it out, or group its levels."
         )
-    has_missing = any(part.has_missing for part in parts)
-    missing = [None] * (with_missing and has_missing)
-    ordered = [part.ordered for part in parts if part.ordered is not None]
+    ordered = [levels for _, levels in parts if levels is not None]
     if len(ordered) == len(parts):
         every = dict.fromkeys(level for levels in ordered for level in levels)
         return [level for level in every if level in seen] + missing
@@ -250,7 +230,7 @@ def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
 
 
 def table_levels(column: Any) -> list[Any] | None:
-    """Return the levels of a categorical column in its own order; None for others."""
+    """Return the levels of a categorical column in its order; None for others."""
     series = nw.from_native(column, series_only=True, pass_through=True)
     if not isinstance(getattr(series, "dtype", None), nw.Categorical | nw.Enum):
         return None
@@ -258,18 +238,17 @@ def table_levels(column: Any) -> list[Any] | None:
 
 
 def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
-    """Return the number of each row's value, -1 if it is missing, and the values."""
+    """Return the position of each row's value, and the different values of a column.
+
+    None stands for missing values.
+    """
     native = column.to_native()
-    if hasattr(native, "factorize"):  # pandas and what is like it
+    if hasattr(native, "factorize"):  # pandas and libraries with its methods
         codes, values = native.factorize()
-        return np.asarray(codes), values.tolist()
-    numbers: dict[Any, int] = {None: -1}
-    rows = [numbers.setdefault(value, len(numbers) - 1) for value in column.to_list()]
-    return np.asarray(rows), [value for value in numbers if value is not None]
-
-
-def _levels(values: list[Any]) -> str:
-    shown = ", ".join(map(quoted, values[:5]))
-    if len(values) == 1:
-        return f"the level {shown}"
-    return f"the levels {shown}" + f" and {len(values) - 5} more" * (len(values) > 5)
+        codes, values = np.asarray(codes), values.tolist()
+        if not (missing := codes < 0).any():
+            return codes, values
+        return np.where(missing, len(values), codes), [*values, None]
+    numbers: dict[Any, int] = {}
+    rows = [numbers.setdefault(value, len(numbers)) for value in column.to_list()]
+    return np.asarray(rows), list(numbers)

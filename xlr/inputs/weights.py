@@ -13,6 +13,11 @@ from xlr.inputs.features import Features
 from xlr.inputs.kinds import as_real
 from xlr.text import quoted
 
+NOT_FINITE = (
+    "sample_weight contains NaN or infinity, or its sum overflows. Pass finite weights "
+    "of a usual size."
+)
+
 
 def read_sample_weight(sample_weight: Any, features: Features) -> Array:
     """Return sample weights in the widest dtype on the device of X: (n_samples,).
@@ -52,19 +57,6 @@ def place_weights(sample_weight: Any, features: Features) -> Array:
     return weights
 
 
-def _check_weights(totals: np.ndarray, smallest: float) -> None:
-    if not np.isfinite(totals).all():
-        raise ValueError(
-            "sample_weight contains NaN or infinity, or its sum overflows. Pass finite "
-            "weights of a usual size."
-        )
-    if smallest < 0:
-        raise ValueError(
-            f"sample_weight contains negative values (the smallest is {smallest}). "
-            "Weights must be zero or positive."
-        )
-
-
 @arrays.quiet()
 def class_totals(
     weights: Array, codes: Array | None = None, n_classes: int = 1
@@ -85,8 +77,15 @@ def class_totals(
         dtype = weights.dtype
         sums = [weights @ xp.astype(codes == k, dtype) for k in range(n_classes)]
     numbers = arrays.to_host(xp.stack([*sums, xp.min(weights)])).astype(np.float64)
-    _check_weights(numbers[:-1], numbers[-1])
-    return numbers[:-1]
+    totals, smallest = numbers[:-1], numbers[-1]
+    if not np.isfinite(totals).all():
+        raise ValueError(NOT_FINITE)
+    if smallest < 0:
+        raise ValueError(
+            f"sample_weight contains negative values (the smallest is {smallest}). "
+            "Weights must be zero or positive."
+        )
+    return totals
 
 
 def class_factors(
@@ -134,6 +133,7 @@ def class_factors(
 
 def check_totals(totals: np.ndarray) -> None:
     """Raise ValueError unless the sum of the totals is positive and finite."""
-    _check_weights(totals.sum(), 0.0)
+    if not np.isfinite(totals.sum()):
+        raise ValueError(NOT_FINITE)
     if not totals.any():
         raise ValueError("The weights are zero for all samples.")
