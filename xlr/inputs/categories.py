@@ -33,8 +33,8 @@ class Encoder:
     numeric : list of str
         Names of the columns of numbers, in the order of the table.
     levels : dict of lists
-        Levels of each categorical column, in the order of their coefficients. Without
-        coefficient, the first is the reference.
+        Levels of each categorical column, in the order of their coefficients. The
+        first is the reference if it has no coefficient.
     first : int
         1 if the first level of each column has no coefficient, else 0.
     handle_unknown, handle_missing : str
@@ -51,6 +51,11 @@ class Encoder:
     def n_features(self) -> int:
         """Number of columns of the table."""
         return len(self.numeric) + len(self.levels)
+
+    @property
+    def variables(self) -> list[str]:
+        """Names of the categorical columns of the table."""
+        return list(self.levels)
 
     @property
     def columns(self) -> list[str]:

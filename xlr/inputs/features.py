@@ -31,8 +31,8 @@ from xlr.inputs.tables import (
 )
 from xlr.text import listed, printable
 
-# Type characters of NumPy arrays that are taken as they are: float64 and float32, and
-# booleans and integers of one or two bytes, which are converted block by block.
+# Type characters of NumPy arrays that need no conversion: float64 and float32; and
+# booleans and integers of one or two bytes, which passes convert block by block.
 PLAIN = "df?bBhH"
 
 
@@ -49,9 +49,10 @@ class Features:
     names : ndarray of str or None
         Column names of a table.
     encoder : Encoder, default=None
-        Of a table with categorical columns: X then has a column for each level.
+        Encoder of a table with categorical columns. X then has a column for each level.
     given : tuple of namespace and device, or None
-        Those of results, where NumPy reads X in place; None for those of X.
+        Namespace and device of results, where NumPy reads X of another library in
+        place; None where they are ``xp`` and ``device``.
     """
 
     X: Array
@@ -63,7 +64,7 @@ class Features:
 
     @property
     def column_names(self) -> list[str]:
-        """Names of the columns: x0, x1, ... if X is no table."""
+        """Names of the columns: x0, x1, ... unless X is a table."""
         if self.encoder is not None:
             return self.encoder.columns
         if self.names is None:
@@ -72,7 +73,7 @@ class Features:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Fitted attributes of an estimator that tell of the columns."""
+        """Fitted attributes of an estimator that describe the columns."""
         attributes: dict[str, Any] = {"n_features_in_": self.X.shape[1]}
         if self.names is not None:
             attributes["feature_names_in_"] = self.names
@@ -83,12 +84,12 @@ class Features:
 
     @property
     def dtype(self) -> Any:
-        """Dtype of the computations: that of X, or float32 for half precision."""
+        """Dtype of the computations: the dtype of X, or float32 for half precision."""
         return self.X.dtype if isinstance(self.X, Chunks) else self.matrix.dtype
 
     @property
     def stored(self) -> Any:
-        """The array that holds the numbers of X in memory; else its chunks."""
+        """Array that holds the numbers of X in memory, or the chunks of X."""
         return self.X if isinstance(self.X, Chunks) else self.matrix.stored
 
     @property
@@ -108,7 +109,7 @@ class Features:
         return arrays.move(values, xp=self.xp, device=self.device, dtype=dtype)
 
     def returned(self, **results: Array) -> dict[str, Array]:
-        """Return results as arrays of the library that X came in."""
+        """Return results as arrays of the library of the given X."""
         if self.given is None:
             return results
         xp, device = self.given
@@ -118,17 +119,17 @@ class Features:
 def read_features(
     estimator: Any, X: Any, *, reset: bool, chunked: bool = False
 ) -> Features:
-    """Validate X; with ``reset=False`` compare its features with those of the fit.
+    """Validate X; with ``reset=False`` compare its features with the fit.
 
-    scikit-learn's ``validate_data`` reads lists, tables, NumPy arrays and matrices of
-    scipy.sparse. An array of another library stays where it is. With ``chunked``,
-    arrays and tables of Dask become :class:`Chunks`.
+    scikit-learn validates lists, tables, NumPy arrays and matrices of scipy.sparse. An
+    array of another library stays on its device. With ``chunked``, arrays and tables
+    of Dask become :class:`Chunks`.
 
     Raises
     ------
     TypeError, ValueError
-        If X is not a non-empty matrix of real numbers, or has other features than
-        the fit. NaN and infinity are found later, by the first pass over the rows.
+        If X is not a non-empty matrix of real numbers, or has other features than the
+        fit. The first pass over the rows finds NaN and infinity.
     """
     if chunked and arrays.is_dask(X):
         return _read_chunks(estimator, X, reset=reset)
@@ -152,12 +153,10 @@ def read_features(
         matrix = encoder.encode(X, partial(_numbers, estimator))
         return Features(matrix, matrix.xp, matrix.device, names, encoder)
     if isinstance(X, np.ndarray) or not arrays.is_array(X):
-        matrix = _numbers(estimator, X)
-        names = _names(estimator, X if is_table(X) else matrix, reset=reset)
-        X = matrix
-        if isinstance(entries := arrays.entries(X), np.ndarray):
-            xp, device = arrays.namespace(entries), arrays.device_of(entries)
-            return Features(X, xp, device, names)
+        given, X = X, _numbers(estimator, X)
+        names = _names(estimator, given if is_table(given) else X, reset=reset)
+        if isinstance(arrays.entries(X), np.ndarray):
+            return Features(X, np, "cpu", names)
     with arrays.current_device(X):
         return _read_on_device(estimator, X, names, reset=reset)
 
@@ -194,7 +193,7 @@ def _read_on_device(
 ) -> Features:
     """Validate an array of another library than NumPy, on its device.
 
-    NumPy reads what JAX holds in host memory, and in a fit what torch holds there.
+    NumPy reads an array of JAX in host memory in place, and in a fit one of torch, too.
     """
     if arrays.is_sparse(X):
         X = X.tocsr()
@@ -225,7 +224,7 @@ def _read_on_device(
 
 
 def is_matrix(X: Any) -> bool:
-    """Return whether X is a :class:`~xlr.data.Matrix`, of this library or of a user."""
+    """Return whether X is a :class:`~xlr.data.Matrix` of this library or a user."""
     return hasattr(type(X), "transpose_matvec")
 
 
@@ -234,7 +233,7 @@ def _encoder_for(
 ) -> Encoder | None:
     """Return the encoder of a table with categorical columns; a fit makes a new one.
 
-    ``find`` finds the levels in the chunks of a Dask table that X stands for.
+    ``find`` finds the levels of columns in the Dask table that X represents.
     """
     if reset:
         wanted = getattr(estimator, "categorical", None) is not None
@@ -244,7 +243,7 @@ def _encoder_for(
         raise ValueError(
             f"{type(estimator).__name__} was fitted to a table with categorical "
             f"columns, and X is a {type(X).__name__}. Pass a table with the columns "
-            f"{listed(list(encoder.levels))}."
+            f"{listed(encoder.variables)}."
         )
     return encoder
 

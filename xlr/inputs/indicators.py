@@ -1,4 +1,4 @@
-"""Validation of many binary labels of the same rows, some of them missing."""
+"""Validation of several binary labels for each row, with missing entries."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from xlr.text import warn
 
 @dataclass(frozen=True)
 class Indicators:
-    """Binary labels, one column each.
+    """Binary labels, one in each column.
 
     Attributes
     ----------
     targets : array of shape (n_samples, n_labels)
         0 or 1, a byte each; 0 where the entry is missing.
     counts : array of shape (n_samples, n_labels) or None
-        0 where an entry is missing, else 1; None if none is.
+        0 where an entry is missing, else 1; None without missing entries.
     positive, negative : ndarrays of shape (n_labels,)
-        Total weight of the ones and of the zeros.
+        Total weight of the ones and of the zeros of each label.
     factors : ndarray of shape (2,) or None
-        Weights of zeros and ones by ``class_weight``.
+        Weights of zeros and ones from ``class_weight``.
     """
 
     targets: Array
@@ -42,7 +42,7 @@ class Indicators:
 
     @property
     def varied(self) -> np.ndarray:
-        """Positions of the labels that have both zeros and ones."""
+        """Positions of the labels with both zeros and ones."""
         return np.nonzero((self.positive > 0) & (self.negative > 0))[0]
 
 
@@ -60,7 +60,7 @@ def read_indicators(
     Warns
     -----
     UserWarning
-        If labels have one value only, or none.
+        If labels have only one value, or no entries.
     """
     ones, known = read_entries(Y, features.X.shape[0])
     targets = features.xp.astype(features.place(ones, None), features.xp.uint8)
@@ -69,7 +69,8 @@ def read_indicators(
     if not arrays.to_host(features.xp.all(known)):
         counts = features.xp.astype(known, features.xp.uint8)
     columns = Targets(targets.shape[1], targets, weights[:, None], counts)
-    # Each by itself: the zeros of a label of ones weigh nothing, not a rounding error.
+    # Zeros and ones are summed apart: a difference from the total would give a label
+    # without zeros a rounding error for their weight.
     both = TrainingData(features.matrix, columns).class_weights(2)
     totals, factors = arrays.to_host(both), None
     if isinstance(class_weight, dict):
@@ -77,8 +78,8 @@ def read_indicators(
         totals = totals * factors
     if not totals.any():
         raise ValueError(
-            "No label in y has an entry in the rows of positive weight: there is "
-            "nothing to fit."
+            "No label in y has an entry in the rows of positive weight: "
+            "there is nothing to fit."
         )
     check_totals(totals)
     negative, positive = totals.T
@@ -87,18 +88,26 @@ def read_indicators(
 
 
 def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
-    """Return where Y is 1 and where it is known, each (n_samples, n_labels).
+    """Return where Y is 1 and where it is not missing, each (n_samples, n_labels).
 
     Raises
     ------
     ValueError
-        As :func:`read_indicators`.
+        If Y is not a matrix of 0, 1 and NaN with ``n_samples`` rows.
     """
     Y = accept("y", Y)
     Y = to_matrix(Y) if is_table(Y) else Y
     Y = Y.toarray() if arrays.is_sparse(Y) else Y
     if not arrays.is_array(Y):
-        Y = _host_numbers(Y)
+        try:
+            if (values := np.asarray(Y)).dtype.kind not in "biuf":
+                # scikit-learn reads the missing values of pandas as NaN.
+                values = check_array(
+                    Y, dtype=np.float64, ensure_all_finite=False, ensure_2d=False
+                )
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"y must hold 0, 1 and NaN only: {error}.") from error
+        Y = values
     if Y.ndim != 2 or Y.shape[0] != n_samples or Y.shape[1] == 0:
         raise ValueError(
             f"y has shape {tuple(Y.shape)}, expected ({n_samples}, n_labels): a row "
@@ -119,34 +128,14 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
     return positive, known
 
 
-def _host_numbers(Y: Any) -> np.ndarray:
-    """Return a NumPy array of numbers, with NaN for missing entries of a table."""
-    values = np.asarray(Y)
-    if values.dtype.kind in "biuf":
-        return values
-    try:
-        # scikit-learn knows what is missing in columns of pandas.
-        return check_array(
-            Y,
-            dtype=np.float64,
-            ensure_all_finite=False,
-            ensure_2d=False,
-            allow_nd=True,
-            ensure_min_samples=0,
-            ensure_min_features=0,
-        )
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"y must hold 0, 1 and NaN only: {error}.") from error
-
-
 def _warn_of_constant_labels(positive: np.ndarray, negative: np.ndarray) -> None:
     constant = np.nonzero((positive > 0) != (negative > 0))[0]
     empty = np.nonzero(positive + negative == 0)[0]
     sentences = []
     if constant.size:
         sentences.append(
-            f"The labels with the numbers {constant.tolist()} have one value only, and "
-            "will be predicted as that."
+            f"The labels with the numbers {constant.tolist()} have one value only, "
+            "which is always predicted."
         )
     if empty.size:
         sentences.append(

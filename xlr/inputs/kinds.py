@@ -24,8 +24,23 @@ def accept(name: str, values: Any) -> Any:
         For masked, structured and complex arrays.
     """
     if isinstance(values, np.ndarray):
-        if type(values) is not np.ndarray or values.dtype.kind not in "biuf":
-            _refuse_special(name, values)
+        if type(values) is np.ndarray and values.dtype.kind in "biuf":
+            return values
+        if np.ma.is_masked(values):
+            raise ValueError(
+                f"{name} has {np.ma.count_masked(values)} masked entries, without a "
+                f"value. Drop those rows, or fill the entries ({name}.filled)."
+            )
+        if values.dtype.names is not None:
+            fields = ", ".join(map(printable, values.dtype.names[:5]))
+            raise ValueError(
+                f"{name} holds records, with fields {fields}. Pass "
+                "numpy.lib.recfunctions.structured_to_unstructured, or a table."
+            )
+        if values.dtype.kind == "c":
+            raise ValueError(
+                f"Complex data not supported: {name} has dtype {values.dtype}."
+            )
         return values
     if arrays.is_sparse(values):  # one kind is a dict
         return values
@@ -40,25 +55,6 @@ def accept(name: str, values: Any) -> Any:
             f"{type(values).__name__}. Pass {advice}."
         )
     return values if arrays.is_array(values) else native(values)
-
-
-def _refuse_special(name: str, values: np.ndarray) -> None:
-    if np.ma.is_masked(values):
-        raise ValueError(
-            f"{name} has {np.ma.count_masked(values)} masked entries, which have no "
-            "value. Drop those rows, or fill the entries "
-            f"({name}.filled)."
-        )
-    if values.dtype.names is not None:
-        fields = ", ".join(map(printable, values.dtype.names[:5]))
-        raise ValueError(
-            f"{name} holds records, with fields {fields}. Pass "
-            "numpy.lib.recfunctions.structured_to_unstructured, or a table."
-        )
-    if values.dtype.kind == "c":
-        raise ValueError(
-            f"Complex data not supported: {name} has dtype {values.dtype}."
-        )
 
 
 def as_real(values: Any, name: str) -> Array:

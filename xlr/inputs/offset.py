@@ -1,4 +1,4 @@
-"""Validation of offsets and of start coefficients."""
+"""Validation of offsets and start coefficients."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ def read_start(
     Raises
     ------
     ValueError
-        If their shape is wrong, or they are not finite numbers.
+        If the values have another shape or are not finite numbers.
     """
     xp = features.xp
-    wide = arrays.widest_float(xp=xp, device=features.device)
     if values is None:
-        return xp.zeros(shape, dtype=wide, device=features.device)
-    start = features.place(as_real(values, name), wide)
-    # For two classes the leading 1 may be left out, as for SGDClassifier.
+        return xp.zeros(shape, dtype=features.wide, device=features.device)
+    start = features.place(as_real(values, name), features.wide)
+    # For two classes the leading 1 is optional, as for SGDClassifier.
     allowed = [shape, shape[1:]] if shape[0] == 1 else [shape]
     if tuple(start.shape) not in allowed:
         raise ValueError(
@@ -43,7 +42,7 @@ def read_offset(offset: Any, features: Features) -> Array:
     Raises
     ------
     ValueError
-        If it is no number for each row, or row and class, or not finite.
+        Unless it holds a finite number for each row, or each row and class.
     """
     xp, n_samples = features.xp, features.X.shape[0]
     values = features.place(as_real(offset, "offset"), features.dtype)
@@ -56,7 +55,7 @@ def read_offset(offset: Any, features: Features) -> Array:
 
 
 def check_offset_columns(offset: Array | None, n_columns: int, n_samples: int) -> None:
-    """Raise ValueError for an offset of another number of columns."""
+    """Raise ValueError unless an offset is None or has this number of columns."""
     if offset is not None and offset.shape[1] != n_columns:
         given, expected = (
             (n_samples,) if columns == 1 else (n_samples, columns)

@@ -1,4 +1,4 @@
-"""Checks of parameters, by one table of types and intervals."""
+"""Checks of parameters against one table of types and intervals."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from sklearn.utils._param_validation import InvalidParameterError
 from xlr.solvers import SOLVERS
 from xlr.text import quoted
 
-# The solvers for an L1 penalty and bounds.
+# Solvers only for an L1 penalty or bounds.
 NOT_SMOOTH = frozenset({"proximal-newton", "active-set"})
 
-# Solvers of scikit-learn's, for which 'auto' chooses one.
+# Solvers of scikit-learn that mean 'auto' here.
 OF_SKLEARN = "liblinear", "sag", "saga"
 
-# Solvers that take any penalty.
+# Solvers for any penalty.
 FOR_BOTH = frozenset({"newton-cg"})
 
 TINY, MAX, INF = 5e-324, float_info.max, float("inf")  # ends of closed intervals
 
 
 class Rule(NamedTuple):
-    """Values that a parameter may have.
+    """Valid values of a parameter.
 
     Attributes
     ----------
     expected : str
-        Their description, for errors.
+        Description of the values, for errors.
     types : tuple of types
-        Accepted types; ``bool`` counts as a number only if it is one of them.
+        Accepted types. A ``bool`` is accepted only if ``bool`` is one of them.
     low, high : float
         Ends of the closed interval of a number.
     options : tuple of str
-        Values of a string.
+        Accepted strings.
     """
 
     expected: str
@@ -95,15 +95,15 @@ RULES = {
         options=("balanced",),
     ),
 }
-# Parameters that are lists, and the parameter that each of their numbers is.
+# Parameters that are lists, and the parameter whose rule holds for each number.
 LISTS = {"Cs": "C", "l1_ratios": "l1_ratio"}
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Raise InvalidParameterError for a value that a parameter cannot have.
+    """Raise InvalidParameterError for an invalid value of a parameter.
 
-    It is a ValueError and a TypeError, as for scikit-learn's estimators. Names without
-    a rule are not checked.
+    It is a ValueError and a TypeError, as for scikit-learn's estimators. Parameters
+    without a rule are valid.
     """
     for name, value in parameters.items():
         rule = RULES.get(name)
@@ -117,7 +117,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
                 valid = valid and value in rule.options
             elif valid and isinstance(value, Real):
                 number: Any = value
-                is_float = number <= MAX or number == INF  # not all integers are
+                is_float = number <= MAX or number == INF  # else a huge integer
                 valid = is_float and rule.low <= number <= rule.high
                 valid = valid and (number != 0 or name != "n_jobs")
             if not valid:
@@ -141,14 +141,14 @@ def _check_list(name: str, values: Any) -> None:
 
 
 def check_option(name: str, value: Any, options: Iterable[str]) -> None:
-    """Raise ValueError for a value of an argument that is none of its options."""
+    """Raise ValueError unless the value of an argument is one of its options."""
     rule = _one_of(*options)
     if not (isinstance(value, str) and value in rule.options):
         raise ValueError(f"{name} must be {rule.expected}; got {quoted(value)}.")
 
 
 def check_solver_for(solver: str, *, smooth: bool) -> None:
-    """Raise ValueError for a solver that is not made for the kind of penalty."""
+    """Raise ValueError for a solver of the other kind of penalty."""
     if solver in FOR_BOTH or smooth == (solver not in NOT_SMOOTH):
         return
     if smooth:
