@@ -1,1 +1,1 @@
-"""Floor 5: what a person gives, read and checked once, before anything is fitted."""
+"""Layer 5: read and check all inputs, once, before a fit or a prediction."""

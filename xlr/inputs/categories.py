@@ -20,7 +20,7 @@ MAX_LEVELS = 10**6
 
 
 # Values of a column, None for missing ones; and its levels in the order of a
-# categorical column, None for another column.
+# categorical column, None for other columns.
 Levels = tuple[list[Any], list[Any] | None]
 
 

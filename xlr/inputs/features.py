@@ -163,15 +163,13 @@ def read_features(
 
 def _read_chunks(estimator: Any, X: Any, *, reset: bool) -> Features:
     """Validate an array or table of Dask by a few rows of the same columns."""
-    few = stand_in(X)
-    encoder = _encoder_for(
-        estimator, few, partial(find_levels_in_chunks, X), reset=reset
-    )
+    few, find = stand_in(X), partial(find_levels_in_chunks, X)
+    encoder = _encoder_for(estimator, few, find, reset=reset)
     if encoder is None:
         like = read_features(estimator, few, reset=reset)
         if like.given is not None:
             X = X.map_blocks(arrays.in_place, dtype=like.X.dtype, meta=like.X)
-        # Chunks are converted to this dtype as they are read.
+        # Passes convert the chunks to this dtype.
         rows = like.xp.astype(like.X, like.dtype, copy=False)
         return replace(like, X=chunks_of(X, rows, xp=like.xp))
     if not isinstance(encoder, Encoder):

@@ -129,18 +129,15 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
 
 
 def _warn_of_constant_labels(positive: np.ndarray, negative: np.ndarray) -> None:
-    constant = np.nonzero((positive > 0) != (negative > 0))[0]
-    empty = np.nonzero(positive + negative == 0)[0]
-    sentences = []
-    if constant.size:
-        sentences.append(
-            f"The labels with the numbers {constant.tolist()} have one value only, "
-            "which is always predicted."
-        )
-    if empty.size:
-        sentences.append(
-            f"The labels with the numbers {empty.tolist()} have no entries; their "
-            "probabilities will be NaN."
-        )
+    has_one_value = (positive > 0) != (negative > 0)
+    kinds = {
+        "have one value only, which is always predicted": has_one_value,
+        "have no entries; their probabilities will be NaN": positive + negative == 0,
+    }
+    sentences = [
+        f"The labels with the numbers {np.nonzero(labels)[0].tolist()} {said}."
+        for said, labels in kinds.items()
+        if labels.any()
+    ]
     if sentences:
         warn(" ".join(sentences))

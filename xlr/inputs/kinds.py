@@ -42,7 +42,7 @@ def accept(name: str, values: Any) -> Any:
                 f"Complex data not supported: {name} has dtype {values.dtype}."
             )
         return values
-    if arrays.is_sparse(values):  # one kind is a dict
+    if arrays.is_sparse(values):  # SciPy's dok format is a dict, too
         return values
     if isinstance(values, Iterator | Set | Mapping):
         advice = f"list({name})"

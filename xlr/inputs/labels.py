@@ -66,7 +66,7 @@ def with_plain_integers(y: Any) -> Any:
 def _refuse_matrix(y: Any) -> None:
     """Raise ValueError for labels in several columns, with advice for their kind."""
     try:
-        shape = tuple(y.shape if hasattr(y, "shape") else np.asarray(y).shape)
+        shape = tuple(np.shape(y))
     except ValueError:  # a list of lists of different lengths
         return
     if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
@@ -159,8 +159,7 @@ def _check_classes(classes: np.ndarray) -> None:
             raise ValueError(
                 "Unknown label type: unknown. y holds objects such as "
                 f"{quoted(others[0])}; labels are strings, whole numbers or booleans. "
-                "Turn them into those, for instance with y.astype(str) or "
-                "y.astype(int)."
+                "Convert them, for instance with y.astype(str) or y.astype(int)."
             )
     if classes.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: y has dtype {classes.dtype}.")

@@ -21,9 +21,6 @@ NOT_SMOOTH = frozenset({"proximal-newton", "active-set"})
 # Solvers of scikit-learn that mean 'auto' here.
 OF_SKLEARN = "liblinear", "sag", "saga"
 
-# Solvers for any penalty.
-FOR_BOTH = frozenset({"newton-cg"})
-
 TINY, MAX, INF = 5e-324, float_info.max, float("inf")  # ends of closed intervals
 
 
@@ -148,14 +145,14 @@ def check_option(name: str, value: Any, options: Iterable[str]) -> None:
 
 
 def check_solver_for(solver: str, *, smooth: bool) -> None:
-    """Raise ValueError for a solver of the other kind of penalty."""
-    if solver in FOR_BOTH or smooth == (solver not in NOT_SMOOTH):
+    """Raise ValueError for a solver that does not take the kind of penalty."""
+    if solver == "newton-cg" or smooth == (solver not in NOT_SMOOTH):
         return
     if smooth:
         needs, others = "an L1 penalty or bounds", sorted(set(SOLVERS) - NOT_SMOOTH)
     else:
         needs = "l1_ratio=0, no bounds and no infinite penalty_factor"
-        others = sorted(NOT_SMOOTH | FOR_BOTH)
+        others = ["active-set", "newton-cg", "proximal-newton"]
     raise ValueError(
         f"solver={solver!r} needs {needs}. Use solver='auto', or one of "
         f"{', '.join(map(repr, others))}."
@@ -164,6 +161,5 @@ def check_solver_for(solver: str, *, smooth: bool) -> None:
 
 def random_seed(estimator: Any) -> int:
     """Return a seed from the ``random_state`` of an estimator: 0 for None."""
-    if estimator.random_state is None:
-        return 0
-    return check_random_state(estimator.random_state).randint(2**31)
+    state = getattr(estimator, "random_state", None)
+    return 0 if state is None else check_random_state(state).randint(2**31)

@@ -155,23 +155,29 @@ def _read_part(features: Features, y: Any, sample_weight: Any, offset: Any) -> P
 
 
 class Summary(NamedTuple):
-    """Summary of chunks, by their positions.
+    """Summary of a chunk.
 
     Attributes
     ----------
-    sizes : dict of int
-    classes : dict of tuples
-        Classes of each chunk with rows, and the sums of their weights.
-    statistics : dict of ColumnStatistics
-        Of all rows, under the key None; or of each class, under its label.
-    offset_columns : set of int
+    size : int
+        Number of rows. The other attributes are None if it is 0.
+    classes : array of shape (n_classes,)
+        Classes of these rows.
+    totals : ndarray of shape (n_classes,)
+        Sum of the weights of each class.
+    offset_columns : int or None
+        Number of columns of the offset; None without an offset.
     """
 
-    sizes: dict[int, int]
-    classes: dict[int, tuple[Array, np.ndarray]]
-    statistics: dict[Any, ColumnStatistics]
-    offset_columns: set[int]
+    size: int
+    classes: Array = None
+    totals: np.ndarray | None = None
+    offset_columns: int | None = None
 
+
+# Summaries of chunks by their positions, and column statistics: of all rows, under the
+# key None, or of each class, under its label.
+Found = tuple[dict[int, Summary], dict[Any, ColumnStatistics]]
 
 # Random rows: row ids within the chunk or within all rows, X, and the part or targets.
 Drawn = tuple[np.ndarray, Array, Any]
@@ -187,7 +193,7 @@ def _scan_chunks(
     X: Chunks = features.X
     loads = [X.parts if statistics is None else [literal(None)] * len(X.parts)]
     loads += [_split(X, values, name) for name, values in given.items()]
-    seed = random_seed(estimator) if hasattr(estimator, "random_state") else 0
+    seed = random_seed(estimator)
     scan_chunk = partial(
         _scan_chunk,
         # Not a view of the sample, which would keep all of it alive in the graph.
@@ -205,21 +211,23 @@ def _scan_chunks(
     )
     X.n_passes += statistics is None
     summary = tree(summaries, partial(_merged, xp=features.xp), name="scan")
-    (seen, *drawn), kept = X.fetch([summary, *drawn], *loads, keep=parts)
+    results, kept = X.fetch([summary, *drawn], *loads, keep=parts)
+    (by_position, by_key), *drawn = results
     # 2. Classes and sizes of all chunks.
-    sizes = np.asarray([seen.sizes[i] for i in range(len(X.parts))])
+    seen = [by_position[i] for i in range(len(X.parts))]
+    sizes = np.asarray([summary.size for summary in seen])
     if not sizes.any():
         raise ValueError(
             "Found array with 0 sample(s): all chunks of X are empty, while a minimum "
             f"of 1 is required by {type(estimator).__name__}."
         )
     full = np.nonzero(sizes)[0]
-    classes, totals = _all_classes([seen.classes[i] for i in full])
+    classes, totals = _all_classes([seen[i] for i in full])
     check_n_classes(classes)
-    if len(seen.offset_columns) > 1:
+    n_columns = sorted({seen[i].offset_columns for i in full})
+    if len(n_columns) > 1:
         raise ValueError(
-            "The chunks of offset have different numbers of columns: "
-            f"{sorted(seen.offset_columns)}."
+            f"The chunks of offset have different numbers of columns: {n_columns}."
         )
     # 3. Rows with codes into all classes, and the sample.
     recode = partial(_recoded, classes)
@@ -238,7 +246,7 @@ def _scan_chunks(
         sampled_targets,
         chunks=ChunkedRows(X, targets, X.dtype),
     )
-    by_key = seen.statistics if statistics is None else {None: statistics}
+    by_key = by_key if statistics is None else {None: statistics}
     return Scan(replace(features, X=X), classes, totals, rows, by_key)
 
 
@@ -264,8 +272,8 @@ def _scan_chunk(
     n_levels: tuple[int, ...],
     by_class: bool,
     seed: int,
-) -> tuple[Part | None, Summary, Drawn | None]:
-    """Return the targets, the summary and a sample of a chunk.
+) -> tuple[Part | None, Found, Drawn | None]:
+    """Return the targets, summary, column statistics and sample of a chunk.
 
     Parameters
     ----------
@@ -296,21 +304,20 @@ def _scan_chunk(
     if size == 0:
         if not isinstance(y, SoftLabels):
             read_labels(y, size)
-        return None, Summary({position: 0}, {}, {}, set()), None
+        return None, ({position: Summary(0)}, {}), None
     matrix = of_chunk(X, n_levels if X.shape[1] else ())
     features = Features(matrix, xp, arrays.device_of(X), None)
     part = _read_part(features, y, sample_weight, offset)
-    summary = Summary(
-        {position: size},
-        {position: part[:2]},
-        _statistics(features, part, by_class=by_class) if X.shape[1] else {},
-        {o.shape[1] for o in [part.targets.offset] if o is not None},
-    )
+    added = part.targets.offset
+    n_columns = None if added is None else added.shape[1]
+    summary = Summary(size, part.classes, part.totals, n_columns)
+    statistics = _statistics(features, part, by_class=by_class) if X.shape[1] else {}
     generator = np.random.default_rng([seed, position])
     row_ids = generator.choice(size, min(n_drawn, size), replace=False)
     few = part.targets.take_rows(features.place(row_ids, None), xp=xp)
     rows = arrays.rows(X, row_ids) if n_drawn else like
-    return part, summary, (row_ids, rows, part._replace(targets=few))
+    drawn = row_ids, rows, part._replace(targets=few)
+    return part, ({position: summary}, statistics), drawn
 
 
 def _statistics(
@@ -337,18 +344,13 @@ def _statistics(
 
 
 @arrays.quiet()
-def _merged(first: Summary, second: Summary, *, xp: Namespace) -> Summary:
-    """Return the summary of the chunks of both."""
-    statistics = dict(first.statistics)
-    for key, found in second.statistics.items():
+def _merged(first: Found, second: Found, *, xp: Namespace) -> Found:
+    """Return the summaries and statistics of the chunks of both."""
+    statistics = dict(first[1])
+    for key, found in second[1].items():
         known = statistics.get(key)
         statistics[key] = found if known is None else known.merged(found, xp=xp)
-    return Summary(
-        first.sizes | second.sizes,
-        first.classes | second.classes,
-        statistics,
-        first.offset_columns | second.offset_columns,
-    )
+    return first[0] | second[0], statistics
 
 
 def _recoded(classes: Array, part: Part) -> Targets:
@@ -362,11 +364,9 @@ def _recoded(classes: Array, part: Part) -> Targets:
 
 
 @arrays.quiet()
-def _all_classes(
-    parts: list[tuple[Array, np.ndarray]],
-) -> tuple[Array, np.ndarray]:
+def _all_classes(summaries: list[Summary]) -> tuple[Array, np.ndarray]:
     """Return the sorted classes of all chunks, and the sums of their weights."""
-    found, sums = zip(*parts)
+    found = [summary.classes for summary in summaries]
     xp = arrays.namespace(found[0])
     if xp is not np:
         classes = xp.unique_values(xp.concat(found))
@@ -378,8 +378,9 @@ def _all_classes(
             raise mixed_types(error) from error
         classes = classes.astype(np.result_type(*found))
     totals, on_host = np.zeros(classes.shape[0]), arrays.to_host(classes)
-    for own, own_totals in zip(found, sums):
-        totals[np.searchsorted(on_host, arrays.to_host(own))] += own_totals
+    for summary in summaries:
+        own = arrays.to_host(summary.classes)
+        totals[np.searchsorted(on_host, own)] += summary.totals
     return classes, totals
 
 

@@ -94,7 +94,7 @@ def read_soft_labels(
     classes : array of shape (n_classes,)
         Sorted.
     shares : array of shape (n_samples, n_classes), or (n_samples, 1) for two classes
-        Class shares of each row, which sum to one; of two classes the second's.
+        Class shares of each row, which sum to one; the second share for two classes.
     weights : array of shape (n_samples,)
         Sums of the rows, times the sample weights, in the widest dtype.
     totals : ndarray of shape (n_classes,)
