@@ -57,22 +57,16 @@ THREADS = (
     "None (as many threads as BLAS may use), a number of threads or -1 (all processors)"
 )
 RULES = {
+    **dict.fromkeys(("Cs", "n_Cs", "n_resamples"), COUNT),
+    **dict.fromkeys(("level", "alpha", "threshold"), SHARE),
+    **dict.fromkeys(("fit_intercept", "warm_start", "refit"), FLAG),
     "C": Rule("a number above 0 (inf for no penalty)", (Real,), TINY),
-    "Cs": COUNT,
-    "n_Cs": COUNT,
-    "n_resamples": COUNT,
     "max_iter": Rule("a whole number from 0 up", (Integral,), 0),
-    "level": SHARE,
-    "alpha": SHARE,
-    "threshold": SHARE,
     "n_groups": Rule("a whole number from 3 up", (Integral,), 3),
     "tol": Rule("a finite number above 0", (Real,), TINY, MAX),
     "learning_rate": Rule(
         "None or a finite number above 0", (Real, NoneType), TINY, MAX
     ),
-    "fit_intercept": FLAG,
-    "warm_start": FLAG,
-    "refit": FLAG,
     "verbose": Rule("0 (silent) or a whole number above it", (Integral, bool), 0),
     "n_jobs": Rule(THREADS, (Integral, NoneType, bool)),
     "l1_ratio": Rule("a number from 0 to 1", (Real, bool), 0, 1),
