@@ -66,7 +66,7 @@ def with_plain_integers(y: Any) -> Any:
 def _refuse_matrix(y: Any) -> None:
     """Raise ValueError for labels in several columns, with advice for their kind."""
     try:
-        shape = tuple(np.shape(y))
+        shape = tuple(y.shape if hasattr(y, "shape") else np.asarray(y).shape)
     except ValueError:  # a list of lists of different lengths
         return
     if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
