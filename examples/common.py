@@ -1,4 +1,4 @@
-"""What the tutorials share: the array library asked for, figures checked, pictures."""
+"""Helpers of the tutorials: the array library, published figures, pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from matplotlib.colors import LinearSegmentedColormap
 
 plt.rcParams.update({"figure.dpi": 110, "axes.grid": True, "grid.alpha": 0.3})
 
-# Blue for 0 and orange for 1, told apart by all kinds of eyes (Okabe and Ito 2008).
+# Blue for 0 and orange for 1, which colour-blind people separate (Okabe and Ito 2008).
 COLOURS = ["#0072B2", "#E69F00"]
 MARKERS = ["o", "^"]
 WRONG = "#D81B60"
@@ -119,7 +119,7 @@ def heading(text: str) -> None:
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    """What the call returns, and its seconds."""
+    """Return the result of a call, and its seconds."""
     started = perf_counter()
     result = call()
     return result, perf_counter() - started

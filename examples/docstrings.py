@@ -1,4 +1,4 @@
-"""Whose docstring is it? Text, as a sparse matrix with a column for each word.
+"""Text as a sparse matrix with a column for each word: whose docstring is it?
 
     python examples/docstrings.py
 

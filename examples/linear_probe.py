@@ -82,7 +82,7 @@ class Embeddings:
 
 
 def slices(n_rows: int) -> Iterator[slice]:
-    """Of some rows, a few thousand at a time."""
+    """Return the top-k accuracy on some rows, a few thousand at a time."""
     for start in range(0, n_rows, ROWS_AT_A_TIME):
         yield slice(start, min(start + ROWS_AT_A_TIME, n_rows))
 

@@ -28,7 +28,7 @@ from sklearn.base import clone
 
 import xlr
 
-N_ROWS, N_FEATURES, ROWS_OF_CHUNK = 500_000, 10, 50_000
+N_FEATURES, N_FILES = 10, 10
 # What a unit more of each number adds to the log-odds of a purchase.
 TRUTH = np.linspace(1, -1, N_FEATURES) ** 3
 INTERCEPT = -2.0
@@ -39,21 +39,23 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scheduler", help="of a cluster; by default one starts here")
     parser.add_argument("--folder", help="for the files; by default one that goes away")
+    parser.add_argument("--rows", type=int, default=500_000, help="a multiple of 10")
     return parser.parse_args()
 
 
-def write_files(folder: Path) -> None:
+def write_files(folder: Path, n_rows: int) -> None:
     """Have the workers make the rows, and write a file for each chunk of X and of y."""
     rng = da.random.default_rng(0)
-    X = rng.normal(size=(N_ROWS, N_FEATURES), chunks=(ROWS_OF_CHUNK, N_FEATURES))
+    chunk = n_rows // N_FILES
+    X = rng.normal(size=(n_rows, N_FEATURES), chunks=(chunk, N_FEATURES))
     probability = 1 / (1 + da.exp(-(X @ TRUTH + INTERCEPT)))
-    y = rng.uniform(size=N_ROWS, chunks=ROWS_OF_CHUNK) < probability
+    y = rng.uniform(size=n_rows, chunks=chunk) < probability
     da.to_npy_stack(folder / "X", X)
     da.to_npy_stack(folder / "y", y)
 
 
 def with_peak(call: Callable[[], Any]) -> tuple[Any, float]:
-    """What the call returns, and the most megabytes that it took in this process."""
+    """Return the result of a call and its peak megabytes in this process."""
     tracemalloc.start()
     try:
         return call(), tracemalloc.get_traced_memory()[1] / 1e6
@@ -66,9 +68,9 @@ def heading(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}")
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, n_rows: int) -> None:
     """Fit, predict, judge and compare, on the cluster of the current client."""
-    write_files(folder)
+    write_files(folder, n_rows)
     X, y = da.from_npy_stack(folder / "X"), da.from_npy_stack(folder / "y")
     print(
         f"X: {X.shape[0]:,} rows of {X.shape[1]} numbers, {X.nbytes / 1e6:.0f} MB, in "
@@ -132,4 +134,4 @@ if __name__ == "__main__":
         folder = options.folder or stack.enter_context(TemporaryDirectory())
         n_workers, address = len(client.ncores()), client.scheduler.address
         print(f"A cluster of {n_workers} workers, with its scheduler at {address}")
-        main(Path(folder))
+        main(Path(folder), options.rows)

@@ -1,4 +1,4 @@
-"""Fit logistic regression with xlr, and the same with scikit-learn beside it.
+"""Fit logistic regression with xlr and with scikit-learn.
 
     python examples/quickstart.py
 

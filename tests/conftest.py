@@ -51,6 +51,18 @@ BACKENDS = ["numpy", "array_api_strict", "torch", "jax", "dpnp", *GPU_BACKENDS]
 # no_x64: there argmax and unique_inverse of array-api-strict 2.6 themselves raise,
 # because the int64 that they answer in does not exist.
 STRICT_DEVICES = ["device1", "no_float64"]
+# Without XLR_TEST_BACKENDS not every library runs every dtype and device: XLA compiles
+# the same operations again for another dtype, and array-api-strict checks each of them.
+COVERED = {
+    ("array_api_strict:device1", None),
+    ("array_api_strict:no_float64", "float64"),  # does not exist
+    ("torch", "float64"),
+    ("jax", "float32"),
+}
+SKIPPED_MARKS = {
+    "array_api_strict:no_float64": ("shared_arithmetic",),
+    "jax": ("shared_arithmetic", "slow_on_jax"),
+}
 REQUIRE_GPU = os.environ.get("XLR_REQUIRE_GPU") == "1"
 CHOSEN = [b for b in os.environ.get("XLR_TEST_BACKENDS", "").split(",") if b]
 if unknown := set(CHOSEN) - set(BACKENDS):
@@ -84,7 +96,7 @@ def _skip_or_fail(reason: str, *, required: bool) -> None:
 
 
 def why_not(name: str) -> str | None:
-    """What keeps a backend on a GPU from running here; None if nothing does."""
+    """Return why a backend on a GPU cannot run here, or None."""
     library = "cupy" if name == "cupy" else "torch"
     if importlib.util.find_spec(library) is None:
         return f"{library} is not installed"
@@ -114,7 +126,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """End here, in one sentence, if GPU tests are asked for that cannot run."""
+    """End with one sentence if GPU tests are selected that cannot run."""
     if config.option.markexpr != "gpu":
         return
     reasons = [why_not(name) for name in GPU_BACKENDS if name in (CHOSEN or BACKENDS)]
@@ -128,12 +140,20 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Deselect libraries that are absent, and slow tests unless a library is named."""
+    """Deselect libraries that are absent; unless one is named, twins too."""
     if CHOSEN or REQUIRE_GPU or config.option.markexpr == "gpu":
         return
-    deselected = {item for item in items if _is_absent(item) or _is_slow(item)}
+    deselected = {item for item in items if _is_absent(item) or _is_covered(item)}
     config.hook.pytest_deselected(items=list(deselected))
     items[:] = [item for item in items if item not in deselected]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker tests that follow each other: they share fixtures and caches."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
 
 
 def _backend_and_dtype(item: pytest.Item) -> tuple[str, str]:
@@ -156,20 +176,12 @@ def _is_absent(item: pytest.Item) -> bool:
     return name in BACKENDS and not _is_installed(name)
 
 
-def _is_slow(item: pytest.Item) -> bool:
-    """Return whether a test takes long and shows what another test shows.
-
-    XLA compiles the same operations again for another dtype. array-api-strict checks
-    each operation of a fit again and again: once for each dtype is enough.
-    """
+def _is_covered(item: pytest.Item) -> bool:
+    """Return whether tests of other libraries, dtypes and devices cover this one."""
     backend, dtype = _backend_and_dtype(item)
-    if backend == "jax":
-        marks = ("shared_arithmetic", "slow_on_jax")
-        return dtype == "float32" or any(map(item.get_closest_marker, marks))
-    if backend.startswith("array_api_strict"):
-        twice = (backend, dtype) == ("array_api_strict:device1", "float32")
-        return twice or item.get_closest_marker("shared_arithmetic") is not None
-    return False
+    if any(map(item.get_closest_marker, SKIPPED_MARKS.get(backend, ()))):
+        return True
+    return not COVERED.isdisjoint({(backend, dtype), (backend, None)})
 
 
 def _gpu_backend(name: str) -> Backend:
@@ -188,7 +200,7 @@ def _gpu_backend(name: str) -> Backend:
 
 
 def make_backend(parameter: str) -> Backend:
-    """The backend for an entry of the parametrisation, or skip."""
+    """Return the backend for an entry of the parametrisation, or skip."""
     name, _, strict_device = parameter.partition(":")
     if CHOSEN and name not in CHOSEN:
         pytest.skip(f"{name} is not among XLR_TEST_BACKENDS")
@@ -238,7 +250,7 @@ PARAMETERS = [
 
 @pytest.fixture
 def in_this_thread() -> Iterator[None]:
-    """Dask's scheduler that costs least; others where a test sets them."""
+    """Set Dask's cheapest scheduler for a test."""
     import dask
 
     with dask.config.set(scheduler="synchronous"):
@@ -247,7 +259,7 @@ def in_this_thread() -> Iterator[None]:
 
 @pytest.fixture(params=PARAMETERS)
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Backend:
-    """A library, which computes for itself: torch as it does on a device."""
+    """Return a library that computes for itself: torch as it does on a device."""
     backend = make_backend(request.param)
     if backend.name == "torch":
         in_place = functools.partial(arrays.in_place, differentiable=True)
@@ -295,7 +307,7 @@ def no_open_figures() -> Iterator[None]:
 
 
 def to_numpy(x: Any) -> np.ndarray:
-    """NumPy copy of an array of any backend; not the code under test."""
+    """Return a NumPy copy of an array of any backend; not the code under test."""
     if array_api_compat.is_torch_array(x):
         return x.cpu().numpy()
     if array_api_compat.is_cupy_array(x):
@@ -307,8 +319,8 @@ def to_numpy(x: Any) -> np.ndarray:
 
 
 @pytest.fixture
-def wide(backend: Backend) -> str:
-    """The widest dtype of the backend: of sums over the rows, means and scales."""
+def sum_dtype(backend: Backend) -> str:
+    """Return the widest dtype of the backend, for sums over rows, means and scales."""
     return "float64" if backend.supports("float64") else "float32"
 
 

@@ -1,7 +1,7 @@
 """A stand-in for CuPy where there is no GPU: its contract, computed by NumPy.
 
 ``install()`` makes ``import cupy`` find it. It has the functions and signatures of
-``cupy_signatures.txt`` beside this file, which are those of the lowest CuPy allowed,
+``cupy_signatures.txt`` in this folder, which are those of the lowest CuPy allowed,
 and refuses what CuPy refuses or leaves to chance:
 
 - NumPy's arrays as operands, and conversion to one but by ``get``;
@@ -34,7 +34,7 @@ waits: Counter[str] = Counter()
 
 
 def wait(way: str) -> None:
-    """Called for each way to the host, and for shapes that depend on values."""
+    """Count a way to the host, or a shape that depends on values."""
     waits[way] += 1
 
 
@@ -84,7 +84,7 @@ class Device:
 
 
 def _operand(x: Any) -> Any:
-    """What a kernel reads: an array of the current device, or a scalar."""
+    """Return the operand of a kernel: an array of the current device, or a scalar."""
     if isinstance(x, ndarray):
         if x.device != Device():
             raise ValueError(f"array of {x.device}, while {Device()} is the current")
@@ -253,7 +253,7 @@ def _asarray(a: Any, dtype: Any = None, copy: bool | None = None, **_: Any) -> n
 
 
 def _cholesky(a: np.ndarray) -> np.ndarray:
-    """As cuSOLVER's: a factor that fails stays as far as it came."""
+    """Factorise as cuSOLVER does: a factor that fails stays incomplete."""
     (potrf,) = lapack.get_lapack_funcs(("potrf",), (a,))
     flat = a.reshape((-1, *a.shape[-2:]))
     factors = [np.tril(potrf(each, lower=True, clean=False)[0]) for each in flat]
@@ -261,7 +261,7 @@ def _cholesky(a: np.ndarray) -> np.ndarray:
 
 
 def _potrs(L: ndarray, b: ndarray, lower: bool) -> ndarray:
-    """cupyx.lapack.potrs: solves with factors, and writes into b."""
+    """Solve with factors and write into b, as cupyx.lapack.potrs does."""
     factors, x = _operand(L), _operand(b)
     for i in np.ndindex(factors.shape[:-2]):
         x[i] = cho_solve((factors[i], lower), x[i], check_finite=False)
@@ -297,7 +297,7 @@ OWN = {
 
 
 def _bound(name: str, signature: str) -> Any:
-    """A function of CuPy: its signature, and the arithmetic of NumPy's."""
+    """Return a function of CuPy: its signature, and the arithmetic of NumPy's."""
     made: dict[str, Any] = {}
     exec(f"def f{signature}: ...", made)
     binds = inspect.signature(made["f"]).bind
@@ -386,5 +386,5 @@ for _line in SIGNATURES.read_text(encoding="ascii").splitlines():
 
 
 def install() -> None:
-    """Let ``import cupy`` and ``import cupyx`` find the stand-in."""
+    """Make ``import cupy`` and ``import cupyx`` find the stand-in."""
     sys.modules.update({module.__name__: module for module in MODULES})

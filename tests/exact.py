@@ -28,14 +28,14 @@ def exactly(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def log1p(x: Decimal) -> Decimal:
-    """log(1 + x) for x >= 0, also where 1 + x rounds to 1."""
+    """Return log(1 + x) for x >= 0, also where 1 + x rounds to 1."""
     return (1 + x).ln() if x > Decimal("1e-40") else x - x * x / 2 + x**3 / 3
 
 
 def difference(
     function: Callable[..., Decimal], at: tuple[Decimal, ...], *along: int
 ) -> Decimal:
-    """A derivative in the variables ``along``, by central differences of 1e-20."""
+    """Return a derivative along some variables, by central differences of 1e-20."""
     if not along:
         return function(*at)
     first, *others = along

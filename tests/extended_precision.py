@@ -65,12 +65,12 @@ class Exact:
         self.size = p + len(end)
 
     def parameters(self, model: Any) -> list[list[Any]]:
-        """Those of a fitted estimator."""
+        """Return the parameters of a fitted estimator."""
         columns = np.column_stack([model.coef_, model.intercept_])[:, : self.size]
         return [[mp.mpf(v) for v in column] for column in columns.tolist()]
 
     def _points(self, w: list[list[Any]]) -> Any:
-        """Row, weight, class, logits, log of the sum of exponentials, probabilities.
+        """Yield row, weight, class, logits, their log-sum-exp and probabilities.
 
         Two classes have one column, of the second of them.
         """
@@ -85,7 +85,7 @@ class Exact:
             yield row, s, k, logits, top + mp.log(total), [t / total for t in terms]
 
     def value(self, w: list[list[Any]]) -> Any:
-        """F."""
+        """Return F."""
         loss = mp.fsum(
             s * (size - logits[k]) for _, s, k, logits, size, _ in self._points(w)
         )
@@ -99,7 +99,7 @@ class Exact:
     def derivatives(
         self, w: list[list[Any]], free: list[tuple[int, int]]
     ) -> tuple[list[list[Any]], Any]:
-        """Gradient of all but the lasso, and the Hessian in the free parameters."""
+        """Return the gradient of the smooth part and the Hessian in free parameters."""
         first = len(w) == 1
         gradient = [[mp.mpf(0)] * self.size for _ in w]
         hessian = mp.zeros(len(free), len(free))
@@ -123,7 +123,7 @@ class Exact:
         return gradient, hessian
 
     def minimum(self, near: list[list[Any]]) -> Any:
-        """min F, from parameters near it, with the same zeros.
+        """Return the minimum of F, from parameters near it, with the same zeros.
 
         Newton's method on all but those that a lasso holds at zero, and a look at the
         conditions for these: F is convex, so where they hold is its minimum.
@@ -154,7 +154,7 @@ class Exact:
     # -- optimality ----------------------------------------------------------------
 
     def _units(self) -> tuple[list[Any], list[Any]]:
-        """Weighted mean and standard deviation of the columns.
+        """Return weighted mean and standard deviation of the columns.
 
         Without an intercept zero and the root of the mean square.
         """
@@ -169,7 +169,7 @@ class Exact:
         return means, [mp.sqrt(v) for v in squares]
 
     def optimality(self, w: list[list[Any]]) -> Any:
-        """Largest entry of the least subgradient of F for standardised features."""
+        """Return the largest entry of the subgradient for standardised features."""
         gradient, _ = self.derivatives(w, [])
         means, scales = self._units()
         largest = mp.mpf(0)
@@ -192,7 +192,7 @@ class Exact:
         return largest
 
     def rounding(self, w: list[list[Any]], eps: float) -> Any:
-        """What rounding X, the parameters and the sums changes the optimality by.
+        """Return the error of the optimality by rounding X, parameters and sums.
 
         To first order: a relative error of eps in each product of x and w changes a
         logit by eps sum|x w|, and a residual by no more.

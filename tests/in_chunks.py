@@ -17,7 +17,7 @@ def in_chunks(values: Any, sizes: Sequence[int]) -> Any:
 
 
 def of_unknown_sizes(array: Any) -> Any:
-    """The same, as Dask has it after rows were filtered: without sizes of chunks."""
+    """Return the array without sizes of chunks, as Dask has it after a filter."""
     from dask import array as da
 
     of = {"dtype": array.dtype, "meta": array._meta}

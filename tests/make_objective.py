@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,19 +10,16 @@ import scipy.sparse as sp
 
 from xlr import arrays
 from xlr.data import (
-    ChunkedRows,
-    Chunks,
     DenseMatrix,
     SparseMatrix,
     Targets,
     TrainingData,
-    literal,
 )
 from xlr.losses import LogisticLoss, SoftmaxLoss
 from xlr.objective import Objective
 from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth
 
-__all__ = ["in_dask_chunks", "make_objective", "make_penalty"]
+__all__ = ["make_objective", "make_penalty"]
 
 
 def make_penalty(
@@ -61,7 +57,7 @@ def make_objective(
     fit_intercept: bool = True,
     scaler: Any = None,
     place: Callable[..., Any] = np.asarray,
-    wide: Callable[..., Any] | None = None,
+    place_sums: Callable[..., Any] | None = None,
     **penalty: Any,
 ) -> Objective:
     """Return F of one model for each column of labels.
@@ -77,12 +73,12 @@ def make_objective(
     n_classes, fit_intercept
     scaler : Scaler, default=None
         Standardizes the matrix.
-    place, wide : callables
+    place, place_sums : callables
         Bring an array to the backend in the dtype of X, and in the widest dtype.
     **penalty
         For :func:`make_penalty`.
     """
-    wide = place if wide is None else wide
+    place_sums = place_sums or place
     n, p = X.shape
     labels = np.asarray(labels, dtype=float).reshape(n, -1)
     weights = np.ones(n) if weights is None else np.asarray(weights, dtype=float)
@@ -105,35 +101,6 @@ def make_objective(
     return Objective(
         data,
         LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes),
-        make_penalty(p, place=wide, **penalty),
+        make_penalty(p, place=place_sums, **penalty),
         fit_intercept=fit_intercept,
     )
-
-
-def in_dask_chunks(objective: Objective, sizes: tuple[int, ...]) -> Objective:
-    """Return the objective on the same rows of NumPy, in chunks of Dask."""
-    from dask import array as da
-
-    data = objective.data
-    X, targets = data.matrix.values, data.targets
-    array = da.from_array(X, chunks=(sizes, X.shape[1]))
-    chunks = Chunks(
-        list(array.to_delayed()[:, 0]),
-        sizes,
-        X.shape[1],
-        dtype=X.dtype,
-        device="cpu",
-        xp=objective.xp,
-        source=array,
-    )
-    few = np.arange(0, X.shape[0], 2)
-    chunks = chunks.counted(np.asarray(sizes), (X[few], few))
-    edges = np.cumsum([0, *sizes])
-    rows = [np.arange(*ends) for ends in pairwise(edges)]
-    parts = [literal(targets.take_rows(part, xp=objective.xp)) for part in rows]
-    chunked = TrainingData(
-        DenseMatrix(X[few], xp=objective.xp),
-        targets.take_rows(few, xp=objective.xp),
-        chunks=ChunkedRows(chunks, parts, X.dtype),
-    )
-    return objective.with_data(chunked)

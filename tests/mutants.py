@@ -1,4 +1,4 @@
-"""Modules with one small change each, as :mod:`mutate` asks the tests about them.
+"""Modules with one small change each, for :mod:`mutate`.
 
 An operator or a comparison swapped, a number nudged, a sign or a negation dropped, a
 condition turned round, a step left out.  Not changed are what is not in functions
@@ -58,7 +58,7 @@ SKIPPED = (ast.Raise, ast.Assert, ast.JoinedStr, ast.arguments)
 
 
 def changes(node: Any) -> Iterator[Callable[[], None]]:
-    """What makes each of the mutants of a node, in place."""
+    """Yield functions that make each mutant of a node, in place."""
 
     def put(**fields: Any) -> Callable[[], None]:
         return lambda: [setattr(node, *item) for item in fields.items()] and None
@@ -106,7 +106,7 @@ class Place(NamedTuple):
 
 
 def places(tree: ast.Module) -> Iterator[Place]:
-    """All of them in functions."""
+    """Yield the places of mutants in functions."""
 
     def within(node: Any, name: str, lines: range | None) -> Iterator[Place]:
         if isinstance(node, SKIPPED) or getattr(node, "arg", None) == "copy":
@@ -148,12 +148,12 @@ class Mutant(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Without the lines, which move."""
+        """Return the name without the lines, which move."""
         number = f"  ({self.count})" if self.count > 1 else ""
         return f"{self.path} {self.function}: {self.before}  ->  {self.after}{number}"
 
     def tree(self) -> ast.Module:
-        """The module with the change."""
+        """Return the module with the change."""
         tree = ast.parse((ROOT / self.path).read_text())
         place = list(places(tree))[self.node]
         list(changes(place.node))[self.change]()
@@ -161,7 +161,7 @@ class Mutant(NamedTuple):
 
 
 def mutants_of(path: Path) -> list[Mutant]:
-    """All mutants of a module."""
+    """Return all mutants of a module."""
     found = []
     seen: Counter[tuple[str, str, str]] = Counter()
     tree = ast.parse(path.read_text())

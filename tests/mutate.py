@@ -179,7 +179,7 @@ class Map:
                     reached += [names[test] for test in tests]
 
     def tests(self, mutant: Mutant, most: float) -> list[str]:
-        """As many as take no longer than so many seconds, of those that pass."""
+        """Return tests that pass and take no longer than so many seconds together."""
         every = set()
         for line in mutant.lines:
             every |= set(self._reach.get((mutant.path, line), []))
@@ -214,7 +214,7 @@ def make_map(files: list[str], folder: Path, n_processes: int) -> Map:
 
 
 def functions_of_layers() -> list[FunctionType]:
-    """All that are alive: methods, and what is wrapped or within others, as well."""
+    """Return all functions that are alive: methods, and wrapped or nested ones."""
     for globs in LAYERS.values():
         for path in [path for glob in globs for path in ROOT.glob(glob)]:
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts)

@@ -18,7 +18,7 @@ class _OnDemand:
 
 
 def on_demand(name: str) -> Any:
-    """A module that is imported when it is first used.
+    """Return a module that is imported when it is first used.
 
     A test that uses it is skipped without it, and the others of its file still run: so
     ``pytest -m gpu`` needs no more than an array library and what xlr depends on.

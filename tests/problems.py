@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 @cache
 def load(name: str, standardised: bool) -> tuple[np.ndarray, np.ndarray]:
-    """A data set of scikit-learn's, as it comes or standardised."""
+    """Return a data set of scikit-learn's, as it comes or standardised."""
     X, y = getattr(sklearn.datasets, f"load_{name}")(return_X_y=True)
     return (StandardScaler().fit_transform(X) if standardised else X), y
 
@@ -28,7 +28,7 @@ def objective(
     C: float,
     sample_weight: np.ndarray | None = None,
 ) -> float:
-    """F for coefficients in scikit-learn's shapes, by SciPy's logsumexp."""
+    """Return F for coefficients in scikit-learn's shapes, by SciPy's logsumexp."""
     logits = X @ coef.T + intercept
     if logits.shape[1] == 1:
         logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
@@ -40,7 +40,7 @@ def objective(
 
 @cache
 def tightest_sklearn(name: str, standardised: bool, C: float) -> LogisticRegression:
-    """scikit-learn's fit at the end of what its arithmetic reaches."""
+    """Return scikit-learn's fit at the precision limit of its arithmetic."""
     X, y = load(name, standardised)
     model = LogisticRegression(
         C=C, solver="newton-cholesky", tol=1e-13, max_iter=10_000

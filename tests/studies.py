@@ -36,31 +36,31 @@ _SEX2 = """
 
 
 def endometrial() -> tuple[np.ndarray, np.ndarray]:
-    """Features and grade."""
+    """Return features and grade."""
     values = np.asarray(_ENDOMETRIAL.split(), dtype=float).reshape(-1, 4)
     return values[:, :3] / [1, 1, 100], values[:, 3].astype(int)
 
 
 def sex2() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features, cases and how many there are of each."""
+    """Return features, cases and their counts."""
     rows, counts = np.asarray(_SEX2.split()).reshape(-1, 2).T
     values = np.asarray([[float(digit) for digit in row] for row in rows])
     return values[:, 1:], values[:, 0].astype(int), counts.astype(float)
 
 
 def spector() -> tuple[np.ndarray, np.ndarray]:
-    """Spector and Mazzeo (1980): grades of 32 students (statsmodels)."""
+    """Return grades of 32 students: Spector and Mazzeo (1980), from statsmodels."""
     data = sm.datasets.spector.load()
     return np.asarray(data.exog), np.asarray(data.endog).astype(int)
 
 
 def anes96() -> tuple[np.ndarray, np.ndarray]:
-    """Party identification of 944 Americans in seven classes (statsmodels)."""
+    """Return the party of 944 Americans in seven classes, from statsmodels."""
     data = sm.datasets.anes96.load()
     return np.asarray(data.exog), np.asarray(data.endog).astype(int)
 
 
 def fair() -> tuple[np.ndarray, np.ndarray]:
-    """Fair (1978): 6,366 women and whether they had an affair (statsmodels)."""
+    """Return affairs of 6,366 women: Fair (1978), from statsmodels."""
     data = sm.datasets.fair.load()
     return np.asarray(data.exog), (np.asarray(data.endog) > 0).astype(int)

@@ -46,7 +46,7 @@ def test_straight_onto_a_device(load, backend):
 
 
 @loaders
-def test_the_default_device(load, backend):
+def test_datasets_are_made_on_the_default_device(load, backend):
     X, _ = load(return_X_y=True, xp=backend.xp)
     assert xlr.arrays.device_of(X) == xlr.arrays.device_of(backend.xp.empty(0))
 

@@ -6,6 +6,9 @@ from conftest import to_numpy
 
 from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth
 
+# On JAX a fit that JAX computes stands for these: test_jax_tracing.py.
+pytestmark = pytest.mark.slow_on_jax
+
 RNG = np.random.default_rng(0)
 COEF = RNG.integers(-8, 9, size=(3, 2, 4)) / 4  # exact in float32
 ONE_STRENGTH = np.asarray([[[0.5, 2.0, 0.0, 1.25]]])
@@ -81,8 +84,8 @@ def test_project_moves_onto_the_bounds(xp, place, assert_close):
         assert_close(found, np.clip(values, LOWER, UPPER))
 
 
-@pytest.mark.parametrize("gradient", [-3.0, -0.75, 0.0, 0.75, 3.0])
-def test_minimum_norm_subgradient_is_the_slope_to_where_f_falls(
+@pytest.mark.parametrize("gradient", [-3.0, 0.0, 0.75])
+def test_minimum_norm_subgradient_is_the_one_sided_derivative(
     gradient, xp, place, assert_close
 ):
     non_smooth = NonSmooth(place(L1), place(LOWER), place(UPPER))
@@ -119,7 +122,7 @@ def test_elastic_net_penalty_is_ridge_and_l1(strength, xp, device, place, assert
     assert_close(few.value(place(COEF[:, :, [3, 1]]), xp=xp), expected, rtol=1e-6)
 
 
-def test_elastic_net_at_its_strongest_leaves_what_bounds_demand(
+def test_elastic_net_at_its_strongest_has_the_bounds_nearest_zero(
     xp, place, assert_close
 ):
     l1 = np.asarray([[[1.0, 2.0, 3.0, 0.0]]])

@@ -1,11 +1,10 @@
-"""Threads for passes, and the BLAS settings they leave behind."""
+"""Threads for passes, and the BLAS settings after them."""
 
 from __future__ import annotations
 
 import io
 import sys
 import threading
-import warnings
 
 import joblib
 import numpy as np
@@ -19,25 +18,25 @@ LARGE = np.zeros((1000, 1000))
 
 
 def blas_threads():
-    """What each BLAS of the process is set to now."""
+    """Return the number of threads of each BLAS of the process."""
     controller = ThreadpoolController().select(user_api="blas")
     return [library.num_threads for library in controller.lib_controllers]
 
 
 @pytest.fixture(params=[1, 2])
 def limit(request):
-    """BLAS threads that the user allows."""
+    """Return BLAS threads that the user allows."""
     with threadpool_limits(request.param, user_api="blas"):
         yield request.param
 
 
-def test_as_many_threads_as_blas_may_use(limit):
+def test_threads_are_as_many_as_blas_may_use(limit):
     assert available_threads(None) == limit
     with workers(LARGE, None) as pool:
         assert pool.n == limit
 
 
-def test_n_jobs_counts_as_joblib_does(limit):
+def test_n_jobs_counts_threads_as_joblib(limit):
     assert available_threads(3) == 3
     assert available_threads(-1) == joblib.cpu_count()
     with workers(LARGE, 2) as pool:
@@ -45,7 +44,7 @@ def test_n_jobs_counts_as_joblib_does(limit):
 
 
 @pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
-def test_blas_is_left_as_it_was(limit, error):
+def test_threads_of_blas_are_restored(limit, error):
     before = blas_threads()
     try:
         with workers(LARGE, 2) as pool:
@@ -58,7 +57,7 @@ def test_blas_is_left_as_it_was(limit, error):
     assert blas_threads() == before
 
 
-def test_blas_is_left_as_it_was_by_fits_that_overlap(limit):
+def test_overlapping_fits_restore_blas_threads(limit):
     before = blas_threads()
     first, second = threading.Event(), threading.Event()
     seen = []
@@ -80,53 +79,10 @@ def test_blas_is_left_as_it_was_by_fits_that_overlap(limit):
     assert blas_threads() == before
 
 
-def test_no_thread_is_left_behind():
-    before = threading.active_count()
-    with workers(LARGE, 3) as pool:
-        pool.run([lambda: None] * 3)
-    assert threading.active_count() == before
-
-
-@pytest.mark.parametrize("n_started", [0, 1])
-def test_tasks_run_where_no_thread_can_start(n_started, monkeypatch):
-    """As under a limit of memory: in the threads that there are."""
-    started = iter(range(n_started))
-    start_new_thread = xlr.threads.start_new_thread
-
-    def start(*arguments):
-        if next(started, None) is None:
-            raise RuntimeError("can't start new thread")
-        return start_new_thread(*arguments)
-
-    monkeypatch.setattr("xlr.threads.start_new_thread", start)
-    with workers(LARGE, 4) as pool:
-        assert pool.run([lambda i=i: i for i in range(9)]) == list(range(9))
-
-
 def test_array_libraries_keep_their_own_threads():
     torch = pytest.importorskip("torch")
     with workers(torch.zeros((1000, 1000)), 2) as pool:
         assert pool is ALONE
-
-
-def test_results_come_in_the_order_of_the_tasks():
-    with workers(LARGE, 4) as pool:
-        assert pool.run([lambda i=i: i for i in range(4)]) == [0, 1, 2, 3]
-
-
-def test_what_a_task_raises_is_raised():
-    def fail():
-        raise ValueError("in a thread")
-
-    with workers(LARGE, 2) as pool, pytest.raises(ValueError, match="in a thread"):
-        pool.run([lambda: None, fail])
-
-
-def test_tasks_inherit_the_error_state():
-    with warnings.catch_warnings(), workers(LARGE, 2) as pool:
-        warnings.simplefilter("error")
-        with np.errstate(all="ignore"):
-            pool.run([lambda: np.log(np.zeros(3)), lambda: np.log(np.zeros(3))])
 
 
 # -- fits side by side -----------------------------------------------------------------
@@ -140,17 +96,16 @@ def fit(C):
     return xlr.LogisticRegression(C=C).fit(X, Y).coef_
 
 
-@pytest.mark.parametrize("backend", ["threading", "loky"])
-def test_fits_side_by_side_are_those_one_after_the_other(backend):
+def test_parallel_fits_are_those_of_a_loop():
     before = blas_threads()
     Cs = [0.01, 1.0, 100.0]
-    parallel = joblib.Parallel(n_jobs=2, backend=backend)
+    parallel = joblib.Parallel(n_jobs=2, backend="threading")
     for C, coef in zip(Cs, parallel(joblib.delayed(fit)(C) for C in Cs)):
         np.testing.assert_allclose(coef, fit(C), rtol=0, atol=1e-6)
     assert blas_threads() == before
 
 
-def test_an_interrupted_fit_leaves_blas_as_it_was(monkeypatch):
+def test_interrupted_fit_restores_blas_threads(monkeypatch):
     class Interrupting(io.StringIO):
         def write(self, text):
             raise KeyboardInterrupt

@@ -374,7 +374,7 @@ def spread(values: Array, places: Array, size: int, *, xp: Namespace) -> Array:
 def within(
     x: Array, least: float | None, most: float | None, *, xp: Namespace
 ) -> Array:
-    """``x``, kept between two numbers: the standard's clip, but for CuPy.
+    """``x``, kept between two numbers: the standard's clip, except for CuPy.
 
     There array-api-compat's picks entries by a mask, which waits for the device.
     """

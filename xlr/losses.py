@@ -359,7 +359,7 @@ def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -
         Linear predictors z.
     y : array of shape (n,)
         Class codes 0, ..., n_classes - 1. Any library; moved to that of the
-        logits, and fetched to the host once to be checked, but for JAX's tracers.
+        logits, and checked on the host once, except for JAX's tracers.
     sample_weight : array of shape (n,), default=None
         Weights s; None weighs all rows alike.
 

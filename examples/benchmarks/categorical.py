@@ -29,7 +29,12 @@ CSR matrix is made before the clock starts.
 """
 
 # What stands in the way where a goal has not been reached.
-LIMITS: dict[str, str] = {}
+LIMITS = {
+    "one-hot": """\
+- **one-hot**: a product with codes takes as long as SciPy's with the same ones, from
+  a third of the memory. Joint tables of columns and contingency tables were slower.
+""",
+}
 
 CATEGORIES = Comparison("categorical", INTRODUCTION, CATEGORY_CELLS, LIMITS)
 

@@ -27,7 +27,7 @@ ONE_HOT, TABMAT, ENCODER = "xlr on one-hot CSR", "glum with tabmat", "newton-cg"
 def columns(
     share: float, *, n: int, levels: tuple[int, ...], n_numeric: int = 0
 ) -> dict[str, Any]:
-    """Return codes, few of whose levels are frequent, numbers beside them, and y."""
+    """Return codes with few frequent levels, numbers, and y."""
     rng = np.random.default_rng(1)
     n = max(1_000, int(n * share))
     codes = np.stack([zipf(rng, k, n) for k in levels], axis=1).astype(np.int32)

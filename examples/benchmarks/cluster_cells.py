@@ -1,4 +1,4 @@
-"""What is measured on workers, threads and a disk: a function for each cell.
+"""Cells measured on workers, threads and a disk: a function for each.
 
 Each takes the options of the script and returns what it found, ready for JSON.
 """

@@ -119,7 +119,7 @@ def _places(results: dict[str, Any]) -> Iterator[str]:
 
 
 def _fits(fits: dict[str, Any], first: str) -> str:
-    """A table of fits, of which one is what the others are measured by."""
+    """Return a table of fits, with times relative to one of them."""
     rows = []
     for name, fit in fits.items():
         last = fit["tried"][-1]

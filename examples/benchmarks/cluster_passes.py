@@ -77,7 +77,7 @@ def fit_in_passes(fit: Callable[[], tuple[float, Any]]) -> tuple[list[Pass], Any
 
 
 def summarised(fits: list[list[Pass]]) -> dict[str, dict[str, Any]]:
-    """How often a fit makes each kind of pass; medians of seconds and of bytes."""
+    """Return counts of each kind of pass, and medians of seconds and bytes."""
     found = {}
     for kind in KINDS:
         alike = [done for passes in fits for done in passes if done.name == kind]

@@ -46,7 +46,7 @@ class MissingPeerError(RuntimeError):
 
 @dataclass(frozen=True)
 class Given:
-    """What peers are given.
+    """Arguments of peers.
 
     Attributes
     ----------
@@ -136,7 +136,7 @@ class _Spark:
             )
 
     def versions(self) -> dict[str, str]:
-        """Its first answer, when the rows are in its memory."""
+        """Return the first answer, when the rows are in the peer's memory."""
         return self._answer()
 
     def close(self) -> None:

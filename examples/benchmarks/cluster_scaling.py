@@ -1,4 +1,4 @@
-"""How a fit scales: constants of a formula for its time, and what that foretells.
+"""Scaling of a fit: constants of a formula for its time, and predictions.
 
 A pass takes ``work / (rate * workers) + chunks * overhead + alone`` seconds: what the
 workers do side by side, what the scheduler does for one chunk after the other, and what
@@ -34,7 +34,7 @@ class Setting:
     workers: int
 
     def work(self, kind: str) -> float:
-        """Of a pass of some kind."""
+        """Return the multiply-adds of a pass of some kind."""
         return self.n * self.p * (self.p if kind == HESSIAN else 1)
 
     def sent_up(self, kind: str) -> int | None:
@@ -50,7 +50,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Constants:
-    """Of one kind of pass.
+    """Constants of one kind of pass.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Constants:
     alone: float
 
     def seconds(self, setting: Setting, kind: str) -> float:
-        """Of one pass."""
+        """Return the seconds of one pass."""
         own = 0.0
         if self.rate is not None:
             own = setting.work(kind) / (self.rate * setting.workers)
@@ -90,7 +90,7 @@ def fitted(kind: str, measured: list[tuple[Setting, float]]) -> Constants | None
 
 
 def all_constants(runs: list[dict[str, Any]]) -> dict[str, Constants]:
-    """Of each kind of pass that was measured often enough."""
+    """Return the constants of each kind of pass that was measured often enough."""
     found = {}
     for kind in KINDS:
         measured = [

@@ -45,7 +45,7 @@ def processes(client: Any) -> list[int]:
 
 
 def moved_bytes() -> int | None:
-    """What went through the loopback interface so far; None if it is not counted.
+    """Return the bytes that went through the loopback interface so far, or None.
 
     All that processes of this machine send to each other, of whatever they are.
     """

@@ -195,7 +195,7 @@ def run_cell(
 
 
 def ratio(result: dict[str, Any]) -> float:
-    """How many times as long the fastest peer takes."""
+    """Return the time of the fastest peer divided by that of xlr."""
     return result["peers"][result["fastest"]]["seconds"] / result["ours"]["seconds"]
 
 

@@ -1,4 +1,4 @@
-"""What a fit takes, and how its rows are gone through."""
+"""Data of a fit, and blocks of their rows."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-BLOCK = 2**20  # entries of X that are looked at or made at a time: little beside X
+BLOCK = 2**20  # entries of X that are read or made at a time: few of all
 
 
 class Data(NamedTuple):
-    """What ``fit`` takes. ``y`` holds the codes 0, 1, ... of the classes."""
+    """Arguments of ``fit``. ``y`` holds the codes 0, 1, ... of the classes."""
 
     X: np.ndarray
     y: np.ndarray

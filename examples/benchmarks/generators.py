@@ -26,7 +26,7 @@ def load(loader: Callable[..., Any], standardised: bool, rng, n: int) -> Data:
 
 
 class Model(NamedTuple):
-    """What rows are drawn from: ``root`` of the covariance of the features, and logits.
+    """Distribution of rows: ``root`` of the covariance of the features, and logits.
 
     ``deviation`` is that of the logits: 2 makes about one label in five surprising;
     with 180, 3 labels in 1000 are on the wrong side of the plane, all of them near it.
@@ -134,7 +134,7 @@ def images(
 
 
 def embeddings(rng, n: int, *, p: int, n_classes: int, distance: float = 6.0) -> Data:
-    """What a trained network makes of its inputs: a centre for each class, and noise.
+    """Embeddings like those of a trained network: a centre for each class, and noise.
 
     The noise has the same covariance around all centres, with variances that fall as
     1 / j along random directions. Two centres are ``distance`` of its deviations apart;

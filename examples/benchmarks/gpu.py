@@ -8,8 +8,8 @@ It runs from a checkout, with CuPy or torch, array-api-compat and scikit-learn. 
 made on the device and standardised, so that the optimality asked for, the largest entry
 of the gradient of F, is the same to all. What each answer reached is summed in float64;
 scikit-learn, which may stop before, is then asked for a tenth and a hundredth. A fit is
-run once to warm up and then three times, of which the median counts, or once where it
-takes longer than two seconds. *Peak* is the most memory in use, X included, as a
+run once to warm up and then three times, or once where it takes longer than two
+seconds; the median counts. *Peak* is the most memory in use, X included, as a
 multiple of X.
 """
 
@@ -27,8 +27,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-# What scikit-learn's array API dispatch asks for, before SciPy is imported.
-os.environ["SCIPY_ARRAY_API"] = "1"
+if __name__ == "__main__":  # scikit-learn's array API dispatch needs it before SciPy
+    os.environ["SCIPY_ARRAY_API"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from formats import table, time

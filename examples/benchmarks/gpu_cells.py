@@ -1,4 +1,4 @@
-"""What is measured on a device: passes, fits, cross-validation, a linear probe."""
+"""Cells measured on a device: passes, fits, cross-validation, a linear probe."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def fits(
 def loosest_of_scikit_learn(
     rows: Rows, C: float, tol: float, limit: float, *, end: float
 ) -> Row:
-    """Its loosest tolerance that gives the optimality asked for, or the tightest."""
+    """Measure the loosest tolerance with the optimality asked for, or the tightest."""
     who = f"scikit-learn, {rows.library.name}"
     for tighter in (1, 0.1, 0.01):
         fit = partial(gpu_fits.by_scikit_learn, tighter=tighter)

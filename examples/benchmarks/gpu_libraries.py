@@ -44,7 +44,7 @@ class NumPy:
 
     @contextmanager
     def peak(self) -> Iterator[Callable[[], float | None]]:
-        """Most bytes held at a time, beside those of before; None if not known."""
+        """Yield a function that returns the peak of additional bytes, or None."""
         yield lambda: None
 
     def to_host(self, array: Any) -> np.ndarray:
@@ -154,7 +154,7 @@ def find(*, dry_run: bool) -> tuple[list[Any], list[str]]:
 
 
 def timed(call: Callable[[], Any], library: Any, repeats: int = 3) -> tuple[Any, Any]:
-    """What a call returns and its seconds, the median once it is warm.
+    """Return the result of a call and its seconds, the median once it is warm.
 
     A call that takes longer than :data:`SHORT` at first is not called again.
     """

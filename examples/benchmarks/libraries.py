@@ -40,7 +40,7 @@ LEFT_OUT = 7  # rows of the fit to another number of them
 
 
 def drawn(rng: np.random.Generator, n: int, *, p: int, dtype: str) -> Data:
-    """Return independent features, the first of which makes the labels likely."""
+    """Return independent features, and labels that depend on the first."""
     X = rng.standard_normal((n, p), dtype)
     return Data(X, (X[:, 0] + rng.logistic(size=n) > 0).astype(int))
 

@@ -39,7 +39,7 @@ LIMITS = {
     "one-vs-rest": """\
 - **one-vs-rest**: of 0.23 s, passes for up to 26 models take 68 ms, and Hessians, one
   for each class and more for the rare ones, 95 ms; on a sample of the rows, where these
-  are nearly told apart, the start takes 32 ms. A tenth of scikit-learn's time would be
+  are nearly separated, the start takes 32 ms. A tenth of scikit-learn's time would be
   that of these passes alone.
 """,
 }

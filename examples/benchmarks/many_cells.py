@@ -63,7 +63,7 @@ def their_cv(
 
 
 def cv_distance(data: Any, found: dict[str, Any], best: dict[str, Any]) -> float:
-    """Of the scores, relative; infinite if another C is chosen."""
+    """Return the relative distance of scores; infinite if another C is chosen."""
     if found["C"] != best["C"]:
         return np.inf
     return float(np.max(np.abs(found["scores"] / best["scores"] - 1)))

@@ -13,7 +13,7 @@ from sparse_cells import fit_cell
 
 
 def zipf(rng: np.random.Generator, n_values: int, size: int) -> np.ndarray:
-    """Numbers 0, 1, ... of which the k-th comes up in proportion to 1 / (k + 1)."""
+    """Return numbers 0, 1, ...: k occurs in proportion to 1 / (k + 1)."""
     weights = np.cumsum(1 / np.arange(1, n_values + 1))
     return np.searchsorted(weights / weights[-1], rng.random(size))
 

@@ -63,7 +63,7 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def loops_for(seconds: float) -> int:
-    """How often to call something that takes so long, to time it well."""
+    """Return the number of calls that time a call of some seconds well."""
     return max(1, math.ceil(SHORT / max(seconds, 1e-6))) if seconds < SHORT else 1
 
 

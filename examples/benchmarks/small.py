@@ -53,8 +53,8 @@ All features are standardised. xlr runs with its defaults. Each of scikit-learn'
 solvers runs at the loosest tolerance with which F comes within {GOOD:.0e}, relative, of
 the best F known; † marks a fit that does not come so close. *As it comes* is
 scikit-learn with its defaults, and *off by* says how far above the best its F is. A
-time is the median over turns, in each of which one fit after the other is timed in a
-loop. A ratio is scikit-learn's time divided by that of xlr.
+time is the median over turns: each times one fit after the other in a loop. A ratio is
+scikit-learn's time divided by that of xlr.
 """
 
 

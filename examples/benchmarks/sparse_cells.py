@@ -28,7 +28,7 @@ def rows_and_columns(share: float, *, n: int, p: int) -> dict[str, Any]:
 
 
 def few_that_count(share: float, *, n: int, p: int, count: int = 50) -> dict[str, Any]:
-    """Correlated features, of which some, far from each other, have a coefficient."""
+    """Return correlated features; some, far from each other, have a coefficient."""
     rng = np.random.default_rng(1)
     X, *_ = correlated(rng, max(300, int(n * share)), p=p)
     coef = np.zeros(p)

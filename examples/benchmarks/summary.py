@@ -30,14 +30,14 @@ def against_default(result: dict) -> tuple[float, bool] | None:
 
 
 def remarks(fit: dict) -> str:
-    """What keeps xlr's time from being that of its defaults, good enough."""
+    """Return why the time of xlr is not that of its defaults."""
     tol = fit["counts"]["tol"]
     text = "" if tol == fit["sweep"][0]["tol"] else f" (tol {tol:.0e})"
     return text + ("" if fit["good"] else " †")
 
 
 def ratio_to_fastest(result: dict) -> float:
-    """How many times the fastest peer takes; its patience where none got there."""
+    """Return the time of the fastest peer, or its patience, divided by that of xlr."""
     peer = fastest_peer(result)
     theirs = result["fits"][peer]["seconds"] if peer else result["patience"]
     return theirs / result["fits"][XLR]["seconds"]
@@ -120,7 +120,7 @@ def default_sentence(results: list[dict]) -> str:
 
 
 def other_goals(results: list[dict]) -> str:
-    """What the cells promise beside their ratios, as far as it was measured."""
+    """Return the goals of the cells other than their ratios, as far as measured."""
     named = {result["name"]: result for result in results}
     lines = []
 
@@ -164,7 +164,7 @@ def other_goals(results: list[dict]) -> str:
 
 
 def floor_of(result: dict) -> str:
-    """What no Python code around NumPy can be faster than, and what that would mean."""
+    """Return the least time of any Python code around NumPy, and its ratio."""
     bare, overhead = result["bare_seconds"], result["overhead"][XLR]
     text = (
         f"- {result['name']} by Newton's method in bare NumPy, with nothing checked, "

@@ -1,7 +1,7 @@
 """Finding, for each way to fit, the loosest tolerance that is good enough.
 
 Good enough is an F within ``GOOD`` of the best known, relative. The best known F only
-falls as more fits are seen, so a choice is made anew whenever it did.
+falls as more fits are seen: a choice is then made again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The standard of 2023.12 with its linalg extension suffices, without what is optional.
+"""The mandatory part of the standard of 2023.12, with linalg, suffices for fits.
 
 array-api-strict refuses what its flags leave out.
 """
@@ -37,7 +37,7 @@ PARAMETERS = {
 
 @pytest.fixture
 def place():
-    """Bring NumPy's numbers to array-api-strict without what is optional."""
+    """Yield a function that places arrays in array-api-strict without options."""
     with strict.ArrayAPIStrictFlags(**FLAGS):
         yield strict.asarray
 

@@ -31,7 +31,7 @@ FITS = {
 
 @pytest.fixture
 def second():
-    """Brings NumPy's numbers to the second GPU, while the first is current."""
+    """Return a function that places arrays on the second GPU; the first is current."""
     backend = make_backend("cupy")
     import cupy
 
@@ -50,7 +50,7 @@ def assert_there(actual, expected, second):
 @pytest.mark.filterwarnings("ignore:LogisticRegression was fitted with an offset")
 @pytest.mark.parametrize("labels_on", ["host", "X", "current"])
 @pytest.mark.parametrize("kind", list(FITS))
-def test_a_fit_stays_on_the_device_of_x(kind, labels_on, second):
+def test_fit_stays_on_the_device_of_x(kind, labels_on, second):
     import cupy
 
     place = {"host": np.asarray, "X": second, "current": cupy.asarray}[labels_on]

@@ -14,7 +14,7 @@ Y = (X[:, 0] + RNG.logistic(size=400) > 0).astype(int)
 
 
 class OutOfMemoryError(RuntimeError):
-    """As torch has it."""
+    """The error of torch, by its name."""
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ class OutOfMemoryError(RuntimeError):
     ],
     ids=["torch", "jax"],
 )
-def test_the_error_of_a_driver_becomes_a_sentence(error, monkeypatch):
+def test_memory_error_of_a_driver_becomes_a_sentence(error, monkeypatch):
     torch = pytest.importorskip("torch")
     x = torch.asarray(X)
     monkeypatch.setattr(arrays, "free_bytes", lambda x: 1000)
@@ -54,6 +54,6 @@ def test_fit_without_device_memory_raises_the_sentence(monkeypatch):
         xlr.LogisticRegression().fit(torch.asarray(X), Y)
 
 
-def test_other_errors_are_left_alone():
+def test_other_errors_of_a_driver_pass():
     with pytest.raises(RuntimeError, match="no such kernel"), arrays.memory_errors(X):
         raise RuntimeError("no such kernel")

@@ -1,4 +1,4 @@
-"""float16 and bfloat16 stay as they are; what is computed of them is float32."""
+"""X in float16 and bfloat16 is not copied, and results are float32."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ KINDS = [
 
 @pytest.fixture(params=KINDS, ids="-".join)
 def half(request: pytest.FixtureRequest) -> tuple[Any, Any]:
-    """X in half precision, and the same numbers in float32."""
+    """Return X in half precision, and the same numbers in float32."""
     name, dtype = request.param
     backend = make_backend(name)
     xp = backend.xp
-    wide = xp.asarray(X.astype(np.float32), device=backend.device)
-    narrow = xp.astype(wide, getattr(xp, dtype))
-    return narrow, xp.astype(narrow, xp.float32)
+    single = xp.asarray(X.astype(np.float32), device=backend.device)
+    low = xp.astype(single, getattr(xp, dtype))
+    return low, xp.astype(low, xp.float32)
 
 
 @pytest.fixture
@@ -58,33 +58,33 @@ def half_of_torch() -> Any:
     ids=["two classes", "three", "one against the rest", "sparse", "newton-cg"],
 )
 def test_half_precision_fit_is_that_of_the_same_numbers(half, labels, options):
-    narrow, wide = half
+    low, single = half
     model = xlr.LogisticRegression(tol=1e-4, **options)
-    expected = model.fit(wide, labels).coef_
-    found = model.fit(narrow, labels)
+    expected = model.fit(single, labels).coef_
+    found = model.fit(low, labels)
     assert found.coef_.dtype == found.intercept_.dtype == expected.dtype
     np.testing.assert_allclose(to_numpy(found.coef_), to_numpy(expected), atol=1e-5)
     assert found.converged_
     for method in ("decision_function", "predict_proba", "predict_log_proba"):
-        here, there = getattr(found, method)(narrow), getattr(found, method)(wide)
+        here, there = getattr(found, method)(low), getattr(found, method)(single)
         assert here.dtype == there.dtype
         np.testing.assert_allclose(to_numpy(here), to_numpy(there), atol=1e-6)
-    assert (to_numpy(found.predict(narrow)) == to_numpy(found.predict(wide))).all()
+    assert (to_numpy(found.predict(low)) == to_numpy(found.predict(single))).all()
 
 
 @pytest.mark.shared_arithmetic
 def test_cross_validation_and_inference(half):
-    narrow, wide = half
+    low, single = half
     search = xlr.LogisticRegressionCV(Cs=3, cv=3, tol=1e-4)
     labels = CODES > 0
-    expected = search.fit(wide, labels).scores_
-    np.testing.assert_allclose(search.fit(narrow, labels).scores_, expected, rtol=1e-4)
-    model = xlr.LogisticRegression(C=np.inf, tol=1e-4).fit(wide, labels)
-    expected = xlr.infer(model, wide, labels)
-    model = xlr.LogisticRegression(C=np.inf, tol=1e-4).fit(narrow, labels)
-    found = xlr.infer(model, narrow, labels)
+    expected = search.fit(single, labels).scores_
+    np.testing.assert_allclose(search.fit(low, labels).scores_, expected, rtol=1e-4)
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-4).fit(single, labels)
+    expected = xlr.infer(model, single, labels)
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-4).fit(low, labels)
+    found = xlr.infer(model, low, labels)
     np.testing.assert_allclose(found.bse, expected.bse, rtol=1e-4)
-    interval = found.predict_interval(narrow)
+    interval = found.predict_interval(low)
     assert interval.proba.dtype == model.coef_.dtype
 
 

@@ -1,4 +1,4 @@
-"""Transfers from a device to the host: a few numbers, and nothing of the rows."""
+"""Transfers from a device to the host: a few numbers, and no rows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def place(backend: Any) -> Any:
 
 @pytest.fixture
 def crossed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """Shapes of all that :func:`arrays.to_host` copied, as on a device."""
+    """Return shapes of all that :func:`arrays.to_host` copied, as on a device."""
     shapes = []
     real = arrays.to_host
 
@@ -65,9 +65,9 @@ def crossed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 def only_through_to_host(
     backend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """Refuse every other way from the device to the host that a library can tell.
+    """Refuse every other way to the host that a library can detect.
 
-    But for labels, which are sorted into classes, once: what there are is found out.
+    Except the sort of labels into classes, once.
     """
     with ExitStack() as stack, monkeypatch.context() as patch:
         if backend.name == "cupy":
@@ -92,7 +92,7 @@ def _guard_cupy(ndarray: type, patch: pytest.MonkeyPatch) -> None:
 
     def guarded(way: Any) -> Any:
         def run(*arguments: Any, **options: Any) -> Any:
-            assert inside, "this waits for the device, beside arrays.to_host"
+            assert inside, "this waits for the device outside arrays.to_host"
             return way(*arguments, **options)
 
         return run
@@ -133,7 +133,7 @@ def of_rows(shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
     [("newton-cholesky", 2), *((solver, 3) for solver in SOLVERS)],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_fit_brings_nothing_of_the_rows_to_the_host(
+def test_fit_brings_no_rows_to_the_host(
     solver, n_classes, place, backend, crossed, monkeypatch
 ):
     l1_ratio = 0.5 if solver in ("proximal-newton", "active-set") else 0.0
@@ -157,7 +157,7 @@ def test_fit_brings_nothing_of_the_rows_to_the_host(
     ],
     ids=str,
 )
-def test_fits_of_other_kinds_bring_nothing_of_the_rows(
+def test_other_fits_bring_no_rows_to_the_host(
     options, place, backend, crossed, monkeypatch
 ):
     data = place(X), place(LABELS[3])
@@ -166,7 +166,7 @@ def test_fits_of_other_kinds_bring_nothing_of_the_rows(
     assert of_rows(crossed) == []
 
 
-def test_fit_with_an_offset_brings_nothing_of_the_rows(
+def test_fit_with_an_offset_brings_no_rows_to_the_host(
     place, backend, crossed, monkeypatch
 ):
     data, offset = (place(X), place(LABELS[2])), place(OFFSET)
@@ -197,7 +197,7 @@ def test_cross_validation_brings_the_labels_to_the_splitter(
     assert of_rows(crossed) == [(N,)]
 
 
-def test_inference_brings_nothing_of_the_rows(place, backend, crossed, monkeypatch):
+def test_inference_brings_no_rows_to_the_host(place, backend, crossed, monkeypatch):
     at, labels = place(X), place(LABELS[2])
     model = xlr.LogisticRegression(C=np.inf, tol=1e-4).fit(at, labels)
     with only_through_to_host(backend, monkeypatch):
@@ -230,7 +230,7 @@ def solver_named(name: str) -> Any:
 
 
 def transfers(objective: Any, crossed: list[tuple[int, ...]], **options: Any) -> int:
-    """How many arrays a fit brings to the host from its start on."""
+    """Return the number of arrays that a fit brings to the host from its start on."""
     solver = options.pop("solver")
     start = Start(objective.zeros(), objective.value_and_gradient(objective.zeros()))
     crossed.clear()
@@ -248,7 +248,7 @@ def test_iteration_has_one_transfer(name, place, backend, crossed, monkeypatch):
         LABELS[2],
         ridge=1e-3,
         place=lambda values: place(np.asarray(values, dtype=np.float32)),
-        wide=place,
+        place_sums=place,
     )
     with only_through_to_host(backend, monkeypatch):
         for tol, settle, each in ((1e-30, 1.0, 1), (1.0, 0.0, 2)):
@@ -261,13 +261,13 @@ def test_iteration_has_one_transfer(name, place, backend, crossed, monkeypatch):
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("name", SMOOTH)
 def test_steps_run_on_the_meta_device(name, n_classes, monkeypatch):
-    """torch's meta tensors have no values: whatever asks for one raises."""
+    """torch's meta tensors have no values: reading one raises."""
     monkeypatch.setattr(arrays, "in_host_memory", lambda x: False)
     torch = pytest.importorskip("torch")
     meta, transferred = torch.device("meta"), []
 
     def to_host(x: Any) -> np.ndarray:
-        """Return numbers of a step that is accepted; nothing but diagnostics asks."""
+        """Return diagnostics of a step that is accepted."""
         if isinstance(x, np.ndarray):
             return x
         transferred.append(x.shape)
@@ -278,11 +278,16 @@ def test_steps_run_on_the_meta_device(name, n_classes, monkeypatch):
     def place(values: Any) -> Any:
         return torch.empty(np.shape(values), dtype=torch.float32, device=meta)
 
-    def wide(values: Any) -> Any:
+    def place_sums(values: Any) -> Any:
         return torch.empty(np.shape(values), dtype=torch.float64, device=meta)
 
     objective = make_objective(
-        X, LABELS[n_classes], n_classes=n_classes, ridge=1.0, place=place, wide=wide
+        X,
+        LABELS[n_classes],
+        n_classes=n_classes,
+        ridge=1.0,
+        place=place,
+        place_sums=place_sums,
     )
     solver, zeros = solver_named(name), objective.zeros()
     state = solver.init(objective, Start(zeros, objective.value_and_gradient(zeros)))
@@ -292,59 +297,3 @@ def test_steps_run_on_the_meta_device(name, n_classes, monkeypatch):
             state = solver.step(objective, state)
         assert len(transferred) == n
         assert state.parameters.device == state.at.value.device == meta
-
-
-@pytest.mark.parametrize("way", ["float", "bool", "mask"])
-def test_implicit_transfers_to_the_host_are_refused(way, backend, place, monkeypatch):
-    if backend.name == "array_api_strict":
-        pytest.skip("it leaves these to chance")
-    x = place(np.asarray([1.0, 2.0]))
-    waiting = {
-        "float": lambda: float(x[0]),
-        "bool": lambda: bool(x[0] > 0),
-        "mask": lambda: x[x > 1],
-    }
-    with (
-        only_through_to_host(backend, monkeypatch),
-        pytest.raises(AssertionError, match="waits for the device"),
-    ):
-        waiting[way]()
-
-
-@pytest.mark.parametrize("solver", list(SOLVERS))
-def test_iterations_do_not_wait_for_cuda(solver, backend, place, monkeypatch):
-    """By torch's own word, from the start of the first pass to the end of the last."""
-    if backend.name != "torch-cuda":
-        pytest.skip("torch tells of CUDA alone")
-    import torch
-
-    from xlr.estimators import _fit as fitting
-
-    def allowed(function: Any) -> Any:
-        def run(*arguments: Any, **options: Any) -> Any:
-            mode = torch.cuda.get_sync_debug_mode()
-            torch.cuda.set_sync_debug_mode("default")
-            try:
-                return function(*arguments, **options)
-            finally:
-                torch.cuda.set_sync_debug_mode(mode)
-
-        return run
-
-    real = fitting.minimise_models
-
-    def strictly(*arguments: Any, **options: Any) -> Any:
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            return real(*arguments, **options)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-
-    # From the host to the device too a copy waits: of what has a parameter's size.
-    for room, name in ((arrays, "to_host"), (arrays, "move"), (backend.xp, "asarray")):
-        monkeypatch.setattr(room, name, allowed(getattr(room, name)))
-    monkeypatch.setattr(fitting, "minimise_models", strictly)
-    l1_ratio = 0.5 if solver in ("proximal-newton", "active-set") else 0.0
-    model = xlr.LogisticRegression(solver=solver, l1_ratio=l1_ratio, tol=1e-3)
-    model.fit(place(X), place(LABELS[3]))
-    assert model.converged_

@@ -1,4 +1,4 @@
-"""JAX's arrays in host memory are read in place: nothing is compiled for their shape.
+"""Fits read JAX's arrays in host memory in place, and compile nothing.
 
 On a device JAX computes for itself, as the tests of the objective and solvers do here.
 """

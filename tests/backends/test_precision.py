@@ -1,4 +1,4 @@
-"""float32 is float32 while a fit runs, whatever a library was set to before."""
+"""Products of float32 are float32 in a fit, whatever the settings of the library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Y = (X[:, 0] > 0.1).astype(int)
 
 
 def settings(torch):
-    """All that torch has to say of its products of float32."""
+    """Return torch's settings of float32 products."""
     found = []
     for ask in (
         torch.get_float32_matmul_precision,
@@ -59,7 +59,7 @@ def torch():
     ids=["highest", "high", "medium", "tf32", "ieee"],
 )
 def before(request, torch):
-    """The settings before a fit."""
+    """Return the settings before a fit."""
     configure, precision = request.param
     configure(torch, precision)
     return settings(torch)
@@ -71,20 +71,8 @@ def in_full(torch):
     assert {"tf32", "bf16"}.isdisjoint(map(str, found[2:]))
 
 
-def test_torch_is_set_and_set_back(torch, before):
-    with full_precision(torch.asarray(X)):
-        in_full(torch)
-    assert settings(torch) == before
-
-
-def test_torch_is_set_back_after_an_error(torch, before):
-    with pytest.raises(ValueError, match="stop"), full_precision(torch.asarray(X)):
-        raise ValueError("stop")
-    assert settings(torch) == before
-
-
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_fit_and_predictions_are_in_full(torch, before, fails, monkeypatch):
+def test_fit_and_predictions_are_in_full_precision(torch, before, fails, monkeypatch):
     """Where torch computes, as on a device."""
     monkeypatch.setattr(xlr.arrays, "in_place", lambda x, **options: x)
     seen = []
@@ -109,14 +97,6 @@ def test_a_fit_and_predictions_are_in_full(torch, before, fails, monkeypatch):
         model.fit(at, labels)
     assert seen
     assert settings(torch) == before
-
-
-def test_jax_is_set_and_set_back():
-    jax = pytest.importorskip("jax")
-    with jax.default_matmul_precision("bfloat16"):
-        with full_precision(jax.numpy.asarray(X)):
-            assert jax.config.jax_default_matmul_precision == "highest"
-        assert jax.config.jax_default_matmul_precision == "bfloat16"
 
 
 @pytest.mark.gpu

@@ -66,7 +66,7 @@ def test_half_precision_stays_with_torch():
     np.testing.assert_allclose(model.coef_.numpy(), expected.coef_, rtol=1e-4)
 
 
-def test_a_fit_copies_no_tensor():
+def test_fit_copies_no_tensor():
     wide = torch.asarray(rng.normal(size=(50_000, 40)))
     labels = torch.asarray(rng.integers(2, size=50_000))
     xlr.LogisticRegression().fit(wide[:100], labels[:100])

@@ -17,6 +17,13 @@ from xlr.data import (
     SplitMatrix,
 )
 
+# On JAX a fit that JAX computes stands for these: test_jax_tracing.py.
+pytestmark = [
+    pytest.mark.slow_on_jax,
+    # Of finite numbers: BLAS sets the flag at times. Fits ignore it too.
+    pytest.mark.filterwarnings("ignore:invalid value encountered in matmul"),
+]
+
 N, P, M = 23, 5, 3
 RNG = np.random.default_rng(0)
 # Multiples of 1/8, so that they are the same numbers in float32.
@@ -53,8 +60,8 @@ MEANS = {
 
 
 @pytest.fixture(params=MEANS)
-def matrix(request, backend, monkeypatch, place, dtype, wide):
-    """A matrix and its numbers: X, or (X - mean) / scale where there is a mean."""
+def matrix(request, backend, monkeypatch, place, dtype, sum_dtype):
+    """Return a matrix and its numbers: X, or with a mean (X - mean) / scale."""
     form, xp = request.param, backend.xp
     if "sparse" in form and backend.name not in ("numpy", "cupy"):
         pytest.skip("sparse matrices are SciPy's or CuPy's")
@@ -76,7 +83,7 @@ def matrix(request, backend, monkeypatch, place, dtype, wide):
         made = DenseMatrix(place(X), xp=xp)
     if mean is None:
         return made, numbers
-    parts = (place(part, wide) for part in (mean, SCALE, VARIES))
+    parts = (place(part, sum_dtype) for part in (mean, SCALE, VARIES))
     return made.standardized(Scaler(*parts)), (numbers - mean) / SCALE
 
 
@@ -90,7 +97,7 @@ def csr(X):
 
 @pytest.fixture
 def close(assert_close, dtype):
-    """Within rounding errors of X, whose means are up to 2^14 deviations from zero."""
+    """Return a function that compares within rounding errors of X."""
     tolerance = {"float32": 1e-5, "float64": 1e-10}[dtype]
 
     def close(actual, expected, *, as_dtype=None, tolerance=tolerance):
@@ -105,53 +112,38 @@ def rows_of(matrix, start=0, stop=N):
     return matrix.take_rows(slice(start, stop))
 
 
-def test_matrix_describes_its_numbers(matrix, backend, dtype):
+def test_matvec_is_x_times_coefficients(matrix, place, sum_dtype, close):
     made, Z = matrix
-    assert made.shape == Z.shape
-    assert made.dtype == getattr(backend.xp, dtype)
-    assert made.device == backend.device
-    assert made.xp is backend.xp
-    assert made.product_cost > 0
-    assert made.gram_cost > 0
-
-
-def test_matvec_is_x_times_coefficients(matrix, place, wide, close):
-    made, Z = matrix
-    coef, intercept = place(COEF, wide), place(INTERCEPT, wide)
+    coef, intercept = place(COEF, sum_dtype), place(INTERCEPT, sum_dtype)
     close(rows_of(made).matvec(coef, intercept), Z @ COEF.T + INTERCEPT)
     close(rows_of(made).matvec(coef), Z @ COEF.T)
     close(rows_of(made).matvec(coef[:1, :]), Z @ COEF[:1].T)
 
 
-def test_transpose_matvec_is_residuals_times_x(matrix, place, wide, close):
+def test_transpose_matvec_is_residuals_times_x(matrix, place, sum_dtype, close):
     made, Z = matrix
     for columns in (RESIDUAL, RESIDUAL[:, :1]):
-        total = place(columns.sum(axis=0), wide)
+        total = place(columns.sum(axis=0), sum_dtype)
         for known in (total, None):
             found = rows_of(made).transpose_matvec(place(columns), known)
-            close(found, columns.T @ Z, as_dtype=wide)
+            close(found, columns.T @ Z, as_dtype=sum_dtype)
 
 
 @pytest.mark.parametrize("m", [1, M])
-def test_sandwich_is_the_gram_matrix_of_weighted_rows(m, matrix, place, wide, close):
+def test_sandwich_is_the_gram_matrix_of_weighted_rows(
+    m, matrix, place, sum_dtype, close
+):
     made, Z = matrix
     A = (RESIDUAL[:, :m, None] * Z[:, None, :]).reshape(N, -1)
     found = rows_of(made).sandwich(place(RESIDUAL[:, :m]))
-    close(found, A.T @ A, as_dtype=wide)
+    close(found, A.T @ A, as_dtype=sum_dtype)
     np.testing.assert_allclose(to_numpy(found), to_numpy(found).T, atol=1e-3)
 
 
-def test_sandwich_takes_columns_in_float32(matrix, place, wide, close):
-    made, Z = matrix
-    A = RESIDUAL[:, :1] * Z
-    found = rows_of(made).sandwich(place(RESIDUAL[:, :1], "float32"))
-    close(found, A.T @ A, as_dtype=wide, tolerance=1e-5)
-
-
-def test_sandwich_diagonal_weighs_the_squares(matrix, place, wide, close):
+def test_sandwich_diagonal_weighs_the_squares(matrix, place, sum_dtype, close):
     made, Z = matrix
     found = rows_of(made).sandwich_diagonal(place(WEIGHTS))
-    close(found, WEIGHTS.T @ Z**2, as_dtype=wide)
+    close(found, WEIGHTS.T @ Z**2, as_dtype=sum_dtype)
     assert (to_numpy(found) >= 0).all()
 
 
@@ -163,30 +155,13 @@ def test_take_rows_takes_slices_and_numbers(matrix, backend, close):
     close(made.take_rows(numbers[:0]).to_dense(), Z[:0])
 
 
-def test_take_columns_keeps_all_rows(matrix, backend, place, wide, close):
+def test_take_columns_keeps_all_rows(matrix, backend, place, sum_dtype, close):
     made, Z = matrix
     some = made.take_columns(backend.xp.asarray([1, 3], device=backend.device))
     assert some.shape == (N, 2)
     close(rows_of(some).to_dense(), Z[:, [1, 3]])
     found = rows_of(some).transpose_matvec(place(RESIDUAL))
-    close(found, RESIDUAL.T @ Z[:, [1, 3]], as_dtype=wide)
-
-
-def test_row_slices_cover_all_rows_once(matrix):
-    made, _ = matrix
-    for width, least, n_threads in ((1, 1, 1), (50, 1, 2), (1, 7, 1), (1, 99, 3)):
-        slices = made.row_slices(width, least, n_threads)
-        numbers = [number for rows in slices for number in range(rows.start, rows.stop)]
-        assert numbers == list(range(N))
-        assert all(rows.stop > rows.start for rows in slices)
-        if least == 99:
-            assert len(slices) <= n_threads
-
-
-def test_sparse_matrix_slices_share_memory_with_x():
-    X = sp.csr_array(ENTRIES)
-    part = SparseMatrix(X, xp=arrays.namespace(X.data)).take_rows(slice(10, 20))
-    assert np.shares_memory(part.stored, X.data)
+    close(found, RESIDUAL.T @ Z[:, [1, 3]], as_dtype=sum_dtype)
 
 
 @pytest.mark.parametrize("density", [0.002, 0.5])
@@ -201,43 +176,7 @@ def test_sparse_sandwich_of_wide_rows(density, m):
     np.testing.assert_allclose(found, A.T @ A, atol=1e-12)
 
 
-def test_dense_rows_at_odd_addresses_are_aligned():
-    received = np.frombuffer(b"abc" + ENTRIES.tobytes(), offset=3).reshape(N, P)
-    made = DenseMatrix(received, xp=arrays.namespace(received))
-    rows = made.take_rows(slice(1, 3)).to_dense()
-    assert rows.flags.aligned
-    np.testing.assert_array_equal(rows, ENTRIES[1:3])
-
-
 # -- scalers ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def scaler(place):
-    return Scaler(*map(place, (NEAR, SCALE, np.ones(P))))
-
-
-def test_scaler_keeps_the_linear_predictor(scaler, place):
-    v, c = map(to_numpy, scaler.to_standardized(place(COEF), place(INTERCEPT)))
-    Z = (ENTRIES - NEAR) / SCALE
-    np.testing.assert_array_equal(Z @ v.T + c, ENTRIES @ COEF.T + INTERCEPT)
-
-
-def test_scaler_to_raw_inverts_to_standardized(scaler, place, assert_close):
-    there = scaler.to_standardized(place(COEF), place(INTERCEPT))
-    for part, expected in zip(scaler.to_raw(*there), (COEF, INTERCEPT)):
-        assert_close(part, expected)
-
-
-def test_scaler_gradient_is_the_chain_rule(scaler, place):
-    """The same linear function in either variables."""
-    w, b = scaler.to_raw(place(COEF), place(INTERCEPT))
-    derivative, of_intercept = RESIDUAL[:M, :1] * COEF, INTERCEPT[::-1]
-    raw = (derivative * to_numpy(w)).sum(axis=1) + of_intercept * to_numpy(b)
-    found = scaler.gradient(place(derivative), place(of_intercept.copy()))
-    gradient, of_c = map(to_numpy, found)
-    standardized = (gradient * COEF).sum(axis=1) + of_c * INTERCEPT
-    np.testing.assert_allclose(standardized, raw, rtol=1e-5, atol=1e-6)
 
 
 WRONG_PARTS = {

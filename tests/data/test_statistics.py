@@ -13,12 +13,14 @@ from xlr import arrays
 from xlr.data import (
     ColumnStatistics,
     DenseMatrix,
-    Scaler,
     SparseMatrix,
     Targets,
     TrainingData,
     column_statistics,
 )
+
+# On JAX a fit that JAX computes stands for these: test_jax_tracing.py.
+pytestmark = pytest.mark.slow_on_jax
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -36,15 +38,15 @@ def with_weights(matrix, weights):
 
 
 @pytest.fixture
-def statistics(xp, place, wide):
-    """Mean and standard deviation of columns, as NumPy arrays."""
+def statistics(xp, place, sum_dtype):
+    """Return a function for mean and standard deviation of columns, in NumPy."""
 
     def statistics(X, weights=None):
         weights = np.ones(len(X)) if weights is None else weights
         matrix = DenseMatrix(place(X), xp=xp)
-        rows = with_weights(matrix, place(weights, wide))
+        rows = with_weights(matrix, place(weights, sum_dtype))
         found = column_statistics(rows)
-        assert found.mean.dtype == found.std.dtype == getattr(xp, wide)
+        assert found.mean.dtype == found.std.dtype == getattr(xp, sum_dtype)
         np.testing.assert_allclose(to_numpy(found.weight), weights.sum(), rtol=1e-6)
         return to_numpy(found.mean), to_numpy(found.std)
 
@@ -52,7 +54,7 @@ def statistics(xp, place, wide):
 
 
 def reference(X, dtype, weights=None):
-    """Weighted mean and standard deviation in extended precision."""
+    """Return weighted mean and standard deviation in extended precision."""
     X = np.asarray(X, dtype=dtype).astype(np.longdouble)
     shares = np.ones(len(X)) if weights is None else weights
     shares = shares.astype(np.longdouble) / shares.sum()
@@ -60,33 +62,33 @@ def reference(X, dtype, weights=None):
     return mean, np.sqrt(shares @ (X - mean) ** 2)
 
 
-def assert_close(found, expected, wide, rtol=None):
-    """Ten digits of the deviations, three without float64."""
+def assert_close(found, expected, sum_dtype, rtol=None):
+    """Compare ten digits of the deviations, three without float64."""
     (mean, std), (expected_mean, expected_std) = found, expected
-    rtol = {"float64": 1e-10, "float32": 1e-3}[wide] if rtol is None else rtol
+    rtol = {"float64": 1e-10, "float32": 1e-3}[sum_dtype] if rtol is None else rtol
     expected_std = expected_std.astype(float)
     np.testing.assert_allclose(std, expected_std, rtol=rtol)
-    rounding = 4 * np.finfo(wide).eps * np.abs(expected_mean)
+    rounding = 4 * np.finfo(sum_dtype).eps * np.abs(expected_mean)
     error = np.abs(mean - expected_mean)
     assert (error <= rtol * expected_std + rounding).all()
 
 
 @weighings
-def test_column_statistics_of_ordinary_columns(weights, statistics, dtype, wide):
+def test_column_statistics_of_ordinary_columns(weights, statistics, dtype, sum_dtype):
     X = NORMAL * [1, 1e3, 1e-6] + [3, -200, 0]
-    assert_close(statistics(X, weights), reference(X, dtype, weights), wide)
+    assert_close(statistics(X, weights), reference(X, dtype, weights), sum_dtype)
 
 
 @pytest.mark.parametrize("mean", [1e3, -1e6, 1e9, 1e12])
 @weighings
 def test_column_statistics_of_means_many_deviations_away(
-    mean, weights, statistics, dtype, wide
+    mean, weights, statistics, dtype, sum_dtype
 ):
     if dtype == "float32" and abs(mean) > 1e6:
         pytest.skip("float32 holds no such numbers")
     X = mean + NORMAL
     # The numbers of X are rounded; their statistics keep the digits of X - mean.
-    assert_close(statistics(X, weights), reference(X, dtype, weights), wide)
+    assert_close(statistics(X, weights), reference(X, dtype, weights), sum_dtype)
 
 
 def test_column_statistics_of_exact_sums():
@@ -104,71 +106,35 @@ def test_column_statistics_of_exact_sums():
 @pytest.mark.parametrize("outlier", [30, 300, 1e6])
 @pytest.mark.parametrize("row", [0, 30])
 def test_column_statistics_with_one_outlier(
-    row, outlier, weight, statistics, dtype, wide
+    row, outlier, weight, statistics, dtype, sum_dtype
 ):
     X, weights = NORMAL.copy(), WEIGHTS.copy()
     X[row], weights[row] = outlier, weight
     expected = reference(X, dtype, weights)
-    rtol = {"float64": 1e-9, "float32": 1e-3}[wide]
-    assert_close(statistics(X, weights), expected, wide, rtol)
-
-
-@pytest.mark.parametrize("outlier", [1e6, 1e9])
-def test_column_statistics_with_an_outlier_that_counts(
-    outlier, statistics, dtype, wide
-):
-    X = np.random.default_rng(1).normal(size=(3000, 1))
-    X[0] = outlier
-    assert_close(statistics(X), reference(X, dtype), wide)
+    rtol = {"float64": 1e-9, "float32": 1e-3}[sum_dtype]
+    assert_close(statistics(X, weights), expected, sum_dtype, rtol)
 
 
 @weighings
-def test_constant_columns_have_no_deviation(weights, statistics, dtype, wide):
+def test_constant_columns_have_no_deviation(weights, statistics, dtype, sum_dtype):
     constants = [0.1, -1e6, 1 / 3, 0.0]
     X = np.column_stack([np.tile(constants, (N, 1)), NORMAL[:, 0]])
     # Rows without a weight may have any value.
     X[weights == 0] += 5
     mean, std = statistics(X, weights)
     np.testing.assert_array_equal(std[:4], 0)
-    np.testing.assert_array_equal(mean[:4], np.asarray(constants, dtype).astype(wide))
+    np.testing.assert_array_equal(
+        mean[:4], np.asarray(constants, dtype).astype(sum_dtype)
+    )
     assert std[4] > 0.5
 
 
-def test_statistics_about_zero_are_root_mean_squares(xp, place, wide):
-    mean, std = place([-4.0, 0.0, 3e30, 1.0], wide), place([0.0, 0.0, 4e30, 0.0], wide)
-    found = ColumnStatistics(mean[0], mean, std).about_zero(xp=xp)
-    np.testing.assert_array_equal(to_numpy(found.mean), 0)
-    np.testing.assert_allclose(to_numpy(found.std), [4, 0, 5e30, 1], rtol=1e-6)
-
-
-def test_rows_without_weight_change_nothing(statistics, wide):
+def test_rows_without_weight_change_nothing(statistics, sum_dtype):
     X = np.where(SOME_ZERO[:, None] > 0, NORMAL, 1e3 * NORMAL)
     expected = statistics(NORMAL[SOME_ZERO > 0], SOME_ZERO[SOME_ZERO > 0])
-    rtol = {"float64": 1e-12, "float32": 1e-4}[wide]
+    rtol = {"float64": 1e-12, "float32": 1e-4}[sum_dtype]
     for found, wanted in zip(statistics(X, SOME_ZERO), expected):
         np.testing.assert_allclose(found, wanted, rtol=rtol, atol=rtol)
-
-
-def test_blocks_of_rows_give_the_same_statistics(monkeypatch, statistics, dtype, wide):
-    X = NORMAL + np.asarray([0.0, 1e4, 1.0])
-    X[:, 2] = 0.1
-    whole = statistics(X, WEIGHTS)
-    monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: 20 * 3 * 4)
-    rtol = {"float64": 1e-12, "float32": 1e-4}[wide]
-    for found, expected in zip(statistics(X, WEIGHTS), whole):
-        np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol)
-
-
-@pytest.mark.parametrize("size", [1e-100, 1e-30, 1e100])
-def test_columns_far_from_one_in_size(size, statistics, dtype, wide):
-    if dtype == "float32":
-        pytest.skip("float32 holds no such numbers, or none that need care")
-    X = NORMAL * [size, 1.0, size] + [0, 0, 10 * size]
-    assert_close(
-        statistics(X, WEIGHTS),
-        reference(X, dtype, WEIGHTS),
-        wide,
-    )
 
 
 @pytest.mark.parametrize("size", [1e-170, 1e160, 1e300])
@@ -176,24 +142,9 @@ def test_columns_beyond_what_float64_can_square_are_refused(size):
     X = NORMAL * [1.0, size, 1.0]
     matrix = DenseMatrix(X, xp=arrays.namespace(X))
     with pytest.raises(ValueError, match=r"Column b of X varies by .* Rescale"):
-        column_statistics(with_weights(matrix, np.ones(N)), names=["a", "b", "c"])
-
-
-@pytest.mark.parametrize("row", [0, 17])
-@pytest.mark.parametrize(
-    ("values", "named"),
-    [
-        ([np.nan], "NaN"),
-        ([np.inf], "infinity"),
-        ([-np.inf], "infinity"),
-        ([np.nan, np.inf], "NaN and infinity"),
-    ],
-)
-def test_numbers_that_are_not_finite_are_named(values, named, row, statistics):
-    X = NORMAL.copy()
-    X[row : row + len(values), 1] = values
-    with pytest.raises(ValueError, match=f"^Input X contains {named}\\."):
-        statistics(X)
+        column_statistics(
+            with_weights(matrix, np.ones(N)), names=lambda: ["a", "b", "c"]
+        )
 
 
 @weighings
@@ -224,24 +175,3 @@ def test_statistics_of_parts_are_merged():
 
 
 # -- scalers of columns ----------------------------------------------------------------
-
-
-def test_scaler_of_a_constant_column_leaves_it_as_it_is(xp, place, wide, dtype):
-    mean, std = place([0.1, 3.0], wide), place([0.0, 2.0], wide)
-    scaler = Scaler.of(mean, std, getattr(xp, dtype), xp=xp)
-    np.testing.assert_array_equal(to_numpy(scaler.scale), [1.0, 2.0])
-    np.testing.assert_array_equal(to_numpy(scaler.std), [0.0, 2.0])
-    np.testing.assert_array_equal(to_numpy(scaler.varies), [0.0, 1.0])
-    expected = np.asarray([0.1, 3.0], dtype=dtype).astype(wide)
-    np.testing.assert_array_equal(to_numpy(scaler.mean), expected)
-
-
-def test_scaler_of_columns_at_the_ends_of_the_range_is_finite(xp, place, wide, dtype):
-    std = np.asarray([np.finfo(dtype).tiny, np.finfo(dtype).max / 8], dtype=dtype)
-    scaler = Scaler.of(
-        place(0 * std, wide), place(std, wide), getattr(xp, dtype), xp=xp
-    )
-    scale = to_numpy(scaler.scale).astype(dtype)
-    assert np.isfinite(1 / scale).all()
-    assert (scale > 0).all()
-    assert np.isfinite(scale).all()

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,13 +17,12 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "benchmarks"))
 import cluster
 import cluster_cells
 import measure
-from cluster_cells import EQUAL, Judge, fit_ours, in_turns, loosest
+from cluster_cells import fit_ours
 from cluster_data import Rows
 from cluster_page import goals, page
-from cluster_passes import GRADIENT, HESSIAN, KINDS, START, fit_in_passes, summarised
-from cluster_peers import DASK_LBFGS, DASK_NEWTON, PEERS, SPARK, Given, Peer
-from cluster_scaling import Constants, Setting, fitted, foretold
-from cluster_workers import moved_bytes, peaks, processes, worker_processes
+from cluster_passes import GRADIENT, KINDS, START, fit_in_passes, summarised
+from cluster_scaling import Constants
+from cluster_workers import moved_bytes
 
 SMALL = {"n": 3_000, "p": 4, "n_parts": 3}
 ROWS = Rows.share_of(1.0, **SMALL)
@@ -47,26 +41,6 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure.gc, "collect", lambda: 0)
 
 
-@pytest.fixture
-def small_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cells of a few rows, on workers that are threads of this process."""
-
-    @contextmanager
-    def threads(n_workers: int, memory_limit: Any = 0) -> Iterator[Any]:
-        from distributed import Client
-
-        options = {"processes": False, "dashboard_address": ":0", "memory_limit": 0}
-        with Client(n_workers=n_workers, threads_per_worker=1, **options) as client:
-            yield client
-
-    monkeypatch.setattr(cluster_cells, "worker_processes", threads)
-    monkeypatch.setattr(cluster_cells, "IN_MEMORY", SMALL)
-    monkeypatch.setattr(cluster_cells, "ON_DISK", SMALL)
-    sizes = ((3_000, 4, 2), (3_000, 4, 4), (250, 5, 2))
-    monkeypatch.setattr(cluster_cells, "SIZES", sizes)
-    monkeypatch.setattr(cluster_cells, "PEERS", ())
-
-
 def in_chunks(rows: Rows) -> tuple[Any, Any]:
     import dask.array as da
 
@@ -78,7 +52,7 @@ def in_chunks(rows: Rows) -> tuple[Any, Any]:
 # -- rows ------------------------------------------------------------------------------
 
 
-def test_a_part_is_the_same_wherever_it_is_drawn(tmp_path: Path) -> None:
+def test_part_of_the_cluster_rows_is_reproducible(tmp_path: Path) -> None:
     whole = ROWS.whole()
     assert whole.X.shape == (ROWS.n, ROWS.p) == (3_000, 4)
     assert ROWS.X_bytes == whole.X.nbytes
@@ -99,25 +73,10 @@ def test_a_part_is_the_same_wherever_it_is_drawn(tmp_path: Path) -> None:
         assert np.array_equal(da.from_zarr(str(tmp_path / "y")).compute(), whole.y)
 
 
-def test_workers_are_processes_that_draw_their_rows() -> None:
-    before = dict(os.environ)
-    with worker_processes(1, "1GB") as client:
-        X, y = ROWS.on_workers()
-        assert X.chunks == ((1_000,) * 3, (4,))
-        whole = ROWS.whole()
-        assert np.array_equal(X.compute(), whole.X)
-        assert np.array_equal(y.compute(), whole.y)
-        (worker,) = processes(client)
-        assert worker != os.getpid()
-        (peak,) = peaks(client)
-        assert peak is None or peak > 10_000_000
-    assert dict(os.environ) == before
-
-
 # -- passes and their formula ----------------------------------------------------------
 
 
-def test_the_passes_of_a_fit_are_counted_and_timed() -> None:
+def test_passes_of_a_fit_are_counted_and_timed() -> None:
     X, y = in_chunks(ROWS)
     passes, found = fit_in_passes(lambda: fit_ours(X, y, 1e-6))
     assert passes[0].name == START
@@ -132,156 +91,13 @@ def test_the_passes_of_a_fit_are_counted_and_timed() -> None:
     assert (table[GRADIENT]["moved"] is None) == (moved_bytes() is None)
 
 
-def test_the_formula_finds_its_constants_again() -> None:
-    true = Constants(rate=2e9, overhead=3e-3, alone=0.05)
-    sizes = [(1e6, 100, 20, 1), (1e6, 100, 20, 2), (1e5, 100, 100, 2), (1e5, 50, 5, 1)]
-    settings = [Setting(*size) for size in sizes]
-    for kind in KINDS:
-        measured = [(s, true.seconds(s, kind)) for s in settings]
-        found = fitted(kind, measured)
-        assert asdict(found) == pytest.approx(asdict(true), rel=1e-6)
-        assert fitted(kind, measured[:2]) is None
-    # Time that no work explains is no reason to divide by zero.
-    assert fitted(GRADIENT, [(s, 0.1) for s in settings]).rate is None
-
-
-def test_what_is_foretold_and_sent() -> None:
-    setting = Setting(1e9, 1_000, 8_000, 100)
-    assert setting.work(GRADIENT) == 1e12
-    assert setting.work(HESSIAN) == 1e15
-    assert setting.sent_up(GRADIENT) == 8 * 8_000 * 1_002
-    assert setting.sent_up(HESSIAN) == 8 * 8_000 * 1_001**2
-    assert setting.sent_up(START) is setting.sent_down(START) is None
-    assert setting.sent_down(GRADIENT) == 8 * 8_000 * 1_001
-    one = Constants(1e8, 1e-3, 0.5)
-    predictions = foretold({GRADIENT: one}, {START: 1, GRADIENT: 4})
-    prediction = predictions["1e9 rows x 1,000 columns"]
-    assert prediction["setting"] == asdict(setting)
-    seconds = 4 * (1e12 / 1e8 / 100 + 8_000 * 1e-3 + 0.5)
-    assert prediction["seconds"] == {GRADIENT: pytest.approx(seconds)}
-
-
 # -- peers -----------------------------------------------------------------------------
-
-
-def needed(peer: Peer) -> None:
-    if peer is SPARK:
-        pytest.importorskip("pyspark")
-        pytest.importorskip("pyarrow")
-        if shutil.which("java") is None:
-            pytest.skip("Spark needs Java")
-    elif find_spec("dask_ml") is None:
-        pytest.skip("dask-ml is not installed")
-
-
-@pytest.mark.filterwarnings("ignore")  # of theirs
-@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
-def test_peers_come_to_the_same_f(peer: Peer, tmp_path: Path) -> None:
-    needed(peer)
-    X, y = in_chunks(ROWS)
-    judge = Judge(ROWS.whole())
-    with peer.opened(Given(ROWS, X, y, sys.executable, tmp_path)) as opened:
-        found = loosest(opened.fit, peer.tolerances, judge)
-    assert found["tol"] is not None
-    assert abs(found["distance"]) <= EQUAL
-    assert opened.versions
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("peer", [DASK_NEWTON, DASK_LBFGS, SPARK])
-def test_a_peer_that_is_missing_has_no_row(
-    peer: Peer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    for name in ("dask_ml", "dask_ml.linear_model"):
-        monkeypatch.setitem(sys.modules, name, None)
-    pytest.importorskip("pyarrow")
-    absent: dict[str, str] = {}
-    given = Given(ROWS, None, None, shutil.which("false") or "false", tmp_path)
-    with cluster_cells.ExitStack() as stack:
-        assert cluster_cells.open_peer(peer, given, stack, absent) is None
-    assert list(absent) == [peer.name]
-    assert "not" in absent[peer.name]
 
 
 # -- cells and their page --------------------------------------------------------------
 
 
-def test_a_fit_that_takes_long_is_timed_once() -> None:
-    calls: list[str] = []
-
-    def fit(name: str, seconds: float) -> Any:
-        def call(tol: float) -> tuple[float, dict[str, Any]]:
-            calls.append(name)
-            return seconds, {"n_passes": 5}
-
-        return call
-
-    fits = {"short": fit("short", 1.0), "long": fit("long", 100.0)}
-    chosen = {
-        name: {"tol": 1e-6, "tried": [{"seconds": call(1e-6)[0]}]}
-        for name, call in fits.items()
-    }
-    chosen["never"] = {"tol": None, "tried": [{"seconds": 1.0}]}
-    in_turns(fits, chosen, repeats=3)
-    assert calls == ["short", "long", *["short"] * 3]
-    medians = {name: result["seconds"] for name, result in chosen.items()}
-    assert medians == {"short": 1.0, "long": 100.0, "never": None}
-
-
-def test_all_cells_make_a_page(small_cells: None, tmp_path: Path) -> None:
-    pytest.importorskip("zarr")
-    arguments = ["--repeats", "2", "--out", str(tmp_path), "--share", "0.99"]
-    assert cluster.main(arguments) == 0
-    results = json.loads((tmp_path / "cluster.json").read_text("utf-8"))["cells"]
-    assert list(results) == list(cluster_cells.CLUSTER_CELLS)
-    for result in results.values():
-        assert not result["whole"]
-        for fit in result.get("fits", {}).values():
-            assert fit["tol"] is not None
-            assert len(fit["repeats"]) == 2
-    assert results["disk"]["distance"] <= EQUAL
-    assert results["disk"]["killed"] == 0
-    runs = results["scaling"]["runs"]
-    assert len(runs) == 6
-    assert set(results["scaling"]["foretold"]) == set(foretold({}, {}))
-    text = (tmp_path / "cluster.md").read_text("utf-8")
-    assert text == page(cluster.INTRODUCTION, cluster.LIMITS, results)
-    assert [goal.key for goal in goals(results)] == ["passes", "threads", "disk"]
-    assert "A trial, with fewer rows" in text
-    for heading in ("in memory", "on threads", "on disk"):
-        assert f"chunks, {heading}\n" in text
-    assert "## Scaling\n" in text
-
-
-def test_a_missed_goal_is_explained() -> None:
-    fit = {"tol": 1e-6, "distance": 0.0, "seconds": 2.0, "repeats": [2.0]}
-    fit["tried"] = [{"tol": 1e-6, "seconds": 2.0, "distance": 0.0}]
-    slow = {**fit, "seconds": None, "tol": None, "distance": 1e-7}
-    slow["tried"] = [{"tol": 1e-9, "seconds": 50.0, "distance": 1e-7}]
-    result = {
-        "setting": asdict(Setting(2_000_000, 100, 20, 2)),
-        "fits": {"xlr": {**fit, "n_passes": 9}, "quick": {**fit}, "slow": slow},
-        "goals": {"quick": 5, "slow": 20, "absent": 10},
-    }
-    kept = {goal.key: goal for goal in goals({"in memory": result})}
-    assert [goal.met for goal in kept.values()] == [False, True, False, False]
-    assert kept["quick"].measured == "1.0 times as fast"
-    assert kept["slow"].measured == "more than 25.0 times as fast"
-    assert kept["absent"].measured == "no figure"
-    assert kept["passes"].measured == "9"
-    assert kept["passes"].what.startswith("2M x 100 in 20 chunks on two workers")
-
-
-def test_the_command_keeps_trials_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cluster.parse(["disk"]).cells == ["disk"]
-    assert cluster.parse([]).cells == list(cluster_cells.CLUSTER_CELLS)
-    for wrong in (["huge"], ["disk", "--share", "0.1"]):
-        with pytest.raises(SystemExit):
-            cluster.parse(wrong)
-    assert "no cell huge" in capsys.readouterr().err
-
-
-def test_a_committed_page_is_that_of_its_numbers() -> None:
+def test_committed_page_shows_its_numbers() -> None:
     path = cluster.RESULTS / "cluster.json"
     results = json.loads(path.read_text("utf-8"))["cells"]
     assert list(results) == list(cluster_cells.CLUSTER_CELLS)

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
-import runpy
-import subprocess
 import sys
-from contextlib import nullcontext
 from pathlib import Path
-from time import sleep
 
 import numpy as np
 import pytest
-import sklearn
 from problems import objective
-from sklearn.linear_model import LogisticRegression
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "benchmarks"))
 
-import gpu_cells
+import gpu
 import gpu_data
 import gpu_fits
 from gpu_libraries import NumPy, Torch, find
-
-SCRIPT = Path(gpu_cells.__file__).with_name("gpu.py")
 
 
 @pytest.fixture(params=["numpy", "torch"])
@@ -38,20 +30,8 @@ def as_numpy(rows):
     return rows.library.to_host(rows.X), rows.library.to_host(rows.y)
 
 
-@pytest.mark.parametrize("make", [gpu_data.correlated, gpu_data.embeddings])
 @pytest.mark.parametrize("n_classes", [2, 4])
-def test_rows_are_standardised_and_of_all_classes(make, n_classes, library):
-    X, y = as_numpy(make(library, 2000, 6, n_classes, "float32"))
-    assert X.dtype == np.float32
-    np.testing.assert_allclose(X.mean(axis=0), 0, atol=1e-6)
-    np.testing.assert_allclose(X.std(axis=0), 1, rtol=1e-5)
-    counts = np.bincount(y, minlength=n_classes)
-    assert counts.shape == (n_classes,)
-    assert counts.min() > 2000 / n_classes / 4
-
-
-@pytest.mark.parametrize("n_classes", [2, 4])
-def test_the_yardstick_is_f_and_its_gradient(n_classes, library, monkeypatch):
+def test_reference_objective_is_f_and_its_gradient(n_classes, library, monkeypatch):
     rows = gpu_data.correlated(library, 500, 3, n_classes, "float64")
     X, y = as_numpy(rows)
     n_outputs, C = (1 if n_classes == 2 else n_classes), 0.3
@@ -71,14 +51,6 @@ def test_the_yardstick_is_f_and_its_gradient(n_classes, library, monkeypatch):
     assert found == pytest.approx((value(at), np.abs(derivative).max()), rel=1e-8)
 
 
-def test_the_same_memory_in_two_libraries():
-    pytest.importorskip("torch")
-    rows = gpu_data.correlated(Torch("cpu"), 300, 3, 2, "float32")
-    there = rows.of(NumPy())
-    assert np.shares_memory(there.X, rows.X.numpy())
-    assert there.of(there.library) is there
-
-
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_peers_fit_the_same_model(n_classes):
     pytest.importorskip("torch")
@@ -91,54 +63,17 @@ def test_peers_fit_the_same_model(n_classes):
     assert max(optimality for _, optimality in reached) <= 1.1e-7
 
 
-def test_a_fit_that_takes_too_long_is_stopped(monkeypatch):
-    torch = pytest.importorskip("torch")
-    rows = gpu_data.correlated(Torch("cpu"), 800, 4, 2, "float64")
-    coef, _ = gpu_fits.by_torch(rows, 1.0, 1e-9, 0.0)
-    assert torch.equal(coef, torch.zeros_like(coef))
-    monkeypatch.setattr(LogisticRegression, "fit", lambda *_: sleep(5))
-    monkeypatch.setattr(sklearn, "config_context", lambda **_: nullcontext())
-    with pytest.raises(gpu_fits.TooLongError, match="stopped after 0 s"):
-        gpu_fits.by_scikit_learn(rows, 1.0, 1e-9, 0.01)
-
-
-def test_a_failure_leaves_the_others():
-    rows = gpu_data.correlated(NumPy(), 300, 3, 2, "float32")
-
-    def fails(*_):
-        raise RuntimeError("out of memory\nand so on")
-
-    row = gpu_cells.measured("a peer", fails, rows, 1.0, 1e-5)
-    assert row == {"who": "a peer", "note": "RuntimeError: out of memory"}
-
-
-def test_an_answer_that_is_not_as_asked_is_marked():
-    rows = gpu_data.correlated(NumPy(), 300, 3, 2, "float32")
-
-    def zero(*_):
-        return np.zeros((1, 3)), np.zeros(1)
-
-    row = gpu_cells.measured("a peer", zero, rows, 1.0, 1e-5)
-    assert not row["good"]
-    assert row["note"] == "not at the optimality asked for, 1e-05"
-
-
-def test_a_dry_run(tmp_path):
-    """From its own folder: the package is found beside it, and needs no install."""
+def test_gpu_benchmark_runs_dry_on_the_cpu(tmp_path, capsys):
     out = tmp_path / "results.json"
-    command = [sys.executable, SCRIPT, "--dry-run", "--out", out]
-    ran = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=tmp_path
-    )
+    assert gpu.main(["--dry-run", "--out", str(out), "10M", "569"]) == 0
     results = json.loads(out.read_text())
     assert results["dry_run"]
     assert {"gpu", "driver", "python", "versions", "date"} <= set(results)
-    assert [cell["name"] for cell in results["cells"]] == [
-        cell.name for cell in gpu_cells.CELLS
-    ]
-    assert ran.stdout.startswith("A dry run on the CPU")
+    printed = capsys.readouterr().out
+    assert printed.startswith("A dry run on the CPU")
+    assert len(results["cells"]) == 3
     for cell in results["cells"]:
-        assert f"| {cell['name']} |" in ran.stdout
+        assert f"| {cell['name']} |" in printed
         ours = [row for row in cell["rows"] if row["who"].startswith("xlr")]
         assert ours
         for row in ours:
@@ -146,13 +81,10 @@ def test_a_dry_run(tmp_path):
             assert row.get("good", True), row
 
 
-def test_gpu_benchmark_without_a_gpu_says_so_in_a_line(monkeypatch, capsys):
+def test_gpu_benchmark_without_a_gpu_says_so_in_a_line(capsys):
     if find(dry_run=False)[0]:
         pytest.skip("there is a GPU")
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT)])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    assert not end.value.code
+    assert gpu.main([]) == 0
     said = capsys.readouterr()
     assert said.out.startswith("No GPU to measure: ")
     assert said.out.count("\n") == 1

@@ -1,4 +1,4 @@
-"""A fit that fails changes nothing; one that does not changes no input."""
+"""A failed fit changes no attribute, and no fit changes its inputs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def estimator(request, kind):
 
 @pytest.fixture
 def unchanged(estimator):
-    """What an estimator has must be what it had, object by object."""
+    """Check that a test leaves every attribute of the estimator as it was."""
     before = dict(vars(estimator))
     values = copy.deepcopy(before)
     yield
@@ -94,7 +94,7 @@ def test_failed_fit_with_bad_parameters_changes_nothing(kind, estimator, paramet
 
 
 @pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, RuntimeError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 @pytest.mark.parametrize("after", [0, 2])
 def test_failed_iteration_changes_nothing(kind, estimator, error, after, monkeypatch):
     calls = iter(range(after))
@@ -110,7 +110,7 @@ def test_failed_iteration_changes_nothing(kind, estimator, error, after, monkeyp
         estimator.fit(X, labels(kind, Y))
 
 
-def test_warnings_that_are_errors(kind, estimator):
+def test_warning_as_an_error_changes_nothing(kind, estimator):
     estimator.set_params(max_iter=1, tol=1e-14)
     before = dict(vars(estimator))
     with pytest.raises(ConvergenceWarning, match="max_iter=1"):
@@ -120,7 +120,7 @@ def test_warnings_that_are_errors(kind, estimator):
 
 
 class Failing:
-    """A callback that raises at one of the moments at which it is told something."""
+    """A callback that raises at a given moment of a fit."""
 
     def __init__(self, moment, error):
         self.moment, self.error = moment, error
@@ -145,12 +145,12 @@ class Failing:
 
 @pytest.mark.parametrize("kind", TELLING, indirect=True)
 @pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize(
     "moment",
     ["setup", "fit begins", "iteration begins", "iteration ends", "fit ends"],
 )
-def test_callbacks_that_raise(kind, estimator, moment, error):
+def test_failed_callback_changes_nothing(kind, estimator, moment, error):
     pytest.importorskip("sklearn.callback")
     estimator.set_callbacks(Failing(moment, error))
     with pytest.raises(error):
@@ -166,9 +166,16 @@ def fingerprint(values):
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
-@pytest.mark.parametrize("form", [np.asarray, np.asfortranarray, sp.csr_array])
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
-@pytest.mark.parametrize("scale", [1.0, 1e4])
+@pytest.mark.parametrize(
+    ("form", "dtype", "scale"),
+    [
+        (np.asarray, "float32", 1.0),
+        (np.asarray, "float64", 1e4),
+        (np.asfortranarray, "int32", 1e4),
+        (sp.csr_array, "float64", 1.0),
+        (sp.csr_array, "int32", 1e4),
+    ],
+)
 def test_inputs_are_not_modified(kind, form, dtype, scale):
     values = (10 * X + scale).astype(dtype)  # near zero and far from it
     weights = np.random.default_rng(1).uniform(0.5, 2, size=90)
@@ -180,32 +187,6 @@ def test_inputs_are_not_modified(kind, form, dtype, scale):
     if kind in ("multinomial", "firth"):
         xlr.infer(model, *given).summary()
     assert [fingerprint(v) for v in given] == before
-
-
-@pytest.mark.parametrize("form", ["coo", "csc", "lil", "unsorted"])
-def test_sparse_matrices_are_not_tidied_in_place(form):
-    """Entries that are given twice, or out of order, stay so."""
-    row, column = np.nonzero(X)
-    twice = sp.coo_array(
-        (np.tile(X[row, column] / 2, 2), (np.tile(row, 2), np.tile(column, 2)))
-    )
-    given = (
-        twice
-        if form == "coo"
-        else twice.asformat("csr" if form == "unsorted" else form)
-    )
-    if form == "unsorted":
-        order = np.arange(3)[::-1]
-        given = sp.csr_array(
-            (X[:, order].ravel(), np.tile(order, 90), np.arange(91) * 3)
-        )
-    before = copy.deepcopy(given)
-    model = xlr.LogisticRegression(tol=1e-9).fit(given, Y)
-    expected = xlr.LogisticRegression(tol=1e-9).fit(X, Y)
-    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-6)
-    for name in ("data", "indices", "indptr", "coords"):
-        if hasattr(before, name):
-            np.testing.assert_equal(getattr(given, name), getattr(before, name))
 
 
 def test_parameters_are_not_modified():

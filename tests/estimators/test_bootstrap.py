@@ -8,14 +8,13 @@ from problems import load
 from sklearn.linear_model import LogisticRegression
 
 import xlr
-from xlr.estimators._cross_validation import small_counts
 
 X, Y = load("breast_cancer", True)
 X = X[:, :5]
 
 
 def drawn(n_samples, n_resamples, seed):
-    """The rows that a number draws, as the docstring of ``bootstrap`` has it."""
+    """Return the rows that a seed draws, as the docstring of ``bootstrap`` says."""
     seed = np.random.RandomState(seed).randint(2**31)
     draw = np.random.default_rng(seed)
     return [
@@ -26,7 +25,7 @@ def drawn(n_samples, n_resamples, seed):
 
 @pytest.mark.parametrize("name", ["breast_cancer", "wine"])
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_replicates_are_fits_to_the_drawn_rows(name, solver):
+def test_bootstrap_replicates_are_fits_to_the_drawn_rows(name, solver):
     X, y = load(name, True)
     X = X[:, :5]
     estimator = xlr.LogisticRegression(C=0.5, solver=solver, tol=1e-10)
@@ -40,7 +39,7 @@ def test_replicates_are_fits_to_the_drawn_rows(name, solver):
     assert not hasattr(estimator, "coef_")
 
 
-def test_weights_go_with_their_rows():
+def test_bootstrap_draws_weights_with_rows():
     weights = np.random.default_rng(0).uniform(0.1, 3, len(Y))
     estimator = xlr.LogisticRegression(tol=1e-10, class_weight={1: 2.0})
     result = xlr.bootstrap(estimator, X, Y, weights, n_resamples=3, random_state=0)
@@ -50,7 +49,7 @@ def test_weights_go_with_their_rows():
         np.testing.assert_allclose(result.coef[k], one.coef_, atol=1e-6)
 
 
-def test_intervals_are_percentiles():
+def test_bootstrap_intervals_are_percentiles():
     result = xlr.bootstrap(
         xlr.LogisticRegression(), X, Y, n_resamples=200, random_state=0
     )
@@ -66,7 +65,7 @@ def test_intervals_are_percentiles():
             result.interval(level)
 
 
-def test_spread_is_that_of_the_asymptotic_covariance():
+def test_bootstrap_spread_is_the_asymptotic_error():
     # Of a right model, the standard deviation of replicates estimates the standard
     # error, sqrt of the diagonal of (X' diag(p(1-p)) X)^-1.
     rng = np.random.default_rng(0)
@@ -82,7 +81,7 @@ def test_spread_is_that_of_the_asymptotic_covariance():
     np.testing.assert_allclose(result.intercept.std(), error[3], rtol=0.1)
 
 
-def test_resamples_of_one_class_are_counted_and_do_not_count():
+def test_bootstrap_counts_resamples_of_one_class():
     X = np.arange(8.0)[:, None]
     y = np.asarray([0] * 7 + [1])
     with pytest.warns(UserWarning, match="of 40 resamples have one class only"):
@@ -96,22 +95,6 @@ def test_resamples_of_one_class_are_counted_and_do_not_count():
     assert low < high
 
 
-def test_slices_give_the_same_replicates(monkeypatch):
-    options = {"n_resamples": 7, "random_state": 0}
-    estimator = xlr.LogisticRegression(tol=1e-10)
-    expected = xlr.bootstrap(estimator, X, Y, **options)
-    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: 10_000)
-    result = xlr.bootstrap(estimator, X, Y, **options)
-    np.testing.assert_allclose(result.coef, expected.coef, atol=1e-7)
-
-
-def test_counts_are_bytes_while_they_fit():
-    counts = small_counts([np.asarray([0, 0, 2]), np.asarray([1])], 3)
-    assert counts.dtype == np.uint8
-    np.testing.assert_array_equal(counts, [[2, 0], [0, 1], [1, 0]])
-    assert small_counts([np.zeros(300, dtype=int)], 1)[0, 0] == 300
-
-
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -122,7 +105,7 @@ def test_counts_are_bytes_while_they_fit():
         ({"random_state": "a"}, ValueError, "cannot be used to seed"),
     ],
 )
-def test_arguments_that_make_no_sense(arguments, error, message):
+def test_wrong_arguments_of_bootstrap_are_refused(arguments, error, message):
     arguments = {"estimator": xlr.LogisticRegression(), **arguments}
     with pytest.raises(error, match=message):
         xlr.bootstrap(arguments.pop("estimator"), X, Y, **arguments)

@@ -17,7 +17,7 @@ X, Y = load("iris", True)
 
 
 class Recorder:
-    """Counts what it is told; stops the fit after ``stop_after`` iterations."""
+    """A callback that records its calls, and stops after ``stop_after`` iterations."""
 
     def __init__(self, stop_after=None):
         self.stop_after = stop_after
@@ -39,7 +39,7 @@ class Recorder:
         return len(self.losses) == self.stop_after
 
 
-def test_a_callback_sees_every_iteration_and_a_fitted_estimator():
+def test_callback_sees_every_iteration():
     recorder = Recorder()
     model = xlr.LogisticRegression(C=1e3).set_callbacks(recorder).fit(X, Y)
     n_iter = model.n_iter_[0]
@@ -51,7 +51,7 @@ def test_a_callback_sees_every_iteration_and_a_fitted_estimator():
     assert np.diff(recorder.losses).max() <= 1e-12
 
 
-def test_a_callback_can_stop_the_fit():
+def test_callback_can_stop_the_fit():
     model = xlr.LogisticRegression(C=1e3).set_callbacks(Recorder(stop_after=3))
     with pytest.warns(match="A callback ended the fit"):
         model.fit(X, Y)
@@ -59,7 +59,7 @@ def test_a_callback_can_stop_the_fit():
     assert not model.converged_
 
 
-def test_a_failing_fit_tears_callbacks_down():
+def test_failed_fit_tears_callbacks_down():
     recorder = Recorder()
     model = xlr.LogisticRegression().set_callbacks(recorder)
     model.max_iter = 1000
@@ -74,7 +74,7 @@ def test_a_failing_fit_tears_callbacks_down():
     assert not hasattr(model, "coef_")
 
 
-def test_cross_validation_tells_of_the_folds_and_of_the_refit():
+def test_callback_sees_folds_and_refit():
     recorder = Recorder()
     model = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3, tol=1e-9)
     model.set_callbacks(recorder).fit(X, Y)
@@ -87,7 +87,7 @@ def test_cross_validation_tells_of_the_folds_and_of_the_refit():
     assert recorder.losses[-1] == pytest.approx(final, rel=1e-9)
 
 
-def test_many_labels_tell_of_their_iterations():
+def test_callback_sees_iterations_of_many_labels():
     labels = (Y[:, None] == np.arange(3)).astype(int)
 
     class Counter(Recorder):
@@ -139,7 +139,7 @@ def test_scoring_monitor_gets_the_metadata_that_were_passed(kind, metadata):
     assert last.data[-1]["accuracy"] == pytest.approx(expected, rel=1e-12)
 
 
-def test_metadata_of_none_are_not_passed():
+def test_metadata_of_none_is_not_passed():
     class Reader(Recorder):
         def on_fit_task_end(self, estimator, context, *, metadata):
             self.ended.append(sorted(metadata))
@@ -154,7 +154,7 @@ def test_metadata_of_none_are_not_passed():
 
 
 @pytest.mark.parametrize("kind", list(FITS))
-def test_an_iteration_begins_with_the_estimator_that_the_last_ended_with(kind):
+def test_iteration_begins_with_the_estimator_of_the_last(kind):
     class Reader(Recorder):
         def on_fit_task_begin(self, estimator, context, *, X, fitted_estimator):
             if context.task_name == "iteration":

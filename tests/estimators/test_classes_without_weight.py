@@ -1,4 +1,4 @@
-"""Classes that weights, a fold or a resample leave without weight."""
+"""Classes without weight, or without rows in a fold or a resample."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ONE_ROW = np.where(np.arange(N) == 7, 2, Y % 2)  # a class with a single row
 
 
 def reference(X, y, classes, C=1.0, class_weight=None):
-    """Coefficients and intercepts of scikit-learn's softmax on some of the classes.
+    """Return coefficients and intercepts of scikit-learn's softmax on some classes.
 
     scikit-learn fits two classes by a sigmoid, whose penalty is twice as strong.
     """
@@ -40,9 +40,10 @@ def reference(X, y, classes, C=1.0, class_weight=None):
 
 
 @pytest.mark.slow_on_jax
-@pytest.mark.parametrize("left_out", [[2], [0, 3], [1, 2]], ids=str)
-@pytest.mark.parametrize("by", ["sample_weight", "class_weight"])
-def test_a_fit_leaves_them_out(left_out, by, place, dtype):
+@pytest.mark.parametrize(
+    ("left_out", "by"), [([2], "class_weight"), ([0, 3], "sample_weight")]
+)
+def test_fit_excludes_classes_without_weight(left_out, by, place, dtype):
     kept = np.setdiff1d(range(4), left_out)
     weights = {"sample_weight": place(np.isin(Y, kept) * 1.0)}
     class_weight = None
@@ -68,7 +69,7 @@ def test_a_fit_leaves_them_out(left_out, by, place, dtype):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.filterwarnings("ignore:The rows of the class")
-def test_the_answer_does_not_depend_on_tol(solver):
+def test_excluded_classes_do_not_depend_on_tol(solver):
     found = []
     for tol in (1e-5, 1e-9):
         model = xlr.LogisticRegression(solver=solver, tol=tol, max_iter=100_000)
@@ -80,9 +81,10 @@ def test_the_answer_does_not_depend_on_tol(solver):
 
 
 @pytest.mark.slow_on_jax
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("multi_class", ["multinomial", "ovr"])
-@pytest.mark.parametrize("C", [1.0, np.inf])
+@pytest.mark.parametrize(
+    ("n_classes", "multi_class", "C"),
+    [(2, "multinomial", 1.0), (3, "multinomial", np.inf), (3, "ovr", 1.0)],
+)
 def test_single_class_with_weight_is_predicted(n_classes, multi_class, C, place):
     y = Y % n_classes
     for only in range(n_classes):
@@ -102,7 +104,7 @@ def test_single_class_with_weight_is_predicted(n_classes, multi_class, C, place)
 
 @pytest.mark.parametrize("form", [np.asarray, lambda v: in_chunks(v, (25, 35))])
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_one_class_that_is_left_is_predicted_after_cross_validation(n_classes, form):
+def test_single_class_with_weight_is_predicted_after_cross_validation(n_classes, form):
     y = Y % n_classes
     model = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3)
     with pytest.warns(UserWarning, match="Only the class 1 is left"):
@@ -133,7 +135,7 @@ def test_one_vs_rest_skips_classes_without_weight(class_weight):
     assert model.history_["objective"].shape[1] == 4
 
 
-def test_warm_start_and_offset_fit_what_is_left():
+def test_warm_start_and_offset_with_an_excluded_class():
     weights, offset = (Y != 1) * 1.0, RNG.normal(size=(N, 4))
     model = xlr.LogisticRegression(tol=1e-10, warm_start=True)
     with pytest.warns(UserWarning, match="class 1"):
@@ -150,7 +152,7 @@ def test_warm_start_and_offset_fit_what_is_left():
 
 
 @pytest.mark.parametrize("has_offset", [True, False])
-def test_chunks_leave_them_out(has_offset, in_this_thread):
+def test_fit_of_chunks_excludes_classes_without_weight(has_offset, in_this_thread):
     da = pytest.importorskip("dask.array")
     chunked, weights = da.from_array(X, chunks=(35, 2)), (Y != 3) * 1.0
     y, w = (da.from_array(v, chunks=35) for v in (Y, weights))
@@ -165,18 +167,6 @@ def test_chunks_leave_them_out(has_offset, in_this_thread):
         found.fit(chunked, y, w, offset=lazy)
     np.testing.assert_allclose(found.coef_, expected.coef_, atol=1e-6)
     np.testing.assert_array_equal(found.intercept_[3], -np.inf)
-
-
-@pytest.mark.filterwarnings("ignore:The least populated class")
-def test_folds_of_chunks_leave_them_out(in_this_thread):
-    da = pytest.importorskip("dask.array")
-    chunked = da.from_array(X, chunks=(25, 2)), da.from_array(ONE_ROW, chunks=25)
-    model = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=2)
-    with pytest.warns(UserWarning, match="class 2 that has weight"):
-        model.fit(*chunked)
-    with pytest.warns(UserWarning, match="class 2 that has weight"):
-        same = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=2).fit(X, ONE_ROW)
-    np.testing.assert_allclose(model.scores_, same.scores_, rtol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore:The least populated class")
@@ -210,7 +200,7 @@ def test_cross_validation_does_not_depend_on_tol():
 
 @pytest.mark.parametrize("scoring", ["accuracy", "neg_brier_score", None])
 @pytest.mark.parametrize("refit", [True, False])
-def test_a_fold_that_trains_on_one_class_scores_as_in_scikit_learn(scoring, refit):
+def test_fold_that_trains_on_one_class_scores_as_scikit_learn(scoring, refit):
     y = (np.arange(N) < 12).astype(int)
     options = {"Cs": [0.01, 1.0, 10.0], "cv": KFold(5), "refit": refit}
     model = xlr.LogisticRegressionCV(**options, scoring=scoring, tol=1e-9)
@@ -234,7 +224,7 @@ def test_a_fold_that_trains_on_one_class_scores_as_in_scikit_learn(scoring, refi
     assert np.isfinite(model.intercept_).all()
 
 
-def test_a_class_that_no_fold_knows_is_fitted_to_all_rows():
+def test_class_unknown_to_all_folds_is_fitted_to_all_rows():
     folds = [(np.arange(10, N), np.arange(10)), (np.arange(8, N), np.arange(8))]
     model = xlr.LogisticRegressionCV(Cs=[1.0], cv=folds, tol=1e-9)
     with pytest.warns(UserWarning, match=r"\[0, 1\] train on no row of the class 2"):
@@ -245,7 +235,7 @@ def test_a_class_that_no_fold_knows_is_fitted_to_all_rows():
 
 
 @pytest.mark.slow_on_jax
-def test_folds_and_resamples_on_every_library(place, dtype):
+def test_folds_and_resamples_exclude_classes_on_every_library(place, dtype):
     rows = place(X), place(ONE_ROW)
     tol = 1e-9 if dtype == "float64" else 1e-5
     folds = [(np.arange(10, N), np.arange(10)), (np.arange(N), np.arange(N))]
@@ -265,7 +255,7 @@ def test_folds_and_resamples_on_every_library(place, dtype):
     np.testing.assert_allclose(to_numpy(found.coef), same.coef, atol=1e-3)
 
 
-def test_resamples_leave_them_out():
+def test_resamples_exclude_classes_without_rows():
     estimator = xlr.LogisticRegression(tol=1e-10)
     with pytest.warns(UserWarning, match="of 8 resamples lack the class 2"):
         found = xlr.bootstrap(estimator, X, ONE_ROW, n_resamples=8, random_state=0)
@@ -285,7 +275,7 @@ def test_resamples_leave_them_out():
     assert not np.isnan(high).any()
 
 
-def test_labels_with_one_value_are_predicted():
+def test_label_with_one_value_is_predicted():
     labels = np.stack([np.zeros(N), np.ones(N)], axis=1)
     model = xlr.MultiLabelLogisticRegression()
     with pytest.warns(UserWarning, match=r"numbers \[0, 1\] have one value only"):
@@ -299,7 +289,7 @@ def test_labels_with_one_value_are_predicted():
     assert weighted.predict(X).all()
 
 
-def test_ensembles_and_searches_of_scikit_learn_fit():
+def test_ensembles_and_searches_take_classes_without_weight():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 2)), np.r_[np.ones(2, int), np.zeros(38, int)]
     with warnings.catch_warnings():
@@ -312,7 +302,7 @@ def test_ensembles_and_searches_of_scikit_learn_fit():
         assert (search.predict(X) == 1).all()
 
 
-def test_inference_says_that_they_have_no_coefficients():
+def test_inference_refuses_classes_without_weight():
     weights = (Y != 1) * 1.0
     with pytest.warns(UserWarning, match="class 1"):
         model = xlr.LogisticRegression().fit(X, Y, weights)

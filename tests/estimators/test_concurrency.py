@@ -16,7 +16,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_info
 
 import xlr
 from xlr.threads import workers
@@ -28,7 +28,7 @@ CS = np.logspace(-3, 3, 16)
 
 
 def fit(C):
-    """The bits of a fit in two threads."""
+    """Return the bits of a fit in two threads."""
     return xlr.LogisticRegression(C=C, n_jobs=2).fit(X, Y).coef_.tobytes()
 
 
@@ -42,15 +42,6 @@ def test_fits_in_many_threads_have_the_same_bits(one_after_the_other):
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(fit, CS)) == one_after_the_other
     assert threadpool_info() == before
-
-
-def test_estimator_is_fitted_in_many_threads(one_after_the_other):
-    """The same data: whichever thread is the last, it is the same model."""
-    model = xlr.LogisticRegression(C=CS[3], n_jobs=2)
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: model.fit(X, Y), range(16)))
-    assert model.coef_.tobytes() == one_after_the_other[3]
-    assert model.converged_
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -80,7 +71,7 @@ def test_predictions_during_fits_are_of_one_model():
 
     with ThreadPoolExecutor(3) as pool:
         running = [pool.submit(predict) for _ in range(2)]
-        for _ in range(10):
+        for _ in range(5):
             model.fit(X, labels)
             model.fit(X[:, :2], Y)
             model.fit(X, Y)
@@ -142,7 +133,7 @@ def received(context):
     queue = context.SimpleQueue()
     process = context.Process(target=send_fit, args=(queue,))
     with warnings.catch_warnings():
-        # Python 3.12 says that a fork beside threads may hang: not with ours.
+        # Python 3.12 warns that a fork with threads may hang; with ours it does not.
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
     finish(process)
@@ -190,35 +181,7 @@ def test_forks_during_fits(one_after_the_other, request):
             thread.join()
 
 
-def blas_threads():
-    controller = ThreadpoolController().select(user_api="blas")
-    return [library.num_threads for library in controller.lib_controllers]
-
-
-def send_blas_threads(queue):
-    queue.put(blas_threads())
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_fork_during_a_fit_has_all_threads_of_blas(request):
-    """The fit is of the other process, and will not end in this one."""
-    if passes_without_jax(request):
-        return
-    context = multiprocessing.get_context("fork")
-    with threadpool_limits(2, user_api="blas"):
-        before = blas_threads()
-        with workers(X, 2), warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            assert set(blas_threads()) == {1}
-            queue = context.SimpleQueue()
-            process = context.Process(target=send_blas_threads, args=(queue,))
-            process.start()
-            finish(process)
-            assert queue.get() == before
-        assert blas_threads() == before
-
-
-def test_joblib_beside_a_fit(one_after_the_other):
+def test_joblib_during_a_fit_gives_the_same_bits(one_after_the_other):
     with workers(X, 2):
         found = joblib.Parallel(n_jobs=2)(joblib.delayed(fit)(C) for C in CS[:4])
     assert found == one_after_the_other[:4]
@@ -243,7 +206,7 @@ expected = model.fit(X, y).coef_.tobytes()
 seconds = time.perf_counter() - began
 state = dict(vars(model))
 interrupted = 0
-for share in np.linspace(0.02, 0.9, 30):
+for share in np.linspace(0.02, 0.9, 15):
     model.C = state["C"] = 2.0
     try:
         signal.setitimer(signal.ITIMER_REAL, share * seconds)
@@ -282,7 +245,7 @@ def test_ctrl_c_leaves_no_thread_and_no_setting_behind():
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    assert int(ran.stdout) > 5
+    assert int(ran.stdout) > 3
 
 
 def test_hessian_without_room_is_refused_before_an_iteration(monkeypatch, capsys):

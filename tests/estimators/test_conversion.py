@@ -56,7 +56,7 @@ def test_every_estimator_converts_to_sklearn(kind, place, dtype):
 
 
 @pytest.mark.parametrize("kind", ["lasso", "cv", "softmax"])
-def test_a_fit_of_the_converted_model_is_the_same(kind):
+def test_converted_model_refits_to_the_same_coefficients(kind):
     model = FITS[kind](X)
     theirs = model.to_sklearn()
     assert getattr(model, "C_", getattr(model, "C", 0)) == theirs.C
@@ -80,7 +80,7 @@ def test_onnx_takes_every_estimator_and_a_pipeline(kind):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_an_offset_that_is_lost_is_warned_of():
+def test_conversion_warns_of_a_lost_offset():
     model = xlr.LogisticRegression().fit(X, Y > 0, offset=np.ones(90))
     with pytest.warns(UserWarning, match="offset, which estimators of scikit-learn"):
         model.to_sklearn()
@@ -121,7 +121,7 @@ PENALTIES = [
 
 
 @pytest.mark.parametrize(("options", "C", "l1_ratio"), PENALTIES, ids=str)
-def test_parameters_of_scikit_learn_are_taken(options, C, l1_ratio):
+def test_parameters_of_scikit_learn_are_converted(options, C, l1_ratio):
     theirs = LogisticRegression(
         **options,
         fit_intercept="liblinear" not in options.values(),
@@ -149,7 +149,7 @@ def test_defaults_of_scikit_learn_become_defaults():
 
 @pytest.mark.parametrize("y", [Y > 0, NAMES], ids=["binary", "softmax"])
 @pytest.mark.parametrize("sparse", [True, False])
-def test_coefficients_of_scikit_learn_are_taken(y, sparse):
+def test_coefficients_of_scikit_learn_are_converted(y, sparse):
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame(X, columns=list("uvw"))
     theirs = LogisticRegression(tol=1e-8).fit(table, y)
@@ -173,7 +173,7 @@ def test_coefficients_of_scikit_learn_are_taken(y, sparse):
     ],
     ids=str,
 )
-def test_a_cross_validation_of_scikit_learn_is_taken(options, legacy):
+def test_cross_validation_of_scikit_learn_is_converted(options, legacy):
     theirs = LogisticRegressionCV(
         Cs=[0.05, 1.0],
         cv=3,
@@ -208,7 +208,7 @@ def test_unknown_estimators_are_not_converted():
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
 @pytest.mark.parametrize("solver", ["sag", "saga", "liblinear"])
-def test_names_of_solvers_of_scikit_learn_run_what_auto_chooses(solver, l1_ratio):
+def test_solver_names_of_scikit_learn_run_the_auto_solver(solver, l1_ratio):
     auto = xlr.LogisticRegression(l1_ratio=l1_ratio).fit(X, Y)
     named = xlr.LogisticRegression(l1_ratio=l1_ratio, solver=solver)
     search = xlr.LogisticRegressionCV(Cs=[1.0], l1_ratios=[l1_ratio], solver=solver)
@@ -233,7 +233,7 @@ def test_names_of_solvers_of_scikit_learn_run_what_auto_chooses(solver, l1_ratio
         (Y > 0, {"yes": 3.0}, r"key 'yes' .* is no class"),
     ],
 )
-def test_a_class_weight_of_no_class_is_named(y, class_weight, words, place):
+def test_class_weight_of_an_unknown_class_is_named(y, class_weight, words, place):
     for cls in (xlr.LogisticRegression, xlr.LogisticRegressionCV):
         with pytest.raises(ValueError, match=words):
             cls(class_weight=class_weight).fit(place(X), y)

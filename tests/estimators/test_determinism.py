@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,27 +23,27 @@ def bits(model):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("n_jobs", [1, 2, 3])
-def test_the_same_bits_on_repetition(solver, n_jobs):
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_repeated_fits_have_the_same_bits(solver, n_jobs):
     model = xlr.LogisticRegression(solver=solver, n_jobs=n_jobs)
-    assert len({bits(model.fit(X, THREE)) for _ in range(4)}) == 1
+    assert len({bits(model.fit(X, THREE)) for _ in range(3)}) == 1
 
 
 @pytest.mark.shared_arithmetic
-def test_the_same_bits_on_every_library(backend, wide):
-    data = backend.xp.asarray(X[:500].astype(wide), device=backend.device)
+def test_repeated_fits_of_every_library_have_the_same_bits(backend, sum_dtype):
+    data = backend.xp.asarray(X[:500].astype(sum_dtype), device=backend.device)
     model = xlr.LogisticRegression()
     assert len({bits(model.fit(data, THREE[:500])) for _ in range(2)}) == 1
 
 
-def test_other_numbers_of_threads_differ_by_rounding_alone():
+def test_numbers_of_threads_change_rounding_only():
     one, two = (xlr.LogisticRegression(n_jobs=n, tol=1e-10).fit(X, Y) for n in (1, 2))
     np.testing.assert_allclose(one.coef_, two.coef_, rtol=1e-8)
     objectives = one.history_["objective"][-1], two.history_["objective"][-1]
     assert objectives[0] == pytest.approx(objectives[1], rel=1e-13)
 
 
-def test_random_rows_are_the_same_for_the_same_number():
+def test_random_state_determines_the_sample():
     rows = np.random.default_rng(1).normal(size=(60_000, 20))
     y = (rows[:, 0] > np.random.default_rng(2).logistic(size=60_000)).astype(int)
     fits = [
@@ -58,7 +54,7 @@ def test_random_rows_are_the_same_for_the_same_number():
     assert fits[2] == fits[3]
 
 
-def test_resamples_and_folds_are_the_same_for_the_same_number():
+def test_random_state_determines_resamples_and_folds():
     def resampled():
         model = xlr.LogisticRegression()
         return xlr.bootstrap(model, X, Y, n_resamples=20, random_state=3).coef.tobytes()
@@ -66,28 +62,3 @@ def test_resamples_and_folds_are_the_same_for_the_same_number():
     assert resampled() == resampled()
     scores = [xlr.LogisticRegressionCV(Cs=3).fit(X, Y).scores_ for _ in range(2)]
     assert scores[0].tobytes() == scores[1].tobytes()
-
-
-ELSEWHERE = """
-import sys
-sys.path[:0] = ["tests", "tests/estimators"]
-from test_determinism import THREE, X, bits, xlr
-print(bits(xlr.LogisticRegression(n_jobs=2).fit(X, THREE)))
-"""
-
-
-def test_the_same_bits_in_another_process():
-    root = Path(__file__).parents[2]
-    # Hashes of strings differ from process to process.
-    environment = os.environ | {"PYTHONPATH": str(root), "PYTHONHASHSEED": "11"}
-    ran = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE],
-        cwd=root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    expected = bits(xlr.LogisticRegression(n_jobs=2).fit(X, THREE))
-    assert ran.stdout.strip() == expected

@@ -17,23 +17,25 @@ from sklearn.linear_model import LogisticRegression
 import xlr
 
 
-def penalised(model, X, y, C, l1_ratio, factor=1.0):
-    """F, by SciPy."""
+def penalised(model, X, y, C, l1_ratio):
+    """Return F, by SciPy."""
     smooth = objective(model.coef_, model.intercept_, X, y, np.inf)
     coef = model.coef_
     penalty = l1_ratio * np.abs(coef) + (1 - l1_ratio) / 2 * coef**2
-    return smooth + (penalty * factor).sum() / (C * len(X))
+    return smooth + penalty.sum() / (C * len(X))
 
 
-def missed_conditions(model, X, y, C, l1_ratio, lower=-np.inf, upper=np.inf):
-    """By how much the conditions of a minimum are missed, from scratch."""
+def missed_conditions(
+    model, X, y, C, l1_ratio, lower=-np.inf, upper=np.inf, factor=1.0
+):
+    """Return the largest violation of the KKT conditions, from scratch."""
     logits = X @ model.coef_.T + model.intercept_
     if logits.shape[1] == 1:
         p = softmax(np.c_[np.zeros(len(X)), logits[:, 0]], axis=1)[:, 1:]
         residual = p - (y[:, None] == 1)
     else:
         residual = softmax(logits, axis=1) - (y[:, None] == np.arange(logits.shape[1]))
-    w, strength = model.coef_, 1 / (C * len(X))
+    w, strength = model.coef_, factor / (C * len(X))
     derivative = residual.T @ X / len(X) + strength * (1 - l1_ratio) * w
     right = derivative + strength * l1_ratio * np.where(w >= 0, 1, -1)
     left = derivative + strength * l1_ratio * np.where(w > 0, 1, -1)
@@ -58,8 +60,7 @@ def saga(name, C, l1_ratio):
 
 
 @pytest.mark.parametrize("name", ["breast_cancer", "wine"])
-@pytest.mark.parametrize("C", [0.02, 0.3])
-@pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
+@pytest.mark.parametrize(("C", "l1_ratio"), [(0.02, 1.0), (0.3, 0.3)])
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 def test_elastic_net_has_the_zeros_and_minimum_of_sklearn(name, C, l1_ratio, solver):
     X, y = load(name, True)
@@ -75,9 +76,10 @@ def test_elastic_net_has_the_zeros_and_minimum_of_sklearn(name, C, l1_ratio, sol
     np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["breast_cancer", "wine", "digits"])
-@pytest.mark.parametrize("C", [1.0, 100.0])
-def test_the_conditions_of_a_minimum_hold_where_saga_is_far_off(name, C):
+@pytest.mark.parametrize(
+    ("name", "C"), [("breast_cancer", 100.0), ("wine", 100.0), ("digits", 1.0)]
+)
+def test_lasso_satisfies_kkt_conditions_at_weak_penalties(name, C):
     X, y = load(name, True)
     rows = np.random.default_rng(0).permutation(len(X))[:400]
     X, y = X[rows], y[rows]
@@ -106,7 +108,7 @@ def test_elastic_net_of_more_features_than_rows():
     assert missed_conditions(models[1], X, y.astype(int), 0.1, 1.0) < 1e-8
 
 
-def test_many_rows_begin_on_a_sample():
+def test_lasso_of_many_rows_satisfies_kkt_conditions():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60_000, 20)) + 3
     y = (X[:, 0] - X[:, 1] + rng.logistic(size=60_000) > 0).astype(int)
@@ -117,7 +119,7 @@ def test_many_rows_begin_on_a_sample():
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
-def test_factors_weigh_the_penalty_feature_by_feature(l1_ratio):
+def test_penalty_factors_weigh_features(l1_ratio):
     X, y = load("breast_cancer", True)
     X = X[:, :6]
     factor = np.asarray([1.0, 4.0, 0.25, 1.0, 9.0, 1.0])
@@ -129,13 +131,7 @@ def test_factors_weigh_the_penalty_feature_by_feature(l1_ratio):
         root = np.sqrt(factor)
         alike = xlr.LogisticRegression(C=0.05, tol=1e-10).fit(X / root, y)
         np.testing.assert_allclose(model.coef_, alike.coef_ / root, rtol=1e-6)
-    best = minimize(
-        lambda v: penalised(_model(v), X, y, 0.05, l1_ratio, factor),
-        np.r_[model.coef_[0], model.intercept_] + 0.01,
-        method="Nelder-Mead",
-        options={"maxiter": 20_000, "maxfev": 20_000, "xatol": 1e-9, "fatol": 1e-14},
-    )
-    assert penalised(model, X, y, 0.05, l1_ratio, factor) <= best.fun * (1 + 1e-12)
+    assert missed_conditions(model, X, y, 0.05, l1_ratio, factor=factor) < 1e-9
 
 
 def _model(v):
@@ -143,7 +139,7 @@ def _model(v):
 
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set"])
-def test_columns_that_are_alike_share_a_coefficient(solver):
+def test_equal_columns_share_a_coefficient(solver):
     """However small the part of the penalty that has them share (Zou and Hastie)."""
     rng = np.random.default_rng(0)
     half, y = rng.normal(size=(90, 4)), rng.integers(0, 3, 90)
@@ -153,9 +149,8 @@ def test_columns_that_are_alike_share_a_coefficient(solver):
 
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
-@pytest.mark.parametrize("n_categories", [20, 80, 150])
-@pytest.mark.parametrize("fit_intercept", [False, True])
-def test_columns_that_come_in_all_at_once(solver, n_categories, fit_intercept):
+@pytest.mark.parametrize("n_categories", [20, 150])
+def test_lasso_of_columns_that_enter_together(solver, n_categories):
     """Ten rows of a category, 8 or 2 of them ones: 10 expit(w) - 8 + sign(w) = 0."""
     X = np.repeat(np.eye(n_categories), 10, axis=0)
     y = np.tile([1] * 8 + [0] * 2 + [1] * 2 + [0] * 8, n_categories // 2)
@@ -165,10 +160,10 @@ def test_columns_that_come_in_all_at_once(solver, n_categories, fit_intercept):
     np.testing.assert_allclose(coef[0], expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("seed", [2, 3, 5, 7])
+@pytest.mark.parametrize("seed", [2, 7])
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
-def test_many_columns_of_three_classes_from_zero(solver, seed):
-    """There all classes are alike, and to move their coefficients alike does nothing:
+def test_lasso_of_many_columns_of_three_classes_converges(solver, seed):
+    """At zero all classes are equal, and equal changes of their coefficients are
     a direction without curvature among hundreds that become active.
     """
     rng = np.random.default_rng(seed)
@@ -182,7 +177,7 @@ def test_many_columns_of_three_classes_from_zero(solver, seed):
     assert (np.diff(model.history_["objective"]) <= 1e-12).all()
 
 
-def test_factors_of_zero_and_of_infinity():
+def test_penalty_factors_of_zero_and_infinity():
     X, y = load("breast_cancer", True)
     factor = np.ones(30)
     factor[3], factor[7:] = 0, np.inf
@@ -223,7 +218,7 @@ def test_bounds_against_scipy(C):
 
 @pytest.mark.shared_arithmetic
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
-def test_coefficients_at_a_bound_equal_it(solver, place, dtype):
+def test_coefficients_at_a_bound_equal_the_bound(solver, place, dtype):
     """Not a rounding error inside, as after a change of units and back."""
     X, y = load("wine", False)
     model = xlr.LogisticRegression(C=1e4, lower=-0.1, upper=0.1, solver=solver)
@@ -235,43 +230,13 @@ def test_coefficients_at_a_bound_equal_it(solver, place, dtype):
     np.testing.assert_array_equal((coef == lower) | (coef == upper), near)
 
 
-def test_bounds_hold_for_all_classes():
-    X, y = load("wine", True)
-    model = xlr.LogisticRegression(C=1.0, lower=0.0, tol=1e-9).fit(X, y)
-    assert (model.coef_ >= 0).all()
-    assert (model.coef_ == 0).any()
-    assert missed_conditions(model, X, y, 1.0, 0.0, lower=0.0) < 1e-8
-
-
-def test_elastic_net_of_one_vs_rest_and_resamples():
-    X, y = load("wine", True)
-    ovr = xlr.LogisticRegression(C=0.1, l1_ratio=1.0, multi_class="ovr", tol=1e-9)
-    ovr.fit(X, y)
-    for k in range(3):
-        one = xlr.LogisticRegression(C=0.1, l1_ratio=1.0, tol=1e-9).fit(X, y == k)
-        np.testing.assert_allclose(ovr.coef_[k], one.coef_[0], atol=1e-6)
-    single = xlr.LogisticRegression(C=0.1, l1_ratio=1.0, tol=1e-9)
-    result = xlr.bootstrap(single, X, y == 0, n_resamples=5, random_state=0)
-    assert (result.coef == 0).any()
-
-
-def test_the_ridge_and_the_lasso_meet():
+def test_vanishing_l1_penalty_gives_the_ridge_model():
     X, y = load("breast_cancer", True)
     ridge = xlr.LogisticRegression(C=0.1, tol=1e-10).fit(X, y)
     nearly = xlr.LogisticRegression(C=0.1, l1_ratio=1e-9, tol=1e-10).fit(X, y)
     np.testing.assert_allclose(nearly.coef_, ridge.coef_, atol=1e-6)
     wide = xlr.LogisticRegression(C=0.1, lower=-99.0, tol=1e-10).fit(X, y)
     np.testing.assert_allclose(wide.coef_, ridge.coef_, atol=1e-6)
-
-
-def test_strong_penalty_makes_all_coefficients_zero():
-    X, y = load("breast_cancer", True)
-    for solver in ("proximal-newton", "active-set"):
-        model = xlr.LogisticRegression(C=1e-4, l1_ratio=1.0, solver=solver).fit(X, y)
-        assert (model.coef_ == 0).all()
-        share = y.mean()
-        intercept = np.log(share / (1 - share))
-        assert model.intercept_[0] == pytest.approx(intercept, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +263,7 @@ def test_strong_penalty_makes_all_coefficients_zero():
         ),
     ],
 )
-def test_parameters_that_make_no_sense(parameters, error, message):
+def test_wrong_penalty_parameters_are_refused(parameters, error, message):
     X, y = load("breast_cancer", True)
     model = xlr.LogisticRegression(**parameters)
     with pytest.raises(error, match=message):
@@ -307,7 +272,7 @@ def test_parameters_that_make_no_sense(parameters, error, message):
 
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set"])
-def test_the_advice_is_a_solver_that_takes_the_penalty(solver):
+def test_convergence_advice_names_a_solver_for_the_penalty(solver):
     X, y = load("breast_cancer", True)
     model = xlr.LogisticRegression(
         C=100.0, l1_ratio=1.0, solver=solver, max_iter=1, tol=1e-12
@@ -320,7 +285,7 @@ def test_the_advice_is_a_solver_that_takes_the_penalty(solver):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_parameters_without_effect_are_named():
+def test_penalty_parameters_without_effect_are_named():
     X, y = load("breast_cancer", True)
     for parameters, name in (
         ({"l1_ratio": 0.5}, "l1"),

@@ -43,7 +43,7 @@ def test_far_columns_of_float32_are_named_in_one_warning(fit):
     assert warning.filename == __file__
 
 
-def test_columns_that_are_not_far_or_not_float32_are_silent(fit):
+def test_near_or_float64_columns_do_not_warn(fit):
     fit(NEAR)
     fit(FAR.astype(float))
 
@@ -72,7 +72,7 @@ def test_far_columns_with_an_outlier_are_named():
         xlr.LogisticRegression().fit(X, Y)
 
 
-def test_warning_of_far_columns_means_what_it_says():
+def test_far_columns_lose_digits_of_the_intercept_only():
     """The predictions are right; the two attributes alone are not."""
     exact = FAR.astype(float)
     with pytest.warns(UserWarning, match="float32 rounds"):

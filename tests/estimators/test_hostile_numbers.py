@@ -1,4 +1,4 @@
-"""Numbers at the ends of what there is: the right model, or a sentence."""
+"""Numbers at the limits of a dtype: the right model, or an error that explains."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXTREME = np.asarray([1e-140, 1e70, 1e140, 1.0])
 
 
 def oracle(X, y, C=np.inf):
-    """scikit-learn's fit at the end of what its arithmetic reaches."""
+    """Return scikit-learn's fit at the precision limit of its arithmetic."""
     model = Oracle(C=C, tol=1e-12, solver="newton-cholesky", max_iter=1000)
     with warnings.catch_warnings():
         # It says where it turns from Newton's method to lbfgs.
@@ -37,10 +37,12 @@ def oracle(X, y, C=np.inf):
 # -- features of any size --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", [np.asarray, np.asfortranarray, sp.csr_array])
+@pytest.mark.parametrize(
+    ("form", "mean"),
+    [(np.asarray, 3.0), (np.asfortranarray, 0.0), (sp.csr_array, 3.0)],
+)
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-@pytest.mark.parametrize("mean", [0.0, 3.0])
-def test_sizes_over_280_decades(form, solver, mean):
+def test_fit_of_columns_over_280_decades(form, solver, mean):
     X = (Z + mean) * EXTREME
     model = xlr.LogisticRegression(C=np.inf, solver=solver, tol=1e-9).fit(form(X), Y)
     expected = oracle(Z + mean, Y)
@@ -53,7 +55,7 @@ def test_sizes_over_280_decades(form, solver, mean):
 
 
 @pytest.mark.shared_arithmetic
-def test_sizes_over_280_decades_on_every_library(backend):
+def test_fit_of_columns_over_280_decades_on_every_library(backend):
     if not backend.supports("float64"):
         pytest.skip("such numbers are float64's alone")
     X = backend.xp.asarray(Z * EXTREME, device=backend.device)
@@ -65,8 +67,8 @@ def test_sizes_over_280_decades_on_every_library(backend):
 # Not newton-cg: what conjugate gradients leave of the gradient of the first column is
 # lost next to the others, and the fit warns that it has not converged.
 @pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs"])
-def test_penalised_sizes_over_280_decades(solver):
-    """What is tiny is held at zero, what is huge is free."""
+def test_penalised_fit_of_columns_over_280_decades(solver):
+    """The penalty holds tiny columns at zero and leaves huge ones free."""
     X = Z * EXTREME
     model = xlr.LogisticRegression(solver=solver, tol=1e-9).fit(X, Y)
     units = Z[:, 1:]
@@ -82,7 +84,7 @@ def test_penalised_sizes_over_280_decades(solver):
 @pytest.mark.slow_on_jax
 # Not 1e-37: numbers below 1e-38 are zero to JAX.
 @pytest.mark.parametrize("sizes", [[1e-30, 1e15, 1e30, 1.0], [1e-35, 1.0, 1.0, 1e37]])
-def test_sizes_at_the_ends_of_float32(backend, sizes):
+def test_fit_of_columns_at_the_ends_of_float32(backend, sizes):
     X = backend.xp.asarray((Z * sizes).astype(np.float32), device=backend.device)
     model = xlr.LogisticRegression(C=np.inf)
     if "no_float64" in str(backend.device):  # no square of 1e-30 either
@@ -115,10 +117,10 @@ def test_coefficients_beyond_the_range_are_refused(estimator):
     assert not hasattr(estimator, "coef_")
 
 
-@pytest.mark.parametrize("size", [1e-310, 1e-200, 1e160, 1e307])
+@pytest.mark.parametrize("size", [1e-310, 1e160])
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
 @every_estimator
-def test_columns_that_float64_cannot_square_are_refused(estimator, form, size):
+def test_columns_beyond_squares_of_float64_are_refused(estimator, form, size):
     X = form(Z * [1, 1, size, 1])
     y = Y[:, None] if "Multi" in type(estimator).__name__ else Y
     with pytest.raises(ValueError, match=r"Column x2 of X .*Rescale the column"):
@@ -138,7 +140,7 @@ def degenerate():
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
 @pytest.mark.parametrize("C", [1.0, 1e6])
-def test_constant_duplicate_zero_and_collinear_columns(solver, C):
+def test_fit_of_degenerate_columns_is_the_minimum(solver, C):
     X = degenerate()
     model = xlr.LogisticRegression(C=C, solver=solver, tol=1e-9).fit(X, Y)
     exact = oracle(X, Y, C)
@@ -151,10 +153,9 @@ def test_constant_duplicate_zero_and_collinear_columns(solver, C):
     np.testing.assert_allclose(model.coef_[0, 0], model.coef_[0, 6], rtol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("C", [1e3, 1e8])
+@pytest.mark.parametrize(("C", "dtype"), [(1e3, "float32"), (1e8, "float64")])
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_columns_that_are_alike_and_collinear(solver, C, dtype):
+def test_fit_of_equal_and_collinear_columns_converges(solver, C, dtype):
     """A column for each of 200 categories, with the intercept: rounding errors of their
     products are all the same, and add up.
 
@@ -172,14 +173,6 @@ def test_columns_that_are_alike_and_collinear(solver, C, dtype):
     np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
-def test_collinear_columns_without_a_penalty():
-    """The minimiser is not unique; its predictions are."""
-    X = np.column_stack([Z, Z @ [1, 2, 3, 4], Z[:, 0], np.ones(300)])
-    model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(X, Y)
-    expected = oracle(Z, Y).predict_proba(Z)
-    np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-6)
-
-
 # -- float32 far from zero -------------------------------------------------------------
 
 
@@ -189,7 +182,7 @@ def warns_of_far_columns():
 
 @pytest.mark.slow_on_jax
 @pytest.mark.parametrize("mean", [1e3, 1e6, -3e6])
-def test_float32_a_million_deviations_from_zero(backend, mean):
+def test_fit_of_float32_columns_a_million_deviations_from_zero(backend, mean):
     """The model and its predictions keep the digits that the rows have."""
     X = (Z + mean).astype(np.float32)
     exact = oracle(X.astype(float) - mean, Y)
@@ -253,14 +246,14 @@ def test_inference_on_float32_far_from_zero():
     np.testing.assert_allclose(narrow.params, wide.params, rtol=1e-4)
 
 
-# -- classes that are told apart -------------------------------------------------------
+# -- classes that are separated --------------------------------------------------------
 
 APART = np.concatenate([RNG.normal(size=(50, 3)) + 5, RNG.normal(size=(50, 3)) - 5])
 SIDES = np.repeat([1, 0], 50)
 
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_separable_data_at_c_1e12(solver):
+def test_fit_of_separable_classes_at_c_1e12(solver):
     model = xlr.LogisticRegression(C=1e12, solver=solver).fit(APART, SIDES)
     exact = xlr.LogisticRegression(C=1e12, tol=1e-14).fit(APART, SIDES)
     assert model.converged_
@@ -270,27 +263,6 @@ def test_separable_data_at_c_1e12(solver):
     ]
     assert values[0] == pytest.approx(values[1], rel=1e-5)
     assert values[1] < 1e-12
-
-
-def test_models_that_are_separable_warn():
-    labels = np.column_stack([SIDES, RNG.integers(0, 2, 100), 1 - SIDES])
-    with pytest.warns(xlr.SeparationWarning, match="2 of 3 models have no finite"):
-        xlr.MultiLabelLogisticRegression(C=np.inf).fit(APART, labels)
-    three = np.repeat([0, 1, 2], 34)[:100]
-    X = RNG.normal(size=(100, 3)) + 20 * np.eye(3)[three]
-    model = xlr.LogisticRegression(C=np.inf, multi_class="ovr")
-    with pytest.warns(xlr.SeparationWarning, match="3 of 3 models"):
-        model.fit(X, three)
-    assert model.score(X, three) == 1
-
-
-def test_weights_do_not_hide_that_models_are_separable():
-    weights = np.ones(100)
-    weights[:50] = 1e-6
-    with pytest.warns(xlr.SeparationWarning, match="2 of 2 models"):
-        xlr.MultiLabelLogisticRegression(C=np.inf).fit(
-            APART, np.column_stack([SIDES, 1 - SIDES]), sample_weight=weights
-        )
 
 
 # -- few rows, few of a class, many columns --------------------------------------------
@@ -311,7 +283,7 @@ def test_more_parameters_than_observations_have_no_hc1():
 
 
 @pytest.mark.parametrize("solver", ["auto", "lbfgs"])
-def test_many_more_columns_than_rows(solver):
+def test_fit_of_many_more_columns_than_rows(solver):
     X, y = RNG.normal(size=(20, 5000)), np.arange(20) % 2
     model = xlr.LogisticRegression(solver=solver, tol=1e-10).fit(X, y)
     # In the space of the rows: the minimiser is a combination of them.
@@ -321,9 +293,9 @@ def test_many_more_columns_than_rows(solver):
 
 
 @pytest.mark.parametrize("words", ["complete separation", "separates the classes"])
-def test_separation_among_many_columns_takes_no_square_matrix_of_them(words):
-    """It would be 3.2 GB large, and take the fit a minute."""
-    X, y = RNG.normal(size=(20, 20_000)), np.arange(20) % 2
+def test_separation_among_many_columns_needs_no_square_matrix(words):
+    """The square matrix would take 0.3 GB."""
+    X, y = RNG.normal(size=(20, 6_000)), np.arange(20) % 2
     if words != "complete separation":
         X[1] = X[0]  # of the other class
     tracemalloc.start()
@@ -335,7 +307,7 @@ def test_separation_among_many_columns_takes_no_square_matrix_of_them(words):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_million_rows_with_three_positives(dtype):
+def test_fit_of_a_million_rows_with_three_positives(dtype):
     n = 1_000_000
     X = np.random.default_rng(5).normal(size=(n, 2))
     y = np.zeros(n, dtype=int)
@@ -351,15 +323,15 @@ def test_a_million_rows_with_three_positives(dtype):
 # -- weights ---------------------------------------------------------------------------
 
 
-def test_weights_over_30_decades():
-    """Rows of no weight to speak of are as good as absent."""
+def test_fit_ignores_rows_of_negligible_weight():
+    """The model is that without the rows of negligible weight."""
     weights = np.where(np.arange(300) % 3 == 0, 1e-15, 1e15)
     model = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(Z, Y, weights)
     kept = weights > 1
     np.testing.assert_allclose(model.coef_, oracle(Z[kept], Y[kept]).coef_, rtol=1e-6)
 
 
-def test_weights_over_30_decades_that_all_matter():
+def test_fit_of_groups_with_weights_over_30_decades():
     """Groups with a coefficient each, whose optimum is in closed form."""
     decades = np.logspace(-15, 15, 7)
     group = np.repeat(np.arange(7), 4)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 import sklearn.linear_model
@@ -20,7 +17,6 @@ from sklearn.preprocessing import StandardScaler
 
 import xlr
 from xlr import arrays
-from xlr.inputs.labels import read_labels
 
 pd = on_demand("pandas")
 pl = on_demand("polars")
@@ -72,13 +68,6 @@ def test_coefficients_are_those_of_sklearn(
     )
 
 
-def test_fit_without_penalty_is_that_of_sklearn():
-    X, y = load("breast_cancer", True)
-    expected = sklearn_fit(X[:, :4], y, C=np.inf)
-    model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(X[:, :4], y)
-    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5)
-
-
 def test_multinomial_without_penalty_sums_to_zero_over_classes():
     X, y = load("iris", True)
     for solver in ("newton-cholesky", "newton-cg", "lbfgs"):
@@ -98,18 +87,6 @@ def test_fit_without_penalty_is_that_of_statsmodels():
     )
     log_likelihood = -model.history_["objective"][-1] * len(X)
     assert log_likelihood == pytest.approx(expected.llf, rel=1e-10)
-
-
-def test_scipy_minimises_the_same_objective():
-    from scipy.optimize import minimize
-
-    def f(parameters):
-        coef, intercept = parameters[:12].reshape(3, 4), parameters[12:]
-        return objective(coef, intercept, X[:, :4], Y, 0.7)
-
-    best = minimize(f, np.zeros(15), method="BFGS", options={"gtol": 1e-7})
-    model = xlr.LogisticRegression(C=0.7, tol=1e-9).fit(X[:, :4], Y)
-    assert model.history_["objective"][-1] == pytest.approx(best.fun, rel=1e-10)
 
 
 # -- what the estimator says of itself -------------------------------------------------
@@ -134,22 +111,6 @@ def test_optimality_is_the_gradient_in_standardised_units():
     assert model.optimality_ == pytest.approx(np.abs(derivatives).max(), rel=1e-5)
 
 
-@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_units_of_a_feature_change_nothing(solver):
-    raw, y = load("breast_cancer", False)
-    raw = raw[:, :6]
-    units = 2.0 ** np.array([-30, -3, 0, 5, 20, 40])
-    first, second = (
-        xlr.LogisticRegression(C=np.inf, solver=solver).fit(data, y)
-        for data in (raw, raw * units)
-    )
-    np.testing.assert_allclose(second.coef_ * units, first.coef_, rtol=1e-6)
-    assert first.n_iter_ == second.n_iter_
-    np.testing.assert_allclose(
-        first.history_["objective"], second.history_["objective"], rtol=1e-9
-    )
-
-
 def test_solver_and_history():
     model = xlr.LogisticRegression().fit(X, Y)
     assert model.solver_ == "newton-cholesky"
@@ -161,34 +122,6 @@ def test_solver_and_history():
     rng = np.random.default_rng(0)
     wide = rng.normal(size=(30, 3000))
     assert xlr.LogisticRegression().fit(wide, np.arange(30) % 2).solver_ == "newton-cg"
-
-
-@pytest.mark.parametrize(
-    ("solver", "l1_ratio", "instead"),
-    [
-        ("newton-cholesky", 0.0, ["auto", "newton-cg", "lbfgs"]),
-        ("proximal-newton", 1.0, ["auto", "newton-cg", "active-set"]),
-    ],
-)
-def test_a_hessian_that_does_not_fit_is_refused(solver, l1_ratio, instead, monkeypatch):
-    """Three classes of 13 features and an intercept: four matrices of 42 x 42."""
-    needed = 4 * 8 * 42**2
-    model = xlr.LogisticRegression(solver=solver, l1_ratio=l1_ratio)
-    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: needed)
-    model.fit(X, Y)
-    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: needed - 1)
-    with pytest.raises(MemoryError, match=f"'{solver}' needs 5.64e\\+04 bytes") as info:
-        model.fit(X, Y)
-    for other in instead:
-        assert f"'{other}'" in str(info.value)
-        xlr.LogisticRegression(solver=other, l1_ratio=l1_ratio).fit(X, Y)
-
-
-def test_verbose_prints_a_line_an_iteration(capsys):
-    model = xlr.LogisticRegression(verbose=1).fit(X, Y)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == model.n_iter_ + 1
-    assert "objective 1.098612289" in lines[0]
 
 
 # -- starts ----------------------------------------------------------------------------
@@ -227,11 +160,9 @@ def test_binary_start_may_be_a_vector():
     [
         np.array(["anna", "bert", "carl"]),
         np.array([-7, 0, 2**62 + 1]),
-        np.array([2, 5, 250], dtype=np.uint8),
-        np.array([1.0, 2.0, 9.0]),
         np.array(["x", "y", "z"], dtype=object),
     ],
-    ids=["text", "int64", "uint8", "float", "object"],
+    ids=["text", "int64", "object"],
 )
 def test_labels_of_any_kind_are_predicted(place, labels):
     y = labels[Y]
@@ -248,14 +179,6 @@ def _codes(model, X):
     return np.argmax(to_numpy(model.to_numpy().predict_proba(X)), axis=1)
 
 
-@pytest.mark.shared_arithmetic
-def test_boolean_labels_are_predicted(place):
-    X, y = load("breast_cancer", True)
-    model = xlr.LogisticRegression().fit(place(X), place(y == 1))
-    assert to_numpy(model.classes_).tolist() == [False, True]
-    assert to_numpy(model.predict(place(X))).dtype == bool
-
-
 def test_column_vector_of_labels_warns_as_sklearn_does():
     with pytest.warns(DataConversionWarning):
         xlr.LogisticRegression().fit(X, Y[:, None])
@@ -265,7 +188,7 @@ def test_column_vector_of_labels_warns_as_sklearn_does():
 
 
 def test_predicting_with_another_library(place, assert_close, dtype):
-    """Fitted on NumPy, asked elsewhere: the coefficients move to the data."""
+    """Coefficients of NumPy move to the library of the data."""
     model = xlr.LogisticRegression().fit(X, Y)
     rtol = 1e-12 if dtype == "float64" else 1e-4
     for method in ("decision_function", "predict_proba", "predict_log_proba"):
@@ -279,25 +202,7 @@ def test_predicting_with_another_library(place, assert_close, dtype):
     assert model.score(place(X), Y) == model.score(X, Y)
 
 
-def test_fitted_model_moves_between_libraries(place):
-    model = xlr.LogisticRegression().fit(place(X), place(Y))
-    on_host, theirs = model.to_numpy(), model.to_sklearn()
-    assert {type(v) for v in (on_host.coef_, on_host.classes_)} == {np.ndarray}
-    assert type(theirs) is sklearn.linear_model.LogisticRegression
-    sample = X.astype(on_host.coef_.dtype)
-    for converted in (on_host, theirs):
-        np.testing.assert_allclose(
-            converted.predict_proba(sample),
-            to_numpy(model.predict_proba(place(X))),
-            rtol=2e-4,
-            atol=1e-6,
-        )
-    np.testing.assert_array_equal(theirs.predict(sample), on_host.predict(sample))
-    model.coef_ = None  # the copies are copies
-    assert on_host.coef_ is not None
-
-
-def test_a_conversion_keeps_the_digits_of_columns_far_from_zero():
+def test_conversion_keeps_the_digits_of_far_columns():
     rng = np.random.default_rng(0)
     far = (rng.normal(size=(200, 3)) + 1e6).astype("float32")
     labels = far[:, 0] - 1e6 + rng.normal(size=200) > 0
@@ -311,62 +216,10 @@ def test_a_conversion_keeps_the_digits_of_columns_far_from_zero():
     )
 
 
-def test_input_is_not_modified(place):
-    data, labels, weights = place(X), place(Y), place(np.ones(len(Y)))
-    xlr.LogisticRegression().fit(data, labels, weights)
-    np.testing.assert_array_equal(to_numpy(data), to_numpy(place(X)))
-    np.testing.assert_array_equal(to_numpy(weights), 1)
-
-
-def test_torch_tensors_in_a_graph():
-    torch = pytest.importorskip("torch")
-    data = torch.asarray(X, requires_grad=True)
-    start = torch.zeros((3, 13), dtype=torch.float64, requires_grad=True)
-    model = xlr.LogisticRegression().fit(data, Y, coef_init=start)
-    assert not model.coef_.requires_grad
-    assert model.predict_proba(data).requires_grad
-    np.testing.assert_allclose(np.asarray(model.coef_), model.to_numpy().coef_)
-
-
-@pytest.mark.parametrize(
-    "layout",
-    [
-        lambda X: np.asfortranarray(X),
-        lambda X: X[::-1][::-1],
-        lambda X: np.repeat(X, 2, axis=1)[:, ::2],
-        lambda X: X.astype(">f8"),
-        lambda X: X.tolist(),
-    ],
-    ids=["fortran", "reversed", "strided", "big-endian", "lists"],
-)
-def test_memory_layout_changes_nothing(layout):
-    expected = xlr.LogisticRegression(tol=1e-10).fit(X, Y).coef_
-    model = xlr.LogisticRegression(tol=1e-10).fit(layout(X), Y)
-    np.testing.assert_allclose(model.coef_, expected, rtol=1e-8)
-
-
 # -- difficult numbers -----------------------------------------------------------------
 
 
-def test_columns_of_any_scale_and_offset():
-    raw, y = load("breast_cancer", True)
-    scaled = raw[:, :6] * [1e-150, 1e-8, 1, 1e8, 1e150, 1e3] + [
-        0,
-        1e-6,
-        0,
-        1e10,
-        0,
-        1e5,
-    ]
-    expected = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(raw[:, :6], y)
-    model = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(scaled, y)
-    assert model.converged_
-    assert model.history_["objective"][-1] == pytest.approx(
-        expected.history_["objective"][-1], rel=1e-9
-    )
-
-
-def test_columns_too_small_to_matter_do_not_break_the_fit():
+def test_tiny_columns_do_not_break_the_fit():
     raw, y = load("breast_cancer", True)
     expected = xlr.LogisticRegression().fit(raw[:, 1:], y)
     tiny = raw * np.array([1e-160] + [1] * 29)
@@ -378,8 +231,8 @@ def test_columns_too_small_to_matter_do_not_break_the_fit():
 
 @pytest.mark.parametrize("form", [np.asarray, csr_array])
 @pytest.mark.parametrize(("seed", "solver"), [(33, "lbfgs"), (26, "newton-cg")])
-def test_f_is_that_of_the_coefficients_beside_next_to_nothing(seed, solver, form):
-    """That of the column is zero but for rounding, whose square is large."""
+def test_objective_is_right_with_a_column_of_tiny_numbers(seed, solver, form):
+    """Rounding makes the coefficient of that column non-zero, and its square large."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(50, 6)) * 10 ** rng.uniform(-2, 2, size=6)
     logits = features[:, 1] / features[:, 1].std() + rng.logistic(size=50)
@@ -390,18 +243,6 @@ def test_f_is_that_of_the_coefficients_beside_next_to_nothing(seed, solver, form
     assert by_hand == pytest.approx(model.history_["objective"][-1], rel=1e-9)
 
 
-@pytest.mark.filterwarnings("ignore::xlr.SeparationWarning")
-def test_constant_columns_get_no_weight():
-    constant = np.full((len(X), 1), 0.1)
-    with_constant = np.hstack([constant, X])
-    expected = xlr.LogisticRegression(tol=1e-10).fit(X, Y)
-    for C in (1.0, np.inf):
-        model = xlr.LogisticRegression(C=C, tol=1e-3).fit(with_constant, Y)
-        assert (model.coef_[:, 0] == 0).all()
-    model = xlr.LogisticRegression(tol=1e-10).fit(with_constant, Y)
-    np.testing.assert_allclose(model.coef_[:, 1:], expected.coef_, rtol=1e-7)
-
-
 def test_rows_of_zero_weight_do_not_count():
     outlier = np.vstack([X, np.full((1, 13), 1e300)])
     expected = xlr.LogisticRegression(tol=1e-9).fit(X, Y)
@@ -410,31 +251,7 @@ def test_rows_of_zero_weight_do_not_count():
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-7, atol=1e-9)
 
 
-def test_float32_far_from_zero():
-    """Means of 10^5 and deviations of 1: centred before anything is squared."""
-    raw, y = load("breast_cancer", True)
-    far = (raw + 1e5).astype(np.float32)
-    expected = sklearn_fit(far.astype(float) - 1e5, y)
-    with pytest.warns(UserWarning, match="means up to .* standard deviations"):
-        model = xlr.LogisticRegression().fit(far, y)
-    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=0, atol=2e-4)
-
-
 # -- the ecosystem ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_tables_give_names_and_the_same_model(library):
-    frame = pytest.importorskip(library).DataFrame
-    names = [f"column {i}" for i in range(13)]
-    table = frame(dict(zip(names, X.T)))
-    model = xlr.LogisticRegression().fit(table, Y)
-    assert model.feature_names_in_.tolist() == names
-    assert model.to_sklearn().feature_names_in_.tolist() == names
-    np.testing.assert_array_equal(model.predict(table), model.to_numpy().predict(table))
-    with pytest.raises(ValueError, match="feature names"):
-        model.predict(frame(dict(zip(reversed(names), X.T))))
-    assert not hasattr(model.fit(X, Y), "feature_names_in_")
 
 
 @pytest.mark.parametrize("output", ["default", "pandas", "polars"])
@@ -456,44 +273,14 @@ def test_pipeline_search_and_scores(output):
     assert search.best_score_ == pytest.approx(expected.mean())
 
 
-def test_clone_and_pickle(place):
-    model = xlr.LogisticRegression(C=3.0).fit(place(X), Y)
-    for copied in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
-        np.testing.assert_array_equal(to_numpy(copied.coef_), to_numpy(model.coef_))
-    assert copied.get_params() == model.get_params() == clone(model).get_params()
-    assert not hasattr(clone(model), "coef_")
-
-
-def test_weights_are_routed_as_metadata():
-    import sklearn
-
-    weights = np.linspace(0.1, 3, len(Y))
-    with sklearn.config_context(enable_metadata_routing=True):
-        model = xlr.LogisticRegression().set_fit_request(sample_weight=True)
-        scaler = StandardScaler().set_fit_request(sample_weight=False)
-        pipeline = make_pipeline(scaler, model)
-        pipeline.fit(X, Y, sample_weight=weights)
-    direct = xlr.LogisticRegression().fit(StandardScaler().fit_transform(X), Y, weights)
-    np.testing.assert_allclose(pipeline[-1].coef_, direct.coef_)
-
-
-# -- many rows -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("last", [2, -1, 0, 1])
-def test_classes_that_are_not_among_the_first_labels(last, place):
-    """Many labels are tried against the classes of the first; one may be new."""
+@pytest.mark.parametrize("last", [2, -1])
+def test_class_of_the_last_of_many_rows_is_found(last, place):
+    """Many labels are compared with the classes of the first rows."""
     labels = np.arange(12_000) % 2
     labels[-1] = last
-    read = read_labels(place(labels), len(labels))
-    classes, codes = np.unique(labels, return_inverse=True)
-    np.testing.assert_array_equal(to_numpy(read.classes), classes)
-    np.testing.assert_array_equal(to_numpy(read.codes), codes)
-
-
-def test_many_classes_of_many_labels(place):
-    labels = np.random.default_rng(0).integers(-50, 50, size=12_000)
-    read = read_labels(place(labels), len(labels))
-    classes, codes = np.unique(labels, return_inverse=True)
-    np.testing.assert_array_equal(to_numpy(read.classes), classes)
-    np.testing.assert_array_equal(to_numpy(read.codes), codes)
+    rows = place(np.eye(4)[labels + 1])
+    model = xlr.LogisticRegression(class_weight="balanced", tol=1e-3)
+    model.fit(rows, place(labels))
+    np.testing.assert_array_equal(to_numpy(model.classes_), np.unique(labels))
+    predicted = to_numpy(model.predict(rows))
+    np.testing.assert_array_equal(predicted, labels)

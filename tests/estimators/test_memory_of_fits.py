@@ -1,4 +1,4 @@
-"""A fit holds its rows no longer than the caller does."""
+"""A fit keeps no reference to its rows."""
 
 from __future__ import annotations
 

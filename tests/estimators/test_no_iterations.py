@@ -57,12 +57,12 @@ def test_estimators_without_iterations_stay_at_zeros(estimator):
     assert not np.any(estimator.converged_)
 
 
-def test_a_start_is_brought_within_the_bounds():
+def test_start_without_iterations_is_projected_onto_bounds():
     model = fitted(xlr.LogisticRegression(max_iter=0, lower=0.5), X, Y == 0)
     np.testing.assert_allclose(model.coef_, 0.5)
 
 
-def test_many_rows_stay_at_zeros_too():
+def test_many_rows_without_iterations_stay_at_zeros():
     """A solver would fit a sample of them first."""
     X = RNG.normal(size=(50_000, 5))
     y = X[:, 0] + RNG.normal(size=50_000) > 0

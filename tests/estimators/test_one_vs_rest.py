@@ -9,6 +9,7 @@ import pytest
 from conftest import to_numpy
 from problems import load
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 
 import xlr
@@ -55,7 +56,7 @@ def test_one_vs_rest_models_are_those_of_sklearn(solver, fit_intercept, class_we
     np.testing.assert_array_equal(model.predict(X), expected.predict(X))
 
 
-def test_many_rows_begin_on_samples():
+def test_one_vs_rest_of_many_rows_is_that_of_sklearn():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40_000, 12))
     y = (X[:, :4] + rng.gumbel(size=(40_000, 4))).argmax(axis=1)
@@ -64,21 +65,7 @@ def test_many_rows_begin_on_samples():
     assert_same_model(model, sklearn_fit(X, y), X, atol=1e-6)
 
 
-@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg"])
-def test_a_class_that_no_sample_holds(solver):
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(30_000, 20))
-    y = (X[:, :2] + rng.gumbel(size=(30_000, 2))).argmax(axis=1)
-    y[[17, 12_000, 29_000]] = 2
-    model = xlr.LogisticRegression(multi_class="ovr", solver=solver, tol=1e-9)
-    model.fit(X, y)
-    # The other two classes began where their samples say, as if the third were not.
-    start = model.history_["objective"][0]
-    assert (start[:2] < 0.9 * np.log(2)).all()
-    assert_same_model(model, sklearn_fit(X, y, max_iter=1000), X, atol=1e-4)
-
-
-def test_gradient_descent_fits_all_classes_at_once():
+def test_one_vs_rest_by_gradient_descent_is_that_of_sklearn():
     model = xlr.LogisticRegression(
         multi_class="ovr", solver="gradient-descent", C=0.01, max_iter=5000
     ).fit(X, Y)
@@ -86,7 +73,7 @@ def test_gradient_descent_fits_all_classes_at_once():
     assert (np.diff(model.history_["objective"], axis=0) < 1e-12).all()
 
 
-def test_each_model_has_its_own_history():
+def test_one_vs_rest_history_has_a_column_for_each_class():
     model = xlr.LogisticRegression(multi_class="ovr").fit(X, Y)
     n_records = model.history_["seconds"].shape[0]
     for name in ("objective", "optimality", "step"):
@@ -115,7 +102,7 @@ def test_balanced_weights_count_sample_weights():
 
 
 def test_balanced_weights_of_a_class_that_is_all_but_alone():
-    """Classes of the same weight each, whatever they had."""
+    """Balanced classes have equal weights, whatever their rows have."""
     options = {"multi_class": "ovr", "class_weight": "balanced", "tol": 1e-10}
     weights = np.where(Y == 0, 1e10, 1e-8)
     C = len(Y) / weights.sum()
@@ -124,7 +111,7 @@ def test_balanced_weights_of_a_class_that_is_all_but_alone():
     np.testing.assert_allclose(found.coef_[0], one.coef_[0], rtol=1e-6)
 
 
-def test_two_classes_are_one_model():
+def test_one_vs_rest_of_two_classes_is_one_model():
     two = Y < 2
     ovr = xlr.LogisticRegression(multi_class="ovr").fit(X[two], Y[two])
     usual = xlr.LogisticRegression().fit(X[two], Y[two])
@@ -132,7 +119,7 @@ def test_two_classes_are_one_model():
     np.testing.assert_array_equal(ovr.predict_proba(X), usual.predict_proba(X))
 
 
-def test_probabilities_where_every_model_says_no():
+def test_one_vs_rest_probabilities_without_a_likely_class():
     model = xlr.LogisticRegression(multi_class="ovr").fit(X, Y)
     model.intercept_ = np.asarray([-2000.0, -1500.0, -1000.0])
     far = np.zeros((1, X.shape[1]))
@@ -140,19 +127,6 @@ def test_probabilities_where_every_model_says_no():
     np.testing.assert_allclose(model.predict_proba(far), [[0, 0, 1]], atol=1e-200)
     log_proba = model.predict_log_proba(far)
     np.testing.assert_allclose(log_proba, [[-1000, -500, 0]], atol=1e-200)
-
-
-def test_warm_start_and_start():
-    model = xlr.LogisticRegression(multi_class="ovr", warm_start=True, tol=2e-6)
-    model.fit(X, Y).fit(X, Y)
-    assert (model.n_iter_ <= 1).all()
-
-
-def test_changing_the_parameter_does_not_change_the_fitted_model():
-    model = xlr.LogisticRegression().fit(X, Y)
-    before = model.predict_proba(X)
-    model.set_params(multi_class="ovr")
-    np.testing.assert_array_equal(model.predict_proba(X), before)
 
 
 def test_one_vs_rest_model_converts(place, dtype):
@@ -171,3 +145,18 @@ def test_one_vs_rest_model_converts(place, dtype):
             )
     np.testing.assert_array_equal(converted.predict(X), NAMES[Y])
     np.testing.assert_array_equal(converted.classes_, NAMES)
+
+
+def test_tools_of_sklearn_choose_penalties_of_one_vs_rest_models():
+    Cs, search = [0.01, 0.1, 1.0], {"scoring": "neg_log_loss", "cv": 4}
+    found = GridSearchCV(
+        xlr.LogisticRegression(multi_class="ovr"), {"C": Cs}, **search
+    ).fit(X, Y)
+    theirs = OneVsRestClassifier(LogisticRegression(tol=1e-8, max_iter=1000))
+    expected = GridSearchCV(theirs, {"estimator__C": Cs}, **search).fit(X, Y)
+    scores = (each.cv_results_["mean_test_score"] for each in (found, expected))
+    np.testing.assert_allclose(*scores, atol=1e-5)
+    models = OneVsRestClassifier(xlr.LogisticRegressionCV(Cs=Cs, cv=4)).fit(X, Y)
+    for k, model in enumerate(models.estimators_):
+        one = GridSearchCV(LogisticRegression(tol=1e-8), {"C": Cs}, **search)
+        assert one.fit(X, np.unique(Y)[k] == Y).best_params_["C"] == model.C_

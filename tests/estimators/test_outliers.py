@@ -19,7 +19,7 @@ def with_outlier(size: float) -> np.ndarray:
 
 
 def total_loss(model, X, y) -> float:
-    """C times F, summed over the rows, at the fitted coefficients."""
+    """Return C times F, summed over the rows, at the fitted coefficients."""
     margins = (2 * y - 1) * (X @ model.coef_[0] + model.intercept_[0])
     penalty = model.coef_[0] @ model.coef_[0] / (2 * model.C)
     return float(np.logaddexp(0, -margins).sum() + (penalty or 0.0))

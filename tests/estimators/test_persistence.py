@@ -1,4 +1,4 @@
-"""What is written is read again: pickle, joblib, skops without pickle, ONNX."""
+"""Models are stored and read: pickle, joblib, and skops without pickle."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def through_joblib(model):
 
 
 def through_skops(model):
-    """Reads no pickle: all there is to trust is the class of xlr."""
+    """Store and read without pickle; only the class of xlr needs to be trusted."""
     skops = pytest.importorskip("skops.io")
     written = skops.dumps(model)
     trusted = skops.get_untrusted_types(data=written)
@@ -52,7 +52,7 @@ def through_skops(model):
     [lambda model: pickle.loads(pickle.dumps(model)), through_joblib, through_skops],
     ids=["pickle", "joblib", "skops"],
 )
-def test_the_same_predictions(kind, through):
+def test_stored_models_predict_the_same(kind, through):
     model = FITTED[kind](X)
     again = through(model)
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
@@ -61,7 +61,7 @@ def test_the_same_predictions(kind, through):
 
 
 @pytest.mark.parametrize("kind", list(FITTED))
-def test_the_state_is_numbers_and_arrays_alone(kind):
+def test_state_of_a_model_is_numbers_and_arrays(kind):
     """So that it depends on no class of ours but the estimator's own."""
     model = FITTED[kind](X)
     assert type(model).__module__ == HOMES[type(model)]
@@ -69,7 +69,7 @@ def test_the_state_is_numbers_and_arrays_alone(kind):
 
 
 @pytest.mark.parametrize("kind", list(FITTED))
-def test_a_model_on_the_host_holds_no_array_of_another_library(kind, place):
+def test_model_on_the_host_holds_numpy_arrays_only(kind, place):
     """So that it is pickled and copied whether those can be or not."""
     model = FITTED[kind](place(X))
     host = model.to_numpy()
@@ -86,16 +86,3 @@ def is_plain(value):
         return all(map(is_plain, value))
     known = np.ndarray, np.generic, str, int, float, bool, type(None)
     return isinstance(value, known)
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_onnx_by_way_of_sklearn(n_classes):
-    to_onnx = pytest.importorskip("skl2onnx").to_onnx
-    runtime = pytest.importorskip("onnxruntime")
-    X_, y = X.astype(np.float32), np.minimum(Y, n_classes - 1)
-    model = xlr.LogisticRegression().fit(X_, y)
-    graph = to_onnx(model.to_sklearn(), X_[:1], options={"zipmap": False})
-    session = runtime.InferenceSession(graph.SerializeToString())
-    labels, probabilities = session.run(None, {"X": X_})
-    np.testing.assert_array_equal(labels, model.predict(X_))
-    np.testing.assert_allclose(probabilities, model.predict_proba(X_), atol=1e-5)

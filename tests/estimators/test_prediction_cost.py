@@ -1,4 +1,4 @@
-"""What predictions cost: calls for a row, and memory for many classes."""
+"""Costs of predictions: calls for a row, and memory for many classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METHODS = ["decision_function", "predict", "predict_proba", "predict_log_proba"]
 
 
 def n_calls(function, *args):
-    """How many functions of xlr a call runs."""
+    """Return the number of functions of xlr that a call runs."""
     count = 0
 
     def count_call(frame, event, _):
@@ -64,7 +64,7 @@ def test_predict_proba_of_many_classes_peaks_near_its_answer(n_classes):
 
 
 def seconds(function, *args):
-    """Median time of the processor in a few calls."""
+    """Return median time of the processor in a few calls."""
     times = [time.process_time()]
     for _ in range(7):
         function(*args)

@@ -1,4 +1,4 @@
-"""What cannot change a model, tried on data that hypothesis makes up.
+"""Changes of the data that do not change the model, on data drawn by hypothesis.
 
 ``nox -s properties`` tries many more of them.
 """
@@ -31,7 +31,7 @@ tried = hypothesis.settings(
 
 @st.composite
 def problems(draw, classes=(2, 3)):
-    """X, y, weights and C: columns of any units, of overlapping classes."""
+    """Draw X, y, weights and C: columns of any units, of overlapping classes."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n_classes = draw(st.sampled_from(classes))
     n, p = draw(st.integers(40, 120)), draw(st.integers(1, 5))
@@ -53,7 +53,7 @@ def fit(X, y, weights, C, **options):
 
 
 def assert_same(one, other, X, others_X=None):
-    """F to 1e-10 of itself, and the probabilities."""
+    """Compare F to a relative 1e-10, and the probabilities."""
     values = [model.history_["objective"][-1] for model in (one, other)]
     assert values[0] == pytest.approx(values[1], rel=1e-10)
     found = other.predict_proba(X if others_X is None else others_X)
@@ -62,7 +62,7 @@ def assert_same(one, other, X, others_X=None):
 
 @tried
 @hypothesis.given(problems(), st.randoms(use_true_random=False))
-def test_the_order_of_rows(problem, random):
+def test_order_of_rows_leaves_the_model(problem, random):
     X, y, weights, C = problem
     order = np.asarray(random.sample(range(len(y)), len(y)))
     one = fit(X, y, weights, C)
@@ -72,7 +72,7 @@ def test_the_order_of_rows(problem, random):
 
 @tried
 @hypothesis.given(problems(), st.randoms(use_true_random=False))
-def test_the_order_of_features(problem, random):
+def test_order_of_features_leaves_the_model(problem, random):
     X, y, weights, C = problem
     order = np.asarray(random.sample(range(X.shape[1]), X.shape[1]))
     one, other = fit(X, y, weights, C), fit(X[:, order], y, weights, C)
@@ -81,7 +81,7 @@ def test_the_order_of_features(problem, random):
 
 @tried
 @hypothesis.given(problems(), st.permutations(["b", "a", "c"]))
-def test_the_names_of_classes(problem, names):
+def test_names_of_classes_leave_the_model(problem, names):
     X, y, weights, C = problem
     y = np.unique(y, return_inverse=True)[1]
     named = np.asarray(names)[y]
@@ -95,7 +95,7 @@ def test_the_names_of_classes(problem, names):
 
 @tried
 @hypothesis.given(problems(), st.data())
-def test_rows_twice_and_weights_of_two(problem, data):
+def test_repeated_rows_are_weights(problem, data):
     X, y, weights, C = problem
     twice = np.asarray(
         data.draw(st.lists(st.booleans(), min_size=len(y), max_size=len(y)))
@@ -108,7 +108,7 @@ def test_rows_twice_and_weights_of_two(problem, data):
 
 @tried
 @hypothesis.given(problems(), st.floats(1e-12, 1e12))
-def test_the_unit_of_weights(problem, unit):
+def test_unit_of_weights_scales_c(problem, unit):
     """S grows with them, and C has to shrink."""
     X, y, weights, C = problem
     one, other = fit(X, y, weights, C), fit(X, y, weights * unit, C / unit)
@@ -117,11 +117,11 @@ def test_the_unit_of_weights(problem, unit):
 
 @tried
 @hypothesis.given(problems(), st.data())
-def test_the_units_of_features_without_a_penalty(problem, data):
+def test_units_of_features_leave_unpenalised_predictions(problem, data):
     X, y, weights, _ = problem
     exponents = st.lists(st.integers(-20, 20), min_size=5, max_size=5)
     units = 2.0 ** np.asarray(data.draw(exponents)[: X.shape[1]])
-    # A penalty that is next to nothing, for classes that are told apart.
+    # A vanishing penalty, for classes that are separated.
     one, other = (fit(values, y, weights, 1e6) for values in (X, X))
     assert_same(one, other, X)
     if not one.coef_.size or np.abs(one.decision_function(X)).max() > 30:
@@ -135,7 +135,7 @@ def test_the_units_of_features_without_a_penalty(problem, data):
 
 @tried
 @hypothesis.given(problems(), st.floats(-1e6, 1e6))
-def test_a_constant_feature(problem, constant):
+def test_constant_feature_leaves_the_model(problem, constant):
     X, y, weights, C = problem
     more = np.column_stack([X, np.full(len(y), constant)])
     one, other = fit(X, y, weights, C), fit(more, y, weights, C)
@@ -145,7 +145,7 @@ def test_a_constant_feature(problem, constant):
 
 @tried
 @hypothesis.given(problems(), st.integers(40, 4000))
-def test_block_sizes_change_nothing(problem, size):
+def test_block_sizes_leave_the_model(problem, size):
     X, y, weights, C = problem
     one = fit(X, y, weights, C)
     with pytest.MonkeyPatch.context() as patch:
@@ -156,7 +156,7 @@ def test_block_sizes_change_nothing(problem, size):
 
 @hypothesis.settings(tried, max_examples=EXAMPLES or 5)
 @hypothesis.given(problems(), st.data())
-def test_dask_chunk_sizes_change_nothing(problem, data):
+def test_dask_chunk_sizes_leave_the_model(problem, data):
     da = pytest.importorskip("dask.array")
     X, y, weights, C = problem
     cuts = data.draw(st.sets(st.integers(1, len(y) - 1), max_size=6))

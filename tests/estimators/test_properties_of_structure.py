@@ -1,4 +1,4 @@
-"""Fits of columns with a structure: what random numbers never have, and tables do.
+"""Fits of structured columns, as tables have and random numbers do not.
 
 Categories, balanced designs, small integers, columns twice, more columns than rows:
 derivatives and rounding errors are alike there, and some columns stand for others.
@@ -49,7 +49,7 @@ def mixed(rng, n):
 
 @st.composite
 def problems(draw):
-    """X and y: of labels that the columns tell something of, nothing, or all alike."""
+    """Draw X and y: labels depend on the columns, or not, or repeat a pattern."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     kinds = [categories, balanced, small_integers, some_twice, wide, mixed]
     X = draw(st.sampled_from(kinds))(rng, int(rng.integers(12, 200)))
@@ -73,7 +73,7 @@ def problems(draw):
     st.sampled_from([-np.inf, -1.0, -0.1, 0.0]),
     st.sampled_from([np.inf, 1.0, 0.1]),
 )
-def test_the_conditions_of_a_minimum_with_kinks_hold(
+def test_fit_with_a_non_smooth_penalty_satisfies_kkt_conditions(
     problem, decade, l1_ratio, lower, upper
 ):
     (X, y), C = problem, 10**decade

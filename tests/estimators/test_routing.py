@@ -49,7 +49,7 @@ def scorer(request):
 @pytest.mark.usefixtures("routing")
 @pytest.mark.parametrize("request_", [True, False])
 @pytest.mark.parametrize("chunked", [True, False])
-def test_a_scorer_gets_the_weights_that_it_requests(request_, chunked, in_this_thread):
+def test_scorer_gets_requested_weights(request_, chunked, in_this_thread):
     da = pytest.importorskip("dask.array")
     options = {"cv": 3, "scoring": scorer(request_)}
     model = xlr.LogisticRegressionCV(Cs=CS, **options)
@@ -65,7 +65,7 @@ def test_a_scorer_gets_the_weights_that_it_requests(request_, chunked, in_this_t
 
 
 @pytest.mark.usefixtures("routing")
-def test_a_request_under_another_name():
+def test_scorer_gets_weights_under_another_name():
     options = {"cv": 3, "scoring": scorer("of_the_scores")}
     expected = theirs(**options).fit(X, Y, of_the_scores=WEIGHTS)
     model = xlr.LogisticRegressionCV(Cs=CS, **options)
@@ -76,7 +76,7 @@ def test_a_request_under_another_name():
 
 
 @pytest.mark.usefixtures("routing")
-def test_a_scorer_gets_rows_of_other_metadata():
+def test_scorer_gets_other_metadata():
     def share(y, predicted, amount):
         return float(np.sum(amount * (y == predicted)))
 
@@ -88,7 +88,7 @@ def test_a_scorer_gets_rows_of_other_metadata():
 
 
 @pytest.mark.usefixtures("routing")
-def test_the_default_score_is_weighted():
+def test_default_score_is_weighted():
     model = xlr.LogisticRegressionCV(Cs=CS, cv=3).fit(X, Y, WEIGHTS)
     with sklearn.config_context(enable_metadata_routing=False):
         same = xlr.LogisticRegressionCV(Cs=CS, cv=3).fit(X, Y, WEIGHTS)
@@ -98,7 +98,7 @@ def test_the_default_score_is_weighted():
 
 @pytest.mark.slow_on_jax
 @pytest.mark.usefixtures("routing")
-def test_groups_on_every_library(place):
+def test_group_splitter_takes_arrays_of_every_library(place):
     model = xlr.LogisticRegressionCV(Cs=[1.0], cv=GroupKFold(3))
     model.fit(place(X), Y, groups=place(GROUPS))
     expected = theirs(cv=GroupKFold(3), scoring="neg_log_loss").set_params(Cs=[1.0])
@@ -112,7 +112,7 @@ def test_groups_on_every_library(place):
 @pytest.mark.parametrize(
     "cv", [StratifiedGroupKFold(3), GroupShuffleSplit(2, random_state=0)]
 )
-def test_groups_of_a_pipeline(cv):
+def test_pipeline_routes_groups(cv):
     model = xlr.LogisticRegressionCV(Cs=CS, cv=cv)
     pipeline = make_pipeline(StandardScaler(), model)
     pipeline.fit(X, Y, groups=GROUPS)
@@ -134,7 +134,7 @@ def test_routing_names_the_same_requests_as_scikit_learn():
 
 
 @pytest.mark.parametrize("method", ["fit", "score"])
-def test_metadata_that_nobody_requests_are_refused(method):
+def test_unrequested_metadata_is_refused(method):
     ours, other = xlr.LogisticRegressionCV(Cs=CS, cv=3), theirs(cv=3)
     for model in (ours.fit(X, Y), other.set_params(scoring="accuracy").fit(X, Y)):
         with pytest.raises(ValueError, match="enable_metadata_routing=True"):
@@ -146,6 +146,6 @@ def test_metadata_that_nobody_requests_are_refused(method):
             getattr(model, method)(X, Y, unknown=GROUPS)
 
 
-def test_a_splitter_of_groups_says_how_to_give_them():
+def test_splitter_without_groups_is_explained():
     with pytest.raises(ValueError, match=r"cv=GroupKFold needs .* pass groups= to fit"):
         xlr.LogisticRegressionCV(cv=GroupKFold(3)).fit(X, Y)

@@ -31,8 +31,11 @@ def as_kind(kind, X, *others):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("scoring", [None, "neg_log_loss"])
-@pytest.mark.parametrize(("y", "offset"), [(Y, OFFSET), (CLASSES, OFFSETS)])
+@pytest.mark.parametrize(
+    ("scoring", "y", "offset"),
+    [(None, CLASSES, OFFSETS), ("neg_log_loss", Y, OFFSET)],
+    ids=["default", "scorer"],
+)
 def test_cv_scores_are_those_of_fits_with_the_offset(kind, scoring, y, offset):
     data = as_kind(kind, X, y, offset)
     options = {"penalty_factor": [1, 0, 3, 1], "tol": 1e-9}

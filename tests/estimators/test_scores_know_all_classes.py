@@ -14,7 +14,7 @@ NAMES = np.asarray(["barbera", "barolo", "grignolino"])
 Y = NAMES[CODES]
 
 
-def test_a_fold_without_rows_of_a_class_to_test_on():
+def test_score_of_a_fold_without_a_class():
     n = np.arange(len(Y))
     lacking = (CODES < 2) & (n % 3 == 0)
     given = {"average": "macro", "zero_division": 0}
@@ -26,8 +26,8 @@ def test_a_fold_without_rows_of_a_class_to_test_on():
     assert model.scores_.item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_class_that_counts_as_positive_is_the_second():
-    """Which scikit-learn's metrics know of 0 and 1 alone."""
+def test_positive_class_of_scores_is_the_second():
+    """scikit-learn's metrics know the classes 0 and 1 alone."""
     two = CODES < 2
     named = xlr.LogisticRegressionCV(Cs=[0.1], scoring="f1").fit(X[two], Y[two])
     coded = xlr.LogisticRegressionCV(Cs=[0.1], scoring="f1").fit(X[two], CODES[two])
@@ -36,7 +36,7 @@ def test_the_class_that_counts_as_positive_is_the_second():
 
 
 @pytest.mark.parametrize("kept", [(CODES < 2), (CODES == 0)], ids=["two", "one"])
-def test_the_likelihood_of_rows_without_some_classes(kept):
+def test_log_loss_of_rows_without_some_classes(kept):
     model = xlr.LogisticRegressionCV(Cs=[1.0]).fit(X, Y)
     own = model.predict_log_proba(X)[kept, CODES[kept]]
     assert model.score(X[kept], Y[kept]) == pytest.approx(own.mean(), rel=1e-9)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from in_chunks import in_chunks
-from make_objective import in_dask_chunks, make_objective
 from scipy.optimize import linprog
 from sklearn.datasets import load_digits, load_iris, load_wine
 from studies import anes96, endometrial, fair, sex2, spector
 
 import xlr
-from xlr.objective import Separation, find_separation
 
 UNPENALISED = {"C": np.inf, "tol": 1e-8}
 
@@ -94,7 +93,7 @@ def by_definition(a, least=-np.inf, most=np.inf):
 
 
 @pytest.mark.parametrize("chunks", [False, True], ids=["in memory", "chunks"])
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(12))
 def test_separation_in_small_tables_is_as_defined(seed, chunks):
     """Rows without weight do not count."""
     if chunks and seed % 4:
@@ -115,7 +114,7 @@ def test_separation_in_small_tables_is_as_defined(seed, chunks):
 FREE, RISES, FALLS, BOXED, PENALISED = range(5)
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(8))
 def test_separation_within_penalties_and_bounds_is_as_defined(seed):
     """No direction moves a penalised feature, or leaves the bounds."""
     rng = np.random.default_rng(seed)
@@ -144,16 +143,15 @@ def test_separation_within_penalties_and_bounds_is_as_defined(seed):
     assert found == expected
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("seed", range(4))
-def test_separation_by_columns_that_depend_on_each_other(seed, dtype):
+def test_separation_by_columns_that_depend_on_each_other(seed):
     """One-hot columns, some of them free, some with a bound, in either precision."""
     rng = np.random.default_rng(seed)
     n, n_classes, levels = int(rng.integers(12, 40)), 2 + seed % 2, 4
     group = rng.integers(0, levels, (n, 2))
     X = np.hstack([np.eye(levels)[group[:, 0]], np.eye(levels)[group[:, 1]]])
     X[:, 1:] *= rng.uniform(0.5, 2.0, size=7)
-    X = X.astype(dtype)
+    X = X.astype(["float32", "float64"][seed // 2])
     y = np.append(np.arange(n_classes), rng.integers(0, n_classes, n - n_classes))
     a = conditions(standardized(X), y)
 
@@ -169,33 +167,6 @@ def test_separation_by_columns_that_depend_on_each_other(seed, dtype):
         ({"C": np.inf, "lower": -some}, (-some, far)),
     ):
         assert kind(warning_of(X, y, **options)) == expected(*sides)
-
-
-@pytest.mark.parametrize("chunks", [False, True], ids=["in memory", "chunks"])
-@pytest.mark.parametrize("seed", range(10))
-def test_separation_has_a_direction_without_an_error(seed, chunks):
-    """Along it, with the best intercepts, as many rows have a margin as can."""
-    rng = np.random.default_rng(seed)
-    n, n_classes = int(rng.integers(6, 14)), 2 + seed % 2
-    X = standardized(rng.integers(0, 3, (n, 3)))
-    y = np.append(np.arange(n_classes), rng.integers(0, n_classes, n - n_classes))
-    objective = make_objective(X, y, n_classes=n_classes)
-    if chunks:
-        pytest.importorskip("dask.array")
-        objective = in_dask_chunks(objective, (n // 2, n - n // 2))
-    at = objective.zeros()
-    gradient = objective.value_and_gradient(at).gradient[0]
-    found = find_separation(objective, at, gradient)
-    a = conditions(X, y)
-    expected = by_definition(a)
-    if expected is None:
-        assert found is None
-        return
-    assert found.complete == (expected == "complete")
-    assert np.abs(found.direction).max() == 1
-    by_class = a.reshape(len(a), objective.n_outputs, -1)
-    along = (by_class[:, :, :-1] * found.direction).sum(axis=(1, 2))
-    assert by_definition(np.column_stack([along, by_class[:, :, -1]])) == expected
 
 
 # -- real and large tables -------------------------------------------------------------
@@ -231,22 +202,24 @@ def test_separation_of_sparse_rows_that_are_fewer_than_columns():
 
 
 @pytest.mark.parametrize(
-    "chunks", [None, (40_000, 60_000)], ids=["in memory", "chunks"]
+    "chunks", [None, (10_000, 20_000)], ids=["in memory", "chunks"]
 )
 def test_separation_by_three_rows_of_many(chunks):
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(100_000, 4))
+    X = rng.normal(size=(30_000, 4))
     y = (X[:, 0] + rng.logistic(size=len(X)) > 0).astype(int)
     X[:, 3] = 0
-    X[[3, 50_000, 99_000], 3], y[[3, 50_000, 99_000]] = 1, 1
+    X[[3, 9_000, 29_000], 3], y[[3, 9_000, 29_000]] = 1, 1
     options = {**UNPENALISED, "chunks": chunks}
     assert "the feature x3 separates" in warning_of(X, y, **options)
     y[3] = 0
     assert warning_of(X, y, **options) is None
 
 
-@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-@pytest.mark.parametrize("tol", [1e-4, 1e-8, 1e-12])
+@pytest.mark.parametrize(
+    ("solver", "tol"),
+    [("newton-cholesky", 1e-12), ("newton-cg", 1e-8), ("lbfgs", 1e-4)],
+)
 def test_separation_is_found_wherever_the_fit_stops(solver, tol):
     """Far out, all curvature along the direction is lost to rounding."""
     rng = np.random.default_rng(2)
@@ -268,14 +241,21 @@ def test_separation_disregards_rows_without_weight(chunks):
     assert warning_of(X, y, **options) is None
 
 
-def test_columns_that_are_constant_or_twice_do_not_separate():
+def test_separation_names_five_of_many_features():
+    X = np.random.default_rng(0).normal(size=(60, 7))
+    sentence = warning_of(X, X.sum(axis=1) > 0, **UNPENALISED)
+    five = r"a combination of (x\d, ){4}x\d and 2 more separates"
+    assert re.search(five, sentence)
+
+
+def test_constant_and_duplicate_columns_do_not_separate():
     X, y = spector()
     twice = np.column_stack([X, X[:, :1], np.ones(len(X))])
     assert warning_of(twice, y, **UNPENALISED) is None
 
 
 @pytest.mark.shared_arithmetic
-def test_inference_refuses_what_is_separated(place):
+def test_inference_refuses_separated_classes(place):
     X, y = endometrial()
     at, labels = place(X), place(y, "int64")
     with pytest.warns(xlr.SeparationWarning, match="the feature x0"):
@@ -293,12 +273,13 @@ in_chunks_too = pytest.mark.parametrize(
 )
 
 
-def test_a_penalty_needs_no_warning():
+def test_penalised_fit_does_not_warn_of_separation():
     assert warning_of(*load_wine(return_X_y=True), C=1e6) is None
 
 
-@in_chunks_too
-@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(
+    ("l1_ratio", "chunks"), [(0.0, (4, 2)), (0.5, None), (1.0, None)]
+)
 def test_penalised_features_do_not_separate(l1_ratio, chunks):
     options = {"l1_ratio": l1_ratio, "chunks": chunks}
     sentence = warning_of(X, Y, penalty_factor=[0, 1], **options)
@@ -311,7 +292,7 @@ def test_penalised_features_do_not_separate(l1_ratio, chunks):
 
 @in_chunks_too
 @pytest.mark.parametrize("name", ["lower", "upper"])
-def test_a_bound_limits_its_side(name, chunks):
+def test_separation_respects_bounds(name, chunks):
     options, up = {"C": np.inf, "chunks": chunks, name: 0.0}, name == "lower"
     assert kind(warning_of(X if up else -X, Y, **options)) == "complete"
     assert warning_of(X[:, :1] if not up else -X[:, :1], Y, **options) is None
@@ -323,7 +304,7 @@ def test_bounds_on_all_sides_leave_no_direction(fit_intercept):
     assert warning_of(X, Y, fit_intercept=fit_intercept, **options) is None
 
 
-def test_a_class_without_weight_is_left_out_and_separates_nothing():
+def test_class_without_weight_does_not_separate():
     rng = np.random.default_rng(0)
     y = np.arange(60) % 3
     features, weights = rng.normal(size=(60, 2)), (y < 2).astype(float)
@@ -334,7 +315,7 @@ def test_a_class_without_weight_is_left_out_and_separates_nothing():
 
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_a_separated_fit_ends_where_f_is_negligible(solver):
+def test_separated_fit_ends_where_f_is_negligible(solver):
     """F falls to 0 without bound; the fit does not follow it to the end of float64."""
     model = xlr.LogisticRegression(penalty_factor=[0, 1], solver=solver)
     with pytest.warns(xlr.SeparationWarning, match="the feature x0"):
@@ -344,7 +325,7 @@ def test_a_separated_fit_ends_where_f_is_negligible(solver):
 
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "newton-cg"])
-def test_a_separated_fit_within_bounds_ends(solver):
+def test_separated_fit_within_bounds_ends(solver):
     features, y = [[0.0, 1], [1, 1], [2, 0]], [0, 0, 1]
     model = xlr.LogisticRegression(C=np.inf, lower=[0, -np.inf], solver=solver)
     with pytest.warns(xlr.SeparationWarning, match="complete separation"):
@@ -353,46 +334,19 @@ def test_a_separated_fit_within_bounds_ends(solver):
     np.testing.assert_array_equal(model.predict(features), y)
 
 
-def test_a_separated_fit_of_many_classes_predicts_all_rows():
-    digits = load_digits(return_X_y=True)
+def test_separated_fit_of_many_classes_predicts_all_rows():
+    digits = [part[::4] for part in load_digits(return_X_y=True)]
     with pytest.warns(xlr.SeparationWarning, match="complete separation"):
         model = xlr.LogisticRegression(C=np.inf).fit(*digits)
     assert model.score(*digits) == 1
     assert model.n_iter_ < 150
 
 
-# -- words -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("size", "listed"),
-    [
-        (1, "the feature x0 separates"),
-        (5, "a combination of x0, x1, x2, x3, x4 separates"),
-        (6, "a combination of x0, x1, x2, x3, x4 and 1 more separates"),
-        (8, "a combination of x0, x1, x2, x3, x4 and 3 more separates"),
-    ],
-)
-def test_separation_describes_the_five_largest_features(size, listed):
-    """The larger of the two classes counts, and rounding does not."""
-    direction = np.zeros((2, 9))
-    direction[np.arange(size) % 2, np.arange(size)] = (-0.5) ** np.arange(size)
-    direction[0, 8] = 1e-7
-    names = [f"x{j}" for j in range(9)]
-    for complete, rows in (
-        (True, "all rows (complete"),
-        (False, "some of the rows (q"),
-    ):
-        sentence = Separation(complete, direction).describe(names)
-        assert listed in sentence
-        assert rows in sentence
-
-
 # -- many models -----------------------------------------------------------------------
 
 
 def with_a_rare_event():
-    """Rows; all those with the second feature have the event."""
+    """Return rows; all those with the second feature have the event."""
     rng = np.random.default_rng(0)
     rows = np.column_stack([rng.normal(size=36), np.arange(36) < 6])
     event = rows[:, 0] + rng.logistic(size=36) > 0
@@ -408,7 +362,7 @@ def of_classes(rows, event, form=np.asarray):
 
 
 def of_a_rare_level(rows, event):
-    """In units of its standard deviation the feature's coefficient is small."""
+    """Fit a feature whose coefficient is small in units of its standard deviation."""
     rng = np.random.default_rng(0)
     others = np.column_stack([rng.normal(size=3000), np.zeros(3000)])
     labels = np.r_[event[:6], rng.integers(2, size=3000)]

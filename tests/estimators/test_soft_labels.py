@@ -49,7 +49,7 @@ def repeated(rows, shares, weights):
         (np.inf, 0.0, "newton-cholesky"),
     ],
 )
-def test_fit_is_that_of_repeated_rows(k, C, l1_ratio, solver):
+def test_soft_fit_is_that_of_repeated_rows(k, C, l1_ratio, solver):
     options = {"C": C, "l1_ratio": l1_ratio, "solver": solver, "tol": 1e-9}
     Z = (X - X.mean(axis=0)) / X.std(axis=0)
     model = xlr.LogisticRegression(max_iter=10_000, **options)
@@ -64,7 +64,7 @@ def test_fit_is_that_of_repeated_rows(k, C, l1_ratio, solver):
 
 
 @pytest.mark.parametrize("k", SHARES)
-def test_objective_is_the_expected_cross_entropy(k):
+def test_soft_objective_is_the_expected_cross_entropy(k):
     model = xlr.LogisticRegression(C=0.5, tol=1e-10)
     model.fit(X, xlr.soft_labels(SHARES[k]), WEIGHTS)
     rows, labels, weights = repeated(X, SHARES[k], WEIGHTS)
@@ -74,7 +74,7 @@ def test_objective_is_the_expected_cross_entropy(k):
     assert 0 <= model.duality_gap_[0] < 1e-6
 
 
-def test_labels_are_soft_labels_of_one_class_each():
+def test_hard_labels_are_soft_labels():
     y = np.arange(N) % 3
     for labels, P in ((y, np.eye(3)[y]), (y > 0, (y > 0) * 1.0)):
         hard = xlr.LogisticRegression(tol=1e-10).fit(X, labels)
@@ -106,8 +106,19 @@ def test_shares_of_trials_and_counts_are_those_of_glm():
     assert model.classes_.tolist() == ["failure", "success"]
 
 
+def test_clusters_of_rows_of_trials_are_the_sandwich_of_glm():
+    counts = COUNTS[:, :2] + 1
+    glm = sm.GLM(counts[:, ::-1], sm.add_constant(X), sm.families.Binomial())
+    glm = glm.fit(tol=1e-14, cov_type="HC0")
+    y, n, (rows, k) = xlr.soft_labels(counts), counts.sum(), (N, X.shape[1] + 1)
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(X, y)
+    results = xlr.infer(model, X, y, cov_type="cluster", groups=range(N))
+    factor = rows / (rows - 1) * (n - 1) / (n - k)
+    np.testing.assert_allclose(results.cov_params(), factor * glm.cov_params(), 1e-6)
+
+
 @pytest.mark.parametrize("k", SHARES)
-def test_inference_is_that_of_repeated_rows(k):
+def test_soft_inference_is_that_of_repeated_rows(k):
     y = xlr.soft_labels(SHARES[k])
     model = xlr.LogisticRegression(C=np.inf, tol=1e-10)
     rows, labels, weights = repeated(X, SHARES[k], WEIGHTS)
@@ -144,7 +155,7 @@ def test_inference_is_that_of_repeated_rows(k):
 
 
 @pytest.mark.parametrize("k", [2, 3])
-def test_fit_on_every_backend(place, dtype, assert_close, k):
+def test_soft_fit_on_every_backend(place, dtype, assert_close, k):
     expected = xlr.LogisticRegression(tol=1e-10).fit(X, xlr.soft_labels(SHARES[k]))
     tol = 1e-9 if dtype == "float64" else 1e-5
     rtol = 1e-6 if dtype == "float64" else 1e-3
@@ -154,19 +165,18 @@ def test_fit_on_every_backend(place, dtype, assert_close, k):
         assert to_numpy(model.classes_).tolist() == list(range(k))
 
 
-@pytest.mark.parametrize("k", [2, 3])
 @pytest.mark.parametrize(
-    ("of_rows", "of_labels"),
+    ("k", "of_rows", "of_labels"),
     [
-        (csr_array, np.asarray),
-        (lambda X: pd.DataFrame(X, columns=list("abc")), pd.DataFrame),
-        (lambda X: in_chunks(X, SIZES), lambda P: in_chunks(P, SIZES)),
-        (lambda X: in_chunks(X, SIZES), np.asarray),
-        (np.asarray, np.ndarray.tolist),
+        (2, csr_array, np.asarray),
+        (3, lambda X: pd.DataFrame(X, columns=list("abc")), pd.DataFrame),
+        (3, lambda X: in_chunks(X, SIZES), lambda P: in_chunks(P, SIZES)),
+        (2, lambda X: in_chunks(X, SIZES), np.asarray),
+        (3, np.asarray, np.ndarray.tolist),
     ],
 )
 @pytest.mark.filterwarnings("ignore:P is in other chunks")
-def test_fit_to_every_kind_of_rows(k, of_rows, of_labels):
+def test_soft_fit_to_every_kind_of_rows(k, of_rows, of_labels):
     for C in (1.0, np.inf):
         options = {"C": C, "tol": 1e-10}
         expected = xlr.LogisticRegression(**options)
@@ -180,7 +190,7 @@ def test_fit_to_every_kind_of_rows(k, of_rows, of_labels):
         np.testing.assert_allclose(found, errors, rtol=1e-6)
 
 
-def test_rows_of_zeros_have_no_weight():
+def test_soft_labels_of_zeros_have_no_weight():
     counts = COUNTS.copy()
     counts[:10] = 0
     every = xlr.LogisticRegression(tol=1e-10).fit(X, xlr.soft_labels(counts))
@@ -188,7 +198,7 @@ def test_rows_of_zeros_have_no_weight():
     np.testing.assert_allclose(every.coef_, some.coef_, rtol=1e-6)
 
 
-def test_soft_labels_refuse_what_has_no_meaning():
+def test_wrong_soft_labels_are_refused():
     P = SHARES[3]
     for y, message in (
         (xlr.soft_labels(-P), "finite numbers from 0 up"),
@@ -221,6 +231,6 @@ def test_soft_labels_refuse_what_has_no_meaning():
             fit(X, y)
 
 
-def test_labels_that_are_probabilities_name_the_way():
+def test_labels_of_many_columns_name_soft_labels():
     with pytest.raises(ValueError, match=r"labels by xlr\.soft_labels\(y\)"):
         xlr.LogisticRegression().fit(X, SHARES[3])

@@ -27,7 +27,7 @@ def words(n: int = 400, p: int = 60, seed: int = 0, n_classes: int = 2):
 
 
 def scattered(rng: np.random.Generator, n: int, p: int, density: float) -> sp.csr_array:
-    """Numbers from 0 to 1 in a share of the places."""
+    """Return a sparse matrix of numbers from 0 to 1."""
     return sp.csr_array(rng.random((n, p)) * (rng.random((n, p)) < density))
 
 
@@ -62,7 +62,7 @@ def test_sparse_formats_give_the_same_model(form):
 
 
 @pytest.mark.parametrize("index", [np.int32, np.int64])
-def test_indices_duplicates_and_zeros_that_are_stored(index):
+def test_sparse_duplicates_and_unsorted_indices_are_summed(index):
     X, y = words()
     rows, columns = np.nonzero(np.ones_like(X))
     half = np.ravel(X) / 2
@@ -81,7 +81,7 @@ def test_indices_duplicates_and_zeros_that_are_stored(index):
         np.testing.assert_array_equal(getattr(unsorted, part), getattr(before, part))
 
 
-def test_indices_without_a_sign():
+def test_sparse_indices_may_be_unsigned():
     X, y = words()
     data = sp.csr_array(X)
     expected = xlr.LogisticRegression().fit(data, y)
@@ -112,21 +112,21 @@ def test_sparse_dtypes_are_those_of_dense_x(dtype):
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
-def test_a_matrix_without_entries_leaves_the_intercept(l1_ratio):
+def test_sparse_matrix_without_entries_leaves_the_intercept(l1_ratio):
     y = np.arange(30) % 3 == 0
     model = xlr.LogisticRegression(l1_ratio=l1_ratio).fit(sp.csr_array((30, 4)), y)
     np.testing.assert_array_equal(model.coef_, 0.0)
     np.testing.assert_allclose(model.intercept_, np.log(10 / 20), atol=1e-6)
 
 
-def test_many_rows_begin_on_samples_and_in_threads():
+def test_sparse_fit_of_many_rows_is_that_of_dense_rows():
     rng = np.random.default_rng(1)
     X = scattered(rng, 40_000, 50, density=0.2)
     y = (X @ rng.normal(size=50) + rng.logistic(size=40_000) > 0).astype(int)
+    best = xlr.LogisticRegression(tol=1e-11, n_jobs=1).fit(X.toarray(), y)
+    least = best.history_["objective"][-1]
     for parameters in ({}, {"solver": "newton-cg"}, {"n_jobs": 2}):
         model = xlr.LogisticRegression(**parameters).fit(X, y)
-        best = xlr.LogisticRegression(tol=1e-11, n_jobs=1).fit(X.toarray(), y)
-        least = best.history_["objective"][-1]
         assert model.history_["objective"][-1] <= least * (1 + 1e-9)
 
 
@@ -143,17 +143,9 @@ def test_sparse_x_of_more_features_than_rows():
         np.testing.assert_array_equal(fits[0].coef_ == 0, fits[1].coef_ == 0)
 
 
-def test_path_of_sparse_x_is_that_of_dense_x():
-    X, y = words()
-    ours = xlr.logistic_path(sp.csr_array(X), y, n_Cs=12, tol=1e-9)
-    dense = xlr.logistic_path(X, y, n_Cs=12, tol=1e-9)
-    np.testing.assert_allclose(ours.Cs, dense.Cs, rtol=1e-10)
-    np.testing.assert_allclose(ours.coefs, dense.coefs, atol=1e-6)
-
-
-def test_a_million_features_in_a_few_times_the_memory_of_x():
+def test_sparse_fit_takes_a_few_times_the_memory_of_x():
     rng = np.random.default_rng(3)
-    n, p = 20_000, 1_000_000
+    n, p = 5_000, 250_000
     columns = rng.integers(0, p, size=n * 50, dtype=np.int32)
     X = sp.csr_array((np.ones(n * 50), columns, np.arange(0, n * 50 + 1, 50)), (n, p))
     X.sum_duplicates()
@@ -181,18 +173,7 @@ def test_model_of_sparse_x_is_pickled_and_converted():
     )
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_sparse_x_with_nan_or_infinity_is_refused(bad):
-    X, y = words()
-    model = xlr.LogisticRegression().fit(sp.csr_array(X), y)
-    X[3, 4] = bad
-    with pytest.raises(ValueError, match="Input X contains"):
-        xlr.LogisticRegression().fit(sp.csr_array(X), y)
-    with pytest.raises(ValueError, match="Input X contains"):
-        model.predict(sp.csr_array(X))
-
-
-def test_real_data_with_columns_of_all_sizes():
+def test_sparse_fit_of_columns_of_all_sizes_is_that_of_dense_rows():
     X, y = load_breast_cancer(return_X_y=True)
     for data in (X, np.concatenate([X * 1e9, X * 1e-9], axis=1)):
         values = [
@@ -203,7 +184,7 @@ def test_real_data_with_columns_of_all_sizes():
 
 
 def dated(distance: float, dtype: str = "float64", n_classes: int = 2):
-    """A date, whose mean is so many deviations from zero, beside a category."""
+    """Return a date far from zero, in standard deviations, and a category."""
     rng = np.random.default_rng(3)
     date, category = rng.normal(size=300), rng.integers(0, 10, 300)
     X = np.column_stack([3 * (date + distance), np.eye(10)[category]])
@@ -212,25 +193,25 @@ def dated(distance: float, dtype: str = "float64", n_classes: int = 2):
     return X.astype(dtype), y
 
 
-DISTANCES = [("float64", distance) for distance in (1e3, 1e4, 1e6, 1e9)]
-DISTANCES += [("float32", distance) for distance in (10, 1e3)]
+DISTANCES = [("float64", 1e4), ("float64", 1e9), ("float32", 1e3)]
 
 
 @pytest.mark.parametrize(("dtype", "distance"), DISTANCES)
-@pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize(
-    ("l1_ratio", "solver"),
+    ("n_classes", "l1_ratio", "solver"),
     [
-        (0.0, "newton-cholesky"),
-        (0.0, "newton-cg"),
-        (0.0, "lbfgs"),
-        (1.0, "newton-cg"),
-        (1.0, "proximal-newton"),
-        (0.5, "proximal-newton"),
-        (0.5, "active-set"),
+        (2, 0.0, "newton-cholesky"),
+        (3, 0.0, "newton-cholesky"),
+        (2, 0.0, "newton-cg"),
+        (3, 0.0, "lbfgs"),
+        (3, 1.0, "newton-cg"),
+        (2, 1.0, "proximal-newton"),
+        (3, 0.5, "active-set"),
     ],
 )
-def test_a_column_far_from_zero(dtype, distance, n_classes, l1_ratio, solver):
+def test_sparse_fit_with_a_far_column_is_that_of_dense_rows(
+    dtype, distance, n_classes, l1_ratio, solver
+):
     X, y = dated(distance, dtype, n_classes)
     exact = dtype == "float64"
     fits = [
@@ -245,7 +226,7 @@ def test_a_column_far_from_zero(dtype, distance, n_classes, l1_ratio, solver):
 
 
 @pytest.mark.parametrize(("dtype", "distance"), DISTANCES)
-def test_paths_and_folds_of_a_column_far_from_zero(dtype, distance):
+def test_sparse_paths_and_folds_with_a_far_column(dtype, distance):
     X, y = dated(distance, dtype)
     tol, rtol = (1e-8, 1e-7) if dtype == "float64" else (1e-5, 1e-4)
     ours, dense = (

@@ -12,7 +12,7 @@ import xlr
 
 
 def two_classes(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Standardised columns that vary, and 0 or 1."""
+    """Return standardised columns that vary, and 0 or 1."""
     X, y = load(name, True)
     X = X[:, X.std(axis=0) > 0]
     return X, (y if name == "breast_cancer" else y > y.mean()).astype(int)
@@ -47,7 +47,7 @@ def by_skglm(X, y, C, l1_ratio):
 
 
 def objective(coef, intercept, X, y, C, l1_ratio) -> float:
-    """F, by NumPy."""
+    """Return F, by NumPy."""
     logits = X @ np.ravel(coef) + float(np.ravel(intercept)[0])
     penalty = l1_ratio * np.abs(coef) + (1 - l1_ratio) / 2 * np.square(coef)
     return float(
@@ -79,7 +79,7 @@ def test_lasso_is_that_of_glum_and_skglm(name, C, peer, l1_ratio):
         np.testing.assert_allclose(ours.coef_[0], coef, atol=1e-5)
 
 
-def test_a_whole_path():
+def test_path_is_that_of_glum():
     X, y = two_classes("breast_cancer")
     path = xlr.logistic_path(X, y, n_Cs=15, tol=1e-10)
     for C, coef, intercept in zip(path.Cs[1:], path.coefs[1:], path.intercepts[1:]):

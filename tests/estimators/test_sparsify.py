@@ -28,7 +28,7 @@ METHODS = ["decision_function", "predict", "predict_proba", "predict_log_proba"]
 
 @pytest.mark.slow_on_jax
 @pytest.mark.parametrize("kind", list(FITS))
-def test_predictions_are_the_same(kind, place, dtype, assert_close):
+def test_sparsified_model_predicts_the_same(kind, place, dtype, assert_close):
     model = FITS[kind](place(X))
     expected = {name: to_numpy(getattr(model, name)(place(X))) for name in METHODS}
     coef = to_numpy(model.coef_)
@@ -46,7 +46,7 @@ def test_predictions_are_the_same(kind, place, dtype, assert_close):
     assert_close(model.coef_, coef)
 
 
-def test_a_fit_after_sparsify_is_dense():
+def test_fit_after_sparsify_is_dense():
     model = FITS["binary"](X)
     coef = model.coef_
     model.sparsify().fit(X, Y > 0)  # with warm_start

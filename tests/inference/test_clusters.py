@@ -107,11 +107,10 @@ def test_missing_groups_are_refused_on_every_backend(place):
         errors(groups)
 
 
-@pytest.mark.parametrize("missing", [np.nan, None])
-def test_missing_groups_of_chunks_are_refused(missing):
+def test_missing_groups_of_chunks_are_refused():
     features, y = da.from_array(X, chunks=(20, 2)), da.from_array(Y, chunks=20)
     expected = errors(GROUPS)
-    for values in (GROUPS, NAMES):
+    for values, missing in ((GROUPS, np.nan), (NAMES, None)):
         given = np.asarray(without(missing, values), dtype=object)
         for whole, part in (
             (list(values), list(given)),
@@ -127,7 +126,7 @@ THREE = np.random.default_rng(3).integers(0, 3, 60)
 
 
 def covariance_by_hand(results, ways, n_classes):
-    """Inclusion and exclusion over the scores of the rows, two ways."""
+    """Return the covariance of two ways by inclusion and exclusion over scores."""
     Z = np.insert(X, 0, 1, axis=1)
     y = Y if n_classes == 2 else THREE
     eta = Z @ results.params.reshape(3, -1)

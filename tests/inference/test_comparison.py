@@ -61,7 +61,7 @@ def test_likelihood_ratio_refuses_models():
         xlr.likelihood_ratio_test(model, xlr.infer(model, X, y))
 
 
-def test_several_fits_side_by_side():
+def test_summary_of_several_fits_aligns_parameters():
     X, y = spector()
     full, part = (
         xlr.infer(xlr.LogisticRegression(C=np.inf).fit(x, y), x, y)
@@ -79,7 +79,7 @@ def test_several_fits_side_by_side():
         xlr.summary_col([part, "full"])
 
 
-def test_several_fits_of_many_classes_name_their_equations():
+def test_summary_of_several_fits_names_equations():
     X, y = anes96()
     results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
     table = xlr.summary_col([results])
@@ -128,5 +128,5 @@ def test_log_likelihood_of_completely_separated_classes_is_zero():
             xlr.infer(model, X, labels)
         with pytest.raises(ValueError, match="profile=True needs a fit with finite"):
             xlr.infer(model, X, labels, separation="limit", profile=True)
-    with pytest.raises(ValueError, match="separation must be 'raise' or 'limit'"):
+    with pytest.raises(ValueError, match="separation must be one of 'raise', 'limit'"):
         xlr.infer(model, X, y, separation="nan")

@@ -102,7 +102,7 @@ def test_transformer_is_a_step_of_a_pipeline():
     np.testing.assert_array_equal(again.predict(table), model.predict(table))
 
 
-def test_many_levels_stay_sparse_and_agree():
+def test_formula_with_many_levels_stays_sparse():
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"shop": rng.integers(200, size=4000)}).astype(str)
     y = rng.integers(2, size=4000)

@@ -36,7 +36,7 @@ def women():
     "form", [np.asarray, csr_array, lambda X: in_chunks(X, (361, 0, 700))]
 )
 def test_residuals_as_glm(form):
-    """Their ``var_weights`` are R's prior weights."""
+    """The ``var_weights`` of GLM are R's prior weights."""
     X, y, weights, offset = women()
     rows = form(X)
     results = results_of(rows, y, weights, offset)

@@ -82,24 +82,21 @@ def assert_exact(results: Any, expected: tuple[np.ndarray, np.ndarray]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("C", [np.inf, 1.0])
-def test_standard_errors_of_default_fits(kind, C):
+def test_standard_errors_of_default_fits(kind):
     X, y = rows_of(kind)
     weights = np.random.default_rng(0).uniform(0.5, 2, N)
     offset = np.random.default_rng(1).normal(size=N)
-    for given in (
-        {},
-        {"sample_weight": weights},
-        {"offset": offset, "sample_weight": 1e-3 * weights},
+    for C, given in (
+        (np.inf, {}),
+        (1.0, {"sample_weight": weights}),
+        (np.inf, {"offset": offset, "sample_weight": 1e-3 * weights}),
     ):
         model = xlr.LogisticRegression(C=C).fit(X, y, **given)
         expected = exact_results(Exact(X, y, C=C, **given), model)
         assert_exact(xlr.infer(model, X, y, **given), expected)
 
 
-@pytest.mark.parametrize(
-    "kind", ["ordinary", "outlier 1e5", "heavy tails", "fill value"]
-)
+@pytest.mark.parametrize("kind", ["outlier 1e5", "heavy tails"])
 def test_standard_errors_of_many_classes(kind):
     X, y = rows_of(kind, n_classes=3)
     model = xlr.LogisticRegression(C=np.inf).fit(X, y)
@@ -107,8 +104,9 @@ def test_standard_errors_of_many_classes(kind):
     assert_exact(xlr.infer(model, X, y), expected)
 
 
-@pytest.mark.parametrize("solver", ["auto", "lbfgs", "newton-cg"])
-@pytest.mark.parametrize("tol", [1e-3, 1e-4, 1e-6])
+@pytest.mark.parametrize(
+    ("solver", "tol"), [("auto", 1e-3), ("lbfgs", 1e-4), ("newton-cg", 1e-6)]
+)
 def test_standard_errors_of_rare_events_by_every_solver(solver, tol):
     X, y = rows_of("ordinary", rare=4.0)
     assert 2 < y.sum() < 12
@@ -140,8 +138,7 @@ def test_standard_errors_on_every_backend(place, dtype, kind):
     assert_exact(xlr.infer(model, *given), expected)
 
 
-@pytest.mark.parametrize("kind", ["ordinary", "outlier 1e5"])
-@pytest.mark.parametrize("tol", [1e-2, 1e-4])
+@pytest.mark.parametrize(("kind", "tol"), [("ordinary", 1e-4), ("outlier 1e5", 1e-2)])
 def test_errors_of_firth_invert_the_information_at_the_estimates(kind, tol):
     X, y = rows_of(kind)
     model = xlr.FirthLogisticRegression(tol=tol).fit(X, y)

@@ -14,7 +14,7 @@ POWERS = {"HC0": 0, "HC2": 1, "HC3": 2}
 
 
 def by_hand(X, y, weights, model, power, penalty=0.0):
-    """As vcovHC of R's sandwich: the scores of the rows over (1 - h)^(power / 2)."""
+    """Return vcovHC of R's sandwich: scores of the rows over (1 - h)^(power / 2)."""
     Z = np.insert(X, 0, 1, axis=1)
     p = model.predict_proba(X)[:, 1]
     added = np.diag([0.0] + [penalty] * X.shape[1])

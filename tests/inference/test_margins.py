@@ -171,7 +171,7 @@ def test_effects_of_spectors_dummy_as_stata():
 
 @pytest.mark.parametrize("takes_log", [False, True])
 def test_effects_of_changes_of_many_classes_by_differences(takes_log):
-    """Their derivatives in the parameters by differences of softmax."""
+    """The derivatives in the parameters are differences of softmax."""
     X, y = anes96()
     X = np.column_stack([X, X[:, 1] > 3])
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
@@ -271,7 +271,7 @@ def test_medians_are_those_of_repeated_rows():
 def test_effects_refuse_wrong_arguments():
     X, y = spector()
     results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
-    with pytest.raises(ValueError, match="at must be 'overall', 'mean'"):
+    with pytest.raises(ValueError, match="at must be one of 'overall', 'mean'"):
         results.get_margeff("all")
     with pytest.raises(ValueError, match="method must be one of"):
         results.get_margeff("mean", "dx")

@@ -20,7 +20,7 @@ def log_likelihood(intercepts, y, offset):
     return float(-np.log(np.exp(logits - own).sum(axis=1)).sum())
 
 
-@pytest.mark.slow_on_jax
+@pytest.mark.shared_arithmetic
 @pytest.mark.parametrize(("C", "n_columns"), [(np.inf, 2), (1.0, 100)])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_null_likelihood_with_collinear_columns(place, C, n_columns, n_classes):

@@ -103,6 +103,7 @@ def test_profile_of_many_classes_ends_where_the_deviance_is_a_quantile():
         np.testing.assert_allclose(fall, stats.chi2.isf(0.05, 1), rtol=1e-6)
 
 
+@pytest.mark.shared_arithmetic
 def test_profile_on_every_backend(place, dtype):
     X, y = endometrial()
     at, labels = place(X), place(y, "int64")
@@ -208,7 +209,7 @@ def test_summary_of_firth_has_walds_tests_on_request():
 
 @pytest.mark.parametrize("data", [spector, anes96])
 def test_profile_tests_are_likelihood_ratio_tests(data):
-    """Of the fit without the feature, in all equations or one."""
+    """The test compares with the fit without the feature."""
     X, y = data()
     X = X[:, :3]
     y = np.minimum(y, 1) if data is anes96 else y

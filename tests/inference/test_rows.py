@@ -58,7 +58,7 @@ def weighted_studies():
 
 @pytest.mark.parametrize("form", [np.asarray, csr_array])
 def test_influence_of_weighted_rows_as_glm(form):
-    """Their ``var_weights`` are R's prior weights."""
+    """The ``var_weights`` of GLM are R's prior weights."""
     for X, y, weights, offset, class_weight in weighted_studies():
         options = {"class_weight": class_weight}
         model = xlr.LogisticRegression(**UNPENALISED, **options)

@@ -23,7 +23,7 @@ def results_of(X, y, weights=None, **options):
 
 
 def women():
-    """Fair's table with noise columns, and a table of 20 candidates."""
+    """Return Fair's table with noise columns, and a table of 20 candidates."""
     X, y = fair()
     X, y = X[::6], y[::6]
     return X[:, :3], y, candidates_of(X)
@@ -58,7 +58,7 @@ def test_joint_scores_as_statsmodels():
 
 
 def scores_by_hand(X, y, weights, candidates, params, robust):
-    """The statistic from the scores and the information of the larger model."""
+    """Return the statistic from the scores and the information of the larger model."""
     n_classes = int(y.max()) + 1
     Z = np.column_stack([np.ones(len(y)), X, candidates])
     eta = np.column_stack([np.zeros(len(y)), Z[:, : X.shape[1] + 1] @ params])

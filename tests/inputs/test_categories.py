@@ -142,7 +142,7 @@ def test_firth_drops_the_first_level():
 
 
 @pytest.mark.parametrize("library", TABLES)
-def test_unknown_levels_are_errors_or_add_nothing(library):
+def test_unknown_levels_are_errors_or_ignored(library):
     made, y = columns()
     new = made | {"town": np.where(made["town"] == "A", "Z", made["town"])}
     model = xlr.LogisticRegression(categorical="auto").fit(TABLES[library](made), y)
@@ -171,7 +171,7 @@ def test_missing_values_are_errors_or_a_level(library):
     np.testing.assert_allclose(model.coef_, other.coef_, atol=1e-8)
 
 
-def test_a_pickled_model_encodes_as_before():
+def test_pickled_model_encodes_categories():
     made, y = columns()
     table = in_pandas(made)
     model = xlr.LogisticRegression(categorical="auto").fit(table, y)
@@ -181,7 +181,7 @@ def test_a_pickled_model_encodes_as_before():
         model.to_sklearn()
 
 
-def test_a_fit_to_numbers_forgets_the_categories():
+def test_refit_to_numbers_forgets_the_categories():
     made, y = columns()
     model = xlr.LogisticRegression(categorical="auto").fit(in_pandas(made), y)
     numbers = in_pandas(made)[["age", "visits"]]
@@ -189,7 +189,7 @@ def test_a_fit_to_numbers_forgets_the_categories():
     assert model.predict(numbers).shape == (200,)
 
 
-def test_a_single_level_alone_leaves_nothing_to_fit():
+def test_single_level_without_other_columns_is_refused():
     made, y = columns()
     table = in_pandas(made)[["town"]].assign(town="A")
     model = xlr.LogisticRegression(C=np.inf, categorical="auto")
@@ -219,7 +219,7 @@ def test_wrong_categories_get_a_sentence(case):
     assert not hasattr(model, "coef_")
 
 
-def test_an_identifier_is_no_category():
+def test_identifier_is_refused_as_a_category():
     table = pd.DataFrame({"number": np.arange(10**6 + 1)})
     y = np.arange(10**6 + 1) % 2
     model = xlr.LogisticRegression(categorical=["number"])
@@ -235,7 +235,7 @@ def test_arrays_are_refused_by_a_model_of_categories():
         model.predict(np.zeros((2, 5)))
 
 
-@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.parametrize("kind", ["ridge", "lasso", "scored"])
 def test_categories_of_dask_give_the_model_of_a_table_in_memory(kind):
     X, y, table, labels = in_dask()
     model = clone(ESTIMATORS[kind]).set_params(categorical="auto", tol=1e-9)
@@ -248,11 +248,10 @@ def test_categories_of_dask_give_the_model_of_a_table_in_memory(kind):
     assert model.score(X, y) == pytest.approx(score, rel=1e-12)
 
 
-@pytest.mark.parametrize("scoring", [None, "roc_auc"])
-def test_search_and_inference_take_categories_of_dask(scoring):
+def test_search_and_inference_take_categories_of_dask():
     X, y, table, labels = in_dask()
     search = xlr.LogisticRegressionCV(
-        Cs=[0.1, 1.0], cv=3, categorical="auto", scoring=scoring, tol=1e-9
+        Cs=[0.1, 1.0], cv=3, categorical="auto", scoring="roc_auc", tol=1e-9
     )
     expected = clone(search).fit(table, labels)
     search.fit(X, y)

@@ -1,10 +1,9 @@
-"""Bad input gets a sentence, the same on every library, and changes nothing."""
+"""Bad input raises the same sentence on every library, and changes no attribute."""
 
 from __future__ import annotations
 
 import copy
 import datetime
-import re
 from decimal import Decimal
 
 import numpy as np
@@ -90,6 +89,9 @@ BAD_PARAMETERS = [
     ({"C": -1.0}, ValueError, "C must be"),
     ({"C": float("nan")}, ValueError, "C must be"),
     ({"C": "1"}, TypeError, "C must be .* got '1'"),
+    ({"C": 10**400}, ValueError, "C must be .* got a number beyond float64"),
+    ({"solver": np.asarray(["lbfgs", "auto"])}, ValueError, "solver must be one of"),
+    ({"multi_class": ["ovr"]}, ValueError, "multi_class must be one of"),
     ({"tol": 0.0}, ValueError, "tol must be a finite number above 0"),
     ({"tol": float("inf")}, ValueError, "tol must be"),
     ({"max_iter": -1}, ValueError, "max_iter must be a whole number"),
@@ -125,16 +127,6 @@ def test_bad_parameters_get_a_sentence(parameters, error, words):
     assert not hasattr(model, "coef_")
 
 
-def test_text_and_mixed_labels_are_refused():
-    with pytest.raises(ValueError, match="could not convert string"):
-        xlr.LogisticRegression().fit(X.astype(str).astype(object) + "a", Y)
-    mixed = np.array([1, "a"] * 40, dtype=object)
-    with pytest.raises(ValueError, match=re.escape("y.astype(str)")):
-        xlr.LogisticRegression().fit(X, mixed)
-    with pytest.raises(ValueError, match="sample_weight must hold real numbers"):
-        xlr.LogisticRegression().fit(X, Y, sample_weight=["a"] * 80)
-
-
 @pytest.mark.parametrize(
     "labels",
     [
@@ -152,12 +144,6 @@ def test_objects_are_no_labels(labels):
         xlr.LogisticRegression().fit(X, np.asarray(labels)[Y])
 
 
-def test_intervals_are_no_labels():
-    labels = np.asarray(pd.Series(pd.cut([1.0, 2.0], 2)))
-    with pytest.raises(ValueError, match=r"label type: unknown\. y holds objects"):
-        xlr.LogisticRegression().fit(X, labels[Y])
-
-
 def test_class_weights_in_a_series_are_refused():
     weights = pd.Series({0: 1.0, 1: 2.0})
     with pytest.raises(TypeError, match=r"dict\(series\); got 0 +1\.0"):
@@ -165,7 +151,7 @@ def test_class_weights_in_a_series_are_refused():
 
 
 @pytest.mark.parametrize("kind", ["None", "nan", "NA"])
-def test_missing_labels_are_not_said_to_be_mixed(kind):
+def test_missing_labels_are_counted(kind):
     missing = {"None": None, "nan": np.nan, "NA": pd.NA}[kind]
     names = np.array(["no", "yes"], dtype=object)[Y]
     names[:3] = missing
@@ -174,7 +160,7 @@ def test_missing_labels_are_not_said_to_be_mixed(kind):
             xlr.LogisticRegression().fit(X, y)
 
 
-def test_labels_of_tables_with_missing_ones():
+def test_missing_labels_of_tables_are_refused():
     pyarrow = pytest.importorskip("pyarrow")
     names = [None, *np.array(["no", "yes"])[Y[1:]].tolist()]
     codes = pyarrow.chunked_array([pyarrow.array(names).dictionary_encode()])
@@ -193,17 +179,6 @@ def test_sparse_weights_offsets_and_starts_are_refused():
             xlr.LogisticRegression().fit(X, Y, **{name: sp.csr_array(values)})
 
 
-@pytest.mark.parametrize("kind", ["datetime64[D]", "timedelta64[s]"])
-def test_dates_are_refused(kind):
-    dates = np.arange(400).reshape(80, 5).astype(kind)
-    model = xlr.LogisticRegression().fit(X, Y)
-    for data in (dates, list(dates)):
-        with pytest.raises(ValueError, match="X holds dates or times"):
-            xlr.LogisticRegression().fit(data, Y)
-        with pytest.raises(ValueError, match="X holds dates or times"):
-            model.predict(data)
-
-
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta:UserWarning")
 def test_sparse_tensors_are_refused_at_the_door():
     torch = pytest.importorskip("torch")
@@ -212,8 +187,9 @@ def test_sparse_tensors_are_refused_at_the_door():
         with pytest.raises(TypeError, match=r"Sparse tensors .* x\.to_dense\(\)"):
             xlr.LogisticRegression().fit(data, Y)
     sparse = pytest.importorskip("jax.experimental.sparse")
+    data = sparse.BCOO((np.ones(1), np.zeros((1, 2), dtype=int)), shape=X.shape)
     with pytest.raises(TypeError, match=r"Sparse tensors .* x\.todense\(\)"):
-        xlr.LogisticRegression().fit(sparse.BCOO.fromdense(X), Y)
+        xlr.LogisticRegression().fit(data, Y)
 
 
 def test_predicting_needs_the_same_features(place):
@@ -242,20 +218,11 @@ def test_weights_and_labels_on_the_host_move_to_the_data(place):
     np.testing.assert_array_equal(to_numpy(there.coef_), to_numpy(host.coef_))
 
 
-@pytest.mark.parametrize("weight", [1e-200, 1e200])
-def test_weights_of_any_size(dtype, place, weight):
-    """Scaling the weights scales S, hence C: F is the same at C / weight."""
-    expected = xlr.LogisticRegression().fit(place(X), Y)
-    model = xlr.LogisticRegression(C=1 / weight)
-    if arrays_are_narrow(place(X)):
-        pytest.skip("1e200 is no number of this device")
-    model.fit(place(X), Y, sample_weight=np.full(80, weight))
-    np.testing.assert_allclose(
-        to_numpy(model.coef_), to_numpy(expected.coef_), rtol=1e-4, atol=1e-5
-    )
-
-
-def arrays_are_narrow(x):
-    xp = xlr.arrays.namespace(x)
-    device = xlr.arrays.device_of(x)
-    return xlr.arrays.widest_float(xp=xp, device=device) == xp.float32
+def test_scores_refuse_wrong_weights_and_labels():
+    model = xlr.LogisticRegression().fit(X, Y)
+    with pytest.raises(ValueError, match="negative values"):
+        model.score(X, Y, sample_weight=-np.ones(80))
+    with pytest.raises(ValueError, match="masked entries"):
+        model.score(X, np.ma.array(Y, mask=Y == 1))
+    with pytest.raises(TypeError, match="got a generator"):
+        model.score(X, (label for label in Y))

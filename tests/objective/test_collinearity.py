@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xlr.objective import Aliased, find_aliased
+from xlr.objective import find_aliased
 
 EPS = float(np.finfo(float).eps)
 
@@ -23,7 +23,7 @@ def aliased(Z):
     return found
 
 
-def test_the_first_of_columns_that_make_each_other_up_are_kept():
+def test_aliased_columns_are_sums_of_earlier_columns():
     a, b, c = independent(3).T
     found = aliased(np.column_stack([a, b, a + 2 * b, c, a - c, 3 * b]))
     assert found.kept.tolist() == [0, 1, 3]
@@ -33,21 +33,8 @@ def test_the_first_of_columns_that_make_each_other_up_are_kept():
     assert found.describe(list("abcdef")) == "c = a + 2 b; e = a + -1 d; f = 3 b"
 
 
-def test_independent_columns_are_all_kept():
-    found = aliased(independent(5))
-    assert found.kept.tolist() == [0, 1, 2, 3, 4]
-    assert found.weights.shape == (5, 0)
-    assert found.dropped.size == 0
-
-
-def test_less_than_a_millionth_of_a_column_is_not_named():
-    weights = np.asarray([[1.0], [1.5e-6], [0.5e-6]])
-    aliased = Aliased(np.arange(3), np.asarray([3]), weights)
-    assert aliased.describe(list("abcd")) == "d = a + 1.5e-06 b"
-
-
 @pytest.mark.parametrize("size", [1e-12, 1e12])
-def test_units_do_not_matter(size):
+def test_aliased_columns_do_not_depend_on_units(size):
     a, b, c = independent(3).T
     found = aliased(np.column_stack([a, size * b, c, (a + b) / size]))
     assert found.kept.tolist() == [0, 1, 2]
@@ -55,7 +42,7 @@ def test_units_do_not_matter(size):
     np.testing.assert_allclose(found.weights, weights, rtol=1e-9, atol=1e-12 / size)
 
 
-def test_a_column_of_zeros_is_the_sum_of_none():
+def test_aliased_column_of_zeros_has_no_weights():
     a, b = independent(2).T
     found = aliased(np.column_stack([a, 0 * a, b]))
     assert found.dropped.tolist() == [1]
@@ -63,8 +50,8 @@ def test_a_column_of_zeros_is_the_sum_of_none():
 
 
 @pytest.mark.parametrize(("share", "kept"), [(1.5, 4), (2.5, 5)])
-def test_a_column_is_kept_for_more_than_rounding_errors(share, kept):
-    """64 of them for each column, in its square and in that of the one beside it."""
+def test_aliased_column_is_within_rounding_errors(share, kept):
+    """The limit is 64 rounding errors of the squares for each column."""
     left = share * 64 * 5 * EPS
     # A factor of the Gram matrix, exact in its last entry.
     factor = np.eye(5)
@@ -75,17 +62,9 @@ def test_a_column_is_kept_for_more_than_rounding_errors(share, kept):
     assert find_aliased(gram, EPS / 16).kept.size == 5
 
 
-def test_a_matrix_that_rounding_made_indefinite():
-    gram = np.asarray([[1.0, 1.0], [1.0, 1.0]])
-    gram[1, 1] -= 4 * EPS
-    found = find_aliased(gram, EPS)
-    assert found.dropped.tolist() == [1]
-    np.testing.assert_allclose(found.weights, [[1.0]])
-
-
 @pytest.mark.parametrize("n_rows", [1, 10])
-def test_a_rare_category_that_comes_last_is_a_sum(n_rows):
-    """It is small next to the columns that make it up, and their rounding errors."""
+def test_aliased_rare_category_is_found(n_rows):
+    """The square of the column is smaller than the rounding errors of the others."""
     rare = 20_000 - n_rows
     place = np.arange(20_000)
     category = np.where(place < rare, place % 4, 4)
@@ -96,8 +75,8 @@ def test_a_rare_category_that_comes_last_is_a_sum(n_rows):
     assert found.dropped.tolist() == [5]
 
 
-def test_columns_that_differ_by_little_are_no_sum_for_what_differs_by_less():
-    """The weights of a sum multiply rounding errors, not what makes the weights up."""
+def test_aliased_columns_exclude_columns_that_differ_little():
+    """The weights of a sum multiply rounding errors."""
     a, u, v, w = np.linalg.qr(independent(4))[0].T
     b, c = a + 1e-2 * u, a + v
     d = c + 3e-6 * w

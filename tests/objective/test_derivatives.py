@@ -38,7 +38,7 @@ STEP = 1e-4
 
 
 class Shape(NamedTuple):
-    """What kind of objective."""
+    """Shape and options of a random objective."""
 
     seed: int
     n_samples: int

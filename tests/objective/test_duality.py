@@ -1,4 +1,4 @@
-"""The duality gap is never below what F is above its minimum."""
+"""The duality gap bounds the distance of F from its minimum."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ KINDS = {
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("kind", list(KINDS))
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("C", [0.05, 1.0, 100.0])
+@pytest.mark.parametrize(("n_classes", "C"), [(2, 100.0), (3, 0.05), (3, 1.0)])
 def test_duality_gap_bounds_the_error_at_every_iteration(kind, n_classes, C):
     X, y = load("wine", True)
     X, y = X[y < n_classes], y[y < n_classes]
@@ -43,9 +42,8 @@ def test_duality_gap_bounds_the_error_at_every_iteration(kind, n_classes, C):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(("n_classes", "C"), [(2, 10.0), (3, 0.1)])
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("C", [0.1, 10.0])
 def test_duality_gap_bounds_the_error_in_fifty_digits(n_classes, l1_ratio, C):
     X, y = load("iris", True)
     X, y = X[y < n_classes][::3], y[y < n_classes][::3]
@@ -65,7 +63,7 @@ def test_duality_gap_bounds_the_error_in_fifty_digits(n_classes, l1_ratio, C):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("separable", [False, True])
 @pytest.mark.parametrize("centre", [1e4, 1e5, 1e8])
-@pytest.mark.parametrize("C", [1.0, 1e4, 1e8])
+@pytest.mark.parametrize("C", [1.0, 1e8])
 def test_duality_gap_bounds_the_error_of_rounded_coefficients(
     C, centre, separable, dtype
 ):
@@ -87,7 +85,7 @@ def test_duality_gap_bounds_the_error_of_rounded_coefficients(
 
 
 @pytest.mark.parametrize("C", [1e-2, 1.0, 1e2, 1e4, 1e6])
-def test_at_the_minimum_it_is_the_rounding_error_of_f(C):
+def test_duality_gap_at_the_minimum_is_the_rounding_error_of_f(C):
     X, y = load("iris", True)
     X, y = X[y < 2], y[y < 2]
     model = xlr.LogisticRegression(C=C, fit_intercept=False, tol=1e-14).fit(X, y)
@@ -97,7 +95,7 @@ def test_at_the_minimum_it_is_the_rounding_error_of_f(C):
     assert rounding < model.duality_gap_[0] < (100 + logits) * rounding
 
 
-def test_the_fits_of_other_estimators_carry_it_too():
+def test_duality_gap_of_cross_validation_and_labels():
     X, y = load("wine", True)
     cv = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], l1_ratios=[0.0, 1.0], cv=3).fit(X, y)
     one = xlr.LogisticRegression(C=cv.C_, l1_ratio=cv.l1_ratio_, tol=1e-12).fit(X, y)
@@ -125,7 +123,7 @@ def test_duality_gap_without_a_penalty_is_f():
     assert model.duality_gap_[0] == pytest.approx(F, rel=1e-9)
 
 
-def test_a_fit_that_it_proves_has_converged():
+def test_duality_gap_below_tol_is_convergence():
     X, y = load("breast_cancer", True)
     model = xlr.LogisticRegression(C=1e-2, fit_intercept=False, max_iter=4, tol=1e-5)
     model.fit(X, y)

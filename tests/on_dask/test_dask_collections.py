@@ -1,9 +1,8 @@
-"""What users of Dask bring: tables in files, columns in memory, what is no matrix."""
+"""Collections of Dask: tables in files, columns in memory, objects that are refused."""
 
 from __future__ import annotations
 
 import re
-import weakref
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import scipy.sparse
 from sklearn.exceptions import DataConversionWarning
 
 import xlr
-from xlr.data import Chunks
 
 pd = pytest.importorskip("pandas")
 dask = pytest.importorskip("dask")
@@ -38,7 +36,7 @@ def dd():
 
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # Dask's own
-def test_a_table_of_files_and_its_column_are_in_the_same_partitions(
+def test_dask_table_of_files_and_its_column_have_the_same_partitions(
     dd, tmp_path: Path
 ) -> None:
     """Dask would read more of them at once for one column than for four."""
@@ -53,7 +51,7 @@ def test_a_table_of_files_and_its_column_are_in_the_same_partitions(
     assert model.score(table[NAMES], table["label"]) == IN_MEMORY.score(X, Y)
 
 
-def test_missing_numbers_of_nullable_columns_are_said(dd) -> None:
+def test_missing_numbers_of_nullable_columns_are_refused(dd) -> None:
     table = TABLE.assign(b=TABLE["b"].round().astype("Int64"))
     table.loc[200, "b"] = pd.NA
     rows = dd.from_pandas(table, npartitions=3)
@@ -62,12 +60,12 @@ def test_missing_numbers_of_nullable_columns_are_said(dd) -> None:
 
 
 @pytest.mark.parametrize("labels", [TABLE["y"], TABLE["label"], Y.tolist()])
-def test_labels_in_memory_are_columns_and_lists_too(labels) -> None:
+def test_dask_rows_take_columns_and_lists_of_labels(labels) -> None:
     model = fitted(da.from_array(X, chunks=(100, 4)), labels)
     np.testing.assert_allclose(model.coef_, IN_MEMORY.coef_, rtol=0, atol=1e-8)
 
 
-def test_labels_in_memory_need_known_chunks(dd) -> None:
+def test_labels_in_memory_need_chunks_of_known_size(dd) -> None:
     rows = dd.from_pandas(TABLE, npartitions=3)
     with pytest.raises(ValueError, match=re.escape("X.to_dask_array(lengths=True)")):
         fitted(rows[NAMES], Y)
@@ -77,7 +75,7 @@ def test_labels_in_memory_need_known_chunks(dd) -> None:
     )
 
 
-def test_a_matrix_of_one_column_of_labels_is_said_once(dd) -> None:
+def test_column_vector_of_dask_labels_warns_once(dd) -> None:
     rows = dd.from_pandas(TABLE, npartitions=3)
     features = da.from_array(X, chunks=(100, 4))
     for given, labels in (
@@ -116,33 +114,14 @@ def test_delayed_objects_are_refused() -> None:
         fitted(features, dask.delayed(Y))
 
 
-def test_scores_call_y_by_its_name() -> None:
+def test_warning_of_a_score_names_y() -> None:
     features = da.from_array(X, chunks=(100, 4))
     with pytest.warns(UserWarning, match=r"^y is in other chunks than X"):
         score = IN_MEMORY.score(features, da.from_array(Y, chunks=60))
     assert score == IN_MEMORY.score(X, Y)
 
 
-def test_a_fit_on_a_cluster_leaves_nothing_of_its_sample(monkeypatch) -> None:
-    """A client remembers its last graphs: a view in one would keep all of an array."""
-    distributed = pytest.importorskip("distributed")
-    samples = []
-    counted = Chunks.counted
-
-    def watched(self, row_counts, sample):
-        samples.append(weakref.ref(sample[0]))
-        return counted(self, row_counts, sample)
-
-    monkeypatch.setattr(Chunks, "counted", watched)
-    with distributed.Client(
-        processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None
-    ):
-        fitted(da.from_array(X, chunks=(100, 4)), Y)
-        assert samples
-        assert all(sample() is None for sample in samples)
-
-
-def test_labels_of_dask_do_not_go_with_rows_in_memory() -> None:
+def test_labels_of_dask_are_refused_with_rows_in_memory() -> None:
     with pytest.raises(
         TypeError, match=r"^y is of Dask while X is in memory\. Pass y\."
     ):

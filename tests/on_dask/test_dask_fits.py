@@ -1,8 +1,7 @@
-"""Fits to rows in chunks: those of the same rows in memory, however they are cut."""
+"""Fits to rows in chunks of any sizes are those of the same rows in memory."""
 
 from __future__ import annotations
 
-import pickle
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cache
 from multiprocessing import get_context
@@ -25,7 +24,7 @@ N = 240
 
 @cache
 def problem(n_classes):
-    """Columns of unlike scales and offsets, sorted by class: chunks have only one."""
+    """Return columns of unlike scales and offsets, sorted by class."""
     rng = np.random.default_rng(n_classes)
     Z = rng.normal(size=(N, 4))
     logits = Z @ rng.normal(size=(4, n_classes))
@@ -41,7 +40,7 @@ SIZES = (60, 60, 0, 1, 119)
 
 
 def assert_same(model, expected, X, rtol=1e-10, **offset):
-    """F is that of the fit in memory, and so are the probabilities, nearly."""
+    """Compare F with that of the fit in memory, and the probabilities."""
     found, F = (m.history_["objective"][-1] for m in (model, expected))
     np.testing.assert_allclose(found, F, rtol=rtol)
     p, q = (m.predict_proba(X, **offset) for m in (model, expected))
@@ -53,24 +52,8 @@ def assert_same(model, expected, X, rtol=1e-10, **offset):
     assert model.solver_ == expected.solver_
 
 
-def test_active_set_of_chunks_is_that_in_memory():
-    """And others later, as of rows in memory: the chunks copy columns of theirs."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(N, 90)) * rng.uniform(0.1, 10, 90) + 1
-    Z = (X - X.mean(axis=0)) / X.std(axis=0)
-    y = (Z[:, :5] @ [2, -2, 1, 1, 1] + rng.logistic(size=N) > 0).astype(int)
-    options = {"solver": "active-set", "l1_ratio": 1.0, "tol": 1e-9}
-    lazy = [in_chunks(values, SIZES) for values in (X, y)]
-    for C, offset in ((0.05, None), (0.1, Z[:, 0])):
-        expected = xlr.LogisticRegression(C=C, **options).fit(X, y, offset=offset)
-        added = None if offset is None else in_chunks(offset, SIZES)
-        model = xlr.LogisticRegression(C=C, **options).fit(*lazy, offset=added)
-        np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-7)
-        assert 0 < np.count_nonzero(model.coef_) < 45
-
-
 def cuts(n):
-    """Sizes of chunks of n rows; some are empty."""
+    """Return sizes of chunks of n rows; some are empty."""
     edges = st.lists(st.integers(0, n), max_size=8)
     return edges.map(lambda inner: np.diff([0, *sorted(inner), n]).tolist())
 
@@ -102,14 +85,6 @@ def test_fit_begins_on_a_sample_of_the_chunks():
     assert model.n_passes_ <= 8
 
 
-def test_fit_of_chunks_takes_few_passes():
-    X, y = problem(2)
-    model = xlr.LogisticRegression().fit(in_chunks(X, SIZES), in_chunks(y, SIZES))
-    assert model.converged_
-    assert model.n_passes_ <= 12  # so few rows are not begun on a sample
-    assert xlr.LogisticRegression().fit(X, y).n_passes_ is None
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "int8", "bool"])
 def test_dtype_of_chunks_gives_the_fit_in_memory(dtype):
     X, y = problem(3)
@@ -133,7 +108,7 @@ def test_dtype_of_chunks_gives_the_fit_in_memory(dtype):
     ],
     ids=["far", "tiny", "huge", "constant", "constant_in_chunks", "twice"],
 )
-def test_columns_of_any_size(change):
+def test_fit_of_chunks_takes_columns_of_any_size(change):
     X, y = problem(2)
     X = change((X - X.mean(axis=0)) / X.std(axis=0))
     model = xlr.LogisticRegression(tol=1e-9)
@@ -177,7 +152,7 @@ def test_every_scheduler_gives_the_fit_in_memory(scheduler):
     assert_same(model, xlr.LogisticRegression(tol=1e-9).fit(X, y), X)
 
 
-def test_the_same_numbers_each_time():
+def test_fit_of_chunks_is_deterministic():
     X, y = problem(3)
     lazy = in_chunks(X, SIZES), in_chunks(y, SIZES)
 
@@ -190,18 +165,8 @@ def test_the_same_numbers_each_time():
         np.testing.assert_array_equal(fitted(seed), fitted(seed, "threads"))
 
 
-def test_model_of_chunks_holds_nothing_of_dask():
-    X, y = problem(3)
-    model = xlr.LogisticRegression().fit(in_chunks(X, SIZES), in_chunks(y, SIZES))
-    assert all(isinstance(v, np.ndarray) for v in (model.coef_, model.classes_))
-    written = pickle.dumps(model)
-    assert b"dask" not in written
-    again = pickle.loads(written)
-    np.testing.assert_array_equal(again.predict(X), model.predict(X))
-
-
-def test_chunks_are_read_a_pass_at_a_time():
-    """What a fit asks of the chunks is what it says that it asked."""
+def test_reads_of_chunks_are_the_passes_of_the_fit():
+    """The reads of the chunks are those that n_passes_ counts."""
     X, y = problem(2)
     reads = []
 

@@ -22,16 +22,13 @@ LABELS = {
     "two": np.where(LOGITS[:, 0] + NOISE[:, 0] > 0, "yes", "no"),
     "three": np.argmax(np.c_[np.zeros(N), LOGITS + NOISE], axis=1),
 }
-WEIGHTS = RNG.uniform(0.5, 2.0, N)
-OFFSET = RNG.normal(size=N)
-GROUPS = RNG.integers(0, 30, N)
 # Of one size, of sizes that differ and none at all, and a few rows each.
 CHUNKINGS: dict[str, Any] = {"all": N, "uneven": (120, 1, 0, 119), "small": 23}
 UNPENALISED = {"C": np.inf, "tol": 1e-10}
 
 
 def in_chunks(*values: np.ndarray, chunks: Any = CHUNKINGS["uneven"]) -> list[Any]:
-    """Arrays of Dask, all cut alike in their rows alone."""
+    """Return arrays of Dask, all cut alike in their rows alone."""
     return [da.from_array(v, chunks=(chunks, *v.shape[1:])) for v in values]
 
 
@@ -42,7 +39,7 @@ def results_of(
     fit: dict[str, Any] | None = None,
     **options: Any,
 ):
-    """Infer from a fit; ``rows`` go with X and y, and ``fit`` holds its parameters."""
+    """Return the results of a fit; ``rows`` go with X and y, ``fit`` are parameters."""
     model = xlr.LogisticRegression(**UNPENALISED | (fit or {}))
     rows = rows or {}
     return xlr.infer(
@@ -67,42 +64,6 @@ def _found(results: Any, name: str) -> np.ndarray:
     return np.asarray(value() if callable(value) else value)
 
 
-@pytest.mark.parametrize(
-    ("cov_type", "fit"),
-    [
-        ("nonrobust", {"C": 0.1}),
-        ("HC0", {"class_weight": "balanced"}),
-        ("HC1", {"fit_intercept": False}),
-        ("HC1", {}),
-        ("cluster", {"class_weight": "balanced"}),
-        ("cluster", {"C": 0.1, "fit_intercept": False}),
-    ],
-)
-@pytest.mark.parametrize("classes", LABELS)
-def test_covariances_are_those_in_memory(
-    classes: str, cov_type: str, fit: dict[str, Any]
-) -> None:
-    y, options = LABELS[classes], {"cov_type": cov_type}
-    given = {"groups": GROUPS} if cov_type == "cluster" else {}
-    expected = results_of(X, y, fit=fit, **options, **given)
-    lazily = {name: in_chunks(values)[0] for name, values in given.items()}
-    data = in_chunks(X, y)
-    assert_same(results_of(*data, fit=fit, **options, **lazily), expected)
-
-
-def test_groups_in_memory_go_with_rows_in_chunks() -> None:
-    y, options = LABELS["two"], {"cov_type": "cluster", "groups": GROUPS}
-    assert_same(results_of(*in_chunks(X, y), **options), results_of(X, y, **options))
-
-
-def test_groups_in_chunks_may_be_strings() -> None:
-    y, names = LABELS["two"], np.asarray([f"school {k}" for k in GROUPS])
-    *data, groups = in_chunks(X, y, names)
-    options = {"cov_type": "cluster"}
-    chunked = results_of(*data, **options, groups=groups)
-    assert_same(chunked, results_of(X, y, **options, groups=GROUPS))
-
-
 @pytest.mark.parametrize("classes", LABELS)
 def test_tables_and_intervals_are_those_in_memory(classes: str) -> None:
     y = LABELS[classes]
@@ -118,16 +79,6 @@ def test_tables_and_intervals_are_those_in_memory(classes: str) -> None:
     assert str(chunked.summary()) == str(expected.summary())
     intervals = [each.predict_interval(X[:5]) for each in (chunked, expected)]
     np.testing.assert_allclose(*intervals, rtol=1e-6)
-
-
-def test_likelihood_ratio_is_that_in_memory() -> None:
-    y = LABELS["two"]
-    tests = []
-    for features, labels in ((X, y), in_chunks(X, y)):
-        part = results_of(features[:, :2], labels)
-        tests.append(xlr.likelihood_ratio_test(part, results_of(features, labels)))
-    assert tests[1].statistic == pytest.approx(tests[0].statistic, rel=1e-8)
-    assert tests[1].df == tests[0].df == 1
 
 
 def test_influence_of_chunks_is_refused() -> None:
@@ -162,12 +113,6 @@ def test_inference_on_other_chunks_is_refused() -> None:
     model = xlr.LogisticRegression(**UNPENALISED).fit(features, labels)
     with pytest.raises(ValueError, match="not the optimum on these rows"):
         xlr.infer(model, features[:130], labels[:130])
-
-
-def test_groups_of_wrong_length_are_refused_with_chunks() -> None:
-    features, labels = in_chunks(X, LABELS["two"])
-    with pytest.raises(ValueError, match=r"groups has shape \(7,\), expected \(240,\)"):
-        results_of(features, labels, cov_type="cluster", groups=np.arange(7))
 
 
 def _quasi() -> tuple[np.ndarray, np.ndarray]:
@@ -210,7 +155,7 @@ def test_separation_has_the_message_of_rows_in_memory(name: str, n_chunks: int) 
     assert sentences(*in_chunks(features, labels, chunks=size)) == expected
 
 
-def test_separation_is_found_beside_a_chunk_without_weight() -> None:
+def test_separation_is_found_with_a_chunk_without_weight() -> None:
     features, labels = SEPARATED["complete"]
     weights = np.where(np.arange(N) // 60 == 1, 0.0, 1.0)
     data = in_chunks(features, labels, weights, chunks=60)

@@ -1,4 +1,4 @@
-"""What comes with rows in chunks, in arrays, tables and memory; what is refused."""
+"""Labels, weights and offsets of rows in chunks, in arrays, tables and memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def lazily(values, sizes=SIZES):
 
 
 def assert_same(model, y, sample_weight=None, features=X):
-    """As the fit in memory to the same rows."""
+    """Compare with the fit in memory to the same rows."""
     expected = xlr.LogisticRegression(tol=1e-9).fit(features, y, sample_weight)
     F, expected_F = (m.history_["objective"][-1] for m in (model, expected))
     assert pytest.approx(expected_F, rel=1e-10) == F
@@ -75,14 +75,14 @@ def test_chunks_of_strings_of_unlike_lengths():
 
 @pytest.mark.parametrize("given", [WEIGHTS, list(WEIGHTS), WEIGHTS > 0.9])
 def test_weights_in_memory_and_in_chunks(given):
-    """Of a whole chunk they are zero."""
+    """The weights of one whole chunk are zero."""
     expected = np.asarray(given)
     assert_same(fitted(lazily(X), lazily(CODES), given), CODES, expected)
     assert_same(fitted(lazily(X), lazily(CODES), lazily(given)), CODES, expected)
 
 
 @pytest.mark.parametrize("which", ["X", "y", "both"])
-def test_sizes_that_are_not_known(which):
+def test_fit_takes_chunks_of_unknown_size(which):
     lazy_X, y = lazily(X), lazily(CODES)
     if which in ("X", "both"):
         lazy_X = of_unknown_sizes(lazy_X)
@@ -91,7 +91,7 @@ def test_sizes_that_are_not_known(which):
     assert_same(fitted(lazy_X, y), CODES)
 
 
-def test_rows_that_were_filtered():
+def test_fit_takes_filtered_rows():
     kept = X[:, 0] > -0.5
     lazy = lazily(X)
     chosen = lazy[:, 0] > -0.5
@@ -118,14 +118,7 @@ def test_rows_in_other_chunks_are_rechunked_with_a_warning(name, sizes):
     )
 
 
-def test_chunks_of_columns_are_brought_together():
-    with pytest.warns(UserWarning, match="in 3 chunks. .* moves all of X") as caught:
-        model = fitted(da.from_array(X, chunks=(50, 1)), CODES)
-    assert [warning.filename for warning in caught] == [__file__]
-    assert_same(model, CODES)
-
-
-def test_an_offset_in_chunks_of_columns():
+def test_offset_in_chunks_of_columns_is_rechunked():
     offset = RNG.normal(size=(N, 3))
     expected = xlr.LogisticRegression(tol=1e-9).fit(X, CODES, offset=offset)
     model = xlr.LogisticRegression(tol=1e-9)
@@ -141,7 +134,7 @@ def test_an_offset_in_chunks_of_columns():
 
 @pytest.fixture
 def frames():
-    """pandas, its table of all rows, and that of Dask, with an empty partition."""
+    """Return pandas, its table of all rows, and Dask's, with an empty partition."""
     frame = pytest.importorskip("dask.dataframe", exc_type=ImportError)
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(X, columns=["a", "b", "c"])
@@ -195,23 +188,6 @@ def test_categories_are_labels(frames):
     lazy = frames[2]
     model = fitted(lazy[["a", "b", "c"]], lazy["name"].astype("category"))
     assert model.classes_.tolist() == ["maybe", "no", "yes!"]
-
-
-def test_columns_of_a_table_that_hold_no_numbers(frames):
-    _, _, lazy = frames
-    with pytest.raises(ValueError, match="Column 'name' of X holds no numbers"):
-        fitted(lazy[["a", "name"]], lazy["y"])
-
-
-def test_missing_numbers_in_a_column_that_can_miss_them(frames):
-    pandas, _, lazy = frames
-
-    def change(part):
-        part = part[["a", "b"]].astype("Float64")
-        return part.mask(part["a"] > 1, pandas.NA)
-
-    with pytest.raises(ValueError, match=r"^Chunk . of the rows: Input X contains NaN"):
-        fitted(lazy.map_partitions(change), lazy["y"])
 
 
 # -- refused -----------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Predictions and scores of rows in chunks: lazy, and those of the rows in memory."""
+"""Predictions of rows in chunks are lazy, and equal those of rows in memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def lazily(values, sizes=SIZES):
 
 
 def assert_same(lazy, expected, sizes):
-    """As in memory, in chunks of some sizes; Dask knows before what they will be."""
+    """Compare with predictions in memory, and with the chunk sizes Dask announces."""
     assert isinstance(lazy, da.Array)
     assert lazy.ndim == expected.ndim
     np.testing.assert_array_equal(lazy.chunks[0], sizes)
@@ -54,8 +54,9 @@ def assert_same(lazy, expected, sizes):
         np.testing.assert_array_equal(computed, expected)
 
 
-@pytest.mark.parametrize("kind", list(LABELS))
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "kind"), [*zip(METHODS, LABELS), *(("predict", kind) for kind in LABELS)]
+)
 def test_predictions_of_chunks_are_those_in_memory(method, kind):
     predict = getattr(xlr.LogisticRegression().fit(X, LABELS[kind]), method)
     expected = predict(X)
@@ -109,31 +110,12 @@ def test_predictions_of_chunks_are_lazy():
     assert asked == [30]  # one chunk is enough for ten rows
 
 
-def test_predictions_are_of_the_model_as_it_was():
+def test_lazy_predictions_keep_the_model_of_their_call():
     model = xlr.LogisticRegression(C=1e-3).fit(X, CODES)
     before = model.predict_proba(X)
     lazy = model.predict_proba(lazily(X))
     model.set_params(C=10).fit(X, (CODES == 0) + 1)
     np.testing.assert_allclose(lazy.compute(), before, rtol=1e-12)
-
-
-def test_predictions_go_on_as_arrays_of_dask():
-    model = xlr.LogisticRegression().fit(X, CODES)
-    proba = model.predict_proba(lazily(X))
-    assert proba.sum().compute() == pytest.approx(N)
-    np.testing.assert_allclose(
-        proba[5:50, 1].rechunk(7).compute(), model.predict_proba(X)[5:50, 1]
-    )
-    both = da.concatenate([proba, lazily(X)], axis=1)
-    assert both.compute().shape == (N, 6)
-
-
-def test_columns_in_chunks_are_brought_together():
-    model = xlr.LogisticRegression().fit(X, CODES)
-    with pytest.warns(UserWarning, match="columns of X are in 2 chunks") as caught:
-        lazy = model.predict(da.from_array(X, chunks=(30, 2)))
-    assert [warning.filename for warning in caught] == [__file__]
-    np.testing.assert_array_equal(lazy.compute(), model.predict(X))
 
 
 def test_wrong_chunks_are_not_predicted():
@@ -182,7 +164,7 @@ def test_score_with_an_offset():
     st.sampled_from([None, 2.0, "weights"]),
 )
 @hypothesis.settings(max_examples=30, deadline=None, derandomize=True, database=None)
-def test_score_of_any_cut(edges, unknown, weight):
+def test_score_does_not_depend_on_chunk_sizes(edges, unknown, weight):
     sizes = np.diff([0, *sorted(edges), N]).tolist()
     rows = {"X": X, "y": CODES}
     if weight is not None:

@@ -10,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 import xlr
 from xlr.plotting import LossCurveDisplay
 
-plt = pytest.importorskip("matplotlib.pyplot")
+pytest.importorskip("matplotlib.pyplot")
 X, Y = load("iris", False)
 MODEL = xlr.LogisticRegression().fit(X, Y)
 
@@ -59,13 +59,6 @@ def test_loss_curve_on_every_backend(place, dtype):
     model = xlr.LogisticRegression(max_iter=50).fit(place(X), place(Y))
     (line,) = LossCurveDisplay.from_estimator(model).lines_
     assert line.get_ydata()[-1] < 0.3
-
-
-def test_loss_curve_is_drawn_again():
-    display = LossCurveDisplay.from_estimator(MODEL)
-    _, ax = plt.subplots()
-    assert display.plot(ax=ax) is display
-    assert display.ax_ is ax
 
 
 def test_loss_curve_refuses_wrong_arguments():

@@ -17,8 +17,10 @@ PROBLEMS += [("digits", 0.01), ("digits", 100.0)]
 
 
 @pytest.mark.parametrize(("name", "C"), PROBLEMS)
-@pytest.mark.parametrize("standardised", [False, True], ids=["raw", "standardised"])
-@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize(
+    ("solver", "standardised"),
+    [("newton-cholesky", False), ("newton-cg", True), ("lbfgs", False)],
+)
 def test_agrees_with_tightest_sklearn(solver, name, standardised, C):
     X, y = load(name, standardised)
     expected = tightest_sklearn(name, standardised, C)
@@ -37,33 +39,3 @@ def test_agrees_with_tightest_sklearn(solver, name, standardised, C):
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=0, atol=1e-4 * scale)
     # and what the model says of itself is true
     assert model.history_["objective"][-1] == pytest.approx(reached, rel=1e-12)
-
-
-# A fixed rate takes steps in proportion to the condition number, which grows with C:
-# on breast_cancer at C=100 it needs 10^5 of them, at C=1e4 more than 10^7.
-@pytest.mark.parametrize(
-    ("name", "C", "learning_rate"),
-    [
-        ("breast_cancer", 0.01, 1.0),
-        ("breast_cancer", 1.0, 1.2),
-        ("iris", 0.01, 1.0),
-        ("iris", 1.0, 2.5),
-        ("wine", 0.01, 0.7),
-        ("wine", 1.0, 1.5),
-        ("digits", 0.01, 1.0),
-    ],
-)
-def test_gradient_descent_on_standardised_data(name, C, learning_rate):
-    X, y = load(name, True)
-    expected = tightest_sklearn(name, True, C)
-    model = xlr.LogisticRegression(
-        C=C,
-        solver="gradient-descent",
-        learning_rate=learning_rate,
-        tol=1e-7,
-        max_iter=50_000,
-    ).fit(X, y)
-    reached = objective(model.coef_, model.intercept_, X, y, C)
-    best = objective(expected.coef_, expected.intercept_, X, y, C)
-    assert reached <= best + 1e-6
-    assert model.converged_

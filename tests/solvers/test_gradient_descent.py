@@ -11,7 +11,7 @@ import xlr
 
 
 def textbook(X, y, *, C, learning_rate, steps, binary):
-    """Plain gradient descent on F from zero, as every textbook writes it."""
+    """Run plain gradient descent on F from zero, as every textbook writes it."""
     n, p = X.shape
     classes = 1 if binary else y.max() + 1
     onehot = y[:, None] if binary else np.eye(classes)[y]

@@ -25,7 +25,7 @@ class Problem(NamedTuple):
         return penalty - step @ (self.gradient + 0.5 * self.matrix @ step)
 
     def violation(self, v: np.ndarray) -> float:
-        """Largest subgradient of least norm, relative to the gradients in it."""
+        """Return largest subgradient of least norm, relative to the gradients in it."""
         scale = np.sqrt(np.diag(self.matrix))
         gradient = self.gradient + self.matrix @ (v - self.start)
         size = np.abs(gradient - self.gradient) + np.abs(self.gradient)
@@ -42,7 +42,7 @@ def bounds(rng: np.random.Generator, q: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def generic(seed: int, q: int) -> Problem:
-    """Correlated columns of different scales; some are not penalised."""
+    """Return correlated columns of different scales; some are not penalised."""
     rng = np.random.default_rng(seed)
     scale = 10 ** rng.normal(size=q)
     rows = (rng.normal(size=(3 * q, q)) + rng.normal(size=(3 * q, 1))) * scale
@@ -53,7 +53,7 @@ def generic(seed: int, q: int) -> Problem:
 
 
 def tied(seed: int, q: int) -> Problem:
-    """Small integers: many coordinates become active or free at once."""
+    """Return small integers: many coordinates become active or free at once."""
     rng = np.random.default_rng(seed)
     rows = rng.integers(-1, 2, size=(3 * q, q)).astype(float)
     rows[0] = 1.0
@@ -64,7 +64,7 @@ def tied(seed: int, q: int) -> Problem:
 
 
 def collinear(seed: int, q: int) -> Problem:
-    """Fewer rows than columns, or equal columns; g is in the range of H."""
+    """Return fewer rows than columns, or equal columns; g is in the range of H."""
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(max(1, q // 2), q)) + rng.normal(size=(max(1, q // 2), 1))
     if seed % 2:
@@ -78,7 +78,7 @@ def collinear(seed: int, q: int) -> Problem:
 
 
 def softmax(seed: int, n_features: int) -> Problem:
-    """Three classes, each with coefficients and a free intercept: H is singular."""
+    """Return a softmax of three classes with free intercepts: H is singular."""
     rng = np.random.default_rng(seed)
     X = np.column_stack(
         [rng.normal(size=(3 * n_features, n_features)), np.ones(3 * n_features)]
@@ -98,7 +98,7 @@ def softmax(seed: int, n_features: int) -> Problem:
 @pytest.mark.parametrize("draw", [generic, tied, collinear, softmax])
 @pytest.mark.parametrize("q", [1, 2, 5, 12, 40])
 def test_minimiser_satisfies_kkt_conditions(draw, q):
-    for seed in range(30):
+    for seed in range(10):
         problem = draw(seed, q)
         quadratic = Quadratic(problem.matrix, problem.noise)
         v, decrease = minimise_quadratic(quadratic, *problem[1:4])
@@ -113,7 +113,7 @@ def test_minimiser_satisfies_kkt_conditions(draw, q):
 
 
 @pytest.mark.parametrize("draw", [generic, tied, collinear])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_minimum_is_that_of_scipy(draw, seed):
     """By L-BFGS-B of v = a - b, with a and b at least 0."""
     problem = draw(seed, 6)
@@ -138,7 +138,7 @@ def test_minimum_is_that_of_scipy(draw, seed):
     assert decrease == pytest.approx(best, rel=1e-7, abs=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_minimiser_follows_corrections_of_the_matrix(seed):
     """As in a fit: one quadratic serves many gradients, and BFGS changes it."""
     rng = np.random.default_rng(seed)
@@ -160,33 +160,3 @@ def test_minimiser_follows_corrections_of_the_matrix(seed):
         v, _ = minimise_quadratic(quadratic, *now[1:4])
         assert now.violation(v) < 1e-10
         np.testing.assert_allclose(quadratic.diagonal, np.diag(matrix), rtol=1e-9)
-
-
-def test_correction_without_curvature_changes_nothing():
-    problem = generic(0, 10)
-    quadratic = Quadratic(problem.matrix, 1e-14)
-    before, _ = minimise_quadratic(quadratic, *problem[1:4])
-    for step, change in ((np.ones(10), -np.ones(10)), (np.zeros(10), np.zeros(10))):
-        quadratic.correct(step, change)
-    after, _ = minimise_quadratic(quadratic, *problem[1:4])
-    np.testing.assert_allclose(after, before, rtol=1e-9)
-
-
-def test_damped_quadratic_adds_to_the_diagonal():
-    problem, added = generic(0, 12), np.geomspace(1e-9, 1e9, 12)
-    damped = Quadratic(problem.matrix, 1e-14).damped(added)
-    v, _ = minimise_quadratic(damped, *problem[1:4])
-    assert problem._replace(matrix=problem.matrix + np.diag(added)).violation(v) < 1e-10
-
-
-@pytest.mark.parametrize("draw", [generic, tied])
-def test_minimiser_is_a_fixed_point(draw):
-    for seed in range(20):
-        problem = draw(seed, 20)
-        quadratic = Quadratic(problem.matrix, problem.noise)
-        v, _ = minimise_quadratic(quadratic, *problem[1:4])
-        gradient = problem.gradient + problem.matrix @ (v - problem.start)
-        again, decrease = minimise_quadratic(quadratic, gradient, problem.non_smooth, v)
-        np.testing.assert_allclose(again, v, rtol=1e-9, atol=1e-12)
-        np.testing.assert_array_equal(again == 0, v == 0)
-        assert decrease == pytest.approx(0, abs=1e-9)

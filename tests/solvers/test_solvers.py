@@ -13,8 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
 from xlr import arrays
-from xlr.solvers import SOLVERS, GradientDescent, Status, minimise, minimise_models
-from xlr.solvers.starts import find_start
+from xlr.solvers import SOLVERS, GradientDescent, Status, minimise
 
 SMOOTH = ["newton-cholesky", "newton-cg", "lbfgs"]
 NON_SMOOTH = ["newton-cg", "proximal-newton", "active-set"]
@@ -48,7 +47,7 @@ class Formula:
         self.bounds = lower, upper
 
     def loss(self, w):
-        """Mean loss and ridge, and their gradient."""
+        """Return mean loss and ridge, and their gradient."""
         columns = w.reshape(self.outputs, P + 1)
         logits = X @ columns[:, :P].T + columns[:, P]
         if self.outputs == 1:
@@ -68,7 +67,7 @@ class Formula:
         return self.loss(w)[0] + self.l1 * np.abs(coef).sum()
 
     def minimum(self):
-        """The least F, with w as the difference of two non-negative vectors."""
+        """Return the least F, with w as the difference of two non-negative vectors."""
         size = self.outputs * (P + 1)
         is_coef = np.arange(size) % (P + 1) < P
         lower, upper = (
@@ -94,7 +93,7 @@ class Formula:
         return self.value(found.x[:size] - found.x[size:])
 
 
-def check(solver, n_classes, place, wide, dtype, tol, **penalty):
+def check(solver, n_classes, place, sum_dtype, dtype, tol, **penalty):
     """Minimise both models, and compare F with the minimum of each."""
     objective = make_objective(
         X,
@@ -102,7 +101,7 @@ def check(solver, n_classes, place, wide, dtype, tol, **penalty):
         WEIGHTS,
         n_classes=n_classes,
         place=place,
-        wide=lambda values: place(values, wide),
+        place_sums=lambda values: place(values, sum_dtype),
         **penalty,
     )
     solution = minimise(solver, objective, objective.zeros(), tol=tol, max_iter=2000)
@@ -120,20 +119,22 @@ def check(solver, n_classes, place, wide, dtype, tol, **penalty):
 @pytest.mark.slow_on_jax
 @class_numbers
 @pytest.mark.parametrize("solver", [*SMOOTH, "gradient-descent"])
-def test_solver_reaches_the_minimum(solver, n_classes, place, wide, dtype):
+def test_solver_reaches_the_minimum(solver, n_classes, place, sum_dtype, dtype):
     tol = {"float32": 1e-5, "float64": 1e-8}[dtype]
-    check(solver_named(solver), n_classes, place, wide, dtype, tol, ridge=0.25)
+    check(solver_named(solver), n_classes, place, sum_dtype, dtype, tol, ridge=0.25)
 
 
 @pytest.mark.slow_on_jax
 @class_numbers
 @pytest.mark.parametrize("solver", NON_SMOOTH)
 def test_solver_reaches_the_minimum_of_l1_within_bounds(
-    solver, n_classes, place, wide, dtype
+    solver, n_classes, place, sum_dtype, dtype
 ):
     tol = {"float32": 1e-5, "float64": 1e-8}[dtype]
     shape = {"ridge": 0.05, "l1": 0.05, "lower": -0.25, "upper": 0.5}
-    found = check(solver_named(solver), n_classes, place, wide, dtype, tol, **shape)
+    found = check(
+        solver_named(solver), n_classes, place, sum_dtype, dtype, tol, **shape
+    )
     coef = found.reshape(-1, P + 1)[:, :P]
     assert (coef == 0).any()
     assert ((coef == -0.25) | (coef == 0.5)).any()
@@ -145,7 +146,7 @@ FLOWERS, SPECIES = load("iris", True)
 
 
 def of_each_species(**penalty):
-    """One model for each of three classes, of different difficulty."""
+    """Return one model for each of three classes, of different difficulty."""
     labels = np.stack([k == SPECIES for k in range(3)], axis=1)
     return make_objective(FLOWERS, labels, **penalty)
 
@@ -167,65 +168,6 @@ def test_models_that_share_rows_end_where_single_fits_do(solver):
         value = alone.value_and_gradient(solution.parameters[k : k + 1]).value[0]
         assert solution.records[-1].objective[k] == pytest.approx(value, rel=1e-12)
         assert solution.at.value[k] == pytest.approx(value, rel=1e-12)
-
-
-@pytest.mark.parametrize("short_of_memory", [False, True])
-@pytest.mark.parametrize("solver", SMOOTH)
-def test_models_along_a_path_end_where_they_do_together(
-    solver, short_of_memory, monkeypatch
-):
-    Cs = np.asarray([1.0, 10.0, 100.0, 100.0, 300.0])
-    labels = np.stack([k == SPECIES for k in range(3)] * len(Cs), axis=1)
-    ridge = np.repeat(1 / (len(FLOWERS) * Cs), 3)[:, None, None]
-    objective = make_objective(FLOWERS, labels, ridge=ridge)
-    options = {"tol": 1e-9, "max_iter": 500}
-    expected = minimise(SOLVERS[solver](), objective, objective.zeros(), **options)
-    if short_of_memory:
-        few = 6 * SOLVERS[solver]().model_bytes(objective)
-        monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: few)
-    seen = []
-    solution = minimise_models(
-        SOLVERS[solver](),
-        objective,
-        objective.zeros(),
-        seed=0,
-        n_steps=Cs.shape[0],
-        on_iteration=lambda record, w: seen.append((record.objective.size, w.copy())),
-        **options,
-    )
-    assert solution.status == [Status.CONVERGED] * 15
-    for found, reference in (
-        (solution.parameters, expected.parameters),
-        (solution.at.value, expected.at.value),
-        (solution.records[-1].objective, expected.records[-1].objective),
-    ):
-        np.testing.assert_allclose(found, reference, rtol=1e-6, atol=1e-6)
-    assert solution.n_iter.shape == (15,)
-    # A callback sees the parameters of all models, and fewer at a time.
-    assert {w.shape for _, w in seen} == {(15, 5)}
-    assert max(size for size, _ in seen) <= (2 if short_of_memory else 3)
-    np.testing.assert_array_equal(seen[-1][1], solution.parameters)
-
-
-@pytest.mark.parametrize("solver", [*SMOOTH, "proximal-newton"])
-def test_resamples_end_where_single_fits_do(solver):
-    """Though they begin at the fit to all rows, with its Hessian."""
-    rng = np.random.default_rng(1)
-    features = rng.normal(size=(400, 3))
-    y = features[:, 0] + rng.logistic(size=400) > 0
-    l1 = 0.01 * (solver == "proximal-newton")
-    alone = make_objective(features, y, ridge=0.01, l1=l1)
-    counts = rng.integers(0, 3, size=(400, 6)).astype(float)
-    many = make_objective(features, y, counts=counts, ridge=0.01, l1=l1)
-    many = many.with_data(alone.data.resampled(counts, 1))
-    options = {"tol": 1e-9, "max_iter": 200}
-    start = many.zeros()
-    found = minimise_models(SOLVERS[solver](), many, start, seed=0, **options)
-    assert found.status == [Status.CONVERGED] * 6
-    for k in range(6):
-        one = make_objective(features, y, counts[:, k], ridge=0.01, l1=l1)
-        single = minimise(SOLVERS[solver](), one, one.zeros(), **options)
-        np.testing.assert_allclose(found.parameters[k], single.parameters[0], atol=1e-6)
 
 
 # -- hard starts -----------------------------------------------------------------------
@@ -274,15 +216,6 @@ def test_solver_stays_within_bounds_from_a_far_start(solver):
     assert all((np.abs(w[:, :4]) <= 2).all() for w in seen)
     assert (np.abs(solution.parameters[:, :4]) == 2).any()
     assert (solution.parameters == 0).any()
-
-
-@pytest.mark.parametrize("solver", NON_SMOOTH)
-def test_start_beyond_the_bounds_is_projected(solver):
-    objective = of_each_species(ridge=1e-2, upper=0.5)
-    start = find_start(SOLVERS[solver](), objective, objective.zeros() + 20, None)
-    assert (to_numpy(start.parameters)[:, :4] <= 0.5).all()
-    expected = objective.value_and_gradient(start.parameters)
-    np.testing.assert_array_equal(start.at.value, expected.value)
 
 
 @pytest.mark.parametrize("solver", SMOOTH)

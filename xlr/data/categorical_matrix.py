@@ -30,8 +30,8 @@ class CategoricalMatrix:
     Parameters
     ----------
     codes : array of int, (n_rows,) or (n_rows, n_codes)
-        Levels 0, 1, ... of each column; -1 where a row has none, all of whose one-hot
-        columns are zero.
+        Levels 0, 1, ... of each column; -1 where a row has none: its one-hot columns
+        are all zero.
     n_levels : int or sequence of int
         Number of levels of each column.
     dtype : dtype, default=None

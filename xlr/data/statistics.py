@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,7 +73,7 @@ class ColumnStatistics(NamedTuple):
 
 @arrays.quiet()
 def column_statistics(
-    data: TrainingData, *, names: list[str] | None = None
+    data: TrainingData, *, names: Callable[[], list[str]] | None = None
 ) -> ColumnStatistics:
     r"""Return the weighted mean and standard deviation of the columns.
 
@@ -85,8 +86,8 @@ def column_statistics(
     ----------
     data : TrainingData
         With rows in memory, and weights of mean 1.
-    names : list of str, default=None
-        Names of the columns, for errors.
+    names : callable, default=None
+        Returns the names of the columns, for errors.
 
     Raises
     ------
@@ -106,9 +107,8 @@ def column_statistics(
     if doubtful.size:
         place = {"xp": xp, "device": data.device}
         columns = data.take_columns(arrays.move(doubtful, **place))
-        names = names or [f"x{j}" for j in range(data.n_features)]
-        names = [names[j] for j in doubtful]
-        careful = _about_a_guess(columns, weight, names)
+        known_names = names() if names else [f"x{j}" for j in range(data.n_features)]
+        careful = _about_a_guess(columns, weight, [known_names[j] for j in doubtful])
         source = np.arange(data.n_features)
         source[doubtful] = data.n_features + np.arange(doubtful.size)
         source = arrays.move(source, **place)
@@ -253,7 +253,7 @@ def _location_and_spread(
     """Return the location and the spread of most values of the columns, in a few rows.
 
     The median of the gaps between different values is a gap between ordinary values,
-    even if only two of them stand beside a fill value: it gives the location. Times the
+    even if only two of them differ from a fill value: it gives the location. Times the
     number of gaps it is the spread, which is zero without a gap.
 
     Returns

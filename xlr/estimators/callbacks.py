@@ -48,16 +48,16 @@ class FitCallbacks:
         max_iter: int,
     ) -> None:
         self._estimator = estimator
-        metadata = data["metadata"].items()
-        given = {name: value for name, value in metadata if value is not None}
-        self._data = data = {**data, "metadata": given}
+        self._data = data
         self._context = None
         self._last: tuple[Any, ...] = ()
         # Without callbacks nothing is built: a long gradient descent would pile up
         # one context an iteration.
         if getattr(estimator, "_skl_callbacks", None):
+            given = {k: v for k, v in data["metadata"].items() if v is not None}
+            self._data = {**data, "metadata": given}
             self._context = estimator._init_callback_context(max_subtasks=max_iter)
-            self._context.call_on_fit_task_begin(estimator=estimator, **data)
+            self._context.call_on_fit_task_begin(estimator=estimator, **self._data)
 
     def listener(
         self, reconstruct: Reconstruct

@@ -12,7 +12,7 @@ from sklearn.utils import get_tags
 # Parameters that mean the same.
 SAME = "fit_intercept", "class_weight", "random_state", "n_jobs", "verbose"
 
-# Defaults of scikit-learn's, which give way to those of xlr: there the solver decides
+# Defaults of scikit-learn, which those of xlr replace: there the solver decides
 # what tol is a bound on.
 DEFAULTS = {"tol": 1e-4, "max_iter": 100, "solver": "lbfgs"}
 

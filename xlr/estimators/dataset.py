@@ -171,7 +171,8 @@ class Dataset:
             alone = data
             if data.targets.n_models > 1:
                 alone = data.with_targets(_of_all_models)
-            statistics = column_statistics(alone, names=features.column_names)
+            names = partial(getattr, features, "column_names")
+            statistics = column_statistics(alone, names=names)
         robust = statistics
         if data.n_drawable:  # chunks whose statistics are known have no sample
             robust = without_outliers(data.matrix, statistics)
@@ -340,8 +341,8 @@ class ClassWeights:
         rows = rows.with_targets(weighed).with_kept_targets()
         n_classes = self.factors.shape[0]
         if not self.one_vs_rest or self.kept.shape[0] == 1:
-            loss = loss_of(n_classes, shares=shares)
-            return ModelSpec(loss, rows).among(self.kept)
+            spec = ModelSpec(loss_of(n_classes, shares=shares), rows)
+            return spec if self.kept.shape[0] == n_classes else spec.among(self.kept)
         places = None
         if self.kept.shape[0] < n_classes:
             places = np.full(n_classes, NEVER)
@@ -417,7 +418,7 @@ def read_dataset(
     if isinstance(y, SoftLabels):
         _check_soft_labels(estimator, weights, taken=takes_soft_labels)
     rows, n_outputs = scan.rows, loss_of(scan.classes.shape[0]).n_outputs
-    check_offset_columns(rows.offset, n_outputs, rows.n_samples)
+    check_offset_columns(rows.targets.offset, n_outputs, rows.n_samples)
     unit = float((scan.totals * weights.factors).sum() / rows.n_samples)
     dataset: LabelledDataset = LabelledDataset.of(
         scan.features,

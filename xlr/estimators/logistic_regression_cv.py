@@ -47,6 +47,10 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     begun where those before it lead. The one chosen has the highest mean score on the
     rows that its folds left out, and is fitted to all rows.
 
+    More than two classes are one softmax. For a binary model of each class, put
+    ``LogisticRegression(multi_class="ovr")`` into scikit-learn's ``GridSearchCV``, or
+    this estimator into its ``OneVsRestClassifier``, which chooses a C for each class.
+
     The parameters are those of scikit-learn's ``LogisticRegressionCV`` and the
     attributes those it has with ``use_legacy_attributes=False``; for the same splitter
     the folds, scores and chosen C are the same.

@@ -14,6 +14,7 @@ from xlr.data import Targets, TrainingData
 from xlr.estimators._fit import Fitting, begin_fit, set_fitted
 from xlr.estimators.base import LinearModel
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
+from xlr.estimators.chunk_by_chunk import chunk_by_chunk
 from xlr.estimators.dataset import ALWAYS, NEVER, UNKNOWN, Dataset, ModelSpec, spread
 from xlr.functions import log_sigmoid, sigmoid
 from xlr.inputs.features import Features, read_features
@@ -229,13 +230,14 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
 
     # -- predictions -------------------------------------------------------------------
 
+    @chunk_by_chunk
     def decision_function(self, X: Array) -> Array:
         """Return the logits x.w + b.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device: the coefficients move to it.
+            Of any library and device. The answer is lazy if X is of Dask.
 
         Returns
         -------
@@ -249,9 +251,9 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         ValueError
             If X has other features than the fit, or is not finite.
         """
-        with arrays.current_device(X):
-            return self._snapshot()._of_rows(_logits, X)
+        return self._of_rows(_logits, X)
 
+    @chunk_by_chunk
     def predict_proba(self, X: Array) -> Array:
         """Return the probability of 1 for each label.
 
@@ -268,9 +270,9 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        with arrays.current_device(X):
-            return self._snapshot()._of_rows(_probabilities, X)
+        return self._of_rows(_probabilities, X)
 
+    @chunk_by_chunk
     def predict_log_proba(self, X: Array) -> Array:
         """Return the logarithm of the probability of 1 for each label.
 
@@ -287,9 +289,9 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        with arrays.current_device(X):
-            return self._snapshot()._of_rows(_log_probabilities, X)
+        return self._of_rows(_log_probabilities, X)
 
+    @chunk_by_chunk
     def predict(self, X: Array) -> Array:
         """Return 1 for each label that is more probable than not, else 0.
 
@@ -307,8 +309,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        with arrays.current_device(X):
-            return self._snapshot()._of_rows(_labels, X)
+        return self._of_rows(_labels, X)
 
     def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
         """Return the share of rows whose known labels are all predicted.

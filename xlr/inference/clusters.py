@@ -14,8 +14,6 @@ from xlr.inputs.kinds import accept
 from xlr.inputs.labels import is_missing
 from xlr.objective import cluster_scores
 
-__all__ = ["read_clusters", "sum_between_clusters"]
-
 
 def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
     """Return the clusters of each row by number, (n_samples, n_ways), on the host.

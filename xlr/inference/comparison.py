@@ -11,8 +11,6 @@ from scipy import stats
 from xlr.inference.results import InferenceResults
 from xlr.inference.table import Table
 
-__all__ = ["LikelihoodRatioTest", "likelihood_ratio_test", "summary_col"]
-
 # Last rows of a table of several fits, and the attributes that they show.
 FIT_ROWS = {
     "No. observations": "nobs",
@@ -169,18 +167,15 @@ def summary_col(
             f"model_names must be a different name for each of the {len(results)} "
             f"results; pass at least one. Got {names}."
         )
-    rows: dict[str, None] = {}
+    rows = dict.fromkeys(row for found in results for row in found.parameter_names)
     columns: dict[str, np.ndarray] = {}
-    tables = [found.coefficients() for found in results]
-    known = []
-    for found, table in zip(results, tables):
-        labels = found.parameter_names
-        rows |= dict.fromkeys(labels)
-        known.append(dict(zip(labels, zip(*list(table.columns.values())[:2]))))
-    for name, found, numbers in zip(names, results, known):
+    for name, found in zip(names, results):
+        estimates, errors = (
+            dict(zip(found.parameter_names, values.T.reshape(-1)))
+            for values in (found.params, found.bse)
+        )
         measures = [getattr(found, attribute) for attribute in FIT_ROWS.values()]
-        estimates, errors = zip(*(numbers.get(row, (None, None)) for row in rows))
-        nothing = [None] * len(measures)
-        columns[name] = np.asarray([*estimates, *measures], dtype=object)
-        columns[f"{name} se"] = np.asarray([*errors, *nothing], dtype=object)
+        below = [None] * len(measures)
+        columns[name] = np.asarray([*map(estimates.get, rows), *measures], object)
+        columns[f"{name} se"] = np.asarray([*map(errors.get, rows), *below], object)
     return Table("Several fits", [*rows, *FIT_ROWS], columns)

@@ -9,8 +9,6 @@ import numpy as np
 from xlr import arrays
 from xlr.objective import Objective
 
-__all__ = ["Constrained", "constrained_minimum"]
-
 # Bound on the gradient along the constraints, and another in rounding errors of X.
 CONSTRAINED_TOL = 1e-9
 CONSTRAINED_ROUNDINGS = 64

@@ -17,10 +17,8 @@ from xlr.inference.newton import (
     newton_step,
     sum_information,
 )
-from xlr.objective import leveraged_scores
+from xlr.objective import information, leveraged_scores
 from xlr.text import printable
-
-__all__ = ["Estimates", "estimate", "limit_of_estimates"]
 
 # Powers of 1 - h by which the outer products of the scores are divided.
 LEVERAGE_POWERS = {"HC2": 1, "HC3": 2}
@@ -109,7 +107,7 @@ def estimate(
     models*.
     """
     # 1. The estimates, and the information there.
-    last = last_newton_step(data, sums, by_row=sums.outer is not None)
+    last = last_newton_step(data, sums)
     data, sums, inverse, step = last.data, last.sums, last.inverse, last.step
     standardized = data.standardized + step
     loss = sums.loss + sums.gradient @ step + step @ sums.information @ step / 2
@@ -158,7 +156,7 @@ def limit_of_estimates(data: FittedData) -> Estimates:
         objective, data.standardized, nothing, np.zeros(0), tol=LIMIT_TOL
     )
     at_zero = data.at(np.zeros_like(data.standardized))
-    aliased = newton_step(at_zero, sum_information(at_zero, by_row=False)).aliased
+    aliased = newton_step(at_zero, sum_information(at_zero)).aliased
     params = data.units.reported(data.standardized[None, :])[0]
     n, reported = data.standardized.size, params.size
     return Estimates(
@@ -189,22 +187,21 @@ def _middle(
         )
     if clusters is not None:
         return sum_between_clusters(data, clusters), (n - 1) / (n - k)
-    if cov_type in LEVERAGE_POWERS:
-        factors = data.dataset.class_weights.factors
-        power = LEVERAGE_POWERS[cov_type]
-        found = leveraged_scores(
-            data.objective, data.parameters, last.inverse, factors, power
-        )
-        outer = data.dataset.unit * arrays.to_host(found).astype(np.float64)
-        if not np.isfinite(outer).all():
-            raise ValueError(
-                f"cov_type={cov_type!r} has no value: a row has leverage 1, so that it "
-                "alone determines a coefficient. Pass cov_type='HC1'."
-            )
-        return outer, 1.0
-    if sums.outer is None:
+    if cov_type == "nonrobust":
         return sums.information, 1.0
-    return sums.outer, n / (n - k) if cov_type == "HC1" else 1.0
+    at, factors = data.parameters, data.dataset.class_weights.factors
+    if cov_type in LEVERAGE_POWERS:
+        power = LEVERAGE_POWERS[cov_type]
+        outer = leveraged_scores(data.objective, at, last.inverse, factors, power)
+    else:
+        outer = information(data.objective, at, factors).outer
+    outer = data.dataset.unit * arrays.to_host(outer).astype(np.float64)
+    if not np.isfinite(outer).all():
+        raise ValueError(
+            f"cov_type={cov_type!r} has no value: a row has leverage 1, so that it "
+            "alone determines a coefficient. Pass cov_type='HC1'."
+        )
+    return outer, n / (n - k) if cov_type == "HC1" else 1.0
 
 
 def _reported_params(last: NewtonStep, standardized: np.ndarray) -> np.ndarray:
@@ -239,7 +236,7 @@ def _raise_to_rounding(
     Raises
     ------
     ValueError
-        If rounding errors are large beside a variance, and not small beside the inverse
+        If rounding errors are large compared with a variance and with the inverse
         Hessian: the data hardly determine the parameter.
     """
     data, variance = last.data, np.diagonal(reported)

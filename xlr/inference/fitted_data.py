@@ -26,8 +26,6 @@ from xlr.objective import Objective
 from xlr.text import quoted
 from xlr.threads import Workers
 
-__all__ = ["FittedData", "Units", "check_model", "read_fitted_data"]
-
 
 class Units(NamedTuple):
     """Change of variables from standardized parameters to units of X, on the host.

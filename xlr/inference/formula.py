@@ -20,8 +20,6 @@ from xlr.inference.results import InferenceResults
 from xlr.inputs.tables import is_table, native
 from xlr.text import printable, quoted
 
-__all__ = ["FormulaTransformer", "logit"]
-
 # Share of entries that are not zero up to which a design is a sparse matrix.
 SPARSE_SHARE = 0.25
 
@@ -247,27 +245,16 @@ def logit(
     design = FormulaTransformer(formula.partition("~")[2])
     X = design.fit_transform(data)
     y = _column(data, str(parsed.lhs), "the left-hand side")
-    given = {
-        name: _column(data, values, name) if isinstance(values, str) else values
-        for name, values in (
-            ("weights", weights),
-            ("offset", offset),
-            ("groups", groups),
-        )
-    }
-    model = LogisticRegression(C=np.inf, fit_intercept=design.has_intercept_)
-    model.fit(X, y, sample_weight=given["weights"], offset=given["offset"])
-    model._encoder = design
-    return infer(
-        model,
-        X,
-        y,
-        given["weights"],
-        offset=given["offset"],
-        cov_type=cov_type,
-        groups=given["groups"],
-        keep_data=keep_data,
+    rows = {"weights": weights, "offset": offset, "groups": groups}
+    weights, offset, groups = (
+        _column(data, values, name) if isinstance(values, str) else values
+        for name, values in rows.items()
     )
+    model = LogisticRegression(C=np.inf, fit_intercept=design.has_intercept_)
+    model.fit(X, y, sample_weight=weights, offset=offset)
+    model._encoder = design
+    options = {"cov_type": cov_type, "groups": groups, "keep_data": keep_data}
+    return infer(model, X, y, weights, offset=offset, **options)
 
 
 def _parsed(formula: str) -> Any:

@@ -2,89 +2,212 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Block
 from xlr.functions import log_sigmoid, sigmoid, softmax
 from xlr.inference.fitted_data import FittedData
+from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
+from xlr.inputs.parameters import check_option, check_parameters
 from xlr.losses import Loss
 from xlr.objective import passes
 
-__all__ = [
-    "FitSums",
-    "HosmerLemeshowTest",
-    "fit_sums",
-    "fitted_probabilities",
-    "hosmer_lemeshow",
-    "residuals",
-    "saturated_log_likelihood",
-]
+
+class GoodnessOfFit(FittedResults):
+    """Measures of fit, residuals and tables of predictions."""
+
+    def pseudo_rsquared(
+        self, kind: Literal["mcf", "cs", "nagelkerke", "tjur"] = "mcf"
+    ) -> float:
+        """Return a pseudo-R-squared.
+
+        Parameters
+        ----------
+        kind : {'mcf', 'cs', 'nagelkerke', 'tjur'}, default='mcf'
+            McFadden's 1 - llf / llnull, Cox and Snell's 1 - exp(2 (llnull - llf) / n),
+            or Nagelkerke's, the second over the most that it can be. Tjur's is the mean
+            probability of the second class in its rows, less that in the others; it
+            needs the rows of the fit.
+
+        Raises
+        ------
+        ValueError
+            If ``kind`` has another value, or for Tjur's, if there are more than two
+            classes or the results are without the rows.
+
+        References
+        ----------
+        Nagelkerke (1991), *A note on a general definition of the coefficient of
+        determination*, Biometrika 78; Tjur (2009), *Coefficients of determination in
+        logistic regression models*, The American Statistician 63.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression(C=float("inf")).fit(X[:, :2], y)
+        >>> results = xlr.infer(model, X[:, :2], y, keep_data=True)
+        >>> [round(results.pseudo_rsquared(kind), 3) for kind in ("cs", "tjur")]
+        [0.555, 0.665]
+        """
+        check_option("kind", kind, ("mcf", "cs", "nagelkerke", "tjur"))
+        if kind == "mcf":
+            return self.prsquared
+        if kind == "tjur":
+            with self._rows("pseudo_rsquared('tjur')", two_classes=True) as data:
+                proba = _fit_sums(data)[2]
+            first, second = proba[:, 1] / proba.sum(axis=1)
+            return float(second - first)
+        cox_snell = -float(np.expm1(-self.llr / self.nobs))
+        most = -float(np.expm1(2 * self.llnull / self.nobs))
+        return cox_snell if kind == "cs" else cox_snell / most
+
+    @property
+    def fittedvalues(self) -> Array:
+        """Probabilities of the second class, (n_samples,), or of all of more classes.
+
+        In the library of X. This and the next need ``keep_data=True``.
+        """
+        with self._rows("fittedvalues") as data:
+            eta, *_ = _fitted_rows(data)
+            proba = softmax(eta) if self.equations else sigmoid(eta[:, 0])
+            return data.dataset.features.returned(proba=proba)["proba"]
+
+    @property
+    def resid_response(self) -> Array:
+        """Residuals r = y - p of two classes: (n_samples,)."""
+        return self._residuals("response")
+
+    @property
+    def resid_pearson(self) -> Array:
+        """Residuals sqrt(s) r / sqrt(p (1 - p)) of two classes, with R's weights s."""
+        return self._residuals("pearson")
+
+    @property
+    def resid_deviance(self) -> Array:
+        """Signed roots of the rows' shares of the deviance, of two classes."""
+        return self._residuals("deviance")
+
+    @property
+    def resid_working(self) -> Array:
+        """Residuals r / (p (1 - p)) of two classes."""
+        return self._residuals("working")
+
+    def _residuals(self, kind: str) -> Array:
+        with self._rows(f"resid_{kind}", two_classes=True) as data:
+            found = _residuals(data, kind)
+            return data.dataset.features.returned(found=found)["found"]
+
+    @property
+    def pearson_chi2(self) -> float:
+        """Pearson's chi-squared: of two classes, the sum of squared Pearson residuals.
+
+        Of more, the sum of :math:`s_i (y_{ik} - p_{ik})^2 / p_{ik}`.
+        """
+        with self._rows("pearson_chi2") as data:
+            return float(_fit_sums(data)[0])
+
+    def pred_table(self, threshold: float = 0.5) -> np.ndarray:
+        """Count rows by their class and the class that is predicted, by their weights.
+
+        Parameters
+        ----------
+        threshold : float, default=0.5
+            Probability above which the second of two classes is predicted. Of more
+            classes, the most probable one is.
+
+        Returns
+        -------
+        ndarray of shape (n_classes, n_classes)
+
+        Raises
+        ------
+        ValueError
+            If the results are without the rows.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> import xlr
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = xlr.LogisticRegression().fit(X[:, :2], y)
+        >>> xlr.infer(model, X[:, :2], y, keep_data=True).pred_table()
+        array([[50.,  0.,  0.],
+               [ 0., 37., 13.],
+               [ 0., 14., 36.]])
+        """
+        check_parameters({"threshold": threshold})
+        with self._rows("pred_table") as data:
+            return _fit_sums(data, threshold)[1]
+
+    def hosmer_lemeshow(self, n_groups: int = 10) -> ChiSquaredTest:
+        """Test the fit to two classes in groups of rows of like probability.
+
+        Parameters
+        ----------
+        n_groups : int, default=10
+            Groups, cut at quantiles of the probabilities; equal ones stay together.
+
+        Returns
+        -------
+        ChiSquaredTest
+            ``statistic``, ``df`` and ``pvalue``; df is the number of groups less two.
+
+        Raises
+        ------
+        ValueError
+            If there are more than two classes, fewer than three groups, or the results
+            are without the rows.
+
+        References
+        ----------
+        Hosmer and Lemeshow (1980), *Goodness of fit tests for the multiple logistic
+        regression model*; ``hoslem.test`` of R's ResourceSelection.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression(C=float("inf")).fit(X[:, :2], y)
+        >>> test = xlr.infer(model, X[:, :2], y, keep_data=True).hosmer_lemeshow()
+        >>> round(test.statistic, 2), test.df
+        (21.32, 8)
+        """
+        check_parameters({"n_groups": n_groups})
+        with self._rows("hosmer_lemeshow", two_classes=True) as data:
+            eta, y, s = (
+                arrays.to_host(part).astype(np.float64) for part in _fitted_rows(data)
+            )
+        return _hosmer_lemeshow(sigmoid(eta[:, 0]), y, s, n_groups)
 
 
-class FitSums(NamedTuple):
-    """Weighted sums over the rows, on the host.
+def _fit_sums(data: FittedData, threshold: float = 0.5) -> tuple[np.ndarray, ...]:
+    """Sum over the rows, in one pass, to the host.
 
-    Attributes
-    ----------
-    pearson : float
-        Pearson's chi-squared, the squares of the Pearson residuals.
+    Returns
+    -------
+    pearson : ndarray of shape ()
+        Pearson's chi-squared.
     table : ndarray of shape (n_classes, n_classes)
-        Rows by their class and the class that is predicted.
+        Weights of the rows by their class and the class that is predicted.
     proba : ndarray of shape (n_classes, n_classes)
         Probabilities of each class, by the class of the row.
     """
-
-    pearson: float
-    table: np.ndarray
-    proba: np.ndarray
-
-
-class HosmerLemeshowTest(NamedTuple):
-    """Hosmer-Lemeshow test of the fit.
-
-    Attributes
-    ----------
-    statistic : float
-    df : int
-        Groups, less two.
-    pvalue : float
-        Under a chi-squared distribution with so many degrees of freedom.
-    """
-
-    statistic: float
-    df: int
-    pvalue: float
-
-
-@arrays.quiet()
-def fit_sums(data: FittedData, threshold: float = 0.5) -> FitSums:
-    """Sum probabilities and predictions over the rows, in one pass.
-
-    Parameters
-    ----------
-    data : FittedData
-    threshold : float, default=0.5
-        Probability above which the second of two classes is predicted; of more classes
-        the most probable one is.
-    """
     objective = data.objective
-    n_classes = max(2, objective.n_outputs)
     sums = objective.data.map_reduce(
         _sums,
         objective.loss,
         data.parameters,
         threshold,
-        width=3 * n_classes,
+        width=3 * max(2, objective.n_outputs),
     )
-    pearson, table, proba = (
-        data.dataset.unit * arrays.to_host(part).astype(np.float64) for part in sums
-    )
-    return FitSums(float(pearson), table, proba)
+    return tuple(data.dataset.unit * arrays.to_host(x).astype(np.float64) for x in sums)
 
 
 def _sums(
@@ -99,14 +222,14 @@ def _sums(
         p = softmax(eta)
         predicted = xp.astype(xp.argmax(eta, axis=1), eta.dtype)[:, None]
     classes = xp.arange(p.shape[1], dtype=p.dtype, device=arrays.device_of(p))
-    y = shares_of(block, p.shape[1])
+    y = _shares_of(block, p.shape[1])
     pearson = xp.sum(block.weights * (y - p) ** 2 / p, dtype=block.wide)
     own = xp.astype(block.weights * y, block.wide).T
     table, p = (xp.astype(x, block.wide) for x in (predicted == classes, p))
     return pearson, xp.matmul(own, table), xp.matmul(own, p)
 
 
-def shares_of(block: Block, n_classes: int) -> Array:
+def _shares_of(block: Block, n_classes: int) -> Array:
     """Return ones and zeros for the labels, or their shares: (n_rows, n_classes)."""
     xp, y = block.xp, block.labels
     if n_classes == 2:
@@ -117,7 +240,6 @@ def shares_of(block: Block, n_classes: int) -> Array:
     return xp.astype(y == classes, y.dtype)
 
 
-@arrays.quiet()
 def saturated_log_likelihood(data: FittedData) -> float:
     """Return the log-likelihood of rows that each have their own probabilities.
 
@@ -131,7 +253,7 @@ def saturated_log_likelihood(data: FittedData) -> float:
 
 
 def _negative_entropy(block: Block, n_classes: int) -> tuple[Array]:
-    xp, y = block.xp, shares_of(block, n_classes)
+    xp, y = block.xp, _shares_of(block, n_classes)
     logs = xp.log(xp.where(y > 0, y, xp.ones_like(y)))
     return (xp.sum(block.weights * y * logs, dtype=block.wide),)
 
@@ -156,15 +278,7 @@ def _rows(block: Block, loss: Loss, parameters: Array) -> Array:
     return block.xp.concat([eta, block.labels, block.weights], axis=1)
 
 
-@arrays.quiet()
-def fitted_probabilities(data: FittedData) -> Array:
-    """Return the probability of the second of two classes, or of all classes."""
-    eta, *_ = _fitted_rows(data)
-    return sigmoid(eta[:, 0]) if eta.shape[1] == 1 else softmax(eta)
-
-
-@arrays.quiet()
-def residuals(data: FittedData, kind: str) -> Array:
+def _residuals(data: FittedData, kind: str) -> Array:
     r"""Return residuals of a fit to two classes: (n_samples,).
 
     With :math:`r = y - p` (response), :math:`\sqrt s\, r / \sqrt{p (1 - p)}` (pearson),
@@ -191,7 +305,9 @@ def residuals(data: FittedData, kind: str) -> Array:
     return response / (p * q) if kind == "working" else response
 
 
-def hosmer_lemeshow(data: FittedData, n_groups: int) -> HosmerLemeshowTest:
+def _hosmer_lemeshow(
+    p: np.ndarray, y: np.ndarray, s: np.ndarray, n_groups: int
+) -> ChiSquaredTest:
     """Compare counts and probabilities in groups of rows of like probability.
 
     The groups are cut at the quantiles of the probabilities, each row as often as its
@@ -202,11 +318,9 @@ def hosmer_lemeshow(data: FittedData, n_groups: int) -> HosmerLemeshowTest:
     ValueError
         If fewer than three groups are left: many probabilities are equal.
     """
-    eta, y, s = map(arrays.to_host, _fitted_rows(data))
-    p = sigmoid(eta[:, 0].astype(np.float64))
     order = np.argsort(p, kind="stable")
     order = order[s[order] > 0]
-    p, y, s = p[order], y[order], s[order].astype(np.float64)
+    p, y, s = p[order], y[order], s[order]
     # 1. Quantiles, interpolated as R's of repeated rows.
     below = np.cumsum(s)
     at = (below[-1] - 1) * np.linspace(0, 1, n_groups + 1)
@@ -230,5 +344,4 @@ def hosmer_lemeshow(data: FittedData, n_groups: int) -> HosmerLemeshowTest:
     statistic = float(
         np.sum((observed - expected) ** 2 / (expected * (1 - expected / total)))
     )
-    df = n_groups - 2
-    return HosmerLemeshowTest(statistic, df, float(stats.chi2.sf(statistic, df)))
+    return ChiSquaredTest.of(statistic, n_groups - 2)

@@ -16,15 +16,14 @@ from xlr.inference.covariance import Estimates, estimate, limit_of_estimates
 from xlr.inference.fitted_data import FittedData, check_model, read_fitted_data
 from xlr.inference.goodness_of_fit import saturated_log_likelihood
 from xlr.inference.newton import sum_information
-from xlr.inference.profile import PROFILE_ALPHA, Profile, profile_all
+from xlr.inference.profile import profile_all
 from xlr.inference.results import InferenceResults
 from xlr.inputs.categories import table_levels
 from xlr.inputs.features import read_features
+from xlr.inputs.parameters import check_option
 from xlr.inputs.soft_labels import SoftLabels
 from xlr.text import quoted
 from xlr.threads import ALONE, workers
-
-__all__ = ["infer"]
 
 COV_TYPES = {
     "nonrobust": "those of the inverse information",
@@ -151,18 +150,11 @@ def infer(
     ==============================================================================
     """
     check_model(model)
-    _check_options(model, cov_type, groups, collinear, separation)
-    if isinstance(y, SoftLabels) and cov_type not in ("nonrobust", "cluster"):
-        raise ValueError(
-            f"cov_type={cov_type!r} needs one label for each row. Pass "
-            "cov_type='cluster', for rows of probabilities groups=range(n_samples)."
-        )
+    check_option("cov_type", cov_type, COV_TYPES)
+    check_option("collinear", collinear, ("nan", "raise"))
+    check_option("separation", separation, ("raise", "limit"))
+    _check_options(model, y, cov_type, groups, profile)
     is_firth = isinstance(model, FirthLogisticRegression)
-    if profile and cov_type != "nonrobust":
-        raise ValueError(
-            "The profile likelihood is right if the model is: profile=True needs "
-            f"cov_type='nonrobust'; got {quoted(cov_type)}."
-        )
     features = read_features(model, X, reset=False, chunked=not is_firth)
     with workers(features.stored, model.n_jobs) as pool, arrays.quiet():
         data = read_fitted_data(model, features, y, sample_weight, offset, pool)
@@ -170,7 +162,7 @@ def infer(
         clusters = None
         if groups is not None:
             clusters = read_clusters(groups, data.objective.n_samples)
-        sums = sum_information(data, by_row=cov_type in ("HC0", "HC1"))
+        sums = sum_information(data)
         _refuse_other_rows(data, sums.subgradient)
         separated = _separation(data, sums.subgradient)
         if separated and separation == "raise":
@@ -200,72 +192,62 @@ def infer(
         profiled = None
         by_default = is_firth and model.converged_ and not data.is_penalised
         if profile or (profile is None and by_default):
-            profiled = _profile(data, estimates, required=profile is True)
+            errors = np.sqrt(np.diagonal(estimates.covariance))
+            try:
+                profiled = profile_all(data, estimates.params, errors)
+            except FloatingPointError:
+                if profile:
+                    raise
         notes = _notes(data, estimates, cov_type, profiled is not None)
         if separated:
             notes.append(f"{separated} The log-likelihood is its limit.")
         # The threads end here: methods of the results run in the caller's.
         data.objective.data.pool = ALONE
+        is_soft = isinstance(y, SoftLabels)
         return InferenceResults(
             data,
             estimates,
-            cov_type,
-            null,
-            notes,
             profiled,
+            cov_type=cov_type,
+            llnull=null,
+            saturated=saturated_log_likelihood(data) if is_soft else 0.0,
+            notes=notes,
             is_separated=bool(separated),
-            saturated=(
-                saturated_log_likelihood(data) if isinstance(y, SoftLabels) else 0.0
-            ),
             keep_data=keep_data,
         )
 
 
 def _check_options(
-    model: Any, cov_type: str, groups: Any, collinear: str, separation: str
+    model: Any, y: Any, cov_type: str, groups: Any, profile: bool | None
 ) -> None:
-    if cov_type not in COV_TYPES:
-        names = ", ".join(map(repr, COV_TYPES))
-        raise ValueError(f"cov_type must be one of {names}; got {quoted(cov_type)}.")
-    if collinear not in ("nan", "raise"):
-        raise ValueError(
-            f"collinear must be 'nan' or 'raise'; got {quoted(collinear)}."
-        )
-    if separation not in ("raise", "limit"):
-        raise ValueError(
-            f"separation must be 'raise' or 'limit'; got {quoted(separation)}."
-        )
-    if (groups is None) == (cov_type == "cluster"):
-        raise ValueError(
-            "cov_type='cluster' needs groups, the cluster of each row, and the others "
-            f"take none; got cov_type={cov_type!r} and groups={quoted(groups)}."
-        )
-    if cov_type in ("HC2", "HC3") and arrays.to_host(model.classes_).size > 2:
-        raise ValueError(
-            f"cov_type={cov_type!r} is of fits to two classes, whose rows have one "
-            "leverage each. Pass cov_type='HC1'."
-        )
-    if isinstance(model, FirthLogisticRegression) and cov_type != "nonrobust":
-        raise ValueError(
-            "With Firth's penalty there is the covariance of the model alone: "
-            f"cov_type must be 'nonrobust'; got {quoted(cov_type)}."
-        )
-    if getattr(model, "class_weight", None) is not None and cov_type == "nonrobust":
-        raise ValueError(
-            "With class_weight the inverse of the information is no covariance: the "
-            "weights are not counts of rows. Pass cov_type='HC0', or fit without "
-            "class_weight."
-        )
-
-
-def _profile(data: FittedData, estimates: Estimates, required: bool) -> Profile | None:
-    errors = np.sqrt(np.diagonal(estimates.covariance))
-    try:
-        return profile_all(data, estimates.params, errors, PROFILE_ALPHA)
-    except FloatingPointError:
-        if required:
-            raise
-        return None
+    """Raise ValueError for options that do not go together."""
+    is_model_based = cov_type == "nonrobust"
+    refused = {
+        "cov_type='cluster' needs groups, the cluster of each row, and the others "
+        f"take none; got {cov_type!r}.": (groups is None) == (cov_type == "cluster"),
+        f"cov_type={cov_type!r} is of fits to two classes, whose rows have one "
+        "leverage each. Pass cov_type='HC1'.": (
+            cov_type in ("HC2", "HC3") and arrays.to_host(model.classes_).size > 2
+        ),
+        f"cov_type={cov_type!r} needs one label for each row. Pass cov_type='cluster', "
+        "for rows of probabilities groups=range(n_samples).": (
+            isinstance(y, SoftLabels) and cov_type.startswith("HC")
+        ),
+        "With Firth's penalty there is the covariance of the model alone: cov_type "
+        f"must be 'nonrobust'; got {cov_type!r}.": (
+            isinstance(model, FirthLogisticRegression) and not is_model_based
+        ),
+        "With class_weight the inverse of the information is no covariance: the "
+        "weights are not counts of rows. Pass cov_type='HC0', or fit without "
+        "class_weight.": (
+            getattr(model, "class_weight", None) is not None and is_model_based
+        ),
+        "The profile likelihood is right if the model is: profile=True needs "
+        f"cov_type='nonrobust'; got {cov_type!r}.": profile and not is_model_based,
+    }
+    for sentence, applies in refused.items():
+        if applies:
+            raise ValueError(sentence)
 
 
 def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:

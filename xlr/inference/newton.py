@@ -10,14 +10,6 @@ from xlr import arrays
 from xlr.inference.fitted_data import FittedData
 from xlr.objective import Aliased, find_aliased, information
 
-__all__ = [
-    "InformationSums",
-    "NewtonStep",
-    "last_newton_step",
-    "newton_step",
-    "sum_information",
-]
-
 # Bound on the last Newton step, in standardized units, summed over the parameters. It
 # changes standard errors by less than half of that, as a share, and by up to 70 times
 # that where a feature has outliers: by less than 1e-6.
@@ -39,8 +31,6 @@ class InformationSums(NamedTuple):
         Of the loss.
     information : ndarray of shape (n_parameters, n_parameters)
         Hessian of the loss.
-    outer : ndarray of shape (n_parameters, n_parameters) or None
-        Outer products of the scores of the rows.
     subgradient : ndarray of shape (n_parameters,)
         Minimum-norm subgradient of F.
     """
@@ -48,7 +38,6 @@ class InformationSums(NamedTuple):
     loss: float
     gradient: np.ndarray
     information: np.ndarray
-    outer: np.ndarray | None
     subgradient: np.ndarray
 
 
@@ -89,11 +78,10 @@ class NewtonStep(NamedTuple):
         return -float(self.sums.subgradient @ self.step)
 
 
-def sum_information(data: FittedData, by_row: bool) -> InformationSums:
-    """Sum over the rows; with ``by_row``, the outer products of their scores too."""
+def sum_information(data: FittedData) -> InformationSums:
+    """Sum the loss and its derivatives over the rows."""
     objective, at, unit = data.objective, data.parameters, data.dataset.unit
-    factors = data.dataset.class_weights.factors if by_row else None
-    sums = information(objective, at, factors)
+    sums = information(objective, at)
     if data.is_firth:
         smooth = objective.value_and_gradient(at).gradient
     else:
@@ -103,16 +91,11 @@ def sum_information(data: FittedData, by_row: bool) -> InformationSums:
     loss, gradient, hessian = (
         unit * arrays.to_host(part).astype(np.float64) for part in sums[:3]
     )
-    outer = None
-    if sums.outer is not None:
-        outer = unit * arrays.to_host(sums.outer).astype(np.float64)
     subgradient = arrays.to_host(subgradient)[0].astype(np.float64)
-    return InformationSums(float(loss), gradient, hessian, outer, subgradient)
+    return InformationSums(float(loss), gradient, hessian, subgradient)
 
 
-def last_newton_step(
-    data: FittedData, sums: InformationSums, by_row: bool
-) -> NewtonStep:
+def last_newton_step(data: FittedData, sums: InformationSums) -> NewtonStep:
     """Iterate Newton's method until the information no longer changes.
 
     With many rows a standard error is less than what the tolerance of the fit leaves
@@ -123,7 +106,7 @@ def last_newton_step(
         if last.size <= max(LAST_STEP, data.objective.rounding):
             break
         data = last.data.at(last.data.standardized + share * last.step)
-        new = newton_step(data, sum_information(data, by_row))
+        new = newton_step(data, sum_information(data))
         if new.decrement < last.decrement / 2:
             last = new
         elif data.is_firth and share > MIN_SHARE:

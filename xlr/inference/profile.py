@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 
 from xlr import arrays
-from xlr.inference.constrained import Constrained, constrained_minimum
+from xlr.inference.constrained import constrained_minimum
 from xlr.inference.fitted_data import FittedData
-
-__all__ = ["Profile", "profile_all", "profile_ends"]
 
 # Bounds on the error of the end of an interval, in standard errors: and in rounding
 # errors of X, times the square root of the sum of the weights.
@@ -27,65 +25,35 @@ PROFILE_ALPHA = 0.05  # one minus the level of the intervals that results keep
 FARTHEST = 1e4
 
 
-class Profile(NamedTuple):
-    """Tests and intervals from the profile likelihood of each reported parameter.
+def profile_all(data: FittedData, params: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Return likelihood-ratio statistics of zero, and the ends of the intervals.
 
-    Attributes
-    ----------
-    statistic : ndarray of shape (n_reported,)
-        Likelihood-ratio statistics of zero.
-    alpha : float
-        One minus the level of the intervals.
-    lower, upper : ndarray of shape (n_reported,)
-    """
-
-    statistic: np.ndarray
-    alpha: float
-    lower: np.ndarray
-    upper: np.ndarray
-
-
-def profile_all(
-    data: FittedData, params: np.ndarray, errors: np.ndarray, alpha: float
-) -> Profile:
-    """Profile all parameters.
+    Returns
+    -------
+    ndarray of shape (3, n_reported)
+        Statistics, lower ends and upper ends, for the level 1 - PROFILE_ALPHA.
 
     Raises
     ------
     FloatingPointError
         If the arithmetic is not precise enough.
     """
-    directions = data.units.reported(np.eye(data.objective.n_parameters)).T
-    lowest = _value(data)
-    statistic = [
-        2 * data.total_weight * (_at(data, row, 0.0).value - lowest)
-        for row in directions
+    lowest, zero = _minimum(data), np.zeros(1)
+    values = [
+        constrained_minimum(data.objective, data.standardized, row[None, :], zero).value
+        for row in _directions(data)
     ]
-    chosen, quantile = list(range(params.size)), float(stats.norm.isf(alpha / 2))
-    lower, upper = profile_ends(data, params, errors, chosen, quantile)
-    return Profile(np.maximum(statistic, 0), alpha, lower, upper)
-
-
-def _value(data: FittedData) -> float:
-    """Return F at the estimates."""
-    value = data.objective.value_and_gradient(data.parameters).value
-    return float(arrays.to_host(value)[0])
-
-
-def _at(data: FittedData, direction: np.ndarray, held: float) -> Constrained:
-    """Return the minimum of F where a combination of the parameters has a value."""
-    value = np.asarray([held])
-    return constrained_minimum(
-        data.objective, data.standardized, direction[None, :], value
-    )
+    statistic = 2 * data.total_weight * np.maximum(np.asarray(values) - lowest, 0)
+    every = range(params.size)
+    return np.stack([statistic, *profile_ends(data, params, errors, every)])
 
 
 def profile_ends(
     data: FittedData,
     params: np.ndarray,
     errors: np.ndarray,
-    chosen: list[int],
-    quantile: float,
+    chosen: Sequence[int],
+    alpha: float = PROFILE_ALPHA,
 ) -> np.ndarray:
     """Return lower and upper ends for some reported parameters: (2, n_chosen).
 
@@ -95,22 +63,35 @@ def profile_ends(
         Without a penalty, or with Firth's.
     params, errors : ndarray of shape (n_reported,)
         Estimates and their standard errors.
-    chosen : list of int
+    chosen : sequence of int
         The parameters, by their numbers.
-    quantile : float
-        That of a normal distribution, above 0.
+    alpha : float
+        One minus the level.
     """
-    directions = data.units.reported(np.eye(data.objective.n_parameters)).T
+    directions, lowest = _directions(data), _minimum(data)
+    quantile = float(stats.norm.isf(alpha / 2))
     ends = [
-        _profile_end(data, directions[j], params[j], sign * errors[j], quantile)
+        _profile_end(data, lowest, directions[j], params[j], sign * errors[j], quantile)
         for sign in (-1, 1)
         for j in chosen
     ]
     return np.reshape(ends, (2, -1))
 
 
+def _directions(data: FittedData) -> np.ndarray:
+    """Return the reported parameters as combinations of the solver's, a row each."""
+    return data.units.reported(np.eye(data.objective.n_parameters)).T
+
+
+def _minimum(data: FittedData) -> float:
+    """Return F at the estimates."""
+    value = data.objective.value_and_gradient(data.parameters).value
+    return float(arrays.to_host(value)[0])
+
+
 def _profile_end(
     data: FittedData,
+    lowest: float,
     direction: np.ndarray,
     estimate: float,
     step: float,
@@ -127,6 +108,8 @@ def _profile_end(
     Parameters
     ----------
     data : FittedData
+    lowest : float
+        F at the estimates.
     direction : ndarray of shape (n_parameters,)
         The parameter as a linear combination of the solver's.
     estimate : float
@@ -150,10 +133,7 @@ def _profile_end(
     Venzon and Moolgavkar (1988), *A method for computing profile-likelihood-based
     confidence intervals*, Applied Statistics 37.
     """
-    objective = data.objective
-    lowest = _value(data)
-    start = data.standardized
-    total = data.total_weight
+    objective, start, total = data.objective, data.standardized, data.total_weight
     tol = max(END_TOL, END_ROUNDINGS * objective.rounding * math.sqrt(total))
     # In standard errors; ``near`` and ``far`` bracket the end.
     distance, near, far = quantile, 0.0, math.inf

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import stats
 from sklearn.utils._optional_dependencies import check_pandas_support
 
 from xlr import arrays
@@ -13,18 +14,13 @@ from xlr.arrays import Array, Namespace
 from xlr.data import Block, refuse_non_finite
 from xlr.estimators.base import logits
 from xlr.functions import sigmoid, softmax
-from xlr.inference.fitted_data import FittedData
-from xlr.inputs.features import Features
+from xlr.inference.fitted_results import FittedResults
+from xlr.inference.table import interval_columns
+from xlr.inputs.features import read_features
+from xlr.inputs.offset import check_offset_columns, read_offset
 from xlr.losses import Loss
 from xlr.objective import leverages
 from xlr.objective.passes import logits as logits_of
-
-__all__ = [
-    "Influence",
-    "ProbabilityInterval",
-    "influence",
-    "probability_interval",
-]
 
 
 class ProbabilityInterval(NamedTuple):
@@ -115,55 +111,160 @@ class Influence:
         )
 
 
-@arrays.quiet()
-def influence(
-    data: FittedData, inverse: np.ndarray, errors: np.ndarray, n_parameters: float
-) -> Influence:
-    """Compute leverages, residuals and what the fit is without each row, in two passes.
+class RowStatistics(FittedResults):
+    """Influence and predictions of single rows."""
 
-    Parameters
-    ----------
-    data : FittedData
-        Of two classes.
-    inverse : ndarray of shape (n_parameters, n_parameters)
-        Inverse Hessian of the sum of the losses and the penalty.
-    errors : ndarray of shape (n_parameters,)
-        Standard errors of the reported parameters.
-    n_parameters : float
-    """
-    objective, xp = data.objective, data.objective.xp
-    if not objective.data.in_memory:
-        raise ValueError(
-            "Influence is of single rows, and those of Dask are not here. Call infer "
-            "on the rows of interest in memory: X.compute()."
-        )
-    unit = data.dataset.unit
-    leverage, residual = leverages(objective, data.parameters, unit * inverse)
-    residual = xp.sqrt(unit * objective.data.targets.weights[:, 0]) * residual
-    studentized = residual / xp.sqrt(1 - leverage)
-    distance = studentized**2 * leverage / (1 - leverage) / n_parameters
-    # A row moves the estimates by its score times the inverse Hessian.
-    moves = objective.place((data.units.reported(inverse) / errors).T)
-    columns = moves[:, : objective.n_features]
-    intercept = moves[:, -1] if objective.fit_intercept else None
-    scores = objective.data.map_rows(
-        _moves,
-        objective.loss,
-        data.parameters,
-        (columns, intercept),
-        width=3 * moves.shape[0],
-    )
-    dfbetas = unit * scores / (1 - leverage)[:, None]
-    dffits = studentized * xp.sqrt(leverage / (1 - leverage))
-    found = data.dataset.features.returned(
-        hat_matrix_diag=leverage,
-        resid_pearson=residual,
-        resid_studentized=studentized,
-        cooks_distance=distance,
-        dffits_internal=dffits,
-        dfbetas=dfbetas,
-    )
-    return Influence(names=data.names, **found)
+    def get_influence(self) -> Influence:
+        """Return leverage, residuals, Cook's distance and dfbetas of each row.
+
+        Raises
+        ------
+        ValueError
+            If there are more than two classes, the rows are of Dask, or the results are
+            without them.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression(C=float("inf")).fit(X[:, :2], y)
+        >>> results = xlr.infer(model, X[:, :2], y, keep_data=True)
+        >>> results.get_influence().dfbetas.max(axis=0).round(2)
+        array([0.04, 0.31, 0.29])
+        """
+        with self._rows("get_influence", two_classes=True) as data:
+            objective, xp = data.objective, data.objective.xp
+            if not objective.data.in_memory:
+                raise ValueError(
+                    "Influence is of single rows, and those of Dask are not here. Call "
+                    "infer on the rows of interest in memory: X.compute()."
+                )
+            unit = data.dataset.unit
+            inverse = unit * self._estimates.inverse
+            leverage, residual = leverages(objective, data.parameters, inverse)
+            residual = xp.sqrt(unit * objective.data.targets.weights[:, 0]) * residual
+            studentized = residual / xp.sqrt(1 - leverage)
+            distance = studentized**2 * leverage / (1 - leverage) / self.effective_df
+            # A row moves the estimates by its score times the inverse Hessian.
+            moves = data.units.reported(self._estimates.inverse) / self._errors
+            moves = objective.place(moves.T)
+            columns = moves[:, : objective.n_features]
+            intercept = moves[:, -1] if objective.fit_intercept else None
+            scores = objective.data.map_rows(
+                _moves,
+                objective.loss,
+                data.parameters,
+                (columns, intercept),
+                width=3 * moves.shape[0],
+            )
+            dfbetas = unit * scores / (1 - leverage)[:, None]
+            dffits = studentized * xp.sqrt(leverage / (1 - leverage))
+            found = data.dataset.features.returned(
+                hat_matrix_diag=leverage,
+                resid_pearson=residual,
+                resid_studentized=studentized,
+                cooks_distance=distance,
+                dffits_internal=dffits,
+                dfbetas=dfbetas,
+            )
+            return Influence(names=data.names, **found)
+
+    def predict(self, X: Array, offset: Array | None = None) -> Array:
+        """Predict the probability of the second class, or of all of more classes.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            Of any library and device, or of Dask: then so is the answer.
+        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+
+        Returns
+        -------
+        array of shape (n_samples,) or (n_samples, n_classes)
+
+        Raises
+        ------
+        ValueError
+            If X has other features than the fit, or anything is not finite.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression().fit(X[:, :2], y)
+        >>> xlr.infer(model, X[:, :2], y).predict(X[:3, :2]).round(3)
+        array([0.197, 0.003, 0.004])
+        """
+        proba = self._reader.predict_proba(X, offset)
+        return proba if self.equations else proba[:, 1]
+
+    def predict_interval(
+        self, X: Array, offset: Array | None = None, alpha: float = 0.05
+    ) -> ProbabilityInterval:
+        r"""Predict class probabilities with intervals.
+
+        The delta method on the scale of the log-odds :math:`\lambda_k = \log p_k / (1 -
+        p_k)`, with standard errors :math:`s_k`, keeps the ends :math:`\sigma(\lambda_k
+        \pm c\, s_k)` between 0 and 1. The error of :math:`p_k` is :math:`p_k (1 - p_k)
+        s_k`.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            Of any library; the answer is in the same.
+        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+        alpha : float, default=0.05
+            One minus the level.
+
+        Returns
+        -------
+        ProbabilityInterval
+            ``proba``, ``se``, ``lower`` and ``upper``, each (n_samples, n_classes).
+
+        Raises
+        ------
+        ValueError
+            If X has other features than the fit, or anything is not finite.
+        """
+        interval_columns(alpha)  # refuses what is no level
+        features, units = read_features(self._reader, X, reset=False), self._units
+        added = None if offset is None else read_offset(offset, features)
+        check_offset_columns(added, units.n_outputs, features.X.shape[0])
+        # A root of the covariance: R with R R' = V, for a positive semi-definite V.
+        values, vectors = np.linalg.eigh(self._estimates.standardized_covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0))
+        estimates = units.raw(self._estimates.standardized[None, :])
+        roots, quantile = units.raw(root.T), float(stats.norm.isf(alpha / 2))
+        with arrays.current_device(features.stored), arrays.quiet():
+            xp, matrix, (m, outputs) = features.xp, features.matrix, roots[1].shape
+            coef, intercept = (
+                features.place(
+                    np.concatenate(both).reshape(-1, *both[0].shape[2:]), features.wide
+                )
+                for both in zip(estimates, roots)
+            )
+            pieces = []
+            for rows in matrix.row_slices(outputs * m, 1, 1):
+                found = logits(matrix.take_rows(rows), coef, intercept)
+                found = xp.reshape(found, (-1, 1 + m, outputs))
+                eta, moves = found[:, 0, :], found[:, 1:, :]
+                if added is not None:
+                    eta = eta + added[rows, :]
+                pieces.append(xp.stack(_log_odds(eta, moves, xp=xp)))
+            log_odds, se = (part for part in xp.unstack(xp.concat(pieces, axis=1)))
+            if not arrays.to_host(xp.all(xp.isfinite(se))):
+                refuse_non_finite(matrix)
+            proba = sigmoid(log_odds)
+            return ProbabilityInterval(
+                **features.returned(
+                    proba=proba,
+                    se=proba * sigmoid(-log_odds) * se,
+                    lower=sigmoid(log_odds - quantile * se),
+                    upper=sigmoid(log_odds + quantile * se),
+                )
+            )
 
 
 def _moves(
@@ -176,59 +277,6 @@ def _moves(
     eta = logits_of(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=block.xp)
     return -block.weights * gradient[:, 0, :] * block.matrix.matvec(*columns)
-
-
-@arrays.quiet()
-def probability_interval(
-    features: Features,
-    offset: Array | None,
-    estimates: tuple[np.ndarray, np.ndarray],
-    roots: tuple[np.ndarray, np.ndarray],
-    quantile: float,
-) -> ProbabilityInterval:
-    r"""Compute probabilities with intervals, by the delta method on log-odds.
-
-    With :math:`\lambda_k = \log p_k / (1 - p_k)` and its standard error :math:`s_k`, an
-    interval is :math:`\sigma(\lambda_k \pm c\, s_k)`, between 0 and 1, and the standard
-    error of the probability :math:`p_k (1 - p_k) s_k`.
-
-    Parameters
-    ----------
-    features : Features
-    offset : array of shape (n_samples, n_outputs) or None
-    estimates : ndarrays of shape (1, n_outputs, n_features) and (1, n_outputs)
-    roots : ndarrays of shape (m, n_outputs, n_features) and (m, n_outputs)
-        R with R R' the covariance of the coefficients and the intercepts.
-    quantile : float
-        c.
-    """
-    xp, matrix, (m, outputs) = features.xp, features.matrix, roots[1].shape
-    coef, intercept = (
-        features.place(
-            np.concatenate(both).reshape(-1, *both[0].shape[2:]), features.wide
-        )
-        for both in zip(estimates, roots)
-    )
-    pieces = []
-    for rows in matrix.row_slices(outputs * m, 1, 1):
-        found = logits(matrix.take_rows(rows), coef, intercept)
-        found = xp.reshape(found, (-1, 1 + m, outputs))
-        eta, moves = found[:, 0, :], found[:, 1:, :]
-        if offset is not None:
-            eta = eta + offset[rows, :]
-        pieces.append(xp.stack(_log_odds(eta, moves, xp=xp)))
-    log_odds, se = (part for part in xp.unstack(xp.concat(pieces, axis=1)))
-    if not arrays.to_host(xp.all(xp.isfinite(se))):
-        refuse_non_finite(matrix)
-    proba = sigmoid(log_odds)
-    return ProbabilityInterval(
-        **features.returned(
-            proba=proba,
-            se=proba * sigmoid(-log_odds) * se,
-            lower=sigmoid(log_odds - quantile * se),
-            upper=sigmoid(log_odds + quantile * se),
-        )
-    )
 
 
 def _log_odds(eta: Array, moves: Array, *, xp: Namespace) -> tuple[Array, Array]:

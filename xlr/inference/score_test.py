@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-from scipy import stats
 
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Block, DenseMatrix, Matrix, PerRow, call
 from xlr.estimators import LogisticRegression
 from xlr.inference.fitted_data import FittedData
+from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
 from xlr.inputs.dask_input import parts_beside
 from xlr.inputs.features import read_features
+from xlr.inputs.parameters import check_option
 from xlr.losses import Loss
 from xlr.objective import passes
-
-__all__ = ["ScoreTest", "score_test"]
 
 # Share of a feature's information that the features of the model leave, below which it
 # is one of their sums, apart from rounding errors.
@@ -27,25 +26,8 @@ LEAST_SHARE = 1e-9
 CANDIDATE_ROWS = 256  # rows of a block, at least: sums are as wide as the candidates
 
 
-class ScoreTest(NamedTuple):
-    """Score test of features that a model leaves out.
-
-    Attributes
-    ----------
-    statistic : float or ndarray of shape (m,)
-    df : int
-        Coefficients that a test is about.
-    pvalue : float or ndarray of shape (m,)
-        Under a chi-squared distribution with so many degrees of freedom.
-    """
-
-    statistic: Any
-    df: int
-    pvalue: Any
-
-
 class CandidateRows:
-    """Rows of a matrix that a pass reads beside those of X."""
+    """Rows of a matrix that a pass reads together with those of X."""
 
     def __init__(self, matrix: Matrix) -> None:
         self.matrix = matrix
@@ -54,98 +36,143 @@ class CandidateRows:
         return type(self)(self.matrix.take_rows(key[0]))
 
 
-@arrays.quiet()
-def score_test(
-    data: FittedData, inverse: np.ndarray, candidates: Any, *, joint: bool, robust: bool
-) -> ScoreTest:
-    r"""Test the coefficients of other features at zero, from one pass.
+class ScoreTests(FittedResults):
+    """Score tests of features that a model leaves out."""
 
-    With the rows z of the model and c of the candidates, the residuals r and the
-    curvature H of the loss in the logits, the score of a candidate is :math:`U = \sum_i
-    r_i c_i`, and its variance about the estimates of the model
+    def score_test(
+        self,
+        exog_extra: Array,
+        hypothesis: Literal["joint", "separate"] = "joint",
+        cov_type: Literal["nonrobust", "HC0"] = "nonrobust",
+    ) -> ChiSquaredTest:
+        r"""Test features that the model leaves out, without a fit.
 
-    .. math::
-        V = \sum_i H_i\, \tilde c_i \tilde c_i^T, \qquad \tilde c = c - A z, \quad
-        A = \Big(\sum_i H_i\, c_i z_i^T\Big) \Big(\sum_i H_i\, z_i z_i^T\Big)^{-1}
+        One pass over the rows reads each feature once: thousands can be screened.
 
-    or, robust, with :math:`r_i r_i^T` in the place of the first H. The statistic is
-    :math:`U^T V^{-1} U`. More classes have scores for each class but the first.
+        With the rows z of the model and c of the candidates, the residuals r and the
+        curvature H of the loss in the logits, the score of a candidate is
+        :math:`U = \sum_i r_i c_i`, and its variance about the estimates of the model
 
-    Parameters
-    ----------
-    data : FittedData
-        At the estimates.
-    inverse : ndarray of shape (n_parameters, n_parameters)
-        Inverse Hessian of the summed losses.
-    candidates : array of shape (n_samples, m)
-    joint, robust : bool
-    """
-    objective, unit = data.objective, data.dataset.unit
-    rows, m = _read(data, candidates)
-    outputs, size = objective.n_outputs, objective.column_size
-    sums = objective.data.map_reduce(
-        _score_sums,
-        objective.loss,
-        data.parameters,
-        objective.place(data.dataset.class_weights.factors),
-        joint,
-        robust,
-        width=max(m, outputs * (size + m * joint)),
-        least=CANDIDATE_ROWS,
-        per_row=rows,
-    )
-    products, squares, z = (
-        unit * arrays.to_host(part).astype(np.float64) for part in sums
-    )
-    if not np.isfinite(products).all():
-        raise ValueError("exog_extra contains NaN or infinity.")
-    # 1. Sums over the rows for each test: r c', z c' and c c', weighted.
-    equations = outputs - (outputs > 1)
-    score, products = products[:equations], products[equations:]
-    products = products.reshape(1 + robust, equations, outputs, -1, m)
-    squares = squares.reshape(1 + robust, equations, equations, m)
+        .. math::
+            V = \sum_i H_i\, \tilde c_i \tilde c_i^T, \qquad \tilde c = c - A z, \quad
+            A = \Big(\sum_i H_i\, c_i z_i^T\Big) \Big(\sum_i H_i\, z_i z_i^T\Big)^{-1}
 
-    def by_test(weighting: int) -> tuple[np.ndarray, np.ndarray]:
-        model = products[weighting, :, :, :size]
-        if joint:
-            own = products[weighting, :, outputs - equations :, size:]
-            model, own = np.moveaxis(model, 3, 1), np.moveaxis(own, 3, 1)
-            first = 1, equations * m
-        else:
-            model = np.moveaxis(model, 3, 0)
-            own = np.moveaxis(squares[weighting], 2, 0)
-            first = m, equations
-        return model.reshape(*first, -1), own.reshape(*first, -1)
+        or, robust, with :math:`r_i r_i^T` in the place of the first H. The statistic is
+        :math:`U^T V^{-1} U`. More classes have scores for each class but the first.
 
-    scores = score.reshape(1, -1) if joint else score.T
-    cross, own = by_test(0)
-    # 2. The variance of the scores, given the estimates of the model.
-    A = cross @ inverse
-    variance = own - A @ np.swapaxes(cross, 1, 2)
-    if robust:
-        cross, own = by_test(1)
-        moved = A @ np.swapaxes(cross, 1, 2)
-        variance = own - moved - np.swapaxes(moved, 1, 2)
-        variance = variance + A @ z @ np.swapaxes(A, 1, 2)
-    # 3. The statistics.
-    size_of = np.diagonal(own, axis1=1, axis2=2)
-    square = np.diagonal(variance, axis1=1, axis2=2)
-    known: np.ndarray = np.all(square > LEAST_SHARE * size_of, axis=1)
-    root = np.sqrt(np.where(known[:, None], square, np.nan))
-    scaled = variance / root[:, :, None] / root[:, None, :]
-    df, z = scores.shape[1], scores / root
-    if joint and not (known[0] and np.linalg.matrix_rank(scaled[0]) == df):
-        raise ValueError(
-            "Features of exog_extra are sums of each other or of those in the model. "
-            "Leave them out, or pass hypothesis='separate'."
-        )
-    statistic = np.full(known.shape, np.nan)
-    solved = np.linalg.solve(scaled[known], z[known][..., None])[..., 0]
-    statistic[known] = np.sum(z[known] * solved, axis=1)
-    pvalue = stats.chi2.sf(statistic, df)
-    if joint:
-        return ScoreTest(float(statistic[0]), df, float(pvalue[0]))
-    return ScoreTest(statistic, df, pvalue)
+        Parameters
+        ----------
+        exog_extra : array, table or sparse matrix of shape (n_samples, m)
+            The features, in memory or, for an X of Dask, in the same chunks.
+        hypothesis : {'joint', 'separate'}, default='joint'
+            Whether to test all features together, or each without the others.
+        cov_type : {'nonrobust', 'HC0'}, default='nonrobust'
+            Variance of the scores: the information, or the scores of the rows.
+
+        Returns
+        -------
+        ChiSquaredTest
+            ``statistic``, ``df`` and ``pvalue``, arrays of shape (m,) for
+            ``'separate'``; NaN for a feature that is a sum of those in the model.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the fit is penalised, the results are without the rows, the features are
+            not as described, or they are collinear and tested together.
+
+        References
+        ----------
+        Rao (1948), *Large sample tests of statistical hypotheses concerning several
+        parameters*; Boos (1992), *On generalized score tests*, The American
+        Statistician 46.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression(C=float("inf")).fit(X[:, :1], y)
+        >>> results = xlr.infer(model, X[:, :1], y, keep_data=True)
+        >>> results.score_test(X[:, 1:4], "separate").statistic.round(1)
+        array([38.3, 65.3,  5.3])
+        """
+        check_option("hypothesis", hypothesis, ("joint", "separate"))
+        check_option("cov_type", cov_type, ("nonrobust", "HC0"))
+        if self.is_penalised or self.is_firth:
+            raise ValueError(
+                "A score test starts from the maximum of the likelihood, and this fit "
+                "is penalised. Fit with C=inf."
+            )
+        if self.is_separated:
+            raise ValueError(
+                "A score test needs finite estimates, and the classes are separated."
+            )
+        joint, robust = hypothesis == "joint", cov_type == "HC0"
+        with self._rows("score_test") as data:
+            objective, unit = data.objective, data.dataset.unit
+            rows, m = _read(data, exog_extra)
+            outputs, size = objective.n_outputs, objective.column_size
+            sums = objective.data.map_reduce(
+                _score_sums,
+                objective.loss,
+                data.parameters,
+                objective.place(data.dataset.class_weights.factors),
+                joint,
+                robust,
+                width=max(m, outputs * (size + m * joint)),
+                least=CANDIDATE_ROWS,
+                per_row=rows,
+            )
+            products, squares, z = (
+                unit * arrays.to_host(part).astype(np.float64) for part in sums
+            )
+            if not np.isfinite(products).all():
+                raise ValueError("exog_extra contains NaN or infinity.")
+        # 1. Sums over the rows for each test: r c', z c' and c c', weighted.
+        equations = outputs - (outputs > 1)
+        score, products = products[:equations], products[equations:]
+        products = products.reshape(1 + robust, equations, outputs, -1, m)
+        squares = squares.reshape(1 + robust, equations, equations, m)
+
+        def by_test(weighting: int) -> tuple[np.ndarray, np.ndarray]:
+            model = products[weighting, :, :, :size]
+            if joint:
+                own = products[weighting, :, outputs - equations :, size:]
+                model, own = np.moveaxis(model, 3, 1), np.moveaxis(own, 3, 1)
+                first = 1, equations * m
+            else:
+                model = np.moveaxis(model, 3, 0)
+                own = np.moveaxis(squares[weighting], 2, 0)
+                first = m, equations
+            return model.reshape(*first, -1), own.reshape(*first, -1)
+
+        scores = score.reshape(1, -1) if joint else score.T
+        cross, own = by_test(0)
+        # 2. The variance of the scores, given the estimates of the model.
+        A = cross @ self._estimates.inverse
+        variance = own - A @ np.swapaxes(cross, 1, 2)
+        if robust:
+            cross, own = by_test(1)
+            moved = A @ np.swapaxes(cross, 1, 2)
+            variance = own - moved - np.swapaxes(moved, 1, 2)
+            variance = variance + A @ z @ np.swapaxes(A, 1, 2)
+        # 3. The statistics.
+        size_of = np.diagonal(own, axis1=1, axis2=2)
+        square = np.diagonal(variance, axis1=1, axis2=2)
+        known: np.ndarray = np.all(square > LEAST_SHARE * size_of, axis=1)
+        root = np.sqrt(np.where(known[:, None], square, np.nan))
+        scaled = variance / root[:, :, None] / root[:, None, :]
+        df, z = scores.shape[1], scores / root
+        if joint and not (known[0] and np.linalg.matrix_rank(scaled[0]) == df):
+            raise ValueError(
+                "Features of exog_extra are sums of each other or of those in the "
+                "model. Leave them out, or pass hypothesis='separate'."
+            )
+        statistic = np.full(known.shape, np.nan)
+        solved = np.linalg.solve(scaled[known], z[known][..., None])[..., 0]
+        statistic[known] = np.sum(z[known] * solved, axis=1)
+        return ChiSquaredTest.of(float(statistic[0]) if joint else statistic, df)
 
 
 def _read(data: FittedData, candidates: Any) -> tuple[Any, int]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -18,8 +16,6 @@ from sklearn.utils._optional_dependencies import check_pandas_support
 from xlr import arrays
 from xlr.inputs.parameters import check_parameters
 from xlr.text import printable
-
-__all__ = ["Table", "interval_columns", "wald_table"]
 
 WIDTH = 78  # characters of a line
 CELL = 10  # characters of a cell, at least
@@ -72,19 +68,23 @@ class Table:
             If pandas is not installed.
         """
         pd = check_pandas_support("to_frame (pip install xlr[inference])")
-        index: Any = list(self.index)
+        index = pd.Index(self.index, dtype=object)
         if self.groups:
-            index = pd.MultiIndex.from_arrays([self._groups_of_rows(), index])
+            n_rows = len(self.index) // len(self.groups)
+            groups = np.repeat(np.asarray(self.groups, dtype=object), n_rows)
+            index = pd.MultiIndex.from_arrays([groups, index], names=["class", None])
         return pd.DataFrame(dict(self.columns), index=index)
 
     def as_csv(self) -> str:
-        """Return the rows as comma-separated values, the numbers with all digits."""
-        with_groups = zip(self._groups_of_rows(), self.index, *self.columns.values())
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["class"] * bool(self.groups) + ["", *self.columns])
-        writer.writerows(row if self.groups else row[1:] for row in with_groups)
-        return file.getvalue()
+        """Return the rows as comma-separated values, the numbers with all digits.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        text: str = self.to_frame().to_csv(lineterminator="\n")
+        return text
 
     def as_latex(self) -> str:
         """Return the rows as a LaTeX table, with the title as its caption."""
@@ -92,27 +92,11 @@ class Table:
             [" & ".join(map(_latex, row)) + r" \\" for row in block]
             for block in self._blocks()
         ]
-        body = [
-            line
-            for head, *rows in blocks
-            for line in (r"\hline", head, r"\hline", *rows)
-        ]
-        return "\n".join(
-            [
-                r"\begin{table}",
-                rf"\caption{{{_latex(self.title)}}}",
-                rf"\begin{{tabular}}{{l{'r' * len(self.columns)}}}",
-                *body,
-                r"\hline",
-                r"\end{tabular}",
-                r"\end{table}",
-            ]
-        )
-
-    def _groups_of_rows(self) -> list[str]:
-        groups = self.groups or [""]
-        size = len(self.index) // len(groups)
-        return [group for group in groups for _ in range(size)]
+        lines = [r"\begin{table}", rf"\caption{{{_latex(self.title)}}}"]
+        lines.append(rf"\begin{{tabular}}{{l{'r' * len(self.columns)}}}")
+        for head, *rows in blocks:
+            lines += [r"\hline", head, r"\hline", *rows]
+        return "\n".join([*lines, r"\hline", r"\end{tabular}", r"\end{table}"])
 
     def __str__(self) -> str:
         blocks = self._blocks()
@@ -145,15 +129,14 @@ class Table:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        pairs = ((_cells(fact, "td") for fact in pair) for pair in self._pairs())
-        rows = (
-            [_cells(row, NUMBER if i else "th")]
+        facts = "".join(
+            f"<tr>{''.join(_cells(fact, 'td') for fact in pair)}</tr>"
+            for pair in self._pairs()
+        )
+        body = "".join(
+            f"<tr>{_cells(row, NUMBER if i else 'th')}</tr>"
             for block in self._blocks()
             for i, row in enumerate(block)
-        )
-        facts, body = (
-            "".join(f"<tr>{''.join(cells)}</tr>" for cells in part)
-            for part in (pairs, rows)
         )
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
         return (

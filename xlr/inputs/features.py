@@ -255,7 +255,7 @@ def _encoder_for(
 ) -> Encoder | None:
     """Return the encoder of a table with categorical columns, in a fit a new one.
 
-    ``look`` finds the levels in the chunks of a table of which X is a few rows.
+    ``look`` finds the levels in the chunks of a table; X holds a few of its rows.
     """
     if reset:
         wanted = getattr(estimator, "categorical", None) is not None

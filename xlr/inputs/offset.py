@@ -13,7 +13,7 @@ from xlr.inputs.kinds import as_real
 def read_start(
     name: str, values: Any, shape: tuple[int, ...], features: Features
 ) -> Array:
-    """Return start coefficients or intercepts beside X; zeros for None.
+    """Return start coefficients or intercepts on the device of X; zeros for None.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def read_start(
 
 
 def read_offset(offset: Any, features: Features) -> Array:
-    """Return the offset of the linear predictors beside X: (n_samples, n_columns).
+    """Return the offset of the logits on the device of X: (n_samples, n_columns).
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from sys import float_info
 from types import NoneType
@@ -35,7 +35,7 @@ class Rule(NamedTuple):
     expected : str
         Their description, for errors.
     types : tuple of types
-        Of which ``bool`` counts as a number only if it is named.
+        Accepted types; ``bool`` counts as a number only if it is one of them.
     low, high : float
         Ends of the closed interval of a number.
     options : tuple of str
@@ -138,6 +138,13 @@ def _check_list(name: str, values: Any) -> None:
         except InvalidParameterError as error:
             said = str(error).removeprefix(LISTS[name])
             raise InvalidParameterError(f"each of {name}{said}") from None
+
+
+def check_option(name: str, value: Any, options: Iterable[str]) -> None:
+    """Raise ValueError for a value of an argument that is none of its options."""
+    rule = _one_of(*options)
+    if not (isinstance(value, str) and value in rule.options):
+        raise ValueError(f"{name} must be {rule.expected}; got {quoted(value)}.")
 
 
 def check_solver_for(solver: str, *, smooth: bool) -> None:

@@ -106,7 +106,7 @@ class Shares(NamedTuple):
 
 @arrays.quiet()
 def read_soft_labels(y: SoftLabels, features: Features, sample_weight: Any) -> Shares:
-    """Read probabilities or counts beside X.
+    """Read probabilities or counts onto the device of X.
 
     Raises
     ------

@@ -8,8 +8,8 @@ import numpy as np
 
 from xlr.text import printable
 
-# Rounding errors of a Gram matrix, for each column: below so many, what is left of a
-# column beside the others is nothing.
+# Rounding errors of a Gram matrix, for each column: a column whose residual on the
+# others is smaller is collinear.
 GRAM_ROUNDINGS = 64
 
 
@@ -47,7 +47,7 @@ class Aliased(NamedTuple):
 
 
 def smallest_square(n_columns: int, eps: float) -> float:
-    """Least share of a column's square beside the others that is told from zero."""
+    """Return the least share of a column's square, given the others, above rounding."""
     return GRAM_ROUNDINGS * n_columns * eps
 
 
@@ -55,9 +55,9 @@ def find_aliased(gram: np.ndarray, eps: float) -> Aliased:
     """The columns that are sums of those before them, from their Gram matrix.
 
     As R does: of columns that make each other up, the first are kept. One is taken for
-    a sum if what is left of its square beside the others is within the rounding error
+    a sum if the residual of its square on the others is within the rounding error
     of the matrix, which the weights of that sum multiply: they are large for a column
-    that is small beside those, such as a category of a few rows that comes last.
+    that is small compared with those, such as a category of a few rows that comes last.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ def information(
         Of one model.
     parameters : array of shape (1, n_parameters)
     class_factors : ndarray of shape (n_classes,), default=None
-        With weights :math:`s_i = f_i c_{y_i}`, of which :math:`f_i` counts the row and
+        With weights :math:`s_i = f_i c_{y_i}`, where :math:`f_i` counts the row and
         :math:`c_k` weighs its class, the :math:`c_k` for the outer products
         :math:`\sum_i f_i c_{y_i}^2\, \nabla\ell_i \nabla\ell_i^T`: a row that counts
         several times has as many scores. None for no outer products.

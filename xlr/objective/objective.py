@@ -60,7 +60,7 @@ COLUMN_COST = 1 / 8
 CALL_COST = 1e5
 
 # Least time of a Hessian, in iterations: of little data, the calls of a pass and a
-# factorisation beside those of a step. Fits to iris, wine and 1,000 x 10 take no longer
+# factorisation over those of a step. Fits to iris, wine and 1,000 x 10 take no longer
 # with 0.1 to 0.6, and longer with 1 (two cores of an x86 server, one thread).
 LEAST_HESSIAN_COST = 0.3
 
@@ -80,7 +80,7 @@ class Evaluation(NamedTuple):
 
 
 class Term(Protocol):
-    """A smooth term of F beside the mean loss and the penalty.
+    """A smooth term of F in addition to the mean loss and the penalty.
 
     It depends on the rows (Firth's penalty does). Its curvature is not part of the
     Hessian.
@@ -510,7 +510,7 @@ class Objective:
     def hessian_operator(self, parameters: Array) -> Callable[[Array], Array]:
         """Return what multiplies a vector by the Hessian, in one pass a product.
 
-        The curvature of each row is stored where it takes little memory beside X.
+        The curvature of each row is stored where it takes less memory than X.
         """
         values = None
         stored = self.data.product_cost / self.n_samples
@@ -548,7 +548,7 @@ class Objective:
         return product
 
     def estimated_hessian(self, parameters: Array) -> Hessian:
-        """Return an estimate that costs little beside tens of products with X.
+        """Return an estimate that costs less than tens of products with X.
 
         The blocks of single classes in float32; with one covariance for all classes
         where they would be as large as X; the diagonal where there are too many

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["Display"]
-
 
 class Display(ABC):
     """Base class of displays: draws on given axes, or on those of a new figure."""

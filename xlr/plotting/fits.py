@@ -15,8 +15,6 @@ from xlr.text import printable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["InfluenceDisplay", "LossCurveDisplay"]
-
 METRICS = {
     "objective": "objective F",
     "optimality": "optimality (largest entry of the gradient)",

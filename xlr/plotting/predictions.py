@@ -19,8 +19,6 @@ from xlr.text import printable, quoted
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["CalibrationDisplay", "ThresholdDisplay"]
-
 
 class _BinaryDisplay(Display):
     """Base class of displays of the predicted probabilities of one class of two."""

@@ -15,8 +15,6 @@ from xlr.text import printable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["CVScoresDisplay", "CoefficientPathDisplay"]
-
 STRENGTH = "C, inverse strength of the penalty"
 
 

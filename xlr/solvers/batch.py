@@ -17,7 +17,7 @@ WORTH_LEAVING = 3 / 4
 
 
 class Batch:
-    """The models of a fit, of which some have ended.
+    """The models of a fit; some of them have ended.
 
     Attributes
     ----------

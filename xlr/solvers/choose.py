@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # In multiply-adds of a product of X with a few columns, which waits for memory:
-# what a pass over the rows costs beside them, and by how much a product of two large
+# what a pass over the rows costs in addition, and by how much a product of two large
 # matrices runs faster.
 PASS_OVERHEAD = 1e5
 MATRIX_SPEEDUP = 10
@@ -22,7 +22,7 @@ WORTH_LEARNING = 1e7
 # Parameters up to which a Hessian is sent from each chunk, in megabytes.
 MOST_IN_CHUNKS = 2048
 
-# Parameters up to which the Hessian of all of them costs little beside a pass.
+# Parameters up to which the Hessian of all of them costs less than a pass.
 FEW_PARAMETERS = 256
 
 
@@ -80,6 +80,6 @@ def choose(
     if cholesky <= one_pass + min(preconditioned, plain):
         return "newton-cholesky"
     # With an estimate of what each class has for its own, quasi-Newton steps learn the
-    # rest of the Hessian from gradients; products would find it anew in each step.
+    # rest of the Hessian from gradients; products would find it again in each step.
     learns = n_outputs > 1 and preconditioned <= plain
     return "lbfgs" if learns and one_pass > WORTH_LEARNING else "newton-cg"

@@ -145,7 +145,7 @@ class NewtonCG:
         predicted = 0.5 * (last.damping * damped - trial.slope_before)
         fell = last.value - trial.value
         # The next decrease is the share of this one that the solve and the model left,
-        # as far as the rounding of F lets them be told apart.
+        # as far as the rounding of F can separate them.
         wrong = np.maximum(abs(predicted - fell) - sum_rounding(last, rounding), 0.0)
         error = residual + wrong / predicted
         left = np.where(predicted > 0, predicted, 0.0)
@@ -187,8 +187,9 @@ class NewtonCG:
         is_first = state.first_optimality == 0
         first_optimality = max(state.first_optimality, optimality)
         state = state._replace(first_optimality=first_optimality)
-        if is_first:
-            return state
+        if is_first:  # models that ended at the start left without a preconditioner
+            is_lost = state.precondition is None
+            return state.with_new_preconditioner(objective) if is_lost else state
         forcing = min(0.1, max(0.01, (optimality / first_optimality) ** 0.5))
         budget = 2 * state.budget
         if 0 <= residual < 1:

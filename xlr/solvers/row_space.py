@@ -13,7 +13,7 @@ from xlr.objective import Objective
 from xlr.objective.passes import transposed_product
 from xlr.penalties import L2Penalty
 
-# Products with X, in multiply-adds, in the time of which the kernel is factorised.
+# Products with X, in multiply-adds, that take the time of factorising the kernel.
 MAX_PRODUCTS = 1000
 
 # Columns of X that add to the kernel at a time, as a share of the rows: the product

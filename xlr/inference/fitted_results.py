@@ -1,0 +1,189 @@
+"""Estimates, errors and the rows of a fit: the base class of the results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from xlr import arrays
+from xlr.estimators import LogisticRegression
+from xlr.inference.covariance import Estimates
+from xlr.inference.fitted_data import FittedData
+from xlr.inference.profile import PROFILE_ALPHA, profile_ends
+from xlr.inference.table import Table, interval_columns, wald_table
+
+
+class ChiSquaredTest(NamedTuple):
+    """Test whose statistic has a chi-squared distribution.
+
+    Attributes
+    ----------
+    statistic : float or ndarray of shape (m,)
+    df : int
+        Degrees of freedom.
+    pvalue : float or ndarray of shape (m,)
+    """
+
+    statistic: Any
+    df: int
+    pvalue: Any
+
+    @classmethod
+    def of(cls, statistic: Any, df: int) -> ChiSquaredTest:
+        """Return the test with its P."""
+        return cls(statistic, df, stats.chi2.sf(statistic, df))
+
+
+class FittedResults:
+    """Estimates of a fit and their errors, and access to its rows.
+
+    Parameters
+    ----------
+    data : FittedData
+        At the estimates.
+    estimates : Estimates
+    profile : ndarray of shape (3, n_reported) or None
+        As from :func:`~xlr.inference.profile.profile_all`.
+    cov_type : str
+    llnull : float
+    saturated : float
+        Log-likelihood of rows that each have their own probabilities.
+    notes : list of str
+    is_separated, keep_data : bool
+    """
+
+    def __init__(
+        self,
+        data: FittedData,
+        estimates: Estimates,
+        profile: np.ndarray | None,
+        *,
+        cov_type: str,
+        llnull: float,
+        saturated: float,
+        notes: list[str],
+        is_separated: bool,
+        keep_data: bool,
+    ) -> None:
+        # 1. The fit, without its rows.
+        model, features, units = data.model, data.dataset.features, data.units
+        self._data = data if keep_data else None
+        self._estimates, self._units, self._profile = estimates, units, profile
+        self._model, self._solver = type(model).__name__, model.solver_
+        self._reader = LogisticRegression()  # knows the features of the fit
+        self._reader.__dict__.update(features.attributes)
+        coef, intercept = units.raw(estimates.standardized[None, :])
+        self._reader.coef_, self._reader.intercept_ = coef[0], intercept[0]
+        self._reader._has_offset = data.objective.data.offset is not None
+        self.is_penalised, self.is_firth = data.is_penalised, data.is_firth
+        self.is_separated = is_separated
+        self.class_totals = data.class_totals
+        self.classes = [str(label) for label in arrays.to_host(data.dataset.classes)]
+        self.reference, self.equations = self.classes[units.reference], []
+        if len(self.classes) > 2:
+            self.equations = list(self.classes)
+            del self.equations[units.reference]
+        self.names = data.names
+        self.cov_type, self.notes = cov_type, notes
+        self.converged = bool(model.converged_)
+        # 2. Numbers for each parameter.
+        self._errors = np.sqrt(np.diagonal(estimates.covariance))
+        self.params, self.bse = map(self._shaped, (estimates.params, self._errors))
+        with arrays.quiet():
+            self.zvalues = self.params / self.bse
+        columns = self.coefficients(PROFILE_ALPHA).columns
+        self.pvalues = self._shaped(columns["P>|z|" if profile is None else "P>chi2"])
+        # 3. Numbers for the whole.
+        self.nobs = float(data.dataset.totals.sum())
+        self.effective_df = estimates.effective_df
+        n_intercepts = (len(self.classes) - 1) * units.fit_intercept
+        self.df_model = self.effective_df - n_intercepts
+        self.df_resid = self.nobs - self.effective_df
+        self.llf, self.llnull = estimates.log_likelihood, llnull
+        self.llr, self.llr_pvalue = 2 * (self.llf - llnull), np.nan
+        if not self.is_penalised:
+            self.llr_pvalue = float(stats.chi2.sf(self.llr, self.df_model))
+        with arrays.quiet():  # offsets can predict all rows: a likelihood of 1
+            self.prsquared = float(1 - np.float64(self.llf) / llnull)
+        self.deviance = 2 * (saturated - self.llf)
+        self.null_deviance = 2 * (saturated - llnull)
+        self.aic = -2 * self.llf + 2 * self.effective_df
+        self.bic = -2 * self.llf + float(np.log(self.nobs)) * self.effective_df
+
+    def __repr__(self) -> str:
+        return (
+            f"<InferenceResults of a {self._model}: {self.nobs:.6g} observations, "
+            f"{self.effective_df:.4g} parameters; see summary()>"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_data": None}
+
+    @contextmanager
+    def _rows(self, method: str, two_classes: bool = False) -> Iterator[FittedData]:
+        """Yield the rows of the fit to a method that needs them, on their device.
+
+        Raises
+        ------
+        ValueError
+            If the results do not hold them, or the method takes two classes alone.
+        """
+        if two_classes and self.equations:
+            raise ValueError(
+                f"{method} is of fits to two classes; these are {len(self.classes)}. "
+                "Look at one class against another."
+            )
+        if self._data is None:
+            raise ValueError(
+                f"{method} needs the rows of the fit, which these results do not hold. "
+                "Call xlr.infer(..., keep_data=True); copies and stored results are "
+                "without the rows."
+            )
+        with arrays.current_device(self._data.parameters), arrays.quiet():
+            yield self._data
+
+    def _refuse_aliased(self, quantity: str) -> None:
+        if self._estimates.aliased:
+            raise ValueError(
+                f"Columns that are sums of others have no {quantity} of their own: "
+                f"leave them out and fit again. {self._estimates.aliased}"
+            )
+
+    def _shaped(self, values: np.ndarray) -> np.ndarray:
+        """Return values of all equations, (n,), in the shape of ``params``."""
+        return values.reshape(-1, len(self.names)).T if self.equations else values
+
+    @property
+    def parameter_names(self) -> list[str]:
+        """Names of all parameters, in the order of :meth:`cov_params`.
+
+        Of several equations, a name follows the class of its equation.
+        """
+        if not self.equations:
+            return self.names
+        return [f"{label}: {name}" for label in self.equations for name in self.names]
+
+    def coefficients(self, alpha: float = 0.05) -> Table:
+        """Tabulate estimates, standard errors, tests of zero and intervals.
+
+        With profile likelihoods, ``chi2`` and its P take the place of z and its.
+        """
+        names = self.names * (len(self.classes) - 1)
+        params, errors = self._estimates.params, self._errors
+        if self._profile is None:
+            return wald_table(
+                "Coefficients", "coef", names, params, errors, alpha, self.equations
+            )
+        low, high = interval_columns(alpha)
+        statistic, lower, upper = self._profile
+        if alpha != PROFILE_ALPHA:
+            with self._rows(f"alpha={alpha:g}") as data:
+                every = range(params.size)
+                lower, upper = profile_ends(data, params, errors, every, alpha)
+        columns = {"coef": params, "std err": errors, "chi2": statistic}
+        columns |= {"P>chi2": stats.chi2.sf(statistic, 1), low: lower, high: upper}
+        return Table("Coefficients", names, columns, self.equations)
