@@ -162,7 +162,7 @@ def parts_beside(X: Chunks, values: Any, name: str) -> list[Delayed]:
     if values.ndim > 1 and len(values.chunks[1]) > 1:
         values = values.rechunk({1: -1})
     own = values.chunks[0]
-    if 0 in own and 0 not in X.row_counts:  # a fit leaves empty chunks out
+    if 0 in own and all(n > 0 for n in X.row_counts):  # a fit leaves empty ones out
         values = values.blocks[[i for i, n in enumerate(own) if n]]
         own = values.chunks[0]
     if own != X.row_counts and not np.isnan([*own, *X.row_counts]).any():
