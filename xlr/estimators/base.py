@@ -130,6 +130,7 @@ class LinearModel(BaseEstimator):
     coef_: Array
     intercept_: Array
     classes_: Array
+    _one_vs_rest: bool
     _has_offset: bool = False
     _warned_of_offset: bool = False
 
