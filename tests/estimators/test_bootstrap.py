@@ -109,9 +109,3 @@ def test_wrong_arguments_of_bootstrap_are_refused(arguments, error, message):
     arguments = {"estimator": xlr.LogisticRegression(), **arguments}
     with pytest.raises(error, match=message):
         xlr.bootstrap(arguments.pop("estimator"), X, Y, **arguments)
-
-
-def test_bootstrap_refuses_one_vs_rest():
-    X, y = load("wine", True)
-    with pytest.raises(ValueError, match="bootstrap each class against the rest"):
-        xlr.bootstrap(xlr.LogisticRegression(multi_class="ovr"), X, y)

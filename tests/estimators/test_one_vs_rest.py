@@ -147,16 +147,54 @@ def test_one_vs_rest_model_converts(place, dtype):
     np.testing.assert_array_equal(converted.classes_, NAMES)
 
 
-def test_tools_of_sklearn_choose_penalties_of_one_vs_rest_models():
-    Cs, search = [0.01, 0.1, 1.0], {"scoring": "neg_log_loss", "cv": 4}
-    found = GridSearchCV(
-        xlr.LogisticRegression(multi_class="ovr"), {"C": Cs}, **search
-    ).fit(X, Y)
+@pytest.mark.parametrize("scoring", [None, "accuracy", "roc_auc_ovr"])
+def test_cross_validation_has_scikit_learns_scores_and_chooses_its_penalty(scoring):
+    Cs = [0.01, 0.1, 1.0]
     theirs = OneVsRestClassifier(LogisticRegression(tol=1e-8, max_iter=1000))
+    search = {"scoring": scoring or "neg_log_loss", "cv": 4}
     expected = GridSearchCV(theirs, {"estimator__C": Cs}, **search).fit(X, Y)
-    scores = (each.cv_results_["mean_test_score"] for each in (found, expected))
-    np.testing.assert_allclose(*scores, atol=1e-5)
-    models = OneVsRestClassifier(xlr.LogisticRegressionCV(Cs=Cs, cv=4)).fit(X, Y)
-    for k, model in enumerate(models.estimators_):
-        one = GridSearchCV(LogisticRegression(tol=1e-8), {"C": Cs}, **search)
-        assert one.fit(X, np.unique(Y)[k] == Y).best_params_["C"] == model.C_
+    model = xlr.LogisticRegressionCV(Cs=Cs, cv=4, scoring=scoring, multi_class="ovr")
+    model.fit(X, Y)
+    scores = expected.cv_results_["mean_test_score"]
+    np.testing.assert_allclose(model.scores_[:, 0].mean(axis=0), scores, atol=1e-5)
+    assert expected.best_params_["estimator__C"] == model.C_
+    np.testing.assert_allclose(
+        model.predict_proba(X), expected.predict_proba(X), atol=1e-4
+    )
+    assert model.score(X, Y) == pytest.approx(expected.score(X, Y), abs=1e-5)
+
+
+def test_cross_validation_on_dask_is_that_in_memory():
+    da = pytest.importorskip("dask.array")
+    model = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3, multi_class="ovr", tol=1e-9)
+    rows = da.from_array(X, chunks=(len(X) // 3, -1)), da.from_array(Y, len(X) // 3)
+    found = {"coef": model.fit(*rows).coef_, "scores": model.scores_}
+    model.fit(X, Y)
+    np.testing.assert_allclose(found["coef"], model.coef_, atol=1e-6)
+    np.testing.assert_allclose(found["scores"], model.scores_, atol=1e-6)
+
+
+def test_fold_without_a_class_leaves_its_model_out():
+    rows, two = np.arange(len(Y)), np.nonzero(Y.max() != Y)[0]
+    model = xlr.LogisticRegressionCV(
+        Cs=[1.0], cv=[(two, rows), (rows, rows)], multi_class="ovr", tol=1e-9
+    )
+    with pytest.warns(UserWarning, match=r"train on no row of the class"):
+        model.fit(X, Y)
+    expected = LogisticRegression(tol=1e-9).fit(X[two], Y[two])
+    first = model.coefs_paths_[0, 0, 0]
+    np.testing.assert_allclose(first[1, :-1], expected.coef_[0], atol=1e-6)
+    np.testing.assert_allclose(first[0], -first[1], atol=1e-6)
+    assert first[2, -1] == -np.inf
+
+
+def test_resamples_are_those_of_each_class_against_the_rest():
+    """The same random state draws the same rows."""
+    model, options = xlr.LogisticRegression(tol=1e-9), {"n_resamples": 5}
+    options["random_state"] = 0
+    many = xlr.LogisticRegression(multi_class="ovr", tol=1e-9)
+    found = xlr.bootstrap(many, X, Y, **options)
+    for k, label in enumerate(np.unique(Y)):
+        expected = xlr.bootstrap(model, X, (label == Y).astype(int), **options)
+        np.testing.assert_allclose(found.coef[:, k], expected.coef[:, 0], atol=1e-6)
+    assert found.converged.all()

@@ -49,6 +49,48 @@ def test_sparse_fit_with_an_outlier_is_the_minimum():
     np.testing.assert_allclose(model.coef_, [[1.069, -0.0363]], atol=1e-3)
 
 
+def on_dask(X, y):
+    da = pytest.importorskip("dask.array")
+    return xlr.LogisticRegression().fit(da.from_array(X, chunks=(60, 2)), y).coef_
+
+
+def by_folds(X, y):
+    """Return coefficients of a fold of all rows, and of the fit to them."""
+    rows = np.arange(len(y))
+    model = xlr.LogisticRegressionCV(Cs=[1.0], cv=[(rows, rows)]).fit(X, y)
+    return np.stack([model.coefs_paths_[0, 0, 0, 0, :2], model.coef_[0]])
+
+
+def by_class(X, y):
+    """Return coefficients of the first class against two others, with their sign."""
+    of_three = np.where(y == 0, 0, 1 + np.arange(len(y)) % 2)
+    return -xlr.LogisticRegression(multi_class="ovr").fit(X, of_three).coef_[:1]
+
+
+MANY_MODELS = {
+    "Dask": on_dask,
+    "folds": by_folds,
+    "one against the rest": by_class,
+    "labels": lambda X, y: (
+        xlr.MultiLabelLogisticRegression().fit(X, np.stack([y, 1 - y], axis=1)).coef_
+        * [[1], [-1]]
+    ),
+    "path": lambda X, y: xlr.logistic_path(X, y, Cs=[1.0], l1_ratio=1e-9).coefs[0],
+    "L1": lambda X, y: xlr.LogisticRegression(l1_ratio=1e-9).fit(X, y).coef_,
+    "bounds": lambda X, y: xlr.LogisticRegression(upper=9.0).fit(X, y).coef_,
+}
+
+
+@pytest.mark.parametrize("way", MANY_MODELS)
+@pytest.mark.parametrize("size", [-1e9, 1e12])
+def test_every_way_of_fitting_finds_the_minimum_with_an_outlier(way, size):
+    """The figures at 1e12 are known in 50 digits; the row with -1e9 is of class 0."""
+    y = np.r_[LABELS[:-1], int(size > 0)]
+    found = MANY_MODELS[way](with_outlier(size), y)
+    expected = np.broadcast_to([1.069, -0.0363], found.shape)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
 @pytest.mark.parametrize("share", [0.2, 0.3, 0.5, 0.8])
 @pytest.mark.parametrize("form", [np.asarray, csr_array])
 def test_fit_with_a_fill_value_is_that_with_an_indicator(share, form):

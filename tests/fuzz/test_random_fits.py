@@ -6,7 +6,7 @@ import pytest
 from fuzz import failure_of
 from random_fits import KINDS, draw_fit
 
-FITS_OF_EACH_KIND = 1
+FITS_OF_EACH_KIND = 10
 
 
 @pytest.mark.parametrize("seed", range(FITS_OF_EACH_KIND * len(KINDS)))

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from problems import load, objective, tightest_sklearn
+from scipy.special import softmax
 
 import xlr
 
@@ -39,3 +40,18 @@ def test_agrees_with_tightest_sklearn(solver, name, standardised, C):
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=0, atol=1e-4 * scale)
     # and what the model says of itself is true
     assert model.history_["objective"][-1] == pytest.approx(reached, rel=1e-12)
+
+
+@pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
+def test_fit_of_many_classes_and_features_is_the_minimum(solver):
+    """The curvature of all classes then shares one Gram matrix."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 150))
+    y = np.argmax(X[:, :50] + rng.gumbel(size=(300, 50)), axis=1)
+    y[:50] = np.arange(50)
+    model = xlr.LogisticRegression(C=0.1, solver=solver, tol=1e-8).fit(X, y)
+    logits = X @ model.coef_.T + model.intercept_
+    residual = softmax(logits, axis=1) - np.eye(50)[y]
+    gradient = residual.T @ X + model.coef_ / 0.1
+    np.testing.assert_allclose(gradient / 300, 0, atol=1e-7)
+    np.testing.assert_allclose(residual.mean(axis=0), 0, atol=1e-7)

@@ -187,6 +187,26 @@ def test_newton_cg_reaches_the_minimum_of_nearly_collinear_columns(seed, l1_rati
     assert last[0] <= last[1] * (1 + 1e-9)
 
 
+@pytest.mark.slow_on_jax
+@pytest.mark.parametrize("dtype", ["float64"])  # float32 ends before the minimum
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_newton_cg_takes_few_iterations_for_nearly_collinear_columns(
+    seed, l1_ratio, place, dtype, backend
+):
+    """One of two such columns ends at zero, in every way that two classes differ."""
+    if not backend.supports(dtype):
+        pytest.skip(f"{backend.device} has no {dtype}")
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(150, 6))
+    X = np.column_stack([X, X[:, 0] + 1e-4 * X[:, -1] ** 2])
+    y = (X @ rng.normal(size=(7, 5)) + rng.gumbel(size=(150, 5))).argmax(1)
+    model = xlr.LogisticRegression(C=1000.0, l1_ratio=l1_ratio, solver="newton-cg")
+    model.fit(place(X), place(y))
+    assert model.converged_
+    assert model.n_iter_[0] <= 100
+
+
 @pytest.mark.shared_arithmetic
 @pytest.mark.slow_on_jax
 @pytest.mark.parametrize("solver", ["newton-cg", "proximal-newton", "active-set"])

@@ -16,6 +16,10 @@ from xlr.data.matrix import GRAM_SPEEDUP, StandardizedMatrix
 from xlr.data.scaler import Scaler
 from xlr.data.sparse_matrix import ENTRY_COST, SparseMatrix, dense_sandwich, gram_cost
 
+# Ones of a block of rows, in numbers of its other temporaries: products take as long
+# with ones from the third-level cache, and smaller blocks have more calls.
+ONES_SHARE = 8
+
 # Numbers of a dense selection, where a library cannot add by index.
 MAX_SELECTION = 2**22
 
@@ -252,13 +256,14 @@ class CategoricalMatrix:
         return xp.concat(parts, axis=1)
 
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
-        """Cut the rows into blocks whose ones and temporaries stay in the cache.
+        """Cut the rows into blocks whose temporaries stay in the cache.
 
         A block has more entries than there are columns: it adds as many numbers to the
         sums.
         """
         n, n_codes = self.shape[0], len(self.n_levels)
-        n_rows = arrays.block_bytes(self.indices) // (8 * max(width, n_codes))
+        row = max(width, n_codes // ONES_SHARE)
+        n_rows = arrays.block_bytes(self.indices) // (8 * row)
         enough = self.shape[1] // n_codes
         return cut(n, max(1, n_rows, least, enough), n_threads=n_threads)
 

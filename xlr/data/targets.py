@@ -140,17 +140,17 @@ class Targets:
             Copies of each row in each resample.
         n_each : int
             Models of each resample, with different penalties. The models of the first
-            penalty come first, in the order of the counts.
+            penalty come first, in the order of the counts and then of the labels.
         """
-        n_counts = counts.shape[1]
-        count_of = np.tile(np.arange(n_counts), n_each)
+        n_counts, n_labels = counts.shape[1], self.n_models
+        each, count, label = np.indices((n_each, n_counts, n_labels)).reshape(3, -1)
         xp, device = arrays.namespace(counts), arrays.device_of(counts)
         return replace(
-            self,
-            n_models=n_counts * n_each,
+            self if n_labels == 1 else self.select(label),
+            n_models=label.size,
             counts=counts,
-            count_of=arrays.move(count_of, xp=xp, device=device),
-            resample_of=np.repeat(np.arange(n_each), n_counts),
+            count_of=arrays.move(count, xp=xp, device=device),
+            resample_of=each * n_labels + label,
         )
 
     def without_counts(self) -> Targets:

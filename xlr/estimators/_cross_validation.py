@@ -137,7 +137,7 @@ def read_folds(
         if test.size == 0:
             raise ValueError(f"cv has no rows to test on in fold {k}.")
     counts = small_counts(trains, n_samples)
-    spec = dataset.spec
+    spec = dataset.of_all_classes
     weighs = has_weight(spec, spec.data.place_rows(counts))
     if weighs.sum(axis=1).max() < min(2, spec.n_classes):
         raise ValueError(
@@ -294,8 +294,11 @@ def _fit_group(
     order = np.argsort(Cs, kind="stable")  # weaker and weaker penalties: a path
     n_folds = group.members.size
     place = np.argsort(order) * n_folds
-    spec = dataset.spec.among(group.kept).resampled(counts, Cs.shape[0])
-    strengths = dataset.features.place(np.repeat(Cs[order], n_folds), spec.data.wide)
+    spec, n_columns = dataset.among(group.kept), dataset.n_columns
+    n_labels = spec.data.targets.n_models  # 1 except for one-vs-rest models
+    spec = spec.resampled(counts, Cs.shape[0])
+    strengths = np.repeat(Cs[order], n_folds * n_labels)
+    strengths = dataset.features.place(strengths, spec.data.wide)
     coefs: list[Array] = []
     intercepts: list[Array] = []
     n_iters, converged, solver = [], True, ""
@@ -310,14 +313,15 @@ def _fit_group(
         )
         solution = many.run(listener(many))
         many.warn_unless_converged(solution)
-        found = many.problem.coefficients_by_model(solution.parameters)
+        found = many.problem.coefficients_by_model(solution.parameters, n_columns)
         rest = found["_intercept_rest"]
         exact = xp.astype(found["intercept_"], rest.dtype) + rest
         for values, by_fold in zip((found["coef_"], exact), (coefs, intercepts)):
             by_fold.append(
                 xp.stack([arrays.rows(values, place + i) for i in range(n_folds)])
             )
-        n_iters.append(solution.n_iter[place + np.arange(n_folds)[:, None]])
+        n_iter = solution.n_iter.reshape(-1, n_labels).max(axis=1)
+        n_iters.append(n_iter[place + np.arange(n_folds)[:, None]])
         converged &= all(status is Status.CONVERGED for status in solution.status)
         solver = many.solver_name
     return FoldModels(

@@ -130,6 +130,7 @@ class LinearModel(BaseEstimator):
     coef_: Array
     intercept_: Array
     classes_: Array
+    _one_vs_rest: bool
     _has_offset: bool = False
     _warned_of_offset: bool = False
 
@@ -172,14 +173,14 @@ class LinearModel(BaseEstimator):
             rows = slice(first, min(first + step, n_rows))
             part = matrix if step >= n_rows else matrix.take_rows(rows)
             found = logits(part, coef, intercept)
-            totals.append(xp.sum(found))
+            totals.append(xp.sum(found[:, 0]))
             if offset is not None:
                 found += offset[rows, :]
             return answer(found, xp=xp)
 
         with full_precision(entries), arrays.quiet():
             answers = arrays.joined(map(of_block, range(0, n_rows, step)), n_rows)
-            # The logits are fewer than the numbers in X: look for NaN in them first.
+            # A number of X that is not finite makes no logit of its row finite.
             finite = xp.all(xp.isfinite(xp.stack(totals)))
             if not arrays.is_traced(finite) and not arrays.to_host(finite):
                 refuse_non_finite(matrix, features.column_names)

@@ -13,7 +13,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators._cross_validation import groups_of, has_weight, small_counts
 from xlr.estimators._fit import Fitting, begin_fit
-from xlr.estimators.dataset import Dataset, LabelledDataset, read_dataset
+from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.inputs.parameters import check_parameters
 from xlr.solvers import Status
@@ -173,11 +173,6 @@ def bootstrap(
     with workers(features.stored, estimator.n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
         dataset.warn()
-        if dataset.class_weights.one_vs_rest:
-            raise ValueError(
-                "bootstrap does not take multi_class='ovr' with more than two classes: "
-                "use 'multinomial', or bootstrap each class against the rest."
-            )
         at_a_time = COUNTS_MEMORY_SHARE * arrays.free_bytes(features.stored) / n_samples
         n_slices = math.ceil(n_resamples / max(1, at_a_time))
         parts = []
@@ -197,14 +192,14 @@ def bootstrap(
 
 
 def _refits(
-    estimator: LogisticRegression, dataset: Dataset, counts: np.ndarray
+    estimator: LogisticRegression, dataset: LabelledDataset, counts: np.ndarray
 ) -> tuple[Array, Array, np.ndarray, np.ndarray]:
     """Fit models to some resamples.
 
     Returns their coefficients, intercepts, whether they converged, and which classes
     have weight in each.
     """
-    xp, spec = dataset.features.xp, dataset.spec
+    xp, spec = dataset.features.xp, dataset.of_all_classes
     weighs = has_weight(spec, spec.data.place_rows(counts))
     usable = np.nonzero(weighs.sum(axis=1) >= 2)[0]
     if usable.size == 0:
@@ -223,14 +218,16 @@ def _refits(
         fitting = Fitting(
             estimator,
             dataset,
-            spec.among(group.kept).resampled(chosen, 1),
+            dataset.among(group.kept).resampled(chosen, 1),
             float(estimator.C),
             l1_ratio=float(estimator.l1_ratio),
         )
         solution = fitting.run()
         fitting.warn_unless_converged(solution, fitting.separations(solution))
-        converged[members] = [s is Status.CONVERGED for s in solution.status]
-        parts.append(fitting.problem.coefficients_by_model(solution.parameters))
+        done = np.asarray([s is Status.CONVERGED for s in solution.status])
+        converged[members] = done.reshape(members.size, -1).all(axis=1)
+        columns = solution.parameters, dataset.n_columns
+        parts.append(fitting.problem.coefficients_by_model(*columns))
     coef, intercept = (
         xp.concat([part[name] for part in parts]) for name in ("coef_", "intercept_")
     )

@@ -244,6 +244,29 @@ class LabelledDataset(Dataset):
     class_weights: ClassWeights
 
     @property
+    def n_columns(self) -> int:
+        """Number of rows of ``coef_``: one for two classes, else one for each."""
+        return loss_of(self.totals.shape[0]).n_outputs
+
+    @property
+    def of_all_classes(self) -> ModelSpec:
+        """One model of the kept classes, where there is also one for each."""
+        if not self.class_weights.one_vs_rest:
+            return self.spec
+        weights = replace(self.class_weights, one_vs_rest=False)
+        return weights.spec(self.rows, self.unit, shares=False)
+
+    def among(self, kept: np.ndarray) -> ModelSpec:
+        """Return the spec for some of the kept classes, by their positions."""
+        weights = self.class_weights
+        if not weights.one_vs_rest:
+            return self.spec.among(kept)
+        if kept.shape[0] == weights.kept.shape[0]:
+            return self.spec
+        weights = replace(weights, kept=weights.kept[kept])
+        return weights.spec(self.rows, self.unit, shares=False)
+
+    @property
     def kept_classes(self) -> list[Any]:
         """Labels of the classes with positive weight."""
         kept: list[Any] = arrays.to_host(self.classes)[self.class_weights.kept].tolist()

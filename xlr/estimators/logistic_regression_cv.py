@@ -24,7 +24,7 @@ from xlr.estimators._fit import Fitting, begin_fit, set_fitted
 from xlr.estimators.base import LinearClassifier
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import from_sklearn
-from xlr.estimators.dataset import LabelledDataset, read_dataset
+from xlr.estimators.dataset import LabelledDataset, read_dataset, spread
 from xlr.estimators.scoring import (
     ScoredModel,
     best_models,
@@ -46,10 +46,6 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     begin at the minimiser on all rows for their C; on few they are fitted C by C, each
     begun where those before it lead. The one chosen has the highest mean score on the
     rows that its folds left out, and is fitted to all rows.
-
-    More than two classes are one softmax. For a binary model of each class, put
-    ``LogisticRegression(multi_class="ovr")`` into scikit-learn's ``GridSearchCV``, or
-    this estimator into its ``OneVsRestClassifier``, which chooses a C for each class.
 
     The parameters are those of scikit-learn's ``LogisticRegressionCV`` and the
     attributes those it has with ``use_legacy_attributes=False``; for the same splitter
@@ -80,6 +76,9 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         As for :class:`LogisticRegression`.
     class_weight : dict or 'balanced', default=None
         As for :class:`LogisticRegression`; balanced over all rows.
+    multi_class : {'multinomial', 'ovr'}, default='multinomial'
+        As for :class:`LogisticRegression`. The models of all classes have the same C;
+        scikit-learn's ``OneVsRestClassifier`` of this estimator chooses one for each.
     refit : bool, default=True
         Whether the chosen model is fitted to all rows. False takes the mean, over the
         folds, of the coefficients at the C that is best for the fold.
@@ -151,6 +150,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         tol: float = 1e-6,
         max_iter: int = 1000,
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        multi_class: Literal["multinomial", "ovr"] = "multinomial",
         refit: bool = True,
         random_state: Any = None,
         n_jobs: int | None = None,
@@ -172,6 +172,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         self.tol = tol
         self.max_iter = max_iter
         self.class_weight = class_weight
+        self.multi_class = multi_class
         self.refit = refit
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -259,6 +260,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         common = {
             **features.attributes,
             "classes_": dataset.classes,
+            "_one_vs_rest": dataset.class_weights.one_vs_rest,
             "_has_offset": dataset.rows.offset is not None,
             "_warned_of_offset": False,
         }
@@ -266,7 +268,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         def listener(fitting: Fitting) -> Callable[[Record, Array], bool] | None:
             def named(parameters: Array) -> dict[str, Any]:
                 """Return attributes that make an estimator predict: means of models."""
-                found = fitting.problem.coefficients_by_model(parameters)
+                columns = parameters, dataset.n_columns
+                found = fitting.problem.coefficients_by_model(*columns)
                 mean = {k: features.xp.mean(v, axis=0) for k, v in found.items()}
                 return common | features.returned(**mean)
 
@@ -306,7 +309,9 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             )
             gap, last = one.proven(one.run(listener(one)))
             chosen, solver = one.problem.coefficients(last.parameters), one.solver_name
-            converged = converged and last.status[0] is Status.CONVERGED
+            converged = converged and set(last.status) == {Status.CONVERGED}
+            if dataset.class_weights.one_vs_rest:
+                gap = spread({"gap": gap}, dataset.spec.places)["gap"]
             one.warn_unless_converged(last, one.separations(last))
         by_penalty = len(folds.tests), l1_ratios.shape[0], Cs.shape[0]
         chunks = dataset.rows.chunks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -84,21 +84,6 @@ class LogisticPath:
             f"\n up to {self.deviance_explained.max():.4g} of the deviance explained, "
             f"{n_missed or 'none'} not converged>"
         )
-
-
-class _Model(NamedTuple):
-    """The numbers of a point that a path keeps."""
-
-    coef: Array
-    intercept: Array
-    objective: float
-    duality_gap: float
-    loss: float
-    df: int
-    n_iter: int
-    n_in_play: int
-    converged: bool
-    seconds: float
 
 
 def logistic_path(
@@ -240,7 +225,8 @@ def logistic_path(
             if separation is not None:
                 names = dataset.features.column_names
                 warn(separation.describe(names, WITH_FREE_FEATURES), SeparationWarning)
-        n_missed = sum(not model.converged for model in models)
+        by_model = {name: [model[name] for model in models] for name in models[0]}
+        n_missed = by_model["converged"].count(False)
         if n_missed:
             warn(
                 f"{n_missed} of {len(models)} models did not converge (see converged). "
@@ -248,8 +234,8 @@ def logistic_path(
                 ConvergenceWarning,
             )
         found = features.returned(
-            coefs=features.xp.stack([model.coef for model in models]),
-            intercepts=features.xp.stack([model.intercept for model in models]),
+            coefs=features.xp.stack(by_model.pop("coef_")),
+            intercepts=features.xp.stack(by_model.pop("intercept_")),
         )
         if problem.objective.data.offset is None:
             null_loss = _null_loss(problem.objective)
@@ -258,24 +244,16 @@ def logistic_path(
     feature_names = features.names
     if features.encoder is not None:
         feature_names = np.asarray(features.column_names, dtype=object)
-    losses = np.asarray([model.loss for model in models])
     with arrays.quiet():  # one class leaves nothing to explain
-        explained = 1 - losses / null_loss
+        explained = 1 - np.asarray(by_model.pop("loss")) / null_loss
     return LogisticPath(
         Cs,
-        found["coefs"],
-        found["intercepts"],
-        np.asarray([model.objective for model in models]),
-        np.asarray([model.duality_gap for model in models]),
-        np.asarray([model.df for model in models]),
-        explained,
-        np.asarray([model.n_iter for model in models]),
-        np.asarray([model.n_in_play for model in models]),
-        np.asarray([model.converged for model in models]),
-        np.asarray([model.seconds for model in models]),
-        float(l1_ratio),
-        dataset.classes,
-        feature_names,
+        **found,
+        **{name: np.asarray(values) for name, values in by_model.items()},
+        deviance_explained=explained,
+        l1_ratio=float(l1_ratio),
+        classes=dataset.classes,
+        feature_names=feature_names,
     )
 
 
@@ -352,25 +330,26 @@ def _points(
         yield point
 
 
-def _model(problem: Problem, point: PathPoint) -> _Model:
+def _model(problem: Problem, point: PathPoint) -> dict[str, Any]:
+    """Return the numbers of a point that a path keeps."""
     objective, at = point.objective, point.at
     found = problem.coefficients(point.parameters)
     value = float(arrays.to_host(at.value)[0])
     coef = objective.by_class(point.parameters)
     penalty = objective.penalty.value(coef, xp=objective.xp)
     gap = duality_gap(objective, point.parameters, at, problem.centre)
-    return _Model(
-        found["coef_"],
-        found["intercept_"],
-        value,
-        float(arrays.to_host(gap)[0]),
-        value - float(arrays.to_host(penalty)[0]),
-        int(np.count_nonzero(arrays.to_host(found["coef_"]))),
-        point.n_iter,
-        point.n_working,
-        point.converged,
-        point.seconds,
-    )
+    return {
+        "coef_": found["coef_"],
+        "intercept_": found["intercept_"],
+        "objective": value,
+        "duality_gap": float(arrays.to_host(gap)[0]),
+        "loss": value - float(arrays.to_host(penalty)[0]),
+        "df": int(np.count_nonzero(arrays.to_host(found["coef_"]))),
+        "n_iter": point.n_iter,
+        "n_in_play": point.n_working,
+        "converged": point.converged,
+        "seconds": point.seconds,
+    }
 
 
 def _null_loss(objective: Objective) -> float:

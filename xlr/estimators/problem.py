@@ -160,11 +160,16 @@ class Problem:
             return self._features.xp.zeros_like(self._scale)
         return abs(self.scaler.mean) / self.scaler.scale
 
-    def coefficients_by_model(self, parameters: Array) -> dict[str, Array]:
-        """Return :meth:`coefficients` as arrays (n_models, n_outputs, ...)."""
-        xp, n_models = self._features.xp, self.objective.n_models
+    def coefficients_by_model(
+        self, parameters: Array, n_columns: int
+    ) -> dict[str, Array]:
+        """Return :meth:`coefficients` as arrays (n_models, n_columns, ...).
+
+        One-vs-rest models of the same rows are one model there.
+        """
+        xp = self._features.xp
         return {
-            name: xp.reshape(values, (n_models, -1, *values.shape[1:]))
+            name: xp.reshape(values, (-1, n_columns, *values.shape[1:]))
             for name, values in self.coefficients(parameters).items()
         }
 
@@ -227,22 +232,25 @@ class Problem:
             return fitted
         constants = {"intercept_": INTERCEPTS.values()}
         return {
-            name: self._with_rows_not_fitted(values, *constants.get(name, (0, 0, 0)))
+            name: self._with_rows_not_fitted(
+                values, self._places, *constants.get(name, (0, 0, 0))
+            )
             for name, values in fitted.items()
         }
 
-    def _with_rows_not_fitted(self, values: Array, *constants: float) -> Array:
+    def _with_rows_not_fitted(
+        self, values: Array, places: np.ndarray, *constants: float
+    ) -> Array:
         """Return the fitted rows together with those that are not fitted.
 
         ``constants`` are the values of rows that are UNKNOWN, ALWAYS and NEVER.
         """
-        xp, loss = self._features.xp, self.objective.loss
-        # A row is an output of a model, or a model with one output.
-        n_groups = self.objective.n_models if loss.shift_invariant else 1
+        xp = self._features.xp
+        n_groups = values.shape[0] // max(1, np.count_nonzero(places >= 0))
         groups = xp.reshape(values, (n_groups, -1, *values.shape[1:]))
         first = xp.zeros_like(groups[:, :1, ...])
         groups = xp.concat([groups, *(first + value for value in constants)], axis=1)
-        order = np.arange(groups.shape[1])[self._places]
+        order = np.arange(groups.shape[1])[places]
         order = arrays.move(order, xp=xp, device=self._features.device)
         groups = xp.take(groups, order, axis=1)
         return xp.reshape(groups, (-1, *values.shape[1:]))

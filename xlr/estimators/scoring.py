@@ -27,6 +27,7 @@ from xlr.estimators.base import (
     probabilities,
 )
 from xlr.estimators.dataset import LabelledDataset, loss_of
+from xlr.functions import log_sigmoid
 from xlr.inputs.dask_input import parts_beside
 from xlr.inputs.features import Features, is_matrix, read_features
 from xlr.inputs.labels import read_labels
@@ -64,6 +65,7 @@ def held_out_likelihood(
     total, weight = rows.map_reduce(
         _held_out_loss,
         loss,
+        dataset.class_weights.one_vs_rest,
         coef,
         intercept,
         width=4 * coef.shape[1] * coef.shape[2],
@@ -74,7 +76,12 @@ def held_out_likelihood(
 
 @arrays.quiet()
 def _held_out_loss(
-    block: Block, loss: Loss, coef: Array, intercept: Array, counts: np.ndarray
+    block: Block,
+    loss: Loss,
+    one_vs_rest: bool,
+    coef: Array,
+    intercept: Array,
+    counts: np.ndarray,
 ) -> tuple[Array, Array]:
     """Return the weighted sums of the losses, (n_folds, n_models), and the weights.
 
@@ -93,6 +100,8 @@ def _held_out_loss(
         eta = xp.reshape(eta, (-1, n_models, n_outputs))
         if block.offset is not None:
             eta = eta + xp.take(block.offset, ids, axis=0)[:, None, :]
+        if one_vs_rest:  # whose probabilities are divided by their sum
+            eta = log_sigmoid(eta)
         labels = xp.take(xp.astype(block.labels, dtype), ids, axis=0)
         value, _ = loss.value_and_gradient(eta, labels, xp=xp)
         value = xp.astype(arrays.within(value, None, most, xp=xp), block.weights.dtype)
@@ -161,6 +170,7 @@ def _in_memory(
     for i in range(coef.shape[0]):
         model = LinearClassifier()
         model.coef_, model.intercept_ = coef[i, ...], intercept[i, ...]
+        model._one_vs_rest = dataset.class_weights.one_vs_rest
         models.append(ScoredModel.of(model, classes, offset))
     return X, None, models
 
@@ -177,7 +187,9 @@ def _in_chunks(
     logits, weights = map(np.concatenate, zip(*_fetched(function, *parts)))
     classes = arrays.to_host(dataset.classes)
     models = [
-        ScoredModel(partial(_known, logits[:, i, :]), classes)
+        ScoredModel(
+            partial(_known, logits[:, i, :]), classes, dataset.class_weights.one_vs_rest
+        )
         for i in range(coef.shape[0])
     ]
     return test[:, None], weights, models
@@ -210,7 +222,8 @@ def score_chunks(
     logits, labels, *weights = map(np.concatenate, zip(*filter(None, found)))
     if weights:
         metadata = {**metadata, "sample_weight": weights[0]}
-    known = ScoredModel(partial(_known, logits), arrays.to_host(model.classes_))
+    classes = arrays.to_host(model.classes_)
+    known = ScoredModel(partial(_known, logits), classes, _is_one_vs_rest(model))
     return float(scorer(known, np.arange(labels.shape[0])[:, None], labels, **metadata))
 
 
@@ -335,6 +348,10 @@ def best_models(scores: np.ndarray, *, by_fold: bool) -> np.ndarray:
     return np.full(scores.shape[0], np.argmax(mean))
 
 
+def _is_one_vs_rest(model: LinearClassifier) -> bool:
+    return bool(getattr(model, "_one_vs_rest", False))
+
+
 class ScoredModel(ClassifierMixin, BaseEstimator):
     """A fitted model as scikit-learn's scorers want it, with NumPy answers.
 
@@ -346,13 +363,20 @@ class ScoredModel(ClassifierMixin, BaseEstimator):
     decide : callable
         Takes X to logits, as :meth:`LinearClassifier.decision_function` returns them.
     classes : ndarray of shape (n_classes,)
+    one_vs_rest : bool, default=False
     """
 
     coef_: Array
     intercept_: Array
 
-    def __init__(self, decide: Callable[[Array], Array], classes: np.ndarray) -> None:
+    def __init__(
+        self,
+        decide: Callable[[Array], Array],
+        classes: np.ndarray,
+        one_vs_rest: bool = False,
+    ) -> None:
         self.decide = decide
+        self.one_vs_rest = one_vs_rest
         self.classes_ = classes
 
     @classmethod
@@ -360,7 +384,8 @@ class ScoredModel(ClassifierMixin, BaseEstimator):
         cls, model: LinearClassifier, classes: np.ndarray, offset: Any = None
     ) -> ScoredModel:
         """Return a fitted model with its coefficients, for scorers that read them."""
-        scored = cls(partial(model.decision_function, offset=offset), classes)
+        decide = partial(model.decision_function, offset=offset)
+        scored = cls(decide, classes, _is_one_vs_rest(model))
         scored.coef_, scored.intercept_ = model.coef_, model.intercept_
         return scored
 
@@ -374,11 +399,13 @@ class ScoredModel(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Array) -> Array:
         """Return the probabilities of the classes."""
-        return self._of_logits(probabilities, X)
+        answer = partial(probabilities, one_vs_rest=self.one_vs_rest)
+        return self._of_logits(answer, X)
 
     def predict_log_proba(self, X: Array) -> Array:
         """Return the logarithms of the probabilities."""
-        return self._of_logits(log_probabilities, X)
+        answer = partial(log_probabilities, one_vs_rest=self.one_vs_rest)
+        return self._of_logits(answer, X)
 
     def predict(self, X: Array) -> Array:
         """Return the most probable classes."""

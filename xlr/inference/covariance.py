@@ -17,7 +17,7 @@ from xlr.inference.newton import (
     newton_step,
     sum_information,
 )
-from xlr.objective import information, leveraged_scores
+from xlr.objective import outer_products
 from xlr.text import printable
 
 # Powers of 1 - h by which the outer products of the scores are divided.
@@ -190,11 +190,9 @@ def _middle(
     if cov_type == "nonrobust":
         return sums.information, 1.0
     at, factors = data.parameters, data.dataset.class_weights.factors
-    if cov_type in LEVERAGE_POWERS:
-        power = LEVERAGE_POWERS[cov_type]
-        outer = leveraged_scores(data.objective, at, last.inverse, factors, power)
-    else:
-        outer = information(data.objective, at, factors).outer
+    power = LEVERAGE_POWERS.get(cov_type)
+    inverse = None if power is None else last.inverse
+    outer = outer_products(data.objective, at, factors, inverse, power or 0.0)
     outer = data.dataset.unit * arrays.to_host(outer).astype(np.float64)
     if not np.isfinite(outer).all():
         raise ValueError(

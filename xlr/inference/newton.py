@@ -89,7 +89,7 @@ def sum_information(data: FittedData) -> InformationSums:
         smooth = mean[None, :] + objective.penalty_gradient(at)
     subgradient = objective.minimum_norm_subgradient(at, smooth)
     loss, gradient, hessian = (
-        unit * arrays.to_host(part).astype(np.float64) for part in sums[:3]
+        unit * arrays.to_host(part).astype(np.float64) for part in sums
     )
     subgradient = arrays.to_host(subgradient)[0].astype(np.float64)
     return InformationSums(float(loss), gradient, hessian, subgradient)

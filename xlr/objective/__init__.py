@@ -7,8 +7,8 @@ from xlr.objective.information import (
     Information,
     cluster_scores,
     information,
-    leveraged_scores,
     leverages,
+    outer_products,
 )
 from xlr.objective.jeffreys import JeffreysTerm
 from xlr.objective.objective import Evaluation, Objective, Term
@@ -30,6 +30,6 @@ __all__ = [
     "find_aliased",
     "find_separation",
     "information",
-    "leveraged_scores",
     "leverages",
+    "outer_products",
 ]

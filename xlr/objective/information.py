@@ -31,76 +31,112 @@ class Information(NamedTuple):
         Of the loss.
     hessian : array of shape (n_parameters, n_parameters)
         Of the loss: the observed information, which is the expected one here.
-    outer : array of shape (n_parameters, n_parameters) or None
-        The outer products of the scores of the rows.
     """
 
     loss: Array
     gradient: Array
     hessian: Array
-    outer: Array | None
 
 
-def information(
-    objective: Objective, parameters: Array, class_factors: np.ndarray | None = None
-) -> Information:
-    r"""Return the loss, its gradient, its Hessian and the outer products, in one pass.
+def information(objective: Objective, parameters: Array) -> Information:
+    """Return the loss, its gradient and its Hessian, in one pass.
 
     Parameters
     ----------
     objective : Objective
         Of one model.
     parameters : array of shape (1, n_parameters)
-    class_factors : ndarray of shape (n_classes,), default=None
-        With weights :math:`s_i = f_i c_{y_i}`, where :math:`f_i` counts the row and
-        :math:`c_k` weighs its class, the :math:`c_k` for the outer products
-        :math:`\sum_i f_i c_{y_i}^2\, \nabla\ell_i \nabla\ell_i^T`: a row that counts
-        several times has as many scores. None for no outer products.
     """
     xp, n_outputs = objective.xp, objective.n_outputs
-    factors = None if class_factors is None else objective.place(class_factors)
     width = n_outputs * objective.n_features
     value, product, total, *sums = objective.data.map_reduce(
         _sums,
         objective.loss,
         parameters,
-        factors,
         # The sums are matrices of this width: adding them must not cost more.
         width=width,
         least=4 * width,
     )
-    matrices = [
-        bordered(*three, xp=xp) if objective.fit_intercept else three[0]
-        for three in (sums[:3], sums[3:])
-        if three
-    ]
+    hessian = bordered(*sums, xp=xp) if objective.fit_intercept else sums[0]
     if n_outputs > 1:
-        matrices[0] = softmax_hessian(matrices[0], n_outputs, xp=xp)
+        hessian = softmax_hessian(hessian, n_outputs, xp=xp)
     gradient = objective.join(product, total)[0, :]
-    outer = matrices[1][0, :, :] if factors is not None else None
-    return Information(value[0], gradient, matrices[0][0, :, :], outer)
+    return Information(value[0], gradient, hessian[0, :, :])
 
 
-def _sums(
+def _sums(block: Block, loss: Loss, parameters: Array) -> tuple[Array, ...]:
+    block = block._replace(matrix=block.matrix.astype(block.wide))
+    return (
+        *passes.value_and_gradient(block, loss, parameters),
+        *passes.gram_sums(block, loss, parameters, block.wide, False),
+    )
+
+
+def outer_products(
+    objective: Objective,
+    parameters: Array,
+    class_factors: np.ndarray,
+    inverse: np.ndarray | None = None,
+    power: float = 0.0,
+) -> Array:
+    r"""Return the sum of the outer products of the scores of the rows, in one pass.
+
+    With weights :math:`s_i = f_i c_{y_i}`, where :math:`f_i` counts the row and
+    :math:`c_k` weighs its class, the sum is
+
+    .. math:: \sum_i f_i c_{y_i}^2\, \nabla\ell_i \nabla\ell_i^T / (1 - h_i)^{power}
+
+    since a row that counts several times has as many scores. The leverage of a row that
+    counts once is :math:`h_i = c_{y_i} p_i (1 - p_i) z_i^T M z_i`.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of one model; with ``inverse``, of two classes.
+    parameters : array of shape (1, n_parameters)
+    class_factors : ndarray of shape (n_classes,)
+        c.
+    inverse : ndarray of shape (n_parameters, n_parameters), default=None
+        M, in units of the weights that were given. None for no leverages.
+    power : float, default=0.0
+    """
+    sums = objective.data.map_reduce(
+        _outer_sums,
+        objective.loss,
+        parameters,
+        objective.place(class_factors),
+        None if inverse is None else _root(objective, inverse),
+        power,
+        width=3 * objective.n_parameters,
+        least=4 * objective.n_outputs * objective.n_features,
+    )
+    xp = objective.xp
+    outer = bordered(*sums, xp=xp) if objective.fit_intercept else sums[0]
+    return outer[0, :, :]
+
+
+def _outer_sums(
     block: Block,
     loss: Loss,
     parameters: Array,
-    factors: Array | None,
+    factors: Array,
+    root: tuple[Array, Array | None] | None,
+    power: float,
 ) -> tuple[Array, ...]:
     xp, wide = block.xp, block.wide
     block = block._replace(matrix=block.matrix.astype(wide))
-    sums = (
-        *passes.value_and_gradient(block, loss, parameters),
-        *passes.gram_sums(block, loss, parameters, wide, False),
-    )
-    if factors is None:
-        return sums
     eta = passes.logits(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
     own = xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
-    root = xp.sqrt(xp.astype(block.weights, wide) * own[:, None])
-    scores = root * xp.astype(gradient[:, 0, :], wide)
-    return *sums, *passes.outer_sums(block, scores[:, None, :], wide)
+    s = xp.astype(block.weights[:, 0], wide)
+    size = s * own
+    if root is not None:
+        leverage = xp.astype(_leverages(block, loss, parameters, root)[:, 0], wide)
+        # A row without a weight has no leverage either: it counts nowhere.
+        count = xp.where(s > 0, s, xp.ones_like(s))
+        size = size / (1 - leverage * own / count) ** power
+    scores = xp.sqrt(size)[:, None] * xp.astype(gradient[:, 0, :], wide)
+    return passes.outer_sums(block, scores[:, None, :], wide)
 
 
 def cluster_scores(
@@ -208,44 +244,6 @@ def leverages(
     return found[:, 0], found[:, 1]
 
 
-def leveraged_scores(
-    objective: Objective,
-    parameters: Array,
-    inverse: np.ndarray,
-    class_factors: np.ndarray,
-    power: float,
-) -> Array:
-    r"""Return the outer products of the scores, divided by :math:`(1 - h_i)^{power}`.
-
-    In one pass, with the leverage :math:`h_i = c_{y_i} p_i (1 - p_i) z_i^T M z_i` of a
-    row that counts once.
-
-    Parameters
-    ----------
-    objective : Objective
-        Of one model of two classes.
-    parameters : array of shape (1, n_parameters)
-    inverse : ndarray of shape (n_parameters, n_parameters)
-        M, in units of the weights that were given.
-    class_factors : ndarray of shape (2,)
-        c, as for :func:`information`.
-    power : float
-    """
-    sums = objective.data.map_reduce(
-        _leveraged_sums,
-        objective.loss,
-        parameters,
-        _root(objective, inverse),
-        objective.place(class_factors),
-        power,
-        width=3 * objective.n_parameters,
-        least=4 * objective.n_features,
-    )
-    xp = objective.xp
-    outer = bordered(*sums, xp=xp) if objective.fit_intercept else sums[0]
-    return outer[0, :, :]
-
-
 def _root(objective: Objective, matrix: np.ndarray) -> tuple[Array, Array | None]:
     """Return coefficients and intercepts of R' for R R' = M."""
     values, vectors = np.linalg.eigh(matrix)
@@ -253,29 +251,6 @@ def _root(objective: Objective, matrix: np.ndarray) -> tuple[Array, Array | None
     columns = objective.place(root.T)
     intercept = columns[:, -1] if objective.fit_intercept else None
     return columns[:, : objective.n_features], intercept
-
-
-def _leveraged_sums(
-    block: Block,
-    loss: Loss,
-    parameters: Array,
-    root: tuple[Array, Array | None],
-    factors: Array,
-    power: float,
-) -> tuple[Array, ...]:
-    xp, wide = block.xp, block.wide
-    block = block._replace(matrix=block.matrix.astype(wide))
-    found = xp.astype(_leverages(block, loss, parameters, root), wide)
-    own = xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
-    s = xp.astype(block.weights[:, 0], wide)
-    # Of a row without a weight both are zero: it counts nowhere.
-    count = xp.where(s > 0, s, xp.ones_like(s))
-    leverage = found[:, 0] * own / count
-    eta = passes.logits(block, loss, parameters)
-    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
-    scores = xp.sqrt(s * own / (1 - leverage) ** power)
-    scores = scores * xp.astype(gradient[:, 0, 0], wide)
-    return passes.outer_sums(block, scores[:, None, None], wide)
 
 
 def _leverages(

@@ -99,8 +99,10 @@ class NewtonCholesky:
             elif renew.any():
                 state = _with_some_renewed(objective, state, renew)
             is_damped_alike = (last.damping == state.damping).all()
-            if state.solve is None or renew.any() or not is_damped_alike:
+            if renew.any() or not is_damped_alike:
                 state = _factorised(objective, state, last.damping)
+        if state.solve is None:  # models have left
+            state = _factorised(objective, state, last.damping)
         # 2. Trial step, accepted if F falls as far as its gradient predicts.
         step = -quasi_newton.solve(at.gradient, state.pairs, state.solve, xp=xp)
         damped = []
