@@ -254,6 +254,6 @@ def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
         if not (missing := codes < 0).any():
             return codes, values
         return np.where(missing, len(values), codes), [*values, None]
-    numbers: dict[Any, int] = {}
-    rows = [numbers.setdefault(value, len(numbers)) for value in column.to_list()]
-    return np.asarray(rows), list(numbers)
+    values = column.unique(maintain_order=True).to_list()
+    codes = column.replace_strict(values, range(len(values)), return_dtype=nw.Int32)
+    return codes.to_numpy(), values
