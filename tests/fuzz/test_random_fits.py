@@ -7,9 +7,10 @@ from fuzz import failure_of
 from random_fits import KINDS, draw_fit
 
 FITS_OF_EACH_KIND = 10
+FOUND = [810709]  # seeds that a longer run found to fail
 
 
-@pytest.mark.parametrize("seed", range(FITS_OF_EACH_KIND * len(KINDS)))
+@pytest.mark.parametrize("seed", [*range(FITS_OF_EACH_KIND * len(KINDS)), *FOUND])
 def test_random_fit_is_at_its_minimum_or_warns(seed):
     failure = failure_of(draw_fit(seed))
     assert failure is None, failure

@@ -384,7 +384,7 @@ class Objective:
         )
 
     def largest_logits(self, parameters: Array) -> np.ndarray:
-        """Return the largest absolute logit of each model, on the host: (n_models,)."""
+        """Return the largest absolute logit without offset, on the host."""
         largest = self.data.map_reduce(
             passes.largest_logit,
             self.loss,

@@ -30,8 +30,9 @@ def logits(block: Block, loss: Loss, parameters: Array) -> Array:
 
 @arrays.pure
 def largest_logit(block: Block, loss: Loss, parameters: Array) -> tuple[Array]:
-    """Return the largest absolute value of the logits: (n_models,)."""
-    return (block.xp.max(abs(logits(block, loss, parameters)), axis=(0, 2)),)
+    """Return the largest absolute value of the logits without offset: (n_models,)."""
+    eta = logits(block._replace(offset=None), loss, parameters)
+    return (block.xp.max(abs(eta), axis=(0, 2)),)
 
 
 def larger(a: tuple[Array], b: tuple[Array]) -> tuple[Array]:
