@@ -309,7 +309,9 @@ def test_outlier_does_not_hide_the_better_of_two_maxima(size):
         _, log_determinant = np.linalg.slogdet(half.T @ half)
         return np.logaddexp(0, -signs * eta).sum() - log_determinant / 2
 
-    model = xlr.FirthLogisticRegression(tol=1e-8).fit(X, y)
+    model = xlr.FirthLogisticRegression(tol=1e-8)
+    with pytest.warns(UserWarning, match="several maxima .* typing errors .* x0"):
+        model.fit(X, y)
     found = loss(np.append(model.coef_[0], model.intercept_))
     options = {"xatol": 1e-9, "fatol": 1e-9, "maxiter": 4000}
     for start in ([1.0, 0, 0], [1 / size, 0, 0]):

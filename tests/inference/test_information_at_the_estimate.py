@@ -138,6 +138,7 @@ def test_standard_errors_on_every_backend(place, dtype, kind):
     assert_exact(xlr.infer(model, *given), expected)
 
 
+@pytest.mark.filterwarnings("ignore:The penalised likelihood may have several")
 @pytest.mark.parametrize(("kind", "tol"), [("ordinary", 1e-4), ("outlier 1e5", 1e-2)])
 def test_errors_of_firth_invert_the_information_at_the_estimates(kind, tol):
     X, y = rows_of(kind)

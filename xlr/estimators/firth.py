@@ -182,7 +182,8 @@ class FirthLogisticRegression(LinearClassifier):
         ConvergenceWarning
             If ``tol`` was not reached, with what to do.
         UserWarning
-            If the rows of a class weigh zero, all of them.
+            If the rows of a class weigh zero, all of them, or columns hold outliers,
+            with which the penalised likelihood may have several maxima.
         """
         features = begin_fit(self, X, y, sample_weight, offset, chunked=False)
         with workers(features.stored, self.n_jobs) as pool:
@@ -221,6 +222,11 @@ class FirthLogisticRegression(LinearClassifier):
                 "_warned_of_offset": False,
             }
             warn_unless_converged(solution, self, dataset)
+            if advice := dataset.advice_on_outliers():
+                warn(
+                    "The penalised likelihood may have several maxima here, and a "
+                    f"higher one than this.{advice}"
+                )
             set_fitted(self, fitted)
         return self
 
