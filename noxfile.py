@@ -199,6 +199,13 @@ def benchmarks_middle(session: nox.Session) -> None:
 
 
 @nox.session
+def benchmarks_categorical(session: nox.Session) -> None:
+    """Time tables of categories; ``-- mixed`` only some cells."""
+    session.install(".", *groups("benchmarks"))
+    session.run("python", "examples/benchmarks/categorical.py", *session.posargs)
+
+
+@nox.session
 def benchmarks_sparse(session: nox.Session) -> None:
     """Time sparse models; ``nox -s benchmarks_sparse -- path`` only some cells."""
     session.install(".", *groups("benchmarks"))
