@@ -201,7 +201,7 @@ def benchmarks_middle(session: nox.Session) -> None:
 @nox.session
 def benchmarks_categorical(session: nox.Session) -> None:
     """Time tables of categories; ``-- mixed`` only some cells."""
-    session.install(".", *groups("benchmarks"))
+    session.install(".", "polars", *groups("benchmarks"))
     session.run("python", "examples/benchmarks/categorical.py", *session.posargs)
 
 
