@@ -31,9 +31,8 @@ CSR matrix is made before the clock starts.
 # What stands in the way where a goal has not been reached.
 LIMITS = {
     "one-hot": """\
-- **one-hot**: a product with codes takes as long as SciPy's with the same ones, from a
-  third of the memory. Joint tables of columns and contingency tables were slower. xlr's
-  default tolerance is a thousandth of the one that the peer has here.
+- **one-hot**: blocks of codes are read as SciPy's sparse matrices, so that a product
+  takes as long. xlr's default tolerance is a thousandth of the peer's here.
 """,
     "pandas": """\
 - **pandas**: 2.6 s is 0.8 s more than from codes, for reading the columns.

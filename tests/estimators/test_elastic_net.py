@@ -163,9 +163,7 @@ def test_lasso_of_columns_that_enter_together(solver, n_categories):
 @pytest.mark.parametrize("seed", [2, 7])
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 def test_lasso_of_many_columns_of_three_classes_converges(solver, seed):
-    """At zero all classes are equal, and equal changes of their coefficients are
-    a direction without curvature among hundreds that become active.
-    """
+    """The null space of the softmax has no curvature, and hundreds become active."""
     rng = np.random.default_rng(seed)
     X = np.hstack([np.eye(26)[rng.integers(0, 26, size=56)] for _ in range(2)])
     y = rng.integers(0, 3, size=56)

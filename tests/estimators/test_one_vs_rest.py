@@ -9,6 +9,7 @@ import pytest
 from conftest import to_numpy
 from problems import load
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 
@@ -198,3 +199,12 @@ def test_resamples_are_those_of_each_class_against_the_rest():
         expected = xlr.bootstrap(model, X, (label == Y).astype(int), **options)
         np.testing.assert_allclose(found.coef[:, k], expected.coef[:, 0], atol=1e-6)
     assert found.converged.all()
+
+
+def test_coefficients_set_by_hand_are_scored_as_they_predict():
+    fitted = xlr.LogisticRegression(multi_class="ovr").fit(X, Y)
+    model = xlr.LogisticRegressionCV(multi_class="ovr")
+    model.classes_, model.coef_ = fitted.classes_, fitted.coef_
+    model.intercept_ = fitted.intercept_
+    expected = -log_loss(Y, model.predict_proba(X))
+    assert model.score(X, Y) == pytest.approx(expected, rel=1e-12)

@@ -272,7 +272,7 @@ def test_effects_refuse_wrong_arguments():
     X, y = spector()
     results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
     with pytest.raises(ValueError, match="at must be one of 'overall', 'mean'"):
-        results.get_margeff("all")
+        results.get_margeff("an array")
     with pytest.raises(ValueError, match="method must be one of"):
         results.get_margeff("mean", "dx")
     with pytest.raises(ValueError, match="method must be 'dydx' or 'eydx'"):

@@ -210,9 +210,10 @@ class CategoricalMatrix:
             ends[1:] = np.cumsum(known.sum(axis=1))
             indices = indices[known]
         indices = np.reshape(indices, -1)
-        if self._ones is None or self._ones.size < indices.size:
-            self._ones = np.ones(indices.size, dtype=self.dtype)
-        parts = self._ones[: indices.size], indices, ends
+        ones = self._ones
+        if ones is None or ones.size < indices.size:
+            ones = self._ones = np.ones(indices.size, dtype=self.dtype)
+        parts = ones[: indices.size], indices, ends
         shape = n_rows, self.shape[1]
         view = SparseMatrix.of_parts(csr_array, shape, parts, xp=self.xp)
         view.costs = self.product_cost, self.gram_cost

@@ -72,7 +72,7 @@ class Targets:
 
     @property
     def weighs_alike(self) -> bool:
-        """Whether each row has the same weight in all models."""
+        """True if each row has the same weight in all models."""
         return self.counts is None and self.class_factors is None
 
     def select(self, models: np.ndarray) -> Targets:

@@ -202,6 +202,13 @@ class LinearModel(BaseEstimator):
         model.__dict__ = self.__dict__
         return model
 
+    @property
+    def _has_model_for_each_class(self) -> bool:
+        """True for one-vs-rest models; coefficients set by hand follow multi_class."""
+        by_parameter = getattr(self, "multi_class", "multinomial") == "ovr"
+        by_parameter = by_parameter and self.coef_.shape[0] > 1
+        return bool(getattr(self, "_one_vs_rest", by_parameter))
+
     def _of_numbers(self) -> Self:
         """Return a copy that accepts rows without column names and without offset."""
         model = copy.copy(self)
@@ -399,7 +406,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return self._of_rows(self._given(probabilities), X, offset)
+        answer = partial(probabilities, one_vs_rest=self._has_model_for_each_class)
+        return self._of_rows(answer, X, offset)
 
     @chunk_by_chunk
     def predict_log_proba(self, X: Array, offset: Array | None = None) -> Array:
@@ -421,7 +429,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return self._of_rows(self._given(log_probabilities), X, offset)
+        answer = partial(log_probabilities, one_vs_rest=self._has_model_for_each_class)
+        return self._of_rows(answer, X, offset)
 
     @chunk_by_chunk
     def predict(self, X: Array, offset: Array | None = None) -> Array:
@@ -446,13 +455,6 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             As :meth:`decision_function`.
         """
         return labels_of(self._of_rows(class_codes, X, offset), self.classes_)
-
-    def _given(self, answer: Callable[..., Array]) -> Callable[..., Array]:
-        """Return a function of logits, for one-vs-rest models if the model is such."""
-        # Coefficients set by hand follow ``multi_class``.
-        by_parameter = getattr(self, "multi_class", "multinomial") == "ovr"
-        one_vs_rest = getattr(self, "_one_vs_rest", by_parameter)
-        return partial(answer, one_vs_rest=one_vs_rest)
 
 
 @mean_over_chunks

@@ -226,8 +226,8 @@ def _refits(
         fitting.warn_unless_converged(solution, fitting.separations(solution))
         done = np.asarray([s is Status.CONVERGED for s in solution.status])
         converged[members] = done.reshape(members.size, -1).all(axis=1)
-        columns = solution.parameters, dataset.n_columns
-        parts.append(fitting.problem.coefficients_by_model(*columns))
+        problem, n_columns = fitting.problem, dataset.n_columns
+        parts.append(problem.coefficients_by_model(solution.parameters, n_columns))
     coef, intercept = (
         xp.concat([part[name] for part in parts]) for name in ("coef_", "intercept_")
     )

@@ -24,8 +24,7 @@ def sklearn_model(fitted: Any) -> Any:
         if n_rows == 1:
             return _logistic_regression(fitted, np.asarray([0, 1]), slice(None))
         return _one_vs_rest(fitted, fitted.classes_, np.eye(n_rows, dtype=int))
-    one_vs_rest = getattr(fitted, "multi_class", None) == "ovr" and n_rows > 1
-    if not getattr(fitted, "_one_vs_rest", one_vs_rest):
+    if not fitted._has_model_for_each_class:
         return _logistic_regression(fitted, fitted.classes_, slice(None))
     return _one_vs_rest(fitted, fitted.classes_, fitted.classes_)
 

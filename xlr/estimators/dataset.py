@@ -171,8 +171,7 @@ class Dataset:
             alone = data
             if data.targets.n_models > 1:
                 alone = data.with_targets(_of_all_models)
-            names = partial(getattr, features, "column_names")
-            statistics = column_statistics(alone, names=names)
+            statistics = column_statistics(alone, names=lambda: features.column_names)
         robust = statistics
         if data.n_drawable:  # chunks whose statistics are known have no sample
             robust = without_outliers(data.matrix, statistics)
@@ -250,7 +249,7 @@ class LabelledDataset(Dataset):
 
     @property
     def of_all_classes(self) -> ModelSpec:
-        """One model of the kept classes, where there is also one for each."""
+        """One model of all kept classes, even if each class has its own model."""
         if not self.class_weights.one_vs_rest:
             return self.spec
         weights = replace(self.class_weights, one_vs_rest=False)
@@ -364,8 +363,8 @@ class ClassWeights:
         rows = rows.with_targets(weighed).with_kept_targets()
         n_classes = self.factors.shape[0]
         if not self.one_vs_rest or self.kept.shape[0] == 1:
-            spec = ModelSpec(loss_of(n_classes, shares=shares), rows)
-            return spec if self.kept.shape[0] == n_classes else spec.among(self.kept)
+            loss = loss_of(n_classes, shares=shares)
+            return ModelSpec(loss, rows).among(self.kept)
         places = None
         if self.kept.shape[0] < n_classes:
             places = np.full(n_classes, NEVER)

@@ -268,8 +268,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         def listener(fitting: Fitting) -> Callable[[Record, Array], bool] | None:
             def named(parameters: Array) -> dict[str, Any]:
                 """Return attributes that make an estimator predict: means of models."""
-                columns = parameters, dataset.n_columns
-                found = fitting.problem.coefficients_by_model(*columns)
+                problem, n_columns = fitting.problem, dataset.n_columns
+                found = problem.coefficients_by_model(parameters, n_columns)
                 mean = {k: features.xp.mean(v, axis=0) for k, v in found.items()}
                 return common | features.returned(**mean)
 

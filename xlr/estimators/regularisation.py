@@ -36,12 +36,12 @@ class Regularisation:
 
     @property
     def smooth(self) -> bool:
-        """Whether there is no L1 penalty and no bound."""
+        """True without an L1 penalty and without bounds."""
         return self.l1_ratio == 0 and self.lower is None and self.upper is None
 
     @property
     def leaves_some_free(self) -> bool:
-        """Whether a feature has no penalty."""
+        """True if a feature has no penalty."""
         if self.factor is None:
             return False
         return bool((arrays.to_host(self.factor) == 0).any())

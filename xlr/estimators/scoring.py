@@ -223,7 +223,9 @@ def score_chunks(
     if weights:
         metadata = {**metadata, "sample_weight": weights[0]}
     classes = arrays.to_host(model.classes_)
-    known = ScoredModel(partial(_known, logits), classes, _is_one_vs_rest(model))
+    known = ScoredModel(
+        partial(_known, logits), classes, model._has_model_for_each_class
+    )
     return float(scorer(known, np.arange(labels.shape[0])[:, None], labels, **metadata))
 
 
@@ -348,10 +350,6 @@ def best_models(scores: np.ndarray, *, by_fold: bool) -> np.ndarray:
     return np.full(scores.shape[0], np.argmax(mean))
 
 
-def _is_one_vs_rest(model: LinearClassifier) -> bool:
-    return bool(getattr(model, "_one_vs_rest", False))
-
-
 class ScoredModel(ClassifierMixin, BaseEstimator):
     """A fitted model as scikit-learn's scorers want it, with NumPy answers.
 
@@ -385,7 +383,7 @@ class ScoredModel(ClassifierMixin, BaseEstimator):
     ) -> ScoredModel:
         """Return a fitted model with its coefficients, for scorers that read them."""
         decide = partial(model.decision_function, offset=offset)
-        scored = cls(decide, classes, _is_one_vs_rest(model))
+        scored = cls(decide, classes, model._has_model_for_each_class)
         scored.coef_, scored.intercept_ = model.coef_, model.intercept_
         return scored
 

@@ -274,7 +274,7 @@ def check_model(model: Any) -> None:
             f"model must be one of {names}; got {name} of {package}.{advice}"
         )
     check_is_fitted(model, "coef_")
-    if getattr(model, "_one_vs_rest", False):
+    if model._has_model_for_each_class:
         raise ValueError(
             "A model of multi_class='ovr' is several models, each of other labels. Fit "
             "each class against the rest, or use multi_class='multinomial'."

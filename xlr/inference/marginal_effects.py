@@ -98,7 +98,7 @@ class MarginalEffects(FittedResults):
         self._refuse_aliased("effects")
         check_option("method", method, METHODS)
         if isinstance(at, str):
-            check_option("at", at, ("overall", "mean", "median", "zero", "an array"))
+            check_option("at", at, ("overall", "mean", "median", "zero"))
         if (dummy or count) and method.endswith("ex"):
             raise ValueError(
                 "The change of a dummy or a count has no logarithm of the feature: "

@@ -2,7 +2,8 @@
 
 A solver is an object with ``init`` and ``step``. Both return a state with
 :class:`~xlr.solvers.diagnostics.Diagnostics`, the few numbers that come to the host
-once an iteration; near the end, the predicted decrease comes too.
+once an iteration; near the end, the predicted decrease comes too, and for columns with
+outliers the change of the logits.
 """
 
 from __future__ import annotations

@@ -124,8 +124,8 @@ class NewtonCG:
         change, residual = _newton_step(objective, state, free)
         target = _project_onto_orthant(objective, w, gradient, w + change)
         if free is not None:
-            # Of nearly collinear columns one stops at zero, and the others must learn
-            # of it: without this second solve, fits took up to 100 times the steps.
+            # Of nearly collinear columns one stops at zero, and the step of the others
+            # depends on it: without this second solve, some fits do not end.
             inside = free * xp.astype(target == w + change, w.dtype)
             change, residual = _newton_step(objective, state, inside, target - w)
             target = _project_onto_orthant(objective, w, gradient, w + change)
