@@ -15,6 +15,7 @@ small ones. Summed over its columns of classes, it gives the first part.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Protocol, Self
 
 import numpy as np
@@ -64,13 +65,19 @@ class BlockHessian:
         self.penalty = penalty
         self.rounding = rounding
         self._xp = xp
-        diagonal = xp.reshape(xp.linalg.diagonal(blocks), penalty.shape) + penalty
-        self.diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
+
+    @cached_property
+    def diagonal(self) -> Array:
+        """Diagonal of H, or 1 where H has no curvature."""
+        xp = self._xp
+        diagonal = xp.linalg.diagonal(self.blocks)
+        diagonal = xp.reshape(diagonal, self.penalty.shape) + self.penalty
+        return xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
 
     @property
     def noise(self) -> float:
         """Share of the diagonal below which a curvature is lost in rounding errors."""
-        return 4 * self.diagonal.shape[1] ** 0.5 * self.rounding
+        return 4 * self.penalty.shape[1] ** 0.5 * self.rounding
 
     def matrices(self, added: Array | None = None) -> Array:
         """Return H + diag(added), positive definite: (n_models n_blocks, q, q).
@@ -83,7 +90,7 @@ class BlockHessian:
         ridge = self.penalty + self.diagonal * (q**0.5 * self.rounding)
         if added is not None:
             ridge = ridge + added
-        identity = xp.eye(q, dtype=ridge.dtype, device=ridge.device)
+        identity = xp.eye(q, dtype=ridge.dtype, device=arrays.device_of(ridge))
         blocks = xp.reshape(self.blocks, (-1, q, q))
         return blocks + identity * xp.reshape(ridge, (-1, 1, q))
 

@@ -98,8 +98,7 @@ class NewtonCholesky:
                 state = state._replace(hessian=objective.hessian(w), pairs=())
             elif renew.any():
                 state = _with_some_renewed(objective, state, renew)
-            is_damped_alike = (last.damping == state.damping).all()
-            if renew.any() or not is_damped_alike:
+            if renew.any() or (last.damping != state.damping).any():
                 state = _factorised(objective, state, last.damping)
         if state.solve is None:  # models have left
             state = _factorised(objective, state, last.damping)

@@ -161,11 +161,11 @@ class Trial(NamedTuple):
             a solver without damping.
         """
         last, rounding = state.diagnostics, objective.rounding
-        damping = last.damping
-        if predicted is not None and (damping.any() or not accept.all()):
+        damping, all_accept = last.damping, accept.all()
+        if predicted is not None and (damping.any() or not all_accept):
             fell = last.value - self.value
             damping = next_damping(damping, predicted, fell, accept, rounding)
-        if accept.all():
+        if all_accept:
             found = self.value, self.optimality, self.step_norm, damping
             return Point(
                 self.parameters, self.at, self.subgradient, Diagnostics(*found)

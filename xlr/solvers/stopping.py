@@ -104,7 +104,7 @@ class StoppingRule:
         progress = flatter | (now.value < self._lowest)
         self._lowest = np.minimum(now.value, self._lowest)
         self._flattest = np.where(flatter, now.optimality, self._flattest)
-        self._idle = np.where(progress, 0, self._idle + 1)
+        self._idle = (self._idle + 1) * ~progress
         idle = self._idle >= self._patience
         flat = now.optimality <= self._tol
         self.n_iter[self.running] = iteration
