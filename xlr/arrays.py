@@ -1,8 +1,7 @@
-"""Floor 0: the only room that knows array-api-compat.
+"""Arrays of any library: namespace, device, dtype, and moves between libraries.
 
-Namespace, device and dtype of an array, moving it between libraries, and the
-only way from a device to the host (:func:`to_host`).  Every other module is
-written against the ``xp`` that this one hands out.
+The only module that knows array-api-compat. Every other one is written against the
+``xp`` that this one returns, and brings arrays to the host by :func:`to_host` alone.
 """
 
 from __future__ import annotations
@@ -90,10 +89,10 @@ def is_traced(*values: object) -> bool:
 
 
 def aligned(x: Array) -> Array:
-    """``x``, or a copy of it where a processor reads its numbers with ease.
+    """Return ``x``, or an aligned copy of it.
 
-    What came over a network may begin at any byte, and NumPy's products make a copy of
-    it each time that they read it.
+    An array received over a network may begin at any byte, and each of NumPy's products
+    with it makes a copy.
     """
     if isinstance(x, np.ndarray) and not x.flags.aligned:
         return np.require(x, requirements="A")
@@ -101,7 +100,7 @@ def aligned(x: Array) -> Array:
 
 
 def entries(x: Array) -> Array:
-    """The array that holds the numbers: of a sparse CSR matrix, those it stores."""
+    """Return the array that holds the numbers: ``data`` of a sparse matrix."""
     if isinstance(x, np.ndarray):
         return x
     return x.data if is_sparse(x) else x
@@ -134,7 +133,7 @@ def compiles(xp: Namespace) -> bool:
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function compiled by JAX, if it is marked as :func:`pure`.
 
-    Otherwise XLA compiles each operation for each shape, and a fit has hundreds.
+    Without it, XLA compiles each operation for each shape, and a fit has hundreds.
     """
     return _compiled(function) if function in _PURE else function
 
@@ -155,7 +154,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         fixed = tuple(_ARRAY if a else leaf for a, leaf in zip(is_array, leaves))
         try:
             hash(fixed)
-        except TypeError:  # a loss of a user's
+        except TypeError:  # a user's loss
             return function(*arguments)
         return run(structure, fixed, [x for a, x in zip(is_array, leaves) if a])
 
@@ -166,10 +165,10 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def pure(function: F) -> F:
-    """Mark a function of arrays that may be compiled: it reads none on the host.
+    """Mark a function that may be compiled: it brings no array to the host.
 
-    What is no array among its arguments is part of the program: hashable, and equal
-    where the program is to be the same.
+    Its other arguments are part of the compiled program. They are hashable, and equal
+    ones share a program.
     """
     _PURE.add(function)
     return function
@@ -181,16 +180,16 @@ _PURE: set[Callable[..., Any]] = set()
 # Stands for an array among the fixed arguments of a compiled function.
 _ARRAY = object()
 
-# Classes whose instances are arguments of compiled functions, with the attributes that
-# hold their arrays; JAX hears of them when it is first used.
+# Classes whose instances are arguments of compiled functions, with the names of the
+# attributes that hold arrays. They are registered when JAX is first used.
 _TRACED: dict[type, tuple[str, ...]] = {}
 
 
 def traced(*names: str) -> Callable[[type], type]:
-    """Let instances of a class be arguments of compiled functions.
+    """Let compiled functions take instances of a class.
 
-    ``names`` are the attributes with arrays, or with instances of other such classes;
-    the others are hashable.
+    ``names`` are the attributes that hold arrays or instances of other such classes.
+    The others are hashable.
     """
 
     def note(cls: type) -> type:
@@ -217,19 +216,19 @@ def _register(cls: type, names: tuple[str, ...]) -> None:
 
 
 def has_gradient(x: Array) -> bool:
-    """Return whether torch records what is done to an array."""
+    """Return whether torch records operations on an array, for its gradient."""
     return bool(getattr(x, "requires_grad", False))
 
 
 def without_gradient(x: Array) -> Array:
-    """A torch tensor outside its graph: data here are not differentiated through."""
+    """Detach a torch tensor from its graph. Fits are not differentiated."""
     return x.detach() if array_api_compat.is_torch_array(x) else x
 
 
 def quiet() -> np.errstate:
-    """Silence floating-point warnings where what overflows is looked at afterwards.
+    """Silence floating-point warnings, where the caller checks results afterwards.
 
-    Works as a context manager and as a decorator.
+    A context manager and a decorator.
     """
     return np.errstate(all="ignore")
 
@@ -240,10 +239,10 @@ def is_floating(x: Array, *, xp: Namespace) -> bool:
 
 
 def widest_float(*, xp: Namespace, device: Device) -> Any:
-    """float64 where the device has it, else float32.
+    """Return float64 where the device has it, else float32.
 
-    Sums over rows and everything of the size of the coefficients are kept in
-    this dtype, so that float32 data loses nothing beyond its own precision.
+    Sums over rows and arrays of the size of the coefficients have this dtype. Fits to
+    float32 data then lose no digits beyond those of the data.
     """
     dtypes = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
     return dtypes.get("float64", dtypes["float32"])
@@ -262,8 +261,10 @@ def is_half(x: Array) -> bool:
 
 
 def floating_dtype(x: Array, *, xp: Namespace) -> Any:
-    """The dtype to compute in: float32 for half precision, else the widest for what is
-    neither float32 nor float64.
+    """Return the dtype to compute in.
+
+    That of float32 and float64 arrays, float32 for half precision, and the widest for
+    other dtypes.
     """
     if x.dtype in (xp.float32, xp.float64):
         return x.dtype
@@ -273,9 +274,9 @@ def floating_dtype(x: Array, *, xp: Namespace) -> Any:
 
 
 def to_host(x: Array) -> np.ndarray:
-    """Copy ``x`` to a NumPy array: the only way from a device to the host.
+    """Copy an array to NumPy: the only way from a device to the host.
 
-    Keep it out of inner loops: on a GPU each call waits for the device.
+    Keep it out of inner loops. Each call waits for a GPU.
     """
     if isinstance(x, np.ndarray | np.generic):
         return x  # type: ignore[return-value]
@@ -294,11 +295,11 @@ def to_host(x: Array) -> np.ndarray:
 
 
 def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> Array:
-    """Bring ``x`` (an array of any library, or a list) to ``xp``, device and dtype.
+    """Convert an array of any library, or a list, to a library, device and dtype.
 
-    Arrays that change library pass through the host; meant for what is small or
-    moved once, such as coefficients, labels and weights.  Without a dtype, one
-    that the device lacks becomes the device's default of the same kind.
+    Arrays that change library pass through the host. Use it for small arrays, or for
+    one move: coefficients, labels, weights. Without a dtype, one that the device lacks
+    becomes the device's default of the same kind.
     """
     if isinstance(x, np.ndarray) and array_api_compat.is_numpy_namespace(xp):
         return x if dtype is None else x.astype(dtype, copy=False)
@@ -327,7 +328,7 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
 
 
 def rows(x: Array, numbers: np.ndarray) -> Array:
-    """Rows of ``x`` along its first axis, by their numbers on the host."""
+    """Return entries of ``x`` along its first axis, by their numbers on the host."""
     xp = namespace(x)
     return xp.take(x, move(numbers, xp=xp, device=device_of(x)), axis=0)
 
@@ -340,9 +341,9 @@ def take_rows(x: Array, places: Array, *, xp: Namespace) -> Array:
 
 
 def joined(blocks: Iterator[Array], n_rows: int) -> Array:
-    """Return blocks of rows as one array of so many rows.
+    """Join blocks of rows to one array of ``n_rows`` rows.
 
-    NumPy copies each block as it comes, so that no two of them are held at a time.
+    With NumPy, one block at a time is in memory in addition to the result.
     """
     first = next(blocks)
     if first.shape[0] == n_rows:
@@ -358,9 +359,9 @@ def joined(blocks: Iterator[Array], n_rows: int) -> Array:
 
 
 def spread(values: Array, places: Array, size: int, *, xp: Namespace) -> Array:
-    """Columns into places: (n, m) to (n, size), with zeros elsewhere.
+    """Put columns into sorted places: (n, m) to (n, size), with zeros elsewhere.
 
-    By searching for the places, which must be sorted: the standard has no scatter.
+    By a binary search for each place, because the standard has no scatter.
     """
     everywhere = xp.arange(size, dtype=places.dtype, device=device_of(values))
     position = xp.searchsorted(places, everywhere)
@@ -374,9 +375,9 @@ def spread(values: Array, places: Array, size: int, *, xp: Namespace) -> Array:
 def within(
     x: Array, least: float | None, most: float | None, *, xp: Namespace
 ) -> Array:
-    """``x``, kept between two numbers: the standard's clip, except for CuPy.
+    """Clip ``x`` to two numbers.
 
-    There array-api-compat's picks entries by a mask, which waits for the device.
+    The clip of array-api-compat selects by a mask, which waits for the device on CuPy.
     """
     if least is not None:
         x = xp.maximum(x, xp.full_like(x, least))
@@ -384,7 +385,7 @@ def within(
 
 
 def in_host_memory(x: Array) -> bool:
-    """Return whether the processor reads the numbers of ``x`` where they are."""
+    """Return whether an array is in the memory of the host."""
     try:
         return bool(x.__dlpack_device__()[0] == 1)  # kDLCPU
     except (BufferError, ValueError, AttributeError):  # torch's meta, JAX's tracers
@@ -392,11 +393,11 @@ def in_host_memory(x: Array) -> bool:
 
 
 def in_place(x: Array, *, differentiable: bool = False) -> Array:
-    """Return ``x`` as NumPy reads it, without a copy, if JAX or torch holds it there.
+    """Return a NumPy view of an array of JAX or torch in host memory, else ``x``.
 
-    XLA compiles each operation for each shape, which takes longer than a small fit, and
-    an operation of torch takes two to four times as long to call as NumPy's. With
-    ``differentiable`` torch's arrays stay, for gradients to follow.
+    XLA compiles each operation for each shape, which takes longer than a small fit. A
+    call of torch takes two to four times as long as one of NumPy. With
+    ``differentiable`` arrays of torch stay, so that gradients reach them.
     """
     is_torch = array_api_compat.is_torch_array(x) and not differentiable
     if not (is_torch or array_api_compat.is_jax_array(x)) or not in_host_memory(x):
@@ -408,7 +409,7 @@ def in_place(x: Array, *, differentiable: bool = False) -> Array:
 
 
 def picklable(x: Array) -> Array:
-    """Return ``x``, or a copy of NumPy's if its library cannot pickle it."""
+    """Return ``x``, or a NumPy copy of it if its library cannot pickle it."""
     try:
         copy.deepcopy(x)  # by the same methods as pickle
     except TypeError:
@@ -417,9 +418,9 @@ def picklable(x: Array) -> Array:
 
 
 def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:
-    """Make the device of ``x`` the current one: CuPy creates arrays on that one alone.
+    """Make the device of a CuPy array the current one, where CuPy creates arrays.
 
-    Other libraries take the device of each array that they create.
+    Other libraries take the device of each new array as an argument.
     """
     if isinstance(x, np.ndarray):
         return contextlib.nullcontext()
@@ -429,10 +430,10 @@ def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:
 
 
 def block_bytes(x: Array) -> int:
-    """Bytes of X worth working on at once on the device of ``x``.
+    """Return the bytes of a block of rows of X, for the device of ``x``.
 
-    On a CPU a block should stay in the cache between the two products that use
-    it; on a GPU it should be large enough to hide the launch of the kernels.
+    On a CPU a block stays in the cache between the two products that read it. On a GPU
+    it is large enough to hide the launches of kernels.
     """
     return 2**21 if in_host_memory(x) else 2**27
 
@@ -468,12 +469,7 @@ def free_bytes(x: Array) -> int:
 
 @contextlib.contextmanager
 def memory_errors(x: Array) -> Iterator[None]:
-    """Say what is free on the device of ``x`` where its library finds too little.
-
-    Raises
-    ------
-    MemoryError
-    """
+    """Turn the out-of-memory error of a device into a MemoryError with advice."""
     try:
         yield
     except Exception as error:
@@ -490,7 +486,7 @@ def memory_errors(x: Array) -> Iterator[None]:
 
 
 def cholesky(a: Array, *, xp: Namespace) -> Array:
-    """Lower Cholesky factors of symmetric matrices, of shape (..., n, n).
+    """Return lower Cholesky factors of symmetric matrices: (..., n, n).
 
     NaN for a matrix that is not positive definite, without an exception.
     """

@@ -1,7 +1,7 @@
-"""Floor 1: the sigmoid, the softmax and their logarithms.
+"""The sigmoid, the softmax and their logarithms.
 
-Pure functions of one array, correct to a few units in the last place for every
-finite input: nothing overflows, nothing cancels, no warning is raised.
+Pure functions of one array, correct to a few units in the last place for every finite
+input. Nothing overflows or cancels, and no warning is raised.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from xlr.arrays import Array, Namespace
 
 
 def real_floating(z: Array) -> tuple[Array, Namespace]:
-    """Real numbers as an array of a floating dtype, and its namespace."""
+    """Return real numbers as an array of a floating dtype, and its namespace."""
     xp = arrays.namespace(z)
     if not arrays.is_array(z):
         z = xp.asarray(z)
@@ -23,7 +23,7 @@ def real_floating(z: Array) -> tuple[Array, Namespace]:
 
 
 def sigmoid(z: Array) -> Array:
-    r"""Logistic sigmoid, the inverse of the logit.
+    r"""Return the logistic sigmoid, the inverse of the logit.
 
     .. math:: \sigma(z) = \frac{1}{1 + e^{-z}} = \frac{e^z}{1 + e^z}
 
@@ -94,10 +94,10 @@ class SigmoidTerms(NamedTuple):
 
 
 def sigmoid_terms(z: Array, *, xp: Namespace) -> SigmoidTerms:
-    """The terms of :class:`SigmoidTerms`.
+    """Return the terms of :class:`SigmoidTerms`.
 
-    Without ``where``: choosing between two numbers by a sign that looks random costs a
-    CPU more than a second exponential.
+    Without ``where``: on a CPU, choices by a random sign cost more than a second
+    exponential.
     """
     zero = xp.zeros((), dtype=z.dtype, device=arrays.device_of(z))
     high = xp.minimum(-z, zero)
@@ -107,7 +107,7 @@ def sigmoid_terms(z: Array, *, xp: Namespace) -> SigmoidTerms:
 
 
 def log_sigmoid(z: Array) -> Array:
-    r"""Logarithm of the sigmoid.
+    r"""Return the logarithm of the sigmoid.
 
     .. math:: \log \sigma(z) = \min(z, 0) - \log(1 + e^{-|z|})
 
@@ -164,16 +164,16 @@ class SoftmaxTerms(NamedTuple):
 
 
 def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> SoftmaxTerms:
-    """``z - max(z)`` along ``axis`` and its exponential, to a few ulp.
+    """Return ``z - max(z)`` along ``axis`` and its exponential, to a few ulp.
 
     The rounding error of a difference d of size 700 is 700 eps, and exp turns an
-    absolute error in d into a relative one.  That rounding error is itself
-    exactly a floating-point number (Knuth's two-sum, TAOCP vol. 2, 4.2.2,
-    theorem B), so exp(d) (1 + error) is right to a few ulp.
+    absolute error of d into a relative one. That error is itself a floating-point
+    number (Knuth's two-sum, TAOCP vol. 2, 4.2.2, theorem B): exp(d) (1 + error) is
+    correct to a few ulp.
 
-    Derivatives are as right. The maximum is one entry of z, so that none is shared
-    between ties, and its difference from itself is constant, so that the derivative
-    of a nearly certain class is no difference of numbers near 1.
+    Derivatives are as accurate. The maximum is a single entry of z even with ties, and
+    its difference from itself is a constant. The derivative of a nearly certain class
+    then involves no difference of numbers near 1.
     """
     zeros = xp.zeros_like(z)
     shape = [1] * z.ndim
@@ -207,7 +207,7 @@ def _logits_of_classes(z: Array, axis: int) -> tuple[Array, Namespace]:
 
 
 def softmax(z: Array, axis: int = -1) -> Array:
-    r"""Softmax: class probabilities from one logit per class.
+    r"""Return class probabilities from one logit per class: the softmax.
 
     .. math:: p_k = \frac{e^{z_k}}{\sum_l e^{z_l}}
 
@@ -251,7 +251,7 @@ def softmax(z: Array, axis: int = -1) -> Array:
 
 
 def log_softmax(z: Array, axis: int = -1) -> Array:
-    r"""Logarithm of the softmax.
+    r"""Return the logarithm of the softmax.
 
     .. math:: \log p_k = (z_k - m) - \log \sum_l e^{z_l - m}, \quad m = \max_l z_l
 

@@ -6,7 +6,7 @@ outputs (classes):
 
 - ``logits``: (n_rows, n_models, n_outputs)
 - ``targets``: (n_rows, n_models), or (n_rows, 1) shared by all models; class codes 0,
-  1, ... in the dtype of the logits, or what a loss takes in their place
+  1, ... in the dtype of the logits, or the shares that a loss takes
 - value: (n_rows, n_models); gradient and curvature: the shape of ``logits``
 """
 
@@ -32,8 +32,8 @@ class Curvature(NamedTuple):
     values : array of shape (n_rows, n_models, n_outputs)
         h, not negative.
     coupled : bool
-        False for diag(h); True for diag(h sum(h)) - h h', which leaves equal changes
-        to all logits out.
+        False for diag(h); True for diag(h sum(h)) - h h', whose null space is the
+        equal change of all logits.
     """
 
     values: Array
@@ -48,7 +48,7 @@ class Curvature(NamedTuple):
         return self.values * xp.maximum(others, xp.zeros_like(others))
 
     def product(self, vector: Array, *, xp: Namespace) -> Array:
-        """The matrix times v, without forming it."""
+        """Return the product of the matrix and v, without forming the matrix."""
         h = self.values
         if not self.coupled:
             return h * vector
@@ -252,16 +252,19 @@ class ShareSoftmaxLoss:
 
 
 def _mean(loss: Array, sample_weight: Array | None, *, xp: Namespace) -> Array:
-    """Weighted mean over rows, for arrays of shape (n,)."""
+    """Return the weighted mean over the rows of an array (n,)."""
     if sample_weight is None:
         return xp.mean(loss)
-    weights = _beside(loss, sample_weight, xp=xp)
+    weights = _placed_like(loss, sample_weight, xp=xp)
     with arrays.quiet():
         return xp.sum(loss * weights) / xp.sum(weights)
 
 
-def _beside(logits: Array, values: Any, *, xp: Namespace) -> Array:
-    """Bring values to the logits; derivatives pass through what is there already."""
+def _placed_like(logits: Array, values: Any, *, xp: Namespace) -> Array:
+    """Move values to the library and device of the logits, unless they are there.
+
+    Those that stay keep their derivatives.
+    """
     device = arrays.device_of(logits)
     if (
         arrays.is_array(values)
@@ -288,7 +291,7 @@ def _check_shapes(
 
 
 def _share(y: Array, log_probability: Array, *, xp: Namespace) -> Array:
-    """y log(p), which is 0 for y = 0 even where the logarithm is infinite."""
+    """Return y log(p), which is 0 for y = 0 even where the logarithm is infinite."""
     nothing = (y == 0) & xp.isinf(log_probability)
     return y * xp.where(nothing, xp.zeros_like(y), log_probability)
 
@@ -340,7 +343,7 @@ def binary_cross_entropy(
     if logits.ndim != 1:
         raise ValueError(f"logits must have shape (n,), got {tuple(logits.shape)}.")
     _check_shapes(tuple(logits.shape), y, sample_weight)
-    y = _beside(logits, y, xp=xp)
+    y = _placed_like(logits, y, xp=xp)
     with arrays.quiet():
         loss = -_share(y, log_sigmoid(logits), xp=xp)
         loss = loss - _share(1 - y, log_sigmoid(-logits), xp=xp)
@@ -388,7 +391,7 @@ def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -
     _check_shapes((n,), y, sample_weight)
     if not arrays.is_traced(y):
         _check_codes(arrays.to_host(y), n_classes)
-    y = _beside(logits, y, xp=xp)
+    y = _placed_like(logits, y, xp=xp)
     with arrays.quiet():
         loss, _ = SoftmaxLoss(n_classes).value_and_gradient(
             logits[:, None, :], y[:, None], xp=xp

@@ -1,8 +1,8 @@
-"""Floor 2: penalties as functions of the coefficients.
+"""Penalties as functions of the coefficients.
 
-A penalty is a small class; it sees the coefficients of shape
-(n_models, n_outputs, n_features), never the intercepts.  What of it has no
-derivative is described by :class:`NonSmooth`, apart from the rest.
+A penalty is a small class. It gets coefficients of shape
+(n_models, n_outputs, n_features) without intercepts. :class:`NonSmooth` is its part
+without a derivative.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ class NonSmooth(NamedTuple):
     upper: Array
 
     def value(self, w: Array, *, xp: Namespace) -> Array:
-        """kappa |w|, entry by entry."""
+        """Return kappa |w|, entry by entry."""
         return self.l1 * xp.abs(w)
 
     def prox(self, w: Array, step: Array | float, *, xp: Namespace) -> Array:
-        r"""The proximal map: minimiser over u of (u - w)^2 / 2 + step kappa |u|.
+        r"""Return the minimiser over u of (u - w)^2 / 2 + step kappa |u| within bounds.
 
-        Within the bounds. The soft threshold, clipped (Parikh and Boyd 2014,
-        *Proximal Algorithms*, section 6.5.2).
+        It is the clipped soft threshold (Parikh and Boyd 2014, *Proximal Algorithms*,
+        section 6.5.2).
         """
         beyond = xp.abs(w) - step * self.l1
         shrunk = xp.sign(w) * xp.where(beyond > 0, beyond, xp.zeros_like(beyond))
         return self.project(shrunk, xp=xp)
 
     def project(self, w: Array, *, xp: Namespace) -> Array:
-        """The nearest within the bounds."""
+        """Return the nearest coefficients within the bounds."""
         return xp.minimum(xp.maximum(w, self.lower), self.upper)
 
     def minimum_norm_subgradient(
         self, w: Array, gradient: Array, *, xp: Namespace
     ) -> Array:
-        """The least subgradient of a function whose smooth part has this gradient.
+        """Return the minimum-norm subgradient, given the gradient of the smooth part.
 
-        The slope to the side on which the function falls, and zero where it falls to
-        neither, or is bounded there.
+        The derivative towards the side on which the function falls. Zero where it falls
+        on neither side, or where a bound stops it.
         """
         right = gradient + xp.where(w >= 0, self.l1, -self.l1)
         left = gradient + xp.where(w > 0, self.l1, -self.l1)
@@ -105,15 +105,15 @@ class L2Penalty:
         self.strength = strength
 
     def value(self, coef: Array, *, xp: Namespace) -> Array:
-        """Penalty of each model, shape (n_models,)."""
+        """Return the penalty of each model: (n_models,)."""
         return 0.5 * xp.sum(self.strength * coef * coef, axis=(1, 2))
 
     def gradient(self, coef: Array, *, xp: Namespace) -> Array:
-        """lambda w, of the shape of ``coef``."""
+        """Return lambda w, of the shape of ``coef``."""
         return self.strength * coef
 
     def curvature(self, coef: Array, *, xp: Namespace) -> Array:
-        """Diagonal of the Hessian, of the shape of ``coef``."""
+        """Return the diagonal of the Hessian, of the shape of ``coef``."""
         return self.strength + xp.zeros_like(coef)
 
     def select(self, models: np.ndarray) -> L2Penalty:
@@ -149,23 +149,23 @@ class ElasticNetPenalty:
         self._non_smooth = non_smooth
 
     def value(self, coef: Array, *, xp: Namespace) -> Array:
-        """Penalty of each model, shape (n_models,)."""
+        """Return the penalty of each model: (n_models,)."""
         lasso = xp.sum(self._non_smooth.value(coef, xp=xp), axis=(1, 2))
         return self._smooth.value(coef, xp=xp) + lasso
 
     def gradient(self, coef: Array, *, xp: Namespace) -> Array:
-        """lambda w: that of the ridge alone."""
+        """Return the gradient of the ridge penalty, lambda w."""
         return self._smooth.gradient(coef, xp=xp)
 
     def curvature(self, coef: Array, *, xp: Namespace) -> Array:
-        """Diagonal of the Hessian of the ridge."""
+        """Return the diagonal of the Hessian of the ridge penalty."""
         return self._smooth.curvature(coef, xp=xp)
 
     def at_its_strongest(self, *, xp: Namespace) -> ElasticNetPenalty:
-        """One that holds what the lasso penalises as near to zero as the bounds let it.
+        """Return bounds that hold lasso coefficients as near to zero as they allow.
 
-        Which is where an infinite lasso would have it, without numbers that would hide
-        the loss behind their rounding error.
+        An infinite lasso has the same minimiser, but its value would hide the loss
+        behind rounding errors.
         """
         lasso, lower, upper = self._non_smooth
         nearest = self._non_smooth.project(xp.zeros_like(lasso), xp=xp)
@@ -188,5 +188,5 @@ class ElasticNetPenalty:
 
 
 def _of_models(strength: Array, models: np.ndarray) -> Array:
-    """Rows of what has a row for each model, or one for all."""
+    """Return the strengths of some models; all models may share one row."""
     return strength if strength.shape[0] == 1 else arrays.rows(strength, models)

@@ -1,4 +1,4 @@
-"""Floor 0: products of float32 in float32, where a library may round them further."""
+"""Full precision for products of float32, which libraries may round further."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import array_api_compat
 
 @contextlib.contextmanager
 def full_precision(x: Any) -> Iterator[None]:
-    """Keep products of float32 in float32, as libraries may be told not to.
+    """Compute products of float32 in float32 within the context.
 
-    On a GPU they may round the factors to TF32, which has three digits, and on a CPU
-    to bfloat16. What was set before holds again afterwards.
+    Settings of a library may round the factors to TF32 (three digits) on a GPU, or to
+    bfloat16 on a CPU. They are restored at the end.
     """
     with contextlib.ExitStack() as stack:
         if array_api_compat.is_torch_array(x):
@@ -35,12 +35,12 @@ def full_precision(x: Any) -> Iterator[None]:
 
 
 def _torch_in_full() -> Callable[[], None]:
-    """Set torch's products of float32 to full precision; returns what undoes it."""
+    """Set torch's products of float32 to full precision; return a function to undo."""
     import torch
 
     try:
         before = torch.get_float32_matmul_precision()
-    except RuntimeError:  # it was set by the settings of one library, below
+    except RuntimeError:  # set by the settings of one library, below
         before = None
     backends: list[Any] = [torch.backends.cuda, torch.backends.mkldnn]
     libraries = [each.matmul for each in backends if hasattr(each, "matmul")]

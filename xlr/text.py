@@ -1,4 +1,4 @@
-"""Messages: names and values of users as text, and warnings to who called xlr."""
+"""Names and values of users as text, and warnings at the line that called xlr."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ INSIDE = ("xlr.", "sklearn.callback.", "contextlib")
 
 
 def printable(name: Any, max_length: int = MAX_LENGTH) -> str:
-    """Return a name as text: characters that do not print escaped, the middle of a
-    long one left out.
-    """
+    """Return a name as text, with escapes, and shortened in the middle."""
     text = str(name)
     if len(text) > max_length:
         half = max_length // 2 - 2
@@ -25,20 +23,20 @@ def printable(name: Any, max_length: int = MAX_LENGTH) -> str:
 
 
 def quoted(value: Any) -> str:
-    """Return the ``repr`` of a value, the middle of a long one left out."""
+    """Return the ``repr`` of a value, shortened in the middle."""
     if isinstance(value, int) and abs(value) > float_info.max:
         return "a number beyond float64"  # Python prints integers of some length only
     return printable(repr(value))
 
 
 def listed(values: list[Any]) -> str:
-    """Return the first five values, quoted, and the number of the others."""
+    """Join the first five values, quoted, and the number of the others."""
     shown = ", ".join(map(quoted, values[:5]))
     return f"{shown} and {len(values) - 5} more" if len(values) > 5 else shown
 
 
 def warn(sentence: str, category: type[Warning] = UserWarning) -> None:
-    """Warn of the line that called xlr."""
+    """Warn, at the line of the user that called xlr."""
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(INSIDE):
         frame, level = frame.f_back, level + 1

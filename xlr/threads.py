@@ -93,7 +93,7 @@ def _blas_of_one_thread() -> Iterator[None]:
 
 
 def _end(fit: object) -> None:
-    """End a fit. The last one gives BLAS its threads back."""
+    """End a fit. The last one restores the threads of BLAS."""
     with _lock:
         if _fits == {fit}:
             _restore()
@@ -215,7 +215,8 @@ def _work(tasks: SimpleQueue[Any], ended: SimpleQueue[None]) -> None:
 def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
     """Return threads for passes over ``x``, which end with the context.
 
-    No thread is left to be lost in a fork. Libraries other than NumPy have their own.
+    No thread outlives a fit, to be lost in a fork. Libraries other than NumPy have
+    threads of their own.
 
     Parameters
     ----------
