@@ -15,7 +15,6 @@ small ones. Summed over its columns of classes, it gives the first part.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Protocol, Self
 
 import numpy as np
@@ -65,14 +64,8 @@ class BlockHessian:
         self.penalty = penalty
         self.rounding = rounding
         self._xp = xp
-
-    @cached_property
-    def diagonal(self) -> Array:
-        """Diagonal of H, or 1 where H has no curvature."""
-        xp = self._xp
-        diagonal = xp.linalg.diagonal(self.blocks)
-        diagonal = xp.reshape(diagonal, self.penalty.shape) + self.penalty
-        return xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
+        diagonal = xp.reshape(xp.linalg.diagonal(blocks), penalty.shape) + penalty
+        self.diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
 
     @property
     def noise(self) -> float:
@@ -96,24 +89,17 @@ class BlockHessian:
 
     def replace(self, models: np.ndarray, others: BlockHessian) -> BlockHessian:
         """Return the Hessian with other matrices for some models, by their numbers."""
-        place = np.arange(self.blocks.shape[0])
-        place[models] = self.blocks.shape[0] + np.arange(models.shape[0])
-        blocks, penalty = (
-            arrays.rows(self._xp.concat(both), place)
-            for both in (
-                [self.blocks, others.blocks],
-                [self.penalty, others.penalty],
-            )
-        )
+        concat, n_models = self._xp.concat, self.blocks.shape[0]
+        place = np.arange(n_models)
+        place[models] = n_models + np.arange(models.shape[0])
+        blocks = concat([self.blocks, others.blocks])
+        penalty = concat([self.penalty, others.penalty])
         rounding = max(self.rounding, others.rounding)
-        return BlockHessian(blocks, penalty, rounding, xp=self._xp)
+        return BlockHessian(blocks, penalty, rounding, xp=self._xp).select(place)
 
     def select(self, models: np.ndarray) -> BlockHessian:
         """Return those of some models, by their numbers, which may repeat."""
-        blocks, penalty = (
-            arrays.rows(self.blocks, models),
-            arrays.rows(self.penalty, models),
-        )
+        blocks, penalty = (arrays.rows(x, models) for x in (self.blocks, self.penalty))
         return BlockHessian(blocks, penalty, self.rounding, xp=self._xp)
 
     def solver(self, added: Array | None) -> Callable[[Array], Array]:

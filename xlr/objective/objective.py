@@ -139,6 +139,7 @@ class Objective:
         self.n_parameters = self.n_outputs * self.column_size
         self.rounding = float(self.xp.finfo(data.dtype).eps)
         self.wide_rounding = float(self.xp.finfo(self.wide).eps)
+        self.hessian_rounding = max(self.rounding, 16 * self.wide_rounding)
         self._width = TEMPORARIES * self.n_columns
         self._coef_shape = self.n_models, self.n_outputs, self.n_features
         self._same: Array | None = None  # 1 for entries of the same column of Z
@@ -402,8 +403,8 @@ class Objective:
         if self.loss.shift_invariant:
             matrix = matrix + self._null_space_curvature(matrix)
         penalty = self.penalty_curvature(parameters)
-        rounding = max(self.rounding, 16 * self.wide_rounding)
-        return BlockHessian(matrix[:, None, :, :], penalty, rounding, xp=self.xp)
+        matrix = matrix[:, None, :, :]
+        return BlockHessian(matrix, penalty, self.hessian_rounding, xp=self.xp)
 
     def hessian_on_host(self, parameters: Array) -> np.ndarray:
         """Return the Hessian of one model in float64: (n_parameters, n_parameters)."""

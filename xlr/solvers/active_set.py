@@ -1,4 +1,4 @@
-"""Proximal Newton on a working set: many features, few of them with a coefficient."""
+"""Proximal Newton on a working set, for many features with few coefficients."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from xlr.solvers.loop import Start
 from xlr.solvers.steps import Diagnostics
 from xlr.solvers.working_set import WorkingSet
 
-# Features of a working set at the least, and as a multiple of those with a coefficient.
+# Least number of features in a working set, and their multiple of those with a
+# coefficient.
 LEAST = 128
 GROWTH = 2
 
-# Iterations on a working set: more are better spent on a look at the other features.
+# Iterations on a working set, after which the other features are checked.
 WORKING_SET_ITERATIONS = 100
 
 # Share of the optimality at which a working set is solved well enough.
 SOLVED_SHARE = 0.01
 
-# Curvature of a feature outside the working set, for the decrease that it would bring:
+# Curvature along a feature outside the working set, to predict its decrease of F: the
 # p (1 - p) of rows whose event has a probability of 1 %.
 CURVATURE = 0.01
 
@@ -93,7 +94,7 @@ class ActiveSet:
             max_iter=WORKING_SET_ITERATIONS,
             seed=state.seed,
         )
-        # 2. The decrease that its coefficients and the others would still bring.
+        # 2. The predicted decrease by its coefficients and by the others.
         gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
         coef = objective.by_class(gradient)
         outside = xp.astype(objective.place(~features) > 0, coef.dtype)
@@ -111,28 +112,28 @@ class ActiveSet:
         )
 
     def decrease(self, objective: Objective, state: ActiveSetState) -> Array:
-        """Return what the working set and the other features would bring."""
+        """Return the predicted decrease by the working set and the other features."""
         return state.left
 
 
 def _working_set(
     objective: Objective, state: ActiveSetState
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features that are needed, as a mask, and those that are welcome.
+    """Return a mask of the needed features, and the ids of the welcome ones.
 
-    Needed are those with a coefficient, and those that violate their KKT condition by
-    more than the next solve will resolve.
+    Needed features have a coefficient, or violate their KKT condition by more than the
+    next solve resolves. Welcome ones join if columns are copied anyway.
     """
     xp = objective.xp
     coef, gradient = (
         objective.split(v)[0] for v in (state.parameters, state.subgradient)
     )
     largest = xp.max(xp.abs(xp.stack([coef, gradient])), axis=1)
-    size, violation = arrays.to_host(largest)
-    has_coef = size > 0
-    room = max(LEAST, GROWTH * int(has_coef.sum()))
-    order = np.argsort(np.where(has_coef, 0, -violation), kind="stable")[:room]
+    magnitude, violation = arrays.to_host(largest)
+    has_coef = magnitude > 0
+    size = max(LEAST, GROWTH * int(has_coef.sum()))
+    order = np.argsort(np.where(has_coef, 0, -violation), kind="stable")[:size]
     needed = has_coef.copy()
-    # One at least, though none may violate its condition: the intercept goes with it.
+    # At least one, which brings the intercept, even if none violates its condition.
     needed[order[violation[order] >= SOLVED_SHARE * violation.max()]] = True
     return needed, order[violation[order] > 0]

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-# In multiply-adds of a product of X with a few columns, which waits for memory:
-# what a pass over the rows costs in addition, and by how much a product of two large
-# matrices runs faster.
+# The unit of time is a multiply-add of a product of X with few columns, which waits for
+# memory. A pass over the rows costs this in addition, and products of two large
+# matrices are faster by this factor.
 PASS_OVERHEAD = 1e5
 MATRIX_SPEEDUP = 10
 
 PRODUCTS = 8  # with the Hessian, for one step by preconditioned conjugate gradients
-UNPRECONDITIONED = 4  # times as many with a diagonal as the preconditioner
+UNPRECONDITIONED = 4  # times as many with a diagonal preconditioner
 
-# Of the rows, for a Hessian where there are so many for each parameter that it can be
-# begun on samples and held.
+# Share of the time of a Hessian that an iteration takes with this number of rows per
+# parameter: the first Hessians are those of samples, and each serves several steps.
 HESSIAN_SHARE = 1 / 4
-MANY_ROWS = 80
+ROWS_TO_HOLD = 80
 
-# A pass in which arithmetic takes longer than the many calls of a quasi-Newton step.
-WORTH_LEARNING = 1e7
+# Time of a pass beyond which arithmetic, not calls, takes the time of an L-BFGS step.
+LONG_PASS = 1e7
 
-# Parameters up to which a Hessian is sent from each chunk, in megabytes.
+# Parameters up to which each chunk sends its Hessian: 32 MB.
 MOST_IN_CHUNKS = 2048
 
 # Parameters up to which the Hessian of all of them costs less than a pass.
@@ -35,28 +35,28 @@ def choose(
     sparse_costs: tuple[float, float] | None = None,
     in_chunks: bool = False,
 ) -> str:
-    """Name of the solver with the least estimated time.
+    """Return the name of the solver with the least estimated time.
 
-    Both of Newton's methods take few iterations whatever the data. With the whole
-    Hessian an iteration pays n p^2 for each pair of classes, in large matrix products,
-    and the cube of the number of parameters; by conjugate gradients it pays n p for
-    each class, several times, and a preconditioner with a block for each class. With
-    many classes a quasi-Newton method from that preconditioner reads X less often.
+    Both of Newton's methods take few iterations on any data. With the whole Hessian an
+    iteration costs n p^2 for each pair of classes, in large matrix products, and the
+    cube of the number of parameters. By conjugate gradients it costs n p for each
+    class, several times, and a preconditioner with a block for each class. With many
+    classes L-BFGS with that preconditioner reads X less often.
 
     Parameters
     ----------
     n_samples, n_features : int
     n_outputs : int
         Of a model: 1 for two classes, else one for each. Several models that share X
-        take longer by the same factor with either solver.
+        take longer by the same factor with each solver.
     smooth : bool, default=True
-        Whether the penalty has a derivative everywhere, and there are no bounds.
+        Whether the penalty is differentiable, and there are no bounds.
     sparse_costs : tuple of two floats, default=None
-        What a row of a sparse X adds to a product and to a Gram matrix, in
-        multiply-adds of a dense product; None for a dense X.
+        Time per row of a product with a sparse X and of its Gram matrix, in
+        multiply-adds of a dense product. None for a dense X.
     in_chunks : bool, default=False
-        Whether what counts is how often X is read, and not what is computed then: the
-        whole Hessian is begun on a sample and held, while each product is a pass.
+        Whether reading X takes the time. A whole Hessian takes one pass and serves
+        several steps, while each product is a pass.
     """
     n_parameters = n_outputs * n_features
     if not smooth:
@@ -69,7 +69,7 @@ def choose(
     product, gram = sparse_costs or dense_costs
     one_pass = PASS_OVERHEAD + 2 * n_samples * n_outputs * product
 
-    share = HESSIAN_SHARE if n_samples > MANY_ROWS * n_parameters else 1
+    share = HESSIAN_SHARE if n_samples > ROWS_TO_HOLD * n_parameters else 1
     whole = n_samples * share * n_outputs**2 * gram
     cholesky = one_pass + whole + n_parameters**3 / (3 * MATRIX_SPEEDUP)
 
@@ -79,7 +79,7 @@ def choose(
     preconditioned, plain = products + blocks, UNPRECONDITIONED * products
     if cholesky <= one_pass + min(preconditioned, plain):
         return "newton-cholesky"
-    # With an estimate of what each class has for its own, quasi-Newton steps learn the
-    # rest of the Hessian from gradients; products would find it again in each step.
-    learns = n_outputs > 1 and preconditioned <= plain
-    return "lbfgs" if learns and one_pass > WORTH_LEARNING else "newton-cg"
+    # L-BFGS keeps the curvature between classes from step to step. Conjugate gradients
+    # find it again in each step.
+    has_blocks = n_outputs > 1 and preconditioned <= plain
+    return "lbfgs" if has_blocks and one_pass > LONG_PASS else "newton-cg"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from xlr import arrays
@@ -12,6 +13,31 @@ MORE_ON_HOST = 4
 
 # Relative residual at which only rounding is left, in rounding errors.
 ROUNDED = 16
+
+
+def plan_products(share: float, residual: float, n_products: int) -> tuple[int, float]:
+    """Return the number of products of the next solve, and its relative residual.
+
+    With a relative residual of sqrt(|g| / |g_0|) Newton's method converges faster than
+    linearly (Eisenstat and Walker 1996, *Choosing the forcing terms in an inexact
+    Newton method*). A tenth is enough far from the minimum. Products beyond a hundredth
+    are better spent on a new Hessian.
+
+    Parameters
+    ----------
+    share : float
+        |g| / |g_0|.
+    residual : float
+        Relative residual of the last solve.
+    n_products : int
+        Its number of products.
+    """
+    forcing, planned = min(0.1, max(0.01, share**0.5)), 2 * n_products
+    if 0 <= residual < 1:
+        # Residuals fall by about the same factor with each product.
+        factor = math.log(forcing) / math.log(max(residual, 1e-9))
+        planned = min(planned, math.ceil(factor * n_products))
+    return planned, forcing
 
 
 def conjugate_gradients(

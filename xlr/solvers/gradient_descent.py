@@ -1,4 +1,4 @@
-"""Gradient descent, as every textbook has it."""
+"""Gradient descent with a fixed learning rate."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class GradientDescent:
 
     .. math:: w \leftarrow w - \gamma \nabla F(w)
 
-    in the units of X as it is given, unlike the other solvers: number by number, the
-    path of a textbook's loop.
+    in the units of X, unlike the other solvers: its iterates are those of a textbook's
+    loop, number by number.
 
     Parameters
     ----------
@@ -34,13 +34,13 @@ class GradientDescent:
     """
 
     standardized = False
-    patience = math.inf  # the schedule is the user's: run it to its end
+    patience = math.inf  # max_iter alone ends it
 
     def __init__(self, learning_rate: float | None) -> None:
         self.learning_rate = None if learning_rate is None else float(learning_rate)
 
     def least_sample(self, objective: Objective) -> float:
-        """Return inf: the path begins where it is told to."""
+        """Return inf: the iterates begin at the given start."""
         return math.inf
 
     def model_bytes(self, objective: Objective) -> int:

@@ -1,9 +1,9 @@
 """The loop that every solver runs in: iterations, history and the stopping rule.
 
 A solver is an object with ``init`` and ``step``. Both return a state with
-:class:`~xlr.solvers.diagnostics.Diagnostics`, the few numbers that come to the host
-once an iteration; near the end, the predicted decrease comes too, and for columns with
-outliers the change of the logits.
+:class:`~xlr.solvers.steps.Diagnostics`, the few numbers that come to the host once an
+iteration. Near the end, the predicted decrease comes too, and for columns with outliers
+the change of the logits.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from xlr.solvers.surrogate import Surrogate
 
 # Change of a logit up to which the curvature p (1 - p) of its row is about the same:
 # by a factor of e^0.5 at most.
-MAX_CHANGE = 0.5
+MAX_LOGIT_CHANGE = 0.5
 
 # Rounding error of float64, or less.
 DOUBLE_ROUNDING = 1e-15
@@ -54,7 +54,7 @@ class Start(NamedTuple):
 class State(Protocol):
     """State of a solver between two iterations: a named tuple.
 
-    The first axis of its arrays are the models: those that end are dropped. Functions
+    The first axis of its arrays is the model axis. Models that end leave, functions
     then become None, and the next step makes new ones.
 
     Attributes
@@ -258,7 +258,7 @@ def _decrease(
         return decrease
     moved = objective.largest_logits(state.parameters - before)
     value = state.diagnostics.value
-    return np.where((moved > MAX_CHANGE) & (value > NEGLIGIBLE), value, decrease)
+    return np.where((moved > MAX_LOGIT_CHANGE) & (value > NEGLIGIBLE), value, decrease)
 
 
 def _not_finite(value: np.ndarray, iteration: int) -> FloatingPointError:

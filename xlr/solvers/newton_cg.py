@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,17 +11,13 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Hessian, Objective
-from xlr.solvers.conjugate_gradients import conjugate_gradients
+from xlr.solvers import orthant
+from xlr.solvers.conjugate_gradients import conjugate_gradients, plan_products
 from xlr.solvers.loop import Start
-from xlr.solvers.steps import (
-    Diagnostics,
-    damping_scale,
-    sum_rounding,
-    try_step,
-)
+from xlr.solvers.steps import Diagnostics, damping_scale, sum_rounding, try_step
 from xlr.solvers.surrogate import ROWS_PER_FEATURE, Surrogate, preconditioner
 
-# Passes that take as long as a whole Hessian may, in the place of an estimate.
+# Time of a Hessian, in passes, up to which it replaces an estimate.
 FEW_PASSES = 4
 
 
@@ -40,15 +37,13 @@ class NewtonCGState(NamedTuple):
     diagnostics: Diagnostics
 
     def with_new_preconditioner(self, objective: Objective) -> NewtonCGState:
-        gradient, given = self.at.gradient, dict[str, Any]()
-        estimate: Hessian
+        gradient, w, given = self.at.gradient, self.parameters, dict[str, Any]()
         if _is_cheap(objective):
-            exact = estimate = objective.hessian(self.parameters)
-            free = _free_parameters(objective, self.parameters, self.subgradient)
-            given = {"free": free, "least": exact.rounding}
+            estimate: Hessian = objective.hessian(w)
+            free = orthant.free_parameters(objective, w, self.subgradient)
+            given = {"free": free, "least": objective.hessian_rounding}
         else:
-            derivative = Objective.estimated_hessian
-            estimate = self.surrogate.hessian(self.parameters, derivative)
+            estimate = self.surrogate.hessian(w, Objective.estimated_hessian)
         damping = objective.place(self.diagnostics.damping)
         return self._replace(
             scale=damping_scale(estimate.diagonal, gradient, xp=objective.xp),
@@ -61,14 +56,14 @@ class NewtonCG:
     r"""Damped Newton method whose steps are found by conjugate gradients.
 
     :math:`(H + \lambda D) d = -g` is solved inexactly, with one pass over the rows for
-    each product with H. The preconditioner is the part of H that belongs to each class
-    alone, or its diagonal; it is kept while it
-    serves. The number of products is planned from the last iteration, so that an
-    iteration needs the host only at its end.
+    each product with H. The preconditioner holds the diagonal blocks of H, one for each
+    class, or its diagonal. It is kept while it serves. The number of products is
+    planned from the last iteration, so that an iteration needs the host only at its
+    end.
 
-    With an L1 penalty or bounds, F is smooth within an orthant: g is the minimum-norm
-    subgradient, parameters at a zero or bound that F keeps them at do not move, and the
-    step is projected onto the orthant.
+    With an L1 penalty or bounds, F is smooth within an orthant. Then g is the
+    minimum-norm subgradient, parameters that are optimal at zero or at a bound do not
+    move, and the step is projected onto the orthant.
 
     References
     ----------
@@ -84,11 +79,11 @@ class NewtonCG:
     least_budget = 3
 
     def least_sample(self, objective: Objective) -> float:
-        """Return the rows that the curvature of a class on a sample needs."""
+        """Return the minimum rows of a sample for the curvature of a class."""
         return ROWS_PER_FEATURE * objective.column_size
 
     def model_bytes(self, objective: Objective) -> int:
-        """Return the bytes of the curvature of each row, and the preconditioner."""
+        """Return the bytes of the curvature of all rows and of the preconditioner."""
         rows = objective.n_samples * objective.n_outputs
         return 8 * (rows + 3 * objective.n_outputs * objective.column_size**2)
 
@@ -114,95 +109,76 @@ class NewtonCG:
         return state.with_new_preconditioner(objective)
 
     def step(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
-        xp, w, last = objective.xp, state.parameters, state.diagnostics
-        rounding = objective.rounding
+        w, gradient, last = state.parameters, state.subgradient, state.diagnostics
+        xp, rounding = objective.xp, objective.rounding
         # 1. The products to spend, and a new preconditioner where the old one fails.
         state = self._planned(objective, state)
         # 2. Newton step by conjugate gradients, projected onto the orthant.
-        gradient = state.subgradient
-        free = _free_parameters(objective, w, gradient)
+        free = orthant.free_parameters(objective, w, gradient)
         change, residual = _newton_step(objective, state, free)
-        target = _project_onto_orthant(objective, w, gradient, w + change)
+        target = orthant.project_onto_orthant(objective, w, gradient, w + change)
         if free is not None:
             # Of nearly collinear columns one stops at zero, and the step of the others
             # depends on it: without this second solve, some fits do not end.
             inside = free * xp.astype(target == w + change, w.dtype)
             change, residual = _newton_step(objective, state, inside, target - w)
-            target = _project_onto_orthant(objective, w, gradient, w + change)
-        # A shift of all classes instead, where that lowers F by more.
-        shifted, gain = _gain_of_shift(objective, w)
-        if gain is not None:
-            is_better = gain > objective.place(state.left)
-            target = xp.where(is_better[:, None], shifted, target)
+            target = orthant.project_onto_orthant(objective, w, gradient, w + change)
+        target = orthant.shifted_if_better(objective, w, target, state.left)
         change = target - w
-        # 3. Trial step, taken if F falls as far as its gradient promises. Without
-        # curvature, undamped conjugate gradients do not set out.
+        # 3. Trial step, accepted if F falls as far as its gradient predicts. Undamped
+        # conjugate gradients make no step where there is no curvature.
         damped = xp.vecdot(state.scale * change, change)
         trial = try_step(objective, gradient, target, change, residual, damped)
         residual, damped = trial.more
         accept = trial.is_acceptable(last, rounding) & (trial.step_norm > 0)
         # 4. Damping, from the decrease of F and of its quadratic model.
         predicted = 0.5 * (last.damping * damped - trial.slope_before)
-        fell = last.value - trial.value
-        # The next decrease is the share of this one that the solve and the model left,
-        # as far as the rounding of F can separate them.
-        wrong = np.maximum(abs(predicted - fell) - sum_rounding(last, rounding), 0.0)
-        error = residual + wrong / predicted
+        # The next decrease is a share of this one: the residual of the solve, and the
+        # error of the model beyond the rounding of F.
+        error = abs(predicted - (last.value - trial.value))
+        error = np.maximum(error - sum_rounding(last, rounding), 0.0)
+        error = residual + error / predicted
         left = np.where(predicted > 0, predicted, 0.0)
         left = np.where(accept, left * error * error, left)
         new = trial.taken(accept, state, gradient, objective, predicted)
         return state._replace(**new._asdict(), residual=residual, left=left)
 
     def decrease(self, objective: Objective, state: NewtonCGState) -> np.ndarray:
-        """Return g'M^-1 g / 2, or what the last solve and its model left if it is more.
+        """Return g'M^-1 g / 2, or the estimate of the last step if it is larger.
 
-        M is the Hessian in the free parameters, or an estimate of it: nearly collinear
-        columns have gradients that are small for the decrease that they stand for.
+        M is the Hessian in the free parameters, or an estimate of it. The gradients of
+        nearly collinear columns are small for the decrease that they allow.
         """
-        xp, last = objective.xp, state.diagnostics
-        # What moves changes with each step along an L1 penalty and bounds.
-        changes = not state.is_fresh or objective.non_smooth is not None
-        changes = changes or bool(last.damping.any())
+        xp, last, non_smooth = objective.xp, state.diagnostics, objective.non_smooth
+        # The free parameters change with each step.
+        changes = not state.is_fresh or non_smooth is not None or last.damping.any()
         if state.precondition is None or (_is_cheap(objective) and changes):
             undamped = last._replace(damping=np.zeros_like(last.damping))
             state = state._replace(diagnostics=undamped)
             state = state.with_new_preconditioner(objective)
-        free = _free_parameters(objective, state.parameters, state.subgradient)
-        gradient = _restricted(objective, state.subgradient, free)
+        free = orthant.free_parameters(objective, state.parameters, state.subgradient)
+        gradient = orthant.restricted(objective, free, state.subgradient)
         product = xp.vecdot(gradient, state.precondition(gradient)) / 2
-        shift = _gain_of_shift(objective, state.parameters)[1]
-        if shift is not None:
-            product = product + shift
+        product = product + orthant.gain_of_shift(objective, state.parameters)[1]
         return np.fmax(state.left, arrays.to_host(product))
 
     def _planned(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
-        """Return the state with the number of products, or a new preconditioner.
-
-        With a relative residual of sqrt(|g| / |g_0|) the outer iterations converge
-        faster than linearly (Eisenstat and Walker). A tenth is enough while they are
-        far out; beyond a hundredth the products are better spent on a new Hessian.
-        """
+        """Return the state with the number of products, or a new preconditioner."""
         last = state.diagnostics
         optimality, residual = float(last.optimality.max()), float(state.residual.max())
         is_first = state.first_optimality == 0
         first_optimality = max(state.first_optimality, optimality)
         state = state._replace(first_optimality=first_optimality)
-        if is_first:  # models that ended at the start left without a preconditioner
-            is_lost = state.precondition is None
+        is_lost = state.precondition is None  # models have left
+        if is_first:
             return state.with_new_preconditioner(objective) if is_lost else state
-        forcing = min(0.1, max(0.01, (optimality / first_optimality) ** 0.5))
-        budget = 2 * state.budget
-        if 0 <= residual < 1:
-            # Residuals fall by about the same factor with each product.
-            products = math.log(forcing) / math.log(max(residual, 1e-9))
-            budget = min(budget, math.ceil(products * state.budget))
+        share = optimality / first_optimality
+        budget, forcing = plan_products(share, residual, state.budget)
         budget = max(self.least_budget, min(budget, 2 * objective.n_parameters))
-        failed = (residual > forcing and not state.is_fresh) or (
-            last.step_norm == 0
-        ).any()
-        # What moves changes with each step along an L1 penalty and bounds.
+        fails = residual > forcing and not state.is_fresh
+        # The free parameters change with each step.
         changes = objective.non_smooth is not None and _is_cheap(objective)
-        if failed or state.precondition is None or changes:
+        if fails or changes or is_lost or (last.step_norm == 0).any():
             return state.with_new_preconditioner(objective)
         return state._replace(budget=budget, forcing=forcing, is_fresh=False)
 
@@ -224,10 +200,7 @@ def _newton_step(
     """
     product = objective.hessian_operator(state.parameters)
     ridge = objective.place(state.diagnostics.damping)[:, None] * state.scale
-
-    def restrict(vector: Array) -> Array:
-        return _restricted(objective, vector, free)
-
+    restrict = partial(orthant.restricted, objective, free)
     gradient = state.subgradient
     if change is not None:
         gradient = gradient + product(change) + ridge * change
@@ -241,71 +214,3 @@ def _newton_step(
         xp=objective.xp,
     )
     return found if change is None else found + change, residual
-
-
-def _restricted(objective: Objective, vector: Array, free: Array | None) -> Array:
-    """Return the vector without what does not move and what changes no probability."""
-    vector = objective.centred_over_classes(vector, free)
-    return vector if free is None else vector * free
-
-
-def _gain_of_shift(
-    objective: Objective, parameters: Array
-) -> tuple[Array, Array | None]:
-    """Return the parameters with their median over the classes at zero, and the gain.
-
-    Along the null space of the softmax an L1 penalty has no curvature, and Newton's
-    method no step. The gain is that in F; None where there is no such penalty.
-    """
-    shifted = objective.shifted_over_classes(parameters)
-    if shifted is parameters:
-        return parameters, None
-    before, after = (
-        objective.penalty.value(objective.by_class(each), xp=objective.xp)
-        for each in (parameters, shifted)
-    )
-    return shifted, before - after
-
-
-def _free_parameters(
-    objective: Objective, parameters: Array, subgradient: Array
-) -> Array | None:
-    """Return 1 for the parameters that move, 0 for those at a zero or bound they keep.
-
-    None without an L1 penalty and bounds.
-
-    Parameters
-    ----------
-    objective : Objective
-    parameters : array of shape (n_models, n_parameters)
-    subgradient : array of shape (n_models, n_parameters)
-        Of minimum norm there.
-    """
-    penalty = objective.non_smooth
-    if penalty is None:
-        return None
-    held = (penalty.l1 > 0) & (parameters == 0)
-    held = held | (parameters <= penalty.lower) | (parameters >= penalty.upper)
-    return objective.xp.astype((subgradient != 0) | ~held, parameters.dtype)
-
-
-def _project_onto_orthant(
-    objective: Objective, parameters: Array, subgradient: Array, target: Array
-) -> Array:
-    """Return the target, with no parameter beyond zero (L1 penalty) or its bound.
-
-    A parameter at zero moves to the side on which F falls, or not at all.
-
-    Parameters
-    ----------
-    objective : Objective
-    parameters, target : array of shape (n_models, n_parameters)
-    subgradient : array of shape (n_models, n_parameters)
-        Of minimum norm at the parameters.
-    """
-    xp, penalty = objective.xp, objective.non_smooth
-    if penalty is None:
-        return target
-    side = xp.where(parameters == 0, -subgradient, parameters)
-    crosses = (penalty.l1 > 0) & (target * side <= 0)
-    return penalty.project(xp.where(crosses, xp.zeros_like(target), target), xp=xp)

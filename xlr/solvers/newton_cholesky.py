@@ -12,12 +12,7 @@ from xlr.arrays import Array
 from xlr.objective import BlockHessian, Evaluation, Objective
 from xlr.solvers import quasi_newton
 from xlr.solvers.loop import Start
-from xlr.solvers.steps import (
-    Diagnostics,
-    damping_scale,
-    renewal,
-    try_step,
-)
+from xlr.solvers.steps import Diagnostics, damping_scale, renewal, try_step
 
 
 class NewtonState(NamedTuple):
@@ -94,11 +89,12 @@ class NewtonCholesky:
             renew = renewal(last, state.before, state.is_fresh, cost)
             is_fresh = renew | (state.is_fresh & (last.step_norm == 0))
             state = state._replace(is_fresh=is_fresh)
-            if renew.all():
+            n_renewed = np.count_nonzero(renew)
+            if n_renewed == objective.n_models:
                 state = state._replace(hessian=objective.hessian(w), pairs=())
-            elif renew.any():
+            elif n_renewed:
                 state = _with_some_renewed(objective, state, renew)
-            if renew.any() or (last.damping != state.damping).any():
+            if n_renewed or (last.damping != state.damping).any():
                 state = _factorised(objective, state, last.damping)
         if state.solve is None:  # models have left
             state = _factorised(objective, state, last.damping)

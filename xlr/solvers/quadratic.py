@@ -51,14 +51,10 @@ class Quadratic:
         H / (scale scale'); only the lower triangle is valid.
     noise : float
     largest_curvature : float
-        Of ``matrix``, as far as it is known: proximal gradient steps raise it.
+        Estimate of that of ``matrix``, which proximal gradient steps raise.
     """
 
     def __init__(self, matrix: np.ndarray, noise: float) -> None:
-        self.renew(matrix, noise)
-
-    def renew(self, matrix: np.ndarray, noise: float) -> None:
-        """Replace H."""
         self.noise = noise
         self.scale = np.sqrt(np.diagonal(matrix))
         scaled = matrix / self.scale
@@ -103,8 +99,8 @@ class Quadratic:
     def factor(self, free: np.ndarray) -> np.ndarray | None:
         """Return the Cholesky factor of the block of the free coordinates.
 
-        Or None where the block is singular, as far as its noise tells: the diagonal of
-        H is raised then, above the noise.
+        None where the block is singular up to its noise. The diagonal of H then grows
+        above the noise.
         """
         block = self.matrix.T[np.ix_(free, free)].T
         factor, failed = lapack.dpotrf(block, lower=True, overwrite_a=True)
@@ -133,7 +129,7 @@ class Problem(NamedTuple):
         return Point(u, self.gradient + self.quadratic.times(u - self.start))
 
     def rise(self, before: Point, after: Point) -> float:
-        """Return by how much more the function is at the second point."""
+        """Return the function at the second point less that at the first."""
         mean = 0.5 * (before.gradient + after.gradient)
         penalty = self.non_smooth.l1 @ (np.abs(after.u) - np.abs(before.u))
         return float(penalty + (after.u - before.u) @ mean)
@@ -159,7 +155,7 @@ def minimise_quadratic(
     Parameters
     ----------
     quadratic : Quadratic
-        H; it may be singular, as far as its noise tells.
+        H; it may be singular up to its noise.
     gradient : ndarray of shape (q,)
         g.
     non_smooth : NonSmooth
@@ -172,7 +168,7 @@ def minimise_quadratic(
     v : ndarray of shape (q,)
         The minimiser, with exact zeros and bounds.
     decrease : float
-        By how much less the function is at v than at w.
+        The function at w less that at v.
 
     References
     ----------

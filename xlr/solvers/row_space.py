@@ -16,8 +16,8 @@ from xlr.penalties import L2Penalty
 # Products with X, in multiply-adds, that take the time of factorising the kernel.
 MAX_PRODUCTS = 1000
 
-# Columns of X that add to the kernel at a time, as a share of the rows: the product
-# takes the time then, and not adding its n^2 numbers to the sum.
+# Columns of X in a term of the kernel, as a share of the rows: so many that their
+# product takes the time, and not the addition of its n^2 numbers.
 COLUMN_SHARE = 1 / 2
 
 
@@ -39,10 +39,10 @@ def row_space(
     -------
     reduced : Objective
     back : callable
-        Takes its parameters to those of ``objective``.
+        Converts its parameters to those of ``objective``.
     None
-        Instead of both where that is not a much smaller problem, where a feature is not
-        penalised by a square, or where float32 does not resolve the kernel.
+        In place of both if the problem is not much smaller, a feature has no ridge
+        penalty, or float32 does not resolve the kernel.
 
     References
     ----------

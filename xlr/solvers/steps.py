@@ -63,7 +63,7 @@ class Diagnostics(NamedTuple):
         return cls(at, flatness, moved, np.zeros(objective.n_models))
 
     def at_rest(self, done: np.ndarray) -> Diagnostics:
-        """Return diagnostics in which the models that are done are at a minimum.
+        """Return diagnostics in which some models are at a minimum.
 
         Their gradient is zero and their last step was accepted.
         """

@@ -109,7 +109,7 @@ class StoppingRule:
         flat = now.optimality <= self._tol
         self.n_iter[self.running] = iteration
         last = stopped or iteration == self._max_iter
-        if not (last or flat.any() or idle.any()):
+        if not (last or np.count_nonzero(flat | idle)):
             return False
         enough = self._share * np.maximum(np.abs(now.value), NEGLIGIBLE)
         # F is not negative: no step lowers it by more than F.

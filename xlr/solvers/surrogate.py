@@ -49,9 +49,9 @@ class Surrogate:
     def hessian(
         self, parameters: Array, derivative: Callable[[Objective, Array], H]
     ) -> H:
-        """Return what ``derivative`` makes of the objective, for each model at hand.
+        """Return ``derivative`` of the surrogate, for each model at hand.
 
-        Where several share a model here, at the parameters of the first of them.
+        Models that share one take it at the parameters of the first of them.
         """
         if self.of is None:
             return derivative(self.objective, parameters)
@@ -75,10 +75,10 @@ def preconditioner(
     least: float = LEAST_DAMPING,
     free: Array | None = None,
 ) -> Callable[[Array], Array]:
-    """Return what solves with an estimate of the Hessian.
+    """Return a function that solves with an estimate of the Hessian.
 
-    For models for which rounding errors make the estimate indefinite, with its
-    diagonal: where columns are alike, their rounding errors are the same.
+    It solves with the diagonal where rounding errors make the estimate indefinite, as
+    they do where columns are alike.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ class WorkingSet:
         self._held: list[Quadratic] = []
 
     def select(self, models: np.ndarray) -> WorkingSet:
-        """Return an empty one: that of other models has other columns."""
+        """Return an empty working set: other models need other columns."""
         return WorkingSet()
 
     def solve(
@@ -63,7 +63,7 @@ class WorkingSet:
             Where to begin.
         needed : ndarray of bool, of shape (n_features,)
         welcome : ndarray of int, default=None
-            Features that are copied too, where a copy is made.
+            Further features to copy, if a copy is made.
         tol, max_iter
             As for :func:`minimise`.
         seed : int, default=None

@@ -1,0 +1,90 @@
+"""Orthants: where an L1 penalty and bounds leave F smooth."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xlr.arrays import Array
+from xlr.objective import Objective
+
+
+def free_parameters(
+    objective: Objective, parameters: Array, subgradient: Array
+) -> Array | None:
+    """Return 1 for free parameters, 0 for those that are optimal at zero or a bound.
+
+    None without an L1 penalty and bounds.
+
+    Parameters
+    ----------
+    objective : Objective
+    parameters : array of shape (n_models, n_parameters)
+    subgradient : array of shape (n_models, n_parameters)
+        Of minimum norm there.
+    """
+    penalty = objective.non_smooth
+    if penalty is None:
+        return None
+    held = (penalty.l1 > 0) & (parameters == 0)
+    held = held | (parameters <= penalty.lower) | (parameters >= penalty.upper)
+    return objective.xp.astype((subgradient != 0) | ~held, parameters.dtype)
+
+
+def project_onto_orthant(
+    objective: Objective, parameters: Array, subgradient: Array, target: Array
+) -> Array:
+    """Return the target, with no parameter beyond zero (L1 penalty) or its bound.
+
+    A parameter at zero moves to the side on which F falls, or stays.
+
+    Parameters
+    ----------
+    objective : Objective
+    parameters, target : array of shape (n_models, n_parameters)
+    subgradient : array of shape (n_models, n_parameters)
+        Of minimum norm at the parameters.
+    """
+    xp, penalty = objective.xp, objective.non_smooth
+    if penalty is None:
+        return target
+    side = xp.where(parameters == 0, -subgradient, parameters)
+    crosses = (penalty.l1 > 0) & (target * side <= 0)
+    return penalty.project(xp.where(crosses, xp.zeros_like(target), target), xp=xp)
+
+
+def restricted(objective: Objective, free: Array | None, vector: Array) -> Array:
+    """Return the vector in the free parameters, centred over the classes."""
+    vector = objective.centred_over_classes(vector, free)
+    return vector if free is None else vector * free
+
+
+def gain_of_shift(
+    objective: Objective, parameters: Array
+) -> tuple[Array, Array | float]:
+    """Return the best equal change of all classes, and the decrease of F by it.
+
+    Along the null space of the softmax an L1 penalty has no curvature, and Newton's
+    method takes no step.
+    """
+    shifted = objective.shifted_over_classes(parameters)
+    if shifted is parameters:
+        return parameters, 0.0
+    before, after = (
+        objective.penalty.value(objective.by_class(each), xp=objective.xp)
+        for each in (parameters, shifted)
+    )
+    return shifted, before - after
+
+
+def shifted_if_better(
+    objective: Objective, parameters: Array, target: Array, decrease: np.ndarray
+) -> Array:
+    """Return the target, or the parameters after the best equal change of all classes.
+
+    The latter in models whose F falls by more than the given decrease.
+    """
+    shifted, gain = gain_of_shift(objective, parameters)
+    if shifted is parameters:
+        return target
+    is_better = gain > objective.place(decrease)
+    return objective.xp.where(is_better[:, None], shifted, target)
