@@ -83,7 +83,7 @@ class BlockHessian:
         ridge = self.penalty + self.diagonal * (q**0.5 * self.rounding)
         if added is not None:
             ridge = ridge + added
-        identity = xp.eye(q, dtype=ridge.dtype, device=arrays.device_of(ridge))
+        identity = xp.eye(q, dtype=ridge.dtype, device=ridge.device)
         blocks = xp.reshape(self.blocks, (-1, q, q))
         return blocks + identity * xp.reshape(ridge, (-1, 1, q))
 
