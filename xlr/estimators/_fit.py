@@ -21,7 +21,7 @@ from xlr.inputs.parameters import (
     check_solver_for,
     random_seed,
 )
-from xlr.objective import Separation
+from xlr.objective import Separation, pays_in_float32
 from xlr.solvers import (
     SOLVERS,
     Record,
@@ -166,6 +166,7 @@ class Fitting:
                 smooth=smooth,
                 sparse_costs=costs,
                 in_chunks=not data.in_memory,
+                in_float32=spec.loss.n_outputs > 1 and pays_in_float32(data),
             )
         check_solver_for(name, smooth=smooth)
         n_columns = data.n_features + dataset.fit_intercept

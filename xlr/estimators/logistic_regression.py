@@ -66,9 +66,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         - ``'newton-cholesky'``: Newton's method with the whole Hessian, which it keeps
           for several steps. The most robust; time n p^2 and memory p^2 (p parameters).
         - ``'newton-cg'``: Newton's method with Hessian-vector products, for many
-          features or classes; with any penalty and bounds.
+          features or classes; with any penalty and bounds. The products read a float32
+          copy of a dense float64 X of up to 2^27 numbers; the gradients read X itself.
         - ``'lbfgs'``: quasi-Newton method that begins with the diagonal blocks of the
-          Hessian; for many classes.
+          Hessian; for many classes in float32.
         - ``'gradient-descent'``: the textbook algorithm with a fixed
           ``learning_rate``, on raw columns.
         - ``'proximal-newton'``: Newton's method with an L1 penalty and bounds.

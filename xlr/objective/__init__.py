@@ -11,7 +11,7 @@ from xlr.objective.information import (
     outer_products,
 )
 from xlr.objective.jeffreys import JeffreysTerm
-from xlr.objective.objective import Evaluation, Objective, Term
+from xlr.objective.objective import Evaluation, Objective, Term, pays_in_float32
 from xlr.objective.separation import Separation, find_separation
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "information",
     "leverages",
     "outer_products",
+    "pays_in_float32",
 ]

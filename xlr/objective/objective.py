@@ -41,6 +41,10 @@ TEMPORARIES = 4
 FEW_COLUMNS = 16
 CURVATURE_SHARE = 1 / 4
 
+# Numbers of a dense X up to which products with the Hessian read a copy in float32, of
+# 512 MB. They take half the time; with a sparse X, where its indices do, hardly less.
+MAX_COPIED = 2**27
+
 # Products with X that take as long as an estimate of the Hessian may: 200, as
 # many as a fit by conjugate gradients takes.
 ESTIMATE_PRODUCTS = 200
@@ -63,6 +67,10 @@ CALL_COST = 1e5
 # factorisation over those of a step. Fits to iris, wine and 1,000 x 10 take no longer
 # with 0.1 to 0.6, and longer with 1 (two cores of an x86 server, one thread).
 LEAST_HESSIAN_COST = 0.3
+
+
+# Time of a Hessian, in passes, up to which it is cheap.
+FEW_PASSES = 4
 
 
 class Evaluation(NamedTuple):
@@ -89,6 +97,13 @@ class Term(Protocol):
     def value_and_gradient(self, objective: Objective, parameters: Array) -> Evaluation:
         """Return the term and its gradient."""
         ...
+
+
+def pays_in_float32(data: Any) -> bool:
+    """Return whether products with the Hessian read a copy of X in float32."""
+    if data.product_cost > MAX_COPIED or not data.in_memory:
+        return False
+    return data.dtype == data.xp.float64 and not arrays.is_sparse(data.matrix.stored)
 
 
 class Objective:
@@ -168,6 +183,12 @@ class Objective:
     def with_data(self, data: Any) -> Objective:
         """Return the objective on other rows with the same weights."""
         return self._with(data, self.penalty, total_weight=self.total_weight)
+
+    def in_float32(self) -> Objective:
+        """Return the objective for products with the Hessian, in float32 if it pays."""
+        if not pays_in_float32(self.data):
+            return self
+        return self.with_data(self.data.astype(self.xp.float32))
 
     def with_penalty(self, penalty: Penalty) -> Objective:
         """Return the objective with another penalty."""
@@ -585,6 +606,11 @@ class Objective:
             return share * (1.5 + gram / (5 * self.n_outputs * product))
         one_pass = CALL_COST / self.n_models + 2 * product * self.n_outputs / share
         return max(LEAST_HESSIAN_COST, (n / 2 + size / 3) * size**2 / (10 * one_pass))
+
+    @property
+    def has_cheap_hessian(self) -> bool:
+        """True if the Hessian takes no more time than a few passes."""
+        return self.hessian_cost <= FEW_PASSES
 
     def optimality(self, gradient: Array) -> Array:
         """Return the max-norm of the gradient in standardized units: (n_models,)."""

@@ -34,6 +34,7 @@ def choose(
     smooth: bool = True,
     sparse_costs: tuple[float, float] | None = None,
     in_chunks: bool = False,
+    in_float32: bool = False,
 ) -> str:
     """Return the name of the solver with the least estimated time.
 
@@ -57,6 +58,8 @@ def choose(
     in_chunks : bool, default=False
         Whether reading X takes the time. A whole Hessian takes one pass and serves
         several steps, while each product is a pass.
+    in_float32 : bool, default=False
+        Whether products with the Hessian take half the time of a gradient.
     """
     n_parameters = n_outputs * n_features
     if not smooth:
@@ -81,5 +84,5 @@ def choose(
         return "newton-cholesky"
     # L-BFGS keeps the curvature between classes from step to step. Conjugate gradients
     # find it again in each step.
-    has_blocks = n_outputs > 1 and preconditioned <= plain
+    has_blocks = n_outputs > 1 and preconditioned <= plain and not in_float32
     return "lbfgs" if has_blocks and one_pass > LONG_PASS else "newton-cg"

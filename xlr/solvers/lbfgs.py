@@ -29,7 +29,7 @@ class LBFGSState(NamedTuple):
     def with_new_estimate(self, objective: Objective) -> LBFGSState:
         estimate = self.surrogate.hessian(self.parameters, Objective.estimated_hessian)
         undamped = objective.xp.zeros_like(self.at.value)
-        solve = preconditioner(estimate, undamped, self.at.gradient)
+        solve, _ = preconditioner(estimate, undamped, self.at.gradient)
         centred = objective.centred_over_classes
         ones = objective.xp.ones_like(self.at.value)
         state = self._replace(solve=lambda v: centred(solve(centred(v))), scale=ones)

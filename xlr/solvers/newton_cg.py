@@ -14,11 +14,13 @@ from xlr.objective import Evaluation, Hessian, Objective
 from xlr.solvers import orthant
 from xlr.solvers.conjugate_gradients import conjugate_gradients, plan_products
 from xlr.solvers.loop import Start
-from xlr.solvers.steps import Diagnostics, damping_scale, sum_rounding, try_step
+from xlr.solvers.steps import Diagnostics, sum_rounding, try_step
 from xlr.solvers.surrogate import ROWS_PER_FEATURE, Surrogate, preconditioner
 
-# Time of a Hessian, in passes, up to which it replaces an estimate.
-FEW_PASSES = 4
+# Share of the first gradient below which Newton's method converges fast, and the factor
+# on the gradient in an iteration above which float32 does not resolve the Hessian.
+LOCAL = 0.01
+SLOW = 0.9
 
 
 class NewtonCGState(NamedTuple):
@@ -26,30 +28,29 @@ class NewtonCGState(NamedTuple):
     at: Evaluation
     subgradient: Array  # of minimum norm
     surrogate: Surrogate  # what the preconditioner is computed on
+    multiplier: Objective | None  # whose Hessian multiplies, in float32; None for F
     scale: Array  # D of the damping term
     precondition: Any  # a function; None before it is made
     is_fresh: bool  # whether the preconditioner is of the last iteration
     budget: int  # products of a solve
     forcing: float  # relative residual at which a solve is good enough
-    first_optimality: float
+    first: float  # largest optimality so far
+    before: float  # the optimality one iteration ago
     residual: np.ndarray  # relative, of the last solve
     left: np.ndarray  # predicted decrease by the next step
     diagnostics: Diagnostics
 
-    def with_new_preconditioner(self, objective: Objective) -> NewtonCGState:
+    def with_preconditioner(self, objective: Objective) -> NewtonCGState:
         gradient, w, given = self.at.gradient, self.parameters, dict[str, Any]()
-        if _is_cheap(objective):
+        if objective.has_cheap_hessian:
             estimate: Hessian = objective.hessian(w)
             free = orthant.free_parameters(objective, w, self.subgradient)
             given = {"free": free, "least": objective.hessian_rounding}
         else:
             estimate = self.surrogate.hessian(w, Objective.estimated_hessian)
         damping = objective.place(self.diagnostics.damping)
-        return self._replace(
-            scale=damping_scale(estimate.diagonal, gradient, xp=objective.xp),
-            precondition=preconditioner(estimate, damping, gradient, **given),
-            is_fresh=True,
-        )
+        solve, scale = preconditioner(estimate, damping, gradient, **given)
+        return self._replace(precondition=solve, scale=scale, is_fresh=True)
 
 
 class NewtonCG:
@@ -96,17 +97,19 @@ class NewtonCG:
             at=at,
             subgradient=subgradient,
             surrogate=Surrogate.shared(objective, start.surrogate),
+            multiplier=objective.in_float32(),
             scale=subgradient,
             precondition=None,
             is_fresh=True,
             budget=self.least_budget if start.is_close else self.first_budget,
             forcing=0.0 if start.is_close else 0.1,
-            first_optimality=0.0,
+            first=0.0,
+            before=0.0,
             residual=np.zeros(objective.n_models),
             left=np.where(diagnostics.optimality > 0, math.inf, 0.0),
             diagnostics=diagnostics,
         )
-        return state.with_new_preconditioner(objective)
+        return state.with_preconditioner(objective)
 
     def step(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
         w, gradient, last = state.parameters, state.subgradient, state.diagnostics
@@ -152,10 +155,9 @@ class NewtonCG:
         xp, last, non_smooth = objective.xp, state.diagnostics, objective.non_smooth
         # The free parameters change with each step.
         changes = not state.is_fresh or non_smooth is not None or last.damping.any()
-        if state.precondition is None or (_is_cheap(objective) and changes):
+        if state.precondition is None or (objective.has_cheap_hessian and changes):
             undamped = last._replace(damping=np.zeros_like(last.damping))
-            state = state._replace(diagnostics=undamped)
-            state = state.with_new_preconditioner(objective)
+            state = state._replace(diagnostics=undamped).with_preconditioner(objective)
         free = orthant.free_parameters(objective, state.parameters, state.subgradient)
         gradient = orthant.restricted(objective, free, state.subgradient)
         product = xp.vecdot(gradient, state.precondition(gradient)) / 2
@@ -164,28 +166,25 @@ class NewtonCG:
 
     def _planned(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
         """Return the state with the number of products, or a new preconditioner."""
-        last = state.diagnostics
+        # Functions of models that have left are lost.
+        last, is_lost = state.diagnostics, state.precondition is None
         optimality, residual = float(last.optimality.max()), float(state.residual.max())
-        is_first = state.first_optimality == 0
-        first_optimality = max(state.first_optimality, optimality)
-        state = state._replace(first_optimality=first_optimality)
-        is_lost = state.precondition is None  # models have left
-        if is_first:
-            return state.with_new_preconditioner(objective) if is_lost else state
-        share = optimality / first_optimality
+        is_refused = bool((last.step_norm == 0).any())
+        first, before = max(state.first, optimality), state.before
+        state = state._replace(first=first, before=optimality)
+        if before == 0:  # the first step
+            return state.with_preconditioner(objective) if is_lost else state
+        share = optimality / first
+        if is_refused or (share < LOCAL and optimality > SLOW * before):
+            state = state._replace(multiplier=None)
         budget, forcing = plan_products(share, residual, state.budget)
         budget = max(self.least_budget, min(budget, 2 * objective.n_parameters))
         fails = residual > forcing and not state.is_fresh
         # The free parameters change with each step.
-        changes = objective.non_smooth is not None and _is_cheap(objective)
-        if fails or changes or is_lost or (last.step_norm == 0).any():
-            return state.with_new_preconditioner(objective)
+        changes = objective.non_smooth is not None and objective.has_cheap_hessian
+        if fails or changes or is_lost or is_refused:
+            return state.with_preconditioner(objective)
         return state._replace(budget=budget, forcing=forcing, is_fresh=False)
-
-
-def _is_cheap(objective: Objective) -> bool:
-    """Return whether the whole Hessian takes no more time than a few passes."""
-    return objective.hessian_cost <= FEW_PASSES
 
 
 def _newton_step(
@@ -198,7 +197,7 @@ def _newton_step(
 
     It begins at the given change, which the other parameters keep.
     """
-    product = objective.hessian_operator(state.parameters)
+    product = (state.multiplier or objective).hessian_operator(state.parameters)
     ridge = objective.place(state.diagnostics.damping)[:, None] * state.scale
     restrict = partial(orthant.restricted, objective, free)
     gradient = state.subgradient

@@ -74,8 +74,8 @@ def preconditioner(
     *,
     least: float = LEAST_DAMPING,
     free: Array | None = None,
-) -> Callable[[Array], Array]:
-    """Return a function that solves with an estimate of the Hessian.
+) -> tuple[Callable[[Array], Array], Array]:
+    """Return a function that solves with H + lambda D, and D, for an estimate of H.
 
     It solves with the diagonal where rounding errors make the estimate indefinite, as
     they do where columns are alike.
@@ -93,7 +93,8 @@ def preconditioner(
     diagonal = estimate.diagonal
     xp = arrays.namespace(diagonal)
     damping = xp.maximum(damping, xp.full_like(damping, least))
-    added = damping[:, None] * damping_scale(diagonal, gradient, xp=xp)
+    scale = damping_scale(diagonal, gradient, xp=xp)
+    added = damping[:, None] * scale
     if free is not None:
         added = added + HELD * (1 - free) * diagonal
     solve = estimate.solver(added)
@@ -102,4 +103,4 @@ def preconditioner(
         solved = solve(vector)
         return xp.where(xp.isfinite(solved), solved, vector / diagonal)
 
-    return precondition
+    return precondition, scale
