@@ -185,8 +185,11 @@ class Objective:
         return self._with(data, self.penalty, total_weight=self.total_weight)
 
     def in_float32(self) -> Objective:
-        """Return the objective for products with the Hessian, in float32 if it pays."""
-        if not pays_in_float32(self.data):
+        """Return the objective for products with the Hessian, in float32 if it pays.
+
+        It does not where the whole Hessian is cheap and few products are needed.
+        """
+        if self.has_cheap_hessian or not pays_in_float32(self.data):
             return self
         return self.with_data(self.data.astype(self.xp.float32))
 
