@@ -277,9 +277,6 @@ def test_unknown_levels_of_dask_are_errors():
         model.predict(X.assign(town="D")).compute()
     with pytest.raises(ValueError, match="Pass a table with the columns"):
         model.predict(X[["age", "visits"]].to_dask_array(lengths=True))
-    results = xlr.logit("y ~ age", in_pandas(columns()[0]).assign(y=columns()[1]))
-    with pytest.raises(TypeError, match="reads tables in memory"):
-        results._reader.predict(X)
 
 
 @pytest.mark.parametrize("handle_missing", ["error", "level"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -138,7 +139,7 @@ class Encoder:
 
 
 def fit_encoder(
-    estimator: Any, X: Any, find: Callable[[list[str]], Any] | None = None
+    estimator: Any, X: Any, find: Callable[[Any], Any] | None = None
 ) -> Encoder | None:
     """Return the encoder of a native table; None if no column is categorical.
 
@@ -148,8 +149,8 @@ def fit_encoder(
         Has ``categorical``, ``drop``, ``handle_unknown`` and ``handle_missing``.
     X : table
     find : callable, default=None
-        Returns the levels of some columns in each chunk of rows, as
-        :func:`find_levels`. None means that X holds all rows.
+        Returns the results of a function of each chunk of rows. None means that X holds
+        all rows.
 
     Raises
     ------
@@ -162,7 +163,8 @@ def fit_encoder(
     if not chosen:
         return None
     with_missing = estimator.handle_missing == "level"
-    found = [find_levels(chosen, X)] if find is None else find(chosen)
+    find_here = partial(find_levels, chosen)
+    found = [find_here(X)] if find is None else find(find_here)
     levels = {
         name: _merged([part[name] for part in found], name, with_missing)
         for name in chosen

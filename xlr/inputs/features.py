@@ -20,7 +20,7 @@ from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 from xlr.data import Chunks, DenseMatrix, Matrix, as_matrix, canonical
 from xlr.inputs.categories import Encoder, fit_encoder
-from xlr.inputs.dask_input import chunks_of, find_levels_in_chunks, stand_in
+from xlr.inputs.dask_input import chunks_of, of_each_partition, stand_in
 from xlr.inputs.kinds import accept, check_2d
 from xlr.inputs.tables import (
     NOT_NUMBERS,
@@ -163,7 +163,7 @@ def read_features(
 
 def _read_chunks(estimator: Any, X: Any, *, reset: bool) -> Features:
     """Validate an array or table of Dask by a few rows of the same columns."""
-    few, find = stand_in(X), partial(find_levels_in_chunks, X)
+    few, find = stand_in(X), partial(of_each_partition, X=X)
     encoder = _encoder_for(estimator, few, find, reset=reset)
     if encoder is None:
         like = read_features(estimator, few, reset=reset)
@@ -172,11 +172,10 @@ def _read_chunks(estimator: Any, X: Any, *, reset: bool) -> Features:
         # Passes convert the chunks to this dtype.
         rows = like.xp.astype(like.X, like.dtype, copy=False)
         return replace(like, X=chunks_of(X, rows, xp=like.xp))
-    if not isinstance(encoder, Encoder):
-        raise TypeError(
-            "A formula reads tables in memory, and X is of Dask. Predict with "
-            "X.map_partitions, or compute the columns that the formula names."
-        )
+    if not isinstance(encoder, Encoder):  # a formula
+        X = encoder.transform(X)
+        chunks = chunks_of(X, np.empty((0, X.shape[1])), xp=np)
+        return Features(chunks, np, "cpu", None, encoder)
     dtype = np.dtype(np.float64)
     if encoder.numeric:
         dtype = _numbers(estimator, encoder.numbers(few)).dtype
