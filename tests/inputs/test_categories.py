@@ -201,6 +201,7 @@ def test_single_level_without_other_columns_is_refused():
 WRONG = {
     "a column that is not there": (["zip"], {}, "categorical names 'zip'"),
     "levels of two types": (["town"], {"town": [1, "A"] * 100}, "mix types"),
+    "lists": (["town"], {"town": [[1]] * 200}, "'town' of X mix types or do not"),
     "no values": (["town"], {"town": [None] * 200}, "holds no values"),
     "no list": ("town", {}, "'auto' or a list of column names; got 'town'"),
 }
@@ -214,9 +215,25 @@ def test_wrong_categories_get_a_sentence(case):
     table = in_pandas(made)[["age", "town"]].assign(**changed)
     if case == "no values":
         model.set_params(handle_missing="error")
-    with pytest.raises(ValueError, match=sentence):
+    tables = [table]
+    if case != "levels of two types":  # polars has one type for each column
+        tables.append(pl.from_dict(table.to_dict("list")))
+    for each in tables:
+        with pytest.raises(ValueError, match=sentence):
+            model.fit(each, y)
+        assert not hasattr(model, "coef_")
+
+
+def test_missing_numbers_are_missing_levels():
+    made, y = columns()
+    visits = np.where(made["visits"] == 4, np.nan, made["visits"])
+    for library in TABLES.values():
+        model = xlr.LogisticRegression(
+            categorical=["race", "visits"], handle_missing="level"
+        )
+        table = library({"race": made["race"], "visits": visits})
         model.fit(table, y)
-    assert not hasattr(model, "coef_")
+        assert model.coef_names_[-1] == "visits[missing]"
 
 
 def test_identifier_is_refused_as_a_category():

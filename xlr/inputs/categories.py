@@ -13,8 +13,9 @@ import numpy as np
 
 from xlr import arrays
 from xlr.data import CategoricalMatrix, SplitMatrix
+from xlr.inputs.labels import is_missing
 from xlr.inputs.tables import hold
-from xlr.text import listed, quoted
+from xlr.text import listed, printable, quoted
 
 # A column with more levels, each with a coefficient, is probably an identifier.
 MAX_LEVELS = 10**6
@@ -119,7 +120,7 @@ class Encoder:
 
         It is -1 for the reference and for unknown levels.
         """
-        codes, values = _factorized(column)
+        codes, values = _factorized(name, column)
         if None in values and self.handle_missing == "error":
             raise ValueError(
                 f"{hold([name])} missing values. Drop those rows, impute them "
@@ -210,7 +211,7 @@ def _chosen(categorical: Any, frame: nw.DataFrame[Any]) -> list[str]:
 def find_levels(names: list[str], X: Any) -> dict[str, Levels]:
     """Return the levels of some columns of a table."""
     frame = nw.from_native(X, eager_only=True)
-    return {n: (_factorized(frame[n])[1], table_levels(frame[n])) for n in names}
+    return {n: (_factorized(n, frame[n])[1], table_levels(frame[n])) for n in names}
 
 
 def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
@@ -230,10 +231,7 @@ def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
     try:
         return sorted(seen) + missing
     except TypeError as error:
-        raise ValueError(
-            f"The levels of column {quoted(name)} of X mix types ({error}). Make them "
-            "one type, for instance strings."
-        ) from error
+        raise _not_comparable(name, error) from error
 
 
 def table_levels(column: Any) -> list[Any] | None:
@@ -244,18 +242,32 @@ def table_levels(column: Any) -> list[Any] | None:
     return series.cat.get_categories().to_list()
 
 
-def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
+def _factorized(name: str, column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
     """Return the position of each row's value, and the different values of a column.
 
     None stands for missing values.
     """
-    native = column.to_native()
-    if hasattr(native, "factorize"):  # pandas and libraries with its methods
-        codes, values = native.factorize()
-        codes, values = np.asarray(codes), values.tolist()
-        if not (missing := codes < 0).any():
+    native, is_cudf = column.to_native(), nw.dependencies.is_cudf_series
+    try:
+        if hasattr(native, "factorize") and not is_cudf(native):  # pandas and modin
+            codes, index = native.factorize()
+            missing, values = codes < 0, index.tolist()
+            if missing.any():
+                codes = np.where(missing, len(values), codes)
+                values.append(None)
             return codes, values
-        return np.where(missing, len(values), codes), [*values, None]
-    values = column.unique(maintain_order=True).to_list()
-    codes = column.replace_strict(values, range(len(values)), return_dtype=nw.Int32)
-    return codes.to_numpy(), values
+        values = column.unique(maintain_order=True).to_list()
+        set(values)  # lists and records do not hash
+        places, dtype = range(len(values)), nw.Int32
+        codes = column.replace_strict(values, places, return_dtype=dtype).to_numpy()
+        return codes, [None if is_missing(value) else value for value in values]
+    except Exception as error:  # libraries raise their own for objects and lists
+        raise _not_comparable(name, error) from error
+
+
+def _not_comparable(name: str, error: Exception) -> ValueError:
+    said = printable(" ".join(str(error).split()), 200)
+    return ValueError(
+        f"The levels of column {quoted(name)} of X mix types or do not compare "
+        f"({said}). Make them one type, for instance strings."
+    )
