@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from sys import float_info
@@ -33,6 +34,11 @@ def listed(values: list[Any]) -> str:
     """Join the first five values, quoted, and the number of the others."""
     shown = ", ".join(map(quoted, values[:5]))
     return f"{shown} and {len(values) - 5} more" if len(values) > 5 else shown
+
+
+def term_of(name: str) -> str:
+    """Return the term of a coefficient: its name without levels, as in race[black]."""
+    return re.sub(r"\[.*?\]", "", name)
 
 
 def warn(sentence: str, category: type[Warning] = UserWarning) -> None:

@@ -127,6 +127,12 @@ def test_unpenalised_categories_have_the_contrasts_of_r():
     errors = [0.06899, 0.08085, 0.10984, 0.10663, 0.10582, 0.12611, 0.16998]
     np.testing.assert_allclose(np.sort(results.bse), np.sort(errors), atol=5e-6)
     assert "dept[F]" in str(results.summary())
+    assert results.odds_ratios().index == model.coef_names_
+    for text in (str(results.odds_ratios()), results.odds_ratios().as_latex()):
+        _, _, after = text.partition("gender[Female]")
+        reference, _, levels = after.partition("dept[B]")
+        assert reference.split("dept[A]")[1].strip(" &\\\n") == "reference"
+        assert "dept[F]" in levels
 
 
 def test_firth_drops_the_first_level():

@@ -10,19 +10,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.plotting.display import Display
-from xlr.text import printable
+from xlr.text import printable, term_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 STRENGTH = "C, inverse strength of the penalty"
+STYLES = ("-", "--", ":", "-.")  # of the levels of a category
 
 
 @dataclass(eq=False, repr=False)
 class CoefficientPathDisplay(Display):
     """Coefficients against C, with the number of non-zero coefficients above.
 
-    Use :meth:`from_path`. ``plot(n_labels=8)`` names the first features to enter.
+    Use :meth:`from_path`. ``plot(n_labels=8)`` names the first features to enter. The
+    levels of a category share a color.
 
     Parameters
     ----------
@@ -88,12 +90,18 @@ class CoefficientPathDisplay(Display):
     def _draw(self, ax: Axes, *, n_labels: int = 8, **kwargs: Any) -> None:
         present = np.nonzero((self.coefs != 0).any(axis=0))[0]
         first = (self.coefs[:, present] != 0).argmax(axis=0)
+        names = self.names or [f"feature {j}" for j in range(self.coefs.shape[1])]
+        terms: dict[str, int] = {}  # levels of each category so far: they share a color
         self.lines_ = []
         for rank, j in enumerate(present[np.argsort(first, kind="stable")]):
             options: dict[str, Any] = {"color": "0.75", "linewidth": 1, "zorder": 1}
+            term = term_of(names[j])
+            terms[term] = level = terms.get(term, -1) + 1
             if rank < n_labels:
-                name = f"feature {j}" if self.names is None else self.names[j]
-                options = {"label": printable(name), "color": f"C{rank}"}
+                color = f"C{list(terms).index(term)}"
+                options = {"label": printable(names[j]), "color": color}
+                if level:
+                    options["linestyle"] = STYLES[level % len(STYLES)]
             (line,) = ax.plot(self.Cs, self.coefs[:, j], **{**options, **kwargs})
             self.lines_.append(line)
         ax.axhline(0, color="0.4", linewidth=0.8)
