@@ -65,24 +65,20 @@ def with_plain_integers(y: Any) -> Any:
 
 def _refuse_matrix(y: Any) -> None:
     """Raise ValueError for labels in several columns, with advice for their kind."""
-    try:
-        shape = tuple(y.shape if hasattr(y, "shape") else np.asarray(y).shape)
-    except ValueError:  # a list of lists of different lengths
-        return
+    shape = tuple(getattr(y, "shape", None) or np.shape(y))
     if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
         return
     advice = "Pass one label for each row."
     values = arrays.to_host(y) if arrays.is_array(y) else np.asarray(y)
     if len(shape) == 2 and np.isin(values, [0, 1]).all():
+        advice = (
+            "It has a column of 0 and 1 for each label: use "
+            "xlr.MultiLabelLogisticRegression."
+        )
         if (values.sum(axis=1) == 1).all():
             advice = (
                 "It is one-hot, with one 1 in each row: pass the positions, "
                 "numpy.asarray(y).argmax(axis=1)."
-            )
-        else:
-            advice = (
-                "It has a column of 0 and 1 for each label: use "
-                "xlr.MultiLabelLogisticRegression."
             )
     elif len(shape) == 2 and np.issubdtype(values.dtype, np.number):
         advice += " For class probabilities or counts, pass xlr.soft_labels(y)."
