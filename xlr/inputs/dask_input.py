@@ -62,7 +62,7 @@ def chunks_of(
     UserWarning
         If the columns are in several chunks.
     """
-    source, n_levels = X, () if encoder is None else encoder.n_levels
+    source = X
     if _is_table(X):
         matrix = partial(_matrix, encoder, str(like.dtype))
         parts = [call(matrix, part, name="table") for part in parts_of(X)]
@@ -75,18 +75,17 @@ def chunks_of(
                 "once: X.rechunk({1: -1}).persist().",
             )
             X = X.rechunk({1: -1})
-        if X.dtype != like.dtype:
-            X = X.astype(like.dtype)
-        parts, counts = parts_of(X), X.chunks[0]
+        X = X if X.dtype == like.dtype else X.astype(like.dtype)
+        parts, counts = parts_of(X), tuple(X.chunks[0])
     return Chunks(
         parts,
-        tuple(counts),
+        counts,
         like.shape[1],
         dtype=like.dtype,
         device=arrays.device_of(like),
         xp=xp,
         source=source,
-        n_levels=n_levels,
+        n_levels=() if encoder is None else encoder.n_levels,
     )
 
 

@@ -158,8 +158,7 @@ def explain(X: Any, error: Exception) -> NoReturn:
                 (missing if _is_numeric(known) else wrong).append(name)
     elif words := _words(X):
         wrong = list(words)
-        word = quoted(words[wrong[0]])
-        reason = f": could not convert string to float: {word}"
+        reason = f": could not convert string to float: {quoted(words[wrong[0]])}"
     if wrong:
         raise ValueError(
             f"{hold(wrong)} no numbers{reason}. Encode them, for instance with "
@@ -188,10 +187,7 @@ def _words(X: Any) -> dict[int, str]:
     """Return the first string that is no number in each column of an array or list."""
     if not isinstance(X, np.ndarray | list | tuple):
         return {}
-    try:
-        entries = np.asarray(X, dtype=getattr(X, "dtype", object))
-    except ValueError:  # rows of different lengths
-        return {}
+    entries = np.asarray(X, dtype=getattr(X, "dtype", object))
     if entries.ndim != 2 or entries.dtype.kind not in "OUS":
         return {}
     columns = enumerate(entries.astype(object).T)
