@@ -14,7 +14,7 @@ import numpy as np
 from xlr import arrays
 from xlr.data import CategoricalMatrix, SplitMatrix
 from xlr.inputs.labels import is_missing
-from xlr.inputs.tables import hold
+from xlr.inputs.tables import hold, is_table
 from xlr.text import listed, printable, quoted
 
 # A column with more levels, each with a coefficient, is probably an identifier.
@@ -142,13 +142,13 @@ class Encoder:
 def fit_encoder(
     estimator: Any, X: Any, find: Callable[[Any], Any] | None = None
 ) -> Encoder | None:
-    """Return the encoder of a native table; None if no column is categorical.
+    """Return the encoder of X; None if it is no table or has no categorical column.
 
     Parameters
     ----------
     estimator : estimator
-        Has ``categorical``, ``drop``, ``handle_unknown`` and ``handle_missing``.
-    X : table
+        May have ``categorical``, ``drop``, ``handle_unknown`` and ``handle_missing``.
+    X : array or native table
     find : callable, default=None
         Returns the results of a function of each chunk of rows. None means that X holds
         all rows.
@@ -159,6 +159,8 @@ def fit_encoder(
         If ``categorical`` names unknown columns, or the levels of a column are of
         several types or too many.
     """
+    if getattr(estimator, "categorical", None) is None or not is_table(X):
+        return None
     frame = nw.from_native(X, eager_only=True)
     chosen = _chosen(estimator.categorical, frame)
     if not chosen:

@@ -146,7 +146,7 @@ def read_features(
         encoder = None if reset else getattr(estimator, "_encoder", None)
         return Features(X, X.xp, X.device, names, encoder)
     X, names = accept("X", X), None
-    encoder = _encoder_for(estimator, X, reset=reset)
+    encoder = fit_encoder(estimator, X) if reset else _known_encoder(estimator, X)
     if encoder is not None:
         if isinstance(encoder, Encoder):
             names = _names(estimator, X, reset=reset)
@@ -163,8 +163,11 @@ def read_features(
 
 def _read_chunks(estimator: Any, X: Any, *, reset: bool) -> Features:
     """Validate an array or table of Dask by a few rows of the same columns."""
-    few, find = stand_in(X), partial(of_each_partition, X=X)
-    encoder = _encoder_for(estimator, few, find, reset=reset)
+    few = stand_in(X)
+    if reset:
+        encoder = fit_encoder(estimator, few, partial(of_each_partition, X=X))
+    else:
+        encoder = _known_encoder(estimator, few)
     if encoder is None:
         like = read_features(estimator, few, reset=reset)
         if like.given is not None:
@@ -225,16 +228,8 @@ def is_matrix(X: Any) -> bool:
     return hasattr(type(X), "transpose_matvec")
 
 
-def _encoder_for(
-    estimator: Any, X: Any, find: Any = None, *, reset: bool
-) -> Encoder | None:
-    """Return the encoder of a table with categorical columns; a fit makes a new one.
-
-    ``find`` finds the levels of columns in the Dask table that X represents.
-    """
-    if reset:
-        wanted = getattr(estimator, "categorical", None) is not None
-        return fit_encoder(estimator, X, find) if wanted and is_table(X) else None
+def _known_encoder(estimator: Any, X: Any) -> Encoder | None:
+    """Return the encoder of the fit, if it was to a table with categorical columns."""
     encoder: Encoder | None = getattr(estimator, "_encoder", None)
     if encoder is not None and not is_table(X):
         raise ValueError(
@@ -272,10 +267,8 @@ def _numbers(estimator: Any, X: Any) -> Any:
         else:
             numbers = X if issparse(X) else np.asarray(X)
             if numbers.dtype.kind in "mM":
-                raise ValueError(
-                    f"X holds dates or times: its dtype is {numbers.dtype}. "
-                    f"{NOT_NUMBERS['dates or times'][1]}"
-                )
+                advice = NOT_NUMBERS["dates or times"][1]
+                raise ValueError(f"X holds dates or times. {advice}")
         matrix = check_array(
             numbers,
             input_name="X",
