@@ -13,8 +13,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.data import CategoricalMatrix, SplitMatrix
-from xlr.inputs.labels import is_missing
-from xlr.inputs.tables import hold, is_table
+from xlr.inputs.tables import hold, is_missing, is_table
 from xlr.text import listed, printable, quoted
 
 # A column with more levels, each with a coefficient, is probably an identifier.
@@ -253,18 +252,17 @@ def _factorized(name: str, column: nw.Series[Any]) -> tuple[np.ndarray, list[Any
     try:
         if hasattr(native, "factorize") and not is_cudf(native):  # pandas and modin
             codes, index = native.factorize()
-            missing, values = codes < 0, index.tolist()
-            if missing.any():
-                codes = np.where(missing, len(values), codes)
-                values.append(None)
-            return codes, values
-        values = column.unique(maintain_order=True).to_list()
-        set(values)  # lists and records do not hash
-        places, dtype = range(len(values)), nw.Int32
-        codes = column.replace_strict(values, places, return_dtype=dtype).to_numpy()
-        return codes, [None if is_missing(value) else value for value in values]
+            values = index.tolist()
+        else:
+            values = column.unique(maintain_order=True).to_list()
+            set(values)  # lists and records do not hash
+            places, dtype = range(len(values)), nw.Int32
+            codes = column.replace_strict(values, places, return_dtype=dtype).to_numpy()
     except Exception as error:  # libraries raise their own for objects and lists
         raise _not_comparable(name, error) from error
+    if (missing := codes < 0).any():
+        return np.where(missing, len(values), codes), [*values, None]
+    return codes, [None if is_missing(value) else value for value in values]
 
 
 def _not_comparable(name: str, error: Exception) -> ValueError:

@@ -11,6 +11,7 @@ from sklearn.utils import column_or_1d
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.inputs.kinds import accept, check_n_rows
+from xlr.inputs.tables import is_missing
 from xlr.text import quoted
 
 
@@ -65,7 +66,7 @@ def with_plain_integers(y: Any) -> Any:
 
 def _refuse_matrix(y: Any) -> None:
     """Raise ValueError for labels in several columns, with advice for their kind."""
-    shape = tuple(getattr(y, "shape", None) or np.shape(y))
+    shape = tuple(getattr(y, "shape", None) or np.asarray(y).shape)
     if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
         return
     advice = "Pass one label for each row."
@@ -137,14 +138,6 @@ def _refuse_missing(labels: Any) -> None:
             f"Input y contains missing labels, {n_missing} of {len(labels)}. Drop "
             "the rows without a label."
         )
-
-
-def is_missing(label: Any) -> bool:
-    """Return whether a label is None, NaN, or NA or NaT of pandas or NumPy."""
-    if label is None or type(label).__name__ in ("NAType", "NaTType"):
-        return True
-    # NaN and NumPy's NaT differ from themselves.
-    return isinstance(label, Number | np.generic) and bool(label != label)
 
 
 def _check_classes(classes: np.ndarray) -> None:
