@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -25,6 +26,9 @@ from xlr.text import listed, printable, quoted
 
 # Share of entries that are not zero up to which a design is a sparse matrix.
 SPARSE_SHARE = 0.25
+
+# Dask's threads share the filters of warnings, which make unknown levels an error.
+ONE_AT_A_TIME = Lock()
 
 
 class FormulaTransformer(TransformerMixin, BaseEstimator):
@@ -336,12 +340,11 @@ def _matrix(spec: Any, X: Any) -> Any:
         # formulaic takes objects for categories, and not pandas' strings of PyArrow.
         strings = X.columns[X.dtypes == "string"]
         X = X.astype(dict.fromkeys(strings, object))
-    with warnings.catch_warnings():
+    options = {"output": "sparse", "na_action": "raise", "context": {}}
+    with ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("error", DataMismatchWarning)
         try:
-            return spec.get_model_matrix(
-                X, output="sparse", na_action="raise", context={}
-            )
+            return spec.get_model_matrix(X, **options)
         except (FormulaicError, ValueError, DataMismatchWarning) as error:
             raise ValueError(f"The formula does not fit the table: {error}") from error
 
