@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import warnings
 from sys import float_info
@@ -36,14 +35,16 @@ def listed(values: list[Any]) -> str:
     return f"{shown} and {len(values) - 5} more" if len(values) > 5 else shown
 
 
-def term_of(name: str) -> str:
-    """Return the term of a coefficient: its name without levels, as in race[black]."""
-    return re.sub(r"\[.*?\]", "", name)
-
-
 def warn(sentence: str, category: type[Warning] = UserWarning) -> None:
     """Warn, at the line of the user that called xlr."""
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(INSIDE):
         frame, level = frame.f_back, level + 1
     warnings.warn(sentence, category, stacklevel=level)
+
+
+def term_of(name: str) -> str:
+    """Return the term of a coefficient: its name without levels, as in race[black]."""
+    before, _, after = name.partition("[")
+    _, closed, others = after.partition("]")
+    return before + term_of(others) if closed else name

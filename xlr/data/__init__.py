@@ -1,6 +1,6 @@
 """Layer 1: what X can be, its targets, and the passes over its rows."""
 
-from xlr.dask_graph import Delayed, array_of, call, fetch, literal, parts_of, tree
+from xlr.dask_graph import Delayed, call, fetch, literal, parts_of, tree
 from xlr.data.blocks import add, map_reduce, row_slices
 from xlr.data.categorical_matrix import CategoricalMatrix
 from xlr.data.chunked_rows import ChunkedRows, PerRow
@@ -36,7 +36,6 @@ __all__ = [
     "Targets",
     "TrainingData",
     "add",
-    "array_of",
     "as_matrix",
     "call",
     "canonical",

@@ -12,7 +12,8 @@ from sklearn.exceptions import DataConversionWarning
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data import Chunks, Delayed, array_of, call, fetch, literal, parts_of
+from xlr.dask_graph import array_of
+from xlr.data import Chunks, Delayed, call, fetch, literal, parts_of
 from xlr.inputs.categories import Encoder
 from xlr.inputs.kinds import check_2d, check_n_rows
 from xlr.inputs.tables import native
