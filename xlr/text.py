@@ -41,3 +41,10 @@ def warn(sentence: str, category: type[Warning] = UserWarning) -> None:
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(INSIDE):
         frame, level = frame.f_back, level + 1
     warnings.warn(sentence, category, stacklevel=level)
+
+
+def term_of(name: str) -> str:
+    """Return the term of a coefficient: its name without levels, as in race[black]."""
+    before, _, after = name.partition("[")
+    _, closed, others = after.partition("]")
+    return before + term_of(others) if closed else name

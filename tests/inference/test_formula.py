@@ -90,6 +90,44 @@ def test_logit_names_coefficients_as_the_formula_does():
     assert "C(race)[T.other]" in str(results.summary())
 
 
+@pytest.mark.parametrize("knots", ["", " + bs(added, 4)"])
+def test_logit_of_dask_is_the_model_of_a_table_in_memory(knots):
+    dataframe = pytest.importorskip("dask.dataframe")
+    table = births().sort_values("race", ignore_index=True)  # levels by partition
+    formula = f"low ~ age * C(race){knots}"
+    expected = xlr.logit(formula, table, "weight", "added")
+    lazy = dataframe.from_pandas(table, npartitions=4)
+    results = xlr.logit(formula, lazy, "weight", "added")
+    assert results.names == expected.names
+    assert results.notes == expected.notes
+    np.testing.assert_allclose(results.params, expected.params, rtol=1e-7)
+    np.testing.assert_allclose(results.bse, expected.bse, rtol=1e-7)
+    added = lazy.added
+    found = results.predict(lazy, offset=added).compute()
+    np.testing.assert_allclose(found, expected.predict(table, table.added), rtol=1e-7)
+    with pytest.raises(ValueError, match="hindu"):
+        results.predict(lazy.assign(race="hindu"), offset=added).compute()
+
+
+def test_wrong_tables_of_dask_get_a_sentence():
+    dataframe = pytest.importorskip("dask.dataframe")
+    lazy = dataframe.from_pandas(births(), npartitions=2)
+    with pytest.raises(ValueError, match="names 'lo', and the table has the columns"):
+        xlr.logit("lo ~ age", lazy)
+    with pytest.raises(ValueError, match="null values"):
+        xlr.logit("low ~ age", lazy.assign(age=lazy.age.where(lazy.age > 20)))
+    with pytest.raises(ValueError, match="All partitions of the table are empty"):
+        xlr.logit("low ~ age", lazy[lazy.age > 1000])
+
+
+def test_strings_of_pyarrow_are_categories():
+    table = births().astype({"race": "string"})
+    expected = xlr.logit("low ~ race", births())
+    np.testing.assert_array_equal(
+        xlr.logit("low ~ race", table).params, expected.params
+    )
+
+
 def test_transformer_is_a_step_of_a_pipeline():
     table = births()
     model = make_pipeline(

@@ -127,6 +127,12 @@ def test_unpenalised_categories_have_the_contrasts_of_r():
     errors = [0.06899, 0.08085, 0.10984, 0.10663, 0.10582, 0.12611, 0.16998]
     np.testing.assert_allclose(np.sort(results.bse), np.sort(errors), atol=5e-6)
     assert "dept[F]" in str(results.summary())
+    assert results.odds_ratios().index == model.coef_names_
+    for text in (str(results.odds_ratios()), results.odds_ratios().as_latex()):
+        _, _, after = text.partition("gender[Female]")
+        reference, _, levels = after.partition("dept[B]")
+        assert reference.split("dept[A]")[1].strip(" &\\\n") == "reference"
+        assert "dept[F]" in levels
 
 
 def test_firth_drops_the_first_level():
@@ -201,6 +207,7 @@ def test_single_level_without_other_columns_is_refused():
 WRONG = {
     "a column that is not there": (["zip"], {}, "categorical names 'zip'"),
     "levels of two types": (["town"], {"town": [1, "A"] * 100}, "mix types"),
+    "lists": (["town"], {"town": [[1]] * 200}, "'town' of X mix types or do not"),
     "no values": (["town"], {"town": [None] * 200}, "holds no values"),
     "no list": ("town", {}, "'auto' or a list of column names; got 'town'"),
 }
@@ -214,9 +221,25 @@ def test_wrong_categories_get_a_sentence(case):
     table = in_pandas(made)[["age", "town"]].assign(**changed)
     if case == "no values":
         model.set_params(handle_missing="error")
-    with pytest.raises(ValueError, match=sentence):
+    tables = [table]
+    if case != "levels of two types":  # polars has one type for each column
+        tables.append(pl.from_dict(table.to_dict("list")))
+    for each in tables:
+        with pytest.raises(ValueError, match=sentence):
+            model.fit(each, y)
+        assert not hasattr(model, "coef_")
+
+
+def test_missing_numbers_are_missing_levels():
+    made, y = columns()
+    visits = np.where(made["visits"] == 4, np.nan, made["visits"])
+    for library in TABLES.values():
+        model = xlr.LogisticRegression(
+            categorical=["race", "visits"], handle_missing="level"
+        )
+        table = library({"race": made["race"], "visits": visits})
         model.fit(table, y)
-    assert not hasattr(model, "coef_")
+        assert model.coef_names_[-1] == "visits[missing]"
 
 
 def test_identifier_is_refused_as_a_category():
@@ -277,9 +300,6 @@ def test_unknown_levels_of_dask_are_errors():
         model.predict(X.assign(town="D")).compute()
     with pytest.raises(ValueError, match="Pass a table with the columns"):
         model.predict(X[["age", "visits"]].to_dask_array(lengths=True))
-    results = xlr.logit("y ~ age", in_pandas(columns()[0]).assign(y=columns()[1]))
-    with pytest.raises(TypeError, match="reads tables in memory"):
-        results._reader.predict(X)
 
 
 @pytest.mark.parametrize("handle_missing", ["error", "level"])

@@ -60,7 +60,6 @@ ERRORS = {
     "weights": lambda: xlr.LogisticRegression(class_weight={"no": -1, NAME: 1}).fit(
         X, LABELS[Y].astype(str)
     ),
-    "records": lambda: UNPENALISED.fit(np.zeros(60, [("\x1b[31m", float)]), Y),
     "picture": lambda: xlr.plotting.ThresholdDisplay.from_predictions(
         Y, X[:, 0], pos_label=NAME
     ),

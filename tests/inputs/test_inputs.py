@@ -224,5 +224,3 @@ def test_scores_refuse_wrong_weights_and_labels():
         model.score(X, Y, sample_weight=-np.ones(80))
     with pytest.raises(ValueError, match="masked entries"):
         model.score(X, np.ma.array(Y, mask=Y == 1))
-    with pytest.raises(TypeError, match="got a generator"):
-        model.score(X, (label for label in Y))

@@ -82,6 +82,18 @@ def test_names_are_kept_and_checked(table, request):
         model.predict(table(other))
 
 
+def test_categories_of_cudf_are_read_through_narwhals(in_cudf):
+    X, y = numbers()
+    columns = {"age": X[:, 0], "town": ["Oslo", "Rome", "Bern"] * 20}
+    model = xlr.LogisticRegression(categorical="auto")
+    expected = model.fit(pd.DataFrame(columns), y).coef_
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pd.Series, "factorize", None, raising=False)
+        model.fit(in_cudf(columns), y)
+    assert model.coef_names_ == ["age", "town[Bern]", "town[Oslo]", "town[Rome]"]
+    np.testing.assert_allclose(np.asarray(model.coef_), expected, atol=1e-8)
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_table_of_mixed_dtypes_gives_the_model_of_its_array(table):
     X, y = numbers()
@@ -289,8 +301,6 @@ def test_duckdb_relations_are_refused():
     ):
         xlr.LogisticRegression().fit(relation, y)
     model = xlr.LogisticRegression().fit(relation.to_arrow_table(), y)
-    with pytest.raises(TypeError, match=r"got a RecordBatchReader\. Pass X\.read_all"):
-        model.fit(relation.to_arrow_table().to_reader(), y)
     assert list(model.feature_names_in_) == NAMES
 
 

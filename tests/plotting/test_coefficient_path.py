@@ -40,3 +40,17 @@ def test_path_display_of_one_class():
     assert display.plot(n_labels=0) is display
     with pytest.raises(IndexError):
         CoefficientPathDisplay.from_path(path, column=3)
+
+
+def test_path_display_draws_a_category_in_one_color():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"age": rng.normal(size=200), "race": rng.choice(list("abc"), 200)}
+    )
+    y = (table.age + 3.0 * (table.race == "b") + rng.logistic(size=200) > 1).astype(int)
+    path = xlr.logistic_path(table, y, categorical="auto", drop="first", n_Cs=5)
+    display = CoefficientPathDisplay.from_path(path)
+    lines = {line.get_label(): line for line in display.lines_}
+    b, c, age = (lines[name] for name in ("race[b]", "race[c]", "age"))
+    assert b.get_color() == c.get_color() != age.get_color()
+    assert b.get_linestyle() != c.get_linestyle()

@@ -97,7 +97,7 @@ class CategoricalMatrix:
             has_missing = bool((least < 0).any())
         device = arrays.device_of(codes)
         starts = np.cumsum([0, *levels[:-1]], dtype=np.int32)
-        codes = xp.astype(codes, xp.int32)
+        codes = xp.astype(codes, xp.int32, copy=False)
         indices = codes + arrays.move(starts, xp=xp, device=device)
         if has_missing:
             none = xp.full_like(indices, sum(levels))

@@ -11,7 +11,7 @@ from xlr import arrays
 from xlr.data import fetch
 from xlr.inference.fitted_data import FittedData
 from xlr.inputs.kinds import accept
-from xlr.inputs.labels import is_missing
+from xlr.inputs.tables import is_missing
 from xlr.objective import cluster_scores
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from xlr.inference.covariance import Estimates
 from xlr.inference.fitted_data import FittedData
 from xlr.inference.profile import PROFILE_ALPHA, profile_ends
 from xlr.inference.table import Table, interval_columns, wald_table
+from xlr.text import term_of
 
 
 class ChiSquaredTest(NamedTuple):
@@ -88,6 +90,8 @@ class FittedResults:
             self.equations = list(self.classes)
             del self.equations[units.reference]
         self.names = data.names
+        references = features.encoder.references if features.encoder else []
+        self._references = {term_of(name): name for name in references}
         self.cov_type, self.notes = cov_type, notes
         self.converged = bool(model.converged_)
         # 2. Numbers for each parameter.
@@ -175,9 +179,10 @@ class FittedResults:
         names = self.names * (len(self.classes) - 1)
         params, errors = self._estimates.params, self._errors
         if self._profile is None:
-            return wald_table(
+            table = wald_table(
                 "Coefficients", "coef", names, params, errors, alpha, self.equations
             )
+            return replace(table, references=self._references)
         low, high = interval_columns(alpha)
         statistic, lower, upper = self._profile
         if alpha != PROFILE_ALPHA:
@@ -186,4 +191,5 @@ class FittedResults:
                 lower, upper = profile_ends(data, params, errors, every, alpha)
         columns = {"coef": params, "std err": errors, "chi2": statistic}
         columns |= {"P>chi2": stats.chi2.sf(statistic, 1), low: lower, high: upper}
-        return Table("Coefficients", names, columns, self.equations)
+        title, references = "Coefficients", self._references
+        return Table(title, names, columns, self.equations, references=references)

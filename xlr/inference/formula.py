@@ -6,6 +6,8 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
+from threading import Lock
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -13,15 +15,20 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from xlr.data import CategoricalMatrix, SplitMatrix
+from xlr import arrays
+from xlr.data import CategoricalMatrix, SplitMatrix, fetch
 from xlr.estimators import LogisticRegression
 from xlr.inference.infer import infer
 from xlr.inference.results import InferenceResults
+from xlr.inputs.dask_input import array_of_table, of_each_partition
 from xlr.inputs.tables import is_table, native
-from xlr.text import printable, quoted
+from xlr.text import listed, printable, quoted
 
 # Share of entries that are not zero up to which a design is a sparse matrix.
 SPARSE_SHARE = 0.25
+
+# Dask's threads share the filters of warnings, which make unknown levels an error.
+ONE_AT_A_TIME = Lock()
 
 
 class FormulaTransformer(TransformerMixin, BaseEstimator):
@@ -70,7 +77,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : table of pandas, polars, PyArrow or narwhals
+        X : table of pandas, polars, PyArrow, narwhals or Dask
         y : ignored
 
         Returns
@@ -89,16 +96,16 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
                 f"formula={quoted(self.formula)} has a left-hand side. Leave it "
                 "out, or call xlr.logit."
             )
-        self._spec = _matrix(formula, X).model_spec
+        self._spec = _learned(formula, X)
         names = list(self._spec.column_names)
         self.has_intercept_ = "Intercept" in names
         self.columns = [name for name in names if name != "Intercept"]
         if not self.columns:
             raise ValueError(f"formula={quoted(self.formula)} has no columns of X.")
-        self.n_features_in_ = len(nw.from_native(X).columns)
+        self.n_features_in_ = len(_columns_of(X))
         return self
 
-    def transform(self, X: Any) -> SplitMatrix:
+    def transform(self, X: Any) -> Any:
         """Return the design of a table.
 
         Parameters
@@ -110,7 +117,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         -------
         SplitMatrix of shape (n_samples, n_columns)
             Codes for the terms of categories and their interactions; other terms are
-            sparse where most entries are zero.
+            sparse where most entries are zero. For a table of Dask, a dense Dask array.
 
         Raises
         ------
@@ -120,6 +127,8 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
             As :meth:`fit`, or if a category has a level that the fit had not.
         """
         check_is_fitted(self, "columns")
+        if arrays.is_dask(X):
+            return array_of_table(self._dense, X, len(self.columns))
         design = _matrix(self._spec, X).tocsc().astype(np.float64)
         design.sum_duplicates()
         design.eliminate_zeros()
@@ -140,6 +149,12 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
                 is_dense = numbers.nnz > SPARSE_SHARE * math.prod(numbers.shape)
                 parts.append(numbers.toarray() if is_dense else numbers.tocsr())
         return SplitMatrix(parts, names=self.columns)
+
+    def _dense(self, part: Any) -> np.ndarray:
+        """Return the design of a partition of a table, which may be empty."""
+        if not len(part):
+            return np.empty((0, len(self.columns)))
+        return self.transform(part).to_dense()
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns of the design.
@@ -201,7 +216,9 @@ def logit(
     ----------
     formula : str
         As in R: ``"low ~ age + C(race)"``. The left-hand side names a column of labels.
-    data : table of pandas, polars, PyArrow or narwhals
+    data : table of pandas, polars, PyArrow, narwhals or Dask
+        Each pass over a table of Dask evaluates the formula again. Columns of splines,
+        and of other functions that learn from all rows, come to memory once.
     weights, offset, groups : str or array of shape (n_samples,), default=None
         Names of columns of the table, or their values; see :func:`infer`.
     cov_type : str, default='nonrobust'
@@ -254,6 +271,7 @@ def logit(
     model.fit(X, y, sample_weight=weights, offset=offset)
     model._encoder = design
     options = {"cov_type": cov_type, "groups": groups, "keep_data": keep_data}
+    X = data if arrays.is_dask(data) else X
     return infer(model, X, y, weights, offset=offset, **options)
 
 
@@ -273,6 +291,44 @@ def _parsed(formula: str) -> Any:
         ) from error
 
 
+def _learned(formula: Any, X: Any) -> Any:
+    """Return formulaic's model spec, with the levels and knots of all rows."""
+    if not arrays.is_dask(X):
+        return _matrix(formula, X).model_spec
+    # 1. Levels in each partition, and a row to evaluate the formula on.
+    found = list(filter(None, of_each_partition(partial(_learned_here, formula), X)))
+    if not found:
+        raise ValueError("All partitions of the table are empty.")
+    specs, few = zip(*found)
+    states = {}
+    for factor, (kind, state) in specs[0].encoder_state.items():
+        if "categories" in state:
+            levels = [spec.encoder_state[factor][1]["categories"] for spec in specs]
+            # In the order of the dtype or the formula if all agree, as in memory.
+            agree = all(own == levels[0] for own in levels)
+            merged = levels[0] if agree else sorted(set().union(*levels))
+            state = {"categories": merged}
+        states[factor] = kind, state
+    spec = specs[0].update(encoder_state=states, structure=None, transform_state={})
+    # 2. Knots, means and the like, from their columns.
+    learned = [
+        (str(factor), variables)
+        for factor, variables in specs[0].factor_variables.items()
+        if any(part in str(factor) for part in specs[0].transform_state)
+    ]
+    if learned:
+        names = sorted(set().union(*(v for _, v in learned)) & set(X.columns))
+        terms = _parsed(" + ".join(factor for factor, _ in learned))
+        columns = fetch([X[names]])[0][0]
+        spec.transform_state.update(_matrix(terms, columns).model_spec.transform_state)
+    return _matrix(spec, few[0]).model_spec
+
+
+def _learned_here(formula: Any, part: Any) -> tuple[Any, Any] | None:
+    """Return the model spec of a partition and its first row; None if it is empty."""
+    return (_matrix(formula, part).model_spec, part.head(1)) if len(part) else None
+
+
 def _matrix(spec: Any, X: Any) -> Any:
     """Return the sparse matrix that formulaic makes of a table."""
     from formulaic.errors import DataMismatchWarning, FormulaicError
@@ -280,12 +336,15 @@ def _matrix(spec: Any, X: Any) -> Any:
     X = native(X)
     if not is_table(X):
         raise TypeError(f"A formula reads the columns of a table; got a {type(X)}.")
-    with warnings.catch_warnings():
+    if nw.dependencies.is_pandas_dataframe(X):
+        # formulaic takes objects for categories, and not pandas' strings of PyArrow.
+        strings = X.columns[X.dtypes == "string"]
+        X = X.astype(dict.fromkeys(strings, object))
+    options = {"output": "sparse", "na_action": "raise", "context": {}}
+    with ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("error", DataMismatchWarning)
         try:
-            return spec.get_model_matrix(
-                X, output="sparse", na_action="raise", context={}
-            )
+            return spec.get_model_matrix(X, **options)
         except (FormulaicError, ValueError, DataMismatchWarning) as error:
             raise ValueError(f"The formula does not fit the table: {error}") from error
 
@@ -311,10 +370,18 @@ def _codes(columns: Any) -> np.ndarray | None:
 
 def _column(data: Any, name: str, role: str) -> Any:
     """Return a column of a table in its own library."""
-    frame = nw.from_native(native(data))
-    if name not in frame.columns:
+    if not arrays.is_dask(data):
+        data = native(data)
+    columns = _columns_of(data)
+    if name not in columns:
         raise ValueError(
             f"{role} names {quoted(name)}, and the table has the columns "
-            f"{', '.join(map(quoted, frame.columns[:10]))}."
+            f"{listed(columns)}."
         )
-    return frame[name].to_native()
+    return data[name]
+
+
+def _columns_of(table: Any) -> list[Any]:
+    return list(
+        table.columns if arrays.is_dask(table) else nw.from_native(table).columns
+    )

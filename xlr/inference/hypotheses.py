@@ -12,7 +12,7 @@ import numpy as np
 from xlr import arrays
 from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
 from xlr.inference.table import Table, wald_table
-from xlr.text import printable, quoted
+from xlr.text import printable, quoted, term_of
 
 
 class HypothesisTests(FittedResults):
@@ -173,7 +173,7 @@ class HypothesisTests(FittedResults):
         terms: list[tuple[str, Any]] = []
         if not skip_single:
             # The levels of a category are one term: race[a] and race[b].
-            of_term = np.asarray([re.sub(r"\[.*?\]", "", name) for name in self.names])
+            of_term = np.asarray(list(map(term_of, self.names)))
             terms = [
                 (term, identity[known & (of_term == term)[place]])
                 for term in dict.fromkeys(of_term.tolist())

@@ -214,4 +214,4 @@ class InferenceResults(
             for name, key in (("odds ratio", "coef"), (low, low), (high, high))
         }
         names = list(np.asarray(table.index, dtype=object)[rows])
-        return Table("Odds ratios", names, columns, self.equations)
+        return replace(table, title="Odds ratios", index=names, columns=columns)

@@ -15,7 +15,7 @@ from sklearn.utils._optional_dependencies import check_pandas_support
 
 from xlr import arrays
 from xlr.inputs.parameters import check_parameters
-from xlr.text import printable
+from xlr.text import printable, term_of
 
 WIDTH = 78  # characters of a line
 CELL = 10  # characters of a cell, at least
@@ -50,6 +50,9 @@ class Table:
         Facts about the fit, above the rows.
     notes : list of str, default=[]
         Sentences below the rows.
+    references : dict of str to str, default={}
+        Names of the levels that categories are compared with, by term: shown above the
+        other levels.
     """
 
     title: str
@@ -58,6 +61,7 @@ class Table:
     groups: Sequence[str] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    references: Mapping[str, str] = field(default_factory=dict)
 
     def to_frame(self) -> Any:
         """Return the numbers as a pandas DataFrame, with the names as its index.
@@ -148,14 +152,17 @@ class Table:
         """Return the printed cells of each group of rows, its head first."""
         heads = [f"class {printable(group)}" for group in self.groups] or [""]
         size = len(self.index) // len(heads)
-        body = [
-            [printable(name), *(_number(key, v[i]) for key, v in self.columns.items())]
-            for i, name in enumerate(self.index)
-        ]
-        return [
-            [[head, *self.columns], *body[i * size : (i + 1) * size]]
-            for i, head in enumerate(heads)
-        ]
+        empty = [""] * (len(self.columns) - 1)
+        blocks = []
+        for k, head in enumerate(heads):
+            rows, references = [[head, *self.columns]], dict(self.references)
+            for i, name in enumerate(self.index[k * size : (k + 1) * size], k * size):
+                if reference := references.pop(term_of(name), None):
+                    rows.append([printable(reference), "reference", *empty])
+                cells = (_number(key, v[i]) for key, v in self.columns.items())
+                rows.append([printable(name), *cells])
+            blocks.append(rows)
+        return blocks
 
     def _pairs(self) -> list[tuple[tuple[str, str], ...]]:
         """Return the facts, of even number, in two columns that are read downwards."""

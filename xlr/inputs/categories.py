@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -12,8 +13,8 @@ import numpy as np
 
 from xlr import arrays
 from xlr.data import CategoricalMatrix, SplitMatrix
-from xlr.inputs.tables import hold
-from xlr.text import listed, quoted
+from xlr.inputs.tables import hold, is_missing, is_table
+from xlr.text import listed, printable, quoted
 
 # A column with more levels, each with a coefficient, is probably an identifier.
 MAX_LEVELS = 10**6
@@ -118,7 +119,7 @@ class Encoder:
 
         It is -1 for the reference and for unknown levels.
         """
-        codes, values = _factorized(column)
+        codes, values = _factorized(name, column)
         if None in values and self.handle_missing == "error":
             raise ValueError(
                 f"{hold([name])} missing values. Drop those rows, impute them "
@@ -138,18 +139,18 @@ class Encoder:
 
 
 def fit_encoder(
-    estimator: Any, X: Any, find: Callable[[list[str]], Any] | None = None
+    estimator: Any, X: Any, find: Callable[[Any], Any] | None = None
 ) -> Encoder | None:
-    """Return the encoder of a native table; None if no column is categorical.
+    """Return the encoder of X; None if it is no table or has no categorical column.
 
     Parameters
     ----------
     estimator : estimator
-        Has ``categorical``, ``drop``, ``handle_unknown`` and ``handle_missing``.
-    X : table
+        May have ``categorical``, ``drop``, ``handle_unknown`` and ``handle_missing``.
+    X : array or native table
     find : callable, default=None
-        Returns the levels of some columns in each chunk of rows, as
-        :func:`find_levels`. None means that X holds all rows.
+        Returns the results of a function of each chunk of rows. None means that X holds
+        all rows.
 
     Raises
     ------
@@ -157,12 +158,15 @@ def fit_encoder(
         If ``categorical`` names unknown columns, or the levels of a column are of
         several types or too many.
     """
+    if getattr(estimator, "categorical", None) is None or not is_table(X):
+        return None
     frame = nw.from_native(X, eager_only=True)
     chosen = _chosen(estimator.categorical, frame)
     if not chosen:
         return None
     with_missing = estimator.handle_missing == "level"
-    found = [find_levels(chosen, X)] if find is None else find(chosen)
+    find_here = partial(find_levels, chosen)
+    found = [find_here(X)] if find is None else find(find_here)
     levels = {
         name: _merged([part[name] for part in found], name, with_missing)
         for name in chosen
@@ -208,7 +212,7 @@ def _chosen(categorical: Any, frame: nw.DataFrame[Any]) -> list[str]:
 def find_levels(names: list[str], X: Any) -> dict[str, Levels]:
     """Return the levels of some columns of a table."""
     frame = nw.from_native(X, eager_only=True)
-    return {n: (_factorized(frame[n])[1], table_levels(frame[n])) for n in names}
+    return {n: (_factorized(n, frame[n])[1], table_levels(frame[n])) for n in names}
 
 
 def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
@@ -228,10 +232,7 @@ def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
     try:
         return sorted(seen) + missing
     except TypeError as error:
-        raise ValueError(
-            f"The levels of column {quoted(name)} of X mix types ({error}). Make them "
-            "one type, for instance strings."
-        ) from error
+        raise _not_comparable(name, error) from error
 
 
 def table_levels(column: Any) -> list[Any] | None:
@@ -242,18 +243,31 @@ def table_levels(column: Any) -> list[Any] | None:
     return series.cat.get_categories().to_list()
 
 
-def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
+def _factorized(name: str, column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
     """Return the position of each row's value, and the different values of a column.
 
     None stands for missing values.
     """
-    native = column.to_native()
-    if hasattr(native, "factorize"):  # pandas and libraries with its methods
-        codes, values = native.factorize()
-        codes, values = np.asarray(codes), values.tolist()
-        if not (missing := codes < 0).any():
-            return codes, values
+    native, is_cudf = column.to_native(), nw.dependencies.is_cudf_series
+    try:
+        if hasattr(native, "factorize") and not is_cudf(native):  # pandas and modin
+            codes, index = native.factorize()
+            values = index.tolist()
+        else:
+            values = column.unique(maintain_order=True).to_list()
+            set(values)  # lists and records do not hash
+            places, dtype = range(len(values)), nw.Int32
+            codes = column.replace_strict(values, places, return_dtype=dtype).to_numpy()
+    except Exception as error:  # libraries raise their own for objects and lists
+        raise _not_comparable(name, error) from error
+    if (missing := codes < 0).any():
         return np.where(missing, len(values), codes), [*values, None]
-    values = column.unique(maintain_order=True).to_list()
-    codes = column.replace_strict(values, range(len(values)), return_dtype=nw.Int32)
-    return codes.to_numpy(), values
+    return codes, [None if is_missing(value) else value for value in values]
+
+
+def _not_comparable(name: str, error: Exception) -> ValueError:
+    said = printable(" ".join(str(error).split()), 200)
+    return ValueError(
+        f"The levels of column {quoted(name)} of X mix types or do not compare "
+        f"({said}). Make them one type, for instance strings."
+    )

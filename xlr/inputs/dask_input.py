@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -11,8 +12,9 @@ from sklearn.exceptions import DataConversionWarning
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
+from xlr.dask_graph import array_of
 from xlr.data import Chunks, Delayed, call, fetch, literal, parts_of
-from xlr.inputs.categories import Encoder, Levels, find_levels
+from xlr.inputs.categories import Encoder
 from xlr.inputs.kinds import check_2d, check_n_rows
 from xlr.inputs.tables import native
 from xlr.text import warn
@@ -61,7 +63,7 @@ def chunks_of(
     UserWarning
         If the columns are in several chunks.
     """
-    source, n_levels = X, () if encoder is None else encoder.n_levels
+    source = X
     if _is_table(X):
         matrix = partial(_matrix, encoder, str(like.dtype))
         parts = [call(matrix, part, name="table") for part in parts_of(X)]
@@ -74,18 +76,17 @@ def chunks_of(
                 "once: X.rechunk({1: -1}).persist().",
             )
             X = X.rechunk({1: -1})
-        if X.dtype != like.dtype:
-            X = X.astype(like.dtype)
-        parts, counts = parts_of(X), X.chunks[0]
+        X = X if X.dtype == like.dtype else X.astype(like.dtype)
+        parts, counts = parts_of(X), tuple(X.chunks[0])
     return Chunks(
         parts,
-        tuple(counts),
+        counts,
         like.shape[1],
         dtype=like.dtype,
         device=arrays.device_of(like),
         xp=xp,
         source=source,
-        n_levels=n_levels,
+        n_levels=() if encoder is None else encoder.n_levels,
     )
 
 
@@ -102,11 +103,17 @@ def _matrix(encoder: Encoder | None, dtype: str, table: Any) -> Array:
     return table.to_numpy(dtype=dtype, na_value=np.nan)
 
 
-def find_levels_in_chunks(X: Any, names: list[str]) -> tuple[dict[str, Levels], ...]:
-    """Return the levels of some columns in each partition of a Dask table."""
+def of_each_partition(function: Callable[[Any], Any], X: Any) -> tuple[Any, ...]:
+    """Return the results of a function of each partition of a Dask table."""
     parts = parts_of(X)
-    found = [call(partial(find_levels, names), part, name="levels") for part in parts]
-    return fetch(found, parts)[0]
+    return fetch([call(function, part, name="levels") for part in parts], parts)[0]
+
+
+def array_of_table(function: Callable[[Any], Array], X: Any, width: int) -> Any:
+    """Return a Dask array of a function of each partition: (n_rows, width) numbers."""
+    parts = [call(function, part, name="design") for part in parts_of(X)]
+    counts, like = (float("nan"),) * len(parts), np.empty((0, width))
+    return array_of(parts, counts, like, name="design")
 
 
 def parts_beside(X: Chunks, values: Any, name: str) -> list[Delayed]:

@@ -20,7 +20,7 @@ from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 from xlr.data import Chunks, DenseMatrix, Matrix, as_matrix, canonical
 from xlr.inputs.categories import Encoder, fit_encoder
-from xlr.inputs.dask_input import chunks_of, find_levels_in_chunks, stand_in
+from xlr.inputs.dask_input import chunks_of, of_each_partition, stand_in
 from xlr.inputs.kinds import accept, check_2d
 from xlr.inputs.tables import (
     NOT_NUMBERS,
@@ -146,7 +146,7 @@ def read_features(
         encoder = None if reset else getattr(estimator, "_encoder", None)
         return Features(X, X.xp, X.device, names, encoder)
     X, names = accept("X", X), None
-    encoder = _encoder_for(estimator, X, reset=reset)
+    encoder = fit_encoder(estimator, X) if reset else _known_encoder(estimator, X)
     if encoder is not None:
         if isinstance(encoder, Encoder):
             names = _names(estimator, X, reset=reset)
@@ -163,8 +163,11 @@ def read_features(
 
 def _read_chunks(estimator: Any, X: Any, *, reset: bool) -> Features:
     """Validate an array or table of Dask by a few rows of the same columns."""
-    few, find = stand_in(X), partial(find_levels_in_chunks, X)
-    encoder = _encoder_for(estimator, few, find, reset=reset)
+    few = stand_in(X)
+    if reset:
+        encoder = fit_encoder(estimator, few, partial(of_each_partition, X=X))
+    else:
+        encoder = _known_encoder(estimator, few)
     if encoder is None:
         like = read_features(estimator, few, reset=reset)
         if like.given is not None:
@@ -172,11 +175,10 @@ def _read_chunks(estimator: Any, X: Any, *, reset: bool) -> Features:
         # Passes convert the chunks to this dtype.
         rows = like.xp.astype(like.X, like.dtype, copy=False)
         return replace(like, X=chunks_of(X, rows, xp=like.xp))
-    if not isinstance(encoder, Encoder):
-        raise TypeError(
-            "A formula reads tables in memory, and X is of Dask. Predict with "
-            "X.map_partitions, or compute the columns that the formula names."
-        )
+    if not isinstance(encoder, Encoder):  # a formula
+        X = encoder.transform(X)
+        chunks = chunks_of(X, np.empty((0, X.shape[1])), xp=np)
+        return Features(chunks, np, "cpu", None, encoder)
     dtype = np.dtype(np.float64)
     if encoder.numeric:
         dtype = _numbers(estimator, encoder.numbers(few)).dtype
@@ -226,16 +228,8 @@ def is_matrix(X: Any) -> bool:
     return hasattr(type(X), "transpose_matvec")
 
 
-def _encoder_for(
-    estimator: Any, X: Any, find: Any = None, *, reset: bool
-) -> Encoder | None:
-    """Return the encoder of a table with categorical columns; a fit makes a new one.
-
-    ``find`` finds the levels of columns in the Dask table that X represents.
-    """
-    if reset:
-        wanted = getattr(estimator, "categorical", None) is not None
-        return fit_encoder(estimator, X, find) if wanted and is_table(X) else None
+def _known_encoder(estimator: Any, X: Any) -> Encoder | None:
+    """Return the encoder of the fit, if it was to a table with categorical columns."""
     encoder: Encoder | None = getattr(estimator, "_encoder", None)
     if encoder is not None and not is_table(X):
         raise ValueError(
@@ -273,10 +267,8 @@ def _numbers(estimator: Any, X: Any) -> Any:
         else:
             numbers = X if issparse(X) else np.asarray(X)
             if numbers.dtype.kind in "mM":
-                raise ValueError(
-                    f"X holds dates or times: its dtype is {numbers.dtype}. "
-                    f"{NOT_NUMBERS['dates or times'][1]}"
-                )
+                advice = NOT_NUMBERS["dates or times"][1]
+                raise ValueError(f"X holds dates or times. {advice}")
         matrix = check_array(
             numbers,
             input_name="X",

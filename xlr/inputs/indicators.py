@@ -99,15 +99,11 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
     Y = to_matrix(Y) if is_table(Y) else Y
     Y = Y.toarray() if arrays.is_sparse(Y) else Y
     if not arrays.is_array(Y):
-        try:
-            if (values := np.asarray(Y)).dtype.kind not in "biuf":
-                # scikit-learn reads the missing values of pandas as NaN.
-                values = check_array(
-                    Y, dtype=np.float64, ensure_all_finite=False, ensure_2d=False
-                )
+        try:  # scikit-learn reads the missing values of pandas as NaN
+            some = {"ensure_min_samples": 0, "ensure_min_features": 0}
+            Y = check_array(Y, ensure_all_finite=False, ensure_2d=False, **some)
         except (TypeError, ValueError) as error:
             raise ValueError(f"y must hold 0, 1 and NaN only: {error}.") from error
-        Y = values
     if Y.ndim != 2 or Y.shape[0] != n_samples or Y.shape[1] == 0:
         raise ValueError(
             f"y has shape {tuple(Y.shape)}, expected ({n_samples}, n_labels): a row "

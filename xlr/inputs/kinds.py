@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -10,51 +9,25 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.inputs.tables import native
-from xlr.text import printable
 
 
 def accept(name: str, values: Any) -> Any:
-    """Return an array, a list or a native table, or raise an error.
+    """Return an array, a list or a native table.
 
     Raises
     ------
-    TypeError
-        For iterators, which can be read only once, sets, dicts and lazy tables.
-    ValueError
-        For masked, structured and complex arrays.
+    TypeError, ValueError
+        For lazy tables, and for entries that are masked.
     """
     if isinstance(values, np.ndarray):
-        if type(values) is np.ndarray and values.dtype.kind in "biuf":
-            return values
         if np.ma.is_masked(values):
             raise ValueError(
                 f"{name} has {np.ma.count_masked(values)} masked entries, without a "
                 f"value. Drop those rows, or fill the entries ({name}.filled)."
             )
-        if values.dtype.names is not None:
-            fields = ", ".join(map(printable, values.dtype.names[:5]))
-            raise ValueError(
-                f"{name} holds records, with fields {fields}. Pass "
-                "numpy.lib.recfunctions.structured_to_unstructured, or a table."
-            )
-        if values.dtype.kind == "c":
-            raise ValueError(
-                f"Complex data not supported: {name} has dtype {values.dtype}."
-            )
         return values
-    if arrays.is_sparse(values):  # SciPy's dok format is a dict, too
-        return values
-    if isinstance(values, Iterator | Set | Mapping):
-        advice = f"list({name})"
-        if isinstance(values, Mapping):
-            advice = f"pandas.DataFrame({name})"
-        elif hasattr(values, "read_all"):  # a reader of PyArrow
-            advice = f"{name}.read_all()"
-        raise TypeError(
-            f"{name} must be an array, a list or a table; got a "
-            f"{type(values).__name__}. Pass {advice}."
-        )
-    return values if arrays.is_array(values) else native(values)
+    is_known = arrays.is_sparse(values) or arrays.is_array(values)
+    return values if is_known else native(values)
 
 
 def as_real(values: Any, name: str) -> Array:
@@ -72,10 +45,9 @@ def as_real(values: Any, name: str) -> Array:
             f"{tuple(values.shape)}. Pass {name}.toarray()."
         )
     if not arrays.is_array(values):
+        values = np.asarray(values)
         try:
-            values = np.asarray(values)
-            if values.dtype.kind in "OUS":
-                values = values.astype(np.float64)
+            values = values if values.dtype.kind in "biufcmM" else values.astype(float)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{name} must hold real numbers: {error}.") from error
     if "complex" in str(values.dtype) or getattr(values.dtype, "kind", "f") in "mM":

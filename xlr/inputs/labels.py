@@ -11,6 +11,7 @@ from sklearn.utils import column_or_1d
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.inputs.kinds import accept, check_n_rows
+from xlr.inputs.tables import is_missing
 from xlr.text import quoted
 
 
@@ -65,24 +66,20 @@ def with_plain_integers(y: Any) -> Any:
 
 def _refuse_matrix(y: Any) -> None:
     """Raise ValueError for labels in several columns, with advice for their kind."""
-    try:
-        shape = tuple(y.shape if hasattr(y, "shape") else np.asarray(y).shape)
-    except ValueError:  # a list of lists of different lengths
-        return
+    shape = tuple(getattr(y, "shape", None) or np.asarray(y).shape)
     if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
         return
     advice = "Pass one label for each row."
     values = arrays.to_host(y) if arrays.is_array(y) else np.asarray(y)
     if len(shape) == 2 and np.isin(values, [0, 1]).all():
+        advice = (
+            "It has a column of 0 and 1 for each label: use "
+            "xlr.MultiLabelLogisticRegression."
+        )
         if (values.sum(axis=1) == 1).all():
             advice = (
                 "It is one-hot, with one 1 in each row: pass the positions, "
                 "numpy.asarray(y).argmax(axis=1)."
-            )
-        else:
-            advice = (
-                "It has a column of 0 and 1 for each label: use "
-                "xlr.MultiLabelLogisticRegression."
             )
     elif len(shape) == 2 and np.issubdtype(values.dtype, np.number):
         advice += " For class probabilities or counts, pass xlr.soft_labels(y)."
@@ -141,14 +138,6 @@ def _refuse_missing(labels: Any) -> None:
             f"Input y contains missing labels, {n_missing} of {len(labels)}. Drop "
             "the rows without a label."
         )
-
-
-def is_missing(label: Any) -> bool:
-    """Return whether a label is None, NaN, or NA or NaT of pandas or NumPy."""
-    if label is None or type(label).__name__ in ("NAType", "NaTType"):
-        return True
-    # NaN and NumPy's NaT differ from themselves.
-    return isinstance(label, Number | np.generic) and bool(label != label)
 
 
 def _check_classes(classes: np.ndarray) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
@@ -47,6 +47,10 @@ MAX_BYTES = 2**28
 UNEVEN = 4
 
 
+# Column statistics of all rows, under the key None, or of each class, under its label.
+Statistics = dict[Any, ColumnStatistics]
+
+
 class Scan(NamedTuple):
     """Result of a scan: rows with labels, weights and offset.
 
@@ -59,16 +63,15 @@ class Scan(NamedTuple):
         Sum of the sample weights of each class.
     rows : TrainingData
         Class codes and the given weights.
-    statistics : dict of ColumnStatistics or None
-        For rows in chunks: of all rows, under the key None, or of each class, under its
-        label. None for rows in memory, whose columns are read later.
+    statistics : Statistics or None
+        For rows in chunks. None for rows in memory, whose columns are read later.
     """
 
     features: Features
     classes: Array
     totals: np.ndarray
     rows: TrainingData
-    statistics: dict[Any, ColumnStatistics] | None = None
+    statistics: Statistics | None = None
 
 
 class Part(NamedTuple):
@@ -154,33 +157,24 @@ def _read_part(features: Features, y: Any, sample_weight: Any, offset: Any) -> P
 # -- chunks ----------------------------------------------------------------------------
 
 
-class Summary(NamedTuple):
-    """Summary of a chunk.
+class Drawn(NamedTuple):
+    """Random rows of a chunk.
 
     Attributes
     ----------
     size : int
-        Number of rows. The other attributes are None if it is 0.
-    classes : array of shape (n_classes,)
-        Classes of these rows.
-    totals : ndarray of shape (n_classes,)
-        Sum of the weights of each class.
-    offset_columns : int or None
-        Number of columns of the offset; None without an offset.
+        Number of rows of the chunk.
+    row_ids : ndarray of shape (n_drawn,)
+        Row ids within the chunk.
+    X : array of shape (n_drawn, n_stored)
+    part : Part
+        Classes and totals of all rows of the chunk, and targets of the drawn rows.
     """
 
     size: int
-    classes: Array = None
-    totals: np.ndarray | None = None
-    offset_columns: int | None = None
-
-
-# Summaries of chunks by their positions, and column statistics: of all rows, under the
-# key None, or of each class, under its label.
-Found = tuple[dict[int, Summary], dict[Any, ColumnStatistics]]
-
-# Random rows: row ids within the chunk or within all rows, X, and the part or targets.
-Drawn = tuple[np.ndarray, Array, Any]
+    row_ids: np.ndarray
+    X: Array
+    part: Part
 
 
 def _scan_chunks(
@@ -202,50 +196,39 @@ def _scan_chunks(
         by_class=getattr(estimator, "class_weight", None) is not None,
         seed=seed,
     )
-    # 1. One pass: each chunk returns its targets, a summary and a sample.
+    # 1. One pass: each chunk returns its targets, its statistics and random rows.
     functions = [partial(scan_chunk, i, n) for i, n in enumerate(_to_draw(X))]
-    found = X.of_each(functions, *loads, name="scan")
-    parts, summaries, drawn = (
-        [call(itemgetter(k), each, name="scan-part") for each in found]
+    scanned = X.of_each(functions, *loads, name="scan")
+    parts, by_chunk, few = (
+        [call(itemgetter(k), each, name="scan-part") for each in scanned]
         for k in range(3)
     )
     X.n_passes += statistics is None
-    summary = tree(summaries, partial(_merged, xp=features.xp), name="scan")
-    results, kept = X.fetch([summary, *drawn], *loads, keep=parts)
-    (by_position, by_key), *drawn = results
+    merged = tree(by_chunk, partial(_merged, xp=features.xp), name="scan")
+    (by_key, *few), kept = X.fetch([merged, *few], *loads, keep=parts)
     # 2. Classes and sizes of all chunks.
-    seen = [by_position[i] for i in range(len(X.parts))]
-    sizes = np.asarray([summary.size for summary in seen])
-    if not sizes.any():
+    drawn = [each for each in few if each is not None]
+    sizes = np.asarray([0 if each is None else each.size for each in few])
+    if not drawn:
         raise ValueError(
             "Found array with 0 sample(s): all chunks of X are empty, while a minimum "
             f"of 1 is required by {type(estimator).__name__}."
         )
-    full = np.nonzero(sizes)[0]
-    classes, totals = _all_classes([seen[i] for i in full])
+    classes, totals = _all_classes([each.part for each in drawn])
     check_n_classes(classes)
-    n_columns = sorted({seen[i].offset_columns for i in full})
-    if len(n_columns) > 1:
+    offsets = [each.part.targets.offset for each in drawn]
+    widths = sorted({each.shape[1] for each in offsets if each is not None})
+    if len(widths) > 1:
         raise ValueError(
-            f"The chunks of offset have different numbers of columns: {n_columns}."
+            f"The chunks of offset have different numbers of columns: {widths}."
         )
     # 3. Rows with codes into all classes, and the sample.
     recode = partial(_recoded, classes)
-    first_rows = np.cumsum(sizes) - sizes
-    few = [
-        (first + row_ids, rows, recode(part))
-        for first, (row_ids, rows, part) in zip(
-            first_rows[full], filter(None, drawn), strict=True
-        )
-    ]
-    row_ids, sampled, sampled_targets = _even_sample(few, sizes[full], seed)
+    sampled, row_ids, sampled_targets = _even_sample(drawn, recode, seed)
     X = X.counted(sizes, (sampled, row_ids))
-    targets = [call(recode, kept[i], name="labels") for i in full]
-    rows = TrainingData(
-        of_chunk(sampled, X.n_levels),
-        sampled_targets,
-        chunks=ChunkedRows(X, targets, X.dtype),
-    )
+    targets = [call(recode, kept[i], name="labels") for i in np.nonzero(sizes)[0]]
+    chunks, sample = ChunkedRows(X, targets, X.dtype), of_chunk(sampled, X.n_levels)
+    rows = TrainingData(sample, sampled_targets, chunks=chunks)
     by_key = by_key if statistics is None else {None: statistics}
     return Scan(replace(features, X=X), classes, totals, rows, by_key)
 
@@ -272,8 +255,8 @@ def _scan_chunk(
     n_levels: tuple[int, ...],
     by_class: bool,
     seed: int,
-) -> tuple[Part | None, Found, Drawn | None]:
-    """Return the targets, summary, column statistics and sample of a chunk.
+) -> tuple[Part | None, Statistics, Drawn | None]:
+    """Return the targets, column statistics and random rows of a chunk.
 
     Parameters
     ----------
@@ -304,30 +287,23 @@ def _scan_chunk(
     if size == 0:
         if not isinstance(y, SoftLabels):
             read_labels(y, size)
-        return None, ({position: Summary(0)}, {}), None
+        return None, {}, None
     matrix = of_chunk(X, n_levels if X.shape[1] else ())
     features = Features(matrix, xp, arrays.device_of(X), None)
     part = _read_part(features, y, sample_weight, offset)
-    added = part.targets.offset
-    n_columns = None if added is None else added.shape[1]
-    summary = Summary(size, part.classes, part.totals, n_columns)
     statistics = _statistics(features, part, by_class=by_class) if X.shape[1] else {}
     generator = np.random.default_rng([seed, position])
     row_ids = generator.choice(size, min(n_drawn, size), replace=False)
     few = part.targets.take_rows(features.place(row_ids, None), xp=xp)
     rows = arrays.rows(X, row_ids) if n_drawn else like
-    drawn = row_ids, rows, part._replace(targets=few)
-    return part, ({position: summary}, statistics), drawn
+    return part, statistics, Drawn(size, row_ids, rows, part._replace(targets=few))
 
 
-def _statistics(
-    features: Features, part: Part, *, by_class: bool
-) -> dict[Any, ColumnStatistics]:
+def _statistics(features: Features, part: Part, *, by_class: bool) -> Statistics:
     """Return the statistics of all rows under None, or of each class by label."""
     xp, (classes, totals, targets) = features.xp, part
     if not totals.any():  # X must be finite in rows without weight, too
         refuse_non_finite(features.matrix)
-        return {}
     labels = arrays.to_host(classes).tolist() if by_class else [None]
     found = {}
     for k, label in enumerate(labels):
@@ -344,13 +320,10 @@ def _statistics(
 
 
 @arrays.quiet()
-def _merged(first: Found, second: Found, *, xp: Namespace) -> Found:
-    """Return the summaries and statistics of the chunks of both."""
-    statistics = dict(first[1])
-    for key, found in second[1].items():
-        known = statistics.get(key)
-        statistics[key] = found if known is None else known.merged(found, xp=xp)
-    return first[0] | second[0], statistics
+def _merged(first: Statistics, second: Statistics, *, xp: Namespace) -> Statistics:
+    """Return the statistics of the rows of both, by key."""
+    both = {key: first[key].merged(second[key], xp=xp) for key in first.keys() & second}
+    return first | second | both
 
 
 def _recoded(classes: Array, part: Part) -> Targets:
@@ -364,9 +337,9 @@ def _recoded(classes: Array, part: Part) -> Targets:
 
 
 @arrays.quiet()
-def _all_classes(summaries: list[Summary]) -> tuple[Array, np.ndarray]:
+def _all_classes(parts: list[Part]) -> tuple[Array, np.ndarray]:
     """Return the sorted classes of all chunks, and the sums of their weights."""
-    found = [summary.classes for summary in summaries]
+    found = [part.classes for part in parts]
     xp = arrays.namespace(found[0])
     if xp is not np:
         classes = xp.unique_values(xp.concat(found))
@@ -378,9 +351,9 @@ def _all_classes(summaries: list[Summary]) -> tuple[Array, np.ndarray]:
             raise mixed_types(error) from error
         classes = classes.astype(np.result_type(*found))
     totals, on_host = np.zeros(classes.shape[0]), arrays.to_host(classes)
-    for summary in summaries:
-        own = arrays.to_host(summary.classes)
-        totals[np.searchsorted(on_host, own)] += summary.totals
+    for part in parts:
+        own = arrays.to_host(part.classes)
+        totals[np.searchsorted(on_host, own)] += part.totals
     return classes, totals
 
 
@@ -396,21 +369,32 @@ def _to_draw(X: Chunks) -> list[int]:
     return [math.ceil(share * count) for count in counts]
 
 
-def _even_sample(drawn: list[Drawn], sizes: np.ndarray, seed: int) -> Drawn:
-    """Return the same share of each chunk, as large as all of them drew, shuffled."""
-    row_ids, X, targets = zip(*drawn)
-    counts = np.asarray([rows.shape[0] for rows in X])
+def _even_sample(
+    drawn: list[Drawn], recode: Callable[[Part], Targets], seed: int
+) -> tuple[Array, np.ndarray, Targets]:
+    """Return the same share of each chunk, as large as all of them drew, shuffled.
+
+    The row ids are those within all rows.
+    """
+    sizes = np.asarray([each.size for each in drawn])
+    counts = np.asarray([each.row_ids.size for each in drawn])
     most = np.ceil((counts / sizes).min() * sizes).astype(np.int64)
-    chosen = [np.arange(min(n, m)) for n, m in zip(counts, most)]
+    chosen = [np.arange(n) for n in np.minimum(counts, most)]
     order = np.random.default_rng(seed).permutation(sum(map(len, chosen)))
 
     def joined(values: Iterable[Array]) -> Array:
         few = [arrays.rows(each, first) for each, first in zip(values, chosen)]
         return arrays.rows(arrays.namespace(*few).concat(few), order)
 
+    first_rows = np.cumsum(sizes) - sizes
+    row_ids = joined(n + each.row_ids for n, each in zip(first_rows, drawn))
+    targets = [recode(each.part) for each in drawn]
+    labels, weights = (
+        joined(getattr(each, name) for each in targets)
+        for name in ("labels", "weights")
+    )
     offset = None
     if targets[0].offset is not None:
         offset = joined(each.offset for each in targets)
-    labels = joined(each.labels for each in targets)
-    weights = joined(each.weights for each in targets)
-    return joined(row_ids), joined(X), Targets(1, labels, weights, offset=offset)
+    X = joined(each.X for each in drawn)
+    return X, row_ids, Targets(1, labels, weights, offset=offset)

@@ -6,6 +6,7 @@ to find the columns that an error names.
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import Any, NoReturn
 
 import narwhals.stable.v2 as nw
@@ -146,28 +147,25 @@ def explain(X: Any, error: Exception) -> NoReturn:
     """Raise ``error``, or an error that names the columns of X that caused it."""
     if isinstance(error, OverflowError):
         raise ValueError(f"X holds numbers beyond float64: {error}.") from error
-    wrong: list[Any] = []
-    missing: list[Any] = []
-    reason = other_way = ""
+    columns: list[tuple[Any, Any]] = []
+    other_way = ""
     if is_table(X):
         frame = nw.from_native(X)
+        columns = list(zip(frame.columns, frame.iter_columns()))
         other_way = ", or pass categorical='auto' to xlr.LogisticRegression"
-        for name, column in zip(frame.columns, frame.iter_columns()):
-            if not _is_numeric(column):
-                known = column.drop_nulls()
-                (missing if _is_numeric(known) else wrong).append(name)
-    elif words := _words(X):
-        wrong = list(words)
-        word = quoted(words[wrong[0]])
-        reason = f": could not convert string to float: {word}"
-    if wrong:
-        raise ValueError(
-            f"{hold(wrong)} no numbers{reason}. Encode them, for instance with "
-            "sklearn.compose.make_column_transformer((OneHotEncoder(), "
+    elif isinstance(X, np.ndarray | list | tuple) and np.ndim(X) == 2:
+        entries = np.asarray(X, dtype=getattr(X, "dtype", object))
+        columns = list(enumerate(entries.T))
+    contents = {name: _content_of(column) for name, column in columns}
+    if wrong := [name for name, content in contents.items() if content == "words"]:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            f"{hold(wrong)} no numbers: {printable(error)}. Encode them, for instance "
+            "with sklearn.compose.make_column_transformer((OneHotEncoder(), "
             f"[{', '.join(map(quoted, wrong[:3]))}]), remainder='passthrough') in a "
             f"pipeline{other_way}."
         ) from error
-    if missing:
+    if missing := [name for name, content in contents.items() if content == "missing"]:
         raise ValueError(
             f"{hold(missing)} missing values. Drop those rows, or impute them "
             "(sklearn.impute.SimpleImputer)."
@@ -175,38 +173,26 @@ def explain(X: Any, error: Exception) -> NoReturn:
     raise error
 
 
-def _is_numeric(column: nw.Series[Any]) -> bool:
-    try:
-        # Complex numbers are numbers: scikit-learn's own sentence explains them.
-        column.to_numpy().astype(np.complex128)
-    except (TypeError, ValueError):
-        return False
-    return True
+def _content_of(column: Any) -> str:
+    """Return whether a column holds numbers, words, or numbers and missing values."""
+    values = column if isinstance(column, np.ndarray) else column.to_numpy()
+    known = [value for value in values.tolist() if not is_missing(value)]
+    for entries, content in ((values, "numbers"), (np.asarray(known), "missing")):
+        try:
+            # Complex numbers are numbers: scikit-learn's own sentence explains them.
+            entries.astype(np.complex128)
+        except (TypeError, ValueError):
+            continue
+        return content
+    return "words"
 
 
-def _words(X: Any) -> dict[int, str]:
-    """Return the first string that is no number in each column of an array or list."""
-    if not isinstance(X, np.ndarray | list | tuple):
-        return {}
-    try:
-        entries = np.asarray(X, dtype=getattr(X, "dtype", object))
-    except ValueError:  # rows of different lengths
-        return {}
-    if entries.ndim != 2 or entries.dtype.kind not in "OUS":
-        return {}
-    columns = enumerate(entries.astype(object).T)
-    first = {j: next(filter(_is_word, column), None) for j, column in columns}
-    return {j: word for j, word in first.items() if word is not None}
-
-
-def _is_word(entry: Any) -> bool:
-    if not isinstance(entry, str | bytes):
-        return False
-    try:
-        float(entry)
-    except ValueError:
+def is_missing(label: Any) -> bool:
+    """Return whether a label is None, NaN, or NA or NaT of pandas or NumPy."""
+    if label is None or type(label).__name__ in ("NAType", "NaTType"):
         return True
-    return False
+    # NaN and NumPy's NaT differ from themselves.
+    return isinstance(label, Number | np.generic) and bool(label != label)
 
 
 def hold(names: list[Any]) -> str:

@@ -4,9 +4,13 @@
 is drawn and draws it; ``plot`` draws it again. Arrays come to the host only here.
 """
 
-from xlr.plotting.fits import InfluenceDisplay, LossCurveDisplay
+from xlr.plotting.fits import (
+    CoefficientPathDisplay,
+    CVScoresDisplay,
+    InfluenceDisplay,
+    LossCurveDisplay,
+)
 from xlr.plotting.predictions import CalibrationDisplay, ThresholdDisplay
-from xlr.plotting.tuning import CoefficientPathDisplay, CVScoresDisplay
 
 __all__ = [
     "CVScoresDisplay",
