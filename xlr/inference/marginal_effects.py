@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data import Block, DenseMatrix, Matrix, Targets, TrainingData
+from xlr.data import Block, DenseMatrix, Targets, TrainingData
 from xlr.estimators.dataset import loss_of
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 from xlr.inference.fitted_data import FittedData
@@ -104,10 +103,22 @@ class MarginalEffects(FittedResults):
                 "The change of a dummy or a count has no logarithm of the feature: "
                 f"method must be 'dydx' or 'eydx'; got {method!r}."
             )
-        effects, jacobian = self._effects(at, method, dict(atexog or {}), dummy, count)
+        held = np.full(self._units.mean.size, np.nan)
+        for key, value in dict(atexog or {}).items():
+            held[self._column(key)] = value
+        spans = np.zeros(held.size)
+        if dummy or count:
+            with self._rows("get_margeff(dummy=True) or (count=True)") as data:
+                spans = _discrete_spans(data, dummy, count)
+        is_overall = isinstance(at, str) and at == "overall"
+        if is_overall:
+            with self._rows("get_margeff") as data:
+                rows = data.objective.data
+        else:
+            rows = self._rows_at(at)
+        effects, jacobian = self._average(rows, method, held, spans)
         covariance = self._estimates.standardized_covariance
         variance = np.sum(jacobian @ covariance * jacobian, axis=2)
-        is_overall = isinstance(at, str) and at == "overall"
         return wald_table(
             "Average marginal effects" if is_overall else "Marginal effects",
             METHODS[method],
@@ -121,46 +132,6 @@ class MarginalEffects(FittedResults):
     @property
     def _feature_names(self) -> list[str]:
         return self.names[int(self._units.fit_intercept) :]
-
-    def _effects(
-        self,
-        at: Any,
-        method: str,
-        atexog: dict[str | int, float],
-        dummy: bool,
-        count: bool,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return effects and their derivatives in the standardized parameters."""
-        dummies: list[int] = []
-        counts: list[int] = []
-        if dummy or count:
-            with self._rows("get_margeff(dummy=True) or (count=True)") as data:
-                dummies, counts = _discrete_columns(data)
-        held = np.full(self._units.mean.size, np.nan)
-        for key, value in atexog.items():
-            held[self._column(key)] = value
-        average = partial(
-            self._average,
-            method=method,
-            held=held,
-            dummies=dummies if dummy else [],
-            counts=counts if count else [],
-        )
-        if not isinstance(at, str):
-            features = read_features(self._reader, at, reset=False)
-            rows = arrays.to_host(features.matrix.to_dense()).astype(np.float64)
-        elif at == "zero":
-            rows = np.zeros((1, self._units.mean.size))
-        else:
-            with self._rows("get_margeff") as data:
-                if at == "overall":
-                    return average(data.objective.data)
-                rows = _column_centre(data, at)
-        if not np.isfinite(rows).all():
-            raise ValueError("at contains NaN or infinity.")
-        Z, ones = (rows - self._units.mean) / self._units.scale, np.ones((len(rows), 1))
-        given = TrainingData(DenseMatrix(Z, xp=np), Targets(1, 0 * ones, ones))
-        return average(given)
 
     def _column(self, key: str | int) -> int:
         """Return the number of a column of X by its name or number.
@@ -180,14 +151,24 @@ class MarginalEffects(FittedResults):
             f"feature, {quoted(names)}, or the number of its column in X."
         )
 
+    def _rows_at(self, at: Any) -> TrainingData:
+        """Return the rows of ``at`` with standardized columns, on the host."""
+        if not isinstance(at, str):
+            features = read_features(self._reader, at, reset=False)
+            rows = arrays.to_host(features.matrix.to_dense()).astype(np.float64)
+        elif at == "zero":
+            rows = np.zeros((1, self._units.mean.size))
+        else:
+            with self._rows("get_margeff") as data:
+                rows = _column_centre(data, at)
+        if not np.isfinite(rows).all():
+            raise ValueError("at contains NaN or infinity.")
+        Z, ones = (rows - self._units.mean) / self._units.scale, np.ones((len(rows), 1))
+        return TrainingData(DenseMatrix(Z, xp=np), Targets(1, 0 * ones, ones))
+
     @arrays.quiet()
     def _average(
-        self,
-        data: TrainingData,
-        method: str,
-        held: np.ndarray,
-        dummies: list[int],
-        counts: list[int],
+        self, data: TrainingData, method: str, held: np.ndarray, spans: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         r"""Return effects averaged over rows by their weights, and their derivatives.
 
@@ -203,9 +184,9 @@ class MarginalEffects(FittedResults):
         method : {'dydx', 'eyex', 'dyex', 'eydx'}
         held : ndarray of shape (n_features,)
             Values of columns that replace those of the rows; NaN for none.
-        dummies, counts : list of int
-            Columns whose effect is a difference of V: from 0 to 1, or half of that from
-            x - 1 to x + 1.
+        spans : ndarray of shape (n_features,)
+            0 for a derivative, 1 for the change of V from 0 to 1, 2 for half of its
+            change from x - 1 to x + 1.
 
         Returns
         -------
@@ -216,26 +197,23 @@ class MarginalEffects(FittedResults):
         """
         units, loss, p = self._units, loss_of(len(self.classes)), held.size
         by_class = self._estimates.standardized.reshape(loss.n_outputs, -1)
-        raw, takes_log = by_class[:, :p] / units.scale, method.endswith("ex")
-        placed = (
+        takes_log = method.endswith("ex")
+        columns = [units.mean, np.ones(p), held - units.mean]
+        parameters, columns = (
             arrays.move(part, xp=data.xp, device=data.device, dtype=data.wide)
-            for part in (
-                by_class.reshape(1, -1),
-                units.mean,
-                units.scale,
-                raw,
-                (held - units.mean) / units.scale,
-            )
+            for part in (by_class.reshape(1, -1), np.stack(columns) / units.scale)
         )
         sums = data.map_reduce(
             _effect_sums,
             loss,
-            *placed,
+            parameters,
+            columns,
             not np.isnan(held).all(),
             method,
-            dummies,
-            counts,
-            width=3 * loss.n_outputs**2 * (max(loss.n_outputs, p * takes_log)),
+            spans,
+            width=3
+            * loss.n_outputs**2
+            * max(loss.n_outputs, p * takes_log, np.sum(spans > 0)),
         )
         total = float(arrays.to_host(data.total_weight())[0])
         first, second, *changes = (
@@ -244,19 +222,18 @@ class MarginalEffects(FittedResults):
         # The intercept is the last parameter of an output, if there is one.
         second, j = second[..., : by_class.shape[1]], np.arange(p)
         if takes_log:
-            effects = np.einsum("klj,lj->kj", first, raw)
+            effects = np.einsum("klj,lj->kj", first, by_class[:, :p])
             jacobian = np.einsum("kmjq->kjmq", second).copy()
-            jacobian[:, j, :, j] += np.einsum("kmj->jkm", first / units.scale)
+            jacobian[:, j, :, j] += np.moveaxis(first, 2, 0)
         else:
+            raw = by_class[:, :p] / units.scale
             effects = first @ raw
             jacobian = np.einsum("klmq,lj->kjmq", second, raw, order="C")
             jacobian[:, j, :, j] += first / units.scale[:, None, None]
-        if changes:
-            difference, product = changes
-            effects[:, dummies + counts] = difference.T
-            jacobian[:, dummies + counts] = np.moveaxis(
-                product[..., : by_class.shape[1]], 0, 1
-            )
+        for j, difference, product, own in zip(np.nonzero(spans)[0], *changes):
+            effects[:, j] = difference / spans[j]
+            jacobian[:, j] = product[..., : by_class.shape[1]] / spans[j]
+            jacobian[:, j, :, j] = own / spans[j]
         return effects, jacobian.reshape(*effects.shape, -1)
 
 
@@ -264,35 +241,29 @@ def _effect_sums(
     block: Block,
     loss: Loss,
     parameters: Array,
-    mean: Array,
-    scale: Array,
-    raw: Array,
-    held: Array,
+    columns: Array,
     is_held: bool,
     method: str,
-    dummies: list[int],
-    counts: list[int],
+    spans: np.ndarray,
 ) -> tuple[Array, ...]:
-    """Return the sums over the rows of G, of its derivatives, and of the changes."""
-    xp, s, matrix = block.xp, block.weights, block.matrix
-    mean, scale, raw, held = (
-        xp.astype(part, matrix.dtype) for part in (mean, scale, raw, held)
-    )
-    if is_held or dummies or counts or method.endswith("ex"):
-        Z = matrix.to_dense()
-        Z = xp.where(xp.isnan(held), Z, held)
-        matrix = DenseMatrix(Z, matrix.dtype, xp=xp)
+    """Return the sums over the rows of G, of its derivatives, and of the changes.
 
-    def derivatives(matrix: Matrix) -> tuple[Array, ...]:
-        eta = logits(block._replace(matrix=matrix), loss, parameters)[:, 0, :]
-        return _derivatives(eta, method.startswith("ey"), xp=xp)
+    ``columns`` are the means, ones and the held values less the means, all over the
+    scales.
+    """
+    xp, s, matrix = block.xp, block.weights, block.matrix
+    mean, unit, held = (xp.astype(columns[i, :], matrix.dtype) for i in range(3))
+    takes_log = method.startswith("ey")
+    if is_held:
+        Z = matrix.to_dense()
+        matrix = DenseMatrix(xp.where(xp.isnan(held), Z, held), matrix.dtype, xp=xp)
 
     def total(rows: Array) -> Array:
         """Return the sums of the weighted rows (n, ...): (...)."""
         weights = xp.reshape(s[:, 0], (-1, *(1 for _ in rows.shape[1:])))
         return xp.sum(weights * rows, axis=0, dtype=block.wide)
 
-    def products(rows: Array, matrix: Matrix) -> Array:
+    def products(rows: Array) -> Array:
         """Return R'[Z, 1] of the weighted rows (n, ...): (..., n_features + 1)."""
         sums = xp.reshape(total(rows), (-1,))
         rows, shape = s * xp.reshape(rows, (rows.shape[0], -1)), rows.shape[1:]
@@ -300,68 +271,70 @@ def _effect_sums(
         product = xp.concat([product, sums[:, None]], axis=1)
         return xp.reshape(product, (*shape, -1))
 
-    # 1. Derivatives.
-    _, G, dG = derivatives(matrix)
-    if method.endswith("ex"):
-        x = Z * scale + mean
-        dG = xp.matmul(xp.permute_dims(dG, (0, 1, 3, 2)), raw)
-        G, dG = G[..., None] * x[:, None, None, :], dG * x[:, None, None, :]
-    found = [total(G), products(dG, matrix)]
-    # 2. Changes, from the rows with the lower and the higher value of a column.
-    changes = []
-    for j in dummies + counts:
-        unit, is_count = 1 / scale[j], j in counts
-        middle = Z[:, j] if is_count else (0.5 - mean[j]) * unit + 0 * Z[:, j]
-        step = unit if is_count else unit / 2
-        is_own = xp.arange(Z.shape[1], device=arrays.device_of(Z)) == j
-        ends = []
-        for end in (middle - step, middle + step):
-            moved = xp.where(is_own, end[:, None], Z)
-            moved = DenseMatrix(moved, matrix.dtype, xp=xp)
-            V, G, _ = derivatives(moved)
-            ends.append((total(V), products(G, moved)))
-        changes.append([(b - a) / (1 + is_count) for a, b in zip(*ends)])
-    return *found, *(xp.stack(part) for part in zip(*changes))
-
-
-def _derivatives(
-    eta: Array, takes_log: bool, *, xp: Namespace
-) -> tuple[Array, Array, Array]:
-    """Return V, its first and its second derivatives in the logits (..., n_outputs).
-
-    With A the derivatives of p: dA_kl / d eta_m = A_km ([k = l] - p_l) - p_k A_lm.
-    """
-    if eta.shape[-1] == 1:
-        p, q = sigmoid(eta), sigmoid(-eta)
-        A = (p * q)[..., None]
-        if takes_log:
-            return log_sigmoid(eta), q[..., None], -A[..., None]
-        return p, A, (A * (q - p)[..., None])[..., None]
-    p = softmax(eta)
-    same = xp.eye(eta.shape[-1], dtype=eta.dtype, device=arrays.device_of(eta))
-    rest = same - p[..., None, :]
+    # 1. Derivatives: dA_kl / d eta_m = A_km ([k = l] - p_l) - p_k A_lm.
+    eta = logits(block._replace(matrix=matrix), loss, parameters)[:, 0, :]
+    _, G, p, rest = _derivatives(eta, takes_log, xp=xp)
     A = p[..., None] * rest
     if takes_log:
-        dG = -A[..., None, :, :] * xp.ones_like(p)[..., None, None]
-        return log_softmax(eta), rest, dG
-    dA = A[..., None, :] * rest[..., None]
-    return p, A, dA - p[..., None, None] * A[..., None, :, :]
+        dG = -A[:, None, :, :] * xp.ones_like(p)[..., None, None]
+    else:
+        dG = A[:, :, None, :] * rest[..., None] - p[..., None, None] * A[:, None, :, :]
+    coef = xp.reshape(xp.astype(parameters, matrix.dtype), (loss.n_outputs, -1))
+    coef = coef[:, : matrix.shape[1]]
+    if method.endswith("ex"):
+        x = (matrix.to_dense() + mean)[:, None, None, :]  # over the scales
+        G, dG = G[..., None] * x, xp.matmul(xp.matrix_transpose(dG), coef) * x
+    found = total(G), products(dG)
+    if not spans.any():
+        return found
+    # 2. Changes of V between two values of a column, which move the logits.
+    ids, span = np.nonzero(spans)[0], spans[spans > 0]
+    place = {"xp": xp, "device": matrix.device}
+    ids, span = (
+        arrays.move(ids, **place),
+        arrays.move(span, dtype=matrix.dtype, **place),
+    )
+    z = matrix.take_columns(ids).to_dense()
+    unit, mean, coef = (
+        xp.take(unit, ids),
+        xp.take(mean, ids),
+        xp.take(coef, ids, axis=1),
+    )
+    middle = xp.where(span > 1, z, unit / 2 - mean)
+    ends = middle - unit * span / 2, middle + unit * span / 2
+    low, high = (
+        _derivatives(eta[:, None, :] + (end - z)[..., None] * coef.T, takes_log, xp=xp)
+        for end in ends
+    )
+    V, G = ((high[i] - low[i]) for i in range(2))
+    own = high[1] * ends[1][..., None, None] - low[1] * ends[0][..., None, None]
+    return *found, total(V), products(G), total(own)
 
 
-def _discrete_columns(data: FittedData) -> tuple[list[int], list[int]]:
-    """Return the columns of 0 and 1 alone, and those of other whole numbers from 0.
+def _derivatives(eta: Array, takes_log: bool, *, xp: Namespace) -> tuple[Array, ...]:
+    """Return V and p, (..., n_outputs), and G and [k = l] - p_l, (..., k, l)."""
+    if eta.shape[-1] == 1:
+        p, rest = sigmoid(eta), sigmoid(-eta)[..., None]
+        V = log_sigmoid(eta) if takes_log else p
+    else:
+        p = softmax(eta)
+        same = xp.eye(eta.shape[-1], dtype=eta.dtype, device=arrays.device_of(eta))
+        rest = same - p[..., None, :]
+        V = log_softmax(eta) if takes_log else p
+    return V, rest if takes_log else p[..., None] * rest, p, rest
 
-    In one pass. Constant columns are neither.
+
+def _discrete_spans(data: FittedData, dummy: bool, count: bool) -> np.ndarray:
+    """Return 1 for columns of 0 and 1, 2 for other whole numbers from 0, else 0.
+
+    Constant columns are neither.
     """
     raw, scaler = data.dataset.spec.data, data.problem.scaler
     assert scaler is not None
-    found = raw.map_reduce(_other_numbers, width=4 * raw.n_features)
-    is_dummy, is_count = (arrays.to_host(others) == 0 for others in found)
-    varies = arrays.to_host(scaler.varies) > 0
-    return (
-        np.nonzero(is_dummy & varies)[0].tolist(),
-        np.nonzero(is_count & ~is_dummy & varies)[0].tolist(),
-    )
+    sums = raw.map_reduce(_other_numbers, width=4 * raw.n_features)
+    is_dummy, is_count = (arrays.to_host(others) == 0 for others in sums)
+    spans = np.where(is_dummy, 1.0 * dummy, 2.0 * (is_count & count))
+    return spans * (arrays.to_host(scaler.varies) > 0)
 
 
 def _other_numbers(block: Block) -> tuple[Array, Array]:
