@@ -250,6 +250,21 @@ def test_effects_of_changed_columns_of_sparse_rows_and_of_chunks(form, method):
         np.testing.assert_allclose(found[1].columns[name], values, rtol=1e-6)
 
 
+def test_effects_after_a_fit_in_threads_are_those_of_one_thread():
+    """The threads of infer end with it."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20_000, 4)).round()
+    y = (X[:, 0] + rng.logistic(size=len(X)) > 0).astype(int)
+    one, two = (
+        xlr.infer(model.fit(X, y), X, y, keep_data=True)
+        for model in (xlr.LogisticRegression(n_jobs=n) for n in (1, 2))
+    )
+    for options in ({"at": "mean"}, {"dummy": True, "count": True}):
+        expected, found = (each.get_margeff(**options) for each in (one, two))
+        for name, values in expected.columns.items():
+            np.testing.assert_allclose(found.columns[name], values, rtol=1e-6)
+
+
 def test_medians_are_those_of_repeated_rows():
     X, y = spector()
     counts = np.arange(len(y)) % 4

@@ -201,8 +201,8 @@ def infer(
         notes = _notes(data, estimates, cov_type, profiled is not None)
         if separated:
             notes.append(f"{separated} The log-likelihood is its limit.")
-        # The threads end here: methods of the results run in the caller's.
-        data.objective.data.pool = ALONE
+        # The threads end here: methods of the results run in their caller.
+        data.objective.data.pool = data.dataset.spec.data.pool = ALONE
         is_soft = isinstance(y, SoftLabels)
         return InferenceResults(
             data,

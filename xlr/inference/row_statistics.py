@@ -19,7 +19,6 @@ from xlr.inference.table import interval_columns
 from xlr.inputs.features import read_features
 from xlr.inputs.offset import check_offset_columns, read_offset
 from xlr.losses import Loss
-from xlr.objective import leverages
 from xlr.objective.passes import logits as logits_of
 
 
@@ -140,25 +139,25 @@ class RowStatistics(FittedResults):
                     "Influence is of single rows, and those of Dask are not here. Call "
                     "infer on the rows of interest in memory: X.compute()."
                 )
-            unit = data.dataset.unit
-            inverse = unit * self._estimates.inverse
-            leverage, residual = leverages(objective, data.parameters, inverse)
-            residual = xp.sqrt(unit * objective.data.targets.weights[:, 0]) * residual
-            studentized = residual / xp.sqrt(1 - leverage)
-            distance = studentized**2 * leverage / (1 - leverage) / self.effective_df
-            # A row moves the estimates by its score times the inverse Hessian.
-            moves = data.units.reported(self._estimates.inverse) / self._errors
-            moves = objective.place(moves.T)
-            columns = moves[:, : objective.n_features]
-            intercept = moves[:, -1] if objective.fit_intercept else None
-            scores = objective.data.map_rows(
-                _moves,
+            # 1. Leverages, Pearson residuals, and scores in the units of a root R of
+            # the inverse Hessian R R'.
+            unit, root = data.dataset.unit, _root(self._estimates.inverse)
+            columns = objective.place(root.T)
+            intercept = columns[:, -1] if objective.fit_intercept else None
+            rows = objective.data.map_rows(
+                _influences,
                 objective.loss,
                 data.parameters,
-                (columns, intercept),
-                width=3 * moves.shape[0],
+                (columns[:, : objective.n_features], intercept),
+                width=3 * root.shape[1],
             )
-            dfbetas = unit * scores / (1 - leverage)[:, None]
+            leverage, residual = unit * rows[:, 0], unit**0.5 * rows[:, 1]
+            # 2. A row moves the estimates by its score times the inverse Hessian.
+            moves = data.units.reported(root.T) / self._errors
+            moves = objective.place(moves, rows.dtype)
+            dfbetas = unit * rows[:, 2:] @ moves / (1 - leverage)[:, None]
+            studentized = residual / xp.sqrt(1 - leverage)
+            distance = studentized**2 * leverage / (1 - leverage) / self.effective_df
             dffits = studentized * xp.sqrt(leverage / (1 - leverage))
             found = data.dataset.features.returned(
                 hat_matrix_diag=leverage,
@@ -232,9 +231,7 @@ class RowStatistics(FittedResults):
         features, units = read_features(self._reader, X, reset=False), self._units
         added = None if offset is None else read_offset(offset, features)
         check_offset_columns(added, units.n_outputs, features.X.shape[0])
-        # A root of the covariance: R with R R' = V, for a positive semi-definite V.
-        values, vectors = np.linalg.eigh(self._estimates.standardized_covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0))
+        root = _root(self._estimates.standardized_covariance)
         estimates = units.raw(self._estimates.standardized[None, :])
         roots, quantile = units.raw(root.T), float(stats.norm.isf(alpha / 2))
         with arrays.current_device(features.stored), arrays.quiet():
@@ -267,16 +264,27 @@ class RowStatistics(FittedResults):
             )
 
 
-def _moves(
+def _root(matrix: np.ndarray) -> np.ndarray:
+    """Return R with R R' = M for a positive semi-definite M."""
+    values, vectors = np.linalg.eigh(matrix)
+    return vectors * np.sqrt(np.maximum(values, 0))
+
+
+def _influences(
     block: Block,
     loss: Loss,
     parameters: Array,
     columns: tuple[Array, Array | None],
 ) -> Array:
-    """Return the products of the rows with some columns, times their residuals."""
+    """Return leverages, Pearson residuals and scores times R: (n_rows, 2 + m)."""
+    xp, s = block.xp, block.weights
     eta = logits_of(block, loss, parameters)
-    _, gradient = loss.value_and_gradient(eta, block.labels, xp=block.xp)
-    return -block.weights * gradient[:, 0, :] * block.matrix.matvec(*columns)
+    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
+    h = loss.curvature(eta, block.labels, xp=xp).values[:, 0, :]
+    products, residual = block.matrix.matvec(*columns), -gradient[:, 0, :]
+    leverage = s * h * xp.sum(products**2, axis=1, keepdims=True)
+    pearson = xp.sqrt(s / h) * residual
+    return xp.concat([leverage, pearson, s * residual * products], axis=1)
 
 
 def _log_odds(eta: Array, moves: Array, *, xp: Namespace) -> tuple[Array, Array]:
