@@ -65,10 +65,7 @@ class Estimates:
 
 
 def estimate(
-    data: FittedData,
-    sums: InformationSums,
-    cov_type: str,
-    clusters: np.ndarray | None,
+    data: FittedData, sums: InformationSums, cov_type: str, clusters: np.ndarray | None
 ) -> tuple[FittedData, Estimates]:
     r"""Compute the estimates and their covariance.
 

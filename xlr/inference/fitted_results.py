@@ -39,6 +39,18 @@ class ChiSquaredTest(NamedTuple):
         """Return the test with its P."""
         return cls(statistic, df, stats.chi2.sf(statistic, df))
 
+    @classmethod
+    def of_form(cls, x: np.ndarray, covariance: np.ndarray) -> ChiSquaredTest:
+        """Test x = 0 by x' V^-1 x, for stacks of x and V; NaN where V is singular."""
+        with arrays.quiet():
+            root = np.sqrt(np.diagonal(covariance, 0, -2, -1))
+            scaled, z = covariance / root[..., None] / root[..., None, :], x / root
+        df = z.shape[-1]
+        is_regular = np.linalg.matrix_rank(np.nan_to_num(scaled)) == df
+        scaled = np.where(is_regular[..., None, None], scaled, np.eye(df))
+        solved = np.linalg.solve(scaled, z[..., None])[..., 0]
+        return cls.of(np.where(is_regular, np.sum(z * solved, axis=-1), np.nan)[()], df)
+
 
 class FittedResults:
     """Estimates of a fit and their errors, and access to its rows.

@@ -265,10 +265,7 @@ def _fitted_rows(data: FittedData) -> tuple[Array, Array, Array]:
     """
     objective = data.objective
     found = objective.data.map_rows(
-        _rows,
-        objective.loss,
-        data.parameters,
-        width=objective.n_outputs + 2,
+        _rows, objective.loss, data.parameters, width=objective.n_outputs + 2
     )
     return found[:, :-2], found[:, -2], data.dataset.unit * found[:, -1]
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from xlr import arrays
 from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
 from xlr.inference.table import Table, wald_table
 from xlr.text import printable, quoted, term_of
@@ -107,16 +106,13 @@ class HypothesisTests(FittedResults):
         (18.88, 2)
         """
         estimates, values, covariance = self._contrasts(r_matrix, q_matrix)
-        df, root = estimates.size, np.sqrt(np.diagonal(covariance))
-        with arrays.quiet():
-            scaled = covariance / np.outer(root, root)
-            z = (estimates - values) / root
-        if not np.isfinite(scaled).all() or np.linalg.matrix_rank(scaled) < df:
+        test = ChiSquaredTest.of_form(estimates - values, covariance)
+        if np.isnan(test.statistic):
             raise ValueError(
                 "The hypotheses are not independent of each other, or have a parameter "
                 "without a standard error: leave some out of r_matrix."
             )
-        return ChiSquaredTest.of(float(z @ np.linalg.solve(scaled, z)), df)
+        return test
 
     def wald_test_terms(
         self,

@@ -19,11 +19,7 @@ from xlr.text import printable, quoted
 
 
 class InferenceResults(
-    GoodnessOfFit,
-    HypothesisTests,
-    MarginalEffects,
-    RowStatistics,
-    ScoreTests,
+    GoodnessOfFit, HypothesisTests, MarginalEffects, RowStatistics, ScoreTests
 ):
     """Results of :func:`xlr.infer`, under statsmodels' names.
 

@@ -271,10 +271,7 @@ def _root(matrix: np.ndarray) -> np.ndarray:
 
 
 def _influences(
-    block: Block,
-    loss: Loss,
-    parameters: Array,
-    columns: tuple[Array, Array | None],
+    block: Block, loss: Loss, parameters: Array, columns: tuple[Array, Array | None]
 ) -> Array:
     """Return leverages, Pearson residuals and scores times R: (n_rows, 2 + m)."""
     xp, s = block.xp, block.weights

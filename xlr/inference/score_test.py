@@ -19,8 +19,8 @@ from xlr.inputs.parameters import check_option
 from xlr.losses import Loss
 from xlr.objective import passes
 
-# Share of a feature's information that the features of the model leave, below which it
-# is one of their sums, apart from rounding errors.
+# Share of a feature's information, given the features of the model, below which it is a
+# sum of them apart from rounding errors.
 LEAST_SHARE = 1e-9
 
 CANDIDATE_ROWS = 256  # rows of a block, at least: sums are as wide as the candidates
@@ -124,55 +124,45 @@ class ScoreTests(FittedResults):
                 least=CANDIDATE_ROWS,
                 per_row=rows,
             )
-            products, squares, z = (
-                unit * arrays.to_host(part).astype(np.float64) for part in sums
-            )
-            if not np.isfinite(products).all():
-                raise ValueError("exog_extra contains NaN or infinity.")
-        # 1. Sums over the rows for each test: r c', z c' and c c', weighted.
+        products, squares, *outer = (
+            unit * arrays.to_host(part).astype(np.float64) for part in sums
+        )
+        if not np.isfinite(products).all():
+            raise ValueError("exog_extra contains NaN or infinity.")
+        # 1. Sums over the rows for each weighting w and test: r c', c z' and c c'.
         equations = outputs - (outputs > 1)
         score, products = products[:equations], products[equations:]
         products = products.reshape(1 + robust, equations, outputs, -1, m)
-        squares = squares.reshape(1 + robust, equations, equations, m)
-
-        def by_test(weighting: int) -> tuple[np.ndarray, np.ndarray]:
-            model = products[weighting, :, :, :size]
-            if joint:
-                own = products[weighting, :, outputs - equations :, size:]
-                model, own = np.moveaxis(model, 3, 1), np.moveaxis(own, 3, 1)
-                first = 1, equations * m
-            else:
-                model = np.moveaxis(model, 3, 0)
-                own = np.moveaxis(squares[weighting], 2, 0)
-                first = m, equations
-            return model.reshape(*first, -1), own.reshape(*first, -1)
-
-        scores = score.reshape(1, -1) if joint else score.T
-        cross, own = by_test(0)
+        squares = squares.reshape(1 + robust, equations, equations, 1, m)
+        order, n_tests, df = "weozm->wmeoz", m, equations
+        if joint:
+            squares = products[:, :, outputs - equations :, size:]
+            order, n_tests, df = "weozm->wemoz", 1, equations * m
+            score = score.reshape(df, 1)
+        cross, own = (
+            np.einsum(order, part).reshape(1 + robust, n_tests, df, -1)
+            for part in (products[:, :, :, :size], squares)
+        )
         # 2. The variance of the scores, given the estimates of the model.
-        A = cross @ self._estimates.inverse
-        variance = own - A @ np.swapaxes(cross, 1, 2)
+        A = cross[0] @ self._estimates.inverse
+        moved = A @ np.swapaxes(cross[-1], 1, 2)
+        variance = own[-1] - moved
         if robust:
-            cross, own = by_test(1)
-            moved = A @ np.swapaxes(cross, 1, 2)
-            variance = own - moved - np.swapaxes(moved, 1, 2)
-            variance = variance + A @ z @ np.swapaxes(A, 1, 2)
+            variance = variance - np.swapaxes(moved, 1, 2)
+            variance = variance + A @ outer[0] @ np.swapaxes(A, 1, 2)
         # 3. The statistics.
-        size_of = np.diagonal(own, axis1=1, axis2=2)
-        square = np.diagonal(variance, axis1=1, axis2=2)
-        known: np.ndarray = np.all(square > LEAST_SHARE * size_of, axis=1)
-        root = np.sqrt(np.where(known[:, None], square, np.nan))
-        scaled = variance / root[:, :, None] / root[:, None, :]
-        df, z = scores.shape[1], scores / root
-        if joint and not (known[0] and np.linalg.matrix_rank(scaled[0]) == df):
+        whole, left = (np.diagonal(part, 0, 1, 2) for part in (own[-1], variance))
+        is_sum = np.any(left <= LEAST_SHARE * whole, axis=1)
+        variance[is_sum] = np.nan
+        if not joint:
+            return ChiSquaredTest.of_form(score.T, variance)
+        test = ChiSquaredTest.of_form(score[:, 0], variance[0])
+        if np.isnan(test.statistic):
             raise ValueError(
                 "Features of exog_extra are sums of each other or of those in the "
                 "model. Leave them out, or pass hypothesis='separate'."
             )
-        statistic = np.full(known.shape, np.nan)
-        solved = np.linalg.solve(scaled[known], z[known][..., None])[..., 0]
-        statistic[known] = np.sum(z[known] * solved, axis=1)
-        return ChiSquaredTest.of(float(statistic[0]) if joint else statistic, df)
+        return test
 
 
 def _read(data: FittedData, candidates: Any) -> tuple[Any, int]:
@@ -185,11 +175,12 @@ def _read(data: FittedData, candidates: Any) -> tuple[Any, int]:
     """
     chunks, like = data.objective.data.chunks, data.dataset.features
     if chunks is not None:
-        parts = parts_beside(chunks.X, candidates, "exog_extra")
         read = partial(_read_rows, like.xp, like.device)
-        return PerRow(
-            [call(read, part, name="candidates") for part in parts], None
-        ), int(candidates.shape[1])
+        parts = [
+            call(read, part, name="candidates")
+            for part in parts_beside(chunks.X, candidates, "exog_extra")
+        ]
+        return PerRow(parts, None), int(candidates.shape[1])
     if arrays.is_dask(candidates):
         raise TypeError(
             "exog_extra is of Dask while X is in memory. Pass exog_extra.compute()."
@@ -207,11 +198,10 @@ def _read(data: FittedData, candidates: Any) -> tuple[Any, int]:
 def _read_rows(xp: Any, device: Any, candidates: Any) -> CandidateRows:
     """Return candidates in the library and on the device of X."""
     features = read_features(LogisticRegression(), candidates, reset=True)
-    if features.xp is xp and features.device == device:
-        return CandidateRows(features.matrix)
-    return CandidateRows(
-        DenseMatrix(arrays.move(features.X, xp=xp, device=device), xp=xp)
-    )
+    matrix = features.matrix
+    if features.xp is not xp or features.device != device:
+        matrix = DenseMatrix(arrays.move(features.X, xp=xp, device=device), xp=xp)
+    return CandidateRows(matrix)
 
 
 def _score_sums(
@@ -225,10 +215,10 @@ def _score_sums(
 ) -> tuple[Array, ...]:
     """Return the products of the candidates with r and z, with themselves, and z z'.
 
-    Weighted by the curvature and, if ``robust``, again by scores; r has a column for
-    each equation, and z all features of the model, and of the candidates if ``joint``.
-    Of shapes (n_products, m), (n_pairs, m) and (n_parameters, n_parameters): the last
-    is weighted by scores.
+    They are weighted by the curvature and, if ``robust``, again by scores. r has a
+    column for each equation, and z all features of the model, and of the candidates if
+    ``joint``. Of shapes (n_products, m), (n_pairs, m) and, for the scores alone,
+    (n_parameters, n_parameters).
     """
     xp, wide, outputs = block.xp, block.wide, loss.n_outputs
     C = candidates.matrix.astype(wide)
@@ -245,20 +235,19 @@ def _score_sums(
     H = h[:, :, None]
     if values.coupled:
         same = xp.eye(outputs, dtype=wide, device=arrays.device_of(h))
-        H = h[:, :, None] * (same - h[:, None, :])
-    weights = [s[:, None, None] * H]
-    own = xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
-    scores = xp.sqrt(s * own)[:, None] * r
+        H = H * (same - h[:, None, :])
+    weightings, outer = [s[:, None, None] * H], []
     if robust:
-        weights.append(scores[:, :, None] * scores[:, None, :])
+        own = xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
+        scores = xp.sqrt(s * own)[:, None] * r
+        weightings.append(scores[:, :, None] * scores[:, None, :])
+        scores = xp.reshape(scores[:, :, None] * Z[:, None, :], (Z.shape[0], -1))
+        outer = [xp.matmul(scores.T, scores)]
     Z_and_C = xp.concat([Z, C.to_dense()], axis=1) if joint else Z
     columns, squares = [s[:, None] * r[:, first:]], []
-    for M in weights:
-        for e in range(first, outputs):
-            rows = M[:, e, :, None] * Z_and_C[:, None, :]
-            columns.append(xp.reshape(rows, (rows.shape[0], -1)))
+    for M in weightings:
+        rows = M[:, first:, :, None] * Z_and_C[:, None, None, :]
+        columns.append(xp.reshape(rows, (rows.shape[0], -1)))
         squares.append(xp.reshape(M[:, first:, first:], (M.shape[0], -1)))
     products = C.transpose_matvec(xp.concat(columns, axis=1))
-    squares = C.sandwich_diagonal(xp.concat(squares, axis=1))
-    scores = xp.reshape(scores[:, :, None] * Z[:, None, :], (Z.shape[0], -1))
-    return products, squares, xp.matmul(scores.T, scores)
+    return products, C.sandwich_diagonal(xp.concat(squares, axis=1)), *outer

@@ -66,21 +66,14 @@ class JeffreysTerm:
         if objective.fit_intercept:
             columns = columns[0], rows[:, -1]
         product, total = objective.data.map_reduce(
-            _gradient_sums,
-            objective.loss,
-            parameters,
-            columns,
-            width=rows.shape[0],
+            _gradient_sums, objective.loss, parameters, columns, width=rows.shape[0]
         )
         gradient = -objective.join(product, total) / self._total_weight[:, None]
         return Evaluation(-half_log_determinant / self._total_weight, gradient)
 
 
 def _gradient_sums(
-    block: Block,
-    loss: Loss,
-    parameters: Array,
-    columns: tuple[Array, Array | None],
+    block: Block, loss: Loss, parameters: Array, columns: tuple[Array, Array | None]
 ) -> tuple[Array, Array]:
     """Return the sums of A (diag V - 2 V p) z / 2 over the rows, and without z."""
     xp = block.xp

@@ -234,10 +234,7 @@ def _has_optimum(
 
 
 def _largest_change(
-    block: Block,
-    loss: Loss,
-    parameters: Array,
-    step: Array,
+    block: Block, loss: Loss, parameters: Array, step: Array
 ) -> tuple[Array]:
     """Return the largest change of a logit of another class, against its row's mean."""
     xp = block.xp
