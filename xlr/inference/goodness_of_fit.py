@@ -100,7 +100,21 @@ class GoodnessOfFit(FittedResults):
 
     def _residuals(self, kind: str) -> Array:
         with self._rows(f"resid_{kind}", two_classes=True) as data:
-            found = _residuals(data, kind)
+            eta, y, s = _fitted_rows(data)
+            xp, eta = data.objective.xp, eta[:, 0]
+            p, q = sigmoid(eta), sigmoid(-eta)
+            found = y * q - (1 - y) * p
+            if kind == "pearson":
+                found = xp.sqrt(s / (p * q)) * found
+            elif kind == "working":
+                found = found / (p * q)
+            elif kind == "deviance":
+                loss = xp.zeros_like(y)  # above that of the shares y and 1 - y
+                for share, own in ((y, eta), (1 - y, -eta)):
+                    logs = xp.log(xp.where(share > 0, share, xp.ones_like(y)))
+                    loss = loss + share * (logs - log_sigmoid(own))
+                loss = xp.maximum(loss, xp.zeros_like(loss))
+                found = xp.sign(found) * xp.sqrt(2 * s * loss)
             return data.dataset.features.returned(found=found)["found"]
 
     @property
@@ -275,33 +289,6 @@ def _rows(block: Block, loss: Loss, parameters: Array) -> Array:
     return block.xp.concat([eta, block.labels, block.weights], axis=1)
 
 
-def _residuals(data: FittedData, kind: str) -> Array:
-    r"""Return residuals of a fit to two classes: (n_samples,).
-
-    With :math:`r = y - p` (response), :math:`\sqrt s\, r / \sqrt{p (1 - p)}` (pearson),
-    :math:`\mathrm{sign}(r) \sqrt{2 s\, \ell}` (deviance) for the loss :math:`\ell` of
-    the row, and :math:`r / (p (1 - p))` (working).
-
-    Parameters
-    ----------
-    data : FittedData
-    kind : {'response', 'pearson', 'deviance', 'working'}
-    """
-    eta, y, s = _fitted_rows(data)
-    xp, eta = data.objective.xp, eta[:, 0]
-    p, q = sigmoid(eta), sigmoid(-eta)
-    response = y * q - (1 - y) * p
-    if kind == "pearson":
-        return xp.sqrt(s / (p * q)) * response
-    if kind == "deviance":
-        loss = -y * log_sigmoid(eta) - (1 - y) * log_sigmoid(-eta)
-        for share in (y, 1 - y):
-            loss = loss + share * xp.log(xp.where(share > 0, share, xp.ones_like(y)))
-        loss = xp.maximum(loss, xp.zeros_like(loss))
-        return xp.sign(response) * xp.sqrt(2 * s * loss)
-    return response / (p * q) if kind == "working" else response
-
-
 def _hosmer_lemeshow(
     p: np.ndarray, y: np.ndarray, s: np.ndarray, n_groups: int
 ) -> ChiSquaredTest:
@@ -320,13 +307,9 @@ def _hosmer_lemeshow(
     p, y, s = p[order], y[order], s[order]
     # 1. Quantiles, interpolated as R's of repeated rows.
     below = np.cumsum(s)
+    ends = np.stack([below - s, np.maximum(below - s, below - 1)], axis=1)
     at = (below[-1] - 1) * np.linspace(0, 1, n_groups + 1)
-    last = p.size - 1
-    low, high = (
-        p[np.minimum(np.searchsorted(below, place, side="right"), last)]
-        for place in (np.floor(at), np.floor(at) + 1)
-    )
-    edges = np.unique(low + (at - np.floor(at)) * (high - low))
+    edges = np.unique(np.interp(at, ends.reshape(-1), np.repeat(p, 2)))
     n_groups = edges.size - 1
     if n_groups < 3:
         raise ValueError(
@@ -338,7 +321,6 @@ def _hosmer_lemeshow(
     total, observed, expected = (
         np.bincount(of, part, n_groups) for part in (s, s * y, s * p)
     )
-    statistic = float(
-        np.sum((observed - expected) ** 2 / (expected * (1 - expected / total)))
-    )
+    variance = expected * (1 - expected / total)
+    statistic = float(np.sum((observed - expected) ** 2 / variance))
     return ChiSquaredTest.of(statistic, n_groups - 2)
