@@ -180,11 +180,11 @@ def test_separation_is_not_found_where_there_is_none(data):
 def test_separation_names_the_feature():
     X, y = endometrial()
     sentence = warning_of(X, y, **UNPENALISED)
-    assert "the feature x0 separates" in sentence
+    assert "the feature 'x0' separates" in sentence
     assert kind(sentence) == "quasi-complete"
     X, y, _ = sex2()
     twice = np.repeat(X, 2, axis=0), np.repeat(y, 2)
-    assert "the feature x5 separates" in warning_of(*twice, **UNPENALISED)
+    assert "the feature 'x5' separates" in warning_of(*twice, **UNPENALISED)
 
 
 @pytest.mark.parametrize("load", [load_iris, load_wine])
@@ -211,7 +211,7 @@ def test_separation_by_three_rows_of_many(chunks):
     X[:, 3] = 0
     X[[3, 9_000, 29_000], 3], y[[3, 9_000, 29_000]] = 1, 1
     options = {**UNPENALISED, "chunks": chunks}
-    assert "the feature x3 separates" in warning_of(X, y, **options)
+    assert "the feature 'x3' separates" in warning_of(X, y, **options)
     y[3] = 0
     assert warning_of(X, y, **options) is None
 
@@ -228,7 +228,7 @@ def test_separation_is_found_wherever_the_fit_stops(solver, tol):
     X[:, 3] = 0
     X[:2, 3], y[:2] = 1, 1
     options = {"C": np.inf, "solver": solver, "tol": tol}
-    assert "the feature x3 separates" in warning_of(X, y, **options)
+    assert "the feature 'x3' separates" in warning_of(X, y, **options)
 
 
 @pytest.mark.parametrize("chunks", [None, (40, 40)], ids=["in memory", "chunks"])
@@ -237,14 +237,14 @@ def test_separation_disregards_rows_without_weight(chunks):
     X, y = np.vstack([X, [1.0, 20.0, 1.0]]), np.append(y, 0)
     weights = np.append(np.ones(len(y) - 1), 0.0)
     options = {**UNPENALISED, "chunks": chunks}
-    assert "the feature x0" in warning_of(X, y, weights, **options)
+    assert "the feature 'x0'" in warning_of(X, y, weights, **options)
     assert warning_of(X, y, **options) is None
 
 
 def test_separation_names_five_of_many_features():
     X = np.random.default_rng(0).normal(size=(60, 7))
     sentence = warning_of(X, X.sum(axis=1) > 0, **UNPENALISED)
-    five = r"a combination of (x\d, ){4}x\d and 2 more separates"
+    five = r"a combination of ('x\d', ){4}'x\d' and 2 more separates"
     assert re.search(five, sentence)
 
 
@@ -258,9 +258,9 @@ def test_constant_and_duplicate_columns_do_not_separate():
 def test_inference_refuses_separated_classes(place):
     X, y = endometrial()
     at, labels = place(X), place(y, "int64")
-    with pytest.warns(xlr.SeparationWarning, match="the feature x0"):
+    with pytest.warns(xlr.SeparationWarning, match="the feature 'x0'"):
         model = xlr.LogisticRegression(C=np.inf).fit(at, labels)
-    with pytest.raises(ValueError, match="the feature x0 separates the classes"):
+    with pytest.raises(ValueError, match="the feature 'x0' separates the classes"):
         xlr.infer(model, at, labels)
 
 
@@ -284,7 +284,7 @@ def test_penalised_features_do_not_separate(l1_ratio, chunks):
     options = {"l1_ratio": l1_ratio, "chunks": chunks}
     sentence = warning_of(X, Y, penalty_factor=[0, 1], **options)
     assert kind(sentence) == "complete"
-    assert "the feature x0 separates" in sentence
+    assert "the feature 'x0' separates" in sentence
     assert sentence.endswith("Use a penalty_factor above 0 for all features.")
     assert warning_of(X, Y, penalty_factor=[1, 0], **options) is None
     assert warning_of(X, Y, **options) is None
@@ -318,7 +318,7 @@ def test_class_without_weight_does_not_separate():
 def test_separated_fit_ends_where_f_is_negligible(solver):
     """F falls to 0 without bound; the fit does not follow it to the end of float64."""
     model = xlr.LogisticRegression(penalty_factor=[0, 1], solver=solver)
-    with pytest.warns(xlr.SeparationWarning, match="the feature x0"):
+    with pytest.warns(xlr.SeparationWarning, match="the feature 'x0'"):
         model.fit(X, Y)
     assert model.n_iter_[0] < 100
     np.testing.assert_array_equal(model.predict(X), Y)
@@ -391,7 +391,9 @@ MANY = {
 def test_quasi_complete_separation_of_many_models_names_the_feature(kind):
     counted = r"^(At least )?\d+ of \d+ models have no finite .* first of them, "
     start = "^There is no finite estimate: " if kind == "path" else counted
-    with pytest.warns(xlr.SeparationWarning, match=start + "the feature x1 separates"):
+    with pytest.warns(
+        xlr.SeparationWarning, match=start + "the feature 'x1' separates"
+    ):
         MANY[kind](*with_a_rare_event())
 
 

@@ -1,4 +1,4 @@
-"""Columns that are sums of others, and what they are sums of."""
+"""Collinear columns, and the sums of other columns that they are."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy as np
 
 from xlr.text import printable
 
-# Rounding errors of a Gram matrix, for each column: a column whose residual on the
-# others is smaller is collinear.
+# Rounding errors of a Gram matrix, for each column: a column is collinear if the share
+# of its square that the others leave is smaller.
 GRAM_ROUNDINGS = 64
 
 
 class Aliased(NamedTuple):
-    """The columns that others make up.
+    """Columns that are sums of others.
 
     Attributes
     ----------
     kept : ndarray of int
-        The columns that are not.
+        Linearly independent columns.
     dropped : ndarray of int
-        Those that are sums of columns kept before them.
+        Columns that are sums of kept columns before them.
     weights : ndarray of shape (n_kept, n_dropped)
-        Column ``dropped[j]`` is the sum of ``weights[:, j]`` times those kept.
+        Column ``dropped[j]`` is the sum of ``weights[:, j]`` times the kept columns.
     """
 
     kept: np.ndarray
@@ -31,33 +31,25 @@ class Aliased(NamedTuple):
     weights: np.ndarray
 
     def describe(self, names: list[str]) -> str:
-        """A sentence that names the columns and what they are made of."""
-        names = [printable(name) for name in names]
+        """Describe each dropped column as a sum of kept columns."""
         sums = []
         for j, column in enumerate(self.dropped):
-            terms = [
-                name if np.isclose(weight, 1) else f"{weight:.4g} {name}"
-                for weight, name in zip(
-                    self.weights[:, j], (names[kept] for kept in self.kept)
-                )
-                if abs(weight) > 1e-6
-            ]
-            sums.append(f"{names[column]} = {' + '.join(terms) or 0}")
+            terms = []
+            for kept, weight in zip(self.kept, self.weights[:, j]):
+                if abs(weight) > 1e-6:
+                    factor = "" if np.isclose(weight, 1) else f"{weight:.4g} "
+                    terms.append(factor + printable(names[kept]))
+            sums.append(f"{printable(names[column])} = {' + '.join(terms) or 0}")
         return "; ".join(sums)
 
 
-def smallest_square(n_columns: int, eps: float) -> float:
-    """Return the least share of a column's square, given the others, above rounding."""
-    return GRAM_ROUNDINGS * n_columns * eps
-
-
 def find_aliased(gram: np.ndarray, eps: float) -> Aliased:
-    """The columns that are sums of those before them, from their Gram matrix.
+    """Find the columns that are sums of columns before them, from their Gram matrix.
 
-    As R does: of columns that make each other up, the first are kept. One is taken for
-    a sum if the residual of its square on the others is within the rounding error
-    of the matrix, which the weights of that sum multiply: they are large for a column
-    that is small compared with those, such as a category of a few rows that comes last.
+    As in R, the first of collinear columns are kept. A column is a sum if its square,
+    given the columns before it, is within the rounding error of the matrix times the
+    squared weights of the sum. These weights are large for a column that is small
+    compared with the others, such as a rare category that comes last.
 
     Parameters
     ----------
@@ -69,10 +61,10 @@ def find_aliased(gram: np.ndarray, eps: float) -> Aliased:
     diagonal = np.diagonal(gram)
     root = np.sqrt(np.where(diagonal > 0, diagonal, 1))
     scaled = gram / root / root[:, None]
-    least = smallest_square(gram.shape[0], eps)
     q = np.arange(gram.shape[0])
+    least = GRAM_ROUNDINGS * q.size * eps
     try:
-        # A row over its last entry: what is left of a column, as a sum of columns.
+        # A row over its last entry: the residual of a column, as a sum of columns.
         rows = np.linalg.inv(np.linalg.cholesky(scaled))
         if (least * np.sum(rows**2, axis=1) < 1).all():
             return Aliased(q, q[:0], np.zeros((q.size, 0)))

@@ -22,7 +22,7 @@ from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.objective.collinearity import find_aliased
 from xlr.objective.objective import Objective
-from xlr.text import printable
+from xlr.text import listed
 
 # Parameters beyond which a Hessian takes gigabytes, and a minute.
 MAX_HESSIAN = 8000
@@ -37,12 +37,12 @@ MAX_CHANGE = 0.5
 # 200,000 rows takes 1.6 times as long without.
 SAMPLED_ROWS = 20
 
-# Entries of a linear program, rows times columns: HiGHS takes about a minute there;
-# and a second or so, where a direction is known and only a simpler one is looked for.
+# Entries of a linear program, rows times columns: HiGHS takes about a minute; and about
+# a second where a direction is known and a simpler one would be more readable.
 MAX_LP_ENTRIES, MAX_SIMPLE_ENTRIES = 1e6, 2e5
 
-# Passes over the rows, and the conditions for each parameter that one brings to the
-# program: those with the least margins and those with the largest.
+# Passes over the rows, and the conditions for each parameter that a pass adds to the
+# linear program: the least margins and the largest.
 MAX_ROUNDS = 30
 LEAST_MARGINS, LARGEST_MARGINS = 4, 1
 
@@ -71,32 +71,30 @@ class Separation:
     direction: np.ndarray
 
     def describe(self, names: list[str], advice: str = WITHOUT_PENALTY) -> str:
-        """Say what separates the classes, and what to do."""
+        """Describe what separates the classes, and what to do."""
         size = np.abs(self.direction).max(axis=0)
-        moving = np.nonzero(size > 1e-6)[0]
-        largest = moving[np.argsort(-size[moving], kind="stable")]
-        listed = ", ".join(printable(names[j]) for j in largest[:5])
-        if largest.size > 5:
-            listed += f" and {largest.size - 5} more"
+        order = np.argsort(-size, kind="stable")
+        largest = [names[j] for j in order[: np.count_nonzero(size > 1e-6)]]
         rows = "all rows" if self.complete else "some of the rows"
         kind = "complete" if self.complete else "quasi-complete"
-        features = "the feature" if largest.size == 1 else "a combination of"
-        if not largest.size:  # a class without weight
-            features, listed = "the", "intercept"
+        features = "the intercept"  # a class without weight
+        if largest:
+            features = "a combination of " if len(largest) > 1 else "the feature "
+            features += listed(largest)
         return (
-            f"There is no finite estimate: {features} {listed} separates the classes "
+            f"There is no finite estimate: {features} separates the classes "
             f"without an error for {rows} ({kind} separation), so that the likelihood "
             f"rises without bound as coefficients grow. {advice}"
         )
 
 
 class Cone(NamedTuple):
-    """Recession directions: those that no penalty and no bound limits.
+    """Recession directions: directions that no penalty and no bound limits.
 
     Attributes
     ----------
     least, most : ndarray of shape (n_parameters,)
-        -1 and 1; 0 where a penalty, or a bound on that side, is in the way.
+        -1 and 1; 0 where a penalty, or a bound on that side, limits the parameter.
     """
 
     least: np.ndarray
@@ -115,13 +113,12 @@ class Cone(NamedTuple):
 
     @property
     def moving(self) -> np.ndarray:
-        """The numbers of the parameters that are free on some side."""
+        """Return the numbers of the parameters that are free on some side."""
         return np.nonzero(self.most > self.least)[0]
 
     def project(self, direction: np.ndarray) -> np.ndarray:
-        """Return the part of a direction within the cone, with 1 as its largest."""
-        part = np.where(direction > 0, self.most, -self.least) * direction
-        return part / max(np.abs(part).max(), np.finfo(float).tiny)
+        """Return the part of a direction within the cone."""
+        return np.where(direction > 0, self.most, -self.least) * direction
 
 
 @arrays.quiet()
@@ -129,12 +126,9 @@ def find_separation(
     objective: Objective,
     parameters: Array,
     gradient: np.ndarray,
-    hessian: np.ndarray | None = None,
     exact: Callable[[], Objective] | None = None,
 ) -> Separation | None:
-    """Return a direction of separation, or None if there is none.
-
-    None too where it would take minutes to know.
+    """Return a direction of separation; None without one, or if it takes minutes.
 
     Parameters
     ----------
@@ -144,8 +138,6 @@ def find_separation(
         Near its optimum, if there is one.
     gradient : ndarray of shape (n_parameters,)
         Of F there.
-    hessian : ndarray of shape (n_parameters, n_parameters), default=None
-        Of F there; None to compute it where it is needed.
     exact : callable, default=None
         Returns the same objective in the widest dtype, in which collinear columns are
         collinear. None if it is.
@@ -166,13 +158,13 @@ def find_separation(
         # A few rows with a finite optimum give one to all rows.
         sample = objective.sample(size, 0)
         share = arrays.to_host(sample.total_weight / objective.total_weight)
-        if _has_optimum(sample, parameters, gradient / share, cone, None, True):
+        if _has_optimum(sample, parameters, gradient / share, cone, is_sample=True):
             return None
     if exact is not None:
-        objective, hessian = exact(), None
+        objective = exact()
         at = objective.value_and_gradient(parameters)
         gradient = arrays.to_host(at.gradient)[0].astype(np.float64)
-    if certify and _has_optimum(objective, parameters, gradient, cone, hessian, False):
+    if certify and _has_optimum(objective, parameters, gradient, cone, is_sample=False):
         return None
     return _separating_direction(objective, parameters, cone)
 
@@ -182,7 +174,7 @@ def _has_optimum(
     parameters: Array,
     gradient: np.ndarray,
     cone: Cone,
-    hessian: np.ndarray | None,
+    *,
     is_sample: bool,
 ) -> bool:
     r"""Return whether a short Newton step certifies a finite optimum.
@@ -194,15 +186,11 @@ def _has_optimum(
     no logit by as much as 1 against the mean of its row. The bound is a half, for
     rounding. A bound on one side leaves that to the linear program.
     """
-    if (cone.least + cone.most != 0).any():
+    if (cone.least + cone.most != 0).any() or objective.n_parameters > MAX_HESSIAN:
         return False
-    if hessian is None:
-        if objective.n_samples < objective.column_size:
-            return False
-        if objective.n_parameters > MAX_HESSIAN:
-            return False
-        hessian = objective.hessian_on_host(parameters)
-    free = cone.moving
+    if objective.n_samples < objective.column_size:
+        return False
+    hessian, free = objective.hessian_on_host(parameters), cone.moving
     part = hessian[np.ix_(free, free)]
     diagonal = np.diagonal(part)
     if not (diagonal > NO_CURVATURE).all():
@@ -210,9 +198,10 @@ def _has_optimum(
     eps = max(objective.wide_rounding, objective.rounding)
     kept, dropped, _ = find_aliased(part, eps)
     if dropped.size:
-        # Collinear columns are flat directions, which the step has no part of. In other
-        # flat directions the curvature is lost: at zero, where all rows weigh alike,
-        # only the collinear ones are. In a sample there may be more of them.
+        # Collinear columns are flat directions, and the step has no component there.
+        # Other flat directions have lost their curvature in rounding: at zero, where
+        # all rows weigh the same, only collinear columns are flat. A sample may have
+        # more collinear columns.
         if is_sample:
             return False
         at_zero = objective.hessian_on_host(objective.zeros())[np.ix_(free, free)]
@@ -228,7 +217,7 @@ def _has_optimum(
         parameters,
         objective.place(step),
         width=4 * objective.n_outputs,
-        combine=_larger,
+        combine=passes.larger,
     )
     return float(arrays.to_host(largest)) < MAX_CHANGE
 
@@ -252,14 +241,10 @@ def _largest_change(
     return (xp.max(xp.abs(against) * counts),)
 
 
-def _larger(a: tuple[Array], b: tuple[Array]) -> tuple[Array]:
-    return (arrays.namespace(a[0]).maximum(a[0], b[0]),)
-
-
 def _separating_direction(
     objective: Objective, parameters: Array, cone: Cone
 ) -> Separation | None:
-    """Solve a linear program under few conditions, which get more until none fails."""
+    """Solve linear programs under more and more conditions, as rows violate them."""
     n_outputs = objective.n_outputs
     zero = max(TOLERANCE, ROW_ROUNDINGS * objective.wide_rounding)
     # Minus the gradient of the loss is a positive sum of all a: any direction that
@@ -278,7 +263,7 @@ def _separating_direction(
         if not direction.any():
             break
         direction = direction / np.abs(direction).max()
-        # 1. The conditions that are next to fail along the direction.
+        # 1. The conditions that the direction violates, or is nearest to violating.
         new, margins = objective.data.map_reduce(
             _extreme_conditions,
             n_outputs,
@@ -293,8 +278,8 @@ def _separating_direction(
         n_before = conditions.shape[0]
         conditions = np.unique(np.concatenate([conditions, new]), axis=0)
         is_new = conditions.shape[0] > n_before
-        # 2. Does it separate? The first one may, but names more features than needed;
-        # another may separate rows whose margin is zero, until all are in the program.
+        # 2. Does it separate? The first direction names more features than needed. A
+        # later one may still separate rows of margin zero that are not in the program.
         if (margins >= -zero).all() and (margins > zero).any():
             coef = direction.reshape(n_outputs, -1)[:, : objective.n_features]
             is_complete = bool((margins > zero).all())
