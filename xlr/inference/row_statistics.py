@@ -142,13 +142,11 @@ class RowStatistics(FittedResults):
             # 1. Leverages, Pearson residuals, and scores in the units of a root R of
             # the inverse Hessian R R'.
             unit, root = data.dataset.unit, _root(self._estimates.inverse)
-            columns = objective.place(root.T)
-            intercept = columns[:, -1] if objective.fit_intercept else None
             rows = objective.data.map_rows(
                 _influences,
                 objective.loss,
                 data.parameters,
-                (columns[:, : objective.n_features], intercept),
+                objective.split(objective.place(root.T)),
                 width=3 * root.shape[1],
             )
             leverage, residual = unit * rows[:, 0], unit**0.5 * rows[:, 1]

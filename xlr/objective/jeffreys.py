@@ -53,20 +53,20 @@ class JeffreysTerm:
         # With I = L L', I^-1 L is the inverse of L', so that z'I^-1 z = |L^-1 z|^2.
         inverse_root = solve(factor.T[None, :, :])[0, :, :]
         # Rounding changes the determinant by its error times the variance inflation.
-        inflation = xp.linalg.diagonal(information)[0, :] * xp.sum(
-            inverse_root**2, axis=0
-        )
+        variance = xp.sum(inverse_root**2, axis=0)
+        inflation = xp.linalg.diagonal(information)[0, :] * variance
         eps = objective.wide_rounding
         is_singular = xp.max(inflation) * eps > eps**ERROR_POWER
         unknown = xp.full_like(half_log_determinant, xp.nan)
         half_log_determinant = xp.where(is_singular, unknown, half_log_determinant)
         # A column for each row of L^-1 and each class.
-        rows = xp.reshape(inverse_root, (-1, objective.column_size))
-        columns = rows[:, : objective.n_features], None
-        if objective.fit_intercept:
-            columns = columns[0], rows[:, -1]
+        columns = objective.split(inverse_root)
         product, total = objective.data.map_reduce(
-            _gradient_sums, objective.loss, parameters, columns, width=rows.shape[0]
+            _gradient_sums,
+            objective.loss,
+            parameters,
+            columns,
+            width=columns[0].shape[0],
         )
         gradient = -objective.join(product, total) / self._total_weight[:, None]
         return Evaluation(-half_log_determinant / self._total_weight, gradient)

@@ -252,8 +252,8 @@ class Objective:
         return self.xp.reshape(coef, (self.n_models, self.n_parameters))
 
     def split(self, parameters: Array) -> tuple[Array, Array | None]:
-        """Parameters to (n_columns, n_features) and (n_columns,) or None."""
-        columns = self.xp.reshape(parameters, (self.n_columns, self.column_size))
+        """Return coefficients, (n, n_features), and intercepts, (n,) or None."""
+        columns = self.xp.reshape(parameters, (-1, self.column_size))
         if self.fit_intercept:
             return columns[:, :-1], columns[:, -1]
         return columns, None
