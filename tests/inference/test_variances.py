@@ -40,7 +40,9 @@ def test_robust_variances_lost_in_rounding_are_refused():
     y = rng.permutation(np.arange(12) % 3)
     model = xlr.LogisticRegression(C=30.0, tol=1e-9).fit(X, y)
     assert np.isfinite(xlr.infer(model, X, y).bse).all()
-    with pytest.raises(ValueError, match="intercept, x1, x2 are lost in rounding"):
+    with pytest.raises(
+        ValueError, match="'intercept', 'x1', 'x2' are lost in rounding"
+    ):
         xlr.infer(model, X, y, cov_type="HC0")
 
 

@@ -18,10 +18,10 @@ from xlr.inference.newton import (
     sum_information,
 )
 from xlr.objective import outer_products
-from xlr.text import printable
+from xlr.text import listed
 
-# Powers of 1 - h by which the outer products of the scores are divided.
-LEVERAGE_POWERS = {"HC2": 1, "HC3": 2}
+# Powers of 1 - h that divide the outer products of the scores.
+LEVERAGE_POWERS = {"HC2": 1.0, "HC3": 2.0}
 
 LIMIT_TOL = 1e-12  # bound on the gradient of F, whose limit is zero
 
@@ -75,11 +75,11 @@ def estimate(
 
     .. math:: (I + P)^{-1} M (I + P)^{-1}
 
-    where M is that of the sum of the scores: I if the model is right, the sum of
-    :math:`g_i g_i^T` over the rows (HC0), n / (n - k) of it (HC1), the same with each
-    row over a power of 1 - h for its leverage h (HC2, HC3), or over the sums of the
-    scores in clusters. Clusters in several ways may leave negative eigenvalues, which
-    are set to zero.
+    where M is the covariance of the sum of the scores: I if the model is right, the
+    sum of :math:`g_i g_i^T` over the rows (HC0), n / (n - k) times that (HC1), the same
+    with each row over a power of 1 - h for its leverage h (HC2, HC3), or the sum over
+    clusters of the outer products of their scores. Clusters in several ways may leave
+    negative eigenvalues, which are set to zero.
 
     Parameters
     ----------
@@ -109,13 +109,12 @@ def estimate(
     standardized = data.standardized + step
     loss = sums.loss + sums.gradient @ step + step @ sums.information @ step / 2
     # 2. Their covariance.
-    middle, factor = _middle(last, cov_type, clusters)
-    covariance = inverse
-    is_sandwich = data.is_penalised or middle is not sums.information
+    middle, covariance = _middle(last, cov_type, clusters), inverse
+    is_sandwich = data.is_penalised or cov_type != "nonrobust"
     was_indefinite = False
     if is_sandwich:
         covariance = inverse @ middle @ inverse
-        covariance = factor * (covariance + covariance.T) / 2
+        covariance = (covariance + covariance.T) / 2
     if clusters is not None and clusters.shape[1] > 1:
         values, vectors = np.linalg.eigh(covariance)
         was_indefinite = bool(values[0] < -values.size * ROUNDING * values[-1])
@@ -145,23 +144,25 @@ def estimate(
 def limit_of_estimates(data: FittedData) -> Estimates:
     """Return the limit of the log-likelihood under separation, without errors.
 
-    Newton's method goes on until the gradient vanishes: what the loss is above its
-    limit then is a like share of it, for both fall by the same factor in each step.
+    Newton's method continues until the gradient vanishes. The loss, less its limit,
+    falls by the same factor as the gradient in each step.
     """
-    objective, nothing = data.objective, np.zeros((0, data.standardized.size))
+    start, unconstrained = data.standardized, np.zeros((0, data.standardized.size))
     found = constrained_minimum(
-        objective, data.standardized, nothing, np.zeros(0), tol=LIMIT_TOL
+        data.objective, start, unconstrained, np.zeros(0), tol=LIMIT_TOL
     )
-    at_zero = data.at(np.zeros_like(data.standardized))
+    at_zero = data.at(np.zeros_like(start))
     aliased = newton_step(at_zero, sum_information(at_zero)).aliased
-    params = data.units.reported(data.standardized[None, :])[0]
-    n, reported = data.standardized.size, params.size
+    params, unknown = (
+        data.units.reported(start[None, :])[0],
+        np.full((start.size,) * 2, np.nan),
+    )
     return Estimates(
         params=params,
-        covariance=np.full((reported, reported), np.nan),
-        standardized=data.standardized,
-        standardized_covariance=np.full((n, n), np.nan),
-        inverse=np.full((n, n), np.nan),
+        covariance=np.full((params.size, params.size), np.nan),
+        standardized=start,
+        standardized_covariance=unknown,
+        inverse=unknown,
         aliased="",
         log_likelihood=-data.total_weight * found.value,
         effective_df=float((data.class_totals.size - 1) * aliased.kept.size),
@@ -169,11 +170,11 @@ def limit_of_estimates(data: FittedData) -> Estimates:
     )
 
 
-def _middle(
-    last: NewtonStep, cov_type: str, clusters: np.ndarray | None
-) -> tuple[np.ndarray, float]:
-    """Return M, and the factor for the degrees of freedom that the estimates take."""
+def _middle(last: NewtonStep, cov_type: str, clusters: np.ndarray | None) -> np.ndarray:
+    """Return M, corrected for the degrees of freedom that the estimates take."""
     data, sums = last.data, last.sums
+    if cov_type == "nonrobust":
+        return sums.information
     n = float(data.dataset.totals.sum())
     k = (data.class_totals.size - 1) * last.aliased.kept.size
     if n <= k and cov_type in ("HC1", "cluster"):
@@ -183,24 +184,26 @@ def _middle(
             "'HC0'."
         )
     if clusters is not None:
-        return sum_between_clusters(data, clusters), (n - 1) / (n - k)
-    if cov_type == "nonrobust":
-        return sums.information, 1.0
-    at, factors = data.parameters, data.dataset.class_weights.factors
-    power = LEVERAGE_POWERS.get(cov_type)
-    inverse = None if power is None else last.inverse
-    outer = outer_products(data.objective, at, factors, inverse, power or 0.0)
+        return sum_between_clusters(data, clusters) * ((n - 1) / (n - k))
+    power = LEVERAGE_POWERS.get(cov_type, 0.0)
+    outer = outer_products(
+        data.objective,
+        data.parameters,
+        data.dataset.class_weights.factors,
+        last.inverse if power else None,
+        power,
+    )
     outer = data.dataset.unit * arrays.to_host(outer).astype(np.float64)
     if not np.isfinite(outer).all():
         raise ValueError(
             f"cov_type={cov_type!r} has no value: a row has leverage 1, so that it "
             "alone determines a coefficient. Pass cov_type='HC1'."
         )
-    return outer, n / (n - k) if cov_type == "HC1" else 1.0
+    return outer * (n / (n - k)) if cov_type == "HC1" else outer
 
 
 def _reported_params(last: NewtonStep, standardized: np.ndarray) -> np.ndarray:
-    """Return the estimates; kept columns take over the part of the aliased ones."""
+    """Return the estimates; kept columns take over the part of aliased columns."""
     units, (kept, dropped, weights) = last.data.units, last.aliased
     columns = standardized.reshape(units.n_outputs, -1).copy()
     columns[:, kept] += columns[:, dropped] @ weights.T
@@ -211,11 +214,11 @@ def _reported_params(last: NewtonStep, standardized: np.ndarray) -> np.ndarray:
 
 
 def _describe_aliased(last: NewtonStep) -> str:
-    """Describe columns of X: x_j = m_j + d_j z_j, z_k = (x_k - m_k) / d_k."""
+    """Describe aliased columns in units of X: x_j = m_j + d_j z_j."""
     units, (kept, dropped, weights) = last.data.units, last.aliased
     mean, scale = np.append(units.mean, 0.0), np.append(units.scale, 1.0)
     weights = weights * scale[dropped] / scale[kept][:, None]
-    if units.fit_intercept:  # the first that is kept
+    if units.fit_intercept:  # the first kept column
         weights[0] += mean[dropped] - mean[kept] @ weights
     aliased = last.aliased._replace(weights=weights)
     return aliased.describe([*last.data.column_names, "intercept"])
@@ -224,9 +227,9 @@ def _describe_aliased(last: NewtonStep) -> str:
 def _raise_to_rounding(
     reported: np.ndarray, last: NewtonStep, middle: np.ndarray
 ) -> None:
-    """Raise variances to what rounding errors of the middle make of zero.
+    """Raise variances to the rounding error of a variance of zero.
 
-    A variance is zero for the difference of two classes that move together.
+    The difference of two classes whose coefficients move together has variance zero.
 
     Raises
     ------
@@ -241,9 +244,9 @@ def _raise_to_rounding(
     lost = (least > 0.1 * variance) & (least > eps**0.5 * of_model)
     if lost.any():
         columns = lost.reshape(-1, len(data.names)).any(axis=0)
-        listed = ", ".join(map(printable, np.asarray(data.names)[columns]))
+        names = listed(np.asarray(data.names)[columns].tolist())
         raise ValueError(
-            f"The variances of the coefficients of {listed} are lost in rounding "
+            f"The variances of the coefficients of {names} are lost in rounding "
             "errors: the data and the penalty hardly determine them. Standardise the "
             "features, or lower C."
         )

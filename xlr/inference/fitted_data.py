@@ -168,7 +168,7 @@ class FittedData:
 
     @cached_property
     def free(self) -> np.ndarray:
-        """Mask of the parameters that are neither zero by L1 nor at a bound."""
+        """Mask of the parameters that L1 and bounds do not hold."""
         if self.non_smooth is None:
             return np.ones(self.objective.n_parameters, dtype=bool)
         (l1, lower, upper), at = self.non_smooth, self.standardized
@@ -222,7 +222,17 @@ def read_fitted_data(
             "A class has no weight in these rows, and the fit leaves it out: it has no "
             "coefficients to infer. Fit without its rows."
         )
-    problem, features = _problem(model, dataset), dataset.features
+    features = dataset.features
+    if isinstance(model, FirthLogisticRegression):
+        problem = firth_problem(dataset, float(model.C))
+    else:
+        searched = isinstance(model, LogisticRegressionCV)
+        C = float(model.C_ if searched else model.C)
+        l1_ratio = float(model.l1_ratio_ if searched else model.l1_ratio)
+        penalty = read_regularisation(model, l1_ratio, C, features)
+        problem = Problem(
+            dataset, dataset.spec, C=C, regularisation=penalty, standardized=True
+        )
     wide = problem.objective.wide
     coef, intercept = (
         features.place(values, wide) for values in (model.coef_, model.intercept_)
@@ -233,21 +243,8 @@ def read_fitted_data(
     return FittedData(model, dataset, problem, problem.parameters((coef, intercept)))
 
 
-def _problem(model: Any, dataset: LabelledDataset) -> Problem:
-    """Return the problem of the model in standardized units."""
-    if isinstance(model, FirthLogisticRegression):
-        return firth_problem(dataset, float(model.C))
-    searched = isinstance(model, LogisticRegressionCV)
-    C = float(model.C_ if searched else model.C)
-    l1_ratio = float(model.l1_ratio_ if searched else model.l1_ratio)
-    regularisation = read_regularisation(model, l1_ratio, C, dataset.features)
-    return Problem(
-        dataset, dataset.spec, C=C, regularisation=regularisation, standardized=True
-    )
-
-
 def check_model(model: Any) -> None:
-    """Refuse models that have no inference here.
+    """Raise an error for models that infer does not support.
 
     Raises
     ------
@@ -256,8 +253,8 @@ def check_model(model: Any) -> None:
     kinds = FirthLogisticRegression, LogisticRegression, LogisticRegressionCV
     if not isinstance(model, kinds):
         names = ", ".join(f"xlr.{kind.__name__}" for kind in kinds)
-        package = type(model).__module__.partition(".")[0]
-        name, advice = type(model).__name__, ""
+        name, package = type(model).__name__, type(model).__module__.partition(".")[0]
+        advice = ""
         if hasattr(model, "best_estimator_"):
             advice = " Pass its best_estimator_."
         elif hasattr(model, "named_steps"):
@@ -276,6 +273,6 @@ def check_model(model: Any) -> None:
     check_is_fitted(model, "coef_")
     if model._has_model_for_each_class:
         raise ValueError(
-            "A model of multi_class='ovr' is several models, each of other labels. Fit "
-            "each class against the rest, or use multi_class='multinomial'."
+            "A model of multi_class='ovr' is several models, each with labels of its "
+            "own. Fit each class against the rest, or use multi_class='multinomial'."
         )
