@@ -1,4 +1,4 @@
-"""Clusters of rows, for standard errors that allow for correlation within them."""
+"""Clusters of rows, for standard errors robust to correlation within them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from xlr.objective import cluster_scores
 def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
     """Return the clusters of each row by number, (n_samples, n_ways), on the host.
 
-    Groups of Dask are brought here: some numbers for each row.
+    Groups of Dask are computed.
 
     Raises
     ------
     ValueError
-        If groups are missing, of another length than X or only one, or do not compare.
+        If a group is missing or cannot be compared, if there is only one, or if their
+        number is not the number of rows.
     """
     if arrays.is_dask(groups):
         groups = fetch([groups])[0][0]
@@ -66,11 +67,11 @@ def _numbered(values: np.ndarray) -> np.ndarray:
 
 
 def sum_between_clusters(data: FittedData, clusters: np.ndarray) -> np.ndarray:
-    r"""Sum the outer products of the clusters' scores, with factors for few clusters.
+    r"""Sum the outer products of the scores of the clusters.
 
-    With clusters in several ways, by inclusion and exclusion: those of each way, less
-    those of the rows that share both of two clusters, and so on. Each sum for G
-    clusters has the factor G / (G - 1). In one pass.
+    Clusters in several ways are combined by inclusion and exclusion: the sums of each
+    way, less the sums of the intersections of two ways, and so on. Each sum over G
+    clusters has the factor G / (G - 1), for few clusters. One pass.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Tests of nested fits."""
+"""Comparison of fits: likelihood-ratio tests, and fits side by side."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ FIT_ROWS = {
 
 
 class LikelihoodRatioTest(NamedTuple):
-    """Likelihood-ratio test.
+    """Likelihood-ratio test of two nested fits.
 
     Attributes
     ----------
     statistic : float
         Twice the difference of the log-likelihoods.
     df : float
-        Parameters that the larger model has more.
+        Number of parameters that only the larger model has.
     pvalue : float
-        Under a chi-squared distribution with so many degrees of freedom.
+        Under a chi-squared distribution with ``df`` degrees of freedom.
     is_limit : bool
         Whether a log-likelihood is a limit, for classes that are separated.
     """
@@ -45,13 +45,13 @@ class LikelihoodRatioTest(NamedTuple):
 def likelihood_ratio_test(
     restricted: InferenceResults, full: InferenceResults
 ) -> LikelihoodRatioTest:
-    """Test a model against one that has it as a special case.
+    """Test a model against a larger model that it is nested in.
 
     Parameters
     ----------
     restricted, full : InferenceResults
-        Of fits without a penalty, to the same rows; of classes that are separated,
-        from ``xlr.infer(..., separation='limit')``.
+        Results of fits without a penalty to the same rows. Separated classes need
+        ``xlr.infer(..., separation='limit')``.
 
     Returns
     -------
@@ -60,8 +60,9 @@ def likelihood_ratio_test(
     Raises
     ------
     TypeError, ValueError
-        If one is no result of :func:`infer`, a fit is penalised, or the fits cannot be
-        nested: other rows, no fewer parameters, or a higher likelihood with fewer.
+        If an argument is not a result of :func:`infer`, a fit is penalised, or the fits
+        cannot be nested: they have other rows, as many parameters, or the smaller has
+        the higher likelihood.
 
     References
     ----------
@@ -118,18 +119,18 @@ def summary_col(
     ----------
     results : list of InferenceResults
     model_names : list of str, default=()
-        Heads of the columns; (1), (2), ... for none.
+        Heads of the columns; (1), (2), ... by default.
 
     Returns
     -------
     Table
-        With the estimates and the standard errors of each fit in a row for each
-        parameter of any of them, and the measures of the fits below.
+        With the estimates and standard errors of each fit, a row for each parameter of
+        any fit, and measures of the fits below.
 
     Raises
     ------
     TypeError, ValueError
-        If one is no result of :func:`infer`, or names are not one for each.
+        If a result is not of :func:`infer`, or the names are not one for each.
 
     Examples
     --------

@@ -25,7 +25,7 @@ class Constrained(NamedTuple):
     value : float
         F.
     multipliers : ndarray of shape (n_constraints,)
-        The derivatives of the minimum in c.
+        Derivatives of the minimum in c.
     """
 
     parameters: np.ndarray
@@ -41,7 +41,7 @@ def constrained_minimum(
     values: np.ndarray,
     tol: float = CONSTRAINED_TOL,
 ) -> Constrained:
-    """Minimise F where A w = c, by Newton's method, damped where it has to be.
+    """Minimise F where A w = c, by a damped Newton method.
 
     A step takes a pass over the rows for the Hessian, and one for F and its gradient.
 
@@ -89,12 +89,12 @@ def constrained_minimum(
             step = np.full(along.size, np.nan)
         new = at - axes.T @ step
         new_value, new_gradient = _value_and_gradient(objective, new)
-        # 3. Near the optimum F is flat to within its rounding error, and cannot tell.
+        # 3. Near the optimum F is flat to within rounding: the gradient decides.
         new_size = np.abs(axes.T @ (axes @ new_gradient)).max()
         rejected = not (new_value <= value or new_size <= size / 2)
         if rejected:
-            # Where all rows are certain the Hessian vanishes: the gradient's own size
-            # then bounds the step by about one.
+            # Where all rows are certain the Hessian vanishes: damping by the size of
+            # the gradient limits the step to about one.
             damping = max(4 * damping, size)
         else:
             at, value, gradient = new, new_value, new_gradient

@@ -32,7 +32,7 @@ class Units(NamedTuple):
 
     Standardized parameters are those of the solver: the coefficients of each output,
     with its intercept last. Reported parameters have the intercept of each equation
-    first; of more than two classes, each is less that of the reference.
+    first; with more than two classes, the parameters of the reference are subtracted.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Units(NamedTuple):
     n_outputs : int
     fit_intercept : bool
     reference : int
-        Number of the class that the others are compared with.
+        Number of the reference class.
     """
 
     mean: np.ndarray
@@ -93,9 +93,9 @@ class FittedData:
     problem : Problem
         In standardized units.
     parameters : array of shape (1, n_parameters)
-        Estimates, as a solver has them.
+        Estimates, in the order of the solver.
     reference : int, default=0
-        Number of the class that the others are compared with.
+        Number of the reference class.
     """
 
     model: Any
@@ -194,7 +194,7 @@ def read_fitted_data(
     Raises
     ------
     TypeError, ValueError
-        If the rows are not as described, or of other classes than the model's.
+        If the rows are invalid, or have other classes than the model.
     """
     known, moments = None, getattr(model, "_column_moments", None)
     if moments is not None:
@@ -219,8 +219,8 @@ def read_fitted_data(
     left_out = dataset.class_weights.kept.shape[0] < given.shape[0]
     if left_out and not isinstance(model, FirthLogisticRegression):
         raise ValueError(
-            "A class has no weight in these rows, and the fit leaves it out: it has no "
-            "coefficients to infer. Fit without its rows."
+            "A class has no weight in these rows, so that the fit has no coefficients "
+            "for it. Fit without its rows."
         )
     features = dataset.features
     if isinstance(model, FirthLogisticRegression):

@@ -1,4 +1,4 @@
-"""Estimates, errors and the rows of a fit: the base class of the results."""
+"""Base class of the results: estimates, errors and the rows of a fit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ChiSquaredTest(NamedTuple):
 
     @classmethod
     def of(cls, statistic: Any, df: int) -> ChiSquaredTest:
-        """Return the test with its P."""
+        """Return the test of a statistic, with its P-value."""
         return cls(statistic, df, stats.chi2.sf(statistic, df))
 
     @classmethod
@@ -53,7 +53,7 @@ class ChiSquaredTest(NamedTuple):
 
 
 class FittedResults:
-    """Estimates of a fit and their errors, and access to its rows.
+    """Estimates of a fit, their errors, and the rows of the fit.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class FittedResults:
     cov_type : str
     llnull : float
     saturated : float
-        Log-likelihood of rows that each have their own probabilities.
+        Log-likelihood of the saturated model.
     notes : list of str
     is_separated, keep_data : bool
     """
@@ -88,7 +88,7 @@ class FittedResults:
         self._data = data if keep_data else None
         self._estimates, self._units, self._profile = estimates, units, profile
         self._model, self._solver = type(model).__name__, model.solver_
-        self._reader = LogisticRegression()  # knows the features of the fit
+        self._reader = LogisticRegression()  # reads new rows as the fit did
         self._reader.__dict__.update(features.attributes)
         coef, intercept = units.raw(estimates.standardized[None, :])
         self._reader.coef_, self._reader.intercept_ = coef[0], intercept[0]
@@ -113,7 +113,7 @@ class FittedResults:
             self.zvalues = self.params / self.bse
         columns = self.coefficients(PROFILE_ALPHA).columns
         self.pvalues = self._shaped(columns["P>|z|" if profile is None else "P>chi2"])
-        # 3. Numbers for the whole.
+        # 3. Numbers for the whole fit.
         self.nobs = float(data.dataset.totals.sum())
         self.effective_df = estimates.effective_df
         n_intercepts = (len(self.classes) - 1) * units.fit_intercept
@@ -146,18 +146,18 @@ class FittedResults:
         Raises
         ------
         ValueError
-            If the results do not hold them, or the method takes two classes alone.
+            If the results do not hold them, or the method needs two classes.
         """
         if two_classes and self.equations:
             raise ValueError(
-                f"{method} is of fits to two classes; these are {len(self.classes)}. "
-                "Look at one class against another."
+                f"{method} needs a fit to two classes; these are {len(self.classes)}. "
+                "Fit one class against another."
             )
         if self._data is None:
             raise ValueError(
                 f"{method} needs the rows of the fit, which these results do not hold. "
-                "Call xlr.infer(..., keep_data=True); copies and stored results are "
-                "without the rows."
+                "Call xlr.infer(..., keep_data=True). Copies and stored results do not "
+                "hold the rows."
             )
         with arrays.current_device(self._data.parameters), arrays.quiet():
             yield self._data
@@ -165,8 +165,8 @@ class FittedResults:
     def _refuse_aliased(self, quantity: str) -> None:
         if self._estimates.aliased:
             raise ValueError(
-                f"Columns that are sums of others have no {quantity} of their own: "
-                f"leave them out and fit again. {self._estimates.aliased}"
+                f"Columns that are sums of others have no {quantity} of their own. "
+                f"Leave them out and fit again: {self._estimates.aliased}."
             )
 
     def _shaped(self, values: np.ndarray) -> np.ndarray:
@@ -177,7 +177,7 @@ class FittedResults:
     def parameter_names(self) -> list[str]:
         """Names of all parameters, in the order of :meth:`cov_params`.
 
-        Of several equations, a name follows the class of its equation.
+        With several equations, the class precedes the name.
         """
         if not self.equations:
             return self.names
@@ -186,7 +186,7 @@ class FittedResults:
     def coefficients(self, alpha: float = 0.05) -> Table:
         """Tabulate estimates, standard errors, tests of zero and intervals.
 
-        With profile likelihoods, ``chi2`` and its P take the place of z and its.
+        With profile likelihoods, ``chi2`` and its P-value replace z and its P-value.
         """
         names = self.names * (len(self.classes) - 1)
         params, errors = self._estimates.params, self._errors

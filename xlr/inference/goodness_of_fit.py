@@ -1,4 +1,4 @@
-"""Goodness of fit: sums over the rows, residuals and a test."""
+"""Goodness of fit: residuals, pseudo-R-squareds, predictions and a test."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class GoodnessOfFit(FittedResults):
     def pseudo_rsquared(
         self, kind: Literal["mcf", "cs", "nagelkerke", "tjur"] = "mcf"
     ) -> float:
-        """Return a pseudo-R-squared.
+        """Return a pseudo-R-squared of the fit.
 
         Parameters
         ----------
         kind : {'mcf', 'cs', 'nagelkerke', 'tjur'}, default='mcf'
             McFadden's 1 - llf / llnull, Cox and Snell's 1 - exp(2 (llnull - llf) / n),
-            or Nagelkerke's, the second over the most that it can be. Tjur's is the mean
-            probability of the second class in its rows, less that in the others; it
-            needs the rows of the fit.
+            or Nagelkerke's, Cox and Snell's over its maximum. Tjur's is the mean
+            probability of the second class in its own rows, less the mean in the other
+            rows; it needs the rows of the fit.
 
         Raises
         ------
@@ -69,9 +69,10 @@ class GoodnessOfFit(FittedResults):
 
     @property
     def fittedvalues(self) -> Array:
-        """Probabilities of the second class, (n_samples,), or of all of more classes.
+        """Fitted probabilities of the second of two classes, or of every class.
 
-        In the library of X. This and the next need ``keep_data=True``.
+        In the library of X: (n_samples,) or (n_samples, n_classes). They and the
+        residuals need ``keep_data=True``.
         """
         with self._rows("fittedvalues") as data:
             eta, *_ = _fitted_rows(data)
@@ -80,22 +81,22 @@ class GoodnessOfFit(FittedResults):
 
     @property
     def resid_response(self) -> Array:
-        """Residuals r = y - p of two classes: (n_samples,)."""
+        """Response residuals r = y - p of two classes: (n_samples,)."""
         return self._residuals("response")
 
     @property
     def resid_pearson(self) -> Array:
-        """Residuals sqrt(s) r / sqrt(p (1 - p)) of two classes, with R's weights s."""
+        """Pearson residuals sqrt(s) r / sqrt(p (1 - p)) of two classes, weights s."""
         return self._residuals("pearson")
 
     @property
     def resid_deviance(self) -> Array:
-        """Signed roots of the rows' shares of the deviance, of two classes."""
+        """Deviance residuals of two classes: signed roots of the rows' deviances."""
         return self._residuals("deviance")
 
     @property
     def resid_working(self) -> Array:
-        """Residuals r / (p (1 - p)) of two classes."""
+        """Working residuals r / (p (1 - p)) of two classes."""
         return self._residuals("working")
 
     def _residuals(self, kind: str) -> Array:
@@ -109,7 +110,7 @@ class GoodnessOfFit(FittedResults):
             elif kind == "working":
                 found = found / (p * q)
             elif kind == "deviance":
-                loss = xp.zeros_like(y)  # above that of the shares y and 1 - y
+                loss = xp.zeros_like(y)  # less the loss of the saturated model
                 for share, own in ((y, eta), (1 - y, -eta)):
                     logs = xp.log(xp.where(share > 0, share, xp.ones_like(y)))
                     loss = loss + share * (logs - log_sigmoid(own))
@@ -119,21 +120,22 @@ class GoodnessOfFit(FittedResults):
 
     @property
     def pearson_chi2(self) -> float:
-        """Pearson's chi-squared: of two classes, the sum of squared Pearson residuals.
+        r"""Pearson's chi-squared statistic of the fit.
 
-        Of more, the sum of :math:`s_i (y_{ik} - p_{ik})^2 / p_{ik}`.
+        The sum of squared Pearson residuals for two classes, and of
+        :math:`s_i (y_{ik} - p_{ik})^2 / p_{ik}` for more.
         """
         with self._rows("pearson_chi2") as data:
             return float(_fit_sums(data)[0])
 
     def pred_table(self, threshold: float = 0.5) -> np.ndarray:
-        """Count rows by their class and the class that is predicted, by their weights.
+        """Count the rows, by their weights, for each observed and predicted class.
 
         Parameters
         ----------
         threshold : float, default=0.5
-            Probability above which the second of two classes is predicted. Of more
-            classes, the most probable one is.
+            Probability above which the second of two classes is predicted. With more
+            classes, the most probable class is predicted.
 
         Returns
         -------
@@ -160,12 +162,13 @@ class GoodnessOfFit(FittedResults):
             return _fit_sums(data, threshold)[1]
 
     def hosmer_lemeshow(self, n_groups: int = 10) -> ChiSquaredTest:
-        """Test the fit to two classes in groups of rows of like probability.
+        """Test the fit to two classes by Hosmer and Lemeshow's groups of rows.
 
         Parameters
         ----------
         n_groups : int, default=10
-            Groups, cut at quantiles of the probabilities; equal ones stay together.
+            Groups, cut at quantiles of the probabilities. Rows of equal probability
+            share a group.
 
         Returns
         -------
@@ -202,14 +205,14 @@ class GoodnessOfFit(FittedResults):
 
 
 def _fit_sums(data: FittedData, threshold: float = 0.5) -> tuple[np.ndarray, ...]:
-    """Sum over the rows, in one pass, to the host.
+    """Return sums over the rows on the host, in one pass.
 
     Returns
     -------
     pearson : ndarray of shape ()
         Pearson's chi-squared.
     table : ndarray of shape (n_classes, n_classes)
-        Weights of the rows by their class and the class that is predicted.
+        Weights of the rows by their observed and predicted class.
     proba : ndarray of shape (n_classes, n_classes)
         Probabilities of each class, by the class of the row.
     """
@@ -255,9 +258,9 @@ def _shares_of(block: Block, n_classes: int) -> Array:
 
 
 def saturated_log_likelihood(data: FittedData) -> float:
-    """Return the log-likelihood of rows that each have their own probabilities.
+    """Return the log-likelihood of the saturated model, in one pass over the targets.
 
-    Zero for labels; in one pass over the soft labels alone.
+    It is zero for labels.
     """
     objective = data.objective
     (total,) = objective.data.map_reduce(
@@ -275,7 +278,7 @@ def _negative_entropy(block: Block, n_classes: int) -> tuple[Array]:
 def _fitted_rows(data: FittedData) -> tuple[Array, Array, Array]:
     """Return the logits, (n_samples, n_outputs), labels and weights, (n_samples,).
 
-    In the library of X; those of Dask in memory.
+    They are in memory, in the library of X.
     """
     objective = data.objective
     found = objective.data.map_rows(
@@ -292,15 +295,14 @@ def _rows(block: Block, loss: Loss, parameters: Array) -> Array:
 def _hosmer_lemeshow(
     p: np.ndarray, y: np.ndarray, s: np.ndarray, n_groups: int
 ) -> ChiSquaredTest:
-    """Compare counts and probabilities in groups of rows of like probability.
+    """Compare observed and expected counts in groups of rows of similar probability.
 
-    The groups are cut at the quantiles of the probabilities, each row as often as its
-    weight says.
+    The groups are cut at the quantiles of the probabilities, weighted by the rows.
 
     Raises
     ------
     ValueError
-        If fewer than three groups are left: many probabilities are equal.
+        If fewer than three groups remain because many probabilities are equal.
     """
     order = np.argsort(p, kind="stable")
     order = order[s[order] > 0]
@@ -314,7 +316,7 @@ def _hosmer_lemeshow(
     if n_groups < 3:
         raise ValueError(
             f"The probabilities leave {n_groups} groups, and the Hosmer-Lemeshow test "
-            "needs three: too many rows have the same."
+            "needs three: too many rows have the same probability."
         )
     # 2. Counts that are observed and expected.
     of = np.clip(np.searchsorted(edges, p, side="left") - 1, 0, n_groups - 1)

@@ -18,15 +18,15 @@ class HypothesisTests(FittedResults):
     """Wald tests of linear hypotheses about the parameters."""
 
     def t_test(self, r_matrix: Any, q_matrix: Any = 0.0, alpha: float = 0.05) -> Table:
-        """Test linear hypotheses R w = q about the parameters, one by one.
+        """Test each of several linear hypotheses R w = q about the parameters.
 
         Parameters
         ----------
         r_matrix : str or array of shape (n,) or (m, n)
             R, with a column for each parameter as in :meth:`cov_params`. Or hypotheses
-            in words, ``'x1 = x2, 2 * x3 = 1'``, which formulaic or patsy reads: names
-            that are no words are in backticks, and of several equations a name follows
-            its class, as in ```versicolor: x1` = 0``.
+            in words, ``'x1 = x2, 2 * x3 = 1'``, which formulaic or patsy parses. Names
+            that are not identifiers need backticks. With several equations, the class
+            precedes the name: ```versicolor: x1` = 0``.
         q_matrix : float or array of shape (m,), default=0.0
             q.
         alpha : float, default=0.05
@@ -75,7 +75,7 @@ class HypothesisTests(FittedResults):
         )
 
     def wald_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ChiSquaredTest:
-        r"""Test linear hypotheses R w = q about the parameters, all together.
+        r"""Test several linear hypotheses R w = q about the parameters jointly.
 
         The statistic is :math:`(R w - q)^T (R V R^T)^{-1} (R w - q)`.
 
@@ -120,30 +120,30 @@ class HypothesisTests(FittedResults):
         extra_constraints: Sequence[tuple[str, Any]] = (),
         combine_terms: Sequence[str] = (),
     ) -> Table:
-        """Test whether features have coefficients of zero, each in all equations.
+        """Test for each feature whether all its coefficients are zero.
 
-        The levels of a categorical feature are tested together.
+        A test covers all equations, and all levels of a categorical feature.
 
         Parameters
         ----------
         skip_single : bool, default=False
-            True for the tests of the other two arguments alone.
+            True for only the tests of the other two arguments.
         extra_constraints : list of tuples of str and array or str
             Names and hypotheses, as for :meth:`wald_test`.
         combine_terms : list of str
-            Parts of names: all parameters with it in their names, such as the columns
-            of a categorical feature, are tested together.
+            Parts of names: all parameters whose names contain one, such as the columns
+            of a categorical feature, are tested jointly.
 
         Returns
         -------
         Table
             With ``chi2``, ``P>chi2`` and ``df constraint``. Parameters without a
-            standard error are left out; a term without any other is NaN.
+            standard error are left out; a term without other parameters is NaN.
 
         Raises
         ------
         ImportError, ValueError
-            As for :meth:`wald_test`, or if no name has a part.
+            As for :meth:`wald_test`, or if no name contains a part.
 
         Examples
         --------
@@ -194,7 +194,7 @@ class HypothesisTests(FittedResults):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return R w, q and the covariance of R w.
 
-        They are NaN where a contrast has a parameter without an estimate or an error.
+        They are NaN where a contrast has a parameter without a standard error.
 
         Raises
         ------
@@ -204,7 +204,7 @@ class HypothesisTests(FittedResults):
         if isinstance(r_matrix, str):
             if np.any(q_matrix):
                 raise ValueError(
-                    "Hypotheses in words have their values in them, as in 'x1 = 2'; "
+                    "Hypotheses in words contain their values, as in 'x1 = 2'; "
                     f"got q_matrix={q_matrix!r}."
                 )
             r_matrix, q_matrix = _parsed(r_matrix, self.parameter_names)
@@ -227,20 +227,20 @@ class HypothesisTests(FittedResults):
 def _parsed(constraints: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return R and q of hypotheses in words, such as ``'x1 = x2, 2 * x3 = 1'``.
 
-    The parser is that of formulaic or, where that is missing, of patsy.
+    formulaic parses them or, without formulaic, patsy.
 
     Parameters
     ----------
     constraints : str
     names : list of str
-        Of the parameters.
+        Names of the parameters.
 
     Raises
     ------
     ImportError
         If neither is installed.
     ValueError
-        If the text is no list of linear equations of the parameters.
+        If the text is not a list of linear equations of the parameters.
     """
     in_words = [re.sub("`[^`]*`", "", part) for part in constraints.split(",")]
     if any(part.count("=") > 1 for part in in_words):
@@ -267,5 +267,5 @@ def _parsed(constraints: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndar
         raise ValueError(
             f"The hypotheses {quoted(constraints)} are not linear equations of the "
             f"parameters {', '.join(map(printable, names))}: {printable(error, 300)} "
-            "Put names that are no words in backticks: '`mean radius` = 0'."
+            "Put names that are not identifiers in backticks: '`mean radius` = 0'."
         ) from error

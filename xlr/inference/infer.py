@@ -1,4 +1,4 @@
-"""Inference for a fitted model: the checks, the passes and the results."""
+"""Inference for a fitted model, from its arguments to its results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from xlr.text import quoted
 from xlr.threads import ALONE, workers
 
 COV_TYPES = {
-    "nonrobust": "those of the inverse information",
+    "nonrobust": "from the inverse information",
     "HC0": "heteroscedasticity-robust (White's sandwich)",
     "HC1": "heteroscedasticity-robust, times n / (n - k)",
     "HC2": "heteroscedasticity-robust, each row over 1 - h with its leverage h",
@@ -59,27 +59,27 @@ def infer(
     Parameters
     ----------
     model : LogisticRegression, LogisticRegressionCV or FirthLogisticRegression
-        Fitted, of two classes or multinomial. If it converged, Newton's method goes on
-        from its coefficients until no standard error changes by more than a millionth:
-        with very many rows, ``tol`` leaves open as much as a standard error.
+        Fitted, binary or multinomial. If it converged, Newton's method continues from
+        its coefficients until no standard error changes by more than a millionth: with
+        very many rows, a fit within ``tol`` can be a standard error from the optimum.
     X : array or sparse matrix of shape (n_samples, n_features)
     y : array of shape (n_samples,)
         As in the fit.
     sample_weight : array of shape (n_samples,), default=None
-        How often each row counts, as in the fit: all results are those of repeated
-        rows. Weights that are no counts, such as inverse probabilities of a sample,
-        have errors from ``cov_type='cluster'`` with a group for each row,
-        ``groups=range(n_samples)``. Scale them first, so that their sum is n_samples.
+        Frequency of each row, as in the fit: all results equal those of repeated rows.
+        Weights that are not counts, such as inverse sampling probabilities, need
+        ``cov_type='cluster'`` with a group for each row, ``groups=range(n_samples)``.
+        Scale them first, so that their sum is n_samples.
     offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
         As in the fit.
     cov_type : {'nonrobust', 'HC0', ..., 'HC3', 'cluster'}, default='nonrobust'
-        - ``'nonrobust'``: the inverse of the information I; right if the model is.
+        - ``'nonrobust'``: the inverse information; valid if the model is correct.
         - ``'HC0'``: White's sandwich :math:`I^{-1} (\sum_i g_i g_i^T) I^{-1}` of the
-          scores g of the rows, right if only the mean is.
+          scores g of the rows, valid if the mean is correct.
         - ``'HC1'``: the same times n / (n - k), as in R's sandwich. statsmodels' Logit
           leaves the factor out, and Stata has n / (n - 1).
-        - ``'HC2'``, ``'HC3'``: the same with each row over :math:`1 - h_i` or
-          :math:`(1 - h_i)^2`, of two classes, with the leverage h of the row.
+        - ``'HC2'``, ``'HC3'``: for two classes, the same with each row over
+          :math:`1 - h_i` or :math:`(1 - h_i)^2`, with its leverage h.
         - ``'cluster'``: with scores summed within ``groups`` first, times
           G / (G - 1) (n - 1) / (n - k) for G groups.
 
@@ -89,29 +89,28 @@ def infer(
         not about the truth. Coefficients that an L1 penalty holds at zero, or a bound,
         count as known.
     groups : array of shape (n_samples,) or (n_samples, m), default=None
-        The cluster of each row, numbers or strings, or its clusters in m ways. Several
+        Cluster of each row, a number or a string, or its clusters in m ways. Several
         ways are combined by inclusion and exclusion. Negative eigenvalues of their
-        covariance, in standardised units, are set to zero, and a note says so.
+        covariance, in standardized units, are set to zero, and a note says so.
     collinear : {'nan', 'raise'}, default='nan'
-        What to do about columns that are sums of others (without a penalty, their
-        coefficients are not determined): leave them out, as R does, with NaN in their
-        place, or raise.
+        Treatment of columns that are sums of others, whose coefficients are not
+        determined without a penalty: leave them out, with NaN in their place as in R,
+        or raise an error.
     separation : {'raise', 'limit'}, default='raise'
-        What to do if the classes are separated, so that estimates are infinite: raise,
-        or return the limit of the log-likelihood, for
-        :func:`xlr.likelihood_ratio_test`, with estimates that are those of the fit, and
-        no standard errors.
+        Treatment of separated classes, whose estimates are infinite: raise an error, or
+        return the limit of the log-likelihood for :func:`xlr.likelihood_ratio_test`,
+        with the coefficients of the fit and without standard errors.
     reference : label, default=None
-        Class that the others are compared with; None for the first, of a categorical
-        y the first of its levels, as in R.
+        Reference class. None for the first class, or the first level of a categorical
+        y, as in R.
     profile : bool, default=None
-        Whether P-values and intervals of the parameters are those of the profile
-        likelihood, more accurate where it is skew, and not Wald's. Each parameter takes
-        several fits. None for Firth's penalty alone, as in R's logistf, and where
-        outliers leave too few digits for it, Wald's.
+        True for P-values and intervals of the profile likelihood, False for Wald's.
+        The profile is more accurate where the likelihood is skewed; each parameter
+        takes several fits. None for the profile with Firth's penalty, as in R's
+        logistf, unless outliers leave too few digits, and else Wald's.
     keep_data : bool, default=False
-        True to keep X and y in the results: ``get_margeff``, ``profile_conf_int`` and
-        ``get_influence`` pass over them.
+        True to keep X and y in the results, for methods such as ``get_margeff``,
+        ``profile_conf_int`` and ``get_influence``.
 
     Returns
     -------
@@ -120,9 +119,9 @@ def infer(
     Raises
     ------
     TypeError, ValueError
-        If the model is not fitted or not at the optimum on these rows, if there is no
-        finite one (separation, with what separates), a parameter or the data are not as
-        described, or columns are collinear and ``collinear='raise'``.
+        If the model is not fitted or not at the optimum of these rows, the classes are
+        separated, columns are collinear and ``collinear='raise'``, or an argument is
+        invalid.
 
     References
     ----------
@@ -220,29 +219,28 @@ def infer(
 def _check_options(
     model: Any, y: Any, cov_type: str, groups: Any, profile: bool | None
 ) -> None:
-    """Raise ValueError for options that do not go together."""
+    """Raise ValueError for incompatible options."""
     is_model_based = cov_type == "nonrobust"
     refused = {
         "cov_type='cluster' needs groups, the cluster of each row, and the others "
         f"take none; got {cov_type!r}.": (groups is None) == (cov_type == "cluster"),
-        f"cov_type={cov_type!r} is of fits to two classes, whose rows have one "
-        "leverage each. Pass cov_type='HC1'.": (
+        f"cov_type={cov_type!r} needs a fit to two classes, where each row has one "
+        "leverage. Pass cov_type='HC1'.": (
             cov_type in ("HC2", "HC3") and arrays.to_host(model.classes_).size > 2
         ),
         f"cov_type={cov_type!r} needs one label for each row. Pass cov_type='cluster', "
         "for rows of probabilities groups=range(n_samples).": (
             isinstance(y, SoftLabels) and cov_type.startswith("HC")
         ),
-        "With Firth's penalty there is the covariance of the model alone: cov_type "
-        f"must be 'nonrobust'; got {cov_type!r}.": (
+        "With Firth's penalty the only covariance is the model's: cov_type must be "
+        f"'nonrobust'; got {cov_type!r}.": (
             isinstance(model, FirthLogisticRegression) and not is_model_based
         ),
-        "With class_weight the inverse of the information is no covariance: the "
-        "weights are not counts of rows. Pass cov_type='HC0', or fit without "
-        "class_weight.": (
+        "With class_weight the inverse information is not the covariance: the weights "
+        "are not counts of rows. Pass cov_type='HC0', or fit without class_weight.": (
             getattr(model, "class_weight", None) is not None and is_model_based
         ),
-        "The profile likelihood is right if the model is: profile=True needs "
+        "The profile likelihood is valid if the model is correct: profile=True needs "
         f"cov_type='nonrobust'; got {cov_type!r}.": profile and not is_model_based,
     }
     for sentence, applies in refused.items():
@@ -256,13 +254,13 @@ def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
     if not optimality <= SLACK * max(reached, data.objective.rounding**0.5):
         raise ValueError(
             "The model is not the optimum on these rows: the gradient of F is "
-            f"{optimality:.3g} there, and within {reached:.3g} where the fit ended. "
+            f"{optimality:.3g}, and the fit ended within {reached:.3g}. "
             "Pass the X, y, sample_weight and offset of the fit."
         )
 
 
 def _separation(data: FittedData, gradient: np.ndarray) -> str:
-    """Describe what separates the classes; an empty string if nothing does."""
+    """Describe what separates the classes; return an empty string if nothing does."""
     if data.is_penalised or data.is_firth:
         return ""
     if getattr(data.model, "_has_optimum", False):  # the fit looked
@@ -272,7 +270,7 @@ def _separation(data: FittedData, gradient: np.ndarray) -> str:
 
 
 def _reference(data: FittedData, y: Any, label: Any) -> int:
-    """Return the number of the class that the others are compared with."""
+    """Return the number of the reference class."""
     classes = arrays.to_host(data.dataset.classes).tolist()
     if label is None:
         levels = table_levels(y) or classes
@@ -288,25 +286,25 @@ def _reference(data: FittedData, y: Any, label: Any) -> int:
 def _notes(
     data: FittedData, estimates: Estimates, cov_type: str, profile: bool
 ) -> list[str]:
-    """Return the sentences that a reader of the numbers needs."""
+    """Return the notes on the results."""
     encoder = data.dataset.features.encoder
     references = [] if encoder is None else encoder.references
     notes = {
         f"Columns that are sums of others are left out: {estimates.aliased}.": (
             estimates.aliased
         ),
-        "The fit is penalised: standard errors are those of the penalised estimates "
-        "about their own mean, (I + P)^-1 M (I + P)^-1. They leave out the bias of the "
-        "penalty, so that intervals need not cover the truth at their level; AIC and "
+        "The fit is penalised: standard errors describe the penalised estimates "
+        "about their mean, (I + P)^-1 M (I + P)^-1. They omit the bias of the "
+        "penalty, so that intervals need not cover the truth at their level. AIC and "
         "BIC count effective degrees of freedom.": data.is_penalised,
         "Coefficients held at zero by the L1 penalty, or at a bound, have no standard "
-        "error, and the others' are as if those were known.": not data.free.all(),
-        "Log-likelihoods have Firth's penalty.": data.is_firth,
+        "error; the other standard errors treat them as known.": not data.free.all(),
+        "Log-likelihoods include Firth's penalty.": data.is_firth,
         f"Reference levels: {', '.join(references)}.": references,
-        "Coefficients are of the first class against the second.": (
+        "Coefficients compare the first class against the second.": (
             data.reference > 0 and data.objective.n_outputs == 1
         ),
-        "P-values and intervals are those of the profile likelihood.": profile,
+        "P-values and intervals come from the profile likelihood.": profile,
         "With class_weight the likelihood is a weighted one, not that of the data.": (
             getattr(data.model, "class_weight", None) is not None
         ),
@@ -324,7 +322,7 @@ def _log_likelihood(data: FittedData, parameters: Array) -> float:
     value = objective.value_and_gradient(parameters).value
     value = value - objective.penalty.value(objective.by_class(parameters), xp=xp)
     log_likelihood = -data.total_weight * float(arrays.to_host(value)[0])
-    if data.is_firth:  # whose penalty has the units of X, and of the weights as given
+    if data.is_firth:  # the penalty depends on the units of X and of the weights
         n_equations, size = data.class_totals.size - 1, data.objective.column_size
         log_likelihood += n_equations * float(np.log(data.units.scale).sum())
         log_likelihood += n_equations * size * np.log(data.dataset.unit) / 2
@@ -340,7 +338,7 @@ def _null_log_likelihood(data: FittedData) -> float:
         return float(data.class_totals @ np.log(data.class_totals / data.total_weight))
     place = np.arange(objective.n_parameters) % objective.column_size
     constraints = np.eye(objective.n_parameters)[place < objective.n_features]
-    # The intercepts of the fit make up for an offset far from zero.
+    # The intercepts of the fit compensate for an offset far from zero.
     null = constrained_minimum(
         objective, data.standardized, constraints, np.zeros(len(constraints))
     )

@@ -28,7 +28,7 @@ METHODS = {
     "eydx": "d(lny)/dx",
 }
 
-MEDIAN_COLUMNS = 256  # columns of X that are brought to the host at a time
+MEDIAN_COLUMNS = 256  # columns of X that move to the host at a time
 
 
 class MarginalEffects(FittedResults):
@@ -44,10 +44,10 @@ class MarginalEffects(FittedResults):
         *,
         alpha: float = 0.05,
     ) -> Table:
-        """Tabulate marginal effects: changes of the probabilities with the features.
+        """Tabulate marginal effects of the features on the probabilities.
 
-        Standard errors are those of the delta method. Two classes have effects on the
-        second class; more classes have effects on each.
+        Standard errors follow from the delta method. For two classes the effects are on
+        the probability of the second; for more, on the probability of each.
 
         Parameters
         ----------
@@ -55,7 +55,7 @@ class MarginalEffects(FittedResults):
             ``'overall'`` averages the effects over the rows of the fit. ``'mean'`` and
             ``'median'`` take one row, of the means or medians of the columns;
             ``'zero'`` takes the row of zeros. An array averages over its own rows.
-            Offsets count in ``'overall'`` alone.
+            Only ``'overall'`` takes the offsets into account.
         method : {'dydx', 'eyex', 'dyex', 'eydx'}, default='dydx'
             Derivative dP/dx, elasticity dlogP/dlogx, or one logarithm: dP/dlogx or
             dlogP/dx.
@@ -80,8 +80,8 @@ class MarginalEffects(FittedResults):
         Raises
         ------
         ValueError
-            If columns are aliased: only a sum of their coefficients has a meaning. If
-            the results are without the rows, and an argument needs them.
+            If columns are aliased, so that only sums of their coefficients are
+            determined, or if an argument needs rows that the results do not hold.
 
         Examples
         --------
@@ -147,7 +147,7 @@ class MarginalEffects(FittedResults):
         if isinstance(key, int | np.integer) and 0 <= key < len(names):
             return int(key)
         raise ValueError(
-            f"atexog holds {quoted(key)}, which is no feature. Use the name of a "
+            f"atexog holds {quoted(key)}, which is not a feature. Use the name of a "
             f"feature, {quoted(names)}, or the number of its column in X."
         )
 
@@ -183,7 +183,7 @@ class MarginalEffects(FittedResults):
             With standardized columns.
         method : {'dydx', 'eyex', 'dyex', 'eydx'}
         held : ndarray of shape (n_features,)
-            Values of columns that replace those of the rows; NaN for none.
+            Values that replace a column; NaN to keep the column.
         spans : ndarray of shape (n_features,)
             0 for a derivative, 1 for the change of V from 0 to 1, 2 for half of its
             change from x - 1 to x + 1.
@@ -248,8 +248,8 @@ def _effect_sums(
 ) -> tuple[Array, ...]:
     """Return the sums over the rows of G, of its derivatives, and of the changes.
 
-    ``columns`` are the means, ones and the held values less the means, all over the
-    scales.
+    ``columns`` has three rows, each over the scales of the columns: the means, ones,
+    and the held values less the means.
     """
     xp, s, matrix = block.xp, block.weights, block.matrix
     mean, unit, held = (xp.astype(columns[i, :], matrix.dtype) for i in range(3))
@@ -350,7 +350,7 @@ def _other_numbers(block: Block) -> tuple[Array, Array]:
 
 
 def _column_centre(data: FittedData, kind: str) -> np.ndarray:
-    """Return the mean or the median of each column by the weights: (1, n_features).
+    """Return the weighted mean or median of each column: (1, n_features).
 
     Raises
     ------
@@ -363,8 +363,8 @@ def _column_centre(data: FittedData, kind: str) -> np.ndarray:
         return arrays.to_host(total / weight[:, None]).astype(np.float64)
     if not raw.in_memory:
         raise ValueError(
-            "The median of columns in chunks of Dask takes a sort. Compute it, and "
-            "pass it as at=, a row of n_features numbers."
+            "Medians of columns in Dask chunks need a sort. Compute them, and pass "
+            "them as at=: a row of n_features numbers."
         )
     weights = arrays.to_host(raw.targets.weights)[:, 0].astype(np.float64)
     medians: list[float] = []
@@ -377,7 +377,7 @@ def _column_centre(data: FittedData, kind: str) -> np.ndarray:
 
 
 def _median(values: np.ndarray, weights: np.ndarray) -> float:
-    """Return the median of repeated values: the mean of the middle two."""
+    """Return the weighted median: the mean of the two middle values."""
     order = np.argsort(values)
     below = np.cumsum(weights[order])
     middle = [np.searchsorted(below, below[-1] / 2, side) for side in ("left", "right")]

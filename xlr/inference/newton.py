@@ -11,8 +11,8 @@ from xlr.inference.fitted_data import FittedData
 from xlr.objective import Aliased, find_aliased, information
 
 # Bound on the last Newton step, in standardized units, summed over the parameters. It
-# changes standard errors by less than half of that, as a share, and by up to 70 times
-# that where a feature has outliers: by less than 1e-6.
+# changes standard errors by a share of less than half the bound, or of up to 70 times
+# the bound where a feature has outliers: less than 1e-6.
 LAST_STEP = 1e-8
 
 MAX_PASSES = 30
@@ -42,7 +42,7 @@ class InformationSums(NamedTuple):
 
 
 class NewtonStep(NamedTuple):
-    """Newton step of F, with the sums that it comes from.
+    """Newton step of F, with the sums that determine it.
 
     Attributes
     ----------
@@ -98,8 +98,8 @@ def sum_information(data: FittedData) -> InformationSums:
 def last_newton_step(data: FittedData, sums: InformationSums) -> NewtonStep:
     """Iterate Newton's method until the information no longer changes.
 
-    With many rows a standard error is less than what the tolerance of the fit leaves
-    open. A fit that did not converge stays where it is.
+    With many rows a fit within its tolerance may be a standard error from the optimum.
+    A fit that did not converge keeps its coefficients.
     """
     last, share = newton_step(data, sums), 1.0
     for _ in range(MAX_PASSES - 1):
@@ -110,7 +110,7 @@ def last_newton_step(data: FittedData, sums: InformationSums) -> NewtonStep:
         if new.decrement < last.decrement / 2:
             last = new
         elif data.is_firth and share > MIN_SHARE:
-            # The Hessian leaves Firth's penalty out, so that steps may be too long.
+            # The Hessian omits Firth's penalty, so that steps may be too long.
             share /= 2
         else:  # rounding errors
             return min(last, new, key=lambda each: each.decrement)
@@ -121,7 +121,8 @@ def newton_step(data: FittedData, sums: InformationSums) -> NewtonStep:
     """Return the Newton step of F at the parameters of the sums."""
     objective, outputs = data.objective, data.objective.n_outputs
     curved = sums.information + np.diag(data.penalty_curvature)
-    # 1. The free parameters. Summed over the classes: weights of rows do not matter.
+    # 1. The free parameters. Collinearity does not depend on positive weights, so that
+    # the sum over the classes shows it.
     size = objective.column_size
     gram = np.einsum("kikj->ij", curved.reshape(outputs, size, outputs, size))
     free = data.free.reshape(outputs, size).copy()
@@ -138,7 +139,7 @@ def newton_step(data: FittedData, sums: InformationSums) -> NewtonStep:
         curved = curved + np.tile(np.diag(level), (outputs, outputs))
     inverse, chosen = np.zeros_like(curved), free.reshape(-1)
     inverse[np.ix_(chosen, chosen)] = _inverse(curved[np.ix_(chosen, chosen)])
-    # 3. The step, as far as zero, where an L1 penalty is not smooth, and the bounds.
+    # 3. The step, up to zero, where an L1 penalty is not smooth, and up to the bounds.
     step = np.zeros(chosen.size)
     if data.model.converged_:
         step = -inverse @ sums.subgradient * data.total_weight

@@ -12,14 +12,14 @@ from xlr import arrays
 from xlr.inference.constrained import constrained_minimum
 from xlr.inference.fitted_data import FittedData
 
-# Bounds on the error of the end of an interval, in standard errors: and in rounding
-# errors of X, times the square root of the sum of the weights.
+# Bounds on the error of the end of an interval: in standard errors, and in rounding
+# errors of X times the square root of the sum of the weights.
 END_TOL = 1e-8
 END_ROUNDINGS = 16
 
 MAX_PROFILE_ITERATIONS = 50
 
-PROFILE_ALPHA = 0.05  # one minus the level of the intervals that results keep
+PROFILE_ALPHA = 0.05  # one minus the level of the intervals that results hold
 
 # Distance in standard errors beyond which the end is infinite.
 FARTHEST = 1e4
@@ -36,7 +36,7 @@ def profile_all(data: FittedData, params: np.ndarray, errors: np.ndarray) -> np.
     Raises
     ------
     FloatingPointError
-        If the arithmetic is not precise enough.
+        If rounding errors hide an end.
     """
     lowest, zero = _minimum(data), np.zeros(1)
     values = [
@@ -79,7 +79,7 @@ def profile_ends(
 
 
 def _directions(data: FittedData) -> np.ndarray:
-    """Return the reported parameters as combinations of the solver's, a row each."""
+    """Return each reported parameter as a linear combination of the solver's."""
     return data.units.reported(np.eye(data.objective.n_parameters)).T
 
 
@@ -121,12 +121,12 @@ def _profile_end(
     Returns
     -------
     float
-        Infinite where there is no end.
+        Infinite if there is no end.
 
     Raises
     ------
     FloatingPointError
-        If the arithmetic is not precise enough to find it.
+        If rounding errors hide the end.
 
     References
     ----------

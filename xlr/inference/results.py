@@ -24,12 +24,12 @@ class InferenceResults(
     """Results of :func:`xlr.infer`, under statsmodels' names.
 
     An equation has k parameters: the intercept, if there is one, and the features. Two
-    classes have one equation. More classes have one equation for each class but the
-    reference, whose parameters are subtracted. All numbers are on the host, in float64.
+    classes have one equation. More classes have one for each class except the
+    reference, which it is compared with. All numbers are on the host, in float64.
 
-    Results hold numbers and names: they can be pickled, and read where the array
+    Results hold numbers and names. They can be pickled, and loaded where the array
     library of X is not installed. With ``keep_data=True`` they also hold the rows of
-    the fit until they are copied or pickled.
+    the fit, which copies and pickles leave out.
 
     Attributes
     ----------
@@ -38,21 +38,22 @@ class InferenceResults(
     bse : ndarray like ``params``
         Standard errors; NaN for coefficients held at zero or at a bound.
     zvalues, pvalues : ndarray like ``params``
-        Estimate over standard error, and its two-sided P under a normal distribution;
-        with profile likelihoods, P of the likelihood-ratio test.
+        Estimate over standard error, and its two-sided P-value under a normal
+        distribution; with profile likelihoods, the P-value of the likelihood-ratio
+        test.
     llf : float
-        Log-likelihood, with Firth's penalty for a model that has it.
+        Log-likelihood, including Firth's penalty if the model has it.
     llnull : float
         Log-likelihood of the model with intercepts only (without any parameter, for a
         model without intercept).
     llr, llr_pvalue : float
-        Likelihood-ratio statistic, 2 (llf - llnull), and its P under a chi-squared
-        distribution of ``df_model`` degrees of freedom. P is NaN for penalised fits:
-        the statistic has another distribution.
+        Likelihood-ratio statistic, 2 (llf - llnull), and its P-value under a
+        chi-squared distribution with ``df_model`` degrees of freedom. It is NaN for
+        penalised fits, whose statistic has another distribution.
     prsquared : float
         McFadden's pseudo-R-squared, 1 - llf / llnull.
     deviance, null_deviance : float
-        -2 llf and -2 llnull; of soft labels, above those of their own probabilities.
+        -2 llf and -2 llnull; with soft labels, less those of the saturated model.
     aic, bic : float
         -2 llf + c df, with c = 2 or log(nobs) and df the effective degrees of freedom.
     effective_df : float
@@ -67,11 +68,11 @@ class InferenceResults(
     equations : list of str
         Class of each equation, compared with the reference; empty for two classes.
     reference : str
-        Class that the others are compared with.
+        Class that the other classes are compared with.
     is_separated : bool
         Whether the log-likelihood is a limit, and estimates are infinite.
     notes : list of str
-        Sentences that a reader of the numbers needs.
+        Notes on the results, such as columns that were left out.
     converged : bool
     """
 
@@ -80,10 +81,11 @@ class InferenceResults(
         return self._estimates.covariance
 
     def conf_int(self, alpha: float = 0.05) -> np.ndarray:
-        """Return intervals: estimate plus and minus a multiple of its error.
+        """Return confidence intervals of the parameters.
 
-        With profile likelihoods, those of :meth:`profile_conf_int`, which need the rows
-        of the fit for another level than 0.95.
+        The ends are the estimate plus and minus a multiple of its standard error. With
+        profile likelihoods they are those of :meth:`profile_conf_int`, which needs the
+        rows of the fit for levels other than 0.95.
 
         Parameters
         ----------
@@ -107,11 +109,11 @@ class InferenceResults(
     def profile_conf_int(
         self, which: Sequence[str] | None = None, alpha: float = 0.05
     ) -> Table:
-        """Tabulate profile-likelihood intervals.
+        """Tabulate profile-likelihood intervals of the parameters.
 
         An interval ends where the likelihood-ratio test of the parameter has P = alpha.
         The intervals are more accurate than :meth:`conf_int` in small samples. Each end
-        takes several fits with the parameter held.
+        takes several fits with the parameter held fixed.
 
         Parameters
         ----------
@@ -123,20 +125,20 @@ class InferenceResults(
         Returns
         -------
         Table
-            With the estimate and the ends; infinite where the likelihood never falls
-            so far.
+            With the estimate and the ends, which are infinite where the likelihood
+            never falls far enough.
 
         Raises
         ------
         ValueError
-            If the fit is penalised (Firth's penalty apart), columns are aliased, there
-            is no parameter of a name, or the results are without the rows.
+            If the fit is penalised (except by Firth's penalty), columns are aliased, a
+            name is unknown, or the results do not hold the rows.
         """
         low, high = interval_columns(alpha)
         if self.is_penalised:
             raise ValueError(
-                "A penalised fit has no likelihood profile: its optimum is not that of "
-                "the likelihood. Fit with C=inf, or FirthLogisticRegression."
+                "A penalised fit has no likelihood profile: it does not maximise the "
+                "likelihood. Fit with C=inf, or FirthLogisticRegression."
             )
         self._refuse_aliased("profile")
         which = self.names if which is None else list(which)
@@ -158,7 +160,9 @@ class InferenceResults(
         return Table(title, which * n_equations, columns, self.equations)
 
     def summary(self, alpha: float = 0.05) -> Table:
-        """Return all results as a table: print it, or end a notebook cell with it.
+        """Tabulate the fit, its parameters and the notes on them.
+
+        Print the table, or end a notebook cell with it.
 
         Parameters
         ----------
@@ -201,7 +205,7 @@ class InferenceResults(
 
     @arrays.quiet()
     def odds_ratios(self, alpha: float = 0.05) -> Table:
-        """Tabulate odds ratios, exp(estimate), and their intervals, by feature."""
+        """Tabulate the odds ratio of each feature, exp(estimate), with its interval."""
         low, high = interval_columns(alpha)
         table, n = self.coefficients(alpha), len(self.names)
         rows = np.arange(len(table.index)) % n >= int(self._units.fit_intercept)

@@ -1,4 +1,4 @@
-"""Statistics of single rows: their influence, and intervals of their probabilities."""
+"""Influence of single rows, and intervals of their probabilities."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class ProbabilityInterval(NamedTuple):
 class Influence:
     """Influence of each row on a fit, under statsmodels' names.
 
-    The weight s of a row multiplies its part of the log-likelihood, as R's prior
-    weights do: a row of weight 2 counts as two equal rows that leave the fit together.
+    The weight s of a row multiplies its log-likelihood, as R's prior weights do: a row
+    of weight 2 counts as two equal rows that are removed together.
 
     Attributes
     ----------
@@ -114,13 +114,12 @@ class RowStatistics(FittedResults):
     """Influence and predictions of single rows."""
 
     def get_influence(self) -> Influence:
-        """Return leverage, residuals, Cook's distance and dfbetas of each row.
+        """Return the leverage, residuals, Cook's distance and dfbetas of each row.
 
         Raises
         ------
         ValueError
-            If there are more than two classes, the rows are of Dask, or the results are
-            without them.
+            If there are more than two classes, or the results hold no rows in memory.
 
         Examples
         --------
@@ -136,8 +135,8 @@ class RowStatistics(FittedResults):
             objective, xp = data.objective, data.objective.xp
             if not objective.data.in_memory:
                 raise ValueError(
-                    "Influence is of single rows, and those of Dask are not here. Call "
-                    "infer on the rows of interest in memory: X.compute()."
+                    "Influence describes single rows, and rows of Dask are not in "
+                    "memory. Call infer on rows in memory: X.compute()."
                 )
             # 1. Leverages, Pearson residuals, and scores in the units of a root R of
             # the inverse Hessian R R'.
@@ -168,12 +167,12 @@ class RowStatistics(FittedResults):
             return Influence(names=data.names, **found)
 
     def predict(self, X: Array, offset: Array | None = None) -> Array:
-        """Predict the probability of the second class, or of all of more classes.
+        """Predict the probability of the second of two classes, or of every class.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device, or of Dask: then so is the answer.
+            In any library, on any device, or of Dask; the result is of the same kind.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
 
         Returns
@@ -202,7 +201,7 @@ class RowStatistics(FittedResults):
     ) -> ProbabilityInterval:
         r"""Predict class probabilities with intervals.
 
-        The delta method on the scale of the log-odds :math:`\lambda_k = \log p_k / (1 -
+        The delta method for the log-odds :math:`\lambda_k = \log p_k / (1 -
         p_k)`, with standard errors :math:`s_k`, keeps the ends :math:`\sigma(\lambda_k
         \pm c\, s_k)` between 0 and 1. The error of :math:`p_k` is :math:`p_k (1 - p_k)
         s_k`.
@@ -210,7 +209,7 @@ class RowStatistics(FittedResults):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library; the answer is in the same.
+            In any library; the result is in the same library.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
         alpha : float, default=0.05
             One minus the level.
@@ -225,7 +224,7 @@ class RowStatistics(FittedResults):
         ValueError
             If X has other features than the fit, or anything is not finite.
         """
-        interval_columns(alpha)  # refuses what is no level
+        interval_columns(alpha)  # checks the level
         features, units = read_features(self._reader, X, reset=False), self._units
         added = None if offset is None else read_offset(offset, features)
         check_offset_columns(added, units.n_outputs, features.X.shape[0])

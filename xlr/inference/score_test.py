@@ -27,7 +27,7 @@ CANDIDATE_ROWS = 256  # rows of a block, at least: sums are as wide as the candi
 
 
 class CandidateRows:
-    """Rows of a matrix that a pass reads together with those of X."""
+    """Rows of a matrix that a pass reads together with the rows of X."""
 
     def __init__(self, matrix: Matrix) -> None:
         self.matrix = matrix
@@ -45,9 +45,9 @@ class ScoreTests(FittedResults):
         hypothesis: Literal["joint", "separate"] = "joint",
         cov_type: Literal["nonrobust", "HC0"] = "nonrobust",
     ) -> ChiSquaredTest:
-        r"""Test features that the model leaves out, without a fit.
+        r"""Test features that the model leaves out, without fitting them.
 
-        One pass over the rows reads each feature once: thousands can be screened.
+        One pass reads each feature once, so that thousands can be screened.
 
         With the rows z of the model and c of the candidates, the residuals r and the
         curvature H of the loss in the logits, the score of a candidate is
@@ -57,15 +57,16 @@ class ScoreTests(FittedResults):
             V = \sum_i H_i\, \tilde c_i \tilde c_i^T, \qquad \tilde c = c - A z, \quad
             A = \Big(\sum_i H_i\, c_i z_i^T\Big) \Big(\sum_i H_i\, z_i z_i^T\Big)^{-1}
 
-        or, robust, with :math:`r_i r_i^T` in the place of the first H. The statistic is
-        :math:`U^T V^{-1} U`. More classes have scores for each class but the first.
+        or, robust, with :math:`r_i r_i^T` in place of the first H. The statistic is
+        :math:`U^T V^{-1} U`. With more than two classes, every class except the first
+        has scores.
 
         Parameters
         ----------
         exog_extra : array, table or sparse matrix of shape (n_samples, m)
             The features, in memory or, for an X of Dask, in the same chunks.
         hypothesis : {'joint', 'separate'}, default='joint'
-            Whether to test all features together, or each without the others.
+            Test all features jointly, or each without the others.
         cov_type : {'nonrobust', 'HC0'}, default='nonrobust'
             Variance of the scores: the information, or the scores of the rows.
 
@@ -73,13 +74,13 @@ class ScoreTests(FittedResults):
         -------
         ChiSquaredTest
             ``statistic``, ``df`` and ``pvalue``, arrays of shape (m,) for
-            ``'separate'``; NaN for a feature that is a sum of those in the model.
+            ``'separate'``; NaN for a feature that is a sum of features in the model.
 
         Raises
         ------
         TypeError, ValueError
-            If the fit is penalised, the results are without the rows, the features are
-            not as described, or they are collinear and tested together.
+            If the fit is penalised, the results do not hold the rows, the features are
+            invalid, or they are collinear and tested jointly.
 
         References
         ----------
@@ -166,12 +167,12 @@ class ScoreTests(FittedResults):
 
 
 def _read(data: FittedData, candidates: Any) -> tuple[Any, int]:
-    """Return the candidates as rows of a pass, and how many there are.
+    """Return the candidates as rows of a pass, and the number of features.
 
     Raises
     ------
     TypeError, ValueError
-        If they are no matrix of real numbers, or have other rows than X.
+        If they are not a matrix of real numbers with as many rows as X.
     """
     chunks, like = data.objective.data.chunks, data.dataset.features
     if chunks is not None:

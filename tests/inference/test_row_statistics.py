@@ -131,6 +131,12 @@ def test_influence_on_every_backend(place, dtype, assert_close):
     rtol = 1e-6 if dtype == "float64" else 2e-2
     assert_close(found.cooks_distance, glm.get_influence().cooks_distance[0], rtol=rtol)
     assert_close(found.resid_pearson, glm.resid_pearson, rtol=rtol)
+    one = xlr.LogisticRegression(**UNPENALISED).fit(X, y, weights)
+    expected = xlr.infer(one, X, y, weights, keep_data=True).get_influence()
+    rtol, atol = (1e-6, 1e-9) if dtype == "float64" else (2e-2, 1e-3)
+    for name in ("dfbetas", "dffits_internal"):
+        values = getattr(expected, name)
+        assert_close(getattr(found, name), values, rtol=rtol, atol=atol)
 
 
 def test_leverages_sum_to_the_degrees_of_freedom():
@@ -142,11 +148,37 @@ def test_leverages_sum_to_the_degrees_of_freedom():
     assert results.effective_df < 9
 
 
-def test_influence_of_many_classes_is_refused():
-    X, y = anes96()
-    results = xlr.infer(xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y)
-    with pytest.raises(ValueError, match="two classes"):
-        results.get_influence()
+def test_influence_frame_as_statsmodels():
+    X, y = spector()
+    model = xlr.LogisticRegression(**UNPENALISED).fit(X, y)
+    found = xlr.infer(model, X, y, keep_data=True).get_influence()
+    glm = sm.GLM(y, sm.add_constant(X), sm.families.Binomial()).fit(tol=1e-14)
+    expected = glm.get_influence()
+    np.testing.assert_allclose(found.dfbetas, expected.dfbetas, rtol=1e-6)
+    dffits = expected.d_fittedvalues_scaled
+    np.testing.assert_allclose(found.dffits_internal, dffits, rtol=1e-6)
+    frame, theirs = found.summary_frame(), expected.summary_frame()
+    np.testing.assert_allclose(frame, theirs, rtol=1e-6)
+    assert frame.columns[0] == "dfb_intercept"
+    assert list(frame.columns[1:]) == [
+        c.replace("x1", "x0").replace("x2", "x1").replace("x3", "x2")
+        for c in theirs.columns[1:]
+    ]
+
+
+def test_dfbetas_of_weighted_rows_are_newton_steps_without_them():
+    X, y = (part[::6] for part in fair())
+    weights = np.random.default_rng(0).integers(1, 4, len(y)).astype(float)
+    given = csr_array(X), y, weights
+    model = xlr.LogisticRegression(**UNPENALISED).fit(*given)
+    results = xlr.infer(model, *given, keep_data=True)
+    found = results.get_influence()
+    Z, p = np.insert(X, 0, 1, axis=1), results.fittedvalues
+    hessian = Z.T @ (Z * (weights * p * (1 - p))[:, None])
+    for i in (0, 17, 600):
+        left = hessian - weights[i] * p[i] * (1 - p[i]) * np.outer(Z[i], Z[i])
+        moved = np.linalg.solve(left, weights[i] * (y[i] - p[i]) * Z[i])
+        np.testing.assert_allclose(found.dfbetas[i], moved / results.bse, rtol=1e-6)
 
 
 @pytest.mark.parametrize("data", [spector, fair])

@@ -279,7 +279,7 @@ def test_medians_are_those_of_repeated_rows():
         found.append(xlr.infer(model, rows, labels, s, keep_data=True))
     ours, expected = (each.get_margeff("median").columns["dy/dx"] for each in found[:2])
     np.testing.assert_allclose(ours, expected, rtol=1e-6)
-    with pytest.raises(ValueError, match=r"median.*Dask.*pass it as at="):
+    with pytest.raises(ValueError, match=r"Medians.*Dask.*pass them as at="):
         found[2].get_margeff("median")
 
 
@@ -294,7 +294,7 @@ def test_effects_refuse_wrong_arguments():
         results.get_margeff(X, "eyex", dummy=True)
     with pytest.raises(ValueError, match=r"count=True\) needs the rows"):
         results.get_margeff(X, count=True)
-    with pytest.raises(ValueError, match=r"'x9', which is no feature.*'x0', 'x1'"):
+    with pytest.raises(ValueError, match=r"'x9', which is not a feature.*'x0', 'x1'"):
         results.get_margeff(X, atexog={"x9": 1})
     with pytest.raises(ValueError, match="at contains NaN"):
         results.get_margeff(np.full_like(X, np.nan))
