@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xlr import arrays
 from xlr.inference.clusters import sum_between_clusters
 from xlr.inference.constrained import constrained_minimum
 from xlr.inference.fitted_data import FittedData
@@ -186,14 +185,9 @@ def _middle(last: NewtonStep, cov_type: str, clusters: np.ndarray | None) -> np.
     if clusters is not None:
         return sum_between_clusters(data, clusters) * ((n - 1) / (n - k))
     power = LEVERAGE_POWERS.get(cov_type, 0.0)
-    outer = outer_products(
-        data.objective,
-        data.parameters,
-        data.dataset.class_weights.factors,
-        last.inverse if power else None,
-        power,
-    )
-    outer = data.dataset.unit * arrays.to_host(outer).astype(np.float64)
+    given = data.objective, data.parameters, data.dataset.class_weights.factors
+    inverse = last.inverse if power else None
+    outer = data.on_host(outer_products(*given, inverse, power))
     if not np.isfinite(outer).all():
         raise ValueError(
             f"cov_type={cov_type!r} has no value: a row has leverage 1, so that it "

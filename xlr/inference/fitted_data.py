@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -147,6 +148,25 @@ class FittedData:
     def standardized(self) -> np.ndarray:
         """Estimates on the host: (n_parameters,)."""
         return arrays.to_host(self.parameters)[0].astype(np.float64)
+
+    def on_host(self, sums: Array) -> np.ndarray:
+        """Return sums over the rows in float64 on the host, for the given weights."""
+        return self.dataset.unit * arrays.to_host(sums).astype(np.float64)
+
+    def sum_rows(
+        self, function: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> list[np.ndarray]:
+        """Return the sums of a function of the loss and the estimates, on the host."""
+        given = self.objective.loss, self.parameters, *arguments
+        sums = self.objective.data.map_reduce(function, *given, **options)
+        return [self.on_host(part) for part in sums]
+
+    def map_rows(
+        self, function: Callable[..., Array], *arguments: Any, width: int
+    ) -> Array:
+        """Return a function of the loss and the estimates for each row."""
+        given = self.objective.loss, self.parameters, *arguments
+        return self.objective.data.map_rows(function, *given, width=width)
 
     def at(self, standardized: np.ndarray) -> FittedData:
         """Return the same data with other estimates, (n_parameters,) on the host."""

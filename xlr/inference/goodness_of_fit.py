@@ -204,7 +204,7 @@ class GoodnessOfFit(FittedResults):
         return _hosmer_lemeshow(sigmoid(eta[:, 0]), y, s, n_groups)
 
 
-def _fit_sums(data: FittedData, threshold: float = 0.5) -> tuple[np.ndarray, ...]:
+def _fit_sums(data: FittedData, threshold: float = 0.5) -> list[np.ndarray]:
     """Return sums over the rows on the host, in one pass.
 
     Returns
@@ -216,15 +216,8 @@ def _fit_sums(data: FittedData, threshold: float = 0.5) -> tuple[np.ndarray, ...
     proba : ndarray of shape (n_classes, n_classes)
         Probabilities of each class, by the class of the row.
     """
-    objective = data.objective
-    sums = objective.data.map_reduce(
-        _sums,
-        objective.loss,
-        data.parameters,
-        threshold,
-        width=3 * max(2, objective.n_outputs),
-    )
-    return tuple(data.dataset.unit * arrays.to_host(x).astype(np.float64) for x in sums)
+    width = 3 * max(2, data.objective.n_outputs)
+    return data.sum_rows(_sums, threshold, width=width)
 
 
 def _sums(
@@ -262,15 +255,12 @@ def saturated_log_likelihood(data: FittedData) -> float:
 
     It is zero for labels.
     """
-    objective = data.objective
-    (total,) = objective.data.map_reduce(
-        _negative_entropy, max(2, objective.n_outputs), reads_rows=False
-    )
-    return data.dataset.unit * float(arrays.to_host(total))
+    (total,) = data.sum_rows(_negative_entropy, reads_rows=False)
+    return float(total)
 
 
-def _negative_entropy(block: Block, n_classes: int) -> tuple[Array]:
-    xp, y = block.xp, _shares_of(block, n_classes)
+def _negative_entropy(block: Block, loss: Loss, parameters: Array) -> tuple[Array]:
+    xp, y = block.xp, _shares_of(block, max(2, loss.n_outputs))
     logs = xp.log(xp.where(y > 0, y, xp.ones_like(y)))
     return (xp.sum(block.weights * y * logs, dtype=block.wide),)
 
@@ -280,10 +270,7 @@ def _fitted_rows(data: FittedData) -> tuple[Array, Array, Array]:
 
     They are in memory, in the library of X.
     """
-    objective = data.objective
-    found = objective.data.map_rows(
-        _rows, objective.loss, data.parameters, width=objective.n_outputs + 2
-    )
+    found = data.map_rows(_rows, width=data.objective.n_outputs + 2)
     return found[:, :-2], found[:, -2], data.dataset.unit * found[:, -1]
 
 

@@ -80,7 +80,7 @@ class NewtonStep(NamedTuple):
 
 def sum_information(data: FittedData) -> InformationSums:
     """Sum the loss and its derivatives over the rows."""
-    objective, at, unit = data.objective, data.parameters, data.dataset.unit
+    objective, at = data.objective, data.parameters
     sums = information(objective, at)
     if data.is_firth:
         smooth = objective.value_and_gradient(at).gradient
@@ -88,9 +88,7 @@ def sum_information(data: FittedData) -> InformationSums:
         mean = sums.gradient / objective.total_weight
         smooth = mean[None, :] + objective.penalty_gradient(at)
     subgradient = objective.minimum_norm_subgradient(at, smooth)
-    loss, gradient, hessian = (
-        unit * arrays.to_host(part).astype(np.float64) for part in sums
-    )
+    loss, gradient, hessian = map(data.on_host, sums)
     subgradient = arrays.to_host(subgradient)[0].astype(np.float64)
     return InformationSums(float(loss), gradient, hessian, subgradient)
 

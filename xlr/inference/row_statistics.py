@@ -141,13 +141,8 @@ class RowStatistics(FittedResults):
             # 1. Leverages, Pearson residuals, and scores in the units of a root R of
             # the inverse Hessian R R'.
             unit, root = data.dataset.unit, _root(self._estimates.inverse)
-            rows = objective.data.map_rows(
-                _influences,
-                objective.loss,
-                data.parameters,
-                objective.split(objective.place(root.T)),
-                width=3 * root.shape[1],
-            )
+            columns = objective.split(objective.place(root.T))
+            rows = data.map_rows(_influences, columns, width=3 * root.shape[1])
             leverage, residual = unit * rows[:, 0], unit**0.5 * rows[:, 1]
             # 2. A row moves the estimates by its score times the inverse Hessian.
             moves = data.units.reported(root.T) / self._errors

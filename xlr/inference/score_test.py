@@ -111,23 +111,17 @@ class ScoreTests(FittedResults):
             )
         joint, robust = hypothesis == "joint", cov_type == "HC0"
         with self._rows("score_test") as data:
-            objective, unit = data.objective, data.dataset.unit
             rows, m = _read(data, exog_extra)
-            outputs, size = objective.n_outputs, objective.column_size
-            sums = objective.data.map_reduce(
+            outputs, size = data.objective.n_outputs, data.objective.column_size
+            products, squares, *outer = data.sum_rows(
                 _score_sums,
-                objective.loss,
-                data.parameters,
-                objective.place(data.dataset.class_weights.factors),
+                data.objective.place(data.dataset.class_weights.factors),
                 joint,
                 robust,
                 width=max(m, outputs * (size + m * joint)),
                 least=CANDIDATE_ROWS,
                 per_row=rows,
             )
-        products, squares, *outer = (
-            unit * arrays.to_host(part).astype(np.float64) for part in sums
-        )
         if not np.isfinite(products).all():
             raise ValueError("exog_extra contains NaN or infinity.")
         # 1. Sums over the rows for each weighting w and test: r c', c z' and c c'.

@@ -7,7 +7,6 @@ from xlr.objective.information import (
     Information,
     cluster_scores,
     information,
-    leverages,
     outer_products,
 )
 from xlr.objective.jeffreys import JeffreysTerm
@@ -30,7 +29,6 @@ __all__ = [
     "find_aliased",
     "find_separation",
     "information",
-    "leverages",
     "outer_products",
     "pays_in_float32",
 ]

@@ -131,10 +131,11 @@ def _outer_sums(
     s = xp.astype(block.weights[:, 0], wide)
     size = s * own
     if root is not None:
-        leverage = xp.astype(_leverages(block, loss, parameters, root)[:, 0], wide)
-        # A row without a weight has no leverage either: it counts nowhere.
-        count = xp.where(s > 0, s, xp.ones_like(s))
-        size = size / (1 - leverage * own / count) ** power
+        h = loss.curvature(eta, block.labels, xp=xp).values[:, 0, 0]
+        leverage = own * h * xp.sum(block.matrix.matvec(*root) ** 2, axis=1)
+        # A row without a weight has no leverage.
+        leverage = xp.where(s > 0, leverage, xp.zeros_like(leverage))
+        size = size / (1 - leverage) ** power
     scores = xp.sqrt(size)[:, None] * xp.astype(gradient[:, 0, :], wide)
     return passes.outer_sums(block, scores[:, None, :], wide)
 
@@ -219,50 +220,8 @@ def _cluster_sums(
     return ids, sums, weighted
 
 
-def leverages(
-    objective: Objective, parameters: Array, inverse: np.ndarray
-) -> tuple[Array, Array]:
-    r"""Return leverages :math:`s p (1 - p) z^T M z` and Pearson residuals.
-
-    In one pass.
-
-    Parameters
-    ----------
-    objective : Objective
-        Of one model of two classes.
-    parameters : array of shape (1, n_parameters)
-    inverse : ndarray of shape (n_parameters, n_parameters)
-        M, in units of the weights s.
-    """
-    found = objective.data.map_rows(
-        _leverages,
-        objective.loss,
-        parameters,
-        _root(objective, inverse),
-        width=3 * objective.n_parameters,
-    )
-    return found[:, 0], found[:, 1]
-
-
 def _root(objective: Objective, matrix: np.ndarray) -> tuple[Array, Array | None]:
     """Return coefficients and intercepts of R' for R R' = M."""
     values, vectors = np.linalg.eigh(matrix)
     root = vectors * np.sqrt(np.maximum(values, 0))
-    columns = objective.place(root.T)
-    intercept = columns[:, -1] if objective.fit_intercept else None
-    return columns[:, : objective.n_features], intercept
-
-
-def _leverages(
-    block: Block,
-    loss: Loss,
-    parameters: Array,
-    root: tuple[Array, Array | None],
-) -> Array:
-    xp = block.xp
-    eta = passes.logits(block, loss, parameters)
-    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
-    h = loss.curvature(eta, block.labels, xp=xp).values[:, 0, 0]
-    products = block.matrix.matvec(*root)
-    leverage = block.weights[:, 0] * h * xp.sum(products**2, axis=1)
-    return xp.stack([leverage, -gradient[:, 0, 0] / xp.sqrt(h)], axis=1)
+    return objective.split(objective.place(root.T))
