@@ -71,7 +71,7 @@ def constrained_minimum(
     onto = np.linalg.pinv(constraints)
     axes = np.linalg.svd(constraints)[2][constraints.shape[0] :]
     at = start + onto @ (values - constraints @ start)
-    value, gradient = _value_and_gradient(objective, at)
+    value, gradient = value_and_gradient(objective, at)
     damping, rejected = 0.0, False
     for _ in range(MAX_STEPS):
         # 1. The size of the gradient along the constraints.
@@ -88,7 +88,7 @@ def constrained_minimum(
         except np.linalg.LinAlgError:
             step = np.full(along.size, np.nan)
         new = at - axes.T @ step
-        new_value, new_gradient = _value_and_gradient(objective, new)
+        new_value, new_gradient = value_and_gradient(objective, new)
         # 3. Near the optimum F is flat to within rounding: the gradient decides.
         new_size = np.abs(axes.T @ (axes @ new_gradient)).max()
         rejected = not (new_value <= value or new_size <= size / 2)
@@ -104,9 +104,10 @@ def constrained_minimum(
     )
 
 
-def _value_and_gradient(
+def value_and_gradient(
     objective: Objective, at: np.ndarray
 ) -> tuple[float, np.ndarray]:
+    """Return F and the gradient of its smooth part for one model, on the host."""
     found = objective.value_and_gradient(objective.place(at[None, :]))
     gradient = arrays.to_host(found.gradient)[0].astype(np.float64)
     return float(arrays.to_host(found.value)[0]), gradient

@@ -213,7 +213,7 @@ class MarginalEffects(FittedResults):
             spans,
             width=3
             * loss.n_outputs**2
-            * max(loss.n_outputs, p * takes_log, np.sum(spans > 0)),
+            * max(loss.n_outputs, p * takes_log, np.count_nonzero(spans)),
         )
         total = float(arrays.to_host(data.total_weight())[0])
         first, second, *changes = (

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from xlr import arrays
-from xlr.inference.constrained import constrained_minimum
+from xlr.inference.constrained import constrained_minimum, value_and_gradient
 from xlr.inference.fitted_data import FittedData
 
 # Bounds on the error of the end of an interval: in standard errors, and in rounding
@@ -38,7 +37,8 @@ def profile_all(data: FittedData, params: np.ndarray, errors: np.ndarray) -> np.
     FloatingPointError
         If rounding errors hide an end.
     """
-    lowest, zero = _minimum(data), np.zeros(1)
+    lowest, _ = value_and_gradient(data.objective, data.standardized)
+    zero = np.zeros(1)
     values = [
         constrained_minimum(data.objective, data.standardized, row[None, :], zero).value
         for row in _directions(data)
@@ -68,7 +68,8 @@ def profile_ends(
     alpha : float
         One minus the level.
     """
-    directions, lowest = _directions(data), _minimum(data)
+    directions = _directions(data)
+    lowest, _ = value_and_gradient(data.objective, data.standardized)
     quantile = float(stats.norm.isf(alpha / 2))
     ends = [
         _profile_end(data, lowest, directions[j], params[j], sign * errors[j], quantile)
@@ -81,12 +82,6 @@ def profile_ends(
 def _directions(data: FittedData) -> np.ndarray:
     """Return each reported parameter as a linear combination of the solver's."""
     return data.units.reported(np.eye(data.objective.n_parameters)).T
-
-
-def _minimum(data: FittedData) -> float:
-    """Return F at the estimates."""
-    value = data.objective.value_and_gradient(data.parameters).value
-    return float(arrays.to_host(value)[0])
 
 
 def _profile_end(
