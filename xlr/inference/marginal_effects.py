@@ -197,12 +197,13 @@ class MarginalEffects(FittedResults):
         """
         units, loss, p = self._units, loss_of(len(self.classes)), held.size
         by_class = self._estimates.standardized.reshape(loss.n_outputs, -1)
-        takes_log = method.endswith("ex")
-        columns = [units.mean, np.ones(p), held - units.mean]
+        by_log_x, discrete = method.endswith("ex"), np.nonzero(spans)[0]
+        columns = [units.mean, np.ones(p), held - units.mean, spans]
         parameters, columns = (
             arrays.move(part, xp=data.xp, device=data.device, dtype=data.wide)
             for part in (by_class.reshape(1, -1), np.stack(columns) / units.scale)
         )
+        widest = max(loss.n_outputs, p * by_log_x, discrete.size)
         sums = data.map_reduce(
             _effect_sums,
             loss,
@@ -210,10 +211,8 @@ class MarginalEffects(FittedResults):
             columns,
             not np.isnan(held).all(),
             method,
-            spans,
-            width=3
-            * loss.n_outputs**2
-            * max(loss.n_outputs, p * takes_log, np.count_nonzero(spans)),
+            discrete,
+            width=3 * loss.n_outputs**2 * widest,
         )
         total = float(arrays.to_host(data.total_weight())[0])
         first, second, *changes = (
@@ -221,7 +220,7 @@ class MarginalEffects(FittedResults):
         )
         # The intercept is the last parameter of an output, if there is one.
         second, j = second[..., : by_class.shape[1]], np.arange(p)
-        if takes_log:
+        if by_log_x:
             effects = np.einsum("klj,lj->kj", first, by_class[:, :p])
             jacobian = np.einsum("kmjq->kjmq", second).copy()
             jacobian[:, j, :, j] += np.moveaxis(first, 2, 0)
@@ -230,7 +229,7 @@ class MarginalEffects(FittedResults):
             effects = first @ raw
             jacobian = np.einsum("klmq,lj->kjmq", second, raw, order="C")
             jacobian[:, j, :, j] += first / units.scale[:, None, None]
-        for j, difference, product, own in zip(np.nonzero(spans)[0], *changes):
+        for j, difference, product, own in zip(discrete, *changes):
             effects[:, j] = difference / spans[j]
             jacobian[:, j] = product[..., : by_class.shape[1]] / spans[j]
             jacobian[:, j, :, j] = own / spans[j]
@@ -244,15 +243,15 @@ def _effect_sums(
     columns: Array,
     is_held: bool,
     method: str,
-    spans: np.ndarray,
+    discrete: np.ndarray,
 ) -> tuple[Array, ...]:
     """Return the sums over the rows of G, of its derivatives, and of the changes.
 
-    ``columns`` has three rows, each over the scales of the columns: the means, ones,
-    and the held values less the means.
+    ``columns`` has four rows, each over the scales of the columns: the means, ones, the
+    held values less the means, and the spans.
     """
     xp, s, matrix = block.xp, block.weights, block.matrix
-    mean, unit, held = (xp.astype(columns[i, :], matrix.dtype) for i in range(3))
+    mean, unit, held, span = (xp.astype(columns[i, :], matrix.dtype) for i in range(4))
     takes_log = method.startswith("ey")
     if is_held:
         Z = matrix.to_dense()
@@ -285,29 +284,21 @@ def _effect_sums(
         x = (matrix.to_dense() + mean)[:, None, None, :]  # over the scales
         G, dG = G[..., None] * x, xp.matmul(xp.matrix_transpose(dG), coef) * x
     found = total(G), products(dG)
-    if not spans.any():
+    if not discrete.size:
         return found
     # 2. Changes of V between two values of a column, which move the logits.
-    ids, span = np.nonzero(spans)[0], spans[spans > 0]
-    place = {"xp": xp, "device": matrix.device}
-    ids, span = (
-        arrays.move(ids, **place),
-        arrays.move(span, dtype=matrix.dtype, **place),
-    )
-    z = matrix.take_columns(ids).to_dense()
-    unit, mean, coef = (
-        xp.take(unit, ids),
-        xp.take(mean, ids),
-        xp.take(coef, ids, axis=1),
-    )
-    middle = xp.where(span > 1, z, unit / 2 - mean)
-    ends = middle - unit * span / 2, middle + unit * span / 2
-    low, high = (
-        _derivatives(eta[:, None, :] + (end - z)[..., None] * coef.T, takes_log, xp=xp)
-        for end in ends
-    )
-    V, G = ((high[i] - low[i]) for i in range(2))
-    own = high[1] * ends[1][..., None, None] - low[1] * ends[0][..., None, None]
+    ids = arrays.move(discrete, xp=xp, device=matrix.device)
+    z, coef = matrix.take_columns(ids).to_dense(), xp.take(coef, ids, axis=1).T
+    mean, unit, span = (xp.take(part, ids) for part in (mean, unit, span))
+    middle = xp.where(span > unit, z, unit / 2 - mean)
+
+    def at(end: Array) -> tuple[Array, ...]:
+        moved = eta[:, None, :] + (end - z)[..., None] * coef
+        V, G, *_ = _derivatives(moved, takes_log, xp=xp)
+        return V, G, G * end[..., None, None]
+
+    low, high = at(middle - span / 2), at(middle + span / 2)
+    V, G, own = (b - a for a, b in zip(low, high))
     return *found, total(V), products(G), total(own)
 
 
