@@ -224,25 +224,24 @@ class RowStatistics(FittedResults):
         added = None if offset is None else read_offset(offset, features)
         check_offset_columns(added, units.n_outputs, features.X.shape[0])
         root = _root(self._estimates.standardized_covariance)
-        estimates = units.raw(self._estimates.standardized[None, :])
-        roots, quantile = units.raw(root.T), float(stats.norm.isf(alpha / 2))
+        params = np.concatenate([self._estimates.standardized[None, :], root.T])
+        shape = params.shape[0], units.n_outputs
+        quantile = float(stats.norm.isf(alpha / 2))
         with arrays.current_device(features.stored), arrays.quiet():
-            xp, matrix, (m, outputs) = features.xp, features.matrix, roots[1].shape
+            xp, matrix = features.xp, features.matrix
             coef, intercept = (
-                features.place(
-                    np.concatenate(both).reshape(-1, *both[0].shape[2:]), features.wide
-                )
-                for both in zip(estimates, roots)
+                features.place(part.reshape(-1, *part.shape[2:]), features.wide)
+                for part in units.raw(params)
             )
             pieces = []
-            for rows in matrix.row_slices(outputs * m, 1, 1):
+            for rows in matrix.row_slices(coef.shape[0], 1, 1):
                 found = logits(matrix.take_rows(rows), coef, intercept)
-                found = xp.reshape(found, (-1, 1 + m, outputs))
+                found = xp.reshape(found, (-1, *shape))
                 eta, moves = found[:, 0, :], found[:, 1:, :]
                 if added is not None:
                     eta = eta + added[rows, :]
                 pieces.append(xp.stack(_log_odds(eta, moves, xp=xp)))
-            log_odds, se = (part for part in xp.unstack(xp.concat(pieces, axis=1)))
+            log_odds, se = xp.unstack(xp.concat(pieces, axis=1))
             if not arrays.to_host(xp.all(xp.isfinite(se))):
                 refuse_non_finite(matrix)
             proba = sigmoid(log_odds)
