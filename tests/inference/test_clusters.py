@@ -161,7 +161,7 @@ def test_two_way_clusters_by_inclusion_and_exclusion(n_classes):
     np.testing.assert_allclose(chunked, results.bse, rtol=1e-7)
 
 
-def test_two_way_clusters_as_statsmodels():
+def test_two_way_clusters_have_the_errors_of_statsmodels():
     ways = np.column_stack([SCHOOLS, YEARS])
     fit = sm.GLM(Y, sm.add_constant(X), sm.families.Binomial())
     fit = fit.fit(tol=1e-14, cov_type="cluster", cov_kwds={"groups": ways})

@@ -159,7 +159,7 @@ def test_tests_of_terms_as_statsmodels(data, kind):
         results.wald_test_terms(combine_terms=["z"])
 
 
-def test_tests_of_terms_leave_out_what_has_no_error():
+def test_tests_of_terms_omit_parameters_without_an_error():
     X, y = spector()
     table = results_of(np.column_stack([X, X[:, 0]]), y).wald_test_terms(
         combine_terms=["x"]

@@ -152,7 +152,7 @@ def test_errors_of_firth_invert_the_information_at_the_estimates(kind, tol):
     np.testing.assert_allclose(results.bse, expected, rtol=1e-6)
 
 
-def test_intervals_effects_and_profiles_hardly_change_with_an_outlier():
+def test_outlier_without_influence_hardly_changes_intervals():
     """The outlier has almost no influence."""
     X, y = rows_of("outlier 1e8")
     model = xlr.LogisticRegression(C=np.inf)

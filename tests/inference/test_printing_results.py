@@ -86,7 +86,7 @@ def test_names_are_escaped_in_text_and_html(n_classes):
     assert set(names) < set(index.get_level_values(-1))
 
 
-def test_infer_names_a_foreign_model_and_says_what_to_pass():
+def test_infer_names_foreign_models_and_advises():
     theirs = linear_model.LogisticRegression
     cases = [
         (theirs(), "got LogisticRegression of sklearn. Fit xlr.Logistic"),
@@ -106,7 +106,7 @@ def test_infer_names_a_foreign_model_and_says_what_to_pass():
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_tables_as_csv_keep_names_and_digits(n_classes):
+def test_csv_tables_keep_names_and_digits(n_classes):
     names = [*HOSTILE[:2], 'with, "quotes"']
     labels = np.asarray(["a", "b", "c"])[np.arange(60) % n_classes]
     table = results_of(pd.DataFrame(X, columns=names), labels).summary()
@@ -120,7 +120,7 @@ def test_tables_as_csv_keep_names_and_digits(n_classes):
         assert [row[0] for row in rows] == ["b"] * 4 + ["c"] * 4
 
 
-def test_tables_as_latex_escape_what_it_reads():
+def test_latex_tables_escape_special_characters():
     names = ["50% of $x_1$", r"a\b", "{&}#~^<>"]
     table = results_of(pd.DataFrame(X, columns=names)).summary()
     lines = table.as_latex().splitlines()

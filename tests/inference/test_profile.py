@@ -223,7 +223,7 @@ def test_profile_tests_are_likelihood_ratio_tests(data):
     np.testing.assert_allclose(found, np.stack(list(table.columns.values())[1:], 1))
 
 
-def test_profile_summary_refuses_what_has_no_profile():
+def test_profile_of_penalised_and_collinear_fits_is_refused():
     X, y = spector()
     cases = [
         (X, xlr.LogisticRegression(), {}, "without a penalty"),

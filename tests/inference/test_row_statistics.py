@@ -96,7 +96,7 @@ def test_influence_of_weighted_rows_as_glm(form):
         xlr.LogisticRegressionCV(Cs=[0.3], cv=3, tol=1e-11),
     ],
 )
-def test_cooks_distance_is_of_all_copies_of_a_row(model):
+def test_cooks_distance_removes_all_copies_of_a_row(model):
     """One Newton step without them, with the Hessian at the optimum."""
     X, y = spector()
     counts = np.arange(len(y)) % 3 + 1

@@ -20,7 +20,7 @@ MAX_PROFILE_ITERATIONS = 50
 
 PROFILE_ALPHA = 0.05  # one minus the level of the intervals that results hold
 
-# Distance in standard errors beyond which the end is infinite.
+# Distance in standard errors above which the end is infinite.
 FARTHEST = 1e4
 
 

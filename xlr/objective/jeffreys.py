@@ -10,7 +10,7 @@ from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.objective.objective import Evaluation, Objective
 
-# Relative error of the determinant, as a power of the rounding error, beyond which the
+# Relative error of the determinant, as a power of the rounding error, above which the
 # information counts as singular: 5e-7 in float64, 2e-3 in float32.
 ERROR_POWER = 0.4
 
@@ -18,9 +18,9 @@ ERROR_POWER = 0.4
 class JeffreysTerm:
     r"""Jeffreys' prior of the coefficients, as a term of the mean loss.
 
-    With the information :math:`I = \sum_i s_i A_i \otimes z_i z_i^T` of all classes but
-    the first, with :math:`A = \mathrm{diag}(p) - p p^T`, and S the sum of the
-    weights, as they were given,
+    With the information :math:`I = \sum_i s_i A_i \otimes z_i z_i^T` of all classes
+    except the first, :math:`A = \mathrm{diag}(p) - p p^T`, and the sum S of the given
+    weights,
 
     .. math::
         T &= -\frac{1}{2S} \log\det I \\

@@ -24,17 +24,17 @@ from xlr.objective.collinearity import find_aliased
 from xlr.objective.objective import Objective
 from xlr.text import listed
 
-# Parameters beyond which a Hessian takes gigabytes, and a minute.
+# Parameters above which a Hessian takes gigabytes, and a minute.
 MAX_HESSIAN = 8000
 
-# Curvature of a standardized column for each row that is lost in rounding.
+# Curvature of a standardized column, for each row, that rounding hides.
 NO_CURVATURE = 1e-12
 
 # Change of logits by a Newton step below which the certificate holds.
 MAX_CHANGE = 0.5
 
-# Rows for each parameter of a sample on which the certificate is tried first: a fit to
-# 200,000 rows takes 1.6 times as long without.
+# Rows for each parameter of the sample that the certificate tries first. Without the
+# sample, a fit to 200,000 rows takes 1.6 times as long.
 SAMPLED_ROWS = 20
 
 # Entries of a linear program, rows times columns: HiGHS takes about a minute; and about
@@ -49,7 +49,7 @@ LEAST_MARGINS, LARGEST_MARGINS = 4, 1
 # Tolerance of HiGHS, and rounding errors of a row, below which a margin is zero.
 TOLERANCE, ROW_ROUNDINGS = 1e-7, 64
 
-# Size of a direction that costs as much as a condition that it leaves at zero.
+# Size of a direction whose cost equals that of a condition with margin zero.
 MAX_SIZE = 1e6
 
 WITHOUT_PENALTY = "Use a finite C, or FirthLogisticRegression."
@@ -62,7 +62,7 @@ class Separation:
     Attributes
     ----------
     complete : bool
-        Whether the margins of all rows are positive, and not only of some.
+        Whether the margins of all rows are positive, not only of some rows.
     direction : ndarray of shape (n_outputs, n_features)
         Of the coefficients, in standardized units; the largest is 1.
     """
@@ -139,8 +139,8 @@ def find_separation(
     gradient : ndarray of shape (n_parameters,)
         Of F there.
     exact : callable, default=None
-        Returns the same objective in the widest dtype, in which collinear columns are
-        collinear. None if it is.
+        Returns the same objective in the widest dtype, where collinear columns stay
+        collinear; None if the objective is in that dtype.
 
     References
     ----------
@@ -151,11 +151,11 @@ def find_separation(
     cone = Cone.of(objective)
     if not cone.moving.size:
         return None
-    # With few free parameters a program takes less time than a Hessian of all.
+    # With few free parameters a linear program takes less time than a Hessian.
     certify = 2 * cone.moving.size >= objective.n_parameters
     size = SAMPLED_ROWS * objective.n_parameters
     if certify and size <= min(objective.n_samples // 2, objective.data.n_drawable):
-        # A few rows with a finite optimum give one to all rows.
+        # All rows have a finite optimum if some of them have.
         sample = objective.sample(size, 0)
         share = arrays.to_host(sample.total_weight / objective.total_weight)
         if _has_optimum(sample, parameters, gradient / share, cone, is_sample=True):
@@ -182,9 +182,9 @@ def _has_optimum(
     There is one if :math:`\sum \lambda_{ik} a_{ik} = 0` for some positive
     :math:`\lambda` (Stiemke's lemma). Minus the gradient of the loss is that sum with
     the probabilities as :math:`\lambda`. A Newton step d changes them by :math:`h a d`,
-    to first order, and takes the rest of the sum away: they stay positive if it changes
-    no logit by as much as 1 against the mean of its row. The bound is a half, for
-    rounding. A bound on one side leaves that to the linear program.
+    to first order, and makes the sum zero: they stay positive if no logit changes by as
+    much as 1, less the mean of its row. The bound is a half, for rounding. With bounds
+    on one side only the linear program decides.
     """
     if (cone.least + cone.most != 0).any() or objective.n_parameters > MAX_HESSIAN:
         return False
@@ -225,7 +225,7 @@ def _has_optimum(
 def _largest_change(
     block: Block, loss: Loss, parameters: Array, step: Array
 ) -> tuple[Array]:
-    """Return the largest change of a logit of another class, against its row's mean."""
+    """Return the largest change of a logit of another class, less its row's mean."""
     xp = block.xp
     eta = passes.logits(block, loss, parameters)
     change = passes.logits(block._replace(offset=None), loss, step)
@@ -248,11 +248,11 @@ def _separating_direction(
     n_outputs = objective.n_outputs
     zero = max(TOLERANCE, ROW_ROUNDINGS * objective.wide_rounding)
     # Minus the gradient of the loss is a positive sum of all a: any direction that
-    # separates rows has a positive margin there too.
+    # separates rows also has a positive margin there.
     gradient = objective.value_and_gradient(objective.zeros()).gradient
-    gain = -arrays.to_host(gradient)[0].astype(np.float64)
-    gain = np.where(cone.most > cone.least, gain, 0.0)
-    conditions = gain[None, :] / max(np.abs(gain).max(), np.finfo(float).tiny)
+    ascent = -arrays.to_host(gradient)[0].astype(np.float64)
+    ascent = np.where(cone.most > cone.least, ascent, 0.0)
+    conditions = ascent[None, :] / max(np.abs(ascent).max(), np.finfo(float).tiny)
     direction = cone.project(arrays.to_host(parameters)[0].astype(np.float64))
     if not direction.any():
         direction = cone.project(conditions[0])
@@ -298,10 +298,10 @@ def _separating_direction(
 def _simplest_direction(
     objective: Objective, conditions: np.ndarray, cone: Cone
 ) -> np.ndarray:
-    """Return d that meets the conditions A d >= 0, most of them with a margin.
+    """Return a simple direction d with A d >= 0, and > 0 for most conditions.
 
-    With the least sum of |t - 1| and then of |d|, for t <= A d and 0 <= t <= 1; zero if
-    no margin is positive. Intercepts are free of charge.
+    It has the least sum of |t - 1|, and then of |d|, for t <= A d and 0 <= t <= 1. It
+    is zero if no margin is positive. Intercepts cost nothing.
     """
     moving = cone.moving
     A = conditions[:, moving]
@@ -330,7 +330,7 @@ def _extreme_conditions(
     direction: tuple[Array, Array | None],
     sizes: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the conditions a with the least and the largest margins a d, and these."""
+    """Return the conditions a of the least and the largest margins a d, and both."""
     change = arrays.to_host(block.matrix.matvec(*direction)).astype(np.float64)
     labels = arrays.to_host(block.labels)[:, 0].astype(np.int64)
     if n_outputs == 1:
@@ -360,6 +360,6 @@ def _joined(
 
 
 def _extremes(margins: np.ndarray, sizes: tuple[int, int]) -> np.ndarray:
-    """Return where so many of the least margins are, and so many of the largest."""
+    """Return the places of the least and of the largest margins, by their numbers."""
     order = np.argsort(margins, kind="stable")
     return np.union1d(order[: sizes[0]], order[max(0, order.size - sizes[1]) :])
