@@ -6,7 +6,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from conftest import to_numpy
 from optional import on_demand
 from studies import anes96, fair, sex2, spector
@@ -213,29 +212,6 @@ def test_results_on_every_backend(place, dtype):
     )
     lower = to_numpy(interval.lower)[:, 1]
     np.testing.assert_allclose(lower, expected["ci_lower"], rtol=20 * rtol)
-
-
-def test_results_of_sparse_rows():
-    rng = np.random.default_rng(0)
-    X = sp.random(500, 8, density=0.3, random_state=0, format="csr")
-    y = (X @ rng.normal(size=8) + rng.logistic(size=500) > 0).astype(int)
-    groups = np.arange(500) % 50
-    for options in ({}, {"cov_type": "HC1"}, {"cov_type": "cluster", "groups": groups}):
-        sparse, dense = (
-            xlr.infer(unpenalised(Z, y), Z, y, **options, keep_data=True)
-            for Z in (X, X.toarray())
-        )
-        np.testing.assert_allclose(sparse.bse, dense.bse, rtol=1e-7)
-        np.testing.assert_allclose(
-            sparse.get_margeff().columns["std err"],
-            dense.get_margeff().columns["std err"],
-            rtol=1e-7,
-        )
-        np.testing.assert_allclose(
-            sparse.predict_interval(X).se,
-            dense.predict_interval(X.toarray()).se,
-            rtol=1e-7,
-        )
 
 
 def ridge_sandwich(X, y, coef, intercept, C):

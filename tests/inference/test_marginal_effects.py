@@ -234,22 +234,6 @@ def test_effects_on_every_backend(place, dtype):
             )
 
 
-@pytest.mark.parametrize("form", [csr_array, lambda X: in_chunks(X, (361, 0, 700))])
-@pytest.mark.parametrize("method", ["dydx", "eyex"])
-def test_effects_of_changed_columns_of_sparse_rows_and_of_chunks(form, method):
-    X, y = counts_and_dummies()
-    found = []
-    options = {"atexog": {"x1": 30.0}}
-    if method == "dydx":
-        options |= {"dummy": True, "count": True}
-    for rows in (X, form(X)):
-        model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(rows, y)
-        results = xlr.infer(model, rows, y, keep_data=True)
-        found.append(results.get_margeff("overall", method, **options))
-    for name, values in found[0].columns.items():
-        np.testing.assert_allclose(found[1].columns[name], values, rtol=1e-6)
-
-
 def test_effects_after_a_fit_in_threads_are_those_of_one_thread():
     """The threads of infer end with it."""
     rng = np.random.default_rng(0)

@@ -141,9 +141,11 @@ def test_results_are_small_and_release_the_rows():
 def test_methods_that_need_the_rows_are_refused_without():
     X, y = spector()
     results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
-    for method in ("get_margeff", "profile_conf_int", "get_influence"):
-        with pytest.raises(ValueError, match=f"{method} needs the rows of the fit"):
-            getattr(results, method)()
+    names = ["fittedvalues", "pearson_chi2", "resid_pearson"]
+    names += ["get_margeff", "profile_conf_int", "get_influence", "pred_table"]
+    for name in names:
+        with pytest.raises(ValueError, match=f"{name} needs the rows of the fit"):
+            getattr(results, name)()
     with pytest.raises(ValueError, match="get_influence needs the rows"):
         xlr.plotting.InfluenceDisplay.from_results(results)
 

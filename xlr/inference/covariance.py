@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from xlr.inference.clusters import sum_between_clusters
-from xlr.inference.constrained import constrained_minimum
 from xlr.inference.fitted_data import FittedData
 from xlr.inference.newton import (
     InformationSums,
     NewtonStep,
+    constrained_minimum,
     last_newton_step,
     newton_step,
     sum_information,

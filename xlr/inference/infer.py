@@ -11,11 +11,10 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators import FirthLogisticRegression
 from xlr.inference.clusters import read_clusters
-from xlr.inference.constrained import constrained_minimum
 from xlr.inference.covariance import Estimates, estimate, limit_of_estimates
 from xlr.inference.fitted_data import FittedData, check_model, read_fitted_data
 from xlr.inference.goodness_of_fit import saturated_log_likelihood
-from xlr.inference.newton import sum_information
+from xlr.inference.newton import constrained_minimum, sum_information
 from xlr.inference.profile import profile_all
 from xlr.inference.results import InferenceResults
 from xlr.inputs.categories import table_levels

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from xlr.inference.constrained import constrained_minimum, value_and_gradient
 from xlr.inference.fitted_data import FittedData
+from xlr.inference.newton import constrained_minimum, value_and_gradient
 
 # Bounds on the error of the end of an interval: in standard errors, and in rounding
 # errors of X times the square root of the sum of the weights.
