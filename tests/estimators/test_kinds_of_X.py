@@ -437,7 +437,7 @@ OUT_OF_DASK = {
     "infer firth, three classes": COMPUTE,
     "effects at rows": COMPUTE,
     "intervals of probabilities": COMPUTE,
-    "influence": r"of Dask are not here\. .* X\.compute\(\)",
+    "influence": r"of Dask are not in memory\. .* X\.compute\(\)",
 }
 # Results that stay in the library of X, on its device, in its dtype.
 PLACED = ("coef", "intercept", "coefs", "coef_", "intercept_", "decision_function")

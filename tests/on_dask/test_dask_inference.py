@@ -84,7 +84,7 @@ def test_tables_and_intervals_are_those_in_memory(classes: str) -> None:
 def test_influence_of_chunks_is_refused() -> None:
     results = results_of(*in_chunks(X, LABELS["two"]), keep_data=True)
     with pytest.raises(
-        ValueError, match=r"Influence is of single rows.*X\.compute\(\)"
+        ValueError, match=r"Influence describes single rows.*X\.compute\(\)"
     ):
         results.get_influence()
 
