@@ -65,7 +65,7 @@ def duality_gap(
     """
     xp, p = objective.xp, objective.n_features
     shape = objective.n_models, objective.n_outputs, objective.column_size
-    columns, whole = (xp.reshape(v, shape) for v in (parameters, at.gradient))
+    columns, whole = xp.reshape(parameters, shape), xp.reshape(at.gradient, shape)
     coef, intercept = columns[:, :, :p], columns[:, :, p:]  # one intercept, or none
     free = xp.sum(whole[:, :, p:], axis=2)
     penalty = objective.penalty.value(coef, xp=xp)
