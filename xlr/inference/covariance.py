@@ -16,7 +16,7 @@ from xlr.inference.newton import (
     newton_step,
     sum_information,
 )
-from xlr.objective import outer_products
+from xlr.inference.sandwich import outer_products
 from xlr.text import listed
 
 # Powers of 1 - h that divide the outer products of the scores.
