@@ -195,7 +195,9 @@ def benchmarks_many(session: nox.Session) -> None:
 def benchmarks_middle(session: nox.Session) -> None:
     """Time the middle; ``nox -s benchmarks_middle -- cv`` only some cells."""
     session.install(".", *groups("benchmarks"))
-    session.run("python", "examples/benchmarks/middle.py", *session.posargs)
+    for variables in ({}, {"OMP_NUM_THREADS": "1"}):
+        script = "examples/benchmarks/middle.py"
+        session.run("python", script, *session.posargs, env=variables)
 
 
 @nox.session

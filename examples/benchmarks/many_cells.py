@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,8 @@ from sklearn.multiclass import OneVsRestClassifier
 
 import xlr
 
-N_JOBS = 2  # of scikit-learn; the machine has two cores
+# Processes of scikit-learn: those of one thread each where xlr has one thread.
+N_JOBS = 1 if os.environ.get("OMP_NUM_THREADS") == "1" else 2
 SOLVERS = ("lbfgs", "newton-cholesky", "newton-cg")
 TIGHT = 1e-10
 TRIAL = 32  # models of a loop on which tolerances are tried

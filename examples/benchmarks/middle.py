@@ -1,14 +1,16 @@
 """Time fits between small and large: xlr and scikit-learn, brought to the same answer.
 
-    python examples/benchmarks/middle.py       # all cells: about a quarter hour
+    python examples/benchmarks/middle.py       # all cells: about five minutes
     python examples/benchmarks/middle.py "cv"  # this one, the others are kept
+    OMP_NUM_THREADS=1 python examples/benchmarks/middle.py  # with one thread
 
 Tolerances are swept and times taken in turns as in ``many.py``. The table goes to
-``middle.md`` and all numbers to ``middle.json``.
+``middle.md``, or ``middle_one_thread.md``, and all numbers to the JSON file beside it.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from typing import Any
@@ -21,6 +23,7 @@ from generators import correlated, images
 from many_cells import (
     EQUAL_F,
     EQUAL_SCORES,
+    N_JOBS,
     classes_data,
     cv_cell,
     cv_data,
@@ -31,13 +34,17 @@ from many_cells import (
 from measure import objective
 from peers import PEERS, XLR, XLR_MAX_ITER
 
-INTRODUCTION = f"""\
-# Fits between small and large, on the CPU
+ONE_THREAD = os.environ.get("OMP_NUM_THREADS") == "1"
+NAME = "middle_one_thread" if ONE_THREAD else "middle"
 
-Written by `python examples/benchmarks/middle.py`; all numbers are in `middle.json`.
+INTRODUCTION = f"""\
+# Fits between small and large, on {"one thread of the CPU" if ONE_THREAD else "the CPU"}
+
+Written by `{"OMP_NUM_THREADS=1 " * ONE_THREAD}python examples/benchmarks/middle.py`;
+all numbers are in `{NAME}.json`.
 
 xlr with its defaults against scikit-learn's fastest solver for the cell, with
-`n_jobs=2` for many models. An answer is the same if F of each model is within
+`n_jobs={N_JOBS}` for many models. An answer is the same if F of each model is within
 {EQUAL_F:.0e}, relative, of the best known; for cross-validation, if the same C is
 chosen and the mean score at each C is within {EQUAL_SCORES:.0e}, relative, of that of
 scikit-learn's tightest fits. Each solver runs at the loosest tolerance that gives the
@@ -127,7 +134,7 @@ MIDDLE_CELLS = {
 
 LIMITS: dict[str, str] = {}
 
-MIDDLE = Comparison("middle", INTRODUCTION, MIDDLE_CELLS, LIMITS)
+MIDDLE = Comparison(NAME, INTRODUCTION, MIDDLE_CELLS, LIMITS)
 
 if __name__ == "__main__":
     sys.exit(main(MIDDLE))
