@@ -1,7 +1,7 @@
 """Layer 1: what X can be, its targets, and the passes over its rows."""
 
 from xlr.dask_graph import Delayed, call, fetch, literal, parts_of, tree
-from xlr.data.blocks import add, map_reduce, row_slices
+from xlr.data.blocks import add, map_reduce
 from xlr.data.categorical_matrix import CategoricalMatrix
 from xlr.data.chunked_rows import ChunkedRows, PerRow
 from xlr.data.chunks import Chunks
@@ -47,7 +47,6 @@ __all__ = [
     "of_chunk",
     "parts_of",
     "refuse_non_finite",
-    "row_slices",
     "tree",
     "without_outliers",
 ]

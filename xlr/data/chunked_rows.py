@@ -113,8 +113,13 @@ class ChunkedRows:
         parts = self.targets, nothing if per_row is None else per_row.parts
         called = getattr(function, "func", function)
         name = called.__name__.strip("_").replace("_", "-")
-        over = self.X.over_chunks if reads_rows else self.X.beside_chunks
-        return over(on_chunk, *parts, combine=options["combine"], name=name)
+        return self.X.map_reduce(
+            on_chunk,
+            *parts,
+            combine=options["combine"],
+            name=name,
+            reads_rows=reads_rows,
+        )
 
 
 @arrays.quiet()

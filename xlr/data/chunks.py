@@ -165,29 +165,22 @@ class Chunks:
             )
         ]
 
-    def over_chunks(
+    def map_reduce(
         self,
         function: Callable[..., Sums],
         *others: Sequence[Delayed],
         combine: Callable[[Sums, Sums], Sums] = add,
         name: str,
+        reads_rows: bool = True,
     ) -> Sums:
-        """Combine ``function(X, *others)`` over all chunks, in one pass."""
-        self.n_passes += 1
-        parts = self.parts, *others
-        results = self.of_each([function] * len(self.parts), *parts, name=name)
-        return self.fetch([tree(results, combine, name=name)], *parts)[0][0]
+        """Combine ``function(X, *others)`` over all chunks, in one pass.
 
-    def beside_chunks(
-        self,
-        function: Callable[..., Sums],
-        *others: Sequence[Delayed],
-        combine: Callable[[Sums, Sums], Sums] = add,
-        name: str,
-    ) -> Sums:
-        """Combine ``function(None, *others)`` over all chunks, without reading X."""
-        parts = [literal(None)] * len(self.parts), *others
-        results = self.of_each([function] * len(self.parts), *parts, name=name)
+        Without ``reads_rows`` the function gets None in place of X.
+        """
+        self.n_passes += reads_rows
+        n_chunks = len(self.parts)
+        parts = self.parts if reads_rows else [literal(None)] * n_chunks, *others
+        results = self.of_each([function] * n_chunks, *parts, name=name)
         return self.fetch([tree(results, combine, name=name)], *parts)[0][0]
 
     def map(

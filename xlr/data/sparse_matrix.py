@@ -7,7 +7,7 @@ from typing import Any
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data.blocks import cut, map_reduce, rows_per_block
+from xlr.data.blocks import cut, map_reduce
 from xlr.data.matrix import GRAM_SPEEDUP, DenseMatrix, StandardizedMatrix
 from xlr.data.scaler import Scaler, farthest_mean
 
@@ -167,11 +167,13 @@ class SparseMatrix:
         A block has more entries than there are columns: it adds as many numbers to the
         sums.
         """
-        n, p = self.shape
-        n_rows = rows_per_block(self._rows, width, xp=self.xp)
-        if 8 * n * max(self._rows.nnz / n, width) > arrays.block_bytes(self.stored):
+        (n, p), n_entries = self.shape, max(1, self._rows.nnz)
+        size = self.xp.finfo(self.dtype).bits // 8
+        block = arrays.block_bytes(self.stored)
+        n_rows = block // (size * width)  # products do not wait for memory
+        if 8 * n * max(n_entries / n, width) > block:
             n_rows = min(n_rows, math.ceil(n / n_threads))
-        enough = math.ceil(n * p / max(1, self._rows.nnz))
+        enough = math.ceil(n * p / n_entries)
         return cut(n, max(n_rows, least, enough), n_threads=n_threads)
 
     def _with_entries(self, data: Array) -> SparseMatrix:
@@ -192,7 +194,7 @@ def dense_sandwich(matrix: Any, columns: Array) -> Array:
 
     (n_rows, p), m = matrix.shape, columns.shape[1]
     step = max(LEAST_DENSE_ROWS, DENSE_NUMBERS // (m * p))
-    (total,) = map_reduce(gram, cut(n_rows, step, n_threads=1))
+    (total,) = map_reduce(gram, cut(n_rows, step))
     return total
 
 

@@ -113,6 +113,7 @@ class TrainingData:
         self.wide = arrays.widest_float(xp=self.xp, device=self.device)
         self.n_drawable, self.n_features = matrix.shape
         self.n_samples = self.n_drawable if chunks is None else chunks.n_samples
+        self._block_bytes = arrays.block_bytes(matrix.stored)
         self._slices: dict[tuple[int, int], list[slice]] = {}
         self._whole: Block | None = None
         self._compiles = arrays.compiles(self.xp)
@@ -174,10 +175,8 @@ class TrainingData:
             return function(block, *arguments, *(() if per_row is None else (per_row,)))
 
         def on_rows(rows: slice) -> Sums:
-            block = self.block(rows)
-            if per_row is None:
-                return function(block, *arguments)
-            return function(block, *arguments, per_row[rows, ...])
+            given = () if per_row is None else (per_row[rows, ...],)
+            return function(self.block(rows), *arguments, *given)
 
         return map_reduce(on_rows, slices, self.pool, combine)
 
@@ -233,22 +232,23 @@ class TrainingData:
     def row_slices(self, width: int, least: int = 1) -> list[slice]:
         """Cut the rows for a pass with temporaries of ``width`` numbers per row."""
         if (width, least) not in self._slices:
-            slices = self.matrix.row_slices(width, least, self.pool.n)
+            n = self.n_drawable
+            if 0 < 8 * n * max(width, self.n_features) <= self._block_bytes:
+                slices = [slice(0, n)]
+            else:
+                slices = self.matrix.row_slices(width, least, self.pool.n)
             self._slices[width, least] = slices
         return self._slices[width, least]
 
     def block(self, rows: slice) -> Block:
         """Return some rows. The block of all rows is cached."""
-        is_whole = rows == slice(0, self.n_samples)
-        if is_whole and self._whole is not None:
-            return self._whole
         labels, weights = self.targets.block(rows, xp=self.xp)
         offset = self.targets.offset
         offset = None if offset is None else offset[rows, :]
         matrix = self.matrix.take_rows(rows)
         shared = self.targets.weights[rows, :]
         block = Block(matrix, labels, weights, shared, offset, self.xp, self.wide)
-        if is_whole:
+        if rows == slice(0, self.n_samples):
             self._whole = block
         return block
 

@@ -63,7 +63,7 @@ def mean_over_chunks(method: Method) -> Method:
             method, self, X, (y, sample_weight, *others), named, 0
         )
         function = functools.partial(_weighted, on_chunk)
-        total, weight = chunks.over_chunks(function, *beside, name="score")
+        total, weight = chunks.map_reduce(function, *beside, name="score")
         if weight == 0:
             raise ValueError(
                 "There is nothing to score: X has no rows, or their weights are zero."
