@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from xlr import arrays
@@ -51,23 +51,6 @@ class Scaler:
         )
         mean = xp.astype(xp.astype(mean, dtype), scale.dtype)
         return cls(mean, scale, xp.astype(std > 0, scale.dtype))
-
-    def with_larger_scale(self, columns: Array, dtype: Any, *, xp: Namespace) -> Scaler:
-        """Return the scaler with scales of some columns kept from vanishing.
-
-        The penalty holds these columns at zero. Their scale is raised until the inverse
-        of its square stays within the range of the dtype: otherwise solvers that follow
-        gradients see nothing else.
-
-        Parameters
-        ----------
-        columns : array of bool, of shape (n_features,)
-        dtype : dtype
-        xp : namespace
-        """
-        least = 1e3 * float(xp.finfo(dtype).smallest_normal) ** 0.5
-        raised = arrays.within(self.scale, least, None, xp=xp)
-        return replace(self, scale=xp.where(columns, raised, self.scale))
 
     @property
     def std(self) -> Array:

@@ -12,8 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import DenseMatrix, TrainingData
 from xlr.estimators.dataset import Dataset, ModelSpec
-from xlr.estimators.problem import Problem
-from xlr.estimators.regularisation import read_regularisation
+from xlr.estimators.problem import Problem, read_regularisation
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.parameters import (
     OF_SKLEARN,

@@ -18,8 +18,7 @@ from xlr.estimators._fit import (
 )
 from xlr.estimators.base import LinearClassifier, score
 from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.estimators.problem import Problem
-from xlr.estimators.regularisation import Regularisation
+from xlr.estimators.problem import Problem, Regularisation
 from xlr.inputs.features import Features
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
 from xlr.solvers import SOLVERS, Record, Status, minimise
