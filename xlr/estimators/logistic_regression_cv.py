@@ -31,6 +31,7 @@ from xlr.estimators.scoring import (
     held_out_likelihood,
     held_out_scores,
     knowing_classes,
+    on_host,
     score_chunks,
 )
 from xlr.inputs.features import read_features
@@ -391,7 +392,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         routed = process_routing(self, method, **params)
         to_splitter = routed.splitter.split if method == "fit" else {}
         to_scorer = dict(routed.scorer.score)
-        return {name: _on_host(v) for name, v in to_splitter.items()}, to_scorer
+        return {name: on_host(v) for name, v in to_splitter.items()}, to_scorer
 
     def score(
         self,
@@ -430,12 +431,12 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         # Here, where the names of the columns are known; as in the fit, scorers get
         # the numbers.
         features = read_features(self, X, reset=False)
-        metadata = {name: _on_host(values) for name, values in metadata.items()}
+        metadata = {name: on_host(values) for name, values in metadata.items()}
         classes = arrays.to_host(self.classes_)
         if offset is None and self._has_offset:
             self._warn_of_missing_offset()
         model = ScoredModel.of(self._of_numbers(), classes, offset)
-        return float(scorer(model, features.X, _on_host(y), **metadata))
+        return float(scorer(model, features.X, on_host(y), **metadata))
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
@@ -457,7 +458,3 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             If it is another estimator.
         """
         return from_sklearn(cls, estimator, searched=True)
-
-
-def _on_host(values: Any) -> Any:
-    return arrays.to_host(values) if arrays.is_array(values) else values

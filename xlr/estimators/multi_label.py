@@ -12,9 +12,8 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import Targets, TrainingData
 from xlr.estimators._fit import Fitting, begin_fit, set_fitted
-from xlr.estimators.base import LinearModel
+from xlr.estimators.base import LinearModel, chunk_by_chunk
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.chunk_by_chunk import chunk_by_chunk
 from xlr.estimators.dataset import ALWAYS, NEVER, UNKNOWN, Dataset, ModelSpec, spread
 from xlr.functions import log_sigmoid, sigmoid
 from xlr.inputs.features import Features, read_features

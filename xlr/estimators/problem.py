@@ -248,8 +248,8 @@ class Problem:
             total = total[:1]
         self.total_weight = total
         strength = 1 / (C * total)[:, None, None]
-        # In units of a tiny scale, the penalty would hold a coefficient at zero, and
-        # its rounding error would be large in the units of X.
+        # Where the penalty in units of a tiny scale would hide the loss, the column is
+        # not scaled.
         largest = float(xp.finfo(total.dtype).max) ** 0.5
         ridge = regularisation.ridge(strength, scaler.scale)
         is_held = xp.all(ridge >= largest, axis=(0, 1))

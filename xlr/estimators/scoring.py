@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn import get_config
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import make_scorer
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Block, Delayed, Targets, call, fetch, of_chunk
+from xlr.data import Block, fetch_all
 from xlr.estimators._cross_validation import small_counts
-from xlr.estimators.base import (
-    LinearClassifier,
-    class_codes,
-    labels_of,
-    log_probabilities,
-    logits,
-    one_or_more,
-    probabilities,
-)
+from xlr.estimators.base import LinearClassifier, logits, one_or_more
 from xlr.estimators.dataset import LabelledDataset, loss_of
 from xlr.functions import log_sigmoid
-from xlr.inputs.dask_input import parts_beside
-from xlr.inputs.features import Features, is_matrix, read_features
-from xlr.inputs.labels import read_labels
+from xlr.inputs.features import is_matrix
 from xlr.inputs.weights import place_weights
 from xlr.losses import Loss
 
@@ -88,18 +78,12 @@ def _held_out_loss(
     No probability is below eps, as in scikit-learn's ``log_loss``.
     """
     xp, dtype = block.xp, block.matrix.dtype
-    n_folds, n_models, n_outputs, n_features = coef.shape
     most = -math.log(float(xp.finfo(dtype).eps))
     numbers, sums = np.arange(counts.shape[0]), []
-    for fold in range(n_folds):
+    for fold in range(coef.shape[0]):
         ids = np.repeat(numbers, counts[:, fold])
         ids = arrays.move(ids, xp=xp, device=arrays.device_of(block.weights))
-        columns = xp.reshape(coef[fold, ...], (-1, n_features))
-        constants = xp.reshape(intercept[fold, ...], (-1,))
-        eta = logits(block.matrix.take_rows(ids), columns, constants)
-        eta = xp.reshape(eta, (-1, n_models, n_outputs))
-        if block.offset is not None:
-            eta = eta + xp.take(block.offset, ids, axis=0)[:, None, :]
+        eta = _logits_of_models(block, ids, coef[fold, ...], intercept[fold, ...])
         if one_vs_rest:  # whose probabilities are divided by their sum
             eta = log_sigmoid(eta)
         labels = xp.take(xp.astype(block.labels, dtype), ids, axis=0)
@@ -178,25 +162,21 @@ def _in_memory(
 def _in_chunks(
     dataset: LabelledDataset, test: np.ndarray, coef: Array, intercept: Array
 ) -> Held:
-    chunks: Any = dataset.rows.chunks
-    is_test = np.zeros(dataset.rows.n_samples, dtype=bool)
-    is_test[test] = True
-    function = partial(_logits_and_weights, coef, intercept, chunks.X.n_levels)
-    chunks.X.n_passes += 1
-    parts = chunks.X.parts, chunks.targets, chunks.X.cut(is_test)
-    logits, weights = map(np.concatenate, zip(*_fetched(function, *parts)))
+    rows, one_vs_rest = dataset.rows, dataset.class_weights.one_vs_rest
+    is_test = np.isin(np.arange(rows.n_samples), test)
+    found = rows.map_reduce(
+        _logits_and_weights,
+        coef,
+        intercept,
+        combine=operator.add,
+        per_row=rows.place_rows(is_test),
+    )
+    logits, weights = np.concatenate(found[::2]), np.concatenate(found[1::2])
     classes = arrays.to_host(dataset.classes)
     models = [
-        ScoredModel(
-            partial(_known, logits[:, i, :]), classes, dataset.class_weights.one_vs_rest
-        )
-        for i in range(coef.shape[0])
+        ScoredModel(logits[:, i, :], classes, one_vs_rest) for i in range(coef.shape[0])
     ]
     return test[:, None], weights, models
-
-
-def _known(logits: np.ndarray, X: Array) -> np.ndarray:
-    return logits
 
 
 def score_chunks(
@@ -211,88 +191,51 @@ def score_chunks(
 
     Logits, labels and weights are brought here.
     """
-    chunks: Any = read_features(model, X, reset=False, chunked=True).X
-    sample_weight = metadata.get("sample_weight")
-    given = {"y": y, "offset": offset, "sample_weight": sample_weight}
-    if offset is None and model._has_offset:
-        model._warn_of_missing_offset()
-    parts = [parts_beside(chunks, values, name) for name, values in given.items()]
-    answer = partial(_answer, model._of_numbers(), chunks.n_levels)
-    found = _fetched(answer, chunks.parts, *parts)
-    logits, labels, *weights = map(np.concatenate, zip(*filter(None, found)))
-    if weights:
-        metadata = {**metadata, "sample_weight": weights[0]}
-    classes = arrays.to_host(model.classes_)
+    found = fetch_all(model.decision_function(X, offset), y, *metadata.values())
+    logits, y, *values = map(on_host, found)
     known = ScoredModel(
-        partial(_known, logits), classes, model._has_model_for_each_class
+        logits, arrays.to_host(model.classes_), model._has_model_for_each_class
     )
-    return float(scorer(known, np.arange(labels.shape[0])[:, None], labels, **metadata))
-
-
-def _fetched(
-    function: Callable[..., Any], *parts: Sequence[Delayed]
-) -> tuple[Any, ...]:
-    results = [call(function, *chunk, name="held-out-logits") for chunk in zip(*parts)]
-    return fetch(results, *parts)[0]
-
-
-def _answer(
-    model: LinearClassifier,
-    n_levels: tuple[int, ...],
-    X: Array,
-    y: Any,
-    offset: Any,
-    sample_weight: Any,
-) -> tuple[np.ndarray, ...] | None:
-    """Return logits, (n_rows, n_outputs), labels and any weights, on the host."""
-    n_rows = X.shape[0]
-    if n_rows == 0:
-        return None
-    found = model.decision_function(of_chunk(X, n_levels), offset)
-    logits = arrays.to_host(found).reshape(n_rows, -1)
-    classes, codes = map(arrays.to_host, read_labels(y, n_rows))
-    on_host = classes[codes]
-    if sample_weight is None:
-        return logits, on_host
-    features = Features(X, arrays.namespace(X), arrays.device_of(X), None)
-    return logits, on_host, arrays.to_host(place_weights(sample_weight, features))
+    numbers = np.arange(logits.shape[0])[:, None]
+    return float(scorer(known, numbers, y, **dict(zip(metadata, values))))
 
 
 def _logits_and_weights(
-    coef: Array,
-    intercept: Array,
-    n_levels: tuple[int, ...],
-    X: Array,
-    targets: Targets,
-    is_test: np.ndarray,
+    block: Block, coef: Array, intercept: Array, is_test: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return logits, (n_rows, n_models, n_outputs), and weights, on the host."""
-    test = np.nonzero(is_test)[0]
-    xp, (n_models, n_outputs, n_features) = arrays.namespace(X), coef.shape
-    coef = xp.reshape(coef, (-1, n_features))
-    rows = of_chunk(arrays.rows(X, test), n_levels)
-    found = logits(rows, coef, xp.reshape(intercept, (-1,)))
-    found = xp.reshape(found, (-1, n_models, n_outputs))
-    if targets.offset is not None:
-        found = found + arrays.rows(targets.offset, test)[:, None, :]
-    weights = arrays.to_host(arrays.rows(targets.weights[:, 0], test))
-    return arrays.to_host(found), weights
+    xp, device = block.xp, block.matrix.device
+    test = arrays.move(np.nonzero(is_test)[0], xp=xp, device=device)
+    eta = _logits_of_models(block, test, coef, intercept)
+    weights = xp.take(block.weights[:, 0], test)
+    return arrays.to_host(eta), arrays.to_host(weights)
+
+
+def _logits_of_models(block: Block, ids: Array, coef: Array, intercept: Array) -> Array:
+    """Return the logits of some rows for each model: (n_rows, n_models, n_outputs)."""
+    xp, shape = block.xp, coef.shape
+    columns = xp.reshape(coef, (-1, shape[2]))
+    eta = logits(block.matrix.take_rows(ids), columns, xp.reshape(intercept, (-1,)))
+    eta = xp.reshape(eta, (-1, *shape[:2]))
+    if block.offset is None:
+        return eta
+    return eta + xp.take(block.offset, ids, axis=0)[:, None, :]
 
 
 def metadata_of(
     rows: np.ndarray, metadata: dict[str, Any], n_samples: int
 ) -> dict[str, Any]:
     """Return what belongs to some rows of metadata; other values as they are."""
-    host = {
-        name: arrays.to_host(values) if arrays.is_array(values) else values
-        for name, values in metadata.items()
-    }
-    return {
-        name: np.asarray(values)[rows]
-        if np.shape(values)[:1] == (n_samples,)
-        else values
-        for name, values in host.items()
-    }
+    given = {name: on_host(values) for name, values in metadata.items()}
+    for name, values in given.items():
+        if np.shape(values)[:1] == (n_samples,):
+            given[name] = np.asarray(values)[rows]
+    return given
+
+
+def on_host(values: Any) -> Any:
+    """Return arrays as NumPy arrays, all else as it is."""
+    return arrays.to_host(values) if arrays.is_array(values) else values
 
 
 def knowing_classes(
@@ -350,40 +293,31 @@ def best_models(scores: np.ndarray, *, by_fold: bool) -> np.ndarray:
     return np.full(scores.shape[0], np.argmax(mean))
 
 
-class ScoredModel(ClassifierMixin, BaseEstimator):
-    """A fitted model as scikit-learn's scorers want it, with NumPy answers.
+class ScoredModel(LinearClassifier):
+    """A fitted model for the scorers of scikit-learn, with NumPy answers.
 
-    Their metrics are NumPy's but with scikit-learn's ``array_api_dispatch``: then the
-    answers stay where X is.
+    Their metrics take NumPy arrays, unless scikit-learn's ``array_api_dispatch`` is
+    set: the answers then stay in the library of X.
 
     Parameters
     ----------
-    decide : callable
-        Takes X to logits, as :meth:`LinearClassifier.decision_function` returns them.
+    logits : array or callable
+        Logits of the rows to score, or a function from X to them.
     classes : ndarray of shape (n_classes,)
-    one_vs_rest : bool, default=False
+    one_vs_rest : bool
     """
 
-    coef_: Array
-    intercept_: Array
-
-    def __init__(
-        self,
-        decide: Callable[[Array], Array],
-        classes: np.ndarray,
-        one_vs_rest: bool = False,
-    ) -> None:
-        self.decide = decide
-        self.one_vs_rest = one_vs_rest
-        self.classes_ = classes
+    def __init__(self, logits: Any, classes: np.ndarray, one_vs_rest: bool) -> None:
+        self.logits, self.classes, self.one_vs_rest = logits, classes, one_vs_rest
+        self.classes_, self._one_vs_rest = classes, one_vs_rest
 
     @classmethod
     def of(
         cls, model: LinearClassifier, classes: np.ndarray, offset: Any = None
     ) -> ScoredModel:
         """Return a fitted model with its coefficients, for scorers that read them."""
-        decide = partial(model.decision_function, offset=offset)
-        scored = cls(decide, classes, model._has_model_for_each_class)
+        logits = partial(model.decision_function, offset=offset)
+        scored = cls(logits, classes, model._has_model_for_each_class)
         scored.coef_, scored.intercept_ = model.coef_, model.intercept_
         return scored
 
@@ -391,26 +325,11 @@ class ScoredModel(ClassifierMixin, BaseEstimator):
         """Do nothing: the model is fitted."""
         return self
 
-    def decision_function(self, X: Array) -> Array:
-        """Return the logits."""
-        return self._of_logits(one_or_more, X)
-
-    def predict_proba(self, X: Array) -> Array:
-        """Return the probabilities of the classes."""
-        answer = partial(probabilities, one_vs_rest=self.one_vs_rest)
-        return self._of_logits(answer, X)
-
-    def predict_log_proba(self, X: Array) -> Array:
-        """Return the logarithms of the probabilities."""
-        answer = partial(log_probabilities, one_vs_rest=self.one_vs_rest)
-        return self._of_logits(answer, X)
-
-    def predict(self, X: Array) -> Array:
-        """Return the most probable classes."""
-        return labels_of(self._of_logits(class_codes, X), self.classes_)
-
-    def _of_logits(self, answer: Callable[..., Array], X: Array) -> Array:
-        found = self.decide(X)
+    def _of_rows(
+        self, answer: Callable[..., Array], X: Array, offset: Array | None = None
+    ) -> Array:
+        """Return an answer from the logits."""
+        found = self.logits(X) if callable(self.logits) else self.logits
         if not get_config()["array_api_dispatch"]:
             found = np.array(arrays.to_host(found))  # answers may overwrite it
         columns = found[:, None] if found.ndim == 1 else found
