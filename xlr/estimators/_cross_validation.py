@@ -10,9 +10,9 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._fit import Fitting
+from xlr.estimators._fit import Fitting, Listener
 from xlr.estimators.dataset import LabelledDataset, ModelSpec
-from xlr.solvers import Record, Status
+from xlr.solvers import Status
 from xlr.text import quoted, warn
 
 
@@ -239,15 +239,12 @@ class FoldModels:
         return {"coef_": coef, "intercept_": rounded, "_intercept_rest": rest}
 
 
-Listener = Callable[[Fitting], Callable[[Record, Array], bool] | None]
-
-
 def fit_folds(
     estimator: Any,
     dataset: LabelledDataset,
     folds: Folds,
     grid: tuple[np.ndarray, np.ndarray],
-    listener: Listener,
+    listener: Callable[[Fitting], Listener | None],
 ) -> FoldModels:
     """Fit the models of all folds and penalties, those of a share of L1 together.
 
@@ -287,7 +284,7 @@ def _fit_group(
     group: Group,
     counts: Any,
     grid: tuple[np.ndarray, np.ndarray],
-    listener: Listener,
+    listener: Callable[[Fitting], Listener | None],
 ) -> FoldModels:
     """Fit the models of the folds whose models have the same classes."""
     xp, (l1_ratios, Cs) = dataset.features.xp, grid

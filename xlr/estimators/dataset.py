@@ -32,7 +32,7 @@ from xlr.losses import (
     ShareSoftmaxLoss,
     SoftmaxLoss,
 )
-from xlr.text import printable, quoted, warn
+from xlr.text import listed, printable, quoted, warn
 from xlr.threads import Workers
 
 # Codes of rows of ``coef_`` that are not fitted, and their intercepts.
@@ -41,9 +41,6 @@ INTERCEPTS = {UNKNOWN: np.nan, ALWAYS: np.inf, NEVER: -np.inf}
 
 # A mean this many standard deviations from zero makes float32 round logits by 1e-4.
 FARTHEST_MEAN = 2e3
-
-# Columns that a warning names.
-MAX_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -195,7 +192,7 @@ class Dataset:
         distance = (abs(mean[far]) / std[far]).max()
         warn(
             f"These columns have means up to {distance:.2g} standard deviations from "
-            f"zero: {self._named(far)}. float32 rounds their coefficients and the "
+            f"zero: {self._listed(far)}. float32 rounds their coefficients and the "
             "intercept by enough to change probabilities: centre the columns (subtract "
             "their means), or pass X as float64."
         )
@@ -207,15 +204,13 @@ class Dataset:
             return ""
         return (
             " These columns hold numbers far beyond most of their others, perhaps "
-            f"typing errors or fill values: {self._named(columns)}. Correct or clip "
+            f"typing errors or fill values: {self._listed(columns)}. Correct or clip "
             "them."
         )
 
-    def _named(self, columns: np.ndarray) -> str:
+    def _listed(self, columns: np.ndarray) -> str:
         names = self.features.column_names
-        named = ", ".join(printable(names[j]) for j in columns[:MAX_NAMES])
-        more = columns.size - MAX_NAMES
-        return f"{named} and {more} more" if more > 0 else named
+        return listed([names[j] for j in columns], printable)
 
 
 def _of_all_models(targets: Targets) -> Targets:
@@ -241,6 +236,17 @@ class LabelledDataset(Dataset):
     rows: TrainingData
     totals: np.ndarray
     class_weights: ClassWeights
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Fitted attributes of an estimator that describe the rows."""
+        return {
+            **self.features.attributes,
+            "classes_": self.classes,
+            "_one_vs_rest": self.class_weights.one_vs_rest,
+            "_has_offset": self.rows.offset is not None,
+            "_warned_of_offset": False,
+        }
 
     @property
     def n_columns(self) -> int:
@@ -284,12 +290,9 @@ class LabelledDataset(Dataset):
         if kept.shape[0] == classes.shape[0]:
             return
         left_out = np.delete(classes, kept).tolist()
-        names = ", ".join(map(quoted, left_out[:MAX_NAMES]))
-        if len(left_out) > MAX_NAMES:
-            names += f" and {len(left_out) - MAX_NAMES} more"
         sentence = (
-            f"The rows of the class{'es' * (len(left_out) > 1)} {names} weigh zero "
-            "(sample_weight, class_weight). The fit leaves them out, with a "
+            f"The rows of the class{'es' * (len(left_out) > 1)} {listed(left_out)} "
+            "weigh zero (sample_weight, class_weight). The fit leaves them out, with a "
             "probability of 0."
         )
         if kept.shape[0] == 1:

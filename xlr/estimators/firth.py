@@ -210,15 +210,12 @@ class FirthLogisticRegression(LinearClassifier):
             ]
             solution = min(solutions, key=lambda found: found.records[-1].objective[0])
             fitted = {
-                **features.attributes,
+                **dataset.attributes,
                 **features.returned(**problem.coefficients(solution.parameters)),
-                "classes_": dataset.classes,
                 "solver_": SOLVER,
                 "n_iter_": solution.n_iter,
                 "converged_": solution.status[0] is Status.CONVERGED,
                 "optimality_": float(solution.records[-1].optimality.max()),
-                "_has_offset": offset is not None,
-                "_warned_of_offset": False,
             }
             warn_unless_converged(solution, self, dataset)
             if advice := dataset.advice_on_outliers():

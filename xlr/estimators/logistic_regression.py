@@ -8,9 +8,15 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators._fit import (
+    CallbackSupportMixin,
+    FitCallbacks,
+    Fitting,
+    begin_fit,
+    set_fitted,
+    with_callbacks,
+)
 from xlr.estimators.base import LinearClassifier, score
-from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import LabelledDataset, loss_of, read_dataset, spread
 from xlr.inputs.offset import read_start
@@ -285,8 +291,6 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         """
         given = X, y, sample_weight, coef_init, intercept_init, offset
         features = begin_fit(self, *given)
-        metadata = {"sample_weight": sample_weight, "offset": offset}
-        data = {"X": X, "y": y, "metadata": metadata}
         # The threads of BLAS spin for a while once they have started.
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(
@@ -307,21 +311,15 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                 l1_ratio=float(self.l1_ratio),
                 start=self._read_start(coef_init, intercept_init, dataset),
             )
-            one_vs_rest = dataset.class_weights.one_vs_rest
-            common = {
-                **features.attributes,
-                "classes_": dataset.classes,
-                "_one_vs_rest": one_vs_rest,
-                "_has_offset": offset is not None,
-                "_warned_of_offset": False,
-            }
+            one_vs_rest, common = dataset.class_weights.one_vs_rest, dataset.attributes
 
             def named(parameters: Array) -> dict[str, Any]:
                 """Return the attributes that make an estimator predict."""
                 found = fitting.problem.coefficients(parameters)
                 return common | features.returned(**found)
 
-            callbacks = FitCallbacks(self, data, self.max_iter)
+            metadata = {"sample_weight": sample_weight, "offset": offset}
+            callbacks = FitCallbacks(self, self.max_iter, X, y, **metadata)
             gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
             separations = fitting.separations(solution)
             places = dataset.spec.places if one_vs_rest else None

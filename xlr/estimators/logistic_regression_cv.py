@@ -20,9 +20,16 @@ from sklearn.utils.validation import check_is_fitted
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators._cross_validation import FoldModels, Folds, fit_folds, read_folds
-from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators._fit import (
+    CallbackSupportMixin,
+    FitCallbacks,
+    Fitting,
+    Listener,
+    begin_fit,
+    set_fitted,
+    with_callbacks,
+)
 from xlr.estimators.base import LinearClassifier
-from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import LabelledDataset, read_dataset, spread
 from xlr.estimators.scoring import (
@@ -35,7 +42,7 @@ from xlr.estimators.scoring import (
     score_chunks,
 )
 from xlr.inputs.features import read_features
-from xlr.solvers import Record, Status
+from xlr.solvers import Status
 from xlr.threads import workers
 
 
@@ -230,7 +237,6 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         features = begin_fit(self, X, y, sample_weight, offset)
         to_splitter, to_scorer = self._routed("fit", sample_weight, params)
         metadata = {"sample_weight": sample_weight, "offset": offset, **params}
-        data = {"X": X, "y": y, "metadata": metadata}
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
             dataset.warn()
@@ -239,7 +245,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             folds = read_folds(splitter, host_y, dataset, to_splitter)
             # A run for the folds with each share of L1, and one for the refit.
             n_runs = len(self.l1_ratios) + 1
-            callbacks = FitCallbacks(self, data, n_runs * self.max_iter)
+            callbacks = FitCallbacks(self, n_runs * self.max_iter, X, y, **metadata)
             fitted = self._fit(dataset, folds, host_y, to_scorer, callbacks)
             callbacks.end()
             set_fitted(self, fitted)
@@ -258,15 +264,9 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Cs = np.logspace(-4, 4, self.Cs) if np.ndim(self.Cs) == 0 else self.Cs
         Cs = np.asarray(Cs, dtype=np.float64)
         l1_ratios = np.asarray(self.l1_ratios, dtype=np.float64)
-        common = {
-            **features.attributes,
-            "classes_": dataset.classes,
-            "_one_vs_rest": dataset.class_weights.one_vs_rest,
-            "_has_offset": dataset.rows.offset is not None,
-            "_warned_of_offset": False,
-        }
+        common = dataset.attributes
 
-        def listener(fitting: Fitting) -> Callable[[Record, Array], bool] | None:
+        def listener(fitting: Fitting) -> Listener | None:
             def named(parameters: Array) -> dict[str, Any]:
                 """Return attributes that make an estimator predict: means of models."""
                 problem, n_columns = fitting.problem, dataset.n_columns

@@ -11,9 +11,15 @@ from sklearn.base import ClassifierMixin
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import Targets, TrainingData
-from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators._fit import (
+    CallbackSupportMixin,
+    FitCallbacks,
+    Fitting,
+    begin_fit,
+    set_fitted,
+    with_callbacks,
+)
 from xlr.estimators.base import LinearModel, chunk_by_chunk
-from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.dataset import ALWAYS, NEVER, UNKNOWN, Dataset, ModelSpec, spread
 from xlr.functions import log_sigmoid, sigmoid
 from xlr.inputs.features import Features, read_features
@@ -150,7 +156,6 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             If labels have one value only, or no entries.
         """
         features = begin_fit(self, X, y, sample_weight, chunked=False)
-        data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with workers(features.stored, self.n_jobs) as pool:
             weights = read_sample_weight(sample_weight, features)
             indicators = read_indicators(y, weights, features, self.class_weight)
@@ -169,7 +174,9 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
                 found = fitting.problem.coefficients(parameters)
                 return common | features.returned(**found)
 
-            callbacks = FitCallbacks(self, data, self.max_iter)
+            callbacks = FitCallbacks(
+                self, self.max_iter, X, y, sample_weight=sample_weight
+            )
             gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
             converged = np.asarray([s is Status.CONVERGED for s in solution.status])
             optimality = solution.records[-1].optimality
