@@ -294,23 +294,18 @@ class TrainingData:
         return self.with_targets(partial(_resampled, n_each), counts)
 
     def with_targets(
-        self, function: Callable[..., Targets], *per_row: Any
+        self, function: Callable[..., Targets], *per_row: Any, keep: bool = False
     ) -> TrainingData:
         """Return the same rows with ``function(targets, *per_row)`` as targets.
 
-        Call it before :meth:`select`, which chunks apply to its result.
+        Workers of chunks compute them for each pass, or ``keep`` them. Call it before
+        :meth:`select`, which chunks apply to its result.
         """
         if self.chunks is None:
             return self._with(self.matrix, function(self.targets, *per_row), None)
         targets = function(self.targets, *(values.sampled for values in per_row))
         chunks = self.chunks.with_targets(function, *per_row)
-        return self._with(self.matrix, targets, chunks)
-
-    def with_kept_targets(self) -> TrainingData:
-        """Return the data with targets that workers compute once and keep."""
-        if self.chunks is None:
-            return self
-        return self._with(self.matrix, self.targets, self.chunks.kept())
+        return self._with(self.matrix, targets, chunks.kept() if keep else chunks)
 
     def sample(self, size: int, seed: int) -> TrainingData:
         """Copy about ``size`` random rows, in float32."""

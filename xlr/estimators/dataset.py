@@ -286,10 +286,10 @@ class LabelledDataset(Dataset):
         """Warn about classes without weight and float32 columns far from zero."""
         if self.features.dtype == self.features.xp.float32:
             self.warn_of_far_columns()
-        classes, kept = arrays.to_host(self.classes), self.class_weights.kept
-        if kept.shape[0] == classes.shape[0]:
+        kept = self.class_weights.kept
+        if kept.shape[0] == self.totals.shape[0]:
             return
-        left_out = np.delete(classes, kept).tolist()
+        left_out = np.delete(arrays.to_host(self.classes), kept).tolist()
         sentence = (
             f"The rows of the class{'es' * (len(left_out) > 1)} {listed(left_out)} "
             "weigh zero (sample_weight, class_weight). The fit leaves them out, with a "
@@ -362,35 +362,41 @@ class ClassWeights:
 
         With ``shares``, the rows hold class shares instead of codes.
         """
-        weighed = partial(self._weighed, unit, rows.dtype)
-        rows = rows.with_targets(weighed).with_kept_targets()
-        n_classes = self.factors.shape[0]
-        if not self.one_vs_rest or self.kept.shape[0] == 1:
-            loss = loss_of(n_classes, shares=shares)
-            return ModelSpec(loss, rows).among(self.kept)
+        n_classes, n_kept = self.factors.shape[0], self.kept.shape[0]
+        by_class = self.one_vs_rest and n_kept > 1
+        weighed = partial(self._weighed, unit, rows.dtype, by_class)
+        rows = rows.with_targets(weighed, keep=True)
+        if not by_class:
+            spec = ModelSpec(loss_of(n_classes, shares=shares), rows)
+            return spec if n_kept == n_classes else spec.among(self.kept)
         places = None
-        if self.kept.shape[0] < n_classes:
+        if n_kept < n_classes:
             places = np.full(n_classes, NEVER)
-            places[self.kept] = np.arange(self.kept.shape[0])
+            places[self.kept] = np.arange(n_kept)
         return ModelSpec(LogisticLoss(), rows, places)
 
-    def _weighed(self, unit: float, dtype: Any, targets: Targets) -> Targets:
+    def _weighed(
+        self, unit: float, dtype: Any, by_class: bool, targets: Targets
+    ) -> Targets:
         """Return targets with sample weights of mean 1, times the class weights."""
-        labels, weights, offset = targets.labels, targets.weights / unit, targets.offset
-        xp, device = arrays.namespace(weights), arrays.device_of(weights)
-        place = {"xp": xp, "device": device}
+        labels, weights = targets.labels, targets.weights / unit
+        xp = arrays.namespace(weights)
         if (self.factors != 1).any():
-            factors = arrays.move(self.factors, dtype=weights.dtype, **place)
+            device = arrays.device_of(weights)
+            factors = arrays.move(
+                self.factors, xp=xp, device=device, dtype=weights.dtype
+            )
             weights = weights * xp.take(factors, labels[:, 0])[:, None]
         weights = xp.astype(weights, dtype, copy=False)
-        if not self.one_vs_rest or self.kept.shape[0] == 1:
+        if not by_class:
             labels = xp.astype(labels, dtype)  # once, and not in each block
-            return Targets(1, labels, weights, offset=offset)
-        n_classes = self.factors.shape[0]
-        classes = xp.arange(n_classes, dtype=labels.dtype, device=device)
-        own, factors = xp.astype(labels == classes, xp.uint8), None
+            return replace(targets, labels=labels, weights=weights)
+        n_classes, factors = self.factors.shape[0], None
+        device = arrays.device_of(labels)
+        codes = xp.arange(n_classes, dtype=labels.dtype, device=device)
         if self.against_rest is not None:
-            factors = arrays.move(self.against_rest, dtype=dtype, **place)
+            factors = arrays.move(self.against_rest, xp=xp, device=device, dtype=dtype)
+        own = xp.astype(labels == codes, xp.uint8)
         targets = Targets(n_classes, own, weights, class_factors=factors)
         return targets if self.kept.shape[0] == n_classes else targets.select(self.kept)
 
@@ -429,28 +435,32 @@ def read_dataset(
     scan = scan_rows(
         estimator, features, y, sample_weight, offset, pool, statistics=statistics
     )
+    rows, statistics = scan.rows, None
     weights = ClassWeights.of(
         scan.classes,
         scan.totals,
         getattr(estimator, "class_weight", None),
         getattr(estimator, "multi_class", "multinomial"),
     )
-    if offset is not None and weights.one_vs_rest:
-        raise ValueError(
-            "An offset belongs to the logits of one model, and multi_class='ovr' fits "
-            "one model for each class. Use multi_class='multinomial'."
-        )
+    if offset is not None:
+        if weights.one_vs_rest:
+            raise ValueError(
+                "An offset belongs to the logits of one model, and multi_class='ovr' "
+                "fits one model for each class. Use multi_class='multinomial'."
+            )
+        n_outputs = loss_of(scan.classes.shape[0]).n_outputs
+        check_offset_columns(rows.offset, n_outputs, rows.n_samples)
     if isinstance(y, SoftLabels):
         _check_soft_labels(estimator, weights, taken=takes_soft_labels)
-    rows, n_outputs = scan.rows, loss_of(scan.classes.shape[0]).n_outputs
-    check_offset_columns(rows.targets.offset, n_outputs, rows.n_samples)
+    if scan.statistics is not None:
+        statistics = _weighted_statistics(scan, weights.factors)
     unit = float((scan.totals * weights.factors).sum() / rows.n_samples)
     dataset: LabelledDataset = LabelledDataset.of(
         scan.features,
         weights.spec(rows, unit, isinstance(y, SoftLabels)),
         unit,
         bool(estimator.fit_intercept),
-        _weighed(scan, weights.factors),
+        statistics,
         classes=scan.classes,
         rows=rows,
         totals=scan.totals,
@@ -478,11 +488,9 @@ def _check_soft_labels(estimator: Any, weights: ClassWeights, taken: bool) -> No
         )
 
 
-def _weighed(scan: Scan, factors: np.ndarray) -> ColumnStatistics | None:
+def _weighted_statistics(scan: Scan, factors: np.ndarray) -> ColumnStatistics:
     """Return the column statistics of all chunks, with class weights."""
-    found = scan.statistics
-    if found is None:
-        return None
+    found: dict[Any, ColumnStatistics] = scan.statistics or {}
     if None in found:
         return found[None]
     labels = arrays.to_host(scan.classes).tolist()

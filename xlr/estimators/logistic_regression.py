@@ -323,13 +323,15 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
             separations = fitting.separations(solution)
             places = dataset.spec.places if one_vs_rest else None
-            seconds, by_model = solution.history()
-            history = dict(spread(by_model, places), seconds=seconds)
-            if not one_vs_rest:
-                for name in by_model:
-                    history[name] = history[name][:, 0]
+            seconds, history = solution.history()
+            by_model = {"n_iter_": solution.n_iter, "duality_gap_": gap, **history}
+            by_model = spread(by_model, places)
+            for name in history:
+                found = by_model.pop(name)
+                history[name] = found if one_vs_rest else found[:, 0]
+            history["seconds"] = seconds
             fitted = {
-                **spread({"n_iter_": solution.n_iter, "duality_gap_": gap}, places),
+                **by_model,
                 "solver_": fitting.solver_name,
                 "converged_": set(solution.status) == {Status.CONVERGED},
                 "optimality_": float(solution.records[-1].optimality.max()),

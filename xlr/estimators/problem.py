@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class Regularisation:
     lower: Array | None
     upper: Array | None
 
-    @property
+    @cached_property
     def smooth(self) -> bool:
         """True without an L1 penalty and without bounds."""
         return self.l1_ratio == 0 and self.lower is None and self.upper is None
@@ -127,7 +127,7 @@ def read_regularisation(
         If there is no penalty for ``l1_ratio`` or ``penalty_factor`` to act on.
     """
     names = "penalty_factor", "lower", "upper"
-    given = [getattr(estimator, name, None) for name in names]
+    given = list(map(vars(estimator).get, names))
     is_plain = given[0] is None and given[1] is None and given[2] is None
     if is_plain and not (isinstance(C, float) and math.isinf(C)):
         return Regularisation(l1_ratio, None, None, None)
