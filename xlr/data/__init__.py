@@ -3,8 +3,7 @@
 from xlr.dask_graph import Delayed, call, fetch, fetch_all, literal, parts_of, tree
 from xlr.data.blocks import add, map_reduce
 from xlr.data.categorical_matrix import CategoricalMatrix
-from xlr.data.chunked_rows import ChunkedRows, PerRow
-from xlr.data.chunks import Chunks
+from xlr.data.chunks import ChunkedRows, Chunks, PerRow
 from xlr.data.matrix import DenseMatrix, Matrix, StandardizedMatrix
 from xlr.data.scaler import Scaler
 from xlr.data.sparse_matrix import SparseMatrix, canonical

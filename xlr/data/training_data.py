@@ -18,7 +18,7 @@ from xlr.data.targets import Targets
 from xlr.threads import ALONE, Workers
 
 if TYPE_CHECKING:
-    from xlr.data.chunked_rows import ChunkedRows
+    from xlr.data.chunks import ChunkedRows
 
 
 class Block(NamedTuple):
@@ -271,11 +271,6 @@ class TrainingData:
     def select(self, models: np.ndarray) -> TrainingData:
         """Return the data of some models, by their numbers on the host."""
         return self._changed("select", models, targets=self.targets.select(models))
-
-    def recoded(self, kept: np.ndarray, n_classes: int) -> TrainingData:
-        """Return the data of one model of some of its classes, in order."""
-        targets = self.targets.recoded(kept, n_classes)
-        return self._changed("recoded", kept, n_classes, targets=targets)
 
     def without_counts(self) -> TrainingData:
         """Return the data with each row once."""

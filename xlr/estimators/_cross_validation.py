@@ -12,7 +12,6 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators._fit import Fitting, Listener
 from xlr.estimators.dataset import LabelledDataset, ModelSpec
-from xlr.solvers import Status
 from xlr.text import quoted, warn
 
 
@@ -319,7 +318,7 @@ def _fit_group(
             )
         n_iter = solution.n_iter.reshape(-1, n_labels).max(axis=1)
         n_iters.append(n_iter[place + np.arange(n_folds)[:, None]])
-        converged &= all(status is Status.CONVERGED for status in solution.status)
+        converged &= bool(solution.converged.all())
         solver = many.solver_name
     return FoldModels(
         xp.concat(coefs, axis=1),

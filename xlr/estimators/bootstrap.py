@@ -16,7 +16,6 @@ from xlr.estimators._fit import Fitting, begin_fit
 from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.inputs.parameters import check_parameters
-from xlr.solvers import Status
 from xlr.text import quoted, warn
 from xlr.threads import workers
 
@@ -224,8 +223,8 @@ def _refits(
         )
         solution = fitting.run()
         fitting.warn_unless_converged(solution, fitting.separations(solution))
-        done = np.asarray([s is Status.CONVERGED for s in solution.status])
-        converged[members] = done.reshape(members.size, -1).all(axis=1)
+        done = solution.converged.reshape(members.size, -1)
+        converged[members] = done.all(axis=1)
         problem, n_columns = fitting.problem, dataset.n_columns
         parts.append(problem.coefficients_by_model(solution.parameters, n_columns))
     coef, intercept = (

@@ -81,9 +81,9 @@ class ModelSpec:
             places = np.asarray([ALWAYS if kept[0] else NEVER])
         if self.places is not None:
             places = np.where(self.places >= 0, places[self.places], self.places)
-        return ModelSpec(
-            SoftmaxLoss(kept.shape[0]), self.data.recoded(kept, n_classes), places
-        )
+        recoded = partial(Targets.recoded, kept=kept, n_classes=n_classes)
+        data = self.data.with_targets(recoded)
+        return ModelSpec(SoftmaxLoss(kept.shape[0]), data, places)
 
     def resampled(self, counts: Any, n_each: int) -> ModelSpec:
         """Return the spec of models of resampled rows.

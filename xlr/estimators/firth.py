@@ -21,7 +21,7 @@ from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.problem import Problem, Regularisation
 from xlr.inputs.features import Features
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
-from xlr.solvers import SOLVERS, Record, Status, minimise
+from xlr.solvers import SOLVERS, Record, minimise
 from xlr.text import printable, quoted, warn
 from xlr.threads import workers
 
@@ -214,7 +214,7 @@ class FirthLogisticRegression(LinearClassifier):
                 **features.returned(**problem.coefficients(solution.parameters)),
                 "solver_": SOLVER,
                 "n_iter_": solution.n_iter,
-                "converged_": solution.status[0] is Status.CONVERGED,
+                "converged_": bool(solution.converged[0]),
                 "optimality_": float(solution.records[-1].optimality.max()),
             }
             warn_unless_converged(solution, self, dataset)

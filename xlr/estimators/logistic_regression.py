@@ -20,7 +20,6 @@ from xlr.estimators.base import LinearClassifier, score
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import LabelledDataset, loss_of, read_dataset, spread
 from xlr.inputs.offset import read_start
-from xlr.solvers import Status
 from xlr.threads import workers
 
 
@@ -333,7 +332,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             fitted = {
                 **by_model,
                 "solver_": fitting.solver_name,
-                "converged_": set(solution.status) == {Status.CONVERGED},
+                "converged_": bool(solution.converged.all()),
                 "optimality_": float(solution.records[-1].optimality.max()),
                 "n_passes_": fitting.n_passes,
                 "history_": history,

@@ -42,7 +42,6 @@ from xlr.estimators.scoring import (
     score_chunks,
 )
 from xlr.inputs.features import read_features
-from xlr.solvers import Status
 from xlr.threads import workers
 
 
@@ -310,7 +309,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             )
             gap, last = one.proven(one.run(listener(one)))
             chosen, solver = one.problem.coefficients(last.parameters), one.solver_name
-            converged = converged and set(last.status) == {Status.CONVERGED}
+            converged = converged and bool(last.converged.all())
             if dataset.class_weights.one_vs_rest:
                 gap = spread({"gap": gap}, dataset.spec.places)["gap"]
             one.warn_unless_converged(last, one.separations(last))

@@ -26,7 +26,6 @@ from xlr.inputs.features import Features, read_features
 from xlr.inputs.indicators import Indicators, read_entries, read_indicators
 from xlr.inputs.weights import read_sample_weight
 from xlr.losses import LogisticLoss, SoftmaxLoss
-from xlr.solvers import Status
 from xlr.threads import Workers, workers
 
 
@@ -178,12 +177,10 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
                 self, self.max_iter, X, y, sample_weight=sample_weight
             )
             gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
-            converged = np.asarray([s is Status.CONVERGED for s in solution.status])
-            optimality = solution.records[-1].optimality
             by_model = {
                 "n_iter_": solution.n_iter,
-                "converged_": converged,
-                "optimality_": optimality,
+                "converged_": solution.converged,
+                "optimality_": solution.records[-1].optimality,
                 "duality_gap_": gap,
             }
             fitted = {
@@ -200,12 +197,9 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         self, indicators: Indicators, weights: Array, features: Features, pool: Workers
     ) -> ModelSpec:
         """Return a binary model for each label that has both values."""
-        labels, positive, negative = (
-            indicators.varied,
-            indicators.positive,
-            indicators.negative,
-        )
-        matrix, column = features.matrix, weights[:, None]
+        labels, matrix = indicators.varied, features.matrix
+        positive, negative = indicators.positive, indicators.negative
+        column = weights[:, None]
         places = None
         if labels.shape[0] < positive.shape[0]:
             places = np.where(
@@ -257,7 +251,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         ValueError
             If X has other features than the fit, or is not finite.
         """
-        return self._of_rows(_logits, X)
+        return self._of_rows(lambda logits, xp: logits, X)
 
     @chunk_by_chunk
     def predict_proba(self, X: Array) -> Array:
@@ -276,7 +270,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return self._of_rows(_probabilities, X)
+        return self._of_rows(lambda logits, xp: sigmoid(logits), X)
 
     @chunk_by_chunk
     def predict_log_proba(self, X: Array) -> Array:
@@ -295,7 +289,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return self._of_rows(_log_probabilities, X)
+        return self._of_rows(lambda logits, xp: log_sigmoid(logits), X)
 
     @chunk_by_chunk
     def predict(self, X: Array) -> Array:
@@ -360,18 +354,6 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         tags.classifier_tags.multi_class = False
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _logits(logits: Array, *, xp: Namespace) -> Array:
-    return logits
-
-
-def _probabilities(logits: Array, *, xp: Namespace) -> Array:
-    return sigmoid(logits)
-
-
-def _log_probabilities(logits: Array, *, xp: Namespace) -> Array:
-    return log_sigmoid(logits)
 
 
 def _labels(logits: Array, *, xp: Namespace) -> Array:
