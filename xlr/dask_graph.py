@@ -180,13 +180,6 @@ def fetch(
         raise
 
 
-def fetch_all(*values: Any) -> tuple[Any, ...]:
-    """Compute the collections of Dask among some values, in one graph."""
-    import dask
-
-    return dask.compute(*values, traverse=False)
-
-
 def cancel(kept: Sequence[Delayed]) -> None:
     """Cancel results that a cluster keeps, which tracebacks may refer to."""
     for future in futures_of(list(kept)):

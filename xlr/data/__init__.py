@@ -1,6 +1,6 @@
 """Layer 1: what X can be, its targets, and the passes over its rows."""
 
-from xlr.dask_graph import Delayed, call, fetch, fetch_all, literal, parts_of, tree
+from xlr.dask_graph import Delayed, call, fetch, literal, parts_of, tree
 from xlr.data.blocks import add, map_reduce
 from xlr.data.categorical_matrix import CategoricalMatrix
 from xlr.data.chunks import ChunkedRows, Chunks, PerRow
@@ -40,7 +40,6 @@ __all__ = [
     "canonical",
     "column_statistics",
     "fetch",
-    "fetch_all",
     "has_outliers",
     "literal",
     "map_reduce",

@@ -41,7 +41,7 @@ class Folds:
     usable : ndarray of int
         The folds with rows of positive weight to train on.
     groups : list of Group
-        Of the usable folds, by their positions in ``usable``.
+        Of the usable folds, by their numbers.
     counts : list of arrays of shape (n_samples, n_members), or of PerRow
         How often the folds of each group train on each row.
     """
@@ -71,18 +71,35 @@ def has_weight(spec: ModelSpec, counts: Any) -> np.ndarray:
     return arrays.to_host(data.class_weights(spec.n_classes)) > 0
 
 
-def groups_of(weighs: np.ndarray) -> list[Group]:
+def groups_of(weighs: np.ndarray, usable: np.ndarray) -> list[Group]:
     """Group ways to count the rows by the classes that they leave with weight.
 
     Parameters
     ----------
     weighs : ndarray of bool, (n_counts, n_classes)
+    usable : ndarray of int
+        Numbers of the ways to group.
     """
-    patterns, group_of = np.unique(weighs, axis=0, return_inverse=True)
+    patterns, group_of = np.unique(weighs[usable], axis=0, return_inverse=True)
     return [
-        Group(np.nonzero(group_of.reshape(-1) == i)[0], np.nonzero(pattern)[0])
+        Group(usable[group_of.reshape(-1) == i], np.nonzero(pattern)[0])
         for i, pattern in enumerate(patterns)
     ]
+
+
+def joined(groups: list[Group], n_counts: int, parts: list[Array]) -> Array:
+    """Return the arrays of all groups as one, in the order of the ways to count.
+
+    The rows of ways that are in no group are NaN.
+    """
+    xp, members = (
+        arrays.namespace(parts[0]),
+        np.concatenate([g.members for g in groups]),
+    )
+    order = np.full(n_counts, members.size)
+    order[members] = np.arange(members.size)
+    nan = xp.full_like(parts[0][:1, ...], xp.nan)
+    return arrays.rows(xp.concat([*parts, nan]), order)
 
 
 def read_folds(
@@ -146,10 +163,8 @@ def read_folds(
         )
     usable = np.nonzero(weighs.any(axis=1))[0]
     _warn_of_left_out(weighs, dataset)
-    groups = groups_of(weighs[usable])
-    placed = [
-        spec.data.place_rows(counts[:, usable[group.members]]) for group in groups
-    ]
+    groups = groups_of(weighs, usable)
+    placed = [spec.data.place_rows(counts[:, group.members]) for group in groups]
     return Folds(tests, usable, groups, placed)
 
 
@@ -187,7 +202,7 @@ def _chosen(numbers: Any, n_samples: int, fold: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class FoldModels:
-    """Models of the usable folds, by fold, share of L1 and C.
+    """Models of the folds, by fold, share of L1 and C; NaN for unusable folds.
 
     Attributes
     ----------
@@ -208,30 +223,26 @@ class FoldModels:
     solver: str
 
     @arrays.quiet()
-    def mean_of(self, which: np.ndarray) -> dict[str, Array]:
-        """Coefficients and intercepts, a mean over the folds of one model of each.
+    def mean_of(self, folds: np.ndarray, models: np.ndarray) -> dict[str, Array]:
+        """Return the mean over some folds of the coefficients of one model of each.
 
-        As :meth:`Problem.coefficients` has them. For each class, a mean over the folds
-        whose models know it.
+        The format is that of :meth:`Problem.coefficients`. The mean of a class is over
+        the folds whose models know it.
         """
         xp = arrays.namespace(self.coef)
         coef, intercept = (
-            xp.stack([values[i, int(k), ...] for i, k in enumerate(which)])
+            xp.stack([values[int(i), int(k), ...] for i, k in zip(folds, models)])
             for values in (self.coef, self.intercept)
         )
         known = xp.isfinite(intercept)
-        if arrays.to_host(xp.all(known)):
-            coef, intercept = xp.mean(coef, axis=0), xp.mean(intercept, axis=0)
-        else:
-            n_known = xp.sum(xp.astype(known, intercept.dtype), axis=0)
-            divisor = xp.maximum(n_known, xp.ones_like(n_known))
-            zeros = xp.zeros_like(intercept)
-            mean = xp.sum(xp.where(known, intercept, zeros), axis=0) / divisor
-            # Where no fold knows it, all of them have the same infinity.
-            intercept = xp.where(n_known > 0, mean, intercept[0, ...])
-            coef = xp.where(known[..., None], coef, xp.zeros_like(coef))
-            divisor = xp.astype(divisor, coef.dtype)[..., None]
-            coef = xp.sum(coef, axis=0) / divisor
+        n_known = xp.sum(xp.astype(known, intercept.dtype), axis=0)
+        divisor = xp.maximum(n_known, xp.ones_like(n_known))
+        mean = xp.where(known, intercept, xp.zeros_like(intercept))
+        mean = xp.sum(mean, axis=0) / divisor
+        # Where no fold knows it, all of them have the same infinity.
+        intercept = xp.where(n_known > 0, mean, intercept[0, ...])
+        coef = xp.where(known[..., None], coef, xp.zeros_like(coef))
+        coef = xp.sum(coef, axis=0) / xp.astype(divisor, coef.dtype)[..., None]
         rounded = xp.astype(intercept, coef.dtype)
         rest = intercept - xp.astype(rounded, intercept.dtype)
         rest = xp.where(xp.isfinite(rest), rest, xp.zeros_like(rest))
@@ -262,18 +273,20 @@ def fit_folds(
     ConvergenceWarning
         If some did not converge.
     """
-    by_group = [
+    parts = [
         _fit_group(estimator, dataset, group, counts, grid, listener)
         for group, counts in zip(folds.groups, folds.counts)
     ]
-    xp = dataset.features.xp
-    back = np.argsort(np.concatenate([group.members for group in folds.groups]))
+    n_folds = len(folds.tests)
+    n_iter = np.zeros((n_folds, grid[0].size * grid[1].size), dtype=np.int32)
+    for group, part in zip(folds.groups, parts):
+        n_iter[group.members] = part.n_iter
     return FoldModels(
-        arrays.rows(xp.concat([each.coef for each in by_group]), back),
-        arrays.rows(xp.concat([each.intercept for each in by_group]), back),
-        np.concatenate([each.n_iter for each in by_group])[back],
-        all(each.converged for each in by_group),
-        by_group[-1].solver,
+        joined(folds.groups, n_folds, [part.coef for part in parts]),
+        joined(folds.groups, n_folds, [part.intercept for part in parts]),
+        n_iter,
+        all(part.converged for part in parts),
+        parts[-1].solver,
     )
 
 
@@ -288,8 +301,7 @@ def _fit_group(
     """Fit the models of the folds whose models have the same classes."""
     xp, (l1_ratios, Cs) = dataset.features.xp, grid
     order = np.argsort(Cs, kind="stable")  # weaker and weaker penalties: a path
-    n_folds = group.members.size
-    place = np.argsort(order) * n_folds
+    by_C, n_folds = np.argsort(order), group.members.size
     spec, n_columns = dataset.among(group.kept), dataset.n_columns
     n_labels = spec.data.targets.n_models  # 1 except for one-vs-rest models
     spec = spec.resampled(counts, Cs.shape[0])
@@ -313,11 +325,10 @@ def _fit_group(
         rest = found["_intercept_rest"]
         exact = xp.astype(found["intercept_"], rest.dtype) + rest
         for values, by_fold in zip((found["coef_"], exact), (coefs, intercepts)):
-            by_fold.append(
-                xp.stack([arrays.rows(values, place + i) for i in range(n_folds)])
-            )
-        n_iter = solution.n_iter.reshape(-1, n_labels).max(axis=1)
-        n_iters.append(n_iter[place + np.arange(n_folds)[:, None]])
+            values = xp.reshape(values, (Cs.size, n_folds, *values.shape[1:]))
+            by_fold.append(xp.moveaxis(arrays.rows(values, by_C), 1, 0))
+        n_iter = solution.n_iter.reshape(Cs.size, n_folds, n_labels).max(axis=2)
+        n_iters.append(n_iter[by_C].T)
         converged &= bool(solution.converged.all())
         solver = many.solver_name
     return FoldModels(

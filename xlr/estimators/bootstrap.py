@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._cross_validation import groups_of, has_weight, small_counts
+from xlr.estimators._cross_validation import groups_of, has_weight, joined, small_counts
 from xlr.estimators._fit import Fitting, begin_fit
 from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
@@ -198,7 +198,7 @@ def _refits(
     Returns their coefficients, intercepts, whether they converged, and which classes
     have weight in each.
     """
-    xp, spec = dataset.features.xp, dataset.of_all_classes
+    spec = dataset.of_all_classes
     weighs = has_weight(spec, spec.data.place_rows(counts))
     usable = np.nonzero(weighs.sum(axis=1) >= 2)[0]
     if usable.size == 0:
@@ -206,13 +206,10 @@ def _refits(
             "Each resample has one class only: there is too little data of the rarer "
             "class to resample."
         )
-    place = np.full(weighs.shape[0], usable.size)  # of the NaN at the end
     converged = np.zeros(weighs.shape[0], dtype=bool)
-    parts, n_fitted = [], 0
-    for group in groups_of(weighs[usable]):
-        members = usable[group.members]
-        place[members] = n_fitted + np.arange(members.size)
-        n_fitted += members.size
+    parts, groups = [], groups_of(weighs, usable)
+    for group in groups:
+        members = group.members
         chosen = spec.data.place_rows(counts[:, members])
         fitting = Fitting(
             estimator,
@@ -228,11 +225,8 @@ def _refits(
         problem, n_columns = fitting.problem, dataset.n_columns
         parts.append(problem.coefficients_by_model(solution.parameters, n_columns))
     coef, intercept = (
-        xp.concat([part[name] for part in parts]) for name in ("coef_", "intercept_")
-    )
-    coef, intercept = (
-        arrays.rows(xp.concat([v, xp.full_like(v[:1, ...], xp.nan)]), place)
-        for v in (coef, intercept)
+        joined(groups, weighs.shape[0], [part[name] for part in parts])
+        for name in ("coef_", "intercept_")
     )
     return coef, intercept, converged, weighs
 

@@ -277,10 +277,11 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
 
         # 1. All models, and their scores, one after the other.
         models = fit_folds(self, dataset, folds, (l1_ratios, Cs), listener)
-        scores = np.full((len(folds.tests), l1_ratios.shape[0] * Cs.shape[0]), np.nan)
-        n_iter = np.zeros(scores.shape, dtype=np.int32)
-        n_iter[usable] = models.n_iter
-        held_out = [folds.tests[i] for i in usable], models.coef, models.intercept
+        scores = np.full(models.n_iter.shape, np.nan)
+        held_out = [
+            [folds.tests[i] for i in usable],
+            *(arrays.rows(v, usable) for v in (models.coef, models.intercept)),
+        ]
         if self.scoring is None:
             scores[usable] = held_out_likelihood(dataset, *held_out)
         else:
@@ -288,11 +289,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             scores[usable] = held_out_scores(scorer, dataset, y, metadata, *held_out)
         # 2. The best of them, refitted or in the mean.
         best = best_models(scores[usable], by_fold=not self.refit)
-        chosen, converged, solver = (
-            models.mean_of(best),
-            models.converged,
-            models.solver,
-        )
+        chosen = models.mean_of(usable, best)
+        converged, solver = models.converged, models.solver
         # A mean of equal numbers may be off by a rounding error.
         unique = best[:1] if self.refit else best
         C = float(Cs[unique % Cs.shape[0]].mean())
@@ -317,15 +315,13 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         chunks = dataset.rows.chunks
         return {
             **common,
-            **features.returned(
-                **chosen, coefs_paths_=self._paths(models, folds, by_penalty)
-            ),
+            **features.returned(**chosen, coefs_paths_=self._paths(models, by_penalty)),
             "C_": C,
             "l1_ratio_": l1_ratio,
             "Cs_": Cs,
             "l1_ratios_": l1_ratios,
             "scores_": np.reshape(scores, by_penalty),
-            "n_iter_": np.reshape(n_iter, by_penalty),
+            "n_iter_": np.reshape(models.n_iter, by_penalty),
             "solver_": solver,
             "converged_": converged,
             "duality_gap_": gap,
@@ -333,19 +329,11 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             "_column_moments": dataset.column_moments,
         }
 
-    def _paths(
-        self, models: FoldModels, folds: Folds, by_penalty: tuple[int, ...]
-    ) -> Array:
-        xp = arrays.namespace(models.coef)
-        paths = models.coef
+    def _paths(self, models: FoldModels, by_penalty: tuple[int, ...]) -> Array:
+        xp, paths = arrays.namespace(models.coef), models.coef
         if self.fit_intercept:
             intercept = xp.astype(models.intercept[..., None], paths.dtype)
             paths = xp.concat([paths, intercept], axis=-1)
-        # NaN for the folds that could not be fitted.
-        paths = xp.concat([paths, xp.full_like(paths[:1, ...], xp.nan)])
-        place = np.full(len(folds.tests), folds.usable.shape[0])
-        place[folds.usable] = np.arange(folds.usable.shape[0])
-        paths = arrays.rows(paths, place)
         return xp.reshape(paths, (*by_penalty, *paths.shape[2:]))
 
     def _scorer(self) -> Callable[..., float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -15,12 +16,13 @@ from sklearn.metrics import make_scorer
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Block, fetch_all
+from xlr.data import Block, fetch, parts_of
 from xlr.estimators._cross_validation import small_counts
 from xlr.estimators.base import LinearClassifier, logits, one_or_more
 from xlr.estimators.dataset import LabelledDataset, loss_of
 from xlr.functions import log_sigmoid
 from xlr.inputs.features import is_matrix
+from xlr.inputs.labels import with_plain_integers
 from xlr.inputs.weights import place_weights
 from xlr.losses import Loss
 
@@ -191,13 +193,17 @@ def score_chunks(
 
     Logits, labels and weights are brought here.
     """
-    found = fetch_all(model.decision_function(X, offset), y, *metadata.values())
-    logits, y, *values = map(on_host, found)
+    given = {"logits": model.decision_function(X, offset), "y": y, **metadata}
+    lazy = {name: parts_of(v) for name, v in given.items() if arrays.is_dask(v)}
+    found = iter(fetch([part for parts in lazy.values() for part in parts])[0])
+    for name, parts in lazy.items():
+        pieces = itertools.islice(found, len(parts))
+        given[name] = np.concatenate([with_plain_integers(on_host(p)) for p in pieces])
+    logits, y = given.pop("logits"), on_host(given.pop("y"))
     known = ScoredModel(
         logits, arrays.to_host(model.classes_), model._has_model_for_each_class
     )
-    numbers = np.arange(logits.shape[0])[:, None]
-    return float(scorer(known, numbers, y, **dict(zip(metadata, values))))
+    return float(scorer(known, np.arange(logits.shape[0])[:, None], y, **given))
 
 
 def _logits_and_weights(
