@@ -4,8 +4,7 @@ from xlr.dask_graph import Delayed, call, fetch, literal, parts_of, tree
 from xlr.data.blocks import add, map_reduce
 from xlr.data.categorical_matrix import CategoricalMatrix
 from xlr.data.chunks import ChunkedRows, Chunks, PerRow
-from xlr.data.matrix import DenseMatrix, Matrix, StandardizedMatrix
-from xlr.data.scaler import Scaler
+from xlr.data.matrix import DenseMatrix, Matrix, Scaler, StandardizedMatrix
 from xlr.data.sparse_matrix import SparseMatrix, canonical
 from xlr.data.split_matrix import SplitMatrix, as_matrix, of_chunk
 from xlr.data.statistics import (

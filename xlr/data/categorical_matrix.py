@@ -12,8 +12,7 @@ from scipy.sparse import csr_array
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data.blocks import cut
-from xlr.data.matrix import GRAM_SPEEDUP, StandardizedMatrix
-from xlr.data.scaler import Scaler
+from xlr.data.matrix import GRAM_SPEEDUP, Scaler, StandardizedMatrix
 from xlr.data.sparse_matrix import ENTRY_COST, SparseMatrix, dense_sandwich, gram_cost
 
 # Ones of a block of rows, in numbers of its other temporaries: products take as long

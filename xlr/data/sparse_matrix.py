@@ -8,8 +8,13 @@ from typing import Any
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data.blocks import cut, map_reduce
-from xlr.data.matrix import GRAM_SPEEDUP, DenseMatrix, StandardizedMatrix
-from xlr.data.scaler import Scaler, farthest_mean
+from xlr.data.matrix import (
+    GRAM_SPEEDUP,
+    DenseMatrix,
+    Scaler,
+    StandardizedMatrix,
+    farthest_mean,
+)
 
 # Multiply-adds of a dense product in the time of one stored entry, whose column has to
 # be looked up; and in the time of a pair of entries of a row in a Gram matrix.

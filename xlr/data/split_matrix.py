@@ -12,8 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.data.blocks import cut, map_reduce
 from xlr.data.categorical_matrix import CategoricalMatrix
-from xlr.data.matrix import DenseMatrix, Matrix
-from xlr.data.scaler import Scaler
+from xlr.data.matrix import DenseMatrix, Matrix, Scaler
 from xlr.data.sparse_matrix import (
     DENSE_NUMBERS,
     LEAST_DENSE_ROWS,

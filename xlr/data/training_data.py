@@ -12,8 +12,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data.blocks import Sums, add, draw_rows, map_reduce
-from xlr.data.matrix import Matrix
-from xlr.data.scaler import Scaler
+from xlr.data.matrix import Matrix, Scaler
 from xlr.data.targets import Targets
 from xlr.threads import ALONE, Workers
 

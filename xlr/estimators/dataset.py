@@ -86,15 +86,7 @@ class ModelSpec:
         return ModelSpec(SoftmaxLoss(kept.shape[0]), data, places)
 
     def resampled(self, counts: Any, n_each: int) -> ModelSpec:
-        """Return the spec of models of resampled rows.
-
-        Parameters
-        ----------
-        counts : array of shape (n_samples, n_counts) or PerRow
-            Copies of each row in each resample, from :meth:`TrainingData.place_rows`.
-        n_each : int
-            Models of each resample.
-        """
+        """Return the spec with the data of :meth:`TrainingData.resampled`."""
         return replace(self, data=self.data.resampled(counts, n_each))
 
 
@@ -185,6 +177,8 @@ class Dataset:
 
     def warn_of_far_columns(self) -> None:
         """Warn about columns whose coefficients float32 rounds too much."""
+        if self.features.dtype != self.features.xp.float32:
+            return
         _, mean, std = map(arrays.to_host, self.robust)
         far = np.nonzero((abs(mean) > FARTHEST_MEAN * std) & (std > 0))[0]
         if not far.size:
@@ -284,8 +278,7 @@ class LabelledDataset(Dataset):
 
     def warn(self) -> None:
         """Warn about classes without weight and float32 columns far from zero."""
-        if self.features.dtype == self.features.xp.float32:
-            self.warn_of_far_columns()
+        self.warn_of_far_columns()
         kept = self.class_weights.kept
         if kept.shape[0] == self.totals.shape[0]:
             return
@@ -296,10 +289,8 @@ class LabelledDataset(Dataset):
             "probability of 0."
         )
         if kept.shape[0] == 1:
-            only = self.kept_classes[0]
-            sentence += (
-                f" Only the class {quoted(only)} is left: it is always predicted."
-            )
+            only = quoted(self.kept_classes[0])
+            sentence += f" Only the class {only} is left: it is always predicted."
         warn(sentence)
 
 

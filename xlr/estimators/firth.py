@@ -187,13 +187,11 @@ class FirthLogisticRegression(LinearClassifier):
         features = begin_fit(self, X, y, sample_weight, offset, chunked=False)
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
-            if features.dtype == features.xp.float32:
-                dataset.warn_of_far_columns()
+            dataset.warn_of_far_columns()
             without = arrays.to_host(dataset.classes)[dataset.totals == 0].tolist()
             absent = ""
             if without:
                 absent = f"No row of the class {quoted(without[0])} has weight"
-            if absent:
                 warn(f"{absent}: it has the probability that the penalty gives.")
             problem = firth_problem(dataset, float(self.C))
             self._refuse_collinear(problem.objective, features, absent)
@@ -257,7 +255,6 @@ class FirthLogisticRegression(LinearClassifier):
 
 def _starts(dataset: LabelledDataset, objective: Objective, C: float) -> list[Array]:
     """Return zero and, for columns with outliers, the maximum of the likelihood.
-
 
     The determinant alone has a maximum where the probability of an outlier is near a
     half, whatever the other rows say.

@@ -19,7 +19,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._cross_validation import FoldModels, Folds, fit_folds, read_folds
+from xlr.estimators._cross_validation import (
+    FoldModels,
+    Folds,
+    ScoredModel,
+    best_models,
+    fit_folds,
+    held_out_likelihood,
+    held_out_scores,
+    knowing_classes,
+    on_host,
+    read_folds,
+    score_chunks,
+)
 from xlr.estimators._fit import (
     CallbackSupportMixin,
     FitCallbacks,
@@ -32,15 +44,6 @@ from xlr.estimators._fit import (
 from xlr.estimators.base import LinearClassifier
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import LabelledDataset, read_dataset, spread
-from xlr.estimators.scoring import (
-    ScoredModel,
-    best_models,
-    held_out_likelihood,
-    held_out_scores,
-    knowing_classes,
-    on_host,
-    score_chunks,
-)
 from xlr.inputs.features import read_features
 from xlr.threads import workers
 

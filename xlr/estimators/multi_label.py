@@ -162,8 +162,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             unit = float(arrays.to_host(xp.mean(weights)))
             spec = self._spec(indicators, weights / unit, features, pool)
             dataset = Dataset.of(features, spec, unit, bool(self.fit_intercept))
-            if features.dtype == xp.float32:
-                dataset.warn_of_far_columns()
+            dataset.warn_of_far_columns()
             fitting = Fitting(self, dataset, spec, float(self.C))
             labels = xp.arange(n_labels, device=features.device)
             common = features.attributes | features.returned(classes_=labels)
