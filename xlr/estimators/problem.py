@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
+from xlr.data import Scaler
 from xlr.estimators.dataset import INTERCEPTS, Dataset, ModelSpec
 from xlr.inputs.features import Features
 from xlr.losses import ShareLogisticLoss, ShareSoftmaxLoss
@@ -94,6 +95,8 @@ class Regularisation:
 
         The change of units moves coefficients at a bound by a rounding error.
         """
+        if self.lower is None and self.upper is None:
+            return coef
         rounding = 4 * float(xp.finfo(coef.dtype).eps) * xp.abs(coef)
         for bound, inside in ((self.lower, xp.maximum), (self.upper, xp.minimum)):
             if bound is not None:
@@ -242,7 +245,13 @@ class Problem:
         self._places = spec.places
         self._raw = data = spec.data
         xp, scaler = data.xp, dataset.scaler
-        total_weight = data.total_weight()
+        if data.targets.weighs_alike:  # the weights of a model have mean 1
+            shape = (data.targets.n_models,)
+            total_weight = xp.full(
+                shape, data.n_samples, dtype=data.wide, device=data.device
+            )
+        else:
+            total_weight = data.total_weight()
         total = dataset.unit * total_weight
         if data.targets.weighs_alike and isinstance(C, float):
             total = total[:1]
@@ -254,7 +263,8 @@ class Problem:
         ridge = regularisation.ridge(strength, scaler.scale)
         is_held = xp.all(ridge >= largest, axis=(0, 1))
         ones = xp.ones_like(scaler.scale)
-        scaler = replace(scaler, scale=xp.where(is_held, ones, scaler.scale))
+        scale = xp.where(is_held, ones, scaler.scale)
+        scaler = Scaler(scaler.mean, scale, scaler.varies)
         self.scaler = scaler if standardized else None
         self._scale = scaler.scale if standardized else ones
         column_rms = None
@@ -413,7 +423,7 @@ class Problem:
 
     def _refuse_infinite(self, coef: Array, intercept: Array) -> None:
         xp = self._features.xp
-        finite = xp.concat([xp.isfinite(coef), xp.isfinite(intercept)[:, None]], axis=1)
+        finite = xp.isfinite(xp.concat([coef, intercept[:, None]], axis=1))
         finite = arrays.to_host(xp.all(finite, axis=0))
         if finite.all():
             return
