@@ -1,4 +1,4 @@
-"""Layer 1: what X can be, its targets, and the passes over its rows."""
+"""Layer 2: kinds of X, targets, and the passes over the rows."""
 
 from xlr.dask_graph import Delayed, call, fetch, literal, parts_of, tree
 from xlr.data.blocks import add, map_reduce

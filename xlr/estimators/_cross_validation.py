@@ -51,7 +51,7 @@ class Folds:
     Attributes
     ----------
     tests : list of ndarrays
-        The numbers of the rows that each fold is tested on.
+        Row numbers that each fold is tested on.
     usable : ndarray of int
         The folds with rows of positive weight to train on.
     groups : list of Group
@@ -119,7 +119,7 @@ def joined(groups: list[Group], n_counts: int, parts: list[Array]) -> Array:
 def read_folds(
     splitter: Any, y: np.ndarray, dataset: LabelledDataset, metadata: dict[str, Any]
 ) -> Folds:
-    """Ask a splitter for its folds, and look at the classes in them.
+    """Read the folds of a splitter, and the classes in them.
 
     Parameters
     ----------
@@ -128,18 +128,18 @@ def read_folds(
         Labels, on the host.
     dataset : LabelledDataset
     metadata : dict
-        What the splitter requests, such as ``groups``.
+        Metadata for the splitter, such as ``groups``.
 
     Raises
     ------
     ValueError
-        If there are no folds, or no pairs, if they name rows that are not there or test
-        on none, or if none has two classes to train on where there are two.
+        If there are no folds, if they are no pairs of row numbers or test on no row, or
+        if none has two classes to train on.
 
     Warns
     -----
     UserWarning
-        If folds have no weight to train on, or none in some class.
+        If folds have no weight to train on, or no weight in a class.
     """
     n_samples = y.shape[0]
     # A splitter counts the rows of X; its values stay where they are.
@@ -436,10 +436,10 @@ def held_out_scores(
     coef: Array,
     intercept: Array,
 ) -> np.ndarray:
-    """Return what a scorer of scikit-learn's gives for the rows that folds left out.
+    """Return the scores of the rows that folds left out, by a scorer of scikit-learn.
 
-    For chunks of Dask the scorer gets row numbers as X, and models that know their
-    logits: those are brought here, fold by fold.
+    For chunks of Dask the logits come here, fold by fold. The scorer gets row numbers
+    as X, and models that know the logits of these rows.
 
     Parameters
     ----------
@@ -447,8 +447,8 @@ def held_out_scores(
     dataset : LabelledDataset
     y : ndarray of shape (n_samples,)
     metadata : dict
-        What the scorer gets: arrays with a row for each of X, or other values. Chunks
-        hold the weights of their rows themselves.
+        Metadata for the scorer: arrays with an entry for each row of X, or other
+        values.
     tests, coef, intercept
         As for :func:`held_out_likelihood`.
 
@@ -561,7 +561,7 @@ def _logits_of_models(block: Block, ids: Array, coef: Array, intercept: Array) -
 def metadata_of(
     rows: np.ndarray, metadata: dict[str, Any], n_samples: int
 ) -> dict[str, Any]:
-    """Return what belongs to some rows of metadata; other values as they are."""
+    """Return the metadata of some rows; values that are not by row stay."""
     given = {name: on_host(values) for name, values in metadata.items()}
     for name, values in given.items():
         if np.shape(values)[:1] == (n_samples,):
@@ -598,7 +598,7 @@ def knowing_classes(
 
 
 def best_models(scores: np.ndarray, *, by_fold: bool) -> np.ndarray:
-    """The numbers of the models with the highest mean score, or the highest of a fold.
+    """Return the numbers of the models with the highest mean score, or of each fold.
 
     Parameters
     ----------
@@ -609,7 +609,7 @@ def best_models(scores: np.ndarray, *, by_fold: bool) -> np.ndarray:
     Returns
     -------
     ndarray of int, (n_folds,)
-        All the same but with ``by_fold``.
+        All are the same without ``by_fold``.
 
     Raises
     ------

@@ -42,7 +42,7 @@ def logits(matrix: Matrix, coef: Array, intercept: Array) -> Array:
     matrix : Matrix of shape (n_samples, n_features)
     coef : array of shape (n_columns, n_features)
     intercept : array of shape (n_columns,)
-        In the widest dtype, with the digits that ``intercept_`` is rounded by.
+        In the widest dtype, with the digits that ``intercept_`` lacks.
 
     Returns
     -------
@@ -126,8 +126,8 @@ BLOCK_ARRAYS = 4
 class LinearModel(BaseEstimator):
     """A model with ``coef_`` and ``intercept_``.
 
-    Predictors take arrays of any library and device, and answer there: they move the
-    coefficients, which are small.
+    Predictors take arrays of any library and device. They move the coefficients there,
+    and their answers stay there.
     """
 
     coef_: Array
@@ -233,7 +233,7 @@ class LinearModel(BaseEstimator):
         )
 
     def _exact_intercept(self, features: Features, wide: Any) -> Array:
-        """Return the intercepts with the digits that ``intercept_`` is rounded by."""
+        """Return the intercepts with the digits that rounding took from them."""
         xp, given = features.xp, features.place(self.intercept_, None)
         intercept = xp.astype(given, wide, copy=False)
         rest = getattr(self, "_intercept_rest", None)
@@ -325,7 +325,7 @@ class LinearModel(BaseEstimator):
         LogisticRegression or OneVsRestClassifier
             scikit-learn's, with NumPy attributes and float64 coefficients. The second
             is for ``multi_class='ovr'`` with more than two classes, and for several
-            labels. After a cross-validation it has the chosen penalty.
+            labels. After a cross-validation the penalty is the chosen one.
 
         Raises
         ------

@@ -25,12 +25,12 @@ from xlr.solvers import SOLVERS, Record, minimise
 from xlr.text import printable, quoted, warn
 from xlr.threads import workers
 
-# Newton's method would take the Hessian of the likelihood alone, and hundreds of steps
-# where the penalty has as much curvature: this one learns that on the way.
+# Newton's method has the Hessian of the likelihood alone. It takes hundreds of steps
+# where the penalty has as much curvature, which quasi-Newton steps learn.
 SOLVER = "lbfgs"
 
-# Of a start at the maximum of the likelihood: the optimality, and most iterations, as
-# there is none where classes are separated.
+# Optimality and maximum number of iterations of a start at the maximum of the
+# likelihood, which does not exist if classes are separated.
 LIKELIHOOD_TOL = 1e-4
 LIKELIHOOD_ITERATIONS = 30
 
@@ -39,26 +39,26 @@ class FirthLogisticRegression(LinearClassifier):
     r"""Logistic regression, binary and multinomial, with Firth's bias reduction.
 
     Maximises the likelihood L times the root of the determinant of the information
-    I, which is Jeffreys' prior,
+    I (Jeffreys' prior),
 
     .. math:: \log L(w, b) + \tfrac12 \log\det I(w, b)
 
-    The estimates are finite where those of maximum likelihood are not (separation), and
-    have less bias in small samples. They do not depend on the units of the features,
-    nor on the class that others are compared with.
+    The estimates are finite under separation, where those of maximum likelihood are
+    not, and have less bias in small samples. They do not depend on the units of the
+    features, nor on the reference class.
 
     Parameters
     ----------
     C : float, default=inf
-        Inverse strength of an L2 penalty besides, as for
-        :class:`xlr.LogisticRegression`; infinite for none. With it the estimates do
-        depend on the units of the features.
+        Inverse strength of an additional L2 penalty, as for
+        :class:`xlr.LogisticRegression`; infinite for none. With an L2 penalty the
+        estimates depend on the units of the features.
     fit_intercept : bool, default=True
         Whether the model has an intercept.
     tol : float, default=1e-6
-        Bound on ``optimality_`` at which the fit has converged.
+        Bound on ``optimality_`` at convergence.
     max_iter : int, default=100
-        Most iterations; one is two passes over the rows, and now and then a third.
+        Maximum number of iterations, of two or three passes over the rows each.
     n_jobs : int or None, default=None
         Threads for passes over arrays in host memory. None for as many as BLAS may use;
         -1 for all processors.
@@ -70,7 +70,7 @@ class FirthLogisticRegression(LinearClassifier):
     Attributes
     ----------
     coef_ : array of shape (1, n_features) or (n_classes, n_features)
-        Coefficients, in the library, dtype and device of X; those of more than two
+        Coefficients, in the library, dtype and device of X. Those of more than two
         classes sum to zero.
     intercept_ : array of shape (1,) or (n_classes,)
         Intercept, likewise; zero without ``fit_intercept``.
@@ -81,14 +81,14 @@ class FirthLogisticRegression(LinearClassifier):
     feature_names_in_ : ndarray of shape (n_features,)
         Column names, if X was a table whose column names are all strings.
     n_iter_ : ndarray of shape (1,)
-        Iterations.
+        Number of iterations.
     converged_ : bool
-        Whether ``optimality_`` came down to ``tol``.
+        Whether the fit converged, as ``tol`` says.
     solver_ : str
         The solver that ran.
     optimality_ : float
-        Max-norm of the gradient, in standardised units, of what is minimised: the
-        logarithm above, divided by less the sum of the weights.
+        Max-norm of the gradient, in standardised units, of the objective: minus the
+        logarithm above, divided by the sum of the weights.
 
     See Also
     --------
@@ -113,7 +113,7 @@ class FirthLogisticRegression(LinearClassifier):
     >>> FirthLogisticRegression().fit(X, y).coef_.round(3)
     array([[3.892]])
 
-    With one feature of two values, that is to add a half to each cell of the table:
+    With one feature of two values, the penalty adds a half to each cell of the table:
 
     >>> round(float(2 * np.log(3.5 / 0.5)), 3)
     3.892
@@ -161,8 +161,8 @@ class FirthLogisticRegression(LinearClassifier):
         y : array of shape (n_samples,)
             Labels: integers, booleans or strings.
         sample_weight : array of shape (n_samples,), default=None
-            How often each row counts. Other than without this penalty, a factor on all
-            of them matters.
+            Number of times that each row counts. A factor on all weights changes the
+            model: it changes the weight of the penalty.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits of each row.
 
@@ -173,16 +173,16 @@ class FirthLogisticRegression(LinearClassifier):
         Raises
         ------
         TypeError, ValueError
-            If a parameter or the data are not as described, or if columns are sums of
-            others; the estimator is then as it was.
+            If a parameter or the data are invalid, or if columns are linear
+            combinations of others. The estimator does not change.
 
         Warns
         -----
         ConvergenceWarning
-            If ``tol`` was not reached, with what to do.
+            If the fit did not converge, with the cause and what to do.
         UserWarning
-            If the rows of a class weigh zero, all of them, or columns hold outliers,
-            with which the penalised likelihood may have several maxima.
+            If a class has no weight, or if columns hold outliers, with which the
+            penalised likelihood may have several maxima.
         """
         features = begin_fit(self, X, y, sample_weight, offset, chunked=False)
         with workers(features.stored, self.n_jobs) as pool:
@@ -282,8 +282,8 @@ def firth_problem(
 ) -> Problem:
     """Return the problem with Firth's penalty, and an L2 penalty of strength 1 / C.
 
-    With another term or None in its place. The estimate is finite where a class has no
-    weight too: none is left out.
+    ``term`` replaces Firth's penalty. Classes without weight have finite estimates, so
+    that none is left out.
     """
     weights = replace(dataset.class_weights, kept=np.arange(dataset.totals.shape[0]))
     return Problem(

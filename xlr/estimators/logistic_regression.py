@@ -313,7 +313,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             one_vs_rest, common = dataset.class_weights.one_vs_rest, dataset.attributes
 
             def named(parameters: Array) -> dict[str, Any]:
-                """Return the attributes that make an estimator predict."""
+                """Return the attributes that predictions need."""
                 found = fitting.problem.coefficients(parameters)
                 return common | features.returned(**found)
 

@@ -51,15 +51,15 @@ from xlr.threads import workers
 class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression with the penalty chosen by cross-validation.
 
-    Fits a model for each fold and each C, all of them together: they share X, and a
-    pass over it for many models costs little more than for one. On many rows all models
-    begin at the minimiser on all rows for their C; on few they are fitted C by C, each
-    begun where those before it lead. The one chosen has the highest mean score on the
-    rows that its folds left out, and is fitted to all rows.
+    The models of all folds and all C are fitted together: they share X, and a pass over
+    it for many models costs little more than for one. With many rows, each model begins
+    at the minimiser on all rows for its C. With few rows, the models of each C begin at
+    the solutions for the C before. The C with the highest mean score on the rows left
+    out is chosen, and its model is fitted to all rows.
 
-    The parameters are those of scikit-learn's ``LogisticRegressionCV`` and the
-    attributes those it has with ``use_legacy_attributes=False``; for the same splitter
-    the folds, scores and chosen C are the same.
+    Parameters and attributes follow scikit-learn's ``LogisticRegressionCV`` with
+    ``use_legacy_attributes=False``. For the same splitter, the folds, the scores and
+    the chosen C are the same.
 
     Parameters
     ----------
@@ -78,10 +78,10 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         from ``fit``, by metadata routing.
     scoring : str or callable, default=None
         A scorer of scikit-learn's, by name or as ``scorer(estimator, X, y)``. None for
-        the mean log-likelihood, ``'neg_log_loss'``, which is computed where X is. Any
-        other scorer gets X where it is and y as NumPy has it, and an estimator that
-        answers with NumPy arrays, or, with scikit-learn's ``array_api_dispatch``, where
-        X is.
+        the mean log-likelihood, ``'neg_log_loss'``, computed on the device of X. Other
+        scorers get X on its device and y as a NumPy array. The estimator that they get
+        answers with NumPy arrays, or, with scikit-learn's ``array_api_dispatch``, with
+        arrays of the library of X.
     solver, tol, max_iter
         As for :class:`LogisticRegression`.
     class_weight : dict or 'balanced', default=None
@@ -209,12 +209,12 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         y : array of shape (n_samples,)
             Labels: integers, booleans or strings, on the host or a device.
         sample_weight : array of shape (n_samples,), default=None
-            Weights, zero or positive, in the fits and, unless metadata routing gives
-            them to the scorer or not, in the scores.
+            Weights, zero or positive, in the fits and the scores. With metadata
+            routing, the scorer gets them if it requests them.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits of each row, in the fits and in the scores.
         **params
-            What the splitter (``groups``) and the scorer request; only with
+            Metadata for the splitter (``groups``) and the scorer; only with
             ``sklearn.set_config(enable_metadata_routing=True)``.
 
         Returns
@@ -224,15 +224,15 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Raises
         ------
         TypeError, ValueError
-            If a parameter or the data are not as described, or if no fold has two
-            classes to train on; the estimator is then as it was before.
+            If a parameter or the data are invalid, or if no fold has two classes to
+            train on. The estimator does not change.
 
         Warns
         -----
         ConvergenceWarning
-            If fits did not reach ``tol``.
+            If a fit did not converge.
         UserWarning
-            If classes have no weight, in all rows or in those that a fold trains on:
+            If classes have no weight, in all rows or in the training rows of a fold:
             the fits leave them out, with a probability of 0. Folds without any weight
             have a score of NaN.
         """
@@ -349,7 +349,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         return scorer
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Return what the fits, the splitter and the scorer request.
+        """Return the metadata that the fits, the splitter and the scorer request.
 
         Returns
         -------
@@ -373,7 +373,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     def _routed(
         self, method: str, sample_weight: Any, params: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what the splitter and the scorer get of the metadata."""
+        """Return the metadata for the splitter and for the scorer."""
         _raise_for_params(params, self, method)
         if sample_weight is not None:
             params = {**params, "sample_weight": sample_weight}
@@ -392,7 +392,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         offset: Array | None = None,
         **params: Any,
     ) -> float:
-        """The score that ``scoring`` names, for some data.
+        """Return the score that ``scoring`` names.
 
         Parameters
         ----------
@@ -402,7 +402,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         sample_weight : array of shape (n_samples,), default=None
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
         **params
-            What the scorer requests; only with metadata routing.
+            Metadata for the scorer; only with metadata routing.
 
         Returns
         -------
@@ -430,13 +430,13 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
-        """Make an estimator of scikit-learn's, with its coefficients if it is fitted.
+        """Convert an estimator of scikit-learn, with its coefficients if it is fitted.
 
         Parameters
         ----------
         estimator : sklearn.linear_model.LogisticRegressionCV
-            As for :meth:`LogisticRegression.from_sklearn`; a ``scoring`` of None is
-            accuracy there.
+            As for :meth:`LogisticRegression.from_sklearn`. A ``scoring`` of None
+            becomes ``'accuracy'``, its meaning there.
 
         Returns
         -------
@@ -445,6 +445,6 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Raises
         ------
         TypeError
-            If it is another estimator.
+            If it is not such an estimator.
         """
         return from_sklearn(cls, estimator, searched=True)

@@ -32,10 +32,10 @@ from xlr.threads import Workers, workers
 class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, LinearModel):
     r"""A logistic regression for each of many labels, all fitted together.
 
-    For label l, the model minimises the objective of :class:`LogisticRegression` over
-    the rows where the label is known; it is what a fit of its own would give. The
-    labels share X, and a pass over it for many costs little more than for one; a label
-    that has converged costs nothing more.
+    The model of each label minimises the objective of :class:`LogisticRegression` over
+    the rows where the label is known, as a separate fit would. The labels share X, and
+    a pass over it for many labels costs little more than for one. A label that has
+    converged costs nothing more.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
     fit_intercept : bool, default=True
         Whether the models have intercepts.
     class_weight : dict or 'balanced', default=None
-        Weights of 0 and 1; ``'balanced'`` gives both the same total weight, label by
+        Weights of 0 and 1. ``'balanced'`` gives both the same total weight for each
         label.
     solver, tol, max_iter, random_state, n_jobs, verbose
         As for :class:`LogisticRegression`.
@@ -56,8 +56,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
     coef_ : array of shape (n_labels, n_features)
         Zeros for a label that has one value only.
     intercept_ : array of shape (n_labels,)
-        For a label that has one value only, plus or minus infinity: the limit of the
-        fits. NaN for one without entries.
+        Plus or minus infinity, the limit of the fits, for a label that has one value
+        only. NaN for a label without entries.
     classes_ : array of shape (n_labels,)
         The numbers of the labels.
     n_features_in_ : int
@@ -65,10 +65,10 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
     feature_names_in_ : ndarray of shape (n_features,)
         Column names, if X was a table whose column names are all strings.
     n_iter_ : ndarray of shape (n_labels,)
-        Iterations until each model was done.
+        Number of iterations of each model.
     converged_ : ndarray of shape (n_labels,)
-        Whether the optimality of each model, or its duality gap as a share of F,
-        came down to ``tol``.
+        Whether each model converged: its optimality, or its duality gap as a share of
+        F, is within ``tol``.
     optimality_, duality_gap_ : ndarray of shape (n_labels,)
         As for :class:`LogisticRegression`; zero for a label that has one value only.
     solver_ : str
@@ -135,7 +135,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         y : array of shape (n_samples, n_labels)
             0 or 1; NaN where an entry is missing. On the host or a device.
         sample_weight : array of shape (n_samples,), default=None
-            Weights, zero or positive; None weighs all samples alike.
+            Weights, zero or positive; None for equal weights.
 
         Returns
         -------
@@ -144,13 +144,13 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         Raises
         ------
         TypeError, ValueError
-            If a parameter or the data are not as described, or if no label has
-            entries; the estimator is then as it was before.
+            If a parameter or the data are invalid, or if no label has entries. The
+            estimator does not change.
 
         Warns
         -----
         ConvergenceWarning
-            If labels did not reach ``tol``.
+            If the models of labels did not converge.
         UserWarning
             If labels have one value only, or no entries.
         """
@@ -317,8 +317,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
         y : array of shape (n_samples, n_labels)
-            0 or 1; NaN where an entry is missing, which then does not count, nor does
-            a row without entries. On the host or any device.
+            0 or 1; NaN where an entry is missing, on the host or any device. Missing
+            entries and rows without entries do not count.
         sample_weight : array of shape (n_samples,), default=None
 
         Returns
@@ -328,7 +328,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         Raises
         ------
         NotFittedError, ValueError
-            As :meth:`decision_function`, or if y or the weights are not as described.
+            As :meth:`decision_function`, or if y or the weights are invalid.
         """
         predicted = arrays.to_host(self.predict(X))
         positive, known = map(arrays.to_host, read_entries(y, predicted.shape[0]))
