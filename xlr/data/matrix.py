@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
@@ -141,53 +141,42 @@ class Matrix(Protocol):
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
-        ...
 
     def transpose_matvec(self, residual: Array, total: Array | None = None) -> Array:
         """Return R'X, (m, n_columns), in the widest dtype.
 
         ``total`` is the sum of each column of R, if the caller knows it.
         """
-        ...
 
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns).
 
         Computed in the dtype of the columns, which may be float32 for a float64 X.
         """
-        ...
 
     def sandwich_diagonal(self, weights: Array) -> Array:
         """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""
-        ...
 
     def explicit(self) -> Matrix:
         """Return a matrix for several products: standardized dense rows are copied."""
-        ...
 
     def take_rows(self, rows: slice | Array) -> Matrix:
         """Return some rows: a slice as a view, or numbers on the device as a copy."""
-        ...
 
     def take_columns(self, columns: Array) -> Matrix:
         """Return a copy of some columns, by their ascending numbers on the device."""
-        ...
 
     def astype(self, dtype: Any) -> Matrix:
         """Return the same numbers in float32 or float64."""
-        ...
 
     def standardized(self, scaler: Scaler) -> Matrix:
         """Return the matrix with centred and scaled columns."""
-        ...
 
     def to_dense(self) -> Array:
         """Return a dense array of the same numbers."""
-        ...
 
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
         """Cut the rows for a pass with temporaries of ``width`` numbers per row."""
-        ...
 
 
 @arrays.traced("stored")
@@ -403,7 +392,9 @@ class StandardizedMatrix:
 
     def take_rows(self, rows: slice | Array) -> Any:
         """Return some rows: a slice without a copy, dense ones by number centred."""
-        taken = StandardizedMatrix._of(self, self.matrix.take_rows(rows))
+        matrix = self.matrix.take_rows(rows)
+        taken = StandardizedMatrix.__new__(StandardizedMatrix)
+        taken.__dict__.update(self.__dict__, matrix=matrix, shape=matrix.shape)
         if self._is_dense and (self._is_explicit or not isinstance(rows, slice)):
             return taken._centred()
         return taken
@@ -431,14 +422,6 @@ class StandardizedMatrix:
         """Cut the rows as the raw matrix does."""
         slices: list[slice] = self.matrix.row_slices(width, least, n_threads)
         return slices
-
-    @classmethod
-    def _of(cls, like: Self, matrix: Any) -> Self:
-        """Return other rows with the scaler of these, whose digits are known."""
-        other = cls.__new__(cls)
-        other.__dict__.update(like.__dict__)
-        other.matrix, other.shape = matrix, matrix.shape
-        return other
 
 
 def _standardized(values: Array, scaler: Scaler, *, xp: Namespace) -> Array:

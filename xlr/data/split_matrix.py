@@ -82,7 +82,8 @@ class SplitMatrix:
         self.shape = first.shape[0], sum(part.shape[1] for part in parts)
         self.product_cost = sum(part.product_cost for part in parts)
         # The narrower of two parts is made dense; the other reads each column of it.
-        between = itertools.combinations(sorted(parts, key=_n_columns), 2)
+        by_width = sorted(parts, key=lambda part: part.shape[1])
+        between = itertools.combinations(by_width, 2)
         self.gram_cost = sum(part.gram_cost for part in parts) + sum(
             narrow.shape[1] * wide.product_cost for narrow, wide in between
         )
@@ -236,10 +237,6 @@ def _read(part: Any) -> Matrix:
             "part[:, None] for a single column."
         )
     return as_matrix(canonical(part.tocsr()) if arrays.is_sparse(part) else part)
-
-
-def _n_columns(matrix: Any) -> int:
-    return matrix.shape[1]
 
 
 def _holds_codes(matrix: Any) -> bool:

@@ -132,10 +132,9 @@ def _keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
 
     To three digits without float64.
     """
-    limit = min(1e5, 1e-3 / float(xp.finfo(mean.dtype).eps))
-    smallest = float(xp.finfo(mean.dtype).smallest_normal) / float(
-        xp.finfo(mean.dtype).eps
-    )
+    info = xp.finfo(mean.dtype)
+    limit = min(1e5, 1e-3 / float(info.eps))
+    smallest = float(info.smallest_normal) / float(info.eps)
     return (mean * mean <= limit * variance) & (variance > smallest)
 
 

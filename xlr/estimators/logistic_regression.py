@@ -354,15 +354,15 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         features, classes = dataset.features, arrays.to_host(dataset.classes)
         shape = (loss_of(classes.shape[0]).n_outputs, features.X.shape[1])
         if self.warm_start and hasattr(self, "coef_"):
-            if coef_init is None and tuple(self.coef_.shape) != shape:
-                raise ValueError(
-                    "warm_start=True starts at the last fit, with coef_ of shape "
-                    f"{tuple(self.coef_.shape)} for the classes "
-                    f"{arrays.to_host(self.classes_).tolist()}; now X has {shape[1]} "
-                    f"features and y the classes {classes.tolist()}. Call "
-                    "set_params(warm_start=False), or pass coef_init."
-                )
             if coef_init is None:
+                if tuple(self.coef_.shape) != shape:
+                    raise ValueError(
+                        "warm_start=True starts at the last fit, with coef_ of shape "
+                        f"{tuple(self.coef_.shape)} for the classes "
+                        f"{arrays.to_host(self.classes_).tolist()}; now X has "
+                        f"{shape[1]} features and y the classes {classes.tolist()}. "
+                        "Call set_params(warm_start=False), or pass coef_init."
+                    )
                 coef_init = features.place(self.coef_, None)
             if intercept_init is None:
                 # It is infinite for a class that the last fit left out.
