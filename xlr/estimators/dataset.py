@@ -238,7 +238,7 @@ class LabelledDataset(Dataset):
             **self.features.attributes,
             "classes_": self.classes,
             "_one_vs_rest": self.class_weights.one_vs_rest,
-            "_has_offset": self.rows.offset is not None,
+            "_has_offset": self.rows.targets.offset is not None,
             "_warned_of_offset": False,
         }
 
@@ -381,7 +381,7 @@ class ClassWeights:
         weights = xp.astype(weights, dtype, copy=False)
         if not by_class:
             labels = xp.astype(labels, dtype)  # once, and not in each block
-            return replace(targets, labels=labels, weights=weights)
+            return Targets(1, labels, weights, offset=targets.offset)
         n_classes, factors = self.factors.shape[0], None
         device = arrays.device_of(labels)
         codes = xp.arange(n_classes, dtype=labels.dtype, device=device)

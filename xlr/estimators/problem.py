@@ -245,17 +245,13 @@ class Problem:
         self._places = spec.places
         self._raw = data = spec.data
         xp, scaler = data.xp, dataset.scaler
-        if data.targets.weighs_alike:  # the weights of a model have mean 1
-            shape = (data.targets.n_models,)
-            total_weight = xp.full(
-                shape, data.n_samples, dtype=data.wide, device=data.device
-            )
+        if data.targets.weighs_alike:  # their mean is 1
+            place = {"dtype": data.wide, "device": data.device}
+            total_weight = xp.full(data.targets.n_models, data.n_samples, **place)
+            total = total_weight[:1] if isinstance(C, float) else total_weight
         else:
-            total_weight = data.total_weight()
-        total = dataset.unit * total_weight
-        if data.targets.weighs_alike and isinstance(C, float):
-            total = total[:1]
-        self.total_weight = total
+            total = total_weight = data.total_weight()
+        self.total_weight = total = dataset.unit * total
         strength = 1 / (C * total)[:, None, None]
         # Where the penalty in units of a tiny scale would hide the loss, the column is
         # not scaled.
