@@ -104,12 +104,12 @@ class Chunks:
 
         ``sample`` holds ``sampled`` and ``drawn``.
         """
-        full = np.nonzero(row_counts)[0]
+        full = np.nonzero(row_counts)[0].tolist()
         sampled, drawn = sample
         chunks = replace(
             self,
             parts=[self.parts[i] for i in full],
-            row_counts=tuple(row_counts[full].tolist()),
+            row_counts=tuple(int(row_counts[i]) for i in full),
             sampled=sampled,
             drawn=drawn,
             positions=[self.positions[i] for i in full],

@@ -122,10 +122,11 @@ class FitCallbacks:
         self, estimator: Any, max_iter: int, X: Any, y: Any, **metadata: Any
     ) -> None:
         self._context = None
+        self._last: tuple[Any, ...] = ()
         if getattr(estimator, "_skl_callbacks", None):
             given = {k: v for k, v in metadata.items() if v is not None}
             data = {"estimator": estimator, "X": X, "y": y, "metadata": given}
-            self._data, self._last = data, ()
+            self._data = data
             self._context = estimator._init_callback_context(max_subtasks=max_iter)
             self._context.call_on_fit_task_begin(**data)
 

@@ -156,8 +156,8 @@ def read_regularisation(
             "lower must not be above upper, and no coefficient can be infinite; "
             f"feature {wrong} has lower={least[wrong]} and upper={most[wrong]}."
         )
-    removed = np.isposinf(1.0 if factor is None else factor)
-    if removed.any():
+    if factor is not None and np.isposinf(factor).any():
+        removed = np.isposinf(factor)
         if ((least > 0) | (most < 0))[removed].any():
             raise ValueError(
                 "An infinite penalty_factor removes a feature, but lower and upper "
