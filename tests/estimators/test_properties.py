@@ -154,22 +154,6 @@ def test_block_sizes_leave_the_model(problem, size):
     assert_same(one, other, X)
 
 
-@hypothesis.settings(tried, max_examples=EXAMPLES or 5)
-@hypothesis.given(problems(), st.data())
-def test_dask_chunk_sizes_leave_the_model(problem, data):
-    da = pytest.importorskip("dask.array")
-    X, y, weights, C = problem
-    cuts = data.draw(st.sets(st.integers(1, len(y) - 1), max_size=6))
-    sizes = tuple(np.diff([0, *sorted(cuts), len(y)]).tolist())
-    chunked = (
-        da.from_array(X, chunks=(sizes, -1)),
-        da.from_array(y, chunks=(sizes,)),
-        da.from_array(weights, chunks=(sizes,)),
-    )
-    one, other = fit(X, y, weights, C), fit(*chunked, C)
-    assert_same(one, other, X)
-
-
 @tried
 @hypothesis.given(problems(classes=(2,)))
 def test_softmax_of_two_classes_is_a_sigmoid_at_half_the_c(problem):
@@ -188,14 +172,3 @@ def test_softmax_of_two_classes_is_a_sigmoid_at_half_the_c(problem):
     intercept = softmax.intercept_[[1]] - softmax.intercept_[0]
     found = objective(coef[None, :], intercept, X, codes, C, weights)
     assert found == pytest.approx(best, rel=1e-9)
-
-
-@tried
-@hypothesis.given(problems(classes=(3,)))
-def test_one_vs_rest_is_a_fit_for_each_class(problem):
-    X, y, weights, C = problem
-    together = fit(X, y, weights, C, multi_class="ovr")
-    for k in range(3):
-        alone = fit(X, y == k, weights, C)
-        values = together.history_["objective"][-1, k], alone.history_["objective"][-1]
-        assert values[0] == pytest.approx(values[1], rel=1e-10)

@@ -30,7 +30,7 @@ from xlr.data.targets import Targets
 from xlr.data.training_data import TrainingData
 
 
-@dataclass
+@dataclass(eq=False)
 class Chunks:
     """A matrix of shape (n_samples, n_features) in chunks of rows.
 

@@ -286,11 +286,13 @@ def refuse_non_finite(matrix: Matrix, names: list[str] | None = None) -> None:
                 values = block.stored
                 has = xp.stack([xp.any(xp.isnan(values)), xp.any(xp.isinf(values))])
                 kinds |= set(np.asarray(["NaN", "infinity"])[arrays.to_host(has)])
-                # NaN and infinity times zero are NaN.
-                shape = block.shape[0], 1
-                zeros = xp.zeros(shape, dtype=part.dtype, device=part.device)
-                sums = block.transpose_matvec(zeros)[0, :]
-                finite &= arrays.to_host(xp.isfinite(sums))
+                if values.ndim == 2:
+                    here = xp.all(xp.isfinite(values), axis=0)
+                else:  # of a sparse matrix; NaN and infinity times zero are NaN
+                    place = {"dtype": part.dtype, "device": part.device}
+                    zeros = xp.zeros((block.shape[0], 1), **place)
+                    here = xp.isfinite(block.transpose_matvec(zeros)[0, :])
+                finite &= arrays.to_host(here)
         wrong.append(~finite)
     if kinds:
         columns = np.nonzero(np.concatenate(wrong))[0].tolist()

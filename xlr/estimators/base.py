@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Self, TypeVar, cast
@@ -366,7 +367,8 @@ def chunk_by_chunk(method: Method) -> Method:
         if not arrays.is_dask(X):
             with arrays.current_device(X):
                 return method(self._snapshot(), X, *others, **named)
-        offset = [*others, *named.values(), None][0]
+        bound = inspect.signature(method).bind(self, X, *others, **named)
+        offset = bound.arguments.get("offset")
         chunks, on_chunk, parts = _prepared(method, self, X, offset=offset)
         # The answer for one row has the shape and the dtype of all answers.
         place = {"dtype": chunks.dtype, "device": chunks.device}

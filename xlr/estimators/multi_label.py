@@ -25,7 +25,7 @@ from xlr.functions import log_sigmoid, sigmoid
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.indicators import Indicators, read_entries, read_indicators
 from xlr.inputs.weights import read_sample_weight
-from xlr.losses import LogisticLoss, SoftmaxLoss
+from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.threads import Workers, workers
 
 
@@ -206,26 +206,22 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             )
             places[labels] = np.arange(labels.shape[0])
         if labels.shape[0] == 0:  # nothing to fit, by a model of one class
+            loss: Loss = SoftmaxLoss(1)
             targets = Targets(1, features.xp.zeros_like(column), column)
-            targets = targets.astype(matrix.dtype, xp=features.xp)
-            data = TrainingData(matrix, targets, pool=pool)
-            return ModelSpec(SoftmaxLoss(1), data, places)
-        factors = indicators.factors
-        if self.class_weight == "balanced":
-            both = np.stack([negative, positive], axis=1)[labels]
-            factors = both.sum(axis=1, keepdims=True) / (2 * both)
-        elif factors is not None:
-            factors = np.tile(factors, (labels.shape[0], 1))
-        if factors is not None:
-            factors = features.place(factors, weights.dtype)
-        n_labels = positive.shape[0]
-        targets = Targets(
-            n_labels, indicators.targets, column, counts=indicators.counts
-        )
-        targets = replace(targets.select(labels), class_factors=factors)
+        else:
+            loss, factors = LogisticLoss(), indicators.factors
+            if self.class_weight == "balanced":
+                both = np.stack([negative, positive], axis=1)[labels]
+                factors = both.sum(axis=1, keepdims=True) / (2 * both)
+            elif factors is not None:
+                factors = np.tile(factors, (labels.shape[0], 1))
+            if factors is not None:
+                factors = features.place(factors, weights.dtype)
+            given, counts = indicators.targets, indicators.counts
+            targets = Targets(positive.shape[0], given, column, counts=counts)
+            targets = replace(targets.select(labels), class_factors=factors)
         targets = targets.astype(matrix.dtype, xp=features.xp)
-        data = TrainingData(matrix, targets, pool=pool)
-        return ModelSpec(LogisticLoss(), data, places)
+        return ModelSpec(loss, TrainingData(matrix, targets, pool=pool), places)
 
     # -- predictions -------------------------------------------------------------------
 
