@@ -128,7 +128,7 @@ def test_columns_beyond_squares_of_float64_are_refused(estimator, form, size):
     assert not hasattr(estimator, "coef_")
 
 
-# -- columns that say nothing, or the same ---------------------------------------------
+# -- constant, equal and collinear columns ---------------------------------------------
 
 
 def degenerate():

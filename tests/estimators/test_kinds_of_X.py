@@ -425,7 +425,7 @@ COMBINATIONS = [
     for name in (READ_ALIKE if kind in READ_AS_OTHERS else ESTIMATORS)
 ]
 
-# What needs all rows in memory, and what it says of Dask.
+# Estimators that need all rows in memory, and their errors for Dask.
 COMPUTE = r"Dask .* pass x\.compute\(\) here"
 OUT_OF_DASK = {
     "firth": COMPUTE,

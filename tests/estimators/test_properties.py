@@ -16,14 +16,14 @@ import xlr
 hypothesis = pytest.importorskip("hypothesis")
 st = pytest.importorskip("hypothesis.strategies")
 
-# The same examples each time, but in the session that looks for others.
+# The same examples each time, except in ``nox -s properties``.
 EXAMPLES = int(os.environ.get("XLR_PROPERTY_EXAMPLES", "0"))
 tried = hypothesis.settings(
     max_examples=EXAMPLES or 12,
     derandomize=not EXAMPLES,
     deadline=None,
     database=None,
-    # To shrink what is found takes minutes: seeds of data do not get simpler.
+    # Shrinking takes minutes, and seeds do not get simpler.
     phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
@@ -47,7 +47,7 @@ def problems(draw, classes=(2, 3)):
 
 
 def fit(X, y, weights, C, **options):
-    # Where arithmetic ends before tol, a fit has converged by what is proved of it.
+    # Where arithmetic ends before tol, the duality gap proves convergence.
     model = xlr.LogisticRegression(C=C, tol=1e-9, **options)
     return model.fit(X, y, sample_weight=weights)
 
@@ -109,7 +109,7 @@ def test_repeated_rows_are_weights(problem, data):
 @tried
 @hypothesis.given(problems(), st.floats(1e-12, 1e12))
 def test_unit_of_weights_scales_c(problem, unit):
-    """S grows with them, and C has to shrink."""
+    """S grows with the unit, and C shrinks by it."""
     X, y, weights, C = problem
     one, other = fit(X, y, weights, C), fit(X, y, weights * unit, C / unit)
     assert_same(one, other, X)
