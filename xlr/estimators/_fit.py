@@ -272,12 +272,6 @@ class Fitting:
             standardized=self._solver.standardized,
         )
 
-    @property
-    def n_passes(self) -> int | None:
-        """Number of reads of all chunks of X; None if X is not in chunks."""
-        chunks = self.problem.objective.data.chunks
-        return None if chunks is None else chunks.X.n_passes
-
     def run(self, on_iteration: Listener | None = None) -> Solution:
         """Minimise F for all models, and print the iterations if ``verbose``."""
         tell = self._printing(on_iteration) if self._estimator.verbose else on_iteration

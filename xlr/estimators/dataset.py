@@ -243,6 +243,12 @@ class LabelledDataset(Dataset):
         }
 
     @property
+    def n_passes(self) -> int | None:
+        """Number of reads of all chunks of X; None if X is not in chunks."""
+        chunks = self.rows.chunks
+        return None if chunks is None else chunks.X.n_passes
+
+    @property
     def n_columns(self) -> int:
         """Number of rows of ``coef_``: one for two classes, else one for each."""
         return loss_of(self.totals.shape[0]).n_outputs

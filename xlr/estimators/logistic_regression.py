@@ -334,7 +334,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                 "solver_": fitting.solver_name,
                 "converged_": bool(solution.converged.all()),
                 "optimality_": float(solution.records[-1].optimality.max()),
-                "n_passes_": fitting.n_passes,
+                "n_passes_": dataset.n_passes,
                 "history_": history,
                 "_has_optimum": not separations,
                 "_column_moments": dataset.column_moments,

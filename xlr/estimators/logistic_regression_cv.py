@@ -270,7 +270,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
 
         def listener(fitting: Fitting) -> Listener | None:
             def named(parameters: Array) -> dict[str, Any]:
-                """Return attributes that make an estimator predict: means of models."""
+                """Return the attributes that predictions need, means of all models."""
                 problem, n_columns = fitting.problem, dataset.n_columns
                 found = problem.coefficients_by_model(parameters, n_columns)
                 mean = {k: features.xp.mean(v, axis=0) for k, v in found.items()}
@@ -315,7 +315,6 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
                 gap = spread({"gap": gap}, dataset.spec.places)["gap"]
             one.warn_unless_converged(last, one.separations(last))
         by_penalty = len(folds.tests), l1_ratios.shape[0], Cs.shape[0]
-        chunks = dataset.rows.chunks
         return {
             **common,
             **features.returned(**chosen, coefs_paths_=self._paths(models, by_penalty)),
@@ -328,7 +327,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             "solver_": solver,
             "converged_": converged,
             "duality_gap_": gap,
-            "n_passes_": None if chunks is None else chunks.X.n_passes,
+            "n_passes_": dataset.n_passes,
             "_column_moments": dataset.column_moments,
         }
 
