@@ -296,7 +296,7 @@ class Fitting:
 
     def _printing(self, on_iteration: Listener | None) -> Listener:
         def tell(record: Record, parameters: Array) -> bool | None:
-            print_record(record, self.solver_name)
+            print_record(self.solver_name, record)
             return on_iteration is not None and on_iteration(record, parameters)
 
         return tell
@@ -433,7 +433,7 @@ def _solver(estimator: Any, name: str, seed: int | None) -> Solver:
     return SOLVERS[name](seed) if name == "active-set" else SOLVERS[name]()
 
 
-def print_record(record: Record, solver: str) -> None:
+def print_record(solver: str, record: Record, parameters: Array = None) -> None:
     """Print a line for an iteration."""
     print(
         f"[{solver}] iteration {record.iteration:4d}  "

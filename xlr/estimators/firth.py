@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.problem import Problem, Regularisation
 from xlr.inputs.features import Features
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
-from xlr.solvers import SOLVERS, Record, minimise
+from xlr.solvers import SOLVERS, minimise
 from xlr.text import printable, quoted, warn
 from xlr.threads import workers
 
@@ -193,6 +194,7 @@ class FirthLogisticRegression(LinearClassifier):
             if without:
                 absent = f"No row of the class {quoted(without[0])} has weight"
                 warn(f"{absent}: it has the probability that the penalty gives.")
+            tell = partial(print_record, SOLVER) if self.verbose else None
             problem = firth_problem(dataset, float(self.C))
             self._refuse_collinear(problem.objective, features, absent)
             solutions = [
@@ -202,7 +204,7 @@ class FirthLogisticRegression(LinearClassifier):
                     start,
                     tol=float(self.tol),
                     max_iter=int(self.max_iter),
-                    on_iteration=self._print_record,
+                    on_iteration=tell,
                 )
                 for start in _starts(dataset, problem.objective, float(self.C))
             ]
@@ -225,10 +227,6 @@ class FirthLogisticRegression(LinearClassifier):
         return self
 
     score = score
-
-    def _print_record(self, record: Record, parameters: Array) -> None:
-        if self.verbose:
-            print_record(record, SOLVER)
 
     def _refuse_collinear(
         self, objective: Objective, features: Features, absent: str
