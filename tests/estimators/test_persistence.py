@@ -70,7 +70,7 @@ def test_state_of_a_model_is_numbers_and_arrays(kind):
 
 @pytest.mark.parametrize("kind", list(FITTED))
 def test_model_on_the_host_holds_numpy_arrays_only(kind, place):
-    """It is pickled and copied, whether arrays of the library can be or not."""
+    """Pickles hold NumPy arrays, whether those of the library can be pickled or not."""
     model = FITTED[kind](place(X))
     host = model.to_numpy()
     assert is_plain(vars(host))
