@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from sys import float_info
 from typing import Any
 
@@ -29,9 +30,9 @@ def quoted(value: Any) -> str:
     return printable(repr(value))
 
 
-def listed(values: list[Any]) -> str:
-    """Join the first five values, quoted, and the number of the others."""
-    shown = ", ".join(map(quoted, values[:5]))
+def listed(values: list[Any], show: Callable[[Any], str] = quoted) -> str:
+    """Join the first five values, quoted by default, and the number of the others."""
+    shown = ", ".join(map(show, values[:5]))
     return f"{shown} and {len(values) - 5} more" if len(values) > 5 else shown
 
 

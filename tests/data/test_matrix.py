@@ -17,7 +17,7 @@ from xlr.data import (
     SplitMatrix,
 )
 
-# On JAX a fit that JAX computes stands for these: test_jax_tracing.py.
+# On JAX, test_jax_tracing.py tests these by a compiled fit.
 pytestmark = [
     pytest.mark.slow_on_jax,
     # Of finite numbers: BLAS sets the flag at times. Fits ignore it too.

@@ -19,7 +19,7 @@ from xlr.data import (
     column_statistics,
 )
 
-# On JAX a fit that JAX computes stands for these: test_jax_tracing.py.
+# On JAX, test_jax_tracing.py tests these by a compiled fit.
 pytestmark = pytest.mark.slow_on_jax
 
 N = 60

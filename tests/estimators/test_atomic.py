@@ -25,7 +25,7 @@ ESTIMATORS = {
     "labels": xlr.MultiLabelLogisticRegression,
     "firth": xlr.FirthLogisticRegression,
 }
-# Those that tell callbacks of their iterations.
+# Estimators that report their iterations to callbacks.
 TELLING = ["multinomial", "cv", "labels"]
 
 

@@ -54,7 +54,7 @@ def test_estimator_predicts_in_many_threads(dtype):
 
 
 def test_predictions_during_fits_are_of_one_model():
-    """To other numbers of features and classes: all of the old, or all of the new."""
+    """Refits change the shapes; a prediction uses the old model or the new one."""
     model, labels = xlr.LogisticRegression(), np.arange(len(Y)) % 3
     model.fit(X, Y)
     known, done, said = {2, 3}, threading.Event(), set()

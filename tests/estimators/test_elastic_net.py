@@ -140,7 +140,7 @@ def _model(v):
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set"])
 def test_equal_columns_share_a_coefficient(solver):
-    """However small the part of the penalty that has them share (Zou and Hastie)."""
+    """An L2 penalty, however small, makes them equal (Zou and Hastie)."""
     rng = np.random.default_rng(0)
     half, y = rng.normal(size=(90, 4)), rng.integers(0, 3, 90)
     X = np.hstack([half, -half])
@@ -217,7 +217,7 @@ def test_bounds_against_scipy(C):
 @pytest.mark.shared_arithmetic
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 def test_coefficients_at_a_bound_equal_the_bound(solver, place, dtype):
-    """Not a rounding error inside, as after a change of units and back."""
+    """The change of units leaves no rounding error."""
     X, y = load("wine", False)
     model = xlr.LogisticRegression(C=1e4, lower=-0.1, upper=0.1, solver=solver)
     coef = to_numpy(model.fit(place(X), y).coef_)

@@ -88,7 +88,7 @@ def test_firth_score_vanishes_with_weights_over_eight_decades():
     np.testing.assert_allclose(score, 0, atol=1e-6 * weights.sum())
 
 
-# Of the peer, whose steps end where its likelihood is flat.
+# The peer warns where its likelihood is flat.
 @pytest.mark.filterwarnings("ignore:Step-halving")
 @pytest.mark.parametrize("seed", range(2))
 def test_firth_agrees_with_firthmodels(seed):

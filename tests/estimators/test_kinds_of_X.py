@@ -372,7 +372,7 @@ ESTIMATORS = {
     "lbfgs": regression(solver="lbfgs"),
     "gradient-descent": regression(solver="gradient-descent", C=0.01, tol=1e-5),
     "proximal-newton": regression(THREE, solver="proximal-newton", l1_ratio=0.5),
-    "active-set": regression(solver="active-set", **LASSO),
+    "active-set": regression(solver="active-set", l1_ratio=1.0, C=0.3),
     "newton-cg, lasso": regression(THREE, solver="newton-cg", **LASSO),
     "bounds": regression(lower=-0.1, upper=0.2),
     "penalty factors": regression(penalty_factor=2.0),
@@ -425,7 +425,7 @@ COMBINATIONS = [
     for name in (READ_ALIKE if kind in READ_AS_OTHERS else ESTIMATORS)
 ]
 
-# What needs all rows in memory, and what it says of Dask.
+# Estimators that need all rows in memory, and their errors for Dask.
 COMPUTE = r"Dask .* pass x\.compute\(\) here"
 OUT_OF_DASK = {
     "firth": COMPUTE,

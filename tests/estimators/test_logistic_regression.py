@@ -89,7 +89,7 @@ def test_fit_without_penalty_is_that_of_statsmodels():
     assert log_likelihood == pytest.approx(expected.llf, rel=1e-10)
 
 
-# -- what the estimator says of itself -------------------------------------------------
+# -- fitted attributes ----------------------------------------------------------------
 
 
 def test_optimality_is_the_gradient_in_standardised_units():

@@ -23,8 +23,8 @@ FITTED = {
     "cv": lambda X: xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3).fit(X, Y),
     "labels": lambda X: xlr.MultiLabelLogisticRegression().fit(X, LABELS),
 }
-# Where pickles look for the classes: to move them breaks what people have written.
-HOMES = {
+# Modules that pickles name: moving a class would break stored models.
+MODULES = {
     xlr.LogisticRegression: "xlr.estimators.logistic_regression",
     xlr.LogisticRegressionCV: "xlr.estimators.logistic_regression_cv",
     xlr.MultiLabelLogisticRegression: "xlr.estimators.multi_label",
@@ -42,7 +42,7 @@ def through_skops(model):
     skops = pytest.importorskip("skops.io")
     written = skops.dumps(model)
     trusted = skops.get_untrusted_types(data=written)
-    assert trusted == [f"{HOMES[type(model)]}.{type(model).__name__}"]
+    assert trusted == [f"{MODULES[type(model)]}.{type(model).__name__}"]
     return skops.loads(written, trusted=trusted)
 
 
@@ -62,15 +62,15 @@ def test_stored_models_predict_the_same(kind, through):
 
 @pytest.mark.parametrize("kind", list(FITTED))
 def test_state_of_a_model_is_numbers_and_arrays(kind):
-    """So that it depends on no class of ours but the estimator's own."""
+    """The state depends on no class of xlr except the estimator's."""
     model = FITTED[kind](X)
-    assert type(model).__module__ == HOMES[type(model)]
+    assert type(model).__module__ == MODULES[type(model)]
     assert is_plain(vars(model))
 
 
 @pytest.mark.parametrize("kind", list(FITTED))
 def test_model_on_the_host_holds_numpy_arrays_only(kind, place):
-    """So that it is pickled and copied whether those can be or not."""
+    """Pickles hold NumPy arrays, whether those of the library can be pickled or not."""
     model = FITTED[kind](place(X))
     host = model.to_numpy()
     assert is_plain(vars(host))

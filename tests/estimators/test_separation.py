@@ -19,7 +19,7 @@ UNPENALISED = {"C": np.inf, "tol": 1e-8}
 
 
 def warning_of(X, y, weights=None, *, chunks=None, **options):
-    """Return the sentence that a fit warns of separation with, or None."""
+    """Return the separation warning of a fit, or None."""
     if chunks is not None:
         pytest.importorskip("dask.array")
         X, y = in_chunks(X, chunks), in_chunks(y, chunks)
@@ -136,7 +136,7 @@ def test_separation_within_penalties_and_bounds_is_as_defined(seed):
             np.append(np.where(free & np.isinf(upper), np.inf, 0), np.inf), outputs
         ),
     )
-    # Some fall without bound by ever less in each iteration.
+    # F falls without bound, by less in each iteration.
     options = {"penalty_factor": 1.0 - free, "lower": lower, "upper": upper}
     options["max_iter"] = 100
     found = kind(warning_of(X, y, l1_ratio=0.5 * (seed % 2), **options))
@@ -145,7 +145,7 @@ def test_separation_within_penalties_and_bounds_is_as_defined(seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_separation_by_columns_that_depend_on_each_other(seed):
-    """One-hot columns, some of them free, some with a bound, in either precision."""
+    """Some of the one-hot columns are unpenalised, some bounded."""
     rng = np.random.default_rng(seed)
     n, n_classes, levels = int(rng.integers(12, 40)), 2 + seed % 2, 4
     group = rng.integers(0, levels, (n, 2))

@@ -1,12 +1,10 @@
-"""Layer 1: what X can be, its targets, and the passes over its rows."""
+"""Layer 2: kinds of X, targets, and the passes over the rows."""
 
 from xlr.dask_graph import Delayed, call, fetch, literal, parts_of, tree
-from xlr.data.blocks import add, map_reduce, row_slices
+from xlr.data.blocks import add, map_reduce
 from xlr.data.categorical_matrix import CategoricalMatrix
-from xlr.data.chunked_rows import ChunkedRows, PerRow
-from xlr.data.chunks import Chunks
-from xlr.data.matrix import DenseMatrix, Matrix, StandardizedMatrix
-from xlr.data.scaler import Scaler
+from xlr.data.chunks import ChunkedRows, Chunks, PerRow
+from xlr.data.matrix import DenseMatrix, Matrix, Scaler, StandardizedMatrix
 from xlr.data.sparse_matrix import SparseMatrix, canonical
 from xlr.data.split_matrix import SplitMatrix, as_matrix, of_chunk
 from xlr.data.statistics import (
@@ -47,7 +45,6 @@ __all__ = [
     "of_chunk",
     "parts_of",
     "refuse_non_finite",
-    "row_slices",
     "tree",
     "without_outliers",
 ]

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from xlr import arrays
-from xlr.arrays import Array, Namespace
+from xlr.arrays import Array
 from xlr.threads import ALONE, Workers
 
 Sums = tuple[Array, ...]
@@ -49,50 +48,11 @@ def map_reduce(
     return functools.reduce(combine, pool.run(tasks))
 
 
-def rows_per_block(X: Array, width: int = 1, *, xp: Namespace) -> int:
-    """Return the number of rows of X that fit the cache of its device.
+def cut(n_samples: int, n_rows: int, *, n_threads: int = 1) -> list[slice]:
+    """Cut ``n_samples`` rows into slices of about ``n_rows``.
 
-    Parameters
-    ----------
-    X : array or sparse matrix of shape (n_samples, n_features)
-    width : int, default=1
-        Numbers per row of the widest temporary. For a sparse X only these count,
-        because its products do not wait for memory.
-    xp : namespace
+    Several slices are a multiple of the number of threads.
     """
-    stored = 1 if arrays.is_sparse(X) else X.shape[1]
-    bits = max(32, xp.finfo(X.dtype).bits)  # half precision is computed in float32
-    row_bytes = bits // 8 * max(stored, width)
-    return max(1, arrays.block_bytes(arrays.entries(X)) // row_bytes)
-
-
-def row_slices(
-    X: Array, width: int = 1, *, least: int = 1, n_threads: int = 1, xp: Namespace
-) -> list[slice]:
-    """Cut the rows of X into slices of the size of :func:`rows_per_block`.
-
-    Parameters
-    ----------
-    X : array of shape (n_samples, n_features)
-    width : int, default=1
-        Numbers per row of the widest temporary.
-    least : int, default=1
-        Minimum rows of a block.
-    n_threads : int, default=1
-        Several slices are a multiple of this number.
-    xp : namespace
-
-    Returns
-    -------
-    list of slices
-        Consecutive and non-empty; together they cover all rows.
-    """
-    n_rows = max(least, rows_per_block(X, width, xp=xp))
-    return cut(X.shape[0], n_rows, n_threads=n_threads)
-
-
-def cut(n_samples: int, n_rows: int, *, n_threads: int) -> list[slice]:
-    """Cut ``n_samples`` rows into slices of about ``n_rows``."""
     n_blocks = math.ceil(n_samples / n_rows)
     if n_blocks <= 1:
         return [slice(0, n_samples)] if n_samples else []

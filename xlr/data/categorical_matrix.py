@@ -10,10 +10,9 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from xlr import arrays
-from xlr.arrays import Array, Device, Namespace
+from xlr.arrays import Array, Namespace
 from xlr.data.blocks import cut
-from xlr.data.matrix import GRAM_SPEEDUP, StandardizedMatrix
-from xlr.data.scaler import Scaler
+from xlr.data.matrix import GRAM_SPEEDUP, Scaler, StandardizedMatrix
 from xlr.data.sparse_matrix import ENTRY_COST, SparseMatrix, dense_sandwich, gram_cost
 
 # Ones of a block of rows, in numbers of its other temporaries: products take as long
@@ -118,7 +117,7 @@ class CategoricalMatrix:
         self.n_levels = n_levels
         self.has_missing = has_missing
         self.dtype = dtype
-        self.xp = xp
+        self.xp, self.device = xp, arrays.device_of(indices)
         self.shape = indices.shape[0], sum(n_levels)
         n_codes, n_columns = len(n_levels), self.shape[1]
         self.product_cost = float(ENTRY_COST * n_codes)
@@ -139,11 +138,6 @@ class CategoricalMatrix:
     def stored(self) -> Array:
         """The indices."""
         return self.indices
-
-    @property
-    def device(self) -> Device:
-        """The device of the indices."""
-        return arrays.device_of(self.indices)
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
@@ -280,7 +274,7 @@ def _added(sums: Any, index: Array, values: Array, *, xp: Namespace) -> Array:
         return sums
     device = arrays.device_of(index)
     columns = xp.arange(sums.shape[0], dtype=index.dtype, device=device)
-    for rows in cut(index.shape[0], MAX_SELECTION // sums.shape[0] + 1, n_threads=1):
+    for rows in cut(index.shape[0], MAX_SELECTION // sums.shape[0] + 1):
         selection = xp.astype(index[rows][:, None] == columns, values.dtype)
         sums = sums + xp.matmul(selection.T, values[rows, :])
     return sums

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 from xlr.dask_graph import (
     Delayed,
@@ -23,12 +25,16 @@ from xlr.dask_graph import (
     workers_of,
 )
 from xlr.data.blocks import Sums, add
+from xlr.data.split_matrix import of_chunk
+from xlr.data.targets import Targets
+from xlr.data.training_data import TrainingData
 
 
+@dataclass(eq=False)
 class Chunks:
     """A matrix of shape (n_samples, n_features) in chunks of rows.
 
-    Parameters
+    Attributes
     ----------
     parts : list of Delayed
         Arrays of shape (n_i, n_features), in ``dtype``. With ``n_levels``, their last
@@ -42,14 +48,11 @@ class Chunks:
         The collection that the parts come from.
     n_levels : tuple of int, default=()
         Levels of each column of codes, as for :class:`CategoricalMatrix`.
-
-    Attributes
-    ----------
     sampled : array of shape (n_sampled, n_features)
         Random rows in random order, in memory; None before they are drawn.
     drawn : ndarray of shape (n_sampled,)
         Row ids of the sample.
-    positions : list of int
+    positions : sequence of int
         Positions of the chunks in ``source``, whose empty chunks are left out.
     n_passes : int
         Number of reads of all chunks.
@@ -57,31 +60,22 @@ class Chunks:
         Other results that a cluster keeps until the fit ends or fails.
     """
 
-    def __init__(
-        self,
-        parts: list[Delayed],
-        row_counts: tuple[float, ...],
-        n_features: int,
-        *,
-        dtype: Any,
-        device: Device,
-        xp: Namespace,
-        source: Any,
-        n_levels: tuple[int, ...] = (),
-    ) -> None:
-        self.parts = parts
-        self.n_levels = n_levels
-        self._source = source
-        self.row_counts = row_counts
-        self.n_features = n_features
-        self.dtype = dtype
-        self.device = device
-        self.xp = xp
-        self.sampled: Array = None
-        self.drawn = np.zeros(0, dtype=np.int64)
-        self.positions = list(range(len(parts)))
-        self.n_passes = 0
-        self.kept: list[Delayed] = []
+    parts: list[Delayed]
+    row_counts: tuple[float, ...]
+    n_features: int
+    dtype: Any
+    device: Device
+    xp: Namespace
+    source: Any
+    n_levels: tuple[int, ...] = ()
+    sampled: Array = None
+    drawn: np.ndarray | None = None
+    positions: Sequence[int] = ()
+    n_passes: int = 0
+    kept: list[Delayed] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.positions = self.positions or range(len(self.parts))
 
     @cached_property
     def workers(self) -> list[Sequence[str]]:
@@ -90,7 +84,7 @@ class Chunks:
         A pass asks them for its sums. Left to itself, a scheduler steals tasks and
         moves X: 18 to 64 % of it in each fit, on a cluster of two processes.
         """
-        return workers_of(self._source)
+        return workers_of(self.source)
 
     @property
     def shape(self) -> tuple[float, int]:
@@ -110,21 +104,17 @@ class Chunks:
 
         ``sample`` holds ``sampled`` and ``drawn``.
         """
-        full = np.nonzero(row_counts)[0]
-        chunks = Chunks(
-            [self.parts[i] for i in full],
-            tuple(int(count) for count in row_counts[full]),
-            self.n_features,
-            dtype=self.dtype,
-            device=self.device,
-            xp=self.xp,
-            source=self._source,
-            n_levels=self.n_levels,
+        full = np.nonzero(row_counts)[0].tolist()
+        sampled, drawn = sample
+        chunks = replace(
+            self,
+            parts=[self.parts[i] for i in full],
+            row_counts=tuple(int(row_counts[i]) for i in full),
+            sampled=sampled,
+            drawn=drawn,
+            positions=[self.positions[i] for i in full],
         )
         chunks.workers = [self.workers[i] for i in full]
-        chunks.sampled, chunks.drawn = sample
-        chunks.positions = [self.positions[i] for i in full]
-        chunks.n_passes, chunks.kept = self.n_passes, self.kept
         return chunks
 
     def cut(self, values: Array) -> list[Delayed]:
@@ -165,29 +155,22 @@ class Chunks:
             )
         ]
 
-    def over_chunks(
+    def map_reduce(
         self,
         function: Callable[..., Sums],
         *others: Sequence[Delayed],
         combine: Callable[[Sums, Sums], Sums] = add,
         name: str,
+        reads_rows: bool = True,
     ) -> Sums:
-        """Combine ``function(X, *others)`` over all chunks, in one pass."""
-        self.n_passes += 1
-        parts = self.parts, *others
-        results = self.of_each([function] * len(self.parts), *parts, name=name)
-        return self.fetch([tree(results, combine, name=name)], *parts)[0][0]
+        """Combine ``function(X, *others)`` over all chunks, in one pass.
 
-    def beside_chunks(
-        self,
-        function: Callable[..., Sums],
-        *others: Sequence[Delayed],
-        combine: Callable[[Sums, Sums], Sums] = add,
-        name: str,
-    ) -> Sums:
-        """Combine ``function(None, *others)`` over all chunks, without reading X."""
-        parts = [literal(None)] * len(self.parts), *others
-        results = self.of_each([function] * len(self.parts), *parts, name=name)
+        Without ``reads_rows`` the function gets None in place of X.
+        """
+        self.n_passes += reads_rows
+        n_chunks = len(self.parts)
+        parts = self.parts if reads_rows else [literal(None)] * n_chunks, *others
+        results = self.of_each([function] * n_chunks, *parts, name=name)
         return self.fetch([tree(results, combine, name=name)], *parts)[0][0]
 
     def map(
@@ -219,3 +202,127 @@ def _saying_where(position: int, function: Callable[..., Any], *chunk: Any) -> A
         return function(*chunk)
     except (TypeError, ValueError) as error:
         raise type(error)(f"Chunk {position} of the rows: {error}") from error
+
+
+class PerRow(NamedTuple):
+    """Values for each row of rows in chunks.
+
+    Attributes
+    ----------
+    parts : list of Delayed
+        Values of each chunk.
+    sampled : array of shape (n_sampled, ...)
+        Values of the sample.
+    """
+
+    parts: list[Delayed]
+    sampled: Array
+
+
+# Methods of TrainingData that change the columns and not the targets.
+OF_COLUMNS = "standardized", "take_columns"
+
+
+@dataclass(frozen=True)
+class ChunkedRows:
+    """Rows in chunks with their targets, for the passes of :class:`TrainingData`.
+
+    Attributes
+    ----------
+    X : Chunks
+    targets : list of Delayed
+        The :class:`Targets` of each chunk.
+    dtype : dtype
+        To compute in.
+    changes : tuple of tuples
+        Names and arguments of the methods of :class:`TrainingData` that each pass calls
+        on each chunk, in this order.
+    """
+
+    X: Chunks
+    targets: list[Delayed]
+    dtype: Any
+    changes: tuple[tuple[Any, ...], ...] = ()
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows of all chunks."""
+        return int(self.X.shape[0])
+
+    def changed(self, name: str, *arguments: Any) -> ChunkedRows:
+        """Return rows whose chunks call one more method.
+
+        A change of dtype comes first, as a chunk is read.
+        """
+        if name == "astype":
+            return replace(self, dtype=arguments[0])
+        return replace(self, changes=(*self.changes, (name, *arguments)))
+
+    def with_targets(
+        self, function: Callable[[Targets], Targets], *per_row: PerRow
+    ) -> ChunkedRows:
+        """Return the same rows with ``function(targets, *per_row)`` as targets."""
+        given = zip(self.targets, *(values.parts for values in per_row))
+        parts = [call(function, *chunk, name="targets") for chunk in given]
+        return replace(self, targets=parts)
+
+    def kept(self) -> ChunkedRows:
+        """Compute the targets, and keep them on the workers of the chunks."""
+        _, kept = self.X.fetch([], self.targets, keep=self.targets)
+        return replace(self, targets=kept)
+
+    def place_rows(self, values: np.ndarray) -> PerRow:
+        """Cut values for each row, (n_samples, ...), into chunks."""
+        X = self.X
+        sampled = arrays.move(values[X.drawn, ...], xp=X.xp, device=X.device)
+        return PerRow(X.cut(values), sampled)
+
+    def map_reduce(
+        self,
+        function: Callable[..., Sums],
+        arguments: tuple[Any, ...],
+        options: dict[str, Any],
+        per_row: PerRow | None,
+        reads_rows: bool,
+    ) -> Sums:
+        """Sum a function over the chunks, as :meth:`TrainingData.map_reduce` does.
+
+        Without ``reads_rows`` the function gets the targets only, and X is not read.
+        """
+        changes = self.changes
+        if not reads_rows:
+            changes = tuple(each for each in changes if each[0] not in OF_COLUMNS)
+        kind = self.dtype, self.X.n_levels if reads_rows else ()
+        on_chunk = partial(_on_chunk, function, kind, changes, arguments, options)
+        nothing = [literal(None)] * len(self.targets)
+        parts = self.targets, nothing if per_row is None else per_row.parts
+        called = getattr(function, "func", function)
+        name = called.__name__.strip("_").replace("_", "-")
+        return self.X.map_reduce(
+            on_chunk,
+            *parts,
+            combine=options["combine"],
+            name=name,
+            reads_rows=reads_rows,
+        )
+
+
+@arrays.quiet()
+def _on_chunk(
+    function: Callable[..., Sums],
+    kind: tuple[Any, tuple[int, ...]],
+    changes: tuple[tuple[Any, ...], ...],
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+    X: Array | None,
+    targets: Targets,
+    per_row: Any,
+) -> Sums:
+    """Return the sums of a function over the rows of a chunk."""
+    xp, (dtype, n_levels) = arrays.namespace(targets.weights), kind
+    values = targets.weights[:, :0] if X is None else X
+    matrix = of_chunk(values, n_levels, dtype)
+    data = TrainingData(matrix, targets.astype(dtype, xp=xp))
+    for name, *given in changes:
+        data = getattr(data, name)(*given)
+    return data.map_reduce(function, *arguments, per_row=per_row, **options)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 from xlr.data.blocks import cut
-from xlr.data.scaler import Scaler
 
 # Multiply-adds of a symmetric product (BLAS syrk, from the cache) in the time of one of
 # a matrix-vector product, which waits for memory: 20 on one core of an x86 server.
@@ -16,6 +16,93 @@ GRAM_SPEEDUP = 20
 # Rows that a block of wide rows has, up to four times its usual size: products with few
 # columns are slow on fewer, by 1.3 with ten columns and 784 features.
 TALL_BLOCK = 1024
+
+
+@arrays.traced("mean", "scale", "varies")
+@dataclass(frozen=True)
+class Scaler:
+    r"""The change of variables z = (x - mean) / scale.
+
+    With v and c the coefficients and intercept for z, and w and b those for x:
+
+    .. math:: v_j = scale_j w_j, \qquad c = b + \sum_j mean_j w_j
+
+    Attributes
+    ----------
+    mean, scale : arrays of shape (n_features,)
+        In the widest dtype of the device. Without an intercept the means are zero; a
+        constant column has scale 1.
+    varies : array of shape (n_features,)
+        0 for a constant column, whose derivatives are zero apart from rounding; else 1.
+    """
+
+    mean: Array
+    scale: Array
+    varies: Array
+
+    @classmethod
+    def of(cls, mean: Array, std: Array, dtype: Any, *, xp: Namespace) -> Scaler:
+        """Return the scaler of columns with this mean and standard deviation.
+
+        Parameters
+        ----------
+        mean, std : arrays of shape (n_features,)
+            A standard deviation of zero is that of a constant column.
+        dtype : dtype
+            Of the matrix: the inverse of a scale stays within its range, and the means
+            are rounded to it, so that x - mean and b - mean.w are the same change of
+            variables to the last bit.
+        xp : namespace
+        """
+        least = 4 * float(xp.finfo(dtype).smallest_normal)
+        scale = xp.where(
+            std > 0, arrays.within(std, least, None, xp=xp), xp.ones_like(std)
+        )
+        mean = xp.astype(xp.astype(mean, dtype), scale.dtype)
+        return cls(mean, scale, xp.astype(std > 0, scale.dtype))
+
+    @property
+    def std(self) -> Array:
+        """Standard deviation of the columns: zero where they are constant."""
+        return self.scale * self.varies
+
+    def to_standardized(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
+        """Map (w, b) to (v, c); shapes (n_columns, n_features) and (n_columns,)."""
+        return coef * self.scale, intercept + coef @ self.mean
+
+    def to_raw(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
+        """Map (v, c) to (w, b), the inverse of :meth:`to_standardized`."""
+        coef = coef / self.scale
+        return coef, intercept - coef @ self.mean
+
+    def gradient(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
+        """Map the gradient in (w, b) to that in (v, c), by the chain rule."""
+        coef = (coef - intercept[:, None] * self.mean) / self.scale
+        return coef * self.varies, intercept
+
+    def take_columns(self, columns: Array, *, xp: Namespace) -> Scaler:
+        """Return the scaler of some columns, by their numbers on the device."""
+        parts = self.mean, self.scale, self.varies
+        return Scaler(*(xp.take(part, columns) for part in parts))
+
+    def keeps_digits(self, dtype: Any, *, xp: Namespace) -> bool:
+        """Return whether products with X may be corrected to products with Z.
+
+        True while the means take few digits (none to speak of in float64, two bits in
+        float32) and all numbers are far from the ends of the range of float32.
+        """
+        offset = xp.abs(self.mean) / self.scale
+        size = xp.maximum(xp.abs(self.mean), self.scale)
+        extremes = xp.stack([xp.max(offset), xp.max(size), 1 / xp.min(self.scale)])
+        offset, largest, inverse = arrays.to_host(extremes)
+        far = float(xp.finfo(xp.float32).max) ** 0.25
+        near = farthest_mean(dtype, xp=xp)
+        return bool(offset <= near and largest < far and inverse < far)
+
+
+def farthest_mean(dtype: Any, *, xp: Namespace) -> float:
+    """Return the distance of a mean from zero, in deviations, that costs no digits."""
+    return max(4.0, 1e-12 / float(xp.finfo(dtype).eps))
 
 
 class Matrix(Protocol):
@@ -54,107 +141,101 @@ class Matrix(Protocol):
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
-        ...
 
     def transpose_matvec(self, residual: Array, total: Array | None = None) -> Array:
         """Return R'X, (m, n_columns), in the widest dtype.
 
         ``total`` is the sum of each column of R, if the caller knows it.
         """
-        ...
 
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns).
 
         Computed in the dtype of the columns, which may be float32 for a float64 X.
         """
-        ...
 
     def sandwich_diagonal(self, weights: Array) -> Array:
         """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""
-        ...
 
     def explicit(self) -> Matrix:
         """Return a matrix for several products: standardized dense rows are copied."""
-        ...
 
     def take_rows(self, rows: slice | Array) -> Matrix:
         """Return some rows: a slice as a view, or numbers on the device as a copy."""
-        ...
 
     def take_columns(self, columns: Array) -> Matrix:
         """Return a copy of some columns, by their ascending numbers on the device."""
-        ...
 
     def astype(self, dtype: Any) -> Matrix:
         """Return the same numbers in float32 or float64."""
-        ...
 
     def standardized(self, scaler: Scaler) -> Matrix:
         """Return the matrix with centred and scaled columns."""
-        ...
 
     def to_dense(self) -> Array:
         """Return a dense array of the same numbers."""
-        ...
 
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
         """Cut the rows for a pass with temporaries of ``width`` numbers per row."""
-        ...
 
 
-@arrays.traced("values")
+@arrays.traced("stored")
 class DenseMatrix:
     """A dense array as a :class:`Matrix`.
 
     Parameters
     ----------
-    values : array of shape (n_rows, n_columns)
+    stored : array of shape (n_rows, n_columns)
         Floats, or integers and booleans of few bytes.
     dtype : dtype, default=None
         Dtype of the products; blocks of rows are converted one at a time. None for the
-        dtype of the values, float32 for half precision, the widest for integers.
+        dtype of the array, float32 for half precision, the widest for integers.
     xp : namespace
+    device : device, default=None
+        Device of the array, if it is known.
     """
 
-    def __init__(self, values: Array, dtype: Any = None, *, xp: Namespace) -> None:
-        self.values = values
+    def __init__(
+        self,
+        stored: Array,
+        dtype: Any = None,
+        *,
+        xp: Namespace,
+        device: Device = None,
+    ) -> None:
+        self.stored = stored
         self.xp = xp
-        self.dtype = arrays.floating_dtype(values, xp=xp) if dtype is None else dtype
-        self.shape = values.shape
-        self.product_cost = float(values.shape[1])
-        self.gram_cost = values.shape[1] ** 2 / GRAM_SPEEDUP
-        self._block_size = 0  # numbers that fit the cache; 0 before it is asked for
+        self.device = arrays.device_of(stored) if device is None else device
+        self.dtype = arrays.floating_dtype(stored, xp=xp) if dtype is None else dtype
+        self.shape = stored.shape
+        self.product_cost = float(stored.shape[1])
+        self.gram_cost = stored.shape[1] ** 2 / GRAM_SPEEDUP
 
-    @property
-    def stored(self) -> Array:
-        """The values."""
-        return self.values
-
-    @property
-    def device(self) -> Device:
-        """The device of the values."""
-        return arrays.device_of(self.values)
+    def _with(self, stored: Array) -> DenseMatrix:
+        """Return other rows of the same columns."""
+        made = DenseMatrix.__new__(DenseMatrix)
+        made.__dict__.update(self.__dict__, stored=stored, shape=stored.shape)
+        return made
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
         if coef.dtype != self.dtype:
             coef = self.xp.astype(coef, self.dtype)
-        product = self.xp.matmul(coef, self.values.T).T
+        product = self.xp.matmul(coef, self.stored.T).T
         if intercept is not None:
             product += self.xp.astype(intercept, self.dtype, copy=False)
         return product
 
     def transpose_matvec(self, residual: Array, total: Array | None = None) -> Array:
         """Return R'X, (m, n_columns), in the widest dtype."""
-        product = self.xp.matmul(residual.T, self.values)
+        product = self.xp.matmul(residual.T, self.stored)
         if product.dtype == self.xp.float64:
             return product
         return arrays.widened(product, xp=self.xp)
 
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns)."""
-        values = self.xp.astype(self.values, columns.dtype, copy=False)
+        values = self.xp.astype(self.stored, columns.dtype, copy=False)
         if columns.shape[1] == 1:
             A = columns * values
         else:
@@ -167,7 +248,7 @@ class DenseMatrix:
 
     def sandwich_diagonal(self, weights: Array) -> Array:
         """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""
-        product = self.xp.matmul(weights.T, self.values * self.values)
+        product = self.xp.matmul(weights.T, self.stored * self.stored)
         return arrays.widened(product, xp=self.xp)
 
     def explicit(self) -> DenseMatrix:
@@ -177,23 +258,24 @@ class DenseMatrix:
     def take_rows(self, rows: slice | Array) -> DenseMatrix:
         """Return some rows, in the dtype of the products."""
         if isinstance(rows, slice):
-            values = arrays.aligned(self.values[rows, :])
+            if rows == slice(0, self.shape[0]) and self.stored.dtype == self.dtype:
+                return self
+            taken = self.stored[rows, :]
         else:
-            values = arrays.take_rows(self.values, rows, xp=self.xp)
-        values = self.xp.astype(values, self.dtype, copy=False)
-        return DenseMatrix(values, self.dtype, xp=self.xp)
+            taken = arrays.take_rows(self.stored, rows, xp=self.xp)
+        return self._with(self.xp.astype(taken, self.dtype, copy=False))
 
     def take_columns(self, columns: Array) -> DenseMatrix:
         """Return a copy of some columns, by their ascending numbers on the device."""
-        values = self.xp.take(self.values, columns, axis=1)
-        return DenseMatrix(values, self.dtype, xp=self.xp)
+        stored = self.xp.take(self.stored, columns, axis=1)
+        return DenseMatrix(stored, self.dtype, xp=self.xp, device=self.device)
 
     def astype(self, dtype: Any) -> DenseMatrix:
         """Return the same numbers in float32 or float64."""
-        if dtype == self.dtype == self.values.dtype:
+        if dtype == self.dtype == self.stored.dtype:
             return self
-        values = self.xp.astype(self.values, dtype, copy=False)
-        return DenseMatrix(values, dtype, xp=self.xp)
+        stored = self.xp.astype(self.stored, dtype, copy=False)
+        return DenseMatrix(stored, dtype, xp=self.xp, device=self.device)
 
     def standardized(self, scaler: Scaler) -> DenseMatrix | StandardizedMatrix:
         """Return the matrix with centred and scaled columns.
@@ -203,21 +285,19 @@ class DenseMatrix:
         """
         if len(self.row_slices(1, 1, 1)) > 1:
             return StandardizedMatrix(self, scaler)
-        rows = self.take_rows(slice(0, self.shape[0])).values
-        return DenseMatrix(_standardized(rows, scaler, xp=self.xp), xp=self.xp)
+        values = self.xp.astype(self.stored, self.dtype, copy=False)
+        return self._with(_standardized(values, scaler, xp=self.xp))
 
     def to_dense(self) -> Array:
         """Return the array."""
-        return self.values
+        return self.stored
 
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
         """Cut the rows into blocks that fit the cache."""
-        if not self._block_size:
-            size = self.xp.finfo(self.dtype).bits // 8
-            self._block_size = arrays.block_bytes(self.values) // size
-        row = max(self.shape[1], width)
-        n_rows = self._block_size // row
-        n_rows = max(n_rows, min(TALL_BLOCK, 4 * self._block_size // row))
+        size = self.xp.finfo(self.dtype).bits // 8
+        row_bytes = size * max(self.shape[1], width)
+        block = arrays.block_bytes(self.stored)
+        n_rows = max(block // row_bytes, min(TALL_BLOCK, 4 * block // row_bytes))
         return cut(self.shape[0], max(1, least, n_rows), n_threads=n_threads)
 
 
@@ -243,23 +323,18 @@ class StandardizedMatrix:
     def __init__(self, matrix: Any, scaler: Scaler) -> None:
         self.matrix = matrix
         self.scaler = scaler
-        self.xp = xp = matrix.xp
+        self.xp, self.device = matrix.xp, matrix.device
         self.dtype, self.shape = matrix.dtype, matrix.shape
         self.product_cost, self.gram_cost = matrix.product_cost, matrix.gram_cost
         self._is_dense = isinstance(matrix, DenseMatrix)
         self._is_explicit = self._is_dense and not scaler.keeps_digits(
-            matrix.dtype, xp=xp
+            matrix.dtype, xp=self.xp
         )
 
     @property
     def stored(self) -> Array:
         """The array of the raw matrix."""
         return self.matrix.stored
-
-    @property
-    def device(self) -> Device:
-        """The device of the raw matrix."""
-        return self.matrix.device
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return Z W' + b: (n_rows, m)."""
@@ -314,11 +389,14 @@ class StandardizedMatrix:
         return self._centred() if self._is_dense else self
 
     def _centred(self) -> DenseMatrix:
-        return DenseMatrix(self.to_dense(), self.dtype, xp=self.xp)
+        dense = self.to_dense()
+        return DenseMatrix(dense, self.dtype, xp=self.xp, device=self.device)
 
     def take_rows(self, rows: slice | Array) -> Any:
         """Return some rows: a slice without a copy, dense ones by number centred."""
-        taken = StandardizedMatrix._of(self, self.matrix.take_rows(rows))
+        matrix = self.matrix.take_rows(rows)
+        taken = StandardizedMatrix.__new__(StandardizedMatrix)
+        taken.__dict__.update(self.__dict__, matrix=matrix, shape=matrix.shape)
         if self._is_dense and (self._is_explicit or not isinstance(rows, slice)):
             return taken._centred()
         return taken
@@ -346,14 +424,6 @@ class StandardizedMatrix:
         """Cut the rows as the raw matrix does."""
         slices: list[slice] = self.matrix.row_slices(width, least, n_threads)
         return slices
-
-    @classmethod
-    def _of(cls, like: Self, matrix: Any) -> Self:
-        """Return other rows with the scaler of these, whose digits are known."""
-        other = cls.__new__(cls)
-        other.__dict__.update(like.__dict__)
-        other.matrix, other.shape = matrix, matrix.shape
-        return other
 
 
 def _standardized(values: Array, scaler: Scaler, *, xp: Namespace) -> Array:

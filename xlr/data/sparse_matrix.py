@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data.blocks import cut, map_reduce, rows_per_block
-from xlr.data.matrix import GRAM_SPEEDUP, DenseMatrix, StandardizedMatrix
-from xlr.data.scaler import Scaler, farthest_mean
+from xlr.data.blocks import cut, map_reduce
+from xlr.data.matrix import (
+    GRAM_SPEEDUP,
+    DenseMatrix,
+    Scaler,
+    StandardizedMatrix,
+    farthest_mean,
+)
 
 # Multiply-adds of a dense product in the time of one stored entry, whose column has to
 # be looked up; and in the time of a pair of entries of a row in a Gram matrix.
@@ -37,14 +43,12 @@ class SparseMatrix:
 
     def __init__(self, rows: Any, *, xp: Namespace) -> None:
         self._rows = rows
-        self._by_column: Any = None
         self._transposed = _transposed(rows)
         self.xp = xp
         self.device = arrays.device_of(rows.data)
         self.dtype = rows.dtype
         self.shape = rows.shape
         self.stored = rows.data
-        self.costs: tuple[float, float] | None = None
         self._views: dict[tuple[int, int], SparseMatrix] = {}
 
     @classmethod
@@ -54,20 +58,27 @@ class SparseMatrix:
         """Return the matrix of entries, column numbers and row ends, without a copy."""
         return cls(_filled(kind(shape, dtype=parts[0].dtype), parts), xp=xp)
 
+    @cached_property
+    def costs(self) -> tuple[float, float]:
+        """Times of a product and of a Gram matrix for each row."""
+        lengths = self.xp.astype(self.xp.diff(self._rows.indptr), self.xp.float64)
+        pairs = float(arrays.to_host(self.xp.mean(lengths * lengths)))
+        n_rows, n_columns = self.shape
+        return ENTRY_COST * self._rows.nnz / n_rows, gram_cost(pairs, n_columns)
+
     @property
     def product_cost(self) -> float:
         """Time of a matrix-vector product for each row."""
-        return self._row_costs()[0]
+        return self.costs[0]
 
     @property
     def gram_cost(self) -> float:
         """Time of a Gram matrix for each row."""
-        return self._row_costs()[1]
+        return self.costs[1]
 
-    def _row_costs(self) -> tuple[float, float]:
-        if self.costs is None:
-            self.costs = _costs_of(self._rows, xp=self.xp)
-        return self.costs
+    @cached_property
+    def _by_column(self) -> Any:
+        return self._rows.tocsc()
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
@@ -107,7 +118,7 @@ class SparseMatrix:
         """Return some rows: of a slice without a copy of their entries."""
         if not isinstance(rows, slice):
             taken = SparseMatrix(self._rows[rows, :], xp=self.xp)
-            taken.costs = self._row_costs()
+            taken.costs = self.costs
             return taken
         start, stop, _ = rows.indices(self.shape[0])
         if (start, stop) not in self._views:
@@ -117,14 +128,12 @@ class SparseMatrix:
             entries = whole.data[first:last], whole.indices[first:last], ends - first
             shape = stop - start, whole.shape[1]
             view = SparseMatrix.of_parts(type(whole), shape, entries, xp=self.xp)
-            view.costs = self._row_costs()
+            view.costs = self.costs
             self._views[start, stop] = view
         return self._views[start, stop]
 
     def take_columns(self, columns: Array) -> SparseMatrix:
         """Return a copy of some columns, by their numbers on the device."""
-        if self._by_column is None:
-            self._by_column = self._rows.tocsc()
         return SparseMatrix(self._by_column[:, columns].tocsr(), xp=self.xp)
 
     def astype(self, dtype: Any) -> SparseMatrix:
@@ -167,11 +176,13 @@ class SparseMatrix:
         A block has more entries than there are columns: it adds as many numbers to the
         sums.
         """
-        n, p = self.shape
-        n_rows = rows_per_block(self._rows, width, xp=self.xp)
-        if 8 * n * max(self._rows.nnz / n, width) > arrays.block_bytes(self.stored):
+        (n, p), n_entries = self.shape, max(1, self._rows.nnz)
+        size = self.xp.finfo(self.dtype).bits // 8
+        block = arrays.block_bytes(self.stored)
+        n_rows = block // (size * width)  # products do not wait for memory
+        if 8 * n * max(n_entries / n, width) > block:
             n_rows = min(n_rows, math.ceil(n / n_threads))
-        enough = math.ceil(n * p / max(1, self._rows.nnz))
+        enough = math.ceil(n * p / n_entries)
         return cut(n, max(n_rows, least, enough), n_threads=n_threads)
 
     def _with_entries(self, data: Array) -> SparseMatrix:
@@ -192,7 +203,7 @@ def dense_sandwich(matrix: Any, columns: Array) -> Array:
 
     (n_rows, p), m = matrix.shape, columns.shape[1]
     step = max(LEAST_DENSE_ROWS, DENSE_NUMBERS // (m * p))
-    (total,) = map_reduce(gram, cut(n_rows, step, n_threads=1))
+    (total,) = map_reduce(gram, cut(n_rows, step))
     return total
 
 
@@ -231,22 +242,6 @@ def _transposed(rows: Any) -> Any:
     """Return the transpose without a copy."""
     empty = type(rows)(rows.shape, dtype=rows.dtype).T
     return _filled(empty, (rows.data, rows.indices, rows.indptr))
-
-
-def _costs_of(X: Any, *, xp: Namespace) -> tuple[float, float]:
-    """Return the time of a product and of a Gram matrix for each row.
-
-    In multiply-adds of a dense matrix-vector product.
-
-    Parameters
-    ----------
-    X : sparse CSR array of shape (n_samples, n_features)
-    xp : namespace
-    """
-    n_samples, n_features = X.shape
-    lengths = xp.astype(xp.diff(X.indptr), xp.float64)
-    pairs = float(arrays.to_host(xp.mean(lengths * lengths)))
-    return ENTRY_COST * X.nnz / n_samples, gram_cost(pairs, n_features)
 
 
 def gram_cost(pairs: float, n_features: int) -> float:

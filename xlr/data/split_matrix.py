@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from xlr import arrays
-from xlr.arrays import Array, Device
+from xlr.arrays import Array
 from xlr.data.blocks import cut, map_reduce
 from xlr.data.categorical_matrix import CategoricalMatrix
-from xlr.data.matrix import DenseMatrix, Matrix
-from xlr.data.scaler import Scaler
+from xlr.data.matrix import DenseMatrix, Matrix, Scaler
 from xlr.data.sparse_matrix import (
     DENSE_NUMBERS,
     LEAST_DENSE_ROWS,
@@ -79,11 +78,12 @@ class SplitMatrix:
     def _set(self, parts: Sequence[Any]) -> None:
         self.parts = tuple(parts)
         first = parts[0]
-        self.xp, self.dtype = first.xp, first.dtype
+        self.xp, self.device, self.dtype = first.xp, first.device, first.dtype
         self.shape = first.shape[0], sum(part.shape[1] for part in parts)
         self.product_cost = sum(part.product_cost for part in parts)
         # The narrower of two parts is made dense; the other reads each column of it.
-        between = itertools.combinations(sorted(parts, key=_n_columns), 2)
+        by_width = sorted(parts, key=lambda part: part.shape[1])
+        between = itertools.combinations(by_width, 2)
         self.gram_cost = sum(part.gram_cost for part in parts) + sum(
             narrow.shape[1] * wide.product_cost for narrow, wide in between
         )
@@ -97,11 +97,6 @@ class SplitMatrix:
     def stored(self) -> Array:
         """The numbers of the first part that is not categorical; else the codes."""
         return min(self.parts, key=_holds_codes).stored
-
-    @property
-    def device(self) -> Device:
-        """The device of the parts."""
-        return self.parts[0].device
 
     def _starts(self) -> list[int]:
         return [0, *itertools.accumulate(part.shape[1] for part in self.parts)]
@@ -156,7 +151,7 @@ class SplitMatrix:
             return (wide.take_rows(rows).transpose_matvec(weighted),)
 
         step = max(LEAST_DENSE_ROWS, DENSE_NUMBERS // (m * m * width))
-        (total,) = map_reduce(sums, cut(n, step, n_threads=1))
+        (total,) = map_reduce(sums, cut(n, step))
         total = xp.reshape(total, (m, m, width, wide.shape[1]))
         return xp.permute_dims(total, (0, 2, 1, 3))
 
@@ -223,7 +218,7 @@ def as_matrix(X: Any) -> Matrix:
 
 def of_chunk(rows: Array, n_levels: tuple[int, ...], dtype: Any = None) -> Matrix:
     """Return rows of a chunk as a matrix: numbers, and codes in the last columns."""
-    xp = arrays.namespace(rows)
+    xp, rows = arrays.namespace(rows), arrays.aligned(rows)
     if not n_levels:
         return DenseMatrix(rows, dtype, xp=xp)
     codes = xp.astype(rows[:, -len(n_levels) :], xp.int32)
@@ -242,10 +237,6 @@ def _read(part: Any) -> Matrix:
             "part[:, None] for a single column."
         )
     return as_matrix(canonical(part.tocsr()) if arrays.is_sparse(part) else part)
-
-
-def _n_columns(matrix: Any) -> int:
-    return matrix.shape[1]
 
 
 def _holds_codes(matrix: Any) -> bool:

@@ -11,7 +11,7 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data.matrix import Matrix
 from xlr.data.training_data import Block, TrainingData
-from xlr.text import printable, quoted
+from xlr.text import listed, printable, quoted
 
 # Rows that show outliers by their values, and rows that give the location and scale of
 # such a column: of few columns as many rows as make MANY_ENTRIES numbers (10 ms).
@@ -132,10 +132,9 @@ def _keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
 
     To three digits without float64.
     """
-    limit = min(1e5, 1e-3 / float(xp.finfo(mean.dtype).eps))
-    smallest = float(xp.finfo(mean.dtype).smallest_normal) / float(
-        xp.finfo(mean.dtype).eps
-    )
+    info = xp.finfo(mean.dtype)
+    limit = min(1e5, 1e-3 / float(info.eps))
+    smallest = float(info.smallest_normal) / float(info.eps)
     return (mean * mean <= limit * variance) & (variance > smallest)
 
 
@@ -278,52 +277,30 @@ def _location_and_spread(
 
 def refuse_non_finite(matrix: Matrix, names: list[str] | None = None) -> None:
     """Raise ValueError if X contains NaN or infinity, with the names of the columns."""
-    kinds, wrong, first = set(), [], 0
+    kinds, wrong = set(), []
     for part in getattr(matrix, "parts", (matrix,)):
-        if arrays.is_floating(part.stored, xp=part.xp):
-            kinds |= _non_finite_kinds(part)
-            wrong.append(first + _non_finite_columns(part))
-        first += part.shape[1]
+        xp, finite = part.xp, np.ones(part.shape[1], dtype=bool)
+        if arrays.is_floating(part.stored, xp=xp):
+            for rows in part.row_slices(1, 1, 1):
+                block = part.take_rows(rows)
+                values = block.stored
+                has = xp.stack([xp.any(xp.isnan(values)), xp.any(xp.isinf(values))])
+                kinds |= set(np.asarray(["NaN", "infinity"])[arrays.to_host(has)])
+                if values.ndim == 2:
+                    here = xp.all(xp.isfinite(values), axis=0)
+                else:  # of a sparse matrix; NaN and infinity times zero are NaN
+                    place = {"dtype": part.dtype, "device": part.device}
+                    zeros = xp.zeros((block.shape[0], 1), **place)
+                    here = xp.isfinite(block.transpose_matvec(zeros)[0, :])
+                finite &= arrays.to_host(here)
+        wrong.append(~finite)
     if kinds:
+        columns = np.nonzero(np.concatenate(wrong))[0].tolist()
+        named = [quoted(names[j]) if names else f"x{j}" for j in columns]
+        one = len(columns) == 1
         raise ValueError(
             f"Input X contains {' and '.join(sorted(kinds))}. "
-            f"{_named(np.concatenate(wrong), names)} not finite; logistic "
-            "regression needs finite numbers: drop those rows, or impute them "
-            "(sklearn.impute.SimpleImputer)."
+            f"{'Column' if one else 'Columns'} {listed(named, str)} "
+            f"{'is' if one else 'are'} not finite; logistic regression needs finite "
+            "numbers: drop those rows, or impute them (sklearn.impute.SimpleImputer)."
         )
-
-
-def _non_finite_kinds(matrix: Matrix) -> set[str]:
-    """Return which of NaN and infinity the matrix contains."""
-    xp = matrix.xp
-    found = xp.zeros(2, dtype=xp.bool, device=matrix.device)
-    for rows in matrix.row_slices(1, 1, 1):
-        values = matrix.take_rows(rows).stored
-        here = xp.stack([xp.any(xp.isnan(values)), xp.any(xp.isinf(values))])
-        found = found | here
-    return {
-        kind for kind, has in zip(("NaN", "infinity"), arrays.to_host(found)) if has
-    }
-
-
-def _non_finite_columns(matrix: Matrix) -> np.ndarray:
-    """Return the numbers of the columns that are not all finite."""
-    xp = matrix.xp
-    wrong = np.zeros(matrix.shape[1], dtype=bool)
-    for rows in matrix.row_slices(1, 1, 1):
-        part = matrix.take_rows(rows)
-        if part.stored.ndim == 2:
-            finite = xp.all(xp.isfinite(part.stored), axis=0)
-        else:  # of a sparse matrix; NaN and infinity times zero are NaN
-            zeros = xp.zeros((part.shape[0], 1), dtype=part.dtype, device=part.device)
-            finite = xp.isfinite(part.transpose_matvec(zeros)[0, :])
-        wrong |= ~arrays.to_host(finite)
-    return np.nonzero(wrong)[0]
-
-
-def _named(columns: np.ndarray, names: list[str] | None) -> str:
-    """Name columns in a sentence."""
-    first = [quoted(names[j]) if names else f"x{j}" for j in columns[:5]]
-    more = f" and {columns.size - 5} more" if columns.size > 5 else ""
-    subject, verb = ("Column", "is") if columns.size == 1 else ("Columns", "are")
-    return f"{subject} {', '.join(first)}{more} {verb}"

@@ -12,13 +12,12 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data.blocks import Sums, add, draw_rows, map_reduce
-from xlr.data.matrix import Matrix
-from xlr.data.scaler import Scaler
+from xlr.data.matrix import Matrix, Scaler
 from xlr.data.targets import Targets
 from xlr.threads import ALONE, Workers
 
 if TYPE_CHECKING:
-    from xlr.data.chunked_rows import ChunkedRows
+    from xlr.data.chunks import ChunkedRows
 
 
 class Block(NamedTuple):
@@ -113,6 +112,7 @@ class TrainingData:
         self.wide = arrays.widest_float(xp=self.xp, device=self.device)
         self.n_drawable, self.n_features = matrix.shape
         self.n_samples = self.n_drawable if chunks is None else chunks.n_samples
+        self._block_bytes = arrays.block_bytes(matrix.stored)
         self._slices: dict[tuple[int, int], list[slice]] = {}
         self._whole: Block | None = None
         self._compiles = arrays.compiles(self.xp)
@@ -174,10 +174,8 @@ class TrainingData:
             return function(block, *arguments, *(() if per_row is None else (per_row,)))
 
         def on_rows(rows: slice) -> Sums:
-            block = self.block(rows)
-            if per_row is None:
-                return function(block, *arguments)
-            return function(block, *arguments, per_row[rows, ...])
+            given = () if per_row is None else (per_row[rows, ...],)
+            return function(self.block(rows), *arguments, *given)
 
         return map_reduce(on_rows, slices, self.pool, combine)
 
@@ -233,22 +231,23 @@ class TrainingData:
     def row_slices(self, width: int, least: int = 1) -> list[slice]:
         """Cut the rows for a pass with temporaries of ``width`` numbers per row."""
         if (width, least) not in self._slices:
-            slices = self.matrix.row_slices(width, least, self.pool.n)
+            n = self.n_drawable
+            if 0 < 8 * n * max(width, self.n_features) <= self._block_bytes:
+                slices = [slice(0, n)]
+            else:
+                slices = self.matrix.row_slices(width, least, self.pool.n)
             self._slices[width, least] = slices
         return self._slices[width, least]
 
     def block(self, rows: slice) -> Block:
         """Return some rows. The block of all rows is cached."""
-        is_whole = rows == slice(0, self.n_samples)
-        if is_whole and self._whole is not None:
-            return self._whole
         labels, weights = self.targets.block(rows, xp=self.xp)
         offset = self.targets.offset
         offset = None if offset is None else offset[rows, :]
         matrix = self.matrix.take_rows(rows)
         shared = self.targets.weights[rows, :]
         block = Block(matrix, labels, weights, shared, offset, self.xp, self.wide)
-        if is_whole:
+        if rows == slice(0, self.n_samples):
             self._whole = block
         return block
 
@@ -272,11 +271,6 @@ class TrainingData:
         """Return the data of some models, by their numbers on the host."""
         return self._changed("select", models, targets=self.targets.select(models))
 
-    def recoded(self, kept: np.ndarray, n_classes: int) -> TrainingData:
-        """Return the data of one model of some of its classes, in order."""
-        targets = self.targets.recoded(kept, n_classes)
-        return self._changed("recoded", kept, n_classes, targets=targets)
-
     def without_counts(self) -> TrainingData:
         """Return the data with each row once."""
         return self._changed("without_counts", targets=self.targets.without_counts())
@@ -294,23 +288,18 @@ class TrainingData:
         return self.with_targets(partial(_resampled, n_each), counts)
 
     def with_targets(
-        self, function: Callable[..., Targets], *per_row: Any
+        self, function: Callable[..., Targets], *per_row: Any, keep: bool = False
     ) -> TrainingData:
         """Return the same rows with ``function(targets, *per_row)`` as targets.
 
-        Call it before :meth:`select`, which chunks apply to its result.
+        Workers of chunks compute them for each pass, or ``keep`` them. Call it before
+        :meth:`select`, which chunks apply to its result.
         """
         if self.chunks is None:
             return self._with(self.matrix, function(self.targets, *per_row), None)
         targets = function(self.targets, *(values.sampled for values in per_row))
         chunks = self.chunks.with_targets(function, *per_row)
-        return self._with(self.matrix, targets, chunks)
-
-    def with_kept_targets(self) -> TrainingData:
-        """Return the data with targets that workers compute once and keep."""
-        if self.chunks is None:
-            return self
-        return self._with(self.matrix, self.targets, self.chunks.kept())
+        return self._with(self.matrix, targets, chunks.kept() if keep else chunks)
 
     def sample(self, size: int, seed: int) -> TrainingData:
         """Copy about ``size`` random rows, in float32."""

@@ -1,4 +1,4 @@
-"""Floor 6: what a person imports."""
+"""Layer 6: the estimators and functions that users import."""
 
 from xlr.estimators._fit import SeparationWarning
 from xlr.estimators.bootstrap import BootstrapResult, bootstrap

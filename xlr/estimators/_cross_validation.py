@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+import itertools
+import math
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn import get_config
+from sklearn.metrics import make_scorer
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._fit import Fitting
-from xlr.estimators.dataset import LabelledDataset, ModelSpec
-from xlr.solvers import Record, Status
+from xlr.data import Block, fetch, parts_of
+from xlr.estimators._fit import Fitting, Listener
+from xlr.estimators.base import LinearClassifier, logits, one_or_more
+from xlr.estimators.dataset import LabelledDataset, ModelSpec, loss_of
+from xlr.functions import log_sigmoid
+from xlr.inputs.features import is_matrix
+from xlr.inputs.labels import with_plain_integers
+from xlr.inputs.weights import place_weights
+from xlr.losses import Loss
 from xlr.text import quoted, warn
 
 
@@ -38,11 +51,11 @@ class Folds:
     Attributes
     ----------
     tests : list of ndarrays
-        The numbers of the rows that each fold is tested on.
+        Row numbers that each fold is tested on.
     usable : ndarray of int
         The folds with rows of positive weight to train on.
     groups : list of Group
-        Of the usable folds, by their positions in ``usable``.
+        Of the usable folds, by their numbers.
     counts : list of arrays of shape (n_samples, n_members), or of PerRow
         How often the folds of each group train on each row.
     """
@@ -72,24 +85,41 @@ def has_weight(spec: ModelSpec, counts: Any) -> np.ndarray:
     return arrays.to_host(data.class_weights(spec.n_classes)) > 0
 
 
-def groups_of(weighs: np.ndarray) -> list[Group]:
+def groups_of(weighs: np.ndarray, usable: np.ndarray) -> list[Group]:
     """Group ways to count the rows by the classes that they leave with weight.
 
     Parameters
     ----------
     weighs : ndarray of bool, (n_counts, n_classes)
+    usable : ndarray of int
+        Numbers of the ways to group.
     """
-    patterns, group_of = np.unique(weighs, axis=0, return_inverse=True)
+    patterns, group_of = np.unique(weighs[usable], axis=0, return_inverse=True)
     return [
-        Group(np.nonzero(group_of.reshape(-1) == i)[0], np.nonzero(pattern)[0])
+        Group(usable[group_of.reshape(-1) == i], np.nonzero(pattern)[0])
         for i, pattern in enumerate(patterns)
     ]
+
+
+def joined(groups: list[Group], n_counts: int, parts: list[Array]) -> Array:
+    """Return the arrays of all groups as one, in the order of the ways to count.
+
+    The rows of ways that are in no group are NaN.
+    """
+    xp, members = (
+        arrays.namespace(parts[0]),
+        np.concatenate([g.members for g in groups]),
+    )
+    order = np.full(n_counts, members.size)
+    order[members] = np.arange(members.size)
+    nan = xp.full_like(parts[0][:1, ...], xp.nan)
+    return arrays.rows(xp.concat([*parts, nan]), order)
 
 
 def read_folds(
     splitter: Any, y: np.ndarray, dataset: LabelledDataset, metadata: dict[str, Any]
 ) -> Folds:
-    """Ask a splitter for its folds, and look at the classes in them.
+    """Read the folds of a splitter, and the classes in them.
 
     Parameters
     ----------
@@ -98,18 +128,18 @@ def read_folds(
         Labels, on the host.
     dataset : LabelledDataset
     metadata : dict
-        What the splitter requests, such as ``groups``.
+        Metadata for the splitter, such as ``groups``.
 
     Raises
     ------
     ValueError
-        If there are no folds, or no pairs, if they name rows that are not there or test
-        on none, or if none has two classes to train on where there are two.
+        If there are no folds, if they are no pairs of row numbers or test on no row, or
+        if none has two classes to train on.
 
     Warns
     -----
     UserWarning
-        If folds have no weight to train on, or none in some class.
+        If folds have no weight to train on, or no weight in a class.
     """
     n_samples = y.shape[0]
     # A splitter counts the rows of X; its values stay where they are.
@@ -147,10 +177,8 @@ def read_folds(
         )
     usable = np.nonzero(weighs.any(axis=1))[0]
     _warn_of_left_out(weighs, dataset)
-    groups = groups_of(weighs[usable])
-    placed = [
-        spec.data.place_rows(counts[:, usable[group.members]]) for group in groups
-    ]
+    groups = groups_of(weighs, usable)
+    placed = [spec.data.place_rows(counts[:, group.members]) for group in groups]
     return Folds(tests, usable, groups, placed)
 
 
@@ -188,7 +216,7 @@ def _chosen(numbers: Any, n_samples: int, fold: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class FoldModels:
-    """Models of the usable folds, by fold, share of L1 and C.
+    """Models of the folds, by fold, share of L1 and C; NaN for unusable folds.
 
     Attributes
     ----------
@@ -209,37 +237,30 @@ class FoldModels:
     solver: str
 
     @arrays.quiet()
-    def mean_of(self, which: np.ndarray) -> dict[str, Array]:
-        """Coefficients and intercepts, a mean over the folds of one model of each.
+    def mean_of(self, folds: np.ndarray, models: np.ndarray) -> dict[str, Array]:
+        """Return the mean over some folds of the coefficients of one model of each.
 
-        As :meth:`Problem.coefficients` has them. For each class, a mean over the folds
-        whose models know it.
+        The format is that of :meth:`Problem.coefficients`. The mean of a class is over
+        the folds whose models know it.
         """
         xp = arrays.namespace(self.coef)
         coef, intercept = (
-            xp.stack([values[i, int(k), ...] for i, k in enumerate(which)])
+            xp.stack([values[int(i), int(k), ...] for i, k in zip(folds, models)])
             for values in (self.coef, self.intercept)
         )
         known = xp.isfinite(intercept)
-        if arrays.to_host(xp.all(known)):
-            coef, intercept = xp.mean(coef, axis=0), xp.mean(intercept, axis=0)
-        else:
-            n_known = xp.sum(xp.astype(known, intercept.dtype), axis=0)
-            divisor = xp.maximum(n_known, xp.ones_like(n_known))
-            zeros = xp.zeros_like(intercept)
-            mean = xp.sum(xp.where(known, intercept, zeros), axis=0) / divisor
-            # Where no fold knows it, all of them have the same infinity.
-            intercept = xp.where(n_known > 0, mean, intercept[0, ...])
-            coef = xp.where(known[..., None], coef, xp.zeros_like(coef))
-            divisor = xp.astype(divisor, coef.dtype)[..., None]
-            coef = xp.sum(coef, axis=0) / divisor
+        n_known = xp.sum(xp.astype(known, intercept.dtype), axis=0)
+        divisor = xp.maximum(n_known, xp.ones_like(n_known))
+        mean = xp.where(known, intercept, xp.zeros_like(intercept))
+        mean = xp.sum(mean, axis=0) / divisor
+        # Where no fold knows it, all of them have the same infinity.
+        intercept = xp.where(n_known > 0, mean, intercept[0, ...])
+        coef = xp.where(known[..., None], coef, xp.zeros_like(coef))
+        coef = xp.sum(coef, axis=0) / xp.astype(divisor, coef.dtype)[..., None]
         rounded = xp.astype(intercept, coef.dtype)
         rest = intercept - xp.astype(rounded, intercept.dtype)
         rest = xp.where(xp.isfinite(rest), rest, xp.zeros_like(rest))
         return {"coef_": coef, "intercept_": rounded, "_intercept_rest": rest}
-
-
-Listener = Callable[[Fitting], Callable[[Record, Array], bool] | None]
 
 
 def fit_folds(
@@ -247,7 +268,7 @@ def fit_folds(
     dataset: LabelledDataset,
     folds: Folds,
     grid: tuple[np.ndarray, np.ndarray],
-    listener: Listener,
+    listener: Callable[[Fitting], Listener | None],
 ) -> FoldModels:
     """Fit the models of all folds and penalties, those of a share of L1 together.
 
@@ -266,18 +287,20 @@ def fit_folds(
     ConvergenceWarning
         If some did not converge.
     """
-    by_group = [
+    parts = [
         _fit_group(estimator, dataset, group, counts, grid, listener)
         for group, counts in zip(folds.groups, folds.counts)
     ]
-    xp = dataset.features.xp
-    back = np.argsort(np.concatenate([group.members for group in folds.groups]))
+    n_folds = len(folds.tests)
+    n_iter = np.zeros((n_folds, grid[0].size * grid[1].size), dtype=np.int32)
+    for group, part in zip(folds.groups, parts):
+        n_iter[group.members] = part.n_iter
     return FoldModels(
-        arrays.rows(xp.concat([each.coef for each in by_group]), back),
-        arrays.rows(xp.concat([each.intercept for each in by_group]), back),
-        np.concatenate([each.n_iter for each in by_group])[back],
-        all(each.converged for each in by_group),
-        by_group[-1].solver,
+        joined(folds.groups, n_folds, [part.coef for part in parts]),
+        joined(folds.groups, n_folds, [part.intercept for part in parts]),
+        n_iter,
+        all(part.converged for part in parts),
+        parts[-1].solver,
     )
 
 
@@ -287,13 +310,12 @@ def _fit_group(
     group: Group,
     counts: Any,
     grid: tuple[np.ndarray, np.ndarray],
-    listener: Listener,
+    listener: Callable[[Fitting], Listener | None],
 ) -> FoldModels:
     """Fit the models of the folds whose models have the same classes."""
     xp, (l1_ratios, Cs) = dataset.features.xp, grid
     order = np.argsort(Cs, kind="stable")  # weaker and weaker penalties: a path
-    n_folds = group.members.size
-    place = np.argsort(order) * n_folds
+    by_C, n_folds = np.argsort(order), group.members.size
     spec, n_columns = dataset.among(group.kept), dataset.n_columns
     n_labels = spec.data.targets.n_models  # 1 except for one-vs-rest models
     spec = spec.resampled(counts, Cs.shape[0])
@@ -317,12 +339,11 @@ def _fit_group(
         rest = found["_intercept_rest"]
         exact = xp.astype(found["intercept_"], rest.dtype) + rest
         for values, by_fold in zip((found["coef_"], exact), (coefs, intercepts)):
-            by_fold.append(
-                xp.stack([arrays.rows(values, place + i) for i in range(n_folds)])
-            )
-        n_iter = solution.n_iter.reshape(-1, n_labels).max(axis=1)
-        n_iters.append(n_iter[place + np.arange(n_folds)[:, None]])
-        converged &= all(status is Status.CONVERGED for status in solution.status)
+            values = xp.reshape(values, (Cs.size, n_folds, *values.shape[1:]))
+            by_fold.append(xp.moveaxis(arrays.rows(values, by_C), 1, 0))
+        n_iter = solution.n_iter.reshape(Cs.size, n_folds, n_labels).max(axis=2)
+        n_iters.append(n_iter[by_C].T)
+        converged &= bool(solution.converged.all())
         solver = many.solver_name
     return FoldModels(
         xp.concat(coefs, axis=1),
@@ -331,3 +352,321 @@ def _fit_group(
         converged,
         solver,
     )
+
+
+# -- scores ----------------------------------------------------------------------------
+
+# X for a scorer, the weights of its rows and the models to score.
+Held = tuple[Any, np.ndarray | None, Sequence["ScoredModel"]]
+
+
+def held_out_likelihood(
+    dataset: LabelledDataset, tests: list[np.ndarray], coef: Array, intercept: Array
+) -> np.ndarray:
+    """Return the mean log-likelihood of the rows that folds left out.
+
+    It is scikit-learn's ``'neg_log_loss'``, computed from logits, for all models in one
+    pass.
+
+    Parameters
+    ----------
+    dataset : LabelledDataset
+    tests : list of ndarrays
+        Row numbers that each fold left out.
+    coef : array of shape (n_folds, n_models, n_outputs, n_features)
+    intercept : array of shape (n_folds, n_models, n_outputs)
+        In the widest dtype.
+
+    Returns
+    -------
+    ndarray of shape (n_folds, n_models)
+    """
+    rows = dataset.rows
+    loss = loss_of(dataset.totals.shape[0])
+    counts = rows.place_rows(small_counts(tests, rows.n_samples), on_device=False)
+    total, weight = rows.map_reduce(
+        _held_out_loss,
+        loss,
+        dataset.class_weights.one_vs_rest,
+        coef,
+        intercept,
+        width=4 * coef.shape[1] * coef.shape[2],
+        per_row=counts,
+    )
+    return -arrays.to_host(total / weight[:, None])
+
+
+@arrays.quiet()
+def _held_out_loss(
+    block: Block,
+    loss: Loss,
+    one_vs_rest: bool,
+    coef: Array,
+    intercept: Array,
+    counts: np.ndarray,
+) -> tuple[Array, Array]:
+    """Return the weighted sums of the losses, (n_folds, n_models), and the weights.
+
+    No probability is below eps, as in scikit-learn's ``log_loss``.
+    """
+    xp, dtype = block.xp, block.matrix.dtype
+    most = -math.log(float(xp.finfo(dtype).eps))
+    numbers, sums = np.arange(counts.shape[0]), []
+    for fold in range(coef.shape[0]):
+        ids = np.repeat(numbers, counts[:, fold])
+        ids = arrays.move(ids, xp=xp, device=arrays.device_of(block.weights))
+        eta = _logits_of_models(block, ids, coef[fold, ...], intercept[fold, ...])
+        if one_vs_rest:  # whose probabilities are divided by their sum
+            eta = log_sigmoid(eta)
+        labels = xp.take(xp.astype(block.labels, dtype), ids, axis=0)
+        value, _ = loss.value_and_gradient(eta, labels, xp=xp)
+        value = xp.astype(arrays.within(value, None, most, xp=xp), block.weights.dtype)
+        weights = xp.take(block.weights, ids, axis=0)
+        sums.append((xp.sum(weights * value, axis=0), xp.sum(weights)))
+    total, weight = (xp.stack(list(part)) for part in zip(*sums))
+    return total, weight
+
+
+def held_out_scores(
+    scorer: Callable[..., float],
+    dataset: LabelledDataset,
+    y: np.ndarray,
+    metadata: dict[str, Any],
+    tests: list[np.ndarray],
+    coef: Array,
+    intercept: Array,
+) -> np.ndarray:
+    """Return the scores of the rows that folds left out, by a scorer of scikit-learn.
+
+    For chunks of Dask the logits come here, fold by fold. The scorer gets row numbers
+    as X, and models that know the logits of these rows.
+
+    Parameters
+    ----------
+    scorer : callable
+    dataset : LabelledDataset
+    y : ndarray of shape (n_samples,)
+    metadata : dict
+        Metadata for the scorer: arrays with an entry for each row of X, or other
+        values.
+    tests, coef, intercept
+        As for :func:`held_out_likelihood`.
+
+    Returns
+    -------
+    ndarray of shape (n_folds, n_models)
+    """
+    in_memory, scores = dataset.rows.in_memory, []
+    of_fold = _in_memory if in_memory else _in_chunks
+    if "sample_weight" in metadata:
+        weights = None
+        if in_memory:
+            weights = place_weights(metadata["sample_weight"], dataset.features)
+        metadata = metadata | {"sample_weight": weights}
+    for i, test in enumerate(tests):
+        test = test if in_memory else np.sort(test)
+        X, weights, models = of_fold(dataset, test, coef[i, ...], intercept[i, ...])
+        given = metadata_of(test, metadata, y.shape[0])
+        if weights is not None and "sample_weight" in given:
+            given["sample_weight"] = weights
+        scores.append([float(scorer(m, X, y[test], **given)) for m in models])
+    return np.asarray(scores)
+
+
+def _in_memory(
+    dataset: LabelledDataset, test: np.ndarray, coef: Array, intercept: Array
+) -> Held:
+    features, xp = dataset.features, dataset.features.xp
+    X, ids = features.X, features.place(test, None)
+    X = X.take_rows(ids) if is_matrix(X) else arrays.take_rows(X, ids, xp=xp)
+    classes, models = arrays.to_host(dataset.classes), []
+    offset = dataset.rows.offset
+    if offset is not None:
+        offset = one_or_more(xp.take(offset, ids, axis=0), xp=xp)
+    for i in range(coef.shape[0]):
+        model = LinearClassifier()
+        model.coef_, model.intercept_ = coef[i, ...], intercept[i, ...]
+        model._one_vs_rest = dataset.class_weights.one_vs_rest
+        models.append(ScoredModel.of(model, classes, offset))
+    return X, None, models
+
+
+def _in_chunks(
+    dataset: LabelledDataset, test: np.ndarray, coef: Array, intercept: Array
+) -> Held:
+    rows, one_vs_rest = dataset.rows, dataset.class_weights.one_vs_rest
+    is_test = np.isin(np.arange(rows.n_samples), test)
+    found = rows.map_reduce(
+        _logits_and_weights,
+        coef,
+        intercept,
+        combine=operator.add,
+        per_row=rows.place_rows(is_test),
+    )
+    logits, weights = np.concatenate(found[::2]), np.concatenate(found[1::2])
+    classes = arrays.to_host(dataset.classes)
+    models = [
+        ScoredModel(logits[:, i, :], classes, one_vs_rest) for i in range(coef.shape[0])
+    ]
+    return test[:, None], weights, models
+
+
+def score_chunks(
+    model: LinearClassifier,
+    scorer: Callable[..., float],
+    X: Any,
+    y: Any,
+    offset: Any,
+    metadata: dict[str, Any],
+) -> float:
+    """Score a fitted model on rows of Dask with a scorer of scikit-learn's.
+
+    Logits, labels and weights are brought here.
+    """
+    given = {"logits": model.decision_function(X, offset), "y": y, **metadata}
+    lazy = {name: parts_of(v) for name, v in given.items() if arrays.is_dask(v)}
+    found = iter(fetch([part for parts in lazy.values() for part in parts])[0])
+    for name, parts in lazy.items():
+        pieces = itertools.islice(found, len(parts))
+        given[name] = np.concatenate([with_plain_integers(on_host(p)) for p in pieces])
+    logits, y = given.pop("logits"), on_host(given.pop("y"))
+    known = ScoredModel(
+        logits, arrays.to_host(model.classes_), model._has_model_for_each_class
+    )
+    return float(scorer(known, np.arange(logits.shape[0])[:, None], y, **given))
+
+
+def _logits_and_weights(
+    block: Block, coef: Array, intercept: Array, is_test: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits, (n_rows, n_models, n_outputs), and weights, on the host."""
+    xp, device = block.xp, block.matrix.device
+    test = arrays.move(np.nonzero(is_test)[0], xp=xp, device=device)
+    eta = _logits_of_models(block, test, coef, intercept)
+    weights = xp.take(block.weights[:, 0], test)
+    return arrays.to_host(eta), arrays.to_host(weights)
+
+
+def _logits_of_models(block: Block, ids: Array, coef: Array, intercept: Array) -> Array:
+    """Return the logits of some rows for each model: (n_rows, n_models, n_outputs)."""
+    xp, shape = block.xp, coef.shape
+    columns = xp.reshape(coef, (-1, shape[2]))
+    eta = logits(block.matrix.take_rows(ids), columns, xp.reshape(intercept, (-1,)))
+    eta = xp.reshape(eta, (-1, *shape[:2]))
+    if block.offset is None:
+        return eta
+    return eta + xp.take(block.offset, ids, axis=0)[:, None, :]
+
+
+def metadata_of(
+    rows: np.ndarray, metadata: dict[str, Any], n_samples: int
+) -> dict[str, Any]:
+    """Return the metadata of some rows; values that are not by row stay."""
+    given = {name: on_host(values) for name, values in metadata.items()}
+    for name, values in given.items():
+        if np.shape(values)[:1] == (n_samples,):
+            given[name] = np.asarray(values)[rows]
+    return given
+
+
+def on_host(values: Any) -> Any:
+    """Return arrays as NumPy arrays, all else as it is."""
+    return arrays.to_host(values) if arrays.is_array(values) else values
+
+
+def knowing_classes(
+    scorer: Callable[..., float], classes: np.ndarray
+) -> Callable[..., float]:
+    """Return a scorer with all classes as the ``labels`` of its metric, if it has such.
+
+    Rows to score may lack some. As in scikit-learn's ``LogisticRegressionCV``.
+    """
+    metric: Any = getattr(scorer, "_score_func", None)
+    taken = {} if metric is None else inspect.signature(metric).parameters
+    if "labels" not in taken:
+        return scorer
+    known: dict[str, Any] = {"labels": classes}
+    if "pos_label" in taken and classes.shape[0] == 2:
+        known["pos_label"] = classes[1]
+    made: Any = scorer
+    return make_scorer(
+        metric,
+        greater_is_better=made._sign > 0,
+        response_method=made._response_method,
+        **{**known, **made._kwargs},
+    )
+
+
+def best_models(scores: np.ndarray, *, by_fold: bool) -> np.ndarray:
+    """Return the numbers of the models with the highest mean score, or of each fold.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_folds, n_models)
+        NaN where a model has none: it does not count.
+    by_fold : bool
+
+    Returns
+    -------
+    ndarray of int, (n_folds,)
+        All are the same without ``by_fold``.
+
+    Raises
+    ------
+    ValueError
+        If no model has a score, or none in some fold.
+    """
+    known = ~np.isnan(scores)
+    if not (known.any(axis=1).all() if by_fold else known.any()):
+        raise ValueError(
+            "The scores of all models are NaN, so none is the best: let scoring give "
+            "numbers, or use folds on which it can."
+        )
+    if by_fold:
+        return np.nanargmax(scores, axis=1)
+    total, n_known = np.nansum(scores, axis=0), known.sum(axis=0)
+    mean = np.where(n_known > 0, total / np.maximum(n_known, 1), -np.inf)
+    return np.full(scores.shape[0], np.argmax(mean))
+
+
+class ScoredModel(LinearClassifier):
+    """A fitted model for the scorers of scikit-learn, with NumPy answers.
+
+    Their metrics take NumPy arrays, unless scikit-learn's ``array_api_dispatch`` is
+    set: the answers then stay in the library of X.
+
+    Parameters
+    ----------
+    logits : array or callable
+        Logits of the rows to score, or a function from X to them.
+    classes : ndarray of shape (n_classes,)
+    one_vs_rest : bool
+    """
+
+    def __init__(self, logits: Any, classes: np.ndarray, one_vs_rest: bool) -> None:
+        self.logits, self.classes, self.one_vs_rest = logits, classes, one_vs_rest
+        self.classes_, self._one_vs_rest = classes, one_vs_rest
+
+    @classmethod
+    def of(
+        cls, model: LinearClassifier, classes: np.ndarray, offset: Any = None
+    ) -> ScoredModel:
+        """Return a fitted model with its coefficients, for scorers that read them."""
+        logits = partial(model.decision_function, offset=offset)
+        scored = cls(logits, classes, model._has_model_for_each_class)
+        scored.coef_, scored.intercept_ = model.coef_, model.intercept_
+        return scored
+
+    def fit(self, X: Array, y: Array) -> ScoredModel:
+        """Do nothing: the model is fitted."""
+        return self
+
+    def _of_rows(
+        self, answer: Callable[..., Array], X: Array, offset: Array | None = None
+    ) -> Array:
+        """Return an answer from the logits."""
+        found = self.logits(X) if callable(self.logits) else self.logits
+        if not get_config()["array_api_dispatch"]:
+            found = np.array(arrays.to_host(found))  # answers may overwrite it
+        columns = found[:, None] if found.ndim == 1 else found
+        return answer(columns, xp=arrays.namespace(columns))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import DenseMatrix, TrainingData
 from xlr.estimators.dataset import Dataset, ModelSpec
-from xlr.estimators.problem import Problem
-from xlr.estimators.regularisation import read_regularisation
+from xlr.estimators.problem import Problem, read_regularisation
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.parameters import (
     OF_SKLEARN,
@@ -33,6 +33,26 @@ from xlr.solvers import (
     minimise_models,
 )
 from xlr.text import warn
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn 1.6 to 1.8
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands in for scikit-learn's mixin of the same name."""
+
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
+        """Call the method, as deep in the stack as scikit-learn 1.9 does."""
+
+        @functools.wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return method(*args, **kwargs)
+
+        return call
+
+
+Reconstruct = Callable[[Array], dict[str, Any]]
+Listener = Callable[[Record, Array], bool | None]
 
 
 def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Features:
@@ -81,6 +101,68 @@ def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
     of_last_fit = "feature_names_in_", "_encoder"
     others = {k: v for k, v in vars(estimator).items() if k not in of_last_fit}
     estimator.__dict__ = others | attributes
+
+
+class FitCallbacks:
+    """Tells the callbacks of an estimator about the fit and its iterations.
+
+    They are of scikit-learn 1.9. Without callbacks it does nothing: one context an
+    iteration would pile up.
+
+    Parameters
+    ----------
+    estimator : estimator with CallbackSupportMixin
+    max_iter : int
+    X, y : arrays
+    **metadata
+        Other arguments of the fit. The callbacks get those that are not None.
+    """
+
+    def __init__(
+        self, estimator: Any, max_iter: int, X: Any, y: Any, **metadata: Any
+    ) -> None:
+        self._context = None
+        self._last: tuple[Any, ...] = ()
+        if getattr(estimator, "_skl_callbacks", None):
+            given = {k: v for k, v in metadata.items() if v is not None}
+            data = {"estimator": estimator, "X": X, "y": y, "metadata": given}
+            self._data = data
+            self._context = estimator._init_callback_context(max_subtasks=max_iter)
+            self._context.call_on_fit_task_begin(**data)
+
+    def listener(self, reconstruct: Reconstruct) -> Listener | None:
+        """Return a function to call after each iteration; None without callbacks.
+
+        It returns True if a callback asks to stop. ``reconstruct`` takes parameters and
+        returns the fitted attributes that make the estimator predict; it is called only
+        if a callback asks for them.
+        """
+        if self._context is None:
+            return None
+        return functools.partial(self._report, reconstruct)
+
+    def end(self) -> None:
+        """Report the end of the fit, as the last iteration left it."""
+        if self._context is not None:
+            self._context.call_on_fit_task_end(**self._at(*self._last))
+
+    def _report(
+        self, reconstruct: Reconstruct, record: Record, parameters: Array
+    ) -> bool:
+        before, self._last = self._last, (parameters, reconstruct)
+        if record.iteration == 0:
+            return False
+        context: Any = self._context
+        task = context.subcontext(task_name="iteration")
+        task.call_on_fit_task_begin(**self._at(*before))
+        stops: bool = task.call_on_fit_task_end(**self._at(*self._last))
+        return stops
+
+    def _at(self, parameters: Array, reconstruct: Reconstruct) -> dict[str, Any]:
+        return {
+            **self._data,
+            "reconstruction_attributes": lambda: reconstruct(parameters),
+        }
 
 
 # Further advice where a solver ran out of iterations.
@@ -169,8 +251,9 @@ class Fitting:
                 in_float32=spec.loss.n_outputs > 1 and pays_in_float32(data),
             )
         check_solver_for(name, smooth=smooth)
-        n_columns = data.n_features + dataset.fit_intercept
-        _check_memory_for(estimator.solver, spec.loss.n_outputs * n_columns, data)
+        if estimator.solver in INSTEAD_OF_HESSIAN:
+            n_columns = data.n_features + dataset.fit_intercept
+            _check_memory_for(name, spec.loss.n_outputs * n_columns, data)
         self.solver_name = name
         self._estimator = estimator
         self._dataset = dataset
@@ -189,15 +272,7 @@ class Fitting:
             standardized=self._solver.standardized,
         )
 
-    @property
-    def n_passes(self) -> int | None:
-        """Number of reads of all chunks of X; None if X is not in chunks."""
-        chunks = self.problem.objective.data.chunks
-        return None if chunks is None else chunks.X.n_passes
-
-    def run(
-        self, on_iteration: Callable[[Record, Array], bool | None] | None = None
-    ) -> Solution:
+    def run(self, on_iteration: Listener | None = None) -> Solution:
         """Minimise F for all models, and print the iterations if ``verbose``."""
         tell = self._printing(on_iteration) if self._estimator.verbose else on_iteration
         objective, tol = self.problem.objective, float(self._estimator.tol)
@@ -219,11 +294,9 @@ class Fitting:
             on_iteration=tell,
         )
 
-    def _printing(
-        self, on_iteration: Callable[[Record, Array], bool | None] | None
-    ) -> Callable[[Record, Array], bool | None]:
+    def _printing(self, on_iteration: Listener | None) -> Listener:
         def tell(record: Record, parameters: Array) -> bool | None:
-            print_record(record, self.solver_name)
+            print_record(self.solver_name, record)
             return on_iteration is not None and on_iteration(record, parameters)
 
         return tell
@@ -263,11 +336,7 @@ class Fitting:
     def warn_unless_converged(
         self, solution: Solution, separations: dict[int, Separation] | None = None
     ) -> None:
-        """Warn about models that did not converge: why, and what to do.
-
-        The sentence describes the first of them. Separated models have no minimum: they
-        get a warning of their own.
-        """
+        """Warn about models that did not converge: why, and what to do."""
         n_models, separations = len(solution.status), separations or {}
         if separations:
             names = self._dataset.features.column_names
@@ -281,45 +350,47 @@ class Fitting:
                     f"estimate. In the first of them, {cause}"
                 )
             warn(sentence, SeparationWarning)
-        failed = [
-            model
-            for model, status in enumerate(solution.status)
-            if status is not Status.CONVERGED and model not in separations
-        ]
-        if not failed:
-            return
-        status = solution.status[failed[0]]
-        advice = ""
-        if status is Status.ITERATION_LIMIT:
-            advice = INSTEAD.get(self.solver_name, "")
-            if self.problem.objective.non_smooth is not None:
-                # newton-cg is what is left for many parameters.
-                advice = INSTEAD_NON_SMOOTH.get(self.solver_name, "")
-        _warn(solution, failed, self._estimator, self._dataset, advice)
+        advice = INSTEAD
+        if self.problem.objective.non_smooth is not None:
+            # newton-cg is what is left for many parameters.
+            advice = INSTEAD_NON_SMOOTH
+        warn_unless_converged(
+            solution,
+            self._estimator,
+            self._dataset,
+            advice.get(self.solver_name, ""),
+            separations,
+        )
 
 
-def warn_unless_converged(solution: Solution, estimator: Any, dataset: Dataset) -> None:
-    """Warn if the model did not converge, where there is no other solver."""
-    if solution.status[0] is not Status.CONVERGED:
-        _warn(solution, [0], estimator, dataset, "")
-
-
-def _warn(
+def warn_unless_converged(
     solution: Solution,
-    failed: list[int],
     estimator: Any,
     dataset: Dataset,
-    advice: str,
+    advice: str = "",
+    separated: Collection[int] = (),
 ) -> None:
-    status, dtype = solution.status[failed[0]], dataset.features.dtype
-    if status is Status.PRECISION_LIMIT and "32" in str(dtype):
-        advice = ", or pass X as float64"
+    """Warn about models that did not converge; the sentence describes the first.
+
+    ``advice`` is for models that ran out of iterations. Separated models have a warning
+    of their own.
+    """
+    failed = [
+        model
+        for model, status in enumerate(solution.status)
+        if status is not Status.CONVERGED and model not in separated
+    ]
+    if not failed:
+        return
+    status, dtype = solution.status[failed[0]], str(dataset.features.dtype)
+    if status is Status.PRECISION_LIMIT:
+        advice = ", or pass X as float64" if "32" in dtype else ""
     sentence = status.value.format(
         optimality=solution.records[-1].optimality[failed].max(),
         reason=_reason(solution, failed, float(estimator.tol)),
         tol=estimator.tol,
         max_iter=estimator.max_iter,
-        dtype=str(dtype).rpartition(".")[2],
+        dtype=dtype.rpartition(".")[2],
         advice=advice,
     )
     if len(solution.status) > 1:
@@ -341,8 +412,6 @@ def _reason(solution: Solution, failed: list[int], tol: float) -> str:
 
 def _check_memory_for(name: str, n_parameters: int, data: TrainingData) -> None:
     """Raise MemoryError for a Hessian that does not fit into memory."""
-    if name not in INSTEAD_OF_HESSIAN:
-        return
     needed = HESSIANS * 8 * n_parameters**2
     free = arrays.free_bytes(data.matrix.stored if data.in_memory else np.empty(0))
     if needed > free:
@@ -364,7 +433,7 @@ def _solver(estimator: Any, name: str, seed: int | None) -> Solver:
     return SOLVERS[name](seed) if name == "active-set" else SOLVERS[name]()
 
 
-def print_record(record: Record, solver: str) -> None:
+def print_record(solver: str, record: Record, parameters: Array = None) -> None:
     """Print a line for an iteration."""
     print(
         f"[{solver}] iteration {record.iteration:4d}  "

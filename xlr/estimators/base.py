@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 from scipy.sparse import csr_array, issparse
@@ -14,17 +16,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data import DenseMatrix, Matrix, refuse_non_finite
-from xlr.estimators.chunk_by_chunk import chunk_by_chunk, mean_over_chunks
+from xlr.data import Chunks, Delayed, DenseMatrix, Matrix, of_chunk, refuse_non_finite
 from xlr.estimators.conversion import sklearn_model
 from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms, softmax
 from xlr.inputs.categories import Encoder
+from xlr.inputs.dask_input import split_like
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.kinds import accept
 from xlr.inputs.labels import with_plain_integers
 from xlr.inputs.offset import check_offset_columns, read_offset
 from xlr.precision import full_precision
 from xlr.text import warn
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 @arrays.quiet()
@@ -39,7 +43,7 @@ def logits(matrix: Matrix, coef: Array, intercept: Array) -> Array:
     matrix : Matrix of shape (n_samples, n_features)
     coef : array of shape (n_columns, n_features)
     intercept : array of shape (n_columns,)
-        In the widest dtype, with the digits that ``intercept_`` is rounded by.
+        In the widest dtype, with the digits that ``intercept_`` lacks.
 
     Returns
     -------
@@ -123,8 +127,8 @@ BLOCK_ARRAYS = 4
 class LinearModel(BaseEstimator):
     """A model with ``coef_`` and ``intercept_``.
 
-    Predictors take arrays of any library and device, and answer there: they move the
-    coefficients, which are small.
+    Predictors take arrays of any library and device. They move the coefficients there,
+    and their answers stay there.
     """
 
     coef_: Array
@@ -149,7 +153,8 @@ class LinearModel(BaseEstimator):
         xp, (n_rows, n_features) = features.xp, features.X.shape
         matrix: Matrix
         if type(features.X) is np.ndarray:  # saves 4 of 34 calls for one row
-            entries, matrix = features.X, DenseMatrix(features.X, xp=xp)
+            entries = features.X
+            matrix = DenseMatrix(entries, xp=xp, device=features.device)
         else:
             entries, matrix = features.stored, features.matrix
         wide = arrays.widest_float(xp=xp, device=features.device)
@@ -218,8 +223,8 @@ class LinearModel(BaseEstimator):
         return model
 
     def _warn_of_missing_offset(self) -> None:
-        """Warn once that the fit had an offset and the prediction has none."""
-        if self._warned_of_offset:
+        """Warn once if the fit had an offset, as the prediction has none."""
+        if self._warned_of_offset or not self._has_offset:
             return
         self._warned_of_offset = True
         warn(
@@ -229,7 +234,7 @@ class LinearModel(BaseEstimator):
         )
 
     def _exact_intercept(self, features: Features, wide: Any) -> Array:
-        """Return the intercepts with the digits that ``intercept_`` is rounded by."""
+        """Return the intercepts with the digits that rounding took from them."""
         xp, given = features.xp, features.place(self.intercept_, None)
         intercept = xp.astype(given, wide, copy=False)
         rest = getattr(self, "_intercept_rest", None)
@@ -321,7 +326,7 @@ class LinearModel(BaseEstimator):
         LogisticRegression or OneVsRestClassifier
             scikit-learn's, with NumPy attributes and float64 coefficients. The second
             is for ``multi_class='ovr'`` with more than two classes, and for several
-            labels. After a cross-validation it has the chosen penalty.
+            labels. After a cross-validation the penalty is the chosen one.
 
         Raises
         ------
@@ -352,6 +357,65 @@ class LinearModel(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def chunk_by_chunk(method: Method) -> Method:
+    """Extend a predictor to Dask arrays and tables, with lazy answers."""
+
+    @functools.wraps(method)
+    def predict(self: Any, X: Array, *others: Any, **named: Any) -> Array:
+        if not arrays.is_dask(X):
+            with arrays.current_device(X):
+                return method(self._snapshot(), X, *others, **named)
+        bound = inspect.signature(method).bind(self, X, *others, **named)
+        offset = bound.arguments.get("offset")
+        chunks, on_chunk, parts = _prepared(method, self, X, offset=offset)
+        # The answer for one row has the shape and the dtype of all answers.
+        place = {"dtype": chunks.dtype, "device": chunks.device}
+        row = chunks.xp.zeros((1, chunks.n_stored), **place)
+        answer = on_chunk(row, None)
+        return chunks.map(
+            partial(_or_empty, on_chunk, answer[:0, ...]),
+            *parts,
+            like=answer,
+            name=method.__name__.replace("_", "-"),
+        )
+
+    return cast(Method, predict)
+
+
+def _prepared(
+    method: Callable[..., Any], estimator: LinearModel, X: Array, **given: Any
+) -> tuple[Chunks, Callable[..., Any], list[list[Delayed]]]:
+    """Return the chunks of X, the method of a copy, and its arguments for each chunk.
+
+    The arguments are None or have an entry for each row.
+    """
+    check_is_fitted(estimator, "coef_")
+    if given["offset"] is None:
+        estimator._warn_of_missing_offset()
+    chunks: Chunks = read_features(estimator, X, reset=False, chunked=True).X
+    parts = [split_like(chunks, values, name) for name, values in given.items()]
+    model, names = estimator._of_numbers(), tuple(given)
+    return chunks, partial(_called, method, model, chunks.n_levels, names), parts
+
+
+def _called(
+    method: Callable[..., Any],
+    model: LinearModel,
+    n_levels: tuple[int, ...],
+    names: tuple[str, ...],
+    X: Array,
+    *values: Any,
+) -> Any:
+    given = {name: value for name, value in zip(names, values) if value is not None}
+    return method(model, of_chunk(X, n_levels) if n_levels else X, **given)
+
+
+def _or_empty(
+    on_chunk: Callable[..., Array], empty: Array, X: Array, offset: Any
+) -> Array:
+    return on_chunk(X, offset) if X.shape[0] else empty
 
 
 class LinearClassifier(ClassifierMixin, LinearModel):
@@ -457,7 +521,6 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         return labels_of(self._of_rows(class_codes, X, offset), self.classes_)
 
 
-@mean_over_chunks
 def score(
     self: LinearClassifier,
     X: Array,
@@ -485,15 +548,44 @@ def score(
     NotFittedError, ValueError
         As :meth:`decision_function`, or if lengths differ.
     """
-    codes = self._of_rows(class_codes, X, offset)
-    return _accuracy(self.classes_, codes, y, sample_weight)
+    if not arrays.is_dask(X):
+        with arrays.current_device(X):
+            return _accuracy(self._snapshot(), X, y, sample_weight, offset)
+    given = {"y": y, "sample_weight": sample_weight, "offset": offset}
+    chunks, on_chunk, parts = _prepared(_accuracy, self, X, **given)
+    function = partial(_weighted_accuracy, on_chunk)
+    total, weight = chunks.map_reduce(function, *parts, name="score")
+    if weight == 0:
+        raise ValueError(
+            "There is nothing to score: X has no rows, or their weights are zero."
+        )
+    return float(total / weight)
+
+
+def _weighted_accuracy(
+    on_chunk: Callable[..., float], X: Array, y: Any, weight: Any, offset: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sum of the weights of the right rows, and of all rows."""
+    total = np.asarray(float(X.shape[0]))
+    if weight is not None and X.shape[0]:
+        host = arrays.to_host(weight) if arrays.is_array(weight) else weight
+        total = np.sum(np.broadcast_to(np.asarray(host, dtype=float), X.shape[:1]))
+    if total == 0:
+        return np.zeros(()), np.zeros(())
+    return np.asarray(on_chunk(X, y, weight, offset)) * total, np.asarray(total)
 
 
 def _accuracy(
-    classes: Array, codes: Array, y: Array, sample_weight: Array | None
+    model: LinearClassifier,
+    X: Array,
+    y: Array,
+    sample_weight: Array | None = None,
+    offset: Array | None = None,
 ) -> float:
+    """Return the accuracy for rows in memory."""
     from sklearn.metrics import accuracy_score
 
+    codes, classes = model._of_rows(class_codes, X, offset), model.classes_
     y = accept("y", y)
     kept = arrays.in_place(y, differentiable=True) is y
     if sample_weight is None and arrays.is_array(y) and kept:

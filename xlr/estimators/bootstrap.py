@@ -1,4 +1,4 @@
-"""Refits on resampled rows: how far coefficients would vary with other data."""
+"""Bootstrap: fits to resampled rows."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from sklearn.utils import check_random_state
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._cross_validation import groups_of, has_weight, small_counts
+from xlr.estimators._cross_validation import groups_of, has_weight, joined, small_counts
 from xlr.estimators._fit import Fitting, begin_fit
 from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.inputs.parameters import check_parameters
-from xlr.solvers import Status
 from xlr.text import quoted, warn
 from xlr.threads import workers
 
-# Of the free memory, for how often each resample counts each row.
+# Share of the free memory for the counts of each row in the resamples.
 COUNTS_MEMORY_SHARE = 1 / 8
 
 
@@ -52,15 +51,15 @@ class BootstrapResult:
         )
 
     def interval(self, level: float = 0.95) -> dict[str, tuple[Array, Array]]:
-        """Percentile intervals of coefficients and intercepts.
+        """Return percentile intervals of the coefficients and intercepts.
 
-        The quantiles of the replicates, interpolated linearly; replicates that are NaN
-        do not count.
+        The quantiles of the replicates are interpolated linearly. Replicates that are
+        NaN do not count.
 
         Parameters
         ----------
         level : float, default=0.95
-            Share of the replicates inside, between 0 and 1.
+            Share of the replicates in the interval, between 0 and 1.
 
         Returns
         -------
@@ -85,7 +84,7 @@ class BootstrapResult:
 
 
 def _quantile(values: Array, q: float) -> Array:
-    """Along the first axis, of the rows that are not NaN."""
+    """Return a quantile along the first axis, of the rows that are not NaN."""
     xp = arrays.namespace(values)
     first = xp.reshape(values, (values.shape[0], -1))[:, 0]
     kept = np.nonzero(~np.isnan(arrays.to_host(first)))[0]
@@ -109,23 +108,23 @@ def bootstrap(
 ) -> BootstrapResult:
     """Fit an estimator to many resamples of the rows, all together.
 
-    Each resample draws as many rows as there are, with replacement. To count a row
-    twice is to weigh it twice, so that all refits share X; where the rows are many for
-    the parameters, they begin at the fit to all rows.
+    Each resample draws as many rows as X has, with replacement. The counts of a row are
+    its weights, so that all refits share X. If there are many rows for each parameter,
+    the refits begin at the fit to all rows.
 
     Parameters
     ----------
     estimator : LogisticRegression
-        Whose parameters the refits have; it is not changed.
+        Gives the parameters of the refits, and does not change.
     X : array or sparse matrix of shape (n_samples, n_features)
     y : array of shape (n_samples,)
     sample_weight : array of shape (n_samples,), default=None
-        Weights that go with the rows.
+        Weights of the rows, drawn with them.
     offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
-        Added to the logits of each row, and goes with it.
+        Added to the logits of each row, drawn with the rows.
     n_resamples : int, default=1000
     random_state : int, RandomState or None, default=None
-        Draws the rows; the same ones each time for the same number.
+        Seed of the draws.
 
     Returns
     -------
@@ -134,16 +133,15 @@ def bootstrap(
     Raises
     ------
     TypeError, ValueError
-        If a parameter or the data are not as described, or if all resamples have one
-        class only.
+        If a parameter or the data are invalid, or if all resamples have one class only.
 
     Warns
     -----
     ConvergenceWarning
         If refits did not reach the estimator's ``tol``.
     UserWarning
-        If resamples have one class only: their replicates are NaN. If they lack a
-        class otherwise: their models leave it out.
+        If resamples have one class only: their replicates are NaN. If they lack one of
+        several classes: their models leave it out.
 
     References
     ----------
@@ -166,7 +164,7 @@ def bootstrap(
         raise TypeError(f"bootstrap takes a xlr.LogisticRegression; got {estimator!r}.")
     check_parameters({"n_resamples": n_resamples})
     features = begin_fit(estimator, X, y, sample_weight, offset, chunked=False)
-    # One number seeds the rest: NumPy's newer generator draws five times as fast.
+    # NumPy's newer generator draws five times as fast.
     seed = check_random_state(random_state).randint(2**31)
     draw = np.random.default_rng(seed)
     n_samples = features.X.shape[0]
@@ -199,7 +197,7 @@ def _refits(
     Returns their coefficients, intercepts, whether they converged, and which classes
     have weight in each.
     """
-    xp, spec = dataset.features.xp, dataset.of_all_classes
+    spec = dataset.of_all_classes
     weighs = has_weight(spec, spec.data.place_rows(counts))
     usable = np.nonzero(weighs.sum(axis=1) >= 2)[0]
     if usable.size == 0:
@@ -207,13 +205,10 @@ def _refits(
             "Each resample has one class only: there is too little data of the rarer "
             "class to resample."
         )
-    place = np.full(weighs.shape[0], usable.size)  # of the NaN at the end
     converged = np.zeros(weighs.shape[0], dtype=bool)
-    parts, n_fitted = [], 0
-    for group in groups_of(weighs[usable]):
-        members = usable[group.members]
-        place[members] = n_fitted + np.arange(members.size)
-        n_fitted += members.size
+    parts, groups = [], groups_of(weighs, usable)
+    for group in groups:
+        members = group.members
         chosen = spec.data.place_rows(counts[:, members])
         fitting = Fitting(
             estimator,
@@ -224,16 +219,13 @@ def _refits(
         )
         solution = fitting.run()
         fitting.warn_unless_converged(solution, fitting.separations(solution))
-        done = np.asarray([s is Status.CONVERGED for s in solution.status])
-        converged[members] = done.reshape(members.size, -1).all(axis=1)
+        done = solution.converged.reshape(members.size, -1)
+        converged[members] = done.all(axis=1)
         problem, n_columns = fitting.problem, dataset.n_columns
         parts.append(problem.coefficients_by_model(solution.parameters, n_columns))
     coef, intercept = (
-        xp.concat([part[name] for part in parts]) for name in ("coef_", "intercept_")
-    )
-    coef, intercept = (
-        arrays.rows(xp.concat([v, xp.full_like(v[:1, ...], xp.nan)]), place)
-        for v in (coef, intercept)
+        joined(groups, weighs.shape[0], [part[name] for part in parts])
+        for name in ("coef_", "intercept_")
     )
     return coef, intercept, converged, weighs
 

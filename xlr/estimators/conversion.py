@@ -19,14 +19,14 @@ DEFAULTS = {"tol": 1e-4, "max_iter": 100, "solver": "lbfgs"}
 
 def sklearn_model(fitted: Any) -> Any:
     """Return scikit-learn's estimator of the same model, from NumPy attributes."""
-    n_rows = fitted.coef_.shape[0]
+    n_rows, classes = fitted.coef_.shape[0], fitted.classes_
     if get_tags(fitted).target_tags.multi_output:
-        if n_rows == 1:
-            return _logistic_regression(fitted, np.asarray([0, 1]), slice(None))
-        return _one_vs_rest(fitted, fitted.classes_, np.eye(n_rows, dtype=int))
-    if not fitted._has_model_for_each_class:
-        return _logistic_regression(fitted, fitted.classes_, slice(None))
-    return _one_vs_rest(fitted, fitted.classes_, fitted.classes_)
+        if n_rows > 1:
+            return _one_vs_rest(fitted, np.eye(n_rows, dtype=int))
+        classes = np.asarray([0, 1])
+    elif fitted._has_model_for_each_class:
+        return _one_vs_rest(fitted, classes)
+    return _logistic_regression(fitted, classes, slice(None))
 
 
 def _logistic_regression(fitted: Any, classes: np.ndarray, models: slice) -> Any:
@@ -59,7 +59,7 @@ def _logistic_regression(fitted: Any, classes: np.ndarray, models: slice) -> Any
     return converted
 
 
-def _one_vs_rest(fitted: Any, classes: np.ndarray, labels: np.ndarray) -> Any:
+def _one_vs_rest(fitted: Any, labels: np.ndarray) -> Any:
     """Return an ensemble of binary models, whose binarizer knows ``labels``."""
     from sklearn.base import clone
     from sklearn.multiclass import OneVsRestClassifier
@@ -67,10 +67,10 @@ def _one_vs_rest(fitted: Any, classes: np.ndarray, labels: np.ndarray) -> Any:
 
     models = [
         _logistic_regression(fitted, np.asarray([0, 1]), slice(k, k + 1))
-        for k in range(classes.shape[0])
+        for k in range(fitted.classes_.shape[0])
     ]
     converted = OneVsRestClassifier(clone(models[0]))
-    converted.classes_, converted.estimators_ = classes, models
+    converted.classes_, converted.estimators_ = fitted.classes_, models
     converted.label_binarizer_ = LabelBinarizer(sparse_output=True)
     converted.label_binarizer_.fit(labels)
     _copy_features(fitted, converted)
@@ -84,9 +84,7 @@ def _copy_features(fitted: Any, converted: Any) -> None:
 
 
 def from_sklearn(kind: type, given: Any, *, searched: bool) -> Any:
-    """Return an estimator of xlr with the parameters of one of scikit-learn.
-
-    And with its coefficients, if it is fitted.
+    """Convert an estimator of scikit-learn, with its coefficients if it is fitted.
 
     Parameters
     ----------
@@ -116,46 +114,30 @@ def from_sklearn(kind: type, given: Any, *, searched: bool) -> Any:
         if parameters[name] != default:
             made[name] = parameters[name]
     penalty = parameters.get("penalty", "deprecated")
+    is_free, ratio = penalty in (None, "none"), {"l1": 1.0, "l2": 0.0}.get(penalty)
     if searched:
-        made |= _search(parameters, penalty)
+        l1_ratios, scoring = parameters["l1_ratios"], parameters["scoring"]
+        if ratio is not None or isinstance(l1_ratios, str) or l1_ratios is None:
+            l1_ratios = (ratio or 0.0,)
+        if scoring is None or (isinstance(scoring, str) and scoring == "warn"):
+            scoring = "accuracy"
+        made |= {name: parameters[name] for name in ("cv", "refit")}
+        made |= {"l1_ratios": l1_ratios, "scoring": scoring}
+        made["Cs"] = (math.inf,) if is_free else parameters["Cs"]
     else:
-        made |= _strength(parameters, penalty)
         made["warm_start"] = parameters["warm_start"]
-        if _is_one_vs_rest(parameters):
+        made["C"] = math.inf if is_free else parameters["C"]
+        if not is_free:
+            made["l1_ratio"] = parameters["l1_ratio"] or 0.0 if ratio is None else ratio
+        # scikit-learn up to 1.7 may fit a model for each class.
+        multi_class = parameters.get("multi_class", "multinomial")
+        by_solver = parameters["solver"] == "liblinear" and multi_class != "multinomial"
+        if multi_class == "ovr" or by_solver:
             made["multi_class"] = "ovr"
     estimator = kind(**made)
     if hasattr(given, "coef_"):
         _copy_fit(given, estimator)
     return estimator
-
-
-def _strength(parameters: dict[str, Any], penalty: Any) -> dict[str, Any]:
-    """Return C and l1_ratio; the penalty is a name, None or 'deprecated'."""
-    if penalty in (None, "none"):
-        return {"C": math.inf}
-    ratios = {"l1": 1.0, "l2": 0.0}
-    l1_ratio = ratios.get(penalty, parameters["l1_ratio"] or 0.0)
-    return {"C": parameters["C"], "l1_ratio": l1_ratio}
-
-
-def _search(parameters: dict[str, Any], penalty: Any) -> dict[str, Any]:
-    """Return the parameters of a cross-validation."""
-    l1_ratios = parameters["l1_ratios"]
-    if penalty in ("l1", "l2") or isinstance(l1_ratios, str) or l1_ratios is None:
-        l1_ratios = (1.0,) if penalty == "l1" else (0.0,)
-    scoring = parameters["scoring"]
-    if scoring is None or (isinstance(scoring, str) and scoring == "warn"):
-        scoring = "accuracy"
-    Cs = (math.inf,) if penalty in (None, "none") else parameters["Cs"]
-    same = {name: parameters[name] for name in ("cv", "refit")}
-    return {**same, "Cs": Cs, "l1_ratios": l1_ratios, "scoring": scoring}
-
-
-def _is_one_vs_rest(parameters: dict[str, Any]) -> bool:
-    """Return whether scikit-learn up to 1.7 fits a model for each class."""
-    multi_class = parameters.get("multi_class", "multinomial")
-    by_solver = parameters["solver"] == "liblinear" and multi_class != "multinomial"
-    return multi_class == "ovr" or by_solver
 
 
 def _copy_fit(given: Any, estimator: Any) -> None:
@@ -174,7 +156,6 @@ def _copy_fit(given: Any, estimator: Any) -> None:
         estimator.l1_ratio_ = 0.0 if l1_ratio is None else float(l1_ratio)
         if not isinstance(given.scores_, dict):
             names += ["Cs_", "l1_ratios_", "scores_", "coefs_paths_"]
-    names += ["n_iter_"]
-    for name in names:
+    for name in [*names, "n_iter_"]:
         if hasattr(given, name):
             setattr(estimator, name, getattr(given, name))

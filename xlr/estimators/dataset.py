@@ -32,7 +32,7 @@ from xlr.losses import (
     ShareSoftmaxLoss,
     SoftmaxLoss,
 )
-from xlr.text import printable, quoted, warn
+from xlr.text import listed, printable, quoted, warn
 from xlr.threads import Workers
 
 # Codes of rows of ``coef_`` that are not fitted, and their intercepts.
@@ -41,9 +41,6 @@ INTERCEPTS = {UNKNOWN: np.nan, ALWAYS: np.inf, NEVER: -np.inf}
 
 # A mean this many standard deviations from zero makes float32 round logits by 1e-4.
 FARTHEST_MEAN = 2e3
-
-# Columns that a warning names.
-MAX_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -84,20 +81,12 @@ class ModelSpec:
             places = np.asarray([ALWAYS if kept[0] else NEVER])
         if self.places is not None:
             places = np.where(self.places >= 0, places[self.places], self.places)
-        return ModelSpec(
-            SoftmaxLoss(kept.shape[0]), self.data.recoded(kept, n_classes), places
-        )
+        recoded = partial(Targets.recoded, kept=kept, n_classes=n_classes)
+        data = self.data.with_targets(recoded)
+        return ModelSpec(SoftmaxLoss(kept.shape[0]), data, places)
 
     def resampled(self, counts: Any, n_each: int) -> ModelSpec:
-        """Return the spec of models of resampled rows.
-
-        Parameters
-        ----------
-        counts : array of shape (n_samples, n_counts) or PerRow
-            Copies of each row in each resample, from :meth:`TrainingData.place_rows`.
-        n_each : int
-            Models of each resample.
-        """
+        """Return the spec with the data of :meth:`TrainingData.resampled`."""
         return replace(self, data=self.data.resampled(counts, n_each))
 
 
@@ -188,6 +177,8 @@ class Dataset:
 
     def warn_of_far_columns(self) -> None:
         """Warn about columns whose coefficients float32 rounds too much."""
+        if self.features.dtype != self.features.xp.float32:
+            return
         _, mean, std = map(arrays.to_host, self.robust)
         far = np.nonzero((abs(mean) > FARTHEST_MEAN * std) & (std > 0))[0]
         if not far.size:
@@ -195,7 +186,7 @@ class Dataset:
         distance = (abs(mean[far]) / std[far]).max()
         warn(
             f"These columns have means up to {distance:.2g} standard deviations from "
-            f"zero: {self._named(far)}. float32 rounds their coefficients and the "
+            f"zero: {self._listed(far)}. float32 rounds their coefficients and the "
             "intercept by enough to change probabilities: centre the columns (subtract "
             "their means), or pass X as float64."
         )
@@ -207,15 +198,13 @@ class Dataset:
             return ""
         return (
             " These columns hold numbers far beyond most of their others, perhaps "
-            f"typing errors or fill values: {self._named(columns)}. Correct or clip "
+            f"typing errors or fill values: {self._listed(columns)}. Correct or clip "
             "them."
         )
 
-    def _named(self, columns: np.ndarray) -> str:
+    def _listed(self, columns: np.ndarray) -> str:
         names = self.features.column_names
-        named = ", ".join(printable(names[j]) for j in columns[:MAX_NAMES])
-        more = columns.size - MAX_NAMES
-        return f"{named} and {more} more" if more > 0 else named
+        return listed([names[j] for j in columns], printable)
 
 
 def _of_all_models(targets: Targets) -> Targets:
@@ -241,6 +230,23 @@ class LabelledDataset(Dataset):
     rows: TrainingData
     totals: np.ndarray
     class_weights: ClassWeights
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Fitted attributes of an estimator that describe the rows."""
+        return {
+            **self.features.attributes,
+            "classes_": self.classes,
+            "_one_vs_rest": self.class_weights.one_vs_rest,
+            "_has_offset": self.rows.targets.offset is not None,
+            "_warned_of_offset": False,
+        }
+
+    @property
+    def n_passes(self) -> int | None:
+        """Number of reads of all chunks of X; None if X is not in chunks."""
+        chunks = self.rows.chunks
+        return None if chunks is None else chunks.X.n_passes
 
     @property
     def n_columns(self) -> int:
@@ -278,25 +284,19 @@ class LabelledDataset(Dataset):
 
     def warn(self) -> None:
         """Warn about classes without weight and float32 columns far from zero."""
-        if self.features.dtype == self.features.xp.float32:
-            self.warn_of_far_columns()
-        classes, kept = arrays.to_host(self.classes), self.class_weights.kept
-        if kept.shape[0] == classes.shape[0]:
+        self.warn_of_far_columns()
+        kept = self.class_weights.kept
+        if kept.shape[0] == self.totals.shape[0]:
             return
-        left_out = np.delete(classes, kept).tolist()
-        names = ", ".join(map(quoted, left_out[:MAX_NAMES]))
-        if len(left_out) > MAX_NAMES:
-            names += f" and {len(left_out) - MAX_NAMES} more"
+        left_out = np.delete(arrays.to_host(self.classes), kept).tolist()
         sentence = (
-            f"The rows of the class{'es' * (len(left_out) > 1)} {names} weigh zero "
-            "(sample_weight, class_weight). The fit leaves them out, with a "
+            f"The rows of the class{'es' * (len(left_out) > 1)} {listed(left_out)} "
+            "weigh zero (sample_weight, class_weight). The fit leaves them out, with a "
             "probability of 0."
         )
         if kept.shape[0] == 1:
-            only = self.kept_classes[0]
-            sentence += (
-                f" Only the class {quoted(only)} is left: it is always predicted."
-            )
+            only = quoted(self.kept_classes[0])
+            sentence += f" Only the class {only} is left: it is always predicted."
         warn(sentence)
 
 
@@ -359,35 +359,41 @@ class ClassWeights:
 
         With ``shares``, the rows hold class shares instead of codes.
         """
-        weighed = partial(self._weighed, unit, rows.dtype)
-        rows = rows.with_targets(weighed).with_kept_targets()
-        n_classes = self.factors.shape[0]
-        if not self.one_vs_rest or self.kept.shape[0] == 1:
-            loss = loss_of(n_classes, shares=shares)
-            return ModelSpec(loss, rows).among(self.kept)
+        n_classes, n_kept = self.factors.shape[0], self.kept.shape[0]
+        by_class = self.one_vs_rest and n_kept > 1
+        weighed = partial(self._weighed, unit, rows.dtype, by_class)
+        rows = rows.with_targets(weighed, keep=True)
+        if not by_class:
+            spec = ModelSpec(loss_of(n_classes, shares=shares), rows)
+            return spec if n_kept == n_classes else spec.among(self.kept)
         places = None
-        if self.kept.shape[0] < n_classes:
+        if n_kept < n_classes:
             places = np.full(n_classes, NEVER)
-            places[self.kept] = np.arange(self.kept.shape[0])
+            places[self.kept] = np.arange(n_kept)
         return ModelSpec(LogisticLoss(), rows, places)
 
-    def _weighed(self, unit: float, dtype: Any, targets: Targets) -> Targets:
+    def _weighed(
+        self, unit: float, dtype: Any, by_class: bool, targets: Targets
+    ) -> Targets:
         """Return targets with sample weights of mean 1, times the class weights."""
-        labels, weights, offset = targets.labels, targets.weights / unit, targets.offset
-        xp, device = arrays.namespace(weights), arrays.device_of(weights)
-        place = {"xp": xp, "device": device}
+        labels, weights = targets.labels, targets.weights / unit
+        xp = arrays.namespace(weights)
         if (self.factors != 1).any():
-            factors = arrays.move(self.factors, dtype=weights.dtype, **place)
+            device = arrays.device_of(weights)
+            factors = arrays.move(
+                self.factors, xp=xp, device=device, dtype=weights.dtype
+            )
             weights = weights * xp.take(factors, labels[:, 0])[:, None]
         weights = xp.astype(weights, dtype, copy=False)
-        if not self.one_vs_rest or self.kept.shape[0] == 1:
+        if not by_class:
             labels = xp.astype(labels, dtype)  # once, and not in each block
-            return Targets(1, labels, weights, offset=offset)
-        n_classes = self.factors.shape[0]
-        classes = xp.arange(n_classes, dtype=labels.dtype, device=device)
-        own, factors = xp.astype(labels == classes, xp.uint8), None
+            return Targets(1, labels, weights, offset=targets.offset)
+        n_classes, factors = self.factors.shape[0], None
+        device = arrays.device_of(labels)
+        codes = xp.arange(n_classes, dtype=labels.dtype, device=device)
         if self.against_rest is not None:
-            factors = arrays.move(self.against_rest, dtype=dtype, **place)
+            factors = arrays.move(self.against_rest, xp=xp, device=device, dtype=dtype)
+        own = xp.astype(labels == codes, xp.uint8)
         targets = Targets(n_classes, own, weights, class_factors=factors)
         return targets if self.kept.shape[0] == n_classes else targets.select(self.kept)
 
@@ -426,28 +432,32 @@ def read_dataset(
     scan = scan_rows(
         estimator, features, y, sample_weight, offset, pool, statistics=statistics
     )
+    rows, statistics = scan.rows, None
     weights = ClassWeights.of(
         scan.classes,
         scan.totals,
         getattr(estimator, "class_weight", None),
         getattr(estimator, "multi_class", "multinomial"),
     )
-    if offset is not None and weights.one_vs_rest:
-        raise ValueError(
-            "An offset belongs to the logits of one model, and multi_class='ovr' fits "
-            "one model for each class. Use multi_class='multinomial'."
-        )
+    if offset is not None:
+        if weights.one_vs_rest:
+            raise ValueError(
+                "An offset belongs to the logits of one model, and multi_class='ovr' "
+                "fits one model for each class. Use multi_class='multinomial'."
+            )
+        n_outputs = loss_of(scan.classes.shape[0]).n_outputs
+        check_offset_columns(rows.offset, n_outputs, rows.n_samples)
     if isinstance(y, SoftLabels):
         _check_soft_labels(estimator, weights, taken=takes_soft_labels)
-    rows, n_outputs = scan.rows, loss_of(scan.classes.shape[0]).n_outputs
-    check_offset_columns(rows.targets.offset, n_outputs, rows.n_samples)
+    if scan.statistics is not None:
+        statistics = _weighted_statistics(scan, weights.factors)
     unit = float((scan.totals * weights.factors).sum() / rows.n_samples)
     dataset: LabelledDataset = LabelledDataset.of(
         scan.features,
         weights.spec(rows, unit, isinstance(y, SoftLabels)),
         unit,
         bool(estimator.fit_intercept),
-        _weighed(scan, weights.factors),
+        statistics,
         classes=scan.classes,
         rows=rows,
         totals=scan.totals,
@@ -475,11 +485,9 @@ def _check_soft_labels(estimator: Any, weights: ClassWeights, taken: bool) -> No
         )
 
 
-def _weighed(scan: Scan, factors: np.ndarray) -> ColumnStatistics | None:
+def _weighted_statistics(scan: Scan, factors: np.ndarray) -> ColumnStatistics:
     """Return the column statistics of all chunks, with class weights."""
-    found = scan.statistics
-    if found is None:
-        return None
+    found: dict[Any, ColumnStatistics] = scan.statistics or {}
     if None in found:
         return found[None]
     labels = arrays.to_host(scan.classes).tolist()

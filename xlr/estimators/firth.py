@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,20 +19,19 @@ from xlr.estimators._fit import (
 )
 from xlr.estimators.base import LinearClassifier, score
 from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.estimators.problem import Problem
-from xlr.estimators.regularisation import Regularisation
+from xlr.estimators.problem import Problem, Regularisation
 from xlr.inputs.features import Features
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
-from xlr.solvers import SOLVERS, Record, Status, minimise
+from xlr.solvers import SOLVERS, minimise
 from xlr.text import printable, quoted, warn
 from xlr.threads import workers
 
-# Newton's method would take the Hessian of the likelihood alone, and hundreds of steps
-# where the penalty has as much curvature: this one learns that on the way.
+# Newton's method has the Hessian of the likelihood alone. It takes hundreds of steps
+# where the penalty has as much curvature, which quasi-Newton steps learn.
 SOLVER = "lbfgs"
 
-# Of a start at the maximum of the likelihood: the optimality, and most iterations, as
-# there is none where classes are separated.
+# Optimality and maximum number of iterations of a start at the maximum of the
+# likelihood, which does not exist if classes are separated.
 LIKELIHOOD_TOL = 1e-4
 LIKELIHOOD_ITERATIONS = 30
 
@@ -40,26 +40,26 @@ class FirthLogisticRegression(LinearClassifier):
     r"""Logistic regression, binary and multinomial, with Firth's bias reduction.
 
     Maximises the likelihood L times the root of the determinant of the information
-    I, which is Jeffreys' prior,
+    I (Jeffreys' prior),
 
     .. math:: \log L(w, b) + \tfrac12 \log\det I(w, b)
 
-    The estimates are finite where those of maximum likelihood are not (separation), and
-    have less bias in small samples. They do not depend on the units of the features,
-    nor on the class that others are compared with.
+    The estimates are finite under separation, where those of maximum likelihood are
+    not, and have less bias in small samples. They do not depend on the units of the
+    features, nor on the reference class.
 
     Parameters
     ----------
     C : float, default=inf
-        Inverse strength of an L2 penalty besides, as for
-        :class:`xlr.LogisticRegression`; infinite for none. With it the estimates do
-        depend on the units of the features.
+        Inverse strength of an additional L2 penalty, as for
+        :class:`xlr.LogisticRegression`; infinite for none. With an L2 penalty the
+        estimates depend on the units of the features.
     fit_intercept : bool, default=True
         Whether the model has an intercept.
     tol : float, default=1e-6
-        Bound on ``optimality_`` at which the fit has converged.
+        Bound on ``optimality_`` at convergence.
     max_iter : int, default=100
-        Most iterations; one is two passes over the rows, and now and then a third.
+        Maximum number of iterations, of two or three passes over the rows each.
     n_jobs : int or None, default=None
         Threads for passes over arrays in host memory. None for as many as BLAS may use;
         -1 for all processors.
@@ -71,7 +71,7 @@ class FirthLogisticRegression(LinearClassifier):
     Attributes
     ----------
     coef_ : array of shape (1, n_features) or (n_classes, n_features)
-        Coefficients, in the library, dtype and device of X; those of more than two
+        Coefficients, in the library, dtype and device of X. Those of more than two
         classes sum to zero.
     intercept_ : array of shape (1,) or (n_classes,)
         Intercept, likewise; zero without ``fit_intercept``.
@@ -82,14 +82,14 @@ class FirthLogisticRegression(LinearClassifier):
     feature_names_in_ : ndarray of shape (n_features,)
         Column names, if X was a table whose column names are all strings.
     n_iter_ : ndarray of shape (1,)
-        Iterations.
+        Number of iterations.
     converged_ : bool
-        Whether ``optimality_`` came down to ``tol``.
+        Whether the fit converged, as ``tol`` says.
     solver_ : str
         The solver that ran.
     optimality_ : float
-        Max-norm of the gradient, in standardised units, of what is minimised: the
-        logarithm above, divided by less the sum of the weights.
+        Max-norm of the gradient, in standardised units, of the objective: minus the
+        logarithm above, divided by the sum of the weights.
 
     See Also
     --------
@@ -114,7 +114,7 @@ class FirthLogisticRegression(LinearClassifier):
     >>> FirthLogisticRegression().fit(X, y).coef_.round(3)
     array([[3.892]])
 
-    With one feature of two values, that is to add a half to each cell of the table:
+    With one feature of two values, the penalty adds a half to each cell of the table:
 
     >>> round(float(2 * np.log(3.5 / 0.5)), 3)
     3.892
@@ -162,8 +162,8 @@ class FirthLogisticRegression(LinearClassifier):
         y : array of shape (n_samples,)
             Labels: integers, booleans or strings.
         sample_weight : array of shape (n_samples,), default=None
-            How often each row counts. Other than without this penalty, a factor on all
-            of them matters.
+            Number of times that each row counts. A factor on all weights changes the
+            model: it changes the weight of the penalty.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits of each row.
 
@@ -174,28 +174,27 @@ class FirthLogisticRegression(LinearClassifier):
         Raises
         ------
         TypeError, ValueError
-            If a parameter or the data are not as described, or if columns are sums of
-            others; the estimator is then as it was.
+            If a parameter or the data are invalid, or if columns are linear
+            combinations of others. The estimator does not change.
 
         Warns
         -----
         ConvergenceWarning
-            If ``tol`` was not reached, with what to do.
+            If the fit did not converge, with the cause and what to do.
         UserWarning
-            If the rows of a class weigh zero, all of them, or columns hold outliers,
-            with which the penalised likelihood may have several maxima.
+            If a class has no weight, or if columns hold outliers, with which the
+            penalised likelihood may have several maxima.
         """
         features = begin_fit(self, X, y, sample_weight, offset, chunked=False)
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
-            if features.dtype == features.xp.float32:
-                dataset.warn_of_far_columns()
+            dataset.warn_of_far_columns()
             without = arrays.to_host(dataset.classes)[dataset.totals == 0].tolist()
             absent = ""
             if without:
                 absent = f"No row of the class {quoted(without[0])} has weight"
-            if absent:
                 warn(f"{absent}: it has the probability that the penalty gives.")
+            tell = partial(print_record, SOLVER) if self.verbose else None
             problem = firth_problem(dataset, float(self.C))
             self._refuse_collinear(problem.objective, features, absent)
             solutions = [
@@ -205,21 +204,18 @@ class FirthLogisticRegression(LinearClassifier):
                     start,
                     tol=float(self.tol),
                     max_iter=int(self.max_iter),
-                    on_iteration=self._print_record,
+                    on_iteration=tell,
                 )
                 for start in _starts(dataset, problem.objective, float(self.C))
             ]
             solution = min(solutions, key=lambda found: found.records[-1].objective[0])
             fitted = {
-                **features.attributes,
+                **dataset.attributes,
                 **features.returned(**problem.coefficients(solution.parameters)),
-                "classes_": dataset.classes,
                 "solver_": SOLVER,
                 "n_iter_": solution.n_iter,
-                "converged_": solution.status[0] is Status.CONVERGED,
+                "converged_": bool(solution.converged[0]),
                 "optimality_": float(solution.records[-1].optimality.max()),
-                "_has_offset": offset is not None,
-                "_warned_of_offset": False,
             }
             warn_unless_converged(solution, self, dataset)
             if advice := dataset.advice_on_outliers():
@@ -231,10 +227,6 @@ class FirthLogisticRegression(LinearClassifier):
         return self
 
     score = score
-
-    def _print_record(self, record: Record, parameters: Array) -> None:
-        if self.verbose:
-            print_record(record, SOLVER)
 
     def _refuse_collinear(
         self, objective: Objective, features: Features, absent: str
@@ -262,7 +254,6 @@ class FirthLogisticRegression(LinearClassifier):
 def _starts(dataset: LabelledDataset, objective: Objective, C: float) -> list[Array]:
     """Return zero and, for columns with outliers, the maximum of the likelihood.
 
-
     The determinant alone has a maximum where the probability of an outlier is near a
     half, whatever the other rows say.
     """
@@ -289,8 +280,8 @@ def firth_problem(
 ) -> Problem:
     """Return the problem with Firth's penalty, and an L2 penalty of strength 1 / C.
 
-    With another term or None in its place. The estimate is finite where a class has no
-    weight too: none is left out.
+    ``term`` replaces Firth's penalty. Classes without weight have finite estimates, so
+    that none is left out.
     """
     weights = replace(dataset.class_weights, kept=np.arange(dataset.totals.shape[0]))
     return Problem(

@@ -8,13 +8,18 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators._fit import (
+    CallbackSupportMixin,
+    FitCallbacks,
+    Fitting,
+    begin_fit,
+    set_fitted,
+    with_callbacks,
+)
 from xlr.estimators.base import LinearClassifier, score
-from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import LabelledDataset, loss_of, read_dataset, spread
 from xlr.inputs.offset import read_start
-from xlr.solvers import Status
 from xlr.threads import workers
 
 
@@ -285,8 +290,6 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         """
         given = X, y, sample_weight, coef_init, intercept_init, offset
         features = begin_fit(self, *given)
-        metadata = {"sample_weight": sample_weight, "offset": offset}
-        data = {"X": X, "y": y, "metadata": metadata}
         # The threads of BLAS spin for a while once they have started.
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(
@@ -307,35 +310,31 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                 l1_ratio=float(self.l1_ratio),
                 start=self._read_start(coef_init, intercept_init, dataset),
             )
-            one_vs_rest = dataset.class_weights.one_vs_rest
-            common = {
-                **features.attributes,
-                "classes_": dataset.classes,
-                "_one_vs_rest": one_vs_rest,
-                "_has_offset": offset is not None,
-                "_warned_of_offset": False,
-            }
+            one_vs_rest, common = dataset.class_weights.one_vs_rest, dataset.attributes
 
             def named(parameters: Array) -> dict[str, Any]:
-                """Return the attributes that make an estimator predict."""
+                """Return the attributes that predictions need."""
                 found = fitting.problem.coefficients(parameters)
                 return common | features.returned(**found)
 
-            callbacks = FitCallbacks(self, data, self.max_iter)
+            metadata = {"sample_weight": sample_weight, "offset": offset}
+            callbacks = FitCallbacks(self, self.max_iter, X, y, **metadata)
             gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
             separations = fitting.separations(solution)
             places = dataset.spec.places if one_vs_rest else None
-            seconds, by_model = solution.history()
-            history = dict(spread(by_model, places), seconds=seconds)
-            if not one_vs_rest:
-                for name in by_model:
-                    history[name] = history[name][:, 0]
+            seconds, history = solution.history()
+            by_model = {"n_iter_": solution.n_iter, "duality_gap_": gap, **history}
+            by_model = spread(by_model, places)
+            for name in history:
+                found = by_model.pop(name)
+                history[name] = found if one_vs_rest else found[:, 0]
+            history["seconds"] = seconds
             fitted = {
-                **spread({"n_iter_": solution.n_iter, "duality_gap_": gap}, places),
+                **by_model,
                 "solver_": fitting.solver_name,
-                "converged_": set(solution.status) == {Status.CONVERGED},
+                "converged_": bool(solution.converged.all()),
                 "optimality_": float(solution.records[-1].optimality.max()),
-                "n_passes_": fitting.n_passes,
+                "n_passes_": dataset.n_passes,
                 "history_": history,
                 "_has_optimum": not separations,
                 "_column_moments": dataset.column_moments,
@@ -355,15 +354,15 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         features, classes = dataset.features, arrays.to_host(dataset.classes)
         shape = (loss_of(classes.shape[0]).n_outputs, features.X.shape[1])
         if self.warm_start and hasattr(self, "coef_"):
-            if coef_init is None and tuple(self.coef_.shape) != shape:
-                raise ValueError(
-                    "warm_start=True starts at the last fit, with coef_ of shape "
-                    f"{tuple(self.coef_.shape)} for the classes "
-                    f"{arrays.to_host(self.classes_).tolist()}; now X has {shape[1]} "
-                    f"features and y the classes {classes.tolist()}. Call "
-                    "set_params(warm_start=False), or pass coef_init."
-                )
             if coef_init is None:
+                if tuple(self.coef_.shape) != shape:
+                    raise ValueError(
+                        "warm_start=True starts at the last fit, with coef_ of shape "
+                        f"{tuple(self.coef_.shape)} for the classes "
+                        f"{arrays.to_host(self.classes_).tolist()}; now X has "
+                        f"{shape[1]} features and y the classes {classes.tolist()}. "
+                        "Call set_params(warm_start=False), or pass coef_init."
+                    )
                 coef_init = features.place(self.coef_, None)
             if intercept_init is None:
                 # It is infinite for a class that the last fit left out.

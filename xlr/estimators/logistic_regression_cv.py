@@ -19,37 +19,47 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._cross_validation import FoldModels, Folds, fit_folds, read_folds
-from xlr.estimators._fit import Fitting, begin_fit, set_fitted
-from xlr.estimators.base import LinearClassifier
-from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.conversion import from_sklearn
-from xlr.estimators.dataset import LabelledDataset, read_dataset, spread
-from xlr.estimators.scoring import (
+from xlr.estimators._cross_validation import (
+    FoldModels,
+    Folds,
     ScoredModel,
     best_models,
+    fit_folds,
     held_out_likelihood,
     held_out_scores,
     knowing_classes,
+    on_host,
+    read_folds,
     score_chunks,
 )
+from xlr.estimators._fit import (
+    CallbackSupportMixin,
+    FitCallbacks,
+    Fitting,
+    Listener,
+    begin_fit,
+    set_fitted,
+    with_callbacks,
+)
+from xlr.estimators.base import LinearClassifier
+from xlr.estimators.conversion import from_sklearn
+from xlr.estimators.dataset import LabelledDataset, read_dataset, spread
 from xlr.inputs.features import read_features
-from xlr.solvers import Record, Status
 from xlr.threads import workers
 
 
 class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression with the penalty chosen by cross-validation.
 
-    Fits a model for each fold and each C, all of them together: they share X, and a
-    pass over it for many models costs little more than for one. On many rows all models
-    begin at the minimiser on all rows for their C; on few they are fitted C by C, each
-    begun where those before it lead. The one chosen has the highest mean score on the
-    rows that its folds left out, and is fitted to all rows.
+    The models of all folds and all C are fitted together: they share X, and a pass over
+    it for many models costs little more than for one. With many rows, each model begins
+    at the minimiser on all rows for its C. With few rows, the models of each C begin at
+    the solutions for the C before. The C with the highest mean score on the rows left
+    out is chosen, and its model is fitted to all rows.
 
-    The parameters are those of scikit-learn's ``LogisticRegressionCV`` and the
-    attributes those it has with ``use_legacy_attributes=False``; for the same splitter
-    the folds, scores and chosen C are the same.
+    Parameters and attributes follow scikit-learn's ``LogisticRegressionCV`` with
+    ``use_legacy_attributes=False``. For the same splitter, the folds, the scores and
+    the chosen C are the same.
 
     Parameters
     ----------
@@ -68,10 +78,10 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         from ``fit``, by metadata routing.
     scoring : str or callable, default=None
         A scorer of scikit-learn's, by name or as ``scorer(estimator, X, y)``. None for
-        the mean log-likelihood, ``'neg_log_loss'``, which is computed where X is. Any
-        other scorer gets X where it is and y as NumPy has it, and an estimator that
-        answers with NumPy arrays, or, with scikit-learn's ``array_api_dispatch``, where
-        X is.
+        the mean log-likelihood, ``'neg_log_loss'``, computed on the device of X. Other
+        scorers get X on its device and y as a NumPy array. The estimator that they get
+        answers with NumPy arrays, or, with scikit-learn's ``array_api_dispatch``, with
+        arrays of the library of X.
     solver, tol, max_iter
         As for :class:`LogisticRegression`.
     class_weight : dict or 'balanced', default=None
@@ -199,12 +209,12 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         y : array of shape (n_samples,)
             Labels: integers, booleans or strings, on the host or a device.
         sample_weight : array of shape (n_samples,), default=None
-            Weights, zero or positive, in the fits and, unless metadata routing gives
-            them to the scorer or not, in the scores.
+            Weights, zero or positive, in the fits and the scores. With metadata
+            routing, the scorer gets them if it requests them.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits of each row, in the fits and in the scores.
         **params
-            What the splitter (``groups``) and the scorer request; only with
+            Metadata for the splitter (``groups``) and the scorer; only with
             ``sklearn.set_config(enable_metadata_routing=True)``.
 
         Returns
@@ -214,22 +224,21 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Raises
         ------
         TypeError, ValueError
-            If a parameter or the data are not as described, or if no fold has two
-            classes to train on; the estimator is then as it was before.
+            If a parameter or the data are invalid, or if no fold has two classes to
+            train on. The estimator does not change.
 
         Warns
         -----
         ConvergenceWarning
-            If fits did not reach ``tol``.
+            If a fit did not converge.
         UserWarning
-            If classes have no weight, in all rows or in those that a fold trains on:
+            If classes have no weight, in all rows or in the training rows of a fold:
             the fits leave them out, with a probability of 0. Folds without any weight
             have a score of NaN.
         """
         features = begin_fit(self, X, y, sample_weight, offset)
         to_splitter, to_scorer = self._routed("fit", sample_weight, params)
         metadata = {"sample_weight": sample_weight, "offset": offset, **params}
-        data = {"X": X, "y": y, "metadata": metadata}
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
             dataset.warn()
@@ -238,7 +247,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             folds = read_folds(splitter, host_y, dataset, to_splitter)
             # A run for the folds with each share of L1, and one for the refit.
             n_runs = len(self.l1_ratios) + 1
-            callbacks = FitCallbacks(self, data, n_runs * self.max_iter)
+            callbacks = FitCallbacks(self, n_runs * self.max_iter, X, y, **metadata)
             fitted = self._fit(dataset, folds, host_y, to_scorer, callbacks)
             callbacks.end()
             set_fitted(self, fitted)
@@ -257,17 +266,11 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Cs = np.logspace(-4, 4, self.Cs) if np.ndim(self.Cs) == 0 else self.Cs
         Cs = np.asarray(Cs, dtype=np.float64)
         l1_ratios = np.asarray(self.l1_ratios, dtype=np.float64)
-        common = {
-            **features.attributes,
-            "classes_": dataset.classes,
-            "_one_vs_rest": dataset.class_weights.one_vs_rest,
-            "_has_offset": dataset.rows.offset is not None,
-            "_warned_of_offset": False,
-        }
+        common = dataset.attributes
 
-        def listener(fitting: Fitting) -> Callable[[Record, Array], bool] | None:
+        def listener(fitting: Fitting) -> Listener | None:
             def named(parameters: Array) -> dict[str, Any]:
-                """Return attributes that make an estimator predict: means of models."""
+                """Return the attributes that predictions need, means of all models."""
                 problem, n_columns = fitting.problem, dataset.n_columns
                 found = problem.coefficients_by_model(parameters, n_columns)
                 mean = {k: features.xp.mean(v, axis=0) for k, v in found.items()}
@@ -277,10 +280,11 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
 
         # 1. All models, and their scores, one after the other.
         models = fit_folds(self, dataset, folds, (l1_ratios, Cs), listener)
-        scores = np.full((len(folds.tests), l1_ratios.shape[0] * Cs.shape[0]), np.nan)
-        n_iter = np.zeros(scores.shape, dtype=np.int32)
-        n_iter[usable] = models.n_iter
-        held_out = [folds.tests[i] for i in usable], models.coef, models.intercept
+        scores = np.full(models.n_iter.shape, np.nan)
+        held_out = [
+            [folds.tests[i] for i in usable],
+            *(arrays.rows(v, usable) for v in (models.coef, models.intercept)),
+        ]
         if self.scoring is None:
             scores[usable] = held_out_likelihood(dataset, *held_out)
         else:
@@ -288,11 +292,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             scores[usable] = held_out_scores(scorer, dataset, y, metadata, *held_out)
         # 2. The best of them, refitted or in the mean.
         best = best_models(scores[usable], by_fold=not self.refit)
-        chosen, converged, solver = (
-            models.mean_of(best),
-            models.converged,
-            models.solver,
-        )
+        chosen = models.mean_of(usable, best)
+        converged, solver = models.converged, models.solver
         # A mean of equal numbers may be off by a rounding error.
         unique = best[:1] if self.refit else best
         C = float(Cs[unique % Cs.shape[0]].mean())
@@ -309,43 +310,32 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             )
             gap, last = one.proven(one.run(listener(one)))
             chosen, solver = one.problem.coefficients(last.parameters), one.solver_name
-            converged = converged and set(last.status) == {Status.CONVERGED}
+            converged = converged and bool(last.converged.all())
             if dataset.class_weights.one_vs_rest:
                 gap = spread({"gap": gap}, dataset.spec.places)["gap"]
             one.warn_unless_converged(last, one.separations(last))
         by_penalty = len(folds.tests), l1_ratios.shape[0], Cs.shape[0]
-        chunks = dataset.rows.chunks
         return {
             **common,
-            **features.returned(
-                **chosen, coefs_paths_=self._paths(models, folds, by_penalty)
-            ),
+            **features.returned(**chosen, coefs_paths_=self._paths(models, by_penalty)),
             "C_": C,
             "l1_ratio_": l1_ratio,
             "Cs_": Cs,
             "l1_ratios_": l1_ratios,
             "scores_": np.reshape(scores, by_penalty),
-            "n_iter_": np.reshape(n_iter, by_penalty),
+            "n_iter_": np.reshape(models.n_iter, by_penalty),
             "solver_": solver,
             "converged_": converged,
             "duality_gap_": gap,
-            "n_passes_": None if chunks is None else chunks.X.n_passes,
+            "n_passes_": dataset.n_passes,
             "_column_moments": dataset.column_moments,
         }
 
-    def _paths(
-        self, models: FoldModels, folds: Folds, by_penalty: tuple[int, ...]
-    ) -> Array:
-        xp = arrays.namespace(models.coef)
-        paths = models.coef
+    def _paths(self, models: FoldModels, by_penalty: tuple[int, ...]) -> Array:
+        xp, paths = arrays.namespace(models.coef), models.coef
         if self.fit_intercept:
             intercept = xp.astype(models.intercept[..., None], paths.dtype)
             paths = xp.concat([paths, intercept], axis=-1)
-        # NaN for the folds that could not be fitted.
-        paths = xp.concat([paths, xp.full_like(paths[:1, ...], xp.nan)])
-        place = np.full(len(folds.tests), folds.usable.shape[0])
-        place[folds.usable] = np.arange(folds.usable.shape[0])
-        paths = arrays.rows(paths, place)
         return xp.reshape(paths, (*by_penalty, *paths.shape[2:]))
 
     def _scorer(self) -> Callable[..., float]:
@@ -358,7 +348,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         return scorer
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Return what the fits, the splitter and the scorer request.
+        """Return the metadata that the fits, the splitter and the scorer request.
 
         Returns
         -------
@@ -382,7 +372,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     def _routed(
         self, method: str, sample_weight: Any, params: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what the splitter and the scorer get of the metadata."""
+        """Return the metadata for the splitter and for the scorer."""
         _raise_for_params(params, self, method)
         if sample_weight is not None:
             params = {**params, "sample_weight": sample_weight}
@@ -391,7 +381,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         routed = process_routing(self, method, **params)
         to_splitter = routed.splitter.split if method == "fit" else {}
         to_scorer = dict(routed.scorer.score)
-        return {name: _on_host(v) for name, v in to_splitter.items()}, to_scorer
+        return {name: on_host(v) for name, v in to_splitter.items()}, to_scorer
 
     def score(
         self,
@@ -401,7 +391,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         offset: Array | None = None,
         **params: Any,
     ) -> float:
-        """The score that ``scoring`` names, for some data.
+        """Return the score that ``scoring`` names.
 
         Parameters
         ----------
@@ -411,7 +401,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         sample_weight : array of shape (n_samples,), default=None
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
         **params
-            What the scorer requests; only with metadata routing.
+            Metadata for the scorer; only with metadata routing.
 
         Returns
         -------
@@ -430,22 +420,22 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         # Here, where the names of the columns are known; as in the fit, scorers get
         # the numbers.
         features = read_features(self, X, reset=False)
-        metadata = {name: _on_host(values) for name, values in metadata.items()}
+        metadata = {name: on_host(values) for name, values in metadata.items()}
         classes = arrays.to_host(self.classes_)
         if offset is None and self._has_offset:
             self._warn_of_missing_offset()
         model = ScoredModel.of(self._of_numbers(), classes, offset)
-        return float(scorer(model, features.X, _on_host(y), **metadata))
+        return float(scorer(model, features.X, on_host(y), **metadata))
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
-        """Make an estimator of scikit-learn's, with its coefficients if it is fitted.
+        """Convert an estimator of scikit-learn, with its coefficients if it is fitted.
 
         Parameters
         ----------
         estimator : sklearn.linear_model.LogisticRegressionCV
-            As for :meth:`LogisticRegression.from_sklearn`; a ``scoring`` of None is
-            accuracy there.
+            As for :meth:`LogisticRegression.from_sklearn`. A ``scoring`` of None
+            becomes ``'accuracy'``, its meaning there.
 
         Returns
         -------
@@ -454,10 +444,6 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Raises
         ------
         TypeError
-            If it is another estimator.
+            If it is not such an estimator.
         """
         return from_sklearn(cls, estimator, searched=True)
-
-
-def _on_host(values: Any) -> Any:
-    return arrays.to_host(values) if arrays.is_array(values) else values

@@ -11,27 +11,31 @@ from sklearn.base import ClassifierMixin
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import Targets, TrainingData
-from xlr.estimators._fit import Fitting, begin_fit, set_fitted
-from xlr.estimators.base import LinearModel
-from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.chunk_by_chunk import chunk_by_chunk
+from xlr.estimators._fit import (
+    CallbackSupportMixin,
+    FitCallbacks,
+    Fitting,
+    begin_fit,
+    set_fitted,
+    with_callbacks,
+)
+from xlr.estimators.base import LinearModel, chunk_by_chunk
 from xlr.estimators.dataset import ALWAYS, NEVER, UNKNOWN, Dataset, ModelSpec, spread
 from xlr.functions import log_sigmoid, sigmoid
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.indicators import Indicators, read_entries, read_indicators
 from xlr.inputs.weights import read_sample_weight
-from xlr.losses import LogisticLoss, SoftmaxLoss
-from xlr.solvers import Status
+from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.threads import Workers, workers
 
 
 class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, LinearModel):
     r"""A logistic regression for each of many labels, all fitted together.
 
-    For label l, the model minimises the objective of :class:`LogisticRegression` over
-    the rows where the label is known; it is what a fit of its own would give. The
-    labels share X, and a pass over it for many costs little more than for one; a label
-    that has converged costs nothing more.
+    The model of each label minimises the objective of :class:`LogisticRegression` over
+    the rows where the label is known, as a separate fit would. The labels share X, and
+    a pass over it for many labels costs little more than for one. A label that has
+    converged costs nothing more.
 
     Parameters
     ----------
@@ -40,7 +44,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
     fit_intercept : bool, default=True
         Whether the models have intercepts.
     class_weight : dict or 'balanced', default=None
-        Weights of 0 and 1; ``'balanced'`` gives both the same total weight, label by
+        Weights of 0 and 1. ``'balanced'`` gives both the same total weight for each
         label.
     solver, tol, max_iter, random_state, n_jobs, verbose
         As for :class:`LogisticRegression`.
@@ -52,8 +56,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
     coef_ : array of shape (n_labels, n_features)
         Zeros for a label that has one value only.
     intercept_ : array of shape (n_labels,)
-        For a label that has one value only, plus or minus infinity: the limit of the
-        fits. NaN for one without entries.
+        Plus or minus infinity, the limit of the fits, for a label that has one value
+        only. NaN for a label without entries.
     classes_ : array of shape (n_labels,)
         The numbers of the labels.
     n_features_in_ : int
@@ -61,10 +65,10 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
     feature_names_in_ : ndarray of shape (n_features,)
         Column names, if X was a table whose column names are all strings.
     n_iter_ : ndarray of shape (n_labels,)
-        Iterations until each model was done.
+        Number of iterations of each model.
     converged_ : ndarray of shape (n_labels,)
-        Whether the optimality of each model, or its duality gap as a share of F,
-        came down to ``tol``.
+        Whether each model converged: its optimality, or its duality gap as a share of
+        F, is within ``tol``.
     optimality_, duality_gap_ : ndarray of shape (n_labels,)
         As for :class:`LogisticRegression`; zero for a label that has one value only.
     solver_ : str
@@ -131,7 +135,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         y : array of shape (n_samples, n_labels)
             0 or 1; NaN where an entry is missing. On the host or a device.
         sample_weight : array of shape (n_samples,), default=None
-            Weights, zero or positive; None weighs all samples alike.
+            Weights, zero or positive; None for equal weights.
 
         Returns
         -------
@@ -140,18 +144,17 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         Raises
         ------
         TypeError, ValueError
-            If a parameter or the data are not as described, or if no label has
-            entries; the estimator is then as it was before.
+            If a parameter or the data are invalid, or if no label has entries. The
+            estimator does not change.
 
         Warns
         -----
         ConvergenceWarning
-            If labels did not reach ``tol``.
+            If the models of labels did not converge.
         UserWarning
             If labels have one value only, or no entries.
         """
         features = begin_fit(self, X, y, sample_weight, chunked=False)
-        data = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with workers(features.stored, self.n_jobs) as pool:
             weights = read_sample_weight(sample_weight, features)
             indicators = read_indicators(y, weights, features, self.class_weight)
@@ -159,8 +162,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             unit = float(arrays.to_host(xp.mean(weights)))
             spec = self._spec(indicators, weights / unit, features, pool)
             dataset = Dataset.of(features, spec, unit, bool(self.fit_intercept))
-            if features.dtype == xp.float32:
-                dataset.warn_of_far_columns()
+            dataset.warn_of_far_columns()
             fitting = Fitting(self, dataset, spec, float(self.C))
             labels = xp.arange(n_labels, device=features.device)
             common = features.attributes | features.returned(classes_=labels)
@@ -170,14 +172,14 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
                 found = fitting.problem.coefficients(parameters)
                 return common | features.returned(**found)
 
-            callbacks = FitCallbacks(self, data, self.max_iter)
+            callbacks = FitCallbacks(
+                self, self.max_iter, X, y, sample_weight=sample_weight
+            )
             gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
-            converged = np.asarray([s is Status.CONVERGED for s in solution.status])
-            optimality = solution.records[-1].optimality
             by_model = {
                 "n_iter_": solution.n_iter,
-                "converged_": converged,
-                "optimality_": optimality,
+                "converged_": solution.converged,
+                "optimality_": solution.records[-1].optimality,
                 "duality_gap_": gap,
             }
             fitted = {
@@ -194,12 +196,9 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         self, indicators: Indicators, weights: Array, features: Features, pool: Workers
     ) -> ModelSpec:
         """Return a binary model for each label that has both values."""
-        labels, positive, negative = (
-            indicators.varied,
-            indicators.positive,
-            indicators.negative,
-        )
-        matrix, column = features.matrix, weights[:, None]
+        labels, matrix = indicators.varied, features.matrix
+        positive, negative = indicators.positive, indicators.negative
+        column = weights[:, None]
         places = None
         if labels.shape[0] < positive.shape[0]:
             places = np.where(
@@ -207,26 +206,22 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             )
             places[labels] = np.arange(labels.shape[0])
         if labels.shape[0] == 0:  # nothing to fit, by a model of one class
+            loss: Loss = SoftmaxLoss(1)
             targets = Targets(1, features.xp.zeros_like(column), column)
-            targets = targets.astype(matrix.dtype, xp=features.xp)
-            data = TrainingData(matrix, targets, pool=pool)
-            return ModelSpec(SoftmaxLoss(1), data, places)
-        factors = indicators.factors
-        if self.class_weight == "balanced":
-            both = np.stack([negative, positive], axis=1)[labels]
-            factors = both.sum(axis=1, keepdims=True) / (2 * both)
-        elif factors is not None:
-            factors = np.tile(factors, (labels.shape[0], 1))
-        if factors is not None:
-            factors = features.place(factors, weights.dtype)
-        n_labels = positive.shape[0]
-        targets = Targets(
-            n_labels, indicators.targets, column, counts=indicators.counts
-        )
-        targets = replace(targets.select(labels), class_factors=factors)
+        else:
+            loss, factors = LogisticLoss(), indicators.factors
+            if self.class_weight == "balanced":
+                both = np.stack([negative, positive], axis=1)[labels]
+                factors = both.sum(axis=1, keepdims=True) / (2 * both)
+            elif factors is not None:
+                factors = np.tile(factors, (labels.shape[0], 1))
+            if factors is not None:
+                factors = features.place(factors, weights.dtype)
+            given, counts = indicators.targets, indicators.counts
+            targets = Targets(positive.shape[0], given, column, counts=counts)
+            targets = replace(targets.select(labels), class_factors=factors)
         targets = targets.astype(matrix.dtype, xp=features.xp)
-        data = TrainingData(matrix, targets, pool=pool)
-        return ModelSpec(LogisticLoss(), data, places)
+        return ModelSpec(loss, TrainingData(matrix, targets, pool=pool), places)
 
     # -- predictions -------------------------------------------------------------------
 
@@ -251,7 +246,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         ValueError
             If X has other features than the fit, or is not finite.
         """
-        return self._of_rows(_logits, X)
+        return self._of_rows(lambda logits, xp: logits, X)
 
     @chunk_by_chunk
     def predict_proba(self, X: Array) -> Array:
@@ -270,7 +265,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return self._of_rows(_probabilities, X)
+        return self._of_rows(lambda logits, xp: sigmoid(logits), X)
 
     @chunk_by_chunk
     def predict_log_proba(self, X: Array) -> Array:
@@ -289,7 +284,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         NotFittedError, ValueError
             As :meth:`decision_function`.
         """
-        return self._of_rows(_log_probabilities, X)
+        return self._of_rows(lambda logits, xp: log_sigmoid(logits), X)
 
     @chunk_by_chunk
     def predict(self, X: Array) -> Array:
@@ -318,8 +313,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
         y : array of shape (n_samples, n_labels)
-            0 or 1; NaN where an entry is missing, which then does not count, nor does
-            a row without entries. On the host or any device.
+            0 or 1; NaN where an entry is missing, on the host or any device. Missing
+            entries and rows without entries do not count.
         sample_weight : array of shape (n_samples,), default=None
 
         Returns
@@ -329,7 +324,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         Raises
         ------
         NotFittedError, ValueError
-            As :meth:`decision_function`, or if y or the weights are not as described.
+            As :meth:`decision_function`, or if y or the weights are invalid.
         """
         predicted = arrays.to_host(self.predict(X))
         positive, known = map(arrays.to_host, read_entries(y, predicted.shape[0]))
@@ -354,18 +349,6 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         tags.classifier_tags.multi_class = False
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _logits(logits: Array, *, xp: Namespace) -> Array:
-    return logits
-
-
-def _probabilities(logits: Array, *, xp: Namespace) -> Array:
-    return sigmoid(logits)
-
-
-def _log_probabilities(logits: Array, *, xp: Namespace) -> Array:
-    return log_sigmoid(logits)
 
 
 def _labels(logits: Array, *, xp: Namespace) -> Array:

@@ -1,9 +1,8 @@
-"""The models of a whole path of penalties."""
+"""Models of a whole path of penalties."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,11 +14,9 @@ from xlr.arrays import Array
 from xlr.estimators._fit import WITH_FREE_FEATURES, SeparationWarning, begin_fit
 from xlr.estimators.dataset import read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
-from xlr.estimators.problem import Problem
-from xlr.estimators.regularisation import read_regularisation
+from xlr.estimators.problem import Problem, read_regularisation
 from xlr.inputs.parameters import check_parameters
 from xlr.objective import Objective, duality_gap
-from xlr.penalties import ElasticNetPenalty
 from xlr.solvers import PathPoint, follow_path
 from xlr.text import warn
 from xlr.threads import workers
@@ -40,17 +37,18 @@ class LogisticPath:
     objective : ndarray of shape (n_Cs,)
         F, as in :class:`LogisticRegression`.
     duality_gap : ndarray of shape (n_Cs,)
-        F is above its minimum by no more than this.
+        Upper bound on F less its minimum.
     df : ndarray of shape (n_Cs,)
-        Coefficients that are not zero, the degrees of freedom of a lasso (Zou, Hastie
-        and Tibshirani 2007, *On the degrees of freedom of the lasso*).
+        Number of coefficients that are not zero: the degrees of freedom of a lasso
+        (Zou, Hastie and Tibshirani 2007, *On the degrees of freedom of the lasso*).
     deviance_explained : ndarray of shape (n_Cs,)
-        Share of the deviance of the model with intercepts alone (without intercepts: of
-        equal probabilities; with an offset: of the model of infinite penalty) that is
-        gone.
+        Decrease of the deviance as a share of the null deviance. The null model has
+        intercepts alone; without intercepts it has equal probabilities, and with an
+        offset an infinite penalty.
     n_iter : ndarray of shape (n_Cs,)
     n_in_play : ndarray of shape (n_Cs,)
-        Features that the screening kept; all others were asked, and want none.
+        Number of features in the working set. All others satisfy the KKT conditions at
+        zero.
     converged : ndarray of bool, of shape (n_Cs,)
     seconds : ndarray of shape (n_Cs,)
     l1_ratio : float
@@ -110,14 +108,15 @@ def logistic_path(
 ) -> LogisticPath:
     r"""Fit models from the strongest penalty of interest to a weak one.
 
-    The path begins at the largest C at which all penalised coefficients are zero, which
-    the slopes g of the loss there tell:
+    The path begins at the largest C at which all penalised coefficients are zero. The
+    gradient g of the loss there gives it:
 
     .. math:: C_0 = \min_j \frac{\alpha f_j}{S\, |g_j|}
 
     with :math:`\alpha` the ``l1_ratio``, :math:`f_j` the ``penalty_factor`` and S the
-    sum of the weights. Each model begins where the last two lead, on the features that
-    the strong rule keeps, and all features are asked before it is called a solution.
+    sum of the weights. Each model begins at an extrapolation from the last two, on the
+    features that the strong rule keeps. It is a solution if no other feature violates
+    the KKT conditions.
 
     Parameters
     ----------
@@ -126,17 +125,17 @@ def logistic_path(
         Labels; two classes or more (softmax).
     sample_weight : array of shape (n_samples,), default=None
     offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
-        Added to the logits of each row, in all models.
+        Added to the logits of all models.
     Cs : array of shape (n_Cs,), default=None
         Inverse strengths of the penalty, in any order; None for a path.
     n_Cs : int, default=100
-        Models of the path, evenly on a logarithmic scale, to 10,000 times its first C,
-        or 100 times where there are more features than rows.
+        Number of models, evenly on a logarithmic scale, to 10,000 times the first C;
+        to 100 times if there are more features than rows.
     l1_ratio : float, default=1.0
         Share of the L1 penalty, above 0.
     penalty_factor, lower, upper, fit_intercept, class_weight, tol, max_iter, n_jobs
-        As for :class:`LogisticRegression`. A path without ``Cs`` needs bounds that zero
-        is within.
+        As for :class:`LogisticRegression`. A path without ``Cs`` needs bounds with zero
+        between them.
     verbose : int, default=0
         Above 0, print a line for each model.
     categorical, drop, handle_missing
@@ -149,7 +148,7 @@ def logistic_path(
     Raises
     ------
     TypeError, ValueError
-        If a parameter or the data are not as described.
+        If a parameter or the data are invalid.
 
     Warns
     -----
@@ -198,7 +197,13 @@ def logistic_path(
             f"l1_ratio must be above 0 for a path of sparse models; got {l1_ratio!r}. "
             "For ridge models use LogisticRegressionCV."
         )
-    Cs = _read_strengths(Cs, n_Cs)
+    if Cs is None:
+        check_parameters({"n_Cs": n_Cs})
+    else:
+        values = np.asarray(arrays.to_host(Cs) if arrays.is_array(Cs) else Cs)
+        check_parameters({"Cs": np.atleast_1d(values)})
+        Cs = np.sort(np.atleast_1d(values).astype(np.float64))
+    limits: dict[str, Any] = {"tol": float(tol), "max_iter": int(max_iter)}
     with workers(features.stored, n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
         dataset.warn()
@@ -212,44 +217,58 @@ def logistic_path(
             regularisation=regularisation,
             standardized=True,
         )
-        null = _null(problem, float(tol), int(max_iter))
+        objective, xp = problem.objective, features.xp
+        # 1. The model of an infinite penalty, whose gradient decides where the path
+        # begins.
+        penalty: Any = problem.penalty(1.0)
+        infinite = objective.with_penalty(penalty.at_its_strongest(xp=xp))
+        exact = {**limits, "tol": 1e-3 * limits["tol"]}
+        (null,) = follow_path([infinite], objective.zeros(), **exact)
         if Cs is None:
-            # Less what the slopes are uncertain by: at the edge, rounding decides.
-            Cs = (1 - float(tol)) * _from_the_first(problem, null, n_Cs)
+            # Less than the uncertainty of the gradient: at the edge, rounding decides.
+            Cs = (1 - limits["tol"]) * _from_the_first(problem, null, n_Cs)
+        # 2. The models of the path.
+        objectives = (objective.with_penalty(problem.penalty(float(C))) for C in Cs)
         models, point = [], null
-        for point in _points(problem, null, Cs, estimator):
+        for C, point in zip(Cs, follow_path(objectives, null.parameters, **limits)):
             models.append(_model(problem, point))
+            if verbose:
+                print(
+                    f"C {C:.4g}  objective {models[-1]['objective']:.10g}  "
+                    f"{point.n_working} features in the working set  "
+                    f"{point.n_iter} iterations  {point.seconds:.3f} s"
+                )
+        # 3. Warnings.
         if regularisation.leaves_some_free:
             gradient = arrays.to_host(point.at.gradient)[0].astype(np.float64)
             separation = problem.separation(point.parameters, gradient)
             if separation is not None:
                 names = dataset.features.column_names
                 warn(separation.describe(names, WITH_FREE_FEATURES), SeparationWarning)
-        by_model = {name: [model[name] for model in models] for name in models[0]}
-        n_missed = by_model["converged"].count(False)
+        found: dict[str, Any] = {
+            name: [model[name] for model in models] for name in models[0]
+        }
+        n_missed = found["converged"].count(False)
         if n_missed:
             warn(
                 f"{n_missed} of {len(models)} models did not converge (see converged). "
                 f"Increase max_iter or tol.{dataset.advice_on_outliers()}",
                 ConvergenceWarning,
             )
-        found = features.returned(
-            coefs=features.xp.stack(by_model.pop("coef_")),
-            intercepts=features.xp.stack(by_model.pop("intercept_")),
-        )
-        if problem.objective.data.offset is None:
-            null_loss = _null_loss(problem.objective)
-        else:
-            null_loss = float(arrays.to_host(null.at.value)[0])
+        placed = {name: xp.stack(found.pop(name)) for name in ("coefs", "intercepts")}
+        loss = np.asarray(found.pop("loss"))
+        null_loss = float(arrays.to_host(null.at.value)[0])
+        if objective.data.offset is None:
+            null_loss = _null_loss(objective)
     feature_names = features.names
     if features.encoder is not None:
         feature_names = np.asarray(features.column_names, dtype=object)
     with arrays.quiet():  # one class leaves nothing to explain
-        explained = 1 - np.asarray(by_model.pop("loss")) / null_loss
+        explained = 1 - loss / null_loss
     return LogisticPath(
         Cs,
-        **found,
-        **{name: np.asarray(values) for name, values in by_model.items()},
+        **features.returned(**placed),
+        **{name: np.asarray(values) for name, values in found.items()},
         deviance_explained=explained,
         l1_ratio=float(l1_ratio),
         classes=dataset.classes,
@@ -257,30 +276,8 @@ def logistic_path(
     )
 
 
-def _read_strengths(Cs: Any, n_Cs: int) -> np.ndarray | None:
-    """Return the given values of C, ascending; None to compute them."""
-    if Cs is None:
-        check_parameters({"n_Cs": n_Cs})
-        return None
-    values = np.asarray(arrays.to_host(Cs) if arrays.is_array(Cs) else Cs)
-    check_parameters({"Cs": np.atleast_1d(values)})
-    return np.sort(np.atleast_1d(values).astype(np.float64))
-
-
-def _null(problem: Problem, tol: float, max_iter: int) -> PathPoint:
-    """Fit the model of an infinite penalty, without the penalised coefficients."""
-    objective, penalty = problem.objective, problem.penalty(1.0)
-    assert isinstance(penalty, ElasticNetPenalty)
-    infinite = objective.with_penalty(penalty.at_its_strongest(xp=objective.xp))
-    # Its slopes decide where the path begins.
-    (point,) = follow_path(
-        [infinite], objective.zeros(), tol=1e-3 * tol, max_iter=max_iter
-    )
-    return point
-
-
 def _from_the_first(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
-    """Return values of C from that at which the first coefficient leaves zero."""
+    """Return values of C from the one at which the first coefficient leaves zero."""
     objective, xp = problem.objective, problem.objective.xp
     penalty: Any = objective.non_smooth  # at C = 1
     penalised = penalty.l1 > 0
@@ -295,39 +292,17 @@ def _from_the_first(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
     # To the sides that the bounds leave open.
     up = xp.where(penalty.upper > 0, -gradient, zeros)
     down = xp.where(penalty.lower < 0, gradient, zeros)
-    slope = xp.where(penalised, xp.maximum(up, down), zeros)
-    wants = slope > 0
-    infinite = xp.full_like(zeros, xp.inf)
-    ratio = xp.where(wants, penalty.l1 / xp.where(wants, slope, zeros + 1), infinite)
-    first = float(arrays.to_host(xp.min(ratio)))
-    if math.isinf(first):
+    decrease = xp.where(penalised, xp.maximum(up, down), zeros)
+    share = arrays.to_host(
+        xp.max(decrease / xp.where(penalised, penalty.l1, zeros + 1))
+    )
+    if not share > 0:
         raise ValueError(
-            "No penalised feature tells the classes apart: there is no path. Remove "
+            "No penalised feature separates the classes: there is no path. Remove "
             "constant columns, or give the values of C as Cs."
         )
     decades = 4 if objective.n_samples > objective.n_features else 2
-    return first * np.logspace(0, decades, n_Cs)
-
-
-def _points(
-    problem: Problem, null: PathPoint, Cs: np.ndarray, estimator: LogisticRegression
-) -> Iterator[PathPoint]:
-    objectives = (problem.objective.with_penalty(problem.penalty(float(C))) for C in Cs)
-    points = follow_path(
-        objectives,
-        null.parameters,
-        tol=float(estimator.tol),
-        max_iter=int(estimator.max_iter),
-    )
-    for C, point in zip(Cs, points):
-        if estimator.verbose:
-            value = float(arrays.to_host(point.at.value)[0])
-            print(
-                f"C {C:.4g}  objective {value:.10g}  "
-                f"{point.n_working} features in the working set  "
-                f"{point.n_iter} iterations  {point.seconds:.3f} s"
-            )
-        yield point
+    return np.logspace(0, decades, n_Cs) / float(share)
 
 
 def _model(problem: Problem, point: PathPoint) -> dict[str, Any]:
@@ -339,8 +314,8 @@ def _model(problem: Problem, point: PathPoint) -> dict[str, Any]:
     penalty = objective.penalty.value(coef, xp=objective.xp)
     gap = duality_gap(objective, point.parameters, at, problem.centre)
     return {
-        "coef_": found["coef_"],
-        "intercept_": found["intercept_"],
+        "coefs": found["coef_"],
+        "intercepts": found["intercept_"],
         "objective": value,
         "duality_gap": float(arrays.to_host(gap)[0]),
         "loss": value - float(arrays.to_host(penalty)[0]),

@@ -20,8 +20,7 @@ from xlr.estimators import (
 )
 from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.firth import firth_problem
-from xlr.estimators.problem import Problem
-from xlr.estimators.regularisation import read_regularisation
+from xlr.estimators.problem import Problem, read_regularisation
 from xlr.inputs.features import Features
 from xlr.objective import Objective
 from xlr.text import quoted

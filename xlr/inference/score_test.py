@@ -13,7 +13,7 @@ from xlr.data import Block, DenseMatrix, Matrix, PerRow, call
 from xlr.estimators import LogisticRegression
 from xlr.inference.fitted_data import FittedData
 from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
-from xlr.inputs.dask_input import parts_beside
+from xlr.inputs.dask_input import split_like
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_option
 from xlr.losses import Loss
@@ -173,7 +173,7 @@ def _read(data: FittedData, candidates: Any) -> tuple[Any, int]:
         read = partial(_read_rows, like.xp, like.device)
         parts = [
             call(read, part, name="candidates")
-            for part in parts_beside(chunks.X, candidates, "exog_extra")
+            for part in split_like(chunks.X, candidates, "exog_extra")
         ]
         return PerRow(parts, None), int(candidates.shape[1])
     if arrays.is_dask(candidates):

@@ -116,7 +116,7 @@ def array_of_table(function: Callable[[Any], Array], X: Any, width: int) -> Any:
     return array_of(parts, counts, like, name="design")
 
 
-def parts_beside(X: Chunks, values: Any, name: str) -> list[Delayed]:
+def split_like(X: Chunks, values: Any, name: str) -> list[Delayed]:
     """Split values for each row into one part for each chunk of X.
 
     Parameters

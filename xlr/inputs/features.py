@@ -101,7 +101,7 @@ class Features:
     def matrix(self) -> Matrix:
         """X in memory as a matrix."""
         if isinstance(self.X, np.ndarray):
-            return DenseMatrix(self.X, xp=self.xp)
+            return DenseMatrix(self.X, xp=self.xp, device=self.device)
         return as_matrix(self.X)
 
     def place(self, values: Any, dtype: Any) -> Array:

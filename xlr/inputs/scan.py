@@ -26,7 +26,7 @@ from xlr.data import (
     refuse_non_finite,
     tree,
 )
-from xlr.inputs.dask_input import parts_beside, refuse_kind
+from xlr.inputs.dask_input import refuse_kind, split_like
 from xlr.inputs.features import Features
 from xlr.inputs.labels import check_n_classes, mixed_types, read_labels
 from xlr.inputs.offset import read_offset
@@ -236,9 +236,9 @@ def _scan_chunks(
 def _split(X: Chunks, values: Any, name: str) -> list[Any]:
     """Split labels, weights or an offset into one part for each chunk of X."""
     if not isinstance(values, SoftLabels):
-        return parts_beside(X, values, name)
+        return split_like(X, values, name)
     of_rows = partial(SoftLabels, classes=values.classes)
-    parts = parts_beside(X, values.P, "P")
+    parts = split_like(X, values.P, "P")
     return [call(of_rows, part, name="soft-labels") for part in parts]
 
 

@@ -150,6 +150,11 @@ class Solution(NamedTuple):
     n_iter: np.ndarray
     decrease: np.ndarray
 
+    @property
+    def converged(self) -> np.ndarray:
+        """Whether each model converged: (n_models,)."""
+        return np.asarray([status is Status.CONVERGED for status in self.status])
+
     def with_bound(self, gap: np.ndarray, tol: float) -> Solution:
         """Return the solution with models as converged whose gap is within tol of F.
 
