@@ -429,6 +429,11 @@ def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext()
 
 
+def usable_bytes(x: Array) -> int:
+    """Return the free bytes on the device of ``x``, or 2 GB where they are unknown."""
+    return free_bytes(x) or 2**31
+
+
 def block_bytes(x: Array) -> int:
     """Return the bytes of a block of rows of X, for the device of ``x``.
 
@@ -438,10 +443,11 @@ def block_bytes(x: Array) -> int:
     return 2**21 if in_host_memory(x) else 2**27
 
 
-def free_bytes(x: Array) -> int:
-    """Bytes that are free on the device of ``x``; a guess where it does not say.
+def free_bytes(x: Array) -> int | None:
+    """Return the free bytes on the device of ``x``, or None where they are unknown.
 
-    With those that CuPy and torch keep for themselves, to use them again.
+    With the bytes that CuPy and torch hold for new arrays. psutil, if it is installed,
+    knows those of the host.
     """
     device = device_of(x)
     if array_api_compat.is_cupy_array(x):
@@ -458,13 +464,12 @@ def free_bytes(x: Array) -> int:
         # JAX; None where the device does not count.
         statistics: dict[str, int] = getattr(device, "memory_stats", dict)() or {}
         limit, used = statistics.get("bytes_limit"), statistics.get("bytes_in_use", 0)
-        return 2**31 if limit is None else limit - used
+        return None if limit is None else limit - used
     try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            sizes = dict(line.split(":") for line in lines)
-        return 1024 * int(sizes["MemAvailable"].split()[0])
-    except (OSError, KeyError):  # not Linux
-        return 2**32
+        import psutil
+    except ImportError:
+        return None
+    return psutil.virtual_memory().available
 
 
 @contextlib.contextmanager
@@ -477,11 +482,11 @@ def memory_errors(x: Array) -> Iterator[None]:
         full = "OutOfMemoryError" in names or "RESOURCE_EXHAUSTED" in str(error)
         if not full:
             raise
-        said = str(error).partition("\n")[0]
+        said, free = str(error).partition("\n")[0], free_bytes(x)
+        left = "" if free is None else f"{free:.3g} bytes are free there "
         raise MemoryError(
-            f"The memory of {device_of(x)} is full: {free_bytes(x):.3g} bytes are free "
-            f"there ({said}). Fit to fewer rows, to X in a narrower dtype, or to "
-            "chunks of Dask."
+            f"The memory of {device_of(x)} is full: {left}({said}). Fit to fewer rows, "
+            "to X in a narrower dtype, or to chunks of Dask."
         ) from error
 
 

@@ -36,9 +36,10 @@ from peers import PEERS, XLR, XLR_MAX_ITER
 
 ONE_THREAD = os.environ.get("OMP_NUM_THREADS") == "1"
 NAME = "middle_one_thread" if ONE_THREAD else "middle"
+WHERE = "one thread of the CPU" if ONE_THREAD else "the CPU"
 
 INTRODUCTION = f"""\
-# Fits between small and large, on {"one thread of the CPU" if ONE_THREAD else "the CPU"}
+# Fits between small and large, on {WHERE}
 
 Written by `{"OMP_NUM_THREADS=1 " * ONE_THREAD}python examples/benchmarks/middle.py`;
 all numbers are in `{NAME}.json`.

@@ -283,16 +283,23 @@ class Fitting:
             return minimise(
                 self._solver, objective, start, tol=tol, max_iter=0, on_iteration=tell
             )
-        return minimise_models(
-            self._solver,
-            objective,
-            start,
-            seed=self._seed,
-            tol=tol,
-            max_iter=int(self._estimator.max_iter),
-            n_steps=self._n_steps,
-            on_iteration=tell,
-        )
+        try:
+            return minimise_models(
+                self._solver,
+                objective,
+                start,
+                seed=self._seed,
+                tol=tol,
+                max_iter=int(self._estimator.max_iter),
+                n_steps=self._n_steps,
+                on_iteration=tell,
+            )
+        except MemoryError as error:
+            n_parameters, name = objective.n_parameters, self.solver_name
+            is_larger = n_parameters**2 > objective.data.product_cost
+            if name not in INSTEAD_OF_HESSIAN or not is_larger:
+                raise
+            raise _no_memory_for(name, n_parameters, error) from error
 
     def _printing(self, on_iteration: Listener | None) -> Listener:
         def tell(record: Record, parameters: Array) -> bool | None:
@@ -414,12 +421,17 @@ def _check_memory_for(name: str, n_parameters: int, data: TrainingData) -> None:
     """Raise MemoryError for a Hessian that does not fit into memory."""
     needed = HESSIANS * 8 * n_parameters**2
     free = arrays.free_bytes(data.matrix.stored if data.in_memory else np.empty(0))
-    if needed > free:
-        raise MemoryError(
-            f"solver={name!r} needs {needed:.3g} bytes for the second derivatives in "
-            f"{n_parameters} parameters, and {free:.3g} are free. Use solver='auto', "
-            f"{INSTEAD_OF_HESSIAN[name]}."
-        )
+    if free is not None and needed > free:
+        raise _no_memory_for(name, n_parameters, f"{free:.3g} bytes are free")
+
+
+def _no_memory_for(name: str, n_parameters: int, cause: Any) -> MemoryError:
+    needed = HESSIANS * 8 * n_parameters**2
+    return MemoryError(
+        f"solver={name!r} needs {needed:.3g} bytes for the second derivatives in "
+        f"{n_parameters} parameters ({cause}). Use solver='auto', "
+        f"{INSTEAD_OF_HESSIAN[name]}."
+    )
 
 
 def _solver(estimator: Any, name: str, seed: int | None) -> Solver:

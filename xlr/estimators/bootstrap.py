@@ -171,7 +171,9 @@ def bootstrap(
     with workers(features.stored, estimator.n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
         dataset.warn()
-        at_a_time = COUNTS_MEMORY_SHARE * arrays.free_bytes(features.stored) / n_samples
+        at_a_time = (
+            COUNTS_MEMORY_SHARE * arrays.usable_bytes(features.stored) / n_samples
+        )
         n_slices = math.ceil(n_resamples / max(1, at_a_time))
         parts = []
         for part in np.array_split(np.arange(n_resamples), n_slices):

@@ -59,7 +59,7 @@ def minimise_models(
         n_steps = 1
     per_step = objective.n_models // n_steps
     needed = per_step * solver.model_bytes(objective)
-    free = SOLVER_MEMORY_SHARE * arrays.free_bytes(start)
+    free = SOLVER_MEMORY_SHARE * arrays.usable_bytes(start)
     n_slices = min(per_step, max(1, math.ceil(needed / free)))
     solutions: list[Solution] = []
     for step in range(n_steps):
