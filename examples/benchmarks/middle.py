@@ -5,7 +5,7 @@
     OMP_NUM_THREADS=1 python examples/benchmarks/middle.py  # with one thread
 
 Tolerances are swept and times taken in turns as in ``many.py``. The table goes to
-``middle.md``, or ``middle_one_thread.md``, and all numbers to the JSON file beside it.
+``middle.md``, or ``middle_one_thread.md``, and all numbers to a JSON file.
 """
 
 from __future__ import annotations
