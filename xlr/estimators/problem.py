@@ -330,7 +330,6 @@ class Problem:
         parameters = self.objective.join(coef, intercept)
         return self.objective.centred_over_classes(parameters)
 
-    @arrays.quiet()
     def duality_gap(self, solution: Solution) -> np.ndarray:
         """Return upper bounds on F less its minimum: (n_models,), on the host."""
         parameters, at = solution.parameters, solution.at

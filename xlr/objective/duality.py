@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from xlr import arrays
-from xlr.arrays import Array
+from xlr.arrays import Array, Namespace
 from xlr.objective import passes
 from xlr.objective.objective import Evaluation, Objective
+from xlr.penalties import NonSmooth
 
 # Rounding error of F, in units of that of one number.
 VALUE_ROUNDINGS = 16
@@ -71,42 +72,31 @@ def duality_gap(
     penalty = objective.penalty.value(coef, xp=xp)
     ridge = objective.penalty.curvature(coef, xp=xp)
     gradient = whole[:, :, :p] - ridge * coef
-    zeros = xp.zeros_like(gradient)
-    smooth = zeros, zeros - xp.inf, zeros + xp.inf
-    l1, lower, upper = objective.penalty.non_smooth or smooth
 
     # 1. The entropy, and the share of other probabilities.
     products = xp.sum(coef * gradient, axis=2)
     linear = xp.sum(products + xp.sum(intercept, axis=2) * free, axis=1)
     entropy = at.value - penalty - linear
     share = _share_of_others(objective, free)
-    # 2. The interval that holds -g, scaled to where the conjugate is finite.
+    # 2. The interval that holds -g, and the conjugate of the penalty there.
     column_size = _root_mean_squares(objective)
     uncertain = share[:, None, None] * column_size
-    centre_of = -(1 - share)[:, None, None] * gradient
-    ends = xp.stack([centre_of - uncertain, centre_of + uncertain])
-    size = xp.max(xp.abs(ends), axis=0)
-    is_finite = (ridge > 0) | (xp.isfinite(lower) & xp.isfinite(upper)) | (size <= l1)
-    # Inside by more than the rounding error of the product.
-    inside = 1 - 8 * float(xp.finfo(size.dtype).eps)
-    factor = inside * l1 / xp.where(is_finite, zeros + 1, size)
-    factor = xp.min(xp.where(is_finite, zeros + 1, factor), axis=(1, 2))
-    # 3. The conjugate: sup over w within the bounds of v w - ridge w^2 / 2 - l1 |w|.
-    v = factor[:, None, None] * ends
-    rise = xp.sign(v) * xp.maximum(xp.abs(v) - l1, zeros)
-    w = xp.where(rise == 0, zeros, rise / ridge)  # infinite without a ridge
-    w = xp.minimum(xp.maximum(w, lower), upper)
-    bend = xp.where(ridge > 0, ridge * w / 2, zeros)
-    conjugate = xp.where(w == 0, zeros, (v - bend - l1 * xp.sign(w)) * w)
-    conjugate = xp.sum(xp.max(conjugate, axis=0), axis=(1, 2))
-    # 4. The gap. F cannot be below zero (c = 0), which holds where the dual is NaN too.
+    middle = -(1 - share)[:, None, None] * gradient
+    if objective.penalty.non_smooth is None:  # one end is the largest in size
+        size, factor = xp.abs(middle) + uncertain, 1.0
+        conjugate = xp.where(size > 0, size**2 / (2 * ridge), xp.zeros_like(size))
+        conjugate = xp.sum(conjugate, axis=(1, 2))
+    else:
+        ends = xp.stack([middle - uncertain, middle + uncertain])
+        factor, conjugate = _conjugate(ends, ridge, objective.penalty.non_smooth, xp=xp)
+    # 3. The gap. F cannot be below zero (c = 0), which holds where the dual is NaN too.
     dual = factor * (1 - share) * entropy - conjugate
     if objective.data.offset is not None:
         # Upper bound of the mean of |o.(p - q)| for probabilities p, q.
         (size,) = objective.data.map_reduce(passes.offset_size, reads_rows=False)
         dual = dual - factor * share * 2 * size / objective.total_weight
     gap = xp.where(dual > 0, at.value - dual, at.value)
-    # 5. Rounding errors.
+    # 4. Rounding errors.
     size = xp.sum(xp.abs(coef) * (column_size + centre), axis=(1, 2))
     size = size + xp.sum(xp.abs(intercept), axis=(1, 2))
     eps = objective.rounding
@@ -116,6 +106,35 @@ def duality_gap(
     moved = xp.sum(xp.abs(coef * whole[:, :, :p]), axis=(1, 2))
     moved = moved + xp.max(xp.abs(free), axis=1) * size
     return gap + eps * (digits + moved) + at.value * (eps * size) ** 2
+
+
+def _conjugate(
+    ends: Array, ridge: Array, non_smooth: NonSmooth, *, xp: Namespace
+) -> tuple[Array, Array]:
+    """Return the factor that makes the conjugate finite, and its sum: (n_models,) each.
+
+    Parameters
+    ----------
+    ends : array of shape (2, n_models, n_outputs, n_features)
+        Ends of the intervals that hold -g. The conjugate is largest at one of them.
+    ridge : array of shape (n_models, n_outputs, n_features)
+    non_smooth : NonSmooth
+    """
+    l1, lower, upper = non_smooth
+    size, zeros = xp.max(xp.abs(ends), axis=0), xp.zeros_like(ridge)
+    is_finite = (ridge > 0) | (xp.isfinite(lower) & xp.isfinite(upper)) | (size <= l1)
+    # Inside by more than the rounding error of the product.
+    inside = 1 - 8 * float(xp.finfo(size.dtype).eps)
+    factor = inside * l1 / xp.where(is_finite, zeros + 1, size)
+    factor = xp.min(xp.where(is_finite, zeros + 1, factor), axis=(1, 2))
+    # sup over w within the bounds of v w - ridge w^2 / 2 - l1 |w|.
+    v = factor[:, None, None] * ends
+    rise = xp.sign(v) * xp.maximum(xp.abs(v) - l1, zeros)
+    w = xp.where(rise == 0, zeros, rise / ridge)  # infinite without a ridge
+    w = xp.minimum(xp.maximum(w, lower), upper)
+    bend = xp.where(ridge > 0, ridge * w / 2, zeros)
+    conjugate = xp.where(w == 0, zeros, (v - bend - l1 * xp.sign(w)) * w)
+    return factor, xp.sum(xp.max(conjugate, axis=0), axis=(1, 2))
 
 
 def _share_of_others(objective: Objective, free: Array) -> Array:
