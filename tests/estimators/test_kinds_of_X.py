@@ -38,7 +38,7 @@ NUMBERS = np.round(64 * (RNG.normal(size=(N, 3)) * [1, 2, 0.5] + [0, 1, 0])) / 6
 X = np.column_stack([NUMBERS, CODES == 0, CODES == 1]).astype(float)
 LOGITS = X @ [[1, 0], [0.2, -0.1], [-1, 1], [0.5, 1], [1, -1]] - [1, -0.5]
 THREE = np.argmax(np.c_[np.zeros(N), LOGITS] + RNG.gumbel(size=(N, 3)), axis=1)
-TWO = (LOGITS[:, 0] + RNG.logistic(size=N) > 0).astype(int)
+TWO = (LOGITS[:, 0] + RNG.logistic(size=N) > 0.1).astype(int)
 LABELS = np.column_stack([TWO, THREE == 1]).astype(float)
 LABELS[::7, 0] = np.nan  # unknown
 WEIGHTS = RNG.integers(3, size=N).astype(float)

@@ -90,7 +90,7 @@ def test_logit_names_coefficients_as_the_formula_does():
     assert "C(race)[T.other]" in str(results.summary())
 
 
-@pytest.mark.parametrize("knots", ["", " + bs(added, 4)"])
+@pytest.mark.parametrize("knots", ["", " + bs(added, 4)", " + poly(scale(added), 2)"])
 def test_logit_of_dask_is_the_model_of_a_table_in_memory(knots):
     dataframe = pytest.importorskip("dask.dataframe")
     table = births().sort_values("race", ignore_index=True)  # levels by partition
@@ -107,6 +107,19 @@ def test_logit_of_dask_is_the_model_of_a_table_in_memory(knots):
     np.testing.assert_allclose(found, expected.predict(table, table.added), rtol=1e-7)
     with pytest.raises(ValueError, match="hindu"):
         results.predict(lazy.assign(race="hindu"), offset=added).compute()
+
+
+@pytest.mark.parametrize("term", ["scale(sorted)", "poly(sorted, 2)"])
+def test_logit_scales_columns_that_are_constant_in_partitions_of_dask(term):
+    dataframe = pytest.importorskip("dask.dataframe")
+    table = births().assign(sorted=lambda table: np.arange(len(table)) // 60)
+    parts = [table[table.sorted == level] for level in table.sorted.unique()]
+    lazy = dataframe.concat(
+        [dataframe.from_pandas(part, npartitions=1) for part in parts]
+    )
+    expected = xlr.logit(f"low ~ age + {term}", table)
+    found = xlr.logit(f"low ~ age + {term}", lazy)
+    np.testing.assert_allclose(found.params, expected.params, rtol=1e-7)
 
 
 def test_wrong_tables_of_dask_get_a_sentence():

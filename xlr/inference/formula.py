@@ -321,15 +321,22 @@ def _learned(formula: Any, X: Any) -> Any:
         terms = _parsed(" + ".join(factor for factor, _ in learned))
         columns = fetch([X[names]])[0][0]
         spec.transform_state.update(_matrix(terms, columns).model_spec.transform_state)
-    return _matrix(spec, few[0]).model_spec
+    with arrays.quiet():  # one row has no variance, and formulaic may compute it
+        return _matrix(spec, few[0]).model_spec
 
 
+@arrays.quiet()
 def _learned_here(formula: Any, part: Any) -> tuple[Any, Any] | None:
-    """Return the model spec of a partition and its first row; None if it is empty."""
-    return (_matrix(formula, part).model_spec, part.head(1)) if len(part) else None
+    """Return the model spec of a partition and its first row; None if it is empty.
+
+    What is constant in a partition has no scale there, and may have one in all rows.
+    """
+    if not len(part):
+        return None
+    return _matrix(formula, part, na_action="ignore").model_spec, part.head(1)
 
 
-def _matrix(spec: Any, X: Any) -> Any:
+def _matrix(spec: Any, X: Any, *, na_action: str = "raise") -> Any:
     """Return the sparse matrix that formulaic makes of a table."""
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
@@ -340,7 +347,7 @@ def _matrix(spec: Any, X: Any) -> Any:
         # formulaic takes objects for categories, and not pandas' strings of PyArrow.
         strings = X.columns[X.dtypes == "string"]
         X = X.astype(dict.fromkeys(strings, object))
-    options = {"output": "sparse", "na_action": "raise", "context": {}}
+    options = {"output": "sparse", "na_action": na_action, "context": {}}
     with ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("error", DataMismatchWarning)
         try:
