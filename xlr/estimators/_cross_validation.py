@@ -106,10 +106,8 @@ def joined(groups: list[Group], n_counts: int, parts: list[Array]) -> Array:
 
     The rows of ways that are in no group are NaN.
     """
-    xp, members = (
-        arrays.namespace(parts[0]),
-        np.concatenate([g.members for g in groups]),
-    )
+    xp = arrays.namespace(parts[0])
+    members = np.concatenate([group.members for group in groups])
     order = np.full(n_counts, members.size)
     order[members] = np.arange(members.size)
     nan = xp.full_like(parts[0][:1, ...], xp.nan)

@@ -152,10 +152,8 @@ def limit_of_estimates(data: FittedData) -> Estimates:
     )
     at_zero = data.at(np.zeros_like(start))
     aliased = newton_step(at_zero, sum_information(at_zero)).aliased
-    params, unknown = (
-        data.units.reported(start[None, :])[0],
-        np.full((start.size,) * 2, np.nan),
-    )
+    params = data.units.reported(start[None, :])[0]
+    unknown = np.full((start.size,) * 2, np.nan)
     return Estimates(
         params=params,
         covariance=np.full((params.size, params.size), np.nan),

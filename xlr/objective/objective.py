@@ -442,10 +442,7 @@ class Objective:
         With ``by_class`` only the blocks of single classes, in float32, one below the
         other: (n_columns, q, q).
         """
-        xp, size = (
-            self.xp,
-            self.n_features if by_class else self.n_outputs * self.n_features,
-        )
+        xp, size = self.xp, self.n_features * (1 if by_class else self.n_outputs)
         sums = self.data.map_reduce(
             passes.gram_sums,
             self.loss,
