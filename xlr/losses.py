@@ -72,6 +72,9 @@ class Loss(Protocol):
     shift_invariant : bool
         Whether adding one number to all logits of a row changes nothing. The Hessian is
         then singular, and the objective adds curvature along its null space.
+    is_canonical : bool
+        Whether the curvature is the same for all labels. Models with the same
+        coefficients and weights then share a Hessian.
     """
 
     @property
@@ -79,6 +82,9 @@ class Loss(Protocol):
 
     @property
     def shift_invariant(self) -> bool: ...
+
+    @property
+    def is_canonical(self) -> bool: ...
 
     def value_and_gradient(
         self, logits: Array, targets: Array, *, xp: Namespace
@@ -114,6 +120,7 @@ class LogisticLoss:
 
     n_outputs = 1
     shift_invariant = False
+    is_canonical = True
 
     def value_and_gradient(
         self, logits: Array, targets: Array, *, xp: Namespace
@@ -161,6 +168,7 @@ class SoftmaxLoss:
 
     n_outputs: int
     shift_invariant = True
+    is_canonical = True
 
     def value_and_gradient(
         self, logits: Array, targets: Array, *, xp: Namespace
@@ -211,6 +219,7 @@ class ShareLogisticLoss:
 
     n_outputs = 1
     shift_invariant = False
+    is_canonical = True
     curvature = LogisticLoss.curvature
     curvature_bound = LogisticLoss.curvature_bound
 
@@ -238,6 +247,7 @@ class ShareSoftmaxLoss:
 
     n_outputs: int
     shift_invariant = True
+    is_canonical = True
     curvature = SoftmaxLoss.curvature
     curvature_bound = SoftmaxLoss.curvature_bound
 

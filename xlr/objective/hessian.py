@@ -121,6 +121,8 @@ class PooledHessian:
 
     It is factorised once, where the blocks of a thousand classes would be a thousand.
 
+    It is solved with in float32, in which G was summed.
+
     Parameters
     ----------
     sizes : array of shape (n_models, n_outputs)
@@ -168,17 +170,20 @@ class PooledHessian:
         """
         xp, sizes = self._xp, self._sizes
         one = xp.sqrt(xp.min(sizes, axis=1) * xp.max(sizes, axis=1))[:, None]
-        pooled = BlockHessian(
-            self._gram[:, None, :, :], self._penalty / one, self._rounding, xp=xp
+        gram, penalty = (
+            xp.astype(x, xp.float32)
+            for x in (self._gram[:, None, :, :], self._penalty / one)
         )
+        pooled = BlockHessian(gram, penalty, self._rounding, xp=xp)
         if added is not None:
             damping = xp.max(added / self.diagonal, axis=1, keepdims=True)
-            added = damping * pooled.diagonal
+            added = xp.astype(damping, xp.float32) * pooled.diagonal
         solve = pooled.solver(added)
 
         def solve_by_class(vector: Array) -> Array:
             by_class = xp.reshape(vector, (*sizes.shape, -1)) / sizes[:, :, None]
-            return xp.reshape(solve(by_class), vector.shape)
+            solved = solve(xp.astype(by_class, xp.float32))
+            return xp.reshape(xp.astype(solved, vector.dtype), vector.shape)
 
         return solve_by_class
 

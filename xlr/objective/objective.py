@@ -421,9 +421,23 @@ class Objective:
 
     # -- second derivatives -----------------------------------------------------------
 
-    def hessian(self, parameters: Array) -> BlockHessian:
-        """Return the Hessian, in one pass."""
-        matrix = self.loss_hessian(parameters) / self.total_weight[:, None, None]
+    def shares_hessian(self, parameters: Array) -> bool:
+        """Return whether the Hessian of the loss is the same for all models."""
+        may_share = self.loss.is_canonical and self.data.targets.weighs_alike
+        if self.n_models == 1 or not may_share:
+            return False
+        return bool(arrays.to_host(self.xp.all(parameters == parameters[:1, :])))
+
+    def hessian(self, parameters: Array, *, is_shared: bool = False) -> BlockHessian:
+        """Return the Hessian, in one pass.
+
+        ``is_shared`` if :meth:`shares_hessian` is True of the parameters.
+        """
+        rows = self.select(np.zeros(1, dtype=np.int64)) if is_shared else self
+        matrix = rows.loss_hessian(parameters[: rows.n_models, :])
+        matrix = matrix / rows.total_weight[:, None, None]
+        if is_shared:
+            matrix = self.xp.broadcast_to(matrix, (self.n_models, *matrix.shape[1:]))
         if self.loss.shift_invariant:
             matrix = matrix + self._null_space_curvature(matrix)
         penalty = self.penalty_curvature(parameters)

@@ -89,15 +89,15 @@ class NewtonCG:
         return 8 * (rows + 3 * objective.n_outputs * objective.column_size**2)
 
     def init(self, objective: Objective, start: Start) -> NewtonCGState:
-        parameters, at = start[:2]
+        parameters, at, multiplier = *start[:2], objective.in_float32()
         subgradient = objective.minimum_norm_subgradient(parameters, at.gradient)
         diagnostics = Diagnostics.of(objective, at.value, subgradient)
         state = NewtonCGState(
             parameters=parameters,
             at=at,
             subgradient=subgradient,
-            surrogate=Surrogate.shared(objective, start.surrogate),
-            multiplier=objective.in_float32(),
+            surrogate=Surrogate.shared(multiplier, start.surrogate),
+            multiplier=multiplier,
             scale=subgradient,
             precondition=None,
             is_fresh=True,

@@ -63,7 +63,8 @@ class NewtonCholesky:
     def init(self, objective: Objective, start: Start) -> NewtonState:
         w, surrogate = start.parameters, start.surrogate
         if surrogate is None:
-            hessian = objective.hessian(w)
+            is_shared = objective.shares_hessian(w)
+            hessian = objective.hessian(w, is_shared=is_shared)
         else:
             hessian = surrogate.hessian(w, Objective.hessian)
         state = NewtonState(
