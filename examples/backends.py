@@ -11,19 +11,19 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Backend:
-    """An array library, and where it puts arrays."""
+    """An array library and the device that it puts arrays on."""
 
     name: str
     xp: Any
     device: Any
 
     def place(self, values: np.ndarray) -> Any:
-        """A NumPy array as an array of this library."""
+        """Convert a NumPy array to an array of this library."""
         return self.xp.asarray(values, device=self.device)
 
 
 def find_backend(name: str) -> Backend:
-    """The library of that name, or NumPy with a message where it cannot be used."""
+    """Return the library of a name, or print a message and return NumPy."""
     try:
         if name == "cupy":
             import cupy
@@ -50,7 +50,7 @@ def find_backend(name: str) -> Backend:
 
 
 def host(values: Any) -> np.ndarray:
-    """A NumPy copy of an array of any library."""
+    """Copy an array of any library to NumPy."""
     if array_api_compat.is_torch_array(values):
         return values.cpu().numpy()
     if array_api_compat.is_cupy_array(values):

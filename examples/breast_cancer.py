@@ -1,12 +1,12 @@
-"""Benign or malignant: a whole analysis, with a test set and a report.
+"""Benign or malignant: a complete analysis, with a test set and a report.
 
     python examples/breast_cancer.py
     python examples/breast_cancer.py --backend torch
 
-The third tutorial: 569 tumours, 30 measurements of each. Hold a third out, fit by 200
-steps of gradient descent, by xlr's default and by scikit-learn's, and judge each on the
-rows that it has not seen. Then what that tutorial left as further steps: the L2
-penalty, and more than two classes.
+The third tutorial has 569 tumours with 30 measurements each. It holds a third out, and
+fits by 200 steps of gradient descent, by xlr's default and by scikit-learn's. The rows
+held out judge each model. Two further steps follow, which the published tutorial leaves
+to its reader: the L2 penalty, and more than two classes.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ place = tutorial.backend.place
 # -- the data --------------------------------------------------------------------------
 
 cancer = load_breast_cancer()
-# The tutorial does not say which rows it held out. Of the seeds 0, 1, ..., 199, 14 hold
-# out rows on which both accuracies are those that it reports; this is the first.
+# The tutorial does not say which rows it held out. Among the seeds 0 to 199, 14 give
+# both of its accuracies; this is the first.
 SEED = 26
 X, X_test, y, y_test = train_test_split(
     cancer.data, cancer.target, test_size=0.33, random_state=SEED
@@ -47,9 +47,9 @@ print(f"{len(y)} rows to learn from, {len(y_test)} to judge by, {X.shape[1]} fea
 
 
 def fit(model, values):
-    """Fit twice, the first time for what loads or compiles; the seconds of the second.
+    """Return the seconds of a fit, after a first one that loads and compiles code.
 
-    That a schedule of 200 steps ends before the optimum needs no warning here.
+    A schedule of 200 steps ends before the optimum on purpose: it needs no warning.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -104,7 +104,7 @@ for ax, (name, labels) in zip(axes, predicted.items()):
 figure.suptitle("188 tumours that no model had seen")
 tutorial.save(figure, "confusion")
 
-# Two ways down the same F, penalty included.
+# Both methods minimise the same F, penalty included.
 descent_too = xlr.LogisticRegression(**{**descent.get_params(), "C": default.C})
 fit(descent_too, place(X))
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
@@ -163,7 +163,7 @@ ax.grid(visible=False)
 ax.set_title("Ten one-against-the-rest models, 594 digits")
 tutorial.save(figure, "digits")
 
-# -- held against what was published ---------------------------------------------------
+# -- comparison with the published figures ---------------------------------------------
 
 own, _, theirs = (np.mean(labels == y_test) for labels in predicted.values())
 tutorial.compare("accuracy, its own descent", 0.9734, own, 5e-5)

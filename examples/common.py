@@ -20,11 +20,11 @@ from matplotlib.colors import LinearSegmentedColormap
 
 plt.rcParams.update({"figure.dpi": 110, "axes.grid": True, "grid.alpha": 0.3})
 
-# Blue for 0 and orange for 1, which colour-blind people separate (Okabe and Ito 2008).
+# Blue for 0, orange for 1: colour-blind people can separate them (Okabe and Ito 2008).
 COLOURS = ["#0072B2", "#E69F00"]
 MARKERS = ["o", "^"]
 WRONG = "#D81B60"
-# From surely 0 to surely 1, white where it could be either.
+# From certainly 0 to certainly 1; white at a probability of one half.
 SHADES = LinearSegmentedColormap.from_list("shades", [COLOURS[0], "white", COLOURS[1]])
 
 
@@ -36,9 +36,9 @@ class Tutorial:
     ----------
     backend : Backend
     folder : Path
-        Of the pictures.
+        The folder for the pictures.
     full : bool
-        Whether the long version was asked for.
+        Whether the command line has ``--full``, for the long version.
     """
 
     backend: Backend
@@ -57,8 +57,8 @@ class Tutorial:
     ):
         """Read the command line.
 
-        ``full`` says what ``--full`` adds, if anything; ``host_only`` that there is
-        nothing but NumPy for tables and matrices of SciPy.
+        ``full`` is the help text of ``--full``, if the tutorial has this option.
+        ``host_only`` leaves NumPy only, for tables and SciPy's matrices.
         """
         parser = argparse.ArgumentParser(description=description.splitlines()[0])
         parser.add_argument(
@@ -81,7 +81,7 @@ class Tutorial:
         return cls(backend, options.out, full is not None and options.full)
 
     def compare(self, name: str, published: Any, ours: Any, tolerance: float) -> None:
-        """Hold our numbers against published ones, to an absolute tolerance."""
+        """Compare our numbers with published ones, to an absolute tolerance."""
         published, ours = np.ravel(published), np.ravel(ours)
         for i, (theirs, here) in enumerate(zip(published, ours, strict=True)):
             part = f"{name} [{i}]" if published.size > 1 else name
@@ -93,7 +93,7 @@ class Tutorial:
         plt.close(figure)
 
     def finish(self) -> None:
-        """Print the comparison, if any; exit with 1 if a figure was missed."""
+        """Print the comparison, if any, and exit with 1 if a figure is missed."""
         if not self._figures:
             print(f"\nPictures: {self.folder}")
             return
@@ -114,7 +114,7 @@ class Tutorial:
 
 
 def heading(text: str) -> None:
-    """A title with a blank line above it."""
+    """Print a title with a blank line above it."""
     print(f"\n{text}\n{'-' * len(text)}")
 
 
@@ -126,7 +126,7 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def scatter(ax: plt.Axes, X: np.ndarray, y: np.ndarray, names: list[str], **style: Any):
-    """Points of two columns of X, by class."""
+    """Draw the points of two columns of X, by class."""
     for label, name in enumerate(names):
         ax.scatter(
             *X[y == label, :2].T,

@@ -3,9 +3,9 @@
     python examples/docstrings.py
 
 The corpus is on every machine that can run this: the docstrings of NumPy, SciPy and
-scikit-learn, about two thousand short texts (which, depends on their versions). What a
-library calls itself is taken out; the rest has to tell them apart. Then which words
-do, and how few are enough.
+scikit-learn. They are about two thousand short texts, which depend on the versions. The
+names of the libraries are removed, so that the other words have to separate them. The
+script then shows which words do so, and how few are enough.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ NAMES = re.compile(r"numpy|\bnp\b|scipy|scikit|sklearn|\bsp\b", re.IGNORECASE)
 
 
 def docstrings(library: str) -> set[str]:
-    """The docstrings of what its modules offer, and of the methods of classes."""
+    """Return the docstrings of the public functions and classes of a library."""
     texts = set()
     names = [library, *(f"{library}.{part}" for part in MODULES[library].split())]
     for name in names:
         try:
             module = importlib.import_module(name)
-        except ImportError:  # of another version
+        except ImportError:  # this version of the library lacks the module
             continue
         offered = vars(module)
         for public in offered.get("__all__", list(offered)):

@@ -2,10 +2,11 @@
 
     python examples/election.py
 
-The American National Election Study of 1996, 944 voters, as statsmodels ships it: party
-(seven shades from strong Democrat to strong Republican), education and income in
-brackets, age, days a week of news on television. Categories become columns of zeros
-and ones, the rest is scaled; xlr gets a sparse matrix. Then what each category says.
+statsmodels ships the American National Election Study of 1996, with 944 voters. Its
+columns are party (seven steps from strong Democrat to strong Republican), education and
+income in brackets, age, and days per week of television news. Categories become columns
+of zeros and ones, and numbers are scaled; xlr gets a sparse matrix. A picture shows the
+coefficient of each category.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ voter = X.iloc[[0]].assign(party="independent")
 probability = model.predict_proba(voter)[0, list(model.classes_).index("Dole")]
 print(f"  the first voter, were they independent: {probability:.0%} for Dole")
 
-# -- what each category says -----------------------------------------------------------
+# -- the coefficient of each category --------------------------------------------------
 
 coef = model[-1].coef_[0] * (1 if model.classes_[1] == "Dole" else -1)
 names = [name.removeprefix("party_") for name in encode.get_feature_names_out()]

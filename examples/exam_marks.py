@@ -3,9 +3,9 @@
     python examples/exam_marks.py
     python examples/exam_marks.py --backend torch
 
-The second tutorial: what the sigmoid and the cross-entropy look like, one feature
-(hours studied by twelve students), two features (marks of 100 applicants), and a
-gradient descent whose loss is followed to the thirteenth digit.
+The second tutorial draws the sigmoid and the cross-entropy. It fits one feature (hours
+studied by twelve students), then two (marks of 100 applicants). The loss of its
+gradient descent agrees with the published one to thirteen digits.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ X = tutorial.backend.place((marks.data - mean) / deviation)
 y = tutorial.backend.place(marks.target)
 n = len(marks.target)
 
-# The published loop steps 0.01/3 along the gradient of the sum of the losses: for xlr,
-# whose F is their mean, that is n times as much. Its start is a random one.
+# The published loop takes steps of 0.01/3 along the gradient of the sum of the losses.
+# F in xlr is their mean, so the same step is n times as large. The start is random.
 start = [0.06879018957747185, 0.060750489548129484, 0.081224887916095]
 descent = xlr.LogisticRegression(
     C=np.inf,
@@ -103,7 +103,7 @@ descent = xlr.LogisticRegression(
     tol=1e-12,
 )
 with warnings.catch_warnings():
-    # That the schedule ends a little before the optimum is part of the story.
+    # The schedule ends a little before the optimum on purpose.
     warnings.simplefilter("ignore", ConvergenceWarning)
     descent.fit(X, y, intercept_init=start[:1], coef_init=start[1:])
 losses = descent.history_["objective"]
@@ -140,7 +140,7 @@ ax.set(
 ax.legend(loc="lower left")
 tutorial.save(figure, "marks")
 
-# -- held against what was published ---------------------------------------------------
+# -- comparison with the published figures ---------------------------------------------
 
 published = {
     1: 0.6091560801945126,

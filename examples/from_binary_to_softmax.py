@@ -3,9 +3,9 @@
     python examples/from_binary_to_softmax.py
     python examples/from_binary_to_softmax.py --backend torch
 
-The fourth tutorial: batch gradient descent with its loss curve, the L2 penalty,
-agreement with scikit-learn, and its exercises: one-vs-rest, softmax, the threshold with
-the best F1, and features that bend the boundary.
+The fourth tutorial shows batch gradient descent with its loss curve, the L2 penalty,
+and agreement with scikit-learn. Its exercises are one-vs-rest, softmax, the threshold
+with the best F1, and features that bend the boundary.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ X, y = place(points), place(labels)
 
 
 def line(model):
-    """Coefficients and intercept of a model, printed in one line."""
+    """Return the coefficients and the intercept of a model, in one line."""
     coef = ", ".join(f"{w:.8f}" for w in host(model.coef_)[0])
     return f"w = [{coef}], b = {float(host(model.intercept_)[0]):.8f}"
 
 
 def draw_probability(ax, model, data, classes, names):
-    """Contours of the probability of class 1, the boundary, and the points."""
+    """Draw contours of the probability of class 1, the boundary, and the points."""
     contours = DecisionBoundaryDisplay.from_estimator(
         model,
         data,
@@ -92,7 +92,7 @@ plain = xlr.LogisticRegression(C=np.inf, **schedule)
 lam = 0.01
 ridge = xlr.LogisticRegression(C=1 / lam, **schedule)
 with warnings.catch_warnings():
-    # 500 epochs end before the optimum: the schedule is the tutorial's.
+    # The published schedule of 500 epochs ends before the optimum.
     warnings.simplefilter("ignore", ConvergenceWarning)
     plain.fit(X, y)
     ridge.fit(X, y)
@@ -195,16 +195,16 @@ axes[1].legend(loc="lower left")
 figure.colorbar(surface, ax=axes, label="probability of the lower moon")
 tutorial.save(figure, "moons")
 
-# -- held against what was published ---------------------------------------------------
+# -- comparison with the published figures ---------------------------------------------
 
 published = [1.00110855, 4.18271976, -0.88552683]
 ours = [*host(optimum.coef_)[0], host(optimum.intercept_)[0]]
 theirs = [*sklearn.coef_[0], sklearn.intercept_[0]]
-# What was published is where scikit-learn stopped; xlr goes on to the optimum.
+# The published figures are where scikit-learn stopped; xlr continues to the optimum.
 tutorial.compare("w, b by xlr", published, ours, 1e-3)
 tutorial.compare("w, b by scikit-learn", published, theirs, 1e-6)
 tutorial.compare("accuracy", 0.93, optimum.score(X, labels), 1e-12)
-# One-vs-rest is what the wrapper fits; a line fails on moons, a cubic does not.
+# One-vs-rest fits the models of the wrapper. A line fails on moons, a cubic does not.
 tutorial.compare("one-vs-rest, worst probability", 0, apart, 1e-4)
 tutorial.compare("moons, cubic beats the line", 1, float(cubic_score > line_score), 0)
 tutorial.finish()

@@ -3,10 +3,10 @@
     python examples/linear_probe.py
     python examples/linear_probe.py --backend cupy --imagenet
 
-The embeddings are made by chance: a centre for each class, and noise around it that is
-wide in some directions and narrow in many, as that of a trained network is. The C is
-chosen by cross-validation on a part of the rows, the probe fitted to all of them, and
-judged on rows that it has not seen.
+The embeddings are random: each class has a centre, with noise around it. As in a
+trained network, the noise is large in a few directions and small in many.
+Cross-validation on a part of the rows chooses C. The probe is then fitted to all rows,
+and judged on new ones.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from backends import Backend, find_backend, host
 
 import xlr
 
-# Of two centres, in deviations of the noise: some classes are easily confused.
+# Distance of two centres, in standard deviations of the noise; some classes overlap.
 DISTANCE = 6.0
 ROWS_AT_A_TIME = 8192
 IMAGENET = {"rows": 1_281_167, "dimensions": 1024, "classes": 1000}
 
 
 def read_options() -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--backend", choices=["numpy", "cupy", "torch", "jax"], default="numpy"
@@ -55,7 +55,7 @@ def read_options() -> argparse.Namespace:
 
 
 class Embeddings:
-    """Embeddings of classes, as a network might have them."""
+    """Random embeddings of classes, similar to those of a network."""
 
     def __init__(self, dimensions: int, n_classes: int) -> None:
         rng = np.random.default_rng(0)
@@ -65,13 +65,13 @@ class Embeddings:
         self._mix = np.float32((turn * width).T)
         centres = rng.standard_normal((n_classes, dimensions), dtype=np.float32)
         self._centres = centres * DISTANCE / np.float32(2 * dimensions) ** 0.5
-        self._often = rng.dirichlet(np.full(n_classes, 5.0))  # unlike each other
+        self._often = rng.dirichlet(np.full(n_classes, 5.0))  # unequal frequencies
 
     def draw(self, n_rows: int, seed: int, backend: Backend) -> tuple[Any, Any]:
-        """Rows and their classes, in the memory of the library."""
+        """Draw rows and their classes as arrays of the library."""
         rng = np.random.default_rng(seed)
         y = rng.choice(len(self._often), size=n_rows, p=self._often)
-        # As often as they can, all classes are there.
+        # Include every class, if there are enough rows.
         y[: len(self._often)] = np.arange(len(self._often))[:n_rows]
         parts = []
         for rows in slices(n_rows):
@@ -82,13 +82,13 @@ class Embeddings:
 
 
 def slices(n_rows: int) -> Iterator[slice]:
-    """Return the top-k accuracy on some rows, a few thousand at a time."""
+    """Yield slices of a few thousand rows each."""
     for start in range(0, n_rows, ROWS_AT_A_TIME):
         yield slice(start, min(start + ROWS_AT_A_TIME, n_rows))
 
 
 def top_k_accuracy(model: Any, X: Any, y: Any, ks: tuple[int, ...]) -> list[float]:
-    """Share of the rows whose class is among the k that score highest, for each k."""
+    """Return, for each k, the share of rows whose class is among the k best scores."""
     xp = array_api_compat.array_namespace(X)
     hits = dict.fromkeys(ks, 0.0)
     for rows in slices(X.shape[0]):
@@ -105,7 +105,7 @@ def top_k_accuracy(model: Any, X: Any, y: Any, ks: tuple[int, ...]) -> list[floa
 
 
 def peak_bytes(backend: Backend) -> int:
-    """The most memory so far: of arrays on a GPU, else of the process."""
+    """Return the peak memory in bytes: of arrays on a GPU, else of the process."""
     if backend.name == "torch" and backend.device.type == "cuda":
         import torch
 
@@ -118,7 +118,7 @@ def peak_bytes(backend: Backend) -> int:
 
 
 def choose_penalty(X: Any, y: Any, options: argparse.Namespace) -> float:
-    """The C that cross-validation on some of the rows finds best."""
+    """Choose C by cross-validation on some of the rows."""
     n_rows = min(options.choose_on, X.shape[0])
     print(f"Choosing C on {n_rows:,} rows, 3 folds of 5 C:")
     grid = np.logspace(-3, 1, 5)

@@ -3,11 +3,11 @@
     python examples/on_a_cluster.py
     python examples/on_a_cluster.py --scheduler tcp://10.0.0.1:8786 --folder /shared
 
-Visits to a shop, made by chance: ten numbers about each, and whether it ended in a
-purchase. The workers of the cluster read the files, a chunk of rows each, and send back
-sums over them; a fit needs no more. By default the cluster is two processes on this
-machine; any other will do whose workers have xlr and see the folder. It needs
-``pip install '.[dask]'``.
+The rows are random visits to a shop: ten numbers each, and whether the visit ended in a
+purchase. The workers of the cluster read the files, one chunk of rows per file, and
+return sums over them; a fit needs no more. By default the cluster is two processes on
+this machine. Any other cluster works if its workers have xlr and can read the folder.
+The script needs ``pip install '.[dask]'``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from sklearn.base import clone
 import xlr
 
 N_FEATURES, N_FILES = 10, 10
-# What a unit more of each number adds to the log-odds of a purchase.
+# Change in the log-odds of a purchase for one unit more of each number.
 TRUTH = np.linspace(1, -1, N_FEATURES) ** 3
 INTERCEPT = -2.0
 
 
 def read_options() -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scheduler", help="of a cluster; by default one starts here")
     parser.add_argument("--folder", help="for the files; by default one that goes away")
@@ -44,7 +44,7 @@ def read_options() -> argparse.Namespace:
 
 
 def write_files(folder: Path, n_rows: int) -> None:
-    """Have the workers make the rows, and write a file for each chunk of X and of y."""
+    """Make the rows on the workers, and write one file per chunk of X and y."""
     rng = da.random.default_rng(0)
     chunk = n_rows // N_FILES
     X = rng.normal(size=(n_rows, N_FEATURES), chunks=(chunk, N_FEATURES))
@@ -64,7 +64,7 @@ def with_peak(call: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def heading(text: str) -> None:
-    """A title with a blank line above it."""
+    """Print a title with a blank line above it."""
     print(f"\n{text}\n{'-' * len(text)}")
 
 
@@ -78,7 +78,7 @@ def main(folder: Path, n_rows: int) -> None:
     )
 
     heading("Fit")
-    # As for arrays in memory: Dask knows the cluster of the client that was made last.
+    # The call is the same as for arrays in memory: Dask uses the current client.
     started = perf_counter()
     model = xlr.LogisticRegression(verbose=1).fit(X, y)
     seconds = perf_counter() - started
@@ -93,7 +93,7 @@ def main(folder: Path, n_rows: int) -> None:
     print(f"  accuracy               {model.score(X, y):.4f}")
 
     heading("How sure is it?")
-    # A penalty would pull the coefficients towards zero: here without one.
+    # A penalty would shrink the coefficients towards zero, so this fit has none.
     unpenalised = xlr.LogisticRegression(C=np.inf).fit(X, y)
     results = xlr.infer(unpenalised, X, y)
     header = ("", "truth", "estimate", "standard error", "apart by")

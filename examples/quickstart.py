@@ -2,9 +2,9 @@
 
     python examples/quickstart.py
 
-Two data sets that come with scikit-learn: tumours, benign or malignant (569 rows,
+The two data sets come with scikit-learn: benign and malignant tumours (569 rows,
 30 features), and images of handwritten digits (1797 rows, 64 features, 10 classes).
-Where there is a CUDA GPU and CuPy or torch, the same lines run there too.
+With a CUDA GPU and CuPy or torch, the same lines also run on the GPU.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import xlr
 
 
 def find_gpu():
-    """A function that brings a NumPy array to the GPU and its name, or None."""
+    """Return a function that moves arrays to the GPU, and its library, or None."""
     try:
         import cupy
 
@@ -40,13 +40,13 @@ def find_gpu():
 
 
 def objective(model, X, y, C):
-    """F, which both libraries minimise: the mean loss plus |w|^2 / (2 C n).
+    """Return F, which both libraries minimise: the mean loss plus |w|^2 / (2 C n).
 
-    Computed here from the coefficients alone, so that it judges both alike.
+    F is computed from the coefficients alone, in the same way for both libraries.
     """
     coef = np.asarray(model.coef_)
     logits = X @ coef.T + np.asarray(model.intercept_)
-    if len(model.classes_) == 2:  # one column of logits: those of classes_[1]
+    if len(model.classes_) == 2:  # one column of logits, for classes_[1]
         loss = xlr.binary_cross_entropy(logits[:, 0], y)
     else:  # one column for each class
         loss = xlr.cross_entropy(logits, y)
@@ -54,7 +54,7 @@ def objective(model, X, y, C):
 
 
 def timed_fit(model, X, y):
-    """Seconds of a fit, after a small one that loads code and starts threads."""
+    """Return the seconds of a fit, after a small one that loads code and threads."""
     clone(model).fit(X[:200], y[:200])
     started = perf_counter()
     model.fit(X, y)
@@ -63,16 +63,16 @@ def timed_fit(model, X, y):
 
 
 def compare(data, sklearn_solver, C=1.0):
-    """Fit one data set with each library and print what came out."""
+    """Fit one data set with each library and print the results."""
     X, X_test, y, y_test = train_test_split(
         data.data, data.target, test_size=0.25, random_state=0, stratify=data.target
     )
 
-    # The array's library decides where the fit runs: NumPy here, so on the CPU.
+    # X decides where the fit runs: X is a NumPy array here, so the fit is on the CPU.
     model = xlr.LogisticRegression(C=C)
     rows = [("xlr on NumPy", model, timed_fit(model, X, y))]
 
-    # One of scikit-learn's solvers that gets as far on such data. Its own default,
+    # This solver of scikit-learn is as accurate on such data. scikit-learn's default,
     # lbfgs with tol=1e-4 and max_iter=100, would stop early on both sets and warn.
     reference = SklearnLogisticRegression(
         C=C, solver=sklearn_solver, tol=1e-6, max_iter=1000
@@ -81,12 +81,12 @@ def compare(data, sklearn_solver, C=1.0):
     rows.append((name, reference, timed_fit(reference, X, y)))
 
     if GPU is not None:
-        # On the GPU nothing changes but the arrays. Labels may stay on the host.
+        # Only the arrays change on the GPU. Labels may stay on the host.
         to_gpu, library = GPU
         X_gpu = to_gpu(X)
         on_gpu = xlr.LogisticRegression(C=C)
         seconds = timed_fit(on_gpu, X_gpu, y)
-        # The coefficients are arrays of that library too; to_numpy() fetches them.
+        # The coefficients are arrays of this library too; to_numpy() copies them.
         rows.append((f"xlr on {library} (GPU)", on_gpu.to_numpy(), seconds))
 
     print(f"  solver {model.solver_}, {model.n_iter_[0]} iterations, ", end="")
@@ -110,9 +110,9 @@ print("Breast cancer: malignant or benign?")
 cancer = load_breast_cancer()
 model = compare(cancer, "newton-cholesky")
 
-# coef_ has one row for two classes: by how much the log-odds of classes_[1] rise
-# with one unit of a feature. A unit of one feature is not a unit of another, so rank
-# them by what a change of one standard deviation does.
+# For two classes, coef_ has one row: the change in the log-odds of classes_[1] for one
+# unit of each feature. Features have different units, so rank them by the effect of
+# one standard deviation.
 effect = model.coef_[0] * cancer.data.std(axis=0)
 print(f"  The five features that move the log-odds of {cancer.target_names[1]} most")
 print(f"  {'':<26}{'coefficient':>14}{'per deviation':>16}")
@@ -126,8 +126,8 @@ print("Digits: which of ten?")
 digits = load_digits()
 model = compare(digits, "newton-cg")
 
-# With more classes there is one row of coefficients for each, and the probabilities
-# of the classes come from the softmax of the logits.
+# With more classes, each has a row of coefficients, and the softmax of the logits gives
+# the probabilities.
 print("  The pixel (row, column) that speaks most for each of the first five digits")
 print(f"  {'digit':<26}{'coefficient':>14}{'pixel':>16}")
 for digit in range(5):

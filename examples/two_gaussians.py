@@ -1,11 +1,11 @@
-"""Two clouds of points: 300,000 steps of gradient ascent, or a dozen of Newton's.
+"""Two clouds of points: 300,000 steps of gradient ascent, or a dozen Newton steps.
 
     python examples/two_gaussians.py                  # 10,000 steps
     python examples/two_gaussians.py --full           # all 300,000: a minute on NumPy
     python examples/two_gaussians.py --backend torch
 
-The first tutorial: draw points from two Gaussians, climb the log-likelihood step by
-step, and arrive where scikit-learn arrives. Then the same optimum in milliseconds.
+The first tutorial draws points from two Gaussians and climbs the log-likelihood step by
+step, to the optimum of scikit-learn. Newton's method finds it in milliseconds.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ X, y = tutorial.backend.place(points), tutorial.backend.place(labels)
 
 # -- gradient ascent, step by step -----------------------------------------------------
 
-# The tutorial climbs the sum of the log-likelihood over the 2N points with steps of
-# 5e-5. xlr descends F, the mean of its negative, so the same steps are 2N times that.
+# The tutorial climbs the log-likelihood, a sum over 2N points, with steps of 5e-5. xlr
+# minimises F, minus the mean, so the same steps are 2N times as large.
 learning_rate = 5e-5 * 2 * N
 steps = 300_000 if tutorial.full else 10_000
 
@@ -51,15 +51,15 @@ climber = xlr.LogisticRegression(
     solver="gradient-descent",
     learning_rate=learning_rate,
     max_iter=steps // 10,
-    tol=1e-12,  # never reached: the schedule is run to its end
-    warm_start=True,  # each fit goes on where the last one ended
+    tol=1e-12,  # never reached: the schedule runs to its end
+    warm_start=True,  # each fit continues where the last one ended
 )
 print(f"  {'steps':>8}{'log-likelihood':>18}{'intercept':>12}{'coefficients':>22}")
 seconds = 0.0
 climb = []
 for part in range(1, 11):
     with warnings.catch_warnings():
-        # That the schedule ends before the optimum is the point of this tutorial.
+        # This tutorial shows a schedule that ends before the optimum.
         warnings.simplefilter("ignore", ConvergenceWarning)
         _, elapsed = timed(lambda: climber.fit(X, y))
     seconds += elapsed
@@ -77,7 +77,7 @@ print(f"  {seconds:.1f} s")
 
 heading("At the optimum")
 newton = xlr.LogisticRegression(C=np.inf)
-newton.fit(X, y)  # once before, for what loads or compiles at the first call
+newton.fit(X, y)  # the first call loads and compiles code; time the second
 _, newton_seconds = timed(lambda: newton.fit(X, y))
 liblinear = SklearnLogisticRegression(C=1e15, solver="liblinear")
 _, liblinear_seconds = timed(lambda: liblinear.fit(points, labels))
@@ -134,7 +134,7 @@ LossCurveDisplay.from_estimator(newton, metric="optimality", ax=ax, marker="o")
 ax.set_title("Newton's method")
 tutorial.save(figure, "newton")
 
-# -- held against what was published ---------------------------------------------------
+# -- comparison with the published figures ---------------------------------------------
 
 published = [-14.09225541, -5.05899648, 8.28955762]
 if tutorial.full:
