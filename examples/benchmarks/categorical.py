@@ -1,7 +1,7 @@
-"""Time fits to tables of categories: xlr and its peers, brought to the same F.
+"""Time fits to tables of categories: xlr and its peers, at the same F.
 
     python examples/benchmarks/categorical.py         # all cells
-    python examples/benchmarks/categorical.py mixed   # this, the others are kept
+    python examples/benchmarks/categorical.py mixed   # one; keep the other results
 
 The table goes to ``categorical.md`` and all numbers to ``categorical.json``.
 """
@@ -28,7 +28,7 @@ glum by `tabmat.from_pandas`, of scikit-learn by OneHotEncoder in a pipeline. A 
 CSR matrix is made before the clock starts.
 """
 
-# What stands in the way where a goal has not been reached.
+# Why a goal is missed, by cell.
 LIMITS = {
     "one-hot": """\
 - **one-hot**: blocks of codes are read as SciPy's sparse matrices, so that a product

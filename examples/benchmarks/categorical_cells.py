@@ -1,4 +1,4 @@
-"""Tables of categories: what is fitted, and by whom."""
+"""Cells of tables with categories: data, and fits by xlr and its peers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def columns(
 
 
 def table(share: float, *, kind: str, **options: Any) -> dict[str, Any]:
-    """Return a table of such columns: categories as strings, the numbers first."""
+    """Return a table of numbers and of categories as strings, the numbers first."""
     data = columns(share, **options)
     names = {f"x{j}": column for j, column in enumerate(data["numbers"].T)}
     for j, (own, n) in enumerate(zip(data["codes"].T, data["levels"])):
@@ -62,7 +62,7 @@ def table(share: float, *, kind: str, **options: Any) -> dict[str, Any]:
 
 
 def in_memory(data: dict[str, Any]) -> Any:
-    """Return the columns as xlr takes codes."""
+    """Return the columns as a matrix of xlr."""
     codes = xlr.CategoricalMatrix(data["codes"], data["levels"])
     if not data["numbers"].size:
         return codes
@@ -77,7 +77,7 @@ def from_table(data: dict[str, Any], tol: float) -> dict[str, Any]:
     model = xlr.LogisticRegression(tol=tol, categorical="auto")
     model.fit(data["table"], data["y"])
     coef = dict(zip(model.coef_names_, model.coef_[0]))
-    # Levels that no row has are columns of the peers.
+    # Peers also have columns for levels without rows.
     names = [f"x{j}" for j in range(data["numbers"].shape[1])]
     names += [
         f"c{j:02}[{k:05}]" for j, n in enumerate(data["levels"]) for k in range(n)
@@ -118,7 +118,7 @@ def for_tabmat(data: dict[str, Any]) -> Any:
 
 
 def through_encoder(data: dict[str, Any], tol: float) -> dict[str, Any]:
-    """Fit the pipeline that most people write, in its own order of columns."""
+    """Fit the usual pipeline with an encoder, in the pipeline's order of columns."""
     names = [name for name in data["table"].columns if name.startswith("c")]
     known = [[f"{k:05}" for k in range(n)] for n in data["levels"]]
     encoder = make_column_transformer(

@@ -1,4 +1,4 @@
-"""Everything that is measured on one cell, as a dictionary for JSON."""
+"""All measurements of one cell, as a dictionary for JSON."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from peers import PEERS, SKLEARN_DEFAULT, XLR, XLR_MAX_ITER, XLR_TOL
 from reference import bare_newton, best_effort
 from sweep import GOOD, Best, Run, Sweep, run, say, sweep_all
 
-MUCH_SLOWER = 10  # times xlr, and over a second: timed twice only
+MUCH_SLOWER = 10  # times xlr: a peer that takes longer, and over 1 s, is timed twice
 
 
 def find_best(data: Data, C: float) -> tuple[Best, float]:
-    """The best known F before any fit that counts, and that of the reference alone."""
+    """Return the best known F before any timed fit, and F of the reference alone."""
     best = Best()
     coef, intercept = best_effort(data, C)
     F = objective(coef, intercept, data, C)
     best.see(F, "reference", coef, intercept)
     run(PEERS[XLR], data, C, 1e-12, XLR_MAX_ITER, best)
-    best.seconds = np.inf  # it is no time to hold the others against
+    best.seconds = np.inf  # not a time to compare peers with
     return best, F
 
 
 def overhead() -> dict[str, float]:
-    """Seconds of a fit of 2 x 1 rows: what a fit costs without any work."""
+    """Return the seconds of a fit to 2 rows of 1 feature, which is overhead alone."""
     data = Data(np.asarray([[0.0], [1.0]]), np.asarray([0, 1]))
     seconds = {}
     for name, tol in ((XLR, XLR_TOL), (SKLEARN_DEFAULT, 1e-4)):  # their defaults
@@ -52,7 +52,7 @@ def overhead() -> dict[str, float]:
 
 
 def bare_seconds(data: Data, C: float) -> float:
-    """Seconds of Newton's method in NumPy with nothing around it."""
+    """Return the seconds of Newton's method in plain NumPy."""
     call = partial(bare_newton, data, C, XLR_TOL)
     number = loops_for(timed(call)[0])
     return median(timed_in_loop(call, number) for _ in range(7))
@@ -61,12 +61,12 @@ def bare_seconds(data: Data, C: float) -> float:
 def repeat(
     calls: dict[str, Callable], loops: dict[str, int], repeats: int
 ) -> dict[str, list[float]]:
-    """Time calls in turns, each in a loop; every turn starts with another.
+    """Time calls in turns, each in a loop; each turn starts with another call.
 
     Returns
     -------
     dict of lists of floats
-        Seconds of one call of each, one number for each turn.
+        Seconds of one call by name, one number for each turn.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
@@ -79,20 +79,20 @@ def repeat(
 
 
 def much_slower(seconds: list[float], of_xlr: list[float] | None) -> bool:
-    """Whether more repeats would take long and change nothing."""
+    """Return whether more repeats would take long and change nothing."""
     fastest = min(seconds)
     return fastest > 1 and of_xlr is not None and fastest > MUCH_SLOWER * min(of_xlr)
 
 
 def quietly(call: Callable, number: int) -> float:
-    """Time a call whose warnings have been shown and kept before."""
+    """Time a call without warnings; an earlier run showed and kept them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return timed_in_loop(call, number)
 
 
 def warm_up(peers: list[str], data: Data, C: float) -> None:
-    """A short fit of each library, so that none is timed while it is loaded."""
+    """Fit briefly with each library, so that no timed fit includes its import."""
     small = data.head(min(len(data.y), 1_000))
     for name in peers:
         run(PEERS[name], small, C, 1e-2, 5, Best())
@@ -101,7 +101,7 @@ def warm_up(peers: list[str], data: Data, C: float) -> None:
 def run_cell(
     cell: Cell, *, repeats: int, patience: float, n: int | None = None
 ) -> dict:
-    """Make the data, find the best F, sweep, time, measure memory."""
+    """Make the data, find the best F, sweep tolerances, time, and measure memory."""
     started = perf_counter()
     data, C = cell.data(n), cell.C
     skipped = {name: peer.why_not(data) for name, peer in PEERS.items()}
@@ -160,7 +160,7 @@ def run_cell(
             "by": best.by,
             "reference_distance": best.distance(reference),
         },
-        # What the best known coefficients lose when they are stored in X's dtype.
+        # Rise of F when the best known coefficients are rounded to the dtype of X.
         "rounding": best.distance(objective(*rounded, data, C)),
         "matvec_seconds": matvec,
         "fits": fits,
@@ -175,6 +175,6 @@ def run_cell(
 
 
 def described(run: Run, best: Best) -> dict:
-    """A run with its distance from the best F known at the end."""
+    """Return a run as a dictionary, with its distance from the final best F."""
     distance = None if run.F is None else best.distance(run.F)
     return asdict(run) | {"distance": distance}

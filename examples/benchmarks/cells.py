@@ -1,7 +1,7 @@
-"""The problems that fits are timed on: seeded data, C, and the goal for each.
+"""Cells of fits on the CPU: seeded data, C, and a goal for each.
 
-A cell makes the same data every time. Fewer rows can be asked for, so that a test can
-run a cell in no time; ``wide`` then has fewer columns too.
+A cell makes the same data every time. Tests pass a smaller number of rows, to run a
+cell quickly; ``wide`` then has fewer columns too.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from sklearn.datasets import load_breast_cancer, load_digits
 class Cell:
     """One row of the table.
 
-    ``goal`` is by how much xlr is to be faster than the fastest peer. Cells with the
-    same ``seed`` and the same shape have the same data underneath.
+    ``goal`` is the ratio of the fastest peer's time to xlr's. Cells with the same
+    ``seed`` and the same shape derive from the same data.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Cell:
     seed: int = 0
 
     def data(self, n: int | None = None) -> Data:
-        """The data, with at most ``n`` rows if given."""
+        """Return the data, with at most ``n`` rows if given."""
         n = self.n if n is None else min(n, self.n)
         return self.make(np.random.default_rng(self.seed), n)
 

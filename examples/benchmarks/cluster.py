@@ -1,10 +1,10 @@
 """Time fits on Dask: on worker processes, on threads, and from a disk.
 
     python examples/benchmarks/cluster.py            # all cells: about an hour
-    python examples/benchmarks/cluster.py disk       # this, the others are kept
+    python examples/benchmarks/cluster.py disk       # one; keep the other results
 
-Needs dask-ml and PySpark for the peers, and Java on the PATH; a peer that is missing
-has no row. The tables go to ``cluster.md`` and all numbers to ``cluster.json``, in
+The peers need dask-ml and PySpark, and Java on the PATH; a missing peer has no row. The
+tables go to ``cluster.md`` and all numbers to ``cluster.json``, in
 ``examples/benchmarks/results`` unless ``--out`` names a folder.
 """
 
@@ -37,13 +37,12 @@ penalty, as dask-ml's Newton method has none. Spark's time is that of a fit afte
 first one, to rows that it holds in memory.
 """
 
-# What stands in the way where a goal has not been reached, by the key of the goal:
-# the name of a peer, "passes", "threads" or "disk".
+# Why a goal is missed, by its key: the name of a peer, "passes", "threads" or "disk".
 LIMITS: dict[str, str] = {}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The options of the script."""
+    """Read the options of the script."""
     names = list(CLUSTER_CELLS)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cells", nargs="*", help=", ".join(names))
@@ -56,7 +55,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--scratch",
         type=Path,
         default=Path(tempfile.gettempdir()),
-        help="folder for data: 8 GB, gone again at the end",
+        help="folder for data: 8 GB, deleted at the end",
     )
     parser.add_argument(
         "--spark-python", default=sys.executable, help="an interpreter with PySpark"
@@ -71,7 +70,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def run_cell(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Everything about a cell, ready for JSON."""
+    """Measure a cell; return a dictionary for JSON."""
     here = machine()
     found = CLUSTER_CELLS[name](options)
     return {
@@ -95,7 +94,7 @@ def save(folder: Path, results: dict[str, Any]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the cells that were asked for; the results of the others are kept."""
+    """Run the chosen cells; keep the results of the others."""
     options = parse(arguments)
     path = options.out / "cluster.json"
     results = json.loads(path.read_text("utf-8"))["cells"] if path.exists() else {}

@@ -1,6 +1,6 @@
-"""Cells measured on workers, threads and a disk: a function for each.
+"""Cells of fits on workers, on threads and from a disk, one function each.
 
-Each takes the options of the script and returns what it found, ready for JSON.
+Each takes the options of the script and returns a dictionary for JSON.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from reference import best_effort
 
 import xlr
 
-EQUAL = 1e-8  # of F, relative, above the best known
+EQUAL = 1e-8  # largest relative distance of F above the best known
 TIGHT = 1e-12
-LONG = 60.0  # seconds: what takes longer is timed once
+LONG = 60.0  # seconds: a longer fit is timed once
 N_WORKERS = 2
 IN_MEMORY = {"n": 2_000_000, "p": 100, "n_parts": 20}
 ON_DISK = {"n": 10_000_000, "p": 100, "n_parts": 100}
 MEMORY_LIMIT = "1.5GB"
-# Rows, columns and chunks of the fits whose passes are timed. Where there are few rows
-# for each column a fit computes Hessians of all rows.
+# Rows, columns and chunks of the fits whose passes are timed. With few rows per column,
+# a fit computes Hessians of all rows.
 SIZES = (
     (1_000_000, 100, 20),
     (1_000_000, 100, 100),
@@ -47,23 +47,23 @@ SIZES = (
 
 
 class Judge:
-    """F of some rows in memory without a penalty, and the lowest that is known."""
+    """F of rows in memory, without a penalty, and the lowest F known."""
 
     def __init__(self, data: Data) -> None:
         self.data = data
         coef, intercept = best_effort(data, np.inf)
         self.best = self.F({"coef": coef, "intercept": intercept})
 
-    def F(self, model: Model) -> float:  # noqa: N802 - what it is called
+    def F(self, model: Model) -> float:  # noqa: N802 - the objective's name
         return objective(model["coef"], model["intercept"], self.data, np.inf)
 
     def distance(self, model: Model) -> float:
-        """By how much F is above the lowest known, relative."""
+        """Return the relative distance of F above the lowest known."""
         return self.F(model) / self.best - 1
 
 
 def fit_ours(X: Any, y: Any, tol: float) -> tuple[float, Model]:
-    """Seconds of a fit by xlr, and what it found."""
+    """Fit with xlr; return the seconds and the model."""
     model = xlr.LogisticRegression(C=np.inf, tol=tol, n_jobs=N_WORKERS)
     seconds, _ = timed(lambda: quiet(lambda: model.fit(X, y)))
     found = {"coef": model.coef_, "intercept": model.intercept_}
@@ -75,7 +75,7 @@ def loosest(
     tolerances: tuple[float, ...],
     judge: Judge,
 ) -> dict[str, Any]:
-    """The first tolerance that is good enough; else the last, and no ``tol``."""
+    """Find the first tolerance that is good enough; else the last, with no ``tol``."""
     tried = []
     for tol in tolerances:
         seconds, found = fit(tol)
@@ -91,9 +91,9 @@ def in_turns(
     chosen: dict[str, dict[str, Any]],
     repeats: int,
 ) -> None:
-    """Time what was good enough at its tolerance, one after the other, again and again.
+    """Time in turns, at their tolerances, the fits that were good enough.
 
-    The medians go to ``chosen``, and the counts of passes where there are any.
+    The medians go to ``chosen``, and the numbers of passes if they are known.
     """
     short = []
     for name, result in chosen.items():
@@ -111,7 +111,7 @@ def in_turns(
 
 
 def in_memory(options: argparse.Namespace) -> dict[str, Any]:
-    """A fit on worker processes that hold the rows, against peers."""
+    """Measure a fit on worker processes that hold the rows, against peers."""
     rows = Rows.share_of(options.share, **IN_MEMORY)
     judge = Judge(rows.whole())
     chosen: dict[str, dict[str, Any]] = {}
@@ -120,7 +120,7 @@ def in_memory(options: argparse.Namespace) -> dict[str, Any]:
     with worker_processes(N_WORKERS), ExitStack() as open_peers:
         X, y = rows.on_workers()
         ours = partial(fit_ours, X, y)
-        _, tight = ours(TIGHT)  # the first: what is imported and started once
+        _, tight = ours(TIGHT)  # the first fit includes imports and start-up
         reference, judge.best = judge.best, min(judge.best, judge.F(tight))
         chosen["xlr"] = loosest(ours, OUR_TOLERANCES, judge)
         fits = {"xlr": ours}
@@ -149,7 +149,7 @@ def in_memory(options: argparse.Namespace) -> dict[str, Any]:
 def open_peer(
     peer: Peer, given: Given, open_peers: ExitStack, absent: dict[str, str]
 ) -> Opened | None:
-    """The peer, open until the others are closed too; or why there is none."""
+    """Open a peer until all are closed; note in ``absent`` why it is missing."""
     try:
         return open_peers.enter_context(peer.opened(given))
     except MissingPeerError as error:
@@ -158,7 +158,7 @@ def open_peer(
 
 
 def on_threads(options: argparse.Namespace) -> dict[str, Any]:
-    """The same rows in chunks on Dask's threads, against one array of NumPy's."""
+    """Measure the same rows in chunks on Dask's threads, against one NumPy array."""
     import dask
     import dask.array as da
 
@@ -173,7 +173,7 @@ def on_threads(options: argparse.Namespace) -> dict[str, Any]:
             "in chunks": partial(fit_ours, X, y),
         }
         for fit in fits.values():
-            fit(OUR_TOLERANCES[0])  # what is imported and started once
+            fit(OUR_TOLERANCES[0])  # the first fit includes imports and start-up
         chosen = {
             name: loosest(fit, OUR_TOLERANCES, judge) for name, fit in fits.items()
         }
@@ -186,7 +186,7 @@ def on_threads(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def on_disk(options: argparse.Namespace) -> dict[str, Any]:
-    """Rows that the workers together have no memory for."""
+    """Measure a fit to rows that exceed the memory of all workers."""
     import dask.array as da
 
     rows = Rows.share_of(options.share, **ON_DISK)
@@ -218,7 +218,7 @@ def on_disk(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def scaling(options: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of passes on one worker and on two, for several sizes."""
+    """Measure the seconds of passes on one worker and on two, for several sizes."""
     runs = []
     for n_workers in range(1, N_WORKERS + 1):
         with worker_processes(n_workers):
@@ -226,7 +226,7 @@ def scaling(options: argparse.Namespace) -> dict[str, Any]:
                 rows = Rows.share_of(options.share, n=n, p=p, n_parts=n_parts)
                 runs.append(_run(rows, n_workers, options.repeats))
     found = all_constants(runs)
-    # As many passes as the first of them, which has many rows for each column.
+    # Predict for the numbers of passes of the first fit, with many rows per column.
     counts = {kind: done["count"] for kind, done in runs[0]["passes"].items()}
     return {
         "runs": runs,

@@ -1,4 +1,4 @@
-"""Rows in parts, each made where it is wanted: in memory, on workers, on disk."""
+"""Rows in parts, each made where it is used: in memory, on workers, on disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from data import Data
 from generators import correlated_model
 from measure import objective
 
-FEWEST = 50  # rows for each feature: with fewer there may be no optimum
+FEWEST = 50  # rows per feature: with fewer there may be no optimum
 Model = dict[str, np.ndarray]
 
 
@@ -22,8 +22,8 @@ Model = dict[str, np.ndarray]
 class Rows:
     """``n_parts`` parts of ``part_rows`` rows of ``p`` features, and their labels.
 
-    They are drawn as those of ``generators.correlated``; a part is drawn by itself, and
-    is the same wherever that is done.
+    The distribution is that of ``generators.correlated``. Each part is drawn by itself,
+    and is the same wherever it is drawn.
     """
 
     n_parts: int
@@ -32,7 +32,7 @@ class Rows:
 
     @classmethod
     def share_of(cls, share: float, *, n: int, p: int, n_parts: int) -> Rows:
-        """A share of n rows."""
+        """Return the rows with ``n`` times ``share`` rows."""
         rows = max(min(n, FEWEST * p), int(n * share))
         return cls(n_parts, math.ceil(rows / n_parts), p)
 
@@ -41,28 +41,28 @@ class Rows:
         return self.n_parts * self.part_rows
 
     @property
-    def X_bytes(self) -> int:  # noqa: N802 - X is what it is called
+    def X_bytes(self) -> int:  # noqa: N802 - X is the name of the features
         return 8 * self.n * self.p
 
     def part(self, i: int) -> Data:
-        """One of the parts."""
+        """Draw one of the parts."""
         model = correlated_model(np.random.default_rng(0), p=self.p)
         return model.draw(np.random.default_rng([1, i]), self.part_rows)
 
     def parts(self) -> Iterator[tuple[slice, Data]]:
-        """Each with where its rows are among all."""
+        """Yield each part with the slice of its rows."""
         for i in range(self.n_parts):
             yield slice(i * self.part_rows, (i + 1) * self.part_rows), self.part(i)
 
     def whole(self) -> Data:
-        """All of them, in memory."""
+        """Draw all rows in memory."""
         X, y = np.empty((self.n, self.p)), np.empty(self.n, np.int64)
         for here, part in self.parts():
             X[here], y[here] = part.X, part.y
         return Data(X, y)
 
     def on_workers(self) -> tuple[Any, Any]:
-        """X and y in chunks, made and kept by the workers of the present client."""
+        """Return X and y in chunks, which the client's workers make and keep."""
         import dask
         import dask.array as da
         from distributed import wait
@@ -79,7 +79,7 @@ class Rows:
         return self.part(i)[:2]
 
     def write_zarr(self, folder: Path) -> None:
-        """X and y, a chunk for each part; random numbers cannot be compressed."""
+        """Write X and y, one chunk per part, uncompressed as the numbers are random."""
         import zarr
 
         def create(name: str, dtype: str, *columns: int) -> Any:
@@ -96,7 +96,7 @@ class Rows:
             X[here], y[here] = part.X, part.y
 
     def write_parquet(self, folder: Path) -> None:
-        """A file for each part: the features of a row as a list, and its label."""
+        """Write one file per part: each row has a list of features and a label."""
         import pyarrow as pa
         from pyarrow import parquet
 
@@ -109,7 +109,7 @@ class Rows:
             parquet.write_table(columns, path, use_dictionary=False, compression="none")
 
     def objectives(self, models: Sequence[Model]) -> list[float]:
-        """F of each model, without a penalty, part by part."""
+        """Return F of each model, without a penalty, summed part by part."""
         found: list[list[float]] = [[] for _ in models]
         for _, part in self.parts():
             for means, model in zip(found, models):
@@ -118,7 +118,7 @@ class Rows:
 
 
 def forget(folder: Path) -> None:
-    """Ask the system to drop what it keeps in memory of some files."""
+    """Ask the system to drop the files of a folder from its cache."""
     if hasattr(os, "posix_fadvise"):
         for path in folder.rglob("*"):
             if path.is_file():

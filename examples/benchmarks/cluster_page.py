@@ -1,4 +1,4 @@
-"""The page of fits on workers: the goals, and a section for each cell."""
+"""Page of results on Dask: the goals, and one section per cell."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_OVERHEAD = 1.5
 
 
 class Goal(NamedTuple):
-    """One promise: ``key`` finds the reason where it is not kept."""
+    """A goal; ``key`` finds the reason in ``LIMITS`` if it is missed."""
 
     key: str
     what: str
@@ -26,21 +26,21 @@ class Goal(NamedTuple):
 
 
 def size(setting: dict[str, Any]) -> str:
-    """As "2M x 100 in 20 chunks"."""
+    """Return the size as text, such as "2M x 100 in 20 chunks"."""
     n = setting["n"]
     rows = f"{n / 1e6:g}M" if n >= 1e6 else f"{n / 1e3:g}k"
     return f"{rows} x {setting['p']} in {setting['chunks']} chunks"
 
 
 def of_kinds(passes: dict[str, Any]) -> str:
-    """As "1 start, 4 gradients, 1 hessian"."""
+    """Return the passes as text, such as "1 start, 4 gradients, 1 hessian"."""
     counts = {kind: passes[kind]["count"] for kind in KINDS if kind in passes}
     words = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items()]
     return ", ".join(words)
 
 
 def goals(results: dict[str, Any]) -> Iterator[Goal]:
-    """All goals that were measured."""
+    """Yield all goals that were measured."""
     if result := results.get("in memory"):
         yield from _goals_in_memory(result)
     if result := results.get("threads"):
@@ -77,7 +77,7 @@ def _goals_in_memory(result: dict[str, Any]) -> Iterator[Goal]:
         if fit is None or ours["seconds"] is None:
             yield Goal(name, f"{what}, against {name}", "no figure", wanted, False)
             continue
-        # Where it never came near enough, its tightest try stands for it.
+        # A peer that never came close enough has the time of its tightest run.
         theirs = fit["seconds"] or fit["tried"][-1]["seconds"]
         ratio = theirs / ours["seconds"]
         more = "" if fit["seconds"] else "more than "
@@ -94,7 +94,7 @@ def _goals_in_memory(result: dict[str, Any]) -> Iterator[Goal]:
 
 
 def page(introduction: str, limits: dict[str, str], results: dict[str, Any]) -> str:
-    """The whole page."""
+    """Return the page."""
     parts = [introduction, *_places(results)]
     kept = list(goals(results))
     if kept:

@@ -1,4 +1,4 @@
-"""The passes of a fit over its chunks: their seconds, and the bytes that they move."""
+"""Seconds of the passes of a fit over its chunks, and the bytes that they move."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from unittest.mock import patch
 
 from cluster_workers import moved_bytes
 
-# Labels, moments and a sample, on which the fit is begun: all that is no other pass.
+# Labels, column statistics, and the start on a sample: all except the other passes.
 START = "start"
 GRADIENT = "gradient"
 HESSIAN = "hessian"
 KINDS = (START, GRADIENT, HESSIAN)
-# The functions of a pass, by which tasks are named.
+# Kinds of passes by the names of their tasks.
 PASSES = {"value-and-gradient": GRADIENT, "gram-sums": HESSIAN}
 
 
 class Pass(NamedTuple):
-    """One time that something was asked of all chunks; ``moved`` if it was counted."""
+    """One pass over all chunks; ``moved`` is None if the bytes were not counted."""
 
     name: str
     seconds: float
@@ -30,7 +30,7 @@ class Pass(NamedTuple):
 
 @contextmanager
 def watched() -> Iterator[list[Pass]]:
-    """The passes within, as Dask is asked for them, under the names of their tasks."""
+    """Record the passes of the ``with`` block, by the names of their tasks."""
     import dask
 
     compute = dask.compute
@@ -49,7 +49,7 @@ def watched() -> Iterator[list[Pass]]:
 
 
 def _name(part: Any) -> str:
-    """``xlr-gram-sums-sum-...`` as "hessian"."""
+    """Return the kind of a task: "hessian" for ``xlr-gram-sums-sum-...``."""
     key = str(part.key).removeprefix("xlr-").rpartition("-")[0]
     name = key.removesuffix("-sum")
     return PASSES.get(name, name)
@@ -61,9 +61,9 @@ def _since(before: int | None) -> int | None:
 
 
 def fit_in_passes(fit: Callable[[], tuple[float, Any]]) -> tuple[list[Pass], Any]:
-    """The passes of a fit, and what it found; it says itself how long it took.
+    """Return the passes of a fit, which returns its own seconds, and its result.
 
-    The start comes first: all of the seconds that are no gradient and no Hessian.
+    The start comes first: all seconds outside gradients and Hessians.
     """
     with watched() as passes:
         before = moved_bytes()

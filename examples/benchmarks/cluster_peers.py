@@ -1,8 +1,8 @@
-"""Other libraries on two cores: how each fits, and what brings it to the answer.
+"""Other libraries on two cores: how each fits, and at which tolerances.
 
-A peer is opened for some rows, and is then a function of a tolerance, which returns
-the seconds of a fit and what it found. There is no penalty: dask-ml's Newton method has
-none, and its L-BFGS would penalise the intercept too.
+A peer is opened for some rows. It is then a function of a tolerance that returns the
+seconds of a fit and the model. There is no penalty: dask-ml's Newton method has none,
+and its L-BFGS would penalise the intercept too.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from comparison import quiet
 from measure import timed
 
 MAX_ITER = 10_000
-# Below this tolerance L-BFGS of dask-ml is told to go on where F hardly falls: SciPy
-# ends it when F falls by less than 2e-9 of itself, which dask-ml leaves as it is.
+# SciPy ends L-BFGS when F falls by a relative 2e-9 or less, and dask-ml keeps that
+# default. Below this tolerance, the benchmark lets it continue.
 LEFT_TO_SCIPY = 1e-7
-FACTOR = 1e7  # of the least float, in SciPy
+FACTOR = 1e7  # SciPy's default, in units of the float64 epsilon
 
 TimedFit = Callable[[float], tuple[float, Model]]
 
 
 class Opened(NamedTuple):
-    """A peer that is ready to fit, and what it is made of."""
+    """A peer that is ready to fit, and the versions of its libraries."""
 
     fit: TimedFit
     versions: dict[str, str]
 
 
 class MissingPeerError(RuntimeError):
-    """A peer that is not here."""
+    """A peer is not installed, or does not run."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Given:
     ----------
     rows : Rows
     X, y : Dask arrays
-        Of the rows, on the workers.
+        The rows, on the workers.
     python : str
         An interpreter that has PySpark.
     scratch : Path
@@ -70,7 +70,7 @@ class Given:
 class Peer:
     """A library and a solver.
 
-    ``tolerances`` go from loose to tight, the first looser than is likely to be enough.
+    ``tolerances`` go from loose to tight; the first is likely to be too loose.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Peer:
 
 @contextmanager
 def dask_ml(given: Given, *, solver: str) -> Iterator[Opened]:
-    """dask-ml on the workers."""
+    """Open dask-ml on the workers."""
     try:
         from dask_glm import algorithms
         from dask_ml.linear_model import LogisticRegression
@@ -89,9 +89,9 @@ def dask_ml(given: Given, *, solver: str) -> Iterator[Opened]:
         raise MissingPeerError(f"dask-ml is not installed ({error})") from error
 
     def fit(tol: float) -> tuple[float, Model]:
-        if solver == "newton":  # of the coefficients, in standardised units
+        if solver == "newton":  # a bound on coefficients, in standardised units
             model = LogisticRegression(solver="newton", tol=tol, max_iter=MAX_ITER)
-        else:  # of the gradient, which is a sum over the rows
+        else:  # a bound on the gradient, which is a sum over the rows
             model = LogisticRegression(
                 solver="lbfgs", C=np.inf, tol=tol * given.rows.n, max_iter=MAX_ITER
             )
@@ -107,7 +107,7 @@ def dask_ml(given: Given, *, solver: str) -> Iterator[Opened]:
 
 @contextmanager
 def spark(given: Given) -> Iterator[Opened]:
-    """MLlib on two cores, which holds the rows in its memory, after a first fit."""
+    """Open MLlib on two cores, with the rows in its memory, after a first fit."""
     with tempfile.TemporaryDirectory(dir=given.scratch) as folder:
         path = Path(folder)
         (path / "rows").mkdir()
@@ -119,10 +119,10 @@ def spark(given: Given) -> Iterator[Opened]:
 
 
 class _Spark:
-    """A process of ``cluster_spark.py``, which is to be closed."""
+    """A process of ``cluster_spark.py``, which the caller closes."""
 
     def __init__(self, given: Given, folder: Path) -> None:
-        # Twice the rows and more: it keeps them as they are and standardised.
+        # Spark keeps the rows twice: as they are, and standardised.
         memory = f"{max(1, round(5e-9 * given.rows.X_bytes))}g"
         script = Path(__file__).with_name("cluster_spark.py")
         self.log = folder / "log"
@@ -151,7 +151,7 @@ class _Spark:
         self.process.stdout.close()
 
     def fit(self, tol: float) -> tuple[float, Model]:
-        """Seconds of a fit, and what it found."""
+        """Return the seconds of a fit and the model."""
         self.process.stdin.write(f"{tol!r}\n")
         self.process.stdin.flush()
         found = self._answer()

@@ -1,9 +1,9 @@
 """Scaling of a fit: constants of a formula for its time, and predictions.
 
-A pass takes ``work / (rate * workers) + chunks * overhead + alone`` seconds: what the
-workers do side by side, what the scheduler does for one chunk after the other, and what
-comes once. The work of a start or a gradient is the number of entries of X; that of a
-Hessian is as many multiply-adds as there are columns for each of them.
+A pass takes ``work / (rate * workers) + chunks * overhead + alone`` seconds. The
+workers do the first part in parallel, the scheduler does the second chunk by chunk, and
+the third occurs once. The work of a start or a gradient is the number of entries of X.
+For a Hessian, multiply it by the number of columns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from cluster_passes import GRADIENT, HESSIAN, KINDS, START
 from scipy.optimize import nnls
 
-# What is foretold: rows and columns, on how many workers, in chunks of what size.
+# Rows and columns of the predicted fits; workers, and bytes of a chunk.
 FORETOLD = {
     "1e9 rows x 1,000 columns": (1e9, 1_000),
     "Criteo's terabyte of logs, 4.37e9 rows x 39 columns": (4.37e9, 39),
@@ -38,13 +38,13 @@ class Setting:
         return self.n * self.p * (self.p if kind == HESSIAN else 1)
 
     def sent_up(self, kind: str) -> int | None:
-        """Bytes of what the chunks find: value and gradient, or the Hessian."""
+        """Return the bytes of the chunks' results: gradients or Hessians."""
         n_parameters = self.p + 1
         numbers = {GRADIENT: n_parameters + 1, HESSIAN: n_parameters**2}
         return 8 * self.chunks * numbers[kind] if kind in numbers else None
 
     def sent_down(self, kind: str) -> int | None:
-        """Bytes of the parameters, once for each chunk."""
+        """Return the bytes of the parameters, once per chunk."""
         return None if kind == START else 8 * self.chunks * (self.p + 1)
 
 
@@ -55,11 +55,11 @@ class Constants:
     Attributes
     ----------
     rate : float or None
-        Work of a worker in a second; None if no time was due to it.
+        Work of a worker in a second; None if the work takes no time.
     overhead : float
-        Seconds that a chunk adds.
+        Seconds per chunk.
     alone : float
-        Seconds without a row.
+        Seconds of a pass without rows or chunks.
     """
 
     rate: float | None
@@ -75,9 +75,9 @@ class Constants:
 
 
 def fitted(kind: str, measured: list[tuple[Setting, float]]) -> Constants | None:
-    """The least squares of relative errors, no constant below zero.
+    """Fit the constants by least squares of relative errors, none below zero.
 
-    None where it was measured in fewer settings than there are constants.
+    Return None if there are fewer measured settings than constants.
     """
     if len(measured) < 3:
         return None
@@ -106,13 +106,13 @@ def all_constants(runs: list[dict[str, Any]]) -> dict[str, Constants]:
 def foretold(
     found: dict[str, Constants], counts: dict[str, int]
 ) -> dict[str, dict[str, Any]]:
-    """Fits of data that do not fit this machine: seconds of all passes of each kind.
+    """Predict, for data too large for this machine, the seconds of each kind of pass.
 
     Parameters
     ----------
     found : dict of Constants
     counts : dict of int
-        How many passes of each kind a fit makes.
+        Numbers of passes of each kind in a fit.
     """
     predictions = {}
     for name, (n, p) in FORETOLD.items():

@@ -1,11 +1,11 @@
-"""Fits by Spark's MLlib in a process of their own: a tolerance in, a fit out.
+"""Fit with Spark's MLlib in a separate process: read a tolerance, print a fit.
 
     python cluster_spark.py FOLDER MEMORY
 
-The rows are those of Parquet files in the folder, held in Spark's memory before the
-first fit. Each line of the input is a tolerance; each line of the output is in JSON:
-first the versions, then the seconds of a fit and what it found. Nothing but PySpark is
-imported, so that any interpreter which has that will do.
+The rows come from Parquet files in the folder, and are in Spark's memory before the
+first fit. Each line of the input is a tolerance. Each line of the output is JSON: first
+the versions, then the seconds of a fit and the model. The script imports PySpark only,
+so any interpreter that has PySpark can run it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_ITER = 10_000
 
 
 def session(memory: str) -> Any:
-    """Spark on two cores of this machine."""
+    """Start Spark on two cores of this machine."""
     from pyspark.sql import SparkSession
 
     builder = (
@@ -34,7 +34,7 @@ def session(memory: str) -> Any:
 
 
 def in_memory(spark: Any, folder: str) -> Any:
-    """The rows, read and kept."""
+    """Read the rows and keep them in memory."""
     from pyspark.ml.functions import array_to_vector
 
     table = spark.read.parquet(folder)
@@ -45,7 +45,7 @@ def in_memory(spark: Any, folder: str) -> Any:
 
 
 def fit(rows: Any, tol: float) -> dict[str, Any]:
-    """One fit without a penalty, timed."""
+    """Fit once without a penalty; return the seconds and the model."""
     from pyspark.ml.classification import LogisticRegression
 
     model = LogisticRegression(

@@ -1,4 +1,4 @@
-"""Worker processes on this machine, and what can be read off them."""
+"""Worker processes on this machine, and measurements of them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from measure import peak_bytes
 
 @contextmanager
 def worker_processes(n_workers: int, memory_limit: str | float = 0) -> Iterator[Any]:
-    """A client of so many workers, each with one thread; 0 for no limit."""
+    """Start workers of one thread each, and yield their client; 0 means no limit."""
     from distributed import Client, LocalCluster
 
     with (
-        # Numbers of threads that are meant for the workers are set here first.
+        # LocalCluster sets the workers' numbers of threads in this process first.
         patch.dict(os.environ),
         LocalCluster(
             n_workers=n_workers,
@@ -32,14 +32,14 @@ def worker_processes(n_workers: int, memory_limit: str | float = 0) -> Iterator[
 
 
 def peaks(client: Any) -> list[int | None]:
-    """Peak of the resident memory of each worker since it was started."""
+    """Return the peak resident memory of each worker since its start."""
     return list(client.run(peak_bytes).values())
 
 
 def processes(client: Any) -> list[int]:
-    """The number of each worker's process; one that was killed comes back as another.
+    """Return the process id of each worker; a restarted worker has a new one.
 
-    A worker that passes its limit is killed, and what it held is computed again.
+    A worker above its memory limit is killed, and its results are computed again.
     """
     return sorted(client.run(os.getpid).values())
 
@@ -47,7 +47,7 @@ def processes(client: Any) -> list[int]:
 def moved_bytes() -> int | None:
     """Return the bytes that went through the loopback interface so far, or None.
 
-    All that processes of this machine send to each other, of whatever they are.
+    They include the traffic of all processes of this machine.
     """
     try:
         for line in Path("/proc/net/dev").read_text().splitlines():

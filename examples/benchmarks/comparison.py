@@ -1,6 +1,6 @@
-"""xlr and a list of peers, each brought to the same answer and timed in turns.
+"""Compare xlr with a list of peers: the same answer, timed in turns.
 
-What a benchmark is made of: its cells, and the words around its table.
+A benchmark consists of its cells and the text around its table.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ class Cell:
     Attributes
     ----------
     goal : float
-        How many times as long the fastest peer is to take.
+        Ratio of the fastest peer's time to xlr's.
     peers : tuple of str
     make : callable
         Takes a share of the rows; returns the data, a dict of arrays.
     ours : callable
-        Takes the data and a tolerance; returns what it found, a dict of arrays.
+        Takes the data and a tolerance; returns the answer, a dict of arrays.
     theirs : callable
-        Takes the data, a tolerance, a peer and how many models to fit at most, if it
-        fits them in a loop; returns the same.
+        Takes the data, a tolerance, a peer and, for fits in a loop, the largest number
+        of models; returns an answer.
     best : callable
         Takes the data; returns the best answer known.
     distance : callable
-        Takes the data, what was found and the best known.
+        Takes the data, an answer and the best answer known.
     equal : float
-        Distance up to which it is the same answer.
+        Largest distance of answers that count as the same.
     n_models : int
     trial : int
-        Models on which tolerances are tried.
+        Number of models on which tolerances are tried.
     scaled : bool
-        Whether a peer's time for all models is that of the trial, times as many.
+        Whether a peer's time is measured on the trial and multiplied.
     """
 
     name: str
@@ -77,11 +77,11 @@ class Comparison:
     Attributes
     ----------
     name : str
-        Of the files of results, and of the script.
+        Name of the script and of the result files.
     introduction : str
     cells : dict of Cell
     limits : dict of str
-        What stands in the way where a goal has not been reached, for each such cell.
+        Why a goal is missed, by cell.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Comparison:
 
 
 def quiet(fit: Callable[[], Any]) -> Any:
-    """Without warnings: a fit that is not good enough shows as such."""
+    """Fit without warnings; the comparison shows a fit that is not good enough."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return fit()
@@ -100,7 +100,7 @@ def quiet(fit: Callable[[], Any]) -> Any:
 def parse(
     comparison: Comparison, arguments: list[str] | None = None
 ) -> argparse.Namespace:
-    """The options of the script."""
+    """Read the options of the script."""
     names = list(comparison.cells)
     parser = argparse.ArgumentParser(description=comparison.introduction.split("\n")[0])
     parser.add_argument("cells", nargs="*", help=", ".join(names))
@@ -124,14 +124,14 @@ def parse(
 def sweep(
     cell: Cell, data: dict[str, Any], best: Any, peer: str, patience: float
 ) -> dict[str, Any]:
-    """The loosest tolerance of a peer that gives the same answer, and its times."""
+    """Find a peer's loosest tolerance with the same answer, and its times."""
     tried = []
     for tol in TOLERANCES:
         try:
             with time_limit(patience):
                 fit = partial(cell.theirs, data, tol, peer, cell.trial)
                 seconds, found = timed(partial(quiet, fit))
-        except (TimeLimitError, SystemError):  # the second is what numba makes of it
+        except (TimeLimitError, SystemError):  # numba turns the first into the second
             tried.append({"tol": tol, "seconds": patience, "distance": None})
             break
         distance = cell.distance(data, found, best)
@@ -145,10 +145,10 @@ def sweep(
 def run_cell(
     cell: Cell, *, repeats: int, patience: float, share: float
 ) -> dict[str, Any]:
-    """Everything about a cell, ready for JSON."""
+    """Measure a cell; return a dictionary for JSON."""
     data = cell.make(share)
     best = cell.best(data)
-    cell.ours(data, OUR_TOLERANCES[0])  # what is imported and started once
+    cell.ours(data, OUR_TOLERANCES[0])  # the first fit includes imports and start-up
     ours: dict[str, Any] = {"tried": [], "repeats": []}
     for tol in OUR_TOLERANCES:
         found = quiet(partial(cell.ours, data, tol))
@@ -165,7 +165,7 @@ def run_cell(
             f"in {patience:g} seconds a run: give them more with --patience."
         )
     fastest = min(usable, key=lambda s: peers[s]["seconds"])
-    # The loop as a whole, once; what is short is timed in turns with xlr.
+    # Time the whole loop once, and short fits in turns with xlr.
     peer = peers[fastest]
     often = 1 if peer["seconds"] > 10 else repeats
     part = cell.trial if cell.scaled else cell.n_models
@@ -216,7 +216,7 @@ def _row(result: dict[str, Any]) -> list[str]:
 
 
 def page(comparison: Comparison, results: list[dict[str, Any]]) -> str:
-    """The page of results."""
+    """Return the page of results."""
     rows = [_row(result) for result in results]
     header = (
         "cell | what | xlr, s | off by | the fastest peer | its s | off by"
@@ -235,7 +235,7 @@ def page(comparison: Comparison, results: list[dict[str, Any]]) -> str:
 
 
 def main(comparison: Comparison) -> int:
-    """Run the cells that were asked for; the results of the others are kept."""
+    """Run the chosen cells; keep the results of the others."""
     options = parse(comparison)
     path = options.out / f"{comparison.name}.json"
     results = json.loads(path.read_text("utf-8"))["cells"] if path.exists() else {}

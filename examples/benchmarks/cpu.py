@@ -1,11 +1,11 @@
-"""Time fits on the CPU: xlr and other libraries, all brought to the same accuracy.
+"""Time fits on the CPU: xlr and other libraries, at the same accuracy.
 
     python examples/benchmarks/cpu.py                   # all cells: about an hour
-    python examples/benchmarks/cpu.py tiny "bad scales" # these, the others are kept
+    python examples/benchmarks/cpu.py tiny "bad scales" # two; keep the other results
 
-Each cell runs in a process of its own, whose memory is clean. The tables go to
-``cpu.md`` and all numbers to ``cpu.json``, in ``examples/benchmarks/results`` unless
-``--out`` names a folder; cells that are not run again stay as they are there.
+Each cell runs in a new process, whose memory is clean. The tables go to ``cpu.md`` and
+all numbers to ``cpu.json``, in ``examples/benchmarks/results`` unless ``--out`` names a
+folder. There, cells that do not run again keep their results.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def child(options: argparse.Namespace) -> None:
-    """Run one cell here and write what came out."""
+    """Run one cell in this process and write its result."""
     (name,) = options.cells
     result = run_cell(
         CELLS[name], repeats=options.repeats, patience=options.patience, n=options.rows
@@ -56,7 +56,7 @@ def child(options: argparse.Namespace) -> None:
 
 
 def run_in_child(name: str, options: argparse.Namespace) -> dict | None:
-    """Run one cell in a new process; None if that failed, and said so itself."""
+    """Run one cell in a new process; return None if it fails, which it reports."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cell.json"
         command = [sys.executable, __file__, name, "--child", str(path)]

@@ -1,4 +1,4 @@
-"""Data of a fit, and blocks of their rows."""
+"""Data of a fit, and blocks of its rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-BLOCK = 2**20  # entries of X that are read or made at a time: few of all
+BLOCK = 2**20  # entries of X that are read or made at a time
 
 
 class Data(NamedTuple):
@@ -19,12 +19,12 @@ class Data(NamedTuple):
 
     @property
     def n_outputs(self) -> int:
-        """Columns of coefficients: one for two classes, else one a class."""
+        """Return the number of columns of coefficients: one, or one per class."""
         n_classes = int(self.y.max()) + 1
         return 1 if n_classes == 2 else n_classes
 
     def head(self, n: int) -> Data:
-        """The first n rows."""
+        """Return the first n rows."""
         weight = None if self.sample_weight is None else self.sample_weight[:n]
         return Data(self.X[:n], self.y[:n], weight, self.class_weight)
 
@@ -34,7 +34,7 @@ def row_weights(
     sample_weight: np.ndarray | None,
     class_weight: dict[int, float] | None,
 ) -> np.ndarray | None:
-    """Sample weights times the weights of the classes; None where all weigh one."""
+    """Return sample weights times class weights, or None if all are one."""
     if class_weight is None:
         return sample_weight
     weights = np.asarray([class_weight[code] for code in sorted(class_weight)])[y]
@@ -42,6 +42,6 @@ def row_weights(
 
 
 def row_blocks(n: int, p: int) -> list[slice]:
-    """Slices of rows with about BLOCK entries each."""
+    """Return slices of rows with about BLOCK entries each."""
     step = max(1, BLOCK // p)
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]

@@ -1,10 +1,10 @@
-"""xlr and the libraries it is compared with, each as a function of the same form.
+"""Fits by xlr and by the libraries it is compared with, as functions of one form.
 
 ``fit(X, y, sample_weight, class_weight, C, tol, max_iter)`` returns coefficients and
-intercepts in scikit-learn's shapes and the number of iterations. All minimise F, with
-the intercept free of penalty, on the arrays they are given; what a library needs done
-to them first (a column of ones, a tensor) is part of its time. A library is imported
-when it is first used, as not all need be there.
+intercepts in scikit-learn's shapes and the number of iterations. All minimise F, whose
+intercept has no penalty. The time of a library includes its preparation of the arrays,
+such as a column of ones or a tensor. A library is imported at its first use, because
+some may be missing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Fit = tuple[np.ndarray, np.ndarray, int]
 
 
 def fit_xlr(X, y, sample_weight, class_weight, C, tol, max_iter) -> Fit:
-    """xlr as it comes; ``max_iter`` too is its default."""
+    """Fit with xlr and its defaults, including ``max_iter``."""
     model = xlr.LogisticRegression(C=C, tol=tol, class_weight=class_weight)
     model.fit(X, y, sample_weight)
     return model.coef_, model.intercept_, int(np.max(model.n_iter_))
@@ -34,7 +34,7 @@ def fit_xlr(X, y, sample_weight, class_weight, C, tol, max_iter) -> Fit:
 def fit_sklearn(
     X, y, sample_weight, class_weight, C, tol, max_iter, *, solver, cls=None
 ) -> Fit:
-    """scikit-learn, or a class that takes its parameters."""
+    """Fit with scikit-learn, or with a class that takes its parameters."""
     cls = cls or sklearn.linear_model.LogisticRegression
     model = cls(
         C=C, solver=solver, tol=tol, max_iter=max_iter, class_weight=class_weight
@@ -45,7 +45,7 @@ def fit_sklearn(
 
 @contextmanager
 def no_fallback() -> Iterator[None]:
-    """Raise if sklearnex hands the fit to scikit-learn, which only its log says."""
+    """Raise an error if the log of sklearnex says that scikit-learn runs the fit."""
     messages: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: messages.append(record.getMessage())
@@ -64,10 +64,10 @@ def no_fallback() -> Iterator[None]:
 def fit_sklearnex(
     X, y, sample_weight, class_weight, C, tol, max_iter, *, solver
 ) -> Fit:
-    """scikit-learn-intelex; its newton-cg runs only when previews are switched on.
+    """Fit with scikit-learn-intelex, whose newton-cg needs its previews.
 
-    It passes SciPy the sum over the rows, not the mean: the same tol is n times
-    tighter than scikit-learn's, and is loosened here so that one sweep suits both.
+    It passes SciPy the sum over the rows, not the mean, so that the same tol is n times
+    as tight as scikit-learn's. This function multiplies tol by n.
     """
     from sklearnex.linear_model import LogisticRegression
 
@@ -86,7 +86,7 @@ def fit_sklearnex(
 
 
 def fit_glum(X, y, sample_weight, class_weight, C, tol, max_iter) -> Fit:
-    """glum's iteratively reweighted least squares."""
+    """Fit with glum's iteratively reweighted least squares."""
     from glum import GeneralizedLinearRegressor
 
     weights = row_weights(y, sample_weight, class_weight)
@@ -104,7 +104,7 @@ def fit_glum(X, y, sample_weight, class_weight, C, tol, max_iter) -> Fit:
 
 
 def fit_torch(X, y, sample_weight, class_weight, C, tol, max_iter) -> Fit:
-    """torch's L-BFGS with the strong Wolfe line search, F by autograd."""
+    """Fit with torch's L-BFGS, its strong Wolfe line search, and autograd."""
     import torch
     from torch.nn import functional
 
@@ -126,7 +126,7 @@ def fit_torch(X, y, sample_weight, class_weight, C, tol, max_iter) -> Fit:
         max_iter=max_iter,
         max_eval=10 * max_iter,
         tolerance_grad=tol,
-        tolerance_change=1e-16,  # as good as none: the gradient is to decide
+        tolerance_change=1e-16,  # practically none: the gradient decides
         line_search_fn="strong_wolfe",
     )
 
@@ -149,10 +149,10 @@ def fit_torch(X, y, sample_weight, class_weight, C, tol, max_iter) -> Fit:
 
 
 def fit_statsmodels(X, y, sample_weight, class_weight, C, tol, max_iter) -> Fit:
-    """statsmodels' GLM with a ridge that leaves the constant alone.
+    """Fit with statsmodels' GLM, whose ridge penalty can leave the constant free.
 
-    Logit has no ridge. That of GLM takes a penalty for each coefficient, and SciPy's
-    BFGS unless told otherwise; the same BFGS is passed in here with its tolerance.
+    Logit has no ridge penalty. GLM's takes a penalty for each coefficient, and uses
+    SciPy's BFGS by default; this function passes the same BFGS with a tolerance.
     """
     import statsmodels.api as sm
     from scipy.optimize import minimize
@@ -168,7 +168,7 @@ def fit_statsmodels(X, y, sample_weight, class_weight, C, tol, max_iter) -> Fit:
 
     weights = row_weights(y, sample_weight, class_weight)
     S = len(y) if weights is None else weights.sum()
-    # It divides by the number of rows where F divides by S.
+    # statsmodels divides by the number of rows, F divides by S.
     weights = None if weights is None else weights * (len(y) / S)
     ridge = np.full(X.shape[1] + 1, 1 / (C * S))
     ridge[0] = 0

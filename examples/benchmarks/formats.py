@@ -10,7 +10,7 @@ def number(value: float | None, form: str = ".2g") -> str:
 
 
 def time(seconds: float | None) -> str:
-    """Three digits, without an exponent where that can be read."""
+    """Return three digits, without an exponent where the number is readable."""
     if seconds is None:
         return "-"
     return f"{seconds:.3g}" if seconds < 100 else f"{seconds:.0f}"
@@ -22,12 +22,12 @@ def share(fit: dict, result: dict) -> str:
 
 
 def error(distance: float) -> str:
-    """A distance from the best F; below what float64 resolves it is no number."""
+    """Return a distance from the best F as text, or "<" the resolution of float64."""
     return "< 1e-15" if distance < 1e-15 else f"{distance:.1e}"
 
 
 def table(header: str, rows: Iterable[Iterable[str]]) -> str:
-    """Markdown; the first column to the left, the others to the right."""
+    """Return a Markdown table; the first column is aligned left, the others right."""
     names = header.split("|")
     lines = ["| " + " | ".join(name.strip() for name in names) + " |"]
     lines.append("|---|" + "--:|" * (len(names) - 1))

@@ -1,6 +1,6 @@
-"""Makers of data: functions of a random generator and a number of rows.
+"""Generators of data: functions of a random generator and a number of rows.
 
-X is made in blocks of rows, so that it is all that is large.
+They make X in blocks of rows, so that no other array is large.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 
 def load(loader: Callable[..., Any], standardised: bool, rng, n: int) -> Data:
-    """A data set of scikit-learn's; if not all of it, then rows picked at random."""
+    """Load a data set of scikit-learn, or a random sample of its rows."""
     X, y = loader(return_X_y=True)
     if n < len(X):
         rows = rng.permutation(len(X))[:n]
@@ -26,10 +26,10 @@ def load(loader: Callable[..., Any], standardised: bool, rng, n: int) -> Data:
 
 
 class Model(NamedTuple):
-    """Distribution of rows: ``root`` of the covariance of the features, and logits.
+    """Distribution of rows: ``root`` of the features' covariance, and the logits.
 
-    ``deviation`` is that of the logits: 2 makes about one label in five surprising;
-    with 180, 3 labels in 1000 are on the wrong side of the plane, all of them near it.
+    ``deviation`` is the standard deviation of the logits. With 2, about one label in
+    five is on the wrong side of the plane; with 180, 3 in 1000 are, all near it.
     """
 
     root: np.ndarray
@@ -37,7 +37,7 @@ class Model(NamedTuple):
     deviation: float
 
     def draw(self, rng, n: int, dtype: str = "float64") -> Data:
-        """So many rows, and their labels."""
+        """Draw n rows and their labels."""
         p = len(self.coef)
         X, y = np.empty((n, p), dtype), np.empty(n, np.int64)
         for rows in row_blocks(n, p):
@@ -51,7 +51,7 @@ class Model(NamedTuple):
 def correlated_model(
     rng, *, p: int, correlation: float = 0.8, deviation: float = 2.0
 ) -> Model:
-    """Features in a row, each correlated with its neighbours."""
+    """Return a model whose features are each correlated with their neighbours."""
     covariance = toeplitz(correlation ** np.arange(p))
     coef = rng.standard_normal(p)
     coef *= deviation / np.sqrt(coef @ covariance @ coef)
@@ -67,13 +67,13 @@ def correlated(
     correlation: float = 0.8,
     deviation: float = 2.0,
 ) -> Data:
-    """Rows of such features, and drawn labels."""
+    """Draw rows of correlated features, and their labels."""
     model = correlated_model(rng, p=p, correlation=correlation, deviation=deviation)
     return model.draw(rng, n, dtype)
 
 
 def badly_scaled(rng, n: int, *, p: int) -> Data:
-    """The same, in units over 4 decades and 100 deviations away from zero."""
+    """Draw correlated features on scales over 4 decades, 100 deviations from zero."""
     X, y, *_ = correlated(rng, n, p=p)
     scales = rng.permutation(np.logspace(-2, 2, p))
     for rows in row_blocks(n, p):
@@ -82,13 +82,13 @@ def badly_scaled(rng, n: int, *, p: int) -> Data:
 
 
 def weighted(rng, n: int, *, p: int) -> Data:
-    """The same, with weights of samples over about two decades and of classes."""
+    """Draw correlated features, class weights, and sample weights over two decades."""
     X, y, *_ = correlated(rng, n, p=p)
     return Data(X, y, rng.lognormal(size=n), {0: 1.0, 1: 2.5})
 
 
 def wide(rng, n: int, *, columns_a_row: int = 10, rank: int = 10) -> Data:
-    """More columns than rows: noise plus a few factors that all columns share."""
+    """Draw more columns than rows: noise plus a few factors that all columns share."""
     p = columns_a_row * n
     loadings = rng.standard_normal((rank, p)) / np.sqrt(rank)
     coef = rng.standard_normal(p)
@@ -104,10 +104,10 @@ def wide(rng, n: int, *, columns_a_row: int = 10, rank: int = 10) -> Data:
 def images(
     rng, n: int, *, side: int = 28, n_classes: int = 10, rank: int = 150
 ) -> Data:
-    """Smooth bright blobs in the middle of a dark frame; values in [0, 1].
+    """Draw smooth bright blobs in the middle of a dark frame, with values in [0, 1].
 
-    The k-th of the patterns that images are sums of has a variance of k^-2, so a few
-    make up nearly all of them; pixels of the frame are constant, or nearly so.
+    An image is a sum of patterns. The k-th has a variance of k^-2, so a few patterns
+    make up nearly all of an image. Pixels of the frame are constant, or nearly so.
     """
     p = side * side
     widths = 4 * np.arange(1, rank + 1) ** -0.3
@@ -126,25 +126,25 @@ def images(
         field += 0.1 * rng.standard_normal((m, p))
         X[rows] = np.clip(window * (0.3 + 0.5 * field) - 0.05, 0, 1)
         logits = X[rows] @ coef
-        if scale is None:  # the first block stands for all: no class is then rare
+        if scale is None:  # scale by the first block, so that no class is rare
             centre, scale = logits.mean(axis=0), 12 / logits.std(axis=0)
-        noise = rng.gumbel(size=logits.shape)  # the largest is a draw from softmax
+        noise = rng.gumbel(size=logits.shape)  # the argmax is a draw from the softmax
         y[rows] = np.argmax(scale * (logits - centre) + noise, axis=1)
     return Data(X, y)
 
 
 def embeddings(rng, n: int, *, p: int, n_classes: int, distance: float = 6.0) -> Data:
-    """Embeddings like those of a trained network: a centre for each class, and noise.
+    """Draw embeddings similar to those of a network: one centre per class, and noise.
 
     The noise has the same covariance around all centres, with variances that fall as
-    1 / j along random directions. Two centres are ``distance`` of its deviations apart;
-    classes differ in how often they come.
+    1 / j along random directions. Two centres are ``distance`` standard deviations of
+    the noise apart. The frequencies of the classes differ.
     """
     turn = np.linalg.qr(rng.standard_normal((p, p)))[0]
     root = (turn * np.arange(1, p + 1) ** -0.5).T
     centres = distance / np.sqrt(2 * p) * rng.standard_normal((n_classes, p))
     y = rng.choice(n_classes, size=n, p=rng.dirichlet(np.full(n_classes, 5.0)))
-    y[:n_classes] = np.arange(n_classes)[:n]  # none is missing
+    y[:n_classes] = np.arange(n_classes)[:n]  # every class has a row
     X = np.empty((n, p))
     for rows in row_blocks(n, p):
         noise = rng.standard_normal((rows.stop - rows.start, p))

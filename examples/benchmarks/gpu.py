@@ -1,15 +1,15 @@
-"""Time and check fits on a GPU, against torch's L-BFGS and scikit-learn on the same.
+"""Time and check fits on a GPU, against torch's L-BFGS and scikit-learn there.
 
     python examples/benchmarks/gpu.py --out results.json    # all cells: under 5 minutes
     python examples/benchmarks/gpu.py fit softmax           # cells with these words
     python examples/benchmarks/gpu.py --dry-run             # small, on the CPU
 
 It runs from a checkout, with CuPy or torch, array-api-compat and scikit-learn. Data are
-made on the device and standardised, so that the optimality asked for, the largest entry
-of the gradient of F, is the same to all. What each answer reached is summed in float64;
-scikit-learn, which may stop before, is then asked for a tenth and a hundredth. A fit is
-run once to warm up and then three times, or once where it takes longer than two
-seconds; the median counts. *Peak* is the most memory in use, X included, as a
+made on the device and standardised, so that the target optimality, the largest entry of
+the gradient of F, means the same for all. The script sums each optimality reached in
+float64. scikit-learn may stop too early, and then runs at a tenth and a hundredth of
+the target. A fit runs once to warm up and then three times, or once if it takes over
+two seconds; the median counts. *Peak* is the most memory in use, X included, as a
 multiple of X.
 """
 
@@ -27,7 +27,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-if __name__ == "__main__":  # scikit-learn's array API dispatch needs it before SciPy
+if __name__ == "__main__":  # array API dispatch needs this before SciPy's import
     os.environ["SCIPY_ARRAY_API"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -35,14 +35,14 @@ from formats import table, time
 from gpu_cells import CELLS, Setting
 from gpu_libraries import find
 
-BUDGET = 240.0  # seconds after which no more peers are begun
+BUDGET = 240.0  # seconds after which no more peers start
 DRY_SHARE = 2e-4
 COMPARED = ["numpy", "scipy", "scikit-learn", "array-api-compat", "torch"]
 COMPARED += ["cupy", "cupy-cuda12x", "cupy-cuda13x"]
 
 
 def surroundings() -> dict[str, Any]:
-    """The GPU and its driver, versions, and the date."""
+    """Return the GPU and its driver, versions, and the date."""
     found = {}
     for name in COMPARED:
         try:
@@ -65,12 +65,12 @@ def surroundings() -> dict[str, Any]:
 
 
 def run_cell(cell: Any, setting: Setting) -> dict[str, Any]:
-    """All rows of a cell, or what kept it from running."""
+    """Run a cell; return its rows, or the error that ended it."""
     started, rows = perf_counter(), []
     try:
         for row in cell.run(setting):
             rows.append(row)
-    except Exception as error:  # one that fails leaves the others
+    except Exception as error:  # the other cells still run
         said = str(error).partition("\n")[0][:150]
         rows.append({"who": "-", "note": f"{type(error).__name__}: {said}"})
     for library in setting.libraries:
@@ -79,7 +79,7 @@ def run_cell(cell: Any, setting: Setting) -> dict[str, Any]:
 
 
 def shown(results: list[dict[str, Any]]) -> str:
-    """The table: a line for each measurement."""
+    """Return the table, with a line for each measurement."""
     lines = []
     for result in results:
         for row in result["rows"]:
@@ -99,7 +99,7 @@ def shown(results: list[dict[str, Any]]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the cells that were asked for."""
+    """Run the chosen cells."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cells", nargs="*", help="words in the names of cells")
     parser.add_argument("--out", type=Path, help="a file for all numbers, as JSON")

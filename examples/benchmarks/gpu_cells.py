@@ -22,8 +22,7 @@ from xlr.objective import Objective
 from xlr.penalties import L2Penalty
 
 Row = dict[str, Any]
-# An answer is as asked if its gradient, summed in float64, is no more than this many
-# times the optimality that was asked for.
+# Largest accepted optimality, summed in float64, in units of the target.
 SLACK = 1.1
 
 
@@ -34,11 +33,11 @@ class Setting:
     Attributes
     ----------
     libraries : list
-        Of one device; the first makes the data.
+        Libraries of one device; the first makes the data.
     share : float
-        Of the rows of each cell that are made.
+        Share of the rows of each cell to make.
     end : float
-        When to begin no more fits, by ``perf_counter``.
+        Time after which no fit starts, by ``perf_counter``.
     """
 
     libraries: list[Any]
@@ -48,14 +47,14 @@ class Setting:
     def rows(
         self, make: Callable[..., Rows], n: int, p: int, k: int, dtype: str
     ) -> Rows:
-        """Data of a cell: fewer rows, columns and classes in a dry run."""
+        """Make the data of a cell: fewer rows, columns and classes in a dry run."""
         if self.share < 1:
             n, p, k = max(600, int(n * self.share)), min(p, 20), min(k, 5)
         return make(self.libraries[0], n, p, k, dtype)
 
     @property
     def torch(self) -> Any:
-        """torch among the libraries, or None."""
+        """Return torch if it is among the libraries, or None."""
         return next((each for each in self.libraries if each.name == "torch"), None)
 
 
@@ -68,7 +67,7 @@ class Cell:
     name : str
     goal : str
     run : callable
-        Takes a setting, gives a row for each measurement.
+        Takes a setting; yields a row for each measurement.
     """
 
     name: str
@@ -77,7 +76,7 @@ class Cell:
 
 
 def pass_over_rows(setting: Setting) -> Iterator[Row]:
-    """Value and gradient against a copy, which reads X once and writes it once.
+    """Time value and gradient, against a copy that reads X once and writes it once.
 
     A pass reads X twice: for the logits and for the gradient.
     """
@@ -118,7 +117,7 @@ def fits(
     on_cpu: bool = False,
     scikit_learn: bool = True,
 ) -> Iterator[Row]:
-    """Fits of one problem by xlr on each library and by its peers."""
+    """Measure fits of one problem by xlr on each library and by its peers."""
     rows, C = setting.rows(make, *shape, dtype), 1.0
     for library in setting.libraries:
         yield measured(
@@ -142,12 +141,12 @@ def fits(
 def loosest_of_scikit_learn(
     rows: Rows, C: float, tol: float, limit: float, *, end: float
 ) -> Row:
-    """Measure the loosest tolerance with the optimality asked for, or the tightest."""
+    """Measure the loosest tolerance that reaches the target, or the tightest."""
     who = f"scikit-learn, {rows.library.name}"
     for tighter in (1, 0.1, 0.01):
         fit = partial(gpu_fits.by_scikit_learn, tighter=tighter)
         row = measured(who, fit, rows, C, tol, limit, end=end)
-        if row.get("good", True):  # as asked, or it did not end
+        if row.get("good", True):  # on target, or it did not end
             break
     return row
 
@@ -162,7 +161,7 @@ def measured(
     *,
     end: float = math.inf,
 ) -> Row:
-    """One way to fit: its time and its memory, and what its answer is worth."""
+    """Measure the time, memory and optimality of one way to fit."""
     library = rows.library
     if perf_counter() > end:
         return {"who": who, "note": "left out: the time of the whole was over"}
@@ -174,7 +173,7 @@ def measured(
             )
             extra = most()
         F, optimality = value_and_optimality(rows, coef, intercept, C)
-    except Exception as error:  # one that fails leaves the others
+    except Exception as error:  # the other fits still run
         said = str(error).partition("\n")[0][:150]
         return {"who": who, "note": f"{type(error).__name__}: {said}"}
     good = optimality <= SLACK * tol
@@ -190,7 +189,7 @@ def measured(
 
 
 def cross_validation(setting: Setting) -> Iterator[Row]:
-    """20 C in 10 folds at once, and fits one by one to a tenth of these."""
+    """Measure 20 C in 10 folds at once, and single fits to a tenth of them."""
     rows = setting.rows(gpu_data.correlated, 1_000_000, 100, 2, "float32")
     Cs, n_folds = np.logspace(-4, 4, 20), 10
     for library in setting.libraries:
@@ -214,7 +213,7 @@ def cross_validation(setting: Setting) -> Iterator[Row]:
 
 
 def small(setting: Setting) -> Iterator[Row]:
-    """The fixed cost of a fit."""
+    """Measure the fixed cost of a fit."""
     rows = gpu_data.correlated(setting.libraries[0], 569, 30, 2, "float32")
     for library in setting.libraries:
         mine = rows.of(library)

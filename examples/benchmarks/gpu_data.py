@@ -9,18 +9,18 @@ from typing import Any
 
 import array_api_compat
 
-BLOCK = 2**27  # bytes of the rows that are made or looked at together
+BLOCK = 2**27  # bytes of the rows that are made or read together
 
 
 @dataclass
 class Rows:
-    """Standardised features and labels, of one library.
+    """Standardised features and labels, as arrays of one library.
 
     Attributes
     ----------
     X : array of shape (n_samples, n_features)
     y : array of shape (n_samples,)
-        The numbers of the classes.
+        Codes of the classes.
     n_classes : int
     library : NumPy, CuPy or Torch
     """
@@ -31,7 +31,7 @@ class Rows:
     library: Any
 
     def of(self, library: Any) -> Rows:
-        """The same memory as arrays of another library."""
+        """Return the rows as arrays of another library, in the same memory."""
         if library is self.library:
             return self
         X, y = library.take_over(self.X), library.take_over(self.y)
@@ -43,7 +43,7 @@ class Rows:
 
     @property
     def units(self) -> tuple[Any, Any]:
-        """Mean and deviation of the columns, in float64."""
+        """Return the mean and standard deviation of the columns, in float64."""
         xp, n = self.library.xp, self.X.shape[0]
         total = squares = 0.0
         for rows in slices(*self.X.shape):
@@ -55,14 +55,14 @@ class Rows:
 
 
 def slices(n: int, width: int) -> Iterator[slice]:
-    """Rows so many that their numbers in float64 are a block."""
+    """Yield slices of rows that take a block in float64."""
     step = max(1, BLOCK // (8 * width))
     for first in range(0, n, step):
         yield slice(first, min(first + step, n))
 
 
 def correlated(library: Any, n: int, p: int, n_classes: int, dtype: str) -> Rows:
-    """Features that share a factor, and labels drawn from a model of them."""
+    """Make features that share a factor, and labels drawn from a model of them."""
     xp, wide = library.xp, library.dtype("float64")
     n_outputs = 1 if n_classes == 2 else n_classes
     coef = library.normal(p, n_outputs, dtype=dtype) * (1.5 / math.sqrt(p))
@@ -75,13 +75,13 @@ def correlated(library: Any, n: int, p: int, n_classes: int, dtype: str) -> Rows
         if n_classes == 2:
             noise = xp.log(chance) - xp.log1p(-chance)
             parts.append(xp.astype((logits + noise)[:, 0] > 0, xp.int64))
-        else:  # the largest is a draw from softmax
+        else:  # the argmax is a draw from the softmax
             parts.append(xp.argmax(logits - xp.log(-xp.log(chance)), axis=1))
     return _standardised(Rows(X, xp.concat(parts), n_classes, library))
 
 
 def embeddings(library: Any, n: int, p: int, n_classes: int, dtype: str) -> Rows:
-    """Points around the centre of their class, so close that classes overlap."""
+    """Make points around the centre of their class; the classes overlap."""
     xp = library.xp
     y = xp.astype(library.uniform(n) * n_classes, xp.int64)
     centres = library.normal(n_classes, p, dtype=dtype) * (4.0 / math.sqrt(p))
@@ -92,7 +92,7 @@ def embeddings(library: Any, n: int, p: int, n_classes: int, dtype: str) -> Rows
 
 
 def _standardised(rows: Rows) -> Rows:
-    """To means of 0 and deviations of 1, in place: units are then the same to all."""
+    """Standardise in place, so that all libraries fit in the same units."""
     xp, dtype = rows.library.xp, rows.X.dtype
     mean, deviation = (xp.astype(part, dtype) for part in rows.units)
     for part in slices(*rows.X.shape):
@@ -103,9 +103,9 @@ def _standardised(rows: Rows) -> Rows:
 def value_and_optimality(
     rows: Rows, coef: Any, intercept: Any, C: float
 ) -> tuple[float, float]:
-    """F and the largest entry of its gradient, summed in float64.
+    """Return F and the largest entry of its gradient, summed in float64.
 
-    ``coef`` is (1, p) for two classes, else (K, p), of the library of the rows.
+    ``coef`` is (1, p) for two classes, else (K, p), in the library of the rows.
     """
     xp, n = rows.library.xp, rows.X.shape[0]
     coef, intercept = xp.astype(coef, xp.float64), xp.astype(intercept, xp.float64)
@@ -134,7 +134,7 @@ def value_and_optimality(
 
 
 def _one_hot(rows: Rows, part: slice) -> Any:
-    """1 in the column of a row's class: one column for two classes."""
+    """Return 1 in the column of each row's class; two classes have one column."""
     xp, y = rows.library.xp, rows.y[part]
     if rows.n_classes == 2:
         return xp.astype(y, xp.float64)[:, None]

@@ -1,7 +1,7 @@
 """Ways to fit on a device: xlr, torch's L-BFGS, and scikit-learn by the array API.
 
-Each is given rows, C and the optimality that is asked for, and returns coefficients in
-scikit-learn's shapes, on the device.
+Each takes rows, C and a target optimality, and returns coefficients in scikit-learn's
+shapes, on the device.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ Model = tuple[Any, Any]
 
 
 class TooLongError(Exception):
-    """A fit took longer than it may."""
+    """A fit took longer than its limit."""
 
 
 def by_xlr(rows: Rows, C: float, tol: float, limit: float) -> Model:
-    """xlr with its defaults; ``limit`` is not needed to keep the time."""
+    """Fit with xlr and its defaults; ``limit`` is ignored."""
     model = xlr.LogisticRegression(C=C, tol=tol).fit(rows.X, rows.y)
     return model.coef_, model.intercept_
 
 
 def by_torch(rows: Rows, C: float, tol: float, limit: float) -> Model:
-    """torch.optim.LBFGS with strong Wolfe, until its gradient of F is within ``tol``.
+    """Fit with torch.optim.LBFGS and strong Wolfe, to a gradient of F within ``tol``.
 
-    Where the time is over, what it has reached by then.
+    At the time limit, return the coefficients reached.
     """
     torch = rows.library.torch
     X, n = rows.X, rows.X.shape[0]
@@ -76,7 +76,7 @@ def by_torch(rows: Rows, C: float, tol: float, limit: float) -> Model:
 def by_scikit_learn(
     rows: Rows, C: float, tol: float, limit: float, tighter: float = 1.0
 ) -> Model:
-    """scikit-learn's lbfgs on the same array, by array API dispatch."""
+    """Fit with scikit-learn's lbfgs on the same array, by array API dispatch."""
     model = sklearn.linear_model.LogisticRegression(
         C=C, tol=tighter * tol, max_iter=100_000
     )
@@ -84,7 +84,7 @@ def by_scikit_learn(
         sklearn.config_context(array_api_dispatch=True),
         warnings.catch_warnings(),
     ):
-        warnings.simplefilter("ignore")  # it says when it stops before its tolerance
+        warnings.simplefilter("ignore")  # about stopping before the tolerance
         try:
             with time_limit(limit):
                 model.fit(rows.X, rows.y)

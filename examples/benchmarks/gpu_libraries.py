@@ -1,4 +1,4 @@
-"""The libraries that a GPU is used through: their arrays, clocks and memory."""
+"""Libraries that use a GPU: their arrays, clocks and memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-SHORT = 2.0  # seconds, above which a call is timed once
+SHORT = 2.0  # seconds: a longer call is timed once
 
 
 class NumPy:
-    """The processor's own memory: for dry runs, and to compare with."""
+    """NumPy in host memory, for dry runs and for comparison."""
 
     name = "numpy"
 
@@ -33,14 +33,14 @@ class NumPy:
         return self.generator.random(shape)
 
     def take_over(self, array: Any) -> Any:
-        """An array of another library on the same device, without a copy."""
+        """Convert an array of another library on the same device, without a copy."""
         return np.from_dlpack(array)
 
     def synchronise(self) -> None:
-        """Wait for what was asked of the device."""
+        """Wait for the device to finish."""
 
     def release(self) -> None:
-        """Give memory back that is kept for later."""
+        """Free cached memory."""
 
     @contextmanager
     def peak(self) -> Iterator[Callable[[], float | None]]:
@@ -140,7 +140,7 @@ class Torch(NumPy):
 
 
 def find(*, dry_run: bool) -> tuple[list[Any], list[str]]:
-    """The libraries that can be used here, and why others cannot."""
+    """Return the libraries that work here, and why the others do not."""
     makers: list[Callable[[], Any]] = [Torch, CuPy]
     if dry_run:
         makers = [lambda: Torch("cpu"), NumPy]
@@ -154,9 +154,9 @@ def find(*, dry_run: bool) -> tuple[list[Any], list[str]]:
 
 
 def timed(call: Callable[[], Any], library: Any, repeats: int = 3) -> tuple[Any, Any]:
-    """Return the result of a call and its seconds, the median once it is warm.
+    """Return the result of a call and the median of its seconds after a first call.
 
-    A call that takes longer than :data:`SHORT` at first is not called again.
+    If the first call takes longer than :data:`SHORT`, it is the only one.
     """
     seconds = []
     for _ in range(1 + repeats):

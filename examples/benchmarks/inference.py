@@ -1,7 +1,7 @@
-"""Time fits with standard errors: xlr and statsmodels, brought to the same answer.
+"""Time fits with standard errors: xlr and statsmodels, at the same answer.
 
     python examples/benchmarks/inference.py                # all cells
-    python examples/benchmarks/inference.py "two classes"  # this, the others are kept
+    python examples/benchmarks/inference.py "two classes"  # one; keep the others
 
 The table goes to ``inference.md`` and all numbers to ``inference.json``.
 """
@@ -29,7 +29,7 @@ tests one feature at a time: its first 20 statistics are compared, as normal dev
 and its time is 500 times that of those, without the fit.
 """
 
-# What stands in the way where a goal has not been reached.
+# Why a goal is missed, by cell.
 LIMITS = {
     "many classes": """\
 - **many classes**: statsmodels takes few Newton steps over data that fit the cache. Of

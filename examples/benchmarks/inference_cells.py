@@ -1,4 +1,4 @@
-"""Fits with standard errors: on what, and by whom."""
+"""Cells of fits with standard errors: data, and fits by xlr and statsmodels."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from generators import correlated
 
 import xlr
 
-# Of the estimates in standard errors, and of the standard errors, relative: a hundred
-# times as near as a table shows.
+# Largest error of estimates, in standard errors, and of standard errors, relative. Two
+# digits more than a table shows.
 EQUAL = 1e-6
 TIGHT = 1e-14
 
@@ -32,7 +32,7 @@ def many_classes(share: float, *, n: int, p: int, n_classes: int) -> dict[str, A
 
 
 def candidates(share: float, *, n: int, p: int, m: int) -> dict[str, Any]:
-    """Return a model's rows, and m counts of 0, 1 and 2 that it leaves out."""
+    """Return a model's rows, and m features outside it, which count 0, 1 and 2."""
     data = two_classes(share, n=n, p=p)
     rng, n = np.random.default_rng(2), data["X"].shape[0]
     m = max(20, int(m * share))
@@ -93,7 +93,7 @@ def our_scores(data: dict[str, Any], tol: float) -> dict[str, Any]:
 def their_scores(
     data: dict[str, Any], tol: float, peer: str, part: int
 ) -> dict[str, Any]:
-    """Test the first ``part`` columns one by one, after one fit that is kept."""
+    """Test the first ``part`` columns one by one, after one fit."""
     fits = data.setdefault("fits", {})
     if tol not in fits:
         logit = sm.Logit(data["y"], sm.add_constant(data["X"]))
@@ -105,7 +105,7 @@ def their_scores(
 
 
 def score_distance(data: Any, found: dict[str, Any], best: dict[str, Any]) -> float:
-    """Return the largest error of a root of a statistic: of a normal deviate."""
+    """Return the largest error of the square roots of statistics, normal deviates."""
     size = min(found["statistic"].size, best["statistic"].size)
     roots = [np.sqrt(each["statistic"][:size]) for each in (found, best)]
     return float(np.abs(roots[0] - roots[1]).max())

@@ -1,10 +1,10 @@
 """Time fits and predictions on NumPy, torch and JAX side by side, on the CPU.
 
     python examples/benchmarks/libraries.py           # all cells: some minutes
-    python examples/benchmarks/libraries.py digits    # these; the others are kept
+    python examples/benchmarks/libraries.py digits    # one; keep the other results
 
-Each library fits each cell in a new process, in which nothing is compiled yet. The
-table goes to ``libraries.md`` and all numbers to ``libraries.json``.
+Each library fits each cell in a new process, without compiled code. The table goes to
+``libraries.md`` and all numbers to ``libraries.json``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("numpy", "torch", "jax")
 COMPARED = ("numpy", "scipy", "torch", "jax", "array-api-compat")
 COMPILATION = "/jax/core/compile/backend_compile_duration"
-LEFT_OUT = 7  # rows of the fit to another number of them
+LEFT_OUT = 7  # rows fewer in the fit to another number of rows
 
 
 def drawn(rng: np.random.Generator, n: int, *, p: int, dtype: str) -> Data:
@@ -83,7 +83,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def placed(library: str) -> tuple[Callable[[np.ndarray], Any], list[str]]:
-    """Return what brings arrays to a library, and a list that compilations join."""
+    """Return a function that converts arrays, and a list that records compilations."""
     compilations: list[str] = []
     if library == "jax":
         import jax
@@ -135,7 +135,7 @@ def run_in_child(name: str, library: str, repeats: int) -> dict:
     Raises
     ------
     CalledProcessError
-        If that process fails.
+        If the process fails.
     """
     command = [sys.executable, __file__, name, "--child", library]
     command += ["--repeats", str(repeats)]
@@ -145,7 +145,7 @@ def run_in_child(name: str, library: str, repeats: int) -> dict:
 
 
 def page(results: dict[str, dict[str, dict]]) -> str:
-    """Return the page of results, of each library in each cell."""
+    """Return the page of results."""
     rows = []
     for name, by_library in results.items():
         numpy_seconds = by_library["numpy"]["fits"]["warm"]["seconds"]
@@ -162,7 +162,7 @@ def page(results: dict[str, dict[str, dict]]) -> str:
 
 
 def main() -> None:
-    """Measure what is asked for, and write the page of all that is known."""
+    """Measure the chosen cells, and write the page of all results."""
     options = parse()
     if options.child:
         (name,) = options.cells

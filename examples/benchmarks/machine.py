@@ -1,4 +1,4 @@
-"""Where and with what the numbers were taken."""
+"""Machine and versions of a measurement."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import xlr
 
 
 def processor() -> str:
-    """The name of the CPU as the system has it."""
+    """Return the system's name of the CPU."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -28,7 +28,7 @@ def processor() -> str:
 
 
 def machine() -> dict:
-    """CPU, cores, system, and the threads that the libraries were given."""
+    """Return CPU, cores, system, and the environment's limits on threads."""
     threads = sorted(
         {
             f"{info.get('internal_api')} {info.get('version') or ''}".strip()
@@ -54,7 +54,7 @@ COMPARED = ("numpy", "scipy", *(peer.distribution for peer in PEERS.values()), "
 
 
 def versions(wanted: Iterable[str] = COMPARED) -> dict[str, str]:
-    """Versions of Python and of the libraries compared, and the commit of xlr."""
+    """Return the versions of Python and the libraries, and the commit of xlr."""
     found = {"python": platform.python_version(), "xlr": xlr.__version__}
     if commit := _commit():
         found["xlr"] += f" ({commit})"
@@ -68,7 +68,7 @@ def versions(wanted: Iterable[str] = COMPARED) -> dict[str, str]:
 
 
 def _commit() -> str | None:
-    """The commit of the folder that xlr was imported from, if it is one of git's."""
+    """Return the commit of the folder that holds xlr, if it is a git checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
     folder = Path(xlr.__file__).parent
     try:

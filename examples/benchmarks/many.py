@@ -1,10 +1,10 @@
-"""Time many models at once: xlr and scikit-learn, brought to the same answer.
+"""Time many models at once: xlr and scikit-learn, at the same answer.
 
     python examples/benchmarks/many.py               # all cells: about a quarter hour
-    python examples/benchmarks/many.py cv bootstrap  # these, the others are kept
+    python examples/benchmarks/many.py cv bootstrap  # two; keep the other results
 
-scikit-learn's solvers are swept from loose to tight; for each the loosest tolerance
-that gives the same answer is timed, in turns with xlr, and medians are shown. The table
+Each of scikit-learn's solvers runs at tolerances from loose to tight. The loosest one
+with the same answer is timed, in turns with xlr, and the table shows medians. The table
 goes to ``many.md`` and all numbers to ``many.json``.
 """
 
@@ -29,7 +29,7 @@ loosest tolerance that gives the same answer; medians of runs in turns, or one r
 it takes more than ten seconds.
 """
 
-# What stands in the way where a goal has not been reached.
+# Why a goal is missed, by cell.
 LIMITS = {
     "cv": """\
 - **cv**: of 0.11 s, the ten fits to all rows that the folds begin at take 32 ms, the

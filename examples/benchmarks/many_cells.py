@@ -1,4 +1,4 @@
-"""Many models that share X: what is fitted, by whom, and how far off it is."""
+"""Cells of many models that share X: data, fits, and distances of answers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from sklearn.multiclass import OneVsRestClassifier
 
 import xlr
 
-# Processes of scikit-learn: those of one thread each where xlr has one thread.
+# Processes of scikit-learn: one, with one thread, if xlr has one thread.
 N_JOBS = 1 if os.environ.get("OMP_NUM_THREADS") == "1" else 2
 SOLVERS = ("lbfgs", "newton-cholesky", "newton-cg")
 TIGHT = 1e-10
 TRIAL = 32  # models of a loop on which tolerances are tried
-EQUAL_SCORES = 1e-4  # relative, of the mean over the folds at each C
-EQUAL_F = 1e-8  # relative, above the best known, of each model
+EQUAL_SCORES = 1e-4  # largest relative error of the mean over the folds
+EQUAL_F = 1e-8  # largest relative distance of each F above the best known
 
 
 # -- cross-validation ------------------------------------------------------------------
@@ -75,7 +75,7 @@ def cv_distance(data: Any, found: dict[str, Any], best: dict[str, Any]) -> float
 
 
 def objectives(data: dict[str, Any], found: dict[str, Any]) -> np.ndarray:
-    """F of each model, in float64: (n_models,), for as many as were fitted."""
+    """Return F of each fitted model, in float64, of shape (n_models,)."""
     coef, intercept = found["coef"], found["intercept"]
     losses = np.empty(len(coef))
     for k in range(len(coef)):
@@ -90,7 +90,7 @@ def objectives(data: dict[str, Any], found: dict[str, Any]) -> np.ndarray:
 def F_distance(  # noqa: N802 - F is what the objective is called
     data: dict[str, Any], found: dict[str, Any], best: dict[str, Any]
 ) -> float:
-    """The largest share by which a model's F is above the best known."""
+    """Return the largest relative distance of a model's F above the best known."""
     ours = objectives(data, found)
     return float(np.max(ours / objectives(data, best)[: len(ours)] - 1))
 
@@ -114,7 +114,7 @@ def labels_data(share: float) -> dict[str, Any]:
 def bootstrap_data(share: float) -> dict[str, Any]:
     X, y, *_ = correlated(np.random.default_rng(3), max(400, int(10_000 * share)), p=20)
     n = len(X)
-    # What xlr.bootstrap draws for random_state=0, for the loop to fit the same.
+    # The draws of xlr.bootstrap for random_state=0, so that the loop fits the same.
     draw = np.random.default_rng(np.random.RandomState(0).randint(2**31))
     drawn = [draw.integers(n, size=n, dtype=np.int32) for _ in range(1_000)]
     counts = [np.bincount(rows, minlength=n) for rows in drawn]
@@ -152,7 +152,7 @@ def our_bootstrap(data: dict[str, Any], tol: float) -> dict[str, Any]:
 def their_loop(
     data: dict[str, Any], tol: float, solver: str, part: int
 ) -> dict[str, Any]:
-    """A fit for each label, or for each resample."""
+    """Fit each label, or each resample, in a loop."""
     model = LogisticRegression(solver=solver, tol=tol, max_iter=10_000)
     coef, intercept = [], []
     for k in range(part):
@@ -175,7 +175,7 @@ def cv_cell(
         make,
         partial(our_cv, Cs=Cs, cv=cv),
         partial(their_cv, Cs=Cs, cv=cv),
-        # One that xlr had no part in.
+        # The best answer does not come from xlr.
         lambda data: their_cv(data, TIGHT, "newton-cholesky", 0, Cs=Cs, cv=cv),
         cv_distance,
         EQUAL_SCORES,

@@ -1,4 +1,4 @@
-"""Sparse matrices: what is fitted, and by whom."""
+"""Cells of sparse matrices: data, and fits by xlr and its peers."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from sparse_cells import fit_cell
 
 
 def zipf(rng: np.random.Generator, n_values: int, size: int) -> np.ndarray:
-    """Return numbers 0, 1, ...: k occurs in proportion to 1 / (k + 1)."""
+    """Draw numbers 0, 1, ... with probabilities in proportion to 1 / (k + 1)."""
     weights = np.cumsum(1 / np.arange(1, n_values + 1))
     return np.searchsorted(weights / weights[-1], rng.random(size))
 
 
 def labels(rng: np.random.Generator, X: Any, coef: np.ndarray) -> np.ndarray:
-    """Drawn from the model with these coefficients, half of them 1."""
+    """Draw labels from the model with these coefficients; half of them are 1."""
     logits = X @ coef
     return (rng.random(len(logits)) < expit(logits - np.median(logits))).astype(int)
 
 
 def text(share: float, *, n: int, p: int, length: int) -> dict[str, Any]:
-    """Texts of words as frequent as in a language, weighed by how rare they are."""
+    """Draw texts with word frequencies as in a language, and weight rare words more."""
     rng = np.random.default_rng(0)
     n = max(300, int(n * share))
     words = rng.permutation(p)[zipf(rng, p, n * length)]
@@ -37,7 +37,7 @@ def text(share: float, *, n: int, p: int, length: int) -> dict[str, Any]:
 
 
 def one_hot(share: float, *, n: int, groups: int, levels: int) -> dict[str, Any]:
-    """Categories, each with few levels that are frequent."""
+    """Draw categories with few frequent levels each."""
     rng = np.random.default_rng(1)
     n = max(1_000, int(n * share))
     columns = np.stack([zipf(rng, levels, n) + g * levels for g in range(groups)], 1)
@@ -49,7 +49,7 @@ def one_hot(share: float, *, n: int, groups: int, levels: int) -> dict[str, Any]
 
 
 def with_small_indices(X: sp.csr_array) -> sp.csr_array:
-    """In int32, as scikit-learn's solvers ask for."""
+    """Return X with int32 indices, which scikit-learn's solvers need."""
     places = X.indices.astype(np.int32), X.indptr.astype(np.int32)
     return sp.csr_array((X.data, *places), shape=X.shape)
 

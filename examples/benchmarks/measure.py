@@ -1,6 +1,6 @@
-"""The yardsticks: F, the time of a product, the time and the peak memory of a call.
+"""Measure F, the time of a product, and the time and peak memory of a call.
 
-F is computed here by SciPy from the coefficients alone, not by any code under test.
+SciPy computes F here from the coefficients alone, without any code under test.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ import numpy as np
 from data import Data, row_blocks, row_weights
 from scipy.special import logsumexp
 
-SHORT = 0.2  # seconds: a call that is shorter is timed in a loop
-SETTLE = 0.02  # seconds in which threads of the call before stop spinning
+SHORT = 0.2  # seconds: a shorter call is timed in a loop
+SETTLE = 0.02  # seconds until threads of the last call stop spinning
 
 
 def objective(coef: np.ndarray, intercept: np.ndarray, data: Data, C: float) -> float:
-    """F in float64: the weighted mean loss plus |coef|^2 / (2 C S), S the weights' sum.
+    """Return F in float64: the weighted mean loss plus |coef|^2 / (2 C S).
 
-    ``coef`` is (1, p) for two classes, else (K, p), as scikit-learn has it.
+    S is the sum of the weights. ``coef`` is (1, p) for two classes, else (K, p), as in
+    scikit-learn.
     """
     X, y = data.X, data.y
     coef, intercept = np.float64(coef), np.float64(intercept)
@@ -48,7 +49,7 @@ def objective(coef: np.ndarray, intercept: np.ndarray, data: Data, C: float) -> 
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of one call, and what it returned; no collector runs meanwhile."""
+    """Return the seconds of one call and its result, without garbage collection."""
     gc.collect()
     collected = gc.isenabled()
     gc.disable()
@@ -63,12 +64,12 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def loops_for(seconds: float) -> int:
-    """Return the number of calls that time a call of some seconds well."""
+    """Return how many calls in a row time a call of these seconds well."""
     return max(1, math.ceil(SHORT / max(seconds, 1e-6))) if seconds < SHORT else 1
 
 
 def timed_in_loop(call: Callable[[], Any], number: int) -> float:
-    """Seconds of one of ``number`` calls in a row."""
+    """Return the seconds of one of ``number`` calls in a row."""
 
     def loop() -> None:
         for _ in range(number):
@@ -78,7 +79,7 @@ def timed_in_loop(call: Callable[[], Any], number: int) -> float:
 
 
 def matvec_seconds(X: np.ndarray, n_outputs: int, repeats: int = 7) -> float:
-    """Median time of one product of X with the coefficients: the unit of a pass."""
+    """Return the median time of one product of X with coefficients."""
     w = np.ones((X.shape[1], n_outputs), X.dtype)
     w = w[:, 0] if n_outputs == 1 else w
     X @ w  # starts the threads of BLAS
@@ -92,9 +93,9 @@ class TimeLimitError(BaseException):
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """Stop what runs within after some seconds, wherever it is next in Python.
+    """Stop the ``with`` block after some seconds, at the next step of Python.
 
-    Only the main thread of a process can be stopped so; elsewhere there is no limit.
+    Only the main thread of a process can be stopped; other threads have no limit.
     """
     usable = hasattr(signal, "SIGALRM") and seconds is not None
     if not usable or threading.current_thread() is not threading.main_thread():
@@ -114,7 +115,7 @@ def time_limit(seconds: float | None) -> Iterator[None]:
 
 
 def _status(field: str) -> int:
-    """A number of bytes out of /proc/self/status."""
+    """Read a number of bytes from /proc/self/status."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024
@@ -122,7 +123,7 @@ def _status(field: str) -> int:
 
 
 def peak_bytes() -> int | None:
-    """Peak of this process's resident memory; None where the system does not say."""
+    """Return this process's peak resident memory; None if the system hides it."""
     try:
         return _status("VmHWM")
     except OSError:
@@ -130,18 +131,18 @@ def peak_bytes() -> int | None:
 
 
 def _release() -> None:
-    """Give what is free back to the system, so that its next use shows."""
+    """Return free memory to the system, so that its next use shows."""
     gc.collect()
     with suppress(OSError, AttributeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak_extra_bytes(call: Callable[[], Any]) -> int | None:
-    """Peak of resident memory during a call, over what there was before it.
+    """Return the peak of resident memory during a call, less the memory before it.
 
-    None where the system does not say: Linux counts the peak and lets a process reset
-    its own. What a library keeps for itself between calls (buffers of BLAS, pools of
-    threads) was there before, and does not count, if there was a call before.
+    Return None where the system lacks this: Linux counts the peak and lets a process
+    reset its own. Memory that a library keeps between calls (buffers of BLAS, thread
+    pools) does not count after a first call.
     """
     if not sys.platform.startswith("linux"):
         return None
@@ -158,7 +159,7 @@ def peak_extra_bytes(call: Callable[[], Any]) -> int | None:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,11 +1,11 @@
-"""Time fits between small and large: xlr and scikit-learn, brought to the same answer.
+"""Time fits between small and large: xlr and scikit-learn, at the same answer.
 
     python examples/benchmarks/middle.py       # all cells: about five minutes
-    python examples/benchmarks/middle.py "cv"  # this one, the others are kept
+    python examples/benchmarks/middle.py "cv"  # one; keep the other results
     OMP_NUM_THREADS=1 python examples/benchmarks/middle.py  # with one thread
 
-Tolerances are swept and times taken in turns as in ``many.py``. The table goes to
-``middle.md``, or ``middle_one_thread.md``, and all numbers to a JSON file.
+Tolerances and turns are as in ``many.py``. The table goes to ``middle.md`` or
+``middle_one_thread.md``, and all numbers to a JSON file.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def best_single(data: dict[str, Any], *, C: float) -> dict[str, Any]:
 def above_best(
     data: dict[str, Any], found: dict[str, Any], best: dict[str, Any], *, C: float
 ) -> float:
-    """Return by how much F is above the best known, relative."""
+    """Return the relative distance of F above the best known."""
     F = objective(found["coef"], found["intercept"], data["data"], C)
     return F / best["F"] - 1
 

@@ -1,4 +1,4 @@
-"""The page of results: what was measured where, a summary, and each cell."""
+"""Page of results: the machine, a summary, and each cell."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOTES = """\
   default, always has those.
 """
 
-# What was tried, and what stands in the way, where a goal has not been reached.
+# Why a goal is missed, and what was tried, by cell.
 LIMITS = {
     "tiny": """\
 - tiny: a fit makes some thousands of calls of Python and NumPy on arrays of a few
@@ -61,7 +61,7 @@ LIMITS = {
 
 
 def limits(results: list[dict]) -> str:
-    """Why goals are missed, for the cells that miss theirs."""
+    """Return why goals are missed, for the cells that miss one."""
     missed = [r["name"] for r in results if misses(r) and r["name"] in LIMITS]
     if not missed:
         return ""
@@ -69,7 +69,7 @@ def limits(results: list[dict]) -> str:
 
 
 def cell_section(result: dict) -> str:
-    """One cell: a table of all that ran, the fastest first, and what did not."""
+    """Return the section of a cell: its fits, the fastest first, and those missing."""
     fits = result["fits"]
     xlr = fits[XLR]["seconds"]
     ran = [name for name in fits if fits[name]["counts"] is not None]
@@ -122,7 +122,7 @@ def cell_section(result: dict) -> str:
 
 
 def surroundings(result: dict) -> str:
-    """Machine and versions in a line."""
+    """Return machine and versions in a line."""
     machine, versions = result["machine"], result["versions"]
     text = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; "
     text += ", ".join(
@@ -132,7 +132,7 @@ def surroundings(result: dict) -> str:
 
 
 def places(results: list[dict]) -> list[str]:
-    """Machine and versions; with the cells' names if they were measured in several."""
+    """Return machine and versions, with names of cells if there are several."""
     found: dict[str, list[str]] = {}
     for result in results:
         found.setdefault(surroundings(result), []).append(result["name"])
@@ -143,7 +143,7 @@ def places(results: list[dict]) -> list[str]:
 
 
 def page(results: list[dict]) -> str:
-    """The whole page; it says so if cells were measured in different places."""
+    """Return the page, with every machine that cells were measured on."""
     places: dict[str, list[dict]] = {}
     for result in results:
         places.setdefault(surroundings(result), []).append(result)

@@ -1,4 +1,4 @@
-"""Who takes part: each way to fit, the tolerances to sweep, and what it cannot do."""
+"""Peers: ways to fit, their tolerances, and the data that they cannot fit."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ SKLEARN_DEFAULT = "scikit-learn lbfgs"
 class Peer:
     """One way to fit.
 
-    ``tolerances`` go from loose to tight; a fit that runs out of iterations is run
-    again with the next of ``max_iter``. ``distribution`` is what its version is asked
-    from; ``squares`` says that it holds a matrix of parameters x parameters.
+    ``tolerances`` go from loose to tight. A fit that runs out of iterations runs again
+    with the next ``max_iter``. ``distribution`` is the package that has its version.
+    ``squares`` says that it stores a matrix of parameters x parameters.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Peer:
     float32: bool = True
 
     def why_not(self, data: Data) -> str | None:
-        """Why it has no row for such data, or None."""
+        """Return why the peer has no row for the data, or None."""
         if find_spec(self.module) is None:
             return "not installed"
         if data.n_outputs > 1 and not self.multinomial:
@@ -97,7 +97,7 @@ PEERS = {
             "xlr",
             "xlr",
             fit_xlr,
-            # The tighter ones come into play only if the default is not enough.
+            # The tighter tolerances run only if the default is not enough.
             (XLR_TOL, *(tol for tol in DECADES if tol < 0.99 * XLR_TOL)),
             (XLR_MAX_ITER,),
         ),

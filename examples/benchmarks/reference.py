@@ -1,10 +1,10 @@
-"""The best known F of a cell, by effort that no timed fit makes.
+"""Compute the best known F of a cell, with more effort than a timed fit.
 
-Two classes: Newton's method on standardised features in float64, to the end of what
-the arithmetic reaches; more columns than rows are first rotated into as many columns
-as rows, which loses nothing. More classes: scikit-learn's Newton methods, run tight.
-What comes out is judged by ``measure.objective`` as all fits are, and any fit of the
-cell that comes lower takes its place.
+Two classes: Newton's method on standardised features in float64, to the limit of the
+arithmetic. If there are more columns than rows, a rotation first reduces the columns to
+the number of rows, without loss. More classes: scikit-learn's Newton methods at a tight
+tolerance. ``measure.objective`` judges the result as it judges all fits, and a fit of
+the cell with a lower F replaces it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-LARGEST_HESSIAN = 5_000  # rows: 0.2 GB, and seconds to factorise
+LARGEST_HESSIAN = 5_000  # rows; 0.2 GB, and seconds to factorise
 
 
 def best_effort(data: Data, C: float) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients and intercepts in scikit-learn's shapes."""
+    """Return the best coefficients and intercepts, in scikit-learn's shapes."""
     if data.n_outputs > 1:
         return _multinomial(data, C)
     n, p = data.X.shape
@@ -44,13 +44,13 @@ def _multinomial(data: Data, C: float) -> tuple[np.ndarray, np.ndarray]:
         class_weight=data.class_weight,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tightest it can do is what is wanted
+        warnings.simplefilter("ignore")  # it cannot reach so tight a tolerance
         model.fit(data.X.astype(np.float64, copy=False), data.y, data.sample_weight)
     return model.coef_, model.intercept_
 
 
 def _newton(data: Data, C: float) -> tuple[np.ndarray, np.ndarray]:
-    """Newton's method with halved steps, for two classes; X in blocks of rows."""
+    """Fit two classes by Newton's method with halved steps, in blocks of rows."""
     X, y = data.X, data.y
     n, p = X.shape
     weights = row_weights(y, data.sample_weight, data.class_weight)
@@ -93,7 +93,7 @@ def _newton(data: Data, C: float) -> tuple[np.ndarray, np.ndarray]:
         gradient, hessian = derivatives(v, b)
         try:
             step = solve(hessian, gradient, assume_a="pos")
-        except LinAlgError:  # flat to rounding: take what there is
+        except LinAlgError:  # F is flat to rounding: stop here
             break
         shrink = 1.0
         while shrink > 1e-6:
@@ -111,10 +111,9 @@ def _newton(data: Data, C: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bare_newton(data: Data, C: float, tol: float) -> tuple[np.ndarray, float]:
-    """Newton's method for two classes and nothing else: what the arithmetic takes.
+    """Fit two classes by Newton's method alone, a lower bound on the time of a fit.
 
-    Nothing is checked, standardised, damped or kept: no library can offer this, and no
-    fit in NumPy is faster. Coefficients (1, p) and intercept.
+    It does not check, standardise, damp or store anything. Coefficients are (1, p).
     """
     X, y = data.X, data.y
     n, p = X.shape

@@ -1,7 +1,7 @@
 """Time small fits and predictions: xlr and scikit-learn, at the same accuracy.
 
     python examples/benchmarks/small.py            # all cells: about a quarter hour
-    python examples/benchmarks/small.py iris loop  # these; the others are kept
+    python examples/benchmarks/small.py iris loop  # two; keep the other results
     python examples/benchmarks/small.py iris --quick --out trial  # in seconds
 
 Each cell runs in two new processes: with the threads that the libraries choose, and
@@ -36,10 +36,10 @@ from sweep import GOOD, say
 
 RESULTS = Path(__file__).parent / "results"
 MANY, ONE = "threads as they come", "one thread"
-THREADS = {MANY: {}, ONE: {"OMP_NUM_THREADS": "1"}}  # variables of the environment
+THREADS = {MANY: {}, ONE: {"OMP_NUM_THREADS": "1"}}  # environment variables
 CELLS = (*SMALL_CELLS, LOOP)
-LBFGS_GOAL = 2  # times as fast as scikit-learn's lbfgs
-ONE_ROW_GOAL = 1  # predictions of one row: no slower than scikit-learn's
+LBFGS_GOAL = 2  # ratio of the time of scikit-learn's lbfgs to xlr's
+ONE_ROW_GOAL = 1  # the same ratio, for predictions of one row
 LOOP_GOAL = 1
 QUICK = {"loop": 0.01, "repeats": 3, "fits": 20}  # seconds; turns; fits of the loop
 
@@ -99,7 +99,7 @@ def run_in_child(
     Raises
     ------
     CalledProcessError
-        If that process fails.
+        If the process fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cell.json"
@@ -115,7 +115,7 @@ def run_in_child(
 
 
 def against(theirs: dict, ours: dict, goal: float) -> list[str]:
-    """Show another library's milliseconds, the ratio, the goal, and if it is met."""
+    """Return another library's milliseconds, the ratio, the goal, and if it is met."""
     ratio = theirs["seconds"] / ours["seconds"]
     met = theirs["good"] and ours["good"] and ratio >= goal
     mark = "" if theirs["good"] else " †"
@@ -124,13 +124,13 @@ def against(theirs: dict, ours: dict, goal: float) -> list[str]:
 
 
 def fastest(fits: dict[str, dict]) -> str:
-    """Return the fastest of scikit-learn's solvers that come close enough, or lbfgs."""
+    """Return scikit-learn's fastest solver that is accurate enough, or lbfgs."""
     good = [n for n in fits if n not in (XLR, AS_IT_COMES) and fits[n]["good"]]
     return min(good or [SKLEARN_DEFAULT], key=lambda name: fits[name]["seconds"])
 
 
 def fit_row(name: str, fits: dict[str, dict]) -> list[str]:
-    """Show the fits of a cell in a line."""
+    """Return the fits of a cell as a row of the table."""
     cell, ours, default = SMALL_CELLS[name], fits[XLR], fits[AS_IT_COMES]
     peer = fastest(fits)
     return [
@@ -146,7 +146,7 @@ def fit_row(name: str, fits: dict[str, dict]) -> list[str]:
 
 
 def prediction_rows(name: str, predictions: dict[str, dict]) -> list[list[str]]:
-    """Show the predictions of a cell, in microseconds, a line for each."""
+    """Return the predictions of a cell as rows, in microseconds."""
     rows = []
     for call, times in predictions.items():
         ours, theirs = times[XLR]["seconds"], times["scikit-learn"]["seconds"]
@@ -177,7 +177,7 @@ LOOP_HEADER = (
 
 
 def page(results: dict[str, dict[str, dict]]) -> str:
-    """Return the page of results: of each kind of threads, of each cell."""
+    """Return the page of results, by setting of threads and cell."""
     parts = [INTRODUCTION]
     for threads, cells in results.items():
         parts += [f"## With {threads}\n", *places(list(cells.values()))]
@@ -206,7 +206,7 @@ def page(results: dict[str, dict[str, dict]]) -> str:
 
 
 def main() -> int:
-    """Run the cells that were asked for; the results of the others are kept."""
+    """Run the chosen cells; keep the results of the others."""
     options = parse()
     if options.child:
         child(options)

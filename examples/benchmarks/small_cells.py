@@ -1,4 +1,4 @@
-"""Small problems: what is fitted, and everything that is measured on one of them."""
+"""Cells of small fits: data, and all measurements of a cell."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ COMPARED = ("numpy", "scipy", "scikit-learn")
 
 
 def drawn(rng: np.random.Generator, n: int, *, p: int, n_classes: int = 2) -> Data:
-    """Independent features, and labels drawn from a softmax of them."""
+    """Draw independent features, and labels from a softmax of them."""
     X = StandardScaler().fit_transform(rng.standard_normal((n, p)))
     logits = X @ rng.standard_normal((p, n_classes)) * (2 / np.sqrt(p))
     return Data(X, (logits + rng.gumbel(size=logits.shape)).argmax(axis=1))
 
 
-# For each, xlr is to be at least as fast as the fastest of scikit-learn's solvers.
+# The goal of each cell is to be at least as fast as scikit-learn's fastest solver.
 SMALL_CELLS = {
     cell.name: cell
     for cell in [
@@ -87,14 +87,14 @@ SMALL_CELLS = {
 
 
 def time_predictions(data: Data, repeats: int) -> dict[str, dict]:
-    """Seconds of each prediction by each library, for one row and for all."""
+    """Time each prediction of each library, for one row and for all."""
     models = {name: cls().fit(data.X, data.y) for name, cls in LIBRARIES.items()}
     times = {}
     for method in ("predict", "predict_proba"):
         for rows, X in (("one row", data.X[:1]), ("all rows", data.X)):
             calls = {n: partial(getattr(m, method), X) for n, m in models.items()}
             for call in calls.values():
-                call()  # what happens at the first call only
+                call()  # the first call includes work that occurs once
             loops = {name: loops_for(timed(call)[0]) for name, call in calls.items()}
             seconds = repeat(calls, loops, repeats)
             times[f"{method}, {rows}"] = {
@@ -105,14 +105,14 @@ def time_predictions(data: Data, repeats: int) -> dict[str, dict]:
 
 
 def run_cell(cell: Cell, *, repeats: int) -> dict:
-    """Fits and predictions, with the threads that this process has."""
+    """Time fits and predictions, with the threads of this process."""
     data, C = cell.data(), cell.C
     warm_up(list(FITS), data, C)
     best, _ = find_best(data, C)
     sweeps = {name: Sweep(PEERS[name], data, C, PATIENCE) for name in FITS}
     sweep_all(list(sweeps.values()), best)
     counts = {name: s.chosen(best) or s.closest() for name, s in sweeps.items()}
-    # A peer whose every run was stopped, for being far slower than xlr, has no time.
+    # A peer far slower than xlr, whose runs were all stopped, has no time.
     counts = {name: r for name, r in counts.items() if r is not None}
     defaults = inspect.signature(LogisticRegression).parameters
     tol, max_iter = defaults["tol"].default, defaults["max_iter"].default
@@ -141,7 +141,7 @@ def run_cell(cell: Cell, *, repeats: int) -> dict:
 
 
 def run_loop(*, repeats: int, n_fits: int = LOOP_FITS) -> dict:
-    """Time a loop of fits to data sets of 200 x 5, in seconds for each fit."""
+    """Time a loop of fits to data sets of 200 x 5, in seconds per fit."""
     problems = [drawn(np.random.default_rng(k), 200, p=5) for k in range(n_fits)]
 
     def fit_all(name: str, tol: float, max_iter: int) -> list:
@@ -175,7 +175,7 @@ def run_loop(*, repeats: int, n_fits: int = LOOP_FITS) -> dict:
 
 
 def where_and_when() -> dict:
-    """Date, machine and versions of a measurement."""
+    """Return date, machine and versions of a measurement."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": machine(),

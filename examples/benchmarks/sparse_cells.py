@@ -1,4 +1,4 @@
-"""Sparse models: what is fitted, by whom, and how far above the least F it is."""
+"""Cells of sparse models: data, fits, and distances above the lowest F."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sklearn.linear_model import LogisticRegression
 import xlr
 
 TIGHT = 1e-10
-EQUAL_F = 1e-8  # relative, above the best known
+EQUAL_F = 1e-8  # largest relative distance of F above the best known
 MAX_ITER = 10_000
-N_CS = 100  # of the path
+N_CS = 100  # values of C on the path
 
 
 # -- data ------------------------------------------------------------------------------
@@ -28,7 +28,7 @@ def rows_and_columns(share: float, *, n: int, p: int) -> dict[str, Any]:
 
 
 def few_that_count(share: float, *, n: int, p: int, count: int = 50) -> dict[str, Any]:
-    """Return correlated features; some, far from each other, have a coefficient."""
+    """Return correlated features; a few of them, far apart, have a coefficient."""
     rng = np.random.default_rng(1)
     X, *_ = correlated(rng, max(300, int(n * share)), p=p)
     coef = np.zeros(p)
@@ -38,7 +38,7 @@ def few_that_count(share: float, *, n: int, p: int, count: int = 50) -> dict[str
 
 
 def independent(share: float, *, n: int, p: int) -> dict[str, Any]:
-    """Without correlations: `correlated` would need a p x p matrix."""
+    """Return independent features; `correlated` would need a p x p matrix."""
     rng = np.random.default_rng(2)
     X = rng.standard_normal((max(300, int(n * share)), p))
     coef = rng.standard_normal(50)
@@ -105,7 +105,7 @@ def their_fit(
             solver="liblinear",
             tol=tol,
             max_iter=1_000,
-            intercept_scaling=100,  # it penalises the intercept over this
+            intercept_scaling=100,  # divides the penalty of the intercept
         )
     else:
         model = LogisticRegression(
@@ -119,8 +119,8 @@ def their_fit(
 
 
 def path_of(data: dict[str, Any]) -> np.ndarray:
-    """Values of C, from the one at which the first coefficient leaves zero, to 100 of
-    it."""
+    """Return values of C, from the one where the first coefficient leaves zero to 100
+    times that."""
     X, y = data["X"], data["y"]
     slope = np.abs(X.T @ (y - y.mean())).max()
     return np.logspace(0, 2, N_CS) / slope
@@ -134,13 +134,13 @@ def our_path(data: dict[str, Any], tol: float) -> dict[str, Any]:
 def their_path(
     data: dict[str, Any], tol: float, peer: str, part: int
 ) -> dict[str, Any]:
-    """Each model begun at the last one."""
+    """Fit each model from the previous one."""
     X, y = data["X"], data["y"]
     alphas = 1 / (path_of(data) * len(y))
     if peer == "glum":
         from glum import GeneralizedLinearRegressor
 
-        # Its own search along the path.
+        # glum has its own search along the path.
         model = GeneralizedLinearRegressor(
             family="binomial",
             alphas=alphas,
@@ -167,13 +167,13 @@ def their_path(
     return {"coef": np.stack(coef), "intercept": np.stack(intercept)}
 
 
-# -- how far above the least F --------------------------------------------------------
+# -- distance above the lowest F -------------------------------------------------------
 
 
 def objectives(
     data: dict[str, Any], found: dict[str, Any], *, Cs: np.ndarray, l1_ratio: float
 ) -> np.ndarray:
-    """F of each model, in float64: (n_models,)."""
+    """Return F of each model, in float64, of shape (n_models,)."""
     X, y = data["X"], data["y"]
     values = []
     for C, coef, intercept in zip(Cs, found["coef"], found["intercept"], strict=True):
@@ -189,7 +189,7 @@ def objectives(
 def above_the_best(
     data: dict[str, Any], found: dict[str, Any], best: dict[str, Any], **how: Any
 ) -> float:
-    """The largest share by which a model's F is above the best known."""
+    """Return the largest relative distance of a model's F above the best known."""
     ours = objectives(data, found, **how)
     return float(np.max(ours / objectives(data, best, **how) - 1))
 
@@ -211,7 +211,7 @@ def fit_cell(
         f"{description}, C={C:g}",
         goal,
         peers,
-        # So many epochs of saga take a few minutes here; C code cannot be stopped.
+        # These epochs of saga take a few minutes; C code cannot be stopped.
         lambda share: {**make(share), "epochs": epochs},
         partial(our_fit, **how),
         partial(their_fit, **how),

@@ -1,10 +1,10 @@
-"""Time fits on sparse matrices: xlr and its peers, brought to the same F.
+"""Time fits on sparse matrices: xlr and its peers, at the same F.
 
     python examples/benchmarks/sparse_matrices.py        # all cells
-    python examples/benchmarks/sparse_matrices.py text   # this, the others are kept
+    python examples/benchmarks/sparse_matrices.py text   # one; keep the other results
 
-Peers are swept from loose to tight; for each the loosest tolerance that comes within
-1e-8 of the best F is timed, in turns with xlr, and medians are shown. The table goes to
+Each peer runs at tolerances from loose to tight. The loosest one within 1e-8 of the
+best F is timed, in turns with xlr, and the table shows medians. The table goes to
 ``sparse_matrices.md`` and all numbers to ``sparse_matrices.json``.
 """
 
@@ -30,7 +30,7 @@ much as a coefficient of the same size. celer has no intercept, and solves anoth
 problem.
 """
 
-# What stands in the way where a goal has not been reached.
+# Why a goal is missed, by cell.
 LIMITS = {
     "text": """\
 - **text**: of 95 ms, timed function by function in another run, nine products with the

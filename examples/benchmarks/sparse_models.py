@@ -1,10 +1,10 @@
-"""Time sparse models: xlr and its peers, brought to the same F.
+"""Time sparse models: xlr and its peers, at the same F.
 
     python examples/benchmarks/sparse_models.py        # all cells
-    python examples/benchmarks/sparse_models.py path   # this, the others are kept
+    python examples/benchmarks/sparse_models.py path   # one; keep the other results
 
-Peers are swept from loose to tight; for each the loosest tolerance that comes within
-1e-8 of the best F is timed, in turns with xlr, and medians are shown. The table goes to
+Each peer runs at tolerances from loose to tight. The loosest one within 1e-8 of the
+best F is timed, in turns with xlr, and the table shows medians. The table goes to
 ``sparse_models.md`` and all numbers to ``sparse_models.json``.
 """
 
@@ -28,7 +28,7 @@ seconds. liblinear penalises the intercept, here a 10,000th as much as a coeffic
 the same size. celer has no intercept, and solves another problem.
 """
 
-# What stands in the way where a goal has not been reached.
+# Why a goal is missed, by cell.
 LIMITS = {
     "L1, many columns": """\
 - **L1, many columns**: of 0.13 s, the five passes over X that ask all columns take

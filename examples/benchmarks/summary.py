@@ -1,4 +1,4 @@
-"""One table for all cells, and the goals that are not ratios."""
+"""Summary of all cells, and the goals other than ratios."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import math
 from formats import error, number, share, table, time
 from peers import SKLEARN_DEFAULT, XLR
 
-MOST_PASSES = 10  # of "tall"
+MOST_PASSES = 10  # goal for "tall"
 
 
 def fastest_peer(result: dict) -> str | None:
-    """The fastest that is not xlr and came close enough."""
+    """Return the fastest peer that is accurate enough."""
     fits = result["fits"]
     good = [name for name in fits if name != XLR and fits[name]["good"]]
     return min(good, key=lambda name: fits[name]["seconds"], default=None)
 
 
 def against_default(result: dict) -> tuple[float, bool] | None:
-    """Time of scikit-learn's default in units of xlr's, and whether it got there.
+    """Return the ratio of scikit-learn's default to xlr, and whether it is accurate.
 
-    If it did not, its longest run stands for it: the truth is more than that.
+    If it is not, the ratio uses its longest run, and is a lower bound.
     """
     fit, xlr = result["fits"].get(SKLEARN_DEFAULT), result["fits"][XLR]
     if fit is None or not xlr["good"]:
@@ -30,7 +30,7 @@ def against_default(result: dict) -> tuple[float, bool] | None:
 
 
 def remarks(fit: dict) -> str:
-    """Return why the time of xlr is not that of its defaults."""
+    """Return the tolerance of xlr if it is not the default, and † if F is too high."""
     tol = fit["counts"]["tol"]
     text = "" if tol == fit["sweep"][0]["tol"] else f" (tol {tol:.0e})"
     return text + ("" if fit["good"] else " †")
@@ -44,12 +44,12 @@ def ratio_to_fastest(result: dict) -> float:
 
 
 def passes(result: dict) -> float:
-    """xlr's seconds in units of one product."""
+    """Return xlr's seconds in units of one product."""
     return result["fits"][XLR]["seconds"] / result["matvec_seconds"]
 
 
 def misses(result: dict) -> bool:
-    """Whether xlr falls short of what the cell asks for."""
+    """Return whether xlr misses the goal of the cell."""
     if result["fits"][XLR]["counts"] is None or not result["fits"][XLR]["good"]:
         return True
     if result["name"] == "tall" and passes(result) > MOST_PASSES:
@@ -58,7 +58,7 @@ def misses(result: dict) -> bool:
 
 
 def summary(results: list[dict]) -> str:
-    """One line a cell, and the geometric mean against scikit-learn's default."""
+    """Return one line per cell, and the mean ratio to scikit-learn's default."""
     rows = []
     for result in results:
         fit, peer = result["fits"][XLR], fastest_peer(result)
@@ -95,7 +95,7 @@ def summary(results: list[dict]) -> str:
 
 
 def default_sentence(results: list[dict]) -> str:
-    """The geometric mean against scikit-learn's default, and where there is none."""
+    """Return a sentence with the geometric mean against scikit-learn's default."""
     ratios, never = [], []
     for result in results:
         if default := against_default(result):
@@ -120,7 +120,7 @@ def default_sentence(results: list[dict]) -> str:
 
 
 def other_goals(results: list[dict]) -> str:
-    """Return the goals of the cells other than their ratios, as far as measured."""
+    """Return the measured goals other than ratios."""
     named = {result["name"]: result for result in results}
     lines = []
 
@@ -164,7 +164,7 @@ def other_goals(results: list[dict]) -> str:
 
 
 def floor_of(result: dict) -> str:
-    """Return the least time of any Python code around NumPy, and its ratio."""
+    """Return the time of Newton's method in plain NumPy, and its ratio."""
     bare, overhead = result["bare_seconds"], result["overhead"][XLR]
     text = (
         f"- {result['name']} by Newton's method in bare NumPy, with nothing checked, "

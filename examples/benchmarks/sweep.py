@@ -1,7 +1,7 @@
-"""Finding, for each way to fit, the loosest tolerance that is good enough.
+"""Find, for each way to fit, the loosest tolerance that is good enough.
 
-Good enough is an F within ``GOOD`` of the best known, relative. The best known F only
-falls as more fits are seen: a choice is then made again.
+A fit is good enough if its F is within ``GOOD`` of the best known, relative. More fits
+can only lower the best F; each choice is then made again.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from measure import TimeLimitError, objective, time_limit, timed
 from peers import SKLEARN_DEFAULT, XLR, Peer
 
 GOOD = 1e-8
-SHOWN: dict = {}  # warnings that have been, so that each is shown once
-SLOW = 20  # times the best: a run that takes longer ends the sweep of a peer
+SHOWN: dict = {}  # warnings so far, so that each appears once
+SLOW = 20  # times the best: a longer run ends the sweep of a peer
 
 
 def say(text: str) -> None:
-    """Progress, apart from the results."""
+    """Print progress to stderr, away from the results."""
     print(text, file=sys.stderr, flush=True)
 
 
 @dataclass
 class Best:
-    """The lowest F that any fit of a cell reached, and where."""
+    """The lowest F of all fits of a cell, and its coefficients."""
 
     F: float = math.inf
     by: str = ""
     coef: np.ndarray | None = None
     intercept: np.ndarray | None = None
-    seconds: float = math.inf  # of the fastest run that was good enough when it ran
+    seconds: float = math.inf  # of the fastest run that was good enough at its time
 
     def see(self, F: float, by: str, coef: np.ndarray, intercept: np.ndarray) -> None:
         if F < self.F:
             self.F, self.by, self.coef, self.intercept = F, by, coef, intercept
 
     def distance(self, F: float | None) -> float:
-        """By how much F is above the best, relative."""
+        """Return the relative distance of F above the best."""
         return math.inf if F is None else (F - self.F) / self.F
 
     def reached(self, F: float | None) -> bool:
@@ -56,7 +56,7 @@ class Run:
     tol: float
     max_iter: int
     seconds: float
-    F: float | None = None  # None: it was stopped, or raised
+    F: float | None = None  # None if the run was stopped or failed
     n_iter: int | None = None
     converged: bool = False
     problem: str | None = None
@@ -72,9 +72,9 @@ def run(
     best: Best,
     limit: float | None = None,
 ) -> Run:
-    """Fit once, timed, stopped after ``limit`` seconds; tell ``best`` what came out.
+    """Fit and time once, with a limit in seconds, and pass the result to ``best``.
 
-    Warnings that a fit did not converge are kept in the Run; others are shown as well.
+    The Run keeps warnings that a fit did not converge; other warnings are shown too.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -85,7 +85,7 @@ def run(
                 )
         except TimeLimitError:
             return Run(tol, max_iter, limit, problem=f"stopped after {limit:.3g} s")
-        except Exception as error:  # a peer that fails is a result, too
+        except Exception as error:  # the failure of a peer is a result too
             return Run(tol, max_iter, 0.0, problem=f"{type(error).__name__}: {error}")
     failed = [w for w in caught if w.category.__name__ == "ConvergenceWarning"]
     for warning in caught:
@@ -115,7 +115,7 @@ def run(
 
 
 class Sweep:
-    """The runs of one peer on one cell, and which of them counts."""
+    """The runs of one peer on one cell, and the run that counts."""
 
     def __init__(self, peer: Peer, data: Data, C: float, patience: float) -> None:
         self.peer, self.data, self.C, self.patience = peer, data, C, patience
@@ -124,17 +124,17 @@ class Sweep:
         self._attempts = self._all_attempts()
 
     def chosen(self, best: Best) -> Run | None:
-        """The run at the loosest tolerance that is good enough, or None."""
+        """Return the run at the loosest tolerance that is good enough, or None."""
         good = [run for run in self.runs if best.reached(run.F)]
         return max(good, key=lambda run: run.tol, default=None)
 
     def closest(self) -> Run | None:
-        """The run that came lowest, the faster of equals; None if all failed."""
+        """Return the run with the lowest F, the fastest of ties; None if all failed."""
         done = [run for run in self.runs if run.F is not None]
         return min(done, key=lambda run: (run.F, run.seconds), default=None)
 
     def advance(self, best: Best) -> None:
-        """Go on from loose to tight until a run is good enough or there are no more."""
+        """Tighten the tolerance until a run is good enough or none is left."""
         for tol, max_iter in self._attempts:
             last = self._run(tol, max_iter, best)
             if best.reached(last.F):
@@ -146,7 +146,7 @@ class Sweep:
         self.exhausted = True
 
     def _all_attempts(self) -> Iterator[tuple[float, int]]:
-        """Each tolerance, with more iterations if it ran out of them."""
+        """Yield each tolerance, again with more iterations if it ran out of them."""
         level = 0
         for tol in self.peer.tolerances:
             yield tol, self.peer.max_iter[level]
@@ -161,7 +161,7 @@ class Sweep:
         return last.n_iter is not None and last.n_iter >= last.max_iter
 
     def _refine(self, best: Best) -> None:
-        """Try half a decade looser than a tolerance that was the first good one."""
+        """Try a tolerance half a decade looser than the first good one."""
         good = self.chosen(best)
         looser = [run.tol for run in self.runs if run.tol > good.tol]
         if looser and self.peer.name != XLR:
@@ -176,9 +176,9 @@ class Sweep:
         return done
 
     def _limit(self, best: Best) -> float | None:
-        """Seconds that a run may take.
+        """Return the limit of a run, in seconds.
 
-        xlr is always waited for; scikit-learn's default is given all the patience.
+        xlr has no limit; scikit-learn's default has the full patience.
         """
         if self.peer.name == XLR:
             return None
@@ -188,7 +188,7 @@ class Sweep:
 
 
 def sweep_all(sweeps: list[Sweep], best: Best) -> None:
-    """Advance every sweep until each has its choice by the last best F, or none."""
+    """Advance all sweeps until each has its choice by the final best F, or none."""
     while pending := [s for s in sweeps if not s.exhausted and not s.chosen(best)]:
         for sweep in pending:
             sweep.advance(best)
