@@ -24,8 +24,8 @@ PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 PRONOUNS = {"What", "That", "Those", "Of", "It", "Its", "They", "Their", "Whose"}
 PRONOUNS |= {"This", "These", "How", "Which"}
 
-# Words that have no other use here, and the field's words for them. Words that are also
-# plain English or names of the API are not among them: rows, look, moments, units.
+# Words without another use here, and the field's words for them. The list omits words
+# that are also plain English or names of the API: rows, look, moments, units.
 WORDS = {
     r"anew": "again",
     r"beside": "in addition to, next to",

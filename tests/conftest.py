@@ -1,11 +1,10 @@
 """Fixtures that run the numerical tests on every array library, device and dtype.
 
-``place`` is what most tests use: it brings NumPy arrays to the library, device and
-dtype of the test at hand.  ``XLR_TEST_BACKENDS`` (comma-separated) narrows the
-libraries; naming one that is not installed is then an error, not a skip.  ``cupy``,
-named where it sees no GPU, is the stand-in of ``cupy_stand_in.py``.  With
-``XLR_REQUIRE_GPU=1`` a GPU that cannot be used is an error too.  ``-m gpu`` without a
-GPU ends at once, and says so.
+Most tests use ``place``, which moves NumPy arrays to the library, device and dtype of
+the test. ``XLR_TEST_BACKENDS`` (comma-separated) selects libraries; a name that is not
+installed is then an error, not a skip. Without a GPU, ``cupy`` in that list is the
+stand-in of ``cupy_stand_in.py``. With ``XLR_REQUIRE_GPU=1`` a missing GPU is an error
+too. ``-m gpu`` without a GPU prints a sentence and ends.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import re
 import sys
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Before NumPy is loaded: workers whose BLAS threads compete wait for each other.
+    # Set this before NumPy loads: BLAS threads of several workers block each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 os.environ["MPLBACKEND"] = "agg"  # no windows
@@ -34,25 +33,25 @@ import pytest
 
 from xlr import arrays
 
-# Most of the time of a test on JAX is XLA's, which compiles for every shape: what one
-# worker has compiled the other reads, and the next run too.
+# XLA compiles for every shape, which takes most of the time of a test on JAX. Workers
+# and later runs share the compiled code.
 COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(COMPILED))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
-# Where pip puts the OpenCL runtime by which dpnp finds this processor.
+# pip installs the OpenCL runtime here; dpnp needs it to find the CPU.
 OPENCL = Path(sys.prefix) / "lib" / "libintelocl.so"
 if OPENCL.exists():
     os.environ.setdefault("OCL_ICD_FILENAMES", str(OPENCL))
 
 GPU_BACKENDS = ["cupy", "torch-cuda"]
 BACKENDS = ["numpy", "array_api_strict", "torch", "jax", "dpnp", *GPU_BACKENDS]
-# Not CPU_DEVICE: what holds on a device that is not the default holds there too. Not
-# no_x64: there argmax and unique_inverse of array-api-strict 2.6 themselves raise,
-# because the int64 that they answer in does not exist.
+# CPU_DEVICE is the default and would add nothing to device1. On no_x64, argmax and
+# unique_inverse of array-api-strict 2.6 raise errors: they return int64, which that
+# device lacks.
 STRICT_DEVICES = ["device1", "no_float64"]
-# Without XLR_TEST_BACKENDS not every library runs every dtype and device: XLA compiles
-# the same operations again for another dtype, and array-api-strict checks each of them.
+# Combinations that run only if XLR_TEST_BACKENDS names the library. XLA compiles again
+# for another dtype, and array-api-strict checks each operation, which takes long.
 COVERED = {
     ("array_api_strict:device1", None),
     ("array_api_strict:no_float64", "float64"),  # does not exist
@@ -113,7 +112,7 @@ def why_not(name: str) -> str | None:
     return None if torch.cuda.is_available() else "torch sees no CUDA GPU"
 
 
-# CuPy's tests run on the processor.
+# The stand-in runs CuPy's tests on the CPU.
 STAND_IN = "cupy" in CHOSEN and not REQUIRE_GPU and why_not("cupy") is not None
 if STAND_IN:
     cupy_stand_in.install()
@@ -126,7 +125,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """End with one sentence if GPU tests are selected that cannot run."""
+    """End the run with a sentence if the selected GPU tests cannot run."""
     if config.option.markexpr != "gpu":
         return
     reasons = [why_not(name) for name in GPU_BACKENDS if name in (CHOSEN or BACKENDS)]
@@ -140,7 +139,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Deselect libraries that are absent; unless one is named, twins too."""
+    """Deselect absent libraries and, without a chosen library, covered tests."""
     if CHOSEN or REQUIRE_GPU or config.option.markexpr == "gpu":
         return
     deselected = {item for item in items if _is_absent(item) or _is_covered(item)}
@@ -150,14 +149,14 @@ def pytest_collection_modifyitems(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each worker tests that follow each other: they share fixtures and caches."""
+    """Give each worker consecutive tests, which share fixtures and caches."""
     from xdist.scheduler import WorkStealingScheduling
 
     return WorkStealingScheduling(config, log)
 
 
 def _backend_and_dtype(item: pytest.Item) -> tuple[str, str]:
-    """Return the parameters of a test; empty strings where it has none."""
+    """Return the backend and dtype of a test, or empty strings."""
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     backend = parameters.get("backend", parameters.get("half", ""))
     backend = backend if isinstance(backend, str) else backend[0]
@@ -177,7 +176,7 @@ def _is_absent(item: pytest.Item) -> bool:
 
 
 def _is_covered(item: pytest.Item) -> bool:
-    """Return whether tests of other libraries, dtypes and devices cover this one."""
+    """Return whether tests on other libraries, dtypes and devices cover this one."""
     backend, dtype = _backend_and_dtype(item)
     if any(map(item.get_closest_marker, SKIPPED_MARKS.get(backend, ()))):
         return True
@@ -200,7 +199,7 @@ def _gpu_backend(name: str) -> Backend:
 
 
 def make_backend(parameter: str) -> Backend:
-    """Return the backend for an entry of the parametrisation, or skip."""
+    """Return the backend of a parameter, or skip the test."""
     name, _, strict_device = parameter.partition(":")
     if CHOSEN and name not in CHOSEN:
         pytest.skip(f"{name} is not among XLR_TEST_BACKENDS")
@@ -259,7 +258,7 @@ def in_this_thread() -> Iterator[None]:
 
 @pytest.fixture(params=PARAMETERS)
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Backend:
-    """Return a library that computes for itself: torch as it does on a device."""
+    """Return a backend that computes itself; torch does so as on a device."""
     backend = make_backend(request.param)
     if backend.name == "torch":
         in_place = functools.partial(arrays.in_place, differentiable=True)
@@ -286,7 +285,7 @@ def dtype(request: pytest.FixtureRequest, backend: Backend) -> str:
 
 @pytest.fixture
 def place(backend: Backend, dtype: str) -> Callable[..., Any]:
-    """Bring NumPy values to the backend, in ``dtype`` unless they are integers."""
+    """Return a function that moves NumPy arrays to the backend, floats in ``dtype``."""
 
     def place(values: Any, as_dtype: str | None = None) -> Any:
         values = np.asarray(values)
@@ -300,14 +299,14 @@ def place(backend: Backend, dtype: str) -> Callable[..., Any]:
 
 @pytest.fixture(autouse=True)
 def no_open_figures() -> Iterator[None]:
-    """Close what a test drew: matplotlib warns of many open figures."""
+    """Close the figures of a test: matplotlib warns about many open figures."""
     yield
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close("all")
 
 
 def to_numpy(x: Any) -> np.ndarray:
-    """Return a NumPy copy of an array of any backend; not the code under test."""
+    """Copy an array of any backend to NumPy, without the code under test."""
     if array_api_compat.is_torch_array(x):
         return x.cpu().numpy()
     if array_api_compat.is_cupy_array(x):
@@ -326,7 +325,7 @@ def sum_dtype(backend: Backend) -> str:
 
 @pytest.fixture
 def assert_close(backend: Backend, dtype: str) -> Callable[..., None]:
-    """Compare namespace, device and dtype together with the values."""
+    """Return a function that compares namespace, device, dtype and values."""
 
     def assert_close(
         actual: Any,

@@ -1,16 +1,16 @@
-"""A stand-in for CuPy where there is no GPU: its contract, computed by NumPy.
+"""A stand-in for CuPy without a GPU: its contract, computed by NumPy.
 
-``install()`` makes ``import cupy`` find it. It has the functions and signatures of
-``cupy_signatures.txt`` in this folder, which are those of the lowest CuPy allowed,
-and refuses what CuPy refuses or leaves to chance:
+``install()`` makes ``import cupy`` find it. It has the functions and signatures of the
+lowest CuPy allowed, from ``cupy_signatures.txt`` in this folder. It refuses what CuPy
+refuses or does not define:
 
-- NumPy's arrays as operands, and conversion to one but by ``get``;
+- NumPy's arrays as operands, and conversion to NumPy other than by ``get``;
 - keywords that CuPy's functions lack, and dtypes that its kernels lack;
-- arrays of a device that is not the current one; there are two;
-- ``linalg`` raises for no matrix, and leaves numbers behind where it fails.
+- arrays on a device other than the current one, of two devices.
 
-Each wait for the device goes through ``wait``, which counts in ``waits``. What it
-cannot show: rounding of cuBLAS and cuSOLVER, compilation of kernels, memory, speed.
+As in CuPy, ``linalg`` raises no error: where it fails, it returns other numbers. Each
+wait for the device goes through ``wait``, which counts in ``waits``. The stand-in does
+not show the rounding of cuBLAS and cuSOLVER, compilation of kernels, memory or speed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ waits: Counter[str] = Counter()
 
 
 def wait(way: str) -> None:
-    """Count a way to the host, or a shape that depends on values."""
+    """Count a transfer to the host, or a shape that depends on values."""
     waits[way] += 1
 
 
@@ -50,7 +50,7 @@ def _stack() -> list[int]:
 
 
 class Device:
-    """One of two GPUs; as a context, the current one."""
+    """One of two GPUs; as a context manager, it becomes the current one."""
 
     mem_info = (2**33, 2**34)
 
@@ -253,7 +253,7 @@ def _asarray(a: Any, dtype: Any = None, copy: bool | None = None, **_: Any) -> n
 
 
 def _cholesky(a: np.ndarray) -> np.ndarray:
-    """Factorise as cuSOLVER does: a factor that fails stays incomplete."""
+    """Factorise as cuSOLVER does: a failed factor stays incomplete."""
     (potrf,) = lapack.get_lapack_funcs(("potrf",), (a,))
     flat = a.reshape((-1, *a.shape[-2:]))
     factors = [np.tril(potrf(each, lower=True, clean=False)[0]) for each in flat]
@@ -297,7 +297,7 @@ OWN = {
 
 
 def _bound(name: str, signature: str) -> Any:
-    """Return a function of CuPy: its signature, and the arithmetic of NumPy's."""
+    """Return a function with CuPy's signature and NumPy's arithmetic."""
     made: dict[str, Any] = {}
     exec(f"def f{signature}: ...", made)
     binds = inspect.signature(made["f"]).bind
@@ -380,7 +380,7 @@ ndarray.__module__, Device.__module__ = "cupy", "cupy.cuda"
 for _line in SIGNATURES.read_text(encoding="ascii").splitlines():
     _name, _open, _rest = _line.partition("(")
     _home = linalg if _name.startswith("linalg.") else cupy
-    # Without a signature, a type or a constant, which is NumPy's.
+    # A name without a signature is a type or a constant of NumPy.
     _found = _bound(_name, _open + _rest) if _open else getattr(np, _name)
     setattr(_home, _name.rpartition(".")[2], _found)
 

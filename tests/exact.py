@@ -1,4 +1,4 @@
-"""Logarithms and exponentials to 320 digits, by Python's own decimal."""
+"""Logarithms and exponentials to 320 digits, by Python's decimal module."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-# More than the largest float64 has. Nothing is trapped: what is too large for any
-# exponent is infinite, as it should be.
+# 320 digits exceed those of the largest float64. Overflow gives infinity, not an error.
 DIGITS = decimal.Context(
     prec=320, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN, traps=[]
 )
@@ -17,7 +16,7 @@ STEP = Decimal("1e-20")
 
 
 def exactly(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Run a function in that many digits."""
+    """Make a function run in these digits."""
 
     @functools.wraps(function)
     def run(*arguments: Any, **options: Any) -> Any:
@@ -35,7 +34,7 @@ def log1p(x: Decimal) -> Decimal:
 def difference(
     function: Callable[..., Decimal], at: tuple[Decimal, ...], *along: int
 ) -> Decimal:
-    """Return a derivative along some variables, by central differences of 1e-20."""
+    """Return a derivative in some variables, by central differences of 1e-20."""
     if not along:
         return function(*at)
     first, *others = along

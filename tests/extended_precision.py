@@ -1,4 +1,4 @@
-"""F, its minimum and its optimality in 50 digits, by mpmath: no code of xlr's."""
+"""F, its minimum and its optimality in 50 digits, by mpmath without xlr."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ __all__ = ["Exact", "mp"]
 mp = mpmath.MPContext()
 mp.dps = 50
 
-# Newton's steps from a fit, whose error is squared by each.
+# Newton steps from a fit; each squares the error.
 STEPS = 8
 
 
 class Exact:
-    """F of one model as the README states it, for the data that a model was fitted to.
+    """F of one model, as the README states it.
 
-    Parameters are a list of coefficients, with the intercept behind them, a class.
+    Parameters are lists, one per class: the coefficients, then the intercept.
 
     Parameters
     ----------
     X, y : ndarrays
-        y holds the numbers of the classes.
+        y holds codes of the classes.
     C, l1_ratio : float
     fit_intercept : bool
     sample_weight : ndarray of shape (n_samples,), default=None
-        Times the weight of the class.
+        Sample weights times class weights.
     offset : ndarray of shape (n_samples,) or (n_samples, n_classes), default=None
     penalty_factor : ndarray of shape (n_features,), default=None
     """
@@ -72,7 +72,7 @@ class Exact:
     def _points(self, w: list[list[Any]]) -> Any:
         """Yield row, weight, class, logits, their log-sum-exp and probabilities.
 
-        Two classes have one column, of the second of them.
+        Two classes have one column, for the second class.
         """
         for row, s, k, added in zip(self.rows, self.weights, self.y, self.offset):
             added = added if len(added) == len(w) else added * len(w)
@@ -99,7 +99,7 @@ class Exact:
     def derivatives(
         self, w: list[list[Any]], free: list[tuple[int, int]]
     ) -> tuple[list[list[Any]], Any]:
-        """Return the gradient of the smooth part and the Hessian in free parameters."""
+        """Return the gradient of the smooth part, and the free part of the Hessian."""
         first = len(w) == 1
         gradient = [[mp.mpf(0)] * self.size for _ in w]
         hessian = mp.zeros(len(free), len(free))
@@ -125,14 +125,15 @@ class Exact:
     def minimum(self, near: list[list[Any]]) -> Any:
         """Return the minimum of F, from parameters near it, with the same zeros.
 
-        Newton's method on all but those that a lasso holds at zero, and a look at the
-        conditions for these: F is convex, so where they hold is its minimum.
+        Newton's method moves all parameters except those that the L1 penalty keeps at
+        zero. For these, check the KKT conditions. F is convex: if they hold, this is
+        its minimum.
         """
         w = [list(column) for column in near]
         everything = [(k, j) for k in range(len(w)) for j in range(self.size)]
         held = [(k, j) for k, j in everything if w[k][j] == 0 and self.lasso[j] > 0]
         penalised = [a + b > 0 for a, b in zip(self.lasso, self.ridge)]
-        # Equal changes to unpenalised parameters of all classes change nothing.
+        # Equal changes to unpenalised parameters of all classes leave F unchanged.
         fixed = [(0, j) for j in range(self.size) if len(w) > 1 and not penalised[j]]
         free = [pair for pair in everything if pair not in held + fixed]
         for _ in range(STEPS):
@@ -143,7 +144,7 @@ class Exact:
             step = mp.lu_solve(hessian, mp.matrix(derivative))
             for (k, j), change in zip(free, step):
                 w[k][j] -= change
-            if mp.fdot(derivative, step) < 1e-30:  # twice by what it lowers F
+            if mp.fdot(derivative, step) < 1e-30:  # twice the decrease of F
                 break
         else:
             raise AssertionError("Newton's method does not converge from this fit.")
@@ -156,7 +157,7 @@ class Exact:
     def _units(self) -> tuple[list[Any], list[Any]]:
         """Return weighted mean and standard deviation of the columns.
 
-        Without an intercept zero and the root of the mean square.
+        Without an intercept, return zero and the root mean square.
         """
         shares = [s / self.total for s in self.weights]
         columns = list(zip(*self.rows))[: self.n_features]
@@ -194,8 +195,8 @@ class Exact:
     def rounding(self, w: list[list[Any]], eps: float) -> Any:
         """Return the error of the optimality by rounding X, parameters and sums.
 
-        To first order: a relative error of eps in each product of x and w changes a
-        logit by eps sum|x w|, and a residual by no more.
+        To first order, a relative error of eps in each product of x and w changes a
+        logit by eps sum|x w|, and a residual by at most that.
         """
         means, scales = self._units()
         sizes = [mp.mpf(1)] * self.size

@@ -1,4 +1,4 @@
-"""Arrays of Dask from NumPy's, cut in chunks of any sizes."""
+"""Dask arrays from NumPy arrays, in chunks of any sizes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def in_chunks(values: Any, sizes: Sequence[int]) -> Any:
-    """Return rows in chunks of these sizes; some may be zero."""
+    """Return the rows in chunks of the given sizes; some may be zero."""
     from dask import array as da
 
     values = np.asarray(values)
@@ -17,7 +17,7 @@ def in_chunks(values: Any, sizes: Sequence[int]) -> Any:
 
 
 def of_unknown_sizes(array: Any) -> Any:
-    """Return the array without sizes of chunks, as Dask has it after a filter."""
+    """Return the array with unknown chunk sizes, as after a filter."""
     from dask import array as da
 
     of = {"dtype": array.dtype, "meta": array._meta}

@@ -31,7 +31,7 @@ def make_penalty(
     upper: Any = np.inf,
     place: Callable[..., Any] = np.asarray,
 ) -> L2Penalty | ElasticNetPenalty:
-    """Return a penalty; strengths are scalars, or one for each feature or model."""
+    """Return a penalty; strengths are scalars, or one per feature or model."""
 
     def by_feature(values: Any) -> Any:
         values = np.asarray(values, dtype=float)
@@ -60,7 +60,7 @@ def make_objective(
     place_sums: Callable[..., Any] | None = None,
     **penalty: Any,
 ) -> Objective:
-    """Return F of one model for each column of labels.
+    """Return an objective with one model for each column of labels.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def make_objective(
     place, place_sums : callables
         Bring an array to the backend in the dtype of X, and in the widest dtype.
     **penalty
-        For :func:`make_penalty`.
+        Arguments of :func:`make_penalty`.
     """
     place_sums = place_sums or place
     n, p = X.shape

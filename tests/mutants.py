@@ -1,9 +1,9 @@
 """Modules with one small change each, for :mod:`mutate`.
 
-An operator or a comparison swapped, a number nudged, a sign or a negation dropped, a
-condition turned round, a step left out.  Not changed are what is not in functions
-(constants there set how fast a fit is, and not where it ends), annotations, defaults,
-``copy=False``, and errors with their sentences.
+A mutant has one operator, comparison or number changed, a sign or negation dropped, a
+condition reversed, or a step removed. Code outside functions stays as it is: its
+constants determine the speed of a fit, not its result. So do annotations, defaults,
+``copy=False``, and errors with their messages.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def places(tree: ast.Module) -> Iterator[Place]:
 
 
 class Mutant(NamedTuple):
-    """A change of a module: the number of a node, and of a change of that."""
+    """A change of a module: the numbers of a node and of a change of the node."""
 
     path: str
     function: str
@@ -144,7 +144,7 @@ class Mutant(NamedTuple):
     after: str
     node: int
     change: int
-    count: int  # in its function, of those that read alike
+    count: int  # among the mutants of its function with the same text
 
     @property
     def name(self) -> str:

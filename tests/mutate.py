@@ -1,14 +1,13 @@
-"""Report which lines of the mathematics no test needs.
+"""Report lines of the mathematics that no test checks.
 
     python tests/mutate.py                          # all layers
     python tests/mutate.py --layer solvers --sample 100 --seed 1
     python tests/mutate.py --only _share_of_others tests/objective/test_duality.py
 
-Each mutant is a child process in which one function of xlr has a small change. It
-runs the tests that reach the line, the fastest first, on NumPy. A line whose changes no
-test notices is printed: no public behaviour needs it, or a test is missing.
-
-Nothing is written to the working tree. It needs ``coverage``, for what tests reach.
+Each mutant is a child process in which one function of xlr has a small change. The
+process runs the tests that reach the line on NumPy, the fastest first. The script
+prints a line if no test fails: no public behaviour needs the line, or a test is
+missing. It writes nothing to the working tree, and needs ``coverage``.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ LAYERS = {
     "solvers": ["xlr/solvers/*.py"],
 }
 
-# Tests of other things, or that take processes and minutes.
+# Tests of other subjects, or tests that start processes or take minutes.
 NOT_HERE = [
     "docs",
     "plotting",
@@ -51,7 +50,7 @@ NOT_HERE = [
     "test_sklearn_checks.py",
 ]
 
-# What tests import, which would take each child seconds.
+# Imports of tests, which would take seconds in each child.
 LIBRARIES = [
     "dask.array",
     "distributed",
@@ -64,8 +63,8 @@ LIBRARIES = [
     "statsmodels.api",
 ]
 
-# Seconds of tests for a mutant, as long as they took when the map was made; and by how
-# much longer each may take with it, in seconds and times.
+# Seconds of tests for a mutant, as measured for the map. A test may take PATIENCE
+# seconds plus SLOWER times as long with the mutant.
 MOST_SECONDS = 30.0
 PATIENCE = 10.0
 SLOWER = 4
@@ -75,11 +74,11 @@ SLOWER = 4
 
 
 def prepare() -> None:
-    """Import, before children are forked, all that is not xlr."""
+    """Import everything except xlr, before forking children."""
     os.environ["XLR_TEST_BACKENDS"] = "numpy"
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["MPLBACKEND"] = "agg"
-    # Plugins would take each child time.
+    # Plugins would slow down each child.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
@@ -87,14 +86,14 @@ def prepare() -> None:
         importlib.import_module(name)
     import hypothesis
 
-    # A failure need not be made small, nor explained.
+    # hypothesis need not shrink or explain a failure.
     found = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
     hypothesis.settings.register_profile("mutants", phases=found)
     hypothesis.settings.load_profile("mutants")
 
 
 def start(task: Callable[[], int]) -> int:
-    """Run a task in a child, without its output; the number of the process."""
+    """Run a task in a child without output; return the process id."""
     child = os.fork()
     if child:
         return child
@@ -124,7 +123,7 @@ def run_pytest(files: list[str], plugin: Any) -> int:
 
 
 class Reached:
-    """The lines of the layers that each test reaches, and its time."""
+    """Plugin that records the lines that each test reaches, and its time."""
 
     def __init__(self, watch: Any) -> None:
         self._watch = watch
@@ -179,7 +178,7 @@ class Map:
                     reached += [names[test] for test in tests]
 
     def tests(self, mutant: Mutant, most: float) -> list[str]:
-        """Return tests that pass and take no longer than so many seconds together."""
+        """Return tests that pass and together take at most some seconds."""
         every = set()
         for line in mutant.lines:
             every |= set(self._reach.get((mutant.path, line), []))
@@ -194,7 +193,7 @@ class Map:
 
 
 def make_map(files: list[str], folder: Path, n_processes: int) -> Map:
-    """Run the tests once; a map that is in the folder already is taken as it is."""
+    """Run the tests once and map them; reuse a map in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     if made := sorted(folder.glob("map*.json")):
         return Map(made)
@@ -214,12 +213,12 @@ def make_map(files: list[str], folder: Path, n_processes: int) -> Map:
 
 
 def functions_of_layers() -> list[FunctionType]:
-    """Return all functions that are alive: methods, and wrapped or nested ones."""
+    """Return all living functions, including methods and nested or wrapped ones."""
     for globs in LAYERS.values():
         for path in [path for glob in globs for path in ROOT.glob(glob)]:
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
             importlib.import_module(name.removesuffix(".__init__"))
-    # Of proxies isinstance asks what they stand for.
+    # isinstance would load the modules behind proxies; type does not.
     return [each for each in gc.get_objects() if type(each) is FunctionType]
 
 
@@ -236,20 +235,20 @@ def put_in_place(mutant: Mutant, functions: list[FunctionType]) -> None:
         code = function.__code__
         if code.co_filename == path:
             changed = new.get((code.co_qualname, code.co_firstlineno), code)
-            if not changed.co_freevars:  # as where a mutant no longer says super()
+            if not changed.co_freevars:  # a mutant may no longer call super()
                 changed = changed.replace(co_freevars=code.co_freevars)
             function.__code__ = changed
 
 
 def attempt(tests: list[pytest.Item], seconds: list[float]) -> int:
-    """Run tests until one fails: 1 then, and else 0."""
+    """Run tests until one fails; return 1 if one does, else 0."""
     failed = []
     judge = SimpleNamespace(
         pytest_runtest_logreport=lambda report: failed.append(report.failed)
     )
     tests[0].config.pluginmanager.register(judge)
     for test, duration in zip(tests, seconds):
-        # Seconds of computing, beyond which the signal ends the process.
+        # The signal ends the process after these seconds of CPU time.
         signal.setitimer(signal.ITIMER_PROF, PATIENCE + SLOWER * duration)
         test.config.hook.pytest_runtest_protocol(item=test, nextitem=None)
         if any(failed):
@@ -261,7 +260,7 @@ WHAT = {0: "survives", 1: "is killed", -signal.SIGPROF: "is killed: it hangs"}
 
 
 class Trial:
-    """A plugin for pytest that tries mutants where it would run the tests."""
+    """Plugin that makes pytest try mutants instead of running the tests."""
 
     def __init__(
         self, mutants: list[Mutant], reach: Map, n_processes: int, most: float

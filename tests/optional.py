@@ -1,4 +1,4 @@
-"""Libraries that some tests need in addition to those that xlr itself is made with."""
+"""Optional libraries of some tests."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class _OnDemand:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("__"):  # doctest looks at all that a module holds
+        if attribute.startswith("__"):  # doctest inspects everything in a module
             raise AttributeError(attribute)
         return getattr(pytest.importorskip(self._name), attribute)
 
 
 def on_demand(name: str) -> Any:
-    """Return a module that is imported when it is first used.
+    """Return a module that is imported at its first use.
 
-    A test that uses it is skipped without it, and the others of its file still run: so
-    ``pytest -m gpu`` needs no more than an array library and what xlr depends on.
+    If it is missing, a test that uses it is skipped, and the other tests of the file
+    run. So ``pytest -m gpu`` needs only an array library and xlr's dependencies.
     """
     return _OnDemand(name)

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 @cache
 def load(name: str, standardised: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return a data set of scikit-learn's, as it comes or standardised."""
+    """Return a data set of scikit-learn, raw or standardised."""
     X, y = getattr(sklearn.datasets, f"load_{name}")(return_X_y=True)
     return (StandardScaler().fit_transform(X) if standardised else X), y
 
@@ -40,12 +40,12 @@ def objective(
 
 @cache
 def tightest_sklearn(name: str, standardised: bool, C: float) -> LogisticRegression:
-    """Return scikit-learn's fit at the precision limit of its arithmetic."""
+    """Return scikit-learn's fit at the tightest tolerance that it reaches."""
     X, y = load(name, standardised)
     model = LogisticRegression(
         C=C, solver="newton-cholesky", tol=1e-13, max_iter=10_000
     )
     with warnings.catch_warnings():
-        # scikit-learn 1.6 to 1.8 say where they turn from Newton's method to lbfgs.
+        # scikit-learn 1.6 to 1.8 warn when they change from Newton's method to lbfgs.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(X, y)

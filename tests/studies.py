@@ -1,4 +1,4 @@
-"""Real data with published or independent results."""
+"""Real data sets with published or independent results."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from optional import on_demand
 
 sm = on_demand("statsmodels.api")
 
-# Heinze and Schemper (2002), table I: neovascularisation, pulsatility index and height
-# of the endometrium of 79 patients, and whether the tumour was of a high grade. All
-# with neovascularisation had one.
+# Heinze and Schemper (2002), table I: neovascularisation, pulsatility index and
+# endometrium height of 79 patients, and whether the tumour has a high grade. It has for
+# all patients with neovascularisation.
 _ENDOMETRIAL = """
 0 13 164 0 0 16 226 0 0 8 314 0 0 34 268 0 0 20 128 0 0 5 231 0 0 17 180 0 0 10 168 0
 0 26 156 0 0 17 231 0 0 8 201 0 0 7 189 0 0 20 315 0 0 10 123 0 0 18 127 0 0 16 176 0
@@ -23,8 +23,8 @@ _ENDOMETRIAL = """
 0 5 130 1 0 17 96 1 1 11 101 1 1 21 98 1 0 5 35 1 1 19 102 1 0 33 85 1
 """
 
-# Urinary tract infection of 239 students, by age and contraceptives (Cytel; sex2 of the
-# R package logistf): case, age, oc, vic, vicl, vis and dia, and how many.
+# Urinary tract infections of 239 students, by age and contraceptives (Cytel; sex2 in
+# the R package logistf): case, age, oc, vic, vicl, vis, dia and the number of students.
 _SEX2 = """
 1000010 1  1001000 14  1001010 3  1001100 10  1001110 12  1001111 1  1010000 44
 1010001 3  1011000 15  1011001 1  1011010 2  1011100 7  1011110 3  1101000 2
@@ -36,13 +36,13 @@ _SEX2 = """
 
 
 def endometrial() -> tuple[np.ndarray, np.ndarray]:
-    """Return features and grade."""
+    """Return features and grades of endometrial tumours."""
     values = np.asarray(_ENDOMETRIAL.split(), dtype=float).reshape(-1, 4)
     return values[:, :3] / [1, 1, 100], values[:, 3].astype(int)
 
 
 def sex2() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return features, cases and their counts."""
+    """Return features, cases and counts of urinary tract infections."""
     rows, counts = np.asarray(_SEX2.split()).reshape(-1, 2).T
     values = np.asarray([[float(digit) for digit in row] for row in rows])
     return values[:, 1:], values[:, 0].astype(int), counts.astype(float)

@@ -42,7 +42,7 @@ def package(path: Path) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """Return full names of everything a module imports, wherever in it."""
+    """Return the full names of all imports of a module, at any depth."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -69,8 +69,8 @@ def test_array_libraries_are_imported_by_arrays_alone():
         assert path.name in ("arrays.py", "precision.py") or not used & known, path
 
 
-def test_dask_is_imported_by_dask_graph_alone():
-    """Neither by an import nor by the name of a module, as for ``sys.modules``."""
+def test_dask_is_named_by_dask_graph_alone():
+    """Other modules neither import Dask nor hold its name in a string."""
     for path in MODULES:
         nodes = ast.walk(ast.parse(path.read_text()))
         strings = (n.value for n in nodes if isinstance(n, ast.Constant))
@@ -79,8 +79,8 @@ def test_dask_is_imported_by_dask_graph_alone():
         assert path.name == "dask_graph.py" or not used & {"dask", "distributed"}, path
 
 
-def test_solvers_see_no_loss():
-    """The row space is a problem of its own, with rows and a penalty."""
+def test_solvers_import_no_loss():
+    """``row_space`` alone imports data: it rotates the rows."""
     known = {"arrays", "objective", "solvers", "penalties"}
     for path in (PACKAGE / "solvers").glob("*.py"):
         used = {n.split(".")[1] for n in imported(path) if n.startswith("xlr.")}
@@ -139,7 +139,7 @@ print(len(theirs), *(set(sys.modules) - theirs))
 """
 
 
-def test_import_brings_little_more_than_sklearn():
+def test_import_of_xlr_loads_few_modules_besides_sklearn():
     """No array library, and at most 0.3 times the modules of sklearn.linear_model.
 
     Modules are counted because a time on a busy machine is no measurement.

@@ -25,14 +25,14 @@ def test_exam_marks_are_the_published_ones():
     assert "100 applicants" in marks.DESCR
 
 
-def test_study_hours_are_the_table():
+def test_study_hours_are_the_published_ones():
     X, y = load_study_hours(return_X_y=True)
     np.testing.assert_array_equal(X[:, 0], np.arange(1, 13) / 2)
     np.testing.assert_array_equal(y, [0, 0, 0, 0, 1, 0, 1, 1, 0, 1, 1, 1])
 
 
 @loaders
-def test_straight_onto_a_device(load, backend):
+def test_datasets_are_made_on_a_given_device(load, backend):
     expected_X, expected_y = load(return_X_y=True)
     X, y = load(return_X_y=True, xp=backend.xp, device=backend.device)
     for values, expected in ((X, expected_X), (y, expected_y)):
@@ -52,6 +52,6 @@ def test_datasets_are_made_on_the_default_device(load, backend):
 
 
 @loaders
-def test_each_call_gives_arrays_of_its_own(load):
+def test_datasets_of_two_calls_share_no_memory(load):
     load().data[:] = 0
     assert load().data.min() > 0

@@ -15,7 +15,7 @@ from xlr import arrays
 mpmath = on_demand("mpmath")
 
 POINTS = [-1000.0, -700.0, -40.0, -1.0, 0.0, 1e-9, 1.0, 40.0, 700.0, 1000.0]
-# Ties, classes that are nearly certain, and some that have no chance.
+# Ties, nearly certain classes, and nearly impossible ones.
 ROWS = [
     [0.0, 0.0, 0.0],
     [100.0, 0.0, -3.0],
@@ -27,7 +27,7 @@ ROWS = [
 CODES = np.asarray([0, 0, 1, 2, 0, 1])
 TARGETS = np.linspace(0.0, 1.0, len(POINTS))
 WEIGHTS = np.arange(1.0, 7.0)
-# To the last places, relative, except for numbers near the end of float64.
+# Relative, to the last digits; absolute only near the smallest float64.
 CLOSE = {"rtol": 1e-14, "atol": 1e-300}
 
 
@@ -40,13 +40,13 @@ def backend(request: pytest.FixtureRequest) -> Any:
 def jacobian(backend: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function for Jacobians that reads no values on the host."""
 
-    def no_way(x: Any) -> None:
+    def refuse(x: Any) -> None:
         raise AssertionError("this reads values on the host")
 
     def compute(function: Any, values: Any) -> np.ndarray:
         z = backend.xp.asarray(np.asarray(values))
         with monkeypatch.context() as patch:
-            patch.setattr(arrays, "to_host", no_way)
+            patch.setattr(arrays, "to_host", refuse)
             if backend.name == "torch":
                 import torch
 
@@ -61,7 +61,7 @@ def jacobian(backend: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def exact(function: Any, z: Any) -> list[float]:
-    """Return central differences of 800 digits, in each of the arguments."""
+    """Return central differences in each argument, in 800 digits."""
     with mpmath.workdps(800):
         z, step = [mpmath.mpf(v) for v in z], mpmath.mpf(10) ** -150
         found = []
@@ -89,14 +89,14 @@ EXACT = {
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "log_sigmoid"])
-def test_derivative_of_a_function_of_one_logit(name, jacobian):
+def test_functions_of_one_logit_have_exact_derivatives(name, jacobian):
     found = np.diagonal(jacobian(getattr(xlr, name), POINTS))
     expected = [exact(EXACT[name], [z])[0] for z in POINTS]
     np.testing.assert_allclose(found, expected, **CLOSE)
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
-def test_derivative_of_a_function_of_all_classes(name, jacobian):
+def test_functions_of_all_logits_have_exact_derivatives(name, jacobian):
     found = jacobian(getattr(xlr, name), ROWS)
     for i, row in enumerate(ROWS):
         derivatives = (
@@ -105,7 +105,7 @@ def test_derivative_of_a_function_of_all_classes(name, jacobian):
         np.testing.assert_allclose(found[i, :, i], [*derivatives], **CLOSE)
 
 
-def test_derivative_of_cross_entropy(backend, jacobian):
+def test_cross_entropy_has_exact_derivatives(backend, jacobian):
     y, weights = backend.xp.asarray(CODES), backend.xp.asarray(WEIGHTS)
     total = WEIGHTS.sum()
     if backend.name == "jax":
@@ -124,7 +124,7 @@ def test_derivative_of_cross_entropy(backend, jacobian):
         np.testing.assert_allclose(actual, reference, **CLOSE)
 
 
-def test_derivatives_of_binary_cross_entropy(backend, jacobian):
+def test_binary_cross_entropy_has_exact_derivatives(backend, jacobian):
     y = backend.xp.asarray(TARGETS)
     found = jacobian(lambda z: xlr.binary_cross_entropy(z, y), POINTS)
     for z, target, actual in zip(POINTS, TARGETS, found):
@@ -133,9 +133,9 @@ def test_derivatives_of_binary_cross_entropy(backend, jacobian):
             return -y * log_sigmoid(z) - (1 - y) * log_sigmoid(-z)
 
         reference = exact(loss, [z])[0] / len(POINTS)
-        # sigmoid(z) - y, a difference where y is no label.
+        # The derivative sigmoid(z) - y cancels if y is a soft label.
         np.testing.assert_allclose(actual, reference, rtol=1e-14, atol=1e-17)
-    # In soft targets and weights the loss is linear.
+    # The loss is linear in soft targets and weights.
     z = backend.xp.asarray(np.asarray(POINTS))
     found = jacobian(lambda y: xlr.binary_cross_entropy(z, y), TARGETS)
     np.testing.assert_allclose(found, -np.asarray(POINTS) / len(POINTS), atol=1e-15)
@@ -165,8 +165,8 @@ def test_functions_are_vectorised_by_vmap(name, backend):
 @pytest.mark.parametrize(
     "name", ["decision_function", "predict_proba", "predict_log_proba"]
 )
-def test_derivatives_of_predictions(name, n_classes):
-    """With respect to X, by torch, against central differences."""
+def test_predictions_have_the_derivatives_of_differences(name, n_classes):
+    """torch's derivatives with respect to X equal central differences."""
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 3))

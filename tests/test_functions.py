@@ -11,8 +11,8 @@ from exact import exactly, log1p
 
 from xlr import log_sigmoid, log_softmax, sigmoid, softmax
 
-# Bounds in units in the last place.  float32 exp is wrong by up to 2.3 ulp in NumPy,
-# and log1p by up to 2.5 ulp in JAX; the division and the sums add half an ulp each.
+# Largest errors in units in the last place. exp in float32 is off by up to 2.3 ulp in
+# NumPy, log1p by up to 2.5 ulp in JAX. The division and the sums add half an ulp each.
 ULPS = {sigmoid: 5, log_sigmoid: 5, softmax: 8, log_softmax: 8}
 
 
@@ -69,7 +69,7 @@ def exact_log_softmax(row):
 @lru_cache
 @exactly
 def exact(function, dtype: str) -> np.ndarray:
-    """Return array of Decimal: the function at ``logits`` or ``logit_rows``."""
+    """Return the function at ``logits`` or ``logit_rows``, an array of Decimal."""
     if function in (sigmoid, log_sigmoid):
         formula = exact_sigmoid if function is sigmoid else exact_log_sigmoid
         return np.asarray([formula(Decimal(float(z))) for z in logits(dtype)])
@@ -82,13 +82,13 @@ def exact(function, dtype: str) -> np.ndarray:
 def assert_within_ulps(actual, expected, ulps: int, library: str) -> None:
     """Compare each number with the exact one, given as Decimal, in ulp."""
     info = np.finfo(actual.dtype)
-    # XLA's CPU code takes subnormals for zero, in and out; NumPy and torch keep them.
+    # XLA on the CPU flushes subnormals to zero; NumPy and torch keep them.
     lost = info.tiny if library == "jax" else 2 * info.smallest_subnormal
     for a, e in zip(actual.ravel().tolist(), expected.ravel()):
         if abs(e) > float(info.max):
             assert a == math.copysign(np.inf, e)
             continue
-        # Of a number that float64 does not hold, nothing but what may be lost.
+        # A number that underflows float64 may lose everything.
         exponent = math.frexp(float(e))[1] - 1 if float(e) else -1100
         ulp = Decimal(2) ** exponent * Decimal(float(info.eps))
         error = abs(Decimal(a) - e)
@@ -133,7 +133,7 @@ def test_logits_without_classes_are_refused(function, shape, place):
     assert function(place(np.zeros((0, 2)))).shape == (0, 2)
 
 
-def test_default_axis_is_the_last(place, assert_close):
+def test_softmax_axis_defaults_to_the_last(place, assert_close):
     z = np.random.default_rng(2).normal(size=(28, 4))
     assert_close(softmax(place(z)), to_numpy(softmax(place(z), axis=1)))
     assert_close(log_softmax(place(z)), to_numpy(log_softmax(place(z), axis=1)))
@@ -147,8 +147,8 @@ def test_softmax_of_one_class_is_one(place, dtype, assert_close):
 
 
 @pytest.mark.slow_on_jax
-def test_infinite_logits_are_certain(place):
-    """A logit of minus infinity has probability 0; one of infinity has none: NaN."""
+def test_functions_of_infinite_logits_are_exact(place):
+    """A softmax with a logit of plus infinity is NaN."""
     z = place(np.asarray([[-np.inf, 0.0], [np.inf, 0.0], [-np.inf, -np.inf]]))
     expected = np.asarray([[0.0, 1.0], [np.nan, 0.0], [np.nan, np.nan]])
     np.testing.assert_array_equal(to_numpy(softmax(z)), expected)
@@ -165,7 +165,9 @@ def test_infinite_logits_are_certain(place):
         (log_softmax, "int32"),
     ],
 )
-def test_integers_become_the_widest_float(function, integer, backend, sum_dtype):
+def test_functions_of_integers_have_the_widest_dtype(
+    function, integer, backend, sum_dtype
+):
     values = np.asarray([[0, 1, 3]], dtype=integer)
     z = backend.xp.asarray(values, device=backend.device)
     result = function(z)
@@ -175,7 +177,7 @@ def test_integers_become_the_widest_float(function, integer, backend, sum_dtype)
 
 
 @pytest.mark.parametrize("function", [sigmoid, log_sigmoid, softmax, log_softmax])
-def test_lists_are_numpy_arrays(function):
+def test_functions_of_lists_are_those_of_numpy_arrays(function):
     values = [[0.0, 1.0, -2.5], [1, 2, 3]]
     result = function(values)
     assert isinstance(result, np.ndarray)
@@ -183,7 +185,7 @@ def test_lists_are_numpy_arrays(function):
 
 
 @pytest.mark.parametrize("function", [sigmoid, log_sigmoid, softmax, log_softmax])
-def test_complex_is_refused(function, xp, device):
+def test_complex_logits_are_refused(function, xp, device):
     z = xp.asarray(np.ones(3, dtype="complex64"), device=device)
     with pytest.raises(TypeError, match=r"real numbers.*complex64"):
         function(z)

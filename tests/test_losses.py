@@ -14,7 +14,7 @@ from xlr.losses import LogisticLoss, SoftmaxLoss
 
 N, N_CLASSES = 12, 3
 RNG = np.random.default_rng(0)
-# Multiples of 1/8, so that they are the same numbers in float32.
+# Multiples of 1/8 are exact in float32.
 Z = {
     "moderate": RNG.integers(-24, 25, size=(N, N_CLASSES)) / 8,
     "wide": RNG.integers(-400, 401, size=(N, N_CLASSES)) / 8,
@@ -69,13 +69,13 @@ def test_cross_entropy_is_exact(logits, weights, place, dtype, assert_close):
     losses = [exact_softmax_loss(decimals(row), y) for row, y in zip(z, CODES)]
     with np.errstate(over="raise"):
         actual = xlr.cross_entropy(place(z), CODES, weights)
-    # Terms of one sign, so that the error is relative.
+    # All terms have one sign, so the relative error is small.
     assert_close(actual, exact_mean(losses, weights), rtol=8 * eps(dtype))
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["unweighted", "weighted"])
 @pytest.mark.parametrize("logits", ["moderate", "wide", "huge", "confident"])
-def test_binary_cross_entropy(logits, weights, place, dtype, assert_close):
+def test_binary_cross_entropy_is_exact(logits, weights, place, dtype, assert_close):
     z = Z[logits].astype(dtype)[:, 0]
     targets = BINARY
     if logits == "confident":
@@ -86,7 +86,7 @@ def test_binary_cross_entropy(logits, weights, place, dtype, assert_close):
 
 
 @pytest.mark.parametrize("kind", ["int64", "uint8", "bool", "float32", "list"])
-def test_targets_of_any_dtype(kind, place, assert_close):
+def test_losses_take_targets_of_any_dtype(kind, place, assert_close):
     z = place(Z["moderate"])
     binary = BINARY.tolist() if kind == "list" else BINARY.astype(kind)
     expected = to_numpy(xlr.binary_cross_entropy(z[:, 0], place(1.0 * BINARY)))
@@ -96,7 +96,7 @@ def test_targets_of_any_dtype(kind, place, assert_close):
     assert_close(xlr.cross_entropy(z, codes), expected)
 
 
-def test_losses_of_soft_targets(place, dtype, assert_close):
+def test_losses_of_soft_targets_are_exact(place, dtype, assert_close):
     z, y = Z["wide"][:, 0], np.arange(N) / 16
     losses = [exact_logistic(a, b) for a, b in zip(decimals(z), decimals(y))]
     actual = xlr.binary_cross_entropy(place(z), y, WEIGHTS.tolist())
@@ -104,7 +104,7 @@ def test_losses_of_soft_targets(place, dtype, assert_close):
 
 
 @pytest.mark.slow_on_jax
-def test_integer_logits_become_the_widest_float(backend, sum_dtype):
+def test_losses_of_integer_logits_have_the_widest_dtype(backend, sum_dtype):
     z = backend.xp.asarray(np.zeros((N, N_CLASSES), dtype=int), device=backend.device)
     for loss in (
         xlr.cross_entropy(z, CODES),
@@ -113,7 +113,7 @@ def test_integer_logits_become_the_widest_float(backend, sum_dtype):
         assert loss.dtype == getattr(backend.xp, sum_dtype)
 
 
-def test_lists_of_logits_are_numpy_arrays():
+def test_losses_of_lists_are_those_of_numpy_arrays():
     z = Z["moderate"]
     assert xlr.cross_entropy(z.tolist(), CODES) == xlr.cross_entropy(z, CODES)
     whole = [[1, 2, 0]] * N  # of integers
@@ -125,8 +125,8 @@ def test_lists_of_logits_are_numpy_arrays():
 
 
 @pytest.mark.slow_on_jax
-def test_infinite_logits_of_what_is_certain(place, dtype, assert_close):
-    """A right infinite logit has no loss, and a wrong one an infinite loss."""
+def test_loss_of_an_infinite_logit_is_zero_or_infinite(place, dtype, assert_close):
+    """The loss is zero for the right label, and infinite for the wrong one."""
     logits = place(np.asarray([np.inf, -np.inf, 0.0]))
     right = xlr.binary_cross_entropy(logits, [1, 0, 1])
     assert_close(right, np.log(2) / 3, rtol=8 * eps(dtype))
@@ -158,7 +158,7 @@ def test_weights_of_the_wrong_shape_are_refused(weights, place):
 
 
 @pytest.mark.parametrize("wrong", [-1, N_CLASSES, 0.5, np.nan])
-def test_targets_that_are_no_class_codes_are_refused(wrong, place):
+def test_targets_other_than_class_codes_are_refused(wrong, place):
     codes = CODES.astype(float)
     codes[4] = wrong
     with pytest.raises(ValueError, match=r"class codes 0, \.\.\., 2"):
@@ -210,11 +210,11 @@ def derivatives(kind):
 
 @pytest.mark.slow_on_jax
 @kinds
-def test_value_and_gradient(kind, xp, place, dtype, assert_close):
+def test_value_and_gradient_of_a_loss_are_exact(kind, xp, place, dtype, assert_close):
     loss = LOSSES[kind]
     logits, targets, value, gradient, _ = derivatives(kind)
     z, y = place(logits), place(targets)
-    # Relative, also where the probability rounds to 0 or 1.
+    # The relative error is small even where the probability rounds to 0 or 1.
     rtol = 8 * eps(dtype)
     found = loss.value_and_gradient(z, y, xp=xp)
     assert_close(found[0], value, rtol=rtol)
@@ -242,7 +242,7 @@ def test_curvature_is_the_second_derivative(kind, xp, place, dtype, assert_close
 
 @pytest.mark.slow_on_jax
 def test_curvature_of_a_certain_class_is_not_negative(xp, place):
-    """There it is a difference of equal numbers, in weights that round."""
+    """The curvature is then a difference of equal numbers that rounding changes."""
     logits = np.where(np.arange(N_CLASSES) == 0, 60.0, 0.0) * np.ones((50, 1, 1))
     targets = place(np.zeros((50, 1)))
     here = SoftmaxLoss(N_CLASSES).curvature(place(logits), targets, xp=xp)
@@ -253,7 +253,7 @@ def test_curvature_of_a_certain_class_is_not_negative(xp, place):
 
 @pytest.mark.slow_on_jax
 def test_curvature_product_of_a_certain_class_keeps_its_digits(xp, place):
-    """In float32, 1 - p of it is lost in the rounding error of p."""
+    """In float32, 1 - p is lost in the rounding error of p."""
     logits = np.asarray([[[20.0, 0.0, -3.0]], [[-9.0, 8.0, -4.0]]], dtype=np.float32)
     p = np.exp(logits.astype(float))
     p = p / p.sum(axis=-1, keepdims=True)
@@ -272,7 +272,7 @@ def test_curvature_bound_is_the_least_upper_bound(kind):
     spread = rng.choice([0.1, 1.0, 30.0], size=(500, 1, 1))
     logits = spread * rng.normal(size=(500, 1, loss.n_outputs))
     logits[0] = 0
-    logits[0, 0, 2:] = -50  # all the probability on two classes alike
+    logits[0, 0, 2:] = -50  # two classes share the probability equally
     xp = array_api_compat.numpy
     here = loss.curvature(logits, np.zeros((500, 1)), xp=xp)
     columns = [
@@ -282,16 +282,16 @@ def test_curvature_bound_is_the_least_upper_bound(kind):
     largest = np.linalg.eigvalsh(np.stack(columns, axis=-1)).max(axis=1)
     assert (largest <= loss.curvature_bound() * (1 + 1e-14)).all()
     assert largest.max() == pytest.approx(loss.curvature_bound(), rel=1e-12)
-    assert np.unique(largest.round(3)).size > 50  # they do vary
+    assert np.unique(largest.round(3)).size > 50  # the rows differ
 
 
 @pytest.mark.slow_on_jax
-def test_equal_changes_of_all_logits_change_nothing(xp, place, assert_close):
+def test_softmax_loss_ignores_a_constant_added_to_all_logits(xp, place, assert_close):
     loss = LOSSES["softmax"]
     assert loss.shift_invariant
     logits, targets, *_ = derivatives("softmax")
     z, shifted, y = place(logits), place(logits + 64), place(targets)
-    # Differences of multiples of 1/8 are exact, so all that follows is equal.
+    # Differences of multiples of 1/8 are exact, so all results are equal.
     here, there = (
         (*loss.value_and_gradient(at, y, xp=xp), loss.curvature(at, y, xp=xp).values)
         for at in (shifted, z)

@@ -6,7 +6,7 @@ from conftest import to_numpy
 
 from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth
 
-# On JAX a fit that JAX computes stands for these: test_jax_tracing.py.
+# On JAX, one fit covers these functions: see test_jax_tracing.py.
 pytestmark = pytest.mark.slow_on_jax
 
 RNG = np.random.default_rng(0)
@@ -39,7 +39,7 @@ def test_l2_penalty_has_its_derivatives(strength, xp, place, assert_close):
     assert_close(penalty.curvature(coef, xp=xp), curvature)
 
 
-def test_l2_penalty_of_some_models(xp, place, assert_close):
+def test_l2_penalty_selects_models(xp, place, assert_close):
     chosen = np.asarray([1])
     for strength in (ONE_STRENGTH, STRENGTHS):
         part = L2Penalty(place(strength)).select(chosen)
@@ -48,7 +48,7 @@ def test_l2_penalty_of_some_models(xp, place, assert_close):
         assert_close(value, expected, rtol=1e-6)
 
 
-def test_l2_penalty_of_some_features(xp, device, place, assert_close):
+def test_l2_penalty_takes_columns(xp, device, place, assert_close):
     features = xp.asarray([3, 1], device=device)
     few = COEF[:, :, [3, 1]]
     for strength in (ONE_STRENGTH, STRENGTHS):
@@ -122,9 +122,7 @@ def test_elastic_net_penalty_is_ridge_and_l1(strength, xp, device, place, assert
     assert_close(few.value(place(COEF[:, :, [3, 1]]), xp=xp), expected, rtol=1e-6)
 
 
-def test_elastic_net_at_its_strongest_has_the_bounds_nearest_zero(
-    xp, place, assert_close
-):
+def test_strongest_elastic_net_has_the_bounds_nearest_zero(xp, place, assert_close):
     l1 = np.asarray([[[1.0, 2.0, 3.0, 0.0]]])
     lower = np.asarray([[[-1.0, 0.5, -np.inf, 0.5]]])
     upper = np.asarray([[[1.0, 2.0, -0.25, np.inf]]])

@@ -1,4 +1,4 @@
-"""xlr unpickles, evaluates, runs and fetches nothing."""
+"""xlr does not unpickle, evaluate, run or download anything."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def offences(source: str) -> list[str]:
     return found
 
 
-def test_nothing_is_unpickled_evaluated_or_fetched():
+def test_source_unpickles_evaluates_and_fetches_nothing():
     for module in MODULES:
         assert offences(module.read_text(encoding="utf-8")) == [], module
 
 
-def test_search_for_offences_finds_examples():
+def test_search_for_forbidden_code_finds_examples():
     for line in (
         "import pickle",
         "from urllib.request import urlopen",
@@ -97,7 +97,7 @@ def refuse(event, arguments):
     if network or program or event == "pickle.find_class":
         raise SystemExit(f"{event} {arguments}")
 
-import numpy, scipy.optimize, scipy.sparse, sklearn.linear_model  # theirs to load
+import numpy, scipy.optimize, scipy.sparse, sklearn.linear_model  # before the hook
 from joblib import cpu_count
 cpu_count()  # asks the system once
 

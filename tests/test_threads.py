@@ -25,7 +25,7 @@ def blas_threads():
 
 @pytest.fixture(params=[1, 2])
 def limit(request):
-    """Return BLAS threads that the user allows."""
+    """Set a limit on BLAS threads, as a user may; yield it."""
     with threadpool_limits(request.param, user_api="blas"):
         yield request.param
 
@@ -65,7 +65,7 @@ def test_overlapping_fits_restore_blas_threads(limit):
     def other():
         first.wait()
         with workers(LARGE, None) as pool:
-            seen.append(pool.n)  # what the user allowed, not what the first fit set
+            seen.append(pool.n)  # the user's limit, not that of the first fit
             second.set()
         seen.append(blas_threads())
 
@@ -96,7 +96,7 @@ def fit(C):
     return xlr.LogisticRegression(C=C).fit(X, Y).coef_
 
 
-def test_parallel_fits_are_those_of_a_loop():
+def test_parallel_fits_equal_fits_in_a_loop():
     before = blas_threads()
     Cs = [0.01, 1.0, 100.0]
     parallel = joblib.Parallel(n_jobs=2, backend="threading")

@@ -30,21 +30,21 @@ def test_arrays_of_two_libraries_have_no_namespace():
         arrays.namespace(np.empty(0), strict.empty(0))
 
 
-def test_sparse_arrays_of_pydata_are_refused_in_a_sentence():
+def test_sparse_arrays_of_pydata_are_refused_with_advice():
     sparse = pytest.importorskip("sparse")
     x = sparse.COO.from_numpy(np.eye(3))
     with pytest.raises(TypeError, match=r"pydata/sparse.* x\.todense\(\)"):
         xlr.LogisticRegression().fit(x, [0, 1, 1])
 
 
-def test_arrays_of_ndonnx_are_refused_in_a_sentence():
+def test_arrays_of_ndonnx_are_refused_with_advice():
     ndonnx = pytest.importorskip("ndonnx")
     model = xlr.LogisticRegression().fit(np.eye(3), [0, 1, 1])
     with pytest.raises(TypeError, match=r"ndonnx .* x\.unwrap_numpy\(\)"):
         model.predict(ndonnx.asarray(np.eye(3)))
 
 
-def test_dtypes_of_a_device(xp, sum_dtype, device):
+def test_widest_dtype_of_a_device_is_found(xp, sum_dtype, device):
     assert arrays.widest_float(xp=xp, device=device) == getattr(xp, sum_dtype)
     for given, expected in [
         ("float32", "float32"),
@@ -58,7 +58,7 @@ def test_dtypes_of_a_device(xp, sum_dtype, device):
 
 
 @pytest.mark.parametrize("values", [FLAT, INTEGERS, INTEGERS > 0, FLAT[:0], FLAT[0]])
-def test_arrays_are_copied_to_the_host(values, place):
+def test_to_host_copies_arrays(values, place):
     x = place(values)
     host = arrays.to_host(x)
     assert type(host) is np.ndarray
@@ -66,7 +66,7 @@ def test_arrays_are_copied_to_the_host(values, place):
     np.testing.assert_array_equal(host, values)
 
 
-def test_to_host_takes_part_in_no_gradient():
+def test_to_host_reads_tensors_with_gradients():
     torch = pytest.importorskip("torch")
     x = torch.asarray(FLAT, requires_grad=True)
     np.testing.assert_array_equal(arrays.to_host(x), FLAT)
@@ -74,7 +74,7 @@ def test_to_host_takes_part_in_no_gradient():
 
 @pytest.mark.parametrize("given", ["float32", "float64", "int32", "bool"])
 @pytest.mark.parametrize("reference", [None, "float32", "float64", "int32"])
-def test_move_from_numpy_and_back(sum_dtype, given, reference, backend):
+def test_move_from_numpy_and_back_keeps_values(sum_dtype, given, reference, backend):
     if reference == "float64" and not backend.supports("float64"):
         pytest.skip("the device has no float64")
     xp, device = backend.xp, backend.device
@@ -92,7 +92,7 @@ def test_move_from_numpy_and_back(sum_dtype, given, reference, backend):
     np.testing.assert_array_equal(back, values)
 
 
-def test_move_within_a_library(backend, place, dtype):
+def test_move_within_a_library_keeps_values(backend, place, dtype):
     x = place(FLAT)
     same = arrays.move(x, xp=backend.xp, device=backend.device)
     if array_api_compat.is_torch_array(x):
@@ -106,7 +106,7 @@ def test_move_within_a_library(backend, place, dtype):
     np.testing.assert_array_equal(to_numpy(changed), FLAT.astype("int32"))
 
 
-def test_move_between_devices_of_a_library():
+def test_move_between_devices_of_a_library_keeps_values():
     xp = pytest.importorskip("array_api_strict")
     x = xp.asarray(FLAT, device=xp.Device("device1"))
     moved = arrays.move(x, xp=xp, device=xp.Device("device2"))
@@ -114,14 +114,14 @@ def test_move_between_devices_of_a_library():
     np.testing.assert_array_equal(to_numpy(moved), FLAT)
 
 
-def test_move_a_list(backend, sum_dtype):
+def test_move_of_a_list_makes_an_array(backend, sum_dtype):
     x = arrays.move(FLAT.tolist(), xp=backend.xp, device=backend.device)
     assert_on(x, backend, sum_dtype)
     np.testing.assert_array_equal(to_numpy(x), FLAT)
 
 
 @pytest.mark.parametrize("source", ["int64", "uint64", "float64"])
-def test_move_to_a_device_without_the_dtype(source):
+def test_move_to_a_device_without_the_dtype_narrows_it(source):
     xp = pytest.importorskip("array_api_strict")
     try:
         device = xp.Device("no_x64")
@@ -134,7 +134,7 @@ def test_move_to_a_device_without_the_dtype(source):
 
 
 @pytest.mark.parametrize("layout", ["reversed", "strided", "big-endian", "read-only"])
-def test_move_from_numpy_memory_of_any_layout(layout, backend):
+def test_move_takes_numpy_memory_of_any_layout(layout, backend):
     values = np.arange(6.0)
     if layout == "reversed":
         values = values[::-1]
@@ -160,7 +160,7 @@ def positive_definite_stack():
     return root @ root.mT + 0.1 * np.eye(4), rng.normal(size=(3, 2, 4))
 
 
-def test_positive_definite_solver(xp, place, dtype, assert_close):
+def test_positive_definite_solver_solves_each_system(xp, place, dtype, assert_close):
     a, b = positive_definite_stack()
     expected = np.linalg.solve(a, b.mT).mT
     condition = np.linalg.cond(a).max()
@@ -173,7 +173,9 @@ def test_positive_definite_solver(xp, place, dtype, assert_close):
 
 
 @pytest.mark.parametrize("kind", ["indefinite", "singular", "nan"])
-def test_solver_of_an_indefinite_matrix_gives_nan(kind, backend, place, assert_close):
+def test_positive_definite_solver_of_an_indefinite_matrix_gives_nan(
+    kind, backend, place, assert_close
+):
     a, b = positive_definite_stack()
     good = arrays.positive_definite_solver(place(a), xp=backend.xp)(place(b))
     a[1] = {
@@ -187,7 +189,7 @@ def test_solver_of_an_indefinite_matrix_gives_nan(kind, backend, place, assert_c
     assert_close(actual, expected, rtol=1e-6)
 
 
-def test_numbers_at_odd_bytes_are_copied_and_others_are_not():
+def test_aligned_copies_unaligned_arrays_only():
     there = np.arange(6.0)
     received = np.frombuffer(b"abc" + there.tobytes(), offset=3)
     assert not received.flags.aligned

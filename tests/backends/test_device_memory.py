@@ -25,7 +25,7 @@ class OutOfMemoryError(RuntimeError):
     ],
     ids=["torch", "jax"],
 )
-def test_memory_error_of_a_driver_becomes_a_sentence(error, monkeypatch):
+def test_memory_error_of_a_driver_becomes_memory_error(error, monkeypatch):
     torch = pytest.importorskip("torch")
     x = torch.asarray(X)
     monkeypatch.setattr(arrays, "free_bytes", lambda x: 1000)
@@ -41,7 +41,7 @@ def test_memory_error_of_a_driver_becomes_a_sentence(error, monkeypatch):
     assert found.value.__cause__ is error
 
 
-def test_fit_without_device_memory_raises_the_sentence(monkeypatch):
+def test_fit_without_device_memory_raises_memory_error(monkeypatch):
     torch = pytest.importorskip("torch")
     from xlr.solvers import NewtonCholesky
 
@@ -54,6 +54,6 @@ def test_fit_without_device_memory_raises_the_sentence(monkeypatch):
         xlr.LogisticRegression().fit(torch.asarray(X), Y)
 
 
-def test_other_errors_of_a_driver_pass():
+def test_other_errors_of_a_driver_are_unchanged():
     with pytest.raises(RuntimeError, match="no such kernel"), arrays.memory_errors(X):
         raise RuntimeError("no such kernel")

@@ -37,7 +37,7 @@ def imported_at_once(path: Path) -> set[str]:
     return found
 
 
-def test_test_files_import_no_optional_library_at_once():
+def test_test_files_import_optional_libraries_on_demand():
     ours = [TESTS, TESTS.parent / "examples" / "benchmarks"]
     names = {module.stem for folder in ours for module in folder.rglob("*.py")}
     allowed = set(sys.stdlib_module_names) | THERE | names
@@ -51,7 +51,7 @@ def no_gpu(monkeypatch):
     monkeypatch.setattr(conftest, "why_not", lambda name: f"{name} is not here")
 
 
-def test_gpu_command_without_a_gpu_ends_in_a_sentence(no_gpu, monkeypatch):
+def test_gpu_command_without_a_gpu_names_the_missing_libraries(no_gpu, monkeypatch):
     monkeypatch.setattr(conftest, "REQUIRE_GPU", False)
     with pytest.raises(pytest.exit.Exception, match="cupy is not here; ") as caught:
         conftest.pytest_configure(CONFIG)

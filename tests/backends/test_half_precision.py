@@ -57,7 +57,7 @@ def half_of_torch() -> Any:
     ],
     ids=["two classes", "three", "one against the rest", "sparse", "newton-cg"],
 )
-def test_half_precision_fit_is_that_of_the_same_numbers(half, labels, options):
+def test_half_precision_fit_is_that_of_float32(half, labels, options):
     low, single = half
     model = xlr.LogisticRegression(tol=1e-4, **options)
     expected = model.fit(single, labels).coef_
@@ -73,7 +73,7 @@ def test_half_precision_fit_is_that_of_the_same_numbers(half, labels, options):
 
 
 @pytest.mark.shared_arithmetic
-def test_cross_validation_and_inference(half):
+def test_half_precision_scores_and_errors_are_those_of_float32(half):
     low, single = half
     search = xlr.LogisticRegressionCV(Cs=3, cv=3, tol=1e-4)
     labels = CODES > 0
@@ -88,7 +88,7 @@ def test_cross_validation_and_inference(half):
     assert interval.proba.dtype == model.coef_.dtype
 
 
-def test_half_precision_makes_no_copy_of_x(half_of_torch, monkeypatch):
+def test_half_precision_fit_makes_no_copy_of_x(half_of_torch, monkeypatch):
     """Nothing converted is larger than four blocks of ten rows."""
     xp = arrays.namespace(half_of_torch)
     monkeypatch.setattr(arrays, "block_bytes", lambda x: 10 * 4 * 4)
@@ -106,7 +106,7 @@ def test_half_precision_makes_no_copy_of_x(half_of_torch, monkeypatch):
     assert 0 < max(sizes) <= 40
 
 
-def test_sums_are_not_of_half_precision(half_of_torch):
+def test_half_precision_sums_do_not_overflow(half_of_torch):
     """In float16 they would end at 65504."""
     many = half_of_torch[:1, :].repeat(100_000, 1) * 0 + 1
     many[::2, :] = 3
@@ -123,7 +123,7 @@ def test_sums_are_not_of_half_precision(half_of_torch):
     np.testing.assert_allclose(to_numpy(total), 200_000, rtol=1e-6)
 
 
-def test_numpys_is_converted_as_scikit_learn_does():
+def test_half_precision_of_numpy_becomes_float64():
     model = xlr.LogisticRegression().fit(X.astype(np.float16), CODES)
     assert model.coef_.dtype == np.float64
 

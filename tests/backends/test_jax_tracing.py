@@ -57,7 +57,7 @@ def test_jax_compilations_are_counted(compilations):
 
 
 @pytest.mark.slow_on_jax
-def test_jax_computes_for_itself_on_a_device(monkeypatch, compilations):
+def test_jax_computes_on_a_device(monkeypatch, compilations):
     X, y = problem(120, 2)
     expected = xlr.LogisticRegression().fit(X, y)
     in_host_memory = xlr.arrays.in_host_memory

@@ -100,7 +100,7 @@ def test_fit_and_predictions_are_in_full_precision(torch, before, fails, monkeyp
 
 
 @pytest.mark.gpu
-def test_cupy_is_set_and_set_back():
+def test_cupy_precision_setting_is_restored():
     if reason := why_not("cupy"):
         pytest.skip(reason)
     import cupy

@@ -57,7 +57,7 @@ def test_fits_of_any_view_are_those_of_numpy(view):
     assert not model.coef_.requires_grad
 
 
-def test_half_precision_stays_with_torch():
+def test_torch_computes_half_precision_itself():
     """NumPy has no bfloat16."""
     half = torch.asarray(X).to(torch.bfloat16)
     model = xlr.LogisticRegression().fit(half, torch.asarray(Y))
@@ -66,7 +66,7 @@ def test_half_precision_stays_with_torch():
     np.testing.assert_allclose(model.coef_.numpy(), expected.coef_, rtol=1e-4)
 
 
-def test_fit_copies_no_tensor():
+def test_fit_of_torch_copies_no_tensor():
     wide = torch.asarray(rng.normal(size=(50_000, 40)))
     labels = torch.asarray(rng.integers(2, size=50_000))
     xlr.LogisticRegression().fit(wide[:100], labels[:100])

@@ -18,7 +18,7 @@ GUIDES = sorted(
 )
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *GUIDES]
 
-# A python block and, if one follows at once, the text block with its output.
+# A python block and, if it follows directly, the text block with its output.
 BLOCK = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
 IMPORT = re.compile(r"^(?:import|from) ([\w.]+)", re.MULTILINE)
 NUMBER = re.compile(r"-?\d+\.\d*(?:e[+-]?\d+)?")

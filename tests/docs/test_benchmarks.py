@@ -1,4 +1,4 @@
-"""The benchmark's own parts: its data, its yardsticks, its peers, its tables."""
+"""Parts of the benchmarks: data, measures, peers and tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from documents import read
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import log_loss
 
-pytest.importorskip("statsmodels")  # which one of the benchmarks is against
+pytest.importorskip("statsmodels")  # a peer of one benchmark
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "benchmarks"))
 
 import cell_run
@@ -46,7 +46,7 @@ ROWS = 300
 def short_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "SHORT", 0.002)
     monkeypatch.setattr(measure, "SETTLE", 0.0)
-    # Among all that a test run has in memory it takes far longer than a fit.
+    # With all objects of a test run in memory, a collection takes longer than a fit.
     monkeypatch.setattr(measure.gc, "collect", lambda: 0)
 
 
@@ -90,7 +90,7 @@ def all_peers() -> list[Any]:
 @pytest.mark.parametrize("peer", all_peers())
 def test_peers_reach_the_same_f(peer: Peer, name: str) -> None:
     data = CELLS[name].data(ROWS)
-    X = data.X[:, :30]  # few columns and like scales, so that no fit takes long
+    X = data.X[:, :30]  # few columns on one scale, so that no fit takes long
     data = data._replace(X=np.ascontiguousarray(X / X.std(axis=0).clip(1)))
     if why := peer.why_not(data):
         pytest.skip(why)
@@ -98,7 +98,7 @@ def test_peers_reach_the_same_f(peer: Peer, name: str) -> None:
     C = 0.01
     best = measure.objective(*best_effort(data, C), data, C)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tightest float32 allows is wanted
+        warnings.simplefilter("ignore")  # float32 cannot reach so tight a tolerance
         tol = 1e-4 if X.dtype == np.float32 else 1e-7
         coef, intercept, n_iter = peer.fit(*data, C, tol, 5_000)
     assert (coef.shape, intercept.shape) == ((K := data.n_outputs, 30), (K,))
@@ -114,7 +114,7 @@ def few_peers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["tiny"])
-def test_cell_becomes_a_row_of_the_page(
+def test_benchmark_cell_has_a_row_on_the_page(
     name: str, few_peers: None, short_loops: None, tmp_path: Path
 ) -> None:
     result = cell_run.run_cell(CELLS[name], repeats=2, patience=5.0, n=200)
@@ -140,7 +140,7 @@ def test_cell_becomes_a_row_of_the_page(
 # -- small fits ------------------------------------------------------------------------
 
 
-# -- what is committed -----------------------------------------------------------------
+# -- committed results -----------------------------------------------------------------
 
 RESULTS = cpu.RESULTS / "cpu.json"
 

@@ -1,4 +1,4 @@
-"""The benchmark on Dask: its rows, its passes, its formula, its peers, its page."""
+"""Parts of the benchmark on Dask: rows, passes, formula, peers and page."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def dask_is_here() -> None:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "SETTLE", 0.0)
-    # Among all that a test run has in memory it takes far longer than a fit.
+    # With all objects of a test run in memory, a collection takes longer than a fit.
     monkeypatch.setattr(measure.gc, "collect", lambda: 0)
 
 
@@ -82,7 +82,7 @@ def test_passes_of_a_fit_are_counted_and_timed() -> None:
     assert passes[0].name == START
     names = [done.name for done in passes]
     assert names.count(GRADIENT) >= 2
-    # What the start does in a pass of its own is in the count of all.
+    # n_passes_ includes the pass of the start.
     assert found["n_passes"] == len(names)
     assert all(done.seconds > 0 for done in passes)
     table = summarised([passes, passes])

@@ -1,4 +1,4 @@
-"""The benchmark of GPUs, at a small size on the CPU: its yardstick, peers and table."""
+"""Parts of the GPU benchmark, at a small size on the CPU: F, peers and table."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_gpu_benchmark_runs_dry_on_the_cpu(tmp_path, capsys):
             assert row.get("good", True), row
 
 
-def test_gpu_benchmark_without_a_gpu_says_so_in_a_line(capsys):
+def test_gpu_benchmark_without_a_gpu_prints_one_line(capsys):
     if find(dry_run=False)[0]:
         pytest.skip("there is a GPU")
     assert gpu.main([]) == 0

@@ -1,4 +1,4 @@
-"""The worked examples of CONTRIBUTING.md run, in order, and print what it shows."""
+"""The worked examples of CONTRIBUTING.md run in order and print what it shows."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ TUTORIALS = {
     ],
 }
 
-# The others where XLR_TEST_BACKENDS names the library: they take half a minute each.
+# Runs on other libraries take half a minute each, and need XLR_TEST_BACKENDS.
 IN_ALL_RUNS = {("numpy", tutorial) for tutorial in TUTORIALS}
 
 
@@ -76,7 +76,7 @@ def test_tutorial_reproduces_its_figures(
         ("election", {"coefficients"}, "Columns 'party', 'education' of X hold no"),
     ],
 )
-def test_docstrings_and_election_run(
+def test_docstrings_and_election_print_results_and_draw_pictures(
     script: str,
     pictures: set[str],
     said: str,
@@ -133,7 +133,7 @@ tutorial.finish()
 """
 
 
-def test_tutorial_names_missed_figures_and_a_missing_library(
+def test_tutorial_reports_missed_figures_and_a_missing_library(
     printed: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

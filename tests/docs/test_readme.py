@@ -83,7 +83,7 @@ def test_quickstart_of_the_readme_runs(
     for word in ("xlr on NumPy", "scikit-learn", "coefficient", "accuracy", "seconds"):
         assert word in output
     assert max(map(len, output.splitlines())) <= 100
-    # A row is a name, F, and by how much F is above the lowest: all minimise F.
+    # Each row shows a name, F, and the distance of F above the lowest.
     above = re.findall(r"^  \S.*? \d\.\d{12} +(\S+) ", output, re.MULTILINE)
     assert len(above) >= 4
     assert max(map(float, above)) < 1e-6

@@ -1,11 +1,11 @@
-"""Fit random problems, and report what fails: ``nox -s fuzz -- 2000``.
+"""Fit random problems and report failures: ``nox -s fuzz -- 2000``.
 
 A fit fails if it
 
-- is called converged, without a warning, with F above the minimum by more than
-  ``LIMIT`` of it;
-- raises what is no ``ValueError`` with a sentence;
-- has a duality gap below its distance to the minimum by more than rounding.
+- has converged without a warning, with F above the minimum by more than ``LIMIT``,
+  relative;
+- raises an error other than a ``ValueError`` with a sentence;
+- has a duality gap that is smaller, beyond rounding, than its distance to the minimum.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ import xlr
 
 __all__ = ["failure_of", "main"]
 
-LIMIT = 1e-9  # of F; the default tol goes on while a step would gain 1e-11 of F
-FLOAT32_LIMIT = 1e-6  # of F; parameters have 24 bits
-# F below this counts as this: where classes are separated F falls towards zero without
-# end, and a fit that followed it to 1e-15 would end no better.
+LIMIT = 1e-9  # relative to F; a fit continues while a step would lower F by 1e-11 F
+FLOAT32_LIMIT = 1e-6  # relative to F; parameters have 24 bits
+# A smaller F counts as this number: F of separated classes decreases towards zero
+# without bound, and a lower F makes no difference.
 NEGLIGIBLE = 1e-4
-ROUNDING = 1e-14  # of F; that of the certificate's own sums
+ROUNDING = 1e-14  # relative to F; of the sums in the duality gap
 
 
 def failure_of(fit: RandomFit) -> str | None:
@@ -60,7 +60,7 @@ def failure_of(fit: RandomFit) -> str | None:
     narrow = "float32" in fit.kind
     if model.converged_ and not told and above > (FLOAT32_LIMIT if narrow else LIMIT):
         return f"converged in silence with {described}"
-    # Of float32 the certificate is of parameters before they were rounded.
+    # In float32, the duality gap belongs to the parameters before rounding.
     gap = float(np.sum(model.duality_gap_))
     if not narrow and value - least > gap + ROUNDING * value:
         return f"duality gap {gap:.9g} too small: {described}"

@@ -1,4 +1,4 @@
-"""F and its minimum in long double: no code of xlr's."""
+"""F and its minimum in long double, without xlr."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Reference:
         row, best = np.arange(len(logits)), logits.argmax(axis=1)
         logits = logits - logits[row, best][:, None]
         others = np.exp(logits)
-        others[row, best] = 0  # the probability 1 would take the digits of small ones
+        others[row, best] = 0  # a probability near 1 would absorb the small ones
         logs = logits - np.log1p(others.sum(axis=1, keepdims=True))
         return logs, np.exp(logs)
 
@@ -88,22 +88,23 @@ class Reference:
                 curvature = self.shares * p[:, a] * ((a == b) - p[:, b])
                 hessian[a, :, b] = (self.rows * curvature[:, None]).T @ self.rows
             hessian[a, :, a] += np.diag(self.l2)
-        # Equal changes to parameters of all classes change nothing: hold their mean.
+        # Equal changes to parameters of all classes leave F unchanged: hold their mean.
         same = np.flatnonzero((self.l1 + self.l2 == 0) & np.isinf(self.upper))
         if not self.binary:
             hessian[:, same, :, same] += hessian[0, same, 0, same][:, None, None]
         return gradient, hessian.reshape(k * q, k * q)
 
     def minimum(self, start: np.ndarray) -> Any:
-        """Return the least F that damped, projected Newton steps find from a start.
+        """Return the lowest F of damped, projected Newton steps from a start.
 
-        Bertsekas (1982): Newton's step in the parameters that are not held at zero or
-        at a bound, projected on the orthant and the bounds, halved until F falls.
+        Bertsekas (1982): take Newton's step in the parameters that are free of zero and
+        of the bounds, project it on the orthant and the bounds, and halve it until F
+        decreases.
         """
         w = np.clip(start, self.lower, self.upper)
         best, damping = self.value(w), Real(1e-18)
         for _ in range(MAX_STEPS):
-            # 1. The gradient on the side to which F falls, and what is free to move.
+            # 1. The minimum-norm subgradient, and the free parameters.
             gradient, hessian = self._derivatives(w)
             right, left = gradient + self.l1, gradient - self.l1
             falls_right, falls_left = right < 0, left > 0
@@ -118,7 +119,7 @@ class Reference:
             H = hessian[np.ix_(free.ravel(), free.ravel())]
             step = np.zeros_like(w)
             step[free] = -solve_positive(H, sided[free], damping)
-            # 3. Halve it until F falls.
+            # 3. Halve it until F decreases.
             for halvings in range(MAX_HALVINGS):
                 moved = np.clip(w + step / Real(2) ** halvings, self.lower, self.upper)
                 crossed = (self.l1 > 0) & (moved * orthant < 0)
@@ -145,7 +146,7 @@ def solve_positive(H: np.ndarray, b: np.ndarray, damping: Any) -> np.ndarray:
     A = H / scale[:, None] / scale + damping * np.eye(len(b), dtype=Real)
     L, x = A.copy(), b / scale
     for j in range(len(b)):
-        # What is left of a dependent column is rounding: do not move along it.
+        # The rest of a dependent column is rounding: do not move along it.
         L[j, j] = np.sqrt(L[j, j]) if L[j, j] > damping / 2 + 1e-18 else np.inf
         L[j + 1 :, j] /= L[j, j]
         L[j + 1 :, j + 1 :] -= np.outer(L[j + 1 :, j], L[j + 1 :, j])

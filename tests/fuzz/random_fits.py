@@ -1,4 +1,4 @@
-"""Random fits of many kinds: what people's data and parameters do, at its worst."""
+"""Random fits of many kinds, with data and parameters as difficult as in practice."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ KINDS: dict[str, Callable[[Draw], Any]] = {
 
 
 def _labels(rng: Draw, X: Any, n_classes: int) -> np.ndarray:
-    """Return labels that depend on ranks of the columns, each class at least once."""
+    """Return labels that depend on ranks of the columns; every class occurs."""
     dense = X.toarray() if sp.issparse(X) else np.asarray(X)
     ranks = dense.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
     Z = 2 * ranks[:, :5] / len(ranks) - 1

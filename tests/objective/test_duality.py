@@ -95,7 +95,7 @@ def test_duality_gap_at_the_minimum_is_the_rounding_error_of_f(C):
     assert rounding < model.duality_gap_[0] < (100 + logits) * rounding
 
 
-def test_duality_gap_of_cross_validation_and_labels():
+def test_duality_gap_of_many_models_has_one_entry_per_model():
     X, y = load("wine", True)
     cv = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], l1_ratios=[0.0, 1.0], cv=3).fit(X, y)
     one = xlr.LogisticRegression(C=cv.C_, l1_ratio=cv.l1_ratio_, tol=1e-12).fit(X, y)
@@ -123,7 +123,7 @@ def test_duality_gap_without_a_penalty_is_f():
     assert model.duality_gap_[0] == pytest.approx(F, rel=1e-9)
 
 
-def test_duality_gap_below_tol_is_convergence():
+def test_fit_with_a_duality_gap_below_tol_has_converged():
     X, y = load("breast_cancer", True)
     model = xlr.LogisticRegression(C=1e-2, fit_intercept=False, max_iter=4, tol=1e-5)
     model.fit(X, y)
@@ -133,7 +133,7 @@ def test_duality_gap_below_tol_is_convergence():
 
 
 @pytest.mark.parametrize("solver", ["gradient-descent", "lbfgs", "newton-cg"])
-def test_duality_gap_is_the_same_in_units_of_every_solver(solver):
+def test_duality_gap_of_every_solver_bounds_the_error(solver):
     X, y = load("wine", True)
     X = X * 1.2 + 0.1
     best = xlr.LogisticRegression(C=0.01, tol=1e-12).fit(X, y).history_["objective"][-1]
@@ -143,7 +143,7 @@ def test_duality_gap_is_the_same_in_units_of_every_solver(solver):
     assert error <= model.duality_gap_[0] < 0.1 * best
 
 
-def test_duality_gap_on_every_library(place, dtype):
+def test_duality_gap_is_small_on_every_library(place, dtype):
     X, y = load("breast_cancer", True)
     model = xlr.LogisticRegression(C=0.1, l1_ratio=1.0).fit(place(X), y)
     assert model.duality_gap_.shape == (1,)

@@ -75,7 +75,7 @@ def everything(objective, parameters, vector):
 
 @pytest.mark.parametrize("has_intercept", [True, False])
 @class_numbers
-def test_objective_of_every_library_is_that_of_numpy(
+def test_objective_on_every_library_equals_numpy(
     n_classes, has_intercept, there, close
 ):
     expected = make(n_classes, has_intercept=has_intercept)
@@ -95,7 +95,7 @@ def jeffreys(row):
     return -np.linalg.slogdet(information)[1] / 2 / s.sum()
 
 
-def test_objective_with_jeffreys_term(there, close, dtype):
+def test_objective_with_jeffreys_term_equals_its_formula(there, close, dtype):
     plain = make(2, models=slice(0, 1), **there)
     term = JeffreysTerm(plain.total_weight)
     parts = plain.data, plain.loss, plain.penalty

@@ -11,7 +11,7 @@ import xlr
 from xlr.plotting import LossCurveDisplay, ThresholdDisplay
 
 
-def test_displays_name_matplotlib_where_it_is_missing(monkeypatch):
+def test_displays_advise_to_install_matplotlib(monkeypatch):
     X, y = load("breast_cancer", True)
     model = xlr.LogisticRegression().fit(X, y)
     monkeypatch.setitem(sys.modules, "matplotlib", None)

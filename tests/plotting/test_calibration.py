@@ -12,7 +12,7 @@ from xlr.plotting import CalibrationDisplay
 proportion = on_demand("statsmodels.stats.proportion")
 
 
-def test_calibration_as_scikit_learn_with_intervals_as_statsmodels():
+def test_calibration_curve_is_sklearns_with_the_intervals_of_statsmodels():
     rng = np.random.default_rng(0)
     p = rng.random(1000)
     y = (rng.random(1000) < p**2).astype(int)
@@ -30,7 +30,7 @@ def test_calibration_as_scikit_learn_with_intervals_as_statsmodels():
     np.testing.assert_array_equal(points.get_ydata(), display.observed)
 
 
-def test_calibration_of_an_estimator_and_a_class():
+def test_calibration_display_takes_an_estimator_and_a_class():
     X, y = load("breast_cancer", True)
     labels = np.asarray(["benign", "malignant"])[1 - y]
     model = xlr.LogisticRegression().fit(X, labels)
@@ -42,7 +42,7 @@ def test_calibration_of_an_estimator_and_a_class():
     assert benign.plot(color="C3") is benign
 
 
-def test_calibration_refuses_wrong_arguments():
+def test_calibration_display_refuses_wrong_arguments():
     X, y = load("wine", True)
     model = xlr.LogisticRegression().fit(X, y)
     with pytest.raises(ValueError, match="two classes"):

@@ -31,7 +31,7 @@ def test_path_display_draws_the_coefficients():
     assert above.get_xticklabels()[-1].get_text() == str(path.df[-1])
 
 
-def test_path_display_of_one_class():
+def test_path_display_draws_one_class():
     X, y = load("wine", True)
     path = xlr.logistic_path(X, y, n_Cs=5)
     display = CoefficientPathDisplay.from_path(path, column=2)

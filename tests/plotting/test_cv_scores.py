@@ -31,7 +31,7 @@ def test_scores_display_has_mean_and_error_of_the_folds():
     assert f"C={model.C_:.3g}" in labels[2]
 
 
-def test_one_standard_error_choice_is_the_strongest_penalty_within_it():
+def test_one_standard_error_choice_is_the_smallest_c_within_one_error():
     # Means 0, 2, 3, 2.9 with a spread of 1 at each: 2 is within one standard error.
     scores = np.asarray([[-1.0, 1, 2, 1.9], [1.0, 3, 4, 3.9]])
     display = CVScoresDisplay(np.asarray([1.0, 2, 3, 4]), scores)

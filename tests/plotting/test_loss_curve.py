@@ -55,7 +55,7 @@ def test_one_vs_rest_has_a_loss_curve_for_each_class():
 
 
 @pytest.mark.shared_arithmetic
-def test_loss_curve_on_every_backend(place, dtype):
+def test_loss_curve_draws_fits_of_every_library(place, dtype):
     model = xlr.LogisticRegression(max_iter=50).fit(place(X), place(Y))
     (line,) = LossCurveDisplay.from_estimator(model).lines_
     assert line.get_ydata()[-1] < 0.3

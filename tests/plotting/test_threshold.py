@@ -22,7 +22,7 @@ WEIGHTS = np.linspace(0.5, 2, len(Y))
 
 @pytest.mark.parametrize("pos_label", [0, 1])
 @pytest.mark.parametrize("sample_weight", [None, WEIGHTS], ids=["alike", "weighted"])
-def test_threshold_curves_as_scikit_learn(pos_label, sample_weight):
+def test_threshold_curves_are_those_of_scikit_learn(pos_label, sample_weight):
     display = ThresholdDisplay.from_estimator(
         MODEL, X, Y, pos_label=pos_label, sample_weight=sample_weight
     )
@@ -57,7 +57,7 @@ def test_best_threshold_has_the_largest_f1():
     assert f"{display.best_f1:.3f} at {display.best_threshold:.3f}" in labels[3]
 
 
-def test_threshold_display_on_every_backend(place, dtype):
+def test_threshold_display_takes_arrays_of_every_library(place, dtype):
     model = xlr.LogisticRegression().fit(place(X), place(Y))
     display = ThresholdDisplay.from_estimator(
         model, place(X), place(Y), sample_weight=place(WEIGHTS)
@@ -70,7 +70,7 @@ def test_threshold_display_on_every_backend(place, dtype):
     assert 0 < again.best_threshold < 1
 
 
-def test_threshold_display_of_a_pipeline_with_string_labels():
+def test_threshold_display_takes_a_pipeline_with_string_labels():
     names = np.asarray(["bad", "good"])[Y]
     model = make_pipeline(StandardScaler(), xlr.LogisticRegression()).fit(X, names)
     display = ThresholdDisplay.from_estimator(model, X, names)

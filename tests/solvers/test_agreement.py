@@ -22,7 +22,7 @@ PROBLEMS += [("digits", 0.01), ("digits", 100.0)]
     ("solver", "standardised"),
     [("newton-cholesky", False), ("newton-cg", True), ("lbfgs", False)],
 )
-def test_agrees_with_tightest_sklearn(solver, name, standardised, C):
+def test_solver_agrees_with_tightest_sklearn(solver, name, standardised, C):
     X, y = load(name, standardised)
     expected = tightest_sklearn(name, standardised, C)
     # tol is on the gradient; in the flattest of these problems an error of 1e-8 in

@@ -36,7 +36,7 @@ def test_far_start_ends_at_the_minimum(solver, bounds, C, n_classes, place, dtyp
 
 
 @solvers
-def test_start_above_f_at_zero_is_replaced_by_zero(solver, bounds):
+def test_start_with_f_above_f_at_zero_is_replaced_by_zero(solver, bounds):
     start, y = 0.3 * DIRECTION[0], np.minimum(LABELS, 1)
     textbook = xlr.LogisticRegression(solver="gradient-descent", max_iter=1, tol=1.0)
     there = textbook.fit(X, y, coef_init=start).history_["objective"][0]

@@ -29,7 +29,7 @@ def textbook(X, y, *, C, learning_rate, steps, binary):
 @pytest.mark.parametrize(("name", "binary"), [("breast_cancer", True), ("iris", False)])
 @pytest.mark.parametrize("standardised", [False, True])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_gradient_descent_takes_the_textbooks_steps(name, binary, standardised):
+def test_gradient_descent_takes_the_steps_of_the_textbook(name, binary, standardised):
     X, y = load(name, standardised)
     rate = 0.3 if standardised else 1e-6
     expected = textbook(X, y, C=2.0, learning_rate=rate, steps=60, binary=binary)
@@ -42,7 +42,7 @@ def test_gradient_descent_takes_the_textbooks_steps(name, binary, standardised):
 
 @pytest.mark.parametrize("name", ["breast_cancer", "wine"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_default_rate_never_raises_the_objective(name):
+def test_gradient_descent_at_the_default_rate_never_raises_f(name):
     X, y = load(name, False)
     model = xlr.LogisticRegression(solver="gradient-descent", max_iter=200).fit(X, y)
     losses = model.history_["objective"]
@@ -50,7 +50,7 @@ def test_default_rate_never_raises_the_objective(name):
     assert losses[-1] < losses[0]
 
 
-def test_rate_that_overflows_says_what_to_do():
+def test_gradient_descent_that_overflows_advises_a_lower_rate():
     X, y = load("breast_cancer", False)
     model = xlr.LogisticRegression(
         solver="gradient-descent", learning_rate=1e306, max_iter=50

@@ -97,7 +97,7 @@ def softmax(seed: int, n_features: int) -> Problem:
 
 @pytest.mark.parametrize("draw", [generic, tied, collinear, softmax])
 @pytest.mark.parametrize("q", [1, 2, 5, 12, 40])
-def test_minimiser_satisfies_kkt_conditions(draw, q):
+def test_quadratic_minimiser_satisfies_kkt_conditions(draw, q):
     for seed in range(10):
         problem = draw(seed, q)
         quadratic = Quadratic(problem.matrix, problem.noise)
@@ -114,7 +114,7 @@ def test_minimiser_satisfies_kkt_conditions(draw, q):
 
 @pytest.mark.parametrize("draw", [generic, tied, collinear])
 @pytest.mark.parametrize("seed", range(3))
-def test_minimum_is_that_of_scipy(draw, seed):
+def test_quadratic_minimum_agrees_with_scipy(draw, seed):
     """By L-BFGS-B of v = a - b, with a and b at least 0."""
     problem = draw(seed, 6)
     l1, lower, upper = problem.non_smooth
@@ -139,7 +139,7 @@ def test_minimum_is_that_of_scipy(draw, seed):
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_minimiser_follows_corrections_of_the_matrix(seed):
+def test_quadratic_minimiser_follows_corrections_of_the_matrix(seed):
     """As in a fit: one quadratic serves many gradients, and BFGS changes it."""
     rng = np.random.default_rng(seed)
     problem = generic(seed, 30)

@@ -18,7 +18,7 @@ FIRST_ORDER = ["gradient-descent"]
 NON_SMOOTH = ["newton-cg", "proximal-newton", "active-set"]
 
 
-def test_all_solvers_are_compared():
+def test_every_solver_is_among_those_compared():
     assert {*SMOOTH, *FIRST_ORDER, *NON_SMOOTH} == set(SOLVERS)
 
 

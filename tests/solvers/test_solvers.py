@@ -219,7 +219,7 @@ def test_solver_stays_within_bounds_from_a_far_start(solver):
 
 
 @pytest.mark.parametrize("solver", SMOOTH)
-def test_solver_ends_at_a_minimum_where_it_begins(solver):
+def test_solver_that_starts_at_the_minimum_stays_there(solver):
     """As many rows of both classes, and columns of zeros."""
     objective = make_objective(np.zeros((6, 2)), np.arange(6) % 2, ridge=0.1)
     options = {"tol": 1e-12, "max_iter": 9}
@@ -228,7 +228,7 @@ def test_solver_ends_at_a_minimum_where_it_begins(solver):
     assert solution.n_iter[0] == 0
 
 
-def test_objective_that_overflows_is_refused():
+def test_objective_that_overflows_raises_an_error():
     objective = of_each_species(ridge=1e-2)
     start = objective.zeros()
     start[1] = 1e200

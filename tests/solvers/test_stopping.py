@@ -90,7 +90,7 @@ def falling(share, n=30):
         (0.0, 20),  # four roundings of F
     ],
 )
-def test_fit_goes_on_while_a_step_would_lower_f(settle, n_iter):
+def test_fit_continues_while_a_step_would_lower_f(settle, n_iter):
     solution = run(Scripted(*falling(1.0)), settle=settle, max_iter=50)
     assert solution.status == [Status.CONVERGED]
     assert solution.n_iter[0] == n_iter
@@ -108,7 +108,7 @@ def test_fit_above_tol_has_not_converged():
 
 
 @pytest.mark.parametrize("patience", [1, 3])
-def test_fit_without_progress_ends_with_the_patience_of_its_solver(patience):
+def test_fit_without_progress_stops_after_the_patience_of_its_solver(patience):
     stuck = Scripted(([1.0], [0.5], [0.0], [1.0]), patience=patience)
     solution = run(stuck, max_iter=50)
     assert solution.status == [Status.PRECISION_LIMIT]
@@ -243,7 +243,7 @@ def test_default_fit_is_within_1e_10_of_its_minimum(name, C, solver):
     assert model.history_["objective"][-1] <= least * (1 + 1e-10)
 
 
-def test_iteration_limit_warns_with_what_to_do():
+def test_iteration_limit_warning_says_what_to_do():
     X, y = load("breast_cancer", True)
     model = xlr.LogisticRegression(solver="lbfgs", max_iter=2)
     with pytest.warns(
@@ -258,7 +258,7 @@ def test_iteration_limit_warns_with_what_to_do():
 
 
 @pytest.mark.parametrize("solver", SMOOTH)
-def test_precision_limit_says_where_float32_ends(solver):
+def test_precision_limit_warning_names_float32(solver):
     X, y = load("breast_cancer", True)
     model = xlr.LogisticRegression(solver=solver, tol=1e-14)
     with pytest.warns(ConvergenceWarning, match="float32 arithmetic ends.*float64"):
@@ -270,7 +270,7 @@ def test_precision_limit_says_where_float32_ends(solver):
 @pytest.mark.parametrize(
     ("C", "kind"), [(1e6, np.asarray), (1e6, csr_array), (np.inf, np.asarray)]
 )
-def test_newton_cg_ends_on_separable_rows_of_float32(C, kind):
+def test_newton_cg_converges_on_separable_float32_rows(C, kind):
     """The curvature of certain rows must not be lost in the rounding error of p."""
     X, y = (part[::3] for part in load("digits", False))
     ends = {}
@@ -287,7 +287,7 @@ def test_newton_cg_ends_on_separable_rows_of_float32(C, kind):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_newton_follows_separable_classes_as_far_as_f_counts(seed):
+def test_newton_converges_on_separable_classes(seed):
     """F falls by a factor e in each step, with the curvature of certain rows."""
     X = np.random.default_rng(seed).normal(size=(90, 3))
     y = np.digitize(X[:, 0], [-0.5, 0.5])
@@ -328,7 +328,7 @@ def reached(model, X, y):
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg"])
-def test_fit_begun_on_a_sample_ends_at_the_minimum(solver, n_classes):
+def test_fit_that_starts_on_a_sample_reaches_the_minimum(solver, n_classes):
     X, y = draw(n_classes)
     model = xlr.LogisticRegression(solver=solver).fit(X, y)
     expected = LogisticRegression(solver="newton-cholesky", tol=1e-10).fit(X, y)
@@ -344,7 +344,7 @@ def test_fit_begun_on_a_sample_ends_at_the_minimum(solver, n_classes):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg"])
-def test_fit_of_a_class_that_no_sample_holds(solver):
+def test_fit_of_a_class_outside_the_sample_reaches_the_minimum(solver):
     X, _ = draw(2)
     y = np.zeros(N, dtype=int)
     y[[17, 12_000, 29_000]] = 1
