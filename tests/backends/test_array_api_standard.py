@@ -1,6 +1,6 @@
-"""The mandatory part of the standard of 2023.12, with linalg, suffices for fits.
+"""The mandatory part of version 2023.12 of the standard, with linalg, suffices.
 
-array-api-strict refuses what its flags leave out.
+array-api-strict refuses the parts that its flags disable.
 """
 
 from __future__ import annotations

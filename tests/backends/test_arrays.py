@@ -1,4 +1,4 @@
-"""Namespaces, moving between libraries, and the linear solve."""
+"""Namespaces, transfers between libraries, and linear solves."""
 
 import array_api_compat
 import numpy as np
@@ -147,7 +147,7 @@ def test_move_takes_numpy_memory_of_any_layout(layout, backend):
     x = arrays.move(values, xp=backend.xp, device=backend.device)
     np.testing.assert_array_equal(to_numpy(x), values)
     if backend.name == "torch" and layout == "read-only":
-        # torch has no read-only tensors: sharing the memory would warn.
+        # torch has no read-only tensors, and warns when it shares such memory.
         assert not np.shares_memory(to_numpy(x), values)
 
 

@@ -1,4 +1,4 @@
-"""The stand-in for CuPy keeps to CuPy's contract, and to its signatures."""
+"""The stand-in for CuPy follows CuPy's contract and signatures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_stand_in_refuses_what_cupy_refuses(kind):
 
 
 def test_stand_in_factors_without_an_exception():
-    """The result is no factor, and has no NaN to show it."""
+    """The result is not a factor, and contains no NaN."""
     indefinite = there(np.asarray([[1.0, 2.0], [2.0, 1.0]]))
     factor = cupy.linalg.cholesky(indefinite)
     assert np.isfinite(factor.get()).all()
@@ -56,7 +56,7 @@ def test_stand_in_reads_arrays_of_the_current_device_alone():
 
 
 def test_signatures_are_those_of_cupy():
-    """CuPy has its signatures without a GPU too."""
+    """CuPy shows its signatures without a GPU too."""
     real = pytest.importorskip("cupy")
     if STAND_IN:
         pytest.skip("the stand-in is in CuPy's place")
@@ -71,7 +71,7 @@ def test_signatures_are_those_of_cupy():
         elif opened:
             parameters = inspect.signature(found).parameters.values()
             known = inspect.signature(eval(f"lambda {rest.removesuffix(')')}: 0"))
-            # Newer ones may take more, all of it optional.
+            # Newer versions may add optional parameters.
             kinds = {each.name: each.kind for each in parameters}
             assert (
                 kinds.items()

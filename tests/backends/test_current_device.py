@@ -1,4 +1,4 @@
-"""An X on a GPU that is not the current one: all stays there, and is the same."""
+"""Fits on a GPU other than the current one stay there, and give the same model."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def assert_there(actual, expected, second):
     np.testing.assert_allclose(to_numpy(actual), expected, rtol=1e-6, atol=1e-9)
 
 
-# The offset is left out of the predictions, which says so.
+# Predictions without the offset warn.
 @pytest.mark.filterwarnings("ignore:LogisticRegression was fitted with an offset")
 @pytest.mark.parametrize("labels_on", ["host", "X", "current"])
 @pytest.mark.parametrize("kind", list(FITS))

@@ -1,4 +1,4 @@
-"""Errors of drivers whose memory is full become sentences."""
+"""Out-of-memory errors of drivers become MemoryError with a sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Y = (X[:, 0] + RNG.logistic(size=400) > 0).astype(int)
 
 
 class OutOfMemoryError(RuntimeError):
-    """The error of torch, by its name."""
+    """An error with the name of torch's."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``pytest -m gpu`` needs few packages, and names those that are missing."""
+"""``pytest -m gpu`` needs few packages, and names the missing ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 CONFIG = SimpleNamespace(option=SimpleNamespace(markexpr="gpu"))
-# The dependencies of xlr and theirs, and pytest.
+# pytest, and the direct and indirect dependencies of xlr.
 THERE = {
     "array_api_compat",
     "joblib",

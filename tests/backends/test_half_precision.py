@@ -1,4 +1,4 @@
-"""X in float16 and bfloat16 is not copied, and results are float32."""
+"""X in float16 or bfloat16 is not copied, and results are float32."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = [
 
 @pytest.fixture(params=KINDS, ids="-".join)
 def half(request: pytest.FixtureRequest) -> tuple[Any, Any]:
-    """Return X in half precision, and the same numbers in float32."""
+    """Return X in half precision, and the same values in float32."""
     name, dtype = request.param
     backend = make_backend(name)
     xp = backend.xp
@@ -89,7 +89,7 @@ def test_half_precision_scores_and_errors_are_those_of_float32(half):
 
 
 def test_half_precision_fit_makes_no_copy_of_x(half_of_torch, monkeypatch):
-    """Nothing converted is larger than four blocks of ten rows."""
+    """A conversion takes at most four blocks of ten rows."""
     xp = arrays.namespace(half_of_torch)
     monkeypatch.setattr(arrays, "block_bytes", lambda x: 10 * 4 * 4)
     sizes = []
@@ -107,7 +107,7 @@ def test_half_precision_fit_makes_no_copy_of_x(half_of_torch, monkeypatch):
 
 
 def test_half_precision_sums_do_not_overflow(half_of_torch):
-    """In float16 they would end at 65504."""
+    """The largest float16 is 65504."""
     many = half_of_torch[:1, :].repeat(100_000, 1) * 0 + 1
     many[::2, :] = 3
     xp = arrays.namespace(many)

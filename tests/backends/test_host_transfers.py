@@ -1,4 +1,4 @@
-"""Transfers from a device to the host: a few numbers, and no rows."""
+"""Transfers from a device to the host contain a few numbers and no rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import xlr
 from xlr import arrays
 from xlr.solvers import SOLVERS, GradientDescent, Start, minimise
 
-# Of no other size in a fit, so that what has it is of the rows.
+# No other array of a fit has N entries along an axis: such an array has rows.
 N, P = 211, 5
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(N, P)).astype(np.float32)
@@ -25,12 +25,12 @@ LABELS = {2: (LOGITS[:, 0] > 0).astype(np.int64), 3: LOGITS.argmax(axis=1)}
 WEIGHTS = RNG.uniform(0.5, 2.0, N)
 OFFSET = RNG.normal(size=N)
 
-# How CuPy's numbers come to the host. Its arrays are of a class made in Python, so that
-# these can be replaced.
+# Ways of CuPy's arrays to the host. Their class is made in Python, so tests can replace
+# these methods.
 WAYS = ["__bool__", "__float__", "__int__", "get", "item", "tolist"]
 
 
-# Libraries that tell, and one on which nothing but arrays.to_host works at all.
+# Libraries that report transfers; on array-api-strict, only arrays.to_host works.
 TELLING = {"torch", "torch-cuda", "cupy", "array_api_strict:device1"}
 
 
@@ -46,7 +46,7 @@ def place(backend: Any) -> Any:
 
 @pytest.fixture
 def crossed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """Return shapes of all that :func:`arrays.to_host` copied, as on a device."""
+    """Return the shapes of the arrays that :func:`arrays.to_host` copies."""
     shapes = []
     real = arrays.to_host
 
@@ -56,7 +56,7 @@ def crossed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
         return real(x)
 
     monkeypatch.setattr(arrays, "to_host", watched)
-    # In the memory of the host some rows are looked at where they are.
+    # Arrays in host memory would be read in place.
     monkeypatch.setattr(arrays, "in_host_memory", lambda x: False)
     return shapes
 
@@ -67,7 +67,7 @@ def only_through_to_host(
 ) -> Iterator[None]:
     """Refuse every other way to the host that a library can detect.
 
-    Except the sort of labels into classes, once.
+    The sort of labels into classes is an exception, once.
     """
     with ExitStack() as stack, monkeypatch.context() as patch:
         if backend.name == "cupy":
@@ -109,7 +109,7 @@ def _guard_cupy(ndarray: type, patch: pytest.MonkeyPatch) -> None:
 
 
 def _no_data_dependence() -> Any:
-    """Refuse operations of torch that read values on the host, or to find a shape."""
+    """Refuse torch operations that read values on the host or to find a shape."""
     torch = pytest.importorskip("torch")
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -143,7 +143,7 @@ def test_fit_brings_no_rows_to_the_host(
         model.fit(*data)
     assert len(crossed) >= model.n_iter_[0]
     assert of_rows(crossed) == []
-    # Classes, column statistics, diagnostics; a Hessian at the most.
+    # Classes, column statistics and diagnostics; a Hessian is the largest.
     assert max(map(np.prod, crossed), default=0) <= (3 * (P + 1)) ** 2
 
 
@@ -190,7 +190,7 @@ def test_predictions_stay_on_the_device(place, backend, crossed, monkeypatch):
 def test_cross_validation_brings_the_labels_to_the_splitter(
     place, backend, crossed, monkeypatch
 ):
-    """Folds are scikit-learn's, whose splitters read labels on the host."""
+    """scikit-learn's splitters read labels on the host."""
     data = place(X), place(LABELS[2])
     with only_through_to_host(backend, monkeypatch):
         xlr.LogisticRegressionCV(Cs=3, tol=1e-4).fit(*data)
@@ -230,7 +230,7 @@ def solver_named(name: str) -> Any:
 
 
 def transfers(objective: Any, crossed: list[tuple[int, ...]], **options: Any) -> int:
-    """Return the number of arrays that a fit brings to the host from its start on."""
+    """Return the number of arrays that a fit brings to the host after its start."""
     solver = options.pop("solver")
     start = Start(objective.zeros(), objective.value_and_gradient(objective.zeros()))
     crossed.clear()
@@ -242,7 +242,7 @@ def transfers(objective: Any, crossed: list[tuple[int, ...]], **options: Any) ->
 
 @pytest.mark.parametrize("name", SMOOTH)
 def test_iteration_has_one_transfer(name, place, backend, crossed, monkeypatch):
-    """And one more, of the predicted decrease, while the gradient is within tol."""
+    """While the gradient is within tol, the predicted decrease is a second transfer."""
     objective = make_objective(
         X,
         LABELS[2],
@@ -267,7 +267,7 @@ def test_steps_run_on_the_meta_device(name, n_classes, monkeypatch):
     meta, transferred = torch.device("meta"), []
 
     def to_host(x: Any) -> np.ndarray:
-        """Return diagnostics of a step that is accepted."""
+        """Return the diagnostics of an accepted step."""
         if isinstance(x, np.ndarray):
             return x
         transferred.append(x.shape)

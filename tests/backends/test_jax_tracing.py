@@ -1,6 +1,6 @@
-"""Fits read JAX's arrays in host memory in place, and compile nothing.
+"""Fits read JAX arrays in host memory in place, and compile nothing.
 
-On a device JAX computes for itself, as the tests of the objective and solvers do here.
+On a device JAX computes, as it does in the tests of the objective and the solvers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def compilations() -> Iterator[list[str]]:
             found.append(event)
 
     jax.config.update("jax_enable_x64", True)
-    # array-api-compat makes an empty array when it first sees JAX.
+    # array-api-compat makes an empty array at its first use of JAX.
     array_api_compat.array_namespace(jax.device_put(np.zeros(1)))
     jax.monitoring.register_event_duration_secs_listener(listen)
     yield found

@@ -1,4 +1,4 @@
-"""Products of float32 are float32 in a fit, whatever the settings of the library."""
+"""Products of float32 have full precision in a fit, at any setting of the library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Y = (X[:, 0] > 0.1).astype(int)
 
 
 def settings(torch):
-    """Return torch's settings of float32 products."""
+    """Return torch's settings for float32 products."""
     found = []
     for ask in (
         torch.get_float32_matmul_precision,
@@ -73,7 +73,7 @@ def in_full(torch):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_fit_and_predictions_are_in_full_precision(torch, before, fails, monkeypatch):
-    """Where torch computes, as on a device."""
+    """torch computes here, as on a device."""
     monkeypatch.setattr(xlr.arrays, "in_place", lambda x, **options: x)
     seen = []
     real = torch.matmul
@@ -119,7 +119,7 @@ def test_cupy_precision_setting_is_restored():
 
 
 def test_products_of_float32_on_a_gpu_have_seven_digits(backend, monkeypatch):
-    """With TF32 they would have three."""
+    """Products in TF32 would have three."""
     if backend.name == "torch-cuda":
         torch = pytest.importorskip("torch")
         torch.set_float32_matmul_precision("high")
@@ -136,7 +136,7 @@ def test_products_of_float32_on_a_gpu_have_seven_digits(backend, monkeypatch):
 
 @pytest.mark.shared_arithmetic
 def test_sums_of_float32_rows_are_as_good_as_float64(backend):
-    """The coefficients are rounded to float32; F at them, in float64, is the lowest."""
+    """F of the coefficients, rounded to float32, is the lowest in float64."""
     if not backend.supports("float64"):
         pytest.skip(f"{backend.device} has no float64 to sum in")
     rng = np.random.default_rng(6)
@@ -148,6 +148,6 @@ def test_sums_of_float32_rows_are_as_good_as_float64(backend):
     model = xlr.LogisticRegression(tol=1e-8)
     model.fit(backend.xp.asarray(X, device=backend.device), y)
     assert model.to_numpy().coef_.dtype == np.float32
-    found = model.to_sklearn()  # in float64, with all digits of the intercept
+    found = model.to_sklearn()  # float64 keeps all digits of the intercept
     F = objective(found.coef_, found.intercept_, X.astype(np.float64), y, 1.0)
     assert abs(F - lowest) <= 1e-13 * lowest

@@ -1,6 +1,6 @@
-"""Fits read torch's arrays in host memory in place, as NumPy reads them.
+"""Fits read torch tensors in host memory in place, with NumPy.
 
-On a device torch computes for itself, as the tests of every backend do here.
+On a device torch computes, as it does in the tests of every backend.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def test_fits_of_tensors_are_those_of_numpy(labels):
     expected = xlr.LogisticRegression().fit(X, labels, WEIGHTS)
     for name in ("coef_", "intercept_", "classes_"):
         assert_tensors(getattr(model, name), getattr(expected, name))
-    # Predictions are torch's own.
+    # torch computes predictions.
     proba = model.predict_proba(torch.asarray(X)).numpy()
     np.testing.assert_allclose(proba, expected.predict_proba(X), rtol=1e-12)
 

@@ -41,7 +41,7 @@ def test_single_cluster_with_weight_is_refused():
 
 
 def without(value, values=GROUPS, at=(7,)):
-    """Return a list in which a value takes the place of some groups."""
+    """Return a list of groups, some of them replaced by a value."""
     found = list(values)
     for row in at:
         found[row] = value
@@ -49,7 +49,7 @@ def without(value, values=GROUPS, at=(7,)):
 
 
 DATES = [f"2020-01-{1 + k:02d}" for k in GROUPS]
-# Groups of each kind, from a list that may hold None.
+# Kinds of groups, made from a list that may contain None.
 KINDS = {
     "list": lambda v: v,
     "tuple": tuple,
@@ -169,7 +169,7 @@ def test_two_way_clusters_have_the_errors_of_statsmodels():
 
 
 def test_clusters_nested_in_others_are_those_alone():
-    """One of three ways holds the others: their sums cancel."""
+    """The last two ways are equal and nested in the first, so their terms cancel."""
     halves = np.column_stack([SCHOOLS // 2, SCHOOLS, SCHOOLS])
     np.testing.assert_allclose(errors(halves), errors(SCHOOLS // 2), rtol=1e-9)
 
@@ -188,7 +188,7 @@ def test_indefinite_covariance_of_clusters_is_repaired_and_noted():
     values = np.linalg.eigvalsh(results.cov_params())
     assert indefinite
     assert values.min() > -1e-12
-    # Variances grow: what is added is positive semi-definite.
+    # The repair adds a positive semi-definite matrix.
     added = np.linalg.eigvalsh(results.cov_params() - plain)
     assert added.min() > -1e-10
 
@@ -200,7 +200,7 @@ def test_groups_of_other_rows_are_refused():
 
 
 def test_probability_weights_have_a_cluster_for_each_row():
-    """As the sandwich of R's survey and of statsmodels with ``var_weights``."""
+    """R's survey and statsmodels with ``var_weights`` have the same sandwich."""
     weights = RNG.uniform(0.2, 5, 60)
     weights *= 60 / weights.sum()
     binomial = sm.families.Binomial()

@@ -93,7 +93,7 @@ def test_summary_of_several_fits_names_equations():
 @pytest.mark.filterwarnings("ignore::xlr.SeparationWarning")
 @pytest.mark.parametrize("form", [np.asarray, csr_array, in_thirds])
 def test_likelihood_ratio_of_separated_classes_has_a_limit(form):
-    """All with the first feature are of one class: their rows leave the limit."""
+    """Rows with the first feature have one class: they drop out of the limit."""
     X, y = endometrial()
     full, part = (
         xlr.infer(

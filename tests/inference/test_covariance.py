@@ -12,7 +12,7 @@ POWERS = {"HC0": 0, "HC2": 1, "HC3": 2}
 
 
 def by_hand(X, y, weights, model, power, penalty=0.0):
-    """Return vcovHC of R's sandwich: scores of the rows over (1 - h)^(power / 2)."""
+    """Return vcovHC of R's sandwich: divide scores of rows by (1 - h)^(power / 2)."""
     Z = np.insert(X, 0, 1, axis=1)
     p = model.predict_proba(X)[:, 1]
     added = np.diag([0.0] + [penalty] * X.shape[1])
@@ -67,7 +67,7 @@ def test_leverages_of_many_classes_are_refused():
 
 @pytest.mark.parametrize("cov_type", ["nonrobust", "HC0"])
 def test_vanishing_penalty_has_the_errors_of_none(cov_type):
-    """The null space of the softmax is then almost free."""
+    """The null space of the softmax is then almost without a penalty."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 3)), rng.integers(0, 3, 60)
 
@@ -79,7 +79,7 @@ def test_vanishing_penalty_has_the_errors_of_none(cov_type):
 
 
 def test_difference_of_classes_with_equal_changes_has_a_variance_near_zero():
-    """Only a row of the third class has the feature: all others change alike."""
+    """Only a row of the third class has the feature: the others change equally."""
     rng = np.random.default_rng(0)
     X = np.eye(3)[np.concatenate([[2], rng.integers(0, 2, 29)])]
     y = np.concatenate([[2], rng.integers(0, 4, 29)])
@@ -91,7 +91,7 @@ def test_difference_of_classes_with_equal_changes_has_a_variance_near_zero():
 
 
 def test_robust_variances_lost_in_rounding_are_refused():
-    """The large features separate the classes, and their penalty vanishes."""
+    """The large features separate the classes, and their penalty is negligible."""
     rng = np.random.default_rng(21)
     X = rng.normal(size=(12, 3)) * [1e-3, 1e7, 1e7]
     y = rng.permutation(np.arange(12) % 3)

@@ -93,7 +93,7 @@ def test_logit_names_coefficients_as_the_formula_does():
 @pytest.mark.parametrize("knots", ["", " + bs(added, 4)", " + poly(scale(added), 2)"])
 def test_logit_of_dask_is_the_model_of_a_table_in_memory(knots):
     dataframe = pytest.importorskip("dask.dataframe")
-    table = births().sort_values("race", ignore_index=True)  # levels by partition
+    table = births().sort_values("race", ignore_index=True)  # partitions lack levels
     formula = f"low ~ age * C(race){knots}"
     expected = xlr.logit(formula, table, "weight", "added")
     lazy = dataframe.from_pandas(table, npartitions=4)

@@ -32,7 +32,7 @@ def women():
 
 
 def test_residuals_as_glm():
-    """The ``var_weights`` of GLM are R's prior weights."""
+    """``var_weights`` of GLM are R's prior weights."""
     X, y, weights, offset = women()
     results = results_of(X, y, weights, offset)
     model = sm.GLM(

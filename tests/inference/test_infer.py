@@ -1,4 +1,4 @@
-"""Estimates, errors and tests of fitted models, against statsmodels."""
+"""Estimates, standard errors and tests of fitted models, against statsmodels."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def unpenalised(X, y, **options):
 
 
 def without_separation():
-    """Return sex2 without the column of diaphragms: all with one were cases."""
+    """Return sex2 without the column of diaphragms, which implies a case."""
     X, y, counts = sex2()
     return X[:, :5], y, counts
 
@@ -55,7 +55,7 @@ def with_constant(X):
 def assert_same(ours, theirs, names=SAME_NAME):
     for name in names:
         actual, expected = getattr(ours, name), np.asarray(getattr(theirs, name))
-        # P-values below 1e-14 are all zero.
+        # P-values below 1e-14 count as zero.
         atol = 1e-14 if "pvalue" in name else 0
         np.testing.assert_allclose(actual, expected, rtol=RTOL, atol=atol, err_msg=name)
 
@@ -105,13 +105,13 @@ def test_results_without_intercept():
     reference = sm.Logit(y, X).fit(disp=0, tol=1e-13)
     assert_same(results, reference, ["params", "bse", "pvalues", "llf", "aic", "bic"])
     assert results.names == ["x0", "x1", "x2"]
-    # The null model is nested in this one: without an intercept it is empty.
+    # Without an intercept, the null model is empty.
     np.testing.assert_allclose(results.llnull, len(y) * np.log(0.5))
     assert round(results.df_model, 9) == 3
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
-def test_results_with_offset_and_frequencies_are_those_of_glm(fit_intercept):
+def test_results_with_offset_and_frequencies_as_glm(fit_intercept):
     X, y, counts = without_separation()
     offset = np.linspace(-1, 1, len(y))
     model = unpenalised(
@@ -149,7 +149,7 @@ def test_robust_covariances_as_statsmodels():
     reference = logit.fit(disp=0, tol=1e-13, cov_type="HC0")
     robust = xlr.infer(model, X, y, cov_type="HC0")
     assert_same(robust, reference, ["params", "bse", "pvalues", "llf"])
-    # statsmodels leaves the factor of HC1 out for all but linear models.
+    # statsmodels has the factor of HC1 for linear models only.
     corrected = xlr.infer(model, X, y, cov_type="HC1")
     np.testing.assert_allclose(
         corrected.bse, np.asarray(reference.bse) * np.sqrt(n / (n - k)), rtol=RTOL
@@ -174,7 +174,7 @@ def test_robust_covariances_of_many_classes():
     clustered = xlr.infer(model, X, y, cov_type="cluster", groups=groups)
     keywords = {"groups": groups}
     reference = logit.fit(disp=0, tol=1e-13, cov_type="cluster", cov_kwds=keywords)
-    # statsmodels counts the parameters of one equation in its correction; all here.
+    # statsmodels' correction counts the parameters of one equation; xlr counts all.
     n, one, whole = len(y), exog.shape[1], exog.shape[1] * 6
     factor = np.sqrt((n - one) / (n - whole))
     ratio = clustered.bse / np.asarray(reference.bse)
@@ -243,10 +243,10 @@ def test_covariance_of_a_penalised_fit_is_a_sandwich(cov_type):
 
 
 def test_penalised_sandwich_is_the_infinitesimal_jackknife():
-    """Sum over the rows of the outer products of the changes that their weights make.
+    """The jackknife sums outer products of derivatives in the weights of the rows.
 
     The derivative of the estimates in the weight of a row is (I + P)^-1 g (Efron 1982,
-    the infinitesimal jackknife): measured here for each row, by differences.
+    the infinitesimal jackknife). The test measures it for each row, by differences.
     """
     X, y = anes96()
     X, y = X[::20, :3], np.minimum(y[::20], 2)
@@ -274,7 +274,7 @@ def test_errors_of_a_lasso_take_dropped_coefficients_as_known():
     assert 0 < kept.sum() < kept.size
     results = xlr.infer(model, X, y)
     assert (np.isnan(results.bse) == [False, *~kept]).all()
-    # No curvature in an L1 penalty: the inverse information of those that are left.
+    # An L1 penalty has no curvature: invert the information of the remaining columns.
     Z = with_constant(X[:, kept])
     p = model.predict_proba(X)[:, 1]
     covariance = np.linalg.inv(Z.T @ (Z * (p * (1 - p))[:, None]))

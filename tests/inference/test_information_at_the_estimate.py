@@ -46,7 +46,7 @@ def rows_of(kind: str, n_classes: int = 2, rare: float = 0.0) -> Any:
 def exact_results(exact: Exact, model: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return estimates and errors by Newton's method in 50 digits, intercepts first.
 
-    Of several classes without a penalty, less the first of them.
+    Without a penalty, several classes are compared with the first.
     """
     w = exact.parameters(model)
     first = len(w) > 1
@@ -153,7 +153,7 @@ def test_errors_of_firth_invert_the_information_at_the_estimates(kind, tol):
 
 
 def test_outlier_without_influence_hardly_changes_intervals():
-    """The outlier has almost no influence."""
+    """The model fits the outlier almost perfectly."""
     X, y = rows_of("outlier 1e8")
     model = xlr.LogisticRegression(C=np.inf)
     found, alone = (

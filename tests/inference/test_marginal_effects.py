@@ -84,7 +84,7 @@ METHODS = ["dydx", "eyex", "dyex", "eydx"]
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("at", ["mean", "median", "zero", "overall", "rows"])
 def test_effects_at_rows_as_statsmodels(at, method):
-    """At all rows, passed as an array, they are the overall effects."""
+    """Effects at all rows, passed as an array, are the overall effects."""
     for data, kind, rtol in ((spector, "Logit", 1e-7), (anes96, "MNLogit", 1e-6)):
         if kind == "MNLogit" and method.endswith("ex"):
             continue  # statsmodels raises
@@ -153,14 +153,14 @@ def test_effects_of_dummies_and_counts_as_statsmodels(at, method):
         theirs = {j + 1: value for j, value in held.items()}
         expected = fit.get_margeff(at, method, atexog=theirs, **options)
         effects, errors, *_ = table.columns.values()
-        # statsmodels looks for dummies and counts after it has filled in atexog.
+        # statsmodels finds dummies and counts after it replaces values by atexog.
         kept = [j for j in range(8) if j not in held]
         np.testing.assert_allclose(effects[kept], expected.margeff[kept], rtol=1e-7)
         np.testing.assert_allclose(errors[kept], expected.margeff_se[kept], rtol=1e-7)
 
 
 def test_effects_of_spectors_dummy_as_stata():
-    """Greene (2003), table 21.1 and page 682: 0.464 at the means."""
+    """Greene (2003), table 21.1 and page 682, has 0.464 at the means."""
     X, y = spector()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
     results = xlr.infer(model, X, y, keep_data=True)
@@ -171,7 +171,7 @@ def test_effects_of_spectors_dummy_as_stata():
 
 @pytest.mark.parametrize("takes_log", [False, True])
 def test_effects_of_changes_of_many_classes_by_differences(takes_log):
-    """The derivatives in the parameters are differences of softmax."""
+    """The derivatives in the parameters are differences of the softmax."""
     X, y = anes96()
     X = np.column_stack([X, X[:, 1] > 3])
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
@@ -235,7 +235,7 @@ def test_effects_on_every_backend(place, dtype):
 
 
 def test_effects_after_a_fit_in_threads_are_those_of_one_thread():
-    """The threads of infer end with it."""
+    """infer ends its own threads."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(20_000, 4)).round()
     y = (X[:, 0] + rng.logistic(size=len(X)) > 0).astype(int)

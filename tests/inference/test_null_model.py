@@ -1,4 +1,4 @@
-"""The log-likelihood of the intercepts alone, where an offset makes it a fit."""
+"""The log-likelihood of the intercepts alone, which an offset makes a fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import xlr
 
 
 def log_likelihood(intercepts, y, offset):
-    """Return the log-likelihood of intercepts: of one for two classes, else of each."""
+    """Return the log-likelihood of intercepts: one for two classes, else one each."""
     logits = offset + intercepts
     if logits.shape[1] == 1:
         logits = np.column_stack([np.zeros(len(y)), logits])
@@ -92,7 +92,7 @@ def test_null_likelihood_with_an_offset_of_30():
 @pytest.mark.shared_arithmetic
 @pytest.mark.parametrize("far", [[0.0, 30.0, -30.0], [100.0, 0.0, 0.0]])
 def test_null_likelihood_of_many_classes_with_far_offsets(place, dtype, far):
-    """Constant offsets change the intercepts alone."""
+    """Constant offsets change only the intercepts."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 2)), np.arange(60) % 3 % 2 + (np.arange(60) > 50)
     data, labels = place(X), place(y, "int64")

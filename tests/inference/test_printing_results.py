@@ -66,7 +66,7 @@ HOSTILE = ["\x1b[31mred", "<script>alert(1)</script>", "line\nfeed \u202eback \x
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_names_are_escaped_in_text_and_html(n_classes):
-    """As columns, as classes and in notes; pandas keeps them as they are."""
+    """Columns, classes and notes are escaped; pandas keeps the original names."""
     names = [*HOSTILE, "\x1b[0msum"]
     features = pd.DataFrame(np.column_stack([X, X[:, 0] + X[:, 1]]), columns=names)
     labels = np.asarray(HOSTILE)[np.arange(60) % n_classes]

@@ -13,8 +13,8 @@ import xlr
 
 sm = on_demand("statsmodels.api")
 
-# R: logistf(HG ~ NV + PI + EH), and of sex2 below: estimates and profile intervals of
-# the penalised likelihood, the intercept first; to the digits that its steps leave.
+# R: logistf(HG ~ NV + PI + EH), and sex2 below. Estimates and profile intervals of the
+# penalised likelihood, the intercept first, in the digits to which logistf converges.
 ENDOMETRIAL = [
     (3.77455951, 1.0825371, 7.20928050),
     (2.92927330, 0.6097244, 7.85463171),
@@ -51,7 +51,7 @@ def test_profile_of_counted_sex2_as_logistf():
 
 
 def constrained_likelihood(X, y, column, value):
-    """Return the highest log-likelihood with one coefficient held, by statsmodels."""
+    """Return the highest log-likelihood with one fixed coefficient, by statsmodels."""
     exog = sm.add_constant(X)
     rest = np.delete(exog, column, axis=1)
     model = sm.GLM(y, rest, sm.families.Binomial(), offset=value * exog[:, column])
@@ -89,7 +89,7 @@ def test_profile_of_many_classes_ends_where_the_deviance_is_a_quantile():
     frame = table.to_frame()
     assert frame.shape == (2, 3)
     for row, value in enumerate(frame["[0.025"]):
-        # The profile of the likelihood there, with the class's coefficient held.
+        # The profile likelihood with this coefficient fixed.
         others = sm.add_constant(X)
 
         def loss(free, row=row, value=value, others=others):
@@ -123,7 +123,7 @@ def test_profile_of_a_2_x_2_table_with_an_empty_cell():
 
     def log_likelihood(first, slope):
         p, q = 1 / (1 + np.exp(-first)), 1 / (1 + np.exp(-first - slope))
-        # log det I / 2 of this design is that of the two weights.
+        # log det I / 2 of this design is the sum of the logs of two weights, halved.
         prior = np.log(6 * p * (1 - p) * 6 * q * (1 - q)) / 2
         return 2 * np.log(p) + 4 * np.log1p(-p) + 6 * np.log(q) + prior
 
@@ -209,7 +209,7 @@ def test_summary_of_firth_has_walds_tests_on_request():
 
 @pytest.mark.parametrize("data", [spector, anes96])
 def test_profile_tests_are_likelihood_ratio_tests(data):
-    """The test compares with the fit without the feature."""
+    """Each test compares with the fit without the feature."""
     X, y = data()
     X = X[:, :3]
     y = np.minimum(y, 1) if data is anes96 else y

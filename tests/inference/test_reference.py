@@ -1,4 +1,4 @@
-"""The class that the others are compared with."""
+"""The reference class, with which equations compare the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ sm = on_demand("statsmodels.api")
 
 @pytest.mark.parametrize("cov_type", ["nonrobust", "HC0"])
 def test_equations_against_a_reference_as_mnlogit(cov_type):
-    """statsmodels compares with the first class: the others are numbered again."""
+    """statsmodels compares with the first class, so the test renumbers the classes."""
     X, y = anes96()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
     results = xlr.infer(model, X, y, reference=3, cov_type=cov_type, keep_data=True)
@@ -30,7 +30,7 @@ def test_equations_against_a_reference_as_mnlogit(cov_type):
     test = results.wald_test("`4: x0` = 0")
     z = fit.tvalues[1, 3]
     assert test.statistic == pytest.approx(z**2, rel=1e-6)
-    # What does not compare classes does not change.
+    # Statistics that do not compare classes do not change.
     plain = xlr.infer(model, X, y, cov_type=cov_type, keep_data=True)
     for method in ("get_margeff", "pred_table"):
         ours, theirs = (getattr(each, method)() for each in (results, plain))

@@ -32,7 +32,7 @@ def test_influence_as_glm(data):
     np.testing.assert_allclose(found.cooks_distance, expected.cooks_distance[0])
 
 
-# Cook's distances of x = 0, 0, 1, 1, 2, 2, 3, 3 and y = 1, 0, 1, 0, ...: R.
+# R: Cook's distances for x = 0, 0, 1, 1, 2, 2, 3, 3 and y = 1, 0, 1, 0, ...
 WEIGHTED_COOK = [0.5529, 1.7154, 1.0171, 1.5303, 1.3204, 1.8543, 4.1601, 1.2554]
 
 
@@ -58,7 +58,7 @@ def weighted_studies():
 
 @pytest.mark.parametrize("form", [np.asarray, csr_array])
 def test_influence_of_weighted_rows_as_glm(form):
-    """The ``var_weights`` of GLM are R's prior weights."""
+    """``var_weights`` of GLM are R's prior weights."""
     for X, y, weights, offset, class_weight in weighted_studies():
         options = {"class_weight": class_weight}
         model = xlr.LogisticRegression(**UNPENALISED, **options)
@@ -97,7 +97,7 @@ def test_influence_of_weighted_rows_as_glm(form):
     ],
 )
 def test_cooks_distance_removes_all_copies_of_a_row(model):
-    """One Newton step without them, with the Hessian at the optimum."""
+    """The oracle is a Newton step without the copies, from the optimum."""
     X, y = spector()
     counts = np.arange(len(y)) % 3 + 1
     model.fit(X, y, counts)
@@ -200,7 +200,7 @@ def test_intervals_of_two_classes_as_statsmodels(data):
 
 
 def test_intervals_of_many_classes_by_the_delta_method():
-    """By differences of softmax, with statsmodels' covariance."""
+    """The oracle has differences of the softmax and statsmodels' covariance."""
     X, y = anes96()
     results = xlr.infer(xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y)
     new = X[::200]

@@ -1,4 +1,4 @@
-"""Score tests of features left out, against statsmodels and by hand."""
+"""Score tests of omitted features, against statsmodels and by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results can be stored, copied and read anywhere."""
+"""Results can be stored, copied, and read on any machine."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ pd = on_demand("pandas")
 pl = on_demand("polars")
 RACES = ["white", "black", "other"]
 
-# Admissions to Berkeley in 1973: R's data set UCBAdmissions.
+# Admissions to Berkeley in 1973, R's data set UCBAdmissions.
 DEPARTMENTS = "ABCDEF"
 ADMITTED = {"Male": [512, 353, 120, 138, 53, 22], "Female": [89, 17, 202, 131, 94, 24]}
 REJECTED = {
@@ -79,7 +79,7 @@ def test_categories_give_the_model_of_one_hot_columns(library, kind):
     assert model.score(table, y) == pytest.approx(theirs.score(frame, y))
 
 
-def test_levels_are_in_the_order_of_the_table_or_sorted():
+def test_levels_have_the_order_of_the_table_or_are_sorted():
     made, y = columns()
     model = xlr.LogisticRegression(categorical="auto").fit(in_polars(made), y)
     assert model.coef_names_ == [
@@ -114,7 +114,7 @@ def admissions():
 
 
 def test_unpenalised_categories_have_the_contrasts_of_r():
-    """summary(glm(Admit == "Admitted" ~ Gender + Dept, binomial, weights = Freq))."""
+    """R: glm(Admit == "Admitted" ~ Gender + Dept, binomial, weights = Freq)."""
     table = admissions()
     X = table[["gender", "dept"]]
     model = xlr.LogisticRegression(C=np.inf, categorical="auto")
@@ -135,7 +135,7 @@ def test_unpenalised_categories_have_the_contrasts_of_r():
         assert "dept[F]" in levels
 
 
-def test_firth_drops_the_first_level():
+def test_firth_drops_the_first_level_of_categories():
     table = admissions()
     X = table[["gender", "dept"]]
     model = xlr.FirthLogisticRegression(categorical="auto")
@@ -195,7 +195,7 @@ def test_refit_to_numbers_forgets_the_categories():
     assert model.predict(numbers).shape == (200,)
 
 
-def test_single_level_without_other_columns_is_refused():
+def test_category_with_a_single_level_is_refused_alone():
     made, y = columns()
     table = in_pandas(made)[["town"]].assign(town="A")
     model = xlr.LogisticRegression(C=np.inf, categorical="auto")
@@ -214,7 +214,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_categories_get_a_sentence(case):
+def test_wrong_categories_are_refused_with_a_clear_error(case):
     categorical, changed, sentence = WRONG[case]
     made, y = columns()
     model = xlr.LogisticRegression(categorical=categorical, handle_missing="level")
@@ -222,7 +222,7 @@ def test_wrong_categories_get_a_sentence(case):
     if case == "no values":
         model.set_params(handle_missing="error")
     tables = [table]
-    if case != "levels of two types":  # polars has one type for each column
+    if case != "levels of two types":  # a polars column has a single type
         tables.append(pl.from_dict(table.to_dict("list")))
     for each in tables:
         with pytest.raises(ValueError, match=sentence):
@@ -230,7 +230,7 @@ def test_wrong_categories_get_a_sentence(case):
         assert not hasattr(model, "coef_")
 
 
-def test_missing_numbers_are_missing_levels():
+def test_missing_numbers_are_a_level_of_a_category():
     made, y = columns()
     visits = np.where(made["visits"] == 4, np.nan, made["visits"])
     for library in TABLES.values():
@@ -242,7 +242,7 @@ def test_missing_numbers_are_missing_levels():
         assert model.coef_names_[-1] == "visits[missing]"
 
 
-def test_identifier_is_refused_as_a_category():
+def test_category_with_a_million_levels_is_refused():
     table = pd.DataFrame({"number": np.arange(10**6 + 1)})
     y = np.arange(10**6 + 1) % 2
     model = xlr.LogisticRegression(categorical=["number"])
@@ -251,7 +251,7 @@ def test_identifier_is_refused_as_a_category():
     assert not hasattr(model, "coef_")
 
 
-def test_arrays_are_refused_by_a_model_of_categories():
+def test_model_of_categories_refuses_arrays():
     made, y = columns()
     model = xlr.LogisticRegression(categorical="auto").fit(in_pandas(made), y)
     with pytest.raises(ValueError, match="Pass a table with the columns 'race'"):
@@ -271,7 +271,7 @@ def test_categories_of_dask_give_the_model_of_a_table_in_memory(kind):
     assert model.score(X, y) == pytest.approx(score, rel=1e-12)
 
 
-def test_search_and_inference_take_categories_of_dask():
+def test_cross_validation_and_inference_take_categories_of_dask():
     X, y, table, labels = in_dask()
     search = xlr.LogisticRegressionCV(
         Cs=[0.1, 1.0], cv=3, categorical="auto", scoring="roc_auc", tol=1e-9
@@ -318,7 +318,7 @@ def test_missing_values_of_dask_are_errors_or_a_level(handle_missing):
 
 
 def in_dask():
-    """Return X and y of Dask, and the same in memory."""
+    """Return X and y of Dask, and the same table in memory."""
     dataframe = pytest.importorskip("dask.dataframe")
     made, y = columns()
     table = in_pandas(made)
@@ -335,7 +335,7 @@ def test_paths_and_label_models_take_categories():
     path = xlr.logistic_path(
         table, y, categorical="auto", drop="first", n_Cs=4, tol=1e-10
     )
-    # get_dummies sorts, and the table begins with white.
+    # get_dummies sorts the levels; the first level of the table is white.
     expected = xlr.logistic_path(dense, y, n_Cs=4, tol=1e-10)
     np.testing.assert_allclose(path.coefs, expected.coefs, atol=1e-6)
     assert path.feature_names.tolist()[2:4] == ["race[black]", "race[other]"]

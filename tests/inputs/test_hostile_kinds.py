@@ -1,4 +1,4 @@
-"""Arrays, labels and objects of every kind: the right model, or a sentence."""
+"""Arrays, labels and objects of every kind give the right model or a clear error."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_memory_layouts_give_the_same_model(layout):
 
 
 NO_MATRIX = {
-    # what it is made by, the error and words that its sentence must have
+    # maker, error, and words of the message
     "generator": (lambda: (r for r in X), TypeError, "not 'generator'"),
     "set": (lambda: {1, 2}, TypeError, "not 'set'"),
     "dict": (lambda: {"a": X[:, 0]}, TypeError, "not 'dict'"),
@@ -164,7 +164,7 @@ def test_predicted_labels_are_those_given(kind):
 
 
 @pytest.mark.shared_arithmetic
-def test_integers_beyond_2_53_on_every_library(backend, sum_dtype):
+def test_integer_labels_beyond_2_53_are_kept(backend, sum_dtype):
     if backend.name == "jax":
         import jax
 
@@ -178,7 +178,7 @@ def test_integers_beyond_2_53_on_every_library(backend, sum_dtype):
     assert {int(label) for label in model.predict(data)} <= set(classes.tolist())
 
 
-def test_signed_zeros_are_one_class():
+def test_labels_of_signed_zeros_are_one_class():
     with pytest.raises(ValueError, match=r"only one class, 0\.0"):
         xlr.LogisticRegression().fit(X, np.where(Y, 0.0, -0.0))
 
@@ -254,12 +254,12 @@ def test_y_that_holds_no_labels_is_refused(estimator, kind):
     ],
     ids=["masked", "generator", "times", "column", "0-d", "text", "None"],
 )
-def test_weights_and_offsets_without_numbers_are_refused(name, values, error, words):
+def test_weights_and_offsets_other_than_numbers_are_refused(name, values, error, words):
     with pytest.raises(error, match=words):
         xlr.LogisticRegression().fit(X, Y, **{name: values})
 
 
-def test_offsets_that_overflow_are_refused():
+def test_offsets_that_overflow_f_raise_an_error():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(FloatingPointError, match="The objective is inf"):

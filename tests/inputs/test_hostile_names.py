@@ -79,7 +79,7 @@ def test_names_in_errors_are_escaped_and_shortened(kind):
     assert_short_and_printable(str(raised.value))
 
 
-def test_names_that_differ_from_those_of_the_fit_are_escaped_and_shortened():
+def test_unseen_names_in_errors_are_escaped_and_shortened():
     model = xlr.LogisticRegression().fit(X, Y)
     model.feature_names_in_ = np.asarray(["first", "other"], dtype=object)
     with pytest.raises(ValueError, match="unseen at fit time") as raised:

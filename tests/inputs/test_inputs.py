@@ -1,4 +1,4 @@
-"""Bad input raises the same sentence on every library, and changes no attribute."""
+"""Bad input raises the same error on every library, and changes no attribute."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def altered(values, index, value):
 
 
 BAD_DATA = [
-    # name, arguments of fit, words that the sentence must have
+    # name, arguments of fit, words of the message
     ("nan", {"X": altered(X, (3, 1), np.nan)}, "X contains NaN"),
     ("inf", {"X": altered(X, (3, 1), np.inf)}, "X contains infinity"),
     ("both", {"X": altered(altered(X, 0, np.inf), 1, np.nan)}, "NaN and infinity"),
@@ -64,7 +64,9 @@ BAD_DATA = [
     [case[1:] for case in BAD_DATA],
     ids=[c[0] for c in BAD_DATA],
 )
-def test_bad_data_gets_a_sentence_and_changes_nothing(backend, arguments, words):
+def test_bad_data_is_refused_with_a_clear_error_and_changes_nothing(
+    backend, arguments, words
+):
     def place(values):
         if not isinstance(values, np.ndarray):
             return values
@@ -120,7 +122,7 @@ BAD_PARAMETERS = [
 
 
 @pytest.mark.parametrize(("parameters", "error", "words"), BAD_PARAMETERS)
-def test_bad_parameters_get_a_sentence(parameters, error, words):
+def test_bad_parameters_are_refused_with_a_clear_error(parameters, error, words):
     model = xlr.LogisticRegression(**parameters)
     with pytest.raises(error, match=words):
         model.fit(X, Y)
@@ -138,8 +140,8 @@ def test_bad_parameters_get_a_sentence(parameters, error, words):
     ],
     ids=["fractions", "integers", "decimals", "dates", "bytes"],
 )
-def test_objects_are_no_labels(labels):
-    """As for scikit-learn, whose scores would not take them either."""
+def test_labels_that_are_objects_are_refused(labels):
+    """scikit-learn refuses them too, and its scores do not take them."""
     with pytest.raises(ValueError, match=r"label type: unknown\. y holds objects"):
         xlr.LogisticRegression().fit(X, np.asarray(labels)[Y])
 
@@ -180,7 +182,7 @@ def test_sparse_weights_offsets_and_starts_are_refused():
 
 
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta:UserWarning")
-def test_sparse_tensors_are_refused_at_the_door():
+def test_sparse_tensors_are_refused():
     torch = pytest.importorskip("torch")
     for layout in (torch.sparse_coo, torch.sparse_csr):
         data = torch.asarray(X).to_sparse(layout=layout)
@@ -192,7 +194,7 @@ def test_sparse_tensors_are_refused_at_the_door():
         xlr.LogisticRegression().fit(data, Y)
 
 
-def test_predicting_needs_the_same_features(place):
+def test_predictions_need_the_features_of_the_fit(place):
     model = xlr.LogisticRegression()
     with pytest.raises(NotFittedError):
         model.predict(place(X))

@@ -1,4 +1,4 @@
-"""Kinds of labels: their classes, and errors for values that are no labels."""
+"""Kinds of labels: classes, and errors for values other than labels."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_nullable_labels_that_are_missing_are_counted(dtype):
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("wrap", [np.asarray, pd.DataFrame, np.ndarray.tolist])
 @pytest.mark.parametrize("dtype", [int, float, bool])
-def test_one_hot_labels_are_named(n_classes, wrap, dtype):
+def test_one_hot_labels_are_refused_with_advice(n_classes, wrap, dtype):
     y = np.eye(n_classes, dtype=dtype)[np.arange(8) % n_classes]
     with pytest.raises(ValueError, match=r"1d array.*one-hot.*argmax\(axis=1\)"):
         xlr.LogisticRegression().fit(X, wrap(y))
@@ -72,16 +72,16 @@ def test_one_hot_labels_are_named(n_classes, wrap, dtype):
         xlr.FirthLogisticRegression().fit(X, wrap(y * 3.0))
 
 
-def test_one_hot_labels_are_named_on_every_library(place):
+def test_one_hot_labels_of_every_library_are_refused_with_advice(place):
     with pytest.raises(ValueError, match="one-hot"):
         xlr.LogisticRegression().fit(place(X), place(np.eye(2)[CODES]))
 
 
 @pytest.mark.parametrize("y", [np.linspace(0, 1, 8), np.asarray([0.5, 0.25] * 4)])
-def test_labels_that_are_shares_name_soft_labels(y, place):
+def test_error_for_labels_that_are_shares_advises_soft_labels(y, place):
     with pytest.raises(ValueError, match=r"share of successes, pass xlr.soft_labels"):
         xlr.LogisticRegression().fit(place(X), place(y))
-    # What the message says is the fit to shares, whose estimating equations are these.
+    # The fit that the message advises solves the estimating equations of shares.
     model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(X, xlr.soft_labels(y))
     residuals = y - model.predict_proba(X)[:, 1]
     np.testing.assert_allclose(X.T @ residuals, 0, atol=1e-8)
@@ -90,7 +90,7 @@ def test_labels_that_are_shares_name_soft_labels(y, place):
 
 
 @pytest.mark.slow_on_jax
-def test_start_of_other_classes_names_warm_start(place):
+def test_error_for_a_start_with_other_classes_advises_about_warm_start(place):
     model = xlr.LogisticRegression(warm_start=True).fit(place(X), np.arange(8) % 3)
     with pytest.raises(ValueError, match=r"warm_start=True .* \[0, 1, 2\].*\[0, 1\]"):
         model.fit(place(X), CODES)
@@ -104,7 +104,7 @@ def test_start_of_other_classes_names_warm_start(place):
 @pytest.mark.parametrize(
     "name", ["fit", "fit_cv", "labels", "firth", "path", "bootstrap"]
 )
-def test_traced_fits_are_refused(name):
+def test_fits_traced_by_jax_are_refused(name):
     jax = pytest.importorskip("jax")
     y = np.asarray(CODES)
     fits = {
@@ -125,7 +125,7 @@ def test_traced_fits_are_refused(name):
             jax.jit(lambda y: xlr.LogisticRegression().fit(X, y).coef_)(y)
 
 
-def test_predictions_are_traced():
+def test_predictions_can_be_traced_by_jax():
     jax = pytest.importorskip("jax")
     y = np.arange(8) % 3
     model = xlr.LogisticRegression().fit(X, y)

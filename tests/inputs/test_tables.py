@@ -67,7 +67,7 @@ TABLES = [in_pandas, in_polars, in_pyarrow, in_batch, in_narwhals]
 
 
 @pytest.mark.parametrize("table", [*TABLES, "in_cudf"])
-def test_names_are_kept_and_checked(table, request):
+def test_column_names_are_kept_and_checked(table, request):
     table = request.getfixturevalue(table) if isinstance(table, str) else table
     X, y = numbers()
     columns = dict(zip(NAMES, X.T))
@@ -108,7 +108,7 @@ def test_table_of_mixed_dtypes_gives_the_model_of_its_array(table):
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-4)
 
 
-def test_nullable_columns_of_pandas():
+def test_nullable_columns_of_pandas_are_read_as_numbers():
     X, y = numbers()
     table = pd.DataFrame(X, columns=NAMES).convert_dtypes()
     model = xlr.LogisticRegression().fit(table, y)
@@ -135,7 +135,7 @@ def test_column_without_numbers_is_named(table):
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_dates_are_refused(table):
+def test_columns_of_dates_are_refused(table):
     X, y = numbers()
     days = np.datetime64("2026-01-01", "us") + np.arange(60) * np.timedelta64(1, "D")
     for values in (days, days - days[0]):
@@ -161,7 +161,7 @@ def dates_in_disguise(days):
     "kind",
     ["categories", "categories alone", "sparse", "periods", "Arrow in pandas", "codes"],
 )
-def test_dates_in_disguise_are_refused(kind):
+def test_columns_of_dates_in_other_types_are_refused(kind):
     _, y = numbers()
     days = np.datetime64("2026-01-01", "us") + np.arange(60) * np.timedelta64(1, "D")
     with pytest.raises(ValueError, match="Column 'when' of X holds dates or times"):
@@ -204,7 +204,7 @@ def test_missing_values_of_object_columns_are_named(values):
 
 @pytest.mark.parametrize("batch", [False, True])
 def test_dictionary_columns_of_pyarrow_are_numbers(batch):
-    """NumPy reads the code of a missing number as the last number."""
+    """NumPy would read the code of a missing number as the last number."""
     pyarrow = pytest.importorskip("pyarrow")
     X, y = numbers()
     whole = np.round(X[:, 0])
@@ -222,7 +222,7 @@ def test_dictionary_columns_of_pyarrow_are_numbers(batch):
         model.fit(table([None, *whole[1:]]), y)
 
 
-def test_sparse_columns_of_truth_values():
+def test_sparse_columns_of_booleans_are_read_as_numbers():
     _, y = numbers()
     table = pd.get_dummies(pd.Series(["Oslo", "Rome", "Bern"] * 20), sparse=True)
     dense = table.sparse.to_dense().to_numpy(dtype=float)
@@ -245,7 +245,7 @@ def test_sparse_columns_filled_with_other_than_zero_are_named():
         xlr.LogisticRegression().fit(table, y)
 
 
-def test_columns_named_like_attributes_of_other_libraries():
+def test_columns_may_have_names_of_attributes_of_other_libraries():
     X, y = numbers()
     names = ["to_cupy", "column_names", "to_native"]
     model = xlr.LogisticRegression().fit(pd.DataFrame(X, columns=names), y)
@@ -334,7 +334,7 @@ def test_pipelines_with_encoders_pass_tables(output, sparse):
     pipeline = make_pipeline(encode, xlr.LogisticRegression(tol=1e-9))
     pipeline.set_output(transform=output)
     with warnings.catch_warnings():
-        # Of the versions of polars and scikit-learn, which are not the subject.
+        # Versions of polars and scikit-learn may warn about each other.
         warnings.simplefilter("ignore", DeprecationWarning)
         pipeline.fit(table, y)
         predicted = pipeline.predict_proba(table)

@@ -1,4 +1,4 @@
-"""Columns that are sums of others, against the columns themselves."""
+"""Aliased columns, which are sums of other columns, against those sums."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def independent(n_columns):
 
 def aliased(Z):
     found = find_aliased(Z.T @ Z, EPS)
-    # Whatever is dropped, the weights make it up.
+    # The weights reproduce every dropped column.
     np.testing.assert_allclose(
         Z[:, found.kept] @ found.weights,
         Z[:, found.dropped],
@@ -51,9 +51,9 @@ def test_aliased_column_of_zeros_has_no_weights():
 
 @pytest.mark.parametrize(("share", "kept"), [(1.5, 4), (2.5, 5)])
 def test_aliased_column_is_within_rounding_errors(share, kept):
-    """The limit is 64 rounding errors of the squares for each column."""
+    """The limit is 64 rounding errors of the sum of squares per column."""
     left = share * 64 * 5 * EPS
-    # A factor of the Gram matrix, exact in its last entry.
+    # A Cholesky factor of the Gram matrix, exact in its last entry.
     factor = np.eye(5)
     factor[3] = [0.5, 0.5, 0.0, np.sqrt(0.5), 0.0]
     factor[4] = [np.sqrt(1 - left), 0.0, 0.0, 0.0, np.sqrt(left)]
@@ -64,7 +64,7 @@ def test_aliased_column_is_within_rounding_errors(share, kept):
 
 @pytest.mark.parametrize("n_rows", [1, 10])
 def test_aliased_rare_category_is_found(n_rows):
-    """The square of the column is smaller than the rounding errors of the others."""
+    """The sum of squares of the column is below the rounding errors of the others."""
     rare = 20_000 - n_rows
     place = np.arange(20_000)
     category = np.where(place < rare, place % 4, 4)

@@ -1,4 +1,4 @@
-"""Derivatives of any objective against its differences, within their error."""
+"""Derivatives of random objectives equal differences, within the error of these."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ st = pytest.importorskip("hypothesis.strategies")
 EPS = float(np.finfo(np.float64).eps)
 
 # Along a line, the third derivative of the loss of a row is the third cumulant of a
-# number that lies within the range R of the changes of its logits: no more than this
-# times R^3, that of two numbers of the right odds. The fourth is no more than R^4 / 8.
+# variable within the range R of the row's logit changes. It is at most THIRD R^3, which
+# two values of suitable odds attain. The fourth derivative is at most R^4 / 8.
 THIRD = 1 / (6 * 3**0.5)
 FOURTH = 1 / 8
 
-# Largest change of a parameter: errors of truncation and of rounding are then alike.
+# Largest change of a parameter: errors of truncation and rounding are then similar.
 STEP = 1e-4
 
 
@@ -50,7 +50,7 @@ class Shape(NamedTuple):
     standardized: bool
     offset: bool
     lasso: bool
-    weights: str  # of the models: shared, their own, or by counts and classes
+    weights: str  # weights of the models: shared, own, or by counts and classes
 
 
 shapes = st.builds(
@@ -73,14 +73,14 @@ many = hypothesis.settings(
 
 
 class Drawn(NamedTuple):
-    """An objective, parameters, and a small step of them."""
+    """An objective, parameters, and a small step."""
 
     objective: Objective
     parameters: np.ndarray
     step: np.ndarray
-    ranges: np.ndarray  # of what the step changes logits by, (n_samples, n_models)
-    shares: np.ndarray  # of the weights, (n_samples, n_models)
-    sizes: np.ndarray  # of the rows, as parameters meet them
+    ranges: np.ndarray  # ranges of the logit changes, (n_samples, n_models)
+    shares: np.ndarray  # shares of the total weight, (n_samples, n_models)
+    sizes: np.ndarray  # absolute standardised features, once per output
 
 
 def targets(shape, rng):
@@ -186,7 +186,7 @@ def test_hessian_operator_matrix_and_diagonal_agree(shape):
     drawn = draw(shape)
     objective, w, v = drawn.objective, drawn.parameters, drawn.step
     multiply = objective.hessian_operator(w)
-    # Curvature is added along equal changes to all classes.
+    # The matrix has curvature added along equal changes to all classes.
     v = objective.centred_over_classes(v)
     product = multiply(v)
     hessian = objective.hessian(w)

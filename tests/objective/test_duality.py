@@ -67,7 +67,7 @@ def test_duality_gap_bounds_the_error_in_fifty_digits(n_classes, l1_ratio, C):
 def test_duality_gap_bounds_the_error_of_rounded_coefficients(
     C, centre, separable, dtype
 ):
-    """Far from zero, the rounding of an intercept moves the logits."""
+    """Far from zero, rounding the intercept changes the logits."""
     if dtype == "float32" and centre == 1e8:
         pytest.skip("float32 holds no digit of these columns")
     rng = np.random.default_rng(1)
@@ -89,7 +89,7 @@ def test_duality_gap_at_the_minimum_is_the_rounding_error_of_f(C):
     X, y = load("iris", True)
     X, y = X[y < 2], y[y < 2]
     model = xlr.LogisticRegression(C=C, fit_intercept=False, tol=1e-14).fit(X, y)
-    # Of classes that are far apart F is small, and its penalty most of it.
+    # F of classes that are far apart is small, and mostly penalty.
     rounding = np.finfo(float).eps * model.history_["objective"][-1]
     logits = np.abs(model.coef_ * X.std(axis=0)).sum()
     assert rounding < model.duality_gap_[0] < (100 + logits) * rounding

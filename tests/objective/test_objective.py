@@ -14,7 +14,7 @@ from xlr.objective import JeffreysTerm, Objective
 
 N, P, MODELS = 24, 3, 3
 RNG = np.random.default_rng(0)
-# Multiples of 1/16, so that they are the same numbers in float32.
+# Multiples of 1/16 are exact in float32.
 X = RNG.integers(-32, 33, size=(N, P)) / 16 + [0, 2, -1]
 WEIGHTS = RNG.integers(4, 17, size=N) / 8
 COUNTS = RNG.integers(0, 3, size=(N, MODELS)).astype(float)
@@ -24,13 +24,13 @@ OFFSET = RNG.integers(-8, 9, size=(N, 3)) / 8
 PARAMETERS = RNG.integers(-16, 17, size=(MODELS, 3 * (P + 1))) / 16
 VECTOR = RNG.integers(-16, 17, size=(MODELS, 3 * (P + 1))) / 16
 
-# On JAX a fit that JAX computes stands for these: test_jax_tracing.py.
+# On JAX, one fit covers these functions: see test_jax_tracing.py.
 pytestmark = pytest.mark.slow_on_jax
 class_numbers = pytest.mark.parametrize("n_classes", [2, 3], ids=["binary", "softmax"])
 
 
 def make(n_classes, *, has_intercept=True, models=slice(None), **options):
-    """Return the objective of all or some models; with intercepts, it has an offset."""
+    """Return the objective of all or some models, with an offset."""
     if has_intercept:
         options["offset"] = OFFSET[:, : 1 if n_classes == 2 else 3]
     return make_objective(
@@ -47,13 +47,13 @@ def make(n_classes, *, has_intercept=True, models=slice(None), **options):
 
 @pytest.fixture
 def there(place, sum_dtype):
-    """Return the options that make an objective on the backend."""
+    """Return the options of an objective on the backend."""
     return {"place": place, "place_sums": lambda values: place(values, sum_dtype)}
 
 
 @pytest.fixture
 def close(dtype, sum_dtype, assert_close):
-    """Return a function that compares sums over rows in the precision of the rows."""
+    """Return a function that compares sums over rows to the precision of the rows."""
 
     def close(actual, expected, rtol={"float32": 2e-6, "float64": 1e-10}[dtype]):
         atol = rtol * np.abs(expected).max()
@@ -63,7 +63,7 @@ def close(dtype, sum_dtype, assert_close):
 
 
 def everything(objective, parameters, vector):
-    """Return value, gradient, Hessian and curvature at some parameters."""
+    """Return value, gradient, Hessian and curvature at the parameters."""
     return (
         *objective.value_and_gradient(parameters),
         objective.hessian(parameters).blocks,
@@ -108,7 +108,7 @@ def test_objective_with_jeffreys_term_equals_its_formula(there, close, dtype):
     without = plain.value_and_gradient(parameters)
     value, gradient = map(to_numpy, without)
     rtol = {"float32": 1e-5, "float64": 1e-8}[dtype]
-    # The term stays with the objective of other models, rows and penalties.
+    # Objectives of other models, rows and penalties keep the term.
     for objective in (
         with_term,
         with_term.select(np.asarray([0])),

@@ -1,6 +1,6 @@
 """Fits on a Dask cluster: placement, transfers, memory and failures.
 
-Two workers, which are threads of this process, serve most tests of this file.
+Most tests of this file use two workers, which are threads of this process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ N_CHUNKS, ROWS, FEATURES = 8, 500, 5
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Yield a cluster of threads without work stealing: transfers are then known."""
+    """Yield a cluster of threads; without work stealing, transfers are predictable."""
     with (
         dask.config.set({"distributed.scheduler.work-stealing": False}),
         distributed.LocalCluster(
@@ -41,14 +41,14 @@ def cluster():
 
 @pytest.fixture
 def client(cluster):
-    """Yield the current client; afterwards no task is left on the cluster."""
+    """Yield the current client, and check that no task remains on the cluster."""
     with distributed.Client(cluster) as client:
         yield client
         assert_in_time(lambda: not tasks(client))
 
 
 def tasks(client):
-    """Return the prefixes of the keys that the scheduler knows, and their states."""
+    """Return the states of the scheduler's tasks, by the prefix of their keys."""
 
     def listed(dask_scheduler):
         return {
@@ -67,7 +67,7 @@ def assert_in_time(condition, seconds=60):
 
 
 def made(position, seconds=0.0):
-    """Return a chunk of X and y, the same at each call."""
+    """Return a chunk of X and y, which is the same at each call."""
     time.sleep(seconds)
     rng = np.random.default_rng(position)
     X = rng.normal(size=(ROWS, FEATURES))
@@ -76,7 +76,7 @@ def made(position, seconds=0.0):
 
 
 def rows(make=made):
-    """Return X and y in chunks that the workers make."""
+    """Return X and y in chunks; the workers make the chunks."""
     chunks = [
         da.from_delayed(
             dask.delayed(make)(position), (ROWS, FEATURES + 1), meta=np.empty((0, 0))
@@ -110,7 +110,7 @@ def test_fit_leaves_no_task_on_the_cluster(client, in_memory, persisted):
     assert len(client.futures) == (2 * N_CHUNKS if persisted else 0)
 
 
-def test_predictions_outlive_the_rows(client, in_memory):
+def test_dask_predictions_outlive_the_rows(client, in_memory):
     """Dask alone would release the chunks of X on the cluster."""
     X, y = dask.persist(*rows())
     expected = in_memory.predict(X.compute())
@@ -123,7 +123,7 @@ def test_predictions_outlive_the_rows(client, in_memory):
     model = xlr.LogisticRegression(tol=1e-9).fit(rows()[0].persist(), y)
     assert_same(model, in_memory)
     del predictions, lazy
-    assert_in_time(lambda: len(client.futures) == N_CHUNKS)  # those of y
+    assert_in_time(lambda: len(client.futures) == N_CHUNKS)  # the chunks of y
 
 
 def test_fit_runs_on_the_client_of_its_context(client, in_memory):
@@ -143,7 +143,7 @@ def test_fit_runs_on_the_client_of_its_context(client, in_memory):
 
 
 def moved(client):
-    """Return the bytes that workers received from each other."""
+    """Return the bytes that workers have received from each other."""
 
     def received(dask_worker):
         log = dask_worker.transfer_incoming_log
@@ -153,7 +153,7 @@ def moved(client):
 
 
 def placed(client, array, first):
-    """Return an array whose chunks the two workers hold in turn."""
+    """Return an array whose chunks alternate between the two workers."""
     places = sorted(client.scheduler_info()["workers"])
     parts = [
         client.persist(part, workers=places[(i + first) % 2])
@@ -164,8 +164,8 @@ def placed(client, array, first):
 
 
 @pytest.mark.parametrize("kind", ["columns_of_table", "host"])
-def test_features_stay_on_their_workers(client, kind):
-    """The labels, which are on the other worker, come to them."""
+def test_fit_leaves_features_on_their_workers(client, kind):
+    """The labels move to the features from the other worker."""
     n, p, n_chunks = 48_000, 20, 12
     rng = da.random.default_rng(0)
     X = rng.normal(size=(n, p), chunks=(n // n_chunks, p))
@@ -187,7 +187,7 @@ def test_features_stay_on_their_workers(client, kind):
 
 
 def at_iteration(monkeypatch, number, action):
-    """Run an action in an iteration of a fit that is ``verbose``."""
+    """Run an action in an iteration of a ``verbose`` fit."""
 
     class Watched(io.StringIO):
         def write(self, text):
@@ -210,7 +210,7 @@ def client_of_processes():
 
 
 def test_fit_survives_a_killed_worker(client_of_processes, in_memory, monkeypatch):
-    """Dask computes the chunks of the worker again on the other one."""
+    """Dask computes the chunks of the killed worker again on the other one."""
     client = client_of_processes
     X, y = dask.persist(*rows())
     distributed.wait([X, y])
@@ -225,7 +225,7 @@ def test_fit_survives_a_killed_worker(client_of_processes, in_memory, monkeypatc
 @pytest.mark.parametrize("at", [1, 4])
 @pytest.mark.parametrize("on_cluster", [True, False])
 def test_chunk_that_cannot_be_read_raises_its_error(request, tmp_path, at, on_cluster):
-    """The error of the chunk has its number in a note, and no attribute changes."""
+    """A note of the error has the number of the chunk; no attribute changes."""
     if on_cluster:
         request.getfixturevalue("client")
     reads = tmp_path / "reads"
@@ -245,9 +245,9 @@ def test_chunk_that_cannot_be_read_raises_its_error(request, tmp_path, at, on_cl
     with dask.config.set(scheduler), pytest.raises(OSError, match="too early") as info:
         model.fit(*rows(make))
     assert info.value.__notes__ == ["This was raised by chunk 5 of X or y."]
-    assert reads.stat().st_size <= at + 6  # the chunk is found by halves
+    assert reads.stat().st_size <= at + 6  # bisection finds the chunk
     assert vars(model) == before
-    if on_cluster:  # even while the traceback is kept, as interactive sessions do
+    if on_cluster:  # even if the traceback is kept, as interactive sessions do
         assert_in_time(lambda: not tasks(distributed.default_client()))
 
 
@@ -270,7 +270,7 @@ def test_chunk_with_invalid_numbers_is_named(client, what):
 
 
 def test_interrupt_in_an_iteration_cancels_all_tasks(client, monkeypatch):
-    """As by Ctrl-C."""
+    """The interrupt is that of Ctrl-C."""
 
     def interrupt():
         assert_in_time(lambda: any(state == "processing" for _, state in tasks(client)))
@@ -287,4 +287,4 @@ def test_interrupt_in_an_iteration_cancels_all_tasks(client, monkeypatch):
     thread.join()
     assert not hasattr(model, "coef_")
     assert_in_time(lambda: not tasks(client), seconds=10)
-    assert info.value.__traceback__ is not None  # is kept until here
+    assert info.value.__traceback__ is not None  # it was kept until now

@@ -1,4 +1,4 @@
-"""Collections of Dask: tables in files, columns in memory, objects that are refused."""
+"""Dask collections: tables in files, columns in memory, and refused objects."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def dd():
 def test_dask_table_of_files_and_its_column_have_the_same_partitions(
     dd, tmp_path: Path
 ) -> None:
-    """Dask would read more of them at once for one column than for four."""
+    """Dask alone would read more files at once for one column than for four."""
     dd.from_pandas(TABLE, npartitions=6).to_parquet(tmp_path)
     table = dd.read_parquet(tmp_path)
     if len(table["y"].to_delayed()) == 6:
@@ -106,7 +106,7 @@ def test_masked_chunks_are_refused() -> None:
         fitted(masked, Y)
 
 
-def test_delayed_objects_are_refused() -> None:
+def test_delayed_objects_of_dask_are_refused() -> None:
     features = da.from_array(X, chunks=(100, 4))
     with pytest.raises(TypeError, match=r"X is a Delayed\w* of Dask.*from_delayed"):
         fitted(dask.delayed(X), Y)
@@ -114,14 +114,14 @@ def test_delayed_objects_are_refused() -> None:
         fitted(features, dask.delayed(Y))
 
 
-def test_warning_of_a_score_names_y() -> None:
+def test_rechunk_warning_of_score_names_y() -> None:
     features = da.from_array(X, chunks=(100, 4))
     with pytest.warns(UserWarning, match=r"^y is in other chunks than X"):
         score = IN_MEMORY.score(features, da.from_array(Y, chunks=60))
     assert score == IN_MEMORY.score(X, Y)
 
 
-def test_labels_of_dask_are_refused_with_rows_in_memory() -> None:
+def test_dask_labels_are_refused_with_rows_in_memory() -> None:
     with pytest.raises(
         TypeError, match=r"^y is of Dask while X is in memory\. Pass y\."
     ):
@@ -140,7 +140,7 @@ def test_labels_of_dask_are_refused_with_rows_in_memory() -> None:
     ],
     ids=["fit", "cross-validation", "path", "predict", "score", "infer"],
 )
-def test_warnings_point_at_the_line_that_called_xlr(call) -> None:
+def test_dask_warnings_point_at_the_line_that_called_xlr(call) -> None:
     columns = da.from_array(X, chunks=(100, 2))
     with pytest.warns(UserWarning, match="columns of X are in 2 chunks") as caught:
         call(columns, da.from_array(Y, chunks=100))

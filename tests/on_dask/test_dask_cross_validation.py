@@ -1,4 +1,4 @@
-"""Cross-validation and paths of rows in chunks: as of the same rows in memory."""
+"""Cross-validation and paths of chunks equal those of the same rows in memory."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TWO = np.where(LOGITS[:, 0] + NOISE[:, 0] > 0, "yes", "no")
 THREE = np.argmax(np.c_[np.zeros(N), LOGITS + NOISE], axis=1)
 WEIGHTS = RNG.uniform(0.5, 2.0, N)
 CS = [0.01, 1.0, 100.0]
-# Of one size, of sizes that differ and none at all, and a few rows each.
+# One chunk, chunks of unequal sizes with an empty one, and small chunks.
 CHUNKINGS: dict[str, Any] = {"all": N, "uneven": (120, 1, 0, 179), "small": 23}
 
 
 def in_chunks(*values: np.ndarray, chunks: Any = CHUNKINGS["uneven"]) -> list[Any]:
-    """Return arrays of Dask, all cut alike in their rows alone."""
+    """Return Dask arrays with the same chunks of rows."""
     return [da.from_array(v, chunks=(chunks, *v.shape[1:])) for v in values]
 
 
@@ -73,7 +73,7 @@ def test_cross_validation_of_chunks_is_that_in_memory(
     assert score == pytest.approx(expected.score(X, y), rel=0, abs=1e-7)
 
 
-def test_custom_scorers_get_weights_only_if_given() -> None:
+def test_custom_scorers_of_chunks_get_weights_only_if_given() -> None:
     def share_right(model: Any, rows: Any, labels: Any, sample_weight: Any = None):
         given.append(sample_weight is not None)
         return np.average(model.predict(rows) == labels, weights=sample_weight)
@@ -94,7 +94,7 @@ def test_cross_validation_of_chunks_takes_labels_in_memory() -> None:
     assert_same(chunked, cross_validated(X, THREE, WEIGHTS))
 
 
-def test_cross_validation_takes_chunks_of_unknown_size() -> None:
+def test_cross_validation_of_chunks_takes_unknown_sizes() -> None:
     features, labels = in_chunks(X, TWO)
     kept = X[:, 0] > 0
     lazily_kept = features[:, 0] > 0
@@ -114,7 +114,7 @@ def test_rare_class_in_chunks_warns_as_in_memory() -> None:
     assert warned[0] == warned[1]
 
 
-def test_passes_of_cross_validation_are_counted() -> None:
+def test_cross_validation_of_chunks_counts_its_passes() -> None:
     asked = []
 
     def noted(chunk: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Fits to rows in chunks of any sizes are those of the same rows in memory."""
+"""Fits to chunks of any sizes equal fits to the same rows in memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ N = 240
 
 @cache
 def problem(n_classes):
-    """Return columns of unlike scales and offsets, sorted by class."""
+    """Return columns of different scales and offsets, sorted by class."""
     rng = np.random.default_rng(n_classes)
     Z = rng.normal(size=(N, 4))
     logits = Z @ rng.normal(size=(4, n_classes))
@@ -40,7 +40,7 @@ SIZES = (60, 60, 0, 1, 119)
 
 
 def assert_same(model, expected, X, rtol=1e-10, **offset):
-    """Compare F with that of the fit in memory, and the probabilities."""
+    """Compare F and the probabilities with those of the fit in memory."""
     found, F = (m.history_["objective"][-1] for m in (model, expected))
     np.testing.assert_allclose(found, F, rtol=rtol)
     p, q = (m.predict_proba(X, **offset) for m in (model, expected))
@@ -52,13 +52,13 @@ def assert_same(model, expected, X, rtol=1e-10, **offset):
     assert model.solver_ == expected.solver_
 
 
-def cuts(n):
-    """Return sizes of chunks of n rows; some are empty."""
+def chunk_sizes(n):
+    """Return a strategy for sizes of chunks of n rows; some are empty."""
     edges = st.lists(st.integers(0, n), max_size=8)
     return edges.map(lambda inner: np.diff([0, *sorted(inner), n]).tolist())
 
 
-@hypothesis.given(cuts(N), st.integers(2, 3), st.booleans(), st.integers(0, 3))
+@hypothesis.given(chunk_sizes(N), st.integers(2, 3), st.booleans(), st.integers(0, 3))
 @hypothesis.settings(max_examples=8, deadline=None, derandomize=True, database=None)
 def test_any_chunk_sizes_give_the_fit_in_memory(sizes, n_classes, unknown, seed):
     rng = np.random.default_rng(seed)
@@ -72,11 +72,11 @@ def test_any_chunk_sizes_give_the_fit_in_memory(sizes, n_classes, unknown, seed)
     assert_same(model, xlr.LogisticRegression(tol=1e-9).fit(*given_rows), X)
 
 
-def test_fit_begins_on_a_sample_of_the_chunks():
+def test_fit_of_chunks_starts_on_a_sample():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(30_000, 6)) + 3
     y = (X @ [1, -1, 0.5, 0.5, 0, 0] - 3 + rng.logistic(size=len(X)) > 0).astype(int)
-    order = np.argsort(y, kind="stable")  # most chunks have one class
+    order = np.argsort(y, kind="stable")  # most chunks have a single class
     X, y = X[order], y[order]
     sizes = (20_000, 9_000, 0, 1_000)
     model = xlr.LogisticRegression(tol=1e-8)
@@ -117,14 +117,14 @@ def test_fit_of_chunks_takes_columns_of_any_size(change):
 
 
 @pytest.mark.parametrize("weight", [2.5, np.float64(2.5)])
-def test_number_as_sample_weight_of_chunks(weight):
+def test_fit_of_chunks_takes_a_number_as_sample_weight(weight):
     X, y = problem(2)
     model = xlr.LogisticRegression(tol=1e-9)
     model.fit(in_chunks(X, SIZES), in_chunks(y, SIZES), weight)
     assert_same(model, xlr.LogisticRegression(tol=1e-9).fit(X, y, np.full(N, 2.5)), X)
 
 
-def test_warm_starts_of_chunks():
+def test_warm_start_of_chunks_continues_the_last_fit():
     X, y = problem(3)
     lazy = in_chunks(X, SIZES), in_chunks(y, SIZES)
     model = xlr.LogisticRegression(tol=1e-9, warm_start=True).fit(*lazy)
@@ -143,7 +143,7 @@ def test_every_scheduler_gives_the_fit_in_memory(scheduler):
     X, y = problem(3)
     pools = {
         "threads": lambda: ThreadPoolExecutor(3),
-        # Without a pool that is given, Dask starts new processes for each pass.
+        # Without a pool, Dask starts new processes for each pass.
         "processes": lambda: ProcessPoolExecutor(1, get_context("spawn")),
     }
     with pools[scheduler]() as pool, dask.config.set(scheduler=scheduler, pool=pool):
@@ -165,8 +165,8 @@ def test_fit_of_chunks_is_deterministic():
         np.testing.assert_array_equal(fitted(seed), fitted(seed, "threads"))
 
 
-def test_reads_of_chunks_are_the_passes_of_the_fit():
-    """The reads of the chunks are those that n_passes_ counts."""
+def test_number_of_passes_counts_the_reads_of_chunks():
+    """n_passes_ counts the reads of the chunks."""
     X, y = problem(2)
     reads = []
 

@@ -22,13 +22,13 @@ LABELS = {
     "two": np.where(LOGITS[:, 0] + NOISE[:, 0] > 0, "yes", "no"),
     "three": np.argmax(np.c_[np.zeros(N), LOGITS + NOISE], axis=1),
 }
-# Of one size, of sizes that differ and none at all, and a few rows each.
+# One chunk, chunks of unequal sizes with an empty one, and small chunks.
 CHUNKINGS: dict[str, Any] = {"all": N, "uneven": (120, 1, 0, 119), "small": 23}
 UNPENALISED = {"C": np.inf, "tol": 1e-10}
 
 
 def in_chunks(*values: np.ndarray, chunks: Any = CHUNKINGS["uneven"]) -> list[Any]:
-    """Return arrays of Dask, all cut alike in their rows alone."""
+    """Return Dask arrays with the same chunks of rows."""
     return [da.from_array(v, chunks=(chunks, *v.shape[1:])) for v in values]
 
 
@@ -39,7 +39,7 @@ def results_of(
     fit: dict[str, Any] | None = None,
     **options: Any,
 ):
-    """Return the results of a fit; ``rows`` go with X and y, ``fit`` are parameters."""
+    """Return the results of a fit with arguments ``rows`` and parameters ``fit``."""
     model = xlr.LogisticRegression(**UNPENALISED | (fit or {}))
     rows = rows or {}
     return xlr.infer(
@@ -65,7 +65,7 @@ def _found(results: Any, name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("classes", LABELS)
-def test_tables_and_intervals_are_those_in_memory(classes: str) -> None:
+def test_inference_on_chunks_is_that_in_memory(classes: str) -> None:
     y = LABELS[classes]
     chunked = results_of(*in_chunks(X, y), keep_data=True)
     expected = results_of(X, y, keep_data=True)
@@ -98,11 +98,11 @@ def test_model_fitted_in_memory_is_inferred_on_chunks_and_vice_versa() -> None:
 
 
 @pytest.mark.parametrize("chunks", [N, 23])
-def test_collinear_columns_are_found(chunks: Any) -> None:
+def test_collinear_columns_of_chunks_are_found(chunks: Any) -> None:
     columns, y = np.c_[X, X[:, 0] + X[:, 1]], LABELS["three"]
     data = in_chunks(columns, y, chunks=chunks)
     chunked, expected = results_of(*data), results_of(columns, y)
-    assert np.isnan(expected.bse).sum() == 2  # one column, in each equation
+    assert np.isnan(expected.bse).sum() == 2  # one column in two equations
     np.testing.assert_allclose(chunked.bse, expected.bse, rtol=1e-6)
     with pytest.raises(ValueError, match="x3 = x0 \\+ x1"):
         results_of(*data, collinear="raise")
@@ -116,7 +116,7 @@ def test_inference_on_other_chunks_is_refused() -> None:
 
 
 def _quasi() -> tuple[np.ndarray, np.ndarray]:
-    """Return rows where the last feature implies yes."""
+    """Return rows whose last feature implies "yes"."""
     has = (RNG.uniform(size=N) < 0.1).astype(float)
     return np.c_[X, has], np.where(has == 1, "yes", LABELS["two"])
 
@@ -131,7 +131,7 @@ SEPARATED: dict[str, tuple[np.ndarray, np.ndarray]] = {
 
 
 def sentences(features: Any, labels: Any) -> list[str]:
-    """Return the warnings of the fit, and the error of inference."""
+    """Return the warnings of the fit and the error of inference."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = xlr.LogisticRegression(C=np.inf).fit(features, labels)
@@ -147,7 +147,9 @@ def sentences(features: Any, labels: Any) -> list[str]:
     ("name", "n_chunks"),
     [("complete", 1), ("quasi", 13), *((name, 4) for name in SEPARATED)],
 )
-def test_separation_has_the_message_of_rows_in_memory(name: str, n_chunks: int) -> None:
+def test_separation_of_chunks_has_the_message_of_rows_in_memory(
+    name: str, n_chunks: int
+) -> None:
     features, labels = (np.asarray(values) for values in SEPARATED[name])
     expected = sentences(features, labels)
     assert expected
@@ -155,7 +157,7 @@ def test_separation_has_the_message_of_rows_in_memory(name: str, n_chunks: int) 
     assert sentences(*in_chunks(features, labels, chunks=size)) == expected
 
 
-def test_separation_is_found_with_a_chunk_without_weight() -> None:
+def test_separation_of_chunks_ignores_a_chunk_without_weight() -> None:
     features, labels = SEPARATED["complete"]
     weights = np.where(np.arange(N) // 60 == 1, 0.0, 1.0)
     data = in_chunks(features, labels, weights, chunks=60)
@@ -164,7 +166,7 @@ def test_separation_is_found_with_a_chunk_without_weight() -> None:
 
 
 @pytest.mark.parametrize("study", [spector, fair, anes96])
-def test_overlapping_classes_have_no_warning(study) -> None:
+def test_overlapping_classes_of_chunks_have_no_warning(study) -> None:
     features, labels = (np.asarray(values) for values in study())
     size = -(-len(labels) // 5)
     assert sentences(features, labels) == []

@@ -32,7 +32,7 @@ def lazily(values, sizes=SIZES):
 
 
 def assert_same(model, y, sample_weight=None, features=X):
-    """Compare with the fit in memory to the same rows."""
+    """Compare with the fit to the same rows in memory."""
     expected = xlr.LogisticRegression(tol=1e-9).fit(features, y, sample_weight)
     F, expected_F = (m.history_["objective"][-1] for m in (model, expected))
     assert pytest.approx(expected_F, rel=1e-10) == F
@@ -57,7 +57,7 @@ LABELS = {
 
 
 @pytest.mark.parametrize("kind", list(LABELS))
-def test_labels_of_every_kind(kind):
+def test_fit_of_chunks_takes_labels_of_every_kind(kind):
     y = LABELS[kind]
     in_chunks_too = fitted(lazily(X), lazily(y))
     assert_same(in_chunks_too, y)
@@ -66,7 +66,7 @@ def test_labels_of_every_kind(kind):
     assert_same(fitted(lazily(X), y.tolist()), y)
 
 
-def test_chunks_of_strings_of_unlike_lengths():
+def test_fit_takes_chunks_of_strings_of_different_lengths():
     parts = [NAMES[CODES[:60]], NAMES[CODES[60:]].astype("U30")]
     parts[0] = parts[0].astype(f"U{max(map(len, parts[0]))}")
     y = da.concatenate([da.from_array(part, chunks=60) for part in parts])
@@ -74,8 +74,8 @@ def test_chunks_of_strings_of_unlike_lengths():
 
 
 @pytest.mark.parametrize("given", [WEIGHTS, list(WEIGHTS), WEIGHTS > 0.9])
-def test_weights_in_memory_and_in_chunks(given):
-    """The weights of one whole chunk are zero."""
+def test_fit_of_chunks_takes_weights_in_memory_and_in_chunks(given):
+    """One chunk has only zero weights."""
     expected = np.asarray(given)
     assert_same(fitted(lazily(X), lazily(CODES), given), CODES, expected)
     assert_same(fitted(lazily(X), lazily(CODES), lazily(given)), CODES, expected)
@@ -91,7 +91,7 @@ def test_fit_takes_chunks_of_unknown_size(which):
     assert_same(fitted(lazy_X, y), CODES)
 
 
-def test_fit_takes_filtered_rows():
+def test_fit_takes_filtered_rows_of_dask():
     kept = X[:, 0] > -0.5
     lazy = lazily(X)
     chosen = lazy[:, 0] > -0.5
@@ -134,7 +134,7 @@ def test_offset_in_chunks_of_columns_is_rechunked():
 
 @pytest.fixture
 def frames():
-    """Return pandas, its table of all rows, and Dask's, with an empty partition."""
+    """Return pandas, a table, and the same table of Dask with an empty partition."""
     frame = pytest.importorskip("dask.dataframe", exc_type=ImportError)
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(X, columns=["a", "b", "c"])
@@ -144,7 +144,7 @@ def frames():
     return pandas, table, frame.from_delayed(parts, meta=table.iloc[:0])
 
 
-def test_table_partitions_are_chunks(frames):
+def test_partitions_of_dask_tables_are_chunks(frames):
     _, table, lazy = frames
     model = fitted(lazy[["a", "b", "c"]], lazy["name"], lazy["weight"])
     expected = fitted(table[["a", "b", "c"]], table["name"], table["weight"])
@@ -156,7 +156,7 @@ def test_table_partitions_are_chunks(frames):
     assert not hasattr(fitted(lazily(X), CODES), "feature_names_in_")
 
 
-def test_arrays_and_tables_together(frames):
+def test_fit_takes_dask_arrays_and_tables_together(frames):
     _, table, lazy = frames
     expected = table["y"].to_numpy()
     assert_same(fitted(lazily(X), lazy["y"]), expected)
@@ -184,7 +184,7 @@ def test_dask_table_dtypes_give_the_fit_in_memory(frames, dtype):
     )
 
 
-def test_categories_are_labels(frames):
+def test_categories_of_dask_tables_are_labels(frames):
     lazy = frames[2]
     model = fitted(lazy[["a", "b", "c"]], lazy["name"].astype("category"))
     assert model.classes_.tolist() == ["maybe", "no", "yes!"]
@@ -316,7 +316,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", list(REFUSED))
-def test_wrong_chunks_are_refused_in_a_sentence(case):
+def test_wrong_chunks_are_refused_with_a_clear_error(case):
     rows, sentence = REFUSED[case]
     model = xlr.LogisticRegression()
     before = dict(vars(model))
@@ -352,7 +352,7 @@ OFFSETS = {
 
 
 @pytest.mark.parametrize("case", list(OFFSETS))
-def test_offsets_are_refused_in_a_sentence(case):
+def test_wrong_offsets_of_chunks_are_refused_with_a_clear_error(case):
     offset, sentence = OFFSETS[case]
     sizes = (40, 41, 39) if case == "other columns" else SIZES
     with pytest.raises(ValueError, match=sentence):
@@ -365,7 +365,7 @@ def test_offsets_are_refused_in_a_sentence(case):
         )
 
 
-def test_tables_in_other_partitions_are_refused(frames):
+def test_dask_tables_in_other_partitions_are_refused(frames):
     _, _, lazy = frames
     with pytest.raises(ValueError, match="y is in 2 partitions and X in 4 chunks"):
         fitted(lazy[["a", "b"]], lazy["y"].repartition(npartitions=2))

@@ -38,7 +38,7 @@ def lazily(values, sizes=SIZES):
 
 
 def assert_same(lazy, expected, sizes):
-    """Compare with predictions in memory, and with the chunk sizes Dask announces."""
+    """Compare with predictions in memory, and with the announced chunk sizes."""
     assert isinstance(lazy, da.Array)
     assert lazy.ndim == expected.ndim
     np.testing.assert_array_equal(lazy.chunks[0], sizes)
@@ -118,7 +118,7 @@ def test_lazy_predictions_keep_the_model_of_their_call():
     np.testing.assert_allclose(lazy.compute(), before, rtol=1e-12)
 
 
-def test_wrong_chunks_are_not_predicted():
+def test_predictions_of_wrong_chunks_are_refused():
     model = xlr.LogisticRegression()
     for method in METHODS:
         with pytest.raises(NotFittedError):
@@ -149,7 +149,7 @@ def test_score_of_chunks_is_that_in_memory(kind, in_memory):
     assert named == weighted != found
 
 
-def test_score_with_an_offset():
+def test_score_of_chunks_takes_an_offset():
     model = xlr.LogisticRegression().fit(X, CODES)
     rows = lazily(X), lazily(CODES)
     expected = model.score(X, CODES, offset=3 * OFFSET)
@@ -176,7 +176,7 @@ def test_score_does_not_depend_on_chunk_sizes(edges, unknown, weight):
     assert model.score(**lazy) == pytest.approx(model.score(**rows), rel=1e-14)
 
 
-def test_score_without_rows_is_refused():
+def test_score_of_chunks_without_rows_is_refused():
     model = xlr.LogisticRegression().fit(X, CODES)
     with pytest.raises(ValueError, match="nothing to score"):
         model.score(lazily(X[:0], (0, 0)), CODES[:0])

@@ -1,4 +1,4 @@
-"""Displays name matplotlib where it is missing."""
+"""Displays advise to install matplotlib if it is missing."""
 
 from __future__ import annotations
 

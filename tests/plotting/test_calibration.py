@@ -1,4 +1,4 @@
-"""Calibration displays: groups of probabilities and their observed shares."""
+"""Calibration displays: groups of probabilities, and observed frequencies."""
 
 import numpy as np
 import pytest

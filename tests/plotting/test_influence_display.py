@@ -17,7 +17,7 @@ def test_influence_display_draws_the_rows():
     np.testing.assert_allclose(display.points_.get_offsets(), drawn)
     largest = np.argsort(-influence.cooks_distance)[:5]
     assert [int(label.get_text()) for label in display.labels_] == largest.tolist()
-    # The row of the largest distance lies on the curve of that distance.
+    # The row with the largest Cook's distance lies on its contour.
     curve = display.ax_.get_lines()[2]
     row = largest[0]
     at = np.interp(display.leverage[row], curve.get_xdata(), curve.get_ydata())

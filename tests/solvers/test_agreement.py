@@ -1,4 +1,4 @@
-"""Every solver ends where scikit-learn's tightest fit does, on real data."""
+"""Every solver agrees with scikit-learn's tightest fit, on real data."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ PROBLEMS += [("digits", 0.01), ("digits", 100.0)]
 def test_solver_agrees_with_tightest_sklearn(solver, name, standardised, C):
     X, y = load(name, standardised)
     expected = tightest_sklearn(name, standardised, C)
-    # tol is on the gradient; in the flattest of these problems an error of 1e-8 in
-    # F belongs to a gradient of 1e-11.
-    # Where that is less than the solver can resolve it says so, and the fit is as good.
+    # tol bounds the gradient. In the flattest of these problems, an error of 1e-8 in F
+    # belongs to a gradient of 1e-11. A solver that cannot resolve this warns, and its
+    # fit is as good.
     model = xlr.LogisticRegression(C=C, solver=solver, tol=1e-11, max_iter=5000)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Stopped where float64 arithmetic")
@@ -38,13 +38,13 @@ def test_solver_agrees_with_tightest_sklearn(solver, name, standardised, C):
     assert reached <= best * (1 + 1e-8)
     scale = np.abs(expected.coef_).max()
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=0, atol=1e-4 * scale)
-    # and what the model says of itself is true
+    # The objective in history_ is the true one.
     assert model.history_["objective"][-1] == pytest.approx(reached, rel=1e-12)
 
 
 @pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
 def test_fit_of_many_classes_and_features_is_the_minimum(solver):
-    """The curvature of all classes then shares one Gram matrix."""
+    """The curvature of all classes shares one Gram matrix there."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 150))
     y = np.argmax(X[:, :50] + rng.gumbel(size=(300, 50)), axis=1)

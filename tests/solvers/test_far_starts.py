@@ -68,7 +68,7 @@ def test_fit_with_far_offsets_converges(solver, bounds, seed, scale):
 
 @pytest.mark.parametrize("solver", [solver for solver, _ in SMOOTH])
 def test_fit_with_offsets_without_curvature_is_stationary(solver):
-    """There conjugate gradients need the damping."""
+    """Conjugate gradients need the damping there."""
     rng = np.random.default_rng(2)
     offset, features = 1e4 * rng.normal(size=60), rng.normal(size=(60, 4))
     y = rng.integers(0, 2, 60)
@@ -81,7 +81,7 @@ def test_fit_with_offsets_without_curvature_is_stationary(solver):
 
 @solvers
 def test_softmax_fit_with_far_offsets_converges(solver, bounds):
-    """The curvature at the start vanishes, and that after a step does not."""
+    """The curvature vanishes at the start, but not after a step."""
     rng = np.random.default_rng(8)
     model = xlr.LogisticRegression(solver=solver, tol=1e-8, **bounds)
     offset = 4000 * rng.normal(size=(80, 3))

@@ -1,4 +1,4 @@
-"""The textbook algorithm, number by number."""
+"""Gradient descent takes the steps of the textbook."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import xlr
 
 
 def textbook(X, y, *, C, learning_rate, steps, binary):
-    """Run plain gradient descent on F from zero, as every textbook writes it."""
+    """Run plain gradient descent on F from zero; return F after each step."""
     n, p = X.shape
     classes = 1 if binary else y.max() + 1
     onehot = y[:, None] if binary else np.eye(classes)[y]
@@ -61,7 +61,7 @@ def test_gradient_descent_that_overflows_advises_a_lower_rate():
 
 
 def test_gradient_descent_never_raises_f_of_weighted_models():
-    """Balanced against their rest, three far rows weigh as much as all others."""
+    """With balanced weights, three far rows weigh as much as all others."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 1)), np.repeat([0, 1, 2], [50, 3, 7])
     X[y == 1] *= 30

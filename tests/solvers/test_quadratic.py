@@ -25,7 +25,7 @@ class Problem(NamedTuple):
         return penalty - step @ (self.gradient + 0.5 * self.matrix @ step)
 
     def violation(self, v: np.ndarray) -> float:
-        """Return largest subgradient of least norm, relative to the gradients in it."""
+        """Return the largest minimum-norm subgradient, relative to its terms."""
         scale = np.sqrt(np.diag(self.matrix))
         gradient = self.gradient + self.matrix @ (v - self.start)
         size = np.abs(gradient - self.gradient) + np.abs(self.gradient)
@@ -115,7 +115,7 @@ def test_quadratic_minimiser_satisfies_kkt_conditions(draw, q):
 @pytest.mark.parametrize("draw", [generic, tied, collinear])
 @pytest.mark.parametrize("seed", range(3))
 def test_quadratic_minimum_agrees_with_scipy(draw, seed):
-    """By L-BFGS-B of v = a - b, with a and b at least 0."""
+    """SciPy runs L-BFGS-B on v = a - b, with a and b at least 0."""
     problem = draw(seed, 6)
     l1, lower, upper = problem.non_smooth
 
@@ -140,7 +140,7 @@ def test_quadratic_minimum_agrees_with_scipy(draw, seed):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_quadratic_minimiser_follows_corrections_of_the_matrix(seed):
-    """As in a fit: one quadratic serves many gradients, and BFGS changes it."""
+    """In a fit, one quadratic serves many gradients, and BFGS updates it."""
     rng = np.random.default_rng(seed)
     problem = generic(seed, 30)
     quadratic, matrix, v = (

@@ -1,4 +1,4 @@
-"""All solvers reach the same F, and F never rises in between."""
+"""All solvers reach the same F, and F never rises during a fit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def problem(seed, n_samples, n_features, n_classes, sparse):
 
 
 def fits(solvers, X, y, weights, **options):
-    """Return the last F of each solver, after a check that F never rises."""
+    """Return the last F of each solver; check that F never rises."""
     last = {}
     for solver in solvers:
         model = xlr.LogisticRegression(
@@ -45,7 +45,7 @@ def fits(solvers, X, y, weights, **options):
         )
         model.fit(X, y, sample_weight=weights)
         losses = model.history_["objective"].reshape(len(model.history_["step"]), -1)
-        # Apart from the rounding of a sum over the rows.
+        # Allow for the rounding of a sum over the rows.
         rises = np.diff(losses, axis=0) / losses[:-1]
         assert rises.max(initial=0) <= 16 * EPS, solver
         last[solver] = losses[-1].sum()
@@ -72,7 +72,7 @@ def test_solvers_reach_the_same_minimum_of_ridge(
     seed, n_samples, n_features, n_classes, sparse, log_C, **options
 ):
     data = problem(seed, n_samples, n_features, n_classes, sparse)
-    # A fixed rate suits penalties that are about as large as the curvature.
+    # A fixed rate converges quickly if the penalty is similar to the curvature.
     solvers = SMOOTH + FIRST_ORDER * (-1 < log_C < 0)
     last = fits(solvers, *data, C=10**log_C, **options)
     assert max(last.values()) == pytest.approx(min(last.values()), rel=1e-10)

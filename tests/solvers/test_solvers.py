@@ -22,7 +22,7 @@ N, P = 40, 4
 RNG = np.random.default_rng(0)
 X = RNG.integers(-32, 33, size=(N, P)) / 16
 WEIGHTS = RNG.integers(1, 17, size=N) / 8
-# Two models, of one label each.
+# Labels of two models.
 LABELS = {
     2: np.stack([X[:, k] + RNG.logistic(size=N) > 0 for k in (0, 1)], axis=1),
     3: np.stack(
@@ -67,7 +67,7 @@ class Formula:
         return self.loss(w)[0] + self.l1 * np.abs(coef).sum()
 
     def minimum(self):
-        """Return the least F, with w as the difference of two non-negative vectors."""
+        """Return the lowest F, with w as the difference of two non-negative vectors."""
         size = self.outputs * (P + 1)
         is_coef = np.arange(size) % (P + 1) < P
         lower, upper = (
@@ -146,7 +146,7 @@ FLOWERS, SPECIES = load("iris", True)
 
 
 def of_each_species(**penalty):
-    """Return one model for each of three classes, of different difficulty."""
+    """Return models of three classes, one each, of different difficulty."""
     labels = np.stack([k == SPECIES for k in range(3)], axis=1)
     return make_objective(FLOWERS, labels, **penalty)
 
@@ -177,7 +177,7 @@ FAR_AWAY = 10 * np.random.default_rng(0).normal(size=(3, 5))
 
 @pytest.mark.parametrize("solver", SMOOTH)
 def test_solver_never_raises_f_from_a_far_start(solver):
-    """F is nearly linear there: Newton steps are too long, and refused."""
+    """F is nearly linear there: Newton steps are too long, and rejected."""
     objective, seen = of_each_species(ridge=1e-2), []
     solution = minimise(
         SOLVERS[solver](),
@@ -220,7 +220,7 @@ def test_solver_stays_within_bounds_from_a_far_start(solver):
 
 @pytest.mark.parametrize("solver", SMOOTH)
 def test_solver_that_starts_at_the_minimum_stays_there(solver):
-    """As many rows of both classes, and columns of zeros."""
+    """With balanced classes and columns of zeros, the minimum is at zero."""
     objective = make_objective(np.zeros((6, 2)), np.arange(6) % 2, ridge=0.1)
     options = {"tol": 1e-12, "max_iter": 9}
     solution = minimise(SOLVERS[solver](), objective, objective.zeros(), **options)

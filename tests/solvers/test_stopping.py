@@ -1,4 +1,4 @@
-"""Convergence means one thing: a flat gradient, and no decrease worth a step."""
+"""Convergence means a small gradient, and no decrease worth a step."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def run(solver, n_models=1, **options):
 
 
 def falling(share, n=30):
-    """Return records within tol whose decrease is halved in each iteration."""
+    """Return records within tol whose decrease halves in each iteration."""
     return [([1.0], [1e-3], [1.0], [share * 2.0**-k]) for k in range(n)]
 
 
@@ -85,7 +85,7 @@ def falling(share, n=30):
     ("settle", "n_iter"),
     [
         (np.inf, 0),
-        (0.1, 10),  # 2^-10 is the first of them below 1e-3 of F
+        (0.1, 10),  # 2^-10 is the first decrease below 1e-3 F
         (1e-3, 17),
         (0.0, 20),  # four roundings of F
     ],
@@ -128,7 +128,7 @@ def with_outlier(seed):
 
 @cache
 def least_with_outlier(seed, C=0.01):
-    """Return the least F without an intercept, by Newton steps with halving."""
+    """Return the lowest F without an intercept, by Newton steps with halving."""
     X, y = with_outlier(seed)
     n, p = X.shape
     scale = np.median(np.abs(X), axis=0)
@@ -160,7 +160,7 @@ def least_with_outlier(seed, C=0.01):
 @pytest.mark.parametrize("solver", SMOOTH)
 @pytest.mark.parametrize("seed", range(30, 36))
 def test_converged_fit_is_at_the_minimum_despite_an_outlier(seed, solver):
-    """One row of 1e8: F has a plateau, from which only the curvature leads on."""
+    """With one row of 1e8, F has a plateau that only the curvature leads out of."""
     X, y = with_outlier(seed)
     model = xlr.LogisticRegression(C=0.01, fit_intercept=False, solver=solver)
     with warnings.catch_warnings():
@@ -172,7 +172,7 @@ def test_converged_fit_is_at_the_minimum_despite_an_outlier(seed, solver):
 
 @pytest.mark.parametrize(("seed", "l1_ratio"), [(2, 0.0), (4, 0.0), (5, 0.0), (2, 1.0)])
 def test_newton_cg_reaches_the_minimum_of_nearly_collinear_columns(seed, l1_ratio):
-    """An estimate in float32 hides their small joint curvature."""
+    """An estimate in float32 hides the small joint curvature of such columns."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(0, 10.0 ** (seed % 3), size=(80, 1))
     X, y = x ** np.arange(1, 5), rng.integers(0, 3, size=80)
@@ -194,7 +194,7 @@ def test_newton_cg_reaches_the_minimum_of_nearly_collinear_columns(seed, l1_rati
 def test_newton_cg_takes_few_iterations_for_nearly_collinear_columns(
     seed, l1_ratio, place, dtype, backend
 ):
-    """One of two such columns ends at zero, in every way that two classes differ."""
+    """One of two such columns ends at zero for each difference of two classes."""
     if not backend.supports(dtype):
         pytest.skip(f"{backend.device} has no {dtype}")
     rng = np.random.default_rng(seed)
@@ -212,7 +212,7 @@ def test_newton_cg_takes_few_iterations_for_nearly_collinear_columns(
 @pytest.mark.parametrize("solver", ["newton-cg", "proximal-newton", "active-set"])
 @pytest.mark.parametrize("n_classes", [3, 5])
 def test_l1_penalty_alone_leaves_the_median_class_at_zero(solver, n_classes, place):
-    """Along the null space of the softmax only the penalty has a derivative."""
+    """Only the penalty has a derivative along the null space of the softmax."""
     rng = np.random.default_rng(n_classes)
     X = rng.integers(-3, 4, size=(90, 2))
     y = (X @ rng.normal(size=(2, n_classes)) + rng.gumbel(size=(90, n_classes))).argmax(
@@ -271,7 +271,7 @@ def test_precision_limit_warning_names_float32(solver):
     ("C", "kind"), [(1e6, np.asarray), (1e6, csr_array), (np.inf, np.asarray)]
 )
 def test_newton_cg_converges_on_separable_float32_rows(C, kind):
-    """The curvature of certain rows must not be lost in the rounding error of p."""
+    """The rounding error of p must not hide the curvature of certain rows."""
     X, y = (part[::3] for part in load("digits", False))
     ends = {}
     for dtype in (np.float32, np.float64):
@@ -288,7 +288,7 @@ def test_newton_cg_converges_on_separable_float32_rows(C, kind):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_newton_converges_on_separable_classes(seed):
-    """F falls by a factor e in each step, with the curvature of certain rows."""
+    """F decreases by a factor e in each step, with the curvature of certain rows."""
     X = np.random.default_rng(seed).normal(size=(90, 3))
     y = np.digitize(X[:, 0], [-0.5, 0.5])
     with pytest.warns(xlr.SeparationWarning):
@@ -310,7 +310,7 @@ def test_collinear_columns_share_their_coefficient():
     assert np.abs(twice.coef_).max() < np.abs(once.coef_).max()
 
 
-# -- many rows: fits begin on a sample of them -----------------------------------------
+# -- many rows: fits start on a sample -------------------------------------------------
 
 N, P = 30_000, 20
 
@@ -334,8 +334,8 @@ def test_fit_that_starts_on_a_sample_reaches_the_minimum(solver, n_classes):
     expected = LogisticRegression(solver="newton-cholesky", tol=1e-10).fit(X, y)
     assert model.converged_
     assert reached(model, X, y) <= reached(expected, X, y) * (1 + 1e-9)
-    assert model.history_["optimality"][0] < 0.05  # far closer than zero is
-    # Whatever the sample, the threads, the blocks and the order of the rows.
+    assert model.history_["optimality"][0] < 0.05  # much lower than at zero
+    # Another sample, number of threads and order of the rows give the same minimum.
     order = np.argsort(y, kind="stable")
     options = {"solver": solver, "random_state": 7, "n_jobs": 2}
     again = xlr.LogisticRegression(**options).fit(X[order], y[order])
