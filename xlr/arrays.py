@@ -1,7 +1,7 @@
-"""Arrays of any library: namespace, device, dtype, and moves between libraries.
+"""Arrays of any library: namespace, device, dtype, and transfers between libraries.
 
-The only module that knows array-api-compat. Every other one is written against the
-``xp`` that this one returns, and brings arrays to the host by :func:`to_host` alone.
+This module alone knows array-api-compat. All others use the ``xp`` that it returns, and
+move arrays to the host only by :func:`to_host`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from scipy.sparse import issparse
 
 from xlr.dask_graph import is_dask
 
-# Arrays of any library that follows the Array API standard, and the namespaces
-# and devices that go with them: no static type spans the libraries.
+# Arrays, namespaces and devices of any library that follows the Array API standard. No
+# static type covers all libraries.
 Array = Any
 Namespace = Any
 Device = Any
@@ -32,14 +32,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 def is_array(x: object) -> bool:
     """Return whether ``x`` is an array of a library other than NumPy and SciPy.
 
-    NumPy arrays, matrices of scipy.sparse, lists and tables are read by scikit-learn's
-    validation; everything this returns True for stays in its own library.
+    If it is, the array stays in its library. scikit-learn's validation reads NumPy
+    arrays, matrices of scipy.sparse, lists and tables.
 
     Raises
     ------
     TypeError
-        If ``x`` is of Dask where all of it is needed, a sparse tensor of another
-        library than SciPy and CuPy, or of ndonnx: not supported yet.
+        If ``x`` belongs to ndonnx, is a sparse tensor of a library other than SciPy and
+        CuPy, or belongs to Dask where all of it must be in memory.
     """
     if is_dask(x):
         raise TypeError(
@@ -79,7 +79,7 @@ def is_sparse(x: object) -> bool:
 
 
 def is_traced(*values: object) -> bool:
-    """Return whether a value is one that JAX does not know yet, as under its jit."""
+    """Return whether a value is a tracer of JAX, as under its jit."""
     jax = sys.modules.get("jax")
     if jax is not None:
         for x in values:
@@ -91,8 +91,8 @@ def is_traced(*values: object) -> bool:
 def aligned(x: Array) -> Array:
     """Return ``x``, or an aligned copy of it.
 
-    An array received over a network may begin at any byte, and each of NumPy's products
-    with it makes a copy.
+    An array received over a network may start at any byte. NumPy then copies it for
+    each product.
     """
     if isinstance(x, np.ndarray) and not x.flags.aligned:
         return np.require(x, requirements="A")
@@ -107,9 +107,9 @@ def entries(x: Array) -> Array:
 
 
 def namespace(*arrays: Array) -> Namespace:
-    """Return the array-API namespace ``xp`` that the arrays share; NumPy's for lists.
+    """Return the array API namespace ``xp`` of the arrays, which is NumPy for lists.
 
-    NumPy is its own namespace: wrappers around it cost small fits time.
+    NumPy is its own namespace: a wrapper would slow down small fits.
     """
     if len(arrays) == 1 and type(arrays[0]) is np.ndarray:
         return np
@@ -126,14 +126,14 @@ def device_of(x: Array) -> Device:
 
 
 def compiles(xp: Namespace) -> bool:
-    """Return whether a library compiles functions: JAX does."""
+    """Return whether a library compiles functions, as JAX does."""
     return array_api_compat.is_jax_namespace(xp)
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function compiled by JAX, if it is marked as :func:`pure`.
 
-    Without it, XLA compiles each operation for each shape, and a fit has hundreds.
+    Otherwise XLA compiles each operation for each shape, and a fit has hundreds.
     """
     return _compiled(function) if function in _PURE else function
 
@@ -165,10 +165,10 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def pure(function: F) -> F:
-    """Mark a function that may be compiled: it brings no array to the host.
+    """Mark a function as compilable: it moves no array to the host.
 
-    Its other arguments are part of the compiled program. They are hashable, and equal
-    ones share a program.
+    Arguments other than arrays are part of the compiled program. They must be hashable,
+    and equal arguments share a program.
     """
     _PURE.add(function)
     return function
@@ -177,11 +177,11 @@ def pure(function: F) -> F:
 # Functions marked as pure.
 _PURE: set[Callable[..., Any]] = set()
 
-# Stands for an array among the fixed arguments of a compiled function.
+# Placeholder of an array among the fixed arguments of a compiled function.
 _ARRAY = object()
 
-# Classes whose instances are arguments of compiled functions, with the names of the
-# attributes that hold arrays. They are registered when JAX is first used.
+# Classes of arguments of compiled functions, and their attributes that hold arrays. The
+# first use of JAX registers them.
 _TRACED: dict[type, tuple[str, ...]] = {}
 
 
@@ -189,7 +189,7 @@ def traced(*names: str) -> Callable[[type], type]:
     """Let compiled functions take instances of a class.
 
     ``names`` are the attributes that hold arrays or instances of other such classes.
-    The others are hashable.
+    All other attributes must be hashable.
     """
 
     def note(cls: type) -> type:
@@ -226,9 +226,9 @@ def without_gradient(x: Array) -> Array:
 
 
 def quiet() -> np.errstate:
-    """Silence floating-point warnings, where the caller checks results afterwards.
+    """Silence floating-point warnings; the caller checks the results.
 
-    A context manager and a decorator.
+    It is a context manager and a decorator.
     """
     return np.errstate(all="ignore")
 
@@ -239,10 +239,10 @@ def is_floating(x: Array, *, xp: Namespace) -> bool:
 
 
 def widest_float(*, xp: Namespace, device: Device) -> Any:
-    """Return float64 where the device has it, else float32.
+    """Return float64 if the device has it, else float32.
 
-    Sums over rows and arrays of the size of the coefficients have this dtype. Fits to
-    float32 data then lose no digits beyond those of the data.
+    Sums over rows and arrays of the size of the coefficients have this dtype, so that
+    fits to float32 data are as accurate as the data.
     """
     dtypes = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
     return dtypes.get("float64", dtypes["float32"])
@@ -263,8 +263,8 @@ def is_half(x: Array) -> bool:
 def floating_dtype(x: Array, *, xp: Namespace) -> Any:
     """Return the dtype to compute in.
 
-    That of float32 and float64 arrays, float32 for half precision, and the widest for
-    other dtypes.
+    float32 and float64 stay, half precision becomes float32, and other dtypes become
+    the widest.
     """
     if x.dtype in (xp.float32, xp.float64):
         return x.dtype
@@ -274,15 +274,15 @@ def floating_dtype(x: Array, *, xp: Namespace) -> Any:
 
 
 def to_host(x: Array) -> np.ndarray:
-    """Copy an array to NumPy: the only way from a device to the host.
+    """Copy an array to NumPy; xlr has no other transfer from a device to the host.
 
-    Keep it out of inner loops. Each call waits for a GPU.
+    Each call waits for the GPU, so keep it out of inner loops.
     """
     if isinstance(x, np.ndarray | np.generic):
         return x  # type: ignore[return-value]
     if array_api_compat.is_torch_array(x):
         x = x.detach().cpu()
-        # NumPy has no bfloat16; float32 holds every number of it.
+        # NumPy has no bfloat16. float32 represents all its numbers.
         return (x.float() if "bfloat16" in str(x.dtype) else x).numpy()
     if array_api_compat.is_cupy_array(x):
         return x.get()
@@ -297,9 +297,9 @@ def to_host(x: Array) -> np.ndarray:
 def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> Array:
     """Convert an array of any library, or a list, to a library, device and dtype.
 
-    Arrays that change library pass through the host. Use it for small arrays, or for
-    one move: coefficients, labels, weights. Without a dtype, one that the device lacks
-    becomes the device's default of the same kind.
+    An array that changes library passes through the host. Use this function for small
+    arrays or for a single transfer: coefficients, labels, weights. Without ``dtype``, a
+    dtype that the device lacks becomes the device's default of the same kind.
     """
     if isinstance(x, np.ndarray) and array_api_compat.is_numpy_namespace(xp):
         return x if dtype is None else x.astype(dtype, copy=False)
@@ -319,7 +319,7 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
         if x.dtype.name not in info.dtypes(device=device):
             kind = "real floating" if x.dtype.kind == "f" else "integral"
             dtype = info.default_dtypes(device=device)[kind]
-    if array_api_compat.is_jax_namespace(xp):  # whose asarray compiles for each shape
+    if array_api_compat.is_jax_namespace(xp):  # its asarray compiles for each shape
         import jax
 
         x = x if dtype is None else x.astype(dtype, copy=False)
@@ -328,14 +328,14 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
 
 
 def rows(x: Array, numbers: np.ndarray) -> Array:
-    """Return entries of ``x`` along its first axis, by their numbers on the host."""
+    """Return entries of ``x`` along its first axis, by their indices on the host."""
     xp = namespace(x)
     return xp.take(x, move(numbers, xp=xp, device=device_of(x)), axis=0)
 
 
 def take_rows(x: Array, places: Array, *, xp: Namespace) -> Array:
-    """Return rows of a matrix, which may be sparse, by their numbers on the device."""
-    # NumPy's take copies all of an array in Fortran order.
+    """Return rows of a dense or sparse matrix, by their indices on the device."""
+    # NumPy's take copies the whole array if it is in Fortran order.
     by_index = not x.flags.c_contiguous if isinstance(x, np.ndarray) else is_sparse(x)
     return x[places, :] if by_index else xp.take(x, places, axis=0)
 
@@ -361,7 +361,7 @@ def joined(blocks: Iterator[Array], n_rows: int) -> Array:
 def spread(values: Array, places: Array, size: int, *, xp: Namespace) -> Array:
     """Put columns into sorted places: (n, m) to (n, size), with zeros elsewhere.
 
-    By a binary search for each place, because the standard has no scatter.
+    The standard has no scatter, so this is a binary search for each place.
     """
     everywhere = xp.arange(size, dtype=places.dtype, device=device_of(values))
     position = xp.searchsorted(places, everywhere)
@@ -377,7 +377,7 @@ def within(
 ) -> Array:
     """Clip ``x`` to two numbers.
 
-    The clip of array-api-compat selects by a mask, which waits for the device on CuPy.
+    The clip of array-api-compat selects by a mask, which makes CuPy wait.
     """
     if least is not None:
         x = xp.maximum(x, xp.full_like(x, least))
@@ -385,7 +385,7 @@ def within(
 
 
 def in_host_memory(x: Array) -> bool:
-    """Return whether an array is in the memory of the host."""
+    """Return whether an array is in host memory."""
     try:
         return bool(x.__dlpack_device__()[0] == 1)  # kDLCPU
     except (BufferError, ValueError, AttributeError):  # torch's meta, JAX's tracers
@@ -396,8 +396,8 @@ def in_place(x: Array, *, differentiable: bool = False) -> Array:
     """Return a NumPy view of an array of JAX or torch in host memory, else ``x``.
 
     XLA compiles each operation for each shape, which takes longer than a small fit. A
-    call of torch takes two to four times as long as one of NumPy. With
-    ``differentiable`` arrays of torch stay, so that gradients reach them.
+    torch call takes two to four times as long as a NumPy call. With ``differentiable``,
+    torch tensors stay tensors, so that gradients reach them.
     """
     is_torch = array_api_compat.is_torch_array(x) and not differentiable
     if not (is_torch or array_api_compat.is_jax_array(x)) or not in_host_memory(x):
@@ -411,14 +411,14 @@ def in_place(x: Array, *, differentiable: bool = False) -> Array:
 def picklable(x: Array) -> Array:
     """Return ``x``, or a NumPy copy of it if its library cannot pickle it."""
     try:
-        copy.deepcopy(x)  # by the same methods as pickle
+        copy.deepcopy(x)  # uses the same methods as pickle
     except TypeError:
         return np.array(to_host(x))
     return x
 
 
 def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:
-    """Make the device of a CuPy array the current one, where CuPy creates arrays.
+    """Make the device of a CuPy array current: CuPy creates arrays there.
 
     Other libraries take the device of each new array as an argument.
     """
@@ -430,24 +430,23 @@ def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:
 
 
 def usable_bytes(x: Array) -> int:
-    """Return the free bytes on the device of ``x``, or 2 GB where they are unknown."""
+    """Return the free bytes on the device of ``x``, or 2 GB if they are unknown."""
     return free_bytes(x) or 2**31
 
 
 def block_bytes(x: Array) -> int:
-    """Return the bytes of a block of rows of X, for the device of ``x``.
+    """Return the size in bytes of a block of rows of X, for the device of ``x``.
 
-    On a CPU a block stays in the cache between the two products that read it. On a GPU
-    it is large enough to hide the launches of kernels.
+    On a CPU, a block stays in the cache between the two products that read it. On a
+    GPU, it is large enough to hide the launch times of kernels.
     """
     return 2**21 if in_host_memory(x) else 2**27
 
 
 def free_bytes(x: Array) -> int | None:
-    """Return the free bytes on the device of ``x``, or None where they are unknown.
+    """Return the free bytes on the device of ``x``, or None if they are unknown.
 
-    With the bytes that CuPy and torch hold for new arrays. psutil, if it is installed,
-    knows those of the host.
+    They include memory that CuPy and torch keep for reuse. The host needs psutil.
     """
     device = device_of(x)
     if array_api_compat.is_cupy_array(x):
@@ -461,7 +460,7 @@ def free_bytes(x: Array) -> int | None:
         kept = cuda.memory_reserved(device) - cuda.memory_allocated(device)
         return cuda.mem_get_info(device)[0] + kept
     if not in_host_memory(x):
-        # JAX; None where the device does not count.
+        # JAX returns None if the device does not count memory.
         statistics: dict[str, int] = getattr(device, "memory_stats", dict)() or {}
         limit, used = statistics.get("bytes_limit"), statistics.get("bytes_in_use", 0)
         return None if limit is None else limit - used
@@ -491,12 +490,12 @@ def memory_errors(x: Array) -> Iterator[None]:
 
 
 def cholesky(a: Array, *, xp: Namespace) -> Array:
-    """Return lower Cholesky factors of symmetric matrices: (..., n, n).
+    """Return lower Cholesky factors of symmetric matrices (..., n, n).
 
-    NaN for a matrix that is not positive definite, without an exception.
+    The factor of a matrix that is not positive definite is NaN; there is no exception.
     """
     if array_api_compat.is_cupy_namespace(xp):
-        # CuPy does not report a failure, and leaves a part of the factor behind.
+        # CuPy does not report failures, and returns an incomplete factor.
         factor = xp.linalg.cholesky(a)
         error = xp.abs(xp.matmul(factor, factor.mT) - a)
         root = xp.sqrt(xp.linalg.diagonal(a))
@@ -519,18 +518,18 @@ def cholesky(a: Array, *, xp: Namespace) -> Array:
         return np.full_like(a, np.nan) if failed else factor
     try:
         return xp.linalg.cholesky(a)
-    except Exception as error:  # the standard names no class for it
+    except Exception as error:  # the standard does not specify the class
         if type(error).__name__ != "LinAlgError":
             raise
         return xp.full_like(a, xp.nan)
 
 
 def positive_definite_solver(a: Array, *, xp: Namespace) -> Callable[[Array], Array]:
-    """Factorise stacks of symmetric positive-definite matrices, to solve with them.
+    """Factorise symmetric positive-definite matrices, and return a solve function.
 
-    By Cholesky factors, whose relative error does not depend on the scales of the rows
+    The relative error of Cholesky factors does not depend on the scales of the rows
     (Higham 2002, *Accuracy and Stability of Numerical Algorithms*, theorem 10.6). The
-    standard has no triangular solve: other libraries than NumPy, torch, JAX and CuPy
+    standard has no triangular solve: libraries other than NumPy, torch, JAX and CuPy
     invert the factors.
 
     Parameters
@@ -541,19 +540,19 @@ def positive_definite_solver(a: Array, *, xp: Namespace) -> Callable[[Array], Ar
     Returns
     -------
     solve : callable
-        Takes b, some vectors of length n for each matrix, in any shape that holds them
-        in order, to x with ``a x = b`` for each. x is NaN for a matrix that is not
-        positive definite, without an exception and without waiting for the device.
+        Takes b, one or more vectors of length n for each matrix, in any shape with them
+        in order. Returns x with ``a x = b``, or NaN if a matrix is not positive
+        definite. It raises no exception and does not wait for the device.
     """
     shape = a.shape[0], -1, a.shape[2]
     if array_api_compat.is_numpy_namespace(xp):
         from scipy.linalg import lapack
 
-        if a.dtype == np.float64:  # looking them up takes longer than a small solve
+        if a.dtype == np.float64:  # a look-up takes longer than a small solve
             potrf, potrs = lapack.dpotrf, lapack.dpotrs
         else:
             potrf, potrs = lapack.spotrf, lapack.spotrs
-        # The transpose of a matrix is the same, and in Fortran's order: no copy.
+        # The matrix equals its transpose, which is in Fortran order: no copy.
         factors = [potrf(matrix.T, lower=True, clean=False) for matrix in a]
 
         def solve(b: np.ndarray) -> np.ndarray:
@@ -568,7 +567,7 @@ def positive_definite_solver(a: Array, *, xp: Namespace) -> Callable[[Array], Ar
 
 
 def _solver_on_device(a: Array, *, xp: Namespace) -> Callable[[Array], Array]:
-    """Return what solves with matrices of another library than NumPy: (m, k, n)."""
+    """Return the solve function of a library other than NumPy, for b (m, k, n)."""
     factor = cholesky(a, xp=xp)
     if array_api_compat.is_torch_namespace(xp):
         return lambda b: xp.cholesky_solve(b.mT, factor).mT

@@ -1,4 +1,4 @@
-"""Floor 5: two small data sets to learn logistic regression with."""
+"""Two small data sets to learn logistic regression with."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def load_exam_marks(
     xp: Namespace | None = None,
     device: Device | None = None,
 ) -> Bunch | tuple[Array, Array]:
-    """Marks of 100 applicants in two exams, and who was admitted.
+    """Load the marks of 100 applicants in two exams, and who was admitted.
 
-    The set that a public course on machine learning uses to introduce logistic
-    regression, where it is called ex2data1.  60 applicants were admitted.
+    A public course on machine learning introduces logistic regression with this data
+    set, which it calls ex2data1. 60 applicants were admitted.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def load_exam_marks(
         The array library to load into, such as ``numpy``, ``cupy``, ``torch`` or
         ``jax.numpy``; None for NumPy.
     device : device, default=None
-        Where in that library, which ``xp`` names; None for its default.
+        Device of the arrays in ``xp``; None for its default.
 
     Returns
     -------
@@ -68,17 +68,17 @@ def load_study_hours(
     xp: Namespace | None = None,
     device: Device | None = None,
 ) -> Bunch | tuple[Array, Array]:
-    """Hours that twelve students studied, and who passed the exam.
+    """Load the hours that twelve students studied, and who passed the exam.
 
     Parameters
     ----------
     return_X_y, xp, device
-        As for :func:`load_exam_marks`.
+        As in :func:`load_exam_marks`.
 
     Returns
     -------
     Bunch or (data, target)
-        As :func:`load_exam_marks`, with ``data`` of shape (12, 1), from 0.5 to 6
+        As in :func:`load_exam_marks`, with ``data`` of shape (12, 1), from 0.5 to 6
         hours, and ``target`` of shape (12,), 1 for passed and 0 for failed.
 
     Examples

@@ -13,7 +13,7 @@ from xlr.arrays import Array, Namespace
 
 
 def real_floating(z: Array) -> tuple[Array, Namespace]:
-    """Return real numbers as an array of a floating dtype, and its namespace."""
+    """Convert real numbers to an array of a floating dtype; return it and ``xp``."""
     xp = arrays.namespace(z)
     if not arrays.is_array(z):
         z = xp.asarray(z)
@@ -62,7 +62,7 @@ def sigmoid(z: Array) -> Array:
 
 
 class SigmoidTerms(NamedTuple):
-    """Terms that the sigmoid, its complement and their logarithms share.
+    """Terms shared by the sigmoid, its complement and their logarithms.
 
     Attributes
     ----------
@@ -84,20 +84,19 @@ class SigmoidTerms(NamedTuple):
 
     @property
     def probability(self) -> Array:
-        """sigmoid(z), to a few ulp."""
+        """Return sigmoid(z), to a few ulp."""
         return self.rise * self.share
 
     @property
     def complement(self) -> Array:
-        """sigmoid(-z) = 1 - sigmoid(z), to a few ulp."""
+        """Return sigmoid(-z) = 1 - sigmoid(z), to a few ulp."""
         return self.fall * self.share
 
 
 def sigmoid_terms(z: Array, *, xp: Namespace) -> SigmoidTerms:
     """Return the terms of :class:`SigmoidTerms`.
 
-    Without ``where``: on a CPU, choices by a random sign cost more than a second
-    exponential.
+    On a CPU, ``where`` with random signs would cost more than a second exponential.
     """
     zero = xp.zeros((), dtype=z.dtype, device=arrays.device_of(z))
     high = xp.minimum(-z, zero)
@@ -141,12 +140,12 @@ def log_sigmoid(z: Array) -> Array:
     """
     z, xp = real_floating(z)
     with arrays.quiet():
-        # min(z, -z) for -abs(z), whose derivative at 0 libraries choose as they like.
+        # min(z, -z) is -abs(z), whose derivative at 0 differs between libraries.
         return xp.minimum(z, xp.zeros_like(z)) - xp.log1p(xp.exp(xp.minimum(z, -z)))
 
 
 class SoftmaxTerms(NamedTuple):
-    """Terms that the softmax and its logarithm share, for m the maximum of z.
+    """Terms shared by the softmax and its logarithm, for m the maximum of z.
 
     Attributes
     ----------
@@ -155,7 +154,7 @@ class SoftmaxTerms(NamedTuple):
     exponential : array of the shape of z
         exp(z - m); exactly 1 at the maximum.
     others : array with one entry along the axis
-        Sum of ``exponential`` over all classes but one of the largest.
+        Sum of ``exponential`` over all classes except one with the maximum.
     """
 
     difference: Array
@@ -185,11 +184,11 @@ def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> SoftmaxTerms:
     )
     is_other = index != winner
     largest = xp.sum(xp.where(is_other, zeros, z), axis=axis, keepdims=True)
-    # That of the maximum is 0, or NaN if it is infinite.
+    # The difference of the maximum is 0, or NaN if the maximum is infinite.
     difference = xp.where(is_other, z - largest, 0 * largest + 0)
     recovered = difference - z
     error = (z - (difference - recovered)) - (largest + recovered)
-    # exp is 0 below -800 in every dtype, and there the error may be inf - inf.
+    # Below -800, exp is 0 in every dtype, and the error may be inf - inf.
     has_error = is_other & (difference > -800)
     exponential = xp.exp(difference) * (1 + xp.where(has_error, error, zeros))
     others = xp.sum(xp.where(is_other, exponential, zeros), axis=axis, keepdims=True)

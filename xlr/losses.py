@@ -6,7 +6,7 @@ outputs (classes):
 
 - ``logits``: (n_rows, n_models, n_outputs)
 - ``targets``: (n_rows, n_models), or (n_rows, 1) shared by all models; class codes 0,
-  1, ... in the dtype of the logits, or the shares that a loss takes
+  1, ... in the dtype of the logits, or shares if the loss takes shares
 - value: (n_rows, n_models); gradient and curvature: the shape of ``logits``
 """
 
@@ -32,8 +32,8 @@ class Curvature(NamedTuple):
     values : array of shape (n_rows, n_models, n_outputs)
         h, not negative.
     coupled : bool
-        False for diag(h); True for diag(h sum(h)) - h h', whose null space is the
-        equal change of all logits.
+        False for diag(h); True for diag(h sum(h)) - h h', whose null space holds equal
+        changes of all logits.
     """
 
     values: Array
@@ -44,7 +44,7 @@ class Curvature(NamedTuple):
         if not self.coupled:
             return self.values
         others = xp.sum(self.values, axis=-1, keepdims=True) - self.values
-        # Kept from rounding below zero.
+        # Rounding must not make it negative.
         return self.values * xp.maximum(others, xp.zeros_like(others))
 
     def product(self, vector: Array, *, xp: Namespace) -> Array:
@@ -54,9 +54,9 @@ class Curvature(NamedTuple):
             return h * vector
         total = xp.sum(h, axis=-1, keepdims=True)
         if h.dtype == xp.float32:
-            # Equal changes to all entries of v change nothing. Where one class is
-            # certain, v less its mean is small there, and keeps digits that float32
-            # would lose in the difference below.
+            # Subtracting the mean from v does not change the product. If one class is
+            # certain, its entry of v is then small, and keeps digits that float32 would
+            # lose in the difference below.
             mean = xp.sum(h * vector, axis=-1, keepdims=True)
             vector = vector - mean / xp.where(total > 0, total, xp.ones_like(total))
         return h * (total * vector - xp.sum(h * vector, axis=-1, keepdims=True))
@@ -68,10 +68,11 @@ class Loss(Protocol):
     Attributes
     ----------
     n_outputs : int
-        Logits of a model for each row.
+        Number of logits per row and model.
     shift_invariant : bool
-        Whether adding one number to all logits of a row changes nothing. The Hessian is
-        then singular, and the objective adds curvature along its null space.
+        Whether the loss is unchanged when one number is added to all logits of a row.
+        The Hessian is then singular, and the objective adds curvature along its null
+        space.
     is_canonical : bool
         Whether the curvature is the same for all labels. Models with the same
         coefficients and weights then share a Hessian.
@@ -127,7 +128,7 @@ class LogisticLoss:
     ) -> tuple[Array, Array]:
         """Return log(1 + e^t) and sign sigmoid(t) at t = sign z.
 
-        The first is log(1 + e^-|t|) + max(t, 0); the second keeps its digits for
+        The value is log(1 + e^-|t|) + max(t, 0). The gradient keeps its digits for
         either label.
         """
         sign = 1 - 2 * targets[..., None]
@@ -138,7 +139,7 @@ class LogisticLoss:
         return value[..., 0], sign * (rise / (1 + decay))
 
     def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Curvature:
-        """Return sigmoid(z) sigmoid(-z), whatever the label."""
+        """Return sigmoid(z) sigmoid(-z), for either label."""
         decay = xp.exp(-xp.abs(logits))
         return Curvature(decay / (1 + decay) ** 2, False)
 
@@ -175,15 +176,15 @@ class SoftmaxLoss:
     ) -> tuple[Array, Array]:
         """Return -log p_y and p - onehot(y).
 
-        1 - p_y is summed from the other classes, which keeps its digits.
+        1 - p_y is the sum of the other probabilities, which keeps its digits.
 
-        The first is log(sum of e^(z - max)) - (z_y - max).
+        The value is log(sum of e^(z - max)) - (z_y - max).
         """
         difference, exponential, others = softmax_terms(logits, -1, xp=xp)
         classes = xp.arange(
             logits.shape[-1], dtype=targets.dtype, device=arrays.device_of(logits)
         )
-        # A mask, because Dask has no take_along_axis.
+        # Use a mask, because Dask has no take_along_axis.
         is_target = targets[..., None] == classes
         zeros = xp.zeros_like(difference)
         chosen = xp.sum(xp.where(is_target, difference, zeros), axis=-1)
@@ -196,7 +197,7 @@ class SoftmaxLoss:
     def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Curvature:
         """Return diag(p) - p p' as a coupled curvature.
 
-        Without the corrections of :func:`softmax_terms`: a Hessian needs fewer digits
+        It lacks the corrections of :func:`softmax_terms`: a Hessian needs fewer digits
         than a gradient.
         """
         exponential = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
@@ -273,7 +274,7 @@ def _mean(loss: Array, sample_weight: Array | None, *, xp: Namespace) -> Array:
 def _placed_like(logits: Array, values: Any, *, xp: Namespace) -> Array:
     """Move values to the library and device of the logits, unless they are there.
 
-    Those that stay keep their derivatives.
+    Values that stay keep their derivatives.
     """
     device = arrays.device_of(logits)
     if (
@@ -328,8 +329,7 @@ def binary_cross_entropy(
     logits : array of shape (n,)
         Linear predictors z.
     y : array of shape (n,)
-        Targets: 0 or 1, or probabilities between them. Any library; moved to
-        that of the logits.
+        Targets: 0 or 1, or probabilities between them. They may belong to any library.
     sample_weight : array of shape (n,), default=None
         Weights s; None weighs all rows alike.
 
@@ -371,8 +371,8 @@ def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -
     logits : array of shape (n, n_classes)
         Linear predictors z.
     y : array of shape (n,)
-        Class codes 0, ..., n_classes - 1. Any library; moved to that of the
-        logits, and checked on the host once, except for JAX's tracers.
+        Class codes 0, ..., n_classes - 1. They may belong to any library. The host
+        checks them once, unless JAX traces them.
     sample_weight : array of shape (n,), default=None
         Weights s; None weighs all rows alike.
 

@@ -1,7 +1,7 @@
 """Penalties as functions of the coefficients.
 
-A penalty is a small class. It gets coefficients of shape
-(n_models, n_outputs, n_features) without intercepts. :class:`NonSmooth` is its part
+A penalty is a small class. It takes coefficients of shape
+(n_models, n_outputs, n_features), without intercepts. :class:`NonSmooth` is its part
 without a derivative.
 """
 
@@ -53,8 +53,8 @@ class NonSmooth(NamedTuple):
     ) -> Array:
         """Return the minimum-norm subgradient, given the gradient of the smooth part.
 
-        The derivative towards the side on which the function falls. Zero where it falls
-        on neither side, or where a bound stops it.
+        It is the derivative towards the side on which the function decreases, and zero
+        if the function decreases on neither side or a bound stops it.
         """
         right = gradient + xp.where(w >= 0, self.l1, -self.l1)
         left = gradient + xp.where(w > 0, self.l1, -self.l1)
@@ -69,8 +69,8 @@ class Penalty(Protocol):
     Attributes
     ----------
     non_smooth : NonSmooth or None
-        What the gradient and the curvature leave out, for arrays of shape
-        (n_models or 1, 1, n_features); None for nothing.
+        The part outside the gradient and the curvature, with arrays of shape
+        (n_models or 1, 1, n_features); None if the penalty is smooth.
     """
 
     @property
@@ -95,8 +95,8 @@ class L2Penalty:
     Parameters
     ----------
     strength : array of shape (n_models or 1, 1, n_features)
-        The :math:`\lambda_j`; zeros leave the coefficients unpenalised. For the
-        objective of this library, 1 / (C S scale_j^2).
+        The :math:`\lambda_j`; a coefficient with zero has no penalty. In the objective
+        of this library, they are 1 / (C S scale_j^2).
     """
 
     non_smooth: NonSmooth | None = None

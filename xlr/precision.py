@@ -1,4 +1,4 @@
-"""Full precision for products of float32, which libraries may round further."""
+"""Full precision for products of float32, which libraries may reduce."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def full_precision(x: Any) -> Iterator[None]:
     """Compute products of float32 in float32 within the context.
 
     Settings of a library may round the factors to TF32 (three digits) on a GPU, or to
-    bfloat16 on a CPU. They are restored at the end.
+    bfloat16 on a CPU. The settings are restored at the end.
     """
     with contextlib.ExitStack() as stack:
         if array_api_compat.is_torch_array(x):
@@ -22,7 +22,7 @@ def full_precision(x: Any) -> Iterator[None]:
         elif array_api_compat.is_cupy_array(x):
             from cupy._core import _routines_linalg as linalg
 
-            # CUPY_TF32=1. There is no public function for it.
+            # This undoes CUPY_TF32=1. CuPy has no public function for it.
             stack.callback(
                 linalg.set_compute_type, "float32", linalg.get_compute_type("float32")
             )
@@ -40,7 +40,7 @@ def _torch_in_full() -> Callable[[], None]:
 
     try:
         before = torch.get_float32_matmul_precision()
-    except RuntimeError:  # set by the settings of one library, below
+    except RuntimeError:  # settings of single backends decide, see below
         before = None
     backends: list[Any] = [torch.backends.cuda, torch.backends.mkldnn]
     libraries = [each.matmul for each in backends if hasattr(each, "matmul")]

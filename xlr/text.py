@@ -1,4 +1,4 @@
-"""Names and values of users as text, and warnings at the line that called xlr."""
+"""Users' names and values as text, and warnings at the line that called xlr."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 MAX_LENGTH = 100  # characters of a name or a value
 
-# Modules between a warning and the line that it is about.
+# Modules between a warning and the user's line.
 INSIDE = ("xlr.", "sklearn.callback.", "contextlib")
 
 
@@ -26,18 +26,18 @@ def printable(name: Any, max_length: int = MAX_LENGTH) -> str:
 def quoted(value: Any) -> str:
     """Return the ``repr`` of a value, shortened in the middle."""
     if isinstance(value, int) and abs(value) > float_info.max:
-        return "a number beyond float64"  # Python prints integers of some length only
+        return "a number beyond float64"  # Python refuses to print long integers
     return printable(repr(value))
 
 
 def listed(values: list[Any], show: Callable[[Any], str] = quoted) -> str:
-    """Join the first five values, quoted by default, and the number of the others."""
+    """Join the first five values, quoted by default, and the number of further ones."""
     shown = ", ".join(map(show, values[:5]))
     return f"{shown} and {len(values) - 5} more" if len(values) > 5 else shown
 
 
 def warn(sentence: str, category: type[Warning] = UserWarning) -> None:
-    """Warn, at the line of the user that called xlr."""
+    """Warn at the user's line that called xlr."""
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(INSIDE):
         frame, level = frame.f_back, level + 1
@@ -45,7 +45,7 @@ def warn(sentence: str, category: type[Warning] = UserWarning) -> None:
 
 
 def term_of(name: str) -> str:
-    """Return the term of a coefficient: its name without levels, as in race[black]."""
+    """Return the term of a coefficient: race for the level race[black]."""
     before, _, after = name.partition("[")
     _, closed, others = after.partition("]")
     return before + term_of(others) if closed else name

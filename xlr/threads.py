@@ -1,8 +1,8 @@
 """Threads for the parts of a pass.
 
 Each thread works on its own rows with a BLAS of one thread, which keeps a block of
-rows in the cache of one core. The BLAS of the process has one thread while any fit
-has workers. Switching for each pass would leave BLAS's own threads spinning.
+rows in the cache of one core. BLAS has one thread in the whole process while any fit
+has workers. A switch for each pass would leave BLAS's own threads spinning.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ T = TypeVar("T")
 
 _lock = threading.Lock()
 _fits: set[object] = set()  # fits with workers, in any thread of the process
-_before: list[tuple[Any, int]] = []  # threads of each BLAS before the first of them
+_before: list[tuple[Any, int]] = []  # threads of each BLAS before the first fit
 
 
 @functools.cache
 def _blas() -> ThreadpoolController:
-    # Looking through the loaded libraries takes half a millisecond.
+    # A scan of the loaded libraries takes half a millisecond.
     return ThreadpoolController().select(user_api="blas")
 
 
 def _blas_threads() -> int:
     libraries = _blas().lib_controllers
-    if not libraries:  # a BLAS that threadpoolctl does not know
+    if not libraries:  # threadpoolctl does not know the BLAS
         return joblib.cpu_count()
     return min(map(attrgetter("num_threads"), libraries))
 
@@ -66,7 +66,7 @@ def available_threads(n_jobs: int | None) -> int:
 def _blas_of_one_thread() -> Iterator[None]:
     """Limit BLAS to one thread within the context.
 
-    Ctrl-C may come between any two steps, so that each can be repeated or undone.
+    Ctrl-C may come between any two steps, so each step can be repeated or undone.
     """
     fit = object()
     try:
@@ -124,7 +124,7 @@ class Workers:
     Parameters
     ----------
     n : int
-        Number of threads, with the calling thread.
+        Number of threads, including the calling thread.
     start : callable
         Starts a task in another thread.
     """
@@ -140,7 +140,7 @@ class Workers:
         first, *others = tasks
         done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
         for number, task in enumerate(others):
-            # NumPy's error state belongs to the context, which threads do not inherit.
+            # Threads do not inherit the context, which holds NumPy's error state.
             run = functools.partial(contextvars.copy_context().run, task)
             self._start(functools.partial(_tell, done, number, run))
         results: list[Any] = [first(), *[None] * len(others)]
@@ -161,7 +161,7 @@ def _tell(
     number: int,
     task: Callable[[], Any],
 ) -> None:
-    """Run a task, and put its result or error into a queue."""
+    """Run a task and put its result or error into a queue."""
     try:
         done.put((number, task(), None))
     except BaseException as error:
@@ -172,13 +172,13 @@ def _tell(
 def _threads(n: int) -> Iterator[Callable[[Callable[[], None]], None]]:
     """Return a function that starts a task in one of n threads.
 
-    The threads begin with the first task, so that small fits have none, and end with
+    The threads start with the first task, so that small fits have none, and end with
     the context.
 
-    A call of a ``SimpleQueue`` or of ``start_new_thread`` is atomic for Ctrl-C.
+    Ctrl-C cannot interrupt a call of a ``SimpleQueue`` or of ``start_new_thread``.
     Executors, events and ``Thread.start`` wait for conditions, which are written in
-    Python: Ctrl-C within one may leave a lock without an owner, and a thread that ends
-    then waits for it without bound.
+    Python. Ctrl-C within one may leave a lock without an owner, and a thread that ends
+    would then never end.
     """
     tasks: SimpleQueue[Any] = SimpleQueue()
     ended: SimpleQueue[None] = SimpleQueue()
@@ -213,16 +213,16 @@ def _work(tasks: SimpleQueue[Any], ended: SimpleQueue[None]) -> None:
 
 @contextlib.contextmanager
 def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
-    """Return threads for passes over ``x``, which end with the context.
+    """Yield threads for passes over ``x``, which end with the context.
 
-    No thread outlives a fit, to be lost in a fork. Libraries other than NumPy have
-    threads of their own.
+    No thread outlives a fit, because a fork would lose it. Libraries other than NumPy
+    have their own threads.
 
     Parameters
     ----------
     x : array
     n_jobs : int or None
-        As for :func:`available_threads`.
+        As in :func:`available_threads`.
     """
     if not isinstance(x, np.ndarray) and arrays.is_array(x):
         entries = arrays.entries(x)
@@ -231,7 +231,7 @@ def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
             yield ALONE
         return
     n = available_threads(n_jobs)
-    # An ExitStack would leave exceptions in reference cycles, so that contexts which
-    # Ctrl-C interrupts would end only with the garbage collector.
+    # An ExitStack would leave exceptions in reference cycles. After Ctrl-C, contexts
+    # would then end only with the garbage collector.
     with _blas_of_one_thread(), _threads(n - 1) as start:
         yield Workers(n, start)

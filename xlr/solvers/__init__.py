@@ -1,4 +1,4 @@
-"""Layer 3: solvers, mathematics on quantities of the size of the parameters.
+"""Layer 4: solvers, mathematics on quantities of the size of the parameters.
 
 A solver never sees X, y or the name of a library.
 """

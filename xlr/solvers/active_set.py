@@ -1,4 +1,4 @@
-"""Proximal Newton on a working set, for many features with few coefficients."""
+"""Proximal Newton on a working set, for many features and few non-zero coefficients."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from xlr.solvers.loop import Start
 from xlr.solvers.steps import Diagnostics
 from xlr.solvers.working_set import WorkingSet
 
-# Least number of features in a working set, and their multiple of those with a
-# coefficient.
+# Minimum size of a working set: features, and a multiple of those with a coefficient.
 LEAST = 128
 GROWTH = 2
 
@@ -33,10 +32,10 @@ CURVATURE = 0.01
 class ActiveSetState(NamedTuple):
     parameters: Array
     at: Evaluation
-    subgradient: Array  # of minimum norm
+    subgradient: Array  # minimum-norm subgradient
     working_set: WorkingSet
-    seed: int | None  # draws the sample that the first solve begins on
-    left: Array  # predicted decrease by the next step
+    seed: int | None  # seed of the sample that the first solve starts on
+    left: Array  # predicted decrease of the next step
     diagnostics: Diagnostics
 
 
@@ -44,14 +43,14 @@ class ActiveSet:
     r"""Proximal Newton on a working set, until no other feature violates its condition.
 
     The working set holds the features that have a coefficient and those whose
-    subgradient is largest. Its problem is solved on a copy of its columns by
-    :class:`ProximalNewton`, or by :class:`NewtonCG` where they are thousands; a pass
-    over all of X then finds the features that violate the KKT conditions.
+    subgradient is largest. :class:`ProximalNewton` solves its problem on a copy of its
+    columns, or :class:`NewtonCG` if there are thousands. A pass over all of X then
+    finds the features that violate the KKT conditions.
 
     Parameters
     ----------
     seed : int or None, default=None
-        Draws a sample to begin on; None for none.
+        Seed of a sample to start on; None for no sample.
 
     References
     ----------
@@ -67,11 +66,11 @@ class ActiveSet:
         self.seed = seed
 
     def least_sample(self, objective: Objective) -> float:
-        """Return inf: the first working set is solved on a sample, not all features."""
+        """Return inf: only the first working set is solved on a sample."""
         return math.inf
 
     def model_bytes(self, objective: Objective) -> int:
-        """Return the bytes of the Hessian of a working set, roughly."""
+        """Return the approximate bytes of the Hessian of a working set."""
         q = objective.n_outputs * min(objective.n_features, 4 * LEAST)
         return 8 * (6 * q**2 + 10 * objective.n_parameters)
 
@@ -94,7 +93,7 @@ class ActiveSet:
             max_iter=WORKING_SET_ITERATIONS,
             seed=state.seed,
         )
-        # 2. The predicted decrease by its coefficients and by the others.
+        # 2. The predicted decrease from its coefficients and from the others.
         gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
         coef = objective.by_class(gradient)
         outside = xp.astype(objective.place(~features) > 0, coef.dtype)
@@ -112,7 +111,7 @@ class ActiveSet:
         )
 
     def decrease(self, objective: Objective, state: ActiveSetState) -> Array:
-        """Return the predicted decrease by the working set and the other features."""
+        """Return the predicted decrease from the working set and the other features."""
         return state.left
 
 
@@ -122,7 +121,7 @@ def _working_set(
     """Return a mask of the needed features, and the ids of the welcome ones.
 
     Needed features have a coefficient, or violate their KKT condition by more than the
-    next solve resolves. Welcome ones join if columns are copied anyway.
+    next solve resolves. Welcome features join if columns must be copied anyway.
     """
     xp = objective.xp
     coef, gradient = (
@@ -134,6 +133,7 @@ def _working_set(
     size = max(LEAST, GROWTH * int(has_coef.sum()))
     order = np.argsort(np.where(has_coef, 0, -violation), kind="stable")[:size]
     needed = has_coef.copy()
-    # At least one, which brings the intercept, even if none violates its condition.
+    # At least one feature is needed, with the intercept, even if none violates its
+    # condition.
     needed[order[violation[order] >= SOLVED_SHARE * violation.max()]] = True
     return needed, order[violation[order] > 0]

@@ -1,4 +1,4 @@
-"""Batches: the models that still run, and the results of those that have ended."""
+"""Batches: the running models of a fit, and the results of the ended ones."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.steps import Diagnostics
 
-# Share of running models at which those that have ended leave: going on with fewer
-# costs a copy of all that the solver carries.
+# Ended models leave the batch when at most this share of its models still run: their
+# removal copies the state of the solver.
 WORTH_LEAVING = 3 / 4
 
 
 class Batch:
-    """The models of a fit; some of them have ended.
+    """Models of a fit, running or ended.
 
     Attributes
     ----------
     objective : Objective
-        Of the models that run.
+        Objective of the running models.
     running : ndarray of int
-        Their numbers.
+        Indices of the running models.
     ended : list of tuples
-        Numbers of those that left; their parameters, F and gradients.
+        Indices, parameters, F and gradients of the models that have left.
     last : Diagnostics
-        Of all models, in the last iteration.
+        Diagnostics of all models in the last iteration.
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -38,7 +38,7 @@ class Batch:
         self.ended: list[tuple[np.ndarray, tuple[Array, ...]]] = []
 
     def of_all_models(self, now: Diagnostics) -> Diagnostics:
-        """Return the diagnostics of all models: the last ones of those that ended."""
+        """Return the diagnostics of all models; ended models keep their last ones."""
         assert self.last is not None
         everything = [last.copy() for last in self.last]
         everything[Diagnostics._fields.index("step_norm")][:] = 0
@@ -47,14 +47,14 @@ class Batch:
         return Diagnostics(*everything)
 
     def without_ended(self, going: np.ndarray, state: Any) -> Any:
-        """Return the state without the models that ended, if that pays.
+        """Return the state without the ended models, if their removal pays.
 
-        Otherwise they go on, and ask for nothing more.
+        Otherwise they stay in the batch, and no longer determine the stop.
 
         Parameters
         ----------
         going : ndarray of bool
-            Which of the running models go on.
+            Mask of the running models that continue.
         state : State
         """
         state = state._replace(diagnostics=state.diagnostics.at_rest(~going))
@@ -69,7 +69,7 @@ class Batch:
         return _select(state, models)
 
     def join(self, parameters: Array, at: Evaluation) -> tuple[Array, Evaluation]:
-        """Return parameters and evaluation of all models, from those that run."""
+        """Return parameters and evaluation of all models, given the running ones."""
         if not self.ended:
             return parameters, at
         numbers, points = zip(*self.ended, (self.running, (parameters, *at)))
@@ -80,10 +80,10 @@ class Batch:
 
 
 def _select(part: Any, models: np.ndarray) -> Any:
-    """Return some models of a part of a state, by their numbers.
+    """Return some models of a field of a state, by their indices.
 
     Arrays and lists have the models first. A function becomes None: the next step makes
-    another.
+    a new one.
     """
     if hasattr(part, "shape"):
         return arrays.rows(part, models)

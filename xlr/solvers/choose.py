@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-# The unit of time is a multiply-add of a product of X with few columns, which waits for
-# memory. A pass over the rows costs this in addition, and products of two large
-# matrices are faster by this factor.
+# The unit of time is a multiply-add in a product of X with few columns, which waits for
+# memory. Fixed time of a pass over the rows, and speed of large matrix products.
 PASS_OVERHEAD = 1e5
 MATRIX_SPEEDUP = 10
 
-PRODUCTS = 8  # with the Hessian, for one step by preconditioned conjugate gradients
-UNPRECONDITIONED = 4  # times as many with a diagonal preconditioner
+PRODUCTS = 8  # Hessian products of one step of preconditioned conjugate gradients
+UNPRECONDITIONED = 4  # factor on these for a diagonal preconditioner
 
 # Share of the time of a Hessian that an iteration takes with this number of rows per
-# parameter: the first Hessians are those of samples, and each serves several steps.
+# parameter. The first Hessians are computed on samples, and each serves several steps.
 HESSIAN_SHARE = 1 / 4
 ROWS_TO_HOLD = 80
 
-# Time of a pass beyond which arithmetic, not calls, takes the time of an L-BFGS step.
+# Time of a pass beyond which arithmetic, not calls, dominates an L-BFGS step.
 LONG_PASS = 1e7
 
 # Parameters up to which each chunk sends its Hessian: 32 MB.
 MOST_IN_CHUNKS = 2048
 
-# Parameters up to which the Hessian of all of them costs less than a pass.
+# Parameters up to which a whole Hessian costs less than a pass.
 FEW_PARAMETERS = 256
 
 
@@ -38,28 +37,28 @@ def choose(
 ) -> str:
     """Return the name of the solver with the least estimated time.
 
-    Both of Newton's methods take few iterations on any data. With the whole Hessian an
+    Both Newton methods take few iterations on any data. With the whole Hessian, an
     iteration costs n p^2 for each pair of classes, in large matrix products, and the
-    cube of the number of parameters. By conjugate gradients it costs n p for each
-    class, several times, and a preconditioner with a block for each class. With many
-    classes L-BFGS with that preconditioner reads X less often.
+    cube of the number of parameters. With conjugate gradients, it costs n p per class,
+    several times, and a preconditioner with one block per class. With many classes,
+    L-BFGS with the same preconditioner reads X less often.
 
     Parameters
     ----------
     n_samples, n_features : int
     n_outputs : int
-        Of a model: 1 for two classes, else one for each. Several models that share X
-        take longer by the same factor with each solver.
+        Outputs of a model: 1 for two classes, else one per class. The number of models
+        that share X does not matter: it is the same factor for every solver.
     smooth : bool, default=True
-        Whether the penalty is differentiable, and there are no bounds.
+        Whether the penalty is differentiable and there are no bounds.
     sparse_costs : tuple of two floats, default=None
         Time per row of a product with a sparse X and of its Gram matrix, in
         multiply-adds of a dense product. None for a dense X.
     in_chunks : bool, default=False
-        Whether reading X takes the time. A whole Hessian takes one pass and serves
-        several steps, while each product is a pass.
+        Whether reading X dominates the time. A whole Hessian takes one pass and serves
+        several steps, while each Hessian product takes a pass.
     in_float32 : bool, default=False
-        Whether products with the Hessian take half the time of a gradient.
+        Whether a Hessian product takes half the time of a gradient.
     """
     n_parameters = n_outputs * n_features
     if not smooth:
@@ -82,7 +81,7 @@ def choose(
     preconditioned, plain = products + blocks, UNPRECONDITIONED * products
     if cholesky <= one_pass + min(preconditioned, plain):
         return "newton-cholesky"
-    # L-BFGS keeps the curvature between classes from step to step. Conjugate gradients
-    # find it again in each step.
+    # L-BFGS keeps the curvature between classes from step to step; conjugate gradients
+    # recompute it in each step.
     has_blocks = n_outputs > 1 and preconditioned <= plain and not in_float32
     return "lbfgs" if has_blocks and one_pass > LONG_PASS else "newton-cg"

@@ -11,7 +11,7 @@ from xlr.arrays import Array, Namespace
 # Factor on the planned products of a solve that may end when its residual is small.
 MORE_ON_HOST = 4
 
-# Relative residual at which only rounding is left, in rounding errors.
+# Relative residual, in rounding errors, below which a solve cannot improve.
 ROUNDED = 16
 
 
@@ -20,8 +20,8 @@ def plan_products(share: float, residual: float, n_products: int) -> tuple[int, 
 
     With a relative residual of sqrt(|g| / |g_0|) Newton's method converges faster than
     linearly (Eisenstat and Walker 1996, *Choosing the forcing terms in an inexact
-    Newton method*). A tenth is enough far from the minimum. Products beyond a hundredth
-    are better spent on a new Hessian.
+    Newton method*). A tenth is enough far from the minimum. Below a hundredth, a new
+    Hessian is a better use of the time.
 
     Parameters
     ----------
@@ -30,11 +30,11 @@ def plan_products(share: float, residual: float, n_products: int) -> tuple[int, 
     residual : float
         Relative residual of the last solve.
     n_products : int
-        Its number of products.
+        Number of products of the last solve.
     """
     forcing, planned = min(0.1, max(0.01, share**0.5)), 2 * n_products
     if 0 <= residual < 1:
-        # Residuals fall by about the same factor with each product.
+        # Each product reduces the residual by about the same factor.
         factor = math.log(forcing) / math.log(max(residual, 1e-9))
         planned = min(planned, math.ceil(factor * n_products))
     return planned, forcing
@@ -55,14 +55,14 @@ def conjugate_gradients(
     Parameters
     ----------
     multiply, precondition : callables
-        Take (n_models, n_parameters) to A times it, and to nearly A^-1 times it.
+        Multiply an array (n_models, n_parameters) by A, and by an estimate of A^-1.
     right : array of shape (n_models, n_parameters)
         b.
     n_products : int
-        Products to spend on a device, which does not wait for the residual. On the host
-        up to four times as many, until the residual is small enough.
+        Number of products on a device, which does not wait for the residual. On the
+        host, up to four times as many, until the residual is small enough.
     forcing : float
-        Relative residual that is small enough; 0 for exactly ``n_products``.
+        Target for the relative residual; 0 for exactly ``n_products``.
     rounding : float
         Relative rounding error of a number.
     xp : namespace
@@ -87,7 +87,7 @@ def conjugate_gradients(
     for _ in range(MORE_ON_HOST * n_products if looks else n_products):
         product = multiply(search)
         curvature = xp.vecdot(search, product)
-        # Past the solution there is only rounding: such models stand still.
+        # At the solution, only rounding is left: such models do not move.
         moving = (size > least) & (curvature > 0)
         step_size = xp.where(moving, size / curvature, zeros)[:, None]
         x = x + step_size * search

@@ -23,24 +23,24 @@ class GradientDescent:
 
     .. math:: w \leftarrow w - \gamma \nabla F(w)
 
-    in the units of X, unlike the other solvers: its iterates are those of a textbook's
-    loop, number by number.
+    in the units of X, unlike the other solvers. The iterates equal those of a textbook
+    loop.
 
     Parameters
     ----------
     learning_rate : float or None
-        The rate :math:`\gamma`; None takes 1 / L, with L a bound on the curvature of F,
+        The rate :math:`\gamma`. None takes 1 / L, with L a bound on the curvature of F,
         so that F never rises.
     """
 
     standardized = False
-    patience = math.inf  # max_iter alone ends it
+    patience = math.inf  # only max_iter ends a fit without progress
 
     def __init__(self, learning_rate: float | None) -> None:
         self.learning_rate = None if learning_rate is None else float(learning_rate)
 
     def least_sample(self, objective: Objective) -> float:
-        """Return inf: the iterates begin at the given start."""
+        """Return inf: the iterates begin at the given start, not on a sample."""
         return math.inf
 
     def model_bytes(self, objective: Objective) -> int:
@@ -63,7 +63,7 @@ class GradientDescent:
         return _state(objective, parameters, at, state.learning_rate, change)
 
     def decrease(self, objective: Objective, state: GradientDescentState) -> Array:
-        """Return the decrease to first order; F falls by half of it at least."""
+        """Return the decrease to first order; F decreases by at least half of it."""
         squares = state.learning_rate * state.at.gradient**2
         return objective.xp.sum(squares, axis=1)
 

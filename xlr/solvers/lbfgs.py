@@ -20,9 +20,9 @@ class LBFGSState(NamedTuple):
     at: Evaluation
     step_size: np.ndarray
     pairs: tuple[quasi_newton.Pair, ...]
-    surrogate: Surrogate  # the objective of the estimate of the Hessian
-    solve: Any  # solves with an estimate E of the Hessian; None before it is made
-    scale: Array  # of E, from the curvature along the last step
+    surrogate: Surrogate  # the objective whose Hessian is estimated
+    solve: Any  # solves with an estimate E of the Hessian; None before the first
+    scale: Array  # scale of E, from the curvature along the last step
     age: int
     diagnostics: Diagnostics
 
@@ -45,11 +45,11 @@ class LBFGSState(NamedTuple):
 class LBFGS:
     r"""L-BFGS from an estimate of the Hessian.
 
-    The direction is :math:`-B^{-1} g`. The quasi-Newton matrix B begins at a multiple
-    of the diagonal or of the diagonal blocks of the Hessian, one for each class. The
-    last steps s and changes y of the gradient update it. Every few iterations the
-    estimate is computed again, because curvature moves to the rows that are still
-    uncertain. A refused step is shortened and tried again: each iteration is one pass
+    The direction is :math:`-B^{-1} g`. The quasi-Newton matrix B starts from a multiple
+    of the diagonal of the Hessian, or of its diagonal blocks, one per class. The last
+    steps s and gradient changes y update B. Every few iterations the estimate is
+    computed again, because curvature moves to the rows that are still uncertain. After
+    a rejected step, the next iteration tries a shorter one. Each iteration is one pass
     over the rows.
 
     References
@@ -92,12 +92,12 @@ class LBFGS:
         # 1. A new estimate every few iterations.
         if state.solve is None or (state.age and state.age % self.renewal == 0):
             state = state.with_new_estimate(objective)
-        # 2. Trial step, taken if F falls as far as its gradient promises.
+        # 2. Trial step, accepted if F decreases as far as its gradient predicts.
         w, at = state.parameters, state.at
         step = -objective.place(state.step_size)[:, None] * _solve(objective, state)
         trial = try_step(objective, at.gradient, w + step, step)
         accept = trial.is_acceptable(last, objective.rounding)
-        # 3. A shorter step after a refusal.
+        # 3. A shorter step after a rejection.
         shorter = state.step_size * shortened(trial, last)
         size = np.where(accept, 1.0, shorter)
         state = state._replace(step_size=size, age=state.age + 1)

@@ -1,9 +1,9 @@
 """The loop that every solver runs in: iterations, history and the stopping rule.
 
 A solver is an object with ``init`` and ``step``. Both return a state with
-:class:`~xlr.solvers.steps.Diagnostics`, the few numbers that come to the host once an
-iteration. Near the end, the predicted decrease comes too, and for columns with outliers
-the change of the logits.
+:class:`~xlr.solvers.steps.Diagnostics`, the few numbers that move to the host once per
+iteration. Near the end, the predicted decrease moves too. For columns with outliers, so
+does the change of the logits.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from xlr.solvers.steps import Diagnostics
 from xlr.solvers.stopping import NEGLIGIBLE, SETTLED, Status, StoppingRule
 from xlr.solvers.surrogate import Surrogate
 
-# Change of a logit up to which the curvature p (1 - p) of its row is about the same:
-# by a factor of e^0.5 at most.
+# Change of a logit up to which the curvature p (1 - p) of its row changes by a factor
+# of at most e^0.5.
 MAX_LOGIT_CHANGE = 0.5
 
 # Rounding error of float64, or less.
@@ -40,9 +40,9 @@ class Start(NamedTuple):
     at : Evaluation
         F and its gradient at the parameters.
     surrogate : Surrogate or None
-        A smaller objective with about the Hessian of F.
+        A smaller objective whose Hessian approximates that of F.
     is_close : bool
-        Whether the parameters are the solution apart from rounding.
+        Whether the parameters are the solution, up to rounding.
     """
 
     parameters: Array
@@ -54,17 +54,17 @@ class Start(NamedTuple):
 class State(Protocol):
     """State of a solver between two iterations: a named tuple.
 
-    The first axis of its arrays is the model axis. Models that end leave, functions
-    then become None, and the next step makes new ones.
+    The first axis of its arrays is the model axis. When ended models leave, functions
+    become None, and the next step makes new ones.
 
     Attributes
     ----------
     parameters : array of shape (n_models, n_parameters)
         The best point so far.
     at : Evaluation
-        The objective there.
+        F and its gradient at the parameters.
     diagnostics : Diagnostics
-        On the host.
+        Numbers on the host.
     """
 
     parameters: Array
@@ -116,7 +116,7 @@ class Solver(Protocol):
 
 
 class Record(NamedTuple):
-    """Numbers of an iteration, an array (n_models,) each after the first two."""
+    """Numbers of an iteration; all except the first two are arrays (n_models,)."""
 
     iteration: int
     seconds: float
@@ -134,9 +134,9 @@ class Solution(NamedTuple):
     at : Evaluation
         The objective there.
     records : list of Record
-        One for the start and one for each iteration.
+        Records of the start and of each iteration.
     status : list of Status
-        One for each model.
+        Status of each model.
     n_iter : ndarray of shape (n_models,)
         Iterations of each model.
     decrease : ndarray of shape (n_models,)
@@ -156,9 +156,9 @@ class Solution(NamedTuple):
         return np.asarray([status is Status.CONVERGED for status in self.status])
 
     def with_bound(self, gap: np.ndarray, tol: float) -> Solution:
-        """Return the solution with models as converged whose gap is within tol of F.
+        """Return the solution with converged models where the gap is at most tol F.
 
-        F is not negative, so that a tol of 1 needs no proof.
+        F is at least 0, so every gap is within a tol of 1.
         """
         proven = (gap <= tol * self.records[-1].objective) | (tol >= 1)
         status = [
@@ -168,7 +168,7 @@ class Solution(NamedTuple):
         return self._replace(status=status)
 
     def history(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return seconds, (n_records,), and the columns (n_records, n_models) each."""
+        """Return seconds (n_records,), and the other columns (n_records, n_models)."""
         _, seconds, *columns = zip(*self.records)
         history = dict(zip(Record._fields[2:], map(np.stack, columns)))
         return np.asarray(seconds), history
@@ -195,11 +195,11 @@ def minimise(
         Bound on the optimality.
     max_iter : int
     settle : float, default=1e-5
-        A model goes on while the next step would lower F by more than ``settle`` times
-        ``tol``, relative to F. ``inf`` leaves the bound on the optimality only.
+        A model continues while the next step would lower F by more than ``settle``
+        times ``tol``, relative to F. With ``inf``, only the optimality decides.
     on_iteration : callable, optional
-        Called with the record and the parameters of the start and of each iteration. A
-        true return value ends the fit.
+        Function of the record and the parameters, called at the start and after each
+        iteration. A true return value ends the fit.
 
     Raises
     ------
@@ -217,7 +217,7 @@ def minimise(
         max_iter=max_iter,
     )
     batch, records, loud, before = Batch(objective), [], np.geterr(), None
-    with arrays.quiet():  # a step that overflows is refused
+    with arrays.quiet():  # a step that overflows is rejected
         if not isinstance(start, Start):
             start = Start(start, objective.value_and_gradient(start))
         state = solver.init(objective, start)
@@ -252,9 +252,9 @@ def _decrease(
 ) -> np.ndarray:
     """Return the predicted decrease of F by the next step: (n_models,).
 
-    It is F where the last step changed the logit of an outlier by so much that the
-    curvature, which the outlier dominates, has changed too. The rounding of float32
-    alone changes such logits.
+    If the last step changed the logit of an outlier a lot, the prediction is F itself:
+    the outlier dominates the curvature, which has changed too. The rounding of float32
+    alone can change such logits.
     """
     decrease = arrays.to_host(solver.decrease(objective, state))
     if before is None or objective.rounding > DOUBLE_ROUNDING:

@@ -1,4 +1,4 @@
-"""Many models: in slices where memory is short, or where one leads to the next."""
+"""Many models: slices that fit in memory, and steps of a path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import Record, Solution, Solver, minimise
 from xlr.solvers.starts import find_start, start_of_resamples
 
-# Share of the free memory for what a solver carries.
+# Share of the free memory for the state of a solver.
 SOLVER_MEMORY_SHARE = 1 / 3
 
 
@@ -29,27 +29,27 @@ def minimise_models(
     n_steps: int = 1,
     on_iteration: Callable[[Record, Array], bool | None] | None = None,
 ) -> Solution:
-    """Find a start and minimise, as many models at a time as there is memory for.
+    """Find a start and minimise, as many models at a time as fit in memory.
 
     Parameters
     ----------
     solver, objective, tol, max_iter
-        As for :func:`minimise`.
+        As in :func:`minimise`.
     start : array of shape (n_models, n_parameters)
     seed : int or None
-        As for :func:`find_start`.
+        As in :func:`find_start`.
     n_steps : int, default=1
-        Steps of a path, each of as many models. Each step begins at the solution of the
-        one before, unless all models begin at the fit to all rows.
+        Steps of a path with equal numbers of models. Each step starts at the solution
+        of the previous one, unless all models start at the fit to all rows.
     on_iteration : callable, optional
-        As for :func:`minimise`. It gets the parameters of all models, and the record of
-        the models of a slice.
+        As in :func:`minimise`. It gets the parameters of all models, and the record of
+        the models of one slice.
 
     Returns
     -------
     Solution
-        Where models took different numbers of iterations, the last numbers of each are
-        repeated in the records.
+        If slices took different numbers of iterations, the records repeat the last
+        numbers of the shorter ones.
     """
     limits: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
     if objective.n_models == 1:

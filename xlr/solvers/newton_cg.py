@@ -1,4 +1,4 @@
-"""Newton's method by conjugate gradients, on products with the Hessian."""
+"""Newton's method by conjugate gradients, with Hessian-vector products."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from xlr.solvers.loop import Start
 from xlr.solvers.steps import Diagnostics, sum_rounding, try_step
 from xlr.solvers.surrogate import ROWS_PER_FEATURE, Surrogate, preconditioner
 
-# Share of the first gradient below which Newton's method converges fast, and the factor
-# on the gradient in an iteration above which float32 does not resolve the Hessian.
+# Below this share of the first gradient, Newton's method converges fast. If an
+# iteration there leaves more than SLOW of the gradient, float32 does not resolve H.
 LOCAL = 0.01
 SLOW = 0.9
 
@@ -26,18 +26,18 @@ SLOW = 0.9
 class NewtonCGState(NamedTuple):
     parameters: Array
     at: Evaluation
-    subgradient: Array  # of minimum norm
-    surrogate: Surrogate  # what the preconditioner is computed on
-    multiplier: Objective | None  # whose Hessian multiplies, in float32; None for F
+    subgradient: Array  # minimum-norm subgradient
+    surrogate: Surrogate  # the objective of the preconditioner
+    multiplier: Objective | None  # the objective of Hessian products; None for F
     scale: Array  # D of the damping term
-    precondition: Any  # a function; None before it is made
-    is_fresh: bool  # whether the preconditioner is of the last iteration
-    budget: int  # products of a solve
-    forcing: float  # relative residual at which a solve is good enough
+    precondition: Any  # a function; None before the first
+    is_fresh: bool  # whether the last iteration made the preconditioner
+    budget: int  # number of products of a solve
+    forcing: float  # target for the relative residual of a solve
     first: float  # largest optimality so far
     before: float  # the optimality one iteration ago
-    residual: np.ndarray  # relative, of the last solve
-    left: np.ndarray  # predicted decrease by the next step
+    residual: np.ndarray  # relative residual of the last solve
+    left: np.ndarray  # predicted decrease of the next step
     diagnostics: Diagnostics
 
     def with_preconditioner(self, objective: Objective) -> NewtonCGState:
@@ -54,13 +54,12 @@ class NewtonCGState(NamedTuple):
 
 
 class NewtonCG:
-    r"""Damped Newton method whose steps are found by conjugate gradients.
+    r"""Damped Newton method that finds its steps by conjugate gradients.
 
-    :math:`(H + \lambda D) d = -g` is solved inexactly, with one pass over the rows for
-    each product with H. The preconditioner holds the diagonal blocks of H, one for each
-    class, or its diagonal. It is kept while it serves. The number of products is
-    planned from the last iteration, so that an iteration needs the host only at its
-    end.
+    It solves :math:`(H + \lambda D) d = -g` inexactly, with one pass over the rows for
+    each product with H. The preconditioner holds the diagonal blocks of H, one per
+    class, or the diagonal. It stays while it is good enough. The last iteration plans
+    the number of products, so that an iteration needs the host only at its end.
 
     With an L1 penalty or bounds, F is smooth within an orthant. Then g is the
     minimum-norm subgradient, parameters that are optimal at zero or at a bound do not
@@ -114,30 +113,30 @@ class NewtonCG:
     def step(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
         w, gradient, last = state.parameters, state.subgradient, state.diagnostics
         xp, rounding = objective.xp, objective.rounding
-        # 1. The products to spend, and a new preconditioner where the old one fails.
+        # 1. The number of products, and a new preconditioner if the old one fails.
         state = self._planned(objective, state)
         # 2. Newton step by conjugate gradients, projected onto the orthant.
         free = orthant.free_parameters(objective, w, gradient)
         change, residual = _newton_step(objective, state, free)
         target = orthant.project_onto_orthant(objective, w, gradient, w + change)
         if free is not None:
-            # Of nearly collinear columns one stops at zero, and the step of the others
-            # depends on it: without this second solve, some fits do not end.
+            # If one of several nearly collinear columns stops at zero, the step of the
+            # others changes. Without this second solve, some fits do not converge.
             inside = free * xp.astype(target == w + change, w.dtype)
             change, residual = _newton_step(objective, state, inside, target - w)
             target = orthant.project_onto_orthant(objective, w, gradient, w + change)
         target = orthant.shifted_if_better(objective, w, target, state.left)
         change = target - w
-        # 3. Trial step, accepted if F falls as far as its gradient predicts. Undamped
-        # conjugate gradients make no step where there is no curvature.
+        # 3. Trial step, accepted if F decreases as far as its gradient predicts.
+        # Without damping, conjugate gradients take no step where curvature is zero.
         damped = xp.vecdot(state.scale * change, change)
         trial = try_step(objective, gradient, target, change, residual, damped)
         residual, damped = trial.more
         accept = trial.is_acceptable(last, rounding) & (trial.step_norm > 0)
         # 4. Damping, from the decrease of F and of its quadratic model.
         predicted = 0.5 * (last.damping * damped - trial.slope_before)
-        # The next decrease is a share of this one: the residual of the solve, and the
-        # error of the model beyond the rounding of F.
+        # The next decrease is a share of this one: from the residual of the solve, and
+        # from the error of the model beyond the rounding of F.
         error = abs(predicted - (last.value - trial.value))
         error = np.maximum(error - sum_rounding(last, rounding), 0.0)
         error = residual + error / predicted
@@ -149,8 +148,8 @@ class NewtonCG:
     def decrease(self, objective: Objective, state: NewtonCGState) -> np.ndarray:
         """Return g'M^-1 g / 2, or the estimate of the last step if it is larger.
 
-        M is the Hessian in the free parameters, or an estimate of it. The gradients of
-        nearly collinear columns are small for the decrease that they allow.
+        M is the Hessian in the free parameters, or an estimate of it. Nearly collinear
+        columns have gradients that are small compared with the decrease they allow.
         """
         xp, last, non_smooth = objective.xp, state.diagnostics, objective.non_smooth
         # The free parameters change with each step.
@@ -166,7 +165,7 @@ class NewtonCG:
 
     def _planned(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
         """Return the state with the number of products, or a new preconditioner."""
-        # Functions of models that have left are lost.
+        # The function is lost when models leave.
         last, is_lost = state.diagnostics, state.precondition is None
         optimality, residual = float(last.optimality.max()), float(state.residual.max())
         is_refused = bool((last.step_norm == 0).any())
@@ -195,7 +194,7 @@ def _newton_step(
 ) -> tuple[Array, Array]:
     """Return d of (H + lambda D) d = -g in the free parameters, and its residual.
 
-    It begins at the given change, which the other parameters keep.
+    The solve starts at the given change, which the other parameters keep.
     """
     product = (state.multiplier or objective).hessian_operator(state.parameters)
     ridge = objective.place(state.diagnostics.damping)[:, None] * state.scale

@@ -19,8 +19,8 @@ class NewtonState(NamedTuple):
     parameters: Array
     at: Evaluation
     hessian: BlockHessian
-    is_fresh: np.ndarray  # whether the Hessian was computed where the last step began
-    solve: Any  # solves with H + lambda D; None before that is factorised
+    is_fresh: np.ndarray  # whether the Hessian belongs to the start of the last step
+    solve: Any  # solves with H + lambda D; None before the factorisation
     added: Array | None  # lambda D; None where lambda is zero
     damping: np.ndarray  # lambda
     pairs: tuple[quasi_newton.Pair, ...]  # the steps since the Hessian was computed
@@ -35,10 +35,11 @@ class NewtonCholesky:
 
     .. math:: w \leftarrow w - (H + \lambda D)^{-1} g
 
-    A Hessian costs more than a gradient: it is kept for several steps, which correct it
-    (BFGS), while that is faster than a new one. On many rows the first Hessian is that
-    of a random sample. The damping :math:`\lambda` is zero while the quadratic model
-    predicts F well. It grows where a step is refused or H cannot be factorised.
+    A Hessian costs more than a gradient. The method keeps it for several steps, which
+    correct it (BFGS), while that is faster than a new one. On many rows, the first
+    Hessian is that of a random sample. The damping :math:`\lambda` is zero while the
+    quadratic model predicts F well. It grows if a step is rejected or H has no Cholesky
+    factor.
 
     References
     ----------
@@ -49,7 +50,7 @@ class NewtonCholesky:
 
     standardized = True
     patience = 8
-    rows_per_parameter = 10  # below, the Hessian of a sample is noise
+    rows_per_parameter = 10  # with fewer, the Hessian of a sample is noise
 
     def least_sample(self, objective: Objective) -> float:
         """Return the minimum rows of a sample for a Hessian."""
@@ -84,7 +85,7 @@ class NewtonCholesky:
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
         xp, last = objective.xp, state.diagnostics
         w, at = state.parameters, state.at
-        # 1. A new Hessian or factor, where the old one is too far off.
+        # 1. A new Hessian or factor, if the old one is too inaccurate.
         if not math.isinf(state.before[0]):  # not the first step
             cost = objective.hessian_cost
             renew = renewal(last, state.before, state.is_fresh, cost)
@@ -99,7 +100,7 @@ class NewtonCholesky:
                 state = _factorised(objective, state, last.damping)
         if state.solve is None:  # models have left
             state = _factorised(objective, state, last.damping)
-        # 2. Trial step, accepted if F falls as far as its gradient predicts.
+        # 2. Trial step, accepted if F decreases as far as its gradient predicts.
         step = -quasi_newton.solve(at.gradient, state.pairs, state.solve, xp=xp)
         damped = []
         if state.added is not None:
@@ -139,8 +140,8 @@ def _factorised(
     factor = state.hessian.solver(added)
 
     def centred(vector: Array) -> Array:
-        # A damped step has a component in the null space of the softmax, where H got
-        # artificial curvature: the next steps would remove it only slowly.
+        # H has artificial curvature in the null space of the softmax. A damped step
+        # has a component there, which the next steps would remove only slowly.
         return objective.centred_over_classes(factor(vector))
 
     solve = centred if objective.loss.shift_invariant else factor

@@ -11,9 +11,9 @@ from xlr.objective import Objective
 def free_parameters(
     objective: Objective, parameters: Array, subgradient: Array
 ) -> Array | None:
-    """Return 1 for free parameters, 0 for those that are optimal at zero or a bound.
+    """Return 1 for free parameters, 0 for parameters optimal at zero or at a bound.
 
-    None without an L1 penalty and bounds.
+    Return None without an L1 penalty and bounds.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ def free_parameters(
 def project_onto_orthant(
     objective: Objective, parameters: Array, subgradient: Array, target: Array
 ) -> Array:
-    """Return the target, with no parameter beyond zero (L1 penalty) or its bound.
+    """Project the target: no parameter crosses zero (L1 penalty) or its bound.
 
-    A parameter at zero moves to the side on which F falls, or stays.
+    A parameter at zero moves to the side on which F decreases, or stays.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def restricted(objective: Objective, free: Array | None, vector: Array) -> Array
 def gain_of_shift(
     objective: Objective, parameters: Array
 ) -> tuple[Array, Array | float]:
-    """Return the best equal change of all classes, and the decrease of F by it.
+    """Return the best equal change of all classes, and its decrease of F.
 
     Along the null space of the softmax an L1 penalty has no curvature, and Newton's
     method takes no step.
@@ -81,7 +81,7 @@ def shifted_if_better(
 ) -> Array:
     """Return the target, or the parameters after the best equal change of all classes.
 
-    The latter in models whose F falls by more than the given decrease.
+    Models change if their F decreases by more than the given decrease.
     """
     shifted, gain = gain_of_shift(objective, parameters)
     if shifted is parameters:

@@ -22,7 +22,7 @@ from xlr.solvers.steps import (
 )
 from xlr.solvers.surrogate import Surrogate
 
-# An iteration in passes, roughly: its quadratic problem takes time on the host.
+# Approximate time of an iteration in passes: the host solves its quadratic problem.
 STEP_COST = 4
 
 
@@ -36,11 +36,11 @@ class OnHost(NamedTuple):
 class ProximalNewtonState(NamedTuple):
     parameters: Array
     at: Evaluation
-    subgradient: Array  # of minimum norm
+    subgradient: Array  # minimum-norm subgradient
     non_smooth: NonSmooth  # on the host
     quadratics: list[Quadratic]  # the Hessian of the smooth part of each model
-    is_fresh: np.ndarray  # whether it was computed where the last step began
-    last: OnHost | None  # where the last step began
+    is_fresh: np.ndarray  # whether it belongs to the start of the last step
+    last: OnHost | None  # the start of the last step
     before: np.ndarray  # the optimality one iteration ago
     diagnostics: Diagnostics
 
@@ -55,14 +55,14 @@ class ProximalNewton:
         + \sum_j \kappa_j |u_j|, \qquad l_j \le u_j \le h_j
 
     exactly, so that zeros are exact. As in newton-cholesky, the first Hessian may be
-    that of a sample, H is kept and corrected by BFGS while it serves, and the damping
-    grows where the model of f does not hold.
+    that of a sample, H is kept and corrected by BFGS while it is accurate enough, and
+    the damping grows if the model of f is inaccurate.
 
     Parameters
     ----------
     held : list of Quadratic, default=None
-        The Hessian of each model, near where it begins. They change as the fit goes on;
-        an empty list is filled. None computes them, and drops them.
+        The Hessian of each model near its start. The fit updates them, and fills an
+        empty list. None computes them for this fit only.
 
     References
     ----------
@@ -72,17 +72,17 @@ class ProximalNewton:
 
     standardized = True
     patience = 8
-    rows_per_parameter = 10  # below, the Hessian of a sample is noise
+    rows_per_parameter = 10  # with fewer, the Hessian of a sample is noise
 
     def __init__(self, held: list[Quadratic] | None = None) -> None:
         self._held = held
 
     def least_sample(self, objective: Objective) -> float:
-        """Return the rows that a Hessian on a sample needs."""
+        """Return the minimum rows of a sample for a Hessian."""
         return self.rows_per_parameter * objective.n_parameters
 
     def model_bytes(self, objective: Objective) -> int:
-        """Return the bytes of a Hessian and its copies; of steps and gradients."""
+        """Return the bytes of a Hessian and its copies, and of steps and gradients."""
         q = objective.n_parameters
         return 8 * (6 * q**2 + 40 * q)
 
@@ -111,12 +111,12 @@ class ProximalNewton:
         self, objective: Objective, state: ProximalNewtonState
     ) -> ProximalNewtonState:
         w, last, rounding = state.parameters, state.diagnostics, objective.rounding
-        # 1. The Hessian: a new one, or a BFGS correction of the one at hand.
+        # 1. The Hessian: a new one, or a BFGS correction of the current one.
         here = _point(w, state.at)
         state = _renewed(objective, state, here)
-        # 2. Trial at the minimum of the model, taken if F falls as far as it promises.
+        # 2. Trial step to the minimum of the model, accepted if F decreases as far.
         target, predicted = _minimised_model(state, here)
-        # Rounding may leave the model without curvature along the softmax's null space.
+        # Rounding may remove the curvature of the model in the softmax's null space.
         target = objective.shifted_over_classes(objective.place(target))
         trial = try_step(objective, state.subgradient, target, target - w)
         flatter = trial.optimality < last.optimality
@@ -151,7 +151,7 @@ def _renewed(
 ) -> ProximalNewtonState:
     """Return the state with a new Hessian for the models that need one.
 
-    The others are corrected by the last step.
+    The last step corrects the others.
     """
     if state.last is None:  # the first step
         return state

@@ -1,7 +1,7 @@
-r"""Quadratic functions with an L1 penalty and bounds, minimised exactly on the host.
+r"""Exact minimisation of a quadratic with an L1 penalty and bounds, on the host.
 
-The arrays have the size of the parameters and each step depends on the last: NumPy
-takes hundreds of such steps while a GPU starts one.
+The arrays have the size of the parameters, and each step depends on the last. NumPy
+takes hundreds of such steps in the time that a GPU needs to start one.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from scipy.linalg import blas, lapack
 
 from xlr.penalties import NonSmooth
 
-MAX_NEWTON_STEPS = 500  # Newton steps; 1 to 10 are usual, more where H is singular
+MAX_NEWTON_STEPS = 500  # 1 to 10 are usual, more if H is singular
 
-# Proximal gradient steps before a Newton step: until the free coordinates stay the same
-# for so many steps, and at most. A step costs a product with H, a Newton step a
-# factorisation: 3 to 30 products for 100 to 1,000 free coordinates.
+# Proximal gradient steps before a Newton step: until the free coordinates are unchanged
+# for some steps, up to a maximum. A step costs a product with H. A Newton step costs a
+# factorisation, as long as 3 to 30 products for 100 to 1,000 free coordinates.
 MAX_UNCHANGED = 2
 MAX_PROXIMAL_STEPS = 60
 
-# KKT violation, relative to the gradients that cancel in it, that is rounding.
+# KKT violation that counts as rounding, relative to the gradients that cancel in it.
 KKT_ROUNDING = 1e-12
 
-# Least ratio of new to old curvature along a step for a BFGS correction: a smaller one
-# is lost in rounding.
+# Minimum ratio of new to old curvature along a step for a BFGS correction; a smaller
+# ratio is lost in rounding.
 MIN_CURVATURE_RATIO = 1e-4
 
-# Step sizes in the line search, as powers of the one at which the first coordinate
-# becomes active. With fewer, fits of more parameters than rows take more Newton steps.
+# Step sizes of the line search, as powers of the size at which the first coordinate
+# becomes active. With fewer, fits to more parameters than rows take more Newton steps.
 POWERS = np.asarray([0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 1])
 
 
@@ -51,7 +51,8 @@ class Quadratic:
         H / (scale scale'); only the lower triangle is valid.
     noise : float
     largest_curvature : float
-        Estimate of that of ``matrix``, which proximal gradient steps raise.
+        Estimate of the largest curvature of ``matrix``; proximal gradient steps raise
+        it.
     """
 
     def __init__(self, matrix: np.ndarray, noise: float) -> None:
@@ -64,7 +65,7 @@ class Quadratic:
 
     @property
     def diagonal(self) -> np.ndarray:
-        """Diagonal of H."""
+        """Return the diagonal of H."""
         return np.diagonal(self.matrix) * self.scale**2
 
     def damped(self, added: np.ndarray) -> Quadratic:
@@ -75,9 +76,9 @@ class Quadratic:
         return Quadratic(matrix, self.noise)
 
     def correct(self, step: np.ndarray, gradient_change: np.ndarray) -> None:
-        """Change H by BFGS, so that H step = gradient_change.
+        """Correct H by BFGS, so that H step = gradient_change.
 
-        A step along which the gradient does not rise changes nothing.
+        H stays unchanged if the gradient does not rise along the step.
 
         References
         ----------
@@ -99,8 +100,8 @@ class Quadratic:
     def factor(self, free: np.ndarray) -> np.ndarray | None:
         """Return the Cholesky factor of the block of the free coordinates.
 
-        None where the block is singular up to its noise. The diagonal of H then grows
-        above the noise.
+        If the block is singular up to its noise, return None, and raise the diagonal of
+        H above the noise.
         """
         block = self.matrix.T[np.ix_(free, free)].T
         factor, failed = lapack.dpotrf(block, lower=True, overwrite_a=True)
@@ -129,7 +130,7 @@ class Problem(NamedTuple):
         return Point(u, self.gradient + self.quadratic.times(u - self.start))
 
     def rise(self, before: Point, after: Point) -> float:
-        """Return the function at the second point less that at the first."""
+        """Return the rise of the function from the first point to the second."""
         mean = 0.5 * (before.gradient + after.gradient)
         penalty = self.non_smooth.l1 @ (np.abs(after.u) - np.abs(before.u))
         return float(penalty + (after.u - before.u) @ mean)
@@ -168,7 +169,7 @@ def minimise_quadratic(
     v : ndarray of shape (q,)
         The minimiser, with exact zeros and bounds.
     decrease : float
-        The function at w less that at v.
+        Decrease of the function from w to v.
 
     References
     ----------
@@ -182,7 +183,7 @@ def minimise_quadratic(
     )
     problem = Problem(quadratic, gradient / scale, scaled, start * scale)
     point = first = Point(problem.start, problem.gradient)
-    solved = True  # the free coordinates are at their minimum, or not yet tried
+    solved = True  # the free coordinates are at their minimum, or untried
     for _ in range(MAX_NEWTON_STEPS):
         violation = np.abs(scaled.minimum_norm_subgradient(*point, xp=np))
         size = np.abs(point.gradient - problem.gradient) + np.abs(problem.gradient)
@@ -205,7 +206,7 @@ def minimise_quadratic(
 
 
 def _proximal_gradient(problem: Problem, point: Point) -> Point:
-    """Take accelerated steps until the free coordinates stay the same.
+    """Take accelerated steps until the free coordinates are unchanged.
 
     References
     ----------
@@ -220,7 +221,7 @@ def _proximal_gradient(problem: Problem, point: Point) -> Point:
         new = problem.at(problem.non_smooth.prox(u, step_size, xp=np))
         step = new.u - ahead.u
         curvature = step @ (new.gradient - ahead.gradient)
-        if curvature * step_size > 1.001 * (step @ step):  # too long a step
+        if curvature * step_size > 1.001 * (step @ step):  # the step is too long
             quadratic.largest_curvature = 1.1 * curvature / (step @ step)
             continue
         if not problem.rise(point, new) < 0:
@@ -239,13 +240,13 @@ def _proximal_gradient(problem: Problem, point: Point) -> Point:
 
 
 def _projected_newton(problem: Problem, point: Point) -> tuple[Point, bool]:
-    """Take a Newton step of the free coordinates, which stop where they become active.
+    """Take a Newton step in the free coordinates, which stop when they become active.
 
     Returns
     -------
     point : Point
     solved : bool
-        Whether it is the minimum over the free coordinates.
+        Whether the point is the minimum over the free coordinates.
     """
     u, (l1, lower, upper) = point.u, problem.non_smooth
     free = np.flatnonzero(problem.free(u))
@@ -253,13 +254,13 @@ def _projected_newton(problem: Problem, point: Point) -> tuple[Point, bool]:
         return point, True
     factor = problem.quadratic.factor(free)
     if factor is None:
-        return problem.at(u), False  # with another H
+        return problem.at(u), False  # H has changed
     slope = (point.gradient + l1 * np.sign(u))[free]
     direction = np.zeros_like(u)
     direction[free] = -lapack.dpotrs(factor, slope, lower=True)[0]
     lower = np.where((l1 > 0) & (u > 0), np.maximum(lower, 0), lower)
     upper = np.where((l1 > 0) & (u < 0), np.minimum(upper, 0), upper)
-    # Up to where the first becomes active, the function falls; beyond, it may rise.
+    # The function decreases until the first coordinate becomes active; then it may rise.
     end = np.where(direction > 0, upper, lower)[free]
     with np.errstate(divide="ignore", invalid="ignore"):
         sizes = (end - u[free]) / direction[free]

@@ -1,4 +1,4 @@
-"""BFGS corrections: what the last steps tell about a Hessian, on top of an estimate."""
+"""BFGS corrections of an estimate of the Hessian, from the last steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Pair(NamedTuple):
     step, change : arrays of shape (n_models, n_parameters)
         s and y.
     inverse : array of shape (n_models,)
-        1 / s'y; zero for a model whose pair changes nothing.
+        1 / s'y; zero for a model whose pair has no effect.
     """
 
     step: Array
@@ -27,7 +27,7 @@ class Pair(NamedTuple):
     inverse: Array
 
     def without(self, models: np.ndarray) -> Pair:
-        """Return the pair with nothing for some models, by a mask on the host."""
+        """Return the pair without effect on some models, by a mask on the host."""
         kept = arrays.move(
             np.where(models, 0.0, 1.0),
             xp=arrays.namespace(self.inverse),
@@ -38,7 +38,7 @@ class Pair(NamedTuple):
 
 
 def make_pair(step: Array, change: Array, *, xp: Namespace) -> Pair:
-    """Return the pair of a step, which counts where F curves upwards along it."""
+    """Return the pair of a step; it has an effect if the curvature is positive."""
     product = xp.vecdot(step, change)
     inverse = xp.where(product > 0, 1 / product, xp.zeros_like(product))
     return Pair(step, change, inverse)

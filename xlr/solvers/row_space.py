@@ -13,11 +13,11 @@ from xlr.objective import Objective
 from xlr.objective.passes import transposed_product
 from xlr.penalties import L2Penalty
 
-# Products with X, in multiply-adds, that take the time of factorising the kernel.
+# Products with X in the time of a factorisation of the kernel.
 MAX_PRODUCTS = 1000
 
-# Columns of X in a term of the kernel, as a share of the rows: so many that their
-# product takes the time, and not the addition of its n^2 numbers.
+# Columns of X in a term of the kernel, as a share of the rows. Their product then takes
+# longer than the addition of n^2 numbers.
 COLUMN_SHARE = 1 / 2
 
 
@@ -28,8 +28,8 @@ def row_space(
 
     The coefficients that minimise F are sums of the rows, w = Lambda^-1 Z'a, with the
     strengths of the penalty in Lambda. With the kernel matrix Z Lambda^-1 Z' = L L' and
-    v = L'a, the logits are L v + b and the penalty is \|v\|^2 / 2: a problem of the
-    same form whose matrix is L, for any number of features.
+    v = L'a, the logits are L v + b and the penalty is \|v\|^2 / 2. The problem has the
+    same form, with the matrix L, for any number of features.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ def row_space(
     -------
     reduced : Objective
     back : callable
-        Converts its parameters to those of ``objective``.
+        Converts parameters of ``reduced`` to those of ``objective``.
     None
-        In place of both if the problem is not much smaller, a feature has no ridge
+        Returned instead if the problem is not much smaller, a feature has no ridge
         penalty, or float32 does not resolve the kernel.
 
     References
@@ -61,8 +61,8 @@ def row_space(
         return None
     strength = strength[0, 0, :]
 
-    # 1. The kernel, in units that make the columns of L as large as standardized ones,
-    # with the uncertainty of float32 on its diagonal.
+    # 1. The kernel, in units that give the columns of L the size of standardized ones.
+    # Its diagonal includes the uncertainty of float32.
     kernel = _kernel(objective, strength)
     unit = xp.linalg.trace(kernel) / n**2
     ridge = 16 * n * float(xp.finfo(xp.float32).eps)

@@ -1,4 +1,4 @@
-"""Starts: the solution of a smaller problem."""
+"""Starts of fits: solutions of smaller problems."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from xlr.solvers.loop import Record, Solution, Solver, Start, minimise
 from xlr.solvers.row_space import row_space
 from xlr.solvers.surrogate import Surrogate
 
-# Rows for each sampled row, so that a sample costs little; and sampled rows for each
-# parameter, beyond which the error falls slowly.
+# Minimum number of rows per sampled row, so that a sample is cheap. Sampled rows per
+# parameter, beyond which the error decreases slowly.
 ROWS_FOR_EACH_DRAWN = 8
 ROWS_PER_PARAMETER = 1000
 
 # Rows per parameter below which resamples differ too much to share a start.
 ROWS_TO_POOL = 10
 
-# Iterations on the smaller problem, and the optimality at which it is solved.
+# Maximum of iterations on the smaller problem, and its tolerance.
 START_ITERATIONS = 30
 SMALL_TOL = 1e-6
 
-# The optimality in the row space, where an iteration costs less than a pass over X.
+# Tolerance in the row space, where an iteration costs less than a pass over X.
 ROW_SPACE_TOL = 1e-7
 
-# Share of the noise in the gradient of a sample at which its minimiser is good enough.
+# Tolerance on a sample, as a share of the noise in its gradient.
 NOISE_SHARE = 0.2
 
 
@@ -39,10 +39,11 @@ def find_start(
 ) -> Start:
     r"""Return the minimum of a smaller problem as a start.
 
-    For resamples, the smaller problem is the model of all rows. For many rows it is the
-    objective on a random sample, itself begun on a sample. With more features than rows
-    it is the problem in the row space. On a sample the gradient is reduced to the noise
-    of the draw only: a sample may be separable where all rows are not.
+    For resamples, the smaller problem is the model of all rows. For many rows, it is
+    the objective on a random sample, whose fit may start on a smaller sample. With more
+    features than rows, it is the problem in the row space. On a sample, the gradient is
+    reduced only to the noise of the draw: a sample may be separable even if all rows
+    together are not.
 
     Parameters
     ----------
@@ -50,11 +51,11 @@ def find_start(
     objective : Objective
     start : array of shape (n_models, n_parameters)
     seed : int or None
-        Seed of samples; None begins at ``start``.
+        Seed of samples; None returns ``start``.
     """
     if objective.non_smooth is not None:
         start = objective.non_smooth.project(start, xp=objective.xp)
-    if not solver.standardized:  # gradient descent begins exactly at the start
+    if not solver.standardized:  # gradient descent begins exactly at the given start
         return Start(start, objective.value_and_gradient(start))
     if seed is None or math.isinf(least := solver.least_sample(objective)):
         return _or_zeros(objective, start)
@@ -78,7 +79,7 @@ def find_start(
 def start_of_resamples(objective: Objective) -> tuple[Objective, np.ndarray] | None:
     """Return the models of all rows for resamples, if there are enough rows.
 
-    The result is that of :meth:`Objective.without_resampling`.
+    The result has the form of :meth:`Objective.without_resampling`.
     """
     if objective.n_models == 1:
         return None
@@ -88,7 +89,7 @@ def start_of_resamples(objective: Objective) -> tuple[Objective, np.ndarray] | N
 
 
 def _or_zeros(objective: Objective, start: Array) -> Start:
-    """Begin at zero instead, in the models with a lower F there.
+    """Start models at zero instead, if their F is lower there.
 
     Far from the minimum every row is certain, and F has no curvature. A start that is
     not finite stays, and the loop reports it.
@@ -97,7 +98,7 @@ def _or_zeros(objective: Objective, start: Array) -> Start:
     begin = Start(start, objective.value_and_gradient(start))
     if not arrays.to_host(xp.any(start != 0)):
         return begin
-    # At zero, without an offset, F is this.
+    # F at zero, without an offset.
     at_zero = math.log(max(2, objective.n_outputs))
     if not (arrays.to_host(begin.at.value) > at_zero).any():
         return begin
@@ -119,7 +120,7 @@ def _on_all_rows(
     whole: Objective,
     of: np.ndarray,
 ) -> Start:
-    """Begin resamples at the fit to all rows."""
+    """Start resamples at the fit to all rows."""
     _, first = np.unique(of, return_index=True)
     start = arrays.rows(start, first)
     solution = _nearly_minimised(solver, whole, start, objective.n_samples)
@@ -131,7 +132,7 @@ def _on_all_rows(
 def _on_sample(
     solver: Solver, objective: Objective, start: Array, size: int, seed: int
 ) -> Start:
-    """Begin at the fit to a sample, in the models that it improves."""
+    """Start at the fit to a sample, in the models that it improves."""
     xp, sample = objective.xp, objective.sample(size, seed)
     begin = find_start(solver, sample, start, seed)
     solution = _nearly_minimised(solver, sample, begin, size)
@@ -152,7 +153,7 @@ def _in_row_space(
     reduced: Objective,
     back: Callable[[Array], Array],
 ) -> Start:
-    """Begin at the solution in the row space, if it improves all models."""
+    """Start at the solution in the row space, if it improves all models."""
     begin = reduced.zeros()
     solution = minimise(
         solver, reduced, begin, tol=ROW_SPACE_TOL, max_iter=START_ITERATIONS
@@ -167,11 +168,11 @@ def _in_row_space(
 def _nearly_minimised(
     solver: Solver, smaller: Objective, start: Array | Start, n_rows: int
 ) -> Solution:
-    r"""Minimise until the gradient is within its distance to that of all rows.
+    r"""Minimise until the gradient is within the noise of the sample.
 
-    The gradient of a row is its residual r times z, so that the mean over m rows is off
-    by about :math:`\sqrt{\mathrm{mean}(r^2) / m}`. The mean square of the residuals is
-    about the mean loss: p (1 - p) where the model is right, which is less than the
+    The gradient of a row is its residual r times z. The error of a mean over m rows is
+    about :math:`\sqrt{\mathrm{mean}(r^2) / m}`. The mean square of the residuals is
+    about the mean loss: it is p (1 - p) if the model is right, which is less than the
     entropy. The classes share it.
     """
 

@@ -1,7 +1,7 @@
 """Trial steps: their evaluation, acceptance and damping.
 
-The device evaluates a trial. The few numbers that decide on it come to the host in
-one transfer, the only one of an iteration.
+The device evaluates a trial. The few numbers that decide on it move to the host in one
+transfer, the only one of an iteration.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.objective import Evaluation, Objective
 
-# Share of the decrease that the gradient promises, which a step must deliver (Armijo).
+# Share of the predicted decrease that a step must achieve (Armijo).
 SUFFICIENT = 1e-4
 
-# Rounding error of F, a sum of many numbers, in rounding errors of one of them.
+# Rounding error of F, a sum of many numbers, in rounding errors of one number.
 SUM_ROUNDING = 16
 
-# Factor by which steps with an old Hessian must lower the gradient in the time of a new
-# Hessian.
+# Factor by which steps with an old Hessian must reduce the gradient in the time of a
+# new Hessian.
 WORTH_HOLDING = 0.01
 
 
 class Diagnostics(NamedTuple):
-    """Numbers of an iteration on the host, an array of shape (n_models,) each.
+    """Numbers of an iteration on the host, arrays of shape (n_models,).
 
     Attributes
     ----------
@@ -35,9 +35,9 @@ class Diagnostics(NamedTuple):
     optimality : ndarray
         Max-norm of the minimum-norm subgradient, in standardized units.
     step_norm : ndarray
-        Largest change of a parameter in this iteration; 0 where the step was refused.
+        Largest change of a parameter in this iteration; 0 after a rejected step.
     damping : ndarray
-        Of the next step; 0 without.
+        Damping of the next step; 0 for none.
     """
 
     value: np.ndarray
@@ -54,7 +54,7 @@ class Diagnostics(NamedTuple):
         *,
         change: Array | None = None,
     ) -> Diagnostics:
-        """Bring the numbers of a point to the host, in one transfer."""
+        """Move the numbers of a point to the host, in one transfer."""
         xp, norm = objective.xp, objective.xp.zeros_like(value)
         if change is not None:
             norm = xp.max(xp.abs(change), axis=1)
@@ -76,7 +76,7 @@ class Diagnostics(NamedTuple):
 
 
 class Point(NamedTuple):
-    """End of an iteration: fields of a state."""
+    """Fields of a state at the end of an iteration."""
 
     parameters: Array
     at: Evaluation
@@ -91,9 +91,9 @@ class Trial(NamedTuple):
     ----------
     parameters : array of shape (n_models, n_parameters)
     at : Evaluation
-        F and the gradient of its smooth part there.
+        F and the gradient of its smooth part at the end of the step.
     subgradient : array of shape (n_models, n_parameters)
-        Of F, with minimum norm.
+        Minimum-norm subgradient of F.
     value, optimality, step_norm : ndarrays of shape (n_models,)
         As in :class:`Diagnostics`.
     slope_before, slope_after : ndarrays of shape (n_models,)
@@ -113,13 +113,13 @@ class Trial(NamedTuple):
     more: list[np.ndarray]
 
     def is_acceptable(self, last: Diagnostics, rounding: float) -> np.ndarray:
-        r"""Return whether the step may be taken: boolean, (n_models,).
+        r"""Return whether to accept the step: boolean, (n_models,).
 
-        With F'(0) and F'(1) the derivatives along the step at its ends, either Armijo's
-        condition, F(1) <= F(0) + c F'(0), or, where F is flat to within its rounding
-        error and cannot decide, its equivalent in derivatives, F'(1) <= (2c - 1) F'(0)
-        (Hager and Zhang 2005, *A new conjugate gradient method with guaranteed descent
-        and an efficient line search*, eq. 4.1). Both are false for NaN.
+        With F'(0) and F'(1) the derivatives along the step at its ends, Armijo's
+        condition is F(1) <= F(0) + c F'(0). Where F is flat to within its rounding
+        error, the equivalent in derivatives decides, F'(1) <= (2c - 1) F'(0) (Hager and
+        Zhang 2005, *A new conjugate gradient method with guaranteed descent and an
+        efficient line search*, eq. 4.1). Both are false for NaN.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class Trial(NamedTuple):
         return enough | (less & self.is_flat(last, rounding))
 
     def is_flat(self, last: Diagnostics, rounding: float) -> np.ndarray:
-        """Return whether F rose at most by its rounding error: (n_models,)."""
+        """Return whether F rose by at most its rounding error: (n_models,)."""
         return self.value <= last.value + sum_rounding(last, rounding)
 
     def taken(
@@ -146,7 +146,7 @@ class Trial(NamedTuple):
         objective: Objective,
         predicted: np.ndarray | None = None,
     ) -> Point:
-        """Return the points after the step. Models that refuse it stay.
+        """Return the points after the step. Models that reject it stay.
 
         Parameters
         ----------
@@ -196,17 +196,17 @@ def try_step(
     change: Array,
     *more: Array,
 ) -> Trial:
-    """Evaluate F at the end of a step, and bring the decisive numbers to the host.
+    """Evaluate F at the end of a step, and move the decisive numbers to the host.
 
     Parameters
     ----------
     objective : Objective
     gradient : array of shape (n_models, n_parameters)
-        Of F before the step, or its subgradient of minimum norm.
+        Gradient of F before the step, or its minimum-norm subgradient.
     target, change : arrays of shape (n_models, n_parameters)
         End of the step, and the step.
     *more : arrays of shape (n_models,)
-        Further numbers to bring to the host.
+        Further numbers to move to the host.
     """
     xp = objective.xp
     at = objective.value_and_gradient(target)
@@ -243,7 +243,7 @@ def damping_scale(diagonal: Array, gradient: Array, *, xp: Namespace) -> Array:
 
 
 def shortened(trial: Trial, last: Diagnostics) -> np.ndarray:
-    """Return the factor for a refused step: the minimum of the interpolating parabola.
+    """Return the factor for a rejected step: the minimum of an interpolating parabola.
 
     The parabola has the value and derivative before the step and the value after it.
     The factor is within [0.1, 0.5], and 0.1 if that value is not finite.
@@ -262,14 +262,14 @@ def next_damping(
 ) -> np.ndarray:
     r"""Return the damping for the next Newton step: (n_models,).
 
-    The decrease of F as a share of that of its quadratic model decides how far the
-    model is trusted next (Nocedal and Wright 2006, *Numerical Optimization*, section
+    The ratio of the decrease of F to that of its quadratic model decides how far to
+    trust the model next (Nocedal and Wright 2006, *Numerical Optimization*, section
     10.3).
 
     Parameters
     ----------
     damping : ndarray of shape (n_models,)
-        Of the last step.
+        Damping of the last step.
     predicted, fell : ndarrays of shape (n_models,)
         Decrease of the model of F, and of F.
     accept : ndarray of bool, of shape (n_models,)
@@ -279,7 +279,7 @@ def next_damping(
     gain = fell / predicted
     trusted = np.where(gain > 0.75, damping / 16, damping)
     trusted = np.where(gain < 0.25, 4 * trusted, trusted)
-    # A step that is too long needs real damping. A matrix that could not be factorised
+    # A step that is too long needs real damping. A matrix without a Cholesky factor
     # needs only the rounding error of its entries.
     least = np.where(np.isfinite(predicted), 1e-3, 16 * rounding)
     return np.where(accept, trusted, np.maximum(16 * damping, least))
@@ -290,18 +290,18 @@ def renewal(
 ) -> np.ndarray:
     """Return whether to compute a new Hessian: boolean, (n_models,).
 
-    After a refused step, unless the Hessian is of the same point. After an accepted
-    step, if more such steps would lower the gradient less than a new Hessian does in
+    A rejected step needs one, unless the Hessian belongs to the same point. An accepted
+    step needs one if further steps would reduce the gradient less than a new Hessian in
     the same time.
 
     Parameters
     ----------
     last : Diagnostics
-        Of the last iteration.
+        Diagnostics of the last iteration.
     before : ndarray of shape (n_models,)
         The optimality one iteration earlier.
     is_fresh : ndarray of bool, of shape (n_models,)
-        Whether the Hessian was computed where the last step began.
+        Whether the Hessian belongs to the start of the last step.
     cost : float
         Time of a Hessian, in iterations.
     """

@@ -1,4 +1,4 @@
-"""The stopping rule: convergence, and other ends of a fit."""
+"""The stopping rule: convergence, and other reasons to stop a fit."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 from xlr.solvers.steps import Diagnostics
 
-# Share of tol: a fit with its gradient within tol goes on while the next step would
-# lower F by more than SETTLED * tol * F. F is then within 1e-10 of its minimum at the
-# default tol of 1e-6 (test_extended_precision.py).
+# A fit with its gradient within tol continues while the next step would lower F by more
+# than SETTLED * tol * F. At the default tol of 1e-6, F ends within 1e-10 of its minimum
+# (test_extended_precision.py).
 SETTLED = 1e-5
 
-# Least bound on the next decrease of F, in rounding errors of one number.
+# Lower limit of that bound, in rounding errors of one number.
 LEAST_ROUNDINGS = 4
 
-# Lower bound of F in that product. Without a penalty F may fall towards 0 without
-# bound: the last steps on separable digits would take ten times as long as the others.
+# Lower limit of F in that product. Without a penalty, F may decrease towards 0: the
+# last steps on separable digits would take ten times as long as all others.
 NEGLIGIBLE = 1e-4
 
 # Damping up to which the damped decrease equals the undamped one.
@@ -26,7 +26,7 @@ UNDAMPED = 1e-6
 
 
 class Status(Enum):
-    """The cause of the end of a fit. Its value is the sentence that a user reads."""
+    """Reason for the end of a fit. The value is the sentence that a user reads."""
 
     CONVERGED = "The optimality {optimality:.3g} is within tol={tol:.3g}."
     ITERATION_LIMIT = (
@@ -47,14 +47,14 @@ class StoppingRule:
     """The decision after each iteration, for each model.
 
     A model has converged when its optimality is within ``tol`` and the next step would
-    lower F by no more than ``settle`` times ``tol``, relative to F. Where F is flat, a
-    small gradient alone is no sign of a minimum.
+    lower F by at most ``settle`` times ``tol``, relative to F. Where F is flat, a small
+    gradient alone does not indicate a minimum.
 
     Parameters
     ----------
     n_models : int
     tol, settle : float
-        As for :func:`~xlr.solvers.loop.minimise`.
+        As in :func:`~xlr.solvers.loop.minimise`.
     rounding : float
         Relative rounding error of a number of X.
     patience : float
@@ -64,7 +64,7 @@ class StoppingRule:
     Attributes
     ----------
     status : list of Status or None
-        None for a model that goes on.
+        Status of each model; None while it runs.
     n_iter : ndarray of shape (n_models,)
     decrease : ndarray of shape (n_models,)
         Predicted decrease of F by the next step, for models within ``tol``.
@@ -97,8 +97,9 @@ class StoppingRule:
     def ends(self, iteration: int, now: Diagnostics, stopped: bool) -> bool:
         """Return whether all models have ended after this iteration.
 
-        An iteration is idle if F has no new minimum and the optimality did not fall by
-        a tenth. Rounding errors make new minima of F too, but ever fewer.
+        An iteration is idle if F has no new minimum and the optimality decreased by
+        less than a tenth. Rounding errors make new minima of F too, but less and less
+        often.
         """
         flatter = now.optimality < 0.9 * self._flattest
         progress = flatter | (now.value < self._lowest)
@@ -112,11 +113,11 @@ class StoppingRule:
         if not (last or np.count_nonzero(flat | idle)):
             return False
         enough = self._share * np.maximum(np.abs(now.value), NEGLIGIBLE)
-        # F is not negative: no step lowers it by more than F.
+        # F is at least 0, so no step lowers it by more than F.
         decrease = np.fmin(self.decrease, now.value)
         undamped = np.fmin(self.decrease * (1 + now.damping / UNDAMPED), now.value)
         converged = flat & (undamped <= enough)
-        # The damping has grown without bound where every step is refused.
+        # The damping grows without bound while every step is rejected.
         converged |= flat & idle & (decrease <= enough)
         for model in np.nonzero(self.running & (converged | idle | last))[0]:
             if converged[model]:

@@ -1,4 +1,4 @@
-"""Hessian surrogates: a smaller objective whose second derivatives are like F's."""
+"""Hessian surrogates: smaller objectives whose Hessian approximates that of F."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from xlr.solvers.steps import damping_scale
 
 H = TypeVar("H", bound=Hessian)
 
-# Rows per feature below which the curvature of a class is noise.
+# Rows per feature, below which the curvature of a class is noise.
 ROWS_PER_FEATURE = 4
 
-# Least damping of an estimate: no step is more than a million times the gradient.
+# Minimum damping of an estimate: a step is at most a million times the gradient.
 LEAST_DAMPING = 1e-6
 
 # Curvature of parameters that do not move, as a multiple of their own.
@@ -27,13 +27,13 @@ HELD = 1e30
 
 @dataclass(frozen=True)
 class Surrogate:
-    """An objective whose Hessian stands for that of the objective at hand.
+    """An objective whose Hessian replaces that of the current objective.
 
     Attributes
     ----------
     objective : Objective
     of : ndarray of shape (n_models,) or None
-        Its model for each model at hand; None if they are the same.
+        Model of the surrogate for each current model; None if they are the same.
     """
 
     objective: Objective
@@ -41,7 +41,7 @@ class Surrogate:
 
     @classmethod
     def shared(cls, objective: Objective, given: Surrogate | None) -> Surrogate:
-        """Return the given one where models share it, else the objective itself."""
+        """Return the given surrogate if models share it, else the objective itself."""
         if given is not None and given.of is not None:
             return given
         return cls(objective)
@@ -49,9 +49,9 @@ class Surrogate:
     def hessian(
         self, parameters: Array, derivative: Callable[[Objective, Array], H]
     ) -> H:
-        """Return ``derivative`` of the surrogate, for each model at hand.
+        """Return ``derivative`` of the surrogate, for each current model.
 
-        Models that share one take it at the parameters of the first of them.
+        Models that share a surrogate use the parameters of the first of them.
         """
         if self.of is None:
             return derivative(self.objective, parameters)
@@ -77,8 +77,8 @@ def preconditioner(
 ) -> tuple[Callable[[Array], Array], Array]:
     """Return a function that solves with H + lambda D, and D, for an estimate of H.
 
-    It solves with the diagonal where rounding errors make the estimate indefinite, as
-    they do where columns are alike.
+    It solves with the diagonal if rounding errors make the estimate indefinite, as they
+    do for similar columns.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def preconditioner(
     damping : array of shape (n_models,)
     gradient : array of shape (n_models, n_parameters)
     least : float
-        Least damping.
+        Minimum damping.
     free : array of shape (n_models, n_parameters), default=None
         0 for parameters that do not move.
     """

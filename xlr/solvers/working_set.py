@@ -1,4 +1,4 @@
-"""Working sets: solving on few columns, the other coefficients at zero; and paths."""
+"""Working sets: fits to few columns with the other coefficients at zero; and paths."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from xlr.solvers.proximal_newton import ProximalNewton
 from xlr.solvers.quadratic import Quadratic
 from xlr.solvers.starts import find_start
 
-# Features up to which all are in the working set, and the share of them beyond which a
-# copy of its columns does not pay.
+# Number of features up to which the working set has all. Share of features beyond which
+# a copy of the columns does not pay.
 FEW = 64
 MOST = 0.75
 
@@ -27,9 +27,9 @@ MOST_PARAMETERS = 2500
 
 
 class WorkingSet:
-    """A copy of some columns and the Hessian of their coefficients.
+    """A copy of some columns, and the Hessian of their coefficients.
 
-    Both serve until a feature is needed that is not among them.
+    Both are reused until a fit needs a feature outside them.
     """
 
     def __init__(self) -> None:
@@ -58,26 +58,26 @@ class WorkingSet:
         Parameters
         ----------
         objective : Objective
-            The same as before apart from its penalty.
+            The same as in the last call, except for its penalty.
         parameters : array of shape (n_models, n_parameters)
-            Where to begin.
+            Start of the fit.
         needed : ndarray of bool, of shape (n_features,)
         welcome : ndarray of int, default=None
-            Further features to copy, if a copy is made.
+            Further features to copy, if columns must be copied.
         tol, max_iter
-            As for :func:`minimise`.
+            As in :func:`minimise`.
         seed : int, default=None
-            Draws a sample to begin on; None for none.
+            Seed of a sample to start on; None for no sample.
 
         Returns
         -------
         parameters : array of shape (n_models, n_parameters)
         at : Evaluation
-            The whole objective there.
+            The whole objective at the parameters.
         solution : Solution
-            Of the part.
+            Solution of the fit to the working set.
         features : ndarray of bool, of shape (n_features,)
-            Those of the part.
+            Mask of the working set.
         """
         part = self._objective_on(objective, needed, welcome)
         solver: NewtonCG | ProximalNewton = ProximalNewton(self._held)
@@ -107,7 +107,7 @@ class WorkingSet:
     def _objective_on(
         self, objective: Objective, needed: np.ndarray, welcome: np.ndarray | None
     ) -> Objective:
-        """Return F of a copy of the columns, a new one where a column is missing."""
+        """Return F on a copy of the columns; make a new copy if a column is missing."""
         if self._part is None or (needed & ~self._copied).any():
             self._copied, self._held = np.ones_like(needed), []
             self._features, self._part = None, objective
@@ -139,7 +139,7 @@ class PathPoint(NamedTuple):
     n_iter : int
     converged : bool
     n_working : int
-        Features of the last working set; no other violates its KKT condition.
+        Size of the last working set; no other feature violates its KKT condition.
     seconds : float
     """
 
@@ -155,17 +155,16 @@ class PathPoint(NamedTuple):
 def follow_path(
     objectives: Iterable[Objective], start: Array, *, tol: float, max_iter: int
 ) -> Iterator[PathPoint]:
-    """Minimise objectives that differ in their penalties, weaker and weaker.
+    """Minimise objectives that differ only in their penalties, which get weaker.
 
-    Each begins at the last solution, on a working set: the features that have a
-    coefficient there, or whose gradient exceeds the new penalty. At the end all
-    features are checked, and those that violate their KKT condition join the working
-    set.
+    Each fit starts at the last solution, on a working set: the features that have a
+    coefficient there, or whose gradient exceeds the new penalty. A check of all
+    features follows, and those that violate their KKT condition join the working set.
 
     Parameters
     ----------
     objectives : iterable of Objective
-        Of one model, on the same data.
+        Objectives of one model, on the same data.
     start : array of shape (1, n_parameters)
     tol : float
         Bound on the optimality.
@@ -190,7 +189,7 @@ def follow_path(
         n_iter = 0
         while True:
             if not needed.any():
-                needed[0] = True  # the intercept goes with it
+                needed[0] = True  # one feature, for the sake of the intercept
             parameters, at, solution, needed = working_set.solve(
                 objective, parameters, needed, tol=tol, max_iter=max_iter
             )
@@ -214,7 +213,7 @@ def follow_path(
 
 
 def _violating(objective: Objective, parameters: Array, at: Evaluation) -> np.ndarray:
-    """Return which features have a coefficient or violate their KKT condition."""
+    """Return a mask of features with a coefficient or a violated KKT condition."""
     xp = objective.xp
     gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
     chosen = xp.astype((parameters != 0) | (gradient != 0), objective.wide)
