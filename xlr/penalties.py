@@ -117,11 +117,11 @@ class L2Penalty:
         return self.strength + xp.zeros_like(coef)
 
     def select(self, models: np.ndarray) -> L2Penalty:
-        """Return the part of some models, by their numbers."""
+        """Return the penalty of some models, by their indices."""
         return L2Penalty(_of_models(self.strength, models))
 
     def take_columns(self, features: Array, *, xp: Namespace) -> L2Penalty:
-        """Return the part of some features, by their numbers on the device."""
+        """Return the penalty of some features, by their indices on the device."""
         return L2Penalty(xp.take(self.strength, features, axis=2))
 
 
@@ -173,12 +173,12 @@ class ElasticNetPenalty:
         return ElasticNetPenalty(self._smooth.strength, NonSmooth(lasso, *ends))
 
     def select(self, models: np.ndarray) -> ElasticNetPenalty:
-        """Return the part of some models, by their numbers."""
+        """Return the penalty of some models, by their indices."""
         non_smooth = NonSmooth(*(_of_models(part, models) for part in self._non_smooth))
         return ElasticNetPenalty(_of_models(self._smooth.strength, models), non_smooth)
 
     def take_columns(self, features: Array, *, xp: Namespace) -> ElasticNetPenalty:
-        """Return the part of some features, by their numbers on the device."""
+        """Return the penalty of some features, by their indices on the device."""
         non_smooth = NonSmooth(
             *(xp.take(part, features, axis=2) for part in self._non_smooth)
         )

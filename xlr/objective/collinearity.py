@@ -1,4 +1,4 @@
-"""Collinear columns, and the sums of other columns that they are."""
+"""Collinear columns, as sums of other columns."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 from xlr.text import printable
 
-# Rounding errors of a Gram matrix, for each column: a column is collinear if the share
-# of its square that the others leave is smaller.
+# Rounding errors of a Gram matrix, per column. A column is collinear if the others
+# leave a smaller share of its sum of squares.
 GRAM_ROUNDINGS = 64
 
 
 class Aliased(NamedTuple):
-    """Columns that are sums of others.
+    """Columns that are sums of other columns.
 
     Attributes
     ----------
@@ -46,15 +46,15 @@ class Aliased(NamedTuple):
 def find_aliased(gram: np.ndarray, eps: float) -> Aliased:
     """Find the columns that are sums of columns before them, from their Gram matrix.
 
-    As in R, the first of collinear columns are kept. A column is a sum if its square,
-    given the columns before it, is within the rounding error of the matrix times the
-    squared weights of the sum. These weights are large for a column that is small
-    compared with the others, such as a rare category that comes last.
+    As in R, the first of several collinear columns is kept. A column is a sum if its
+    residual sum of squares, given the columns before it, is within the rounding error
+    of the matrix times the squared weights of the sum. These weights are large for a
+    column that is small compared with the others, such as a rare category at the end.
 
     Parameters
     ----------
     gram : ndarray of shape (q, q)
-        Weights of the rows do not matter, as long as they are positive.
+        Gram matrix for any positive weights of the rows.
     eps : float
         Relative rounding error of its entries.
     """
@@ -64,7 +64,7 @@ def find_aliased(gram: np.ndarray, eps: float) -> Aliased:
     q = np.arange(gram.shape[0])
     least = GRAM_ROUNDINGS * q.size * eps
     try:
-        # A row over its last entry: the residual of a column, as a sum of columns.
+        # A row, divided by its last entry, is the residual of a column as a sum.
         rows = np.linalg.inv(np.linalg.cholesky(scaled))
         if (least * np.sum(rows**2, axis=1) < 1).all():
             return Aliased(q, q[:0], np.zeros((q.size, 0)))

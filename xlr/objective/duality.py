@@ -1,4 +1,4 @@
-"""The duality gap: a bound on how far F is above its minimum, without a pass."""
+"""The duality gap: an upper bound on F minus its minimum, without a pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from xlr.objective import passes
 from xlr.objective.objective import Evaluation, Objective
 from xlr.penalties import NonSmooth
 
-# Rounding error of F, in units of that of one number.
+# Rounding error of F, in rounding errors of one number.
 VALUE_ROUNDINGS = 16
 
 
@@ -25,19 +25,19 @@ def duality_gap(
 
     with :math:`\phi_j^*` the conjugate of the penalty and the bounds of a coefficient.
     D(r) <= min F if the residuals of each class sum to zero, as unpenalised intercepts
-    demand. Two changes make any r feasible. Both mix the probabilities of each row with
-    others, and the entropy is concave: it keeps at least the share of what is mixed.
+    require. Two changes make any r feasible. Both mix the probabilities of each row
+    with others. The entropy is concave, so it keeps at least its share in the mixture.
 
     - With a share :math:`\theta` of probabilities that are equal in all rows, each
       class sums to its weight. g changes by at most :math:`\theta` times the root mean
-      square of the column. The conjugate is convex: an end of this interval has its
-      largest value.
-    - A factor c on all residuals (a share 1 - c of certainty) brings g to where the
+      square of the column. The conjugate is convex, so its largest value is at an end
+      of this interval.
+    - A factor c on all residuals (a share 1 - c of certainty) moves g to where the
       conjugate of a pure L1 penalty is finite.
 
-    Fenchel's equality gives the entropy: loss less g.w. An offset o of the logits adds
-    the mean of o.r to D and subtracts it from the entropy; only the share
-    :math:`\theta` of it remains.
+    Fenchel's equality gives the entropy, loss - g.w. An offset o of the logits adds the
+    mean of o.r to D and subtracts it from the entropy; only the share :math:`\theta` of
+    it remains.
 
     With eps the rounding error of a number of X, F is uncertain by a multiple of eps F,
     and by eps F times the size of the logits, whose exponentials make a small loss.
@@ -54,7 +54,7 @@ def duality_gap(
     objective : Objective
     parameters : array of shape (n_models, n_parameters)
     at : Evaluation
-        The objective there.
+        F and its gradient at the parameters.
     centre : array of shape (n_features,)
         :math:`|c_j|`.
 
@@ -67,7 +67,7 @@ def duality_gap(
     xp, p = objective.xp, objective.n_features
     shape = objective.n_models, objective.n_outputs, objective.column_size
     columns, whole = xp.reshape(parameters, shape), xp.reshape(at.gradient, shape)
-    coef, intercept = columns[:, :, :p], columns[:, :, p:]  # one intercept, or none
+    coef, intercept = columns[:, :, :p], columns[:, :, p:]  # with no intercept, empty
     free = xp.sum(whole[:, :, p:], axis=2)
     penalty = objective.penalty.value(coef, xp=xp)
     ridge = objective.penalty.curvature(coef, xp=xp)
@@ -78,18 +78,18 @@ def duality_gap(
     linear = xp.sum(products + xp.sum(intercept, axis=2) * free, axis=1)
     entropy = at.value - penalty - linear
     share = _share_of_others(objective, free)
-    # 2. The interval that holds -g, and the conjugate of the penalty there.
+    # 2. The interval of -g, and the conjugate of the penalty on it.
     column_size = _root_mean_squares(objective)
     uncertain = share[:, None, None] * column_size
     middle = -(1 - share)[:, None, None] * gradient
-    if objective.penalty.non_smooth is None:  # one end is the largest in size
+    if objective.penalty.non_smooth is None:  # one end has the largest size
         size, factor = xp.abs(middle) + uncertain, 1.0
         conjugate = xp.where(size > 0, size**2 / (2 * ridge), xp.zeros_like(size))
         conjugate = xp.sum(conjugate, axis=(1, 2))
     else:
         ends = xp.stack([middle - uncertain, middle + uncertain])
         factor, conjugate = _conjugate(ends, ridge, objective.penalty.non_smooth, xp=xp)
-    # 3. The gap. F cannot be below zero (c = 0), which holds where the dual is NaN too.
+    # 3. The gap. F is at least zero (c = 0), also where the dual is NaN.
     dual = factor * (1 - share) * entropy - conjugate
     if objective.data.offset is not None:
         # Upper bound of the mean of |o.(p - q)| for probabilities p, q.
@@ -138,7 +138,7 @@ def _conjugate(
 
 
 def _share_of_others(objective: Objective, free: Array) -> Array:
-    """Return the share of other probabilities that gives each class its weight."""
+    """Return the share of equal probabilities that gives each class its weight."""
     xp = objective.xp
     if not objective.fit_intercept:
         return xp.zeros_like(free[:, 0])

@@ -1,15 +1,15 @@
 r"""The Hessian of F: its assembly from sums over the rows, and solving with it.
 
-A row z, with 1 appended if there is an intercept, and curvature diag(h sum(h)) - h h'
-in the logits of a softmax add
+Take a row z, with 1 appended if there is an intercept, and the curvature
+diag(h sum(h)) - h h' in the logits of a softmax. The row adds
 
 .. math::
     \mathrm{diag}(h \textstyle\sum_k h_k) \otimes z z^T
     - (h \otimes z) (h \otimes z)^T
 
 to the Hessian of a model. The second part is the Gram matrix of the rows h x z of all
-classes side by side: one large product, where each pair of classes alone would be many
-small ones. Summed over its columns of classes, it gives the first part.
+classes side by side: one large product instead of a small one for each pair of classes.
+Its sum over the columns of classes gives the first part.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ class Hessian(Protocol):
     Attributes
     ----------
     diagonal : array of shape (n_models, n_parameters)
-        Of H, or 1 where H has no curvature (a constant column).
+        Diagonal of H, or 1 where H has no curvature (a constant column).
     """
 
     diagonal: Array
 
     def solver(self, added: Array | None) -> Callable[[Array], Array]:
-        """Return what solves (H + diag(added)) x = b; all (n_models, n_parameters)."""
+        """Return a function that solves (H + diag(added)) x = b for each model."""
         ...
 
     def select(self, models: np.ndarray) -> Self:
-        """Return those of some models, by their numbers, which may repeat."""
+        """Return the Hessian of some models, by their indices, which may repeat."""
         ...
 
 
@@ -49,9 +49,9 @@ class BlockHessian:
     Parameters
     ----------
     blocks : array of shape (n_models, n_blocks, q, q)
-        Of the mean loss, in the widest dtype.
+        Blocks of the mean loss, in the widest dtype.
     penalty : array of shape (n_models, n_parameters)
-        The diagonal that the penalty adds.
+        Diagonal of the penalty.
     rounding : float
         Relative rounding error of the entries.
     xp : namespace
@@ -69,15 +69,16 @@ class BlockHessian:
 
     @property
     def noise(self) -> float:
-        """Share of the diagonal below which a curvature is lost in rounding errors."""
+        """Return the share of the diagonal below which rounding hides curvature."""
         return 4 * self.penalty.shape[1] ** 0.5 * self.rounding
 
     def matrices(self, added: Array | None = None) -> Array:
         """Return H + diag(added), positive definite: (n_models n_blocks, q, q).
 
         A Gram matrix of rounded numbers is positive definite only up to their rounding
-        error, which is added to its diagonal. More would hide the little curvature that
-        separable classes leave: ten times the passes on digits at C=inf.
+        error, so this error is added to its diagonal. More would hide the small
+        curvature of separable classes, and take ten times the passes on digits at
+        C=inf.
         """
         xp, q = self._xp, self.blocks.shape[-1]
         ridge = self.penalty + self.diagonal * (q**0.5 * self.rounding)
@@ -88,7 +89,7 @@ class BlockHessian:
         return blocks + identity * xp.reshape(ridge, (-1, 1, q))
 
     def replace(self, models: np.ndarray, others: BlockHessian) -> BlockHessian:
-        """Return the Hessian with other matrices for some models, by their numbers."""
+        """Return the Hessian with other matrices for some models, by their indices."""
         concat, n_models = self._xp.concat, self.blocks.shape[0]
         place = np.arange(n_models)
         place[models] = n_models + np.arange(models.shape[0])
@@ -98,20 +99,20 @@ class BlockHessian:
         return BlockHessian(blocks, penalty, rounding, xp=self._xp).select(place)
 
     def select(self, models: np.ndarray) -> BlockHessian:
-        """Return those of some models, by their numbers, which may repeat."""
+        """Return the Hessian of some models, by their indices, which may repeat."""
         blocks, penalty = (arrays.rows(x, models) for x in (self.blocks, self.penalty))
         return BlockHessian(blocks, penalty, self.rounding, xp=self._xp)
 
     def solver(self, added: Array | None) -> Callable[[Array], Array]:
-        """Return what solves (H + diag(added)) x = b.
+        """Return a function that solves (H + diag(added)) x = b.
 
-        A single block solves with several b of each model.
+        With a single block, it takes several b for each model.
         """
         return arrays.positive_definite_solver(self.matrices(added), xp=self._xp)
 
 
 class PooledHessian:
-    r"""An estimate for many classes, of the size of the Hessian of one.
+    r"""Estimate of the Hessian of many classes, of the size of that of one class.
 
     With :math:`h_{ik}` the weighted curvature of row i in class k and
     :math:`a_k = \sum_i h_{ik} / S`, the block of class k is :math:`a_k G + R`, with the
@@ -119,7 +120,7 @@ class PooledHessian:
 
     .. math:: G = \sum_{ik} h_{ik} z_i z_i^T / \sum_{ik} h_{ik}
 
-    It is factorised once, where the blocks of a thousand classes would be a thousand.
+    It needs one factorisation, where the blocks of a thousand classes need a thousand.
 
     It is solved with in float32, in which G was summed.
 
@@ -158,15 +159,16 @@ class PooledHessian:
         self.diagonal = xp.reshape(diagonal, (sizes.shape[0], -1))
 
     def select(self, models: np.ndarray) -> PooledHessian:
-        """Return those of some models, by their numbers, which may repeat."""
+        """Return the Hessian of some models, by their indices, which may repeat."""
         parts = self._sizes, self._gram, self._penalty
         sizes, gram, penalty = (arrays.rows(part, models) for part in parts)
         return PooledHessian(sizes, gram, penalty, self._rounding, xp=self._xp)
 
     def solver(self, added: Array | None) -> Callable[[Array], Array]:
-        """Return what solves a_k (G + R / a) x = b, damped in proportion to G.
+        """Return a function that solves a_k (G + R / a) x = b, damped relative to G.
 
-        With one size a for all: the geometric mean of the least and the largest.
+        All classes share one size a, the geometric mean of the smallest and the
+        largest.
         """
         xp, sizes = self._xp, self._sizes
         one = xp.sqrt(xp.min(sizes, axis=1) * xp.max(sizes, axis=1))[:, None]
@@ -202,17 +204,17 @@ class DiagonalHessian:
         self.diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
 
     def select(self, models: np.ndarray) -> DiagonalHessian:
-        """Return those of some models, by their numbers, which may repeat."""
+        """Return the Hessian of some models, by their indices, which may repeat."""
         return DiagonalHessian(arrays.rows(self.diagonal, models), xp=self._xp)
 
     def solver(self, added: Array | None) -> Callable[[Array], Array]:
-        """Return what solves (H + diag(added)) x = b, by a division."""
+        """Return a function that solves (H + diag(added)) x = b, by a division."""
         damped = self.diagonal if added is None else self.diagonal + added
         return lambda vector: vector / damped
 
 
 def bordered(gram: Array, margin: Array, corner: Array, *, xp: Namespace) -> Array:
-    """Join sums of z z', z and 1 to those of (z, 1)(z, 1)', classes side by side.
+    """Join sums of z z', z and 1 to sums of (z, 1)(z, 1)', classes side by side.
 
     Parameters
     ----------
@@ -241,8 +243,8 @@ def bordered(gram: Array, margin: Array, corner: Array, *, xp: Namespace) -> Arr
 def softmax_hessian(gram: Array, n_outputs: int, *, xp: Namespace) -> Array:
     r"""Return diag(h sum(h)) x zz' - hh' x zz' from its second part.
 
-    The block of a class is the sum of its blocks with the others: the difference with
-    its own would lose all digits where every row is certain.
+    The block of a class is the sum of its blocks with the others. The difference with
+    its own block would lose all digits if every row is certain.
 
     Parameters
     ----------
@@ -257,5 +259,5 @@ def softmax_hessian(gram: Array, n_outputs: int, *, xp: Namespace) -> Array:
     is_own = identity[None, :, None, :, None]
     others = by_class * (1 - is_own)
     own = xp.sum(others, axis=3)
-    own = (own + xp.matrix_transpose(own)) / 2  # symmetric apart from rounding
+    own = (own + xp.matrix_transpose(own)) / 2  # rounding breaks the symmetry
     return xp.reshape(own[:, :, :, None, :] * is_own - others, gram.shape)

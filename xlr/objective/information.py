@@ -13,16 +13,16 @@ from xlr.objective.objective import Objective
 
 
 class Information(NamedTuple):
-    """Sums over the rows, without a penalty, in the units of the solver.
+    """Sums over the rows, without the penalty, in the units of the solver.
 
     Attributes
     ----------
     loss : array of shape ()
         Minus the log-likelihood.
     gradient : array of shape (n_parameters,)
-        Of the loss.
+        Gradient of the loss.
     hessian : array of shape (n_parameters, n_parameters)
-        Of the loss: the observed information, which is the expected one here.
+        Hessian of the loss: the observed information, which equals the expected one.
     """
 
     loss: Array
@@ -36,7 +36,7 @@ def information(objective: Objective, parameters: Array) -> Information:
     Parameters
     ----------
     objective : Objective
-        Of one model.
+        Objective of one model.
     parameters : array of shape (1, n_parameters)
     """
     xp, n_outputs = objective.xp, objective.n_outputs
@@ -45,7 +45,7 @@ def information(objective: Objective, parameters: Array) -> Information:
         _sums,
         objective.loss,
         parameters,
-        # The sums are matrices of this width: adding them must not cost more.
+        # The sums are matrices of this width; their addition must stay cheap.
         width=width,
         least=4 * width,
     )

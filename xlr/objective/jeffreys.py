@@ -10,8 +10,8 @@ from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.objective.objective import Evaluation, Objective
 
-# Relative error of the determinant, as a power of the rounding error, above which the
-# information counts as singular: 5e-7 in float64, 2e-3 in float32.
+# The information counts as singular above this relative error of the determinant, as a
+# power of the rounding error: 5e-7 in float64, 2e-3 in float32.
 ERROR_POWER = 0.4
 
 
@@ -19,8 +19,7 @@ class JeffreysTerm:
     r"""Jeffreys' prior of the coefficients, as a term of the mean loss.
 
     With the information :math:`I = \sum_i s_i A_i \otimes z_i z_i^T` of all classes
-    except the first, :math:`A = \mathrm{diag}(p) - p p^T`, and the sum S of the given
-    weights,
+    except the first, :math:`A = \mathrm{diag}(p) - p p^T`, and the total weight S,
 
     .. math::
         T &= -\frac{1}{2S} \log\det I \\
@@ -43,14 +42,14 @@ class JeffreysTerm:
         self._total_weight = total_weight
 
     def value_and_gradient(self, objective: Objective, parameters: Array) -> Evaluation:
-        """Return the term and its gradient, in two passes; NaN where I is singular."""
+        """Return the term and its gradient, in two passes; NaN if I is singular."""
         xp = objective.xp
         first = objective.column_size * (objective.n_outputs > 1)
         information = objective.loss_hessian(parameters)[:, first:, first:]
         factor = arrays.cholesky(information[0, :, :], xp=xp)
         half_log_determinant = xp.sum(xp.log(xp.linalg.diagonal(factor)))
         solve = arrays.positive_definite_solver(information, xp=xp)
-        # With I = L L', I^-1 L is the inverse of L', so that z'I^-1 z = |L^-1 z|^2.
+        # With I = L L', I^-1 L is the inverse of L', so z'I^-1 z = |L^-1 z|^2.
         inverse_root = solve(factor.T[None, :, :])[0, :, :]
         # Rounding changes the determinant by its error times the variance inflation.
         variance = xp.sum(inverse_root**2, axis=0)
@@ -59,7 +58,7 @@ class JeffreysTerm:
         is_singular = xp.max(inflation) * eps > eps**ERROR_POWER
         unknown = xp.full_like(half_log_determinant, xp.nan)
         half_log_determinant = xp.where(is_singular, unknown, half_log_determinant)
-        # A column for each row of L^-1 and each class.
+        # One column for each row of L^-1 and each class.
         columns = objective.split(inverse_root)
         product, total = objective.data.map_reduce(
             _gradient_sums,
@@ -75,7 +74,7 @@ class JeffreysTerm:
 def _gradient_sums(
     block: Block, loss: Loss, parameters: Array, columns: tuple[Array, Array | None]
 ) -> tuple[Array, Array]:
-    """Return the sums of A (diag V - 2 V p) z / 2 over the rows, and without z."""
+    """Return the sums over rows of A (diag V - 2 V p) z / 2, and the same without z."""
     xp = block.xp
     eta = passes.logits(block, loss, parameters)[:, 0, :]
     n = eta.shape[0]

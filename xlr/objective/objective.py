@@ -5,7 +5,7 @@ eta_i = z_i.w + b + offset_i,
 
     F(w, b) = (1/S) sum_i s_i loss(eta_i, y_i) + penalty(w)
 
-Parameters of several models lie in one array, (n_models, n_parameters). A row holds the
+Parameters of several models are one array, (n_models, n_parameters). A row holds the
 coefficients of one model, output (class) by output, each followed by its intercept:
 [w_1, b_1, w_2, b_2, ...].
 """
@@ -33,43 +33,45 @@ from xlr.objective.hessian import (
 )
 from xlr.penalties import NonSmooth, Penalty
 
-# Arrays of the size of the logits that a pass has at a time.
+# Number of arrays of the size of the logits that a pass has at a time.
 TEMPORARIES = 4
 
-# Outputs of all models up to which the curvature of each row is stored for products
-# with the Hessian, and above that the share of the numbers in a row of X.
+# Hessian products store the curvature of each row up to this number of outputs of all
+# models. Above it, they do so up to this share of the numbers in a row of X.
 FEW_COLUMNS = 16
 CURVATURE_SHARE = 1 / 4
 
-# Numbers of a dense X up to which products with the Hessian read a copy in float32, of
-# 512 MB. They take half the time; with a sparse X, where its indices do, hardly less.
+# Hessian products read a copy in float32 of a dense X of up to this many numbers, in
+# 512 MB. They take half the time; products with a sparse X would save almost nothing,
+# because its indices stay as large.
 MAX_COPIED = 2**27
 
-# Products with X that take as long as an estimate of the Hessian may: 200, as
-# many as a fit by conjugate gradients takes.
+# Maximum time of an estimate of the Hessian, in products with X: the number in a whole
+# fit by conjugate gradients.
 ESTIMATE_PRODUCTS = 200
 
-# Numbers above which the blocks of all classes are pooled: 8 MB, and a share of X.
+# The blocks of all classes are pooled above this size (8 MB) and this share of X.
 FEW_NUMBERS = 2**20
 X_SHARE = 1 / 4
 
-# Curvature along the null space of the softmax, as a share of the mean of the diagonal,
-# where bounds hold F from being constant. More would hide the little curvature of a
-# class with little weight: 1e-3 took 627 iterations where 1e-8 takes 20.
+# Curvature added along the null space of the softmax where bounds limit it, as a share
+# of the mean of the diagonal. More would hide the small curvature of a class with
+# little weight: 1e-3 took 627 iterations, 1e-8 takes 20.
 BOUNDED_NULL_SPACE = 1e-8
 
-# A pass in units of one product with X: the cost of each further column, and, in
-# multiply-adds, that of the calls of a pass over little data.
+# Cost of each further column of a pass, in products with X. Cost of the calls of a pass
+# over little data, in multiply-adds.
 COLUMN_COST = 1 / 8
 CALL_COST = 1e5
 
-# Least time of a Hessian, in iterations: of little data, the calls of a pass and a
-# factorisation over those of a step. Fits to iris, wine and 1,000 x 10 take no longer
-# with 0.1 to 0.6, and longer with 1 (two cores of an x86 server, one thread).
+# Minimum time of a Hessian, in iterations. On little data, it is the time of the calls
+# of a pass and a factorisation, relative to those of a step. Fits to iris, wine and
+# 1,000 x 10 are equally fast with 0.1 to 0.6, and slower with 1 (two cores of an x86
+# server, one thread).
 LEAST_HESSIAN_COST = 0.3
 
 
-# Time of a Hessian, in passes, up to which it is cheap.
+# Time up to which a Hessian is cheap, in passes.
 FEW_PASSES = 4
 
 
@@ -80,7 +82,7 @@ class Evaluation(NamedTuple):
     ----------
     value : array of shape (n_models,)
     gradient : array of shape (n_models, n_parameters)
-        Of the smooth part of F.
+        Gradient of the smooth part of F.
     """
 
     value: Array
@@ -90,8 +92,8 @@ class Evaluation(NamedTuple):
 class Term(Protocol):
     """A smooth term of F in addition to the mean loss and the penalty.
 
-    It depends on the rows (Firth's penalty does). Its curvature is not part of the
-    Hessian.
+    It depends on the rows, as Firth's penalty does. The Hessian leaves out its
+    curvature.
     """
 
     def value_and_gradient(self, objective: Objective, parameters: Array) -> Evaluation:
@@ -100,7 +102,7 @@ class Term(Protocol):
 
 
 def pays_in_float32(data: Any) -> bool:
-    """Return whether products with the Hessian read a copy of X in float32."""
+    """Return whether Hessian products should read a copy of X in float32."""
     if data.product_cost > MAX_COPIED or not data.in_memory:
         return False
     return data.dtype == data.xp.float64 and not arrays.is_sparse(data.matrix.stored)
@@ -115,16 +117,16 @@ class Objective:
         Rows, targets and weights.
     loss : Loss
     penalty : Penalty
-        Of the coefficients; the intercepts are free.
+        Penalty of the coefficients; the intercepts have none.
     fit_intercept : bool
     scaler : Scaler, default=None
-        Brings the gradient to standardized units, for data that are not standardized.
+        Converts the gradient to standardized units, for data that are not standardized.
     term : Term, default=None
-        Added to F.
+        Further term of F.
     total_weight : array of shape (n_models,), default=None
-        S, where it is known.
+        S, if it is known.
     column_rms : array of shape (n_features,), default=None
-        Root mean squares of the columns of the data, where they are not one.
+        Root mean squares of the columns of the data, if they are not one.
     """
 
     def __init__(
@@ -185,9 +187,10 @@ class Objective:
         return self._with(data, self.penalty, total_weight=self.total_weight)
 
     def in_float32(self) -> Objective:
-        """Return the objective for products with the Hessian, in float32 if it pays.
+        """Return the objective of Hessian products, in float32 if that pays.
 
-        It does not where the whole Hessian is cheap and few products are needed.
+        It does not pay if the whole Hessian is cheap, because then few products are
+        needed.
         """
         if self.has_cheap_hessian or not pays_in_float32(self.data):
             return self
@@ -198,7 +201,7 @@ class Objective:
         return self._with(self.data, penalty, total_weight=self.total_weight)
 
     def select(self, models: np.ndarray) -> Objective:
-        """Return the objective of some models, by their numbers on the host."""
+        """Return the objective of some models, by their indices on the host."""
         if models.shape[0] == self.n_models:
             return self
         weight = arrays.rows(self.total_weight, models)
@@ -210,7 +213,7 @@ class Objective:
         return self._with(self.data.sample(size, seed), self.penalty)
 
     def take_columns(self, features: Array) -> Objective:
-        """Return F of some features on a copy of their columns, the others at zero."""
+        """Return F on a copy of some columns, with the other coefficients at zero."""
         penalty = self.penalty.take_columns(features, xp=self.xp)
         rms = self.column_rms
         return self._with(
@@ -222,15 +225,15 @@ class Objective:
         )
 
     def without_resampling(self) -> tuple[Objective, np.ndarray] | None:
-        """Return one model on all rows for each set of resamples of it.
+        """Return the models on all rows that the current models resample.
 
         Returns
         -------
         objective : Objective
         of : ndarray of shape (n_models,)
-            Its model for each of these.
+            The model on all rows for each current model.
         None
-            Instead of both where the models are not mostly resamples of each other.
+            Returned instead if the models are not mostly resamples of each other.
         """
         targets: Targets = self.data.targets
         if targets.resample_of is None:
@@ -246,7 +249,7 @@ class Objective:
     # -- parameters -------------------------------------------------------------------
 
     def join(self, coef: Array, intercept: Array) -> Array:
-        """(n_columns, n_features) and (n_columns,) to parameters."""
+        """Join coefficients (n_columns, n_features) and intercepts to parameters."""
         if self.fit_intercept:
             coef = self.xp.concat([coef, intercept[:, None]], axis=1)
         return self.xp.reshape(coef, (self.n_models, self.n_parameters))
@@ -264,12 +267,12 @@ class Objective:
         return columns[:, :, : self.n_features]
 
     def zeros(self) -> Array:
-        """Return parameters that are all zero."""
+        """Return parameters of zero."""
         shape = self.n_models, self.n_parameters
         return self.xp.zeros(shape, dtype=self.wide, device=self.device)
 
     def place(self, values: np.ndarray, dtype: Any = None) -> Array:
-        """Bring numbers from the host to the parameters, in their dtype or another."""
+        """Move numbers from the host to the device, in the parameters' dtype."""
         return arrays.move(
             values, xp=self.xp, device=self.device, dtype=dtype or self.wide
         )
@@ -278,15 +281,15 @@ class Objective:
         """Subtract the mean over the classes, where that changes no probability.
 
         The gradient and the Newton step of the softmax loss have no component in its
-        null space, the same change to all classes. An estimate of the Hessian that sees
-        one class at a time would bring one in.
+        null space of equal changes to all classes. An estimate of the Hessian by single
+        classes would add one.
 
         Parameters
         ----------
         vector : array of shape (n_models, n_parameters)
         free : array of shape (n_models, n_parameters), default=None
-            0 for parameters that stay. Given, features with an L1 penalty alone are
-            centred too, where no class stays.
+            0 for parameters that stay. If given, features with only an L1 penalty are
+            centred too, unless a class stays.
         """
         if not self.loss.shift_invariant:
             return vector
@@ -305,11 +308,12 @@ class Objective:
         return self.xp.where(where, centred, vector)
 
     def shifted_over_classes(self, parameters: Array) -> Array:
-        """Apply the best equal change to all classes, where no ridge decides on it.
+        """Apply the best equal change to all classes, if no ridge penalty fixes it.
 
         Such a change is in the null space of the softmax: Newton's method takes no step
-        along it. An L1 penalty alone is least with the median over the classes at zero.
-        Bounds alone leave F constant: the mean goes as near to zero as they allow.
+        along it. An L1 penalty alone is smallest when the median over the classes is
+        zero. With bounds alone F is constant, and the mean moves as close to zero as
+        they allow.
         """
         if not self.loss.shift_invariant or self.non_smooth is None:
             return parameters
@@ -322,7 +326,7 @@ class Objective:
         least = xp.max(lower - by_class, **across)
         shift = xp.maximum(-mean, least)
         shift = xp.minimum(shift, xp.min(upper - by_class, **across))
-        moved = xp.minimum(xp.maximum(by_class + shift, lower), upper)  # rounding
+        moved = xp.minimum(xp.maximum(by_class + shift, lower), upper)  # if rounded
         at_median, within = (
             xp.reshape(each, parameters.shape) for each in (by_class - median, moved)
         )
@@ -330,14 +334,14 @@ class Objective:
         return xp.where(self._has_bounds_alone(), within, shifted)
 
     def _has_l1_alone(self) -> Array:
-        """Return a mask of the parameters with an L1 penalty and nothing else."""
+        """Return a mask of the parameters with only an L1 penalty."""
         assert self.non_smooth is not None
         l1, lower, upper = self.non_smooth
         alone = (l1 > 0) & (lower == -self.xp.inf) & (upper == self.xp.inf)
         return alone & (self.penalty_curvature(self.zeros()) == 0)
 
     def _has_bounds_alone(self) -> Array:
-        """Return a mask of the parameters with bounds and no penalty."""
+        """Return a mask of the parameters with bounds but no penalty."""
         assert self.non_smooth is not None
         penalised = self.penalty_curvature(self.zeros()) > 0
         unpenalised = (self.non_smooth.l1 == 0) & ~penalised
@@ -373,7 +377,7 @@ class Objective:
     def with_penalty_of(
         self, other: Objective, parameters: Array, at: Evaluation
     ) -> Evaluation:
-        """Return F and its gradient from those with another penalty, without a pass."""
+        """Return F and its gradient, given those of another penalty, without a pass."""
         coef, xp = self.by_class(parameters), self.xp
         value = self.penalty.value(coef, xp=xp) - other.penalty.value(coef, xp=xp)
         change = self.penalty_gradient(parameters) - other.penalty_gradient(parameters)
@@ -392,7 +396,7 @@ class Objective:
         return self._with_intercept(curvature)
 
     def _with_intercept(self, values: Array, fill: float = 0.0) -> Array:
-        """Return numbers of the coefficients with others of the intercepts behind."""
+        """Append the entry of an intercept to the numbers of each output."""
         xp = self.xp
         if values.shape != self._coef_shape:
             values = xp.broadcast_to(values, self._coef_shape)
@@ -401,7 +405,7 @@ class Objective:
         return xp.reshape(values, (self.n_models, self.n_parameters))
 
     def minimum_norm_subgradient(self, parameters: Array, gradient: Array) -> Array:
-        """Return that of F, whose smooth part has this gradient."""
+        """Return the minimum-norm subgradient, given the smooth part's gradient."""
         if self.non_smooth is None:
             return gradient
         return self.non_smooth.minimum_norm_subgradient(
@@ -453,8 +457,8 @@ class Objective:
     def loss_hessian(self, parameters: Array, by_class: bool = False) -> Array:
         """Return the Hessian of the sum of the losses: (n_models, q, q).
 
-        With ``by_class`` only the blocks of single classes, in float32, one below the
-        other: (n_columns, q, q).
+        With ``by_class``, return only the blocks of single classes, in float32, stacked
+        as (n_columns, q, q).
         """
         xp, size = self.xp, self.n_features * (1 if by_class else self.n_outputs)
         sums = self.data.map_reduce(
@@ -463,7 +467,7 @@ class Objective:
             parameters,
             xp.float32 if by_class else self.data.dtype,
             by_class,
-            # The sums are matrices of this size: adding them must not cost more.
+            # The sums are matrices of this size; their addition must stay cheap.
             width=max(size, self.n_columns),
             least=4 * size,
         )
@@ -507,12 +511,11 @@ class Objective:
     def _null_space_curvature(self, matrix: Array) -> Array:
         """Return curvature for the null space of the softmax.
 
-        For each column, of the size of its diagonal as a mean over the classes.
+        It has the size of each column's diagonal, in the mean over the classes.
 
-        Newton steps do not change, for the gradient has no component there while the
-        coefficients are centred over the classes; only the factorisation becomes
-        possible. None where the penalty decides between the classes, and little where
-        bounds do.
+        The matrix then has a Cholesky factor. Newton steps do not change: with centred
+        coefficients, the gradient has no component there. The curvature is zero where
+        the penalty decides between the classes, and small where bounds do.
         """
         xp, outputs = self.xp, self.n_outputs
         diagonal = xp.reshape(
@@ -544,9 +547,9 @@ class Objective:
         return diagonal + self.penalty_curvature(parameters)
 
     def hessian_operator(self, parameters: Array) -> Callable[[Array], Array]:
-        """Return what multiplies a vector by the Hessian, in one pass a product.
+        """Return a function that multiplies by the Hessian, in one pass per product.
 
-        The curvature of each row is stored where it takes less memory than X.
+        It stores the curvature of each row if that takes less memory than X.
         """
         values = None
         stored = self.data.product_cost / self.n_samples
@@ -584,11 +587,10 @@ class Objective:
         return product
 
     def estimated_hessian(self, parameters: Array) -> Hessian:
-        """Return an estimate that costs less than tens of products with X.
+        """Return an estimate of the Hessian in the time of at most tens of products.
 
-        The blocks of single classes in float32; with one covariance for all classes
-        where they would be as large as X; the diagonal where there are too many
-        features.
+        It holds the blocks of single classes in float32. If they were as large as X,
+        all classes share one Gram matrix. With too many features, it is the diagonal.
         """
         product_cost = self.data.product_cost
         cost = self.data.gram_cost + self.column_size**3 / 3
@@ -603,16 +605,16 @@ class Objective:
 
     @property
     def is_large(self) -> bool:
-        """True if X fills several blocks, so that arithmetic takes the time."""
+        """Return whether X fills several blocks: arithmetic then dominates the time."""
         data = self.data
         width = TEMPORARIES * self.n_outputs
         return not data.in_memory or len(data.row_slices(width)) > 1
 
     @cached_property
     def hessian_cost(self) -> float:
-        """Time of a model's Hessian in passes of value and gradient, roughly."""
+        """Return the approximate time of a model's Hessian, in passes for gradients."""
         n, size = self.n_samples, self.n_outputs * self.n_features
-        # A pass for many columns costs each of them a fraction of what it costs one.
+        # In a pass for many columns, each costs a fraction of a single column.
         share = (1 + COLUMN_COST) / (1 / self.n_columns + COLUMN_COST)
         product = self.data.product_cost
         if self.is_large:
@@ -623,7 +625,7 @@ class Objective:
 
     @property
     def has_cheap_hessian(self) -> bool:
-        """True if the Hessian takes no more time than a few passes."""
+        """Return whether the Hessian takes at most the time of a few passes."""
         return self.hessian_cost <= FEW_PASSES
 
     def optimality(self, gradient: Array) -> Array:
@@ -636,7 +638,7 @@ class Objective:
         return self.xp.max(self.xp.abs(gradient), axis=1)
 
     def class_shares(self) -> Array:
-        """Return the share of each class in the weight: (n_models, n_classes)."""
+        """Return the share of each class in the total weight: (n_models, n_classes)."""
         weights = self.data.class_weights(max(2, self.n_outputs))
         return weights / self.total_weight[:, None]
 
@@ -644,7 +646,7 @@ class Objective:
         r"""Return a bound L on the largest eigenvalue of any Hessian of F: (n_models,).
 
         The largest eigenvalue of Z'SZ / S is at most its trace, the mean square of the
-        rows: in one pass. Gradient descent with step size 1 / L never raises F
+        rows, which takes one pass. Gradient descent with step size 1 / L never raises F
         (Nesterov 2004, *Introductory Lectures on Convex Optimization*, 1.2.3).
         """
         (squares,) = self.data.map_reduce(

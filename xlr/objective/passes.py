@@ -1,4 +1,4 @@
-r"""Passes over the rows: pure functions of a block, whose results are summed.
+r"""Passes over the rows: pure functions of a block of rows, whose results are summed.
 
 For a block Z of rows with labels y and weights s, the logits of all models are
 
@@ -83,7 +83,7 @@ def product_with_curvature(
     direction: Array,
     values: Array,
 ) -> tuple[Array, Array]:
-    """Return :func:`hessian_product` where the curvature of the rows is known."""
+    """Return :func:`hessian_product`, given the curvature of the rows."""
     xp = block.xp
     change = logits(block._replace(offset=None), loss, direction)
     product = Curvature(values, coupled).product(change, xp=xp)
@@ -114,9 +114,9 @@ def gram_sums(
 ) -> tuple[Array, Array, Array]:
     r"""Return the sums over the rows that make the Hessian of each model.
 
-    With curvature diag(h sum(h)) - h h' in the logits (softmax), those of :math:`h h^T
-    \otimes z z^T`: all classes of a model side by side in one Gram matrix. With
-    curvature diag(h), or ``by_class``, those of :math:`h_k\, z z^T` for each output.
+    With curvature diag(h sum(h)) - h h' in the logits (softmax), sum :math:`h h^T
+    \otimes z z^T`: all classes of a model are side by side in one Gram matrix. With
+    curvature diag(h), or ``by_class``, sum :math:`h_k\, z z^T` for each output.
 
     Parameters
     ----------
@@ -124,17 +124,17 @@ def gram_sums(
     dtype : dtype
         Of the products.
     by_class : bool
-        Only the blocks of the Hessian that belong to one class each.
+        Whether to sum only the blocks of single classes.
 
     Returns
     -------
     gram : array of shape (n, m p, m p)
     margin : array of shape (n, m, m p)
-        With 1 in the place of one z.
+        The sums with 1 instead of one z.
     corner : array of shape (n, m, m)
-        With 1 in the place of both.
+        The sums with 1 instead of both.
 
-    For n models of m outputs, or n models and outputs with m = 1.
+    n is the number of models with m outputs, or of models times outputs with m = 1.
     """
     xp = block.xp
     here = curvature(block, loss, parameters)
@@ -176,9 +176,9 @@ def outer_sums(block: Block, U: Array, dtype: Any) -> tuple[Array, Array, Array]
 def pooled_sums(
     block: Block, loss: Loss, parameters: Array, dtype: Any
 ) -> tuple[Array, ...]:
-    """Return the sums of h, and :func:`gram_sums` of its sum over the classes.
+    """Return sums of h (n_models, n_outputs), and :func:`gram_sums` of h summed.
 
-    Of h: (n_models, n_outputs).
+    The second sums h over the classes.
     """
     xp = block.xp
     h = curvature(block, loss, parameters).diagonal(xp=xp)
@@ -194,9 +194,9 @@ def transposed_product(block: Block, residual: Array) -> tuple[Array]:
 
 @arrays.pure
 def squared_rows(block: Block, fit_intercept: bool) -> tuple[Array]:
-    """Return the weighted sum of the squared rows, with 1 for the intercept.
+    """Return the weighted sum of the squared rows: (n_models or 1,).
 
-    Of shape (n_models or 1,).
+    With an intercept, each row has an additional entry of 1.
     """
     xp, weights = block.xp, block.weights
     squares = xp.sum(block.matrix.sandwich_diagonal(weights), axis=1)

@@ -1,8 +1,8 @@
 r"""Separation: directions along which the likelihood rises without bound.
 
-With :math:`a_{ik} = (e_{y_i} - e_k) \otimes z_i` for each row i and each other class k,
-there is a finite optimum unless some direction d has :math:`a_{ik} d \ge 0` for all of
-them and :math:`> 0` for one (Albert and Anderson 1984).
+Let :math:`a_{ik} = (e_{y_i} - e_k) \otimes z_i` for each row i and each other class k.
+There is a finite optimum unless some direction d has :math:`a_{ik} d \ge 0` for all i
+and k, and :math:`> 0` for one pair (Albert and Anderson 1984).
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from xlr.objective.collinearity import find_aliased
 from xlr.objective.objective import Objective
 from xlr.text import listed
 
-# Parameters above which a Hessian takes gigabytes, and a minute.
+# Number of parameters above which a Hessian takes gigabytes and a minute.
 MAX_HESSIAN = 8000
 
-# Curvature of a standardized column, for each row, that rounding hides.
+# Curvature per row of a standardized column, below which rounding hides it.
 NO_CURVATURE = 1e-12
 
-# Change of logits by a Newton step below which the certificate holds.
+# Largest change of logits in a Newton step for which the certificate holds.
 MAX_CHANGE = 0.5
 
-# Rows for each parameter of the sample that the certificate tries first. Without the
-# sample, a fit to 200,000 rows takes 1.6 times as long.
+# Rows per parameter of the sample that the certificate tries first. Without the sample,
+# a fit to 200,000 rows takes 1.6 times as long.
 SAMPLED_ROWS = 20
 
-# Entries of a linear program, rows times columns: HiGHS takes about a minute; and about
-# a second where a direction is known and a simpler one would be more readable.
+# Rows times columns of a linear program: HiGHS takes about a minute for the first. It
+# takes about a second for the second, which only simplifies a known direction.
 MAX_LP_ENTRIES, MAX_SIMPLE_ENTRIES = 1e6, 2e5
 
-# Passes over the rows, and the conditions for each parameter that a pass adds to the
-# linear program: the least margins and the largest.
+# Number of passes over the rows. Conditions per parameter that a pass adds to the
+# linear program, with the smallest and with the largest margins.
 MAX_ROUNDS = 30
 LEAST_MARGINS, LARGEST_MARGINS = 4, 1
 
 # Tolerance of HiGHS, and rounding errors of a row, below which a margin is zero.
 TOLERANCE, ROW_ROUNDINGS = 1e-7, 64
 
-# Size of a direction whose cost equals that of a condition with margin zero.
+# Size of a direction that costs as much as a condition with margin zero.
 MAX_SIZE = 1e6
 
 WITHOUT_PENALTY = "Use a finite C, or FirthLogisticRegression."
@@ -64,14 +64,14 @@ class Separation:
     complete : bool
         Whether the margins of all rows are positive, not only of some rows.
     direction : ndarray of shape (n_outputs, n_features)
-        Of the coefficients, in standardized units; the largest is 1.
+        Direction of the coefficients, in standardized units; the largest entry is 1.
     """
 
     complete: bool
     direction: np.ndarray
 
     def describe(self, names: list[str], advice: str = WITHOUT_PENALTY) -> str:
-        """Describe what separates the classes, and what to do."""
+        """Describe the features that separate the classes, and what to do."""
         size = np.abs(self.direction).max(axis=0)
         order = np.argsort(-size, kind="stable")
         largest = [names[j] for j in order[: np.count_nonzero(size > 1e-6)]]
@@ -113,7 +113,7 @@ class Cone(NamedTuple):
 
     @property
     def moving(self) -> np.ndarray:
-        """Return the numbers of the parameters that are free on some side."""
+        """Return the indices of the parameters that are free on some side."""
         return np.nonzero(self.most > self.least)[0]
 
     def project(self, direction: np.ndarray) -> np.ndarray:
@@ -128,19 +128,19 @@ def find_separation(
     gradient: np.ndarray,
     exact: Callable[[], Objective] | None = None,
 ) -> Separation | None:
-    """Return a direction of separation; None without one, or if it takes minutes.
+    """Return a direction of separation, or None if there is none or it takes minutes.
 
     Parameters
     ----------
     objective : Objective
-        Of one model.
+        Objective of one model.
     parameters : array of shape (1, n_parameters)
-        Near its optimum, if there is one.
+        Parameters near the optimum, if there is one.
     gradient : ndarray of shape (n_parameters,)
-        Of F there.
+        Gradient of F at the parameters.
     exact : callable, default=None
-        Returns the same objective in the widest dtype, where collinear columns stay
-        collinear; None if the objective is in that dtype.
+        Returns the same objective in the widest dtype, which keeps collinear columns
+        collinear; None if the objective has that dtype.
 
     References
     ----------
@@ -155,7 +155,7 @@ def find_separation(
     certify = 2 * cone.moving.size >= objective.n_parameters
     size = SAMPLED_ROWS * objective.n_parameters
     if certify and size <= min(objective.n_samples // 2, objective.data.n_drawable):
-        # All rows have a finite optimum if some of them have.
+        # If a part of the rows has a finite optimum, all rows have one.
         sample = objective.sample(size, 0)
         share = arrays.to_host(sample.total_weight / objective.total_weight)
         if _has_optimum(sample, parameters, gradient / share, cone, is_sample=True):
@@ -179,12 +179,12 @@ def _has_optimum(
 ) -> bool:
     r"""Return whether a short Newton step certifies a finite optimum.
 
-    There is one if :math:`\sum \lambda_{ik} a_{ik} = 0` for some positive
-    :math:`\lambda` (Stiemke's lemma). Minus the gradient of the loss is that sum with
+    A finite optimum exists if :math:`\sum \lambda_{ik} a_{ik} = 0` for some positive
+    :math:`\lambda` (Stiemke's lemma). Minus the gradient of the loss is this sum with
     the probabilities as :math:`\lambda`. A Newton step d changes them by :math:`h a d`,
-    to first order, and makes the sum zero: they stay positive if no logit changes by as
-    much as 1, less the mean of its row. The bound is a half, for rounding. With bounds
-    on one side only the linear program decides.
+    to first order, and makes the sum zero. They stay positive if every logit, less the
+    mean of its row, changes by less than 1. The bound is a half, for rounding. With
+    bounds on one side only, the linear program decides.
     """
     if (cone.least + cone.most != 0).any() or objective.n_parameters > MAX_HESSIAN:
         return False
@@ -199,8 +199,8 @@ def _has_optimum(
     kept, dropped, _ = find_aliased(part, eps)
     if dropped.size:
         # Collinear columns are flat directions, and the step has no component there.
-        # Other flat directions have lost their curvature in rounding: at zero, where
-        # all rows weigh the same, only collinear columns are flat. A sample may have
+        # Other flat directions lost their curvature in rounding. At zero, all rows have
+        # the same curvature, and only collinear columns are flat. A sample may have
         # more collinear columns.
         if is_sample:
             return False
@@ -225,7 +225,7 @@ def _has_optimum(
 def _largest_change(
     block: Block, loss: Loss, parameters: Array, step: Array
 ) -> tuple[Array]:
-    """Return the largest change of a logit of another class, less its row's mean."""
+    """Return the largest change of a wrong class's logit, less the mean of its row."""
     xp = block.xp
     eta = passes.logits(block, loss, parameters)
     change = passes.logits(block._replace(offset=None), loss, step)
@@ -244,7 +244,7 @@ def _largest_change(
 def _separating_direction(
     objective: Objective, parameters: Array, cone: Cone
 ) -> Separation | None:
-    """Solve linear programs under more and more conditions, as rows violate them."""
+    """Solve linear programs, and add the conditions that rows violate."""
     n_outputs = objective.n_outputs
     zero = max(TOLERANCE, ROW_ROUNDINGS * objective.wide_rounding)
     # Minus the gradient of the loss is a positive sum of all a: any direction that
@@ -263,7 +263,7 @@ def _separating_direction(
         if not direction.any():
             break
         direction = direction / np.abs(direction).max()
-        # 1. The conditions that the direction violates, or is nearest to violating.
+        # 1. The conditions that the direction violates, or satisfies most narrowly.
         new, margins = objective.data.map_reduce(
             _extreme_conditions,
             n_outputs,
@@ -278,8 +278,8 @@ def _separating_direction(
         n_before = conditions.shape[0]
         conditions = np.unique(np.concatenate([conditions, new]), axis=0)
         is_new = conditions.shape[0] > n_before
-        # 2. Does it separate? The first direction names more features than needed. A
-        # later one may still separate rows of margin zero that are not in the program.
+        # 2. Does it separate? The first direction names more features than needed. The
+        # rows of margin zero outside the program may still be separable later.
         if (margins >= -zero).all() and (margins > zero).any():
             coef = direction.reshape(n_outputs, -1)[:, : objective.n_features]
             is_complete = bool((margins > zero).all())
@@ -290,7 +290,7 @@ def _separating_direction(
             break
         if conditions.size > (MAX_LP_ENTRIES if found is None else MAX_SIMPLE_ENTRIES):
             break
-        # 3. The simplest direction that separates as many rows as can be.
+        # 3. The simplest direction that separates as many rows as possible.
         direction = _simplest_direction(objective, conditions, cone)
     return found
 
@@ -300,14 +300,14 @@ def _simplest_direction(
 ) -> np.ndarray:
     """Return a simple direction d with A d >= 0, and > 0 for most conditions.
 
-    It has the least sum of |t - 1|, and then of |d|, for t <= A d and 0 <= t <= 1. It
-    is zero if no margin is positive. Intercepts cost nothing.
+    It minimises the sum of |t - 1|, then of |d|, for t <= A d and 0 <= t <= 1. It is
+    zero if no margin is positive. Intercepts cost nothing.
     """
     moving = cone.moving
     A = conditions[:, moving]
     m, q = A.shape
     is_coef = moving % objective.column_size < objective.n_features
-    # d is a difference of two non-negative vectors; a side that is limited stays zero.
+    # d is a difference of two non-negative vectors; a limited side stays zero.
     sides = np.concatenate([cone.most[moving], -cone.least[moving]])
     limits = np.concatenate([np.where(sides > 0, np.inf, 0.0), np.ones(m)])
     cost = np.concatenate([is_coef, is_coef]) / MAX_SIZE
@@ -330,7 +330,7 @@ def _extreme_conditions(
     direction: tuple[Array, Array | None],
     sizes: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the conditions a of the least and the largest margins a d, and both."""
+    """Return the conditions a with the smallest and largest margins a d, and these."""
     change = arrays.to_host(block.matrix.matvec(*direction)).astype(np.float64)
     labels = arrays.to_host(block.labels)[:, 0].astype(np.int64)
     if n_outputs == 1:
@@ -360,6 +360,6 @@ def _joined(
 
 
 def _extremes(margins: np.ndarray, sizes: tuple[int, int]) -> np.ndarray:
-    """Return the places of the least and of the largest margins, by their numbers."""
+    """Return the indices of the smallest and of the largest margins."""
     order = np.argsort(margins, kind="stable")
     return np.union1d(order[: sizes[0]], order[max(0, order.size - sizes[1]) :])

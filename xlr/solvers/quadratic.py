@@ -260,7 +260,7 @@ def _projected_newton(problem: Problem, point: Point) -> tuple[Point, bool]:
     direction[free] = -lapack.dpotrs(factor, slope, lower=True)[0]
     lower = np.where((l1 > 0) & (u > 0), np.maximum(lower, 0), lower)
     upper = np.where((l1 > 0) & (u < 0), np.minimum(upper, 0), upper)
-    # The function decreases until the first coordinate becomes active; then it may rise.
+    # The function decreases until the first coordinate becomes active, then may rise.
     end = np.where(direction > 0, upper, lower)[free]
     with np.errstate(divide="ignore", invalid="ignore"):
         sizes = (end - u[free]) / direction[free]

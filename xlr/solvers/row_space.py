@@ -13,7 +13,7 @@ from xlr.objective import Objective
 from xlr.objective.passes import transposed_product
 from xlr.penalties import L2Penalty
 
-# Products with X in the time of a factorisation of the kernel.
+# Maximum time of a factorisation of the kernel, in products with X.
 MAX_PRODUCTS = 1000
 
 # Columns of X in a term of the kernel, as a share of the rows. Their product then takes

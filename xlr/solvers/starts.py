@@ -51,7 +51,7 @@ def find_start(
     objective : Objective
     start : array of shape (n_models, n_parameters)
     seed : int or None
-        Seed of samples; None returns ``start``.
+        Seed of samples; None for no sample.
     """
     if objective.non_smooth is not None:
         start = objective.non_smooth.project(start, xp=objective.xp)

@@ -60,7 +60,7 @@ class Surrogate:
         return shared.select(self.of)
 
     def select(self, models: np.ndarray) -> Surrogate:
-        """Return the surrogate of some models, by their numbers on the host."""
+        """Return the surrogate of some models, by their indices on the host."""
         if self.of is None:
             return Surrogate(self.objective.select(models))
         kept, of = np.unique(self.of[models], return_inverse=True)
