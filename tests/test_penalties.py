@@ -6,7 +6,7 @@ from conftest import to_numpy
 
 from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth
 
-# On JAX, one fit covers these functions: see test_jax_tracing.py.
+# On JAX, test_jax_tracing.py tests these by a compiled fit.
 pytestmark = pytest.mark.slow_on_jax
 
 RNG = np.random.default_rng(0)

@@ -31,10 +31,10 @@ WAYS = ["__bool__", "__float__", "__int__", "get", "item", "tolist"]
 
 
 # Libraries that report transfers; on array-api-strict, only arrays.to_host works.
-TELLING = {"torch", "torch-cuda", "cupy", "array_api_strict:device1"}
+REPORTING = {"torch", "torch-cuda", "cupy", "array_api_strict:device1"}
 
 
-@pytest.fixture(params=[p for p in PARAMETERS if p.values[0] in TELLING])
+@pytest.fixture(params=[p for p in PARAMETERS if p.values[0] in REPORTING])
 def backend(request: pytest.FixtureRequest) -> Any:
     return make_backend(request.param)
 

@@ -1,4 +1,4 @@
-"""Matrices: each verb of each kind against the same numbers in plain NumPy."""
+"""Matrices: each method of each kind against plain NumPy."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ pytestmark = [
 
 N, P, M = 23, 5, 3
 RNG = np.random.default_rng(0)
-# Multiples of 1/8, so that they are the same numbers in float32.
+# Multiples of 1/8 are exact in float32.
 ENTRIES = RNG.integers(-16, 17, size=(N, P)) / 8 * (RNG.random((N, P)) < 0.5)
 ENTRIES[:, 4] = 0
-# Levels of three columns; rows without one, and levels that no row has.
+# Levels of three columns, with rows without a level, and levels without rows.
 CODES = RNG.integers(-1, [[3, 0, 2]], size=(N, 3))
 CODES[:, 1] = 0
 LEVELS = 3, 2, 3
@@ -61,7 +61,7 @@ MEANS = {
 
 @pytest.fixture(params=MEANS)
 def matrix(request, backend, monkeypatch, place, dtype, sum_dtype):
-    """Return a matrix and its numbers: X, or with a mean (X - mean) / scale."""
+    """Return a matrix and its entries: X, or (X - mean) / scale with a scaler."""
     form, xp = request.param, backend.xp
     if "sparse" in form and backend.name not in ("numpy", "cupy"):
         pytest.skip("sparse matrices are SciPy's or CuPy's")
@@ -97,7 +97,7 @@ def csr(X):
 
 @pytest.fixture
 def close(assert_close, dtype):
-    """Return a function that compares within rounding errors of X."""
+    """Return a function that compares to within the rounding errors of X."""
     tolerance = {"float32": 1e-5, "float64": 1e-10}[dtype]
 
     def close(actual, expected, *, as_dtype=None, tolerance=tolerance):
@@ -108,7 +108,7 @@ def close(assert_close, dtype):
 
 
 def rows_of(matrix, start=0, stop=N):
-    """Return a block of rows, as a pass sees it."""
+    """Return a block of rows, as in a pass."""
     return matrix.take_rows(slice(start, stop))
 
 
@@ -166,8 +166,8 @@ def test_take_columns_keeps_all_rows(matrix, backend, place, sum_dtype, close):
 
 @pytest.mark.parametrize("density", [0.002, 0.5])
 @pytest.mark.parametrize("m", [1, 2])
-def test_sparse_sandwich_of_wide_rows(density, m):
-    """Few entries are multiplied pair by pair, more as dense rows."""
+def test_sparse_sandwich_of_wide_rows_is_the_gram_matrix(density, m):
+    """Rows with few entries are multiplied pair by pair, others as dense rows."""
     rng = np.random.default_rng(1)
     X = rng.normal(size=(40, 300)) * (rng.random((40, 300)) < density)
     u = rng.normal(size=(40, m))
@@ -187,7 +187,7 @@ WRONG_PARTS = {
 
 
 @pytest.mark.parametrize("case", WRONG_PARTS)
-def test_wrong_parts_get_a_sentence(case):
+def test_wrong_parts_of_a_split_matrix_are_refused(case):
     parts, sentence = WRONG_PARTS[case]
     with pytest.raises(ValueError, match=sentence):
         SplitMatrix(parts)
@@ -196,7 +196,7 @@ def test_wrong_parts_get_a_sentence(case):
 
 
 @pytest.mark.parametrize("codes", [[-2, 0, 1], [0, 1, 2]])
-def test_wrong_codes_get_a_sentence(codes):
+def test_wrong_codes_of_a_categorical_matrix_are_refused(codes):
     with pytest.raises(ValueError, match=r"expected -1 \(no level\) to 1"):
         CategoricalMatrix(np.asarray(codes), 2)
     with pytest.raises(ValueError, match="a column for each of n_levels"):
@@ -205,8 +205,8 @@ def test_wrong_codes_get_a_sentence(codes):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
-def test_every_part_is_looked_through(bad, form):
-    """In fits and in predictions."""
+def test_columns_of_every_part_are_checked(bad, form):
+    """Fits and predictions name the column."""
     codes = CategoricalMatrix(np.arange(N) % 2, 2)
     right = SplitMatrix([codes, ENTRIES, form(ENTRIES)])
     wrong = ENTRIES.copy()
@@ -219,7 +219,7 @@ def test_every_part_is_looked_through(bad, form):
         xlr.LogisticRegression().fit(right, y).predict(wrong)
 
 
-def test_sparse_parts_may_name_an_entry_twice():
+def test_sparse_parts_may_store_an_entry_twice():
     twice = sp.coo_array(([1.0, 2.0], ([0, 0], [1, 1])), shape=(2, 2))
     made = SplitMatrix([twice])
     weights = np.ones((2, 1))

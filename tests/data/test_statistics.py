@@ -74,25 +74,27 @@ def assert_close(found, expected, sum_dtype, rtol=None):
 
 
 @weighings
-def test_column_statistics_of_ordinary_columns(weights, statistics, dtype, sum_dtype):
+def test_column_statistics_of_ordinary_columns_are_accurate(
+    weights, statistics, dtype, sum_dtype
+):
     X = NORMAL * [1, 1e3, 1e-6] + [3, -200, 0]
     assert_close(statistics(X, weights), reference(X, dtype, weights), sum_dtype)
 
 
 @pytest.mark.parametrize("mean", [1e3, -1e6, 1e9, 1e12])
 @weighings
-def test_column_statistics_of_means_many_deviations_away(
+def test_column_statistics_of_columns_far_from_zero_are_accurate(
     mean, weights, statistics, dtype, sum_dtype
 ):
     if dtype == "float32" and abs(mean) > 1e6:
         pytest.skip("float32 holds no such numbers")
     X = mean + NORMAL
-    # The numbers of X are rounded; their statistics keep the digits of X - mean.
+    # The entries of X are rounded; their statistics keep the digits of X - mean.
     assert_close(statistics(X, weights), reference(X, dtype, weights), sum_dtype)
 
 
-def test_column_statistics_of_exact_sums():
-    """Against sums without rounding."""
+def test_column_statistics_equal_exact_sums():
+    """The oracle sums without rounding."""
     X = 1e8 + np.random.default_rng(1).normal(size=(2000, 1))
     mean = math.fsum(X[:, 0]) / 2000
     variance = math.fsum((x - mean) ** 2 for x in X[:, 0]) / 2000
@@ -105,7 +107,7 @@ def test_column_statistics_of_exact_sums():
 @pytest.mark.parametrize("weight", [0.0, 1e-14])
 @pytest.mark.parametrize("outlier", [30, 300, 1e6])
 @pytest.mark.parametrize("row", [0, 30])
-def test_column_statistics_with_one_outlier(
+def test_column_statistics_with_one_outlier_are_accurate(
     row, outlier, weight, statistics, dtype, sum_dtype
 ):
     X, weights = NORMAL.copy(), WEIGHTS.copy()
@@ -119,7 +121,7 @@ def test_column_statistics_with_one_outlier(
 def test_constant_columns_have_no_deviation(weights, statistics, dtype, sum_dtype):
     constants = [0.1, -1e6, 1 / 3, 0.0]
     X = np.column_stack([np.tile(constants, (N, 1)), NORMAL[:, 0]])
-    # Rows without a weight may have any value.
+    # Rows without weight may have any value.
     X[weights == 0] += 5
     mean, std = statistics(X, weights)
     np.testing.assert_array_equal(std[:4], 0)
@@ -129,7 +131,7 @@ def test_constant_columns_have_no_deviation(weights, statistics, dtype, sum_dtyp
     assert std[4] > 0.5
 
 
-def test_rows_without_weight_change_nothing(statistics, sum_dtype):
+def test_column_statistics_ignore_rows_without_weight(statistics, sum_dtype):
     X = np.where(SOME_ZERO[:, None] > 0, NORMAL, 1e3 * NORMAL)
     expected = statistics(NORMAL[SOME_ZERO > 0], SOME_ZERO[SOME_ZERO > 0])
     rtol = {"float64": 1e-12, "float32": 1e-4}[sum_dtype]
@@ -148,7 +150,7 @@ def test_columns_beyond_what_float64_can_square_are_refused(size):
 
 
 @weighings
-def test_sparse_columns_have_the_statistics_of_dense_ones(weights):
+def test_column_statistics_of_sparse_x_are_those_of_dense_x(weights):
     X = NORMAL * (RNG.random(NORMAL.shape) < 0.4)
     X = np.column_stack([X, 1e6 + NORMAL[:, 0], np.zeros(N), np.full(N, 0.1)])
     xp = arrays.namespace(X)
@@ -162,7 +164,7 @@ def test_sparse_columns_have_the_statistics_of_dense_ones(weights):
     np.testing.assert_array_equal(found.std[4:], 0)
 
 
-def test_statistics_of_parts_are_merged():
+def test_column_statistics_of_parts_are_merged():
     xp, X = arrays.namespace(NORMAL), NORMAL + np.asarray([0, 1e6, 3])
     whole, first, second = (
         column_statistics(with_weights(DenseMatrix(X[rows], xp=xp), WEIGHTS[rows]))

@@ -26,7 +26,7 @@ ESTIMATORS = {
     "firth": xlr.FirthLogisticRegression,
 }
 # Estimators that report their iterations to callbacks.
-TELLING = ["multinomial", "cv", "labels"]
+REPORTING = ["multinomial", "cv", "labels"]
 
 
 def labels(kind, y):
@@ -110,7 +110,7 @@ def test_failed_iteration_changes_nothing(kind, estimator, error, after, monkeyp
         estimator.fit(X, labels(kind, Y))
 
 
-def test_warning_as_an_error_changes_nothing(kind, estimator):
+def test_fit_with_a_warning_as_an_error_changes_nothing(kind, estimator):
     estimator.set_params(max_iter=1, tol=1e-14)
     before = dict(vars(estimator))
     with pytest.raises(ConvergenceWarning, match="max_iter=1"):
@@ -120,7 +120,7 @@ def test_warning_as_an_error_changes_nothing(kind, estimator):
 
 
 class Failing:
-    """A callback that raises at a given moment of a fit."""
+    """A callback that raises an error at a given moment of a fit."""
 
     def __init__(self, moment, error):
         self.moment, self.error = moment, error
@@ -143,7 +143,7 @@ class Failing:
         self.at(f"{context.task_name} ends")
 
 
-@pytest.mark.parametrize("kind", TELLING, indirect=True)
+@pytest.mark.parametrize("kind", REPORTING, indirect=True)
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ def fingerprint(values):
         (sp.csr_array, "int32", 1e4),
     ],
 )
-def test_inputs_are_not_modified(kind, form, dtype, scale):
-    values = (10 * X + scale).astype(dtype)  # near zero and far from it
+def test_fit_does_not_modify_its_inputs(kind, form, dtype, scale):
+    values = (10 * X + scale).astype(dtype)  # near zero, or far from it
     weights = np.random.default_rng(1).uniform(0.5, 2, size=90)
     given = [form(values), labels(kind, Y), weights]
     before = [fingerprint(v) for v in given]
@@ -189,7 +189,7 @@ def test_inputs_are_not_modified(kind, form, dtype, scale):
     assert [fingerprint(v) for v in given] == before
 
 
-def test_parameters_are_not_modified():
+def test_fit_does_not_modify_its_parameters():
     factor, lower = np.asarray([1.0, 2.0, np.inf]), np.asarray([0.0, -np.inf, -1.0])
     weights = {0: 1.0, 1: 3.0}
     parameters = {"penalty_factor": factor, "lower": lower, "class_weight": weights}
@@ -201,7 +201,7 @@ def test_parameters_are_not_modified():
 
 
 @pytest.mark.shared_arithmetic
-def test_tensors_are_not_modified(place):
+def test_fit_does_not_modify_arrays_of_any_library(place):
     given = [place(X + 1e3), place(Y), place(np.linspace(0.5, 2, 90))]
     before = [to_numpy(v).copy() for v in given]
     model = xlr.LogisticRegression().fit(*given)

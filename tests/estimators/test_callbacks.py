@@ -59,7 +59,7 @@ def test_callback_can_stop_the_fit():
     assert not model.converged_
 
 
-def test_failed_fit_tears_callbacks_down():
+def test_failed_fit_calls_teardown_of_callbacks():
     recorder = Recorder()
     model = xlr.LogisticRegression().set_callbacks(recorder)
     model.max_iter = 1000
@@ -128,7 +128,7 @@ FITS = {
 
 @pytest.mark.parametrize("metadata", list(METADATA))
 @pytest.mark.parametrize("kind", list(FITS))
-def test_scoring_monitor_gets_the_metadata_that_were_passed(kind, metadata):
+def test_scoring_monitor_gets_the_metadata_of_fit(kind, metadata):
     estimator, y = FITS[kind]
     monitor = callback.ScoringMonitor(scoring="accuracy")
     model = estimator(tol=1e-2).set_callbacks(monitor)
@@ -139,7 +139,7 @@ def test_scoring_monitor_gets_the_metadata_that_were_passed(kind, metadata):
     assert last.data[-1]["accuracy"] == pytest.approx(expected, rel=1e-12)
 
 
-def test_metadata_of_none_is_not_passed():
+def test_callback_gets_no_metadata_that_is_none():
     class Reader(Recorder):
         def on_fit_task_end(self, estimator, context, *, metadata):
             self.ended.append(sorted(metadata))
@@ -154,7 +154,7 @@ def test_metadata_of_none_is_not_passed():
 
 
 @pytest.mark.parametrize("kind", list(FITS))
-def test_iteration_begins_with_the_estimator_of_the_last(kind):
+def test_callback_of_an_iteration_gets_the_last_estimator(kind):
     class Reader(Recorder):
         def on_fit_task_begin(self, estimator, context, *, X, fitted_estimator):
             if context.task_name == "iteration":
@@ -167,6 +167,6 @@ def test_iteration_begins_with_the_estimator_of_the_last(kind):
     estimator().set_callbacks(reader).fit(X, y)
     begun, ended = reader.begun[1:], reader.ended[:-1]
     assert begun[0].shape == ended[0].shape
-    if kind != "cv":  # which begins again for the refit
+    if kind != "cv":  # cross-validation starts again for the refit
         np.testing.assert_allclose(begun[0], np.full_like(begun[0], begun[0][0]))
         np.testing.assert_array_equal(begun[1:], ended[: len(begun) - 1])

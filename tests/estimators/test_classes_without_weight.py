@@ -69,7 +69,7 @@ def test_fit_excludes_classes_without_weight(left_out, by, place, dtype):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.filterwarnings("ignore:The rows of the class")
-def test_excluded_classes_do_not_depend_on_tol(solver):
+def test_model_with_excluded_classes_does_not_depend_on_tol(solver):
     found = []
     for tol in (1e-5, 1e-9):
         model = xlr.LogisticRegression(solver=solver, tol=tol, max_iter=100_000)
@@ -135,7 +135,7 @@ def test_one_vs_rest_skips_classes_without_weight(class_weight):
     assert model.history_["objective"].shape[1] == 4
 
 
-def test_warm_start_and_offset_with_an_excluded_class():
+def test_fit_with_an_excluded_class_takes_warm_start_and_offset():
     weights, offset = (Y != 1) * 1.0, RNG.normal(size=(N, 4))
     model = xlr.LogisticRegression(tol=1e-10, warm_start=True)
     with pytest.warns(UserWarning, match="class 1"):
@@ -170,7 +170,7 @@ def test_fit_of_chunks_excludes_classes_without_weight(has_offset, in_this_threa
 
 
 @pytest.mark.filterwarnings("ignore:The least populated class")
-def test_cross_validation_does_not_depend_on_tol():
+def test_cv_scores_with_excluded_classes_do_not_depend_on_tol():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 2))
     y = np.r_[rng.integers(2, size=59), 2]
@@ -189,7 +189,7 @@ def test_cross_validation_does_not_depend_on_tol():
     path = model.coefs_paths_
     fold = int(np.argmin(model.scores_[:, 0, 0]))
     np.testing.assert_allclose(path[fold, 0, 0, :2, :-1], coef, atol=1e-6)
-    # The row of the class that is left out has the floor of a log-probability.
+    # The row of the excluded class has the lowest log-probability of a score.
     proba = np.zeros((test.size, 3))
     logits = X[test] @ coef.T + intercept
     proba[:, :2] = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -215,7 +215,7 @@ def test_fold_that_trains_on_one_class_scores_as_scikit_learn(scoring, refit):
         use_legacy_attributes=False,
     ).fit(X, y)
     np.testing.assert_allclose(model.scores_[1:], theirs.scores_[1:], atol=1e-5)
-    if scoring is None:  # theirs goes as far as tol lets it
+    if scoring is None:  # scikit-learn's score depends on tol
         floor = np.log(np.finfo(float).eps)
         np.testing.assert_allclose(model.scores_[0], np.full((1, 3), floor), rtol=1e-14)
     else:
@@ -248,7 +248,7 @@ def test_folds_and_resamples_exclude_classes_on_every_library(place, dtype):
     with pytest.warns(UserWarning, match="class 2"):
         same = xlr.bootstrap(estimator, X, ONE_ROW, n_resamples=3, random_state=1)
     assert np.isneginf(to_numpy(model.coefs_paths_)[0, 0, 0, 2, -1])
-    # The mean is of the folds that know the class.
+    # The mean is over the folds that have the class.
     last = to_numpy(model.coefs_paths_)[1, 0, 0, 2]
     np.testing.assert_allclose(to_numpy(model.intercept_)[2], last[-1], rtol=1e-5)
     np.testing.assert_allclose(to_numpy(model.coef_)[2], last[:-1], rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Coefficients from elsewhere: three public attributes are enough to predict."""
+"""Coefficients set by hand: three public attributes are enough to predict."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_coefficients_set_by_hand_predict(estimator, n_classes, place, dtype):
 @pytest.mark.filterwarnings("ignore:These columns have means up to")
 @pytest.mark.shared_arithmetic
 def test_intercept_set_after_a_fit_replaces_its_digits(place):
-    """A fit of far float32 columns keeps digits of the intercept that it hides."""
+    """A fit to far float32 columns keeps more digits of the intercept privately."""
     rng = np.random.default_rng(0)
     rows = 1e5 + rng.normal(size=(60, 3))
     model = xlr.LogisticRegression().fit(place(rows), rng.integers(2, size=60))

@@ -1,4 +1,4 @@
-"""Fits side by side, in other processes and interrupted."""
+"""Fits in several threads, in other processes, and interrupted."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_estimator_predicts_in_many_threads(dtype):
         assert set(found) == {expected}
 
 
-def test_predictions_during_fits_are_of_one_model():
+def test_predictions_during_fits_use_a_single_model():
     """Refits change the shapes; a prediction uses the old model or the new one."""
     model, labels = xlr.LogisticRegression(), np.arange(len(Y)) % 3
     model.fit(X, Y)
@@ -115,7 +115,7 @@ def forks_without_jax() -> str:
 
 
 def passes_without_jax(request):
-    """Return whether JAX is here, which must not be forked; the test ran without it."""
+    """Return whether the test passed in a process without JAX, which must not fork."""
     if "jax" not in sys.modules:
         return False
     report = forks_without_jax()
@@ -133,7 +133,7 @@ def received(context):
     queue = context.SimpleQueue()
     process = context.Process(target=send_fit, args=(queue,))
     with warnings.catch_warnings():
-        # Python 3.12 warns that a fork with threads may hang; with ours it does not.
+        # Python 3.12 warns that a fork with threads may hang. This one does not.
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
     finish(process)
@@ -149,17 +149,19 @@ def finish(process):
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_fits_in_another_process(method, one_after_the_other, request):
+def test_fits_in_another_process_have_the_same_bits(
+    method, one_after_the_other, request
+):
     if method == "fork" and passes_without_jax(request):
         return
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip("not on this system")
-    fit(1.0)  # whatever a fit leaves behind, it is there now
+    fit(1.0)  # the fork then has everything that a fit leaves behind
     assert received(multiprocessing.get_context(method)) == one_after_the_other[5]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_forks_during_fits(one_after_the_other, request):
+def test_forks_during_fits_have_the_same_bits(one_after_the_other, request):
     if passes_without_jax(request):
         return
     stop = threading.Event()
@@ -217,12 +219,12 @@ for share in np.linspace(0.02, 0.9, 15):
         interrupted += 1
         assert vars(model).keys() == state.keys()
         kept = [vars(model)[name] is value for name, value in state.items()]
-        if not all(kept):  # it came when the fit was done: then nothing is kept of it
+        if not all(kept):  # Ctrl-C came after the fit: all attributes are new
             arrays = ("coef_", "intercept_", "history_")
             assert not any(vars(model)[name] is state[name] for name in arrays)
             state = dict(vars(model))
     assert threadpool_info() == blas
-    deadline = time.perf_counter() + 10  # a thread that had just begun is to end
+    deadline = time.perf_counter() + 10  # a new thread has this time to end
     while threading.active_count() > 1:
         assert time.perf_counter() < deadline
         time.sleep(0.001)
@@ -248,7 +250,7 @@ def test_ctrl_c_leaves_no_thread_and_no_setting_behind():
     assert int(ran.stdout) > 3
 
 
-def test_hessian_without_room_is_refused_before_an_iteration(monkeypatch, capsys):
+def test_hessian_larger_than_memory_is_refused_before_an_iteration(monkeypatch, capsys):
     monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: 1000)
     model = xlr.LogisticRegression(solver="newton-cholesky", verbose=1)
     with pytest.raises(MemoryError, match="Use solver='auto'"):

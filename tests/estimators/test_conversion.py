@@ -1,4 +1,4 @@
-"""Models and parameters to scikit-learn's estimators, and from them."""
+"""Conversions of models and parameters to scikit-learn's estimators and back."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_converted_model_refits_to_the_same_coefficients(kind):
 
 
 @pytest.mark.parametrize("kind", ["cv", "firth", "labels", "lasso"])
-def test_onnx_takes_every_estimator_and_a_pipeline(kind):
+def test_onnx_takes_every_converted_estimator_and_a_pipeline(kind):
     rows = X.astype(np.float32)
     pipeline = make_pipeline(StandardScaler(), FITS[kind](X))
     pipeline[0].fit(X)
@@ -80,7 +80,7 @@ def test_onnx_takes_every_estimator_and_a_pipeline(kind):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_conversion_warns_of_a_lost_offset():
+def test_conversion_warns_about_a_lost_offset():
     model = xlr.LogisticRegression().fit(X, Y > 0, offset=np.ones(90))
     with pytest.warns(UserWarning, match="offset, which estimators of scikit-learn"):
         model.to_sklearn()
@@ -89,7 +89,7 @@ def test_conversion_warns_of_a_lost_offset():
         firth.to_sklearn()
 
 
-def test_coefficients_set_by_hand_convert():
+def test_coefficients_set_by_hand_convert_to_sklearn():
     for n_classes, multi_class in ((2, "multinomial"), (3, "multinomial"), (3, "ovr")):
         model = xlr.LogisticRegression(multi_class=multi_class)
         n_rows = 1 if n_classes == 2 else n_classes
@@ -102,7 +102,7 @@ def test_coefficients_set_by_hand_convert():
 def ignoring_warnings(function, *args, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", UserWarning)  # of two that contradict
+        warnings.simplefilter("ignore", UserWarning)  # for parameters that conflict
         return function(*args, **options)
 
 
@@ -159,7 +159,7 @@ def test_coefficients_of_scikit_learn_are_converted(y, sparse):
     assert ours.feature_names_in_.tolist() == ["u", "v", "w"]
     again = xlr.LogisticRegression.from_sklearn(ours.to_sklearn())
     np.testing.assert_allclose(again.predict_proba(table), expected, rtol=1e-10)
-    ours.coef_[:] = 0  # a copy
+    ours.coef_[:] = 0  # it must be a copy
     np.testing.assert_allclose(theirs.predict_proba(table), expected)
 
 
@@ -196,7 +196,7 @@ def test_cross_validation_of_scikit_learn_is_converted(options, legacy):
         np.testing.assert_allclose(fitted.scores_, ours.scores_, atol=1e-3)
 
 
-def test_unknown_estimators_are_not_converted():
+def test_conversion_of_unknown_estimators_is_refused():
     for cls, given in (
         (xlr.LogisticRegression, LogisticRegressionCV()),
         (xlr.LogisticRegressionCV, LogisticRegression()),
@@ -237,7 +237,7 @@ def test_class_weight_of_an_unknown_class_is_named(y, class_weight, words, place
     for cls in (xlr.LogisticRegression, xlr.LogisticRegressionCV):
         with pytest.raises(ValueError, match=words):
             cls(class_weight=class_weight).fit(place(X), y)
-    # Weights of all classes and of another are those of the classes, as there.
+    # A further weight of an unknown class is ignored, as in scikit-learn.
     whole = dict.fromkeys(np.unique(y).tolist(), 2.0) | class_weight
     model = xlr.LogisticRegression(class_weight=whole, tol=1e-4).fit(X, y)
     theirs = LogisticRegression(class_weight=whole).fit(X, y)

@@ -1,4 +1,4 @@
-"""The same bits each time, and in each process."""
+"""Repeated fits have the same bits, in every process."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_repeated_fits_of_every_library_have_the_same_bits(backend, sum_dtype):
     assert len({bits(model.fit(data, THREE[:500])) for _ in range(2)}) == 1
 
 
-def test_numbers_of_threads_change_rounding_only():
+def test_number_of_threads_changes_only_rounding():
     one, two = (xlr.LogisticRegression(n_jobs=n, tol=1e-10).fit(X, Y) for n in (1, 2))
     np.testing.assert_allclose(one.coef_, two.coef_, rtol=1e-8)
     objectives = one.history_["objective"][-1], two.history_["objective"][-1]
     assert objectives[0] == pytest.approx(objectives[1], rel=1e-13)
 
 
-def test_random_state_determines_the_sample():
+def test_random_state_determines_the_sample_of_a_fit():
     rows = np.random.default_rng(1).normal(size=(60_000, 20))
     y = (rows[:, 0] > np.random.default_rng(2).logistic(size=60_000)).astype(int)
     fits = [

@@ -1,4 +1,4 @@
-"""L1 penalty, factors and bounds: against scikit-learn, SciPy and the conditions."""
+"""L1 penalty, factors and bounds, against scikit-learn, SciPy and KKT conditions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import xlr
 
 
 def penalised(model, X, y, C, l1_ratio):
-    """Return F, by SciPy."""
+    """Return F, computed by SciPy."""
     smooth = objective(model.coef_, model.intercept_, X, y, np.inf)
     coef = model.coef_
     penalty = l1_ratio * np.abs(coef) + (1 - l1_ratio) / 2 * coef**2
@@ -28,7 +28,7 @@ def penalised(model, X, y, C, l1_ratio):
 def missed_conditions(
     model, X, y, C, l1_ratio, lower=-np.inf, upper=np.inf, factor=1.0
 ):
-    """Return the largest violation of the KKT conditions, from scratch."""
+    """Return the largest violation of the KKT conditions, without xlr."""
     logits = X @ model.coef_.T + model.intercept_
     if logits.shape[1] == 1:
         p = softmax(np.c_[np.zeros(len(X)), logits[:, 0]], axis=1)[:, 1:]
@@ -91,11 +91,11 @@ def test_lasso_satisfies_kkt_conditions_at_weak_penalties(name, C):
     assert model.duality_gap_[0] < 1e-4
 
 
-def test_elastic_net_of_more_features_than_rows():
+def test_elastic_net_of_more_features_than_rows_satisfies_kkt_conditions():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(120, 900)) @ np.diag(10 ** rng.uniform(-2, 2, size=900))
     y = (X[:, :5] / X[:, :5].std(axis=0)).sum(axis=1) + rng.normal(size=120) > 0
-    # In units of X the penalty would see the large columns alone.
+    # In units of X, only columns on large scales would have a coefficient.
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     models = [
         xlr.LogisticRegression(C=0.1, l1_ratio=1.0, solver=solver, tol=1e-9).fit(X, y)
@@ -119,7 +119,7 @@ def test_lasso_of_many_rows_satisfies_kkt_conditions():
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
-def test_penalty_factors_weigh_features(l1_ratio):
+def test_penalty_factors_scale_the_penalty_of_features(l1_ratio):
     X, y = load("breast_cancer", True)
     X = X[:, :6]
     factor = np.asarray([1.0, 4.0, 0.25, 1.0, 9.0, 1.0])
@@ -127,7 +127,7 @@ def test_penalty_factors_weigh_features(l1_ratio):
         C=0.05, l1_ratio=l1_ratio, penalty_factor=factor, tol=1e-10
     ).fit(X, y)
     if l1_ratio == 0:
-        # The same as features that are larger by the root.
+        # Equivalent features are larger by the root of the factor.
         root = np.sqrt(factor)
         alike = xlr.LogisticRegression(C=0.05, tol=1e-10).fit(X / root, y)
         np.testing.assert_allclose(model.coef_, alike.coef_ / root, rtol=1e-6)
@@ -139,7 +139,7 @@ def _model(v):
 
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set"])
-def test_equal_columns_share_a_coefficient(solver):
+def test_elastic_net_of_equal_columns_shares_the_coefficient(solver):
     """An L2 penalty, however small, makes them equal (Zou and Hastie)."""
     rng = np.random.default_rng(0)
     half, y = rng.normal(size=(90, 4)), rng.integers(0, 3, 90)
@@ -150,8 +150,8 @@ def test_equal_columns_share_a_coefficient(solver):
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 @pytest.mark.parametrize("n_categories", [20, 150])
-def test_lasso_of_columns_that_enter_together(solver, n_categories):
-    """Ten rows of a category, 8 or 2 of them ones: 10 expit(w) - 8 + sign(w) = 0."""
+def test_lasso_of_columns_that_enter_together_is_the_closed_form(solver, n_categories):
+    """A category has ten rows, 8 or 2 of class 1: 10 expit(w) - 8 + sign(w) = 0."""
     X = np.repeat(np.eye(n_categories), 10, axis=0)
     y = np.tile([1] * 8 + [0] * 2 + [1] * 2 + [0] * 8, n_categories // 2)
     model = xlr.LogisticRegression(l1_ratio=1.0, fit_intercept=False, solver=solver)
@@ -191,7 +191,7 @@ def test_penalty_factors_of_zero_and_infinity():
 
 
 @pytest.mark.parametrize("C", [0.1, np.inf])
-def test_bounds_against_scipy(C):
+def test_fit_within_bounds_is_the_minimum_of_scipy(C):
     X, y = load("breast_cancer", False)
     X = X[:, :5]
     lower = np.asarray([0.0, -np.inf, -0.02, -1.0, 1.0])

@@ -1,4 +1,4 @@
-"""Columns of float32 far from zero, whose coefficients and intercepts are rounded."""
+"""float32 columns far from zero, whose rounded intercepts lose digits."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_far_columns_with_an_outlier_are_named():
 
 
 def test_far_columns_lose_digits_of_the_intercept_only():
-    """The predictions are right; the two attributes alone are not."""
+    """Predictions keep all digits; the attributes alone do not give them."""
     exact = FAR.astype(float)
     with pytest.warns(UserWarning, match="float32 rounds"):
         model = xlr.LogisticRegression().fit(FAR, Y)

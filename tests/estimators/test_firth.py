@@ -1,4 +1,4 @@
-"""Firth's penalty, against logistf's published figures and in closed form."""
+"""Firth's penalty, against published figures of logistf and closed forms."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from studies import endometrial, sex2
 import xlr
 
 firthmodels = on_demand("firthmodels")
-# Fifteen rows: weights leave fewer of them than there are coefficients.
+# This check has 15 rows; its weights leave fewer rows than coefficients.
 WITHOUT_A_VALUE = "check_sample_weight_equivalence"
 
 
 @parametrize_with_checks([xlr.FirthLogisticRegression()])
-def test_scikit_learn_checks(estimator, check):
+def test_firth_passes_sklearn_checks(estimator, check):
     if check.func.__name__.startswith(WITHOUT_A_VALUE):
         with pytest.raises(ValueError, match="The information is singular"):
             check(estimator)
@@ -30,7 +30,7 @@ def test_scikit_learn_checks(estimator, check):
     elif check.func.__name__ == "check_array_api_input":
         pytest.skip("some of its columns are sums of others")
     elif check.keywords.get("X_dtype") == "float32":
-        pytest.skip("it holds log-probabilities against logs of what rounds to 1")
+        pytest.skip("it takes logarithms of probabilities that round to 1")
     else:
         check(estimator)
 
@@ -59,7 +59,7 @@ def test_firth_of_sex2_is_that_of_logistf():
         np.testing.assert_allclose(model.coef_, expected, rtol=2e-6)
         np.testing.assert_allclose(model.intercept_, [0.12025405], rtol=2e-6)
         errors = xlr.infer(model, X[rows], y[rows], weights).bse
-        # As R prints them.
+        # R prints these.
         expected_errors = [0.485542, 0.42366, 0.443793, 0.548416, 0.543082, 0.417368]
         np.testing.assert_allclose(errors[:6], expected_errors, rtol=2e-5)
 
@@ -103,8 +103,8 @@ def test_firth_agrees_with_firthmodels(seed):
     np.testing.assert_allclose(results.llf, peer.loglik_, rtol=1e-9)
 
 
-def test_firth_without_intercept_and_with_an_offset():
-    """The gradient that Firth (1993) gives, from scratch."""
+def test_firth_score_with_an_offset_and_no_intercept_vanishes():
+    """The oracle is the gradient of Firth (1993), without xlr."""
     X, y = endometrial()
     offset = np.linspace(-1, 1, len(y))
     for fit_intercept in (True, False):
@@ -118,7 +118,7 @@ def test_firth_without_intercept_and_with_an_offset():
         np.testing.assert_allclose(score / np.abs(Z).sum(axis=0), 0, atol=1e-10)
 
 
-def test_likelihood_ratio_of_sex2_as_logistf():
+def test_likelihood_ratio_of_firth_is_that_of_logistf():
     """R prints: Likelihood ratio test=49.09064 on 6 df, p=7.15089e-09."""
     X, y, counts = sex2()
     model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y, counts)
@@ -142,7 +142,7 @@ def test_firth_refuses_wrong_parameters():
 
 
 def test_firth_converges_with_a_strong_penalty():
-    """With the Hessian of the likelihood alone this took 400 steps."""
+    """The Hessian of the likelihood alone would take 400 steps."""
     X, y = load("wine", True)
     model = xlr.FirthLogisticRegression().fit(X, y > 0)
     assert model.converged_
@@ -159,7 +159,7 @@ def test_firth_adds_a_half_to_each_cell_of_many_classes():
 
 
 def penalised_loss(params, X, y, weights, offset):
-    """Return minus Firth's log-likelihood, of equations against the first class."""
+    """Return minus Firth's log-likelihood, with the first class as the reference."""
     Z = np.insert(X, 0, 1, axis=1)
     B = params.reshape(-1, Z.shape[1])
     eta = np.insert(Z @ B.T, 0, 0, axis=1) + offset
@@ -173,7 +173,7 @@ def penalised_loss(params, X, y, weights, offset):
 
 @pytest.mark.parametrize("k", [3, 4])
 def test_firth_of_many_classes_maximises_the_penalised_likelihood(k):
-    """The first class is separated: maximum likelihood has no estimate."""
+    """The first class is separated, so maximum likelihood has no estimate."""
     rng = np.random.default_rng(k)
     y = np.arange(50) % k
     X = rng.normal(size=(50, 2)) * [1, 20] + [0, 7]
@@ -223,7 +223,7 @@ def test_firth_with_a_ridge_maximises_both_penalties(k):
     given = X, y, weights, 0.0
 
     def loss(params):
-        """Return the penalised loss at coefficients of all classes or of the second."""
+        """Return the penalised loss of coefficients of all classes or of the second."""
         B = params.reshape(-1, 3)
         against = B if k == 2 else B[1:] - B[0]
         return (
@@ -251,7 +251,7 @@ def test_firth_with_a_ridge_maximises_both_penalties(k):
 def test_firth_gives_a_class_without_weight_half_a_row(
     counts, place, dtype, assert_close
 ):
-    """In closed form: a half in each cell."""
+    """The closed form adds a half to each cell."""
     X, y = np.asarray([[0.0], [0.0], [1.0], [1.0]]), [0, 1, 0, 1]
     weights = np.asarray(counts, dtype=float)
     model = xlr.FirthLogisticRegression(tol=1e-11 if dtype == "float64" else 1e-6)
@@ -270,7 +270,7 @@ def test_firth_gives_a_class_without_weight_half_a_row(
     np.testing.assert_allclose(results.bse, errors, rtol=rtol)
 
 
-def test_resamples_without_a_class_are_fitted():
+def test_firth_fits_resamples_without_a_class():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 2)), (np.arange(200) < 1).astype(int)
     bags = BaggingClassifier(
@@ -282,8 +282,8 @@ def test_resamples_without_a_class_are_fitted():
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_sparse_columns_far_from_zero_have_the_fit_of_dense_ones(seed):
-    """The noise of a Gram matrix that is not centred hid the last decreases."""
+def test_firth_of_sparse_columns_far_from_zero_is_that_of_dense_x(seed):
+    """The noise of an uncentred Gram matrix would hide the last decreases."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(60, 3)) + 10.0 ** rng.uniform(0, 3.5, size=3)
     y = (X @ [1, -1, 0.5] + rng.logistic(size=60) > X.mean(axis=0) @ [1, -1, 0.5]) * 1
@@ -296,7 +296,7 @@ def test_sparse_columns_far_from_zero_have_the_fit_of_dense_ones(seed):
 
 
 @pytest.mark.parametrize("size", [1e5, 1e8, 1e12])
-def test_outlier_does_not_hide_the_better_of_two_maxima(size):
+def test_firth_with_an_outlier_finds_the_better_of_two_maxima(size):
     """The determinant has its own minimum, where the outlier is uncertain."""
     rng = np.random.default_rng(1)
     X = np.r_[rng.normal(size=(200, 2)), [[size, 0.0]]]

@@ -1,4 +1,4 @@
-"""Numbers at the limits of a dtype: the right model, or an error that explains."""
+"""Numbers at the limits of a dtype give the right model or a clear error."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ EXTREME = np.asarray([1e-140, 1e70, 1e140, 1.0])
 
 
 def oracle(X, y, C=np.inf):
-    """Return scikit-learn's fit at the precision limit of its arithmetic."""
+    """Return scikit-learn's fit at the tightest tolerance that it reaches."""
     model = Oracle(C=C, tol=1e-12, solver="newton-cholesky", max_iter=1000)
     with warnings.catch_warnings():
-        # It says where it turns from Newton's method to lbfgs.
+        # scikit-learn warns when it changes from Newton's method to lbfgs.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(X, y)
 
@@ -42,7 +42,7 @@ def oracle(X, y, C=np.inf):
     [(np.asarray, 3.0), (np.asfortranarray, 0.0), (sp.csr_array, 3.0)],
 )
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_fit_of_columns_over_280_decades(form, solver, mean):
+def test_fit_of_columns_over_280_decades_is_the_minimum(form, solver, mean):
     X = (Z + mean) * EXTREME
     model = xlr.LogisticRegression(C=np.inf, solver=solver, tol=1e-9).fit(form(X), Y)
     expected = oracle(Z + mean, Y)
@@ -55,7 +55,7 @@ def test_fit_of_columns_over_280_decades(form, solver, mean):
 
 
 @pytest.mark.shared_arithmetic
-def test_fit_of_columns_over_280_decades_on_every_library(backend):
+def test_fit_of_columns_over_280_decades_on_every_library_is_the_minimum(backend):
     if not backend.supports("float64"):
         pytest.skip("such numbers are float64's alone")
     X = backend.xp.asarray(Z * EXTREME, device=backend.device)
@@ -65,12 +65,12 @@ def test_fit_of_columns_over_280_decades_on_every_library(backend):
 
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_penalised_fit_of_columns_over_280_decades(solver):
+def test_penalised_fit_of_columns_over_280_decades_is_the_minimum(solver):
     """The penalty keeps tiny columns near zero and leaves huge ones free."""
     X = Z * EXTREME
     model = xlr.LogisticRegression(solver=solver, tol=1e-9).fit(X, Y)
     units = Z[:, 1:]
-    # Strength 1 on the last, none to speak of on the others.
+    # The penalty has strength 1 on the last column, and almost none on the others.
     expected = oracle(units * [1e4, 1e4, 1], Y, 1.0)
     assert model.converged_
     # The gradient of the penalty, w / C, is minus that of the losses.
@@ -82,12 +82,12 @@ def test_penalised_fit_of_columns_over_280_decades(solver):
 
 
 @pytest.mark.slow_on_jax
-# Not 1e-37: numbers below 1e-38 are zero to JAX.
+# JAX treats numbers below 1e-38 as zero, so 1e-37 would be too small.
 @pytest.mark.parametrize("sizes", [[1e-30, 1e15, 1e30, 1.0], [1e-35, 1.0, 1.0, 1e37]])
-def test_fit_of_columns_at_the_ends_of_float32(backend, sizes):
+def test_fit_of_columns_at_the_ends_of_float32_is_the_minimum(backend, sizes):
     X = backend.xp.asarray((Z * sizes).astype(np.float32), device=backend.device)
     model = xlr.LogisticRegression(C=np.inf)
-    if "no_float64" in str(backend.device):  # no square of 1e-30 either
+    if "no_float64" in str(backend.device):  # float32 cannot square 1e-30
         with pytest.raises(ValueError, match="Rescale the column"):
             model.fit(X, Y)
         return
@@ -156,11 +156,10 @@ def test_fit_of_degenerate_columns_is_the_minimum(solver, C):
 @pytest.mark.parametrize(("C", "dtype"), [(1e3, "float32"), (1e8, "float64")])
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
 def test_fit_of_equal_and_collinear_columns_converges(solver, C, dtype):
-    """A column for each of 200 categories, with the intercept: rounding errors of their
-    products are all the same, and add up.
+    """Rounding errors of the products of 200 one-hot columns are equal, and add up.
 
-    Six rows of a category, two or four of them ones: 6 expit(w) - 2 + w / C = 0, and
-    the same on the other side.
+    A category has six rows, two or four of class 1: 6 expit(w) - 2 + w / C = 0, and the
+    same with the other sign.
     """
     X = np.repeat(np.eye(200, dtype=dtype), 6, axis=0)
     y = np.tile([0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0], 100)
@@ -182,8 +181,8 @@ def warns_of_far_columns():
 
 @pytest.mark.slow_on_jax
 @pytest.mark.parametrize("mean", [1e3, 1e6, -3e6])
-def test_fit_of_float32_columns_a_million_deviations_from_zero(backend, mean):
-    """The model and its predictions keep the digits that the rows have."""
+def test_fit_of_float32_columns_far_from_zero_keeps_its_digits(backend, mean):
+    """The model and its predictions keep the digits of the rows."""
     X = (Z + mean).astype(np.float32)
     exact = oracle(X.astype(float) - mean, Y)
     data = backend.xp.asarray(X, device=backend.device)
@@ -192,7 +191,7 @@ def test_fit_of_float32_columns_a_million_deviations_from_zero(backend, mean):
     np.testing.assert_allclose(to_numpy(model.coef_), exact.coef_, rtol=1e-4)
     logits = to_numpy(model.decision_function(data))
     if not backend.supports("float64"):
-        # Products with numbers of this size are rounded to more than the logits.
+        # Products of this size have rounding errors larger than the logits.
         bound = np.finfo(np.float32).eps * np.abs(exact.coef_).sum() * abs(mean)
         assert np.abs(logits).max() < 20 + 4 * bound
         return
@@ -211,7 +210,7 @@ def test_fit_of_float32_columns_a_million_deviations_from_zero(backend, mean):
     ],
     ids=["cv", "mean", "scorer", "firth", "labels"],
 )
-def test_estimators_take_float32_far_from_zero(estimator):
+def test_estimators_keep_the_digits_of_float32_far_from_zero(estimator):
     X = (Z + 1e6).astype(np.float32)
     y = Y
     if isinstance(estimator, xlr.MultiLabelLogisticRegression):
@@ -230,12 +229,12 @@ def test_estimators_take_float32_far_from_zero(estimator):
         with warns_of_far_columns():
             far = estimator.fit(X, y).predict_proba(X)
         np.testing.assert_allclose(getattr(estimator, "scores_", 0), scores, atol=1e-5)
-    # The mean of coefficients is rounded; everything else keeps its digits.
+    # The mean of the coefficients is rounded; all other results keep their digits.
     atol = 0.05 if getattr(estimator, "refit", True) is False else 1e-5
     np.testing.assert_allclose(far, near, atol=atol)
 
 
-def test_inference_on_float32_far_from_zero():
+def test_inference_keeps_the_digits_of_float32_far_from_zero():
     X = (Z + 1e6).astype(np.float32)
     exact = X.astype(float)
     with warns_of_far_columns():
@@ -253,7 +252,7 @@ SIDES = np.repeat([1, 0], 50)
 
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_fit_of_separable_classes_at_c_1e12(solver):
+def test_fit_of_separable_classes_at_c_1e12_is_the_minimum(solver):
     model = xlr.LogisticRegression(C=1e12, solver=solver).fit(APART, SIDES)
     exact = xlr.LogisticRegression(C=1e12, tol=1e-14).fit(APART, SIDES)
     assert model.converged_
@@ -268,14 +267,14 @@ def test_fit_of_separable_classes_at_c_1e12(solver):
 # -- few rows, few of a class, many columns --------------------------------------------
 
 
-def test_fit_to_one_row_of_each_class():
+def test_fit_to_one_row_of_each_class_is_the_minimum():
     X = RNG.normal(size=(5, 3))
     model = xlr.LogisticRegression(tol=1e-10).fit(X, np.arange(5))
     expected = oracle(X, np.arange(5), 1.0).predict_proba(X)
     np.testing.assert_allclose(model.predict_proba(X), expected, 1e-6)
 
 
-def test_more_parameters_than_observations_have_no_hc1():
+def test_infer_refuses_hc1_of_more_parameters_than_observations():
     X = RNG.normal(size=(3, 3))
     model = xlr.LogisticRegression().fit(X, [0, 1, 0])
     with pytest.raises(ValueError, match="needs more observations than parameters"):
@@ -283,10 +282,10 @@ def test_more_parameters_than_observations_have_no_hc1():
 
 
 @pytest.mark.parametrize("solver", ["auto", "lbfgs"])
-def test_fit_of_many_more_columns_than_rows(solver):
+def test_fit_of_many_more_columns_than_rows_is_the_minimum(solver):
     X, y = RNG.normal(size=(20, 5000)), np.arange(20) % 2
     model = xlr.LogisticRegression(solver=solver, tol=1e-10).fit(X, y)
-    # In the space of the rows: the minimiser is a combination of them.
+    # Fit in the row space: the minimiser is a combination of the rows.
     kernel = np.linalg.cholesky(X @ X.T)
     expected = oracle(kernel, y, 1.0).decision_function(kernel)
     np.testing.assert_allclose(model.decision_function(X), expected, rtol=1e-6)
@@ -297,7 +296,7 @@ def test_separation_among_many_columns_needs_no_square_matrix(words):
     """The square matrix would take 0.3 GB."""
     X, y = RNG.normal(size=(20, 6_000)), np.arange(20) % 2
     if words != "complete separation":
-        X[1] = X[0]  # of the other class
+        X[1] = X[0]  # this row has the other class
     tracemalloc.start()
     with pytest.warns(xlr.SeparationWarning, match=words):
         xlr.LogisticRegression(C=np.inf).fit(X, y)
@@ -307,13 +306,13 @@ def test_separation_among_many_columns_needs_no_square_matrix(words):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_fit_of_a_million_rows_with_three_positives(dtype):
+def test_fit_of_a_million_rows_with_three_positives_is_the_minimum(dtype):
     n = 1_000_000
     X = np.random.default_rng(5).normal(size=(n, 2))
     y = np.zeros(n, dtype=int)
     y[[5, 500_000, n - 1]] = 1
     model = xlr.LogisticRegression(tol=1e-9).fit(X.astype(dtype), y)
-    # The score equations of the intercept and of the coefficients.
+    # Score equations of the intercept and of the coefficients.
     residual = expit(X @ model.coef_[0].astype(float) + float(model.intercept_[0])) - y
     slack = 1e-3 if dtype == "float32" else 1e-5
     assert abs(residual.sum()) < slack
@@ -324,21 +323,21 @@ def test_fit_of_a_million_rows_with_three_positives(dtype):
 
 
 def test_fit_ignores_rows_of_negligible_weight():
-    """The model is that without the rows of negligible weight."""
+    """The oracle is the model without these rows."""
     weights = np.where(np.arange(300) % 3 == 0, 1e-15, 1e15)
     model = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(Z, Y, weights)
     kept = weights > 1
     np.testing.assert_allclose(model.coef_, oracle(Z[kept], Y[kept]).coef_, rtol=1e-6)
 
 
-def test_fit_of_groups_with_weights_over_30_decades():
-    """Groups with a coefficient each, whose optimum is in closed form."""
+def test_fit_of_groups_with_weights_over_30_decades_is_the_closed_form():
+    """Each group has one coefficient, with an optimum in closed form."""
     decades = np.logspace(-15, 15, 7)
     group = np.repeat(np.arange(7), 4)
     y = np.tile([0, 1, 1, 1], 7)
     X = np.eye(7)[group]
     model = xlr.LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-12)
     model.fit(X, y, sample_weight=decades[group])
-    # Those whose share is beyond tol are not told by the gradient.
+    # The gradient does not show groups whose share is below tol.
     seen = decades / decades.sum() > 1e-9
     np.testing.assert_allclose(model.coef_[0, seen], math.log(3), rtol=1e-3)

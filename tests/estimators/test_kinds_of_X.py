@@ -1,7 +1,7 @@
 """Every estimator gives the same model for every kind of X.
 
-Each fit is compared with the fit to the plain NumPy array of the same numbers, which
-other files compare with scikit-learn, statsmodels and published figures.
+Each fit is compared with a fit to a NumPy array of the same values. Other files compare
+NumPy fits with scikit-learn, statsmodels and published figures.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("in_this_thread")
 
 N = 150
 RNG = np.random.default_rng(0)
-CODES = RNG.integers(3, size=N) - 1  # of a level that has no column, and two that have
+CODES = RNG.integers(3, size=N) - 1  # no level, or one of two
 NUMBERS = np.round(64 * (RNG.normal(size=(N, 3)) * [1, 2, 0.5] + [0, 1, 0])) / 64
 X = np.column_stack([NUMBERS, CODES == 0, CODES == 1]).astype(float)
 LOGITS = X @ [[1, 0], [0.2, -0.1], [-1, 1], [0.5, 1], [1, -1]] - [1, -0.5]
@@ -57,8 +57,8 @@ class Kind(NamedTuple):
 
     features: Callable[[np.ndarray], Any]
     rows: Callable[[np.ndarray], Any] = lambda values: values
-    columns: slice = slice(None)  # those of X that it can hold
-    tol: float = 1e-9  # of a fit
+    columns: slice = slice(None)  # columns of X that the kind can hold
+    tol: float = 1e-9  # tolerance of a fit
     atol: float = 2e-7
 
 
@@ -75,7 +75,7 @@ def in_dask(values: np.ndarray) -> Any:
 
 
 def in_dask_table(values: np.ndarray) -> Any:
-    """Return a table of partitions whose lengths Dask does not know."""
+    """Return a table with partitions of unknown lengths."""
     table = pd.DataFrame(values, columns=NAMES[: values.shape[1]])
     return dd.from_pandas(table, npartitions=3)
 
@@ -87,7 +87,7 @@ def in_dask_rows(values: np.ndarray) -> Any:
 
 
 def in_library(backend: str, dtype: str = "") -> Kind:
-    """Return the kind of the arrays of a library."""
+    """Return the kind of a library's arrays."""
 
     def place(values: np.ndarray) -> Any:
         made = make_backend(backend)
@@ -101,8 +101,8 @@ def in_library(backend: str, dtype: str = "") -> Kind:
 
 
 def in_dask_of_torch(values: np.ndarray) -> Any:
-    """Return chunks of another library than NumPy: tensors stand in for CuPy's."""
-    concatenate = da.dispatch.concatenate_lookup  # which knows CuPy's, and no tensors
+    """Return chunks that are torch tensors, which replace CuPy's arrays."""
+    concatenate = da.dispatch.concatenate_lookup  # Dask knows CuPy's, but not torch's
     concatenate.register(torch.Tensor, lambda parts, axis: torch.cat([*parts], axis))
     pieces = torch.tensor(values).split([size for size in CHUNKS if size])
     others = (0,) * (values.ndim - 1)
@@ -249,7 +249,7 @@ def inference(cov_type: str, y: np.ndarray = TWO, estimator: Any = LR, **options
 def answers(
     ask: Callable[..., dict[str, Any]], y: np.ndarray = TWO, estimator: Any = LR
 ):
-    """Return a function that asks the results of a fit to X in a kind.
+    """Return a function that queries the results of a fit to X in a kind.
 
     ``ask`` takes the results, X and the kind.
     """
@@ -294,7 +294,7 @@ def fit_measures(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
     if not results.equations:
         names += [f"resid_{k}" for k in ("response", "pearson", "deviance", "working")]
         found["tjur"] = results.pseudo_rsquared("tjur")
-        if len(results.names) > 3:  # else there are too few probabilities
+        if len(results.names) > 3:  # otherwise there are too few probabilities
             found["groups"] = results.hosmer_lemeshow(5).statistic
     found |= {name: getattr(results, name) for name in names}
     return found | {
@@ -350,7 +350,7 @@ def separated(features: Any, kind: Kind) -> dict[str, Any]:
 
 
 def shares(features: Any, kind: Kind) -> dict[str, Any]:
-    """Return inference from class probabilities, a row each."""
+    """Return inference on class probabilities."""
     P = np.column_stack([THREE == 0, TWO, np.ones(N)]) + 0.5
     rows = np.ndarray.tolist if kind.rows is KINDS["list"].rows else kind.rows
     P = xlr.soft_labels(P if kind in TABLES else rows(P))
@@ -415,7 +415,7 @@ ESTIMATORS = {
     "profiles": answers(profiles),
 }
 
-# These kinds become one of the others as they are read, before an estimator sees them.
+# Kinds that become one of the others when they are read.
 READ_AS_OTHERS = ("fortran", "strided", "memory-mapped", "list", "csc", "coo")
 READ_AS_OTHERS += ("pandas", "polars", "pyarrow", "split sparse")
 READ_ALIKE = ("default", "weights", "cross-validation", "firth", "infer cluster")
@@ -446,7 +446,7 @@ PLACED += ("predict_proba", "predict_log_proba", "coefs_paths_")
 
 @functools.cache
 def of_numpy(name: str, first: int | None) -> dict[str, Any]:
-    """Return the results of an estimator on the NumPy array of the same numbers."""
+    """Return the results of an estimator on the NumPy array of the same values."""
     return ESTIMATORS[name](X[:, first:], Kind(np.asarray))
 
 

@@ -1,4 +1,4 @@
-"""The estimator: a drop-in for scikit-learn's, on any library."""
+"""LogisticRegression agrees with scikit-learn's, on any library."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_fit_without_penalty_is_that_of_statsmodels():
 
 
 def test_optimality_is_the_gradient_in_standardised_units():
-    """By central differences of F in the coefficients of the standardised columns."""
+    """The oracle has central differences of F for standardised columns."""
     raw, y = load("breast_cancer", False)
     raw = raw[:, :3]
     mean, scale = raw.mean(axis=0), raw.std(axis=0)
@@ -111,7 +111,7 @@ def test_optimality_is_the_gradient_in_standardised_units():
     assert model.optimality_ == pytest.approx(np.abs(derivatives).max(), rel=1e-5)
 
 
-def test_solver_and_history():
+def test_fit_reports_its_solver_and_history():
     model = xlr.LogisticRegression().fit(X, Y)
     assert model.solver_ == "newton-cholesky"
     assert list(model.history_) == ["objective", "optimality", "step", "seconds"]
@@ -128,7 +128,7 @@ def test_solver_and_history():
 
 
 @pytest.mark.shared_arithmetic
-def test_starting_at_the_solution_takes_one_iteration_at_most(place, dtype):
+def test_fit_from_the_solution_takes_at_most_one_iteration(place, dtype):
     cold = xlr.LogisticRegression(tol=1e-4).fit(place(X), Y)
     warm = xlr.LogisticRegression(tol=2e-4).fit(
         place(X), Y, coef_init=cold.coef_, intercept_init=to_numpy(cold.intercept_)
@@ -143,7 +143,7 @@ def test_starting_at_the_solution_takes_one_iteration_at_most(place, dtype):
     )
 
 
-def test_binary_start_may_be_a_vector():
+def test_coef_init_of_two_classes_may_be_a_vector():
     X, y = load("breast_cancer", True)
     model = xlr.LogisticRegression(solver="gradient-descent", max_iter=1, tol=2.0)
     coef = np.linspace(-1, 1, 30)
@@ -187,8 +187,8 @@ def test_column_vector_of_labels_warns_as_sklearn_does():
 # -- other libraries and conversions ---------------------------------------------------
 
 
-def test_predicting_with_another_library(place, assert_close, dtype):
-    """Coefficients of NumPy move to the library of the data."""
+def test_predictions_take_arrays_of_another_library(place, assert_close, dtype):
+    """The coefficients move from NumPy to the library of the data."""
     model = xlr.LogisticRegression().fit(X, Y)
     rtol = 1e-12 if dtype == "float64" else 1e-4
     for method in ("decision_function", "predict_proba", "predict_log_proba"):
@@ -202,7 +202,7 @@ def test_predicting_with_another_library(place, assert_close, dtype):
     assert model.score(place(X), Y) == model.score(X, Y)
 
 
-def test_conversion_keeps_the_digits_of_far_columns():
+def test_to_sklearn_keeps_the_digits_of_far_columns():
     rng = np.random.default_rng(0)
     far = (rng.normal(size=(200, 3)) + 1e6).astype("float32")
     labels = far[:, 0] - 1e6 + rng.normal(size=200) > 0
@@ -219,7 +219,7 @@ def test_conversion_keeps_the_digits_of_far_columns():
 # -- difficult numbers -----------------------------------------------------------------
 
 
-def test_tiny_columns_do_not_break_the_fit():
+def test_fit_with_a_tiny_column_is_that_of_the_others():
     raw, y = load("breast_cancer", True)
     expected = xlr.LogisticRegression().fit(raw[:, 1:], y)
     tiny = raw * np.array([1e-160] + [1] * 29)
@@ -232,7 +232,7 @@ def test_tiny_columns_do_not_break_the_fit():
 @pytest.mark.parametrize("form", [np.asarray, csr_array])
 @pytest.mark.parametrize(("seed", "solver"), [(33, "lbfgs"), (26, "newton-cg")])
 def test_objective_is_right_with_a_column_of_tiny_numbers(seed, solver, form):
-    """Rounding makes the coefficient of that column non-zero, and its square large."""
+    """Rounding makes the coefficient of the column non-zero, and its square large."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(50, 6)) * 10 ** rng.uniform(-2, 2, size=6)
     logits = features[:, 1] / features[:, 1].std() + rng.logistic(size=50)
@@ -243,7 +243,7 @@ def test_objective_is_right_with_a_column_of_tiny_numbers(seed, solver, form):
     assert by_hand == pytest.approx(model.history_["objective"][-1], rel=1e-9)
 
 
-def test_rows_of_zero_weight_do_not_count():
+def test_fit_ignores_rows_of_zero_weight():
     outlier = np.vstack([X, np.full((1, 13), 1e300)])
     expected = xlr.LogisticRegression(tol=1e-9).fit(X, Y)
     weights = np.append(np.ones(len(Y)), 0)
@@ -255,7 +255,7 @@ def test_rows_of_zero_weight_do_not_count():
 
 
 @pytest.mark.parametrize("output", ["default", "pandas", "polars"])
-def test_pipeline_search_and_scores(output):
+def test_pipeline_in_a_grid_search_scores_as_sklearn(output):
     pipeline = make_pipeline(StandardScaler(), xlr.LogisticRegression())
     pipeline.set_output(transform=output)
     raw, y = load("wine", False)
@@ -275,7 +275,7 @@ def test_pipeline_search_and_scores(output):
 
 @pytest.mark.parametrize("last", [2, -1])
 def test_class_of_the_last_of_many_rows_is_found(last, place):
-    """Many labels are compared with the classes of the first rows."""
+    """Long arrays of labels are compared with the classes of the first rows."""
     labels = np.arange(12_000) % 2
     labels[-1] = last
     rows = place(np.eye(4)[labels + 1])

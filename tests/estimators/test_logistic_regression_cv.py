@@ -1,4 +1,4 @@
-"""Cross-validation: scikit-learn's folds, scores and choice, from one batch of fits."""
+"""LogisticRegressionCV has scikit-learn's folds, scores and choice of C."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sklearn_fit(X, y, sample_weight=None, **parameters):
 
 @pytest.fixture
 def needs_the_new_attributes():
-    """Skip where scikit-learn's attributes lack the shapes of version 1.8."""
+    """Skip if scikit-learn's attributes lack the shapes of version 1.8."""
     parameters = sklearn.linear_model.LogisticRegressionCV().get_params()
     if "use_legacy_attributes" not in parameters:
         pytest.skip("this scikit-learn has the legacy attributes only")
@@ -80,7 +80,7 @@ def test_cv_scores_and_choice_are_those_of_sklearn(name, parameters, weighted):
     ("solver", "n_classes"), [("newton-cholesky", 2), ("newton-cg", 2), ("lbfgs", 3)]
 )
 def test_cv_models_are_those_of_single_fits(solver, n_classes):
-    # Many rows: the folds begin at the fit to all rows, which begins on a sample.
+    # On many rows, folds start at the fit to all rows, which starts on a sample.
     rng = np.random.default_rng(n_classes)
     X = rng.normal(size=(6_000, 8)) * [1, 1, 1, 1, 1, 1, 1, 100] + 3
     scores = (X - 3)[:, :n_classes] + rng.gumbel(size=(6_000, n_classes))
@@ -100,8 +100,7 @@ def test_cv_models_are_those_of_single_fits(solver, n_classes):
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
 def test_cv_models_along_a_path_are_those_of_single_fits(solver):
-    # Few rows: penalty by penalty, in the order of their strengths, which is not that
-    # of Cs.
+    # On few rows, fits follow the order of the penalties, which is not that of Cs.
     X, y = DATA["wine"]
     folds = list(StratifiedKFold(3).split(X, y))
     Cs = [10.0, 1e-3, 1.0, 1.0, 0.1, 1e3]
@@ -122,7 +121,7 @@ def test_cv_models_along_a_path_are_those_of_single_fits(solver):
 @pytest.mark.parametrize("refit", [True, False])
 def test_cv_over_l1_ratios_is_that_of_sklearn(refit):
     X, y = DATA["breast_cancer"]
-    X = X[:, :8]  # of all 30, saga takes ten times as long
+    X = X[:, :8]  # saga takes ten times as long on all 30
     parameters = {
         "Cs": [0.01, 0.1],
         "cv": 3,
@@ -142,7 +141,7 @@ def test_cv_over_l1_ratios_is_that_of_sklearn(refit):
 
 
 @pytest.mark.shared_arithmetic
-def test_scorers_of_sklearn_take_any_library(place, dtype):
+def test_cv_with_sklearn_scorers_takes_every_library(place, dtype):
     X, y = DATA["wine"]
     parameters = {"Cs": CS, "cv": 3, "scoring": "f1_macro"}
     expected = xlr.LogisticRegressionCV(**parameters).fit(X, y)
@@ -150,7 +149,7 @@ def test_scorers_of_sklearn_take_any_library(place, dtype):
     np.testing.assert_allclose(model.scores_, expected.scores_, atol=0.02)
 
 
-def test_custom_scorer_gives_the_named_scores():
+def test_cv_with_a_custom_scorer_has_the_scores_of_its_name():
     X, y = DATA["breast_cancer"]
 
     def brier(estimator, X, y):
@@ -163,7 +162,7 @@ def test_custom_scorer_gives_the_named_scores():
 
 
 @pytest.mark.parametrize("refit", [True, False])
-def test_nan_scores_do_not_count(refit):
+def test_cv_choice_ignores_nan_scores(refit):
     X, y = DATA["breast_cancer"]
 
     def strong_alone(estimator, X, y):
@@ -181,7 +180,7 @@ def test_nan_scores_do_not_count(refit):
         model.set_params(scoring=lambda *_: np.nan).fit(X, y)
 
 
-def test_fold_without_rows_does_not_affect_others():
+def test_cv_fold_without_rows_does_not_affect_others():
     X, y = DATA["breast_cancer"]
     folds = list(StratifiedKFold(3).split(X, y))
     broken = [folds[0], ([], folds[1][1]), *folds[1:]]
@@ -198,7 +197,7 @@ def test_fold_without_rows_does_not_affect_others():
         xlr.LogisticRegressionCV(cv=[(np.nonzero(y == 0)[0], [1])]).fit(X, y)
 
 
-def test_separable_fold_does_not_affect_other_folds():
+def test_cv_fold_that_is_separable_does_not_affect_others():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 2))
     y = (X[:, 0] + 0.3 * rng.normal(size=400) > 0).astype(int)
@@ -212,7 +211,7 @@ def test_separable_fold_does_not_affect_other_folds():
     assert np.abs(model.coefs_paths_[1, 0, 1]).max() > 100
 
 
-def test_repeated_rows_of_a_fold_count_twice():
+def test_cv_counts_repeated_rows_of_a_fold_twice():
     X, y = DATA["breast_cancer"]
     train = np.concatenate([np.arange(300), np.arange(200)])
     folds = [(train, np.arange(300, 569))]
@@ -287,7 +286,7 @@ def test_cv_chooses_exactly_one_of_its_penalties():
 
 
 def test_cv_of_sparse_models_is_the_same_for_every_solver():
-    """The models begin at those on all rows, and converge at different times."""
+    """Models start at the fits to all rows, and converge at different times."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(900, 20))
     y = (X[:, :5].sum(axis=1) + rng.logistic(size=900) > 0).astype(int)

@@ -41,8 +41,8 @@ FITS = {
 
 @pytest.mark.parametrize("kind", list(FITS))
 @pytest.mark.parametrize("form", [np.array, csr_array], ids=["dense", "sparse"])
-def test_rows_are_freed_without_the_garbage_collector(kind, form):
-    FITS[kind](form(X))  # what is imported and kept once
+def test_fit_frees_its_rows_without_the_garbage_collector(kind, form):
+    FITS[kind](form(X))  # the first fit imports and caches
     rows = form(X)
     is_alive = weakref.ref(rows)
     gc.disable()

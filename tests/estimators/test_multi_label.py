@@ -1,4 +1,4 @@
-"""The model of each label is that of a single fit."""
+"""MultiLabelLogisticRegression gives each label the model of a single fit."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_multi_label_sample_weights_are_those_of_single_fits():
 
 
 def test_multi_label_fit_of_many_rows_is_that_of_single_fits():
-    # Labels begin on a sample of the rows, which may hold none of a rare one.
+    # Fits start on a sample of the rows, which may lack a rare label.
     rng = np.random.default_rng(1)
     X = rng.normal(size=(20_000, 10))
     shift = np.linspace(-8, 8, 40)
@@ -74,7 +74,7 @@ def test_multi_label_fit_of_many_rows_is_that_of_single_fits():
         assert ours <= best * (1 + 1e-8)
 
 
-def test_predictions_are_those_of_sklearn():
+def test_multi_label_predictions_are_those_of_sklearn():
     expected = OneVsRestClassifier(
         LogisticRegression(solver="newton-cholesky", tol=1e-12)
     ).fit(X, Y)
@@ -129,7 +129,7 @@ def in_pandas(dtype):
     [in_polars, in_pyarrow, in_pandas("boolean"), in_pandas("Int64")],
     ids=["polars", "pyarrow", "boolean", "Int64"],
 )
-def test_multi_label_tables_with_missing_labels(table):
+def test_multi_label_fit_takes_tables_with_missing_labels(table):
     labels = {
         name: [None if np.isnan(v) else bool(v) for v in column]
         for name, column in zip(NAMES, MISSING.T)
@@ -140,7 +140,7 @@ def test_multi_label_tables_with_missing_labels(table):
     assert model.score(X, table(labels)) == expected.score(X, MISSING)
 
 
-def test_labels_of_one_value_do_not_affect_others():
+def test_multi_label_fit_with_labels_of_one_value_keeps_the_others():
     constant = np.stack([Y[:, 0], np.ones(N), np.zeros(N), np.full(N, np.nan)], axis=1)
     model = xlr.MultiLabelLogisticRegression()
     with pytest.warns(UserWarning, match=r"numbers \[1, 2\].*numbers \[3\] have no"):
@@ -155,7 +155,7 @@ def test_labels_of_one_value_do_not_affect_others():
     np.testing.assert_array_equal(model.predict(X)[:, 1:3], constant[:, 1:3])
 
 
-def test_separable_label_does_not_affect_others():
+def test_multi_label_fit_with_a_separable_label_keeps_the_others():
     labels = np.stack([X[:, 0] > 0, Y[:, 1]], axis=1)
     with pytest.warns(xlr.SeparationWarning, match="1 of 2 models"):
         model = xlr.MultiLabelLogisticRegression(C=np.inf).fit(X, labels)
@@ -182,13 +182,13 @@ def test_wrong_multi_labels_are_refused(labels, message):
     assert not hasattr(model, "coef_")
 
 
-def test_wrong_weights_of_labels_are_refused():
+def test_wrong_weights_of_multi_labels_are_refused():
     for weights, message in ((-WEIGHTS, "negative"), (0 * WEIGHTS, "zero for all")):
         with pytest.raises(ValueError, match=message):
             xlr.MultiLabelLogisticRegression().fit(X, Y, weights)
 
 
-def test_label_of_ones_has_no_zeros_by_rounding():
+def test_multi_label_intercept_of_a_label_of_ones_is_infinite():
     weights = 10 ** RNG.uniform(-4, 4, size=N)
     labels = np.stack([Y[:, 0].astype(float), np.ones(N)], axis=1)
     with pytest.warns(UserWarning, match=r"numbers \[1\] have one value"):
@@ -205,7 +205,7 @@ def test_label_of_ones_has_no_zeros_by_rounding():
         ({0: 0.0, 1: 0.0}, "No label in y has an entry in the rows of positive"),
     ],
 )
-def test_wrong_class_weights_of_labels_are_refused(class_weight, message):
+def test_wrong_class_weights_of_multi_labels_are_refused(class_weight, message):
     model = xlr.MultiLabelLogisticRegression(class_weight=class_weight)
     with pytest.raises(ValueError, match=message):
         model.fit(X, Y)
@@ -214,7 +214,7 @@ def test_wrong_class_weights_of_labels_are_refused(class_weight, message):
 @pytest.mark.parametrize(
     "method", ["decision_function", "predict_proba", "predict_log_proba", "predict"]
 )
-def test_predictions_for_dask_rows_are_lazy_and_the_same(method):
+def test_multi_label_predictions_of_chunks_are_lazy_and_the_same(method):
     da = pytest.importorskip("dask.array")
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(50, 3)), rng.integers(2, size=(50, 2))

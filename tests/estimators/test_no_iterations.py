@@ -1,4 +1,4 @@
-"""Fits of ``max_iter=0``: the start, which has not converged."""
+"""Fits with ``max_iter=0`` return the start, and have not converged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_solvers_without_iterations_stay_at_the_start(solver, n_classes, place):
     assert not to_numpy(model.coef_).any()
     assert not model.converged_
     assert model.n_iter_[0] == 0
-    # However far it is from the minimum.
+    # The start may be far from the minimum.
     start = RNG.normal(size=(1 if n_classes == 2 else 3, 3))
     if n_classes > 2:
         start -= start.mean(axis=0)
@@ -62,14 +62,14 @@ def test_start_without_iterations_is_projected_onto_bounds():
     np.testing.assert_allclose(model.coef_, 0.5)
 
 
-def test_many_rows_without_iterations_stay_at_zeros():
-    """A solver would fit a sample of them first."""
+def test_fit_of_many_rows_without_iterations_stays_at_zero():
+    """Otherwise a solver would first fit a sample of the rows."""
     X = RNG.normal(size=(50_000, 5))
     y = X[:, 0] + RNG.normal(size=50_000) > 0
     assert not fitted(xlr.LogisticRegression(max_iter=0), X, y).coef_.any()
 
 
 @pytest.mark.parametrize("max_iter", [-1, 0.0, True, False, "0", None])
-def test_max_iter_below_zero_is_refused(max_iter):
+def test_wrong_max_iter_is_refused(max_iter):
     with pytest.raises(ValueError, match="max_iter must be a whole number from 0 up"):
         xlr.LogisticRegression(max_iter=max_iter).fit(X, Y)

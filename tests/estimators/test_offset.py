@@ -1,4 +1,4 @@
-"""An offset of the logits: a feature whose coefficient is one."""
+"""An offset of the logits acts as a feature with a coefficient of one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PENALTIES = {
 
 
 def as_a_feature(parameters):
-    """Return the same model with one more column, whose coefficient is held at one."""
+    """Return the model with a further column, whose coefficient is fixed at one."""
     bounds = {
         "lower": np.r_[np.full(30, parameters.get("lower", -np.inf)), 1.0],
         "upper": np.r_[np.full(30, np.inf), 1.0],
@@ -65,7 +65,7 @@ def test_offset_model_is_that_of_statsmodels():
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
-def test_offset_of_many_classes(l1_ratio):
+def test_offset_of_many_classes_is_added_to_their_logits(l1_ratio):
     features, y = load("wine", True)
     offset = RNG.normal(size=(len(y), 3))
     model = xlr.LogisticRegression(C=0.3, l1_ratio=l1_ratio, tol=1e-9)
@@ -88,7 +88,7 @@ def test_offset_of_many_classes(l1_ratio):
     )
 
 
-def test_offset_of_many_rows_or_columns():
+def test_offset_of_many_rows_or_columns_gives_the_same_model():
     rng = np.random.default_rng(0)
     for n, p, C in ((30_000, 8, 1.0), (300, 3_000, 0.01)):
         features = rng.normal(size=(n, p))
@@ -136,7 +136,7 @@ def test_offset_is_refused_by_one_vs_rest():
         model.fit(features, y, offset=np.zeros((len(y), 3)))
 
 
-# -- an offset that is forgotten ---------------------------------------------------
+# -- predictions without the offset ------------------------------------------------
 
 PREDICTORS = ["decision_function", "predict", "predict_proba", "predict_log_proba"]
 FITTED = {

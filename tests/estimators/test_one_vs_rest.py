@@ -1,4 +1,4 @@
-"""One model a class against the rest, all fitted together."""
+"""One-vs-rest fits one model per class, all together."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_one_vs_rest_history_has_a_column_for_each_class():
     np.testing.assert_allclose(model.history_["objective"][0], np.log(2))
 
 
-def test_dict_of_class_weights_weighs_the_rows():
+def test_one_vs_rest_class_weights_scale_the_weights_of_rows():
     weight = {0: 3.0, 1: 0.5}
     rows = np.asarray([3.0, 0.5, 1.0])[Y]
     options = {"multi_class": "ovr", "tol": 1e-10}
@@ -93,7 +93,7 @@ def test_dict_of_class_weights_weighs_the_rows():
     np.testing.assert_allclose(by_class.coef_, by_row.coef_, atol=1e-8)
 
 
-def test_balanced_weights_count_sample_weights():
+def test_one_vs_rest_balanced_weights_include_sample_weights():
     counts = np.random.default_rng(0).integers(1, 4, size=len(Y))
     options = {"multi_class": "ovr", "class_weight": "balanced", "tol": 1e-10}
     weighted = xlr.LogisticRegression(**options).fit(X, Y, sample_weight=counts)
@@ -102,8 +102,8 @@ def test_balanced_weights_count_sample_weights():
     np.testing.assert_allclose(weighted.coef_, copies.coef_, atol=1e-7)
 
 
-def test_balanced_weights_of_a_class_that_is_all_but_alone():
-    """Balanced classes have equal weights, whatever their rows have."""
+def test_one_vs_rest_balances_a_class_with_almost_all_weight():
+    """Balanced classes have equal total weights, at any weights of their rows."""
     options = {"multi_class": "ovr", "class_weight": "balanced", "tol": 1e-10}
     weights = np.where(Y == 0, 1e10, 1e-8)
     C = len(Y) / weights.sum()
@@ -124,13 +124,13 @@ def test_one_vs_rest_probabilities_without_a_likely_class():
     model = xlr.LogisticRegression(multi_class="ovr").fit(X, Y)
     model.intercept_ = np.asarray([-2000.0, -1500.0, -1000.0])
     far = np.zeros((1, X.shape[1]))
-    # All three sigmoids are zero in float64, their ratios are not.
+    # All three sigmoids are zero in float64, but their ratios are not.
     np.testing.assert_allclose(model.predict_proba(far), [[0, 0, 1]], atol=1e-200)
     log_proba = model.predict_log_proba(far)
     np.testing.assert_allclose(log_proba, [[-1000, -500, 0]], atol=1e-200)
 
 
-def test_one_vs_rest_model_converts(place, dtype):
+def test_one_vs_rest_model_converts_to_sklearn(place, dtype):
     model = xlr.LogisticRegression(multi_class="ovr").fit(place(X), NAMES[Y])
     restored = pickle.loads(pickle.dumps(model.to_numpy()))
     converted = model.to_sklearn()
@@ -149,7 +149,7 @@ def test_one_vs_rest_model_converts(place, dtype):
 
 
 @pytest.mark.parametrize("scoring", [None, "accuracy", "roc_auc_ovr"])
-def test_cross_validation_has_scikit_learns_scores_and_chooses_its_penalty(scoring):
+def test_one_vs_rest_cv_has_the_scores_and_choice_of_sklearn(scoring):
     Cs = [0.01, 0.1, 1.0]
     theirs = OneVsRestClassifier(LogisticRegression(tol=1e-8, max_iter=1000))
     search = {"scoring": scoring or "neg_log_loss", "cv": 4}
@@ -165,7 +165,7 @@ def test_cross_validation_has_scikit_learns_scores_and_chooses_its_penalty(scori
     assert model.score(X, Y) == pytest.approx(expected.score(X, Y), abs=1e-5)
 
 
-def test_cross_validation_on_dask_is_that_in_memory():
+def test_one_vs_rest_cv_of_chunks_is_that_in_memory():
     da = pytest.importorskip("dask.array")
     model = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3, multi_class="ovr", tol=1e-9)
     rows = da.from_array(X, chunks=(len(X) // 3, -1)), da.from_array(Y, len(X) // 3)
@@ -175,7 +175,7 @@ def test_cross_validation_on_dask_is_that_in_memory():
     np.testing.assert_allclose(found["scores"], model.scores_, atol=1e-6)
 
 
-def test_fold_without_a_class_leaves_its_model_out():
+def test_one_vs_rest_fold_without_a_class_omits_its_model():
     rows, two = np.arange(len(Y)), np.nonzero(Y.max() != Y)[0]
     model = xlr.LogisticRegressionCV(
         Cs=[1.0], cv=[(two, rows), (rows, rows)], multi_class="ovr", tol=1e-9
@@ -189,7 +189,7 @@ def test_fold_without_a_class_leaves_its_model_out():
     assert first[2, -1] == -np.inf
 
 
-def test_resamples_are_those_of_each_class_against_the_rest():
+def test_one_vs_rest_resamples_are_those_of_binary_models():
     """The same random state draws the same rows."""
     model, options = xlr.LogisticRegression(tol=1e-9), {"n_resamples": 5}
     options["random_state"] = 0
@@ -201,7 +201,7 @@ def test_resamples_are_those_of_each_class_against_the_rest():
     assert found.converged.all()
 
 
-def test_coefficients_set_by_hand_are_scored_as_they_predict():
+def test_one_vs_rest_scores_coefficients_set_by_hand():
     fitted = xlr.LogisticRegression(multi_class="ovr").fit(X, Y)
     model = xlr.LogisticRegressionCV(multi_class="ovr")
     model.classes_, model.coef_ = fitted.classes_, fitted.coef_

@@ -1,4 +1,4 @@
-"""One huge entry in a column: the model of the other rows is found all the same."""
+"""Fits to a column with one huge entry reach the minimum."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def total_loss(model, X, y) -> float:
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
 @pytest.mark.parametrize("size", [1e6, 1e9, 1e12])
 def test_fit_with_an_outlier_is_the_minimum(solver, size):
-    """The figures at 1e12 are known in 50 digits."""
+    """The expected figures at 1e12 were computed in 50 digits."""
     X = with_outlier(size)
     model = xlr.LogisticRegression(solver=solver, tol=1e-8).fit(X, LABELS)
     assert model.converged_
@@ -55,14 +55,14 @@ def on_dask(X, y):
 
 
 def by_folds(X, y):
-    """Return coefficients of a fold of all rows, and of the fit to them."""
+    """Return coefficients of a fold with all rows, and of the fit to all rows."""
     rows = np.arange(len(y))
     model = xlr.LogisticRegressionCV(Cs=[1.0], cv=[(rows, rows)]).fit(X, y)
     return np.stack([model.coefs_paths_[0, 0, 0, 0, :2], model.coef_[0]])
 
 
 def by_class(X, y):
-    """Return coefficients of the first class against two others, with their sign."""
+    """Return minus the coefficients of the first of three classes."""
     of_three = np.where(y == 0, 0, 1 + np.arange(len(y)) % 2)
     return -xlr.LogisticRegression(multi_class="ovr").fit(X, of_three).coef_[:1]
 
@@ -84,7 +84,7 @@ MANY_MODELS = {
 @pytest.mark.parametrize("way", MANY_MODELS)
 @pytest.mark.parametrize("size", [-1e9, 1e12])
 def test_every_way_of_fitting_finds_the_minimum_with_an_outlier(way, size):
-    """The figures at 1e12 are known in 50 digits; the row with -1e9 is of class 0."""
+    """The figures at 1e12 were computed in 50 digits; the row of -1e9 has class 0."""
     y = np.r_[LABELS[:-1], int(size > 0)]
     found = MANY_MODELS[way](with_outlier(size), y)
     expected = np.broadcast_to([1.069, -0.0363], found.shape)
@@ -94,7 +94,7 @@ def test_every_way_of_fitting_finds_the_minimum_with_an_outlier(way, size):
 @pytest.mark.parametrize("share", [0.2, 0.3, 0.5, 0.8])
 @pytest.mark.parametrize("form", [np.asarray, csr_array])
 def test_fit_with_a_fill_value_is_that_with_an_indicator(share, form):
-    """Without a penalty 1e11 z + b differs from 1e11 z in its last digits only."""
+    """Without a penalty, 1e11 z + b differs from 1e11 z only in the last digits."""
     rng = np.random.default_rng(1)
     x, other = rng.normal(size=(2, 300))
     filled = rng.random(300) < share
@@ -102,7 +102,7 @@ def test_fit_with_a_fill_value_is_that_with_an_indicator(share, form):
     X = np.column_stack([np.where(filled, 1e11, x), other])
     expected = np.column_stack([np.where(filled, 0, x), other, filled])
     options = {"C": np.inf, "tol": 1e-10}
-    y[filled] = 1  # no curvature is left there, as in a table where NaN means an event
+    y[filled] = 1  # these rows lose all curvature, as if NaN meant an event
     with pytest.warns(xlr.SeparationWarning):
         indicated = xlr.LogisticRegression(**options).fit(expected, y)
     model = xlr.LogisticRegression(**options).fit(form(X), y)
@@ -157,7 +157,7 @@ def test_fit_with_heavy_tails_is_the_minimum_that_scipy_finds():
     assert total_loss(model, X, y) <= best * (1 + 1e-9)
 
 
-def test_stopping_rule_is_not_fooled_by_a_plateau():
+def test_fit_with_a_plateau_of_f_reaches_the_minimum():
     rng = np.random.default_rng(39)
     n, p = int(rng.choice([30, 60])), int(rng.choice([1, 2]))
     X, y = rng.normal(size=(n, p)), rng.integers(3, size=n)
@@ -167,7 +167,7 @@ def test_stopping_rule_is_not_fooled_by_a_plateau():
     assert model.history_["objective"][-1] == pytest.approx(1.0724708828, abs=1e-9)
 
 
-def test_fit_that_max_iter_ends_on_a_plateau_has_not_converged():
+def test_fit_within_tol_that_would_lower_f_has_not_converged():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(100, 3))
     y = (X[:, 0] > 0).astype(int)

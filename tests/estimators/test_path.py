@@ -1,4 +1,4 @@
-"""Each model of a path is that of a single fit, despite the screening."""
+"""Each model of a path equals a single fit, despite screening."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_path_with_bounds_and_factors_is_that_of_fits():
     ("data", "free"), [("breast_cancer", False), ("wine", True), ("wide", False)]
 )
 def test_path_with_bounds_above_zero_is_that_of_fits(data, free):
-    """However strong the penalty, they are at the bound, and in F."""
+    """At any strength of the penalty, they are at the bound and contribute to F."""
     features, y = wide() if data == "wide" else load(data, True)
     lower = np.full(features.shape[1], -np.inf)
     lower[::3] = 0.2
@@ -101,7 +101,7 @@ def test_path_with_bounds_above_zero_is_that_of_fits(data, free):
 
 
 @pytest.mark.parametrize("fit_intercept", [False, True])
-def test_path_stops_by_the_deviance_within_bounds(fit_intercept):
+def test_path_within_bounds_stops_by_the_deviance(fit_intercept):
     rng = np.random.default_rng(3)
     x = rng.normal(size=(20, 2))
     y = rng.logistic(size=20) + x[:, 0] > 0
@@ -127,7 +127,7 @@ def test_path_screening_drops_most_features():
 
 
 def test_path_adds_features_that_the_screening_missed():
-    """From strong penalties straight to weak ones, where the rule is often wrong."""
+    """After a jump from strong to weak penalties, the rule is often wrong."""
     features, y = wide()
     path = xlr.logistic_path(features, y, Cs=[0.02, 0.05, 5.0], tol=1e-9)
     assert path.converged.all()
@@ -165,11 +165,11 @@ def test_path_keeps_only_the_coefficients_of_each_model():
         xlr.logistic_path(features, y, Cs=np.geomspace(3, 3.3, n_models))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    # Twice the coefficients while they are stacked.
+    # Stacking takes twice the memory of the coefficients.
     assert peaks[1] - peaks[0] < 20 * 3 * 8 * features.shape[1]
 
 
-def test_path_without_intercept():
+def test_path_without_intercept_has_zero_intercepts():
     path = xlr.logistic_path(X, Y, n_Cs=3, fit_intercept=False)
     assert not path.intercepts.any()
     assert path.deviance_explained[0] == pytest.approx(0, abs=1e-12)

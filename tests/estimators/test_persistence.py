@@ -1,4 +1,4 @@
-"""Models are stored and read: pickle, joblib, and skops without pickle."""
+"""Models are stored and loaded by pickle, joblib, and skops without pickle."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def through_joblib(model):
 
 
 def through_skops(model):
-    """Store and read without pickle; only the class of xlr needs to be trusted."""
+    """Store and load without pickle, and trust only the class of xlr."""
     skops = pytest.importorskip("skops.io")
     written = skops.dumps(model)
     trusted = skops.get_untrusted_types(data=written)
@@ -69,8 +69,8 @@ def test_state_of_a_model_is_numbers_and_arrays(kind):
 
 
 @pytest.mark.parametrize("kind", list(FITTED))
-def test_model_on_the_host_holds_numpy_arrays_only(kind, place):
-    """Pickles hold NumPy arrays, whether those of the library can be pickled or not."""
+def test_model_converted_to_numpy_holds_only_numpy_arrays(kind, place):
+    """Such a model can be pickled and copied, for arrays of any library."""
     model = FITTED[kind](place(X))
     host = model.to_numpy()
     assert is_plain(vars(host))

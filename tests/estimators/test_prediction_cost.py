@@ -1,4 +1,4 @@
-"""Costs of predictions: calls for a row, and memory for many classes."""
+"""Costs of predictions: calls for one row, and memory for many classes."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def n_calls(function, *args):
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_predict_proba_of_a_row_is_few_calls(n_classes, dtype):
+def test_predict_proba_of_one_row_makes_few_calls(n_classes, dtype):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 5)).astype(dtype)
     model = xlr.LogisticRegression().fit(X, rng.integers(n_classes, size=200))
     model.predict_proba(X[:1])
-    # float32 is computed in float64, and rounded.
+    # float32 is computed in float64 and then rounded.
     assert n_calls(model.predict_proba, X[:1]) <= (30 if dtype == "float64" else 34)
 
 
@@ -64,7 +64,7 @@ def test_predict_proba_of_many_classes_peaks_near_its_answer(n_classes):
 
 
 def seconds(function, *args):
-    """Return median time of the processor in a few calls."""
+    """Return the median CPU time of a few calls."""
     times = [time.process_time()]
     for _ in range(7):
         function(*args)

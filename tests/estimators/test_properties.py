@@ -1,6 +1,6 @@
-"""Changes of the data that do not change the model, on data drawn by hypothesis.
+"""Changes of the data that leave the model unchanged, on data from hypothesis.
 
-``nox -s properties`` tries many more of them.
+``nox -s properties`` tries many more data sets.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ tried = hypothesis.settings(
 
 @st.composite
 def problems(draw, classes=(2, 3)):
-    """Draw X, y, weights and C: columns of any units, of overlapping classes."""
+    """Draw X in any units, y with overlapping classes, weights and C."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n_classes = draw(st.sampled_from(classes))
     n, p = draw(st.integers(40, 120)), draw(st.integers(1, 5))
@@ -41,7 +41,7 @@ def problems(draw, classes=(2, 3)):
     X = (Z + mean) * units
     logits = Z @ rng.normal(size=(p, n_classes)) + rng.gumbel(size=(n, n_classes))
     y = logits.argmax(axis=1)
-    y[: 2 * n_classes] = np.repeat(np.arange(n_classes), 2)  # none is missing
+    y[: 2 * n_classes] = np.repeat(np.arange(n_classes), 2)  # every class occurs
     weights = rng.uniform(0.2, 3, size=n) if draw(st.booleans()) else np.ones(n)
     return X, y, weights, draw(st.sampled_from([1e-2, 1.0, 1e2]))
 
@@ -53,7 +53,7 @@ def fit(X, y, weights, C, **options):
 
 
 def assert_same(one, other, X, others_X=None):
-    """Compare F to a relative 1e-10, and the probabilities."""
+    """Compare F to a relative 1e-10, and compare the probabilities."""
     values = [model.history_["objective"][-1] for model in (one, other)]
     assert values[0] == pytest.approx(values[1], rel=1e-10)
     found = other.predict_proba(X if others_X is None else others_X)
@@ -62,7 +62,7 @@ def assert_same(one, other, X, others_X=None):
 
 @tried
 @hypothesis.given(problems(), st.randoms(use_true_random=False))
-def test_order_of_rows_leaves_the_model(problem, random):
+def test_model_does_not_depend_on_the_order_of_rows(problem, random):
     X, y, weights, C = problem
     order = np.asarray(random.sample(range(len(y)), len(y)))
     one = fit(X, y, weights, C)
@@ -72,7 +72,7 @@ def test_order_of_rows_leaves_the_model(problem, random):
 
 @tried
 @hypothesis.given(problems(), st.randoms(use_true_random=False))
-def test_order_of_features_leaves_the_model(problem, random):
+def test_model_does_not_depend_on_the_order_of_features(problem, random):
     X, y, weights, C = problem
     order = np.asarray(random.sample(range(X.shape[1]), X.shape[1]))
     one, other = fit(X, y, weights, C), fit(X[:, order], y, weights, C)
@@ -81,7 +81,7 @@ def test_order_of_features_leaves_the_model(problem, random):
 
 @tried
 @hypothesis.given(problems(), st.permutations(["b", "a", "c"]))
-def test_names_of_classes_leave_the_model(problem, names):
+def test_model_does_not_depend_on_the_names_of_classes(problem, names):
     X, y, weights, C = problem
     y = np.unique(y, return_inverse=True)[1]
     named = np.asarray(names)[y]
@@ -95,7 +95,7 @@ def test_names_of_classes_leave_the_model(problem, names):
 
 @tried
 @hypothesis.given(problems(), st.data())
-def test_repeated_rows_are_weights(problem, data):
+def test_fit_to_repeated_rows_is_that_of_weights(problem, data):
     X, y, weights, C = problem
     twice = np.asarray(
         data.draw(st.lists(st.booleans(), min_size=len(y), max_size=len(y)))
@@ -108,7 +108,7 @@ def test_repeated_rows_are_weights(problem, data):
 
 @tried
 @hypothesis.given(problems(), st.floats(1e-12, 1e12))
-def test_unit_of_weights_scales_c(problem, unit):
+def test_model_of_scaled_weights_is_that_of_scaled_c(problem, unit):
     """S grows with the unit, and C shrinks by it."""
     X, y, weights, C = problem
     one, other = fit(X, y, weights, C), fit(X, y, weights * unit, C / unit)
@@ -117,11 +117,11 @@ def test_unit_of_weights_scales_c(problem, unit):
 
 @tried
 @hypothesis.given(problems(), st.data())
-def test_units_of_features_leave_unpenalised_predictions(problem, data):
+def test_unpenalised_predictions_do_not_depend_on_units_of_features(problem, data):
     X, y, weights, _ = problem
     exponents = st.lists(st.integers(-20, 20), min_size=5, max_size=5)
     units = 2.0 ** np.asarray(data.draw(exponents)[: X.shape[1]])
-    # A vanishing penalty, for classes that are separated.
+    # The classes may be separated, so the fit needs a small penalty.
     one, other = (fit(values, y, weights, 1e6) for values in (X, X))
     assert_same(one, other, X)
     if not one.coef_.size or np.abs(one.decision_function(X)).max() > 30:
@@ -135,7 +135,7 @@ def test_units_of_features_leave_unpenalised_predictions(problem, data):
 
 @tried
 @hypothesis.given(problems(), st.floats(-1e6, 1e6))
-def test_constant_feature_leaves_the_model(problem, constant):
+def test_model_does_not_depend_on_a_constant_feature(problem, constant):
     X, y, weights, C = problem
     more = np.column_stack([X, np.full(len(y), constant)])
     one, other = fit(X, y, weights, C), fit(more, y, weights, C)
@@ -145,7 +145,7 @@ def test_constant_feature_leaves_the_model(problem, constant):
 
 @tried
 @hypothesis.given(problems(), st.integers(40, 4000))
-def test_block_sizes_leave_the_model(problem, size):
+def test_model_does_not_depend_on_block_sizes(problem, size):
     X, y, weights, C = problem
     one = fit(X, y, weights, C)
     with pytest.MonkeyPatch.context() as patch:
@@ -157,10 +157,10 @@ def test_block_sizes_leave_the_model(problem, size):
 @tried
 @hypothesis.given(problems(classes=(2,)))
 def test_softmax_of_two_classes_is_a_sigmoid_at_half_the_c(problem):
-    """Coefficients are w/2 and -w/2, whose squares sum to half that of w.
+    """The coefficients w/2 and -w/2 have half the sum of squares of w.
 
-    A third class of no weight to speak of makes it a softmax, by Newton's method: lbfgs
-    says that its arithmetic ends there.
+    A third class of negligible weight makes it a softmax. The fit uses Newton's method,
+    because lbfgs warns that its arithmetic ends there.
     """
     X, y, weights, C = problem
     sigmoid = fit(X, y, weights, C)

@@ -1,7 +1,8 @@
-"""Fits of structured columns, as tables have and random numbers do not.
+"""Fits to structured columns, which tables have and random numbers do not.
 
-Categories, balanced designs, small integers, columns twice, more columns than rows:
-derivatives and rounding errors are alike there, and some columns stand for others.
+The structures are categories, balanced designs, small integers, repeated columns, and
+more columns than rows. Many of their derivatives and rounding errors are equal, and
+some columns are sums of others.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def mixed(rng, n):
 
 @st.composite
 def problems(draw):
-    """Draw X and y: labels depend on the columns, or not, or repeat a pattern."""
+    """Draw X and y; labels depend on the columns, are random, or repeat a pattern."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     kinds = [categories, balanced, small_integers, some_twice, wide, mixed]
     X = draw(st.sampled_from(kinds))(rng, int(rng.integers(12, 200)))
@@ -87,7 +88,7 @@ def test_fit_with_a_non_smooth_penalty_satisfies_kkt_conditions(
 
 @tried
 @hypothesis.given(problems(), st.floats(-2, 4))
-def test_smooth_solvers_end_at_the_same_minimum(problem, decade):
+def test_smooth_solvers_reach_the_same_minimum_on_structured_columns(problem, decade):
     (X, y), C = problem, 10**decade
     reached = []
     for solver in ("newton-cholesky", "newton-cg", "lbfgs"):

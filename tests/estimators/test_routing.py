@@ -1,4 +1,4 @@
-"""Metadata of a cross-validation: to the fits, the splitter and the scorer."""
+"""Cross-validation passes metadata to the fits, the splitter and the scorer."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_scorer_gets_other_metadata():
 
 
 @pytest.mark.usefixtures("routing")
-def test_default_score_is_weighted():
+def test_default_score_of_cv_uses_sample_weights():
     model = xlr.LogisticRegressionCV(Cs=CS, cv=3).fit(X, Y, WEIGHTS)
     with sklearn.config_context(enable_metadata_routing=False):
         same = xlr.LogisticRegressionCV(Cs=CS, cv=3).fit(X, Y, WEIGHTS)
@@ -146,6 +146,6 @@ def test_unrequested_metadata_is_refused(method):
             getattr(model, method)(X, Y, unknown=GROUPS)
 
 
-def test_splitter_without_groups_is_explained():
+def test_error_for_a_splitter_without_groups_advises_groups():
     with pytest.raises(ValueError, match=r"cv=GroupKFold needs .* pass groups= to fit"):
         xlr.LogisticRegressionCV(cv=GroupKFold(3)).fit(X, Y)

@@ -1,4 +1,4 @@
-"""Offsets, bounds and penalty factors of searches, paths and resamples."""
+"""Offsets, bounds and penalty factors in cross-validation, paths and resamples."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Metrics get all classes, also those without a row to score."""
+"""Metrics get all classes, including those without a scored row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES = np.asarray(["barbera", "barolo", "grignolino"])
 Y = NAMES[CODES]
 
 
-def test_score_of_a_fold_without_a_class():
+def test_score_of_a_fold_without_a_class_gets_all_classes():
     n = np.arange(len(Y))
     lacking = (CODES < 2) & (n % 3 == 0)
     given = {"average": "macro", "zero_division": 0}
@@ -27,7 +27,7 @@ def test_score_of_a_fold_without_a_class():
 
 
 def test_positive_class_of_scores_is_the_second():
-    """scikit-learn's metrics know the classes 0 and 1 alone."""
+    """scikit-learn's metrics get the classes 0 and 1."""
     two = CODES < 2
     named = xlr.LogisticRegressionCV(Cs=[0.1], scoring="f1").fit(X[two], Y[two])
     coded = xlr.LogisticRegressionCV(Cs=[0.1], scoring="f1").fit(X[two], CODES[two])
@@ -36,7 +36,7 @@ def test_positive_class_of_scores_is_the_second():
 
 
 @pytest.mark.parametrize("kept", [(CODES < 2), (CODES == 0)], ids=["two", "one"])
-def test_log_loss_of_rows_without_some_classes(kept):
+def test_log_loss_of_rows_without_some_classes_gets_all_classes(kept):
     model = xlr.LogisticRegressionCV(Cs=[1.0]).fit(X, Y)
     own = model.predict_log_proba(X)[kept, CODES[kept]]
     assert model.score(X[kept], Y[kept]) == pytest.approx(own.mean(), rel=1e-9)

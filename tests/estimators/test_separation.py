@@ -1,4 +1,4 @@
-"""Separation: found where linear programming finds it, and described."""
+"""Separation is found wherever linear programming finds it, and described."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def standardized(X):
 
 
 def conditions(Z, y, weights=None):
-    """Return (e_y - e_k) x (z, 1) of each row that counts and each other class k.
+    """Return (e_y - e_k) x (z, 1) for rows with weight and each other class k.
 
-    Of two classes, in the parameters of the second alone.
+    Two classes have the parameters of the second only.
     """
     n_classes = int(np.max(y)) + 1
     Z, unit = np.column_stack([Z, np.ones(len(Z))]), np.eye(n_classes)
@@ -68,8 +68,8 @@ def conditions(Z, y, weights=None):
 def by_definition(a, least=-np.inf, most=np.inf):
     """Return the kind of separation, by one linear program on all conditions.
 
-    Of directions d between ``least`` and ``most``: a d >= 0, with as many as can be
-    positive (Albert and Anderson 1984).
+    It finds a direction d between ``least`` and ``most`` with a d >= 0 that makes as
+    many conditions as possible positive (Albert and Anderson 1984).
     """
     n, q = a.shape
     sides = [
@@ -95,7 +95,7 @@ def by_definition(a, least=-np.inf, most=np.inf):
 @pytest.mark.parametrize("chunks", [False, True], ids=["in memory", "chunks"])
 @pytest.mark.parametrize("seed", range(12))
 def test_separation_in_small_tables_is_as_defined(seed, chunks):
-    """Rows without weight do not count."""
+    """The definition ignores rows without weight."""
     if chunks and seed % 4:
         pytest.skip("every fourth is enough in chunks")
     rng = np.random.default_rng(seed)
@@ -144,7 +144,7 @@ def test_separation_within_penalties_and_bounds_is_as_defined(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_separation_by_columns_that_depend_on_each_other(seed):
+def test_separation_by_dependent_columns_is_as_defined(seed):
     """Some of the one-hot columns are unpenalised, some bounded."""
     rng = np.random.default_rng(seed)
     n, n_classes, levels = int(rng.integers(12, 40)), 2 + seed % 2, 4
@@ -173,7 +173,7 @@ def test_separation_by_columns_that_depend_on_each_other(seed):
 
 
 @pytest.mark.parametrize("data", [spector, anes96, fair])
-def test_separation_is_not_found_where_there_is_none(data):
+def test_overlapping_classes_have_no_separation(data):
     assert warning_of(*data(), **UNPENALISED) is None
 
 
@@ -188,13 +188,13 @@ def test_separation_names_the_feature():
 
 
 @pytest.mark.parametrize("load", [load_iris, load_wine])
-def test_separation_of_many_classes(load):
+def test_separation_of_many_classes_is_found(load):
     X, y = load(return_X_y=True)
     expected = "quasi-complete" if load is load_iris else "complete"
     assert kind(warning_of(X, y, **UNPENALISED)) == expected
 
 
-def test_separation_of_sparse_rows_that_are_fewer_than_columns():
+def test_separation_of_sparse_rows_with_more_columns_is_found():
     rng = np.random.default_rng(0)
     X = sp.random(60, 200, density=0.2, random_state=0, format="csr")
     y = rng.integers(0, 2, 60)
@@ -204,7 +204,7 @@ def test_separation_of_sparse_rows_that_are_fewer_than_columns():
 @pytest.mark.parametrize(
     "chunks", [None, (10_000, 20_000)], ids=["in memory", "chunks"]
 )
-def test_separation_by_three_rows_of_many(chunks):
+def test_separation_by_three_of_many_rows_is_found(chunks):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(30_000, 4))
     y = (X[:, 0] + rng.logistic(size=len(X)) > 0).astype(int)
@@ -221,7 +221,7 @@ def test_separation_by_three_rows_of_many(chunks):
     [("newton-cholesky", 1e-12), ("newton-cg", 1e-8), ("lbfgs", 1e-4)],
 )
 def test_separation_is_found_wherever_the_fit_stops(solver, tol):
-    """Far out, all curvature along the direction is lost to rounding."""
+    """Far from zero, rounding hides all curvature along the direction."""
     rng = np.random.default_rng(2)
     X = rng.normal(size=(3_000, 4))
     y = (X[:, 0] + rng.logistic(size=len(X)) > 0).astype(int)
@@ -232,7 +232,7 @@ def test_separation_is_found_wherever_the_fit_stops(solver, tol):
 
 
 @pytest.mark.parametrize("chunks", [None, (40, 40)], ids=["in memory", "chunks"])
-def test_separation_disregards_rows_without_weight(chunks):
+def test_separation_ignores_rows_without_weight(chunks):
     X, y = endometrial()
     X, y = np.vstack([X, [1.0, 20.0, 1.0]]), np.append(y, 0)
     weights = np.append(np.ones(len(y) - 1), 0.0)
@@ -299,7 +299,7 @@ def test_separation_respects_bounds(name, chunks):
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
-def test_bounds_on_all_sides_leave_no_direction(fit_intercept):
+def test_features_with_bounds_on_all_sides_do_not_separate(fit_intercept):
     options = {"C": np.inf, "lower": -1.0, "upper": 1.0}
     assert warning_of(X, Y, fit_intercept=fit_intercept, **options) is None
 
@@ -316,7 +316,7 @@ def test_class_without_weight_does_not_separate():
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
 def test_separated_fit_ends_where_f_is_negligible(solver):
-    """F falls to 0 without bound; the fit does not follow it to the end of float64."""
+    """F decreases towards 0; the fit does not follow it to the limit of float64."""
     model = xlr.LogisticRegression(penalty_factor=[0, 1], solver=solver)
     with pytest.warns(xlr.SeparationWarning, match="the feature 'x0'"):
         model.fit(X, Y)
@@ -325,7 +325,7 @@ def test_separated_fit_ends_where_f_is_negligible(solver):
 
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "newton-cg"])
-def test_separated_fit_within_bounds_ends(solver):
+def test_separated_fit_within_bounds_converges(solver):
     features, y = [[0.0, 1], [1, 1], [2, 0]], [0, 0, 1]
     model = xlr.LogisticRegression(C=np.inf, lower=[0, -np.inf], solver=solver)
     with pytest.warns(xlr.SeparationWarning, match="complete separation"):
@@ -346,7 +346,7 @@ def test_separated_fit_of_many_classes_predicts_all_rows():
 
 
 def with_a_rare_event():
-    """Return rows; all those with the second feature have the event."""
+    """Return rows where the second feature implies the event."""
     rng = np.random.default_rng(0)
     rows = np.column_stack([rng.normal(size=36), np.arange(36) < 6])
     event = rows[:, 0] + rng.logistic(size=36) > 0

@@ -1,4 +1,4 @@
-"""All of scikit-learn's own checks, with no expected failure."""
+"""All checks of scikit-learn pass, without expected failures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import xlr
 
 pytestmark = [
-    # Checks fit a few iterations, or data that no solver brings to tol.
+    # Checks run few iterations, or fit data on which no solver reaches tol.
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
     # One check leaves a class without weight.

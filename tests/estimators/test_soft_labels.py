@@ -1,4 +1,4 @@
-"""Class probabilities and counts in the place of labels, against repeated rows."""
+"""Class probabilities and counts instead of labels, against repeated rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ N, P = 90, 3
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(N, P)) * [1, 10, 0.1] + [0, 5, 0]
 WEIGHTS = RNG.uniform(0.5, 2, N)
-# The first rows are of one class each, as labels are.
+# Each of the first rows has a single class, as with labels.
 SHARES = {
     k: np.concatenate([np.eye(k)[np.arange(12) % k], RNG.dirichlet(np.ones(k), N - 12)])
     for k in (2, 3, 5)
@@ -64,17 +64,17 @@ def test_soft_fit_is_that_of_repeated_rows(k, C, l1_ratio, solver):
 
 
 @pytest.mark.parametrize("k", SHARES)
-def test_soft_objective_is_the_expected_cross_entropy(k):
+def test_soft_labels_objective_is_the_expected_cross_entropy(k):
     model = xlr.LogisticRegression(C=0.5, tol=1e-10)
     model.fit(X, xlr.soft_labels(SHARES[k]), WEIGHTS)
     rows, labels, weights = repeated(X, SHARES[k], WEIGHTS)
     expected = objective(model.coef_, model.intercept_, rows, labels, 0.5, weights)
     assert model.history_["objective"][-1] == pytest.approx(expected, rel=1e-9)
-    # No smaller than the duality gap says.
+    # The duality gap bounds the difference.
     assert 0 <= model.duality_gap_[0] < 1e-6
 
 
-def test_hard_labels_are_soft_labels():
+def test_soft_labels_of_zeros_and_ones_give_the_fit_of_labels():
     y = np.arange(N) % 3
     for labels, P in ((y, np.eye(3)[y]), (y > 0, (y > 0) * 1.0)):
         hard = xlr.LogisticRegression(tol=1e-10).fit(X, labels)
@@ -155,7 +155,7 @@ def test_soft_inference_is_that_of_repeated_rows(k):
 
 
 @pytest.mark.parametrize("k", [2, 3])
-def test_soft_fit_on_every_backend(place, dtype, assert_close, k):
+def test_soft_fit_gives_the_same_model_on_every_library(place, dtype, assert_close, k):
     expected = xlr.LogisticRegression(tol=1e-10).fit(X, xlr.soft_labels(SHARES[k]))
     tol = 1e-9 if dtype == "float64" else 1e-5
     rtol = 1e-6 if dtype == "float64" else 1e-3
@@ -176,7 +176,7 @@ def test_soft_fit_on_every_backend(place, dtype, assert_close, k):
     ],
 )
 @pytest.mark.filterwarnings("ignore:P is in other chunks")
-def test_soft_fit_to_every_kind_of_rows(k, of_rows, of_labels):
+def test_soft_fit_gives_the_same_model_for_every_kind_of_rows(k, of_rows, of_labels):
     for C in (1.0, np.inf):
         options = {"C": C, "tol": 1e-10}
         expected = xlr.LogisticRegression(**options)
@@ -190,7 +190,7 @@ def test_soft_fit_to_every_kind_of_rows(k, of_rows, of_labels):
         np.testing.assert_allclose(found, errors, rtol=1e-6)
 
 
-def test_soft_labels_of_zeros_have_no_weight():
+def test_soft_fit_ignores_rows_whose_counts_are_zero():
     counts = COUNTS.copy()
     counts[:10] = 0
     every = xlr.LogisticRegression(tol=1e-10).fit(X, xlr.soft_labels(counts))
@@ -231,6 +231,6 @@ def test_wrong_soft_labels_are_refused():
             fit(X, y)
 
 
-def test_labels_of_many_columns_name_soft_labels():
+def test_error_for_labels_of_many_columns_advises_soft_labels():
     with pytest.raises(ValueError, match=r"pass xlr\.soft_labels\(y\)"):
         xlr.LogisticRegression().fit(X, SHARES[3])

@@ -1,4 +1,4 @@
-"""Sparse X: every estimator, as on the dense matrix of the same numbers."""
+"""Sparse X gives the same models as the dense matrix of the same values."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ FORMATS = [sp.csr_matrix, sp.coo_array, sp.lil_array, sp.dok_array, sp.dok_matri
 
 
 def words(n: int = 400, p: int = 60, seed: int = 0, n_classes: int = 2):
-    """Return counts, most of them zero, and labels that go with them."""
+    """Return counts, most of them zero, and labels that depend on them."""
     rng = np.random.default_rng(seed)
     X = rng.poisson(np.geomspace(2, 0.02, p), size=(n, p)).astype(float)
-    X[:, -1] = 0.0  # a word of another text
+    X[:, -1] = 0.0  # a word that no text has
     X[:, -2] = 1.0
     logits = X @ rng.normal(size=(p, n_classes)) / 3 + rng.gumbel(size=(n, n_classes))
     return X, logits.argmax(axis=1)
 
 
 def scattered(rng: np.random.Generator, n: int, p: int, density: float) -> sp.csr_array:
-    """Return a sparse matrix of numbers from 0 to 1."""
+    """Return a sparse matrix with entries from 0 to 1."""
     return sp.csr_array(rng.random((n, p)) * (rng.random((n, p)) < density))
 
 
@@ -102,7 +102,7 @@ def test_sparse_dates_are_refused():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, bool])
-def test_sparse_dtypes_are_those_of_dense_x(dtype):
+def test_sparse_fit_has_the_dtype_of_a_dense_fit(dtype):
     X, y = words()
     data = sp.csr_array(X.astype(dtype))
     model = xlr.LogisticRegression().fit(data, y)
@@ -130,7 +130,7 @@ def test_sparse_fit_of_many_rows_is_that_of_dense_rows():
         assert model.history_["objective"][-1] <= least * (1 + 1e-9)
 
 
-def test_sparse_x_of_more_features_than_rows():
+def test_sparse_fit_of_more_features_than_rows_is_that_of_dense_x():
     rng = np.random.default_rng(2)
     X = scattered(rng, 300, 5000, density=0.1)
     y = (X[:, :20].sum(axis=1) + 0.1 * rng.normal(size=300) > 1).astype(int)
@@ -151,7 +151,7 @@ def test_sparse_fit_takes_a_few_times_the_memory_of_x():
     X.sum_duplicates()
     y = rng.integers(0, 2, size=n)
     stored = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
-    vector = 8 * p  # coefficients and each vector like them
+    vector = 8 * p  # bytes of a vector of coefficients
     tracemalloc.start()
     with pytest.warns(ConvergenceWarning):
         xlr.LogisticRegression(max_iter=2).fit(X, y)
@@ -226,7 +226,7 @@ def test_sparse_fit_with_a_far_column_is_that_of_dense_rows(
 
 
 @pytest.mark.parametrize(("dtype", "distance"), DISTANCES)
-def test_sparse_paths_and_folds_with_a_far_column(dtype, distance):
+def test_sparse_paths_and_folds_with_a_far_column_are_those_of_dense_x(dtype, distance):
     X, y = dated(distance, dtype)
     tol, rtol = (1e-8, 1e-7) if dtype == "float64" else (1e-5, 1e-4)
     ours, dense = (

@@ -12,7 +12,7 @@ import xlr
 
 
 def two_classes(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return standardised columns that vary, and 0 or 1."""
+    """Return standardised columns without constant ones, and labels 0 and 1."""
     X, y = load(name, True)
     X = X[:, X.std(axis=0) > 0]
     return X, (y if name == "breast_cancer" else y > y.mean()).astype(int)
@@ -20,7 +20,7 @@ def two_classes(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def by_glum(X, y, C, l1_ratio):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own dependencies
+        warnings.simplefilter("ignore")  # from its dependencies
         from glum import GeneralizedLinearRegressor
 
         model = GeneralizedLinearRegressor(

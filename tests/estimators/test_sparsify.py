@@ -1,4 +1,4 @@
-"""Coefficients as a sparse matrix and back."""
+"""Conversions of coefficients to a sparse matrix and back."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_fit_after_sparsify_is_dense():
     np.testing.assert_array_equal(sparse, dense)
 
 
-def test_sparsify_takes_models_of_other_libraries():
+def test_sparsified_model_converts_to_sklearn():
     model = FITS["lasso"](X)
     expected = model.to_sklearn().predict_proba(X)
     found = model.sparsify().to_sklearn()

@@ -24,7 +24,7 @@ OFFSET = RNG.integers(-8, 9, size=(N, 3)) / 8
 PARAMETERS = RNG.integers(-16, 17, size=(MODELS, 3 * (P + 1))) / 16
 VECTOR = RNG.integers(-16, 17, size=(MODELS, 3 * (P + 1))) / 16
 
-# On JAX, one fit covers these functions: see test_jax_tracing.py.
+# On JAX, test_jax_tracing.py tests these by a compiled fit.
 pytestmark = pytest.mark.slow_on_jax
 class_numbers = pytest.mark.parametrize("n_classes", [2, 3], ids=["binary", "softmax"])
 
