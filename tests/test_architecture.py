@@ -17,7 +17,6 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = {
     "dask_graph": -1,
     "arrays": 0,
-    "cached": 0,
     "precision": 0,
     "text": 0,
     "threads": 1,

@@ -1,7 +1,7 @@
 """Arrays of any library: namespace, device, dtype, and transfers between libraries.
 
-This module alone knows array-api-compat. All others use the ``xp`` that it returns, and
-move arrays to the host only by :func:`to_host`.
+Apart from ``precision``, this module alone knows array-api-compat. All others use the
+``xp`` that it returns, and move arrays to the host only by :func:`to_host`.
 """
 
 from __future__ import annotations

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
-from documents import ROOT, blocks, read, run_block
+from documents import blocks, read, run_block
+from test_architecture import LAYERS, MODULES, PACKAGE
 
 pytest.importorskip("array_api_strict")
 
@@ -17,9 +19,13 @@ def test_contributing_examples_run() -> None:
         run_block(code, expected, names)
 
 
-def test_modules_of_the_layers_exist() -> None:
-    table = re.findall(r"^\| \d \| (.*?) \|", read("CONTRIBUTING.md"), re.MULTILINE)
-    modules = [module for cell in table for module in re.findall(r"`(.*?)`", cell)]
-    assert len(modules) >= 8
-    for module in modules:
-        assert (ROOT / module).exists(), module
+def test_table_of_layers_lists_the_modules_and_their_layers() -> None:
+    rows = re.findall(r"^\| (-?\d) \| (.*?) \|", read("CONTRIBUTING.md"), re.MULTILINE)
+    layers = {
+        Path(module).stem: int(layer)
+        for layer, cell in rows
+        for module in re.findall(r"`(.*?)`", cell)
+    }
+    modules = {path.relative_to(PACKAGE).parts[0] for path in MODULES}
+    assert layers.keys() == {module.removesuffix(".py") for module in modules}
+    assert layers == LAYERS

@@ -1,4 +1,4 @@
-"""Layer 5: inference for fitted models, from the rows of the fit."""
+"""Layer 7: inference for fitted models, from the rows of the fit."""
 
 from xlr.inference.comparison import (
     LikelihoodRatioTest,
