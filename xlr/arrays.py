@@ -241,8 +241,8 @@ def is_floating(x: Array, *, xp: Namespace) -> bool:
 def widest_float(*, xp: Namespace, device: Device) -> Any:
     """Return float64 if the device has it, else float32.
 
-    Sums over rows and arrays of the size of the coefficients have this dtype, so that
-    fits to float32 data are as accurate as the data.
+    Sums over rows and arrays of the size of the coefficients have this dtype. Fits to
+    float32 data are then as accurate as the data.
     """
     dtypes = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
     return dtypes.get("float64", dtypes["float32"])

@@ -53,8 +53,8 @@ class NonSmooth(NamedTuple):
     ) -> Array:
         """Return the minimum-norm subgradient, given the gradient of the smooth part.
 
-        It is the derivative towards the side on which the function decreases, and zero
-        if the function decreases on neither side or a bound stops it.
+        It is the derivative towards the side on which the function decreases. It is
+        zero if there is no such side, or if a bound stops the coefficient.
         """
         right = gradient + xp.where(w >= 0, self.l1, -self.l1)
         left = gradient + xp.where(w > 0, self.l1, -self.l1)

@@ -5,9 +5,9 @@
     python examples/benchmarks/gpu.py --dry-run             # small, on the CPU
 
 It runs from a checkout, with CuPy or torch, array-api-compat and scikit-learn. Data are
-made on the device and standardised, so that the target optimality, the largest entry of
-the gradient of F, means the same for all. The script sums each optimality reached in
-float64. scikit-learn may stop too early, and then runs at a tenth and a hundredth of
+made on the device. They are standardised, so that the target optimality means the same
+for all: the largest entry of the gradient of F. The script sums each optimality reached
+in float64. scikit-learn may stop too early, and then runs at a tenth and a hundredth of
 the target. A fit runs once to warm up and then three times, or once if it takes over
 two seconds; the median counts. *Peak* is the most memory in use, X included, as a
 multiple of X.

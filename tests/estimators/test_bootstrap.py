@@ -67,7 +67,7 @@ def test_bootstrap_intervals_are_percentiles():
 
 def test_bootstrap_spread_is_the_asymptotic_error():
     # If the model is right, the standard deviation of the replicates estimates the
-    # standard error, the root of the diagonal of (X' diag(p(1-p)) X)^-1.
+    # standard error. This is the root of the diagonal of (X' diag(p(1-p)) X)^-1.
     rng = np.random.default_rng(0)
     X = rng.normal(size=(4_000, 3))
     y = (X @ [1.0, -0.5, 0.2] + rng.logistic(size=4_000) > 0).astype(int)

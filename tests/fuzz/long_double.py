@@ -97,9 +97,9 @@ class Reference:
     def minimum(self, start: np.ndarray) -> Any:
         """Return the lowest F of damped, projected Newton steps from a start.
 
-        Bertsekas (1982): take Newton's step in the parameters that are free of zero and
-        of the bounds, project it on the orthant and the bounds, and halve it until F
-        decreases.
+        Bertsekas (1982): take Newton's step in the free parameters, which are not held
+        at zero or at a bound. Project it on the orthant and the bounds, and halve it
+        until F decreases.
         """
         w = np.clip(start, self.lower, self.upper)
         best, damping = self.value(w), Real(1e-18)

@@ -46,10 +46,11 @@ class Aliased(NamedTuple):
 def find_aliased(gram: np.ndarray, eps: float) -> Aliased:
     """Find the columns that are sums of columns before them, from their Gram matrix.
 
-    As in R, the first of several collinear columns is kept. A column is a sum if its
-    residual sum of squares, given the columns before it, is within the rounding error
-    of the matrix times the squared weights of the sum. These weights are large for a
-    column that is small compared with the others, such as a rare category at the end.
+    As in R, the first of several collinear columns is kept. A column is a sum if the
+    columns before it leave a residual sum of squares within its rounding error. This is
+    the rounding error of the matrix times the squared weights of the sum. The weights
+    are large for a column that is small compared with the others, such as a rare
+    category at the end.
 
     Parameters
     ----------

@@ -39,8 +39,9 @@ def duality_gap(
     mean of o.r to D and subtracts it from the entropy; only the share :math:`\theta` of
     it remains.
 
-    With eps the rounding error of a number of X, F is uncertain by a multiple of eps F,
-    and by eps F times the size of the logits, whose exponentials make a small loss.
+    With eps the rounding error of a number of X, F is uncertain by a multiple of eps F.
+    It is also uncertain by eps F times the size of the logits, whose exponentials make
+    a small loss.
     Rounding the reported coefficients moves the logits by
 
     .. math:: d = eps \left(|b| + \sum_j |w_j| (1 + |c_j|)\right)

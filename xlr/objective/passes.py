@@ -176,9 +176,9 @@ def outer_sums(block: Block, U: Array, dtype: Any) -> tuple[Array, Array, Array]
 def pooled_sums(
     block: Block, loss: Loss, parameters: Array, dtype: Any
 ) -> tuple[Array, ...]:
-    """Return sums of h (n_models, n_outputs), and :func:`gram_sums` of h summed.
+    """Return the sums of h, (n_models, n_outputs), and :func:`gram_sums` of pooled h.
 
-    The second sums h over the classes.
+    Pooling sums h over the classes.
     """
     xp = block.xp
     h = curvature(block, loss, parameters).diagonal(xp=xp)

@@ -38,10 +38,10 @@ def choose(
     """Return the name of the solver with the least estimated time.
 
     Both Newton methods take few iterations on any data. With the whole Hessian, an
-    iteration costs n p^2 for each pair of classes, in large matrix products, and the
-    cube of the number of parameters. With conjugate gradients, it costs n p per class,
-    several times, and a preconditioner with one block per class. With many classes,
-    L-BFGS with the same preconditioner reads X less often.
+    iteration costs n p^2 per pair of classes, and the cube of the number of parameters.
+    With conjugate gradients, it costs n p per class, several times, and a
+    preconditioner with one block per class. With many classes, L-BFGS with the same
+    preconditioner reads X less often.
 
     Parameters
     ----------

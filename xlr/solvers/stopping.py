@@ -46,9 +46,9 @@ class Status(Enum):
 class StoppingRule:
     """The decision after each iteration, for each model.
 
-    A model has converged when its optimality is within ``tol`` and the next step would
-    lower F by at most ``settle`` times ``tol``, relative to F. Where F is flat, a small
-    gradient alone does not indicate a minimum.
+    A model has converged under two conditions: its optimality is within ``tol``, and
+    the next step would lower F by at most ``settle`` times ``tol``, relative to F.
+    Where F is flat, a small gradient alone does not indicate a minimum.
 
     Parameters
     ----------
