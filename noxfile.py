@@ -7,7 +7,7 @@
 
 """Every check of this project: ``nox --list`` names them, ``nox -s NAME`` runs one.
 
-What follows ``--`` is handed on: ``nox -s "tests(torch)" -- -k sigmoid``.
+Arguments after ``--`` go to the session: ``nox -s "tests(torch)" -- -k sigmoid``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ nox.options.sessions = ["tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 LOWEST_PYTHON = PROJECT["project"]["requires-python"].removeprefix(">=")
-# In the order to read them in.
+# The order in which to read them.
 EXAMPLES = [
     "quickstart",
     "two_gaussians",
@@ -38,13 +38,13 @@ EXAMPLES = [
 
 
 def groups(*names: str) -> list[str]:
-    """The requirements in some dependency groups of pyproject.toml."""
+    """Return the requirements of dependency groups in pyproject.toml."""
     return nox.project.dependency_groups(PROJECT, *names)
 
 
 HAS_GPU = shutil.which("nvidia-smi") is not None
 
-# What to install for each backend beside the suite's own group, which brings
+# Requirements of each backend in addition to the group "test", which includes
 # array-api-strict.
 BACKENDS = {
     "numpy": ["-e.", *groups("formats", "peers")],
@@ -57,7 +57,7 @@ BACKENDS = {
 
 
 def lowest(requirement: str) -> str:
-    """``name>=1.2`` as ``name==1.2.*``: the lowest version that is allowed."""
+    """Return the lowest version allowed: ``name==1.2.*`` for ``name>=1.2``."""
     parsed = Requirement(requirement)
     (bound,) = (s.version for s in parsed.specifier if s.operator == ">=")
     return f"{parsed.name}=={bound}.*"
@@ -66,7 +66,7 @@ def lowest(requirement: str) -> str:
 @nox.session
 @nox.parametrize("backend", list(BACKENDS), ids=list(BACKENDS))
 def tests(session: nox.Session, backend: str) -> None:
-    """Run the tests on one array library; CuPy's on a stand-in without a GPU."""
+    """Run the tests on one array library; without a GPU, CuPy is a stand-in."""
     session.install(*BACKENDS[backend], *groups("test"))
     env = {"XLR_TEST_BACKENDS": backend}
     if backend == "cupy" and not HAS_GPU:
@@ -76,7 +76,7 @@ def tests(session: nox.Session, backend: str) -> None:
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """Run the GPU tests on CuPy and torch; a test that would skip fails."""
+    """Run the GPU tests on CuPy and torch; a missing library or GPU is an error."""
     if not HAS_GPU:
         session.skip("This machine has no NVIDIA GPU: nvidia-smi is not on the PATH")
     session.install("-e.[cuda12]", *groups("test", "torch"))
@@ -85,7 +85,7 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
-    """Run the tests on NumPy, array-api-strict and torch; below 95 % it fails."""
+    """Measure test coverage on NumPy, array-api-strict and torch; fail below 95 %."""
     install = [*BACKENDS["numpy"], *BACKENDS["torch"]]
     session.install(*install, *groups("test", "coverage"))
     session.run("pytest", "--cov", "--cov-report=term", *session.posargs)
@@ -93,7 +93,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def mutants(session: nox.Session) -> None:
-    """Change the mathematics here and there: does a test fail? ``-- --help``."""
+    """Report small changes to the mathematics that no test detects: ``-- --help``."""
     session.install(*BACKENDS["numpy"], *groups("test", "coverage"))
     session.run("python", "tests/mutate.py", *session.posargs)
 
@@ -102,16 +102,16 @@ def mutants(session: nox.Session) -> None:
 def minimums(session: nox.Session) -> None:
     """Run the tests on NumPy and torch with the lowest versions that are allowed."""
     needed = [*PROJECT["project"]["dependencies"], *groups("test")]
-    # matplotlib 3.9 calls names of pyparsing's that 3.3 warns of.
+    # matplotlib 3.9 uses names that pyparsing 3.3 deprecates.
     session.install("-e.", *map(lowest, needed), *groups("torch"), "pyparsing<3.3")
-    # The old scikit-learn's own checks ask for the second variable; xlr needs neither.
+    # The checks of the old scikit-learn need the second variable; xlr does not.
     env = {"XLR_TEST_BACKENDS": "numpy,torch", "SCIPY_ARRAY_API": "1"}
     session.run("pytest", *session.posargs, env=env)
 
 
 @nox.session(default=False)
 def properties(session: nox.Session) -> None:
-    """Try what cannot change a model on many more examples, others each time."""
+    """Test changes of the data that leave the model unchanged, on new examples."""
     session.install("-e.", *groups("test"))
     env = {"XLR_PROPERTY_EXAMPLES": "500", "XLR_TEST_BACKENDS": "numpy"}
     session.run("pytest", "-k", "properties", *session.posargs, env=env)
@@ -127,7 +127,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and formatting with ruff, and the words of the texts."""
+    """Check style and formatting with ruff, and the words of docstrings and pages."""
     session.install(*groups("lint"))
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", "--check")
@@ -144,20 +144,20 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def examples(session: nox.Session) -> None:
     """Run every example; ``nox -s examples -- --backend torch`` on another library."""
-    session.install(".[dask,plot]", "statsmodels")  # of which one uses a table
+    session.install(".[dask,plot]", "statsmodels")  # one example uses its table
     library = dict(zip(session.posargs, session.posargs[1:])).get("--backend")
     if library in ("torch", "jax"):
         session.install(*groups(library))
     elif library == "cupy":
         session.install(".[cuda12]")
     for name in EXAMPLES:
-        options = () if name == "on_a_cluster" else session.posargs  # NumPy alone
+        options = () if name == "on_a_cluster" else session.posargs  # NumPy only
         session.run("python", f"examples/{name}.py", *options)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site into build/site; with XLR_DOCS_GALLERY=0 no tutorial runs."""
+    """Build the site into build/site; XLR_DOCS_GALLERY=0 skips the tutorials."""
     session.install("-e.[plot]", *groups("docs"))
     command = "sphinx-build -W --keep-going -b html -c examples/site . build/site"
     session.run(*command.split(), *session.posargs)
@@ -165,35 +165,35 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Time fits on the CPU; ``nox -s benchmarks -- tiny digits`` only some of them."""
+    """Time fits on the CPU; ``nox -s benchmarks -- tiny digits`` picks cells."""
     session.install(".", *groups("benchmarks"))
     session.run("python", "examples/benchmarks/cpu.py", *session.posargs)
 
 
 @nox.session
 def benchmarks_small(session: nox.Session) -> None:
-    """Time small fits; ``nox -s benchmarks_small -- iris loop`` only some cells."""
+    """Time small fits; ``nox -s benchmarks_small -- iris loop`` picks cells."""
     session.install(".", *groups("benchmarks"))
     session.run("python", "examples/benchmarks/small.py", *session.posargs)
 
 
 @nox.session(default=False)
 def benchmarks_libraries(session: nox.Session) -> None:
-    """Time fits on NumPy, torch and JAX; ``-- digits`` only some cells."""
+    """Time fits on NumPy, torch and JAX; ``-- digits`` picks cells."""
     session.install(".", *groups("benchmarks", "torch", "jax"))
     session.run("python", "examples/benchmarks/libraries.py", *session.posargs)
 
 
 @nox.session
 def benchmarks_many(session: nox.Session) -> None:
-    """Time many models at once; ``nox -s benchmarks_many -- cv`` only some cells."""
+    """Time many models at once; ``nox -s benchmarks_many -- cv`` picks cells."""
     session.install(".", *groups("benchmarks"))
     session.run("python", "examples/benchmarks/many.py", *session.posargs)
 
 
 @nox.session
 def benchmarks_middle(session: nox.Session) -> None:
-    """Time the middle; ``nox -s benchmarks_middle -- cv`` only some cells."""
+    """Time fits between small and large; ``-- cv`` picks cells."""
     session.install(".", *groups("benchmarks"))
     for variables in ({}, {"OMP_NUM_THREADS": "1"}):
         script = "examples/benchmarks/middle.py"
@@ -202,21 +202,21 @@ def benchmarks_middle(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks_categorical(session: nox.Session) -> None:
-    """Time tables of categories; ``-- mixed`` only some cells."""
+    """Time tables of categories; ``-- mixed`` picks cells."""
     session.install(".", "polars", *groups("benchmarks"))
     session.run("python", "examples/benchmarks/categorical.py", *session.posargs)
 
 
 @nox.session
 def benchmarks_sparse(session: nox.Session) -> None:
-    """Time sparse models; ``nox -s benchmarks_sparse -- path`` only some cells."""
+    """Time sparse models; ``nox -s benchmarks_sparse -- path`` picks cells."""
     session.install(".", *groups("benchmarks"))
     session.run("python", "examples/benchmarks/sparse_models.py", *session.posargs)
 
 
 @nox.session
 def benchmarks_matrices(session: nox.Session) -> None:
-    """Time fits on sparse matrices; ``-- text`` only some cells."""
+    """Time fits on sparse matrices; ``-- text`` picks cells."""
     session.install(".", *groups("benchmarks"))
     session.run("python", "examples/benchmarks/sparse_matrices.py", *session.posargs)
 
@@ -230,14 +230,14 @@ def benchmarks_inference(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def benchmarks_cluster(session: nox.Session) -> None:
-    """Time fits on Dask, against dask-ml and Spark; ``-- disk`` only some cells."""
+    """Time fits on Dask, against dask-ml and Spark; ``-- disk`` picks cells."""
     session.install(".[dask]", *groups("benchmarks-cluster"))
     session.run("python", "examples/benchmarks/cluster.py", *session.posargs)
 
 
 @nox.session(default=False)
 def benchmarks_gpu(session: nox.Session) -> None:
-    """Time fits on a GPU, against torch and scikit-learn; ``-- fit`` some cells."""
+    """Time fits on a GPU, against torch and scikit-learn; ``-- fit`` picks cells."""
     if not HAS_GPU:
         session.skip("This machine has no NVIDIA GPU: nvidia-smi is not on the PATH")
     session.install("-e.[cuda12]", *groups("torch"))
@@ -246,7 +246,7 @@ def benchmarks_gpu(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build the wheel and the source archive, check them, import from the wheel."""
+    """Build and check the wheel and the source archive; import from the wheel."""
     session.install(*groups("build"))
     folder = Path(session.create_tmp()).resolve() / "dist"
     shutil.rmtree(folder, ignore_errors=True)
@@ -254,7 +254,7 @@ def build(session: nox.Session) -> None:
     built = sorted(str(path) for path in folder.iterdir())
     session.run("twine", "check", "--strict", *built)
     session.install(*(path for path in built if path.endswith(".whl")))
-    # -I: the installed package, not the folder beside this file.
+    # -I imports the installed package, not the folder next to this file.
     session.run("python", "-I", "-c", "import xlr; print(xlr.__version__, xlr)")
 
 

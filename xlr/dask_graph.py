@@ -1,4 +1,4 @@
-"""Layer 0: Dask graphs, the only module that imports or looks up Dask.
+"""Dask graphs: the only module that imports or looks up Dask.
 
 Each pass is one graph: a task for each chunk, a tree of sums above them, and one
 ``compute`` on the current scheduler.
@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-# A part of a Dask graph that is to be computed.
+# A task of a Dask graph, before it is computed.
 Delayed = Any
 
-# Results that one task of the tree combines.
+# Number of results that one task of a tree combines.
 FAN_IN = 8
 
 
@@ -40,9 +40,9 @@ def call(
 ) -> Delayed:
     """Return a task that applies a function to the results of other tasks.
 
-    Dask's dashboard shows its name. Bind arguments that are no tasks to the function:
-    Dask then does not inspect them. The task runs on one of the workers ``at`` some
-    addresses while there is one, else anywhere.
+    Dask's dashboard shows its name. Bind arguments other than tasks to the function, so
+    that Dask does not inspect them. The task runs on a worker with one of the addresses
+    ``at``, or anywhere if none is alive.
     """
     import dask
 
@@ -79,9 +79,9 @@ def literal(value: Any) -> Delayed:
 def parts_of(values: Any) -> list[Delayed]:
     """Return the chunks of the rows of an array, or the partitions of a table.
 
-    They keep the futures of a cluster alive. A table has ``npartitions`` of them:
-    Dask's tuning would read several files as one partition, more of them for few
-    columns, and y would have other partitions than X.
+    They keep the futures of a cluster alive. A table has ``npartitions`` of them.
+    Dask's tuning would read several files as one partition, and more files for fewer
+    columns, so y would have other partitions than X.
     """
     import dask
 
@@ -113,7 +113,7 @@ def array_of(
     from dask import array as da
     from dask.highlevelgraph import HighLevelGraph
 
-    # ``concatenate`` would leave out empty chunks.
+    # ``concatenate`` would drop empty chunks.
     of_all, beside = f"xlr-{name}-{uuid.uuid4().hex}", (0,) * (like.ndim - 1)
     keys: dict[Any, Any] = {
         (of_all, i, *beside): part.key for i, part in enumerate(parts)
@@ -126,13 +126,13 @@ def array_of(
 def send(pieces: Sequence[Delayed]) -> list[Delayed]:
     """Send values to a scheduler once, for all passes.
 
-    As a graph, unlike ``scatter``: the values survive the workers that hold them.
+    The values are a graph. Unlike values of ``scatter``, they survive a dead worker.
     """
     import dask
 
-    # A cluster warns about graphs with data, which mostly are a mistake. The option is
-    # set only if the library of clusters is loaded: an import within this context would
-    # lose all its settings at the end.
+    # A cluster warns about graphs with data, which are usually a mistake. Set the
+    # option only if ``distributed`` is loaded: an import within this context would lose
+    # all its settings at the end.
     options = {}
     if "distributed" in sys.modules:
         options["distributed.admin.large-graph-warning-threshold"] = "1 TB"
@@ -152,9 +152,9 @@ def fetch(
     ----------
     parts : sequence of Delayed
     *loads : sequences of Delayed
-        Inputs of each chunk. The error of one that fails names its chunk.
+        Inputs of each chunk. The error of a failed input names its chunk.
     keep : sequence of Delayed
-        Parts to compute too, whose results stay on the workers.
+        Further parts to compute; their results stay on the workers.
     positions : sequence of int, default=None
         Positions of the chunks in the user's collection; None for 0, 1, ...
 
@@ -169,7 +169,7 @@ def fetch(
     kept: tuple[Delayed, ...] = ()
     try:
         if keep:
-            # One graph computes what both need once.
+            # In one graph, shared inputs are computed once.
             kept = dask.persist(*keep, *parts)
             parts = kept[len(keep) :]
         return dask.compute(*parts), list(kept[: len(keep)])
@@ -181,7 +181,7 @@ def fetch(
 
 
 def cancel(kept: Sequence[Delayed]) -> None:
-    """Cancel results that a cluster keeps, which tracebacks may refer to."""
+    """Cancel results on a cluster, to which tracebacks may still refer."""
     for future in futures_of(list(kept)):
         future.cancel()
 
@@ -193,7 +193,7 @@ def _note_where(
 ) -> None:
     """Add a note with the position of the first chunk that cannot be computed.
 
-    No note if the error names the chunk, or if the search would kill more workers.
+    There is no note if the error names the chunk, or if the search would kill workers.
     """
     if str(error).startswith("Chunk ") or type(error).__name__ == "KilledWorker":
         return
@@ -225,9 +225,9 @@ def _nothing(*parts: Any) -> None:
 
 
 def workers_of(X: Any) -> list[Sequence[str]]:
-    """Return the addresses of the workers that hold each chunk of X, or an input of it.
+    """Return the addresses of the workers that hold each chunk of X, or its inputs.
 
-    No address for a chunk that is not on a cluster. Waits for persisted chunks.
+    A chunk outside a cluster has no address. The function waits for persisted chunks.
     """
     parts, futures = parts_of(X), futures_of(X)
     if not futures:
@@ -241,7 +241,7 @@ def workers_of(X: Any) -> list[Sequence[str]]:
 def _holders(
     key: Any, held: Mapping[Any, Sequence[str]], below: Mapping[Any, Any]
 ) -> Sequence[str]:
-    """Return the workers that hold the result of a key, or an input of it."""
+    """Return the workers that hold the result of a key, or of its inputs."""
     stack, seen = [key], set()
     while stack:
         key = stack.pop()

@@ -28,8 +28,8 @@ st = pytest.importorskip("hypothesis.strategies")
 EPS = float(np.finfo(np.float64).eps)
 
 # Along a line, the third derivative of a row's loss is the third cumulant of a variable
-# within the range R of the row's logit changes. It is at most THIRD R^3, which two values
-# of suitable odds attain. The fourth derivative is at most R^4 / 8.
+# within the range R of the row's logit changes. It is at most THIRD R^3, which two
+# values of suitable odds attain. The fourth derivative is at most R^4 / 8.
 THIRD = 1 / (6 * 3**0.5)
 FOURTH = 1 / 8
 
