@@ -40,7 +40,7 @@ LAYERS = {
 }
 
 # Tests of other subjects, or tests that start processes or take minutes.
-NOT_HERE = [
+EXCLUDED = [
     "docs",
     "plotting",
     "test_architecture.py",
@@ -113,7 +113,7 @@ def test_files() -> list[str]:
     return [
         str(path.relative_to(ROOT))
         for path in sorted((ROOT / "tests").rglob("test_*.py"))
-        if not {path.name, path.parent.name} & set(NOT_HERE)
+        if not {path.name, path.parent.name} & set(EXCLUDED)
     ]
 
 
@@ -256,7 +256,7 @@ def attempt(tests: list[pytest.Item], seconds: list[float]) -> int:
     return 0
 
 
-WHAT = {0: "survives", 1: "is killed", -signal.SIGPROF: "is killed: it hangs"}
+OUTCOMES = {0: "survives", 1: "is killed", -signal.SIGPROF: "is killed: it hangs"}
 
 
 class Trial:
@@ -301,7 +301,7 @@ class Trial:
                 done, status = os.waitpid(child, os.WNOHANG)
                 if done:
                     code = os.waitstatus_to_exitcode(status)
-                    self._ends(mutant, WHAT.get(code, f"ended the trial: {code}"))
+                    self._ends(mutant, OUTCOMES.get(code, f"ended the trial: {code}"))
                     del running[child]
                 elif time.monotonic() > end:
                     os.killpg(child, signal.SIGKILL)

@@ -78,10 +78,14 @@ def repeat(
     return seconds
 
 
-def much_slower(seconds: list[float], of_xlr: list[float] | None) -> bool:
+def much_slower(seconds: list[float], xlr_seconds: list[float] | None) -> bool:
     """Return whether more repeats would take long and change nothing."""
     fastest = min(seconds)
-    return fastest > 1 and of_xlr is not None and fastest > MUCH_SLOWER * min(of_xlr)
+    return (
+        fastest > 1
+        and xlr_seconds is not None
+        and fastest > MUCH_SLOWER * min(xlr_seconds)
+    )
 
 
 def quietly(call: Callable, number: int) -> float:

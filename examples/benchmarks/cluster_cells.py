@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from cluster_data import Model, Rows, forget
 from cluster_passes import fit_in_passes, summarised
-from cluster_peers import PEERS, Given, MissingPeerError, Opened, Peer
-from cluster_scaling import Setting, all_constants, foretold
+from cluster_peers import PEERS, MissingPeerError, Opened, Peer, PeerArguments
+from cluster_scaling import Setting, all_constants, predicted
 from cluster_workers import peaks, processes, worker_processes
 from comparison import OUR_TOLERANCES, quiet
 from data import Data
@@ -124,9 +124,9 @@ def in_memory(options: argparse.Namespace) -> dict[str, Any]:
         reference, judge.best = judge.best, min(judge.best, judge.F(tight))
         chosen["xlr"] = loosest(ours, OUR_TOLERANCES, judge)
         fits = {"xlr": ours}
-        given = Given(rows, X, y, options.spark_python, options.scratch)
+        arguments = PeerArguments(rows, X, y, options.spark_python, options.scratch)
         for peer in PEERS:
-            opened = open_peer(peer, given, open_peers, absent)
+            opened = open_peer(peer, arguments, open_peers, absent)
             if opened is not None:
                 versions |= opened.versions
                 fits[peer.name] = opened.fit
@@ -147,11 +147,11 @@ def in_memory(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def open_peer(
-    peer: Peer, given: Given, open_peers: ExitStack, absent: dict[str, str]
+    peer: Peer, arguments: PeerArguments, open_peers: ExitStack, absent: dict[str, str]
 ) -> Opened | None:
     """Open a peer until all are closed; note in ``absent`` why it is missing."""
     try:
-        return open_peers.enter_context(peer.opened(given))
+        return open_peers.enter_context(peer.opened(arguments))
     except MissingPeerError as error:
         absent[peer.name] = str(error)
         return None
@@ -231,7 +231,7 @@ def scaling(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "runs": runs,
         "constants": {kind: asdict(fitted) for kind, fitted in found.items()},
-        "foretold": foretold(found, counts),
+        "foretold": predicted(found, counts),
     }
 
 

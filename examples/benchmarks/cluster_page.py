@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from cluster_cells import EQUAL
 from cluster_passes import GRADIENT, KINDS
-from cluster_scaling import FORETOLD_WORKERS, Constants, Setting
+from cluster_scaling import PREDICTED_WORKERS, Constants, Setting
 from formats import error, number, table, time
 from page import surroundings
 
@@ -246,7 +246,7 @@ def scaling_section(result: dict[str, Any]) -> str:
             for kind, fitted in found.items()
         ],
     )
-    return text + "\n" + _foretold(result)
+    return text + "\n" + _predicted(result)
 
 
 def _measured_and_not(run: dict[str, Any], kind: str, fitted: Constants | None) -> str:
@@ -259,7 +259,7 @@ def _measured_and_not(run: dict[str, Any], kind: str, fitted: Constants | None) 
     return f"{time(seconds)} ({time(formula)})"
 
 
-def _foretold(result: dict[str, Any]) -> str:
+def _predicted(result: dict[str, Any]) -> str:
     rows = []
     for name, prediction in result["foretold"].items():
         setting, seconds = Setting(**prediction["setting"]), prediction["seconds"]
@@ -274,7 +274,7 @@ def _foretold(result: dict[str, Any]) -> str:
         )
     made = of_kinds(result["runs"][0]["passes"])
     text = (
-        f"What the formula foretells for {FORETOLD_WORKERS} such workers, of one "
+        f"What the formula foretells for {PREDICTED_WORKERS} such workers, of one "
         "thread each, that hold the data in memory, as float64 in chunks of 1 GB, and "
         f"for as many passes as the first fit above made ({made}). The logs have 13 "
         "numbers and 26 categories in a row; here each category is a column with one "

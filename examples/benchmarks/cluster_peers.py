@@ -45,7 +45,7 @@ class MissingPeerError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Given:
+class PeerArguments:
     """Arguments of peers.
 
     Attributes
@@ -76,11 +76,11 @@ class Peer:
     name: str
     goal: float
     tolerances: tuple[float, ...]
-    opened: Callable[[Given], AbstractContextManager[Opened]]
+    opened: Callable[[PeerArguments], AbstractContextManager[Opened]]
 
 
 @contextmanager
-def dask_ml(given: Given, *, solver: str) -> Iterator[Opened]:
+def dask_ml(arguments: PeerArguments, *, solver: str) -> Iterator[Opened]:
     """Open dask-ml on the workers."""
     try:
         from dask_glm import algorithms
@@ -93,12 +93,14 @@ def dask_ml(given: Given, *, solver: str) -> Iterator[Opened]:
             model = LogisticRegression(solver="newton", tol=tol, max_iter=MAX_ITER)
         else:  # a bound on the gradient, which is a sum over the rows
             model = LogisticRegression(
-                solver="lbfgs", C=np.inf, tol=tol * given.rows.n, max_iter=MAX_ITER
+                solver="lbfgs", C=np.inf, tol=tol * arguments.rows.n, max_iter=MAX_ITER
             )
         factor = FACTOR * min(1.0, tol / LEFT_TO_SCIPY)
         lbfgs = partial(algorithms.fmin_l_bfgs_b, factr=factor)
         with patch.object(algorithms, "fmin_l_bfgs_b", lbfgs):
-            seconds, _ = timed(lambda: quiet(lambda: model.fit(given.X, given.y)))
+            seconds, _ = timed(
+                lambda: quiet(lambda: model.fit(arguments.X, arguments.y))
+            )
         coef, intercept = np.asarray(model.coef_), np.asarray(model.intercept_)
         return seconds, {"coef": coef[None], "intercept": intercept.reshape(1)}
 
@@ -106,13 +108,13 @@ def dask_ml(given: Given, *, solver: str) -> Iterator[Opened]:
 
 
 @contextmanager
-def spark(given: Given) -> Iterator[Opened]:
+def spark(arguments: PeerArguments) -> Iterator[Opened]:
     """Open MLlib on two cores, with the rows in its memory, after a first fit."""
-    with tempfile.TemporaryDirectory(dir=given.scratch) as folder:
+    with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
         path = Path(folder)
         (path / "rows").mkdir()
-        given.rows.write_parquet(path / "rows")
-        with closing(_Spark(given, path)) as process:
+        arguments.rows.write_parquet(path / "rows")
+        with closing(_Spark(arguments, path)) as process:
             versions = process.versions()
             process.fit(1e-3)  # the first takes longer
             yield Opened(process.fit, versions)
@@ -121,14 +123,14 @@ def spark(given: Given) -> Iterator[Opened]:
 class _Spark:
     """A process of ``cluster_spark.py``, which the caller closes."""
 
-    def __init__(self, given: Given, folder: Path) -> None:
+    def __init__(self, arguments: PeerArguments, folder: Path) -> None:
         # Spark keeps the rows twice: as they are, and standardised.
-        memory = f"{max(1, round(5e-9 * given.rows.X_bytes))}g"
+        memory = f"{max(1, round(5e-9 * arguments.rows.X_bytes))}g"
         script = Path(__file__).with_name("cluster_spark.py")
         self.log = folder / "log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [given.python, str(script), str(folder / "rows"), memory],
+                [arguments.python, str(script), str(folder / "rows"), memory],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -16,11 +16,11 @@ from cluster_passes import GRADIENT, HESSIAN, KINDS, START
 from scipy.optimize import nnls
 
 # Rows and columns of the predicted fits; workers, and bytes of a chunk.
-FORETOLD = {
+PREDICTED = {
     "1e9 rows x 1,000 columns": (1e9, 1_000),
     "Criteo's terabyte of logs, 4.37e9 rows x 39 columns": (4.37e9, 39),
 }
-FORETOLD_WORKERS = 100
+PREDICTED_WORKERS = 100
 CHUNK_BYTES = 1e9
 
 
@@ -103,7 +103,7 @@ def all_constants(runs: list[dict[str, Any]]) -> dict[str, Constants]:
     return found
 
 
-def foretold(
+def predicted(
     found: dict[str, Constants], counts: dict[str, int]
 ) -> dict[str, dict[str, Any]]:
     """Predict, for data too large for this machine, the seconds of each kind of pass.
@@ -115,9 +115,9 @@ def foretold(
         Numbers of passes of each kind in a fit.
     """
     predictions = {}
-    for name, (n, p) in FORETOLD.items():
+    for name, (n, p) in PREDICTED.items():
         setting = Setting(
-            n, p, max(1, round(8 * n * p / CHUNK_BYTES)), FORETOLD_WORKERS
+            n, p, max(1, round(8 * n * p / CHUNK_BYTES)), PREDICTED_WORKERS
         )
         seconds = {
             kind: count * found[kind].seconds(setting, kind)

@@ -159,11 +159,11 @@ def other_goals(results: list[dict]) -> str:
                 f"{name} {1e3 * s:.3g} ms" for name, s in result["overhead"].items()
             )
             lines.append(f"- a fit of 2 x 1 rows, which is overhead alone: {times}.")
-            lines.append(floor_of(result))
+            lines.append(bare_newton_line(result))
     return "\n".join(lines) + "\n" if lines else ""
 
 
-def floor_of(result: dict) -> str:
+def bare_newton_line(result: dict) -> str:
     """Return the time of Newton's method in plain NumPy, and its ratio."""
     bare, overhead = result["bare_seconds"], result["overhead"][XLR]
     text = (

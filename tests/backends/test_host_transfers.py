@@ -45,7 +45,7 @@ def place(backend: Any) -> Any:
 
 
 @pytest.fixture
-def crossed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+def transferred(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Return the shapes of the arrays that :func:`arrays.to_host` copies."""
     shapes = []
     real = arrays.to_host
@@ -124,7 +124,7 @@ def _no_data_dependence() -> Any:
     return Refusing()
 
 
-def of_rows(shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+def with_rows(shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
     return [shape for shape in shapes if max(shape, default=0) >= N // 2]
 
 
@@ -134,17 +134,17 @@ def of_rows(shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_fit_brings_no_rows_to_the_host(
-    solver, n_classes, place, backend, crossed, monkeypatch
+    solver, n_classes, place, backend, transferred, monkeypatch
 ):
     l1_ratio = 0.5 if solver in ("proximal-newton", "active-set") else 0.0
     model = xlr.LogisticRegression(solver=solver, l1_ratio=l1_ratio, tol=1e-4)
     data = place(X), place(LABELS[n_classes]), place(WEIGHTS)
     with only_through_to_host(backend, monkeypatch):
         model.fit(*data)
-    assert len(crossed) >= model.n_iter_[0]
-    assert of_rows(crossed) == []
+    assert len(transferred) >= model.n_iter_[0]
+    assert with_rows(transferred) == []
     # Classes, column statistics and diagnostics; a Hessian is the largest.
-    assert max(map(np.prod, crossed), default=0) <= (3 * (P + 1)) ** 2
+    assert max(map(np.prod, transferred), default=0) <= (3 * (P + 1)) ** 2
 
 
 @pytest.mark.parametrize(
@@ -158,46 +158,46 @@ def test_fit_brings_no_rows_to_the_host(
     ids=str,
 )
 def test_other_fits_bring_no_rows_to_the_host(
-    options, place, backend, crossed, monkeypatch
+    options, place, backend, transferred, monkeypatch
 ):
     data = place(X), place(LABELS[3])
     with only_through_to_host(backend, monkeypatch):
         xlr.LogisticRegression(tol=1e-4, **options).fit(*data)
-    assert of_rows(crossed) == []
+    assert with_rows(transferred) == []
 
 
 def test_fit_with_an_offset_brings_no_rows_to_the_host(
-    place, backend, crossed, monkeypatch
+    place, backend, transferred, monkeypatch
 ):
     data, offset = (place(X), place(LABELS[2])), place(OFFSET)
     with only_through_to_host(backend, monkeypatch):
         xlr.LogisticRegression(tol=1e-4).fit(*data, offset=offset)
-    assert of_rows(crossed) == []
+    assert with_rows(transferred) == []
 
 
-def test_predictions_stay_on_the_device(place, backend, crossed, monkeypatch):
+def test_predictions_stay_on_the_device(place, backend, transferred, monkeypatch):
     at, labels = place(X), place(LABELS[3])
     model = xlr.LogisticRegression(tol=1e-4).fit(at, labels)
-    crossed.clear()
+    transferred.clear()
     with only_through_to_host(backend, monkeypatch):
         for method in ("predict", "predict_proba", "predict_log_proba"):
             getattr(model, method)(at)
         accuracy = model.score(at, labels)
-    assert of_rows(crossed) == []
+    assert with_rows(transferred) == []
     assert accuracy == pytest.approx(np.mean(model.to_numpy().predict(X) == LABELS[3]))
 
 
 def test_cross_validation_brings_the_labels_to_the_splitter(
-    place, backend, crossed, monkeypatch
+    place, backend, transferred, monkeypatch
 ):
     """scikit-learn's splitters read labels on the host."""
     data = place(X), place(LABELS[2])
     with only_through_to_host(backend, monkeypatch):
         xlr.LogisticRegressionCV(Cs=3, tol=1e-4).fit(*data)
-    assert of_rows(crossed) == [(N,)]
+    assert with_rows(transferred) == [(N,)]
 
 
-def test_inference_brings_no_rows_to_the_host(place, backend, crossed, monkeypatch):
+def test_inference_brings_no_rows_to_the_host(place, backend, transferred, monkeypatch):
     at, labels = place(X), place(LABELS[2])
     model = xlr.LogisticRegression(C=np.inf, tol=1e-4).fit(at, labels)
     with only_through_to_host(backend, monkeypatch):
@@ -206,10 +206,10 @@ def test_inference_brings_no_rows_to_the_host(place, backend, crossed, monkeypat
         results.get_margeff()
         results.get_influence()
         results.predict_interval(at)
-    assert of_rows(crossed) == []
+    assert with_rows(transferred) == []
 
 
-def test_estimators_bring_no_rows_to_the_host(place, backend, crossed, monkeypatch):
+def test_estimators_bring_no_rows_to_the_host(place, backend, transferred, monkeypatch):
     at, labels = place(X), place(LABELS[2])
     both = backend.xp.stack([labels, 1 - labels], axis=1)
     with only_through_to_host(backend, monkeypatch):
@@ -217,7 +217,7 @@ def test_estimators_bring_no_rows_to_the_host(place, backend, crossed, monkeypat
         xlr.FirthLogisticRegression(tol=1e-4).fit(at, labels)
         xlr.MultiLabelLogisticRegression(tol=1e-4).fit(at, both)
         xlr.bootstrap(xlr.LogisticRegression(tol=1e-4), at, labels, n_resamples=5)
-    assert of_rows(crossed) == []
+    assert with_rows(transferred) == []
 
 
 # -- iterations ------------------------------------------------------------------------
@@ -229,19 +229,21 @@ def solver_named(name: str) -> Any:
     return GradientDescent(0.1) if name == "gradient-descent" else SOLVERS[name]()
 
 
-def transfers(objective: Any, crossed: list[tuple[int, ...]], **options: Any) -> int:
+def transfers(
+    objective: Any, transferred: list[tuple[int, ...]], **options: Any
+) -> int:
     """Return the number of arrays that a fit brings to the host after its start."""
     solver = options.pop("solver")
     start = Start(objective.zeros(), objective.value_and_gradient(objective.zeros()))
-    crossed.clear()
+    transferred.clear()
     solution = minimise(solver, objective, start, **options)
     assert solution.n_iter[0] == options["max_iter"]
-    assert set(crossed) <= {(n, 1) for n in range(3, 8)} | {(1,)}
-    return len(crossed)
+    assert set(transferred) <= {(n, 1) for n in range(3, 8)} | {(1,)}
+    return len(transferred)
 
 
 @pytest.mark.parametrize("name", SMOOTH)
-def test_iteration_has_one_transfer(name, place, backend, crossed, monkeypatch):
+def test_iteration_has_one_transfer(name, place, backend, transferred, monkeypatch):
     """While the gradient is within tol, the predicted decrease is a second transfer."""
     objective = make_objective(
         X,
@@ -253,8 +255,8 @@ def test_iteration_has_one_transfer(name, place, backend, crossed, monkeypatch):
     with only_through_to_host(backend, monkeypatch):
         for tol, settle, each in ((1e-30, 1.0, 1), (1.0, 0.0, 2)):
             options = {"solver": solver_named(name), "tol": tol, "settle": settle}
-            few = transfers(objective, crossed, max_iter=1, **options)
-            more = transfers(objective, crossed, max_iter=3, **options)
+            few = transfers(objective, transferred, max_iter=1, **options)
+            more = transfers(objective, transferred, max_iter=3, **options)
             assert more - few == 2 * each
 
 

@@ -31,11 +31,11 @@ def settings(torch):
     return found
 
 
-def legacy(torch, precision):
+def set_legacy(torch, precision):
     torch.set_float32_matmul_precision(precision)
 
 
-def of_cuda(torch, precision):
+def set_cuda(torch, precision):
     if not hasattr(torch.backends.cuda.matmul, "fp32_precision"):
         pytest.skip("this torch has no such setting")
     torch.backends.cuda.matmul.fp32_precision = precision
@@ -50,11 +50,11 @@ def torch():
 
 @pytest.fixture(
     params=[
-        (legacy, "highest"),
-        (legacy, "high"),
-        (legacy, "medium"),
-        (of_cuda, "tf32"),
-        (of_cuda, "ieee"),
+        (set_legacy, "highest"),
+        (set_legacy, "high"),
+        (set_legacy, "medium"),
+        (set_cuda, "tf32"),
+        (set_cuda, "ieee"),
     ],
     ids=["highest", "high", "medium", "tf32", "ieee"],
 )
@@ -65,7 +65,7 @@ def before(request, torch):
     return settings(torch)
 
 
-def in_full(torch):
+def assert_full_precision(torch):
     found = settings(torch)
     assert found[:2] == ["highest", False]
     assert {"tf32", "bf16"}.isdisjoint(map(str, found[2:]))
@@ -79,7 +79,7 @@ def test_fit_and_predictions_are_in_full_precision(torch, before, fails, monkeyp
     real = torch.matmul
 
     def watched(*arguments, **options):
-        in_full(torch)
+        assert_full_precision(torch)
         seen.append(True)
         if fails:
             raise ValueError("stop")

@@ -85,7 +85,7 @@ def test_gpu_benchmark_without_a_gpu_prints_one_line(capsys):
     if find(dry_run=False)[0]:
         pytest.skip("there is a GPU")
     assert gpu.main([]) == 0
-    said = capsys.readouterr()
-    assert said.out.startswith("No GPU to measure: ")
-    assert said.out.count("\n") == 1
-    assert said.err == ""
+    printed = capsys.readouterr()
+    assert printed.out.startswith("No GPU to measure: ")
+    assert printed.out.count("\n") == 1
+    assert printed.err == ""

@@ -70,7 +70,7 @@ def test_tutorial_reproduces_its_figures(
 
 
 @pytest.mark.parametrize(
-    ("script", "pictures", "said"),
+    ("script", "pictures", "expected"),
     [
         ("docstrings", {"words", "path"}, "words, test accuracy 0.9"),
         ("election", {"coefficients"}, "Columns 'party', 'education' of X hold no"),
@@ -79,14 +79,14 @@ def test_tutorial_reproduces_its_figures(
 def test_docstrings_and_election_print_results_and_draw_pictures(
     script: str,
     pictures: set[str],
-    said: str,
+    expected: str,
     printed: Callable[..., str],
     tmp_path: Path,
 ) -> None:
     if CHOSEN and "numpy" not in CHOSEN:
         pytest.skip("sparse matrices and tables are NumPy's")
     output = printed(script, "--out", str(tmp_path))
-    assert said in output
+    assert expected in output
     assert max(map(len, output.splitlines())) <= 100
     drawn = {path.stem: path.stat().st_size for path in tmp_path.glob("*.png")}
     assert drawn.keys() == pictures
@@ -116,11 +116,11 @@ def test_on_a_cluster_runs(printed: Callable[..., str], tmp_path: Path) -> None:
     with distributed.LocalCluster(n_workers=2, **threads) as cluster:
         options = ("--scheduler", cluster.scheduler_address, "--folder", str(tmp_path))
         output = printed("on_a_cluster", "--rows", "20000", *options)
-    progress, said = [], []
+    progress, others = [], []
     for line in output.splitlines():
-        (progress if line.startswith("[newton-cholesky]") else said).append(line)
+        (progress if line.startswith("[newton-cholesky]") else others).append(line)
     assert f"all of X was read {1 + len(progress)} times" in output
-    assert max(map(len, said)) <= 100
+    assert max(map(len, others)) <= 100
     assert "<- chosen" in output
     assert len(list(tmp_path.glob("X/*.npy"))) == 10
 

@@ -57,14 +57,14 @@ def test_predictions_during_fits_use_a_single_model():
     """Refits change the shapes; a prediction uses the old model or the new one."""
     model, labels = xlr.LogisticRegression(), np.arange(len(Y)) % 3
     model.fit(X, Y)
-    known, done, said = {2, 3}, threading.Event(), set()
+    known, done, messages = {2, 3}, threading.Event(), set()
 
     def predict():
         while not done.is_set():
             try:
                 found = model.predict_proba(X)
             except ValueError as error:
-                said.add(str(error))
+                messages.add(str(error))
             else:
                 assert found.shape[1] in known
                 assert np.isfinite(found).all()
@@ -78,7 +78,9 @@ def test_predictions_during_fits_use_a_single_model():
         done.set()
         for task in running:
             task.result()
-    assert all("features, but LogisticRegression is expecting" in each for each in said)
+    assert all(
+        "features, but LogisticRegression is expecting" in each for each in messages
+    )
 
 
 def test_every_estimator_fits_in_many_threads():

@@ -214,10 +214,10 @@ def test_solver_names_of_scikit_learn_run_the_auto_solver(solver, l1_ratio):
     search = xlr.LogisticRegressionCV(Cs=[1.0], l1_ratios=[l1_ratio], solver=solver)
     if solver == "liblinear":
         for model in (named, search):
-            with pytest.warns(UserWarning, match="xlr does not, like") as told:
+            with pytest.warns(UserWarning, match="xlr does not, like") as caught:
                 model.fit(X, Y)
-            assert len(told) == 1
-            assert told[0].filename == __file__
+            assert len(caught) == 1
+            assert caught[0].filename == __file__
     named.set_params(fit_intercept=False).fit(X, Y)
     auto.set_params(fit_intercept=False).fit(X, Y)
     np.testing.assert_array_equal(named.coef_, auto.coef_)

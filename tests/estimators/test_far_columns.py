@@ -37,9 +37,11 @@ def fit(request):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_far_columns_of_float32_are_named_in_one_warning(fit):
-    with pytest.warns(UserWarning, match=r"zero: x0, x2\..*subtract.*float64") as told:
+    with pytest.warns(
+        UserWarning, match=r"zero: x0, x2\..*subtract.*float64"
+    ) as caught:
         fit(FAR)
-    (warning,) = (w for w in told if "zero: x0" in str(w.message))
+    (warning,) = (w for w in caught if "zero: x0" in str(w.message))
     assert warning.filename == __file__
 
 
@@ -85,7 +87,7 @@ def test_far_columns_lose_digits_of_the_intercept_only():
 
 def test_many_far_columns_are_counted():
     X = (RNG.normal(size=(40, 9)) + 1e5).astype(np.float32)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         xlr.LogisticRegression().fit(X, np.arange(40) % 2)
-    assert "x0, x1, x2, x3, x4 and 4 more." in str(told[0].message)
+    assert "x0, x1, x2, x3, x4 and 4 more." in str(caught[0].message)

@@ -16,12 +16,12 @@ import xlr
 
 firthmodels = on_demand("firthmodels")
 # This check has 15 rows; its weights leave fewer rows than coefficients.
-WITHOUT_A_VALUE = "check_sample_weight_equivalence"
+SINGULAR_CHECK = "check_sample_weight_equivalence"
 
 
 @parametrize_with_checks([xlr.FirthLogisticRegression()])
 def test_firth_passes_sklearn_checks(estimator, check):
-    if check.func.__name__.startswith(WITHOUT_A_VALUE):
+    if check.func.__name__.startswith(SINGULAR_CHECK):
         with pytest.raises(ValueError, match="The information is singular"):
             check(estimator)
     elif check.func.__name__ == "check_classifiers_one_label_sample_weights":

@@ -55,12 +55,12 @@ def problems(draw):
     kinds = [categories, balanced, small_integers, some_twice, wide, mixed]
     X = draw(st.sampled_from(kinds))(rng, int(rng.integers(12, 200)))
     n, n_classes = len(X), draw(st.sampled_from([2, 3]))
-    labels = draw(st.sampled_from(["random", "told", "alike"]))
+    labels = draw(st.sampled_from(["random", "dependent", "pattern"]))
     y = rng.integers(0, n_classes, size=n)
-    if labels == "told":
+    if labels == "dependent":
         logits = X @ rng.normal(size=(X.shape[1], n_classes))
         y = (logits + rng.gumbel(size=(n, n_classes))).argmax(axis=1)
-    if labels == "alike":
+    if labels == "pattern":
         y = np.resize([0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0], n)
     y[:n_classes] = np.arange(n_classes)
     return X, y

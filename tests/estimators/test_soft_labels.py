@@ -166,7 +166,7 @@ def test_soft_fit_gives_the_same_model_on_every_library(place, dtype, assert_clo
 
 
 @pytest.mark.parametrize(
-    ("k", "of_rows", "of_labels"),
+    ("k", "form", "labels_form"),
     [
         (2, csr_array, np.asarray),
         (3, lambda X: pd.DataFrame(X, columns=list("abc")), pd.DataFrame),
@@ -176,13 +176,13 @@ def test_soft_fit_gives_the_same_model_on_every_library(place, dtype, assert_clo
     ],
 )
 @pytest.mark.filterwarnings("ignore:P is in other chunks")
-def test_soft_fit_gives_the_same_model_for_every_kind_of_rows(k, of_rows, of_labels):
+def test_soft_fit_gives_the_same_model_for_every_kind_of_rows(k, form, labels_form):
     for C in (1.0, np.inf):
         options = {"C": C, "tol": 1e-10}
         expected = xlr.LogisticRegression(**options)
         expected.fit(X, xlr.soft_labels(SHARES[k]), WEIGHTS)
-        y = xlr.soft_labels(of_labels(SHARES[k]))
-        rows = of_rows(X)
+        y = xlr.soft_labels(labels_form(SHARES[k]))
+        rows = form(X)
         model = xlr.LogisticRegression(**options).fit(rows, y, WEIGHTS)
         np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-6)
         found = xlr.infer(model, rows, y, WEIGHTS).bse

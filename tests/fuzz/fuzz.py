@@ -36,7 +36,7 @@ ROUNDING = 1e-14  # relative to F; of the sums in the duality gap
 def failure_of(fit: RandomFit) -> str | None:
     """Return what is wrong with a fit, or None."""
     model = xlr.LogisticRegression(**fit.options)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             model.fit(fit.X, fit.y, fit.sample_weight, offset=fit.offset)
@@ -45,24 +45,28 @@ def failure_of(fit: RandomFit) -> str | None:
             return None if sentence.endswith(".") else f"ValueError: {sentence}"
         except Exception as error:
             return f"{type(error).__name__}: {error}"
-    for warning in told:
+    for warning in caught:
         if not issubclass(warning.category, UserWarning):
             return f"{warning.category.__name__}: {warning.message}"
     reference = Reference(fit)
     w = reference.parameters(model)
     if not np.isfinite(w).all():
-        return None if told else "coefficients that are not finite, in silence"
+        return None if caught else "coefficients that are not finite, in silence"
     with np.errstate(all="ignore"):
         value = reference.value(w)
         least = min(value, *map(reference.minimum, (w, np.zeros_like(w))))
         above = float((value - least) / max(value, NEGLIGIBLE))
     described = f"F {float(value):.12g}, lowest {float(least):.12g}: {above:.1e} above"
-    narrow = "float32" in fit.kind
-    if model.converged_ and not told and above > (FLOAT32_LIMIT if narrow else LIMIT):
+    is_float32 = "float32" in fit.kind
+    if (
+        model.converged_
+        and not caught
+        and above > (FLOAT32_LIMIT if is_float32 else LIMIT)
+    ):
         return f"converged in silence with {described}"
     # In float32, the duality gap belongs to the parameters before rounding.
     gap = float(np.sum(model.duality_gap_))
-    if not narrow and value - least > gap + ROUNDING * value:
+    if not is_float32 and value - least > gap + ROUNDING * value:
         return f"duality gap {gap:.9g} too small: {described}"
     return None
 

@@ -120,7 +120,7 @@ SIZES = (361, 700)
 
 
 @pytest.mark.parametrize(
-    ("of_rows", "of_candidates"),
+    ("form", "candidates_form"),
     [
         (csr_array, csr_array),
         (np.asarray, csr_array),
@@ -129,13 +129,13 @@ SIZES = (361, 700)
         (lambda X: in_chunks(X, SIZES), np.asarray),
     ],
 )
-def test_scores_of_every_kind_of_features(of_rows, of_candidates):
+def test_scores_of_every_kind_of_features(form, candidates_form):
     X, y, candidates = women()
     candidates = np.round(candidates, 1)
     for hypothesis in ("joint", "separate"):
         expected = results_of(X, y).score_test(candidates, hypothesis).statistic
-        results = results_of(of_rows(X), y)
-        found = results.score_test(of_candidates(candidates), hypothesis).statistic
+        results = results_of(form(X), y)
+        found = results.score_test(candidates_form(candidates), hypothesis).statistic
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 

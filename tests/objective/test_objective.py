@@ -46,7 +46,7 @@ def make(n_classes, *, has_intercept=True, models=slice(None), **options):
 
 
 @pytest.fixture
-def there(place, sum_dtype):
+def on_backend(place, sum_dtype):
     """Return the options of an objective on the backend."""
     return {"place": place, "place_sums": lambda values: place(values, sum_dtype)}
 
@@ -62,7 +62,7 @@ def close(dtype, sum_dtype, assert_close):
     return close
 
 
-def everything(objective, parameters, vector):
+def evaluated(objective, parameters, vector):
     """Return value, gradient, Hessian and curvature at the parameters."""
     return (
         *objective.value_and_gradient(parameters),
@@ -76,13 +76,13 @@ def everything(objective, parameters, vector):
 @pytest.mark.parametrize("has_intercept", [True, False])
 @class_numbers
 def test_objective_on_every_library_equals_numpy(
-    n_classes, has_intercept, there, close
+    n_classes, has_intercept, on_backend, close
 ):
     expected = make(n_classes, has_intercept=has_intercept)
-    objective = make(n_classes, has_intercept=has_intercept, **there)
+    objective = make(n_classes, has_intercept=has_intercept, **on_backend)
     at = [part[:, : expected.n_parameters] for part in (PARAMETERS, VECTOR)]
-    found = everything(objective, *map(there["place_sums"], at))
-    for part, reference in zip(found, everything(expected, *at)):
+    found = evaluated(objective, *map(on_backend["place_sums"], at))
+    for part, reference in zip(found, evaluated(expected, *at)):
         close(part, reference)
 
 
@@ -95,13 +95,13 @@ def jeffreys(row):
     return -np.linalg.slogdet(information)[1] / 2 / s.sum()
 
 
-def test_objective_with_jeffreys_term_equals_its_formula(there, close, dtype):
-    plain = make(2, models=slice(0, 1), **there)
+def test_objective_with_jeffreys_term_equals_its_formula(on_backend, close, dtype):
+    plain = make(2, models=slice(0, 1), **on_backend)
     term = JeffreysTerm(plain.total_weight)
     parts = plain.data, plain.loss, plain.penalty
     with_term = Objective(*parts, fit_intercept=True, term=term)
     row, h = PARAMETERS[0, : P + 1], 1e-5
-    parameters = there["place_sums"](row[None])
+    parameters = on_backend["place_sums"](row[None])
     derivative = [
         (jeffreys(row + h * e) - jeffreys(row - h * e)) / (2 * h) for e in np.eye(P + 1)
     ]
@@ -124,9 +124,9 @@ def test_objective_with_jeffreys_term_equals_its_formula(there, close, dtype):
 @pytest.mark.parametrize(("by_class", "damping"), [(False, 0.0), (True, 0.5)])
 @class_numbers
 def test_hessian_solver_solves_its_damped_equations(
-    n_classes, damping, by_class, there
+    n_classes, damping, by_class, on_backend
 ):
-    objective, place = make(n_classes, **there), there["place_sums"]
+    objective, place = make(n_classes, **on_backend), on_backend["place_sums"]
     w, v = (part[:, : objective.n_parameters] for part in (PARAMETERS, VECTOR))
     method = objective.class_hessians if by_class else objective.hessian
     hessian = method(place(w))

@@ -135,12 +135,12 @@ def sentences(features: Any, labels: Any) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = xlr.LogisticRegression(C=np.inf).fit(features, labels)
-    said = [str(w.message) for w in caught if w.category is xlr.SeparationWarning]
+    messages = [str(w.message) for w in caught if w.category is xlr.SeparationWarning]
     try:
         xlr.infer(model, features, labels)
     except ValueError as error:
-        said.append(str(error))
-    return said
+        messages.append(str(error))
+    return messages
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_solver_reaches_the_minimum_of_l1_within_bounds(
 FLOWERS, SPECIES = load("iris", True)
 
 
-def of_each_species(**penalty):
+def species_objective(**penalty):
     """Return models of three classes, one each, of different difficulty."""
     labels = np.stack([k == SPECIES for k in range(3)], axis=1)
     return make_objective(FLOWERS, labels, **penalty)
@@ -153,7 +153,7 @@ def of_each_species(**penalty):
 
 @pytest.mark.parametrize("solver", SMOOTH)
 def test_models_that_share_rows_end_where_single_fits_do(solver):
-    objective = of_each_species(ridge=1e-2)
+    objective = species_objective(ridge=1e-2)
     options = {"tol": 1e-9, "max_iter": 500}
     solution = minimise(SOLVERS[solver](), objective, objective.zeros(), **options)
     assert solution.status == [Status.CONVERGED] * 3
@@ -178,7 +178,7 @@ FAR_AWAY = 10 * np.random.default_rng(0).normal(size=(3, 5))
 @pytest.mark.parametrize("solver", SMOOTH)
 def test_solver_never_raises_f_from_a_far_start(solver):
     """F is nearly linear there: Newton steps are too long, and rejected."""
-    objective, seen = of_each_species(ridge=1e-2), []
+    objective, seen = species_objective(ridge=1e-2), []
     solution = minimise(
         SOLVERS[solver](),
         objective,
@@ -202,7 +202,7 @@ def test_solver_never_raises_f_from_a_far_start(solver):
 
 @pytest.mark.parametrize("solver", ["newton-cg", "proximal-newton"])
 def test_solver_stays_within_bounds_from_a_far_start(solver):
-    objective = of_each_species(ridge=1e-2, l1=1e-2, lower=-2.0, upper=2.0)
+    objective = species_objective(ridge=1e-2, l1=1e-2, lower=-2.0, upper=2.0)
     start, seen = np.clip(FAR_AWAY, -2, 2), []
     solution = minimise(
         SOLVERS[solver](),
@@ -229,7 +229,7 @@ def test_solver_that_starts_at_the_minimum_stays_there(solver):
 
 
 def test_objective_that_overflows_raises_an_error():
-    objective = of_each_species(ridge=1e-2)
+    objective = species_objective(ridge=1e-2)
     start = objective.zeros()
     start[1] = 1e200
     with arrays.quiet(), pytest.raises(FloatingPointError, match="Start from smaller"):
@@ -237,7 +237,7 @@ def test_objective_that_overflows_raises_an_error():
 
 
 def test_callback_ends_a_fit():
-    objective = of_each_species(ridge=1e-2)
+    objective = species_objective(ridge=1e-2)
     solution = minimise(
         SOLVERS["lbfgs"](),
         objective,

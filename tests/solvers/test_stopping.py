@@ -43,8 +43,8 @@ class Scripted:
 
     standardized = True
 
-    def __init__(self, *says, patience=99.0):
-        self._says, self.patience, self.given = list(says), patience, []
+    def __init__(self, *records, patience=99.0):
+        self._records, self.patience, self.given = list(records), patience, []
 
     def init(self, objective, start):
         return self._next(start.parameters)
@@ -58,10 +58,10 @@ class Scripted:
 
     def _next(self, parameters):
         value, optimality, step, decrease = (
-            np.asarray(part, dtype=float) for part in self._says[0]
+            np.asarray(part, dtype=float) for part in self._records[0]
         )
-        if len(self._says) > 1:
-            self._says.pop(0)
+        if len(self._records) > 1:
+            self._records.pop(0)
         zeros = 0 * value
         at = Evaluation(value, parameters)
         diagnostics = Diagnostics(value, optimality, step, zeros)
