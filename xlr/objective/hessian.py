@@ -112,7 +112,7 @@ class BlockHessian:
 
 
 class PooledHessian:
-    r"""Estimate of the Hessian of many classes, of the size of that of one class.
+    r"""Estimate of the Hessian of many classes, as large as the block of one class.
 
     With :math:`h_{ik}` the weighted curvature of row i in class k and
     :math:`a_k = \sum_i h_{ik} / S`, the block of class k is :math:`a_k G + R`, with the

@@ -326,7 +326,7 @@ class Objective:
         least = xp.max(lower - by_class, **across)
         shift = xp.maximum(-mean, least)
         shift = xp.minimum(shift, xp.min(upper - by_class, **across))
-        moved = xp.minimum(xp.maximum(by_class + shift, lower), upper)  # if rounded
+        moved = xp.minimum(xp.maximum(by_class + shift, lower), upper)  # for rounding
         at_median, within = (
             xp.reshape(each, parameters.shape) for each in (by_class - median, moved)
         )

@@ -37,8 +37,8 @@ MAX_CHANGE = 0.5
 # a fit to 200,000 rows takes 1.6 times as long.
 SAMPLED_ROWS = 20
 
-# Rows times columns of a linear program: HiGHS takes about a minute for the first. It
-# takes about a second for the second, which only simplifies a known direction.
+# Limits on linear programs, in rows times columns. HiGHS takes about a minute at the
+# first. It takes about a second at the second, for programs that simplify a direction.
 MAX_LP_ENTRIES, MAX_SIMPLE_ENTRIES = 1e6, 2e5
 
 # Number of passes over the rows. Conditions per parameter that a pass adds to the

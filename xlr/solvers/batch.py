@@ -49,7 +49,7 @@ class Batch:
     def without_ended(self, going: np.ndarray, state: Any) -> Any:
         """Return the state without the ended models, if their removal pays.
 
-        Otherwise they stay in the batch, and no longer determine the stop.
+        Otherwise they stay in the batch, and do not delay the end of the fit.
 
         Parameters
         ----------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # The unit of time is a multiply-add in a product of X with few columns, which waits for
-# memory. Fixed time of a pass over the rows, and speed of large matrix products.
+# memory. Fixed time of a pass over the rows; speed-up of products of large matrices.
 PASS_OVERHEAD = 1e5
 MATRIX_SPEEDUP = 10
 
