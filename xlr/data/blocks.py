@@ -62,7 +62,7 @@ def cut(n_samples: int, n_rows: int, *, n_threads: int = 1) -> list[slice]:
 
 
 def draw_rows(n_samples: int, size: int, seed: int) -> np.ndarray:
-    """Draw distinct row numbers, about ``size`` of them, in ascending order."""
+    """Draw about ``size`` distinct row ids, in ascending order."""
     rows = np.random.default_rng([seed, size]).integers(0, n_samples, size=size)
     rows.sort()
     return rows[np.diff(rows, prepend=-1) > 0]

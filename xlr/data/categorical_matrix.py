@@ -15,11 +15,11 @@ from xlr.data.blocks import cut
 from xlr.data.matrix import GRAM_SPEEDUP, Scaler, StandardizedMatrix
 from xlr.data.sparse_matrix import ENTRY_COST, SparseMatrix, dense_sandwich, gram_cost
 
-# Ones of a block of rows, in numbers of its other temporaries: products take as long
-# with ones from the third-level cache, and smaller blocks have more calls.
+# Number of ones in a block of rows, relative to its other temporaries. Ones in the
+# third-level cache are as fast, and smaller blocks take more calls.
 ONES_SHARE = 8
 
-# Numbers of a dense selection, where a library cannot add by index.
+# Maximum size of a dense selection, for libraries that cannot add by index.
 MAX_SELECTION = 2**22
 
 
@@ -27,20 +27,21 @@ MAX_SELECTION = 2**22
 class CategoricalMatrix:
     """Columns of category codes as a :class:`Matrix` of their one-hot columns.
 
-    NumPy reads each block of rows as a sparse matrix, whose ones are shared. Elsewhere
-    a product looks coefficients up, and a product with the transpose adds up by level.
+    NumPy reads each block of rows as a sparse matrix, and all blocks share their ones.
+    In other libraries, a product looks coefficients up, and a product with the
+    transpose sums by level.
 
     Parameters
     ----------
     codes : array of int, (n_rows,) or (n_rows, n_codes)
-        Levels 0, 1, ... of each column; -1 where a row has none: its one-hot columns
-        are all zero.
+        Levels 0, 1, ... of each column; -1 for a row without a level, whose one-hot
+        columns are all zero.
     n_levels : int or sequence of int
         Number of levels of each column.
     dtype : dtype, default=None
-        To compute in; None for the widest of the device.
+        Dtype of the products; None for the widest of the device.
     xp : namespace, default=None
-        That of the codes.
+        Namespace of the codes; None to find it.
 
     Raises
     ------
@@ -51,8 +52,8 @@ class CategoricalMatrix:
     Attributes
     ----------
     indices : array of int32, (n_rows, n_codes)
-        Number of the one-hot column that is 1, for each column of codes; n_columns
-        where there is none.
+        Index of the one-hot column that is 1, for each column of codes; n_columns if
+        there is none.
 
     Examples
     --------
@@ -122,12 +123,13 @@ class CategoricalMatrix:
         n_codes, n_columns = len(n_levels), self.shape[1]
         self.product_cost = float(ENTRY_COST * n_codes)
         self.gram_cost = n_columns**2 / GRAM_SPEEDUP
-        # Blocks of rows as sparse matrices, by their ends; None outside of NumPy.
+        # Blocks of rows as sparse matrices, by their first and last rows; None for
+        # libraries other than NumPy.
         self._views: dict[tuple[int, int], SparseMatrix] | None = None
         if isinstance(indices, np.ndarray):
             self.gram_cost = gram_cost(n_codes**2, n_columns)
             self._views = {}
-        self._ones: np.ndarray | None = None  # of all blocks: they stay in the cache
+        self._ones: np.ndarray | None = None  # shared by all blocks, in the cache
 
     def _with(self, indices: Array, dtype: Any) -> CategoricalMatrix:
         made = CategoricalMatrix.__new__(CategoricalMatrix)
@@ -136,7 +138,7 @@ class CategoricalMatrix:
 
     @property
     def stored(self) -> Array:
-        """The indices."""
+        """Return the indices."""
         return self.indices
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
@@ -179,7 +181,7 @@ class CategoricalMatrix:
         return self
 
     def take_rows(self, rows: slice | Array) -> CategoricalMatrix | SparseMatrix:
-        """Return some rows: a slice as a view, or numbers on the device as a copy."""
+        """Return some rows: a slice as a view, or indices on the device as a copy."""
         if not isinstance(rows, slice):
             indices = arrays.take_rows(self.indices, rows, xp=self.xp)
             return self._with(indices, self.dtype)
@@ -195,7 +197,7 @@ class CategoricalMatrix:
         return view
 
     def _sparse_rows(self, start: int, stop: int) -> SparseMatrix:
-        """Return rows as a sparse matrix, whose indices are those of the codes."""
+        """Return rows as a sparse matrix, which shares the indices."""
         indices = self.indices[start:stop, :]
         n_rows, n_codes = indices.shape
         ends = np.arange(0, n_rows * n_codes + 1, n_codes, dtype=np.int32)
@@ -214,9 +216,9 @@ class CategoricalMatrix:
         return view
 
     def take_columns(self, columns: Array) -> CategoricalMatrix:
-        """Return some one-hot columns, by their ascending numbers on the device.
+        """Return some one-hot columns, by their ascending indices on the device.
 
-        The other levels of a column become none.
+        Rows with other levels then have no level.
         """
         xp, n_columns = self.xp, self.shape[1]
         chosen = arrays.to_host(columns)
@@ -237,7 +239,7 @@ class CategoricalMatrix:
         return self if dtype == self.dtype else self._with(self.indices, dtype)
 
     def standardized(self, scaler: Scaler) -> StandardizedMatrix:
-        """Return the matrix with centred and scaled columns, by the coefficients."""
+        """Return the matrix with centring and scaling applied to the coefficients."""
         return StandardizedMatrix(self, scaler)
 
     def to_dense(self) -> Array:
@@ -253,8 +255,8 @@ class CategoricalMatrix:
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
         """Cut the rows into blocks whose temporaries stay in the cache.
 
-        A block has more entries than there are columns: it adds as many numbers to the
-        sums.
+        A block has more entries than the matrix has columns, because it adds as many
+        numbers to the sums.
         """
         n, n_codes = self.shape[0], len(self.n_levels)
         row = max(width, n_codes // ONES_SHARE)

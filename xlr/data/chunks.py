@@ -43,17 +43,17 @@ class Chunks:
         Rows of each chunk; NaN if unknown.
     n_features : int
     dtype, device, xp
-        Of the chunks.
+        Dtype, device and namespace of the chunks.
     source : array or table of Dask
-        The collection that the parts come from.
+        Collection of the parts.
     n_levels : tuple of int, default=()
-        Levels of each column of codes, as for :class:`CategoricalMatrix`.
+        Levels of each column of codes, as in :class:`CategoricalMatrix`.
     sampled : array of shape (n_sampled, n_features)
         Random rows in random order, in memory; None before they are drawn.
     drawn : ndarray of shape (n_sampled,)
         Row ids of the sample.
     positions : sequence of int
-        Positions of the chunks in ``source``, whose empty chunks are left out.
+        Positions of the chunks in ``source``; empty chunks are left out.
     n_passes : int
         Number of reads of all chunks.
     kept : list of Delayed
@@ -79,22 +79,22 @@ class Chunks:
 
     @cached_property
     def workers(self) -> list[Sequence[str]]:
-        """Addresses of the workers that hold each chunk.
+        """Return the addresses of the workers that hold each chunk.
 
-        A pass asks them for its sums. Left to itself, a scheduler steals tasks and
-        moves X: 18 to 64 % of it in each fit, on a cluster of two processes.
+        These workers compute the sums of a pass. By default a scheduler steals tasks
+        and moves X: 18 to 64 % of it in each fit, on a cluster of two processes.
         """
         return workers_of(self.source)
 
     @property
     def shape(self) -> tuple[float, int]:
-        """Numbers of rows, NaN if unknown, and of columns."""
+        """Return the numbers of rows, NaN if unknown, and of columns."""
         total = sum(self.row_counts)
         return (total if math.isnan(total) else int(total)), self.n_features
 
     @property
     def n_stored(self) -> int:
-        """Number of columns of the parts."""
+        """Return the number of columns of the parts."""
         return self.n_features - sum(self.n_levels) + len(self.n_levels)
 
     def counted(
@@ -118,7 +118,7 @@ class Chunks:
         return chunks
 
     def cut(self, values: Array) -> list[Delayed]:
-        """Cut values in memory, one for each row, into chunks."""
+        """Cut values in memory, one per row, into chunks."""
         edges = np.cumsum([0, *self.row_counts])
         pieces = [literal(values[a:b, ...]) for a, b in itertools.pairwise(edges)]
         return send(pieces)
@@ -129,7 +129,7 @@ class Chunks:
         *loads: Sequence[Delayed],
         keep: Sequence[Delayed] = (),
     ) -> tuple[tuple[Any, ...], list[Delayed]]:
-        """Compute parts as :func:`fetch` does. A failure cancels what is kept."""
+        """Compute parts as :func:`fetch` does. A failure cancels the kept results."""
         try:
             results, kept = fetch(parts, *loads, keep=keep, positions=self.positions)
         except BaseException:
@@ -191,13 +191,13 @@ class Chunks:
         name : str
         """
         functions, parts = [function] * len(self.parts), (self.parts, *others)
-        # On any worker: finding the holder of a chunk would wait for the chunk.
+        # Use any worker: to find the holder of a chunk would wait for the chunk.
         results = self.of_each(functions, *parts, name=name, held=False)
         return array_of(results, self.row_counts, like, name=name)
 
 
 def _saying_where(position: int, function: Callable[..., Any], *chunk: Any) -> Any:
-    """Apply a function to a chunk. Its errors name the position of the chunk."""
+    """Apply a function to a chunk; errors name the position of the chunk."""
     try:
         return function(*chunk)
     except (TypeError, ValueError) as error:
@@ -205,7 +205,7 @@ def _saying_where(position: int, function: Callable[..., Any], *chunk: Any) -> A
 
 
 class PerRow(NamedTuple):
-    """Values for each row of rows in chunks.
+    """Values for each row, in the same chunks as the rows.
 
     Attributes
     ----------
@@ -219,7 +219,7 @@ class PerRow(NamedTuple):
     sampled: Array
 
 
-# Methods of TrainingData that change the columns and not the targets.
+# Methods of TrainingData that change the columns, not the targets.
 OF_COLUMNS = "standardized", "take_columns"
 
 
@@ -233,7 +233,7 @@ class ChunkedRows:
     targets : list of Delayed
         The :class:`Targets` of each chunk.
     dtype : dtype
-        To compute in.
+        Dtype of the computations.
     changes : tuple of tuples
         Names and arguments of the methods of :class:`TrainingData` that each pass calls
         on each chunk, in this order.
@@ -246,13 +246,13 @@ class ChunkedRows:
 
     @property
     def n_samples(self) -> int:
-        """Number of rows of all chunks."""
+        """Return the number of rows of all chunks."""
         return int(self.X.shape[0])
 
     def changed(self, name: str, *arguments: Any) -> ChunkedRows:
-        """Return rows whose chunks call one more method.
+        """Return rows whose chunks call a further method.
 
-        A change of dtype comes first, as a chunk is read.
+        A change of dtype is the first call when a chunk is read.
         """
         if name == "astype":
             return replace(self, dtype=arguments[0])

@@ -1,4 +1,4 @@
-"""Matrices: kinds of X, as the few products that passes over the rows need."""
+"""Matrices: kinds of X, with the products that passes over the rows need."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
 from xlr.data.blocks import cut
 
-# Multiply-adds of a symmetric product (BLAS syrk, from the cache) in the time of one of
-# a matrix-vector product, which waits for memory: 20 on one core of an x86 server.
+# Multiply-adds of a symmetric product (BLAS syrk, in the cache) in the time of one
+# multiply-add of a matrix-vector product, which waits for memory: 20 on one core of an
+# x86 server.
 GRAM_SPEEDUP = 20
 
-# Rows that a block of wide rows has, up to four times its usual size: products with few
-# columns are slow on fewer, by 1.3 with ten columns and 784 features.
+# Minimum rows of a block, up to four times its usual size. Products with few columns
+# are slower on fewer rows, by 1.3 with ten columns and 784 features.
 TALL_BLOCK = 1024
 
 
@@ -33,7 +34,7 @@ class Scaler:
         In the widest dtype of the device. Without an intercept the means are zero; a
         constant column has scale 1.
     varies : array of shape (n_features,)
-        0 for a constant column, whose derivatives are zero apart from rounding; else 1.
+        0 for a constant column, whose derivatives are zero up to rounding; else 1.
     """
 
     mean: Array
@@ -47,11 +48,11 @@ class Scaler:
         Parameters
         ----------
         mean, std : arrays of shape (n_features,)
-            A standard deviation of zero is that of a constant column.
+            A constant column has a standard deviation of zero.
         dtype : dtype
-            Of the matrix: the inverse of a scale stays within its range, and the means
-            are rounded to it, so that x - mean and b - mean.w are the same change of
-            variables to the last bit.
+            Dtype of the matrix. The inverse of a scale stays within its range. The
+            means are rounded to it, so that x - mean and b - mean.w are the same change
+            of variables to the last bit.
         xp : namespace
         """
         least = 4 * float(xp.finfo(dtype).smallest_normal)
@@ -63,7 +64,7 @@ class Scaler:
 
     @property
     def std(self) -> Array:
-        """Standard deviation of the columns: zero where they are constant."""
+        """Return the standard deviations of the columns: zero for constant columns."""
         return self.scale * self.varies
 
     def to_standardized(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
@@ -81,15 +82,15 @@ class Scaler:
         return coef * self.varies, intercept
 
     def take_columns(self, columns: Array, *, xp: Namespace) -> Scaler:
-        """Return the scaler of some columns, by their numbers on the device."""
+        """Return the scaler of some columns, by their indices on the device."""
         parts = self.mean, self.scale, self.varies
         return Scaler(*(xp.take(part, columns) for part in parts))
 
     def keeps_digits(self, dtype: Any, *, xp: Namespace) -> bool:
         """Return whether products with X may be corrected to products with Z.
 
-        True while the means take few digits (none to speak of in float64, two bits in
-        float32) and all numbers are far from the ends of the range of float32.
+        It is True while the means cost few digits (almost none in float64, two bits in
+        float32) and all numbers are far from the limits of float32.
         """
         offset = xp.abs(self.mean) / self.scale
         size = xp.maximum(xp.abs(self.mean), self.scale)
@@ -101,7 +102,7 @@ class Scaler:
 
 
 def farthest_mean(dtype: Any, *, xp: Namespace) -> float:
-    """Return the distance of a mean from zero, in deviations, that costs no digits."""
+    """Return the largest distance of a mean from zero, in deviations, without loss."""
     return max(4.0, 1e-12 / float(xp.finfo(dtype).eps))
 
 
@@ -113,10 +114,10 @@ class Matrix(Protocol):
     Attributes
     ----------
     xp, device, dtype
-        Of the results. ``dtype`` is float32 or float64.
+        Namespace, device and dtype of the results. ``dtype`` is float32 or float64.
     shape : tuple of two ints
     stored : array
-        The array that holds the numbers, whose size sets the size of blocks.
+        The array of the entries; its size sets the size of blocks.
     product_cost : float
         Time of a matrix-vector product per row, in multiply-adds of a dense product.
     gram_cost : float
@@ -151,7 +152,7 @@ class Matrix(Protocol):
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns).
 
-        Computed in the dtype of the columns, which may be float32 for a float64 X.
+        The result has the dtype of the columns, which may be float32 for a float64 X.
         """
 
     def sandwich_diagonal(self, weights: Array) -> Array:
@@ -161,10 +162,10 @@ class Matrix(Protocol):
         """Return a matrix for several products: standardized dense rows are copied."""
 
     def take_rows(self, rows: slice | Array) -> Matrix:
-        """Return some rows: a slice as a view, or numbers on the device as a copy."""
+        """Return some rows: a slice as a view, or indices on the device as a copy."""
 
     def take_columns(self, columns: Array) -> Matrix:
-        """Return a copy of some columns, by their ascending numbers on the device."""
+        """Return a copy of some columns, by their ascending indices on the device."""
 
     def astype(self, dtype: Any) -> Matrix:
         """Return the same numbers in float32 or float64."""
@@ -266,7 +267,7 @@ class DenseMatrix:
         return self._with(self.xp.astype(taken, self.dtype, copy=False))
 
     def take_columns(self, columns: Array) -> DenseMatrix:
-        """Return a copy of some columns, by their ascending numbers on the device."""
+        """Return a copy of some columns, by their ascending indices on the device."""
         stored = self.xp.take(self.stored, columns, axis=1)
         return DenseMatrix(stored, self.dtype, xp=self.xp, device=self.device)
 
@@ -280,8 +281,8 @@ class DenseMatrix:
     def standardized(self, scaler: Scaler) -> DenseMatrix | StandardizedMatrix:
         """Return the matrix with centred and scaled columns.
 
-        A copy if one block holds all rows, which is faster than a change of units in
-        each pass.
+        It is a copy if one block holds all rows: this is faster than a change of units
+        in each pass.
         """
         if len(self.row_slices(1, 1, 1)) > 1:
             return StandardizedMatrix(self, scaler)
@@ -305,14 +306,14 @@ class DenseMatrix:
 class StandardizedMatrix:
     r"""A matrix with centred and scaled columns, z = (x - mean) / scale.
 
-    Products correct those of the raw matrix:
+    Products are corrected products of the raw matrix:
 
     .. math::
         Z w = X (w / scale) - mean \cdot (w / scale), \qquad
         Z'r = (X'r - mean \textstyle\sum_i r_i) / scale
 
-    Where the means would cost digits (:meth:`Scaler.keeps_digits`), and for second
-    derivatives, each dense block of rows is copied, centred and scaled.
+    Each dense block of rows is copied, centred and scaled for second derivatives, and
+    if the means would cost digits (:meth:`Scaler.keeps_digits`).
 
     Parameters
     ----------
@@ -333,7 +334,7 @@ class StandardizedMatrix:
 
     @property
     def stored(self) -> Array:
-        """The array of the raw matrix."""
+        """Return the array of the raw matrix."""
         return self.matrix.stored
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
@@ -376,7 +377,7 @@ class StandardizedMatrix:
         product = self.matrix.transpose_matvec(weights)
         total = xp.sum(weights, axis=0, dtype=product.dtype)[:, None]
         squares = squares - (2 * product - total * scaler.mean) * scaler.mean
-        # Cancellation may leave less than zero.
+        # Cancellation may make them negative.
         squares = xp.maximum(squares, xp.zeros_like(squares))
         return squares * scaler.varies / scaler.scale / scaler.scale
 
@@ -385,7 +386,7 @@ class StandardizedMatrix:
         return _standardized(self.matrix.to_dense(), self.scaler, xp=self.xp)
 
     def explicit(self) -> Any:
-        """Return dense rows centred and scaled; of sparse ones, the matrix itself."""
+        """Return dense rows centred and scaled; return sparse rows unchanged."""
         return self._centred() if self._is_dense else self
 
     def _centred(self) -> DenseMatrix:
@@ -393,7 +394,7 @@ class StandardizedMatrix:
         return DenseMatrix(dense, self.dtype, xp=self.xp, device=self.device)
 
     def take_rows(self, rows: slice | Array) -> Any:
-        """Return some rows: a slice without a copy, dense ones by number centred."""
+        """Return some rows: a slice without a copy, or a centred copy by indices."""
         matrix = self.matrix.take_rows(rows)
         taken = StandardizedMatrix.__new__(StandardizedMatrix)
         taken.__dict__.update(self.__dict__, matrix=matrix, shape=matrix.shape)
@@ -402,7 +403,7 @@ class StandardizedMatrix:
         return taken
 
     def take_columns(self, columns: Array) -> Any:
-        """Return a copy of some columns, of dense ones centred and scaled."""
+        """Return a copy of some columns; dense columns are centred and scaled."""
         scaler = self.scaler.take_columns(columns, xp=self.xp)
         if not self._is_dense:
             return StandardizedMatrix(self.matrix.take_columns(columns), scaler)

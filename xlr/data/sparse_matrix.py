@@ -17,13 +17,13 @@ from xlr.data.matrix import (
     farthest_mean,
 )
 
-# Multiply-adds of a dense product in the time of one stored entry, whose column has to
-# be looked up; and in the time of a pair of entries of a row in a Gram matrix.
+# Multiply-adds of a dense product in the time of one stored entry, whose column must be
+# looked up; and in the time of a pair of entries of a row in a Gram matrix.
 ENTRY_COST = 4
 PAIR_COST = 25
 
-# Numbers of a block of rows that is made dense for a Gram matrix, and its least rows:
-# adding the matrices up then costs less than they do.
+# Size of a block of rows that is made dense for a Gram matrix, and its minimum rows:
+# the addition of matrices then costs less than the products.
 DENSE_NUMBERS = 2**23
 LEAST_DENSE_ROWS = 1024
 
@@ -38,7 +38,7 @@ class SparseMatrix:
     ----------
     rows : sparse CSR array of shape (n_rows, n_columns)
     xp : namespace
-        Of its entries.
+        Namespace of the entries.
     """
 
     def __init__(self, rows: Any, *, xp: Namespace) -> None:
@@ -55,12 +55,12 @@ class SparseMatrix:
     def of_parts(
         cls, kind: Any, shape: tuple[int, int], parts: tuple[Array, ...], *, xp: Any
     ) -> SparseMatrix:
-        """Return the matrix of entries, column numbers and row ends, without a copy."""
+        """Return the matrix of entries, column indices and row ends, without a copy."""
         return cls(_filled(kind(shape, dtype=parts[0].dtype), parts), xp=xp)
 
     @cached_property
     def costs(self) -> tuple[float, float]:
-        """Times of a product and of a Gram matrix for each row."""
+        """Return the times of a product and of a Gram matrix per row."""
         lengths = self.xp.astype(self.xp.diff(self._rows.indptr), self.xp.float64)
         pairs = float(arrays.to_host(self.xp.mean(lengths * lengths)))
         n_rows, n_columns = self.shape
@@ -68,12 +68,12 @@ class SparseMatrix:
 
     @property
     def product_cost(self) -> float:
-        """Time of a matrix-vector product for each row."""
+        """Return the time of a matrix-vector product per row."""
         return self.costs[0]
 
     @property
     def gram_cost(self) -> float:
-        """Time of a Gram matrix for each row."""
+        """Return the time of a Gram matrix per row."""
         return self.costs[1]
 
     @cached_property
@@ -115,7 +115,7 @@ class SparseMatrix:
         return self
 
     def take_rows(self, rows: slice | Array) -> SparseMatrix:
-        """Return some rows: of a slice without a copy of their entries."""
+        """Return some rows; a slice shares its entries."""
         if not isinstance(rows, slice):
             taken = SparseMatrix(self._rows[rows, :], xp=self.xp)
             taken.costs = self.costs
@@ -133,7 +133,7 @@ class SparseMatrix:
         return self._views[start, stop]
 
     def take_columns(self, columns: Array) -> SparseMatrix:
-        """Return a copy of some columns, by their numbers on the device."""
+        """Return a copy of some columns, by their indices on the device."""
         return SparseMatrix(self._by_column[:, columns].tocsr(), xp=self.xp)
 
     def astype(self, dtype: Any) -> SparseMatrix:
@@ -145,10 +145,10 @@ class SparseMatrix:
     def standardized(self, scaler: Scaler) -> StandardizedMatrix:
         """Return the matrix with centred and scaled columns.
 
-        Zeros stay zeros: the change is left to the coefficients. Entries are copied
-        only where digits would be lost: less the means that are far from zero, whose
-        squares a Gram matrix takes off again, and scaled where their squares might
-        leave the range of float32.
+        Zeros stay zeros: the change is applied to the coefficients. Entries are copied
+        only to keep digits. Means far from zero are subtracted, because a Gram matrix
+        would subtract their squares. Entries are scaled if their squares might exceed
+        the range of float32.
         """
         xp, rows = self.xp, self._rows
         mean, scale = scaler.mean, scaler.scale
@@ -173,8 +173,8 @@ class SparseMatrix:
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
         """Cut the rows into a block for each thread, or more for wide temporaries.
 
-        A block has more entries than there are columns: it adds as many numbers to the
-        sums.
+        A block has more entries than the matrix has columns, because it adds as many
+        numbers to the sums.
         """
         (n, p), n_entries = self.shape, max(1, self._rows.nnz)
         size = self.xp.finfo(self.dtype).bits // 8
@@ -195,7 +195,7 @@ class SparseMatrix:
 
 
 def dense_sandwich(matrix: Any, columns: Array) -> Array:
-    """Return A'A for A = [u_1 X, ..., u_m X], of rows made dense block by block."""
+    """Return A'A for A = [u_1 X, ..., u_m X], with rows made dense block by block."""
 
     def gram(rows: slice) -> tuple[Array]:
         dense = DenseMatrix(matrix.take_rows(rows).to_dense(), xp=matrix.xp)
@@ -218,7 +218,7 @@ def canonical(X: Any) -> Any:
 def _shifted(rows: Any, shift: Array, chosen: Array, *, xp: Namespace) -> Any:
     """Subtract a number from all rows of the chosen columns.
 
-    Few of these rows are zero: the mean is not far from most of the values.
+    Few of these rows are zero, because the mean is close to most of the values.
     """
     n_samples, (columns,) = rows.shape[0], xp.nonzero(chosen)
     ends = columns.shape[0] * xp.arange(n_samples + 1, device=arrays.device_of(columns))
@@ -231,10 +231,10 @@ def _shifted(rows: Any, shift: Array, chosen: Array, *, xp: Namespace) -> Any:
 def _filled(matrix: Any, parts: tuple[Array, ...]) -> Any:
     """Set the entries, indices and row ends of an empty matrix.
 
-    The constructor of SciPy would copy what is less than half of an array.
+    SciPy's constructor would copy a part that is less than half of its array.
     """
     matrix.data, matrix.indices, matrix.indptr = parts
-    matrix.has_canonical_format = True  # CuPy waits for the device to find out
+    matrix.has_canonical_format = True  # CuPy would wait for the device to check
     return matrix
 
 
@@ -245,5 +245,5 @@ def _transposed(rows: Any) -> Any:
 
 
 def gram_cost(pairs: float, n_features: int) -> float:
-    """Return the time of a Gram matrix for each row with so many pairs of entries."""
+    """Return the time of a Gram matrix per row, given its pairs of entries."""
     return min(PAIR_COST * pairs, n_features**2 / GRAM_SPEEDUP)

@@ -1,4 +1,4 @@
-"""Matrices side by side: dense, sparse and categorical columns as one X."""
+"""Dense, sparse and categorical columns side by side, as one X."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class SplitMatrix:
     Parameters
     ----------
     parts : sequence of arrays, sparse arrays or matrices
-        Each with all rows, in the same library and on the same device. Dense parts are
-        arrays of two dimensions; categorical ones are :class:`CategoricalMatrix`.
+        Columns with all rows, in the same library and on the same device. Dense parts
+        are arrays of two dimensions; categorical parts are :class:`CategoricalMatrix`.
     names : sequence of str, default=None
         Names of all columns, for messages and ``feature_names_in_``.
 
@@ -81,7 +81,7 @@ class SplitMatrix:
         self.xp, self.device, self.dtype = first.xp, first.device, first.dtype
         self.shape = first.shape[0], sum(part.shape[1] for part in parts)
         self.product_cost = sum(part.product_cost for part in parts)
-        # The narrower of two parts is made dense; the other reads each column of it.
+        # The narrower of two parts is made dense, and multiplied column by column.
         by_width = sorted(parts, key=lambda part: part.shape[1])
         between = itertools.combinations(by_width, 2)
         self.gram_cost = sum(part.gram_cost for part in parts) + sum(
@@ -95,7 +95,7 @@ class SplitMatrix:
 
     @property
     def stored(self) -> Array:
-        """The numbers of the first part that is not categorical; else the codes."""
+        """Return the entries of the first part that is not categorical, or codes."""
         return min(self.parts, key=_holds_codes).stored
 
     def _starts(self) -> list[int]:
@@ -165,11 +165,11 @@ class SplitMatrix:
         return self._with([part.explicit() for part in self.parts])
 
     def take_rows(self, rows: slice | Array) -> SplitMatrix:
-        """Return some rows: a slice as a view, or numbers on the device as a copy."""
+        """Return some rows: a slice as a view, or indices on the device as a copy."""
         return self._with([part.take_rows(rows) for part in self.parts])
 
     def take_columns(self, columns: Array) -> SplitMatrix:
-        """Return a copy of some columns, by their ascending numbers on the device."""
+        """Return a copy of some columns, by their ascending indices on the device."""
         chosen, parts = arrays.to_host(columns), []
         for part, (start, stop) in zip(self.parts, itertools.pairwise(self._starts())):
             here = chosen[(chosen >= start) & (chosen < stop)] - start
@@ -185,7 +185,7 @@ class SplitMatrix:
     def standardized(self, scaler: Scaler) -> Matrix:
         """Return the matrix with centred and scaled columns, part by part.
 
-        A dense copy where one block holds all rows: its products take fewer calls.
+        It is a dense copy if one block holds all rows: products then take fewer calls.
         """
         size = self.xp.finfo(self.dtype).bits // 8
         if self.shape[0] * self.shape[1] * size <= arrays.block_bytes(self.stored):
@@ -202,7 +202,7 @@ class SplitMatrix:
         return self.xp.concat([part.to_dense() for part in self.parts], axis=1)
 
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
-        """Cut the rows as the part does that takes the largest blocks."""
+        """Cut the rows like the part with the largest blocks."""
         cuts = [part.row_slices(width, least, n_threads) for part in self.parts]
         return min(cuts, key=len)
 
@@ -217,7 +217,7 @@ def as_matrix(X: Any) -> Matrix:
 
 
 def of_chunk(rows: Array, n_levels: tuple[int, ...], dtype: Any = None) -> Matrix:
-    """Return rows of a chunk as a matrix: numbers, and codes in the last columns."""
+    """Return rows of a chunk as a matrix; the last columns hold codes."""
     xp, rows = arrays.namespace(rows), arrays.aligned(rows)
     if not n_levels:
         return DenseMatrix(rows, dtype, xp=xp)
@@ -230,7 +230,7 @@ def of_chunk(rows: Array, n_levels: tuple[int, ...], dtype: Any = None) -> Matri
 
 
 def _read(part: Any) -> Matrix:
-    """Return a part as a matrix, sparse ones in canonical form."""
+    """Return a part as a matrix; a sparse matrix has canonical form."""
     if len(part.shape) != 2:
         raise ValueError(
             f"A part has shape {tuple(part.shape)}, expected two dimensions. Pass "

@@ -14,18 +14,18 @@ from xlr.data.training_data import Block, TrainingData
 from xlr.text import listed, printable, quoted
 
 # Rows that show outliers by their values, and rows that give the location and scale of
-# such a column: of few columns as many rows as make MANY_ENTRIES numbers (10 ms).
+# such a column. With few columns, as many rows as hold MANY_ENTRIES numbers (10 ms).
 FEW_ROWS, MANY_ROWS, MANY_ENTRIES = 25, 1000, 1e5
 
-# Numbers in these rows above which outliers are not searched: 8 MB.
+# Maximum size of these rows for a search of outliers: 8 MB.
 MAX_ENTRIES = 1e6
 
-# Ratio of the standard deviation to the spread of most values that only outliers reach.
-# Scaled by that deviation, the other entries of the column would vanish.
+# Ratio of the standard deviation to the spread of most values, which only outliers
+# reach. Scaled by that deviation, the other entries of the column would vanish.
 HEAVY = 1e3
 
-# A column with fewer gaps between the values of FEW_ROWS rows may be mostly zero; then
-# fewer than so many rows that hold most of its squares may be outliers.
+# A column with fewer gaps than this between the values of FEW_ROWS rows may be mostly
+# zero. It may have outliers if fewer rows than this hold most of its squares.
 FEW_GAPS, RARE_ROWS = 6, 100
 
 # Rows whose median is a robust first guess of the location of a column.
@@ -41,7 +41,7 @@ class ColumnStatistics(NamedTuple):
         The sum of the weights.
     mean : array of shape (n_features,)
     std : array of shape (n_features,)
-        About the mean; exactly zero for a constant column.
+        Standard deviation; exactly zero for a constant column.
     """
 
     weight: Array
@@ -66,7 +66,7 @@ class ColumnStatistics(NamedTuple):
         return ColumnStatistics(total, self.mean + b * d, xp.sqrt(variance))
 
     def about_zero(self, *, xp: Namespace) -> ColumnStatistics:
-        """Return statistics about zero: root mean squares as deviations."""
+        """Return statistics about zero, with root mean squares as deviations."""
         rms = xp.hypot(self.mean, self.std)
         return self._replace(mean=xp.zeros_like(rms), std=rms)
 
@@ -77,15 +77,15 @@ def column_statistics(
 ) -> ColumnStatistics:
     r"""Return the weighted mean and standard deviation of the columns.
 
-    One pass in the usual case, by the means of x and x^2. Their difference is right to
+    The usual case takes one pass, for the means of x and x^2. The variance is right to
     ten digits unless a mean lies hundreds of deviations from zero (90 without float64).
-    Such columns take a second pass about the median of a few rows, and if need be a
-    third about the mean. Rows of zero weight do not count.
+    Such columns take a second pass about the median of a few rows, and a third about
+    the mean if necessary. Rows of zero weight do not count.
 
     Parameters
     ----------
     data : TrainingData
-        With rows in memory, and weights of mean 1.
+        Data with rows in memory, and weights of mean 1.
     names : callable, default=None
         Returns the names of the columns, for errors.
 
@@ -100,7 +100,7 @@ def column_statistics(
     mean, mean_square = total / weight, squares / weight
     is_zero = (mean == 0) & (mean_square == 0)  # most columns of a sparse matrix
     variance = mean_square - mean * mean
-    # NaN compares false, so that it is doubtful too.
+    # NaN compares false, so it counts as inaccurate.
     known = _keeps_digits(mean, variance, xp=xp) & (variance < xp.inf)
     doubtful = np.nonzero(~arrays.to_host(known | is_zero))[0]
     std = xp.sqrt(xp.maximum(variance, xp.zeros_like(variance)))
@@ -130,7 +130,7 @@ def _sums(block: Block) -> tuple[Array, Array, Array]:
 def _keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
     """Return whether the variance E[x^2] - E[x]^2 is right to ten digits.
 
-    To three digits without float64.
+    Without float64, three digits are enough.
     """
     info = xp.finfo(mean.dtype)
     limit = min(1e5, 1e-3 / float(info.eps))
@@ -141,7 +141,7 @@ def _keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
 def _about_a_guess(
     data: TrainingData, weight: Array, names: list[str]
 ) -> tuple[Array, Array]:
-    """Return mean and deviation from sums about a location near the mean."""
+    """Return mean and standard deviation from sums about a location near the mean."""
     xp = data.xp
     refuse_non_finite(data.matrix, names)
     counted = np.nonzero(arrays.to_host(data.targets.weights)[:, 0] > 0)[0]
@@ -177,7 +177,7 @@ def _shifted_sums(
 ) -> tuple[Array, Array, Array]:
     """Return weighted means of u and u^2 and the largest abs(u), for u = x - shift.
 
-    The means are the block's share of those over all rows, whose weight is given.
+    The means are the block's share of the means over all rows, with the given weight.
     """
     xp = block.xp
     shares = xp.astype(block.row_weights, block.wide, copy=False) / weight
@@ -193,11 +193,11 @@ def _combined(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
 
 
 def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStatistics:
-    """Return the statistics, with those of most values for columns with outliers.
+    """Return the statistics; columns with outliers have those of most values.
 
     One huge entry (a typo), or a fill value in many rows, determines the standard
-    deviation, and differences between the others vanish in its units. The gaps between
-    the values of a sample of rows locate and scale such columns.
+    deviation, and differences between other entries vanish in its units. The gaps
+    between the values of a sample of rows locate and scale such columns.
 
     Parameters
     ----------
@@ -210,8 +210,8 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
         return statistics
     _, spread, n_gaps = _location_and_spread(matrix, FEW_ROWS, std.dtype)
     heavy = (std > HEAVY * spread) & (spread > 0)
-    # Few rows hold most of the squares of a column, other than one of zeros and ones:
-    # more of its values must be seen. The widest columns come first.
+    # If few rows hold most of the squares of a column, other than zeros and ones, look
+    # at more of its values. The widest columns come first.
     squares = mean * mean + std * std
     rare = (n_gaps < FEW_GAPS) & (n_samples * mean * mean < RARE_ROWS * squares)
     rare = rare & (std > 0) & ~heavy & (xp.abs(squares - mean) > 1e-6 * squares)
@@ -252,8 +252,8 @@ def _location_and_spread(
     """Return the location and the spread of most values of the columns, in a few rows.
 
     The median of the gaps between different values is a gap between ordinary values,
-    even if only two of them differ from a fill value: it gives the location. Times the
-    number of gaps it is the spread, which is zero without a gap.
+    even if only two of them differ from a fill value: it gives the location. The spread
+    is this gap times the number of gaps, and zero without a gap.
 
     Returns
     -------
@@ -288,7 +288,7 @@ def refuse_non_finite(matrix: Matrix, names: list[str] | None = None) -> None:
                 kinds |= set(np.asarray(["NaN", "infinity"])[arrays.to_host(has)])
                 if values.ndim == 2:
                     here = xp.all(xp.isfinite(values), axis=0)
-                else:  # of a sparse matrix; NaN and infinity times zero are NaN
+                else:  # a sparse matrix: NaN and infinity times zero are NaN
                     place = {"dtype": part.dtype, "device": part.device}
                     zeros = xp.zeros((block.shape[0], 1), **place)
                     here = xp.isfinite(block.transpose_matvec(zeros)[0, :])

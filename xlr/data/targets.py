@@ -20,28 +20,27 @@ class Targets:
 
     .. math:: s_{im} = s_i\, n_{i\,r(m)}\, f_{m\,y_{im}}
 
-    in model m, with its label :math:`y_{im}` there.
+    and the label :math:`y_{im}` in model m.
 
     Attributes
     ----------
     n_models : int
     labels : array of shape (n_samples, n_targets)
-        Class codes 0, 1, ..., of any dtype; or class shares of one model, for losses
-        that take them.
+        Class codes 0, 1, ..., of any dtype; or the class shares of one model, for
+        losses that take shares.
     weights : array of shape (n_samples, 1)
-        :math:`s_i`, in the dtype to compute in.
+        :math:`s_i`, in the dtype of the computations.
     counts : array of shape (n_samples, n_counts) or None
         Copies of the row in each resample, :math:`n_{ir}`, of any dtype; None for one.
     class_factors : array of shape (n_models, 2) or None
-        Factors of the labels 0 and 1 in each model, in the dtype to compute in; None
-        for ones.
+        Factors of the labels 0 and 1 in each model, in the dtype of the computations;
+        None for ones.
     label_of, count_of : array of shape (n_models,) or None
-        Column numbers of each model. None if all models share one column, or each has
-        its own.
+        Columns of each model. None if all models share one column, or each has its own.
     resample_of : ndarray of shape (n_models,) or None
         Models with the same number differ only in their counts.
     offset : array of shape (n_samples, n_outputs) or None
-        Added to the logits of every model, in the dtype to compute in.
+        Added to the logits of every model, in the dtype of the computations.
     """
 
     n_models: int
@@ -55,7 +54,7 @@ class Targets:
     offset: Array | None = None
 
     def block(self, rows: slice, *, xp: Namespace) -> tuple[Array, Array]:
-        """Return labels and weights of some rows, (n_rows, n_models or 1) each.
+        """Return labels and weights of some rows, both (n_rows, n_models or 1).
 
         Labels have the dtype of the weights.
         """
@@ -72,11 +71,11 @@ class Targets:
 
     @property
     def weighs_alike(self) -> bool:
-        """True if each row has the same weight in all models."""
+        """Return whether each row has the same weight in all models."""
         return self.counts is None and self.class_factors is None
 
     def select(self, models: np.ndarray) -> Targets:
-        """Return the targets of some models, by their numbers on the host."""
+        """Return the targets of some models, by their indices on the host."""
         if self.n_models == models.shape[0] == 1:
             return self
 
@@ -99,9 +98,9 @@ class Targets:
         )
 
     def recoded(self, kept: np.ndarray, n_classes: int) -> Targets:
-        """Return targets of one model of some of its classes, in order.
+        """Return the targets of one model for some of its classes, in order.
 
-        The rows of the others become those of the first, and must have no weight.
+        Rows of other classes get the code of the first class, and must have no weight.
         """
         xp, device = arrays.namespace(self.labels), arrays.device_of(self.labels)
         codes, offset = np.zeros(n_classes, dtype=np.int64), self.offset
@@ -114,7 +113,7 @@ class Targets:
         return replace(self, labels=xp.take(new, old)[:, None], offset=offset)
 
     def take_rows(self, rows: Array, *, xp: Namespace) -> Targets:
-        """Return the targets of some rows, by their numbers on the device."""
+        """Return the targets of some rows, by their indices on the device."""
         names = "labels", "weights", "counts", "offset"
         return self._with(names, lambda values: xp.take(values, rows, axis=0))
 
@@ -139,8 +138,8 @@ class Targets:
         counts : array of shape (n_samples, n_counts)
             Copies of each row in each resample.
         n_each : int
-            Models of each resample, with different penalties. The models of the first
-            penalty come first, in the order of the counts and then of the labels.
+            Number of models per resample, with different penalties. The models of the
+            first penalty come first, in the order of the counts and then of the labels.
         """
         n_counts, n_labels = counts.shape[1], self.n_models
         each, count, label = np.indices((n_each, n_counts, n_labels)).reshape(3, -1)

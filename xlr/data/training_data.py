@@ -30,7 +30,7 @@ class Block(NamedTuple):
     labels, weights : arrays of shape (n_rows, n_models or 1)
         Class codes and weights, in the dtype of the matrix.
     row_weights : array of shape (n_rows, 1)
-        The weights that all models share.
+        Weights that all models share.
     offset : array of shape (n_rows, n_outputs) or None
         Added to the logits.
     xp : namespace
@@ -72,16 +72,16 @@ def sums_of_class_weights(block: Block, n_classes: int) -> tuple[Array]:
 class TrainingData:
     """Rows with their targets, and the passes over them.
 
-    A pass is a map over parts of the rows and a sum, :meth:`map_reduce`: over blocks of
-    rows in memory, or over the chunks of a Dask scheduler. With chunks, ``matrix`` and
-    ``targets`` hold a sample in memory. Changes of them apply to each chunk as a pass
-    reads it.
+    A pass is a map over parts of the rows and a sum, :meth:`map_reduce`. The parts are
+    blocks of rows in memory, or the chunks of a Dask scheduler. With chunks, ``matrix``
+    and ``targets`` hold a sample in memory. Each pass applies their changes to every
+    chunk that it reads.
 
     Parameters
     ----------
     matrix : Matrix
     targets : Targets
-        With weights in the dtype of the matrix.
+        Targets with weights in the dtype of the matrix.
     pool : Workers, default=ALONE
         Threads for passes over rows in memory.
     chunks : ChunkedRows, default=None
@@ -119,17 +119,17 @@ class TrainingData:
 
     @property
     def offset(self) -> Array | None:
-        """Offset of the logits: (n_samples, n_outputs)."""
+        """Return the offset of the logits, (n_samples, n_outputs)."""
         return self.targets.offset
 
     @property
     def product_cost(self) -> float:
-        """Time of a product with a vector, in multiply-adds of a dense matrix."""
+        """Return the time of a product with a vector, in dense multiply-adds."""
         return self.n_samples * self.matrix.product_cost
 
     @property
     def gram_cost(self) -> float:
-        """Time of a Gram matrix, in the same unit."""
+        """Return the time of a Gram matrix, in dense multiply-adds."""
         return self.n_samples * self.matrix.gram_cost
 
     def map_reduce(
@@ -153,7 +153,7 @@ class TrainingData:
         width : int, default=1
             Numbers per row of its widest temporary.
         least : int, default=1
-            Minimum rows of a block: adding its sums must cost less than computing them.
+            Minimum rows of a block, so that the addition of its sums stays cheap.
         combine : callable, default=add
             Combines the results of two parts of the rows.
         per_row : array of shape (n_samples, ...) or PerRow, default=None
@@ -257,7 +257,7 @@ class TrainingData:
         return self._changed("standardized", scaler, matrix=matrix)
 
     def take_columns(self, columns: Array) -> TrainingData:
-        """Return a copy of some columns, by their numbers on the device."""
+        """Return a copy of some columns, by their indices on the device."""
         matrix = self.matrix.take_columns(columns)
         return self._changed("take_columns", columns, matrix=matrix)
 
@@ -268,7 +268,7 @@ class TrainingData:
         return self._changed("astype", dtype, matrix=matrix, targets=targets)
 
     def select(self, models: np.ndarray) -> TrainingData:
-        """Return the data of some models, by their numbers on the host."""
+        """Return the data of some models, by their indices on the host."""
         return self._changed("select", models, targets=self.targets.select(models))
 
     def without_counts(self) -> TrainingData:
@@ -283,7 +283,7 @@ class TrainingData:
         counts : array of shape (n_samples, n_counts) or PerRow
             Copies of each row in each resample, from :meth:`place_rows`.
         n_each : int
-            Models of each resample.
+            Number of models per resample.
         """
         return self.with_targets(partial(_resampled, n_each), counts)
 
@@ -292,8 +292,8 @@ class TrainingData:
     ) -> TrainingData:
         """Return the same rows with ``function(targets, *per_row)`` as targets.
 
-        Workers of chunks compute them for each pass, or ``keep`` them. Call it before
-        :meth:`select`, which chunks apply to its result.
+        Workers compute the targets of chunks for each pass, or ``keep`` them. Call this
+        method before :meth:`select`.
         """
         if self.chunks is None:
             return self._with(self.matrix, function(self.targets, *per_row), None)
@@ -305,7 +305,7 @@ class TrainingData:
         """Copy about ``size`` random rows, in float32."""
         if self.in_memory:
             rows = draw_rows(self.n_samples, size, seed)
-        else:  # they are in random order
+        else:  # the rows are in random order
             rows = np.arange(size)
         return self.take_rows(rows, self.xp.float32)
 

@@ -448,7 +448,7 @@ def held_out_scores(
         Metadata for the scorer: arrays with an entry for each row of X, or other
         values.
     tests, coef, intercept
-        As for :func:`held_out_likelihood`.
+        As in :func:`held_out_likelihood`.
 
     Returns
     -------

@@ -65,7 +65,7 @@ def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Fea
     *others : arrays
         The other arguments of the fit.
     chunked : bool, default=True
-        As for :func:`read_features`.
+        As in :func:`read_features`.
 
     Raises
     ------

@@ -468,7 +468,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Raises
         ------
         NotFittedError, ValueError
-            As :meth:`decision_function`.
+            As in :meth:`decision_function`.
         """
         answer = partial(probabilities, one_vs_rest=self._has_model_for_each_class)
         return self._of_rows(answer, X, offset)
@@ -491,7 +491,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Raises
         ------
         NotFittedError, ValueError
-            As :meth:`decision_function`.
+            As in :meth:`decision_function`.
         """
         answer = partial(log_probabilities, one_vs_rest=self._has_model_for_each_class)
         return self._of_rows(answer, X, offset)
@@ -516,7 +516,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Raises
         ------
         NotFittedError, ValueError
-            As :meth:`decision_function`.
+            As in :meth:`decision_function`.
         """
         return labels_of(self._of_rows(class_codes, X, offset), self.classes_)
 
@@ -546,7 +546,7 @@ def score(
     Raises
     ------
     NotFittedError, ValueError
-        As :meth:`decision_function`, or if lengths differ.
+        As in :meth:`decision_function`, or if lengths differ.
     """
     if not arrays.is_dask(X):
         with arrays.current_device(X):

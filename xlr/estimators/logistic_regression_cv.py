@@ -69,7 +69,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     l1_ratios : list of floats, default=(0.0,)
         Shares of the L1 penalty, from 0 (all L2) to 1, each combined with each C.
     penalty_factor, lower, upper
-        As for :class:`LogisticRegression`.
+        As in :class:`LogisticRegression`.
     fit_intercept : bool, default=True
         Whether the model has intercepts.
     cv : int, splitter or iterable, default=None
@@ -83,17 +83,17 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         answers with NumPy arrays, or, with scikit-learn's ``array_api_dispatch``, with
         arrays of the library of X.
     solver, tol, max_iter
-        As for :class:`LogisticRegression`.
+        As in :class:`LogisticRegression`.
     class_weight : dict or 'balanced', default=None
-        As for :class:`LogisticRegression`; balanced over all rows.
+        As in :class:`LogisticRegression`; balanced over all rows.
     multi_class : {'multinomial', 'ovr'}, default='multinomial'
-        As for :class:`LogisticRegression`. The models of all classes have the same C;
+        As in :class:`LogisticRegression`. The models of all classes have the same C;
         scikit-learn's ``OneVsRestClassifier`` of this estimator chooses one for each.
     refit : bool, default=True
         Whether the chosen model is fitted to all rows. False takes the mean, over the
         folds, of the coefficients at the C that is best for the fold.
     random_state, n_jobs, verbose, categorical, drop, handle_unknown, handle_missing
-        As for :class:`LogisticRegression`. Folds are drawn by the splitter.
+        As in :class:`LogisticRegression`. Folds are drawn by the splitter.
 
     Attributes
     ----------
@@ -110,16 +110,16 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         are two classes, else one for each. In the library, dtype and device of X.
     n_iter_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs)
     coef_, intercept_, classes_, n_features_in_, feature_names_in_
-        As for :class:`LogisticRegression`.
+        As in :class:`LogisticRegression`.
     solver_ : str
         The solver that ran last.
     converged_ : bool
         Whether all fits converged.
     duality_gap_ : ndarray of shape (1,)
-        As for :class:`LogisticRegression`, of the fit to all rows; NaN with
+        As in :class:`LogisticRegression`, of the fit to all rows; NaN with
         ``refit=False``.
     n_passes_ : int or None
-        As for :class:`LogisticRegression`, of all fits and scores together.
+        As in :class:`LogisticRegression`, of all fits and scores together.
 
     See Also
     --------
@@ -434,7 +434,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Parameters
         ----------
         estimator : sklearn.linear_model.LogisticRegressionCV
-            As for :meth:`LogisticRegression.from_sklearn`. A ``scoring`` of None
+            As in :meth:`LogisticRegression.from_sklearn`. A ``scoring`` of None
             becomes ``'accuracy'``, its meaning there.
 
         Returns

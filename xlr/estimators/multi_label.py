@@ -47,9 +47,9 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         Weights of 0 and 1. ``'balanced'`` gives both the same total weight for each
         label.
     solver, tol, max_iter, random_state, n_jobs, verbose
-        As for :class:`LogisticRegression`.
+        As in :class:`LogisticRegression`.
     categorical, drop, handle_unknown, handle_missing
-        As for :class:`LogisticRegression`.
+        As in :class:`LogisticRegression`.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         Whether each model converged: its optimality, or its duality gap as a share of
         F, is within ``tol``.
     optimality_, duality_gap_ : ndarray of shape (n_labels,)
-        As for :class:`LogisticRegression`; zero for a label that has one value only.
+        As in :class:`LogisticRegression`; zero for a label that has one value only.
     solver_ : str
         The solver that ran.
 
@@ -263,7 +263,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         Raises
         ------
         NotFittedError, ValueError
-            As :meth:`decision_function`.
+            As in :meth:`decision_function`.
         """
         return self._of_rows(lambda logits, xp: sigmoid(logits), X)
 
@@ -282,7 +282,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         Raises
         ------
         NotFittedError, ValueError
-            As :meth:`decision_function`.
+            As in :meth:`decision_function`.
         """
         return self._of_rows(lambda logits, xp: log_sigmoid(logits), X)
 
@@ -302,7 +302,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         Raises
         ------
         NotFittedError, ValueError
-            As :meth:`decision_function`.
+            As in :meth:`decision_function`.
         """
         return self._of_rows(_labels, X)
 
@@ -324,7 +324,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         Raises
         ------
         NotFittedError, ValueError
-            As :meth:`decision_function`, or if y or the weights are invalid.
+            As in :meth:`decision_function`, or if y or the weights are invalid.
         """
         predicted = arrays.to_host(self.predict(X))
         positive, known = map(arrays.to_host, read_entries(y, predicted.shape[0]))

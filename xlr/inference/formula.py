@@ -124,7 +124,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         NotFittedError
             Before ``fit``.
         TypeError, ValueError
-            As :meth:`fit`, or if a category has a level that the fit had not.
+            As in :meth:`fit`, or if a category has a level that the fit had not.
         """
         check_is_fitted(self, "columns")
         if arrays.is_dask(X):
@@ -222,9 +222,9 @@ def logit(
     weights, offset, groups : str or array of shape (n_samples,), default=None
         Names of columns of the table, or their values; see :func:`infer`.
     cov_type : str, default='nonrobust'
-        As for :func:`infer`.
+        As in :func:`infer`.
     keep_data : bool, default=False
-        As for :func:`infer`.
+        As in :func:`infer`.
 
     Returns
     -------

@@ -82,7 +82,7 @@ class HypothesisTests(FittedResults):
         Parameters
         ----------
         r_matrix, q_matrix
-            As for :meth:`t_test`.
+            As in :meth:`t_test`.
 
         Returns
         -------
@@ -92,7 +92,7 @@ class HypothesisTests(FittedResults):
         Raises
         ------
         ImportError, ValueError
-            As for :meth:`t_test`, or if the hypotheses are not independent.
+            As in :meth:`t_test`, or if the hypotheses are not independent.
 
         Examples
         --------
@@ -129,7 +129,7 @@ class HypothesisTests(FittedResults):
         skip_single : bool, default=False
             True for only the tests of the other two arguments.
         extra_constraints : list of tuples of str and array or str
-            Names and hypotheses, as for :meth:`wald_test`.
+            Names and hypotheses, as in :meth:`wald_test`.
         combine_terms : list of str
             Parts of names: all parameters whose names contain one, such as the columns
             of a categorical feature, are tested jointly.
@@ -143,7 +143,7 @@ class HypothesisTests(FittedResults):
         Raises
         ------
         ImportError, ValueError
-            As for :meth:`wald_test`, or if no name contains a part.
+            As in :meth:`wald_test`, or if no name contains a part.
 
         Examples
         --------

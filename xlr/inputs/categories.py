@@ -39,7 +39,7 @@ class Encoder:
     first : int
         1 if the first level of each column has no coefficient, else 0.
     handle_unknown, handle_missing : str
-        As for :class:`LogisticRegression`.
+        As in :class:`LogisticRegression`.
     """
 
     numeric: list[str]

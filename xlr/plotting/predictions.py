@@ -42,7 +42,7 @@ class _BinaryDisplay(Display):
         pos_label : label, default=None
             The positive class; None for ``classes_[1]``.
         **kwargs
-            As for ``from_predictions``.
+            As in ``from_predictions``.
 
         Returns
         -------
