@@ -30,12 +30,12 @@ from xlr.text import quoted, warn
 
 
 class Group(NamedTuple):
-    """Ways to count the rows that leave the same classes with weight.
+    """Ways to count the rows that give weight to the same classes.
 
     Attributes
     ----------
     members : ndarray of int
-        The numbers of these ways.
+        Indices of these ways.
     kept : ndarray of int
         The classes with weight, as codes of the spec.
     """
@@ -46,7 +46,7 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Folds:
-    """Folds of a splitter, and those that can be trained on.
+    """Folds of a splitter, and those with rows to train on.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Folds:
     usable : ndarray of int
         The folds with rows of positive weight to train on.
     groups : list of Group
-        Of the usable folds, by their numbers.
+        Groups of the usable folds, by their indices.
     counts : list of arrays of shape (n_samples, n_members), or of PerRow
         How often the folds of each group train on each row.
     """
@@ -67,7 +67,7 @@ class Folds:
 
 
 def small_counts(numbers: list[np.ndarray], n_samples: int) -> np.ndarray:
-    """Count each row in lists of numbers: (n_samples, n_lists), a byte if it fits."""
+    """Count each row in lists of row numbers, (n_samples, n_lists), in few bytes."""
     counts = [np.bincount(rows, minlength=n_samples) for rows in numbers]
     most = max(int(count.max()) for count in counts)
     dtype = np.uint8 if most < 256 else np.int32
@@ -86,13 +86,13 @@ def has_weight(spec: ModelSpec, counts: Any) -> np.ndarray:
 
 
 def groups_of(weighs: np.ndarray, usable: np.ndarray) -> list[Group]:
-    """Group ways to count the rows by the classes that they leave with weight.
+    """Group ways to count the rows by the classes with weight.
 
     Parameters
     ----------
     weighs : ndarray of bool, (n_counts, n_classes)
     usable : ndarray of int
-        Numbers of the ways to group.
+        Indices of the ways to group.
     """
     patterns, group_of = np.unique(weighs[usable], axis=0, return_inverse=True)
     return [
@@ -104,7 +104,7 @@ def groups_of(weighs: np.ndarray, usable: np.ndarray) -> list[Group]:
 def joined(groups: list[Group], n_counts: int, parts: list[Array]) -> Array:
     """Return the arrays of all groups as one, in the order of the ways to count.
 
-    The rows of ways that are in no group are NaN.
+    Rows of ways outside all groups are NaN.
     """
     xp = arrays.namespace(parts[0])
     members = np.concatenate([group.members for group in groups])
@@ -131,8 +131,8 @@ def read_folds(
     Raises
     ------
     ValueError
-        If there are no folds, if they are no pairs of row numbers or test on no row, or
-        if none has two classes to train on.
+        If there are no folds, if a fold is not a pair of row numbers or tests on no
+        row, or if no fold has two classes to train on.
 
     Warns
     -----
@@ -140,7 +140,7 @@ def read_folds(
         If folds have no weight to train on, or no weight in a class.
     """
     n_samples = y.shape[0]
-    # A splitter counts the rows of X; its values stay where they are.
+    # A splitter needs only the number of rows of X, so X does not move.
     try:
         splits = list(splitter.split(np.zeros((n_samples, 1)), y, **metadata))
     except TypeError as error:
@@ -219,9 +219,9 @@ class FoldModels:
     Attributes
     ----------
     coef : array of shape (n_folds, n_l1_ratios * n_Cs, n_columns, n_features)
-        One share of L1 after the other.
+        Coefficients, ordered by share of L1 and then by C.
     intercept : array of shape (n_folds, n_l1_ratios * n_Cs, n_columns)
-        In the widest dtype.
+        Intercepts, in the widest dtype.
     n_iter : ndarray of shape (n_folds, n_l1_ratios * n_Cs)
     converged : bool
     solver : str
@@ -236,10 +236,10 @@ class FoldModels:
 
     @arrays.quiet()
     def mean_of(self, folds: np.ndarray, models: np.ndarray) -> dict[str, Array]:
-        """Return the mean over some folds of the coefficients of one model of each.
+        """Return the mean coefficients of one model of each of some folds.
 
         The format is that of :meth:`Problem.coefficients`. The mean of a class is over
-        the folds whose models know it.
+        the folds whose models have the class.
         """
         xp = arrays.namespace(self.coef)
         coef, intercept = (
@@ -251,7 +251,7 @@ class FoldModels:
         divisor = xp.maximum(n_known, xp.ones_like(n_known))
         mean = xp.where(known, intercept, xp.zeros_like(intercept))
         mean = xp.sum(mean, axis=0) / divisor
-        # Where no fold knows it, all of them have the same infinity.
+        # If no fold has the class, all have the same infinity.
         intercept = xp.where(n_known > 0, mean, intercept[0, ...])
         coef = xp.where(known[..., None], coef, xp.zeros_like(coef))
         coef = xp.sum(coef, axis=0) / xp.astype(divisor, coef.dtype)[..., None]
@@ -268,7 +268,7 @@ def fit_folds(
     grid: tuple[np.ndarray, np.ndarray],
     listener: Callable[[Fitting], Listener | None],
 ) -> FoldModels:
-    """Fit the models of all folds and penalties, those of a share of L1 together.
+    """Fit the models of all folds and penalties, together for each share of L1.
 
     Parameters
     ----------
@@ -278,12 +278,12 @@ def fit_folds(
     grid : tuple of two ndarrays
         Shares of L1 and values of C.
     listener : callable
-        Takes a fitting; returns what to call after its iterations.
+        Takes a fitting; returns a function to call after its iterations.
 
     Warns
     -----
     ConvergenceWarning
-        If some did not converge.
+        If some models did not converge.
     """
     parts = [
         _fit_group(estimator, dataset, group, counts, grid, listener)
@@ -414,7 +414,7 @@ def _held_out_loss(
         ids = np.repeat(numbers, counts[:, fold])
         ids = arrays.move(ids, xp=xp, device=arrays.device_of(block.weights))
         eta = _logits_of_models(block, ids, coef[fold, ...], intercept[fold, ...])
-        if one_vs_rest:  # whose probabilities are divided by their sum
+        if one_vs_rest:  # its probabilities are divided by their sum
             eta = log_sigmoid(eta)
         labels = xp.take(xp.astype(block.labels, dtype), ids, axis=0)
         value, _ = loss.value_and_gradient(eta, labels, xp=xp)
@@ -436,8 +436,8 @@ def held_out_scores(
 ) -> np.ndarray:
     """Return the scores of the rows that folds left out, by a scorer of scikit-learn.
 
-    For chunks of Dask the logits come here, fold by fold. The scorer gets row numbers
-    as X, and models that know the logits of these rows.
+    For chunks of Dask, the logits move to this process, fold by fold. The scorer gets
+    row numbers as X, and models that hold the logits of these rows.
 
     Parameters
     ----------
@@ -519,7 +519,7 @@ def score_chunks(
 ) -> float:
     """Score a fitted model on rows of Dask with a scorer of scikit-learn's.
 
-    Logits, labels and weights are brought here.
+    Logits, labels and weights move to this process.
     """
     given = {"logits": model.decision_function(X, offset), "y": y, **metadata}
     lazy = {name: parts_of(v) for name, v in given.items() if arrays.is_dask(v)}
@@ -559,7 +559,7 @@ def _logits_of_models(block: Block, ids: Array, coef: Array, intercept: Array) -
 def metadata_of(
     rows: np.ndarray, metadata: dict[str, Any], n_samples: int
 ) -> dict[str, Any]:
-    """Return the metadata of some rows; values that are not by row stay."""
+    """Return the metadata of some rows; values without rows stay unchanged."""
     given = {name: on_host(values) for name, values in metadata.items()}
     for name, values in given.items():
         if np.shape(values)[:1] == (n_samples,):
@@ -568,16 +568,17 @@ def metadata_of(
 
 
 def on_host(values: Any) -> Any:
-    """Return arrays as NumPy arrays, all else as it is."""
+    """Convert arrays to NumPy; return other values unchanged."""
     return arrays.to_host(values) if arrays.is_array(values) else values
 
 
 def knowing_classes(
     scorer: Callable[..., float], classes: np.ndarray
 ) -> Callable[..., float]:
-    """Return a scorer with all classes as the ``labels`` of its metric, if it has such.
+    """Return a scorer with all classes as the ``labels`` of its metric, if possible.
 
-    Rows to score may lack some. As in scikit-learn's ``LogisticRegressionCV``.
+    Scored rows may lack some classes. scikit-learn's ``LogisticRegressionCV`` does the
+    same.
     """
     metric: Any = getattr(scorer, "_score_func", None)
     taken = {} if metric is None else inspect.signature(metric).parameters
@@ -596,23 +597,23 @@ def knowing_classes(
 
 
 def best_models(scores: np.ndarray, *, by_fold: bool) -> np.ndarray:
-    """Return the numbers of the models with the highest mean score, or of each fold.
+    """Return the index of the model with the highest mean score, or one per fold.
 
     Parameters
     ----------
     scores : ndarray of shape (n_folds, n_models)
-        NaN where a model has none: it does not count.
+        NaN for a model without a score, which does not count.
     by_fold : bool
 
     Returns
     -------
     ndarray of int, (n_folds,)
-        All are the same without ``by_fold``.
+        Without ``by_fold``, all are equal.
 
     Raises
     ------
     ValueError
-        If no model has a score, or none in some fold.
+        If no model has a score, or if a fold has no score.
     """
     known = ~np.isnan(scores)
     if not (known.any(axis=1).all() if by_fold else known.any()):
@@ -628,10 +629,10 @@ def best_models(scores: np.ndarray, *, by_fold: bool) -> np.ndarray:
 
 
 class ScoredModel(LinearClassifier):
-    """A fitted model for the scorers of scikit-learn, with NumPy answers.
+    """A fitted model for the scorers of scikit-learn, with NumPy results.
 
     Their metrics take NumPy arrays, unless scikit-learn's ``array_api_dispatch`` is
-    set: the answers then stay in the library of X.
+    set: the results then stay in the library of X.
 
     Parameters
     ----------
@@ -662,9 +663,9 @@ class ScoredModel(LinearClassifier):
     def _of_rows(
         self, answer: Callable[..., Array], X: Array, offset: Array | None = None
     ) -> Array:
-        """Return an answer from the logits."""
+        """Return a result from the logits."""
         found = self.logits(X) if callable(self.logits) else self.logits
         if not get_config()["array_api_dispatch"]:
-            found = np.array(arrays.to_host(found))  # answers may overwrite it
+            found = np.array(arrays.to_host(found))  # the metric may overwrite it
         columns = found[:, None] if found.ndim == 1 else found
         return answer(columns, xp=arrays.namespace(columns))

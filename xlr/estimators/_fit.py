@@ -39,10 +39,10 @@ try:
 except ImportError:  # scikit-learn 1.6 to 1.8
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stands in for scikit-learn's mixin of the same name."""
+        """Replacement for scikit-learn's mixin of the same name."""
 
     def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
-        """Call the method, as deep in the stack as scikit-learn 1.9 does."""
+        """Call the method, at the same stack depth as scikit-learn 1.9."""
 
         @functools.wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -95,7 +95,7 @@ def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Fea
 def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
     """Set all fitted attributes at once, as the last step of a fit.
 
-    Predictions in other threads see all of them or none. A fit that fails or is
+    Predictions in other threads use all new attributes or none. A fit that fails or is
     interrupted changes nothing.
     """
     of_last_fit = "feature_names_in_", "_encoder"
@@ -104,10 +104,10 @@ def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
 
 
 class FitCallbacks:
-    """Tells the callbacks of an estimator about the fit and its iterations.
+    """Reporter of the fit and its iterations to the callbacks of an estimator.
 
-    They are of scikit-learn 1.9. Without callbacks it does nothing: one context an
-    iteration would pile up.
+    Callbacks need scikit-learn 1.9. Without callbacks it does nothing: contexts of
+    iterations would accumulate.
 
     Parameters
     ----------
@@ -131,18 +131,18 @@ class FitCallbacks:
             self._context.call_on_fit_task_begin(**data)
 
     def listener(self, reconstruct: Reconstruct) -> Listener | None:
-        """Return a function to call after each iteration; None without callbacks.
+        """Return a function to call after each iteration, or None without callbacks.
 
-        It returns True if a callback asks to stop. ``reconstruct`` takes parameters and
-        returns the fitted attributes that make the estimator predict; it is called only
-        if a callback asks for them.
+        The function returns True if a callback requests a stop. ``reconstruct`` takes
+        parameters and returns the fitted attributes that predictions need; it is called
+        only if a callback needs them.
         """
         if self._context is None:
             return None
         return functools.partial(self._report, reconstruct)
 
     def end(self) -> None:
-        """Report the end of the fit, as the last iteration left it."""
+        """Report the end of the fit, with the state of the last iteration."""
         if self._context is not None:
             self._context.call_on_fit_task_end(**self._at(*self._last))
 
@@ -165,16 +165,16 @@ class FitCallbacks:
         }
 
 
-# Further advice where a solver ran out of iterations.
+# Further advice for solvers that ran out of iterations.
 INSTEAD = {
     "newton-cg": ", or use solver='newton-cholesky'",
     "lbfgs": ", or use solver='newton-cholesky'",
     "gradient-descent": ", raise learning_rate, or use solver='auto'",
 }
 
-# Of many models, only those with a logit above LARGE, odds of 150, are tested for
-# separation. A test takes as long as an iteration: at most MAX_TESTED models with X in
-# memory, and MAX_IN_CHUNKS with chunks.
+# Among many models, only those with a logit above LARGE (odds of 150) are tested for
+# separation. A test takes as long as an iteration, so at most MAX_TESTED models are
+# tested with X in memory, and MAX_IN_CHUNKS with chunks.
 LARGE = 5.0
 MAX_TESTED, MAX_IN_CHUNKS = 50, 5
 
@@ -200,22 +200,22 @@ class Fitting:
     Parameters
     ----------
     estimator : estimator
-        With the parameters ``solver``, ``tol``, ``max_iter``, ``fit_intercept`` and
-        ``random_state``; ``learning_rate`` for gradient descent if it has one.
+        Estimator with the parameters ``solver``, ``tol``, ``max_iter``,
+        ``fit_intercept`` and ``random_state``; and possibly ``learning_rate``.
     dataset : Dataset
     spec : ModelSpec
-        Of the rows of the dataset.
+        Models of the rows of the dataset.
     C : float or array of shape (n_models,)
     start : tuple of arrays, default=None
         Raw coefficients and intercepts to start from; None for zeros.
     l1_ratio : float, default=0.0
     n_steps : int, default=1
-        Steps of a path, with the same number of models each.
+        Steps of a path, with equal numbers of models.
 
     Raises
     ------
     MemoryError
-        If the Hessian of a solver that was named does not fit into memory.
+        If the Hessian of a chosen solver does not fit into memory.
 
     Attributes
     ----------
@@ -277,7 +277,7 @@ class Fitting:
         tell = self._printing(on_iteration) if self._estimator.verbose else on_iteration
         objective, tol = self.problem.objective, float(self._estimator.tol)
         start = self.problem.parameters(self._start)
-        if self._estimator.max_iter == 0:  # no better start is looked for
+        if self._estimator.max_iter == 0:  # do not look for a better start
             if objective.non_smooth is not None:
                 start = objective.non_smooth.project(start, xp=objective.xp)
             return minimise(
@@ -309,14 +309,14 @@ class Fitting:
         return tell
 
     def proven(self, solution: Solution) -> tuple[np.ndarray, Solution]:
-        """Return the duality gaps, and the solution with the models that they prove."""
+        """Return the duality gaps, and the solution with models converged by them."""
         gap = self.problem.duality_gap(solution)
         return gap, solution.with_bound(gap, float(self._estimator.tol))
 
     def separations(self, solution: Solution) -> dict[int, Separation]:
-        """Return the separations of the models, by their numbers.
+        """Return the separations of the models, by their indices.
 
-        There are none if everything is penalised. Of many models, at most MAX_TESTED
+        There are none if everything is penalised. Among many models, at most MAX_TESTED
         with large logits are tested.
         """
         objective = self.problem.objective
@@ -343,7 +343,7 @@ class Fitting:
     def warn_unless_converged(
         self, solution: Solution, separations: dict[int, Separation] | None = None
     ) -> None:
-        """Warn about models that did not converge: why, and what to do."""
+        """Warn about models that did not converge, with the cause and advice."""
         n_models, separations = len(solution.status), separations or {}
         if separations:
             names = self._dataset.features.column_names
@@ -359,7 +359,7 @@ class Fitting:
             warn(sentence, SeparationWarning)
         advice = INSTEAD
         if self.problem.objective.non_smooth is not None:
-            # newton-cg is what is left for many parameters.
+            # With many parameters, only newton-cg remains.
             advice = INSTEAD_NON_SMOOTH
         warn_unless_converged(
             solution,
@@ -377,10 +377,10 @@ def warn_unless_converged(
     advice: str = "",
     separated: Collection[int] = (),
 ) -> None:
-    """Warn about models that did not converge; the sentence describes the first.
+    """Warn about models that did not converge, and describe the first.
 
-    ``advice`` is for models that ran out of iterations. Separated models have a warning
-    of their own.
+    ``advice`` is for models that ran out of iterations. Separated models have their own
+    warning.
     """
     failed = [
         model

@@ -33,17 +33,17 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 @arrays.quiet()
 def logits(matrix: Matrix, coef: Array, intercept: Array) -> Array:
-    """Return X W' + b, computed in the widest dtype and rounded to that of the matrix.
+    """Return X W' + b, computed in the widest dtype and rounded to the matrix's dtype.
 
-    For a column a million deviations from zero, float32 products are off by the size of
-    the logits. The caller passes blocks of a large X.
+    For a column a million deviations from zero, errors of float32 products are as large
+    as the logits. Callers pass blocks of a large X.
 
     Parameters
     ----------
     matrix : Matrix of shape (n_samples, n_features)
     coef : array of shape (n_columns, n_features)
     intercept : array of shape (n_columns,)
-        In the widest dtype, with the digits that ``intercept_`` lacks.
+        Intercepts in the widest dtype, with the digits that ``intercept_`` lacks.
 
     Returns
     -------
@@ -63,10 +63,11 @@ def one_or_more(logits: Array, *, xp: Namespace) -> Array:
 def probabilities(logits: Array, one_vs_rest: bool = False, *, xp: Namespace) -> Array:
     """Return the probabilities of the classes, (n_rows, n_classes).
 
-    With ``one_vs_rest``, they are those of the binary models, divided by their sum.
+    With ``one_vs_rest``, the probabilities of the binary models are divided by their
+    sum.
     """
     if logits.shape[1] > 1:
-        # :func:`softmax` saves digits that the products have rounded already.
+        # The public softmax would keep digits that the products have already lost.
         z = log_sigmoid(logits) if one_vs_rest else logits
         if arrays.has_gradient(z):  # torch cannot record the changes in place
             return softmax(z)
@@ -87,7 +88,7 @@ def log_probabilities(
         if arrays.has_gradient(z):
             return log_softmax(z)
         z -= xp.max(z, axis=1, keepdims=True)
-        # One term of the sum is exactly 1: log1p keeps the digits of the others.
+        # One term of the sum is exactly 1, so log1p keeps the digits of the others.
         others, is_less = xp.exp(z), xp.astype(z < 0, z.dtype)
         others *= is_less
         n_ties = z.shape[1] - 1 - xp.sum(is_less, axis=1, keepdims=True)
@@ -120,7 +121,7 @@ def labels_of(codes: Array, classes: Array) -> Array:
     return host[arrays.to_host(codes)]
 
 
-# Arrays of the size of the logits that share the cache of a device.
+# Number of arrays of the size of the logits that share the cache of a device.
 BLOCK_ARRAYS = 4
 
 
@@ -128,7 +129,7 @@ class LinearModel(BaseEstimator):
     """A model with ``coef_`` and ``intercept_``.
 
     Predictors take arrays of any library and device. They move the coefficients there,
-    and their answers stay there.
+    and return results there.
     """
 
     coef_: Array
@@ -185,7 +186,7 @@ class LinearModel(BaseEstimator):
 
         with full_precision(entries), arrays.quiet():
             answers = arrays.joined(map(of_block, range(0, n_rows, step)), n_rows)
-            # A number of X that is not finite makes no logit of its row finite.
+            # An entry of X that is not finite makes all logits of its row not finite.
             finite = xp.all(xp.isfinite(xp.stack(totals)))
             if not arrays.is_traced(finite) and not arrays.to_host(finite):
                 refuse_non_finite(matrix, features.column_names)
@@ -209,7 +210,7 @@ class LinearModel(BaseEstimator):
 
     @property
     def _has_model_for_each_class(self) -> bool:
-        """True for one-vs-rest models; coefficients set by hand follow multi_class."""
+        """Return whether the models are one-vs-rest; without a fit, see multi_class."""
         by_parameter = getattr(self, "multi_class", "multinomial") == "ovr"
         by_parameter = by_parameter and self.coef_.shape[0] > 1
         return bool(getattr(self, "_one_vs_rest", by_parameter))
@@ -223,7 +224,7 @@ class LinearModel(BaseEstimator):
         return model
 
     def _warn_of_missing_offset(self) -> None:
-        """Warn once if the fit had an offset, as the prediction has none."""
+        """Warn once if the fit had an offset, which this prediction lacks."""
         if self._warned_of_offset or not self._has_offset:
             return
         self._warned_of_offset = True
@@ -234,19 +235,19 @@ class LinearModel(BaseEstimator):
         )
 
     def _exact_intercept(self, features: Features, wide: Any) -> Array:
-        """Return the intercepts with the digits that rounding took from them."""
+        """Return the intercepts with the digits that ``intercept_`` lost by rounding."""
         xp, given = features.xp, features.place(self.intercept_, None)
         intercept = xp.astype(given, wide, copy=False)
         rest = getattr(self, "_intercept_rest", None)
         if rest is None or given.dtype == wide or rest.shape != intercept.shape:
             return intercept
-        # An intercept that was set by hand has no such digits.
+        # An intercept set by hand has no further digits.
         exact = intercept + features.place(rest, wide)
         return xp.where(xp.astype(exact, given.dtype) == given, exact, intercept)
 
     @property
     def coef_names_(self) -> list[str]:
-        """Names of the columns of ``coef_``."""
+        """Return the names of the columns of ``coef_``."""
         check_is_fitted(self, "coef_")
         encoder: Encoder | None = getattr(self, "_encoder", None)
         if encoder is not None:
@@ -259,7 +260,7 @@ class LinearModel(BaseEstimator):
     def sparsify(self) -> Self:
         """Convert ``coef_`` to a sparse matrix, which stores no zeros.
 
-        Predictors accept it. ``fit`` replaces it by a dense array.
+        Predictors accept the sparse matrix. ``fit`` replaces it by a dense array.
 
         Returns
         -------
@@ -318,15 +319,15 @@ class LinearModel(BaseEstimator):
     def to_sklearn(self) -> Any:
         """Return a fitted estimator of scikit-learn that predicts the same.
 
-        Tools made for scikit-learn's classes, such as ONNX converters, accept it. In a
-        pipeline, replace the step by it.
+        Tools for scikit-learn's classes, such as ONNX converters, accept the result. In
+        a pipeline, replace the step by it.
 
         Returns
         -------
         LogisticRegression or OneVsRestClassifier
-            scikit-learn's, with NumPy attributes and float64 coefficients. The second
-            is for ``multi_class='ovr'`` with more than two classes, and for several
-            labels. After a cross-validation the penalty is the chosen one.
+            scikit-learn's estimator, with NumPy attributes and float64 coefficients.
+            ``multi_class='ovr'`` with more than two classes, and several labels, give a
+            OneVsRestClassifier. After a cross-validation it has the chosen penalty.
 
         Raises
         ------
@@ -360,7 +361,7 @@ class LinearModel(BaseEstimator):
 
 
 def chunk_by_chunk(method: Method) -> Method:
-    """Extend a predictor to Dask arrays and tables, with lazy answers."""
+    """Extend a predictor to Dask arrays and tables, with lazy results."""
 
     @functools.wraps(method)
     def predict(self: Any, X: Array, *others: Any, **named: Any) -> Array:
@@ -370,7 +371,7 @@ def chunk_by_chunk(method: Method) -> Method:
         bound = inspect.signature(method).bind(self, X, *others, **named)
         offset = bound.arguments.get("offset")
         chunks, on_chunk, parts = _prepared(method, self, X, offset=offset)
-        # The answer for one row has the shape and the dtype of all answers.
+        # The result for one row has the shape and the dtype of all results.
         place = {"dtype": chunks.dtype, "device": chunks.device}
         row = chunks.xp.zeros((1, chunks.n_stored), **place)
         answer = on_chunk(row, None)
@@ -428,23 +429,23 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device. For Dask arrays and tables the answer is a lazy
-            Dask array with the same chunks.
+            Rows of any library and device. For Dask arrays and tables, the result is a
+            lazy Dask array with the same chunks.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
 
         Returns
         -------
         array of shape (n_samples,) or (n_samples, n_classes)
-            One column for each class; for two classes, the logit of ``classes_[1]``. In
-            the library, dtype and device of X.
+            One column for each class; for two classes, the logit of ``classes_[1]``.
+            The array has the library, dtype and device of X.
 
         Raises
         ------
         NotFittedError
             Before ``fit``.
         ValueError
-            If X has other features than the fit, or anything is not finite.
+            If X has other features than the fit, or if X or the offset is not finite.
         """
         return self._of_rows(one_or_more, X, offset)
 
@@ -455,15 +456,15 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device. The answer is lazy if X is of Dask.
+            Rows of any library and device. The result is lazy if X belongs to Dask.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
 
         Returns
         -------
         array of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``; each row sums to one. In the library,
-            dtype and device of X.
+            Columns in the order of ``classes_``; each row sums to one. The array has
+            the library, dtype and device of X.
 
         Raises
         ------
@@ -480,7 +481,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device. The answer is lazy if X is of Dask.
+            Rows of any library and device. The result is lazy if X belongs to Dask.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
 
@@ -503,7 +504,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device. The answer is lazy if X is of Dask.
+            Rows of any library and device. The result is lazy if X belongs to Dask.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits, as in ``fit``.
 
@@ -590,16 +591,16 @@ def _accuracy(
     kept = arrays.in_place(y, differentiable=True) is y
     if sample_weight is None and arrays.is_array(y) and kept:
         found, xp = labels_of(codes, classes), arrays.namespace(codes)
-        # On the device, so that one number crosses to the host.
+        # Compare on the device, so that one number moves to the host.
         if arrays.is_array(found) and _are_alike(y, found):
             wide = arrays.widest_float(xp=xp, device=arrays.device_of(found))
             return float(arrays.to_host(xp.mean(xp.astype(y == found, wide))))
-    # The host holds labels of every kind.
+    # The host can hold labels of every kind.
     y, sample_weight = (
         arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
     )
     if sample_weight is not None:
-        sample_weight = np.asarray(sample_weight)  # a column of any table library
+        sample_weight = np.asarray(sample_weight)  # may be a column of a table
         if np.min(sample_weight) < 0:
             raise ValueError("sample_weight contains negative values.")
     predicted = arrays.to_host(classes)[arrays.to_host(codes)]

@@ -30,8 +30,8 @@ class BootstrapResult:
     Attributes
     ----------
     coef : array of shape (n_resamples, n_columns, n_features)
-        In the library, dtype and device of X; NaN where a resample has one class only,
-        and 0 for a class that it lacks.
+        Coefficients, in the library, dtype and device of X; NaN for a resample with
+        only one class, and 0 for a class that a resample lacks.
     intercept : array of shape (n_resamples, n_columns)
         Minus infinity for a class that a resample lacks.
     converged : ndarray of shape (n_resamples,)
@@ -84,7 +84,7 @@ class BootstrapResult:
 
 
 def _quantile(values: Array, q: float) -> Array:
-    """Return a quantile along the first axis, of the rows that are not NaN."""
+    """Return a quantile along the first axis, without rows of NaN."""
     xp = arrays.namespace(values)
     first = xp.reshape(values, (values.shape[0], -1))[:, 0]
     kept = np.nonzero(~np.isnan(arrays.to_host(first)))[0]
@@ -109,13 +109,13 @@ def bootstrap(
     """Fit an estimator to many resamples of the rows, all together.
 
     Each resample draws as many rows as X has, with replacement. The counts of a row are
-    its weights, so that all refits share X. If there are many rows for each parameter,
-    the refits begin at the fit to all rows.
+    its weights, so that all refits share X. If there are many rows per parameter, the
+    refits start at the fit to all rows.
 
     Parameters
     ----------
     estimator : LogisticRegression
-        Gives the parameters of the refits, and does not change.
+        Parameters of the refits. The estimator does not change.
     X : array or sparse matrix of shape (n_samples, n_features)
     y : array of shape (n_samples,)
     sample_weight : array of shape (n_samples,), default=None
@@ -140,8 +140,8 @@ def bootstrap(
     ConvergenceWarning
         If refits did not reach the estimator's ``tol``.
     UserWarning
-        If resamples have one class only: their replicates are NaN. If they lack one of
-        several classes: their models leave it out.
+        If resamples have only one class, with replicates of NaN; or if they lack one of
+        several classes, which their models leave out.
 
     References
     ----------
@@ -196,8 +196,8 @@ def _refits(
 ) -> tuple[Array, Array, np.ndarray, np.ndarray]:
     """Fit models to some resamples.
 
-    Returns their coefficients, intercepts, whether they converged, and which classes
-    have weight in each.
+    Return their coefficients, their intercepts, whether they converged, and which
+    classes have weight in each.
     """
     spec = dataset.of_all_classes
     weighs = has_weight(spec, spec.data.place_rows(counts))
@@ -233,7 +233,7 @@ def _refits(
 
 
 def _warn_of_left_out(weighs: np.ndarray, dataset: LabelledDataset) -> None:
-    """Warn of resamples that lack classes, and say which."""
+    """Warn about resamples that lack classes, and name the classes."""
     n_resamples, one_class = weighs.shape[0], weighs.sum(axis=1) < 2
     sentences = []
     if one_class.any():

@@ -1,4 +1,4 @@
-"""Fitted models and parameters to scikit-learn's estimators, and from them."""
+"""Conversion of models and parameters to scikit-learn's estimators and back."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import get_tags
 
-# Parameters that mean the same.
+# Parameters with the same meaning.
 SAME = "fit_intercept", "class_weight", "random_state", "n_jobs", "verbose"
 
-# Defaults of scikit-learn, which those of xlr replace: there the solver decides
-# what tol is a bound on.
+# scikit-learn's defaults, which become xlr's defaults: in scikit-learn, the meaning of
+# tol depends on the solver.
 DEFAULTS = {"tol": 1e-4, "max_iter": 100, "solver": "lbfgs"}
 
 
@@ -43,7 +43,7 @@ def _logistic_regression(fitted: Any, classes: np.ndarray, models: slice) -> Any
     same["warm_start"] = getattr(fitted, "warm_start", False)
     converted = LogisticRegression(**chosen, **same)
     converted.classes_ = classes
-    # In float64, in which xlr predicts: an intercept of float32 has too few digits for
+    # Use float64, as predictions of xlr do: a float32 intercept has too few digits for
     # columns far from zero.
     intercept = fitted.intercept_.astype("float64")
     converted.coef_ = fitted.coef_[models].astype("float64")
@@ -52,7 +52,7 @@ def _logistic_regression(fitted: Any, classes: np.ndarray, models: slice) -> Any
     if rest is not None:
         converted.intercept_ = converted.intercept_ + rest[models]
     n_iter = np.atleast_1d(getattr(fitted, "n_iter_", 0))
-    if n_iter.shape != intercept.shape:  # of a cross-validation
+    if n_iter.shape != intercept.shape:  # after a cross-validation
         n_iter = np.full(intercept.shape, n_iter.max(), dtype=np.int32)
     converted.n_iter_ = n_iter[models]
     _copy_features(fitted, converted)
@@ -89,7 +89,7 @@ def from_sklearn(kind: type, given: Any, *, searched: bool) -> Any:
     Parameters
     ----------
     kind : type
-        The estimator to make.
+        Class of the new estimator.
     given : estimator of scikit-learn
     searched : bool
         Whether the penalty is chosen by cross-validation.
@@ -97,7 +97,7 @@ def from_sklearn(kind: type, given: Any, *, searched: bool) -> Any:
     Raises
     ------
     TypeError
-        If ``given`` is of another kind.
+        If ``given`` has another type.
     """
     from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 
@@ -129,7 +129,7 @@ def from_sklearn(kind: type, given: Any, *, searched: bool) -> Any:
         made["C"] = math.inf if is_free else parameters["C"]
         if not is_free:
             made["l1_ratio"] = parameters["l1_ratio"] or 0.0 if ratio is None else ratio
-        # scikit-learn up to 1.7 may fit a model for each class.
+        # scikit-learn up to 1.7 may fit one model per class.
         multi_class = parameters.get("multi_class", "multinomial")
         by_solver = parameters["solver"] == "liblinear" and multi_class != "multinomial"
         if multi_class == "ovr" or by_solver:
@@ -150,7 +150,7 @@ def _copy_fit(given: Any, estimator: Any) -> None:
     estimator.intercept_ = intercept.copy()
     names = ["classes_", "n_features_in_", "feature_names_in_"]
     if hasattr(given, "C_"):
-        # A number for each class, with the legacy attributes.
+        # The legacy attributes hold one number per class.
         estimator.C_ = float(np.ravel(given.C_)[0])
         l1_ratio = np.ravel(given.l1_ratio_)[0]
         estimator.l1_ratio_ = 0.0 if l1_ratio is None else float(l1_ratio)

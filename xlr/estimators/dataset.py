@@ -35,7 +35,7 @@ from xlr.losses import (
 from xlr.text import listed, printable, quoted, warn
 from xlr.threads import Workers
 
-# Codes of rows of ``coef_`` that are not fitted, and their intercepts.
+# Codes of rows of ``coef_`` without a fit, which decide their intercepts.
 NEVER, ALWAYS, UNKNOWN = -1, -2, -3
 INTERCEPTS = {UNKNOWN: np.nan, ALWAYS: np.inf, NEVER: -np.inf}
 
@@ -51,10 +51,10 @@ class ModelSpec:
     ----------
     loss : Loss
     data : TrainingData
-        With the raw columns of X.
+        Rows with the raw columns of X.
     places : ndarray of shape (n_rows,) or None
-        For each row of ``coef_``, the number of the fitted row, or NEVER, ALWAYS or
-        UNKNOWN if it is not fitted. None if all are fitted.
+        For each row of ``coef_``, the index of the fitted row, or NEVER, ALWAYS or
+        UNKNOWN without a fit. None if all rows are fitted.
     """
 
     loss: Loss
@@ -63,14 +63,14 @@ class ModelSpec:
 
     @property
     def n_classes(self) -> int:
-        """Number of classes of the loss."""
+        """Return the number of classes of the loss."""
         return self.loss.n_outputs if self.loss.shift_invariant else 2
 
     def among(self, kept: np.ndarray) -> ModelSpec:
         """Return the spec of one model of some of the classes.
 
-        The rows of the other classes must weigh zero. Each class keeps a logit: the
-        penalty is the limit as the weights of the other classes vanish.
+        Rows of the other classes must have zero weight. Each class keeps a logit: the
+        penalty is the limit for vanishing weights of the other classes.
         """
         n_classes = self.n_classes
         if kept.shape[0] == n_classes:
@@ -100,9 +100,9 @@ def loss_of(n_classes: int, *, shares: bool = False) -> Loss:
 def spread(
     by_model: dict[str, np.ndarray], places: np.ndarray | None
 ) -> dict[str, np.ndarray]:
-    """Return numbers of models, (..., n_models) each, for rows of ``coef_`` instead.
+    """Convert numbers per model, (..., n_models), to numbers per row of ``coef_``.
 
-    They are zero, or True, for rows that are not fitted.
+    Rows without a fit get zero, or True.
     """
     if places is None:
         return by_model
@@ -122,13 +122,13 @@ class Dataset:
     ----------
     features : Features
     spec : ModelSpec
-        With weights of mean 1, in the dtype of X.
+        Models with weights of mean 1, in the dtype of X.
     unit : float
         Mean of the given weights.
     fit_intercept : bool
         Whether the models have intercepts, and the columns are centred.
     statistics : ColumnStatistics
-        Weighted by the weights that all models share.
+        Statistics with the weights that all models share.
     robust : ColumnStatistics
         Median and quartiles for columns with outliers. The same object as
         ``statistics`` if no column has outliers.
@@ -154,7 +154,7 @@ class Dataset:
         statistics: ColumnStatistics | None = None,
         **more: Any,
     ) -> Any:
-        """Return a dataset, with column statistics of a pass unless they are given."""
+        """Return a dataset; compute its column statistics unless they are given."""
         data = spec.data
         if statistics is None:
             alone = data
@@ -172,7 +172,7 @@ class Dataset:
 
     @property
     def column_moments(self) -> Array:
-        """Mean and standard deviation of the columns of X: (2, n_features)."""
+        """Return mean and standard deviation of the columns of X: (2, n_features)."""
         return self.features.xp.stack([self.scaler.mean, self.scaler.std])
 
     def warn_of_far_columns(self) -> None:
@@ -192,7 +192,7 @@ class Dataset:
         )
 
     def advice_on_outliers(self) -> str:
-        """Return a sentence that names the columns with outliers, empty without."""
+        """Return a sentence that names columns with outliers, or an empty string."""
         columns = np.nonzero(has_outliers(self.statistics, self.robust))[0]
         if not columns.size:
             return ""
@@ -218,9 +218,9 @@ class LabelledDataset(Dataset):
     Attributes
     ----------
     classes : array of shape (n_classes,)
-        Sorted, in the library of y.
+        Sorted labels, in the library of y.
     rows : TrainingData
-        Codes of all classes, and the given sample weights.
+        Rows with codes of all classes and the given sample weights.
     totals : ndarray of shape (n_classes,)
         Sum of the sample weights of each class.
     class_weights : ClassWeights
@@ -233,7 +233,7 @@ class LabelledDataset(Dataset):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Fitted attributes of an estimator that describe the rows."""
+        """Return the fitted attributes that describe the rows."""
         return {
             **self.features.attributes,
             "classes_": self.classes,
@@ -244,18 +244,18 @@ class LabelledDataset(Dataset):
 
     @property
     def n_passes(self) -> int | None:
-        """Number of reads of all chunks of X; None if X is not in chunks."""
+        """Return the number of reads of all chunks of X; None if X has no chunks."""
         chunks = self.rows.chunks
         return None if chunks is None else chunks.X.n_passes
 
     @property
     def n_columns(self) -> int:
-        """Number of rows of ``coef_``: one for two classes, else one for each."""
+        """Return the number of rows of ``coef_``: one for two classes, or one each."""
         return loss_of(self.totals.shape[0]).n_outputs
 
     @property
     def of_all_classes(self) -> ModelSpec:
-        """One model of all kept classes, even if each class has its own model."""
+        """Return one model of all kept classes, even if each class has its own."""
         if not self.class_weights.one_vs_rest:
             return self.spec
         weights = replace(self.class_weights, one_vs_rest=False)
@@ -273,7 +273,7 @@ class LabelledDataset(Dataset):
 
     @property
     def kept_classes(self) -> list[Any]:
-        """Labels of the classes with positive weight."""
+        """Return the labels of the classes with positive weight."""
         kept: list[Any] = arrays.to_host(self.classes)[self.class_weights.kept].tolist()
         return kept
 
@@ -342,8 +342,8 @@ class ClassWeights:
         by_class = multi_class == "ovr" and classes.shape[0] > 2
         factors, against_rest = np.ones(classes.shape[0]), None
         if by_class and class_weight == "balanced":
-            # In each model the class weighs as much as all others. Their sums are not
-            # differences from the total, which may round to zero.
+            # In each model, the class weighs as much as all others together.
+            # Differences from the total may round to zero, so sum the others.
             before, after = np.cumsum([0, *totals]), np.cumsum([0, *totals[::-1]])
             rest = before[:-1] + after[-2::-1]
             half = totals.sum() / 2
@@ -386,7 +386,7 @@ class ClassWeights:
             weights = weights * xp.take(factors, labels[:, 0])[:, None]
         weights = xp.astype(weights, dtype, copy=False)
         if not by_class:
-            labels = xp.astype(labels, dtype)  # once, and not in each block
+            labels = xp.astype(labels, dtype)  # once, not in each block
             return Targets(1, labels, weights, offset=targets.offset)
         n_classes, factors = self.factors.shape[0], None
         device = arrays.device_of(labels)
@@ -414,8 +414,8 @@ def read_dataset(
     Parameters
     ----------
     estimator : estimator
-        With ``fit_intercept`` and, if it has a choice, ``random_state``,
-        ``class_weight`` and ``multi_class``.
+        Estimator with ``fit_intercept`` and possibly ``random_state``, ``class_weight``
+        and ``multi_class``.
     features : Features
     y, sample_weight, offset : arrays
     pool : Workers

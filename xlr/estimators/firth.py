@@ -26,8 +26,8 @@ from xlr.solvers import SOLVERS, minimise
 from xlr.text import printable, quoted, warn
 from xlr.threads import workers
 
-# Newton's method has the Hessian of the likelihood alone. It takes hundreds of steps
-# where the penalty has as much curvature, which quasi-Newton steps learn.
+# Newton's method has only the Hessian of the likelihood. It takes hundreds of steps if
+# the penalty has as much curvature, which quasi-Newton steps learn.
 SOLVER = "lbfgs"
 
 # Optimality and maximum number of iterations of a start at the maximum of the
@@ -237,7 +237,7 @@ class FirthLogisticRegression(LinearClassifier):
             raise ValueError("X contains NaN or infinity.")
         outputs, size = objective.n_outputs, objective.column_size
         gram = np.einsum("kikj->ij", gram.reshape(outputs, size, outputs, size))
-        if self.fit_intercept:  # the first to be kept
+        if self.fit_intercept:  # keep it first
             gram = np.roll(gram, 1, axis=(0, 1))
         aliased = find_aliased(gram, objective.wide_rounding)
         if not aliased.dropped.size:
@@ -254,8 +254,8 @@ class FirthLogisticRegression(LinearClassifier):
 def _starts(dataset: LabelledDataset, objective: Objective, C: float) -> list[Array]:
     """Return zero and, for columns with outliers, the maximum of the likelihood.
 
-    The determinant alone has a maximum where the probability of an outlier is near a
-    half, whatever the other rows say.
+    The determinant alone has a maximum where the probability of an outlier is near one
+    half, independently of the other rows.
     """
     starts = [objective.zeros()]
     if dataset.robust is not dataset.statistics:
@@ -281,7 +281,7 @@ def firth_problem(
     """Return the problem with Firth's penalty, and an L2 penalty of strength 1 / C.
 
     ``term`` replaces Firth's penalty. Classes without weight have finite estimates, so
-    that none is left out.
+    no class is left out.
     """
     weights = replace(dataset.class_weights, kept=np.arange(dataset.totals.shape[0]))
     return Problem(

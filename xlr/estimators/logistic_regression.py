@@ -73,7 +73,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         - ``'newton-cg'``: Newton's method with Hessian-vector products, for many
           features or classes; with any penalty and bounds. The products read a float32
           copy of a dense float64 X of up to 2^27 numbers; the gradients read X itself.
-        - ``'lbfgs'``: quasi-Newton method that begins with the diagonal blocks of the
+        - ``'lbfgs'``: quasi-Newton method that starts from the diagonal blocks of the
           Hessian; for many classes in float32.
         - ``'gradient-descent'``: the textbook algorithm with a fixed
           ``learning_rate``, on raw columns.
@@ -88,21 +88,21 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         gradient descent standardise the columns, so the units of the features do not
         matter.
     tol : float, default=1e-6
-        Bound on ``optimality_`` at convergence. Within it, the fit goes on while the
-        next step would lower F by more than tol / 100,000 of F. A fit that ends for
-        another reason has converged if ``duality_gap_`` is within tol of F.
+        Bound on ``optimality_`` at convergence. Within it, the fit continues while the
+        next step would lower F by more than tol / 100,000, relative to F. A fit that
+        ends for another reason has converged if ``duality_gap_`` is at most tol F.
     max_iter : int, default=1000
         Maximum number of iterations. Each evaluates F once, whether its step is
-        accepted or refused. 0 keeps the coefficients of the start.
+        accepted or rejected. 0 keeps the coefficients of the start.
     warm_start : bool, default=False
         Whether ``fit`` starts from the coefficients of the last fit.
     learning_rate : float, default=None
         Step size of ``'gradient-descent'``. None takes 1 / L, with L a bound on the
         curvature of F, so that F never rises.
     random_state : int, RandomState or None, default=None
-        Seed of the random rows that solvers begin with if there are many rows. None
-        draws the same rows each time. The seed changes the time and the last digits,
-        not the model.
+        Seed of the random rows that solvers start on if there are many rows. None draws
+        the same rows each time. The seed changes the time and the last digits, not the
+        model.
     n_jobs : int or None, default=None
         Threads for passes over arrays of NumPy, torch and JAX in host memory. None for
         as many as BLAS may use (``OMP_NUM_THREADS``, threadpoolctl, joblib's workers);
@@ -121,7 +121,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         Treatment of unknown levels in predictions. ``'ignore'`` adds nothing to the
         logits.
     handle_missing : {'error', 'level'}, default='error'
-        Treatment of missing categories. ``'level'`` makes them one more level, the
+        Treatment of missing categories. ``'level'`` makes them a further level, the
         last.
 
     Attributes
@@ -154,13 +154,13 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         subgradient replaces the gradient.
     duality_gap_ : ndarray of shape (1,) or (n_classes,)
         Upper bound on F less its minimum, from a feasible point of the dual problem.
-        It is not below F, and says nothing, if a coefficient has neither a penalty nor
-        two bounds.
+        If a coefficient has neither a penalty nor two bounds, it is at least F, and
+        carries no information.
     n_passes_ : int or None
         Number of reads of all chunks of X on Dask; None for other kinds of X.
     history_ : dict of ndarrays of shape (n_records,) or (n_records, n_classes)
         ``objective``, ``optimality``, ``step`` (largest change of a parameter in
-        the units of the solver; 0 if the step was refused) and ``seconds`` since the
+        the units of the solver; 0 if the step was rejected) and ``seconds`` since the
         start, one record for the start and one for each iteration. With ``'ovr'``, all
         except the seconds have a column for each class. Iterations on a sample of the
         rows are not listed.
@@ -248,11 +248,11 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Features. The fit computes in float32 or float64 as X comes, in float32 for
-            float16 and bfloat16 of other libraries than NumPy, without a copy of X. It
-            converts other real dtypes. Dask arrays and tables stay in their chunks, on
-            the current scheduler. The fit reads them ``n_passes_`` times: call
-            ``persist()`` if there is memory.
+            Features. The fit computes in the dtype of a float32 or float64 X. It
+            computes in float32 for float16 and bfloat16 of libraries other than NumPy,
+            without a copy of X. It converts other real dtypes. Dask arrays and tables
+            stay in their chunks, on the current scheduler. The fit reads them
+            ``n_passes_`` times: call ``persist()`` if there is memory.
         y : array of shape (n_samples,)
             Labels: integers, booleans or strings, on the host or a device; or class
             probabilities or counts, from :func:`xlr.soft_labels`.
@@ -280,8 +280,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             If the Hessian of the ``solver`` does not fit into memory, or the memory of
             a device is full.
         FloatingPointError
-            If the objective overflows: ``learning_rate`` is too large, or the start too
-            far from the minimum.
+            If the objective overflows, because ``learning_rate`` is too large or the
+            start is too far from the minimum.
 
         Warns
         -----
@@ -365,7 +365,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                     )
                 coef_init = features.place(self.coef_, None)
             if intercept_init is None:
-                # It is infinite for a class that the last fit left out.
+                # The intercept is infinite for a class that the last fit left out.
                 intercept_init = np.nan_to_num(
                     arrays.to_host(self.intercept_), posinf=0.0, neginf=0.0
                 )
@@ -397,7 +397,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         Raises
         ------
         TypeError
-            If it is not such an estimator.
+            If the estimator has another type.
 
         Examples
         --------

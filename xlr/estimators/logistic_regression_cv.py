@@ -52,10 +52,10 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression with the penalty chosen by cross-validation.
 
     The models of all folds and all C are fitted together: they share X, and a pass over
-    it for many models costs little more than for one. With many rows, each model begins
-    at the minimiser on all rows for its C. With few rows, the models of each C begin at
-    the solutions for the C before. The C with the highest mean score on the rows left
-    out is chosen, and its model is fitted to all rows.
+    X for many models costs little more than for one. With many rows, each model starts
+    at the minimiser on all rows for its C. With few rows, the models of each C start at
+    the solutions for the previous C. The C with the highest mean score on the held-out
+    rows is chosen, and its model is fitted to all rows.
 
     Parameters and attributes follow scikit-learn's ``LogisticRegressionCV`` with
     ``use_legacy_attributes=False``. For the same splitter, the folds, the scores and
@@ -64,8 +64,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     Parameters
     ----------
     Cs : int or list of floats, default=10
-        Inverse strengths of the penalty, each above 0 (``inf`` for none); a number
-        takes as many from 1e-4 to 1e4, evenly on a logarithmic scale.
+        Inverse strengths of the penalty, each above 0 (``inf`` for none). A whole
+        number takes that many values from 1e-4 to 1e4, evenly on a logarithmic scale.
     l1_ratios : list of floats, default=(0.0,)
         Shares of the L1 penalty, from 0 (all L2) to 1, each combined with each C.
     penalty_factor, lower, upper
@@ -74,14 +74,14 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Whether the model has intercepts.
     cv : int, splitter or iterable, default=None
         Number of stratified folds (None for 5), a splitter of scikit-learn's, or
-        pairs of row numbers to train and to test on. A splitter of groups gets them
-        from ``fit``, by metadata routing.
+        pairs of row numbers to train and to test on. A splitter that needs groups gets
+        them from ``fit``, by metadata routing.
     scoring : str or callable, default=None
         A scorer of scikit-learn's, by name or as ``scorer(estimator, X, y)``. None for
         the mean log-likelihood, ``'neg_log_loss'``, computed on the device of X. Other
-        scorers get X on its device and y as a NumPy array. The estimator that they get
-        answers with NumPy arrays, or, with scikit-learn's ``array_api_dispatch``, with
-        arrays of the library of X.
+        scorers get X on its device and y as a NumPy array. Their estimator returns
+        NumPy arrays, or arrays of the library of X with scikit-learn's
+        ``array_api_dispatch``.
     solver, tol, max_iter
         As in :class:`LogisticRegression`.
     class_weight : dict or 'balanced', default=None
@@ -93,21 +93,22 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Whether the chosen model is fitted to all rows. False takes the mean, over the
         folds, of the coefficients at the C that is best for the fold.
     random_state, n_jobs, verbose, categorical, drop, handle_unknown, handle_missing
-        As in :class:`LogisticRegression`. Folds are drawn by the splitter.
+        As in :class:`LogisticRegression`. The splitter draws the folds.
 
     Attributes
     ----------
     C_ : float
-        The chosen C; with ``refit=False`` the mean of those chosen in the folds.
+        The chosen C; with ``refit=False``, the mean of the choices of the folds.
     l1_ratio_ : float
         The chosen share of the L1 penalty.
     Cs_ : ndarray of shape (n_Cs,)
     l1_ratios_ : ndarray of shape (n_l1_ratios,)
     scores_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs)
-        Score of each model on the rows that its fold left out.
+        Score of each model on the held-out rows of its fold.
     coefs_paths_ : array of shape (n_folds, n_l1_ratios, n_Cs, n_columns, n_dof)
-        Coefficients and, if there is one, intercept of each model; one column if there
-        are two classes, else one for each. In the library, dtype and device of X.
+        Coefficients and, with ``fit_intercept``, intercept of each model, in the
+        library, dtype and device of X. Two classes have one column, more classes one
+        each.
     n_iter_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs)
     coef_, intercept_, classes_, n_features_in_, feature_names_in_
         As in :class:`LogisticRegression`.
@@ -232,8 +233,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         ConvergenceWarning
             If a fit did not converge.
         UserWarning
-            If classes have no weight, in all rows or in the training rows of a fold:
-            the fits leave them out, with a probability of 0. Folds without any weight
+            If classes have no weight, in all rows or in the training rows of a fold.
+            The fits leave them out, with a probability of 0. Folds without any weight
             have a score of NaN.
         """
         features = begin_fit(self, X, y, sample_weight, offset)
@@ -245,7 +246,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             host_y = dataset.labels()
             splitter = check_cv(self.cv, host_y, classifier=True)
             folds = read_folds(splitter, host_y, dataset, to_splitter)
-            # A run for the folds with each share of L1, and one for the refit.
+            # One run of the folds for each share of L1, and one for the refit.
             n_runs = len(self.l1_ratios) + 1
             callbacks = FitCallbacks(self, n_runs * self.max_iter, X, y, **metadata)
             fitted = self._fit(dataset, folds, host_y, to_scorer, callbacks)
@@ -270,7 +271,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
 
         def listener(fitting: Fitting) -> Listener | None:
             def named(parameters: Array) -> dict[str, Any]:
-                """Return the attributes that predictions need, means of all models."""
+                """Return the attributes of predictions, as means of all models."""
                 problem, n_columns = fitting.problem, dataset.n_columns
                 found = problem.coefficients_by_model(parameters, n_columns)
                 mean = {k: features.xp.mean(v, axis=0) for k, v in found.items()}
@@ -278,7 +279,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
 
             return callbacks.listener(named)
 
-        # 1. All models, and their scores, one after the other.
+        # 1. All models, and then their scores.
         models = fit_folds(self, dataset, folds, (l1_ratios, Cs), listener)
         scores = np.full(models.n_iter.shape, np.nan)
         held_out = [
@@ -290,7 +291,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         else:
             scorer = knowing_classes(self._scorer(), arrays.to_host(dataset.classes))
             scores[usable] = held_out_scores(scorer, dataset, y, metadata, *held_out)
-        # 2. The best of them, refitted or in the mean.
+        # 2. The best model, refitted or as a mean over the folds.
         best = best_models(scores[usable], by_fold=not self.refit)
         chosen = models.mean_of(usable, best)
         converged, solver = models.converged, models.solver
@@ -301,7 +302,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         gap = np.asarray([np.nan])
         if self.refit:
             wide = dataset.spec.data.wide
-            # Infinite for a class that no fold knows.
+            # The intercept of a class that no fold has is infinite.
             intercept = arrays.to_host(chosen["intercept_"])
             intercept = np.nan_to_num(intercept, posinf=0.0, neginf=0.0)
             start = tuple(features.place(v, wide) for v in (chosen["coef_"], intercept))
@@ -417,8 +418,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         scorer = knowing_classes(self._scorer(), arrays.to_host(self.classes_))
         if arrays.is_dask(X):
             return score_chunks(self, scorer, X, y, offset, metadata)
-        # Here, where the names of the columns are known; as in the fit, scorers get
-        # the numbers.
+        # Check the names of the columns here: as in the fit, scorers get numbers only.
         features = read_features(self, X, reset=False)
         metadata = {name: on_host(values) for name, values in metadata.items()}
         classes = arrays.to_host(self.classes_)
@@ -444,6 +444,6 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Raises
         ------
         TypeError
-            If it is not such an estimator.
+            If the estimator has another type.
         """
         return from_sklearn(cls, estimator, searched=True)

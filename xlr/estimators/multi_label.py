@@ -34,8 +34,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
 
     The model of each label minimises the objective of :class:`LogisticRegression` over
     the rows where the label is known, as a separate fit would. The labels share X, and
-    a pass over it for many labels costs little more than for one. A label that has
-    converged costs nothing more.
+    a pass over X for many labels costs little more than for one. A label that has
+    converged has no further cost.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
     Attributes
     ----------
     coef_ : array of shape (n_labels, n_features)
-        Zeros for a label that has one value only.
+        Coefficients; zeros for a label with only one value.
     intercept_ : array of shape (n_labels,)
-        Plus or minus infinity, the limit of the fits, for a label that has one value
-        only. NaN for a label without entries.
+        Intercepts; plus or minus infinity, the limit of the fits, for a label with only
+        one value, and NaN for a label without entries.
     classes_ : array of shape (n_labels,)
         The numbers of the labels.
     n_features_in_ : int
@@ -70,7 +70,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         Whether each model converged: its optimality, or its duality gap as a share of
         F, is within ``tol``.
     optimality_, duality_gap_ : ndarray of shape (n_labels,)
-        As in :class:`LogisticRegression`; zero for a label that has one value only.
+        As in :class:`LogisticRegression`; zero for a label with only one value.
     solver_ : str
         The solver that ran.
 
@@ -133,7 +133,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
         y : array of shape (n_samples, n_labels)
-            0 or 1; NaN where an entry is missing. On the host or a device.
+            Labels 0 or 1, and NaN for missing entries, on the host or a device.
         sample_weight : array of shape (n_samples,), default=None
             Weights, zero or positive; None for equal weights.
 
@@ -152,7 +152,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         ConvergenceWarning
             If the models of labels did not converge.
         UserWarning
-            If labels have one value only, or no entries.
+            If labels have only one value, or no entries.
         """
         features = begin_fit(self, X, y, sample_weight, chunked=False)
         with workers(features.stored, self.n_jobs) as pool:
@@ -205,7 +205,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
                 positive > 0, ALWAYS, np.where(negative > 0, NEVER, UNKNOWN)
             )
             places[labels] = np.arange(labels.shape[0])
-        if labels.shape[0] == 0:  # nothing to fit, by a model of one class
+        if labels.shape[0] == 0:  # fit nothing, with a model of one class
             loss: Loss = SoftmaxLoss(1)
             targets = Targets(1, features.xp.zeros_like(column), column)
         else:
@@ -232,7 +232,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Of any library and device. The answer is lazy if X is of Dask.
+            Rows of any library and device. The result is lazy if X belongs to Dask.
 
         Returns
         -------

@@ -31,8 +31,8 @@ class LogisticPath:
     Cs : ndarray of shape (n_Cs,)
         Inverse strengths of the penalty, ascending.
     coefs : array of shape (n_Cs, n_columns, n_features)
-        In the library, dtype and device of X; one column for two classes, else one for
-        each.
+        Coefficients, in the library, dtype and device of X; one column for two classes,
+        else one for each.
     intercepts : array of shape (n_Cs, n_columns)
     objective : ndarray of shape (n_Cs,)
         F, as in :class:`LogisticRegression`.
@@ -108,13 +108,13 @@ def logistic_path(
 ) -> LogisticPath:
     r"""Fit models from the strongest penalty of interest to a weak one.
 
-    The path begins at the largest C at which all penalised coefficients are zero. The
-    gradient g of the loss there gives it:
+    The path starts at the largest C at which all penalised coefficients are zero. The
+    gradient g of the loss at this point gives it:
 
     .. math:: C_0 = \min_j \frac{\alpha f_j}{S\, |g_j|}
 
     with :math:`\alpha` the ``l1_ratio``, :math:`f_j` the ``penalty_factor`` and S the
-    sum of the weights. Each model begins at an extrapolation from the last two, on the
+    sum of the weights. Each model starts from an extrapolation of the last two, on the
     features that the strong rule keeps. It is a solution if no other feature violates
     the KKT conditions.
 
@@ -129,8 +129,8 @@ def logistic_path(
     Cs : array of shape (n_Cs,), default=None
         Inverse strengths of the penalty, in any order; None for a path.
     n_Cs : int, default=100
-        Number of models, evenly on a logarithmic scale, to 10,000 times the first C;
-        to 100 times if there are more features than rows.
+        Number of models, evenly on a logarithmic scale up to 10,000 times the first C,
+        or 100 times if there are more features than rows.
     l1_ratio : float, default=1.0
         Share of the L1 penalty, above 0.
     penalty_factor, lower, upper, fit_intercept, class_weight, tol, max_iter, n_jobs
@@ -218,8 +218,7 @@ def logistic_path(
             standardized=True,
         )
         objective, xp = problem.objective, features.xp
-        # 1. The model of an infinite penalty, whose gradient decides where the path
-        # begins.
+        # 1. The model of an infinite penalty, whose gradient gives the path's start.
         penalty: Any = problem.penalty(1.0)
         infinite = objective.with_penalty(penalty.at_its_strongest(xp=xp))
         exact = {**limits, "tol": 1e-3 * limits["tol"]}
@@ -289,7 +288,7 @@ def _from_the_first(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
         )
     gradient = null.at.gradient
     zeros = xp.zeros_like(gradient)
-    # To the sides that the bounds leave open.
+    # Look at the sides that the bounds leave open.
     up = xp.where(penalty.upper > 0, -gradient, zeros)
     down = xp.where(penalty.lower < 0, gradient, zeros)
     decrease = xp.where(penalised, xp.maximum(up, down), zeros)

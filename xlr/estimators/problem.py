@@ -49,12 +49,12 @@ class Regularisation:
 
     @cached_property
     def smooth(self) -> bool:
-        """True without an L1 penalty and without bounds."""
+        """Return whether there is no L1 penalty and no bound."""
         return self.l1_ratio == 0 and self.lower is None and self.upper is None
 
     @property
     def leaves_some_free(self) -> bool:
-        """True if a feature has no penalty."""
+        """Return whether a feature has no penalty."""
         if self.factor is None:
             return False
         return bool((arrays.to_host(self.factor) == 0).any())
@@ -211,7 +211,7 @@ class Problem:
     ----------
     dataset : Dataset
     spec : ModelSpec
-        Of the rows of the dataset.
+        Models of the rows of the dataset.
     C : float or array of shape (n_models,)
     regularisation : Regularisation
     standardized : bool
@@ -223,7 +223,7 @@ class Problem:
     ----------
     objective : Objective
     scaler : Scaler or None
-        Change of variables from X to the columns that the solver sees, if any.
+        Change of variables from X to the columns of the solver, if any.
     total_weight : array of shape (n_models or 1,)
         Sum of the given weights.
     """
@@ -253,8 +253,8 @@ class Problem:
             total = total_weight = data.total_weight()
         self.total_weight = total = dataset.unit * total
         strength = 1 / (C * total)[:, None, None]
-        # Where the penalty in units of a tiny scale would hide the loss, the column is
-        # not scaled.
+        # A column is not scaled if the penalty in units of its tiny scale would hide
+        # the loss.
         largest = float(xp.finfo(total.dtype).max) ** 0.5
         ridge = regularisation.ridge(strength, scaler.scale)
         is_held = xp.all(ridge >= largest, axis=(0, 1))
@@ -288,9 +288,9 @@ class Problem:
         Parameters
         ----------
         parameters : array of shape (n_models, n_parameters)
-            Near the optimum, if it exists.
+            Parameters near the optimum, if it exists.
         gradient : ndarray of shape (n_parameters,)
-            Gradient of F of the model there.
+            Gradient of F of the model at the parameters.
         model : int, default=0
         """
         if isinstance(self.objective.loss, ShareLogisticLoss | ShareSoftmaxLoss):
@@ -338,7 +338,7 @@ class Problem:
 
     @property
     def centre(self) -> Array:
-        """Means of the columns in standard deviations; 0 for raw columns."""
+        """Return the means of the columns in standard deviations; 0 for raw columns."""
         if self.scaler is None:
             return self._features.xp.zeros_like(self._scale)
         return abs(self.scaler.mean) / self.scaler.scale
@@ -348,7 +348,7 @@ class Problem:
     ) -> dict[str, Array]:
         """Return :meth:`coefficients` as arrays (n_models, n_columns, ...).
 
-        One-vs-rest models of the same rows are one model there.
+        One-vs-rest models of the same rows count as one model.
         """
         xp = self._features.xp
         return {
@@ -402,7 +402,7 @@ class Problem:
     def _with_rows_not_fitted(
         self, values: Array, places: np.ndarray, *constants: float
     ) -> Array:
-        """Return the fitted rows together with those that are not fitted.
+        """Return the fitted rows together with the rows without a fit.
 
         ``constants`` are the values of rows that are UNKNOWN, ALWAYS and NEVER.
         """
