@@ -235,7 +235,7 @@ class LinearModel(BaseEstimator):
         )
 
     def _exact_intercept(self, features: Features, wide: Any) -> Array:
-        """Return the intercepts with the digits that ``intercept_`` lost by rounding."""
+        """Return the intercepts with the digits that ``intercept_`` lacks."""
         xp, given = features.xp, features.place(self.intercept_, None)
         intercept = xp.astype(given, wide, copy=False)
         rest = getattr(self, "_intercept_rest", None)
