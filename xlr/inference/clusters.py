@@ -16,22 +16,22 @@ from xlr.inputs.tables import is_missing
 
 
 def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
-    """Return the clusters of each row by number, (n_samples, n_ways), on the host.
+    """Return the cluster numbers of each row, (n_samples, n_ways), on the host.
 
-    Groups of Dask are computed.
+    Dask computes its groups here.
 
     Raises
     ------
     ValueError
-        If a group is missing or cannot be compared, if there is only one, or if their
-        number is not the number of rows.
+        If a group is missing or cannot be compared, if there is only one group, or if
+        the number of groups differs from the number of rows.
     """
     if arrays.is_dask(groups):
         groups = fetch([groups])[0][0]
     groups = accept("groups", groups)
     if arrays.is_array(groups):
         groups = arrays.to_host(groups)
-    # NumPy makes strings of NaN that are among strings, unless they stay objects.
+    # Among strings, NumPy would convert NaN to a string, except in an object array.
     dtype = object if isinstance(groups, list | tuple) else None
     values = np.asarray(groups, dtype=dtype)
     if values.ndim not in (1, 2) or values.shape[0] != n_samples or not values.size:
@@ -44,7 +44,7 @@ def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
 
 
 def _numbered(values: np.ndarray) -> np.ndarray:
-    """Return the number of each value among the sorted ones."""
+    """Return the position of each value among the sorted values."""
     if values.dtype.kind == "O":
         n_missing = sum(map(is_missing, values.tolist()))
     else:
@@ -69,9 +69,9 @@ def _numbered(values: np.ndarray) -> np.ndarray:
 def sum_between_clusters(data: FittedData, clusters: np.ndarray) -> np.ndarray:
     r"""Sum the outer products of the scores of the clusters.
 
-    Clusters in several ways are combined by inclusion and exclusion: the sums of each
-    way, less the sums of the intersections of two ways, and so on. Each sum over G
-    clusters has the factor G / (G - 1), for few clusters. One pass.
+    Inclusion and exclusion combine several ways: the sums of each way, less the sums of
+    the intersections of two ways, and so on. Each sum over G clusters has the factor
+    G / (G - 1), for few clusters. It takes one pass.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ class LikelihoodRatioTest(NamedTuple):
     df : float
         Number of parameters that only the larger model has.
     pvalue : float
-        Under a chi-squared distribution with ``df`` degrees of freedom.
+        P-value under a chi-squared distribution with ``df`` degrees of freedom.
     is_limit : bool
         Whether a log-likelihood is a limit, for classes that are separated.
     """
@@ -45,7 +45,7 @@ class LikelihoodRatioTest(NamedTuple):
 def likelihood_ratio_test(
     restricted: InferenceResults, full: InferenceResults
 ) -> LikelihoodRatioTest:
-    """Test a model against a larger model that it is nested in.
+    """Test a model against a larger model that contains it.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ def likelihood_ratio_test(
     ------
     TypeError, ValueError
         If an argument is not a result of :func:`infer`, a fit is penalised, or the fits
-        cannot be nested: they have other rows, as many parameters, or the smaller has
-        the higher likelihood.
+        are not nested: they have different rows or equally many parameters, or the
+        smaller one has the higher likelihood.
 
     References
     ----------
@@ -124,13 +124,13 @@ def summary_col(
     Returns
     -------
     Table
-        With the estimates and standard errors of each fit, a row for each parameter of
-        any fit, and measures of the fits below.
+        Estimates and standard errors of each fit, with a row for each parameter of any
+        fit, and measures of the fits below.
 
     Raises
     ------
     TypeError, ValueError
-        If a result is not of :func:`infer`, or the names are not one for each.
+        If a result is not from :func:`infer`, or there is not one name for each.
 
     Examples
     --------

@@ -36,13 +36,14 @@ class Estimates:
     params : ndarray of shape (n_reported,)
         NaN for an aliased feature.
     covariance : ndarray of shape (n_reported, n_reported)
-        NaN for an aliased feature, and for one held at zero or at a bound.
+        NaN for an aliased feature, and for a coefficient held at zero or at a bound.
     standardized : ndarray of shape (n_parameters,)
         The estimates in standardized units.
     standardized_covariance : ndarray of shape (n_parameters, n_parameters)
         Zero for parameters without a covariance.
     inverse : ndarray of shape (n_parameters, n_parameters)
-        Inverse Hessian of the summed losses and the penalty, likewise.
+        Inverse Hessian of the summed losses and the penalty, zero for the same
+        parameters.
     aliased : str
         The aliased columns and their sums; empty if there are none.
     log_likelihood : float
@@ -74,17 +75,17 @@ def estimate(
 
     .. math:: (I + P)^{-1} M (I + P)^{-1}
 
-    where M is the covariance of the sum of the scores: I if the model is right, the
-    sum of :math:`g_i g_i^T` over the rows (HC0), n / (n - k) times that (HC1), the same
-    with each row over a power of 1 - h for its leverage h (HC2, HC3), or the sum over
-    clusters of the outer products of their scores. Clusters in several ways may leave
-    negative eigenvalues, which are set to zero.
+    where M is the covariance of the sum of the scores. It is I if the model is right.
+    For HC0 it is the sum of :math:`g_i g_i^T` over the rows, and for HC1 n / (n - k)
+    times that sum. HC2 and HC3 divide each row by a power of 1 - h, for its leverage h.
+    For clusters, M sums the outer products of their scores. Clusters in several ways
+    may give negative eigenvalues, which are set to zero.
 
     Parameters
     ----------
     data : FittedData
     sums : InformationSums
-        At the coefficients of the model.
+        Sums at the coefficients of the model.
     cov_type : {'nonrobust', 'HC0', 'HC1', 'HC2', 'HC3', 'cluster'}
     clusters : ndarray of shape (n_samples, n_ways) or None
         The clusters of each row: 0, 1, ..., for ``'cluster'``.
@@ -92,7 +93,7 @@ def estimate(
     Returns
     -------
     data : FittedData
-        At the estimates.
+        Data at the estimates.
     estimates : Estimates
 
     References
@@ -102,7 +103,7 @@ def estimate(
     Liang and Zeger (1986), *Longitudinal data analysis using generalized linear
     models*.
     """
-    # 1. The estimates, and the information there.
+    # 1. The estimates, and the information at the estimates.
     last = last_newton_step(data, sums)
     data, sums, inverse, step = last.data, last.sums, last.inverse, last.step
     standardized = data.standardized + step
@@ -144,7 +145,7 @@ def limit_of_estimates(data: FittedData) -> Estimates:
     """Return the limit of the log-likelihood under separation, without errors.
 
     Newton's method continues until the gradient vanishes. The loss, less its limit,
-    falls by the same factor as the gradient in each step.
+    decreases by the same factor as the gradient in each step.
     """
     start, unconstrained = data.standardized, np.zeros((0, data.standardized.size))
     found = constrained_minimum(
@@ -168,7 +169,7 @@ def limit_of_estimates(data: FittedData) -> Estimates:
 
 
 def _middle(last: NewtonStep, cov_type: str, clusters: np.ndarray | None) -> np.ndarray:
-    """Return M, corrected for the degrees of freedom that the estimates take."""
+    """Return M, corrected for the degrees of freedom of the estimates."""
     data, sums = last.data, last.sums
     if cov_type == "nonrobust":
         return sums.information
@@ -195,7 +196,7 @@ def _middle(last: NewtonStep, cov_type: str, clusters: np.ndarray | None) -> np.
 
 
 def _reported_params(last: NewtonStep, standardized: np.ndarray) -> np.ndarray:
-    """Return the estimates; kept columns take over the part of aliased columns."""
+    """Return the estimates; kept columns include the part of aliased columns."""
     units, (kept, dropped, weights) = last.data.units, last.aliased
     columns = standardized.reshape(units.n_outputs, -1).copy()
     columns[:, kept] += columns[:, dropped] @ weights.T

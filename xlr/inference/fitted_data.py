@@ -50,7 +50,7 @@ class Units(NamedTuple):
     reference: int
 
     def raw(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return raw coefficients and intercepts of standardized parameters.
+        """Convert standardized parameters to raw coefficients and intercepts.
 
         Parameters
         ----------
@@ -91,11 +91,11 @@ class FittedData:
     model : estimator
     dataset : LabelledDataset
     problem : Problem
-        In standardized units.
+        Problem in standardized units.
     parameters : array of shape (1, n_parameters)
         Estimates, in the order of the solver.
     reference : int, default=0
-        Number of the reference class.
+        Index of the reference class.
     """
 
     model: Any
@@ -106,37 +106,37 @@ class FittedData:
 
     @property
     def objective(self) -> Objective:
-        """Objective of the model, with its penalty."""
+        """Return the objective of the model, with its penalty."""
         return self.problem.objective
 
     @property
     def is_firth(self) -> bool:
-        """True if the likelihood has Firth's penalty."""
+        """Return whether the likelihood has Firth's penalty."""
         return self.objective.term is not None
 
     @property
     def column_names(self) -> list[str]:
-        """Names of the columns of X."""
+        """Return the names of the columns of X."""
         return self.dataset.features.column_names
 
     @property
     def names(self) -> list[str]:
-        """Names of the reported parameters of one equation."""
+        """Return the names of the reported parameters of one equation."""
         return ["intercept"] * self.units.fit_intercept + self.column_names
 
     @cached_property
     def class_totals(self) -> np.ndarray:
-        """Sums of the weights in each class: (n_classes,)."""
+        """Return the sums of the weights in each class: (n_classes,)."""
         return self.dataset.totals * self.dataset.class_weights.factors
 
     @property
     def total_weight(self) -> float:
-        """Sum of the weights."""
+        """Return the sum of the weights."""
         return float(self.class_totals.sum())
 
     @cached_property
     def units(self) -> Units:
-        """Change of variables to units of X."""
+        """Return the change of variables to units of X."""
         scaler, objective = self.problem.scaler, self.objective
         assert scaler is not None
         mean, scale = arrays.to_host(scaler.mean), arrays.to_host(scaler.scale)
@@ -145,7 +145,7 @@ class FittedData:
 
     @cached_property
     def standardized(self) -> np.ndarray:
-        """Estimates on the host: (n_parameters,)."""
+        """Return the estimates on the host: (n_parameters,)."""
         return arrays.to_host(self.parameters)[0].astype(np.float64)
 
     def on_host(self, sums: Array) -> np.ndarray:
@@ -173,13 +173,13 @@ class FittedData:
 
     @cached_property
     def penalty_curvature(self) -> np.ndarray:
-        """Second derivatives of the penalty of the summed losses: (n_parameters,)."""
+        """Return second derivatives of the summed losses' penalty: (n_parameters,)."""
         curvature = arrays.to_host(self.objective.penalty_curvature(self.parameters))
         return curvature[0].astype(np.float64) * self.total_weight
 
     @cached_property
     def non_smooth(self) -> tuple[np.ndarray, ...] | None:
-        """Strength of the L1 penalty, lower and upper bounds, each (n_parameters,)."""
+        """Return L1 strengths, lower and upper bounds, all (n_parameters,)."""
         penalty = self.objective.non_smooth
         if penalty is None:
             return None
@@ -187,7 +187,7 @@ class FittedData:
 
     @cached_property
     def free(self) -> np.ndarray:
-        """Mask of the parameters that L1 and bounds do not hold."""
+        """Return a mask of the parameters that no L1 penalty or bound holds."""
         if self.non_smooth is None:
             return np.ones(self.objective.n_parameters, dtype=bool)
         (l1, lower, upper), at = self.non_smooth, self.standardized
@@ -195,7 +195,7 @@ class FittedData:
 
     @property
     def is_penalised(self) -> bool:
-        """True if a penalty or bounds change the estimates."""
+        """Return whether a penalty or bounds change the estimates."""
         has_l1 = self.non_smooth is not None and (self.non_smooth[0] > 0).any()
         return bool(has_l1 or (self.penalty_curvature > 0).any() or not self.free.all())
 

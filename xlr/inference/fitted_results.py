@@ -41,7 +41,7 @@ class ChiSquaredTest(NamedTuple):
 
     @classmethod
     def of_form(cls, x: np.ndarray, covariance: np.ndarray) -> ChiSquaredTest:
-        """Test x = 0 by x' V^-1 x, for stacks of x and V; NaN where V is singular."""
+        """Test x = 0 by x' V^-1 x, for stacks of x and V; NaN for a singular V."""
         with arrays.quiet():
             root = np.sqrt(np.diagonal(covariance, 0, -2, -1))
             scaled, z = covariance / root[..., None] / root[..., None, :], x / root
@@ -58,10 +58,10 @@ class FittedResults:
     Parameters
     ----------
     data : FittedData
-        At the estimates.
+        Data at the estimates.
     estimates : Estimates
     profile : ndarray of shape (3, n_reported) or None
-        As from :func:`~xlr.inference.profile.profile_all`.
+        Result of :func:`~xlr.inference.profile.profile_all`.
     cov_type : str
     llnull : float
     saturated : float
@@ -146,7 +146,7 @@ class FittedResults:
         Raises
         ------
         ValueError
-            If the results do not hold them, or the method needs two classes.
+            If the results do not hold the rows, or the method needs two classes.
         """
         if two_classes and self.equations:
             raise ValueError(

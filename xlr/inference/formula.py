@@ -24,10 +24,10 @@ from xlr.inputs.dask_input import array_of_table, of_each_partition
 from xlr.inputs.tables import is_table, native
 from xlr.text import listed, printable, quoted
 
-# Share of entries that are not zero up to which a design is a sparse matrix.
+# A design with at most this share of non-zero entries is a sparse matrix.
 SPARSE_SHARE = 0.25
 
-# Dask's threads share the filters of warnings, which make unknown levels an error.
+# Dask's threads share warning filters, which turn unknown levels into errors.
 ONE_AT_A_TIME = Lock()
 
 
@@ -35,13 +35,13 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
     """Columns of a design, from a table and a formula as in R.
 
     formulaic reads the formula: sums and interactions of columns, ``C(x)`` for
-    categories, splines such as ``bs(x, 4)``, and Python functions. Run formulas of
-    people whom you trust only.
+    categories, splines such as ``bs(x, 4)``, and Python functions. Run only formulas
+    that you trust.
 
     Parameters
     ----------
     formula : str
-        The right-hand side, with or without ``~``. The intercept is left to the model.
+        The right-hand side, with or without ``~``. The model adds the intercept.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If X is no table, lacks a column or has missing values in one, or the
+            If X is not a table, lacks a column or has missing values in one, or if the
             formula cannot be read.
         """
         formula = _parsed(self.formula)
@@ -111,20 +111,20 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : table
-            With the columns that the formula names.
+            Table with the columns that the formula names.
 
         Returns
         -------
         SplitMatrix of shape (n_samples, n_columns)
-            Codes for the terms of categories and their interactions; other terms are
-            sparse where most entries are zero. For a table of Dask, a dense Dask array.
+            Codes for the terms of categories and their interactions. Other terms are
+            sparse if most entries are zero. A table of Dask gives a dense Dask array.
 
         Raises
         ------
         NotFittedError
             Before ``fit``.
         TypeError, ValueError
-            As in :meth:`fit`, or if a category has a level that the fit had not.
+            As in :meth:`fit`, or if a category has a level unknown to the fit.
         """
         check_is_fitted(self, "columns")
         if arrays.is_dask(X):
@@ -138,7 +138,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
             for own in self._spec.term_indices.values()
             if own and names[own[0]] != "Intercept"
         ]
-        # Neighbours of one kind are one matrix.
+        # Adjacent terms of one kind form one matrix.
         for is_coded, group in itertools.groupby(terms, lambda t: t[0] is not None):
             codes, columns = zip(*group)
             if is_coded:
@@ -170,16 +170,16 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "columns")
         return np.asarray(self.columns, dtype=object)
 
-    # -- a model of a formula encodes tables with it, as with categories ---------------
+    # -- methods of an encoder, for models of a formula --------------------------------
 
     @property
     def n_features(self) -> int:
-        """Number of columns of the design."""
+        """Return the number of columns of the design."""
         return len(self.columns)
 
     @property
     def references(self) -> list[str]:
-        """Names of the levels that treatment contrasts compare with."""
+        """Return the names of the levels that treatment contrasts compare with."""
         bases = {}
         for factor, state in self._spec.factor_contrasts.items():
             base = getattr(state.contrasts, "base", None)
@@ -190,7 +190,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
 
     @property
     def variables(self) -> list[str]:
-        """Names of the columns of the table that the formula reads."""
+        """Return the names of the table's columns that the formula reads."""
         return sorted(map(str, self._spec.required_variables))
 
     def encode(self, X: Any, read_numbers: Callable[[Any], Any]) -> SplitMatrix:
@@ -210,7 +210,7 @@ def logit(
 ) -> InferenceResults:
     """Fit a logistic regression to a table, and infer errors, tests and intervals.
 
-    Nothing is penalised, as with R's ``glm`` and statsmodels' ``logit``.
+    The fit has no penalty, as in R's ``glm`` and statsmodels' ``logit``.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ def logit(
         As in R: ``"low ~ age + C(race)"``. The left-hand side names a column of labels.
     data : table of pandas, polars, PyArrow, narwhals or Dask
         Each pass over a table of Dask evaluates the formula again. Columns of splines,
-        and of other functions that learn from all rows, come to memory once.
+        and of other functions that learn from all rows, are loaded into memory once.
     weights, offset, groups : str or array of shape (n_samples,), default=None
         Names of columns of the table, or their values; see :func:`infer`.
     cov_type : str, default='nonrobust'
@@ -229,7 +229,7 @@ def logit(
     Returns
     -------
     InferenceResults
-        Its methods take tables like ``data`` as X.
+        Results whose methods take tables like ``data`` as X.
 
     Raises
     ------
@@ -304,13 +304,13 @@ def _learned(formula: Any, X: Any) -> Any:
     for factor, (kind, state) in specs[0].encoder_state.items():
         if "categories" in state:
             levels = [spec.encoder_state[factor][1]["categories"] for spec in specs]
-            # In the order of the dtype or the formula if all agree, as in memory.
+            # Use the order of the dtype or the formula if all agree, as in memory.
             agree = all(own == levels[0] for own in levels)
             merged = levels[0] if agree else sorted(set().union(*levels))
             state = {"categories": merged}
         states[factor] = kind, state
     spec = specs[0].update(encoder_state=states, structure=None, transform_state={})
-    # 2. Knots, means and the like, from their columns.
+    # 2. Knots, means and similar statistics, from their columns.
     learned = [
         (str(factor), variables)
         for factor, variables in specs[0].factor_variables.items()
@@ -321,7 +321,7 @@ def _learned(formula: Any, X: Any) -> Any:
         terms = _parsed(" + ".join(factor for factor, _ in learned))
         columns = fetch([X[names]])[0][0]
         spec.transform_state.update(_matrix(terms, columns).model_spec.transform_state)
-    with arrays.quiet():  # one row has no variance, and formulaic may compute it
+    with arrays.quiet():  # formulaic may compute the variance of one row
         return _matrix(spec, few[0]).model_spec
 
 
@@ -329,7 +329,8 @@ def _learned(formula: Any, X: Any) -> Any:
 def _learned_here(formula: Any, part: Any) -> tuple[Any, Any] | None:
     """Return the model spec of a partition and its first row; None if it is empty.
 
-    What is constant in a partition has no scale there, and may have one in all rows.
+    A column that is constant in a partition has no scale there, but may vary over all
+    rows.
     """
     if not len(part):
         return None
@@ -337,14 +338,14 @@ def _learned_here(formula: Any, part: Any) -> tuple[Any, Any] | None:
 
 
 def _matrix(spec: Any, X: Any, *, na_action: str = "raise") -> Any:
-    """Return the sparse matrix that formulaic makes of a table."""
+    """Return the sparse matrix that formulaic makes from a table."""
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
     X = native(X)
     if not is_table(X):
         raise TypeError(f"A formula reads the columns of a table; got a {type(X)}.")
     if nw.dependencies.is_pandas_dataframe(X):
-        # formulaic takes objects for categories, and not pandas' strings of PyArrow.
+        # formulaic reads objects as categories, but not pandas' strings of PyArrow.
         strings = X.columns[X.dtypes == "string"]
         X = X.astype(dict.fromkeys(strings, object))
     options = {"output": "sparse", "na_action": na_action, "context": {}}
@@ -357,12 +358,12 @@ def _matrix(spec: Any, X: Any, *, na_action: str = "raise") -> Any:
 
 
 def _codes(columns: Any) -> np.ndarray | None:
-    """Return codes for several columns of a term; None if they are no indicators.
+    """Return codes for the columns of a term, or None if they are not indicators.
 
     Parameters
     ----------
     columns : sparse CSC array of shape (n_rows, n_levels)
-        Without zeros among its entries.
+        Columns without stored zeros.
     """
     n_rows, n_levels = columns.shape
     rows = columns.indices

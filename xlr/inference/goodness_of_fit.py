@@ -71,8 +71,8 @@ class GoodnessOfFit(FittedResults):
     def fittedvalues(self) -> Array:
         """Fitted probabilities of the second of two classes, or of every class.
 
-        In the library of X: (n_samples,) or (n_samples, n_classes). They and the
-        residuals need ``keep_data=True``.
+        They are in the library of X, of shape (n_samples,) or (n_samples, n_classes).
+        Fitted values and residuals need ``keep_data=True``.
         """
         with self._rows("fittedvalues") as data:
             eta, *_ = _fitted_rows(data)
@@ -122,7 +122,7 @@ class GoodnessOfFit(FittedResults):
     def pearson_chi2(self) -> float:
         r"""Pearson's chi-squared statistic of the fit.
 
-        The sum of squared Pearson residuals for two classes, and of
+        It sums squared Pearson residuals for two classes, and
         :math:`s_i (y_{ik} - p_{ik})^2 / p_{ik}` for more.
         """
         with self._rows("pearson_chi2") as data:
@@ -268,7 +268,7 @@ def _negative_entropy(block: Block, loss: Loss, parameters: Array) -> tuple[Arra
 def _fitted_rows(data: FittedData) -> tuple[Array, Array, Array]:
     """Return the logits, (n_samples, n_outputs), labels and weights, (n_samples,).
 
-    They are in memory, in the library of X.
+    The arrays are in memory, in the library of X.
     """
     found = data.map_rows(_rows, width=data.objective.n_outputs + 2)
     return found[:, :-2], found[:, -2], data.dataset.unit * found[:, -1]
@@ -294,7 +294,7 @@ def _hosmer_lemeshow(
     order = np.argsort(p, kind="stable")
     order = order[s[order] > 0]
     p, y, s = p[order], y[order], s[order]
-    # 1. Quantiles, interpolated as R's of repeated rows.
+    # 1. Quantiles, interpolated like R's quantiles of repeated rows.
     below = np.cumsum(s)
     ends = np.stack([below - s, np.maximum(below - s, below - 1)], axis=1)
     at = (below[-1] - 1) * np.linspace(0, 1, n_groups + 1)
@@ -305,7 +305,7 @@ def _hosmer_lemeshow(
             f"The probabilities leave {n_groups} groups, and the Hosmer-Lemeshow test "
             "needs three: too many rows have the same probability."
         )
-    # 2. Counts that are observed and expected.
+    # 2. Observed and expected counts.
     of = np.clip(np.searchsorted(edges, p, side="left") - 1, 0, n_groups - 1)
     total, observed, expected = (
         np.bincount(of, part, n_groups) for part in (s, s * y, s * p)

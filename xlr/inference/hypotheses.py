@@ -35,7 +35,7 @@ class HypothesisTests(FittedResults):
         Returns
         -------
         Table
-            With R w, its standard error, z, P and its interval, for ``c0``, ``c1``, ...
+            R w, its standard error, z, P and its interval, for ``c0``, ``c1``, ...
 
         Raises
         ------
@@ -137,7 +137,7 @@ class HypothesisTests(FittedResults):
         Returns
         -------
         Table
-            With ``chi2``, ``P>chi2`` and ``df constraint``. Parameters without a
+            Columns ``chi2``, ``P>chi2`` and ``df constraint``. Parameters without a
             standard error are left out; a term without other parameters is NaN.
 
         Raises
@@ -194,7 +194,7 @@ class HypothesisTests(FittedResults):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return R w, q and the covariance of R w.
 
-        They are NaN where a contrast has a parameter without a standard error.
+        All are NaN for a contrast with a parameter that has no standard error.
 
         Raises
         ------
@@ -238,7 +238,7 @@ def _parsed(constraints: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndar
     Raises
     ------
     ImportError
-        If neither is installed.
+        If neither parser is installed.
     ValueError
         If the text is not a list of linear equations of the parameters.
     """
@@ -263,7 +263,7 @@ def _parsed(constraints: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndar
             "Hypotheses in words need formulaic or patsy: pip install formulaic. Or "
             "pass a matrix."
         ) from error
-    except Exception as error:  # of the parsers, which have no common class
+    except Exception as error:  # errors of the parsers have no common class
         raise ValueError(
             f"The hypotheses {quoted(constraints)} are not linear equations of the "
             f"parameters {', '.join(map(printable, names))}: {printable(error, 300)} "

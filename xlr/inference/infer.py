@@ -33,8 +33,8 @@ COV_TYPES = {
     "cluster": "robust to correlation within clusters, with Stata's correction",
 }
 
-# Factor on the optimality of the fit: the coefficients are rounded to the dtype of X,
-# and sums over the rows are taken in another order.
+# Factor on the optimality of the fit, because coefficients are rounded to the dtype of
+# X, and sums over the rows have another order.
 SLACK = 10
 
 
@@ -58,9 +58,10 @@ def infer(
     Parameters
     ----------
     model : LogisticRegression, LogisticRegressionCV or FirthLogisticRegression
-        Fitted, binary or multinomial. If it converged, Newton's method continues from
-        its coefficients until no standard error changes by more than a millionth: with
-        very many rows, a fit within ``tol`` can be a standard error from the optimum.
+        Fitted model, binary or multinomial. If it converged, Newton's method continues
+        from its coefficients until no standard error changes by more than a millionth:
+        with very many rows, a fit within ``tol`` can be a standard error from the
+        optimum.
     X : array or sparse matrix of shape (n_samples, n_features)
     y : array of shape (n_samples,)
         As in the fit.
@@ -75,26 +76,26 @@ def infer(
         - ``'nonrobust'``: the inverse information; valid if the model is correct.
         - ``'HC0'``: White's sandwich :math:`I^{-1} (\sum_i g_i g_i^T) I^{-1}` of the
           scores g of the rows, valid if the mean is correct.
-        - ``'HC1'``: the same times n / (n - k), as in R's sandwich. statsmodels' Logit
+        - ``'HC1'``: HC0 times n / (n - k), as in R's sandwich. statsmodels' Logit
           leaves the factor out, and Stata has n / (n - 1).
-        - ``'HC2'``, ``'HC3'``: for two classes, the same with each row over
+        - ``'HC2'``, ``'HC3'``: for two classes, HC0 with each row divided by
           :math:`1 - h_i` or :math:`(1 - h_i)^2`, with its leverage h.
-        - ``'cluster'``: with scores summed within ``groups`` first, times
+        - ``'cluster'``: HC0 with scores summed within ``groups`` first, times
           G / (G - 1) (n - 1) / (n - k) for G groups.
 
-        With the curvature P of a penalty, :math:`(I + P)^{-1}` takes the place of
-        :math:`I^{-1}` in the sandwich, which with I in the middle is then
-        ``'nonrobust'``: the covariance of the penalised estimates about their mean,
-        not about the truth. Coefficients that an L1 penalty holds at zero, or a bound,
-        count as known.
+        With the curvature P of a penalty, :math:`(I + P)^{-1}` replaces
+        :math:`I^{-1}` in the sandwich. ``'nonrobust'`` is then the sandwich with I in
+        the middle: the covariance of the penalised estimates about their mean, not
+        about the truth. Coefficients that an L1 penalty or a bound holds count as
+        known.
     groups : array of shape (n_samples,) or (n_samples, m), default=None
-        Cluster of each row, a number or a string, or its clusters in m ways. Several
-        ways are combined by inclusion and exclusion. Negative eigenvalues of their
-        covariance, in standardized units, are set to zero, and a note says so.
+        Cluster of each row, a number or a string, or its clusters in m ways. Inclusion
+        and exclusion combine several ways. Negative eigenvalues of their covariance, in
+        standardized units, are set to zero, and a note says so.
     collinear : {'nan', 'raise'}, default='nan'
         Treatment of columns that are sums of others, whose coefficients are not
-        determined without a penalty: leave them out, with NaN in their place as in R,
-        or raise an error.
+        determined without a penalty: leave them out and report NaN, as in R, or raise
+        an error.
     separation : {'raise', 'limit'}, default='raise'
         Treatment of separated classes, whose estimates are infinite: raise an error, or
         return the limit of the log-likelihood for :func:`xlr.likelihood_ratio_test`,
@@ -104,9 +105,9 @@ def infer(
         y, as in R.
     profile : bool, default=None
         True for P-values and intervals of the profile likelihood, False for Wald's.
-        The profile is more accurate where the likelihood is skewed; each parameter
-        takes several fits. None for the profile with Firth's penalty, as in R's
-        logistf, unless outliers leave too few digits, and else Wald's.
+        The profile is more accurate if the likelihood is skewed; each parameter takes
+        several fits. None means the profile with Firth's penalty, as in R's logistf,
+        unless outliers leave too few digits, and Wald's otherwise.
     keep_data : bool, default=False
         True to keep X and y in the results, for methods such as ``get_margeff``,
         ``profile_conf_int`` and ``get_influence``.
@@ -259,17 +260,17 @@ def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
 
 
 def _separation(data: FittedData, gradient: np.ndarray) -> str:
-    """Describe what separates the classes; return an empty string if nothing does."""
+    """Describe the features that separate the classes, or return an empty string."""
     if data.is_penalised or data.is_firth:
         return ""
-    if getattr(data.model, "_has_optimum", False):  # the fit looked
+    if getattr(data.model, "_has_optimum", False):  # the fit has checked this
         return ""
     found = data.problem.separation(data.parameters, gradient)
     return "" if found is None else found.describe(data.column_names)
 
 
 def _reference(data: FittedData, y: Any, label: Any) -> int:
-    """Return the number of the reference class."""
+    """Return the index of the reference class."""
     classes = arrays.to_host(data.dataset.classes).tolist()
     if label is None:
         levels = table_levels(y) or classes

@@ -57,8 +57,8 @@ class MarginalEffects(FittedResults):
             ``'zero'`` takes the row of zeros. An array averages over its own rows.
             Only ``'overall'`` takes the offsets into account.
         method : {'dydx', 'eyex', 'dyex', 'eydx'}, default='dydx'
-            Derivative dP/dx, elasticity dlogP/dlogx, or one logarithm: dP/dlogx or
-            dlogP/dx.
+            Derivative dP/dx, elasticity dlogP/dlogx, or a derivative with one
+            logarithm: dP/dlogx or dlogP/dx.
         atexog : dict, default=None
             Values of features that replace those of the rows, by the name of the
             feature or the number of its column in X.
@@ -74,7 +74,7 @@ class MarginalEffects(FittedResults):
         Returns
         -------
         Table
-            With the effects (``dy/dx``, ``d(lny)/d(lnx)``, ...), ``std err``, ``z``,
+            The effects (``dy/dx``, ``d(lny)/d(lnx)``, ...), ``std err``, ``z``,
             ``P>|z|`` and the interval.
 
         Raises
@@ -134,7 +134,7 @@ class MarginalEffects(FittedResults):
         return self.names[int(self._units.fit_intercept) :]
 
     def _column(self, key: str | int) -> int:
-        """Return the number of a column of X by its name or number.
+        """Return the index of a column of X, given its name or index.
 
         Raises
         ------
@@ -175,12 +175,12 @@ class MarginalEffects(FittedResults):
         With V = p or, for the logarithm of a probability, V = log p, its derivatives in
         the logits are :math:`G_{kl} = p_k ([k = l] - p_l)`, over :math:`p_k` for the
         logarithm. An effect is :math:`\sum_l G_{kl} w_{lj} f_j`, with f = 1 or, for the
-        logarithm of a feature, f = x. One pass.
+        logarithm of a feature, f = x. It takes one pass.
 
         Parameters
         ----------
         data : TrainingData
-            With standardized columns.
+            Rows with standardized columns.
         method : {'dydx', 'eyex', 'dyex', 'eydx'}
         held : ndarray of shape (n_features,)
             Values that replace a column; NaN to keep the column.
@@ -191,9 +191,9 @@ class MarginalEffects(FittedResults):
         Returns
         -------
         effects : ndarray of shape (n_outputs, n_features)
-            Of all classes, or of the second of two.
+            Effects on all classes, or on the second of two.
         jacobian : ndarray of shape (n_outputs, n_features, n_parameters)
-            In the standardized parameters.
+            Derivatives in the standardized parameters.
         """
         units, loss, p = self._units, loss_of(len(self.classes)), held.size
         by_class = self._estimates.standardized.reshape(loss.n_outputs, -1)
@@ -247,8 +247,8 @@ def _effect_sums(
 ) -> tuple[Array, ...]:
     """Return the sums over the rows of G, of its derivatives, and of the changes.
 
-    ``columns`` has four rows, each over the scales of the columns: the means, ones, the
-    held values less the means, and the spans.
+    ``columns`` has four rows, divided by the scales of the columns: the means, ones,
+    the held values less the means, and the spans.
     """
     xp, s, matrix = block.xp, block.weights, block.matrix
     mean, unit, held, span = (xp.astype(columns[i, :], matrix.dtype) for i in range(4))
@@ -286,7 +286,7 @@ def _effect_sums(
     found = total(G), products(dG)
     if not discrete.size:
         return found
-    # 2. Changes of V between two values of a column, which move the logits.
+    # 2. Changes of V between two values of a column, which change the logits.
     ids = arrays.move(discrete, xp=xp, device=matrix.device)
     z, coef = matrix.take_columns(ids).to_dense(), xp.take(coef, ids, axis=1).T
     mean, unit, span = (xp.take(part, ids) for part in (mean, unit, span))
@@ -329,7 +329,7 @@ def _discrete_spans(data: FittedData, dummy: bool, count: bool) -> np.ndarray:
 
 
 def _other_numbers(block: Block) -> tuple[Array, Array]:
-    """Count numbers that are not 0 or 1, and those that are negative or not whole."""
+    """Count numbers other than 0 and 1, and numbers that are negative or not whole."""
     xp, x = block.xp, block.matrix.to_dense()
     counts = xp.astype(block.row_weights > 0, block.wide).T
     not_binary = (x != 0) & (x != 1)

@@ -10,20 +10,20 @@ from xlr import arrays
 from xlr.inference.fitted_data import FittedData
 from xlr.objective import Aliased, Objective, find_aliased, information
 
-# Bound on the last Newton step, in standardized units, summed over the parameters. It
-# changes standard errors by a share of less than half the bound, or of up to 70 times
-# the bound where a feature has outliers: less than 1e-6.
+# Bound on the last Newton step, in standardized units, summed over the parameters. The
+# relative change of standard errors is less than half the bound, or up to 70 times the
+# bound if a feature has outliers: less than 1e-6.
 LAST_STEP = 1e-8
 
 MAX_PASSES = 30
 
-MIN_SHARE = 1 / 8  # of a Newton step, with Firth's penalty
+MIN_SHARE = 1 / 8  # smallest share of a Newton step, with Firth's penalty
 
-# Bound on the gradient along the constraints, and another in rounding errors of X.
+# Bounds on the gradient along the constraints: absolute, and in rounding errors of X.
 CONSTRAINED_TOL = 1e-9
 CONSTRAINED_ROUNDINGS = 64
 
-MAX_STEPS = 200  # accepted and rejected
+MAX_STEPS = 200  # accepted or rejected
 
 
 class InformationSums(NamedTuple):
@@ -34,7 +34,7 @@ class InformationSums(NamedTuple):
     loss : float
         Minus the log-likelihood.
     gradient : ndarray of shape (n_parameters,)
-        Of the loss.
+        Gradient of the loss.
     information : ndarray of shape (n_parameters, n_parameters)
         Hessian of the loss.
     subgradient : ndarray of shape (n_parameters,)
@@ -71,7 +71,7 @@ class NewtonStep(NamedTuple):
 
     @property
     def size(self) -> float:
-        """Sum of the absolute values of the step, for columns of mean square one."""
+        """Return the sum of the step's absolute values, for unit mean squares."""
         objective = self.data.objective
         step = np.abs(self.step.reshape(objective.n_outputs, -1))
         if objective.column_rms is not None:  # columns with outliers
@@ -80,7 +80,7 @@ class NewtonStep(NamedTuple):
 
     @property
     def decrement(self) -> float:
-        """Decrease of F that the step promises, squared Newton decrement."""
+        """Return the predicted decrease of F, the squared Newton decrement."""
         return -float(self.sums.subgradient @ self.step)
 
 
@@ -102,7 +102,7 @@ def sum_information(data: FittedData) -> InformationSums:
 def last_newton_step(data: FittedData, sums: InformationSums) -> NewtonStep:
     """Iterate Newton's method until the information no longer changes.
 
-    With many rows a fit within its tolerance may be a standard error from the optimum.
+    With many rows, a fit within its tolerance may be a standard error from the optimum.
     A fit that did not converge keeps its coefficients.
     """
     last, share = newton_step(data, sums), 1.0
@@ -114,7 +114,7 @@ def last_newton_step(data: FittedData, sums: InformationSums) -> NewtonStep:
         if new.decrement < last.decrement / 2:
             last = new
         elif data.is_firth and share > MIN_SHARE:
-            # The Hessian omits Firth's penalty, so that steps may be too long.
+            # The Hessian omits Firth's penalty, so steps may be too long.
             share /= 2
         else:  # rounding errors
             return min(last, new, key=lambda each: each.decrement)
@@ -125,25 +125,25 @@ def newton_step(data: FittedData, sums: InformationSums) -> NewtonStep:
     """Return the Newton step of F at the parameters of the sums."""
     objective, outputs = data.objective, data.objective.n_outputs
     curved = sums.information + np.diag(data.penalty_curvature)
-    # 1. The free parameters. Collinearity does not depend on positive weights, so that
-    # the sum over the classes shows it.
+    # 1. The free parameters. Collinearity does not depend on positive weights, so the
+    # sum over the classes shows it.
     size = objective.column_size
     gram = np.einsum("kikj->ij", curved.reshape(outputs, size, outputs, size))
     free = data.free.reshape(outputs, size).copy()
-    columns = np.roll(np.arange(size), int(objective.fit_intercept))  # kept first
+    columns = np.roll(np.arange(size), int(objective.fit_intercept))  # intercept first
     columns = columns[free[:, columns].sum(axis=0) > 0]
     found = find_aliased(gram[np.ix_(columns, columns)], objective.wide_rounding)
     aliased = Aliased(columns[found.kept], columns[found.dropped], found.weights)
     free[:, aliased.dropped] = False
-    # 2. The inverse Hessian. Neither scores nor differences between classes have a
-    # component in the null space of the softmax: any curvature there will do.
+    # 2. The inverse Hessian. Scores and differences between classes have no component
+    # in the null space of the softmax, so any curvature there is valid.
     if objective.loss.shift_invariant:
         free_in_all = data.free.reshape(outputs, size).all(axis=0)
         level = np.where(free_in_all, np.diagonal(gram) / outputs, 0.0)
         curved = curved + np.tile(np.diag(level), (outputs, outputs))
     inverse, chosen = np.zeros_like(curved), free.reshape(-1)
     inverse[np.ix_(chosen, chosen)] = _inverse(curved[np.ix_(chosen, chosen)])
-    # 3. The step, up to zero, where an L1 penalty is not smooth, and up to the bounds.
+    # 3. The step, which stops at zero (L1 penalty) and at the bounds.
     step = np.zeros(chosen.size)
     if data.model.converged_:
         step = -inverse @ sums.subgradient * data.total_weight
@@ -193,8 +193,8 @@ def constrained_minimum(
     Parameters
     ----------
     objective : Objective
-        Smooth, of one model, with a Hessian of full rank along the constraints at the
-        minimum.
+        Smooth objective of one model, with a Hessian of full rank along the constraints
+        at the minimum.
     start : ndarray of shape (n_parameters,)
     constraints : ndarray of shape (n_constraints, n_parameters)
         A, of full rank.
@@ -234,12 +234,12 @@ def constrained_minimum(
             step = np.full(along.size, np.nan)
         new = at - axes.T @ step
         new_value, new_gradient = value_and_gradient(objective, new)
-        # 3. Near the optimum F is flat to within rounding: the gradient decides.
+        # 3. Near the optimum, F is flat to within rounding, so the gradient decides.
         new_size = np.abs(axes.T @ (axes @ new_gradient)).max()
         rejected = not (new_value <= value or new_size <= size / 2)
         if rejected:
-            # Where all rows are certain the Hessian vanishes: damping by the size of
-            # the gradient limits the step to about one.
+            # If all rows are certain, the Hessian vanishes. Damping by the size of the
+            # gradient then limits the step to about one.
             damping = max(4 * damping, size)
         else:
             at, value, gradient = new, new_value, new_gradient

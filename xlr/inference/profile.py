@@ -18,7 +18,7 @@ END_ROUNDINGS = 16
 
 MAX_PROFILE_ITERATIONS = 50
 
-PROFILE_ALPHA = 0.05  # one minus the level of the intervals that results hold
+PROFILE_ALPHA = 0.05  # one minus the level of the stored intervals
 
 # Distance in standard errors above which the end is infinite.
 FARTHEST = 1e4
@@ -60,11 +60,11 @@ def profile_ends(
     Parameters
     ----------
     data : FittedData
-        Without a penalty, or with Firth's.
+        Data of a fit without a penalty, or with Firth's.
     params, errors : ndarray of shape (n_reported,)
         Estimates and their standard errors.
     chosen : sequence of int
-        The parameters, by their numbers.
+        Indices of the parameters.
     alpha : float
         One minus the level.
     """
@@ -80,7 +80,7 @@ def profile_ends(
 
 
 def _directions(data: FittedData) -> np.ndarray:
-    """Return each reported parameter as a linear combination of the solver's."""
+    """Return each reported parameter as a linear combination of solver parameters."""
     return data.units.reported(np.eye(data.objective.n_parameters)).T
 
 
@@ -92,7 +92,7 @@ def _profile_end(
     step: float,
     quantile: float,
 ) -> float:
-    r"""Find where the signed root of the deviance is a quantile.
+    r"""Find the value at which the signed root of the deviance is a quantile.
 
     With :math:`\hat F(c)` the minimum of F where the parameter is c and S the sum of
     the weights, the end of the interval is where
@@ -106,12 +106,12 @@ def _profile_end(
     lowest : float
         F at the estimates.
     direction : ndarray of shape (n_parameters,)
-        The parameter as a linear combination of the solver's.
+        The parameter as a linear combination of solver parameters.
     estimate : float
     step : float
         Standard error, with the sign of the end.
     quantile : float
-        Above 0.
+        Quantile, above 0.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def _profile_end(
     """
     objective, start, total = data.objective, data.standardized, data.total_weight
     tol = max(END_TOL, END_ROUNDINGS * objective.rounding * math.sqrt(total))
-    # In standard errors; ``near`` and ``far`` bracket the end.
+    # Distances are in standard errors; ``near`` and ``far`` bracket the end.
     distance, near, far = quantile, 0.0, math.inf
     for _ in range(MAX_PROFILE_ITERATIONS):
         held = np.asarray([estimate + distance * step])

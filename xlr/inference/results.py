@@ -25,7 +25,7 @@ class InferenceResults(
 
     An equation has k parameters: the intercept, if there is one, and the features. Two
     classes have one equation. More classes have one for each class except the
-    reference, which it is compared with. All numbers are on the host, in float64.
+    reference, and compare the class with it. All numbers are on the host, in float64.
 
     Results hold numbers and names. They can be pickled, and loaded where the array
     library of X is not installed. With ``keep_data=True`` they also hold the rows of
@@ -53,7 +53,8 @@ class InferenceResults(
     prsquared : float
         McFadden's pseudo-R-squared, 1 - llf / llnull.
     deviance, null_deviance : float
-        -2 llf and -2 llnull; with soft labels, less those of the saturated model.
+        -2 llf and -2 llnull; with soft labels, less -2 times the log-likelihood of the
+        saturated model.
     aic, bic : float
         -2 llf + c df, with c = 2 or log(nobs) and df the effective degrees of freedom.
     effective_df : float
@@ -68,7 +69,7 @@ class InferenceResults(
     equations : list of str
         Class of each equation, compared with the reference; empty for two classes.
     reference : str
-        Class that the other classes are compared with.
+        Reference class of the equations.
     is_separated : bool
         Whether the log-likelihood is a limit, and estimates are infinite.
     notes : list of str
@@ -84,8 +85,8 @@ class InferenceResults(
         """Return confidence intervals of the parameters.
 
         The ends are the estimate plus and minus a multiple of its standard error. With
-        profile likelihoods they are those of :meth:`profile_conf_int`, which needs the
-        rows of the fit for levels other than 0.95.
+        profile likelihoods, the ends of :meth:`profile_conf_int` replace them; levels
+        other than 0.95 then need the rows of the fit.
 
         Parameters
         ----------
@@ -113,7 +114,7 @@ class InferenceResults(
 
         An interval ends where the likelihood-ratio test of the parameter has P = alpha.
         The intervals are more accurate than :meth:`conf_int` in small samples. Each end
-        takes several fits with the parameter held fixed.
+        takes several fits with the parameter fixed.
 
         Parameters
         ----------
@@ -125,8 +126,8 @@ class InferenceResults(
         Returns
         -------
         Table
-            With the estimate and the ends, which are infinite where the likelihood
-            never falls far enough.
+            The estimate and the ends, which are infinite if the likelihood never
+            decreases far enough.
 
         Raises
         ------

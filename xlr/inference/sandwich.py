@@ -13,8 +13,8 @@ from xlr.losses import Loss
 from xlr.objective import Objective, passes
 from xlr.objective.hessian import bordered
 
-# Rows that are summed into their clusters at a time, by a product with a matrix of ones
-# and zeros that may be as wide.
+# Rows that are summed into their clusters at a time, by a product with a matrix of
+# zeros and ones that may have as many columns.
 CLUSTER_ROWS = 512
 
 
@@ -27,23 +27,23 @@ def outer_products(
 ) -> Array:
     r"""Return the sum of the outer products of the scores of the rows, in one pass.
 
-    With weights :math:`s_i = f_i c_{y_i}`, where :math:`f_i` counts the row and
-    :math:`c_k` weighs its class, the sum is
+    With weights :math:`s_i = f_i c_{y_i}`, the count :math:`f_i` of the row and the
+    factor :math:`c_k` of its class, the sum is
 
     .. math:: \sum_i f_i c_{y_i}^2\, \nabla\ell_i \nabla\ell_i^T / (1 - h_i)^{power}
 
-    since a row that counts several times has as many scores. The leverage of a row that
-    counts once is :math:`h_i = c_{y_i} p_i (1 - p_i) z_i^T M z_i`.
+    because a row that counts several times has as many scores. The leverage of a row
+    that counts once is :math:`h_i = c_{y_i} p_i (1 - p_i) z_i^T M z_i`.
 
     Parameters
     ----------
     objective : Objective
-        Of one model; with ``inverse``, of two classes.
+        Objective of one model; with ``inverse``, of two classes.
     parameters : array of shape (1, n_parameters)
     class_factors : ndarray of shape (n_classes,)
         c.
     inverse : ndarray of shape (n_parameters, n_parameters), default=None
-        M, in units of the weights that were given. None for no leverages.
+        M, in units of the given weights. None for no leverages.
     power : float, default=0.0
     """
     sums = objective.data.map_reduce(
@@ -91,12 +91,12 @@ def cluster_scores(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sum the gradients of the loss within clusters: (n_clusters, n_parameters).
 
-    In one pass, to the host; and count the rows of each cluster that have a weight.
+    The pass also counts the rows of each cluster with weight. Results are on the host.
 
     Parameters
     ----------
     objective : Objective
-        Of one model.
+        Objective of one model.
     parameters : array of shape (1, n_parameters)
     n_clusters : int
     clusters : ndarray of shape (n_samples,), or a list of its chunks
@@ -118,7 +118,7 @@ def cluster_scores(
 def _merged(
     n_clusters: int, a: tuple[np.ndarray, ...], b: tuple[np.ndarray, ...]
 ) -> tuple[np.ndarray, ...]:
-    """Join the sums of two parts of the rows; add up where clusters come again."""
+    """Join the sums of two parts of the rows, and add the sums of equal clusters."""
     ids, *sums = map(np.concatenate, zip(a, b))
     if ids.size <= 2 * n_clusters:
         return ids, *sums
@@ -135,7 +135,7 @@ def _cluster_sums(
     parameters: Array,
     clusters: np.ndarray,
 ) -> tuple[np.ndarray, ...]:
-    """Return the clusters of some rows, their scores and how many rows count."""
+    """Return the clusters of some rows, their scores and their numbers of rows."""
     xp, wide = block.xp, block.wide
     eta = passes.logits(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
@@ -167,7 +167,7 @@ def _cluster_sums(
 
 
 def _root(objective: Objective, matrix: np.ndarray) -> tuple[Array, Array | None]:
-    """Return coefficients and intercepts of R' for R R' = M."""
+    """Return R', with R R' = M, as coefficients and intercepts."""
     values, vectors = np.linalg.eigh(matrix)
     root = vectors * np.sqrt(np.maximum(values, 0))
     return objective.split(objective.place(root.T))

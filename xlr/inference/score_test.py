@@ -20,10 +20,10 @@ from xlr.losses import Loss
 from xlr.objective import passes
 
 # Share of a feature's information, given the features of the model, below which it is a
-# sum of them apart from rounding errors.
+# sum of them up to rounding errors.
 LEAST_SHARE = 1e-9
 
-CANDIDATE_ROWS = 256  # rows of a block, at least: sums are as wide as the candidates
+CANDIDATE_ROWS = 256  # minimum rows of a block: sums have a column per candidate
 
 
 class CandidateRows:
@@ -57,16 +57,16 @@ class ScoreTests(FittedResults):
             V = \sum_i H_i\, \tilde c_i \tilde c_i^T, \qquad \tilde c = c - A z, \quad
             A = \Big(\sum_i H_i\, c_i z_i^T\Big) \Big(\sum_i H_i\, z_i z_i^T\Big)^{-1}
 
-        or, robust, with :math:`r_i r_i^T` in place of the first H. The statistic is
-        :math:`U^T V^{-1} U`. With more than two classes, every class except the first
-        has scores.
+        or, for the robust test, with :math:`r_i r_i^T` instead of the first H. The
+        statistic is :math:`U^T V^{-1} U`. With more than two classes, every class
+        except the first has scores.
 
         Parameters
         ----------
         exog_extra : array, table or sparse matrix of shape (n_samples, m)
             The features, in memory or, for an X of Dask, in the same chunks.
         hypothesis : {'joint', 'separate'}, default='joint'
-            Test all features jointly, or each without the others.
+            Whether to test all features jointly, or each by itself.
         cov_type : {'nonrobust', 'HC0'}, default='nonrobust'
             Variance of the scores: the information, or the scores of the rows.
 
@@ -166,7 +166,7 @@ def _read(data: FittedData, candidates: Any) -> tuple[Any, int]:
     Raises
     ------
     TypeError, ValueError
-        If they are not a matrix of real numbers with as many rows as X.
+        If the candidates are not a matrix of real numbers with as many rows as X.
     """
     chunks, like = data.objective.data.chunks, data.dataset.features
     if chunks is not None:
@@ -210,9 +210,9 @@ def _score_sums(
 ) -> tuple[Array, ...]:
     """Return the products of the candidates with r and z, with themselves, and z z'.
 
-    They are weighted by the curvature and, if ``robust``, again by scores. r has a
-    column for each equation, and z all features of the model, and of the candidates if
-    ``joint``. Of shapes (n_products, m), (n_pairs, m) and, for the scores alone,
+    The weights are the curvature and, if ``robust``, the scores in a second set. r has
+    a column for each equation. z has all features of the model, and of the candidates
+    if ``joint``. The shapes are (n_products, m), (n_pairs, m) and, for the scores only,
     (n_parameters, n_parameters).
     """
     xp, wide, outputs = block.xp, block.wide, loss.n_outputs
@@ -226,7 +226,7 @@ def _score_sums(
     Z = xp.astype(block.matrix.to_dense(), wide)
     if parameters.shape[1] > outputs * Z.shape[1]:
         Z = xp.concat([Z, xp.ones_like(Z[:, :1])], axis=1)
-    first = outputs > 1  # the equation that the others are compared with
+    first = outputs > 1  # skip the equation of the reference class
     H = h[:, :, None]
     if values.coupled:
         same = xp.eye(outputs, dtype=wide, device=arrays.device_of(h))

@@ -18,12 +18,12 @@ from xlr.inputs.parameters import check_parameters
 from xlr.text import printable, term_of
 
 WIDTH = 78  # characters of a line
-CELL = 10  # characters of a cell, at least
+CELL = 10  # minimum characters of a cell
 NUMBER = 'td style="text-align: right"'  # HTML tag of a cell
 
 
 def interval_columns(alpha: float) -> tuple[str, str]:
-    """Return the column names of an interval, as statsmodels has them.
+    """Return the column names of an interval, as in statsmodels.
 
     Raises
     ------
@@ -45,14 +45,14 @@ class Table:
         Names of the rows.
     columns : dict of str to ndarray of shape (n_rows,)
     groups : list of str, default=[]
-        Classes of as many equal parts of the rows; none for one part.
+        Classes, one for each of equal parts of the rows; empty for one part.
     facts : dict of str to str, default={}
         Facts about the fit, above the rows.
     notes : list of str, default=[]
         Sentences below the rows.
     references : dict of str to str, default={}
-        Names of the levels that categories are compared with, by term: shown above the
-        other levels.
+        Names of the reference levels of categories, by term, shown above the other
+        levels.
     """
 
     title: str
@@ -64,7 +64,7 @@ class Table:
     references: Mapping[str, str] = field(default_factory=dict)
 
     def to_frame(self) -> Any:
-        """Return the numbers as a pandas DataFrame, with the names as its index.
+        """Return the numbers as a pandas DataFrame, with the names as the index.
 
         Raises
         ------
@@ -165,13 +165,13 @@ class Table:
         return blocks
 
     def _pairs(self) -> list[tuple[tuple[str, str], ...]]:
-        """Return the facts, of even number, in two columns that are read downwards."""
+        """Return the facts in two columns, of even number, to read downwards."""
         facts = list(self.facts.items())
         return list(zip(facts[: len(facts) // 2], facts[len(facts) // 2 :]))
 
 
 def _cells(row: Sequence[str], tag: str) -> str:
-    """Return HTML of a name and its values, escaped here."""
+    """Return a name and its values as escaped HTML."""
     name, *values = map(html.escape, row)
     return f"<th>{name}</th>" + "".join(f"<{tag}>{v}</{tag[:2]}>" for v in values)
 
@@ -189,7 +189,7 @@ def _latex(cell: str) -> str:
 
 
 def _number(column: str, value: Any) -> str:
-    """Format a number in the digits that a reader can use; NA for NaN."""
+    """Format a number with useful digits; NaN becomes NA."""
     if value is None:
         return ""
     if math.isnan(value):
@@ -216,8 +216,8 @@ def wald_table(
 ) -> Table:
     """Tabulate estimates, standard errors, z, P and normal intervals.
 
-    z and P are of the hypothesis that the parameters have given values, 0 by default;
-    they are NaN where both are 0: a constant column under a penalty.
+    z and P test the hypothesis that the parameters have given values, 0 by default.
+    They are NaN if estimate and error are 0, as for a constant column under a penalty.
     """
     low, high = interval_columns(alpha)
     z = (estimates - values) / errors
