@@ -60,7 +60,7 @@ def find_start(
     if seed is None or math.isinf(least := solver.least_sample(objective)):
         return _or_zeros(objective, start)
     if (pooled := start_of_resamples(objective)) is not None:
-        return _on_all_rows(solver, objective, start, *pooled)
+        return _on_all_rows(solver, objective, start, seed, *pooled)
     if not objective.is_large:
         return _or_zeros(objective, start)
     size = min(
@@ -117,16 +117,17 @@ def _on_all_rows(
     solver: Solver,
     objective: Objective,
     start: Array,
+    seed: int,
     whole: Objective,
     of: np.ndarray,
 ) -> Start:
     """Start resamples at the fit to all rows."""
     _, first = np.unique(of, return_index=True)
-    start = arrays.rows(start, first)
-    solution = _nearly_minimised(solver, whole, start, objective.n_samples)
+    begin = find_start(solver, whole, arrays.rows(start, first), seed)
+    solution = _nearly_minimised(solver, whole, begin, objective.n_samples)
     parameters = arrays.rows(solution.parameters, of)
     at = objective.value_and_gradient(parameters)
-    return Start(parameters, at, Surrogate(whole, of))
+    return Start(parameters, at, Surrogate(whole.in_float32(), of))
 
 
 def _on_sample(
