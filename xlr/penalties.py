@@ -69,18 +69,21 @@ class Penalty(Protocol):
     Attributes
     ----------
     non_smooth : NonSmooth or None
-        The part outside the gradient and the curvature, with arrays of shape
+        The part without a derivative, with arrays of shape
         (n_models or 1, 1, n_features); None if the penalty is smooth.
+    curvature : array of shape (n_models or 1, 1, n_features)
+        Second derivatives of the smooth part, which is quadratic.
     """
 
     @property
     def non_smooth(self) -> NonSmooth | None: ...
 
+    @property
+    def curvature(self) -> Array: ...
+
     def value(self, coef: Array, *, xp: Namespace) -> Array: ...
 
     def gradient(self, coef: Array, *, xp: Namespace) -> Array: ...
-
-    def curvature(self, coef: Array, *, xp: Namespace) -> Array: ...
 
     def select(self, models: np.ndarray) -> Penalty: ...
 
@@ -102,27 +105,23 @@ class L2Penalty:
     non_smooth: NonSmooth | None = None
 
     def __init__(self, strength: Array) -> None:
-        self.strength = strength
+        self.curvature = strength
 
     def value(self, coef: Array, *, xp: Namespace) -> Array:
         """Return the penalty of each model: (n_models,)."""
-        return 0.5 * xp.sum(self.strength * coef * coef, axis=(1, 2))
+        return 0.5 * xp.sum(self.curvature * coef * coef, axis=(1, 2))
 
     def gradient(self, coef: Array, *, xp: Namespace) -> Array:
         """Return lambda w, of the shape of ``coef``."""
-        return self.strength * coef
-
-    def curvature(self, coef: Array, *, xp: Namespace) -> Array:
-        """Return the diagonal of the Hessian, of the shape of ``coef``."""
-        return self.strength + xp.zeros_like(coef)
+        return self.curvature * coef
 
     def select(self, models: np.ndarray) -> L2Penalty:
         """Return the penalty of some models, by their indices."""
-        return L2Penalty(_of_models(self.strength, models))
+        return L2Penalty(_of_models(self.curvature, models))
 
     def take_columns(self, features: Array, *, xp: Namespace) -> L2Penalty:
         """Return the penalty of some features, by their indices on the device."""
-        return L2Penalty(xp.take(self.strength, features, axis=2))
+        return L2Penalty(xp.take(self.curvature, features, axis=2))
 
 
 class ElasticNetPenalty:
@@ -144,6 +143,7 @@ class ElasticNetPenalty:
     """
 
     def __init__(self, ridge: Array, non_smooth: NonSmooth) -> None:
+        self.curvature = ridge
         self._smooth = L2Penalty(ridge)
         self.non_smooth: NonSmooth | None = non_smooth
         self._non_smooth = non_smooth
@@ -157,10 +157,6 @@ class ElasticNetPenalty:
         """Return the gradient of the ridge penalty, lambda w."""
         return self._smooth.gradient(coef, xp=xp)
 
-    def curvature(self, coef: Array, *, xp: Namespace) -> Array:
-        """Return the diagonal of the Hessian of the ridge penalty."""
-        return self._smooth.curvature(coef, xp=xp)
-
     def at_its_strongest(self, *, xp: Namespace) -> ElasticNetPenalty:
         """Return bounds that hold lasso coefficients as near to zero as they allow.
 
@@ -170,21 +166,19 @@ class ElasticNetPenalty:
         lasso, lower, upper = self._non_smooth
         nearest = self._non_smooth.project(xp.zeros_like(lasso), xp=xp)
         ends = (xp.where(lasso > 0, nearest, end) for end in (lower, upper))
-        return ElasticNetPenalty(self._smooth.strength, NonSmooth(lasso, *ends))
+        return ElasticNetPenalty(self.curvature, NonSmooth(lasso, *ends))
 
     def select(self, models: np.ndarray) -> ElasticNetPenalty:
         """Return the penalty of some models, by their indices."""
         non_smooth = NonSmooth(*(_of_models(part, models) for part in self._non_smooth))
-        return ElasticNetPenalty(_of_models(self._smooth.strength, models), non_smooth)
+        return ElasticNetPenalty(_of_models(self.curvature, models), non_smooth)
 
     def take_columns(self, features: Array, *, xp: Namespace) -> ElasticNetPenalty:
         """Return the penalty of some features, by their indices on the device."""
         non_smooth = NonSmooth(
             *(xp.take(part, features, axis=2) for part in self._non_smooth)
         )
-        return ElasticNetPenalty(
-            xp.take(self._smooth.strength, features, axis=2), non_smooth
-        )
+        return ElasticNetPenalty(xp.take(self.curvature, features, axis=2), non_smooth)
 
 
 def _of_models(strength: Array, models: np.ndarray) -> Array:

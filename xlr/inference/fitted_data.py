@@ -174,7 +174,7 @@ class FittedData:
     @cached_property
     def penalty_curvature(self) -> np.ndarray:
         """Return second derivatives of the summed losses' penalty: (n_parameters,)."""
-        curvature = arrays.to_host(self.objective.penalty_curvature(self.parameters))
+        curvature = arrays.to_host(self.objective.penalty_curvature)
         return curvature[0].astype(np.float64) * self.total_weight
 
     @cached_property

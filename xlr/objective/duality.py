@@ -71,7 +71,7 @@ def duality_gap(
     coef, intercept = columns[:, :, :p], columns[:, :, p:]  # with no intercept, empty
     free = xp.sum(whole[:, :, p:], axis=2)
     penalty = objective.penalty.value(coef, xp=xp)
-    ridge = objective.penalty.curvature(coef, xp=xp)
+    ridge = objective.penalty.curvature
     gradient = whole[:, :, :p] - ridge * coef
 
     # 1. The entropy, and the share of other probabilities.
@@ -118,11 +118,12 @@ def _conjugate(
     ----------
     ends : array of shape (2, n_models, n_outputs, n_features)
         Ends of the intervals that hold -g. The conjugate is largest at one of them.
-    ridge : array of shape (n_models, n_outputs, n_features)
+    ridge : array of shape (n_models or 1, 1, n_features)
     non_smooth : NonSmooth
     """
     l1, lower, upper = non_smooth
-    size, zeros = xp.max(xp.abs(ends), axis=0), xp.zeros_like(ridge)
+    size = xp.max(xp.abs(ends), axis=0)
+    zeros = xp.zeros_like(size)
     is_finite = (ridge > 0) | (xp.isfinite(lower) & xp.isfinite(upper)) | (size <= l1)
     # Inside by more than the rounding error of the product.
     inside = 1 - 8 * float(xp.finfo(size.dtype).eps)

@@ -338,12 +338,12 @@ class Objective:
         assert self.non_smooth is not None
         l1, lower, upper = self.non_smooth
         alone = (l1 > 0) & (lower == -self.xp.inf) & (upper == self.xp.inf)
-        return alone & (self.penalty_curvature(self.zeros()) == 0)
+        return alone & (self.penalty_curvature == 0)
 
     def _has_bounds_alone(self) -> Array:
         """Return a mask of the parameters with bounds but no penalty."""
         assert self.non_smooth is not None
-        penalised = self.penalty_curvature(self.zeros()) > 0
+        penalised = self.penalty_curvature > 0
         unpenalised = (self.non_smooth.l1 == 0) & ~penalised
         return unpenalised & ~self._is_unrestricted()
 
@@ -390,10 +390,10 @@ class Objective:
         gradient = self.penalty.gradient(self.by_class(parameters), xp=self.xp)
         return self._with_intercept(gradient)
 
-    def penalty_curvature(self, parameters: Array) -> Array:
-        """Return the second derivatives of the penalty: (n_models, n_parameters)."""
-        curvature = self.penalty.curvature(self.by_class(parameters), xp=self.xp)
-        return self._with_intercept(curvature)
+    @cached_property
+    def penalty_curvature(self) -> Array:
+        """Second derivatives of the penalty: (n_models, n_parameters)."""
+        return self._with_intercept(self.penalty.curvature)
 
     def _with_intercept(self, values: Array, fill: float = 0.0) -> Array:
         """Append the entry of an intercept to the numbers of each output."""
@@ -444,7 +444,7 @@ class Objective:
             matrix = self.xp.broadcast_to(matrix, (self.n_models, *matrix.shape[1:]))
         if self.loss.shift_invariant:
             matrix = matrix + self._null_space_curvature(matrix)
-        penalty = self.penalty_curvature(parameters)
+        penalty = self.penalty_curvature
         matrix = matrix[:, None, :, :]
         return BlockHessian(matrix, penalty, self.hessian_rounding, xp=self.xp)
 
@@ -482,7 +482,7 @@ class Objective:
         matrix = self.loss_hessian(parameters, by_class=True)
         blocks = xp.reshape(matrix, (self.n_models, self.n_outputs, q, q))
         blocks = blocks / self.total_weight[:, None, None, None]
-        penalty = self.penalty_curvature(parameters)
+        penalty = self.penalty_curvature
         rounding = max(float(xp.finfo(xp.float32).eps), 16 * self.wide_rounding)
         return BlockHessian(blocks, penalty, rounding, xp=xp)
 
@@ -498,7 +498,7 @@ class Objective:
             least=4 * p,
         )
         gram = bordered(*sums, xp=xp) if self.fit_intercept else sums[0]
-        penalty = self.penalty_curvature(parameters)
+        penalty = self.penalty_curvature
         shape = self.n_models, self.n_outputs, self.column_size
         return PooledHessian(
             total / self.total_weight[:, None],
@@ -544,7 +544,7 @@ class Objective:
             width=self._width,
         )
         diagonal = self.join(diagonal, total) / self.total_weight[:, None]
-        return diagonal + self.penalty_curvature(parameters)
+        return diagonal + self.penalty_curvature
 
     def hessian_operator(self, parameters: Array) -> Callable[[Array], Array]:
         """Return a function that multiplies by the Hessian, in one pass per product.
@@ -562,7 +562,7 @@ class Objective:
                 parameters,
                 width=self._width,
             )
-        penalty = self.penalty_curvature(parameters)
+        penalty = self.penalty_curvature
 
         def product(vector: Array) -> Array:
             if values is None:
@@ -652,5 +652,5 @@ class Objective:
         (squares,) = self.data.map_reduce(
             passes.squared_rows, self.fit_intercept, width=self._width
         )
-        strength = self.xp.max(self.penalty_curvature(self.zeros()), axis=1)
+        strength = self.xp.max(self.penalty_curvature, axis=1)
         return self.loss.curvature_bound() * squares / self.total_weight + strength

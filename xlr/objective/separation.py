@@ -103,7 +103,7 @@ class Cone(NamedTuple):
     @classmethod
     def of(cls, objective: Objective) -> Cone:
         """Return the cone of an objective of one model."""
-        curvature = objective.penalty_curvature(objective.zeros())
+        curvature = objective.penalty_curvature
         down = up = arrays.to_host(curvature)[0] == 0
         if objective.non_smooth is not None:
             l1, lower, upper = (arrays.to_host(x)[0] for x in objective.non_smooth)
