@@ -44,8 +44,7 @@ def is_array(x: object) -> bool:
     if is_dask(x):
         raise TypeError(
             "Dask arrays and tables are for LogisticRegression, LogisticRegressionCV, "
-            "logistic_path and infer, as X and what comes with it: pass x.compute() "
-            "here, which is in memory."
+            "logistic_path and infer. Here, pass x.compute()."
         )
     _refuse_unsupported(x)
     if is_sparse(x):
@@ -56,8 +55,7 @@ def is_array(x: object) -> bool:
 def _refuse_unsupported(x: Any) -> None:
     if array_api_compat.is_ndonnx_array(x):
         raise TypeError(
-            "Arrays of ndonnx stand for numbers that are not known yet: pass those of "
-            "NumPy, x.unwrap_numpy()."
+            "Arrays of ndonnx may have no values. Pass NumPy arrays, x.unwrap_numpy()."
         )
     dense = "x.todense()" if array_api_compat.is_pydata_sparse_array(x) else None
     if array_api_compat.is_torch_array(x) and "sparse" in str(x.layout):

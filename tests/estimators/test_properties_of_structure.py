@@ -2,7 +2,7 @@
 
 The structures are categories, balanced designs, small integers, repeated columns, and
 more columns than rows. Many of their derivatives and rounding errors are equal, and
-some columns are sums of others.
+some columns are collinear.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ def test_score_of_a_sum_of_the_models_features_is_unknown():
     results = results_of(X, y)
     found = results.score_test(candidates, "separate")
     assert np.isnan(found.pvalue).tolist() == [False, False, True, True]
-    with pytest.raises(ValueError, match="are sums of each other"):
+    with pytest.raises(ValueError, match="collinear with each other"):
         results.score_test(candidates)
 
 

@@ -50,7 +50,7 @@ ERRORS = {
     "dates": lambda: UNPENALISED.fit(table(pd.date_range("2026", periods=60)), Y),
     "same name": lambda: UNPENALISED.fit(two_of_one_name(), Y),
     "scale": lambda: UNPENALISED.fit(huge(), Y),
-    "sum of others": lambda: infer(table(X[:, 0], X[:, 0]), collinear="raise"),
+    "collinear": lambda: infer(table(X[:, 0], X[:, 0]), collinear="raise"),
     "Firth": lambda: xlr.FirthLogisticRegression().fit(
         table(X[:, 1])[["other", NAME]], Y
     ),

@@ -80,8 +80,8 @@ def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Fea
     check_parameters(vars(estimator))
     if arrays.is_traced(X, *others):
         raise TypeError(
-            "Fits are not traced: jax.jit, jax.vmap and jax.grad hand over arrays "
-            "without values, and a fit stops by values. Fit outside of them; "
+            "Fits are not traced: under jax.jit, jax.vmap and jax.grad arrays have no "
+            "values, which decide when a fit ends. Fit outside of them; "
             "decision_function and predict_proba of the fitted model can be traced."
         )
     if getattr(estimator, "solver", None) == "liblinear" and estimator.fit_intercept:

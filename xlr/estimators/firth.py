@@ -246,8 +246,8 @@ class FirthLogisticRegression(LinearClassifier):
         dropped = ", ".join(printable(names[j]) for j in aliased.dropped)
         raise ValueError(
             "The information is singular, and with it Firth's penalty has no value: "
-            f"these columns are sums of others (a constant one is of the intercept): "
-            f"{dropped}. Leave them out." + f" {absent}." * bool(absent)
+            "these columns are collinear with others (a constant one, with the "
+            f"intercept): {dropped}. Leave them out." + f" {absent}." * bool(absent)
         )
 
 

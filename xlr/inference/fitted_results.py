@@ -165,7 +165,7 @@ class FittedResults:
     def _refuse_aliased(self, quantity: str) -> None:
         if self._estimates.aliased:
             raise ValueError(
-                f"Columns that are sums of others have no {quantity} of their own. "
+                f"Collinear columns have no {quantity} of their own. "
                 f"Leave them out and fit again: {self._estimates.aliased}."
             )
 

@@ -93,9 +93,8 @@ def infer(
         and exclusion combine several ways. Negative eigenvalues of their covariance, in
         standardized units, are set to zero, and a note says so.
     collinear : {'nan', 'raise'}, default='nan'
-        Treatment of columns that are sums of others, whose coefficients are not
-        determined without a penalty: leave them out and report NaN, as in R, or raise
-        an error.
+        Treatment of collinear columns, whose coefficients are not determined without a
+        penalty: leave them out and report NaN, as in R, or raise an error.
     separation : {'raise', 'limit'}, default='raise'
         Treatment of separated classes, whose estimates are infinite: raise an error, or
         return the limit of the log-likelihood for :func:`xlr.likelihood_ratio_test`,
@@ -174,7 +173,7 @@ def infer(
             data, estimates = estimate(data, sums, cov_type, clusters)
         if collinear == "raise" and estimates.aliased:
             raise ValueError(
-                "Columns are sums of others, so that their coefficients are not "
+                "Columns are collinear, so that their coefficients are not "
                 f"determined: {estimates.aliased}. Leave them out, or pass "
                 "collinear='nan'."
             )
@@ -185,7 +184,7 @@ def infer(
         if profile and (data.is_penalised or estimates.aliased or separated):
             raise ValueError(
                 "profile=True needs a fit with finite estimates, without a penalty and "
-                "without columns that are sums of others: fit with C=inf and leave "
+                "without collinear columns: fit with C=inf and leave "
                 "those out."
             )
         profiled = None
@@ -290,9 +289,7 @@ def _notes(
     encoder = data.dataset.features.encoder
     references = [] if encoder is None else encoder.references
     notes = {
-        f"Columns that are sums of others are left out: {estimates.aliased}.": (
-            estimates.aliased
-        ),
+        f"Collinear columns are left out: {estimates.aliased}.": estimates.aliased,
         "The fit is penalised: standard errors describe the penalised estimates "
         "about their mean, (I + P)^-1 M (I + P)^-1. They omit the bias of the "
         "penalty, so that intervals need not cover the truth at their level. AIC and "

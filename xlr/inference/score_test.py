@@ -154,8 +154,8 @@ class ScoreTests(FittedResults):
         test = ChiSquaredTest.of_form(score[:, 0], variance[0])
         if np.isnan(test.statistic):
             raise ValueError(
-                "Features of exog_extra are sums of each other or of those in the "
-                "model. Leave them out, or pass hypothesis='separate'."
+                "Features of exog_extra are collinear with each other or with those in "
+                "the model. Leave them out, or pass hypothesis='separate'."
             )
         return test
 
