@@ -274,7 +274,7 @@ def _predicted(result: dict[str, Any]) -> str:
         )
     made = of_kinds(result["runs"][0]["passes"])
     text = (
-        f"What the formula foretells for {PREDICTED_WORKERS} such workers, of one "
+        f"The formula predicts times of {PREDICTED_WORKERS} such workers, of one "
         "thread each, that hold the data in memory, as float64 in chunks of 1 GB, and "
         f"for as many passes as the first fit above made ({made}). The logs have 13 "
         "numbers and 26 categories in a row; here each category is a column with one "

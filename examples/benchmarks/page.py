@@ -14,11 +14,11 @@ run of the sweeps, are in `cpu.json`.
 
 Every way to fit minimises the same F. Its tolerance is swept from loose to tight, and
 the loosest counts whose F is within {good:.0e} of the best F known, relative. xlr runs
-as it comes, with its defaults; only where its default `tol` is not enough is a tighter
-one tried, and then shown. What counts is timed in turns with the others, and the median
-is shown. A row marked † never came so close: it shows the run that came closest, timed
-once. *Passes* are seconds in units of one product `X @ w`. *Memory* is the peak above
-what was there before the fit, X included, as a share of X.
+with its defaults; a tighter `tol` is tried, and shown, only where the default is not
+enough. Fits that count are timed in turns, and the table shows medians. A row marked †
+never came so close: it shows its closest run, timed once. *Passes* are seconds in units
+of one product `X @ w`. *Memory* is the peak of the fit above the memory before it, as a
+share of X.
 """
 
 NOTES = """\
@@ -28,11 +28,11 @@ NOTES = """\
   over the rows; the `tol` shown is divided by their number.
 - statsmodels' `Logit` has no ridge penalty; its `GLM` has one that can leave the
   constant free, minimised by SciPy's BFGS.
-- What holds a matrix of parameters x parameters has no row where that has more than
-  5,000 rows.
-- A peer's run is stopped when it takes 20 times as long as the fastest that was close
-  enough (and over a second), or longer than {patience} s; scikit-learn's lbfgs, its
-  default, always has those.
+- Methods that hold a matrix of parameters x parameters have no row beyond 5,000
+  parameters.
+- A peer's run is stopped after 20 times the time of the fastest that was close enough
+  (and over a second), or after {patience} s. scikit-learn's default, lbfgs, always has
+  the {patience} s.
 """
 
 # Why a goal is missed, and what was tried, by cell.

@@ -25,7 +25,7 @@ from formats import time as digits
 from page import places
 from peers import SKLEARN_DEFAULT, XLR
 from small_cells import (
-    AS_IT_COMES,
+    DEFAULTS,
     LOOP,
     NEWTON,
     SMALL_CELLS,
@@ -35,7 +35,7 @@ from small_cells import (
 from sweep import GOOD, say
 
 RESULTS = Path(__file__).parent / "results"
-MANY, ONE = "threads as they come", "one thread"
+MANY, ONE = "the default threads", "one thread"
 THREADS = {MANY: {}, ONE: {"OMP_NUM_THREADS": "1"}}  # environment variables
 CELLS = (*SMALL_CELLS, LOOP)
 LBFGS_GOAL = 2  # ratio of the time of scikit-learn's lbfgs to xlr's
@@ -51,10 +51,10 @@ Written by `python examples/benchmarks/small.py`; all numbers, with each repeat,
 
 All features are standardised. xlr runs with its defaults. Each of scikit-learn's
 solvers runs at the loosest tolerance with which F comes within {GOOD:.0e}, relative, of
-the best F known; † marks a fit that does not come so close. *As it comes* is
-scikit-learn with its defaults, and *off by* says how far above the best its F is. A
-time is the median over turns: each times one fit after the other in a loop. A ratio is
-scikit-learn's time divided by that of xlr.
+the best F known; † marks a fit that does not come so close. *Its defaults* are those
+of scikit-learn's solver, tolerance and iterations, and *off by* is how far they leave F
+above the best. A time is the median over turns: each times one fit after the other in a
+loop. A ratio is scikit-learn's time divided by that of xlr.
 """
 
 
@@ -125,13 +125,13 @@ def against(theirs: dict, ours: dict, goal: float) -> list[str]:
 
 def fastest(fits: dict[str, dict]) -> str:
     """Return scikit-learn's fastest solver that is accurate enough, or lbfgs."""
-    good = [n for n in fits if n not in (XLR, AS_IT_COMES) and fits[n]["good"]]
+    good = [n for n in fits if n not in (XLR, DEFAULTS) and fits[n]["good"]]
     return min(good or [SKLEARN_DEFAULT], key=lambda name: fits[name]["seconds"])
 
 
 def fit_row(name: str, fits: dict[str, dict]) -> list[str]:
     """Return the fits of a cell as a row of the table."""
-    cell, ours, default = SMALL_CELLS[name], fits[XLR], fits[AS_IT_COMES]
+    cell, ours, default = SMALL_CELLS[name], fits[XLR], fits[DEFAULTS]
     peer = fastest(fits)
     return [
         name if cell.description == "drawn" else cell.description,
@@ -168,7 +168,7 @@ def prediction_rows(name: str, predictions: dict[str, dict]) -> list[list[str]]:
 
 FIT_HEADER = (
     "cell | xlr, ms | fastest of scikit-learn | its ms | ratio | goal | met"
-    " | its lbfgs, ms | ratio | goal | met | as it comes, ms | ratio | off by"
+    " | its lbfgs, ms | ratio | goal | met | its defaults, ms | ratio | off by"
 )
 PREDICTION_HEADER = "cell | call | xlr, µs | scikit-learn, µs | ratio | goal | met"
 LOOP_HEADER = (

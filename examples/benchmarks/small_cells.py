@@ -24,7 +24,7 @@ import xlr
 
 NEWTON = "scikit-learn newton-cholesky"
 FITS = (XLR, NEWTON, "scikit-learn newton-cg", SKLEARN_DEFAULT)
-AS_IT_COMES = "scikit-learn as it comes"  # its default solver, tol and max_iter
+DEFAULTS = "scikit-learn with its defaults"  # its default solver, tol and max_iter
 LIBRARIES = {XLR: xlr.LogisticRegression, "scikit-learn": LogisticRegression}
 PATIENCE = 60.0  # most seconds for a peer's fit
 TIGHT = 1e-12
@@ -117,7 +117,7 @@ def run_cell(cell: Cell, *, repeats: int) -> dict:
     defaults = inspect.signature(LogisticRegression).parameters
     tol, max_iter = defaults["tol"].default, defaults["max_iter"].default
     peer = PEERS[SKLEARN_DEFAULT]
-    counts[AS_IT_COMES] = run(peer, data, C, tol, max_iter, best)
+    counts[DEFAULTS] = run(peer, data, C, tol, max_iter, best)
     calls = {
         name: partial(PEERS.get(name, peer).fit, *data, C, r.tol, r.max_iter)
         for name, r in counts.items()
