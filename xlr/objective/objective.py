@@ -549,13 +549,12 @@ class Objective:
     def hessian_operator(self, parameters: Array) -> Callable[[Array], Array]:
         """Return a function that multiplies by the Hessian, in one pass per product.
 
-        It stores the curvature of each row if that takes less memory than X.
+        It stores the curvature of each row if that takes less memory than X, or 8 MB.
         """
         values = None
         stored = self.data.product_cost / self.n_samples
-        if self.data.in_memory and self.n_columns <= max(
-            FEW_COLUMNS, CURVATURE_SHARE * stored
-        ):
+        few = max(FEW_COLUMNS, CURVATURE_SHARE * stored, FEW_NUMBERS / self.n_samples)
+        if self.data.in_memory and self.n_columns <= few:
             values = self.data.map_rows(
                 lambda *block: passes.curvature(*block).values,
                 self.loss,
