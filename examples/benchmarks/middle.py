@@ -147,16 +147,16 @@ LIMITS = {
   long to form.
 """,
     "cv": """\
-- **cv**: of 79 ms with one thread, four passes for fifty models take 36, Hessians of
-  ten models 16 and six passes for ten models 12. A sixth of scikit-learn's time is
-  about that of the four passes.
+- **cv**: of 61 ms with one thread, four passes for fifty models take 32. A sixth of
+  scikit-learn's time is hardly more than those passes.
 """,
     "one-vs-rest": """\
-- **one-vs-rest**: of 82 ms with one thread, eight passes for twenty models take 32,
-  passes for fewer models 8, Hessians 19, and the start on a sample of the rows 9.
+- **one-vs-rest**: of 68 ms with one thread, eight passes for value and gradient of
+  twenty models take 26 and Hessians of up to sixteen models 16.
 """,
     "binary": """\
-- **binary**: a goal missed by less than the noise of two cores.
+- **binary**: of 60 ms with one thread, five passes for value and gradient take 34,
+  column statistics 8 and the start on samples of the rows 7.
 """,
 }
 

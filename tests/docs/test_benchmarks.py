@@ -25,6 +25,7 @@ import cpu
 import inference
 import many
 import measure
+import middle
 import sparse_matrices
 import sparse_models
 from cells import CELLS
@@ -249,6 +250,7 @@ COMPARISONS = {
         sparse_models.SPARSE,
         sparse_matrices.MATRICES,
         inference.INFERENCE,
+        middle.MIDDLE,  # with one thread if the tests have one
     )
 }
 
@@ -275,7 +277,7 @@ GUIDES = {
 }
 
 
-@pytest.mark.parametrize("name", list(COMPARISONS))
+@pytest.mark.parametrize("name", list(GUIDES))
 def test_guide_quotes_the_numbers_of_a_committed_page(name: str) -> None:
     path = comparison.RESULTS / f"{name}.json"
     cells = json.loads(path.read_text("utf-8"))["cells"]
