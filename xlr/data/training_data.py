@@ -12,7 +12,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data.blocks import Sums, add, draw_rows, map_reduce
-from xlr.data.matrix import Matrix, Scaler
+from xlr.data.matrix import DenseMatrix, Matrix, Scaler
 from xlr.data.targets import Targets
 from xlr.threads import ALONE, Workers
 
@@ -313,7 +313,20 @@ class TrainingData:
         """Copy some rows in memory, by their ids on the host, in a dtype."""
         xp = self.xp
         rows = arrays.move(numbers, xp=xp, device=self.device)
-        matrix = self.matrix.take_rows(rows).astype(dtype)
+        n_rows, n_taken = self.row_slices(1)[0].stop, numbers.shape[0]
+
+        def take(start: int, stop: int) -> Matrix:
+            return self.matrix.take_rows(rows[start:stop]).astype(dtype)
+
+        matrix = take(0, min(n_rows, n_taken))
+        if n_taken > n_rows and isinstance(matrix, DenseMatrix):
+            # Fresh memory for all rows would cost more than to standardize them.
+            edges = range(0, n_taken, n_rows)
+            blocks = (take(start, start + n_rows).stored for start in edges)
+            stored, place = arrays.joined(blocks, n_taken), self.device
+            matrix = DenseMatrix(stored, dtype, xp=xp, device=place)
+        elif n_taken > n_rows:
+            matrix = take(0, n_taken)
         targets = self.targets.take_rows(rows, xp=xp).astype(dtype, xp=xp)
         return TrainingData(matrix, targets, pool=self.pool)
 
