@@ -44,6 +44,12 @@ LIMITS = {
   own namespace in place of array-api-compat's (6 % faster, but NumPy 2.0 lacks part of
   the standard), a fresh Hessian in each step (as fast as holding it).
 """,
+    "medium": """\
+- medium: of 60 ms with one thread, in another run, six passes for value and gradient
+  take 34, column statistics 7 and the start on samples of the rows 10. Two threads take
+  0.94 of the time of one, in a fit to 150,000 x 70: NumPy's short calls wait for each
+  other's Python.
+""",
     "tall": """\
 - tall: four passes for value and gradient, each about two products long, because a
   block is multiplied twice and the exponentials of its rows take as long as a product;
