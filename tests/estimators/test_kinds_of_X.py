@@ -426,7 +426,7 @@ COMBINATIONS = [
 ]
 
 # Estimators that need all rows in memory, and their errors for Dask.
-COMPUTE = r"Dask .* pass x\.compute\(\) here"
+COMPUTE = r"Dask .* pass x\.compute\(\)"
 OUT_OF_DASK = {
     "firth": COMPUTE,
     "firth, ridge": COMPUTE,
@@ -508,5 +508,5 @@ def test_model_of_an_array_library_stays_there(backend: str, name: str) -> None:
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_sparse_chunks_are_refused(name: str) -> None:
     kind = Kind(lambda X: in_dask(X).map_blocks(sp.csr_array, dtype=float), in_dask)
-    with pytest.raises(TypeError, match=r"Dask .* in memory|chunks of X are sparse"):
+    with pytest.raises(TypeError, match=r"Dask .* pass x|chunks of X are sparse"):
         check(kind, name)

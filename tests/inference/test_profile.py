@@ -231,7 +231,7 @@ def test_profile_of_penalised_and_collinear_fits_is_refused():
             np.column_stack([X, X[:, 0]]),
             xlr.LogisticRegression(C=np.inf),
             {},
-            "sums of",
+            "collinear",
         ),
         (X, xlr.LogisticRegression(C=np.inf), {"cov_type": "HC0"}, "got 'HC0'"),
     ]

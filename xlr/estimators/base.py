@@ -424,7 +424,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     @chunk_by_chunk
     def decision_function(self, X: Array, offset: Array | None = None) -> Array:
-        """Return the logits x.w + b, and the offset.
+        """Return the logits x.w + b, plus the offset if given.
 
         Parameters
         ----------

@@ -85,8 +85,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
 
         ``'newton-cholesky'``, ``'lbfgs'`` and ``'gradient-descent'`` need
         ``l1_ratio=0``, no bounds and no infinite ``penalty_factor``. All solvers except
-        gradient descent standardise the columns, so the units of the features do not
-        matter.
+        gradient descent scale the columns internally, which speeds convergence. The
+        penalty applies to the coefficients of X as it is.
     tol : float, default=1e-6
         Bound on ``optimality_`` at convergence. Within it, the fit continues while the
         next step would lower F by more than tol / 100,000, relative to F. A fit that

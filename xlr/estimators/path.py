@@ -106,7 +106,7 @@ def logistic_path(
     drop: Any = "auto",
     handle_missing: Literal["error", "level"] = "error",
 ) -> LogisticPath:
-    r"""Fit models from the strongest penalty of interest to a weak one.
+    r"""Fit a regularisation path, from the strongest penalty of interest to a weak one.
 
     The path starts at the largest C at which all penalised coefficients are zero. The
     gradient g of the loss at this point gives it:

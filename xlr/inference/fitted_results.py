@@ -49,7 +49,8 @@ class ChiSquaredTest(NamedTuple):
         is_regular = np.linalg.matrix_rank(np.nan_to_num(scaled)) == df
         scaled = np.where(is_regular[..., None, None], scaled, np.eye(df))
         solved = np.linalg.solve(scaled, z[..., None])[..., 0]
-        return cls.of(np.where(is_regular, np.sum(z * solved, axis=-1), np.nan)[()], df)
+        statistic = np.where(is_regular, np.sum(z * solved, axis=-1), np.nan)
+        return cls.of(statistic if statistic.ndim else float(statistic), df)
 
 
 class FittedResults:

@@ -73,7 +73,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         self.formula = formula
 
     def fit(self, X: Any, y: Any = None) -> FormulaTransformer:
-        """Learn the levels and knots of the formula.
+        """Determine the levels and knots of the formula from a table.
 
         Parameters
         ----------

@@ -72,6 +72,7 @@ class GoodnessOfFit(FittedResults):
         """Fitted probabilities of the second of two classes, or of every class.
 
         They are in the library of X, of shape (n_samples,) or (n_samples, n_classes).
+        Those of statsmodels' ``Logit`` are logits instead.
         Fitted values and residuals need ``keep_data=True``.
         """
         with self._rows("fittedvalues") as data:

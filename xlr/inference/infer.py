@@ -53,7 +53,7 @@ def infer(
     profile: bool | None = None,
     keep_data: bool = False,
 ) -> InferenceResults:
-    r"""Infer standard errors, tests and intervals of a fitted model.
+    r"""Compute standard errors, tests and intervals for a fitted model.
 
     Parameters
     ----------

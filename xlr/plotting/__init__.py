@@ -1,4 +1,4 @@
-"""Layer 5: plots of fits, in scikit-learn's convention for displays.
+"""Plots of fits and predictions, as scikit-learn's displays.
 
 ``from_estimator`` (``from_predictions``, ``from_path``, ``from_results``) computes what
 is drawn and draws it; ``plot`` draws it again. Arrays come to the host only here.
