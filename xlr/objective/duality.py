@@ -131,11 +131,11 @@ def _conjugate(
     factor = xp.min(xp.where(is_finite, zeros + 1, factor), axis=(1, 2))
     # sup over w within the bounds of v w - ridge w^2 / 2 - l1 |w|.
     v = factor[:, None, None] * ends
-    rise = xp.sign(v) * xp.maximum(xp.abs(v) - l1, zeros)
+    rise = xp.maximum(v - l1, zeros) - xp.maximum(-v - l1, zeros)
     w = xp.where(rise == 0, zeros, rise / ridge)  # infinite without a ridge
     w = xp.minimum(xp.maximum(w, lower), upper)
     bend = xp.where(ridge > 0, ridge * w / 2, zeros)
-    conjugate = xp.where(w == 0, zeros, (v - bend - l1 * xp.sign(w)) * w)
+    conjugate = xp.where(w == 0, zeros, (v - bend - xp.where(w > 0, l1, -l1)) * w)
     return factor, xp.sum(xp.max(conjugate, axis=0), axis=(1, 2))
 
 
