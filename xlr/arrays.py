@@ -277,7 +277,7 @@ def to_host(x: Array) -> np.ndarray:
     Each call waits for the GPU, so keep it out of inner loops.
     """
     if isinstance(x, np.ndarray | np.generic):
-        return x  # type: ignore[return-value]
+        return np.asarray(x)
     if array_api_compat.is_torch_array(x):
         x = x.detach().cpu()
         # NumPy has no bfloat16. float32 represents all its numbers.

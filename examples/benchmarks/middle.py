@@ -154,13 +154,11 @@ LIMITS = {
     "softmax, C=0.01": """\
 - **softmax, C=0.01**: of 0.51 s with one thread, 55 products with the Hessian in
   float32 take 0.22, three Gram matrices for preconditioning 0.11 and eight passes for
-  value and gradient 0.085. A quarter of scikit-learn's time is hardly more than the
-  products.
+  value and gradient 0.085.
 """,
     "softmax, C=1": """\
 - **softmax, C=1**: of 1.03 s with one thread, 169 products with the Hessian in float32
-  take 0.65. Blocks of the Hessian for each class would save some of them, and take as
-  long to form.
+  take 0.65.
 """,
     "MNIST, C=0.01": """\
 - **MNIST, C=0.01**: of 0.52 s with one thread, 44 products with the Hessian in float32
@@ -173,9 +171,7 @@ LIMITS = {
 """,
     "cv": """\
 - **cv**: of 61 ms with one thread, four passes for fifty models take 32. The two matrix
-  products of such a pass take 2.7 of its 8 ms, and the exponentials and logarithms of
-  750,000 logits most of the rest. A sixth of scikit-learn's time is hardly more than
-  those passes.
+  products of such a pass take 2.7 of its 8 ms.
 """,
     "one-vs-rest": """\
 - **one-vs-rest**: of 68 ms with one thread, eight passes for value and gradient of

@@ -46,9 +46,7 @@ LIMITS = {
 """,
     "medium": """\
 - medium: of 60 ms with one thread, in another run, six passes for value and gradient
-  take 34, column statistics 7 and the start on samples of the rows 10. Two threads take
-  0.94 of the time of one, in a fit to 150,000 x 70: NumPy's short calls wait for each
-  other's Python.
+  take 34, column statistics 7 and the start on samples of the rows 10.
 """,
     "tall": """\
 - tall: four passes for value and gradient, each about two products long, because a

@@ -1,4 +1,4 @@
-"""float32 columns far from zero, whose rounded intercepts lose digits."""
+"""Columns far from zero: lost digits of float32 intercepts, and equal steps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from in_chunks import in_chunks
+from sklearn.datasets import load_digits
 
 import xlr
 
@@ -91,3 +92,17 @@ def test_many_far_columns_are_counted():
         warnings.simplefilter("always")
         xlr.LogisticRegression().fit(X, np.arange(40) % 2)
     assert "x0, x1, x2, x3, x4 and 4 more." in str(caught[0].message)
+
+
+def test_far_columns_of_float64_take_no_more_steps():
+    digits, y = load_digits(return_X_y=True)
+    X = np.tile(digits, (4, 1))
+    X = X + np.random.default_rng(0).normal(size=X.shape)
+    # Multiples of a power of two: X + 1e8 is exact.
+    X = np.round((X - X.mean(axis=0)) / X.std(axis=0) * 2**20) / 2**20
+    near, far = (
+        xlr.LogisticRegression(solver="newton-cg", C=0.01).fit(X + mean, np.tile(y, 4))
+        for mean in (0, 1e8)
+    )
+    assert far.n_iter_[0] <= near.n_iter_[0] + 1
+    np.testing.assert_allclose(far.coef_, near.coef_, atol=1e-6)

@@ -186,7 +186,7 @@ def test_hessian_operator_matrix_and_diagonal_agree(shape):
     drawn = draw(shape)
     objective, w, v = drawn.objective, drawn.parameters, drawn.step
     multiply = objective.hessian_operator(w)
-    # The matrix has curvature added along equal changes to all classes.
+    # The matrix has curvature added in the null space of the softmax.
     v = objective.centred_over_classes(v)
     product = multiply(v)
     hessian = objective.hessian(w)

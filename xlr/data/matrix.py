@@ -404,18 +404,35 @@ class StandardizedMatrix:
 
     def take_columns(self, columns: Array) -> Any:
         """Return a copy of some columns; dense columns are centred and scaled."""
+        if self._is_dense:
+            return self._copied(self.dtype, columns)
         scaler = self.scaler.take_columns(columns, xp=self.xp)
-        if not self._is_dense:
-            return StandardizedMatrix(self.matrix.take_columns(columns), scaler)
-        parts = []
-        for rows in self.row_slices(1, 1, 1):
-            block = self.matrix.take_rows(rows).take_columns(columns)
-            parts.append(StandardizedMatrix(block, scaler).to_dense())
-        return DenseMatrix(self.xp.concat(parts), self.dtype, xp=self.xp)
+        return StandardizedMatrix(self.matrix.take_columns(columns), scaler)
 
-    def astype(self, dtype: Any) -> StandardizedMatrix:
+    def astype(self, dtype: Any) -> Any:
         """Return the same numbers in float32 or float64."""
+        if (
+            self._is_dense
+            and self.xp.finfo(dtype).bits < self.xp.finfo(self.dtype).bits
+        ):
+            # Rounded before it is centred, X would lose the digits of Z.
+            return self._copied(dtype)
         return StandardizedMatrix(self.matrix.astype(dtype), self.scaler)
+
+    def _copied(self, dtype: Any, columns: Array | None = None) -> DenseMatrix:
+        """Return a centred and scaled copy of all or some columns, in a dtype."""
+        xp, scaler = self.xp, self.scaler
+        if columns is not None:
+            scaler = scaler.take_columns(columns, xp=xp)
+
+        def copied(rows: slice) -> Array:
+            block = self.matrix.take_rows(rows)
+            block = block if columns is None else block.take_columns(columns)
+            values = _standardized(block.to_dense(), scaler, xp=xp)
+            return xp.astype(values, dtype, copy=False)
+
+        stored = arrays.joined(map(copied, self.row_slices(1, 1, 1)), self.shape[0])
+        return DenseMatrix(stored, dtype, xp=xp, device=self.device)
 
     def standardized(self, scaler: Scaler) -> Matrix:
         """Return the matrix with centred and scaled columns."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +12,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data.blocks import Sums, add, draw_rows, map_reduce
+from xlr.data.blocks import Sums, add, cut, draw_rows, map_reduce
 from xlr.data.matrix import DenseMatrix, Matrix, Scaler
 from xlr.data.targets import Targets
 from xlr.threads import ALONE, Workers
@@ -313,20 +314,20 @@ class TrainingData:
         """Copy some rows in memory, by their ids on the host, in a dtype."""
         xp = self.xp
         rows = arrays.move(numbers, xp=xp, device=self.device)
-        n_rows, n_taken = self.row_slices(1)[0].stop, numbers.shape[0]
+        n_taken = numbers.shape[0]
 
-        def take(start: int, stop: int) -> Matrix:
-            return self.matrix.take_rows(rows[start:stop]).astype(dtype)
+        def take(part: slice) -> Matrix:
+            return self.matrix.take_rows(rows[part]).astype(dtype)
 
-        matrix = take(0, min(n_rows, n_taken))
-        if n_taken > n_rows and isinstance(matrix, DenseMatrix):
-            # Fresh memory for all rows would cost more than to standardize them.
-            edges = range(0, n_taken, n_rows)
-            blocks = (take(start, start + n_rows).stored for start in edges)
-            stored, place = arrays.joined(blocks, n_taken), self.device
-            matrix = DenseMatrix(stored, dtype, xp=xp, device=place)
-        elif n_taken > n_rows:
-            matrix = take(0, n_taken)
+        # Fresh memory for all dense rows would cost more than to standardize them.
+        first, *others = cut(n_taken, self.row_slices(1)[0].stop)
+        matrix = take(first)
+        if others and isinstance(matrix, DenseMatrix):
+            blocks = itertools.chain([matrix], map(take, others))
+            stored = arrays.joined((block.stored for block in blocks), n_taken)
+            matrix = DenseMatrix(stored, dtype, xp=xp, device=self.device)
+        elif others:
+            matrix = take(slice(0, n_taken))
         targets = self.targets.take_rows(rows, xp=xp).astype(dtype, xp=xp)
         return TrainingData(matrix, targets, pool=self.pool)
 

@@ -427,6 +427,6 @@ class Problem:
         dtype = str(self._features.dtype).rpartition(".")[2]
         raise FloatingPointError(
             f"The coefficient of {name} is too large for {dtype}: numbers of X are "
-            "too small, or too far from zero for their deviation. Standardise the "
-            "features (sklearn.preprocessing.StandardScaler)."
+            "too small, or too far from zero for their standard deviation. "
+            "Standardise the features (sklearn.preprocessing.StandardScaler)."
         )

@@ -116,7 +116,7 @@ class MarginalEffects(FittedResults):
                 rows = data.objective.data
         else:
             rows = self._rows_at(at)
-        with arrays.current_device(rows.matrix.stored), arrays.quiet():
+        with arrays.current_device(rows.matrix.stored):
             effects, jacobian = self._average(rows, method, held, spans)
         covariance = self._estimates.standardized_covariance
         variance = np.sum(jacobian @ covariance * jacobian, axis=2)

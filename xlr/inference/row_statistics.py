@@ -15,6 +15,7 @@ from xlr.data import Block, refuse_non_finite
 from xlr.estimators.base import logits
 from xlr.functions import sigmoid, softmax
 from xlr.inference.fitted_results import FittedResults
+from xlr.inference.sandwich import square_root
 from xlr.inference.table import interval_columns
 from xlr.inputs.features import read_features
 from xlr.inputs.offset import check_offset_columns, read_offset
@@ -140,7 +141,7 @@ class RowStatistics(FittedResults):
                 )
             # 1. Leverages, Pearson residuals, and scores in the units of a root R of
             # the inverse Hessian R R'.
-            unit, root = data.dataset.unit, _root(self._estimates.inverse)
+            unit, root = data.dataset.unit, square_root(self._estimates.inverse)
             columns = objective.split(objective.place(root.T))
             rows = data.map_rows(_influences, columns, width=3 * root.shape[1])
             leverage, residual = unit * rows[:, 0], unit**0.5 * rows[:, 1]
@@ -223,7 +224,7 @@ class RowStatistics(FittedResults):
         features, units = read_features(self._reader, X, reset=False), self._units
         added = None if offset is None else read_offset(offset, features)
         check_offset_columns(added, units.n_outputs, features.X.shape[0])
-        root = _root(self._estimates.standardized_covariance)
+        root = square_root(self._estimates.standardized_covariance)
         params = np.concatenate([self._estimates.standardized[None, :], root.T])
         shape = params.shape[0], units.n_outputs
         quantile = float(stats.norm.isf(alpha / 2))
@@ -253,12 +254,6 @@ class RowStatistics(FittedResults):
                     upper=sigmoid(log_odds + quantile * se),
                 )
             )
-
-
-def _root(matrix: np.ndarray) -> np.ndarray:
-    """Return R with R R' = M for a positive semi-definite M."""
-    values, vectors = np.linalg.eigh(matrix)
-    return vectors * np.sqrt(np.maximum(values, 0))
 
 
 def _influences(

@@ -46,12 +46,15 @@ def outer_products(
         M, in units of the given weights. None for no leverages.
     power : float, default=0.0
     """
+    root = None
+    if inverse is not None:
+        root = objective.split(objective.place(square_root(inverse).T))
     sums = objective.data.map_reduce(
         _outer_sums,
         objective.loss,
         parameters,
         objective.place(class_factors),
-        None if inverse is None else _root(objective, inverse),
+        root,
         power,
         width=3 * objective.n_parameters,
         least=4 * objective.n_outputs * objective.n_features,
@@ -166,8 +169,7 @@ def _cluster_sums(
     return ids, sums, weighted
 
 
-def _root(objective: Objective, matrix: np.ndarray) -> tuple[Array, Array | None]:
-    """Return R', with R R' = M, as coefficients and intercepts."""
+def square_root(matrix: np.ndarray) -> np.ndarray:
+    """Return R with R R' = M for a positive semi-definite M."""
     values, vectors = np.linalg.eigh(matrix)
-    root = vectors * np.sqrt(np.maximum(values, 0))
-    return objective.split(objective.place(root.T))
+    return vectors * np.sqrt(np.maximum(values, 0))

@@ -281,8 +281,8 @@ class Objective:
         """Subtract the mean over the classes, where that changes no probability.
 
         The gradient and the Newton step of the softmax loss have no component in its
-        null space of equal changes to all classes. An estimate of the Hessian by single
-        classes would add one.
+        null space: a change that all classes share. An estimate of the Hessian by
+        single classes would add one.
 
         Parameters
         ----------
@@ -308,12 +308,11 @@ class Objective:
         return self.xp.where(where, centred, vector)
 
     def shifted_over_classes(self, parameters: Array) -> Array:
-        """Apply the best equal change to all classes, if no ridge penalty fixes it.
+        """Move to the best point of the null space, if no ridge penalty fixes it.
 
-        Such a change is in the null space of the softmax: Newton's method takes no step
-        along it. An L1 penalty alone is smallest when the median over the classes is
-        zero. With bounds alone F is constant, and the mean moves as close to zero as
-        they allow.
+        Newton's method takes no step along the null space of the softmax. An L1 penalty
+        alone is smallest when the median over the classes is zero. With bounds alone F
+        is constant, and the mean moves as close to zero as they allow.
         """
         if not self.loss.shift_invariant or self.non_smooth is None:
             return parameters

@@ -152,7 +152,7 @@ class Solution(NamedTuple):
 
     @property
     def converged(self) -> np.ndarray:
-        """Whether each model converged: (n_models,)."""
+        """Return a mask of the converged models: (n_models,)."""
         return np.asarray([status is Status.CONVERGED for status in self.status])
 
     def with_bound(self, gap: np.ndarray, tol: float) -> Solution:

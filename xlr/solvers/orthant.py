@@ -20,7 +20,7 @@ def free_parameters(
     objective : Objective
     parameters : array of shape (n_models, n_parameters)
     subgradient : array of shape (n_models, n_parameters)
-        Of minimum norm there.
+        Minimum-norm subgradient at the parameters.
     """
     penalty = objective.non_smooth
     if penalty is None:
@@ -42,7 +42,7 @@ def project_onto_orthant(
     objective : Objective
     parameters, target : array of shape (n_models, n_parameters)
     subgradient : array of shape (n_models, n_parameters)
-        Of minimum norm at the parameters.
+        Minimum-norm subgradient at the parameters.
     """
     xp, penalty = objective.xp, objective.non_smooth
     if penalty is None:
@@ -61,10 +61,9 @@ def restricted(objective: Objective, free: Array | None, vector: Array) -> Array
 def gain_of_shift(
     objective: Objective, parameters: Array
 ) -> tuple[Array, Array | float]:
-    """Return the best equal change of all classes, and its decrease of F.
+    """Return the best point along the null space of the softmax, and its decrease of F.
 
-    Along the null space of the softmax an L1 penalty has no curvature, and Newton's
-    method takes no step.
+    Along it an L1 penalty has no curvature, and Newton's method takes no step.
     """
     shifted = objective.shifted_over_classes(parameters)
     if shifted is parameters:
@@ -79,7 +78,7 @@ def gain_of_shift(
 def shifted_if_better(
     objective: Objective, parameters: Array, target: Array, decrease: np.ndarray
 ) -> Array:
-    """Return the target, or the parameters after the best equal change of all classes.
+    """Return the target, or the best point along the null space of the softmax.
 
     Models change if their F decreases by more than the given decrease.
     """
