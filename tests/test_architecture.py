@@ -17,6 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = {
     "dask_graph": -1,
     "arrays": 0,
+    "numpy_namespace": -1,
     "precision": 0,
     "text": 0,
     "threads": 1,

@@ -19,6 +19,7 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 from scipy.sparse import issparse
 
+from xlr import numpy_namespace
 from xlr.dask_graph import is_dask
 
 # Arrays, namespaces and devices of any library that follows the Array API standard. No
@@ -105,17 +106,14 @@ def entries(x: Array) -> Array:
 
 
 def namespace(*arrays: Array) -> Namespace:
-    """Return the array API namespace ``xp`` of the arrays, which is NumPy for lists.
-
-    NumPy is its own namespace: a wrapper would slow down small fits.
-    """
+    """Return the array API namespace ``xp`` of the arrays, which is NumPy for lists."""
     if len(arrays) == 1 and type(arrays[0]) is np.ndarray:
-        return np
+        return numpy_namespace
     found = [x for x in arrays if is_array_api_obj(x)]
     if not found:
-        return np
+        return numpy_namespace
     xp = array_api_compat.array_namespace(*found)
-    return np if array_api_compat.is_numpy_namespace(xp) else xp
+    return numpy_namespace if array_api_compat.is_numpy_namespace(xp) else xp
 
 
 def device_of(x: Array) -> Device:
@@ -242,6 +240,8 @@ def widest_float(*, xp: Namespace, device: Device) -> Any:
     Sums over rows and arrays of the size of the coefficients have this dtype. Fits to
     float32 data are then as accurate as the data.
     """
+    if xp is numpy_namespace:  # the look-up takes longer than a small sum
+        return np.float64
     dtypes = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
     return dtypes.get("float64", dtypes["float32"])
 

@@ -128,14 +128,14 @@ class LogisticLoss:
     ) -> tuple[Array, Array]:
         """Return log(1 + e^t) and sign sigmoid(t) at t = sign z.
 
-        The value is log(1 + e^-|t|) + max(t, 0). The gradient keeps its digits for
-        either label.
+        The value is log(1 + e^-|t|) + max(t, 0). The gradient, e^min(t, 0) over
+        1 + e^-|t|, keeps its digits for either label.
         """
         sign = 1 - 2 * targets[..., None]
         t = sign * logits
-        zero = xp.zeros_like(t[:1, ...])
-        decay, rise = xp.exp(-xp.abs(t)), xp.exp(xp.minimum(t, zero))
-        value = xp.log1p(decay) + xp.maximum(t, zero)
+        size = xp.abs(t)
+        decay, rise = xp.exp(-size), xp.exp(0.5 * (t - size))
+        value = xp.log1p(decay) + 0.5 * (t + size)
         return value[..., 0], sign * (rise / (1 + decay))
 
     def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Curvature:

@@ -19,9 +19,9 @@ def assert_on(x, backend, dtype):
 
 
 def test_namespace_is_that_of_the_library(xp, place):
-    assert arrays.namespace(place(FLAT)) is xp
-    assert arrays.namespace([1.0], place(FLAT), None) is xp
-    assert arrays.namespace([1.0, 2.0]) is np
+    assert arrays.namespace(place(FLAT)).__name__ == xp.__name__
+    assert arrays.namespace([1.0], place(FLAT), None).__name__ == xp.__name__
+    assert arrays.namespace([1.0, 2.0]).__name__ == "numpy"
 
 
 def test_arrays_of_two_libraries_have_no_namespace():

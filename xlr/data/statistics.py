@@ -208,7 +208,7 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
     n_samples, n_features = matrix.shape
     if FEW_ROWS * n_features > MAX_ENTRIES:
         return statistics
-    _, spread, n_gaps = _location_and_spread(matrix, FEW_ROWS, std.dtype)
+    spread, n_gaps, _ = _spread_of_most(matrix, FEW_ROWS, std.dtype)
     heavy = (std > HEAVY * spread) & (spread > 0)
     # If few rows hold most of the squares of a column, other than zeros and ones, look
     # at more of its values. The widest columns come first.
@@ -226,8 +226,8 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
         max(MANY_ROWS, MANY_ENTRIES // places.size), MAX_ENTRIES // places.size
     )
     columns = matrix.take_columns(arrays.move(places, xp=xp, device=matrix.device))
-    location, spread, _ = _location_and_spread(columns, int(n_rows), std.dtype)
-    spread = arrays.to_host(spread)
+    spread, _, locate = _spread_of_most(columns, int(n_rows), std.dtype)
+    location, spread = locate(), arrays.to_host(spread)
     is_heavy = (widths[places] > HEAVY * spread) & (spread > 0)
     if not is_heavy.any():
         return statistics
@@ -246,10 +246,10 @@ def has_outliers(statistics: ColumnStatistics, robust: ColumnStatistics) -> np.n
     return arrays.to_host(statistics.std) > HEAVY * arrays.to_host(robust.std)
 
 
-def _location_and_spread(
+def _spread_of_most(
     matrix: Matrix, n_rows: int, dtype: Any
-) -> tuple[Array, Array, Array]:
-    """Return the location and the spread of most values of the columns, in a few rows.
+) -> tuple[Array, Array, Callable[[], Array]]:
+    """Return the spread of most values of the columns, in a few rows.
 
     The median of the gaps between different values is a gap between ordinary values,
     even if only two of them differ from a fill value: it gives the location. The spread
@@ -257,22 +257,30 @@ def _location_and_spread(
 
     Returns
     -------
-    location, spread, n_gaps : arrays of shape (n_features,)
+    spread, n_gaps : arrays of shape (n_features,)
+    locate : callable
+        Returns the location of most values: (n_features,).
     """
     xp, n = matrix.xp, matrix.shape[0]
-    rows = np.linspace(0, n - 1, min(n, n_rows)).astype(np.int64)
+    n_rows = min(n, n_rows)
+    rows = np.arange(n_rows) * (n - 1) // max(1, n_rows - 1)
     values = matrix.take_rows(arrays.move(rows, xp=xp, device=matrix.device))
     values = xp.sort(xp.astype(values.to_dense(), dtype, copy=False), axis=0)
     gaps = values[1:, :] - values[:-1, :]
-    gaps = xp.where(gaps > 0, gaps, xp.full_like(gaps, xp.inf))
-    n_gaps = xp.sum(xp.astype(gaps < xp.inf, dtype), axis=0)
+    is_gap = gaps > 0
+    n_gaps = xp.sum(xp.astype(is_gap, dtype), axis=0)
+    # The sorted gaps begin with zeros, between equal values.
     place = xp.arange(gaps.shape[0], dtype=dtype, device=matrix.device)[:, None]
-    is_middle = place == xp.floor((n_gaps - 1) / 2)
-    zeros = xp.zeros_like(gaps)
-    median = xp.sum(xp.where(is_middle, xp.sort(gaps, axis=0), zeros), axis=0)
-    below = xp.where(gaps == median, values[:-1, :], xp.full_like(gaps, -xp.inf))
-    location = xp.where(n_gaps > 1, xp.max(below, axis=0), values[rows.size // 2, :])
-    return location, median * n_gaps, n_gaps
+    is_middle = place == gaps.shape[0] - n_gaps + xp.floor((n_gaps - 1) / 2)
+    # Without a gap, no place is in the middle.
+    median = xp.sum(xp.sort(gaps, axis=0) * xp.astype(is_middle, dtype), axis=0)
+
+    def locate() -> Array:
+        is_median = is_gap & (gaps == median)
+        below = xp.where(is_median, values[:-1, :], xp.full_like(gaps, -xp.inf))
+        return xp.where(n_gaps > 1, xp.max(below, axis=0), values[n_rows // 2, :])
+
+    return median * n_gaps, n_gaps, locate
 
 
 def refuse_non_finite(matrix: Matrix, names: list[str] | None = None) -> None:

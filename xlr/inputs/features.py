@@ -16,7 +16,7 @@ from scipy.sparse import csr_array, issparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from xlr import arrays
+from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Device, Namespace
 from xlr.data import Chunks, DenseMatrix, Matrix, as_matrix, canonical
 from xlr.inputs.categories import Encoder, fit_encoder
@@ -138,7 +138,7 @@ def read_features(
         known = getattr(estimator, "n_features_in_", None)
         is_named = hasattr(estimator, "feature_names_in_")
         if reset or (X.shape[1] == known and not is_named):
-            return Features(X, np, "cpu", None)
+            return Features(X, numpy_namespace, "cpu", None)
     if is_matrix(X):
         _check_width(estimator, X.shape[1], reset)
         names = getattr(X, "names", None)
@@ -156,7 +156,7 @@ def read_features(
         given, X = X, _numbers(estimator, X)
         names = _names(estimator, given if is_table(given) else X, reset=reset)
         if isinstance(arrays.entries(X), np.ndarray):
-            return Features(X, np, "cpu", names)
+            return Features(X, numpy_namespace, "cpu", names)
     with arrays.current_device(X):
         return _read_on_device(estimator, X, names, reset=reset)
 
@@ -177,15 +177,17 @@ def _read_chunks(estimator: Any, X: Any, *, reset: bool) -> Features:
         return replace(like, X=chunks_of(X, rows, xp=like.xp))
     if not isinstance(encoder, Encoder):  # a formula
         X = encoder.transform(X)
-        chunks = chunks_of(X, np.empty((0, X.shape[1])), xp=np)
-        return Features(chunks, np, "cpu", None, encoder)
+        chunks = chunks_of(X, np.empty((0, X.shape[1])), xp=numpy_namespace)
+        return Features(chunks, numpy_namespace, "cpu", None, encoder)
     dtype = np.dtype(np.float64)
     if encoder.numeric:
         dtype = _numbers(estimator, encoder.numbers(few)).dtype
     names = _names(estimator, few, reset=reset)
-    chunks = chunks_of(X, np.empty((0, len(encoder.columns)), dtype), encoder, xp=np)
+    chunks = chunks_of(
+        X, np.empty((0, len(encoder.columns)), dtype), encoder, xp=numpy_namespace
+    )
     chunks.n_passes += reset  # the pass that found the levels
-    return Features(chunks, np, "cpu", names, encoder)
+    return Features(chunks, numpy_namespace, "cpu", names, encoder)
 
 
 def _read_on_device(
@@ -216,7 +218,7 @@ def _read_on_device(
     if reset:  # predictions are differentiable
         X = arrays.without_gradient(X)
     if (read := arrays.in_place(X, differentiable=not reset)) is not X:
-        X, given, xp, device = read, (xp, device), np, "cpu"
+        X, given, xp, device = read, (xp, device), numpy_namespace, "cpu"
         dtype = arrays.floating_dtype(X, xp=xp)
     if not arrays.is_half(X):  # its blocks are converted, one at a time
         X = xp.astype(X, dtype, copy=False)

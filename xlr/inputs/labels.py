@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import column_or_1d
 
-from xlr import arrays
+from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Namespace
 from xlr.inputs.kinds import accept, check_n_rows
 from xlr.inputs.tables import is_missing
@@ -115,7 +115,7 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
     capabilities = xp.__array_namespace_info__().capabilities()
     host = arrays.in_place(y)
     if not capabilities["data-dependent shapes"] or host is not y:
-        classes, codes = _classes_and_codes(arrays.to_host(y), xp=np)
+        classes, codes = _classes_and_codes(arrays.to_host(y), xp=numpy_namespace)
         place = {"xp": xp, "device": arrays.device_of(y)}
         return arrays.move(classes, dtype=y.dtype, **place), arrays.move(codes, **place)
     if y.shape[0] > 10_000 and xp.isdtype(y.dtype, ("integral", "real floating")):
@@ -127,7 +127,7 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
                 numbers = numbers + (k + 1) * xp.astype(y == classes[k], xp.uint8)
             if arrays.to_host(xp.all(numbers > 0)):
                 return classes, numbers - 1
-    if xp is np:  # NumPy does not promise the order of its unique_inverse
+    if xp is numpy_namespace:  # NumPy does not promise the order of its unique_inverse
         return np.unique(y, return_inverse=True)
     return xp.unique_inverse(y)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xlr import arrays
+from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Namespace
 from xlr.data import (
     ChunkedRows,
@@ -341,7 +341,7 @@ def _all_classes(parts: list[Part]) -> tuple[Array, np.ndarray]:
     """Return the sorted classes of all chunks, and the sums of their weights."""
     found = [part.classes for part in parts]
     xp = arrays.namespace(found[0])
-    if xp is not np:
+    if xp is not numpy_namespace:
         classes = xp.unique_values(xp.concat(found))
     else:
         try:

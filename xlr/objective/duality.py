@@ -47,7 +47,7 @@ def duality_gap(
     .. math:: d = eps \left(|b| + \sum_j |w_j| (1 + |c_j|)\right)
 
     where :math:`c_j` is the mean of a column in standard deviations. It moves F by at
-    most :math:`eps \sum_j |w_j \partial_j F| + |\partial_b F| d + F d^2`, as the
+    most :math:`eps\, |(w, b)| \cdot |\nabla F| + |\partial_b F| d + F d^2`, as the
     curvature of F is at most F.
 
     Parameters
@@ -65,19 +65,16 @@ def duality_gap(
     Gramfort and Salmon (2017), *Gap safe screening rules for sparsity enforcing
     penalties*, section 3.
     """
-    xp, p = objective.xp, objective.n_features
-    shape = objective.n_models, objective.n_outputs, objective.column_size
-    columns, whole = xp.reshape(parameters, shape), xp.reshape(at.gradient, shape)
-    coef, intercept = columns[:, :, :p], columns[:, :, p:]  # with no intercept, empty
-    free = xp.sum(whole[:, :, p:], axis=2)
-    penalty = objective.penalty.value(coef, xp=xp)
-    ridge = objective.penalty.curvature
-    gradient = whole[:, :, :p] - ridge * coef
+    xp, ridge = objective.xp, objective.penalty.curvature
+    of_loss = at.gradient - objective.penalty_curvature * parameters
+    gradient = objective.by_class(of_loss)
+    free = xp.zeros_like(gradient[:, :, 0])
+    if objective.fit_intercept:
+        free = xp.reshape(of_loss, (*free.shape, -1))[:, :, -1]
 
     # 1. The entropy, and the share of other probabilities.
-    products = xp.sum(coef * gradient, axis=2)
-    linear = xp.sum(products + xp.sum(intercept, axis=2) * free, axis=1)
-    entropy = at.value - penalty - linear
+    penalty = objective.penalty.value(objective.by_class(parameters), xp=xp)
+    entropy = at.value - penalty - xp.vecdot(parameters, of_loss)
     share = _share_of_others(objective, free)
     # 2. The interval of -g, and the conjugate of the penalty on it.
     column_size = _root_mean_squares(objective)
@@ -98,14 +95,11 @@ def duality_gap(
         dual = dual - factor * share * 2 * size / objective.total_weight
     gap = xp.where(dual > 0, at.value - dual, at.value)
     # 4. Rounding errors.
-    size = xp.sum(xp.abs(coef) * (column_size + centre), axis=(1, 2))
-    size = size + xp.sum(xp.abs(intercept), axis=(1, 2))
-    eps = objective.rounding
-    digits = at.value * (VALUE_ROUNDINGS + size) + VALUE_ROUNDINGS * xp.sum(
-        xp.abs(products), axis=1
-    )
-    moved = xp.sum(xp.abs(coef * whole[:, :, :p]), axis=(1, 2))
-    moved = moved + xp.max(xp.abs(free), axis=1) * size
+    w, eps = xp.abs(parameters), objective.rounding
+    size = xp.vecdot(w, objective.per_parameter(column_size + centre, 1.0))
+    products = xp.vecdot(w, xp.abs(of_loss))
+    digits = at.value * (VALUE_ROUNDINGS + size) + VALUE_ROUNDINGS * products
+    moved = xp.vecdot(w, xp.abs(at.gradient)) + xp.max(xp.abs(free), axis=1) * size
     return gap + eps * (digits + moved) + at.value * (eps * size) ** 2
 
 

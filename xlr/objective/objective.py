@@ -166,7 +166,7 @@ class Objective:
         self.non_smooth: NonSmooth | None = None
         if penalty.non_smooth is not None:
             free = 0.0, -np.inf, np.inf
-            parts = map(self._with_intercept, penalty.non_smooth, free)
+            parts = map(self.per_parameter, penalty.non_smooth, free)
             self.non_smooth = NonSmooth(*parts)
 
     # -- other models, rows, columns and penalties ------------------------------------
@@ -387,20 +387,22 @@ class Objective:
     def penalty_gradient(self, parameters: Array) -> Array:
         """Return the gradient of the smooth penalty: (n_models, n_parameters)."""
         gradient = self.penalty.gradient(self.by_class(parameters), xp=self.xp)
-        return self._with_intercept(gradient)
+        return self.per_parameter(gradient)
 
     @cached_property
     def penalty_curvature(self) -> Array:
         """Second derivatives of the penalty: (n_models, n_parameters)."""
-        return self._with_intercept(self.penalty.curvature)
+        return self.per_parameter(self.penalty.curvature)
 
-    def _with_intercept(self, values: Array, fill: float = 0.0) -> Array:
+    def per_parameter(self, values: Array, intercept: float = 0.0) -> Array:
         """Append the entry of an intercept to the numbers of each output."""
         xp = self.xp
         if values.shape != self._coef_shape:
             values = xp.broadcast_to(values, self._coef_shape)
         if self.fit_intercept:
-            values = xp.concat([values, xp.full_like(values[:, :, :1], fill)], axis=2)
+            values = xp.concat(
+                [values, xp.full_like(values[:, :, :1], intercept)], axis=2
+            )
         return xp.reshape(values, (self.n_models, self.n_parameters))
 
     def minimum_norm_subgradient(self, parameters: Array, gradient: Array) -> Array:

@@ -170,7 +170,7 @@ class Solution(NamedTuple):
     def history(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return seconds (n_records,), and the other columns (n_records, n_models)."""
         _, seconds, *columns = zip(*self.records)
-        history = dict(zip(Record._fields[2:], map(np.stack, columns)))
+        history = dict(zip(Record._fields[2:], map(np.asarray, columns)))
         return np.asarray(seconds), history
 
 
@@ -226,13 +226,13 @@ def minimise(
             now = batch.of_all_models(last) if batch.ended else last
             batch.last = now
             records.append(Record(iteration, perf_counter() - started, *now[:3]))
-            if not np.isfinite(now.value).all():
+            if np.count_nonzero(np.isfinite(now.value)) < now.value.size:
                 raise _not_finite(now.value, iteration)
             if on_iteration is not None:
                 joined = batch.join(state.parameters, state.at)[0]
                 with np.errstate(**loud):
                     stopped = bool(on_iteration(records[-1], joined))
-            if (last.optimality <= tol).any():
+            if np.count_nonzero(last.optimality <= tol):
                 rule.decrease[batch.running] = _decrease(
                     solver, batch.objective, state, before
                 )

@@ -96,7 +96,7 @@ class NewtonCholesky:
                 state = state._replace(hessian=objective.hessian(w), pairs=())
             elif n_renewed:
                 state = _with_some_renewed(objective, state, renew)
-            if n_renewed or (last.damping != state.damping).any():
+            if n_renewed or np.count_nonzero(last.damping != state.damping):
                 state = _factorised(objective, state, last.damping)
         if state.solve is None:  # models have left
             state = _factorised(objective, state, last.damping)
@@ -134,7 +134,7 @@ def _factorised(
     """Return the state with a factor of H + lambda D."""
     diagonal = state.hessian.diagonal
     added = None
-    if damping.any():
+    if np.count_nonzero(damping):
         scale = damping_scale(diagonal, state.at.gradient, xp=objective.xp)
         added = objective.place(damping)[:, None] * scale
     factor = state.hessian.solver(added)

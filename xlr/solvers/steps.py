@@ -58,8 +58,8 @@ class Diagnostics(NamedTuple):
         xp, norm = objective.xp, objective.xp.zeros_like(value)
         if change is not None:
             norm = xp.max(xp.abs(change), axis=1)
-        numbers = xp.stack([value, objective.optimality(subgradient), norm])
-        at, flatness, moved = arrays.to_host(numbers).astype(np.float64, copy=False)
+        numbers = value, objective.optimality(subgradient), norm
+        at, flatness, moved = _on_host(numbers, xp=xp)
         return cls(at, flatness, moved, np.zeros(objective.n_models))
 
     def at_rest(self, done: np.ndarray) -> Diagnostics:
@@ -221,11 +221,17 @@ def try_step(
         xp.vecdot(subgradient, change),
         *more,
     )
-    found = arrays.to_host(xp.stack(numbers)).astype(np.float64, copy=False)
-    value, optimality, norm, before, after, *others = found
+    value, optimality, norm, before, after, *others = _on_host(numbers, xp=xp)
     return Trial(
         target, at, subgradient, value, optimality, norm, before, after, others
     )
+
+
+def _on_host(numbers: tuple[Array, ...], *, xp: Namespace) -> np.ndarray:
+    """Move numbers of each model to the host in one transfer: (n, n_models)."""
+    joined = xp.concat(numbers)  # a stack takes three times as long in NumPy
+    found = arrays.to_host(xp.reshape(joined, (len(numbers), -1)))
+    return found.astype(np.float64, copy=False)
 
 
 def sum_rounding(last: Diagnostics, rounding: float) -> np.ndarray:

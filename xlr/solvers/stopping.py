@@ -108,7 +108,6 @@ class StoppingRule:
         self._idle = (self._idle + 1) * ~progress
         idle = self._idle >= self._patience
         flat = now.optimality <= self._tol
-        self.n_iter[self.running] = iteration
         last = stopped or iteration == self._max_iter
         if not (last or np.count_nonzero(flat | idle)):
             return False
@@ -128,6 +127,7 @@ class StoppingRule:
                 self.status[model] = Status.PRECISION_LIMIT
             else:
                 self.status[model] = Status.ITERATION_LIMIT
+            self.n_iter[model] = iteration
             self.running[model] = False
             self.n_ended += 1
         return self.n_ended == len(self.status)
