@@ -176,23 +176,23 @@ class SoftmaxLoss:
     ) -> tuple[Array, Array]:
         """Return -log p_y and p - onehot(y).
 
-        1 - p_y is the sum of the other probabilities, which keeps its digits.
-
-        The value is log(sum of e^(z - max)) - (z_y - max).
+        With d = z - max(z), the value is log(sum of e^d) - d_y. The sum less 1, its
+        largest term, and 1 - p_y are sums over the other classes: no digit is lost
+        where y is nearly certain.
         """
-        difference, exponential, others = softmax_terms(logits, -1, xp=xp)
-        classes = xp.arange(
-            logits.shape[-1], dtype=targets.dtype, device=arrays.device_of(logits)
-        )
+        device, over_classes = arrays.device_of(logits), {"axis": -1, "keepdims": True}
+        difference = logits - xp.max(logits, **over_classes)
+        exponential = xp.exp(difference)
         # Use a mask, because Dask has no take_along_axis.
+        classes = xp.arange(logits.shape[-1], dtype=targets.dtype, device=device)
         is_target = targets[..., None] == classes
-        zeros = xp.zeros_like(difference)
-        chosen = xp.sum(xp.where(is_target, difference, zeros), axis=-1)
-        p = exponential / (1 + others)
-        wrong = xp.where(is_target, zeros, p)
-        total = xp.sum(wrong, axis=-1, keepdims=True)
-        gradient = wrong - xp.where(is_target, total, zeros)
-        return xp.log1p(others[..., 0]) - chosen, gradient
+        zero = xp.zeros((), dtype=logits.dtype, device=device)
+        chosen = xp.sum(xp.where(is_target, difference, zero), **over_classes)
+        others = xp.sum(xp.where(is_target, zero, exponential), **over_classes)
+        right = xp.exp(chosen)
+        value = xp.log1p(others + (right - 1)) - chosen
+        gradient = xp.where(is_target, -others, exponential) / (others + right)
+        return value[..., 0], gradient
 
     def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Curvature:
         """Return diag(p) - p p' as a coupled curvature.

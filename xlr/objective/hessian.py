@@ -65,7 +65,7 @@ class BlockHessian:
         self.rounding = rounding
         self._xp = xp
         diagonal = xp.reshape(xp.linalg.diagonal(blocks), penalty.shape) + penalty
-        self.diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
+        self.diagonal = _one_if_flat(diagonal, xp=xp)
 
     @property
     def noise(self) -> float:
@@ -155,8 +155,7 @@ class PooledHessian:
         self._penalty = penalty
         squares = xp.linalg.diagonal(gram)[:, None, :]
         diagonal = self._sizes[:, :, None] * squares + penalty[:, None, :]
-        diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
-        self.diagonal = xp.reshape(diagonal, (sizes.shape[0], -1))
+        self.diagonal = xp.reshape(_one_if_flat(diagonal, xp=xp), (sizes.shape[0], -1))
 
     def select(self, models: np.ndarray) -> PooledHessian:
         """Return the Hessian of some models, by their indices, which may repeat."""
@@ -201,7 +200,7 @@ class DiagonalHessian:
 
     def __init__(self, diagonal: Array, *, xp: Namespace) -> None:
         self._xp = xp
-        self.diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
+        self.diagonal = _one_if_flat(diagonal, xp=xp)
 
     def select(self, models: np.ndarray) -> DiagonalHessian:
         """Return the Hessian of some models, by their indices, which may repeat."""
@@ -211,6 +210,11 @@ class DiagonalHessian:
         """Return a function that solves (H + diag(added)) x = b, by a division."""
         damped = self.diagonal if added is None else self.diagonal + added
         return lambda vector: vector / damped
+
+
+def _one_if_flat(diagonal: Array, *, xp: Namespace) -> Array:
+    """Return the diagonal of a Hessian, with 1 where there is no curvature."""
+    return diagonal + xp.astype(diagonal <= 0, diagonal.dtype)
 
 
 def bordered(gram: Array, margin: Array, corner: Array, *, xp: Namespace) -> Array:
@@ -230,7 +234,7 @@ def bordered(gram: Array, margin: Array, corner: Array, *, xp: Namespace) -> Arr
     n, m, _ = margin.shape
     p = gram.shape[-1] // m
     if m == 1:
-        top = xp.concat([gram, xp.matrix_transpose(margin)], axis=2)
+        top = xp.concat([gram, xp.reshape(margin, (n, p, 1))], axis=2)
         return xp.concat([top, xp.concat([margin, corner], axis=2)], axis=1)
     gram = xp.reshape(gram, (n, m, p, m, p))
     margin = xp.reshape(margin, (n, m, 1, m, p))

@@ -159,7 +159,6 @@ class Objective:
         self.hessian_rounding = max(self.rounding, 16 * self.wide_rounding)
         self._width = TEMPORARIES * self.n_columns
         self._coef_shape = self.n_models, self.n_outputs, self.n_features
-        self._same: Array | None = None  # 1 for entries of the same column of Z
         self.total_weight = (
             data.total_weight() if total_weight is None else total_weight
         )
@@ -444,7 +443,7 @@ class Objective:
         if is_shared:
             matrix = self.xp.broadcast_to(matrix, (self.n_models, *matrix.shape[1:]))
         if self.loss.shift_invariant:
-            matrix = matrix + self._null_space_curvature(matrix)
+            matrix = self._with_null_space_curvature(matrix)
         penalty = self.penalty_curvature
         matrix = matrix[:, None, :, :]
         return BlockHessian(matrix, penalty, self.hessian_rounding, xp=self.xp)
@@ -509,32 +508,31 @@ class Objective:
             xp=xp,
         )
 
-    def _null_space_curvature(self, matrix: Array) -> Array:
-        """Return curvature for the null space of the softmax.
+    def _with_null_space_curvature(self, matrix: Array) -> Array:
+        """Return the Hessian with curvature in the null space of the softmax.
 
-        It has the size of each column's diagonal, in the mean over the classes.
+        For each pair of classes, it adds a diagonal: the mean over the classes of the
+        diagonal of the Hessian, divided by their number.
 
         The matrix then has a Cholesky factor. Newton steps do not change: with centred
         coefficients, the gradient has no component there. The curvature is zero where
         the penalty decides between the classes, and small where bounds do.
         """
-        xp, outputs = self.xp, self.n_outputs
-        diagonal = xp.reshape(
-            xp.linalg.diagonal(matrix), (self.n_models, outputs, self.column_size)
-        )
-        size = xp.sum(diagonal, axis=1) / outputs**2
+        xp, n, k, q = self.xp, self.n_models, self.n_outputs, self.column_size
+        diagonal = xp.reshape(xp.linalg.diagonal(matrix), (n, k, q))
+        size = xp.sum(diagonal, axis=1) / k**2
         least = self.wide_rounding * xp.max(size, axis=1, keepdims=True)
-        size = xp.tile(xp.maximum(size, least), (1, outputs))
-        if self._same is None:
-            one = xp.eye(self.column_size, dtype=matrix.dtype, device=self.device)
-            self._same = xp.tile(one, (outputs, outputs))
-        same = self._same * size[:, None, :]
-        if self.non_smooth is None:
-            return same
-        free = xp.astype(self._is_unrestricted(), same.dtype)
-        bounded = xp.full_like(free, BOUNDED_NULL_SPACE**0.5)
-        share = xp.where(self._has_bounds_alone(), bounded, free)
-        return same * share[:, :, None] * share[:, None, :]
+        size = xp.maximum(size, least)[:, None, None, None, :]
+        one = xp.eye(q, dtype=matrix.dtype, device=self.device)
+        added = one[:, None, :] * size  # (n, 1, q, 1, q)
+        if self.non_smooth is not None:
+            free = xp.astype(self._is_unrestricted(), added.dtype)
+            bounded = xp.full_like(free, BOUNDED_NULL_SPACE**0.5)
+            share = xp.where(self._has_bounds_alone(), bounded, free)
+            left = xp.reshape(share, (n, k, q, 1, 1))
+            added = added * left * xp.reshape(share, (n, 1, 1, k, q))
+        by_class = xp.reshape(matrix, (n, k, q, k, q)) + added
+        return xp.reshape(by_class, matrix.shape)
 
     def hessian_diagonal(self, parameters: Array) -> Array:
         """Return the diagonal of the Hessian, in one pass: (n_models, n_parameters)."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xlr import arrays
-from xlr.arrays import Array
+from xlr.arrays import Array, Namespace
 from xlr.objective import BlockHessian, Evaluation, Objective
 from xlr.solvers import quasi_newton
 from xlr.solvers.loop import Start
@@ -23,7 +23,8 @@ class NewtonState(NamedTuple):
     solve: Any  # solves with H + lambda D; None before the factorisation
     added: Array | None  # lambda D; None where lambda is zero
     damping: np.ndarray  # lambda
-    pairs: tuple[quasi_newton.Pair, ...]  # the steps since the Hessian was computed
+    pairs: tuple[quasi_newton.Pair, ...]  # earlier steps with this Hessian
+    moved: tuple[Array, Array] | None  # the last step, and the change of the gradient
     before: np.ndarray  # the optimality one iteration ago
     diagnostics: Diagnostics
 
@@ -77,29 +78,17 @@ class NewtonCholesky:
             added=None,
             damping=np.zeros(objective.n_models),
             pairs=(),
+            moved=None,
             before=np.full(objective.n_models, math.inf),
             diagnostics=Diagnostics.of(objective, *start.at),
         )
-        return _factorised(objective, state, state.damping)
+        return state._replace(**_factorised(objective, state, hessian))
 
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
         xp, last = objective.xp, state.diagnostics
         w, at = state.parameters, state.at
         # 1. A new Hessian or factor, if the old one is too inaccurate.
-        if not math.isinf(state.before[0]):  # not the first step
-            cost = objective.hessian_cost
-            renew = renewal(last, state.before, state.is_fresh, cost)
-            is_fresh = renew | (state.is_fresh & (last.step_norm == 0))
-            state = state._replace(is_fresh=is_fresh)
-            n_renewed = np.count_nonzero(renew)
-            if n_renewed == objective.n_models:
-                state = state._replace(hessian=objective.hessian(w), pairs=())
-            elif n_renewed:
-                state = _with_some_renewed(objective, state, renew)
-            if n_renewed or np.count_nonzero(last.damping != state.damping):
-                state = _factorised(objective, state, last.damping)
-        if state.solve is None:  # models have left
-            state = _factorised(objective, state, last.damping)
+        state = _prepared(objective, state)
         # 2. Trial step, accepted if F decreases as far as its gradient predicts.
         step = -quasi_newton.solve(at.gradient, state.pairs, state.solve, xp=xp)
         damped = []
@@ -111,12 +100,10 @@ class NewtonCholesky:
         # d' lambda D d - g'd.
         predicted = 0.5 * (sum(trial.more) - trial.slope_before)
         new = trial.taken(accept, state, at.gradient, objective, predicted)
-        # 4. The step corrects the Hessian (BFGS).
-        change = new.parameters - w, new.at.gradient - at.gradient
         return state._replace(
             parameters=new.parameters,
             at=new.at,
-            pairs=(*state.pairs, quasi_newton.make_pair(*change, xp=xp)),
+            moved=(new.parameters - w, new.at.gradient - at.gradient),
             before=last.optimality,
             diagnostics=new.diagnostics,
         )
@@ -124,20 +111,51 @@ class NewtonCholesky:
     def decrease(self, objective: Objective, state: NewtonState) -> Array:
         """Return g'(H + lambda D)^-1 g / 2."""
         xp, gradient = objective.xp, state.at.gradient
-        step = quasi_newton.solve(gradient, state.pairs, state.solve, xp=xp)
+        pairs = _all_pairs(state, xp=xp)
+        step = quasi_newton.solve(gradient, pairs, state.solve, xp=xp)
         return 0.5 * xp.vecdot(gradient, step)
 
 
+def _prepared(objective: Objective, state: NewtonState) -> NewtonState:
+    """Return the state with the Hessian, its factor and the pairs for the next step."""
+    last, hessian, is_fresh = state.diagnostics, state.hessian, state.is_fresh
+    pairs, n_renewed = state.pairs, 0
+    if state.moved is not None:
+        renew = renewal(last, state.before, is_fresh, objective.hessian_cost)
+        is_fresh = renew | (is_fresh & (last.step_norm == 0))
+        n_renewed = np.count_nonzero(renew)
+        if n_renewed == objective.n_models:
+            hessian, pairs = objective.hessian(state.parameters), ()
+        else:  # the last step corrects the Hessian (BFGS)
+            pairs = _all_pairs(state, xp=objective.xp)
+        if 0 < n_renewed < objective.n_models:
+            models = np.nonzero(renew)[0]
+            at = arrays.rows(state.parameters, models)
+            hessian = hessian.replace(models, objective.select(models).hessian(at))
+            pairs = tuple(pair.without(renew) for pair in pairs)
+    factor = {}
+    is_damped_anew = np.count_nonzero(last.damping != state.damping)
+    if n_renewed or is_damped_anew or state.solve is None:  # None: models have left
+        factor = _factorised(objective, state, hessian)
+    return state._replace(hessian=hessian, is_fresh=is_fresh, pairs=pairs, **factor)
+
+
+def _all_pairs(state: NewtonState, *, xp: Namespace) -> tuple[quasi_newton.Pair, ...]:
+    """Return the pairs of all steps with the Hessian of the state."""
+    if state.moved is None:
+        return state.pairs
+    return *state.pairs, quasi_newton.make_pair(*state.moved, xp=xp)
+
+
 def _factorised(
-    objective: Objective, state: NewtonState, damping: np.ndarray
-) -> NewtonState:
-    """Return the state with a factor of H + lambda D."""
-    diagonal = state.hessian.diagonal
-    added = None
+    objective: Objective, state: NewtonState, hessian: BlockHessian
+) -> dict[str, Any]:
+    """Return the fields of a state with a factor of H + lambda D."""
+    added, damping = None, state.diagnostics.damping
     if np.count_nonzero(damping):
-        scale = damping_scale(diagonal, state.at.gradient, xp=objective.xp)
+        scale = damping_scale(hessian.diagonal, state.at.gradient, xp=objective.xp)
         added = objective.place(damping)[:, None] * scale
-    factor = state.hessian.solver(added)
+    factor = hessian.solver(added)
 
     def centred(vector: Array) -> Array:
         # H has artificial curvature in the null space of the softmax. A damped step
@@ -145,17 +163,4 @@ def _factorised(
         return objective.centred_over_classes(factor(vector))
 
     solve = centred if objective.loss.shift_invariant else factor
-    return state._replace(solve=solve, added=added, damping=damping)
-
-
-def _with_some_renewed(
-    objective: Objective, state: NewtonState, renew: np.ndarray
-) -> NewtonState:
-    """Return the state with a new Hessian for some of the models."""
-    models = np.nonzero(renew)[0]
-    at = arrays.rows(state.parameters, models)
-    hessian = objective.select(models).hessian(at)
-    return state._replace(
-        hessian=state.hessian.replace(models, hessian),
-        pairs=tuple(pair.without(renew) for pair in state.pairs),
-    )
+    return {"solve": solve, "added": added, "damping": damping}
