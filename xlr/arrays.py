@@ -276,7 +276,9 @@ def to_host(x: Array) -> np.ndarray:
 
     Each call waits for the GPU, so keep it out of inner loops.
     """
-    if isinstance(x, np.ndarray | np.generic):
+    if isinstance(x, np.ndarray):
+        return x
+    if isinstance(x, np.generic):
         return np.asarray(x)
     if array_api_compat.is_torch_array(x):
         x = x.detach().cpu()

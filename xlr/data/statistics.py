@@ -215,11 +215,10 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
     squares = mean * mean + std * std
     rare = (n_gaps < FEW_GAPS) & (n_samples * mean * mean < RARE_ROWS * squares)
     rare = rare & (std > 0) & ~heavy & (xp.abs(squares - mean) > 1e-6 * squares)
-    seen = arrays.to_host(xp.stack([heavy, rare]))
-    if not seen.any():
+    if not arrays.to_host(xp.any(heavy | rare)):
         return statistics
     widths = arrays.to_host(std)
-    places, rare = np.nonzero(seen[0])[0], np.nonzero(seen[1])[0]
+    places, rare = (np.nonzero(arrays.to_host(mask))[0] for mask in (heavy, rare))
     rare = rare[np.argsort(-widths[rare])][: int(MANY_ENTRIES / MANY_ROWS)]
     places = np.concatenate([places, rare])
     n_rows = min(

@@ -408,7 +408,8 @@ def _held_out_loss(
     No probability is below eps, as in scikit-learn's ``log_loss``.
     """
     xp, dtype = block.xp, block.matrix.dtype
-    most = -math.log(float(xp.finfo(dtype).eps))
+    info = xp.finfo(dtype)
+    most, largest = -math.log(float(info.eps)), float(info.max)
     numbers, sums = np.arange(counts.shape[0]), []
     for fold in range(coef.shape[0]):
         ids = np.repeat(numbers, counts[:, fold])
@@ -417,6 +418,8 @@ def _held_out_loss(
         if one_vs_rest:  # its probabilities are divided by their sum
             eta = log_sigmoid(eta)
         labels = xp.take(xp.astype(block.labels, dtype), ids, axis=0)
+        # A class without weight has an infinite intercept.
+        eta = arrays.within(eta, -largest, largest, xp=xp)
         value, _ = loss.value_and_gradient(eta, labels, xp=xp)
         value = xp.astype(arrays.within(value, None, most, xp=xp), block.weights.dtype)
         weights = xp.take(block.weights, ids, axis=0)

@@ -372,6 +372,19 @@ class Objective:
             value, gradient = value + term.value, gradient + term.gradient
         return Evaluation(value, gradient)
 
+    def slope(self, parameters: Array, direction: Array) -> Array:
+        """Return the derivative of the smooth F along a direction: (n_models,).
+
+        It takes half a pass: a product with X, and none with its transpose.
+        """
+        xp = self.xp
+        (total,) = self.data.map_reduce(
+            passes.slope, self.loss, parameters, direction, width=self._width
+        )
+        gradient = self.penalty.gradient(self.by_class(parameters), xp=xp)
+        penalty = xp.sum(gradient * self.by_class(direction), axis=(1, 2))
+        return total / self.total_weight + penalty
+
     def with_penalty_of(
         self, other: Objective, parameters: Array, at: Evaluation
     ) -> Evaluation:
@@ -625,6 +638,11 @@ class Objective:
     def has_cheap_hessian(self) -> bool:
         """Return whether the Hessian takes at most the time of a few passes."""
         return self.hessian_cost <= FEW_PASSES
+
+    @property
+    def has_cheap_slope(self) -> bool:
+        """Return whether :meth:`slope` takes less time than a gradient."""
+        return self.data.in_memory and self.term is None
 
     def optimality(self, gradient: Array) -> Array:
         """Return the max-norm of the gradient in standardized units: (n_models,)."""

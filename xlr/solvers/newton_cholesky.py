@@ -12,7 +12,20 @@ from xlr.arrays import Array, Namespace
 from xlr.objective import BlockHessian, Evaluation, Objective
 from xlr.solvers import quasi_newton
 from xlr.solvers.loop import Start
-from xlr.solvers.steps import Diagnostics, damping_scale, renewal, try_step
+from xlr.solvers.steps import (
+    Diagnostics,
+    damping_scale,
+    newton_step_size,
+    renewal,
+    try_step,
+)
+
+# Maximum number of first steps with a size other than 1. Where features separate some
+# rows, no step ends near the minimum, and longer steps overshoot for the other rows.
+FIRST_STEPS = 4
+
+# Difference of a step size from 1 below which the curvature hardly changes.
+NEAR = 0.03
 
 
 class NewtonState(NamedTuple):
@@ -23,6 +36,7 @@ class NewtonState(NamedTuple):
     solve: Any  # solves with H + lambda D; None before the factorisation
     added: Array | None  # lambda D; None where lambda is zero
     damping: np.ndarray  # lambda
+    n_sized: np.ndarray  # number of next steps that may have a size other than 1
     pairs: tuple[quasi_newton.Pair, ...]  # earlier steps with this Hessian
     moved: tuple[Array, Array] | None  # the last step, and the change of the gradient
     before: np.ndarray  # the optimality one iteration ago
@@ -69,6 +83,7 @@ class NewtonCholesky:
             hessian = objective.hessian(w, is_shared=is_shared)
         else:
             hessian = surrogate.hessian(w, Objective.hessian)
+        is_sized = surrogate is None and objective.has_cheap_slope
         state = NewtonState(
             parameters=w,
             at=start.at,
@@ -77,34 +92,60 @@ class NewtonCholesky:
             solve=None,
             added=None,
             damping=np.zeros(objective.n_models),
+            n_sized=np.full(objective.n_models, FIRST_STEPS if is_sized else 0),
             pairs=(),
             moved=None,
             before=np.full(objective.n_models, math.inf),
             diagnostics=Diagnostics.of(objective, *start.at),
         )
-        return state._replace(**_factorised(objective, state, hessian))
+        return _factorised(objective, state)
 
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
         xp, last = objective.xp, state.diagnostics
         w, at = state.parameters, state.at
         # 1. A new Hessian or factor, if the old one is too inaccurate.
-        state = _prepared(objective, state)
-        # 2. Trial step, accepted if F decreases as far as its gradient predicts.
-        step = -quasi_newton.solve(at.gradient, state.pairs, state.solve, xp=xp)
-        damped = []
+        renew = _needs_hessian(objective, state)
+        n_renewed = np.count_nonzero(renew)
+        hessian, pairs = state.hessian, tuple[quasi_newton.Pair, ...]()
+        if n_renewed == objective.n_models:
+            hessian = objective.hessian(w)
+        else:  # the last step corrects the Hessian (BFGS)
+            pairs = _all_pairs(state, xp=xp)
+            if n_renewed:
+                hessian, pairs = _renewed(objective, w, renew, hessian, pairs)
+        state = state._replace(
+            hessian=hessian,
+            is_fresh=renew | (state.is_fresh & (last.step_norm == 0)),
+            pairs=pairs,
+        )
+        is_damped_anew = np.count_nonzero(last.damping != state.damping)
+        if n_renewed or is_damped_anew or state.solve is None:  # None: models have left
+            state = _factorised(objective, state)
+        # 2. Newton step. The first steps from afar have another size.
+        step = -quasi_newton.solve(at.gradient, pairs, state.solve, xp=xp)
+        size, damped = xp.ones_like(at.value), xp.zeros_like(at.value)
+        is_sized = (state.n_sized > 0) & state.is_fresh & (state.damping == 0)
+        if np.count_nonzero(is_sized):
+            before = xp.vecdot(at.gradient, step)
+            found = newton_step_size(before, objective.slope(w + step, step), xp=xp)
+            size = xp.where(objective.place(is_sized, xp.bool), found, size)
+            step = size[:, None] * step
         if state.added is not None:
-            damped.append(xp.vecdot(state.added * step, step))
-        trial = try_step(objective, at.gradient, w + step, step, *damped)
+            damped = xp.vecdot(state.added * step, step)
+        # 3. Trial step, accepted if F decreases as far as its gradient predicts.
+        trial = try_step(objective, at.gradient, w + step, step, damped, size)
         accept = trial.is_acceptable(last, objective.rounding)
-        # 3. Damping, from the decrease of F and of its quadratic model: half of
+        # 4. Damping, from the decrease of F and of its quadratic model: half of
         # d' lambda D d - g'd.
-        predicted = 0.5 * (sum(trial.more) - trial.slope_before)
+        damped, size = trial.more
+        predicted = 0.5 * (damped - trial.slope_before)
         new = trial.taken(accept, state, at.gradient, objective, predicted)
         return state._replace(
             parameters=new.parameters,
             at=new.at,
             moved=(new.parameters - w, new.at.gradient - at.gradient),
             before=last.optimality,
+            n_sized=(state.n_sized - 1) * (is_sized & (abs(size - 1) >= NEAR)),
             diagnostics=new.diagnostics,
         )
 
@@ -116,28 +157,27 @@ class NewtonCholesky:
         return 0.5 * xp.vecdot(gradient, step)
 
 
-def _prepared(objective: Objective, state: NewtonState) -> NewtonState:
-    """Return the state with the Hessian, its factor and the pairs for the next step."""
-    last, hessian, is_fresh = state.diagnostics, state.hessian, state.is_fresh
-    pairs, n_renewed = state.pairs, 0
-    if state.moved is not None:
-        renew = renewal(last, state.before, is_fresh, objective.hessian_cost)
-        is_fresh = renew | (is_fresh & (last.step_norm == 0))
-        n_renewed = np.count_nonzero(renew)
-        if n_renewed == objective.n_models:
-            hessian, pairs = objective.hessian(state.parameters), ()
-        else:  # the last step corrects the Hessian (BFGS)
-            pairs = _all_pairs(state, xp=objective.xp)
-        if 0 < n_renewed < objective.n_models:
-            models = np.nonzero(renew)[0]
-            at = arrays.rows(state.parameters, models)
-            hessian = hessian.replace(models, objective.select(models).hessian(at))
-            pairs = tuple(pair.without(renew) for pair in pairs)
-    factor = {}
-    is_damped_anew = np.count_nonzero(last.damping != state.damping)
-    if n_renewed or is_damped_anew or state.solve is None:  # None: models have left
-        factor = _factorised(objective, state, hessian)
-    return state._replace(hessian=hessian, is_fresh=is_fresh, pairs=pairs, **factor)
+def _needs_hessian(objective: Objective, state: NewtonState) -> np.ndarray:
+    """Return whether each model needs a new Hessian: boolean, (n_models,)."""
+    last = state.diagnostics
+    if state.moved is None:  # the first step
+        return np.zeros(objective.n_models, dtype=bool)
+    renew = renewal(last, state.before, state.is_fresh, objective.hessian_cost)
+    return renew | ((state.n_sized > 0) & (last.step_norm > 0))
+
+
+def _renewed(
+    objective: Objective,
+    parameters: Array,
+    renew: np.ndarray,
+    hessian: BlockHessian,
+    pairs: tuple[quasi_newton.Pair, ...],
+) -> tuple[BlockHessian, tuple[quasi_newton.Pair, ...]]:
+    """Return the Hessian and the pairs, with a new Hessian for some of the models."""
+    models = np.nonzero(renew)[0]
+    at = arrays.rows(parameters, models)
+    hessian = hessian.replace(models, objective.select(models).hessian(at))
+    return hessian, tuple(pair.without(renew) for pair in pairs)
 
 
 def _all_pairs(state: NewtonState, *, xp: Namespace) -> tuple[quasi_newton.Pair, ...]:
@@ -147,15 +187,13 @@ def _all_pairs(state: NewtonState, *, xp: Namespace) -> tuple[quasi_newton.Pair,
     return *state.pairs, quasi_newton.make_pair(*state.moved, xp=xp)
 
 
-def _factorised(
-    objective: Objective, state: NewtonState, hessian: BlockHessian
-) -> dict[str, Any]:
-    """Return the fields of a state with a factor of H + lambda D."""
-    added, damping = None, state.diagnostics.damping
+def _factorised(objective: Objective, state: NewtonState) -> NewtonState:
+    """Return the state with a factor of H + lambda D."""
+    added, damping, diagonal = None, state.diagnostics.damping, state.hessian.diagonal
     if np.count_nonzero(damping):
-        scale = damping_scale(hessian.diagonal, state.at.gradient, xp=objective.xp)
+        scale = damping_scale(diagonal, state.at.gradient, xp=objective.xp)
         added = objective.place(damping)[:, None] * scale
-    factor = hessian.solver(added)
+    factor = state.hessian.solver(added)
 
     def centred(vector: Array) -> Array:
         # H has artificial curvature in the null space of the softmax. A damped step
@@ -163,4 +201,4 @@ def _factorised(
         return objective.centred_over_classes(factor(vector))
 
     solve = centred if objective.loss.shift_invariant else factor
-    return {"solve": solve, "added": added, "damping": damping}
+    return state._replace(solve=solve, added=added, damping=damping)

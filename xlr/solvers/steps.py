@@ -129,7 +129,7 @@ class Trial(NamedTuple):
             Relative rounding error of a number of X.
         """
         enough = self.value <= last.value + SUFFICIENT * self.slope_before
-        if enough.all():
+        if np.count_nonzero(enough) == enough.size:
             return enough
         less = self.slope_after <= (2 * SUFFICIENT - 1) * self.slope_before
         return enough | (less & self.is_flat(last, rounding))
@@ -161,8 +161,8 @@ class Trial(NamedTuple):
             a solver without damping.
         """
         last, rounding = state.diagnostics, objective.rounding
-        damping, all_accept = last.damping, accept.all()
-        if predicted is not None and (damping.any() or not all_accept):
+        damping, all_accept = last.damping, np.count_nonzero(accept) == accept.size
+        if predicted is not None and (np.count_nonzero(damping) or not all_accept):
             fell = last.value - self.value
             damping = next_damping(damping, predicted, fell, accept, rounding)
         if all_accept:
@@ -232,6 +232,20 @@ def _on_host(numbers: tuple[Array, ...], *, xp: Namespace) -> np.ndarray:
     joined = xp.concat(numbers)  # a stack takes three times as long in NumPy
     found = arrays.to_host(xp.reshape(joined, (len(numbers), -1)))
     return found.astype(np.float64, copy=False)
+
+
+def newton_step_size(before: Array, after: Array, *, xp: Namespace) -> Array:
+    r"""Return the step size of a Newton step, (n_models,), from the slopes at its ends.
+
+    Far from the minimum, the curvature decreases along the step, which is then too
+    short. Along a Newton step :math:`F''(0) = -F'(0)`. With r = F'(1) / F'(0), the
+    quadratic with these derivatives is :math:`F'(0) (1 - t + r t^2)`. Its first root is
+    the step size (Nocedal and Wright 2006, *Numerical Optimization*, section 3.5:
+    interpolation). It is 2 at most, also where there is no root.
+    """
+    ratio = after / before
+    root = xp.maximum(1 - 4 * ratio, xp.zeros_like(ratio))
+    return xp.where(before < 0, 2 / (1 + xp.sqrt(root)), xp.ones_like(ratio))
 
 
 def sum_rounding(last: Diagnostics, rounding: float) -> np.ndarray:
