@@ -7,6 +7,7 @@ method or the ufunc behind it, and a fit to 200 x 5 numbers makes 200 of them.
 from __future__ import annotations
 
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 from numpy import *  # noqa: F403
@@ -15,7 +16,10 @@ __name__ = "numpy"  # array-api-compat knows a namespace by its name
 
 globals().update(
     astype=np.ndarray.astype,
+    matrix_transpose=attrgetter("mT"),
+    permute_dims=np.ndarray.transpose,
     reshape=np.ndarray.reshape,
+    take=np.ndarray.take,
     all=partial(np.logical_and.reduce, axis=None),
     any=partial(np.logical_or.reduce, axis=None),
     max=partial(np.maximum.reduce, axis=None),
