@@ -24,7 +24,11 @@ from xlr.solvers.steps import (
 # rows, no step ends near the minimum, and longer steps overshoot for the other rows.
 FIRST_STEPS = 4
 
-# Difference of a step size from 1 below which the curvature hardly changes.
+# Gradient, in standardized units, below which Newton steps have size 1: on iris, wine,
+# breast_cancer and drawn data, all sizes below it were within 0.03 of 1.
+FAR = 1e-3
+
+# Difference of a size from 1 after which the following steps have size 1.
 NEAR = 0.03
 
 
@@ -124,7 +128,8 @@ class NewtonCholesky:
         # 2. Newton step. The first steps from afar have another size.
         step = -quasi_newton.solve(at.gradient, pairs, state.solve, xp=xp)
         size, damped = xp.ones_like(at.value), xp.zeros_like(at.value)
-        is_sized = (state.n_sized > 0) & state.is_fresh & (state.damping == 0)
+        is_sized = (state.n_sized > 0) & (last.optimality > FAR)
+        is_sized &= state.is_fresh & (state.damping == 0)
         if np.count_nonzero(is_sized):
             before = xp.vecdot(at.gradient, step)
             found = newton_step_size(before, objective.slope(w + step, step), xp=xp)
