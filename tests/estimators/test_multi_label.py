@@ -158,7 +158,7 @@ def test_multi_label_fit_with_labels_of_one_value_keeps_the_others():
 def test_multi_label_fit_with_a_separable_label_keeps_the_others():
     labels = np.stack([X[:, 0] > 0, Y[:, 1]], axis=1)
     with pytest.warns(xlr.SeparationWarning, match="1 of 2 models"):
-        model = xlr.MultiLabelLogisticRegression(C=np.inf).fit(X, labels)
+        model = xlr.MultiLabelLogisticRegression(C=np.inf, tol=1e-8).fit(X, labels)
     one = oracle(X, Y[:, 1], C=np.inf)
     np.testing.assert_allclose(model.coef_[[1]], one.coef_, rtol=1e-5)
     np.testing.assert_array_equal(model.predict(X)[:, 0], labels[:, 0])
