@@ -52,7 +52,10 @@ class NewtonCholesky:
 
     With g and H the gradient and Hessian of F, and D = max(diag H, max abs(g)),
 
-    .. math:: w \leftarrow w - (H + \lambda D)^{-1} g
+    .. math:: w \leftarrow w - t\, (H + \lambda D)^{-1} g
+
+    The step size t is 1, except in the first undamped steps, which
+    :func:`~xlr.solvers.steps.newton_step_size` may lengthen.
 
     A Hessian costs more than a gradient. The method keeps it for several steps, which
     correct it (BFGS), while that is faster than a new one. On many rows, the first
