@@ -372,14 +372,18 @@ class Objective:
             value, gradient = value + term.value, gradient + term.gradient
         return Evaluation(value, gradient)
 
-    def slope(self, parameters: Array, direction: Array) -> Array:
+    def directional_derivative(self, parameters: Array, direction: Array) -> Array:
         """Return the derivative of the smooth F along a direction: (n_models,).
 
         It takes half a pass: a product with X, and none with its transpose.
         """
         xp = self.xp
         (total,) = self.data.map_reduce(
-            passes.slope, self.loss, parameters, direction, width=self._width
+            passes.directional_derivative,
+            self.loss,
+            parameters,
+            direction,
+            width=self._width,
         )
         gradient = self.penalty.gradient(self.by_class(parameters), xp=xp)
         penalty = xp.sum(gradient * self.by_class(direction), axis=(1, 2))
@@ -640,8 +644,8 @@ class Objective:
         return self.hessian_cost <= FEW_PASSES
 
     @property
-    def has_cheap_slope(self) -> bool:
-        """Return whether :meth:`slope` takes less time than a gradient."""
+    def has_cheap_derivative(self) -> bool:
+        """Return whether a directional derivative takes less time than a gradient."""
         return self.data.in_memory and self.term is None
 
     def optimality(self, gradient: Array) -> Array:

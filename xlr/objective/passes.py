@@ -55,7 +55,7 @@ def value_and_gradient(
 
 
 @arrays.pure
-def slope(
+def directional_derivative(
     block: Block, loss: Loss, parameters: Array, direction: Array
 ) -> tuple[Array]:
     """Return the derivative of the sum along a direction: (n_models,)."""

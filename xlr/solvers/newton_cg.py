@@ -134,7 +134,7 @@ class NewtonCG:
         residual, damped = trial.more
         accept = trial.is_acceptable(last, rounding) & (trial.step_norm > 0)
         # 4. Damping, from the decrease of F and of its quadratic model.
-        predicted = 0.5 * (last.damping * damped - trial.slope_before)
+        predicted = 0.5 * (last.damping * damped - trial.derivative_before)
         # The next decrease is a share of this one: from the residual of the solve, and
         # from the error of the model beyond the rounding of F.
         error = abs(predicted - (last.value - trial.value))

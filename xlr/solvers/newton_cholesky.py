@@ -90,7 +90,7 @@ class NewtonCholesky:
             hessian = objective.hessian(w, is_shared=is_shared)
         else:
             hessian = surrogate.hessian(w, Objective.hessian)
-        is_sized = surrogate is None and objective.has_cheap_slope
+        is_sized = surrogate is None and objective.has_cheap_derivative
         state = NewtonState(
             parameters=w,
             at=start.at,
@@ -135,7 +135,9 @@ class NewtonCholesky:
         is_sized &= state.is_fresh & (state.damping == 0)
         if np.count_nonzero(is_sized):
             before = xp.vecdot(at.gradient, step)
-            found = newton_step_size(before, objective.slope(w + step, step), xp=xp)
+            found = newton_step_size(
+                before, objective.directional_derivative(w + step, step), xp=xp
+            )
             size = xp.where(objective.place(is_sized, xp.bool), found, size)
             step = size[:, None] * step
         if state.added is not None:
@@ -146,7 +148,7 @@ class NewtonCholesky:
         # 4. Damping, from the decrease of F and of its quadratic model: half of
         # d' lambda D d - g'd.
         damped, size = trial.more
-        predicted = 0.5 * (damped - trial.slope_before)
+        predicted = 0.5 * (damped - trial.derivative_before)
         new = trial.taken(accept, state, at.gradient, objective, predicted)
         return state._replace(
             parameters=new.parameters,

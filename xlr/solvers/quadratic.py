@@ -255,9 +255,9 @@ def _projected_newton(problem: Problem, point: Point) -> tuple[Point, bool]:
     factor = problem.quadratic.factor(free)
     if factor is None:
         return problem.at(u), False  # H has changed
-    slope = (point.gradient + l1 * np.sign(u))[free]
+    subgradient = (point.gradient + l1 * np.sign(u))[free]
     direction = np.zeros_like(u)
-    direction[free] = -lapack.dpotrs(factor, slope, lower=True)[0]
+    direction[free] = -lapack.dpotrs(factor, subgradient, lower=True)[0]
     lower = np.where((l1 > 0) & (u > 0), np.maximum(lower, 0), lower)
     upper = np.where((l1 > 0) & (u < 0), np.minimum(upper, 0), upper)
     # The function decreases until the first coordinate becomes active, then may rise.

@@ -96,7 +96,7 @@ class Trial(NamedTuple):
         Minimum-norm subgradient of F.
     value, optimality, step_norm : ndarrays of shape (n_models,)
         As in :class:`Diagnostics`.
-    slope_before, slope_after : ndarrays of shape (n_models,)
+    derivative_before, derivative_after : ndarrays of shape (n_models,)
         Derivatives of F along the step, at its ends.
     more : list of ndarrays of shape (n_models,)
         Further numbers.
@@ -108,8 +108,8 @@ class Trial(NamedTuple):
     value: np.ndarray
     optimality: np.ndarray
     step_norm: np.ndarray
-    slope_before: np.ndarray
-    slope_after: np.ndarray
+    derivative_before: np.ndarray
+    derivative_after: np.ndarray
     more: list[np.ndarray]
 
     def is_acceptable(self, last: Diagnostics, rounding: float) -> np.ndarray:
@@ -128,10 +128,10 @@ class Trial(NamedTuple):
         rounding : float
             Relative rounding error of a number of X.
         """
-        enough = self.value <= last.value + SUFFICIENT * self.slope_before
+        enough = self.value <= last.value + SUFFICIENT * self.derivative_before
         if np.count_nonzero(enough) == enough.size:
             return enough
-        less = self.slope_after <= (2 * SUFFICIENT - 1) * self.slope_before
+        less = self.derivative_after <= (2 * SUFFICIENT - 1) * self.derivative_before
         return enough | (less & self.is_flat(last, rounding))
 
     def is_flat(self, last: Diagnostics, rounding: float) -> np.ndarray:
@@ -235,7 +235,7 @@ def _on_host(numbers: tuple[Array, ...], *, xp: Namespace) -> np.ndarray:
 
 
 def newton_step_size(before: Array, after: Array, *, xp: Namespace) -> Array:
-    r"""Return the step size of a Newton step, (n_models,), from the slopes at its ends.
+    r"""Return the size of a Newton step, (n_models,), from the derivatives along it.
 
     Far from the minimum, the curvature decreases along the step, which is then too
     short. Along a Newton step :math:`F''(0) = -F'(0)`. With r = F'(1) / F'(0), the
@@ -268,8 +268,8 @@ def shortened(trial: Trial, last: Diagnostics) -> np.ndarray:
     The parabola has the value and derivative before the step and the value after it.
     The factor is within [0.1, 0.5], and 0.1 if that value is not finite.
     """
-    slope = trial.slope_before
-    factor = -slope / (2 * (trial.value - last.value - slope))
+    derivative = trial.derivative_before
+    factor = -derivative / (2 * (trial.value - last.value - derivative))
     return np.where(np.isfinite(factor), np.clip(factor, 0.1, 0.5), 0.1)
 
 
