@@ -14,7 +14,7 @@ from xlr import arrays
 from xlr.estimators import LogisticRegression
 from xlr.inference.covariance import Estimates
 from xlr.inference.fitted_data import FittedData
-from xlr.inference.profile import PROFILE_ALPHA, profile_ends
+from xlr.inference.newton import PROFILE_ALPHA, profile_ends
 from xlr.inference.table import Table, interval_columns, wald_table
 from xlr.text import term_of
 

@@ -8,19 +8,16 @@ from dataclasses import replace
 import numpy as np
 
 from xlr import arrays
-from xlr.inference.goodness_of_fit import GoodnessOfFit
 from xlr.inference.hypotheses import HypothesisTests
 from xlr.inference.marginal_effects import MarginalEffects
-from xlr.inference.profile import profile_ends
+from xlr.inference.newton import profile_ends
 from xlr.inference.row_statistics import RowStatistics
 from xlr.inference.score_test import ScoreTests
 from xlr.inference.table import Table, interval_columns
 from xlr.text import printable, quoted
 
 
-class InferenceResults(
-    GoodnessOfFit, HypothesisTests, MarginalEffects, RowStatistics, ScoreTests
-):
+class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics, ScoreTests):
     """Results of :func:`xlr.infer`, under statsmodels' names.
 
     An equation has k parameters: the intercept, if there is one, and the features. Two
