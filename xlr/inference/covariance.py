@@ -192,12 +192,8 @@ def _middle(last: NewtonStep, cov_type: str, clusters: np.ndarray | None) -> np.
         )
     if clusters is not None:
         return sum_between_clusters(data, clusters) * ((n - 1) / (n - k))
-    outer = outer_products(data, last.inverse, LEVERAGE_POWERS.get(cov_type, 0.0))
-    if not np.isfinite(outer).all():
-        raise ValueError(
-            f"cov_type={cov_type!r} has no value: a row has leverage 1, so that it "
-            "alone determines a coefficient. Pass cov_type='HC1'."
-        )
+    power = LEVERAGE_POWERS.get(cov_type, 0.0)
+    outer = outer_products(data, power, last.inverse)
     return outer * (n / (n - k)) if cov_type == "HC1" else outer
 
 
@@ -205,7 +201,7 @@ def _middle(last: NewtonStep, cov_type: str, clusters: np.ndarray | None) -> np.
 
 
 def outer_products(
-    data: FittedData, inverse: np.ndarray, power: float = 0.0
+    data: FittedData, power: float = 0.0, inverse: np.ndarray | None = None
 ) -> np.ndarray:
     r"""Return the sum of the outer products of the scores of the rows, in one pass.
 
@@ -220,16 +216,17 @@ def outer_products(
     Parameters
     ----------
     data : FittedData
-    inverse : ndarray of shape (n_parameters, n_parameters)
-        M.
     power : float, default=0.0
         Above 0 only for two classes.
+    inverse : ndarray of shape (n_parameters, n_parameters), default=None
+        M, which a power above 0 needs.
     """
     objective = data.objective
     sums = data.sum_rows(
         _outer_sums,
-        *map(objective.place, (data.dataset.class_weights.factors, inverse)),
+        objective.place(data.dataset.class_weights.factors),
         power,
+        None if inverse is None else objective.place(inverse),
         width=3 * objective.n_parameters,
         least=4 * objective.n_outputs * objective.n_features,
     )
@@ -241,14 +238,14 @@ def _outer_sums(
     loss: Loss,
     parameters: Array,
     factors: Array,
-    inverse: Array,
     power: float,
+    inverse: Array | None,
 ) -> tuple[Array, ...]:
     xp, wide = block.xp, block.wide
     block = block._replace(matrix=block.matrix.astype(wide))
     eta = passes.logits(block, loss, parameters)
     scores = own_scores(block, loss, eta, factors)
-    if power:
+    if power > 0:
         Z = design(block, loss, parameters)
         h = loss.curvature(eta, block.labels, xp=xp).values[:, 0, 0]
         h = class_factors(block, factors) * h

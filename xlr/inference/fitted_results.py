@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from xlr.estimators import LogisticRegression
 from xlr.inference.covariance import Estimates
 from xlr.inference.fitted_data import FittedData
 from xlr.inference.newton import PROFILE_ALPHA, profile_ends
-from xlr.inference.table import Table, interval_columns, wald_table
+from xlr.inference.table import Table, interval_columns, wald_columns
 from xlr.text import term_of
 
 
@@ -189,20 +188,17 @@ class FittedResults:
 
         With profile likelihoods, ``chi2`` and its P-value replace z and its P-value.
         """
-        names = self.names * (len(self.classes) - 1)
         params, errors = self._estimates.params, self._errors
-        if self._profile is None:
-            table = wald_table(
-                "Coefficients", "coef", names, params, errors, alpha, self.equations
-            )
-            return replace(table, references=self._references)
-        low, high = interval_columns(alpha)
-        statistic, lower, upper = self._profile
-        if alpha != PROFILE_ALPHA:
-            with self._rows(f"alpha={alpha:g}") as data:
-                every = range(params.size)
-                lower, upper = profile_ends(data, params, errors, every, alpha)
-        columns = {"coef": params, "std err": errors, "chi2": statistic}
-        columns |= {"P>chi2": stats.chi2.sf(statistic, 1), low: lower, high: upper}
-        title, references = "Coefficients", self._references
-        return Table(title, names, columns, self.equations, references=references)
+        columns = wald_columns("coef", params, errors, alpha)
+        if self._profile is not None:
+            statistic, *ends = self._profile
+            if alpha != PROFILE_ALPHA:
+                with self._rows(f"alpha={alpha:g}") as data:
+                    ends = profile_ends(data, params, errors, range(params.size), alpha)
+            columns = {"coef": params, "std err": errors, "chi2": statistic}
+            columns["P>chi2"] = stats.chi2.sf(statistic, 1)
+            columns |= zip(interval_columns(alpha), ends)
+        names, groups = self.names * (len(self.classes) - 1), self.equations
+        return Table(
+            "Coefficients", names, columns, groups, references=self._references
+        )

@@ -14,7 +14,7 @@ from xlr.estimators.dataset import loss_of
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 from xlr.inference.fitted_data import FittedData
 from xlr.inference.fitted_results import FittedResults
-from xlr.inference.table import Table, wald_table
+from xlr.inference.table import Table, wald_columns
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_option
 from xlr.losses import Loss
@@ -27,8 +27,6 @@ METHODS = {
     "dyex": "dy/d(lnx)",
     "eydx": "d(lny)/dx",
 }
-
-MEDIAN_COLUMNS = 256  # columns of X that move to the host at a time
 
 
 class MarginalEffects(FittedResults):
@@ -103,10 +101,16 @@ class MarginalEffects(FittedResults):
                 "The change of a dummy or a count has no logarithm of the feature: "
                 f"method must be 'dydx' or 'eydx'; got {method!r}."
             )
-        held = np.full(self._units.mean.size, np.nan)
-        for key, value in dict(atexog or {}).items():
-            held[self._column(key)] = value
-        spans = np.zeros(held.size)
+        names = self.names[int(self._units.fit_intercept) :]
+        places = {key: j for j, name in enumerate(names) for key in (j, name)}
+        held, spans = np.full(len(names), np.nan), np.zeros(len(names))
+        for key, value in (atexog or {}).items():
+            if key not in places:
+                raise ValueError(
+                    f"atexog holds {quoted(key)}, which is not a feature. Use the name "
+                    f"of a feature, {quoted(names)}, or the number of its column in X."
+                )
+            held[places[key]] = value
         if dummy or count:
             with self._rows("get_margeff(dummy=True) or (count=True)") as data:
                 spans = _discrete_spans(data, dummy, count)
@@ -120,37 +124,11 @@ class MarginalEffects(FittedResults):
             effects, jacobian = self._average(rows, method, held, spans)
         covariance = self._estimates.standardized_covariance
         variance = np.sum(jacobian @ covariance * jacobian, axis=2)
-        return wald_table(
-            "Average marginal effects" if is_overall else "Marginal effects",
-            METHODS[method],
-            self._feature_names * effects.shape[0],
-            effects.reshape(-1),
-            np.sqrt(np.maximum(variance, 0)).reshape(-1),
-            alpha,
-            self.classes if self.equations else [],
-        )
-
-    @property
-    def _feature_names(self) -> list[str]:
-        return self.names[int(self._units.fit_intercept) :]
-
-    def _column(self, key: str | int) -> int:
-        """Return the index of a column of X, given its name or index.
-
-        Raises
-        ------
-        ValueError
-            If there is no such column.
-        """
-        names = self._feature_names
-        if key in names:
-            return names.index(key)
-        if isinstance(key, int | np.integer) and 0 <= key < len(names):
-            return int(key)
-        raise ValueError(
-            f"atexog holds {quoted(key)}, which is not a feature. Use the name of a "
-            f"feature, {quoted(names)}, or the number of its column in X."
-        )
+        errors = np.sqrt(np.maximum(variance, 0)).reshape(-1)
+        columns = wald_columns(METHODS[method], effects.reshape(-1), errors, alpha)
+        title = "Average marginal effects" if is_overall else "Marginal effects"
+        groups = self.classes if self.equations else []
+        return Table(title, names * effects.shape[0], columns, groups)
 
     def _rows_at(self, at: Any) -> TrainingData:
         """Return the rows of ``at`` with standardized columns, on the host."""
@@ -358,22 +336,16 @@ def _column_centre(data: FittedData, kind: str) -> np.ndarray:
             "Medians of columns in Dask chunks need a sort. Compute them, and pass "
             "them as at=: a row of n_features numbers."
         )
-    weights = arrays.to_host(raw.targets.weights)[:, 0].astype(np.float64)
-    medians: list[float] = []
-    for start in range(0, raw.n_features, MEDIAN_COLUMNS):
-        numbers = np.arange(start, min(start + MEDIAN_COLUMNS, raw.n_features))
-        columns = arrays.move(numbers, xp=raw.xp, device=raw.device)
-        values = arrays.to_host(raw.matrix.take_columns(columns).to_dense())
-        medians += [_median(column, weights) for column in values.T]
+    options: dict[str, Any] = {"method": "inverted_cdf"}
+    options["weights"] = arrays.to_host(raw.targets.weights)[:, 0]
+    medians = []
+    for j in range(raw.n_features):
+        number = arrays.move(np.asarray([j]), xp=raw.xp, device=raw.device)
+        values = arrays.to_host(raw.matrix.take_columns(number).to_dense())[:, 0]
+        # The mean of the two middle values.
+        ends = (sign * np.quantile(sign * values, 0.5, **options) for sign in (1, -1))
+        medians.append(sum(ends) / 2)
     return np.asarray([medians], dtype=np.float64)
-
-
-def _median(values: np.ndarray, weights: np.ndarray) -> float:
-    """Return the weighted median: the mean of the two middle values."""
-    order = np.argsort(values)
-    below = np.cumsum(weights[order])
-    middle = [np.searchsorted(below, below[-1] / 2, side) for side in ("left", "right")]
-    return float(values[order][middle].mean())
 
 
 def _sums_of_columns(block: Block) -> tuple[Array, Array]:

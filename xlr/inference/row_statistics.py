@@ -430,16 +430,15 @@ class RowStatistics(FittedResults):
         quantile, n_classes = float(stats.norm.isf(alpha / 2)), len(self.classes)
         with arrays.current_device(features.stored), arrays.quiet():
             xp, matrix = features.xp, features.matrix
-            model = (
+            coef, intercept = (
                 features.place(part.reshape(-1, *part.shape[2:]), features.wide)
                 for part in units.raw(params)
             )
             place = {"dtype": features.dtype, "device": features.device}
             ones = xp.ones((matrix.shape[0], 1), **place)
             data = TrainingData(matrix, Targets(1, ones, ones, offset=offset))
-            found = data.map_rows(
-                _log_odds, units.n_outputs, *model, width=2 * params.size
-            )
+            model = units.n_outputs, coef, intercept
+            found = data.map_rows(_log_odds, *model, width=2 * coef.shape[0])
             log_odds, se = found[:, :n_classes], found[:, n_classes:]
             if not arrays.to_host(xp.all(xp.isfinite(se))):
                 refuse_non_finite(matrix)

@@ -204,17 +204,14 @@ def _number(column: str, value: Any) -> str:
 
 
 @arrays.quiet()
-def wald_table(
-    title: str,
-    estimated: str,
-    index: Sequence[str],
+def wald_columns(
+    name: str,
     estimates: np.ndarray,
     errors: np.ndarray,
     alpha: float,
-    groups: Sequence[str] = (),
     values: np.ndarray | float = 0.0,
-) -> Table:
-    """Tabulate estimates, standard errors, z, P and normal intervals.
+) -> dict[str, np.ndarray]:
+    """Return columns of estimates, standard errors, z, P and normal intervals.
 
     z and P test the hypothesis that the parameters have given values, 0 by default.
     They are NaN if estimate and error are 0, as for a constant column under a penalty.
@@ -222,12 +219,11 @@ def wald_table(
     low, high = interval_columns(alpha)
     z = (estimates - values) / errors
     half_width = stats.norm.isf(alpha / 2) * errors
-    columns = {
-        estimated: estimates,
+    return {
+        name: estimates,
         "std err": errors,
         "z": z,
         "P>|z|": 2 * stats.norm.sf(np.abs(z)),
         low: estimates - half_width,
         high: estimates + half_width,
     }
-    return Table(title, index, columns, groups)
