@@ -45,13 +45,20 @@ class Estimates:
     inverse : ndarray of shape (n_parameters, n_parameters)
         Inverse Hessian of the summed losses and the penalty, zero for the same
         parameters.
-    log_likelihood : float
+    llf : float
+        Log-likelihood.
     effective_df : float
         Trace of the information times the inverse Hessian.
     aliased : str
         The aliased columns and their sums; empty if there are none.
     was_indefinite : bool
         Whether negative eigenvalues of the covariance were set to zero.
+    is_separated : bool
+        Whether the log-likelihood is a limit.
+    llnull, saturated : float
+        Log-likelihoods of the intercepts alone, and of the saturated model.
+    profile : ndarray of shape (3, n_reported) or None
+        Result of :func:`~xlr.inference.newton.profile_all`.
     """
 
     params: np.ndarray
@@ -59,10 +66,14 @@ class Estimates:
     standardized: np.ndarray
     standardized_covariance: np.ndarray
     inverse: np.ndarray
-    log_likelihood: float
+    llf: float
     effective_df: float
     aliased: str = ""
     was_indefinite: bool = False
+    is_separated: bool = False
+    llnull: float = np.nan
+    saturated: float = 0.0
+    profile: np.ndarray | None = None
 
 
 def estimate(
@@ -135,7 +146,7 @@ def estimate(
         standardized=standardized,
         standardized_covariance=covariance,
         inverse=inverse,
-        log_likelihood=-loss,
+        llf=-loss,
         effective_df=float(np.sum(inverse * last.information)),
         aliased=_describe_aliased(last),
         was_indefinite=was_indefinite,
@@ -161,8 +172,9 @@ def limit_of_estimates(data: FittedData) -> Estimates:
         standardized=start,
         standardized_covariance=unknown,
         inverse=unknown,
-        log_likelihood=-data.total_weight * minimum,
+        llf=-data.total_weight * minimum,
         effective_df=float((data.class_totals.size - 1) * aliased.kept.size),
+        is_separated=True,
     )
 
 

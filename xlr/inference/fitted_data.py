@@ -206,8 +206,9 @@ def read_fitted_data(
         mean, std = (features.place(moments[i, :], None) for i in range(2))
         known = ColumnStatistics(features.xp.ones_like(mean[0]), mean, std)
     rows = features, y, sample_weight, offset, pool
-    options = {"statistics": known, "takes_soft_labels": not is_firth}
-    dataset = read_dataset(model, *rows, **options)
+    dataset = read_dataset(
+        model, *rows, statistics=known, takes_soft_labels=not is_firth
+    )
     classes = arrays.to_host(dataset.classes).tolist()
     fitted = arrays.to_host(model.classes_).tolist()
     if classes != fitted:
@@ -231,11 +232,13 @@ def read_fitted_data(
     if is_firth:
         problem = firth_problem(dataset, float(model.C))
     else:
-        chosen = "_" * isinstance(model, LogisticRegressionCV)
-        C, l1_ratio = (float(getattr(model, f"{n}{chosen}")) for n in ("C", "l1_ratio"))
+        searched = isinstance(model, LogisticRegressionCV)
+        C = float(model.C_ if searched else model.C)
+        l1_ratio = float(model.l1_ratio_ if searched else model.l1_ratio)
         penalty = read_regularisation(model, l1_ratio, C, dataset.features)
-        options = {"C": C, "regularisation": penalty, "standardized": True}
-        problem = Problem(dataset, dataset.spec, **options)
+        problem = Problem(
+            dataset, dataset.spec, C=C, regularisation=penalty, standardized=True
+        )
     return FittedData(model, dataset, problem, classes.index(reference))
 
 

@@ -60,33 +60,23 @@ class FittedResults:
     data : FittedData
         Data at the estimates.
     estimates : Estimates
-    profile : ndarray of shape (3, n_reported) or None
-        Result of :func:`~xlr.inference.profile.profile_all`.
     cov_type : str
-    llnull : float
-    saturated : float
-        Log-likelihood of the saturated model.
     notes : list of str
-    is_separated, keep_data : bool
+    keep_data : bool
     """
 
     def __init__(
         self,
         data: FittedData,
         estimates: Estimates,
-        profile: np.ndarray | None,
-        *,
         cov_type: str,
-        llnull: float,
-        saturated: float,
         notes: list[str],
-        is_separated: bool,
         keep_data: bool,
     ) -> None:
         # 1. The fit, without its rows.
         model, features, units = data.model, data.dataset.features, data.units
         self._data = data if keep_data else None
-        self._estimates, self._units, self._profile = estimates, units, profile
+        self._estimates, self._units = estimates, units
         self._model, self._solver = type(model).__name__, model.solver_
         self._reader = LogisticRegression()  # reads new rows as the fit did
         self._reader.__dict__.update(features.attributes)
@@ -94,13 +84,12 @@ class FittedResults:
         self._reader.coef_, self._reader.intercept_ = coef[0], intercept[0]
         self._reader._has_offset = data.objective.data.offset is not None
         self.is_penalised, self.is_firth = data.is_penalised, data.is_firth
-        self.is_separated = is_separated
+        self.is_separated = estimates.is_separated
         self.class_totals = data.class_totals
         self.classes = [str(label) for label in arrays.to_host(data.dataset.classes)]
-        self.reference, self.equations = self.classes[units.reference], []
-        if len(self.classes) > 2:
-            self.equations = list(self.classes)
-            del self.equations[units.reference]
+        self.reference = self.classes[units.reference]
+        others = np.delete(np.asarray(self.classes, dtype=object), units.reference)
+        self.equations = others.tolist() if others.size > 1 else []
         self.names = data.names
         references = features.encoder.references if features.encoder else []
         self._references = {term_of(name): name for name in references}
@@ -112,21 +101,21 @@ class FittedResults:
         with arrays.quiet():
             self.zvalues = self.params / self.bse
         columns = self.coefficients(PROFILE_ALPHA).columns
-        self.pvalues = self._shaped(columns["P>|z|" if profile is None else "P>chi2"])
+        self.pvalues = self._shaped(columns.get("P>chi2", columns.get("P>|z|")))
         # 3. Numbers for the whole fit.
         self.nobs = float(data.dataset.totals.sum())
         self.effective_df = estimates.effective_df
         n_intercepts = (len(self.classes) - 1) * units.fit_intercept
         self.df_model = self.effective_df - n_intercepts
         self.df_resid = self.nobs - self.effective_df
-        self.llf, self.llnull = estimates.log_likelihood, llnull
-        self.llr, self.llr_pvalue = 2 * (self.llf - llnull), np.nan
+        self.llf, self.llnull = estimates.llf, estimates.llnull
+        self.llr, self.llr_pvalue = 2 * (self.llf - self.llnull), np.nan
         if not self.is_penalised:
             self.llr_pvalue = float(stats.chi2.sf(self.llr, self.df_model))
         with arrays.quiet():  # offsets can predict all rows: a likelihood of 1
-            self.prsquared = float(1 - np.float64(self.llf) / llnull)
-        self.deviance = 2 * (saturated - self.llf)
-        self.null_deviance = 2 * (saturated - llnull)
+            self.prsquared = float(1 - np.float64(self.llf) / self.llnull)
+        self.deviance = 2 * (estimates.saturated - self.llf)
+        self.null_deviance = 2 * (estimates.saturated - self.llnull)
         self.aic = -2 * self.llf + 2 * self.effective_df
         self.bic = -2 * self.llf + float(np.log(self.nobs)) * self.effective_df
 
@@ -190,8 +179,8 @@ class FittedResults:
         """
         params, errors = self._estimates.params, self._errors
         columns = wald_columns("coef", params, errors, alpha)
-        if self._profile is not None:
-            statistic, *ends = self._profile
+        if self._estimates.profile is not None:
+            statistic, *ends = self._estimates.profile
             if alpha != PROFILE_ALPHA:
                 with self._rows(f"alpha={alpha:g}") as data:
                     ends = profile_ends(data, params, errors, range(params.size), alpha)

@@ -171,40 +171,31 @@ def infer(
                 f"determined: {estimates.aliased}. Leave them out, or pass "
                 "collinear='nan'."
             )
-        if is_firth:
-            log_likelihood = _log_likelihood(data, data.parameters)
-            estimates = replace(estimates, log_likelihood=log_likelihood)
         if profile and (data.is_penalised or estimates.aliased or separated):
             raise ValueError(
                 "profile=True needs a fit with finite estimates, without a penalty and "
                 "without collinear columns: fit with C=inf and leave those out."
             )
-        profiled = None
+        found: dict[str, Any] = {"llnull": _null_log_likelihood(data)}
+        if is_firth:
+            found["llf"] = _log_likelihood(data, data.parameters)
+        if isinstance(y, SoftLabels):
+            found["saturated"] = saturated_log_likelihood(data)
         by_default = is_firth and model.converged_ and not data.is_penalised
         if profile or (profile is None and by_default):
             errors = np.sqrt(np.diagonal(estimates.covariance))
             try:
-                profiled = profile_all(data, estimates.params, errors)
+                found["profile"] = profile_all(data, estimates.params, errors)
             except FloatingPointError:
                 if profile:
                     raise
-        notes = _notes(data, estimates, profiled is not None)
+        estimates = replace(estimates, **found)
+        notes = _notes(data, estimates)
         if separated:
             notes.append(f"{separated} The log-likelihood is its limit.")
         # The threads end here: methods of the results run in their caller.
         data.objective.data.pool = data.dataset.spec.data.pool = ALONE
-        is_soft = isinstance(y, SoftLabels)
-        return InferenceResults(
-            data,
-            estimates,
-            profiled,
-            cov_type=cov_type,
-            llnull=_null_log_likelihood(data),
-            saturated=saturated_log_likelihood(data) if is_soft else 0.0,
-            notes=notes,
-            is_separated=bool(separated),
-            keep_data=keep_data,
-        )
+        return InferenceResults(data, estimates, cov_type, notes, keep_data)
 
 
 def _check_options(
@@ -260,7 +251,7 @@ def _separation(data: FittedData, gradient: np.ndarray) -> str:
     return "" if found is None else found.describe(data.column_names)
 
 
-def _notes(data: FittedData, estimates: Estimates, profile: bool) -> list[str]:
+def _notes(data: FittedData, estimates: Estimates) -> list[str]:
     """Return the notes on the results."""
     encoder = data.dataset.features.encoder
     references = [] if encoder is None else encoder.references
@@ -277,7 +268,9 @@ def _notes(data: FittedData, estimates: Estimates, profile: bool) -> list[str]:
         "Coefficients compare the first class against the second.": (
             data.units.reference > 0 and data.objective.n_outputs == 1
         ),
-        "P-values and intervals come from the profile likelihood.": profile,
+        "P-values and intervals come from the profile likelihood.": (
+            estimates.profile is not None
+        ),
         "With class_weight the likelihood is a weighted one, not that of the data.": (
             getattr(data.model, "class_weight", None) is not None
         ),

@@ -198,17 +198,17 @@ class RowStatistics(FittedResults):
 
     def _residuals(self, kind: str) -> Array:
         with self._rows(f"resid_{kind}", two_classes=True) as data:
-            rows = _binary_rows(data)
-            xp, eta, y, found = data.objective.xp, rows.eta, rows.y, rows.residual
+            eta, y, s, found, variance = _binary_rows(data)
+            xp = data.objective.xp
             if kind == "pearson":
-                found = xp.sqrt(rows.s / rows.variance) * found
+                found = xp.sqrt(s / variance) * found
             elif kind == "working":
-                found = found / rows.variance
+                found = found / variance
             elif kind == "deviance":  # less the loss of the saturated model
                 loss = y * (_log(y, xp=xp) - log_sigmoid(eta))
                 loss = loss + (1 - y) * (_log(1 - y, xp=xp) - log_sigmoid(-eta))
                 loss = xp.maximum(loss, xp.zeros_like(loss))
-                found = xp.sign(found) * xp.sqrt(2 * rows.s * loss)
+                found = xp.sign(found) * xp.sqrt(2 * s * loss)
             return data.dataset.features.returned(found=found)["found"]
 
     @property
@@ -344,13 +344,14 @@ class RowStatistics(FittedResults):
                     "memory. Call infer on rows in memory: X.compute()."
                 )
             # A row moves the estimates by its score times the inverse Hessian R R'.
-            root, rows = square_root(self._estimates.inverse), _binary_rows(data)
+            root = square_root(self._estimates.inverse)
             columns = objective.split(objective.place(root.T))
             products = data.map_rows(_products, columns, width=root.shape[1])
             moves = data.units.reported(root.T) / self._errors
             moves = products @ objective.place(moves, products.dtype)
-            h = rows.s * rows.variance * xp.sum(products**2, axis=1)
-            pearson = xp.sqrt(rows.s / rows.variance) * rows.residual
+            _, _, s, residual, variance = _binary_rows(data)
+            h = s * variance * xp.sum(products**2, axis=1)
+            pearson = xp.sqrt(s / variance) * residual
             studentized = pearson / xp.sqrt(1 - h)
             found = data.dataset.features.returned(
                 hat_matrix_diag=h,
@@ -358,7 +359,7 @@ class RowStatistics(FittedResults):
                 resid_studentized=studentized,
                 cooks_distance=studentized**2 * h / (1 - h) / self.effective_df,
                 dffits_internal=studentized * xp.sqrt(h / (1 - h)),
-                dfbetas=(rows.s * rows.residual / (1 - h))[:, None] * moves,
+                dfbetas=(s * residual / (1 - h))[:, None] * moves,
             )
             return Influence(names=data.names, **found)
 
@@ -515,20 +516,11 @@ def _log(share: Array, *, xp: Namespace) -> Array:
     return xp.log(xp.where(share > 0, share, xp.ones_like(share)))
 
 
-class BinaryRows(NamedTuple):
-    """Rows of two classes: logits, shares of the second class, weights, y - p, p q."""
-
-    eta: Array
-    y: Array
-    s: Array
-    residual: Array
-    variance: Array
-
-
-def _binary_rows(data: FittedData) -> BinaryRows:
+def _binary_rows(data: FittedData) -> tuple[Array, ...]:
+    """Return logits, shares of the second class, weights, residuals y - p, and p q."""
     eta, y, s = _fitted_rows(data)
     p, q = sigmoid(eta[:, 0]), sigmoid(-eta[:, 0])
-    return BinaryRows(eta[:, 0], y, s, y * q - (1 - y) * p, p * q)
+    return eta[:, 0], y, s, y * q - (1 - y) * p, p * q
 
 
 def _fitted_rows(data: FittedData) -> tuple[Array, Array, Array]:
