@@ -7,7 +7,7 @@ is drawn and draws it; ``plot`` draws it again. Arrays come to the host only her
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -184,11 +184,8 @@ class LossCurveDisplay(Display):
         return display.plot(**kwargs)
 
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
-        columns = self.values.reshape(self.values.shape[0], -1).T
-        self.lines_ = [
-            ax.plot(self.positions, column, **{"label": name, **kwargs})[0]
-            for name, column in zip(self.names, columns)
-        ]
+        options = {"label": self.names if self.values.ndim == 2 else self.names[0]}
+        self.lines_ = ax.plot(self.positions, self.values, **{**options, **kwargs})
         if self.metric == "optimality":
             ax.set_yscale("log")
         ax.set(xlabel=POSITIONS[self.against], ylabel=METRICS[self.metric])
@@ -503,7 +500,7 @@ class CVScoresDisplay(Display):
 class _BinaryDisplay(Display):
     """Base class of displays of the predicted probabilities of one class of two."""
 
-    from_predictions: ClassVar[Any]
+    from_predictions: ClassVar[Callable[..., Any]]
 
     @classmethod
     def from_estimator(
@@ -549,10 +546,7 @@ class _BinaryDisplay(Display):
                 f"pos_label={quoted(pos_label)} is not a class: {quoted(classes)}."
             )
         probability = estimator.predict_proba(X)[:, classes.index(pos_label)]
-        display: Self = cls.from_predictions(
-            y, probability, pos_label=pos_label, **kwargs
-        )
-        return display
+        return cls.from_predictions(y, probability, pos_label=pos_label, **kwargs)
 
 
 @dataclass(eq=False, repr=False)
@@ -671,10 +665,9 @@ class CalibrationDisplay(_BinaryDisplay):
         self.errorbar_ = ax.errorbar(
             self.predicted, self.observed, yerr=reach, **{**options, **kwargs}
         )
-        label = printable(self.pos_label)
-        ax.set_xlabel(f"predicted probability of {label}")
-        ax.set_ylabel(f"observed share of {label}")
-        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        label, limits = printable(self.pos_label), (-0.02, 1.02)
+        ax.set(xlabel=f"predicted probability of {label}", xlim=limits)
+        ax.set(ylabel=f"observed share of {label}", ylim=limits, aspect="equal")
         ax.legend(loc="upper left")
 
 
@@ -784,11 +777,9 @@ class ThresholdDisplay(_BinaryDisplay):
         return display.plot(**kwargs)
 
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
-        curves = {"precision": self.precision, "recall": self.recall, "F1": self.f1}
-        self.lines_ = [
-            ax.plot(self.thresholds, curve, **{"label": name, **kwargs})[0]
-            for name, curve in curves.items()
-        ]
+        curves = np.stack([self.precision, self.recall, self.f1], axis=1)
+        options = {"label": ["precision", "recall", "F1"]}
+        self.lines_ = ax.plot(self.thresholds, curves, **{**options, **kwargs})
         color = self.lines_[-1].get_color()
         best = f"best F1: {self.best_f1:.3f} at {self.best_threshold:.3f}"
         ax.plot(self.best_threshold, self.best_f1, "o", color=color, label=best)

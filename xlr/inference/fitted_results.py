@@ -100,8 +100,8 @@ class FittedResults:
         self.params, self.bse = map(self._shaped, (estimates.params, self._errors))
         with arrays.quiet():
             self.zvalues = self.params / self.bse
-        columns = self.coefficients(PROFILE_ALPHA).columns
-        self.pvalues = self._shaped(columns.get("P>chi2", columns.get("P>|z|")))
+        pvalue = "P>|z|" if estimates.profile is None else "P>chi2"
+        self.pvalues = self._shaped(self.coefficients().columns[pvalue])
         # 3. Numbers for the whole fit.
         self.nobs = float(data.dataset.totals.sum())
         self.effective_df = estimates.effective_df
@@ -179,11 +179,13 @@ class FittedResults:
         """
         params, errors = self._estimates.params, self._errors
         columns = wald_columns("coef", params, errors, alpha)
-        if self._estimates.profile is not None:
-            statistic, *ends = self._estimates.profile
+        profile = self._estimates.profile
+        if profile is not None:
+            statistic, ends = profile[0], profile[1:]
             if alpha != PROFILE_ALPHA:
+                every = np.arange(params.size)
                 with self._rows(f"alpha={alpha:g}") as data:
-                    ends = profile_ends(data, params, errors, range(params.size), alpha)
+                    ends = profile_ends(data, params, errors, every, alpha)
             columns = {"coef": params, "std err": errors, "chi2": statistic}
             columns["P>chi2"] = stats.chi2.sf(statistic, 1)
             columns |= zip(interval_columns(alpha), ends)

@@ -177,7 +177,7 @@ class MarginalEffects(FittedResults):
         units, loss, p = self._units, loss_of(len(self.classes)), held.size
         by_class = self._estimates.standardized.reshape(loss.n_outputs, -1)
         by_log_x, discrete = method.endswith("ex"), np.nonzero(spans)[0]
-        columns = [units.mean, np.ones(p), held - units.mean, spans]
+        columns = [units.mean, held - units.mean, 1 - spans, np.ones(p)]
         parameters, columns = (
             arrays.move(part, xp=data.xp, device=data.device, dtype=data.wide)
             for part in (by_class.reshape(1, -1), np.stack(columns) / units.scale)
@@ -226,11 +226,12 @@ def _effect_sums(
 ) -> tuple[Array, ...]:
     """Return the sums over the rows of G, of its derivatives, and of the changes.
 
-    ``columns`` has four rows, divided by the scales of the columns: the means, ones,
-    the held values less the means, and the spans.
+    ``columns`` has four rows, divided by the scales of the columns: the means, the held
+    values less the means, and the ends of changes, from zero or, if the first end is
+    below zero, from the number of the row.
     """
     xp, s, matrix = block.xp, block.weights, block.matrix
-    mean, unit, held, span = (xp.astype(columns[i, :], matrix.dtype) for i in range(4))
+    mean, held, low, high = (xp.astype(columns[i, :], matrix.dtype) for i in range(4))
     takes_log = method.startswith("ey")
     if is_held:
         Z = matrix.to_dense()
@@ -268,16 +269,15 @@ def _effect_sums(
     # 2. Changes of V between two values of a column, which change the logits.
     ids = arrays.move(discrete, xp=xp, device=matrix.device)
     z, coef = matrix.take_columns(ids).to_dense(), xp.take(coef, ids, axis=1).T
-    mean, unit, span = (xp.take(part, ids) for part in (mean, unit, span))
-    middle = xp.where(span > unit, z, unit / 2 - mean)
+    mean, low, high = (xp.take(part, ids) for part in (mean, low, high))
+    base = xp.where(low < 0, z, -mean)
 
     def at(end: Array) -> tuple[Array, ...]:
         moved = eta[:, None, :] + (end - z)[..., None] * coef
         V, G, *_ = _derivatives(moved, takes_log, xp=xp)
         return V, G, G * end[..., None, None]
 
-    low, high = at(middle - span / 2), at(middle + span / 2)
-    V, G, own = (b - a for a, b in zip(low, high))
+    V, G, own = (b - a for a, b in zip(at(base + low), at(base + high)))
     return *found, total(V), products(G), total(own)
 
 
@@ -294,29 +294,25 @@ def _derivatives(eta: Array, takes_log: bool, *, xp: Namespace) -> tuple[Array, 
     return V, rest if takes_log else p[..., None] * rest, p, rest
 
 
-def _discrete_spans(data: FittedData, dummy: bool, count: bool) -> np.ndarray:
+def _discrete_spans(data: Any, dummy: bool, count: bool) -> np.ndarray:
     """Return 1 for columns of 0 and 1, 2 for other whole numbers from 0, else 0.
 
     Constant columns are neither.
     """
     raw, scaler = data.dataset.spec.data, data.problem.scaler
-    assert scaler is not None
-    sums = raw.map_reduce(_other_numbers, width=4 * raw.n_features)
-    is_dummy, is_count = (arrays.to_host(others) == 0 for others in sums)
+    (others,) = raw.map_reduce(_other_numbers, width=4 * raw.n_features)
+    is_dummy, is_count = arrays.to_host(others).reshape(2, -1) == 0
     spans = np.where(is_dummy, 1.0 * dummy, 2.0 * (is_count & count))
     return spans * (arrays.to_host(scaler.varies) > 0)
 
 
-def _other_numbers(block: Block) -> tuple[Array, Array]:
+def _other_numbers(block: Block) -> tuple[Array]:
     """Count numbers other than 0 and 1, and numbers that are negative or not whole."""
     xp, x = block.xp, block.matrix.to_dense()
-    counts = xp.astype(block.row_weights > 0, block.wide).T
-    not_binary = (x != 0) & (x != 1)
-    not_count = (x < 0) | (xp.floor(x) != x)
-    return tuple(
-        xp.matmul(counts, xp.astype(others, block.wide))[0, :]
-        for others in (not_binary, not_count)
-    )
+    others = [(x != 0) & (x != 1), (x < 0) | (xp.floor(x) != x)]
+    others = xp.astype(xp.concat(others, axis=1), block.wide)
+    counts = xp.astype(block.row_weights > 0, block.wide)
+    return (xp.matmul(counts.T, others)[0, :],)
 
 
 def _column_centre(data: FittedData, kind: str) -> np.ndarray:

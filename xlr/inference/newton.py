@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -253,7 +252,7 @@ def profile_all(data: FittedData, params: np.ndarray, errors: np.ndarray) -> np.
         for row in data.units.directions
     ]
     statistic = 2 * data.total_weight * np.maximum(np.asarray(values) - lowest, 0)
-    ends = profile_ends(data, params, errors, range(params.size))
+    ends = profile_ends(data, params, errors, np.arange(params.size))
     return np.stack([statistic, *ends])
 
 
@@ -261,7 +260,7 @@ def profile_ends(
     data: FittedData,
     params: np.ndarray,
     errors: np.ndarray,
-    chosen: Sequence[int],
+    chosen: np.ndarray,
     alpha: float = PROFILE_ALPHA,
 ) -> np.ndarray:
     r"""Return ends of profile-likelihood intervals: (2, n_chosen).
@@ -277,7 +276,7 @@ def profile_ends(
         Data of a fit without a penalty, or with Firth's.
     params, errors : ndarray of shape (n_reported,)
         Estimates and their standard errors.
-    chosen : sequence of int
+    chosen : ndarray of int of shape (n_chosen,)
         Indices of the reported parameters.
     alpha : float
         One minus the level.
