@@ -27,6 +27,8 @@ LIMIT_TOL = 1e-12  # bound on the gradient of F, whose limit is zero
 
 ROUNDING = float(np.finfo(np.float64).eps)
 
+ClusterSums = tuple[np.ndarray, np.ndarray]  # ids, and sums of the rows of each
+
 
 @dataclass(frozen=True)
 class Estimates:
@@ -372,7 +374,7 @@ def sum_between_clusters(data: FittedData, clusters: np.ndarray) -> np.ndarray:
     """
     objective = data.objective
     cells, numbers = np.unique(clusters, axis=0, return_inverse=True)
-    ids, sums = objective.data.map_reduce(
+    parts = objective.data.map_reduce(
         _cluster_sums,
         objective.loss,
         data.parameters,
@@ -380,6 +382,7 @@ def sum_between_clusters(data: FittedData, clusters: np.ndarray) -> np.ndarray:
         combine=partial(_joined, len(cells)),
         per_row=objective.data.place_rows(numbers.reshape(-1), on_device=False),
     )
+    ids, sums = map(np.concatenate, zip(*parts))
     counted = sums[:, -1] > 0
     cells, scores = cells[ids[counted]], sums[counted, :-1]
     n_ways, total = cells.shape[1], np.zeros((scores.shape[1],) * 2)
@@ -399,8 +402,8 @@ def sum_between_clusters(data: FittedData, clusters: np.ndarray) -> np.ndarray:
 
 def _cluster_sums(
     block: Block, loss: Loss, parameters: Array, clusters: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return clusters, and their scores and numbers of rows: (n, n_parameters + 1)."""
+) -> tuple[ClusterSums]:
+    """Return the sums of the scores and the numbers of rows of clusters."""
     xp = block.xp
     eta = passes.logits(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
@@ -408,17 +411,19 @@ def _cluster_sums(
     scores = gradient[:, :, None] * design(block, loss, parameters)[:, None, :]
     weighs = xp.astype(block.weights > 0, block.wide)
     rows = xp.concat([xp.reshape(scores, (eta.shape[0], -1)), weighs], axis=1)
-    return _sum_equal(clusters, arrays.to_host(rows).astype(np.float64))
+    return (_sum_equal(clusters, arrays.to_host(rows).astype(np.float64)),)
 
 
-def _sum_equal(ids: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sum_equal(ids: np.ndarray, rows: np.ndarray) -> ClusterSums:
     """Return the distinct ids, and the sums of the rows with each."""
     order = np.argsort(ids, kind="stable")
     distinct, starts = np.unique(ids[order], return_index=True)
     return distinct, np.add.reduceat(rows[order], starts)
 
 
-def _joined(n_clusters: int, a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
+def _joined(n_clusters: int, a: tuple[Any, ...], b: tuple[Any, ...]) -> Any:
     """Join the sums of two parts of the rows; add those of equal clusters if many."""
-    ids, rows = map(np.concatenate, zip(a, b))
-    return (ids, rows) if ids.size <= 2 * n_clusters else _sum_equal(ids, rows)
+    parts = a + b
+    if sum(len(ids) for ids, _ in parts) > 2 * n_clusters:
+        parts = (_sum_equal(*map(np.concatenate, zip(*parts))),)
+    return parts
