@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -175,15 +176,15 @@ class MarginalEffects(FittedResults):
             Derivatives in the standardized parameters.
         """
         units, loss, p = self._units, loss_of(len(self.classes)), held.size
-        by_class = self._estimates.standardized.reshape(loss.n_outputs, -1)
+        w, j = self._estimates.standardized.reshape(loss.n_outputs, -1), np.arange(p)
         by_log_x, discrete = method.endswith("ex"), np.nonzero(spans)[0]
         columns = [units.mean, held - units.mean, 1 - spans, np.ones(p)]
         parameters, columns = (
             arrays.move(part, xp=data.xp, device=data.device, dtype=data.wide)
-            for part in (by_class.reshape(1, -1), np.stack(columns) / units.scale)
+            for part in (w.reshape(1, -1), np.stack(columns) / units.scale)
         )
-        widest = max(loss.n_outputs, p * by_log_x, discrete.size)
-        sums = data.map_reduce(
+        K, d = loss.n_outputs, discrete.size
+        (sums,) = data.map_reduce(
             _effect_sums,
             loss,
             parameters,
@@ -191,27 +192,29 @@ class MarginalEffects(FittedResults):
             not np.isnan(held).all(),
             method,
             discrete,
-            width=3 * loss.n_outputs**2 * widest,
+            width=3 * K**2 * max(K, p * by_log_x, 3 * d),
         )
-        total = float(arrays.to_host(data.total_weight())[0])
-        first, second, *changes = (
-            arrays.to_host(part).astype(np.float64) / total for part in sums
+        means = arrays.to_host(sums / data.total_weight()[0]).astype(np.float64)
+        of = [p, p] if by_log_x else [1, K]
+        shapes = [(K, K, of[0]), (K, K, of[1]), (d, K), (d, K, K), (d, K, K)]
+        parts = np.split(means, np.cumsum(list(map(math.prod, shapes)))[:-1])
+        G, dG, V, changed, own = (
+            part.reshape(*shape, p + 1) for part, shape in zip(parts, shapes)
         )
         # The intercept is the last parameter of an output, if there is one.
-        second, j = second[..., : by_class.shape[1]], np.arange(p)
+        w, size = w[:, :p], w.shape[1]
         if by_log_x:
-            effects = np.einsum("klj,lj->kj", first, by_class[:, :p])
-            jacobian = np.einsum("kmjq->kjmq", second).copy()
-            jacobian[:, j, :, j] += np.moveaxis(first, 2, 0)
+            factor = G[..., p]
+            jacobian = np.einsum("kmjq->kjmq", dG[..., :size]).copy()
         else:
-            raw = by_class[:, :p] / units.scale
-            effects = first @ raw
-            jacobian = np.einsum("klmq,lj->kjmq", second, raw, order="C")
-            jacobian[:, j, :, j] += first / units.scale[:, None, None]
-        for j, difference, product, own in zip(discrete, *changes):
-            effects[:, j] = difference / spans[j]
-            jacobian[:, j] = product[..., : by_class.shape[1]] / spans[j]
-            jacobian[:, j, :, j] = own / spans[j]
+            factor = G[..., p] / units.scale
+            jacobian = np.einsum("klmq,lj->kjmq", dG[..., :size], w / units.scale)
+        effects = np.einsum("klj,lj->kj", factor, w)
+        jacobian[:, j, :, j] += np.moveaxis(factor, 2, 0)
+        for i, column in enumerate(discrete):
+            effects[:, column] = V[i, :, p] / spans[column]
+            jacobian[:, column] = changed[i, ..., :size] / spans[column]
+            jacobian[:, column, :, column] = own[i, ..., p] / spans[column]
         return effects, jacobian.reshape(*effects.shape, -1)
 
 
@@ -223,33 +226,19 @@ def _effect_sums(
     is_held: bool,
     method: str,
     discrete: np.ndarray,
-) -> tuple[Array, ...]:
-    """Return the sums over the rows of G, of its derivatives, and of the changes.
+) -> tuple[Array]:
+    """Return R'[Z, 1] for G, its derivatives, and the changes, side by side in R.
 
     ``columns`` has four rows, divided by the scales of the columns: the means, the held
     values less the means, and the ends of changes, from zero or, if the first end is
     below zero, from the number of the row.
     """
-    xp, s, matrix = block.xp, block.weights, block.matrix
+    xp, matrix = block.xp, block.matrix
     mean, held, low, high = (xp.astype(columns[i, :], matrix.dtype) for i in range(4))
     takes_log = method.startswith("ey")
     if is_held:
         Z = matrix.to_dense()
         matrix = DenseMatrix(xp.where(xp.isnan(held), Z, held), matrix.dtype, xp=xp)
-
-    def total(rows: Array) -> Array:
-        """Return the sums of the weighted rows (n, ...): (...)."""
-        weights = xp.reshape(s[:, 0], (-1, *(1 for _ in rows.shape[1:])))
-        return xp.sum(weights * rows, axis=0, dtype=block.wide)
-
-    def products(rows: Array) -> Array:
-        """Return R'[Z, 1] of the weighted rows (n, ...): (..., n_features + 1)."""
-        sums = xp.reshape(total(rows), (-1,))
-        rows, shape = s * xp.reshape(rows, (rows.shape[0], -1)), rows.shape[1:]
-        product = matrix.transpose_matvec(rows, sums)
-        product = xp.concat([product, sums[:, None]], axis=1)
-        return xp.reshape(product, (*shape, -1))
-
     # 1. Derivatives: dA_kl / d eta_m = A_km ([k = l] - p_l) - p_k A_lm.
     eta = logits(block._replace(matrix=matrix), loss, parameters)[:, 0, :]
     _, G, p, rest = _derivatives(eta, takes_log, xp=xp)
@@ -263,22 +252,26 @@ def _effect_sums(
     if method.endswith("ex"):
         x = (matrix.to_dense() + mean)[:, None, None, :]  # over the scales
         G, dG = G[..., None] * x, xp.matmul(xp.matrix_transpose(dG), coef) * x
-    found = total(G), products(dG)
-    if not discrete.size:
-        return found
+    found = [G, dG]
     # 2. Changes of V between two values of a column, which change the logits.
-    ids = arrays.move(discrete, xp=xp, device=matrix.device)
-    z, coef = matrix.take_columns(ids).to_dense(), xp.take(coef, ids, axis=1).T
-    mean, low, high = (xp.take(part, ids) for part in (mean, low, high))
-    base = xp.where(low < 0, z, -mean)
+    if discrete.size:
+        ids = arrays.move(discrete, xp=xp, device=matrix.device)
+        z, coef = matrix.take_columns(ids).to_dense(), xp.take(coef, ids, axis=1).T
+        mean, low, high = (xp.take(part, ids) for part in (mean, low, high))
+        base = xp.where(low < 0, z, -mean)
 
-    def at(end: Array) -> tuple[Array, ...]:
-        moved = eta[:, None, :] + (end - z)[..., None] * coef
-        V, G, *_ = _derivatives(moved, takes_log, xp=xp)
-        return V, G, G * end[..., None, None]
+        def at(end: Array) -> tuple[Array, ...]:
+            moved = eta[:, None, :] + (end - z)[..., None] * coef
+            V, G, *_ = _derivatives(moved, takes_log, xp=xp)
+            return V, G, G * end[..., None, None]
 
-    V, G, own = (b - a for a, b in zip(at(base + low), at(base + high)))
-    return *found, total(V), products(G), total(own)
+        found += [b - a for a, b in zip(at(base + low), at(base + high))]
+    # 3. Their products with the rows.
+    n_rows = eta.shape[0]
+    R = xp.concat([xp.reshape(part, (n_rows, -1)) for part in found], axis=1)
+    R = block.weights * R
+    total = xp.sum(R, axis=0, dtype=block.wide)
+    return (xp.concat([matrix.transpose_matvec(R, total), total[:, None]], axis=1),)
 
 
 def _derivatives(eta: Array, takes_log: bool, *, xp: Namespace) -> tuple[Array, ...]:
