@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Block, fetch
-from xlr.inference.fitted_data import FittedData
+from xlr.inference.fitted_data import Estimates, FittedData
 from xlr.inference.newton import NewtonStep, constrained_minimum, last_newton_step
 from xlr.inputs.kinds import accept
 from xlr.inputs.tables import is_missing
@@ -28,54 +27,6 @@ LIMIT_TOL = 1e-12  # bound on the gradient of F, whose limit is zero
 ROUNDING = float(np.finfo(np.float64).eps)
 
 ClusterSums = tuple[np.ndarray, np.ndarray]  # ids, and sums of the rows of each
-
-
-@dataclass(frozen=True)
-class Estimates:
-    """Estimates and their covariance, on the host.
-
-    Attributes
-    ----------
-    params : ndarray of shape (n_reported,)
-        NaN for an aliased feature.
-    covariance : ndarray of shape (n_reported, n_reported)
-        NaN for an aliased feature, and for a coefficient held at zero or at a bound.
-    standardized : ndarray of shape (n_parameters,)
-        The estimates in standardized units.
-    standardized_covariance : ndarray of shape (n_parameters, n_parameters)
-        Zero for parameters without a covariance.
-    inverse : ndarray of shape (n_parameters, n_parameters)
-        Inverse Hessian of the summed losses and the penalty, zero for the same
-        parameters.
-    llf : float
-        Log-likelihood.
-    effective_df : float
-        Trace of the information times the inverse Hessian.
-    aliased : str
-        The aliased columns and their sums; empty if there are none.
-    was_indefinite : bool
-        Whether negative eigenvalues of the covariance were set to zero.
-    is_separated : bool
-        Whether the log-likelihood is a limit.
-    llnull, saturated : float
-        Log-likelihoods of the intercepts alone, and of the saturated model.
-    profile : ndarray of shape (3, n_reported) or None
-        Result of :func:`~xlr.inference.newton.profile_all`.
-    """
-
-    params: np.ndarray
-    covariance: np.ndarray
-    standardized: np.ndarray
-    standardized_covariance: np.ndarray
-    inverse: np.ndarray
-    llf: float
-    effective_df: float
-    aliased: str = ""
-    was_indefinite: bool = False
-    is_separated: bool = False
-    llnull: float = np.nan
-    saturated: float = 0.0
-    profile: np.ndarray | None = None
 
 
 def estimate(

@@ -1,9 +1,10 @@
-"""Fitted models with the rows of their fit."""
+"""Fitted models with the rows of their fit, and their estimates."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,6 +86,59 @@ class Units(NamedTuple):
         """Return each reported parameter as a combination of standardized ones."""
         size = self.mean.size + self.fit_intercept
         return self.reported(np.eye(self.n_outputs * size)).T
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Estimates and their covariance, on the host.
+
+    Attributes
+    ----------
+    params : ndarray of shape (n_reported,)
+        NaN for an aliased feature.
+    covariance : ndarray of shape (n_reported, n_reported)
+        NaN for an aliased feature, and for a coefficient held at zero or at a bound.
+    standardized : ndarray of shape (n_parameters,)
+        The estimates in standardized units.
+    standardized_covariance : ndarray of shape (n_parameters, n_parameters)
+        Zero for parameters without a covariance.
+    inverse : ndarray of shape (n_parameters, n_parameters)
+        Inverse Hessian of the summed losses and the penalty, zero for the same
+        parameters.
+    llf : float
+        Log-likelihood.
+    effective_df : float
+        Trace of the information times the inverse Hessian.
+    aliased : str
+        The aliased columns and their sums; empty if there are none.
+    was_indefinite : bool
+        Whether negative eigenvalues of the covariance were set to zero.
+    is_separated : bool
+        Whether the log-likelihood is a limit.
+    llnull, saturated : float
+        Log-likelihoods of the intercepts alone, and of the saturated model.
+    profile : ndarray of shape (3, n_reported) or None
+        Result of :func:`~xlr.inference.newton.profile_all`.
+    """
+
+    params: np.ndarray
+    covariance: np.ndarray
+    standardized: np.ndarray
+    standardized_covariance: np.ndarray
+    inverse: np.ndarray
+    llf: float
+    effective_df: float
+    aliased: str = ""
+    was_indefinite: bool = False
+    is_separated: bool = False
+    llnull: float = np.nan
+    saturated: float = 0.0
+    profile: np.ndarray | None = None
+
+    @property
+    def errors(self) -> np.ndarray:
+        """Return the standard errors: (n_reported,)."""
+        return np.sqrt(np.diagonal(self.covariance))
 
 
 class FittedData:
@@ -175,13 +229,6 @@ class FittedData:
         given = self.objective.loss, self.parameters, *arguments
         sums = self.objective.data.map_reduce(function, *given, **options)
         return list(map(self.on_host, sums))
-
-    def map_rows(
-        self, function: Callable[..., Array], *arguments: Any, width: int
-    ) -> Array:
-        """Return a function of each row at the estimates."""
-        given = self.objective.loss, self.parameters, *arguments
-        return self.objective.data.map_rows(function, *given, width=width)
 
 
 def read_fitted_data(

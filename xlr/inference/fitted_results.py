@@ -11,8 +11,7 @@ from scipy import stats
 
 from xlr import arrays
 from xlr.estimators import LogisticRegression
-from xlr.inference.covariance import Estimates
-from xlr.inference.fitted_data import FittedData
+from xlr.inference.fitted_data import Estimates, FittedData
 from xlr.inference.newton import PROFILE_ALPHA, profile_ends
 from xlr.inference.table import Table, interval_columns, wald_columns
 from xlr.text import term_of
@@ -96,7 +95,7 @@ class FittedResults:
         self.cov_type, self.notes = cov_type, notes
         self.converged = bool(model.converged_)
         # 2. Numbers for each parameter.
-        self._errors = np.sqrt(np.diagonal(estimates.covariance))
+        self._errors = estimates.errors
         self.params, self.bse = map(self._shaped, (estimates.params, self._errors))
         with arrays.quiet():
             self.zvalues = self.params / self.bse
@@ -185,7 +184,7 @@ class FittedResults:
             if alpha != PROFILE_ALPHA:
                 every = np.arange(params.size)
                 with self._rows(f"alpha={alpha:g}") as data:
-                    ends = profile_ends(data, params, errors, every, alpha)
+                    ends = profile_ends(data, self._estimates, every, alpha)
             columns = {"coef": params, "std err": errors, "chi2": statistic}
             columns["P>chi2"] = stats.chi2.sf(statistic, 1)
             columns |= zip(interval_columns(alpha), ends)

@@ -10,13 +10,13 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators import FirthLogisticRegression
-from xlr.inference.covariance import (
+from xlr.inference.covariance import estimate, limit_of_estimates, read_clusters
+from xlr.inference.fitted_data import (
     Estimates,
-    estimate,
-    limit_of_estimates,
-    read_clusters,
+    FittedData,
+    check_model,
+    read_fitted_data,
 )
-from xlr.inference.fitted_data import FittedData, check_model, read_fitted_data
 from xlr.inference.newton import NewtonStep, constrained_minimum, profile_all
 from xlr.inference.results import InferenceResults
 from xlr.inference.row_statistics import saturated_log_likelihood
@@ -183,9 +183,8 @@ def infer(
             found["saturated"] = saturated_log_likelihood(data)
         by_default = is_firth and model.converged_ and not data.is_penalised
         if profile or (profile is None and by_default):
-            errors = np.sqrt(np.diagonal(estimates.covariance))
             try:
-                found["profile"] = profile_all(data, estimates.params, errors)
+                found["profile"] = profile_all(data, estimates)
             except FloatingPointError:
                 if profile:
                     raise

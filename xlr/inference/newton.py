@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from xlr import arrays
-from xlr.inference.fitted_data import FittedData
+from xlr.inference.fitted_data import Estimates, FittedData
 from xlr.objective import Aliased, Objective, find_aliased, information
 
 # Bound on the last Newton step, in standardized units, summed over the parameters. The
@@ -244,7 +244,7 @@ def value_and_gradient(
     return float(arrays.to_host(found.value)[0]), gradient
 
 
-def profile_all(data: FittedData, params: np.ndarray, errors: np.ndarray) -> np.ndarray:
+def profile_all(data: FittedData, estimates: Estimates) -> np.ndarray:
     """Return likelihood-ratio statistics of zero, and ends: (3, n_reported)."""
     lowest, _ = value_and_gradient(data.objective, data.standardized)
     values = [
@@ -252,14 +252,13 @@ def profile_all(data: FittedData, params: np.ndarray, errors: np.ndarray) -> np.
         for row in data.units.directions
     ]
     statistic = 2 * data.total_weight * np.maximum(np.asarray(values) - lowest, 0)
-    ends = profile_ends(data, params, errors, np.arange(params.size))
+    ends = profile_ends(data, estimates, np.arange(estimates.params.size))
     return np.stack([statistic, *ends])
 
 
 def profile_ends(
     data: FittedData,
-    params: np.ndarray,
-    errors: np.ndarray,
+    estimates: Estimates,
     chosen: np.ndarray,
     alpha: float = PROFILE_ALPHA,
 ) -> np.ndarray:
@@ -274,8 +273,7 @@ def profile_ends(
     ----------
     data : FittedData
         Data of a fit without a penalty, or with Firth's.
-    params, errors : ndarray of shape (n_reported,)
-        Estimates and their standard errors.
+    estimates : Estimates
     chosen : ndarray of int of shape (n_chosen,)
         Indices of the reported parameters.
     alpha : float
@@ -325,9 +323,9 @@ def profile_ends(
             f"{MAX_PROFILE_ITERATIONS} fits."
         )
 
-    directions = data.units.directions
+    directions, params = data.units.directions, estimates.params
     ends = [
-        [end(directions[j], params[j], sign * errors[j]) for j in chosen]
+        [end(directions[j], params[j], sign * estimates.errors[j]) for j in chosen]
         for sign in (-1, 1)
     ]
     return np.asarray(ends)

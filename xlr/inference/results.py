@@ -159,7 +159,7 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         numbers = np.arange(params.size).reshape(n_equations, -1)
         chosen = numbers[:, list(map(self.names.index, which))].reshape(-1)
         with self._rows("profile_conf_int") as data:
-            lower, upper = profile_ends(data, params, self._errors, chosen, alpha)
+            lower, upper = profile_ends(data, self._estimates, chosen, alpha)
         columns = {"coef": params[chosen], low: lower, high: upper}
         title = "Profile likelihood intervals"
         return Table(title, which * n_equations, columns, self.equations)

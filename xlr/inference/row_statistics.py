@@ -346,7 +346,8 @@ class RowStatistics(FittedResults):
             # A row moves the estimates by its score times the inverse Hessian R R'.
             root = square_root(self._estimates.inverse)
             columns = objective.split(objective.place(root.T))
-            products = data.map_rows(_products, columns, width=root.shape[1])
+            width = root.shape[1]
+            products = objective.data.map_rows(_products, columns, width=width)
             moves = data.units.reported(root.T) / self._errors
             moves = products @ objective.place(moves, products.dtype)
             _, _, s, residual, variance = _binary_rows(data)
@@ -528,7 +529,9 @@ def _fitted_rows(data: FittedData) -> tuple[Array, Array, Array]:
 
     The arrays are in memory, in the library of X.
     """
-    found = data.map_rows(_rows, width=data.objective.n_outputs + 2)
+    objective = data.objective
+    model, width = (objective.loss, data.parameters), objective.n_outputs + 2
+    found = objective.data.map_rows(_rows, *model, width=width)
     return found[:, :-2], found[:, -2], data.dataset.unit * found[:, -1]
 
 
@@ -537,7 +540,7 @@ def _rows(block: Block, loss: Loss, parameters: Array) -> Array:
     return block.xp.concat([eta, block.labels, block.weights], axis=1)
 
 
-def _products(block: Block, loss: Loss, parameters: Array, columns: Any) -> Array:
+def _products(block: Block, columns: tuple[Array, Array | None]) -> Array:
     return block.matrix.matvec(*columns)
 
 
