@@ -170,8 +170,6 @@ class FittedData:
         L1 strengths, lower and upper bounds.
     parameters : array of shape (1, n_parameters)
         Estimates, in the order of the solver.
-    standardized : ndarray of shape (n_parameters,)
-        The same on the host.
     """
 
     def __init__(
@@ -197,13 +195,16 @@ class FittedData:
         coef = features.place(model.coef_, wide)
         intercept = model._exact_intercept(features, wide)
         self.parameters = problem.parameters((coef, intercept))
-        self.standardized = arrays.to_host(self.parameters)[0].astype(np.float64)
+
+    @property
+    def standardized(self) -> np.ndarray:
+        """Return the estimates on the host: (n_parameters,)."""
+        return arrays.to_host(self.parameters)[0].astype(np.float64)
 
     def at(self, standardized: np.ndarray) -> FittedData:
         """Return the same data with other estimates, (n_parameters,) on the host."""
         data = copy.copy(self)
         data.parameters = self.objective.place(standardized[None, :])
-        data.standardized = standardized
         return data
 
     @property
