@@ -184,8 +184,9 @@ class LossCurveDisplay(Display):
         return display.plot(**kwargs)
 
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
-        options = {"label": self.names if self.values.ndim == 2 else self.names[0]}
-        self.lines_ = ax.plot(self.positions, self.values, **{**options, **kwargs})
+        label = self.names if len(self.names) > 1 else self.names[0]
+        options = {"label": label, **kwargs}
+        self.lines_ = ax.plot(self.positions, self.values, **options)
         if self.metric == "optimality":
             ax.set_yscale("log")
         ax.set(xlabel=POSITIONS[self.against], ylabel=METRICS[self.metric])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -13,7 +12,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Block, DenseMatrix, Matrix, PerRow, call
+from xlr.data import Block, PerRow, as_matrix, call
 from xlr.estimators import LogisticRegression
 from xlr.inference.covariance import design, outer_products, own_scores
 from xlr.inference.fitted_data import FittedData
@@ -401,18 +400,8 @@ def _parsed(constraints: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndar
         ) from error
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """Rows of features that a pass reads together with the rows of X."""
-
-    matrix: Matrix
-
-    def __getitem__(self, key: Any) -> Candidates:
-        return Candidates(self.matrix.take_rows(key[0]))
-
-
 def _read_candidates(data: FittedData, candidates: Any) -> tuple[Any, int]:
-    """Return the candidates as rows of a pass, and the number of features.
+    """Return the candidates as values for each row of a pass, and their number.
 
     Raises
     ------
@@ -423,20 +412,19 @@ def _read_candidates(data: FittedData, candidates: Any) -> tuple[Any, int]:
     read = partial(_on_device, like.xp, like.device)
     if chunks is None:
         rows = read(candidates)
-        check_n_rows("exog_extra", rows.matrix.shape, data.objective.n_samples)
-        return rows, rows.matrix.shape[1]
+        check_n_rows("exog_extra", rows.shape, data.objective.n_samples)
+        return rows, rows.shape[1]
     parts = split_like(chunks.X, candidates, "exog_extra")
     parts = [call(read, part, name="candidates") for part in parts]
     return PerRow(parts, None), int(candidates.shape[1])
 
 
-def _on_device(xp: Any, device: Any, candidates: Any) -> Candidates:
+def _on_device(xp: Any, device: Any, candidates: Any) -> Array:
     """Return candidates in the library and on the device of X."""
     features = read_features(LogisticRegression(), candidates, reset=True)
-    matrix = features.matrix
-    if features.xp is not xp or features.device != device:
-        matrix = DenseMatrix(arrays.move(features.X, xp=xp, device=device), xp=xp)
-    return Candidates(matrix)
+    if features.xp is xp and features.device == device:
+        return features.X
+    return arrays.move(features.X, xp=xp, device=device)
 
 
 def _score_sums(
@@ -446,7 +434,7 @@ def _score_sums(
     factors: Array,
     joint: bool,
     robust: bool,
-    candidates: Candidates,
+    candidates: Array,
 ) -> tuple[Array, ...]:
     """Return the products of the candidates with r and z, and with themselves.
 
@@ -456,7 +444,7 @@ def _score_sums(
     """
     xp, wide, outputs = block.xp, block.wide, loss.n_outputs
     block = block._replace(matrix=block.matrix.astype(wide))
-    C, Z = candidates.matrix.astype(wide), design(block, loss, parameters)
+    C, Z = as_matrix(candidates).astype(wide), design(block, loss, parameters)
     if joint:
         Z = xp.concat([Z, C.to_dense()], axis=1)
     eta = passes.logits(block, loss, parameters)
