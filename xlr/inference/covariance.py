@@ -107,7 +107,7 @@ def estimate(
     return data.at(standardized), estimates
 
 
-def limit_of_estimates(data: FittedData) -> Estimates:
+def limit_of_estimates(data: FittedData, separated: str) -> Estimates:
     """Return the limit of the log-likelihood under separation, without errors.
 
     Newton's method continues until the gradient vanishes. The loss, less its limit,
@@ -127,7 +127,7 @@ def limit_of_estimates(data: FittedData) -> Estimates:
         inverse=unknown,
         llf=-data.total_weight * minimum,
         effective_df=float((data.class_totals.size - 1) * aliased.kept.size),
-        is_separated=True,
+        separated=separated,
     )
 
 

@@ -113,8 +113,9 @@ class Estimates:
         The aliased columns and their sums; empty if there are none.
     was_indefinite : bool
         Whether negative eigenvalues of the covariance were set to zero.
-    is_separated : bool
-        Whether the log-likelihood is a limit.
+    separated : str
+        The features that separate the classes, so that the log-likelihood is a limit;
+        empty if there are none.
     llnull, saturated : float
         Log-likelihoods of the intercepts alone, and of the saturated model.
     profile : ndarray of shape (3, n_reported) or None
@@ -130,7 +131,7 @@ class Estimates:
     effective_df: float
     aliased: str = ""
     was_indefinite: bool = False
-    is_separated: bool = False
+    separated: str = ""
     llnull: float = np.nan
     saturated: float = 0.0
     profile: np.ndarray | None = None
@@ -160,6 +161,8 @@ class FittedData:
     units : Units
     column_names, names : list of str
         Names of the columns of X, and of the reported parameters of an equation.
+    references : list of str
+        Names of the reference levels of categories.
     class_totals : ndarray of shape (n_classes,)
         Sums of the weights in each class.
     total_weight : float
@@ -184,6 +187,8 @@ class FittedData:
         self.units = Units(mean, scale, *shape, reference)
         self.column_names = dataset.features.column_names
         self.names = ["intercept"] * objective.fit_intercept + self.column_names
+        encoder = dataset.features.encoder
+        self.references = [] if encoder is None else encoder.references
         self.class_totals = dataset.totals * dataset.class_weights.factors
         self.total_weight = float(self.class_totals.sum())
         curvature = arrays.to_host(objective.penalty_curvature)[0]

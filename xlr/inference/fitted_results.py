@@ -83,15 +83,14 @@ class FittedResults:
         self._reader.coef_, self._reader.intercept_ = coef[0], intercept[0]
         self._reader._has_offset = data.objective.data.offset is not None
         self.is_penalised, self.is_firth = data.is_penalised, data.is_firth
-        self.is_separated = estimates.is_separated
+        self.is_separated = bool(estimates.separated)
         self.class_totals = data.class_totals
         self.classes = [str(label) for label in arrays.to_host(data.dataset.classes)]
         self.reference = self.classes[units.reference]
         others = np.delete(np.asarray(self.classes, dtype=object), units.reference)
         self.equations = others.tolist() if others.size > 1 else []
         self.names = data.names
-        references = features.encoder.references if features.encoder else []
-        self._references = {term_of(name): name for name in references}
+        self._references = {term_of(name): name for name in data.references}
         self.cov_type, self.notes = cov_type, notes
         self.converged = bool(model.converged_)
         # 2. Numbers for each parameter.

@@ -162,7 +162,7 @@ def infer(
                 f"{separated} Likelihood-ratio tests have a limit: separation='limit'."
             )
         if separated:
-            estimates = limit_of_estimates(data)
+            estimates = limit_of_estimates(data, separated)
         else:
             data, estimates = estimate(last, cov_type, clusters)
         if collinear == "raise" and estimates.aliased:
@@ -190,8 +190,6 @@ def infer(
                     raise
         estimates = replace(estimates, **found)
         notes = _notes(data, estimates)
-        if separated:
-            notes.append(f"{separated} The log-likelihood is its limit.")
         # The threads end here: methods of the results run in their caller.
         data.objective.data.pool = data.dataset.spec.data.pool = ALONE
         return InferenceResults(data, estimates, cov_type, notes, keep_data)
@@ -252,8 +250,6 @@ def _separation(data: FittedData, gradient: np.ndarray) -> str:
 
 def _notes(data: FittedData, estimates: Estimates) -> list[str]:
     """Return the notes on the results."""
-    encoder = data.dataset.features.encoder
-    references = [] if encoder is None else encoder.references
     notes = {
         f"Collinear columns are left out: {estimates.aliased}.": estimates.aliased,
         "The fit is penalised: standard errors describe the penalised estimates "
@@ -263,7 +259,7 @@ def _notes(data: FittedData, estimates: Estimates) -> list[str]:
         "Coefficients held at zero by the L1 penalty, or at a bound, have no standard "
         "error; the other standard errors treat them as known.": not data.free.all(),
         "Log-likelihoods include Firth's penalty.": data.is_firth,
-        f"Reference levels: {', '.join(references)}.": references,
+        f"Reference levels: {', '.join(data.references)}.": data.references,
         "Coefficients compare the first class against the second.": (
             data.units.reference > 0 and data.objective.n_outputs == 1
         ),
@@ -276,6 +272,7 @@ def _notes(data: FittedData, estimates: Estimates) -> list[str]:
         "The covariance of clusters in several ways had negative eigenvalues, which "
         "are set to zero (Cameron, Gelbach and Miller 2011).": estimates.was_indefinite,
         "The fit did not converge: see the warning of fit.": not data.model.converged_,
+        f"{estimates.separated} The log-likelihood is its limit.": estimates.separated,
     }
     return [note for note, applies in notes.items() if applies]
 
