@@ -36,7 +36,7 @@ def test_clusters_without_weight_do_not_count():
 
 def test_single_cluster_with_weight_is_refused():
     halves = np.arange(60) // 30
-    with pytest.raises(ValueError, match="of one cluster"):
+    with pytest.raises(ValueError, match="only one cluster"):
         errors(halves, weights=1.0 - halves)
 
 

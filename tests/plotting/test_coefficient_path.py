@@ -42,7 +42,7 @@ def test_path_display_draws_one_class():
         CoefficientPathDisplay.from_path(path, column=3)
 
 
-def test_path_display_draws_a_category_in_one_color():
+def test_path_display_draws_a_category_as_one_term():
     rng = np.random.default_rng(0)
     table = pd.DataFrame(
         {"age": rng.normal(size=200), "race": rng.choice(list("abc"), 200)}
@@ -54,3 +54,8 @@ def test_path_display_draws_a_category_in_one_color():
     b, c, age = (lines[name] for name in ("race[b]", "race[c]", "age"))
     assert b.get_color() == c.get_color() != age.get_color()
     assert b.get_linestyle() != c.get_linestyle()
+    display.references = ["race[a]"]
+    legend = display.plot(n_labels=2).ax_.get_legend()
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["age", "race[a]: reference", "race[b]", "race[c]"]
+    assert len(display.lines_) == 3

@@ -1,13 +1,13 @@
 """Layer 7: inference for fitted models, from the rows of the fit."""
 
-from xlr.inference.comparison import (
+from xlr.inference.formula import FormulaTransformer, logit
+from xlr.inference.infer import infer
+from xlr.inference.results import (
+    InferenceResults,
     LikelihoodRatioTest,
     likelihood_ratio_test,
     summary_col,
 )
-from xlr.inference.formula import FormulaTransformer, logit
-from xlr.inference.infer import infer
-from xlr.inference.results import InferenceResults
 
 __all__ = [
     "FormulaTransformer",

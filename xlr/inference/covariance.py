@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from xlr.inference.clusters import sum_between_clusters
-from xlr.inference.fitted_data import FittedData
-from xlr.inference.newton import (
-    InformationSums,
-    NewtonStep,
-    constrained_minimum,
-    last_newton_step,
-    newton_step,
-    sum_information,
-)
-from xlr.inference.sandwich import outer_products
-from xlr.text import listed
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.data import Block, fetch
+from xlr.inference.fitted_data import Estimates, FittedData
+from xlr.inference.newton import NewtonStep, constrained_minimum, last_newton_step
+from xlr.inputs.kinds import accept
+from xlr.inputs.tables import is_missing
+from xlr.losses import Loss
+from xlr.objective import passes
+from xlr.objective.hessian import bordered
 
 # Powers of 1 - h that divide the outer products of the scores.
 LEVERAGE_POWERS = {"HC2": 1.0, "HC3": 2.0}
@@ -26,46 +26,11 @@ LIMIT_TOL = 1e-12  # bound on the gradient of F, whose limit is zero
 
 ROUNDING = float(np.finfo(np.float64).eps)
 
-
-@dataclass(frozen=True)
-class Estimates:
-    """Estimates and their covariance, on the host.
-
-    Attributes
-    ----------
-    params : ndarray of shape (n_reported,)
-        NaN for an aliased feature.
-    covariance : ndarray of shape (n_reported, n_reported)
-        NaN for an aliased feature, and for a coefficient held at zero or at a bound.
-    standardized : ndarray of shape (n_parameters,)
-        The estimates in standardized units.
-    standardized_covariance : ndarray of shape (n_parameters, n_parameters)
-        Zero for parameters without a covariance.
-    inverse : ndarray of shape (n_parameters, n_parameters)
-        Inverse Hessian of the summed losses and the penalty, zero for the same
-        parameters.
-    aliased : str
-        The aliased columns and their sums; empty if there are none.
-    log_likelihood : float
-    effective_df : float
-        Trace of the information times the inverse Hessian.
-    was_indefinite : bool
-        Whether negative eigenvalues of the covariance were set to zero.
-    """
-
-    params: np.ndarray
-    covariance: np.ndarray
-    standardized: np.ndarray
-    standardized_covariance: np.ndarray
-    inverse: np.ndarray
-    aliased: str
-    log_likelihood: float
-    effective_df: float
-    was_indefinite: bool
+ClusterSums = tuple[np.ndarray, np.ndarray]  # ids, and sums of the rows of each
 
 
 def estimate(
-    data: FittedData, sums: InformationSums, cov_type: str, clusters: np.ndarray | None
+    last: NewtonStep, cov_type: str, clusters: np.ndarray | None
 ) -> tuple[FittedData, Estimates]:
     r"""Compute the estimates and their covariance.
 
@@ -83,9 +48,8 @@ def estimate(
 
     Parameters
     ----------
-    data : FittedData
-    sums : InformationSums
-        Sums at the coefficients of the model.
+    last : NewtonStep
+        Step at the coefficients of the model.
     cov_type : {'nonrobust', 'HC0', 'HC1', 'HC2', 'HC3', 'cluster'}
     clusters : ndarray of shape (n_samples, n_ways) or None
         The clusters of each row: 0, 1, ..., for ``'cluster'``.
@@ -104,106 +68,67 @@ def estimate(
     models*.
     """
     # 1. The estimates, and the information at the estimates.
-    last = last_newton_step(data, sums)
-    data, sums, inverse, step = last.data, last.sums, last.inverse, last.step
+    last = last_newton_step(last)
+    data, inverse, step = last.data, last.inverse, last.step
+    units, (kept, dropped, weights) = data.units, last.aliased
     standardized = data.standardized + step
-    loss = sums.loss + sums.gradient @ step + step @ sums.information @ step / 2
+    loss = last.loss + last.gradient @ step + step @ last.information @ step / 2
     # 2. Their covariance.
-    middle, covariance = _middle(last, cov_type, clusters), inverse
-    is_sandwich = data.is_penalised or cov_type != "nonrobust"
-    was_indefinite = False
-    if is_sandwich:
-        covariance = inverse @ middle @ inverse
+    covariance, was_indefinite = inverse, False
+    if data.is_penalised or cov_type != "nonrobust":
+        covariance = inverse @ _middle(last, cov_type, clusters) @ inverse
         covariance = (covariance + covariance.T) / 2
     if clusters is not None and clusters.shape[1] > 1:
         values, vectors = np.linalg.eigh(covariance)
         was_indefinite = bool(values[0] < -values.size * ROUNDING * values[-1])
         covariance = vectors * np.maximum(values, 0) @ vectors.T
-    # 3. Both in units of X.
-    units = data.units
+    # 3. Both in units of X. Kept columns include the part of aliased columns.
+    columns = standardized.reshape(units.n_outputs, -1).copy()
+    columns[:, kept] += columns[:, dropped] @ weights.T
+    columns[:, dropped] = 0
+    params = units.reported(columns.reshape(1, -1)).reshape(-1, len(data.names))
+    params[:, dropped + int(units.fit_intercept)] = np.nan
     reported = units.reported(units.reported(covariance).T)
-    if is_sandwich:
-        _raise_to_rounding(reported, last, middle)
-    moves = units.reported(np.diag(last.free.astype(float)))
-    has_none = (moves == 0).all(axis=0)  # differences of two classes that stay
+    # Two classes whose coefficients move together differ by a variance of zero.
+    np.fill_diagonal(reported, np.maximum(np.diagonal(reported), 0))
+    has_none = (units.directions[:, last.free] == 0).all(axis=1)
     reported[has_none, :] = reported[:, has_none] = np.nan
     estimates = Estimates(
-        params=_reported_params(last, standardized),
+        params=params.reshape(-1),
         covariance=reported,
         standardized=standardized,
         standardized_covariance=covariance,
         inverse=inverse,
+        llf=-loss,
+        effective_df=float(np.sum(inverse * last.information)),
         aliased=_describe_aliased(last),
-        log_likelihood=-loss,
-        effective_df=float(np.sum(inverse * sums.information)),
         was_indefinite=was_indefinite,
     )
     return data.at(standardized), estimates
 
 
-def limit_of_estimates(data: FittedData) -> Estimates:
+def limit_of_estimates(data: FittedData, separated: str) -> Estimates:
     """Return the limit of the log-likelihood under separation, without errors.
 
     Newton's method continues until the gradient vanishes. The loss, less its limit,
     decreases by the same factor as the gradient in each step.
     """
-    start, unconstrained = data.standardized, np.zeros((0, data.standardized.size))
-    found = constrained_minimum(
-        data.objective, start, unconstrained, np.zeros(0), tol=LIMIT_TOL
-    )
-    at_zero = data.at(np.zeros_like(start))
-    aliased = newton_step(at_zero, sum_information(at_zero)).aliased
+    start, objective = data.standardized, data.objective
+    unconstrained = np.zeros((0, start.size))
+    _, minimum, _ = constrained_minimum(objective, start, unconstrained, tol=LIMIT_TOL)
+    aliased = NewtonStep(data.at(np.zeros_like(start))).aliased
     params = data.units.reported(start[None, :])[0]
     unknown = np.full((start.size,) * 2, np.nan)
     return Estimates(
         params=params,
-        covariance=np.full((params.size, params.size), np.nan),
+        covariance=np.full((params.size,) * 2, np.nan),
         standardized=start,
         standardized_covariance=unknown,
         inverse=unknown,
-        aliased="",
-        log_likelihood=-data.total_weight * found.value,
+        llf=-data.total_weight * minimum,
         effective_df=float((data.class_totals.size - 1) * aliased.kept.size),
-        was_indefinite=False,
+        separated=separated,
     )
-
-
-def _middle(last: NewtonStep, cov_type: str, clusters: np.ndarray | None) -> np.ndarray:
-    """Return M, corrected for the degrees of freedom of the estimates."""
-    data, sums = last.data, last.sums
-    if cov_type == "nonrobust":
-        return sums.information
-    n = float(data.dataset.totals.sum())
-    k = (data.class_totals.size - 1) * last.aliased.kept.size
-    if n <= k and cov_type in ("HC1", "cluster"):
-        raise ValueError(
-            f"cov_type={cov_type!r} needs more observations than parameters; there are "
-            f"{n:g} (the sum of the weights) and {k}. Pass cov_type='nonrobust' or "
-            "'HC0'."
-        )
-    if clusters is not None:
-        return sum_between_clusters(data, clusters) * ((n - 1) / (n - k))
-    power = LEVERAGE_POWERS.get(cov_type, 0.0)
-    given = data.objective, data.parameters, data.dataset.class_weights.factors
-    inverse = last.inverse if power else None
-    outer = data.on_host(outer_products(*given, inverse, power))
-    if not np.isfinite(outer).all():
-        raise ValueError(
-            f"cov_type={cov_type!r} has no value: a row has leverage 1, so that it "
-            "alone determines a coefficient. Pass cov_type='HC1'."
-        )
-    return outer * (n / (n - k)) if cov_type == "HC1" else outer
-
-
-def _reported_params(last: NewtonStep, standardized: np.ndarray) -> np.ndarray:
-    """Return the estimates; kept columns include the part of aliased columns."""
-    units, (kept, dropped, weights) = last.data.units, last.aliased
-    columns = standardized.reshape(units.n_outputs, -1).copy()
-    columns[:, kept] += columns[:, dropped] @ weights.T
-    columns[:, dropped] = 0
-    params = units.reported(columns.reshape(1, -1)).reshape(-1, len(last.data.names))
-    params[:, dropped + int(units.fit_intercept)] = np.nan
-    return params.reshape(-1)
 
 
 def _describe_aliased(last: NewtonStep) -> str:
@@ -217,30 +142,239 @@ def _describe_aliased(last: NewtonStep) -> str:
     return aliased.describe([*last.data.column_names, "intercept"])
 
 
-def _raise_to_rounding(
-    reported: np.ndarray, last: NewtonStep, middle: np.ndarray
-) -> None:
-    """Raise variances to the rounding error of a variance of zero.
+def _middle(last: NewtonStep, cov_type: str, clusters: np.ndarray | None) -> np.ndarray:
+    """Return M, corrected for the degrees of freedom of the estimates."""
+    data = last.data
+    if cov_type == "nonrobust":
+        return last.information
+    n = float(data.dataset.totals.sum())
+    k = (data.class_totals.size - 1) * last.aliased.kept.size
+    if n <= k and cov_type in ("HC1", "cluster"):
+        raise ValueError(
+            f"cov_type={cov_type!r} needs more observations than parameters; there are "
+            f"{n:g} (the sum of the weights) and {k}. Pass cov_type='nonrobust' or "
+            "'HC0'."
+        )
+    if clusters is not None:
+        return sum_between_clusters(data, clusters) * ((n - 1) / (n - k))
+    power = LEVERAGE_POWERS.get(cov_type, 0.0)
+    outer = outer_products(data, power, last.inverse)
+    return outer * (n / (n - k)) if cov_type == "HC1" else outer
 
-    The difference of two classes whose coefficients move together has variance zero.
+
+# -- scores of rows --------------------------------------------------------------------
+
+
+def outer_products(
+    data: FittedData, power: float = 0.0, inverse: np.ndarray | None = None
+) -> np.ndarray:
+    r"""Return the sum of the outer products of the scores of the rows, in one pass.
+
+    With weights :math:`s_i = f_i c_{y_i}`, the count :math:`f_i` of the row and the
+    factor :math:`c_k` of its class, the sum is
+
+    .. math:: \sum_i f_i c_{y_i}^2\, \nabla\ell_i \nabla\ell_i^T / (1 - h_i)^{power}
+
+    because a row that counts several times has as many scores. The leverage of a row
+    that counts once is :math:`h_i = c_{y_i} p_i (1 - p_i) z_i^T M z_i`.
+
+    Parameters
+    ----------
+    data : FittedData
+    power : float, default=0.0
+        Above 0 only for two classes.
+    inverse : ndarray of shape (n_parameters, n_parameters), default=None
+        M, which a power above 0 needs.
+    """
+    objective = data.objective
+    sums = data.sum_rows(
+        _outer_sums,
+        objective.place(data.dataset.class_weights.factors),
+        power,
+        None if inverse is None else objective.place(inverse),
+        width=3 * objective.n_parameters,
+        least=4 * objective.n_outputs * objective.n_features,
+    )
+    return (bordered(*sums, xp=np) if objective.fit_intercept else sums[0])[0]
+
+
+def _outer_sums(
+    block: Block,
+    loss: Loss,
+    parameters: Array,
+    factors: Array,
+    power: float,
+    inverse: Array | None,
+) -> tuple[Array, ...]:
+    xp, wide = block.xp, block.wide
+    block = block._replace(matrix=block.matrix.astype(wide))
+    eta = passes.logits(block, loss, parameters)
+    scores = own_scores(block, loss, eta, factors)
+    if power > 0:
+        Z = design(block, loss, parameters)
+        h = loss.curvature(eta, block.labels, xp=xp).values[:, 0, 0]
+        h = class_factors(block, factors) * h
+        leverage = h * xp.sum(xp.matmul(Z, inverse) * Z, axis=1)
+        # A row without a weight has no leverage.
+        weighs = block.weights[:, 0] > 0
+        leverage = xp.where(weighs, leverage, xp.zeros_like(leverage))
+        scores = scores / (1 - leverage[:, None]) ** (power / 2)
+    return passes.outer_sums(block, scores[:, None, :], wide)
+
+
+def class_factors(block: Block, factors: Array) -> Array:
+    """Return the factor of the class of each row."""
+    xp = block.xp
+    return xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
+
+
+def own_scores(block: Block, loss: Loss, eta: Array, factors: Array) -> Array:
+    """Return the derivatives of the rows' losses in the logits: (n_rows, n_outputs).
+
+    Their outer products count a row once for each time that it occurs.
+    """
+    xp, wide = block.xp, block.wide
+    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
+    size = xp.astype(block.weights[:, 0], wide) * class_factors(block, factors)
+    return xp.sqrt(size)[:, None] * xp.astype(gradient[:, 0, :], wide)
+
+
+def design(block: Block, loss: Loss, parameters: Array) -> Array:
+    """Return the rows as a dense array, with a column of ones for an intercept."""
+    xp = block.xp
+    Z = block.matrix.astype(block.wide).to_dense()
+    if parameters.shape[1] > loss.n_outputs * Z.shape[1]:
+        Z = xp.concat([Z, xp.ones_like(Z[:, :1])], axis=1)
+    return Z
+
+
+def square_root(matrix: np.ndarray) -> np.ndarray:
+    """Return R with R R' = M for a positive semi-definite M."""
+    values, vectors = np.linalg.eigh(matrix)
+    return vectors * np.sqrt(np.maximum(values, 0))
+
+
+# -- clusters of rows ------------------------------------------------------------------
+
+
+def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
+    """Return the cluster numbers of each row, (n_samples, n_ways), on the host.
+
+    Dask computes its groups here.
 
     Raises
     ------
     ValueError
-        If rounding errors are large compared with a variance and with the inverse
-        Hessian: the data hardly determine the parameter.
+        If a group is missing or cannot be compared, or if the number of groups differs
+        from the number of rows.
     """
-    data, variance = last.data, np.diagonal(reported)
-    eps, half = data.objective.wide_rounding, data.units.reported(last.inverse)
-    least = eps * (np.sqrt(np.abs(np.diagonal(middle))) @ np.abs(half)) ** 2
-    of_model = np.diagonal(data.units.reported(half.T))
-    lost = (least > 0.1 * variance) & (least > eps**0.5 * of_model)
-    if lost.any():
-        columns = lost.reshape(-1, len(data.names)).any(axis=0)
-        names = listed(np.asarray(data.names)[columns].tolist())
+    if arrays.is_dask(groups):
+        groups = fetch([groups])[0][0]
+    groups = accept("groups", groups)
+    if arrays.is_array(groups):
+        groups = arrays.to_host(groups)
+    # Among strings, NumPy would convert NaN to a string, except in an object array.
+    values = np.asarray(
+        groups, dtype=object if isinstance(groups, list | tuple) else None
+    )
+    if values.ndim not in (1, 2) or values.shape[0] != n_samples or not values.size:
         raise ValueError(
-            f"The variances of the coefficients of {names} are lost in rounding "
-            "errors: the data and the penalty hardly determine them. Standardise the "
-            "features, or lower C."
+            f"groups has shape {values.shape}, expected ({n_samples},): the cluster of "
+            f"each row; or ({n_samples}, m), its cluster in each of m ways."
         )
-    np.fill_diagonal(reported, np.maximum(variance, least))
+    columns = values.reshape(n_samples, -1).T
+    return np.stack([_numbered(column) for column in columns], axis=1)
+
+
+def _numbered(values: np.ndarray) -> np.ndarray:
+    """Return the position of each value among the sorted values."""
+    if values.dtype.kind == "O":
+        n_missing = sum(map(is_missing, values.tolist()))
+    else:
+        n_missing = int(np.count_nonzero(values != values))
+    if n_missing:
+        raise ValueError(
+            f"groups holds missing values, {n_missing} of {values.size}. "
+            "Drop those rows and fit again, or give them a group of their own."
+        )
+    try:
+        return np.unique(values, return_inverse=True)[1]
+    except TypeError as error:
+        raise ValueError(
+            f"groups holds values that cannot be compared: {error}. Use numbers or "
+            "strings."
+        ) from error
+
+
+def sum_between_clusters(data: FittedData, clusters: np.ndarray) -> np.ndarray:
+    r"""Sum the outer products of the scores of the clusters.
+
+    Inclusion and exclusion combine several ways: the sums of each way, less the sums of
+    the intersections of two ways, and so on. Each sum over G clusters has the factor
+    G / (G - 1), for few clusters. It takes one pass.
+
+    Parameters
+    ----------
+    data : FittedData
+    clusters : ndarray of shape (n_samples, n_ways)
+
+    References
+    ----------
+    Cameron, Gelbach and Miller (2011), *Robust inference with multiway clustering*,
+    Journal of Business and Economic Statistics 29.
+    """
+    objective = data.objective
+    cells, numbers = np.unique(clusters, axis=0, return_inverse=True)
+    parts = objective.data.map_reduce(
+        _cluster_sums,
+        objective.loss,
+        data.parameters,
+        width=3 * objective.n_parameters,
+        combine=partial(_joined, len(cells)),
+        per_row=objective.data.place_rows(numbers.reshape(-1), on_device=False),
+    )
+    ids, sums = map(np.concatenate, zip(*parts))
+    counted = sums[:, -1] > 0
+    cells, scores = cells[ids[counted]], sums[counted, :-1]
+    n_ways, total = cells.shape[1], np.zeros((scores.shape[1],) * 2)
+    for size in range(1, n_ways + 1):
+        for ways in itertools.combinations(range(n_ways), size):
+            _, of = np.unique(cells[:, ways], axis=0, return_inverse=True)
+            _, within = _sum_equal(of.reshape(-1), scores)
+            n = len(within)
+            if n < 2:
+                raise ValueError(
+                    "groups holds only one cluster among the rows with a weight; at "
+                    "least two are needed."
+                )
+            total += (-1) ** (size + 1) * n / (n - 1) * (within.T @ within)
+    return data.dataset.unit**2 * total
+
+
+def _cluster_sums(
+    block: Block, loss: Loss, parameters: Array, clusters: np.ndarray
+) -> tuple[ClusterSums]:
+    """Return the sums of the scores and the numbers of rows of clusters."""
+    xp = block.xp
+    eta = passes.logits(block, loss, parameters)
+    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
+    gradient = xp.astype(block.weights * gradient[:, 0, :], block.wide)
+    scores = gradient[:, :, None] * design(block, loss, parameters)[:, None, :]
+    weighs = xp.astype(block.weights > 0, block.wide)
+    rows = xp.concat([xp.reshape(scores, (eta.shape[0], -1)), weighs], axis=1)
+    return (_sum_equal(clusters, arrays.to_host(rows).astype(np.float64)),)
+
+
+def _sum_equal(ids: np.ndarray, rows: np.ndarray) -> ClusterSums:
+    """Return the distinct ids, and the sums of the rows with each."""
+    order = np.argsort(ids, kind="stable")
+    distinct, starts = np.unique(ids[order], return_index=True)
+    return distinct, np.add.reduceat(rows[order], starts)
+
+
+def _joined(n_clusters: int, a: tuple[Any, ...], b: tuple[Any, ...]) -> Any:
+    """Join the sums of two parts of the rows; add those of equal clusters if many."""
+    parts = a + b
+    if sum(len(ids) for ids, _ in parts) > 2 * n_clusters:
+        parts = (_sum_equal(*map(np.concatenate, zip(*parts))),)
+    return parts

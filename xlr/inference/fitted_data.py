@@ -1,10 +1,10 @@
-"""Fitted models with the rows of their fit."""
+"""Fitted models with the rows of their fit, and their estimates."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +21,8 @@ from xlr.estimators import (
 from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.firth import firth_problem
 from xlr.estimators.problem import Problem, read_regularisation
+from xlr.inputs.categories import table_levels
 from xlr.inputs.features import Features
-from xlr.objective import Objective
 from xlr.text import quoted
 from xlr.threads import Workers
 
@@ -81,72 +81,148 @@ class Units(NamedTuple):
             columns = -columns
         return columns.reshape(rows.shape[0], -1)
 
+    @property
+    def directions(self) -> np.ndarray:
+        """Return each reported parameter as a combination of standardized ones."""
+        size = self.mean.size + self.fit_intercept
+        return self.reported(np.eye(self.n_outputs * size)).T
+
 
 @dataclass(frozen=True)
+class Estimates:
+    """Estimates and their covariance, on the host.
+
+    Attributes
+    ----------
+    params : ndarray of shape (n_reported,)
+        NaN for an aliased feature.
+    covariance : ndarray of shape (n_reported, n_reported)
+        NaN for an aliased feature, and for a coefficient held at zero or at a bound.
+    standardized : ndarray of shape (n_parameters,)
+        The estimates in standardized units.
+    standardized_covariance : ndarray of shape (n_parameters, n_parameters)
+        Zero for parameters without a covariance.
+    inverse : ndarray of shape (n_parameters, n_parameters)
+        Inverse Hessian of the summed losses and the penalty, zero for the same
+        parameters.
+    llf : float
+        Log-likelihood.
+    effective_df : float
+        Trace of the information times the inverse Hessian.
+    aliased : str
+        The aliased columns and their sums; empty if there are none.
+    was_indefinite : bool
+        Whether negative eigenvalues of the covariance were set to zero.
+    separated : str
+        The features that separate the classes, so that the log-likelihood is a limit;
+        empty if there are none.
+    llnull, saturated : float
+        Log-likelihoods of the intercepts alone, and of the saturated model.
+    profile : ndarray of shape (3, n_reported) or None
+        Result of :func:`~xlr.inference.newton.profile_all`.
+    """
+
+    params: np.ndarray
+    covariance: np.ndarray
+    standardized: np.ndarray
+    standardized_covariance: np.ndarray
+    inverse: np.ndarray
+    llf: float
+    effective_df: float
+    aliased: str = ""
+    was_indefinite: bool = False
+    separated: str = ""
+    llnull: float = np.nan
+    saturated: float = 0.0
+    profile: np.ndarray | None = None
+
+    @property
+    def errors(self) -> np.ndarray:
+        """Return the standard errors: (n_reported,)."""
+        return np.sqrt(np.diagonal(self.covariance))
+
+
 class FittedData:
     """Fitted model with the rows of its fit.
 
-    Attributes
+    Parameters
     ----------
     model : estimator
     dataset : LabelledDataset
     problem : Problem
         Problem in standardized units.
+    reference : int
+        Index of the reference class.
+
+    Attributes
+    ----------
+    objective : Objective
+        Objective of the model, with its penalty.
+    units : Units
+    column_names, names : list of str
+        Names of the columns of X, and of the reported parameters of an equation.
+    references : list of str
+        Names of the reference levels of categories.
+    class_totals : ndarray of shape (n_classes,)
+        Sums of the weights in each class.
+    total_weight : float
+        Sum of the weights.
+    penalty_curvature : ndarray of shape (n_parameters,)
+        Second derivatives of the penalty of the summed losses.
+    non_smooth : tuple of three ndarrays of shape (n_parameters,) or floats
+        L1 strengths, lower and upper bounds.
     parameters : array of shape (1, n_parameters)
         Estimates, in the order of the solver.
-    reference : int, default=0
-        Index of the reference class.
     """
 
-    model: Any
-    dataset: LabelledDataset
-    problem: Problem
-    parameters: Array
-    reference: int = 0
-
-    @property
-    def objective(self) -> Objective:
-        """Return the objective of the model, with its penalty."""
-        return self.problem.objective
-
-    @property
-    def is_firth(self) -> bool:
-        """Return whether the likelihood has Firth's penalty."""
-        return self.objective.term is not None
-
-    @property
-    def column_names(self) -> list[str]:
-        """Return the names of the columns of X."""
-        return self.dataset.features.column_names
-
-    @property
-    def names(self) -> list[str]:
-        """Return the names of the reported parameters of one equation."""
-        return ["intercept"] * self.units.fit_intercept + self.column_names
-
-    @cached_property
-    def class_totals(self) -> np.ndarray:
-        """Return the sums of the weights in each class: (n_classes,)."""
-        return self.dataset.totals * self.dataset.class_weights.factors
-
-    @property
-    def total_weight(self) -> float:
-        """Return the sum of the weights."""
-        return float(self.class_totals.sum())
-
-    @cached_property
-    def units(self) -> Units:
-        """Return the change of variables to units of X."""
-        scaler, objective = self.problem.scaler, self.objective
-        assert scaler is not None
+    def __init__(
+        self, model: Any, dataset: LabelledDataset, problem: Problem, reference: int
+    ) -> None:
+        self.model, self.dataset, self.problem = model, dataset, problem
+        self.objective = objective = problem.objective
+        self.is_firth = objective.term is not None
+        scaler: Any = problem.scaler
         mean, scale = arrays.to_host(scaler.mean), arrays.to_host(scaler.scale)
-        outputs, fit_intercept = objective.n_outputs, objective.fit_intercept
-        return Units(mean, scale, outputs, fit_intercept, self.reference)
+        shape = objective.n_outputs, objective.fit_intercept
+        self.units = Units(mean, scale, *shape, reference)
+        self.column_names = dataset.features.column_names
+        self.names = ["intercept"] * objective.fit_intercept + self.column_names
+        encoder = dataset.features.encoder
+        self.references = [] if encoder is None else encoder.references
+        self.class_totals = dataset.totals * dataset.class_weights.factors
+        self.total_weight = float(self.class_totals.sum())
+        curvature = arrays.to_host(objective.penalty_curvature)[0]
+        self.penalty_curvature = curvature.astype(np.float64) * self.total_weight
+        self.non_smooth: tuple[Any, ...] = 0.0, -np.inf, np.inf
+        if objective.non_smooth is not None:
+            self.non_smooth = tuple(arrays.to_host(p)[0] for p in objective.non_smooth)
+        features, wide = dataset.features, objective.wide
+        coef = features.place(model.coef_, wide)
+        intercept = model._exact_intercept(features, wide)
+        self.parameters = problem.parameters((coef, intercept))
 
-    @cached_property
+    @property
     def standardized(self) -> np.ndarray:
         """Return the estimates on the host: (n_parameters,)."""
         return arrays.to_host(self.parameters)[0].astype(np.float64)
+
+    def at(self, standardized: np.ndarray) -> FittedData:
+        """Return the same data with other estimates, (n_parameters,) on the host."""
+        data = copy.copy(self)
+        data.parameters = self.objective.place(standardized[None, :])
+        return data
+
+    @property
+    def free(self) -> np.ndarray:
+        """Return a mask of the parameters that no L1 penalty or bound holds."""
+        (l1, lower, upper), at = self.non_smooth, self.standardized
+        return ~((l1 > 0) & (at == 0)) & (at > lower) & (at < upper)
+
+    @property
+    def is_penalised(self) -> bool:
+        """Return whether a penalty or bounds change the estimates."""
+        strengths = self.penalty_curvature + self.non_smooth[0]
+        return bool((strengths > 0).any() or not self.free.all())
 
     def on_host(self, sums: Array) -> np.ndarray:
         """Return sums over the rows in float64 on the host, for the given weights."""
@@ -155,49 +231,10 @@ class FittedData:
     def sum_rows(
         self, function: Callable[..., Any], *arguments: Any, **options: Any
     ) -> list[np.ndarray]:
-        """Return the sums of a function of the loss and the estimates, on the host."""
+        """Return sums of a function of the rows at the estimates, on the host."""
         given = self.objective.loss, self.parameters, *arguments
         sums = self.objective.data.map_reduce(function, *given, **options)
-        return [self.on_host(part) for part in sums]
-
-    def map_rows(
-        self, function: Callable[..., Array], *arguments: Any, width: int
-    ) -> Array:
-        """Return a function of the loss and the estimates for each row."""
-        given = self.objective.loss, self.parameters, *arguments
-        return self.objective.data.map_rows(function, *given, width=width)
-
-    def at(self, standardized: np.ndarray) -> FittedData:
-        """Return the same data with other estimates, (n_parameters,) on the host."""
-        return replace(self, parameters=self.objective.place(standardized[None, :]))
-
-    @cached_property
-    def penalty_curvature(self) -> np.ndarray:
-        """Return second derivatives of the summed losses' penalty: (n_parameters,)."""
-        curvature = arrays.to_host(self.objective.penalty_curvature)
-        return curvature[0].astype(np.float64) * self.total_weight
-
-    @cached_property
-    def non_smooth(self) -> tuple[np.ndarray, ...] | None:
-        """Return L1 strengths, lower and upper bounds, all (n_parameters,)."""
-        penalty = self.objective.non_smooth
-        if penalty is None:
-            return None
-        return tuple(arrays.to_host(part)[0] for part in penalty)
-
-    @cached_property
-    def free(self) -> np.ndarray:
-        """Return a mask of the parameters that no L1 penalty or bound holds."""
-        if self.non_smooth is None:
-            return np.ones(self.objective.n_parameters, dtype=bool)
-        (l1, lower, upper), at = self.non_smooth, self.standardized
-        return ~((l1 > 0) & (at == 0)) & (at > lower) & (at < upper)
-
-    @property
-    def is_penalised(self) -> bool:
-        """Return whether a penalty or bounds change the estimates."""
-        has_l1 = self.non_smooth is not None and (self.non_smooth[0] > 0).any()
-        return bool(has_l1 or (self.penalty_curvature > 0).any() or not self.free.all())
+        return list(map(self.on_host, sums))
 
 
 def read_fitted_data(
@@ -206,6 +243,7 @@ def read_fitted_data(
     y: Any,
     sample_weight: Any,
     offset: Any,
+    reference: Any,
     pool: Workers,
 ) -> FittedData:
     """Read the rows of a fit.
@@ -215,51 +253,46 @@ def read_fitted_data(
     TypeError, ValueError
         If the rows are invalid, or have other classes than the model.
     """
+    is_firth = isinstance(model, FirthLogisticRegression)
     known, moments = None, getattr(model, "_column_moments", None)
     if moments is not None:
         mean, std = (features.place(moments[i, :], None) for i in range(2))
         known = ColumnStatistics(features.xp.ones_like(mean[0]), mean, std)
+    rows = features, y, sample_weight, offset, pool
     dataset = read_dataset(
-        model,
-        features,
-        y,
-        sample_weight,
-        offset,
-        pool,
-        statistics=known,
-        takes_soft_labels=not isinstance(model, FirthLogisticRegression),
+        model, *rows, statistics=known, takes_soft_labels=not is_firth
     )
-    given, fitted = arrays.to_host(dataset.classes), arrays.to_host(model.classes_)
-    if given.tolist() != fitted.tolist():
+    classes = arrays.to_host(dataset.classes).tolist()
+    fitted = arrays.to_host(model.classes_).tolist()
+    if classes != fitted:
         raise ValueError(
-            f"y holds the classes {quoted(given.tolist())}, and the model was fitted "
-            f"to {quoted(fitted.tolist())}. Pass the y of the fit."
+            f"y holds the classes {quoted(classes)}, and the model was fitted to "
+            f"{quoted(fitted)}. Pass the y of the fit."
         )
-    left_out = dataset.class_weights.kept.shape[0] < given.shape[0]
-    if left_out and not isinstance(model, FirthLogisticRegression):
+    if dataset.class_weights.kept.size < len(classes) and not is_firth:
         raise ValueError(
             "A class has no weight in these rows, so that the fit has no coefficients "
             "for it. Fit without its rows."
         )
-    features = dataset.features
-    if isinstance(model, FirthLogisticRegression):
+    if reference is None:  # the first level that occurs
+        levels = table_levels(y) or classes
+        reference = next(level for level in levels if level in classes)
+    if reference not in classes:
+        raise ValueError(
+            f"reference must be one of the classes, {quoted(classes)}; got "
+            f"{quoted(reference)}."
+        )
+    if is_firth:
         problem = firth_problem(dataset, float(model.C))
     else:
         searched = isinstance(model, LogisticRegressionCV)
         C = float(model.C_ if searched else model.C)
         l1_ratio = float(model.l1_ratio_ if searched else model.l1_ratio)
-        penalty = read_regularisation(model, l1_ratio, C, features)
+        penalty = read_regularisation(model, l1_ratio, C, dataset.features)
         problem = Problem(
             dataset, dataset.spec, C=C, regularisation=penalty, standardized=True
         )
-    wide = problem.objective.wide
-    coef, intercept = (
-        features.place(values, wide) for values in (model.coef_, model.intercept_)
-    )
-    rest = getattr(model, "_intercept_rest", None)
-    if rest is not None:
-        intercept = intercept + features.place(rest, wide)
-    return FittedData(model, dataset, problem, problem.parameters((coef, intercept)))
+    return FittedData(model, dataset, problem, classes.index(reference))
 
 
 def check_model(model: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +11,9 @@ from scipy import stats
 
 from xlr import arrays
 from xlr.estimators import LogisticRegression
-from xlr.inference.covariance import Estimates
-from xlr.inference.fitted_data import FittedData
-from xlr.inference.profile import PROFILE_ALPHA, profile_ends
-from xlr.inference.table import Table, interval_columns, wald_table
+from xlr.inference.fitted_data import Estimates, FittedData
+from xlr.inference.newton import PROFILE_ALPHA, profile_ends
+from xlr.inference.table import Table, interval_columns, wald_columns
 from xlr.text import term_of
 
 
@@ -61,33 +59,23 @@ class FittedResults:
     data : FittedData
         Data at the estimates.
     estimates : Estimates
-    profile : ndarray of shape (3, n_reported) or None
-        Result of :func:`~xlr.inference.profile.profile_all`.
     cov_type : str
-    llnull : float
-    saturated : float
-        Log-likelihood of the saturated model.
     notes : list of str
-    is_separated, keep_data : bool
+    keep_data : bool
     """
 
     def __init__(
         self,
         data: FittedData,
         estimates: Estimates,
-        profile: np.ndarray | None,
-        *,
         cov_type: str,
-        llnull: float,
-        saturated: float,
         notes: list[str],
-        is_separated: bool,
         keep_data: bool,
     ) -> None:
         # 1. The fit, without its rows.
         model, features, units = data.model, data.dataset.features, data.units
         self._data = data if keep_data else None
-        self._estimates, self._units, self._profile = estimates, units, profile
+        self._estimates, self._units = estimates, units
         self._model, self._solver = type(model).__name__, model.solver_
         self._reader = LogisticRegression()  # reads new rows as the fit did
         self._reader.__dict__.update(features.attributes)
@@ -95,39 +83,37 @@ class FittedResults:
         self._reader.coef_, self._reader.intercept_ = coef[0], intercept[0]
         self._reader._has_offset = data.objective.data.offset is not None
         self.is_penalised, self.is_firth = data.is_penalised, data.is_firth
-        self.is_separated = is_separated
+        self.is_separated = bool(estimates.separated)
         self.class_totals = data.class_totals
         self.classes = [str(label) for label in arrays.to_host(data.dataset.classes)]
-        self.reference, self.equations = self.classes[units.reference], []
-        if len(self.classes) > 2:
-            self.equations = list(self.classes)
-            del self.equations[units.reference]
+        self.reference = self.classes[units.reference]
+        others = np.delete(np.asarray(self.classes, dtype=object), units.reference)
+        self.equations = others.tolist() if others.size > 1 else []
         self.names = data.names
-        references = features.encoder.references if features.encoder else []
-        self._references = {term_of(name): name for name in references}
+        self._references = {term_of(name): name for name in data.references}
         self.cov_type, self.notes = cov_type, notes
         self.converged = bool(model.converged_)
         # 2. Numbers for each parameter.
-        self._errors = np.sqrt(np.diagonal(estimates.covariance))
+        self._errors = estimates.errors
         self.params, self.bse = map(self._shaped, (estimates.params, self._errors))
         with arrays.quiet():
             self.zvalues = self.params / self.bse
-        columns = self.coefficients(PROFILE_ALPHA).columns
-        self.pvalues = self._shaped(columns["P>|z|" if profile is None else "P>chi2"])
+        pvalue = "P>|z|" if estimates.profile is None else "P>chi2"
+        self.pvalues = self._shaped(self.coefficients().columns[pvalue])
         # 3. Numbers for the whole fit.
         self.nobs = float(data.dataset.totals.sum())
         self.effective_df = estimates.effective_df
         n_intercepts = (len(self.classes) - 1) * units.fit_intercept
         self.df_model = self.effective_df - n_intercepts
         self.df_resid = self.nobs - self.effective_df
-        self.llf, self.llnull = estimates.log_likelihood, llnull
-        self.llr, self.llr_pvalue = 2 * (self.llf - llnull), np.nan
+        self.llf, self.llnull = estimates.llf, estimates.llnull
+        self.llr, self.llr_pvalue = 2 * (self.llf - self.llnull), np.nan
         if not self.is_penalised:
             self.llr_pvalue = float(stats.chi2.sf(self.llr, self.df_model))
         with arrays.quiet():  # offsets can predict all rows: a likelihood of 1
-            self.prsquared = float(1 - np.float64(self.llf) / llnull)
-        self.deviance = 2 * (saturated - self.llf)
-        self.null_deviance = 2 * (saturated - llnull)
+            self.prsquared = float(1 - np.float64(self.llf) / self.llnull)
+        self.deviance = 2 * (estimates.saturated - self.llf)
+        self.null_deviance = 2 * (estimates.saturated - self.llnull)
         self.aic = -2 * self.llf + 2 * self.effective_df
         self.bic = -2 * self.llf + float(np.log(self.nobs)) * self.effective_df
 
@@ -189,20 +175,19 @@ class FittedResults:
 
         With profile likelihoods, ``chi2`` and its P-value replace z and its P-value.
         """
-        names = self.names * (len(self.classes) - 1)
         params, errors = self._estimates.params, self._errors
-        if self._profile is None:
-            table = wald_table(
-                "Coefficients", "coef", names, params, errors, alpha, self.equations
-            )
-            return replace(table, references=self._references)
-        low, high = interval_columns(alpha)
-        statistic, lower, upper = self._profile
-        if alpha != PROFILE_ALPHA:
-            with self._rows(f"alpha={alpha:g}") as data:
-                every = range(params.size)
-                lower, upper = profile_ends(data, params, errors, every, alpha)
-        columns = {"coef": params, "std err": errors, "chi2": statistic}
-        columns |= {"P>chi2": stats.chi2.sf(statistic, 1), low: lower, high: upper}
-        title, references = "Coefficients", self._references
-        return Table(title, names, columns, self.equations, references=references)
+        columns = wald_columns("coef", params, errors, alpha)
+        profile = self._estimates.profile
+        if profile is not None:
+            statistic, ends = profile[0], profile[1:]
+            if alpha != PROFILE_ALPHA:
+                every = np.arange(params.size)
+                with self._rows(f"alpha={alpha:g}") as data:
+                    ends = profile_ends(data, self._estimates, every, alpha)
+            columns = {"coef": params, "std err": errors, "chi2": statistic}
+            columns["P>chi2"] = stats.chi2.sf(statistic, 1)
+            columns |= zip(interval_columns(alpha), ends)
+        names, groups = self.names * (len(self.classes) - 1), self.equations
+        return Table(
+            "Coefficients", names, columns, groups, references=self._references
+        )

@@ -378,18 +378,15 @@ def _codes(columns: Any) -> np.ndarray | None:
 
 def _column(data: Any, name: str, role: str) -> Any:
     """Return a column of a table in its own library."""
-    if not arrays.is_dask(data):
-        data = native(data)
     columns = _columns_of(data)
     if name not in columns:
         raise ValueError(
             f"{role} names {quoted(name)}, and the table has the columns "
             f"{listed(columns)}."
         )
-    return data[name]
+    return data[name] if arrays.is_dask(data) else native(data)[name]
 
 
-def _columns_of(table: Any) -> list[Any]:
-    return list(
-        table.columns if arrays.is_dask(table) else nw.from_native(table).columns
-    )
+def _columns_of(table: Any) -> list[str]:
+    table = table if arrays.is_dask(table) else nw.from_native(table)
+    return list(table.columns)

@@ -1,21 +1,40 @@
-"""Wald tests of linear hypotheses about the parameters."""
+"""Wald tests of the parameters, and score tests of features that a model leaves out."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.data import Block, PerRow, as_matrix, call
+from xlr.estimators import LogisticRegression
+from xlr.inference.covariance import design, outer_products, own_scores
+from xlr.inference.fitted_data import FittedData
 from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
-from xlr.inference.table import Table, wald_table
+from xlr.inference.table import Table, wald_columns
+from xlr.inputs.dask_input import split_like
+from xlr.inputs.features import read_features
+from xlr.inputs.kinds import check_n_rows
+from xlr.inputs.parameters import check_option
+from xlr.losses import Loss
+from xlr.objective import passes
 from xlr.text import printable, quoted, term_of
+
+# Share of a feature's information, given the features of the model, below which it is a
+# sum of them up to rounding errors.
+LEAST_SHARE = 1e-9
+
+CANDIDATE_ROWS = 256  # minimum rows of a block: sums have a column per candidate
 
 
 class HypothesisTests(FittedResults):
-    """Wald tests of linear hypotheses about the parameters."""
+    """Wald tests of linear hypotheses, and score tests of further features."""
 
     def t_test(self, r_matrix: Any, q_matrix: Any = 0.0, alpha: float = 0.05) -> Table:
         """Test each of several linear hypotheses R w = q about the parameters.
@@ -64,15 +83,10 @@ class HypothesisTests(FittedResults):
         ==============================================================================
         """
         estimates, values, covariance = self._contrasts(r_matrix, q_matrix)
-        return wald_table(
-            "Linear hypotheses",
-            "coef",
-            [f"c{i}" for i in range(estimates.size)],
-            estimates,
-            np.sqrt(np.diagonal(covariance)),
-            alpha,
-            values=values,
-        )
+        errors = np.sqrt(np.diagonal(covariance))
+        columns = wald_columns("coef", estimates, errors, alpha, values)
+        names = [f"c{i}" for i in range(estimates.size)]
+        return Table("Linear hypotheses", names, columns)
 
     def wald_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ChiSquaredTest:
         r"""Test several linear hypotheses R w = q about the parameters jointly.
@@ -163,25 +177,19 @@ class HypothesisTests(FittedResults):
         x                                             18.8794      8e-05             2
         ==============================================================================
         """
-        names = self.parameter_names
-        place = np.arange(len(names)) % len(self.names)
-        identity, known = np.eye(len(names)), ~np.isnan(self._errors)
-        terms: list[tuple[str, Any]] = []
-        if not skip_single:
-            # The levels of a category are one term: race[a] and race[b].
-            of_term = np.asarray(list(map(term_of, self.names)))
-            terms = [
-                (term, identity[known & (of_term == term)[place]])
-                for term in dict.fromkeys(of_term.tolist())
-            ]
+        names = self.names * (len(self.classes) - 1)
+        of_term = np.asarray(list(map(term_of, names)))  # race[a] and race[b] are one
+        singles = [] if skip_single else list(dict.fromkeys(of_term.tolist()))
+        chosen = [(term, of_term == term) for term in singles]
         for part in combine_terms:
-            has_part = np.asarray([part in name for name in self.names])
-            if not has_part.any():
+            chosen.append((part, np.asarray([part in name for name in names])))
+            if not chosen[-1][1].any():
                 raise ValueError(
                     f"No parameter has {quoted(part)} in its name; the names are "
                     f"{quoted(self.names)}."
                 )
-            terms.append((part, identity[known & has_part[place]]))
+        identity, known = np.eye(len(names)), ~np.isnan(self._errors)
+        terms: list[tuple[str, Any]] = [(k, identity[known & own]) for k, own in chosen]
         terms += extra_constraints
         nothing = ChiSquaredTest(np.nan, 0, np.nan)
         tests = [self.wald_test(R) if len(R) else nothing for _, R in terms]
@@ -222,6 +230,127 @@ class HypothesisTests(FittedResults):
         used = (R != 0).any(axis=0)
         R, V = R[:, used], covariance[np.ix_(used, used)]
         return R @ params[used], np.broadcast_to(q, R.shape[:1]), R @ V @ R.T
+
+    def score_test(
+        self,
+        exog_extra: Array,
+        hypothesis: Literal["joint", "separate"] = "joint",
+        cov_type: Literal["nonrobust", "HC0"] = "nonrobust",
+    ) -> ChiSquaredTest:
+        r"""Test features that the model leaves out, without fitting them.
+
+        One pass reads each feature once, so that thousands can be screened.
+
+        With the rows z of the model and c of the candidates, the residuals r and the
+        curvature H of the loss in the logits, the score of a candidate is
+        :math:`U = \sum_i r_i c_i`, and its variance about the estimates of the model
+
+        .. math::
+            V = \sum_i H_i\, \tilde c_i \tilde c_i^T, \qquad \tilde c = c - A z, \quad
+            A = \Big(\sum_i H_i\, c_i z_i^T\Big) \Big(\sum_i H_i\, z_i z_i^T\Big)^{-1}
+
+        or, for the robust test, with :math:`r_i r_i^T` instead of the first H. The
+        statistic is :math:`U^T V^{-1} U`. With more than two classes, every class
+        except the first has scores.
+
+        Parameters
+        ----------
+        exog_extra : array, table or sparse matrix of shape (n_samples, m)
+            The features, in memory or, for an X of Dask, in the same chunks.
+        hypothesis : {'joint', 'separate'}, default='joint'
+            Whether to test all features jointly, or each by itself.
+        cov_type : {'nonrobust', 'HC0'}, default='nonrobust'
+            Variance of the scores: the information, or the scores of the rows.
+
+        Returns
+        -------
+        ChiSquaredTest
+            ``statistic``, ``df`` and ``pvalue``, arrays of shape (m,) for
+            ``'separate'``; NaN for a feature that is a sum of features in the model.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the fit is penalised, the results do not hold the rows, the features are
+            invalid, or they are collinear and tested jointly.
+
+        References
+        ----------
+        Rao (1948), *Large sample tests of statistical hypotheses concerning several
+        parameters*; Boos (1992), *On generalized score tests*, The American
+        Statistician 46.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression(C=float("inf")).fit(X[:, :1], y)
+        >>> results = xlr.infer(model, X[:, :1], y, keep_data=True)
+        >>> results.score_test(X[:, 1:4], "separate").statistic.round(1)
+        array([38.3, 65.3,  5.3])
+        """
+        check_option("hypothesis", hypothesis, ("joint", "separate"))
+        check_option("cov_type", cov_type, ("nonrobust", "HC0"))
+        if self.is_penalised or self.is_firth:
+            raise ValueError(
+                "A score test starts from the maximum of the likelihood, and this fit "
+                "is penalised. Fit with C=inf."
+            )
+        if self.is_separated:
+            raise ValueError(
+                "A score test needs finite estimates, and the classes are separated."
+            )
+        joint, robust = hypothesis == "joint", cov_type == "HC0"
+        with self._rows("score_test") as data:
+            rows, m = _read_candidates(data, exog_extra)
+            outputs, size = data.objective.n_outputs, data.objective.column_size
+            products, squares = data.sum_rows(
+                _score_sums,
+                data.objective.place(data.dataset.class_weights.factors),
+                joint,
+                robust,
+                width=max(m, outputs * (size + m * joint)),
+                least=CANDIDATE_ROWS,
+                per_row=rows,
+            )
+            outer = outer_products(data) if robust else None
+        if not np.isfinite(products).all():
+            raise ValueError("exog_extra contains NaN or infinity.")
+        # 1. Sums over the rows for each weighting w and test: r c', c z' and c c'.
+        equations = outputs - (outputs > 1)
+        score, products = products[:equations], products[equations:]
+        products = products.reshape(1 + robust, equations, outputs, -1, m)
+        squares = squares.reshape(1 + robust, equations, equations, 1, m)
+        order, n_tests, df = "weozm->wmeoz", m, equations
+        if joint:
+            squares = products[:, :, outputs - equations :, size:]
+            order, n_tests, df = "weozm->wemoz", 1, equations * m
+            score = score.reshape(df, 1)
+        cross, own = (
+            np.einsum(order, part).reshape(1 + robust, n_tests, df, -1)
+            for part in (products[:, :, :, :size], squares)
+        )
+        # 2. The variance of the scores, given the estimates of the model.
+        A = cross[0] @ self._estimates.inverse
+        moved = A @ np.swapaxes(cross[-1], 1, 2)
+        variance = own[-1] - moved
+        if robust:
+            variance = variance - np.swapaxes(moved, 1, 2)
+            variance = variance + A @ outer @ np.swapaxes(A, 1, 2)
+        # 3. The statistics.
+        whole, left = (np.diagonal(part, 0, 1, 2) for part in (own[-1], variance))
+        is_sum = np.any(left <= LEAST_SHARE * whole, axis=1)
+        variance[is_sum] = np.nan
+        if not joint:
+            return ChiSquaredTest.of_form(score.T, variance)
+        test = ChiSquaredTest.of_form(score[:, 0], variance[0])
+        if np.isnan(test.statistic):
+            raise ValueError(
+                "Features of exog_extra are collinear with each other or with those in "
+                "the model. Leave them out, or pass hypothesis='separate'."
+            )
+        return test
 
 
 def _parsed(constraints: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -269,3 +398,69 @@ def _parsed(constraints: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndar
             f"parameters {', '.join(map(printable, names))}: {printable(error, 300)} "
             "Put names that are not identifiers in backticks: '`mean radius` = 0'."
         ) from error
+
+
+def _read_candidates(data: FittedData, candidates: Any) -> tuple[Any, int]:
+    """Return the candidates as values for each row of a pass, and their number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the candidates are not a matrix of real numbers with as many rows as X.
+    """
+    chunks, like = data.objective.data.chunks, data.dataset.features
+    read = partial(_on_device, like.xp, like.device)
+    if chunks is None:
+        rows = read(candidates)
+        check_n_rows("exog_extra", rows.shape, data.objective.n_samples)
+        return rows, rows.shape[1]
+    parts = split_like(chunks.X, candidates, "exog_extra")
+    parts = [call(read, part, name="candidates") for part in parts]
+    return PerRow(parts, None), int(candidates.shape[1])
+
+
+def _on_device(xp: Any, device: Any, candidates: Any) -> Array:
+    """Return candidates in the library and on the device of X."""
+    features = read_features(LogisticRegression(), candidates, reset=True)
+    if features.xp is xp and features.device == device:
+        return features.X
+    return arrays.move(features.X, xp=xp, device=device)
+
+
+def _score_sums(
+    block: Block,
+    loss: Loss,
+    parameters: Array,
+    factors: Array,
+    joint: bool,
+    robust: bool,
+    candidates: Array,
+) -> tuple[Array, ...]:
+    """Return the products of the candidates with r and z, and with themselves.
+
+    The weights are the curvature and, if ``robust``, the scores in a second set. r has
+    a column for each equation. z has all features of the model, and of the candidates
+    if ``joint``. The shapes are (n_products, m) and (n_pairs, m).
+    """
+    xp, wide, outputs = block.xp, block.wide, loss.n_outputs
+    block = block._replace(matrix=block.matrix.astype(wide))
+    C, Z = as_matrix(candidates).astype(wide), design(block, loss, parameters)
+    if joint:
+        Z = xp.concat([Z, C.to_dense()], axis=1)
+    eta = passes.logits(block, loss, parameters)
+    s = xp.astype(block.weights, wide)
+    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
+    same = xp.eye(outputs, dtype=wide, device=block.matrix.device)
+    H = loss.curvature(eta, block.labels, xp=xp).product(same, xp=xp)
+    weightings = [s[:, :, None] * H]
+    if robust:
+        scores = own_scores(block, loss, eta, factors)
+        weightings.append(scores[:, :, None] * scores[:, None, :])
+    first = int(outputs > 1)  # skip the equation of the reference class
+    columns, squares = [-s * gradient[:, 0, first:]], []
+    for M in weightings:
+        rows = M[:, first:, :, None] * Z[:, None, None, :]
+        columns.append(xp.reshape(rows, (rows.shape[0], -1)))
+        squares.append(xp.reshape(M[:, first:, first:], (M.shape[0], -1)))
+    products = C.transpose_matvec(xp.concat(columns, axis=1))
+    return products, C.sandwich_diagonal(xp.concat(squares, axis=1))

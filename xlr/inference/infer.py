@@ -10,28 +10,22 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators import FirthLogisticRegression
-from xlr.inference.clusters import read_clusters
-from xlr.inference.covariance import Estimates, estimate, limit_of_estimates
-from xlr.inference.fitted_data import FittedData, check_model, read_fitted_data
-from xlr.inference.goodness_of_fit import saturated_log_likelihood
-from xlr.inference.newton import constrained_minimum, sum_information
-from xlr.inference.profile import profile_all
+from xlr.inference.covariance import estimate, limit_of_estimates, read_clusters
+from xlr.inference.fitted_data import (
+    Estimates,
+    FittedData,
+    check_model,
+    read_fitted_data,
+)
+from xlr.inference.newton import NewtonStep, constrained_minimum, profile_all
 from xlr.inference.results import InferenceResults
-from xlr.inputs.categories import table_levels
+from xlr.inference.row_statistics import saturated_log_likelihood
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_option
 from xlr.inputs.soft_labels import SoftLabels
-from xlr.text import quoted
 from xlr.threads import ALONE, workers
 
-COV_TYPES = {
-    "nonrobust": "from the inverse information",
-    "HC0": "heteroscedasticity-robust (White's sandwich)",
-    "HC1": "heteroscedasticity-robust, times n / (n - k)",
-    "HC2": "heteroscedasticity-robust, each row over 1 - h with its leverage h",
-    "HC3": "heteroscedasticity-robust, each row over (1 - h)^2 with its leverage h",
-    "cluster": "robust to correlation within clusters, with Stata's correction",
-}
+COV_TYPES = "nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster"
 
 # Factor on the optimality of the fit, because coefficients are rounded to the dtype of
 # X, and sums over the rows have another order.
@@ -151,68 +145,54 @@ def infer(
     check_option("cov_type", cov_type, COV_TYPES)
     check_option("collinear", collinear, ("nan", "raise"))
     check_option("separation", separation, ("raise", "limit"))
-    _check_options(model, y, cov_type, groups, profile)
     is_firth = isinstance(model, FirthLogisticRegression)
+    _check_options(model, y, cov_type, groups, profile)
     features = read_features(model, X, reset=False, chunked=not is_firth)
     with workers(features.stored, model.n_jobs) as pool, arrays.quiet():
-        data = read_fitted_data(model, features, y, sample_weight, offset, pool)
-        data = replace(data, reference=_reference(data, y, reference))
+        rows = features, y, sample_weight, offset
+        data = read_fitted_data(model, *rows, reference, pool)
         clusters = None
         if groups is not None:
             clusters = read_clusters(groups, data.objective.n_samples)
-        sums = sum_information(data)
-        _refuse_other_rows(data, sums.subgradient)
-        separated = _separation(data, sums.subgradient)
+        last = NewtonStep(data)
+        _refuse_other_rows(data, last.subgradient)
+        separated = _separation(data, last.subgradient)
         if separated and separation == "raise":
             raise ValueError(
                 f"{separated} Likelihood-ratio tests have a limit: separation='limit'."
             )
         if separated:
-            estimates = limit_of_estimates(data)
+            estimates = limit_of_estimates(data, separated)
         else:
-            data, estimates = estimate(data, sums, cov_type, clusters)
+            data, estimates = estimate(last, cov_type, clusters)
         if collinear == "raise" and estimates.aliased:
             raise ValueError(
                 "Columns are collinear, so that their coefficients are not "
                 f"determined: {estimates.aliased}. Leave them out, or pass "
                 "collinear='nan'."
             )
-        if data.is_firth:
-            log_likelihood = _log_likelihood(data, data.parameters)
-            estimates = replace(estimates, log_likelihood=log_likelihood)
-        null = _null_log_likelihood(data)
         if profile and (data.is_penalised or estimates.aliased or separated):
             raise ValueError(
                 "profile=True needs a fit with finite estimates, without a penalty and "
-                "without collinear columns: fit with C=inf and leave "
-                "those out."
+                "without collinear columns: fit with C=inf and leave those out."
             )
-        profiled = None
+        found: dict[str, Any] = {"llnull": _null_log_likelihood(data)}
+        if is_firth:
+            found["llf"] = _log_likelihood(data, data.parameters)
+        if isinstance(y, SoftLabels):
+            found["saturated"] = saturated_log_likelihood(data)
         by_default = is_firth and model.converged_ and not data.is_penalised
         if profile or (profile is None and by_default):
-            errors = np.sqrt(np.diagonal(estimates.covariance))
             try:
-                profiled = profile_all(data, estimates.params, errors)
+                found["profile"] = profile_all(data, estimates)
             except FloatingPointError:
                 if profile:
                     raise
-        notes = _notes(data, estimates, cov_type, profiled is not None)
-        if separated:
-            notes.append(f"{separated} The log-likelihood is its limit.")
+        estimates = replace(estimates, **found)
+        notes = _notes(data, estimates)
         # The threads end here: methods of the results run in their caller.
         data.objective.data.pool = data.dataset.spec.data.pool = ALONE
-        is_soft = isinstance(y, SoftLabels)
-        return InferenceResults(
-            data,
-            estimates,
-            profiled,
-            cov_type=cov_type,
-            llnull=null,
-            saturated=saturated_log_likelihood(data) if is_soft else 0.0,
-            notes=notes,
-            is_separated=bool(separated),
-            keep_data=keep_data,
-        )
+        return InferenceResults(data, estimates, cov_type, notes, keep_data)
 
 
 def _check_options(
@@ -248,6 +228,7 @@ def _check_options(
 
 
 def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
+    """Raise ValueError unless the model is the optimum on the rows."""
     model, optimality = data.model, float(np.abs(gradient).max())
     reached = max(float(model.tol), getattr(model, "optimality_", 0.0))
     if not optimality <= SLACK * max(reached, data.objective.rounding**0.5):
@@ -260,34 +241,15 @@ def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
 
 def _separation(data: FittedData, gradient: np.ndarray) -> str:
     """Describe the features that separate the classes, or return an empty string."""
-    if data.is_penalised or data.is_firth:
-        return ""
-    if getattr(data.model, "_has_optimum", False):  # the fit has checked this
+    is_checked = getattr(data.model, "_has_optimum", False)  # by the fit
+    if data.is_penalised or data.is_firth or is_checked:
         return ""
     found = data.problem.separation(data.parameters, gradient)
     return "" if found is None else found.describe(data.column_names)
 
 
-def _reference(data: FittedData, y: Any, label: Any) -> int:
-    """Return the index of the reference class."""
-    classes = arrays.to_host(data.dataset.classes).tolist()
-    if label is None:
-        levels = table_levels(y) or classes
-        return next(classes.index(level) for level in levels if level in classes)
-    if label not in classes:
-        raise ValueError(
-            f"reference must be one of the classes, {quoted(classes)}; got "
-            f"{quoted(label)}."
-        )
-    return classes.index(label)
-
-
-def _notes(
-    data: FittedData, estimates: Estimates, cov_type: str, profile: bool
-) -> list[str]:
+def _notes(data: FittedData, estimates: Estimates) -> list[str]:
     """Return the notes on the results."""
-    encoder = data.dataset.features.encoder
-    references = [] if encoder is None else encoder.references
     notes = {
         f"Collinear columns are left out: {estimates.aliased}.": estimates.aliased,
         "The fit is penalised: standard errors describe the penalised estimates "
@@ -297,18 +259,20 @@ def _notes(
         "Coefficients held at zero by the L1 penalty, or at a bound, have no standard "
         "error; the other standard errors treat them as known.": not data.free.all(),
         "Log-likelihoods include Firth's penalty.": data.is_firth,
-        f"Reference levels: {', '.join(references)}.": references,
+        f"Reference levels: {', '.join(data.references)}.": data.references,
         "Coefficients compare the first class against the second.": (
-            data.reference > 0 and data.objective.n_outputs == 1
+            data.units.reference > 0 and data.objective.n_outputs == 1
         ),
-        "P-values and intervals come from the profile likelihood.": profile,
+        "P-values and intervals come from the profile likelihood.": (
+            estimates.profile is not None
+        ),
         "With class_weight the likelihood is a weighted one, not that of the data.": (
             getattr(data.model, "class_weight", None) is not None
         ),
-        f"Standard errors are {COV_TYPES[cov_type]}.": cov_type != "nonrobust",
         "The covariance of clusters in several ways had negative eigenvalues, which "
         "are set to zero (Cameron, Gelbach and Miller 2011).": estimates.was_indefinite,
         "The fit did not converge: see the warning of fit.": not data.model.converged_,
+        f"{estimates.separated} The log-likelihood is its limit.": estimates.separated,
     }
     return [note for note, applies in notes.items() if applies]
 
@@ -336,7 +300,5 @@ def _null_log_likelihood(data: FittedData) -> float:
     place = np.arange(objective.n_parameters) % objective.column_size
     constraints = np.eye(objective.n_parameters)[place < objective.n_features]
     # The intercepts of the fit compensate for an offset far from zero.
-    null = constrained_minimum(
-        objective, data.standardized, constraints, np.zeros(len(constraints))
-    )
-    return _log_likelihood(data, objective.place(null.parameters[None, :]))
+    null, *_ = constrained_minimum(objective, data.standardized, constraints)
+    return _log_likelihood(data, objective.place(null[None, :]))

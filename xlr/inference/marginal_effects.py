@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from xlr.estimators.dataset import loss_of
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 from xlr.inference.fitted_data import FittedData
 from xlr.inference.fitted_results import FittedResults
-from xlr.inference.table import Table, wald_table
+from xlr.inference.table import Table, wald_columns
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_option
 from xlr.losses import Loss
@@ -27,8 +28,6 @@ METHODS = {
     "dyex": "dy/d(lnx)",
     "eydx": "d(lny)/dx",
 }
-
-MEDIAN_COLUMNS = 256  # columns of X that move to the host at a time
 
 
 class MarginalEffects(FittedResults):
@@ -103,10 +102,16 @@ class MarginalEffects(FittedResults):
                 "The change of a dummy or a count has no logarithm of the feature: "
                 f"method must be 'dydx' or 'eydx'; got {method!r}."
             )
-        held = np.full(self._units.mean.size, np.nan)
-        for key, value in dict(atexog or {}).items():
-            held[self._column(key)] = value
-        spans = np.zeros(held.size)
+        names = self.names[int(self._units.fit_intercept) :]
+        places = {key: j for j, name in enumerate(names) for key in (j, name)}
+        held, spans = np.full(len(names), np.nan), np.zeros(len(names))
+        for key, value in (atexog or {}).items():
+            if key not in places:
+                raise ValueError(
+                    f"atexog holds {quoted(key)}, which is not a feature. Use the name "
+                    f"of a feature, {quoted(names)}, or the number of its column in X."
+                )
+            held[places[key]] = value
         if dummy or count:
             with self._rows("get_margeff(dummy=True) or (count=True)") as data:
                 spans = _discrete_spans(data, dummy, count)
@@ -120,37 +125,11 @@ class MarginalEffects(FittedResults):
             effects, jacobian = self._average(rows, method, held, spans)
         covariance = self._estimates.standardized_covariance
         variance = np.sum(jacobian @ covariance * jacobian, axis=2)
-        return wald_table(
-            "Average marginal effects" if is_overall else "Marginal effects",
-            METHODS[method],
-            self._feature_names * effects.shape[0],
-            effects.reshape(-1),
-            np.sqrt(np.maximum(variance, 0)).reshape(-1),
-            alpha,
-            self.classes if self.equations else [],
-        )
-
-    @property
-    def _feature_names(self) -> list[str]:
-        return self.names[int(self._units.fit_intercept) :]
-
-    def _column(self, key: str | int) -> int:
-        """Return the index of a column of X, given its name or index.
-
-        Raises
-        ------
-        ValueError
-            If there is no such column.
-        """
-        names = self._feature_names
-        if key in names:
-            return names.index(key)
-        if isinstance(key, int | np.integer) and 0 <= key < len(names):
-            return int(key)
-        raise ValueError(
-            f"atexog holds {quoted(key)}, which is not a feature. Use the name of a "
-            f"feature, {quoted(names)}, or the number of its column in X."
-        )
+        errors = np.sqrt(np.maximum(variance, 0)).reshape(-1)
+        columns = wald_columns(METHODS[method], effects.reshape(-1), errors, alpha)
+        title = "Average marginal effects" if is_overall else "Marginal effects"
+        groups = self.classes if self.equations else []
+        return Table(title, names * effects.shape[0], columns, groups)
 
     def _rows_at(self, at: Any) -> TrainingData:
         """Return the rows of ``at`` with standardized columns, on the host."""
@@ -197,15 +176,15 @@ class MarginalEffects(FittedResults):
             Derivatives in the standardized parameters.
         """
         units, loss, p = self._units, loss_of(len(self.classes)), held.size
-        by_class = self._estimates.standardized.reshape(loss.n_outputs, -1)
+        w, j = self._estimates.standardized.reshape(loss.n_outputs, -1), np.arange(p)
         by_log_x, discrete = method.endswith("ex"), np.nonzero(spans)[0]
-        columns = [units.mean, np.ones(p), held - units.mean, spans]
+        columns = [units.mean, held - units.mean, 1 - spans, np.ones(p)]
         parameters, columns = (
             arrays.move(part, xp=data.xp, device=data.device, dtype=data.wide)
-            for part in (by_class.reshape(1, -1), np.stack(columns) / units.scale)
+            for part in (w.reshape(1, -1), np.stack(columns) / units.scale)
         )
-        widest = max(loss.n_outputs, p * by_log_x, discrete.size)
-        sums = data.map_reduce(
+        K, d = loss.n_outputs, discrete.size
+        (sums,) = data.map_reduce(
             _effect_sums,
             loss,
             parameters,
@@ -213,27 +192,29 @@ class MarginalEffects(FittedResults):
             not np.isnan(held).all(),
             method,
             discrete,
-            width=3 * loss.n_outputs**2 * widest,
+            width=3 * K**2 * max(K, p * by_log_x, 3 * d),
         )
-        total = float(arrays.to_host(data.total_weight())[0])
-        first, second, *changes = (
-            arrays.to_host(part).astype(np.float64) / total for part in sums
+        means = arrays.to_host(sums / data.total_weight()[0]).astype(np.float64)
+        of = [p, p] if by_log_x else [1, K]
+        shapes = [(K, K, of[0]), (K, K, of[1]), (d, K), (d, K, K), (d, K, K)]
+        parts = np.split(means, np.cumsum(list(map(math.prod, shapes)))[:-1])
+        G, dG, V, changed, own = (
+            part.reshape(*shape, p + 1) for part, shape in zip(parts, shapes)
         )
         # The intercept is the last parameter of an output, if there is one.
-        second, j = second[..., : by_class.shape[1]], np.arange(p)
+        w, size = w[:, :p], w.shape[1]
         if by_log_x:
-            effects = np.einsum("klj,lj->kj", first, by_class[:, :p])
-            jacobian = np.einsum("kmjq->kjmq", second).copy()
-            jacobian[:, j, :, j] += np.moveaxis(first, 2, 0)
+            factor = G[..., p]
+            jacobian = np.einsum("kmjq->kjmq", dG[..., :size]).copy()
         else:
-            raw = by_class[:, :p] / units.scale
-            effects = first @ raw
-            jacobian = np.einsum("klmq,lj->kjmq", second, raw, order="C")
-            jacobian[:, j, :, j] += first / units.scale[:, None, None]
-        for j, difference, product, own in zip(discrete, *changes):
-            effects[:, j] = difference / spans[j]
-            jacobian[:, j] = product[..., : by_class.shape[1]] / spans[j]
-            jacobian[:, j, :, j] = own / spans[j]
+            factor = G[..., p] / units.scale
+            jacobian = np.einsum("klmq,lj->kjmq", dG[..., :size], w / units.scale)
+        effects = np.einsum("klj,lj->kj", factor, w)
+        jacobian[:, j, :, j] += np.moveaxis(factor, 2, 0)
+        for i, column in enumerate(discrete):
+            effects[:, column] = V[i, :, p] / spans[column]
+            jacobian[:, column] = changed[i, ..., :size] / spans[column]
+            jacobian[:, column, :, column] = own[i, ..., p] / spans[column]
         return effects, jacobian.reshape(*effects.shape, -1)
 
 
@@ -245,32 +226,19 @@ def _effect_sums(
     is_held: bool,
     method: str,
     discrete: np.ndarray,
-) -> tuple[Array, ...]:
-    """Return the sums over the rows of G, of its derivatives, and of the changes.
+) -> tuple[Array]:
+    """Return R'[Z, 1] for G, its derivatives, and the changes, side by side in R.
 
-    ``columns`` has four rows, divided by the scales of the columns: the means, ones,
-    the held values less the means, and the spans.
+    ``columns`` has four rows, divided by the scales of the columns: the means, the held
+    values less the means, and the ends of changes, from zero or, if the first end is
+    below zero, from the number of the row.
     """
-    xp, s, matrix = block.xp, block.weights, block.matrix
-    mean, unit, held, span = (xp.astype(columns[i, :], matrix.dtype) for i in range(4))
+    xp, matrix = block.xp, block.matrix
+    mean, held, low, high = (xp.astype(columns[i, :], matrix.dtype) for i in range(4))
     takes_log = method.startswith("ey")
     if is_held:
         Z = matrix.to_dense()
         matrix = DenseMatrix(xp.where(xp.isnan(held), Z, held), matrix.dtype, xp=xp)
-
-    def total(rows: Array) -> Array:
-        """Return the sums of the weighted rows (n, ...): (...)."""
-        weights = xp.reshape(s[:, 0], (-1, *(1 for _ in rows.shape[1:])))
-        return xp.sum(weights * rows, axis=0, dtype=block.wide)
-
-    def products(rows: Array) -> Array:
-        """Return R'[Z, 1] of the weighted rows (n, ...): (..., n_features + 1)."""
-        sums = xp.reshape(total(rows), (-1,))
-        rows, shape = s * xp.reshape(rows, (rows.shape[0], -1)), rows.shape[1:]
-        product = matrix.transpose_matvec(rows, sums)
-        product = xp.concat([product, sums[:, None]], axis=1)
-        return xp.reshape(product, (*shape, -1))
-
     # 1. Derivatives: dA_kl / d eta_m = A_km ([k = l] - p_l) - p_k A_lm.
     eta = logits(block._replace(matrix=matrix), loss, parameters)[:, 0, :]
     _, G, p, rest = _derivatives(eta, takes_log, xp=xp)
@@ -284,23 +252,26 @@ def _effect_sums(
     if method.endswith("ex"):
         x = (matrix.to_dense() + mean)[:, None, None, :]  # over the scales
         G, dG = G[..., None] * x, xp.matmul(xp.matrix_transpose(dG), coef) * x
-    found = total(G), products(dG)
-    if not discrete.size:
-        return found
+    found = [G, dG]
     # 2. Changes of V between two values of a column, which change the logits.
-    ids = arrays.move(discrete, xp=xp, device=matrix.device)
-    z, coef = matrix.take_columns(ids).to_dense(), xp.take(coef, ids, axis=1).T
-    mean, unit, span = (xp.take(part, ids) for part in (mean, unit, span))
-    middle = xp.where(span > unit, z, unit / 2 - mean)
+    if discrete.size:
+        ids = arrays.move(discrete, xp=xp, device=matrix.device)
+        z, coef = matrix.take_columns(ids).to_dense(), xp.take(coef, ids, axis=1).T
+        mean, low, high = (xp.take(part, ids) for part in (mean, low, high))
+        base = xp.where(low < 0, z, -mean)
 
-    def at(end: Array) -> tuple[Array, ...]:
-        moved = eta[:, None, :] + (end - z)[..., None] * coef
-        V, G, *_ = _derivatives(moved, takes_log, xp=xp)
-        return V, G, G * end[..., None, None]
+        def at(end: Array) -> tuple[Array, ...]:
+            moved = eta[:, None, :] + (end - z)[..., None] * coef
+            V, G, *_ = _derivatives(moved, takes_log, xp=xp)
+            return V, G, G * end[..., None, None]
 
-    low, high = at(middle - span / 2), at(middle + span / 2)
-    V, G, own = (b - a for a, b in zip(low, high))
-    return *found, total(V), products(G), total(own)
+        found += [b - a for a, b in zip(at(base + low), at(base + high))]
+    # 3. Their products with the rows.
+    n_rows = eta.shape[0]
+    R = xp.concat([xp.reshape(part, (n_rows, -1)) for part in found], axis=1)
+    R = block.weights * R
+    total = xp.sum(R, axis=0, dtype=block.wide)
+    return (xp.concat([matrix.transpose_matvec(R, total), total[:, None]], axis=1),)
 
 
 def _derivatives(eta: Array, takes_log: bool, *, xp: Namespace) -> tuple[Array, ...]:
@@ -316,29 +287,25 @@ def _derivatives(eta: Array, takes_log: bool, *, xp: Namespace) -> tuple[Array, 
     return V, rest if takes_log else p[..., None] * rest, p, rest
 
 
-def _discrete_spans(data: FittedData, dummy: bool, count: bool) -> np.ndarray:
+def _discrete_spans(data: Any, dummy: bool, count: bool) -> np.ndarray:
     """Return 1 for columns of 0 and 1, 2 for other whole numbers from 0, else 0.
 
     Constant columns are neither.
     """
     raw, scaler = data.dataset.spec.data, data.problem.scaler
-    assert scaler is not None
-    sums = raw.map_reduce(_other_numbers, width=4 * raw.n_features)
-    is_dummy, is_count = (arrays.to_host(others) == 0 for others in sums)
+    (others,) = raw.map_reduce(_other_numbers, width=4 * raw.n_features)
+    is_dummy, is_count = arrays.to_host(others).reshape(2, -1) == 0
     spans = np.where(is_dummy, 1.0 * dummy, 2.0 * (is_count & count))
     return spans * (arrays.to_host(scaler.varies) > 0)
 
 
-def _other_numbers(block: Block) -> tuple[Array, Array]:
+def _other_numbers(block: Block) -> tuple[Array]:
     """Count numbers other than 0 and 1, and numbers that are negative or not whole."""
     xp, x = block.xp, block.matrix.to_dense()
-    counts = xp.astype(block.row_weights > 0, block.wide).T
-    not_binary = (x != 0) & (x != 1)
-    not_count = (x < 0) | (xp.floor(x) != x)
-    return tuple(
-        xp.matmul(counts, xp.astype(others, block.wide))[0, :]
-        for others in (not_binary, not_count)
-    )
+    others = [(x != 0) & (x != 1), (x < 0) | (xp.floor(x) != x)]
+    others = xp.astype(xp.concat(others, axis=1), block.wide)
+    counts = xp.astype(block.row_weights > 0, block.wide)
+    return (xp.matmul(counts.T, others)[0, :],)
 
 
 def _column_centre(data: FittedData, kind: str) -> np.ndarray:
@@ -358,22 +325,16 @@ def _column_centre(data: FittedData, kind: str) -> np.ndarray:
             "Medians of columns in Dask chunks need a sort. Compute them, and pass "
             "them as at=: a row of n_features numbers."
         )
-    weights = arrays.to_host(raw.targets.weights)[:, 0].astype(np.float64)
-    medians: list[float] = []
-    for start in range(0, raw.n_features, MEDIAN_COLUMNS):
-        numbers = np.arange(start, min(start + MEDIAN_COLUMNS, raw.n_features))
-        columns = arrays.move(numbers, xp=raw.xp, device=raw.device)
-        values = arrays.to_host(raw.matrix.take_columns(columns).to_dense())
-        medians += [_median(column, weights) for column in values.T]
+    options: dict[str, Any] = {"method": "inverted_cdf"}
+    options["weights"] = arrays.to_host(raw.targets.weights)[:, 0]
+    medians = []
+    for j in range(raw.n_features):
+        number = arrays.move(np.asarray([j]), xp=raw.xp, device=raw.device)
+        values = arrays.to_host(raw.matrix.take_columns(number).to_dense())[:, 0]
+        # The mean of the two middle values.
+        ends = (sign * np.quantile(sign * values, 0.5, **options) for sign in (1, -1))
+        medians.append(sum(ends) / 2)
     return np.asarray([medians], dtype=np.float64)
-
-
-def _median(values: np.ndarray, weights: np.ndarray) -> float:
-    """Return the weighted median: the mean of the two middle values."""
-    order = np.argsort(values)
-    below = np.cumsum(weights[order])
-    middle = [np.searchsorted(below, below[-1] / 2, side) for side in ("left", "right")]
-    return float(values[order][middle].mean())
 
 
 def _sums_of_columns(block: Block) -> tuple[Array, Array]:

@@ -1,9 +1,9 @@
-"""Influence of single rows, and intervals of their probabilities."""
+"""Statistics of the rows: residuals, influence, predictions and goodness of fit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -11,16 +11,18 @@ from sklearn.utils._optional_dependencies import check_pandas_support
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data import Block, refuse_non_finite
+from xlr.data import Block, Targets, TrainingData, refuse_non_finite
 from xlr.estimators.base import logits
-from xlr.functions import sigmoid, softmax
-from xlr.inference.fitted_results import FittedResults
-from xlr.inference.sandwich import square_root
+from xlr.functions import log_sigmoid, sigmoid, softmax
+from xlr.inference.covariance import square_root
+from xlr.inference.fitted_data import FittedData
+from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
 from xlr.inference.table import interval_columns
 from xlr.inputs.features import read_features
 from xlr.inputs.offset import check_offset_columns, read_offset
+from xlr.inputs.parameters import check_option, check_parameters
 from xlr.losses import Loss
-from xlr.objective.passes import logits as logits_of
+from xlr.objective import passes
 
 
 class ProbabilityInterval(NamedTuple):
@@ -112,7 +114,209 @@ class Influence:
 
 
 class RowStatistics(FittedResults):
-    """Influence and predictions of single rows."""
+    """Residuals, influence and predictions of single rows, and measures of the fit."""
+
+    def pseudo_rsquared(
+        self, kind: Literal["mcf", "cs", "nagelkerke", "tjur"] = "mcf"
+    ) -> float:
+        """Return a pseudo-R-squared of the fit.
+
+        Parameters
+        ----------
+        kind : {'mcf', 'cs', 'nagelkerke', 'tjur'}, default='mcf'
+            McFadden's 1 - llf / llnull, Cox and Snell's 1 - exp(2 (llnull - llf) / n),
+            or Nagelkerke's, Cox and Snell's over its maximum. Tjur's is the mean
+            probability of the second class in its own rows, less the mean in the other
+            rows; it needs the rows of the fit.
+
+        Raises
+        ------
+        ValueError
+            If ``kind`` has another value, or for Tjur's, if there are more than two
+            classes or the results are without the rows.
+
+        References
+        ----------
+        Nagelkerke (1991), *A note on a general definition of the coefficient of
+        determination*, Biometrika 78; Tjur (2009), *Coefficients of determination in
+        logistic regression models*, The American Statistician 63.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression(C=float("inf")).fit(X[:, :2], y)
+        >>> results = xlr.infer(model, X[:, :2], y, keep_data=True)
+        >>> [round(results.pseudo_rsquared(kind), 3) for kind in ("cs", "tjur")]
+        [0.555, 0.665]
+        """
+        check_option("kind", kind, ("mcf", "cs", "nagelkerke", "tjur"))
+        if kind == "mcf":
+            return self.prsquared
+        if kind == "tjur":
+            with self._rows("pseudo_rsquared('tjur')", two_classes=True) as data:
+                proba = _fit_sums(data)[2]
+            first, second = proba[:, 1] / proba.sum(axis=1)
+            return float(second - first)
+        cox_snell = -float(np.expm1(-self.llr / self.nobs))
+        most = -float(np.expm1(2 * self.llnull / self.nobs))
+        return cox_snell if kind == "cs" else cox_snell / most
+
+    @property
+    def fittedvalues(self) -> Array:
+        """Fitted probabilities of the second of two classes, or of every class.
+
+        They are in the library of X, of shape (n_samples,) or (n_samples, n_classes).
+        Those of statsmodels' ``Logit`` are logits instead.
+        Fitted values and residuals need ``keep_data=True``.
+        """
+        with self._rows("fittedvalues") as data:
+            eta, *_ = _fitted_rows(data)
+            proba = softmax(eta) if self.equations else sigmoid(eta[:, 0])
+            return data.dataset.features.returned(proba=proba)["proba"]
+
+    @property
+    def resid_response(self) -> Array:
+        """Response residuals r = y - p of two classes: (n_samples,)."""
+        return self._residuals("response")
+
+    @property
+    def resid_pearson(self) -> Array:
+        """Pearson residuals sqrt(s) r / sqrt(p (1 - p)) of two classes, weights s."""
+        return self._residuals("pearson")
+
+    @property
+    def resid_deviance(self) -> Array:
+        """Deviance residuals of two classes: signed roots of the rows' deviances."""
+        return self._residuals("deviance")
+
+    @property
+    def resid_working(self) -> Array:
+        """Working residuals r / (p (1 - p)) of two classes."""
+        return self._residuals("working")
+
+    def _residuals(self, kind: str) -> Array:
+        with self._rows(f"resid_{kind}", two_classes=True) as data:
+            eta, y, s, found, variance = _binary_rows(data)
+            xp = data.objective.xp
+            if kind == "pearson":
+                found = xp.sqrt(s / variance) * found
+            elif kind == "working":
+                found = found / variance
+            elif kind == "deviance":  # less the loss of the saturated model
+                loss = y * (_log(y, xp=xp) - log_sigmoid(eta))
+                loss = loss + (1 - y) * (_log(1 - y, xp=xp) - log_sigmoid(-eta))
+                loss = xp.maximum(loss, xp.zeros_like(loss))
+                found = xp.sign(found) * xp.sqrt(2 * s * loss)
+            return data.dataset.features.returned(found=found)["found"]
+
+    @property
+    def pearson_chi2(self) -> float:
+        r"""Pearson's chi-squared statistic of the fit.
+
+        It sums squared Pearson residuals for two classes, and
+        :math:`s_i (y_{ik} - p_{ik})^2 / p_{ik}` for more.
+        """
+        with self._rows("pearson_chi2") as data:
+            return float(_fit_sums(data)[0])
+
+    def pred_table(self, threshold: float = 0.5) -> np.ndarray:
+        """Count the rows, by their weights, for each observed and predicted class.
+
+        Parameters
+        ----------
+        threshold : float, default=0.5
+            Probability above which the second of two classes is predicted. With more
+            classes, the most probable class is predicted.
+
+        Returns
+        -------
+        ndarray of shape (n_classes, n_classes)
+
+        Raises
+        ------
+        ValueError
+            If the results are without the rows.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> import xlr
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = xlr.LogisticRegression().fit(X[:, :2], y)
+        >>> xlr.infer(model, X[:, :2], y, keep_data=True).pred_table()
+        array([[50.,  0.,  0.],
+               [ 0., 37., 13.],
+               [ 0., 14., 36.]])
+        """
+        check_parameters({"threshold": threshold})
+        with self._rows("pred_table") as data:
+            return _fit_sums(data, threshold)[1]
+
+    def hosmer_lemeshow(self, n_groups: int = 10) -> ChiSquaredTest:
+        """Test the fit to two classes by Hosmer and Lemeshow's groups of rows.
+
+        Parameters
+        ----------
+        n_groups : int, default=10
+            Groups, cut at quantiles of the probabilities. Rows of equal probability
+            share a group.
+
+        Returns
+        -------
+        ChiSquaredTest
+            ``statistic``, ``df`` and ``pvalue``; df is the number of groups less two.
+
+        Raises
+        ------
+        ValueError
+            If there are more than two classes, fewer than three groups, or the results
+            are without the rows.
+
+        References
+        ----------
+        Hosmer and Lemeshow (1980), *Goodness of fit tests for the multiple logistic
+        regression model*; ``hoslem.test`` of R's ResourceSelection.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> import xlr
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = xlr.LogisticRegression(C=float("inf")).fit(X[:, :2], y)
+        >>> test = xlr.infer(model, X[:, :2], y, keep_data=True).hosmer_lemeshow()
+        >>> round(test.statistic, 2), test.df
+        (21.32, 8)
+        """
+        check_parameters({"n_groups": n_groups})
+        with self._rows("hosmer_lemeshow", two_classes=True) as data:
+            eta, y, s = (
+                arrays.to_host(part).astype(np.float64) for part in _fitted_rows(data)
+            )
+        p = sigmoid(eta[:, 0])
+        order = np.argsort(p, kind="stable")
+        order = order[s[order] > 0]
+        p, y, s = p[order], y[order], s[order]
+        # 1. Quantiles, interpolated like R's quantiles of repeated rows.
+        below = np.cumsum(s)
+        ends = np.stack([below - s, np.maximum(below - s, below - 1)], axis=1)
+        at = (below[-1] - 1) * np.linspace(0, 1, n_groups + 1)
+        edges = np.unique(np.interp(at, ends.reshape(-1), np.repeat(p, 2)))
+        n_groups = edges.size - 1
+        if n_groups < 3:
+            raise ValueError(
+                f"The probabilities leave {n_groups} groups, and the Hosmer-Lemeshow "
+                "test needs three: too many rows have the same probability."
+            )
+        # 2. Observed and expected counts.
+        of = np.clip(np.searchsorted(edges, p, side="left") - 1, 0, n_groups - 1)
+        total, observed, expected = (
+            np.bincount(of, part, n_groups) for part in (s, s * y, s * p)
+        )
+        variance = expected * (1 - expected / total)
+        statistic = float(np.sum((observed - expected) ** 2 / variance))
+        return ChiSquaredTest.of(statistic, n_groups - 2)
 
     def get_influence(self) -> Influence:
         """Return the leverage, residuals, Cook's distance and dfbetas of each row.
@@ -139,26 +343,24 @@ class RowStatistics(FittedResults):
                     "Influence describes single rows, and rows of Dask are not in "
                     "memory. Call infer on rows in memory: X.compute()."
                 )
-            # 1. Leverages, Pearson residuals, and scores in the units of a root R of
-            # the inverse Hessian R R'.
-            unit, root = data.dataset.unit, square_root(self._estimates.inverse)
+            # A row moves the estimates by its score times the inverse Hessian R R'.
+            root = square_root(self._estimates.inverse)
             columns = objective.split(objective.place(root.T))
-            rows = data.map_rows(_influences, columns, width=3 * root.shape[1])
-            leverage, residual = unit * rows[:, 0], unit**0.5 * rows[:, 1]
-            # 2. A row moves the estimates by its score times the inverse Hessian.
+            width = root.shape[1]
+            products = objective.data.map_rows(_products, columns, width=width)
             moves = data.units.reported(root.T) / self._errors
-            moves = objective.place(moves, rows.dtype)
-            dfbetas = unit * rows[:, 2:] @ moves / (1 - leverage)[:, None]
-            studentized = residual / xp.sqrt(1 - leverage)
-            distance = studentized**2 * leverage / (1 - leverage) / self.effective_df
-            dffits = studentized * xp.sqrt(leverage / (1 - leverage))
+            moves = products @ objective.place(moves, products.dtype)
+            _, _, s, residual, variance = _binary_rows(data)
+            h = s * variance * xp.sum(products**2, axis=1)
+            pearson = xp.sqrt(s / variance) * residual
+            studentized = pearson / xp.sqrt(1 - h)
             found = data.dataset.features.returned(
-                hat_matrix_diag=leverage,
-                resid_pearson=residual,
+                hat_matrix_diag=h,
+                resid_pearson=pearson,
                 resid_studentized=studentized,
-                cooks_distance=distance,
-                dffits_internal=dffits,
-                dfbetas=dfbetas,
+                cooks_distance=studentized**2 * h / (1 - h) / self.effective_df,
+                dffits_internal=studentized * xp.sqrt(h / (1 - h)),
+                dfbetas=(s * residual / (1 - h))[:, None] * moves,
             )
             return Influence(names=data.names, **found)
 
@@ -222,27 +424,24 @@ class RowStatistics(FittedResults):
         """
         interval_columns(alpha)  # checks the level
         features, units = read_features(self._reader, X, reset=False), self._units
-        added = None if offset is None else read_offset(offset, features)
-        check_offset_columns(added, units.n_outputs, features.X.shape[0])
+        if offset is not None:
+            offset = read_offset(offset, features)
+        check_offset_columns(offset, units.n_outputs, features.X.shape[0])
         root = square_root(self._estimates.standardized_covariance)
         params = np.concatenate([self._estimates.standardized[None, :], root.T])
-        shape = params.shape[0], units.n_outputs
-        quantile = float(stats.norm.isf(alpha / 2))
+        quantile, n_classes = float(stats.norm.isf(alpha / 2)), len(self.classes)
         with arrays.current_device(features.stored), arrays.quiet():
             xp, matrix = features.xp, features.matrix
             coef, intercept = (
                 features.place(part.reshape(-1, *part.shape[2:]), features.wide)
                 for part in units.raw(params)
             )
-            pieces = []
-            for rows in matrix.row_slices(coef.shape[0], 1, 1):
-                found = logits(matrix.take_rows(rows), coef, intercept)
-                found = xp.reshape(found, (-1, *shape))
-                eta, moves = found[:, 0, :], found[:, 1:, :]
-                if added is not None:
-                    eta = eta + added[rows, :]
-                pieces.append(xp.stack(_log_odds(eta, moves, xp=xp)))
-            log_odds, se = xp.unstack(xp.concat(pieces, axis=1))
+            place = {"dtype": features.dtype, "device": features.device}
+            ones = xp.ones((matrix.shape[0], 1), **place)
+            data = TrainingData(matrix, Targets(1, ones, ones, offset=offset))
+            model = units.n_outputs, coef, intercept
+            found = data.map_rows(_log_odds, *model, width=2 * coef.shape[0])
+            log_odds, se = found[:, :n_classes], found[:, n_classes:]
             if not arrays.to_host(xp.all(xp.isfinite(se))):
                 refuse_non_finite(matrix)
             proba = sigmoid(log_odds)
@@ -256,22 +455,97 @@ class RowStatistics(FittedResults):
             )
 
 
-def _influences(
-    block: Block, loss: Loss, parameters: Array, columns: tuple[Array, Array | None]
-) -> Array:
-    """Return leverages, Pearson residuals and scores times R: (n_rows, 2 + m)."""
-    xp, s = block.xp, block.weights
-    eta = logits_of(block, loss, parameters)
-    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
-    h = loss.curvature(eta, block.labels, xp=xp).values[:, 0, :]
-    products, residual = block.matrix.matvec(*columns), -gradient[:, 0, :]
-    leverage = s * h * xp.sum(products**2, axis=1, keepdims=True)
-    pearson = xp.sqrt(s / h) * residual
-    return xp.concat([leverage, pearson, s * residual * products], axis=1)
+def _fit_sums(data: FittedData, threshold: float = 0.5) -> list[np.ndarray]:
+    """Return sums over the rows on the host, in one pass.
+
+    Returns
+    -------
+    pearson : ndarray of shape ()
+        Pearson's chi-squared.
+    table : ndarray of shape (n_classes, n_classes)
+        Weights of the rows by their observed and predicted class.
+    proba : ndarray of shape (n_classes, n_classes)
+        Probabilities of each class, by the class of the row.
+    """
+    width = 3 * max(2, data.objective.n_outputs)
+    return data.sum_rows(_sums, threshold, width=width)
 
 
-def _log_odds(eta: Array, moves: Array, *, xp: Namespace) -> tuple[Array, Array]:
-    r"""Return the log-odds of the classes and their errors, (n_rows, n_classes) each.
+def _sums(
+    block: Block, loss: Loss, parameters: Array, threshold: float
+) -> tuple[Array, ...]:
+    xp = block.xp
+    eta = passes.logits(block, loss, parameters)[:, 0, :]
+    if loss.n_outputs == 1:
+        p = xp.concat([sigmoid(-eta), sigmoid(eta)], axis=1)
+        predicted = xp.astype(p[:, 1:] > threshold, eta.dtype)
+    else:
+        p = softmax(eta)
+        predicted = xp.astype(xp.argmax(eta, axis=1), eta.dtype)[:, None]
+    classes = xp.arange(p.shape[1], dtype=p.dtype, device=arrays.device_of(p))
+    y = _shares_of(block, p.shape[1])
+    pearson = xp.sum(block.weights * (y - p) ** 2 / p, dtype=block.wide)
+    own = xp.astype(block.weights * y, block.wide).T
+    table, p = (xp.astype(x, block.wide) for x in (predicted == classes, p))
+    return pearson, xp.matmul(own, table), xp.matmul(own, p)
+
+
+def _shares_of(block: Block, n_classes: int) -> Array:
+    """Return ones and zeros for the labels, or their shares: (n_rows, n_classes)."""
+    xp, y = block.xp, block.labels
+    if n_classes == 2:
+        return xp.concat([1 - y, y], axis=1)
+    if y.shape[1] == n_classes:
+        return y
+    classes = xp.arange(n_classes, dtype=y.dtype, device=arrays.device_of(y))
+    return xp.astype(y == classes, y.dtype)
+
+
+def saturated_log_likelihood(data: FittedData) -> float:
+    """Return the log-likelihood of the saturated model of soft labels, in one pass."""
+    (total,) = data.sum_rows(_negative_entropy, reads_rows=False)
+    return float(total)
+
+
+def _negative_entropy(block: Block, loss: Loss, parameters: Array) -> tuple[Array]:
+    xp, y = block.xp, _shares_of(block, max(2, loss.n_outputs))
+    return (xp.sum(block.weights * y * _log(y, xp=xp), dtype=block.wide),)
+
+
+def _log(share: Array, *, xp: Namespace) -> Array:
+    """Return the logarithm, and 0 where a share is 0."""
+    return xp.log(xp.where(share > 0, share, xp.ones_like(share)))
+
+
+def _binary_rows(data: FittedData) -> tuple[Array, ...]:
+    """Return logits, shares of the second class, weights, residuals y - p, and p q."""
+    eta, y, s = _fitted_rows(data)
+    p, q = sigmoid(eta[:, 0]), sigmoid(-eta[:, 0])
+    return eta[:, 0], y, s, y * q - (1 - y) * p, p * q
+
+
+def _fitted_rows(data: FittedData) -> tuple[Array, Array, Array]:
+    """Return the logits, (n_samples, n_outputs), labels and weights, (n_samples,).
+
+    The arrays are in memory, in the library of X.
+    """
+    objective = data.objective
+    model, width = (objective.loss, data.parameters), objective.n_outputs + 2
+    found = objective.data.map_rows(_rows, *model, width=width)
+    return found[:, :-2], found[:, -2], data.dataset.unit * found[:, -1]
+
+
+def _rows(block: Block, loss: Loss, parameters: Array) -> Array:
+    eta = passes.logits(block, loss, parameters)[:, 0, :]
+    return block.xp.concat([eta, block.labels, block.weights], axis=1)
+
+
+def _products(block: Block, columns: tuple[Array, Array | None]) -> Array:
+    return block.matrix.matvec(*columns)
+
+
+def _log_odds(block: Block, n_outputs: int, coef: Array, intercept: Array) -> Array:
+    r"""Return the log-odds of the classes and their errors: (n_rows, 2 n_classes).
 
     .. math::
         \lambda_k &= \log \frac{p_k}{1 - p_k} = \eta_k - \log \sum_{l \ne k} e^{\eta_l}
@@ -281,19 +555,26 @@ def _log_odds(eta: Array, moves: Array, *, xp: Namespace) -> tuple[Array, Array]
 
     Parameters
     ----------
-    eta : array of shape (n_rows, n_outputs)
-    moves : array of shape (n_rows, m, n_outputs)
-        Changes of eta with each column of the root of the covariance.
-    xp : namespace
+    block : Block
+    n_outputs : int
+    coef, intercept : arrays of shape (m, n_features) and (m,)
+        Estimates of each output, and those of each column of the root of the
+        covariance.
     """
-    if eta.shape[1] == 1:
+    xp, device = block.xp, block.matrix.device
+    found = logits(block.matrix, coef, intercept)
+    found = xp.reshape(found, (found.shape[0], -1, n_outputs))
+    eta, moves = found[:, 0, :], found[:, 1:, :]
+    if block.offset is not None:
+        eta = eta + block.offset
+    if n_outputs == 1:
         se = xp.sqrt(xp.sum(moves**2, axis=1))
-        return xp.concat([-eta, eta], axis=1), xp.concat([se, se], axis=1)
-    device = arrays.device_of(eta)
-    own = xp.eye(eta.shape[1], dtype=eta.dtype, device=device) > 0
+        return xp.concat([-eta, eta, se, se], axis=1)
+    own = xp.eye(n_outputs, dtype=eta.dtype, device=device) > 0
     infinity = xp.asarray(xp.inf, dtype=eta.dtype, device=device)
     others = xp.where(own, -infinity, eta[:, None, :])  # (n_rows, k, l)
     most = xp.max(others, axis=2)
     total = xp.sum(xp.exp(others - most[:, :, None]), axis=2)
     moved = moves - xp.matmul(moves, xp.matrix_transpose(softmax(others)))
-    return eta - most - xp.log(total), xp.sqrt(xp.sum(moved**2, axis=1))
+    se = xp.sqrt(xp.sum(moved**2, axis=1))
+    return xp.concat([eta - most - xp.log(total), se], axis=1)

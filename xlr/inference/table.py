@@ -87,18 +87,15 @@ class Table:
         ImportError
             If pandas is not installed.
         """
-        text: str = self.to_frame().to_csv(lineterminator="\n")
-        return text
+        return str(self.to_frame().to_csv(lineterminator="\n"))
 
     def as_latex(self) -> str:
         """Return the rows as a LaTeX table, with the title as its caption."""
-        blocks = [
-            [" & ".join(map(_latex, row)) + r" \\" for row in block]
-            for block in self._blocks()
-        ]
-        lines = [r"\begin{table}", rf"\caption{{{_latex(self.title)}}}"]
+        lines = [r"\begin{table}", rf"\caption{{{self.title.translate(LATEX)}}}"]
         lines.append(rf"\begin{{tabular}}{{l{'r' * len(self.columns)}}}")
-        for head, *rows in blocks:
+        for block in self._blocks():
+            cells = ([cell.translate(LATEX) for cell in row] for row in block)
+            head, *rows = (" & ".join(row) + r" \\" for row in cells)
             lines += [r"\hline", head, r"\hline", *rows]
         return "\n".join([*lines, r"\hline", r"\end{tabular}", r"\end{table}"])
 
@@ -108,26 +105,22 @@ class Table:
         widths = [max(CELL, *map(len, column)) for column in columns]
         width = max(WIDTH, sum(widths) + len(widths) - 1)
         widths[0] = width - sum(widths[1:]) - len(widths[1:])
-        half = width // 2 - 1
         lines = [self.title.center(width)]
         if self.facts:
             lines.append("=" * width)
+        half = width // 2 - 1
         for pair in self._pairs():
-            cells = [name + value.rjust(half - len(name)) for name, value in pair]
+            cells = (name + value.rjust(half - len(name)) for name, value in pair)
             lines.append("  ".join(cells))
-        rule = "="
-        for block in blocks:
+        for rule, block in zip("=" + "-" * len(blocks), blocks):
             head, *body = (
                 " ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])])
                 for name, *cells in block
             )
             lines += [rule * width, head, "-" * width, *body]
-            rule = "-"
         lines.append("=" * width)
-        for i, note in enumerate(self.notes, 1):
-            lines.append(
-                textwrap.fill(f"[{i}] {note}", width, subsequent_indent="    ")
-            )
+        notes = (f"[{i}] {note}" for i, note in enumerate(self.notes, 1))
+        lines += [textwrap.fill(n, width, subsequent_indent="    ") for n in notes]
         return "\n".join(map(str.rstrip, lines))
 
     __repr__ = __str__
@@ -184,10 +177,6 @@ LATEX = str.maketrans(
 )
 
 
-def _latex(cell: str) -> str:
-    return cell.translate(LATEX)
-
-
 def _number(column: str, value: Any) -> str:
     """Format a number with useful digits; NaN becomes NA."""
     if value is None:
@@ -204,17 +193,14 @@ def _number(column: str, value: Any) -> str:
 
 
 @arrays.quiet()
-def wald_table(
-    title: str,
-    estimated: str,
-    index: Sequence[str],
+def wald_columns(
+    name: str,
     estimates: np.ndarray,
     errors: np.ndarray,
     alpha: float,
-    groups: Sequence[str] = (),
     values: np.ndarray | float = 0.0,
-) -> Table:
-    """Tabulate estimates, standard errors, z, P and normal intervals.
+) -> dict[str, np.ndarray]:
+    """Return columns of estimates, standard errors, z, P and normal intervals.
 
     z and P test the hypothesis that the parameters have given values, 0 by default.
     They are NaN if estimate and error are 0, as for a constant column under a penalty.
@@ -222,12 +208,11 @@ def wald_table(
     low, high = interval_columns(alpha)
     z = (estimates - values) / errors
     half_width = stats.norm.isf(alpha / 2) * errors
-    columns = {
-        estimated: estimates,
+    return {
+        name: estimates,
         "std err": errors,
         "z": z,
         "P>|z|": 2 * stats.norm.sf(np.abs(z)),
         low: estimates - half_width,
         high: estimates + half_width,
     }
-    return Table(title, index, columns, groups)

@@ -1,19 +1,39 @@
-"""Displays of fits: convergence, influence of rows, paths and cross-validation."""
+"""Plots of fits and predictions, as scikit-learn's displays.
+
+``from_estimator`` (``from_predictions``, ``from_path``, ``from_results``) computes what
+is drawn and draws it; ``plot`` draws it again. Arrays come to the host only here.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
+from scipy import stats
+from sklearn.metrics import precision_recall_curve
+from sklearn.utils import column_or_1d
+from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
-from xlr.plotting.display import Display
-from xlr.text import printable, term_of
+from xlr.arrays import Array
+from xlr.text import printable, quoted, term_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+__all__ = [
+    "CVScoresDisplay",
+    "CalibrationDisplay",
+    "CoefficientPathDisplay",
+    "InfluenceDisplay",
+    "LossCurveDisplay",
+    "ThresholdDisplay",
+]
 
 METRICS = {
     "objective": "objective F",
@@ -22,6 +42,44 @@ METRICS = {
 STRENGTH = "C, inverse strength of the penalty"
 STYLES = ("-", "--", ":", "-.")  # of the levels of a category
 POSITIONS = {"iterations": "iteration", "seconds": "seconds"}
+
+
+class Display(ABC):
+    """Base class of displays: draws on given axes, or on those of a new figure."""
+
+    ax_: Axes
+    figure_: Figure | SubFigure
+
+    def plot(self, ax: Axes | None = None, **kwargs: Any) -> Self:
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None for a new figure.
+        **kwargs
+            For matplotlib's function that draws the lines or points.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_matplotlib_support(type(self).__name__)
+        from matplotlib import pyplot
+
+        self.ax_ = pyplot.subplots(layout="constrained")[1] if ax is None else ax
+        self.figure_ = self.ax_.figure
+        self._draw(self.ax_, **kwargs)
+        return self
+
+    @abstractmethod
+    def _draw(self, ax: Axes, **kwargs: Any) -> None:
+        """Draw on the axes."""
 
 
 @dataclass(eq=False, repr=False)
@@ -126,11 +184,9 @@ class LossCurveDisplay(Display):
         return display.plot(**kwargs)
 
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
-        columns = self.values.reshape(self.values.shape[0], -1).T
-        self.lines_ = [
-            ax.plot(self.positions, column, **{"label": name, **kwargs})[0]
-            for name, column in zip(self.names, columns)
-        ]
+        label = self.names if len(self.names) > 1 else self.names[0]
+        options = {"label": label, **kwargs}
+        self.lines_ = ax.plot(self.positions, self.values, **options)
         if self.metric == "optimality":
             ax.set_yscale("log")
         ax.set(xlabel=POSITIONS[self.against], ylabel=METRICS[self.metric])
@@ -236,8 +292,8 @@ class InfluenceDisplay(Display):
 class CoefficientPathDisplay(Display):
     """Coefficients against C, with the number of non-zero coefficients above.
 
-    Use :meth:`from_path`. ``plot(n_labels=8)`` names the first features to enter. The
-    levels of a category share a color.
+    Use :meth:`from_path`. ``plot(n_labels=8)`` names the first terms to enter. A
+    category is one term: its levels share a color, below its reference level.
 
     Parameters
     ----------
@@ -247,6 +303,8 @@ class CoefficientPathDisplay(Display):
         Number of non-zero coefficients.
     names : list of str, default=None
         Names of the features; None for their numbers.
+    references : list of str, default=()
+        Names of the levels that the other levels of their categories compare with.
 
     Attributes
     ----------
@@ -273,6 +331,7 @@ class CoefficientPathDisplay(Display):
     df: np.ndarray
     _: KW_ONLY
     names: list[str] | None = None
+    references: Sequence[str] = ()
 
     @classmethod
     def from_path(cls, path: Any, *, column: int = 0, **kwargs: Any) -> Self:
@@ -304,19 +363,23 @@ class CoefficientPathDisplay(Display):
         present = np.nonzero((self.coefs != 0).any(axis=0))[0]
         first = (self.coefs[:, present] != 0).argmax(axis=0)
         names = self.names or [f"feature {j}" for j in range(self.coefs.shape[1])]
-        terms: dict[str, int] = {}  # levels of each category so far: they share a color
+        terms: dict[str, list[int]] = {}  # the levels of a category are one term
+        for j in present[np.argsort(first, kind="stable")]:
+            terms.setdefault(term_of(names[j]), []).append(j)
+        references = {term_of(name): name for name in self.references}
         self.lines_ = []
-        for rank, j in enumerate(present[np.argsort(first, kind="stable")]):
-            options: dict[str, Any] = {"color": "0.75", "linewidth": 1, "zorder": 1}
-            term = term_of(names[j])
-            terms[term] = level = terms.get(term, -1) + 1
-            if rank < n_labels:
-                color = f"C{list(terms).index(term)}"
-                options = {"label": printable(names[j]), "color": color}
-                if level:
-                    options["linestyle"] = STYLES[level % len(STYLES)]
-            (line,) = ax.plot(self.Cs, self.coefs[:, j], **{**options, **kwargs})
-            self.lines_.append(line)
+        for rank, (term, levels) in enumerate(terms.items()):
+            if term in references and rank < n_labels:
+                label = f"{printable(references[term])}: reference"
+                ax.plot([], [], " ", label=label)
+            for level, j in enumerate(levels):
+                options: dict[str, Any] = {"color": "0.75", "linewidth": 1, "zorder": 1}
+                if rank < n_labels:
+                    options = {"label": printable(names[j]), "color": f"C{rank}"}
+                    if level:
+                        options["linestyle"] = STYLES[level % len(STYLES)]
+                (line,) = ax.plot(self.Cs, self.coefs[:, j], **{**options, **kwargs})
+                self.lines_.append(line)
         ax.axhline(0, color="0.4", linewidth=0.8)
         ax.set(xscale="log", xlabel=STRENGTH, ylabel="coefficient")
         if self.lines_ and n_labels > 0:
@@ -433,3 +496,295 @@ class CVScoresDisplay(Display):
             ax.axvline(C, color="0.4", linestyle=style, label=f"{label}: C={C:.3g}")
         ax.set(xscale="log", xlabel=STRENGTH, ylabel=f"{self.score_name}, held out")
         ax.legend()
+
+
+class _BinaryDisplay(Display):
+    """Base class of displays of the predicted probabilities of one class of two."""
+
+    from_predictions: ClassVar[Callable[..., Any]]
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, X: Array, y: Array, *, pos_label: Any = None, **kwargs: Any
+    ) -> Self:
+        """Draw the probabilities that an estimator predicts.
+
+        Parameters
+        ----------
+        estimator : fitted classifier of two classes
+            With ``predict_proba``; pipelines too.
+        X : array of shape (n_samples, n_features)
+            Of any library and device that the estimator takes.
+        y : array of shape (n_samples,)
+            True labels.
+        pos_label : label, default=None
+            The positive class; None for ``classes_[1]``.
+        **kwargs
+            As in ``from_predictions``.
+
+        Returns
+        -------
+        display
+
+        Raises
+        ------
+        ValueError
+            If there are not two classes, ``pos_label`` is not one of them, or
+            ``from_predictions`` raises it.
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_is_fitted(estimator)
+        classes = arrays.to_host(estimator.classes_).tolist()
+        if len(classes) != 2:
+            raise ValueError(
+                f"{cls.__name__} draws two classes; the estimator has {len(classes)}. "
+                "Pass one column of predict_proba and y == label to from_predictions."
+            )
+        pos_label = classes[1] if pos_label is None else pos_label
+        if pos_label not in classes:
+            raise ValueError(
+                f"pos_label={quoted(pos_label)} is not a class: {quoted(classes)}."
+            )
+        probability = estimator.predict_proba(X)[:, classes.index(pos_label)]
+        return cls.from_predictions(y, probability, pos_label=pos_label, **kwargs)
+
+
+@dataclass(eq=False, repr=False)
+class CalibrationDisplay(_BinaryDisplay):
+    """Observed shares against predicted probabilities, with intervals.
+
+    Rows are grouped by their probability, in groups of about the same size. Each group
+    has a Wilson interval for the share of the positive class. Use
+    :meth:`from_estimator` or :meth:`from_predictions`.
+
+    Parameters
+    ----------
+    predicted, observed : ndarray of shape (n_groups,)
+        Mean probability and share of the positive class.
+    lower, upper : ndarray of shape (n_groups,)
+        Ends of the intervals.
+    counts : ndarray of shape (n_groups,)
+        Number of rows.
+    pos_label : label, default=1
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    errorbar_ : matplotlib ErrorbarContainer
+
+    References
+    ----------
+    Wilson (1927), *Probable inference, the law of succession, and statistical
+    inference*; Brown, Cai and DasGupta (2001), *Interval estimation for a binomial
+    proportion*.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> import xlr
+    >>> from xlr.plotting import CalibrationDisplay
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = xlr.LogisticRegression().fit(X, y)
+    >>> display = CalibrationDisplay.from_estimator(model, X, y, n_bins=4)
+    >>> display.counts
+    array([143, 142, 142, 142])
+    """
+
+    predicted: np.ndarray
+    observed: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    counts: np.ndarray
+    _: KW_ONLY
+    pos_label: Any = 1
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Array,
+        y_proba: Array,
+        *,
+        pos_label: Any = 1,
+        n_bins: int = 10,
+        alpha: float = 0.05,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw predicted probabilities.
+
+        Parameters
+        ----------
+        y_true : array of shape (n_samples,)
+            True labels.
+        y_proba : array of shape (n_samples,)
+            Probabilities of ``pos_label``.
+        pos_label : label, default=1
+            The positive class.
+        n_bins : int, default=10
+            Number of groups.
+        alpha : float, default=0.05
+            One minus the level of the intervals.
+        **kwargs
+            For :meth:`plot`: ``ax``, and arguments of matplotlib's ``errorbar``.
+
+        Returns
+        -------
+        CalibrationDisplay
+
+        Raises
+        ------
+        ValueError
+            If there are fewer rows than groups.
+        ImportError
+            If matplotlib is not installed.
+        """
+        positive = column_or_1d(arrays.to_host(y_true)) == pos_label
+        probability = column_or_1d(arrays.to_host(y_proba))
+        if not 1 <= n_bins <= positive.size:
+            raise ValueError(
+                f"n_bins must be from 1 to the number of rows, {positive.size}; got "
+                f"{n_bins!r}."
+            )
+        groups = np.array_split(np.argsort(probability, kind="stable"), n_bins)
+        counts = np.asarray([group.size for group in groups])
+        predicted, observed = (
+            np.asarray([values[group].mean() for group in groups])
+            for values in (probability, positive)
+        )
+        tests = map(stats.binomtest, [int(positive[g].sum()) for g in groups], counts)
+        intervals = [test.proportion_ci(1 - alpha, method="wilson") for test in tests]
+        lower, upper = np.transpose(intervals)
+        display = cls(predicted, observed, lower, upper, counts, pos_label=pos_label)
+        return display.plot(**kwargs)
+
+    def _draw(self, ax: Axes, **kwargs: Any) -> None:
+        ax.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="as predicted")
+        # Rounding can put an end of the interval beyond the share itself.
+        reach = np.maximum(0, [self.observed - self.lower, self.upper - self.observed])
+        options = {"fmt": "o", "capsize": 3, "label": "observed, Wilson interval"}
+        self.errorbar_ = ax.errorbar(
+            self.predicted, self.observed, yerr=reach, **{**options, **kwargs}
+        )
+        label, limits = printable(self.pos_label), (-0.02, 1.02)
+        ax.set(xlabel=f"predicted probability of {label}", xlim=limits)
+        ax.set(ylabel=f"observed share of {label}", ylim=limits, aspect="equal")
+        ax.legend(loc="upper left")
+
+
+@dataclass(eq=False, repr=False)
+class ThresholdDisplay(_BinaryDisplay):
+    """Precision, recall and F1 against the decision threshold, with the best F1 marked.
+
+    With TP, FP and FN the (weighted) counts of true positives, false positives and
+    false negatives when the positive class is predicted from a threshold up:
+    precision is TP / (TP + FP), recall TP / (TP + FN) and
+    F1 = 2 TP / (2 TP + FP + FN), their harmonic mean (van Rijsbergen 1979,
+    *Information Retrieval*, ch. 7).
+
+    Use :meth:`from_estimator` or :meth:`from_predictions`.
+
+    Parameters
+    ----------
+    thresholds : ndarray of shape (n_thresholds,)
+        Probabilities, ascending.
+    precision, recall, f1 : ndarrays of shape (n_thresholds,)
+        With the positive class predicted where its probability is at least the
+        threshold.
+    pos_label : label
+        The positive class.
+
+    Attributes
+    ----------
+    best_threshold : float
+        Threshold of the largest F1; the lowest of several.
+    best_f1 : float
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    lines_ : list of matplotlib Line2D
+        Precision, recall and F1, as :meth:`plot` drew them.
+
+    Examples
+    --------
+    >>> from xlr import LogisticRegression
+    >>> from xlr.datasets import load_exam_marks
+    >>> from xlr.plotting import ThresholdDisplay
+    >>> X, y = load_exam_marks(return_X_y=True)
+    >>> model = LogisticRegression().fit(X, y)
+    >>> display = ThresholdDisplay.from_estimator(model, X, y)
+    >>> round(display.best_threshold, 3), round(display.best_f1, 3)
+    (0.204, 0.938)
+    """
+
+    thresholds: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+    _: KW_ONLY
+    pos_label: Any
+
+    def __post_init__(self) -> None:
+        best = int(np.argmax(self.f1))
+        self.best_threshold = float(self.thresholds[best])
+        self.best_f1 = float(self.f1[best])
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Array,
+        y_proba: Array,
+        *,
+        pos_label: Any = 1,
+        sample_weight: Array | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw the curves of predicted probabilities.
+
+        Parameters
+        ----------
+        y_true : array of shape (n_samples,)
+            True labels.
+        y_proba : array of shape (n_samples,)
+            Probabilities of ``pos_label``.
+        pos_label : label, default=1
+            The positive class.
+        sample_weight : array of shape (n_samples,), default=None
+        **kwargs
+            For :meth:`plot`: ``ax``, and arguments of matplotlib's ``plot``.
+
+        Returns
+        -------
+        ThresholdDisplay
+
+        Raises
+        ------
+        ValueError
+            If lengths differ, or no label is ``pos_label``.
+        ImportError
+            If matplotlib is not installed.
+        """
+        positive = column_or_1d(arrays.to_host(y_true)) == pos_label
+        if not positive.any():
+            raise ValueError(f"No label in y_true is pos_label={quoted(pos_label)}.")
+        if sample_weight is not None:
+            sample_weight = arrays.to_host(sample_weight)
+        *curves, thresholds = precision_recall_curve(
+            positive, arrays.to_host(y_proba), sample_weight=sample_weight
+        )
+        # The last entries are the end of the curve, where no row is predicted positive.
+        precision, recall = (curve[:-1] for curve in curves)
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
+        display = cls(thresholds, precision, recall, f1, pos_label=pos_label)
+        return display.plot(**kwargs)
+
+    def _draw(self, ax: Axes, **kwargs: Any) -> None:
+        curves = np.stack([self.precision, self.recall, self.f1], axis=1)
+        options = {"label": ["precision", "recall", "F1"]}
+        self.lines_ = ax.plot(self.thresholds, curves, **{**options, **kwargs})
+        color = self.lines_[-1].get_color()
+        best = f"best F1: {self.best_f1:.3f} at {self.best_threshold:.3f}"
+        ax.plot(self.best_threshold, self.best_f1, "o", color=color, label=best)
+        ax.axvline(self.best_threshold, color="0.6", linestyle=":", zorder=0)
+        ax.set_xlabel(f"threshold on the probability of {printable(self.pos_label)}")
+        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.05))
+        ax.legend(loc="lower center")
