@@ -357,7 +357,8 @@ class CoefficientPathDisplay(Display):
         coefs = arrays.to_host(path.coefs)[:, column, :]
         names = None if path.feature_names is None else list(path.feature_names)
         df = np.count_nonzero(coefs, axis=1)
-        return cls(path.Cs, coefs, df, names=names).plot(**kwargs)
+        display = cls(path.Cs, coefs, df, names=names, references=path.references)
+        return display.plot(**kwargs)
 
     def _draw(self, ax: Axes, *, n_labels: int = 8, **kwargs: Any) -> None:
         present = np.nonzero((self.coefs != 0).any(axis=0))[0]

@@ -54,7 +54,7 @@ def test_path_display_draws_a_category_as_one_term():
     b, c, age = (lines[name] for name in ("race[b]", "race[c]", "age"))
     assert b.get_color() == c.get_color() != age.get_color()
     assert b.get_linestyle() != c.get_linestyle()
-    display.references = ["race[a]"]
+    assert path.references == ["race[a]"]
     legend = display.plot(n_labels=2).ax_.get_legend()
     names = [text.get_text() for text in legend.get_texts()]
     assert names == ["age", "race[a]: reference", "race[b]", "race[c]"]

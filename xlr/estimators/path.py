@@ -56,6 +56,8 @@ class LogisticPath:
         In the library of y.
     feature_names : ndarray of str or None
         Names of the coefficients, if X was a table whose column names are all strings.
+    references : list of str
+        Names of the levels without a coefficient; empty unless categories drop one.
     """
 
     Cs: np.ndarray
@@ -72,6 +74,7 @@ class LogisticPath:
     l1_ratio: float
     classes: Array
     feature_names: np.ndarray | None
+    references: list[str]
 
     def __repr__(self) -> str:
         n_missed = int(np.count_nonzero(~self.converged))
@@ -259,9 +262,10 @@ def logistic_path(
         null_loss = float(arrays.to_host(null.at.value)[0])
         if objective.data.offset is None:
             null_loss = _null_loss(objective)
-    feature_names = features.names
+    feature_names, references = features.names, []
     if features.encoder is not None:
         feature_names = np.asarray(features.column_names, dtype=object)
+        references = features.encoder.references
     with arrays.quiet():  # one class leaves nothing to explain
         explained = 1 - loss / null_loss
     return LogisticPath(
@@ -272,6 +276,7 @@ def logistic_path(
         l1_ratio=float(l1_ratio),
         classes=dataset.classes,
         feature_names=feature_names,
+        references=references,
     )
 
 

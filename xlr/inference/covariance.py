@@ -18,6 +18,7 @@ from xlr.inputs.tables import is_missing
 from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.objective.hessian import bordered
+from xlr.text import listed
 
 # Powers of 1 - h that divide the outer products of the scores.
 LEVERAGE_POWERS = {"HC2": 1.0, "HC3": 2.0}
@@ -74,9 +75,10 @@ def estimate(
     standardized = data.standardized + step
     loss = last.loss + last.gradient @ step + step @ last.information @ step / 2
     # 2. Their covariance.
-    covariance, was_indefinite = inverse, False
+    covariance, was_indefinite, middle = inverse, False, None
     if data.is_penalised or cov_type != "nonrobust":
-        covariance = inverse @ _middle(last, cov_type, clusters) @ inverse
+        middle = _middle(last, cov_type, clusters)
+        covariance = inverse @ middle @ inverse
         covariance = (covariance + covariance.T) / 2
     if clusters is not None and clusters.shape[1] > 1:
         values, vectors = np.linalg.eigh(covariance)
@@ -89,8 +91,8 @@ def estimate(
     params = units.reported(columns.reshape(1, -1)).reshape(-1, len(data.names))
     params[:, dropped + int(units.fit_intercept)] = np.nan
     reported = units.reported(units.reported(covariance).T)
-    # Two classes whose coefficients move together differ by a variance of zero.
-    np.fill_diagonal(reported, np.maximum(np.diagonal(reported), 0))
+    if middle is not None:
+        _raise_to_rounding(reported, last, middle)
     has_none = (units.directions[:, last.free] == 0).all(axis=1)
     reported[has_none, :] = reported[:, has_none] = np.nan
     estimates = Estimates(
@@ -140,6 +142,35 @@ def _describe_aliased(last: NewtonStep) -> str:
         weights[0] += mean[dropped] - mean[kept] @ weights
     aliased = last.aliased._replace(weights=weights)
     return aliased.describe([*last.data.column_names, "intercept"])
+
+
+def _raise_to_rounding(
+    reported: np.ndarray, last: NewtonStep, middle: np.ndarray
+) -> None:
+    """Raise variances to the rounding error of a variance of zero.
+
+    The difference of two classes whose coefficients move together has variance zero.
+
+    Raises
+    ------
+    ValueError
+        If rounding errors are large compared with a variance and with the inverse
+        Hessian: the data hardly determine the parameter.
+    """
+    data, variance = last.data, np.diagonal(reported)
+    eps, half = data.objective.wide_rounding, data.units.reported(last.inverse)
+    least = eps * (np.sqrt(np.abs(np.diagonal(middle))) @ np.abs(half)) ** 2
+    of_model = np.diagonal(data.units.reported(half.T))
+    lost = (least > 0.1 * variance) & (least > eps**0.5 * of_model)
+    if lost.any():
+        columns = lost.reshape(-1, len(data.names)).any(axis=0)
+        names = listed(np.asarray(data.names)[columns].tolist())
+        raise ValueError(
+            f"The variances of the coefficients of {names} are lost in rounding "
+            "errors: the data and the penalty hardly determine them. Standardise the "
+            "features, or lower C."
+        )
+    np.fill_diagonal(reported, np.maximum(variance, least))
 
 
 def _middle(last: NewtonStep, cov_type: str, clusters: np.ndarray | None) -> np.ndarray:
