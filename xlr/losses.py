@@ -319,7 +319,7 @@ def _check_codes(codes: np.ndarray, n_classes: int) -> None:
 def binary_cross_entropy(
     logits: Array, y: Array, sample_weight: Array | None = None
 ) -> Array:
-    r"""Mean binary cross-entropy (log-loss) from logits.
+    r"""Return the mean binary cross-entropy (log-loss) of logits.
 
     .. math::
         \frac{1}{\sum_i s_i} \sum_i s_i \left[\log(1 + e^{z_i}) - y_i z_i\right]
@@ -361,7 +361,7 @@ def binary_cross_entropy(
 
 
 def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -> Array:
-    r"""Mean cross-entropy (log-loss) of class codes from one logit per class.
+    r"""Return the mean cross-entropy (log-loss) of class codes and logits.
 
     .. math::
         \frac{1}{\sum_i s_i} \sum_i s_i \left[\log \sum_k e^{z_{ik}} - z_{i y_i}\right]
