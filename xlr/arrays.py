@@ -140,11 +140,13 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     import jax
 
-    @functools.partial(jax.jit, static_argnums=(0, 1))
     def run(structure: Any, fixed: tuple[Any, ...], parts: list[Array]) -> Any:
         leaves = iter(parts)
         whole = [next(leaves) if part is _ARRAY else part for part in fixed]
         return function(*jax.tree.unflatten(structure, whole))
+
+    run.__name__ = function.__name__  # in the logs and profiles of JAX
+    program = jax.jit(run, static_argnums=(0, 1))
 
     def call(*arguments: Any) -> Any:
         leaves, structure = jax.tree.flatten(arguments)
@@ -154,7 +156,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
             hash(fixed)
         except TypeError:  # a user's loss
             return function(*arguments)
-        return run(structure, fixed, [x for a, x in zip(is_array, leaves) if a])
+        return program(structure, fixed, [x for a, x in zip(is_array, leaves) if a])
 
     for cls, names in _TRACED.items():
         _register(cls, names)
