@@ -216,8 +216,8 @@ def _register(cls: type, names: tuple[str, ...]) -> None:
 
 
 def has_gradient(x: Array) -> bool:
-    """Return whether torch records operations on an array, for its gradient."""
-    return bool(getattr(x, "requires_grad", False))
+    """Return whether torch or JAX may ask for derivatives of operations on an array."""
+    return bool(getattr(x, "requires_grad", False)) or is_traced(x)
 
 
 def without_gradient(x: Array) -> Array:
