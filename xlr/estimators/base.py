@@ -181,7 +181,8 @@ class LinearModel(BaseEstimator):
         if isinstance(matrix, DenseMatrix) and entries.dtype != wide:
             width += n_features  # rows that are converted
         step, n = max(1, arrays.block_bytes(entries) // (8 * width)), n_rows
-        if arrays.compiles(xp) and n <= step and not arrays.is_traced(entries):
+        compiles = xp is not np and arrays.compiles(xp)
+        if compiles and n <= step and not arrays.is_traced(entries):
             # With copies of the last row, several numbers of rows share programs.
             step = n = even_size(n_rows)
             places = xp.arange(n, device=features.device)
