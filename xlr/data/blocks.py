@@ -62,11 +62,11 @@ def cut(n_samples: int, n_rows: int, *, n_threads: int = 1) -> list[slice]:
 
 
 def even_size(n_rows: int) -> int:
-    """Round a number of rows up to one of four sizes between two powers of two.
+    """Round a number of rows up to one of eight sizes between two powers of two.
 
-    Passes over blocks of these sizes take at most a quarter longer.
+    That adds at most an eighth to the time of a pass.
     """
-    step = 2 ** max(0, n_rows.bit_length() - 3)
+    step = 2 ** max(0, n_rows.bit_length() - 4)
     return math.ceil(n_rows / step) * step
 
 
