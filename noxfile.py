@@ -70,8 +70,18 @@ def tests(session: nox.Session, backend: str) -> None:
     session.install(*BACKENDS[backend], *groups("test"))
     env = {"XLR_TEST_BACKENDS": backend}
     if backend == "cupy" and not HAS_GPU:
-        session.warn("No NVIDIA GPU: CuPy's stand-in in tests/cupy_stand_in runs")
+        session.warn("No NVIDIA GPU: the stand-in of tests/cupy_stand_in.py runs")
     session.run("pytest", *session.posargs, env=env)
+
+
+@nox.session
+@nox.parametrize("version", ["lowest", "newest"])
+def signatures(session: nox.Session, version: str) -> None:
+    """Compare the stand-in for CuPy with the real package, which needs no GPU here."""
+    (cupy,) = PROJECT["project"]["optional-dependencies"]["cuda12"]
+    cupy = lowest(cupy) if version == "lowest" else Requirement(cupy).name
+    session.install("-e.", "pytest", cupy)
+    session.run("pytest", "tests/backends/test_cupy_stand_in.py", *session.posargs)
 
 
 @nox.session

@@ -36,6 +36,18 @@ def backend(request: pytest.FixtureRequest) -> Any:
     return make_backend(request.param)
 
 
+def jacobian_on(backend: Any, function: Any, values: Any) -> np.ndarray:
+    """Return the Jacobian of a function by torch's autograd or JAX's jit and grad."""
+    z = backend.xp.asarray(np.asarray(values))
+    if backend.name == "torch":
+        import torch
+
+        return to_numpy(torch.autograd.functional.jacobian(function, z))
+    import jax
+
+    return to_numpy(jax.jit(jax.jacrev(function))(z))
+
+
 @pytest.fixture
 def jacobian(backend: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function for Jacobians that reads no values on the host."""
@@ -44,18 +56,9 @@ def jacobian(backend: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         raise AssertionError("this reads values on the host")
 
     def compute(function: Any, values: Any) -> np.ndarray:
-        z = backend.xp.asarray(np.asarray(values))
         with monkeypatch.context() as patch:
             patch.setattr(arrays, "to_host", refuse)
-            if backend.name == "torch":
-                import torch
-
-                found = torch.autograd.functional.jacobian(function, z)
-            else:
-                import jax
-
-                found = jax.jit(jax.jacrev(function))(z)
-        return to_numpy(found)
+            return jacobian_on(backend, function, values)
 
     return compute
 
@@ -159,6 +162,18 @@ def test_functions_are_vectorised_by_vmap(name, backend):
 
         found = jax.jit(jax.vmap(function))(z)
     np.testing.assert_allclose(to_numpy(found), function(np.asarray(ROWS)), rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["predict_proba", "predict_log_proba"])
+def test_predictions_have_exact_derivatives(name, backend):
+    """The logits are X itself, nearly certain classes included."""
+    model = xlr.LogisticRegression()
+    model.coef_, model.intercept_, model.classes_ = np.eye(3), np.zeros(3), np.arange(3)
+    found = jacobian_on(backend, getattr(model, name), ROWS)
+    function = EXACT[{"predict_proba": "softmax"}.get(name, "log_softmax")]
+    for i, row in enumerate(ROWS):
+        derivatives = (exact(lambda *z, k=k: function(*z, k=k), row) for k in (0, 1, 2))
+        np.testing.assert_allclose(found[i, :, i], [*derivatives], **CLOSE)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -11,8 +11,10 @@ from typing import Any
 import array_api_compat
 import numpy as np
 import pytest
+from make_objective import make_objective
 
 import xlr
+from xlr.data import Scaler
 
 jax = pytest.importorskip("jax")
 
@@ -26,7 +28,7 @@ def compilations() -> Iterator[list[str]]:
 
     def listen(event: str, seconds: float, **details: Any) -> None:
         if event == COMPILATION:
-            found.append(event)
+            found.append(details["fun_name"])
 
     jax.config.update("jax_enable_x64", True)
     # array-api-compat makes an empty array at its first use of JAX.
@@ -36,8 +38,10 @@ def compilations() -> Iterator[list[str]]:
     jax.monitoring.unregister_event_duration_listener(listen)
 
 
-def problem(n_samples: int, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    X = rng.normal(size=(n_samples, 7))
+def problem(
+    n_samples: int, n_classes: int, n_features: int = 7
+) -> tuple[np.ndarray, np.ndarray]:
+    X = rng.normal(size=(n_samples, n_features))
     return X, rng.integers(n_classes, size=n_samples)
 
 
@@ -56,18 +60,87 @@ def test_jax_compilations_are_counted(compilations):
     assert compilations
 
 
-@pytest.mark.slow_on_jax
-def test_jax_computes_on_a_device(monkeypatch, compilations):
-    X, y = problem(120, 2)
-    expected = xlr.LogisticRegression().fit(X, y)
+@pytest.fixture
+def on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let JAX compute, as it does for arrays on a device."""
     in_host_memory = xlr.arrays.in_host_memory
     monkeypatch.setattr(
         "xlr.arrays.in_host_memory",
         lambda x: not isinstance(x, jax.Array) and in_host_memory(x),
     )
+
+
+def test_jax_computes_on_a_device(on_a_device, compilations):
+    X, y = problem(120, 2)
+    expected = xlr.LogisticRegression().fit(X, y)
     rows = jax.device_put(X)
     model = xlr.LogisticRegression().fit(rows, jax.device_put(y))
     assert compilations
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5, atol=1e-7)
     proba = model.predict_proba(rows)
     np.testing.assert_allclose(proba, expected.predict_proba(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_jax_compiles_no_pass_for_another_number_of_rows(
+    n_classes, on_a_device, compilations
+):
+    X, y = problem(125, n_classes, n_features=11 + n_classes)
+    offset = rng.normal(size=125 if n_classes == 2 else (125, 3))
+    of_pass = {f"jit({name})" for name in ("_sums", "value_and_gradient", "gram_sums")}
+    for n_samples in (125, 122):
+        rows, labels, given = (values[:n_samples] for values in (X, y, offset))
+        expected = xlr.LogisticRegression().fit(rows, labels, offset=given)
+        probabilities = expected.predict_proba(rows, offset=given)
+        rows, labels, given = map(jax.device_put, (rows, labels, given))
+        compilations.clear()
+        model = xlr.LogisticRegression().fit(rows, labels, offset=given)
+        assert of_pass & {*compilations} == (of_pass if n_samples == 125 else set())
+        np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5, atol=1e-7)
+        compilations.clear()
+        found = model.predict_proba(rows, offset=given)
+        np.testing.assert_allclose(found, probabilities, atol=1e-6)
+    assert len(compilations) <= 6
+
+
+@pytest.mark.parametrize("block_bytes", [2**20, 2**8], ids=["one block", "three"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_jax_objective_with_filled_blocks_equals_numpy(
+    n_classes, block_bytes, monkeypatch
+):
+    jax.config.update("jax_enable_x64", True)
+    monkeypatch.setattr("xlr.arrays.block_bytes", lambda x: block_bytes)
+    n_outputs = 1 if n_classes == 2 else 3
+    X = 3 + rng.normal(size=(75, 4))
+    y, parameters = (
+        rng.integers(n_classes, size=75),
+        rng.normal(size=(1, 5 * n_outputs)),
+    )
+    offset, weights = rng.normal(size=(75, n_outputs)), rng.integers(3, size=75)
+
+    def evaluated(place: Any) -> list[np.ndarray]:
+        scaler = Scaler(*map(place, (X.mean(axis=0), X.std(axis=0), np.ones(4))))
+        objective = make_objective(
+            X,
+            y,
+            weights,
+            offset=offset,
+            n_classes=n_classes,
+            scaler=scaler,
+            ridge=0.1,
+            place=place,
+        )
+        at = place(parameters)
+        found = [
+            *objective.value_and_gradient(at),
+            objective.hessian(at).blocks,
+            objective.hessian_operator(at)(at),
+            objective.hessian_diagonal(at),
+            objective.curvature_bound(),
+            objective.largest_logits(at),
+            objective.class_shares(),
+        ]
+        return [np.asarray(values) for values in found]
+
+    for found, expected in zip(evaluated(jax.device_put), evaluated(np.asarray)):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)

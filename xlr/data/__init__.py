@@ -1,7 +1,7 @@
 """Layer 2: kinds of X, targets, and the passes over the rows."""
 
 from xlr.dask_graph import Delayed, call, fetch, literal, parts_of, tree
-from xlr.data.blocks import add, map_reduce
+from xlr.data.blocks import add, even_size, map_reduce
 from xlr.data.categorical_matrix import CategoricalMatrix
 from xlr.data.chunks import ChunkedRows, Chunks, PerRow
 from xlr.data.matrix import DenseMatrix, Matrix, Scaler, StandardizedMatrix
@@ -38,6 +38,7 @@ __all__ = [
     "call",
     "canonical",
     "column_statistics",
+    "even_size",
     "fetch",
     "has_outliers",
     "literal",

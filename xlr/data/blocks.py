@@ -61,6 +61,15 @@ def cut(n_samples: int, n_rows: int, *, n_threads: int = 1) -> list[slice]:
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
 
 
+def even_size(n_rows: int) -> int:
+    """Round a number of rows up to one of eight sizes between two powers of two.
+
+    That adds at most an eighth to the time of a pass.
+    """
+    step = 2 ** max(0, n_rows.bit_length() - 4)
+    return math.ceil(n_rows / step) * step
+
+
 def draw_rows(n_samples: int, size: int, seed: int) -> np.ndarray:
     """Draw about ``size`` distinct row ids, in ascending order."""
     rows = np.random.default_rng([seed, size]).integers(0, n_samples, size=size)

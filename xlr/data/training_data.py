@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data.blocks import Sums, add, cut, draw_rows, map_reduce
+from xlr.data.blocks import Sums, add, cut, draw_rows, even_size, map_reduce
 from xlr.data.matrix import DenseMatrix, Matrix, Scaler
 from xlr.data.targets import Targets
 from xlr.threads import ALONE, Workers
@@ -116,6 +117,7 @@ class TrainingData:
         self._block_bytes = arrays.block_bytes(matrix.stored)
         self._slices: dict[tuple[int, int], list[slice]] = {}
         self._whole: Block | None = None
+        self._filled: Block | None = None
         self._compiles = arrays.compiles(self.xp)
 
     @property
@@ -167,9 +169,11 @@ class TrainingData:
             return self.chunks.map_reduce(
                 function, arguments, options, per_row, reads_rows
             )
-        if self._compiles:
-            function = arrays.compiled(function)
         slices = self._slices.get((width, least)) or self.row_slices(width, least)
+        if self._compiles and (compiled := arrays.compiled(function)) is not function:
+            blocks = self._even_blocks(even_size(slices[0].stop), per_row)
+            results = (compiled(block, *arguments, *own) for block, *own in blocks)
+            return reduce(combine, results)
         if len(slices) == 1:
             block = self._whole or self.block(slices[0])
             return function(block, *arguments, *(() if per_row is None else (per_row,)))
@@ -251,6 +255,36 @@ class TrainingData:
         if rows == slice(0, self.n_samples):
             self._whole = block
         return block
+
+    def _even_blocks(self, size: int, per_row: Array | None) -> Iterator[list[Any]]:
+        """Yield blocks of ``size`` rows, each with its ``per_row`` if that is given.
+
+        A function compiled for them serves other numbers of rows, too. Copies of the
+        last row, without weight, fill the last block.
+        """
+        xp, n = self.xp, self.n_samples
+        given = [] if per_row is None else [per_row]
+        for stop in range(size, n + 1, size):
+            rows = slice(stop - size, stop)
+            yield [self.block(rows), *(values[rows, ...] for values in given)]
+        if n % size == 0:
+            return
+        ids = xp.arange(size, device=self.device) + (n - n % size)
+        places, is_new = arrays.within(ids, None, n - 1, xp=xp), ids < n
+
+        def with_zeros(values: Array) -> Array:
+            factors = xp.reshape(is_new, (size, *[1] * (values.ndim - 1)))
+            taken = xp.take(values, places, axis=0)
+            return taken * xp.astype(factors, taken.dtype)
+
+        block = self._filled
+        if block is None:
+            targets = self.targets.take_rows(places, xp=xp)
+            targets = replace(targets, weights=with_zeros(self.targets.weights))
+            last = self._with(self.matrix.take_rows(places), targets, None)
+            block = last.block(slice(0, size))
+            self._filled = block if n < size else None
+        yield [block, *map(with_zeros, given)]
 
     def standardized(self, scaler: Scaler) -> TrainingData:
         """Return the data with centred and scaled columns."""
@@ -351,7 +385,7 @@ class TrainingData:
         data.__dict__.update(self.__dict__)
         data.matrix, data.targets, data.chunks = matrix, targets, chunks
         data.dtype, data.n_features = matrix.dtype, matrix.shape[1]
-        data._slices, data._whole = {}, None
+        data._slices, data._whole, data._filled = {}, None, None
         return data
 
 

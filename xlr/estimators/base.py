@@ -16,7 +16,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data import Chunks, Delayed, DenseMatrix, Matrix, of_chunk, refuse_non_finite
+from xlr.data import (
+    Chunks,
+    Delayed,
+    DenseMatrix,
+    Matrix,
+    even_size,
+    of_chunk,
+    refuse_non_finite,
+)
 from xlr.estimators.conversion import sklearn_model
 from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms, softmax
 from xlr.inputs.categories import Encoder
@@ -172,12 +180,20 @@ class LinearModel(BaseEstimator):
         width = BLOCK_ARRAYS * coef.shape[0]
         if isinstance(matrix, DenseMatrix) and entries.dtype != wide:
             width += n_features  # rows that are converted
-        step = max(1, arrays.block_bytes(entries) // (8 * width))
+        step, n = max(1, arrays.block_bytes(entries) // (8 * width)), n_rows
+        compiles = arrays.compiles(xp)
+        if compiles and n <= step and not arrays.is_traced(entries):
+            # With copies of the last row, several numbers of rows share programs.
+            step = n = even_size(n_rows)
+            places = xp.arange(n, device=features.device)
+            places = arrays.within(places, None, n_rows - 1, xp=xp)
+            matrix = matrix.take_rows(places)
+            offset = None if offset is None else xp.take(offset, places, axis=0)
         totals = []
 
         def of_block(first: int) -> Array:
-            rows = slice(first, min(first + step, n_rows))
-            part = matrix if step >= n_rows else matrix.take_rows(rows)
+            rows = slice(first, min(first + step, n))
+            part = matrix if step >= n else matrix.take_rows(rows)
             found = logits(part, coef, intercept)
             totals.append(xp.sum(found[:, 0]))
             if offset is not None:
@@ -185,11 +201,13 @@ class LinearModel(BaseEstimator):
             return answer(found, xp=xp)
 
         with full_precision(entries), arrays.quiet():
-            answers = arrays.joined(map(of_block, range(0, n_rows, step)), n_rows)
+            answers = arrays.joined(map(of_block, range(0, n, step)), n)
             # An entry of X that is not finite makes all logits of its row not finite.
             finite = xp.all(xp.isfinite(xp.stack(totals)))
             if not arrays.is_traced(finite) and not arrays.to_host(finite):
                 refuse_non_finite(matrix, features.column_names)
+        if n > n_rows:
+            answers = answers[:n_rows, ...]
         if features.given is not None:
             return features.returned(answers=answers)["answers"]
         return answers

@@ -16,7 +16,9 @@ from xlr.text import quoted
 
 
 def read_labels(y: Any, n_samples: int) -> tuple[Array, Array]:
-    """Return the sorted classes of y, and codes 0, 1, ... into them, in its library.
+    """Return the sorted classes of y, in its library, and codes 0, 1, ... into them.
+
+    The codes may be on the host.
 
     Raises
     ------
@@ -116,8 +118,8 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
     host = arrays.in_place(y)
     if not capabilities["data-dependent shapes"] or host is not y:
         classes, codes = _classes_and_codes(arrays.to_host(y), xp=numpy_namespace)
-        place = {"xp": xp, "device": arrays.device_of(y)}
-        return arrays.move(classes, dtype=y.dtype, **place), arrays.move(codes, **place)
+        device = arrays.device_of(y)
+        return arrays.move(classes, xp=xp, device=device, dtype=y.dtype), codes
     if y.shape[0] > 10_000 and xp.isdtype(y.dtype, ("integral", "real floating")):
         classes = xp.sort(xp.unique_values(y[:1000]))
         if classes.shape[0] <= 16:

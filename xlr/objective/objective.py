@@ -572,10 +572,7 @@ class Objective:
         few = max(FEW_COLUMNS, CURVATURE_SHARE * stored, FEW_NUMBERS / self.n_samples)
         if self.data.in_memory and self.n_columns <= few:
             values = self.data.map_rows(
-                lambda *block: passes.curvature(*block).values,
-                self.loss,
-                parameters,
-                width=self._width,
+                passes.curvature_values, self.loss, parameters, width=self._width
             )
         penalty = self.penalty_curvature
 

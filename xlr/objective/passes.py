@@ -77,6 +77,12 @@ def curvature(block: Block, loss: Loss, parameters: Array) -> Curvature:
 
 
 @arrays.pure
+def curvature_values(block: Block, loss: Loss, parameters: Array) -> Array:
+    """Return the values of :func:`curvature`: (n_rows, n_models, n_outputs)."""
+    return curvature(block, loss, parameters).values
+
+
+@arrays.pure
 def hessian_product(
     block: Block,
     loss: Loss,
