@@ -14,7 +14,7 @@ from scipy.sparse import csr_array, issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from xlr import arrays
+from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Namespace
 from xlr.data import (
     Chunks,
@@ -181,7 +181,7 @@ class LinearModel(BaseEstimator):
         if isinstance(matrix, DenseMatrix) and entries.dtype != wide:
             width += n_features  # rows that are converted
         step, n = max(1, arrays.block_bytes(entries) // (8 * width)), n_rows
-        compiles = arrays.compiles(xp)
+        compiles = xp is not numpy_namespace and arrays.compiles(xp)
         if compiles and n <= step and not arrays.is_traced(entries):
             # With copies of the last row, several numbers of rows share programs.
             step = n = even_size(n_rows)
