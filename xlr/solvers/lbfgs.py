@@ -115,9 +115,17 @@ class LBFGS:
         )
 
     def decrease(self, objective: Objective, state: LBFGSState) -> Array:
-        """Return g'B^-1 g / 2."""
-        step = _solve(objective, state)
-        return 0.5 * objective.xp.vecdot(state.at.gradient, step)
+        """Return g'B^-1 g / 2, or g'H^-1 g / 2 with a cheap Hessian.
+
+        Nearly collinear columns have gradients that are small compared with the
+        decrease they allow, which B does not know.
+        """
+        gradient = state.at.gradient
+        if objective.has_cheap_hessian:
+            step = objective.hessian(state.parameters).solver(None)(gradient)
+        else:
+            step = _solve(objective, state)
+        return 0.5 * objective.xp.vecdot(gradient, step)
 
 
 def _solve(objective: Objective, state: LBFGSState) -> Array:
