@@ -3,10 +3,10 @@
 from xlr.dask_graph import Delayed, call, fetch, literal, parts_of, tree
 from xlr.data.blocks import add, map_reduce
 from xlr.data.categorical_matrix import CategoricalMatrix
-from xlr.data.chunks import ChunkedRows, Chunks, PerRow
+from xlr.data.chunks import ChunkedRows, Chunks, PerRow, matrix_of
 from xlr.data.matrix import DenseMatrix, Matrix, Scaler, StandardizedMatrix
 from xlr.data.sparse_matrix import SparseMatrix, canonical
-from xlr.data.split_matrix import SplitMatrix, as_matrix, of_chunk
+from xlr.data.split_matrix import SplitMatrix, as_matrix, concatenated
 from xlr.data.statistics import (
     ColumnStatistics,
     column_statistics,
@@ -38,11 +38,12 @@ __all__ = [
     "call",
     "canonical",
     "column_statistics",
+    "concatenated",
     "fetch",
     "has_outliers",
     "literal",
     "map_reduce",
-    "of_chunk",
+    "matrix_of",
     "parts_of",
     "refuse_non_finite",
     "tree",

@@ -7,8 +7,6 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from xlr.arrays import Array
 from xlr.threads import ALONE, Workers
 
@@ -59,10 +57,3 @@ def cut(n_samples: int, n_rows: int, *, n_threads: int = 1) -> list[slice]:
     n_blocks = min(n_samples, n_threads * math.ceil(n_blocks / n_threads))
     edges = [n_samples * i // n_blocks for i in range(n_blocks)] + [n_samples]
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
-
-
-def draw_rows(n_samples: int, size: int, seed: int) -> np.ndarray:
-    """Draw about ``size`` distinct row ids, in ascending order."""
-    rows = np.random.default_rng([seed, size]).integers(0, n_samples, size=size)
-    rows.sort()
-    return rows[np.diff(rows, prepend=-1) > 0]

@@ -11,8 +11,7 @@ from xlr import arrays
 from xlr.data import fetch
 from xlr.inference.fitted_data import FittedData
 from xlr.inference.sandwich import cluster_scores
-from xlr.inputs.kinds import accept
-from xlr.inputs.tables import is_missing
+from xlr.inputs.tables import accept, is_missing
 
 
 def read_clusters(groups: Any, n_samples: int) -> np.ndarray:

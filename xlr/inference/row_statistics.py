@@ -18,7 +18,7 @@ from xlr.inference.fitted_results import FittedResults
 from xlr.inference.sandwich import square_root
 from xlr.inference.table import interval_columns
 from xlr.inputs.features import read_features
-from xlr.inputs.offset import check_offset_columns, read_offset
+from xlr.inputs.weights import check_offset_columns, read_offset
 from xlr.losses import Loss
 from xlr.objective.passes import logits as logits_of
 

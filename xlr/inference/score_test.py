@@ -171,9 +171,10 @@ def _read(data: FittedData, candidates: Any) -> tuple[Any, int]:
     chunks, like = data.objective.data.chunks, data.dataset.features
     if chunks is not None:
         read = partial(_read_rows, like.xp, like.device)
+        parts = split_like(chunks.X, candidates, "exog_extra")
         parts = [
-            call(read, part, name="candidates")
-            for part in split_like(chunks.X, candidates, "exog_extra")
+            call(read, part, name="candidates") if n_rows else part
+            for part, n_rows in zip(parts, chunks.X.row_counts)
         ]
         return PerRow(parts, None), int(candidates.shape[1])
     if arrays.is_dask(candidates):

@@ -12,8 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Targets, TrainingData
 from xlr.inputs.features import Features
-from xlr.inputs.kinds import accept
-from xlr.inputs.tables import is_table, to_matrix
+from xlr.inputs.tables import accept, is_table, to_matrix
 from xlr.inputs.weights import check_totals, class_factors
 from xlr.text import warn
 

@@ -10,8 +10,7 @@ from sklearn.utils import column_or_1d
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.inputs.kinds import accept, check_n_rows
-from xlr.inputs.tables import is_missing
+from xlr.inputs.tables import accept, check_n_rows, is_missing
 from xlr.text import quoted
 
 

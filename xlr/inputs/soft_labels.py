@@ -10,7 +10,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.inputs.features import Features
-from xlr.inputs.kinds import as_real
+from xlr.inputs.tables import as_real
 from xlr.inputs.weights import class_totals, place_weights
 from xlr.text import quoted
 
