@@ -23,15 +23,11 @@ from xlr.data.sparse_matrix import (
     of_parts,
 )
 
-# Number of ones in a block of rows, relative to its other temporaries. Ones in the
-# third-level cache are as fast, and smaller blocks take more calls.
-ONES_SHARE = 8
-
 # Maximum size of a dense selection, for libraries that cannot add by index.
 MAX_SELECTION = 2**22
 
 # Number of rows whose indices are computed at once.
-INDEX_ROWS = 2**16
+INDEX_ROWS = 2**13
 
 
 @arrays.traced("indices")
@@ -250,8 +246,7 @@ class CategoricalMatrix:
         A block has more entries than the sums that it adds to.
         """
         n, n_codes = self.shape[0], len(self.n_levels)
-        row = max(width, n_codes // ONES_SHARE)
-        n_rows = arrays.block_bytes(self.indices) // (8 * row)
+        n_rows = arrays.block_bytes(self.indices) // (8 * max(width, n_codes))
         enough = enough_rows(self, n_codes, least)
         return cut(n, max(n_rows, enough), n_threads=n_threads)
 

@@ -114,7 +114,8 @@ class Encoder:
     def codes(self, X: Any) -> np.ndarray:
         """Return the codes of the categorical columns: (n_rows, n_codes)."""
         frame = nw.from_native(X, eager_only=True)
-        codes = np.empty((len(frame), len(self.levels)), dtype=np.int32)
+        narrow = np.min_scalar_type(-max(map(len, self.levels.values())) - 1)
+        codes = np.empty((len(frame), len(self.levels)), dtype=narrow)
         for j, name in enumerate(self.levels):
             codes[:, j] = self._codes(frame[name], name)
         return codes
