@@ -1,7 +1,6 @@
 """Layer 2: kinds of X, targets, and the passes over the rows."""
 
-from xlr.dask_graph import Delayed, call, fetch, literal, parts_of, tree
-from xlr.data.blocks import add, map_reduce
+from xlr.dask_graph import Delayed, call, fetch, parts_of
 from xlr.data.categorical_matrix import CategoricalMatrix
 from xlr.data.chunks import ChunkedRows, Chunks, PerRow, matrix_of
 from xlr.data.matrix import DenseMatrix, Matrix, Scaler, StandardizedMatrix
@@ -33,7 +32,6 @@ __all__ = [
     "StandardizedMatrix",
     "Targets",
     "TrainingData",
-    "add",
     "as_matrix",
     "call",
     "canonical",
@@ -41,11 +39,8 @@ __all__ = [
     "concatenated",
     "fetch",
     "has_outliers",
-    "literal",
-    "map_reduce",
     "matrix_of",
     "parts_of",
     "refuse_non_finite",
-    "tree",
     "without_outliers",
 ]

@@ -30,7 +30,7 @@ MAX_SELECTION = 2**22
 INDEX_ROWS = 2**13
 
 
-@arrays.traced("indices")
+@arrays.traced("indices", "stored")
 class CategoricalMatrix:
     """Columns of category codes as a :class:`Matrix` of their one-hot columns.
 
@@ -118,7 +118,8 @@ class CategoricalMatrix:
     def _set(
         self, indices: Array, n_levels: tuple[int, ...], dtype: Any, xp: Namespace
     ) -> None:
-        self.indices, self.n_levels, self.dtype = indices, n_levels, dtype
+        self.indices = self.stored = indices
+        self.n_levels, self.dtype = n_levels, dtype
         self.xp, self.device = xp, arrays.device_of(indices)
         self.shape = indices.shape[0], sum(n_levels)
         n_codes, n_columns = len(n_levels), self.shape[1]
@@ -139,11 +140,6 @@ class CategoricalMatrix:
         if made.dtype == self.dtype:
             made._ones = self._ones
         return made
-
-    @property
-    def stored(self) -> Array:
-        """Return the indices."""
-        return self.indices
 
     @cached_property
     def _sparse(self) -> SparseMatrix:

@@ -176,9 +176,9 @@ def _saying_where(position: int, function: Callable[..., Any], *chunk: Any) -> A
         raise type(error)(f"Chunk {position} of the rows: {error}") from error
 
 
-def matrix_of(chunk: Any) -> Matrix:
-    """Return a chunk as a matrix."""
-    return as_matrix(arrays.aligned(arrays.in_place(chunk)))
+def matrix_of(chunk: Any, *, xp: Namespace) -> Matrix:
+    """Return a chunk as a matrix; NumPy reads arrays of torch and JAX in place."""
+    return as_matrix(arrays.aligned(arrays.in_place(chunk) if xp is np else chunk))
 
 
 class PerRow(NamedTuple):
@@ -292,10 +292,11 @@ def _on_chunk(
     """Return the sums of a function over the rows of a chunk; None without rows."""
     if targets.weights.shape[0] == 0:
         return None
-    matrix = matrix_of(targets.weights[:, :0] if X is None else X)
+    xp = arrays.namespace(targets.weights)
+    matrix = matrix_of(targets.weights[:, :0] if X is None else X, xp=xp)
     if matrix.dtype != dtype:
         matrix = matrix.astype(dtype)
-    data = TrainingData(matrix, targets.astype(dtype, xp=matrix.xp))
+    data = TrainingData(matrix, targets.astype(dtype, xp=xp))
     for name, *given in changes:
         data = getattr(data, name)(*given)
     return data.map_reduce(function, *arguments, per_row=per_row, **options)

@@ -19,7 +19,7 @@ from xlr.data.sparse_matrix import (
 )
 
 
-@arrays.traced("parts")
+@arrays.traced("parts", "stored")
 class SplitMatrix:
     """Matrices with the same rows, side by side, as a :class:`Matrix`.
 
@@ -78,6 +78,8 @@ class SplitMatrix:
         first = parts[0]
         self.xp, self.device, self.dtype = first.xp, first.device, first.dtype
         self.shape = first.shape[0], sum(part.shape[1] for part in parts)
+        # Entries of the first part that is not categorical, or codes.
+        self.stored = min(parts, key=_holds_codes).stored
         self.product_cost = sum(part.product_cost for part in parts)
         # The narrower of two parts is made dense, and multiplied column by column.
         by_width = sorted(parts, key=lambda part: part.shape[1])
@@ -90,11 +92,6 @@ class SplitMatrix:
         made = SplitMatrix.__new__(SplitMatrix)
         made._set(parts)
         return made
-
-    @property
-    def stored(self) -> Array:
-        """Return the entries of the first part that is not categorical, or codes."""
-        return min(self.parts, key=_holds_codes).stored
 
     def _places(self) -> Iterator[tuple[Any, int, int]]:
         """Yield each part with its first column and the one after its last."""

@@ -12,8 +12,8 @@ from sklearn.exceptions import DataConversionWarning
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.dask_graph import array_of
-from xlr.data import Chunks, Delayed, Matrix, call, fetch, literal, parts_of
+from xlr.dask_graph import Delayed, array_of, call, fetch, literal, parts_of
+from xlr.data import Chunks, Matrix
 from xlr.inputs.categories import Encoder
 from xlr.inputs.tables import check_2d, check_n_rows, native
 from xlr.text import warn

@@ -13,6 +13,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.dask_graph import call, literal, tree
 from xlr.data import (
     ChunkedRows,
     Chunks,
@@ -20,13 +21,10 @@ from xlr.data import (
     Matrix,
     Targets,
     TrainingData,
-    call,
     column_statistics,
     concatenated,
-    literal,
     matrix_of,
     refuse_non_finite,
-    tree,
 )
 from xlr.inputs.dask_input import refuse_kind, split_like
 from xlr.inputs.features import Features
@@ -267,7 +265,7 @@ def _scan_chunk(
         none = xp.zeros((0, 1), dtype=xp.int32, device=device)
         targets = Targets(1, none, xp.astype(none, like.dtype))
         return Part(np.empty(0), np.empty(0), targets), None, None
-    matrix = matrix_of(X)
+    matrix = matrix_of(X, xp=xp)
     features = Features(matrix, xp, device, None)
     part = _read_part(features, y, sample_weight, offset)
     statistics = None

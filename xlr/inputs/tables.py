@@ -158,11 +158,6 @@ def to_matrix(X: Any) -> Any:
 
     Sparse columns of pandas become a sparse matrix. Other tables of pandas are returned
     unchanged: scikit-learn reads them and their missing values.
-
-    Raises
-    ------
-    ValueError
-        If the columns are sparse and their fill value is not 0.
     """
     if nw.dependencies.is_cudf_dataframe(X):
         return X.to_cupy()
@@ -171,16 +166,8 @@ def to_matrix(X: Any) -> Any:
     dtypes = list(X.dtypes)
     if not dtypes or not all(hasattr(dtype, "fill_value") for dtype in dtypes):
         return X
-    filled = [n for n, dtype in zip(X.columns, dtypes) if dtype.fill_value != 0]
-    if filled:
-        raise ValueError(
-            f"{hold(filled)} sparse values whose fill value is not 0. Pass "
-            "X.sparse.to_dense()."
-        )
-    subtypes = [dtype.subtype for dtype in dtypes]
-    if any(subtype != subtypes[0] for subtype in subtypes):
-        # scikit-learn fails on columns of numbers and truth values.
-        common = np.result_type(*subtypes)
+    if len(set(dtypes)) > 1:  # scikit-learn fails on numbers and truth values
+        common = np.result_type(*(dtype.subtype for dtype in dtypes))
         X = X.astype(type(dtypes[0])(common, common.type(0)))
     return X.sparse.to_coo()
 
