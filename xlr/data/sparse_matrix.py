@@ -154,7 +154,9 @@ class SparseMatrix:
             mean = xp.where(far, xp.zeros_like(mean), mean)
         if has_extreme:
             entries = rows.data / xp.take(xp.astype(scale, self.dtype), rows.indices)
-            rows = of_parts(type(rows), self.shape, (entries, rows.indices, rows.indptr))
+            rows = of_parts(
+                type(rows), self.shape, (entries, rows.indices, rows.indptr)
+            )
             mean, scale = mean / scale, xp.ones_like(scale)
         matrix = SparseMatrix(rows, xp=xp)
         return StandardizedMatrix(matrix, Scaler(mean, scale, scaler.varies))
@@ -168,7 +170,7 @@ class SparseMatrix:
 
         A block has more entries than the sums that it adds to.
         """
-        (n, p), n_entries = self.shape, max(1, self._rows.nnz)
+        n, n_entries = self.shape[0], max(1, self._rows.nnz)
         size = self.xp.finfo(self.dtype).bits // 8
         block = arrays.block_bytes(self.stored)
         n_rows = block // (size * width)  # products do not wait for memory

@@ -20,8 +20,8 @@ from xlr.data import (
     without_outliers,
 )
 from xlr.inputs.features import Features
+from xlr.inputs.labels import SoftLabels
 from xlr.inputs.scan import scan_rows
-from xlr.inputs.soft_labels import SoftLabels
 from xlr.inputs.weights import check_offset_columns, check_totals, class_factors
 from xlr.losses import (
     LogisticLoss,

@@ -303,8 +303,8 @@ def _learned(formula: Any, X: Any) -> Any:
     from formulaic.transforms import TRANSFORMS
 
     # 1. Factors that learn from all rows: knots, means and similar statistics.
-    factors = {f.expr: f.eval_method.value for term in formula for f in term.factors}
-    factors = [name for name, method in factors.items() if method != "literal"]
+    methods = {f.expr: f.eval_method.value for term in formula for f in term.factors}
+    factors = [name for name, method in methods.items() if method != "literal"]
     learning = "|".join(
         name
         for name, transform in TRANSFORMS.items()

@@ -19,8 +19,8 @@ from xlr.inference.profile import profile_all
 from xlr.inference.results import InferenceResults
 from xlr.inputs.categories import table_levels
 from xlr.inputs.features import read_features
+from xlr.inputs.labels import SoftLabels
 from xlr.inputs.parameters import check_option
-from xlr.inputs.soft_labels import SoftLabels
 from xlr.text import quoted
 from xlr.threads import ALONE, workers
 

@@ -28,9 +28,14 @@ from xlr.data import (
 )
 from xlr.inputs.dask_input import refuse_kind, split_like
 from xlr.inputs.features import Features
-from xlr.inputs.labels import check_n_classes, mixed_types, read_labels
+from xlr.inputs.labels import (
+    SoftLabels,
+    check_n_classes,
+    mixed_types,
+    read_labels,
+    read_soft_labels,
+)
 from xlr.inputs.parameters import random_seed
-from xlr.inputs.soft_labels import SoftLabels, read_soft_labels
 from xlr.inputs.weights import class_totals, place_weights, read_offset
 from xlr.threads import Workers
 
