@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xlr import arrays
-from xlr.arrays import Array, Device, Namespace
+from xlr.arrays import Array, Namespace
 from xlr.dask_graph import (
     Delayed,
     array_of,
@@ -60,16 +60,6 @@ class Chunks:
     drawn: np.ndarray | None = None
     n_passes: int = 0
     kept: list[Delayed] = field(default_factory=list)
-
-    @property
-    def xp(self) -> Namespace:
-        """Return the namespace of the chunks."""
-        return self.like.xp
-
-    @property
-    def device(self) -> Device:
-        """Return the device of the chunks."""
-        return self.like.device
 
     @property
     def dtype(self) -> Any:
@@ -209,8 +199,6 @@ class ChunkedRows:
     X : Chunks
     targets : list of Delayed
         The :class:`Targets` of each chunk.
-    dtype : dtype
-        Dtype of the computations.
     changes : tuple of tuples
         Names and arguments of the methods of :class:`TrainingData` that each pass calls
         on each chunk, in this order.
@@ -218,16 +206,10 @@ class ChunkedRows:
 
     X: Chunks
     targets: list[Delayed]
-    dtype: Any
     changes: tuple[tuple[Any, ...], ...] = ()
 
     def changed(self, name: str, *arguments: Any) -> ChunkedRows:
-        """Return rows whose chunks call a further method.
-
-        A change of dtype is the first call when a chunk is read.
-        """
-        if name == "astype":
-            return replace(self, dtype=arguments[0])
+        """Return rows whose chunks call a further method."""
         return replace(self, changes=(*self.changes, (name, *arguments)))
 
     def with_targets(
@@ -245,8 +227,8 @@ class ChunkedRows:
 
     def place_rows(self, values: np.ndarray) -> PerRow:
         """Cut values for each row, (n_samples, ...), into chunks."""
-        X = self.X
-        sampled = arrays.move(values[X.drawn, ...], xp=X.xp, device=X.device)
+        X, like = self.X, self.X.like
+        sampled = arrays.move(values[X.drawn, ...], xp=like.xp, device=like.device)
         return PerRow(X.cut(values), sampled)
 
     def map_reduce(
@@ -264,7 +246,7 @@ class ChunkedRows:
         changes = self.changes
         if not reads_rows:
             changes = tuple(each for each in changes if each[0] not in OF_COLUMNS)
-        on_chunk = partial(_on_chunk, function, self.dtype, changes, arguments, options)
+        on_chunk = partial(_on_chunk, function, changes, arguments, options)
         nothing = [literal(None)] * len(self.targets)
         parts = self.targets, nothing if per_row is None else per_row.parts
         called = getattr(function, "func", function)
@@ -281,7 +263,6 @@ class ChunkedRows:
 @arrays.quiet()
 def _on_chunk(
     function: Callable[..., Sums],
-    dtype: Any,
     changes: tuple[tuple[Any, ...], ...],
     arguments: tuple[Any, ...],
     options: dict[str, Any],
@@ -294,9 +275,7 @@ def _on_chunk(
         return None
     xp = arrays.namespace(targets.weights)
     matrix = matrix_of(targets.weights[:, :0] if X is None else X, xp=xp)
-    if matrix.dtype != dtype:
-        matrix = matrix.astype(dtype)
-    data = TrainingData(matrix, targets.astype(dtype, xp=xp))
+    data = TrainingData(matrix, targets.astype(matrix.dtype, xp=xp))
     for name, *given in changes:
         data = getattr(data, name)(*given)
     return data.map_reduce(function, *arguments, per_row=per_row, **options)

@@ -72,6 +72,8 @@ def chunks_of(X: Any, like: Matrix, encoder: Encoder | None = None) -> Chunks:
             "X.rechunk({1: -1}).persist().",
         )
         X = X.rechunk({1: -1})
+    if isinstance(X._meta, np.ndarray) and X.dtype != like.stored.dtype:
+        X = X.astype(like.stored.dtype)  # as scikit-learn reads rows in memory
     return Chunks(parts_of(X), tuple(X.chunks[0]), like, source)
 
 

@@ -191,7 +191,7 @@ def _scan_chunks(
         for k in range(3)
     )
     X.n_passes += statistics is None
-    merged = tree(by_chunk, partial(ColumnStatistics.merged, xp=X.xp), name="scan")
+    merged = tree(by_chunk, partial(ColumnStatistics.merged, xp=X.like.xp), name="scan")
     (found, *few), kept = X.fetch([merged, *few], *loads, keep=parts)
     # 2. Classes and sizes of all chunks.
     drawn = [each for each in few if each is not None]
@@ -215,7 +215,7 @@ def _scan_chunks(
     X.parts = [part if n else literal(None) for part, n in zip(X.parts, X.row_counts)]
     targets = [call(recode, part, name="labels") for part in kept]
     X.drawn, sample, sampled_targets = _shuffled_sample(drawn, recode, seed)
-    chunks = ChunkedRows(X, targets, X.dtype)
+    chunks = ChunkedRows(X, targets)
     rows = TrainingData(sample, sampled_targets, chunks=chunks)
     return Scan(classes, totals, rows, found if statistics is None else statistics)
 
@@ -332,7 +332,7 @@ def _all_classes(parts: list[Part]) -> tuple[Array, np.ndarray]:
 def _to_draw(X: Chunks) -> list[int]:
     """Return the number of rows to draw from each chunk."""
     n_features = X.shape[1]
-    row_bytes = n_features * X.xp.finfo(X.dtype).bits // 8
+    row_bytes = n_features * X.like.xp.finfo(X.dtype).bits // 8
     wanted = min(SAMPLED_PER_FEATURE * n_features, MAX_BYTES // row_bytes)
     counts = np.asarray(X.row_counts, dtype=np.float64)
     if np.isnan(counts).any():
