@@ -89,6 +89,7 @@ class CategoricalMatrix:
                 f"codes has shape {tuple(codes.shape)}, expected (n_rows, "
                 f"{len(levels)}): a column for each of n_levels={levels}."
             )
+        has_missing = False
         if codes.shape[0]:
             ends = xp.stack([xp.min(codes, axis=0), xp.max(codes, axis=0)])
             least, most = arrays.to_host(ends)
@@ -100,12 +101,15 @@ class CategoricalMatrix:
                     f"expected -1 (no level) to {levels[j] - 1}. Pass the number of "
                     "each level, from 0 up."
                 )
+            has_missing = bool((least < 0).any())
         device = arrays.device_of(codes)
         starts = np.cumsum([0, *levels[:-1]], dtype=np.int32)
         starts = arrays.move(starts, xp=xp, device=device)
 
         def placed(rows: slice) -> Array:
             own = xp.astype(codes[rows, :], xp.int32, copy=False)
+            if not has_missing:
+                return own + starts
             return xp.where(own < 0, xp.full_like(own, sum(levels)), own + starts)
 
         n_rows = codes.shape[0]
@@ -183,7 +187,8 @@ class CategoricalMatrix:
 
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns)."""
-        if self._ones is not None and columns.shape[1] == 1:
+        pays_in_pairs = self.gram_cost < self.shape[1] ** 2 / GRAM_SPEEDUP
+        if pays_in_pairs and columns.shape[1] == 1:  # only on NumPy
             return self._sparse.sandwich(columns)[:-1, :-1]
         return dense_sandwich(self, columns)
 
@@ -242,7 +247,7 @@ class CategoricalMatrix:
         A block has more entries than the sums that it adds to.
         """
         n, n_codes = self.shape[0], len(self.n_levels)
-        n_rows = arrays.block_bytes(self.indices) // (8 * max(width, n_codes))
+        n_rows = arrays.block_bytes(self.indices) // (8 * max(width, n_codes // 2))
         enough = enough_rows(self, n_codes, least)
         return cut(n, max(n_rows, enough), n_threads=n_threads)
 

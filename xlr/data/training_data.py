@@ -302,12 +302,11 @@ class TrainingData:
         return self._with(self.matrix, targets, chunks)
 
     def sample(self, size: int, seed: int) -> TrainingData:
-        """Copy ``size`` random rows, in float32."""
+        """Copy about ``size`` random rows, in float32."""
         rows = np.arange(size)  # a sample of chunks is in random order
         if self.in_memory:
             generator = np.random.default_rng([seed, size])
-            rows = generator.choice(self.n_samples, size, replace=False, shuffle=False)
-            rows.sort()
+            rows = np.unique(generator.integers(self.n_samples, size=size))
         return self.take_rows(rows, self.xp.float32)
 
     def take_rows(self, numbers: np.ndarray, dtype: Any) -> TrainingData:
