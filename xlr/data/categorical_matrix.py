@@ -129,20 +129,22 @@ class CategoricalMatrix:
         n_codes, n_columns = len(n_levels), self.shape[1]
         self.product_cost = float(ENTRY_COST * n_codes)
         self.gram_cost = n_columns**2 / GRAM_SPEEDUP
-        # Ones that all blocks of rows share; None for libraries other than NumPy.
-        self._ones: list[np.ndarray] | None = None
+        # Blocks of rows by their first and last rows, and the ones and row ends that
+        # they share; None for libraries other than NumPy.
+        self._views: dict[tuple[int, int], CategoricalMatrix] | None = None
+        self._shared: dict[str, np.ndarray] | None = None
         if isinstance(indices, np.ndarray):
             self.gram_cost = gram_cost(n_codes**2, n_columns)
-            self._ones = [np.empty(0, dtype=dtype)]
+            self._views, self._shared = {}, {}
 
     def _with(
         self, indices: Array, n_levels: tuple[int, ...] = (), dtype: Any = None
     ) -> CategoricalMatrix:
-        """Return a matrix of other indices, levels or dtype, which shares the ones."""
+        """Return a matrix of other rows, levels or dtype."""
         made = CategoricalMatrix.__new__(CategoricalMatrix)
         made._set(indices, n_levels or self.n_levels, dtype or self.dtype, self.xp)
-        if made.dtype == self.dtype:
-            made._ones = self._ones
+        if made.dtype == self.dtype and not n_levels:
+            made._shared = self._shared
         return made
 
     @cached_property
@@ -151,12 +153,14 @@ class CategoricalMatrix:
 
         An additional last column is for rows without a level.
         """
-        assert self._ones is not None
-        (n_rows, n_codes), n = self.indices.shape, self.indices.size
-        if self._ones[0].size < n:
-            self._ones[0] = np.ones(n, dtype=self.dtype)
-        ends = np.arange(0, n + 1, n_codes, dtype=np.int32)
-        parts = self._ones[0][:n], np.reshape(self.indices, -1), ends
+        assert self._shared is not None
+        shared, (n_rows, n_codes) = self._shared, self.indices.shape
+        n = n_rows * n_codes
+        if "ones" not in shared or shared["ones"].size < n:
+            shared["ones"] = np.ones(n, dtype=self.dtype)
+            shared["ends"] = np.arange(0, n + 1, n_codes, dtype=np.int32)
+        ends = shared["ends"][: n_rows + 1]
+        parts = shared["ones"][:n], np.reshape(self.indices, -1), ends
         rows = of_parts(csr_array, (n_rows, self.shape[1] + 1), parts)
         return SparseMatrix(rows, xp=self.xp, costs=(self.product_cost, self.gram_cost))
 
@@ -165,7 +169,7 @@ class CategoricalMatrix:
         xp = self.xp
         coef = xp.astype(coef, self.dtype, copy=False)
         coef = xp.concat([coef, xp.zeros_like(coef[:, :1])], axis=1)
-        if self._ones is not None:
+        if self._shared is not None:
             return self._sparse.matvec(coef, intercept)
         product = xp.take(coef.T, self.indices[:, 0], axis=0)
         for j in range(1, len(self.n_levels)):
@@ -176,7 +180,7 @@ class CategoricalMatrix:
 
     def transpose_matvec(self, residual: Array, total: Array | None = None) -> Array:
         """Return R'X, (m, n_columns), in the widest dtype."""
-        if self._ones is not None:
+        if self._shared is not None:
             return self._sparse.transpose_matvec(residual)[:, :-1]
         residual = arrays.widened(residual, xp=self.xp)
         place = {"dtype": residual.dtype, "device": self.device}
@@ -202,9 +206,14 @@ class CategoricalMatrix:
 
     def take_rows(self, rows: slice | Array) -> CategoricalMatrix:
         """Return some rows: a slice as a view, or indices on the device as a copy."""
-        if isinstance(rows, slice):
+        if not isinstance(rows, slice):
+            return self._with(arrays.take_rows(self.indices, rows, xp=self.xp))
+        if self._views is None:
             return self._with(self.indices[rows, :])
-        return self._with(arrays.take_rows(self.indices, rows, xp=self.xp))
+        ends = rows.indices(self.shape[0])[:2]
+        if ends not in self._views:
+            self._views[ends] = self._with(self.indices[rows, :])
+        return self._views[ends]
 
     def take_columns(self, columns: Array) -> CategoricalMatrix:
         """Return some one-hot columns, by their ascending indices on the device.
@@ -233,7 +242,7 @@ class CategoricalMatrix:
 
     def to_dense(self) -> Array:
         """Return a dense array of the one-hot columns."""
-        if self._ones is not None:
+        if self._shared is not None:
             return self._sparse.to_dense()[:, :-1]
         xp, parts, ends = self.xp, [], itertools.accumulate(self.n_levels, initial=0)
         for j, (start, stop) in enumerate(itertools.pairwise(ends)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from xlr import arrays
@@ -227,8 +227,13 @@ def of_parts(kind: Any, shape: tuple[int, int], parts: tuple[Array, ...]) -> Any
 
 def _transposed(rows: Any) -> Any:
     """Return the transpose without a copy."""
-    kind = type(type(rows)((1, 1)).T)
-    return of_parts(kind, rows.shape[::-1], (rows.data, rows.indices, rows.indptr))
+    parts = rows.data, rows.indices, rows.indptr
+    return of_parts(_by_column(type(rows)), rows.shape[::-1], parts)
+
+
+@cache
+def _by_column(kind: Any) -> Any:
+    return type(kind((1, 1)).T)
 
 
 def _costs(rows: Any, *, xp: Namespace) -> tuple[float, float]:
