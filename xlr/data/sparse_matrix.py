@@ -228,7 +228,8 @@ def of_parts(kind: Any, shape: tuple[int, int], parts: tuple[Array, ...]) -> Any
 def _transposed(rows: Any) -> Any:
     """Return the transpose without a copy."""
     parts = rows.data, rows.indices, rows.indptr
-    return of_parts(_by_column(type(rows)), rows.shape[::-1], parts)
+    kind: Any = type(rows)
+    return of_parts(_by_column(kind), rows.shape[::-1], parts)
 
 
 @cache
