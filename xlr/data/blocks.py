@@ -28,14 +28,7 @@ def map_reduce(
 
     Each thread takes consecutive slices, so that the order of the sum depends only on
     the number of threads.
-
-    Raises
-    ------
-    ValueError
-        If there are no slices.
     """
-    if not slices:
-        raise ValueError("There are no rows to sum over.")
     shares = min(pool.n, len(slices))
     edges = [len(slices) * i // shares for i in range(shares + 1)]
 

@@ -48,18 +48,14 @@ class Block(NamedTuple):
 
 
 @arrays.pure
-def sum_of_weights(block: Block) -> tuple[Array]:
-    """Return the sum of the weights of each model: (n_models or 1,)."""
-    return (block.xp.sum(block.weights, axis=0, dtype=block.wide),)
-
-
-@arrays.pure
 def sums_of_class_weights(block: Block, n_classes: int) -> tuple[Array]:
     """Return the sum of the weights in each class: (n_models or 1, n_classes)."""
     xp, y = block.xp, block.labels
-    if n_classes == 2:  # labels, or shares of the second class
+    if n_classes == 1:
+        shares = [xp.ones_like(block.weights)]
+    elif n_classes == 2:  # labels, or shares of the second class
         shares = [1 - y, y]
-    elif n_classes > 1 and y.shape[1] == n_classes:  # shares of all classes
+    elif y.shape[1] == n_classes:  # shares of all classes
         shares = [y[:, k : k + 1] for k in range(n_classes)]
     else:
         shares = [xp.astype(y == k, block.weights.dtype) for k in range(n_classes)]
@@ -211,9 +207,7 @@ class TrainingData:
 
     def total_weight(self) -> Array:
         """Return the sum of the weights of each model: (n_models,)."""
-        n_models = self.targets.n_models
-        (total,) = self.map_reduce(sum_of_weights, width=n_models, reads_rows=False)
-        return total if n_models == 1 else self.xp.broadcast_to(total, (n_models,))
+        return self.class_weights(1)[:, 0]
 
     def class_weights(self, n_classes: int) -> Array:
         """Return the sum of the weights in each class: (n_models, n_classes)."""
