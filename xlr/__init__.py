@@ -18,7 +18,7 @@ from xlr.estimators import (
     logistic_path,
 )
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
-from xlr.inputs.soft_labels import soft_labels
+from xlr.inputs.labels import soft_labels
 from xlr.losses import binary_cross_entropy, cross_entropy
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ def is_dask(x: object) -> bool:
     return base is not None and base.is_dask_collection(x)
 
 
-def futures_of(values: Any) -> list[Any]:
+def _futures_of(values: Any) -> list[Any]:
     """Return the futures on a cluster that Dask collections depend on."""
     cluster = sys.modules.get("distributed")
     return [] if cluster is None else cluster.futures_of(values)
@@ -46,17 +46,19 @@ def call(
     """
     import dask
 
-    key = f"xlr-{name}-{uuid.uuid4().hex}"
     where = {"workers": list(at), "allow_other_workers": True} if at else {}
     with dask.annotate(**where):
         task = dask.delayed(function, pure=False, traverse=False)
-        return task(*arguments, dask_key_name=key)
+        return task(*arguments, dask_key_name=f"xlr-{name}-{uuid.uuid4().hex}")
 
 
 def tree(
     parts: Sequence[Delayed], combine: Callable[[Any, Any], Any], *, name: str
 ) -> Delayed:
-    """Return a task that combines the parts in their order, by a tree of tasks."""
+    """Return a task that combines the parts in their order, by a tree of tasks.
+
+    Parts that are None do not count.
+    """
     level = list(parts)
     together = partial(_combined, combine)
     while len(level) > 1:
@@ -66,7 +68,8 @@ def tree(
 
 
 def _combined(combine: Callable[[Any, Any], Any], *parts: Any) -> Any:
-    return functools.reduce(combine, parts)
+    known = [part for part in parts if part is not None]
+    return functools.reduce(combine, known) if known else None
 
 
 def literal(value: Any) -> Delayed:
@@ -86,14 +89,10 @@ def parts_of(values: Any) -> list[Delayed]:
     import dask
 
     # Dask's optimisation of arrays drops the futures.
-    options = {"optimize_graph": not futures_of(values)}
+    options = {"optimize_graph": not _futures_of(values)}
     with dask.config.set({"optimization.tune.active": False}):
         parts = values.to_delayed(**options)
-    return (
-        parts
-        if isinstance(parts, list)
-        else parts.reshape(len(parts), -1)[:, 0].tolist()
-    )
+    return parts if isinstance(parts, list) else parts.ravel().tolist()
 
 
 def array_of(
@@ -144,7 +143,6 @@ def fetch(
     parts: Sequence[Delayed],
     *loads: Sequence[Delayed],
     keep: Sequence[Delayed] = (),
-    positions: Sequence[int] | None = None,
 ) -> tuple[tuple[Any, ...], list[Delayed]]:
     """Compute parts of a graph.
 
@@ -155,8 +153,6 @@ def fetch(
         Inputs of each chunk. The error of a failed input names its chunk.
     keep : sequence of Delayed
         Further parts to compute; their results stay on the workers.
-    positions : sequence of int, default=None
-        Positions of the chunks in the user's collection; None for 0, 1, ...
 
     Returns
     -------
@@ -176,37 +172,33 @@ def fetch(
     except BaseException as error:
         cancel(kept)
         if isinstance(error, Exception):
-            _note_where(error, list(zip(*loads)), positions)
+            _note_where(error, list(zip(*loads)))
         raise
 
 
 def cancel(kept: Sequence[Delayed]) -> None:
     """Cancel results on a cluster, to which tracebacks may still refer."""
-    for future in futures_of(list(kept)):
+    for future in _futures_of(list(kept)):
         future.cancel()
 
 
-def _note_where(
-    error: Exception,
-    chunks: Sequence[tuple[Delayed, ...]],
-    positions: Sequence[int] | None,
-) -> None:
+def _note_where(error: Exception, chunks: Sequence[tuple[Delayed, ...]]) -> None:
     """Add a note with the position of the first chunk that cannot be computed.
 
     There is no note if the error names the chunk, or if the search would kill workers.
     """
     if str(error).startswith("Chunk ") or type(error).__name__ == "KilledWorker":
         return
-    suspects = list(zip(positions or range(len(chunks)), chunks))
-    while suspects:
-        first = suspects[: (len(suspects) + 1) // 2]
-        if not _raise(type(error), [chunk for _, chunk in first]):
-            suspects = suspects[len(first) :]
-        elif len(first) > 1:
-            suspects = first
+    # Bisection: the chunks before ``first`` can be computed, those before ``end`` not.
+    first, end, is_found = 0, len(chunks), False
+    while end - first > 1 or (end > first and not is_found):
+        middle = (first + end + 1) // 2
+        if _raise(type(error), chunks[first:middle]):
+            end, is_found = middle, True
         else:
-            error.add_note(f"This was raised by chunk {first[0][0]} of X or y.")
-            return
+            first = middle
+    if is_found:
+        error.add_note(f"This was raised by chunk {first} of X or y.")
 
 
 def _raise(kind: type[Exception], chunks: Sequence[tuple[Delayed, ...]]) -> bool:
@@ -229,7 +221,7 @@ def workers_of(X: Any) -> list[Sequence[str]]:
 
     A chunk outside a cluster has no address. The function waits for persisted chunks.
     """
-    parts, futures = parts_of(X), futures_of(X)
+    parts, futures = parts_of(X), _futures_of(X)
     if not futures:
         return [()] * len(parts)
     sys.modules["distributed"].wait(futures)

@@ -121,28 +121,37 @@ if hasattr(os, "register_at_fork"):
 class Workers:
     """Threads for the passes of one fit.
 
+    The threads start with the first tasks, so that small fits have none.
+
+    Ctrl-C cannot interrupt a call of a ``SimpleQueue`` or of ``start_new_thread``.
+    Executors, events and ``Thread.start`` wait for conditions, which are written in
+    Python. Ctrl-C within one may leave a lock without an owner, and a thread that ends
+    would then never end.
+
     Parameters
     ----------
     n : int
         Number of threads, including the calling thread.
-    start : callable
-        Starts a task in another thread.
     """
 
-    def __init__(self, n: int, start: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, n: int) -> None:
         self.n = n
-        self._start = start
+        self._started: list[int] = []
+        self._tasks: SimpleQueue[Any] = SimpleQueue()
+        self._ended: SimpleQueue[None] = SimpleQueue()
 
     def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """Return the results of the tasks. The first runs in this thread."""
         if self.n == 1:
             return [task() for task in tasks]
+        while len(self._started) < self.n - 1:
+            self._started.append(start_new_thread(self._work, ()))
         first, *others = tasks
         done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
         for number, task in enumerate(others):
             # Threads do not inherit the context, which holds NumPy's error state.
             run = functools.partial(contextvars.copy_context().run, task)
-            self._start(functools.partial(_tell, done, number, run))
+            self._tasks.put(functools.partial(_tell, done, number, run))
         results: list[Any] = [first(), *[None] * len(others)]
         errors: list[BaseException | None] = [None] * len(others)
         for _ in others:
@@ -152,8 +161,21 @@ class Workers:
                 raise error
         return results
 
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            task()
+            del task  # frees the rows that it refers to
+        self._tasks.put(None)  # for the next thread
+        self._ended.put(None)
 
-ALONE = Workers(1, lambda task: task())
+    def end(self) -> None:
+        """End the threads, and wait for them."""
+        self._tasks.put(None)
+        for _ in self._started:
+            self._ended.get()
+
+
+ALONE = Workers(1)
 
 
 def _tell(
@@ -166,49 +188,6 @@ def _tell(
         done.put((number, task(), None))
     except BaseException as error:
         done.put((number, None, error))
-
-
-@contextlib.contextmanager
-def _threads(n: int) -> Iterator[Callable[[Callable[[], None]], None]]:
-    """Return a function that starts a task in one of n threads.
-
-    The threads start with the first task, so that small fits have none, and end with
-    the context.
-
-    Ctrl-C cannot interrupt a call of a ``SimpleQueue`` or of ``start_new_thread``.
-    Executors, events and ``Thread.start`` wait for conditions, which are written in
-    Python. Ctrl-C within one may leave a lock without an owner, and a thread that ends
-    would then never end.
-    """
-    tasks: SimpleQueue[Any] = SimpleQueue()
-    ended: SimpleQueue[None] = SimpleQueue()
-    started: list[int] = []
-
-    def start(task: Callable[[], None]) -> None:
-        try:
-            while len(started) < n:
-                started.append(start_new_thread(_work, (tasks, ended)))
-        except RuntimeError:  # no memory for the stack of another thread
-            pass
-        if started:
-            tasks.put(task)
-        else:
-            task()
-
-    try:
-        yield start
-    finally:
-        tasks.put(None)
-        for _ in started:
-            ended.get()
-
-
-def _work(tasks: SimpleQueue[Any], ended: SimpleQueue[None]) -> None:
-    while (task := tasks.get()) is not None:
-        task()
-        del task  # frees the rows that it refers to
-    tasks.put(None)  # for the next thread
-    ended.put(None)
 
 
 @contextlib.contextmanager
@@ -230,8 +209,11 @@ def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
         with device, full_precision(entries), arrays.memory_errors(entries):
             yield ALONE
         return
-    n = available_threads(n_jobs)
+    pool = Workers(available_threads(n_jobs))
     # An ExitStack would leave exceptions in reference cycles. After Ctrl-C, contexts
     # would then end only with the garbage collector.
-    with _blas_of_one_thread(), _threads(n - 1) as start:
-        yield Workers(n, start)
+    with _blas_of_one_thread():
+        try:
+            yield pool
+        finally:
+            pool.end()

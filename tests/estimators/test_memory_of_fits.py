@@ -88,3 +88,23 @@ def test_predictions_make_no_copy_of_all_rows_in_float64(form):
         tracemalloc.stop()
     assert peak < 2 * rows.size
     np.testing.assert_allclose(proba[-9:], model.predict_proba(rows[-9:]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_fit_to_codes_takes_little_memory_in_addition(missing):
+    codes = RNG.integers(0, 10, size=(400_000, 30), dtype=np.int32)
+    labels = (codes[:, 0] / 5 - 1 + RNG.logistic(size=400_000) > 0).astype(int)
+    if missing:
+        codes[::7, 1] = -1
+    few = xlr.CategoricalMatrix(codes[:1000], [10] * 30)
+    xlr.LogisticRegression(n_jobs=1).fit(few, labels[:1000])
+    tracemalloc.start()
+    try:
+        matrix = xlr.CategoricalMatrix(codes, [10] * 30)
+        made = tracemalloc.get_traced_memory()[1]
+        xlr.LogisticRegression(n_jobs=1).fit(matrix, labels)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert made < 1.4 * codes.nbytes
+    assert peak < 1.9 * codes.nbytes

@@ -123,6 +123,18 @@ def test_fit_with_an_outlier_among_zeros_is_the_minimum(size, density, place, dt
     np.testing.assert_allclose(coef, expected.coef_, rtol=0.02, atol=0.02)
 
 
+def test_fit_with_an_outlier_in_a_column_of_few_values_is_the_minimum():
+    rng = np.random.default_rng(31)
+    X = rng.normal(size=(300, 3))
+    y = (X.sum(axis=1) + rng.logistic(size=300) > 0).astype(int)
+    X[:, 0] *= rng.random(300) < 0.05
+    X[0, 0] = 1e11
+    model = xlr.LogisticRegression().fit(X, y)
+    others = xlr.LogisticRegression().fit(X[1:], y[1:])
+    # The coefficients without the row classify it, so it costs nothing.
+    assert total_loss(model, X, y) <= total_loss(others, X, y) * (1 + 1e-9)
+
+
 @pytest.mark.parametrize(
     "model",
     [

@@ -109,6 +109,25 @@ def test_logit_of_dask_is_the_model_of_a_table_in_memory(knots):
         results.predict(lazy.assign(race="hindu"), offset=added).compute()
 
 
+@pytest.mark.parametrize("term", ["cr(dose, df=4)", "cc(dose, df=3)"])
+def test_logit_places_knots_of_partitions_with_few_values_of_dask(term):
+    dataframe = pytest.importorskip("dask.dataframe")
+    table = births()
+    dose = np.random.default_rng(0).normal(size=len(table))
+    table = table.assign(dose=np.where(np.arange(len(table)) < 5, 0.0, dose))
+    edges = [0, 5, 60, len(table)]
+    lazy = dataframe.from_map(
+        lambda i: table[edges[i] : edges[i + 1]], range(3), meta=table[:0]
+    )
+    formula = f"low ~ {term} + C(race) - 1"
+    expected, found = (xlr.logit(formula, each) for each in (table, lazy))
+    assert found.names == expected.names
+    np.testing.assert_allclose(found.params, expected.params, rtol=1e-6)
+    np.testing.assert_allclose(
+        found.predict(lazy).compute(), expected.predict(table), rtol=1e-6
+    )
+
+
 @pytest.mark.parametrize("term", ["scale(sorted)", "poly(sorted, 2)"])
 def test_logit_scales_columns_that_are_constant_in_partitions_of_dask(term):
     dataframe = pytest.importorskip("dask.dataframe")

@@ -237,14 +237,6 @@ def test_sparse_columns_of_booleans_are_read_as_numbers():
     np.testing.assert_allclose(model.fit(both, y).coef_, expected.coef_, atol=1e-6)
 
 
-def test_sparse_columns_filled_with_other_than_zero_are_named():
-    X, y = numbers()
-    table = pd.DataFrame(X, columns=NAMES).astype(pd.SparseDtype(float, 0.0))
-    table["age"] = pd.arrays.SparseArray(X[:, 0], fill_value=np.nan)
-    with pytest.raises(ValueError, match=r"Column 'age'.*fill value.*to_dense\(\)"):
-        xlr.LogisticRegression().fit(table, y)
-
-
 def test_columns_may_have_names_of_attributes_of_other_libraries():
     X, y = numbers()
     names = ["to_cupy", "column_names", "to_native"]

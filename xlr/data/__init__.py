@@ -1,12 +1,12 @@
 """Layer 2: kinds of X, targets, and the passes over the rows."""
 
-from xlr.dask_graph import Delayed, call, fetch, literal, parts_of, tree
-from xlr.data.blocks import add, even_size, map_reduce
+from xlr.dask_graph import Delayed, call, fetch, parts_of
+from xlr.data.blocks import even_size
 from xlr.data.categorical_matrix import CategoricalMatrix
-from xlr.data.chunks import ChunkedRows, Chunks, PerRow
+from xlr.data.chunks import ChunkedRows, Chunks, PerRow, matrix_of
 from xlr.data.matrix import DenseMatrix, Matrix, Scaler, StandardizedMatrix
 from xlr.data.sparse_matrix import SparseMatrix, canonical
-from xlr.data.split_matrix import SplitMatrix, as_matrix, of_chunk
+from xlr.data.split_matrix import SplitMatrix, as_matrix, concatenated
 from xlr.data.statistics import (
     ColumnStatistics,
     column_statistics,
@@ -33,19 +33,16 @@ __all__ = [
     "StandardizedMatrix",
     "Targets",
     "TrainingData",
-    "add",
     "as_matrix",
     "call",
     "canonical",
     "column_statistics",
+    "concatenated",
     "even_size",
     "fetch",
     "has_outliers",
-    "literal",
-    "map_reduce",
-    "of_chunk",
+    "matrix_of",
     "parts_of",
     "refuse_non_finite",
-    "tree",
     "without_outliers",
 ]

@@ -7,8 +7,6 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from xlr.arrays import Array
 from xlr.threads import ALONE, Workers
 
@@ -30,14 +28,7 @@ def map_reduce(
 
     Each thread takes consecutive slices, so that the order of the sum depends only on
     the number of threads.
-
-    Raises
-    ------
-    ValueError
-        If there are no slices.
     """
-    if not slices:
-        raise ValueError("There are no rows to sum over.")
     shares = min(pool.n, len(slices))
     edges = [len(slices) * i // shares for i in range(shares + 1)]
 
@@ -68,10 +59,3 @@ def even_size(n_rows: int) -> int:
     """
     step = 2 ** max(0, n_rows.bit_length() - 4)
     return math.ceil(n_rows / step) * step
-
-
-def draw_rows(n_samples: int, size: int, seed: int) -> np.ndarray:
-    """Draw about ``size`` distinct row ids, in ascending order."""
-    rows = np.random.default_rng([seed, size]).integers(0, n_samples, size=size)
-    rows.sort()
-    return rows[np.diff(rows, prepend=-1) > 0]

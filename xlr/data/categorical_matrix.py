@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,23 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data.blocks import cut
 from xlr.data.matrix import GRAM_SPEEDUP, Scaler, StandardizedMatrix
-from xlr.data.sparse_matrix import ENTRY_COST, SparseMatrix, dense_sandwich, gram_cost
-
-# Number of ones in a block of rows, relative to its other temporaries. Ones in the
-# third-level cache are as fast, and smaller blocks take more calls.
-ONES_SHARE = 8
+from xlr.data.sparse_matrix import (
+    ENTRY_COST,
+    SparseMatrix,
+    dense_sandwich,
+    enough_rows,
+    gram_cost,
+    of_parts,
+)
 
 # Maximum size of a dense selection, for libraries that cannot add by index.
 MAX_SELECTION = 2**22
 
+# Number of rows whose indices are computed at once.
+INDEX_ROWS = 2**13
 
-@arrays.traced("indices")
+
+@arrays.traced("indices", "stored")
 class CategoricalMatrix:
     """Columns of category codes as a :class:`Matrix` of their one-hot columns.
 
@@ -97,68 +104,84 @@ class CategoricalMatrix:
             has_missing = bool((least < 0).any())
         device = arrays.device_of(codes)
         starts = np.cumsum([0, *levels[:-1]], dtype=np.int32)
-        codes = xp.astype(codes, xp.int32, copy=False)
-        indices = codes + arrays.move(starts, xp=xp, device=device)
-        if has_missing:
-            none = xp.full_like(indices, sum(levels))
-            indices = xp.where(codes < 0, none, indices)
+        starts = arrays.move(starts, xp=xp, device=device)
+
+        def placed(rows: slice) -> Array:
+            own = xp.astype(codes[rows, :], xp.int32, copy=False)
+            if not has_missing:
+                return own + starts
+            return xp.where(own < 0, xp.full_like(own, sum(levels)), own + starts)
+
+        n_rows = codes.shape[0]
+        blocks = cut(n_rows, INDEX_ROWS) or [slice(0, 0)]
+        indices = arrays.joined(map(placed, blocks), n_rows)
         if dtype is None:
             dtype = arrays.widest_float(xp=xp, device=device)
-        self._set(indices, tuple(levels), has_missing, dtype, xp)
+        self._set(indices, tuple(levels), dtype, xp)
 
     def _set(
-        self,
-        indices: Array,
-        n_levels: tuple[int, ...],
-        has_missing: bool,
-        dtype: Any,
-        xp: Namespace,
+        self, indices: Array, n_levels: tuple[int, ...], dtype: Any, xp: Namespace
     ) -> None:
-        self.indices = indices
-        self.n_levels = n_levels
-        self.has_missing = has_missing
-        self.dtype = dtype
+        self.indices = self.stored = indices
+        self.n_levels, self.dtype = n_levels, dtype
         self.xp, self.device = xp, arrays.device_of(indices)
         self.shape = indices.shape[0], sum(n_levels)
         n_codes, n_columns = len(n_levels), self.shape[1]
         self.product_cost = float(ENTRY_COST * n_codes)
         self.gram_cost = n_columns**2 / GRAM_SPEEDUP
-        # Blocks of rows as sparse matrices, by their first and last rows; None for
-        # libraries other than NumPy.
-        self._views: dict[tuple[int, int], SparseMatrix] | None = None
+        # Blocks of rows by their first and last rows, and the ones and row ends that
+        # they share; None for libraries other than NumPy.
+        self._views: dict[tuple[int, int], CategoricalMatrix] | None = None
+        self._shared: dict[str, np.ndarray] | None = None
         if isinstance(indices, np.ndarray):
             self.gram_cost = gram_cost(n_codes**2, n_columns)
-            self._views = {}
-        self._ones: np.ndarray | None = None  # shared by all blocks, in the cache
+            self._views, self._shared = {}, {}
 
-    def _with(self, indices: Array, dtype: Any) -> CategoricalMatrix:
+    def _with(
+        self, indices: Array, n_levels: tuple[int, ...] = (), dtype: Any = None
+    ) -> CategoricalMatrix:
+        """Return a matrix of other rows, levels or dtype."""
         made = CategoricalMatrix.__new__(CategoricalMatrix)
-        made._set(indices, self.n_levels, self.has_missing, dtype, self.xp)
+        made._set(indices, n_levels or self.n_levels, dtype or self.dtype, self.xp)
+        if made.dtype == self.dtype and not n_levels:
+            made._shared = self._shared
         return made
 
-    @property
-    def stored(self) -> Array:
-        """Return the indices."""
-        return self.indices
+    @cached_property
+    def _sparse(self) -> SparseMatrix:
+        """Return the rows as a sparse matrix of NumPy, which shares the indices.
+
+        An additional last column is for rows without a level.
+        """
+        assert self._shared is not None
+        shared, (n_rows, n_codes) = self._shared, self.indices.shape
+        n = n_rows * n_codes
+        if "ones" not in shared or shared["ones"].size < n:
+            shared["ones"] = np.ones(n, dtype=self.dtype)
+            shared["ends"] = np.arange(0, n + 1, n_codes, dtype=np.int32)
+        ends = shared["ends"][: n_rows + 1]
+        parts = shared["ones"][:n], np.reshape(self.indices, -1), ends
+        rows = of_parts(csr_array, (n_rows, self.shape[1] + 1), parts)
+        return SparseMatrix(rows, xp=self.xp, costs=(self.product_cost, self.gram_cost))
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
-        if self._views is not None:
-            return self._sparse().matvec(coef, intercept)
         xp = self.xp
         coef = xp.astype(coef, self.dtype, copy=False)
-        table = xp.concat([coef, xp.zeros_like(coef[:, :1])], axis=1).T
-        product = xp.take(table, self.indices[:, 0], axis=0)
+        coef = xp.concat([coef, xp.zeros_like(coef[:, :1])], axis=1)
+        if self._shared is not None:
+            return self._sparse.matvec(coef, intercept)
+        product = xp.take(coef.T, self.indices[:, 0], axis=0)
         for j in range(1, len(self.n_levels)):
-            product = product + xp.take(table, self.indices[:, j], axis=0)
+            product = product + xp.take(coef.T, self.indices[:, j], axis=0)
         if intercept is not None:
             product += xp.astype(intercept, self.dtype, copy=False)
         return product
 
     def transpose_matvec(self, residual: Array, total: Array | None = None) -> Array:
         """Return R'X, (m, n_columns), in the widest dtype."""
-        if self._views is not None:
-            return self._sparse().transpose_matvec(residual)
+        if self._shared is not None:
+            return self._sparse.transpose_matvec(residual)[:, :-1]
         residual = arrays.widened(residual, xp=self.xp)
         place = {"dtype": residual.dtype, "device": self.device}
         sums = self.xp.zeros((self.shape[1] + 1, residual.shape[1]), **place)
@@ -168,8 +191,9 @@ class CategoricalMatrix:
 
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns)."""
-        if self._views is not None:
-            return self._sparse().sandwich(columns)
+        pays_in_pairs = self.gram_cost < self.shape[1] ** 2 / GRAM_SPEEDUP
+        if pays_in_pairs and columns.shape[1] == 1:  # only on NumPy
+            return self._sparse.sandwich(columns)[:-1, :-1]
         return dense_sandwich(self, columns)
 
     def sandwich_diagonal(self, weights: Array) -> Array:
@@ -180,40 +204,16 @@ class CategoricalMatrix:
         """Return the matrix itself."""
         return self
 
-    def take_rows(self, rows: slice | Array) -> CategoricalMatrix | SparseMatrix:
+    def take_rows(self, rows: slice | Array) -> CategoricalMatrix:
         """Return some rows: a slice as a view, or indices on the device as a copy."""
         if not isinstance(rows, slice):
-            indices = arrays.take_rows(self.indices, rows, xp=self.xp)
-            return self._with(indices, self.dtype)
+            return self._with(arrays.take_rows(self.indices, rows, xp=self.xp))
         if self._views is None:
-            return self._with(self.indices[rows, :], self.dtype)
+            return self._with(self.indices[rows, :])
         ends = rows.indices(self.shape[0])[:2]
         if ends not in self._views:
-            self._views[ends] = self._sparse_rows(*ends)
+            self._views[ends] = self._with(self.indices[rows, :])
         return self._views[ends]
-
-    def _sparse(self) -> SparseMatrix:
-        view: Any = self.take_rows(slice(0, self.shape[0]))
-        return view
-
-    def _sparse_rows(self, start: int, stop: int) -> SparseMatrix:
-        """Return rows as a sparse matrix, which shares the indices."""
-        indices = self.indices[start:stop, :]
-        n_rows, n_codes = indices.shape
-        ends = np.arange(0, n_rows * n_codes + 1, n_codes, dtype=np.int32)
-        if self.has_missing:
-            known = indices < self.shape[1]
-            ends[1:] = np.cumsum(known.sum(axis=1))
-            indices = indices[known]
-        indices = np.reshape(indices, -1)
-        ones = self._ones
-        if ones is None or ones.size < indices.size:
-            ones = self._ones = np.ones(indices.size, dtype=self.dtype)
-        parts = ones[: indices.size], indices, ends
-        shape = n_rows, self.shape[1]
-        view = SparseMatrix.of_parts(csr_array, shape, parts, xp=self.xp)
-        view.costs = self.product_cost, self.gram_cost
-        return view
 
     def take_columns(self, columns: Array) -> CategoricalMatrix:
         """Return some one-hot columns, by their ascending indices on the device.
@@ -230,13 +230,11 @@ class CategoricalMatrix:
         indices = xp.take(self.indices, left, axis=1)
         new = arrays.move(new, xp=xp, device=self.device)
         indices = xp.reshape(xp.take(new, xp.reshape(indices, (-1,))), indices.shape)
-        made = CategoricalMatrix.__new__(CategoricalMatrix)
-        made._set(indices, tuple(counts[counts > 0].tolist()), True, self.dtype, xp)
-        return made
+        return self._with(indices, tuple(counts[counts > 0].tolist()))
 
     def astype(self, dtype: Any) -> CategoricalMatrix:
         """Return the same numbers in float32 or float64."""
-        return self if dtype == self.dtype else self._with(self.indices, dtype)
+        return self if dtype == self.dtype else self._with(self.indices, dtype=dtype)
 
     def standardized(self, scaler: Scaler) -> StandardizedMatrix:
         """Return the matrix with centring and scaling applied to the coefficients."""
@@ -244,8 +242,8 @@ class CategoricalMatrix:
 
     def to_dense(self) -> Array:
         """Return a dense array of the one-hot columns."""
-        if self._views is not None:
-            return self._sparse().to_dense()
+        if self._shared is not None:
+            return self._sparse.to_dense()[:, :-1]
         xp, parts, ends = self.xp, [], itertools.accumulate(self.n_levels, initial=0)
         for j, (start, stop) in enumerate(itertools.pairwise(ends)):
             levels = xp.arange(start, stop, dtype=xp.int32, device=self.device)
@@ -255,14 +253,12 @@ class CategoricalMatrix:
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
         """Cut the rows into blocks whose temporaries stay in the cache.
 
-        A block has more entries than the matrix has columns, because it adds as many
-        numbers to the sums.
+        A block has more entries than the sums that it adds to.
         """
         n, n_codes = self.shape[0], len(self.n_levels)
-        row = max(width, n_codes // ONES_SHARE)
-        n_rows = arrays.block_bytes(self.indices) // (8 * row)
-        enough = self.shape[1] // n_codes
-        return cut(n, max(1, n_rows, least, enough), n_threads=n_threads)
+        n_rows = arrays.block_bytes(self.indices) // (8 * max(width, n_codes // 2))
+        enough = enough_rows(self, n_codes, least)
+        return cut(n, max(n_rows, enough), n_threads=n_threads)
 
 
 def _added(sums: Any, index: Array, values: Array, *, xp: Namespace) -> Array:

@@ -125,20 +125,12 @@ class Matrix(Protocol):
     """
 
     xp: Namespace
+    device: Device
     dtype: Any
     shape: tuple[int, int]
-
-    @property
-    def product_cost(self) -> float: ...
-
-    @property
-    def gram_cost(self) -> float: ...
-
-    @property
-    def stored(self) -> Array: ...
-
-    @property
-    def device(self) -> Device: ...
+    stored: Array
+    product_cost: float
+    gram_cost: float
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
@@ -302,7 +294,7 @@ class DenseMatrix:
         return cut(self.shape[0], max(1, least, n_rows), n_threads=n_threads)
 
 
-@arrays.traced("matrix", "scaler")
+@arrays.traced("matrix", "scaler", "stored")
 class StandardizedMatrix:
     r"""A matrix with centred and scaled columns, z = (x - mean) / scale.
 
@@ -325,17 +317,12 @@ class StandardizedMatrix:
         self.matrix = matrix
         self.scaler = scaler
         self.xp, self.device = matrix.xp, matrix.device
-        self.dtype, self.shape = matrix.dtype, matrix.shape
+        self.dtype, self.shape, self.stored = matrix.dtype, matrix.shape, matrix.stored
         self.product_cost, self.gram_cost = matrix.product_cost, matrix.gram_cost
         self._is_dense = isinstance(matrix, DenseMatrix)
         self._is_explicit = self._is_dense and not scaler.keeps_digits(
             matrix.dtype, xp=self.xp
         )
-
-    @property
-    def stored(self) -> Array:
-        """Return the array of the raw matrix."""
-        return self.matrix.stored
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return Z W' + b: (n_rows, m)."""
@@ -397,7 +384,9 @@ class StandardizedMatrix:
         """Return some rows: a slice without a copy, or a centred copy by indices."""
         matrix = self.matrix.take_rows(rows)
         taken = StandardizedMatrix.__new__(StandardizedMatrix)
-        taken.__dict__.update(self.__dict__, matrix=matrix, shape=matrix.shape)
+        taken.__dict__.update(
+            self.__dict__, matrix=matrix, shape=matrix.shape, stored=matrix.stored
+        )
         if self._is_dense and (self._is_explicit or not isinstance(rows, slice)):
             return taken._centred()
         return taken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from xlr import arrays
@@ -22,6 +22,10 @@ from xlr.data.matrix import (
 ENTRY_COST = 4
 PAIR_COST = 25
 
+# Multiply-adds of a dense product in the time of adding a number to a Gram matrix, and
+# of standardizing it there.
+ADDITION_COST = 8
+
 # Size of a block of rows that is made dense for a Gram matrix, and its minimum rows:
 # the addition of matrices then costs less than the products.
 DENSE_NUMBERS = 2**23
@@ -39,9 +43,13 @@ class SparseMatrix:
     rows : sparse CSR array of shape (n_rows, n_columns)
     xp : namespace
         Namespace of the entries.
+    costs : tuple of two floats, default=None
+        Times of a product and of a Gram matrix per row, if they are known.
     """
 
-    def __init__(self, rows: Any, *, xp: Namespace) -> None:
+    def __init__(
+        self, rows: Any, *, xp: Namespace, costs: tuple[float, float] | None = None
+    ) -> None:
         self._rows = rows
         self._transposed = _transposed(rows)
         self.xp = xp
@@ -49,32 +57,18 @@ class SparseMatrix:
         self.dtype = rows.dtype
         self.shape = rows.shape
         self.stored = rows.data
+        self.product_cost, self.gram_cost = costs or _costs(rows, xp=xp)
         self._views: dict[tuple[int, int], SparseMatrix] = {}
 
-    @classmethod
-    def of_parts(
-        cls, kind: Any, shape: tuple[int, int], parts: tuple[Array, ...], *, xp: Any
-    ) -> SparseMatrix:
-        """Return the matrix of entries, column indices and row ends, without a copy."""
-        return cls(_filled(kind(shape, dtype=parts[0].dtype), parts), xp=xp)
+    def _with(self, rows: Any) -> SparseMatrix:
+        """Return a matrix of other rows, of the same costs."""
+        return SparseMatrix(rows, xp=self.xp, costs=(self.product_cost, self.gram_cost))
 
-    @cached_property
-    def costs(self) -> tuple[float, float]:
-        """Return the times of a product and of a Gram matrix per row."""
-        lengths = self.xp.astype(self.xp.diff(self._rows.indptr), self.xp.float64)
-        pairs = float(arrays.to_host(self.xp.mean(lengths * lengths)))
-        n_rows, n_columns = self.shape
-        return ENTRY_COST * self._rows.nnz / n_rows, gram_cost(pairs, n_columns)
-
-    @property
-    def product_cost(self) -> float:
-        """Return the time of a matrix-vector product per row."""
-        return self.costs[0]
-
-    @property
-    def gram_cost(self) -> float:
-        """Return the time of a Gram matrix per row."""
-        return self.costs[1]
+    def _with_entries(self, data: Array) -> SparseMatrix:
+        """Return other entries in the same places."""
+        rows = self._rows
+        parts = data, rows.indices, rows.indptr
+        return self._with(of_parts(type(rows), self.shape, parts))
 
     @cached_property
     def _by_column(self) -> Any:
@@ -117,9 +111,7 @@ class SparseMatrix:
     def take_rows(self, rows: slice | Array) -> SparseMatrix:
         """Return some rows; a slice shares its entries."""
         if not isinstance(rows, slice):
-            taken = SparseMatrix(self._rows[rows, :], xp=self.xp)
-            taken.costs = self.costs
-            return taken
+            return self._with(self._rows[rows, :])
         start, stop, _ = rows.indices(self.shape[0])
         if (start, stop) not in self._views:
             whole = self._rows
@@ -127,9 +119,8 @@ class SparseMatrix:
             first, last = arrays.to_host(ends[[0, -1]]).tolist()
             entries = whole.data[first:last], whole.indices[first:last], ends - first
             shape = stop - start, whole.shape[1]
-            view = SparseMatrix.of_parts(type(whole), shape, entries, xp=self.xp)
-            view.costs = self.costs
-            self._views[start, stop] = view
+            view = of_parts(type(whole), shape, entries)
+            self._views[start, stop] = self._with(view)
         return self._views[start, stop]
 
     def take_columns(self, columns: Array) -> SparseMatrix:
@@ -156,14 +147,18 @@ class SparseMatrix:
         far = xp.abs(mean) > farthest * scale
         extreme = (scale >= FAR) | (1 / scale >= FAR)
         has_far, has_extreme = arrays.to_host(xp.stack([xp.any(far), xp.any(extreme)]))
+        if not (has_far or has_extreme):
+            return StandardizedMatrix(self, scaler)
         if has_far:
             rows = _shifted(rows, xp.astype(mean, self.dtype), far, xp=xp)
             mean = xp.where(far, xp.zeros_like(mean), mean)
         if has_extreme:
             entries = rows.data / xp.take(xp.astype(scale, self.dtype), rows.indices)
-            rows = type(rows)((entries, rows.indices, rows.indptr), shape=rows.shape)
+            rows = of_parts(
+                type(rows), self.shape, (entries, rows.indices, rows.indptr)
+            )
             mean, scale = mean / scale, xp.ones_like(scale)
-        matrix = SparseMatrix(rows, xp=xp) if has_far or has_extreme else self
+        matrix = SparseMatrix(rows, xp=xp)
         return StandardizedMatrix(matrix, Scaler(mean, scale, scaler.varies))
 
     def to_dense(self) -> Array:
@@ -173,25 +168,16 @@ class SparseMatrix:
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
         """Cut the rows into a block for each thread, or more for wide temporaries.
 
-        A block has more entries than the matrix has columns, because it adds as many
-        numbers to the sums.
+        A block has more entries than the sums that it adds to.
         """
-        (n, p), n_entries = self.shape, max(1, self._rows.nnz)
+        n, n_entries = self.shape[0], max(1, self._rows.nnz)
         size = self.xp.finfo(self.dtype).bits // 8
         block = arrays.block_bytes(self.stored)
         n_rows = block // (size * width)  # products do not wait for memory
         if 8 * n * max(n_entries / n, width) > block:
             n_rows = min(n_rows, math.ceil(n / n_threads))
-        enough = math.ceil(n * p / n_entries)
-        return cut(n, max(n_rows, least, enough), n_threads=n_threads)
-
-    def _with_entries(self, data: Array) -> SparseMatrix:
-        """Return other entries in the same places."""
-        rows = self._rows
-        parts = data, rows.indices, rows.indptr
-        other = SparseMatrix.of_parts(type(rows), self.shape, parts, xp=self.xp)
-        other.costs = self.costs
-        return other
+        enough = enough_rows(self, n_entries / n, least)
+        return cut(n, max(n_rows, enough), n_threads=n_threads)
 
 
 def dense_sandwich(matrix: Any, columns: Array) -> Array:
@@ -228,20 +214,46 @@ def _shifted(rows: Any, shift: Array, chosen: Array, *, xp: Namespace) -> Any:
     return rows - type(rows)(parts, shape=rows.shape)
 
 
-def _filled(matrix: Any, parts: tuple[Array, ...]) -> Any:
-    """Set the entries, indices and row ends of an empty matrix.
+def of_parts(kind: Any, shape: tuple[int, int], parts: tuple[Array, ...]) -> Any:
+    """Return a sparse array of entries, indices and row ends, without a copy.
 
     SciPy's constructor would copy a part that is less than half of its array.
     """
-    matrix.data, matrix.indices, matrix.indptr = parts
-    matrix.has_canonical_format = True  # CuPy would wait for the device to check
-    return matrix
+    made = kind(shape, dtype=parts[0].dtype)
+    made.data, made.indices, made.indptr = parts
+    made.has_canonical_format = True  # CuPy would wait for the device to check
+    return made
 
 
 def _transposed(rows: Any) -> Any:
     """Return the transpose without a copy."""
-    empty = type(rows)(rows.shape, dtype=rows.dtype).T
-    return _filled(empty, (rows.data, rows.indices, rows.indptr))
+    parts = rows.data, rows.indices, rows.indptr
+    kind: Any = type(rows)
+    return of_parts(_by_column(kind), rows.shape[::-1], parts)
+
+
+@cache
+def _by_column(kind: Any) -> Any:
+    return type(kind((1, 1)).T)
+
+
+def _costs(rows: Any, *, xp: Namespace) -> tuple[float, float]:
+    """Return the times of a product and of a Gram matrix per row."""
+    lengths = xp.astype(xp.diff(rows.indptr), xp.float64)
+    pairs = float(arrays.to_host(xp.mean(lengths * lengths)))
+    n_rows, n_columns = rows.shape
+    return ENTRY_COST * rows.nnz / n_rows, gram_cost(pairs, n_columns)
+
+
+def enough_rows(matrix: Any, n_entries: float, least: int) -> int:
+    """Return the rows of a block whose products take longer than adding its sums.
+
+    ``n_entries`` is the number of entries per row. Only passes with Gram matrices have
+    a ``least`` above 1.
+    """
+    p = matrix.shape[1]
+    of_gram = ADDITION_COST * p**2 / matrix.gram_cost if least > 1 else 0
+    return math.ceil(max(least, p / n_entries, of_gram))
 
 
 def gram_cost(pairs: float, n_features: int) -> float:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
-
-import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
@@ -21,7 +19,7 @@ from xlr.data.sparse_matrix import (
 )
 
 
-@arrays.traced("parts")
+@arrays.traced("parts", "stored")
 class SplitMatrix:
     """Matrices with the same rows, side by side, as a :class:`Matrix`.
 
@@ -80,6 +78,8 @@ class SplitMatrix:
         first = parts[0]
         self.xp, self.device, self.dtype = first.xp, first.device, first.dtype
         self.shape = first.shape[0], sum(part.shape[1] for part in parts)
+        # Entries of the first part that is not categorical, or codes.
+        self.stored = min(parts, key=_holds_codes).stored
         self.product_cost = sum(part.product_cost for part in parts)
         # The narrower of two parts is made dense, and multiplied column by column.
         by_width = sorted(parts, key=lambda part: part.shape[1])
@@ -93,19 +93,17 @@ class SplitMatrix:
         made._set(parts)
         return made
 
-    @property
-    def stored(self) -> Array:
-        """Return the entries of the first part that is not categorical, or codes."""
-        return min(self.parts, key=_holds_codes).stored
-
-    def _starts(self) -> list[int]:
-        return [0, *itertools.accumulate(part.shape[1] for part in self.parts)]
+    def _places(self) -> Iterator[tuple[Any, int, int]]:
+        """Yield each part with its first column and the one after its last."""
+        ends = itertools.accumulate(part.shape[1] for part in self.parts)
+        for part, end in zip(self.parts, ends):
+            yield part, end - part.shape[1], end
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
         product = intercept
-        for part, ends in zip(self.parts, itertools.pairwise(self._starts())):
-            own = part.matvec(coef[:, slice(*ends)])
+        for part, start, end in self._places():
+            own = part.matvec(coef[:, start:end])
             product = own if product is None else product + own
         return self.xp.astype(product, self.dtype, copy=False)
 
@@ -117,17 +115,15 @@ class SplitMatrix:
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns)."""
         xp, m, p = self.xp, columns.shape[1], self.shape[1]
-        n_parts = len(self.parts)
-        blocks: list[list[Any]] = [[None] * n_parts for _ in range(n_parts)]
+        blocks: dict[tuple[int, int], Array] = {}
         for i, part in enumerate(self.parts):
-            own = part.sandwich(columns)
             width = part.shape[1]
-            blocks[i][i] = xp.reshape(own, (m, width, m, width))
-        for i, k in itertools.combinations(range(n_parts), 2):
-            block = self._between(i, k, columns)
-            blocks[i][k] = block
-            blocks[k][i] = xp.permute_dims(block, (2, 3, 0, 1))
-        rows = [xp.concat(row, axis=3) for row in blocks]
+            blocks[i, i] = xp.reshape(part.sandwich(columns), (m, width, m, width))
+            for k in range(i):
+                blocks[i, k] = self._between(i, k, columns)
+                blocks[k, i] = xp.permute_dims(blocks[i, k], (2, 3, 0, 1))
+        n = range(len(self.parts))
+        rows = [xp.concat([blocks[i, k] for k in n], axis=3) for i in n]
         return xp.reshape(xp.concat(rows, axis=1), (m * p, m * p))
 
     def _between(self, i: int, k: int, columns: Array) -> Array:
@@ -171,8 +167,8 @@ class SplitMatrix:
     def take_columns(self, columns: Array) -> SplitMatrix:
         """Return a copy of some columns, by their ascending indices on the device."""
         chosen, parts = arrays.to_host(columns), []
-        for part, (start, stop) in zip(self.parts, itertools.pairwise(self._starts())):
-            here = chosen[(chosen >= start) & (chosen < stop)] - start
+        for part, start, end in self._places():
+            here = chosen[(chosen >= start) & (chosen < end)] - start
             if here.size:
                 here = arrays.move(here, xp=self.xp, device=self.device)
                 parts.append(part.take_columns(here))
@@ -191,9 +187,9 @@ class SplitMatrix:
         if self.shape[0] * self.shape[1] * size <= arrays.block_bytes(self.stored):
             return DenseMatrix(self.to_dense(), xp=self.xp).standardized(scaler)
         parts = []
-        for part, ends in zip(self.parts, itertools.pairwise(self._starts())):
-            numbers = arrays.move(np.arange(*ends), xp=self.xp, device=self.device)
-            own = scaler.take_columns(numbers, xp=self.xp)
+        for part, start, end in self._places():
+            values = scaler.mean, scaler.scale, scaler.varies
+            own = Scaler(*(value[start:end] for value in values))
             parts.append(part.standardized(own))
         return self._with(parts)
 
@@ -216,17 +212,13 @@ def as_matrix(X: Any) -> Matrix:
     return kind(X, xp=arrays.namespace(arrays.entries(X)))
 
 
-def of_chunk(rows: Array, n_levels: tuple[int, ...], dtype: Any = None) -> Matrix:
-    """Return rows of a chunk as a matrix; the last columns hold codes."""
-    xp, rows = arrays.namespace(rows), arrays.aligned(rows)
-    if not n_levels:
-        return DenseMatrix(rows, dtype, xp=xp)
-    codes = xp.astype(rows[:, -len(n_levels) :], xp.int32)
-    parts: list[Any] = [CategoricalMatrix(codes, n_levels, rows.dtype, xp=xp)]
-    if rows.shape[1] > len(n_levels):
-        parts.insert(0, rows[:, : -len(n_levels)])
-    matrix = SplitMatrix(parts)
-    return matrix if dtype is None else matrix.astype(dtype)
+def concatenated(blocks: Sequence[Any]) -> Any:
+    """Return the rows of dense, categorical or split matrices one below the other."""
+    first = blocks[0]
+    if isinstance(first, SplitMatrix):
+        parts = zip(*(block.parts for block in blocks))
+        return first._with([concatenated(part) for part in parts])
+    return first._with(first.xp.concat([block.stored for block in blocks]))
 
 
 def _read(part: Any) -> Matrix:

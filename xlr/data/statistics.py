@@ -13,23 +13,20 @@ from xlr.data.matrix import Matrix
 from xlr.data.training_data import Block, TrainingData
 from xlr.text import listed, printable, quoted
 
-# Rows that show outliers by their values, and rows that give the location and scale of
-# such a column. With few columns, as many rows as hold MANY_ENTRIES numbers (10 ms).
-FEW_ROWS, MANY_ROWS, MANY_ENTRIES = 25, 1000, 1e5
+# Rows that show outliers by their values, and maximum size of these rows: 8 MB.
+FEW_ROWS, MAX_ENTRIES = 25, 1e6
 
-# Maximum size of these rows for a search of outliers: 8 MB.
-MAX_ENTRIES = 1e6
+# Numbers that give the location and scale of columns with outliers (10 ms).
+MANY_ENTRIES = 10**5
 
 # Ratio of the standard deviation to the spread of most values, which only outliers
 # reach. Scaled by that deviation, the other entries of the column would vanish.
 HEAVY = 1e3
 
 # A column with fewer gaps than this between the values of FEW_ROWS rows may be mostly
-# zero. It may have outliers if fewer rows than this hold most of its squares.
-FEW_GAPS, RARE_ROWS = 6, 100
-
-# Rows whose median is a robust first guess of the location of a column.
-GUESS_ROWS = 9
+# zero. It may have outliers if fewer rows than this hold most of its squares. At most
+# this many such columns are searched.
+FEW_GAPS, RARE_ROWS, MAX_RARE = 6, 100, 100
 
 
 class ColumnStatistics(NamedTuple):
@@ -48,6 +45,7 @@ class ColumnStatistics(NamedTuple):
     mean: Array
     std: Array
 
+    @arrays.quiet()
     def merged(self, other: ColumnStatistics, *, xp: Namespace) -> ColumnStatistics:
         r"""Return the statistics of the rows of both.
 
@@ -79,15 +77,15 @@ def column_statistics(
 
     The usual case takes one pass, for the means of x and x^2. The variance is right to
     ten digits unless a mean lies hundreds of deviations from zero (90 without float64).
-    Such columns take a second pass about the median of a few rows, and a third about
-    the mean if necessary. Rows of zero weight do not count.
+    Such columns take a second pass about the value of a row, and a third about the mean
+    if necessary. Rows of zero weight do not count.
 
     Parameters
     ----------
     data : TrainingData
         Data with rows in memory, and weights of mean 1.
     names : callable, default=None
-        Returns the names of the columns, for errors.
+        Returns the names of the columns, for errors; None for x0, x1, ...
 
     Raises
     ------
@@ -104,18 +102,23 @@ def column_statistics(
     known = _keeps_digits(mean, variance, xp=xp) & (variance < xp.inf)
     doubtful = np.nonzero(~arrays.to_host(known | is_zero))[0]
     std = xp.sqrt(xp.maximum(variance, xp.zeros_like(variance)))
-    if doubtful.size:
-        place = {"xp": xp, "device": data.device}
-        columns = data.take_columns(arrays.move(doubtful, **place))
-        known_names = names() if names else [f"x{j}" for j in range(data.n_features)]
-        careful = _about_a_guess(columns, weight, [known_names[j] for j in doubtful])
-        source = np.arange(data.n_features)
-        source[doubtful] = data.n_features + np.arange(doubtful.size)
-        source = arrays.move(source, **place)
-        mean, std = (
-            xp.take(xp.concat(both), source) for both in zip((mean, std), careful)
-        )
-    return ColumnStatistics(weight, mean, std)
+    found = ColumnStatistics(weight, mean, std)
+    if not doubtful.size:
+        return found
+    columns = data.take_columns(arrays.move(doubtful, xp=xp, device=data.device))
+    known_names = names() if names else [f"x{j}" for j in range(data.n_features)]
+    careful = _about_a_row(columns, weight, [known_names[j] for j in doubtful])
+    return _replaced(found, doubtful, arrays.to_host(xp.stack(careful)), xp=xp)
+
+
+def _replaced(
+    statistics: ColumnStatistics, columns: np.ndarray, new: Any, *, xp: Namespace
+) -> ColumnStatistics:
+    """Return statistics with another mean and standard deviation of some columns."""
+    both = np.array(arrays.to_host(xp.stack([statistics.mean, statistics.std])))
+    both[:, columns] = new
+    both = arrays.move(both, xp=xp, device=arrays.device_of(statistics.mean))
+    return statistics._replace(mean=both[0, :], std=both[1, :])
 
 
 @arrays.pure
@@ -138,16 +141,14 @@ def _keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
     return (mean * mean <= limit * variance) & (variance > smallest)
 
 
-def _about_a_guess(
+def _about_a_row(
     data: TrainingData, weight: Array, names: list[str]
 ) -> tuple[Array, Array]:
-    """Return mean and standard deviation from sums about a location near the mean."""
+    """Return mean and standard deviation from sums about a row, or about the mean."""
     xp = data.xp
     refuse_non_finite(data.matrix, names)
-    counted = np.nonzero(arrays.to_host(data.targets.weights)[:, 0] > 0)[0]
-    few = counted[np.linspace(0, counted.size - 1, GUESS_ROWS).astype(np.int64)]
-    rows = data.take_rows(few, data.wide).matrix.to_dense()
-    shift = xp.sort(rows, axis=0)[GUESS_ROWS // 2, :]
+    row = np.nonzero(arrays.to_host(data.targets.weights)[:, 0] > 0)[0][:1]
+    shift = data.take_rows(row, data.wide).matrix.to_dense()[0, :]
     for _ in range(2):
         first, second, largest = data.map_reduce(
             _shifted_sums, shift, weight, combine=_combined
@@ -192,6 +193,7 @@ def _combined(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
     return a[0] + b[0], a[1] + b[1], xp.maximum(a[2], b[2])
 
 
+@arrays.quiet()
 def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStatistics:
     """Return the statistics; columns with outliers have those of most values.
 
@@ -204,40 +206,30 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
     matrix : Matrix
     statistics : ColumnStatistics
     """
-    xp, (_, mean, std) = matrix.xp, statistics
-    n_samples, n_features = matrix.shape
-    if FEW_ROWS * n_features > MAX_ENTRIES:
+    xp, (n_samples, n_features) = matrix.xp, matrix.shape
+    if n_samples == 1 or FEW_ROWS * n_features > MAX_ENTRIES:
         return statistics
-    spread, n_gaps, _ = _spread_of_most(matrix, FEW_ROWS, std.dtype)
-    heavy = (std > HEAVY * spread) & (spread > 0)
+    mean, std = arrays.to_host(xp.stack([statistics.mean, statistics.std]))
+    _, spread, n_gaps = _location_and_spread(matrix, FEW_ROWS)
+    is_heavy = (std > HEAVY * spread) & (spread > 0)
     # If few rows hold most of the squares of a column, other than zeros and ones, look
     # at more of its values. The widest columns come first.
     squares = mean * mean + std * std
-    rare = (n_gaps < FEW_GAPS) & (n_samples * mean * mean < RARE_ROWS * squares)
-    rare = rare & (std > 0) & ~heavy & (xp.abs(squares - mean) > 1e-6 * squares)
-    if not arrays.to_host(xp.any(heavy | rare)):
+    is_rare = (n_gaps < FEW_GAPS) & (n_samples * mean * mean < RARE_ROWS * squares)
+    is_rare &= (std > 0) & ~is_heavy & (np.abs(squares - mean) > 1e-6 * squares)
+    (rare,) = np.nonzero(is_rare)
+    rare = rare[np.argsort(-std[rare])][:MAX_RARE]
+    columns = np.concatenate([np.nonzero(is_heavy)[0], rare])
+    if not columns.size:
         return statistics
-    widths = arrays.to_host(std)
-    places, rare = (np.nonzero(arrays.to_host(mask))[0] for mask in (heavy, rare))
-    rare = rare[np.argsort(-widths[rare])][: int(MANY_ENTRIES / MANY_ROWS)]
-    places = np.concatenate([places, rare])
-    n_rows = min(
-        max(MANY_ROWS, MANY_ENTRIES // places.size), MAX_ENTRIES // places.size
-    )
-    columns = matrix.take_columns(arrays.move(places, xp=xp, device=matrix.device))
-    spread, _, locate = _spread_of_most(columns, int(n_rows), std.dtype)
-    location, spread = locate(), arrays.to_host(spread)
-    is_heavy = (widths[places] > HEAVY * spread) & (spread > 0)
+    some = matrix.take_columns(arrays.move(columns, xp=xp, device=matrix.device))
+    n_rows = max(FEW_ROWS, MANY_ENTRIES // columns.size)
+    location, spread, _ = _location_and_spread(some, n_rows)
+    is_heavy = (std[columns] > HEAVY * spread) & (spread > 0)
     if not is_heavy.any():
         return statistics
-    source = np.arange(n_features)
-    source[places[is_heavy]] = n_features + np.nonzero(is_heavy)[0]
-    source = arrays.move(source, xp=xp, device=matrix.device)
-    spread = arrays.move(spread, xp=xp, device=matrix.device)
-    return statistics._replace(
-        mean=xp.take(xp.concat([mean, location]), source),
-        std=xp.take(xp.concat([std, spread]), source),
-    )
+    robust = np.stack([location, spread])[:, is_heavy]
+    return _replaced(statistics, columns[is_heavy], robust, xp=xp)
 
 
 def has_outliers(statistics: ColumnStatistics, robust: ColumnStatistics) -> np.ndarray:
@@ -245,10 +237,10 @@ def has_outliers(statistics: ColumnStatistics, robust: ColumnStatistics) -> np.n
     return arrays.to_host(statistics.std) > HEAVY * arrays.to_host(robust.std)
 
 
-def _spread_of_most(
-    matrix: Matrix, n_rows: int, dtype: Any
-) -> tuple[Array, Array, Callable[[], Array]]:
-    """Return the spread of most values of the columns, in a few rows.
+def _location_and_spread(
+    matrix: Matrix, n_rows: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the location and the spread of most values of the columns, in a few rows.
 
     The median of the gaps between different values is a gap between ordinary values,
     even if only two of them differ from a fill value: it gives the location. The spread
@@ -256,30 +248,21 @@ def _spread_of_most(
 
     Returns
     -------
-    spread, n_gaps : arrays of shape (n_features,)
-    locate : callable
-        Returns the location of most values: (n_features,).
+    location, spread, n_gaps : ndarrays of shape (n_features,)
     """
-    xp, n = matrix.xp, matrix.shape[0]
+    n = matrix.shape[0]
     n_rows = min(n, n_rows)
-    rows = np.arange(n_rows) * (n - 1) // max(1, n_rows - 1)
-    values = matrix.take_rows(arrays.move(rows, xp=xp, device=matrix.device))
-    values = xp.sort(xp.astype(values.to_dense(), dtype, copy=False), axis=0)
-    gaps = values[1:, :] - values[:-1, :]
-    is_gap = gaps > 0
-    n_gaps = xp.sum(xp.astype(is_gap, dtype), axis=0)
-    # The sorted gaps begin with zeros, between equal values.
-    place = xp.arange(gaps.shape[0], dtype=dtype, device=matrix.device)[:, None]
-    is_middle = place == gaps.shape[0] - n_gaps + xp.floor((n_gaps - 1) / 2)
-    # Without a gap, no place is in the middle.
-    median = xp.sum(xp.sort(gaps, axis=0) * xp.astype(is_middle, dtype), axis=0)
-
-    def locate() -> Array:
-        is_median = is_gap & (gaps == median)
-        below = xp.where(is_median, values[:-1, :], xp.full_like(gaps, -xp.inf))
-        return xp.where(n_gaps > 1, xp.max(below, axis=0), values[n_rows // 2, :])
-
-    return median * n_gaps, n_gaps, locate
+    rows = np.arange(n_rows) * (n - 1) // (n_rows - 1)
+    rows = arrays.move(rows, xp=matrix.xp, device=matrix.device)
+    values = arrays.to_host(matrix.take_rows(rows).to_dense()).astype(np.float64)
+    values.sort(axis=0)
+    gaps = values[1:] - values[:-1]
+    n_gaps = np.count_nonzero(gaps, axis=0)
+    middle = np.maximum(n_rows - n_gaps // 2 - 2, 0)
+    median = np.sort(gaps, axis=0)[middle, np.arange(gaps.shape[1])]
+    below = np.where(gaps == median, values[:-1], -np.inf)
+    location = np.where(n_gaps > 1, below.max(axis=0), values[n_rows // 2])
+    return location, median * n_gaps, n_gaps
 
 
 def refuse_non_finite(matrix: Matrix, names: list[str] | None = None) -> None:

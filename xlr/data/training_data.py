@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,8 +12,8 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data.blocks import Sums, add, cut, draw_rows, even_size, map_reduce
-from xlr.data.matrix import DenseMatrix, Matrix, Scaler
+from xlr.data.blocks import Sums, add, even_size, map_reduce
+from xlr.data.matrix import Matrix, Scaler
 from xlr.data.targets import Targets
 from xlr.threads import ALONE, Workers
 
@@ -50,18 +49,14 @@ class Block(NamedTuple):
 
 
 @arrays.pure
-def sum_of_weights(block: Block) -> tuple[Array]:
-    """Return the sum of the weights of each model: (n_models or 1,)."""
-    return (block.xp.sum(block.weights, axis=0, dtype=block.wide),)
-
-
-@arrays.pure
 def sums_of_class_weights(block: Block, n_classes: int) -> tuple[Array]:
     """Return the sum of the weights in each class: (n_models or 1, n_classes)."""
     xp, y = block.xp, block.labels
-    if n_classes == 2:  # labels, or shares of the second class
+    if n_classes == 1:
+        shares = [xp.ones_like(block.weights)]
+    elif n_classes == 2:  # labels, or shares of the second class
         shares = [1 - y, y]
-    elif n_classes > 1 and y.shape[1] == n_classes:  # shares of all classes
+    elif y.shape[1] == n_classes:  # shares of all classes
         shares = [y[:, k : k + 1] for k in range(n_classes)]
     else:
         shares = [xp.astype(y == k, block.weights.dtype) for k in range(n_classes)]
@@ -113,7 +108,7 @@ class TrainingData:
         self.xp, self.device, self.dtype = matrix.xp, matrix.device, matrix.dtype
         self.wide = arrays.widest_float(xp=self.xp, device=self.device)
         self.n_drawable, self.n_features = matrix.shape
-        self.n_samples = self.n_drawable if chunks is None else chunks.n_samples
+        self.n_samples = self.n_drawable if chunks is None else int(chunks.X.shape[0])
         self._block_bytes = arrays.block_bytes(matrix.stored)
         self._slices: dict[tuple[int, int], list[slice]] = {}
         self._whole: Block | None = None
@@ -216,9 +211,7 @@ class TrainingData:
 
     def total_weight(self) -> Array:
         """Return the sum of the weights of each model: (n_models,)."""
-        n_models = self.targets.n_models
-        (total,) = self.map_reduce(sum_of_weights, width=n_models, reads_rows=False)
-        return total if n_models == 1 else self.xp.broadcast_to(total, (n_models,))
+        return self.class_weights(1)[:, 0]
 
     def class_weights(self, n_classes: int) -> Array:
         """Return the sum of the weights in each class: (n_models, n_classes)."""
@@ -333,35 +326,22 @@ class TrainingData:
         if self.chunks is None:
             return self._with(self.matrix, function(self.targets, *per_row), None)
         targets = function(self.targets, *(values.sampled for values in per_row))
-        chunks = self.chunks.with_targets(function, *per_row)
-        return self._with(self.matrix, targets, chunks.kept() if keep else chunks)
+        chunks = self.chunks.with_targets(function, *per_row, keep=keep)
+        return self._with(self.matrix, targets, chunks)
 
     def sample(self, size: int, seed: int) -> TrainingData:
         """Copy about ``size`` random rows, in float32."""
+        rows = np.arange(size)  # a sample of chunks is in random order
         if self.in_memory:
-            rows = draw_rows(self.n_samples, size, seed)
-        else:  # the rows are in random order
-            rows = np.arange(size)
+            generator = np.random.default_rng([seed, size])
+            rows = np.unique(generator.integers(self.n_samples, size=size))
         return self.take_rows(rows, self.xp.float32)
 
     def take_rows(self, numbers: np.ndarray, dtype: Any) -> TrainingData:
         """Copy some rows in memory, by their ids on the host, in a dtype."""
         xp = self.xp
         rows = arrays.move(numbers, xp=xp, device=self.device)
-        n_taken = numbers.shape[0]
-
-        def take(part: slice) -> Matrix:
-            return self.matrix.take_rows(rows[part]).astype(dtype)
-
-        # Fresh memory for all dense rows would cost more than to standardize them.
-        first, *others = cut(n_taken, self.row_slices(1)[0].stop)
-        matrix = take(first)
-        if others and isinstance(matrix, DenseMatrix):
-            blocks = itertools.chain([matrix], map(take, others))
-            stored = arrays.joined((block.stored for block in blocks), n_taken)
-            matrix = DenseMatrix(stored, dtype, xp=xp, device=self.device)
-        elif others:
-            matrix = take(slice(0, n_taken))
+        matrix = self.matrix.take_rows(rows).astype(dtype)
         targets = self.targets.take_rows(rows, xp=xp).astype(dtype, xp=xp)
         return TrainingData(matrix, targets, pool=self.pool)
 

@@ -22,7 +22,6 @@ from xlr.data import (
     DenseMatrix,
     Matrix,
     even_size,
-    of_chunk,
     refuse_non_finite,
 )
 from xlr.estimators.conversion import sklearn_model
@@ -30,9 +29,9 @@ from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms, softmax
 from xlr.inputs.categories import Encoder
 from xlr.inputs.dask_input import split_like
 from xlr.inputs.features import Features, read_features
-from xlr.inputs.kinds import accept
 from xlr.inputs.labels import with_plain_integers
-from xlr.inputs.offset import check_offset_columns, read_offset
+from xlr.inputs.tables import accept
+from xlr.inputs.weights import check_offset_columns, read_offset
 from xlr.precision import full_precision
 from xlr.text import warn
 
@@ -389,10 +388,8 @@ def chunk_by_chunk(method: Method) -> Method:
         bound = inspect.signature(method).bind(self, X, *others, **named)
         offset = bound.arguments.get("offset")
         chunks, on_chunk, parts = _prepared(method, self, X, offset=offset)
-        # The result for one row has the shape and the dtype of all results.
-        place = {"dtype": chunks.dtype, "device": chunks.device}
-        row = chunks.xp.zeros((1, chunks.n_stored), **place)
-        answer = on_chunk(row, None)
+        # The result for a row has the shape and the dtype of all results.
+        answer = on_chunk(chunks.like, None)
         return chunks.map(
             partial(_or_empty, on_chunk, answer[:0, ...]),
             *parts,
@@ -416,19 +413,18 @@ def _prepared(
     chunks: Chunks = read_features(estimator, X, reset=False, chunked=True).X
     parts = [split_like(chunks, values, name) for name, values in given.items()]
     model, names = estimator._of_numbers(), tuple(given)
-    return chunks, partial(_called, method, model, chunks.n_levels, names), parts
+    return chunks, partial(_called, method, model, names), parts
 
 
 def _called(
     method: Callable[..., Any],
     model: LinearModel,
-    n_levels: tuple[int, ...],
     names: tuple[str, ...],
     X: Array,
     *values: Any,
 ) -> Any:
     given = {name: value for name, value in zip(names, values) if value is not None}
-    return method(model, of_chunk(X, n_levels) if n_levels else X, **given)
+    return method(model, X, **given)
 
 
 def _or_empty(

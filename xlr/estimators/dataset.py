@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -21,10 +20,9 @@ from xlr.data import (
     without_outliers,
 )
 from xlr.inputs.features import Features
-from xlr.inputs.offset import check_offset_columns
-from xlr.inputs.scan import Scan, scan_rows
-from xlr.inputs.soft_labels import SoftLabels
-from xlr.inputs.weights import check_totals, class_factors
+from xlr.inputs.labels import SoftLabels
+from xlr.inputs.scan import scan_rows
+from xlr.inputs.weights import check_offset_columns, check_totals, class_factors
 from xlr.losses import (
     LogisticLoss,
     Loss,
@@ -432,7 +430,7 @@ def read_dataset(
     scan = scan_rows(
         estimator, features, y, sample_weight, offset, pool, statistics=statistics
     )
-    rows, statistics = scan.rows, None
+    rows = scan.rows
     weights = ClassWeights.of(
         scan.classes,
         scan.totals,
@@ -449,15 +447,13 @@ def read_dataset(
         check_offset_columns(rows.offset, n_outputs, rows.n_samples)
     if isinstance(y, SoftLabels):
         _check_soft_labels(estimator, weights, taken=takes_soft_labels)
-    if scan.statistics is not None:
-        statistics = _weighted_statistics(scan, weights.factors)
     unit = float((scan.totals * weights.factors).sum() / rows.n_samples)
     dataset: LabelledDataset = LabelledDataset.of(
-        scan.features,
+        features,
         weights.spec(rows, unit, isinstance(y, SoftLabels)),
         unit,
         bool(estimator.fit_intercept),
-        statistics,
+        scan.statistics,
         classes=scan.classes,
         rows=rows,
         totals=scan.totals,
@@ -483,18 +479,3 @@ def _check_soft_labels(estimator: Any, weights: ClassWeights, taken: bool) -> No
         raise ValueError(
             "A column of P is zero in all rows with a weight. Leave the class out."
         )
-
-
-def _weighted_statistics(scan: Scan, factors: np.ndarray) -> ColumnStatistics:
-    """Return the column statistics of all chunks, with class weights."""
-    found: dict[Any, ColumnStatistics] = scan.statistics or {}
-    if None in found:
-        return found[None]
-    labels = arrays.to_host(scan.classes).tolist()
-    parts = [
-        found[label]._replace(weight=factor * found[label].weight)
-        for label, factor in zip(labels, factors)
-        if label in found and factor > 0
-    ]
-    merged = partial(ColumnStatistics.merged, xp=scan.features.xp)
-    return functools.reduce(merged, parts)

@@ -19,7 +19,7 @@ from xlr.estimators._fit import (
 from xlr.estimators.base import LinearClassifier, score
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import LabelledDataset, loss_of, read_dataset, spread
-from xlr.inputs.offset import read_start
+from xlr.inputs.weights import read_start
 from xlr.threads import workers
 
 

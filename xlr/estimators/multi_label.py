@@ -23,7 +23,7 @@ from xlr.estimators.base import LinearModel, chunk_by_chunk
 from xlr.estimators.dataset import ALWAYS, NEVER, UNKNOWN, Dataset, ModelSpec, spread
 from xlr.functions import log_sigmoid, sigmoid
 from xlr.inputs.features import Features, read_features
-from xlr.inputs.indicators import Indicators, read_entries, read_indicators
+from xlr.inputs.labels import Indicators, read_entries, read_indicators
 from xlr.inputs.weights import read_sample_weight
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.threads import Workers, workers

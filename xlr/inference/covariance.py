@@ -13,8 +13,7 @@ from xlr.arrays import Array
 from xlr.data import Block, fetch
 from xlr.inference.fitted_data import Estimates, FittedData
 from xlr.inference.newton import NewtonStep, constrained_minimum, last_newton_step
-from xlr.inputs.kinds import accept
-from xlr.inputs.tables import is_missing
+from xlr.inputs.tables import accept, is_missing
 from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.objective.hessian import bordered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -26,6 +27,9 @@ from xlr.text import listed, printable, quoted
 
 # A design with at most this share of non-zero entries is a sparse matrix.
 SPARSE_SHARE = 0.25
+
+# Names of columns in a factor; names with spaces stand between backticks.
+NAME = re.compile(r"(?<=`)[^`]+(?=`)|\w+")
 
 # Dask's threads share warning filters, which turn unknown levels into errors.
 ONE_AT_A_TIME = Lock()
@@ -295,49 +299,52 @@ def _learned(formula: Any, X: Any) -> Any:
     """Return formulaic's model spec, with the levels and knots of all rows."""
     if not arrays.is_dask(X):
         return _matrix(formula, X).model_spec
-    # 1. Levels in each partition, and a row to evaluate the formula on.
-    found = list(filter(None, of_each_partition(partial(_learned_here, formula), X)))
+    from formulaic import ModelSpec
+    from formulaic.transforms import TRANSFORMS
+
+    # 1. Factors that learn from all rows: knots, means and similar statistics.
+    methods = {f.expr: f.eval_method.value for term in formula for f in term.factors}
+    factors = [name for name, method in methods.items() if method != "literal"]
+    learning = "|".join(
+        name
+        for name, transform in TRANSFORMS.items()
+        if hasattr(transform, "__is_stateful_transform__")
+    )
+    learned = [each for each in factors if re.search(rf"\b({learning})\(", each)]
+    states, transforms = {}, {}
+    if learned:
+        named = set(itertools.chain(*map(NAME.findall, learned)))
+        names = [name for name in X.columns if str(name) in named]
+        spec = _learned(_parsed(" + ".join(learned)), fetch([X[names]])[0][0])
+        states, transforms = spec.encoder_state, spec.transform_state
+    # 2. Levels of the other factors in each partition, and a row.
+    others = [each for each in factors if each not in learned]
+    levels = partial(_levels, _parsed(" + ".join(["1", *others])))
+    found = list(filter(None, of_each_partition(levels, X)))
     if not found:
         raise ValueError("All partitions of the table are empty.")
-    specs, few = zip(*found)
-    states = {}
-    for factor, (kind, state) in specs[0].encoder_state.items():
+    by_partition, rows = zip(*found)
+    for factor, (kind, state) in by_partition[0].items():
         if "categories" in state:
-            levels = [spec.encoder_state[factor][1]["categories"] for spec in specs]
+            known = [each[factor][1]["categories"] for each in by_partition]
             # Use the order of the dtype or the formula if all agree, as in memory.
-            agree = all(own == levels[0] for own in levels)
-            merged = levels[0] if agree else sorted(set().union(*levels))
-            state = {"categories": merged}
+            agree = all(own == known[0] for own in known)
+            state = {"categories": known[0] if agree else sorted(set().union(*known))}
         states[factor] = kind, state
-    spec = specs[0].update(encoder_state=states, structure=None, transform_state={})
-    # 2. Knots, means and similar statistics, from their columns.
-    learned = [
-        (str(factor), variables)
-        for factor, variables in specs[0].factor_variables.items()
-        if any(part in str(factor) for part in specs[0].transform_state)
-    ]
-    if learned:
-        names = sorted(set().union(*(v for _, v in learned)) & set(X.columns))
-        terms = _parsed(" + ".join(factor for factor, _ in learned))
-        columns = fetch([X[names]])[0][0]
-        spec.transform_state.update(_matrix(terms, columns).model_spec.transform_state)
+    # 3. The columns of the design, from the row.
+    spec = ModelSpec(formula, encoder_state=states, transform_state=transforms)
     with arrays.quiet():  # formulaic may compute the variance of one row
-        return _matrix(spec, few[0]).model_spec
+        return _matrix(spec, rows[0]).model_spec
 
 
-@arrays.quiet()
-def _learned_here(formula: Any, part: Any) -> tuple[Any, Any] | None:
-    """Return the model spec of a partition and its first row; None if it is empty.
-
-    A column that is constant in a partition has no scale there, but may vary over all
-    rows.
-    """
+def _levels(formula: Any, part: Any) -> tuple[dict[Any, Any], Any] | None:
+    """Return the levels of a partition and its first row; None if it is empty."""
     if not len(part):
         return None
-    return _matrix(formula, part, na_action="ignore").model_spec, part.head(1)
+    return _matrix(formula, part).model_spec.encoder_state, part.head(1)
 
 
-def _matrix(spec: Any, X: Any, *, na_action: str = "raise") -> Any:
+def _matrix(spec: Any, X: Any) -> Any:
     """Return the sparse matrix that formulaic makes from a table."""
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
@@ -348,7 +355,7 @@ def _matrix(spec: Any, X: Any, *, na_action: str = "raise") -> Any:
         # formulaic reads objects as categories, but not pandas' strings of PyArrow.
         strings = X.columns[X.dtypes == "string"]
         X = X.astype(dict.fromkeys(strings, object))
-    options = {"output": "sparse", "na_action": na_action, "context": {}}
+    options = {"output": "sparse", "na_action": "raise", "context": {}}
     with ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("error", DataMismatchWarning)
         try:

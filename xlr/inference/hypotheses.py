@@ -20,8 +20,8 @@ from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
 from xlr.inference.table import Table, wald_columns
 from xlr.inputs.dask_input import split_like
 from xlr.inputs.features import read_features
-from xlr.inputs.kinds import check_n_rows
 from xlr.inputs.parameters import check_option
+from xlr.inputs.tables import check_n_rows
 from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.text import printable, quoted, term_of
@@ -415,7 +415,10 @@ def _read_candidates(data: FittedData, candidates: Any) -> tuple[Any, int]:
         check_n_rows("exog_extra", rows.shape, data.objective.n_samples)
         return rows, rows.shape[1]
     parts = split_like(chunks.X, candidates, "exog_extra")
-    parts = [call(read, part, name="candidates") for part in parts]
+    parts = [
+        call(read, part, name="candidates") if n_rows else part
+        for part, n_rows in zip(parts, chunks.X.row_counts)
+    ]
     return PerRow(parts, None), int(candidates.shape[1])
 
 

@@ -21,8 +21,8 @@ from xlr.inference.newton import NewtonStep, constrained_minimum, profile_all
 from xlr.inference.results import InferenceResults
 from xlr.inference.row_statistics import saturated_log_likelihood
 from xlr.inputs.features import read_features
+from xlr.inputs.labels import SoftLabels
 from xlr.inputs.parameters import check_option
-from xlr.inputs.soft_labels import SoftLabels
 from xlr.threads import ALONE, workers
 
 COV_TYPES = "nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster"

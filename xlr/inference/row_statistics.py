@@ -19,8 +19,8 @@ from xlr.inference.fitted_data import FittedData
 from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
 from xlr.inference.table import interval_columns
 from xlr.inputs.features import read_features
-from xlr.inputs.offset import check_offset_columns, read_offset
 from xlr.inputs.parameters import check_option, check_parameters
+from xlr.inputs.weights import check_offset_columns, read_offset
 from xlr.losses import Loss
 from xlr.objective import passes
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from numbers import Number
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -112,7 +114,11 @@ class Encoder:
     def codes(self, X: Any) -> np.ndarray:
         """Return the codes of the categorical columns: (n_rows, n_codes)."""
         frame = nw.from_native(X, eager_only=True)
-        return np.stack([self._codes(frame[n], n) for n in self.levels], axis=1)
+        narrow = np.min_scalar_type(-max(map(len, self.levels.values())) - 1)
+        codes = np.empty((len(frame), len(self.levels)), dtype=narrow)
+        for j, name in enumerate(self.levels):
+            codes[:, j] = self._codes(frame[name], name)
+        return codes
 
     def _codes(self, column: nw.Series[Any], name: str) -> np.ndarray:
         """Return the code of each row: the position among levels with coefficients.
@@ -217,7 +223,11 @@ def find_levels(names: list[str], X: Any) -> dict[str, Levels]:
 
 def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
     """Return the levels in the order of the table, else sorted; a missing one last."""
-    seen = dict.fromkeys(value for values, _ in parts for value in values)
+    seen: dict[Any, Any] = {}
+    for value in itertools.chain(*(values for values, _ in parts)):
+        kind, known = type(value), type(seen.setdefault(value, value))
+        if kind is not known and issubclass(kind, Number):  # 1, 1.0 and True are equal
+            raise _not_comparable(name, f"{known.__name__} and {kind.__name__}")
     missing = [None] * (None in seen and with_missing)
     seen.pop(None, None)
     if len(seen) > MAX_LEVELS:
@@ -251,6 +261,7 @@ def _factorized(name: str, column: nw.Series[Any]) -> tuple[np.ndarray, list[Any
     native, is_cudf = column.to_native(), nw.dependencies.is_cudf_series
     try:
         if hasattr(native, "factorize") and not is_cudf(native):  # pandas and modin
+            _refuse_mixed(native)
             codes, index = native.factorize()
             values = index.tolist()
         else:
@@ -265,7 +276,20 @@ def _factorized(name: str, column: nw.Series[Any]) -> tuple[np.ndarray, list[Any
     return codes, [None if is_missing(value) else value for value in values]
 
 
-def _not_comparable(name: str, error: Exception) -> ValueError:
+def _refuse_mixed(column: Any) -> None:
+    """Raise TypeError for a column of pandas whose values are of several types.
+
+    Otherwise 1, 1.0 and True would be one level.
+    """
+    if column.dtype == object:
+        infer: Any = nw.dependencies.get_pandas().api.types.infer_dtype
+        if infer(column).startswith("mixed"):
+            kinds = {type(value).__name__ for value in column if not is_missing(value)}
+            if len(kinds) > 1:
+                raise TypeError(" and ".join(sorted(kinds)))
+
+
+def _not_comparable(name: str, error: object) -> ValueError:
     said = printable(" ".join(str(error).split()), 200)
     return ValueError(
         f"The levels of column {quoted(name)} of X mix types or do not compare "

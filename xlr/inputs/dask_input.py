@@ -11,17 +11,16 @@ import numpy as np
 from sklearn.exceptions import DataConversionWarning
 
 from xlr import arrays
-from xlr.arrays import Array, Namespace
-from xlr.dask_graph import array_of
-from xlr.data import Chunks, Delayed, call, fetch, literal, parts_of
+from xlr.arrays import Array
+from xlr.dask_graph import Delayed, array_of, call, fetch, literal, parts_of
+from xlr.data import Chunks, Matrix
 from xlr.inputs.categories import Encoder
-from xlr.inputs.kinds import check_2d, check_n_rows
-from xlr.inputs.tables import native
+from xlr.inputs.tables import check_2d, check_n_rows, native
 from xlr.text import warn
 
 
 def stand_in(X: Any) -> Any:
-    """Return a few rows in memory, with the columns and dtypes of X of Dask.
+    """Return rows in memory, with the columns and dtypes of X of Dask.
 
     Raises
     ------
@@ -43,20 +42,16 @@ def stand_in(X: Any) -> Any:
     return xp.ones((1, X.shape[1]), dtype=meta.dtype, device=arrays.device_of(meta))
 
 
-def chunks_of(
-    X: Any, like: Array, encoder: Encoder | None = None, *, xp: Namespace
-) -> Chunks:
+def chunks_of(X: Any, like: Matrix, encoder: Encoder | None = None) -> Chunks:
     """Return the chunks of the rows of a Dask array or table.
 
     Parameters
     ----------
     X : array or table of Dask
-    like : array of shape (n, n_features)
-        Rows with the dtype, device and number of columns of the chunks.
+    like : Matrix
+        A row of the kind of the chunks.
     encoder : Encoder, default=None
-        Encoder of a table with categorical columns, whose chunks end with the codes.
-    xp : namespace
-        Namespace of ``like``.
+        Encoder of a table with categorical columns.
 
     Warns
     -----
@@ -65,39 +60,25 @@ def chunks_of(
     """
     source = X
     if _is_table(X):
-        matrix = partial(_matrix, encoder, str(like.dtype))
-        parts = [call(matrix, part, name="table") for part in parts_of(X)]
-        counts = (float("nan"),) * len(parts)
-    else:
-        if len(X.chunks[1]) > 1:
-            warn(
-                f"The columns of X are in {len(X.chunks[1])} chunks. Each pass over "
-                "the rows joins them, which moves all of X between workers. Join them "
-                "once: X.rechunk({1: -1}).persist().",
-            )
-            X = X.rechunk({1: -1})
-        X = X if X.dtype == like.dtype else X.astype(like.dtype)
-        parts, counts = parts_of(X), tuple(X.chunks[0])
-    return Chunks(
-        parts,
-        counts,
-        like.shape[1],
-        dtype=like.dtype,
-        device=arrays.device_of(like),
-        xp=xp,
-        source=source,
-        n_levels=() if encoder is None else encoder.n_levels,
-    )
+        read = partial(_numbers, dtype=str(like.dtype).rpartition(".")[2])
+        if encoder is not None:
+            read = partial(encoder.encode, read_numbers=read)
+        parts = [call(read, part, name="table") for part in parts_of(X)]
+        return Chunks(parts, (float("nan"),) * len(parts), like, source)
+    if len(X.chunks[1]) > 1:
+        warn(
+            f"The columns of X are in {len(X.chunks[1])} chunks. Each pass over the "
+            "rows joins them, which moves all of X between workers. Join them once: "
+            "X.rechunk({1: -1}).persist().",
+        )
+        X = X.rechunk({1: -1})
+    if isinstance(X._meta, np.ndarray) and X.dtype != like.stored.dtype:
+        X = X.astype(like.stored.dtype)  # as scikit-learn reads rows in memory
+    return Chunks(parts_of(X), tuple(X.chunks[0]), like, source)
 
 
-def _matrix(encoder: Encoder | None, dtype: str, table: Any) -> Array:
-    """Return a partition of a table as an array: numbers, then codes of categories."""
-    if encoder is not None:
-        codes = encoder.codes(table).astype(dtype)
-        if not encoder.numeric:
-            return codes
-        numbers = _matrix(None, dtype, encoder.numbers(table))
-        return np.concatenate([numbers, codes], axis=1)
+def _numbers(table: Any, dtype: str) -> Array:
+    """Return the numbers of a partition of a table."""
     if hasattr(type(table), "to_cupy"):
         return table.to_cupy(dtype=dtype)
     return table.to_numpy(dtype=dtype, na_value=np.nan)
@@ -160,9 +141,6 @@ def split_like(X: Chunks, values: Any, name: str) -> list[Delayed]:
     if values.ndim > 1 and len(values.chunks[1]) > 1:
         values = values.rechunk({1: -1})
     own = values.chunks[0]
-    if 0 in own and all(n > 0 for n in X.row_counts):  # a fit leaves empty ones out
-        values = values.blocks[[i for i, n in enumerate(own) if n]]
-        own = values.chunks[0]
     if own != X.row_counts and not np.isnan([*own, *X.row_counts]).any():
         warn(
             f"{name} is in other chunks than X, and is rechunked. Do so once: "

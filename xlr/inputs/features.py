@@ -21,9 +21,10 @@ from xlr.arrays import Array, Device, Namespace
 from xlr.data import Chunks, DenseMatrix, Matrix, as_matrix, canonical
 from xlr.inputs.categories import Encoder, fit_encoder
 from xlr.inputs.dask_input import chunks_of, of_each_partition, stand_in
-from xlr.inputs.kinds import accept, check_2d
 from xlr.inputs.tables import (
     NOT_NUMBERS,
+    accept,
+    check_2d,
     explain,
     is_table,
     refuse_columns,
@@ -162,7 +163,7 @@ def read_features(
 
 
 def _read_chunks(estimator: Any, X: Any, *, reset: bool) -> Features:
-    """Validate an array or table of Dask by a few rows of the same columns."""
+    """Validate an array or table of Dask by rows of the same columns."""
     few = stand_in(X)
     if reset:
         encoder = fit_encoder(estimator, few, partial(of_each_partition, X=X))
@@ -170,22 +171,15 @@ def _read_chunks(estimator: Any, X: Any, *, reset: bool) -> Features:
         encoder = _known_encoder(estimator, few)
     if encoder is None:
         like = read_features(estimator, few, reset=reset)
-        if like.given is not None:
-            X = X.map_blocks(arrays.in_place, dtype=like.X.dtype, meta=like.X)
-        # Passes convert the chunks to this dtype.
-        rows = like.xp.astype(like.X, like.dtype, copy=False)
-        return replace(like, X=chunks_of(X, rows, xp=like.xp))
+        return replace(like, X=chunks_of(X, like.matrix))
     if not isinstance(encoder, Encoder):  # a formula
         X = encoder.transform(X)
-        chunks = chunks_of(X, np.empty((0, X.shape[1])), xp=numpy_namespace)
-        return Features(chunks, numpy_namespace, "cpu", None, encoder)
-    dtype = np.dtype(np.float64)
-    if encoder.numeric:
-        dtype = _numbers(estimator, encoder.numbers(few)).dtype
+        like = DenseMatrix(np.zeros((1, X.shape[1])), xp=numpy_namespace)
+        return Features(chunks_of(X, like), numpy_namespace, "cpu", None, encoder)
     names = _names(estimator, few, reset=reset)
-    chunks = chunks_of(
-        X, np.empty((0, len(encoder.columns)), dtype), encoder, xp=numpy_namespace
-    )
+    lenient = replace(encoder, handle_unknown="ignore", handle_missing="level")
+    row = lenient.encode(few, partial(_numbers, estimator))
+    chunks = chunks_of(X, row, encoder)
     chunks.n_passes += reset  # the pass that found the levels
     return Features(chunks, numpy_namespace, "cpu", names, encoder)
 

@@ -1,18 +1,33 @@
-"""Labels as sorted classes and the class code of each row."""
+"""Labels: classes, class probabilities, and columns of 0 and 1."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from numbers import Number
 from typing import Any
 
 import numpy as np
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_array, column_or_1d
 
 from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Namespace
-from xlr.inputs.kinds import accept, check_n_rows
-from xlr.inputs.tables import is_missing
-from xlr.text import quoted
+from xlr.data import Targets, TrainingData
+from xlr.inputs.features import Features
+from xlr.inputs.tables import (
+    accept,
+    as_real,
+    check_n_rows,
+    is_missing,
+    is_table,
+    to_matrix,
+)
+from xlr.inputs.weights import (
+    check_totals,
+    class_factors,
+    class_totals,
+    place_weights,
+)
+from xlr.text import quoted, warn
 
 
 def read_labels(y: Any, n_samples: int) -> tuple[Array, Array]:
@@ -182,3 +197,261 @@ def check_n_classes(classes: Array) -> None:
             f"y holds only one class, {quoted(only)}; logistic regression needs "
             "samples of at least two classes."
         )
+
+
+# -- class probabilities ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """Class probabilities or counts, from :func:`soft_labels`.
+
+    Attributes
+    ----------
+    P : array of shape (n_samples,) or (n_samples, n_classes)
+    classes : ndarray of shape (n_classes,) or None
+    """
+
+    P: Any
+    classes: np.ndarray | None
+
+    @property
+    def shape(self) -> tuple[int]:
+        """Number of rows."""
+        return self.P.shape[:1]
+
+
+def soft_labels(P: Any, classes: Any = None) -> SoftLabels:
+    """Make a y of class probabilities or counts, for :class:`xlr.LogisticRegression`.
+
+    The fit minimises the expected cross-entropy. It equals a fit to rows repeated once
+    for each class, with the class as label and its probability or count as weight.
+
+    Parameters
+    ----------
+    P : array of shape (n_samples,) or (n_samples, n_classes)
+        Shares of the second of two classes, from 0 to 1, with the numbers of trials as
+        ``sample_weight`` if you have them; or probabilities or counts of all classes.
+        A row weighs its sum times ``sample_weight``. An array of any library or Dask.
+    classes : array of shape (n_classes,), default=None
+        Labels of the columns of P. None means 0, 1, ...
+
+    Returns
+    -------
+    SoftLabels
+
+    Raises
+    ------
+    ValueError
+        If two labels are equal. ``fit`` raises it for invalid P.
+
+    Examples
+    --------
+    >>> import numpy as np, xlr
+    >>> X = np.asarray([[0.0], [1.0], [2.0]])
+    >>> model = xlr.LogisticRegression(C=np.inf)
+    >>> model.fit(X, xlr.soft_labels([0.1, 0.5, 0.9])).coef_.round(3)
+    array([[2.197]])
+
+    As counts of failures and successes:
+
+    >>> y = xlr.soft_labels([[9, 1], [5, 5], [1, 9]], ["failure", "success"])
+    >>> model.fit(X, y).coef_.round(3), model.classes_
+    (array([[2.197]]), array(['failure', 'success'], dtype='<U7'))
+    """
+    P = P if hasattr(P, "shape") else np.asarray(P)
+    if classes is not None:
+        classes = np.asarray(classes)
+        if classes.ndim != 1 or np.unique(classes).size < max(2, classes.size):
+            raise ValueError(
+                "classes must be at least two different labels; got "
+                f"{quoted(classes.tolist())}."
+            )
+    return SoftLabels(P, classes)
+
+
+@arrays.quiet()
+def read_soft_labels(
+    y: SoftLabels, features: Features, sample_weight: Any
+) -> tuple[Array, Array, Array, np.ndarray]:
+    """Read probabilities or counts on the device of X.
+
+    Returns
+    -------
+    classes : array of shape (n_classes,)
+        Sorted.
+    shares : array of shape (n_samples, n_classes), or (n_samples, 1) for two classes
+        Class shares of each row, which sum to one; the second share for two classes.
+    weights : array of shape (n_samples,)
+        Sums of the rows, times the sample weights, in the widest dtype.
+    totals : ndarray of shape (n_classes,)
+        Sums of the weights of each class.
+
+    Raises
+    ------
+    ValueError
+        If P is negative, not finite, of another length than X or of fewer than two
+        classes.
+    """
+    xp, n_samples = features.xp, features.X.shape[0]
+    P = features.place(as_real(y.P, "P"), features.wide)
+    if P.ndim == 1:
+        P = xp.stack([1 - P, P], axis=1)
+    n_classes = 0 if P.ndim != 2 else P.shape[1]
+    labels = np.arange(n_classes) if y.classes is None else y.classes
+    if P.shape[0] != n_samples or labels.size != n_classes or n_classes < 2:
+        known = "two classes or more"
+        if y.classes is not None:
+            known = quoted(labels.tolist())
+        raise ValueError(
+            f"P has shape {tuple(y.P.shape)}; expected ({n_samples},), or "
+            f"({n_samples}, n_classes) with a column for each of {known}."
+        )
+    order = np.argsort(labels, kind="stable")
+    P = xp.take(P, features.place(order, None), axis=1)
+    classes = labels[order]
+    if classes.dtype.kind in "biu":
+        classes = features.place(classes, None)
+    # 1. Weights.
+    weights = place_weights(sample_weight, features)
+    class_totals(weights)
+    sizes = xp.sum(P, axis=1)
+    smallest, *totals = arrays.to_host(
+        xp.concat([xp.min(P)[None], xp.sum(weights[:, None] * P, axis=0)])
+    ).tolist()
+    if not (np.isfinite(totals).all() and smallest >= 0):
+        raise ValueError(
+            "P must hold finite numbers from 0 up, and shares of a class from 0 to 1; "
+            f"the least is {smallest:.3g}."
+        )
+    # 2. Shares of the classes in each row. A row of zeros has no weight.
+    some = (sizes > 0)[:, None]
+    shares = xp.where(some, P, xp.ones_like(P))
+    shares = shares / xp.sum(shares, axis=1, keepdims=True)
+    if n_classes == 2:
+        shares = shares[:, 1:]
+    return classes, shares, weights * sizes, np.asarray(totals)
+
+
+# -- many labels -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Indicators:
+    """Binary labels, one in each column.
+
+    Attributes
+    ----------
+    targets : array of shape (n_samples, n_labels)
+        0 or 1, a byte each; 0 where the entry is missing.
+    counts : array of shape (n_samples, n_labels) or None
+        0 where an entry is missing, else 1; None without missing entries.
+    positive, negative : ndarrays of shape (n_labels,)
+        Total weight of the ones and of the zeros of each label.
+    factors : ndarray of shape (2,) or None
+        Weights of zeros and ones from ``class_weight``.
+    """
+
+    targets: Array
+    counts: Array | None
+    positive: np.ndarray
+    negative: np.ndarray
+    factors: np.ndarray | None
+
+    @property
+    def varied(self) -> np.ndarray:
+        """Positions of the labels with both zeros and ones."""
+        return np.nonzero((self.positive > 0) & (self.negative > 0))[0]
+
+
+def read_indicators(
+    Y: Any, weights: Array, features: Features, class_weight: Any
+) -> Indicators:
+    """Validate Y and move it to the namespace and device of X.
+
+    Raises
+    ------
+    ValueError
+        If y is not a matrix of 0, 1 and NaN with a row for each row of X, or no label
+        has entries of positive weight.
+
+    Warns
+    -----
+    UserWarning
+        If labels have only one value, or no entries.
+    """
+    ones, known = read_entries(Y, features.X.shape[0])
+    targets = features.xp.astype(features.place(ones, None), features.xp.uint8)
+    known = features.place(known, None)
+    counts = None
+    if not arrays.to_host(features.xp.all(known)):
+        counts = features.xp.astype(known, features.xp.uint8)
+    columns = Targets(targets.shape[1], targets, weights[:, None], counts)
+    # Zeros and ones are summed apart: a difference from the total would give a label
+    # without zeros a rounding error for their weight.
+    both = TrainingData(features.matrix, columns).class_weights(2)
+    totals, factors = arrays.to_host(both), None
+    if isinstance(class_weight, dict):
+        factors = class_factors(class_weight, np.asarray([0, 1]), np.ones(2))
+        totals = totals * factors
+    if not totals.any():
+        raise ValueError(
+            "No label in y has an entry in the rows of positive weight: "
+            "there is nothing to fit."
+        )
+    check_totals(totals)
+    negative, positive = totals.T
+    _warn_of_constant_labels(positive, negative)
+    return Indicators(targets, counts, positive, negative, factors)
+
+
+def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
+    """Return where Y is 1 and where it is not missing, each (n_samples, n_labels).
+
+    Raises
+    ------
+    ValueError
+        If Y is not a matrix of 0, 1 and NaN with ``n_samples`` rows.
+    """
+    Y = accept("y", Y)
+    Y = to_matrix(Y) if is_table(Y) else Y
+    Y = Y.toarray() if arrays.is_sparse(Y) else Y
+    if not arrays.is_array(Y):
+        try:  # scikit-learn reads the missing values of pandas as NaN
+            some = {"ensure_min_samples": 0, "ensure_min_features": 0}
+            Y = check_array(Y, ensure_all_finite=False, ensure_2d=False, **some)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"y must hold 0, 1 and NaN only: {error}.") from error
+    if Y.ndim != 2 or Y.shape[0] != n_samples or Y.shape[1] == 0:
+        raise ValueError(
+            f"y has shape {tuple(Y.shape)}, expected ({n_samples}, n_labels): a row "
+            "for each row of X and a column for each label."
+        )
+    xp = arrays.namespace(Y)
+    with arrays.current_device(Y):
+        positive = xp.ones_like(Y) == Y
+        known = positive | (xp.zeros_like(Y) == Y)
+        valid = known | xp.isnan(Y) if arrays.is_floating(Y, xp=xp) else known
+        all_valid = arrays.to_host(xp.all(valid))
+    if not all_valid:
+        wrong = arrays.to_host(Y)[~arrays.to_host(valid)][0].item()
+        raise ValueError(
+            f"y must hold 0, 1 and, for missing entries, NaN only; got {wrong!r}. For "
+            "labels of other values use sklearn.preprocessing.MultiLabelBinarizer."
+        )
+    return positive, known
+
+
+def _warn_of_constant_labels(positive: np.ndarray, negative: np.ndarray) -> None:
+    has_one_value = (positive > 0) != (negative > 0)
+    kinds = {
+        "have one value only, which is always predicted": has_one_value,
+        "have no entries; their probabilities will be NaN": positive + negative == 0,
+    }
+    sentences = [
+        f"The labels with the numbers {np.nonzero(labels)[0].tolist()} {said}."
+        for said, labels in kinds.items()
+        if labels.any()
+    ]
+    if sentences:
+        warn(" ".join(sentences))

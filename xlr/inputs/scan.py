@@ -12,27 +12,31 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xlr import arrays, numpy_namespace
-from xlr.arrays import Array, Namespace
+from xlr.arrays import Array
+from xlr.dask_graph import call, literal, tree
 from xlr.data import (
     ChunkedRows,
     Chunks,
     ColumnStatistics,
+    Matrix,
     Targets,
     TrainingData,
-    call,
     column_statistics,
-    literal,
-    of_chunk,
+    concatenated,
+    matrix_of,
     refuse_non_finite,
-    tree,
 )
 from xlr.inputs.dask_input import refuse_kind, split_like
 from xlr.inputs.features import Features
-from xlr.inputs.labels import check_n_classes, mixed_types, read_labels
-from xlr.inputs.offset import read_offset
+from xlr.inputs.labels import (
+    SoftLabels,
+    check_n_classes,
+    mixed_types,
+    read_labels,
+    read_soft_labels,
+)
 from xlr.inputs.parameters import random_seed
-from xlr.inputs.soft_labels import SoftLabels, read_soft_labels
-from xlr.inputs.weights import class_totals, place_weights
+from xlr.inputs.weights import class_totals, place_weights, read_offset
 from xlr.threads import Workers
 
 # The sample of rows in chunks has at most one row in ROWS_FOR_EACH_SAMPLED. Within that
@@ -43,35 +47,26 @@ SAMPLE_BYTES = 2**25
 SAMPLED_PER_FEATURE = 20
 MAX_BYTES = 2**28
 
-# Assumed ratio of the largest chunk to the mean chunk, where sizes are unknown.
-UNEVEN = 4
-
-
-# Column statistics of all rows, under the key None, or of each class, under its label.
-Statistics = dict[Any, ColumnStatistics]
-
 
 class Scan(NamedTuple):
     """Result of a scan: rows with labels, weights and offset.
 
     Attributes
     ----------
-    features : Features
     classes : array of shape (n_classes,)
         Sorted, in the library of y.
     totals : ndarray of shape (n_classes,)
         Sum of the sample weights of each class.
     rows : TrainingData
         Class codes and the given weights.
-    statistics : Statistics or None
+    statistics : ColumnStatistics or None
         For rows in chunks. None for rows in memory, whose columns are read later.
     """
 
-    features: Features
     classes: Array
     totals: np.ndarray
     rows: TrainingData
-    statistics: Statistics | None = None
+    statistics: ColumnStatistics | None = None
 
 
 class Part(NamedTuple):
@@ -107,7 +102,7 @@ def scan_rows(
     Parameters
     ----------
     estimator : estimator
-        May have ``random_state`` and ``class_weight``.
+        May have ``random_state``.
     features : Features
     y, sample_weight, offset : arrays
     pool : Workers
@@ -126,7 +121,7 @@ def scan_rows(
         )
     given = {"y": y, "sample_weight": sample_weight, "offset": offset}
     if isinstance(features.X, Chunks):
-        return _scan_chunks(estimator, features, given, statistics)
+        return _scan_chunks(estimator, features.X, given, statistics)
     for name, values in given.items():
         if values is not None and arrays.is_dask(values):
             raise TypeError(
@@ -136,7 +131,7 @@ def scan_rows(
     part = _read_part(features, y, sample_weight, offset)
     check_n_classes(part.classes)
     rows = TrainingData(features.matrix, part.targets, pool=pool)
-    return Scan(features, part.classes, part.totals, rows)
+    return Scan(part.classes, part.totals, rows)
 
 
 def _read_part(features: Features, y: Any, sample_weight: Any, offset: Any) -> Part:
@@ -166,36 +161,28 @@ class Drawn(NamedTuple):
         Number of rows of the chunk.
     row_ids : ndarray of shape (n_drawn,)
         Row ids within the chunk.
-    X : array of shape (n_drawn, n_stored)
+    matrix : Matrix of shape (n_drawn, n_features)
     part : Part
         Classes and totals of all rows of the chunk, and targets of the drawn rows.
     """
 
     size: int
     row_ids: np.ndarray
-    X: Array
+    matrix: Matrix
     part: Part
 
 
 def _scan_chunks(
     estimator: Any,
-    features: Features,
+    X: Chunks,
     given: dict[str, Any],
     statistics: ColumnStatistics | None,
 ) -> Scan:
     """Scan all chunks. Their targets stay on the workers."""
-    X: Chunks = features.X
     loads = [X.parts if statistics is None else [literal(None)] * len(X.parts)]
     loads += [_split(X, values, name) for name, values in given.items()]
     seed = random_seed(estimator)
-    scan_chunk = partial(
-        _scan_chunk,
-        # Not a view of the sample, which would keep all of it alive in the graph.
-        like=X.xp.zeros((0, X.n_stored), dtype=X.dtype, device=X.device),
-        n_levels=X.n_levels,
-        by_class=getattr(estimator, "class_weight", None) is not None,
-        seed=seed,
-    )
+    scan_chunk = partial(_scan_chunk, like=X.like, seed=seed)
     # 1. One pass: each chunk returns its targets, its statistics and random rows.
     functions = [partial(scan_chunk, i, n) for i, n in enumerate(_to_draw(X))]
     scanned = X.of_each(functions, *loads, name="scan")
@@ -204,11 +191,10 @@ def _scan_chunks(
         for k in range(3)
     )
     X.n_passes += statistics is None
-    merged = tree(by_chunk, partial(_merged, xp=features.xp), name="scan")
-    (by_key, *few), kept = X.fetch([merged, *few], *loads, keep=parts)
+    merged = tree(by_chunk, partial(ColumnStatistics.merged, xp=X.like.xp), name="scan")
+    (found, *few), kept = X.fetch([merged, *few], *loads, keep=parts)
     # 2. Classes and sizes of all chunks.
     drawn = [each for each in few if each is not None]
-    sizes = np.asarray([0 if each is None else each.size for each in few])
     if not drawn:
         raise ValueError(
             "Found array with 0 sample(s): all chunks of X are empty, while a minimum "
@@ -224,13 +210,14 @@ def _scan_chunks(
         )
     # 3. Rows with codes into all classes, and the sample.
     recode = partial(_recoded, classes)
-    sampled, row_ids, sampled_targets = _even_sample(drawn, recode, seed)
-    X = X.counted(sizes, (sampled, row_ids))
-    targets = [call(recode, kept[i], name="labels") for i in np.nonzero(sizes)[0]]
-    chunks, sample = ChunkedRows(X, targets, X.dtype), of_chunk(sampled, X.n_levels)
+    X.row_counts = tuple(0 if each is None else each.size for each in few)
+    # Later passes do not read the chunks without rows.
+    X.parts = [part if n else literal(None) for part, n in zip(X.parts, X.row_counts)]
+    targets = [call(recode, part, name="labels") for part in kept]
+    X.drawn, sample, sampled_targets = _shuffled_sample(drawn, recode, seed)
+    chunks = ChunkedRows(X, targets)
     rows = TrainingData(sample, sampled_targets, chunks=chunks)
-    by_key = by_key if statistics is None else {None: statistics}
-    return Scan(replace(features, X=X), classes, totals, rows, by_key)
+    return Scan(classes, totals, rows, found if statistics is None else statistics)
 
 
 def _split(X: Chunks, values: Any, name: str) -> list[Any]:
@@ -246,84 +233,69 @@ def _split(X: Chunks, values: Any, name: str) -> list[Any]:
 def _scan_chunk(
     position: int,
     n_drawn: int,
-    X: Array,
+    X: Any,
     y: Any,
     sample_weight: Any,
     offset: Any,
     *,
-    like: Array,
-    n_levels: tuple[int, ...],
-    by_class: bool,
+    like: Matrix,
     seed: int,
-) -> tuple[Part | None, Statistics, Drawn | None]:
+) -> tuple[Part, ColumnStatistics | None, Drawn | None]:
     """Return the targets, column statistics and random rows of a chunk.
 
     Parameters
     ----------
     position, n_drawn : int
-        Position of the chunk, and number of rows of its sample.
+        Position of the chunk, and maximum number of rows of its sample.
     X, y, sample_weight, offset
         Values of the rows of the chunk; X is None if its statistics are known.
-    like : array of shape (0, n_stored)
-        An array in the dtype and library of X.
-    n_levels : tuple of int
-        Levels of each column of codes, the last columns of X.
-    by_class : bool
-        Whether to find column statistics of each class.
+    like : Matrix
+        A row of the kind of X.
     seed : int
         Seed of the sample.
     """
-    xp = arrays.namespace(like)
+    xp, device = like.xp, like.device
     refuse_kind(X)
-    if X is None:
-        X = xp.zeros((y.shape[0], 0), dtype=like.dtype, device=arrays.device_of(like))
-        n_drawn = 0
-    elif X.ndim != 2 or X.shape[1] != like.shape[1] or X.dtype != like.dtype:
+    if has_statistics := X is None:
+        X = xp.zeros((y.shape[0], 0), dtype=like.dtype, device=device)
+    elif len(X.shape) != 2 or X.shape[1] != like.shape[1]:
         raise ValueError(
-            f"X has shape {tuple(X.shape)} and dtype {X.dtype} there, but should have "
-            f"{like.shape[1]} columns of {like.dtype}. Give Dask the right meta."
+            f"X has shape {tuple(X.shape)} there, but should have {like.shape[1]} "
+            "columns. Give Dask the right meta."
         )
     size = int(X.shape[0])
     if size == 0:
         if not isinstance(y, SoftLabels):
             read_labels(y, size)
-        return None, {}, None
-    matrix = of_chunk(X, n_levels if X.shape[1] else ())
-    features = Features(matrix, xp, arrays.device_of(X), None)
+        none = xp.zeros((0, 1), dtype=xp.int32, device=device)
+        targets = Targets(1, none, xp.astype(none, like.dtype))
+        return Part(np.empty(0), np.empty(0), targets), None, None
+    matrix = matrix_of(X, xp=xp)
+    features = Features(matrix, xp, device, None)
     part = _read_part(features, y, sample_weight, offset)
-    statistics = _statistics(features, part, by_class=by_class) if X.shape[1] else {}
-    generator = np.random.default_rng([seed, position])
-    row_ids = generator.choice(size, min(n_drawn, size), replace=False)
+    statistics = None
+    if has_statistics:
+        rows, row_ids = like.take_rows(slice(0, 0)), np.empty(0, dtype=np.int64)
+    else:
+        statistics = _statistics(matrix, part)
+        n_drawn = min(n_drawn, math.ceil(size / ROWS_FOR_EACH_SAMPLED))
+        generator = np.random.default_rng([seed, position])
+        row_ids = generator.choice(size, n_drawn, replace=False)
+        rows = matrix.take_rows(features.place(row_ids, None))
     few = part.targets.take_rows(features.place(row_ids, None), xp=xp)
-    rows = arrays.rows(X, row_ids) if n_drawn else like
     return part, statistics, Drawn(size, row_ids, rows, part._replace(targets=few))
 
 
-def _statistics(features: Features, part: Part, *, by_class: bool) -> Statistics:
-    """Return the statistics of all rows under None, or of each class by label."""
-    xp, (classes, totals, targets) = features.xp, part
-    if not totals.any():  # X must be finite in rows without weight, too
-        refuse_non_finite(features.matrix)
-    labels = arrays.to_host(classes).tolist() if by_class else [None]
-    found = {}
-    for k, label in enumerate(labels):
-        weights, total = targets.weights, totals.sum()
-        if by_class:
-            own = targets.labels == k
-            weights, total = weights * xp.astype(own, weights.dtype), totals[k]
-        if total > 0:
-            mean = float(total) / features.X.shape[0]  # to weights of mean 1
-            of_class = Targets(1, targets.labels, weights / mean)
-            statistics = column_statistics(TrainingData(features.matrix, of_class))
-            found[label] = statistics._replace(weight=statistics.weight * mean)
-    return found
-
-
-@arrays.quiet()
-def _merged(first: Statistics, second: Statistics, *, xp: Namespace) -> Statistics:
-    """Return the statistics of the rows of both, by key."""
-    both = {key: first[key].merged(second[key], xp=xp) for key in first.keys() & second}
-    return first | second | both
+def _statistics(matrix: Matrix, part: Part) -> ColumnStatistics | None:
+    """Return the column statistics of a chunk; None if its rows weigh nothing."""
+    mean = float(part.totals.sum()) / matrix.shape[0]
+    if mean == 0:  # X must be finite in rows without weight, too
+        refuse_non_finite(matrix)
+        return None
+    targets = part.targets
+    unit = Targets(1, targets.labels, targets.weights / mean)  # weights of mean 1
+    found = column_statistics(TrainingData(matrix, unit))
+    return found._replace(weight=found.weight * mean)
 
 
 def _recoded(classes: Array, part: Part) -> Targets:
@@ -359,42 +331,42 @@ def _all_classes(parts: list[Part]) -> tuple[Array, np.ndarray]:
 
 def _to_draw(X: Chunks) -> list[int]:
     """Return the number of rows to draw from each chunk."""
-    row_bytes = X.n_features * X.xp.finfo(X.dtype).bits // 8
-    wanted = SAMPLED_PER_FEATURE * X.n_features
-    wanted = max(SAMPLE_BYTES // row_bytes, min(wanted, MAX_BYTES // row_bytes))
-    counts, n_chunks = np.asarray(X.row_counts, dtype=np.float64), len(X.parts)
+    n_features = X.shape[1]
+    row_bytes = n_features * X.like.xp.finfo(X.dtype).bits // 8
+    wanted = min(SAMPLED_PER_FEATURE * n_features, MAX_BYTES // row_bytes)
+    counts = np.asarray(X.row_counts, dtype=np.float64)
     if np.isnan(counts).any():
-        return [UNEVEN * math.ceil(wanted / n_chunks)] * n_chunks
-    share = min(1 / ROWS_FOR_EACH_SAMPLED, wanted / max(1.0, counts.sum()))
-    return [math.ceil(share * count) for count in counts]
+        counts = np.ones(counts.size)
+    shares = counts / max(1.0, counts.sum())
+    drawn = np.ceil(max(SAMPLE_BYTES // row_bytes, wanted) * shares)
+    return drawn.astype(np.int64).tolist()
 
 
-def _even_sample(
+def _shuffled_sample(
     drawn: list[Drawn], recode: Callable[[Part], Targets], seed: int
-) -> tuple[Array, np.ndarray, Targets]:
-    """Return the same share of each chunk, as large as all of them drew, shuffled.
+) -> tuple[np.ndarray, Matrix, Targets]:
+    """Return row ids within all rows, rows and targets of the sample, shuffled.
 
-    The row ids are those within all rows.
+    A row weighs more where a chunk drew a smaller share of its rows.
     """
     sizes = np.asarray([each.size for each in drawn])
     counts = np.asarray([each.row_ids.size for each in drawn])
-    most = np.ceil((counts / sizes).min() * sizes).astype(np.int64)
-    chosen = [np.arange(n) for n in np.minimum(counts, most)]
-    order = np.random.default_rng(seed).permutation(sum(map(len, chosen)))
-
-    def joined(values: Iterable[Array]) -> Array:
-        few = [arrays.rows(each, first) for each, first in zip(values, chosen)]
-        return arrays.rows(arrays.namespace(*few).concat(few), order)
-
-    first_rows = np.cumsum(sizes) - sizes
-    row_ids = joined(n + each.row_ids for n, each in zip(first_rows, drawn))
+    order = np.random.default_rng(seed).permutation(counts.sum())
+    factors = sizes / np.maximum(1, counts) * (counts.sum() / sizes.sum())
+    matrix = concatenated([each.matrix for each in drawn])
+    xp, place = matrix.xp, {"xp": matrix.xp, "device": matrix.device}
     targets = [recode(each.part) for each in drawn]
-    labels, weights = (
-        joined(getattr(each, name) for each in targets)
-        for name in ("labels", "weights")
+
+    def joined(values: Iterable[Array | None]) -> Array | None:
+        few = [each for each in values if each is not None]
+        return arrays.rows(xp.concat(few), order) if few else None
+
+    row_ids = np.cumsum(sizes) - sizes
+    row_ids = np.concatenate([n + each.row_ids for n, each in zip(row_ids, drawn)])
+    shuffled = Targets(
+        1,
+        joined(each.labels for each in targets),
+        joined(each.weights * float(f) for each, f in zip(targets, factors)),
+        offset=joined(each.offset for each in targets),
     )
-    offset = None
-    if targets[0].offset is not None:
-        offset = joined(each.offset for each in targets)
-    X = joined(each.X for each in drawn)
-    return X, row_ids, Targets(1, labels, weights, offset=offset)
+    return row_ids[order], matrix.take_rows(arrays.move(order, **place)), shuffled

@@ -1,4 +1,4 @@
-"""Tables of pandas, polars, PyArrow, modin and cuDF, and errors that name columns.
+"""Kinds of values: arrays, lists, and tables of pandas, polars, PyArrow and cuDF.
 
 Native tables stay native: narwhals recognises them, and reads them column by column
 to find the columns that an error names.
@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from xlr import arrays
+from xlr.arrays import Array
 from xlr.text import listed, printable, quoted
 
 # Contents that NumPy turns into numbers silently, or refuses without a name: the first
@@ -84,16 +86,78 @@ def _decoded(values: Any, pyarrow: Any) -> Any:
     return values
 
 
+def accept(name: str, values: Any) -> Any:
+    """Return an array, a list or a native table.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For lazy tables, and for entries that are masked.
+    """
+    if isinstance(values, np.ndarray):
+        if np.ma.is_masked(values):
+            raise ValueError(
+                f"{name} has {np.ma.count_masked(values)} masked entries, without a "
+                f"value. Drop those rows, or fill the entries ({name}.filled)."
+            )
+        return values
+    is_known = arrays.is_sparse(values) or arrays.is_array(values)
+    return values if is_known else native(values)
+
+
+def as_real(values: Any, name: str) -> Array:
+    """Return real numbers as an array; arrays of other libraries than NumPy unchanged.
+
+    Raises
+    ------
+    ValueError
+        If the values are sparse, complex or not numbers.
+    """
+    values = accept(name, values)
+    if arrays.is_sparse(values):
+        raise ValueError(
+            f"{name} must be dense; got a sparse {type(values).__name__} of shape "
+            f"{tuple(values.shape)}. Pass {name}.toarray()."
+        )
+    if not arrays.is_array(values):
+        values = np.asarray(values)
+        try:
+            values = values if values.dtype.kind in "biufcmM" else values.astype(float)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} must hold real numbers: {error}.") from error
+    if "complex" in str(values.dtype) or getattr(values.dtype, "kind", "f") in "mM":
+        raise ValueError(f"{name} must hold real numbers; got {values.dtype}.")
+    return values
+
+
+def check_2d(shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless an X of this shape is a matrix."""
+    if len(shape) != 2:
+        raise ValueError(
+            f"Expected 2D array, got an X of shape {shape} instead. Reshape your data: "
+            "X.reshape(-1, 1) for a single feature, X.reshape(1, -1) for a single row."
+        )
+
+
+def check_n_rows(name: str, shape: tuple[int, ...], n_samples: float) -> None:
+    """Raise ValueError unless values of this shape have one entry for each row of X."""
+    if not shape:
+        raise ValueError(
+            f"{name} is a single number, of shape (). Pass one for each row of X."
+        )
+    # Chunks of Dask have NaN rows where their sizes are not known.
+    if abs(shape[0] - n_samples) > 0:
+        raise ValueError(
+            f"X and {name} have inconsistent numbers of samples: {n_samples} rows of "
+            f"X, {shape[0]} of {name}. Pass one for each row."
+        )
+
+
 def to_matrix(X: Any) -> Any:
     """Return the numbers of a native table: NumPy's, or CuPy's for cuDF.
 
     Sparse columns of pandas become a sparse matrix. Other tables of pandas are returned
     unchanged: scikit-learn reads them and their missing values.
-
-    Raises
-    ------
-    ValueError
-        If the columns are sparse and their fill value is not 0.
     """
     if nw.dependencies.is_cudf_dataframe(X):
         return X.to_cupy()
@@ -102,16 +166,8 @@ def to_matrix(X: Any) -> Any:
     dtypes = list(X.dtypes)
     if not dtypes or not all(hasattr(dtype, "fill_value") for dtype in dtypes):
         return X
-    filled = [n for n, dtype in zip(X.columns, dtypes) if dtype.fill_value != 0]
-    if filled:
-        raise ValueError(
-            f"{hold(filled)} sparse values whose fill value is not 0. Pass "
-            "X.sparse.to_dense()."
-        )
-    subtypes = [dtype.subtype for dtype in dtypes]
-    if any(subtype != subtypes[0] for subtype in subtypes):
-        # scikit-learn fails on columns of numbers and truth values.
-        common = np.result_type(*subtypes)
+    if len(set(dtypes)) > 1:  # scikit-learn fails on numbers and truth values
+        common = np.result_type(*(dtype.subtype for dtype in dtypes))
         X = X.astype(type(dtypes[0])(common, common.type(0)))
     return X.sparse.to_coo()
 

@@ -1,4 +1,4 @@
-"""Sample weights and class weights."""
+"""Validation of sample weights, class weights, offsets and start coefficients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.inputs.features import Features
-from xlr.inputs.kinds import as_real
+from xlr.inputs.tables import as_real
 from xlr.text import quoted
 
 NOT_FINITE = (
@@ -137,3 +137,64 @@ def check_totals(totals: np.ndarray) -> None:
         raise ValueError(NOT_FINITE)
     if not totals.any():
         raise ValueError("The weights are zero for all samples.")
+
+
+def read_start(
+    name: str, values: Any, shape: tuple[int, ...], features: Features
+) -> Array:
+    """Return start coefficients or intercepts on the device of X; zeros for None.
+
+    Raises
+    ------
+    ValueError
+        If the values have another shape or are not finite numbers.
+    """
+    xp = features.xp
+    if values is None:
+        return xp.zeros(shape, dtype=features.wide, device=features.device)
+    start = features.place(as_real(values, name), features.wide)
+    # For two classes the leading 1 is optional, as for SGDClassifier.
+    allowed = [shape, shape[1:]] if shape[0] == 1 else [shape]
+    if tuple(start.shape) not in allowed:
+        raise ValueError(
+            f"{name} has shape {tuple(start.shape)}, expected {shape} for these "
+            "classes and features (with warm_start: the same as in the last fit)."
+        )
+    if not arrays.to_host(xp.all(xp.isfinite(start))):
+        raise ValueError(f"{name} contains NaN or infinity.")
+    return xp.reshape(start, shape)
+
+
+def read_offset(offset: Any, features: Features) -> Array:
+    """Return the offset of the logits on the device of X: (n_samples, n_columns).
+
+    Raises
+    ------
+    ValueError
+        Unless it holds a finite number for each row, or each row and class.
+    """
+    xp, n_samples = features.xp, features.X.shape[0]
+    values = features.place(as_real(offset, "offset"), features.dtype)
+    shape = tuple(values.shape)
+    if values.ndim not in (1, 2) or shape[0] != n_samples or shape[1:] == (1,):
+        raise _wrong_shape(shape, f"({n_samples},)")
+    if not arrays.to_host(xp.all(xp.isfinite(values))):
+        raise ValueError("offset contains NaN or infinity.")
+    return xp.reshape(values, (n_samples, -1))
+
+
+def check_offset_columns(offset: Array | None, n_columns: int, n_samples: int) -> None:
+    """Raise ValueError unless an offset is None or has this number of columns."""
+    if offset is not None and offset.shape[1] != n_columns:
+        given, expected = (
+            (n_samples,) if columns == 1 else (n_samples, columns)
+            for columns in (offset.shape[1], n_columns)
+        )
+        raise _wrong_shape(given, str(expected))
+
+
+def _wrong_shape(shape: tuple[int, ...], expected: str) -> ValueError:
+    return ValueError(
+        f"offset has shape {tuple(shape)}, expected {expected}: a number for each "
+        "row, with more than two classes for each row and class."
+    )
