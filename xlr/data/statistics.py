@@ -199,7 +199,8 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
 
     One huge entry (a typo), or a fill value in many rows, determines the standard
     deviation, and differences between other entries vanish in its units. The gaps
-    between the values of a sample of rows locate and scale such columns.
+    between the values of a sample of rows locate and scale such columns: the spread of
+    most values is the median gap times the number of gaps.
 
     Parameters
     ----------
@@ -210,8 +211,8 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
     if n_samples == 1 or FEW_ROWS * n_features > MAX_ENTRIES:
         return statistics
     mean, std = arrays.to_host(xp.stack([statistics.mean, statistics.std]))
-    _, spread, n_gaps = _location_and_spread(matrix, FEW_ROWS)
-    is_heavy = (std > HEAVY * spread) & (spread > 0)
+    _, gap, n_gaps = _gaps(matrix, FEW_ROWS)
+    is_heavy = (std > HEAVY * gap * n_gaps) & (gap > 0)
     # If few rows hold most of the squares of a column, other than zeros and ones, look
     # at more of its values. The widest columns come first.
     squares = mean * mean + std * std
@@ -224,10 +225,15 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
         return statistics
     some = matrix.take_columns(arrays.move(columns, xp=xp, device=matrix.device))
     n_rows = max(FEW_ROWS, MANY_ENTRIES // columns.size)
-    location, spread, _ = _location_and_spread(some, n_rows)
+    values, gap, n_gaps = _gaps(some, n_rows)
+    spread = gap * n_gaps
     is_heavy = (std[columns] > HEAVY * spread) & (spread > 0)
     if not is_heavy.any():
         return statistics
+    # The gap is one between ordinary values, even if only two of them differ from a
+    # fill value.
+    below = np.where(values[1:] - values[:-1] == gap, values[:-1], -np.inf)
+    location = np.where(n_gaps > 1, below.max(axis=0), values[values.shape[0] // 2])
     robust = np.stack([location, spread])[:, is_heavy]
     return _replaced(statistics, columns[is_heavy], robust, xp=xp)
 
@@ -237,18 +243,16 @@ def has_outliers(statistics: ColumnStatistics, robust: ColumnStatistics) -> np.n
     return arrays.to_host(statistics.std) > HEAVY * arrays.to_host(robust.std)
 
 
-def _location_and_spread(
-    matrix: Matrix, n_rows: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the location and the spread of most values of the columns, in a few rows.
-
-    The median of the gaps between different values is a gap between ordinary values,
-    even if only two of them differ from a fill value: it gives the location. The spread
-    is this gap times the number of gaps, and zero without a gap.
+def _gaps(matrix: Matrix, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the gaps between the values of each column in a few rows, on the host.
 
     Returns
     -------
-    location, spread, n_gaps : ndarrays of shape (n_features,)
+    values : ndarray of shape (n_rows, n_features)
+        Sorted values of each column.
+    median, n_gaps : ndarrays of shape (n_features,)
+        Median of the gaps between different values, zero without a gap, and their
+        number.
     """
     n = matrix.shape[0]
     n_rows = min(n, n_rows)
@@ -258,11 +262,9 @@ def _location_and_spread(
     values.sort(axis=0)
     gaps = values[1:] - values[:-1]
     n_gaps = np.count_nonzero(gaps, axis=0)
+    gaps.sort(axis=0)
     middle = np.maximum(n_rows - n_gaps // 2 - 2, 0)
-    median = np.sort(gaps, axis=0)[middle, np.arange(gaps.shape[1])]
-    below = np.where(gaps == median, values[:-1], -np.inf)
-    location = np.where(n_gaps > 1, below.max(axis=0), values[n_rows // 2])
-    return location, median * n_gaps, n_gaps
+    return values, gaps[middle, np.arange(gaps.shape[1])], n_gaps
 
 
 def refuse_non_finite(matrix: Matrix, names: list[str] | None = None) -> None:
