@@ -29,6 +29,8 @@ Namespace = Any
 Device = Any
 F = TypeVar("F", bound=Callable[..., Any])
 
+FLOAT64 = np.dtype(np.float64)
+
 # The standard's names of NumPy's kinds of numbers.
 KINDS = {
     "b": "bool",
@@ -252,7 +254,7 @@ def widest_float(*, xp: Namespace, device: Device) -> Any:
     float32 data are then as accurate as the data.
     """
     if xp is numpy_namespace:  # the look-up takes longer than a small sum
-        return np.float64
+        return FLOAT64
     dtypes = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
     return dtypes.get("float64", dtypes["float32"])
 

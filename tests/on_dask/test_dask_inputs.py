@@ -310,7 +310,7 @@ REFUSED = {
             ),
             CODES,
         ),
-        r"Chunk . of the rows: X has shape \(\d+, 2\) .* right meta",
+        r"Chunk . of the rows: X has shape \(\d+, 2\), .* Correct the meta",
     ),
 }
 

@@ -197,7 +197,7 @@ class CategoricalMatrix:
         return dense_sandwich(self, columns)
 
     def sandwich_diagonal(self, weights: Array) -> Array:
-        """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""
+        """Return the diagonal of X' diag(h) X for each column h of ``weights``."""
         return self.transpose_matvec(weights)
 
     def explicit(self) -> CategoricalMatrix:

@@ -142,13 +142,13 @@ class Matrix(Protocol):
         """
 
     def sandwich(self, columns: Array) -> Array:
-        """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns).
+        """Return A'A for A = [diag(u_1) X, ..., diag(u_m) X], u_k the k-th column.
 
         The result has the dtype of the columns, which may be float32 for a float64 X.
         """
 
     def sandwich_diagonal(self, weights: Array) -> Array:
-        """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""
+        """Return the diagonal of X' diag(h) X for each column h of ``weights``."""
 
     def explicit(self) -> Matrix:
         """Return a matrix for several products: standardized dense rows are copied."""
@@ -240,7 +240,7 @@ class DenseMatrix:
         return arrays.widened(product, xp=self.xp)
 
     def sandwich_diagonal(self, weights: Array) -> Array:
-        """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""
+        """Return the diagonal of X' diag(h) X for each column h of ``weights``."""
         product = self.xp.matmul(weights.T, self.stored * self.stored)
         return arrays.widened(product, xp=self.xp)
 
@@ -356,7 +356,7 @@ class StandardizedMatrix:
         return xp.reshape(gram, (m * p, m * p))
 
     def sandwich_diagonal(self, weights: Array) -> Array:
-        """Return the diagonal of Z' diag(h) Z for each column h: (m, n_columns)."""
+        """Return the diagonal of Z' diag(h) Z for each column h of ``weights``."""
         if self._is_dense:
             return self._centred().sandwich_diagonal(weights)
         xp, scaler = self.xp, self.scaler

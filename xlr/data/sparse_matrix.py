@@ -101,7 +101,7 @@ class SparseMatrix:
         return dense_sandwich(self, columns)
 
     def sandwich_diagonal(self, weights: Array) -> Array:
-        """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""
+        """Return the diagonal of X' diag(h) X for each column h of ``weights``."""
         return self._with_entries(self._rows.data**2).transpose_matvec(weights)
 
     def explicit(self) -> SparseMatrix:

@@ -152,7 +152,7 @@ class SplitMatrix:
         return xp.permute_dims(total, (0, 2, 1, 3))
 
     def sandwich_diagonal(self, weights: Array) -> Array:
-        """Return the diagonal of X' diag(h) X for each column h: (m, n_columns)."""
+        """Return the diagonal of X' diag(h) X for each column h of ``weights``."""
         squares = [part.sandwich_diagonal(weights) for part in self.parts]
         return self.xp.concat(squares, axis=1)
 

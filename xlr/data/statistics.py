@@ -13,19 +13,19 @@ from xlr.data.matrix import Matrix
 from xlr.data.training_data import Block, TrainingData
 from xlr.text import listed, printable, quoted
 
-# Rows that show outliers by their values, and maximum size of these rows: 8 MB.
+# Rows sampled to detect outliers, and their maximum number of entries (8 MB).
 FEW_ROWS, MAX_ENTRIES = 25, 1e6
 
 # Numbers that give the location and scale of columns with outliers (10 ms).
 MANY_ENTRIES = 10**5
 
-# Ratio of the standard deviation to the spread of most values, which only outliers
-# reach. Scaled by that deviation, the other entries of the column would vanish.
+# A standard deviation this many times the spread of most values means outliers. Scaled
+# by it, the other entries of the column would vanish.
 HEAVY = 1e3
 
-# A column with fewer gaps than this between the values of FEW_ROWS rows may be mostly
-# zero. It may have outliers if fewer rows than this hold most of its squares. At most
-# this many such columns are searched.
+# A column with fewer than FEW_GAPS gaps between its values in FEW_ROWS rows may be
+# mostly zero. It may have outliers if fewer than RARE_ROWS rows hold most of its
+# squares. At most MAX_RARE such columns are searched.
 FEW_GAPS, RARE_ROWS, MAX_RARE = 6, 100, 100
 
 
@@ -76,7 +76,8 @@ def column_statistics(
     r"""Return the weighted mean and standard deviation of the columns.
 
     The usual case takes one pass, for the means of x and x^2. The variance is right to
-    ten digits unless a mean lies hundreds of deviations from zero (90 without float64).
+    ten digits (three without float64) unless a mean exceeds 300 (90) standard
+    deviations.
     Such columns take a second pass about the value of a row, and a third about the mean
     if necessary. Rows of zero weight do not count.
 
@@ -167,8 +168,8 @@ def _about_a_row(
         dtype = str(data.wide).rpartition(".")[2]
         name = printable(names[wrong[0]])
         raise ValueError(
-            f"Column {name} of X varies by {size:.3g}, whose square {dtype} cannot "
-            "hold. Rescale the column to numbers of ordinary size."
+            f"Column {name} of X varies by {size:.3g}, whose square is outside the "
+            f"range of {dtype}. Rescale the column to numbers of ordinary size."
         )
     return mean, xp.sqrt(variance)
 
@@ -230,8 +231,7 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
     is_heavy = (std[columns] > HEAVY * spread) & (spread > 0)
     if not is_heavy.any():
         return statistics
-    # The gap is one between ordinary values, even if only two of them differ from a
-    # fill value.
+    # The median gap lies between ordinary values, not next to a fill value.
     below = np.where(values[1:] - values[:-1] == gap, values[:-1], -np.inf)
     location = np.where(n_gaps > 1, below.max(axis=0), values[values.shape[0] // 2])
     robust = np.stack([location, spread])[:, is_heavy]

@@ -71,8 +71,8 @@ class TrainingData:
 
     A pass is a map over parts of the rows and a sum, :meth:`map_reduce`. The parts are
     blocks of rows in memory, or the chunks of a Dask scheduler. With chunks, ``matrix``
-    and ``targets`` hold a sample in memory. Each pass applies their changes to every
-    chunk that it reads.
+    and ``targets`` hold a sample in memory. Their changes are replayed on every chunk
+    that a pass reads.
 
     Parameters
     ----------
@@ -252,8 +252,8 @@ class TrainingData:
     def _even_blocks(self, size: int, per_row: Array | None) -> Iterator[list[Any]]:
         """Yield blocks of ``size`` rows, each with its ``per_row`` if that is given.
 
-        A function compiled for them serves other numbers of rows, too. Copies of the
-        last row, without weight, fill the last block.
+        Blocks of one size let a compiled function be reused. Copies of the last row,
+        without weight, fill the last block.
         """
         xp, n = self.xp, self.n_samples
         given = [] if per_row is None else [per_row]
@@ -352,7 +352,7 @@ class TrainingData:
         matrix: Matrix | None = None,
         targets: Targets | None = None,
     ) -> TrainingData:
-        """Return other data. Each chunk calls the method of this name."""
+        """Return other data. The method of this name is called on each chunk."""
         chunks = self.chunks
         chunks = None if chunks is None else chunks.changed(name, *arguments)
         return self._with(matrix or self.matrix, targets or self.targets, chunks)

@@ -22,7 +22,7 @@ from xlr.text import listed
 # Powers of 1 - h that divide the outer products of the scores.
 LEVERAGE_POWERS = {"HC2": 1.0, "HC3": 2.0}
 
-LIMIT_TOL = 1e-12  # bound on the gradient of F, whose limit is zero
+LIMIT_TOL = 1e-12  # tolerance for the gradient of F, which tends to zero
 
 ROUNDING = float(np.finfo(np.float64).eps)
 
@@ -34,17 +34,17 @@ def estimate(
 ) -> tuple[FittedData, Estimates]:
     r"""Compute the estimates and their covariance.
 
-    With the information I of the likelihood and the curvature P of the penalty, the
-    estimates move with the scores of the rows by :math:`(I + P)^{-1}`, so that their
-    covariance is
+    With the information I of the likelihood and the curvature P of the penalty,
+    a change g of the summed scores moves the estimates by :math:`(I + P)^{-1} g`, so
+    that their covariance is
 
     .. math:: (I + P)^{-1} M (I + P)^{-1}
 
     where M is the covariance of the sum of the scores. It is I if the model is right.
     For HC0 it is the sum of :math:`g_i g_i^T` over the rows, and for HC1 n / (n - k)
-    times that sum. HC2 and HC3 divide each row by a power of 1 - h, for its leverage h.
-    For clusters, M sums the outer products of their scores. Clusters in several ways
-    may give negative eigenvalues, which are set to zero.
+    times that sum. HC2 and HC3 divide each term by a power of 1 - h, with the leverage
+    h of its row. For clusters, M sums the outer products of their scores. Several ways
+    of clustering may give negative eigenvalues, which are set to zero.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def _describe_aliased(last: NewtonStep) -> str:
 def _raise_to_rounding(
     reported: np.ndarray, last: NewtonStep, middle: np.ndarray
 ) -> None:
-    """Raise variances to the rounding error of a variance of zero.
+    """Bound variances below by their rounding error.
 
     The difference of two classes whose coefficients move together has variance zero.
 
@@ -206,7 +206,7 @@ def outer_products(
     .. math:: \sum_i f_i c_{y_i}^2\, \nabla\ell_i \nabla\ell_i^T / (1 - h_i)^{power}
 
     because a row that counts several times has as many scores. The leverage of a row
-    that counts once is :math:`h_i = c_{y_i} p_i (1 - p_i) z_i^T M z_i`.
+    that counts once is :math:`h_i = c_{y_i} p_i (1 - p_i) z_i^T (I + P)^{-1} z_i`.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def outer_products(
     power : float, default=0.0
         Above 0 only for two classes.
     inverse : ndarray of shape (n_parameters, n_parameters), default=None
-        M, which a power above 0 needs.
+        :math:`(I + P)^{-1}`, needed if the power is above 0.
     """
     objective = data.objective
     sums = data.sum_rows(
@@ -339,9 +339,9 @@ def _numbered(values: np.ndarray) -> np.ndarray:
 def sum_between_clusters(data: FittedData, clusters: np.ndarray) -> np.ndarray:
     r"""Sum the outer products of the scores of the clusters.
 
-    Inclusion and exclusion combine several ways: the sums of each way, less the sums of
-    the intersections of two ways, and so on. Each sum over G clusters has the factor
-    G / (G - 1), for few clusters. It takes one pass.
+    Several ways of clustering combine by inclusion and exclusion: the sums of each way,
+    less the sums of the intersections of two ways, and so on. Each sum over G clusters
+    has the small-sample factor G / (G - 1). One pass suffices.
 
     Parameters
     ----------

@@ -162,7 +162,7 @@ class FittedResults:
 
     @property
     def parameter_names(self) -> list[str]:
-        """Names of all parameters, in the order of :meth:`cov_params`.
+        """Return the names of all parameters, in the order of :meth:`cov_params`.
 
         With several equations, the class precedes the name.
         """

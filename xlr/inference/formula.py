@@ -110,7 +110,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> Any:
-        """Return the design of a table.
+        """Return the design matrix of a table.
 
         Parameters
         ----------
@@ -198,7 +198,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         return sorted(map(str, self._spec.required_variables))
 
     def encode(self, X: Any, read_numbers: Callable[[Any], Any]) -> SplitMatrix:
-        """Return the design of a table."""
+        """Return the design matrix of a table, as :class:`SplitMatrix`."""
         return self.transform(X)
 
 
@@ -212,7 +212,7 @@ def logit(
     *,
     keep_data: bool = False,
 ) -> InferenceResults:
-    """Fit a logistic regression to a table, and infer errors, tests and intervals.
+    """Fit a logistic regression to a table; compute standard errors and tests.
 
     The fit has no penalty, as in R's ``glm`` and statsmodels' ``logit``.
 

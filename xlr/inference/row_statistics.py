@@ -165,7 +165,7 @@ class RowStatistics(FittedResults):
 
     @property
     def fittedvalues(self) -> Array:
-        """Fitted probabilities of the second of two classes, or of every class.
+        """Return fitted probabilities: of the second of two classes, or of each class.
 
         They are in the library of X, of shape (n_samples,) or (n_samples, n_classes).
         Those of statsmodels' ``Logit`` are logits instead.
@@ -178,22 +178,22 @@ class RowStatistics(FittedResults):
 
     @property
     def resid_response(self) -> Array:
-        """Response residuals r = y - p of two classes: (n_samples,)."""
+        """Return the response residuals r = y - p of two classes: (n_samples,)."""
         return self._residuals("response")
 
     @property
     def resid_pearson(self) -> Array:
-        """Pearson residuals sqrt(s) r / sqrt(p (1 - p)) of two classes, weights s."""
+        """Return the Pearson residuals sqrt(s) r / sqrt(p (1 - p)), for weights s."""
         return self._residuals("pearson")
 
     @property
     def resid_deviance(self) -> Array:
-        """Deviance residuals of two classes: signed roots of the rows' deviances."""
+        """Return the deviance residuals: signed roots of the rows' deviances."""
         return self._residuals("deviance")
 
     @property
     def resid_working(self) -> Array:
-        """Working residuals r / (p (1 - p)) of two classes."""
+        """Return the working residuals r / (p (1 - p)) of two classes."""
         return self._residuals("working")
 
     def _residuals(self, kind: str) -> Array:
@@ -213,7 +213,7 @@ class RowStatistics(FittedResults):
 
     @property
     def pearson_chi2(self) -> float:
-        r"""Pearson's chi-squared statistic of the fit.
+        r"""Return Pearson's chi-squared statistic of the fit.
 
         It sums squared Pearson residuals for two classes, and
         :math:`s_i (y_{ik} - p_{ik})^2 / p_{ik}` for more.

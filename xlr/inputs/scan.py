@@ -39,9 +39,8 @@ from xlr.inputs.parameters import random_seed
 from xlr.inputs.weights import class_totals, place_weights, read_offset
 from xlr.threads import Workers
 
-# The sample of rows in chunks has at most one row in ROWS_FOR_EACH_SAMPLED. Within that
-# it fills SAMPLE_BYTES, or has SAMPLED_PER_FEATURE rows for each feature and at most
-# MAX_BYTES.
+# A sample of chunks has at most one row in ROWS_FOR_EACH_SAMPLED. Within that, it fills
+# SAMPLE_BYTES, or if more, has SAMPLED_PER_FEATURE rows per feature up to MAX_BYTES.
 ROWS_FOR_EACH_SAMPLED = 8
 SAMPLE_BYTES = 2**25
 SAMPLED_PER_FEATURE = 20
@@ -260,8 +259,8 @@ def _scan_chunk(
         X = xp.zeros((y.shape[0], 0), dtype=like.dtype, device=device)
     elif len(X.shape) != 2 or X.shape[1] != like.shape[1]:
         raise ValueError(
-            f"X has shape {tuple(X.shape)} there, but should have {like.shape[1]} "
-            "columns. Give Dask the right meta."
+            f"X has shape {tuple(X.shape)}, but should have "
+            f"{like.shape[1]} columns. Correct the meta of the Dask array."
         )
     size = int(X.shape[0])
     if size == 0:
