@@ -21,16 +21,9 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators._cross_validation import (
     FoldModels,
-    Folds,
-    ScoredModel,
     best_models,
     fit_folds,
-    held_out_likelihood,
-    held_out_scores,
-    knowing_classes,
-    on_host,
     read_folds,
-    score_chunks,
 )
 from xlr.estimators._fit import (
     CallbackSupportMixin,
@@ -43,7 +36,16 @@ from xlr.estimators._fit import (
 )
 from xlr.estimators.base import LinearClassifier
 from xlr.estimators.conversion import from_sklearn
-from xlr.estimators.dataset import LabelledDataset, read_dataset, spread
+from xlr.estimators.dataset import read_dataset, spread
+from xlr.estimators.resamples import Resamples
+from xlr.estimators.scoring import (
+    ScoredModel,
+    held_out_likelihood,
+    held_out_scores,
+    knowing_classes,
+    on_host,
+    score_chunks,
+)
 from xlr.inputs.features import read_features
 from xlr.threads import workers
 
@@ -245,25 +247,26 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             dataset.warn()
             host_y = dataset.labels()
             splitter = check_cv(self.cv, host_y, classifier=True)
-            folds = read_folds(splitter, host_y, dataset, to_splitter)
+            folds, tests = read_folds(splitter, host_y, dataset, to_splitter)
             # One run of the folds for each share of L1, and one for the refit.
             n_runs = len(self.l1_ratios) + 1
             callbacks = FitCallbacks(self, n_runs * self.max_iter, X, y, **metadata)
-            fitted = self._fit(dataset, folds, host_y, to_scorer, callbacks)
+            fitted = self._fit(folds, tests, host_y, to_scorer, callbacks)
             callbacks.end()
             set_fitted(self, fitted)
         return self
 
     def _fit(
         self,
-        dataset: LabelledDataset,
-        folds: Folds,
+        folds: Resamples,
+        tests: list[np.ndarray],
         y: np.ndarray,
         metadata: dict[str, Any],
         callbacks: FitCallbacks,
     ) -> dict[str, Any]:
         """Return all fitted attributes."""
-        features, usable = dataset.features, folds.usable
+        dataset, usable = folds.dataset, folds.usable
+        features = dataset.features
         Cs = np.logspace(-4, 4, self.Cs) if np.ndim(self.Cs) == 0 else self.Cs
         Cs = np.asarray(Cs, dtype=np.float64)
         l1_ratios = np.asarray(self.l1_ratios, dtype=np.float64)
@@ -280,10 +283,10 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             return callbacks.listener(named)
 
         # 1. All models, and then their scores.
-        models = fit_folds(self, dataset, folds, (l1_ratios, Cs), listener)
+        models = fit_folds(self, folds, (l1_ratios, Cs), listener)
         scores = np.full(models.n_iter.shape, np.nan)
         held_out = [
-            [folds.tests[i] for i in usable],
+            [tests[i] for i in usable],
             *(arrays.rows(v, usable) for v in (models.coef, models.intercept)),
         ]
         if self.scoring is None:
@@ -315,7 +318,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             if dataset.class_weights.one_vs_rest:
                 gap = spread({"gap": gap}, dataset.spec.places)["gap"]
             one.warn_unless_converged(last, one.separations(last))
-        by_penalty = len(folds.tests), l1_ratios.shape[0], Cs.shape[0]
+        by_penalty = len(tests), l1_ratios.shape[0], Cs.shape[0]
         return {
             **common,
             **features.returned(**chosen, coefs_paths_=self._paths(models, by_penalty)),

@@ -88,7 +88,7 @@ class ActiveSet:
         parameters, at, solution, features = state.working_set.solve(
             objective,
             state.parameters,
-            *_working_set(objective, state),
+            _working_set(objective, state),
             tol=SOLVED_SHARE * float(state.diagnostics.optimality.max()),
             max_iter=WORKING_SET_ITERATIONS,
             seed=state.seed,
@@ -115,13 +115,11 @@ class ActiveSet:
         return state.left
 
 
-def _working_set(
-    objective: Objective, state: ActiveSetState
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return a mask of the needed features, and the ids of the welcome ones.
+def _working_set(objective: Objective, state: ActiveSetState) -> np.ndarray:
+    """Return a mask of the features for the next solve.
 
-    Needed features have a coefficient, or violate their KKT condition by more than the
-    next solve resolves. Welcome features join if columns must be copied anyway.
+    They have a coefficient, or violate their KKT condition by more than the next solve
+    resolves.
     """
     xp = objective.xp
     coef, gradient = (
@@ -133,7 +131,6 @@ def _working_set(
     size = max(LEAST, GROWTH * int(has_coef.sum()))
     order = np.argsort(np.where(has_coef, 0, -violation), kind="stable")[:size]
     needed = has_coef.copy()
-    # At least one feature is needed, with the intercept, even if none violates its
-    # condition.
+    # At least one feature is needed, with the intercept.
     needed[order[violation[order] >= SOLVED_SHARE * violation.max()]] = True
-    return needed, order[violation[order] > 0]
+    return needed

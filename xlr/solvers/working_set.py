@@ -47,7 +47,6 @@ class WorkingSet:
         objective: Objective,
         parameters: Array,
         needed: np.ndarray,
-        welcome: np.ndarray | None = None,
         *,
         tol: float,
         max_iter: int,
@@ -62,8 +61,6 @@ class WorkingSet:
         parameters : array of shape (n_models, n_parameters)
             Start of the fit.
         needed : ndarray of bool, of shape (n_features,)
-        welcome : ndarray of int, default=None
-            Further features to copy, if columns must be copied.
         tol, max_iter
             As in :func:`minimise`.
         seed : int, default=None
@@ -79,7 +76,7 @@ class WorkingSet:
         features : ndarray of bool, of shape (n_features,)
             Mask of the working set.
         """
-        part = self._objective_on(objective, needed, welcome)
+        part = self._objective_on(objective, needed)
         solver: NewtonCG | ProximalNewton = ProximalNewton(self._held)
         beginner: NewtonCG | ProximalNewton = ProximalNewton()
         if part.n_parameters > MOST_PARAMETERS:
@@ -104,21 +101,15 @@ class WorkingSet:
         at = objective.value_and_gradient(parameters)
         return parameters, at, solution, self._copied
 
-    def _objective_on(
-        self, objective: Objective, needed: np.ndarray, welcome: np.ndarray | None
-    ) -> Objective:
+    def _objective_on(self, objective: Objective, needed: np.ndarray) -> Objective:
         """Return F on a copy of the columns; make a new copy if a column is missing."""
         if self._part is None or (needed & ~self._copied).any():
             self._copied, self._held = np.ones_like(needed), []
             self._features, self._part = None, objective
             if needed.shape[0] > FEW and needed.mean() <= MOST:
-                self._copied = needed.copy()
-                self._copied[[] if welcome is None else welcome] = True
-            if not self._copied.all():
+                self._copied, place = needed.copy(), np.nonzero(needed)[0]
                 self._features = arrays.move(
-                    np.nonzero(self._copied)[0],
-                    xp=objective.xp,
-                    device=objective.device,
+                    place, xp=objective.xp, device=objective.device
                 )
                 self._part = objective.take_columns(self._features)
         if self._features is None:

@@ -1,0 +1,101 @@
+"""Resamples of the rows: folds to train on, and draws with replacement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.estimators.dataset import LabelledDataset, ModelSpec
+
+
+class Group(NamedTuple):
+    """Resamples that give weight to the same classes.
+
+    Attributes
+    ----------
+    members : ndarray of int
+        Indices of the resamples.
+    kept : ndarray of int
+        The classes with weight, as codes of the spec.
+    """
+
+    members: np.ndarray
+    kept: np.ndarray
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Resamples of a dataset, grouped by the classes that they give weight to.
+
+    A model leaves out the classes without weight, so that the models of a group have
+    the same parameters.
+
+    Attributes
+    ----------
+    dataset : LabelledDataset
+    counts : ndarray of shape (n_samples, n_resamples)
+        Copies of each row in each resample.
+    has_class : ndarray of bool, of shape (n_resamples, n_classes)
+        Whether each class has weight, for the kept classes of the dataset.
+    groups : list of Group
+        Groups of the resamples with enough classes.
+    """
+
+    dataset: LabelledDataset
+    counts: np.ndarray
+    has_class: np.ndarray
+    groups: list[Group]
+
+    @classmethod
+    def of(
+        cls, dataset: LabelledDataset, rows: list[np.ndarray], n_classes: int
+    ) -> Resamples:
+        """Return the resamples with these row numbers, and groups of the usable ones.
+
+        A resample is usable if at least ``n_classes`` classes have weight.
+        """
+        spec = dataset.of_all_classes
+        counts = small_counts(rows, spec.data.n_samples)
+        data = spec.resampled(spec.data.place_rows(counts), 1).data
+        has_class = arrays.to_host(data.class_weights(spec.n_classes)) > 0
+        patterns, group_of = np.unique(has_class, axis=0, return_inverse=True)
+        groups = [
+            Group(np.nonzero(group_of.reshape(-1) == i)[0], np.nonzero(pattern)[0])
+            for i, pattern in enumerate(patterns)
+            if pattern.sum() >= n_classes
+        ]
+        return cls(dataset, counts, has_class, groups)
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Return the indices of the resamples in a group."""
+        return np.sort(np.concatenate([group.members for group in self.groups]))
+
+    def specs(self, n_each: int) -> Iterator[tuple[np.ndarray, ModelSpec]]:
+        """Yield the members of each group, and the spec of their models."""
+        data = self.dataset.spec.data
+        for members, kept in self.groups:
+            counts: Any = data.place_rows(self.counts[:, members])
+            yield members, self.dataset.among(kept).resampled(counts, n_each)
+
+    def joined(self, parts: list[Array]) -> Array:
+        """Return arrays of all groups as one, with NaN for resamples in no group."""
+        xp = arrays.namespace(parts[0])
+        members = np.concatenate([group.members for group in self.groups])
+        order = np.full(self.has_class.shape[0], members.size)
+        order[members] = np.arange(members.size)
+        nan = xp.full_like(parts[0][:1, ...], xp.nan)
+        return arrays.rows(xp.concat([*parts, nan]), order)
+
+
+def small_counts(rows: list[np.ndarray], n_samples: int) -> np.ndarray:
+    """Count each row in lists of row numbers, (n_samples, n_lists), in few bytes."""
+    counts = [np.bincount(numbers, minlength=n_samples) for numbers in rows]
+    most = max(int(count.max()) for count in counts)
+    dtype = np.uint8 if most < 256 else np.int32
+    return np.stack([count.astype(dtype) for count in counts], axis=1)
