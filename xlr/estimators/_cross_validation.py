@@ -10,7 +10,8 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._fit import Fitting, Listener
+from xlr.estimators._fit import Fitting
+from xlr.estimators.callbacks import Listener
 from xlr.estimators.dataset import LabelledDataset
 from xlr.estimators.resamples import Resamples
 from xlr.text import quoted, warn

@@ -19,7 +19,8 @@ from xlr.estimators._fit import (
 )
 from xlr.estimators.base import LinearClassifier, score
 from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.estimators.problem import Problem, Regularisation
+from xlr.estimators.problem import Problem
+from xlr.estimators.regularisation import Regularisation
 from xlr.inputs.features import Features
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
 from xlr.solvers import SOLVERS, minimise
@@ -288,7 +289,7 @@ def firth_problem(
         dataset,
         weights.spec(dataset.rows, dataset.unit, shares=False),
         C=C,
-        regularisation=Regularisation(0.0, None, None, None),
+        regularisation=Regularisation(),
         standardized=True,
         term=term,
     )

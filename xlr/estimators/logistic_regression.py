@@ -8,15 +8,9 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._fit import (
-    CallbackSupportMixin,
-    FitCallbacks,
-    Fitting,
-    begin_fit,
-    set_fitted,
-    with_callbacks,
-)
+from xlr.estimators._fit import Fitting, begin_fit, set_fitted
 from xlr.estimators.base import LinearClassifier, score
+from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import LabelledDataset, loss_of, read_dataset, spread
 from xlr.inputs.offset import read_start
@@ -319,29 +313,27 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
 
             metadata = {"sample_weight": sample_weight, "offset": offset}
             callbacks = FitCallbacks(self, self.max_iter, X, y, **metadata)
-            gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
-            separations = fitting.separations(solution)
+            solution = fitting.run(callbacks.listener(named))
+            callbacks.end()
+            gap, solution, has_optimum = fitting.proven(solution)
             places = dataset.spec.places if one_vs_rest else None
             seconds, history = solution.history()
-            by_model = {"n_iter_": solution.n_iter, "duality_gap_": gap, **history}
-            by_model = spread(by_model, places)
-            for name in history:
-                found = by_model.pop(name)
-                history[name] = found if one_vs_rest else found[:, 0]
-            history["seconds"] = seconds
+            if one_vs_rest:
+                history = spread(history, places)
+            else:
+                history = {name: found[:, 0] for name, found in history.items()}
+            by_model = {"n_iter_": solution.n_iter, "duality_gap_": gap}
             fitted = {
-                **by_model,
+                **spread(by_model, places),
                 "solver_": fitting.solver_name,
                 "converged_": bool(solution.converged.all()),
                 "optimality_": float(solution.records[-1].optimality.max()),
                 "n_passes_": dataset.n_passes,
-                "history_": history,
-                "_has_optimum": not separations,
+                "history_": history | {"seconds": seconds},
+                "_has_optimum": has_optimum,
                 "_column_moments": dataset.column_moments,
                 **named(solution.parameters),
             }
-            callbacks.end()
-            fitting.warn_unless_converged(solution, separations)
             set_fitted(self, fitted)
         return self
 

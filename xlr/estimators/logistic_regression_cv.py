@@ -25,16 +25,14 @@ from xlr.estimators._cross_validation import (
     fit_folds,
     read_folds,
 )
-from xlr.estimators._fit import (
+from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators.base import LinearClassifier
+from xlr.estimators.callbacks import (
     CallbackSupportMixin,
     FitCallbacks,
-    Fitting,
     Listener,
-    begin_fit,
-    set_fitted,
     with_callbacks,
 )
-from xlr.estimators.base import LinearClassifier
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import read_dataset, spread
 from xlr.estimators.resamples import Resamples
@@ -312,12 +310,11 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             one = Fitting(
                 self, dataset, dataset.spec, C, start=start, l1_ratio=l1_ratio
             )
-            gap, last = one.proven(one.run(listener(one)))
+            gap, last, _ = one.proven(one.run(listener(one)))
             chosen, solver = one.problem.coefficients(last.parameters), one.solver_name
             converged = converged and bool(last.converged.all())
             if dataset.class_weights.one_vs_rest:
                 gap = spread({"gap": gap}, dataset.spec.places)["gap"]
-            one.warn_unless_converged(last, one.separations(last))
         by_penalty = len(tests), l1_ratios.shape[0], Cs.shape[0]
         return {
             **common,

@@ -14,7 +14,8 @@ from xlr.arrays import Array
 from xlr.estimators._fit import WITH_FREE_FEATURES, SeparationWarning, begin_fit
 from xlr.estimators.dataset import read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
-from xlr.estimators.problem import Problem, read_regularisation
+from xlr.estimators.problem import Problem
+from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.parameters import check_parameters
 from xlr.objective import Objective, duality_gap
 from xlr.solvers import PathPoint, follow_path
