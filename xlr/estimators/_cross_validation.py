@@ -203,15 +203,9 @@ def fit_folds(
         strengths = np.repeat(Cs[order], members.size * n_labels)
         by_ratio: list[tuple[Array, Array]] = []
         for i, l1_ratio in enumerate(l1_ratios):
-            many = Fitting(
-                estimator,
-                dataset,
-                spec,
-                features.place(strengths, spec.data.wide),
-                l1_ratio=float(l1_ratio),
-                n_steps=Cs.size,
-            )
-            solution = many.run(listener(many))
+            C = features.place(strengths, spec.data.wide)
+            many = Fitting(estimator, dataset, spec, C=C, l1_ratio=float(l1_ratio))
+            solution = many.run(listener(many), n_steps=Cs.size)
             many.warn_unless_converged(solution)
             converged &= bool(solution.converged.all())
             solver = many.solver_name

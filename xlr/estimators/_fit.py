@@ -122,14 +122,14 @@ class Fitting:
         Estimator with the parameters ``solver``, ``tol``, ``max_iter``,
         ``fit_intercept`` and ``random_state``; and possibly ``learning_rate``.
     dataset : Dataset
-    spec : ModelSpec
-        Models of the rows of the dataset.
-    C : float or array of shape (n_models,)
+    spec : ModelSpec, default=None
+        Models of the rows of the dataset; None for those of the dataset.
+    C : float or array of shape (n_models,), default=None
+        None for that of the estimator.
+    l1_ratio : float, default=None
+        None for that of the estimator, if it has one.
     start : tuple of arrays, default=None
         Raw coefficients and intercepts to start from; None for zeros.
-    l1_ratio : float, default=0.0
-    n_steps : int, default=1
-        Steps of a path, with equal numbers of models.
 
     Raises
     ------
@@ -146,14 +146,17 @@ class Fitting:
         self,
         estimator: Any,
         dataset: Dataset,
-        spec: ModelSpec,
-        C: float | Array,
+        spec: ModelSpec | None = None,
         *,
-        l1_ratio: float = 0.0,
+        C: float | Array | None = None,
+        l1_ratio: float | None = None,
         start: tuple[Array, Array] | None = None,
-        n_steps: int = 1,
     ) -> None:
+        spec = dataset.spec if spec is None else spec
         features, data = dataset.features, spec.data
+        C = float(estimator.C) if C is None else C
+        if l1_ratio is None:
+            l1_ratio = float(getattr(estimator, "l1_ratio", 0.0))
         regularisation = read_regularisation(estimator, l1_ratio, C, features)
         name, smooth = estimator.solver, regularisation.smooth
         if name == "auto" or name in OF_SKLEARN:
@@ -180,7 +183,6 @@ class Fitting:
         self._may_diverge = unpenalised or regularisation.leaves_some_free
         self._instead_of_separation = () if unpenalised else (WITH_FREE_FEATURES,)
         self._start = start
-        self._n_steps = n_steps
         self._seed = random_seed(estimator) if start is None else None
         self._solver = _solver(estimator, name, self._seed)
         self.problem = Problem(
@@ -191,8 +193,11 @@ class Fitting:
             standardized=self._solver.standardized,
         )
 
-    def run(self, on_iteration: Listener | None = None) -> Solution:
-        """Minimise F for all models, and print the iterations if ``verbose``."""
+    def run(self, on_iteration: Listener | None = None, n_steps: int = 1) -> Solution:
+        """Minimise F for all models, and print the iterations if ``verbose``.
+
+        ``n_steps`` is the number of steps of a path, with equal numbers of models.
+        """
         tell = self._printing(on_iteration) if self._estimator.verbose else on_iteration
         objective, tol = self.problem.objective, float(self._estimator.tol)
         start = self.problem.parameters(self._start)
@@ -210,7 +215,7 @@ class Fitting:
                 seed=self._seed,
                 tol=tol,
                 max_iter=int(self._estimator.max_iter),
-                n_steps=self._n_steps,
+                n_steps=n_steps,
                 on_iteration=tell,
             )
         except MemoryError as error:

@@ -206,13 +206,7 @@ def _refits(
         )
     converged, parts = np.zeros(len(drawn), dtype=bool), []
     for members, spec in resamples.specs(1):
-        fitting = Fitting(
-            estimator,
-            dataset,
-            spec,
-            float(estimator.C),
-            l1_ratio=float(estimator.l1_ratio),
-        )
+        fitting = Fitting(estimator, dataset, spec)
         solution = fitting.run()
         fitting.warn_unless_converged(solution, fitting.separations(solution))
         converged[members] = solution.converged.reshape(members.size, -1).all(axis=1)

@@ -17,7 +17,7 @@ from xlr.estimators._fit import (
     set_fitted,
     warn_unless_converged,
 )
-from xlr.estimators.base import LinearClassifier, score
+from xlr.estimators.base import LinearClassifier
 from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import Regularisation
@@ -226,8 +226,6 @@ class FirthLogisticRegression(LinearClassifier):
                 )
             set_fitted(self, fitted)
         return self
-
-    score = score
 
     def _refuse_collinear(
         self, objective: Objective, features: Features, absent: str

@@ -9,10 +9,10 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators._fit import Fitting, begin_fit, set_fitted
-from xlr.estimators.base import LinearClassifier, score
+from xlr.estimators.base import LinearClassifier
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import from_sklearn
-from xlr.estimators.dataset import LabelledDataset, loss_of, read_dataset, spread
+from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.inputs.offset import read_start
 from xlr.threads import workers
 
@@ -296,15 +296,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                 takes_soft_labels=True,
             )
             dataset.warn()
-            fitting = Fitting(
-                self,
-                dataset,
-                dataset.spec,
-                float(self.C),
-                l1_ratio=float(self.l1_ratio),
-                start=self._read_start(coef_init, intercept_init, dataset),
-            )
-            one_vs_rest, common = dataset.class_weights.one_vs_rest, dataset.attributes
+            start = self._read_start(coef_init, intercept_init, dataset)
+            fitting, common = Fitting(self, dataset, start=start), dataset.attributes
 
             def named(parameters: Array) -> dict[str, Any]:
                 """Return the attributes that predictions need."""
@@ -316,15 +309,14 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             solution = fitting.run(callbacks.listener(named))
             callbacks.end()
             gap, solution, has_optimum = fitting.proven(solution)
-            places = dataset.spec.places if one_vs_rest else None
             seconds, history = solution.history()
-            if one_vs_rest:
-                history = spread(history, places)
+            if dataset.class_weights.one_vs_rest:
+                history = dataset.by_row(history)
             else:
                 history = {name: found[:, 0] for name, found in history.items()}
             by_model = {"n_iter_": solution.n_iter, "duality_gap_": gap}
             fitted = {
-                **spread(by_model, places),
+                **dataset.by_row(by_model),
                 "solver_": fitting.solver_name,
                 "converged_": bool(solution.converged.all()),
                 "optimality_": float(solution.records[-1].optimality.max()),
@@ -343,18 +335,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         """Return raw coefficients and intercepts to start from, or None for zeros."""
         if coef_init is None and intercept_init is None and not self.warm_start:
             return None
-        features, classes = dataset.features, arrays.to_host(dataset.classes)
-        shape = (loss_of(classes.shape[0]).n_outputs, features.X.shape[1])
+        features = dataset.features
+        shape = dataset.n_columns, features.X.shape[1]
         if self.warm_start and hasattr(self, "coef_"):
             if coef_init is None:
-                if tuple(self.coef_.shape) != shape:
-                    raise ValueError(
-                        "warm_start=True starts at the last fit, with coef_ of shape "
-                        f"{tuple(self.coef_.shape)} for the classes "
-                        f"{arrays.to_host(self.classes_).tolist()}; now X has "
-                        f"{shape[1]} features and y the classes {classes.tolist()}. "
-                        "Call set_params(warm_start=False), or pass coef_init."
-                    )
                 coef_init = features.place(self.coef_, None)
             if intercept_init is None:
                 # The intercept is infinite for a class that the last fit left out.
@@ -368,8 +352,6 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         if not self.fit_intercept:
             intercept = features.xp.zeros_like(intercept)
         return coef, intercept
-
-    score = score
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:

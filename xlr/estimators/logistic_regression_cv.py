@@ -34,7 +34,7 @@ from xlr.estimators.callbacks import (
     with_callbacks,
 )
 from xlr.estimators.conversion import from_sklearn
-from xlr.estimators.dataset import read_dataset, spread
+from xlr.estimators.dataset import read_dataset
 from xlr.estimators.resamples import Resamples
 from xlr.estimators.scoring import (
     ScoredModel,
@@ -294,27 +294,19 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             scores[usable] = held_out_scores(scorer, dataset, y, metadata, *held_out)
         # 2. The best model, refitted or as a mean over the folds.
         best = best_models(scores[usable], by_fold=not self.refit)
-        chosen = models.mean_of(usable, best)
         converged, solver = models.converged, models.solver
         # A mean of equal numbers may be off by a rounding error.
         unique = best[:1] if self.refit else best
         C = float(Cs[unique % Cs.shape[0]].mean())
         l1_ratio = float(l1_ratios[unique // Cs.shape[0]].mean())
-        gap = np.asarray([np.nan])
         if self.refit:
-            wide = dataset.spec.data.wide
-            # The intercept of a class that no fold has is infinite.
-            intercept = arrays.to_host(chosen["intercept_"])
-            intercept = np.nan_to_num(intercept, posinf=0.0, neginf=0.0)
-            start = tuple(features.place(v, wide) for v in (chosen["coef_"], intercept))
-            one = Fitting(
-                self, dataset, dataset.spec, C, start=start, l1_ratio=l1_ratio
-            )
+            one = Fitting(self, dataset, C=C, l1_ratio=l1_ratio)
             gap, last, _ = one.proven(one.run(listener(one)))
+            gap = dataset.by_row({"gap": gap})["gap"]
             chosen, solver = one.problem.coefficients(last.parameters), one.solver_name
             converged = converged and bool(last.converged.all())
-            if dataset.class_weights.one_vs_rest:
-                gap = spread({"gap": gap}, dataset.spec.places)["gap"]
+        else:
+            chosen, gap = models.mean_of(usable, best), np.asarray([np.nan])
         by_penalty = len(tests), l1_ratios.shape[0], Cs.shape[0]
         return {
             **common,

@@ -157,7 +157,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             spec = self._spec(indicators, weights / unit, features, pool)
             dataset = Dataset.of(features, spec, unit, bool(self.fit_intercept))
             dataset.warn_of_far_columns()
-            fitting = Fitting(self, dataset, spec, float(self.C))
+            fitting = Fitting(self, dataset)
             labels = xp.arange(n_labels, device=features.device)
             common = features.attributes | features.returned(classes_=labels)
 
