@@ -184,7 +184,7 @@ class Fitting:
         self._instead_of_separation = () if unpenalised else (WITH_FREE_FEATURES,)
         self._start = start
         self._seed = random_seed(estimator) if start is None else None
-        self._solver = _solver(estimator, name, self._seed)
+        self._solver = _solver(estimator, name)
         self.problem = Problem(
             dataset,
             spec,
@@ -365,7 +365,7 @@ def _no_memory_for(name: str, n_parameters: int, cause: Any) -> MemoryError:
     )
 
 
-def _solver(estimator: Any, name: str, seed: int | None) -> Solver:
+def _solver(estimator: Any, name: str) -> Solver:
     if name == "gradient-descent":
         return SOLVERS[name](getattr(estimator, "learning_rate", None))
     if getattr(estimator, "learning_rate", None) is not None:
@@ -373,7 +373,7 @@ def _solver(estimator: Any, name: str, seed: int | None) -> Solver:
             f"learning_rate has no effect with the solver {name!r}. Use "
             "solver='gradient-descent', or leave it out."
         )
-    return SOLVERS[name](seed) if name == "active-set" else SOLVERS[name]()
+    return SOLVERS[name]()
 
 
 def print_record(solver: str, record: Record, parameters: Array = None) -> None:

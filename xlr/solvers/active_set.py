@@ -34,7 +34,6 @@ class ActiveSetState(NamedTuple):
     at: Evaluation
     subgradient: Array  # minimum-norm subgradient
     working_set: WorkingSet
-    seed: int | None  # seed of the sample that the first solve starts on
     left: Array  # predicted decrease of the next step
     diagnostics: Diagnostics
 
@@ -47,11 +46,6 @@ class ActiveSet:
     columns, or :class:`NewtonCG` if there are thousands. A pass over all of X then
     finds the features that violate the KKT conditions.
 
-    Parameters
-    ----------
-    seed : int or None, default=None
-        Seed of a sample to start on; None for no sample.
-
     References
     ----------
     Friedman, Hastie and Tibshirani (2010), *Regularization paths for generalized linear
@@ -62,11 +56,8 @@ class ActiveSet:
     standardized = True
     patience = 8
 
-    def __init__(self, seed: int | None = None) -> None:
-        self.seed = seed
-
     def least_sample(self, objective: Objective) -> float:
-        """Return inf: only the first working set is solved on a sample."""
+        """Return inf: the first working set needs the gradient of all rows."""
         return math.inf
 
     def model_bytes(self, objective: Objective) -> int:
@@ -78,9 +69,7 @@ class ActiveSet:
         gradient = objective.minimum_norm_subgradient(start[0], start.at.gradient)
         diagnostics = Diagnostics.of(objective, start.at.value, gradient)
         left = objective.xp.full_like(start.at.value, objective.xp.inf)
-        return ActiveSetState(
-            *start[:2], gradient, WorkingSet(), self.seed, left, diagnostics
-        )
+        return ActiveSetState(*start[:2], gradient, WorkingSet(), left, diagnostics)
 
     def step(self, objective: Objective, state: ActiveSetState) -> ActiveSetState:
         xp = objective.xp
@@ -91,7 +80,6 @@ class ActiveSet:
             _working_set(objective, state),
             tol=SOLVED_SHARE * float(state.diagnostics.optimality.max()),
             max_iter=WORKING_SET_ITERATIONS,
-            seed=state.seed,
         )
         # 2. The predicted decrease from its coefficients and from the others.
         gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
@@ -105,7 +93,6 @@ class ActiveSet:
             at,
             gradient,
             state.working_set,
-            None,
             left,
             Diagnostics.of(objective, at.value, gradient, change=change),
         )

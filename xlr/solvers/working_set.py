@@ -50,7 +50,6 @@ class WorkingSet:
         *,
         tol: float,
         max_iter: int,
-        seed: int | None = None,
     ) -> tuple[Array, Evaluation, Solution, np.ndarray]:
         """Minimise F over the coefficients of some features.
 
@@ -63,8 +62,6 @@ class WorkingSet:
         needed : ndarray of bool, of shape (n_features,)
         tol, max_iter
             As in :func:`minimise`.
-        seed : int, default=None
-            Seed of a sample to start on; None for no sample.
 
         Returns
         -------
@@ -78,21 +75,15 @@ class WorkingSet:
         """
         part = self._objective_on(objective, needed)
         solver: NewtonCG | ProximalNewton = ProximalNewton(self._held)
-        beginner: NewtonCG | ProximalNewton = ProximalNewton()
         if part.n_parameters > MOST_PARAMETERS:
-            solver = beginner = NewtonCG()
+            solver = NewtonCG()
         xp, features = objective.xp, self._features
         start = parameters
         if features is not None:
             coef, intercept = objective.split(parameters)
             start = part.join(xp.take(coef, features, axis=1), intercept)
-        solution = minimise(
-            solver,
-            part,
-            find_start(beginner, part, start, seed),
-            tol=tol,
-            max_iter=max_iter,
-        )
+        begin = find_start(solver, part, start, seed=None)
+        solution = minimise(solver, part, begin, tol=tol, max_iter=max_iter)
         if features is None:
             return solution.parameters, solution.at, solution, self._copied
         found, intercept = part.split(solution.parameters)
