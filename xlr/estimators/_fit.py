@@ -198,7 +198,9 @@ class Fitting:
 
         ``n_steps`` is the number of steps of a path, with equal numbers of models.
         """
-        tell = self._printing(on_iteration) if self._estimator.verbose else on_iteration
+        tell = on_iteration
+        if self._estimator.verbose:
+            tell = printing(self.solver_name, on_iteration)
         objective, tol = self.problem.objective, float(self._estimator.tol)
         start = self.problem.parameters(self._start)
         if self._estimator.max_iter == 0:  # do not look for a better start
@@ -224,13 +226,6 @@ class Fitting:
             if name not in INSTEAD_OF_HESSIAN or not is_larger:
                 raise
             raise _no_memory_for(name, n_parameters, error) from error
-
-    def _printing(self, on_iteration: Listener | None) -> Listener:
-        def tell(record: Record, parameters: Array) -> bool | None:
-            print_record(self.solver_name, record)
-            return on_iteration is not None and on_iteration(record, parameters)
-
-        return tell
 
     def proven(self, solution: Solution) -> tuple[np.ndarray, Solution, bool]:
         """Return the duality gaps, and the solution with models converged by them.
@@ -376,11 +371,16 @@ def _solver(estimator: Any, name: str) -> Solver:
     return SOLVERS[name]()
 
 
-def print_record(solver: str, record: Record, parameters: Array = None) -> None:
-    """Print a line for an iteration."""
-    print(
-        f"[{solver}] iteration {record.iteration:4d}  "
-        f"objective {record.objective.mean():.10g}  "
-        f"optimality {record.optimality.max():.2e}  "
-        f"step {record.step.max():.2e}  {record.seconds:.3f} s"
-    )
+def printing(solver: str, on_iteration: Listener | None = None) -> Listener:
+    """Return a listener that prints a line for each iteration, and then reports it."""
+
+    def tell(record: Record, parameters: Array) -> bool | None:
+        print(
+            f"[{solver}] iteration {record.iteration:4d}  "
+            f"objective {record.objective.mean():.10g}  "
+            f"optimality {record.optimality.max():.2e}  "
+            f"step {record.step.max():.2e}  {record.seconds:.3f} s"
+        )
+        return on_iteration is not None and on_iteration(record, parameters)
+
+    return tell

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators._fit import (
     begin_fit,
-    print_record,
+    printing,
     set_fitted,
     warn_unless_converged,
 )
@@ -195,7 +194,7 @@ class FirthLogisticRegression(LinearClassifier):
             if without:
                 absent = f"No row of the class {quoted(without[0])} has weight"
                 warn(f"{absent}: it has the probability that the penalty gives.")
-            tell = partial(print_record, SOLVER) if self.verbose else None
+            tell = printing(SOLVER) if self.verbose else None
             problem = firth_problem(dataset, float(self.C))
             self._refuse_collinear(problem.objective, features, absent)
             solutions = [

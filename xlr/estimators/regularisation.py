@@ -65,14 +65,10 @@ class Regularisation:
         xp : namespace
         """
         ridge = self.ridge(strength, scale)
-        # A larger strength reduces a coefficient to a rounding error, too.
-        largest = xp.full_like(ridge, float(xp.finfo(ridge.dtype).max) ** 0.5)
-        ridge = xp.where(ridge < largest, ridge, largest)
         if self.smooth:
             return L2Penalty(ridge)
         factor = 1.0 if self.factor is None else self.factor
         lasso = self.l1_ratio * strength * factor / scale
-        lasso = xp.where(lasso < largest, lasso, largest)
         infinite, zeros = xp.full_like(scale, xp.inf), xp.zeros_like(lasso)
         lower = -infinite if self.lower is None else self.lower * scale
         upper = infinite if self.upper is None else self.upper * scale
