@@ -118,9 +118,9 @@ def logistic_path(
     .. math:: C_0 = \min_j \frac{\alpha f_j}{S\, |g_j|}
 
     with :math:`\alpha` the ``l1_ratio``, :math:`f_j` the ``penalty_factor`` and S the
-    sum of the weights. Each model starts from an extrapolation of the last two, on the
-    features that the strong rule keeps. It is a solution if no other feature violates
-    the KKT conditions.
+    sum of the weights. Each model starts from the last, on the features that have a
+    coefficient there or whose gradient exceeds the new penalty. It is a solution if no
+    other feature violates the KKT conditions.
 
     Parameters
     ----------
