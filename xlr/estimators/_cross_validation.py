@@ -200,10 +200,10 @@ def fit_folds(
     coefs, intercepts, converged, solver = [], [], True, ""
     for members, spec in folds.specs(Cs.size):
         n_labels = spec.data.targets.n_models // (members.size * Cs.size)
-        strengths = np.repeat(Cs[order], members.size * n_labels)
+        C = np.repeat(Cs[order], members.size * n_labels)
+        C = features.place(C, spec.data.wide)
         by_ratio: list[tuple[Array, Array]] = []
         for i, l1_ratio in enumerate(l1_ratios):
-            C = features.place(strengths, spec.data.wide)
             many = Fitting(estimator, dataset, spec, C=C, l1_ratio=float(l1_ratio))
             solution = many.run(listener(many), n_steps=Cs.size)
             many.warn_unless_converged(solution)

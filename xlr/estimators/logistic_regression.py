@@ -339,6 +339,15 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         shape = dataset.n_columns, features.X.shape[1]
         if self.warm_start and hasattr(self, "coef_"):
             if coef_init is None:
+                if tuple(self.coef_.shape) != shape:
+                    classes = arrays.to_host(dataset.classes).tolist()
+                    raise ValueError(
+                        "warm_start=True starts at the last fit, with coef_ of shape "
+                        f"{tuple(self.coef_.shape)} for the classes "
+                        f"{arrays.to_host(self.classes_).tolist()}; now X has "
+                        f"{shape[1]} features and y the classes {classes}. "
+                        "Call set_params(warm_start=False), or pass coef_init."
+                    )
                 coef_init = features.place(self.coef_, None)
             if intercept_init is None:
                 # The intercept is infinite for a class that the last fit left out.
