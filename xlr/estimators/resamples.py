@@ -4,28 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators.dataset import LabelledDataset, ModelSpec
-
-
-class Group(NamedTuple):
-    """Resamples that give weight to the same classes.
-
-    Attributes
-    ----------
-    members : ndarray of int
-        Indices of the resamples.
-    kept : ndarray of int
-        The classes with weight, as codes of the spec.
-    """
-
-    members: np.ndarray
-    kept: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -42,14 +27,15 @@ class Resamples:
         Copies of each row in each resample.
     has_class : ndarray of bool, of shape (n_resamples, n_classes)
         Whether each class has weight, for the kept classes of the dataset.
-    groups : list of Group
-        Groups of the resamples with enough classes.
+    groups : list of pairs of ndarrays of int
+        For each group of resamples with enough classes, their indices and the codes of
+        their classes.
     """
 
     dataset: LabelledDataset
     counts: np.ndarray
     has_class: np.ndarray
-    groups: list[Group]
+    groups: list[tuple[np.ndarray, np.ndarray]]
 
     @classmethod
     def of(
@@ -65,7 +51,7 @@ class Resamples:
         has_class = arrays.to_host(data.class_weights(spec.n_classes)) > 0
         patterns, group_of = np.unique(has_class, axis=0, return_inverse=True)
         groups = [
-            Group(np.nonzero(group_of.reshape(-1) == i)[0], np.nonzero(pattern)[0])
+            (np.nonzero(group_of.reshape(-1) == i)[0], np.nonzero(pattern)[0])
             for i, pattern in enumerate(patterns)
             if pattern.sum() >= n_classes
         ]
@@ -74,7 +60,7 @@ class Resamples:
     @property
     def usable(self) -> np.ndarray:
         """Return the indices of the resamples in a group."""
-        return np.sort(np.concatenate([group.members for group in self.groups]))
+        return np.sort(np.concatenate([members for members, _ in self.groups]))
 
     def specs(self, n_each: int) -> Iterator[tuple[np.ndarray, ModelSpec]]:
         """Yield the members of each group, and the spec of their models."""
@@ -86,7 +72,7 @@ class Resamples:
     def joined(self, parts: list[Array]) -> Array:
         """Return arrays of all groups as one, with NaN for resamples in no group."""
         xp = arrays.namespace(parts[0])
-        members = np.concatenate([group.members for group in self.groups])
+        members = np.concatenate([members for members, _ in self.groups])
         order = np.full(self.has_class.shape[0], members.size)
         order[members] = np.arange(members.size)
         nan = xp.full_like(parts[0][:1, ...], xp.nan)

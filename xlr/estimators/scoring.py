@@ -135,10 +135,14 @@ def held_out_scores(
         else:
             weights = rows.map_rows(_weights, reads_rows=False)
         metadata = metadata | {"sample_weight": weights}
+    metadata = {name: on_host(values) for name, values in metadata.items()}
     for i, test in enumerate(tests):
         test = test if rows.in_memory else np.sort(test)
         X, models = scored_on(dataset, test, coef[i, ...], intercept[i, ...])
-        given = metadata_of(test, metadata, y.shape[0])
+        given = {
+            name: np.asarray(v)[test] if np.shape(v)[:1] == y.shape else v
+            for name, v in metadata.items()
+        }
         scores.append([float(scorer(m, X, y[test], **given)) for m in models])
     return np.asarray(scores)
 
@@ -228,17 +232,6 @@ def _logits_of_models(block: Block, ids: Array, coef: Array, intercept: Array) -
     if block.offset is None:
         return eta
     return eta + xp.take(block.offset, ids, axis=0)[:, None, :]
-
-
-def metadata_of(
-    rows: np.ndarray, metadata: dict[str, Any], n_samples: int
-) -> dict[str, Any]:
-    """Return the metadata of some rows; values without rows stay unchanged."""
-    given = {name: on_host(values) for name, values in metadata.items()}
-    for name, values in given.items():
-        if np.shape(values)[:1] == (n_samples,):
-            given[name] = np.asarray(values)[rows]
-    return given
 
 
 def on_host(values: Any) -> Any:
