@@ -80,12 +80,10 @@ def test_dask_is_named_by_dask_graph_alone():
 
 
 def test_solvers_import_no_loss():
-    """``row_space`` alone imports data: it rotates the rows."""
     known = {"arrays", "objective", "solvers", "penalties"}
     for path in (PACKAGE / "solvers").glob("*.py"):
         used = {n.split(".")[1] for n in imported(path) if n.startswith("xlr.")}
-        data = {"data"} if path.name == "row_space.py" else set()
-        assert used <= known | data, path
+        assert used <= known, path
 
 
 def test_public_names_are_listed():

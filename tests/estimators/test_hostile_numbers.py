@@ -285,7 +285,7 @@ def test_infer_refuses_hc1_of_more_parameters_than_observations():
 def test_fit_of_many_more_columns_than_rows_is_the_minimum(solver):
     X, y = RNG.normal(size=(20, 5000)), np.arange(20) % 2
     model = xlr.LogisticRegression(solver=solver, tol=1e-10).fit(X, y)
-    # Fit in the row space: the minimiser is a combination of the rows.
+    # The minimiser is a combination of the rows.
     kernel = np.linalg.cholesky(X @ X.T)
     expected = oracle(kernel, y, 1.0).decision_function(kernel)
     np.testing.assert_allclose(model.decision_function(X), expected, rtol=1e-6)

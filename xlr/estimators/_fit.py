@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import DenseMatrix, TrainingData
+from xlr.estimators.callbacks import Listener
 from xlr.estimators.dataset import Dataset, ModelSpec
-from xlr.estimators.problem import Problem, read_regularisation
+from xlr.estimators.problem import Problem
+from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.parameters import (
     OF_SKLEARN,
@@ -33,26 +34,6 @@ from xlr.solvers import (
     minimise_models,
 )
 from xlr.text import warn
-
-try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:  # scikit-learn 1.6 to 1.8
-
-    class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Replacement for scikit-learn's mixin of the same name."""
-
-    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
-        """Call the method, at the same stack depth as scikit-learn 1.9."""
-
-        @functools.wraps(method)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return method(*args, **kwargs)
-
-        return call
-
-
-Reconstruct = Callable[[Array], dict[str, Any]]
-Listener = Callable[[Record, Array], bool | None]
 
 
 def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Features:
@@ -103,68 +84,6 @@ def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
     estimator.__dict__ = others | attributes
 
 
-class FitCallbacks:
-    """Reporter of the fit and its iterations to the callbacks of an estimator.
-
-    Callbacks need scikit-learn 1.9. Without callbacks it does nothing: contexts of
-    iterations would accumulate.
-
-    Parameters
-    ----------
-    estimator : estimator with CallbackSupportMixin
-    max_iter : int
-    X, y : arrays
-    **metadata
-        Other arguments of the fit. The callbacks get those that are not None.
-    """
-
-    def __init__(
-        self, estimator: Any, max_iter: int, X: Any, y: Any, **metadata: Any
-    ) -> None:
-        self._context = None
-        self._last: tuple[Any, ...] = ()
-        if getattr(estimator, "_skl_callbacks", None):
-            given = {k: v for k, v in metadata.items() if v is not None}
-            data = {"estimator": estimator, "X": X, "y": y, "metadata": given}
-            self._data = data
-            self._context = estimator._init_callback_context(max_subtasks=max_iter)
-            self._context.call_on_fit_task_begin(**data)
-
-    def listener(self, reconstruct: Reconstruct) -> Listener | None:
-        """Return a function to call after each iteration, or None without callbacks.
-
-        The function returns True if a callback requests a stop. ``reconstruct`` takes
-        parameters and returns the fitted attributes that predictions need; it is called
-        only if a callback needs them.
-        """
-        if self._context is None:
-            return None
-        return functools.partial(self._report, reconstruct)
-
-    def end(self) -> None:
-        """Report the end of the fit, with the state of the last iteration."""
-        if self._context is not None:
-            self._context.call_on_fit_task_end(**self._at(*self._last))
-
-    def _report(
-        self, reconstruct: Reconstruct, record: Record, parameters: Array
-    ) -> bool:
-        before, self._last = self._last, (parameters, reconstruct)
-        if record.iteration == 0:
-            return False
-        context: Any = self._context
-        task = context.subcontext(task_name="iteration")
-        task.call_on_fit_task_begin(**self._at(*before))
-        stops: bool = task.call_on_fit_task_end(**self._at(*self._last))
-        return stops
-
-    def _at(self, parameters: Array, reconstruct: Reconstruct) -> dict[str, Any]:
-        return {
-            **self._data,
-            "reconstruction_attributes": lambda: reconstruct(parameters),
-        }
-
-
 # Further advice for solvers that ran out of iterations.
 INSTEAD = {
     "newton-cg": ", or use solver='newton-cholesky'",
@@ -203,14 +122,14 @@ class Fitting:
         Estimator with the parameters ``solver``, ``tol``, ``max_iter``,
         ``fit_intercept`` and ``random_state``; and possibly ``learning_rate``.
     dataset : Dataset
-    spec : ModelSpec
-        Models of the rows of the dataset.
-    C : float or array of shape (n_models,)
+    spec : ModelSpec, default=None
+        Models of the rows of the dataset; None for those of the dataset.
+    C : float or array of shape (n_models,), default=None
+        None for that of the estimator.
+    l1_ratio : float, default=None
+        None for that of the estimator, if it has one.
     start : tuple of arrays, default=None
         Raw coefficients and intercepts to start from; None for zeros.
-    l1_ratio : float, default=0.0
-    n_steps : int, default=1
-        Steps of a path, with equal numbers of models.
 
     Raises
     ------
@@ -227,14 +146,17 @@ class Fitting:
         self,
         estimator: Any,
         dataset: Dataset,
-        spec: ModelSpec,
-        C: float | Array,
+        spec: ModelSpec | None = None,
         *,
-        l1_ratio: float = 0.0,
+        C: float | Array | None = None,
+        l1_ratio: float | None = None,
         start: tuple[Array, Array] | None = None,
-        n_steps: int = 1,
     ) -> None:
+        spec = dataset.spec if spec is None else spec
         features, data = dataset.features, spec.data
+        C = float(estimator.C) if C is None else C
+        if l1_ratio is None:
+            l1_ratio = float(getattr(estimator, "l1_ratio", 0.0))
         regularisation = read_regularisation(estimator, l1_ratio, C, features)
         name, smooth = estimator.solver, regularisation.smooth
         if name == "auto" or name in OF_SKLEARN:
@@ -261,9 +183,8 @@ class Fitting:
         self._may_diverge = unpenalised or regularisation.leaves_some_free
         self._instead_of_separation = () if unpenalised else (WITH_FREE_FEATURES,)
         self._start = start
-        self._n_steps = n_steps
         self._seed = random_seed(estimator) if start is None else None
-        self._solver = _solver(estimator, name, self._seed)
+        self._solver = _solver(estimator, name)
         self.problem = Problem(
             dataset,
             spec,
@@ -272,9 +193,14 @@ class Fitting:
             standardized=self._solver.standardized,
         )
 
-    def run(self, on_iteration: Listener | None = None) -> Solution:
-        """Minimise F for all models, and print the iterations if ``verbose``."""
-        tell = self._printing(on_iteration) if self._estimator.verbose else on_iteration
+    def run(self, on_iteration: Listener | None = None, n_steps: int = 1) -> Solution:
+        """Minimise F for all models, and print the iterations if ``verbose``.
+
+        ``n_steps`` is the number of steps of a path, with equal numbers of models.
+        """
+        tell = on_iteration
+        if self._estimator.verbose:
+            tell = printing(self.solver_name, on_iteration)
         objective, tol = self.problem.objective, float(self._estimator.tol)
         start = self.problem.parameters(self._start)
         if self._estimator.max_iter == 0:  # do not look for a better start
@@ -291,7 +217,7 @@ class Fitting:
                 seed=self._seed,
                 tol=tol,
                 max_iter=int(self._estimator.max_iter),
-                n_steps=self._n_steps,
+                n_steps=n_steps,
                 on_iteration=tell,
             )
         except MemoryError as error:
@@ -301,17 +227,17 @@ class Fitting:
                 raise
             raise _no_memory_for(name, n_parameters, error) from error
 
-    def _printing(self, on_iteration: Listener | None) -> Listener:
-        def tell(record: Record, parameters: Array) -> bool | None:
-            print_record(self.solver_name, record)
-            return on_iteration is not None and on_iteration(record, parameters)
+    def proven(self, solution: Solution) -> tuple[np.ndarray, Solution, bool]:
+        """Return the duality gaps, and the solution with models converged by them.
 
-        return tell
-
-    def proven(self, solution: Solution) -> tuple[np.ndarray, Solution]:
-        """Return the duality gaps, and the solution with models converged by them."""
+        The last result is whether no separation was found. Models that did not converge
+        get a warning.
+        """
         gap = self.problem.duality_gap(solution)
-        return gap, solution.with_bound(gap, float(self._estimator.tol))
+        solution = solution.with_bound(gap, float(self._estimator.tol))
+        separations = self.separations(solution)
+        self.warn_unless_converged(solution, separations)
+        return gap, solution, not separations
 
     def separations(self, solution: Solution) -> dict[int, Separation]:
         """Return the separations of the models, by their indices.
@@ -434,7 +360,7 @@ def _no_memory_for(name: str, n_parameters: int, cause: Any) -> MemoryError:
     )
 
 
-def _solver(estimator: Any, name: str, seed: int | None) -> Solver:
+def _solver(estimator: Any, name: str) -> Solver:
     if name == "gradient-descent":
         return SOLVERS[name](getattr(estimator, "learning_rate", None))
     if getattr(estimator, "learning_rate", None) is not None:
@@ -442,14 +368,19 @@ def _solver(estimator: Any, name: str, seed: int | None) -> Solver:
             f"learning_rate has no effect with the solver {name!r}. Use "
             "solver='gradient-descent', or leave it out."
         )
-    return SOLVERS[name](seed) if name == "active-set" else SOLVERS[name]()
+    return SOLVERS[name]()
 
 
-def print_record(solver: str, record: Record, parameters: Array = None) -> None:
-    """Print a line for an iteration."""
-    print(
-        f"[{solver}] iteration {record.iteration:4d}  "
-        f"objective {record.objective.mean():.10g}  "
-        f"optimality {record.optimality.max():.2e}  "
-        f"step {record.step.max():.2e}  {record.seconds:.3f} s"
-    )
+def printing(solver: str, on_iteration: Listener | None = None) -> Listener:
+    """Return a listener that prints a line for each iteration, and then reports it."""
+
+    def tell(record: Record, parameters: Array) -> bool | None:
+        print(
+            f"[{solver}] iteration {record.iteration:4d}  "
+            f"objective {record.objective.mean():.10g}  "
+            f"optimality {record.optimality.max():.2e}  "
+            f"step {record.step.max():.2e}  {record.seconds:.3f} s"
+        )
+        return on_iteration is not None and on_iteration(record, parameters)
+
+    return tell

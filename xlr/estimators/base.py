@@ -535,46 +535,45 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         """
         return labels_of(self._of_rows(class_codes, X, offset), self.classes_)
 
+    def score(
+        self,
+        X: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        offset: Array | None = None,
+    ) -> float:
+        """Return the accuracy: the weighted share of rows with the right class.
 
-def score(
-    self: LinearClassifier,
-    X: Array,
-    y: Array,
-    sample_weight: Array | None = None,
-    offset: Array | None = None,
-) -> float:
-    """Return the accuracy: the weighted share of rows with the right class.
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+        y : array of shape (n_samples,)
+            True labels, on the host or any device.
+        sample_weight : array of shape (n_samples,), default=None
+        offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as in ``fit``.
 
-    Parameters
-    ----------
-    X : array or sparse matrix of shape (n_samples, n_features)
-    y : array of shape (n_samples,)
-        True labels, on the host or any device.
-    sample_weight : array of shape (n_samples,), default=None
-    offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
-        Added to the logits, as in ``fit``.
+        Returns
+        -------
+        float
 
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    NotFittedError, ValueError
-        As in :meth:`decision_function`, or if lengths differ.
-    """
-    if not arrays.is_dask(X):
-        with arrays.current_device(X):
-            return _accuracy(self._snapshot(), X, y, sample_weight, offset)
-    given = {"y": y, "sample_weight": sample_weight, "offset": offset}
-    chunks, on_chunk, parts = _prepared(_accuracy, self, X, **given)
-    function = partial(_weighted_accuracy, on_chunk)
-    total, weight = chunks.map_reduce(function, *parts, name="score")
-    if weight == 0:
-        raise ValueError(
-            "There is nothing to score: X has no rows, or their weights are zero."
-        )
-    return float(total / weight)
+        Raises
+        ------
+        NotFittedError, ValueError
+            As in :meth:`decision_function`, or if lengths differ.
+        """
+        if not arrays.is_dask(X):
+            with arrays.current_device(X):
+                return _accuracy(self._snapshot(), X, y, sample_weight, offset)
+        given = {"y": y, "sample_weight": sample_weight, "offset": offset}
+        chunks, on_chunk, parts = _prepared(_accuracy, self, X, **given)
+        function = partial(_weighted_accuracy, on_chunk)
+        total, weight = chunks.map_reduce(function, *parts, name="score")
+        if weight == 0:
+            raise ValueError(
+                "There is nothing to score: X has no rows, or their weights are zero."
+            )
+        return float(total / weight)
 
 
 def _weighted_accuracy(

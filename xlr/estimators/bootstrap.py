@@ -11,10 +11,10 @@ from sklearn.utils import check_random_state
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._cross_validation import groups_of, has_weight, joined, small_counts
 from xlr.estimators._fit import Fitting, begin_fit
 from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
+from xlr.estimators.resamples import Resamples
 from xlr.inputs.parameters import check_parameters
 from xlr.text import quoted, warn
 from xlr.threads import workers
@@ -180,10 +180,9 @@ def bootstrap(
             drawn = [
                 draw.integers(n_samples, size=n_samples, dtype=np.int32) for _ in part
             ]
-            counts = small_counts(drawn, n_samples)
-            parts.append(_refits(estimator, dataset, counts))
-        coef, intercept, converged, weighs = zip(*parts)
-        _warn_of_left_out(np.concatenate(weighs), dataset)
+            parts.append(_refits(estimator, dataset, drawn))
+        coef, intercept, converged, has_class = zip(*parts)
+        _warn_of_left_out(np.concatenate(has_class), dataset)
         found = features.returned(
             coef=features.xp.concat(list(coef)),
             intercept=features.xp.concat(list(intercept)),
@@ -192,56 +191,44 @@ def bootstrap(
 
 
 def _refits(
-    estimator: LogisticRegression, dataset: LabelledDataset, counts: np.ndarray
+    estimator: LogisticRegression, dataset: LabelledDataset, drawn: list[np.ndarray]
 ) -> tuple[Array, Array, np.ndarray, np.ndarray]:
     """Fit models to some resamples.
 
     Return their coefficients, their intercepts, whether they converged, and which
     classes have weight in each.
     """
-    spec = dataset.of_all_classes
-    weighs = has_weight(spec, spec.data.place_rows(counts))
-    usable = np.nonzero(weighs.sum(axis=1) >= 2)[0]
-    if usable.size == 0:
+    resamples = Resamples.of(dataset, drawn, 2)
+    if not resamples.groups:
         raise ValueError(
             "Each resample has one class only: there is too little data of the rarer "
             "class to resample."
         )
-    converged = np.zeros(weighs.shape[0], dtype=bool)
-    parts, groups = [], groups_of(weighs, usable)
-    for group in groups:
-        members = group.members
-        chosen = spec.data.place_rows(counts[:, members])
-        fitting = Fitting(
-            estimator,
-            dataset,
-            dataset.among(group.kept).resampled(chosen, 1),
-            float(estimator.C),
-            l1_ratio=float(estimator.l1_ratio),
-        )
+    converged, parts = np.zeros(len(drawn), dtype=bool), []
+    for members, spec in resamples.specs(1):
+        fitting = Fitting(estimator, dataset, spec)
         solution = fitting.run()
         fitting.warn_unless_converged(solution, fitting.separations(solution))
-        done = solution.converged.reshape(members.size, -1)
-        converged[members] = done.all(axis=1)
+        converged[members] = solution.converged.reshape(members.size, -1).all(axis=1)
         problem, n_columns = fitting.problem, dataset.n_columns
         parts.append(problem.coefficients_by_model(solution.parameters, n_columns))
     coef, intercept = (
-        joined(groups, weighs.shape[0], [part[name] for part in parts])
+        resamples.joined([part[name] for part in parts])
         for name in ("coef_", "intercept_")
     )
-    return coef, intercept, converged, weighs
+    return coef, intercept, converged, resamples.has_class
 
 
-def _warn_of_left_out(weighs: np.ndarray, dataset: LabelledDataset) -> None:
+def _warn_of_left_out(has_class: np.ndarray, dataset: LabelledDataset) -> None:
     """Warn about resamples that lack classes, and name the classes."""
-    n_resamples, one_class = weighs.shape[0], weighs.sum(axis=1) < 2
+    n_resamples, one_class = has_class.shape[0], has_class.sum(axis=1) < 2
     sentences = []
     if one_class.any():
         sentences.append(
             f"{one_class.sum()} of {n_resamples} resamples have one class only; their "
             "replicates are NaN."
         )
-    for label, own in zip(dataset.kept_classes, weighs.T):
+    for label, own in zip(dataset.kept_classes, has_class.T):
         n_without = np.sum(~own & ~one_class)
         if n_without:
             sentences.append(

@@ -275,6 +275,11 @@ class LabelledDataset(Dataset):
         kept: list[Any] = arrays.to_host(self.classes)[self.class_weights.kept].tolist()
         return kept
 
+    def by_row(self, by_model: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return :func:`spread` numbers of one-vs-rest models, others unchanged."""
+        is_each = self.class_weights.one_vs_rest
+        return spread(by_model, self.spec.places) if is_each else by_model
+
     def labels(self) -> np.ndarray:
         """Return the label of each row, (n_samples,), on the host."""
         codes = self.rows.map_rows(_codes, reads_rows=False)

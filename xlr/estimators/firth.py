@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -13,13 +12,14 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators._fit import (
     begin_fit,
-    print_record,
+    printing,
     set_fitted,
     warn_unless_converged,
 )
-from xlr.estimators.base import LinearClassifier, score
+from xlr.estimators.base import LinearClassifier
 from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.estimators.problem import Problem, Regularisation
+from xlr.estimators.problem import Problem
+from xlr.estimators.regularisation import Regularisation
 from xlr.inputs.features import Features
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
 from xlr.solvers import SOLVERS, minimise
@@ -194,7 +194,7 @@ class FirthLogisticRegression(LinearClassifier):
             if without:
                 absent = f"No row of the class {quoted(without[0])} has weight"
                 warn(f"{absent}: it has the probability that the penalty gives.")
-            tell = partial(print_record, SOLVER) if self.verbose else None
+            tell = printing(SOLVER) if self.verbose else None
             problem = firth_problem(dataset, float(self.C))
             self._refuse_collinear(problem.objective, features, absent)
             solutions = [
@@ -225,8 +225,6 @@ class FirthLogisticRegression(LinearClassifier):
                 )
             set_fitted(self, fitted)
         return self
-
-    score = score
 
     def _refuse_collinear(
         self, objective: Objective, features: Features, absent: str
@@ -288,7 +286,7 @@ def firth_problem(
         dataset,
         weights.spec(dataset.rows, dataset.unit, shares=False),
         C=C,
-        regularisation=Regularisation(0.0, None, None, None),
+        regularisation=Regularisation(),
         standardized=True,
         term=term,
     )

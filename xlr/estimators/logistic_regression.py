@@ -8,17 +8,11 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._fit import (
-    CallbackSupportMixin,
-    FitCallbacks,
-    Fitting,
-    begin_fit,
-    set_fitted,
-    with_callbacks,
-)
-from xlr.estimators.base import LinearClassifier, score
+from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators.base import LinearClassifier
+from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import from_sklearn
-from xlr.estimators.dataset import LabelledDataset, loss_of, read_dataset, spread
+from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.inputs.weights import read_start
 from xlr.threads import workers
 
@@ -302,15 +296,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                 takes_soft_labels=True,
             )
             dataset.warn()
-            fitting = Fitting(
-                self,
-                dataset,
-                dataset.spec,
-                float(self.C),
-                l1_ratio=float(self.l1_ratio),
-                start=self._read_start(coef_init, intercept_init, dataset),
-            )
-            one_vs_rest, common = dataset.class_weights.one_vs_rest, dataset.attributes
+            start = self._read_start(coef_init, intercept_init, dataset)
+            fitting, common = Fitting(self, dataset, start=start), dataset.attributes
 
             def named(parameters: Array) -> dict[str, Any]:
                 """Return the attributes that predictions need."""
@@ -319,29 +306,26 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
 
             metadata = {"sample_weight": sample_weight, "offset": offset}
             callbacks = FitCallbacks(self, self.max_iter, X, y, **metadata)
-            gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
-            separations = fitting.separations(solution)
-            places = dataset.spec.places if one_vs_rest else None
+            solution = fitting.run(callbacks.listener(named))
+            callbacks.end()
+            gap, solution, has_optimum = fitting.proven(solution)
             seconds, history = solution.history()
-            by_model = {"n_iter_": solution.n_iter, "duality_gap_": gap, **history}
-            by_model = spread(by_model, places)
-            for name in history:
-                found = by_model.pop(name)
-                history[name] = found if one_vs_rest else found[:, 0]
-            history["seconds"] = seconds
+            if dataset.class_weights.one_vs_rest:
+                history = dataset.by_row(history)
+            else:
+                history = {name: found[:, 0] for name, found in history.items()}
+            by_model = {"n_iter_": solution.n_iter, "duality_gap_": gap}
             fitted = {
-                **by_model,
+                **dataset.by_row(by_model),
                 "solver_": fitting.solver_name,
                 "converged_": bool(solution.converged.all()),
                 "optimality_": float(solution.records[-1].optimality.max()),
                 "n_passes_": dataset.n_passes,
-                "history_": history,
-                "_has_optimum": not separations,
+                "history_": history | {"seconds": seconds},
+                "_has_optimum": has_optimum,
                 "_column_moments": dataset.column_moments,
                 **named(solution.parameters),
             }
-            callbacks.end()
-            fitting.warn_unless_converged(solution, separations)
             set_fitted(self, fitted)
         return self
 
@@ -351,16 +335,17 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         """Return raw coefficients and intercepts to start from, or None for zeros."""
         if coef_init is None and intercept_init is None and not self.warm_start:
             return None
-        features, classes = dataset.features, arrays.to_host(dataset.classes)
-        shape = (loss_of(classes.shape[0]).n_outputs, features.X.shape[1])
+        features = dataset.features
+        shape = dataset.n_columns, features.X.shape[1]
         if self.warm_start and hasattr(self, "coef_"):
             if coef_init is None:
                 if tuple(self.coef_.shape) != shape:
+                    classes = arrays.to_host(dataset.classes).tolist()
                     raise ValueError(
                         "warm_start=True starts at the last fit, with coef_ of shape "
                         f"{tuple(self.coef_.shape)} for the classes "
                         f"{arrays.to_host(self.classes_).tolist()}; now X has "
-                        f"{shape[1]} features and y the classes {classes.tolist()}. "
+                        f"{shape[1]} features and y the classes {classes}. "
                         "Call set_params(warm_start=False), or pass coef_init."
                     )
                 coef_init = features.place(self.coef_, None)
@@ -376,8 +361,6 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         if not self.fit_intercept:
             intercept = features.xp.zeros_like(intercept)
         return coef, intercept
-
-    score = score
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:

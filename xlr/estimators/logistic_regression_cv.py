@@ -21,29 +21,29 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators._cross_validation import (
     FoldModels,
-    Folds,
-    ScoredModel,
     best_models,
     fit_folds,
+    read_folds,
+)
+from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators.base import LinearClassifier
+from xlr.estimators.callbacks import (
+    CallbackSupportMixin,
+    FitCallbacks,
+    Listener,
+    with_callbacks,
+)
+from xlr.estimators.conversion import from_sklearn
+from xlr.estimators.dataset import read_dataset
+from xlr.estimators.resamples import Resamples
+from xlr.estimators.scoring import (
+    ScoredModel,
     held_out_likelihood,
     held_out_scores,
     knowing_classes,
     on_host,
-    read_folds,
     score_chunks,
 )
-from xlr.estimators._fit import (
-    CallbackSupportMixin,
-    FitCallbacks,
-    Fitting,
-    Listener,
-    begin_fit,
-    set_fitted,
-    with_callbacks,
-)
-from xlr.estimators.base import LinearClassifier
-from xlr.estimators.conversion import from_sklearn
-from xlr.estimators.dataset import LabelledDataset, read_dataset, spread
 from xlr.inputs.features import read_features
 from xlr.threads import workers
 
@@ -245,25 +245,26 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             dataset.warn()
             host_y = dataset.labels()
             splitter = check_cv(self.cv, host_y, classifier=True)
-            folds = read_folds(splitter, host_y, dataset, to_splitter)
+            folds, tests = read_folds(splitter, host_y, dataset, to_splitter)
             # One run of the folds for each share of L1, and one for the refit.
             n_runs = len(self.l1_ratios) + 1
             callbacks = FitCallbacks(self, n_runs * self.max_iter, X, y, **metadata)
-            fitted = self._fit(dataset, folds, host_y, to_scorer, callbacks)
+            fitted = self._fit(folds, tests, host_y, to_scorer, callbacks)
             callbacks.end()
             set_fitted(self, fitted)
         return self
 
     def _fit(
         self,
-        dataset: LabelledDataset,
-        folds: Folds,
+        folds: Resamples,
+        tests: list[np.ndarray],
         y: np.ndarray,
         metadata: dict[str, Any],
         callbacks: FitCallbacks,
     ) -> dict[str, Any]:
         """Return all fitted attributes."""
-        features, usable = dataset.features, folds.usable
+        dataset, usable = folds.dataset, folds.usable
+        features = dataset.features
         Cs = np.logspace(-4, 4, self.Cs) if np.ndim(self.Cs) == 0 else self.Cs
         Cs = np.asarray(Cs, dtype=np.float64)
         l1_ratios = np.asarray(self.l1_ratios, dtype=np.float64)
@@ -280,10 +281,10 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             return callbacks.listener(named)
 
         # 1. All models, and then their scores.
-        models = fit_folds(self, dataset, folds, (l1_ratios, Cs), listener)
+        models = fit_folds(self, folds, (l1_ratios, Cs), listener)
         scores = np.full(models.n_iter.shape, np.nan)
         held_out = [
-            [folds.tests[i] for i in usable],
+            [tests[i] for i in usable],
             *(arrays.rows(v, usable) for v in (models.coef, models.intercept)),
         ]
         if self.scoring is None:
@@ -293,29 +294,25 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             scores[usable] = held_out_scores(scorer, dataset, y, metadata, *held_out)
         # 2. The best model, refitted or as a mean over the folds.
         best = best_models(scores[usable], by_fold=not self.refit)
-        chosen = models.mean_of(usable, best)
         converged, solver = models.converged, models.solver
         # A mean of equal numbers may be off by a rounding error.
         unique = best[:1] if self.refit else best
         C = float(Cs[unique % Cs.shape[0]].mean())
         l1_ratio = float(l1_ratios[unique // Cs.shape[0]].mean())
-        gap = np.asarray([np.nan])
+        chosen, gap = models.mean_of(usable, best), np.asarray([np.nan])
         if self.refit:
-            wide = dataset.spec.data.wide
-            # The intercept of a class that no fold has is infinite.
+            # The mean of the folds is a start that saves passes over chunks. The
+            # intercept of a class that no fold has is infinite.
             intercept = arrays.to_host(chosen["intercept_"])
             intercept = np.nan_to_num(intercept, posinf=0.0, neginf=0.0)
+            wide = dataset.spec.data.wide
             start = tuple(features.place(v, wide) for v in (chosen["coef_"], intercept))
-            one = Fitting(
-                self, dataset, dataset.spec, C, start=start, l1_ratio=l1_ratio
-            )
-            gap, last = one.proven(one.run(listener(one)))
+            one = Fitting(self, dataset, C=C, l1_ratio=l1_ratio, start=start)
+            gap, last, _ = one.proven(one.run(listener(one)))
+            gap = dataset.by_row({"gap": gap})["gap"]
             chosen, solver = one.problem.coefficients(last.parameters), one.solver_name
             converged = converged and bool(last.converged.all())
-            if dataset.class_weights.one_vs_rest:
-                gap = spread({"gap": gap}, dataset.spec.places)["gap"]
-            one.warn_unless_converged(last, one.separations(last))
-        by_penalty = len(folds.tests), l1_ratios.shape[0], Cs.shape[0]
+        by_penalty = len(tests), l1_ratios.shape[0], Cs.shape[0]
         return {
             **common,
             **features.returned(**chosen, coefs_paths_=self._paths(models, by_penalty)),

@@ -11,15 +11,9 @@ from sklearn.base import ClassifierMixin
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import Targets, TrainingData
-from xlr.estimators._fit import (
-    CallbackSupportMixin,
-    FitCallbacks,
-    Fitting,
-    begin_fit,
-    set_fitted,
-    with_callbacks,
-)
+from xlr.estimators._fit import Fitting, begin_fit, set_fitted
 from xlr.estimators.base import LinearModel, chunk_by_chunk
+from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.dataset import ALWAYS, NEVER, UNKNOWN, Dataset, ModelSpec, spread
 from xlr.functions import log_sigmoid, sigmoid
 from xlr.inputs.features import Features, read_features
@@ -163,7 +157,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             spec = self._spec(indicators, weights / unit, features, pool)
             dataset = Dataset.of(features, spec, unit, bool(self.fit_intercept))
             dataset.warn_of_far_columns()
-            fitting = Fitting(self, dataset, spec, float(self.C))
+            fitting = Fitting(self, dataset)
             labels = xp.arange(n_labels, device=features.device)
             common = features.attributes | features.returned(classes_=labels)
 
@@ -175,7 +169,9 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             callbacks = FitCallbacks(
                 self, self.max_iter, X, y, sample_weight=sample_weight
             )
-            gap, solution = fitting.proven(fitting.run(callbacks.listener(named)))
+            solution = fitting.run(callbacks.listener(named))
+            callbacks.end()
+            gap, solution, _ = fitting.proven(solution)
             by_model = {
                 "n_iter_": solution.n_iter,
                 "converged_": solution.converged,
@@ -187,8 +183,6 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
                 **spread(by_model, spec.places),
                 **named(solution.parameters),
             }
-            callbacks.end()
-            fitting.warn_unless_converged(solution, fitting.separations(solution))
             set_fitted(self, fitted)
         return self
 

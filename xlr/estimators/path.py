@@ -14,7 +14,8 @@ from xlr.arrays import Array
 from xlr.estimators._fit import WITH_FREE_FEATURES, SeparationWarning, begin_fit
 from xlr.estimators.dataset import read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
-from xlr.estimators.problem import Problem, read_regularisation
+from xlr.estimators.problem import Problem
+from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.parameters import check_parameters
 from xlr.objective import Objective, duality_gap
 from xlr.solvers import PathPoint, follow_path
@@ -117,9 +118,9 @@ def logistic_path(
     .. math:: C_0 = \min_j \frac{\alpha f_j}{S\, |g_j|}
 
     with :math:`\alpha` the ``l1_ratio``, :math:`f_j` the ``penalty_factor`` and S the
-    sum of the weights. Each model starts from an extrapolation of the last two, on the
-    features that the strong rule keeps. It is a solution if no other feature violates
-    the KKT conditions.
+    sum of the weights. Each model starts from the last, on the features that have a
+    coefficient there or whose gradient exceeds the new penalty. It is a solution if no
+    other feature violates the KKT conditions.
 
     Parameters
     ----------
@@ -231,9 +232,12 @@ def logistic_path(
             Cs = (1 - limits["tol"]) * _from_the_first(problem, null, n_Cs)
         # 2. The models of the path.
         objectives = (objective.with_penalty(problem.penalty(float(C))) for C in Cs)
+        null_loss = float(arrays.to_host(null.at.value)[0])
+        if objective.data.offset is None:
+            null_loss = _null_loss(objective)
         models, point = [], null
         for C, point in zip(Cs, follow_path(objectives, null.parameters, **limits)):
-            models.append(_model(problem, point))
+            models.append(_model(problem, point, null_loss))
             if verbose:
                 print(
                     f"C {C:.4g}  objective {models[-1]['objective']:.10g}  "
@@ -247,32 +251,25 @@ def logistic_path(
             if separation is not None:
                 names = dataset.features.column_names
                 warn(separation.describe(names, WITH_FREE_FEATURES), SeparationWarning)
-        found: dict[str, Any] = {
-            name: [model[name] for model in models] for name in models[0]
-        }
-        n_missed = found["converged"].count(False)
+        n_missed = sum(not model["converged"] for model in models)
         if n_missed:
             warn(
                 f"{n_missed} of {len(models)} models did not converge (see converged). "
                 f"Increase max_iter or tol.{dataset.advice_on_outliers()}",
                 ConvergenceWarning,
             )
+        found: dict[str, Any] = {
+            name: [model[name] for model in models] for name in models[0]
+        }
         placed = {name: xp.stack(found.pop(name)) for name in ("coefs", "intercepts")}
-        loss = np.asarray(found.pop("loss"))
-        null_loss = float(arrays.to_host(null.at.value)[0])
-        if objective.data.offset is None:
-            null_loss = _null_loss(objective)
     feature_names, references = features.names, []
     if features.encoder is not None:
         feature_names = np.asarray(features.column_names, dtype=object)
         references = features.encoder.references
-    with arrays.quiet():  # one class leaves nothing to explain
-        explained = 1 - loss / null_loss
     return LogisticPath(
         Cs,
         **features.returned(**placed),
         **{name: np.asarray(values) for name, values in found.items()},
-        deviance_explained=explained,
         l1_ratio=float(l1_ratio),
         classes=dataset.classes,
         feature_names=feature_names,
@@ -309,20 +306,26 @@ def _from_the_first(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
     return np.logspace(0, decades, n_Cs) / float(share)
 
 
-def _model(problem: Problem, point: PathPoint) -> dict[str, Any]:
+@arrays.quiet()  # one class leaves nothing to explain
+def _model(problem: Problem, point: PathPoint, null_loss: float) -> dict[str, Any]:
     """Return the numbers of a point that a path keeps."""
     objective, at = point.objective, point.at
     found = problem.coefficients(point.parameters)
-    value = float(arrays.to_host(at.value)[0])
     coef = objective.by_class(point.parameters)
-    penalty = objective.penalty.value(coef, xp=objective.xp)
-    gap = duality_gap(objective, point.parameters, at, problem.centre)
+    value, penalty, gap = (
+        np.float64(arrays.to_host(number)[0])
+        for number in (
+            at.value,
+            objective.penalty.value(coef, xp=objective.xp),
+            duality_gap(objective, point.parameters, at, problem.centre),
+        )
+    )
     return {
         "coefs": found["coef_"],
         "intercepts": found["intercept_"],
         "objective": value,
-        "duality_gap": float(arrays.to_host(gap)[0]),
-        "loss": value - float(arrays.to_host(penalty)[0]),
+        "duality_gap": gap,
+        "deviance_explained": 1 - (value - penalty) / null_loss,
         "df": int(np.count_nonzero(arrays.to_host(found["coef_"]))),
         "n_iter": point.n_iter,
         "n_in_play": point.n_working,

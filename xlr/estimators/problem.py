@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from xlr import arrays
-from xlr.arrays import Array, Namespace
+from xlr.arrays import Array
 from xlr.data import Scaler
 from xlr.estimators.dataset import INTERCEPTS, Dataset, ModelSpec
-from xlr.inputs.features import Features
+from xlr.estimators.regularisation import Regularisation
 from xlr.losses import ShareLogisticLoss, ShareSoftmaxLoss
 from xlr.objective import (
     Objective,
@@ -23,185 +21,9 @@ from xlr.objective import (
     duality_gap,
     find_separation,
 )
-from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth, Penalty
+from xlr.penalties import Penalty
 from xlr.solvers import Solution
-from xlr.text import printable, quoted, warn
-
-
-@dataclass(frozen=True)
-class Regularisation:
-    """Penalty and bounds of raw coefficients, without the strength 1 / (C S).
-
-    Attributes
-    ----------
-    l1_ratio : float
-        Share of the L1 penalty.
-    factor : array of shape (n_features,) or None
-        Factors on the penalty of the features; None for ones.
-    lower, upper : array of shape (n_features,) or None
-        Bounds of the coefficients; None for none.
-    """
-
-    l1_ratio: float
-    factor: Array | None
-    lower: Array | None
-    upper: Array | None
-
-    @cached_property
-    def smooth(self) -> bool:
-        """Return whether there is no L1 penalty and no bound."""
-        return self.l1_ratio == 0 and self.lower is None and self.upper is None
-
-    @property
-    def leaves_some_free(self) -> bool:
-        """Return whether a feature has no penalty."""
-        if self.factor is None:
-            return False
-        return bool((arrays.to_host(self.factor) == 0).any())
-
-    def ridge(self, strength: Array, scale: Array) -> Array:
-        """Return the strengths of the L2 penalty of coefficients scale * w."""
-        if self.factor is not None:
-            strength = strength * self.factor
-        # The square of a scale may leave the range.
-        return (1 - self.l1_ratio) * strength / scale / scale
-
-    def penalty(self, strength: Array, scale: Array, *, xp: Namespace) -> Penalty:
-        """Return the penalty of coefficients scale * w.
-
-        Parameters
-        ----------
-        strength : array of shape (n_models or 1, 1, 1)
-            1 / (C S).
-        scale : array of shape (n_features,)
-        xp : namespace
-        """
-        ridge = self.ridge(strength, scale)
-        # A larger strength reduces a coefficient to a rounding error, too.
-        largest = xp.full_like(ridge, float(xp.finfo(ridge.dtype).max) ** 0.5)
-        ridge = xp.where(ridge < largest, ridge, largest)
-        if self.smooth:
-            return L2Penalty(ridge)
-        factor = 1.0 if self.factor is None else self.factor
-        lasso = self.l1_ratio * strength * factor / scale
-        lasso = xp.where(lasso < largest, lasso, largest)
-        infinite, zeros = xp.full_like(scale, xp.inf), xp.zeros_like(lasso)
-        lower = -infinite if self.lower is None else self.lower * scale
-        upper = infinite if self.upper is None else self.upper * scale
-        return ElasticNetPenalty(ridge, NonSmooth(lasso, lower + zeros, upper + zeros))
-
-    def bounded(self, coef: Array, *, xp: Namespace) -> Array:
-        """Return raw coefficients, (n_columns, n_features), within the bounds.
-
-        The change of units moves coefficients at a bound by a rounding error.
-        """
-        if self.lower is None and self.upper is None:
-            return coef
-        rounding = 4 * float(xp.finfo(coef.dtype).eps) * xp.abs(coef)
-        for bound, inside in ((self.lower, xp.maximum), (self.upper, xp.minimum)):
-            if bound is not None:
-                is_at_bound = xp.abs(coef - bound) <= rounding
-                coef = xp.where(is_at_bound, bound, inside(coef, bound))
-        return coef
-
-
-def read_regularisation(
-    estimator: Any, l1_ratio: float, C: float | Array, features: Features
-) -> Regularisation:
-    """Read ``penalty_factor``, ``lower`` and ``upper`` of an estimator.
-
-    An infinite factor becomes bounds of zero.
-
-    Parameters
-    ----------
-    estimator : estimator
-    l1_ratio : float
-    C : float or array of shape (n_models,)
-    features : Features
-
-    Raises
-    ------
-    ValueError
-        If their shapes are wrong, or they contradict each other.
-
-    Warns
-    -----
-    UserWarning
-        If there is no penalty for ``l1_ratio`` or ``penalty_factor`` to act on.
-    """
-    names = "penalty_factor", "lower", "upper"
-    given = list(map(vars(estimator).get, names))
-    is_plain = given[0] is None and given[1] is None and given[2] is None
-    if is_plain and not (isinstance(C, float) and math.isinf(C)):
-        return Regularisation(l1_ratio, None, None, None)
-    xp, n_features = features.xp, features.X.shape[1]
-    factor, lower, upper = (
-        None if values is None else _per_feature(name, values, n_features)
-        for name, values in zip(names, given)
-    )
-    if factor is not None and (factor < 0).any():
-        raise ValueError(
-            "penalty_factor must not be negative; got "
-            f"{factor.min()} for feature {int(factor.argmin())}."
-        )
-    infinite = np.full(n_features, np.inf)
-    least, most = (
-        -infinite if lower is None else lower,
-        infinite if upper is None else upper,
-    )
-    empty = (least > most) | np.isposinf(least) | np.isneginf(most)
-    if empty.any():
-        wrong = int(empty.argmax())
-        raise ValueError(
-            "lower must not be above upper, and no coefficient can be infinite; "
-            f"feature {wrong} has lower={least[wrong]} and upper={most[wrong]}."
-        )
-    if factor is not None and np.isposinf(factor).any():
-        removed = np.isposinf(factor)
-        if ((least > 0) | (most < 0))[removed].any():
-            raise ValueError(
-                "An infinite penalty_factor removes a feature, but lower and upper "
-                "keep the coefficient of one of those away from zero."
-            )
-        factor = np.where(removed, 1.0, factor)
-        lower, upper = np.where(removed, 0.0, least), np.where(removed, 0.0, most)
-    if isinstance(C, float) and np.isposinf(C):
-        useless = ["l1_ratio"] * (l1_ratio > 0)
-        if factor is not None and (factor != 1).any():
-            useless.append("penalty_factor")
-        if useless:
-            warn(
-                f"With C=inf there is no penalty: {' and '.join(useless)} has no "
-                "effect. Use a finite C."
-            )
-        l1_ratio = 0.0
-    wide = arrays.widest_float(xp=xp, device=features.device)
-    return Regularisation(
-        l1_ratio,
-        *(
-            None if values is None else features.place(values, wide)
-            for values in (factor, lower, upper)
-        ),
-    )
-
-
-def _per_feature(name: str, values: Any, n_features: int) -> np.ndarray:
-    """Return a number for each feature, (n_features,), on the host."""
-    if arrays.is_array(values):
-        values = arrays.to_host(values)
-    try:
-        numbers = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{name} must be None, a number or a number for each feature; got "
-            f"{quoted(values)}."
-        ) from error
-    if numbers.shape not in ((), (n_features,)) or np.isnan(numbers).any():
-        raise ValueError(
-            f"{name} must be None, a number or an array of shape ({n_features},), "
-            f"without NaN; got {quoted(values)}."
-        )
-    return np.broadcast_to(numbers, (n_features,))
+from xlr.text import printable
 
 
 class Problem:

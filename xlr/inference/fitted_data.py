@@ -20,7 +20,8 @@ from xlr.estimators import (
 )
 from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.firth import firth_problem
-from xlr.estimators.problem import Problem, read_regularisation
+from xlr.estimators.problem import Problem
+from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.categories import table_levels
 from xlr.inputs.features import Features
 from xlr.text import quoted

@@ -34,7 +34,6 @@ class ActiveSetState(NamedTuple):
     at: Evaluation
     subgradient: Array  # minimum-norm subgradient
     working_set: WorkingSet
-    seed: int | None  # seed of the sample that the first solve starts on
     left: Array  # predicted decrease of the next step
     diagnostics: Diagnostics
 
@@ -47,11 +46,6 @@ class ActiveSet:
     columns, or :class:`NewtonCG` if there are thousands. A pass over all of X then
     finds the features that violate the KKT conditions.
 
-    Parameters
-    ----------
-    seed : int or None, default=None
-        Seed of a sample to start on; None for no sample.
-
     References
     ----------
     Friedman, Hastie and Tibshirani (2010), *Regularization paths for generalized linear
@@ -62,11 +56,8 @@ class ActiveSet:
     standardized = True
     patience = 8
 
-    def __init__(self, seed: int | None = None) -> None:
-        self.seed = seed
-
     def least_sample(self, objective: Objective) -> float:
-        """Return inf: only the first working set is solved on a sample."""
+        """Return inf: the first working set needs the gradient of all rows."""
         return math.inf
 
     def model_bytes(self, objective: Objective) -> int:
@@ -78,9 +69,7 @@ class ActiveSet:
         gradient = objective.minimum_norm_subgradient(start[0], start.at.gradient)
         diagnostics = Diagnostics.of(objective, start.at.value, gradient)
         left = objective.xp.full_like(start.at.value, objective.xp.inf)
-        return ActiveSetState(
-            *start[:2], gradient, WorkingSet(), self.seed, left, diagnostics
-        )
+        return ActiveSetState(*start[:2], gradient, WorkingSet(), left, diagnostics)
 
     def step(self, objective: Objective, state: ActiveSetState) -> ActiveSetState:
         xp = objective.xp
@@ -88,10 +77,9 @@ class ActiveSet:
         parameters, at, solution, features = state.working_set.solve(
             objective,
             state.parameters,
-            *_working_set(objective, state),
+            _working_set(objective, state),
             tol=SOLVED_SHARE * float(state.diagnostics.optimality.max()),
             max_iter=WORKING_SET_ITERATIONS,
-            seed=state.seed,
         )
         # 2. The predicted decrease from its coefficients and from the others.
         gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
@@ -105,7 +93,6 @@ class ActiveSet:
             at,
             gradient,
             state.working_set,
-            None,
             left,
             Diagnostics.of(objective, at.value, gradient, change=change),
         )
@@ -115,13 +102,11 @@ class ActiveSet:
         return state.left
 
 
-def _working_set(
-    objective: Objective, state: ActiveSetState
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return a mask of the needed features, and the ids of the welcome ones.
+def _working_set(objective: Objective, state: ActiveSetState) -> np.ndarray:
+    """Return a mask of the features for the next solve.
 
-    Needed features have a coefficient, or violate their KKT condition by more than the
-    next solve resolves. Welcome features join if columns must be copied anyway.
+    They have a coefficient, or violate their KKT condition by more than the next solve
+    resolves.
     """
     xp = objective.xp
     coef, gradient = (
@@ -133,7 +118,6 @@ def _working_set(
     size = max(LEAST, GROWTH * int(has_coef.sum()))
     order = np.argsort(np.where(has_coef, 0, -violation), kind="stable")[:size]
     needed = has_coef.copy()
-    # At least one feature is needed, with the intercept, even if none violates its
-    # condition.
+    # At least one feature is needed, with the intercept.
     needed[order[violation[order] >= SOLVED_SHARE * violation.max()]] = True
-    return needed, order[violation[order] > 0]
+    return needed

@@ -62,7 +62,7 @@ def conjugate_gradients(
         Number of products on a device, which does not wait for the residual. On the
         host, up to four times as many, until the residual is small enough.
     forcing : float
-        Target for the relative residual; 0 for exactly ``n_products``.
+        Target for the relative residual.
     rounding : float
         Relative rounding error of a number.
     xp : namespace
@@ -82,7 +82,7 @@ def conjugate_gradients(
     first_size = size = xp.vecdot(residual, search)
     least = (ROUNDED * rounding) ** 2 * first_size
     zeros = xp.zeros_like(size)
-    looks = arrays.in_host_memory(size) and forcing > 0
+    looks = arrays.in_host_memory(size)
     enough = forcing**2 * first_size
     for _ in range(MORE_ON_HOST * n_products if looks else n_products):
         product = multiply(search)

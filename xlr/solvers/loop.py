@@ -41,14 +41,11 @@ class Start(NamedTuple):
         F and its gradient at the parameters.
     surrogate : Surrogate or None
         A smaller objective whose Hessian approximates that of F.
-    is_close : bool
-        Whether the parameters are the solution, up to rounding.
     """
 
     parameters: Array
     at: Evaluation
     surrogate: Surrogate | None = None
-    is_close: bool = False
 
 
 class State(Protocol):

@@ -100,8 +100,8 @@ class NewtonCG:
             scale=subgradient,
             precondition=None,
             is_fresh=True,
-            budget=self.least_budget if start.is_close else self.first_budget,
-            forcing=0.0 if start.is_close else 0.1,
+            budget=self.first_budget,
+            forcing=0.1,
             first=0.0,
             before=0.0,
             residual=np.zeros(objective.n_models),
@@ -132,12 +132,12 @@ class NewtonCG:
         damped = xp.vecdot(state.scale * change, change)
         trial = try_step(objective, gradient, target, change, residual, damped)
         residual, damped = trial.more
-        accept = trial.is_acceptable(last, rounding) & (trial.step_norm > 0)
+        accept = trial.is_acceptable(last, rounding) & (trial.now.step_norm > 0)
         # 4. Damping, from the decrease of F and of its quadratic model.
         predicted = 0.5 * (last.damping * damped - trial.derivative_before)
         # The next decrease is a share of this one: from the residual of the solve, and
         # from the error of the model beyond the rounding of F.
-        error = abs(predicted - (last.value - trial.value))
+        error = abs(predicted - (last.value - trial.now.value))
         error = np.maximum(error - sum_rounding(last, rounding), 0.0)
         error = residual + error / predicted
         left = np.where(predicted > 0, predicted, 0.0)

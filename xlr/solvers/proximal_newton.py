@@ -119,8 +119,8 @@ class ProximalNewton:
         # Rounding may remove the curvature of the model in the softmax's null space.
         target = objective.shifted_over_classes(objective.place(target))
         trial = try_step(objective, state.subgradient, target, target - w)
-        flatter = trial.optimality < last.optimality
-        accept = trial.value <= last.value - SUFFICIENT * np.maximum(predicted, 0.0)
+        flatter = trial.now.optimality < last.optimality
+        accept = trial.now.value <= last.value - SUFFICIENT * np.maximum(predicted, 0.0)
         accept |= flatter & trial.is_flat(last, rounding)
         # 3. Damping, from the decrease of F and of its model.
         new = trial.taken(accept, state, state.subgradient, objective, predicted)

@@ -206,34 +206,27 @@ def minimise_quadratic(
 
 
 def _proximal_gradient(problem: Problem, point: Point) -> Point:
-    """Take accelerated steps until the free coordinates are unchanged.
+    """Take steps until the free coordinates are unchanged.
 
     References
     ----------
     Beck and Teboulle (2009), *A fast iterative shrinkage-thresholding algorithm for
-    linear inverse problems*, section 4, with backtracking; O'Donoghue and Candès
-    (2015), *Adaptive restart for accelerated gradient schemes*, function scheme.
+    linear inverse problems*, section 3: ISTA with backtracking.
     """
-    quadratic, ahead, momentum, unchanged = problem.quadratic, point, 1.0, 0
+    quadratic, unchanged = problem.quadratic, 0
     for _ in range(MAX_PROXIMAL_STEPS):
         step_size = 1 / quadratic.largest_curvature
-        u = ahead.u - step_size * ahead.gradient
+        u = point.u - step_size * point.gradient
         new = problem.at(problem.non_smooth.prox(u, step_size, xp=np))
-        step = new.u - ahead.u
-        curvature = step @ (new.gradient - ahead.gradient)
+        step = new.u - point.u
+        curvature = step @ (new.gradient - point.gradient)
         if curvature * step_size > 1.001 * (step @ step):  # the step is too long
             quadratic.largest_curvature = 1.1 * curvature / (step @ step)
             continue
-        if not problem.rise(point, new) < 0:
-            if ahead is point:  # rounding
-                break
-            ahead, momentum = point, 1.0
-            continue
-        following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        share = (momentum - 1) / following
-        ahead = Point(*(b + share * (b - a) for a, b in zip(point, new)))
+        if not problem.rise(point, new) < 0:  # rounding
+            break
         same = (problem.free(new.u) == problem.free(point.u)).all()
-        point, momentum, unchanged = new, following, unchanged + 1 if same else 0
+        point, unchanged = new, unchanged + 1 if same else 0
         if unchanged == MAX_UNCHANGED:
             break
     return point

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -11,7 +10,6 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import Record, Solution, Solver, Start, minimise
-from xlr.solvers.row_space import row_space
 from xlr.solvers.surrogate import Surrogate
 
 # Minimum number of rows per sampled row, so that a sample is cheap. Sampled rows per
@@ -26,9 +24,6 @@ ROWS_TO_POOL = 10
 START_ITERATIONS = 30
 SMALL_TOL = 1e-6
 
-# Tolerance in the row space, where an iteration costs less than a pass over X.
-ROW_SPACE_TOL = 1e-7
-
 # Tolerance on a sample, as a share of the noise in its gradient.
 NOISE_SHARE = 0.2
 
@@ -40,10 +35,9 @@ def find_start(
     r"""Return the minimum of a smaller problem as a start.
 
     For resamples, the smaller problem is the model of all rows. For many rows, it is
-    the objective on a random sample, whose fit may start on a smaller sample. With more
-    features than rows, it is the problem in the row space. On a sample, the gradient is
-    reduced only to the noise of the draw: a sample may be separable even if all rows
-    together are not.
+    the objective on a random sample, whose fit may start on a smaller sample. On a
+    sample, the gradient is reduced only to the noise of the draw: a sample may be
+    separable even if all rows together are not.
 
     Parameters
     ----------
@@ -69,10 +63,7 @@ def find_start(
     )
     size = min(size, objective.data.n_drawable)
     if size < least:
-        smaller = row_space(objective)
-        if smaller is None:
-            return _or_zeros(objective, start)
-        return _in_row_space(solver, objective, start, *smaller)
+        return _or_zeros(objective, start)
     return _on_sample(solver, objective, start, size, seed)
 
 
@@ -145,25 +136,6 @@ def _on_sample(
     # A sample may lack a rare class.
     is_better = arrays.move(is_better, xp=xp, device=objective.device)
     return _or_zeros(objective, xp.where(is_better[:, None], parameters, start))
-
-
-def _in_row_space(
-    solver: Solver,
-    objective: Objective,
-    start: Array,
-    reduced: Objective,
-    back: Callable[[Array], Array],
-) -> Start:
-    """Start at the solution in the row space, if it improves all models."""
-    begin = reduced.zeros()
-    solution = minimise(
-        solver, reduced, begin, tol=ROW_SPACE_TOL, max_iter=START_ITERATIONS
-    )
-    parameters = back(solution.parameters)
-    at = objective.value_and_gradient(parameters)
-    if (arrays.to_host(at.value) < solution.records[0].objective).all():
-        return Start(parameters, at, is_close=True)
-    return _or_zeros(objective, start)
 
 
 def _nearly_minimised(

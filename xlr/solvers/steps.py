@@ -94,8 +94,8 @@ class Trial(NamedTuple):
         F and the gradient of its smooth part at the end of the step.
     subgradient : array of shape (n_models, n_parameters)
         Minimum-norm subgradient of F.
-    value, optimality, step_norm : ndarrays of shape (n_models,)
-        As in :class:`Diagnostics`.
+    now : Diagnostics
+        Diagnostics at the end of the step, without damping.
     derivative_before, derivative_after : ndarrays of shape (n_models,)
         Derivatives of F along the step, at its ends.
     more : list of ndarrays of shape (n_models,)
@@ -105,9 +105,7 @@ class Trial(NamedTuple):
     parameters: Array
     at: Evaluation
     subgradient: Array
-    value: np.ndarray
-    optimality: np.ndarray
-    step_norm: np.ndarray
+    now: Diagnostics
     derivative_before: np.ndarray
     derivative_after: np.ndarray
     more: list[np.ndarray]
@@ -128,7 +126,7 @@ class Trial(NamedTuple):
         rounding : float
             Relative rounding error of a number of X.
         """
-        enough = self.value <= last.value + SUFFICIENT * self.derivative_before
+        enough = self.now.value <= last.value + SUFFICIENT * self.derivative_before
         if np.count_nonzero(enough) == enough.size:
             return enough
         less = self.derivative_after <= (2 * SUFFICIENT - 1) * self.derivative_before
@@ -136,7 +134,7 @@ class Trial(NamedTuple):
 
     def is_flat(self, last: Diagnostics, rounding: float) -> np.ndarray:
         """Return whether F rose by at most its rounding error: (n_models,)."""
-        return self.value <= last.value + sum_rounding(last, rounding)
+        return self.now.value <= last.value + sum_rounding(last, rounding)
 
     def taken(
         self,
@@ -163,29 +161,22 @@ class Trial(NamedTuple):
         last, rounding = state.diagnostics, objective.rounding
         damping, all_accept = last.damping, np.count_nonzero(accept) == accept.size
         if predicted is not None and (np.count_nonzero(damping) or not all_accept):
-            fell = last.value - self.value
+            fell = last.value - self.now.value
             damping = next_damping(damping, predicted, fell, accept, rounding)
+        now = self.now._replace(damping=damping)
         if all_accept:
-            found = self.value, self.optimality, self.step_norm, damping
-            return Point(
-                self.parameters, self.at, self.subgradient, Diagnostics(*found)
-            )
-        xp, at = objective.xp, state.at
-        mask = objective.place(accept, xp.bool)
-        by_row = mask[:, None]
+            return Point(self.parameters, self.at, self.subgradient, now)
+        xp, mask = objective.xp, objective.place(accept, objective.xp.bool)
+
+        def chosen(new: Array, old: Array) -> Array:
+            return xp.where(mask if new.ndim == 1 else mask[:, None], new, old)
+
+        stays = last._replace(step_norm=np.zeros_like(damping), damping=damping)
         return Point(
-            xp.where(by_row, self.parameters, state.parameters),
-            Evaluation(
-                xp.where(mask, self.at.value, at.value),
-                xp.where(by_row, self.at.gradient, at.gradient),
-            ),
-            xp.where(by_row, self.subgradient, subgradient),
-            Diagnostics(
-                np.where(accept, self.value, last.value),
-                np.where(accept, self.optimality, last.optimality),
-                np.where(accept, self.step_norm, 0.0),
-                damping,
-            ),
+            chosen(self.parameters, state.parameters),
+            Evaluation(*map(chosen, self.at, state.at)),
+            chosen(self.subgradient, subgradient),
+            Diagnostics(*(np.where(accept, a, b) for a, b in zip(now, stays))),
         )
 
 
@@ -222,9 +213,8 @@ def try_step(
         *more,
     )
     value, optimality, norm, before, after, *others = _on_host(numbers, xp=xp)
-    return Trial(
-        target, at, subgradient, value, optimality, norm, before, after, others
-    )
+    now = Diagnostics(value, optimality, norm, np.zeros_like(value))
+    return Trial(target, at, subgradient, now, before, after, others)
 
 
 def _on_host(numbers: tuple[Array, ...], *, xp: Namespace) -> np.ndarray:
@@ -269,7 +259,7 @@ def shortened(trial: Trial, last: Diagnostics) -> np.ndarray:
     The factor is within [0.1, 0.5], and 0.1 if that value is not finite.
     """
     derivative = trial.derivative_before
-    factor = -derivative / (2 * (trial.value - last.value - derivative))
+    factor = -derivative / (2 * (trial.now.value - last.value - derivative))
     return np.where(np.isfinite(factor), np.clip(factor, 0.1, 0.5), 0.1)
 
 

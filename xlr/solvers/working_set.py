@@ -47,11 +47,9 @@ class WorkingSet:
         objective: Objective,
         parameters: Array,
         needed: np.ndarray,
-        welcome: np.ndarray | None = None,
         *,
         tol: float,
         max_iter: int,
-        seed: int | None = None,
     ) -> tuple[Array, Evaluation, Solution, np.ndarray]:
         """Minimise F over the coefficients of some features.
 
@@ -62,12 +60,8 @@ class WorkingSet:
         parameters : array of shape (n_models, n_parameters)
             Start of the fit.
         needed : ndarray of bool, of shape (n_features,)
-        welcome : ndarray of int, default=None
-            Further features to copy, if columns must be copied.
         tol, max_iter
             As in :func:`minimise`.
-        seed : int, default=None
-            Seed of a sample to start on; None for no sample.
 
         Returns
         -------
@@ -79,23 +73,17 @@ class WorkingSet:
         features : ndarray of bool, of shape (n_features,)
             Mask of the working set.
         """
-        part = self._objective_on(objective, needed, welcome)
+        part = self._objective_on(objective, needed)
         solver: NewtonCG | ProximalNewton = ProximalNewton(self._held)
-        beginner: NewtonCG | ProximalNewton = ProximalNewton()
         if part.n_parameters > MOST_PARAMETERS:
-            solver = beginner = NewtonCG()
+            solver = NewtonCG()
         xp, features = objective.xp, self._features
         start = parameters
         if features is not None:
             coef, intercept = objective.split(parameters)
             start = part.join(xp.take(coef, features, axis=1), intercept)
-        solution = minimise(
-            solver,
-            part,
-            find_start(beginner, part, start, seed),
-            tol=tol,
-            max_iter=max_iter,
-        )
+        begin = find_start(solver, part, start, seed=None)
+        solution = minimise(solver, part, begin, tol=tol, max_iter=max_iter)
         if features is None:
             return solution.parameters, solution.at, solution, self._copied
         found, intercept = part.split(solution.parameters)
@@ -104,21 +92,15 @@ class WorkingSet:
         at = objective.value_and_gradient(parameters)
         return parameters, at, solution, self._copied
 
-    def _objective_on(
-        self, objective: Objective, needed: np.ndarray, welcome: np.ndarray | None
-    ) -> Objective:
+    def _objective_on(self, objective: Objective, needed: np.ndarray) -> Objective:
         """Return F on a copy of the columns; make a new copy if a column is missing."""
         if self._part is None or (needed & ~self._copied).any():
             self._copied, self._held = np.ones_like(needed), []
             self._features, self._part = None, objective
             if needed.shape[0] > FEW and needed.mean() <= MOST:
-                self._copied = needed.copy()
-                self._copied[[] if welcome is None else welcome] = True
-            if not self._copied.all():
+                self._copied, place = needed.copy(), np.nonzero(needed)[0]
                 self._features = arrays.move(
-                    np.nonzero(self._copied)[0],
-                    xp=objective.xp,
-                    device=objective.device,
+                    place, xp=objective.xp, device=objective.device
                 )
                 self._part = objective.take_columns(self._features)
         if self._features is None:

@@ -1,0 +1,92 @@
+"""Reports of fits to the callbacks of scikit-learn 1.9."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from xlr.arrays import Array
+from xlr.solvers import Record
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn 1.6 to 1.8
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Replacement for scikit-learn's mixin of the same name."""
+
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
+        """Call the method, at the same stack depth as scikit-learn 1.9."""
+
+        @functools.wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return method(*args, **kwargs)
+
+        return call
+
+
+Reconstruct = Callable[[Array], dict[str, Any]]
+Listener = Callable[[Record, Array], bool | None]
+
+
+class FitCallbacks:
+    """Reporter of the fit and its iterations to the callbacks of an estimator.
+
+    Callbacks need scikit-learn 1.9. Without callbacks it does nothing: contexts of
+    iterations would accumulate.
+
+    Parameters
+    ----------
+    estimator : estimator with CallbackSupportMixin
+    max_iter : int
+    X, y : arrays
+    **metadata
+        Other arguments of the fit. The callbacks get those that are not None.
+    """
+
+    def __init__(
+        self, estimator: Any, max_iter: int, X: Any, y: Any, **metadata: Any
+    ) -> None:
+        self._context = None
+        self._last: tuple[Any, ...] = ()
+        if getattr(estimator, "_skl_callbacks", None):
+            given = {k: v for k, v in metadata.items() if v is not None}
+            data = {"estimator": estimator, "X": X, "y": y, "metadata": given}
+            self._data = data
+            self._context = estimator._init_callback_context(max_subtasks=max_iter)
+            self._context.call_on_fit_task_begin(**data)
+
+    def listener(self, reconstruct: Reconstruct) -> Listener | None:
+        """Return a function to call after each iteration, or None without callbacks.
+
+        The function returns True if a callback requests a stop. ``reconstruct`` takes
+        parameters and returns the fitted attributes that predictions need; it is called
+        only if a callback needs them.
+        """
+        if self._context is None:
+            return None
+        return functools.partial(self._report, reconstruct)
+
+    def end(self) -> None:
+        """Report the end of the fit, with the state of the last iteration."""
+        if self._context is not None:
+            self._context.call_on_fit_task_end(**self._at(*self._last))
+
+    def _report(
+        self, reconstruct: Reconstruct, record: Record, parameters: Array
+    ) -> bool:
+        before, self._last = self._last, (parameters, reconstruct)
+        if record.iteration == 0:
+            return False
+        context: Any = self._context
+        task = context.subcontext(task_name="iteration")
+        task.call_on_fit_task_begin(**self._at(*before))
+        stops: bool = task.call_on_fit_task_end(**self._at(*self._last))
+        return stops
+
+    def _at(self, parameters: Array, reconstruct: Reconstruct) -> dict[str, Any]:
+        return {
+            **self._data,
+            "reconstruction_attributes": lambda: reconstruct(parameters),
+        }

@@ -1,0 +1,306 @@
+"""Scores of fitted models by scikit-learn's scorers, and of the models of folds."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import math
+import operator
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn import get_config
+from sklearn.metrics import make_scorer
+
+from xlr import arrays
+from xlr.arrays import Array
+from xlr.data import Block, fetch, parts_of
+from xlr.estimators.base import LinearClassifier, logits, one_or_more
+from xlr.estimators.dataset import LabelledDataset, loss_of
+from xlr.estimators.resamples import small_counts
+from xlr.functions import log_sigmoid
+from xlr.inputs.features import is_matrix
+from xlr.inputs.labels import with_plain_integers
+from xlr.inputs.weights import place_weights
+from xlr.losses import Loss
+
+
+def held_out_likelihood(
+    dataset: LabelledDataset, tests: list[np.ndarray], coef: Array, intercept: Array
+) -> np.ndarray:
+    """Return the mean log-likelihood of the rows that folds left out.
+
+    It is scikit-learn's ``'neg_log_loss'``, computed from logits, for all models in one
+    pass.
+
+    Parameters
+    ----------
+    dataset : LabelledDataset
+    tests : list of ndarrays
+        Row numbers that each fold left out.
+    coef : array of shape (n_folds, n_models, n_outputs, n_features)
+    intercept : array of shape (n_folds, n_models, n_outputs)
+        In the widest dtype.
+
+    Returns
+    -------
+    ndarray of shape (n_folds, n_models)
+    """
+    rows = dataset.rows
+    loss = loss_of(dataset.totals.shape[0])
+    counts = rows.place_rows(small_counts(tests, rows.n_samples), on_device=False)
+    total, weight = rows.map_reduce(
+        _held_out_loss,
+        loss,
+        dataset.class_weights.one_vs_rest,
+        coef,
+        intercept,
+        width=4 * coef.shape[1] * coef.shape[2],
+        per_row=counts,
+    )
+    return -arrays.to_host(total / weight[:, None])
+
+
+@arrays.quiet()
+def _held_out_loss(
+    block: Block,
+    loss: Loss,
+    one_vs_rest: bool,
+    coef: Array,
+    intercept: Array,
+    counts: np.ndarray,
+) -> tuple[Array, Array]:
+    """Return the weighted sums of the losses, (n_folds, n_models), and the weights.
+
+    No probability is below eps, as in scikit-learn's ``log_loss``.
+    """
+    xp, dtype = block.xp, block.matrix.dtype
+    info = xp.finfo(dtype)
+    most, largest = -math.log(float(info.eps)), float(info.max)
+    numbers, sums = np.arange(counts.shape[0]), []
+    for fold in range(coef.shape[0]):
+        ids = np.repeat(numbers, counts[:, fold])
+        ids = arrays.move(ids, xp=xp, device=arrays.device_of(block.weights))
+        eta = _logits_of_models(block, ids, coef[fold, ...], intercept[fold, ...])
+        if one_vs_rest:  # its probabilities are divided by their sum
+            eta = log_sigmoid(eta)
+        labels = xp.take(xp.astype(block.labels, dtype), ids, axis=0)
+        # A class without weight has an infinite intercept.
+        eta = arrays.within(eta, -largest, largest, xp=xp)
+        value, _ = loss.value_and_gradient(eta, labels, xp=xp)
+        value = xp.astype(arrays.within(value, None, most, xp=xp), block.weights.dtype)
+        weights = xp.take(block.weights, ids, axis=0)
+        sums.append((xp.sum(weights * value, axis=0), xp.sum(weights)))
+    total, weight = (xp.stack(list(part)) for part in zip(*sums))
+    return total, weight
+
+
+def held_out_scores(
+    scorer: Callable[..., float],
+    dataset: LabelledDataset,
+    y: np.ndarray,
+    metadata: dict[str, Any],
+    tests: list[np.ndarray],
+    coef: Array,
+    intercept: Array,
+) -> np.ndarray:
+    """Return the scores of the rows that folds left out, by a scorer of scikit-learn.
+
+    For chunks of Dask, the logits move to this process, fold by fold. The scorer gets
+    row numbers as X, and models that hold the logits of these rows.
+
+    Parameters
+    ----------
+    scorer : callable
+    dataset : LabelledDataset
+    y : ndarray of shape (n_samples,)
+    metadata : dict
+        Metadata for the scorer: arrays with an entry for each row of X, or other
+        values.
+    tests, coef, intercept
+        As in :func:`held_out_likelihood`.
+
+    Returns
+    -------
+    ndarray of shape (n_folds, n_models)
+    """
+    rows, scores = dataset.rows, []
+    scored_on = _in_memory if rows.in_memory else _in_chunks
+    if "sample_weight" in metadata:
+        weights: Array
+        if rows.in_memory:
+            weights = place_weights(metadata["sample_weight"], dataset.features)
+        else:
+            weights = rows.map_rows(_weights, reads_rows=False)
+        metadata = metadata | {"sample_weight": weights}
+    metadata = {name: on_host(values) for name, values in metadata.items()}
+    for i, test in enumerate(tests):
+        test = test if rows.in_memory else np.sort(test)
+        X, models = scored_on(dataset, test, coef[i, ...], intercept[i, ...])
+        given = {
+            name: np.asarray(v)[test] if np.shape(v)[:1] == y.shape else v
+            for name, v in metadata.items()
+        }
+        scores.append([float(scorer(m, X, y[test], **given)) for m in models])
+    return np.asarray(scores)
+
+
+def _weights(block: Block) -> Array:
+    return block.weights[:, 0]
+
+
+def _in_memory(
+    dataset: LabelledDataset, test: np.ndarray, coef: Array, intercept: Array
+) -> tuple[Any, list[ScoredModel]]:
+    """Return some rows of X, and models of them."""
+    features, xp = dataset.features, dataset.features.xp
+    X, ids = features.X, features.place(test, None)
+    X = X.take_rows(ids) if is_matrix(X) else arrays.take_rows(X, ids, xp=xp)
+    classes, models = arrays.to_host(dataset.classes), []
+    offset = dataset.rows.offset
+    if offset is not None:
+        offset = one_or_more(xp.take(offset, ids, axis=0), xp=xp)
+    for i in range(coef.shape[0]):
+        model = LinearClassifier()
+        model.coef_, model.intercept_ = coef[i, ...], intercept[i, ...]
+        model._one_vs_rest = dataset.class_weights.one_vs_rest
+        models.append(ScoredModel.of(model, classes, offset))
+    return X, models
+
+
+def _in_chunks(
+    dataset: LabelledDataset, test: np.ndarray, coef: Array, intercept: Array
+) -> tuple[np.ndarray, list[ScoredModel]]:
+    """Return row numbers, and models that hold the logits of these rows."""
+    rows, one_vs_rest = dataset.rows, dataset.class_weights.one_vs_rest
+    is_test = np.isin(np.arange(rows.n_samples), test)
+    found = rows.map_reduce(
+        _test_logits,
+        coef,
+        intercept,
+        combine=operator.add,
+        per_row=rows.place_rows(is_test),
+    )
+    classes, logits = arrays.to_host(dataset.classes), np.concatenate(found)
+    return test[:, None], [
+        ScoredModel(logits[:, i, :], classes, one_vs_rest) for i in range(coef.shape[0])
+    ]
+
+
+def _test_logits(
+    block: Block, coef: Array, intercept: Array, is_test: np.ndarray
+) -> tuple[np.ndarray]:
+    """Return logits on the host, (n_rows, n_models, n_outputs)."""
+    ids = np.nonzero(is_test)[0]
+    ids = arrays.move(ids, xp=block.xp, device=block.matrix.device)
+    return (arrays.to_host(_logits_of_models(block, ids, coef, intercept)),)
+
+
+def score_chunks(
+    model: LinearClassifier,
+    scorer: Callable[..., float],
+    X: Any,
+    y: Any,
+    offset: Any,
+    metadata: dict[str, Any],
+) -> float:
+    """Score a fitted model on rows of Dask with a scorer of scikit-learn's.
+
+    Logits, labels and weights move to this process.
+    """
+    given = {"logits": model.decision_function(X, offset), "y": y, **metadata}
+    lazy = {name: parts_of(v) for name, v in given.items() if arrays.is_dask(v)}
+    found = iter(fetch([part for parts in lazy.values() for part in parts])[0])
+    for name, parts in lazy.items():
+        pieces = itertools.islice(found, len(parts))
+        given[name] = np.concatenate([with_plain_integers(on_host(p)) for p in pieces])
+    logits, y = given.pop("logits"), on_host(given.pop("y"))
+    known = ScoredModel(
+        logits, arrays.to_host(model.classes_), model._has_model_for_each_class
+    )
+    return float(scorer(known, np.arange(logits.shape[0])[:, None], y, **given))
+
+
+def _logits_of_models(block: Block, ids: Array, coef: Array, intercept: Array) -> Array:
+    """Return the logits of some rows for each model: (n_rows, n_models, n_outputs)."""
+    xp, shape = block.xp, coef.shape
+    columns = xp.reshape(coef, (-1, shape[2]))
+    eta = logits(block.matrix.take_rows(ids), columns, xp.reshape(intercept, (-1,)))
+    eta = xp.reshape(eta, (-1, *shape[:2]))
+    if block.offset is None:
+        return eta
+    return eta + xp.take(block.offset, ids, axis=0)[:, None, :]
+
+
+def on_host(values: Any) -> Any:
+    """Convert arrays to NumPy; return other values unchanged."""
+    return arrays.to_host(values) if arrays.is_array(values) else values
+
+
+def knowing_classes(
+    scorer: Callable[..., float], classes: np.ndarray
+) -> Callable[..., float]:
+    """Return a scorer with all classes as the ``labels`` of its metric, if possible.
+
+    Scored rows may lack some classes. scikit-learn's ``LogisticRegressionCV`` does the
+    same.
+    """
+    metric: Any = getattr(scorer, "_score_func", None)
+    taken = {} if metric is None else inspect.signature(metric).parameters
+    if "labels" not in taken:
+        return scorer
+    known: dict[str, Any] = {"labels": classes}
+    if "pos_label" in taken and classes.shape[0] == 2:
+        known["pos_label"] = classes[1]
+    made: Any = scorer
+    return make_scorer(
+        metric,
+        greater_is_better=made._sign > 0,
+        response_method=made._response_method,
+        **{**known, **made._kwargs},
+    )
+
+
+class ScoredModel(LinearClassifier):
+    """A fitted model for the scorers of scikit-learn, with NumPy results.
+
+    Their metrics take NumPy arrays, unless scikit-learn's ``array_api_dispatch`` is
+    set: the results then stay in the library of X.
+
+    Parameters
+    ----------
+    logits : array or callable
+        Logits of the rows to score, or a function from X to them.
+    classes : ndarray of shape (n_classes,)
+    one_vs_rest : bool
+    """
+
+    def __init__(self, logits: Any, classes: np.ndarray, one_vs_rest: bool) -> None:
+        self.logits, self.classes, self.one_vs_rest = logits, classes, one_vs_rest
+        self.classes_, self._one_vs_rest = classes, one_vs_rest
+
+    @classmethod
+    def of(
+        cls, model: LinearClassifier, classes: np.ndarray, offset: Any = None
+    ) -> ScoredModel:
+        """Return a fitted model with its coefficients, for scorers that read them."""
+        logits = partial(model.decision_function, offset=offset)
+        scored = cls(logits, classes, model._has_model_for_each_class)
+        scored.coef_, scored.intercept_ = model.coef_, model.intercept_
+        return scored
+
+    def fit(self, X: Array, y: Array) -> ScoredModel:
+        """Do nothing: the model is fitted."""
+        return self
+
+    def _of_rows(
+        self, answer: Callable[..., Array], X: Array, offset: Array | None = None
+    ) -> Array:
+        """Return a result from the logits."""
+        found = self.logits(X) if callable(self.logits) else self.logits
+        if not get_config()["array_api_dispatch"]:
+            found = np.array(arrays.to_host(found))  # the metric may overwrite it
+        columns = found[:, None] if found.ndim == 1 else found
+        return answer(columns, xp=arrays.namespace(columns))
