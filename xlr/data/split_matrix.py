@@ -85,7 +85,7 @@ class SplitMatrix:
         by_width = sorted(parts, key=lambda part: part.shape[1])
         between = itertools.combinations(by_width, 2)
         self.gram_cost = sum(part.gram_cost for part in parts) + sum(
-            narrow.shape[1] * wide.product_cost for narrow, wide in between
+            small.shape[1] * large.product_cost for small, large in between
         )
 
     def _with(self, parts: Sequence[Any]) -> SplitMatrix:
@@ -134,21 +134,21 @@ class SplitMatrix:
         if self.parts[i].shape[1] > self.parts[k].shape[1]:
             return self.xp.permute_dims(self._between(k, i, columns), (2, 3, 0, 1))
         xp, (n, m) = self.xp, columns.shape
-        narrow, wide = self.parts[i], self.parts[k]
-        width = narrow.shape[1]
+        small, large = self.parts[i], self.parts[k]
+        width = small.shape[1]
 
         def sums(rows: slice) -> tuple[Array]:
             u = columns[rows, :]
             pairs = xp.reshape(u[:, :, None] * u[:, None, :], (-1, m * m))
-            dense = xp.astype(narrow.take_rows(rows).to_dense(), u.dtype, copy=False)
+            dense = xp.astype(small.take_rows(rows).to_dense(), u.dtype, copy=False)
             weighted = xp.reshape(
                 pairs[:, :, None] * dense[:, None, :], (-1, m * m * width)
             )
-            return (wide.take_rows(rows).transpose_matvec(weighted),)
+            return (large.take_rows(rows).transpose_matvec(weighted),)
 
         step = max(LEAST_DENSE_ROWS, DENSE_NUMBERS // (m * m * width))
         (total,) = map_reduce(sums, cut(n, step))
-        total = xp.reshape(total, (m, m, width, wide.shape[1]))
+        total = xp.reshape(total, (m, m, width, large.shape[1]))
         return xp.permute_dims(total, (0, 2, 1, 3))
 
     def sandwich_diagonal(self, weights: Array) -> Array:

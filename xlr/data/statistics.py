@@ -125,8 +125,8 @@ def _replaced(
 @arrays.pure
 def _sums(block: Block) -> tuple[Array, Array, Array]:
     """Return the sum of the weights, and the weighted sums of x and x^2."""
-    matrix = block.matrix.astype(block.wide)
-    weights = block.xp.astype(block.row_weights, block.wide, copy=False)
+    matrix = block.matrix.astype(block.accumulation_dtype)
+    weights = block.xp.astype(block.row_weights, block.accumulation_dtype, copy=False)
     sums = matrix.transpose_matvec(weights), matrix.sandwich_diagonal(weights)
     return block.xp.sum(weights), sums[0][0, :], sums[1][0, :]
 
@@ -149,7 +149,7 @@ def _about_a_row(
     xp = data.xp
     refuse_non_finite(data.matrix, names)
     row = np.nonzero(arrays.to_host(data.targets.weights)[:, 0] > 0)[0][:1]
-    shift = data.take_rows(row, data.wide).matrix.to_dense()[0, :]
+    shift = data.take_rows(row, data.accumulation_dtype).matrix.to_dense()[0, :]
     for _ in range(2):
         first, second, largest = data.map_reduce(
             _shifted_sums, shift, weight, combine=_combined
@@ -165,7 +165,7 @@ def _about_a_row(
     wrong = np.nonzero(arrays.to_host(wrong))[0]
     if wrong.size:
         size = float(arrays.to_host(largest)[wrong[0]])
-        dtype = str(data.wide).rpartition(".")[2]
+        dtype = str(data.accumulation_dtype).rpartition(".")[2]
         name = printable(names[wrong[0]])
         raise ValueError(
             f"Column {name} of X varies by {size:.3g}, whose square is outside the "
@@ -182,8 +182,8 @@ def _shifted_sums(
     The means are the block's share of the means over all rows, with the given weight.
     """
     xp = block.xp
-    shares = xp.astype(block.row_weights, block.wide, copy=False) / weight
-    u = xp.astype(block.matrix.to_dense(), block.wide, copy=False) - shift
+    shares = xp.astype(block.row_weights, block.accumulation_dtype, copy=False) / weight
+    u = xp.astype(block.matrix.to_dense(), block.accumulation_dtype, copy=False) - shift
     u = xp.where(shares > 0, u, xp.zeros_like(u))
     squares = xp.sum(shares * (u * u), axis=0)
     return xp.sum(shares * u, axis=0), squares, xp.max(xp.abs(u), axis=0)

@@ -35,7 +35,7 @@ class Block(NamedTuple):
     offset : array of shape (n_rows, n_outputs) or None
         Added to the logits.
     xp : namespace
-    wide : dtype
+    accumulation_dtype : dtype
         Accumulation dtype: the widest of the device.
     """
 
@@ -45,7 +45,7 @@ class Block(NamedTuple):
     row_weights: Array
     offset: Array | None
     xp: Namespace
-    wide: Any
+    accumulation_dtype: Any
 
 
 @arrays.pure
@@ -61,7 +61,8 @@ def sums_of_class_weights(block: Block, n_classes: int) -> tuple[Array]:
     else:
         shares = [xp.astype(y == k, block.weights.dtype) for k in range(n_classes)]
     of_class = [
-        xp.sum(block.weights * share, axis=0, dtype=block.wide) for share in shares
+        xp.sum(block.weights * share, axis=0, dtype=block.accumulation_dtype)
+        for share in shares
     ]
     return (xp.stack(of_class, axis=1),)
 
@@ -106,7 +107,7 @@ class TrainingData:
         self.chunks = chunks
         self.in_memory = chunks is None
         self.xp, self.device, self.dtype = matrix.xp, matrix.device, matrix.dtype
-        self.wide = arrays.widest_float(xp=self.xp, device=self.device)
+        self.accumulation_dtype = arrays.widest_float(xp=self.xp, device=self.device)
         self.n_drawable, self.n_features = matrix.shape
         self.n_samples = self.n_drawable if chunks is None else int(chunks.X.shape[0])
         self._block_bytes = arrays.block_bytes(matrix.stored)
@@ -244,7 +245,9 @@ class TrainingData:
         offset = None if offset is None else offset[rows, :]
         matrix = self.matrix.take_rows(rows)
         shared = self.targets.weights[rows, :]
-        block = Block(matrix, labels, weights, shared, offset, self.xp, self.wide)
+        block = Block(
+            matrix, labels, weights, shared, offset, self.xp, self.accumulation_dtype
+        )
         if rows == slice(0, self.n_samples):
             self._whole = block
         return block

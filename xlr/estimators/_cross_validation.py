@@ -201,7 +201,7 @@ def fit_folds(
     for members, spec in folds.specs(Cs.size):
         n_labels = spec.data.targets.n_models // (members.size * Cs.size)
         C = np.repeat(Cs[order], members.size * n_labels)
-        C = features.place(C, spec.data.wide)
+        C = features.place(C, spec.data.accumulation_dtype)
         by_ratio: list[tuple[Array, Array]] = []
         for i, l1_ratio in enumerate(l1_ratios):
             many = Fitting(estimator, dataset, spec, C=C, l1_ratio=float(l1_ratio))

@@ -165,9 +165,9 @@ class LinearModel(BaseEstimator):
             matrix = DenseMatrix(entries, xp=xp, device=features.device)
         else:
             entries, matrix = features.stored, features.matrix
-        wide = arrays.widest_float(xp=xp, device=features.device)
-        coef = features.place(self.coef_, wide)
-        intercept = self._exact_intercept(features, wide)
+        widest = arrays.widest_float(xp=xp, device=features.device)
+        coef = features.place(self.coef_, widest)
+        intercept = self._exact_intercept(features, widest)
         if coef.shape[1] != n_features:  # set by hand, without n_features_in_
             raise ValueError(
                 f"X has {n_features} features, but {type(self).__name__} is expecting "
@@ -177,7 +177,7 @@ class LinearModel(BaseEstimator):
             offset = read_offset(offset, features)
             check_offset_columns(offset, coef.shape[0], n_rows)
         width = BLOCK_ARRAYS * coef.shape[0]
-        if isinstance(matrix, DenseMatrix) and entries.dtype != wide:
+        if isinstance(matrix, DenseMatrix) and entries.dtype != widest:
             width += n_features  # rows that are converted
         step, n = max(1, arrays.block_bytes(entries) // (8 * width)), n_rows
         compiles = xp is not numpy_namespace and arrays.compiles(xp)
@@ -251,15 +251,15 @@ class LinearModel(BaseEstimator):
             "offset=numpy.zeros(n_samples) to predict without an offset."
         )
 
-    def _exact_intercept(self, features: Features, wide: Any) -> Array:
+    def _exact_intercept(self, features: Features, widest: Any) -> Array:
         """Return the intercepts with the digits that ``intercept_`` lacks."""
         xp, given = features.xp, features.place(self.intercept_, None)
-        intercept = xp.astype(given, wide, copy=False)
+        intercept = xp.astype(given, widest, copy=False)
         rest = getattr(self, "_intercept_rest", None)
-        if rest is None or given.dtype == wide or rest.shape != intercept.shape:
+        if rest is None or given.dtype == widest or rest.shape != intercept.shape:
             return intercept
         # An intercept set by hand has no further digits.
-        exact = intercept + features.place(rest, wide)
+        exact = intercept + features.place(rest, widest)
         return xp.where(xp.astype(exact, given.dtype) == given, exact, intercept)
 
     @property
@@ -606,8 +606,8 @@ def _accuracy(
         found, xp = labels_of(codes, classes), arrays.namespace(codes)
         # Compare on the device, so that one number moves to the host.
         if arrays.is_array(found) and _are_alike(y, found):
-            wide = arrays.widest_float(xp=xp, device=arrays.device_of(found))
-            return float(arrays.to_host(xp.mean(xp.astype(y == found, wide))))
+            widest = arrays.widest_float(xp=xp, device=arrays.device_of(found))
+            return float(arrays.to_host(xp.mean(xp.astype(y == found, widest))))
     # The host can hold labels of every kind.
     y, sample_weight = (
         arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)

@@ -128,7 +128,7 @@ class Dataset:
     statistics : ColumnStatistics
         Statistics with the weights that all models share.
     robust : ColumnStatistics
-        Median and quartiles for columns with outliers. The same object as
+        Columns with outliers have those of most values. The same object as
         ``statistics`` if no column has outliers.
     scaler : Scaler
         Made from ``robust``.

@@ -237,7 +237,7 @@ class FirthLogisticRegression(LinearClassifier):
         gram = np.einsum("kikj->ij", gram.reshape(outputs, size, outputs, size))
         if self.fit_intercept:  # keep it first
             gram = np.roll(gram, 1, axis=(0, 1))
-        aliased = find_aliased(gram, objective.wide_rounding)
+        aliased = find_aliased(gram, objective.accumulation_rounding)
         if not aliased.dropped.size:
             return
         names = ["intercept"] * bool(self.fit_intercept) + features.column_names

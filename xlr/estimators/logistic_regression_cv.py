@@ -305,8 +305,10 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             # intercept of a class that no fold has is infinite.
             intercept = arrays.to_host(chosen["intercept_"])
             intercept = np.nan_to_num(intercept, posinf=0.0, neginf=0.0)
-            wide = dataset.spec.data.wide
-            start = tuple(features.place(v, wide) for v in (chosen["coef_"], intercept))
+            widest = dataset.spec.data.accumulation_dtype
+            start = tuple(
+                features.place(v, widest) for v in (chosen["coef_"], intercept)
+            )
             one = Fitting(self, dataset, C=C, l1_ratio=l1_ratio, start=start)
             gap, last, _ = one.proven(one.run(listener(one)))
             gap = dataset.by_row({"gap": gap})["gap"]

@@ -301,7 +301,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         return self._of_rows(_labels, X)
 
     def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
-        """Return the share of rows whose known labels are all predicted.
+        """Return the share of rows whose known labels are all predicted correctly.
 
         Parameters
         ----------

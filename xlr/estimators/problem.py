@@ -68,7 +68,7 @@ class Problem:
         self._raw = data = spec.data
         xp, scaler = data.xp, dataset.scaler
         if data.targets.weighs_alike:  # their mean is 1
-            place = {"dtype": data.wide, "device": data.device}
+            place = {"dtype": data.accumulation_dtype, "device": data.device}
             total_weight = xp.full(data.targets.n_models, data.n_samples, **place)
             total = total_weight[:1] if isinstance(C, float) else total_weight
         else:
@@ -118,7 +118,7 @@ class Problem:
         if isinstance(self.objective.loss, ShareLogisticLoss | ShareSoftmaxLoss):
             return None  # the linear program needs one class for each row
         alone, exact = np.asarray([model]), None
-        if self.objective.data.dtype != self.objective.wide:
+        if self.objective.data.dtype != self.objective.accumulation_dtype:
             exact = partial(self._exact, alone)
         objective = self.objective.select(alone)
         parameters = arrays.rows(parameters, alone)
@@ -126,7 +126,7 @@ class Problem:
 
     def _exact(self, models: np.ndarray) -> Objective:
         """Return the objective in the widest dtype, without rounding of the rows."""
-        data = self._raw.select(models).astype(self.objective.wide)
+        data = self._raw.select(models).astype(self.objective.accumulation_dtype)
         return self.objective.select(models).with_data(
             data if self.scaler is None else data.standardized(self.scaler)
         )

@@ -159,11 +159,11 @@ def read_regularisation(
                 "effect. Use a finite C."
             )
         l1_ratio = 0.0
-    wide = arrays.widest_float(xp=xp, device=features.device)
+    widest = arrays.widest_float(xp=xp, device=features.device)
     return Regularisation(
         l1_ratio,
         *(
-            None if values is None else features.place(values, wide)
+            None if values is None else features.place(values, widest)
             for values in (factor, lower, upper)
         ),
     )

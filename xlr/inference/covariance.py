@@ -157,7 +157,7 @@ def _raise_to_rounding(
         Hessian: the data hardly determine the parameter.
     """
     data, variance = last.data, np.diagonal(reported)
-    eps, half = data.objective.wide_rounding, data.units.reported(last.inverse)
+    eps, half = data.objective.accumulation_rounding, data.units.reported(last.inverse)
     least = eps * (np.sqrt(np.abs(np.diagonal(middle))) @ np.abs(half)) ** 2
     of_model = np.diagonal(data.units.reported(half.T))
     lost = (least > 0.1 * variance) & (least > eps**0.5 * of_model)
@@ -236,8 +236,8 @@ def _outer_sums(
     power: float,
     inverse: Array | None,
 ) -> tuple[Array, ...]:
-    xp, wide = block.xp, block.wide
-    block = block._replace(matrix=block.matrix.astype(wide))
+    xp, widest = block.xp, block.accumulation_dtype
+    block = block._replace(matrix=block.matrix.astype(widest))
     eta = passes.logits(block, loss, parameters)
     scores = own_scores(block, loss, eta, factors)
     if power > 0:
@@ -249,7 +249,7 @@ def _outer_sums(
         weighs = block.weights[:, 0] > 0
         leverage = xp.where(weighs, leverage, xp.zeros_like(leverage))
         scores = scores / (1 - leverage[:, None]) ** (power / 2)
-    return passes.outer_sums(block, scores[:, None, :], wide)
+    return passes.outer_sums(block, scores[:, None, :], widest)
 
 
 def class_factors(block: Block, factors: Array) -> Array:
@@ -263,16 +263,16 @@ def own_scores(block: Block, loss: Loss, eta: Array, factors: Array) -> Array:
 
     Their outer products count a row once for each time that it occurs.
     """
-    xp, wide = block.xp, block.wide
+    xp, widest = block.xp, block.accumulation_dtype
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
-    size = xp.astype(block.weights[:, 0], wide) * class_factors(block, factors)
-    return xp.sqrt(size)[:, None] * xp.astype(gradient[:, 0, :], wide)
+    size = xp.astype(block.weights[:, 0], widest) * class_factors(block, factors)
+    return xp.sqrt(size)[:, None] * xp.astype(gradient[:, 0, :], widest)
 
 
 def design(block: Block, loss: Loss, parameters: Array) -> Array:
     """Return the rows as a dense array, with a column of ones for an intercept."""
     xp = block.xp
-    Z = block.matrix.astype(block.wide).to_dense()
+    Z = block.matrix.astype(block.accumulation_dtype).to_dense()
     if parameters.shape[1] > loss.n_outputs * Z.shape[1]:
         Z = xp.concat([Z, xp.ones_like(Z[:, :1])], axis=1)
     return Z
@@ -388,9 +388,9 @@ def _cluster_sums(
     xp = block.xp
     eta = passes.logits(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
-    gradient = xp.astype(block.weights * gradient[:, 0, :], block.wide)
+    gradient = xp.astype(block.weights * gradient[:, 0, :], block.accumulation_dtype)
     scores = gradient[:, :, None] * design(block, loss, parameters)[:, None, :]
-    weighs = xp.astype(block.weights > 0, block.wide)
+    weighs = xp.astype(block.weights > 0, block.accumulation_dtype)
     rows = xp.concat([xp.reshape(scores, (eta.shape[0], -1)), weighs], axis=1)
     return (_sum_equal(clusters, arrays.to_host(rows).astype(np.float64)),)
 

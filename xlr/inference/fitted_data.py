@@ -197,9 +197,9 @@ class FittedData:
         self.non_smooth: tuple[Any, ...] = 0.0, -np.inf, np.inf
         if objective.non_smooth is not None:
             self.non_smooth = tuple(arrays.to_host(p)[0] for p in objective.non_smooth)
-        features, wide = dataset.features, objective.wide
-        coef = features.place(model.coef_, wide)
-        intercept = model._exact_intercept(features, wide)
+        features, widest = dataset.features, objective.accumulation_dtype
+        coef = features.place(model.coef_, widest)
+        intercept = model._exact_intercept(features, widest)
         self.parameters = problem.parameters((coef, intercept))
 
     @property

@@ -445,15 +445,15 @@ def _score_sums(
     a column for each equation. z has all features of the model, and of the candidates
     if ``joint``. The shapes are (n_products, m) and (n_pairs, m).
     """
-    xp, wide, outputs = block.xp, block.wide, loss.n_outputs
-    block = block._replace(matrix=block.matrix.astype(wide))
-    C, Z = as_matrix(candidates).astype(wide), design(block, loss, parameters)
+    xp, widest, outputs = block.xp, block.accumulation_dtype, loss.n_outputs
+    block = block._replace(matrix=block.matrix.astype(widest))
+    C, Z = as_matrix(candidates).astype(widest), design(block, loss, parameters)
     if joint:
         Z = xp.concat([Z, C.to_dense()], axis=1)
     eta = passes.logits(block, loss, parameters)
-    s = xp.astype(block.weights, wide)
+    s = xp.astype(block.weights, widest)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
-    same = xp.eye(outputs, dtype=wide, device=block.matrix.device)
+    same = xp.eye(outputs, dtype=widest, device=block.matrix.device)
     H = loss.curvature(eta, block.labels, xp=xp).product(same, xp=xp)
     weightings = [s[:, :, None] * H]
     if robust:

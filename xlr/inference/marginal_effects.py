@@ -180,7 +180,9 @@ class MarginalEffects(FittedResults):
         by_log_x, discrete = method.endswith("ex"), np.nonzero(spans)[0]
         columns = [units.mean, held - units.mean, 1 - spans, np.ones(p)]
         parameters, columns = (
-            arrays.move(part, xp=data.xp, device=data.device, dtype=data.wide)
+            arrays.move(
+                part, xp=data.xp, device=data.device, dtype=data.accumulation_dtype
+            )
             for part in (w.reshape(1, -1), np.stack(columns) / units.scale)
         )
         K, d = loss.n_outputs, discrete.size
@@ -270,7 +272,7 @@ def _effect_sums(
     n_rows = eta.shape[0]
     R = xp.concat([xp.reshape(part, (n_rows, -1)) for part in found], axis=1)
     R = block.weights * R
-    total = xp.sum(R, axis=0, dtype=block.wide)
+    total = xp.sum(R, axis=0, dtype=block.accumulation_dtype)
     return (xp.concat([matrix.transpose_matvec(R, total), total[:, None]], axis=1),)
 
 
@@ -303,8 +305,8 @@ def _other_numbers(block: Block) -> tuple[Array]:
     """Count numbers other than 0 and 1, and numbers that are negative or not whole."""
     xp, x = block.xp, block.matrix.to_dense()
     others = [(x != 0) & (x != 1), (x < 0) | (xp.floor(x) != x)]
-    others = xp.astype(xp.concat(others, axis=1), block.wide)
-    counts = xp.astype(block.row_weights > 0, block.wide)
+    others = xp.astype(xp.concat(others, axis=1), block.accumulation_dtype)
+    counts = xp.astype(block.row_weights > 0, block.accumulation_dtype)
     return (xp.matmul(counts.T, others)[0, :],)
 
 
@@ -338,5 +340,5 @@ def _column_centre(data: FittedData, kind: str) -> np.ndarray:
 
 
 def _sums_of_columns(block: Block) -> tuple[Array, Array]:
-    total = block.xp.sum(block.row_weights, axis=0, dtype=block.wide)
+    total = block.xp.sum(block.row_weights, axis=0, dtype=block.accumulation_dtype)
     return block.matrix.transpose_matvec(block.row_weights, total), total

@@ -86,7 +86,9 @@ class NewtonStep:
         free = data.free.reshape(outputs, size).copy()
         columns = np.roll(np.arange(size), int(objective.fit_intercept))
         columns = columns[free[:, columns].any(axis=0)]  # the intercept first
-        found = find_aliased(gram[np.ix_(columns, columns)], objective.wide_rounding)
+        found = find_aliased(
+            gram[np.ix_(columns, columns)], objective.accumulation_rounding
+        )
         kept, dropped = columns[found.kept], columns[found.dropped]
         self.aliased = Aliased(kept, dropped, found.weights)
         free[:, dropped] = False

@@ -433,7 +433,9 @@ class RowStatistics(FittedResults):
         with arrays.current_device(features.stored), arrays.quiet():
             xp, matrix = features.xp, features.matrix
             coef, intercept = (
-                features.place(part.reshape(-1, *part.shape[2:]), features.wide)
+                features.place(
+                    part.reshape(-1, *part.shape[2:]), features.accumulation_dtype
+                )
                 for part in units.raw(params)
             )
             place = {"dtype": features.dtype, "device": features.device}
@@ -484,9 +486,11 @@ def _sums(
         predicted = xp.astype(xp.argmax(eta, axis=1), eta.dtype)[:, None]
     classes = xp.arange(p.shape[1], dtype=p.dtype, device=arrays.device_of(p))
     y = _shares_of(block, p.shape[1])
-    pearson = xp.sum(block.weights * (y - p) ** 2 / p, dtype=block.wide)
-    own = xp.astype(block.weights * y, block.wide).T
-    table, p = (xp.astype(x, block.wide) for x in (predicted == classes, p))
+    pearson = xp.sum(block.weights * (y - p) ** 2 / p, dtype=block.accumulation_dtype)
+    own = xp.astype(block.weights * y, block.accumulation_dtype).T
+    table, p = (
+        xp.astype(x, block.accumulation_dtype) for x in (predicted == classes, p)
+    )
     return pearson, xp.matmul(own, table), xp.matmul(own, p)
 
 
@@ -509,7 +513,7 @@ def saturated_log_likelihood(data: FittedData) -> float:
 
 def _negative_entropy(block: Block, loss: Loss, parameters: Array) -> tuple[Array]:
     xp, y = block.xp, _shares_of(block, max(2, loss.n_outputs))
-    return (xp.sum(block.weights * y * _log(y, xp=xp), dtype=block.wide),)
+    return (xp.sum(block.weights * y * _log(y, xp=xp), dtype=block.accumulation_dtype),)
 
 
 def _log(share: Array, *, xp: Namespace) -> Array:

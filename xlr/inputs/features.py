@@ -94,7 +94,7 @@ class Features:
         return self.X if isinstance(self.X, Chunks) else self.matrix.stored
 
     @property
-    def wide(self) -> Any:
+    def accumulation_dtype(self) -> Any:
         """Widest floating-point dtype of the device of X."""
         return arrays.widest_float(xp=self.xp, device=self.device)
 

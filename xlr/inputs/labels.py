@@ -294,7 +294,7 @@ def read_soft_labels(
         classes.
     """
     xp, n_samples = features.xp, features.X.shape[0]
-    P = features.place(as_real(y.P, "P"), features.wide)
+    P = features.place(as_real(y.P, "P"), features.accumulation_dtype)
     if P.ndim == 1:
         P = xp.stack([1 - P, P], axis=1)
     n_classes = 0 if P.ndim != 2 else P.shape[1]

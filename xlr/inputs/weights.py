@@ -46,9 +46,11 @@ def place_weights(sample_weight: Any, features: Features) -> Array:
     if sample_weight is None or isinstance(sample_weight, Real):
         size = 1.0 if sample_weight is None else float(sample_weight)
         return features.xp.full(
-            n_samples, size, dtype=features.wide, device=features.device
+            n_samples, size, dtype=features.accumulation_dtype, device=features.device
         )
-    weights = features.place(as_real(sample_weight, "sample_weight"), features.wide)
+    weights = features.place(
+        as_real(sample_weight, "sample_weight"), features.accumulation_dtype
+    )
     if tuple(weights.shape) != (n_samples,):
         raise ValueError(
             f"sample_weight has shape {tuple(weights.shape)}, expected "
@@ -151,8 +153,10 @@ def read_start(
     """
     xp = features.xp
     if values is None:
-        return xp.zeros(shape, dtype=features.wide, device=features.device)
-    start = features.place(as_real(values, name), features.wide)
+        return xp.zeros(
+            shape, dtype=features.accumulation_dtype, device=features.device
+        )
+    start = features.place(as_real(values, name), features.accumulation_dtype)
     # For two classes the leading 1 is optional, as for SGDClassifier.
     allowed = [shape, shape[1:]] if shape[0] == 1 else [shape]
     if tuple(start.shape) not in allowed:

@@ -39,7 +39,7 @@ def duality_gap(
     mean of o.r to D and subtracts it from the entropy; only the share :math:`\theta` of
     it remains.
 
-    With eps the rounding error of a number of X, F is uncertain by a multiple of eps F.
+    With eps the machine epsilon of X's dtype, F is uncertain by a multiple of eps F.
     It is also uncertain by eps F times the size of the logits, whose exponentials make
     a small loss.
     Rounding the reported coefficients moves the logits by
@@ -153,7 +153,9 @@ def _root_mean_squares(objective: Objective) -> Array:
     """
     xp, factors = objective.xp, objective.data.targets.class_factors
     squares = xp.ones(
-        (1, 1, objective.n_features), dtype=objective.wide, device=objective.device
+        (1, 1, objective.n_features),
+        dtype=objective.accumulation_dtype,
+        device=objective.device,
     )
     if objective.column_rms is not None:
         squares = squares * objective.column_rms**2
@@ -162,6 +164,6 @@ def _root_mean_squares(objective: Objective) -> Array:
     if factors is not None:
         (whole,) = objective.data.map_reduce(passes.row_weight, reads_rows=False)
         whole = whole / objective.total_weight
-        largest = xp.astype(xp.max(factors, axis=1), objective.wide)
+        largest = xp.astype(xp.max(factors, axis=1), objective.accumulation_dtype)
         squares = squares * (largest * whole)[:, None, None]
     return xp.sqrt(squares)

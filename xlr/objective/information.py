@@ -57,8 +57,8 @@ def information(objective: Objective, parameters: Array) -> Information:
 
 
 def _sums(block: Block, loss: Loss, parameters: Array) -> tuple[Array, ...]:
-    block = block._replace(matrix=block.matrix.astype(block.wide))
+    block = block._replace(matrix=block.matrix.astype(block.accumulation_dtype))
     return (
         *passes.value_and_gradient(block, loss, parameters),
-        *passes.gram_sums(block, loss, parameters, block.wide, False),
+        *passes.gram_sums(block, loss, parameters, block.accumulation_dtype, False),
     )

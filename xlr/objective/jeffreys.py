@@ -54,7 +54,7 @@ class JeffreysTerm:
         # Rounding changes the determinant by its error times the variance inflation.
         variance = xp.sum(inverse_root**2, axis=0)
         inflation = xp.linalg.diagonal(information)[0, :] * variance
-        eps = objective.wide_rounding
+        eps = objective.accumulation_rounding
         is_singular = xp.max(inflation) * eps > eps**ERROR_POWER
         unknown = xp.full_like(half_log_determinant, xp.nan)
         half_log_determinant = xp.where(is_singular, unknown, half_log_determinant)
@@ -90,5 +90,5 @@ def _gradient_sums(
         w = xp.concat([xp.zeros_like(w[:, :1]), w], axis=1)
         residual = p * (w - xp.sum(p * w, axis=1, keepdims=True)) / 2
     residual = block.weights * residual
-    total = xp.sum(residual, axis=0, dtype=block.wide)
+    total = xp.sum(residual, axis=0, dtype=block.accumulation_dtype)
     return block.matrix.transpose_matvec(residual, total), total

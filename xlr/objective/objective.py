@@ -148,15 +148,19 @@ class Objective:
         self.fit_intercept = fit_intercept
         self.scaler = scaler
         self.term = term
-        self.xp, self.device, self.wide = data.xp, data.device, data.wide
+        self.xp, self.device, self.accumulation_dtype = (
+            data.xp,
+            data.device,
+            data.accumulation_dtype,
+        )
         self.n_samples, self.n_features = data.n_samples, data.n_features
         self.n_models, self.n_outputs = data.targets.n_models, loss.n_outputs
         self.n_columns = self.n_models * self.n_outputs
         self.column_size = self.n_features + fit_intercept
         self.n_parameters = self.n_outputs * self.column_size
         self.rounding = float(self.xp.finfo(data.dtype).eps)
-        self.wide_rounding = float(self.xp.finfo(self.wide).eps)
-        self.hessian_rounding = max(self.rounding, 16 * self.wide_rounding)
+        self.accumulation_rounding = float(self.xp.finfo(self.accumulation_dtype).eps)
+        self.hessian_rounding = max(self.rounding, 16 * self.accumulation_rounding)
         self._width = TEMPORARIES * self.n_columns
         self._coef_shape = self.n_models, self.n_outputs, self.n_features
         self.total_weight = (
@@ -268,12 +272,15 @@ class Objective:
     def zeros(self) -> Array:
         """Return parameters of zero."""
         shape = self.n_models, self.n_parameters
-        return self.xp.zeros(shape, dtype=self.wide, device=self.device)
+        return self.xp.zeros(shape, dtype=self.accumulation_dtype, device=self.device)
 
     def place(self, values: np.ndarray, dtype: Any = None) -> Array:
         """Move numbers from the host to the device, in the parameters' dtype."""
         return arrays.move(
-            values, xp=self.xp, device=self.device, dtype=dtype or self.wide
+            values,
+            xp=self.xp,
+            device=self.device,
+            dtype=dtype or self.accumulation_dtype,
         )
 
     def centred_over_classes(self, vector: Array, free: Array | None = None) -> Array:
@@ -500,7 +507,7 @@ class Objective:
         blocks = xp.reshape(matrix, (self.n_models, self.n_outputs, q, q))
         blocks = blocks / self.total_weight[:, None, None, None]
         penalty = self.penalty_curvature
-        rounding = max(float(xp.finfo(xp.float32).eps), 16 * self.wide_rounding)
+        rounding = max(float(xp.finfo(xp.float32).eps), 16 * self.accumulation_rounding)
         return BlockHessian(blocks, penalty, rounding, xp=xp)
 
     def pooled_hessian(self, parameters: Array) -> PooledHessian:
@@ -538,7 +545,7 @@ class Objective:
         xp, n, k, q = self.xp, self.n_models, self.n_outputs, self.column_size
         diagonal = xp.reshape(xp.linalg.diagonal(matrix), (n, k, q))
         size = xp.sum(diagonal, axis=1) / k**2
-        least = self.wide_rounding * xp.max(size, axis=1, keepdims=True)
+        least = self.accumulation_rounding * xp.max(size, axis=1, keepdims=True)
         size = xp.maximum(size, least)[:, None, None, None, :]
         one = xp.eye(q, dtype=matrix.dtype, device=self.device)
         added = one[:, None, :] * size  # (n, 1, q, 1, q)

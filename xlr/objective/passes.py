@@ -49,8 +49,8 @@ def value_and_gradient(
     eta = logits(block, loss, parameters)
     value, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
     residual = xp.reshape(s[:, :, None] * gradient, (eta.shape[0], -1))
-    total = xp.sum(residual, axis=0, dtype=block.wide)
-    value = xp.sum(s * value, axis=0, dtype=block.wide)
+    total = xp.sum(residual, axis=0, dtype=block.accumulation_dtype)
+    value = xp.sum(s * value, axis=0, dtype=block.accumulation_dtype)
     return value, block.matrix.transpose_matvec(residual, total), total
 
 
@@ -64,7 +64,7 @@ def directional_derivative(
     change = logits(block._replace(offset=None), loss, direction)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
     rate = s * xp.sum(gradient * change, axis=2)
-    return (xp.sum(rate, axis=0, dtype=block.wide),)
+    return (xp.sum(rate, axis=0, dtype=block.accumulation_dtype),)
 
 
 def curvature(block: Block, loss: Loss, parameters: Array) -> Curvature:
@@ -107,7 +107,7 @@ def product_with_curvature(
     change = logits(block._replace(offset=None), loss, direction)
     product = Curvature(values, coupled).product(change, xp=xp)
     residual = xp.reshape(product, (product.shape[0], -1))
-    total = xp.sum(residual, axis=0, dtype=block.wide)
+    total = xp.sum(residual, axis=0, dtype=block.accumulation_dtype)
     return block.matrix.transpose_matvec(residual, total), total
 
 
@@ -120,7 +120,7 @@ def hessian_diagonal(
     h = curvature(block, loss, parameters).diagonal(xp=xp)
     h = xp.reshape(h, (h.shape[0], -1))
     diagonal = block.matrix.sandwich_diagonal(h)
-    return diagonal, xp.sum(h, axis=0, dtype=block.wide)
+    return diagonal, xp.sum(h, axis=0, dtype=block.accumulation_dtype)
 
 
 @arrays.pure
@@ -181,7 +181,7 @@ def outer_sums(block: Block, U: Array, dtype: Any) -> tuple[Array, Array, Array]
     U = xp.astype(U, dtype, copy=False)
     pairs = U * U if m == 1 else U[:, :, :, None] * U[:, :, None, :]
     pairs = xp.reshape(pairs, (-1, n * m * m))
-    total = xp.sum(pairs, axis=0, dtype=block.wide)
+    total = xp.sum(pairs, axis=0, dtype=block.accumulation_dtype)
     pairs = xp.astype(pairs, matrix.dtype, copy=False)
     margin = matrix.transpose_matvec(pairs, total)
     if n == 1:
@@ -202,7 +202,9 @@ def pooled_sums(
     xp = block.xp
     h = curvature(block, loss, parameters).diagonal(xp=xp)
     u = xp.sqrt(xp.sum(h, axis=2, keepdims=True))
-    return xp.sum(h, axis=0, dtype=block.wide), *outer_sums(block, u, dtype)
+    return xp.sum(h, axis=0, dtype=block.accumulation_dtype), *outer_sums(
+        block, u, dtype
+    )
 
 
 @arrays.pure
@@ -220,18 +222,20 @@ def squared_rows(block: Block, fit_intercept: bool) -> tuple[Array]:
     xp, weights = block.xp, block.weights
     squares = xp.sum(block.matrix.sandwich_diagonal(weights), axis=1)
     if fit_intercept:
-        squares = squares + xp.sum(weights, axis=0, dtype=block.wide)
+        squares = squares + xp.sum(weights, axis=0, dtype=block.accumulation_dtype)
     return (squares,)
 
 
 @arrays.pure
 def row_weight(block: Block) -> tuple[Array]:
     """Return the sum of the weights that all models share: (1,)."""
-    return (block.xp.sum(block.row_weights, axis=0, dtype=block.wide),)
+    return (block.xp.sum(block.row_weights, axis=0, dtype=block.accumulation_dtype),)
 
 
 @arrays.pure
 def offset_size(block: Block) -> tuple[Array]:
     """Return the weighted sum of the largest size of each row's offsets: (1,)."""
     largest = block.xp.max(block.xp.abs(block.offset), axis=1, keepdims=True)
-    return (block.xp.sum(largest * block.weights, axis=0, dtype=block.wide),)
+    return (
+        block.xp.sum(largest * block.weights, axis=0, dtype=block.accumulation_dtype),
+    )

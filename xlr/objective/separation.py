@@ -195,7 +195,7 @@ def _has_optimum(
     diagonal = np.diagonal(part)
     if not (diagonal > NO_CURVATURE).all():
         return False
-    eps = max(objective.wide_rounding, objective.rounding)
+    eps = max(objective.accumulation_rounding, objective.rounding)
     kept, dropped, _ = find_aliased(part, eps)
     if dropped.size:
         # Collinear columns are flat directions, and the step has no component there.
@@ -246,7 +246,7 @@ def _separating_direction(
 ) -> Separation | None:
     """Solve linear programs, and add the conditions that rows violate."""
     n_outputs = objective.n_outputs
-    zero = max(TOLERANCE, ROW_ROUNDINGS * objective.wide_rounding)
+    zero = max(TOLERANCE, ROW_ROUNDINGS * objective.accumulation_rounding)
     # Minus the gradient of the loss is a positive sum of all a: any direction that
     # separates rows also has a positive margin there.
     gradient = objective.value_and_gradient(objective.zeros()).gradient

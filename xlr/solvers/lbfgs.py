@@ -92,7 +92,7 @@ class LBFGS:
         # 1. A new estimate every few iterations.
         if state.solve is None or (state.age and state.age % self.renewal == 0):
             state = state.with_new_estimate(objective)
-        # 2. Trial step, accepted if F decreases as far as its gradient predicts.
+        # 2. Trial step, accepted if F decreases sufficiently (Armijo).
         w, at = state.parameters, state.at
         step = -objective.place(state.step_size)[:, None] * _solve(objective, state)
         trial = try_step(objective, at.gradient, w + step, step)

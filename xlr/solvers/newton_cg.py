@@ -127,7 +127,7 @@ class NewtonCG:
             target = orthant.project_onto_orthant(objective, w, gradient, w + change)
         target = orthant.shifted_if_better(objective, w, target, state.left)
         change = target - w
-        # 3. Trial step, accepted if F decreases as far as its gradient predicts.
+        # 3. Trial step, accepted if F decreases sufficiently (Armijo).
         # Without damping, conjugate gradients take no step where curvature is zero.
         damped = xp.vecdot(state.scale * change, change)
         trial = try_step(objective, gradient, target, change, residual, damped)

@@ -20,15 +20,15 @@ from xlr.solvers.steps import (
     try_step,
 )
 
-# Maximum number of first steps with a size other than 1. Where features separate some
-# rows, no step ends near the minimum, and longer steps overshoot for the other rows.
+# Maximum number of first steps with a size other than 1. Where some rows are separable
+# there is no finite minimum, and longer steps overshoot for the other rows.
 FIRST_STEPS = 4
 
 # Gradient, in standardized units, below which Newton steps have size 1: on iris, wine,
-# breast_cancer and drawn data, all sizes below it were within 0.03 of 1.
+# breast_cancer and simulated data, all sizes below it were within 0.03 of 1.
 FAR = 1e-3
 
-# Difference of a size from 1 after which the following steps have size 1.
+# Once a step size is this close to 1, later steps have size 1.
 NEAR = 0.03
 
 
@@ -57,11 +57,10 @@ class NewtonCholesky:
     The step size t is 1, except in the first undamped steps, which
     :func:`~xlr.solvers.steps.newton_step_size` may lengthen.
 
-    A Hessian costs more than a gradient. The method keeps it for several steps, which
-    correct it (BFGS), while that is faster than a new one. On many rows, the first
-    Hessian is that of a random sample. The damping :math:`\lambda` is zero while the
-    quadratic model predicts F well. It grows if a step is rejected or H has no Cholesky
-    factor.
+    A Hessian costs more than a gradient. It is reused, with BFGS corrections, while
+    that is faster than computing a new one. On many rows, the first Hessian is that of
+    a random sample. The damping :math:`\lambda` is zero while the quadratic model
+    predicts F well. It grows if a step is rejected or H has no Cholesky factor.
 
     References
     ----------
@@ -128,7 +127,7 @@ class NewtonCholesky:
         is_damped_anew = np.count_nonzero(last.damping != state.damping)
         if n_renewed or is_damped_anew or state.solve is None:  # None: models have left
             state = _factorised(objective, state)
-        # 2. Newton step. The first steps from afar have another size.
+        # 2. Newton step. Far from the minimum, the first steps may be longer.
         step = -quasi_newton.solve(at.gradient, pairs, state.solve, xp=xp)
         size, damped = xp.ones_like(at.value), xp.zeros_like(at.value)
         is_sized = (state.n_sized > 0) & (last.optimality > FAR)
@@ -142,7 +141,7 @@ class NewtonCholesky:
             step = size[:, None] * step
         if state.added is not None:
             damped = xp.vecdot(state.added * step, step)
-        # 3. Trial step, accepted if F decreases as far as its gradient predicts.
+        # 3. Trial step, accepted if F decreases sufficiently (Armijo).
         trial = try_step(objective, at.gradient, w + step, step, damped, size)
         accept = trial.is_acceptable(last, objective.rounding)
         # 4. Damping, from the decrease of F and of its quadratic model: half of

@@ -121,7 +121,7 @@ class ProximalNewton:
         trial = try_step(objective, state.subgradient, target, target - w)
         flatter = trial.now.optimality < last.optimality
         accept = trial.now.value <= last.value - SUFFICIENT * np.maximum(predicted, 0.0)
-        accept |= flatter & trial.is_flat(last, rounding)
+        accept |= flatter & trial.is_not_higher(last, rounding)
         # 3. Damping, from the decrease of F and of its model.
         new = trial.taken(accept, state, state.subgradient, objective, predicted)
         return state._replace(**new._asdict(), last=here, before=last.optimality)

@@ -17,7 +17,7 @@ from xlr.objective import Evaluation, Objective
 # Share of the predicted decrease that a step must achieve (Armijo).
 SUFFICIENT = 1e-4
 
-# Rounding error of F, a sum of many numbers, in rounding errors of one number.
+# Rounding error of F, a sum of many numbers, in units of machine epsilon times F.
 SUM_ROUNDING = 16
 
 # Factor by which steps with an old Hessian must reduce the gradient in the time of a
@@ -124,15 +124,15 @@ class Trial(NamedTuple):
         last : Diagnostics
             Before the step.
         rounding : float
-            Relative rounding error of a number of X.
+            Machine epsilon of the dtype of X.
         """
         enough = self.now.value <= last.value + SUFFICIENT * self.derivative_before
         if np.count_nonzero(enough) == enough.size:
             return enough
         less = self.derivative_after <= (2 * SUFFICIENT - 1) * self.derivative_before
-        return enough | (less & self.is_flat(last, rounding))
+        return enough | (less & self.is_not_higher(last, rounding))
 
-    def is_flat(self, last: Diagnostics, rounding: float) -> np.ndarray:
+    def is_not_higher(self, last: Diagnostics, rounding: float) -> np.ndarray:
         """Return whether F rose by at most its rounding error: (n_models,)."""
         return self.now.value <= last.value + sum_rounding(last, rounding)
 
@@ -284,7 +284,7 @@ def next_damping(
         Decrease of the model of F, and of F.
     accept : ndarray of bool, of shape (n_models,)
     rounding : float
-        Relative rounding error of a number of X.
+        Machine epsilon of the dtype of X.
     """
     gain = fell / predicted
     trusted = np.where(gain > 0.75, damping / 16, damping)

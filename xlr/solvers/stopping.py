@@ -56,7 +56,7 @@ class StoppingRule:
     tol, settle : float
         As in :func:`~xlr.solvers.loop.minimise`.
     rounding : float
-        Relative rounding error of a number of X.
+        Machine epsilon of the dtype of X.
     patience : float
         Iterations without progress that show the limit of the arithmetic.
     max_iter : int

@@ -198,5 +198,7 @@ def _violating(objective: Objective, parameters: Array, at: Evaluation) -> np.nd
     """Return a mask of features with a coefficient or a violated KKT condition."""
     xp = objective.xp
     gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
-    chosen = xp.astype((parameters != 0) | (gradient != 0), objective.wide)
+    chosen = xp.astype(
+        (parameters != 0) | (gradient != 0), objective.accumulation_dtype
+    )
     return arrays.to_host(xp.max(objective.by_class(chosen)[0, :, :], axis=0)) > 0
