@@ -329,7 +329,7 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
     x = np.require(x, dtype=x.dtype.newbyteorder("="), requirements=["C", "W"])
     if dtype is None:
         info = xp.__array_namespace_info__()
-        # torch tries every dtype of the kind: of all kinds, that takes 20 microseconds.
+        # torch tries each dtype of the kind, or of all kinds.
         if x.dtype.name not in info.dtypes(device=device, kind=KINDS.get(x.dtype.kind)):
             kind = "real floating" if x.dtype.kind == "f" else "integral"
             dtype = info.default_dtypes(device=device)[kind]

@@ -1,7 +1,7 @@
 """NumPy as a namespace, with a shorter way to the functions that small fits call most.
 
-NumPy writes these functions in Python. Each call takes up to three times as long as the
-method or the ufunc behind it, and a fit to 200 x 5 numbers makes 200 of them.
+NumPy writes these functions in Python. Calls of the method or the ufunc behind them
+save a large part of the time of small fits.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from functools import partial
 from operator import attrgetter
 
 import numpy as np
-from numpy import *  # noqa: F403
 
 __name__ = "numpy"  # array-api-compat knows a namespace by its name
 
 globals().update(
+    {name: getattr(np, name) for name in np.__all__},
     astype=np.ndarray.astype,
     matrix_transpose=attrgetter("mT"),
     permute_dims=np.ndarray.transpose,

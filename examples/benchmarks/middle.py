@@ -49,7 +49,8 @@ xlr with its defaults against scikit-learn's fastest solver for the cell, with
 {EQUAL_F:.0e}, relative, of the best known; for cross-validation, if the same C is
 chosen and the mean score at each C is within {EQUAL_SCORES:.0e}, relative, of that of
 scikit-learn's tightest fits. Each solver runs at the loosest tolerance that gives the
-same answer; medians of runs in turns.
+same answer; medians of runs in turns. Where goals are missed, the parts of the time are
+of runs of an earlier version.
 """
 
 

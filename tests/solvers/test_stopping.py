@@ -286,6 +286,15 @@ def test_newton_cg_converges_on_separable_float32_rows(C, kind):
     assert abs(F[0] - F[1]) < 1e-8
 
 
+@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer"])
+def test_newton_takes_few_iterations_from_zero(name):
+    """Steps of size 1 would take 7 or 8: the curvature decreases along the first."""
+    X, y = load(name, True)
+    model = xlr.LogisticRegression(solver="newton-cholesky").fit(X, y)
+    assert model.converged_
+    assert model.n_iter_[0] <= 6
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_newton_converges_on_separable_classes(seed):
     """F decreases by a factor e in each step, with the curvature of certain rows."""

@@ -50,7 +50,7 @@ def _one_of(*options: str) -> Rule:
     return Rule(f"one of {', '.join(map(repr, options))}", (str,), options=options)
 
 
-# Exact types come first: a test against a class of numbers takes ten times as long.
+# Exact types come first: a test against an abstract class runs Python code.
 WHOLE, NUMBER = (int, Integral), (float, int, Real)
 COUNT = Rule("a whole number from 1 up", WHOLE, 1)
 FLAG = Rule("True or False", (bool, np.bool_))

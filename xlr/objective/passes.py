@@ -202,9 +202,8 @@ def pooled_sums(
     xp = block.xp
     h = curvature(block, loss, parameters).diagonal(xp=xp)
     u = xp.sqrt(xp.sum(h, axis=2, keepdims=True))
-    return xp.sum(h, axis=0, dtype=block.accumulation_dtype), *outer_sums(
-        block, u, dtype
-    )
+    total = xp.sum(h, axis=0, dtype=block.accumulation_dtype)
+    return total, *outer_sums(block, u, dtype)
 
 
 @arrays.pure

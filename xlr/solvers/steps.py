@@ -59,8 +59,8 @@ class Diagnostics(NamedTuple):
         if change is not None:
             norm = xp.max(xp.abs(change), axis=1)
         numbers = value, objective.optimality(subgradient), norm
-        at, flatness, moved = _on_host(numbers, xp=xp)
-        return cls(at, flatness, moved, np.zeros(objective.n_models))
+        at, optimality, moved = _on_host(numbers, xp=xp)
+        return cls(at, optimality, moved, np.zeros(objective.n_models))
 
     def at_rest(self, done: np.ndarray) -> Diagnostics:
         """Return diagnostics in which some models are at a minimum.
