@@ -162,6 +162,37 @@ def test_unknown_levels_are_errors_or_ignored(library):
     np.testing.assert_allclose(known - found, level * (made["town"] == "A"), atol=1e-12)
 
 
+@pytest.mark.parametrize("categorical", [False, True])
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_levels_without_rows_are_not_unknown(library, categorical):
+    """Only levels of some row are named, whatever levels the dtype has."""
+    made, y = columns()
+    names = [*RACES, *(f"level {k}" for k in range(300))]
+    new = {name: values.copy() for name, values in made.items()}
+    new["race"] = new["race"].astype(object)
+    new["race"][[3, 7]] = "level 200", None
+
+    def table(columns):
+        if library == "polars":
+            kind = pl.Categorical if categorical else pl.Enum(names)
+            race = pl.Series("race", list(columns["race"]), dtype=kind)
+            return pl.DataFrame(columns | {"race": race})
+        race = pd.Categorical(columns["race"], categories=names)
+        frame = pd.DataFrame(columns | {"race": race})
+        return frame if categorical else frame.astype({"race": object})
+
+    model = xlr.LogisticRegression(categorical="auto", handle_missing="level")
+    model.fit(table(made), y)
+    assert model.predict(table(made)).shape == (200,)
+    with pytest.raises(ValueError, match="has the levels 'level 200', None, unknown"):
+        model.predict(table(new))
+    model.set_params(handle_unknown="ignore").fit(table(made), y)
+    change = model.decision_function(table(made)) - model.decision_function(table(new))
+    levels = [model.coef_names_.index(f"race[{made['race'][k]}]") for k in (3, 7)]
+    np.testing.assert_allclose(change[[3, 7]], model.coef_[0, levels], atol=1e-12)
+    assert np.count_nonzero(change) == 2
+
+
 @pytest.mark.parametrize("library", TABLES)
 def test_missing_values_are_errors_or_a_level(library):
     made, y = columns()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from numbers import Number
@@ -21,6 +22,9 @@ from xlr.text import listed, printable, quoted
 # A column with more levels, each with a coefficient, is probably an identifier.
 MAX_LEVELS = 10**6
 
+
+# Dtypes of codes, with levels in an order.
+ENCODED = nw.Categorical | nw.Enum
 
 # Values of a column, None for missing ones; and its levels in the order of a
 # categorical column, None for other columns.
@@ -115,17 +119,18 @@ class Encoder:
         """Return the codes of the categorical columns: (n_rows, n_codes)."""
         frame = nw.from_native(X, eager_only=True)
         narrow = np.min_scalar_type(-max(map(len, self.levels.values())) - 1)
-        codes = np.empty((len(frame), len(self.levels)), dtype=narrow)
-        for j, name in enumerate(self.levels):
-            codes[:, j] = self._codes(frame[name], name)
-        return codes
+        codes = np.empty((len(self.levels), len(frame)), dtype=narrow)
+        for own, name in zip(codes, self.levels):
+            own[:] = self._codes(frame[name], name)
+        return codes.T
 
     def _codes(self, column: nw.Series[Any], name: str) -> np.ndarray:
         """Return the code of each row: the position among levels with coefficients.
 
         It is -1 for the reference and for unknown levels.
         """
-        codes, values = _factorized(name, column)
+        with _checked(name, column):
+            places, values = _factorized(column)
         if None in values and self.handle_missing == "error":
             raise ValueError(
                 f"{hold([name])} missing values. Drop those rows, impute them "
@@ -133,15 +138,17 @@ class Encoder:
                 "give them a level of their own."
             )
         position = {level: k for k, level in enumerate(self.levels[name])}
-        unknown = [value for value in values if value not in position]
+        unknown = [k for k, value in enumerate(values) if value not in position]
         if unknown and self.handle_unknown == "error":
-            raise ValueError(
-                f"Column {quoted(name)} of X has the level{'s' * (len(unknown) > 1)} "
-                f"{listed(unknown)}, unknown to the fit. Pass rows with known levels, "
-                "or handle_unknown='ignore' to give such rows no level."
-            )
+            found = [values[k] for k in np.intersect1d(unknown, places)]
+            if found:
+                raise ValueError(
+                    f"Column {quoted(name)} of X has the level{'s' * (len(found) > 1)} "
+                    f"{listed(found)}, unknown to the fit. Pass rows with known "
+                    "levels, or handle_unknown='ignore' to give such rows no level."
+                )
         new = [position.get(value, -1) - self.first for value in values]
-        return np.maximum(np.asarray(new, dtype=np.int32), -1)[codes]
+        return np.take(np.maximum(np.asarray(new, dtype=np.int32), -1), places)
 
 
 def fit_encoder(
@@ -218,7 +225,12 @@ def _chosen(categorical: Any, frame: nw.DataFrame[Any]) -> list[str]:
 def find_levels(names: list[str], X: Any) -> dict[str, Levels]:
     """Return the levels of some columns of a table."""
     frame = nw.from_native(X, eager_only=True)
-    return {n: (_factorized(n, frame[n])[1], table_levels(frame[n])) for n in names}
+    found = {}
+    for name, column in zip(names, frame.select(names).iter_columns()):
+        with _checked(name, column):
+            values = column.unique(maintain_order=True)
+            found[name] = _known(values), table_levels(column)
+    return found
 
 
 def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
@@ -248,32 +260,59 @@ def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
 def table_levels(column: Any) -> list[Any] | None:
     """Return the levels of a categorical column in its order; None for others."""
     series = nw.from_native(column, series_only=True, pass_through=True)
-    if not isinstance(getattr(series, "dtype", None), nw.Categorical | nw.Enum):
+    if not isinstance(getattr(series, "dtype", None), ENCODED):
         return None
     return series.cat.get_categories().to_list()
 
 
-def _factorized(name: str, column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
-    """Return the position of each row's value, and the different values of a column.
+def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
+    """Return the position of each row's value, and values, of which some may not occur.
 
     None stands for missing values.
     """
-    native, is_cudf = column.to_native(), nw.dependencies.is_cudf_series
-    try:
-        if hasattr(native, "factorize") and not is_cudf(native):  # pandas and modin
-            _refuse_mixed(native)
-            codes, index = native.factorize()
-            values = index.tolist()
+    native = column.to_native()
+    if _is_pandas_like(native):
+        if hasattr(native, "cat"):
+            codes, index = native.cat.codes.to_numpy(), native.cat.categories
         else:
-            values = column.unique(maintain_order=True).to_list()
-            set(values)  # lists and records do not hash
-            places, dtype = range(len(values)), nw.Int32
-            codes = column.replace_strict(values, places, return_dtype=dtype).to_numpy()
+            codes, index = native.factorize()
+        values = index.tolist()
+        if (missing := codes < 0).any():
+            return np.where(missing, len(values), codes), [*values, None]
+        return codes, values
+    different = column.unique(maintain_order=True)
+    if hasattr(native, "to_physical") and isinstance(column.dtype, ENCODED):  # polars
+        both = different.to_native(), native
+        own, codes = (s.to_physical().cast(int).fill_null(-1).to_numpy() for s in both)
+        places = np.empty(own.max(initial=-1) + 2, dtype=np.intp)
+        places[own] = np.arange(len(own))
+        return places[codes], _known(different)
+    old, new = different.to_list(), range(len(different))
+    codes = column.replace_strict(old, new, return_dtype=nw.Int32).to_numpy()
+    return codes, _known(different)
+
+
+def _known(values: nw.Series[Any]) -> list[Any]:
+    """Return values as a list, with None for missing ones."""
+    known = [None if is_missing(value) else value for value in values.to_list()]
+    set(known)  # lists and records do not hash
+    return known
+
+
+@contextmanager
+def _checked(name: str, column: nw.Series[Any]) -> Iterator[None]:
+    """Refuse values of several types, and name the column in other errors."""
+    try:
+        _refuse_mixed(column.to_native())
+        yield
     except Exception as error:  # libraries raise their own for objects and lists
         raise _not_comparable(name, error) from error
-    if (missing := codes < 0).any():
-        return np.where(missing, len(values), codes), [*values, None]
-    return codes, [None if is_missing(value) else value for value in values]
+
+
+def _is_pandas_like(column: Any) -> bool:
+    """Return whether a native column is one of pandas or modin."""
+    is_cudf = nw.dependencies.is_cudf_series(column)
+    return hasattr(column, "factorize") and not is_cudf
 
 
 def _refuse_mixed(column: Any) -> None:
@@ -281,7 +320,7 @@ def _refuse_mixed(column: Any) -> None:
 
     Otherwise 1, 1.0 and True would be one level.
     """
-    if column.dtype == object:
+    if _is_pandas_like(column) and column.dtype == object:
         infer: Any = nw.dependencies.get_pandas().api.types.infer_dtype
         if infer(column).startswith("mixed"):
             kinds = {type(value).__name__ for value in column if not is_missing(value)}
