@@ -266,7 +266,7 @@ def table_levels(column: Any) -> list[Any] | None:
 
 
 def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
-    """Return the position of each row's value, and values, of which some may not occur.
+    """Return the position of each row's value, and values; some may not occur.
 
     None stands for missing values.
     """
