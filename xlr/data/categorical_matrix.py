@@ -12,16 +12,24 @@ from scipy.sparse import csr_array
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data.blocks import cut
+from xlr.data.blocks import cut, even_size
 from xlr.data.matrix import GRAM_SPEEDUP, Scaler, StandardizedMatrix
 from xlr.data.sparse_matrix import (
+    ADDITION_COST,
     ENTRY_COST,
     SparseMatrix,
     dense_sandwich,
     enough_rows,
-    gram_cost,
     of_parts,
 )
+
+# Multiply-adds of a dense product in the time of adding a pair of levels of a row to
+# their contingency table.
+PAIR_COST = 6
+
+# Maximum pairs of columns of codes per one-hot column whose contingency tables take
+# less time than rows made dense.
+PAIRS_PER_COLUMN = 8
 
 # Maximum size of a dense selection, for libraries that cannot add by index.
 MAX_SELECTION = 2**22
@@ -129,12 +137,13 @@ class CategoricalMatrix:
         n_codes, n_columns = len(n_levels), self.shape[1]
         self.product_cost = float(ENTRY_COST * n_codes)
         self.gram_cost = n_columns**2 / GRAM_SPEEDUP
-        # Blocks of rows by their first and last rows, and the ones and row ends that
-        # they share; None for libraries other than NumPy.
+        # Blocks of rows by their first and last rows, and the ones that they share.
+        # None for libraries other than NumPy.
         self._views: dict[tuple[int, int], CategoricalMatrix] | None = None
         self._shared: dict[str, np.ndarray] | None = None
         if isinstance(indices, np.ndarray):
-            self.gram_cost = gram_cost(n_codes**2, n_columns)
+            tables = PAIR_COST * n_codes**2 + ADDITION_COST * n_columns
+            self.gram_cost = min(tables, self.gram_cost)
             self._views, self._shared = {}, {}
 
     def _with(
@@ -153,15 +162,19 @@ class CategoricalMatrix:
 
         An additional last column is for rows without a level.
         """
+        return self._one_hot(self.indices, self.shape[1] + 1)
+
+    def _one_hot(self, indices: np.ndarray, n_columns: int) -> SparseMatrix:
+        """Return rows with ones in the columns of the indices."""
         assert self._shared is not None
-        shared, (n_rows, n_codes) = self._shared, self.indices.shape
-        n = n_rows * n_codes
+        shared, (n_rows, width) = self._shared, indices.shape
+        n = n_rows * width
         if "ones" not in shared or shared["ones"].size < n:
-            shared["ones"] = np.ones(n, dtype=self.dtype)
-            shared["ends"] = np.arange(0, n + 1, n_codes, dtype=np.int32)
-        ends = shared["ends"][: n_rows + 1]
-        parts = shared["ones"][:n], np.reshape(self.indices, -1), ends
-        rows = of_parts(csr_array, (n_rows, self.shape[1] + 1), parts)
+            # A bit more than needed, for blocks with another row.
+            shared["ones"] = np.ones(even_size(n), dtype=self.dtype)
+        ends = np.arange(0, n + 1, width, dtype=indices.dtype)
+        parts = shared["ones"][:n], np.reshape(indices, -1), ends
+        rows = of_parts(csr_array, (n_rows, n_columns), parts)
         return SparseMatrix(rows, xp=self.xp, costs=(self.product_cost, self.gram_cost))
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
@@ -191,10 +204,30 @@ class CategoricalMatrix:
 
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns)."""
-        pays_in_pairs = self.gram_cost < self.shape[1] ** 2 / GRAM_SPEEDUP
-        if pays_in_pairs and columns.shape[1] == 1:  # only on NumPy
-            return self._sparse.sandwich(columns)[:-1, :-1]
+        few = len(self.n_levels) ** 2 <= PAIRS_PER_COLUMN * self.shape[1]
+        if few and self._shared is not None and columns.shape[1] == 1:
+            return self._contingency_tables(columns**2)
         return dense_sandwich(self, columns)
+
+    def _contingency_tables(self, weights: np.ndarray) -> np.ndarray:
+        """Return X' diag(h) X, the sums of the weights h of each pair of levels.
+
+        A table of two columns of codes is X'h of the column of their pairs.
+        """
+        indices, p, start = self.indices, self.shape[1], 0
+        gram = np.empty((p, p))
+        kind = np.int32 if (p + 1) ** 2 < 2**31 else np.int64
+        for j, n_levels in enumerate(self.n_levels):
+            stop, width = start + n_levels, p + 1 - start
+            own = np.minimum(indices[:, j : j + 1] - start, n_levels)  # or no level
+            pairs = own * kind(width) + (indices[:, j:] - start)
+            one_hot = self._one_hot(pairs, (n_levels + 1) * width)
+            sums = one_hot.transpose_matvec(weights)
+            table = np.reshape(sums, (n_levels + 1, width))[:-1, :-1]
+            gram[start:stop, start:] = table
+            gram[stop:, start:stop] = table[:, n_levels:].T
+            start = stop
+        return gram
 
     def sandwich_diagonal(self, weights: Array) -> Array:
         """Return the diagonal of X' diag(h) X for each column h of ``weights``."""
