@@ -138,24 +138,25 @@ def test_quadratic_minimum_agrees_with_scipy(draw, seed):
     assert decrease == pytest.approx(best, rel=1e-7, abs=1e-9)
 
 
+@pytest.mark.parametrize("q", [30, 300])
 @pytest.mark.parametrize("seed", range(2))
-def test_quadratic_minimiser_follows_corrections_of_the_matrix(seed):
+def test_quadratic_minimiser_follows_corrections_of_the_matrix(seed, q):
     """In a fit, one quadratic serves many gradients, and BFGS updates it."""
     rng = np.random.default_rng(seed)
-    problem = generic(seed, 30)
+    problem = generic(seed, q)
     quadratic, matrix, v = (
         Quadratic(problem.matrix, 1e-14),
         problem.matrix,
         problem.start,
     )
     for _ in range(10):
-        step = rng.normal(size=30) / np.sqrt(np.diag(matrix))
+        step = rng.normal(size=q) / np.sqrt(np.diag(matrix))
         change = matrix @ step * rng.uniform(0.8, 1.25)
         product = matrix @ step
         quadratic.correct(step, change)
         matrix = matrix + np.outer(change, change) / (step @ change)
         matrix -= np.outer(product, product) / (step @ product)
-        moved = problem.gradient * (1 + 0.2 * rng.normal(size=30))
+        moved = problem.gradient * (1 + 0.2 * rng.normal(size=q))
         now = Problem(matrix, moved, problem.non_smooth, v)
         v, _ = minimise_quadratic(quadratic, *now[1:4])
         assert now.violation(v) < 1e-10

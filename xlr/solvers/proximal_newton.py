@@ -84,7 +84,7 @@ class ProximalNewton:
     def model_bytes(self, objective: Objective) -> int:
         """Return the bytes of a Hessian and its copies, and of steps and gradients."""
         q = objective.n_parameters
-        return 8 * (6 * q**2 + 40 * q)
+        return 8 * (7 * q**2 + 40 * q)
 
     def init(self, objective: Objective, start: Start) -> ProximalNewtonState:
         parameters, at = start.parameters, start.at

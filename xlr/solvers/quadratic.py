@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import blas, lapack
+from scipy.linalg import blas, lapack, norm, solve_triangular
 
 from xlr.penalties import NonSmooth
 
@@ -27,6 +27,12 @@ KKT_ROUNDING = 1e-12
 # Minimum ratio of new to old curvature along a step for a BFGS correction; a smaller
 # ratio is lost in rounding.
 MIN_CURVATURE_RATIO = 1e-4
+
+# Maximum changes of the free coordinates and corrections of H since a factorisation,
+# per coordinate; more cost as much as a new one. And the maximum error of the solution,
+# relative, with which the factor is kept.
+MAX_CHANGES = 1 / 16
+MAX_ERROR = 1e-8
 
 # Step sizes of the line search, as powers of the size at which the first coordinate
 # becomes active. With fewer, fits to more parameters than rows take more Newton steps.
@@ -62,6 +68,8 @@ class Quadratic:
         scaled /= self.scale[:, None]
         self.matrix = scaled.T  # in Fortran order, for BLAS
         self.largest_curvature = 1.0
+        self._factored: tuple[np.ndarray, np.ndarray] | None = None
+        self._corrections: list[tuple[float, np.ndarray]] = []
 
     @property
     def diagonal(self) -> np.ndarray:
@@ -88,27 +96,81 @@ class Quadratic:
         product = self.times(step)
         old, new = step @ product, step @ change
         if old > 0 and new > MIN_CURVATURE_RATIO * old:
-            for factor, vector in ((1 / new, change), (-1 / old, product)):
+            for size, vector in ((1 / new, change), (-1 / old, product)):
                 self.matrix = blas.dsyr(
-                    factor, vector, a=self.matrix, lower=True, overwrite_a=True
+                    size, vector, a=self.matrix, lower=True, overwrite_a=True
                 )
+                self._corrections.append((size, vector))
 
     def times(self, u: np.ndarray) -> np.ndarray:
         """Return the product of the scaled matrix and u."""
         return blas.dsymv(1.0, self.matrix, u, lower=True)
 
-    def factor(self, free: np.ndarray) -> np.ndarray | None:
-        """Return the Cholesky factor of the block of the free coordinates.
+    def solve(self, free: np.ndarray, right: np.ndarray) -> np.ndarray | None:
+        """Return the solution of H_ff x = right, for the free coordinates f.
 
         If the block is singular up to its noise, return None, and raise the diagonal of
         H above the noise.
         """
+        x = self._solved_again(free, right)
+        if x is not None:
+            return x
         block = self.matrix.T[np.ix_(free, free)].T
         factor, failed = lapack.dpotrf(block, lower=True, overwrite_a=True)
-        if not failed and np.diagonal(factor).min() ** 2 > self.noise:
-            return factor
-        self.matrix[np.diag_indices_from(self.matrix)] += 2 * self.noise
-        return None
+        self._factored, self._corrections = None, []
+        if failed or np.diagonal(factor).min() ** 2 <= self.noise:
+            self.matrix[np.diag_indices_from(self.matrix)] += 2 * self.noise
+            return None
+        self._factored = free, factor
+        return lapack.dpotrs(factor, right, lower=True)[0]
+
+    def _solved_again(self, free: np.ndarray, right: np.ndarray) -> np.ndarray | None:
+        r"""Solve with the last factor L, for other free coordinates and corrections.
+
+        The new coordinates z, multipliers of those that are no longer free, and
+        corrections c v v' border the system:
+
+        .. math::
+            \begin{pmatrix} L L' & B \\ B' & D \end{pmatrix}
+            \begin{pmatrix} x \\ z \end{pmatrix} = r
+
+        Return None if there are too many, or rounding spoils the solution.
+        """
+        if self._factored is None:
+            return None
+        (kept, factor), corrections = self._factored, self._corrections
+        added = np.setdiff1d(free, kept, assume_unique=True)
+        dropped = np.nonzero(np.isin(kept, free, invert=True))[0]
+        n, end = added.size, added.size + dropped.size
+        size = end + len(corrections)
+        if size > MAX_CHANGES * kept.size:
+            return None
+        # 1. The borders B and D, and the right side r.
+        B, D = np.zeros((kept.size, size)), np.zeros((size, size))
+        for k, j in enumerate(added):
+            column = np.concatenate([self.matrix[j, :j], self.matrix[j:, j]])
+            B[:, k], D[k, :n] = column[kept], column[added]
+        B[dropped, np.arange(n, end)] = 1
+        for k, (c, vector) in enumerate(corrections, end):
+            B[:, k], D[k, k] = vector[kept], -1 / c
+        whole = np.zeros_like(self.scale)
+        whole[free] = right
+        # 2. z, from the Schur complement of L L'; and x.
+        sides = np.column_stack([B, whole[kept]])
+        sides = solve_triangular(factor, sides, lower=True, check_finite=False)
+        W, y = sides[:, :-1], sides[:, -1]
+        complement = D - W.T @ W
+        if n and np.linalg.eigvalsh(complement[:n, :n])[0] <= self.noise:
+            return None
+        outer = np.concatenate([whole[added], np.zeros(size - n)])
+        z = outer - W.T @ y
+        if size:
+            z = lapack.dgesv(complement, z)[2]
+        whole[kept] = lapack.dtrtrs(factor, y - W @ z, lower=True, trans=1)[0]
+        whole[kept[dropped]] = 0.0
+        whole[added] = z[:n]
+        error = norm(self.times(whole)[free] - right, check_finite=False)
+        return whole[free] if error <= MAX_ERROR * norm(right) else None
 
 
 class Point(NamedTuple):
@@ -245,12 +307,12 @@ def _projected_newton(problem: Problem, point: Point) -> tuple[Point, bool]:
     free = np.flatnonzero(problem.free(u))
     if not free.size:
         return point, True
-    factor = problem.quadratic.factor(free)
-    if factor is None:
-        return problem.at(u), False  # H has changed
     subgradient = (point.gradient + l1 * np.sign(u))[free]
+    solution = problem.quadratic.solve(free, subgradient)
+    if solution is None:
+        return problem.at(u), False  # H has changed
     direction = np.zeros_like(u)
-    direction[free] = -lapack.dpotrs(factor, subgradient, lower=True)[0]
+    direction[free] = -solution
     lower = np.where((l1 > 0) & (u > 0), np.maximum(lower, 0), lower)
     upper = np.where((l1 > 0) & (u < 0), np.minimum(upper, 0), upper)
     # The function decreases until the first coordinate becomes active, then may rise.
