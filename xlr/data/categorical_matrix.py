@@ -15,17 +15,13 @@ from xlr.arrays import Array, Namespace
 from xlr.data.blocks import cut, even_size
 from xlr.data.matrix import GRAM_SPEEDUP, Scaler, StandardizedMatrix
 from xlr.data.sparse_matrix import (
-    ADDITION_COST,
     ENTRY_COST,
     SparseMatrix,
     dense_sandwich,
     enough_rows,
+    gram_cost,
     of_parts,
 )
-
-# Multiply-adds of a dense product in the time of adding a pair of levels of a row to
-# their contingency table.
-PAIR_COST = 6
 
 # Maximum pairs of columns of codes per one-hot column whose contingency tables take
 # less time than rows made dense.
@@ -142,8 +138,7 @@ class CategoricalMatrix:
         self._views: dict[tuple[int, int], CategoricalMatrix] | None = None
         self._shared: dict[str, np.ndarray] | None = None
         if isinstance(indices, np.ndarray):
-            tables = PAIR_COST * n_codes**2 + ADDITION_COST * n_columns
-            self.gram_cost = min(tables, self.gram_cost)
+            self.gram_cost = gram_cost(n_codes**2, n_columns)
             self._views, self._shared = {}, {}
 
     def _with(
