@@ -226,7 +226,7 @@ def logistic_path(
         penalty: Any = problem.penalty(1.0)
         infinite = objective.with_penalty(penalty.at_its_strongest(xp=xp))
         exact = {**limits, "tol": 1e-3 * limits["tol"]}
-        (null,) = follow_path([infinite], objective.zeros(), **exact)
+        (null,) = follow_path([0.0], [infinite], objective.zeros(), **exact)
         if Cs is None:
             # Less than the uncertainty of the gradient: at the edge, rounding decides.
             Cs = (1 - limits["tol"]) * _from_the_first(problem, null, n_Cs)
@@ -236,7 +236,8 @@ def logistic_path(
         if objective.data.offset is None:
             null_loss = _null_loss(objective)
         models, point = [], null
-        for C, point in zip(Cs, follow_path(objectives, null.parameters, **limits)):
+        points = follow_path(Cs, objectives, null.parameters, **limits)
+        for C, point in zip(Cs, points):
             models.append(_model(problem, point, null_loss))
             if verbose:
                 print(

@@ -40,7 +40,7 @@ class ProximalNewtonState(NamedTuple):
     non_smooth: NonSmooth  # on the host
     quadratics: list[Quadratic]  # the Hessian of the smooth part of each model
     is_fresh: np.ndarray  # whether it belongs to the start of the last step
-    last: OnHost | None  # the start of the last step
+    here: OnHost  # the parameters and the gradient
     before: np.ndarray  # the optimality one iteration ago
     diagnostics: Diagnostics
 
@@ -102,7 +102,7 @@ class ProximalNewton:
             non_smooth=_on_host(objective),
             quadratics=quadratics,
             is_fresh=np.full(objective.n_models, is_fresh),
-            last=None,
+            here=_point(parameters, at),
             before=np.full(objective.n_models, math.inf),
             diagnostics=Diagnostics.of(objective, at.value, subgradient),
         )
@@ -111,11 +111,10 @@ class ProximalNewton:
         self, objective: Objective, state: ProximalNewtonState
     ) -> ProximalNewtonState:
         w, last, rounding = state.parameters, state.diagnostics, objective.rounding
-        # 1. The Hessian: a new one, or a BFGS correction of the current one.
-        here = _point(w, state.at)
-        state = _renewed(objective, state, here)
+        # 1. A new Hessian, if the last one is not accurate enough.
+        state = _renewed(objective, state)
         # 2. Trial step to the minimum of the model, accepted if F decreases as far.
-        target, predicted = _minimised_model(state, here)
+        target, predicted = _minimised_model(state)
         # Rounding may remove the curvature of the model in the softmax's null space.
         target = objective.shifted_over_classes(objective.place(target))
         trial = try_step(objective, state.subgradient, target, target - w)
@@ -124,11 +123,18 @@ class ProximalNewton:
         accept |= flatter & trial.is_not_higher(last, rounding)
         # 3. Damping, from the decrease of F and of its model.
         new = trial.taken(accept, state, state.subgradient, objective, predicted)
-        return state._replace(**new._asdict(), last=here, before=last.optimality)
+        # 4. BFGS correction of the Hessian.
+        here = _point(new.parameters, new.at)
+        for model in np.nonzero(accept)[0]:
+            step, change = (
+                now[model] - old[model] for now, old in zip(here, state.here)
+            )
+            state.quadratics[model].correct(step, change)
+        return state._replace(**new._asdict(), here=here, before=last.optimality)
 
     def decrease(self, objective: Objective, state: ProximalNewtonState) -> np.ndarray:
         """Return the decrease of the model of F."""
-        return _minimised_model(state, _point(state.parameters, state.at))[1]
+        return _minimised_model(state)[1]
 
 
 def _point(parameters: Array, at: Evaluation) -> OnHost:
@@ -146,20 +152,11 @@ def _quadratics(hessian: BlockHessian) -> list[Quadratic]:
     return [Quadratic(matrix, hessian.noise) for matrix in matrices]
 
 
-def _renewed(
-    objective: Objective, state: ProximalNewtonState, here: OnHost
-) -> ProximalNewtonState:
-    """Return the state with a new Hessian for the models that need one.
-
-    The last step corrects the others.
-    """
-    if state.last is None:  # the first step
-        return state
+def _renewed(objective: Objective, state: ProximalNewtonState) -> ProximalNewtonState:
+    """Return the state with a new Hessian for the models that need one."""
     last, cost = state.diagnostics, objective.hessian_cost / STEP_COST
     renew = renewal(last, state.before, state.is_fresh, cost)
-    for model in np.nonzero(~renew)[0]:
-        step, change = (new[model] - old[model] for new, old in zip(here, state.last))
-        state.quadratics[model].correct(step, change)
+    renew &= np.isfinite(state.before)  # no step yet
     models = np.nonzero(renew)[0]
     if models.size:
         at = arrays.rows(state.parameters, models)
@@ -169,11 +166,9 @@ def _renewed(
     return state._replace(is_fresh=renew | (state.is_fresh & (last.step_norm == 0)))
 
 
-def _minimised_model(
-    state: ProximalNewtonState, here: OnHost
-) -> tuple[np.ndarray, np.ndarray]:
+def _minimised_model(state: ProximalNewtonState) -> tuple[np.ndarray, np.ndarray]:
     """Return the minimum of the damped model of each F, and its decrease."""
-    damping = state.diagnostics.damping
+    damping, here = state.diagnostics.damping, state.here
     target, predicted = np.empty_like(here.parameters), np.empty_like(damping)
     for model, undamped in enumerate(state.quadratics):
         w, gradient = here.parameters[model], here.gradient[model]
