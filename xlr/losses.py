@@ -181,17 +181,18 @@ class SoftmaxLoss:
         where y is nearly certain.
         """
         device, over_classes = arrays.device_of(logits), {"axis": -1, "keepdims": True}
-        difference = logits - xp.max(logits, **over_classes)
-        exponential = xp.exp(difference)
-        # Use a mask, because Dask has no take_along_axis.
         classes = xp.arange(logits.shape[-1], dtype=targets.dtype, device=device)
-        is_target = targets[..., None] == classes
-        zero = xp.zeros((), dtype=logits.dtype, device=device)
-        chosen = xp.sum(xp.where(is_target, difference, zero), **over_classes)
-        others = xp.sum(xp.where(is_target, zero, exponential), **over_classes)
+        # The rows are contiguous, as those of the logits. Products with a mask keep
+        # this order in NumPy; where() would not, and takes twice the time.
+        is_target = targets.T[:, None, :] == classes[:, None]
+        is_target = xp.astype(xp.permute_dims(is_target, (2, 0, 1)), logits.dtype)
+        difference = logits - xp.max(logits, **over_classes)
+        chosen = xp.sum(is_target * difference, **over_classes)
+        exponential = xp.exp(difference) * (1 - is_target)
+        others = xp.sum(exponential, **over_classes)
         right = xp.exp(chosen)
         value = xp.log1p(others + (right - 1)) - chosen
-        gradient = xp.where(is_target, -others, exponential) / (others + right)
+        gradient = (exponential - is_target * others) / (others + right)
         return value[..., 0], gradient
 
     def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Curvature:
