@@ -270,7 +270,6 @@ def effects(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
         whole = {"dummy": True, "count": True} if method.endswith("dx") else {}
         for at, options in (
             ("overall", whole),
-            ("overall", {"atexog": {1: 0.5}}),
             ("mean", whole),
             ("zero", {}),
         ):

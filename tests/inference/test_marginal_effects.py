@@ -147,16 +147,11 @@ def test_effects_of_dummies_and_counts_as_statsmodels(at, method):
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
     results = xlr.infer(model, X, y, keep_data=True)
     fit = sm.Logit(y, sm.add_constant(X)).fit(disp=0, tol=1e-13)
-    for held in ({}, {1: 30.0, 4: 2.0}):
-        options = {"dummy": True, "count": True}
-        table = results.get_margeff(at, method, atexog=held, **options)
-        theirs = {j + 1: value for j, value in held.items()}
-        expected = fit.get_margeff(at, method, atexog=theirs, **options)
-        effects, errors, *_ = table.columns.values()
-        # statsmodels finds dummies and counts after it replaces values by atexog.
-        kept = [j for j in range(8) if j not in held]
-        np.testing.assert_allclose(effects[kept], expected.margeff[kept], rtol=1e-7)
-        np.testing.assert_allclose(errors[kept], expected.margeff_se[kept], rtol=1e-7)
+    options = {"dummy": True, "count": True}
+    effects, errors, *_ = results.get_margeff(at, method, **options).columns.values()
+    expected = fit.get_margeff(at, method, **options)
+    np.testing.assert_allclose(effects, expected.margeff, rtol=1e-7)
+    np.testing.assert_allclose(errors, expected.margeff_se, rtol=1e-7)
 
 
 def test_effects_of_spectors_dummy_as_stata():
@@ -176,9 +171,9 @@ def test_effects_of_changes_of_many_classes_by_differences(takes_log):
     X = np.column_stack([X, X[:, 1] > 3])
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
     results = xlr.infer(model, X, y, keep_data=True)
-    held = {"x0": 1.0}
-    options = {"atexog": held, "dummy": True, "count": True}
-    table = results.get_margeff("overall", "eydx" if takes_log else "dydx", **options)
+    X[:, 0] = 1.0
+    method = "eydx" if takes_log else "dydx"
+    table = results.get_margeff(X, method, dummy=True, count=True)
 
     def mean(params, rows):
         eta = params.reshape(6, -1) @ np.insert(rows, 0, 1, axis=1).T
@@ -188,7 +183,6 @@ def test_effects_of_changes_of_many_classes_by_differences(takes_log):
 
     def effect(params, j):
         low, high = X.copy(), X.copy()
-        low[:, 0] = high[:, 0] = held["x0"]
         if j == 5:
             low[:, j], high[:, j] = 0, 1
             return mean(params, high) - mean(params, low)
@@ -217,7 +211,7 @@ def test_effects_on_every_backend(place, dtype):
     X, y = counts_and_dummies()
     weights = np.arange(len(y)) % 3 + 1.0
     tol = 1e-9 if dtype == "float64" else 1e-5
-    options = {"atexog": {"x1": 30.0}, "dummy": True, "count": True}
+    options = {"dummy": True, "count": True}
     found = []
     for rows, labels, s in (
         (X, y, weights),
@@ -278,8 +272,6 @@ def test_effects_refuse_wrong_arguments():
         results.get_margeff(X, "eyex", dummy=True)
     with pytest.raises(ValueError, match=r"count=True\) needs the rows"):
         results.get_margeff(X, count=True)
-    with pytest.raises(ValueError, match=r"'x9', which is not a feature.*'x0', 'x1'"):
-        results.get_margeff(X, atexog={"x9": 1})
     with pytest.raises(ValueError, match="at contains NaN"):
         results.get_margeff(np.full_like(X, np.nan))
     with pytest.raises(ValueError, match="features"):
