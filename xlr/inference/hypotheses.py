@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import partial
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
@@ -43,7 +42,7 @@ class HypothesisTests(FittedResults):
         ----------
         r_matrix : str or array of shape (n,) or (m, n)
             R, with a column for each parameter as in :meth:`cov_params`. Or hypotheses
-            in words, ``'x1 = x2, 2 * x3 = 1'``, which formulaic or patsy parses. Names
+            in words, ``'x1 = x2, 2 * x3 = 1'``, which formulaic parses. Names
             that are not identifiers need backticks. With several equations, the class
             precedes the name: ```versicolor: x1` = 0``.
         q_matrix : float or array of shape (m,), default=0.0
@@ -59,7 +58,7 @@ class HypothesisTests(FittedResults):
         Raises
         ------
         ImportError
-            For hypotheses in words, without formulaic and patsy.
+            For hypotheses in words, without formulaic.
         ValueError
             If the hypotheses are not as described, or a number is not finite.
 
@@ -356,21 +355,20 @@ class HypothesisTests(FittedResults):
 def _parsed(constraints: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return R and q of hypotheses in words, such as ``'x1 = x2, 2 * x3 = 1'``.
 
-    formulaic parses them or, without formulaic, patsy.
-
-    Parameters
-    ----------
-    constraints : str
-    names : list of str
-        Names of the parameters.
-
     Raises
     ------
     ImportError
-        If neither parser is installed.
+        Without formulaic.
     ValueError
         If the text is not a list of linear equations of the parameters.
     """
+    try:
+        from formulaic.utils.constraints import LinearConstraints
+    except ImportError as error:
+        raise ImportError(
+            "Hypotheses in words need formulaic: pip install formulaic. Or pass a "
+            "matrix."
+        ) from error
     in_words = [re.sub("`[^`]*`", "", part) for part in constraints.split(",")]
     if any(part.count("=") > 1 for part in in_words):
         raise ValueError(
@@ -378,26 +376,14 @@ def _parsed(constraints: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndar
             "hypotheses by commas: 'x1 = x2, x2 = x3'."
         )
     try:
-        if find_spec("formulaic"):
-            from formulaic.utils.constraints import LinearConstraints
-
-            found = LinearConstraints.from_spec(constraints, list(names))
-            return found.constraint_matrix, found.constraint_values
-        from patsy import DesignInfo
-
-        found = DesignInfo(list(names)).linear_constraint(constraints.replace("`", ""))
-        return found.coefs, found.constants[:, 0]
-    except ImportError as error:
-        raise ImportError(
-            "Hypotheses in words need formulaic or patsy: pip install formulaic. Or "
-            "pass a matrix."
-        ) from error
-    except Exception as error:  # errors of the parsers have no common class
+        found = LinearConstraints.from_spec(constraints, list(names))
+    except Exception as error:  # errors of the parser have no common class
         raise ValueError(
             f"The hypotheses {quoted(constraints)} are not linear equations of the "
             f"parameters {', '.join(map(printable, names))}: {printable(error, 300)} "
             "Put names that are not identifiers in backticks: '`mean radius` = 0'."
         ) from error
+    return found.constraint_matrix, found.constraint_values
 
 
 def _read_candidates(data: FittedData, candidates: Any) -> tuple[Any, int]:
