@@ -72,7 +72,9 @@ def estimate(
     data, inverse, step = last.data, last.inverse, last.step
     units, (kept, dropped, weights) = data.units, last.aliased
     standardized = data.standardized + step
-    loss = last.loss + last.gradient @ step + step @ last.information @ step / 2
+    rise = 0.0  # of the log-likelihood; with Firth's penalty within rounding
+    if not data.is_firth:
+        rise = -last.gradient @ step - step @ last.information @ step / 2
     # 2. Their covariance.
     covariance, was_indefinite, middle = inverse, False, None
     if data.is_penalised or cov_type != "nonrobust":
@@ -100,7 +102,7 @@ def estimate(
         standardized=standardized,
         standardized_covariance=covariance,
         inverse=inverse,
-        llf=-loss,
+        llf=last.log_likelihood + rise,
         effective_df=float(np.sum(inverse * last.information)),
         aliased=_describe_aliased(last),
         was_indefinite=was_indefinite,

@@ -94,6 +94,17 @@ class NewtonStep:
         free[:, dropped] = False
         self.free = free.reshape(-1)
 
+    @property
+    def log_likelihood(self) -> float:
+        """Return the log-likelihood, with Firth's penalty if the model has it."""
+        if not self.data.is_firth:
+            return -self.loss
+        n_equations = self.data.class_totals.size - 1
+        n = n_equations * self.data.objective.column_size
+        penalty = np.linalg.slogdet(self.information[-n:, -n:])[1] / 2
+        penalty += n_equations * np.log(self.data.units.scale).sum()
+        return float(penalty - self.loss)
+
     @cached_property
     def inverse(self) -> np.ndarray:
         """Return the inverse Hessian of the summed losses and the penalty.
