@@ -307,21 +307,10 @@ def check_model(model: Any) -> None:
     if not isinstance(model, kinds):
         names = ", ".join(f"xlr.{kind.__name__}" for kind in kinds)
         name, package = type(model).__name__, type(model).__module__.partition(".")[0]
-        advice = ""
-        if hasattr(model, "best_estimator_"):
-            advice = " Pass its best_estimator_."
-        elif hasattr(model, "named_steps"):
-            advice = (
-                " Pass its last step and the rows that it was fitted to: "
-                "xlr.infer(pipeline[-1], pipeline[:-1].transform(X), y)."
-            )
-        elif package == "sklearn" and name.startswith("LogisticRegression"):
-            advice = (
-                " Fit xlr.LogisticRegression to the same rows, with the same C, "
-                "l1_ratio, fit_intercept and class_weight (C=inf for no penalty)."
-            )
         raise TypeError(
-            f"model must be one of {names}; got {name} of {package}.{advice}"
+            f"model must be one of {names}; got {name} of {package}. Fit one to the "
+            "same rows. Of a search pass best_estimator_; of a pipeline, its last step "
+            "and its rows: xlr.infer(pipeline[-1], pipeline[:-1].transform(X), y)."
         )
     check_is_fitted(model, "coef_")
     if model._has_model_for_each_class:
