@@ -317,11 +317,8 @@ def scores(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
     if kind.rows in (in_dask, in_dask_rows, in_dask_of_torch):
         candidates = kind.rows(candidates)
     return {
-        f"{hypothesis} {cov_type}": results.score_test(
-            candidates, hypothesis, cov_type
-        ).statistic
+        hypothesis: results.score_test(candidates, hypothesis).statistic
         for hypothesis in ("joint", "separate")
-        for cov_type in ("nonrobust", "HC0")
     }
 
 

@@ -13,7 +13,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Block, PerRow, as_matrix, call
 from xlr.estimators import LogisticRegression
-from xlr.inference.covariance import design, outer_products, own_scores
+from xlr.inference.covariance import design
 from xlr.inference.fitted_data import FittedData
 from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
 from xlr.inference.table import Table, wald_columns
@@ -234,7 +234,6 @@ class HypothesisTests(FittedResults):
         self,
         exog_extra: Array,
         hypothesis: Literal["joint", "separate"] = "joint",
-        cov_type: Literal["nonrobust", "HC0"] = "nonrobust",
     ) -> ChiSquaredTest:
         r"""Test features that the model leaves out, without fitting them.
 
@@ -248,8 +247,7 @@ class HypothesisTests(FittedResults):
             V = \sum_i H_i\, \tilde c_i \tilde c_i^T, \qquad \tilde c = c - A z, \quad
             A = \Big(\sum_i H_i\, c_i z_i^T\Big) \Big(\sum_i H_i\, z_i z_i^T\Big)^{-1}
 
-        or, for the robust test, with :math:`r_i r_i^T` instead of the first H. The
-        statistic is :math:`U^T V^{-1} U`. With more than two classes, every class
+        The statistic is :math:`U^T V^{-1} U`. With more than two classes, every class
         except the first has scores.
 
         Parameters
@@ -258,8 +256,6 @@ class HypothesisTests(FittedResults):
             The features, in memory or, for an X of Dask, in the same chunks.
         hypothesis : {'joint', 'separate'}, default='joint'
             Whether to test all features jointly, or each by itself.
-        cov_type : {'nonrobust', 'HC0'}, default='nonrobust'
-            Variance of the scores: the information, or the scores of the rows.
 
         Returns
         -------
@@ -276,8 +272,7 @@ class HypothesisTests(FittedResults):
         References
         ----------
         Rao (1948), *Large sample tests of statistical hypotheses concerning several
-        parameters*; Boos (1992), *On generalized score tests*, The American
-        Statistician 46.
+        parameters*.
 
         Examples
         --------
@@ -290,7 +285,6 @@ class HypothesisTests(FittedResults):
         array([38.3, 65.3,  5.3])
         """
         check_option("hypothesis", hypothesis, ("joint", "separate"))
-        check_option("cov_type", cov_type, ("nonrobust", "HC0"))
         if self.is_penalised or self.is_firth:
             raise ValueError(
                 "A score test starts from the maximum of the likelihood, and this fit "
@@ -300,45 +294,37 @@ class HypothesisTests(FittedResults):
             raise ValueError(
                 "A score test needs finite estimates, and the classes are separated."
             )
-        joint, robust = hypothesis == "joint", cov_type == "HC0"
+        joint = hypothesis == "joint"
         with self._rows("score_test") as data:
             rows, m = _read_candidates(data, exog_extra)
             outputs, size = data.objective.n_outputs, data.objective.column_size
             products, squares = data.sum_rows(
                 _score_sums,
-                data.objective.place(data.dataset.class_weights.factors),
                 joint,
-                robust,
                 width=max(m, outputs * (size + m * joint)),
                 least=CANDIDATE_ROWS,
                 per_row=rows,
             )
-            outer = outer_products(data) if robust else None
         if not np.isfinite(products).all():
             raise ValueError("exog_extra contains NaN or infinity.")
-        # 1. Sums over the rows for each weighting w and test: r c', c z' and c c'.
+        # 1. Sums of c'Hz and c'Hc for each test.
         equations = outputs - (outputs > 1)
         score, products = products[:equations], products[equations:]
-        products = products.reshape(1 + robust, equations, outputs, -1, m)
-        squares = squares.reshape(1 + robust, equations, equations, 1, m)
-        order, n_tests, df = "weozm->wmeoz", m, equations
+        products = products.reshape(equations, outputs, -1, m)
+        squares = squares.reshape(equations, equations, 1, m)
+        order, n_tests, df = "eozm->meoz", m, equations
         if joint:
-            squares = products[:, :, outputs - equations :, size:]
-            order, n_tests, df = "weozm->wemoz", 1, equations * m
+            squares = products[:, outputs - equations :, size:]
+            order, n_tests, df = "eozm->emoz", 1, equations * m
             score = score.reshape(df, 1)
         cross, own = (
-            np.einsum(order, part).reshape(1 + robust, n_tests, df, -1)
-            for part in (products[:, :, :, :size], squares)
+            np.einsum(order, part).reshape(n_tests, df, -1)
+            for part in (products[:, :, :size], squares)
         )
         # 2. The variance of the scores, given the estimates of the model.
-        A = cross[0] @ self._estimates.inverse
-        moved = A @ np.swapaxes(cross[-1], 1, 2)
-        variance = own[-1] - moved
-        if robust:
-            variance = variance - np.swapaxes(moved, 1, 2)
-            variance = variance + A @ outer @ np.swapaxes(A, 1, 2)
+        variance = own - cross @ self._estimates.inverse @ np.swapaxes(cross, 1, 2)
         # 3. The statistics.
-        whole, left = (np.diagonal(part, 0, 1, 2) for part in (own[-1], variance))
+        whole, left = (np.diagonal(part, 0, 1, 2) for part in (own, variance))
         is_sum = np.any(left <= LEAST_SHARE * whole, axis=1)
         variance[is_sum] = np.nan
         if not joint:
@@ -417,19 +403,12 @@ def _on_device(xp: Any, device: Any, candidates: Any) -> Array:
 
 
 def _score_sums(
-    block: Block,
-    loss: Loss,
-    parameters: Array,
-    factors: Array,
-    joint: bool,
-    robust: bool,
-    candidates: Array,
-) -> tuple[Array, ...]:
-    """Return the products of the candidates with r and z, and with themselves.
+    block: Block, loss: Loss, parameters: Array, joint: bool, candidates: Array
+) -> tuple[Array, Array]:
+    """Return products of the candidates with r, with H z and with themselves.
 
-    The weights are the curvature and, if ``robust``, the scores in a second set. r has
-    a column for each equation. z has all features of the model, and of the candidates
-    if ``joint``. The shapes are (n_products, m) and (n_pairs, m).
+    r has a column for each equation. z has all features of the model, and of the
+    candidates if ``joint``. The shapes are (n_products, m) and (n_pairs, m).
     """
     xp, widest, outputs = block.xp, block.accumulation_dtype, loss.n_outputs
     block = block._replace(matrix=block.matrix.astype(widest))
@@ -441,15 +420,9 @@ def _score_sums(
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
     same = xp.eye(outputs, dtype=widest, device=block.matrix.device)
     H = loss.curvature(eta, block.labels, xp=xp).product(same, xp=xp)
-    weightings = [s[:, :, None] * H]
-    if robust:
-        scores = own_scores(block, loss, eta, factors)
-        weightings.append(scores[:, :, None] * scores[:, None, :])
     first = int(outputs > 1)  # skip the equation of the reference class
-    columns, squares = [-s * gradient[:, 0, first:]], []
-    for M in weightings:
-        rows = M[:, first:, :, None] * Z[:, None, None, :]
-        columns.append(xp.reshape(rows, (rows.shape[0], -1)))
-        squares.append(xp.reshape(M[:, first:, first:], (M.shape[0], -1)))
-    products = C.transpose_matvec(xp.concat(columns, axis=1))
-    return products, C.sandwich_diagonal(xp.concat(squares, axis=1))
+    H = (s[:, :, None] * H)[:, first:, :]
+    parts = [-s * gradient[:, 0, first:], H[..., None] * Z[:, None, None, :]]
+    columns = xp.concat([xp.reshape(p, (s.shape[0], -1)) for p in parts], axis=1)
+    squares = C.sandwich_diagonal(xp.reshape(H[:, :, first:], (s.shape[0], -1)))
+    return C.transpose_matvec(columns), squares
