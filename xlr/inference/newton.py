@@ -52,8 +52,6 @@ class NewtonStep:
     ----------
     loss : float
         Minus the log-likelihood.
-    gradient : ndarray of shape (n_parameters,)
-        Gradient of the loss.
     information : ndarray of shape (n_parameters, n_parameters)
         Hessian of the loss.
     subgradient : ndarray of shape (n_parameters,)
@@ -76,8 +74,8 @@ class NewtonStep:
         subgradient = objective.minimum_norm_subgradient(at, smooth)
         self.data = data
         self.subgradient = arrays.to_host(subgradient)[0].astype(np.float64)
-        loss, self.gradient, self.information = map(data.on_host, sums)
-        self.loss = float(loss)
+        self.loss = float(data.on_host(sums.loss))
+        self.information = data.on_host(sums.hessian)
         # 2. The free parameters. Collinearity does not depend on positive weights, so
         # the sum over the classes shows it.
         self._curved = self.information + np.diag(data.penalty_curvature)
