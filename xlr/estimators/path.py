@@ -78,14 +78,8 @@ class LogisticPath:
     references: list[str]
 
     def __repr__(self) -> str:
-        n_missed = int(np.count_nonzero(~self.converged))
-        return (
-            f"<LogisticPath of {self.Cs.size} models of {self.coefs.shape[2]} features:"
-            f"\n C from {self.Cs[0]:.4g} to {self.Cs[-1]:.4g}, "
-            f"{self.df[0]} to {self.df[-1]} coefficients that are not zero,"
-            f"\n up to {self.deviance_explained.max():.4g} of the deviance explained, "
-            f"{n_missed or 'none'} not converged>"
-        )
+        n_Cs, _, n_features = self.coefs.shape
+        return f"<LogisticPath of {n_Cs} models of {n_features} features>"
 
 
 def logistic_path(
