@@ -267,7 +267,7 @@ def answers(
 def effects(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
     made = {}
     for method in ("dydx", "eyex", "dyex", "eydx"):
-        whole = {"dummy": True, "count": True} if method.endswith("dx") else {}
+        whole = {"dummy": True} if method.endswith("dx") else {}
         for at, options in (
             ("overall", whole),
             ("mean", whole),
@@ -283,8 +283,7 @@ def effects(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
 
 
 def effects_at_rows(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
-    made = [results.get_margeff(at, "eyex") for at in (features, "median")]
-    return {f"{i} std err": table.columns["std err"] for i, table in enumerate(made)}
+    return {"std err": results.get_margeff(features, "eyex").columns["std err"]}
 
 
 def fit_measures(results: Any, features: Any, kind: Kind) -> dict[str, Any]:

@@ -33,11 +33,10 @@ class MarginalEffects(FittedResults):
 
     def get_margeff(
         self,
-        at: Literal["overall", "mean", "median", "zero"] | Array = "overall",
+        at: Literal["overall", "mean", "zero"] | Array = "overall",
         method: Literal["dydx", "eyex", "dyex", "eydx"] = "dydx",
-        dummy: bool = False,
-        count: bool = False,
         *,
+        dummy: bool = False,
         alpha: float = 0.05,
     ) -> Table:
         """Tabulate marginal effects of the features on the probabilities.
@@ -47,20 +46,18 @@ class MarginalEffects(FittedResults):
 
         Parameters
         ----------
-        at : {'overall', 'mean', 'median', 'zero'} or array of shape (m, n_features)
-            ``'overall'`` averages the effects over the rows of the fit. ``'mean'`` and
-            ``'median'`` take one row, of the means or medians of the columns;
-            ``'zero'`` takes the row of zeros. An array averages over its own rows.
-            Only ``'overall'`` takes the offsets into account.
+        at : {'overall', 'mean', 'zero'} or array of shape (m, n_features)
+            ``'overall'`` averages the effects over the rows of the fit. ``'mean'``
+            takes one row, of the means of the columns; ``'zero'`` takes the row of
+            zeros. An array averages over its own rows, such as one of medians, or rows
+            of the fit with other values of a feature. Only ``'overall'`` takes the
+            offsets into account.
         method : {'dydx', 'eyex', 'dyex', 'eydx'}, default='dydx'
             Derivative dP/dx, elasticity dlogP/dlogx, or a derivative with one
             logarithm: dP/dlogx or dlogP/dx.
         dummy : bool, default=False
             True for the change of P from 0 to 1 as the effect of a feature that is
             0 or 1 in all rows of the fit.
-        count : bool, default=False
-            True for half the change from x - 1 to x + 1 as the effect of a feature of
-            other whole numbers from 0.
         alpha : float, default=0.05
             One minus the level of the intervals.
 
@@ -90,17 +87,17 @@ class MarginalEffects(FittedResults):
         self._refuse_aliased("effects")
         check_option("method", method, METHODS)
         if isinstance(at, str):
-            check_option("at", at, ("overall", "mean", "median", "zero"))
-        if (dummy or count) and method.endswith("ex"):
+            check_option("at", at, ("overall", "mean", "zero"))
+        if dummy and method.endswith("ex"):
             raise ValueError(
-                "The change of a dummy or a count has no logarithm of the feature: "
-                f"method must be 'dydx' or 'eydx'; got {method!r}."
+                "The change of a dummy has no logarithm of the feature: method must be "
+                f"'dydx' or 'eydx'; got {method!r}."
             )
         names = self.names[int(self._units.fit_intercept) :]
-        spans = np.zeros(len(names))
-        if dummy or count:
-            with self._rows("get_margeff(dummy=True) or (count=True)") as data:
-                spans = _discrete_spans(data, dummy, count)
+        own = np.arange(len(names) if method.endswith("ex") else 0)
+        if dummy:
+            with self._rows("get_margeff(dummy=True)") as data:
+                own = _dummies(data)
         is_overall = isinstance(at, str) and at == "overall"
         if is_overall:
             with self._rows("get_margeff") as data:
@@ -108,7 +105,7 @@ class MarginalEffects(FittedResults):
         else:
             rows = self._rows_at(at)
         with arrays.current_device(rows.matrix.stored):
-            effects, jacobian = self._average(rows, method, spans)
+            effects, jacobian = self._average(rows, method, own)
         covariance = self._estimates.standardized_covariance
         variance = np.sum(jacobian @ covariance * jacobian, axis=2)
         errors = np.sqrt(np.maximum(variance, 0)).reshape(-1)
@@ -126,7 +123,9 @@ class MarginalEffects(FittedResults):
             rows = np.zeros((1, self._units.mean.size))
         else:
             with self._rows("get_margeff") as data:
-                rows = _column_centre(data, at)
+                raw = data.dataset.spec.data
+                total, weight = raw.map_reduce(_sums_of_columns)
+                rows = arrays.to_host(total / weight[:, None]).astype(np.float64)
         if not np.isfinite(rows).all():
             raise ValueError("at contains NaN or infinity.")
         Z, ones = (rows - self._units.mean) / self._units.scale, np.ones((len(rows), 1))
@@ -134,7 +133,7 @@ class MarginalEffects(FittedResults):
 
     @arrays.quiet()
     def _average(
-        self, data: TrainingData, method: str, spans: np.ndarray
+        self, data: TrainingData, method: str, own: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         r"""Return effects averaged over rows by their weights, and their derivatives.
 
@@ -148,9 +147,9 @@ class MarginalEffects(FittedResults):
         data : TrainingData
             Rows with standardized columns.
         method : {'dydx', 'eyex', 'dyex', 'eydx'}
-        spans : ndarray of shape (n_features,)
-            0 for a derivative, 1 for the change of V from 0 to 1, 2 for half of its
-            change from x - 1 to x + 1.
+        own : ndarray of int
+            The columns whose effect is a logarithm's or, if the method has none, the
+            change of V from 0 to 1.
 
         Returns
         -------
@@ -160,10 +159,10 @@ class MarginalEffects(FittedResults):
             Derivatives in the standardized parameters.
         """
         mean, scale = self._units.mean, self._units.scale
-        loss, j = loss_of(len(self.classes)), np.arange(spans.size)
-        K, own = loss.n_outputs, j if method.endswith("ex") else np.nonzero(spans)[0]
+        loss, j = loss_of(len(self.classes)), np.arange(mean.size)
+        K = loss.n_outputs
         w = self._estimates.standardized.reshape(K, -1)
-        columns = np.stack([mean, np.ones(j.size), spans * scale]) / scale
+        columns = np.stack([mean, np.ones(j.size)])[:, own] / scale[own]
         parameters, columns = (
             arrays.move(
                 part, xp=data.xp, device=data.device, dtype=data.accumulation_dtype
@@ -191,8 +190,7 @@ class MarginalEffects(FittedResults):
         jacobian[:, j, :, j] += G / scale[:, None, None]
         effects[:, own], jacobian[:, own] = change.T, np.swapaxes(by_row, 0, 1)
         jacobian[:, own, :, own] += by_own
-        span = np.maximum(1, spans)
-        return effects / span, jacobian.reshape(K, j.size, -1) / span[:, None]
+        return effects, jacobian.reshape(K, j.size, -1)
 
 
 def _split(values: np.ndarray, *shapes: tuple[int, ...]) -> list[np.ndarray]:
@@ -211,9 +209,9 @@ def _effect_sums(
 ) -> tuple[Array, Array]:
     """Return sums over the rows: of G and effects, and of their derivatives times z.
 
-    ``columns`` has three rows: the means and 1 in standardized units, and the spans.
-    ``own`` are the columns with effects of their own: (n_rows, d, K).
-    Their derivatives are A z, and B in addition for the coefficients of the column.
+    ``own`` are the columns with effects of their own, (n_rows, d, K), and ``columns``
+    their means and 1 in standardized units. The derivatives of their effects are A z,
+    and B in addition for the coefficients of the column.
     """
     xp, matrix, takes_log = block.xp, block.matrix, method.startswith("ey")
     # 1. Derivatives: dA_kl / d eta_m = A_km ([k = l] - p_l) - p_k A_lm.
@@ -229,22 +227,20 @@ def _effect_sums(
         ids = arrays.move(own, xp=xp, device=matrix.device)
         coef = xp.reshape(xp.astype(parameters, matrix.dtype), (loss.n_outputs, -1))
         z, w = matrix.take_columns(ids).to_dense(), xp.take(coef, ids, axis=1).T
-        columns = xp.astype(xp.take(columns, ids, axis=1), matrix.dtype)
-        mean, unit, spans = (columns[i, :] for i in range(3))
+        mean, unit = (xp.astype(columns[i, :], matrix.dtype) for i in range(2))
     if method.endswith("ex"):
         x = (z + mean)[..., None, None]
         B = G[:, None, :, :] * x
         A = xp.permute_dims(xp.matmul(w, dG), (0, 2, 1, 3)) * x
         alone, by_row = [G, xp.sum(B * w[:, None, :], axis=-1), B], [dG, A]
     elif own.size:
-        start = xp.where(spans == 1, -mean, z - unit)
 
         def at(end: Array) -> tuple[Array, ...]:
             change = (end - z)[..., None]
             V, G, *_ = _derivatives(eta[:, None, :] + change * w, takes_log, xp=xp)
             return V, G, G * change[..., None]
 
-        V, A, B = (b - a for a, b in zip(at(start), at(start + spans * unit)))
+        V, A, B = (b - a for a, b in zip(at(-mean), at(unit - mean)))
         alone, by_row = [G, V, B], [dG, A]
     # 3. Their sums, and their products with the rows.
     R, S = (
@@ -272,52 +268,20 @@ def _derivatives(eta: Array, takes_log: bool, *, xp: Namespace) -> tuple[Array, 
     return V, rest if takes_log else p[..., None] * rest, p, rest
 
 
-def _discrete_spans(data: Any, dummy: bool, count: bool) -> np.ndarray:
-    """Return 1 for columns of 0 and 1, 2 for other whole numbers from 0, else 0.
-
-    Constant columns are neither.
-    """
+def _dummies(data: FittedData) -> np.ndarray:
+    """Return the columns that hold both 0 and 1 and no other numbers."""
     raw, scaler = data.dataset.spec.data, data.problem.scaler
     (others,) = raw.map_reduce(_other_numbers, width=4 * raw.n_features)
-    is_dummy, is_count = arrays.to_host(others).reshape(2, -1) == 0
-    spans = np.where(is_dummy, 1.0 * dummy, 2.0 * (is_count & count))
-    return spans * (arrays.to_host(scaler.varies) > 0)
+    varies = arrays.to_host(scaler.varies) > 0
+    return np.nonzero((arrays.to_host(others) == 0) & varies)[0]
 
 
 def _other_numbers(block: Block) -> tuple[Array]:
-    """Count numbers other than 0 and 1, and numbers that are negative or not whole."""
+    """Count the numbers other than 0 and 1 in each column."""
     xp, x = block.xp, block.matrix.to_dense()
-    others = [(x != 0) & (x != 1), (x < 0) | (xp.floor(x) != x)]
-    others = xp.astype(xp.concat(others, axis=1), block.accumulation_dtype)
+    others = xp.astype((x != 0) & (x != 1), block.accumulation_dtype)
     counts = xp.astype(block.row_weights > 0, block.accumulation_dtype)
     return (xp.matmul(counts.T, others)[0, :],)
-
-
-def _column_centre(data: FittedData, kind: str) -> np.ndarray:
-    """Return the weighted mean or median of each column: (1, n_features).
-
-    Raises
-    ------
-    ValueError
-        For the median of rows in chunks.
-    """
-    raw = data.dataset.spec.data
-    if kind == "mean":
-        total, weight = raw.map_reduce(_sums_of_columns)
-        return arrays.to_host(total / weight[:, None]).astype(np.float64)
-    if not raw.in_memory:
-        raise ValueError(
-            "Medians of columns in Dask chunks need a sort. Compute them, and pass "
-            "them as at=: a row of n_features numbers."
-        )
-    values = arrays.to_host(raw.matrix.to_dense()).astype(np.float64)
-    weights = arrays.to_host(raw.targets.weights)[:, 0]
-    ends = [  # the mean of the two middle values
-        sign
-        * np.quantile(sign * values, 0.5, 0, method="inverted_cdf", weights=weights)
-        for sign in (1, -1)
-    ]
-    return np.mean(ends, axis=0, keepdims=True)
 
 
 def _sums_of_columns(block: Block) -> tuple[Array, Array]:
