@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import tempfile
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -334,16 +333,6 @@ def profiles(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
     return {name: columns[name] for name in ("[0.025", "0.975]")}
 
 
-def separated(features: Any, kind: Kind) -> dict[str, Any]:
-    """Return likelihood-ratio tests of classes that the last two columns separate."""
-    y = kind.rows((CODES >= 0).astype(int))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", xlr.SeparationWarning)
-        model = clone(LR).set_params(tol=kind.tol).fit(features, y)
-    results = xlr.infer(model, features, y, separation="limit")
-    return {"llf": results.llf, "llnull": results.llnull, "df": results.df_model}
-
-
 def shares(features: Any, kind: Kind) -> dict[str, Any]:
     """Return inference on class probabilities."""
     P = np.column_stack([THREE == 0, TWO, np.ones(N)]) + 0.5
@@ -395,7 +384,6 @@ ESTIMATORS = {
     "infer firth": inference("nonrobust", TWO, FIRTH, profile=False),
     "infer firth, profiles": inference("nonrobust", TWO, FIRTH),
     "infer firth, three classes": inference("nonrobust", THREE, FIRTH, profile=False),
-    "infer separated": separated,
     "infer soft labels": shares,
     "effects": answers(effects),
     "effects, three classes": answers(effects, THREE),

@@ -12,7 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Block, fetch
 from xlr.inference.fitted_data import Estimates, FittedData
-from xlr.inference.newton import NewtonStep, constrained_minimum, last_newton_step
+from xlr.inference.newton import NewtonStep, last_newton_step
 from xlr.inputs.tables import accept, is_missing
 from xlr.losses import Loss
 from xlr.objective import passes
@@ -21,8 +21,6 @@ from xlr.text import listed
 
 # Powers of 1 - h that divide the outer products of the scores.
 LEVERAGE_POWERS = {"HC2": 1.0, "HC3": 2.0}
-
-LIMIT_TOL = 1e-12  # tolerance for the gradient of F, which tends to zero
 
 ROUNDING = float(np.finfo(np.float64).eps)
 
@@ -105,30 +103,6 @@ def estimate(
         was_indefinite=was_indefinite,
     )
     return data.at(standardized), estimates
-
-
-def limit_of_estimates(data: FittedData, separated: str) -> Estimates:
-    """Return the limit of the log-likelihood under separation, without errors.
-
-    Newton's method continues until the gradient vanishes. The loss, less its limit,
-    decreases by the same factor as the gradient in each step.
-    """
-    start, objective = data.standardized, data.objective
-    unconstrained = np.zeros((0, start.size))
-    _, minimum, _ = constrained_minimum(objective, start, unconstrained, tol=LIMIT_TOL)
-    aliased = NewtonStep(data.at(np.zeros_like(start))).aliased
-    params = data.units.reported(start[None, :])[0]
-    unknown = np.full((start.size,) * 2, np.nan)
-    return Estimates(
-        params=params,
-        covariance=np.full((params.size,) * 2, np.nan),
-        standardized=start,
-        standardized_covariance=unknown,
-        inverse=unknown,
-        llf=-data.total_weight * minimum,
-        effective_df=float((data.class_totals.size - 1) * aliased.kept.size),
-        separated=separated,
-    )
 
 
 def _describe_aliased(last: NewtonStep) -> str:

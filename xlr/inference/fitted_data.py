@@ -114,9 +114,6 @@ class Estimates:
         The aliased columns and their sums; empty if there are none.
     was_indefinite : bool
         Whether negative eigenvalues of the covariance were set to zero.
-    separated : str
-        The features that separate the classes, so that the log-likelihood is a limit;
-        empty if there are none.
     llnull, saturated : float
         Log-likelihoods of the intercepts alone, and of the saturated model.
     profile : ndarray of shape (3, n_reported) or None
@@ -132,7 +129,6 @@ class Estimates:
     effective_df: float
     aliased: str = ""
     was_indefinite: bool = False
-    separated: str = ""
     llnull: float = np.nan
     saturated: float = 0.0
     profile: np.ndarray | None = None

@@ -290,10 +290,6 @@ class HypothesisTests(FittedResults):
                 "A score test starts from the maximum of the likelihood, and this fit "
                 "is penalised. Fit with C=inf."
             )
-        if self.is_separated:
-            raise ValueError(
-                "A score test needs finite estimates, and the classes are separated."
-            )
         joint = hypothesis == "joint"
         with self._rows("score_test") as data:
             rows, m = _read_candidates(data, exog_extra)

@@ -10,7 +10,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators import FirthLogisticRegression
-from xlr.inference.covariance import estimate, limit_of_estimates, read_clusters
+from xlr.inference.covariance import estimate, read_clusters
 from xlr.inference.fitted_data import (
     Estimates,
     FittedData,
@@ -42,7 +42,6 @@ def infer(
     cov_type: Literal["nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster"] = "nonrobust",
     groups: Any = None,
     collinear: Literal["nan", "raise"] = "nan",
-    separation: Literal["raise", "limit"] = "raise",
     reference: Any = None,
     profile: bool | None = None,
     keep_data: bool = False,
@@ -89,10 +88,6 @@ def infer(
     collinear : {'nan', 'raise'}, default='nan'
         Treatment of collinear columns, whose coefficients are not determined without a
         penalty: leave them out and report NaN, as in R, or raise an error.
-    separation : {'raise', 'limit'}, default='raise'
-        Treatment of separated classes, whose estimates are infinite: raise an error, or
-        return the limit of the log-likelihood for :func:`xlr.likelihood_ratio_test`,
-        with the coefficients of the fit and without standard errors.
     reference : label, default=None
         Reference class. None for the first class, or the first level of a categorical
         y, as in R.
@@ -144,7 +139,6 @@ def infer(
     check_model(model)
     check_option("cov_type", cov_type, COV_TYPES)
     check_option("collinear", collinear, ("nan", "raise"))
-    check_option("separation", separation, ("raise", "limit"))
     is_firth = isinstance(model, FirthLogisticRegression)
     _check_options(model, y, cov_type, groups, profile)
     features = read_features(model, X, reset=False, chunked=not is_firth)
@@ -156,25 +150,18 @@ def infer(
             clusters = read_clusters(groups, data.objective.n_samples)
         last = NewtonStep(data)
         _refuse_other_rows(data, last.subgradient)
-        separated = _separation(data, last.subgradient)
-        if separated and separation == "raise":
-            raise ValueError(
-                f"{separated} Likelihood-ratio tests have a limit: separation='limit'."
-            )
-        if separated:
-            estimates = limit_of_estimates(data, separated)
-        else:
-            data, estimates = estimate(last, cov_type, clusters)
+        _refuse_separation(data, last.subgradient)
+        data, estimates = estimate(last, cov_type, clusters)
         if collinear == "raise" and estimates.aliased:
             raise ValueError(
                 "Columns are collinear, so that their coefficients are not "
                 f"determined: {estimates.aliased}. Leave them out, or pass "
                 "collinear='nan'."
             )
-        if profile and (data.is_penalised or estimates.aliased or separated):
+        if profile and (data.is_penalised or estimates.aliased):
             raise ValueError(
-                "profile=True needs a fit with finite estimates, without a penalty and "
-                "without collinear columns: fit with C=inf and leave those out."
+                "profile=True needs a fit without a penalty and without collinear "
+                "columns: fit with C=inf and leave those out."
             )
         found: dict[str, Any] = {"llnull": _null_log_likelihood(data)}
         if isinstance(y, SoftLabels):
@@ -234,13 +221,13 @@ def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
         )
 
 
-def _separation(data: FittedData, gradient: np.ndarray) -> str:
-    """Describe the features that separate the classes, or return an empty string."""
+def _refuse_separation(data: FittedData, gradient: np.ndarray) -> None:
+    """Raise ValueError, with the features, if the estimates are infinite."""
     is_checked = getattr(data.model, "_has_optimum", False)  # by the fit
-    if data.is_penalised or data.is_firth or is_checked:
-        return ""
-    found = data.problem.separation(data.parameters, gradient)
-    return "" if found is None else found.describe(data.column_names)
+    if not (data.is_penalised or data.is_firth or is_checked):
+        found = data.problem.separation(data.parameters, gradient)
+        if found is not None:
+            raise ValueError(found.describe(data.column_names))
 
 
 def _notes(data: FittedData, estimates: Estimates) -> list[str]:
@@ -267,7 +254,6 @@ def _notes(data: FittedData, estimates: Estimates) -> list[str]:
         "The covariance of clusters in several ways had negative eigenvalues, which "
         "are set to zero (Cameron, Gelbach and Miller 2011).": estimates.was_indefinite,
         "The fit did not converge: see the warning of fit.": not data.model.converged_,
-        f"{estimates.separated} The log-likelihood is its limit.": estimates.separated,
     }
     return [note for note, applies in notes.items() if applies]
 

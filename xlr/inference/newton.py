@@ -174,7 +174,6 @@ def constrained_minimum(
     start: np.ndarray,
     constraints: np.ndarray,
     value: float = 0.0,
-    tol: float = CONSTRAINED_TOL,
 ) -> tuple[np.ndarray, float, np.ndarray]:
     """Minimise F where A w = c, by a damped Newton method.
 
@@ -190,8 +189,6 @@ def constrained_minimum(
         A, of full rank.
     value : float
         Every entry of c.
-    tol : float
-        Bound on the gradient along the constraints.
 
     Returns
     -------
@@ -209,7 +206,7 @@ def constrained_minimum(
     ----------
     Nocedal and Wright (2006), *Numerical Optimization*, sections 10.3 and 18.1.
     """
-    tol = max(tol, CONSTRAINED_ROUNDINGS * objective.rounding)
+    tol = max(CONSTRAINED_TOL, CONSTRAINED_ROUNDINGS * objective.rounding)
     onto = np.linalg.pinv(constraints)
     axes = np.linalg.svd(constraints)[2][constraints.shape[0] :]
     at = start + onto @ (value - constraints @ start)
