@@ -12,7 +12,6 @@ from xlr.arrays import Array, Namespace
 from xlr.data import Block, DenseMatrix, Targets, TrainingData
 from xlr.estimators.dataset import loss_of
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
-from xlr.inference.fitted_data import FittedData
 from xlr.inference.fitted_results import FittedResults
 from xlr.inference.table import Table, wald_columns
 from xlr.inputs.features import read_features
@@ -268,7 +267,7 @@ def _derivatives(eta: Array, takes_log: bool, *, xp: Namespace) -> tuple[Array, 
     return V, rest if takes_log else p[..., None] * rest, p, rest
 
 
-def _dummies(data: FittedData) -> np.ndarray:
+def _dummies(data: Any) -> np.ndarray:
     """Return the columns that hold both 0 and 1 and no other numbers."""
     raw, scaler = data.dataset.spec.data, data.problem.scaler
     (others,) = raw.map_reduce(_other_numbers, width=4 * raw.n_features)
