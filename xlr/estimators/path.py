@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._fit import WITH_FREE_FEATURES, SeparationWarning, begin_fit
+from xlr.estimators._fit import (
+    WITH_FREE_FEATURES,
+    Fitting,
+    SeparationWarning,
+    begin_fit,
+)
 from xlr.estimators.dataset import read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.problem import Problem
-from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.parameters import check_parameters
 from xlr.objective import duality_gap
 from xlr.solvers import PathPoint, follow_path
@@ -205,17 +209,9 @@ def logistic_path(
     with workers(features.stored, n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
         dataset.warn()
-        regularisation = read_regularisation(
-            estimator, float(l1_ratio), 1.0, dataset.features
-        )
-        problem = Problem(
-            dataset,
-            dataset.spec,
-            C=1.0,
-            regularisation=regularisation,
-            standardized=True,
-        )
-        objective, xp = problem.objective, features.xp
+        fitting = Fitting(estimator, dataset, C=1.0)
+        problem, xp = fitting.problem, features.xp
+        objective = problem.objective
         # 1. The model of an infinite penalty, whose gradient gives the path's start.
         penalty: Any = problem.penalty(1.0)
         infinite = objective.with_penalty(penalty.at_its_strongest(xp=xp))
@@ -226,7 +222,7 @@ def logistic_path(
             Cs = (1 - limits["tol"]) * _from_the_first(problem, null, n_Cs)
         # 2. The models of the path.
         objectives = (objective.with_penalty(problem.penalty(float(C))) for C in Cs)
-        fits, numbers, point = [], [], null
+        fits, numbers, point = [], [], cast(Any, null)
         for C, point in zip(Cs, follow_path(objectives, null.parameters, **limits)):
             fits.append(problem.coefficients(point.parameters))
             numbers.append(_numbers(point, problem.centre))
@@ -237,12 +233,9 @@ def logistic_path(
                     f"{point.n_iter} iterations  {point.seconds:.3f} s"
                 )
         # 3. Warnings.
-        if regularisation.leaves_some_free:
-            gradient = arrays.to_host(point.at.gradient)[0].astype(np.float64)
-            separation = problem.separation(point.parameters, gradient)
-            if separation is not None:
-                names = dataset.features.column_names
-                warn(separation.describe(names, WITH_FREE_FEATURES), SeparationWarning)
+        for separation in fitting.separations(point).values():
+            names = features.column_names
+            warn(separation.describe(names, WITH_FREE_FEATURES), SeparationWarning)
         value, penalty, gap, n_iter, n_in_play, converged, seconds = map(
             np.asarray, zip(*numbers)
         )
