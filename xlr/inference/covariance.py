@@ -263,11 +263,9 @@ def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
 
 def _numbered(values: np.ndarray) -> np.ndarray:
     """Return the position of each value among the sorted values."""
-    if values.dtype.kind == "O":
-        n_missing = sum(map(is_missing, values.tolist()))
-    else:
-        n_missing = int(np.count_nonzero(values != values))
-    if n_missing:
+    is_object = values.dtype.kind == "O"
+    missing = list(map(is_missing, values)) if is_object else values != values
+    if n_missing := np.count_nonzero(missing):
         raise ValueError(
             f"groups holds missing values, {n_missing} of {values.size}. "
             "Drop those rows and fit again, or give them a group of their own."

@@ -110,7 +110,10 @@ class Influence:
 
 
 class RowStatistics(FittedResults):
-    """Residuals, influence and predictions of single rows, and measures of the fit."""
+    """Residuals, influence and predictions of single rows, and measures of the fit.
+
+    Residuals and measures of the fit load the logits of all rows into memory.
+    """
 
     def pseudo_rsquared(
         self, kind: Literal["mcf", "cs", "nagelkerke", "tjur"] = "mcf"
