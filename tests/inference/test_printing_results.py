@@ -1,9 +1,8 @@
-"""Results at a prompt, in a terminal and in a notebook."""
+"""Results at a prompt and in a terminal."""
 
 from __future__ import annotations
 
 import csv
-import html
 import io
 import re
 
@@ -65,7 +64,7 @@ HOSTILE = ["\x1b[31mred", "<script>alert(1)</script>", "line\nfeed \u202eback \x
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_names_are_escaped_in_text_and_html(n_classes):
+def test_names_are_escaped_in_text(n_classes):
     """Columns, classes and notes are escaped; pandas keeps the original names."""
     names = [*HOSTILE, "\x1b[0msum"]
     features = pd.DataFrame(np.column_stack([X, X[:, 0] + X[:, 1]]), columns=names)
@@ -74,29 +73,21 @@ def test_names_are_escaped_in_text_and_html(n_classes):
     note = " ".join(str(results.summary()).split())
     assert "\\x1b[0msum = \\x1b[31mred + <script>alert(1)</script>." in note
     for table in (results.summary(), results.coefficients(), results.odds_ratios()):
-        text, markup = str(table), table._repr_html_()
-        for shown in (text, markup):
-            assert all(c.isprintable() for line in shown.split("\n") for c in line)
+        text = str(table)
+        assert all(c.isprintable() for line in text.split("\n") for c in line)
         assert "\\x1b[31mred" in text
         assert r"line\nfeed \u202eback \x07" in text
         assert len({len(line) for line in re.findall("^=+$", text, re.MULTILINE)}) == 1
-        assert "<script>" not in markup
-        assert html.escape(HOSTILE[1]) in markup
     index = results.coefficients().to_frame().index
     assert set(names) < set(index.get_level_values(-1))
 
 
 def test_infer_names_foreign_models_and_advises():
-    theirs = linear_model.LogisticRegression
+    search = GridSearchCV(xlr.LogisticRegression(), {"C": [1]}).fit(X, Y)
     cases = [
-        (theirs(), "got LogisticRegression of sklearn. Fit xlr.Logistic"),
-        (linear_model.LogisticRegressionCV(), "with the same C, l1_ratio"),
-        (make_pipeline(StandardScaler(), theirs()), r"xlr.infer\(pipeline\[-1\]"),
-        (
-            GridSearchCV(xlr.LogisticRegression(), {"C": [1]}).fit(X, Y),
-            "best_estimator_",
-        ),
-        (linear_model.Ridge(), r"got Ridge of sklearn\.$"),
+        (linear_model.LogisticRegression(), "got LogisticRegression of sklearn. Fit"),
+        (make_pipeline(StandardScaler()), r"got Pipeline.*xlr.infer\(pipeline\[-1\]"),
+        (search, "got GridSearchCV.*best_estimator_"),
         (xlr.MultiLabelLogisticRegression(), "got MultiLabelLogisticRegression of xlr"),
         (None, "got NoneType"),
     ]
