@@ -1,8 +1,9 @@
-"""Results at a prompt and in a terminal."""
+"""Results at a prompt, in a terminal and in a notebook."""
 
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 
@@ -64,7 +65,7 @@ HOSTILE = ["\x1b[31mred", "<script>alert(1)</script>", "line\nfeed \u202eback \x
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_names_are_escaped_in_text(n_classes):
+def test_names_are_escaped_in_text_and_html(n_classes):
     """Columns, classes and notes are escaped; pandas keeps the original names."""
     names = [*HOSTILE, "\x1b[0msum"]
     features = pd.DataFrame(np.column_stack([X, X[:, 0] + X[:, 1]]), columns=names)
@@ -73,11 +74,14 @@ def test_names_are_escaped_in_text(n_classes):
     note = " ".join(str(results.summary()).split())
     assert "\\x1b[0msum = \\x1b[31mred + <script>alert(1)</script>." in note
     for table in (results.summary(), results.coefficients(), results.odds_ratios()):
-        text = str(table)
-        assert all(c.isprintable() for line in text.split("\n") for c in line)
+        text, markup = str(table), table._repr_html_()
+        for shown in (text, markup):
+            assert all(c.isprintable() for line in shown.split("\n") for c in line)
         assert "\\x1b[31mred" in text
         assert r"line\nfeed \u202eback \x07" in text
         assert len({len(line) for line in re.findall("^=+$", text, re.MULTILINE)}) == 1
+        assert "<script>" not in markup
+        assert html.escape(HOSTILE[1]) in markup
     index = results.coefficients().to_frame().index
     assert set(names) < set(index.get_level_values(-1))
 

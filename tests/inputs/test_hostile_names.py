@@ -116,8 +116,8 @@ def test_names_in_warnings_are_escaped_and_shortened(kind):
 
 def test_tables_of_results_show_short_names():
     results = infer(table(X[:, 0]))
-    shown = str(results.summary())
-    assert re.search(r"\\x1b\[31mlong.*\.\.\..*long", shown)
-    assert all(line.isprintable() for line in shown.split("\n"))
-    assert len(shown) < 20_000
+    for shown in (str(results.summary()), results.summary()._repr_html_()):
+        assert re.search(r"\\x1b\[31mlong.*\.\.\..*long", shown)
+        assert all(line.isprintable() for line in shown.split("\n"))
+        assert len(shown) < 20_000
     assert NAME in results.coefficients().to_frame().index

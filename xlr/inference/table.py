@@ -1,11 +1,12 @@
-"""Tables as text, as LaTeX and as data frames."""
+"""Tables as text, as HTML, as LaTeX and as data frames."""
 
 from __future__ import annotations
 
+import html
 import itertools
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +36,7 @@ def interval_columns(alpha: float) -> tuple[str, str]:
 
 @dataclass(frozen=True, repr=False)
 class Table:
-    """Table of named rows, shown as text.
+    """Table of named rows, shown as text, and as HTML in a notebook.
 
     Attributes
     ----------
@@ -122,6 +123,14 @@ class Table:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        facts, body = self.facts.items(), itertools.chain(*self._blocks())
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
+        return (
+            f"<p>{html.escape(self.title)}</p><table>{_html_rows(facts)}</table>"
+            f"<table>{_html_rows(body)}</table><ol>{notes}</ol>"
+        )
+
     def _blocks(self) -> list[list[list[str]]]:
         """Return the printed cells of each group of rows, its head first."""
         heads = [f"class {printable(group)}" for group in self.groups] or [""]
@@ -137,6 +146,12 @@ class Table:
                 rows.append([printable(name), *cells])
             blocks.append(rows)
         return blocks
+
+
+def _html_rows(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows of a name and its values as escaped HTML."""
+    escaped = (map(html.escape, row) for row in rows)
+    return "".join(f"<tr><th>{'<td>'.join(row)}</tr>" for row in escaped)
 
 
 # Characters that LaTeX reads as commands.
