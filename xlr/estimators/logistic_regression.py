@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from xlr.inputs.weights import read_start
 from xlr.threads import workers
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression, binary and multinomial, on any array library.
 
@@ -180,50 +182,26 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     ('newton-cholesky', True)
     """
 
-    def __init__(
-        self,
-        *,
-        C: float = 1.0,
-        l1_ratio: float = 0.0,
-        penalty_factor: Any = None,
-        lower: Any = None,
-        upper: Any = None,
-        fit_intercept: bool = True,
-        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
-        multi_class: Literal["multinomial", "ovr"] = "multinomial",
-        solver: str = "auto",
-        tol: float = 1e-6,
-        max_iter: int = 1000,
-        warm_start: bool = False,
-        learning_rate: float | None = None,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-        categorical: Literal["auto"] | list[str] | None = None,
-        drop: Literal["auto", "first"] | None = "auto",
-        handle_unknown: Literal["error", "ignore"] = "error",
-        handle_missing: Literal["error", "level"] = "error",
-    ) -> None:
-        self.C = C
-        self.l1_ratio = l1_ratio
-        self.penalty_factor = penalty_factor
-        self.lower = lower
-        self.upper = upper
-        self.fit_intercept = fit_intercept
-        self.class_weight = class_weight
-        self.multi_class = multi_class
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
-        self.warm_start = warm_start
-        self.learning_rate = learning_rate
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
-        self.categorical = categorical
-        self.drop = drop
-        self.handle_unknown = handle_unknown
-        self.handle_missing = handle_missing
+    C: float = 1.0
+    l1_ratio: float = 0.0
+    penalty_factor: Any = None
+    lower: Any = None
+    upper: Any = None
+    fit_intercept: bool = True
+    class_weight: dict[Any, float] | Literal["balanced"] | None = None
+    multi_class: Literal["multinomial", "ovr"] = "multinomial"
+    solver: str = "auto"
+    tol: float = 1e-6
+    max_iter: int = 1000
+    warm_start: bool = False
+    learning_rate: float | None = None
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int = 0
+    categorical: Literal["auto"] | list[str] | None = None
+    drop: Literal["auto", "first"] | None = "auto"
+    handle_unknown: Literal["error", "ignore"] = "error"
+    handle_missing: Literal["error", "level"] = "error"
 
     # -- fit -------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -48,6 +49,7 @@ from xlr.inputs.features import read_features
 from xlr.threads import workers
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression with the penalty chosen by cross-validation.
 
@@ -146,52 +148,27 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     array([[-0.18, -0.08, -0.23]])
     """
 
-    def __init__(
-        self,
-        *,
-        Cs: int | Any = 10,
-        l1_ratios: Any = (0.0,),
-        penalty_factor: Any = None,
-        lower: Any = None,
-        upper: Any = None,
-        fit_intercept: bool = True,
-        cv: Any = None,
-        scoring: str | Callable[..., float] | None = None,
-        solver: str = "auto",
-        tol: float = 1e-6,
-        max_iter: int = 1000,
-        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
-        multi_class: Literal["multinomial", "ovr"] = "multinomial",
-        refit: bool = True,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-        categorical: Literal["auto"] | list[str] | None = None,
-        drop: Literal["auto", "first"] | None = "auto",
-        handle_unknown: Literal["error", "ignore"] = "error",
-        handle_missing: Literal["error", "level"] = "error",
-    ) -> None:
-        self.Cs = Cs
-        self.l1_ratios = l1_ratios
-        self.penalty_factor = penalty_factor
-        self.lower = lower
-        self.upper = upper
-        self.fit_intercept = fit_intercept
-        self.cv = cv
-        self.scoring = scoring
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
-        self.class_weight = class_weight
-        self.multi_class = multi_class
-        self.refit = refit
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
-        self.categorical = categorical
-        self.drop = drop
-        self.handle_unknown = handle_unknown
-        self.handle_missing = handle_missing
+    Cs: int | Any = 10
+    l1_ratios: Any = (0.0,)
+    penalty_factor: Any = None
+    lower: Any = None
+    upper: Any = None
+    fit_intercept: bool = True
+    cv: Any = None
+    scoring: str | Callable[..., float] | None = None
+    solver: str = "auto"
+    tol: float = 1e-6
+    max_iter: int = 1000
+    class_weight: dict[Any, float] | Literal["balanced"] | None = None
+    multi_class: Literal["multinomial", "ovr"] = "multinomial"
+    refit: bool = True
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int = 0
+    categorical: Literal["auto"] | list[str] | None = None
+    drop: Literal["auto", "first"] | None = "auto"
+    handle_unknown: Literal["error", "ignore"] = "error"
+    handle_missing: Literal["error", "level"] = "error"
 
     @with_callbacks
     def fit(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.threads import Workers, workers
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, LinearModel):
     r"""A logistic regression for each of many labels, all fitted together.
 
@@ -86,36 +87,19 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
            [1, 0]])
     """
 
-    def __init__(
-        self,
-        *,
-        C: float = 1.0,
-        fit_intercept: bool = True,
-        class_weight: dict[int, float] | Literal["balanced"] | None = None,
-        solver: str = "auto",
-        tol: float = 1e-6,
-        max_iter: int = 1000,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-        categorical: Literal["auto"] | list[str] | None = None,
-        drop: Literal["auto", "first"] | None = "auto",
-        handle_unknown: Literal["error", "ignore"] = "error",
-        handle_missing: Literal["error", "level"] = "error",
-    ) -> None:
-        self.C = C
-        self.fit_intercept = fit_intercept
-        self.class_weight = class_weight
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
-        self.categorical = categorical
-        self.drop = drop
-        self.handle_unknown = handle_unknown
-        self.handle_missing = handle_missing
+    C: float = 1.0
+    fit_intercept: bool = True
+    class_weight: dict[int, float] | Literal["balanced"] | None = None
+    solver: str = "auto"
+    tol: float = 1e-6
+    max_iter: int = 1000
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int = 0
+    categorical: Literal["auto"] | list[str] | None = None
+    drop: Literal["auto", "first"] | None = "auto"
+    handle_unknown: Literal["error", "ignore"] = "error"
+    handle_missing: Literal["error", "level"] = "error"
 
     @with_callbacks
     def fit(
