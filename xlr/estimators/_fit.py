@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import DenseMatrix, TrainingData
-from xlr.estimators.callbacks import Listener
+from xlr.estimators.callbacks import FitCallbacks, Listener
 from xlr.estimators.dataset import Dataset, ModelSpec
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
@@ -209,23 +209,44 @@ class Fitting:
             return minimise(
                 self._solver, objective, start, tol=tol, max_iter=0, on_iteration=tell
             )
-        try:
-            return minimise_models(
-                self._solver,
-                objective,
-                start,
-                seed=self._seed,
-                tol=tol,
-                max_iter=int(self._estimator.max_iter),
-                n_steps=n_steps,
-                on_iteration=tell,
-            )
-        except MemoryError as error:
-            n_parameters, name = objective.n_parameters, self.solver_name
-            is_larger = n_parameters**2 > objective.data.product_cost
-            if name not in INSTEAD_OF_HESSIAN or not is_larger:
-                raise
-            raise _no_memory_for(name, n_parameters, error) from error
+        return minimise_models(
+            self._solver,
+            objective,
+            start,
+            seed=self._seed,
+            tol=tol,
+            max_iter=int(self._estimator.max_iter),
+            n_steps=n_steps,
+            on_iteration=tell,
+        )
+
+    def fitted(
+        self, callbacks: FitCallbacks, common: dict[str, Any]
+    ) -> tuple[Solution, dict[str, Any]]:
+        """Minimise F, and return the solution and the attributes of all estimators.
+
+        ``common`` are the attributes that are known before the fit.
+        """
+
+        def named(parameters: Array) -> dict[str, Any]:
+            """Return the attributes that predictions need."""
+            found = self.problem.coefficients(parameters)
+            return common | self._dataset.features.returned(**found)
+
+        solution = self.run(callbacks.listener(named))
+        gap, solution, has_optimum = self.proven(solution)
+        by_model = {
+            "n_iter_": solution.n_iter,
+            "duality_gap_": gap,
+            "converged_": solution.converged,
+            "optimality_": solution.records[-1].optimality,
+        }
+        return solution, {
+            **self.problem.spec.by_row(by_model),
+            "solver_": self.solver_name,
+            "_has_optimum": has_optimum,
+            **named(solution.parameters),
+        }
 
     def proven(self, solution: Solution) -> tuple[np.ndarray, Solution, bool]:
         """Return the duality gaps, and the solution with models converged by them.
@@ -348,16 +369,11 @@ def _check_memory_for(name: str, n_parameters: int, data: TrainingData) -> None:
     needed = HESSIANS * 8 * n_parameters**2
     free = arrays.free_bytes(data.matrix.stored if data.in_memory else np.empty(0))
     if free is not None and needed > free:
-        raise _no_memory_for(name, n_parameters, f"{free:.3g} bytes are free")
-
-
-def _no_memory_for(name: str, n_parameters: int, cause: Any) -> MemoryError:
-    needed = HESSIANS * 8 * n_parameters**2
-    return MemoryError(
-        f"solver={name!r} needs {needed:.3g} bytes for the second derivatives in "
-        f"{n_parameters} parameters ({cause}). Use solver='auto', "
-        f"{INSTEAD_OF_HESSIAN[name]}."
-    )
+        raise MemoryError(
+            f"solver={name!r} needs {needed:.3g} bytes for the second derivatives in "
+            f"{n_parameters} parameters, and {free:.3g} bytes are free. Use "
+            f"solver='auto', {INSTEAD_OF_HESSIAN[name]}."
+        )
 
 
 def _solver(estimator: Any, name: str) -> Solver:

@@ -284,7 +284,7 @@ def firth_problem(
     weights = replace(dataset.class_weights, kept=np.arange(dataset.totals.shape[0]))
     return Problem(
         dataset,
-        weights.spec(dataset.rows, dataset.unit, shares=False),
+        weights.spec(dataset.rows, dataset.unit),
         C=C,
         regularisation=Regularisation(),
         standardized=True,

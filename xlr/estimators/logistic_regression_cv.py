@@ -46,6 +46,7 @@ from xlr.estimators.scoring import (
     score_chunks,
 )
 from xlr.inputs.features import read_features
+from xlr.inputs.weights import read_start, without_infinity
 from xlr.threads import workers
 
 
@@ -271,39 +272,37 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             scores[usable] = held_out_scores(scorer, dataset, y, metadata, *held_out)
         # 2. The best model, refitted or as a mean over the folds.
         best = best_models(scores[usable], by_fold=not self.refit)
-        converged, solver = models.converged, models.solver
         # A mean of equal numbers may be off by a rounding error.
         unique = best[:1] if self.refit else best
         C = float(Cs[unique % Cs.shape[0]].mean())
         l1_ratio = float(l1_ratios[unique // Cs.shape[0]].mean())
-        chosen, gap = models.mean_of(usable, best), np.asarray([np.nan])
+        mean, converged = models.mean_of(usable, best), models.converged
         if self.refit:
-            # The mean of the folds is a start that saves passes over chunks. The
-            # intercept of a class that no fold has is infinite.
-            intercept = arrays.to_host(chosen["intercept_"])
-            intercept = np.nan_to_num(intercept, posinf=0.0, neginf=0.0)
-            widest = dataset.spec.data.accumulation_dtype
-            start = tuple(
-                features.place(v, widest) for v in (chosen["coef_"], intercept)
-            )
+            # The mean of the folds is a start that saves passes over chunks.
+            intercept = without_infinity(mean["intercept_"])
+            start = read_start(mean["coef_"], intercept, dataset.coef_shape, features)
             one = Fitting(self, dataset, C=C, l1_ratio=l1_ratio, start=start)
-            gap, last, _ = one.proven(one.run(listener(one)))
-            gap = dataset.by_row({"gap": gap})["gap"]
-            chosen, solver = one.problem.coefficients(last.parameters), one.solver_name
-            converged = converged and bool(last.converged.all())
+            _, chosen = one.fitted(callbacks, common)
+            converged = converged and bool(chosen["converged_"].all())
+            del chosen["optimality_"]
+        else:
+            chosen = {
+                **common,
+                **features.returned(**mean),
+                "solver_": models.solver,
+                "duality_gap_": np.asarray([np.nan]),
+            }
         by_penalty = len(tests), l1_ratios.shape[0], Cs.shape[0]
         return {
-            **common,
-            **features.returned(**chosen, coefs_paths_=self._paths(models, by_penalty)),
+            **chosen,
+            **features.returned(coefs_paths_=self._paths(models, by_penalty)),
             "C_": C,
             "l1_ratio_": l1_ratio,
             "Cs_": Cs,
             "l1_ratios_": l1_ratios,
             "scores_": np.reshape(scores, by_penalty),
             "n_iter_": np.reshape(models.n_iter, by_penalty),
-            "solver_": solver,
             "converged_": converged,
-            "duality_gap_": gap,
             "n_passes_": dataset.n_passes,
             "_column_moments": dataset.column_moments,
         }

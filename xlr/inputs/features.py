@@ -259,7 +259,7 @@ def _numbers(estimator: Any, X: Any) -> Any:
         else:
             numbers = X if issparse(X) else np.asarray(X)
             if numbers.dtype.kind in "mM":
-                raise TypeError("X holds dates or times")
+                raise ValueError("X holds dates or times")
         matrix = check_array(
             numbers,
             input_name="X",

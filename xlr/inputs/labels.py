@@ -11,7 +11,7 @@ from sklearn.utils import check_array, column_or_1d
 
 from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Namespace
-from xlr.data import Targets, TrainingData
+from xlr.data import Targets
 from xlr.inputs.features import Features
 from xlr.inputs.tables import (
     accept,
@@ -21,13 +21,8 @@ from xlr.inputs.tables import (
     is_table,
     to_matrix,
 )
-from xlr.inputs.weights import (
-    check_totals,
-    class_factors,
-    class_totals,
-    place_weights,
-)
-from xlr.text import quoted, warn
+from xlr.inputs.weights import class_totals, place_weights
+from xlr.text import quoted
 
 
 def read_labels(y: Any, n_samples: int) -> tuple[Array, Array]:
@@ -336,73 +331,23 @@ def read_soft_labels(
 # -- many labels -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Indicators:
-    """Binary labels, one in each column.
+def read_indicators(Y: Any, weights: Array, features: Features) -> Targets:
+    """Return a binary model of each column of Y, on the device of X.
 
-    Attributes
-    ----------
-    targets : array of shape (n_samples, n_labels)
-        0 or 1, a byte each; 0 where the entry is missing.
-    counts : array of shape (n_samples, n_labels) or None
-        0 where an entry is missing, else 1; None without missing entries.
-    positive, negative : ndarrays of shape (n_labels,)
-        Total weight of the ones and of the zeros of each label.
-    factors : ndarray of shape (2,) or None
-        Weights of zeros and ones from ``class_weight``.
-    """
-
-    targets: Array
-    counts: Array | None
-    positive: np.ndarray
-    negative: np.ndarray
-    factors: np.ndarray | None
-
-    @property
-    def varied(self) -> np.ndarray:
-        """Positions of the labels with both zeros and ones."""
-        return np.nonzero((self.positive > 0) & (self.negative > 0))[0]
-
-
-def read_indicators(
-    Y: Any, weights: Array, features: Features, class_weight: Any
-) -> Indicators:
-    """Validate Y and move it to the namespace and device of X.
+    Missing entries have the label 0, and count zero times.
 
     Raises
     ------
     ValueError
-        If y is not a matrix of 0, 1 and NaN with a row for each row of X, or no label
-        has entries of positive weight.
-
-    Warns
-    -----
-    UserWarning
-        If labels have only one value, or no entries.
+        If y is not a matrix of 0, 1 and NaN with a row for each row of X.
     """
-    ones, known = read_entries(Y, features.X.shape[0])
-    targets = features.xp.astype(features.place(ones, None), features.xp.uint8)
-    known = features.place(known, None)
-    counts = None
-    if not arrays.to_host(features.xp.all(known)):
-        counts = features.xp.astype(known, features.xp.uint8)
-    columns = Targets(targets.shape[1], targets, weights[:, None], counts)
-    # Zeros and ones are summed apart: a difference from the total would give a label
-    # without zeros a rounding error for their weight.
-    both = TrainingData(features.matrix, columns).class_weights(2)
-    totals, factors = arrays.to_host(both), None
-    if isinstance(class_weight, dict):
-        factors = class_factors(class_weight, np.asarray([0, 1]), np.ones(2))
-        totals = totals * factors
-    if not totals.any():
-        raise ValueError(
-            "No label in y has an entry in the rows of positive weight: "
-            "there is nothing to fit."
-        )
-    check_totals(totals)
-    negative, positive = totals.T
-    _warn_of_constant_labels(positive, negative)
-    return Indicators(targets, counts, positive, negative, factors)
+    xp = features.xp
+    ones, known = (
+        xp.astype(features.place(entries, None), xp.uint8)
+        for entries in read_entries(Y, features.X.shape[0])
+    )
+    counts = None if arrays.to_host(xp.all(known > 0)) else known
+    return Targets(ones.shape[1], ones, weights[:, None], counts)
 
 
 def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
@@ -440,18 +385,3 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
             "labels of other values use sklearn.preprocessing.MultiLabelBinarizer."
         )
     return positive, known
-
-
-def _warn_of_constant_labels(positive: np.ndarray, negative: np.ndarray) -> None:
-    has_one_value = (positive > 0) != (negative > 0)
-    kinds = {
-        "have one value only, which is always predicted": has_one_value,
-        "have no entries; their probabilities will be NaN": positive + negative == 0,
-    }
-    sentences = [
-        f"The labels with the numbers {np.nonzero(labels)[0].tolist()} {said}."
-        for said, labels in kinds.items()
-        if labels.any()
-    ]
-    if sentences:
-        warn(" ".join(sentences))

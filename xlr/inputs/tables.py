@@ -140,7 +140,7 @@ def to_matrix(X: Any) -> Any:
 
     Raises
     ------
-    TypeError
+    ValueError
         For dates and times, which NumPy reads as numbers of some unit.
     """
     if nw.dependencies.is_pandas_like_dataframe(X):
@@ -150,7 +150,7 @@ def to_matrix(X: Any) -> Any:
         dtypes = list(nw.from_native(X).schema.values())
         has_dates = any(dtype.is_temporal() for dtype in dtypes)
     if has_dates:
-        raise TypeError("X holds dates or times")
+        raise ValueError("X holds dates or times")
     if nw.dependencies.is_cudf_dataframe(X):
         return X.to_cupy()
     if not nw.dependencies.is_pandas_like_dataframe(X):
@@ -176,7 +176,8 @@ def explain(X: Any, error: Exception) -> NoReturn:
         columns = list(enumerate(entries.T))
     contents = {name: _content_of(column) for name, column in columns}
     if wrong := [name for name, content in contents.items() if content == "words"]:
-        raise ValueError(
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
             f"{hold(wrong)} no numbers: {printable(error)}. Turn dates into numbers, "
             "such as days since a date. Encode categories, for instance with "
             "sklearn.compose.make_column_transformer((OneHotEncoder(), "

@@ -142,31 +142,39 @@ def check_totals(totals: np.ndarray) -> None:
 
 
 def read_start(
-    name: str, values: Any, shape: tuple[int, ...], features: Features
-) -> Array:
-    """Return start coefficients or intercepts on the device of X; zeros for None.
+    coef: Any, intercept: Any, shape: tuple[int, int], features: Features
+) -> tuple[Array, Array]:
+    """Return start coefficients and intercepts on the device of X; zeros for None.
 
     Raises
     ------
     ValueError
-        If the values have another shape or are not finite numbers.
+        If they have another shape than ``coef_`` or are not finite numbers.
     """
-    xp = features.xp
-    if values is None:
-        return xp.zeros(
-            shape, dtype=features.accumulation_dtype, device=features.device
-        )
-    start = features.place(as_real(values, name), features.accumulation_dtype)
-    # For two classes the leading 1 is optional, as for SGDClassifier.
-    allowed = [shape, shape[1:]] if shape[0] == 1 else [shape]
-    if tuple(start.shape) not in allowed:
-        raise ValueError(
-            f"{name} has shape {tuple(start.shape)}, expected {shape} for these "
-            "classes and features (with warm_start: the same as in the last fit)."
-        )
-    if not arrays.to_host(xp.all(xp.isfinite(start))):
-        raise ValueError(f"{name} contains NaN or infinity.")
-    return xp.reshape(start, shape)
+    xp, dtype, found = features.xp, features.accumulation_dtype, []
+    for name, values, expected in (
+        ("coef_init", coef, shape),
+        ("intercept_init", intercept, shape[:1]),
+    ):
+        if values is None:
+            values = np.zeros(expected)
+        start = features.place(as_real(values, name), dtype)
+        # For two classes the leading 1 is optional, as for SGDClassifier.
+        optional = expected[1:] if expected[0] == 1 else expected
+        if tuple(start.shape) not in (expected, optional):
+            raise ValueError(
+                f"{name} has shape {tuple(start.shape)}, expected {expected} for these "
+                "classes and features (with warm_start: the same as in the last fit)."
+            )
+        if not arrays.to_host(xp.all(xp.isfinite(start))):
+            raise ValueError(f"{name} contains NaN or infinity.")
+        found.append(xp.reshape(start, expected))
+    return found[0], found[1]
+
+
+def without_infinity(intercept: Array) -> np.ndarray:
+    """Return intercepts on the host, with zero for a class that a fit left out."""
+    return np.nan_to_num(arrays.to_host(intercept), posinf=0.0, neginf=0.0)
 
 
 def read_offset(offset: Any, features: Features) -> Array:
