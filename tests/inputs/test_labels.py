@@ -92,9 +92,9 @@ def test_error_for_labels_that_are_shares_advises_soft_labels(y, place):
 @pytest.mark.slow_on_jax
 def test_error_for_a_start_with_other_classes_advises_about_warm_start(place):
     model = xlr.LogisticRegression(warm_start=True).fit(place(X), np.arange(8) % 3)
-    with pytest.raises(ValueError, match=r"warm_start=True .* \[0, 1, 2\].*\[0, 1\]"):
+    with pytest.raises(ValueError, match="the same as in the last fit"):
         model.fit(place(X), CODES)
-    with pytest.raises(ValueError, match="now X has 1 features"):
+    with pytest.raises(ValueError, match="the same as in the last fit"):
         model.fit(place(X[:, :1]), np.arange(8) % 3)
     model.fit(place(X), CODES, coef_init=np.zeros(2), intercept_init=np.zeros(1))
     fresh = xlr.LogisticRegression().fit(place(X), CODES)

@@ -42,10 +42,10 @@ from xlr.estimators.scoring import (
     held_out_likelihood,
     held_out_scores,
     knowing_classes,
-    on_host,
     score_chunks,
 )
 from xlr.inputs.features import read_features
+from xlr.inputs.labels import on_host
 from xlr.inputs.weights import read_start, without_infinity
 from xlr.threads import workers
 
@@ -357,7 +357,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         routed = process_routing(self, method, **params)
         to_splitter = routed.splitter.split if method == "fit" else {}
         to_scorer = dict(routed.scorer.score)
-        return {name: on_host(v) for name, v in to_splitter.items()}, to_scorer
+        return on_host(to_splitter), to_scorer
 
     def score(
         self,
@@ -395,12 +395,12 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             return score_chunks(self, scorer, X, y, offset, metadata)
         # Check the names of the columns here: as in the fit, scorers get numbers only.
         features = read_features(self, X, reset=False)
-        metadata = {name: on_host(values) for name, values in metadata.items()}
+        given = on_host({"y": y, **metadata})
         classes = arrays.to_host(self.classes_)
         if offset is None and self._has_offset:
             self._warn_of_missing_offset()
         model = ScoredModel.of(self._of_numbers(), classes, offset)
-        return float(scorer(model, features.X, on_host(y), **metadata))
+        return float(scorer(model, features.X, given.pop("y"), **given))
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:

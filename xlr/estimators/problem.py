@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Scaler
 from xlr.estimators.dataset import INTERCEPTS, Dataset, ModelSpec
 from xlr.estimators.regularisation import Regularisation
 from xlr.losses import ShareLogisticLoss, ShareSoftmaxLoss
@@ -78,12 +78,12 @@ class Problem:
         strength = 1 / (C * total)[:, None, None]
         # A column is not scaled if the penalty in units of its tiny scale would hide
         # the loss.
-        largest = float(xp.finfo(total.dtype).max) ** 0.5
-        ridge = regularisation.ridge(strength, scaler.scale)
-        is_held = xp.all(ridge >= largest, axis=(0, 1))
-        ones = xp.ones_like(scaler.scale)
-        scale = xp.where(is_held, ones, scaler.scale)
-        scaler = Scaler(scaler.mean, scale, scaler.varies)
+        ones, ridge = (
+            xp.ones_like(scaler.scale),
+            regularisation.ridge(strength, scaler.scale),
+        )
+        is_held = xp.all(ridge >= float(xp.finfo(total.dtype).max) ** 0.5, axis=(0, 1))
+        scaler = replace(scaler, scale=xp.where(is_held, ones, scaler.scale))
         self.scaler = scaler if standardized else None
         self._scale = scaler.scale if standardized else ones
         column_rms = None

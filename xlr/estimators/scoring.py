@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import math
 import operator
 from collections.abc import Callable
@@ -16,13 +15,13 @@ from sklearn.metrics import make_scorer
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Block, fetch, parts_of
+from xlr.data import Block
 from xlr.estimators.base import LinearClassifier, logits, one_or_more
 from xlr.estimators.dataset import LabelledDataset, loss_of
 from xlr.estimators.resamples import small_counts
 from xlr.functions import log_sigmoid
 from xlr.inputs.features import is_matrix
-from xlr.inputs.labels import with_plain_integers
+from xlr.inputs.labels import on_host
 from xlr.inputs.weights import place_weights
 from xlr.losses import Loss
 
@@ -135,7 +134,7 @@ def held_out_scores(
         else:
             weights = rows.map_rows(_weights, reads_rows=False)
         metadata = metadata | {"sample_weight": weights}
-    metadata = {name: on_host(values) for name, values in metadata.items()}
+    metadata = on_host(metadata)
     for i, test in enumerate(tests):
         test = test if rows.in_memory else np.sort(test)
         X, models = scored_on(dataset, test, coef[i, ...], intercept[i, ...])
@@ -210,17 +209,13 @@ def score_chunks(
 
     Logits, labels and weights move to this process.
     """
-    given = {"logits": model.decision_function(X, offset), "y": y, **metadata}
-    lazy = {name: parts_of(v) for name, v in given.items() if arrays.is_dask(v)}
-    found = iter(fetch([part for parts in lazy.values() for part in parts])[0])
-    for name, parts in lazy.items():
-        pieces = itertools.islice(found, len(parts))
-        given[name] = np.concatenate([with_plain_integers(on_host(p)) for p in pieces])
-    logits, y = given.pop("logits"), on_host(given.pop("y"))
+    logits = model.decision_function(X, offset)
+    found = on_host({"logits": logits, "y": y, **metadata})
+    logits, y = found.pop("logits"), found.pop("y")
     known = ScoredModel(
         logits, arrays.to_host(model.classes_), model._has_model_for_each_class
     )
-    return float(scorer(known, np.arange(logits.shape[0])[:, None], y, **given))
+    return float(scorer(known, np.arange(logits.shape[0])[:, None], y, **found))
 
 
 def _logits_of_models(block: Block, ids: Array, coef: Array, intercept: Array) -> Array:
@@ -232,11 +227,6 @@ def _logits_of_models(block: Block, ids: Array, coef: Array, intercept: Array) -
     if block.offset is None:
         return eta
     return eta + xp.take(block.offset, ids, axis=0)[:, None, :]
-
-
-def on_host(values: Any) -> Any:
-    """Convert arrays to NumPy; return other values unchanged."""
-    return arrays.to_host(values) if arrays.is_array(values) else values
 
 
 def knowing_classes(

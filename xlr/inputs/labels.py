@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from numbers import Number
 from typing import Any
@@ -11,6 +12,7 @@ from sklearn.utils import check_array, column_or_1d
 
 from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Namespace
+from xlr.dask_graph import fetch, parts_of
 from xlr.data import Targets
 from xlr.inputs.features import Features
 from xlr.inputs.tables import (
@@ -74,6 +76,29 @@ def with_plain_integers(y: Any) -> Any:
     if y.isna().any():
         _refuse_missing(y.tolist())
     return y.to_numpy(dtype=dtype)
+
+
+def on_host(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values with their arrays on the host, and those of Dask in this process.
+
+    Tables become arrays; nullable integers of pandas become NumPy's.
+    """
+    values = dict(values)
+    lazy = {name: parts_of(v) for name, v in values.items() if arrays.is_dask(v)}
+    if lazy:
+        found = iter(fetch([part for parts in lazy.values() for part in parts])[0])
+        for name, parts in lazy.items():
+            pieces = itertools.islice(found, len(parts))
+            values[name] = np.concatenate([_plain(piece) for piece in pieces])
+    return {name: _plain(v) for name, v in values.items()}
+
+
+def _plain(values: Any) -> Any:
+    values = accept("y", values)
+    if arrays.is_array(values):
+        return arrays.to_host(values)
+    values = with_plain_integers(values)
+    return np.asarray(values) if hasattr(values, "__array__") else values
 
 
 def _refuse_matrix(y: Any) -> None:
