@@ -246,12 +246,12 @@ def test_y_that_holds_no_labels_is_refused(estimator, kind):
         (np.ma.array(np.ones(120), mask=Y == 1), ValueError, "masked entries"),
         ((1.0 for _ in Y), ValueError, "must hold real numbers: .* not 'generator'"),
         (np.ones(120, "m8[s]"), ValueError, "must hold real numbers; got timedelta64"),
-        (np.ones((120, 1)), ValueError, r"shape \(120, 1\), expected \(120,\)"),
+        (np.ones((120, 2)), ValueError, r"shape \(120, 2\)|has 2 columns"),
         (np.asarray(2.0), ValueError, r"shape \(\), expected \(120,\)"),
         ("abc", ValueError, "must hold real numbers"),
         ([None] * 120, ValueError, "contains NaN"),
     ],
-    ids=["masked", "generator", "times", "column", "0-d", "text", "None"],
+    ids=["masked", "generator", "times", "columns", "0-d", "text", "None"],
 )
 def test_weights_and_offsets_other_than_numbers_are_refused(name, values, error, words):
     with pytest.raises(error, match=words):

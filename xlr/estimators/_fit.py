@@ -86,9 +86,9 @@ def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
 
 # Further advice for solvers that ran out of iterations.
 INSTEAD = {
-    "newton-cg": ", or use solver='newton-cholesky'",
     "lbfgs": ", or use solver='newton-cholesky'",
     "gradient-descent": ", raise learning_rate, or use solver='auto'",
+    "active-set": ", or use solver='proximal-newton'",
 }
 
 # Among many models, only those with a logit above LARGE (odds of 150) are tested for
@@ -98,7 +98,6 @@ LARGE = 5.0
 MAX_TESTED, MAX_IN_CHUNKS = 50, 5
 
 WITH_FREE_FEATURES = "Use a penalty_factor above 0 for all features."
-INSTEAD_NON_SMOOTH = {"active-set": ", or use solver='proximal-newton'"}
 
 # Solvers that hold a whole Hessian, the solvers to use if it is too large, and the
 # number of matrices of its size in memory.
@@ -304,15 +303,11 @@ class Fitting:
                     f"estimate. In the first of them, {cause}"
                 )
             warn(sentence, SeparationWarning)
-        advice = INSTEAD
-        if self.problem.objective.non_smooth is not None:
-            # With many parameters, only newton-cg remains.
-            advice = INSTEAD_NON_SMOOTH
         warn_unless_converged(
             solution,
             self._estimator,
             self._dataset,
-            advice.get(self.solver_name, ""),
+            INSTEAD.get(self.solver_name, ""),
             separations,
         )
 

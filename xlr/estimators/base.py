@@ -172,7 +172,7 @@ class LinearModel(BaseEstimator):
             )
         if offset is not None:
             offset = read_offset(offset, features)
-            check_offset_columns(offset, coef.shape[0], n_rows)
+            check_offset_columns(offset, coef.shape[0])
         width = BLOCK_ARRAYS * coef.shape[0]
         if isinstance(matrix, DenseMatrix) and entries.dtype != widest:
             width += n_features  # rows that are converted

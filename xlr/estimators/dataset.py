@@ -444,7 +444,7 @@ def read_dataset(
                 "fits one model for each class. Use multi_class='multinomial'."
             )
         n_outputs = loss_of(scan.classes.shape[0]).n_outputs
-        check_offset_columns(rows.offset, n_outputs, rows.n_samples)
+        check_offset_columns(rows.offset, n_outputs)
     if isinstance(y, SoftLabels):
         _check_soft_labels(estimator, weights, taken=takes_soft_labels)
     unit = float((scan.totals * weights.factors).sum() / rows.n_samples)

@@ -22,7 +22,6 @@ from xlr.estimators.resamples import small_counts
 from xlr.functions import log_sigmoid
 from xlr.inputs.features import is_matrix
 from xlr.inputs.labels import on_host
-from xlr.inputs.weights import place_weights
 from xlr.losses import Loss
 
 
@@ -127,13 +126,6 @@ def held_out_scores(
     """
     rows, scores = dataset.rows, []
     scored_on = _in_memory if rows.in_memory else _in_chunks
-    if "sample_weight" in metadata:
-        weights: Array
-        if rows.in_memory:
-            weights = place_weights(metadata["sample_weight"], dataset.features)
-        else:
-            weights = rows.map_rows(_weights, reads_rows=False)
-        metadata = metadata | {"sample_weight": weights}
     metadata = on_host(metadata)
     for i, test in enumerate(tests):
         test = test if rows.in_memory else np.sort(test)
@@ -144,10 +136,6 @@ def held_out_scores(
         }
         scores.append([float(scorer(m, X, y[test], **given)) for m in models])
     return np.asarray(scores)
-
-
-def _weights(block: Block) -> Array:
-    return block.weights[:, 0]
 
 
 def _in_memory(

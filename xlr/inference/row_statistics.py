@@ -426,7 +426,7 @@ class RowStatistics(FittedResults):
         features, units = read_features(self._reader, X, reset=False), self._units
         if offset is not None:
             offset = read_offset(offset, features)
-        check_offset_columns(offset, units.n_outputs, features.X.shape[0])
+        check_offset_columns(offset, units.n_outputs)
         root = square_root(self._estimates.standardized_covariance)
         params = np.concatenate([self._estimates.standardized[None, :], root.T])
         quantile, n_classes = float(stats.norm.isf(alpha / 2)), len(self.classes)

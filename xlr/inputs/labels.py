@@ -102,25 +102,15 @@ def _plain(values: Any) -> Any:
 
 
 def _refuse_matrix(y: Any) -> None:
-    """Raise ValueError for labels in several columns, with advice for their kind."""
+    """Raise ValueError for labels in several columns."""
     shape = tuple(getattr(y, "shape", None) or np.asarray(y).shape)
-    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
-        return
-    advice = "Pass one label for each row."
-    values = arrays.to_host(y) if arrays.is_array(y) else np.asarray(y)
-    if len(shape) == 2 and np.isin(values, [0, 1]).all():
-        advice = (
-            "It has a column of 0 and 1 for each label: use "
-            "xlr.MultiLabelLogisticRegression."
+    if len(shape) != 1 and (len(shape) != 2 or shape[1] != 1):
+        raise ValueError(
+            f"y should be a 1d array, got shape {shape}. Pass one label for each row: "
+            "numpy.asarray(y).argmax(axis=1) if y is one-hot. For class probabilities "
+            "or counts, pass xlr.soft_labels(y). For a column of 0 and 1 for each of "
+            "several labels, use xlr.MultiLabelLogisticRegression."
         )
-        if (values.sum(axis=1) == 1).all():
-            advice = (
-                "It is one-hot, with one 1 in each row: pass the positions, "
-                "numpy.asarray(y).argmax(axis=1)."
-            )
-    elif len(shape) == 2 and np.issubdtype(values.dtype, np.number):
-        advice += " For class probabilities or counts, pass xlr.soft_labels(y)."
-    raise ValueError(f"y should be a 1d array, got shape {shape}. {advice}")
 
 
 def _refuse_mixed_list(y: Any) -> None:
@@ -196,16 +186,12 @@ def _check_classes(classes: np.ndarray) -> None:
             )
         fractions = classes[classes % 1 != 0]
         if fractions.size:
-            advice = "Cut the numbers into classes, or use a regression model."
-            if classes.min() >= 0 and classes.max() <= 1:
-                advice = (
-                    "If y is a share of successes, pass xlr.soft_labels(y), with "
-                    "the numbers of trials as sample_weight if you have them."
-                )
             raise ValueError(
                 "Unknown label type: continuous. y holds numbers that are not whole, "
-                f"such as {fractions[0]}; logistic regression needs class labels. "
-                f"{advice}"
+                f"such as {fractions[0]}; logistic regression needs class labels. Cut "
+                "the numbers into classes, or use a regression model. For shares of "
+                "successes, pass xlr.soft_labels(y), with the numbers of trials as "
+                "sample_weight if you have them."
             )
 
 

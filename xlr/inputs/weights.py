@@ -187,26 +187,20 @@ def read_offset(offset: Any, features: Features) -> Array:
     """
     xp, n_samples = features.xp, features.X.shape[0]
     values = features.place(as_real(offset, "offset"), features.dtype)
-    shape = tuple(values.shape)
-    if values.ndim not in (1, 2) or shape[0] != n_samples or shape[1:] == (1,):
-        raise _wrong_shape(shape, f"({n_samples},)")
+    if values.ndim not in (1, 2) or values.shape[0] != n_samples:
+        raise ValueError(
+            f"offset has shape {tuple(values.shape)}, expected ({n_samples},): a "
+            "number for each row, with more than two classes for each row and class."
+        )
     if not arrays.to_host(xp.all(xp.isfinite(values))):
         raise ValueError("offset contains NaN or infinity.")
     return xp.reshape(values, (n_samples, -1))
 
 
-def check_offset_columns(offset: Array | None, n_columns: int, n_samples: int) -> None:
+def check_offset_columns(offset: Array | None, n_columns: int) -> None:
     """Raise ValueError unless an offset is None or has this number of columns."""
     if offset is not None and offset.shape[1] != n_columns:
-        given, expected = (
-            (n_samples,) if columns == 1 else (n_samples, columns)
-            for columns in (offset.shape[1], n_columns)
+        raise ValueError(
+            f"offset has {offset.shape[1]} columns, expected {n_columns}: a number for "
+            "each row, with more than two classes for each row and class."
         )
-        raise _wrong_shape(given, str(expected))
-
-
-def _wrong_shape(shape: tuple[int, ...], expected: str) -> ValueError:
-    return ValueError(
-        f"offset has shape {tuple(shape)}, expected {expected}: a number for each "
-        "row, with more than two classes for each row and class."
-    )
