@@ -36,22 +36,20 @@ from xlr.solvers import (
 from xlr.text import warn
 
 
-def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Features:
+def begin_fit(estimator: Any, X: Any, *, chunked: bool = True) -> Features:
     """Check the parameters of an estimator, and validate X.
 
     Parameters
     ----------
     estimator : estimator
     X : array, sparse matrix or table
-    *others : arrays
-        The other arguments of the fit.
     chunked : bool, default=True
         As in :func:`read_features`.
 
     Raises
     ------
     TypeError, ValueError
-        If a parameter or X is invalid, or JAX traces an array.
+        If a parameter or X is invalid.
 
     Warns
     -----
@@ -59,12 +57,6 @@ def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Fea
         If the solver is 'liblinear', which fits another model in scikit-learn.
     """
     check_parameters(vars(estimator))
-    if arrays.is_traced(X, *others):
-        raise TypeError(
-            "Fits are not traced: under jax.jit, jax.vmap and jax.grad arrays have no "
-            "values, which decide when a fit ends. Fit outside of them; "
-            "decision_function and predict_proba of the fitted model can be traced."
-        )
     if getattr(estimator, "solver", None) == "liblinear" and estimator.fit_intercept:
         warn(
             "scikit-learn's solver 'liblinear' penalises the intercept. xlr does not, "
@@ -183,7 +175,9 @@ class Fitting:
         self._instead_of_separation = () if unpenalised else (WITH_FREE_FEATURES,)
         self._start = start
         self._seed = random_seed(estimator) if start is None else None
-        self._solver = _solver(estimator, name)
+        rate = getattr(estimator, "learning_rate", None)
+        given = (rate,) if name == "gradient-descent" else ()
+        self._solver: Solver = SOLVERS[name](*given)
         self.problem = Problem(
             dataset,
             spec,
@@ -369,17 +363,6 @@ def _check_memory_for(name: str, n_parameters: int, data: TrainingData) -> None:
             f"{n_parameters} parameters, and {free:.3g} bytes are free. Use "
             f"solver='auto', {INSTEAD_OF_HESSIAN[name]}."
         )
-
-
-def _solver(estimator: Any, name: str) -> Solver:
-    if name == "gradient-descent":
-        return SOLVERS[name](getattr(estimator, "learning_rate", None))
-    if getattr(estimator, "learning_rate", None) is not None:
-        warn(
-            f"learning_rate has no effect with the solver {name!r}. Use "
-            "solver='gradient-descent', or leave it out."
-        )
-    return SOLVERS[name]()
 
 
 def printing(solver: str, on_iteration: Listener | None = None) -> Listener:

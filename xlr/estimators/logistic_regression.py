@@ -257,8 +257,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         ConvergenceWarning
             If the fit did not converge, with the cause and what to do.
         """
-        given = X, y, sample_weight, coef_init, intercept_init, offset
-        features = begin_fit(self, *given)
+        features = begin_fit(self, X)
         # The threads of BLAS spin for a while once they have started.
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(

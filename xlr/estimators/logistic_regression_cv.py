@@ -215,7 +215,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             The fits leave them out, with a probability of 0. Folds without any weight
             have a score of NaN.
         """
-        features = begin_fit(self, X, y, sample_weight, offset)
+        features = begin_fit(self, X)
         to_splitter, to_scorer = self._routed("fit", sample_weight, params)
         metadata = {"sample_weight": sample_weight, "offset": offset, **params}
         with workers(features.stored, self.n_jobs) as pool:

@@ -140,7 +140,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         UserWarning
             If labels have only one value, or no entries.
         """
-        features = begin_fit(self, X, y, sample_weight, chunked=False)
+        features = begin_fit(self, X, chunked=False)
         with workers(features.stored, self.n_jobs) as pool:
             weights = read_sample_weight(sample_weight, features)
             targets = read_indicators(y, weights, features)

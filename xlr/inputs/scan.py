@@ -201,12 +201,6 @@ def _scan_chunks(
         )
     classes, totals = _all_classes([each.part for each in drawn])
     check_n_classes(classes)
-    offsets = [each.part.targets.offset for each in drawn]
-    widths = sorted({each.shape[1] for each in offsets if each is not None})
-    if len(widths) > 1:
-        raise ValueError(
-            f"The chunks of offset have different numbers of columns: {widths}."
-        )
     # 3. Rows with codes into all classes, and the sample.
     recode = partial(_recoded, classes)
     X.row_counts = tuple(0 if each is None else each.size for each in few)

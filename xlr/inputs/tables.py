@@ -36,17 +36,10 @@ def native(values: Any) -> Any:
     values = nw.to_native(values, pass_through=True)
     if (pyarrow := nw.dependencies.get_pyarrow()) is not None:
         values = _decoded(values, pyarrow)
-    try:
-        frame = nw.from_native(values, pass_through=True)
-    except nw.exceptions.DuplicateError as error:  # it shows names unescaped
-        said = printable(" ".join(str(error).split()), 200)
-        raise ValueError(f"Give each column a name of its own. {said}.") from None
-    if isinstance(frame, nw.LazyFrame):
-        kind = type(values).__name__
-        call = ".to_arrow_table()" if kind.startswith("DuckDB") else ".collect()"
+    if isinstance(nw.from_native(values, pass_through=True), nw.LazyFrame):
         raise TypeError(
-            f"A {kind} has no numbers until it is computed: call its {call}, and pass "
-            "the table in memory."
+            f"A {type(values).__name__} has no numbers until it is computed: call its "
+            ".collect() or .to_arrow_table(), and pass the table in memory."
         )
     return values
 
