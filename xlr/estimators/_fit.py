@@ -218,6 +218,7 @@ class Fitting:
     ) -> tuple[Solution, dict[str, Any]]:
         """Minimise F, and return the solution and the attributes of all estimators.
 
+        A model whose duality gap is small has converged. Others get a warning.
         ``common`` are the attributes that are known before the fit.
         """
 
@@ -227,7 +228,9 @@ class Fitting:
             return common | self._dataset.features.returned(**found)
 
         solution = self.run(callbacks.listener(named))
-        gap, solution, has_optimum = self.proven(solution)
+        gap = self.problem.duality_gap(solution)
+        solution = solution.with_bound(gap, float(self._estimator.tol))
+        has_optimum = self.warn_unless_converged(solution)
         by_model = {
             "n_iter_": solution.n_iter,
             "duality_gap_": gap,
@@ -241,19 +244,7 @@ class Fitting:
             **named(solution.parameters),
         }
 
-    def proven(self, solution: Solution) -> tuple[np.ndarray, Solution, bool]:
-        """Return the duality gaps, and the solution with models converged by them.
-
-        The last result is whether no separation was found. Models that did not converge
-        get a warning.
-        """
-        gap = self.problem.duality_gap(solution)
-        solution = solution.with_bound(gap, float(self._estimator.tol))
-        separations = self.separations(solution)
-        self.warn_unless_converged(solution, separations)
-        return gap, solution, not separations
-
-    def separations(self, solution: Solution) -> dict[int, Separation]:
+    def _separations(self, solution: Solution) -> dict[int, Separation]:
         """Return the separations of the models, by their indices.
 
         There are none if everything is penalised. Among many models, at most MAX_TESTED
@@ -280,11 +271,15 @@ class Fitting:
         in_memory = self.problem.objective.data.in_memory
         return MAX_TESTED if in_memory else MAX_IN_CHUNKS
 
-    def warn_unless_converged(
-        self, solution: Solution, separations: dict[int, Separation] | None = None
-    ) -> None:
-        """Warn about models that did not converge, with the cause and advice."""
-        n_models, separations = len(solution.status), separations or {}
+    def warn_unless_converged(self, solution: Solution) -> bool:
+        """Warn about models that did not converge, with the cause and advice.
+
+        Returns
+        -------
+        bool
+            Whether no model was found without a finite estimate.
+        """
+        n_models, separations = len(solution.status), self._separations(solution)
         if separations:
             names = self._dataset.features.column_names
             first = next(iter(separations.values()))
@@ -297,13 +292,11 @@ class Fitting:
                     f"estimate. In the first of them, {cause}"
                 )
             warn(sentence, SeparationWarning)
+        advice = INSTEAD.get(self.solver_name, "")
         warn_unless_converged(
-            solution,
-            self._estimator,
-            self._dataset,
-            INSTEAD.get(self.solver_name, ""),
-            separations,
+            solution, self._estimator, self._dataset, advice, separations
         )
+        return not separations
 
 
 def warn_unless_converged(

@@ -208,7 +208,7 @@ def _refits(
     for members, spec in resamples.specs(1):
         fitting = Fitting(estimator, dataset, spec)
         solution = fitting.run()
-        fitting.warn_unless_converged(solution, fitting.separations(solution))
+        fitting.warn_unless_converged(solution)
         converged[members] = solution.converged.reshape(members.size, -1).all(axis=1)
         problem, n_columns = fitting.problem, dataset.n_columns
         parts.append(problem.coefficients_by_model(solution.parameters, n_columns))

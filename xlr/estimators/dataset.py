@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,7 +107,7 @@ def loss_of(n_classes: int, *, shares: bool = False) -> Loss:
     return LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Dataset:
     """Rows, the models to fit to them, and the scales of the columns.
 
@@ -122,6 +122,11 @@ class Dataset:
         Whether the models have intercepts, and the columns are centred.
     statistics : ColumnStatistics
         Statistics with the weights that all models share.
+    robust : ColumnStatistics
+        Columns with outliers have those of most values. The same object as
+        ``statistics`` if no column has outliers.
+    scaler : Scaler
+        Made from ``robust``.
     """
 
     features: Features
@@ -129,25 +134,17 @@ class Dataset:
     unit: float
     fit_intercept: bool
     statistics: ColumnStatistics
+    robust: ColumnStatistics = field(init=False)
+    scaler: Scaler = field(init=False)
 
-    @cached_property
-    def robust(self) -> ColumnStatistics:
-        """Return the statistics, of most values only for columns with outliers.
-
-        They are the same object as ``statistics`` if no column has outliers.
-        """
-        data = self.spec.data
-        if not data.n_drawable:  # chunks whose statistics are known have no sample
-            return self.statistics
-        return without_outliers(data.matrix, self.statistics)
-
-    @cached_property
-    def scaler(self) -> Scaler:
-        """Return the scaler of the columns, by their robust statistics."""
-        data, about = self.spec.data, self.robust
+    def __post_init__(self) -> None:
+        data, self.robust = self.spec.data, self.statistics
+        if data.n_drawable:  # chunks whose statistics are known have no sample
+            self.robust = without_outliers(data.matrix, self.statistics)
+        about = self.robust
         if not self.fit_intercept:
             about = about.about_zero(xp=data.xp)
-        return Scaler.of(about.mean, about.std, data.dtype, xp=data.xp)
+        self.scaler = Scaler.of(about.mean, about.std, data.dtype, xp=data.xp)
 
     @property
     def column_moments(self) -> Array:
@@ -198,7 +195,7 @@ def _of_all_models(targets: Targets) -> Targets:
     return Targets(1, targets.weights, targets.weights)
 
 
-@dataclass(frozen=True)
+@dataclass
 class LabelledDataset(Dataset):
     """A dataset with one label for each row.
 
