@@ -127,30 +127,32 @@ class FoldModels:
     solver: str
 
     @arrays.quiet()
-    def mean_of(self, folds: np.ndarray, models: np.ndarray) -> dict[str, Array]:
-        """Return the mean coefficients of one model of each of some folds.
+    def mean_of(self, folds: np.ndarray, models: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the mean coefficients of one model of each of some folds, on the host.
 
         The format is that of :meth:`Problem.coefficients`. The mean of a class is over
         the folds whose models have the class.
         """
-        xp = arrays.namespace(self.coef)
         coef, intercept = (
-            xp.stack([values[int(i), int(k), ...] for i, k in zip(folds, models)])
-            for values in (self.coef, self.intercept)
+            np.stack(
+                [arrays.to_host(v[int(i), int(k), ...]) for i, k in zip(folds, models)]
+            )
+            for v in (self.coef, self.intercept)
         )
-        known = xp.isfinite(intercept)
-        n_known = xp.sum(xp.astype(known, intercept.dtype), axis=0)
-        divisor = xp.maximum(n_known, xp.ones_like(n_known))
-        mean = xp.where(known, intercept, xp.zeros_like(intercept))
-        mean = xp.sum(mean, axis=0) / divisor
+        known, dtype = np.isfinite(intercept), coef.dtype
+        n_known = known.sum(axis=0)
+        divisor = np.maximum(n_known, 1)
+        coef = (coef * known[..., None]).sum(axis=0) / divisor[:, None]
         # If no fold has the class, all have the same infinity.
-        intercept = xp.where(n_known > 0, mean, intercept[0, ...])
-        coef = xp.where(known[..., None], coef, xp.zeros_like(coef))
-        coef = xp.sum(coef, axis=0) / xp.astype(divisor, coef.dtype)[..., None]
-        rounded = xp.astype(intercept, coef.dtype)
-        rest = intercept - xp.astype(rounded, intercept.dtype)
-        rest = xp.where(xp.isfinite(rest), rest, xp.zeros_like(rest))
-        return {"coef_": coef, "intercept_": rounded, "_intercept_rest": rest}
+        mean = intercept.sum(axis=0, where=known) / divisor
+        intercept = np.where(n_known > 0, mean, intercept[0])
+        rounded = intercept.astype(dtype)
+        rest = np.where(n_known > 0, intercept - rounded, 0)
+        return {
+            "coef_": coef.astype(dtype),
+            "intercept_": rounded,
+            "_intercept_rest": rest,
+        }
 
 
 def fit_folds(

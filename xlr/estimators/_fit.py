@@ -292,10 +292,11 @@ class Fitting:
                     f"estimate. In the first of them, {cause}"
                 )
             warn(sentence, SeparationWarning)
-        advice = INSTEAD.get(self.solver_name, "")
-        warn_unless_converged(
-            solution, self._estimator, self._dataset, advice, separations
-        )
+        if set(solution.status) != {Status.CONVERGED}:
+            advice = INSTEAD.get(self.solver_name, "")
+            warn_unless_converged(
+                solution, self._estimator, self._dataset, advice, separations
+            )
         return not separations
 
 

@@ -424,13 +424,13 @@ def read_dataset(
     TypeError, ValueError
         If y, the weights or the offset are invalid.
     """
-    scan = scan_rows(
-        estimator, features, y, sample_weight, offset, pool, statistics=statistics
+    given = y, sample_weight, offset
+    classes, totals, rows, statistics = scan_rows(
+        estimator, features, *given, pool, statistics=statistics
     )
-    rows = scan.rows
     weights = ClassWeights.of(
-        scan.classes,
-        scan.totals,
+        classes,
+        totals,
         getattr(estimator, "class_weight", None),
         getattr(estimator, "multi_class", "multinomial"),
     )
@@ -440,21 +440,20 @@ def read_dataset(
                 "An offset belongs to the logits of one model, and multi_class='ovr' "
                 "fits one model for each class. Use multi_class='multinomial'."
             )
-        n_outputs = loss_of(scan.classes.shape[0]).n_outputs
-        check_offset_columns(rows.offset, n_outputs)
+        check_offset_columns(rows.offset, loss_of(totals.shape[0]).n_outputs)
     if isinstance(y, SoftLabels):
         _check_soft_labels(estimator, weights, taken=takes_soft_labels)
-    unit = float((scan.totals * weights.factors).sum() / rows.n_samples)
+    unit = float((totals * weights.factors).sum() / rows.n_samples)
     spec = weights.spec(rows, unit, shares=isinstance(y, SoftLabels))
     return LabelledDataset(
         features,
         spec,
         unit,
         bool(estimator.fit_intercept),
-        scan.statistics or statistics_of(features, spec),
-        scan.classes,
+        statistics or statistics_of(features, spec),
+        classes,
         rows,
-        scan.totals,
+        totals,
         weights,
     )
 

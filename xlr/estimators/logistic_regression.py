@@ -281,8 +281,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             if not dataset.spec.by_class:
                 history = {name: found[:, 0] for name, found in history.items()}
             fitted |= {
-                "converged_": bool(solution.converged.all()),
-                "optimality_": float(solution.records[-1].optimality.max()),
+                "converged_": bool(fitted["converged_"].all()),
+                "optimality_": float(fitted["optimality_"].max()),
                 "n_passes_": dataset.n_passes,
                 "history_": history | {"seconds": seconds},
                 "_column_moments": dataset.column_moments,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -42,7 +43,6 @@ from xlr.estimators.scoring import (
     held_out_likelihood,
     held_out_scores,
     knowing_classes,
-    score_chunks,
 )
 from xlr.inputs.features import read_features
 from xlr.inputs.labels import on_host
@@ -288,7 +288,9 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         else:
             chosen = {
                 **common,
-                **features.returned(**mean),
+                **features.returned(
+                    **{k: features.place(v, None) for k, v in mean.items()}
+                ),
                 "solver_": models.solver,
                 "duality_gap_": np.asarray([np.nan]),
             }
@@ -390,17 +392,25 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         """
         check_is_fitted(self, "coef_")
         _, metadata = self._routed("score", sample_weight, params)
-        scorer = knowing_classes(self._scorer(), arrays.to_host(self.classes_))
-        if arrays.is_dask(X):
-            return score_chunks(self, scorer, X, y, offset, metadata)
-        # Check the names of the columns here: as in the fit, scorers get numbers only.
-        features = read_features(self, X, reset=False)
-        given = on_host({"y": y, **metadata})
         classes = arrays.to_host(self.classes_)
-        if offset is None and self._has_offset:
-            self._warn_of_missing_offset()
-        model = ScoredModel.of(self._of_numbers(), classes, offset)
-        return float(scorer(model, features.X, given.pop("y"), **given))
+        scorer = knowing_classes(self._scorer(), classes)
+        given: dict[str, Any] = {"y_true": y, **metadata}
+        scored = partial(ScoredModel, classes, self._has_model_for_each_class)
+        if arrays.is_dask(X):  # the logits move to this process
+            given["logits"] = self.decision_function(X, offset)
+            given = on_host(given)
+            logits = given.pop("logits")
+            model = scored(logits=np.reshape(logits, (len(logits), -1)))
+            rows: Any = np.arange(len(logits))[:, None]
+        else:
+            # Check the names of the columns here: as in the fit, scorers get numbers.
+            rows, given = read_features(self, X, reset=False).X, on_host(given)
+            if offset is None:
+                self._warn_of_missing_offset()
+            names = "coef_", "intercept_", "_intercept_rest"
+            fitted = {name: getattr(self, name, None) for name in names}
+            model = scored(offset, **fitted)
+        return float(scorer(model, rows, given.pop("y_true"), **given))
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:

@@ -6,7 +6,6 @@ import inspect
 import math
 import operator
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from sklearn.metrics import make_scorer
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Block
-from xlr.estimators.base import LinearClassifier, logits, one_or_more
+from xlr.estimators.base import LinearClassifier, logits
 from xlr.estimators.dataset import LabelledDataset, loss_of
 from xlr.estimators.resamples import small_counts
 from xlr.functions import log_sigmoid
@@ -145,16 +144,20 @@ def _in_memory(
     features, xp = dataset.features, dataset.features.xp
     X, ids = features.X, features.place(test, None)
     X = X.take_rows(ids) if is_matrix(X) else arrays.take_rows(X, ids, xp=xp)
-    classes, models = arrays.to_host(dataset.classes), []
-    offset = dataset.rows.offset
+    classes, offset = arrays.to_host(dataset.classes), dataset.rows.offset
     if offset is not None:
-        offset = one_or_more(xp.take(offset, ids, axis=0), xp=xp)
-    for i in range(coef.shape[0]):
-        model = LinearClassifier()
-        model.coef_, model.intercept_ = coef[i, ...], intercept[i, ...]
-        model._one_vs_rest = dataset.class_weights.one_vs_rest
-        models.append(ScoredModel.of(model, classes, offset))
-    return X, models
+        offset = xp.take(offset, ids, axis=0)
+    one_vs_rest = dataset.class_weights.one_vs_rest
+    return X, [
+        ScoredModel(
+            classes,
+            one_vs_rest,
+            offset,
+            coef_=coef[i, ...],
+            intercept_=intercept[i, ...],
+        )
+        for i in range(coef.shape[0])
+    ]
 
 
 def _in_chunks(
@@ -172,7 +175,8 @@ def _in_chunks(
     )
     classes, logits = arrays.to_host(dataset.classes), np.concatenate(found)
     return test[:, None], [
-        ScoredModel(logits[:, i, :], classes, one_vs_rest) for i in range(coef.shape[0])
+        ScoredModel(classes, one_vs_rest, logits=logits[:, i, :])
+        for i in range(coef.shape[0])
     ]
 
 
@@ -183,27 +187,6 @@ def _test_logits(
     ids = np.nonzero(is_test)[0]
     ids = arrays.move(ids, xp=block.xp, device=block.matrix.device)
     return (arrays.to_host(_logits_of_models(block, ids, coef, intercept)),)
-
-
-def score_chunks(
-    model: LinearClassifier,
-    scorer: Callable[..., float],
-    X: Any,
-    y: Any,
-    offset: Any,
-    metadata: dict[str, Any],
-) -> float:
-    """Score a fitted model on rows of Dask with a scorer of scikit-learn's.
-
-    Logits, labels and weights move to this process.
-    """
-    logits = model.decision_function(X, offset)
-    found = on_host({"logits": logits, "y": y, **metadata})
-    logits, y = found.pop("logits"), found.pop("y")
-    known = ScoredModel(
-        logits, arrays.to_host(model.classes_), model._has_model_for_each_class
-    )
-    return float(scorer(known, np.arange(logits.shape[0])[:, None], y, **found))
 
 
 def _logits_of_models(block: Block, ids: Array, coef: Array, intercept: Array) -> Array:
@@ -249,25 +232,27 @@ class ScoredModel(LinearClassifier):
 
     Parameters
     ----------
-    logits : array or callable
-        Logits of the rows to score, or a function from X to them.
     classes : ndarray of shape (n_classes,)
     one_vs_rest : bool
+    offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+        Offset of the rows to score.
+    logits : array of shape (n_samples, n_columns), default=None
+        Logits of the rows to score; None to compute them from X.
+    **fitted
+        Fitted attributes.
     """
 
-    def __init__(self, logits: Any, classes: np.ndarray, one_vs_rest: bool) -> None:
-        self.logits, self.classes, self.one_vs_rest = logits, classes, one_vs_rest
+    def __init__(
+        self,
+        classes: np.ndarray,
+        one_vs_rest: bool,
+        offset: Any = None,
+        logits: Any = None,
+        **fitted: Any,
+    ) -> None:
         self.classes_, self._one_vs_rest = classes, one_vs_rest
-
-    @classmethod
-    def of(
-        cls, model: LinearClassifier, classes: np.ndarray, offset: Any = None
-    ) -> ScoredModel:
-        """Return a fitted model with its coefficients, for scorers that read them."""
-        logits = partial(model.decision_function, offset=offset)
-        scored = cls(logits, classes, model._has_model_for_each_class)
-        scored.coef_, scored.intercept_ = model.coef_, model.intercept_
-        return scored
+        self._offset, self._logits = offset, logits
+        self.__dict__.update(fitted)
 
     def fit(self, X: Array, y: Array) -> ScoredModel:
         """Do nothing: the model is fitted."""
@@ -277,8 +262,9 @@ class ScoredModel(LinearClassifier):
         self, answer: Callable[..., Array], X: Array, offset: Array | None = None
     ) -> Array:
         """Return a result from the logits."""
-        found = self.logits(X) if callable(self.logits) else self.logits
+        logits = self._logits
+        if logits is None:
+            logits = super()._of_rows(lambda logits, xp: logits, X, self._offset)
         if not get_config()["array_api_dispatch"]:
-            found = np.array(arrays.to_host(found))  # the metric may overwrite it
-        columns = found[:, None] if found.ndim == 1 else found
-        return answer(columns, xp=arrays.namespace(columns))
+            logits = np.array(arrays.to_host(logits))  # the metric may overwrite it
+        return answer(logits, xp=arrays.namespace(logits))
