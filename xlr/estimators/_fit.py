@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import DenseMatrix, TrainingData
-from xlr.estimators.callbacks import Listener
+from xlr.estimators.callbacks import FitCallbacks, Listener
 from xlr.estimators.dataset import Dataset, ModelSpec
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
@@ -36,22 +36,20 @@ from xlr.solvers import (
 from xlr.text import warn
 
 
-def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Features:
+def begin_fit(estimator: Any, X: Any, *, chunked: bool = True) -> Features:
     """Check the parameters of an estimator, and validate X.
 
     Parameters
     ----------
     estimator : estimator
     X : array, sparse matrix or table
-    *others : arrays
-        The other arguments of the fit.
     chunked : bool, default=True
         As in :func:`read_features`.
 
     Raises
     ------
     TypeError, ValueError
-        If a parameter or X is invalid, or JAX traces an array.
+        If a parameter or X is invalid.
 
     Warns
     -----
@@ -59,12 +57,6 @@ def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Fea
         If the solver is 'liblinear', which fits another model in scikit-learn.
     """
     check_parameters(vars(estimator))
-    if arrays.is_traced(X, *others):
-        raise TypeError(
-            "Fits are not traced: under jax.jit, jax.vmap and jax.grad arrays have no "
-            "values, which decide when a fit ends. Fit outside of them; "
-            "decision_function and predict_proba of the fitted model can be traced."
-        )
     if getattr(estimator, "solver", None) == "liblinear" and estimator.fit_intercept:
         warn(
             "scikit-learn's solver 'liblinear' penalises the intercept. xlr does not, "
@@ -86,9 +78,9 @@ def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
 
 # Further advice for solvers that ran out of iterations.
 INSTEAD = {
-    "newton-cg": ", or use solver='newton-cholesky'",
     "lbfgs": ", or use solver='newton-cholesky'",
     "gradient-descent": ", raise learning_rate, or use solver='auto'",
+    "active-set": ", or use solver='proximal-newton'",
 }
 
 # Among many models, only those with a logit above LARGE (odds of 150) are tested for
@@ -98,7 +90,6 @@ LARGE = 5.0
 MAX_TESTED, MAX_IN_CHUNKS = 50, 5
 
 WITH_FREE_FEATURES = "Use a penalty_factor above 0 for all features."
-INSTEAD_NON_SMOOTH = {"active-set": ", or use solver='proximal-newton'"}
 
 # Solvers that hold a whole Hessian, the solvers to use if it is too large, and the
 # number of matrices of its size in memory.
@@ -184,7 +175,9 @@ class Fitting:
         self._instead_of_separation = () if unpenalised else (WITH_FREE_FEATURES,)
         self._start = start
         self._seed = random_seed(estimator) if start is None else None
-        self._solver = _solver(estimator, name)
+        rate = getattr(estimator, "learning_rate", None)
+        given = (rate,) if name == "gradient-descent" else ()
+        self._solver: Solver = SOLVERS[name](*given)
         self.problem = Problem(
             dataset,
             spec,
@@ -209,37 +202,49 @@ class Fitting:
             return minimise(
                 self._solver, objective, start, tol=tol, max_iter=0, on_iteration=tell
             )
-        try:
-            return minimise_models(
-                self._solver,
-                objective,
-                start,
-                seed=self._seed,
-                tol=tol,
-                max_iter=int(self._estimator.max_iter),
-                n_steps=n_steps,
-                on_iteration=tell,
-            )
-        except MemoryError as error:
-            n_parameters, name = objective.n_parameters, self.solver_name
-            is_larger = n_parameters**2 > objective.data.product_cost
-            if name not in INSTEAD_OF_HESSIAN or not is_larger:
-                raise
-            raise _no_memory_for(name, n_parameters, error) from error
+        return minimise_models(
+            self._solver,
+            objective,
+            start,
+            seed=self._seed,
+            tol=tol,
+            max_iter=int(self._estimator.max_iter),
+            n_steps=n_steps,
+            on_iteration=tell,
+        )
 
-    def proven(self, solution: Solution) -> tuple[np.ndarray, Solution, bool]:
-        """Return the duality gaps, and the solution with models converged by them.
+    def fitted(
+        self, callbacks: FitCallbacks, common: dict[str, Any]
+    ) -> tuple[Solution, dict[str, Any]]:
+        """Minimise F, and return the solution and the attributes of all estimators.
 
-        The last result is whether no separation was found. Models that did not converge
-        get a warning.
+        A model whose duality gap is small has converged. Others get a warning.
+        ``common`` are the attributes that are known before the fit.
         """
+
+        def named(parameters: Array) -> dict[str, Any]:
+            """Return the attributes that predictions need."""
+            found = self.problem.coefficients(parameters)
+            return common | self._dataset.features.returned(**found)
+
+        solution = self.run(callbacks.listener(named))
         gap = self.problem.duality_gap(solution)
         solution = solution.with_bound(gap, float(self._estimator.tol))
-        separations = self.separations(solution)
-        self.warn_unless_converged(solution, separations)
-        return gap, solution, not separations
+        has_optimum = self.warn_unless_converged(solution)
+        by_model = {
+            "n_iter_": solution.n_iter,
+            "duality_gap_": gap,
+            "converged_": solution.converged,
+            "optimality_": solution.records[-1].optimality,
+        }
+        return solution, {
+            **self.problem.spec.by_row(by_model),
+            "solver_": self.solver_name,
+            "_has_optimum": has_optimum,
+            **named(solution.parameters),
+        }
 
-    def separations(self, solution: Solution) -> dict[int, Separation]:
+    def _separations(self, solution: Solution) -> dict[int, Separation]:
         """Return the separations of the models, by their indices.
 
         There are none if everything is penalised. Among many models, at most MAX_TESTED
@@ -266,11 +271,15 @@ class Fitting:
         in_memory = self.problem.objective.data.in_memory
         return MAX_TESTED if in_memory else MAX_IN_CHUNKS
 
-    def warn_unless_converged(
-        self, solution: Solution, separations: dict[int, Separation] | None = None
-    ) -> None:
-        """Warn about models that did not converge, with the cause and advice."""
-        n_models, separations = len(solution.status), separations or {}
+    def warn_unless_converged(self, solution: Solution) -> bool:
+        """Warn about models that did not converge, with the cause and advice.
+
+        Returns
+        -------
+        bool
+            Whether no model was found without a finite estimate.
+        """
+        n_models, separations = len(solution.status), self._separations(solution)
         if separations:
             names = self._dataset.features.column_names
             first = next(iter(separations.values()))
@@ -283,17 +292,12 @@ class Fitting:
                     f"estimate. In the first of them, {cause}"
                 )
             warn(sentence, SeparationWarning)
-        advice = INSTEAD
-        if self.problem.objective.non_smooth is not None:
-            # With many parameters, only newton-cg remains.
-            advice = INSTEAD_NON_SMOOTH
-        warn_unless_converged(
-            solution,
-            self._estimator,
-            self._dataset,
-            advice.get(self.solver_name, ""),
-            separations,
-        )
+        if set(solution.status) != {Status.CONVERGED}:
+            advice = INSTEAD.get(self.solver_name, "")
+            warn_unless_converged(
+                solution, self._estimator, self._dataset, advice, separations
+            )
+        return not separations
 
 
 def warn_unless_converged(
@@ -348,27 +352,11 @@ def _check_memory_for(name: str, n_parameters: int, data: TrainingData) -> None:
     needed = HESSIANS * 8 * n_parameters**2
     free = arrays.free_bytes(data.matrix.stored if data.in_memory else np.empty(0))
     if free is not None and needed > free:
-        raise _no_memory_for(name, n_parameters, f"{free:.3g} bytes are free")
-
-
-def _no_memory_for(name: str, n_parameters: int, cause: Any) -> MemoryError:
-    needed = HESSIANS * 8 * n_parameters**2
-    return MemoryError(
-        f"solver={name!r} needs {needed:.3g} bytes for the second derivatives in "
-        f"{n_parameters} parameters ({cause}). Use solver='auto', "
-        f"{INSTEAD_OF_HESSIAN[name]}."
-    )
-
-
-def _solver(estimator: Any, name: str) -> Solver:
-    if name == "gradient-descent":
-        return SOLVERS[name](getattr(estimator, "learning_rate", None))
-    if getattr(estimator, "learning_rate", None) is not None:
-        warn(
-            f"learning_rate has no effect with the solver {name!r}. Use "
-            "solver='gradient-descent', or leave it out."
+        raise MemoryError(
+            f"solver={name!r} needs {needed:.3g} bytes for the second derivatives in "
+            f"{n_parameters} parameters, and {free:.3g} bytes are free. Use "
+            f"solver='auto', {INSTEAD_OF_HESSIAN[name]}."
         )
-    return SOLVERS[name]()
 
 
 def printing(solver: str, on_iteration: Listener | None = None) -> Listener:

@@ -159,7 +159,7 @@ def bootstrap(
     if not isinstance(estimator, LogisticRegression):
         raise TypeError(f"bootstrap takes a xlr.LogisticRegression; got {estimator!r}.")
     check_parameters({"n_resamples": n_resamples})
-    features = begin_fit(estimator, X, y, sample_weight, offset, chunked=False)
+    features = begin_fit(estimator, X, chunked=False)
     # NumPy's newer generator draws five times as fast.
     seed = check_random_state(random_state).randint(2**31)
     draw = np.random.default_rng(seed)
@@ -204,7 +204,7 @@ def _refits(
     for members, spec in resamples.specs(1):
         fitting = Fitting(estimator, dataset, spec)
         solution = fitting.run()
-        fitting.warn_unless_converged(solution, fitting.separations(solution))
+        fitting.warn_unless_converged(solution)
         converged[members] = solution.converged.reshape(members.size, -1).all(axis=1)
         problem, n_columns = fitting.problem, dataset.n_columns
         parts.append(problem.coefficients_by_model(solution.parameters, n_columns))
