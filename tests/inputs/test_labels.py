@@ -116,12 +116,12 @@ def test_fits_traced_by_jax_are_refused(name):
         "bootstrap": lambda X: xlr.bootstrap(xlr.LogisticRegression(), X, y).coef,
     }
     rows = jax.numpy.asarray(X)
-    with pytest.raises(TypeError, match="traced"):
+    with pytest.raises(TypeError, match="Fits are not traced"):
         jax.jit(fits[name])(rows)
-    with pytest.raises(TypeError, match="traced"):
+    with pytest.raises(TypeError, match="Fits are not traced"):
         jax.vmap(fits[name])(rows[None])
     if name == "fit":
-        with pytest.raises(TypeError, match="traced"):
+        with pytest.raises(TypeError, match="Fits are not traced"):
             jax.jit(lambda y: xlr.LogisticRegression().fit(X, y).coef_)(y)
 
 

@@ -114,6 +114,13 @@ def test_delayed_objects_of_dask_are_refused() -> None:
         fitted(features, dask.delayed(Y))
 
 
+def test_rechunk_warning_of_score_names_y() -> None:
+    features = da.from_array(X, chunks=(100, 4))
+    with pytest.warns(UserWarning, match=r"^y is in other chunks than X"):
+        score = IN_MEMORY.score(features, da.from_array(Y, chunks=60))
+    assert score == IN_MEMORY.score(X, Y)
+
+
 def test_dask_labels_are_refused_with_rows_in_memory() -> None:
     with pytest.raises(
         TypeError, match=r"^y is of Dask while X is in memory\. Pass y\."

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import DenseMatrix, TrainingData
-from xlr.estimators.callbacks import FitCallbacks, Listener
+from xlr.estimators.callbacks import Listener
 from xlr.estimators.dataset import Dataset, ModelSpec
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
@@ -25,6 +25,7 @@ from xlr.inputs.parameters import (
 from xlr.objective import Separation, pays_in_float32
 from xlr.solvers import (
     SOLVERS,
+    PathPoint,
     Record,
     Solution,
     Solver,
@@ -36,20 +37,22 @@ from xlr.solvers import (
 from xlr.text import warn
 
 
-def begin_fit(estimator: Any, X: Any, *, chunked: bool = True) -> Features:
+def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Features:
     """Check the parameters of an estimator, and validate X.
 
     Parameters
     ----------
     estimator : estimator
     X : array, sparse matrix or table
+    *others : arrays
+        The other arguments of the fit.
     chunked : bool, default=True
         As in :func:`read_features`.
 
     Raises
     ------
     TypeError, ValueError
-        If a parameter or X is invalid.
+        If a parameter or X is invalid, or JAX traces an array.
 
     Warns
     -----
@@ -57,6 +60,12 @@ def begin_fit(estimator: Any, X: Any, *, chunked: bool = True) -> Features:
         If the solver is 'liblinear', which fits another model in scikit-learn.
     """
     check_parameters(vars(estimator))
+    if arrays.is_traced(X, *others):
+        raise TypeError(
+            "Fits are not traced: under jax.jit, jax.vmap and jax.grad arrays have no "
+            "values, which decide when a fit ends. Fit outside of them; "
+            "decision_function and predict_proba of the fitted model can be traced."
+        )
     if getattr(estimator, "solver", None) == "liblinear" and estimator.fit_intercept:
         warn(
             "scikit-learn's solver 'liblinear' penalises the intercept. xlr does not, "
@@ -202,32 +211,39 @@ class Fitting:
             return minimise(
                 self._solver, objective, start, tol=tol, max_iter=0, on_iteration=tell
             )
-        return minimise_models(
-            self._solver,
-            objective,
-            start,
-            seed=self._seed,
-            tol=tol,
-            max_iter=int(self._estimator.max_iter),
-            n_steps=n_steps,
-            on_iteration=tell,
-        )
+        try:
+            return minimise_models(
+                self._solver,
+                objective,
+                start,
+                seed=self._seed,
+                tol=tol,
+                max_iter=int(self._estimator.max_iter),
+                n_steps=n_steps,
+                on_iteration=tell,
+            )
+        except MemoryError as error:
+            n_parameters, name = objective.n_parameters, self.solver_name
+            is_larger = n_parameters**2 > objective.data.product_cost
+            if name not in INSTEAD_OF_HESSIAN or not is_larger:
+                raise
+            raise _no_memory_for(name, n_parameters, error) from error
 
-    def fitted(
-        self, callbacks: FitCallbacks, common: dict[str, Any]
+    def to_predict(self, known: dict[str, Any], parameters: Array) -> dict[str, Any]:
+        """Return the attributes that predictions need.
+
+        ``known`` are those that are known before the fit.
+        """
+        coefficients = self.problem.coefficients(parameters)
+        return known | self._dataset.features.returned(**coefficients)
+
+    def attributes(
+        self, solution: Solution, known: dict[str, Any]
     ) -> tuple[Solution, dict[str, Any]]:
-        """Minimise F, and return the solution and the attributes of all estimators.
+        """Return the solution and the attributes that all estimators have.
 
         A model whose duality gap is small has converged. Others get a warning.
-        ``common`` are the attributes that are known before the fit.
         """
-
-        def named(parameters: Array) -> dict[str, Any]:
-            """Return the attributes that predictions need."""
-            found = self.problem.coefficients(parameters)
-            return common | self._dataset.features.returned(**found)
-
-        solution = self.run(callbacks.listener(named))
         gap = self.problem.duality_gap(solution)
         solution = solution.with_bound(gap, float(self._estimator.tol))
         has_optimum = self.warn_unless_converged(solution)
@@ -241,10 +257,10 @@ class Fitting:
             **self.problem.spec.by_row(by_model),
             "solver_": self.solver_name,
             "_has_optimum": has_optimum,
-            **named(solution.parameters),
+            **self.to_predict(known, solution.parameters),
         }
 
-    def _separations(self, solution: Solution) -> dict[int, Separation]:
+    def separations(self, solution: Solution | PathPoint) -> dict[int, Separation]:
         """Return the separations of the models, by their indices.
 
         There are none if everything is penalised. Among many models, at most MAX_TESTED
@@ -279,7 +295,7 @@ class Fitting:
         bool
             Whether no model was found without a finite estimate.
         """
-        n_models, separations = len(solution.status), self._separations(solution)
+        n_models, separations = len(solution.status), self.separations(solution)
         if separations:
             names = self._dataset.features.column_names
             first = next(iter(separations.values()))
@@ -352,11 +368,16 @@ def _check_memory_for(name: str, n_parameters: int, data: TrainingData) -> None:
     needed = HESSIANS * 8 * n_parameters**2
     free = arrays.free_bytes(data.matrix.stored if data.in_memory else np.empty(0))
     if free is not None and needed > free:
-        raise MemoryError(
-            f"solver={name!r} needs {needed:.3g} bytes for the second derivatives in "
-            f"{n_parameters} parameters, and {free:.3g} bytes are free. Use "
-            f"solver='auto', {INSTEAD_OF_HESSIAN[name]}."
-        )
+        raise _no_memory_for(name, n_parameters, f"{free:.3g} bytes are free")
+
+
+def _no_memory_for(name: str, n_parameters: int, cause: Any) -> MemoryError:
+    needed = HESSIANS * 8 * n_parameters**2
+    return MemoryError(
+        f"solver={name!r} needs {needed:.3g} bytes for the second derivatives in "
+        f"{n_parameters} parameters ({cause}). Use solver='auto', "
+        f"{INSTEAD_OF_HESSIAN[name]}."
+    )
 
 
 def printing(solver: str, on_iteration: Listener | None = None) -> Listener:

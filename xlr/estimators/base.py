@@ -237,6 +237,14 @@ class LinearModel(BaseEstimator):
             del model.feature_names_in_
         return model
 
+    def _prepare_chunks(self, X: Any, offset: Any) -> tuple[Chunks, Self]:
+        """Return the chunks of X, and a copy of the model that predicts them."""
+        check_is_fitted(self, "coef_")
+        if offset is None:
+            self._warn_of_missing_offset()
+        chunks: Chunks = read_features(self, X, reset=False, chunked=True).X
+        return chunks, self._of_numbers()
+
     def _warn_of_missing_offset(self) -> None:
         """Warn once if the fit had an offset, which this prediction lacks."""
         if self._warned_of_offset or not self._has_offset:
@@ -383,11 +391,7 @@ def chunk_by_chunk(method: Method) -> Method:
         if not arrays.is_dask(X):
             with arrays.current_device(X):
                 return method(self._snapshot(), X, *given)
-        check_is_fitted(self, "coef_")
-        if offset is None:
-            self._warn_of_missing_offset()
-        chunks: Chunks = read_features(self, X, reset=False, chunked=True).X
-        model = self._of_numbers()
+        chunks, model = self._prepare_chunks(X, offset)
         # The result for a row has the shape and the dtype of all results.
         answer = method(model, chunks.like)
         return chunks.map(
@@ -541,14 +545,34 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         NotFittedError, ValueError
             As in :meth:`decision_function`, or if lengths differ.
         """
-        from sklearn.metrics import accuracy_score
-
-        given = {"y_true": y, "y_pred": self.predict(X, offset)}
-        if sample_weight is not None:
-            given["sample_weight"] = sample_weight
-        found = on_host(given)
-        if found["y_pred"].size == 0 or not np.any(found.get("sample_weight", 1)):
+        given = {"y": y, "sample_weight": sample_weight, "offset": offset}
+        if arrays.is_dask(X):
+            chunks, model = self._prepare_chunks(X, offset)
+            values = (split_like(chunks, v, name) for name, v in given.items())
+            score = partial(_right_weight, model)
+            right, total = chunks.map_reduce(score, *values, name="score")
+        else:
+            right, total = _right_weight(self, X, **given)
+        if not total > 0:
             raise ValueError(
                 "There is nothing to score: X has no rows, or their weights are zero."
             )
-        return float(accuracy_score(**found))
+        return float(right / total)
+
+
+def _right_weight(
+    model: LinearClassifier, X: Array, y: Any, sample_weight: Any, offset: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weight of the rows whose label is predicted, and of all rows."""
+    from sklearn.metrics import accuracy_score
+
+    if X.shape[0] == 0:  # a chunk
+        return np.zeros(()), np.zeros(())
+    weights = 1.0 if sample_weight is None else sample_weight
+    given = {"y_true": y, "y_pred": model.predict(X, offset), "sample_weight": weights}
+    given = on_host(given)
+    weights = np.broadcast_to(given["sample_weight"], given["y_pred"].shape)
+    if not np.any(weights):
+        return np.zeros(()), np.zeros(())
+    right = accuracy_score(**given | {"sample_weight": weights}, normalize=False)
+    return np.asarray(float(right)), np.asarray(np.sum(weights), dtype=np.float64)

@@ -159,7 +159,7 @@ def bootstrap(
     if not isinstance(estimator, LogisticRegression):
         raise TypeError(f"bootstrap takes a xlr.LogisticRegression; got {estimator!r}.")
     check_parameters({"n_resamples": n_resamples})
-    features = begin_fit(estimator, X, chunked=False)
+    features = begin_fit(estimator, X, y, sample_weight, offset, chunked=False)
     # NumPy's newer generator draws five times as fast.
     seed = check_random_state(random_state).randint(2**31)
     draw = np.random.default_rng(seed)

@@ -179,7 +179,7 @@ class FirthLogisticRegression(LinearClassifier):
             If a class has no weight, or if columns hold outliers, with which the
             penalised likelihood may have several maxima.
         """
-        features = begin_fit(self, X, chunked=False)
+        features = begin_fit(self, X, y, sample_weight, offset, chunked=False)
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
             dataset.warn_of_far_columns()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self
 
 from xlr.arrays import Array
@@ -257,7 +258,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         ConvergenceWarning
             If the fit did not converge, with the cause and what to do.
         """
-        features = begin_fit(self, X)
+        given = X, y, sample_weight, coef_init, intercept_init, offset
+        features = begin_fit(self, *given)
         # The threads of BLAS spin for a while once they have started.
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(
@@ -274,7 +276,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             metadata = {"sample_weight": sample_weight, "offset": offset}
             callbacks = FitCallbacks(self, self.max_iter, X, y, **metadata)
             fitting = Fitting(self, dataset, start=start)
-            solution, fitted = fitting.fitted(callbacks, dataset.attributes)
+            known = dataset.attributes
+            tell = callbacks.listener(partial(fitting.to_predict, known))
+            solution, fitted = fitting.attributes(fitting.run(tell), known)
             callbacks.end()
             seconds, history = solution.history()
             history = dataset.spec.by_row(history)

@@ -215,7 +215,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             The fits leave them out, with a probability of 0. Folds without any weight
             have a score of NaN.
         """
-        features = begin_fit(self, X)
+        features = begin_fit(self, X, y, sample_weight, offset)
         to_splitter, to_scorer = self._routed("fit", sample_weight, params)
         metadata = {"sample_weight": sample_weight, "offset": offset, **params}
         with workers(features.stored, self.n_jobs) as pool:
@@ -282,7 +282,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             intercept = without_infinity(mean["intercept_"])
             start = read_start(mean["coef_"], intercept, dataset.coef_shape, features)
             one = Fitting(self, dataset, C=C, l1_ratio=l1_ratio, start=start)
-            _, chosen = one.fitted(callbacks, common)
+            tell = callbacks.listener(partial(one.to_predict, common))
+            _, chosen = one.attributes(one.run(tell), common)
             converged = converged and bool(chosen["converged_"].all())
             del chosen["optimality_"]
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -140,7 +141,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         UserWarning
             If labels have only one value, or no entries.
         """
-        features = begin_fit(self, X, chunked=False)
+        features = begin_fit(self, X, y, sample_weight, chunked=False)
         with workers(features.stored, self.n_jobs) as pool:
             weights = read_sample_weight(sample_weight, features)
             targets = read_indicators(y, weights, features)
@@ -160,7 +161,9 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             callbacks = FitCallbacks(
                 self, self.max_iter, X, y, sample_weight=sample_weight
             )
-            _, fitted = Fitting(self, dataset).fitted(callbacks, common)
+            fitting = Fitting(self, dataset)
+            tell = callbacks.listener(partial(fitting.to_predict, common))
+            _, fitted = fitting.attributes(fitting.run(tell), common)
             callbacks.end()
             set_fitted(self, fitted)
         return self

@@ -193,7 +193,7 @@ def logistic_path(
         drop=drop,
         handle_missing=handle_missing,
     )
-    features = begin_fit(estimator, X)
+    features = begin_fit(estimator, X, y, sample_weight, offset)
     if not l1_ratio > 0:
         raise ValueError(
             f"l1_ratio must be above 0 for a path of sparse models; got {l1_ratio!r}. "

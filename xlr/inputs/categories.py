@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from numbers import Number
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -221,9 +223,13 @@ def find_levels(names: list[str], X: Any) -> dict[str, Levels]:
 
 def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
     """Return the levels in the order of the table, else sorted; a missing one last."""
-    seen = {value for values, _ in parts for value in values}
+    seen: dict[Any, Any] = {}
+    for value in itertools.chain(*(values for values, _ in parts)):
+        kind, known = type(value), type(seen.setdefault(value, value))
+        if kind is not known and issubclass(kind, Number):  # 1, 1.0 and True are equal
+            raise _not_comparable(name, f"{known.__name__} and {kind.__name__}")
     missing = [None] * (None in seen and with_missing)
-    seen.discard(None)
+    seen.pop(None, None)
     if len(seen) > MAX_LEVELS:
         raise ValueError(
             f"Column {quoted(name)} of X has {len(seen)} levels, more than "
@@ -255,6 +261,7 @@ def _factorized(name: str, column: nw.Series[Any]) -> tuple[np.ndarray, list[Any
     native, is_cudf = column.to_native(), nw.dependencies.is_cudf_series
     try:
         if hasattr(native, "factorize") and not is_cudf(native):  # pandas and modin
+            _refuse_mixed(native)
             codes, index = native.factorize()
             values = index.tolist()
         else:
@@ -267,6 +274,19 @@ def _factorized(name: str, column: nw.Series[Any]) -> tuple[np.ndarray, list[Any
     if (missing := codes < 0).any():
         return np.where(missing, len(values), codes), [*values, None]
     return codes, [None if is_missing(value) else value for value in values]
+
+
+def _refuse_mixed(column: Any) -> None:
+    """Raise TypeError for a column of pandas whose values are of several types.
+
+    Otherwise 1, 1.0 and True would be one level.
+    """
+    if column.dtype == object:
+        infer: Any = nw.dependencies.get_pandas().api.types.infer_dtype
+        if infer(column).startswith("mixed"):
+            kinds = {type(value).__name__ for value in column if not is_missing(value)}
+            if len(kinds) > 1:
+                raise TypeError(" and ".join(sorted(kinds)))
 
 
 def _not_comparable(name: str, error: object) -> ValueError:
