@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import DenseMatrix, TrainingData
-from xlr.estimators.callbacks import FitCallbacks, Listener
+from xlr.estimators.callbacks import Listener
 from xlr.estimators.dataset import Dataset, ModelSpec
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
@@ -213,21 +213,16 @@ class Fitting:
             on_iteration=tell,
         )
 
-    def fitted(
-        self, callbacks: FitCallbacks, common: dict[str, Any]
-    ) -> tuple[Solution, dict[str, Any]]:
-        """Minimise F, and return the solution and the attributes of all estimators.
+    def named(self, common: dict[str, Any], parameters: Array) -> dict[str, Any]:
+        """Return the attributes that predictions need, with those known before."""
+        found = self.problem.coefficients(parameters)
+        return common | self._dataset.features.returned(**found)
+
+    def fitted(self, solution: Solution) -> dict[str, Any]:
+        """Return the attributes of all estimators that describe a solution.
 
         A model whose duality gap is small has converged. Others get a warning.
-        ``common`` are the attributes that are known before the fit.
         """
-
-        def named(parameters: Array) -> dict[str, Any]:
-            """Return the attributes that predictions need."""
-            found = self.problem.coefficients(parameters)
-            return common | self._dataset.features.returned(**found)
-
-        solution = self.run(callbacks.listener(named))
         gap = self.problem.duality_gap(solution)
         solution = solution.with_bound(gap, float(self._estimator.tol))
         has_optimum = self.warn_unless_converged(solution)
@@ -237,11 +232,10 @@ class Fitting:
             "converged_": solution.converged,
             "optimality_": solution.records[-1].optimality,
         }
-        return solution, {
+        return {
             **self.problem.spec.by_row(by_model),
             "solver_": self.solver_name,
             "_has_optimum": has_optimum,
-            **named(solution.parameters),
         }
 
     def _separations(self, solution: Solution) -> dict[int, Separation]:

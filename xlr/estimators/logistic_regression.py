@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self
 
 from xlr.arrays import Array
@@ -274,12 +275,14 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             metadata = {"sample_weight": sample_weight, "offset": offset}
             callbacks = FitCallbacks(self, self.max_iter, X, y, **metadata)
             fitting = Fitting(self, dataset, start=start)
-            solution, fitted = fitting.fitted(callbacks, dataset.attributes)
+            named = partial(fitting.named, dataset.attributes)
+            solution = fitting.run(callbacks.listener(named))
             callbacks.end()
             seconds, history = solution.history()
             history = dataset.spec.by_row(history)
             if not dataset.spec.by_class:
                 history = {name: found[:, 0] for name, found in history.items()}
+            fitted = fitting.fitted(solution) | named(solution.parameters)
             fitted |= {
                 "converged_": bool(fitted["converged_"].all()),
                 "optimality_": float(fitted["optimality_"].max()),

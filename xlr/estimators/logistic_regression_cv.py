@@ -282,7 +282,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             intercept = without_infinity(mean["intercept_"])
             start = read_start(mean["coef_"], intercept, dataset.coef_shape, features)
             one = Fitting(self, dataset, C=C, l1_ratio=l1_ratio, start=start)
-            _, chosen = one.fitted(callbacks, common)
+            solution = one.run(listener(one))
+            chosen = one.fitted(solution) | one.named(common, solution.parameters)
             converged = converged and bool(chosen["converged_"].all())
             del chosen["optimality_"]
         else:

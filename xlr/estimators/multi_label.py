@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -160,8 +161,11 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             callbacks = FitCallbacks(
                 self, self.max_iter, X, y, sample_weight=sample_weight
             )
-            _, fitted = Fitting(self, dataset).fitted(callbacks, common)
+            fitting = Fitting(self, dataset)
+            named = partial(fitting.named, common)
+            solution = fitting.run(callbacks.listener(named))
             callbacks.end()
+            fitted = fitting.fitted(solution) | named(solution.parameters)
             set_fitted(self, fitted)
         return self
 
