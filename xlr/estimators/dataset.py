@@ -370,10 +370,8 @@ class ClassWeights:
         """Return targets with sample weights of mean 1, times the class weights."""
         labels, weights = targets.labels, targets.weights / unit
         xp, device = arrays.namespace(weights), arrays.device_of(weights)
-        n_classes, is_whole = (
-            self.factors.shape[0],
-            self.kept.shape[0] == len(self.factors),
-        )
+        n_classes = self.factors.shape[0]
+        is_whole = self.kept.shape[0] == n_classes
         if (self.factors != 1).any():
             factors = arrays.move(
                 self.factors, xp=xp, device=device, dtype=weights.dtype
