@@ -253,7 +253,7 @@ class Fitting:
             "converged_": solution.converged,
             "optimality_": solution.records[-1].optimality,
         }
-        return {
+        return solution, {
             **self.problem.spec.by_row(by_model),
             "solver_": self.solver_name,
             "_has_optimum": has_optimum,

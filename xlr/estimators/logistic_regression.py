@@ -284,7 +284,6 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             history = dataset.spec.by_row(history)
             if not dataset.spec.by_class:
                 history = {name: found[:, 0] for name, found in history.items()}
-            fitted = fitting.fitted(solution) | named(solution.parameters)
             fitted |= {
                 "converged_": bool(fitted["converged_"].all()),
                 "optimality_": float(fitted["optimality_"].max()),

@@ -165,7 +165,6 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             tell = callbacks.listener(partial(fitting.to_predict, common))
             _, fitted = fitting.attributes(fitting.run(tell), common)
             callbacks.end()
-            fitted = fitting.fitted(solution) | named(solution.parameters)
             set_fitted(self, fitted)
         return self
 
