@@ -151,6 +151,7 @@ def dates_in_disguise(days):
     codes = pyarrow.array(days).dictionary_encode()
     return {
         "categories": categories,
+        "categories alone": categories[["when"]],
         "sparse": pd.DataFrame({"when": days}).astype("Sparse[datetime64[us]]"),
         "periods": pd.DataFrame({"when": pd.Series(days).dt.to_period("D")}),
         "Arrow in pandas": pd.DataFrame({"when": days}).astype("date32[pyarrow]"),
@@ -160,7 +161,7 @@ def dates_in_disguise(days):
 
 @pytest.mark.parametrize(
     "kind",
-    ["categories", "sparse", "periods", "Arrow in pandas", "codes"],
+    ["categories", "categories alone", "sparse", "periods", "Arrow in pandas", "codes"],
 )
 def test_columns_of_dates_in_other_types_are_refused(kind):
     _, y = numbers()

@@ -138,7 +138,9 @@ def to_matrix(X: Any) -> Any:
     """
     if nw.dependencies.is_pandas_like_dataframe(X):
         dtypes = list(X.dtypes)
-        has_dates = any(dtype.kind in "mM" for dtype in dtypes)
+        levels = [getattr(dtype, "categories", None) for dtype in dtypes]
+        of_values = [getattr(a, "dtype", b) for a, b in zip(levels, dtypes)]
+        has_dates = any(dtype.kind in "mM" for dtype in of_values)
     else:
         dtypes = list(nw.from_native(X).schema.values())
         has_dates = any(dtype.is_temporal() for dtype in dtypes)
