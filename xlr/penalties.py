@@ -144,18 +144,16 @@ class ElasticNetPenalty:
 
     def __init__(self, ridge: Array, non_smooth: NonSmooth) -> None:
         self.curvature = ridge
-        self._smooth = L2Penalty(ridge)
-        self.non_smooth: NonSmooth | None = non_smooth
-        self._non_smooth = non_smooth
+        self.non_smooth = non_smooth
 
     def value(self, coef: Array, *, xp: Namespace) -> Array:
         """Return the penalty of each model: (n_models,)."""
-        l1 = xp.sum(self._non_smooth.value(coef, xp=xp), axis=(1, 2))
-        return self._smooth.value(coef, xp=xp) + l1
+        ridge = 0.5 * xp.sum(self.curvature * coef * coef, axis=(1, 2))
+        return ridge + xp.sum(self.non_smooth.value(coef, xp=xp), axis=(1, 2))
 
     def gradient(self, coef: Array, *, xp: Namespace) -> Array:
         """Return the gradient of the ridge penalty, lambda w."""
-        return self._smooth.gradient(coef, xp=xp)
+        return self.curvature * coef
 
     def at_its_strongest(self, *, xp: Namespace) -> ElasticNetPenalty:
         """Return the limit of a strong L1 penalty: bounds on its coefficients.
@@ -163,20 +161,20 @@ class ElasticNetPenalty:
         Both bounds are zero, or the nearest allowed number. An infinite L1 penalty has
         the same minimiser, but the rounding error of its value would exceed the loss.
         """
-        l1, lower, upper = self._non_smooth
-        nearest = self._non_smooth.project(xp.zeros_like(l1), xp=xp)
+        l1, lower, upper = self.non_smooth
+        nearest = self.non_smooth.project(xp.zeros_like(l1), xp=xp)
         bounds = (xp.where(l1 > 0, nearest, bound) for bound in (lower, upper))
         return ElasticNetPenalty(self.curvature, NonSmooth(l1, *bounds))
 
     def select(self, models: np.ndarray) -> ElasticNetPenalty:
         """Return the penalty of some models, by their indices."""
-        chosen = (_of_models(values, models) for values in self._non_smooth)
+        chosen = (_of_models(values, models) for values in self.non_smooth)
         non_smooth = NonSmooth(*chosen)
         return ElasticNetPenalty(_of_models(self.curvature, models), non_smooth)
 
     def take_columns(self, features: Array, *, xp: Namespace) -> ElasticNetPenalty:
         """Return the penalty of some features, by their indices on the device."""
-        chosen = (xp.take(values, features, axis=2) for values in self._non_smooth)
+        chosen = (xp.take(values, features, axis=2) for values in self.non_smooth)
         non_smooth = NonSmooth(*chosen)
         return ElasticNetPenalty(xp.take(self.curvature, features, axis=2), non_smooth)
 

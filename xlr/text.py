@@ -11,7 +11,7 @@ from typing import Any
 MAX_LENGTH = 100  # characters of a name or a value in a message
 
 # Beginnings of the names of modules between a warning and the user's line.
-SKIPPED_MODULES = ("xlr.", "sklearn.callback.", "contextlib")
+INTERNAL = ("xlr.", "sklearn.callback.", "contextlib")
 
 
 def printable(name: Any, max_length: int = MAX_LENGTH) -> str:
@@ -39,9 +39,7 @@ def listed(values: list[Any], show: Callable[[Any], str] = quoted) -> str:
 def warn(sentence: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the user's line that called xlr."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back:
-        if not frame.f_globals.get("__name__", "").startswith(SKIPPED_MODULES):
-            break
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(INTERNAL):
         frame, level = frame.f_back, level + 1
     warnings.warn(sentence, category, stacklevel=level)
 

@@ -33,7 +33,7 @@ from xlr.objective.hessian import (
 )
 from xlr.penalties import NonSmooth, Penalty
 
-# Rounding error of F, a sum of many numbers, in units of machine epsilon times F.
+# Relative rounding error of F, a sum of many numbers, in machine epsilons.
 VALUE_ROUNDINGS = 16
 
 # Number of arrays of the size of the logits that a pass has at a time.
@@ -129,6 +129,13 @@ class Objective:
         S, if it is known.
     column_rms : array of shape (n_features,), default=None
         Root mean squares of the columns of the data, if they are not one.
+
+    Attributes
+    ----------
+    rounding, value_rounding : float
+        Relative rounding error of an entry of X, and of F.
+    accumulation_rounding, hessian_rounding : float
+        Relative rounding error of a sum over the rows, and of an entry of the Hessian.
     """
 
     def __init__(
@@ -161,6 +168,7 @@ class Objective:
         self.column_size = self.n_features + fit_intercept
         self.n_parameters = self.n_outputs * self.column_size
         self.rounding = float(self.xp.finfo(data.dtype).eps)
+        self.value_rounding = VALUE_ROUNDINGS * self.rounding
         self.accumulation_rounding = float(self.xp.finfo(self.accumulation_dtype).eps)
         self.hessian_rounding = max(self.rounding, 16 * self.accumulation_rounding)
         self._width = N_TEMPORARIES * self.n_columns

@@ -53,8 +53,10 @@ def minimise_models(
     """
     limits: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
     if objective.n_models == 1:
-        first = find_start(solver, objective, start, seed)
-        return minimise(solver, objective, first, on_iteration=on_iteration, **limits)
+        first_start = find_start(solver, objective, start, seed)
+        return minimise(
+            solver, objective, first_start, on_iteration=on_iteration, **limits
+        )
     if n_steps > 1 and seed is not None and without_resampling(objective):
         n_steps = 1
     per_step = objective.n_models // n_steps
@@ -70,8 +72,10 @@ def minimise_models(
             guess = before[-n_slices] if step > 0 else arrays.rows(start, models)
             callback = _with_other_slices(before, after, on_iteration, objective)
             part = objective.select(models)
-            first = find_start(solver, part, guess, seed)
-            solution = minimise(solver, part, first, on_iteration=callback, **limits)
+            first_start = find_start(solver, part, guess, seed)
+            solution = minimise(
+                solver, part, first_start, on_iteration=callback, **limits
+            )
             solutions.append(solution)
     return solutions[0] if len(solutions) == 1 else _joined(solutions, objective)
 

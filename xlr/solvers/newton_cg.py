@@ -14,7 +14,7 @@ from xlr.objective import Evaluation, Hessian, Objective
 from xlr.solvers import orthant
 from xlr.solvers.conjugate_gradients import conjugate_gradients, plan_products
 from xlr.solvers.loop import Start
-from xlr.solvers.steps import Diagnostics, try_step, value_rounding
+from xlr.solvers.steps import Diagnostics, try_step
 from xlr.solvers.surrogate import ROWS_PER_FEATURE, Surrogate, preconditioner
 
 # Newton's method converges fast where the optimality is below this share of the largest
@@ -115,7 +115,7 @@ class NewtonCG:
 
     def step(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
         w, gradient, last = state.parameters, state.subgradient, state.diagnostics
-        xp, rounding = objective.xp, objective.rounding
+        xp, rounding = objective.xp, objective.value_rounding
         # 1. The number of products, and a new preconditioner if the old one fails.
         state = self._with_planned_solve(objective, state)
         # 2. Newton step by conjugate gradients, projected onto the orthant.
@@ -144,7 +144,7 @@ class NewtonCG:
         # step: the residual of the solve, and the error of the model beyond the
         # rounding of F.
         error = abs(predicted - (last.value - trial.now.value))
-        error = np.maximum(error - value_rounding(last, rounding), 0.0)
+        error = np.maximum(error - rounding * abs(last.value), 0.0)
         error = residual + error / predicted
         decrease = np.where(predicted > 0, predicted, 0.0)
         decrease = np.where(accept, decrease * error * error, decrease)

@@ -142,7 +142,7 @@ class NewtonCholesky:
             damped = xp.vecdot(state.added * step, step)
         # 3. Trial step, accepted if F decreases sufficiently (Armijo).
         trial = try_step(objective, at.gradient, w + step, step, damped, size)
-        accept = trial.is_acceptable(last, objective.rounding)
+        accept = trial.is_acceptable(last, objective.value_rounding)
         # 4. Damping, from the decrease of F and of its quadratic model: half of
         # d' lambda D d - g'd.
         damped, size = trial.scalars

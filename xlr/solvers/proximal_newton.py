@@ -111,7 +111,7 @@ class ProximalNewton:
     def step(
         self, objective: Objective, state: ProximalNewtonState
     ) -> ProximalNewtonState:
-        w, last, rounding = state.parameters, state.diagnostics, objective.rounding
+        w, last = state.parameters, state.diagnostics
         # 1. A new Hessian, if the old one is not accurate enough.
         state = _renewed(objective, state)
         # 2. Trial step to the minimum of the model, accepted if F decreases enough.
@@ -122,7 +122,7 @@ class ProximalNewton:
         sufficient = SUFFICIENT_DECREASE * np.maximum(predicted, 0.0)
         is_flatter = trial.now.optimality < last.optimality
         accept = trial.now.value <= last.value - sufficient
-        accept |= is_flatter & trial.is_not_higher(last, rounding)
+        accept |= is_flatter & trial.is_not_higher(last, objective.value_rounding)
         # 3. Damping, from the decrease of F and of its model.
         new = trial.taken(accept, state, state.subgradient, objective, predicted)
         # 4. BFGS correction of the Hessian.

@@ -157,10 +157,9 @@ def minimise_quadratic(
         \qquad l_j \le v_j \le h_j
 
     by a projected Newton method. Proximal gradient steps find the free coordinates, and
-    a Newton step minimises over these. After each step, the point is within the bounds
-    and the function is not higher: the sets of free coordinates cannot cycle. The
-    iteration ends where no coordinate violates its KKT condition, or where rounding
-    prevents a decrease.
+    a Newton step minimises over these. Every step stays within the bounds and decreases
+    the function, so the sets of free coordinates cannot cycle. The iteration ends where
+    no coordinate violates its KKT condition, or where rounding prevents a decrease.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.objective import VALUE_ROUNDINGS, Evaluation, Objective
+from xlr.objective import Evaluation, Objective
 
 # Share of the predicted decrease that a step must achieve (Armijo): c_1 of Nocedal and
 # Wright (2006), *Numerical Optimization*, eq. 3.4.
@@ -122,7 +122,7 @@ class Trial(NamedTuple):
         last : Diagnostics
             Before the step.
         rounding : float
-            Machine epsilon of the dtype of X.
+            Relative rounding error of F.
         """
         before, after = self.derivative_before, self.derivative_after
         decreases = self.now.value <= last.value + SUFFICIENT_DECREASE * before
@@ -133,7 +133,7 @@ class Trial(NamedTuple):
 
     def is_not_higher(self, last: Diagnostics, rounding: float) -> np.ndarray:
         """Return whether F rose by at most its rounding error: (n_models,)."""
-        return self.now.value <= last.value + value_rounding(last, rounding)
+        return self.now.value <= last.value + rounding * abs(last.value)
 
     def taken(
         self,
@@ -238,11 +238,6 @@ def newton_step_size(before: Array, after: Array, *, xp: Namespace) -> Array:
     ratio = after / before
     root = xp.maximum(1 - 4 * ratio, xp.zeros_like(ratio))
     return xp.where(before < 0, 2 / (1 + xp.sqrt(root)), xp.ones_like(ratio))
-
-
-def value_rounding(last: Diagnostics, rounding: float) -> np.ndarray:
-    """Return the rounding error of F at the last iterate: (n_models,)."""
-    return VALUE_ROUNDINGS * rounding * abs(last.value)
 
 
 def damping_scale(diagonal: Array, gradient: Array, *, xp: Namespace) -> Array:

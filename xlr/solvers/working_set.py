@@ -91,8 +91,8 @@ class WorkingSet:
         if features is not None:
             coef, intercept = objective.split(parameters)
             start = part.join(xp.take(coef, features, axis=1), intercept)
-        first = find_start(solver, part, start, seed=None)
-        solution = minimise(solver, part, first, tol=tol, max_iter=max_iter)
+        first_start = find_start(solver, part, start, seed=None)
+        solution = minimise(solver, part, first_start, tol=tol, max_iter=max_iter)
         if features is None:
             return solution.parameters, solution.at, solution, self._mask
         coef, intercept = part.split(solution.parameters)
