@@ -160,13 +160,13 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(*arguments: Any) -> Any:
         leaves, structure = jax.tree.flatten(arguments)
-        is_array = [isinstance(leaf, jax.Array) for leaf in leaves]
-        fixed = tuple(_ARRAY if a else leaf for a, leaf in zip(is_array, leaves))
+        traced = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
+        fixed = tuple(_ARRAY if isinstance(x, jax.Array) else x for x in leaves)
         try:
             hash(fixed)
         except TypeError:  # a user's loss
             return function(*arguments)
-        return program(structure, fixed, [x for a, x in zip(is_array, leaves) if a])
+        return program(structure, fixed, traced)
 
     for cls, names in _TRACED.items():
         _register(cls, names)

@@ -40,8 +40,8 @@ class NonSmooth(NamedTuple):
         It is the clipped soft threshold (Parikh and Boyd 2014, *Proximal Algorithms*,
         section 6.5.2).
         """
-        size = xp.abs(w) - step * self.l1
-        shrunk = xp.sign(w) * xp.where(size > 0, size, xp.zeros_like(size))
+        excess = xp.abs(w) - step * self.l1
+        shrunk = xp.sign(w) * xp.where(excess > 0, excess, xp.zeros_like(excess))
         return self.project(shrunk, xp=xp)
 
     def project(self, w: Array, *, xp: Namespace) -> Array:

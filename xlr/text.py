@@ -46,6 +46,6 @@ def warn(sentence: str, category: type[Warning] = UserWarning) -> None:
 
 def term_of(name: str) -> str:
     """Return the term of a coefficient, without levels: race for race[black]."""
-    before, _, after = name.partition("[")
-    _, bracket, remainder = after.partition("]")
-    return before + term_of(remainder) if bracket else name
+    term, _, level = name.partition("[")
+    _, bracket, remainder = level.partition("]")
+    return term + term_of(remainder) if bracket else name

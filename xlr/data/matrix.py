@@ -93,8 +93,8 @@ class Scaler:
         float32) and all numbers are far from the limits of float32.
         """
         ratio = xp.abs(self.mean) / self.scale
-        size = xp.maximum(xp.abs(self.mean), self.scale)
-        extremes = xp.stack([xp.max(ratio), xp.max(size), 1 / xp.min(self.scale)])
+        magnitude = xp.maximum(xp.abs(self.mean), self.scale)
+        extremes = xp.stack([xp.max(ratio), xp.max(magnitude), 1 / xp.min(self.scale)])
         ratio, largest, inverse = arrays.to_host(extremes)
         limit = float(xp.finfo(xp.float32).max) ** 0.25
         has_small_means = ratio <= max_mean_to_std(dtype, xp=xp)

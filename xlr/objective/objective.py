@@ -44,8 +44,8 @@ N_TEMPORARIES = 4
 MAX_SMALL_ARRAY = 2**20
 MAX_SHARE_OF_X = 1 / 4
 
-# Hessian products store the curvature of each row for at least this number of outputs
-# of all models, in spite of these limits.
+# Number of outputs of all models up to which Hessian products store the curvature of
+# each row in spite of these limits.
 MIN_STORED_OUTPUTS = 16
 
 # Maximum size of a dense X that Hessian products read as a copy in float32: numbers,

@@ -32,8 +32,8 @@ MAX_HESSIAN_PARAMETERS = 8000
 # Minimum curvature per row of a standardized column: rounding hides a smaller one.
 MIN_CURVATURE = 1e-12
 
-# Maximum change of a logit in the Newton step that certifies an optimum. It holds up to
-# 1; the other half is for rounding.
+# Maximum change of a logit in the Newton step that certifies an optimum. Without
+# rounding, up to 1 would do.
 MAX_LOGIT_CHANGE = 0.5
 
 # Rows per parameter of the sample that the certificate tries first. Without the sample,
@@ -60,7 +60,7 @@ LP_TOLERANCE, MARGIN_ROUNDINGS = 1e-7, 64
 # Cost of a direction per unit of its L1 norm. A constraint with margin zero costs 1.
 NORM_COST = 1e-6
 
-WITHOUT_PENALTY = "Use a finite C, or FirthLogisticRegression."
+ADVICE = "Use a finite C, or FirthLogisticRegression."
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Separation:
     complete: bool
     direction: np.ndarray
 
-    def describe(self, names: list[str], advice: str = WITHOUT_PENALTY) -> str:
+    def describe(self, names: list[str], advice: str = ADVICE) -> str:
         """Describe the features that separate the classes, and what to do."""
         size = np.abs(self.direction).max(axis=0)
         order = np.argsort(-size, kind="stable")

@@ -89,10 +89,8 @@ class ActiveSet:
         gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
         coef = objective.by_class(gradient)
         outside = xp.astype(objective.place(~features) > 0, coef.dtype)
-        squares = xp.sum((coef * outside) ** 2, axis=(1, 2))
-        decrease = squares / (2 * OUTSIDE_CURVATURE) + objective.place(
-            solution.decrease
-        )
+        decrease = xp.sum((coef * outside) ** 2, axis=(1, 2)) / (2 * OUTSIDE_CURVATURE)
+        decrease = decrease + objective.place(solution.decrease)
         change = parameters - state.parameters
         return ActiveSetState(
             parameters,

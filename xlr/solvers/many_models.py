@@ -67,10 +67,10 @@ def minimise_models(
     for step in range(n_steps):
         models_of_step = np.arange(step * per_step, (step + 1) * per_step)
         for models in np.array_split(models_of_step, n_slices):
-            before = [solution.parameters for solution in solutions]
-            after = arrays.rows(start, np.arange(models[-1] + 1, objective.n_models))
-            guess = before[-n_slices] if step > 0 else arrays.rows(start, models)
-            callback = _with_other_slices(before, after, on_iteration, objective)
+            earlier = [solution.parameters for solution in solutions]
+            later = arrays.rows(start, np.arange(models[-1] + 1, objective.n_models))
+            guess = earlier[-n_slices] if step > 0 else arrays.rows(start, models)
+            callback = _with_other_slices(earlier, later, on_iteration, objective)
             part = objective.select(models)
             first_start = find_start(solver, part, guess, seed)
             solution = minimise(
@@ -81,16 +81,19 @@ def minimise_models(
 
 
 def _with_other_slices(
-    before: list[Array],
-    after: Array,
+    earlier: list[Array],
+    later: Array,
     on_iteration: Callable[[Record, Array], bool | None] | None,
     objective: Objective,
 ) -> Callable[[Record, Array], bool | None] | None:
-    """Return ``on_iteration`` for a slice, which calls it with all parameters."""
+    """Return ``on_iteration`` for a slice, which calls it with all parameters.
+
+    ``earlier`` and ``later`` are the parameters of the other slices.
+    """
     if on_iteration is None:
         return None
     return lambda record, parameters: on_iteration(
-        record, objective.xp.concat([*before, parameters, after])
+        record, objective.xp.concat([*earlier, parameters, later])
     )
 
 

@@ -189,15 +189,13 @@ class NewtonCG:
         last, is_removed = state.diagnostics, state.precondition is None
         optimality, residual = float(last.optimality.max()), float(state.residual.max())
         is_rejected = bool((last.step_norm == 0).any())
-        largest, before = (
-            max(state.largest_optimality, optimality),
-            state.last_optimality,
-        )
+        largest = max(state.largest_optimality, optimality)
+        last_optimality = state.last_optimality
         state = state._replace(largest_optimality=largest, last_optimality=optimality)
-        if before == 0:  # the first step
+        if last_optimality == 0:  # the first step
             return state.with_preconditioner(objective) if is_removed else state
         share = optimality / largest
-        is_slow = share < LOCAL_SHARE and optimality > SLOW_FACTOR * before
+        is_slow = share < LOCAL_SHARE and optimality > SLOW_FACTOR * last_optimality
         if is_rejected or is_slow:
             state = state._replace(multiplier=None)
         n_products, forcing = plan_products(share, residual, state.n_products)

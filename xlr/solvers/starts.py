@@ -85,21 +85,21 @@ def _or_zeros(objective: Objective, start: Array) -> Start:
     A start that is not finite stays, and the loop reports it.
     """
     xp = objective.xp
-    given = Start(start, objective.value_and_gradient(start))
+    unchanged = Start(start, objective.value_and_gradient(start))
     if not arrays.to_host(xp.any(start != 0)):
-        return given
+        return unchanged
     # F at zero, without an offset.
     value_at_zero = math.log(max(2, objective.n_outputs))
-    if not (arrays.to_host(given.at.value) > value_at_zero).any():
-        return given
+    if not (arrays.to_host(unchanged.at.value) > value_at_zero).any():
+        return unchanged
     zeros = objective.zeros()
     if objective.non_smooth is not None:
         zeros = objective.non_smooth.project(zeros, xp=xp)
     at = objective.value_and_gradient(zeros)
-    is_lower = (at.value < given.at.value) & xp.isfinite(given.at.value)
-    value = xp.where(is_lower, at.value, given.at.value)
+    is_lower = (at.value < unchanged.at.value) & xp.isfinite(unchanged.at.value)
+    value = xp.where(is_lower, at.value, unchanged.at.value)
     is_lower = is_lower[:, None]
-    gradient = xp.where(is_lower, at.gradient, given.at.gradient)
+    gradient = xp.where(is_lower, at.gradient, unchanged.at.gradient)
     return Start(xp.where(is_lower, zeros, start), Evaluation(value, gradient))
 
 
