@@ -1,4 +1,4 @@
-"""Working sets: fits to few columns with the other coefficients at zero; and paths."""
+"""Working sets of features, and paths of L1 penalties."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from xlr.solvers.proximal_newton import ProximalNewton
 from xlr.solvers.quadratic import Quadratic
 from xlr.solvers.starts import find_start
 
-# Number of features up to which the working set has all, and share of the features
-# beyond which a copy of the columns does not pay.
-FEW = 64
-MOST = 0.75
+# The columns of the working set are copied if X has more than this number of features,
+# and the working set at most this share of them.
+MAX_UNCOPIED_FEATURES = 64
+MAX_COPIED_SHARE = 0.75
 
-# Share of additional features in the working set of a path, for its next fits. Without
-# them and the extrapolated start, the cell path of sparse_models takes 1.6 times as
-# long.
-AHEAD = 0.2
+# Number of additional features in the working set of a path, for its next fits, as a
+# share of the needed ones. Without them and the extrapolated start, the cell path of
+# sparse_models takes 1.6 times as long.
+LIKELY_SHARE = 0.2
 
-# Parameters of a working set beyond which their Hessian is too large: 50 MB.
-MOST_PARAMETERS = 2500
+# Maximum number of parameters for a Hessian on the host: 50 MB.
+MAX_PROXIMAL_PARAMETERS = 2500
 
 
 class WorkingSet:
     """A copy of some columns, and the Hessian of their coefficients.
 
-    Both are reused until a fit needs a feature outside them.
+    Both are reused until a fit needs a feature outside the copy.
     """
 
     def __init__(self) -> None:
-        self._copied = np.zeros(0, dtype=bool)
-        self._part: Objective | None = None
-        self._features: Array = None
-        self._held: list[Quadratic] = []
+        self._mask = np.zeros(0, dtype=bool)  # features of the working set
+        self._features: Array = None  # their indices; None if no columns are copied
+        self._objective: Objective | None = None  # of the copy
+        self._quadratics: list[Quadratic] = []
 
     def select(self, models: np.ndarray) -> WorkingSet:
         """Return an empty working set: other models need other columns."""
@@ -76,49 +76,50 @@ class WorkingSet:
         -------
         parameters : array of shape (n_models, n_parameters)
         at : Evaluation
-            The whole objective at the parameters.
+            F of all features and its gradient at the parameters.
         solution : Solution
             Solution of the fit to the working set.
         features : ndarray of bool, of shape (n_features,)
             Mask of the working set.
         """
         part = self._objective_on(objective, needed, likely)
-        solver: NewtonCG | ProximalNewton = ProximalNewton(self._held)
-        if part.n_parameters > MOST_PARAMETERS:
+        solver: NewtonCG | ProximalNewton = ProximalNewton(self._quadratics)
+        if part.n_parameters > MAX_PROXIMAL_PARAMETERS:
             solver = NewtonCG()
         xp, features = objective.xp, self._features
         start = parameters
         if features is not None:
             coef, intercept = objective.split(parameters)
             start = part.join(xp.take(coef, features, axis=1), intercept)
-        begin = find_start(solver, part, start, seed=None)
-        solution = minimise(solver, part, begin, tol=tol, max_iter=max_iter)
+        first_start = find_start(solver, part, start, seed=None)
+        solution = minimise(solver, part, first_start, tol=tol, max_iter=max_iter)
         if features is None:
-            return solution.parameters, solution.at, solution, self._copied
-        found, intercept = part.split(solution.parameters)
-        coef = arrays.spread(found, features, objective.n_features, xp=xp)
+            return solution.parameters, solution.at, solution, self._mask
+        coef, intercept = part.split(solution.parameters)
+        coef = arrays.spread(coef, features, objective.n_features, xp=xp)
         parameters = objective.join(coef, intercept)
         at = objective.value_and_gradient(parameters)
-        return parameters, at, solution, self._copied
+        return parameters, at, solution, self._mask
 
     def _objective_on(
         self, objective: Objective, needed: np.ndarray, likely: np.ndarray | None
     ) -> Objective:
         """Return F on a copy of the columns; make a new copy if a column is missing."""
-        if self._part is None or (needed & ~self._copied).any():
-            self._copied, self._held = np.ones_like(needed), []
-            self._features, self._part = None, objective
-            if needed.shape[0] > FEW and needed.mean() <= MOST:
-                self._copied = needed.copy() if likely is None else needed | likely
-                place = np.nonzero(self._copied)[0]
+        if self._objective is None or (needed & ~self._mask).any():
+            self._mask, self._quadratics = np.ones_like(needed), []
+            self._features, self._objective = None, objective
+            is_large = needed.shape[0] > MAX_UNCOPIED_FEATURES
+            if is_large and needed.mean() <= MAX_COPIED_SHARE:
+                self._mask = needed.copy() if likely is None else needed | likely
+                features = np.nonzero(self._mask)[0]
                 self._features = arrays.move(
-                    place, xp=objective.xp, device=objective.device
+                    features, xp=objective.xp, device=objective.device
                 )
-                self._part = objective.take_columns(self._features)
+                self._objective = objective.take_columns(self._features)
         if self._features is None:
             return objective
         penalty = objective.penalty.take_columns(self._features, xp=objective.xp)
-        return self._part.with_penalty(penalty)
+        return self._objective.with_penalty(penalty)
 
 
 class PathPoint(NamedTuple):
@@ -129,7 +130,7 @@ class PathPoint(NamedTuple):
     objective : Objective
     parameters : array of shape (1, n_parameters)
     at : Evaluation
-        The objective there.
+        F and its gradient at the parameters.
     n_iter : int
     converged : bool
     n_working : int
@@ -154,11 +155,12 @@ def follow_path(
     tol: float,
     max_iter: int,
 ) -> Iterator[PathPoint]:
-    """Minimise objectives that differ only in their penalties, which get weaker.
+    """Minimise objectives that differ only in their penalties, strongest first.
 
-    Each fit starts where the last two solutions lead, on a working set: the features
-    that have a coefficient, or whose gradient exceeds the new penalty. A check of all
-    features follows, and those that violate their KKT condition join the working set.
+    Each fit starts at an extrapolation of the last two solutions, on a working set: the
+    features that have a coefficient, or whose gradient exceeds the new penalty. A check
+    of all features follows, and those that violate their KKT condition join the working
+    set.
 
     Parameters
     ----------
@@ -224,7 +226,7 @@ def _extrapolated(
     before: tuple[float, Array],
     last: tuple[float, Array],
 ) -> Array:
-    """Return the point to which the last two solutions lead, on a line in log C.
+    """Extrapolate the last two solutions on a line in log C.
 
     The line ends where a penalised coefficient is zero, or after the length of the last
     step.
@@ -243,9 +245,9 @@ def _extrapolated(
     if not C_before < C_last < math.inf:
         return w
     share = min(1.0, math.log(C / C_last) / math.log(C_last / C_before))
-    ahead = w + share * (w - w_before)
-    ends = (ahead * w <= 0) & (non_smooth.l1 > 0)
-    return non_smooth.project(xp.where(ends, xp.zeros_like(ahead), ahead), xp=xp)
+    target = w + share * (w - w_before)
+    crosses = (target * w <= 0) & (non_smooth.l1 > 0)
+    return non_smooth.project(xp.where(crosses, xp.zeros_like(w), target), xp=xp)
 
 
 def _violating(objective: Objective, parameters: Array, at: Evaluation) -> np.ndarray:
@@ -255,11 +257,11 @@ def _violating(objective: Objective, parameters: Array, at: Evaluation) -> np.nd
 
 
 def _likely(objective: Objective, needed: np.ndarray, at: Evaluation) -> np.ndarray:
-    """Return a mask of the other features with the largest gradients."""
+    """Return a mask of further features, those with the largest gradients."""
     largest = _largest(objective, objective.xp.abs(at.gradient))
     order = np.argsort(np.where(needed, 0.0, -largest), kind="stable")
     likely = np.zeros_like(needed)
-    likely[order[: math.ceil(AHEAD * np.count_nonzero(needed))]] = True
+    likely[order[: math.ceil(LIKELY_SHARE * np.count_nonzero(needed))]] = True
     return likely
 
 
