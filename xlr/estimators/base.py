@@ -566,7 +566,7 @@ def _right_weight(
     """Return the weight of the rows whose label is predicted, and of all rows."""
     from sklearn.metrics import accuracy_score
 
-    if X.shape[0] == 0:  # a chunk
+    if np.shape(X)[0] == 0:  # an empty chunk
         return np.zeros(()), np.zeros(())
     weights = 1.0 if sample_weight is None else sample_weight
     given = {"y_true": y, "y_pred": model.predict(X, offset), "sample_weight": weights}
