@@ -1,4 +1,4 @@
-"""The array library that an example runs on, and NumPy copies of its arrays."""
+"""The array library that an example uses, and conversion to and from NumPy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Backend:
-    """An array library and the device that it puts arrays on."""
+    """An array library and a device."""
 
     name: str
     xp: Any
@@ -23,7 +23,7 @@ class Backend:
 
 
 def find_backend(name: str) -> Backend:
-    """Return the library of a name, or print a message and return NumPy."""
+    """Return the library with this name, or print a message and return NumPy."""
     try:
         if name == "cupy":
             import cupy

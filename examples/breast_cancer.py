@@ -3,10 +3,10 @@
     python examples/breast_cancer.py
     python examples/breast_cancer.py --backend torch
 
-The third tutorial has 569 tumours with 30 measurements each. It holds a third out, and
-fits by 200 steps of gradient descent, by xlr's default and by scikit-learn's. The rows
-held out judge each model. Two further steps follow, which the published tutorial leaves
-to its reader: the L2 penalty, and more than two classes.
+The third tutorial has 569 tumours with 30 measurements each. It holds out a third as a
+test set, and fits three models to the rest: by 200 steps of gradient descent, by xlr's
+default and by scikit-learn's default. Two further steps, which the published tutorial
+leaves to its reader, follow: the L2 penalty and more than two classes.
 """
 
 from __future__ import annotations
@@ -33,23 +33,22 @@ place = tutorial.backend.place
 # -- the data --------------------------------------------------------------------------
 
 cancer = load_breast_cancer()
-# The tutorial does not say which rows it held out. Among the seeds 0 to 199, 14 give
-# both of its accuracies; this is the first.
+# The published tutorial does not say which rows it held out. Of the seeds 0 to 199, 14
+# give both of its accuracies; this is the first.
 SEED = 26
 X, X_test, y, y_test = train_test_split(
     cancer.data, cancer.target, test_size=0.33, random_state=SEED
 )
-# The scale of each feature comes from the training rows alone: the test set must not
-# leak into the fit.
+# The scaler sees only the training rows: the test set must not leak into the fit.
 scaler = StandardScaler().fit(X)
 X, X_test = scaler.transform(X), scaler.transform(X_test)
-print(f"{len(y)} rows to learn from, {len(y_test)} to judge by, {X.shape[1]} features")
+print(f"{len(y)} training rows, {len(y_test)} test rows, {X.shape[1]} features")
 
 
 def fit(model, values):
     """Return the seconds of a fit, after a first one that loads and compiles code.
 
-    A schedule of 200 steps ends before the optimum on purpose: it needs no warning.
+    The 200 steps end before the optimum on purpose, so their warning is ignored.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -80,12 +79,12 @@ for name, model in models.items():
     )
     print(report.rstrip())
 
-print("\nMind the digits: a test set of 188 is a sample. With other rows held out, the")
+print("\nA test set of 188 rows is small. With other rows held out, the default's")
 splits = ShuffleSplit(30, test_size=0.33, random_state=0)
 pipeline = make_pipeline(StandardScaler(), xlr.LogisticRegression())
 spread = cross_val_score(pipeline, cancer.data, cancer.target, cv=splits)
 print(
-    f"default's accuracy is {spread.mean():.3f} in the mean of 30 splits, from "
+    f"accuracy is {spread.mean():.3f} on average over 30 splits, and ranges from "
     f"{spread.min():.3f} to {spread.max():.3f}."
 )
 
@@ -101,7 +100,7 @@ for ax, (name, labels) in zip(axes, predicted.items()):
     )
     ax.grid(visible=False)
     ax.set_title(name, fontsize=11)
-figure.suptitle("188 tumours that no model had seen")
+figure.suptitle("The 188 tumours of the test set")
 tutorial.save(figure, "confusion")
 
 # Both methods minimise the same F, penalty included.
@@ -116,7 +115,7 @@ tutorial.save(figure, "loss_curves")
 # -- a further step: the L2 penalty ----------------------------------------------------
 
 heading("Further: the L2 penalty")
-print("  The smaller C, the stronger the penalty and the smaller the coefficients.")
+print("  The smaller C is, the stronger the penalty and the smaller the coefficients.")
 print(f"  {'C':>8}{'|w|':>10}{'train accuracy':>16}{'test accuracy':>15}")
 Cs = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0]
 coefs, scores = [], []
@@ -135,7 +134,9 @@ axes[0].set(
 )
 for scored, name, marker in zip(zip(*scores), ("train", "test"), "o^"):
     axes[1].plot(Cs, scored, marker=marker, label=name)
-axes[1].set(xscale="log", xlabel="C", ylabel="accuracy", title="Too weak, too strong")
+axes[1].set(
+    xscale="log", xlabel="C", ylabel="accuracy", title="Penalty from strong to weak"
+)
 axes[1].legend()
 tutorial.save(figure, "penalty")
 
@@ -160,12 +161,12 @@ ConfusionMatrixDisplay.from_predictions(
     d_test, shown, cmap="Blues", colorbar=False, ax=ax
 )
 ax.grid(visible=False)
-ax.set_title("Ten one-against-the-rest models, 594 digits")
+ax.set_title("Ten one-vs-rest models, 594 digits of the test set")
 tutorial.save(figure, "digits")
 
 # -- comparison with the published figures ---------------------------------------------
 
 own, _, theirs = (np.mean(labels == y_test) for labels in predicted.values())
-tutorial.compare("accuracy, its own descent", 0.9734, own, 5e-5)
+tutorial.compare("accuracy, gradient descent", 0.9734, own, 5e-5)
 tutorial.compare("accuracy, scikit-learn", 0.9787, theirs, 5e-5)
 tutorial.finish()

@@ -1,4 +1,4 @@
-"""Helpers of the tutorials: the array library, published figures, pictures."""
+"""Helpers for the tutorials: the array library, published figures, pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ plt.rcParams.update({"figure.dpi": 110, "axes.grid": True, "grid.alpha": 0.3})
 COLOURS = ["#0072B2", "#E69F00"]
 MARKERS = ["o", "^"]
 WRONG = "#D81B60"
-# From certainly 0 to certainly 1; white at a probability of one half.
+# From probability 0 to probability 1; white at one half.
 SHADES = LinearSegmentedColormap.from_list("shades", [COLOURS[0], "white", COLOURS[1]])
 
 
@@ -38,7 +38,7 @@ class Tutorial:
     folder : Path
         The folder for the pictures.
     full : bool
-        Whether the command line has ``--full``, for the long version.
+        Whether the command line asks for the long version, with ``--full``.
     """
 
     backend: Backend
@@ -58,7 +58,7 @@ class Tutorial:
         """Read the command line.
 
         ``full`` is the help text of ``--full``, if the tutorial has this option.
-        ``host_only`` leaves NumPy only, for tables and SciPy's matrices.
+        ``host_only`` allows only NumPy, for tables and SciPy matrices.
         """
         parser = argparse.ArgumentParser(description=description.splitlines()[0])
         parser.add_argument(
@@ -81,7 +81,7 @@ class Tutorial:
         return cls(backend, options.out, full is not None and options.full)
 
     def compare(self, name: str, published: Any, ours: Any, tolerance: float) -> None:
-        """Compare our numbers with published ones, to an absolute tolerance."""
+        """Record our numbers and published ones, to compare within a tolerance."""
         published, ours = np.ravel(published), np.ravel(ours)
         for i, (theirs, here) in enumerate(zip(published, ours, strict=True)):
             part = f"{name} [{i}]" if published.size > 1 else name
@@ -126,7 +126,7 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def scatter(ax: plt.Axes, X: np.ndarray, y: np.ndarray, names: list[str], **style: Any):
-    """Draw the points of two columns of X, by class."""
+    """Draw the first two columns of X as points, by class."""
     for label, name in enumerate(names):
         ax.scatter(
             *X[y == label, :2].T,

@@ -1,11 +1,11 @@
-"""Text as a sparse matrix with a column for each word: whose docstring is it?
+"""Classify text with a sparse matrix: which library is a docstring from?
 
     python examples/docstrings.py
 
-The corpus is on every machine that can run this: the docstrings of NumPy, SciPy and
-scikit-learn. They are about two thousand short texts, which depend on the versions. The
-names of the libraries are removed, so that the other words have to separate them. The
-script then shows which words do so, and how few are enough.
+The texts are on every machine that can run this script: about 2,400 docstrings of
+NumPy, SciPy and scikit-learn, depending on the versions. The matrix has one column per
+word. The names of the libraries are removed, so that the other words have to separate
+them. The script shows which words do so, and how few are enough.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ train, test, y, y_test = train_test_split(
     texts, labels, test_size=0.3, random_state=0, stratify=labels
 )
 
-# -- two fits of the same words --------------------------------------------------------
+# -- two fits to the same words --------------------------------------------------------
 
-heading("Which words tell them apart")
+heading("Which words separate the libraries")
 words = TfidfVectorizer(sublinear_tf=True, token_pattern=r"[A-Za-z_]{2,}", min_df=2)
 X, X_test = words.fit_transform(train), words.transform(test)
-print(f"{X.shape[0]} texts, {X.shape[1]} words, {X.nnz / X.shape[0]:.0f} in a text")
+print(f"{X.shape[0]} texts, {X.shape[1]} words, {X.nnz / X.shape[0]:.0f} per text")
 model = xlr.LogisticRegression(C=10)
 theirs = SklearnLogisticRegression(C=10)
 for name, each in {"xlr": model, "scikit-learn": theirs}.items():
@@ -96,7 +96,7 @@ for ax, library, coef in zip(axes, model.classes_, model.coef_):
     ax.set(title=library, xlabel="coefficient")
     ax.grid(axis="y", visible=False)
     ax.set_axisbelow(True)
-figure.suptitle("The words that speak for a library")
+figure.suptitle("The words with the largest coefficients")
 tutorial.save(figure, "words")
 
 # -- how few words are enough ----------------------------------------------------------
@@ -116,8 +116,8 @@ figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 ax.plot(used, scores, "o-", color=COLOURS[0], label="L1, along the path")
 every = np.mean(model.predict(X_test) == y_test)
 ax.axhline(every, color=COLOURS[1], ls="--", label=f"L2, all {X.shape[1]} words")
-ax.set(xlabel="words with a coefficient", ylabel="test accuracy")
-ax.set_title("A few of the words say nearly all")
+ax.set(xlabel="words with a non-zero coefficient", ylabel="test accuracy")
+ax.set_title("A few words suffice for most of the accuracy")
 ax.legend()
 tutorial.save(figure, "path")
 tutorial.finish()

@@ -2,11 +2,11 @@
 
     python examples/election.py
 
-statsmodels ships the American National Election Study of 1996, with 944 voters. Its
-columns are party (seven steps from strong Democrat to strong Republican), education and
-income in brackets, age, and days per week of television news. Categories become columns
-of zeros and ones, and numbers are scaled; xlr gets a sparse matrix. A picture shows the
-coefficient of each category.
+statsmodels ships data of the American National Election Study of 1996, with 944 voters.
+Its columns are party (seven steps from strong Democrat to strong Republican), education
+and income in brackets, age, and days per week of television news. A pipeline encodes
+the categories, scales the numbers, and passes a sparse matrix to xlr. A picture shows
+each coefficient.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ model.fit(X, y)
 print(f"  C={model[-1].C_:g}, chosen by cross-validation")
 fixed = make_pipeline(encode, xlr.LogisticRegression(C=model[-1].C_))
 scores = cross_val_score(fixed, X, y, cv=10)
-print(f"  accuracy {scores.mean():.3f} in the mean of 10 folds")
+print(f"  mean accuracy of 10 folds {scores.mean():.3f}")
 voter = X.iloc[[0]].assign(party="independent")
 probability = model.predict_proba(voter)[0, list(model.classes_).index("Dole")]
-print(f"  the first voter, were they independent: {probability:.0%} for Dole")
+print(f"  the first voter, if independent: Dole with probability {probability:.0%}")
 
 # -- the coefficient of each category --------------------------------------------------
 

@@ -3,9 +3,10 @@
     python examples/exam_marks.py
     python examples/exam_marks.py --backend torch
 
-The second tutorial draws the sigmoid and the cross-entropy. It fits one feature (hours
-studied by twelve students), then two (marks of 100 applicants). The loss of its
-gradient descent agrees with the published one to thirteen digits.
+The second tutorial draws the sigmoid and the cross-entropy. It fits a model with one
+feature (hours studied by twelve students), then one with two (the marks of 100
+applicants). Its loss in gradient descent agrees with the published one to thirteen
+digits.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from xlr.plotting import LossCurveDisplay
 tutorial = Tutorial.start(__file__, __doc__)
 where = {"xp": tutorial.backend.xp, "device": tutorial.backend.device}
 
-# -- the sigmoid, and what a probability costs -----------------------------------------
+# -- the sigmoid and the loss ----------------------------------------------------------
 
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 z = np.linspace(-8, 8, 401)
@@ -48,7 +49,7 @@ for label, style in ((1, "-"), (0, "--")):
 ax.set(
     xlabel="predicted probability p of class 1",
     ylabel="loss (nats)",
-    title="Cross-entropy: sure and wrong is dear",
+    title="Cross-entropy: confident errors cost most",
     ylim=(0, 6),
 )
 ax.legend()
@@ -61,7 +62,7 @@ X, y = load_study_hours(return_X_y=True, **where)
 hours = xlr.LogisticRegression(C=np.inf).fit(X, y)
 slope, intercept = host(hours.coef_)[0, 0], host(hours.intercept_)[0]
 print(f"  log-odds of passing = {intercept:.4f} + {slope:.4f} x hours")
-print(f"  one hour more multiplies the odds by {np.exp(slope):.3f}")
+print(f"  each further hour multiplies the odds by {np.exp(slope):.3f}")
 even = -intercept / slope
 print(f"  even odds at {even:.3f} hours; accuracy {hours.score(X, y):.4f}")
 
@@ -92,8 +93,8 @@ X = tutorial.backend.place((marks.data - mean) / deviation)
 y = tutorial.backend.place(marks.target)
 n = len(marks.target)
 
-# The published loop takes steps of 0.01/3 along the gradient of the sum of the losses.
-# F in xlr is their mean, so the same step is n times as large. The start is random.
+# The published run uses a learning rate of 0.01/3 for the sum of the losses. F in xlr
+# is their mean, so the same learning rate is n times larger. The start is random.
 start = [0.06879018957747185, 0.060750489548129484, 0.081224887916095]
 descent = xlr.LogisticRegression(
     C=np.inf,
@@ -103,7 +104,7 @@ descent = xlr.LogisticRegression(
     tol=1e-12,
 )
 with warnings.catch_warnings():
-    # The schedule ends a little before the optimum on purpose.
+    # The steps end slightly before the optimum on purpose.
     warnings.simplefilter("ignore", ConvergenceWarning)
     descent.fit(X, y, intercept_init=start[:1], coef_init=start[1:])
 losses = descent.history_["objective"]
@@ -120,7 +121,7 @@ print(f"false positives {fp}, false negatives {fn}")
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 LossCurveDisplay.from_estimator(descent, ax=ax)
 LossCurveDisplay.from_estimator(newton, ax=ax, marker="o")
-ax.set(title="The same loss, two ways down", xscale="log", ylabel="loss (nats)")
+ax.set(title="The same loss by two methods", xscale="log", ylabel="loss (nats)")
 tutorial.save(figure, "loss_curves")
 
 figure, ax = plt.subplots(figsize=(6, 5), layout="constrained")

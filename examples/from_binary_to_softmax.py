@@ -1,11 +1,11 @@
-"""From two classes to many, from a line to curves: four exercises, solved.
+"""From two classes to many, and from a line to curves: four exercises, solved.
 
     python examples/from_binary_to_softmax.py
     python examples/from_binary_to_softmax.py --backend torch
 
 The fourth tutorial shows batch gradient descent with its loss curve, the L2 penalty,
 and agreement with scikit-learn. Its exercises are one-vs-rest, softmax, the threshold
-with the best F1, and features that bend the boundary.
+with the best F1, and features that make the boundary a curve.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ X, y = place(points), place(labels)
 
 
 def line(model):
-    """Return the coefficients and the intercept of a model, in one line."""
+    """Return the coefficients and the intercept of a model as text."""
     coef = ", ".join(f"{w:.8f}" for w in host(model.coef_)[0])
     return f"w = [{coef}], b = {float(host(model.intercept_)[0]):.8f}"
 
@@ -85,14 +85,14 @@ tutorial.save(figure, "data")
 
 # -- batch gradient descent ------------------------------------------------------------
 
-heading("500 epochs of gradient descent at 0.1")
+heading("500 epochs of gradient descent, learning rate 0.1")
 schedule = {"solver": "gradient-descent", "learning_rate": 0.1, "max_iter": 500}
 plain = xlr.LogisticRegression(C=np.inf, **schedule)
-# The tutorial adds (lam / 2n) |w|^2 to the mean loss; xlr adds |w|^2 / (2 C n).
+# The published F adds (lam / 2n) |w|^2 to the mean loss; xlr adds |w|^2 / (2 C n).
 lam = 0.01
 ridge = xlr.LogisticRegression(C=1 / lam, **schedule)
 with warnings.catch_warnings():
-    # The published schedule of 500 epochs ends before the optimum.
+    # The published 500 epochs end before the optimum.
     warnings.simplefilter("ignore", ConvergenceWarning)
     plain.fit(X, y)
     ridge.fit(X, y)
@@ -104,16 +104,14 @@ sklearn = SklearnLogisticRegression(C=1e10).fit(points, labels)
 heading("At the optimum, C=1e10")
 for name, model, data in (("xlr", optimum, X), ("scikit-learn", sklearn, points)):
     print(f"  {name:<14}{line(model)}, accuracy {model.score(data, labels):.4f}")
-print(
-    "  scikit-learn's lbfgs stops where its gradient is below 1e-4, xlr's below 1e-6."
-)
+print("  scikit-learn's lbfgs stops at a gradient below 1e-4, xlr at one below 1e-6.")
 
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 LossCurveDisplay.from_estimator(plain, name="gradient descent", ax=ax)
 LossCurveDisplay.from_estimator(ridge, name="with L2, lam=0.01", ax=ax, ls="--")
 lowest = optimum.history_["objective"][-1]
 ax.axhline(lowest, color="black", ls=":", label="lowest")
-ax.set(xlabel="epoch", ylabel="loss (nats)", title="The loss falls")
+ax.set(xlabel="epoch", ylabel="loss (nats)", title="The loss of each epoch")
 ax.legend()
 tutorial.save(figure, "loss_curve")
 
@@ -139,7 +137,7 @@ for name, model in (("one-vs-rest", ovr), ("softmax", softmax)):
     print(f"  {name:<12}accuracy {model.score(place(iris.data), iris.target):.4f}")
 ours = host(ovr.predict_proba(place(iris.data)))
 apart = np.abs(ours - wrapped.predict_proba(iris.data)).max()
-print(f"  one-vs-rest against OneVsRestClassifier: probabilities differ by {apart:.1e}")
+print(f"  one-vs-rest and OneVsRestClassifier: probabilities differ by {apart:.1e}")
 flower = place(iris.data[70:71])
 for name, model in (("one-vs-rest", ovr), ("softmax", softmax)):
     shares = host(model.predict_proba(flower))[0]
@@ -151,7 +149,7 @@ for name, model in (("one-vs-rest", ovr), ("softmax", softmax)):
 heading("Exercise 3: the threshold with the best F1")
 figure, ax = plt.subplots(figsize=(6, 4.2), layout="constrained")
 display = ThresholdDisplay.from_estimator(optimum, X, labels, ax=ax)
-ax.set_title("Precision buys recall")
+ax.set_title("Precision against recall")
 tutorial.save(figure, "threshold")
 probability = host(optimum.predict_proba(X))[:, 1]
 print(f"  {'threshold':>10}{'precision':>11}{'recall':>9}{'F1':>9}")
@@ -163,7 +161,7 @@ for threshold in (0.5, display.best_threshold):
         f"{f1_score(labels, chosen):>9.4f}"
     )
 
-# -- exercise 4: a boundary that bends -------------------------------------------------
+# -- exercise 4: a curved boundary -----------------------------------------------------
 
 heading("Exercise 4: two moons")
 moons, side = make_moons(n_samples=500, noise=0.2, random_state=42)
@@ -190,7 +188,7 @@ for ax, model, title in (
     ),
 ):
     surface = draw_probability(ax, model, M_test, s_test, ["upper moon", "lower moon"])
-    ax.set_title(f"{title} of the test points are right")
+    ax.set_title(f"{title} of the test points correct")
 axes[1].legend(loc="lower left")
 figure.colorbar(surface, ax=axes, label="probability of the lower moon")
 tutorial.save(figure, "moons")
@@ -200,11 +198,11 @@ tutorial.save(figure, "moons")
 published = [1.00110855, 4.18271976, -0.88552683]
 ours = [*host(optimum.coef_)[0], host(optimum.intercept_)[0]]
 theirs = [*sklearn.coef_[0], sklearn.intercept_[0]]
-# The published figures are where scikit-learn stopped; xlr continues to the optimum.
+# scikit-learn stopped at the published figures; xlr continues to the optimum.
 tutorial.compare("w, b by xlr", published, ours, 1e-3)
 tutorial.compare("w, b by scikit-learn", published, theirs, 1e-6)
 tutorial.compare("accuracy", 0.93, optimum.score(X, labels), 1e-12)
-# One-vs-rest fits the models of the wrapper. A line fails on moons, a cubic does not.
-tutorial.compare("one-vs-rest, worst probability", 0, apart, 1e-4)
+# multi_class="ovr" fits the same models as OneVsRestClassifier.
+tutorial.compare("one-vs-rest, largest difference", 0, apart, 1e-4)
 tutorial.compare("moons, cubic beats the line", 1, float(cubic_score > line_score), 0)
 tutorial.finish()

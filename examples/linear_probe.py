@@ -5,8 +5,8 @@
 
 The embeddings are random: each class has a centre, with noise around it. As in a
 trained network, the noise is large in a few directions and small in many.
-Cross-validation on a part of the rows chooses C. The probe is then fitted to all rows,
-and judged on new ones.
+Cross-validation on some of the rows chooses C. The script then fits the probe to all
+rows, and evaluates it on new ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from backends import Backend, find_backend, host
 
 import xlr
 
-# Distance of two centres, in standard deviations of the noise; some classes overlap.
+# Distance between centres, in standard deviations of the noise; some classes overlap.
 DISTANCE = 6.0
 ROWS_AT_A_TIME = 8192
 IMAGENET = {"rows": 1_281_167, "dimensions": 1024, "classes": 1000}
@@ -35,12 +35,12 @@ def read_options() -> argparse.Namespace:
     parser.add_argument(
         "--backend", choices=["numpy", "cupy", "torch", "jax"], default="numpy"
     )
-    parser.add_argument("--rows", type=int, default=20_000, help="to fit to")
-    parser.add_argument("--test-rows", type=int, default=5_000, help="to judge on")
+    parser.add_argument("--rows", type=int, default=20_000, help="training rows")
+    parser.add_argument("--test-rows", type=int, default=5_000, help="test rows")
     parser.add_argument("--dimensions", type=int, default=128, help="of an embedding")
     parser.add_argument("--classes", type=int, default=100)
     parser.add_argument(
-        "--choose-on", type=int, default=5_000, help="rows to choose C on; 0 for C=1"
+        "--choose-on", type=int, default=5_000, help="rows to choose C with; 0 for C=1"
     )
     parser.add_argument("--tol", type=float, default=1e-5)
     parser.add_argument(
@@ -55,7 +55,7 @@ def read_options() -> argparse.Namespace:
 
 
 class Embeddings:
-    """Random embeddings of classes, similar to those of a network."""
+    """Random embeddings of classes, similar to those of a trained network."""
 
     def __init__(self, dimensions: int, n_classes: int) -> None:
         rng = np.random.default_rng(0)
@@ -68,7 +68,7 @@ class Embeddings:
         self._often = rng.dirichlet(np.full(n_classes, 5.0))  # unequal frequencies
 
     def draw(self, n_rows: int, seed: int, backend: Backend) -> tuple[Any, Any]:
-        """Draw rows and their classes as arrays of the library."""
+        """Draw rows and their classes, as arrays of the backend."""
         rng = np.random.default_rng(seed)
         y = rng.choice(len(self._often), size=n_rows, p=self._often)
         # Include every class, if there are enough rows.
@@ -88,7 +88,7 @@ def slices(n_rows: int) -> Iterator[slice]:
 
 
 def top_k_accuracy(model: Any, X: Any, y: Any, ks: tuple[int, ...]) -> list[float]:
-    """Return, for each k, the share of rows whose class is among the k best scores."""
+    """Return, for each k, the share of rows whose class is among its k best scores."""
     xp = array_api_compat.array_namespace(X)
     hits = dict.fromkeys(ks, 0.0)
     for rows in slices(X.shape[0]):
@@ -105,7 +105,7 @@ def top_k_accuracy(model: Any, X: Any, y: Any, ks: tuple[int, ...]) -> list[floa
 
 
 def peak_bytes(backend: Backend) -> int:
-    """Return the peak memory in bytes: of arrays on a GPU, else of the process."""
+    """Return the peak memory in bytes: of arrays on the GPU, or of the process."""
     if backend.name == "torch" and backend.device.type == "cuda":
         import torch
 
@@ -120,7 +120,7 @@ def peak_bytes(backend: Backend) -> int:
 def choose_penalty(X: Any, y: Any, options: argparse.Namespace) -> float:
     """Choose C by cross-validation on some of the rows."""
     n_rows = min(options.choose_on, X.shape[0])
-    print(f"Choosing C on {n_rows:,} rows, 3 folds of 5 C:")
+    print(f"Choosing C on {n_rows:,} rows, with 5 values of C and 3 folds:")
     grid = np.logspace(-3, 1, 5)
     search = xlr.LogisticRegressionCV(Cs=grid, cv=3, tol=options.tol)
     started = perf_counter()
@@ -134,7 +134,7 @@ def choose_penalty(X: Any, y: Any, options: argparse.Namespace) -> float:
 
 
 def main() -> None:
-    """Make the embeddings, choose C, fit, and judge."""
+    """Make the embeddings, choose C, fit, and evaluate."""
     options = read_options()
     backend = find_backend(options.backend)
     print(f"Arrays: {backend.name} on {backend.device}")
@@ -158,7 +158,7 @@ def main() -> None:
         f"converged: {model.converged_}"
     )
     more = peak_bytes(backend) - before
-    print(f"Peak memory above that before the fit: {more / n_bytes:.2f} times X")
+    print(f"Additional peak memory during the fit: {more / n_bytes:.2f} times X")
 
     one, five = top_k_accuracy(
         model, *made.draw(options.test_rows, 2, backend), ks=(1, 5)

@@ -1,13 +1,13 @@
-"""Half a million rows in ten files: fits on a Dask cluster that never hold them all.
+"""Half a million rows in ten files, fitted on a Dask cluster.
 
     python examples/on_a_cluster.py
     python examples/on_a_cluster.py --scheduler tcp://10.0.0.1:8786 --folder /shared
 
 The rows are random visits to a shop: ten numbers each, and whether the visit ended in a
 purchase. The workers of the cluster read the files, one chunk of rows per file, and
-return sums over them; a fit needs no more. By default the cluster is two processes on
-this machine. Any other cluster works if its workers have xlr and can read the folder.
-The script needs ``pip install '.[dask]'``.
+return only sums over the rows. By default the cluster is two processes on this machine.
+Any other cluster works if its workers have xlr and can read the folder. The script
+needs ``pip install '.[dask]'``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sklearn.base import clone
 import xlr
 
 N_FEATURES, N_FILES = 10, 10
-# Change in the log-odds of a purchase for one unit more of each number.
+# Change in the log-odds of a purchase per unit of each number.
 TRUTH = np.linspace(1, -1, N_FEATURES) ** 3
 INTERCEPT = -2.0
 
@@ -37,8 +37,8 @@ INTERCEPT = -2.0
 def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scheduler", help="of a cluster; by default one starts here")
-    parser.add_argument("--folder", help="for the files; by default one that goes away")
+    parser.add_argument("--scheduler", help="by default, a local one starts")
+    parser.add_argument("--folder", help="by default, a temporary one")
     parser.add_argument("--rows", type=int, default=500_000, help="a multiple of 10")
     return parser.parse_args()
 
@@ -55,7 +55,7 @@ def write_files(folder: Path, n_rows: int) -> None:
 
 
 def with_peak(call: Callable[[], Any]) -> tuple[Any, float]:
-    """Return the result of a call and its peak megabytes in this process."""
+    """Return the result of a call, and its peak memory in this process, in MB."""
     tracemalloc.start()
     try:
         return call(), tracemalloc.get_traced_memory()[1] / 1e6
@@ -69,7 +69,7 @@ def heading(text: str) -> None:
 
 
 def main(folder: Path, n_rows: int) -> None:
-    """Fit, predict, judge and compare, on the cluster of the current client."""
+    """Fit, predict, evaluate and compare on the current client's cluster."""
     write_files(folder, n_rows)
     X, y = da.from_npy_stack(folder / "X"), da.from_npy_stack(folder / "y")
     print(
@@ -83,20 +83,20 @@ def main(folder: Path, n_rows: int) -> None:
     model = xlr.LogisticRegression(verbose=1).fit(X, y)
     seconds = perf_counter() - started
     print(f"{seconds:.1f} s, in which all of X was read {model.n_passes_} times: first")
-    print("to look at it and to draw some rows on which the fit begins, then once for")
-    print("each line above.")
+    print("for column statistics and a sample of rows to start on, then once")
+    print("for each line above.")
 
     heading("Predict")
     probability = model.predict_proba(X)[:, 1]  # nothing is computed yet
-    print(f"  purchases predicted    {float(probability.mean()):.4f} of all visits")
+    print(f"  predicted purchases    {float(probability.mean()):.4f} of all visits")
     print(f"  purchases              {float(y.mean()):.4f}")
     print(f"  accuracy               {model.score(X, y):.4f}")
 
-    heading("How sure is it?")
+    heading("How precise are the coefficients?")
     # A penalty would shrink the coefficients towards zero, so this fit has none.
     unpenalised = xlr.LogisticRegression(C=np.inf).fit(X, y)
     results = xlr.infer(unpenalised, X, y)
-    header = ("", "truth", "estimate", "standard error", "apart by")
+    header = ("", "truth", "estimate", "standard error", "difference")
     print("  {:<12}{:>10}{:>12}{:>17}{:>16}".format(*header))
     truth = [INTERCEPT, *TRUTH]
     for name, true, estimate, error in zip(
@@ -106,22 +106,20 @@ def main(folder: Path, n_rows: int) -> None:
         print(f"{abs(estimate - true) / error:>9.1f} errors")
 
     heading("Which penalty?")
-    # Each C is judged on the thirds of the rows that its fits have not seen.
+    # Each C is evaluated on the third of the rows that its fit has not seen.
     cv = xlr.LogisticRegressionCV(Cs=[1e-5, 1e-3, 1e-1], cv=3).fit(X, y)
-    print("  C (small: strong)    mean log-likelihood of a row not seen")
+    print("  C (small: strong)    mean log-likelihood of unseen rows")
     for C, score in zip(cv.Cs_, cv.scores_.mean(axis=(0, 1))):
         print(f"  {C:<21g}{score:.6f}{'  <- chosen' if cv.C_ == C else ''}")
 
     heading("The memory of this process")
     model = xlr.LogisticRegression(tol=1e-10)
     there, peak = with_peak(lambda: clone(model).fit(X, y))
-    print(f"  a fit on the cluster                     {peak:>6.0f} MB at most")
+    print(f"  a fit on the cluster                    {peak:>6.0f} MB at most")
     here, peak = with_peak(lambda: clone(model).fit(*da.compute(X, y)))
-    print(f"  all rows brought here, and then a fit    {peak:>6.0f} MB at most")
+    print(f"  a fit to all rows, loaded here          {peak:>6.0f} MB at most")
     apart = np.abs(there.coef_ - here.coef_).max()
-    print(
-        f"The coefficients are the same to within {apart:.0e}; tol is {there.tol:.0e}."
-    )
+    print(f"The coefficients differ by at most {apart:.0e}; tol is {there.tol:.0e}.")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 The two data sets come with scikit-learn: benign and malignant tumours (569 rows,
 30 features), and images of handwritten digits (1797 rows, 64 features, 10 classes).
-With a CUDA GPU and CuPy or torch, the same lines also run on the GPU.
+With a CUDA GPU and CuPy or torch, the same code also runs on the GPU.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import xlr
 
 
 def find_gpu():
-    """Return a function that moves arrays to the GPU, and its library, or None."""
+    """Return a function that moves arrays to a GPU and its library's name, or None."""
     try:
         import cupy
 
@@ -54,7 +54,7 @@ def objective(model, X, y, C):
 
 
 def timed_fit(model, X, y):
-    """Return the seconds of a fit, after a small one that loads code and threads."""
+    """Return the seconds of a fit, after a small fit that loads code and threads."""
     clone(model).fit(X[:200], y[:200])
     started = perf_counter()
     model.fit(X, y)
@@ -68,12 +68,12 @@ def compare(data, sklearn_solver, C=1.0):
         data.data, data.target, test_size=0.25, random_state=0, stratify=data.target
     )
 
-    # X decides where the fit runs: X is a NumPy array here, so the fit is on the CPU.
+    # X decides where the fit runs: a NumPy array is fitted on the CPU.
     model = xlr.LogisticRegression(C=C)
     rows = [("xlr on NumPy", model, timed_fit(model, X, y))]
 
-    # This solver of scikit-learn is as accurate on such data. scikit-learn's default,
-    # lbfgs with tol=1e-4 and max_iter=100, would stop early on both sets and warn.
+    # This scikit-learn solver is as accurate on these data. scikit-learn's default,
+    # lbfgs with tol=1e-4 and max_iter=100, would stop early on both and warn.
     reference = SklearnLogisticRegression(
         C=C, solver=sklearn_solver, tol=1e-6, max_iter=1000
     )
@@ -86,7 +86,7 @@ def compare(data, sklearn_solver, C=1.0):
         X_gpu = to_gpu(X)
         on_gpu = xlr.LogisticRegression(C=C)
         seconds = timed_fit(on_gpu, X_gpu, y)
-        # The coefficients are arrays of this library too; to_numpy() copies them.
+        # The coefficients are arrays of this library too; to_numpy() converts them.
         rows.append((f"xlr on {library} (GPU)", on_gpu.to_numpy(), seconds))
 
     print(f"  solver {model.solver_}, {model.n_iter_[0]} iterations, ", end="")
@@ -110,25 +110,25 @@ print("Breast cancer: malignant or benign?")
 cancer = load_breast_cancer()
 model = compare(cancer, "newton-cholesky")
 
-# For two classes, coef_ has one row: the change in the log-odds of classes_[1] for one
-# unit of each feature. Features have different units, so rank them by the effect of
-# one standard deviation.
+# For two classes, coef_ has one row: the change in the log-odds of classes_[1] per unit
+# of each feature. The units differ, so rank the features by the effect of one standard
+# deviation.
 effect = model.coef_[0] * cancer.data.std(axis=0)
-print(f"  The five features that move the log-odds of {cancer.target_names[1]} most")
-print(f"  {'':<26}{'coefficient':>14}{'per deviation':>16}")
+print(f"  The five largest effects on the log-odds of {cancer.target_names[1]}")
+print(f"  {'':<26}{'coefficient':>14}{'times std':>16}")
 for j in np.argsort(-np.abs(effect))[:5]:
     name = cancer.feature_names[j]
     print(f"  {name:<26}{model.coef_[0, j]:>14.6f}{effect[j]:>16.4f}")
 print(f"  {'intercept':<26}{model.intercept_[0]:>14.6f}")
 print()
 
-print("Digits: which of ten?")
+print("Digits: which of the ten?")
 digits = load_digits()
 model = compare(digits, "newton-cg")
 
-# With more classes, each has a row of coefficients, and the softmax of the logits gives
-# the probabilities.
-print("  The pixel (row, column) that speaks most for each of the first five digits")
+# With more classes, coef_ has one row per class, and the softmax of the logits is the
+# vector of probabilities.
+print("  The pixel (row, column) with the largest coefficient for five of the digits")
 print(f"  {'digit':<26}{'coefficient':>14}{'pixel':>16}")
 for digit in range(5):
     j = int(np.argmax(model.coef_[digit]))
@@ -137,6 +137,4 @@ for digit in range(5):
 print()
 
 if GPU is None:
-    print(
-        "GPU: none that CuPy or torch can use here, so everything above ran on the CPU."
-    )
+    print("GPU: CuPy and torch found none, so everything above ran on the CPU.")

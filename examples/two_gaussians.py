@@ -4,8 +4,9 @@
     python examples/two_gaussians.py --full           # all 300,000: a minute on NumPy
     python examples/two_gaussians.py --backend torch
 
-The first tutorial draws points from two Gaussians and climbs the log-likelihood step by
-step, to the optimum of scikit-learn. Newton's method finds it in milliseconds.
+The first tutorial draws points from two Gaussians and maximises the log-likelihood by
+gradient ascent, towards scikit-learn's optimum. Newton's method finds the optimum in
+milliseconds.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ covariance = [[1, 0.75], [0.75, 1]]
 clouds = [
     np.random.multivariate_normal(mean, covariance, N) for mean in ([0, 0], [1, 4])
 ]
-# Rounded to float32, as published; computed with in float64.
+# Rounded to float32, as published, and then converted to float64.
 points = np.vstack(clouds).astype(np.float32).astype(np.float64)
 labels = np.repeat([0, 1], N)
 X, y = tutorial.backend.place(points), tutorial.backend.place(labels)
 
 # -- gradient ascent, step by step -----------------------------------------------------
 
-# The tutorial climbs the log-likelihood, a sum over 2N points, with steps of 5e-5. xlr
-# minimises F, minus the mean, so the same steps are 2N times as large.
+# The published run maximises the log-likelihood, a sum over 2N points, with a learning
+# rate of 5e-5. F in xlr is minus its mean, so the same rate is 2N times larger.
 learning_rate = 5e-5 * 2 * N
 steps = 300_000 if tutorial.full else 10_000
 
@@ -51,7 +52,7 @@ climber = xlr.LogisticRegression(
     solver="gradient-descent",
     learning_rate=learning_rate,
     max_iter=steps // 10,
-    tol=1e-12,  # never reached: the schedule runs to its end
+    tol=1e-12,  # never reached: all steps run
     warm_start=True,  # each fit continues where the last one ended
 )
 print(f"  {'steps':>8}{'log-likelihood':>18}{'intercept':>12}{'coefficients':>22}")
@@ -59,11 +60,11 @@ seconds = 0.0
 climb = []
 for part in range(1, 11):
     with warnings.catch_warnings():
-        # This tutorial shows a schedule that ends before the optimum.
+        # The steps end before the optimum on purpose.
         warnings.simplefilter("ignore", ConvergenceWarning)
         _, elapsed = timed(lambda: climber.fit(X, y))
     seconds += elapsed
-    # The history of each fit begins where the last one ended.
+    # The history of each fit starts with the end of the last one.
     climb.append(-2 * N * climber.history_["objective"][1:])
     coef = np.array2string(host(climber.coef_)[0], precision=6)
     print(
@@ -77,7 +78,7 @@ print(f"  {seconds:.1f} s")
 
 heading("At the optimum")
 newton = xlr.LogisticRegression(C=np.inf)
-newton.fit(X, y)  # the first call loads and compiles code; time the second
+newton.fit(X, y)  # the first fit loads and compiles code; the second is timed
 _, newton_seconds = timed(lambda: newton.fit(X, y))
 liblinear = SklearnLogisticRegression(C=1e15, solver="liblinear")
 _, liblinear_seconds = timed(lambda: liblinear.fit(points, labels))
@@ -95,8 +96,8 @@ for name, model, elapsed in rows:
         f"{model.score(fitted, labels):>10.4f}{elapsed:>9.4f}"
     )
 print(
-    "  liblinear penalises the intercept a little and stops a little early: it ends\n"
-    "  0.1 from the maximum, which the 300,000 steps reach to four digits."
+    "  liblinear penalises the intercept slightly and stops early: it ends 0.1 from\n"
+    "  the optimum, which the 300,000 steps reach to four digits."
 )
 
 # -- pictures --------------------------------------------------------------------------
@@ -110,12 +111,12 @@ tutorial.save(figure, "data")
 right = host(newton.predict(X)) == labels
 figure, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
 style = {"s": 6, "linewidths": 0}
-ax.scatter(*points[right].T, c="0.7", label=f"right ({right.sum():,})", **style)
+ax.scatter(*points[right].T, c="0.7", label=f"correct ({right.sum():,})", **style)
 ax.scatter(*points[~right].T, c=WRONG, label=f"wrong ({(~right).sum():,})", **style)
 (w1, w2), b = host(newton.coef_)[0], host(newton.intercept_)[0]
 ends = np.asarray(ax.get_xlim())
 ax.plot(ends, -(b + w1 * ends) / w2, color="black", lw=1, label="decision line")
-ax.set(xlabel="$x_1$", ylabel="$x_2$", title="Predicted right and wrong", xlim=ends)
+ax.set(xlabel="$x_1$", ylabel="$x_2$", title="Correct and wrong predictions", xlim=ends)
 ax.legend(markerscale=3)
 tutorial.save(figure, "right_and_wrong")
 
@@ -125,7 +126,7 @@ taken = np.arange(1, steps + 1)
 ax.plot(taken, climb, color=COLOURS[0], label="gradient ascent")
 best = -2 * N * newton.history_["objective"][-1]
 ax.axhline(best, color="black", ls=":", label=f"maximum, {best:.2f}")
-ax.set(xlabel="step", ylabel="log-likelihood", title="The climb", xscale="log")
+ax.set(xlabel="step", ylabel="log-likelihood", xscale="log", title="Gradient ascent")
 ax.legend()
 tutorial.save(figure, "log_likelihood")
 
@@ -142,8 +143,8 @@ if tutorial.full:
     tutorial.compare("gradient ascent", published, ours, 1e-7)
 else:
     print(
-        "\nThis short run left out 290,000 of the 300,000 steps: --full takes them all"
-        "\nand holds the end against the published one to seven digits."
+        "\nThis short run made 10,000 of the 300,000 steps. --full makes them all, and"
+        "\ncompares the result with the published one to seven digits."
     )
 ours = [host(newton.intercept_)[0], *host(newton.coef_)[0]]
 tutorial.compare("maximum", published, ours, 1e-4)

@@ -43,6 +43,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 OPENCL = Path(sys.prefix) / "lib" / "libintelocl.so"
 if OPENCL.exists():
     os.environ.setdefault("OCL_ICD_FILENAMES", str(OPENCL))
+# dpnp 0.20 holds the GIL while it waits for a thread of SYCL's small pool, and it hangs
+# when all of these wait for the GIL. A large pool makes that rare.
+os.environ.setdefault("SYCL_QUEUE_THREAD_POOL_SIZE", "512")
 
 GPU_BACKENDS = ["cupy", "torch-cuda"]
 BACKENDS = ["numpy", "array_api_strict", "torch", "jax", "dpnp", *GPU_BACKENDS]

@@ -2,7 +2,7 @@
 
     python tests/mutate.py                          # all layers
     python tests/mutate.py --layer solvers --sample 100 --seed 1
-    python tests/mutate.py --only _share_of_others tests/objective/test_duality.py
+    python tests/mutate.py --only _mixing_share tests/objective/test_duality.py
 
 Each mutant is a child process in which one function of xlr has a small change. The
 process runs the tests that reach the line on NumPy, the fastest first. The script

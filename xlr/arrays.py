@@ -29,10 +29,8 @@ Namespace = Any
 Device = Any
 F = TypeVar("F", bound=Callable[..., Any])
 
-FLOAT64 = np.dtype(np.float64)
-
 # The standard's names of NumPy's kinds of numbers.
-KINDS = {
+KIND_NAMES = {
     "b": "bool",
     "i": "signed integer",
     "u": "unsigned integer",
@@ -101,8 +99,8 @@ def is_traced(*values: object) -> bool:
 def aligned(x: Array) -> Array:
     """Return ``x``, or an aligned copy of it.
 
-    An array received over a network may start at any byte. NumPy then copies it for
-    each product.
+    An array received over a network may start at any byte. NumPy would copy such an
+    array for each product.
     """
     if isinstance(x, np.ndarray) and not x.flags.aligned:
         return np.require(x, requirements="A")
@@ -120,10 +118,10 @@ def namespace(*arrays: Array) -> Namespace:
     """Return the array API namespace ``xp`` of the arrays, which is NumPy for lists."""
     if len(arrays) == 1 and type(arrays[0]) is np.ndarray:
         return numpy_namespace
-    found = [x for x in arrays if is_array_api_obj(x)]
-    if not found:
+    known = [x for x in arrays if is_array_api_obj(x)]
+    if not known:
         return numpy_namespace
-    xp = array_api_compat.array_namespace(*found)
+    xp = array_api_compat.array_namespace(*known)
     return numpy_namespace if array_api_compat.is_numpy_namespace(xp) else xp
 
 
@@ -138,9 +136,10 @@ def compiles(xp: Namespace) -> bool:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function compiled by JAX, if it is marked as :func:`pure`.
+    """Return a function compiled by JAX if it is marked as :func:`pure`, else itself.
 
-    Otherwise XLA compiles each operation for each shape, and a fit has hundreds.
+    Outside of such functions XLA compiles each operation for each shape, and a fit has
+    hundreds.
     """
     return _compiled(function) if function in _PURE else function
 
@@ -149,23 +148,25 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     import jax
 
-    def run(structure: Any, fixed: tuple[Any, ...], parts: list[Array]) -> Any:
-        leaves = iter(parts)
-        whole = [next(leaves) if part is _ARRAY else part for part in fixed]
-        return function(*jax.tree.unflatten(structure, whole))
+    # The leaves of the arguments are traced arrays or fixed values. ``fixed`` has a
+    # placeholder for each array.
+    def run(structure: Any, fixed: tuple[Any, ...], traced: list[Array]) -> Any:
+        remaining = iter(traced)
+        leaves = [next(remaining) if leaf is _ARRAY else leaf for leaf in fixed]
+        return function(*jax.tree.unflatten(structure, leaves))
 
     run.__name__ = function.__name__  # in the logs and profiles of JAX
     program = jax.jit(run, static_argnums=(0, 1))
 
     def call(*arguments: Any) -> Any:
         leaves, structure = jax.tree.flatten(arguments)
-        is_array = [isinstance(leaf, jax.Array) for leaf in leaves]
-        fixed = tuple(_ARRAY if a else leaf for a, leaf in zip(is_array, leaves))
+        traced = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
+        fixed = tuple(_ARRAY if isinstance(x, jax.Array) else x for x in leaves)
         try:
             hash(fixed)
         except TypeError:  # a user's loss
             return function(*arguments)
-        return program(structure, fixed, [x for a, x in zip(is_array, leaves) if a])
+        return program(structure, fixed, traced)
 
     for cls, names in _TRACED.items():
         _register(cls, names)
@@ -201,11 +202,11 @@ def traced(*names: str) -> Callable[[type], type]:
     All other attributes must be hashable.
     """
 
-    def note(cls: type) -> type:
+    def mark(cls: type) -> type:
         _TRACED[cls] = names
         return cls
 
-    return note
+    return mark
 
 
 def _register(cls: type, names: tuple[str, ...]) -> None:
@@ -216,9 +217,9 @@ def _register(cls: type, names: tuple[str, ...]) -> None:
         fixed = tuple((k, v) for k, v in state.items() if k not in names)
         return [state[name] for name in names], fixed
 
-    def unflatten(fixed: tuple[Any, ...], parts: list[Any]) -> Any:
+    def unflatten(fixed: tuple[Any, ...], values: list[Any]) -> Any:
         instance: Any = object.__new__(cls)
-        vars(instance).update(fixed, **dict(zip(names, parts)))
+        vars(instance).update(fixed, **dict(zip(names, values)))
         return instance
 
     jax.tree_util.register_pytree_node(cls, flatten, unflatten)
@@ -235,9 +236,9 @@ def without_gradient(x: Array) -> Array:
 
 
 def quiet() -> np.errstate:
-    """Silence floating-point warnings; the caller checks the results.
+    """Silence NumPy's floating-point warnings, as a context or a decorator.
 
-    It is a context manager and a decorator.
+    The caller checks the results.
     """
     return np.errstate(all="ignore")
 
@@ -254,7 +255,7 @@ def widest_float(*, xp: Namespace, device: Device) -> Any:
     float32 data are then as accurate as the data.
     """
     if xp is numpy_namespace:  # the look-up takes longer than a small sum
-        return FLOAT64
+        return np.dtype(np.float64)
     dtypes = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
     return dtypes.get("float64", dtypes["float32"])
 
@@ -330,7 +331,9 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
     if dtype is None:
         info = xp.__array_namespace_info__()
         # torch tries each dtype of the kind, or of all kinds.
-        if x.dtype.name not in info.dtypes(device=device, kind=KINDS.get(x.dtype.kind)):
+        if x.dtype.name not in info.dtypes(
+            device=device, kind=KIND_NAMES.get(x.dtype.kind)
+        ):
             kind = "real floating" if x.dtype.kind == "f" else "integral"
             dtype = info.default_dtypes(device=device)[kind]
     if array_api_compat.is_jax_namespace(xp):  # its asarray compiles for each shape
@@ -341,17 +344,17 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
     return xp.asarray(x, dtype=dtype, device=device)
 
 
-def rows(x: Array, numbers: np.ndarray) -> Array:
+def rows(x: Array, indices: np.ndarray) -> Array:
     """Return entries of ``x`` along its first axis, by their indices on the host."""
     xp = namespace(x)
-    return xp.take(x, move(numbers, xp=xp, device=device_of(x)), axis=0)
+    return xp.take(x, move(indices, xp=xp, device=device_of(x)), axis=0)
 
 
-def take_rows(x: Array, places: Array, *, xp: Namespace) -> Array:
+def take_rows(x: Array, indices: Array, *, xp: Namespace) -> Array:
     """Return rows of a dense or sparse matrix, by their indices on the device."""
-    # NumPy's take copies the whole array if it is in Fortran order.
+    # NumPy's take copies all of an array that is in Fortran order.
     by_index = not x.flags.c_contiguous if isinstance(x, np.ndarray) else is_sparse(x)
-    return x[places, :] if by_index else xp.take(x, places, axis=0)
+    return x[indices, :] if by_index else xp.take(x, indices, axis=0)
 
 
 def joined(blocks: Iterator[Array], n_rows: int) -> Array:
@@ -364,38 +367,38 @@ def joined(blocks: Iterator[Array], n_rows: int) -> Array:
         return first
     if not isinstance(first, np.ndarray):
         return namespace(first).concat([first, *blocks])
-    whole = np.empty((n_rows, *first.shape[1:]), dtype=first.dtype)
+    joined_rows = np.empty((n_rows, *first.shape[1:]), dtype=first.dtype)
     end = 0
     for block in itertools.chain([first], blocks):
         start, end = end, end + block.shape[0]
-        whole[start:end] = block
-    return whole
+        joined_rows[start:end] = block
+    return joined_rows
 
 
-def spread(values: Array, places: Array, size: int, *, xp: Namespace) -> Array:
-    """Put columns into sorted places: (n, m) to (n, size), with zeros elsewhere.
+def spread(values: Array, indices: Array, size: int, *, xp: Namespace) -> Array:
+    """Put columns at sorted indices: (n, m) to (n, size), with zeros elsewhere.
 
-    The standard has no scatter, so this is a binary search for each place.
+    The standard has no scatter, so this is a binary search for each index.
     """
-    everywhere = xp.arange(size, dtype=places.dtype, device=device_of(values))
-    position = xp.searchsorted(places, everywhere)
-    last = places.shape[0] - 1
+    all_indices = xp.arange(size, dtype=indices.dtype, device=device_of(values))
+    position = xp.searchsorted(indices, all_indices)
+    last = indices.shape[0] - 1
     position = xp.where(position > last, xp.full_like(position, last), position)
     columns = xp.take(values, position, axis=1)
-    found = xp.take(places, position) == everywhere
-    return xp.where(found, columns, xp.zeros_like(columns))
+    has_value = xp.take(indices, position) == all_indices
+    return xp.where(has_value, columns, xp.zeros_like(columns))
 
 
 def within(
-    x: Array, least: float | None, most: float | None, *, xp: Namespace
+    x: Array, lower: float | None, upper: float | None, *, xp: Namespace
 ) -> Array:
-    """Clip ``x`` to two numbers.
+    """Clip ``x`` to two bounds; None for no bound.
 
     The clip of array-api-compat selects by a mask, which makes CuPy wait.
     """
-    if least is not None:
-        x = xp.maximum(x, xp.full_like(x, least))
-    return x if most is None else xp.minimum(x, xp.full_like(x, most))
+    if lower is not None:
+        x = xp.maximum(x, xp.full_like(x, lower))
+    return x if upper is None else xp.minimum(x, xp.full_like(x, upper))
 
 
 def in_host_memory(x: Array) -> bool:
@@ -423,7 +426,7 @@ def in_place(x: Array, *, differentiable: bool = False) -> Array:
 
 
 def picklable(x: Array) -> Array:
-    """Return ``x``, or a NumPy copy of it if its library cannot pickle it."""
+    """Return ``x``, or a copy in NumPy if its library cannot pickle it."""
     try:
         copy.deepcopy(x)  # uses the same methods as pickle
     except TypeError:
@@ -471,8 +474,8 @@ def free_bytes(x: Array) -> int | None:
     if array_api_compat.is_torch_array(x) and device.type == "cuda":
         from torch import cuda
 
-        kept = cuda.memory_reserved(device) - cuda.memory_allocated(device)
-        return cuda.mem_get_info(device)[0] + kept
+        reusable = cuda.memory_reserved(device) - cuda.memory_allocated(device)
+        return cuda.mem_get_info(device)[0] + reusable
     if not in_host_memory(x):
         # JAX returns None if the device does not count memory.
         statistics: dict[str, int] = getattr(device, "memory_stats", dict)() or {}
@@ -492,30 +495,30 @@ def memory_errors(x: Array) -> Iterator[None]:
         yield
     except Exception as error:
         names = {kind.__name__ for kind in type(error).__mro__}
-        full = "OutOfMemoryError" in names or "RESOURCE_EXHAUSTED" in str(error)
-        if not full:
+        is_full = "OutOfMemoryError" in names or "RESOURCE_EXHAUSTED" in str(error)
+        if not is_full:
             raise
-        said, free = str(error).partition("\n")[0], free_bytes(x)
-        left = "" if free is None else f"{free:.3g} bytes are free there "
+        first_line, n_bytes = str(error).partition("\n")[0], free_bytes(x)
+        free = "" if n_bytes is None else f"{n_bytes:.3g} bytes are free there "
         raise MemoryError(
-            f"The memory of {device_of(x)} is full: {left}({said}). Fit to fewer rows, "
-            "to X in a narrower dtype, or to chunks of Dask."
+            f"The memory of {device_of(x)} is full: {free}({first_line}). Fit to fewer "
+            "rows, to X in a narrower dtype, or to chunks of Dask."
         ) from error
 
 
 def cholesky(a: Array, *, xp: Namespace) -> Array:
     """Return lower Cholesky factors of symmetric matrices (..., n, n).
 
-    The factor of a matrix that is not positive definite is NaN; there is no exception.
+    The factor of a matrix that is not positive definite is NaN. It raises no exception.
     """
     if array_api_compat.is_cupy_namespace(xp):
         # CuPy does not report failures, and returns an incomplete factor.
         factor = xp.linalg.cholesky(a)
         error = xp.abs(xp.matmul(factor, factor.mT) - a)
         root = xp.sqrt(xp.linalg.diagonal(a))
-        right = error <= 1e-3 * root[..., :, None] * root[..., None, :]
-        right = xp.all(right, axis=(-2, -1), keepdims=True)
-        return xp.where(right, factor, xp.full_like(factor, xp.nan))
+        is_factor = error <= 1e-3 * root[..., :, None] * root[..., None, :]
+        is_factor = xp.all(is_factor, axis=(-2, -1), keepdims=True)
+        return xp.where(is_factor, factor, xp.full_like(factor, xp.nan))
     if array_api_compat.is_torch_namespace(xp):
         factor, failed = xp.linalg.cholesky_ex(a)
         return xp.where(failed[..., None, None] == 0, factor, float("nan"))
@@ -554,9 +557,10 @@ def positive_definite_solver(a: Array, *, xp: Namespace) -> Callable[[Array], Ar
     Returns
     -------
     solve : callable
-        Takes b, one or more vectors of length n for each matrix, in any shape with them
-        in order. Returns x with ``a x = b``, or NaN if a matrix is not positive
-        definite. It raises no exception and does not wait for the device.
+        Takes b, an array of one or more vectors of length n for each matrix, in the
+        order of the matrices and of any shape. Returns x of the same shape with
+        ``a x = b``; NaN for a matrix that is not positive definite. It raises no
+        exception and does not wait for the device.
     """
     shape = a.shape[0], -1, a.shape[2]
     if array_api_compat.is_numpy_namespace(xp):

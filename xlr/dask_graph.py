@@ -16,7 +16,7 @@ from typing import Any
 # A task of a Dask graph, before it is computed.
 Delayed = Any
 
-# Number of results that one task of a tree combines.
+# Number of results that a task of a tree combines: Dask's default for tables.
 FAN_IN = 8
 
 
@@ -46,34 +46,34 @@ def call(
     """
     import dask
 
-    where = {"workers": list(at), "allow_other_workers": True} if at else {}
-    with dask.annotate(**where):
+    annotations = {"workers": list(at), "allow_other_workers": True} if at else {}
+    with dask.annotate(**annotations):
         task = dask.delayed(function, pure=False, traverse=False)
         return task(*arguments, dask_key_name=f"xlr-{name}-{uuid.uuid4().hex}")
 
 
 def tree(
-    parts: Sequence[Delayed], combine: Callable[[Any, Any], Any], *, name: str
+    tasks: Sequence[Delayed], combine: Callable[[Any, Any], Any], *, name: str
 ) -> Delayed:
-    """Return a task that combines the parts in their order, by a tree of tasks.
+    """Return a task that combines the results of tasks in their order, by a tree.
 
-    Parts that are None do not count.
+    Results of None are left out.
     """
-    level = list(parts)
-    together = partial(_combined, combine)
+    level = list(tasks)
+    combine_all = partial(_combined, combine)
     while len(level) > 1:
         groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
-        level = [call(together, *group, name=f"{name}-sum") for group in groups]
+        level = [call(combine_all, *group, name=f"{name}-sum") for group in groups]
     return level[0]
 
 
-def _combined(combine: Callable[[Any, Any], Any], *parts: Any) -> Any:
-    known = [part for part in parts if part is not None]
-    return functools.reduce(combine, known) if known else None
+def _combined(combine: Callable[[Any, Any], Any], *results: Any) -> Any:
+    results = tuple(result for result in results if result is not None)
+    return functools.reduce(combine, results) if results else None
 
 
 def literal(value: Any) -> Delayed:
-    """Return a value as a part of a graph."""
+    """Return a value as a task of a graph."""
     from dask import delayed
 
     return delayed(value, pure=False, traverse=False)
@@ -82,9 +82,9 @@ def literal(value: Any) -> Delayed:
 def parts_of(values: Any) -> list[Delayed]:
     """Return the chunks of the rows of an array, or the partitions of a table.
 
-    They keep the futures of a cluster alive. A table has ``npartitions`` of them.
-    Dask's tuning would read several files as one partition, and more files for fewer
-    columns, so y would have other partitions than X.
+    They keep the futures of a cluster alive. A table has ``npartitions`` of them, the
+    same for X and y: Dask's tuning, which is off, reads several files as one partition,
+    and more files for fewer columns.
     """
     import dask
 
@@ -96,36 +96,36 @@ def parts_of(values: Any) -> list[Delayed]:
 
 
 def array_of(
-    parts: Sequence[Delayed], row_counts: tuple[float, ...], like: Any, *, name: str
+    tasks: Sequence[Delayed], row_counts: tuple[float, ...], like: Any, *, name: str
 ) -> Any:
-    """Return a Dask array whose chunks of rows are parts of a graph.
+    """Return a Dask array whose chunks of rows are the results of tasks.
 
     Parameters
     ----------
-    parts : sequence of Delayed
+    tasks : sequence of Delayed
     row_counts : tuple of int or float
-        Rows of each part; NaN if unknown.
+        Number of rows of each chunk; NaN if unknown.
     like : array of shape (n, ...)
-        Example of a part, with any number of rows.
+        Example of a chunk, with any number of rows.
     name : str
     """
     from dask import array as da
     from dask.highlevelgraph import HighLevelGraph
 
     # ``concatenate`` would drop empty chunks.
-    of_all, beside = f"xlr-{name}-{uuid.uuid4().hex}", (0,) * (like.ndim - 1)
+    key, other_axes = f"xlr-{name}-{uuid.uuid4().hex}", (0,) * (like.ndim - 1)
     keys: dict[Any, Any] = {
-        (of_all, i, *beside): part.key for i, part in enumerate(parts)
+        (key, i, *other_axes): task.key for i, task in enumerate(tasks)
     }
-    graph = HighLevelGraph.from_collections(of_all, keys, dependencies=parts)
+    graph = HighLevelGraph.from_collections(key, keys, dependencies=tasks)
     chunks = (row_counts, *((size,) for size in like.shape[1:]))
-    return da.Array(graph, of_all, chunks, meta=like[:0, ...], dtype=like.dtype)
+    return da.Array(graph, key, chunks, meta=like[:0, ...], dtype=like.dtype)
 
 
-def send(pieces: Sequence[Delayed]) -> list[Delayed]:
-    """Send values to a scheduler once, for all passes.
+def send(literals: Sequence[Delayed]) -> list[Delayed]:
+    """Send literals to a scheduler once, for all passes.
 
-    The values are a graph. Unlike values of ``scatter``, they survive a dead worker.
+    They are in the graph: unlike values of ``scatter``, they survive a dead worker.
     """
     import dask
 
@@ -136,29 +136,30 @@ def send(pieces: Sequence[Delayed]) -> list[Delayed]:
     if "distributed" in sys.modules:
         options["distributed.admin.large-graph-warning-threshold"] = "1 TB"
     with dask.config.set(options):
-        return list(dask.persist(*pieces))
+        return list(dask.persist(*literals))
 
 
 def fetch(
-    parts: Sequence[Delayed],
-    *loads: Sequence[Delayed],
+    tasks: Sequence[Delayed],
+    *inputs: Sequence[Delayed],
     keep: Sequence[Delayed] = (),
 ) -> tuple[tuple[Any, ...], list[Delayed]]:
-    """Compute parts of a graph.
+    """Compute tasks in one graph.
 
     Parameters
     ----------
-    parts : sequence of Delayed
-    *loads : sequences of Delayed
+    tasks : sequence of Delayed
+    *inputs : sequences of Delayed
         Inputs of each chunk. The error of a failed input names its chunk.
     keep : sequence of Delayed
-        Further parts to compute; their results stay on the workers.
+        Further tasks to compute; their results stay on the workers.
 
     Returns
     -------
     results : tuple
-        Results of ``parts``.
+        Results of ``tasks``.
     kept : list of Delayed
+        Tasks of the results on the workers.
     """
     import dask
 
@@ -166,13 +167,13 @@ def fetch(
     try:
         if keep:
             # In one graph, shared inputs are computed once.
-            kept = dask.persist(*keep, *parts)
-            parts = kept[len(keep) :]
-        return dask.compute(*parts), list(kept[: len(keep)])
+            kept = dask.persist(*keep, *tasks)
+            tasks = kept[len(keep) :]
+        return dask.compute(*tasks), list(kept[: len(keep)])
     except BaseException as error:
         cancel(kept)
         if isinstance(error, Exception):
-            _note_where(error, list(zip(*loads)))
+            _note_position(error, list(zip(*inputs)))
         raise
 
 
@@ -182,38 +183,42 @@ def cancel(kept: Sequence[Delayed]) -> None:
         future.cancel()
 
 
-def _note_where(error: Exception, chunks: Sequence[tuple[Delayed, ...]]) -> None:
+def _note_position(error: Exception, chunks: Sequence[tuple[Delayed, ...]]) -> None:
     """Add a note with the position of the first chunk that cannot be computed.
 
     There is no note if the error names the chunk, or if the search would kill workers.
     """
     if str(error).startswith("Chunk ") or type(error).__name__ == "KilledWorker":
         return
-    # Bisection: the chunks before ``first`` can be computed, those before ``end`` not.
-    first, end, is_found = 0, len(chunks), False
-    while end - first > 1 or (end > first and not is_found):
+    # Bisection. No chunk before ``first`` fails. If ``some_fail``, one before ``end``
+    # does.
+    first, end, some_fail = 0, len(chunks), False
+    while end - first > 1 or (end > first and not some_fail):
         middle = (first + end + 1) // 2
-        if _raise(type(error), chunks[first:middle]):
-            end, is_found = middle, True
+        if _some_fail(type(error), chunks[first:middle]):
+            end, some_fail = middle, True
         else:
             first = middle
-    if is_found:
+    if some_fail:
         error.add_note(f"This was raised by chunk {first} of X or y.")
 
 
-def _raise(kind: type[Exception], chunks: Sequence[tuple[Delayed, ...]]) -> bool:
-    """Return whether some chunks cannot be computed, without fetching them."""
+def _some_fail(kind: type[Exception], chunks: Sequence[tuple[Delayed, ...]]) -> bool:
+    """Return whether the computation of chunks raises an error of this class.
+
+    Their results stay on the workers.
+    """
     import dask
 
     try:
-        dask.compute(*(call(_nothing, *c, name="look-for-error") for c in chunks))
-    except Exception as again:
-        return type(again) is kind
+        dask.compute(*(call(_none, *chunk, name="find-error") for chunk in chunks))
+    except Exception as error:
+        return type(error) is kind
     return False
 
 
-def _nothing(*parts: Any) -> None:
-    return None
+def _none(*inputs: Any) -> None:
+    """Return None: the inputs are computed, but not sent to the client."""
 
 
 def workers_of(X: Any) -> list[Sequence[str]]:
@@ -225,20 +230,21 @@ def workers_of(X: Any) -> list[Sequence[str]]:
     if not futures:
         return [()] * len(parts)
     sys.modules["distributed"].wait(futures)
-    held = futures[0].client.who_has(futures)
-    below = parts[0].__dask_graph__().get_all_dependencies()
-    return [_holders(part.key, held, below) for part in parts]
+    holders = futures[0].client.who_has(futures)
+    dependencies = parts[0].__dask_graph__().get_all_dependencies()
+    return [_holders_of(part.key, holders, dependencies) for part in parts]
 
 
-def _holders(
-    key: Any, held: Mapping[Any, Sequence[str]], below: Mapping[Any, Any]
+def _holders_of(
+    key: Any, holders: Mapping[Any, Sequence[str]], dependencies: Mapping[Any, Any]
 ) -> Sequence[str]:
     """Return the workers that hold the result of a key, or of its inputs."""
-    stack, seen = [key], set()
+    stack, visited = [key], set()
     while stack:
         key = stack.pop()
-        if key in held:
-            return held[key]
-        seen.add(key)
-        stack.extend(part for part in below.get(key, ()) if part not in seen)
+        if key in holders:
+            return holders[key]
+        visited.add(key)
+        inputs = dependencies.get(key, ())
+        stack.extend(each for each in inputs if each not in visited)
     return ()

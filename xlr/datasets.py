@@ -114,7 +114,7 @@ def _load(
         table = np.loadtxt(file, delimiter=",", skiprows=1)
     data, target = table[:, :-1].copy(), table[:, -1].astype(np.int64)
     if xp is not None:
-        empty = xp.empty(0)  # knows its namespace and the default device
+        empty = xp.empty(0)  # has a namespace and the default device
         xp = arrays.namespace(empty)
         device = arrays.device_of(empty) if device is None else device
         data, target = (arrays.move(v, xp=xp, device=device) for v in (data, target))

@@ -1,7 +1,7 @@
 """The sigmoid, the softmax and their logarithms.
 
-Pure functions of one array, correct to a few units in the last place for every finite
-input. Nothing overflows or cancels, and no warning is raised.
+The functions are correct to a few units in the last place (ulp) for every finite input.
+Nothing overflows or cancels, and they raise no warning.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class SigmoidTerms(NamedTuple):
 def sigmoid_terms(z: Array, *, xp: Namespace) -> SigmoidTerms:
     """Return the terms of :class:`SigmoidTerms`.
 
-    On a CPU, ``where`` with random signs would cost more than a second exponential.
+    On a CPU, a second exponential takes less time than ``where`` with random signs.
     """
     zero = xp.zeros((), dtype=z.dtype, device=arrays.device_of(z))
     high = xp.minimum(-z, zero)
@@ -163,7 +163,7 @@ class SoftmaxTerms(NamedTuple):
 
 
 def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> SoftmaxTerms:
-    """Return ``z - max(z)`` along ``axis`` and its exponential, to a few ulp.
+    """Return the terms of :class:`SoftmaxTerms` along ``axis``, to a few ulp.
 
     The rounding error of a difference d of size 700 is 700 eps, and exp turns an
     absolute error of d into a relative one. That error is itself a floating-point
@@ -172,17 +172,17 @@ def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> SoftmaxTerms:
 
     Derivatives are as accurate. The maximum is a single entry of z even with ties, and
     its difference from itself is a constant. The derivative of a nearly certain class
-    then involves no difference of numbers near 1.
+    thus has no difference of numbers near 1.
     """
     zeros = xp.zeros_like(z)
     shape = [1] * z.ndim
     shape[axis] = z.shape[axis]
-    winner = xp.argmax(z, axis=axis, keepdims=True)
+    argmax = xp.argmax(z, axis=axis, keepdims=True)
     index = xp.reshape(
-        xp.arange(z.shape[axis], dtype=winner.dtype, device=arrays.device_of(z)),
+        xp.arange(z.shape[axis], dtype=argmax.dtype, device=arrays.device_of(z)),
         tuple(shape),
     )
-    is_other = index != winner
+    is_other = index != argmax
     largest = xp.sum(xp.where(is_other, zeros, z), axis=axis, keepdims=True)
     # The difference of the maximum is 0, or NaN if the maximum is infinite.
     difference = xp.where(is_other, z - largest, 0 * largest + 0)
@@ -196,6 +196,7 @@ def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> SoftmaxTerms:
 
 
 def _logits_of_classes(z: Array, axis: int) -> tuple[Array, Namespace]:
+    """Convert logits along an axis to a floating dtype; return them and ``xp``."""
     z, xp = real_floating(z)
     if z.ndim == 0 or z.shape[axis] == 0:
         raise ValueError(

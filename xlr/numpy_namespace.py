@@ -1,7 +1,7 @@
-"""NumPy as a namespace, with a shorter way to the functions that small fits call most.
+"""NumPy as a namespace, without its Python wrappers around frequent functions.
 
-NumPy writes these functions in Python. Calls of the method or the ufunc behind them
-save a large part of the time of small fits.
+Calls of the method or the ufunc in a wrapper save a large part of the time of small
+fits.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Penalties as functions of the coefficients.
 
 A penalty is a small class. It takes coefficients of shape
-(n_models, n_outputs, n_features), without intercepts. :class:`NonSmooth` is its part
-without a derivative.
+(n_models, n_outputs, n_features), without intercepts. :class:`NonSmooth` is its
+non-smooth part.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from xlr.arrays import Array, Namespace
 
 
 class NonSmooth(NamedTuple):
-    r"""Part of a penalty without a derivative: :math:`\kappa |w|` at zero, and bounds.
+    r"""Non-smooth part of a penalty: an L1 penalty :math:`\kappa |w|`, and bounds.
 
     Attributes
     ----------
     l1 : array
         :math:`\kappa`, not negative.
     lower, upper : array
-        Least and largest coefficients, which may be infinite.
+        Bounds of the coefficients, which may be infinite.
     """
 
     l1: Array
@@ -40,8 +40,8 @@ class NonSmooth(NamedTuple):
         It is the clipped soft threshold (Parikh and Boyd 2014, *Proximal Algorithms*,
         section 6.5.2).
         """
-        beyond = xp.abs(w) - step * self.l1
-        shrunk = xp.sign(w) * xp.where(beyond > 0, beyond, xp.zeros_like(beyond))
+        excess = xp.abs(w) - step * self.l1
+        shrunk = xp.sign(w) * xp.where(excess > 0, excess, xp.zeros_like(excess))
         return self.project(shrunk, xp=xp)
 
     def project(self, w: Array, *, xp: Namespace) -> Array:
@@ -53,14 +53,14 @@ class NonSmooth(NamedTuple):
     ) -> Array:
         """Return the minimum-norm subgradient, given the gradient of the smooth part.
 
-        It is the derivative towards the side on which the function decreases. It is
-        zero if there is no such side, or if a bound stops the coefficient.
+        It is the one-sided derivative on the side on which the function decreases. It
+        is zero if there is no such side, or if a bound stops the coefficient.
         """
-        right = gradient + xp.where(w >= 0, self.l1, -self.l1)
-        left = gradient + xp.where(w > 0, self.l1, -self.l1)
-        falls_left = (left > 0) & (w > self.lower)
-        sloping = xp.where(falls_left, left, xp.zeros_like(left))
-        return xp.where((right < 0) & (w < self.upper), right, sloping)
+        above = gradient + xp.where(w >= 0, self.l1, -self.l1)
+        below = gradient + xp.where(w > 0, self.l1, -self.l1)
+        decreases_below = (below > 0) & (w > self.lower)
+        subgradient = xp.where(decreases_below, below, xp.zeros_like(below))
+        return xp.where((above < 0) & (w < self.upper), above, subgradient)
 
 
 class Penalty(Protocol):
@@ -69,8 +69,8 @@ class Penalty(Protocol):
     Attributes
     ----------
     non_smooth : NonSmooth or None
-        The part without a derivative, with arrays of shape
-        (n_models or 1, 1, n_features); None if the penalty is smooth.
+        The non-smooth part, with arrays of shape (n_models or 1, 1, n_features); None
+        if the penalty is smooth.
     curvature : array of shape (n_models or 1, 1, n_features)
         Second derivatives of the smooth part, which is quadratic.
     """
@@ -125,7 +125,7 @@ class L2Penalty:
 
 
 class ElasticNetPenalty:
-    r"""Ridge and lasso, each with a strength per feature, and bounds.
+    r"""Ridge and L1 penalty, each with a strength per feature, and bounds.
 
     .. math::
         \sum_j \tfrac12 \lambda_j w_j^2 + \kappa_j |w_j|, \qquad l_j \le w_j \le u_j
@@ -144,43 +144,41 @@ class ElasticNetPenalty:
 
     def __init__(self, ridge: Array, non_smooth: NonSmooth) -> None:
         self.curvature = ridge
-        self._smooth = L2Penalty(ridge)
-        self.non_smooth: NonSmooth | None = non_smooth
-        self._non_smooth = non_smooth
+        self.non_smooth = non_smooth
 
     def value(self, coef: Array, *, xp: Namespace) -> Array:
         """Return the penalty of each model: (n_models,)."""
-        lasso = xp.sum(self._non_smooth.value(coef, xp=xp), axis=(1, 2))
-        return self._smooth.value(coef, xp=xp) + lasso
+        ridge = 0.5 * xp.sum(self.curvature * coef * coef, axis=(1, 2))
+        return ridge + xp.sum(self.non_smooth.value(coef, xp=xp), axis=(1, 2))
 
     def gradient(self, coef: Array, *, xp: Namespace) -> Array:
         """Return the gradient of the ridge penalty, lambda w."""
-        return self._smooth.gradient(coef, xp=xp)
+        return self.curvature * coef
 
     def at_its_strongest(self, *, xp: Namespace) -> ElasticNetPenalty:
-        """Return bounds that hold lasso coefficients as near to zero as they allow.
+        """Return the limit of a strong L1 penalty: bounds on its coefficients.
 
-        An infinite lasso has the same minimiser, but its value would hide the loss
-        behind rounding errors.
+        Both bounds are zero, or the nearest allowed number. An infinite L1 penalty has
+        the same minimiser, but the rounding error of its value would exceed the loss.
         """
-        lasso, lower, upper = self._non_smooth
-        nearest = self._non_smooth.project(xp.zeros_like(lasso), xp=xp)
-        ends = (xp.where(lasso > 0, nearest, end) for end in (lower, upper))
-        return ElasticNetPenalty(self.curvature, NonSmooth(lasso, *ends))
+        l1, lower, upper = self.non_smooth
+        nearest = self.non_smooth.project(xp.zeros_like(l1), xp=xp)
+        bounds = (xp.where(l1 > 0, nearest, bound) for bound in (lower, upper))
+        return ElasticNetPenalty(self.curvature, NonSmooth(l1, *bounds))
 
     def select(self, models: np.ndarray) -> ElasticNetPenalty:
         """Return the penalty of some models, by their indices."""
-        non_smooth = NonSmooth(*(_of_models(part, models) for part in self._non_smooth))
+        chosen = (_of_models(values, models) for values in self.non_smooth)
+        non_smooth = NonSmooth(*chosen)
         return ElasticNetPenalty(_of_models(self.curvature, models), non_smooth)
 
     def take_columns(self, features: Array, *, xp: Namespace) -> ElasticNetPenalty:
         """Return the penalty of some features, by their indices on the device."""
-        non_smooth = NonSmooth(
-            *(xp.take(part, features, axis=2) for part in self._non_smooth)
-        )
+        chosen = (xp.take(values, features, axis=2) for values in self.non_smooth)
+        non_smooth = NonSmooth(*chosen)
         return ElasticNetPenalty(xp.take(self.curvature, features, axis=2), non_smooth)
 
 
 def _of_models(strength: Array, models: np.ndarray) -> Array:
-    """Return the strengths of some models; all models may share one row."""
+    """Return the strengths of some models, which may share one row."""
     return strength if strength.shape[0] == 1 else arrays.rows(strength, models)

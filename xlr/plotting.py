@@ -6,6 +6,7 @@ is drawn and draws it; ``plot`` draws it again. Arrays come to the host only her
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -185,7 +186,7 @@ class LossCurveDisplay(Display):
 
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
         label = self.names if len(self.names) > 1 else self.names[0]
-        options = {"label": label, **kwargs}
+        options = {"label": label} | kwargs
         self.lines_ = ax.plot(self.positions, self.values, **options)
         if self.metric == "optimality":
             ax.set_yscale("log")
@@ -267,22 +268,21 @@ class InfluenceDisplay(Display):
     def _draw(self, ax: Axes, *, n_labels: int = 5, **kwargs: Any) -> None:
         top = float(self.distance.max())
         options = {"s": 8 + 200 * self.distance / max(top, 1e-300), "alpha": 0.5}
-        self.points_ = ax.scatter(self.leverage, self.residual, **{**options, **kwargs})
+        points = np.stack([self.leverage, self.residual], axis=1)
+        self.points_ = ax.scatter(*points.T, **{**options, **kwargs})
         largest = np.argsort(-self.distance, kind="stable")[:n_labels]
-        placed: dict[str, Any] = {"xytext": (5, 5), "textcoords": "offset points"}
         self.labels_ = [
-            ax.annotate(str(row), (self.leverage[row], self.residual[row]), **placed)
+            ax.annotate(str(row), points[row], (5, 5), textcoords="offset points")
             for row in largest
         ]
         limits = ax.get_ylim()
         # D = r² h / (k (1 - h)), solved for the residual r of each leverage h.
-        left, right = (min(max(end, 1e-4), 0.999) for end in ax.get_xlim())
+        left, right = np.clip(ax.get_xlim(), 1e-4, 0.999)
         h = np.linspace(left, right, 200)
         for share, style in ((0.5, ":"), (1.0, "--")):
             curve = np.sqrt(share * top * self.n_parameters * (1 - h) / h)
-            label = f"Cook's distance {share * top:.2g}"
-            ax.plot(h, curve, color="0.6", linestyle=style, label=label)
-            ax.plot(h, -curve, color="0.6", linestyle=style)
+            labels = [f"Cook's distance {share * top:.2g}", "_"]
+            ax.plot(h, np.c_[curve, -curve], style, color="0.6", label=labels)
         ax.axhline(0, color="0.8", linewidth=0.8, zorder=0)
         ax.set(xlabel="leverage", ylabel="studentized Pearson residual", ylim=limits)
         ax.legend(loc="lower right")
@@ -370,17 +370,16 @@ class CoefficientPathDisplay(Display):
         references = {term_of(name): name for name in self.references}
         self.lines_ = []
         for rank, (term, levels) in enumerate(terms.items()):
-            if term in references and rank < n_labels:
+            is_named = rank < n_labels
+            if is_named and term in references:
                 label = f"{printable(references[term])}: reference"
                 ax.plot([], [], " ", label=label)
-            for level, j in enumerate(levels):
+            for j, style in zip(levels, itertools.cycle(STYLES)):
                 options: dict[str, Any] = {"color": "0.75", "linewidth": 1, "zorder": 1}
-                if rank < n_labels:
+                if is_named:
                     options = {"label": printable(names[j]), "color": f"C{rank}"}
-                    if level:
-                        options["linestyle"] = STYLES[level % len(STYLES)]
-                (line,) = ax.plot(self.Cs, self.coefs[:, j], **{**options, **kwargs})
-                self.lines_.append(line)
+                options |= {"linestyle": style} | kwargs
+                self.lines_ += ax.plot(self.Cs, self.coefs[:, j], **options)
         ax.axhline(0, color="0.4", linewidth=0.8)
         ax.set(xscale="log", xlabel=STRENGTH, ylabel="coefficient")
         if self.lines_ and n_labels > 0:
@@ -444,9 +443,8 @@ class CVScoresDisplay(Display):
         self.scores = np.asarray(self.scores)[:, order]
         counted = self.scores[np.isfinite(self.scores).all(axis=1)]
         self.mean = counted.mean(axis=0)
-        self.standard_error = np.zeros_like(self.mean)
-        if len(counted) > 1:
-            self.standard_error = counted.std(axis=0, ddof=1) / len(counted) ** 0.5
+        n, ddof = len(counted), int(len(counted) > 1)
+        self.standard_error = counted.std(axis=0, ddof=ddof) / n**0.5
         best = int(np.argmax(self.mean))
         within = self.mean >= self.mean[best] - self.standard_error[best]
         self.best_C = float(self.Cs[best])
@@ -475,10 +473,8 @@ class CVScoresDisplay(Display):
             If matplotlib is not installed.
         """
         check_is_fitted(estimator, "scores_")
-        scoring = estimator.scoring
-        name = "log-likelihood of a row" if scoring is None else "score"
-        if isinstance(scoring, str):
-            name = scoring.replace("_", " ")
+        name = estimator.scoring or "log-likelihood of a row"
+        name = name.replace("_", " ") if isinstance(name, str) else "score"
         # Of several l1_ratios, the scores of the one nearest to the chosen one.
         distance = np.abs(np.subtract(estimator.l1_ratios_, estimator.l1_ratio_))
         scores = estimator.scores_[:, int(np.argmin(distance)), :]
@@ -647,16 +643,16 @@ class CalibrationDisplay(_BinaryDisplay):
                 f"n_bins must be from 1 to the number of rows, {positive.size}; got "
                 f"{n_bins!r}."
             )
-        groups = np.array_split(np.argsort(probability, kind="stable"), n_bins)
-        counts = np.asarray([group.size for group in groups])
-        predicted, observed = (
-            np.asarray([values[group].mean() for group in groups])
-            for values in (probability, positive)
-        )
-        tests = map(stats.binomtest, [int(positive[g].sum()) for g in groups], counts)
-        intervals = [test.proportion_ci(1 - alpha, method="wilson") for test in tests]
-        lower, upper = np.transpose(intervals)
-        display = cls(predicted, observed, lower, upper, counts, pos_label=pos_label)
+        found = []
+        for rows in np.array_split(np.argsort(probability, kind="stable"), n_bins):
+            count = int(positive[rows].sum())
+            interval = stats.binomtest(count, rows.size).proportion_ci(
+                1 - alpha, method="wilson"
+            )
+            share = count / rows.size
+            found.append((probability[rows].mean(), share, *interval, rows.size))
+        display = cls(*map(np.asarray, zip(*found)))
+        display.pos_label = pos_label
         return display.plot(**kwargs)
 
     def _draw(self, ax: Axes, **kwargs: Any) -> None:

@@ -18,7 +18,7 @@ def full_precision(x: Any) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         if array_api_compat.is_torch_array(x):
-            stack.callback(_torch_in_full())
+            stack.callback(_set_torch_precision())
         elif array_api_compat.is_cupy_array(x):
             from cupy._core import _routines_linalg as linalg
 
@@ -34,24 +34,24 @@ def full_precision(x: Any) -> Iterator[None]:
         yield
 
 
-def _torch_in_full() -> Callable[[], None]:
+def _set_torch_precision() -> Callable[[], None]:
     """Set torch's products of float32 to full precision; return a function to undo."""
     import torch
 
     try:
-        before = torch.get_float32_matmul_precision()
-    except RuntimeError:  # settings of single backends decide, see below
-        before = None
+        precision = torch.get_float32_matmul_precision()
+    except RuntimeError:  # single backends have their own settings
+        precision = None
     backends: list[Any] = [torch.backends.cuda, torch.backends.mkldnn]
-    libraries = [each.matmul for each in backends if hasattr(each, "matmul")]
-    libraries = [each for each in libraries if hasattr(each, "fp32_precision")]
-    settings = [each.fp32_precision for each in libraries]
+    products = [each.matmul for each in backends if hasattr(each, "matmul")]
+    products = [each for each in products if hasattr(each, "fp32_precision")]
+    settings = [each.fp32_precision for each in products]
     torch.set_float32_matmul_precision("highest")
 
-    def undo() -> None:
-        if before is not None:
-            torch.set_float32_matmul_precision(before)
-        for each, setting in zip(libraries, settings):
+    def restore() -> None:
+        if precision is not None:
+            torch.set_float32_matmul_precision(precision)
+        for each, setting in zip(products, settings):
             each.fp32_precision = setting
 
-    return undo
+    return restore

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from sys import float_info
 from typing import Any
 
-MAX_LENGTH = 100  # characters of a name or a value
+MAX_LENGTH = 100  # characters of a name or a value in a message
 
-# Modules between a warning and the user's line.
-INSIDE = ("xlr.", "sklearn.callback.", "contextlib")
+# Beginnings of the names of modules between a warning and the user's line.
+INTERNAL = ("xlr.", "sklearn.callback.", "contextlib")
 
 
 def printable(name: Any, max_length: int = MAX_LENGTH) -> str:
@@ -39,13 +39,13 @@ def listed(values: list[Any], show: Callable[[Any], str] = quoted) -> str:
 def warn(sentence: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the user's line that called xlr."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith(INSIDE):
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(INTERNAL):
         frame, level = frame.f_back, level + 1
     warnings.warn(sentence, category, stacklevel=level)
 
 
 def term_of(name: str) -> str:
-    """Return the term of a coefficient: race for the level race[black]."""
-    before, _, after = name.partition("[")
-    _, closed, others = after.partition("]")
-    return before + term_of(others) if closed else name
+    """Return the term of a coefficient, without levels: race for race[black]."""
+    term, _, level = name.partition("[")
+    _, bracket, remainder = level.partition("]")
+    return term + term_of(remainder) if bracket else name

@@ -1,8 +1,8 @@
 """Threads for the parts of a pass.
 
 Each thread works on its own rows with a BLAS of one thread, which keeps a block of
-rows in the cache of one core. BLAS has one thread in the whole process while any fit
-has workers. A switch for each pass would leave BLAS's own threads spinning.
+rows in the cache of one core. BLAS has one thread in the entire process while any fit
+has workers. A change for each pass would leave BLAS's own threads spinning.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ T = TypeVar("T")
 
 _lock = threading.Lock()
 _fits: set[object] = set()  # fits with workers, in any thread of the process
-_before: list[tuple[Any, int]] = []  # threads of each BLAS before the first fit
+_user_threads: list[tuple[Any, int]] = []  # threads of each BLAS before the first fit
 
 
 @functools.cache
 def _blas() -> ThreadpoolController:
-    # A scan of the loaded libraries takes half a millisecond.
+    """Return the loaded BLAS libraries. The scan for them takes half a millisecond."""
     return ThreadpoolController().select(user_api="blas")
 
 
 def _blas_threads() -> int:
+    """Return the number of threads that BLAS may use."""
     libraries = _blas().lib_controllers
     if not libraries:  # threadpoolctl does not know the BLAS
         return joblib.cpu_count()
@@ -52,14 +53,14 @@ def available_threads(n_jobs: int | None) -> int:
     Parameters
     ----------
     n_jobs : int or None
-        None for as many as BLAS may use, which follows ``OMP_NUM_THREADS``,
-        threadpoolctl and joblib's workers. Otherwise as in joblib: -1 for all
-        processors, -2 for all except one.
+        None for as many as BLAS may use, as set by ``OMP_NUM_THREADS``, threadpoolctl
+        or a worker of joblib. Otherwise as in joblib: -1 for all processors, -2 for all
+        except one.
     """
     if n_jobs is not None:
         return joblib.effective_n_jobs(n_jobs)
     with _lock:
-        return min(n for _, n in _before) if _before else _blas_threads()
+        return min(n for _, n in _user_threads) if _user_threads else _blas_threads()
 
 
 @contextlib.contextmanager
@@ -73,8 +74,8 @@ def _blas_of_one_thread() -> Iterator[None]:
         with _lock:
             _fits.add(fit)
             libraries = _blas().lib_controllers
-            if not _before:
-                _before.extend([(each, each.num_threads) for each in libraries])
+            if not _user_threads:
+                _user_threads.extend([(each, each.num_threads) for each in libraries])
             for library in libraries:
                 library.set_num_threads(1)
         yield
@@ -101,9 +102,10 @@ def _end(fit: object) -> None:
 
 
 def _restore() -> None:
-    for library, n_threads in _before:
+    """Restore the threads of BLAS before the first fit."""
+    for library, n_threads in _user_threads:
         library.set_num_threads(n_threads)
-    _before.clear()
+    _user_threads.clear()
 
 
 def _forget_fits() -> None:
@@ -125,8 +127,8 @@ class Workers:
 
     Ctrl-C cannot interrupt a call of a ``SimpleQueue`` or of ``start_new_thread``.
     Executors, events and ``Thread.start`` wait for conditions, which are written in
-    Python. Ctrl-C within one may leave a lock without an owner, and a thread that ends
-    would then never end.
+    Python. Ctrl-C within one may leave a lock that nobody releases, and the wait for
+    the end of a thread would then never end.
 
     Parameters
     ----------
@@ -151,7 +153,7 @@ class Workers:
         for number, task in enumerate(others):
             # Threads do not inherit the context, which holds NumPy's error state.
             run = functools.partial(contextvars.copy_context().run, task)
-            self._tasks.put(functools.partial(_tell, done, number, run))
+            self._tasks.put(functools.partial(_put_result, done, number, run))
         results: list[Any] = [first(), *[None] * len(others)]
         errors: list[BaseException | None] = [None] * len(others)
         for _ in others:
@@ -162,9 +164,10 @@ class Workers:
         return results
 
     def _work(self) -> None:
+        """Run tasks until None, and pass it on."""
         while (task := self._tasks.get()) is not None:
             task()
-            del task  # frees the rows that it refers to
+            del task  # frees its rows
         self._tasks.put(None)  # for the next thread
         self._ended.put(None)
 
@@ -178,7 +181,7 @@ class Workers:
 ALONE = Workers(1)
 
 
-def _tell(
+def _put_result(
     done: SimpleQueue[tuple[int, Any, BaseException | None]],
     number: int,
     task: Callable[[], Any],

@@ -72,7 +72,7 @@ CELLS = {
         ),
         Cell(
             "bad scales",
-            "medium, in units over 4 decades, 100 deviations from zero",
+            "medium, on scales over 4 decades, 100 standard deviations from zero",
             partial(badly_scaled, p=100),
             n=100_000,
             goal=3,
@@ -114,7 +114,7 @@ CELLS = {
         ),
         Cell(
             "embeddings",
-            "100k x 512, 100 classes, like a network's embeddings",
+            "100k x 512, 100 classes, like embeddings of a network",
             partial(embeddings, p=512, n_classes=100),
             n=100_000,
             goal=3,
@@ -128,7 +128,7 @@ CELLS = {
         ),
         Cell(
             "nearly separable",
-            "100k x 50, correlated, 3 labels in 1000 on the wrong side, C=1e6",
+            "100k x 50, correlated, 3 labels in 1000 on the wrong side",
             partial(correlated, p=50, deviation=180.0),
             n=100_000,
             goal=3,

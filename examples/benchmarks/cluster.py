@@ -3,8 +3,8 @@
     python examples/benchmarks/cluster.py            # all cells: about an hour
     python examples/benchmarks/cluster.py disk       # one; keep the other results
 
-The peers need dask-ml and PySpark, and Java on the PATH; a missing peer has no row. The
-tables go to ``cluster.md`` and all numbers to ``cluster.json``, in
+The comparison needs dask-ml and PySpark, and Java on the PATH; a missing library has no
+row. The tables go to ``cluster.md`` and all numbers to ``cluster.json``, in
 ``examples/benchmarks/results`` unless ``--out`` names a folder.
 """
 
@@ -28,13 +28,14 @@ LIBRARIES = ("numpy", "scipy", "scikit-learn", "dask", "distributed", "zarr")
 INTRODUCTION = f"""\
 # Fits on Dask
 
-Written by `python examples/benchmarks/cluster.py`; all numbers are in `cluster.json`.
+`python examples/benchmarks/cluster.py` writes this page; `cluster.json` has all
+numbers.
 
-`xlr.LogisticRegression(C=inf)` with its defaults on Dask arrays, against peers at the
-loosest tolerance with which F comes within {EQUAL:.0e}, relative, of the best known;
-medians of runs in turns, or one run where it takes more than a minute. There is no
-penalty, as dask-ml's Newton method has none. Spark's time is that of a fit after a
-first one, to rows that it holds in memory.
+`xlr.LogisticRegression(C=inf)` runs with its defaults on Dask arrays, and other
+libraries at the loosest tolerance that brings F within a relative {EQUAL:.0e} of the
+lowest known. Times are medians of runs in turns, or of one run if it takes more than a
+minute. There is no penalty, because dask-ml's Newton method has none. Spark's time is
+that of a later fit, to rows that it already holds in memory.
 """
 
 # Why a goal is missed, by its key: the name of a peer, "passes", "threads" or "disk".

@@ -137,10 +137,10 @@ def _fits(fits: dict[str, Any], first: str) -> str:
             ]
         )
     text = table(
-        f"fit | seconds | / {first} | F above best | tol | passes | repeats", rows
+        f"fit | seconds | / {first} | F above lowest | tol | passes | repeats", rows
     )
     if any(fit["tol"] is None for fit in fits.values()):
-        text += f"\n†: at no tolerance within {EQUAL:.0e}; this is the tightest.\n"
+        text += f"\n†: no tolerance came within {EQUAL:.0e}; this is the tightest.\n"
     return text
 
 
@@ -151,15 +151,15 @@ def _trial(result: dict[str, Any]) -> str:
 def in_memory_section(result: dict[str, Any]) -> str:
     text = f"## {size(result['setting'])}, in memory\n\n" + _trial(result)
     text += (
-        "Two worker processes with one thread each; for Spark, `local[2]`. Best F "
-        f"{result['best']:.15g} (the reference effort came within "
+        "Two worker processes with one thread each; for Spark, `local[2]`. Lowest F "
+        f"{result['best']:.15g} (the reference fit came within "
         f"{error(max(0.0, result['reference_distance']))}).\n\n"
     )
     text += _fits(result["fits"], "xlr")
     if result["absent"]:
         reasons = (f"{name}: {why}" for name, why in result["absent"].items())
         text += f"\nNo row: {'; '.join(reasons)}.\n"
-    text += "\nWhere xlr's seconds go, and what moves:\n\n"
+    text += "\nThe passes of xlr, with their time and traffic:\n\n"
     return text + _passes(Setting(**result["setting"]), result["passes"])
 
 
@@ -177,7 +177,7 @@ def _passes(setting: Setting, passes: dict[str, Any]) -> str:
             ]
         )
     return table(
-        "pass | of them | s each | kB of results | kB of parameters | kB in all", rows
+        "pass | number | s each | kB of results | kB of parameters | kB in total", rows
     )
 
 
@@ -187,7 +187,7 @@ def _kilobytes(count: float | None) -> str:
 
 def threads_section(result: dict[str, Any]) -> str:
     text = f"## {size(result['setting'])}, on threads\n\n" + _trial(result)
-    text += "Two threads, of xlr's own on one array and of Dask's on chunks of it.\n\n"
+    text += "Two threads: xlr's own for one array, Dask's for the array in chunks.\n\n"
     return text + _fits(result["fits"], "one array")
 
 
@@ -196,13 +196,13 @@ def disk_section(result: dict[str, Any]) -> str:
     idle = ", ".join(_megabytes(peak) for peak in result["idle_peaks"])
     text = f"## {size(result['setting'])}, on disk\n\n" + _trial(result)
     text += (
-        f"{result['X_bytes'] / 1e9:.2f} GB in Zarr, which the system was asked to "
-        "forget before the fit; it keeps what it reads in memory that is free, which "
-        f"is not the workers'. Each worker may have {result['memory_limit']}. The fit "
-        f"took {time(result['seconds'])} s and {result['n_passes']} passes; "
-        f"F is {error(result['distance'])} above that at a tol of 1e-12. Peak memory "
-        f"of the workers: {peaks} MB ({idle} MB before the fit). {result['killed']} of "
-        "them were killed for taking more.\n\n"
+        f"{result['X_bytes'] / 1e9:.2f} GB in Zarr. The system was asked to drop the "
+        "files from its cache before the fit; during the fit it may cache them in "
+        "memory that the workers do not use. Each worker has a limit of "
+        f"{result['memory_limit']}. The fit took {time(result['seconds'])} s and "
+        f"{result['n_passes']} passes; its F is {error(result['distance'])} above that "
+        f"at a tol of 1e-12. Peak memory of the workers: {peaks} MB ({idle} MB before "
+        f"the fit). {result['killed']} of them were killed for exceeding the limit.\n\n"
     )
     return text + _passes(Setting(**result["setting"]), result["passes"])
 
@@ -216,11 +216,12 @@ def scaling_section(result: dict[str, Any]) -> str:
     found = {kind: Constants(**values) for kind, values in result["constants"].items()}
     text = "## Scaling\n\n" + _trial(result)
     text += (
-        "Seconds of each kind of pass as measured and, in brackets, by the formula\n\n"
-        "    seconds = work / (rate x workers) + chunks x overhead + alone\n\n"
-        "The work of a start (labels, moments, a sample, and all that is done with "
-        "that) and of a gradient is rows x columns; that of a Hessian, which a fit "
-        "asks for where there are few rows for each column, rows x columns^2.\n\n"
+        "Measured seconds of each kind of pass and, in brackets, by the formula\n\n"
+        "    seconds = work / (rate x workers) + chunks x overhead + fixed\n\n"
+        "A start finds the labels and column statistics, and fits a sample of the "
+        "rows. The work of a start or of a gradient is rows x columns. The work of a "
+        "Hessian, which a fit needs if there are few rows per column, is rows x "
+        "columns^2.\n\n"
     )
     text += table(
         "data | workers | start, s | gradient, s | Hessian, s",
@@ -235,13 +236,13 @@ def scaling_section(result: dict[str, Any]) -> str:
     )
     text += "\nThe constants, by least squares of relative errors:\n\n"
     text += table(
-        "pass | rate of a worker, 1/s | overhead of a chunk, ms | alone, ms",
+        "pass | rate per worker, 1/s | overhead per chunk, ms | fixed, ms",
         [
             [
                 kind,
                 number(fitted.rate, ".3g"),
                 f"{1e3 * fitted.overhead:.2g}",
-                f"{1e3 * fitted.alone:.2g}",
+                f"{1e3 * fitted.fixed:.2g}",
             ]
             for kind, fitted in found.items()
         ],
@@ -274,16 +275,16 @@ def _predicted(result: dict[str, Any]) -> str:
         )
     made = of_kinds(result["runs"][0]["passes"])
     text = (
-        f"The formula predicts times of {PREDICTED_WORKERS} such workers, of one "
-        "thread each, that hold the data in memory, as float64 in chunks of 1 GB, and "
-        f"for as many passes as the first fit above made ({made}). The logs have 13 "
-        "numbers and 26 categories in a row; here each category is a column with one "
-        "number for its level, such as how often it is clicked on. The time of sending "
-        "between machines is not in it; the last column says what the chunks send for "
-        "a gradient.\n\n"
+        f"The formula predicts these times for {PREDICTED_WORKERS} such workers, with "
+        "one thread each and the data in memory, as float64 in chunks of 1 GB. The "
+        f"number of passes is that of the first fit above ({made}). A row of the logs "
+        "has 13 numbers and 26 categories; here each category is one column with a "
+        "number for its level, such as its click rate. The times leave out transfers "
+        "between machines; the last column shows what the chunks send for a "
+        "gradient.\n\n"
     )
     kinds = " | ".join(f"{kind}, s" for kind in KINDS)
-    return text + table(f"data | chunks | {kinds} | all, s | kB a gradient", rows)
+    return text + table(f"data | chunks | {kinds} | total, s | kB per gradient", rows)
 
 
 SECTIONS = {

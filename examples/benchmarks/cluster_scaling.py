@@ -1,6 +1,6 @@
 """Scaling of a fit: constants of a formula for its time, and predictions.
 
-A pass takes ``work / (rate * workers) + chunks * overhead + alone`` seconds. The
+A pass takes ``work / (rate * workers) + chunks * overhead + fixed`` seconds. The
 workers do the first part in parallel, the scheduler does the second chunk by chunk, and
 the third occurs once. The work of a start or a gradient is the number of entries of X.
 For a Hessian, multiply it by the number of columns.
@@ -58,20 +58,20 @@ class Constants:
         Work of a worker in a second; None if the work takes no time.
     overhead : float
         Seconds per chunk.
-    alone : float
+    fixed : float
         Seconds of a pass without rows or chunks.
     """
 
     rate: float | None
     overhead: float
-    alone: float
+    fixed: float
 
     def seconds(self, setting: Setting, kind: str) -> float:
         """Return the seconds of one pass."""
         own = 0.0
         if self.rate is not None:
             own = setting.work(kind) / (self.rate * setting.workers)
-        return own + setting.chunks * self.overhead + self.alone
+        return own + setting.chunks * self.overhead + self.fixed
 
 
 def fitted(kind: str, measured: list[tuple[Setting, float]]) -> Constants | None:
@@ -85,8 +85,8 @@ def fitted(kind: str, measured: list[tuple[Setting, float]]) -> Constants | None
     shares = np.asarray(rows) / np.asarray([[seconds] for _, seconds in measured])
     scales = shares.max(axis=0)
     found = nnls(shares / scales, np.ones(len(shares)))[0] / scales
-    per_work, overhead, alone = (float(value) for value in found)
-    return Constants(1 / per_work if per_work > 0 else None, overhead, alone)
+    per_work, overhead, fixed = (float(value) for value in found)
+    return Constants(1 / per_work if per_work > 0 else None, overhead, fixed)
 
 
 def all_constants(runs: list[dict[str, Any]]) -> dict[str, Constants]:

@@ -1,4 +1,4 @@
-"""Compare xlr with a list of peers: the same answer, timed in turns.
+"""Compare xlr with other libraries (peers): the same answer, timed in turns.
 
 A benchmark consists of its cells and the text around its table.
 """
@@ -219,7 +219,7 @@ def page(comparison: Comparison, results: list[dict[str, Any]]) -> str:
     """Return the page of results."""
     rows = [_row(result) for result in results]
     header = (
-        "cell | what | xlr, s | off by | the fastest peer | its s | off by"
+        "cell | data | xlr, s | off by | fastest other | its time, s | off by"
         " | ratio | goal | met"
     )
     parts = [comparison.introduction, *places(results), table(header, rows)]

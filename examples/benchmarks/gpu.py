@@ -1,16 +1,15 @@
-"""Time and check fits on a GPU, against torch's L-BFGS and scikit-learn there.
+"""Time and check fits on a GPU, and compare with torch's L-BFGS and scikit-learn.
 
     python examples/benchmarks/gpu.py --out results.json    # all cells: under 5 minutes
     python examples/benchmarks/gpu.py fit softmax           # cells with these words
     python examples/benchmarks/gpu.py --dry-run             # small, on the CPU
 
-It runs from a checkout, with CuPy or torch, array-api-compat and scikit-learn. Data are
-made on the device. They are standardised, so that the target optimality means the same
-for all: the largest entry of the gradient of F. The script sums each optimality reached
-in float64. scikit-learn may stop too early, and then runs at a tenth and a hundredth of
-the target. A fit runs once to warm up and then three times, or once if it takes over
-two seconds; the median counts. *Peak* is the most memory in use, X included, as a
-multiple of X.
+The script runs from a checkout, with CuPy or torch, array-api-compat and scikit-learn.
+It makes standardised data on the device. The target is an optimality, the largest entry
+of the gradient of F, which the script computes in float64 for every fit. If
+scikit-learn stops too early, it runs again at a tenth and a hundredth of the target.
+After a first fit, the median of three more counts; a first fit of over two seconds is
+the only one. *Peak* is the largest memory in use, X included, in units of X.
 """
 
 from __future__ import annotations
@@ -107,9 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     libraries, missing = find(dry_run=options.dry_run)
     if not libraries:
-        print(
-            f"No GPU to measure: {'; '.join(missing)}. --dry-run tries it on the CPU."
-        )
+        print(f"No GPU to measure: {'; '.join(missing)}. --dry-run runs on the CPU.")
         return 0
     chosen = [
         cell
@@ -125,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
         results.append(run_cell(cell, setting))
     if options.dry_run:
         print(
-            "A dry run on the CPU, at a small size: nothing here says how fast it is.\n"
+            "A dry run on the CPU, with little data: the times say nothing of a GPU.\n"
         )
     else:
         print(f"{around['gpu']}, driver {around['driver']}, {around['date']}\n")

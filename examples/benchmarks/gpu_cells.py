@@ -164,7 +164,7 @@ def measured(
     """Measure the time, memory and optimality of one way to fit."""
     library = rows.library
     if perf_counter() > end:
-        return {"who": who, "note": "left out: the time of the whole was over"}
+        return {"who": who, "note": "left out: no time was left"}
     try:
         library.release()
         with library.peak() as most:
@@ -184,7 +184,7 @@ def measured(
         "optimality": optimality,
         "good": good,
         "peak": None if extra is None else 1 + extra / rows.nbytes,
-        "note": "" if good else f"not at the optimality asked for, {tol:.0e}",
+        "note": "" if good else f"missed the target optimality, {tol:.0e}",
     }
 
 
@@ -207,7 +207,7 @@ def cross_validation(setting: Setting) -> Iterator[Row]:
         yield {
             "who": f"xlr, {library.name}",
             "seconds": seconds,
-            "note": f"single fits: {n_folds * of_a_fold:.3g} s, by those of one fold",
+            "note": f"single fits: {n_folds * of_a_fold:.3g} s, from those of one fold",
             "loop_seconds": n_folds * of_a_fold,
         }
 
@@ -241,7 +241,7 @@ CELLS = [
     ),
     Cell(
         "fit, 1M x 1000 float64",
-        "a fifth of the time of each of the others",
+        "a fifth of the time of every other library",
         partial(
             fits,
             make=gpu_data.correlated,
@@ -252,7 +252,7 @@ CELLS = [
     ),
     Cell(
         "softmax, 1M x 784 x 10 float32",
-        "a fifth of the time of each of the others",
+        "a fifth of the time of every other library",
         partial(
             fits,
             make=gpu_data.correlated,

@@ -162,7 +162,7 @@ INFERENCE_CELLS = {
         ),
         Cell(
             name="score tests",
-            description="100k x 20, score tests of 10,000 counts left out",
+            description="100k x 20, score tests of 10,000 omitted counts",
             goal=50,
             peers=("newton",),
             make=partial(candidates, n=100_000, p=20, m=10_000),

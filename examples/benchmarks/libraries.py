@@ -3,8 +3,8 @@
     python examples/benchmarks/libraries.py           # all cells: some minutes
     python examples/benchmarks/libraries.py digits    # one; keep the other results
 
-Each library fits each cell in a new process, without compiled code. The table goes to
-``libraries.md`` and all numbers to ``libraries.json``.
+Each library fits each data set in a new process, where nothing is compiled yet. The
+table goes to ``libraries.md`` and all numbers to ``libraries.json``.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ CELLS: dict[str, Callable[[np.random.Generator], Data]] = {
 INTRODUCTION = """\
 # Fits on several libraries, on the CPU
 
-Written by `python examples/benchmarks/libraries.py`; all numbers are in
-`libraries.json`.
+`python examples/benchmarks/libraries.py` writes this page; `libraries.json` has all
+numbers.
 
-Default fits, each library in a process of its own, in seconds of CPU time with one
-thread. *First* is the first fit of the process, *other rows* the next, to seven rows
-fewer, *warm* the median of more fits to all rows, and *first proba* the first
-`predict_proba`. Programs that XLA compiled are in brackets; two of the first are
-array-api-compat's own.
+Times of default fits are in seconds of CPU time with one thread; each library runs in
+its own process. *First* is the first fit of the process. *Other rows* is the next fit,
+to seven rows fewer. *Warm* is the median of further fits to all rows, and *first proba*
+is the first `predict_proba`. The number of programs that XLA compiled is in brackets;
+in the first fit, array-api-compat causes two.
 """
-HEADER = "cell | library | first | other rows | warm | of NumPy's | first proba"
+HEADER = "data | library | first | other rows | warm | / NumPy | first proba"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -234,7 +234,7 @@ MANY_CELLS = {
         ),
         many_cell(
             "one-vs-rest",
-            "20k x 64, correlated; 26 classes, each against the rest",
+            "20k x 64, correlated; 26 classes, one-vs-rest",
             26,
             partial(classes_data, n=20_000, p=64, n_classes=26),
             our_classes,

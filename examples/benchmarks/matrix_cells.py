@@ -62,7 +62,7 @@ MATRIX_CELLS = {
     for cell in [
         fit_cell(
             "text",
-            "20k x 100k, 50 words a text",
+            "20k x 100k, 50 words per text",
             3,
             SOLVERS,
             TEXT,
@@ -71,7 +71,7 @@ MATRIX_CELLS = {
         ),
         fit_cell(
             "text, weak penalty",
-            "20k x 100k, 50 words a text",
+            "20k x 100k, 50 words per text",
             3,
             SOLVERS,
             TEXT,
@@ -89,7 +89,7 @@ MATRIX_CELLS = {
         ),
         fit_cell(
             "text, L1",
-            "20k x 100k, 50 words a text, L1",
+            "20k x 100k, 50 words per text, L1",
             2,
             ("liblinear", "skglm"),
             TEXT,

@@ -1,11 +1,11 @@
-"""Time fits between small and large: xlr and scikit-learn, at the same answer.
+"""Time medium-sized fits: xlr and scikit-learn, with the same answer.
 
     python examples/benchmarks/middle.py       # all cells: about five minutes
     python examples/benchmarks/middle.py "cv"  # one; keep the other results
     OMP_NUM_THREADS=1 python examples/benchmarks/middle.py  # with one thread
 
-Tolerances and turns are as in ``many.py``. The table goes to ``middle.md`` or
-``middle_one_thread.md``, and all numbers to a JSON file.
+The table goes to ``middle.md`` or ``middle_one_thread.md``, and all numbers to a JSON
+file.
 """
 
 from __future__ import annotations
@@ -39,18 +39,19 @@ NAME = "middle_one_thread" if ONE_THREAD else "middle"
 WHERE = "one thread of the CPU" if ONE_THREAD else "the CPU"
 
 INTRODUCTION = f"""\
-# Fits between small and large, on {WHERE}
+# Medium-sized fits, on {WHERE}
 
-Written by `{"OMP_NUM_THREADS=1 " * ONE_THREAD}python examples/benchmarks/middle.py`;
-all numbers are in `{NAME}.json`.
+`{"OMP_NUM_THREADS=1 " * ONE_THREAD}python examples/benchmarks/middle.py` writes this
+page; `{NAME}.json` has all numbers.
 
-xlr with its defaults against scikit-learn's fastest solver for the cell, with
-`n_jobs={N_JOBS}` for many models. An answer is the same if F of each model is within
-{EQUAL_F:.0e}, relative, of the best known; for cross-validation, if the same C is
-chosen and the mean score at each C is within {EQUAL_SCORES:.0e}, relative, of that of
-scikit-learn's tightest fits. Each solver runs at the loosest tolerance that gives the
-same answer; medians of runs in turns. Where goals are missed, the parts of the time are
-of runs of an earlier version.
+xlr runs with its defaults. The other times are those of scikit-learn's fastest solver,
+with `n_jobs={N_JOBS}` for many models. Each solver runs at the loosest tolerance that
+gives the right answer: F of each model within a relative {EQUAL_F:.0e} of the lowest
+known. In cross-validation, the right answer has the same C as scikit-learn's tightest
+fits, and mean scores that differ from theirs by at most a relative {EQUAL_SCORES:.0e}.
+*Off by* is the largest of these differences. Times are medians of runs in turns.
+*Ratio* is the other time divided by xlr's. The times below the table come from an
+earlier version.
 """
 
 
@@ -131,7 +132,7 @@ MIDDLE_CELLS = {
         ),
         many_cell(
             "one-vs-rest",
-            "15k x 30, correlated; 20 classes, each against the rest",
+            "15k x 30, correlated; 20 classes, one-vs-rest",
             20,
             partial(classes_data, n=15_000, p=30, n_classes=20),
             our_classes,
@@ -154,33 +155,33 @@ MIDDLE_CELLS = {
 LIMITS = {
     "softmax, C=0.01": """\
 - **softmax, C=0.01**: of 0.51 s with one thread, 55 products with the Hessian in
-  float32 take 0.22, three Gram matrices for preconditioning 0.11 and eight passes for
-  value and gradient 0.085.
+  float32 take 0.22 s, three Gram matrices for preconditioning 0.11 s and eight passes
+  for value and gradient 0.085 s.
 """,
     "softmax, C=1": """\
 - **softmax, C=1**: of 1.03 s with one thread, 169 products with the Hessian in float32
-  take 0.65.
+  take 0.65 s.
 """,
     "MNIST, C=0.01": """\
 - **MNIST, C=0.01**: of 0.52 s with one thread, 44 products with the Hessian in float32
-  take 0.16, three Gram matrices for preconditioning 0.15 and eight passes for value and
-  gradient 0.08.
+  take 0.16 s, three Gram matrices for preconditioning 0.15 s and eight passes for value
+  and gradient 0.08 s.
 """,
     "MNIST, C=1": """\
 - **MNIST, C=1**: of 1.11 s with one thread, 175 products with the Hessian in float32
-  take 0.65.
+  take 0.65 s.
 """,
     "cv": """\
-- **cv**: of 61 ms with one thread, four passes for fifty models take 32. The two matrix
-  products of such a pass take 2.7 of its 8 ms.
+- **cv**: of 61 ms with one thread, four passes for fifty models take 32 ms. The two
+  matrix products of such a pass take 2.7 of its 8 ms.
 """,
     "one-vs-rest": """\
 - **one-vs-rest**: of 68 ms with one thread, eight passes for value and gradient of
-  twenty models take 26 and Hessians of up to sixteen models 16.
+  twenty models take 26 ms and Hessians of up to sixteen models 16 ms.
 """,
     "binary": """\
-- **binary**: of 60 ms with one thread, five passes for value and gradient take 34,
-  column statistics 8 and the start on samples of the rows 7.
+- **binary**: of 60 ms with one thread, five passes for value and gradient take 34 ms,
+  column statistics 8 ms and the start on samples of the rows 7 ms.
 """,
 }
 

@@ -9,63 +9,61 @@ from summary import misses, other_goals, summary
 INTRODUCTION = """\
 # Fits on the CPU
 
-Written by `python examples/benchmarks/cpu.py`; all numbers, with each repeat and each
-run of the sweeps, are in `cpu.json`.
+`python examples/benchmarks/cpu.py` writes this page; `cpu.json` has all numbers, with
+every repeat and every tolerance tried.
 
-Every way to fit minimises the same F. Its tolerance is swept from loose to tight, and
-the loosest counts whose F is within {good:.0e} of the best F known, relative. xlr runs
-with its defaults; a tighter `tol` is tried, and shown, only where the default is not
-enough. Fits that count are timed in turns, and the table shows medians. A row marked †
-never came so close: it shows its closest run, timed once. *Passes* are seconds in units
-of one product `X @ w`. *Memory* is the peak of the fit above the memory before it, as a
-share of X.
+A *cell* is a data set with one value of C. All libraries minimise the same F. Each runs
+at tolerances from loose to tight; the loosest that brings F within a relative
+{good:.0e} of the lowest F known is timed. A reference fit, with more effort than the
+timed ones, also looks for the lowest F. xlr runs with its defaults; a tighter `tol` is
+tried, and shown, only where the default is not enough. The libraries run in turns, and
+the tables show median times. A library marked † never came so close: its row shows the
+closest run, timed once. *Passes* are times in units of one product `X @ w`. *Memory* is
+the additional peak memory of the fit, in units of X.
 """
 
 NOTES = """\
-- scikit-learn-intelex runs its own code for `lbfgs`, and for `newton-cg` only if its
-  previews are switched on, as they are here. With sample or class weights it hands
-  the fit to scikit-learn, and has no row. It compares `tol` to the gradient of the sum
-  over the rows; the `tol` shown is divided by their number.
-- statsmodels' `Logit` has no ridge penalty; its `GLM` has one that can leave the
-  constant free, minimised by SciPy's BFGS.
-- Methods that hold a matrix of parameters x parameters have no row beyond 5,000
+- scikit-learn-intelex (sklearnex) runs its own code for `lbfgs`, and for `newton-cg`
+  only if its previews are switched on, as they are here. With sample or class weights
+  it falls back to scikit-learn, and has no row. It compares `tol` with the gradient of
+  the sum over the rows; the `tol` shown is divided by the number of rows.
+- statsmodels' `Logit` has no ridge penalty. Its `GLM` has one that can exclude the
+  constant; SciPy's BFGS minimises it.
+- Methods that store a matrix of parameters x parameters have no row above 5,000
   parameters.
-- A peer's run is stopped after 20 times the time of the fastest that was close enough
-  (and over a second), or after {patience} s. scikit-learn's default, lbfgs, always has
-  the {patience} s.
+- A run of another library is stopped after 20 times the fastest time that was close
+  enough (but at least a second), or after {patience} s. scikit-learn's default, lbfgs,
+  always has the {patience} s.
 """
 
 # Why a goal is missed, and what was tried, by cell.
 LIMITS = {
     "tiny": """\
-- tiny: a fit makes some thousands of calls of Python and NumPy on arrays of a few
-  kilobytes, and they take its time; the summary shows how far bare NumPy would get.
-  Tried: keeping a standardised copy of small X, one expression for both labels, NumPy's
-  own namespace in place of array-api-compat's (6 % faster, but NumPy 2.0 lacks part of
-  the standard), a fresh Hessian in each step (as fast as holding it).
+- tiny: Python and NumPy calls on arrays of a few kilobytes take most of the time; the
+  summary shows the time of bare NumPy.
 """,
     "medium": """\
 - medium: of 60 ms with one thread, in another run, six passes for value and gradient
-  take 34, column statistics 7 and the start on samples of the rows 10.
+  take 34 ms, column statistics 7 ms and the start on samples of the rows 10 ms.
 """,
     "tall": """\
-- tall: four passes for value and gradient, each about two products long, because a
-  block is multiplied twice and the exponentials of its rows take as long as a product;
-  one and a half products for means and deviations; and about twice as much for reading
-  labels and weights and for gathering random rows. The Hessian of the sample leaves an
-  error of about sqrt(p / rows): each step gains a factor of 20 to 40, and three steps
-  are needed. Larger samples, other blocks and a tighter sample were no faster.
+- tall: each of four passes for value and gradient takes as long as about two products.
+  Means and standard deviations take one and a half products, and reading the labels and
+  weights and gathering random rows take about three. The Hessian of the sample has an
+  error of about sqrt(p / rows), so each step reduces the error by a factor of 20 to 40,
+  and three steps are needed. Larger samples, other block sizes and a tighter fit to the
+  sample were no faster.
 """,
     "nearly separable": """\
-- nearly separable: residuals that matter are few, so that the Hessian changes with each
-  step and has to be computed again; two threads wait for each other's Python between
-  short NumPy calls.
+- nearly separable: few residuals matter, so the Hessian changes with each step and has
+  to be computed again. Two threads wait for each other's Python code between short
+  NumPy calls.
 """,
 }
 
 
 def limits(results: list[dict]) -> str:
-    """Return why goals are missed, for the cells that miss one."""
+    """Return why cells miss their goals."""
     missed = [r["name"] for r in results if misses(r) and r["name"] in LIMITS]
     if not missed:
         return ""
@@ -96,18 +94,18 @@ def cell_section(result: dict) -> str:
             ]
         )
     header = (
-        "fit | seconds | / xlr | passes | F above best | iterations | tol | memory"
+        "fit | seconds | / xlr | passes | F above lowest | iterations | tol | memory"
         " | repeats"
     )
     best = result["best"]
     text = (
         f"### {result['name']}\n\n{result['description']}; C={result['C']:g}. "
-        f"Best F {best['F']:.15g} ({best['by']}; the reference effort came within "
-        f"{error(best['reference_distance'])}); one product "
-        f"{time(result['matvec_seconds'])} s; {result['date']}.\n\n"
+        f"Lowest F {best['F']:.15g} ({best['by']}; the reference fit came within "
+        f"{error(best['reference_distance'])}). One product takes "
+        f"{time(result['matvec_seconds'])} s. {result['date']}.\n\n"
     )
     if not result["whole"]:
-        text += f"**Only {result['rows']:,} rows of it.**\n\n"
+        text += f"**Only {result['rows']:,} rows.**\n\n"
     text += table(header, rows)
     absent = [f"{name}: {why}" for name, why in result["skipped"].items()]
     absent += [
@@ -119,8 +117,8 @@ def cell_section(result: dict) -> str:
         text += f"\nNo row: {'; '.join(absent)}.\n"
     if result["dtype"] != "float64":
         text += (
-            f"\nRounded to {result['dtype']}, the best coefficients known give an F "
-            f"{error(result['rounding'])} above the best.\n"
+            f"\nWith the best coefficients rounded to {result['dtype']}, F is above "
+            f"the lowest by {error(result['rounding'])}.\n"
         )
     return text
 

@@ -57,7 +57,7 @@ class Peer:
         if find_spec(self.module) is None:
             return "not installed"
         if data.n_outputs > 1 and not self.multinomial:
-            return "no more than two classes"
+            return "fits two classes only"
         weighted = data.sample_weight is not None or data.class_weight is not None
         if weighted and not self.weights:
             return "falls back to scikit-learn for weights"

@@ -1,6 +1,6 @@
 """Time small fits and predictions: xlr and scikit-learn, at the same accuracy.
 
-    python examples/benchmarks/small.py            # all cells: about a quarter hour
+    python examples/benchmarks/small.py            # all cells: a quarter of an hour
     python examples/benchmarks/small.py iris loop  # two; keep the other results
     python examples/benchmarks/small.py iris --quick --out trial  # in seconds
 
@@ -46,15 +46,16 @@ QUICK = {"loop": 0.01, "repeats": 3, "fits": 20}  # seconds; turns; fits of the 
 INTRODUCTION = f"""\
 # Small fits on the CPU
 
-Written by `python examples/benchmarks/small.py`; all numbers, with each repeat, are in
-`small.json`.
+`python examples/benchmarks/small.py` writes this page; `small.json` has all numbers,
+with every repeat.
 
-All features are standardised. xlr runs with its defaults. Each of scikit-learn's
-solvers runs at the loosest tolerance with which F comes within {GOOD:.0e}, relative, of
-the best F known; † marks a fit that does not come so close. *Its defaults* are those
-of scikit-learn's solver, tolerance and iterations, and *off by* is how far they leave F
-above the best. A time is the median over turns: each times one fit after the other in a
-loop. A ratio is scikit-learn's time divided by that of xlr.
+All features are standardised, and data without a name are simulated. xlr runs with its
+defaults. Each of scikit-learn's solvers runs at the loosest tolerance that brings F
+within a relative {GOOD:.0e} of the lowest known; † marks a fit that does not come so
+close. *Its defaults* are scikit-learn's default solver, tolerance and iterations; *off
+by* is the relative distance of their F above the lowest. Each time is the median over
+turns; in a turn, every fit runs in a loop. *Ratio* is scikit-learn's time divided by
+xlr's.
 """
 
 
@@ -134,7 +135,7 @@ def fit_row(name: str, fits: dict[str, dict]) -> list[str]:
     cell, ours, default = SMALL_CELLS[name], fits[XLR], fits[DEFAULTS]
     peer = fastest(fits)
     return [
-        name if cell.description == "drawn" else cell.description,
+        cell.description,
         f"{1e3 * ours['seconds']:.3g}" + ("" if ours["good"] else " †"),
         f"{peer.partition(' ')[2]}, tol {fits[peer]['tol']:.0e}",
         *against(fits[peer], ours, cell.goal),
@@ -167,12 +168,12 @@ def prediction_rows(name: str, predictions: dict[str, dict]) -> list[list[str]]:
 
 
 FIT_HEADER = (
-    "cell | xlr, ms | fastest of scikit-learn | its ms | ratio | goal | met"
+    "data | xlr, ms | scikit-learn's fastest | its time, ms | ratio | goal | met"
     " | its lbfgs, ms | ratio | goal | met | its defaults, ms | ratio | off by"
 )
-PREDICTION_HEADER = "cell | call | xlr, µs | scikit-learn, µs | ratio | goal | met"
+PREDICTION_HEADER = "data | call | xlr, µs | scikit-learn, µs | ratio | goal | met"
 LOOP_HEADER = (
-    "fits | xlr, ms for each | newton-cholesky | its ms for each | ratio | goal | met"
+    "fits | xlr, ms per fit | newton-cholesky | its ms per fit | ratio | goal | met"
 )
 
 
@@ -196,7 +197,7 @@ def page(results: dict[str, dict[str, dict]]) -> str:
         if LOOP in cells:
             fits, n_fits = cells[LOOP]["fits"], cells[LOOP]["n_fits"]
             row = [
-                f"{n_fits:,} in a loop, each of 200 x 5",
+                f"{n_fits:,} in a loop, each to 200 x 5",
                 f"{1e3 * fits[XLR]['seconds']:.3g}",
                 f"tol {fits[NEWTON]['tol']:.0e}",
                 *against(fits[NEWTON], fits[XLR], LOOP_GOAL),

@@ -250,7 +250,7 @@ SPARSE_CELLS = {
         ),
         fit_cell(
             "elastic net",
-            "20k x 1k, correlated, half L1",
+            "20k x 1k, correlated, l1_ratio=0.5",
             3,
             ("saga", "glum", "skglm"),
             partial(few_that_count, n=20_000, p=1_000),
@@ -260,7 +260,7 @@ SPARSE_CELLS = {
         ),
         Cell(
             "path",
-            "5k x 2k, correlated, 50 that count; 100 models, L1",
+            "5k x 2k, correlated, 50 relevant; 100 L1 models",
             3,
             ("glum", "skglm"),
             partial(few_that_count, n=5_000, p=2_000),

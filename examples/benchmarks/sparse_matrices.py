@@ -1,11 +1,9 @@
-"""Time fits on sparse matrices: xlr and its peers, at the same F.
+"""Time fits to sparse matrices: xlr and other libraries, at the same F.
 
     python examples/benchmarks/sparse_matrices.py        # all cells
     python examples/benchmarks/sparse_matrices.py text   # one; keep the other results
 
-Each peer runs at tolerances from loose to tight. The loosest one within 1e-8 of the
-best F is timed, in turns with xlr, and the table shows medians. The table goes to
-``sparse_matrices.md`` and all numbers to ``sparse_matrices.json``.
+The table goes to ``sparse_matrices.md`` and all numbers to ``sparse_matrices.json``.
 """
 
 from __future__ import annotations
@@ -19,28 +17,29 @@ from sparse_cells import EQUAL_F
 INTRODUCTION = f"""\
 # Sparse matrices on the CPU
 
-Written by `python examples/benchmarks/sparse_matrices.py`; all numbers are in
-`sparse_matrices.json`.
+`python examples/benchmarks/sparse_matrices.py` writes this page; `sparse_matrices.json`
+has all numbers.
 
-xlr with its defaults against the fastest of scikit-learn's lbfgs, newton-cg and
-liblinear, glum and skglm, each at the loosest tolerance with which F comes within
-{EQUAL_F:.0e}, relative, of the best known; medians of runs in turns, or one run where
-it takes more than ten seconds. liblinear penalises the intercept, here a 10,000th as
-much as a coefficient of the same size. celer has no intercept, and solves another
-problem.
+xlr runs with its defaults. The other times are those of the fastest of scikit-learn's
+lbfgs, newton-cg and liblinear, glum and skglm. Each runs at the loosest tolerance that
+brings F within a relative {EQUAL_F:.0e} of the lowest known. *Off by* is the relative
+distance of F above the lowest known. Times are medians of runs in turns, or of one run
+if it takes more than ten seconds. *Ratio* is the other time divided by xlr's. liblinear
+penalises the intercept, here 10,000 times less than a coefficient of the same size.
+celer is left out: it has no intercept, and so solves another problem.
 """
 
 # Why a goal is missed, by cell.
 LIMITS = {
     "text": """\
 - **text**: of 95 ms, timed function by function in another run, nine products with the
-  Hessian take 30 ms, five passes 18, two diagonals for preconditioning 13,
-  standardising 7, curvatures 7 and reading X 6. A block of the Hessian for up to 2,000
-  of the most frequent words as a preconditioner saved no product at all.
+  Hessian take 30 ms, five passes 18 ms, two diagonals for preconditioning 13 ms,
+  standardising 7 ms, curvatures 7 ms and reading X 6 ms. Preconditioning with a block
+  of the Hessian, for up to 2,000 of the most frequent words, saved no product.
 """,
     "text, weak penalty": """\
 - **text, weak penalty**: of 0.36 s, timed in the same way, 64 products with the Hessian
-  take 0.23. scikit-learn's newton-cg is bound by the same products.
+  take 0.23 s. The same products limit scikit-learn's newton-cg.
 """,
 }
 

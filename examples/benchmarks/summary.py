@@ -18,7 +18,7 @@ def fastest_peer(result: dict) -> str | None:
 
 
 def against_default(result: dict) -> tuple[float, bool] | None:
-    """Return the ratio of scikit-learn's default to xlr, and whether it is accurate.
+    """Return the time of scikit-learn's default / xlr's, and whether it is accurate.
 
     If it is not, the ratio uses its longest run, and is a lower bound.
     """
@@ -87,8 +87,8 @@ def summary(results: list[dict]) -> str:
             ]
         )
     header = (
-        "cell | xlr, s | fastest peer | its s | ratio | goal | met | xlr passes"
-        " | xlr memory | xlr F above best | scikit-learn's default, ratio"
+        "cell | xlr, s | fastest other | its time, s | ratio | goal | met | xlr passes"
+        " | xlr memory | xlr F above lowest | scikit-learn's default / xlr"
     )
     text = table(header, rows)
     return text + "\n" + default_sentence(results)
@@ -107,16 +107,16 @@ def default_sentence(results: list[dict]) -> str:
         return ""
     mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
     text = (
-        "scikit-learn's default solver, lbfgs, brought to the same accuracy takes "
+        "At the same accuracy, scikit-learn's default solver, lbfgs, takes "
         f"{mean:.1f} times as long as xlr in the geometric mean of {len(ratios)} cells "
-        "(goal: 10)"
+        "(goal: 10)."
     )
     if never:
         text += (
-            f"; it never got there in {', '.join(never)}, where its longest run stands "
-            "for the time it would take"
+            f" It never reached this accuracy in {', '.join(never)}, where its longest "
+            "run counts."
         )
-    return text + ".\n"
+    return text + "\n"
 
 
 def other_goals(results: list[dict]) -> str:
@@ -149,7 +149,7 @@ def other_goals(results: list[dict]) -> str:
     if shares:
         most = max(shares, key=shares.get)
         text = (
-            "peak memory above X with 100,000 rows or more is at most "
+            "with 100,000 rows or more, memory is at most "
             f"{shares[most]:.2f} of X, in {most} (under 0.25)"
         )
         add(text, shares[most] < 0.25)
@@ -158,7 +158,9 @@ def other_goals(results: list[dict]) -> str:
             times = ", ".join(
                 f"{name} {1e3 * s:.3g} ms" for name, s in result["overhead"].items()
             )
-            lines.append(f"- a fit of 2 x 1 rows, which is overhead alone: {times}.")
+            lines.append(
+                f"- a fit to 2 rows of 1 feature, which is only overhead: {times}."
+            )
             lines.append(bare_newton_line(result))
     return "\n".join(lines) + "\n" if lines else ""
 
@@ -167,13 +169,13 @@ def bare_newton_line(result: dict) -> str:
     """Return the time of Newton's method in plain NumPy, and its ratio."""
     bare, overhead = result["bare_seconds"], result["overhead"][XLR]
     text = (
-        f"- {result['name']} by Newton's method in bare NumPy, with nothing checked, "
-        f"standardised or kept: {1e3 * bare:.3g} ms"
+        f"- {result['name']} by Newton's method in bare NumPy, without checks, "
+        f"standardisation or results: {1e3 * bare:.3g} ms"
     )
     if peer := fastest_peer(result):
         ratio = result["fits"][peer]["seconds"] / (bare + overhead)
         text += (
-            f"; with the overhead, which is scikit-learn's too, {ratio:.1f} times as "
-            "fast as the fastest peer would be the most"
+            f"; with the overhead added, at most {ratio:.1f} times as fast as the "
+            "fastest other library"
         )
     return text + "."

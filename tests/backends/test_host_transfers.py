@@ -176,15 +176,13 @@ def test_fit_with_an_offset_brings_no_rows_to_the_host(
 
 
 def test_predictions_stay_on_the_device(place, backend, transferred, monkeypatch):
-    at, labels = place(X), place(LABELS[3])
-    model = xlr.LogisticRegression(tol=1e-4).fit(at, labels)
+    at = place(X)
+    model = xlr.LogisticRegression(tol=1e-4).fit(at, place(LABELS[3]))
     transferred.clear()
     with only_through_to_host(backend, monkeypatch):
         for method in ("predict", "predict_proba", "predict_log_proba"):
             getattr(model, method)(at)
-        accuracy = model.score(at, labels)
     assert with_rows(transferred) == []
-    assert accuracy == pytest.approx(np.mean(model.to_numpy().predict(X) == LABELS[3]))
 
 
 def test_cross_validation_brings_the_labels_to_the_splitter(

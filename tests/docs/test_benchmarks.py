@@ -132,7 +132,7 @@ def test_benchmark_cell_has_a_row_on_the_page(
     assert text.count(f"| {name} |") == 1
     assert "| **xlr** |" in text
     assert "Only 200 rows" in text
-    assert ("a fit of 2 x 1 rows" in text) == (name == "tiny")
+    assert ("a fit to 2 rows of 1 feature" in text) == (name == "tiny")
 
 
 # -- libraries -------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def test_dask_guide_quotes_the_committed_numbers() -> None:
     for name, kind in (("first", "start"), ("gradient", "gradient")):
         found = Constants(**scaling["constants"][kind])
         rate = f"{found.rate:.3g}"
-        overhead, alone = f"{1000 * found.overhead:.2g}", f"{1000 * found.alone:.2g}"
-        assert f"| {name} | {rate} | {overhead} | {float(alone):g} |" in guide
+        overhead, fixed = f"{1000 * found.overhead:.2g}", f"{1000 * found.fixed:.2g}"
+        assert f"| {name} | {rate} | {overhead} | {float(fixed):g} |" in guide
     for what in scaling["foretold"].values():
         assert f"| 1 + 5 | {sum(what['seconds'].values()):.3g} |" in guide

@@ -257,7 +257,7 @@ def test_vanishing_l1_penalty_gives_the_ridge_model():
         (
             {"penalty_factor": np.inf, "lower": 1.0},
             ValueError,
-            "keep the coefficient of one of those away from zero",
+            "by its infinite penalty_factor",
         ),
     ],
 )

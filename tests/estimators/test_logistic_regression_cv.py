@@ -259,10 +259,7 @@ def test_cv_score_checks_names_of_columns(library, scoring):
         ({"scoring": "no such score"}, "scoring"),
         ({"solver": "adam"}, "solver must be one of"),
         ({"cv": []}, "cv has no folds"),
-        ({"cv": [1.0]}, r"pairs \(train, test\) of row numbers"),
-        ({"cv": [([0, 100], [178])]}, "row numbers in fold 0 .* 178 rows: .*178"),
-        ({"cv": [([0.0, 100.0], [5])]}, "row numbers in fold 0 .* integer"),
-        ({"cv": [([0, 100], [])]}, "no rows to test on in fold 0"),
+        ({"cv": [([0, 100], [])]}, "a fold without rows to test on"),
     ],
 )
 def test_wrong_cv_parameters_are_refused(parameters, message):

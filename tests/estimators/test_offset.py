@@ -121,7 +121,7 @@ def test_offset_is_added_to_predictions(place, assert_close):
     [
         (OFFSET[:5], r"offset has shape \(5,\), expected \(569,\)"),
         (np.full(569, np.nan), "offset contains NaN"),
-        (np.zeros((569, 2)), r"expected \(569,\)"),
+        (np.zeros((569, 2)), "2 columns, expected 1"),
     ],
 )
 def test_offsets_of_wrong_shape_are_refused(offset, message):

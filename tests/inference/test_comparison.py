@@ -92,41 +92,9 @@ def test_summary_of_several_fits_names_equations():
 
 @pytest.mark.filterwarnings("ignore::xlr.SeparationWarning")
 @pytest.mark.parametrize("form", [np.asarray, csr_array, in_thirds])
-def test_likelihood_ratio_of_separated_classes_has_a_limit(form):
-    """Rows with the first feature have one class: they drop out of the limit."""
+def test_separated_classes_are_refused(form):
     X, y = endometrial()
-    full, part = (
-        xlr.infer(
-            xlr.LogisticRegression(C=np.inf).fit(form(rows), y),
-            form(rows),
-            y,
-            separation="limit",
-        )
-        for rows in (X, X[:, 1:])
-    )
-    left = X[:, 0] == 0
-    limit = sm.Logit(y[left], sm.add_constant(X[left, 1:])).fit(disp=0, tol=1e-13).llf
-    assert full.llf == pytest.approx(limit, abs=1e-8)
-    test = xlr.likelihood_ratio_test(part, full)
-    assert test.statistic == pytest.approx(2 * (limit - part.llf), abs=1e-7)
-    assert test.df == 1
-    assert test.is_limit
-    assert np.isnan(full.bse).all()
-    assert "separates the classes" in str(full.summary())
-    assert not part.is_separated
-
-
-@pytest.mark.filterwarnings("ignore::xlr.SeparationWarning")
-def test_log_likelihood_of_completely_separated_classes_is_zero():
-    X, y = np.arange(12.0)[:, None] - 5.5, np.arange(12) // 4
-    for labels in (y > 0, y):
-        model = xlr.LogisticRegression(C=np.inf).fit(X, labels)
-        results = xlr.infer(model, X, labels, separation="limit")
-        assert results.llf == pytest.approx(0, abs=1e-9)
-        assert results.effective_df == 2 * labels.max()
-        with pytest.raises(ValueError, match=r"no finite.*separation='limit'"):
-            xlr.infer(model, X, labels)
-        with pytest.raises(ValueError, match="profile=True needs a fit with finite"):
-            xlr.infer(model, X, labels, separation="limit", profile=True)
-    with pytest.raises(ValueError, match="separation must be one of 'raise', 'limit'"):
-        xlr.infer(model, X, y, separation="nan")
+    X = form(X)
+    model = xlr.LogisticRegression(C=np.inf).fit(X, y)
+    with pytest.raises(ValueError, match=r"no finite.*FirthLogisticRegression"):
+        xlr.infer(model, X, y)

@@ -87,16 +87,11 @@ def test_names_are_escaped_in_text_and_html(n_classes):
 
 
 def test_infer_names_foreign_models_and_advises():
-    theirs = linear_model.LogisticRegression
+    search = GridSearchCV(xlr.LogisticRegression(), {"C": [1]}).fit(X, Y)
     cases = [
-        (theirs(), "got LogisticRegression of sklearn. Fit xlr.Logistic"),
-        (linear_model.LogisticRegressionCV(), "with the same C, l1_ratio"),
-        (make_pipeline(StandardScaler(), theirs()), r"xlr.infer\(pipeline\[-1\]"),
-        (
-            GridSearchCV(xlr.LogisticRegression(), {"C": [1]}).fit(X, Y),
-            "best_estimator_",
-        ),
-        (linear_model.Ridge(), r"got Ridge of sklearn\.$"),
+        (linear_model.LogisticRegression(), "got LogisticRegression of sklearn. Fit"),
+        (make_pipeline(StandardScaler()), r"got Pipeline.*xlr.infer\(pipeline\[-1\]"),
+        (search, "got GridSearchCV.*best_estimator_"),
         (xlr.MultiLabelLogisticRegression(), "got MultiLabelLogisticRegression of xlr"),
         (None, "got NoneType"),
     ]

@@ -233,7 +233,7 @@ def test_profile_of_penalised_and_collinear_fits_is_refused():
             {},
             "collinear",
         ),
-        (X, xlr.LogisticRegression(C=np.inf), {"cov_type": "HC0"}, "got 'HC0'"),
+        (X, xlr.LogisticRegression(C=np.inf), {"cov_type": "HC0"}, "cov_type='HC0'"),
     ]
     for rows, model, options, message in cases:
         with pytest.raises(ValueError, match=message):

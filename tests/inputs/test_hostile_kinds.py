@@ -94,10 +94,9 @@ NO_MATRIX = {
     ),
     "records": (lambda: records(X), TypeError, r"Cannot cast .* \('f2', '<f8'\)"),
     "complex": (lambda: X + 0j, ValueError, "Complex data not supported"),
-    "dates": (lambda: X.astype("M8[s]"), ValueError, "X holds dates or times"),
+    "dates": (lambda: X.astype("M8[s]"), ValueError, "hold no numbers: X holds dates"),
     "ragged": (lambda: [[1, 2], [1]] * 60, ValueError, "inhomogeneous shape"),
     "too deep": (lambda: X[None].tolist(), ValueError, "dim 3"),
-    "huge whole number": (lambda: [[10**400]] * 120, ValueError, "beyond float64"),
     "infinite": (lambda: X / 0, ValueError, "X contains infinity"),
     "None inside": (lambda: [[None, 1.0]] * 120, ValueError, "X contains NaN"),
     "bytes": (lambda: np.zeros((120, 3), "V8"), ValueError, "setting an array element"),
@@ -247,12 +246,12 @@ def test_y_that_holds_no_labels_is_refused(estimator, kind):
         (np.ma.array(np.ones(120), mask=Y == 1), ValueError, "masked entries"),
         ((1.0 for _ in Y), ValueError, "must hold real numbers: .* not 'generator'"),
         (np.ones(120, "m8[s]"), ValueError, "must hold real numbers; got timedelta64"),
-        (np.ones((120, 1)), ValueError, r"shape \(120, 1\), expected \(120,\)"),
+        (np.ones((120, 2)), ValueError, r"shape \(120, 2\)|has 2 columns"),
         (np.asarray(2.0), ValueError, r"shape \(\), expected \(120,\)"),
         ("abc", ValueError, "must hold real numbers"),
         ([None] * 120, ValueError, "contains NaN"),
     ],
-    ids=["masked", "generator", "times", "column", "0-d", "text", "None"],
+    ids=["masked", "generator", "times", "columns", "0-d", "text", "None"],
 )
 def test_weights_and_offsets_other_than_numbers_are_refused(name, values, error, words):
     with pytest.raises(error, match=words):

@@ -23,12 +23,6 @@ def table(first, second=X[:, 1]):
     return pd.DataFrame({NAME: first, "other": second})
 
 
-def two_of_one_name():
-    columns = table(X[:, 0])
-    columns.columns = [NAME, NAME]
-    return columns
-
-
 def huge():
     return table(np.where(Y == 1, 1e200, -1e200))
 
@@ -48,7 +42,6 @@ ERRORS = {
     "hypothesis": lambda: infer(table(X[:, 0])).wald_test("no such = 0"),
     "cov_type": lambda: infer(X, cov_type=NAME),
     "dates": lambda: UNPENALISED.fit(table(pd.date_range("2026", periods=60)), Y),
-    "same name": lambda: UNPENALISED.fit(two_of_one_name(), Y),
     "scale": lambda: UNPENALISED.fit(huge(), Y),
     "collinear": lambda: infer(table(X[:, 0], X[:, 0]), collinear="raise"),
     "Firth": lambda: xlr.FirthLogisticRegression().fit(

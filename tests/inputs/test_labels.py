@@ -61,7 +61,7 @@ def test_nullable_labels_that_are_missing_are_counted(dtype):
 @pytest.mark.parametrize("dtype", [int, float, bool])
 def test_one_hot_labels_are_refused_with_advice(n_classes, wrap, dtype):
     y = np.eye(n_classes, dtype=dtype)[np.arange(8) % n_classes]
-    with pytest.raises(ValueError, match=r"1d array.*one-hot.*argmax\(axis=1\)"):
+    with pytest.raises(ValueError, match=r"1d array.*argmax\(axis=1\).*one-hot"):
         xlr.LogisticRegression().fit(X, wrap(y))
     y[0] = 1
     with pytest.raises(
@@ -79,7 +79,7 @@ def test_one_hot_labels_of_every_library_are_refused_with_advice(place):
 
 @pytest.mark.parametrize("y", [np.linspace(0, 1, 8), np.asarray([0.5, 0.25] * 4)])
 def test_error_for_labels_that_are_shares_advises_soft_labels(y, place):
-    with pytest.raises(ValueError, match=r"share of successes, pass xlr.soft_labels"):
+    with pytest.raises(ValueError, match=r"shares of successes, pass xlr.soft_labels"):
         xlr.LogisticRegression().fit(place(X), place(y))
     # The fit that the message advises solves the estimating equations of shares.
     model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(X, xlr.soft_labels(y))
@@ -92,9 +92,9 @@ def test_error_for_labels_that_are_shares_advises_soft_labels(y, place):
 @pytest.mark.slow_on_jax
 def test_error_for_a_start_with_other_classes_advises_about_warm_start(place):
     model = xlr.LogisticRegression(warm_start=True).fit(place(X), np.arange(8) % 3)
-    with pytest.raises(ValueError, match=r"warm_start=True .* \[0, 1, 2\].*\[0, 1\]"):
+    with pytest.raises(ValueError, match="the same as in the last fit"):
         model.fit(place(X), CODES)
-    with pytest.raises(ValueError, match="now X has 1 features"):
+    with pytest.raises(ValueError, match="the same as in the last fit"):
         model.fit(place(X[:, :1]), np.arange(8) % 3)
     model.fit(place(X), CODES, coef_init=np.zeros(2), intercept_init=np.zeros(1))
     fresh = xlr.LogisticRegression().fit(place(X), CODES)

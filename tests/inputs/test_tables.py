@@ -139,7 +139,9 @@ def test_columns_of_dates_are_refused(table):
     X, y = numbers()
     days = np.datetime64("2026-01-01", "us") + np.arange(60) * np.timedelta64(1, "D")
     for values in (days, days - days[0]):
-        with pytest.raises(ValueError, match="Column 'when' of X holds dates or times"):
+        with pytest.raises(
+            (TypeError, ValueError), match=r"'when' of X holds no numbers.*dates"
+        ):
             xlr.LogisticRegression().fit(table({"age": X[:, 0], "when": values}), y)
 
 
@@ -164,23 +166,23 @@ def dates_in_disguise(days):
 def test_columns_of_dates_in_other_types_are_refused(kind):
     _, y = numbers()
     days = np.datetime64("2026-01-01", "us") + np.arange(60) * np.timedelta64(1, "D")
-    with pytest.raises(ValueError, match="Column 'when' of X holds dates or times"):
+    with pytest.raises(
+        (TypeError, ValueError), match=r"'when' of X holds no numbers.*dates"
+    ):
         xlr.LogisticRegression().fit(dates_in_disguise(days)[kind], y)
 
 
-def test_columns_of_bytes_lists_and_complex_numbers_are_named():
+def test_columns_of_lists_and_complex_numbers_are_refused():
     pyarrow = pytest.importorskip("pyarrow")
     X, y = numbers()
     pairs = [[1.0, 2.0]] * 60
     wide = {"wide": pl.Array(pl.Float64, 2)}
     for table, words in [
-        (pyarrow.table({"raw": [b"1", b"2"] * 30}), "'raw' of X holds bytes"),
-        (pl.DataFrame({"raw": [b"1", b"2"] * 30}), "'raw' of X holds bytes"),
-        (pl.DataFrame({"wide": pairs}), "'wide' of X holds lists or records"),
-        (pl.DataFrame({"wide": pairs}, wide), "'wide' of X holds lists or records"),
-        (pl.DataFrame({"wide": [{"a": 1}] * 60}), "'wide' of X holds lists or records"),
-        (pyarrow.table({"wide": pairs}), "'wide' of X holds lists or records"),
-        (pd.DataFrame({"z": X[:, 0] + 1j}), "'z' of X .* Complex data not supported"),
+        (pl.DataFrame({"wide": pairs}), "'wide' of X holds no numbers"),
+        (pl.DataFrame({"wide": pairs}, wide), "'wide' of X holds no numbers"),
+        (pl.DataFrame({"wide": [{"a": 1}] * 60}), "'wide' of X holds no numbers"),
+        (pyarrow.table({"wide": pairs}), "'wide' of X holds no numbers"),
+        (pd.DataFrame({"z": X[:, 0] + 1j}), "Complex data not supported"),
         (pd.DataFrame({"z": [np.complex128(1j)] * 60}, dtype=object), "Complex data"),
     ]:
         with pytest.raises(ValueError, match=words):
@@ -289,7 +291,7 @@ def test_duckdb_relations_are_refused():
     X, y = numbers()
     relation = duckdb.from_arrow(in_pyarrow(dict(zip(NAMES, X.T))))
     with pytest.raises(
-        TypeError, match=r"DuckDBPyRelation .* call its \.to_arrow_table\(\)"
+        TypeError, match=r"DuckDBPyRelation .* call its .* \.to_arrow_table\(\)"
     ):
         xlr.LogisticRegression().fit(relation, y)
     model = xlr.LogisticRegression().fit(relation.to_arrow_table(), y)
@@ -306,7 +308,9 @@ def test_two_columns_of_one_name_are_refused(first, batch):
     other = pd.DataFrame({"a": first, "b": X[:, 0]})
     other.columns = ["same", "same"]
     for X in (table.to_batches()[0] if batch else table, other):
-        with pytest.raises(ValueError, match=r"name of its own.*'same' 2 times"):
+        with pytest.raises(
+            ValueError, match=r"unique column names.*\n.*'same' 2 times"
+        ):
             xlr.LogisticRegression().fit(X, y)
 
 

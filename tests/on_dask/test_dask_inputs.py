@@ -329,20 +329,11 @@ OFFSETS = {
     "a number": (lambda: 1.0, "offset is a single number"),
     "too few columns": (
         lambda: lazily(np.zeros((N, 2))),
-        r"offset has shape \(120, 2\), expected \(120, 3\)",
+        "offset has 2 columns, expected 3",
     ),
     "one column": (
         lambda: lazily(np.zeros(N)),
-        r"offset has shape \(120,\), expected \(120, 3\)",
-    ),
-    "other columns": (
-        lambda: da.map_blocks(
-            lambda part, block_info=None: part[:, : 2 + len(part) % 2],
-            lazily(np.zeros((N, 3)), (40, 41, 39)),
-            dtype=float,
-            meta=np.empty((0, 0)),
-        ),
-        r"different numbers of columns: \[2, 3\]",
+        "offset has 1 columns, expected 3",
     ),
     "NaN": (
         lambda: lazily(np.full((N, 3), np.nan)),
@@ -354,9 +345,8 @@ OFFSETS = {
 @pytest.mark.parametrize("case", list(OFFSETS))
 def test_wrong_offsets_of_chunks_are_refused_with_a_clear_error(case):
     offset, sentence = OFFSETS[case]
-    sizes = (40, 41, 39) if case == "other columns" else SIZES
     with pytest.raises(ValueError, match=sentence):
-        xlr.LogisticRegression().fit(lazily(X, sizes), CODES, offset=offset())
+        xlr.LogisticRegression().fit(lazily(X), CODES, offset=offset())
     with pytest.raises(
         ValueError, match="An offset belongs to the logits of one model"
     ):

@@ -182,5 +182,5 @@ def test_score_of_chunks_without_rows_is_refused():
         model.score(lazily(X[:0], (0, 0)), CODES[:0])
     with pytest.raises(ValueError, match="nothing to score"):
         model.score(lazily(X), CODES, 0 * WEIGHTS)
-    with pytest.raises(ValueError, match="X and y have inconsistent"):
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         model.score(lazily(X), CODES[:-1])

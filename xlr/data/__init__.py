@@ -1,6 +1,6 @@
 """Layer 2: kinds of X, targets, and the passes over the rows."""
 
-from xlr.dask_graph import Delayed, call, fetch, parts_of
+from xlr.dask_graph import call, fetch
 from xlr.data.blocks import even_size
 from xlr.data.categorical_matrix import CategoricalMatrix
 from xlr.data.chunks import ChunkedRows, Chunks, PerRow, matrix_of
@@ -23,7 +23,6 @@ __all__ = [
     "ChunkedRows",
     "Chunks",
     "ColumnStatistics",
-    "Delayed",
     "DenseMatrix",
     "Matrix",
     "PerRow",
@@ -42,7 +41,6 @@ __all__ = [
     "fetch",
     "has_outliers",
     "matrix_of",
-    "parts_of",
     "refuse_non_finite",
     "without_outliers",
 ]

@@ -38,17 +38,17 @@ class Chunks:
     Attributes
     ----------
     parts : list of Delayed
-        Arrays or matrices of shape (n_i, n_features).
+        The chunks: arrays or matrices of shape (n_i, n_features).
     row_counts : tuple of int or float
-        Rows of each chunk; NaN if unknown.
+        Number of rows of each chunk; NaN if unknown.
     like : Matrix
-        A row of the kind of the chunks.
+        Example of a chunk, with a single row.
     source : array or table of Dask
-        Collection of the parts.
+        Collection of the chunks.
     drawn : ndarray of shape (n_sampled,)
         Row ids of the sample in memory; None before it is drawn.
     n_passes : int
-        Number of reads of all chunks.
+        Number of reads of all chunks, with those that scanned the input.
     kept : list of Delayed
         Other results that a cluster keeps until the fit ends or fails.
     """
@@ -77,25 +77,24 @@ class Chunks:
 
     @property
     def shape(self) -> tuple[float, int]:
-        """Return the numbers of rows, NaN if unknown, and of columns."""
+        """Return the number of rows, NaN if unknown, and of columns."""
         total = sum(self.row_counts)
         return (total if math.isnan(total) else int(total)), self.like.shape[1]
 
     def cut(self, values: Array) -> list[Delayed]:
         """Cut values in memory, one per row, into chunks."""
         edges = np.cumsum([0, *self.row_counts])
-        pieces = [literal(values[a:b, ...]) for a, b in itertools.pairwise(edges)]
-        return send(pieces)
+        return send([literal(values[a:b, ...]) for a, b in itertools.pairwise(edges)])
 
     def fetch(
         self,
-        parts: Sequence[Delayed],
-        *loads: Sequence[Delayed],
+        tasks: Sequence[Delayed],
+        *inputs: Sequence[Delayed],
         keep: Sequence[Delayed] = (),
     ) -> tuple[tuple[Any, ...], list[Delayed]]:
-        """Compute parts as :func:`fetch` does. A failure cancels the kept results."""
+        """Compute tasks as :func:`fetch` does. A failure cancels the kept results."""
         try:
-            results, kept = fetch(parts, *loads, keep=keep)
+            results, kept = fetch(tasks, *inputs, keep=keep)
         except BaseException:
             # The error of a client and its traceback form a reference cycle.
             cancel(self.kept)
@@ -106,15 +105,19 @@ class Chunks:
     def of_each(
         self,
         functions: Sequence[Callable[..., Any]],
-        *parts: Sequence[Delayed],
+        *inputs: Sequence[Delayed],
         name: str,
-        held: bool = True,
+        at_holders: bool = True,
     ) -> list[Delayed]:
-        """Apply a function to each chunk, on the worker that holds it or anywhere."""
-        workers = self.workers if held else [()] * len(self.parts)
+        """Return tasks that apply a function to the inputs of each chunk.
+
+        With ``at_holders``, the worker that holds a chunk computes its task.
+        """
+        workers = self.workers if at_holders else [()] * len(self.parts)
+        of_chunks = zip(functions, workers, *inputs)
         return [
-            call(partial(_saying_where, i, function), *chunk, name=name, at=at)
-            for i, (function, at, *chunk) in enumerate(zip(functions, workers, *parts))
+            call(partial(_with_position, i, function), *chunk, name=name, at=at)
+            for i, (function, at, *chunk) in enumerate(of_chunks)
         ]
 
     def map_reduce(
@@ -131,9 +134,9 @@ class Chunks:
         """
         self.n_passes += reads_rows
         n_chunks = len(self.parts)
-        parts = self.parts if reads_rows else [literal(None)] * n_chunks, *others
-        results = self.of_each([function] * n_chunks, *parts, name=name)
-        return self.fetch([tree(results, combine, name=name)], *parts)[0][0]
+        inputs = self.parts if reads_rows else [literal(None)] * n_chunks, *others
+        results = self.of_each([function] * n_chunks, *inputs, name=name)
+        return self.fetch([tree(results, combine, name=name)], *inputs)[0][0]
 
     def map(
         self,
@@ -152,13 +155,13 @@ class Chunks:
             Example of a result, with any number of rows.
         name : str
         """
-        functions, parts = [function] * len(self.parts), (self.parts, *others)
-        # Use any worker: to find the holder of a chunk would wait for the chunk.
-        results = self.of_each(functions, *parts, name=name, held=False)
+        functions, inputs = [function] * len(self.parts), (self.parts, *others)
+        # A search for the holder of a chunk would wait for the chunk.
+        results = self.of_each(functions, *inputs, name=name, at_holders=False)
         return array_of(results, self.row_counts, like, name=name)
 
 
-def _saying_where(position: int, function: Callable[..., Any], *chunk: Any) -> Any:
+def _with_position(position: int, function: Callable[..., Any], *chunk: Any) -> Any:
     """Apply a function to a chunk; errors name the position of the chunk."""
     try:
         return function(*chunk)
@@ -188,8 +191,8 @@ class PerRow(NamedTuple):
     sampled: Array
 
 
-# Methods of TrainingData that change the columns, not the targets.
-OF_COLUMNS = "standardized", "take_columns"
+# Methods of TrainingData that change the matrix, not the targets.
+MATRIX_METHODS = "standardized", "take_columns"
 
 
 @dataclass(frozen=True)
@@ -202,8 +205,8 @@ class ChunkedRows:
     targets : list of Delayed
         The :class:`Targets` of each chunk.
     changes : tuple of tuples
-        Names and arguments of the methods of :class:`TrainingData` that each pass calls
-        on each chunk, in this order.
+        Name and arguments of each method of :class:`TrainingData` that a pass calls on
+        the data of a chunk, in this order.
     """
 
     X: Chunks
@@ -221,11 +224,11 @@ class ChunkedRows:
 
         ``keep`` computes them, and keeps them on the workers of the chunks.
         """
-        given = zip(self.targets, *(values.parts for values in per_row))
-        parts = [call(function, *chunk, name="targets") for chunk in given]
+        inputs = zip(self.targets, *(values.parts for values in per_row))
+        targets = [call(function, *chunk, name="targets") for chunk in inputs]
         if keep:
-            _, parts = self.X.fetch([], self.targets, keep=parts)
-        return replace(self, targets=parts)
+            _, targets = self.X.fetch([], self.targets, keep=targets)
+        return replace(self, targets=targets)
 
     def place_rows(self, values: np.ndarray) -> PerRow:
         """Cut values for each row, (n_samples, ...), into chunks."""
@@ -247,15 +250,15 @@ class ChunkedRows:
         """
         changes = self.changes
         if not reads_rows:
-            changes = tuple(each for each in changes if each[0] not in OF_COLUMNS)
+            changes = tuple(each for each in changes if each[0] not in MATRIX_METHODS)
         on_chunk = partial(_on_chunk, function, changes, arguments, options)
-        nothing = [literal(None)] * len(self.targets)
-        parts = self.targets, nothing if per_row is None else per_row.parts
-        called = getattr(function, "func", function)
-        name = called.__name__.strip("_").replace("_", "-")
+        none = [literal(None)] * len(self.targets)
+        name = getattr(function, "func", function).__name__  # of a partial function
+        name = name.strip("_").replace("_", "-")
         return self.X.map_reduce(
             on_chunk,
-            *parts,
+            self.targets,
+            none if per_row is None else per_row.parts,
             combine=options["combine"],
             name=name,
             reads_rows=reads_rows,
@@ -278,6 +281,6 @@ def _on_chunk(
     xp = arrays.namespace(targets.weights)
     matrix = matrix_of(targets.weights[:, :0] if X is None else X, xp=xp)
     data = TrainingData(matrix, targets.astype(matrix.dtype, xp=xp))
-    for name, *given in changes:
-        data = getattr(data, name)(*given)
+    for name, *method_arguments in changes:
+        data = getattr(data, name)(*method_arguments)
     return data.map_reduce(function, *arguments, per_row=per_row, **options)

@@ -14,9 +14,10 @@ from xlr.data.blocks import cut
 # x86 server.
 GRAM_SPEEDUP = 20
 
-# Minimum rows of a block, up to four times its usual size. Products with few columns
-# are slower on fewer rows, by 1.3 with ten columns and 784 features.
-TALL_BLOCK = 1024
+# Minimum rows of a block, if it has at most four times its usual bytes then. Products
+# with few columns are slower on fewer rows: 1.3 times for 10 columns of coefficients
+# and 784 features.
+MIN_BLOCK_ROWS = 1024
 
 
 @arrays.traced("mean", "scale", "varies")
@@ -55,10 +56,9 @@ class Scaler:
             of variables to the last bit.
         xp : namespace
         """
-        least = 4 * float(xp.finfo(dtype).smallest_normal)
-        scale = xp.where(
-            std > 0, arrays.within(std, least, None, xp=xp), xp.ones_like(std)
-        )
+        smallest = 4 * float(xp.finfo(dtype).smallest_normal)
+        scale = arrays.within(std, smallest, None, xp=xp)
+        scale = xp.where(std > 0, scale, xp.ones_like(std))
         mean = xp.astype(xp.astype(mean, dtype), scale.dtype)
         return cls(mean, scale, xp.astype(std > 0, scale.dtype))
 
@@ -83,26 +83,26 @@ class Scaler:
 
     def take_columns(self, columns: Array, *, xp: Namespace) -> Scaler:
         """Return the scaler of some columns, by their indices on the device."""
-        parts = self.mean, self.scale, self.varies
-        return Scaler(*(xp.take(part, columns) for part in parts))
+        values = self.mean, self.scale, self.varies
+        return Scaler(*(xp.take(each, columns) for each in values))
 
     def keeps_digits(self, dtype: Any, *, xp: Namespace) -> bool:
-        """Return whether products with X may be corrected to products with Z.
+        """Return whether corrected products with X keep the digits of products with Z.
 
-        It is True while the means cost few digits (almost none in float64, two bits in
+        They do if the means cost few digits (almost none in float64, two bits in
         float32) and all numbers are far from the limits of float32.
         """
-        offset = xp.abs(self.mean) / self.scale
-        size = xp.maximum(xp.abs(self.mean), self.scale)
-        extremes = xp.stack([xp.max(offset), xp.max(size), 1 / xp.min(self.scale)])
-        offset, largest, inverse = arrays.to_host(extremes)
-        far = float(xp.finfo(xp.float32).max) ** 0.25
-        near = farthest_mean(dtype, xp=xp)
-        return bool(offset <= near and largest < far and inverse < far)
+        ratio = xp.abs(self.mean) / self.scale
+        magnitude = xp.maximum(xp.abs(self.mean), self.scale)
+        extremes = xp.stack([xp.max(ratio), xp.max(magnitude), 1 / xp.min(self.scale)])
+        ratio, largest, inverse = arrays.to_host(extremes)
+        limit = float(xp.finfo(xp.float32).max) ** 0.25
+        has_small_means = ratio <= max_mean_to_std(dtype, xp=xp)
+        return bool(has_small_means and largest < limit and inverse < limit)
 
 
-def farthest_mean(dtype: Any, *, xp: Namespace) -> float:
-    """Return the largest distance of a mean from zero, in deviations, without loss."""
+def max_mean_to_std(dtype: Any, *, xp: Namespace) -> float:
+    """Return the largest mean, in standard deviations, that costs few digits."""
     return max(4.0, 1e-12 / float(xp.finfo(dtype).eps))
 
 
@@ -117,7 +117,7 @@ class Matrix(Protocol):
         Namespace, device and dtype of the results. ``dtype`` is float32 or float64.
     shape : tuple of two ints
     stored : array
-        The array of the entries; its size sets the size of blocks.
+        The array of the entries. Its device determines the size of blocks.
     product_cost : float
         Time of a matrix-vector product per row, in multiply-adds of a dense product.
     gram_cost : float
@@ -151,7 +151,7 @@ class Matrix(Protocol):
         """Return the diagonal of X' diag(h) X for each column h of ``weights``."""
 
     def explicit(self) -> Matrix:
-        """Return a matrix for several products: standardized dense rows are copied."""
+        """Return a matrix for several products: dense rows are centred and scaled."""
 
     def take_rows(self, rows: slice | Array) -> Matrix:
         """Return some rows: a slice as a view, or indices on the device as a copy."""
@@ -206,9 +206,10 @@ class DenseMatrix:
 
     def _with(self, stored: Array) -> DenseMatrix:
         """Return other rows of the same columns."""
-        made = DenseMatrix.__new__(DenseMatrix)
-        made.__dict__.update(self.__dict__, stored=stored, shape=stored.shape)
-        return made
+        # __init__ would look up the dtype and the costs again.
+        matrix = DenseMatrix.__new__(DenseMatrix)
+        matrix.__dict__.update(self.__dict__, stored=stored, shape=stored.shape)
+        return matrix
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
@@ -273,8 +274,8 @@ class DenseMatrix:
     def standardized(self, scaler: Scaler) -> DenseMatrix | StandardizedMatrix:
         """Return the matrix with centred and scaled columns.
 
-        It is a copy if one block holds all rows: this is faster than a change of units
-        in each pass.
+        It is a copy if one block holds all rows: this is faster than the correction of
+        each product.
         """
         if len(self.row_slices(1, 1, 1)) > 1:
             return StandardizedMatrix(self, scaler)
@@ -290,7 +291,7 @@ class DenseMatrix:
         size = self.xp.finfo(self.dtype).bits // 8
         row_bytes = size * max(self.shape[1], width)
         block = arrays.block_bytes(self.stored)
-        n_rows = max(block // row_bytes, min(TALL_BLOCK, 4 * block // row_bytes))
+        n_rows = max(block // row_bytes, min(MIN_BLOCK_ROWS, 4 * block // row_bytes))
         return cut(self.shape[0], max(1, least, n_rows), n_threads=n_threads)
 
 
@@ -304,8 +305,9 @@ class StandardizedMatrix:
         Z w = X (w / scale) - mean \cdot (w / scale), \qquad
         Z'r = (X'r - mean \textstyle\sum_i r_i) / scale
 
-    Each dense block of rows is copied, centred and scaled for second derivatives, and
-    if the means would cost digits (:meth:`Scaler.keeps_digits`).
+    For second derivatives, and if the means would cost digits
+    (:meth:`Scaler.keeps_digits`), each dense block of rows is copied, centred and
+    scaled.
 
     Parameters
     ----------
@@ -404,7 +406,7 @@ class StandardizedMatrix:
             self._is_dense
             and self.xp.finfo(dtype).bits < self.xp.finfo(self.dtype).bits
         ):
-            # Rounded before it is centred, X would lose the digits of Z.
+            # A large mean would round away the digits of Z.
             return self._copied(dtype)
         return StandardizedMatrix(self.matrix.astype(dtype), self.scaler)
 

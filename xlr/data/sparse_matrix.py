@@ -14,25 +14,23 @@ from xlr.data.matrix import (
     DenseMatrix,
     Scaler,
     StandardizedMatrix,
-    farthest_mean,
+    max_mean_to_std,
 )
 
-# Multiply-adds of a dense product in the time of one stored entry, whose column must be
-# looked up; and in the time of a pair of entries of a row in a Gram matrix.
+# Costs in multiply-adds of a dense product that take the same time: of a stored entry,
+# whose column must be looked up; of a pair of entries of a row in a Gram matrix; and of
+# adding and standardizing an entry of a Gram matrix.
 ENTRY_COST = 4
 PAIR_COST = 25
-
-# Multiply-adds of a dense product in the time of adding a number to a Gram matrix, and
-# of standardizing it there.
 ADDITION_COST = 8
 
-# Size of a block of rows that is made dense for a Gram matrix, and its minimum rows:
-# the addition of matrices then costs less than the products.
+# Numbers of a block of rows that is made dense for a Gram matrix (64 MB), and its
+# minimum rows: the addition of the matrices then costs less than the products.
 DENSE_NUMBERS = 2**23
 LEAST_DENSE_ROWS = 1024
 
-# Scales, and inverses of scales, whose squares stay within the range of float32.
-FAR = 1e9
+# Maximum scale, and inverse of a scale, whose square stays within the range of float32.
+MAX_SCALE = 1e9
 
 
 class SparseMatrix:
@@ -65,7 +63,7 @@ class SparseMatrix:
         return SparseMatrix(rows, xp=self.xp, costs=(self.product_cost, self.gram_cost))
 
     def _with_entries(self, data: Array) -> SparseMatrix:
-        """Return other entries in the same places."""
+        """Return a matrix with other entries at the same positions."""
         rows = self._rows
         parts = data, rows.indices, rows.indptr
         return self._with(of_parts(type(rows), self.shape, parts))
@@ -114,12 +112,11 @@ class SparseMatrix:
             return self._with(self._rows[rows, :])
         start, stop, _ = rows.indices(self.shape[0])
         if (start, stop) not in self._views:
-            whole = self._rows
-            ends = whole.indptr[start : stop + 1]
+            X = self._rows
+            ends = X.indptr[start : stop + 1]
             first, last = arrays.to_host(ends[[0, -1]]).tolist()
-            entries = whole.data[first:last], whole.indices[first:last], ends - first
-            shape = stop - start, whole.shape[1]
-            view = of_parts(type(whole), shape, entries)
+            parts = X.data[first:last], X.indices[first:last], ends - first
+            view = of_parts(type(X), (stop - start, X.shape[1]), parts)
             self._views[start, stop] = self._with(view)
         return self._views[start, stop]
 
@@ -136,23 +133,24 @@ class SparseMatrix:
     def standardized(self, scaler: Scaler) -> StandardizedMatrix:
         """Return the matrix with centred and scaled columns.
 
-        Zeros stay zeros: the change is applied to the coefficients. Entries are copied
-        only to keep digits. Means far from zero are subtracted, because a Gram matrix
-        would subtract their squares. Entries are scaled if their squares might exceed
-        the range of float32.
+        Zeros stay zeros: centring and scaling are applied to the coefficients. Entries
+        are copied only to keep digits. Large means are subtracted, because a Gram
+        matrix would subtract their squares. Entries are scaled if their squares might
+        exceed the range of float32.
         """
         xp, rows = self.xp, self._rows
         mean, scale = scaler.mean, scaler.scale
-        farthest = max(4.0, farthest_mean(self.dtype, xp=xp) ** 0.5)
-        far = xp.abs(mean) > farthest * scale
-        extreme = (scale >= FAR) | (1 / scale >= FAR)
-        has_far, has_extreme = arrays.to_host(xp.stack([xp.any(far), xp.any(extreme)]))
-        if not (has_far or has_extreme):
+        max_ratio = max(4.0, max_mean_to_std(self.dtype, xp=xp) ** 0.5)
+        is_far = xp.abs(mean) > max_ratio * scale
+        is_extreme = (scale >= MAX_SCALE) | (1 / scale >= MAX_SCALE)
+        flags = xp.stack([xp.any(is_far), xp.any(is_extreme)])
+        any_far, any_extreme = arrays.to_host(flags)
+        if not (any_far or any_extreme):
             return StandardizedMatrix(self, scaler)
-        if has_far:
-            rows = _shifted(rows, xp.astype(mean, self.dtype), far, xp=xp)
-            mean = xp.where(far, xp.zeros_like(mean), mean)
-        if has_extreme:
+        if any_far:
+            rows = _shifted(rows, xp.astype(mean, self.dtype), is_far, xp=xp)
+            mean = xp.where(is_far, xp.zeros_like(mean), mean)
+        if any_extreme:
             entries = rows.data / xp.take(xp.astype(scale, self.dtype), rows.indices)
             rows = of_parts(
                 type(rows), self.shape, (entries, rows.indices, rows.indptr)
@@ -168,12 +166,13 @@ class SparseMatrix:
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
         """Cut the rows into a block for each thread, or more for wide temporaries.
 
-        A block has more entries than the sums that it adds to.
+        A block has more entries than the sums to which it adds.
         """
         n, n_entries = self.shape[0], max(1, self._rows.nnz)
         size = self.xp.finfo(self.dtype).bits // 8
         block = arrays.block_bytes(self.stored)
-        n_rows = block // (size * width)  # products do not wait for memory
+        # Only temporaries must fit: products with entries do not wait for memory.
+        n_rows = block // (size * width)
         if 8 * n * max(n_entries / n, width) > block:
             n_rows = min(n_rows, math.ceil(n / n_threads))
         enough = enough_rows(self, n_entries / n, least)
@@ -204,14 +203,14 @@ def canonical(X: Any) -> Any:
 def _shifted(rows: Any, shift: Array, chosen: Array, *, xp: Namespace) -> Any:
     """Subtract a number from all rows of the chosen columns.
 
-    Few of these rows are zero, because the mean is close to most of the values.
+    This stores few further entries: a mean far from zero, in standard deviations, is
+    that of a column with few zeros.
     """
     n_samples, (columns,) = rows.shape[0], xp.nonzero(chosen)
     ends = columns.shape[0] * xp.arange(n_samples + 1, device=arrays.device_of(columns))
-    places = xp.astype(columns, rows.indices.dtype)
-    everywhere = xp.tile(xp.take(shift, columns), (n_samples,))
-    parts = everywhere, xp.tile(places, (n_samples,)), ends
-    return rows - type(rows)(parts, shape=rows.shape)
+    indices = xp.tile(xp.astype(columns, rows.indices.dtype), (n_samples,))
+    entries = xp.tile(xp.take(shift, columns), (n_samples,))
+    return rows - type(rows)((entries, indices, ends), shape=rows.shape)
 
 
 def of_parts(kind: Any, shape: tuple[int, int], parts: tuple[Array, ...]) -> Any:
@@ -219,22 +218,22 @@ def of_parts(kind: Any, shape: tuple[int, int], parts: tuple[Array, ...]) -> Any
 
     SciPy's constructor would copy a part that is less than half of its array.
     """
-    made = kind(shape, dtype=parts[0].dtype)
-    made.data, made.indices, made.indptr = parts
-    made.has_canonical_format = True  # CuPy would wait for the device to check
-    return made
+    matrix = kind(shape, dtype=parts[0].dtype)
+    matrix.data, matrix.indices, matrix.indptr = parts
+    matrix.has_canonical_format = True  # CuPy would wait for the device to check
+    return matrix
 
 
 def _transposed(rows: Any) -> Any:
     """Return the transpose without a copy."""
     parts = rows.data, rows.indices, rows.indptr
-    kind: Any = type(rows)
-    return of_parts(_by_column(kind), rows.shape[::-1], parts)
+    csr_class: Any = type(rows)
+    return of_parts(_csc_class(csr_class), rows.shape[::-1], parts)
 
 
 @cache
-def _by_column(kind: Any) -> Any:
-    return type(kind((1, 1)).T)
+def _csc_class(csr_class: Any) -> Any:
+    return type(csr_class((1, 1)).T)
 
 
 def _costs(rows: Any, *, xp: Namespace) -> tuple[float, float]:
@@ -249,11 +248,11 @@ def enough_rows(matrix: Any, n_entries: float, least: int) -> int:
     """Return the rows of a block whose products take longer than adding its sums.
 
     ``n_entries`` is the number of entries per row. Only passes with Gram matrices have
-    a ``least`` above 1.
+    a ``least``, the minimum rows of a block, above 1.
     """
     p = matrix.shape[1]
-    of_gram = ADDITION_COST * p**2 / matrix.gram_cost if least > 1 else 0
-    return math.ceil(max(least, p / n_entries, of_gram))
+    for_gram = ADDITION_COST * p**2 / matrix.gram_cost if least > 1 else 0
+    return math.ceil(max(least, p / n_entries, for_gram))
 
 
 def gram_cost(pairs: float, n_features: int) -> float:

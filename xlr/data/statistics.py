@@ -13,20 +13,20 @@ from xlr.data.matrix import Matrix
 from xlr.data.training_data import Block, TrainingData
 from xlr.text import listed, printable, quoted
 
-# Rows sampled to detect outliers, and their maximum number of entries (8 MB).
-FEW_ROWS, MAX_ENTRIES = 25, 1e6
+# Number of rows sampled to detect outliers, and their maximum number of entries (8 MB).
+SAMPLED_ROWS, MAX_SAMPLED_ENTRIES = 25, 1e6
 
-# Numbers that give the location and scale of columns with outliers (10 ms).
-MANY_ENTRIES = 10**5
+# Number of entries for the location and spread of columns with outliers (10 ms).
+LOCATION_ENTRIES = 10**5
 
-# A standard deviation this many times the spread of most values means outliers. Scaled
-# by it, the other entries of the column would vanish.
-HEAVY = 1e3
+# Minimum ratio of standard deviation and spread of most values that means outliers. In
+# standard deviations, differences between the other values would vanish.
+MIN_OUTLIER_RATIO = 1e3
 
-# A column with fewer than FEW_GAPS gaps between its values in FEW_ROWS rows may be
-# mostly zero. It may have outliers if fewer than RARE_ROWS rows hold most of its
-# squares. At most MAX_RARE such columns are searched.
-FEW_GAPS, RARE_ROWS, MAX_RARE = 6, 100, 100
+# A column with fewer than MIN_GAPS gaps between its values in the sampled rows may be
+# mostly zero. It may have outliers if fewer than MAX_RARE_ROWS rows hold most of its
+# squares. At most MAX_RARE_COLUMNS such columns are searched.
+MIN_GAPS, MAX_RARE_ROWS, MAX_RARE_COLUMNS = 6, 100, 100
 
 
 class ColumnStatistics(NamedTuple):
@@ -35,7 +35,7 @@ class ColumnStatistics(NamedTuple):
     Attributes
     ----------
     weight : array of shape ()
-        The sum of the weights.
+        Sum of the weights.
     mean : array of shape (n_features,)
     std : array of shape (n_features,)
         Standard deviation; exactly zero for a constant column.
@@ -64,7 +64,7 @@ class ColumnStatistics(NamedTuple):
         return ColumnStatistics(total, self.mean + b * d, xp.sqrt(variance))
 
     def about_zero(self, *, xp: Namespace) -> ColumnStatistics:
-        """Return statistics about zero, with root mean squares as deviations."""
+        """Return statistics about zero: root mean squares as standard deviations."""
         rms = xp.hypot(self.mean, self.std)
         return self._replace(mean=xp.zeros_like(rms), std=rms)
 
@@ -77,9 +77,8 @@ def column_statistics(
 
     The usual case takes one pass, for the means of x and x^2. The variance is right to
     ten digits (three without float64) unless a mean exceeds 300 (90) standard
-    deviations.
-    Such columns take a second pass about the value of a row, and a third about the mean
-    if necessary. Rows of zero weight do not count.
+    deviations. Such columns take a second pass about the value of a row, and a third
+    about the mean if necessary. Rows of zero weight do not count.
 
     Parameters
     ----------
@@ -100,22 +99,22 @@ def column_statistics(
     is_zero = (mean == 0) & (mean_square == 0)  # most columns of a sparse matrix
     variance = mean_square - mean * mean
     # NaN compares false, so it counts as inaccurate.
-    known = _keeps_digits(mean, variance, xp=xp) & (variance < xp.inf)
-    doubtful = np.nonzero(~arrays.to_host(known | is_zero))[0]
+    is_accurate = _keeps_digits(mean, variance, xp=xp) & (variance < xp.inf)
+    inaccurate = np.nonzero(~arrays.to_host(is_accurate | is_zero))[0]
     std = xp.sqrt(xp.maximum(variance, xp.zeros_like(variance)))
-    found = ColumnStatistics(weight, mean, std)
-    if not doubtful.size:
-        return found
-    columns = data.take_columns(arrays.move(doubtful, xp=xp, device=data.device))
-    known_names = names() if names else [f"x{j}" for j in range(data.n_features)]
-    careful = _about_a_row(columns, weight, [known_names[j] for j in doubtful])
-    return _replaced(found, doubtful, arrays.to_host(xp.stack(careful)), xp=xp)
+    statistics = ColumnStatistics(weight, mean, std)
+    if not inaccurate.size:
+        return statistics
+    columns = data.take_columns(arrays.move(inaccurate, xp=xp, device=data.device))
+    all_names = names() if names else [f"x{j}" for j in range(data.n_features)]
+    shifted = _about_a_row(columns, weight, [all_names[j] for j in inaccurate])
+    return _replaced(statistics, inaccurate, arrays.to_host(xp.stack(shifted)), xp=xp)
 
 
 def _replaced(
     statistics: ColumnStatistics, columns: np.ndarray, new: Any, *, xp: Namespace
 ) -> ColumnStatistics:
-    """Return statistics with another mean and standard deviation of some columns."""
+    """Return statistics with another mean and standard deviation for some columns."""
     both = np.array(arrays.to_host(xp.stack([statistics.mean, statistics.std])))
     both[:, columns] = new
     both = arrays.move(both, xp=xp, device=arrays.device_of(statistics.mean))
@@ -127,8 +126,8 @@ def _sums(block: Block) -> tuple[Array, Array, Array]:
     """Return the sum of the weights, and the weighted sums of x and x^2."""
     matrix = block.matrix.astype(block.accumulation_dtype)
     weights = block.xp.astype(block.row_weights, block.accumulation_dtype, copy=False)
-    sums = matrix.transpose_matvec(weights), matrix.sandwich_diagonal(weights)
-    return block.xp.sum(weights), sums[0][0, :], sums[1][0, :]
+    total, squares = matrix.transpose_matvec(weights), matrix.sandwich_diagonal(weights)
+    return block.xp.sum(weights), total[0, :], squares[0, :]
 
 
 def _keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
@@ -161,12 +160,12 @@ def _about_a_row(
         # The shift of a constant column stays exactly at its value.
         shift = xp.where(largest > 0, mean, shift)
     variance = xp.where(largest > 0, variance, xp.zeros_like(variance))
-    wrong = ~(variance < xp.inf) | ((largest > 0) & ~(variance > 0))
-    wrong = np.nonzero(arrays.to_host(wrong))[0]
-    if wrong.size:
-        size = float(arrays.to_host(largest)[wrong[0]])
+    is_out_of_range = ~(variance < xp.inf) | ((largest > 0) & ~(variance > 0))
+    columns = np.nonzero(arrays.to_host(is_out_of_range))[0]
+    if columns.size:
+        size = float(arrays.to_host(largest)[columns[0]])
         dtype = str(data.accumulation_dtype).rpartition(".")[2]
-        name = printable(names[wrong[0]])
+        name = printable(names[columns[0]])
         raise ValueError(
             f"Column {name} of X varies by {size:.3g}, whose square is outside the "
             f"range of {dtype}. Rescale the column to numbers of ordinary size."
@@ -179,7 +178,8 @@ def _shifted_sums(
 ) -> tuple[Array, Array, Array]:
     """Return weighted means of u and u^2 and the largest abs(u), for u = x - shift.
 
-    The means are the block's share of the means over all rows, with the given weight.
+    The means are the block's share of the means over all rows, whose sum of weights is
+    ``weight``.
     """
     xp = block.xp
     shares = xp.astype(block.row_weights, block.accumulation_dtype, copy=False) / weight
@@ -190,18 +190,19 @@ def _shifted_sums(
 
 
 def _combined(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Combine the results of :func:`_shifted_sums` for two parts of the rows."""
     xp = arrays.namespace(a[2])
     return a[0] + b[0], a[1] + b[1], xp.maximum(a[2], b[2])
 
 
 @arrays.quiet()
 def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStatistics:
-    """Return the statistics; columns with outliers have those of most values.
+    """Return robust statistics: columns with outliers have those of most values.
 
     One huge entry (a typo), or a fill value in many rows, determines the standard
-    deviation, and differences between other entries vanish in its units. The gaps
-    between the values of a sample of rows locate and scale such columns: the spread of
-    most values is the median gap times the number of gaps.
+    deviation, and differences between other entries are tiny shares of it. The gaps
+    between the sorted values of a sample of rows locate and scale such columns: the
+    spread of most values is the median gap times the number of gaps.
 
     Parameters
     ----------
@@ -209,42 +210,45 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
     statistics : ColumnStatistics
     """
     xp, (n_samples, n_features) = matrix.xp, matrix.shape
-    if n_samples == 1 or FEW_ROWS * n_features > MAX_ENTRIES:
+    if n_samples == 1 or SAMPLED_ROWS * n_features > MAX_SAMPLED_ENTRIES:
         return statistics
+    # 1. Columns that may have outliers, by a few rows.
     mean, std = arrays.to_host(xp.stack([statistics.mean, statistics.std]))
-    _, gap, n_gaps = _gaps(matrix, FEW_ROWS)
-    is_heavy = (std > HEAVY * gap * n_gaps) & (gap > 0)
-    # If few rows hold most of the squares of a column, other than zeros and ones, look
-    # at more of its values. The widest columns come first.
+    _, gap, n_gaps = _gaps(matrix, SAMPLED_ROWS)
+    is_wide = (std > MIN_OUTLIER_RATIO * gap * n_gaps) & (gap > 0)
+    # Few rows hold most of the squares of a column that is not of zeros and ones.
     squares = mean * mean + std * std
-    is_rare = (n_gaps < FEW_GAPS) & (n_samples * mean * mean < RARE_ROWS * squares)
-    is_rare &= (std > 0) & ~is_heavy & (np.abs(squares - mean) > 1e-6 * squares)
+    is_rare = (n_gaps < MIN_GAPS) & (n_samples * mean * mean < MAX_RARE_ROWS * squares)
+    is_rare &= (std > 0) & ~is_wide & (np.abs(squares - mean) > 1e-6 * squares)
     (rare,) = np.nonzero(is_rare)
-    rare = rare[np.argsort(-std[rare])][:MAX_RARE]
-    columns = np.concatenate([np.nonzero(is_heavy)[0], rare])
-    if not columns.size:
+    rare = rare[np.argsort(-std[rare])][:MAX_RARE_COLUMNS]
+    candidates = np.concatenate([np.nonzero(is_wide)[0], rare])
+    if not candidates.size:
         return statistics
-    some = matrix.take_columns(arrays.move(columns, xp=xp, device=matrix.device))
-    n_rows = max(FEW_ROWS, MANY_ENTRIES // columns.size)
-    values, gap, n_gaps = _gaps(some, n_rows)
+    # 2. Their spread, by more rows.
+    columns = arrays.move(candidates, xp=xp, device=matrix.device)
+    n_rows = max(SAMPLED_ROWS, LOCATION_ENTRIES // candidates.size)
+    values, gap, n_gaps = _gaps(matrix.take_columns(columns), n_rows)
     spread = gap * n_gaps
-    is_heavy = (std[columns] > HEAVY * spread) & (spread > 0)
-    if not is_heavy.any():
+    is_wide = (std[candidates] > MIN_OUTLIER_RATIO * spread) & (spread > 0)
+    if not is_wide.any():
         return statistics
-    # The median gap lies between ordinary values, not next to a fill value.
+    # 3. Their location. The median gap lies between ordinary values, not next to a fill
+    # value.
     below = np.where(values[1:] - values[:-1] == gap, values[:-1], -np.inf)
     location = np.where(n_gaps > 1, below.max(axis=0), values[values.shape[0] // 2])
-    robust = np.stack([location, spread])[:, is_heavy]
-    return _replaced(statistics, columns[is_heavy], robust, xp=xp)
+    robust = np.stack([location, spread])[:, is_wide]
+    return _replaced(statistics, candidates[is_wide], robust, xp=xp)
 
 
 def has_outliers(statistics: ColumnStatistics, robust: ColumnStatistics) -> np.ndarray:
-    """Return a mask of the columns whose statistics outliers have changed."""
-    return arrays.to_host(statistics.std) > HEAVY * arrays.to_host(robust.std)
+    """Return a mask of the columns with outliers, by :func:`without_outliers`."""
+    std, robust_std = arrays.to_host(statistics.std), arrays.to_host(robust.std)
+    return std > MIN_OUTLIER_RATIO * robust_std
 
 
 def _gaps(matrix: Matrix, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the gaps between the values of each column in a few rows, on the host.
+    """Return the gaps between the values of each column in some rows, on the host.
 
     Returns
     -------
@@ -269,9 +273,9 @@ def _gaps(matrix: Matrix, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 def refuse_non_finite(matrix: Matrix, names: list[str] | None = None) -> None:
     """Raise ValueError if X contains NaN or infinity, with the names of the columns."""
-    kinds, wrong = set(), []
+    kinds, masks = set(), []
     for part in getattr(matrix, "parts", (matrix,)):
-        xp, finite = part.xp, np.ones(part.shape[1], dtype=bool)
+        xp, is_finite = part.xp, np.ones(part.shape[1], dtype=bool)
         if arrays.is_floating(part.stored, xp=xp):
             for rows in part.row_slices(1, 1, 1):
                 block = part.take_rows(rows)
@@ -279,20 +283,20 @@ def refuse_non_finite(matrix: Matrix, names: list[str] | None = None) -> None:
                 has = xp.stack([xp.any(xp.isnan(values)), xp.any(xp.isinf(values))])
                 kinds |= set(np.asarray(["NaN", "infinity"])[arrays.to_host(has)])
                 if values.ndim == 2:
-                    here = xp.all(xp.isfinite(values), axis=0)
+                    finite = xp.all(xp.isfinite(values), axis=0)
                 else:  # a sparse matrix: NaN and infinity times zero are NaN
                     place = {"dtype": part.dtype, "device": part.device}
                     zeros = xp.zeros((block.shape[0], 1), **place)
-                    here = xp.isfinite(block.transpose_matvec(zeros)[0, :])
-                finite &= arrays.to_host(here)
-        wrong.append(~finite)
+                    finite = xp.isfinite(block.transpose_matvec(zeros)[0, :])
+                is_finite &= arrays.to_host(finite)
+        masks.append(is_finite)
     if kinds:
-        columns = np.nonzero(np.concatenate(wrong))[0].tolist()
-        named = [quoted(names[j]) if names else f"x{j}" for j in columns]
-        one = len(columns) == 1
+        columns = np.nonzero(~np.concatenate(masks))[0].tolist()
+        column_names = [quoted(names[j]) if names else f"x{j}" for j in columns]
+        subject, verb = ("Column", "is") if len(columns) == 1 else ("Columns", "are")
         raise ValueError(
-            f"Input X contains {' and '.join(sorted(kinds))}. "
-            f"{'Column' if one else 'Columns'} {listed(named, str)} "
-            f"{'is' if one else 'are'} not finite; logistic regression needs finite "
-            "numbers: drop those rows, or impute them (sklearn.impute.SimpleImputer)."
+            f"Input X contains {' and '.join(sorted(kinds))}. {subject} "
+            f"{listed(column_names, str)} {verb} not finite; logistic regression needs "
+            "finite numbers: drop those rows, or impute them "
+            "(sklearn.impute.SimpleImputer)."
         )

@@ -16,11 +16,11 @@ from xlr.arrays import Array, Namespace
 class Targets:
     r"""Labels, weights and offset of each row for each model, formed block by block.
 
-    Shared arrays are stored once. Row i has the weight
+    Arrays that models share are stored once. Row i has the weight
 
     .. math:: s_{im} = s_i\, n_{i\,r(m)}\, f_{m\,y_{im}}
 
-    and the label :math:`y_{im}` in model m.
+    and the label :math:`y_{im}` in model m, which belongs to resample r(m).
 
     Attributes
     ----------
@@ -33,12 +33,14 @@ class Targets:
     counts : array of shape (n_samples, n_counts) or None
         Copies of the row in each resample, :math:`n_{ir}`, of any dtype; None for one.
     class_factors : array of shape (n_models, 2) or None
-        Factors of the labels 0 and 1 in each model, in the dtype of the computations;
-        None for ones.
+        Factors :math:`f` of the weights for the labels 0 and 1 in each model, in the
+        dtype of the computations; None for ones.
     label_of, count_of : array of shape (n_models,) or None
-        Columns of each model. None if all models share one column, or each has its own.
+        Column of ``labels`` and of ``counts`` for each model. None if all models share
+        one column, or each has its own.
     resample_of : ndarray of shape (n_models,) or None
-        Models with the same number differ only in their counts.
+        Model on all rows that each model resamples: models with the same number differ
+        only in their counts.
     offset : array of shape (n_samples, n_outputs) or None
         Added to the logits of every model, in the dtype of the computations.
     """
@@ -56,7 +58,7 @@ class Targets:
     def block(self, rows: slice, *, xp: Namespace) -> tuple[Array, Array]:
         """Return labels and weights of some rows, both (n_rows, n_models or 1).
 
-        Labels have the dtype of the weights.
+        Both have the dtype of the computations.
         """
         dtype = self.weights.dtype
         labels = _columns(self.labels[rows, :], self.label_of, dtype, xp=xp)
@@ -79,7 +81,7 @@ class Targets:
         if self.n_models == models.shape[0] == 1:
             return self
 
-        def chosen(values: Array | None, of: Array | None) -> Array | None:
+        def column_of(values: Array | None, of: Array | None) -> Array | None:
             if of is not None:
                 return arrays.rows(of, models)
             if values is None or values.shape[1] == 1:
@@ -92,15 +94,15 @@ class Targets:
             self,
             n_models=models.shape[0],
             class_factors=None if factors is None else arrays.rows(factors, models),
-            label_of=chosen(self.labels, self.label_of),
-            count_of=chosen(self.counts, self.count_of),
+            label_of=column_of(self.labels, self.label_of),
+            count_of=column_of(self.counts, self.count_of),
             resample_of=None if resample_of is None else resample_of[models],
         )
 
     def recoded(self, kept: np.ndarray, n_classes: int) -> Targets:
-        """Return the targets of one model for some of its classes, in order.
+        """Return the targets of one model for some of its classes, in their order.
 
-        Rows of other classes get the code of the first class, and must have no weight.
+        Rows of the other classes get the code 0, and must have no weight.
         """
         xp, device = arrays.namespace(self.labels), arrays.device_of(self.labels)
         codes, offset = np.zeros(n_classes, dtype=np.int64), self.offset
@@ -125,9 +127,9 @@ class Targets:
     def _with(
         self, names: tuple[str, ...], change: Callable[[Array], Array]
     ) -> Targets:
-        """Return the targets with some arrays changed, if they are not None."""
-        found = {name: getattr(self, name) for name in names}
-        changed = {k: change(v) for k, v in found.items() if v is not None}
+        """Return the targets with some arrays changed, except those that are None."""
+        values = {name: getattr(self, name) for name in names}
+        changed = {k: change(v) for k, v in values.items() if v is not None}
         return replace(self, **changed)
 
     def resampled(self, counts: Array, n_each: int) -> Targets:
@@ -158,6 +160,7 @@ class Targets:
 
 
 def _columns(values: Array, of: Array | None, dtype: Any, *, xp: Namespace) -> Array:
+    """Return the columns of the models in a dtype."""
     if of is not None:
         values = xp.take(values, of, axis=1)
     return values if values.dtype == dtype else xp.astype(values, dtype)

@@ -36,7 +36,7 @@ class Block(NamedTuple):
         Added to the logits.
     xp : namespace
     accumulation_dtype : dtype
-        Accumulation dtype: the widest of the device.
+        Dtype of sums over the rows: the widest of the device.
     """
 
     matrix: Matrix
@@ -60,11 +60,11 @@ def sums_of_class_weights(block: Block, n_classes: int) -> tuple[Array]:
         shares = [y[:, k : k + 1] for k in range(n_classes)]
     else:
         shares = [xp.astype(y == k, block.weights.dtype) for k in range(n_classes)]
-    of_class = [
+    sums = [
         xp.sum(block.weights * share, axis=0, dtype=block.accumulation_dtype)
         for share in shares
     ]
-    return (xp.stack(of_class, axis=1),)
+    return (xp.stack(sums, axis=1),)
 
 
 class TrainingData:
@@ -72,8 +72,8 @@ class TrainingData:
 
     A pass is a map over parts of the rows and a sum, :meth:`map_reduce`. The parts are
     blocks of rows in memory, or the chunks of a Dask scheduler. With chunks, ``matrix``
-    and ``targets`` hold a sample in memory. Their changes are replayed on every chunk
-    that a pass reads.
+    and ``targets`` hold a sample in memory, and a pass calls the methods that have
+    changed them on every chunk.
 
     Parameters
     ----------
@@ -112,8 +112,8 @@ class TrainingData:
         self.n_samples = self.n_drawable if chunks is None else int(chunks.X.shape[0])
         self._block_bytes = arrays.block_bytes(matrix.stored)
         self._slices: dict[tuple[int, int], list[slice]] = {}
-        self._whole: Block | None = None
-        self._filled: Block | None = None
+        self._all_rows: Block | None = None
+        self._filled: Block | None = None  # all rows, filled to an even size
         self._compiles = arrays.compiles(self.xp)
 
     @property
@@ -146,8 +146,8 @@ class TrainingData:
         Parameters
         ----------
         function : callable
-            Takes a :class:`Block`, the arguments, and the rows of the block in
-            ``per_row``; returns a tuple of arrays.
+            Takes a :class:`Block`, the arguments, and the entries of ``per_row`` for
+            the block; returns a tuple of arrays.
         *arguments
         width : int, default=1
             Numbers per row of its widest temporary.
@@ -171,12 +171,12 @@ class TrainingData:
             results = (compiled(block, *arguments, *own) for block, *own in blocks)
             return reduce(combine, results)
         if len(slices) == 1:
-            block = self._whole or self.block(slices[0])
+            block = self._all_rows or self.block(slices[0])
             return function(block, *arguments, *(() if per_row is None else (per_row,)))
 
         def on_rows(rows: slice) -> Sums:
-            given = () if per_row is None else (per_row[rows, ...],)
-            return function(self.block(rows), *arguments, *given)
+            own = () if per_row is None else (per_row[rows, ...],)
+            return function(self.block(rows), *arguments, *own)
 
         return map_reduce(on_rows, slices, self.pool, combine)
 
@@ -190,14 +190,14 @@ class TrainingData:
         """Concatenate the results of a function for the rows of each block."""
         if self._compiles:
             function = arrays.compiled(function)
-        parts = self.map_reduce(
-            partial(_alone, function),
+        results = self.map_reduce(
+            partial(_in_tuple, function),
             *arguments,
             width=width,
             combine=operator.add,
             reads_rows=reads_rows,
         )
-        return parts[0] if len(parts) == 1 else self.xp.concat(list(parts))
+        return results[0] if len(results) == 1 else self.xp.concat(list(results))
 
     def place_rows(self, values: np.ndarray, *, on_device: bool = True) -> Any:
         """Move values for each row, (n_samples, ...), to the device of the rows.
@@ -249,38 +249,38 @@ class TrainingData:
             matrix, labels, weights, shared, offset, self.xp, self.accumulation_dtype
         )
         if rows == slice(0, self.n_samples):
-            self._whole = block
+            self._all_rows = block
         return block
 
     def _even_blocks(self, size: int, per_row: Array | None) -> Iterator[list[Any]]:
-        """Yield blocks of ``size`` rows, each with its ``per_row`` if that is given.
+        """Yield blocks of ``size`` rows, each with its ``per_row`` unless it is None.
 
-        Blocks of one size let a compiled function be reused. Copies of the last row,
-        without weight, fill the last block.
+        A compiled function is for one size. Copies of the last row, without weight,
+        fill the last block.
         """
         xp, n = self.xp, self.n_samples
-        given = [] if per_row is None else [per_row]
+        per_rows = [] if per_row is None else [per_row]
         for stop in range(size, n + 1, size):
             rows = slice(stop - size, stop)
-            yield [self.block(rows), *(values[rows, ...] for values in given)]
+            yield [self.block(rows), *(values[rows, ...] for values in per_rows)]
         if n % size == 0:
             return
         ids = xp.arange(size, device=self.device) + (n - n % size)
-        places, is_new = arrays.within(ids, None, n - 1, xp=xp), ids < n
+        row_ids, is_row = arrays.within(ids, None, n - 1, xp=xp), ids < n
 
         def with_zeros(values: Array) -> Array:
-            factors = xp.reshape(is_new, (size, *[1] * (values.ndim - 1)))
-            taken = xp.take(values, places, axis=0)
+            factors = xp.reshape(is_row, (size, *[1] * (values.ndim - 1)))
+            taken = xp.take(values, row_ids, axis=0)
             return taken * xp.astype(factors, taken.dtype)
 
         block = self._filled
         if block is None:
-            targets = self.targets.take_rows(places, xp=xp)
+            targets = self.targets.take_rows(row_ids, xp=xp)
             targets = replace(targets, weights=with_zeros(self.targets.weights))
-            last = self._with(self.matrix.take_rows(places), targets, None)
+            last = self._with(self.matrix.take_rows(row_ids), targets, None)
             block = last.block(slice(0, size))
             self._filled = block if n < size else None
-        yield [block, *map(with_zeros, given)]
+        yield [block, *map(with_zeros, per_rows)]
 
     def standardized(self, scaler: Scaler) -> TrainingData:
         """Return the data with centred and scaled columns."""
@@ -323,8 +323,8 @@ class TrainingData:
     ) -> TrainingData:
         """Return the same rows with ``function(targets, *per_row)`` as targets.
 
-        Workers compute the targets of chunks for each pass, or ``keep`` them. Call this
-        method before :meth:`select`.
+        Workers compute the targets of chunks in each pass, or once with ``keep``. Call
+        this method before :meth:`select`.
         """
         if self.chunks is None:
             return self._with(self.matrix, function(self.targets, *per_row), None)
@@ -334,16 +334,16 @@ class TrainingData:
 
     def sample(self, size: int, seed: int) -> TrainingData:
         """Copy about ``size`` random rows, in float32."""
-        rows = np.arange(size)  # a sample of chunks is in random order
+        row_ids = np.arange(size)  # the rows in memory are in random order
         if self.in_memory:
             generator = np.random.default_rng([seed, size])
-            rows = np.unique(generator.integers(self.n_samples, size=size))
-        return self.take_rows(rows, self.xp.float32)
+            row_ids = np.unique(generator.integers(self.n_samples, size=size))
+        return self.take_rows(row_ids, self.xp.float32)
 
-    def take_rows(self, numbers: np.ndarray, dtype: Any) -> TrainingData:
+    def take_rows(self, row_ids: np.ndarray, dtype: Any) -> TrainingData:
         """Copy some rows in memory, by their ids on the host, in a dtype."""
         xp = self.xp
-        rows = arrays.move(numbers, xp=xp, device=self.device)
+        rows = arrays.move(row_ids, xp=xp, device=self.device)
         matrix = self.matrix.take_rows(rows).astype(dtype)
         targets = self.targets.take_rows(rows, xp=xp).astype(dtype, xp=xp)
         return TrainingData(matrix, targets, pool=self.pool)
@@ -355,7 +355,7 @@ class TrainingData:
         matrix: Matrix | None = None,
         targets: Targets | None = None,
     ) -> TrainingData:
-        """Return other data. The method of this name is called on each chunk."""
+        """Return other data. Passes call the method of this name on each chunk."""
         chunks = self.chunks
         chunks = None if chunks is None else chunks.changed(name, *arguments)
         return self._with(matrix or self.matrix, targets or self.targets, chunks)
@@ -368,14 +368,16 @@ class TrainingData:
         data.__dict__.update(self.__dict__)
         data.matrix, data.targets, data.chunks = matrix, targets, chunks
         data.dtype, data.n_features = matrix.dtype, matrix.shape[1]
-        data._slices, data._whole, data._filled = {}, None, None
+        data._slices, data._all_rows, data._filled = {}, None, None
         return data
 
 
 def _resampled(n_each: int, targets: Targets, counts: Any) -> Targets:
+    """Return the targets of resampled rows, with counts on the host or the device."""
     xp, device = arrays.namespace(targets.weights), arrays.device_of(targets.weights)
     return targets.resampled(arrays.move(counts, xp=xp, device=device), n_each)
 
 
-def _alone(function: Callable[..., Array], block: Block, *given: Any) -> Sums:
-    return (function(block, *given),)
+def _in_tuple(function: Callable[..., Array], block: Block, *arguments: Any) -> Sums:
+    """Return a tuple of the result, which ``operator.add`` concatenates."""
+    return (function(block, *arguments),)

@@ -53,10 +53,6 @@ def read_folds(
     # A splitter needs only the number of rows of X, so X does not move.
     try:
         splits = list(splitter.split(np.zeros((n_samples, 1)), y, **metadata))
-    except TypeError as error:
-        raise ValueError(
-            f"cv must give pairs (train, test) of row numbers: {error}."
-        ) from error
     except ValueError as error:
         if "'groups' parameter" not in str(error) or "groups" in metadata:
             raise
@@ -68,12 +64,12 @@ def read_folds(
     if not splits:
         raise ValueError("cv has no folds: give it at least one (train, test) pair.")
     trains, tests = (
-        [_chosen(split[part], n_samples, f"fold {k}") for k, split in enumerate(splits)]
+        # Row numbers may count from the end, or be a mask.
+        [np.arange(n_samples)[split[part]] for split in splits]
         for part in (0, 1)
     )
-    for k, test in enumerate(tests):
-        if test.size == 0:
-            raise ValueError(f"cv has no rows to test on in fold {k}.")
+    if not all(test.size for test in tests):
+        raise ValueError("cv has a fold without rows to test on.")
     folds = Resamples.of(dataset, trains, 1)
     n_known = folds.has_class.sum(axis=1)
     if n_known.max() < min(2, folds.has_class.shape[1]):
@@ -108,16 +104,6 @@ def _warn_of_left_out(folds: Resamples) -> None:
         warn(" ".join([*sentences, advice]))
 
 
-def _chosen(numbers: Any, n_samples: int, fold: str) -> np.ndarray:
-    """Return row numbers of a splitter, which may count from the end or be a mask."""
-    try:
-        return np.arange(n_samples)[numbers]
-    except IndexError as error:
-        raise ValueError(
-            f"cv has row numbers in {fold} that do not fit {n_samples} rows: {error}."
-        ) from error
-
-
 @dataclass(frozen=True)
 class FoldModels:
     """Models of the folds, by fold, share of L1 and C; NaN for unusable folds.
@@ -141,30 +127,32 @@ class FoldModels:
     solver: str
 
     @arrays.quiet()
-    def mean_of(self, folds: np.ndarray, models: np.ndarray) -> dict[str, Array]:
-        """Return the mean coefficients of one model of each of some folds.
+    def mean_of(self, folds: np.ndarray, models: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the mean coefficients of one model of each of some folds, on the host.
 
         The format is that of :meth:`Problem.coefficients`. The mean of a class is over
         the folds whose models have the class.
         """
-        xp = arrays.namespace(self.coef)
         coef, intercept = (
-            xp.stack([values[int(i), int(k), ...] for i, k in zip(folds, models)])
-            for values in (self.coef, self.intercept)
+            np.stack(
+                [arrays.to_host(v[int(i), int(k), ...]) for i, k in zip(folds, models)]
+            )
+            for v in (self.coef, self.intercept)
         )
-        known = xp.isfinite(intercept)
-        n_known = xp.sum(xp.astype(known, intercept.dtype), axis=0)
-        divisor = xp.maximum(n_known, xp.ones_like(n_known))
-        mean = xp.where(known, intercept, xp.zeros_like(intercept))
-        mean = xp.sum(mean, axis=0) / divisor
+        known, dtype = np.isfinite(intercept), coef.dtype
+        n_known = known.sum(axis=0)
+        divisor = np.maximum(n_known, 1)
+        coef = (coef * known[..., None]).sum(axis=0) / divisor[:, None]
         # If no fold has the class, all have the same infinity.
-        intercept = xp.where(n_known > 0, mean, intercept[0, ...])
-        coef = xp.where(known[..., None], coef, xp.zeros_like(coef))
-        coef = xp.sum(coef, axis=0) / xp.astype(divisor, coef.dtype)[..., None]
-        rounded = xp.astype(intercept, coef.dtype)
-        rest = intercept - xp.astype(rounded, intercept.dtype)
-        rest = xp.where(xp.isfinite(rest), rest, xp.zeros_like(rest))
-        return {"coef_": coef, "intercept_": rounded, "_intercept_rest": rest}
+        mean = intercept.sum(axis=0, where=known) / divisor
+        intercept = np.where(n_known > 0, mean, intercept[0])
+        rounded = intercept.astype(dtype)
+        rest = np.where(n_known > 0, intercept - rounded, 0)
+        return {
+            "coef_": coef.astype(dtype),
+            "intercept_": rounded,
+            "_intercept_rest": rest,
+        }
 
 
 def fit_folds(

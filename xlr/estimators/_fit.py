@@ -25,6 +25,7 @@ from xlr.inputs.parameters import (
 from xlr.objective import Separation, pays_in_float32
 from xlr.solvers import (
     SOLVERS,
+    PathPoint,
     Record,
     Solution,
     Solver,
@@ -86,9 +87,9 @@ def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
 
 # Further advice for solvers that ran out of iterations.
 INSTEAD = {
-    "newton-cg": ", or use solver='newton-cholesky'",
     "lbfgs": ", or use solver='newton-cholesky'",
     "gradient-descent": ", raise learning_rate, or use solver='auto'",
+    "active-set": ", or use solver='proximal-newton'",
 }
 
 # Among many models, only those with a logit above LARGE (odds of 150) are tested for
@@ -98,7 +99,6 @@ LARGE = 5.0
 MAX_TESTED, MAX_IN_CHUNKS = 50, 5
 
 WITH_FREE_FEATURES = "Use a penalty_factor above 0 for all features."
-INSTEAD_NON_SMOOTH = {"active-set": ", or use solver='proximal-newton'"}
 
 # Solvers that hold a whole Hessian, the solvers to use if it is too large, and the
 # number of matrices of its size in memory.
@@ -184,7 +184,9 @@ class Fitting:
         self._instead_of_separation = () if unpenalised else (WITH_FREE_FEATURES,)
         self._start = start
         self._seed = random_seed(estimator) if start is None else None
-        self._solver = _solver(estimator, name)
+        rate = getattr(estimator, "learning_rate", None)
+        given = (rate,) if name == "gradient-descent" else ()
+        self._solver: Solver = SOLVERS[name](*given)
         self.problem = Problem(
             dataset,
             spec,
@@ -227,19 +229,38 @@ class Fitting:
                 raise
             raise _no_memory_for(name, n_parameters, error) from error
 
-    def proven(self, solution: Solution) -> tuple[np.ndarray, Solution, bool]:
-        """Return the duality gaps, and the solution with models converged by them.
+    def to_predict(self, known: dict[str, Any], parameters: Array) -> dict[str, Any]:
+        """Return the attributes that predictions need.
 
-        The last result is whether no separation was found. Models that did not converge
-        get a warning.
+        ``known`` are those that are known before the fit.
+        """
+        coefficients = self.problem.coefficients(parameters)
+        return known | self._dataset.features.returned(**coefficients)
+
+    def attributes(
+        self, solution: Solution, known: dict[str, Any]
+    ) -> tuple[Solution, dict[str, Any]]:
+        """Return the solution and the attributes that all estimators have.
+
+        A model whose duality gap is small has converged. Others get a warning.
         """
         gap = self.problem.duality_gap(solution)
         solution = solution.with_bound(gap, float(self._estimator.tol))
-        separations = self.separations(solution)
-        self.warn_unless_converged(solution, separations)
-        return gap, solution, not separations
+        has_optimum = self.warn_unless_converged(solution)
+        by_model = {
+            "n_iter_": solution.n_iter,
+            "duality_gap_": gap,
+            "converged_": solution.converged,
+            "optimality_": solution.records[-1].optimality,
+        }
+        return solution, {
+            **self.problem.spec.by_row(by_model),
+            "solver_": self.solver_name,
+            "_has_optimum": has_optimum,
+            **self.to_predict(known, solution.parameters),
+        }
 
-    def separations(self, solution: Solution) -> dict[int, Separation]:
+    def separations(self, solution: Solution | PathPoint) -> dict[int, Separation]:
         """Return the separations of the models, by their indices.
 
         There are none if everything is penalised. Among many models, at most MAX_TESTED
@@ -266,11 +287,15 @@ class Fitting:
         in_memory = self.problem.objective.data.in_memory
         return MAX_TESTED if in_memory else MAX_IN_CHUNKS
 
-    def warn_unless_converged(
-        self, solution: Solution, separations: dict[int, Separation] | None = None
-    ) -> None:
-        """Warn about models that did not converge, with the cause and advice."""
-        n_models, separations = len(solution.status), separations or {}
+    def warn_unless_converged(self, solution: Solution) -> bool:
+        """Warn about models that did not converge, with the cause and advice.
+
+        Returns
+        -------
+        bool
+            Whether no model was found without a finite estimate.
+        """
+        n_models, separations = len(solution.status), self.separations(solution)
         if separations:
             names = self._dataset.features.column_names
             first = next(iter(separations.values()))
@@ -283,17 +308,12 @@ class Fitting:
                     f"estimate. In the first of them, {cause}"
                 )
             warn(sentence, SeparationWarning)
-        advice = INSTEAD
-        if self.problem.objective.non_smooth is not None:
-            # With many parameters, only newton-cg remains.
-            advice = INSTEAD_NON_SMOOTH
-        warn_unless_converged(
-            solution,
-            self._estimator,
-            self._dataset,
-            advice.get(self.solver_name, ""),
-            separations,
-        )
+        if set(solution.status) != {Status.CONVERGED}:
+            advice = INSTEAD.get(self.solver_name, "")
+            warn_unless_converged(
+                solution, self._estimator, self._dataset, advice, separations
+            )
+        return not separations
 
 
 def warn_unless_converged(
@@ -358,17 +378,6 @@ def _no_memory_for(name: str, n_parameters: int, cause: Any) -> MemoryError:
         f"{n_parameters} parameters ({cause}). Use solver='auto', "
         f"{INSTEAD_OF_HESSIAN[name]}."
     )
-
-
-def _solver(estimator: Any, name: str) -> Solver:
-    if name == "gradient-descent":
-        return SOLVERS[name](getattr(estimator, "learning_rate", None))
-    if getattr(estimator, "learning_rate", None) is not None:
-        warn(
-            f"learning_rate has no effect with the solver {name!r}. Use "
-            "solver='gradient-descent', or leave it out."
-        )
-    return SOLVERS[name]()
 
 
 def printing(solver: str, on_iteration: Listener | None = None) -> Listener:

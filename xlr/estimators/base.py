@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Self, TypeVar, cast
@@ -18,7 +17,6 @@ from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Namespace
 from xlr.data import (
     Chunks,
-    Delayed,
     DenseMatrix,
     Matrix,
     even_size,
@@ -29,8 +27,7 @@ from xlr.functions import log_sigmoid, log_softmax, sigmoid_terms, softmax
 from xlr.inputs.categories import Encoder
 from xlr.inputs.dask_input import split_like
 from xlr.inputs.features import Features, read_features
-from xlr.inputs.labels import with_plain_integers
-from xlr.inputs.tables import accept
+from xlr.inputs.labels import on_host
 from xlr.inputs.weights import check_offset_columns, read_offset
 from xlr.precision import full_precision
 from xlr.text import warn
@@ -175,7 +172,7 @@ class LinearModel(BaseEstimator):
             )
         if offset is not None:
             offset = read_offset(offset, features)
-            check_offset_columns(offset, coef.shape[0], n_rows)
+            check_offset_columns(offset, coef.shape[0])
         width = BLOCK_ARRAYS * coef.shape[0]
         if isinstance(matrix, DenseMatrix) and entries.dtype != widest:
             width += n_features  # rows that are converted
@@ -239,6 +236,14 @@ class LinearModel(BaseEstimator):
         if hasattr(model, "feature_names_in_"):
             del model.feature_names_in_
         return model
+
+    def _prepare_chunks(self, X: Any, offset: Any) -> tuple[Chunks, Self]:
+        """Return the chunks of X, and a copy of the model that predicts them."""
+        check_is_fitted(self, "coef_")
+        if offset is None:
+            self._warn_of_missing_offset()
+        chunks: Chunks = read_features(self, X, reset=False, chunked=True).X
+        return chunks, self._of_numbers()
 
     def _warn_of_missing_offset(self) -> None:
         """Warn once if the fit had an offset, which this prediction lacks."""
@@ -381,18 +386,17 @@ def chunk_by_chunk(method: Method) -> Method:
     """Extend a predictor to Dask arrays and tables, with lazy results."""
 
     @functools.wraps(method)
-    def predict(self: Any, X: Array, *others: Any, **named: Any) -> Array:
+    def predict(self: Any, X: Array, offset: Any = None) -> Array:
+        given = () if offset is None else (offset,)
         if not arrays.is_dask(X):
             with arrays.current_device(X):
-                return method(self._snapshot(), X, *others, **named)
-        bound = inspect.signature(method).bind(self, X, *others, **named)
-        offset = bound.arguments.get("offset")
-        chunks, on_chunk, parts = _prepared(method, self, X, offset=offset)
+                return method(self._snapshot(), X, *given)
+        chunks, model = self._prepare_chunks(X, offset)
         # The result for a row has the shape and the dtype of all results.
-        answer = on_chunk(chunks.like, None)
+        answer = method(model, chunks.like)
         return chunks.map(
-            partial(_or_empty, on_chunk, answer[:0, ...]),
-            *parts,
+            partial(_of_chunk, method, model, answer[:0, ...]),
+            split_like(chunks, offset, "offset"),
             like=answer,
             name=method.__name__.replace("_", "-"),
         )
@@ -400,37 +404,16 @@ def chunk_by_chunk(method: Method) -> Method:
     return cast(Method, predict)
 
 
-def _prepared(
-    method: Callable[..., Any], estimator: LinearModel, X: Array, **given: Any
-) -> tuple[Chunks, Callable[..., Any], list[list[Delayed]]]:
-    """Return the chunks of X, the method of a copy, and its arguments for each chunk.
-
-    The arguments are None or have an entry for each row.
-    """
-    check_is_fitted(estimator, "coef_")
-    if given["offset"] is None:
-        estimator._warn_of_missing_offset()
-    chunks: Chunks = read_features(estimator, X, reset=False, chunked=True).X
-    parts = [split_like(chunks, values, name) for name, values in given.items()]
-    model, names = estimator._of_numbers(), tuple(given)
-    return chunks, partial(_called, method, model, names), parts
-
-
-def _called(
-    method: Callable[..., Any],
+def _of_chunk(
+    method: Callable[..., Array],
     model: LinearModel,
-    names: tuple[str, ...],
+    empty: Array,
     X: Array,
-    *values: Any,
-) -> Any:
-    given = {name: value for name, value in zip(names, values) if value is not None}
-    return method(model, X, **given)
-
-
-def _or_empty(
-    on_chunk: Callable[..., Array], empty: Array, X: Array, offset: Any
+    offset: Any,
 ) -> Array:
-    return on_chunk(X, offset) if X.shape[0] else empty
+    if X.shape[0] == 0:
+        return empty
+    return method(model, X) if offset is None else method(model, X, offset)
 
 
 class LinearClassifier(ClassifierMixin, LinearModel):
@@ -562,72 +545,34 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         NotFittedError, ValueError
             As in :meth:`decision_function`, or if lengths differ.
         """
-        if not arrays.is_dask(X):
-            with arrays.current_device(X):
-                return _accuracy(self._snapshot(), X, y, sample_weight, offset)
         given = {"y": y, "sample_weight": sample_weight, "offset": offset}
-        chunks, on_chunk, parts = _prepared(_accuracy, self, X, **given)
-        function = partial(_weighted_accuracy, on_chunk)
-        total, weight = chunks.map_reduce(function, *parts, name="score")
-        if weight == 0:
+        if arrays.is_dask(X):
+            chunks, model = self._prepare_chunks(X, offset)
+            values = (split_like(chunks, v, name) for name, v in given.items())
+            score = partial(_right_weight, model)
+            right, total = chunks.map_reduce(score, *values, name="score")
+        else:
+            right, total = _right_weight(self, X, **given)
+        if not total > 0:
             raise ValueError(
                 "There is nothing to score: X has no rows, or their weights are zero."
             )
-        return float(total / weight)
+        return float(right / total)
 
 
-def _weighted_accuracy(
-    on_chunk: Callable[..., float], X: Array, y: Any, weight: Any, offset: Any
+def _right_weight(
+    model: LinearClassifier, X: Array, y: Any, sample_weight: Any, offset: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sum of the weights of the right rows, and of all rows."""
-    total = np.asarray(float(X.shape[0]))
-    if weight is not None and X.shape[0]:
-        host = arrays.to_host(weight) if arrays.is_array(weight) else weight
-        total = np.sum(np.broadcast_to(np.asarray(host, dtype=float), X.shape[:1]))
-    if total == 0:
-        return np.zeros(()), np.zeros(())
-    return np.asarray(on_chunk(X, y, weight, offset)) * total, np.asarray(total)
-
-
-def _accuracy(
-    model: LinearClassifier,
-    X: Array,
-    y: Array,
-    sample_weight: Array | None = None,
-    offset: Array | None = None,
-) -> float:
-    """Return the accuracy for rows in memory."""
+    """Return the weight of the rows whose label is predicted, and of all rows."""
     from sklearn.metrics import accuracy_score
 
-    codes, classes = model._of_rows(class_codes, X, offset), model.classes_
-    y = accept("y", y)
-    kept = arrays.in_place(y, differentiable=True) is y
-    if sample_weight is None and arrays.is_array(y) and kept:
-        found, xp = labels_of(codes, classes), arrays.namespace(codes)
-        # Compare on the device, so that one number moves to the host.
-        if arrays.is_array(found) and _are_alike(y, found):
-            widest = arrays.widest_float(xp=xp, device=arrays.device_of(found))
-            return float(arrays.to_host(xp.mean(xp.astype(y == found, widest))))
-    # The host can hold labels of every kind.
-    y, sample_weight = (
-        arrays.to_host(v) if arrays.is_array(v) else v for v in (y, sample_weight)
-    )
-    if sample_weight is not None:
-        sample_weight = np.asarray(sample_weight)  # may be a column of a table
-        if np.min(sample_weight) < 0:
-            raise ValueError("sample_weight contains negative values.")
-    predicted = arrays.to_host(classes)[arrays.to_host(codes)]
-    y = with_plain_integers(y)
-    return float(accuracy_score(y, predicted, sample_weight=sample_weight))
-
-
-def _are_alike(y: Array, found: Array) -> bool:
-    """Return whether both are integers of one dtype, library and device."""
-    xp = arrays.namespace(found)
-    return (
-        tuple(y.shape) == tuple(found.shape)
-        and arrays.namespace(y) is xp
-        and arrays.device_of(y) == arrays.device_of(found)
-        and y.dtype == found.dtype
-        and xp.isdtype(y.dtype, ("bool", "integral"))
-    )
+    if np.shape(X)[0] == 0:  # an empty chunk
+        return np.zeros(()), np.zeros(())
+    weights = 1.0 if sample_weight is None else sample_weight
+    given = {"y_true": y, "y_pred": model.predict(X, offset), "sample_weight": weights}
+    given = on_host(given)
+    weights = np.broadcast_to(given["sample_weight"], given["y_pred"].shape)
+    if not np.any(weights):
+        return np.zeros(()), np.zeros(())
+    right = accuracy_score(**given | {"sample_weight": weights}, normalize=False)
+    return np.asarray(float(right)), np.asarray(np.sum(weights), dtype=np.float64)

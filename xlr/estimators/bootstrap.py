@@ -43,12 +43,8 @@ class BootstrapResult:
     converged: np.ndarray
 
     def __repr__(self) -> str:
-        n_resamples, n_columns, n_features = self.coef.shape
-        return (
-            f"<BootstrapResult of {n_resamples} resamples: "
-            f"{n_columns} x {n_features} coefficients each, "
-            f"{np.count_nonzero(~self.converged) or 'none'} not converged>"
-        )
+        n_resamples, *shape = self.coef.shape
+        return f"<BootstrapResult of {n_resamples} resamples of {shape} coefficients>"
 
     def interval(self, level: float = 0.95) -> dict[str, tuple[Array, Array]]:
         """Return percentile intervals of the coefficients and intercepts.
@@ -208,7 +204,7 @@ def _refits(
     for members, spec in resamples.specs(1):
         fitting = Fitting(estimator, dataset, spec)
         solution = fitting.run()
-        fitting.warn_unless_converged(solution, fitting.separations(solution))
+        fitting.warn_unless_converged(solution)
         converged[members] = solution.converged.reshape(members.size, -1).all(axis=1)
         problem, n_columns = fitting.problem, dataset.n_columns
         parts.append(problem.coefficients_by_model(solution.parameters, n_columns))
@@ -221,20 +217,17 @@ def _refits(
 
 def _warn_of_left_out(has_class: np.ndarray, dataset: LabelledDataset) -> None:
     """Warn about resamples that lack classes, and name the classes."""
-    n_resamples, one_class = has_class.shape[0], has_class.sum(axis=1) < 2
-    sentences = []
-    if one_class.any():
-        sentences.append(
-            f"{one_class.sum()} of {n_resamples} resamples have one class only; their "
-            "replicates are NaN."
-        )
+    one_class = has_class.sum(axis=1) < 2
+    cases = {"have one class only; their replicates are NaN": one_class}
     for label, own in zip(dataset.kept_classes, has_class.T):
-        n_without = np.sum(~own & ~one_class)
-        if n_without:
-            sentences.append(
-                f"{n_without} of {n_resamples} resamples lack the class "
-                f"{quoted(label)}: their models leave it out, with an intercept of "
-                "minus infinity."
-            )
+        cases[
+            f"lack the class {quoted(label)}: their models leave it out, with an "
+            "intercept of minus infinity"
+        ] = ~own & ~one_class
+    sentences = [
+        f"{np.count_nonzero(those)} of {one_class.size} resamples {said}."
+        for said, those in cases.items()
+        if those.any()
+    ]
     if sentences:
         warn(" ".join(sentences))

@@ -17,13 +17,8 @@ except ImportError:  # scikit-learn 1.6 to 1.8
         """Replacement for scikit-learn's mixin of the same name."""
 
     def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
-        """Call the method, at the same stack depth as scikit-learn 1.9."""
-
-        @functools.wraps(method)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return method(*args, **kwargs)
-
-        return call
+        """Return the method, without callbacks."""
+        return method
 
 
 Reconstruct = Callable[[Array], dict[str, Any]]

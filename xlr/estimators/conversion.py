@@ -46,15 +46,11 @@ def _logistic_regression(fitted: Any, classes: np.ndarray, models: slice) -> Any
     # Use float64, as predictions of xlr do: a float32 intercept has too few digits for
     # columns far from zero.
     intercept = fitted.intercept_.astype("float64")
+    intercept = intercept + getattr(fitted, "_intercept_rest", 0.0)
     converted.coef_ = fitted.coef_[models].astype("float64")
     converted.intercept_ = intercept[models]
-    rest = getattr(fitted, "_intercept_rest", None)
-    if rest is not None:
-        converted.intercept_ = converted.intercept_ + rest[models]
-    n_iter = np.atleast_1d(getattr(fitted, "n_iter_", 0))
-    if n_iter.shape != intercept.shape:  # after a cross-validation
-        n_iter = np.full(intercept.shape, n_iter.max(), dtype=np.int32)
-    converted.n_iter_ = n_iter[models]
+    n_iter = np.max(getattr(fitted, "n_iter_", 0))
+    converted.n_iter_ = np.full(converted.intercept_.shape, n_iter, dtype=np.int32)
     _copy_features(fitted, converted)
     return converted
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -35,7 +35,7 @@ from xlr.threads import Workers
 
 # Codes of rows of ``coef_`` without a fit, which decide their intercepts.
 NEVER, ALWAYS, UNKNOWN = -1, -2, -3
-INTERCEPTS = {UNKNOWN: np.nan, ALWAYS: np.inf, NEVER: -np.inf}
+INTERCEPTS = -np.inf, np.inf, np.nan
 
 # A mean this many standard deviations from zero makes float32 round logits by 1e-4.
 FARTHEST_MEAN = 2e3
@@ -53,39 +53,51 @@ class ModelSpec:
     places : ndarray of shape (n_rows,) or None
         For each row of ``coef_``, the index of the fitted row, or NEVER, ALWAYS or
         UNKNOWN without a fit. None if all rows are fitted.
+    by_class : bool
+        Whether each row of ``coef_`` has a model of its own.
     """
 
     loss: Loss
     data: TrainingData
     places: np.ndarray | None = None
+    by_class: bool = False
 
     @property
     def n_classes(self) -> int:
         """Return the number of classes of the loss."""
         return self.loss.n_outputs if self.loss.shift_invariant else 2
 
-    def among(self, kept: np.ndarray) -> ModelSpec:
-        """Return the spec of one model of some of the classes.
-
-        Rows of the other classes must have zero weight. Each class keeps a logit: the
-        penalty is the limit for vanishing weights of the other classes.
-        """
-        n_classes = self.n_classes
-        if kept.shape[0] == n_classes:
-            return self
-        places = np.full(n_classes, NEVER)
-        places[kept] = np.arange(kept.shape[0])
-        if not self.loss.shift_invariant:
-            places = np.asarray([ALWAYS if kept[0] else NEVER])
-        if self.places is not None:
-            places = np.where(self.places >= 0, places[self.places], self.places)
-        recoded = partial(Targets.recoded, kept=kept, n_classes=n_classes)
-        data = self.data.with_targets(recoded)
-        return ModelSpec(SoftmaxLoss(kept.shape[0]), data, places)
-
     def resampled(self, counts: Any, n_each: int) -> ModelSpec:
         """Return the spec with the data of :meth:`TrainingData.resampled`."""
         return replace(self, data=self.data.resampled(counts, n_each))
+
+    def by_row(self, by_model: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Convert numbers per model, (..., n_models), to numbers per row of ``coef_``.
+
+        Rows without a fit get zero, or True. The numbers of a model of all rows do not
+        change.
+        """
+        if self.places is None or not self.by_class:
+            return by_model
+        where = np.maximum(self.places, NEVER)
+        found = {}
+        for name, values in by_model.items():
+            filler = np.full_like(values[..., :1], values.dtype == bool)
+            found[name] = np.concatenate([values, filler], axis=-1)[..., where]
+        return found
+
+    def with_other_rows(self, values: Array, *constants: float) -> Array:
+        """Return fitted rows of all models together with the rows without a fit.
+
+        ``constants`` are the values of rows that are NEVER, ALWAYS and UNKNOWN.
+        """
+        places: Any = self.places
+        xp, n, n_fitted = self.data.xp, values.shape[0], np.count_nonzero(places >= 0)
+        first = xp.zeros_like(values[:1, ...])
+        values = xp.concat([values, *(first + constant for constant in constants)])
+        starts = np.arange(0, n, max(1, int(n_fitted)), dtype=np.int64)[:, None]
+        order = np.where(places >= 0, starts + places, n - 1 - places)
+        return arrays.rows(values, order.reshape(-1))
 
 
 def loss_of(n_classes: int, *, shares: bool = False) -> Loss:
@@ -95,24 +107,7 @@ def loss_of(n_classes: int, *, shares: bool = False) -> Loss:
     return LogisticLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
 
 
-def spread(
-    by_model: dict[str, np.ndarray], places: np.ndarray | None
-) -> dict[str, np.ndarray]:
-    """Convert numbers per model, (..., n_models), to numbers per row of ``coef_``.
-
-    Rows without a fit get zero, or True.
-    """
-    if places is None:
-        return by_model
-    where = np.maximum(places, NEVER)
-    found = {}
-    for name, values in by_model.items():
-        filler = np.full_like(values[..., :1], values.dtype == bool)
-        found[name] = np.concatenate([values, filler], axis=-1)[..., where]
-    return found
-
-
-@dataclass(frozen=True)
+@dataclass
 class Dataset:
     """Rows, the models to fit to them, and the scales of the columns.
 
@@ -139,34 +134,17 @@ class Dataset:
     unit: float
     fit_intercept: bool
     statistics: ColumnStatistics
-    robust: ColumnStatistics
-    scaler: Scaler
+    robust: ColumnStatistics = field(init=False)
+    scaler: Scaler = field(init=False)
 
-    @classmethod
-    def of(
-        cls,
-        features: Features,
-        spec: ModelSpec,
-        unit: float,
-        fit_intercept: bool,
-        statistics: ColumnStatistics | None = None,
-        **more: Any,
-    ) -> Any:
-        """Return a dataset; compute its column statistics unless they are given."""
-        data = spec.data
-        if statistics is None:
-            alone = data
-            if data.targets.n_models > 1:
-                alone = data.with_targets(_of_all_models)
-            statistics = column_statistics(alone, names=lambda: features.column_names)
-        robust = statistics
+    def __post_init__(self) -> None:
+        data, self.robust = self.spec.data, self.statistics
         if data.n_drawable:  # chunks whose statistics are known have no sample
-            robust = without_outliers(data.matrix, statistics)
-        about = robust if fit_intercept else robust.about_zero(xp=data.xp)
-        scaler = Scaler.of(about.mean, about.std, data.dtype, xp=data.xp)
-        return cls(
-            features, spec, unit, fit_intercept, statistics, robust, scaler, **more
-        )
+            self.robust = without_outliers(data.matrix, self.statistics)
+        about = self.robust
+        if not self.fit_intercept:
+            about = about.about_zero(xp=data.xp)
+        self.scaler = Scaler.of(about.mean, about.std, data.dtype, xp=data.xp)
 
     @property
     def column_moments(self) -> Array:
@@ -205,11 +183,19 @@ class Dataset:
         return listed([names[j] for j in columns], printable)
 
 
+def statistics_of(features: Features, spec: ModelSpec) -> ColumnStatistics:
+    """Return the statistics of the columns of X, with the weights of all models."""
+    data = spec.data
+    if data.targets.n_models > 1:
+        data = data.with_targets(_of_all_models)
+    return column_statistics(data, names=lambda: features.column_names)
+
+
 def _of_all_models(targets: Targets) -> Targets:
     return Targets(1, targets.weights, targets.weights)
 
 
-@dataclass(frozen=True)
+@dataclass
 class LabelledDataset(Dataset):
     """A dataset with one label for each row.
 
@@ -252,33 +238,31 @@ class LabelledDataset(Dataset):
         return loss_of(self.totals.shape[0]).n_outputs
 
     @property
+    def coef_shape(self) -> tuple[int, int]:
+        """Return the shape of ``coef_``."""
+        return self.n_columns, self.features.X.shape[1]
+
+    @property
     def of_all_classes(self) -> ModelSpec:
         """Return one model of all kept classes, even if each class has its own."""
         if not self.class_weights.one_vs_rest:
             return self.spec
         weights = replace(self.class_weights, one_vs_rest=False)
-        return weights.spec(self.rows, self.unit, shares=False)
+        return weights.spec(self.rows, self.unit)
 
     def among(self, kept: np.ndarray) -> ModelSpec:
         """Return the spec for some of the kept classes, by their positions."""
-        weights = self.class_weights
-        if not weights.one_vs_rest:
-            return self.spec.among(kept)
-        if kept.shape[0] == weights.kept.shape[0]:
+        known = self.class_weights.kept
+        if kept.shape[0] == known.shape[0]:
             return self.spec
-        weights = replace(weights, kept=weights.kept[kept])
-        return weights.spec(self.rows, self.unit, shares=False)
+        weights = replace(self.class_weights, kept=known[kept])
+        return weights.spec(self.rows, self.unit)
 
     @property
     def kept_classes(self) -> list[Any]:
         """Return the labels of the classes with positive weight."""
         kept: list[Any] = arrays.to_host(self.classes)[self.class_weights.kept].tolist()
         return kept
-
-    def by_row(self, by_model: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return :func:`spread` numbers of one-vs-rest models, others unchanged."""
-        is_each = self.class_weights.one_vs_rest
-        return spread(by_model, self.spec.places) if is_each else by_model
 
     def labels(self) -> np.ndarray:
         """Return the label of each row, (n_samples,), on the host."""
@@ -357,32 +341,38 @@ class ClassWeights:
         check_totals(totals)
         return cls(factors, by_class, against_rest, np.nonzero(totals)[0])
 
-    def spec(self, rows: TrainingData, unit: float, shares: bool) -> ModelSpec:
+    def spec(
+        self, rows: TrainingData, unit: float, *, shares: bool = False
+    ) -> ModelSpec:
         """Return the models to fit to rows with codes of all classes.
 
-        With ``shares``, the rows hold class shares instead of codes.
+        With ``shares``, the rows hold class shares instead of codes. A softmax of some
+        of the classes has a logit for each: the penalty is the limit for vanishing
+        weights of the other classes.
         """
         n_classes, n_kept = self.factors.shape[0], self.kept.shape[0]
         by_class = self.one_vs_rest and n_kept > 1
         weighed = partial(self._weighed, unit, rows.dtype, by_class)
         rows = rows.with_targets(weighed, keep=True)
-        if not by_class:
-            spec = ModelSpec(loss_of(n_classes, shares=shares), rows)
-            return spec if n_kept == n_classes else spec.among(self.kept)
-        places = None
-        if n_kept < n_classes:
-            places = np.full(n_classes, NEVER)
-            places[self.kept] = np.arange(n_kept)
-        return ModelSpec(LogisticLoss(), rows, places)
+        loss = LogisticLoss() if by_class else loss_of(n_classes, shares=shares)
+        if n_kept == n_classes:
+            return ModelSpec(loss, rows, None, self.one_vs_rest)
+        places = np.full(n_classes, NEVER)
+        places[self.kept] = np.arange(n_kept)
+        if n_classes == 2:
+            places = np.asarray([ALWAYS if self.kept[0] else NEVER])
+        loss = loss if by_class else SoftmaxLoss(n_kept)
+        return ModelSpec(loss, rows, places, self.one_vs_rest)
 
     def _weighed(
         self, unit: float, dtype: Any, by_class: bool, targets: Targets
     ) -> Targets:
         """Return targets with sample weights of mean 1, times the class weights."""
         labels, weights = targets.labels, targets.weights / unit
-        xp = arrays.namespace(weights)
+        xp, device = arrays.namespace(weights), arrays.device_of(weights)
+        n_classes = self.factors.shape[0]
+        is_whole = self.kept.shape[0] == n_classes
         if (self.factors != 1).any():
-            device = arrays.device_of(weights)
             factors = arrays.move(
                 self.factors, xp=xp, device=device, dtype=weights.dtype
             )
@@ -390,15 +380,15 @@ class ClassWeights:
         weights = xp.astype(weights, dtype, copy=False)
         if not by_class:
             labels = xp.astype(labels, dtype)  # once, not in each block
-            return Targets(1, labels, weights, offset=targets.offset)
-        n_classes, factors = self.factors.shape[0], None
-        device = arrays.device_of(labels)
+            targets = Targets(1, labels, weights, offset=targets.offset)
+            return targets if is_whole else targets.recoded(self.kept, n_classes)
+        factors = None
         codes = xp.arange(n_classes, dtype=labels.dtype, device=device)
         if self.against_rest is not None:
             factors = arrays.move(self.against_rest, xp=xp, device=device, dtype=dtype)
         own = xp.astype(labels == codes, xp.uint8)
         targets = Targets(n_classes, own, weights, class_factors=factors)
-        return targets if self.kept.shape[0] == n_classes else targets.select(self.kept)
+        return targets if is_whole else targets.select(self.kept)
 
 
 def read_dataset(
@@ -432,13 +422,13 @@ def read_dataset(
     TypeError, ValueError
         If y, the weights or the offset are invalid.
     """
-    scan = scan_rows(
-        estimator, features, y, sample_weight, offset, pool, statistics=statistics
+    given = y, sample_weight, offset
+    classes, totals, rows, statistics = scan_rows(
+        estimator, features, *given, pool, statistics=statistics
     )
-    rows = scan.rows
     weights = ClassWeights.of(
-        scan.classes,
-        scan.totals,
+        classes,
+        totals,
         getattr(estimator, "class_weight", None),
         getattr(estimator, "multi_class", "multinomial"),
     )
@@ -448,23 +438,22 @@ def read_dataset(
                 "An offset belongs to the logits of one model, and multi_class='ovr' "
                 "fits one model for each class. Use multi_class='multinomial'."
             )
-        n_outputs = loss_of(scan.classes.shape[0]).n_outputs
-        check_offset_columns(rows.offset, n_outputs, rows.n_samples)
+        check_offset_columns(rows.offset, loss_of(totals.shape[0]).n_outputs)
     if isinstance(y, SoftLabels):
         _check_soft_labels(estimator, weights, taken=takes_soft_labels)
-    unit = float((scan.totals * weights.factors).sum() / rows.n_samples)
-    dataset: LabelledDataset = LabelledDataset.of(
+    unit = float((totals * weights.factors).sum() / rows.n_samples)
+    spec = weights.spec(rows, unit, shares=isinstance(y, SoftLabels))
+    return LabelledDataset(
         features,
-        weights.spec(rows, unit, isinstance(y, SoftLabels)),
+        spec,
         unit,
         bool(estimator.fit_intercept),
-        scan.statistics,
-        classes=scan.classes,
-        rows=rows,
-        totals=scan.totals,
-        class_weights=weights,
+        statistics or statistics_of(features, spec),
+        classes,
+        rows,
+        totals,
+        weights,
     )
-    return dataset
 
 
 def _check_soft_labels(estimator: Any, weights: ClassWeights, taken: bool) -> None:

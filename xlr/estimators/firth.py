@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -23,17 +22,12 @@ from xlr.estimators.regularisation import Regularisation
 from xlr.inputs.features import Features
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
 from xlr.solvers import SOLVERS, minimise
-from xlr.text import printable, quoted, warn
+from xlr.text import listed, printable, quoted, warn
 from xlr.threads import workers
 
 # Newton's method has only the Hessian of the likelihood. It takes hundreds of steps if
 # the penalty has as much curvature, which quasi-Newton steps learn.
 SOLVER = "lbfgs"
-
-# Optimality and maximum number of iterations of a start at the maximum of the
-# likelihood, which does not exist if classes are separated.
-LIKELIHOOD_TOL = 1e-4
-LIKELIHOOD_ITERATIONS = 30
 
 
 class FirthLogisticRegression(LinearClassifier):
@@ -189,26 +183,23 @@ class FirthLogisticRegression(LinearClassifier):
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
             dataset.warn_of_far_columns()
-            without = arrays.to_host(dataset.classes)[dataset.totals == 0].tolist()
-            absent = ""
-            if without:
-                absent = f"No row of the class {quoted(without[0])} has weight"
-                warn(f"{absent}: it has the probability that the penalty gives.")
+            absent = arrays.to_host(dataset.classes)[dataset.totals == 0].tolist()
+            if absent:
+                warn(
+                    f"No row of the class {quoted(absent[0])} has weight: it has the "
+                    "probability that the penalty gives."
+                )
             tell = printing(SOLVER) if self.verbose else None
             problem = firth_problem(dataset, float(self.C))
-            self._refuse_collinear(problem.objective, features, absent)
-            solutions = [
-                minimise(
-                    SOLVERS[SOLVER](),
-                    problem.objective,
-                    start,
-                    tol=float(self.tol),
-                    max_iter=int(self.max_iter),
-                    on_iteration=tell,
-                )
-                for start in _starts(dataset, problem.objective, float(self.C))
-            ]
-            solution = min(solutions, key=lambda found: found.records[-1].objective[0])
+            _refuse_collinear(problem.objective, features)
+            solution = minimise(
+                SOLVERS[SOLVER](),
+                problem.objective,
+                problem.objective.zeros(),
+                tol=float(self.tol),
+                max_iter=int(self.max_iter),
+                on_iteration=tell,
+            )
             fitted = {
                 **dataset.attributes,
                 **features.returned(**problem.coefficients(solution.parameters)),
@@ -226,67 +217,40 @@ class FirthLogisticRegression(LinearClassifier):
             set_fitted(self, fitted)
         return self
 
-    def _refuse_collinear(
-        self, objective: Objective, features: Features, absent: str
-    ) -> None:
-        known = information(objective, objective.zeros())
-        gram = arrays.to_host(known.hessian).astype(np.float64)
-        if not np.isfinite(gram).all():
-            raise ValueError("X contains NaN or infinity.")
-        outputs, size = objective.n_outputs, objective.column_size
-        gram = np.einsum("kikj->ij", gram.reshape(outputs, size, outputs, size))
-        if self.fit_intercept:  # keep it first
-            gram = np.roll(gram, 1, axis=(0, 1))
-        aliased = find_aliased(gram, objective.accumulation_rounding)
-        if not aliased.dropped.size:
-            return
-        names = ["intercept"] * bool(self.fit_intercept) + features.column_names
-        dropped = ", ".join(printable(names[j]) for j in aliased.dropped)
+
+def _refuse_collinear(objective: Objective, features: Features) -> None:
+    """Raise ValueError for columns that are linear combinations of others."""
+    known = information(objective, objective.zeros())
+    gram = arrays.to_host(known.hessian).astype(np.float64)
+    if not np.isfinite(gram).all():
+        raise ValueError("X contains NaN or infinity.")
+    outputs, size = objective.n_outputs, objective.column_size
+    gram = np.einsum("kikj->ij", gram.reshape(outputs, size, outputs, size))
+    # The intercept comes first, to be kept.
+    order = np.roll(np.arange(size), int(objective.fit_intercept))
+    aliased = find_aliased(gram[np.ix_(order, order)], objective.accumulation_rounding)
+    if aliased.dropped.size:
+        names = [*features.column_names, "the intercept"]
+        dropped = listed([names[j] for j in order[aliased.dropped]], printable)
         raise ValueError(
             "The information is singular, and with it Firth's penalty has no value: "
             "these columns are collinear with others (a constant one, with the "
-            f"intercept): {dropped}. Leave them out." + f" {absent}." * bool(absent)
+            f"intercept): {dropped}. Leave them out, or give each class more weight."
         )
 
 
-def _starts(dataset: LabelledDataset, objective: Objective, C: float) -> list[Array]:
-    """Return zero and, for columns with outliers, the maximum of the likelihood.
-
-    The determinant alone has a maximum where the probability of an outlier is near one
-    half, independently of the other rows.
-    """
-    starts = [objective.zeros()]
-    if dataset.robust is not dataset.statistics:
-        likelihood = firth_problem(dataset, C, term=None).objective
-        found = minimise(
-            SOLVERS["newton-cholesky"](),
-            likelihood,
-            starts[0],
-            tol=LIKELIHOOD_TOL,
-            max_iter=LIKELIHOOD_ITERATIONS,
-            settle=math.inf,
-        ).parameters
-        with arrays.quiet():
-            value = arrays.to_host(objective.value_and_gradient(found).value)
-        if np.isfinite(value[0]):
-            starts.append(found)
-    return starts
-
-
-def firth_problem(
-    dataset: LabelledDataset, C: float, *, term: Any = JeffreysTerm
-) -> Problem:
+def firth_problem(dataset: LabelledDataset, C: float) -> Problem:
     """Return the problem with Firth's penalty, and an L2 penalty of strength 1 / C.
 
-    ``term`` replaces Firth's penalty. Classes without weight have finite estimates, so
+    Classes without weight have finite estimates, so
     no class is left out.
     """
     weights = replace(dataset.class_weights, kept=np.arange(dataset.totals.shape[0]))
     return Problem(
         dataset,
-        weights.spec(dataset.rows, dataset.unit, shares=False),
+        weights.spec(dataset.rows, dataset.unit),
         C=C,
         regularisation=Regularisation(),
         standardized=True,
-        term=term,
+        term=JeffreysTerm,
     )

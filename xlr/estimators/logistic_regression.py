@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self
 
-import numpy as np
-
-from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators._fit import Fitting, begin_fit, set_fitted
 from xlr.estimators.base import LinearClassifier
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.inputs.weights import read_start
+from xlr.inputs.weights import read_start, without_infinity
 from xlr.threads import workers
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression, binary and multinomial, on any array library.
 
@@ -180,50 +180,26 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     ('newton-cholesky', True)
     """
 
-    def __init__(
-        self,
-        *,
-        C: float = 1.0,
-        l1_ratio: float = 0.0,
-        penalty_factor: Any = None,
-        lower: Any = None,
-        upper: Any = None,
-        fit_intercept: bool = True,
-        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
-        multi_class: Literal["multinomial", "ovr"] = "multinomial",
-        solver: str = "auto",
-        tol: float = 1e-6,
-        max_iter: int = 1000,
-        warm_start: bool = False,
-        learning_rate: float | None = None,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-        categorical: Literal["auto"] | list[str] | None = None,
-        drop: Literal["auto", "first"] | None = "auto",
-        handle_unknown: Literal["error", "ignore"] = "error",
-        handle_missing: Literal["error", "level"] = "error",
-    ) -> None:
-        self.C = C
-        self.l1_ratio = l1_ratio
-        self.penalty_factor = penalty_factor
-        self.lower = lower
-        self.upper = upper
-        self.fit_intercept = fit_intercept
-        self.class_weight = class_weight
-        self.multi_class = multi_class
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
-        self.warm_start = warm_start
-        self.learning_rate = learning_rate
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
-        self.categorical = categorical
-        self.drop = drop
-        self.handle_unknown = handle_unknown
-        self.handle_missing = handle_missing
+    C: float = 1.0
+    l1_ratio: float = 0.0
+    penalty_factor: Any = None
+    lower: Any = None
+    upper: Any = None
+    fit_intercept: bool = True
+    class_weight: dict[Any, float] | Literal["balanced"] | None = None
+    multi_class: Literal["multinomial", "ovr"] = "multinomial"
+    solver: str = "auto"
+    tol: float = 1e-6
+    max_iter: int = 1000
+    warm_start: bool = False
+    learning_rate: float | None = None
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int = 0
+    categorical: Literal["auto"] | list[str] | None = None
+    drop: Literal["auto", "first"] | None = "auto"
+    handle_unknown: Literal["error", "ignore"] = "error"
+    handle_missing: Literal["error", "level"] = "error"
 
     # -- fit -------------------------------------------------------------------------
 
@@ -297,34 +273,23 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             )
             dataset.warn()
             start = self._read_start(coef_init, intercept_init, dataset)
-            fitting, common = Fitting(self, dataset, start=start), dataset.attributes
-
-            def named(parameters: Array) -> dict[str, Any]:
-                """Return the attributes that predictions need."""
-                found = fitting.problem.coefficients(parameters)
-                return common | features.returned(**found)
-
             metadata = {"sample_weight": sample_weight, "offset": offset}
             callbacks = FitCallbacks(self, self.max_iter, X, y, **metadata)
-            solution = fitting.run(callbacks.listener(named))
+            fitting = Fitting(self, dataset, start=start)
+            known = dataset.attributes
+            tell = callbacks.listener(partial(fitting.to_predict, known))
+            solution, fitted = fitting.attributes(fitting.run(tell), known)
             callbacks.end()
-            gap, solution, has_optimum = fitting.proven(solution)
             seconds, history = solution.history()
-            if dataset.class_weights.one_vs_rest:
-                history = dataset.by_row(history)
-            else:
+            history = dataset.spec.by_row(history)
+            if not dataset.spec.by_class:
                 history = {name: found[:, 0] for name, found in history.items()}
-            by_model = {"n_iter_": solution.n_iter, "duality_gap_": gap}
-            fitted = {
-                **dataset.by_row(by_model),
-                "solver_": fitting.solver_name,
-                "converged_": bool(solution.converged.all()),
-                "optimality_": float(solution.records[-1].optimality.max()),
+            fitted |= {
+                "converged_": bool(fitted["converged_"].all()),
+                "optimality_": float(fitted["optimality_"].max()),
                 "n_passes_": dataset.n_passes,
                 "history_": history | {"seconds": seconds},
-                "_has_optimum": has_optimum,
                 "_column_moments": dataset.column_moments,
-                **named(solution.parameters),
             }
             set_fitted(self, fitted)
         return self
@@ -333,34 +298,16 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         self, coef_init: Any, intercept_init: Any, dataset: LabelledDataset
     ) -> tuple[Array, Array] | None:
         """Return raw coefficients and intercepts to start from, or None for zeros."""
-        if coef_init is None and intercept_init is None and not self.warm_start:
-            return None
-        features = dataset.features
-        shape = dataset.n_columns, features.X.shape[1]
         if self.warm_start and hasattr(self, "coef_"):
             if coef_init is None:
-                if tuple(self.coef_.shape) != shape:
-                    classes = arrays.to_host(dataset.classes).tolist()
-                    raise ValueError(
-                        "warm_start=True starts at the last fit, with coef_ of shape "
-                        f"{tuple(self.coef_.shape)} for the classes "
-                        f"{arrays.to_host(self.classes_).tolist()}; now X has "
-                        f"{shape[1]} features and y the classes {classes}. "
-                        "Call set_params(warm_start=False), or pass coef_init."
-                    )
-                coef_init = features.place(self.coef_, None)
+                coef_init = dataset.features.place(self.coef_, None)
             if intercept_init is None:
-                # The intercept is infinite for a class that the last fit left out.
-                intercept_init = np.nan_to_num(
-                    arrays.to_host(self.intercept_), posinf=0.0, neginf=0.0
-                )
+                intercept_init = without_infinity(self.intercept_)
         if coef_init is None and intercept_init is None:
             return None
-        coef = read_start("coef_init", coef_init, shape, features)
-        intercept = read_start("intercept_init", intercept_init, shape[:1], features)
-        if not self.fit_intercept:
-            intercept = features.xp.zeros_like(intercept)
-        return coef, intercept
+        return read_start(
+            coef_init, intercept_init, dataset.coef_shape, dataset.features
+        )
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:

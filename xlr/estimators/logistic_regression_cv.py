@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -41,13 +43,14 @@ from xlr.estimators.scoring import (
     held_out_likelihood,
     held_out_scores,
     knowing_classes,
-    on_host,
-    score_chunks,
 )
 from xlr.inputs.features import read_features
+from xlr.inputs.labels import on_host
+from xlr.inputs.weights import read_start, without_infinity
 from xlr.threads import workers
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression with the penalty chosen by cross-validation.
 
@@ -146,52 +149,27 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     array([[-0.18, -0.08, -0.23]])
     """
 
-    def __init__(
-        self,
-        *,
-        Cs: int | Any = 10,
-        l1_ratios: Any = (0.0,),
-        penalty_factor: Any = None,
-        lower: Any = None,
-        upper: Any = None,
-        fit_intercept: bool = True,
-        cv: Any = None,
-        scoring: str | Callable[..., float] | None = None,
-        solver: str = "auto",
-        tol: float = 1e-6,
-        max_iter: int = 1000,
-        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
-        multi_class: Literal["multinomial", "ovr"] = "multinomial",
-        refit: bool = True,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-        categorical: Literal["auto"] | list[str] | None = None,
-        drop: Literal["auto", "first"] | None = "auto",
-        handle_unknown: Literal["error", "ignore"] = "error",
-        handle_missing: Literal["error", "level"] = "error",
-    ) -> None:
-        self.Cs = Cs
-        self.l1_ratios = l1_ratios
-        self.penalty_factor = penalty_factor
-        self.lower = lower
-        self.upper = upper
-        self.fit_intercept = fit_intercept
-        self.cv = cv
-        self.scoring = scoring
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
-        self.class_weight = class_weight
-        self.multi_class = multi_class
-        self.refit = refit
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
-        self.categorical = categorical
-        self.drop = drop
-        self.handle_unknown = handle_unknown
-        self.handle_missing = handle_missing
+    Cs: int | Any = 10
+    l1_ratios: Any = (0.0,)
+    penalty_factor: Any = None
+    lower: Any = None
+    upper: Any = None
+    fit_intercept: bool = True
+    cv: Any = None
+    scoring: str | Callable[..., float] | None = None
+    solver: str = "auto"
+    tol: float = 1e-6
+    max_iter: int = 1000
+    class_weight: dict[Any, float] | Literal["balanced"] | None = None
+    multi_class: Literal["multinomial", "ovr"] = "multinomial"
+    refit: bool = True
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int = 0
+    categorical: Literal["auto"] | list[str] | None = None
+    drop: Literal["auto", "first"] | None = "auto"
+    handle_unknown: Literal["error", "ignore"] = "error"
+    handle_missing: Literal["error", "level"] = "error"
 
     @with_callbacks
     def fit(
@@ -294,39 +272,40 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             scores[usable] = held_out_scores(scorer, dataset, y, metadata, *held_out)
         # 2. The best model, refitted or as a mean over the folds.
         best = best_models(scores[usable], by_fold=not self.refit)
-        converged, solver = models.converged, models.solver
         # A mean of equal numbers may be off by a rounding error.
         unique = best[:1] if self.refit else best
         C = float(Cs[unique % Cs.shape[0]].mean())
         l1_ratio = float(l1_ratios[unique // Cs.shape[0]].mean())
-        chosen, gap = models.mean_of(usable, best), np.asarray([np.nan])
+        mean, converged = models.mean_of(usable, best), models.converged
         if self.refit:
-            # The mean of the folds is a start that saves passes over chunks. The
-            # intercept of a class that no fold has is infinite.
-            intercept = arrays.to_host(chosen["intercept_"])
-            intercept = np.nan_to_num(intercept, posinf=0.0, neginf=0.0)
-            widest = dataset.spec.data.accumulation_dtype
-            start = tuple(
-                features.place(v, widest) for v in (chosen["coef_"], intercept)
-            )
+            # The mean of the folds is a start that saves passes over chunks.
+            intercept = without_infinity(mean["intercept_"])
+            start = read_start(mean["coef_"], intercept, dataset.coef_shape, features)
             one = Fitting(self, dataset, C=C, l1_ratio=l1_ratio, start=start)
-            gap, last, _ = one.proven(one.run(listener(one)))
-            gap = dataset.by_row({"gap": gap})["gap"]
-            chosen, solver = one.problem.coefficients(last.parameters), one.solver_name
-            converged = converged and bool(last.converged.all())
+            tell = callbacks.listener(partial(one.to_predict, common))
+            _, chosen = one.attributes(one.run(tell), common)
+            converged = converged and bool(chosen["converged_"].all())
+            del chosen["optimality_"]
+        else:
+            chosen = {
+                **common,
+                **features.returned(
+                    **{k: features.place(v, None) for k, v in mean.items()}
+                ),
+                "solver_": models.solver,
+                "duality_gap_": np.asarray([np.nan]),
+            }
         by_penalty = len(tests), l1_ratios.shape[0], Cs.shape[0]
         return {
-            **common,
-            **features.returned(**chosen, coefs_paths_=self._paths(models, by_penalty)),
+            **chosen,
+            **features.returned(coefs_paths_=self._paths(models, by_penalty)),
             "C_": C,
             "l1_ratio_": l1_ratio,
             "Cs_": Cs,
             "l1_ratios_": l1_ratios,
             "scores_": np.reshape(scores, by_penalty),
             "n_iter_": np.reshape(models.n_iter, by_penalty),
-            "solver_": solver,
             "converged_": converged,
-            "duality_gap_": gap,
             "n_passes_": dataset.n_passes,
             "_column_moments": dataset.column_moments,
         }
@@ -381,7 +360,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         routed = process_routing(self, method, **params)
         to_splitter = routed.splitter.split if method == "fit" else {}
         to_scorer = dict(routed.scorer.score)
-        return {name: on_host(v) for name, v in to_splitter.items()}, to_scorer
+        return on_host(to_splitter), to_scorer
 
     def score(
         self,
@@ -414,17 +393,25 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         """
         check_is_fitted(self, "coef_")
         _, metadata = self._routed("score", sample_weight, params)
-        scorer = knowing_classes(self._scorer(), arrays.to_host(self.classes_))
-        if arrays.is_dask(X):
-            return score_chunks(self, scorer, X, y, offset, metadata)
-        # Check the names of the columns here: as in the fit, scorers get numbers only.
-        features = read_features(self, X, reset=False)
-        metadata = {name: on_host(values) for name, values in metadata.items()}
         classes = arrays.to_host(self.classes_)
-        if offset is None and self._has_offset:
-            self._warn_of_missing_offset()
-        model = ScoredModel.of(self._of_numbers(), classes, offset)
-        return float(scorer(model, features.X, on_host(y), **metadata))
+        scorer = knowing_classes(self._scorer(), classes)
+        given: dict[str, Any] = {"y_true": y, **metadata}
+        scored = partial(ScoredModel, classes, self._has_model_for_each_class)
+        if arrays.is_dask(X):  # the logits move to this process
+            given["logits"] = self.decision_function(X, offset)
+            given = on_host(given)
+            logits = given.pop("logits")
+            model = scored(logits=np.reshape(logits, (len(logits), -1)))
+            rows: Any = np.arange(len(logits))[:, None]
+        else:
+            # Check the names of the columns here: as in the fit, scorers get numbers.
+            rows, given = read_features(self, X, reset=False).X, on_host(given)
+            if offset is None:
+                self._warn_of_missing_offset()
+            names = "coef_", "intercept_", "_intercept_rest"
+            fitted = {name: getattr(self, name, None) for name in names}
+            model = scored(offset, **fitted)
+        return float(scorer(model, rows, given.pop("y_true"), **given))
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:

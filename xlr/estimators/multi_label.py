@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -14,15 +15,24 @@ from xlr.data import Targets, TrainingData
 from xlr.estimators._fit import Fitting, begin_fit, set_fitted
 from xlr.estimators.base import LinearModel, chunk_by_chunk
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.dataset import ALWAYS, NEVER, UNKNOWN, Dataset, ModelSpec, spread
+from xlr.estimators.dataset import (
+    ALWAYS,
+    NEVER,
+    UNKNOWN,
+    Dataset,
+    ModelSpec,
+    statistics_of,
+)
 from xlr.functions import log_sigmoid, sigmoid
-from xlr.inputs.features import Features, read_features
-from xlr.inputs.labels import Indicators, read_entries, read_indicators
-from xlr.inputs.weights import read_sample_weight
+from xlr.inputs.features import read_features
+from xlr.inputs.labels import read_entries, read_indicators
+from xlr.inputs.weights import class_factors, read_sample_weight
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
-from xlr.threads import Workers, workers
+from xlr.text import warn
+from xlr.threads import workers
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, LinearModel):
     r"""A logistic regression for each of many labels, all fitted together.
 
@@ -86,36 +96,19 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
            [1, 0]])
     """
 
-    def __init__(
-        self,
-        *,
-        C: float = 1.0,
-        fit_intercept: bool = True,
-        class_weight: dict[int, float] | Literal["balanced"] | None = None,
-        solver: str = "auto",
-        tol: float = 1e-6,
-        max_iter: int = 1000,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-        categorical: Literal["auto"] | list[str] | None = None,
-        drop: Literal["auto", "first"] | None = "auto",
-        handle_unknown: Literal["error", "ignore"] = "error",
-        handle_missing: Literal["error", "level"] = "error",
-    ) -> None:
-        self.C = C
-        self.fit_intercept = fit_intercept
-        self.class_weight = class_weight
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
-        self.categorical = categorical
-        self.drop = drop
-        self.handle_unknown = handle_unknown
-        self.handle_missing = handle_missing
+    C: float = 1.0
+    fit_intercept: bool = True
+    class_weight: dict[int, float] | Literal["balanced"] | None = None
+    solver: str = "auto"
+    tol: float = 1e-6
+    max_iter: int = 1000
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int = 0
+    categorical: Literal["auto"] | list[str] | None = None
+    drop: Literal["auto", "first"] | None = "auto"
+    handle_unknown: Literal["error", "ignore"] = "error"
+    handle_missing: Literal["error", "level"] = "error"
 
     @with_callbacks
     def fit(
@@ -151,71 +144,72 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         features = begin_fit(self, X, y, sample_weight, chunked=False)
         with workers(features.stored, self.n_jobs) as pool:
             weights = read_sample_weight(sample_weight, features)
-            indicators = read_indicators(y, weights, features, self.class_weight)
-            xp, n_labels = features.xp, indicators.positive.shape[0]
-            unit = float(arrays.to_host(xp.mean(weights)))
-            spec = self._spec(indicators, weights / unit, features, pool)
-            dataset = Dataset.of(features, spec, unit, bool(self.fit_intercept))
+            targets = read_indicators(y, weights, features)
+            unit = float(arrays.to_host(features.xp.mean(weights)))
+            rows = TrainingData(features.matrix, targets, pool=pool)
+            spec = self._spec(rows, unit)
+            dataset = Dataset(
+                features,
+                spec,
+                unit,
+                bool(self.fit_intercept),
+                statistics_of(features, spec),
+            )
             dataset.warn_of_far_columns()
-            fitting = Fitting(self, dataset)
-            labels = xp.arange(n_labels, device=features.device)
+            labels = features.xp.arange(targets.n_models, device=features.device)
             common = features.attributes | features.returned(classes_=labels)
-
-            def named(parameters: Array) -> dict[str, Any]:
-                """Return the attributes that make an estimator predict."""
-                found = fitting.problem.coefficients(parameters)
-                return common | features.returned(**found)
-
             callbacks = FitCallbacks(
                 self, self.max_iter, X, y, sample_weight=sample_weight
             )
-            solution = fitting.run(callbacks.listener(named))
+            fitting = Fitting(self, dataset)
+            tell = callbacks.listener(partial(fitting.to_predict, common))
+            _, fitted = fitting.attributes(fitting.run(tell), common)
             callbacks.end()
-            gap, solution, _ = fitting.proven(solution)
-            by_model = {
-                "n_iter_": solution.n_iter,
-                "converged_": solution.converged,
-                "optimality_": solution.records[-1].optimality,
-                "duality_gap_": gap,
-            }
-            fitted = {
-                "solver_": fitting.solver_name,
-                **spread(by_model, spec.places),
-                **named(solution.parameters),
-            }
             set_fitted(self, fitted)
         return self
 
-    def _spec(
-        self, indicators: Indicators, weights: Array, features: Features, pool: Workers
-    ) -> ModelSpec:
-        """Return a binary model for each label that has both values."""
-        labels, matrix = indicators.varied, features.matrix
-        positive, negative = indicators.positive, indicators.negative
-        column = weights[:, None]
-        places = None
-        if labels.shape[0] < positive.shape[0]:
-            places = np.where(
-                positive > 0, ALWAYS, np.where(negative > 0, NEVER, UNKNOWN)
+    def _spec(self, rows: TrainingData, unit: float) -> ModelSpec:
+        """Return a binary model for each label that has both values.
+
+        ``rows`` have the given weights, with mean ``unit``, and all labels.
+        """
+        # 1. Zeros and ones are summed apart: a difference from the total would give a
+        # label without zeros a rounding error for their weight.
+        totals = arrays.to_host(rows.class_weights(2)).astype(np.float64)
+        factors = np.ones(2)
+        if isinstance(self.class_weight, dict):
+            factors = class_factors(self.class_weight, np.arange(2), factors)
+        totals = totals * factors
+        has_value = totals > 0
+        if not has_value.any():
+            raise ValueError(
+                "No label in y has an entry in the rows of positive weight: "
+                "there is nothing to fit."
             )
-            places[labels] = np.arange(labels.shape[0])
-        if labels.shape[0] == 0:  # fit nothing, with a model of one class
-            loss: Loss = SoftmaxLoss(1)
-            targets = Targets(1, features.xp.zeros_like(column), column)
+        _warn_of_constant_labels(has_value.sum(axis=1))
+        # 2. Rows of coef_, with those of labels without a fit.
+        places: Any = np.where(has_value[:, 0], NEVER, UNKNOWN)
+        places[has_value[:, 1]] = ALWAYS
+        varied = np.nonzero(has_value.all(axis=1))[0]
+        places[varied] = np.arange(varied.size)
+        # 3. Weights of mean 1, times the weights of zeros and ones.
+        loss: Loss = LogisticLoss()
+        targets = replace(rows.targets, weights=rows.targets.weights / unit)
+        if not varied.size:  # fit nothing, with a model of one class
+            weights = targets.weights
+            loss, targets = SoftmaxLoss(1), Targets(1, 0 * weights, weights)
         else:
-            loss, factors = LogisticLoss(), indicators.factors
+            targets = targets.select(varied)
             if self.class_weight == "balanced":
-                both = np.stack([negative, positive], axis=1)[labels]
+                both = totals[varied]
                 factors = both.sum(axis=1, keepdims=True) / (2 * both)
-            elif factors is not None:
-                factors = np.tile(factors, (labels.shape[0], 1))
-            if factors is not None:
-                factors = features.place(factors, weights.dtype)
-            given, counts = indicators.targets, indicators.counts
-            targets = Targets(positive.shape[0], given, column, counts=counts)
-            targets = replace(targets.select(labels), class_factors=factors)
-        targets = targets.astype(matrix.dtype, xp=features.xp)
-        return ModelSpec(loss, TrainingData(matrix, targets, pool=pool), places)
+            if self.class_weight is not None:
+                factors = np.broadcast_to(factors, (varied.size, 2))
+                factors = arrays.move(factors, xp=rows.xp, device=rows.device)
+                targets = replace(targets, class_factors=factors)
+        targets = targets.astype(rows.dtype, xp=rows.xp)
+        data = TrainingData(rows.matrix, targets, pool=rows.pool)
+        return ModelSpec(loss, data, None if has_value.all() else places, True)
 
     # -- predictions -------------------------------------------------------------------
 
@@ -349,3 +343,17 @@ def _labels(logits: Array, *, xp: Namespace) -> Array:
     info, device = xp.__array_namespace_info__(), arrays.device_of(logits)
     integer = info.default_dtypes(device=device)["integral"]
     return xp.astype(logits > 0, integer)
+
+
+def _warn_of_constant_labels(n_values: np.ndarray) -> None:
+    """Warn about labels with one value, or none."""
+    sentences = [
+        f"The labels with the numbers {np.nonzero(n_values == n)[0].tolist()} {said}."
+        for n, said in (
+            (1, "have one value only, which is always predicted"),
+            (0, "have no entries; their probabilities will be NaN"),
+        )
+        if (n_values == n).any()
+    ]
+    if sentences:
+        warn(" ".join(sentences))

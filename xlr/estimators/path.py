@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._fit import WITH_FREE_FEATURES, SeparationWarning, begin_fit
+from xlr.estimators._fit import (
+    WITH_FREE_FEATURES,
+    Fitting,
+    SeparationWarning,
+    begin_fit,
+)
 from xlr.estimators.dataset import read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.problem import Problem
-from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.parameters import check_parameters
-from xlr.objective import Objective, duality_gap
+from xlr.objective import duality_gap
 from xlr.solvers import PathPoint, follow_path
 from xlr.text import warn
 from xlr.threads import workers
@@ -78,14 +82,8 @@ class LogisticPath:
     references: list[str]
 
     def __repr__(self) -> str:
-        n_missed = int(np.count_nonzero(~self.converged))
-        return (
-            f"<LogisticPath of {self.Cs.size} models of {self.coefs.shape[2]} features:"
-            f"\n C from {self.Cs[0]:.4g} to {self.Cs[-1]:.4g}, "
-            f"{self.df[0]} to {self.df[-1]} coefficients that are not zero,"
-            f"\n up to {self.deviance_explained.max():.4g} of the deviance explained, "
-            f"{n_missed or 'none'} not converged>"
-        )
+        n_Cs, _, n_features = self.coefs.shape
+        return f"<LogisticPath of {n_Cs} models of {n_features} features>"
 
 
 def logistic_path(
@@ -211,65 +209,64 @@ def logistic_path(
     with workers(features.stored, n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
         dataset.warn()
-        regularisation = read_regularisation(
-            estimator, float(l1_ratio), 1.0, dataset.features
-        )
-        problem = Problem(
-            dataset,
-            dataset.spec,
-            C=1.0,
-            regularisation=regularisation,
-            standardized=True,
-        )
-        objective, xp = problem.objective, features.xp
+        fitting = Fitting(estimator, dataset, C=1.0)
+        problem, xp = fitting.problem, features.xp
+        objective = problem.objective
         # 1. The model of an infinite penalty, whose gradient gives the path's start.
         penalty: Any = problem.penalty(1.0)
         infinite = objective.with_penalty(penalty.at_its_strongest(xp=xp))
         exact = {**limits, "tol": 1e-3 * limits["tol"]}
-        (null,) = follow_path([infinite], objective.zeros(), **exact)
+        (null,) = follow_path([0.0], [infinite], objective.zeros(), **exact)
         if Cs is None:
             # Less than the uncertainty of the gradient: at the edge, rounding decides.
             Cs = (1 - limits["tol"]) * _from_the_first(problem, null, n_Cs)
         # 2. The models of the path.
         objectives = (objective.with_penalty(problem.penalty(float(C))) for C in Cs)
-        null_loss = float(arrays.to_host(null.at.value)[0])
-        if objective.data.offset is None:
-            null_loss = _null_loss(objective)
-        models, point = [], null
-        for C, point in zip(Cs, follow_path(objectives, null.parameters, **limits)):
-            models.append(_model(problem, point, null_loss))
+        fits, numbers, point = [], [], cast(Any, null)
+        points = follow_path(Cs, objectives, null.parameters, **limits)
+        for C, point in zip(Cs, points):
+            fits.append(problem.coefficients(point.parameters))
+            numbers.append(_numbers(point, problem.centre))
             if verbose:
                 print(
-                    f"C {C:.4g}  objective {models[-1]['objective']:.10g}  "
+                    f"C {C:.4g}  objective {numbers[-1][0]:.10g}  "
                     f"{point.n_working} features in the working set  "
                     f"{point.n_iter} iterations  {point.seconds:.3f} s"
                 )
         # 3. Warnings.
-        if regularisation.leaves_some_free:
-            gradient = arrays.to_host(point.at.gradient)[0].astype(np.float64)
-            separation = problem.separation(point.parameters, gradient)
-            if separation is not None:
-                names = dataset.features.column_names
-                warn(separation.describe(names, WITH_FREE_FEATURES), SeparationWarning)
-        n_missed = sum(not model["converged"] for model in models)
-        if n_missed:
+        for separation in fitting.separations(point).values():
+            names = features.column_names
+            warn(separation.describe(names, WITH_FREE_FEATURES), SeparationWarning)
+        value, penalty, gap, n_iter, n_in_play, converged, seconds = map(
+            np.asarray, zip(*numbers)
+        )
+        if not converged.all():
             warn(
-                f"{n_missed} of {len(models)} models did not converge (see converged). "
-                f"Increase max_iter or tol.{dataset.advice_on_outliers()}",
+                f"{np.count_nonzero(~converged)} of {len(fits)} models did not "
+                "converge (see converged). Increase max_iter or tol."
+                f"{dataset.advice_on_outliers()}",
                 ConvergenceWarning,
             )
-        found: dict[str, Any] = {
-            name: [model[name] for model in models] for name in models[0]
-        }
-        placed = {name: xp.stack(found.pop(name)) for name in ("coefs", "intercepts")}
+        coefs, intercepts = (
+            xp.stack([fit[name] for fit in fits]) for name in ("coef_", "intercept_")
+        )
+        with arrays.quiet():  # one class leaves nothing to explain
+            explained = 1 - (value - penalty) / _null_loss(null)
     feature_names, references = features.names, []
     if features.encoder is not None:
         feature_names = np.asarray(features.column_names, dtype=object)
         references = features.encoder.references
     return LogisticPath(
         Cs,
-        **features.returned(**placed),
-        **{name: np.asarray(values) for name, values in found.items()},
+        **features.returned(coefs=coefs, intercepts=intercepts),
+        objective=value,
+        duality_gap=gap,
+        df=np.count_nonzero(arrays.to_host(coefs), axis=(1, 2)),
+        deviance_explained=explained,
+        n_iter=n_iter,
+        n_in_play=n_in_play,
+        converged=converged,
+        seconds=seconds,
         l1_ratio=float(l1_ratio),
         classes=dataset.classes,
         feature_names=feature_names,
@@ -306,36 +303,21 @@ def _from_the_first(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
     return np.logspace(0, decades, n_Cs) / float(share)
 
 
-@arrays.quiet()  # one class leaves nothing to explain
-def _model(problem: Problem, point: PathPoint, null_loss: float) -> dict[str, Any]:
-    """Return the numbers of a point that a path keeps."""
-    objective, at = point.objective, point.at
-    found = problem.coefficients(point.parameters)
-    coef = objective.by_class(point.parameters)
-    value, penalty, gap = (
-        np.float64(arrays.to_host(number)[0])
-        for number in (
-            at.value,
-            objective.penalty.value(coef, xp=objective.xp),
-            duality_gap(objective, point.parameters, at, problem.centre),
-        )
-    )
-    return {
-        "coefs": found["coef_"],
-        "intercepts": found["intercept_"],
-        "objective": value,
-        "duality_gap": gap,
-        "deviance_explained": 1 - (value - penalty) / null_loss,
-        "df": int(np.count_nonzero(arrays.to_host(found["coef_"]))),
-        "n_iter": point.n_iter,
-        "n_in_play": point.n_working,
-        "converged": point.converged,
-        "seconds": point.seconds,
-    }
+def _numbers(point: PathPoint, centre: Array) -> tuple[Any, ...]:
+    """Return F, its penalty, the duality gap and the course of a fit, on the host."""
+    objective, parameters = point.objective, point.parameters
+    coef = objective.by_class(parameters)
+    penalty = objective.penalty.value(coef, xp=objective.xp)
+    gap = duality_gap(objective, parameters, point.at, centre)
+    values = (np.float64(arrays.to_host(x)[0]) for x in (point.at.value, penalty, gap))
+    return *values, point.n_iter, point.n_working, point.converged, point.seconds
 
 
-def _null_loss(objective: Objective) -> float:
+def _null_loss(null: PathPoint) -> float:
     """Return the mean loss of the best intercepts alone, or of none."""
+    objective = null.objective
+    if objective.data.offset is not None:
+        return float(arrays.to_host(null.at.value)[0])
     if not objective.fit_intercept:
         return math.log(max(2, objective.n_outputs))
     shares = arrays.to_host(objective.class_shares())[0].astype(np.float64)

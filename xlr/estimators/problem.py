@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Scaler
 from xlr.estimators.dataset import INTERCEPTS, Dataset, ModelSpec
 from xlr.estimators.regularisation import Regularisation
 from xlr.losses import ShareLogisticLoss, ShareSoftmaxLoss
@@ -44,6 +44,7 @@ class Problem:
     Attributes
     ----------
     objective : Objective
+    spec : ModelSpec
     scaler : Scaler or None
         Change of variables from X to the columns of the solver, if any.
     total_weight : array of shape (n_models or 1,)
@@ -64,8 +65,8 @@ class Problem:
         self._features = dataset.features
         self._fit_intercept = dataset.fit_intercept
         self._regularisation = regularisation
-        self._places = spec.places
-        self._raw = data = spec.data
+        self.spec = spec
+        data = spec.data
         xp, scaler = data.xp, dataset.scaler
         if data.targets.weighs_alike:  # their mean is 1
             place = {"dtype": data.accumulation_dtype, "device": data.device}
@@ -77,12 +78,12 @@ class Problem:
         strength = 1 / (C * total)[:, None, None]
         # A column is not scaled if the penalty in units of its tiny scale would hide
         # the loss.
-        largest = float(xp.finfo(total.dtype).max) ** 0.5
-        ridge = regularisation.ridge(strength, scaler.scale)
-        is_held = xp.all(ridge >= largest, axis=(0, 1))
-        ones = xp.ones_like(scaler.scale)
-        scale = xp.where(is_held, ones, scaler.scale)
-        scaler = Scaler(scaler.mean, scale, scaler.varies)
+        ones, ridge = (
+            xp.ones_like(scaler.scale),
+            regularisation.ridge(strength, scaler.scale),
+        )
+        is_held = xp.all(ridge >= float(xp.finfo(total.dtype).max) ** 0.5, axis=(0, 1))
+        scaler = replace(scaler, scale=xp.where(is_held, ones, scaler.scale))
         self.scaler = scaler if standardized else None
         self._scale = scaler.scale if standardized else ones
         column_rms = None
@@ -126,7 +127,7 @@ class Problem:
 
     def _exact(self, models: np.ndarray) -> Objective:
         """Return the objective in the widest dtype, without rounding of the rows."""
-        data = self._raw.select(models).astype(self.objective.accumulation_dtype)
+        data = self.spec.data.select(models).astype(self.objective.accumulation_dtype)
         return self.objective.select(models).with_data(
             data if self.scaler is None else data.standardized(self.scaler)
         )
@@ -142,8 +143,8 @@ class Problem:
         if start is None:
             return self.objective.zeros()
         coef, intercept = start
-        if self._places is not None:
-            fitted = np.nonzero(self._places >= 0)[0]
+        if self.spec.places is not None:
+            fitted = np.nonzero(self.spec.places >= 0)[0]
             if fitted.size == 0:
                 return self.objective.zeros()
             coef, intercept = arrays.rows(coef, fitted), arrays.rows(intercept, fitted)
@@ -211,32 +212,14 @@ class Problem:
             "intercept_": intercept_rounded,
             "_intercept_rest": intercept - xp.astype(intercept_rounded, coef.dtype),
         }
-        if self._places is None:
+        if self.spec.places is None:
             return fitted
-        constants = {"intercept_": INTERCEPTS.values()}
         return {
-            name: self._with_rows_not_fitted(
-                values, self._places, *constants.get(name, (0, 0, 0))
+            name: self.spec.with_other_rows(
+                values, *(INTERCEPTS if name == "intercept_" else (0, 0, 0))
             )
             for name, values in fitted.items()
         }
-
-    def _with_rows_not_fitted(
-        self, values: Array, places: np.ndarray, *constants: float
-    ) -> Array:
-        """Return the fitted rows together with the rows without a fit.
-
-        ``constants`` are the values of rows that are UNKNOWN, ALWAYS and NEVER.
-        """
-        xp = self._features.xp
-        n_groups = values.shape[0] // max(1, np.count_nonzero(places >= 0))
-        groups = xp.reshape(values, (n_groups, -1, *values.shape[1:]))
-        first = xp.zeros_like(groups[:, :1, ...])
-        groups = xp.concat([groups, *(first + value for value in constants)], axis=1)
-        order = np.arange(groups.shape[1])[places]
-        order = arrays.move(order, xp=xp, device=self._features.device)
-        groups = xp.take(groups, order, axis=1)
-        return xp.reshape(groups, (-1, *values.shape[1:]))
 
     def _refuse_infinite(self, coef: Array, intercept: Array) -> None:
         xp = self._features.xp

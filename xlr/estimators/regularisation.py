@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import InvalidParameterError
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
@@ -114,57 +115,49 @@ def read_regularisation(
         If there is no penalty for ``l1_ratio`` or ``penalty_factor`` to act on.
     """
     names = "penalty_factor", "lower", "upper"
-    given = list(map(vars(estimator).get, names))
-    is_plain = given[0] is None and given[1] is None and given[2] is None
-    if is_plain and not (isinstance(C, float) and math.isinf(C)):
+    given = [getattr(estimator, name, None) for name in names]
+    unpenalised = isinstance(C, float) and math.isinf(C)
+    if not unpenalised and given[0] is given[1] is given[2] is None:
         return Regularisation(l1_ratio)
-    xp, n_features = features.xp, features.X.shape[1]
+    defaults, n_features = (1.0, -np.inf, np.inf), features.X.shape[1]
     factor, lower, upper = (
-        None if values is None else _per_feature(name, values, n_features)
-        for name, values in zip(names, given)
+        _per_feature(name, default if values is None else values, n_features)
+        for name, values, default in zip(names, given, defaults)
     )
-    if factor is not None and (factor < 0).any():
+    if (factor < 0).any():
         raise ValueError(
             "penalty_factor must not be negative; got "
             f"{factor.min()} for feature {int(factor.argmin())}."
         )
-    infinite = np.full(n_features, np.inf)
-    least, most = (
-        -infinite if lower is None else lower,
-        infinite if upper is None else upper,
-    )
-    empty = (least > most) | np.isposinf(least) | np.isneginf(most)
+    removed = np.isposinf(factor)
+    factor = np.where(removed, 1.0, factor)
+    lower = np.where(removed, np.maximum(lower, 0.0), lower)
+    upper = np.where(removed, np.minimum(upper, 0.0), upper)
+    empty = (lower > upper) | np.isposinf(lower) | np.isneginf(upper)
     if empty.any():
         wrong = int(empty.argmax())
+        reason = " by its infinite penalty_factor" * bool(removed[wrong])
         raise ValueError(
             "lower must not be above upper, and no coefficient can be infinite; "
-            f"feature {wrong} has lower={least[wrong]} and upper={most[wrong]}."
+            f"feature {wrong} has lower={lower[wrong]} and upper={upper[wrong]}"
+            f"{reason}."
         )
-    if factor is not None and np.isposinf(factor).any():
-        removed = np.isposinf(factor)
-        if ((least > 0) | (most < 0))[removed].any():
-            raise ValueError(
-                "An infinite penalty_factor removes a feature, but lower and upper "
-                "keep the coefficient of one of those away from zero."
-            )
-        factor = np.where(removed, 1.0, factor)
-        lower, upper = np.where(removed, 0.0, least), np.where(removed, 0.0, most)
-    if isinstance(C, float) and np.isposinf(C):
+    if unpenalised:
         useless = ["l1_ratio"] * (l1_ratio > 0)
-        if factor is not None and (factor != 1).any():
-            useless.append("penalty_factor")
+        useless += ["penalty_factor"] * bool((factor != 1).any())
         if useless:
             warn(
                 f"With C=inf there is no penalty: {' and '.join(useless)} has no "
                 "effect. Use a finite C."
             )
         l1_ratio = 0.0
-    widest = arrays.widest_float(xp=xp, device=features.device)
     return Regularisation(
         l1_ratio,
         *(
-            None if values is None else features.place(values, widest)
-            for values in (factor, lower, upper)
+            None
+            if (values == default).all()
+            else features.place(values, features.accumulation_dtype)
+            for values, default in zip((factor, lower, upper), defaults)
         ),
     )
 
@@ -174,15 +167,12 @@ def _per_feature(name: str, values: Any, n_features: int) -> np.ndarray:
     if arrays.is_array(values):
         values = arrays.to_host(values)
     try:
-        numbers = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{name} must be None, a number or a number for each feature; got "
-            f"{quoted(values)}."
-        ) from error
-    if numbers.shape not in ((), (n_features,)) or np.isnan(numbers).any():
-        raise ValueError(
-            f"{name} must be None, a number or an array of shape ({n_features},), "
-            f"without NaN; got {quoted(values)}."
-        )
-    return np.broadcast_to(numbers, (n_features,))
+        numbers = np.broadcast_to(np.asarray(values, np.float64), (n_features,))
+        if not np.isnan(numbers).any():
+            return numbers
+    except (TypeError, ValueError):
+        pass
+    raise InvalidParameterError(
+        f"{name} must be None, a number or an array of shape ({n_features},), "
+        f"without NaN; got {quoted(values)}."
+    )

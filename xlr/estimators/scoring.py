@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import math
 import operator
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,14 +14,13 @@ from sklearn.metrics import make_scorer
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Block, fetch, parts_of
-from xlr.estimators.base import LinearClassifier, logits, one_or_more
+from xlr.data import Block
+from xlr.estimators.base import LinearClassifier, logits
 from xlr.estimators.dataset import LabelledDataset, loss_of
 from xlr.estimators.resamples import small_counts
 from xlr.functions import log_sigmoid
 from xlr.inputs.features import is_matrix
-from xlr.inputs.labels import with_plain_integers
-from xlr.inputs.weights import place_weights
+from xlr.inputs.labels import on_host
 from xlr.losses import Loss
 
 
@@ -128,14 +125,7 @@ def held_out_scores(
     """
     rows, scores = dataset.rows, []
     scored_on = _in_memory if rows.in_memory else _in_chunks
-    if "sample_weight" in metadata:
-        weights: Array
-        if rows.in_memory:
-            weights = place_weights(metadata["sample_weight"], dataset.features)
-        else:
-            weights = rows.map_rows(_weights, reads_rows=False)
-        metadata = metadata | {"sample_weight": weights}
-    metadata = {name: on_host(values) for name, values in metadata.items()}
+    metadata = on_host(metadata)
     for i, test in enumerate(tests):
         test = test if rows.in_memory else np.sort(test)
         X, models = scored_on(dataset, test, coef[i, ...], intercept[i, ...])
@@ -147,10 +137,6 @@ def held_out_scores(
     return np.asarray(scores)
 
 
-def _weights(block: Block) -> Array:
-    return block.weights[:, 0]
-
-
 def _in_memory(
     dataset: LabelledDataset, test: np.ndarray, coef: Array, intercept: Array
 ) -> tuple[Any, list[ScoredModel]]:
@@ -158,16 +144,20 @@ def _in_memory(
     features, xp = dataset.features, dataset.features.xp
     X, ids = features.X, features.place(test, None)
     X = X.take_rows(ids) if is_matrix(X) else arrays.take_rows(X, ids, xp=xp)
-    classes, models = arrays.to_host(dataset.classes), []
-    offset = dataset.rows.offset
+    classes, offset = arrays.to_host(dataset.classes), dataset.rows.offset
     if offset is not None:
-        offset = one_or_more(xp.take(offset, ids, axis=0), xp=xp)
-    for i in range(coef.shape[0]):
-        model = LinearClassifier()
-        model.coef_, model.intercept_ = coef[i, ...], intercept[i, ...]
-        model._one_vs_rest = dataset.class_weights.one_vs_rest
-        models.append(ScoredModel.of(model, classes, offset))
-    return X, models
+        offset = xp.take(offset, ids, axis=0)
+    one_vs_rest = dataset.class_weights.one_vs_rest
+    return X, [
+        ScoredModel(
+            classes,
+            one_vs_rest,
+            offset,
+            coef_=coef[i, ...],
+            intercept_=intercept[i, ...],
+        )
+        for i in range(coef.shape[0])
+    ]
 
 
 def _in_chunks(
@@ -185,7 +175,8 @@ def _in_chunks(
     )
     classes, logits = arrays.to_host(dataset.classes), np.concatenate(found)
     return test[:, None], [
-        ScoredModel(logits[:, i, :], classes, one_vs_rest) for i in range(coef.shape[0])
+        ScoredModel(classes, one_vs_rest, logits=logits[:, i, :])
+        for i in range(coef.shape[0])
     ]
 
 
@@ -198,31 +189,6 @@ def _test_logits(
     return (arrays.to_host(_logits_of_models(block, ids, coef, intercept)),)
 
 
-def score_chunks(
-    model: LinearClassifier,
-    scorer: Callable[..., float],
-    X: Any,
-    y: Any,
-    offset: Any,
-    metadata: dict[str, Any],
-) -> float:
-    """Score a fitted model on rows of Dask with a scorer of scikit-learn's.
-
-    Logits, labels and weights move to this process.
-    """
-    given = {"logits": model.decision_function(X, offset), "y": y, **metadata}
-    lazy = {name: parts_of(v) for name, v in given.items() if arrays.is_dask(v)}
-    found = iter(fetch([part for parts in lazy.values() for part in parts])[0])
-    for name, parts in lazy.items():
-        pieces = itertools.islice(found, len(parts))
-        given[name] = np.concatenate([with_plain_integers(on_host(p)) for p in pieces])
-    logits, y = given.pop("logits"), on_host(given.pop("y"))
-    known = ScoredModel(
-        logits, arrays.to_host(model.classes_), model._has_model_for_each_class
-    )
-    return float(scorer(known, np.arange(logits.shape[0])[:, None], y, **given))
-
-
 def _logits_of_models(block: Block, ids: Array, coef: Array, intercept: Array) -> Array:
     """Return the logits of some rows for each model: (n_rows, n_models, n_outputs)."""
     xp, shape = block.xp, coef.shape
@@ -232,11 +198,6 @@ def _logits_of_models(block: Block, ids: Array, coef: Array, intercept: Array) -
     if block.offset is None:
         return eta
     return eta + xp.take(block.offset, ids, axis=0)[:, None, :]
-
-
-def on_host(values: Any) -> Any:
-    """Convert arrays to NumPy; return other values unchanged."""
-    return arrays.to_host(values) if arrays.is_array(values) else values
 
 
 def knowing_classes(
@@ -271,25 +232,27 @@ class ScoredModel(LinearClassifier):
 
     Parameters
     ----------
-    logits : array or callable
-        Logits of the rows to score, or a function from X to them.
     classes : ndarray of shape (n_classes,)
     one_vs_rest : bool
+    offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+        Offset of the rows to score.
+    logits : array of shape (n_samples, n_columns), default=None
+        Logits of the rows to score; None to compute them from X.
+    **fitted
+        Fitted attributes.
     """
 
-    def __init__(self, logits: Any, classes: np.ndarray, one_vs_rest: bool) -> None:
-        self.logits, self.classes, self.one_vs_rest = logits, classes, one_vs_rest
+    def __init__(
+        self,
+        classes: np.ndarray,
+        one_vs_rest: bool,
+        offset: Any = None,
+        logits: Any = None,
+        **fitted: Any,
+    ) -> None:
         self.classes_, self._one_vs_rest = classes, one_vs_rest
-
-    @classmethod
-    def of(
-        cls, model: LinearClassifier, classes: np.ndarray, offset: Any = None
-    ) -> ScoredModel:
-        """Return a fitted model with its coefficients, for scorers that read them."""
-        logits = partial(model.decision_function, offset=offset)
-        scored = cls(logits, classes, model._has_model_for_each_class)
-        scored.coef_, scored.intercept_ = model.coef_, model.intercept_
-        return scored
+        self._offset, self._logits = offset, logits
+        self.__dict__.update(fitted)
 
     def fit(self, X: Array, y: Array) -> ScoredModel:
         """Do nothing: the model is fitted."""
@@ -299,8 +262,9 @@ class ScoredModel(LinearClassifier):
         self, answer: Callable[..., Array], X: Array, offset: Array | None = None
     ) -> Array:
         """Return a result from the logits."""
-        found = self.logits(X) if callable(self.logits) else self.logits
+        logits = self._logits
+        if logits is None:
+            logits = super()._of_rows(lambda logits, xp: logits, X, self._offset)
         if not get_config()["array_api_dispatch"]:
-            found = np.array(arrays.to_host(found))  # the metric may overwrite it
-        columns = found[:, None] if found.ndim == 1 else found
-        return answer(columns, xp=arrays.namespace(columns))
+            logits = np.array(arrays.to_host(logits))  # the metric may overwrite it
+        return answer(logits, xp=arrays.namespace(logits))

@@ -12,7 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Block, fetch
 from xlr.inference.fitted_data import Estimates, FittedData
-from xlr.inference.newton import NewtonStep, constrained_minimum, last_newton_step
+from xlr.inference.newton import NewtonStep, last_newton_step
 from xlr.inputs.tables import accept, is_missing
 from xlr.losses import Loss
 from xlr.objective import passes
@@ -21,8 +21,6 @@ from xlr.text import listed
 
 # Powers of 1 - h that divide the outer products of the scores.
 LEVERAGE_POWERS = {"HC2": 1.0, "HC3": 2.0}
-
-LIMIT_TOL = 1e-12  # tolerance for the gradient of F, which tends to zero
 
 ROUNDING = float(np.finfo(np.float64).eps)
 
@@ -69,10 +67,9 @@ def estimate(
     """
     # 1. The estimates, and the information at the estimates.
     last = last_newton_step(last)
-    data, inverse, step = last.data, last.inverse, last.step
+    data, inverse = last.data, last.inverse
     units, (kept, dropped, weights) = data.units, last.aliased
-    standardized = data.standardized + step
-    loss = last.loss + last.gradient @ step + step @ last.information @ step / 2
+    standardized = data.standardized + last.step
     # 2. Their covariance.
     covariance, was_indefinite, middle = inverse, False, None
     if data.is_penalised or cov_type != "nonrobust":
@@ -100,36 +97,12 @@ def estimate(
         standardized=standardized,
         standardized_covariance=covariance,
         inverse=inverse,
-        llf=-loss,
+        llf=last.log_likelihood,
         effective_df=float(np.sum(inverse * last.information)),
         aliased=_describe_aliased(last),
         was_indefinite=was_indefinite,
     )
     return data.at(standardized), estimates
-
-
-def limit_of_estimates(data: FittedData, separated: str) -> Estimates:
-    """Return the limit of the log-likelihood under separation, without errors.
-
-    Newton's method continues until the gradient vanishes. The loss, less its limit,
-    decreases by the same factor as the gradient in each step.
-    """
-    start, objective = data.standardized, data.objective
-    unconstrained = np.zeros((0, start.size))
-    _, minimum, _ = constrained_minimum(objective, start, unconstrained, tol=LIMIT_TOL)
-    aliased = NewtonStep(data.at(np.zeros_like(start))).aliased
-    params = data.units.reported(start[None, :])[0]
-    unknown = np.full((start.size,) * 2, np.nan)
-    return Estimates(
-        params=params,
-        covariance=np.full((params.size,) * 2, np.nan),
-        standardized=start,
-        standardized_covariance=unknown,
-        inverse=unknown,
-        llf=-data.total_weight * minimum,
-        effective_df=float((data.class_totals.size - 1) * aliased.kept.size),
-        separated=separated,
-    )
 
 
 def _describe_aliased(last: NewtonStep) -> str:
@@ -174,30 +147,25 @@ def _raise_to_rounding(
 
 def _middle(last: NewtonStep, cov_type: str, clusters: np.ndarray | None) -> np.ndarray:
     """Return M, corrected for the degrees of freedom of the estimates."""
-    data = last.data
     if cov_type == "nonrobust":
         return last.information
-    n = float(data.dataset.totals.sum())
-    k = (data.class_totals.size - 1) * last.aliased.kept.size
+    n = float(last.data.dataset.totals.sum())
+    k = (last.data.class_totals.size - 1) * last.aliased.kept.size
     if n <= k and cov_type in ("HC1", "cluster"):
         raise ValueError(
             f"cov_type={cov_type!r} needs more observations than parameters; there are "
-            f"{n:g} (the sum of the weights) and {k}. Pass cov_type='nonrobust' or "
-            "'HC0'."
+            f"{n:g} (the sum of the weights) and {k}. Pass 'nonrobust' or 'HC0'."
         )
     if clusters is not None:
-        return sum_between_clusters(data, clusters) * ((n - 1) / (n - k))
-    power = LEVERAGE_POWERS.get(cov_type, 0.0)
-    outer = outer_products(data, power, last.inverse)
+        return sum_between_clusters(last.data, clusters) * ((n - 1) / (n - k))
+    outer = outer_products(last, LEVERAGE_POWERS.get(cov_type, 0.0))
     return outer * (n / (n - k)) if cov_type == "HC1" else outer
 
 
 # -- scores of rows --------------------------------------------------------------------
 
 
-def outer_products(
-    data: FittedData, power: float = 0.0, inverse: np.ndarray | None = None
-) -> np.ndarray:
+def outer_products(last: NewtonStep, power: float) -> np.ndarray:
     r"""Return the sum of the outer products of the scores of the rows, in one pass.
 
     With weights :math:`s_i = f_i c_{y_i}`, the count :math:`f_i` of the row and the
@@ -207,21 +175,14 @@ def outer_products(
 
     because a row that counts several times has as many scores. The leverage of a row
     that counts once is :math:`h_i = c_{y_i} p_i (1 - p_i) z_i^T (I + P)^{-1} z_i`.
-
-    Parameters
-    ----------
-    data : FittedData
-    power : float, default=0.0
-        Above 0 only for two classes.
-    inverse : ndarray of shape (n_parameters, n_parameters), default=None
-        :math:`(I + P)^{-1}`, needed if the power is above 0.
+    ``power`` is above 0 only for two classes.
     """
-    objective = data.objective
+    data, objective = last.data, last.data.objective
     sums = data.sum_rows(
         _outer_sums,
         objective.place(data.dataset.class_weights.factors),
         power,
-        None if inverse is None else objective.place(inverse),
+        objective.place(last.inverse),
         width=3 * objective.n_parameters,
         least=4 * objective.n_outputs * objective.n_features,
     )
@@ -234,39 +195,23 @@ def _outer_sums(
     parameters: Array,
     factors: Array,
     power: float,
-    inverse: Array | None,
+    inverse: Array,
 ) -> tuple[Array, ...]:
     xp, widest = block.xp, block.accumulation_dtype
     block = block._replace(matrix=block.matrix.astype(widest))
     eta = passes.logits(block, loss, parameters)
-    scores = own_scores(block, loss, eta, factors)
+    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
+    factor = xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
+    size = factor * xp.astype(block.weights[:, 0], widest)
     if power > 0:
         Z = design(block, loss, parameters)
         h = loss.curvature(eta, block.labels, xp=xp).values[:, 0, 0]
-        h = class_factors(block, factors) * h
-        leverage = h * xp.sum(xp.matmul(Z, inverse) * Z, axis=1)
+        leverage = factor * h * xp.sum(xp.matmul(Z, inverse) * Z, axis=1)
         # A row without a weight has no leverage.
-        weighs = block.weights[:, 0] > 0
-        leverage = xp.where(weighs, leverage, xp.zeros_like(leverage))
-        scores = scores / (1 - leverage[:, None]) ** (power / 2)
-    return passes.outer_sums(block, scores[:, None, :], widest)
-
-
-def class_factors(block: Block, factors: Array) -> Array:
-    """Return the factor of the class of each row."""
-    xp = block.xp
-    return xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
-
-
-def own_scores(block: Block, loss: Loss, eta: Array, factors: Array) -> Array:
-    """Return the derivatives of the rows' losses in the logits: (n_rows, n_outputs).
-
-    Their outer products count a row once for each time that it occurs.
-    """
-    xp, widest = block.xp, block.accumulation_dtype
-    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
-    size = xp.astype(block.weights[:, 0], widest) * class_factors(block, factors)
-    return xp.sqrt(size)[:, None] * xp.astype(gradient[:, 0, :], widest)
+        leverage = xp.where(size > 0, leverage, xp.zeros_like(leverage))
+        size = size / (1 - leverage) ** power
+    scores = xp.sqrt(size)[:, None, None] * xp.astype(gradient, widest)
+    return passes.outer_sums(block, scores, widest)
 
 
 def design(block: Block, loss: Loss, parameters: Array) -> Array:
@@ -318,11 +263,9 @@ def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
 
 def _numbered(values: np.ndarray) -> np.ndarray:
     """Return the position of each value among the sorted values."""
-    if values.dtype.kind == "O":
-        n_missing = sum(map(is_missing, values.tolist()))
-    else:
-        n_missing = int(np.count_nonzero(values != values))
-    if n_missing:
+    is_object = values.dtype.kind == "O"
+    missing = list(map(is_missing, values)) if is_object else values != values
+    if n_missing := np.count_nonzero(missing):
         raise ValueError(
             f"groups holds missing values, {n_missing} of {values.size}. "
             "Drop those rows and fit again, or give them a group of their own."

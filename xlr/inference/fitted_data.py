@@ -114,9 +114,6 @@ class Estimates:
         The aliased columns and their sums; empty if there are none.
     was_indefinite : bool
         Whether negative eigenvalues of the covariance were set to zero.
-    separated : str
-        The features that separate the classes, so that the log-likelihood is a limit;
-        empty if there are none.
     llnull, saturated : float
         Log-likelihoods of the intercepts alone, and of the saturated model.
     profile : ndarray of shape (3, n_reported) or None
@@ -132,7 +129,6 @@ class Estimates:
     effective_df: float
     aliased: str = ""
     was_indefinite: bool = False
-    separated: str = ""
     llnull: float = np.nan
     saturated: float = 0.0
     profile: np.ndarray | None = None
@@ -307,21 +303,10 @@ def check_model(model: Any) -> None:
     if not isinstance(model, kinds):
         names = ", ".join(f"xlr.{kind.__name__}" for kind in kinds)
         name, package = type(model).__name__, type(model).__module__.partition(".")[0]
-        advice = ""
-        if hasattr(model, "best_estimator_"):
-            advice = " Pass its best_estimator_."
-        elif hasattr(model, "named_steps"):
-            advice = (
-                " Pass its last step and the rows that it was fitted to: "
-                "xlr.infer(pipeline[-1], pipeline[:-1].transform(X), y)."
-            )
-        elif package == "sklearn" and name.startswith("LogisticRegression"):
-            advice = (
-                " Fit xlr.LogisticRegression to the same rows, with the same C, "
-                "l1_ratio, fit_intercept and class_weight (C=inf for no penalty)."
-            )
         raise TypeError(
-            f"model must be one of {names}; got {name} of {package}.{advice}"
+            f"model must be one of {names}; got {name} of {package}. Fit one to the "
+            "same rows. Of a search pass best_estimator_; of a pipeline, its last step "
+            "and its rows: xlr.infer(pipeline[-1], pipeline[:-1].transform(X), y)."
         )
     check_is_fitted(model, "coef_")
     if model._has_model_for_each_class:

@@ -83,7 +83,6 @@ class FittedResults:
         self._reader.coef_, self._reader.intercept_ = coef[0], intercept[0]
         self._reader._has_offset = data.objective.data.offset is not None
         self.is_penalised, self.is_firth = data.is_penalised, data.is_firth
-        self.is_separated = bool(estimates.separated)
         self.class_totals = data.class_totals
         self.classes = [str(label) for label in arrays.to_host(data.dataset.classes)]
         self.reference = self.classes[units.reference]

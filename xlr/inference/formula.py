@@ -221,8 +221,9 @@ def logit(
     formula : str
         As in R: ``"low ~ age + C(race)"``. The left-hand side names a column of labels.
     data : table of pandas, polars, PyArrow, narwhals or Dask
-        Each pass over a table of Dask evaluates the formula again. Columns of splines,
-        and of other functions that learn from all rows, are loaded into memory once.
+        Each pass over a table of Dask evaluates the formula again. With splines, and
+        other functions that learn from all rows, the columns that the formula names
+        are loaded into memory once.
     weights, offset, groups : str or array of shape (n_samples,), default=None
         Names of columns of the table, or their values; see :func:`infer`.
     cov_type : str, default='nonrobust'
@@ -302,39 +303,27 @@ def _learned(formula: Any, X: Any) -> Any:
     from formulaic import ModelSpec
     from formulaic.transforms import TRANSFORMS
 
-    # 1. Factors that learn from all rows: knots, means and similar statistics.
-    methods = {f.expr: f.eval_method.value for term in formula for f in term.factors}
-    factors = [name for name, method in methods.items() if method != "literal"]
-    learning = "|".join(
-        name
-        for name, transform in TRANSFORMS.items()
-        if hasattr(transform, "__is_stateful_transform__")
-    )
-    learned = [each for each in factors if re.search(rf"\b({learning})\(", each)]
-    states, transforms = {}, {}
-    if learned:
-        named = set(itertools.chain(*map(NAME.findall, learned)))
-        names = [name for name in X.columns if str(name) in named]
-        spec = _learned(_parsed(" + ".join(learned)), fetch([X[names]])[0][0])
-        states, transforms = spec.encoder_state, spec.transform_state
-    # 2. Levels of the other factors in each partition, and a row.
-    others = [each for each in factors if each not in learned]
-    levels = partial(_levels, _parsed(" + ".join(["1", *others])))
-    found = list(filter(None, of_each_partition(levels, X)))
+    # 1. Functions that learn from all rows, such as splines, need all rows.
+    factors = {str(factor) for term in formula for factor in term.factors}
+    words = factors.union(*map(NAME.findall, factors))
+    if any(hasattr(TRANSFORMS.get(w), "__is_stateful_transform__") for w in words):
+        X = X[[name for name in X.columns if str(name) in words]]
+        return _learned(formula, fetch([X])[0][0])
+    # 2. Levels in each partition, and a row.
+    found = list(filter(None, of_each_partition(partial(_levels, formula), X)))
     if not found:
         raise ValueError("All partitions of the table are empty.")
     by_partition, rows = zip(*found)
-    for factor, (kind, state) in by_partition[0].items():
+    states = by_partition[0]
+    for factor, (kind, state) in states.items():
         if "categories" in state:
             known = [each[factor][1]["categories"] for each in by_partition]
             # Use the order of the dtype or the formula if all agree, as in memory.
             agree = all(own == known[0] for own in known)
-            state = {"categories": known[0] if agree else sorted(set().union(*known))}
-        states[factor] = kind, state
+            levels = known[0] if agree else sorted(set().union(*known))
+            states[factor] = kind, {"categories": levels}
     # 3. The columns of the design, from the row.
-    spec = ModelSpec(formula, encoder_state=states, transform_state=transforms)
-    with arrays.quiet():  # formulaic may compute the variance of one row
-        return _matrix(spec, rows[0]).model_spec
+    return _matrix(ModelSpec(formula, encoder_state=states), rows[0]).model_spec
 
 
 def _levels(formula: Any, part: Any) -> tuple[dict[Any, Any], Any] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import partial
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +13,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Block, PerRow, as_matrix, call
 from xlr.estimators import LogisticRegression
-from xlr.inference.covariance import design, outer_products, own_scores
+from xlr.inference.covariance import design
 from xlr.inference.fitted_data import FittedData
 from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
 from xlr.inference.table import Table, wald_columns
@@ -43,7 +42,7 @@ class HypothesisTests(FittedResults):
         ----------
         r_matrix : str or array of shape (n,) or (m, n)
             R, with a column for each parameter as in :meth:`cov_params`. Or hypotheses
-            in words, ``'x1 = x2, 2 * x3 = 1'``, which formulaic or patsy parses. Names
+            in words, ``'x1 = x2, 2 * x3 = 1'``, which formulaic parses. Names
             that are not identifiers need backticks. With several equations, the class
             precedes the name: ```versicolor: x1` = 0``.
         q_matrix : float or array of shape (m,), default=0.0
@@ -59,7 +58,7 @@ class HypothesisTests(FittedResults):
         Raises
         ------
         ImportError
-            For hypotheses in words, without formulaic and patsy.
+            For hypotheses in words, without formulaic.
         ValueError
             If the hypotheses are not as described, or a number is not finite.
 
@@ -235,7 +234,6 @@ class HypothesisTests(FittedResults):
         self,
         exog_extra: Array,
         hypothesis: Literal["joint", "separate"] = "joint",
-        cov_type: Literal["nonrobust", "HC0"] = "nonrobust",
     ) -> ChiSquaredTest:
         r"""Test features that the model leaves out, without fitting them.
 
@@ -249,8 +247,7 @@ class HypothesisTests(FittedResults):
             V = \sum_i H_i\, \tilde c_i \tilde c_i^T, \qquad \tilde c = c - A z, \quad
             A = \Big(\sum_i H_i\, c_i z_i^T\Big) \Big(\sum_i H_i\, z_i z_i^T\Big)^{-1}
 
-        or, for the robust test, with :math:`r_i r_i^T` instead of the first H. The
-        statistic is :math:`U^T V^{-1} U`. With more than two classes, every class
+        The statistic is :math:`U^T V^{-1} U`. With more than two classes, every class
         except the first has scores.
 
         Parameters
@@ -259,8 +256,6 @@ class HypothesisTests(FittedResults):
             The features, in memory or, for an X of Dask, in the same chunks.
         hypothesis : {'joint', 'separate'}, default='joint'
             Whether to test all features jointly, or each by itself.
-        cov_type : {'nonrobust', 'HC0'}, default='nonrobust'
-            Variance of the scores: the information, or the scores of the rows.
 
         Returns
         -------
@@ -277,8 +272,7 @@ class HypothesisTests(FittedResults):
         References
         ----------
         Rao (1948), *Large sample tests of statistical hypotheses concerning several
-        parameters*; Boos (1992), *On generalized score tests*, The American
-        Statistician 46.
+        parameters*.
 
         Examples
         --------
@@ -291,55 +285,42 @@ class HypothesisTests(FittedResults):
         array([38.3, 65.3,  5.3])
         """
         check_option("hypothesis", hypothesis, ("joint", "separate"))
-        check_option("cov_type", cov_type, ("nonrobust", "HC0"))
         if self.is_penalised or self.is_firth:
             raise ValueError(
                 "A score test starts from the maximum of the likelihood, and this fit "
                 "is penalised. Fit with C=inf."
             )
-        if self.is_separated:
-            raise ValueError(
-                "A score test needs finite estimates, and the classes are separated."
-            )
-        joint, robust = hypothesis == "joint", cov_type == "HC0"
+        joint = hypothesis == "joint"
         with self._rows("score_test") as data:
             rows, m = _read_candidates(data, exog_extra)
             outputs, size = data.objective.n_outputs, data.objective.column_size
             products, squares = data.sum_rows(
                 _score_sums,
-                data.objective.place(data.dataset.class_weights.factors),
                 joint,
-                robust,
                 width=max(m, outputs * (size + m * joint)),
                 least=CANDIDATE_ROWS,
                 per_row=rows,
             )
-            outer = outer_products(data) if robust else None
         if not np.isfinite(products).all():
             raise ValueError("exog_extra contains NaN or infinity.")
-        # 1. Sums over the rows for each weighting w and test: r c', c z' and c c'.
+        # 1. Sums of c'Hz and c'Hc for each test.
         equations = outputs - (outputs > 1)
         score, products = products[:equations], products[equations:]
-        products = products.reshape(1 + robust, equations, outputs, -1, m)
-        squares = squares.reshape(1 + robust, equations, equations, 1, m)
-        order, n_tests, df = "weozm->wmeoz", m, equations
+        products = products.reshape(equations, outputs, -1, m)
+        squares = squares.reshape(equations, equations, 1, m)
+        order, n_tests, df = "eozm->meoz", m, equations
         if joint:
-            squares = products[:, :, outputs - equations :, size:]
-            order, n_tests, df = "weozm->wemoz", 1, equations * m
+            squares = products[:, outputs - equations :, size:]
+            order, n_tests, df = "eozm->emoz", 1, equations * m
             score = score.reshape(df, 1)
         cross, own = (
-            np.einsum(order, part).reshape(1 + robust, n_tests, df, -1)
-            for part in (products[:, :, :, :size], squares)
+            np.einsum(order, part).reshape(n_tests, df, -1)
+            for part in (products[:, :, :size], squares)
         )
         # 2. The variance of the scores, given the estimates of the model.
-        A = cross[0] @ self._estimates.inverse
-        moved = A @ np.swapaxes(cross[-1], 1, 2)
-        variance = own[-1] - moved
-        if robust:
-            variance = variance - np.swapaxes(moved, 1, 2)
-            variance = variance + A @ outer @ np.swapaxes(A, 1, 2)
+        variance = own - cross @ self._estimates.inverse @ np.swapaxes(cross, 1, 2)
         # 3. The statistics.
-        whole, left = (np.diagonal(part, 0, 1, 2) for part in (own[-1], variance))
+        whole, left = (np.diagonal(part, 0, 1, 2) for part in (own, variance))
         is_sum = np.any(left <= LEAST_SHARE * whole, axis=1)
         variance[is_sum] = np.nan
         if not joint:
@@ -356,21 +337,20 @@ class HypothesisTests(FittedResults):
 def _parsed(constraints: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return R and q of hypotheses in words, such as ``'x1 = x2, 2 * x3 = 1'``.
 
-    formulaic parses them or, without formulaic, patsy.
-
-    Parameters
-    ----------
-    constraints : str
-    names : list of str
-        Names of the parameters.
-
     Raises
     ------
     ImportError
-        If neither parser is installed.
+        Without formulaic.
     ValueError
         If the text is not a list of linear equations of the parameters.
     """
+    try:
+        from formulaic.utils.constraints import LinearConstraints
+    except ImportError as error:
+        raise ImportError(
+            "Hypotheses in words need formulaic: pip install formulaic. Or pass a "
+            "matrix."
+        ) from error
     in_words = [re.sub("`[^`]*`", "", part) for part in constraints.split(",")]
     if any(part.count("=") > 1 for part in in_words):
         raise ValueError(
@@ -378,26 +358,14 @@ def _parsed(constraints: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndar
             "hypotheses by commas: 'x1 = x2, x2 = x3'."
         )
     try:
-        if find_spec("formulaic"):
-            from formulaic.utils.constraints import LinearConstraints
-
-            found = LinearConstraints.from_spec(constraints, list(names))
-            return found.constraint_matrix, found.constraint_values
-        from patsy import DesignInfo
-
-        found = DesignInfo(list(names)).linear_constraint(constraints.replace("`", ""))
-        return found.coefs, found.constants[:, 0]
-    except ImportError as error:
-        raise ImportError(
-            "Hypotheses in words need formulaic or patsy: pip install formulaic. Or "
-            "pass a matrix."
-        ) from error
-    except Exception as error:  # errors of the parsers have no common class
+        found = LinearConstraints.from_spec(constraints, list(names))
+    except Exception as error:  # errors of the parser have no common class
         raise ValueError(
             f"The hypotheses {quoted(constraints)} are not linear equations of the "
             f"parameters {', '.join(map(printable, names))}: {printable(error, 300)} "
             "Put names that are not identifiers in backticks: '`mean radius` = 0'."
         ) from error
+    return found.constraint_matrix, found.constraint_values
 
 
 def _read_candidates(data: FittedData, candidates: Any) -> tuple[Any, int]:
@@ -431,19 +399,12 @@ def _on_device(xp: Any, device: Any, candidates: Any) -> Array:
 
 
 def _score_sums(
-    block: Block,
-    loss: Loss,
-    parameters: Array,
-    factors: Array,
-    joint: bool,
-    robust: bool,
-    candidates: Array,
-) -> tuple[Array, ...]:
-    """Return the products of the candidates with r and z, and with themselves.
+    block: Block, loss: Loss, parameters: Array, joint: bool, candidates: Array
+) -> tuple[Array, Array]:
+    """Return products of the candidates with r, with H z and with themselves.
 
-    The weights are the curvature and, if ``robust``, the scores in a second set. r has
-    a column for each equation. z has all features of the model, and of the candidates
-    if ``joint``. The shapes are (n_products, m) and (n_pairs, m).
+    r has a column for each equation. z has all features of the model, and of the
+    candidates if ``joint``. The shapes are (n_products, m) and (n_pairs, m).
     """
     xp, widest, outputs = block.xp, block.accumulation_dtype, loss.n_outputs
     block = block._replace(matrix=block.matrix.astype(widest))
@@ -455,15 +416,9 @@ def _score_sums(
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
     same = xp.eye(outputs, dtype=widest, device=block.matrix.device)
     H = loss.curvature(eta, block.labels, xp=xp).product(same, xp=xp)
-    weightings = [s[:, :, None] * H]
-    if robust:
-        scores = own_scores(block, loss, eta, factors)
-        weightings.append(scores[:, :, None] * scores[:, None, :])
     first = int(outputs > 1)  # skip the equation of the reference class
-    columns, squares = [-s * gradient[:, 0, first:]], []
-    for M in weightings:
-        rows = M[:, first:, :, None] * Z[:, None, None, :]
-        columns.append(xp.reshape(rows, (rows.shape[0], -1)))
-        squares.append(xp.reshape(M[:, first:, first:], (M.shape[0], -1)))
-    products = C.transpose_matvec(xp.concat(columns, axis=1))
-    return products, C.sandwich_diagonal(xp.concat(squares, axis=1))
+    H = (s[:, :, None] * H)[:, first:, :]
+    parts = [-s * gradient[:, 0, first:], H[..., None] * Z[:, None, None, :]]
+    columns = xp.concat([xp.reshape(p, (s.shape[0], -1)) for p in parts], axis=1)
+    squares = C.sandwich_diagonal(xp.reshape(H[:, :, first:], (s.shape[0], -1)))
+    return C.transpose_matvec(columns), squares

@@ -10,7 +10,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators import FirthLogisticRegression
-from xlr.inference.covariance import estimate, limit_of_estimates, read_clusters
+from xlr.inference.covariance import estimate, read_clusters
 from xlr.inference.fitted_data import (
     Estimates,
     FittedData,
@@ -42,7 +42,6 @@ def infer(
     cov_type: Literal["nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster"] = "nonrobust",
     groups: Any = None,
     collinear: Literal["nan", "raise"] = "nan",
-    separation: Literal["raise", "limit"] = "raise",
     reference: Any = None,
     profile: bool | None = None,
     keep_data: bool = False,
@@ -89,10 +88,6 @@ def infer(
     collinear : {'nan', 'raise'}, default='nan'
         Treatment of collinear columns, whose coefficients are not determined without a
         penalty: leave them out and report NaN, as in R, or raise an error.
-    separation : {'raise', 'limit'}, default='raise'
-        Treatment of separated classes, whose estimates are infinite: raise an error, or
-        return the limit of the log-likelihood for :func:`xlr.likelihood_ratio_test`,
-        with the coefficients of the fit and without standard errors.
     reference : label, default=None
         Reference class. None for the first class, or the first level of a categorical
         y, as in R.
@@ -144,7 +139,6 @@ def infer(
     check_model(model)
     check_option("cov_type", cov_type, COV_TYPES)
     check_option("collinear", collinear, ("nan", "raise"))
-    check_option("separation", separation, ("raise", "limit"))
     is_firth = isinstance(model, FirthLogisticRegression)
     _check_options(model, y, cov_type, groups, profile)
     features = read_features(model, X, reset=False, chunked=not is_firth)
@@ -156,29 +150,20 @@ def infer(
             clusters = read_clusters(groups, data.objective.n_samples)
         last = NewtonStep(data)
         _refuse_other_rows(data, last.subgradient)
-        separated = _separation(data, last.subgradient)
-        if separated and separation == "raise":
-            raise ValueError(
-                f"{separated} Likelihood-ratio tests have a limit: separation='limit'."
-            )
-        if separated:
-            estimates = limit_of_estimates(data, separated)
-        else:
-            data, estimates = estimate(last, cov_type, clusters)
+        _refuse_separation(data, last.subgradient)
+        data, estimates = estimate(last, cov_type, clusters)
         if collinear == "raise" and estimates.aliased:
             raise ValueError(
                 "Columns are collinear, so that their coefficients are not "
                 f"determined: {estimates.aliased}. Leave them out, or pass "
                 "collinear='nan'."
             )
-        if profile and (data.is_penalised or estimates.aliased or separated):
+        if profile and (data.is_penalised or estimates.aliased):
             raise ValueError(
-                "profile=True needs a fit with finite estimates, without a penalty and "
-                "without collinear columns: fit with C=inf and leave those out."
+                "profile=True needs a fit without a penalty and without collinear "
+                "columns: fit with C=inf and leave those out."
             )
         found: dict[str, Any] = {"llnull": _null_log_likelihood(data)}
-        if is_firth:
-            found["llf"] = _log_likelihood(data, data.parameters)
         if isinstance(y, SoftLabels):
             found["saturated"] = saturated_log_likelihood(data)
         by_default = is_firth and model.converged_ and not data.is_penalised
@@ -199,32 +184,29 @@ def _check_options(
     model: Any, y: Any, cov_type: str, groups: Any, profile: bool | None
 ) -> None:
     """Raise ValueError for incompatible options."""
-    is_model_based = cov_type == "nonrobust"
+    robust = cov_type != "nonrobust"
     refused = {
-        "cov_type='cluster' needs groups, the cluster of each row, and the others "
-        f"take none; got {cov_type!r}.": (groups is None) == (cov_type == "cluster"),
-        f"cov_type={cov_type!r} needs a fit to two classes, where each row has one "
-        "leverage. Pass cov_type='HC1'.": (
+        "needs groups, if it is 'cluster'; the others take none": (
+            (groups is None) == (cov_type == "cluster")
+        ),
+        "needs a fit to two classes, for leverages: pass 'HC1'": (
             cov_type in ("HC2", "HC3") and arrays.to_host(model.classes_).size > 2
         ),
-        f"cov_type={cov_type!r} needs one label for each row. Pass cov_type='cluster', "
-        "for rows of probabilities groups=range(n_samples).": (
+        "needs one label for each row: pass 'cluster', for rows of probabilities with "
+        "groups=range(n_samples)": (
             isinstance(y, SoftLabels) and cov_type.startswith("HC")
         ),
-        "With Firth's penalty the only covariance is the model's: cov_type must be "
-        f"'nonrobust'; got {cov_type!r}.": (
-            isinstance(model, FirthLogisticRegression) and not is_model_based
+        "is not for Firth's penalty: pass 'nonrobust'": (
+            isinstance(model, FirthLogisticRegression) and robust
         ),
-        "With class_weight the inverse information is not the covariance: the weights "
-        "are not counts of rows. Pass cov_type='HC0', or fit without class_weight.": (
-            getattr(model, "class_weight", None) is not None and is_model_based
+        "is not for class_weight, whose weights are not counts of rows: pass 'HC0'": (
+            getattr(model, "class_weight", None) and not robust
         ),
-        "The profile likelihood is valid if the model is correct: profile=True needs "
-        f"cov_type='nonrobust'; got {cov_type!r}.": profile and not is_model_based,
+        "is not for profile=True: pass 'nonrobust'": profile and robust,
     }
     for sentence, applies in refused.items():
         if applies:
-            raise ValueError(sentence)
+            raise ValueError(f"cov_type={cov_type!r} {sentence}.")
 
 
 def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
@@ -239,13 +221,13 @@ def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
         )
 
 
-def _separation(data: FittedData, gradient: np.ndarray) -> str:
-    """Describe the features that separate the classes, or return an empty string."""
+def _refuse_separation(data: FittedData, gradient: np.ndarray) -> None:
+    """Raise ValueError, with the features, if the estimates are infinite."""
     is_checked = getattr(data.model, "_has_optimum", False)  # by the fit
-    if data.is_penalised or data.is_firth or is_checked:
-        return ""
-    found = data.problem.separation(data.parameters, gradient)
-    return "" if found is None else found.describe(data.column_names)
+    if not (data.is_penalised or data.is_firth or is_checked):
+        found = data.problem.separation(data.parameters, gradient)
+        if found is not None:
+            raise ValueError(found.describe(data.column_names))
 
 
 def _notes(data: FittedData, estimates: Estimates) -> list[str]:
@@ -267,38 +249,25 @@ def _notes(data: FittedData, estimates: Estimates) -> list[str]:
             estimates.profile is not None
         ),
         "With class_weight the likelihood is a weighted one, not that of the data.": (
-            getattr(data.model, "class_weight", None) is not None
+            getattr(data.model, "class_weight", None)
         ),
         "The covariance of clusters in several ways had negative eigenvalues, which "
         "are set to zero (Cameron, Gelbach and Miller 2011).": estimates.was_indefinite,
         "The fit did not converge: see the warning of fit.": not data.model.converged_,
-        f"{estimates.separated} The log-likelihood is its limit.": estimates.separated,
     }
     return [note for note, applies in notes.items() if applies]
-
-
-def _log_likelihood(data: FittedData, parameters: Array) -> float:
-    """Return the log-likelihood, with Firth's penalty if the model has it."""
-    objective, xp = data.objective, data.objective.xp
-    value = objective.value_and_gradient(parameters).value
-    value = value - objective.penalty.value(objective.by_class(parameters), xp=xp)
-    log_likelihood = -data.total_weight * float(arrays.to_host(value)[0])
-    if data.is_firth:  # the penalty depends on the units of X and of the weights
-        n_equations, size = data.class_totals.size - 1, data.objective.column_size
-        log_likelihood += n_equations * float(np.log(data.units.scale).sum())
-        log_likelihood += n_equations * size * np.log(data.dataset.unit) / 2
-    return log_likelihood
 
 
 def _null_log_likelihood(data: FittedData) -> float:
     """Return the log-likelihood of the intercepts alone, or of no parameter."""
     objective = data.objective
-    if not objective.fit_intercept:
-        return _log_likelihood(data, objective.zeros())
-    if not data.is_firth and objective.data.offset is None:
-        return float(data.class_totals @ np.log(data.class_totals / data.total_weight))
-    place = np.arange(objective.n_parameters) % objective.column_size
-    constraints = np.eye(objective.n_parameters)[place < objective.n_features]
-    # The intercepts of the fit compensate for an offset far from zero.
-    null, *_ = constrained_minimum(objective, data.standardized, constraints)
-    return _log_likelihood(data, objective.place(null[None, :]))
+    null = np.zeros(objective.n_parameters)
+    if objective.fit_intercept:
+        if not data.is_firth and objective.data.offset is None:
+            shares = data.class_totals / data.total_weight
+            return float(data.class_totals @ np.log(shares))
+        place = np.arange(null.size) % objective.column_size
+        constraints = np.eye(null.size)[place < objective.n_features]
+        # The intercepts of the fit compensate for an offset far from zero.
+        null, *_ = constrained_minimum(objective, data.standardized, constraints)
+    return NewtonStep(data.at(null)).log_likelihood

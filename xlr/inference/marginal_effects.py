@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -13,14 +12,12 @@ from xlr.arrays import Array, Namespace
 from xlr.data import Block, DenseMatrix, Targets, TrainingData
 from xlr.estimators.dataset import loss_of
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
-from xlr.inference.fitted_data import FittedData
 from xlr.inference.fitted_results import FittedResults
 from xlr.inference.table import Table, wald_columns
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_option
 from xlr.losses import Loss
 from xlr.objective.passes import logits
-from xlr.text import quoted
 
 METHODS = {
     "dydx": "dy/dx",
@@ -35,12 +32,10 @@ class MarginalEffects(FittedResults):
 
     def get_margeff(
         self,
-        at: Literal["overall", "mean", "median", "zero"] | Array = "overall",
+        at: Literal["overall", "mean", "zero"] | Array = "overall",
         method: Literal["dydx", "eyex", "dyex", "eydx"] = "dydx",
-        atexog: Mapping[str | int, float] | None = None,
-        dummy: bool = False,
-        count: bool = False,
         *,
+        dummy: bool = False,
         alpha: float = 0.05,
     ) -> Table:
         """Tabulate marginal effects of the features on the probabilities.
@@ -50,23 +45,18 @@ class MarginalEffects(FittedResults):
 
         Parameters
         ----------
-        at : {'overall', 'mean', 'median', 'zero'} or array of shape (m, n_features)
-            ``'overall'`` averages the effects over the rows of the fit. ``'mean'`` and
-            ``'median'`` take one row, of the means or medians of the columns;
-            ``'zero'`` takes the row of zeros. An array averages over its own rows.
-            Only ``'overall'`` takes the offsets into account.
+        at : {'overall', 'mean', 'zero'} or array of shape (m, n_features)
+            ``'overall'`` averages the effects over the rows of the fit. ``'mean'``
+            takes one row, of the means of the columns; ``'zero'`` takes the row of
+            zeros. An array averages over its own rows, such as one of medians, or rows
+            of the fit with other values of a feature. Only ``'overall'`` takes the
+            offsets into account.
         method : {'dydx', 'eyex', 'dyex', 'eydx'}, default='dydx'
             Derivative dP/dx, elasticity dlogP/dlogx, or a derivative with one
             logarithm: dP/dlogx or dlogP/dx.
-        atexog : dict, default=None
-            Values of features that replace those of the rows, by the name of the
-            feature or the number of its column in X.
         dummy : bool, default=False
             True for the change of P from 0 to 1 as the effect of a feature that is
             0 or 1 in all rows of the fit.
-        count : bool, default=False
-            True for half the change from x - 1 to x + 1 as the effect of a feature of
-            other whole numbers from 0.
         alpha : float, default=0.05
             One minus the level of the intervals.
 
@@ -96,25 +86,17 @@ class MarginalEffects(FittedResults):
         self._refuse_aliased("effects")
         check_option("method", method, METHODS)
         if isinstance(at, str):
-            check_option("at", at, ("overall", "mean", "median", "zero"))
-        if (dummy or count) and method.endswith("ex"):
+            check_option("at", at, ("overall", "mean", "zero"))
+        if dummy and method.endswith("ex"):
             raise ValueError(
-                "The change of a dummy or a count has no logarithm of the feature: "
-                f"method must be 'dydx' or 'eydx'; got {method!r}."
+                "The change of a dummy has no logarithm of the feature: method must be "
+                f"'dydx' or 'eydx'; got {method!r}."
             )
         names = self.names[int(self._units.fit_intercept) :]
-        places = {key: j for j, name in enumerate(names) for key in (j, name)}
-        held, spans = np.full(len(names), np.nan), np.zeros(len(names))
-        for key, value in (atexog or {}).items():
-            if key not in places:
-                raise ValueError(
-                    f"atexog holds {quoted(key)}, which is not a feature. Use the name "
-                    f"of a feature, {quoted(names)}, or the number of its column in X."
-                )
-            held[places[key]] = value
-        if dummy or count:
-            with self._rows("get_margeff(dummy=True) or (count=True)") as data:
-                spans = _discrete_spans(data, dummy, count)
+        own = np.arange(len(names) if method.endswith("ex") else 0)
+        if dummy:
+            with self._rows("get_margeff(dummy=True)") as data:
+                own = _dummies(data)
         is_overall = isinstance(at, str) and at == "overall"
         if is_overall:
             with self._rows("get_margeff") as data:
@@ -122,7 +104,7 @@ class MarginalEffects(FittedResults):
         else:
             rows = self._rows_at(at)
         with arrays.current_device(rows.matrix.stored):
-            effects, jacobian = self._average(rows, method, held, spans)
+            effects, jacobian = self._average(rows, method, own)
         covariance = self._estimates.standardized_covariance
         variance = np.sum(jacobian @ covariance * jacobian, axis=2)
         errors = np.sqrt(np.maximum(variance, 0)).reshape(-1)
@@ -140,7 +122,9 @@ class MarginalEffects(FittedResults):
             rows = np.zeros((1, self._units.mean.size))
         else:
             with self._rows("get_margeff") as data:
-                rows = _column_centre(data, at)
+                raw = data.dataset.spec.data
+                total, weight = raw.map_reduce(_sums_of_columns)
+                rows = arrays.to_host(total / weight[:, None]).astype(np.float64)
         if not np.isfinite(rows).all():
             raise ValueError("at contains NaN or infinity.")
         Z, ones = (rows - self._units.mean) / self._units.scale, np.ones((len(rows), 1))
@@ -148,25 +132,23 @@ class MarginalEffects(FittedResults):
 
     @arrays.quiet()
     def _average(
-        self, data: TrainingData, method: str, held: np.ndarray, spans: np.ndarray
+        self, data: TrainingData, method: str, own: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         r"""Return effects averaged over rows by their weights, and their derivatives.
 
-        With V = p or, for the logarithm of a probability, V = log p, its derivatives in
-        the logits are :math:`G_{kl} = p_k ([k = l] - p_l)`, over :math:`p_k` for the
-        logarithm. An effect is :math:`\sum_l G_{kl} w_{lj} f_j`, with f = 1 or, for the
-        logarithm of a feature, f = x. It takes one pass.
+        With V = p or, for the logarithm of a probability, V = log p, and its
+        derivatives G in the logits, an effect is :math:`\sum_l G_{kl} w_{lj}`. Its
+        derivatives follow from those of G. Columns with a logarithm or a change have
+        an effect of their own in each row. It takes one pass.
 
         Parameters
         ----------
         data : TrainingData
             Rows with standardized columns.
         method : {'dydx', 'eyex', 'dyex', 'eydx'}
-        held : ndarray of shape (n_features,)
-            Values that replace a column; NaN to keep the column.
-        spans : ndarray of shape (n_features,)
-            0 for a derivative, 1 for the change of V from 0 to 1, 2 for half of its
-            change from x - 1 to x + 1.
+        own : ndarray of int
+            The columns whose effect is a logarithm's or, if the method has none, the
+            change of V from 0 to 1.
 
         Returns
         -------
@@ -175,49 +157,45 @@ class MarginalEffects(FittedResults):
         jacobian : ndarray of shape (n_outputs, n_features, n_parameters)
             Derivatives in the standardized parameters.
         """
-        units, loss, p = self._units, loss_of(len(self.classes)), held.size
-        w, j = self._estimates.standardized.reshape(loss.n_outputs, -1), np.arange(p)
-        by_log_x, discrete = method.endswith("ex"), np.nonzero(spans)[0]
-        columns = [units.mean, held - units.mean, 1 - spans, np.ones(p)]
+        mean, scale = self._units.mean, self._units.scale
+        loss, j = loss_of(len(self.classes)), np.arange(mean.size)
+        K = loss.n_outputs
+        w = self._estimates.standardized.reshape(K, -1)
+        columns = np.stack([mean, np.ones(j.size)])[:, own] / scale[own]
         parameters, columns = (
             arrays.move(
                 part, xp=data.xp, device=data.device, dtype=data.accumulation_dtype
             )
-            for part in (w.reshape(1, -1), np.stack(columns) / units.scale)
+            for part in (w.reshape(1, -1), columns)
         )
-        K, d = loss.n_outputs, discrete.size
-        (sums,) = data.map_reduce(
+        sums = data.map_reduce(
             _effect_sums,
             loss,
             parameters,
             columns,
-            not np.isnan(held).all(),
             method,
-            discrete,
-            width=3 * K**2 * max(K, p * by_log_x, 3 * d),
+            own,
+            width=3 * K**2 * max(K, 3 * own.size),
         )
-        means = arrays.to_host(sums / data.total_weight()[0]).astype(np.float64)
-        of = [p, p] if by_log_x else [1, K]
-        shapes = [(K, K, of[0]), (K, K, of[1]), (d, K), (d, K, K), (d, K, K)]
-        parts = np.split(means, np.cumsum(list(map(math.prod, shapes)))[:-1])
-        G, dG, V, changed, own = (
-            part.reshape(*shape, p + 1) for part, shape in zip(parts, shapes)
+        total = data.total_weight()[0]
+        means, products = (
+            arrays.to_host(part / total).astype(np.float64) for part in sums
         )
+        G, change, by_own = _split(means, (K, K), (own.size, K), (own.size, K, K))
         # The intercept is the last parameter of an output, if there is one.
-        w, size = w[:, :p], w.shape[1]
-        if by_log_x:
-            factor = G[..., p]
-            jacobian = np.einsum("kmjq->kjmq", dG[..., :size]).copy()
-        else:
-            factor = G[..., p] / units.scale
-            jacobian = np.einsum("klmq,lj->kjmq", dG[..., :size], w / units.scale)
-        effects = np.einsum("klj,lj->kj", factor, w)
-        jacobian[:, j, :, j] += np.moveaxis(factor, 2, 0)
-        for i, column in enumerate(discrete):
-            effects[:, column] = V[i, :, p] / spans[column]
-            jacobian[:, column] = changed[i, ..., :size] / spans[column]
-            jacobian[:, column, :, column] = own[i, ..., p] / spans[column]
-        return effects, jacobian.reshape(*effects.shape, -1)
+        dG, by_row = _split(products[:, : w.shape[1]], (K, K, K), (own.size, K, K))
+        w = w[:, : j.size] / scale
+        effects, jacobian = G @ w, np.einsum("klmq,lj->kjmq", dG, w)
+        jacobian[:, j, :, j] += G / scale[:, None, None]
+        effects[:, own], jacobian[:, own] = change.T, np.swapaxes(by_row, 0, 1)
+        jacobian[:, own, :, own] += by_own
+        return effects, jacobian.reshape(K, j.size, -1)
+
+
+def _split(values: np.ndarray, *shapes: tuple[int, ...]) -> list[np.ndarray]:
+    """Split the first axis into parts of these shapes."""
+    parts = np.split(values, np.cumsum(list(map(math.prod, shapes)))[:-1])
+    return [p.reshape(*shape, *values.shape[1:]) for p, shape in zip(parts, shapes)]
 
 
 def _effect_sums(
@@ -225,55 +203,55 @@ def _effect_sums(
     loss: Loss,
     parameters: Array,
     columns: Array,
-    is_held: bool,
     method: str,
-    discrete: np.ndarray,
-) -> tuple[Array]:
-    """Return R'[Z, 1] for G, its derivatives, and the changes, side by side in R.
+    own: np.ndarray,
+) -> tuple[Array, Array]:
+    """Return sums over the rows: of G and effects, and of their derivatives times z.
 
-    ``columns`` has four rows, divided by the scales of the columns: the means, the held
-    values less the means, and the ends of changes, from zero or, if the first end is
-    below zero, from the number of the row.
+    ``own`` are the columns with effects of their own, (n_rows, d, K), and ``columns``
+    their means and 1 in standardized units. The derivatives of their effects are A z,
+    and B in addition for the coefficients of the column.
     """
-    xp, matrix = block.xp, block.matrix
-    mean, held, low, high = (xp.astype(columns[i, :], matrix.dtype) for i in range(4))
-    takes_log = method.startswith("ey")
-    if is_held:
-        Z = matrix.to_dense()
-        matrix = DenseMatrix(xp.where(xp.isnan(held), Z, held), matrix.dtype, xp=xp)
+    xp, matrix, takes_log = block.xp, block.matrix, method.startswith("ey")
     # 1. Derivatives: dA_kl / d eta_m = A_km ([k = l] - p_l) - p_k A_lm.
-    eta = logits(block._replace(matrix=matrix), loss, parameters)[:, 0, :]
+    eta = logits(block, loss, parameters)[:, 0, :]
     _, G, p, rest = _derivatives(eta, takes_log, xp=xp)
     A = p[..., None] * rest
-    if takes_log:
-        dG = -A[:, None, :, :] * xp.ones_like(p)[..., None, None]
-    else:
-        dG = A[:, :, None, :] * rest[..., None] - p[..., None, None] * A[:, None, :, :]
-    coef = xp.reshape(xp.astype(parameters, matrix.dtype), (loss.n_outputs, -1))
-    coef = coef[:, : matrix.shape[1]]
+    dG = -A[:, None, :, :] * (xp.ones_like(p) if takes_log else p)[..., None, None]
+    if not takes_log:
+        dG = dG + A[:, :, None, :] * rest[..., None]
+    alone, by_row = [G], [dG]
+    # 2. Columns with effects of their own.
+    if own.size:
+        ids = arrays.move(own, xp=xp, device=matrix.device)
+        coef = xp.reshape(xp.astype(parameters, matrix.dtype), (loss.n_outputs, -1))
+        z, w = matrix.take_columns(ids).to_dense(), xp.take(coef, ids, axis=1).T
+        mean, unit = (xp.astype(columns[i, :], matrix.dtype) for i in range(2))
     if method.endswith("ex"):
-        x = (matrix.to_dense() + mean)[:, None, None, :]  # over the scales
-        G, dG = G[..., None] * x, xp.matmul(xp.matrix_transpose(dG), coef) * x
-    found = [G, dG]
-    # 2. Changes of V between two values of a column, which change the logits.
-    if discrete.size:
-        ids = arrays.move(discrete, xp=xp, device=matrix.device)
-        z, coef = matrix.take_columns(ids).to_dense(), xp.take(coef, ids, axis=1).T
-        mean, low, high = (xp.take(part, ids) for part in (mean, low, high))
-        base = xp.where(low < 0, z, -mean)
+        x = (z + mean)[..., None, None]
+        B = G[:, None, :, :] * x
+        A = xp.permute_dims(xp.matmul(w, dG), (0, 2, 1, 3)) * x
+        alone, by_row = [G, xp.sum(B * w[:, None, :], axis=-1), B], [dG, A]
+    elif own.size:
 
         def at(end: Array) -> tuple[Array, ...]:
-            moved = eta[:, None, :] + (end - z)[..., None] * coef
-            V, G, *_ = _derivatives(moved, takes_log, xp=xp)
-            return V, G, G * end[..., None, None]
+            change = (end - z)[..., None]
+            V, G, *_ = _derivatives(eta[:, None, :] + change * w, takes_log, xp=xp)
+            return V, G, G * change[..., None]
 
-        found += [b - a for a, b in zip(at(base + low), at(base + high))]
-    # 3. Their products with the rows.
-    n_rows = eta.shape[0]
-    R = xp.concat([xp.reshape(part, (n_rows, -1)) for part in found], axis=1)
-    R = block.weights * R
-    total = xp.sum(R, axis=0, dtype=block.accumulation_dtype)
-    return (xp.concat([matrix.transpose_matvec(R, total), total[:, None]], axis=1),)
+        V, A, B = (b - a for a, b in zip(at(-mean), at(unit - mean)))
+        alone, by_row = [G, V, B], [dG, A]
+    # 3. Their sums, and their products with the rows.
+    R, S = (
+        block.weights
+        * xp.concat([xp.reshape(part, (eta.shape[0], -1)) for part in parts], axis=1)
+        for parts in (alone, by_row)
+    )
+    means, total = (
+        xp.sum(part, axis=0, dtype=block.accumulation_dtype) for part in (R, S)
+    )
+    products = matrix.transpose_matvec(S, total)
+    return means, xp.concat([products, total[:, None]], axis=1)
 
 
 def _derivatives(eta: Array, takes_log: bool, *, xp: Namespace) -> tuple[Array, ...]:
@@ -289,54 +267,20 @@ def _derivatives(eta: Array, takes_log: bool, *, xp: Namespace) -> tuple[Array, 
     return V, rest if takes_log else p[..., None] * rest, p, rest
 
 
-def _discrete_spans(data: Any, dummy: bool, count: bool) -> np.ndarray:
-    """Return 1 for columns of 0 and 1, 2 for other whole numbers from 0, else 0.
-
-    Constant columns are neither.
-    """
+def _dummies(data: Any) -> np.ndarray:
+    """Return the columns that hold both 0 and 1 and no other numbers."""
     raw, scaler = data.dataset.spec.data, data.problem.scaler
     (others,) = raw.map_reduce(_other_numbers, width=4 * raw.n_features)
-    is_dummy, is_count = arrays.to_host(others).reshape(2, -1) == 0
-    spans = np.where(is_dummy, 1.0 * dummy, 2.0 * (is_count & count))
-    return spans * (arrays.to_host(scaler.varies) > 0)
+    varies = arrays.to_host(scaler.varies) > 0
+    return np.nonzero((arrays.to_host(others) == 0) & varies)[0]
 
 
 def _other_numbers(block: Block) -> tuple[Array]:
-    """Count numbers other than 0 and 1, and numbers that are negative or not whole."""
+    """Count the numbers other than 0 and 1 in each column."""
     xp, x = block.xp, block.matrix.to_dense()
-    others = [(x != 0) & (x != 1), (x < 0) | (xp.floor(x) != x)]
-    others = xp.astype(xp.concat(others, axis=1), block.accumulation_dtype)
+    others = xp.astype((x != 0) & (x != 1), block.accumulation_dtype)
     counts = xp.astype(block.row_weights > 0, block.accumulation_dtype)
     return (xp.matmul(counts.T, others)[0, :],)
-
-
-def _column_centre(data: FittedData, kind: str) -> np.ndarray:
-    """Return the weighted mean or median of each column: (1, n_features).
-
-    Raises
-    ------
-    ValueError
-        For the median of rows in chunks.
-    """
-    raw = data.dataset.spec.data
-    if kind == "mean":
-        total, weight = raw.map_reduce(_sums_of_columns)
-        return arrays.to_host(total / weight[:, None]).astype(np.float64)
-    if not raw.in_memory:
-        raise ValueError(
-            "Medians of columns in Dask chunks need a sort. Compute them, and pass "
-            "them as at=: a row of n_features numbers."
-        )
-    options: dict[str, Any] = {"method": "inverted_cdf"}
-    options["weights"] = arrays.to_host(raw.targets.weights)[:, 0]
-    medians = []
-    for j in range(raw.n_features):
-        number = arrays.move(np.asarray([j]), xp=raw.xp, device=raw.device)
-        values = arrays.to_host(raw.matrix.take_columns(number).to_dense())[:, 0]
-        # The mean of the two middle values.
-        ends = (sign * np.quantile(sign * values, 0.5, **options) for sign in (1, -1))
-        medians.append(sum(ends) / 2)
-    return np.asarray([medians], dtype=np.float64)
 
 
 def _sums_of_columns(block: Block) -> tuple[Array, Array]:

@@ -52,8 +52,6 @@ class NewtonStep:
     ----------
     loss : float
         Minus the log-likelihood.
-    gradient : ndarray of shape (n_parameters,)
-        Gradient of the loss.
     information : ndarray of shape (n_parameters, n_parameters)
         Hessian of the loss.
     subgradient : ndarray of shape (n_parameters,)
@@ -76,8 +74,8 @@ class NewtonStep:
         subgradient = objective.minimum_norm_subgradient(at, smooth)
         self.data = data
         self.subgradient = arrays.to_host(subgradient)[0].astype(np.float64)
-        loss, self.gradient, self.information = map(data.on_host, sums)
-        self.loss = float(loss)
+        self.loss = float(data.on_host(sums.loss))
+        self.information = data.on_host(sums.hessian)
         # 2. The free parameters. Collinearity does not depend on positive weights, so
         # the sum over the classes shows it.
         self._curved = self.information + np.diag(data.penalty_curvature)
@@ -93,6 +91,17 @@ class NewtonStep:
         self.aliased = Aliased(kept, dropped, found.weights)
         free[:, dropped] = False
         self.free = free.reshape(-1)
+
+    @property
+    def log_likelihood(self) -> float:
+        """Return the log-likelihood, with Firth's penalty if the model has it."""
+        if not self.data.is_firth:
+            return -self.loss
+        n_equations = self.data.class_totals.size - 1
+        n = n_equations * self.data.objective.column_size
+        penalty = np.linalg.slogdet(self.information[-n:, -n:])[1] / 2
+        penalty += n_equations * np.log(self.data.units.scale).sum()
+        return float(penalty - self.loss)
 
     @cached_property
     def inverse(self) -> np.ndarray:
@@ -165,7 +174,6 @@ def constrained_minimum(
     start: np.ndarray,
     constraints: np.ndarray,
     value: float = 0.0,
-    tol: float = CONSTRAINED_TOL,
 ) -> tuple[np.ndarray, float, np.ndarray]:
     """Minimise F where A w = c, by a damped Newton method.
 
@@ -181,8 +189,6 @@ def constrained_minimum(
         A, of full rank.
     value : float
         Every entry of c.
-    tol : float
-        Bound on the gradient along the constraints.
 
     Returns
     -------
@@ -200,7 +206,7 @@ def constrained_minimum(
     ----------
     Nocedal and Wright (2006), *Numerical Optimization*, sections 10.3 and 18.1.
     """
-    tol = max(tol, CONSTRAINED_ROUNDINGS * objective.rounding)
+    tol = max(CONSTRAINED_TOL, CONSTRAINED_ROUNDINGS * objective.rounding)
     onto = np.linalg.pinv(constraints)
     axes = np.linalg.svd(constraints)[2][constraints.shape[0] :]
     at = start + onto @ (value - constraints @ start)

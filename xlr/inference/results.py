@@ -77,8 +77,6 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         Class of each equation, compared with the reference; empty for two classes.
     reference : str
         Reference class of the equations.
-    is_separated : bool
-        Whether the log-likelihood is a limit, and estimates are infinite.
     notes : list of str
         Notes on the results, such as columns that were left out.
     converged : bool
@@ -233,14 +231,11 @@ class LikelihoodRatioTest(NamedTuple):
         Number of parameters that only the larger model has.
     pvalue : float
         P-value under a chi-squared distribution with ``df`` degrees of freedom.
-    is_limit : bool
-        Whether a log-likelihood is a limit, for classes that are separated.
     """
 
     statistic: float
     df: float
     pvalue: float
-    is_limit: bool
 
 
 def likelihood_ratio_test(
@@ -251,8 +246,7 @@ def likelihood_ratio_test(
     Parameters
     ----------
     restricted, full : InferenceResults
-        Results of fits without a penalty to the same rows. Separated classes need
-        ``xlr.infer(..., separation='limit')``.
+        Results of fits without a penalty to the same rows.
 
     Returns
     -------
@@ -307,8 +301,7 @@ def likelihood_ratio_test(
         )
     statistic, df = max(0.0, float(statistic)), float(round(df))
     pvalue = float(stats.chi2.sf(statistic, df))
-    is_limit = restricted.is_separated or full.is_separated
-    return LikelihoodRatioTest(statistic, df, pvalue, is_limit)
+    return LikelihoodRatioTest(statistic, df, pvalue)
 
 
 def summary_col(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -11,18 +13,16 @@ from sklearn.utils._optional_dependencies import check_pandas_support
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data import Block, Targets, TrainingData, refuse_non_finite
-from xlr.estimators.base import logits
-from xlr.functions import log_sigmoid, sigmoid, softmax
+from xlr.data import Block
+from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 from xlr.inference.covariance import square_root
 from xlr.inference.fitted_data import FittedData
 from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
 from xlr.inference.table import interval_columns
-from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_option, check_parameters
-from xlr.inputs.weights import check_offset_columns, read_offset
 from xlr.losses import Loss
 from xlr.objective import passes
+from xlr.precision import full_precision
 
 
 class ProbabilityInterval(NamedTuple):
@@ -105,16 +105,15 @@ class Influence:
         return frame.assign(**{k: arrays.to_host(v) for k, v in columns.items()})
 
     def __repr__(self) -> str:
-        distance = arrays.to_host(self.cooks_distance)
-        row = int(np.argmax(distance))
-        return (
-            f"<Influence of {distance.size} rows; the largest Cook's distance is "
-            f"{distance[row]:.4g}, of row {row}>"
-        )
+        n_rows, n_parameters = self.dfbetas.shape
+        return f"<Influence of {n_rows} rows on {n_parameters} parameters>"
 
 
 class RowStatistics(FittedResults):
-    """Residuals, influence and predictions of single rows, and measures of the fit."""
+    """Residuals, influence and predictions of single rows, and measures of the fit.
+
+    Residuals and measures of the fit load the logits of all rows into memory.
+    """
 
     def pseudo_rsquared(
         self, kind: Literal["mcf", "cs", "nagelkerke", "tjur"] = "mcf"
@@ -156,9 +155,9 @@ class RowStatistics(FittedResults):
             return self.prsquared
         if kind == "tjur":
             with self._rows("pseudo_rsquared('tjur')", two_classes=True) as data:
-                proba = _fit_sums(data)[2]
-            first, second = proba[:, 1] / proba.sum(axis=1)
-            return float(second - first)
+                p, y, s = _rows_on_host(data)
+            means = [np.average(p[:, 1], weights=s * y[:, k]) for k in range(2)]
+            return float(means[1] - means[0])
         cox_snell = -float(np.expm1(-self.llr / self.nobs))
         most = -float(np.expm1(2 * self.llnull / self.nobs))
         return cox_snell if kind == "cs" else cox_snell / most
@@ -219,7 +218,8 @@ class RowStatistics(FittedResults):
         :math:`s_i (y_{ik} - p_{ik})^2 / p_{ik}` for more.
         """
         with self._rows("pearson_chi2") as data:
-            return float(_fit_sums(data)[0])
+            p, y, s = _rows_on_host(data)
+        return float(s @ np.sum((y - p) ** 2 / p, axis=1))
 
     def pred_table(self, threshold: float = 0.5) -> np.ndarray:
         """Count the rows, by their weights, for each observed and predicted class.
@@ -252,7 +252,9 @@ class RowStatistics(FittedResults):
         """
         check_parameters({"threshold": threshold})
         with self._rows("pred_table") as data:
-            return _fit_sums(data, threshold)[1]
+            p, y, s = _rows_on_host(data)
+        predicted = p.argmax(axis=1) if self.equations else 1 * (p[:, 1] > threshold)
+        return (s[:, None] * y).T @ np.eye(p.shape[1])[predicted]
 
     def hosmer_lemeshow(self, n_groups: int = 10) -> ChiSquaredTest:
         """Test the fit to two classes by Hosmer and Lemeshow's groups of rows.
@@ -291,13 +293,10 @@ class RowStatistics(FittedResults):
         """
         check_parameters({"n_groups": n_groups})
         with self._rows("hosmer_lemeshow", two_classes=True) as data:
-            eta, y, s = (
-                arrays.to_host(part).astype(np.float64) for part in _fitted_rows(data)
-            )
-        p = sigmoid(eta[:, 0])
-        order = np.argsort(p, kind="stable")
+            p, y, s = _rows_on_host(data)
+        order = np.argsort(p[:, 1], kind="stable")
         order = order[s[order] > 0]
-        p, y, s = p[order], y[order], s[order]
+        p, y, s = p[order, 1], y[order, 1], s[order]
         # 1. Quantiles, interpolated like R's quantiles of repeated rows.
         below = np.cumsum(s)
         ends = np.stack([below - s, np.maximum(below - s, below - 1)], axis=1)
@@ -423,86 +422,35 @@ class RowStatistics(FittedResults):
             If X has other features than the fit, or anything is not finite.
         """
         interval_columns(alpha)  # checks the level
-        features, units = read_features(self._reader, X, reset=False), self._units
-        if offset is not None:
-            offset = read_offset(offset, features)
-        check_offset_columns(offset, units.n_outputs, features.X.shape[0])
+        reader, n = copy.copy(self._reader), len(self.classes)
+        reader._has_offset = False  # no warning
+        eta = reader.decision_function(X, offset)
+        # The logits of a root of the covariance, in place of the coefficients.
         root = square_root(self._estimates.standardized_covariance)
-        params = np.concatenate([self._estimates.standardized[None, :], root.T])
-        quantile, n_classes = float(stats.norm.isf(alpha / 2)), len(self.classes)
-        with arrays.current_device(features.stored), arrays.quiet():
-            xp, matrix = features.xp, features.matrix
-            coef, intercept = (
-                features.place(
-                    part.reshape(-1, *part.shape[2:]), features.accumulation_dtype
-                )
-                for part in units.raw(params)
-            )
-            place = {"dtype": features.dtype, "device": features.device}
-            ones = xp.ones((matrix.shape[0], 1), **place)
-            data = TrainingData(matrix, Targets(1, ones, ones, offset=offset))
-            model = units.n_outputs, coef, intercept
-            found = data.map_rows(_log_odds, *model, width=2 * coef.shape[0])
-            log_odds, se = found[:, :n_classes], found[:, n_classes:]
-            if not arrays.to_host(xp.all(xp.isfinite(se))):
-                refuse_non_finite(matrix)
-            proba = sigmoid(log_odds)
+        raw = self._units.raw(root.T)
+        reader.coef_, reader.intercept_ = map(np.concatenate, raw)
+        variance_of = partial(_variance_of_logits, self._units.n_outputs)
+        with arrays.current_device(eta), arrays.quiet(), full_precision(eta):
+            V, xp = reader._of_rows(variance_of, X), arrays.namespace(eta)
+            place = {"dtype": eta.dtype, "device": arrays.device_of(eta)}
+            # The log-odds of each class, and their derivatives in the logits.
+            if self.equations:
+                own = xp.eye(n, **place)
+                others = xp.where(own > 0, xp.full_like(own, -xp.inf), eta[:, None, :])
+                log_q = log_softmax(others)
+                log_odds = eta - xp.max(others, axis=2) + xp.max(log_q, axis=2)
+                moved = own - xp.exp(log_q)
+            else:
+                moved = xp.asarray([[-1.0], [1.0]], **place)
+                log_odds = eta[:, None] * moved[:, 0]
+            se = xp.sqrt(xp.sum(xp.matmul(moved, V) * moved, axis=2))
+            proba, reach = sigmoid(log_odds), float(stats.norm.isf(alpha / 2)) * se
             return ProbabilityInterval(
-                **features.returned(
-                    proba=proba,
-                    se=proba * sigmoid(-log_odds) * se,
-                    lower=sigmoid(log_odds - quantile * se),
-                    upper=sigmoid(log_odds + quantile * se),
-                )
+                proba,
+                proba * sigmoid(-log_odds) * se,
+                sigmoid(log_odds - reach),
+                sigmoid(log_odds + reach),
             )
-
-
-def _fit_sums(data: FittedData, threshold: float = 0.5) -> list[np.ndarray]:
-    """Return sums over the rows on the host, in one pass.
-
-    Returns
-    -------
-    pearson : ndarray of shape ()
-        Pearson's chi-squared.
-    table : ndarray of shape (n_classes, n_classes)
-        Weights of the rows by their observed and predicted class.
-    proba : ndarray of shape (n_classes, n_classes)
-        Probabilities of each class, by the class of the row.
-    """
-    width = 3 * max(2, data.objective.n_outputs)
-    return data.sum_rows(_sums, threshold, width=width)
-
-
-def _sums(
-    block: Block, loss: Loss, parameters: Array, threshold: float
-) -> tuple[Array, ...]:
-    xp = block.xp
-    eta = passes.logits(block, loss, parameters)[:, 0, :]
-    if loss.n_outputs == 1:
-        p = xp.concat([sigmoid(-eta), sigmoid(eta)], axis=1)
-        predicted = xp.astype(p[:, 1:] > threshold, eta.dtype)
-    else:
-        p = softmax(eta)
-        predicted = xp.astype(xp.argmax(eta, axis=1), eta.dtype)[:, None]
-    classes = xp.arange(p.shape[1], dtype=p.dtype, device=arrays.device_of(p))
-    y = _shares_of(block, p.shape[1])
-    pearson = xp.sum(block.weights * (y - p) ** 2 / p, dtype=block.accumulation_dtype)
-    own = xp.astype(block.weights * y, block.accumulation_dtype).T
-    table, p = (
-        xp.astype(x, block.accumulation_dtype) for x in (predicted == classes, p)
-    )
-    return pearson, xp.matmul(own, table), xp.matmul(own, p)
-
-
-def _shares_of(block: Block, n_classes: int) -> Array:
-    """Return ones and zeros for the labels, or their shares: (n_rows, n_classes)."""
-    xp, y = block.xp, block.labels
-    if n_classes == 2:
-        return xp.concat([1 - y, y], axis=1)
-    if y.shape[1] == n_classes:
-        return y
-    classes = xp.arange(n_classes, dtype=y.dtype, device=arrays.device_of(y))
-    return xp.astype(y == classes, y.dtype)
 
 
 def saturated_log_likelihood(data: FittedData) -> float:
@@ -512,7 +460,8 @@ def saturated_log_likelihood(data: FittedData) -> float:
 
 
 def _negative_entropy(block: Block, loss: Loss, parameters: Array) -> tuple[Array]:
-    xp, y = block.xp, _shares_of(block, max(2, loss.n_outputs))
+    xp, y = block.xp, block.labels
+    y = xp.concat([1 - y, y], axis=1) if y.shape[1] == 1 else y
     return (xp.sum(block.weights * y * _log(y, xp=xp), dtype=block.accumulation_dtype),)
 
 
@@ -524,19 +473,33 @@ def _log(share: Array, *, xp: Namespace) -> Array:
 def _binary_rows(data: FittedData) -> tuple[Array, ...]:
     """Return logits, shares of the second class, weights, residuals y - p, and p q."""
     eta, y, s = _fitted_rows(data)
-    p, q = sigmoid(eta[:, 0]), sigmoid(-eta[:, 0])
-    return eta[:, 0], y, s, y * q - (1 - y) * p, p * q
+    eta, y = eta[:, 0], y[:, 0]
+    p, q = sigmoid(eta), sigmoid(-eta)
+    return eta, y, s, y * q - (1 - y) * p, p * q
+
+
+def _rows_on_host(data: FittedData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return probabilities and shares, (n_samples, n_classes), and weights."""
+    eta, y, s = (arrays.to_host(part).astype(np.float64) for part in _fitted_rows(data))
+    if eta.shape[1] == 1:
+        eta, y = np.concat([-eta, eta], axis=1), np.concat([1 - y, y], axis=1)
+        return sigmoid(eta), y, s
+    return (
+        softmax(eta),
+        y if y.shape[1] > 1 else 1.0 * (y == np.arange(eta.shape[1])),
+        s,
+    )
 
 
 def _fitted_rows(data: FittedData) -> tuple[Array, Array, Array]:
-    """Return the logits, (n_samples, n_outputs), labels and weights, (n_samples,).
+    """Return the logits, codes or shares of the classes, and weights of all rows.
 
-    The arrays are in memory, in the library of X.
+    The arrays, (n_samples, m) and (n_samples,), are in memory, in the library of X.
     """
     objective = data.objective
-    model, width = (objective.loss, data.parameters), objective.n_outputs + 2
-    found = objective.data.map_rows(_rows, *model, width=width)
-    return found[:, :-2], found[:, -2], data.dataset.unit * found[:, -1]
+    model, K = (objective.loss, data.parameters), objective.n_outputs
+    found = objective.data.map_rows(_rows, *model, width=2 * K + 1)
+    return found[:, :K], found[:, K:-1], data.dataset.unit * found[:, -1]
 
 
 def _rows(block: Block, loss: Loss, parameters: Array) -> Array:
@@ -548,37 +511,7 @@ def _products(block: Block, columns: tuple[Array, Array | None]) -> Array:
     return block.matrix.matvec(*columns)
 
 
-def _log_odds(block: Block, n_outputs: int, coef: Array, intercept: Array) -> Array:
-    r"""Return the log-odds of the classes and their errors: (n_rows, 2 n_classes).
-
-    .. math::
-        \lambda_k &= \log \frac{p_k}{1 - p_k} = \eta_k - \log \sum_{l \ne k} e^{\eta_l}
-        \\
-        \nabla \lambda_k &= \nabla \eta_k - \sum_{l \ne k} q_l \nabla \eta_l, \qquad
-        q = \mathrm{softmax}(\eta_l, l \ne k)
-
-    Parameters
-    ----------
-    block : Block
-    n_outputs : int
-    coef, intercept : arrays of shape (m, n_features) and (m,)
-        Estimates of each output, and those of each column of the root of the
-        covariance.
-    """
-    xp, device = block.xp, block.matrix.device
-    found = logits(block.matrix, coef, intercept)
-    found = xp.reshape(found, (found.shape[0], -1, n_outputs))
-    eta, moves = found[:, 0, :], found[:, 1:, :]
-    if block.offset is not None:
-        eta = eta + block.offset
-    if n_outputs == 1:
-        se = xp.sqrt(xp.sum(moves**2, axis=1))
-        return xp.concat([-eta, eta, se, se], axis=1)
-    own = xp.eye(n_outputs, dtype=eta.dtype, device=device) > 0
-    infinity = xp.asarray(xp.inf, dtype=eta.dtype, device=device)
-    others = xp.where(own, -infinity, eta[:, None, :])  # (n_rows, k, l)
-    most = xp.max(others, axis=2)
-    total = xp.sum(xp.exp(others - most[:, :, None]), axis=2)
-    moved = moves - xp.matmul(moves, xp.matrix_transpose(softmax(others)))
-    se = xp.sqrt(xp.sum(moved**2, axis=1))
-    return xp.concat([eta - most - xp.log(total), se], axis=1)
+def _variance_of_logits(n_outputs: int, moves: Array, *, xp: Namespace) -> Array:
+    """Return R R' of the rows, (n_rows, k, k), for R' of shape (m k,) in each row."""
+    moves = xp.reshape(moves, (moves.shape[0], -1, n_outputs))
+    return xp.matmul(xp.matrix_transpose(moves), moves)

@@ -1,11 +1,12 @@
-"""Tables as text, as HTML and as data frames."""
+"""Tables as text, as HTML, as LaTeX and as data frames."""
 
 from __future__ import annotations
 
 import html
+import itertools
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,6 @@ from xlr.text import printable, term_of
 
 WIDTH = 78  # characters of a line
 CELL = 10  # minimum characters of a cell
-NUMBER = 'td style="text-align: right"'  # HTML tag of a cell
 
 
 def interval_columns(alpha: float) -> tuple[str, str]:
@@ -100,16 +100,14 @@ class Table:
         return "\n".join([*lines, r"\hline", r"\end{tabular}", r"\end{table}"])
 
     def __str__(self) -> str:
-        blocks = self._blocks()
-        columns = zip(*(row for block in blocks for row in block))
+        blocks, facts = self._blocks(), list(self.facts.items())
+        columns = zip(*itertools.chain(*blocks))
         widths = [max(CELL, *map(len, column)) for column in columns]
         width = max(WIDTH, sum(widths) + len(widths) - 1)
         widths[0] = width - sum(widths[1:]) - len(widths[1:])
-        lines = [self.title.center(width)]
-        if self.facts:
-            lines.append("=" * width)
-        half = width // 2 - 1
-        for pair in self._pairs():
+        half, middle = width // 2 - 1, len(facts) // 2  # facts read downwards
+        lines = [self.title.center(width), *["=" * width] * bool(facts)]
+        for pair in zip(facts[:middle], facts[middle:]):
             cells = (name + value.rjust(half - len(name)) for name, value in pair)
             lines.append("  ".join(cells))
         for rule, block in zip("=" + "-" * len(blocks), blocks):
@@ -126,19 +124,11 @@ class Table:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        facts = "".join(
-            f"<tr>{''.join(_cells(fact, 'td') for fact in pair)}</tr>"
-            for pair in self._pairs()
-        )
-        body = "".join(
-            f"<tr>{_cells(row, NUMBER if i else 'th')}</tr>"
-            for block in self._blocks()
-            for i, row in enumerate(block)
-        )
+        facts, body = self.facts.items(), itertools.chain(*self._blocks())
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
         return (
-            f"<p>{html.escape(self.title)}</p><table>{facts}</table>"
-            f"<table>{body}</table><ol>{notes}</ol>"
+            f"<p>{html.escape(self.title)}</p><table>{_html_rows(facts)}</table>"
+            f"<table>{_html_rows(body)}</table><ol>{notes}</ol>"
         )
 
     def _blocks(self) -> list[list[list[str]]]:
@@ -157,16 +147,11 @@ class Table:
             blocks.append(rows)
         return blocks
 
-    def _pairs(self) -> list[tuple[tuple[str, str], ...]]:
-        """Return the facts in two columns, of even number, to read downwards."""
-        facts = list(self.facts.items())
-        return list(zip(facts[: len(facts) // 2], facts[len(facts) // 2 :]))
 
-
-def _cells(row: Sequence[str], tag: str) -> str:
-    """Return a name and its values as escaped HTML."""
-    name, *values = map(html.escape, row)
-    return f"<th>{name}</th>" + "".join(f"<{tag}>{v}</{tag[:2]}>" for v in values)
+def _html_rows(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows of a name and its values as escaped HTML."""
+    escaped = (map(html.escape, row) for row in rows)
+    return "".join(f"<tr><th>{'<td>'.join(row)}</tr>" for row in escaped)
 
 
 # Characters that LaTeX reads as commands.

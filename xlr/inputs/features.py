@@ -22,12 +22,10 @@ from xlr.data import Chunks, DenseMatrix, Matrix, as_matrix, canonical
 from xlr.inputs.categories import Encoder, fit_encoder
 from xlr.inputs.dask_input import chunks_of, of_each_partition, stand_in
 from xlr.inputs.tables import (
-    NOT_NUMBERS,
     accept,
     check_2d,
     explain,
     is_table,
-    refuse_columns,
     to_matrix,
 )
 from xlr.text import listed, printable
@@ -253,8 +251,6 @@ def _numbers(estimator: Any, X: Any) -> Any:
 
     A table of cuDF becomes a matrix of CuPy, which is not checked yet.
     """
-    if is_table(X):
-        refuse_columns(X)
     try:
         if is_table(X):
             numbers = to_matrix(X)
@@ -263,8 +259,7 @@ def _numbers(estimator: Any, X: Any) -> Any:
         else:
             numbers = X if issparse(X) else np.asarray(X)
             if numbers.dtype.kind in "mM":
-                advice = NOT_NUMBERS["dates or times"][1]
-                raise ValueError(f"X holds dates or times. {advice}")
+                raise ValueError("X holds dates or times")
         matrix = check_array(
             numbers,
             input_name="X",
@@ -273,7 +268,7 @@ def _numbers(estimator: Any, X: Any) -> Any:
             dtype=[np.float64, np.float32],
             ensure_all_finite=False,
         )
-    except (OverflowError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         explain(X, error)
     if not issparse(matrix):
         return matrix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from numbers import Number
 from typing import Any
@@ -11,7 +12,8 @@ from sklearn.utils import check_array, column_or_1d
 
 from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Namespace
-from xlr.data import Targets, TrainingData
+from xlr.dask_graph import fetch, parts_of
+from xlr.data import Targets
 from xlr.inputs.features import Features
 from xlr.inputs.tables import (
     accept,
@@ -21,13 +23,8 @@ from xlr.inputs.tables import (
     is_table,
     to_matrix,
 )
-from xlr.inputs.weights import (
-    check_totals,
-    class_factors,
-    class_totals,
-    place_weights,
-)
-from xlr.text import quoted, warn
+from xlr.inputs.weights import class_totals, place_weights
+from xlr.text import quoted
 
 
 def read_labels(y: Any, n_samples: int) -> tuple[Array, Array]:
@@ -81,26 +78,39 @@ def with_plain_integers(y: Any) -> Any:
     return y.to_numpy(dtype=dtype)
 
 
+def on_host(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values with their arrays on the host, and those of Dask in this process.
+
+    Tables become arrays; nullable integers of pandas become NumPy's.
+    """
+    values = dict(values)
+    lazy = {name: parts_of(v) for name, v in values.items() if arrays.is_dask(v)}
+    if lazy:
+        found = iter(fetch([part for parts in lazy.values() for part in parts])[0])
+        for name, parts in lazy.items():
+            pieces = itertools.islice(found, len(parts))
+            values[name] = np.concatenate([_plain(piece) for piece in pieces])
+    return {name: _plain(v) for name, v in values.items()}
+
+
+def _plain(values: Any) -> Any:
+    values = accept("y", values)
+    if arrays.is_array(values):
+        return arrays.to_host(values)
+    values = with_plain_integers(values)
+    return np.asarray(values) if hasattr(values, "__array__") else values
+
+
 def _refuse_matrix(y: Any) -> None:
-    """Raise ValueError for labels in several columns, with advice for their kind."""
+    """Raise ValueError for labels in several columns."""
     shape = tuple(getattr(y, "shape", None) or np.asarray(y).shape)
-    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
-        return
-    advice = "Pass one label for each row."
-    values = arrays.to_host(y) if arrays.is_array(y) else np.asarray(y)
-    if len(shape) == 2 and np.isin(values, [0, 1]).all():
-        advice = (
-            "It has a column of 0 and 1 for each label: use "
-            "xlr.MultiLabelLogisticRegression."
+    if len(shape) != 1 and (len(shape) != 2 or shape[1] != 1):
+        raise ValueError(
+            f"y should be a 1d array, got shape {shape}. Pass one label for each row: "
+            "numpy.asarray(y).argmax(axis=1) if y is one-hot. For class probabilities "
+            "or counts, pass xlr.soft_labels(y). For a column of 0 and 1 for each of "
+            "several labels, use xlr.MultiLabelLogisticRegression."
         )
-        if (values.sum(axis=1) == 1).all():
-            advice = (
-                "It is one-hot, with one 1 in each row: pass the positions, "
-                "numpy.asarray(y).argmax(axis=1)."
-            )
-    elif len(shape) == 2 and np.issubdtype(values.dtype, np.number):
-        advice += " For class probabilities or counts, pass xlr.soft_labels(y)."
-    raise ValueError(f"y should be a 1d array, got shape {shape}. {advice}")
 
 
 def _refuse_mixed_list(y: Any) -> None:
@@ -176,16 +186,12 @@ def _check_classes(classes: np.ndarray) -> None:
             )
         fractions = classes[classes % 1 != 0]
         if fractions.size:
-            advice = "Cut the numbers into classes, or use a regression model."
-            if classes.min() >= 0 and classes.max() <= 1:
-                advice = (
-                    "If y is a share of successes, pass xlr.soft_labels(y), with "
-                    "the numbers of trials as sample_weight if you have them."
-                )
             raise ValueError(
                 "Unknown label type: continuous. y holds numbers that are not whole, "
-                f"such as {fractions[0]}; logistic regression needs class labels. "
-                f"{advice}"
+                f"such as {fractions[0]}; logistic regression needs class labels. Cut "
+                "the numbers into classes, or use a regression model. For shares of "
+                "successes, pass xlr.soft_labels(y), with the numbers of trials as "
+                "sample_weight if you have them."
             )
 
 
@@ -336,73 +342,23 @@ def read_soft_labels(
 # -- many labels -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Indicators:
-    """Binary labels, one in each column.
+def read_indicators(Y: Any, weights: Array, features: Features) -> Targets:
+    """Return a binary model of each column of Y, on the device of X.
 
-    Attributes
-    ----------
-    targets : array of shape (n_samples, n_labels)
-        0 or 1, a byte each; 0 where the entry is missing.
-    counts : array of shape (n_samples, n_labels) or None
-        0 where an entry is missing, else 1; None without missing entries.
-    positive, negative : ndarrays of shape (n_labels,)
-        Total weight of the ones and of the zeros of each label.
-    factors : ndarray of shape (2,) or None
-        Weights of zeros and ones from ``class_weight``.
-    """
-
-    targets: Array
-    counts: Array | None
-    positive: np.ndarray
-    negative: np.ndarray
-    factors: np.ndarray | None
-
-    @property
-    def varied(self) -> np.ndarray:
-        """Positions of the labels with both zeros and ones."""
-        return np.nonzero((self.positive > 0) & (self.negative > 0))[0]
-
-
-def read_indicators(
-    Y: Any, weights: Array, features: Features, class_weight: Any
-) -> Indicators:
-    """Validate Y and move it to the namespace and device of X.
+    Missing entries have the label 0, and count zero times.
 
     Raises
     ------
     ValueError
-        If y is not a matrix of 0, 1 and NaN with a row for each row of X, or no label
-        has entries of positive weight.
-
-    Warns
-    -----
-    UserWarning
-        If labels have only one value, or no entries.
+        If y is not a matrix of 0, 1 and NaN with a row for each row of X.
     """
-    ones, known = read_entries(Y, features.X.shape[0])
-    targets = features.xp.astype(features.place(ones, None), features.xp.uint8)
-    known = features.place(known, None)
-    counts = None
-    if not arrays.to_host(features.xp.all(known)):
-        counts = features.xp.astype(known, features.xp.uint8)
-    columns = Targets(targets.shape[1], targets, weights[:, None], counts)
-    # Zeros and ones are summed apart: a difference from the total would give a label
-    # without zeros a rounding error for their weight.
-    both = TrainingData(features.matrix, columns).class_weights(2)
-    totals, factors = arrays.to_host(both), None
-    if isinstance(class_weight, dict):
-        factors = class_factors(class_weight, np.asarray([0, 1]), np.ones(2))
-        totals = totals * factors
-    if not totals.any():
-        raise ValueError(
-            "No label in y has an entry in the rows of positive weight: "
-            "there is nothing to fit."
-        )
-    check_totals(totals)
-    negative, positive = totals.T
-    _warn_of_constant_labels(positive, negative)
-    return Indicators(targets, counts, positive, negative, factors)
+    xp = features.xp
+    ones, known = (
+        xp.astype(features.place(entries, None), xp.uint8)
+        for entries in read_entries(Y, features.X.shape[0])
+    )
+    counts = None if arrays.to_host(xp.all(known > 0)) else known
+    return Targets(ones.shape[1], ones, weights[:, None], counts)
 
 
 def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
@@ -440,18 +396,3 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
             "labels of other values use sklearn.preprocessing.MultiLabelBinarizer."
         )
     return positive, known
-
-
-def _warn_of_constant_labels(positive: np.ndarray, negative: np.ndarray) -> None:
-    has_one_value = (positive > 0) != (negative > 0)
-    kinds = {
-        "have one value only, which is always predicted": has_one_value,
-        "have no entries; their probabilities will be NaN": positive + negative == 0,
-    }
-    sentences = [
-        f"The labels with the numbers {np.nonzero(labels)[0].tolist()} {said}."
-        for said, labels in kinds.items()
-        if labels.any()
-    ]
-    if sentences:
-        warn(" ".join(sentences))

@@ -47,27 +47,6 @@ SAMPLED_PER_FEATURE = 20
 MAX_BYTES = 2**28
 
 
-class Scan(NamedTuple):
-    """Result of a scan: rows with labels, weights and offset.
-
-    Attributes
-    ----------
-    classes : array of shape (n_classes,)
-        Sorted, in the library of y.
-    totals : ndarray of shape (n_classes,)
-        Sum of the sample weights of each class.
-    rows : TrainingData
-        Class codes and the given weights.
-    statistics : ColumnStatistics or None
-        For rows in chunks. None for rows in memory, whose columns are read later.
-    """
-
-    classes: Array
-    totals: np.ndarray
-    rows: TrainingData
-    statistics: ColumnStatistics | None = None
-
-
 class Part(NamedTuple):
     """Labels, weights and offset of a chunk, or of all rows.
 
@@ -95,7 +74,7 @@ def scan_rows(
     pool: Workers,
     *,
     statistics: ColumnStatistics | None = None,
-) -> Scan:
+) -> tuple[Array, np.ndarray, TrainingData, ColumnStatistics | None]:
     """Read labels, weights and offset; for chunks, summarise X in the same pass.
 
     Parameters
@@ -108,6 +87,17 @@ def scan_rows(
     statistics : ColumnStatistics, default=None
         Known statistics of the columns of chunks. X is then not read, and there is no
         sample.
+
+    Returns
+    -------
+    classes : array of shape (n_classes,)
+        Sorted, in the library of y.
+    totals : ndarray of shape (n_classes,)
+        Sum of the sample weights of each class.
+    rows : TrainingData
+        Class codes and the given weights.
+    statistics : ColumnStatistics or None
+        For rows in chunks. None for rows in memory, whose columns are read later.
 
     Raises
     ------
@@ -130,7 +120,7 @@ def scan_rows(
     part = _read_part(features, y, sample_weight, offset)
     check_n_classes(part.classes)
     rows = TrainingData(features.matrix, part.targets, pool=pool)
-    return Scan(part.classes, part.totals, rows)
+    return part.classes, part.totals, rows, None
 
 
 def _read_part(features: Features, y: Any, sample_weight: Any, offset: Any) -> Part:
@@ -176,7 +166,7 @@ def _scan_chunks(
     X: Chunks,
     given: dict[str, Any],
     statistics: ColumnStatistics | None,
-) -> Scan:
+) -> tuple[Array, np.ndarray, TrainingData, ColumnStatistics | None]:
     """Scan all chunks. Their targets stay on the workers."""
     loads = [X.parts if statistics is None else [literal(None)] * len(X.parts)]
     loads += [_split(X, values, name) for name, values in given.items()]
@@ -201,12 +191,6 @@ def _scan_chunks(
         )
     classes, totals = _all_classes([each.part for each in drawn])
     check_n_classes(classes)
-    offsets = [each.part.targets.offset for each in drawn]
-    widths = sorted({each.shape[1] for each in offsets if each is not None})
-    if len(widths) > 1:
-        raise ValueError(
-            f"The chunks of offset have different numbers of columns: {widths}."
-        )
     # 3. Rows with codes into all classes, and the sample.
     recode = partial(_recoded, classes)
     X.row_counts = tuple(0 if each is None else each.size for each in few)
@@ -216,7 +200,7 @@ def _scan_chunks(
     X.drawn, sample, sampled_targets = _shuffled_sample(drawn, recode, seed)
     chunks = ChunkedRows(X, targets)
     rows = TrainingData(sample, sampled_targets, chunks=chunks)
-    return Scan(classes, totals, rows, found if statistics is None else statistics)
+    return classes, totals, rows, found if statistics is None else statistics
 
 
 def _split(X: Chunks, values: Any, name: str) -> list[Any]:

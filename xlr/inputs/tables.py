@@ -16,27 +16,6 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.text import listed, printable, quoted
 
-# Contents that NumPy turns into numbers silently, or refuses without a name: the first
-# letters of their dtypes in NumPy, pandas, polars and PyArrow, and advice.
-NOT_NUMBERS = {
-    "dates or times": (
-        ("date", "time", "duration", "period"),
-        "Turn them into numbers first, such as days since a date or the month.",
-    ),
-    "bytes": (
-        ("binary", "large_binary", "fixed_size_binary"),
-        "Turn them into numbers first.",
-    ),
-    "lists or records": (
-        ("list", "large_list", "fixed_size_list", "array", "struct", "map"),
-        "Give each of their values its own column first.",
-    ),
-    "complex numbers": (
-        ("complex",),
-        "Complex data not supported: give real and imaginary parts a column each.",
-    ),
-}
-
 is_table = nw.dependencies.is_into_dataframe
 
 
@@ -57,17 +36,10 @@ def native(values: Any) -> Any:
     values = nw.to_native(values, pass_through=True)
     if (pyarrow := nw.dependencies.get_pyarrow()) is not None:
         values = _decoded(values, pyarrow)
-    try:
-        frame = nw.from_native(values, pass_through=True)
-    except nw.exceptions.DuplicateError as error:  # it shows names unescaped
-        said = printable(" ".join(str(error).split()), 200)
-        raise ValueError(f"Give each column a name of its own. {said}.") from None
-    if isinstance(frame, nw.LazyFrame):
-        kind = type(values).__name__
-        call = ".to_arrow_table()" if kind.startswith("DuckDB") else ".collect()"
+    if isinstance(nw.from_native(values, pass_through=True), nw.LazyFrame):
         raise TypeError(
-            f"A {kind} has no numbers until it is computed: call its {call}, and pass "
-            "the table in memory."
+            f"A {type(values).__name__} has no numbers until it is computed: call its "
+            ".collect() or .to_arrow_table(), and pass the table in memory."
         )
     return values
 
@@ -158,12 +130,26 @@ def to_matrix(X: Any) -> Any:
 
     Sparse columns of pandas become a sparse matrix. Other tables of pandas are returned
     unchanged: scikit-learn reads them and their missing values.
+
+    Raises
+    ------
+    ValueError
+        For dates and times, which NumPy reads as numbers of some unit.
     """
+    if nw.dependencies.is_pandas_like_dataframe(X):
+        dtypes = list(X.dtypes)
+        levels = [getattr(dtype, "categories", None) for dtype in dtypes]
+        of_values = [getattr(a, "dtype", b) for a, b in zip(levels, dtypes)]
+        has_dates = any(dtype.kind in "mM" for dtype in of_values)
+    else:
+        dtypes = list(nw.from_native(X).schema.values())
+        has_dates = any(dtype.is_temporal() for dtype in dtypes)
+    if has_dates:
+        raise ValueError("X holds dates or times")
     if nw.dependencies.is_cudf_dataframe(X):
         return X.to_cupy()
     if not nw.dependencies.is_pandas_like_dataframe(X):
         return np.asarray(X)
-    dtypes = list(X.dtypes)
     if not dtypes or not all(hasattr(dtype, "fill_value") for dtype in dtypes):
         return X
     if len(set(dtypes)) > 1:  # scikit-learn fails on numbers and truth values
@@ -172,37 +158,8 @@ def to_matrix(X: Any) -> Any:
     return X.sparse.to_coo()
 
 
-def refuse_columns(X: Any) -> None:
-    """Raise ValueError for columns of a native table whose dtypes are not numeric."""
-    dtypes = list(X.dtypes if hasattr(X, "dtypes") else X.schema.types)
-    # By identity: the columns mostly share few dtypes, and dtypes with categories take
-    # long to hash.
-    contents = {key: _content(d) for key, d in {id(d): d for d in dtypes}.items()}
-    for content, (_, advice) in NOT_NUMBERS.items():
-        if content in contents.values():
-            names = nw.from_native(X).columns
-            found = [n for n, d in zip(names, dtypes) if contents[id(d)] == content]
-            raise ValueError(f"{hold(found)} {content}. {advice}")
-
-
-def _content(dtype: Any) -> str | None:
-    """Return the content in NOT_NUMBERS that a dtype holds, or None."""
-    dtype = getattr(dtype, "pyarrow_dtype", dtype)  # pandas, on top of PyArrow
-    if hasattr(dtype, "index_type"):  # a dictionary of PyArrow
-        dtype = dtype.value_type
-    dtype = getattr(dtype, "subtype", dtype)  # sparse columns of pandas
-    dtype = getattr(getattr(dtype, "categories", None), "dtype", dtype)
-    name = str(dtype).lower()
-    for content, (prefixes, _) in NOT_NUMBERS.items():
-        if name.startswith(prefixes):
-            return content
-    return None
-
-
 def explain(X: Any, error: Exception) -> NoReturn:
     """Raise ``error``, or an error that names the columns of X that caused it."""
-    if isinstance(error, OverflowError):
-        raise ValueError(f"X holds numbers beyond float64: {error}.") from error
     columns: list[tuple[Any, Any]] = []
     other_way = ""
     if is_table(X):
@@ -216,8 +173,9 @@ def explain(X: Any, error: Exception) -> NoReturn:
     if wrong := [name for name, content in contents.items() if content == "words"]:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(
-            f"{hold(wrong)} no numbers: {printable(error)}. Encode them, for instance "
-            "with sklearn.compose.make_column_transformer((OneHotEncoder(), "
+            f"{hold(wrong)} no numbers: {printable(error)}. Turn dates into numbers, "
+            "such as days since a date. Encode categories, for instance with "
+            "sklearn.compose.make_column_transformer((OneHotEncoder(), "
             f"[{', '.join(map(quoted, wrong[:3]))}]), remainder='passthrough') in a "
             f"pipeline{other_way}."
         ) from error
@@ -234,6 +192,8 @@ def _content_of(column: Any) -> str:
     values = column if isinstance(column, np.ndarray) else column.to_numpy()
     known = [value for value in values.tolist() if not is_missing(value)]
     for entries, content in ((values, "numbers"), (np.asarray(known), "missing")):
+        if entries.ndim > 1 or entries.dtype.kind in "mM":  # lists, dates or times
+            break
         try:
             # Complex numbers are numbers: scikit-learn's own sentence explains them.
             entries.astype(np.complex128)

@@ -142,31 +142,39 @@ def check_totals(totals: np.ndarray) -> None:
 
 
 def read_start(
-    name: str, values: Any, shape: tuple[int, ...], features: Features
-) -> Array:
-    """Return start coefficients or intercepts on the device of X; zeros for None.
+    coef: Any, intercept: Any, shape: tuple[int, int], features: Features
+) -> tuple[Array, Array]:
+    """Return start coefficients and intercepts on the device of X; zeros for None.
 
     Raises
     ------
     ValueError
-        If the values have another shape or are not finite numbers.
+        If they have another shape than ``coef_`` or are not finite numbers.
     """
-    xp = features.xp
-    if values is None:
-        return xp.zeros(
-            shape, dtype=features.accumulation_dtype, device=features.device
-        )
-    start = features.place(as_real(values, name), features.accumulation_dtype)
-    # For two classes the leading 1 is optional, as for SGDClassifier.
-    allowed = [shape, shape[1:]] if shape[0] == 1 else [shape]
-    if tuple(start.shape) not in allowed:
-        raise ValueError(
-            f"{name} has shape {tuple(start.shape)}, expected {shape} for these "
-            "classes and features (with warm_start: the same as in the last fit)."
-        )
-    if not arrays.to_host(xp.all(xp.isfinite(start))):
-        raise ValueError(f"{name} contains NaN or infinity.")
-    return xp.reshape(start, shape)
+    xp, dtype, found = features.xp, features.accumulation_dtype, []
+    for name, values, expected in (
+        ("coef_init", coef, shape),
+        ("intercept_init", intercept, shape[:1]),
+    ):
+        if values is None:
+            values = np.zeros(expected)
+        start = features.place(as_real(values, name), dtype)
+        # For two classes the leading 1 is optional, as for SGDClassifier.
+        optional = expected[1:] if expected[0] == 1 else expected
+        if tuple(start.shape) not in (expected, optional):
+            raise ValueError(
+                f"{name} has shape {tuple(start.shape)}, expected {expected} for these "
+                "classes and features (with warm_start: the same as in the last fit)."
+            )
+        if not arrays.to_host(xp.all(xp.isfinite(start))):
+            raise ValueError(f"{name} contains NaN or infinity.")
+        found.append(xp.reshape(start, expected))
+    return found[0], found[1]
+
+
+def without_infinity(intercept: Array) -> np.ndarray:
+    """Return intercepts on the host, with zero for a class that a fit left out."""
+    return np.nan_to_num(arrays.to_host(intercept), posinf=0.0, neginf=0.0)
 
 
 def read_offset(offset: Any, features: Features) -> Array:
@@ -179,26 +187,20 @@ def read_offset(offset: Any, features: Features) -> Array:
     """
     xp, n_samples = features.xp, features.X.shape[0]
     values = features.place(as_real(offset, "offset"), features.dtype)
-    shape = tuple(values.shape)
-    if values.ndim not in (1, 2) or shape[0] != n_samples or shape[1:] == (1,):
-        raise _wrong_shape(shape, f"({n_samples},)")
+    if values.ndim not in (1, 2) or values.shape[0] != n_samples:
+        raise ValueError(
+            f"offset has shape {tuple(values.shape)}, expected ({n_samples},): a "
+            "number for each row, with more than two classes for each row and class."
+        )
     if not arrays.to_host(xp.all(xp.isfinite(values))):
         raise ValueError("offset contains NaN or infinity.")
     return xp.reshape(values, (n_samples, -1))
 
 
-def check_offset_columns(offset: Array | None, n_columns: int, n_samples: int) -> None:
+def check_offset_columns(offset: Array | None, n_columns: int) -> None:
     """Raise ValueError unless an offset is None or has this number of columns."""
     if offset is not None and offset.shape[1] != n_columns:
-        given, expected = (
-            (n_samples,) if columns == 1 else (n_samples, columns)
-            for columns in (offset.shape[1], n_columns)
+        raise ValueError(
+            f"offset has {offset.shape[1]} columns, expected {n_columns}: a number for "
+            "each row, with more than two classes for each row and class."
         )
-        raise _wrong_shape(given, str(expected))
-
-
-def _wrong_shape(shape: tuple[int, ...], expected: str) -> ValueError:
-    return ValueError(
-        f"offset has shape {tuple(shape)}, expected {expected}: a number for each "
-        "row, with more than two classes for each row and class."
-    )

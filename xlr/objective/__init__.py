@@ -2,8 +2,8 @@
 
 from xlr.objective.collinearity import Aliased, find_aliased
 from xlr.objective.duality import duality_gap
-from xlr.objective.hessian import BlockHessian, DiagonalHessian, Hessian
-from xlr.objective.information import Information, information
+from xlr.objective.hessian import BlockHessian, Hessian
+from xlr.objective.information import information
 from xlr.objective.jeffreys import JeffreysTerm
 from xlr.objective.objective import Evaluation, Objective, Term, pays_in_float32
 from xlr.objective.separation import Separation, find_separation
@@ -11,10 +11,8 @@ from xlr.objective.separation import Separation, find_separation
 __all__ = [
     "Aliased",
     "BlockHessian",
-    "DiagonalHessian",
     "Evaluation",
     "Hessian",
-    "Information",
     "JeffreysTerm",
     "Objective",
     "Separation",

@@ -5,11 +5,8 @@ from __future__ import annotations
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.objective import passes
-from xlr.objective.objective import Evaluation, Objective
+from xlr.objective.objective import VALUE_ROUNDINGS, Evaluation, Objective
 from xlr.penalties import NonSmooth
-
-# Rounding error of F, in rounding errors of one number.
-VALUE_ROUNDINGS = 16
 
 
 @arrays.quiet()
@@ -39,10 +36,9 @@ def duality_gap(
     mean of o.r to D and subtracts it from the entropy; only the share :math:`\theta` of
     it remains.
 
-    With eps the machine epsilon of X's dtype, F is uncertain by a multiple of eps F.
-    It is also uncertain by eps F times the size of the logits, whose exponentials make
-    a small loss.
-    Rounding the reported coefficients moves the logits by
+    With eps the machine epsilon of X's dtype, F has a rounding error of a multiple of
+    eps F, and of eps F times the size of the logits, whose exponentials make a small
+    loss. Rounding the reported coefficients moves the logits by
 
     .. math:: d = eps \left(|b| + \sum_j |w_j| (1 + |c_j|)\right)
 
@@ -68,39 +64,40 @@ def duality_gap(
     xp, ridge = objective.xp, objective.penalty.curvature
     of_loss = at.gradient - objective.penalty_curvature * parameters
     gradient = objective.by_class(of_loss)
-    free = xp.zeros_like(gradient[:, :, 0])
+    of_intercept = xp.zeros_like(gradient[:, :, 0])
     if objective.fit_intercept:
-        free = xp.reshape(of_loss, (*free.shape, -1))[:, :, -1]
+        of_intercept = xp.reshape(of_loss, (*of_intercept.shape, -1))[:, :, -1]
 
-    # 1. The entropy, and the share of other probabilities.
+    # 1. The entropy, and theta.
     penalty = objective.penalty.value(objective.by_class(parameters), xp=xp)
     entropy = at.value - penalty - xp.vecdot(parameters, of_loss)
-    share = _share_of_others(objective, free)
+    theta = _mixing_share(objective, of_intercept)
     # 2. The interval of -g, and the conjugate of the penalty on it.
-    column_size = _root_mean_squares(objective)
-    uncertain = share[:, None, None] * column_size
-    middle = -(1 - share)[:, None, None] * gradient
+    rms = _root_mean_squares(objective)
+    radius = theta[:, None, None] * rms
+    middle = -(1 - theta)[:, None, None] * gradient
     if objective.penalty.non_smooth is None:  # one end has the largest size
-        size, factor = xp.abs(middle) + uncertain, 1.0
+        size, factor = xp.abs(middle) + radius, 1.0
         conjugate = xp.where(size > 0, size**2 / (2 * ridge), xp.zeros_like(size))
         conjugate = xp.sum(conjugate, axis=(1, 2))
     else:
-        ends = xp.stack([middle - uncertain, middle + uncertain])
+        ends = xp.stack([middle - radius, middle + radius])
         factor, conjugate = _conjugate(ends, ridge, objective.penalty.non_smooth, xp=xp)
     # 3. The gap. F is at least zero (c = 0), also where the dual is NaN.
-    dual = factor * (1 - share) * entropy - conjugate
+    dual = factor * (1 - theta) * entropy - conjugate
     if objective.data.offset is not None:
         # Upper bound of the mean of |o.(p - q)| for probabilities p, q.
-        (size,) = objective.data.map_reduce(passes.offset_size, reads_rows=False)
-        dual = dual - factor * share * 2 * size / objective.total_weight
+        (offset,) = objective.data.map_reduce(passes.offset_size, reads_rows=False)
+        dual = dual - factor * theta * 2 * offset / objective.total_weight
     gap = xp.where(dual > 0, at.value - dual, at.value)
-    # 4. Rounding errors.
+    # 4. Rounding errors: of F, then of the coefficients.
     w, eps = xp.abs(parameters), objective.rounding
-    size = xp.vecdot(w, objective.per_parameter(column_size + centre, 1.0))
+    logits = xp.vecdot(w, objective.per_parameter(rms + centre, 1.0))  # d / eps
     products = xp.vecdot(w, xp.abs(of_loss))
-    digits = at.value * (VALUE_ROUNDINGS + size) + VALUE_ROUNDINGS * products
-    moved = xp.vecdot(w, xp.abs(at.gradient)) + xp.max(xp.abs(free), axis=1) * size
-    return gap + eps * (digits + moved) + at.value * (eps * size) ** 2
+    of_value = at.value * (VALUE_ROUNDINGS + logits) + VALUE_ROUNDINGS * products
+    of_coef = xp.vecdot(w, xp.abs(at.gradient))
+    of_coef = of_coef + xp.max(xp.abs(of_intercept), axis=1) * logits
+    return gap + eps * (of_value + of_coef) + at.value * (eps * logits) ** 2
 
 
 def _conjugate(
@@ -119,37 +116,45 @@ def _conjugate(
     size = xp.max(xp.abs(ends), axis=0)
     zeros = xp.zeros_like(size)
     is_finite = (ridge > 0) | (xp.isfinite(lower) & xp.isfinite(upper)) | (size <= l1)
-    # Inside by more than the rounding error of the product.
-    inside = 1 - 8 * float(xp.finfo(size.dtype).eps)
-    factor = inside * l1 / xp.where(is_finite, zeros + 1, size)
+    # Below 1 by more than the rounding error of the product.
+    below_one = 1 - 8 * float(xp.finfo(size.dtype).eps)
+    factor = below_one * l1 / xp.where(is_finite, zeros + 1, size)
     factor = xp.min(xp.where(is_finite, zeros + 1, factor), axis=(1, 2))
     # sup over w within the bounds of v w - ridge w^2 / 2 - l1 |w|.
     v = factor[:, None, None] * ends
-    rise = xp.maximum(v - l1, zeros) - xp.maximum(-v - l1, zeros)
-    w = xp.where(rise == 0, zeros, rise / ridge)  # infinite without a ridge
-    w = xp.minimum(xp.maximum(w, lower), upper)
-    bend = xp.where(ridge > 0, ridge * w / 2, zeros)
-    conjugate = xp.where(w == 0, zeros, (v - bend - xp.where(w > 0, l1, -l1)) * w)
+    shrunk = xp.maximum(v - l1, zeros) - xp.maximum(-v - l1, zeros)
+    w = xp.where(shrunk == 0, zeros, shrunk / ridge)  # infinite without a ridge
+    w = non_smooth.project(w, xp=xp)
+    half = xp.where(ridge > 0, ridge * w / 2, zeros)
+    conjugate = xp.where(w == 0, zeros, (v - half - xp.where(w > 0, l1, -l1)) * w)
     return factor, xp.sum(xp.max(conjugate, axis=0), axis=(1, 2))
 
 
-def _share_of_others(objective: Objective, free: Array) -> Array:
-    """Return the share of equal probabilities that gives each class its weight."""
+def _mixing_share(objective: Objective, of_intercept: Array) -> Array:
+    r"""Return theta, with which each class sums to its weight: (n_models,).
+
+    The gradient in the intercept of class k is :math:`d_k = p_k - y_k`, the difference
+    of its mean probability and its share of the weight. A mixture with the same
+    probabilities q in all rows has the mean
+    :math:`(1 - \theta) p_k + \theta q_k = y_k`. No :math:`q_k` is negative for
+    :math:`\theta = \max_k d_k / p_k`.
+    """
     xp = objective.xp
     if not objective.fit_intercept:
-        return xp.zeros_like(free[:, 0])
+        return xp.zeros_like(of_intercept[:, 0])
     weights = objective.class_shares()
-    if weights.shape[1] == 2 > free.shape[1]:
-        free = xp.concat([-free, free], axis=1)
-    predicted = weights + free
-    missing = xp.where(free > 0, free / predicted, xp.zeros_like(free))
-    return xp.max(missing, axis=1)
+    if weights.shape[1] == 2 > of_intercept.shape[1]:
+        of_intercept = xp.concat([-of_intercept, of_intercept], axis=1)
+    predicted = weights + of_intercept
+    zeros = xp.zeros_like(of_intercept)
+    excess = xp.where(of_intercept > 0, of_intercept / predicted, zeros)
+    return xp.max(excess, axis=1)
 
 
 def _root_mean_squares(objective: Objective) -> Array:
     """Bound the root mean squares of the columns: (n_models or 1, 1, n_features).
 
-    They are one in standardized units with the weights of the standardization.
+    They are one for columns that were standardized with the same weights.
     """
     xp, factors = objective.xp, objective.data.targets.class_factors
     squares = xp.ones(
@@ -162,8 +167,8 @@ def _root_mean_squares(objective: Objective) -> Array:
     elif objective.scaler is not None:
         squares = squares * (objective.scaler.scale**2 + objective.scaler.mean**2)
     if factors is not None:
-        (whole,) = objective.data.map_reduce(passes.row_weight, reads_rows=False)
-        whole = whole / objective.total_weight
+        (weight,) = objective.data.map_reduce(passes.row_weight, reads_rows=False)
+        ratio = weight / objective.total_weight
         largest = xp.astype(xp.max(factors, axis=1), objective.accumulation_dtype)
-        squares = squares * (largest * whole)[:, None, None]
+        squares = squares * (largest * ratio)[:, None, None]
     return xp.sqrt(squares)

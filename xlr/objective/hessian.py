@@ -1,4 +1,4 @@
-r"""The Hessian of F: its assembly from sums over the rows, and solving with it.
+r"""The Hessian of F: its assembly from sums over the rows, and solves with it.
 
 Take a row z, with 1 appended if there is an intercept, and the curvature
 diag(h sum(h)) - h h' in the logits of a softmax. The row adds
@@ -7,9 +7,10 @@ diag(h sum(h)) - h h' in the logits of a softmax. The row adds
     \mathrm{diag}(h \textstyle\sum_k h_k) \otimes z z^T
     - (h \otimes z) (h \otimes z)^T
 
-to the Hessian of a model. The second part is the Gram matrix of the rows h x z of all
-classes side by side: one large product instead of a small one for each pair of classes.
-Its sum over the columns of classes gives the first part.
+to the Hessian of a model. The second part is the Gram matrix of the rows
+:math:`h \otimes z`, with all classes side by side: one large product instead of a small
+one for each pair of classes. Its sum over the classes l of a block (k, l) gives the
+first part.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Hessian(Protocol):
 
 
 class BlockHessian:
-    """A block-diagonal matrix for each model; a whole Hessian is one block.
+    """A block-diagonal matrix for each model; a full Hessian is one block.
 
     Parameters
     ----------
@@ -77,8 +78,8 @@ class BlockHessian:
 
         A Gram matrix of rounded numbers is positive definite only up to their rounding
         error, so this error is added to its diagonal. More would hide the small
-        curvature of separable classes, and take ten times the passes on digits at
-        C=inf.
+        curvature of separable classes: a fit to digits at C=inf would take ten times as
+        many passes.
         """
         xp, q = self._xp, self.blocks.shape[-1]
         ridge = self.penalty + self.diagonal * (q**0.5 * self.rounding)
@@ -91,12 +92,12 @@ class BlockHessian:
     def replace(self, models: np.ndarray, others: BlockHessian) -> BlockHessian:
         """Return the Hessian with other matrices for some models, by their indices."""
         concat, n_models = self._xp.concat, self.blocks.shape[0]
-        place = np.arange(n_models)
-        place[models] = n_models + np.arange(models.shape[0])
+        chosen = np.arange(n_models)
+        chosen[models] = n_models + np.arange(models.shape[0])
         blocks = concat([self.blocks, others.blocks])
         penalty = concat([self.penalty, others.penalty])
         rounding = max(self.rounding, others.rounding)
-        return BlockHessian(blocks, penalty, rounding, xp=self._xp).select(place)
+        return BlockHessian(blocks, penalty, rounding, xp=self._xp).select(chosen)
 
     def select(self, models: np.ndarray) -> BlockHessian:
         """Return the Hessian of some models, by their indices, which may repeat."""
@@ -121,12 +122,11 @@ class PooledHessian:
     .. math:: G = \sum_{ik} h_{ik} z_i z_i^T / \sum_{ik} h_{ik}
 
     It needs one factorisation, where the blocks of a thousand classes need a thousand.
-
-    It is solved with in float32, in which G was summed.
+    Solves are in float32, in which G was summed.
 
     Parameters
     ----------
-    sizes : array of shape (n_models, n_outputs)
+    curvature : array of shape (n_models, n_outputs)
         :math:`a_k`.
     gram : array of shape (n_models, q, q)
         G.
@@ -139,7 +139,7 @@ class PooledHessian:
 
     def __init__(
         self,
-        sizes: Array,
+        curvature: Array,
         gram: Array,
         penalty: Array,
         rounding: float,
@@ -148,33 +148,33 @@ class PooledHessian:
     ) -> None:
         self._xp = xp
         self._rounding = rounding
-        # A class whose rows are all certain has no curvature.
-        mean = xp.mean(sizes, axis=1, keepdims=True)
-        self._sizes = xp.maximum(sizes, rounding * mean)
+        # A class has no curvature if the prediction of every row is certain.
+        mean = xp.mean(curvature, axis=1, keepdims=True)
+        self._curvature = xp.maximum(curvature, rounding * mean)
         self._gram = gram
         self._penalty = penalty
         squares = xp.linalg.diagonal(gram)[:, None, :]
-        diagonal = self._sizes[:, :, None] * squares + penalty[:, None, :]
-        self.diagonal = xp.reshape(_one_if_flat(diagonal, xp=xp), (sizes.shape[0], -1))
+        diagonal = self._curvature[:, :, None] * squares + penalty[:, None, :]
+        diagonal = xp.reshape(diagonal, (curvature.shape[0], -1))
+        self.diagonal = _one_if_flat(diagonal, xp=xp)
 
     def select(self, models: np.ndarray) -> PooledHessian:
         """Return the Hessian of some models, by their indices, which may repeat."""
-        parts = self._sizes, self._gram, self._penalty
-        sizes, gram, penalty = (arrays.rows(part, models) for part in parts)
-        return PooledHessian(sizes, gram, penalty, self._rounding, xp=self._xp)
+        terms = self._curvature, self._gram, self._penalty
+        curvature, gram, penalty = (arrays.rows(term, models) for term in terms)
+        return PooledHessian(curvature, gram, penalty, self._rounding, xp=self._xp)
 
     def solver(self, added: Array | None) -> Callable[[Array], Array]:
         """Return a function that solves a_k (G + R / a) x = b, damped relative to G.
 
-        All classes share one size a, the geometric mean of the smallest and the
-        largest.
+        The matrix a_k G + R of class k is replaced by one that differs between the
+        classes by a factor only: a is the geometric mean of the smallest and the
+        largest a_k.
         """
-        xp, sizes = self._xp, self._sizes
-        one = xp.sqrt(xp.min(sizes, axis=1) * xp.max(sizes, axis=1))[:, None]
-        gram, penalty = (
-            xp.astype(x, xp.float32)
-            for x in (self._gram[:, None, :, :], self._penalty / one)
-        )
+        xp, curvature = self._xp, self._curvature
+        a = xp.sqrt(xp.min(curvature, axis=1) * xp.max(curvature, axis=1))[:, None]
+        gram = xp.astype(self._gram[:, None, :, :], xp.float32)
+        penalty = xp.astype(self._penalty / a, xp.float32)
         pooled = BlockHessian(gram, penalty, self._rounding, xp=xp)
         if added is not None:
             damping = xp.max(added / self.diagonal, axis=1, keepdims=True)
@@ -182,7 +182,8 @@ class PooledHessian:
         solve = pooled.solver(added)
 
         def solve_by_class(vector: Array) -> Array:
-            by_class = xp.reshape(vector, (*sizes.shape, -1)) / sizes[:, :, None]
+            by_class = xp.reshape(vector, (*curvature.shape, -1))
+            by_class = by_class / curvature[:, :, None]
             solved = solve(xp.astype(by_class, xp.float32))
             return xp.reshape(xp.astype(solved, vector.dtype), vector.shape)
 
@@ -213,7 +214,7 @@ class DiagonalHessian:
 
 
 def _one_if_flat(diagonal: Array, *, xp: Namespace) -> Array:
-    """Return the diagonal of a Hessian, with 1 where there is no curvature."""
+    """Return the diagonal of a Hessian, with 1 for parameters without curvature."""
     return diagonal + xp.astype(diagonal <= 0, diagonal.dtype)
 
 
@@ -247,8 +248,10 @@ def bordered(gram: Array, margin: Array, corner: Array, *, xp: Namespace) -> Arr
 def softmax_hessian(gram: Array, n_outputs: int, *, xp: Namespace) -> Array:
     r"""Return diag(h sum(h)) x zz' - hh' x zz' from its second part.
 
-    The block of a class is the sum of its blocks with the others. The difference with
-    its own block would lose all digits if every row is certain.
+    The block of class k is :math:`\sum_{l \ne k} h_k h_l z z^T`, the sum of its blocks
+    with the other classes, which are summed directly: as a difference of
+    :math:`h_k \sum_l h_l` and :math:`h_k^2` it would lose all digits where every
+    prediction is certain.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from xlr.objective.objective import Objective
 
 
 class Information(NamedTuple):
-    """Sums over the rows, without the penalty, in the units of the solver.
+    """Sums over the rows, without the penalty, for the columns of the objective.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ def information(objective: Objective, parameters: Array) -> Information:
         _sums,
         objective.loss,
         parameters,
-        # The sums are matrices of this width; their addition must stay cheap.
+        # The sums are matrices of this width: many rows must share their addition.
         width=width,
         least=4 * width,
     )
@@ -57,6 +57,7 @@ def information(objective: Objective, parameters: Array) -> Information:
 
 
 def _sums(block: Block, loss: Loss, parameters: Array) -> tuple[Array, ...]:
+    """Return the sums of a block in the accumulation dtype."""
     block = block._replace(matrix=block.matrix.astype(block.accumulation_dtype))
     return (
         *passes.value_and_gradient(block, loss, parameters),

@@ -10,9 +10,9 @@ from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.objective.objective import Evaluation, Objective
 
-# The information counts as singular above this relative error of the determinant, as a
-# power of the rounding error: 5e-7 in float64, 2e-3 in float32.
-ERROR_POWER = 0.4
+# Power of the machine epsilon. The information counts as singular if the relative error
+# of its determinant is larger: 5e-7 in float64, 2e-3 in float32.
+SINGULAR_ERROR_POWER = 0.4
 
 
 class JeffreysTerm:
@@ -44,6 +44,7 @@ class JeffreysTerm:
     def value_and_gradient(self, objective: Objective, parameters: Array) -> Evaluation:
         """Return the term and its gradient, in two passes; NaN if I is singular."""
         xp = objective.xp
+        # The softmax is invariant to a shift of all classes: leave out the first.
         first = objective.column_size * (objective.n_outputs > 1)
         information = objective.loss_hessian(parameters)[:, first:, first:]
         factor = arrays.cholesky(information[0, :, :], xp=xp)
@@ -55,9 +56,9 @@ class JeffreysTerm:
         variance = xp.sum(inverse_root**2, axis=0)
         inflation = xp.linalg.diagonal(information)[0, :] * variance
         eps = objective.accumulation_rounding
-        is_singular = xp.max(inflation) * eps > eps**ERROR_POWER
-        unknown = xp.full_like(half_log_determinant, xp.nan)
-        half_log_determinant = xp.where(is_singular, unknown, half_log_determinant)
+        is_singular = xp.max(inflation) * eps > eps**SINGULAR_ERROR_POWER
+        nan = xp.full_like(half_log_determinant, xp.nan)
+        half_log_determinant = xp.where(is_singular, nan, half_log_determinant)
         # One column for each row of L^-1 and each class.
         columns = objective.split(inverse_root)
         product, total = objective.data.map_reduce(

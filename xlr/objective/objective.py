@@ -33,46 +33,48 @@ from xlr.objective.hessian import (
 )
 from xlr.penalties import NonSmooth, Penalty
 
+# Relative rounding error of F, a sum of many numbers, in machine epsilons.
+VALUE_ROUNDINGS = 16
+
 # Number of arrays of the size of the logits that a pass has at a time.
-TEMPORARIES = 4
+N_TEMPORARIES = 4
 
-# Hessian products store the curvature of each row up to this number of outputs of all
-# models. Above it, they do so up to this share of the numbers in a row of X.
-FEW_COLUMNS = 16
-CURVATURE_SHARE = 1 / 4
+# Size of an array whose memory does not matter: numbers, 8 MB. Larger arrays of
+# curvatures take at most this share of the numbers of X.
+MAX_SMALL_ARRAY = 2**20
+MAX_SHARE_OF_X = 1 / 4
 
-# Hessian products read a copy in float32 of a dense X of up to this many numbers, in
+# Number of outputs of all models up to which Hessian products store the curvature of
+# each row in spite of these limits.
+MIN_STORED_OUTPUTS = 16
+
+# Maximum size of a dense X that Hessian products read as a copy in float32: numbers,
 # 512 MB. They take half the time; products with a sparse X would save almost nothing,
 # because its indices stay as large.
-MAX_COPIED = 2**27
+MAX_FLOAT32_COPY = 2**27
 
-# Maximum time of an estimate of the Hessian, in products with X: the number in a whole
-# fit by conjugate gradients.
-ESTIMATE_PRODUCTS = 200
-
-# The blocks of all classes are pooled above this size (8 MB) and this share of X.
-FEW_NUMBERS = 2**20
-X_SHARE = 1 / 4
+# Maximum time of an estimate of the Hessian, in products with X: as many as a fit by
+# conjugate gradients takes.
+MAX_ESTIMATE_PRODUCTS = 200
 
 # Curvature added along the null space of the softmax where bounds limit it, as a share
 # of the mean of the diagonal. More would hide the small curvature of a class with
 # little weight: 1e-3 took 627 iterations, 1e-8 takes 20.
-BOUNDED_NULL_SPACE = 1e-8
+BOUNDED_NULL_SPACE_CURVATURE = 1e-8
 
-# Cost of each further column of a pass, in products with X. Cost of the calls of a pass
-# over little data, in multiply-adds.
-COLUMN_COST = 1 / 8
+# Time of each further output in a pass, in products with X for a single one. Time of
+# the calls of a pass over little data, in multiply-adds.
+OUTPUT_COST = 1 / 8
 CALL_COST = 1e5
 
 # Minimum time of a Hessian, in iterations. On little data, it is the time of the calls
 # of a pass and a factorisation, relative to those of a step. Fits to iris, wine and
 # 1,000 x 10 are equally fast with 0.1 to 0.6, and slower with 1 (two cores of an x86
 # server, one thread).
-LEAST_HESSIAN_COST = 0.3
+MIN_HESSIAN_COST = 0.3
 
-
-# Time up to which a Hessian is cheap, in passes.
-FEW_PASSES = 4
+# Maximum time of a cheap Hessian, in passes.
+MAX_CHEAP_HESSIAN_PASSES = 4
 
 
 class Evaluation(NamedTuple):
@@ -92,7 +94,7 @@ class Evaluation(NamedTuple):
 class Term(Protocol):
     """A smooth term of F in addition to the mean loss and the penalty.
 
-    It depends on the rows, as Firth's penalty does. The Hessian leaves out its
+    It depends on the rows, as Firth's penalty does. The Hessian does not include its
     curvature.
     """
 
@@ -103,7 +105,7 @@ class Term(Protocol):
 
 def pays_in_float32(data: Any) -> bool:
     """Return whether Hessian products should read a copy of X in float32."""
-    if data.product_cost > MAX_COPIED or not data.in_memory:
+    if data.product_cost > MAX_FLOAT32_COPY or not data.in_memory:
         return False
     return data.dtype == data.xp.float64 and not arrays.is_sparse(data.matrix.stored)
 
@@ -113,7 +115,7 @@ class Objective:
 
     Parameters
     ----------
-    data : TrainingData or ChunkedData
+    data : TrainingData
         Rows, targets and weights.
     loss : Loss
     penalty : Penalty
@@ -122,11 +124,18 @@ class Objective:
     scaler : Scaler, default=None
         Converts the gradient to standardized units, for data that are not standardized.
     term : Term, default=None
-        Further term of F.
+        Smooth term of F in addition to the mean loss and the penalty.
     total_weight : array of shape (n_models,), default=None
         S, if it is known.
     column_rms : array of shape (n_features,), default=None
         Root mean squares of the columns of the data, if they are not one.
+
+    Attributes
+    ----------
+    rounding, value_rounding : float
+        Relative rounding error of an entry of X, and of F.
+    accumulation_rounding, hessian_rounding : float
+        Relative rounding error of a sum over the rows, and of an entry of the Hessian.
     """
 
     def __init__(
@@ -159,31 +168,32 @@ class Objective:
         self.column_size = self.n_features + fit_intercept
         self.n_parameters = self.n_outputs * self.column_size
         self.rounding = float(self.xp.finfo(data.dtype).eps)
+        self.value_rounding = VALUE_ROUNDINGS * self.rounding
         self.accumulation_rounding = float(self.xp.finfo(self.accumulation_dtype).eps)
         self.hessian_rounding = max(self.rounding, 16 * self.accumulation_rounding)
-        self._width = TEMPORARIES * self.n_columns
+        self._width = N_TEMPORARIES * self.n_columns
         self._coef_shape = self.n_models, self.n_outputs, self.n_features
         self.total_weight = (
             data.total_weight() if total_weight is None else total_weight
         )
         self.non_smooth: NonSmooth | None = None
         if penalty.non_smooth is not None:
-            free = 0.0, -np.inf, np.inf
-            parts = map(self.per_parameter, penalty.non_smooth, free)
-            self.non_smooth = NonSmooth(*parts)
+            of_intercept = 0.0, -np.inf, np.inf
+            arrays_ = map(self.per_parameter, penalty.non_smooth, of_intercept)
+            self.non_smooth = NonSmooth(*arrays_)
 
     # -- other models, rows, columns and penalties ------------------------------------
 
     def _with(self, data: Any, penalty: Penalty, **changed: Any) -> Objective:
-        """Return the objective with other parts; the loss and the term stay."""
-        parts = {
+        """Return the objective with other data, penalty and keyword arguments."""
+        options = {
+            "fit_intercept": self.fit_intercept,
             "scaler": self.scaler,
             "term": self.term,
             "column_rms": self.column_rms,
             **changed,
         }
-        intercept = self.fit_intercept
-        return Objective(data, self.loss, penalty, fit_intercept=intercept, **parts)
+        return Objective(data, self.loss, penalty, **options)
 
     def with_data(self, data: Any) -> Objective:
         """Return the objective on other rows with the same weights."""
@@ -192,7 +202,7 @@ class Objective:
     def in_float32(self) -> Objective:
         """Return the objective of Hessian products, in float32 if that pays.
 
-        It does not pay if the whole Hessian is cheap, because then few products are
+        It does not pay if the full Hessian is cheap, because then few products are
         needed.
         """
         if self.has_cheap_hessian or not pays_in_float32(self.data):
@@ -233,21 +243,21 @@ class Objective:
         Returns
         -------
         objective : Objective
-        of : ndarray of shape (n_models,)
+        model_of : ndarray of shape (n_models,)
             The model on all rows for each current model.
         None
-            Returned instead if the models are not mostly resamples of each other.
+            Returned instead if there are fewer than two resamples per model on average.
         """
         targets: Targets = self.data.targets
         if targets.resample_of is None:
             return None
-        _, first, of = np.unique(
+        _, first, model_of = np.unique(
             targets.resample_of, return_index=True, return_inverse=True
         )
         if first.shape[0] > self.n_models / 2:
             return None
         data = self.data.select(first).without_counts()
-        return self._with(data, self.penalty.select(first)), of
+        return self._with(data, self.penalty.select(first)), model_of
 
     # -- parameters -------------------------------------------------------------------
 
@@ -294,8 +304,8 @@ class Objective:
         ----------
         vector : array of shape (n_models, n_parameters)
         free : array of shape (n_models, n_parameters), default=None
-            0 for parameters that stay. If given, features with only an L1 penalty are
-            centred too, unless a class stays.
+            1 for free parameters, 0 for active ones. If given, features with only an L1
+            penalty are centred too, unless the parameter of a class is active.
         """
         if not self.loss.shift_invariant:
             return vector
@@ -306,54 +316,54 @@ class Objective:
         centred = self.xp.reshape(by_class, vector.shape)
         if self.non_smooth is None:
             return centred
-        where = self._is_unrestricted()
+        is_centred = self._is_unrestricted()
         if free is not None:
-            least = self.xp.min(self.xp.reshape(free, shape), axis=1, keepdims=True)
-            least = self.xp.reshape(least + self.xp.zeros_like(by_class), free.shape)
-            where = where | (self._has_l1_alone() & (least > 0))
-        return self.xp.where(where, centred, vector)
+            all_free = self.xp.min(self.xp.reshape(free, shape), axis=1, keepdims=True)
+            all_free = all_free + self.xp.zeros_like(by_class)
+            all_free = self.xp.reshape(all_free, free.shape) > 0
+            is_centred = is_centred | (self._has_l1_alone() & all_free)
+        return self.xp.where(is_centred, centred, vector)
 
     def shifted_over_classes(self, parameters: Array) -> Array:
-        """Move to the best point of the null space, if no ridge penalty fixes it.
+        """Minimise over the null space of the softmax, if no ridge penalty does.
 
-        Newton's method takes no step along the null space of the softmax. An L1 penalty
-        alone is smallest when the median over the classes is zero. With bounds alone F
-        is constant, and the mean moves as close to zero as they allow.
+        Newton's method takes no step along the null space. An L1 penalty alone is
+        smallest where the median over the classes is zero. With bounds alone F is
+        constant, and the mean moves as close to zero as they allow.
         """
         if not self.loss.shift_invariant or self.non_smooth is None:
             return parameters
         xp, shape = self.xp, (self.n_models, self.n_outputs, self.column_size)
         by_class = xp.reshape(parameters, shape)
-        half, across = self.n_outputs // 2, {"axis": 1, "keepdims": True}
+        half, over_classes = self.n_outputs // 2, {"axis": 1, "keepdims": True}
+        # 1. For an L1 penalty: the median at zero.
         median = xp.sort(by_class, axis=1)[:, half : half + 1, :]
-        _, lower, upper = (xp.reshape(each, shape) for each in self.non_smooth)
-        mean = xp.sum(by_class, **across) / self.n_outputs
-        least = xp.max(lower - by_class, **across)
-        shift = xp.maximum(-mean, least)
-        shift = xp.minimum(shift, xp.min(upper - by_class, **across))
-        moved = xp.minimum(xp.maximum(by_class + shift, lower), upper)  # for rounding
-        at_median, within = (
-            xp.reshape(each, parameters.shape) for each in (by_class - median, moved)
-        )
+        at_median = xp.reshape(by_class - median, parameters.shape)
+        # 2. For bounds: the mean near zero. Rounding may exceed a bound.
+        _, lower, upper = (xp.reshape(values, shape) for values in self.non_smooth)
+        mean = xp.sum(by_class, **over_classes) / self.n_outputs
+        shift = xp.maximum(-mean, xp.max(lower - by_class, **over_classes))
+        shift = xp.minimum(shift, xp.min(upper - by_class, **over_classes))
+        within_bounds = xp.reshape(by_class + shift, parameters.shape)
+        within_bounds = self.non_smooth.project(within_bounds, xp=xp)
         shifted = xp.where(self._has_l1_alone(), at_median, parameters)
-        return xp.where(self._has_bounds_alone(), within, shifted)
+        return xp.where(self._has_bounds_alone(), within_bounds, shifted)
 
     def _has_l1_alone(self) -> Array:
-        """Return a mask of the parameters with only an L1 penalty."""
+        """Return a mask of the parameters with an L1 penalty and nothing else."""
         assert self.non_smooth is not None
         l1, lower, upper = self.non_smooth
-        alone = (l1 > 0) & (lower == -self.xp.inf) & (upper == self.xp.inf)
-        return alone & (self.penalty_curvature == 0)
+        has_no_bounds = (lower == -self.xp.inf) & (upper == self.xp.inf)
+        return (l1 > 0) & has_no_bounds & (self.penalty_curvature == 0)
 
     def _has_bounds_alone(self) -> Array:
         """Return a mask of the parameters with bounds but no penalty."""
         assert self.non_smooth is not None
-        penalised = self.penalty_curvature > 0
-        unpenalised = (self.non_smooth.l1 == 0) & ~penalised
-        return unpenalised & ~self._is_unrestricted()
+        has_penalty = (self.non_smooth.l1 > 0) | (self.penalty_curvature > 0)
+        return ~has_penalty & ~self._is_unrestricted()
 
     def _is_unrestricted(self) -> Array:
-        """Return a mask of the parameters without L1 penalty and bounds."""
+        """Return a mask of the parameters without L1 penalty or bounds."""
         assert self.non_smooth is not None
         l1, lower, upper = self.non_smooth
         return (l1 == 0) & (lower == -self.xp.inf) & (upper == self.xp.inf)
@@ -399,7 +409,7 @@ class Objective:
     def with_penalty_of(
         self, other: Objective, parameters: Array, at: Evaluation
     ) -> Evaluation:
-        """Return F and its gradient, given those of another penalty, without a pass."""
+        """Return F and its gradient, from those of another penalty, without a pass."""
         coef, xp = self.by_class(parameters), self.xp
         value = self.penalty.value(coef, xp=xp) - other.penalty.value(coef, xp=xp)
         change = self.penalty_gradient(parameters) - other.penalty_gradient(parameters)
@@ -418,7 +428,17 @@ class Objective:
         return self.per_parameter(self.penalty.curvature)
 
     def per_parameter(self, values: Array, intercept: float = 0.0) -> Array:
-        """Append the entry of an intercept to the numbers of each output."""
+        """Return values of the coefficients, and one for intercepts, per parameter.
+
+        Parameters
+        ----------
+        values : array of shape (n_models or 1, n_outputs or 1, n_features)
+        intercept : float
+
+        Returns
+        -------
+        array of shape (n_models, n_parameters)
+        """
         xp = self.xp
         if values.shape != self._coef_shape:
             values = xp.broadcast_to(values, self._coef_shape)
@@ -461,9 +481,9 @@ class Objective:
 
         ``is_shared`` if :meth:`shares_hessian` is True of the parameters.
         """
-        rows = self.select(np.zeros(1, dtype=np.int64)) if is_shared else self
-        matrix = rows.loss_hessian(parameters[: rows.n_models, :])
-        matrix = matrix / rows.total_weight[:, None, None]
+        models = self.select(np.zeros(1, dtype=np.int64)) if is_shared else self
+        matrix = models.loss_hessian(parameters[: models.n_models, :])
+        matrix = matrix / models.total_weight[:, None, None]
         if is_shared:
             matrix = self.xp.broadcast_to(matrix, (self.n_models, *matrix.shape[1:]))
         if self.loss.shift_invariant:
@@ -491,7 +511,7 @@ class Objective:
             parameters,
             xp.float32 if by_class else self.data.dtype,
             by_class,
-            # The sums are matrices of this size; their addition must stay cheap.
+            # The sums are matrices of this size: many rows must share their addition.
             width=max(size, self.n_columns),
             least=4 * size,
         )
@@ -533,28 +553,29 @@ class Objective:
         )
 
     def _with_null_space_curvature(self, matrix: Array) -> Array:
-        """Return the Hessian with curvature in the null space of the softmax.
+        r"""Return the Hessian with curvature in the null space of the softmax.
 
-        For each pair of classes, it adds a diagonal: the mean over the classes of the
-        diagonal of the Hessian, divided by their number.
-
-        The matrix then has a Cholesky factor. Newton steps do not change: with centred
-        coefficients, the gradient has no component there. The curvature is zero where
-        the penalty decides between the classes, and small where bounds do.
+        It adds :math:`u_k u_l \delta_j` to the entry of classes k and l in parameter j:
+        curvature along a shift of all classes. :math:`\delta_j` is the mean over the
+        classes of the diagonal of the Hessian, divided by their number. The matrix then
+        has a Cholesky factor. Newton steps do not change: with centred coefficients,
+        the gradient has no component there. The factor u is 1 for parameters without L1
+        penalty and bounds, and small for parameters with bounds alone. It is 0 for all
+        others, where a penalty determines the shift.
         """
         xp, n, k, q = self.xp, self.n_models, self.n_outputs, self.column_size
         diagonal = xp.reshape(xp.linalg.diagonal(matrix), (n, k, q))
-        size = xp.sum(diagonal, axis=1) / k**2
-        least = self.accumulation_rounding * xp.max(size, axis=1, keepdims=True)
-        size = xp.maximum(size, least)[:, None, None, None, :]
-        one = xp.eye(q, dtype=matrix.dtype, device=self.device)
-        added = one[:, None, :] * size  # (n, 1, q, 1, q)
+        delta = xp.sum(diagonal, axis=1) / k**2
+        rounding = self.accumulation_rounding * xp.max(delta, axis=1, keepdims=True)
+        delta = xp.maximum(delta, rounding)[:, None, None, None, :]
+        identity = xp.eye(q, dtype=matrix.dtype, device=self.device)
+        added = identity[:, None, :] * delta  # (n, 1, q, 1, q)
         if self.non_smooth is not None:
-            free = xp.astype(self._is_unrestricted(), added.dtype)
-            bounded = xp.full_like(free, BOUNDED_NULL_SPACE**0.5)
-            share = xp.where(self._has_bounds_alone(), bounded, free)
-            left = xp.reshape(share, (n, k, q, 1, 1))
-            added = added * left * xp.reshape(share, (n, 1, 1, k, q))
+            u = xp.astype(self._is_unrestricted(), added.dtype)
+            bounded = xp.full_like(u, BOUNDED_NULL_SPACE_CURVATURE**0.5)
+            u = xp.where(self._has_bounds_alone(), bounded, u)
+            added = added * xp.reshape(u, (n, k, q, 1, 1))
+            added = added * xp.reshape(u, (n, 1, 1, k, q))
         by_class = xp.reshape(matrix, (n, k, q, k, q)) + added
         return xp.reshape(by_class, matrix.shape)
 
@@ -572,12 +593,12 @@ class Objective:
     def hessian_operator(self, parameters: Array) -> Callable[[Array], Array]:
         """Return a function that multiplies by the Hessian, in one pass per product.
 
-        It stores the curvature of each row if that takes less memory than X, or 8 MB.
+        It stores the curvature of each row if that takes little memory.
         """
         values = None
-        stored = self.data.product_cost / self.n_samples
-        few = max(FEW_COLUMNS, CURVATURE_SHARE * stored, FEW_NUMBERS / self.n_samples)
-        if self.data.in_memory and self.n_columns <= few:
+        max_numbers = max(MAX_SMALL_ARRAY, MAX_SHARE_OF_X * self.data.product_cost)
+        max_outputs = max(MIN_STORED_OUTPUTS, max_numbers / self.n_samples)
+        if self.data.in_memory and self.n_columns <= max_outputs:
             values = self.data.map_rows(
                 passes.curvature_values, self.loss, parameters, width=self._width
             )
@@ -606,46 +627,48 @@ class Objective:
         return product
 
     def estimated_hessian(self, parameters: Array) -> Hessian:
-        """Return an estimate of the Hessian in the time of at most tens of products.
+        """Return an estimate of the Hessian that takes fewer passes than a fit.
 
-        It holds the blocks of single classes in float32. If they were as large as X,
-        all classes share one Gram matrix. With too many features, it is the diagonal.
+        It holds the blocks of single classes in float32. If these are large compared
+        with X, all classes share one Gram matrix. With too many features for a
+        factorisation, it is the diagonal.
         """
         product_cost = self.data.product_cost
         cost = self.data.gram_cost + self.column_size**3 / 3
-        if cost >= ESTIMATE_PRODUCTS * product_cost:
+        if cost >= MAX_ESTIMATE_PRODUCTS * product_cost:
             return DiagonalHessian(self.hessian_diagonal(parameters), xp=self.xp)
         size = self.n_columns * self.column_size**2
-        if self.n_outputs > 1 and size > max(FEW_NUMBERS, X_SHARE * product_cost):
+        max_size = max(MAX_SMALL_ARRAY, MAX_SHARE_OF_X * product_cost)
+        if self.n_outputs > 1 and size > max_size:
             return self.pooled_hessian(parameters)
         return self.class_hessians(parameters)
 
-    # -- scales -----------------------------------------------------------------------
+    # -- costs and scales -------------------------------------------------------------
 
     @property
     def is_large(self) -> bool:
         """Return whether X fills several blocks: arithmetic then dominates the time."""
         data = self.data
-        width = TEMPORARIES * self.n_outputs
+        width = N_TEMPORARIES * self.n_outputs
         return not data.in_memory or len(data.row_slices(width)) > 1
 
     @cached_property
     def hessian_cost(self) -> float:
         """Return the approximate time of a model's Hessian, in passes for gradients."""
         n, size = self.n_samples, self.n_outputs * self.n_features
-        # In a pass for many columns, each costs a fraction of a single column.
-        share = (1 + COLUMN_COST) / (1 / self.n_columns + COLUMN_COST)
+        # A pass for many outputs costs less than a pass for each.
+        speedup = (1 + OUTPUT_COST) / (1 / self.n_columns + OUTPUT_COST)
         product = self.data.product_cost
         if self.is_large:
             gram = self.data.gram_cost * self.n_outputs**2
-            return share * (1.5 + gram / (5 * self.n_outputs * product))
-        one_pass = CALL_COST / self.n_models + 2 * product * self.n_outputs / share
-        return max(LEAST_HESSIAN_COST, (n / 2 + size / 3) * size**2 / (10 * one_pass))
+            return speedup * (1.5 + gram / (5 * self.n_outputs * product))
+        one_pass = CALL_COST / self.n_models + 2 * product * self.n_outputs / speedup
+        return max(MIN_HESSIAN_COST, (n / 2 + size / 3) * size**2 / (10 * one_pass))
 
     @property
     def has_cheap_hessian(self) -> bool:
         """Return whether the Hessian takes at most the time of a few passes."""
-        return self.hessian_cost <= FEW_PASSES
+        return self.hessian_cost <= MAX_CHEAP_HESSIAN_PASSES
 
     @property
     def has_cheap_derivative(self) -> bool:

@@ -36,7 +36,7 @@ def largest_logit(block: Block, loss: Loss, parameters: Array) -> tuple[Array]:
 
 
 def larger(a: tuple[Array], b: tuple[Array]) -> tuple[Array]:
-    """Combine :func:`largest_logit` of two parts of the rows."""
+    """Return the larger entries: combine two parts of :func:`largest_logit`."""
     return (arrays.namespace(a[0]).maximum(a[0], b[0]),)
 
 
@@ -58,22 +58,22 @@ def value_and_gradient(
 def directional_derivative(
     block: Block, loss: Loss, parameters: Array, direction: Array
 ) -> tuple[Array]:
-    """Return the derivative of the sum along a direction: (n_models,)."""
+    """Return the derivative of the sum of the losses along a direction: (n_models,)."""
     xp, s = block.xp, block.weights
     eta = logits(block, loss, parameters)
     change = logits(block._replace(offset=None), loss, direction)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
-    rate = s * xp.sum(gradient * change, axis=2)
-    return (xp.sum(rate, axis=0, dtype=block.accumulation_dtype),)
+    derivative = s * xp.sum(gradient * change, axis=2)
+    return (xp.sum(derivative, axis=0, dtype=block.accumulation_dtype),)
 
 
 def curvature(block: Block, loss: Loss, parameters: Array) -> Curvature:
     """Return the weighted second derivatives of the losses in the logits."""
     eta = logits(block, loss, parameters)
-    found = loss.curvature(eta, block.labels, xp=block.xp)
+    h, coupled = loss.curvature(eta, block.labels, xp=block.xp)
     weights = block.weights[:, :, None]
-    factor = block.xp.sqrt(weights) if found.coupled else weights
-    return Curvature(found.values * factor, found.coupled)
+    # A coupled curvature is quadratic in h.
+    return Curvature(h * (block.xp.sqrt(weights) if coupled else weights), coupled)
 
 
 @arrays.pure
@@ -89,9 +89,9 @@ def hessian_product(
     parameters: Array,
     direction: Array,
 ) -> tuple[Array, Array]:
-    """Return the second derivatives of the sum times a direction."""
-    here = curvature(block, loss, parameters)
-    return product_with_curvature(block, loss, here.coupled, direction, here.values)
+    """Return the second derivatives of the sum of the losses times a direction."""
+    h, coupled = curvature(block, loss, parameters)
+    return product_with_curvature(block, loss, coupled, direction, h)
 
 
 @arrays.pure
@@ -115,7 +115,7 @@ def product_with_curvature(
 def hessian_diagonal(
     block: Block, loss: Loss, parameters: Array
 ) -> tuple[Array, Array]:
-    """Return the second derivatives of the sum in each entry of W and b."""
+    """Return the second derivatives of the sum of the losses in each entry of W, b."""
     xp = block.xp
     h = curvature(block, loss, parameters).diagonal(xp=xp)
     h = xp.reshape(h, (h.shape[0], -1))
@@ -156,12 +156,11 @@ def gram_sums(
     n is the number of models with m outputs, or of models times outputs with m = 1.
     """
     xp = block.xp
-    here = curvature(block, loss, parameters)
-    if here.coupled and not by_class:
-        u = here.values
-    else:
-        h = here.diagonal(xp=xp) if here.coupled else here.values
-        u = xp.reshape(xp.sqrt(h), (h.shape[0], -1, 1))
+    h = curvature(block, loss, parameters)
+    if h.coupled and not by_class:
+        return outer_sums(block, h.values, dtype)
+    values = h.diagonal(xp=xp) if h.coupled else h.values
+    u = xp.reshape(xp.sqrt(values), (values.shape[0], -1, 1))
     return outer_sums(block, u, dtype)
 
 
@@ -195,21 +194,15 @@ def outer_sums(block: Block, U: Array, dtype: Any) -> tuple[Array, Array, Array]
 def pooled_sums(
     block: Block, loss: Loss, parameters: Array, dtype: Any
 ) -> tuple[Array, ...]:
-    """Return the sums of h, (n_models, n_outputs), and :func:`gram_sums` of pooled h.
+    """Return the sums of h, (n_models, n_outputs), and :func:`gram_sums` of one class.
 
-    Pooling sums h over the classes.
+    Its curvature is the sum of h over the classes.
     """
     xp = block.xp
     h = curvature(block, loss, parameters).diagonal(xp=xp)
     u = xp.sqrt(xp.sum(h, axis=2, keepdims=True))
     total = xp.sum(h, axis=0, dtype=block.accumulation_dtype)
     return total, *outer_sums(block, u, dtype)
-
-
-@arrays.pure
-def transposed_product(block: Block, residual: Array) -> tuple[Array]:
-    """Return R'Z for the residuals of the rows, (n_rows, m): (m, p)."""
-    return (block.matrix.transpose_matvec(residual),)
 
 
 @arrays.pure

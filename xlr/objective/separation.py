@@ -1,8 +1,10 @@
 r"""Separation: directions along which the likelihood rises without bound.
 
 Let :math:`a_{ik} = (e_{y_i} - e_k) \otimes z_i` for each row i and each other class k.
-There is a finite optimum unless some direction d has :math:`a_{ik} d \ge 0` for all i
-and k, and :math:`> 0` for one pair (Albert and Anderson 1984).
+Along a direction d, the logit of the right class rises by the margin :math:`a_{ik} d`
+more than the logit of class k. There is a finite optimum unless some d satisfies the
+constraints :math:`a_{ik} d \ge 0` for all i and k, with a positive margin for one pair
+(Albert and Anderson 1984).
 """
 
 from __future__ import annotations
@@ -24,40 +26,46 @@ from xlr.objective.collinearity import find_aliased
 from xlr.objective.objective import Objective
 from xlr.text import listed
 
-# Number of parameters above which a Hessian takes gigabytes and a minute.
-MAX_HESSIAN = 8000
+# Maximum number of parameters for a Hessian: it takes gigabytes and a minute.
+MAX_HESSIAN_PARAMETERS = 8000
 
-# Curvature per row of a standardized column, below which rounding hides it.
-NO_CURVATURE = 1e-12
+# Minimum curvature per row of a standardized column: rounding hides a smaller one.
+MIN_CURVATURE = 1e-12
 
-# Largest change of logits in a Newton step for which the certificate holds.
-MAX_CHANGE = 0.5
+# Maximum change of a logit in the Newton step that certifies an optimum. Without
+# rounding, up to 1 would do.
+MAX_LOGIT_CHANGE = 0.5
 
 # Rows per parameter of the sample that the certificate tries first. Without the sample,
 # a fit to 200,000 rows takes 1.6 times as long.
-SAMPLED_ROWS = 20
+SAMPLED_ROWS_PER_PARAMETER = 20
 
-# Limits on linear programs, in rows times columns. HiGHS takes about a minute at the
-# first. It takes about a second at the second, for programs that simplify a direction.
-MAX_LP_ENTRIES, MAX_SIMPLE_ENTRIES = 1e6, 2e5
+# Maximum size of a linear program, rows times columns: HiGHS takes about a minute.
+MAX_LP_ENTRIES = 1e6
 
-# Number of passes over the rows. Conditions per parameter that a pass adds to the
-# linear program, with the smallest and with the largest margins.
-MAX_ROUNDS = 30
-LEAST_MARGINS, LARGEST_MARGINS = 4, 1
+# Maximum size of a linear program that only simplifies a direction: about a second.
+MAX_SIMPLIFYING_LP_ENTRIES = 2e5
 
-# Tolerance of HiGHS, and rounding errors of a row, below which a margin is zero.
-TOLERANCE, ROW_ROUNDINGS = 1e-7, 64
+# Maximum number of passes over the rows.
+MAX_PASSES = 30
 
-# Size of a direction that costs as much as a condition with margin zero.
-MAX_SIZE = 1e6
+# Number of constraints that a pass adds to the linear program, per parameter: those
+# with the smallest margins and those with the largest.
+SMALLEST_PER_PARAMETER, LARGEST_PER_PARAMETER = 4, 1
 
-WITHOUT_PENALTY = "Use a finite C, or FirthLogisticRegression."
+# A margin counts as zero within the tolerance of HiGHS, and within this number of
+# rounding errors.
+LP_TOLERANCE, MARGIN_ROUNDINGS = 1e-7, 64
+
+# Cost of a direction per unit of its L1 norm. A constraint with margin zero costs 1.
+NORM_COST = 1e-6
+
+ADVICE = "Use a finite C, or FirthLogisticRegression."
 
 
 @dataclass(frozen=True)
 class Separation:
-    """A direction along which the likelihood rises without bound.
+    """A direction that separates classes: the likelihood rises along it without bound.
 
     Attributes
     ----------
@@ -70,17 +78,17 @@ class Separation:
     complete: bool
     direction: np.ndarray
 
-    def describe(self, names: list[str], advice: str = WITHOUT_PENALTY) -> str:
+    def describe(self, names: list[str], advice: str = ADVICE) -> str:
         """Describe the features that separate the classes, and what to do."""
         size = np.abs(self.direction).max(axis=0)
         order = np.argsort(-size, kind="stable")
-        largest = [names[j] for j in order[: np.count_nonzero(size > 1e-6)]]
+        separating = [names[j] for j in order[: np.count_nonzero(size > 1e-6)]]
         rows = "all rows" if self.complete else "some of the rows"
         kind = "complete" if self.complete else "quasi-complete"
         features = "the intercept"  # a class without weight
-        if largest:
-            features = "a combination of " if len(largest) > 1 else "the feature "
-            features += listed(largest)
+        if separating:
+            features = "a combination of " if len(separating) > 1 else "the feature "
+            features += listed(separating)
         return (
             f"There is no finite estimate: {features} separates the classes "
             f"without an error for {rows} ({kind} separation), so that the likelihood "
@@ -93,12 +101,12 @@ class Cone(NamedTuple):
 
     Attributes
     ----------
-    least, most : ndarray of shape (n_parameters,)
+    lower, upper : ndarray of shape (n_parameters,)
         -1 and 1; 0 where a penalty, or a bound on that side, limits the parameter.
     """
 
-    least: np.ndarray
-    most: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
 
     @classmethod
     def of(cls, objective: Objective) -> Cone:
@@ -112,13 +120,13 @@ class Cone(NamedTuple):
         return cls(-down.astype(np.float64), up.astype(np.float64))
 
     @property
-    def moving(self) -> np.ndarray:
+    def free(self) -> np.ndarray:
         """Return the indices of the parameters that are free on some side."""
-        return np.nonzero(self.most > self.least)[0]
+        return np.nonzero(self.upper > self.lower)[0]
 
     def project(self, direction: np.ndarray) -> np.ndarray:
-        """Return the part of a direction within the cone."""
-        return np.where(direction > 0, self.most, -self.least) * direction
+        """Return the nearest direction within the cone."""
+        return np.where(direction > 0, self.upper, -self.lower) * direction
 
 
 @arrays.quiet()
@@ -149,13 +157,14 @@ def find_separation(
     detecting separated data in binary logistic regression models*.
     """
     cone = Cone.of(objective)
-    if not cone.moving.size:
+    if not cone.free.size:
         return None
-    # With few free parameters a linear program takes less time than a Hessian.
-    certify = 2 * cone.moving.size >= objective.n_parameters
-    size = SAMPLED_ROWS * objective.n_parameters
+    # 1. The certificate of an optimum. With few free parameters a linear program takes
+    # less time than its Hessian.
+    certify = 2 * cone.free.size >= objective.n_parameters
+    size = SAMPLED_ROWS_PER_PARAMETER * objective.n_parameters
     if certify and size <= min(objective.n_samples // 2, objective.data.n_drawable):
-        # If a part of the rows has a finite optimum, all rows have one.
+        # If a sample of the rows has a finite optimum, all rows have one.
         sample = objective.sample(size, 0)
         share = arrays.to_host(sample.total_weight / objective.total_weight)
         if _has_optimum(sample, parameters, gradient / share, cone, is_sample=True):
@@ -166,6 +175,7 @@ def find_separation(
         gradient = arrays.to_host(at.gradient)[0].astype(np.float64)
     if certify and _has_optimum(objective, parameters, gradient, cone, is_sample=False):
         return None
+    # 2. Linear programs, if there is no certificate.
     return _separating_direction(objective, parameters, cone)
 
 
@@ -186,29 +196,33 @@ def _has_optimum(
     mean of its row, changes by less than 1. The bound is a half, for rounding. With
     bounds on one side only, the linear program decides.
     """
-    if (cone.least + cone.most != 0).any() or objective.n_parameters > MAX_HESSIAN:
+    # 1. Hessian in the free parameters.
+    is_one_sided = (cone.lower + cone.upper != 0).any()
+    if is_one_sided or objective.n_parameters > MAX_HESSIAN_PARAMETERS:
         return False
     if objective.n_samples < objective.column_size:
         return False
-    hessian, free = objective.hessian_on_host(parameters), cone.moving
-    part = hessian[np.ix_(free, free)]
-    diagonal = np.diagonal(part)
-    if not (diagonal > NO_CURVATURE).all():
+    hessian, free = objective.hessian_on_host(parameters), cone.free
+    hessian = hessian[np.ix_(free, free)]
+    diagonal = np.diagonal(hessian)
+    if not (diagonal > MIN_CURVATURE).all():
         return False
+    # 2. Its flat directions.
     eps = max(objective.accumulation_rounding, objective.rounding)
-    kept, dropped, _ = find_aliased(part, eps)
+    kept, dropped, _ = find_aliased(hessian, eps)
     if dropped.size:
-        # Collinear columns are flat directions, and the step has no component there.
-        # Other flat directions lost their curvature in rounding. At zero, all rows have
-        # the same curvature, and only collinear columns are flat. A sample may have
-        # more collinear columns.
+        # Collinear columns have flat directions, and the step needs no component there.
+        # Other flat directions lost their curvature by rounding, and prevent the
+        # certificate. At zero, all rows have the same curvature, and only collinear
+        # columns are flat. A sample may have more collinear columns.
         if is_sample:
             return False
         at_zero = objective.hessian_on_host(objective.zeros())[np.ix_(free, free)]
         if dropped.size > find_aliased(at_zero, eps).dropped.size:
             return False
+    # 3. Newton step, and the largest change of a logit.
     root = np.sqrt(diagonal[kept])
-    scaled = part[np.ix_(kept, kept)] / root / root[:, None]
+    scaled = hessian[np.ix_(kept, kept)] / root / root[:, None]
     step = np.zeros((1, objective.n_parameters))
     step[0, free[kept]] = -np.linalg.solve(scaled, gradient[free[kept]] / root) / root
     (largest,) = objective.data.map_reduce(
@@ -219,53 +233,64 @@ def _has_optimum(
         width=4 * objective.n_outputs,
         combine=passes.larger,
     )
-    return float(arrays.to_host(largest)) < MAX_CHANGE
+    return float(arrays.to_host(largest)) < MAX_LOGIT_CHANGE
 
 
 def _largest_change(
     block: Block, loss: Loss, parameters: Array, step: Array
 ) -> tuple[Array]:
-    """Return the largest change of a wrong class's logit, less the mean of its row."""
+    """Return the largest change of a wrong class's logit, less the mean of its row.
+
+    The mean is over the classes, with their probabilities.
+    """
     xp = block.xp
     eta = passes.logits(block, loss, parameters)
     change = passes.logits(block._replace(offset=None), loss, step)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
     if loss.n_outputs == 1:
-        # With y = 1 the other logit is 0, and 0 - p z; with y = 0 it is z, and z - p z.
-        against = (1 - xp.abs(gradient)) * change
+        # The logits 0 and z change by 0 and d, and their mean by p d. Less the mean,
+        # the wrong one changes by -p d with y = 1, and by (1 - p) d with y = 0.
+        wrong = (1 - xp.abs(gradient)) * change
     else:
         p = loss.curvature(eta, block.labels, xp=xp).values
-        against = change - xp.sum(p * change, axis=-1, keepdims=True)
-        against = xp.where(gradient < 0, xp.zeros_like(against), against)
-    counts = xp.astype(block.weights > 0, against.dtype)[..., None]
-    return (xp.max(xp.abs(against) * counts),)
+        wrong = change - xp.sum(p * change, axis=-1, keepdims=True)
+        wrong = xp.where(gradient < 0, xp.zeros_like(wrong), wrong)
+    has_weight = xp.astype(block.weights > 0, wrong.dtype)[..., None]
+    return (xp.max(xp.abs(wrong) * has_weight),)
 
 
 def _separating_direction(
     objective: Objective, parameters: Array, cone: Cone
 ) -> Separation | None:
-    """Solve linear programs, and add the conditions that rows violate."""
+    r"""Return a separating direction, by linear programs with few constraints.
+
+    Each program has some of the constraints :math:`a_{ik} d \ge 0`. If its solution
+    violates others, the most violated join the program. A solution that violates none
+    separates. A direction that separates all rows satisfies the constraints of each
+    program. Its margin is positive for one constraint that is in all programs, the sum
+    of all a with positive weights. A program without a positive margin thus proves that
+    no direction separates.
+    """
     n_outputs = objective.n_outputs
-    zero = max(TOLERANCE, ROW_ROUNDINGS * objective.accumulation_rounding)
-    # Minus the gradient of the loss is a positive sum of all a: any direction that
-    # separates rows also has a positive margin there.
+    zero = max(LP_TOLERANCE, MARGIN_ROUNDINGS * objective.accumulation_rounding)
+    # Minus the gradient of the loss at zero is a sum of all a with positive weights.
     gradient = objective.value_and_gradient(objective.zeros()).gradient
     ascent = -arrays.to_host(gradient)[0].astype(np.float64)
-    ascent = np.where(cone.most > cone.least, ascent, 0.0)
-    conditions = ascent[None, :] / max(np.abs(ascent).max(), np.finfo(float).tiny)
+    ascent = np.where(cone.upper > cone.lower, ascent, 0.0)
+    constraints = ascent[None, :] / max(np.abs(ascent).max(), np.finfo(float).tiny)
     direction = cone.project(arrays.to_host(parameters)[0].astype(np.float64))
     if not direction.any():
-        direction = cone.project(conditions[0])
-    each = max(1, n_outputs - 1) * cone.moving.size
-    sizes = LEAST_MARGINS * each, LARGEST_MARGINS * each
-    found = None
-    for iteration in range(MAX_ROUNDS):
+        direction = cone.project(constraints[0])
+    n_free = max(1, n_outputs - 1) * cone.free.size
+    sizes = SMALLEST_PER_PARAMETER * n_free, LARGEST_PER_PARAMETER * n_free
+    separation = None
+    for iteration in range(MAX_PASSES):
         if not direction.any():
             break
         direction = direction / np.abs(direction).max()
-        # 1. The conditions that the direction violates, or satisfies most narrowly.
+        # 1. The constraints that the direction violates, or satisfies most narrowly.
         new, margins = objective.data.map_reduce(
-            _extreme_conditions,
+            _extreme_constraints,
             n_outputs,
             objective.fit_intercept,
             objective.split(objective.place(direction[None, :])),
@@ -275,42 +300,46 @@ def _separating_direction(
         )
         if not margins.size:
             break
-        n_before = conditions.shape[0]
-        conditions = np.unique(np.concatenate([conditions, new]), axis=0)
-        is_new = conditions.shape[0] > n_before
-        # 2. Does it separate? The first direction names more features than needed. The
-        # rows of margin zero outside the program may still be separable later.
+        n_before = constraints.shape[0]
+        constraints = np.unique(np.concatenate([constraints, new]), axis=0)
+        is_new = constraints.shape[0] > n_before
+        # 2. Does it separate? The direction of the fit has more features than needed:
+        # continue once. Rows of margin zero outside the program may have positive
+        # margins in a later direction.
         if (margins >= -zero).all() and (margins > zero).any():
             coef = direction.reshape(n_outputs, -1)[:, : objective.n_features]
             is_complete = bool((margins > zero).all())
-            found = Separation(is_complete, coef / (np.abs(coef).max() or 1.0))
+            separation = Separation(is_complete, coef / (np.abs(coef).max() or 1.0))
             if iteration > 0 and (is_complete or not is_new):
                 break
         elif not is_new:
             break
-        if conditions.size > (MAX_LP_ENTRIES if found is None else MAX_SIMPLE_ENTRIES):
+        simplifies = separation is not None
+        limit = MAX_SIMPLIFYING_LP_ENTRIES if simplifies else MAX_LP_ENTRIES
+        if constraints.size > limit:
             break
         # 3. The simplest direction that separates as many rows as possible.
-        direction = _simplest_direction(objective, conditions, cone)
-    return found
+        direction = _simplest_direction(objective, constraints, cone)
+    return separation
 
 
 def _simplest_direction(
-    objective: Objective, conditions: np.ndarray, cone: Cone
+    objective: Objective, constraints: np.ndarray, cone: Cone
 ) -> np.ndarray:
-    """Return a simple direction d with A d >= 0, and > 0 for most conditions.
+    """Return a simple direction d with A d >= 0, and > 0 for most constraints.
 
-    It minimises the sum of |t - 1|, then of |d|, for t <= A d and 0 <= t <= 1. It is
-    zero if no margin is positive. Intercepts cost nothing.
+    It minimises the sum of 1 - t, and a small multiple of the L1 norm of d, for
+    t <= A d and 0 <= t <= 1. It is zero if no margin is positive. Intercepts cost
+    nothing.
     """
-    moving = cone.moving
-    A = conditions[:, moving]
+    free = cone.free
+    A = constraints[:, free]
     m, q = A.shape
-    is_coef = moving % objective.column_size < objective.n_features
+    is_coef = free % objective.column_size < objective.n_features
     # d is a difference of two non-negative vectors; a limited side stays zero.
-    sides = np.concatenate([cone.most[moving], -cone.least[moving]])
+    sides = np.concatenate([cone.upper[free], -cone.lower[free]])
     limits = np.concatenate([np.where(sides > 0, np.inf, 0.0), np.ones(m)])
-    cost = np.concatenate([is_coef, is_coef]) / MAX_SIZE
+    cost = np.concatenate([is_coef, is_coef]) * NORM_COST
     solved = linprog(
         np.concatenate([cost, np.full(m, -1.0)]),
         np.hstack([-A, A, np.eye(m)]),
@@ -318,45 +347,53 @@ def _simplest_direction(
         bounds=np.column_stack([np.zeros(2 * q + m), limits]),
     )
     direction = np.zeros(objective.n_parameters)
-    if solved.x is not None and solved.x[2 * q :].max() > TOLERANCE:
-        direction[moving] = solved.x[:q] - solved.x[q : 2 * q]
+    if solved.x is not None and solved.x[2 * q :].max() > LP_TOLERANCE:
+        direction[free] = solved.x[:q] - solved.x[q : 2 * q]
     return direction
 
 
-def _extreme_conditions(
+def _extreme_constraints(
     block: Block,
     n_outputs: int,
     fit_intercept: bool,
     direction: tuple[Array, Array | None],
     sizes: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the conditions a with the smallest and largest margins a d, and these."""
+    """Return the constraints a with the smallest and the largest margins a d.
+
+    Returns
+    -------
+    constraints : ndarray of shape (n, n_parameters)
+    margins : ndarray of shape (n,)
+    """
     change = arrays.to_host(block.matrix.matvec(*direction)).astype(np.float64)
     labels = arrays.to_host(block.labels)[:, 0].astype(np.int64)
     if n_outputs == 1:
         change = np.concatenate([np.zeros_like(change), change], axis=1)
-    unit = np.eye(change.shape[1])
-    counted = arrays.to_host(block.weights) > 0
-    rows, others = np.nonzero(counted & (unit[labels] == 0))
+    # 1. The pairs of a row and a wrong class, and their margins.
+    one_hot = np.eye(change.shape[1])
+    has_weight = arrays.to_host(block.weights) > 0
+    rows, others = np.nonzero(has_weight & (one_hot[labels] == 0))
     own = labels[rows]
     margins = change[rows, own] - change[rows, others]
     chosen = _extremes(margins, sizes)
-    numbers = arrays.move(rows[chosen], xp=block.xp, device=block.matrix.device)
-    Z = arrays.to_host(block.matrix.take_rows(numbers).to_dense()).astype(np.float64)
+    # 2. The vectors a of the chosen pairs.
+    row_ids = arrays.move(rows[chosen], xp=block.xp, device=block.matrix.device)
+    Z = arrays.to_host(block.matrix.take_rows(row_ids).to_dense()).astype(np.float64)
     if fit_intercept:
         Z = np.column_stack([Z, np.ones(Z.shape[0])])
-    signs = (unit[own[chosen]] - unit[others[chosen]])[:, -n_outputs:]
-    conditions = signs[:, :, None] * Z[:, None, :]
-    return conditions.reshape(Z.shape[0], n_outputs * Z.shape[1]), margins[chosen]
+    signs = (one_hot[own[chosen]] - one_hot[others[chosen]])[:, -n_outputs:]
+    constraints = signs[:, :, None] * Z[:, None, :]
+    return constraints.reshape(Z.shape[0], n_outputs * Z.shape[1]), margins[chosen]
 
 
 def _joined(
     sizes: tuple[int, int], *parts: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the extreme conditions of two parts of the rows."""
-    conditions, margins = map(np.concatenate, zip(*parts))
+    """Return the extreme constraints of two parts of the rows."""
+    constraints, margins = map(np.concatenate, zip(*parts))
     chosen = _extremes(margins, sizes)
-    return conditions[chosen], margins[chosen]
+    return constraints[chosen], margins[chosen]
 
 
 def _extremes(margins: np.ndarray, sizes: tuple[int, int]) -> np.ndarray:

@@ -14,19 +14,22 @@ from xlr.solvers.loop import Start
 from xlr.solvers.steps import Diagnostics
 from xlr.solvers.working_set import WorkingSet
 
-# Minimum size of a working set: features, and a multiple of those with a coefficient.
-LEAST = 128
-GROWTH = 2
+# Minimum size of a working set: a number of features, and a multiple of the number of
+# features with a coefficient. Too many cost a Hessian each; too few, a pass over all
+# of X.
+MIN_FEATURES = 128
+FEATURES_PER_COEFFICIENT = 2
 
-# Iterations on a working set, after which the other features are checked.
-WORKING_SET_ITERATIONS = 100
+# Maximum number of iterations on a working set before a check of the other features.
+MAX_WORKING_SET_ITERATIONS = 100
 
-# Share of the optimality at which a working set is solved well enough.
-SOLVED_SHARE = 0.01
+# Tolerance on a working set, as a share of the optimality. A smaller one is no use
+# while other features violate their KKT conditions.
+TOL_SHARE = 0.01
 
-# Curvature along a feature outside the working set, to predict its decrease of F: the
-# p (1 - p) of rows whose event has a probability of 1 %.
-CURVATURE = 0.01
+# Curvature assumed along a standardized feature outside the working set, to predict the
+# decrease of F there: the p (1 - p) of rows whose event has a probability of 1 %.
+OUTSIDE_CURVATURE = 0.01
 
 
 class ActiveSetState(NamedTuple):
@@ -34,7 +37,7 @@ class ActiveSetState(NamedTuple):
     at: Evaluation
     subgradient: Array  # minimum-norm subgradient
     working_set: WorkingSet
-    left: Array  # predicted decrease of the next step
+    predicted_decrease: Array  # of F, by the next step
     diagnostics: Diagnostics
 
 
@@ -56,20 +59,20 @@ class ActiveSet:
     standardized = True
     patience = 8
 
-    def least_sample(self, objective: Objective) -> float:
+    def min_sample_size(self, objective: Objective) -> float:
         """Return inf: the first working set needs the gradient of all rows."""
         return math.inf
 
     def model_bytes(self, objective: Objective) -> int:
         """Return the approximate bytes of the Hessian of a working set."""
-        q = objective.n_outputs * min(objective.n_features, 4 * LEAST)
+        q = objective.n_outputs * min(objective.n_features, 4 * MIN_FEATURES)
         return 8 * (6 * q**2 + 10 * objective.n_parameters)
 
     def init(self, objective: Objective, start: Start) -> ActiveSetState:
         gradient = objective.minimum_norm_subgradient(start[0], start.at.gradient)
         diagnostics = Diagnostics.of(objective, start.at.value, gradient)
-        left = objective.xp.full_like(start.at.value, objective.xp.inf)
-        return ActiveSetState(*start[:2], gradient, WorkingSet(), left, diagnostics)
+        unknown = objective.xp.full_like(start.at.value, objective.xp.inf)
+        return ActiveSetState(*start[:2], gradient, WorkingSet(), unknown, diagnostics)
 
     def step(self, objective: Objective, state: ActiveSetState) -> ActiveSetState:
         xp = objective.xp
@@ -78,35 +81,36 @@ class ActiveSet:
             objective,
             state.parameters,
             _working_set(objective, state),
-            tol=SOLVED_SHARE * float(state.diagnostics.optimality.max()),
-            max_iter=WORKING_SET_ITERATIONS,
+            tol=TOL_SHARE * float(state.diagnostics.optimality.max()),
+            max_iter=MAX_WORKING_SET_ITERATIONS,
         )
-        # 2. The predicted decrease from its coefficients and from the others.
+        # 2. Predicted decrease: by the working set, and by a Newton step for each other
+        # feature, g^2 / (2 h).
         gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
         coef = objective.by_class(gradient)
         outside = xp.astype(objective.place(~features) > 0, coef.dtype)
-        left = xp.sum((coef * outside) ** 2, axis=(1, 2)) / (2 * CURVATURE)
-        left = left + objective.place(solution.decrease)
+        decrease = xp.sum((coef * outside) ** 2, axis=(1, 2)) / (2 * OUTSIDE_CURVATURE)
+        decrease = decrease + objective.place(solution.decrease)
         change = parameters - state.parameters
         return ActiveSetState(
             parameters,
             at,
             gradient,
             state.working_set,
-            left,
+            decrease,
             Diagnostics.of(objective, at.value, gradient, change=change),
         )
 
     def decrease(self, objective: Objective, state: ActiveSetState) -> Array:
-        """Return the predicted decrease from the working set and the other features."""
-        return state.left
+        """Return the predicted decrease by the working set and the other features."""
+        return state.predicted_decrease
 
 
 def _working_set(objective: Objective, state: ActiveSetState) -> np.ndarray:
     """Return a mask of the features for the next solve.
 
-    They have a coefficient, or violate their KKT condition by more than the next solve
-    resolves.
+    They have a coefficient, or violate their KKT condition by more than the tolerance
+    of the next solve.
     """
     xp = objective.xp
     coef, gradient = (
@@ -115,9 +119,9 @@ def _working_set(objective: Objective, state: ActiveSetState) -> np.ndarray:
     largest = xp.max(xp.abs(xp.stack([coef, gradient])), axis=1)
     magnitude, violation = arrays.to_host(largest)
     has_coef = magnitude > 0
-    size = max(LEAST, GROWTH * int(has_coef.sum()))
+    size = max(MIN_FEATURES, FEATURES_PER_COEFFICIENT * int(has_coef.sum()))
     order = np.argsort(np.where(has_coef, 0, -violation), kind="stable")[:size]
     needed = has_coef.copy()
     # At least one feature is needed, with the intercept.
-    needed[order[violation[order] >= SOLVED_SHARE * violation.max()]] = True
+    needed[order[violation[order] >= TOL_SHARE * violation.max()]] = True
     return needed

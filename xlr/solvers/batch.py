@@ -1,4 +1,4 @@
-"""Batches: the running models of a fit, and the results of the ended ones."""
+"""Batches: the running models of a fit, and the results of the ended models."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.steps import Diagnostics
 
-# Ended models leave the batch when at most this share of its models still run: their
-# removal copies the state of the solver.
-WORTH_LEAVING = 3 / 4
+# Share of running models in a batch up to which the ended ones are removed. The removal
+# copies the state of the solver, so it does not pay for a few models.
+MAX_RUNNING_SHARE = 3 / 4
 
 
 class Batch:
-    """Models of a fit, running or ended.
+    """The models of a fit, running or ended.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Batch:
     running : ndarray of int
         Indices of the running models.
     ended : list of tuples
-        Indices, parameters, F and gradients of the models that have left.
+        Indices, parameters, F and gradients of the removed models.
     last : Diagnostics
         Diagnostics of all models in the last iteration.
     """
@@ -38,33 +38,34 @@ class Batch:
         self.ended: list[tuple[np.ndarray, tuple[Array, ...]]] = []
 
     def of_all_models(self, now: Diagnostics) -> Diagnostics:
-        """Return the diagnostics of all models; ended models keep their last ones."""
+        """Return the diagnostics of all models; removed models keep their last."""
         assert self.last is not None
-        everything = [last.copy() for last in self.last]
-        everything[Diagnostics._fields.index("step_norm")][:] = 0
-        for values, new in zip(everything, now):
+        all_models = Diagnostics(*(values.copy() for values in self.last))
+        all_models.step_norm[:] = 0
+        for values, new in zip(all_models, now):
             values[self.running] = new
-        return Diagnostics(*everything)
+        return all_models
 
-    def without_ended(self, going: np.ndarray, state: Any) -> Any:
+    def without_ended(self, continues: np.ndarray, state: Any) -> Any:
         """Return the state without the ended models, if their removal pays.
 
-        Otherwise they stay in the batch, and do not delay the end of the fit.
+        Otherwise they stay in the batch, as models at a minimum that do not delay the
+        end of the fit.
 
         Parameters
         ----------
-        going : ndarray of bool
-            Mask of the running models that continue.
+        continues : ndarray of bool
+            Mask of the models of the batch that continue.
         state : State
         """
-        state = state._replace(diagnostics=state.diagnostics.at_rest(~going))
-        if going.mean() > WORTH_LEAVING:
+        state = state._replace(diagnostics=state.diagnostics.at_minimum(~continues))
+        if continues.mean() > MAX_RUNNING_SHARE:
             return state
-        ended = np.nonzero(~going)[0]
+        ended = np.nonzero(~continues)[0]
         parameters, at = _select((state.parameters, state.at), ended)
-        self.ended.append((self.running[~going], (parameters, *at)))
-        self.running = self.running[going]
-        models = np.nonzero(going)[0]
+        self.ended.append((self.running[~continues], (parameters, *at)))
+        self.running = self.running[continues]
+        models = np.nonzero(continues)[0]
         self.objective = self.objective.select(models)
         return _select(state, models)
 
@@ -72,26 +73,26 @@ class Batch:
         """Return parameters and evaluation of all models, given the running ones."""
         if not self.ended:
             return parameters, at
-        numbers, points = zip(*self.ended, (self.running, (parameters, *at)))
-        place = np.argsort(np.concatenate(numbers))
+        models, values = zip(*self.ended, (self.running, (parameters, *at)))
+        order = np.argsort(np.concatenate(models))
         concat = self.objective.xp.concat
-        parts = (arrays.rows(concat(list(part)), place) for part in zip(*points))
-        return next(parts), Evaluation(*parts)
+        joined = (arrays.rows(concat(list(field)), order) for field in zip(*values))
+        return next(joined), Evaluation(*joined)
 
 
-def _select(part: Any, models: np.ndarray) -> Any:
+def _select(field: Any, models: np.ndarray) -> Any:
     """Return some models of a field of a state, by their indices.
 
     Arrays and lists have the models first. A function becomes None: the next step makes
     a new one.
     """
-    if hasattr(part, "shape"):
-        return arrays.rows(part, models)
-    if hasattr(part, "select"):
-        return part.select(models)
-    if isinstance(part, tuple):
-        parts = (_select(each, models) for each in part)
-        return type(part)(*parts) if hasattr(part, "_fields") else tuple(parts)
-    if isinstance(part, list):
-        return [part[model] for model in models]
-    return None if callable(part) else part
+    if hasattr(field, "shape"):
+        return arrays.rows(field, models)
+    if hasattr(field, "select"):
+        return field.select(models)
+    if isinstance(field, tuple):
+        entries = (_select(entry, models) for entry in field)
+        return type(field)(*entries) if hasattr(field, "_fields") else tuple(entries)
+    if isinstance(field, list):
+        return [field[model] for model in models]
+    return None if callable(field) else field

@@ -7,22 +7,25 @@ from __future__ import annotations
 PASS_OVERHEAD = 1e5
 MATRIX_SPEEDUP = 10
 
-PRODUCTS = 8  # Hessian products of one step of preconditioned conjugate gradients
-UNPRECONDITIONED = 4  # factor on these for a diagonal preconditioner
+# Number of Hessian products in a Newton step by conjugate gradients, and the factor on
+# it for a diagonal preconditioner.
+PRODUCTS_PER_STEP = 8
+DIAGONAL_FACTOR = 4
 
-# Share of the time of a Hessian that an iteration takes with this number of rows per
-# parameter. The first Hessians are computed on samples, and each serves several steps.
+# Share of the time of a Hessian that an iteration takes with more than this number of
+# rows per parameter: the first Hessians are those of samples, and each serves several
+# steps.
 HESSIAN_SHARE = 1 / 4
-ROWS_TO_HOLD = 80
+MIN_ROWS_PER_PARAMETER = 80
 
 # Time of a pass beyond which arithmetic, not calls, dominates an L-BFGS step.
 LONG_PASS = 1e7
 
-# Parameters up to which each chunk sends its Hessian: 32 MB.
-MOST_IN_CHUNKS = 2048
+# Maximum number of parameters for which each chunk sends its Hessian: 32 MB.
+MAX_CHUNKED_PARAMETERS = 2048
 
-# Parameters up to which a whole Hessian costs less than a pass.
-FEW_PARAMETERS = 256
+# Maximum number of parameters for which a full Hessian costs less than a pass.
+MAX_DENSE_PARAMETERS = 256
 
 
 def choose(
@@ -37,9 +40,9 @@ def choose(
 ) -> str:
     """Return the name of the solver with the least estimated time.
 
-    Both Newton methods take few iterations on any data. With the whole Hessian, an
+    Both Newton methods take few iterations on any data. With the full Hessian, an
     iteration costs n p^2 per pair of classes, and the cube of the number of parameters.
-    With conjugate gradients, it costs n p per class, several times, and a
+    With conjugate gradients, it costs several passes of n p per class, and a
     preconditioner with one block per class. With many classes, L-BFGS with the same
     preconditioner reads X less often.
 
@@ -55,33 +58,33 @@ def choose(
         Time per row of a product with a sparse X and of its Gram matrix, in
         multiply-adds of a dense product. None for a dense X.
     in_chunks : bool, default=False
-        Whether reading X dominates the time. A whole Hessian takes one pass and serves
+        Whether reading X dominates the time. A full Hessian takes one pass and serves
         several steps, while each Hessian product takes a pass.
     in_float32 : bool, default=False
         Whether a Hessian product takes half the time of a gradient.
     """
     n_parameters = n_outputs * n_features
     if not smooth:
-        if n_parameters <= FEW_PARAMETERS:
+        if n_parameters <= MAX_DENSE_PARAMETERS:
             return "proximal-newton"
         return "active-set" if sparse_costs is None else "newton-cg"
     if in_chunks:
-        return "newton-cholesky" if n_parameters <= MOST_IN_CHUNKS else "lbfgs"
+        return "newton-cholesky" if n_parameters <= MAX_CHUNKED_PARAMETERS else "lbfgs"
     dense_costs = n_features, n_features**2 / (2 * MATRIX_SPEEDUP)
     product, gram = sparse_costs or dense_costs
     one_pass = PASS_OVERHEAD + 2 * n_samples * n_outputs * product
-
-    share = HESSIAN_SHARE if n_samples > ROWS_TO_HOLD * n_parameters else 1
-    whole = n_samples * share * n_outputs**2 * gram
-    cholesky = one_pass + whole + n_parameters**3 / (3 * MATRIX_SPEEDUP)
-
+    share = HESSIAN_SHARE if n_samples > MIN_ROWS_PER_PARAMETER * n_parameters else 1
+    # 1. A step with the full Hessian and its Cholesky factor.
+    hessian = n_samples * share * n_outputs**2 * gram
+    cholesky = one_pass + hessian + n_parameters**3 / (3 * MATRIX_SPEEDUP)
+    # 2. A step by conjugate gradients, with one block per class or the diagonal.
     sampled = min(n_samples, 4 * n_features)
     blocks = n_outputs * (sampled * gram + n_features**3 / (3 * MATRIX_SPEEDUP))
-    products = PRODUCTS * one_pass
-    preconditioned, plain = products + blocks, UNPRECONDITIONED * products
-    if cholesky <= one_pass + min(preconditioned, plain):
+    products = PRODUCTS_PER_STEP * one_pass
+    by_blocks, by_diagonal = products + blocks, DIAGONAL_FACTOR * products
+    if cholesky <= one_pass + min(by_blocks, by_diagonal):
         return "newton-cholesky"
-    # L-BFGS keeps the curvature between classes from step to step; conjugate gradients
-    # recompute it in each step.
-    has_blocks = n_outputs > 1 and preconditioned <= plain and not in_float32
+    # 3. L-BFGS keeps the curvature between classes from step to step; conjugate
+    # gradients recompute it in each step.
+    has_blocks = n_outputs > 1 and by_blocks <= by_diagonal and not in_float32
     return "lbfgs" if has_blocks and one_pass > LONG_PASS else "newton-cg"

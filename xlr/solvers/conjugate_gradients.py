@@ -8,20 +8,22 @@ from collections.abc import Callable
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 
-# Factor on the planned products of a solve that may end when its residual is small.
-MORE_ON_HOST = 4
+# Factor on the planned number of products where a test of the residual, which is free
+# on the host, can end the solve earlier.
+HOST_PRODUCTS_FACTOR = 4
 
 # Relative residual, in rounding errors, below which a solve cannot improve.
-ROUNDED = 16
+MIN_RESIDUAL_ROUNDINGS = 16
 
 
 def plan_products(share: float, residual: float, n_products: int) -> tuple[int, float]:
     """Return the number of products of the next solve, and its relative residual.
 
     With a relative residual of sqrt(|g| / |g_0|) Newton's method converges faster than
-    linearly (Eisenstat and Walker 1996, *Choosing the forcing terms in an inexact
-    Newton method*). A tenth is enough far from the minimum. Below a hundredth, a new
-    Hessian is a better use of the time.
+    linearly (Nocedal and Wright 2006, *Numerical Optimization*, section 7.1; Eisenstat
+    and Walker 1996, *Choosing the forcing terms in an inexact Newton method*). A tenth
+    is enough far from the minimum. Below a hundredth, a new Hessian is a better use of
+    the time.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ def plan_products(share: float, residual: float, n_products: int) -> tuple[int, 
 def conjugate_gradients(
     multiply: Callable[[Array], Array],
     precondition: Callable[[Array], Array],
-    right: Array,
+    b: Array,
     *,
     n_products: int,
     forcing: float,
@@ -55,9 +57,9 @@ def conjugate_gradients(
     Parameters
     ----------
     multiply, precondition : callables
-        Multiply an array (n_models, n_parameters) by A, and by an estimate of A^-1.
-    right : array of shape (n_models, n_parameters)
-        b.
+        Multiply an array (n_models, n_parameters) by A, and by M^-1, an estimate of
+        A^-1.
+    b : array of shape (n_models, n_parameters)
     n_products : int
         Number of products on a device, which does not wait for the residual. On the
         host, up to four times as many, until the residual is small enough.
@@ -77,26 +79,27 @@ def conjugate_gradients(
     ----------
     Nocedal and Wright (2006), *Numerical Optimization*, algorithm 5.3.
     """
-    x, residual = xp.zeros_like(right), right
-    search = precondition(residual)
-    first_size = size = xp.vecdot(residual, search)
-    least = (ROUNDED * rounding) ** 2 * first_size
-    zeros = xp.zeros_like(size)
-    looks = arrays.in_host_memory(size)
-    enough = forcing**2 * first_size
-    for _ in range(MORE_ON_HOST * n_products if looks else n_products):
-        product = multiply(search)
-        curvature = xp.vecdot(search, product)
-        # At the solution, only rounding is left: such models do not move.
-        moving = (size > least) & (curvature > 0)
-        step_size = xp.where(moving, size / curvature, zeros)[:, None]
-        x = x + step_size * search
+    # The residual r = b - A x has the squared norm r' M^-1 r, for a preconditioner M.
+    x, residual = xp.zeros_like(b), b
+    direction = precondition(residual)
+    first_square = square = xp.vecdot(residual, direction)
+    min_square = (MIN_RESIDUAL_ROUNDINGS * rounding) ** 2 * first_square
+    target = forcing**2 * first_square
+    zeros = xp.zeros_like(square)
+    is_on_host = arrays.in_host_memory(square)
+    for _ in range(HOST_PRODUCTS_FACTOR * n_products if is_on_host else n_products):
+        product = multiply(direction)
+        curvature = xp.vecdot(direction, product)
+        # A residual of rounding errors gives no direction: such models stay.
+        moves = (square > min_square) & (curvature > 0)
+        step_size = xp.where(moves, square / curvature, zeros)[:, None]
+        x = x + step_size * direction
         residual = residual - step_size * product
-        scaled = precondition(residual)
-        new_size = xp.vecdot(residual, scaled)
-        ratio = xp.where(moving, new_size / size, zeros)[:, None]
-        search = scaled + ratio * search
-        size = new_size
-        if looks and arrays.to_host(xp.all(size <= enough)):
+        preconditioned = precondition(residual)
+        new_square = xp.vecdot(residual, preconditioned)
+        ratio = xp.where(moves, new_square / square, zeros)[:, None]
+        direction = preconditioned + ratio * direction
+        square = new_square
+        if is_on_host and arrays.to_host(xp.all(square <= target)):
             break
-    return x, xp.sqrt(xp.where(first_size > 0, size / first_size, zeros))
+    return x, xp.sqrt(xp.where(first_square > 0, square / first_square, zeros))

@@ -23,8 +23,8 @@ class GradientDescent:
 
     .. math:: w \leftarrow w - \gamma \nabla F(w)
 
-    in the units of X, unlike the other solvers. The iterates equal those of a textbook
-    loop.
+    on the columns of X as they are; the other solvers standardize them. The iterates
+    equal those of a textbook loop.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class GradientDescent:
     def __init__(self, learning_rate: float | None) -> None:
         self.learning_rate = None if learning_rate is None else float(learning_rate)
 
-    def least_sample(self, objective: Objective) -> float:
-        """Return inf: the iterates begin at the given start, not on a sample."""
+    def min_sample_size(self, objective: Objective) -> float:
+        """Return inf: the iterates begin at the user's start, not on a sample."""
         return math.inf
 
     def model_bytes(self, objective: Objective) -> int:
@@ -69,7 +69,11 @@ class GradientDescent:
 
 
 def _state(
-    objective: Objective, parameters: Array, at: Evaluation, rate: Array, change: Array
+    objective: Objective,
+    parameters: Array,
+    at: Evaluation,
+    rate: Array,
+    change: Array | None,
 ) -> GradientDescentState:
     diagnostics = Diagnostics.of(objective, *at, change=change)
     return GradientDescentState(parameters, at, rate, diagnostics)

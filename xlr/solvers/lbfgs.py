@@ -21,12 +21,13 @@ class LBFGSState(NamedTuple):
     step_size: np.ndarray
     pairs: tuple[quasi_newton.Pair, ...]
     surrogate: Surrogate  # the objective whose Hessian is estimated
-    solve: Any  # solves with an estimate E of the Hessian; None before the first
-    scale: Array  # scale of E, from the curvature along the last step
-    age: int
+    solve: Any  # solves with an estimate E of the Hessian; None if models were removed
+    scale: Array  # factor on E, from the curvature along the last step
+    n_steps: int  # number of steps so far
     diagnostics: Diagnostics
 
     def with_new_estimate(self, objective: Objective) -> LBFGSState:
+        """Return the state with an estimate of the Hessian at its parameters."""
         estimate = self.surrogate.hessian(self.parameters, Objective.estimated_hessian)
         undamped = objective.xp.zeros_like(self.at.value)
         solve, _ = preconditioner(estimate, undamped, self.at.gradient)
@@ -36,7 +37,7 @@ class LBFGSState(NamedTuple):
         return state.with_scale_along(self.pairs[-1]) if self.pairs else state
 
     def with_scale_along(self, pair: quasi_newton.Pair) -> LBFGSState:
-        """Return the state with scale y'E^-1 y / s'y, unless there is no pair."""
+        """Return the state with scale y'E^-1 y / s'y, if the pair has an effect."""
         xp = arrays.namespace(self.scale)
         scale = xp.vecdot(pair.change, self.solve(pair.change)) * pair.inverse
         return self._replace(scale=xp.where(pair.inverse > 0, scale, self.scale))
@@ -59,16 +60,16 @@ class LBFGS:
 
     standardized = True
     patience = 30
-    memory = 20
+    n_pairs = 20
     renewal = 8  # iterations between two estimates of the Hessian
 
-    def least_sample(self, objective: Objective) -> float:
+    def min_sample_size(self, objective: Objective) -> float:
         """Return the minimum rows of a sample for the curvature of a class."""
         return ROWS_PER_FEATURE * objective.column_size
 
     def model_bytes(self, objective: Objective) -> int:
         """Return the bytes of the pairs and of the estimate."""
-        pairs = self.memory * objective.n_parameters
+        pairs = self.n_pairs * objective.n_parameters
         estimate = objective.n_outputs * objective.column_size**2
         return 8 * 3 * (pairs + estimate)
 
@@ -82,7 +83,7 @@ class LBFGS:
             surrogate=Surrogate.shared(objective, start.surrogate),
             solve=None,
             scale=xp.ones_like(at.value),
-            age=0,
+            n_steps=0,
             diagnostics=Diagnostics.of(objective, *at),
         )
         return state.with_new_estimate(objective)
@@ -90,17 +91,18 @@ class LBFGS:
     def step(self, objective: Objective, state: LBFGSState) -> LBFGSState:
         last = state.diagnostics
         # 1. A new estimate every few iterations.
-        if state.solve is None or (state.age and state.age % self.renewal == 0):
+        n_steps = state.n_steps
+        if state.solve is None or (n_steps and n_steps % self.renewal == 0):
             state = state.with_new_estimate(objective)
         # 2. Trial step, accepted if F decreases sufficiently (Armijo).
         w, at = state.parameters, state.at
         step = -objective.place(state.step_size)[:, None] * _solve(objective, state)
         trial = try_step(objective, at.gradient, w + step, step)
-        accept = trial.is_acceptable(last, objective.rounding)
+        accept = trial.is_acceptable(last, objective.value_rounding)
         # 3. A shorter step after a rejection.
         shorter = state.step_size * shortened(trial, last)
         size = np.where(accept, 1.0, shorter)
-        state = state._replace(step_size=size, age=state.age + 1)
+        state = state._replace(step_size=size, n_steps=n_steps + 1)
         new = trial.taken(accept, state, at.gradient, objective)
         if not accept.any():
             return state._replace(diagnostics=new.diagnostics)
@@ -110,15 +112,15 @@ class LBFGS:
         return state.with_scale_along(pair)._replace(
             parameters=new.parameters,
             at=new.at,
-            pairs=(*state.pairs, pair)[-self.memory :],
+            pairs=(*state.pairs, pair)[-self.n_pairs :],
             diagnostics=new.diagnostics,
         )
 
     def decrease(self, objective: Objective, state: LBFGSState) -> Array:
         """Return g'B^-1 g / 2, or g'H^-1 g / 2 with a cheap Hessian.
 
-        Nearly collinear columns have gradients that are small compared with the
-        decrease they allow, which B does not know.
+        The gradient along nearly collinear columns is small compared with the decrease
+        that it allows, which H shows and B does not.
         """
         gradient = state.at.gradient
         if objective.has_cheap_hessian:
@@ -129,7 +131,7 @@ class LBFGS:
 
 
 def _solve(objective: Objective, state: LBFGSState) -> Array:
-    """Return B^-1 g."""
+    """Return B^-1 g for the quasi-Newton matrix B."""
     return quasi_newton.solve(
         state.at.gradient,
         state.pairs,

@@ -2,8 +2,8 @@
 
 A solver is an object with ``init`` and ``step``. Both return a state with
 :class:`~xlr.solvers.steps.Diagnostics`, the few numbers that move to the host once per
-iteration. Near the end, the predicted decrease moves too. For columns with outliers, so
-does the change of the logits.
+iteration. Near the end, the predicted decrease moves too, and for columns with outliers
+the change of the logits.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.batch import Batch
 from xlr.solvers.steps import Diagnostics
-from xlr.solvers.stopping import NEGLIGIBLE, SETTLED, Status, StoppingRule
+from xlr.solvers.stopping import DEFAULT_SETTLE, NEGLIGIBLE_VALUE, Status, StoppingRule
 from xlr.solvers.surrogate import Surrogate
 
 # Change of a logit up to which the curvature p (1 - p) of its row changes by a factor
 # of at most e^0.5.
 MAX_LOGIT_CHANGE = 0.5
 
-# Rounding error of float64, or less.
-DOUBLE_ROUNDING = 1e-15
+# Upper limit of the machine epsilon of float64 (2.2e-16), below that of float32.
+MAX_FLOAT64_ROUNDING = 1e-15
 
 
 class Start(NamedTuple):
@@ -51,8 +51,8 @@ class Start(NamedTuple):
 class State(Protocol):
     """State of a solver between two iterations: a named tuple.
 
-    The first axis of its arrays is the model axis. When ended models leave, functions
-    become None, and the next step makes new ones.
+    The first axis of its arrays is the model axis. When ended models are removed,
+    functions become None, and the next step makes new ones.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Solver(Protocol):
     @property
     def patience(self) -> float: ...
 
-    def least_sample(self, objective: Objective) -> float:
+    def min_sample_size(self, objective: Objective) -> float:
         """Return the minimum rows of a useful sample to start from; inf for none."""
         ...
 
@@ -113,7 +113,7 @@ class Solver(Protocol):
 
 
 class Record(NamedTuple):
-    """Numbers of an iteration; all except the first two are arrays (n_models,)."""
+    """Numbers of an iteration; the last three are arrays of shape (n_models,)."""
 
     iteration: int
     seconds: float
@@ -129,7 +129,7 @@ class Solution(NamedTuple):
     ----------
     parameters : array of shape (n_models, n_parameters)
     at : Evaluation
-        The objective there.
+        F and its gradient at the parameters.
     records : list of Record
         Records of the start and of each iteration.
     status : list of Status
@@ -153,14 +153,14 @@ class Solution(NamedTuple):
         return np.asarray([status is Status.CONVERGED for status in self.status])
 
     def with_bound(self, gap: np.ndarray, tol: float) -> Solution:
-        """Return the solution with converged models where the gap is at most tol F.
+        """Return the solution, in which models with a gap of at most tol F converged.
 
-        F is at least 0, so every gap is within a tol of 1.
+        F is at least 0, so a gap is at most F, which is tol F for a tol of 1.
         """
-        proven = (gap <= tol * self.records[-1].objective) | (tol >= 1)
+        is_proven = (gap <= tol * self.records[-1].objective) | (tol >= 1)
         status = [
-            Status.CONVERGED if within else status
-            for within, status in zip(proven, self.status)
+            Status.CONVERGED if proven else status
+            for proven, status in zip(is_proven, self.status)
         ]
         return self._replace(status=status)
 
@@ -178,7 +178,7 @@ def minimise(
     *,
     tol: float,
     max_iter: int,
-    settle: float = SETTLED,
+    settle: float = DEFAULT_SETTLE,
     on_iteration: Callable[[Record, Array], bool | None] | None = None,
 ) -> Solution:
     """Run a solver until every model has ended.
@@ -213,31 +213,32 @@ def minimise(
         patience=solver.patience,
         max_iter=max_iter,
     )
-    batch, records, loud, before = Batch(objective), [], np.geterr(), None
+    batch, records, user_errstate = Batch(objective), [], np.geterr()
+    last_parameters = None
     with arrays.quiet():  # a step that overflows is rejected
         if not isinstance(start, Start):
             start = Start(start, objective.value_and_gradient(start))
         state = solver.init(objective, start)
         for iteration in itertools.count():
-            last, stopped = state.diagnostics, False
-            now = batch.of_all_models(last) if batch.ended else last
+            running, stopped = state.diagnostics, False
+            now = batch.of_all_models(running) if batch.ended else running
             batch.last = now
             records.append(Record(iteration, perf_counter() - started, *now[:3]))
             if np.count_nonzero(np.isfinite(now.value)) < now.value.size:
                 raise _not_finite(now.value, iteration)
             if on_iteration is not None:
                 joined = batch.join(state.parameters, state.at)[0]
-                with np.errstate(**loud):
+                with np.errstate(**user_errstate):
                     stopped = bool(on_iteration(records[-1], joined))
-            if np.count_nonzero(last.optimality <= tol):
+            if np.count_nonzero(running.optimality <= tol):
                 rule.decrease[batch.running] = _decrease(
-                    solver, batch.objective, state, before
+                    solver, batch.objective, state, last_parameters
                 )
             if rule.ends(iteration, now, stopped):
                 break
             if rule.n_ended:
                 state = batch.without_ended(rule.running[batch.running], state)
-            before = state.parameters
+            last_parameters = state.parameters
             state = solver.step(batch.objective, state)
     parameters, at = batch.join(state.parameters, state.at)
     status = [status for status in rule.status if status is not None]
@@ -245,22 +246,24 @@ def minimise(
 
 
 def _decrease(
-    solver: Solver, objective: Objective, state: State, before: Array | None
+    solver: Solver, objective: Objective, state: State, last_parameters: Array | None
 ) -> np.ndarray:
     """Return the predicted decrease of F by the next step: (n_models,).
 
-    If the last step changed the logit of an outlier a lot, the prediction is F itself:
-    the outlier dominates the curvature, which has changed too. The rounding of float32
-    alone can change such logits.
+    If the last step changed a logit by more than ``MAX_LOGIT_CHANGE``, as an outlier in
+    X can cause, the prediction is F itself: the row dominates the curvature, which has
+    changed too. In float32 rounding alone can change such logits, so the rule is for
+    float64.
     """
     decrease = arrays.to_host(solver.decrease(objective, state))
-    if before is None or objective.rounding > DOUBLE_ROUNDING:
+    if last_parameters is None or objective.rounding > MAX_FLOAT64_ROUNDING:
         return decrease
     if objective.column_rms is None:  # no column has outliers
         return decrease
-    moved = objective.largest_logits(state.parameters - before)
+    change = objective.largest_logits(state.parameters - last_parameters)
     value = state.diagnostics.value
-    return np.where((moved > MAX_LOGIT_CHANGE) & (value > NEGLIGIBLE), value, decrease)
+    is_unknown = (change > MAX_LOGIT_CHANGE) & (value > NEGLIGIBLE_VALUE)
+    return np.where(is_unknown, value, decrease)
 
 
 def _not_finite(value: np.ndarray, iteration: int) -> FloatingPointError:

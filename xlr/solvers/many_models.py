@@ -1,4 +1,4 @@
-"""Many models: slices that fit in memory, and steps of a path."""
+"""Fits of many models: slices that fit in memory, and steps of a path."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import Record, Solution, Solver, minimise
-from xlr.solvers.starts import find_start, start_of_resamples
+from xlr.solvers.starts import find_start, without_resampling
 
-# Share of the free memory for the state of a solver.
+# Maximum share of the free memory for the state of a solver.
 SOLVER_MEMORY_SHARE = 1 / 3
 
 
@@ -53,9 +53,11 @@ def minimise_models(
     """
     limits: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
     if objective.n_models == 1:
-        begin = find_start(solver, objective, start, seed)
-        return minimise(solver, objective, begin, on_iteration=on_iteration, **limits)
-    if n_steps > 1 and seed is not None and start_of_resamples(objective):
+        first_start = find_start(solver, objective, start, seed)
+        return minimise(
+            solver, objective, first_start, on_iteration=on_iteration, **limits
+        )
+    if n_steps > 1 and seed is not None and without_resampling(objective):
         n_steps = 1
     per_step = objective.n_models // n_steps
     needed = per_step * solver.model_bytes(objective)
@@ -63,46 +65,46 @@ def minimise_models(
     n_slices = min(per_step, max(1, math.ceil(needed / free)))
     solutions: list[Solution] = []
     for step in range(n_steps):
-        of_step = np.arange(step * per_step, (step + 1) * per_step)
-        for models in np.array_split(of_step, n_slices):
-            before = [solution.parameters for solution in solutions]
-            after = arrays.rows(start, np.arange(models[-1] + 1, objective.n_models))
-            begin = arrays.rows(start, models)
-            if step > 0:
-                begin = before[-n_slices]
-            tell = _with_other_slices(before, after, on_iteration, objective)
+        models_of_step = np.arange(step * per_step, (step + 1) * per_step)
+        for models in np.array_split(models_of_step, n_slices):
+            earlier = [solution.parameters for solution in solutions]
+            later = arrays.rows(start, np.arange(models[-1] + 1, objective.n_models))
+            guess = earlier[-n_slices] if step > 0 else arrays.rows(start, models)
+            callback = _with_other_slices(earlier, later, on_iteration, objective)
             part = objective.select(models)
-            first = find_start(solver, part, begin, seed)
-            solution = minimise(solver, part, first, on_iteration=tell, **limits)
+            first_start = find_start(solver, part, guess, seed)
+            solution = minimise(
+                solver, part, first_start, on_iteration=callback, **limits
+            )
             solutions.append(solution)
     return solutions[0] if len(solutions) == 1 else _joined(solutions, objective)
 
 
 def _with_other_slices(
-    before: list[Array],
-    after: Array,
+    earlier: list[Array],
+    later: Array,
     on_iteration: Callable[[Record, Array], bool | None] | None,
     objective: Objective,
 ) -> Callable[[Record, Array], bool | None] | None:
-    """Return ``on_iteration`` with the parameters of all models."""
+    """Return ``on_iteration`` for a slice, which calls it with all parameters.
+
+    ``earlier`` and ``later`` are the parameters of the other slices.
+    """
     if on_iteration is None:
         return None
     return lambda record, parameters: on_iteration(
-        record, objective.xp.concat([*before, parameters, after])
+        record, objective.xp.concat([*earlier, parameters, later])
     )
 
 
 def _joined(solutions: list[Solution], objective: Objective) -> Solution:
+    """Return the solution of all models, given those of the slices."""
     length = max(len(solution.records) for solution in solutions)
     records = []
     for i in range(length):
-        parts = [s.records[min(i, len(s.records) - 1)] for s in solutions]
-        columns = [
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("objective", "optimality", "step")
-        ]
-        seconds = sum(part.seconds for part in parts)
-        records.append(Record(i, seconds, *columns))
+        each = [s.records[min(i, len(s.records) - 1)] for s in solutions]
+        _, seconds, *columns = zip(*each)
+        records.append(Record(i, sum(seconds), *map(np.concatenate, columns)))
     return Solution(
         objective.xp.concat([solution.parameters for solution in solutions]),
         Evaluation(*map(objective.xp.concat, zip(*(s.at for s in solutions)))),

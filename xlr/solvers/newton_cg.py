@@ -14,13 +14,14 @@ from xlr.objective import Evaluation, Hessian, Objective
 from xlr.solvers import orthant
 from xlr.solvers.conjugate_gradients import conjugate_gradients, plan_products
 from xlr.solvers.loop import Start
-from xlr.solvers.steps import Diagnostics, sum_rounding, try_step
+from xlr.solvers.steps import Diagnostics, try_step
 from xlr.solvers.surrogate import ROWS_PER_FEATURE, Surrogate, preconditioner
 
-# Below this share of the first gradient, Newton's method converges fast. If an
-# iteration there leaves more than SLOW of the gradient, float32 does not resolve H.
-LOCAL = 0.01
-SLOW = 0.9
+# Newton's method converges fast where the optimality is below this share of the largest
+# one. If an iteration there reduces it by less than this factor, float32 does not
+# resolve H.
+LOCAL_SHARE = 0.01
+SLOW_FACTOR = 0.9
 
 
 class NewtonCGState(NamedTuple):
@@ -30,26 +31,27 @@ class NewtonCGState(NamedTuple):
     surrogate: Surrogate  # the objective of the preconditioner
     multiplier: Objective | None  # the objective of Hessian products; None for F
     scale: Array  # D of the damping term
-    precondition: Any  # a function; None before the first
+    precondition: Any  # a function; None if models were removed
     is_fresh: bool  # whether the last iteration made the preconditioner
-    budget: int  # number of products of a solve
+    n_products: int  # planned number of products of a solve
     forcing: float  # target for the relative residual of a solve
-    first: float  # largest optimality so far
-    before: float  # the optimality one iteration ago
+    largest_optimality: float  # of all iterations
+    last_optimality: float  # one iteration ago; zero before the first
     residual: np.ndarray  # relative residual of the last solve
-    left: np.ndarray  # predicted decrease of the next step
+    predicted_decrease: np.ndarray  # of F, by the next step
     diagnostics: Diagnostics
 
     def with_preconditioner(self, objective: Objective) -> NewtonCGState:
-        gradient, w, given = self.at.gradient, self.parameters, dict[str, Any]()
+        """Return the state with a preconditioner at its parameters."""
+        gradient, w, options = self.at.gradient, self.parameters, dict[str, Any]()
         if objective.has_cheap_hessian:
             estimate: Hessian = objective.hessian(w)
             free = orthant.free_parameters(objective, w, self.subgradient)
-            given = {"free": free, "least": objective.hessian_rounding}
+            options = {"free": free, "min_damping": objective.hessian_rounding}
         else:
             estimate = self.surrogate.hessian(w, Objective.estimated_hessian)
         damping = objective.place(self.diagnostics.damping)
-        solve, scale = preconditioner(estimate, damping, gradient, **given)
+        solve, scale = preconditioner(estimate, damping, gradient, **options)
         return self._replace(precondition=solve, scale=scale, is_fresh=True)
 
 
@@ -58,8 +60,9 @@ class NewtonCG:
 
     It solves :math:`(H + \lambda D) d = -g` inexactly, with one pass over the rows for
     each product with H. The preconditioner holds the diagonal blocks of H, one per
-    class, or the diagonal. It stays while it is good enough. The last iteration plans
-    the number of products, so that an iteration needs the host only at its end.
+    class, or the diagonal. It is kept while solves with it reach their residual. The
+    last solve determines the number of products of the next, so that an iteration needs
+    the host only at its end.
 
     With an L1 penalty or bounds, F is smooth within an orthant. Then g is the
     minimum-norm subgradient, parameters that are optimal at zero or at a bound do not
@@ -75,10 +78,10 @@ class NewtonCG:
 
     standardized = True
     patience = 8
-    first_budget = 8
-    least_budget = 3
+    first_products = 8  # number of products of the first solve
+    min_products = 3
 
-    def least_sample(self, objective: Objective) -> float:
+    def min_sample_size(self, objective: Objective) -> float:
         """Return the minimum rows of a sample for the curvature of a class."""
         return ROWS_PER_FEATURE * objective.column_size
 
@@ -100,21 +103,21 @@ class NewtonCG:
             scale=subgradient,
             precondition=None,
             is_fresh=True,
-            budget=self.first_budget,
+            n_products=self.first_products,
             forcing=0.1,
-            first=0.0,
-            before=0.0,
+            largest_optimality=0.0,
+            last_optimality=0.0,
             residual=np.zeros(objective.n_models),
-            left=np.where(diagnostics.optimality > 0, math.inf, 0.0),
+            predicted_decrease=np.where(diagnostics.optimality > 0, math.inf, 0.0),
             diagnostics=diagnostics,
         )
         return state.with_preconditioner(objective)
 
     def step(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
         w, gradient, last = state.parameters, state.subgradient, state.diagnostics
-        xp, rounding = objective.xp, objective.rounding
+        xp, rounding = objective.xp, objective.value_rounding
         # 1. The number of products, and a new preconditioner if the old one fails.
-        state = self._planned(objective, state)
+        state = self._with_planned_solve(objective, state)
         # 2. Newton step by conjugate gradients, projected onto the orthant.
         free = orthant.free_parameters(objective, w, gradient)
         change, residual = _newton_step(objective, state, free)
@@ -122,31 +125,36 @@ class NewtonCG:
         if free is not None:
             # If one of several nearly collinear columns stops at zero, the step of the
             # others changes. Without this second solve, some fits do not converge.
-            inside = free * xp.astype(target == w + change, w.dtype)
-            change, residual = _newton_step(objective, state, inside, target - w)
+            still_free = free * xp.astype(target == w + change, w.dtype)
+            change, residual = _newton_step(objective, state, still_free, target - w)
             target = orthant.project_onto_orthant(objective, w, gradient, w + change)
-        target = orthant.shifted_if_better(objective, w, target, state.left)
+        target = orthant.shifted_if_better(
+            objective, w, target, state.predicted_decrease
+        )
         change = target - w
         # 3. Trial step, accepted if F decreases sufficiently (Armijo).
         # Without damping, conjugate gradients take no step where curvature is zero.
         damped = xp.vecdot(state.scale * change, change)
         trial = try_step(objective, gradient, target, change, residual, damped)
-        residual, damped = trial.more
+        residual, damped = trial.scalars
         accept = trial.is_acceptable(last, rounding) & (trial.now.step_norm > 0)
         # 4. Damping, from the decrease of F and of its quadratic model.
         predicted = 0.5 * (last.damping * damped - trial.derivative_before)
-        # The next decrease is a share of this one: from the residual of the solve, and
-        # from the error of the model beyond the rounding of F.
+        # 5. The next decrease is this one times the square of the relative error of the
+        # step: the residual of the solve, and the error of the model beyond the
+        # rounding of F.
         error = abs(predicted - (last.value - trial.now.value))
-        error = np.maximum(error - sum_rounding(last, rounding), 0.0)
+        error = np.maximum(error - rounding * abs(last.value), 0.0)
         error = residual + error / predicted
-        left = np.where(predicted > 0, predicted, 0.0)
-        left = np.where(accept, left * error * error, left)
+        decrease = np.where(predicted > 0, predicted, 0.0)
+        decrease = np.where(accept, decrease * error * error, decrease)
         new = trial.taken(accept, state, gradient, objective, predicted)
-        return state._replace(**new._asdict(), residual=residual, left=left)
+        return state._replace(
+            **new._asdict(), residual=residual, predicted_decrease=decrease
+        )
 
     def decrease(self, objective: Objective, state: NewtonCGState) -> np.ndarray:
-        """Return g'M^-1 g / 2, or the estimate of the last step if it is larger.
+        """Return g'M^-1 g / 2, or the prediction of the last step if it is larger.
 
         M is the Hessian in the free parameters, or an estimate of it. Nearly collinear
         columns have gradients that are small compared with the decrease they allow.
@@ -160,30 +168,43 @@ class NewtonCG:
         free = orthant.free_parameters(objective, state.parameters, state.subgradient)
         gradient = orthant.restricted(objective, free, state.subgradient)
         product = xp.vecdot(gradient, state.precondition(gradient)) / 2
-        product = product + orthant.gain_of_shift(objective, state.parameters)[1]
-        return np.fmax(state.left, arrays.to_host(product))
+        product = product + orthant.best_shift(objective, state.parameters)[1]
+        return np.fmax(state.predicted_decrease, arrays.to_host(product))
 
-    def _planned(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
-        """Return the state with the number of products, or a new preconditioner."""
-        # The function is lost when models leave.
-        last, is_lost = state.diagnostics, state.precondition is None
+    def _with_planned_solve(
+        self, objective: Objective, state: NewtonCGState
+    ) -> NewtonCGState:
+        """Return the state with the number of products, or a new preconditioner.
+
+        The preconditioner is computed again if
+
+        - models were removed, and their preconditioner with them,
+        - the last step was rejected,
+        - the last solve with an old preconditioner missed its residual, or
+        - it depends on the free parameters, which change with each step.
+
+        Products change from float32 to the dtype of X, for the remaining iterations, if
+        a step was rejected or the local convergence is slow.
+        """
+        last, is_removed = state.diagnostics, state.precondition is None
         optimality, residual = float(last.optimality.max()), float(state.residual.max())
-        is_refused = bool((last.step_norm == 0).any())
-        first, before = max(state.first, optimality), state.before
-        state = state._replace(first=first, before=optimality)
-        if before == 0:  # the first step
-            return state.with_preconditioner(objective) if is_lost else state
-        share = optimality / first
-        if is_refused or (share < LOCAL and optimality > SLOW * before):
+        is_rejected = bool((last.step_norm == 0).any())
+        largest = max(state.largest_optimality, optimality)
+        last_optimality = state.last_optimality
+        state = state._replace(largest_optimality=largest, last_optimality=optimality)
+        if last_optimality == 0:  # the first step
+            return state.with_preconditioner(objective) if is_removed else state
+        share = optimality / largest
+        is_slow = share < LOCAL_SHARE and optimality > SLOW_FACTOR * last_optimality
+        if is_rejected or is_slow:
             state = state._replace(multiplier=None)
-        budget, forcing = plan_products(share, residual, state.budget)
-        budget = max(self.least_budget, min(budget, 2 * objective.n_parameters))
+        n_products, forcing = plan_products(share, residual, state.n_products)
+        n_products = max(self.min_products, min(n_products, 2 * objective.n_parameters))
         fails = residual > forcing and not state.is_fresh
-        # The free parameters change with each step.
-        changes = objective.non_smooth is not None and objective.has_cheap_hessian
-        if fails or changes or is_lost or is_refused:
+        is_restricted = objective.non_smooth is not None and objective.has_cheap_hessian
+        if fails or is_restricted or is_removed or is_rejected:
             return state.with_preconditioner(objective)
-        return state._replace(budget=budget, forcing=forcing, is_fresh=False)
+        return state._replace(n_products=n_products, forcing=forcing, is_fresh=False)
 
 
 def _newton_step(
@@ -194,7 +215,8 @@ def _newton_step(
 ) -> tuple[Array, Array]:
     """Return d of (H + lambda D) d = -g in the free parameters, and its residual.
 
-    The solve starts at the given change, which the other parameters keep.
+    The solve starts at ``change``, by default zero; parameters that are not free keep
+    it.
     """
     product = (state.multiplier or objective).hessian_operator(state.parameters)
     ridge = objective.place(state.diagnostics.damping)[:, None] * state.scale
@@ -202,13 +224,13 @@ def _newton_step(
     gradient = state.subgradient
     if change is not None:
         gradient = gradient + product(change) + ridge * change
-    found, residual = conjugate_gradients(
+    correction, residual = conjugate_gradients(
         lambda vector: restrict(product(vector) + ridge * vector),
         lambda vector: restrict(state.precondition(vector)),
         -restrict(gradient),
-        n_products=state.budget,
+        n_products=state.n_products,
         forcing=state.forcing,
         rounding=objective.rounding,
         xp=objective.xp,
     )
-    return found if change is None else found + change, residual
+    return correction if change is None else correction + change, residual

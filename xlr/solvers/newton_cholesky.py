@@ -1,4 +1,4 @@
-"""Newton's method with the whole Hessian, factorised."""
+"""Newton's method with the full Hessian, factorised."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from xlr.solvers.steps import (
     try_step,
 )
 
-# Maximum number of first steps with a size other than 1. Where some rows are separable
+# Maximum number of line searches, by the first steps. Where some rows are separable
 # there is no finite minimum, and longer steps overshoot for the other rows.
-FIRST_STEPS = 4
+MAX_LINE_SEARCHES = 4
 
-# Gradient, in standardized units, below which Newton steps have size 1: on iris, wine,
-# breast_cancer and simulated data, all sizes below it were within 0.03 of 1.
-FAR = 1e-3
+# Optimality below which Newton steps have size 1: on iris, wine, breast_cancer and
+# simulated data, all sizes below it were within UNIT_SIZE_TOLERANCE of 1.
+MIN_SEARCHED_OPTIMALITY = 1e-3
 
 # Once a step size is this close to 1, later steps have size 1.
-NEAR = 0.03
+UNIT_SIZE_TOLERANCE = 0.03
 
 
 class NewtonState(NamedTuple):
@@ -37,13 +37,13 @@ class NewtonState(NamedTuple):
     at: Evaluation
     hessian: BlockHessian
     is_fresh: np.ndarray  # whether the Hessian belongs to the start of the last step
-    solve: Any  # solves with H + lambda D; None before the factorisation
+    solve: Any  # solves with H + lambda D; None if models were removed
     added: Array | None  # lambda D; None where lambda is zero
     damping: np.ndarray  # lambda
-    n_sized: np.ndarray  # number of next steps that may have a size other than 1
+    n_searches: np.ndarray  # number of next steps that may have a size other than 1
     pairs: tuple[quasi_newton.Pair, ...]  # earlier steps with this Hessian
-    moved: tuple[Array, Array] | None  # the last step, and the change of the gradient
-    before: np.ndarray  # the optimality one iteration ago
+    last_step: tuple[Array, Array] | None  # the step, and the change of the gradient
+    last_optimality: np.ndarray  # one iteration ago
     diagnostics: Diagnostics
 
 
@@ -73,7 +73,7 @@ class NewtonCholesky:
     patience = 8
     rows_per_parameter = 10  # with fewer, the Hessian of a sample is noise
 
-    def least_sample(self, objective: Objective) -> float:
+    def min_sample_size(self, objective: Objective) -> float:
         """Return the minimum rows of a sample for a Hessian."""
         return self.rows_per_parameter * objective.n_parameters
 
@@ -89,7 +89,7 @@ class NewtonCholesky:
             hessian = objective.hessian(w, is_shared=is_shared)
         else:
             hessian = surrogate.hessian(w, Objective.hessian)
-        is_sized = surrogate is None and objective.has_cheap_derivative
+        searches = surrogate is None and objective.has_cheap_derivative
         state = NewtonState(
             parameters=w,
             at=start.at,
@@ -98,10 +98,10 @@ class NewtonCholesky:
             solve=None,
             added=None,
             damping=np.zeros(objective.n_models),
-            n_sized=np.full(objective.n_models, FIRST_STEPS if is_sized else 0),
+            n_searches=np.full(objective.n_models, MAX_LINE_SEARCHES * searches),
             pairs=(),
-            moved=None,
-            before=np.full(objective.n_models, math.inf),
+            last_step=None,
+            last_optimality=np.full(objective.n_models, math.inf),
             diagnostics=Diagnostics.of(objective, *start.at),
         )
         return _factorised(objective, state)
@@ -124,37 +124,37 @@ class NewtonCholesky:
             is_fresh=renew | (state.is_fresh & (last.step_norm == 0)),
             pairs=pairs,
         )
-        is_damped_anew = np.count_nonzero(last.damping != state.damping)
-        if n_renewed or is_damped_anew or state.solve is None:  # None: models have left
+        has_new_damping = np.count_nonzero(last.damping != state.damping)
+        if n_renewed or has_new_damping or state.solve is None:
             state = _factorised(objective, state)
-        # 2. Newton step. Far from the minimum, the first steps may be longer.
+        # 2. Newton step. Far from the minimum, a line search may lengthen it.
         step = -quasi_newton.solve(at.gradient, pairs, state.solve, xp=xp)
         size, damped = xp.ones_like(at.value), xp.zeros_like(at.value)
-        is_sized = (state.n_sized > 0) & (last.optimality > FAR)
-        is_sized &= state.is_fresh & (state.damping == 0)
-        if np.count_nonzero(is_sized):
+        searches = (state.n_searches > 0) & (last.optimality > MIN_SEARCHED_OPTIMALITY)
+        searches &= state.is_fresh & (state.damping == 0)
+        if np.count_nonzero(searches):
             before = xp.vecdot(at.gradient, step)
-            found = newton_step_size(
-                before, objective.directional_derivative(w + step, step), xp=xp
-            )
-            size = xp.where(objective.place(is_sized, xp.bool), found, size)
+            after = objective.directional_derivative(w + step, step)
+            searched = newton_step_size(before, after, xp=xp)
+            size = xp.where(objective.place(searches, xp.bool), searched, size)
             step = size[:, None] * step
         if state.added is not None:
             damped = xp.vecdot(state.added * step, step)
         # 3. Trial step, accepted if F decreases sufficiently (Armijo).
         trial = try_step(objective, at.gradient, w + step, step, damped, size)
-        accept = trial.is_acceptable(last, objective.rounding)
+        accept = trial.is_acceptable(last, objective.value_rounding)
         # 4. Damping, from the decrease of F and of its quadratic model: half of
         # d' lambda D d - g'd.
-        damped, size = trial.more
+        damped, size = trial.scalars
         predicted = 0.5 * (damped - trial.derivative_before)
         new = trial.taken(accept, state, at.gradient, objective, predicted)
         return state._replace(
             parameters=new.parameters,
             at=new.at,
-            moved=(new.parameters - w, new.at.gradient - at.gradient),
-            before=last.optimality,
-            n_sized=(state.n_sized - 1) * (is_sized & (abs(size - 1) >= NEAR)),
+            last_step=(new.parameters - w, new.at.gradient - at.gradient),
+            last_optimality=last.optimality,
+            n_searches=(state.n_searches - 1)
+            * (searches & (abs(size - 1) >= UNIT_SIZE_TOLERANCE)),
             diagnostics=new.diagnostics,
         )
 
@@ -167,12 +167,16 @@ class NewtonCholesky:
 
 
 def _needs_hessian(objective: Objective, state: NewtonState) -> np.ndarray:
-    """Return whether each model needs a new Hessian: boolean, (n_models,)."""
+    """Return whether each model needs a new Hessian: boolean, (n_models,).
+
+    A line search needs the Hessian of its start: :func:`newton_step_size` relies on
+    F''(0) = -F'(0).
+    """
     last = state.diagnostics
-    if state.moved is None:  # the first step
+    if state.last_step is None:  # the Hessian of the start is new
         return np.zeros(objective.n_models, dtype=bool)
-    renew = renewal(last, state.before, state.is_fresh, objective.hessian_cost)
-    return renew | ((state.n_sized > 0) & (last.step_norm > 0))
+    renew = renewal(last, state.last_optimality, state.is_fresh, objective.hessian_cost)
+    return renew | ((state.n_searches > 0) & (last.step_norm > 0))
 
 
 def _renewed(
@@ -184,16 +188,16 @@ def _renewed(
 ) -> tuple[BlockHessian, tuple[quasi_newton.Pair, ...]]:
     """Return the Hessian and the pairs, with a new Hessian for some of the models."""
     models = np.nonzero(renew)[0]
-    at = arrays.rows(parameters, models)
-    hessian = hessian.replace(models, objective.select(models).hessian(at))
+    new = objective.select(models).hessian(arrays.rows(parameters, models))
+    hessian = hessian.replace(models, new)
     return hessian, tuple(pair.without(renew) for pair in pairs)
 
 
 def _all_pairs(state: NewtonState, *, xp: Namespace) -> tuple[quasi_newton.Pair, ...]:
     """Return the pairs of all steps with the Hessian of the state."""
-    if state.moved is None:
+    if state.last_step is None:
         return state.pairs
-    return *state.pairs, quasi_newton.make_pair(*state.moved, xp=xp)
+    return *state.pairs, quasi_newton.make_pair(*state.last_step, xp=xp)
 
 
 def _factorised(objective: Objective, state: NewtonState) -> NewtonState:

@@ -1,4 +1,4 @@
-"""Orthants: where an L1 penalty and bounds leave F smooth."""
+"""Orthants, in which F is smooth in spite of an L1 penalty, and their bounds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xlr.objective import Objective
 def free_parameters(
     objective: Objective, parameters: Array, subgradient: Array
 ) -> Array | None:
-    """Return 1 for free parameters, 0 for parameters optimal at zero or at a bound.
+    """Return 1 for free parameters, 0 for active ones: optimal at zero or at a bound.
 
     Return None without an L1 penalty and bounds.
 
@@ -25,9 +25,9 @@ def free_parameters(
     penalty = objective.non_smooth
     if penalty is None:
         return None
-    held = (penalty.l1 > 0) & (parameters == 0)
-    held = held | (parameters <= penalty.lower) | (parameters >= penalty.upper)
-    return objective.xp.astype((subgradient != 0) | ~held, parameters.dtype)
+    is_active = (penalty.l1 > 0) & (parameters == 0)
+    is_active |= (parameters <= penalty.lower) | (parameters >= penalty.upper)
+    return objective.xp.astype((subgradient != 0) | ~is_active, parameters.dtype)
 
 
 def project_onto_orthant(
@@ -53,14 +53,12 @@ def project_onto_orthant(
 
 
 def restricted(objective: Objective, free: Array | None, vector: Array) -> Array:
-    """Return the vector in the free parameters, centred over the classes."""
+    """Return a vector without its active parameters, centred over the classes."""
     vector = objective.centred_over_classes(vector, free)
     return vector if free is None else vector * free
 
 
-def gain_of_shift(
-    objective: Objective, parameters: Array
-) -> tuple[Array, Array | float]:
+def best_shift(objective: Objective, parameters: Array) -> tuple[Array, Array | float]:
     """Return the best point along the null space of the softmax, and its decrease of F.
 
     Along it an L1 penalty has no curvature, and Newton's method takes no step.
@@ -80,10 +78,10 @@ def shifted_if_better(
 ) -> Array:
     """Return the target, or the best point along the null space of the softmax.
 
-    Models change if their F decreases by more than the given decrease.
+    A model moves along the null space if its F falls by more than ``decrease`` there.
     """
-    shifted, gain = gain_of_shift(objective, parameters)
+    shifted, shift_decrease = best_shift(objective, parameters)
     if shifted is parameters:
         return target
-    is_better = gain > objective.place(decrease)
+    is_better = shift_decrease > objective.place(decrease)
     return objective.xp.where(is_better[:, None], shifted, target)

@@ -14,7 +14,7 @@ from xlr.penalties import NonSmooth
 from xlr.solvers.loop import Start
 from xlr.solvers.quadratic import Quadratic, minimise_quadratic
 from xlr.solvers.steps import (
-    SUFFICIENT,
+    SUFFICIENT_DECREASE,
     Diagnostics,
     damping_scale,
     renewal,
@@ -22,12 +22,12 @@ from xlr.solvers.steps import (
 )
 from xlr.solvers.surrogate import Surrogate
 
-# Approximate time of an iteration in passes: the host solves its quadratic problem.
-STEP_COST = 4
+# Approximate time of an iteration, in passes: the host solves its quadratic problem.
+ITERATION_PASSES = 4
 
 
-class OnHost(NamedTuple):
-    """A point on the host: (n_models, n_parameters) each."""
+class HostPoint(NamedTuple):
+    """Parameters and gradient on the host: (n_models, n_parameters) each."""
 
     parameters: np.ndarray
     gradient: np.ndarray
@@ -39,28 +39,28 @@ class ProximalNewtonState(NamedTuple):
     subgradient: Array  # minimum-norm subgradient
     non_smooth: NonSmooth  # on the host
     quadratics: list[Quadratic]  # the Hessian of the smooth part of each model
-    is_fresh: np.ndarray  # whether it belongs to the start of the last step
-    last: OnHost | None  # the start of the last step
-    before: np.ndarray  # the optimality one iteration ago
+    is_fresh: np.ndarray  # whether the Hessian belongs to the start of the last step
+    point: HostPoint  # the parameters and the gradient, in float64
+    last_optimality: np.ndarray  # one iteration ago
     diagnostics: Diagnostics
 
 
 class ProximalNewton:
-    r"""Damped Newton method on the smooth part of F, with the rest as it is.
+    r"""Damped Newton method for F with an L1 penalty and bounds.
 
-    With f the smooth part and g and H its derivatives, the next w minimises
+    With g and H the derivatives of the smooth part f of F, the next w minimises
 
     .. math::
         g \cdot (u - w) + \tfrac12 (u - w)' (H + \lambda D) (u - w)
         + \sum_j \kappa_j |u_j|, \qquad l_j \le u_j \le h_j
 
-    exactly, so that zeros are exact. As in newton-cholesky, the first Hessian may be
-    that of a sample, H is kept and corrected by BFGS while it is accurate enough, and
-    the damping grows if the model of f is inaccurate.
+    exactly, so that coefficients are exactly zero. As in newton-cholesky, the first
+    Hessian may be that of a sample, H is kept and corrected by BFGS while it is
+    accurate enough, and the damping grows if the model of f is inaccurate.
 
     Parameters
     ----------
-    held : list of Quadratic, default=None
+    quadratics : list of Quadratic, default=None
         The Hessian of each model near its start. The fit updates them, and fills an
         empty list. None computes them for this fit only.
 
@@ -74,10 +74,10 @@ class ProximalNewton:
     patience = 8
     rows_per_parameter = 10  # with fewer, the Hessian of a sample is noise
 
-    def __init__(self, held: list[Quadratic] | None = None) -> None:
-        self._held = held
+    def __init__(self, quadratics: list[Quadratic] | None = None) -> None:
+        self._quadratics = quadratics
 
-    def least_sample(self, objective: Objective) -> float:
+    def min_sample_size(self, objective: Objective) -> float:
         """Return the minimum rows of a sample for a Hessian."""
         return self.rows_per_parameter * objective.n_parameters
 
@@ -88,57 +88,61 @@ class ProximalNewton:
 
     def init(self, objective: Objective, start: Start) -> ProximalNewtonState:
         parameters, at = start.parameters, start.at
-        quadratics = [] if self._held is None else self._held
+        quadratics = [] if self._quadratics is None else self._quadratics
         is_known = bool(quadratics)
         if not is_known:
             surrogate = start.surrogate or Surrogate(objective)
             quadratics += _quadratics(surrogate.hessian(parameters, Objective.hessian))
         is_fresh = start.surrogate is None and not is_known
+        assert objective.non_smooth is not None
         subgradient = objective.minimum_norm_subgradient(parameters, at.gradient)
         return ProximalNewtonState(
             parameters=parameters,
             at=at,
             subgradient=subgradient,
-            non_smooth=_on_host(objective),
+            non_smooth=NonSmooth(*map(arrays.to_host, objective.non_smooth)),
             quadratics=quadratics,
             is_fresh=np.full(objective.n_models, is_fresh),
-            last=None,
-            before=np.full(objective.n_models, math.inf),
+            point=_host_point(parameters, at),
+            last_optimality=np.full(objective.n_models, math.inf),
             diagnostics=Diagnostics.of(objective, at.value, subgradient),
         )
 
     def step(
         self, objective: Objective, state: ProximalNewtonState
     ) -> ProximalNewtonState:
-        w, last, rounding = state.parameters, state.diagnostics, objective.rounding
-        # 1. The Hessian: a new one, or a BFGS correction of the current one.
-        here = _point(w, state.at)
-        state = _renewed(objective, state, here)
-        # 2. Trial step to the minimum of the model, accepted if F decreases as far.
-        target, predicted = _minimised_model(state, here)
+        w, last = state.parameters, state.diagnostics
+        # 1. A new Hessian, if the old one is not accurate enough.
+        state = _renewed(objective, state)
+        # 2. Trial step to the minimum of the model, accepted if F decreases enough.
+        target, predicted = _minimised_model(state)
         # Rounding may remove the curvature of the model in the softmax's null space.
         target = objective.shifted_over_classes(objective.place(target))
         trial = try_step(objective, state.subgradient, target, target - w)
-        flatter = trial.now.optimality < last.optimality
-        accept = trial.now.value <= last.value - SUFFICIENT * np.maximum(predicted, 0.0)
-        accept |= flatter & trial.is_not_higher(last, rounding)
+        sufficient = SUFFICIENT_DECREASE * np.maximum(predicted, 0.0)
+        is_flatter = trial.now.optimality < last.optimality
+        accept = trial.now.value <= last.value - sufficient
+        accept |= is_flatter & trial.is_not_higher(last, objective.value_rounding)
         # 3. Damping, from the decrease of F and of its model.
         new = trial.taken(accept, state, state.subgradient, objective, predicted)
-        return state._replace(**new._asdict(), last=here, before=last.optimality)
+        # 4. BFGS correction of the Hessian.
+        point = _host_point(new.parameters, new.at)
+        for model in np.nonzero(accept)[0]:
+            step = point.parameters[model] - state.point.parameters[model]
+            change = point.gradient[model] - state.point.gradient[model]
+            state.quadratics[model].correct(step, change)
+        return state._replace(
+            **new._asdict(), point=point, last_optimality=last.optimality
+        )
 
     def decrease(self, objective: Objective, state: ProximalNewtonState) -> np.ndarray:
-        """Return the decrease of the model of F."""
-        return _minimised_model(state, _point(state.parameters, state.at))[1]
+        """Return the decrease of the quadratic model of F."""
+        return _minimised_model(state)[1]
 
 
-def _point(parameters: Array, at: Evaluation) -> OnHost:
+def _host_point(parameters: Array, at: Evaluation) -> HostPoint:
     both = parameters, at.gradient
-    return OnHost(*(arrays.to_host(x).astype(np.float64, copy=False) for x in both))
-
-
-def _on_host(objective: Objective) -> NonSmooth:
-    assert objective.non_smooth is not None
-    return NonSmooth(*map(arrays.to_host, objective.non_smooth))
+    return HostPoint(*(arrays.to_host(x).astype(np.float64, copy=False) for x in both))
 
 
 def _quadratics(hessian: BlockHessian) -> list[Quadratic]:
@@ -146,41 +150,37 @@ def _quadratics(hessian: BlockHessian) -> list[Quadratic]:
     return [Quadratic(matrix, hessian.noise) for matrix in matrices]
 
 
-def _renewed(
-    objective: Objective, state: ProximalNewtonState, here: OnHost
-) -> ProximalNewtonState:
-    """Return the state with a new Hessian for the models that need one.
-
-    The last step corrects the others.
-    """
-    if state.last is None:  # the first step
-        return state
-    last, cost = state.diagnostics, objective.hessian_cost / STEP_COST
-    renew = renewal(last, state.before, state.is_fresh, cost)
-    for model in np.nonzero(~renew)[0]:
-        step, change = (new[model] - old[model] for new, old in zip(here, state.last))
-        state.quadratics[model].correct(step, change)
+def _renewed(objective: Objective, state: ProximalNewtonState) -> ProximalNewtonState:
+    """Return the state with a new Hessian for the models that need one."""
+    last, cost = state.diagnostics, objective.hessian_cost / ITERATION_PASSES
+    renew = renewal(last, state.last_optimality, state.is_fresh, cost)
+    renew &= np.isfinite(state.last_optimality)  # not before the first step
     models = np.nonzero(renew)[0]
     if models.size:
-        at = arrays.rows(state.parameters, models)
-        hessian = objective.select(models).hessian(at)
+        parameters = arrays.rows(state.parameters, models)
+        hessian = objective.select(models).hessian(parameters)
         for model, new in zip(models, _quadratics(hessian)):
             state.quadratics[model] = new
     return state._replace(is_fresh=renew | (state.is_fresh & (last.step_norm == 0)))
 
 
-def _minimised_model(
-    state: ProximalNewtonState, here: OnHost
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the minimum of the damped model of each F, and its decrease."""
-    damping = state.diagnostics.damping
-    target, predicted = np.empty_like(here.parameters), np.empty_like(damping)
+def _minimised_model(state: ProximalNewtonState) -> tuple[np.ndarray, np.ndarray]:
+    """Return the minimum of the damped quadratic model of each F.
+
+    Returns
+    -------
+    target : ndarray of shape (n_models, n_parameters)
+    predicted : ndarray of shape (n_models,)
+        Decrease of the undamped model from the parameters to the target.
+    """
+    damping, point = state.diagnostics.damping, state.point
+    target, predicted = np.empty_like(point.parameters), np.empty_like(damping)
     for model, undamped in enumerate(state.quadratics):
-        w, gradient = here.parameters[model], here.gradient[model]
+        w, gradient = point.parameters[model], point.gradient[model]
         scale = damping_scale(undamped.diagonal, gradient, xp=np)
         added = damping[model] * scale
         quadratic = undamped.damped(added) if damping[model] > 0 else undamped
-        penalty = NonSmooth(*(part[model] for part in state.non_smooth))
-        target[model], fell = minimise_quadratic(quadratic, gradient, penalty, w)
-        predicted[model] = fell + 0.5 * added @ (target[model] - w) ** 2
+        non_smooth = NonSmooth(*(values[model] for values in state.non_smooth))
+        target[model], decrease = minimise_quadratic(quadratic, gradient, non_smooth, w)
+        predicted[model] = decrease + 0.5 * added @ (target[model] - w) ** 2
     return target, predicted

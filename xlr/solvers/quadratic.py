@@ -13,16 +13,17 @@ from scipy.linalg import blas, lapack, norm, solve_triangular
 
 from xlr.penalties import NonSmooth
 
-MAX_NEWTON_STEPS = 500  # 1 to 10 are usual, more if H is singular
+# Maximum number of Newton steps: 1 to 10 are usual, more if H is singular.
+MAX_NEWTON_STEPS = 500
 
-# Proximal gradient steps before a Newton step: until the free coordinates are unchanged
-# for some steps, up to a maximum. A step costs a product with H. A Newton step costs a
-# factorisation, as long as 3 to 30 products for 100 to 1,000 free coordinates.
-MAX_UNCHANGED = 2
+# Maximum number of proximal gradient steps before a Newton step, and of those that
+# leave the free coordinates unchanged. A step costs a product with H. A Newton step
+# costs a factorisation, as long as 3 to 30 products for 100 to 1,000 free coordinates.
 MAX_PROXIMAL_STEPS = 60
+MAX_UNCHANGED_STEPS = 2
 
-# KKT violation that counts as rounding, relative to the gradients that cancel in it.
-KKT_ROUNDING = 1e-12
+# Maximum KKT violation by rounding, relative to the gradients that cancel in it.
+MAX_KKT_ROUNDING = 1e-12
 
 # Minimum ratio of new to old curvature along a step for a BFGS correction; a smaller
 # ratio is lost in rounding.
@@ -36,7 +37,7 @@ MAX_ERROR = 1e-8
 
 # Step sizes of the line search, as powers of the size at which the first coordinate
 # becomes active. With fewer, fits to more parameters than rows take more Newton steps.
-POWERS = np.asarray([0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 1])
+STEP_SIZE_POWERS = np.asarray([0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 1])
 
 
 class Quadratic:
@@ -86,17 +87,17 @@ class Quadratic:
     def correct(self, step: np.ndarray, gradient_change: np.ndarray) -> None:
         """Correct H by BFGS, so that H step = gradient_change.
 
-        H stays unchanged if the gradient does not rise along the step.
+        H stays unchanged if the function is not clearly convex along the step.
 
         References
         ----------
         Nocedal and Wright (2006), *Numerical Optimization*, eq. 6.19.
         """
-        step, change = step * self.scale, gradient_change / self.scale
-        product = self.times(step)
-        old, new = step @ product, step @ change
+        s, y = step * self.scale, gradient_change / self.scale
+        product = self.times(s)
+        old, new = s @ product, s @ y  # curvature along the step
         if old > 0 and new > MIN_CURVATURE_RATIO * old:
-            for size, vector in ((1 / new, change), (-1 / old, product)):
+            for size, vector in ((1 / new, y), (-1 / old, product)):
                 self.matrix = blas.dsyr(
                     size, vector, a=self.matrix, lower=True, overwrite_a=True
                 )
@@ -181,7 +182,7 @@ class Point(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Objective of :func:`minimise_quadratic`, in the scaled units."""
+    """The function of :func:`minimise_quadratic` in the scaled coordinates."""
 
     quadratic: Quadratic
     gradient: np.ndarray
@@ -189,10 +190,15 @@ class Problem(NamedTuple):
     start: np.ndarray
 
     def at(self, u: np.ndarray) -> Point:
+        """Return the point with coordinates u."""
         return Point(u, self.gradient + self.quadratic.times(u - self.start))
 
     def rise(self, before: Point, after: Point) -> float:
-        """Return the rise of the function from the first point to the second."""
+        """Return the rise of the function from one point to another.
+
+        The quadratic part rises by the mean of the gradients times the step. This keeps
+        digits that the difference of two values would lose.
+        """
         mean = 0.5 * (before.gradient + after.gradient)
         penalty = self.non_smooth.l1 @ (np.abs(after.u) - np.abs(before.u))
         return float(penalty + (after.u - before.u) @ mean)
@@ -212,8 +218,10 @@ def minimise_quadratic(
         g'(v - w) + \tfrac12 (v - w)'H(v - w) + \sum_j \kappa_j |v_j|,
         \qquad l_j \le v_j \le h_j
 
-    by a projected Newton method. Proximal gradient steps find the free coordinates, a
-    Newton step minimises over these, and no step lets the function rise.
+    by a projected Newton method. Proximal gradient steps find the free coordinates, and
+    a Newton step minimises over these. Every step stays within the bounds and decreases
+    the function, so the sets of free coordinates cannot cycle. The iteration ends where
+    no coordinate violates its KKT condition, or where rounding prevents a decrease.
 
     Parameters
     ----------
@@ -245,19 +253,19 @@ def minimise_quadratic(
     )
     problem = Problem(quadratic, gradient / scale, scaled, start * scale)
     point = first = Point(problem.start, problem.gradient)
-    solved = True  # the free coordinates are at their minimum, or untried
+    is_solved = True  # no step in the free coordinates decreases the function
     for _ in range(MAX_NEWTON_STEPS):
         violation = np.abs(scaled.minimum_norm_subgradient(*point, xp=np))
         size = np.abs(point.gradient - problem.gradient) + np.abs(problem.gradient)
-        violated = violation > KKT_ROUNDING * np.max(size, initial=0.0)
-        if not violated.any():
+        violates = violation > MAX_KKT_ROUNDING * np.max(size, initial=0.0)
+        if not violates.any():
             break
-        before, was_solved = point, solved
+        before, was_solved = point, is_solved
         # 1. Free the active coordinates that violate the KKT conditions.
-        if solved and (violated & ~problem.free(point.u)).any():
+        if is_solved and (violates & ~problem.free(point.u)).any():
             point = _proximal_gradient(problem, point)
         # 2. Minimise over the free coordinates.
-        point, solved = _projected_newton(problem, point)
+        point, is_solved = _projected_newton(problem, point)
         if was_solved and point is before:
             break
     u = point.u
@@ -268,40 +276,42 @@ def minimise_quadratic(
 
 
 def _proximal_gradient(problem: Problem, point: Point) -> Point:
-    """Take steps until the free coordinates are unchanged.
+    """Take proximal gradient steps until the free coordinates are unchanged.
 
     References
     ----------
     Beck and Teboulle (2009), *A fast iterative shrinkage-thresholding algorithm for
     linear inverse problems*, section 3: ISTA with backtracking.
     """
-    quadratic, unchanged = problem.quadratic, 0
+    quadratic, n_unchanged = problem.quadratic, 0
     for _ in range(MAX_PROXIMAL_STEPS):
         step_size = 1 / quadratic.largest_curvature
         u = point.u - step_size * point.gradient
         new = problem.at(problem.non_smooth.prox(u, step_size, xp=np))
         step = new.u - point.u
         curvature = step @ (new.gradient - point.gradient)
-        if curvature * step_size > 1.001 * (step @ step):  # the step is too long
-            quadratic.largest_curvature = 1.1 * curvature / (step @ step)
+        square = step @ step
+        if curvature * step_size > 1.001 * square:  # too long, beyond rounding
+            quadratic.largest_curvature = 1.1 * curvature / square
             continue
         if not problem.rise(point, new) < 0:  # rounding
             break
-        same = (problem.free(new.u) == problem.free(point.u)).all()
-        point, unchanged = new, unchanged + 1 if same else 0
-        if unchanged == MAX_UNCHANGED:
+        is_same = (problem.free(new.u) == problem.free(point.u)).all()
+        point, n_unchanged = new, n_unchanged + 1 if is_same else 0
+        if n_unchanged == MAX_UNCHANGED_STEPS:
             break
     return point
 
 
 def _projected_newton(problem: Problem, point: Point) -> tuple[Point, bool]:
-    """Take a Newton step in the free coordinates, which stop when they become active.
+    """Take a Newton step in the free coordinates, which stop where they become active.
 
     Returns
     -------
     point : Point
-    solved : bool
-        Whether the point is the minimum over the free coordinates.
+    is_solved : bool
+        Whether no step decreases the function, or the step ends with the same free
+        coordinates, at their minimum.
     """
     u, (l1, lower, upper) = point.u, problem.non_smooth
     free = np.flatnonzero(problem.free(u))
@@ -310,7 +320,7 @@ def _projected_newton(problem: Problem, point: Point) -> tuple[Point, bool]:
     subgradient = (point.gradient + l1 * np.sign(u))[free]
     solution = problem.quadratic.solve(free, subgradient)
     if solution is None:
-        return problem.at(u), False  # H has changed
+        return problem.at(u), False  # the gradient, as H has changed
     direction = np.zeros_like(u)
     direction[free] = -solution
     lower = np.where((l1 > 0) & (u > 0), np.maximum(lower, 0), lower)
@@ -319,8 +329,9 @@ def _projected_newton(problem: Problem, point: Point) -> tuple[Point, bool]:
     end = np.where(direction > 0, upper, lower)[free]
     with np.errstate(divide="ignore", invalid="ignore"):
         sizes = (end - u[free]) / direction[free]
-    safe = min(1.0, (1 + 1e-15) * np.nanmin(sizes, initial=1.0))
-    for step_size in np.unique(safe**POWERS)[::-1]:
+    # Rounded up, so that the first coordinate reaches its end exactly by the clip.
+    first_size = min(1.0, (1 + 1e-15) * np.nanmin(sizes, initial=1.0))
+    for step_size in np.unique(first_size**STEP_SIZE_POWERS)[::-1]:
         new = problem.at(np.clip(u + step_size * direction, lower, upper))
         if problem.rise(point, new) < 0:
             return new, bool(problem.free(new.u)[free].all())

@@ -28,17 +28,17 @@ class Pair(NamedTuple):
 
     def without(self, models: np.ndarray) -> Pair:
         """Return the pair without effect on some models, by a mask on the host."""
-        kept = arrays.move(
+        factor = arrays.move(
             np.where(models, 0.0, 1.0),
             xp=arrays.namespace(self.inverse),
             device=arrays.device_of(self.inverse),
             dtype=self.inverse.dtype,
         )
-        return self._replace(inverse=self.inverse * kept)
+        return self._replace(inverse=self.inverse * factor)
 
 
 def make_pair(step: Array, change: Array, *, xp: Namespace) -> Pair:
-    """Return the pair of a step; it has an effect if the curvature is positive."""
+    """Return the pair of a step, without effect unless its curvature is positive."""
     product = xp.vecdot(step, change)
     inverse = xp.where(product > 0, 1 / product, xp.zeros_like(product))
     return Pair(step, change, inverse)
@@ -66,8 +66,7 @@ def solve(
     ----------
     Nocedal and Wright (2006), *Numerical Optimization*, algorithm 7.4.
     """
-    q = gradient
-    weights = []
+    q, weights = gradient, []
     for pair in reversed(pairs):
         weight = pair.inverse * xp.vecdot(pair.step, q)
         weights.append(weight)

@@ -14,15 +14,13 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.objective import Evaluation, Objective
 
-# Share of the predicted decrease that a step must achieve (Armijo).
-SUFFICIENT = 1e-4
+# Share of the predicted decrease that a step must achieve (Armijo): c_1 of Nocedal and
+# Wright (2006), *Numerical Optimization*, eq. 3.4.
+SUFFICIENT_DECREASE = 1e-4
 
-# Rounding error of F, a sum of many numbers, in units of machine epsilon times F.
-SUM_ROUNDING = 16
-
-# Factor by which steps with an old Hessian must reduce the gradient in the time of a
-# new Hessian.
-WORTH_HOLDING = 0.01
+# Factor to which steps with an old Hessian must reduce the gradient in the time of a
+# new Hessian, as a step with the new Hessian would.
+NEW_HESSIAN_REDUCTION = 0.01
 
 
 class Diagnostics(NamedTuple):
@@ -58,24 +56,24 @@ class Diagnostics(NamedTuple):
         xp, norm = objective.xp, objective.xp.zeros_like(value)
         if change is not None:
             norm = xp.max(xp.abs(change), axis=1)
-        numbers = value, objective.optimality(subgradient), norm
-        at, optimality, moved = _on_host(numbers, xp=xp)
-        return cls(at, optimality, moved, np.zeros(objective.n_models))
+        scalars = value, objective.optimality(subgradient), norm
+        at, optimality, step_norm = _on_host(scalars, xp=xp)
+        return cls(at, optimality, step_norm, np.zeros(objective.n_models))
 
-    def at_rest(self, done: np.ndarray) -> Diagnostics:
-        """Return diagnostics in which some models are at a minimum.
+    def at_minimum(self, models: np.ndarray) -> Diagnostics:
+        """Return diagnostics in which some models are at a minimum, by a mask.
 
         Their gradient is zero and their last step was accepted.
         """
         return Diagnostics(
             self.value,
-            np.where(done, 0.0, self.optimality),
-            np.where(done, 1.0, self.step_norm),
-            np.where(done, 0.0, self.damping),
+            np.where(models, 0.0, self.optimality),
+            np.where(models, 1.0, self.step_norm),
+            np.where(models, 0.0, self.damping),
         )
 
 
-class Point(NamedTuple):
+class Iterate(NamedTuple):
     """Fields of a state at the end of an iteration."""
 
     parameters: Array
@@ -85,7 +83,7 @@ class Point(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """A trial step: the point, and the numbers on the host that decide on it.
+    """A trial step: its end, and the numbers on the host that decide on it.
 
     Attributes
     ----------
@@ -98,8 +96,8 @@ class Trial(NamedTuple):
         Diagnostics at the end of the step, without damping.
     derivative_before, derivative_after : ndarrays of shape (n_models,)
         Derivatives of F along the step, at its ends.
-    more : list of ndarrays of shape (n_models,)
-        Further numbers.
+    scalars : list of ndarrays of shape (n_models,)
+        Further numbers of each model.
     """
 
     parameters: Array
@@ -108,7 +106,7 @@ class Trial(NamedTuple):
     now: Diagnostics
     derivative_before: np.ndarray
     derivative_after: np.ndarray
-    more: list[np.ndarray]
+    scalars: list[np.ndarray]
 
     def is_acceptable(self, last: Diagnostics, rounding: float) -> np.ndarray:
         r"""Return whether to accept the step: boolean, (n_models,).
@@ -124,17 +122,18 @@ class Trial(NamedTuple):
         last : Diagnostics
             Before the step.
         rounding : float
-            Machine epsilon of the dtype of X.
+            Relative rounding error of F.
         """
-        enough = self.now.value <= last.value + SUFFICIENT * self.derivative_before
-        if np.count_nonzero(enough) == enough.size:
-            return enough
-        less = self.derivative_after <= (2 * SUFFICIENT - 1) * self.derivative_before
-        return enough | (less & self.is_not_higher(last, rounding))
+        before, after = self.derivative_before, self.derivative_after
+        decreases = self.now.value <= last.value + SUFFICIENT_DECREASE * before
+        if np.count_nonzero(decreases) == decreases.size:
+            return decreases
+        is_flatter = after <= (2 * SUFFICIENT_DECREASE - 1) * before
+        return decreases | (is_flatter & self.is_not_higher(last, rounding))
 
     def is_not_higher(self, last: Diagnostics, rounding: float) -> np.ndarray:
         """Return whether F rose by at most its rounding error: (n_models,)."""
-        return self.now.value <= last.value + sum_rounding(last, rounding)
+        return self.now.value <= last.value + rounding * abs(last.value)
 
     def taken(
         self,
@@ -143,8 +142,8 @@ class Trial(NamedTuple):
         subgradient: Array,
         objective: Objective,
         predicted: np.ndarray | None = None,
-    ) -> Point:
-        """Return the points after the step. Models that reject it stay.
+    ) -> Iterate:
+        """Return the iterates after the step. Models that reject it stay.
 
         Parameters
         ----------
@@ -161,22 +160,22 @@ class Trial(NamedTuple):
         last, rounding = state.diagnostics, objective.rounding
         damping, all_accept = last.damping, np.count_nonzero(accept) == accept.size
         if predicted is not None and (np.count_nonzero(damping) or not all_accept):
-            fell = last.value - self.now.value
-            damping = next_damping(damping, predicted, fell, accept, rounding)
+            decrease = last.value - self.now.value
+            damping = next_damping(damping, predicted, decrease, accept, rounding)
         now = self.now._replace(damping=damping)
         if all_accept:
-            return Point(self.parameters, self.at, self.subgradient, now)
+            return Iterate(self.parameters, self.at, self.subgradient, now)
         xp, mask = objective.xp, objective.place(accept, objective.xp.bool)
 
         def chosen(new: Array, old: Array) -> Array:
             return xp.where(mask if new.ndim == 1 else mask[:, None], new, old)
 
-        stays = last._replace(step_norm=np.zeros_like(damping), damping=damping)
-        return Point(
+        rejected = last._replace(step_norm=np.zeros_like(damping), damping=damping)
+        return Iterate(
             chosen(self.parameters, state.parameters),
             Evaluation(*map(chosen, self.at, state.at)),
             chosen(self.subgradient, subgradient),
-            Diagnostics(*(np.where(accept, a, b) for a, b in zip(now, stays))),
+            Diagnostics(*(np.where(accept, a, b) for a, b in zip(now, rejected))),
         )
 
 
@@ -185,7 +184,7 @@ def try_step(
     gradient: Array,
     target: Array,
     change: Array,
-    *more: Array,
+    *scalars: Array,
 ) -> Trial:
     """Evaluate F at the end of a step, and move the decisive numbers to the host.
 
@@ -196,36 +195,39 @@ def try_step(
         Gradient of F before the step, or its minimum-norm subgradient.
     target, change : arrays of shape (n_models, n_parameters)
         End of the step, and the step.
-    *more : arrays of shape (n_models,)
-        Further numbers to move to the host.
+    *scalars : arrays of shape (n_models,)
+        Further numbers of each model to move to the host.
     """
     xp = objective.xp
     at = objective.value_and_gradient(target)
     subgradient = at.gradient
     if objective.non_smooth is not None:
         subgradient = objective.minimum_norm_subgradient(target, at.gradient)
-    numbers = (
+    on_device = (
         at.value,
         objective.optimality(subgradient),
         xp.max(xp.abs(change), axis=1),
         xp.vecdot(gradient, change),
         xp.vecdot(subgradient, change),
-        *more,
+        *scalars,
     )
-    value, optimality, norm, before, after, *others = _on_host(numbers, xp=xp)
+    value, optimality, norm, before, after, *others = _on_host(on_device, xp=xp)
     now = Diagnostics(value, optimality, norm, np.zeros_like(value))
     return Trial(target, at, subgradient, now, before, after, others)
 
 
-def _on_host(numbers: tuple[Array, ...], *, xp: Namespace) -> np.ndarray:
-    """Move numbers of each model to the host in one transfer: (n, n_models)."""
-    joined = xp.concat(numbers)  # a stack takes three times as long in NumPy
-    found = arrays.to_host(xp.reshape(joined, (len(numbers), -1)))
-    return found.astype(np.float64, copy=False)
+def _on_host(scalars: tuple[Array, ...], *, xp: Namespace) -> np.ndarray:
+    """Move numbers of each model to the host in one transfer: (n_scalars, n_models)."""
+    joined = xp.concat(scalars)  # a stack takes three times as long in NumPy
+    on_host = arrays.to_host(xp.reshape(joined, (len(scalars), -1)))
+    return on_host.astype(np.float64, copy=False)
 
 
 def newton_step_size(before: Array, after: Array, *, xp: Namespace) -> Array:
-    r"""Return the size of a Newton step, (n_models,), from the derivatives along it.
+    r"""Return the size of a Newton step, (n_models,), by interpolation.
+
+    ``before`` and ``after`` are the derivatives of F along the step at its ends, F'(0)
+    and F'(1).
 
     Far from the minimum, the curvature decreases along the step, which is then too
     short. Along a Newton step :math:`F''(0) = -F'(0)`. With r = F'(1) / F'(0), the
@@ -236,11 +238,6 @@ def newton_step_size(before: Array, after: Array, *, xp: Namespace) -> Array:
     ratio = after / before
     root = xp.maximum(1 - 4 * ratio, xp.zeros_like(ratio))
     return xp.where(before < 0, 2 / (1 + xp.sqrt(root)), xp.ones_like(ratio))
-
-
-def sum_rounding(last: Diagnostics, rounding: float) -> np.ndarray:
-    """Return the rounding error of F at the last point: (n_models,)."""
-    return SUM_ROUNDING * rounding * abs(last.value)
 
 
 def damping_scale(diagonal: Array, gradient: Array, *, xp: Namespace) -> Array:
@@ -256,7 +253,8 @@ def shortened(trial: Trial, last: Diagnostics) -> np.ndarray:
     """Return the factor for a rejected step: the minimum of an interpolating parabola.
 
     The parabola has the value and derivative before the step and the value after it.
-    The factor is within [0.1, 0.5], and 0.1 if that value is not finite.
+    The factor is within [0.1, 0.5] (Nocedal and Wright 2006, *Numerical Optimization*,
+    section 3.5), and 0.1 if the value after the step is not finite.
     """
     derivative = trial.derivative_before
     factor = -derivative / (2 * (trial.now.value - last.value - derivative))
@@ -266,7 +264,7 @@ def shortened(trial: Trial, last: Diagnostics) -> np.ndarray:
 def next_damping(
     damping: np.ndarray,
     predicted: np.ndarray,
-    fell: np.ndarray,
+    decrease: np.ndarray,
     accept: np.ndarray,
     rounding: float,
 ) -> np.ndarray:
@@ -280,41 +278,45 @@ def next_damping(
     ----------
     damping : ndarray of shape (n_models,)
         Damping of the last step.
-    predicted, fell : ndarrays of shape (n_models,)
-        Decrease of the model of F, and of F.
+    predicted, decrease : ndarrays of shape (n_models,)
+        Decrease of the quadratic model of F, and of F.
     accept : ndarray of bool, of shape (n_models,)
     rounding : float
         Machine epsilon of the dtype of X.
     """
-    gain = fell / predicted
-    trusted = np.where(gain > 0.75, damping / 16, damping)
-    trusted = np.where(gain < 0.25, 4 * trusted, trusted)
-    # A step that is too long needs real damping. A matrix without a Cholesky factor
-    # needs only the rounding error of its entries.
-    least = np.where(np.isfinite(predicted), 1e-3, 16 * rounding)
-    return np.where(accept, trusted, np.maximum(16 * damping, least))
+    ratio = decrease / predicted
+    accepted = np.where(ratio > 0.75, damping / 16, damping)
+    accepted = np.where(ratio < 0.25, 4 * accepted, accepted)
+    # A step that is too long needs damping on the scale of the curvature. A matrix
+    # without a Cholesky factor needs only the rounding error of its entries.
+    minimum = np.where(np.isfinite(predicted), 1e-3, 16 * rounding)
+    return np.where(accept, accepted, np.maximum(16 * damping, minimum))
 
 
 def renewal(
-    last: Diagnostics, before: np.ndarray, is_fresh: np.ndarray, cost: float
+    last: Diagnostics,
+    last_optimality: np.ndarray,
+    is_fresh: np.ndarray,
+    cost: float,
 ) -> np.ndarray:
     """Return whether to compute a new Hessian: boolean, (n_models,).
 
-    A rejected step needs one, unless the Hessian belongs to the same point. An accepted
-    step needs one if further steps would reduce the gradient less than a new Hessian in
-    the same time.
+    After a rejected step it is computed, unless the Hessian belongs to the same
+    parameters. After an accepted step it is computed if further steps with the old
+    Hessian would reduce the gradient less than a new Hessian in the same time.
 
     Parameters
     ----------
     last : Diagnostics
         Diagnostics of the last iteration.
-    before : ndarray of shape (n_models,)
+    last_optimality : ndarray of shape (n_models,)
         The optimality one iteration earlier.
     is_fresh : ndarray of bool, of shape (n_models,)
         Whether the Hessian belongs to the start of the last step.
     cost : float
         Time of a Hessian, in iterations.
     """
-    slowest = WORTH_HOLDING ** (1 / (1 + cost))
-    is_slow = last.optimality >= slowest * before
+    # 1 + cost steps with the old Hessian take as long as a new one and its step.
+    slowest = NEW_HESSIAN_REDUCTION ** (1 / (1 + cost))
+    is_slow = last.optimality >= slowest * last_optimality
     return np.where(last.step_norm == 0, ~is_fresh, is_slow)

@@ -1,4 +1,4 @@
-"""The stopping rule: convergence, and other reasons to stop a fit."""
+"""The stopping rule: convergence, and other reasons to end a fit."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 
 from xlr.solvers.steps import Diagnostics
 
-# A fit with its gradient within tol continues while the next step would lower F by more
-# than SETTLED * tol * F. At the default tol of 1e-6, F ends within 1e-10 of its minimum
-# (test_extended_precision.py).
-SETTLED = 1e-5
+# Share of tol * F by which the next step may lower F at the end of a fit. At the
+# default tol of 1e-6, F ends within 1e-10 of its minimum (test_extended_precision.py).
+DEFAULT_SETTLE = 1e-5
 
-# Lower limit of that bound, in rounding errors of one number.
-LEAST_ROUNDINGS = 4
+# Minimum of settle * tol, in rounding errors of one number.
+MIN_SETTLE_ROUNDINGS = 4
 
-# Lower limit of F in that product. Without a penalty, F may decrease towards 0: the
+# Minimum of F in settle * tol * F. Without a penalty, F may decrease towards 0: the
 # last steps on separable digits would take ten times as long as all others.
-NEGLIGIBLE = 1e-4
+NEGLIGIBLE_VALUE = 1e-4
 
-# Damping up to which the damped decrease equals the undamped one.
-UNDAMPED = 1e-6
+# Smallest curvature along a step, relative to D of the damping term lambda D. An
+# undamped step then decreases F by at most 1 + lambda / MIN_CURVATURE times as much.
+MIN_CURVATURE = 1e-6
 
 
 class Status(Enum):
@@ -85,14 +85,15 @@ class StoppingRule:
         self.status: list[Status | None] = [None] * n_models
         self.n_iter = np.zeros(n_models, dtype=np.int32)
         self._tol = tol
-        self._share = max(tol * settle, LEAST_ROUNDINGS * rounding)
+        self._max_decrease = max(tol * settle, MIN_SETTLE_ROUNDINGS * rounding)
         self._patience = patience
         self._max_iter = max_iter
         self.decrease = np.full(n_models, math.inf)
         self.running = np.ones(n_models, dtype=bool)
         self.n_ended = 0
-        self._lowest = self._flattest = np.full(n_models, math.inf)
-        self._idle = np.zeros(n_models)
+        self._lowest_value = np.full(n_models, math.inf)
+        self._lowest_optimality = np.full(n_models, math.inf)
+        self._n_idle = np.zeros(n_models)
 
     def ends(self, iteration: int, now: Diagnostics, stopped: bool) -> bool:
         """Return whether all models have ended after this iteration.
@@ -101,23 +102,25 @@ class StoppingRule:
         less than a tenth. Rounding errors make new minima of F too, but less and less
         often.
         """
-        flatter = now.optimality < 0.9 * self._flattest
-        progress = flatter | (now.value < self._lowest)
-        self._lowest = np.minimum(now.value, self._lowest)
-        self._flattest = np.where(flatter, now.optimality, self._flattest)
-        self._idle = (self._idle + 1) * ~progress
-        idle = self._idle >= self._patience
+        is_flatter = now.optimality < 0.9 * self._lowest_optimality
+        is_lower = now.value < self._lowest_value
+        self._lowest_value = np.minimum(now.value, self._lowest_value)
+        self._lowest_optimality = np.where(
+            is_flatter, now.optimality, self._lowest_optimality
+        )
+        self._n_idle = (self._n_idle + 1) * ~(is_flatter | is_lower)
+        idle = self._n_idle >= self._patience
         flat = now.optimality <= self._tol
         last = stopped or iteration == self._max_iter
         if not (last or np.count_nonzero(flat | idle)):
             return False
-        enough = self._share * np.maximum(np.abs(now.value), NEGLIGIBLE)
+        limit = self._max_decrease * np.maximum(np.abs(now.value), NEGLIGIBLE_VALUE)
         # F is at least 0, so no step lowers it by more than F.
-        decrease = np.fmin(self.decrease, now.value)
-        undamped = np.fmin(self.decrease * (1 + now.damping / UNDAMPED), now.value)
-        converged = flat & (undamped <= enough)
+        damped = np.fmin(self.decrease, now.value)
+        undamped = self.decrease * (1 + now.damping / MIN_CURVATURE)
+        converged = flat & (np.fmin(undamped, now.value) <= limit)
         # The damping grows without bound while every step is rejected.
-        converged |= flat & idle & (decrease <= enough)
+        converged |= flat & idle & (damped <= limit)
         for model in np.nonzero(self.running & (converged | idle | last))[0]:
             if converged[model]:
                 self.status[model] = Status.CONVERGED

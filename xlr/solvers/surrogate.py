@@ -15,14 +15,14 @@ from xlr.solvers.steps import damping_scale
 
 H = TypeVar("H", bound=Hessian)
 
-# Rows per feature, below which the curvature of a class is noise.
+# Minimum number of rows per feature: with fewer, the curvature of a class is noise.
 ROWS_PER_FEATURE = 4
 
 # Minimum damping of an estimate: a step is at most a million times the gradient.
-LEAST_DAMPING = 1e-6
+MIN_DAMPING = 1e-6
 
-# Curvature of parameters that do not move, as a multiple of their own.
-HELD = 1e30
+# Curvature of active parameters, as a multiple of their own: their steps vanish.
+ACTIVE_CURVATURE = 1e30
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class Surrogate:
     Attributes
     ----------
     objective : Objective
-    of : ndarray of shape (n_models,) or None
+    model_of : ndarray of shape (n_models,) or None
         Model of the surrogate for each current model; None if they are the same.
     """
 
     objective: Objective
-    of: np.ndarray | None = None
+    model_of: np.ndarray | None = None
 
     @classmethod
-    def shared(cls, objective: Objective, given: Surrogate | None) -> Surrogate:
-        """Return the given surrogate if models share it, else the objective itself."""
-        if given is not None and given.of is not None:
-            return given
+    def shared(cls, objective: Objective, surrogate: Surrogate | None) -> Surrogate:
+        """Return the surrogate if models share it, else the objective as its own."""
+        if surrogate is not None and surrogate.model_of is not None:
+            return surrogate
         return cls(objective)
 
     def hessian(
@@ -53,18 +53,18 @@ class Surrogate:
 
         Models that share a surrogate use the parameters of the first of them.
         """
-        if self.of is None:
+        if self.model_of is None:
             return derivative(self.objective, parameters)
-        _, first = np.unique(self.of, return_index=True)
+        _, first = np.unique(self.model_of, return_index=True)
         shared = derivative(self.objective, arrays.rows(parameters, first))
-        return shared.select(self.of)
+        return shared.select(self.model_of)
 
     def select(self, models: np.ndarray) -> Surrogate:
         """Return the surrogate of some models, by their indices on the host."""
-        if self.of is None:
+        if self.model_of is None:
             return Surrogate(self.objective.select(models))
-        kept, of = np.unique(self.of[models], return_inverse=True)
-        return Surrogate(self.objective.select(kept), of)
+        kept, model_of = np.unique(self.model_of[models], return_inverse=True)
+        return Surrogate(self.objective.select(kept), model_of)
 
 
 def preconditioner(
@@ -72,7 +72,7 @@ def preconditioner(
     damping: Array,
     gradient: Array,
     *,
-    least: float = LEAST_DAMPING,
+    min_damping: float = MIN_DAMPING,
     free: Array | None = None,
 ) -> tuple[Callable[[Array], Array], Array]:
     """Return a function that solves with H + lambda D, and D, for an estimate of H.
@@ -85,18 +85,17 @@ def preconditioner(
     estimate : Hessian
     damping : array of shape (n_models,)
     gradient : array of shape (n_models, n_parameters)
-    least : float
-        Minimum damping.
+    min_damping : float
     free : array of shape (n_models, n_parameters), default=None
-        0 for parameters that do not move.
+        1 for free parameters, 0 for active ones; None if all are free.
     """
     diagonal = estimate.diagonal
     xp = arrays.namespace(diagonal)
-    damping = xp.maximum(damping, xp.full_like(damping, least))
+    damping = xp.maximum(damping, xp.full_like(damping, min_damping))
     scale = damping_scale(diagonal, gradient, xp=xp)
     added = damping[:, None] * scale
     if free is not None:
-        added = added + HELD * (1 - free) * diagonal
+        added = added + ACTIVE_CURVATURE * (1 - free) * diagonal
     solve = estimate.solver(added)
 
     def precondition(vector: Array) -> Array:
