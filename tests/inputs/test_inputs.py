@@ -220,7 +220,9 @@ def test_weights_and_labels_on_the_host_move_to_the_data(place):
     np.testing.assert_array_equal(to_numpy(there.coef_), to_numpy(host.coef_))
 
 
-def test_scores_refuse_masked_labels():
+def test_scores_refuse_wrong_weights_and_labels():
     model = xlr.LogisticRegression().fit(X, Y)
+    with pytest.raises(ValueError, match="negative values"):
+        model.score(X, Y, sample_weight=-np.ones(80))
     with pytest.raises(ValueError, match="masked entries"):
         model.score(X, np.ma.array(Y, mask=Y == 1))

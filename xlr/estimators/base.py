@@ -572,6 +572,8 @@ def _right_weight(
     given = {"y_true": y, "y_pred": model.predict(X, offset), "sample_weight": weights}
     given = on_host(given)
     weights = np.broadcast_to(given["sample_weight"], given["y_pred"].shape)
+    if np.min(weights) < 0:
+        raise ValueError("sample_weight contains negative values.")
     if not np.any(weights):
         return np.zeros(()), np.zeros(())
     right = accuracy_score(**given | {"sample_weight": weights}, normalize=False)

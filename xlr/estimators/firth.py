@@ -242,8 +242,7 @@ def _refuse_collinear(objective: Objective, features: Features) -> None:
 def firth_problem(dataset: LabelledDataset, C: float) -> Problem:
     """Return the problem with Firth's penalty, and an L2 penalty of strength 1 / C.
 
-    Classes without weight have finite estimates, so
-    no class is left out.
+    Classes without weight have finite estimates, so no class is left out.
     """
     weights = replace(dataset.class_weights, kept=np.arange(dataset.totals.shape[0]))
     return Problem(

@@ -216,15 +216,14 @@ def logistic_path(
         penalty: Any = problem.penalty(1.0)
         infinite = objective.with_penalty(penalty.at_its_strongest(xp=xp))
         exact = {**limits, "tol": 1e-3 * limits["tol"]}
-        (null,) = follow_path([0.0], [infinite], objective.zeros(), **exact)
+        (null,) = follow_path([infinite], objective.zeros(), **exact)
         if Cs is None:
             # Less than the uncertainty of the gradient: at the edge, rounding decides.
             Cs = (1 - limits["tol"]) * _from_the_first(problem, null, n_Cs)
         # 2. The models of the path.
         objectives = (objective.with_penalty(problem.penalty(float(C))) for C in Cs)
         fits, numbers, point = [], [], cast(Any, null)
-        points = follow_path(Cs, objectives, null.parameters, **limits)
-        for C, point in zip(Cs, points):
+        for C, point in zip(Cs, follow_path(objectives, null.parameters, **limits)):
             fits.append(problem.coefficients(point.parameters))
             numbers.append(_numbers(point, problem.centre))
             if verbose:

@@ -482,7 +482,7 @@ def _rows_on_host(data: FittedData) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     """Return probabilities and shares, (n_samples, n_classes), and weights."""
     eta, y, s = (arrays.to_host(part).astype(np.float64) for part in _fitted_rows(data))
     if eta.shape[1] == 1:
-        eta, y = np.concat([-eta, eta], axis=1), np.concat([1 - y, y], axis=1)
+        eta, y = np.concatenate([-eta, eta], axis=1), np.concatenate([1 - y, y], axis=1)
         return sigmoid(eta), y, s
     return (
         softmax(eta),

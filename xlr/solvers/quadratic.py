@@ -135,7 +135,7 @@ class Quadratic:
             \begin{pmatrix} L L' & B \\ B' & D \end{pmatrix}
             \begin{pmatrix} x \\ z \end{pmatrix} = r
 
-        Return None if there are too many, or rounding spoils the solution.
+        Return None if there are too many changes, or rounding spoils the solution.
         """
         if self._factored is None:
             return None
@@ -154,24 +154,24 @@ class Quadratic:
         B[dropped, np.arange(n, end)] = 1
         for k, (c, vector) in enumerate(corrections, end):
             B[:, k], D[k, k] = vector[kept], -1 / c
-        whole = np.zeros_like(self.scale)
-        whole[free] = right
+        solution = np.zeros_like(self.scale)
+        solution[free] = right
         # 2. z, from the Schur complement of L L'; and x.
-        sides = np.column_stack([B, whole[kept]])
-        sides = solve_triangular(factor, sides, lower=True, check_finite=False)
-        W, y = sides[:, :-1], sides[:, -1]
+        columns = np.column_stack([B, solution[kept]])
+        columns = solve_triangular(factor, columns, lower=True, check_finite=False)
+        W, y = columns[:, :-1], columns[:, -1]
         complement = D - W.T @ W
         if n and np.linalg.eigvalsh(complement[:n, :n])[0] <= self.noise:
             return None
-        outer = np.concatenate([whole[added], np.zeros(size - n)])
-        z = outer - W.T @ y
+        lower_right = np.concatenate([solution[added], np.zeros(size - n)])
+        z = lower_right - W.T @ y
         if size:
             z = lapack.dgesv(complement, z)[2]
-        whole[kept] = lapack.dtrtrs(factor, y - W @ z, lower=True, trans=1)[0]
-        whole[kept[dropped]] = 0.0
-        whole[added] = z[:n]
-        error = norm(self.times(whole)[free] - right, check_finite=False)
-        return whole[free] if error <= MAX_ERROR * norm(right) else None
+        solution[kept] = lapack.dtrtrs(factor, y - W @ z, lower=True, trans=1)[0]
+        solution[kept[dropped]] = 0.0
+        solution[added] = z[:n]
+        error = norm(self.times(solution)[free] - right, check_finite=False)
+        return solution[free] if error <= MAX_ERROR * norm(right) else None
 
 
 class Point(NamedTuple):

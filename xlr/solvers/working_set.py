@@ -24,8 +24,8 @@ MAX_UNCOPIED_FEATURES = 64
 MAX_COPIED_SHARE = 0.75
 
 # Number of additional features in the working set of a path, for its next fits, as a
-# share of the needed ones. Without them and the extrapolated start, the cell path of
-# sparse_models takes 1.6 times as long.
+# share of the needed ones. Without them, each new feature needs another copy and
+# Hessian, and the cell path of sparse_models takes almost three times as long.
 LIKELY_SHARE = 0.2
 
 # Maximum number of parameters for a Hessian on the host: 50 MB.
@@ -48,12 +48,15 @@ class WorkingSet:
         """Return an empty working set: other models need other columns."""
         return WorkingSet()
 
+    def has(self, features: np.ndarray) -> bool:
+        """Return whether the working set has these features, a mask on the host."""
+        return self._objective is not None and not (features & ~self._mask).any()
+
     def solve(
         self,
         objective: Objective,
         parameters: Array,
         needed: np.ndarray,
-        likely: np.ndarray | None = None,
         *,
         tol: float,
         max_iter: int,
@@ -67,8 +70,6 @@ class WorkingSet:
         parameters : array of shape (n_models, n_parameters)
             Start of the fit.
         needed : ndarray of bool, of shape (n_features,)
-        likely : ndarray of bool, of shape (n_features,), default=None
-            Features that a later fit is likely to need: a new copy has them too.
         tol, max_iter
             As in :func:`minimise`.
 
@@ -82,7 +83,7 @@ class WorkingSet:
         features : ndarray of bool, of shape (n_features,)
             Mask of the working set.
         """
-        part = self._objective_on(objective, needed, likely)
+        part = self._objective_on(objective, needed)
         solver: NewtonCG | ProximalNewton = ProximalNewton(self._quadratics)
         if part.n_parameters > MAX_PROXIMAL_PARAMETERS:
             solver = NewtonCG()
@@ -101,23 +102,21 @@ class WorkingSet:
         at = objective.value_and_gradient(parameters)
         return parameters, at, solution, self._mask
 
-    def _objective_on(
-        self, objective: Objective, needed: np.ndarray, likely: np.ndarray | None
-    ) -> Objective:
+    def _objective_on(self, objective: Objective, needed: np.ndarray) -> Objective:
         """Return F on a copy of the columns; make a new copy if a column is missing."""
-        if self._objective is None or (needed & ~self._mask).any():
+        if not self.has(needed):
             self._mask, self._quadratics = np.ones_like(needed), []
             self._features, self._objective = None, objective
             is_large = needed.shape[0] > MAX_UNCOPIED_FEATURES
             if is_large and needed.mean() <= MAX_COPIED_SHARE:
-                self._mask = needed.copy() if likely is None else needed | likely
-                features = np.nonzero(self._mask)[0]
+                self._mask, features = needed.copy(), np.nonzero(needed)[0]
                 self._features = arrays.move(
                     features, xp=objective.xp, device=objective.device
                 )
                 self._objective = objective.take_columns(self._features)
         if self._features is None:
             return objective
+        assert self._objective is not None
         penalty = objective.penalty.take_columns(self._features, xp=objective.xp)
         return self._objective.with_penalty(penalty)
 
@@ -148,24 +147,16 @@ class PathPoint(NamedTuple):
 
 
 def follow_path(
-    Cs: Iterable[float],
-    objectives: Iterable[Objective],
-    start: Array,
-    *,
-    tol: float,
-    max_iter: int,
+    objectives: Iterable[Objective], start: Array, *, tol: float, max_iter: int
 ) -> Iterator[PathPoint]:
     """Minimise objectives that differ only in their penalties, strongest first.
 
-    Each fit starts at an extrapolation of the last two solutions, on a working set: the
-    features that have a coefficient, or whose gradient exceeds the new penalty. A check
-    of all features follows, and those that violate their KKT condition join the working
-    set.
+    Each fit starts at the last solution, on a working set: the features that have a
+    coefficient, or whose gradient exceeds the new penalty. A check of all features
+    follows, and those that violate their KKT condition join the working set.
 
     Parameters
     ----------
-    Cs : iterable of float
-        Inverse strength of each penalty, ascending.
     objectives : iterable of Objective
         Objectives of one model, on the same data.
     start : array of shape (1, n_parameters)
@@ -179,9 +170,8 @@ def follow_path(
     models via coordinate descent*, sections 2.5 and 2.6.
     """
     parameters, last = start, None
-    path: list[tuple[float, Array]] = []  # the last two solutions and their C
     working_set = WorkingSet()
-    for C, objective in zip(Cs, objectives):
+    for objective in objectives:
         began = perf_counter()
         if last is None:
             assert objective.non_smooth is not None
@@ -190,15 +180,14 @@ def follow_path(
         else:
             at = objective.with_penalty_of(last, parameters, at)
         needed = _violating(objective, parameters, at)
-        if len(path) == 2:
-            parameters = _extrapolated(objective, C, *path)
         n_iter = 0
         while True:
             if not needed.any():
                 needed[0] = True  # one feature, for the sake of the intercept
-            likely = _likely(objective, needed, at)
+            if not working_set.has(needed):
+                needed = needed | _likely(objective, needed, at)
             parameters, at, solution, needed = working_set.solve(
-                objective, parameters, needed, likely, tol=tol, max_iter=max_iter
+                objective, parameters, needed, tol=tol, max_iter=max_iter
             )
             n_iter += int(solution.n_iter[0])
             violating = _violating(objective, parameters, at) & ~needed
@@ -217,37 +206,6 @@ def follow_path(
             perf_counter() - began,
         )
         last = objective
-        path = [*path[-1:], (C, parameters)]
-
-
-def _extrapolated(
-    objective: Objective,
-    C: float,
-    before: tuple[float, Array],
-    last: tuple[float, Array],
-) -> Array:
-    """Extrapolate the last two solutions on a line in log C.
-
-    The line ends where a penalised coefficient is zero, or after the length of the last
-    step.
-
-    Parameters
-    ----------
-    objective : Objective
-    C : float
-        Inverse strength of its penalty.
-    before, last : tuples of float and array of shape (1, n_parameters)
-        The last two solutions, and the inverse strengths of their penalties.
-    """
-    xp, non_smooth = objective.xp, objective.non_smooth
-    assert non_smooth is not None
-    (C_before, w_before), (C_last, w) = before, last
-    if not C_before < C_last < math.inf:
-        return w
-    share = min(1.0, math.log(C / C_last) / math.log(C_last / C_before))
-    target = w + share * (w - w_before)
-    crosses = (target * w <= 0) & (non_smooth.l1 > 0)
-    return non_smooth.project(xp.where(crosses, xp.zeros_like(w), target), xp=xp)
 
 
 def _violating(objective: Objective, parameters: Array, at: Evaluation) -> np.ndarray:
