@@ -36,12 +36,6 @@ LIMITS = {
 - **one-hot**: blocks of codes are converted to SciPy's sparse matrices, so a product
   takes as long as with CSR. xlr's default tolerance is also a thousand times tighter.
 """,
-    "pandas": """\
-- **pandas**: of 2.6 s, reading the columns takes 0.8 s.
-""",
-    "path": """\
-- **path**: a pass over codes takes as long as a pass over the sparse matrix.
-""",
 }
 
 CATEGORIES = Comparison("categorical", INTRODUCTION, CATEGORY_CELLS, LIMITS)

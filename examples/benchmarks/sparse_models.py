@@ -38,10 +38,6 @@ LIMITS = {
 - **L1, ten classes**: of 2.7 s, the three Hessians of up to 2,010 parameters take 1.3
   s, mostly in matrix products, and 22 quadratic problems take 0.9 s.
 """,
-    "path": """\
-- **path**: of 10.3 s in another run, 649 Cholesky factorisations of the Hessian of the
-  non-zero coefficients take 3.9 s, and 150 Hessians take 2.4 s.
-""",
 }
 
 SPARSE = Comparison("sparse_models", INTRODUCTION, SPARSE_CELLS, LIMITS)
