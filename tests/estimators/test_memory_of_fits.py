@@ -107,4 +107,4 @@ def test_fit_to_codes_takes_little_memory_in_addition(missing):
     finally:
         tracemalloc.stop()
     assert made < 1.4 * codes.nbytes
-    assert peak < 1.8 * codes.nbytes
+    assert peak < 1.6 * codes.nbytes

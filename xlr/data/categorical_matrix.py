@@ -38,7 +38,8 @@ INDEX_ROWS = 2**13
 class CategoricalMatrix:
     """Columns of category codes as a :class:`Matrix` of their one-hot columns.
 
-    NumPy reads each block of rows as a sparse matrix, and all blocks share their ones.
+    NumPy reads each block of rows as a sparse matrix, and all blocks share their ones
+    and row ends.
     In other libraries, a product looks coefficients up, and a product with the
     transpose sums by level.
 
@@ -133,10 +134,10 @@ class CategoricalMatrix:
         n_codes, n_columns = len(n_levels), self.shape[1]
         self.product_cost = float(ENTRY_COST * n_codes)
         self.gram_cost = n_columns**2 / GRAM_SPEEDUP
-        # Blocks of rows by their first and last rows, and the ones that they share.
+        # Blocks of rows by their first and last rows, and the arrays that they share.
         # None for libraries other than NumPy.
         self._views: dict[tuple[int, int], CategoricalMatrix] | None = None
-        self._shared: dict[str, np.ndarray] | None = None
+        self._shared: dict[Any, np.ndarray] | None = None
         if isinstance(indices, np.ndarray):
             self.gram_cost = gram_cost(n_codes**2, n_columns)
             self._views, self._shared = {}, {}
@@ -168,6 +169,8 @@ class CategoricalMatrix:
             # A bit more than needed, for blocks with another row.
             shared["ones"] = np.ones(even_size(n), dtype=self.dtype)
         ends = np.arange(0, n + 1, width, dtype=indices.dtype)
+        if width == len(self.n_levels):  # of codes, not of pairs
+            ends = shared.setdefault((n_rows, indices.dtype), ends)
         parts = shared["ones"][:n], np.reshape(indices, -1), ends
         rows = of_parts(csr_array, (n_rows, n_columns), parts)
         return SparseMatrix(rows, xp=self.xp, costs=(self.product_cost, self.gram_cost))

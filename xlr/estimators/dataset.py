@@ -368,7 +368,8 @@ class ClassWeights:
         self, unit: float, dtype: Any, by_class: bool, targets: Targets
     ) -> Targets:
         """Return targets with sample weights of mean 1, times the class weights."""
-        labels, weights = targets.labels, targets.weights / unit
+        labels, weights = targets.labels, targets.weights
+        weights = weights if unit == 1 else weights / unit
         xp, device = arrays.namespace(weights), arrays.device_of(weights)
         n_classes = self.factors.shape[0]
         is_whole = self.kept.shape[0] == n_classes

@@ -219,6 +219,7 @@ def minimise(
         if not isinstance(start, Start):
             start = Start(start, objective.value_and_gradient(start))
         state = solver.init(objective, start)
+        del start  # frees its sample of the rows
         for iteration in itertools.count():
             running, stopped = state.diagnostics, False
             now = batch.of_all_models(running) if batch.ended else running

@@ -53,9 +53,13 @@ def minimise_models(
     """
     limits: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
     if objective.n_models == 1:
-        first_start = find_start(solver, objective, start, seed)
         return minimise(
-            solver, objective, first_start, on_iteration=on_iteration, **limits
+            solver,
+            objective,
+            find_start(solver, objective, start, seed),
+            tol=tol,
+            max_iter=max_iter,
+            on_iteration=on_iteration,
         )
     if n_steps > 1 and seed is not None and without_resampling(objective):
         n_steps = 1
