@@ -9,7 +9,8 @@ import pytest
 from scipy.optimize import minimize
 
 from xlr.penalties import NonSmooth
-from xlr.solvers.quadratic import Quadratic, minimise_quadratic
+from xlr.solvers.projected_newton import minimise_quadratic
+from xlr.solvers.quadratic import Quadratic
 
 
 class Problem(NamedTuple):

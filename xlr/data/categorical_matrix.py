@@ -28,8 +28,8 @@ from xlr.data.sparse_matrix import (
 PAIRS_PER_COLUMN = 8
 
 # Minimum number of rows of a block for contingency tables. A table takes 0.2 ms in
-# addition to its lookups: with 2,000 rows, as in other Gram matrices, a fit to 400k x 30
-# codes takes 2.6 times as long (two cores of an x86 server).
+# addition to its lookups. With 2,000 rows, as in other Gram matrices, a fit to 400k x
+# 30 codes takes 2.6 times as long (two cores of an x86 server).
 MIN_TABLE_ROWS = 2**14
 
 # Maximum size of a dense selection, for libraries that cannot add by index.

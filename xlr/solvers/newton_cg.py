@@ -38,7 +38,7 @@ class NewtonCGState(NamedTuple):
     largest_optimality: float  # of all iterations
     last_optimality: float  # one iteration ago; zero before the first
     residual: np.ndarray  # relative residual of the last solve
-    predicted_decrease: np.ndarray  # of F, by the next step
+    predicted: np.ndarray  # decrease of F by the next step
     diagnostics: Diagnostics
 
     def with_preconditioner(self, objective: Objective) -> NewtonCGState:
@@ -78,8 +78,7 @@ class NewtonCG:
 
     standardized = True
     patience = 8
-    first_products = 8  # number of products of the first solve
-    min_products = 3
+    min_products = 3  # of a solve, after the first
 
     def min_sample_size(self, objective: Objective) -> float:
         """Return the minimum rows of a sample for the curvature of a class."""
@@ -103,12 +102,12 @@ class NewtonCG:
             scale=subgradient,
             precondition=None,
             is_fresh=True,
-            n_products=self.first_products,
+            n_products=8,
             forcing=0.1,
             largest_optimality=0.0,
             last_optimality=0.0,
             residual=np.zeros(objective.n_models),
-            predicted_decrease=np.where(diagnostics.optimality > 0, math.inf, 0.0),
+            predicted=np.where(diagnostics.optimality > 0, math.inf, 0.0),
             diagnostics=diagnostics,
         )
         return state.with_preconditioner(objective)
@@ -120,7 +119,7 @@ class NewtonCG:
         state = self._with_planned_solve(objective, state)
         # 2. Newton step by conjugate gradients, projected onto the orthant.
         free = orthant.free_parameters(objective, w, gradient)
-        change, residual = _newton_step(objective, state, free)
+        change, residual = _newton_step(objective, state, free, None)
         target = orthant.project_onto_orthant(objective, w, gradient, w + change)
         if free is not None:
             # If one of several nearly collinear columns stops at zero, the step of the
@@ -128,9 +127,7 @@ class NewtonCG:
             still_free = free * xp.astype(target == w + change, w.dtype)
             change, residual = _newton_step(objective, state, still_free, target - w)
             target = orthant.project_onto_orthant(objective, w, gradient, w + change)
-        target = orthant.shifted_if_better(
-            objective, w, target, state.predicted_decrease
-        )
+        target = orthant.shifted_if_better(objective, w, target, state.predicted)
         change = target - w
         # 3. Trial step, accepted if F decreases sufficiently (Armijo).
         # Without damping, conjugate gradients take no step where curvature is zero.
@@ -149,9 +146,7 @@ class NewtonCG:
         decrease = np.where(predicted > 0, predicted, 0.0)
         decrease = np.where(accept, decrease * error * error, decrease)
         new = trial.taken(accept, state, gradient, objective, predicted)
-        return state._replace(
-            **new._asdict(), residual=residual, predicted_decrease=decrease
-        )
+        return state._replace(**new._asdict(), residual=residual, predicted=decrease)
 
     def decrease(self, objective: Objective, state: NewtonCGState) -> np.ndarray:
         """Return g'M^-1 g / 2, or the prediction of the last step if it is larger.
@@ -169,7 +164,7 @@ class NewtonCG:
         gradient = orthant.restricted(objective, free, state.subgradient)
         product = xp.vecdot(gradient, state.precondition(gradient)) / 2
         product = product + orthant.best_shift(objective, state.parameters)[1]
-        return np.fmax(state.predicted_decrease, arrays.to_host(product))
+        return np.fmax(state.predicted, arrays.to_host(product))
 
     def _with_planned_solve(
         self, objective: Objective, state: NewtonCGState
@@ -208,15 +203,11 @@ class NewtonCG:
 
 
 def _newton_step(
-    objective: Objective,
-    state: NewtonCGState,
-    free: Array | None,
-    change: Array | None = None,
+    objective: Objective, state: NewtonCGState, free: Array | None, change: Array | None
 ) -> tuple[Array, Array]:
     """Return d of (H + lambda D) d = -g in the free parameters, and its residual.
 
-    The solve starts at ``change``, by default zero; parameters that are not free keep
-    it.
+    The solve starts at ``change``; None for zero. Parameters that are not free keep it.
     """
     product = (state.multiplier or objective).hessian_operator(state.parameters)
     ridge = objective.place(state.diagnostics.damping)[:, None] * state.scale

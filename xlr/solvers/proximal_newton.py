@@ -12,7 +12,8 @@ from xlr.arrays import Array
 from xlr.objective import BlockHessian, Evaluation, Objective
 from xlr.penalties import NonSmooth
 from xlr.solvers.loop import Start
-from xlr.solvers.quadratic import Quadratic, minimise_quadratic
+from xlr.solvers.projected_newton import minimise_quadratic
+from xlr.solvers.quadratic import Quadratic
 from xlr.solvers.steps import (
     SUFFICIENT_DECREASE,
     Diagnostics,
